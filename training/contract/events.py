@@ -1,0 +1,250 @@
+"""The events of a run: one JSON object a line in `RUN/events.jsonl`.
+
+The trainer appends, any number of viewers read, nobody waits. A line is one `os.write` to an O_APPEND descriptor, so
+lines never interleave; a last line without its newline is torn and not yet a line. Unknown `type`s are ignored by
+readers, so that an older app can watch a newer trainer. Times are Unix seconds of the producer's clock; memory is in
+MiB; a number that was not finite is `null` and named in `not_finite`.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+VERSION = 1
+
+PhaseName = Literal["loading", "tokenising", "training", "evaluating", "saving"]
+
+FailureKind = Literal[
+    "gpu_memory",
+    "pinned_memory",
+    "host_memory",
+    "disk_full",
+    "model_not_found",
+    "gated_model",
+    "offline",
+    "bad_token",
+    "bad_data",
+    "bad_config",
+    "driver_mismatch",
+    "missing_library",
+    "nan_loss",
+    "terminated",
+    "unknown",
+]
+
+
+class Event(msgspec.Struct, kw_only=True, tag_field="type", gc=False):
+    """What every event carries. `seq` counts from 0 over all attempts of a run; a gap means lost lines."""
+
+    v: int = VERSION
+    seq: int = 0
+    time: float = 0.0
+
+
+class Started(Event, tag="started"):
+    """A trainer process took the run over: attempt 1 is the first, each resume one more.
+
+    `resume_step` is the step of the checkpoint it goes on from (0: from the start); metrics past it are superseded.
+    """
+
+    attempt: int
+    pid: int
+    resume_step: int = 0
+
+
+class Phase(Event, tag="phase"):
+    """What the trainer is doing now. `total` is None where it can't be known; `unit` says what is counted."""
+
+    name: PhaseName
+    done: int = 0
+    total: int | None = None
+    unit: str = ""
+    detail: str = ""
+
+
+class Resolved(Event, tag="resolved"):
+    """What really runs, once known: Unsloth may change what it was asked. `changed` maps a profile field, such as
+    `training.optim`, to [asked, ran, why]."""
+
+    total_steps: int
+    steps_per_epoch: int
+    train_rows: int
+    eval_rows: int
+    dropped_rows: int = 0
+    truncated_rows: int = 0
+    trainable_parameters: int = 0
+    total_parameters: int = 0
+    device: str = "cpu"
+    changed: dict[str, list[Any]] = msgspec.field(default_factory=dict)
+
+
+class Metrics(Event, tag="metrics"):
+    """One logging step. `tokens` counts the trained-on input tokens since step 0, over all attempts."""
+
+    step: int
+    epoch: float | None = None
+    loss: float | None = None
+    learning_rate: float | None = None
+    grad_norm: float | None = None
+    tokens: int = 0
+    tokens_per_second: float | None = None
+    not_finite: tuple[str, ...] = ()
+
+
+class Eval(Event, tag="eval"):
+    step: int
+    eval_loss: float | None = None
+    epoch: float | None = None
+    seconds: float | None = None
+
+
+class Sample(Event, tag="sample"):
+    """The model's greedy answer to the profile's fixed question, at an evaluation."""
+
+    step: int
+    prompt: str
+    text: str
+    reference: str = ""
+
+
+class Memory(Event, tag="memory"):
+    """torch.cuda's figures in MiB; on CPU `host_mib` (resident set) alone. `device_mib` is NVML's, all processes."""
+
+    step: int
+    allocated_mib: float | None = None
+    reserved_mib: float | None = None
+    peak_allocated_mib: float | None = None
+    peak_reserved_mib: float | None = None
+    device_mib: float | None = None
+    total_mib: float | None = None
+    host_mib: float | None = None
+
+
+class Gpu(Event, tag="gpu"):
+    """NVML readings by the trainer, so that the history survives a detach: MiB, °C, %, W, MHz; None: unsupported."""
+
+    used_mib: float | None = None
+    total_mib: float | None = None
+    temperature: float | None = None
+    utilisation: float | None = None
+    power: float | None = None
+    sm_clock: float | None = None
+
+
+class Checkpoint(Event, tag="checkpoint"):
+    """A whole checkpoint is on disk; `path` is relative to the run directory."""
+
+    step: int
+    path: str
+
+
+class Warned(Event, tag="warning"):
+    message: str
+
+
+class Heartbeat(Event, tag="heartbeat"):
+    """Every few seconds from a thread of its own: the process lives, whatever the step takes."""
+
+
+class Stopping(Event, tag="stopping"):
+    """A stop request was seen; a checkpoint and the adapter follow."""
+
+    step: int
+
+
+class Stopped(Event, tag="stopped"):
+    step: int
+    resumable: bool = True
+
+
+class Done(Event, tag="done"):
+    step: int
+    seconds: float | None = None
+
+
+class Failed(Event, tag="failed"):
+    """`message` is one sentence a person understands, `hint` what to do about it, `traceback` for the curious."""
+
+    kind: FailureKind
+    message: str
+    hint: str = ""
+    traceback: str = ""
+    step: int = 0
+
+
+AnyEvent = (
+    Started
+    | Phase
+    | Resolved
+    | Metrics
+    | Eval
+    | Sample
+    | Memory
+    | Gpu
+    | Checkpoint
+    | Warned
+    | Heartbeat
+    | Stopping
+    | Stopped
+    | Done
+    | Failed
+)
+
+
+class EventWriter:
+    """Appends events to `path`; safe from several threads. Numbers go on where an earlier attempt ended.
+
+    The file is read and written by its owner alone (0600).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.Lock()
+        self._encoder = msgspec.json.Encoder()
+        self._seq, torn = _end_of(path)
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if torn:  # what a killed attempt left is closed off, so that it spoils no line of ours
+            os.write(self._descriptor, b"\n")
+
+    def emit(self, event: Event) -> None:
+        """Stamps `event` with the next `seq` and the time, and appends it as one line."""
+        with self._lock:
+            event.seq = self._seq
+            event.time = round(time.time(), 3)
+            os.write(self._descriptor, self._encoder.encode(event) + b"\n")
+            self._seq += 1
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+class _Numbered(msgspec.Struct):
+    seq: int
+
+
+def finite(value: float | None) -> float | None:
+    """`value`, or None where it is NaN or infinite: JSON has no word for these."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _end_of(path: Path, window: int = 1 << 20) -> tuple[int, bool]:
+    """The next `seq` of the file at `path`, and whether its last line is torn."""
+    if not path.exists():
+        return 0, False
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - window))
+        tail = file.read()
+    decoder = msgspec.json.Decoder(_Numbered)
+    for line in reversed(tail.split(b"\n")[:-1]):
+        try:
+            return decoder.decode(line).seq + 1, not tail.endswith(b"\n")
+        except msgspec.MsgspecError:
+            continue
+    return 0, bool(tail) and not tail.endswith(b"\n")

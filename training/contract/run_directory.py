@@ -1,0 +1,130 @@
+"""The run directory: everything there is to know about a run, on disk, so that any viewer can come and go.
+
+    profile.toml    the profile as picked, byte for byte
+    config.json     the resolved whole: every default explicit, dataset, interpreter; the trainer adds what really ran
+    process.json    who trains: pid and create time, so that a reused pid is never signalled
+    events.jsonl    see `training.contract.events`
+    trainer.log     stdout and stderr of the trainer
+    control         a stop request
+    lock            held by the trainer while it lives (flock)
+    checkpoints/    checkpoint-N folders as `transformers.Trainer` writes them
+    adapter/        the result, in plain PEFT layout
+
+Folders are 0700 and files 0600. No token or secret is ever written here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+StopLevel = Literal["save", "terminate"]
+
+
+class ProcessIdentity(msgspec.Struct):
+    """A process that can't be mistaken for a later one with the same pid. `create_time` is psutil's, Unix seconds."""
+
+    pid: int
+    create_time: float
+    attempt: int = 1
+
+    @classmethod
+    def current(cls, attempt: int = 1) -> ProcessIdentity:
+        import psutil
+
+        return cls(pid=os.getpid(), create_time=psutil.Process().create_time(), attempt=attempt)
+
+    def is_alive(self) -> bool:
+        """True while that very process runs; a zombie counts as gone."""
+        import psutil
+
+        try:
+            process = psutil.Process(self.pid)
+            same = abs(process.create_time() - self.create_time) < 0.05
+            return same and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.Error:
+            return False
+
+
+class RunDirectory:
+    """Paths and small files of one run. Reading never changes anything; JSON files are replaced atomically."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.name = self.path.name
+        self.profile = self.path / "profile.toml"
+        self.config = self.path / "config.json"
+        self.process = self.path / "process.json"
+        self.events = self.path / "events.jsonl"
+        self.log = self.path / "trainer.log"
+        self.control = self.path / "control"
+        self.lock = self.path / "lock"
+        self.checkpoints = self.path / "checkpoints"
+        self.adapter = self.path / "adapter"
+
+    def __repr__(self) -> str:
+        return f"RunDirectory({str(self.path)!r})"
+
+    def create(self) -> None:
+        """Makes the directory. Raises FileExistsError where there is one already."""
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.path.mkdir(mode=0o700)
+
+    def read_config(self) -> dict[str, Any]:
+        """Raises OSError or ValueError (the file is missing or not JSON)."""
+        config = json.loads(self.config.read_text(encoding="utf-8"))
+        if not isinstance(config, dict):
+            raise ValueError(f"{self.config}: expected a JSON object")
+        return config
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        write_atomically(self.config, json.dumps(config, indent=2, ensure_ascii=False) + "\n")
+
+    def read_process(self) -> ProcessIdentity | None:
+        try:
+            return msgspec.json.decode(self.process.read_bytes(), type=ProcessIdentity)
+        except (OSError, msgspec.MsgspecError):
+            return None
+
+    def write_process(self, identity: ProcessIdentity) -> None:
+        write_atomically(self.process, msgspec.json.encode(identity).decode() + "\n")
+
+    def trainer_alive(self) -> bool:
+        identity = self.read_process()
+        return identity is not None and identity.is_alive()
+
+    def request_stop(self, level: StopLevel = "save") -> None:
+        """`save`: end the step, save a whole checkpoint and the adapter, end. `terminate`: end now, save nothing."""
+        write_atomically(self.control, level + "\n")
+
+    def stop_requested(self) -> StopLevel | None:
+        try:
+            text = self.control.read_text(encoding="utf-8").strip()
+        except OSError:
+            return None
+        return "terminate" if text == "terminate" else "save" if text else None
+
+    def clear_stop(self) -> None:
+        self.control.unlink(missing_ok=True)
+
+    def has_adapter(self) -> bool:
+        return (self.adapter / "adapter_config.json").is_file()
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replaces `path` (0600) in one step: a reader sees the old text or the new, never half of one."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
