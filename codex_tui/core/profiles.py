@@ -1,0 +1,83 @@
+"""The profiles a person can pick: their own in the config folder, and the shipped ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from codex_tui.core import locations
+from codex_tui.core.errors import BadInput
+from training.contract.profile import Profile
+from training.contract.profile_file import ProfileError, ProfileProblem, load_profile
+
+
+@dataclass(frozen=True)
+class ProfileEntry:
+    """A row of the picker. `profile` is None where there are `problems`."""
+
+    name: str
+    path: Path
+    shipped: bool
+    profile: Profile | None
+    problems: list[ProfileProblem]
+
+    @property
+    def title(self) -> str:
+        return self.profile.title if self.profile else ""
+
+    @property
+    def description(self) -> str:
+        return self.profile.description if self.profile else ""
+
+
+def list_profiles() -> list[ProfileEntry]:
+    """A person's own profiles first, then the shipped ones; of one name, the person's own alone."""
+    found: dict[str, ProfileEntry] = {}
+    for folder, shipped in ((locations.user_profiles(), False), (locations.shipped_profiles(), True)):
+        for path in sorted(folder.glob("*.toml")):
+            if path.stem not in found:
+                found[path.stem] = read_entry(path, shipped)
+    return list(found.values())
+
+
+def read_entry(path: Path, shipped: bool) -> ProfileEntry:
+    try:
+        return ProfileEntry(path.stem, path, shipped, load_profile(path), [])
+    except ProfileError as error:
+        return ProfileEntry(path.stem, path, shipped, None, error.problems)
+
+
+def find_profile(text: str) -> Path:
+    """The file that `text` names: a path, or the name of a profile. Raises BadInput."""
+    path = Path(text).expanduser()
+    if path.suffix == ".toml" or "/" in text:
+        if path.is_file():
+            return path.absolute()
+        raise BadInput(f"{text}: no such profile file.", "List the profiles with: codex-tui profile list")
+    for folder in (locations.user_profiles(), locations.shipped_profiles()):
+        candidate = folder / f"{text}.toml"
+        if candidate.is_file():
+            return candidate
+    names = ", ".join(sorted({entry.stem for folder in (locations.user_profiles(), locations.shipped_profiles())
+                              for entry in folder.glob("*.toml")}))  # fmt: skip
+    raise BadInput(f"No profile is called {text}.", f"There are: {names}" if names else "")
+
+
+def editable_copy(entry: ProfileEntry) -> Path:
+    """The file to edit: a shipped profile is first copied to the person's own, under the same name."""
+    if not entry.shipped:
+        return entry.path
+    own = locations.user_profiles() / entry.path.name
+    if not own.exists():
+        own.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        own.write_bytes(entry.path.read_bytes())
+    return own
+
+
+def checked(path: Path) -> Profile:
+    """The profile at `path`. Raises BadInput with every problem on a line of its own."""
+    try:
+        return load_profile(path)
+    except ProfileError as error:
+        lines = "\n".join(f"  {problem}" for problem in error.problems)
+        raise BadInput(f"{path} can't be used:\n{lines}", f"Edit it, then: codex-tui profile check {path}") from error

@@ -1,0 +1,64 @@
+"""Makes text from outside harmless, once, where it enters the app.
+
+Textual passes control bytes through every widget to the terminal, so an escape sequence in a dataset row or a streamed
+answer could retitle the window, write the clipboard or clear the screen. `clean` shows such characters instead of
+sending them. It works on any piece of a stream: no character it lets through is the start of a sequence.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+# Marks piled upon one letter beyond this many only serve to draw over the neighbouring lines.
+MOST_COMBINING = 4
+
+_BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+_INVISIBLE = "\u00ad\u200b\u2060\u2061\u2062\u2063\u2064\ufeff\ufff9\ufffa\ufffb"
+
+_SHOWN: dict[int, str] = {
+    **{code: chr(0x2400 + code) for code in range(0x20)},  # the Control Pictures block: ESC is ␛
+    0x7F: "␡",
+    **dict.fromkeys(range(0x80, 0xA0), REPLACEMENT),  # C1: U+009B is CSI in one character
+    **dict.fromkeys(map(ord, _BIDI), REPLACEMENT),
+    **dict.fromkeys(map(ord, _INVISIBLE), ""),
+    **dict.fromkeys(range(0xD800, 0xE000), REPLACEMENT),  # a lone surrogate can't be encoded
+    **dict.fromkeys(range(0xE0000, 0xE0080), ""),  # tags: invisible copies of ASCII
+    ord("\t"): "    ",
+    ord("\n"): "↵",
+    ord("\r"): "",
+    0x2028: "↵",
+    0x2029: "↵",
+}
+_SHOWN_WITH_LINES = {**_SHOWN, ord("\n"): "\n", 0x2028: "\n", 0x2029: "\n"}
+
+
+def clean(text: object, *, newlines: bool = False) -> str:
+    """`text` with every character that a terminal could obey made visible. Line ends stay where `newlines`."""
+    shown = str(text).translate(_SHOWN_WITH_LINES if newlines else _SHOWN)
+    return shown if shown.isascii() else _without_storms(shown)
+
+
+def _without_storms(text: str) -> str:
+    kept: list[str] = []
+    run = 0
+    for character in text:
+        run = run + 1 if unicodedata.category(character) in ("Mn", "Me") else 0
+        if run <= MOST_COMBINING:
+            kept.append(character)
+    return "".join(kept)
+
+
+def shorten(text: str, width: int) -> str:
+    """`text` in at most `width` characters, its end replaced by an ellipsis where it is longer."""
+    return text if len(text) <= width else text[: max(0, width - 1)] + "…"
+
+
+def duration(seconds: float | None) -> str:
+    """`75` as "1:15", `4000` as "1:06:40"; unknown as "–"."""
+    if seconds is None:
+        return "–"
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
