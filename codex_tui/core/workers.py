@@ -24,7 +24,13 @@ GRACE_SECONDS = 3.0
 def trainer_environment() -> dict[str, str]:
     """The variables under which `PY -m training` finds our package, and nothing else of the app's packages."""
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONHOME", "PYTHONSTARTUP")}
-    return {**kept, "PYTHONPATH": str(trainer_path()), "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
+    return {
+        **kept,
+        "PYTHONPATH": str(trainer_path()),
+        "PYTHONSAFEPATH": "1",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONIOENCODING": "utf-8",
+    }
 
 
 class Worker:
@@ -53,7 +59,9 @@ class Worker:
                 limit=LONGEST_LINE,
             )  # fmt: skip
         except OSError as error:
-            raise CodexError(f"{python} can't be started: {error.strerror}", "Run: codex-tui doctor") from error
+            raise CodexError(
+                f"{python} can't be started: {error.strerror}", "Run: codex-tui doctor"
+            ) from error
         return cls(process)
 
     @property

@@ -41,6 +41,12 @@ class ProcessIdentity(msgspec.Struct):
 
     def is_alive(self) -> bool:
         """True while that very process runs; a zombie counts as gone."""
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False  # the common case, for which psutil need not be loaded
+        except PermissionError:
+            pass
         import psutil
 
         try:

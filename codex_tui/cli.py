@@ -1,0 +1,58 @@
+"""`codex-tui`: every command. What a command needs is imported by that command alone, so that the app opens at once."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from importlib import import_module
+
+from codex_tui import __version__
+from codex_tui.core.errors import BAD_INPUT, CodexError
+
+# In the order in which a person meets them; each module has add(subparsers) and sets `run` on its parsers.
+COMMANDS = ("train", "runs", "chat", "profile", "data", "setup", "doctor")
+
+
+def parser() -> argparse.ArgumentParser:
+    root = argparse.ArgumentParser(
+        prog="codex-tui",
+        description="The training cockpit for one small GPU. Without a command: the app, on the live run if there is one.",
+        epilog="Exit codes: 0 done, 1 failed, 2 usage or bad input, 3 no training environment, 130 detached by Ctrl-C. "
+        "CODEX_TUI_HOME overrides the XDG folders.",
+    )
+    root.add_argument("--version", action="version", version=f"codex-tui {__version__}")
+    subparsers = root.add_subparsers(title="commands", metavar="COMMAND")
+    for name in COMMANDS:
+        import_module(f"codex_tui.commands.{name}").add(subparsers)
+    return root
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command and returns its exit code. No traceback is shown for a person's mistake."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        if not arguments:
+            from codex_tui.commands.cockpit import open_live_run
+
+            return open_live_run()
+        chosen = parser().parse_args(arguments)
+        if not hasattr(chosen, "run"):
+            parser().print_help()
+            return BAD_INPUT
+        return int(chosen.run(chosen))
+    except CodexError as error:
+        from codex_tui.core.text import clean
+
+        print(f"codex-tui: {clean(error, newlines=True)}", file=sys.stderr)  # noqa: T201
+        return error.exit_code
+    except BrokenPipeError:  # the reader of our output has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print("", file=sys.stderr)  # noqa: T201
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""chat: ask the adapter, or the base model beneath it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+from codex_tui.commands.train import RUN_HELP
+from codex_tui.core.errors import DONE, BadInput, CodexError, EnvironmentMissing
+from training.contract.run_directory import RunDirectory
+
+
+def add(subparsers: Any) -> None:
+    parser = subparsers.add_parser("chat", help="chat with a run's adapter")
+    parser.add_argument("target", metavar="RUN", help=RUN_HELP)
+    parser.add_argument(
+        "--prompt", metavar="TEXT", help="ask this and print the answer alone; '-' reads it from stdin"
+    )
+    parser.add_argument("--base", action="store_true", help="ask the base model, without the adapter")
+    parser.add_argument(
+        "--max-new-tokens", metavar="N", type=int, default=256, help="longest answer (default: 256)"
+    )
+    parser.set_defaults(run=run_chat)
+
+
+def run_chat(args: argparse.Namespace) -> int:
+    from codex_tui.core.runs import find_run
+
+    run = find_run(args.target)
+    if args.prompt is None:
+        from codex_tui.commands.cockpit import open_app
+
+        return open_app(run, pane="chat")
+    prompt = sys.stdin.read() if args.prompt == "-" else args.prompt
+    if not prompt.strip():
+        raise BadInput("The prompt is empty.", 'Ask something: --prompt "Which weapon first?"')
+    if args.max_new_tokens < 1:
+        raise BadInput(f"--max-new-tokens {args.max_new_tokens}: at least 1.")
+    if not args.base and not run.has_adapter():
+        raise BadInput(
+            f"{run.name} has no adapter yet.",
+            f"Wait until it is saved, or ask the base: codex-tui chat {run.name} --base",
+        )
+    return asyncio.run(_ask(run, prompt, adapter=not args.base, max_new_tokens=args.max_new_tokens))
+
+
+async def _ask(run: RunDirectory, prompt: str, *, adapter: bool, max_new_tokens: int) -> int:
+    """Prints the answer to stdout as it comes; loading is told on stderr where that is a terminal."""
+    from codex_tui.core.text import clean
+    from codex_tui.core.workers import Worker
+
+    # A pipe gets the answer as it is; a terminal must not be made to obey it.
+    shown = (lambda text: clean(text, newlines=True)) if sys.stdout.isatty() else str
+    worker = await Worker.start(run_python(run), ["chat", str(run.path)])
+    try:
+        async for message in worker:
+            match message.get("type"):
+                case "phase" if sys.stderr.isatty():
+                    print(f"\r\x1b[K{clean(message.get('detail', ''))}", end="", file=sys.stderr, flush=True)
+                case "ready":
+                    if sys.stderr.isatty():
+                        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+                    messages = [{"role": "user", "content": prompt}]
+                    await worker.send(
+                        {"type": "generate", "id": 1, "messages": messages, "adapter": adapter,
+                         "max_new_tokens": max_new_tokens, "temperature": 0.0}
+                    )  # fmt: skip
+                case "token":
+                    print(shown(message.get("text", "")), end="", flush=True)
+                case "end":
+                    print()
+                    return DONE
+                case "error":
+                    raise CodexError(str(message.get("message", "")), str(message.get("hint", "")))
+        raise CodexError("The chat worker ended without an answer.", worker.complaints())
+    finally:
+        await worker.close()
+
+
+def run_python(run: RunDirectory) -> Path:
+    """The interpreter the run trained with, where it is still there; else the one training would use now."""
+    from codex_tui.core import environment
+
+    try:
+        python = Path(run.read_config()["python"])
+    except (OSError, ValueError, KeyError, TypeError):
+        python = None
+    try:
+        return environment.find_python(python if python and python.exists() else None)
+    except EnvironmentMissing:
+        return environment.find_python()

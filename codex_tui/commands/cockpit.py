@@ -1,0 +1,28 @@
+"""Opens the app: on a run, or on the profile picker."""
+
+from __future__ import annotations
+
+import sys
+
+from codex_tui.core.errors import DONE, FAILED, BadInput
+from training.contract.run_directory import RunDirectory
+
+
+def open_live_run() -> int:
+    """The app on the newest run that is training, else on the profile picker."""
+    from codex_tui.core.runs import live_run
+
+    return open_app(live_run())
+
+
+def open_app(run: RunDirectory | None, pane: str | None = None) -> int:
+    """The app on `run`, on the pane of that name. Says on leaving how to come back to a run that goes on."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise BadInput("The app needs a terminal.", "Without one, use --headless, or: codex-tui runs --json")
+    from codex_tui.app import CodexApp
+
+    app = CodexApp(run, pane=pane)
+    app.run()
+    for watched in app.live_runs():
+        print(f"{watched.name} goes on. Come back with: codex-tui attach {watched.name}")
+    return DONE if app.return_code in (0, None) else FAILED

@@ -1,0 +1,109 @@
+"""demo, train, attach, stop, resume: a run's life from the command line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from training.contract.run_directory import RunDirectory
+
+RUN_HELP = "a run's name, a unique beginning of it, or 'last'"
+
+
+def add(subparsers: Any) -> None:
+    demo = subparsers.add_parser(
+        "demo",
+        help="set up if need be and fine-tune the shipped tiny model, for real",
+        description="Builds a tiny Llama, fine-tunes it with Unsloth on the shipped sample and leaves an adapter to chat with.",
+    )
+    demo.set_defaults(run=run_demo)
+
+    train = subparsers.add_parser("train", help="fine-tune what a profile says")
+    train.add_argument(
+        "profile", metavar="PROFILE", help="a profile's name or file; see: codex-tui profile list"
+    )
+    train.add_argument("--dataset", metavar="FILE", help="a JSONL file instead of the profile's")
+    train.set_defaults(run=run_train)
+
+    attach = subparsers.add_parser("attach", help="watch a run, live or ended")
+    attach.add_argument(
+        "target", metavar="RUN", nargs="?", default="last", help=f"{RUN_HELP} (default: last)"
+    )
+    attach.set_defaults(run=run_attach)
+
+    stop = subparsers.add_parser("stop", help="save and end a run; a second time: end it at once")
+    stop.add_argument("target", metavar="RUN", help=RUN_HELP)
+    stop.set_defaults(run=run_stop)
+
+    resume = subparsers.add_parser("resume", help="go on from the last whole checkpoint")
+    resume.add_argument("target", metavar="RUN", help=RUN_HELP)
+    resume.set_defaults(run=run_resume)
+
+    for command in (demo, train):
+        command.add_argument(
+            "--name", metavar="NAME", help="the run's name (default: the profile's and a number)"
+        )
+    for command in (demo, train, resume):
+        command.add_argument("--python", metavar="PATH", type=Path, help="train with this interpreter")
+    for command in (demo, train, attach, resume):
+        command.add_argument(
+            "--headless", action="store_true", help="plain progress lines instead of the app"
+        )
+
+
+def run_demo(args: argparse.Namespace) -> int:
+    args.profile, args.dataset = "demo", None
+    return run_train(args)
+
+
+def run_train(args: argparse.Namespace) -> int:
+    from codex_tui.commands.setup import ensure_with_progress
+    from codex_tui.core import launcher, profiles
+
+    profile = profiles.find_profile(args.profile)
+    settings = profiles.checked(profile)  # before a set-up of minutes, not after
+    launcher.check_rows(launcher.dataset_path(settings, profile, args.dataset), settings.dataset.on_bad_rows)
+    python = ensure_with_progress(args.python)
+    run = launcher.launch(profile, dataset=args.dataset, name=args.name, python=python)
+    return _watch(run, args)
+
+
+def run_attach(args: argparse.Namespace) -> int:
+    from codex_tui.core.runs import find_run
+
+    return _watch(find_run(args.target), args)
+
+
+def run_resume(args: argparse.Namespace) -> int:
+    from codex_tui.core import launcher
+    from codex_tui.core.runs import find_run
+
+    run = find_run(args.target)
+    launcher.resume(run, args.python)
+    return _watch(run, args)
+
+
+def run_stop(args: argparse.Namespace) -> int:
+    from codex_tui.core import launcher
+    from codex_tui.core.runs import find_run
+
+    run = find_run(args.target)
+    said = {
+        "save": "saves a checkpoint and the adapter, then ends. A second stop ends it at once.",
+        "terminate": "is told to end at once. A further stop kills it.",
+        "kill": "was killed; what its checkpoints hold is safe.",
+    }
+    print(f"{run.name} {said[launcher.stop(run)]}")
+    return 0
+
+
+def _watch(run: RunDirectory, args: argparse.Namespace) -> int:
+    if args.headless or not sys.stdout.isatty():
+        from codex_tui.commands.headless import follow
+
+        return follow(run)
+    from codex_tui.commands.cockpit import open_app
+
+    return open_app(run)

@@ -1,0 +1,185 @@
+"""Starts, stops and resumes trainers: detached, in a session of their own, so that they outlive every viewer."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Literal
+
+import psutil
+
+from codex_tui import __version__
+from codex_tui.core import environment, locations, profiles
+from codex_tui.core.errors import BadInput, CodexError
+from codex_tui.core.workers import trainer_environment
+from training.contract.dataset_file import read_rows
+from training.contract.profile import Profile
+from training.contract.run_directory import ProcessIdentity, RunDirectory
+
+Asked = Literal["save", "terminate", "kill"]
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+BUILT_IN = "demo:"  # datasets and models that ship with the trainer
+PROBLEMS_SHOWN = 10
+
+# Held so that ended trainers are reaped and never linger as zombies of a long-lived app.
+_children: list[subprocess.Popen[bytes]] = []
+
+
+def launch(
+    profile: Path, *, dataset: str | None = None, name: str | None = None, python: Path | None = None
+) -> RunDirectory:
+    """Starts a fine-tune of `profile` and returns its run directory at once.
+
+    Raises BadInput (profile, dataset or name can't be used) or EnvironmentMissing (nothing to train with).
+    """
+    settings = profiles.checked(profile)
+    rows = dataset_path(settings, profile, dataset)
+    check_rows(rows, settings.dataset.on_bad_rows)
+    interpreter = environment.find_python(python)
+    run = _create(name, profile.stem)
+    run.profile.write_bytes(profile.read_bytes())
+    run.profile.chmod(0o600)
+    run.write_config(
+        {
+            "version": 1,
+            "name": run.name,
+            "created": round(time.time(), 3),
+            "app_version": __version__,
+            "profile_name": profile.stem,
+            "profile": settings.model_dump(mode="json"),
+            "dataset": rows,
+            "python": str(interpreter),
+            "cache": str(locations.cache_home()),
+        }
+    )
+    _start(run, interpreter, attempt=1)
+    return run
+
+
+def resume(run: RunDirectory, python: Path | None = None) -> None:
+    """Goes on from the last whole checkpoint, in the same directory. Raises BadInput where it is already training."""
+    if run.trainer_alive():
+        raise BadInput(f"{run.name} is training already.", f"Watch it with: codex-tui attach {run.name}")
+    try:
+        interpreter = python or Path(run.read_config()["python"])
+    except (OSError, ValueError, KeyError) as error:
+        raise BadInput(f"{run.config} can't be read, so {run.name} can't be resumed.", str(error)) from error
+    interpreter = environment.find_python(python or (interpreter if interpreter.exists() else None))
+    before = run.read_process()
+    run.clear_stop()
+    _start(run, interpreter, attempt=before.attempt + 1 if before else 1)
+
+
+def stop(run: RunDirectory) -> Asked:
+    """Asks the trainer to end: first with everything saved, the second time at once, the third time by SIGKILL.
+
+    Returns what was asked. Raises BadInput where nothing is training.
+    """
+    identity = run.read_process()
+    if identity is None or not identity.is_alive():
+        raise BadInput(f"{run.name} is not training.", "See what there is with: codex-tui runs")
+    asked_before = run.stop_requested()
+    try:
+        if asked_before is None:
+            run.request_stop("save")
+            return "save"
+        if asked_before == "save":
+            run.request_stop("terminate")
+            os.kill(identity.pid, signal.SIGTERM)
+            return "terminate"
+        os.kill(identity.pid, signal.SIGKILL)
+        return "kill"
+    except ProcessLookupError:  # it ended in between, which is what was wanted
+        return "terminate"
+
+
+def dataset_path(profile: Profile, profile_file: Path, override: str | None = None) -> str:
+    """The absolute path of the rows, or the name of built-in ones. Raises BadInput."""
+    if override:
+        path = override if override.startswith(BUILT_IN) else str(Path(override).expanduser().absolute())
+    elif profile.dataset.path is None:
+        raise BadInput(
+            f"The profile {profile_file.stem} names no dataset.",
+            "Give one with --dataset FILE, or set path under [dataset] in the profile.",
+        )
+    elif profile.dataset.path.startswith(BUILT_IN):
+        path = profile.dataset.path
+    else:
+        path = str((profile_file.parent / Path(profile.dataset.path).expanduser()).resolve())
+    if not path.startswith(BUILT_IN) and not Path(path).is_file():
+        raise BadInput(f"{path}: no such dataset file.", "Give a JSONL file with --dataset FILE.")
+    return path
+
+
+def check_rows(dataset: str, on_bad_rows: str) -> None:
+    """Refuses bad rows before anything is started. Raises BadInput naming the first ten with their lines."""
+    if dataset.startswith(BUILT_IN):
+        return
+    found = read_rows(Path(dataset))
+    if found.problems and (on_bad_rows == "refuse" or not found.rows):
+        listed = "\n".join(f"  line {p.line}: {p.message}" for p in found.problems[:PROBLEMS_SHOWN])
+        more = len(found.problems) - PROBLEMS_SHOWN
+        raise BadInput(
+            f"{dataset} has {len(found.problems)} bad rows of {len(found.rows) + len(found.problems)}:\n{listed}"
+            + (f"\n  and {more} more" if more > 0 else ""),
+            'Mend them, or set on_bad_rows = "skip" under [dataset] to train on the rest.',
+        )
+    if not found.rows:
+        raise BadInput(
+            f"{dataset} has no rows.", 'A row is a line such as {"instruction": "…", "response": "…"}.'
+        )
+
+
+def _create(name: str | None, stem: str) -> RunDirectory:
+    if name is not None and (not NAME.fullmatch(name) or name == "last"):
+        raise BadInput(
+            f"{name!r} can't be a run's name.",
+            "Letters, digits, dot, dash and underscore; at most 64; not 'last'.",
+        )
+    base = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.")[:48] or "run"
+    number = 1
+    while True:
+        run = RunDirectory(locations.runs_home() / (name or f"{base}-{number}"))
+        try:
+            run.create()
+            return run
+        except FileExistsError:
+            if name is not None:
+                raise BadInput(
+                    f"There is a run called {name} already.",
+                    f"Choose another name, or: codex-tui resume {name}",
+                ) from None
+            number += 1
+        except OSError as error:
+            raise CodexError(
+                f"{run.path} can't be made: {error.strerror}.", "CODEX_TUI_HOME names another place."
+            ) from error
+
+
+def _start(run: RunDirectory, python: Path, attempt: int) -> None:
+    _children[:] = [child for child in _children if child.poll() is None]
+    descriptor = os.open(run.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        child = subprocess.Popen(
+            [str(python), "-m", "training", str(run.path)],
+            stdin=subprocess.DEVNULL,
+            stdout=descriptor,
+            stderr=descriptor,
+            cwd=run.path,
+            env=trainer_environment(),
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise CodexError(f"{python} can't be started: {error.strerror}.", "Run: codex-tui doctor") from error
+    finally:
+        os.close(descriptor)
+    _children.append(child)
+    try:  # the trainer says the same of itself once Python is up; until then viewers would take it for lost
+        run.write_process(ProcessIdentity(child.pid, psutil.Process(child.pid).create_time(), attempt))
+    except psutil.Error:
+        child.wait()
