@@ -16,13 +16,9 @@ from training.contract.run_directory import RunDirectory
 def add(subparsers: Any) -> None:
     parser = subparsers.add_parser("chat", help="chat with a run's adapter")
     parser.add_argument("target", metavar="RUN", help=RUN_HELP)
-    parser.add_argument(
-        "--prompt", metavar="TEXT", help="ask this and print the answer alone; '-' reads it from stdin"
-    )
+    parser.add_argument("--prompt", metavar="TEXT", help="ask this and print the answer alone; '-' reads it from stdin")
     parser.add_argument("--base", action="store_true", help="ask the base model, without the adapter")
-    parser.add_argument(
-        "--max-new-tokens", metavar="N", type=int, default=256, help="longest answer (default: 256)"
-    )
+    parser.add_argument("--max-new-tokens", metavar="N", type=int, default=256, help="longest answer (default: 256)")
     parser.set_defaults(run=run_chat)
 
 

@@ -17,9 +17,7 @@ def add(subparsers: Any) -> None:
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     check = actions.add_parser("check", help="count the rows and list the bad ones")
     check.add_argument("file", metavar="FILE", help="a JSONL file")
-    check.add_argument(
-        "--profile", metavar="P", help="judge by this profile: with on_bad_rows = skip, bad rows pass"
-    )
+    check.add_argument("--profile", metavar="P", help="judge by this profile: with on_bad_rows = skip, bad rows pass")
     check.add_argument("--json", action="store_true", help="for scripts")
     check.set_defaults(run=run_check)
 

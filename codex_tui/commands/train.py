@@ -21,16 +21,12 @@ def add(subparsers: Any) -> None:
     demo.set_defaults(run=run_demo)
 
     train = subparsers.add_parser("train", help="fine-tune what a profile says")
-    train.add_argument(
-        "profile", metavar="PROFILE", help="a profile's name or file; see: codex-tui profile list"
-    )
+    train.add_argument("profile", metavar="PROFILE", help="a profile's name or file; see: codex-tui profile list")
     train.add_argument("--dataset", metavar="FILE", help="a JSONL file instead of the profile's")
     train.set_defaults(run=run_train)
 
     attach = subparsers.add_parser("attach", help="watch a run, live or ended")
-    attach.add_argument(
-        "target", metavar="RUN", nargs="?", default="last", help=f"{RUN_HELP} (default: last)"
-    )
+    attach.add_argument("target", metavar="RUN", nargs="?", default="last", help=f"{RUN_HELP} (default: last)")
     attach.set_defaults(run=run_attach)
 
     stop = subparsers.add_parser("stop", help="save and end a run; a second time: end it at once")
@@ -42,15 +38,11 @@ def add(subparsers: Any) -> None:
     resume.set_defaults(run=run_resume)
 
     for command in (demo, train):
-        command.add_argument(
-            "--name", metavar="NAME", help="the run's name (default: the profile's and a number)"
-        )
+        command.add_argument("--name", metavar="NAME", help="the run's name (default: the profile's and a number)")
     for command in (demo, train, resume):
         command.add_argument("--python", metavar="PATH", type=Path, help="train with this interpreter")
     for command in (demo, train, attach, resume):
-        command.add_argument(
-            "--headless", action="store_true", help="plain progress lines instead of the app"
-        )
+        command.add_argument("--headless", action="store_true", help="plain progress lines instead of the app")
 
 
 def run_demo(args: argparse.Namespace) -> int:

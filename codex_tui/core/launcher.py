@@ -130,9 +130,7 @@ def check_rows(dataset: str, on_bad_rows: str) -> None:
             'Mend them, or set on_bad_rows = "skip" under [dataset] to train on the rest.',
         )
     if not found.rows:
-        raise BadInput(
-            f"{dataset} has no rows.", 'A row is a line such as {"instruction": "…", "response": "…"}.'
-        )
+        raise BadInput(f"{dataset} has no rows.", 'A row is a line such as {"instruction": "…", "response": "…"}.')
 
 
 def _create(name: str | None, stem: str) -> RunDirectory:

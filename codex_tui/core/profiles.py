@@ -80,6 +80,4 @@ def checked(path: Path) -> Profile:
         return load_profile(path)
     except ProfileError as error:
         lines = "\n".join(f"  {problem}" for problem in error.problems)
-        raise BadInput(
-            f"{path} can't be used:\n{lines}", f"Edit it, then: codex-tui profile check {path}"
-        ) from error
+        raise BadInput(f"{path} can't be used:\n{lines}", f"Edit it, then: codex-tui profile check {path}") from error

@@ -59,9 +59,7 @@ class Worker:
                 limit=LONGEST_LINE,
             )  # fmt: skip
         except OSError as error:
-            raise CodexError(
-                f"{python} can't be started: {error.strerror}", "Run: codex-tui doctor"
-            ) from error
+            raise CodexError(f"{python} can't be started: {error.strerror}", "Run: codex-tui doctor") from error
         return cls(process)
 
     @property

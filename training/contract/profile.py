@@ -43,9 +43,7 @@ class Model(Table):
     max_seq_length: Annotated[int, Field(ge=16, le=1_048_576)] = Field(
         2048, description="Longest row in tokens; the rest is cut. Activations grow in step with it."
     )
-    load_in_4bit: bool = Field(
-        True, description="NF4 weights (QLoRA): a quarter of the memory, slightly slower steps."
-    )
+    load_in_4bit: bool = Field(True, description="NF4 weights (QLoRA): a quarter of the memory, slightly slower steps.")
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
         "auto", description="What the arithmetic runs in; auto is bfloat16 where the device has it."
     )
@@ -57,9 +55,7 @@ class Model(Table):
 class Lora(Table):
     """The adapter, as `peft.LoraConfig` names it."""
 
-    r: Annotated[int, Field(ge=1, le=1024)] = Field(
-        16, description="Rank: what the adapter can learn, and its size."
-    )
+    r: Annotated[int, Field(ge=1, le=1024)] = Field(16, description="Rank: what the adapter can learn, and its size.")
     lora_alpha: Annotated[int, Field(ge=1)] = Field(16, description="Scale: the update counts alpha / r.")
     lora_dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0, description="0 keeps Unsloth's fast path; more regularises small data sets."
@@ -70,9 +66,7 @@ class Lora(Table):
     target_modules: Annotated[list[str], Field(min_length=1)] = Field(
         ATTENTION_AND_MLP, description="The linear layers that get an adapter."
     )
-    modules_to_save: list[str] = Field(
-        [], description="Layers trained whole and saved with the adapter; costly."
-    )
+    modules_to_save: list[str] = Field([], description="Layers trained whole and saved with the adapter; costly.")
     use_rslora: bool = Field(False, description="Scale by alpha / sqrt(r): steadier at high rank.")
 
 
@@ -89,9 +83,7 @@ class Dataset(Table):
         200,
         description="Most rows held out: an evaluation takes as long as that many steps without learning.",
     )
-    system_prompt: str | None = Field(
-        None, description="A system message put before every row that has none."
-    )
+    system_prompt: str | None = Field(None, description="A system message put before every row that has none.")
     on_bad_rows: Literal["refuse", "skip"] = Field(
         "refuse",
         description='"refuse" stops before training and lists the bad rows; "skip" trains on the others.',
@@ -113,22 +105,16 @@ class Training(Table):
     lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = Field(
         "linear", description="How the learning rate falls after the warm-up."
     )
-    warmup_steps: Annotated[int, Field(ge=0)] = Field(
-        10, description="Steps over which the learning rate rises."
-    )
+    warmup_steps: Annotated[int, Field(ge=0)] = Field(10, description="Steps over which the learning rate rises.")
     weight_decay: Annotated[float, Field(ge=0, le=1)] = Field(0.01, description="Pull towards zero.")
-    max_grad_norm: Annotated[float, Field(ge=0)] = Field(
-        1.0, description="Gradients are clipped to this norm; 0: not."
-    )
+    max_grad_norm: Annotated[float, Field(ge=0)] = Field(1.0, description="Gradients are clipped to this norm; 0: not.")
     optim: Literal["adamw_8bit", "paged_adamw_8bit", "adamw_torch", "adamw_torch_fused"] = Field(
         "adamw_8bit", description="8-bit AdamW keeps its state in a quarter of the memory."
     )
     gradient_checkpointing: Literal["unsloth"] | bool = Field(
         "unsloth", description='"unsloth" recomputes activations and offloads them to the host: least VRAM.'
     )
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(
-        3407, description="Of the adapter, the order and the split."
-    )
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(3407, description="Of the adapter, the order and the split.")
     logging_steps: Steps = Field(1, description="Steps between two points of the loss chart.")
 
 
@@ -140,9 +126,7 @@ class Evaluation(Table):
     sample_prompt: str | None = Field(
         None, description="The fixed question answered at each evaluation; unset: the first held-out row's."
     )
-    sample_max_new_tokens: Annotated[int, Field(ge=1, le=4096)] = Field(
-        96, description="Length of that answer."
-    )
+    sample_max_new_tokens: Annotated[int, Field(ge=1, le=4096)] = Field(96, description="Length of that answer.")
 
 
 class Checkpoints(Table):
@@ -175,7 +159,5 @@ class Profile(Table):
     @model_validator(mode="after")
     def _possible(self) -> Profile:
         if self.model.load_in_4bit and self.model.dtype == "float32":
-            raise ValueError(
-                "model.dtype: float32 is not possible with load_in_4bit = true; use auto or bfloat16"
-            )
+            raise ValueError("model.dtype: float32 is not possible with load_in_4bit = true; use auto or bfloat16")
         return self

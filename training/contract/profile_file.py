@@ -42,9 +42,7 @@ def load_profile(path: Path) -> Profile:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise ProfileError(
-            path, [ProfileProblem("", line, "not UTF-8 text; save the file as UTF-8")]
-        ) from None
+        raise ProfileError(path, [ProfileProblem("", line, "not UTF-8 text; save the file as UTF-8")]) from None
     except OSError as error:
         raise ProfileError(path, [ProfileProblem("", None, f"can't be read: {error.strerror}")]) from None
     return parse_profile(text, path)
