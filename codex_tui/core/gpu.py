@@ -1,0 +1,211 @@
+"""What the GPU and the machine are doing now, through NVML and psutil. Cheap enough for once a second."""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import psutil
+
+_MIB = 2**20
+_RETRY_SECONDS = 30.0
+WSL_NVML = Path("/usr/lib/wsl/lib/libnvidia-ml.so.1")
+
+
+@dataclass(frozen=True)
+class GpuReading:
+    """One GPU. What a driver does not tell (WSL2, laptops) is None. °C, %, W and MHz."""
+
+    name: str
+    used_mib: int | None
+    total_mib: int | None
+    temperature: int | None
+    utilisation: int | None
+    power: float | None
+    power_limit: float | None
+    sm_clock: int | None
+    max_sm_clock: int | None
+    throttle: tuple[str, ...]  # why the clocks are held down, in words
+
+
+@dataclass(frozen=True)
+class Reading:
+    gpu: GpuReading | None
+    gpu_reason: str  # why there is none, "" where there is one
+    cpu_percent: float  # of all cores together
+    ram_used_mib: int
+    ram_total_mib: int
+
+
+def nvidia_present() -> bool:
+    """Is there an NVIDIA GPU, without starting anything?"""
+    if any(Path("/dev").glob("nvidia[0-9]*")) or any(Path("/proc/driver/nvidia/gpus").glob("*")):
+        return True
+    if WSL_NVML.exists():
+        return True
+    try:
+        nvml = load_nvml()
+    except NvmlUnavailable:
+        return False
+    try:
+        return int(nvml.nvmlDeviceGetCount()) > 0
+    except nvml.NVMLError:
+        return False
+
+
+class NvmlUnavailable(Exception):
+    """Why NVML cannot be used, in words."""
+
+
+def load_nvml() -> ModuleType:
+    """pynvml, initialised."""
+    try:
+        import pynvml
+    except ImportError:
+        raise NvmlUnavailable("the package nvidia-ml-py is not installed") from None
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError as error:
+        if _is(pynvml, error, "NVMLError_LibraryNotFound") and WSL_NVML.exists():
+            # WSL2 puts the library where the loader does not look; once it is loaded, its name is enough.
+            with suppress(OSError, pynvml.NVMLError):
+                ctypes.CDLL(str(WSL_NVML))
+                pynvml.nvmlInit()
+                return pynvml
+        raise NvmlUnavailable(_in_words(pynvml, error)) from None
+    return pynvml
+
+
+def _is(nvml: ModuleType, error: Exception, *names: str) -> bool:
+    return any(isinstance(error, getattr(nvml, name, ())) for name in names)
+
+
+def _in_words(nvml: ModuleType, error: Exception) -> str:
+    if _is(nvml, error, "NVMLError_LibraryNotFound"):
+        return "no NVIDIA driver on this machine"
+    if _is(nvml, error, "NVMLError_DriverNotLoaded"):
+        return "the NVIDIA driver is not loaded"
+    if _is(nvml, error, "NVMLError_LibRmVersionMismatch"):
+        return "the NVIDIA driver was updated: restart the machine"
+    if _is(nvml, error, "NVMLError_GpuIsLost"):
+        return "the GPU has fallen off the bus: restart the machine"
+    if _is(nvml, error, "NVMLError_NoPermission"):
+        return "no permission to ask the NVIDIA driver"
+    return f"the NVIDIA driver does not answer: {error}"
+
+
+# NVML's names of the reasons, and ours. Idle and "applications clocks" are no throttling.
+_THROTTLES = (
+    ("SwPowerCap", "power cap"),
+    ("HwSlowdown", "hardware slowdown"),
+    ("SwThermalSlowdown", "too warm"),
+    ("HwThermalSlowdown", "too hot, hardware slowdown"),
+    ("HwPowerBrakeSlowdown", "power brake"),
+)
+
+
+class Sampler:
+    """Reads the first GPU. One that dies is tried again every 30 seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._nvml: ModuleType | None = None
+        self._handle: Any = None
+        self._name = "NVIDIA GPU"
+        self._reason = ""
+        self._retry_at = float("-inf")
+        psutil.cpu_percent(None)  # the first call has nothing to compare with
+
+    def read(self) -> Reading:
+        memory = psutil.virtual_memory()
+        reading = self._read_gpu()
+        return Reading(
+            gpu=reading,
+            gpu_reason="" if reading else self._reason,
+            cpu_percent=psutil.cpu_percent(None),
+            ram_used_mib=(memory.total - memory.available) // _MIB,
+            ram_total_mib=memory.total // _MIB,
+        )
+
+    def close(self) -> None:
+        if self._nvml is not None:
+            with suppress(self._nvml.NVMLError):
+                self._nvml.nvmlShutdown()
+        self._nvml = None
+
+    def _connect(self) -> None:
+        try:
+            nvml = load_nvml()
+        except NvmlUnavailable as unavailable:
+            self._fail(str(unavailable))
+            return
+        self._nvml = nvml
+        try:
+            if not nvml.nvmlDeviceGetCount():
+                self._fail("the NVIDIA driver knows no GPU")
+                return
+            self._handle = nvml.nvmlDeviceGetHandleByIndex(0)
+            self._name = str(nvml.nvmlDeviceGetName(self._handle))
+        except nvml.NVMLError as error:
+            self._fail(_in_words(nvml, error))
+
+    def _fail(self, reason: str) -> None:
+        self.close()
+        self._reason = reason
+        self._retry_at = self._clock() + _RETRY_SECONDS
+
+    def _read_gpu(self) -> GpuReading | None:
+        if self._nvml is None:
+            if self._clock() < self._retry_at:
+                return None
+            self._connect()
+        nvml, handle = self._nvml, self._handle
+        if nvml is None:
+            return None
+        fatal: list[Exception] = []
+
+        def ask(function: str, *arguments: Any) -> Any:
+            """Each metric on its own: a driver that lacks one may well have the next."""
+            try:
+                return getattr(nvml, function)(handle, *arguments)
+            except (nvml.NVMLError, AttributeError) as error:
+                if not isinstance(error, AttributeError) and _is(
+                    nvml, error, "NVMLError_GpuIsLost", "NVMLError_Uninitialized", "NVMLError_DriverNotLoaded"
+                ):
+                    fatal.append(error)
+                return None
+
+        memory = ask("nvmlDeviceGetMemoryInfo")
+        if memory is None and fatal:
+            self._fail(_in_words(nvml, fatal[0]))
+            return None
+        rates = ask("nvmlDeviceGetUtilizationRates")
+        power, limit = ask("nvmlDeviceGetPowerUsage"), ask("nvmlDeviceGetEnforcedPowerLimit")
+        return GpuReading(
+            name=self._name,
+            used_mib=None if memory is None else int(memory.used) // _MIB,
+            total_mib=None if memory is None else int(memory.total) // _MIB,
+            temperature=ask("nvmlDeviceGetTemperature", nvml.NVML_TEMPERATURE_GPU),
+            utilisation=None if rates is None else int(rates.gpu),
+            power=None if power is None else power / 1000,
+            power_limit=None if limit is None else limit / 1000,
+            sm_clock=ask("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_SM),
+            max_sm_clock=ask("nvmlDeviceGetMaxClockInfo", nvml.NVML_CLOCK_SM),
+            throttle=_throttles(nvml, ask("nvmlDeviceGetCurrentClocksThrottleReasons")),
+        )
+
+
+def _throttles(nvml: ModuleType, mask: int | None) -> tuple[str, ...]:
+    found = []
+    for name, words in _THROTTLES:
+        # The newer half of NVML's names says ClocksEventReason, the older ClocksThrottleReason.
+        bit = getattr(nvml, f"nvmlClocksEventReason{name}", None) or getattr(nvml, f"nvmlClocksThrottleReason{name}", 0)
+        if mask and bit and mask & bit:
+            found.append(words)
+    return tuple(found)
