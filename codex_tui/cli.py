@@ -17,7 +17,7 @@ COMMANDS = ("train", "runs", "chat", "profile", "data", "setup", "doctor")
 def parser() -> argparse.ArgumentParser:
     root = argparse.ArgumentParser(
         prog="codex-tui",
-        description="The training cockpit for one small GPU. Without a command: the app, on the live run if there is one.",
+        description="The training cockpit for one small GPU. Without a command: the app, on the live run if any.",
         epilog="Exit codes: 0 done, 1 failed, 2 usage or bad input, 3 no training environment, 130 detached by Ctrl-C. "
         "CODEX_TUI_HOME overrides the XDG folders.",
     )

@@ -1,0 +1,114 @@
+"""A run as plain lines on stdout, for a log, a pipe or a person without a screen."""
+
+from __future__ import annotations
+
+import time
+
+from codex_tui.core.errors import DONE, FAILED
+from codex_tui.core.follower import may_live, why_lost
+from codex_tui.core.run_state import RunState, reduce, time_left
+from codex_tui.core.tailer import Tailer
+from codex_tui.core.text import clean, duration, shorten
+from training.contract import events as ev
+from training.contract.run_directory import RunDirectory
+
+LOOK_EVERY = 0.2
+DETACHED = 130
+LONGEST_ANSWER = 160
+
+
+def follow(run: RunDirectory) -> int:
+    """Prints the run's history and then what comes, until it ends. DONE only if it is done; Ctrl-C leaves it running."""
+    print(f"{run.name}: {run.path}", flush=True)
+    try:
+        state = _print_until_end(run)
+    except KeyboardInterrupt:
+        print(f"\nDetached; {run.name} goes on. Come back with: codex-tui attach {run.name}", flush=True)
+        return DETACHED
+    if state.status == "done":
+        print(f"Chat with it: codex-tui chat {run.name}", flush=True)
+        return DONE
+    if state.status in ("stopped", "lost", "failed") and state.checkpoints:
+        print(f"Go on from the last checkpoint: codex-tui resume {run.name}", flush=True)
+    return FAILED
+
+
+def _print_until_end(run: RunDirectory) -> RunState:
+    tailer, state = Tailer(run.events), RunState()
+    while True:
+        for piece in tailer.slices():
+            if piece.restarted:
+                state = RunState()
+            for event in piece.events:
+                before = state.phase
+                state = reduce(state, event)
+                if line := describe(event, state, before):
+                    print(line, flush=True)
+        if state.ended:
+            return state
+        if not may_live(run) and not any(piece.events for piece in tailer.slices()):
+            state.status = "lost"
+            reason, log = why_lost(run, state)
+            print(clean(f"lost: {reason}"), *(f"  {clean(line)}" for line in log), sep="\n", flush=True)
+            return state
+        time.sleep(LOOK_EVERY)
+
+
+def describe(event: ev.Event, state: RunState, phase_before: ev.Phase | None) -> str | None:
+    """`event` as one line, or None where it is not worth one."""
+    match event:
+        case ev.Started() if event.attempt > 1:
+            return f"attempt {event.attempt}, from step {event.resume_step}"
+        case ev.Phase() if phase_before is None or (phase_before.name, phase_before.detail) != (
+            event.name,
+            event.detail,
+        ):
+            return clean(f"{event.name}  {event.detail}".rstrip())
+        case ev.Resolved():
+            return "\n".join(_resolved(event))
+        case ev.Metrics():
+            return _metrics(event, state)
+        case ev.Eval():
+            return f"eval  step {event.step}  eval_loss {_number(event.eval_loss)}"
+        case ev.Sample():
+            return clean(f"sample  step {event.step}  {event.prompt} → {shorten(event.text, LONGEST_ANSWER)}")
+        case ev.Checkpoint():
+            return clean(f"checkpoint  step {event.step}  {event.path}")
+        case ev.Warned():
+            return clean(f"warning  {event.message}")
+        case ev.Stopping():
+            return f"stopping  step {event.step}"
+        case ev.Stopped():
+            return f"stopped  step {event.step}"
+        case ev.Done():
+            return f"done  {event.step} steps  {duration(event.seconds)}"
+        case ev.Failed():
+            hint = f"\n  {clean(event.hint)}" if event.hint else ""
+            return f"failed: {clean(event.message)}{hint}"
+    return None
+
+
+def _metrics(event: ev.Metrics, state: RunState) -> str:
+    total = f"/{state.total_steps}" if state.total_steps else ""
+    parts = [f"step {event.step}{total}", f"loss {_number(event.loss)}"]
+    if event.learning_rate is not None:
+        parts.append(f"lr {event.learning_rate:.2e}")
+    if event.tokens_per_second is not None:
+        parts.append(f"{event.tokens_per_second:,.0f} tokens/s")
+    if (left := time_left(state)) is not None:
+        parts.append(f"ETA {duration(left)}")
+    return "  ".join(parts)
+
+
+def _resolved(event: ev.Resolved) -> list[str]:
+    lines = [
+        f"{event.train_rows:,} rows to train on, {event.eval_rows:,} held out, {event.dropped_rows:,} dropped,"
+        f" {event.truncated_rows:,} cut; {event.total_steps:,} steps on {event.device}"
+    ]
+    for field, (asked, ran, why) in event.changed.items():
+        lines.append(f"  {field}: {asked} was asked, {ran} runs{f' ({why})' if why else ''}")
+    return [clean(line) for line in lines]
+
+
+def _number(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.4f}"

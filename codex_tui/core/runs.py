@@ -1,0 +1,117 @@
+"""The runs there are: listed newest first, found by name, by a unique beginning, or as the last one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from codex_tui.core import locations
+from codex_tui.core.errors import BadInput
+from codex_tui.core.run_state import RunState, Status
+from training.contract.run_directory import RunDirectory
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A row of the list. `created` is Unix seconds; `reason` says in a sentence why it failed, stopped or was lost."""
+
+    name: str
+    path: Path
+    status: Status
+    profile_name: str
+    step: int
+    total_steps: int | None
+    loss: float | None
+    eval_loss: float | None
+    adapter: Path | None
+    created: float
+    reason: str
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "state": self.status,
+            "directory": str(self.path),
+            "step": self.step,
+            "total_steps": self.total_steps,
+            "loss": self.loss,
+            "eval_loss": self.eval_loss,
+            "adapter": str(self.adapter) if self.adapter else None,
+            "reason": self.reason,
+        }
+
+
+def directories() -> list[RunDirectory]:
+    """All run directories, newest first."""
+    try:
+        found = [RunDirectory(path) for path in locations.runs_home().iterdir() if (path / "config.json").is_file()]
+    except OSError:
+        return []
+    return sorted(found, key=lambda run: (_created(run), run.name), reverse=True)
+
+
+def list_runs() -> list[RunSummary]:
+    return [summarise(run) for run in directories()]
+
+
+def summarise(run: RunDirectory) -> RunSummary:
+    from codex_tui.core.follower import glance
+
+    state = glance(run)
+    try:
+        profile_name = str(run.read_config().get("profile_name", ""))
+    except (OSError, ValueError):
+        profile_name = ""
+    return RunSummary(
+        name=run.name,
+        path=run.path,
+        status=state.status,
+        profile_name=profile_name,
+        step=state.step,
+        total_steps=state.total_steps,
+        loss=state.last.loss if state.last else None,
+        eval_loss=state.evals[-1].eval_loss if state.evals else None,
+        adapter=run.adapter if run.has_adapter() else None,
+        created=_created(run),
+        reason=_reason(state),
+    )
+
+
+def find_run(text: str) -> RunDirectory:
+    """The run that `text` names. Raises BadInput where there is none, or several begin like it."""
+    runs = directories()
+    if not runs:
+        raise BadInput("There are no runs yet.", "Start one with: codex-tui demo")
+    if text == "last":
+        return runs[0]
+    if exact := [run for run in runs if run.name == text]:
+        return exact[0]
+    matching = [run for run in runs if text and run.name.startswith(text)]
+    if len(matching) == 1:
+        return matching[0]
+    if matching:
+        names = ", ".join(run.name for run in matching[:8])
+        raise BadInput(f"Several runs begin with {text}.", f"Say which: {names}")
+    raise BadInput(f"No run is called {text}.", "List them with: codex-tui runs")
+
+
+def live_run() -> RunDirectory | None:
+    """The newest run that is training now."""
+    return next((run for run in directories() if run.trainer_alive()), None)
+
+
+def _created(run: RunDirectory) -> float:
+    """When the run was made: its profile is written then and never again."""
+    for path in (run.profile, run.path):
+        try:
+            return path.stat().st_mtime
+        except OSError:
+            continue
+    return 0.0
+
+
+def _reason(state: RunState) -> str:
+    if state.status == "failed" and state.failure and state.failure.hint:
+        return f"{state.reason} {state.failure.hint}"
+    return state.reason if state.ended else ""

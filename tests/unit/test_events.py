@@ -1,0 +1,42 @@
+"""Events are whole lines, numbered without gaps over all attempts."""
+
+import json
+import os
+from pathlib import Path
+
+from training.contract import events as ev
+
+
+def lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines() if line]
+
+
+def test_an_event_is_a_line_of_plain_json(tmp_path: Path) -> None:
+    writer = ev.EventWriter(tmp_path / "events.jsonl")
+    writer.emit(ev.Metrics(step=1, loss=float("nan"), not_finite=("loss",)))
+    [event] = lines(tmp_path / "events.jsonl")
+    assert event["type"] == "metrics"
+    assert event["loss"] is None
+    assert event["not_finite"] == ["loss"]
+    assert (event["v"], event["seq"]) == (1, 0)
+    assert event["time"] > 1e9
+    assert (tmp_path / "events.jsonl").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_next_attempt_goes_on_counting_behind_a_torn_line(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    first = ev.EventWriter(path)
+    for _ in range(3):
+        first.emit(ev.Heartbeat())
+    first.close()
+    with path.open("ab") as file:
+        file.write(b'{"type":"metrics","seq":3,"st')
+    second = ev.EventWriter(path)
+    second.emit(ev.Started(attempt=2, pid=os.getpid(), resume_step=5))
+    whole = path.read_bytes().splitlines()
+    assert json.loads(whole[-1])["seq"] == 3
+    assert whole[-2].endswith(b'"st')
+
+
+def test_what_is_not_finite_has_no_value() -> None:
+    assert [ev.finite(value) for value in (1.5, None, float("nan"), float("inf"))] == [1.5, None, None, None]

@@ -1,0 +1,48 @@
+"""Who may import whom, seen from outside: in a process of its own, by what it has loaded."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = ("torch", "unsloth", "transformers", "trl", "peft", "datasets", "bitsandbytes", "numpy")
+
+
+def loaded_after(code: str) -> set[str]:
+    script = f"{code}\nimport sys\nprint(*sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import codex_tui.cli; codex_tui.cli.parser()",
+        "import codex_tui.app, codex_tui.screens.cockpit, codex_tui.screens.profiles",
+        "import codex_tui.core.launcher, codex_tui.core.runs, codex_tui.core.gpu",
+    ],
+)
+def test_the_app_never_loads_the_training_stack(code: str) -> None:
+    assert not loaded_after(code) & set(HEAVY)
+
+
+def test_the_commands_load_neither_textual_nor_pydantic() -> None:
+    assert not loaded_after("import codex_tui.cli; codex_tui.cli.parser()") & {"textual", "pydantic", "rich"}
+
+
+def test_the_first_screen_waits_for_no_validation() -> None:
+    assert "pydantic" not in loaded_after("import codex_tui.app")
+
+
+def test_the_contract_loads_no_terminal() -> None:
+    code = "import training.contract.profile_file, training.contract.events, training.contract.run_directory"
+    assert not loaded_after(code) & {"textual", "rich", "codex_tui", *HEAVY}
+
+
+@pytest.mark.skipif(not (Path(__file__).parents[2] / "pyproject.toml").exists(), reason="needs the checkout")
+def test_the_import_rules_hold() -> None:
+    command = shutil.which("lint-imports") or str(Path(sys.executable).with_name("lint-imports"))
+    done = subprocess.run([command], cwd=Path(__file__).parents[2], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

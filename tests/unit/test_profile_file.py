@@ -1,0 +1,71 @@
+"""A broken profile is told everything that is wrong with it, at once, each with field and line."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from codex_tui.core import locations
+from training.contract.profile_file import ProfileError, parse_profile
+
+NAMED = Path("mine.toml")
+MODEL = '[model]\nname = "demo:llama"\n'
+
+
+def problems_of(text: str) -> list[tuple[str, int | None, str]]:
+    with pytest.raises(ProfileError) as caught:
+        parse_profile(text, NAMED)
+    return [(problem.field, problem.line, problem.message) for problem in caught.value.problems]
+
+
+def test_all_problems_come_at_once_in_the_order_of_the_file() -> None:
+    found = problems_of(MODEL + "max_seq_lenght = 3\n[lora]\nr = 0\nlearning_rate = 3\n")
+    assert [(field, line) for field, line, _ in found] == [
+        ("model.max_seq_lenght", 3),
+        ("lora.r", 5),
+        ("lora.learning_rate", 6),
+    ]
+    assert "did you mean max_seq_length?" in found[0][2]
+    assert "given: 0" in found[1][2]
+    assert "it belongs in [training]" in found[2][2]
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "line", "word"),
+    [
+        ("", "model", None, "missing"),
+        ("a = [", "", 1, "not valid TOML"),
+        (MODEL + 'dtype = "float32"\n', "model.dtype", 3, "load_in_4bit"),
+        (MODEL + "[training]\nlearning_rate = nan\n", "training.learning_rate", 4, "greater than 0"),
+        ("model = 3\n", "model", 1, "valid dictionary"),
+        ("[model]\n", "model.name", 1, "required"),
+        (MODEL + "[trainning]\nseed = 1\n", "trainning", 3, "did you mean training?"),
+    ],
+)
+def test_a_problem_names_field_and_line(text: str, field: str, line: int | None, word: str) -> None:
+    [(found_field, found_line, message)] = problems_of(text)
+    assert (found_field, found_line) == (field, line)
+    assert word in message
+
+
+def test_defaults_are_explicit_in_the_resolved_whole() -> None:
+    profile = parse_profile(MODEL, NAMED)
+    assert profile.model_dump()["training"]["gradient_accumulation_steps"] == 4
+
+
+def test_mutations_of_a_shipped_profile_never_end_in_another_exception() -> None:
+    source = (locations.shipped_profiles() / "rtx3050-4gb.toml").read_text(encoding="utf-8")
+    dice = random.Random(0)
+    broken = 0
+    for _ in range(500):
+        text = list(source)
+        for _ in range(dice.randint(1, 12)):
+            at = dice.randrange(len(text))
+            text[at : at + dice.randint(0, 3)] = dice.choice(['"', "=", "[", "]", "\n", "-1", "nan", "é", "\x00", "\'\'\'"])
+        try:
+            parse_profile("".join(text), NAMED)
+        except ProfileError as error:
+            broken += 1
+            assert error.problems
+            assert all(problem.message and (problem.line or problem.field) for problem in error.problems)
+    assert broken > 100

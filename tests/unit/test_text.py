@@ -1,0 +1,56 @@
+"""No byte of a stranger's text may command the terminal."""
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codex_tui.core.text import MOST_COMBINING, clean, duration, shorten
+
+anything = st.text(st.characters(), max_size=200)  # surrogates, controls and marks included
+
+
+@given(anything, st.booleans())
+def test_nothing_a_terminal_obeys_is_left(text: str, newlines: bool) -> None:
+    shown = clean(text, newlines=newlines)
+    categories = {unicodedata.category(character) for character in shown if character != "\n"}
+    assert not categories & {"Cc", "Cs"}
+    assert not set(shown) & set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f")
+    assert newlines or "\n" not in shown
+    shown.encode("utf-8")
+
+
+@given(anything, st.integers(0, 200))
+def test_a_sequence_split_over_two_pieces_is_as_harmless(text: str, cut: int) -> None:
+    assert "\x1b" not in clean(text[:cut]) + clean(text[cut:])
+
+
+@given(st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E)))
+def test_plain_text_is_left_alone(text: str) -> None:
+    assert clean(text) == text
+
+
+@pytest.mark.parametrize(
+    ("hostile", "shown"),
+    [
+        ("\x1b]0;owned\x07", "␛]0;owned␇"),
+        ("\x9b2J", "\ufffd2J"),
+        ("a\rb\tc\nd", "ab    c↵d"),
+        ("admin\u202etxt.exe", "admin\ufffdtxt.exe"),
+        ("\ud800", "\ufffd"),
+        ("[/INST] [@click=app.quit]x[/]", "[/INST] [@click=app.quit]x[/]"),
+    ],
+)
+def test_known_tricks_are_shown_for_what_they_are(hostile: str, shown: str) -> None:
+    assert clean(hostile) == shown
+
+
+def test_a_storm_of_marks_is_cut() -> None:
+    assert len(clean("e" + "\u0301" * 5000)) == 1 + MOST_COMBINING
+
+
+def test_lengths_and_durations() -> None:
+    assert shorten("abcdef", 4) == "abc…"
+    assert shorten("abc", 4) == "abc"
+    assert [duration(s) for s in (None, 0, 75, 4000)] == ["–", "0:00", "1:15", "1:06:40"]
