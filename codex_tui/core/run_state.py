@@ -1,39 +1,235 @@
-"""The state of a run, as rebuilt from its events: one pure function, `reduce`. Widgets draw it and nothing else."""
+"""The state of a run, as rebuilt from its events: one function, `reduce`. Widgets draw it and nothing else.
+
+`reduce_all` gives what `reduce` gives event by event, but takes the events that come by the hundred thousand as
+columns, so that a million logged steps are read in about a second.
+"""
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from itertools import groupby
+from typing import Any, Literal
 
 from codex_tui.core.series import Series
 from training.contract import events as ev
 
-Status = Literal[
-    "preparing", "training", "evaluating", "saving", "stopping", "stopped", "done", "failed", "lost"
-]
+Status = Literal["preparing", "training", "evaluating", "saving", "stopping", "stopped", "done", "failed", "lost"]
 ENDED: frozenset[str] = frozenset({"stopped", "done", "failed", "lost"})
+PACE_POINTS = 50  # the time left is reckoned from the pace of this many logged steps
 
 
 @dataclass
 class RunState:
-    """Times are Unix seconds of the trainer's clock."""
+    """Times are Unix seconds of the trainer's clock. Texts are as they came: clean them before they are shown."""
 
     status: Status = "preparing"
+    reason: str = ""  # one sentence on why the run failed, stopped or was lost
+    log_tail: tuple[str, ...] = ()  # last lines of trainer.log where the trainer died without a word
     attempt: int = 0
     phase: ev.Phase | None = None
     resolved: ev.Resolved | None = None
     step: int = 0
     last: ev.Metrics | None = None
-    losses: Series = field(default_factory=Series)  # x: step, y: loss; columns time and tokens beside it
+    losses: Series = field(default_factory=Series)  # its times are seconds of training, breaks left out
     evals: list[ev.Eval] = field(default_factory=list)
     samples: list[ev.Sample] = field(default_factory=list)
     memory: ev.Memory | None = None
     gpu: ev.Gpu | None = None
+    gpu_history: deque[ev.Gpu] = field(default_factory=lambda: deque(maxlen=600))
     checkpoints: list[ev.Checkpoint] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     failure: ev.Failed | None = None
-    started_at: float | None = None
+    started_at: float | None = None  # of the first attempt
+    attempt_started_at: float | None = None
     last_event_at: float | None = None
     ended_at: float | None = None
     missing_events: int = 0  # gaps in seq
     damaged_lines: int = 0
+    next_seq: int = 0
+    training_since: float = 0.0  # the clock time at which the seconds of training count 0
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ENDED
+
+    @property
+    def total_steps(self) -> int | None:
+        return self.resolved.total_steps if self.resolved else None
+
+
+def elapsed(state: RunState) -> float | None:
+    """Seconds of training so far."""
+    return state.losses.times[-1] if len(state.losses) else None
+
+
+def time_left(state: RunState) -> float | None:
+    """Seconds to the last step at the recent pace; None before there is a pace."""
+    if state.resolved is None or len(state.losses) < 2:
+        return None
+    steps, times = state.losses.steps, state.losses.times
+    first = max(0, len(steps) - PACE_POINTS)
+    return (state.resolved.total_steps - state.step) * (times[-1] - times[first]) / (steps[-1] - steps[first])
+
+
+def reduce(state: RunState, event: ev.Event) -> RunState:
+    """The state after `event`. The state given is spent: the columns move over, because copying a million points for
+    each event would be absurd; the same events always give the same state."""
+    _count(state, event.seq)
+    state.last_event_at = event.time
+    if handle := _HANDLERS.get(type(event)):
+        handle(state, event)
+    return state
+
+
+def reduce_all(state: RunState, events: Sequence[ev.Event]) -> RunState:
+    """The state after all of `events`, in their order."""
+    if set(map(type, events)) <= _FREQUENT:
+        return _reduce_frequent(state, events)
+    for frequent, group in groupby(events, lambda event: type(event) in _FREQUENT):
+        if frequent:
+            _reduce_frequent(state, list(group))
+        else:
+            for event in group:
+                reduce(state, event)
+    return state
+
+
+def _reduce_frequent(state: RunState, events: Sequence[ev.Event]) -> RunState:
+    """Takes events that don't depend on each other's order, kind by kind."""
+    if not events:
+        return state
+    numbers = [event.seq for event in events]
+    if numbers == list(range(state.next_seq, state.next_seq + len(numbers))):
+        state.next_seq += len(numbers)
+    else:
+        for number in numbers:
+            _count(state, number)
+    state.last_event_at = events[-1].time
+    metrics = [event for event in events if type(event) is ev.Metrics]
+    if len(metrics) < len(events):
+        for event in events:
+            if type(event) is not ev.Metrics and (handle := _HANDLERS.get(type(event))):
+                handle(state, event)
+    _on_metrics(state, metrics)
+    return state
+
+
+def _count(state: RunState, number: int) -> None:
+    if number > state.next_seq:
+        state.missing_events += number - state.next_seq
+    state.next_seq = number + 1
+
+
+def _on_metrics(state: RunState, metrics: list[ev.Metrics]) -> None:
+    if not metrics:
+        return
+    zero = state.training_since
+    state.losses.extend(
+        [event.step for event in metrics],
+        [event.loss for event in metrics],
+        [event.time - zero for event in metrics],
+        [event.tokens for event in metrics],
+    )
+    state.last = metrics[-1]
+    state.step = state.last.step
+    if state.status in ("preparing", "evaluating", "saving"):
+        state.status = "training"
+
+
+def _on_started(state: RunState, event: ev.Started) -> None:
+    state.status, state.reason, state.log_tail = "preparing", "", ()
+    state.attempt = event.attempt
+    state.phase = state.failure = state.ended_at = None
+    state.started_at = event.time if state.started_at is None else state.started_at
+    state.attempt_started_at = event.time
+    state.losses.cut_after(event.resume_step)
+    state.evals = [kept for kept in state.evals if kept.step <= event.resume_step]
+    state.samples = [kept for kept in state.samples if kept.step <= event.resume_step]
+    state.checkpoints = [kept for kept in state.checkpoints if kept.step <= event.resume_step]
+    state.step = event.resume_step
+    if state.last and state.last.step > event.resume_step:
+        state.last = None
+    _start_clock(state, event.time)
+
+
+def _start_clock(state: RunState, time: float) -> None:
+    """Seconds of training go on at `time` from where the last point left them."""
+    times = state.losses.times
+    state.training_since = time - (times[-1] if times else 0.0)
+
+
+def _on_phase(state: RunState, event: ev.Phase) -> None:
+    first_training = event.name == "training" and state.status == "preparing"
+    if first_training and (not state.phase or state.phase.name != "training"):
+        _start_clock(state, event.time)
+    state.phase = event
+    if state.status not in ENDED and state.status != "stopping":
+        state.status = "preparing" if event.name in ("loading", "tokenising") else event.name
+
+
+def _on_resolved(state: RunState, event: ev.Resolved) -> None:
+    state.resolved = event
+
+
+def _on_eval(state: RunState, event: ev.Eval) -> None:
+    state.evals.append(event)
+
+
+def _on_sample(state: RunState, event: ev.Sample) -> None:
+    state.samples.append(event)
+
+
+def _on_memory(state: RunState, event: ev.Memory) -> None:
+    state.memory = event
+
+
+def _on_gpu(state: RunState, event: ev.Gpu) -> None:
+    state.gpu = event
+    state.gpu_history.append(event)
+
+
+def _on_checkpoint(state: RunState, event: ev.Checkpoint) -> None:
+    state.checkpoints.append(event)
+
+
+def _on_warned(state: RunState, event: ev.Warned) -> None:
+    state.warnings.append(event.message)
+
+
+def _on_stopping(state: RunState, _: ev.Stopping) -> None:
+    state.status = "stopping"
+
+
+def _on_stopped(state: RunState, event: ev.Stopped) -> None:
+    state.status, state.step, state.ended_at = "stopped", event.step, event.time
+    state.reason = "Stopped as asked; it can be resumed." if event.resumable else "Stopped as asked."
+
+
+def _on_done(state: RunState, event: ev.Done) -> None:
+    state.status, state.step, state.ended_at = "done", event.step, event.time
+
+
+def _on_failed(state: RunState, event: ev.Failed) -> None:
+    state.status, state.failure, state.reason, state.ended_at = "failed", event, event.message, event.time
+
+
+_HANDLERS: dict[type, Callable[[RunState, Any], None]] = {
+    ev.Started: _on_started,
+    ev.Phase: _on_phase,
+    ev.Resolved: _on_resolved,
+    ev.Metrics: lambda state, event: _on_metrics(state, [event]),
+    ev.Eval: _on_eval,
+    ev.Sample: _on_sample,
+    ev.Memory: _on_memory,
+    ev.Gpu: _on_gpu,
+    ev.Checkpoint: _on_checkpoint,
+    ev.Warned: _on_warned,
+    ev.Stopping: _on_stopping,
+    ev.Stopped: _on_stopped,
+    ev.Done: _on_done,
+    ev.Failed: _on_failed,
+}
+# None of these reads what another of them writes, so that they may be taken out of turn.
+_FREQUENT = frozenset({ev.Metrics, ev.Memory, ev.Gpu, ev.Heartbeat, ev.Sample, ev.Checkpoint, ev.Eval})

@@ -1,0 +1,161 @@
+"""The geometry of a chart in text: round ticks, scales that map values to dots, and a Braille raster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, floor, isfinite, log10
+
+_STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
+_DURATIONS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)  # seconds
+# Bits of the dots of a Braille character, by row and column: the lowest row was added to Unicode last.
+_DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Maps values in [low, high] to dots 0..dots-1; with `log`, by their logarithm (low > 0)."""
+
+    low: float
+    high: float
+    dots: int
+    log: bool = False
+
+    def dot(self, value: float) -> int:
+        """The dot nearest to `value`; values beyond the ends lie on them."""
+        low, high = self.low, self.high
+        if self.log:
+            low, high, value = log10(low), log10(high), log10(max(value, self.low))
+        share = (value - low) / (high - low) if high > low else 0.5
+        return round(min(1.0, max(0.0, share)) * (self.dots - 1))
+
+
+def round_step(span: float, most: int) -> float:
+    """The least round number (1, 2, 2.5 or 5 times a power of ten) that cuts `span` into at most `most` parts."""
+    if not (span > 0 and isfinite(span)):
+        return 1.0
+    rough = span / max(1, most)
+    power = 10.0 ** floor(log10(rough))
+    return next(step * power for step in _STEPS if step * power >= rough * (1 - 1e-9))
+
+
+def snap(low: float, high: float, most: int) -> tuple[float, float]:
+    """The least range of whole round steps that holds [low, high]; changes only when a value leaves it."""
+    if high <= low:
+        margin = abs(high) / 10 or 1.0
+        low, high = low - margin if low else 0.0, high + margin
+    step = round_step(high - low, most)
+    first, last = floor(low / step + 1e-9), ceil(high / step - 1e-9)
+    return first * step, last * step
+
+
+def snap_log(low: float, high: float) -> tuple[float, float]:
+    """The least range from one 1, 2 or 5 times a power of ten to another that holds [low, high]; low > 0."""
+    down = max(tick for tick in _log_candidates(low, low) if tick <= low * (1 + 1e-9))
+    up = min(tick for tick in _log_candidates(high, high) if tick >= high * (1 - 1e-9))
+    return (down, up) if up > down else (down, down * 10)
+
+
+def ticks(low: float, high: float, most: int, *, whole: bool = False) -> list[float]:
+    """At most `most` + 1 round numbers in [low, high]; whole numbers alone for what is counted."""
+    step = round_step(high - low, most)
+    if whole:
+        step = max(1.0, ceil(step - 1e-9))
+    first, last = ceil(low / step - 1e-9), floor(high / step + 1e-9)
+    return [index * step for index in range(first, last + 1)]
+
+
+def log_ticks(low: float, high: float, most: int) -> list[float]:
+    """Round numbers for a logarithmic axis: 1, 2 and 5 times powers of ten, or powers alone where these are many."""
+    inside = [tick for tick in _log_candidates(low, high) if low * (1 - 1e-9) <= tick <= high * (1 + 1e-9)]
+    if len(inside) <= most + 1:
+        return inside
+    powers = [tick for tick in inside if abs(log10(tick) - round(log10(tick))) < 1e-9]
+    return powers[:: ceil(len(powers) / (most + 1))] or inside[:: ceil(len(inside) / (most + 1))]
+
+
+def _log_candidates(low: float, high: float) -> list[float]:
+    return [digit * 10.0**power for power in range(floor(log10(low)) - 1, ceil(log10(high)) + 2) for digit in (1, 2, 5)]
+
+
+def tick_labels(values: list[float]) -> list[str]:
+    """Labels with the same number of decimals, no more than tell them apart; thousands as k, millions as M."""
+    for digits in range(7):
+        labels = [number(value, digits) for value in values]
+        if all(
+            abs(_value(label) - value) <= 1e-6 * max(map(abs, values), default=1)
+            for label, value in zip(labels, values, strict=True)
+        ):
+            return labels
+    return [f"{value:.3g}" for value in values]
+
+
+def number(value: float, digits: int) -> str:
+    """1234567 as 1.23M with 2 `digits`; zeros that say nothing are kept below a thousand and cut above."""
+    for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            text = f"{value / size:.{digits}f}"
+            return (text.rstrip("0").rstrip(".") if "." in text else text) + letter
+    return f"{value:.{digits}f}"
+
+
+def _value(label: str) -> float:
+    size = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}.get(label[-1], 1.0)
+    return float(label.rstrip("kMGT")) * size
+
+
+def round_up(value: float) -> float:
+    """The least 1, 2 or 5 times a power of ten that is not below `value`; value > 0."""
+    return next(tick for tick in _log_candidates(value, value) if tick >= value * (1 - 1e-9))
+
+
+def duration_ticks(high: float, most: int) -> list[float]:
+    """At most `most` + 1 ticks from 0 to `high` seconds that are round as times: minutes, hours, days."""
+    step = next((step for step in _DURATIONS if high / step <= most), None)
+    if step is None:
+        step = 86400 * ceil(high / 86400 / most)
+    return [float(index * step) for index in range(floor(high / step + 1e-9) + 1)]
+
+
+def round_duration(seconds: float) -> float:
+    """The least length of time with a name that is not below `seconds`: 30 s, 1 min, 2 min, ... whole days."""
+    days = 86400.0 * round_up(max(seconds / 86400, 1.0))
+    return next((float(step) for step in _DURATIONS if step >= max(seconds, 30)), days)
+
+
+def duration(seconds: float) -> str:
+    """0, 30s, 15m, 2h, 1h30m, 3d."""
+    left = round(seconds)
+    parts = []
+    for size, letter in ((86400, "d"), (3600, "h"), (60, "m"), (1, "s")):
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count}{letter}")
+    return "".join(parts[:2]) or "0"
+
+
+class Raster:
+    """Dots in Braille characters: 2 wide and 4 high each. Dot (0, 0) is at the bottom left."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self.width, self.height = width, height
+        self._cells = [bytearray(width) for _ in range(height)]
+
+    def set(self, x: int, y: int) -> None:
+        if 0 <= x < self.width * 2 and 0 <= y < self.height * 4:
+            row, within = divmod(self.height * 4 - 1 - y, 4)
+            self._cells[row][x >> 1] |= _DOTS[within][x & 1]
+
+    def column(self, x: int, low: int, high: int) -> None:
+        for y in range(low, high + 1):
+            self.set(x, y)
+
+    def line(self, x0: int, y0: int, x1: int, y1: int) -> None:
+        """A straight line, both ends included."""
+        length = max(abs(x1 - x0), abs(y1 - y0))
+        for index in range(length + 1):
+            share = index / length if length else 0.0
+            self.set(round(x0 + (x1 - x0) * share), round(y0 + (y1 - y0) * share))
+
+    def rows(self) -> list[bytearray]:
+        """From the top, a byte a cell: its dots as the low byte of U+2800; 0 where it is empty."""
+        return self._cells

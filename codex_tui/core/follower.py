@@ -1,0 +1,169 @@
+"""Follows one run: reads what is new in its events, and decides when a silent run is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+
+from codex_tui.core import tailer
+from codex_tui.core.run_state import ENDED, RunState, Status, reduce_all
+from training.contract.run_directory import RunDirectory
+
+LIVE_BUDGET, HISTORY_BUDGET = 0.05, 0.1
+"""Seconds of reading between two looks at the keyboard."""
+PREVIEW_FROM = 2 * 1024 * 1024
+"""Bytes of events from which a sample of them is shown until all are read."""
+GRACE = 30.0
+"""Seconds a launched trainer has to say who it is: the interpreter may come from a cold disk."""
+CHECK_EVERY = 2.0
+"""Seconds between two looks at whether the trainer's process lives."""
+
+
+class RunFollower:
+    """The state of `run`, brought up to date by `poll`. Any number of followers may watch one run.
+
+    Until a large history is read, `state` is drawn from a sample of it: the whole curve at once, then all points.
+    """
+
+    def __init__(self, run: RunDirectory) -> None:
+        self.run = run
+        self.state = RunState()
+        self.complete = False
+        self._reading = self.state  # what the events read so far give; `state` but for a preview
+        self._told: Status = self.state.status  # the status by the events, where `state` says lost
+        self._tailer = tailer.Tailer(run.events)
+        self._started = False
+        self._next_check = 0.0
+
+    @property
+    def progress(self) -> float:
+        """How much of the history has been read, 0 to 1."""
+        return self._tailer.progress
+
+    def poll(self, budget_seconds: float = LIVE_BUDGET) -> bool:
+        """Reads what is new for about `budget_seconds`. True if `state` is another one now."""
+        if not self._started:
+            self._started = True
+            self._begin()
+            if self.state is not self._reading:
+                return True  # the preview is worth a frame of its own
+        was_complete = self.complete
+        changed = self._read(time.monotonic() + budget_seconds)
+        if not self.complete:
+            return changed and self.state is self._reading
+        if self.state is not self._reading:
+            self.state, changed = self._reading, True
+        return self._look_for_the_trainer(changed) or changed or not was_complete
+
+    async def changes(self, interval: float = 0.25) -> AsyncIterator[RunState]:
+        """Yields the state each time it changed: history in slices with room for keys between them, then a look every
+        `interval` seconds. Never ends by itself: a run that ended may be resumed."""
+        while True:
+            if self.poll(LIVE_BUDGET if self.complete else HISTORY_BUDGET):
+                yield self.state
+            await asyncio.sleep(interval if self.complete else 0)
+
+    def _begin(self) -> None:
+        try:
+            size = self.run.events.stat().st_size
+        except OSError:
+            return
+        if size >= PREVIEW_FROM:
+            self.state = preview(self.run)
+
+    def _read(self, deadline: float) -> bool:
+        """Reads until there is nothing new or time is up; sets `complete`."""
+        state, changed = self._reading, False
+        self.complete = False
+        for piece in self._tailer.slices():
+            if piece.restarted:
+                changed = True
+                state = self._reading = self.state = RunState()
+            elif state.status == "lost":  # it speaks, so it lives, or lived longer than we thought
+                state.status, state.reason, state.log_tail = self._told, "", ()
+            state.damaged_lines += piece.damaged
+            reduce_all(state, piece.events)
+            changed = changed or bool(piece.events or piece.damaged)
+            if time.monotonic() >= deadline:
+                return changed
+        self.complete = True
+        return changed
+
+    def _look_for_the_trainer(self, heard: bool) -> bool:
+        """Marks a run as lost where it has no end and no process. True if it was marked now."""
+        state = self.state
+        now = time.monotonic()
+        if heard or state.status in ENDED or now < self._next_check:
+            self._next_check = max(self._next_check, now + CHECK_EVERY) if heard else self._next_check
+            return False
+        self._next_check = now + CHECK_EVERY
+        if may_live(self.run):
+            return False
+        # It may have said its last word after we read and before it went.
+        if self._read(now + LIVE_BUDGET) or not self.complete:
+            return True
+        self._told = state.status
+        state.status = "lost"
+        state.reason, state.log_tail = why_lost(self.run, state)
+        return True
+
+
+def glance(run: RunDirectory) -> RunState:
+    """The state for a list of runs: that of `preview`, and lost runs are found out."""
+    state = preview(run)
+    if not state.ended and not may_live(run):
+        state.status = "lost"
+        state.reason, state.log_tail = why_lost(run, state)
+    return state
+
+
+def may_live(run: RunDirectory) -> bool:
+    """Whether the trainer's process lives, or was launched so lately that it may still have to say who it is."""
+    if identity := run.read_process():
+        return identity.is_alive()
+    try:
+        created = run.read_config().get("created")
+        since = float(created) if created is not None else run.config.stat().st_mtime
+    except (OSError, ValueError, TypeError):
+        return False
+    return time.time() - since < GRACE
+
+
+def preview(run: RunDirectory) -> RunState:
+    """The state as a sample of the events tells it, in some milliseconds however long the run is.
+
+    Exact for what the head and the tail of the file say (what really runs, the last metrics, how it ended); the curve
+    and the lists have samples of the middle. Lost runs are not found out.
+    """
+    state = reduce_all(RunState(), tailer.sample(run.events))
+    state.missing_events = 0  # what a sample leaves out is not missing
+    return state
+
+
+def why_lost(run: RunDirectory, state: RunState) -> tuple[str, tuple[str, ...]]:
+    identity = run.read_process()
+    who = f"The trainer (process {identity.pid})" if identity else "The trainer"
+    if state.attempt and state.phase:
+        doing = state.phase.name if state.phase.name != "training" else f"training, at step {state.step}"
+        return (
+            f"{who} ended without a word while {doing}; its exit status is not known. "
+            "The kernel ends processes like this when memory runs out, and so does a shutdown.",
+            log_tail(run),
+        )
+    lines = log_tail(run)
+    if not lines:
+        return f"{who} never said anything, and its log is empty.", ()
+    return f"{who} ended before it began to train; its log ends with: {lines[-1]}", lines
+
+
+def log_tail(run: RunDirectory, lines: int = 12, window: int = 8192) -> tuple[str, ...]:
+    """The last lines of trainer.log that say something, as they are: clean them before they are shown."""
+    try:
+        with run.log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - window))
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return ()
+    return tuple(line.rstrip() for line in text.splitlines() if line.strip())[-lines:]

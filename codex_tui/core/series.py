@@ -1,0 +1,180 @@
+"""The loss curve as columns of numbers: appended at the end, cut on a resume, reduced to what a chart can show."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from itertools import islice
+from math import inf, isfinite, nan
+from operator import lt
+from typing import Literal, NamedTuple
+
+Axis = Literal["steps", "time", "tokens"]
+
+SMOOTHING = 0.1
+"""Weight of the newest point in the smoothed curve; TensorBoard would call it a smoothing of 0.9."""
+BLOCK = 64
+"""Points per summary, so that a million points are drawn from some thousand numbers."""
+
+
+class Column(NamedTuple):
+    """What one column of dots shows of its points; all NaN where none of them is finite."""
+
+    low: float
+    high: float
+    mean: float
+    smooth: float
+
+
+class Series:
+    """A curve over steps, which strictly increase: a step that comes again supersedes itself and all after it.
+
+    `losses` may hold NaN. `smooth` is the exponential moving average, computed point by point, so that it looks the
+    same at any width; it starts as a plain mean and skips NaN. `times` are seconds of training, `tokens` counts.
+    """
+
+    def __init__(self) -> None:
+        self.steps = array("q")
+        self.losses = array("d")
+        self.smooth = array("d")
+        self.times = array("d")
+        self.tokens = array("q")
+        self._mean = 0.0  # where the smoothed curve is
+        self._finite = 0  # how many finite points it has seen
+        self._low = array("d")  # summaries of whole blocks: low, high, and the sums of _finite_points losses
+        self._high = array("d")
+        self._sum = array("d")
+        self._smooth_sum = array("d")
+        self._finite_points = array("q")
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def append(self, step: int, loss: float, time: float, tokens: int) -> None:
+        self.extend([step], [loss], [time], [tokens])
+
+    def extend(self, steps: list[int], losses: Sequence[float | None], times: list[float], tokens: list[int]) -> None:
+        """Adds points; the lists are of one length. None among `losses` is taken for NaN."""
+        if not steps:
+            return
+        if not all(map(lt, steps, islice(steps, 1, None))):
+            for step, loss, time, count in zip(steps, losses, times, tokens, strict=True):
+                self.append(step, nan if loss is None else loss, time, count)
+            return
+        if self.steps and steps[0] <= self.steps[-1]:
+            self.cut_after(steps[0] - 1)
+        added = array("d")
+        try:
+            added.fromlist(losses)  # type: ignore[arg-type]  # None is what the handler is for
+        except TypeError:
+            added = array("d", [nan if loss is None else loss for loss in losses])
+        self.smooth.fromlist(self._smoothed(added))
+        self.steps.fromlist(steps)
+        self.losses.extend(added)
+        self.times.fromlist(times)
+        self.tokens.fromlist(tokens)
+        self._summarise_blocks()
+
+    def cut_after(self, step: int) -> None:
+        """Forgets every point past `step`."""
+        keep = bisect_right(self.steps, step)
+        if keep == len(self.steps):
+            return
+        for column in (self.steps, self.losses, self.smooth, self.times, self.tokens):
+            del column[keep:]
+        for blocks in (self._low, self._high, self._sum, self._smooth_sum, self._finite_points):
+            del blocks[keep // BLOCK :]
+        self._finite = sum(1 for loss in self.losses if isfinite(loss))
+        self._mean = next((mean for mean in reversed(self.smooth) if isfinite(mean)), 0.0)
+
+    def values(self, axis: Axis) -> array[float] | array[int]:
+        """The x of every point."""
+        return self.steps if axis == "steps" else self.times if axis == "time" else self.tokens
+
+    def x_of_step(self, step: int, axis: Axis) -> float | None:
+        """Where `step` lies on `axis`: that of the last point up to it. None before the first point."""
+        if axis == "steps":
+            return step
+        index = bisect_right(self.steps, step)
+        return self.values(axis)[index - 1] if index else None
+
+    def bounds(self) -> tuple[float, float] | None:
+        """The least and the greatest finite loss."""
+        if not self.steps:
+            return None
+        column = self._column(0, len(self.steps))
+        return (column.low, column.high) if isfinite(column.low) else None
+
+    def reduce(self, axis: Axis, low: float, high: float, columns: int) -> list[Column | None]:
+        """Cuts [low, high] into `columns` equal parts, the last one closed; None where a part has no point."""
+        xs = self.values(axis)
+        width = (high - low) / columns
+        reduced: list[Column | None] = []
+        start = bisect_left(xs, low)
+        for index in range(1, columns + 1):
+            if index < columns:
+                end = bisect_left(xs, low + index * width, min(start, len(xs)))
+            else:
+                end = bisect_right(xs, high, min(start, len(xs)))
+            reduced.append(self._column(start, end) if end > start else None)
+            start = max(start, end)
+        return reduced
+
+    def _smoothed(self, losses: array[float]) -> list[float]:
+        mean, finite = self._mean, self._finite
+        if finite * SMOOTHING >= 1 and isfinite(sum(losses)):
+            smooth = [mean := mean + (loss - mean) * SMOOTHING for loss in losses]
+            finite += len(losses)
+        else:
+            smooth = []
+            for loss in losses:
+                if isfinite(loss):
+                    finite += 1
+                    mean += (loss - mean) * max(SMOOTHING, 1 / finite)
+                smooth.append(mean if isfinite(loss) else nan)
+        self._mean, self._finite = mean, finite
+        return smooth
+
+    def _summarise_blocks(self) -> None:
+        for start in range(len(self._low) * BLOCK, len(self.losses) - BLOCK + 1, BLOCK):
+            low, high, total, smooth_total, finite = self._summary(start, start + BLOCK)
+            self._low.append(low)
+            self._high.append(high)
+            self._sum.append(total)
+            self._smooth_sum.append(smooth_total)
+            self._finite_points.append(finite)
+
+    def _summary(self, start: int, end: int) -> tuple[float, float, float, float, int]:
+        """Low, high, sum, sum of the smoothed, and number of the finite points in [start, end)."""
+        losses: Sequence[float] = self.losses[start:end]
+        smooth: Sequence[float] = self.smooth[start:end]
+        if not isfinite(sum(losses)):
+            losses = [loss for loss in losses if isfinite(loss)]
+            smooth = [mean for mean in smooth if isfinite(mean)]
+        if not losses:
+            return inf, -inf, 0.0, 0.0, 0
+        return min(losses), max(losses), sum(losses), sum(smooth), len(losses)
+
+    def _column(self, start: int, end: int) -> Column:
+        """All points in [start, end), from the blocks where there are whole ones."""
+        first, last = -(-start // BLOCK), end // BLOCK
+        if first < last:
+            parts = [
+                self._summary(start, first * BLOCK),
+                (
+                    min(self._low[first:last]),
+                    max(self._high[first:last]),
+                    sum(self._sum[first:last]),
+                    sum(self._smooth_sum[first:last]),
+                    sum(self._finite_points[first:last]),
+                ),
+                self._summary(last * BLOCK, end),
+            ]
+        else:
+            parts = [self._summary(start, end)]
+        lows, highs, sums, smooth_sums, counts = zip(*parts, strict=True)
+        count = sum(counts)
+        if not count:
+            return Column(nan, nan, nan, nan)
+        return Column(min(lows), max(highs), sum(sums) / count, sum(smooth_sums) / count)

@@ -1,0 +1,148 @@
+"""Follows `events.jsonl` while it grows: a byte offset, slices bounded by bytes, and no line read twice."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from training.contract import events as ev
+
+SLICE = 512 * 1024
+"""Bytes a slice has, about 5 ms of decoding; time budgets are checked between slices."""
+LONGEST_LINE = 16 * 1024 * 1024
+_GIVE_UP_BISECTING = 2048
+
+
+class Unknown(ev.Event):
+    """An event of a type that only a newer app knows. It counts for `seq` and as a sign of life, no more."""
+
+
+class Slice(NamedTuple):
+    """What a read brought: whole lines only. `restarted`: the file is another one now; forget all before it."""
+
+    events: list[ev.Event]
+    damaged: int = 0
+    restarted: bool = False
+
+
+class _AnyType(ev.Event, tag=False):
+    type: str
+
+
+_decoder = msgspec.json.Decoder(ev.AnyEvent)
+_any_type = msgspec.json.Decoder(_AnyType)
+_known = {kind.__struct_config__.tag for kind in ev.AnyEvent.__args__}
+# A damaged line may nest deeper than the decoder can go, or hold a number that no float takes.
+_UNREADABLE = (msgspec.MsgspecError, RecursionError, ValueError, OverflowError)
+
+
+class Tailer:
+    """Reads the file at `path` from its start, and what is appended to it later. A missing file has nothing yet."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.offset = 0
+        self.size = 0
+        self._identity: tuple[int, int] | None = None
+        self._looked_at: tuple[int, int] | None = None  # size and mtime_ns when all there was had been read
+
+    @property
+    def progress(self) -> float:
+        """How much of the file has been read, 0 to 1."""
+        return min(1.0, self.offset / self.size) if self.size else 1.0
+
+    def slices(self) -> Iterator[Slice]:
+        """Yields what is new, a slice at a time, up to the last whole line. Stop iterating when time is up."""
+        try:
+            status = self.path.stat()
+        except OSError:
+            return
+        identity = (status.st_dev, status.st_ino)
+        restarted = self._identity is not None and (identity != self._identity or status.st_size < self.offset)
+        if not restarted and self._looked_at == (status.st_size, status.st_mtime_ns):
+            return
+        if restarted:
+            self.offset = 0
+            yield Slice([], restarted=True)
+        self._identity, self.size = identity, status.st_size
+        try:
+            with self.path.open("rb", buffering=0) as file:
+                yield from self._lines(file.fileno())
+        except OSError:
+            return
+        self._looked_at = (status.st_size, status.st_mtime_ns)
+
+    def _lines(self, descriptor: int) -> Iterator[Slice]:
+        length = SLICE
+        while data := os.pread(descriptor, length, self.offset):
+            end = data.rfind(b"\n") + 1
+            if end:
+                self.offset += end
+                length = SLICE
+                yield decode(data[:end] if end < len(data) else data)
+            elif len(data) < length:
+                return  # the last line is torn: not a line yet
+            elif length < LONGEST_LINE:
+                length *= 2
+            else:  # nothing we write is that long; the rest of it is damaged too and ends at its newline
+                self.offset += len(data)
+                length = SLICE
+
+
+def decode(data: bytes) -> Slice:
+    """Decodes whole lines. Those that can't be read are counted; types that are not known become `Unknown`."""
+    try:
+        return Slice(_decoder.decode_lines(data))
+    except _UNREADABLE:
+        pass
+    middle = data.rfind(b"\n", 0, len(data) // 2) + 1
+    if len(data) > _GIVE_UP_BISECTING and middle:
+        left, right = decode(data[:middle]), decode(data[middle:])
+        return Slice(left.events + right.events, left.damaged + right.damaged)
+    events: list[ev.Event] = []
+    damaged = 0
+    for line in data.split(b"\n"):
+        if event := _decode_line(line):
+            events.append(event)
+        elif line.strip():
+            damaged += 1
+    return Slice(events, damaged)
+
+
+def sample(path: Path, spots: int = 512, length: int = 2048, ends: int = 64 * 1024) -> list[ev.Event]:
+    """Whole lines from the head, the tail and `spots` places evenly between, in file order; never a line twice.
+
+    Enough to draw a huge run at once. [] where there is no such file.
+    """
+    events: list[ev.Event] = []
+    try:
+        with path.open("rb", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
+            stride = max(length, (size - 2 * ends) // spots)
+            places = [(0, ends)]
+            places += [(start, length) for start in range(ends + stride, size - ends - length, stride)]
+            places += [(max(ends, size - ends), ends)]
+            for start, count in places:
+                data = os.pread(file.fileno(), count, start)
+                # A place begins within a line, but for the head; its whole lines begin after the first newline.
+                first = data.find(b"\n") + 1 if start else 0
+                events += decode(data[first : data.rfind(b"\n") + 1]).events
+    except OSError:
+        return []
+    return events
+
+
+def _decode_line(line: bytes) -> ev.Event | None:
+    try:
+        return _decoder.decode(line)
+    except _UNREADABLE:
+        pass
+    try:
+        other = _any_type.decode(line)
+    except _UNREADABLE:
+        return None
+    return None if other.type in _known else Unknown(v=other.v, seq=other.seq, time=other.time)
