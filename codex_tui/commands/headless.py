@@ -18,7 +18,7 @@ LONGEST_ANSWER = 160
 
 
 def follow(run: RunDirectory) -> int:
-    """Prints the run's history and then what comes, until it ends. DONE only if it is done; Ctrl-C leaves it running."""
+    """Prints the history and then what comes, until the run ends. DONE only if it is done; Ctrl-C leaves it running."""
     print(f"{run.name}: {run.path}", flush=True)
     try:
         state = _print_until_end(run)
@@ -36,6 +36,7 @@ def follow(run: RunDirectory) -> int:
 def _print_until_end(run: RunDirectory) -> RunState:
     tailer, state = Tailer(run.events), RunState()
     while True:
+        gone = not may_live(run)  # asked before reading, so that a last word is never missed
         for piece in tailer.slices():
             if piece.restarted:
                 state = RunState()
@@ -46,7 +47,7 @@ def _print_until_end(run: RunDirectory) -> RunState:
                     print(line, flush=True)
         if state.ended:
             return state
-        if not may_live(run) and not any(piece.events for piece in tailer.slices()):
+        if gone:
             state.status = "lost"
             reason, log = why_lost(run, state)
             print(clean(f"lost: {reason}"), *(f"  {clean(line)}" for line in log), sep="\n", flush=True)

@@ -16,7 +16,7 @@ def add(subparsers: Any) -> None:
     demo = subparsers.add_parser(
         "demo",
         help="set up if need be and fine-tune the shipped tiny model, for real",
-        description="Builds a tiny Llama, fine-tunes it with Unsloth on the shipped sample, leaves an adapter to chat with.",
+        description="Builds a tiny Llama and fine-tunes it with Unsloth on the shipped sample.",
     )
     demo.set_defaults(run=run_demo)
 

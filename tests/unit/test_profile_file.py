@@ -36,9 +36,10 @@ def test_all_problems_come_at_once_in_the_order_of_the_file() -> None:
         ("", "model", None, "missing"),
         ("a = [", "", 1, "not valid TOML"),
         (MODEL + 'dtype = "float32"\n', "model.dtype", 3, "load_in_4bit"),
-        (MODEL + "[training]\nlearning_rate = nan\n", "training.learning_rate", 4, "greater than 0"),
+        (MODEL + "[training]\nlearning_rate = nan\n", "training.learning_rate", 4, "finite"),
         ("model = 3\n", "model", 1, "valid dictionary"),
         ("[model]\n", "model.name", 1, "required"),
+        (MODEL + '[hardware]\ndevice = "gpu"\n', "hardware.device", 4, "'auto' or 'cpu'; or input should be"),
         (MODEL + "[trainning]\nseed = 1\n", "trainning", 3, "did you mean training?"),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +61,27 @@ def parse_profile(text: str, path: Path) -> Profile:
     except ValidationError as error:
         lines = _lines_of_fields(text)
         problems = [_problem(details, lines) for details in error.errors()]
-        unique = {(problem.field, problem.message): problem for problem in problems}
-        raise ProfileError(path, sorted(unique.values(), key=lambda p: (p.line or 0, p.field))) from None
+        raise ProfileError(path, sorted(_joined(problems), key=lambda p: (p.line or 0, p.field))) from None
+
+
+def _joined(problems: list[ProfileProblem]) -> list[ProfileProblem]:
+    """One problem a field: each member of a union complains on its own, and all that would do is one sentence."""
+    messages: dict[str, list[str]] = {}
+    for problem in problems:
+        told = messages.setdefault(problem.field, [])
+        what = problem.message.partition(" (given: ")[0]
+        if what not in told:
+            told.append(what)
+    last = {problem.field: problem for problem in problems}
+    return [
+        replace(problem, message=problem.message if len(messages[field]) == 1 else _either(messages[field], problem))
+        for field, problem in last.items()
+    ]
+
+
+def _either(messages: list[str], problem: ProfileProblem) -> str:
+    given = problem.message.partition(" (given: ")
+    return "; or ".join(messages) + "".join(given[1:])
 
 
 def _syntax_problem(error: tomllib.TOMLDecodeError, text: str) -> ProfileProblem:
