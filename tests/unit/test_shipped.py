@@ -1,0 +1,97 @@
+"""What ships with the app, in the state in which a person first opens it: the profiles and the demo's sample."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from codex_tui.core.locations import shipped_profiles
+from training.contract.dataset_file import DEMO_DATASET, dataset_path, read_rows
+from training.contract.profile import Profile
+from training.contract.profile_file import load_profile
+
+PROFILES = sorted(shipped_profiles().glob("*.toml"))
+CARDS = [path for path in PROFILES if path.stem != "demo"]
+KNOB = re.compile(r"(?:# )?(\w+) = ")
+
+
+@pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
+def test_shipped_profile_loads_and_says_what_it_is_for(path: Path) -> None:
+    profile = load_profile(path)
+    assert 0 < len(profile.title) <= 60
+    assert 20 <= len(profile.description) <= 160
+
+
+@pytest.mark.parametrize("path", CARDS, ids=lambda path: path.stem)
+def test_card_profile_has_every_knob_under_a_comment_of_its_own(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    table, knobs = "", set()
+    for above, line in pairwise(lines):
+        if header := re.fullmatch(r"\[(\w+)\]", line):
+            table = header[1]
+        elif table and (knob := KNOB.match(line)):
+            knobs.add(f"{table}.{knob[1]}")
+            assert above.startswith("# ") and not KNOB.match(above), f"{line!r} has no comment of its own"
+    every = {
+        f"{table}.{knob}"
+        for table, info in Profile.model_fields.items()
+        for knob in getattr(info.annotation, "model_fields", {})
+    }
+    assert knobs == every - {"model.revision"}  # a matter of the model, not of the card
+    assert max(map(len, lines)) <= 120
+
+
+@pytest.mark.parametrize("path", CARDS, ids=lambda path: path.stem)
+def test_knobs_left_out_of_a_card_profile_are_valid_when_uncommented(path: Path, tmp_path: Path) -> None:
+    text = re.sub(r"^# (\w+ = )", r"\1", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    uncommented = tmp_path / path.name
+    uncommented.write_text(text, encoding="utf-8")
+    profile = load_profile(uncommented)
+    assert profile.hardware.vram_limit_mib is not None
+    assert profile.evaluation.eval_steps is not None
+    assert profile.checkpoints.save_steps is not None
+
+
+def test_first_card_profile_is_the_one_promised_for_4_gb() -> None:
+    profile = load_profile(shipped_profiles() / "rtx3050-4gb.toml")
+    assert profile.model.name == "unsloth/Llama-3.2-3B-Instruct-bnb-4bit"
+    assert profile.model.max_seq_length == 2048
+    assert profile.model.load_in_4bit
+    assert profile.lora.r == 16
+    assert profile.training.per_device_train_batch_size == 1
+    assert profile.training.gradient_accumulation_steps == 4
+    assert profile.training.num_train_epochs == 1
+    assert profile.training.gradient_checkpointing == "unsloth"
+    assert profile.training.optim == "adamw_8bit"
+
+
+def test_sample_has_distinct_pairs_that_a_tiny_model_can_memorise() -> None:
+    path = dataset_path(DEMO_DATASET)
+    data = path.read_bytes()
+    assert data.isascii()
+    assert b"\r" not in data
+    assert data.endswith(b"}\n")
+
+    read = read_rows(path)
+    assert read.problems == []
+    assert len(read.rows) >= 200
+    assert len(read.rows) == data.count(b"\n")
+
+    pairs = [json.loads(line) for line in data.splitlines()]
+    assert all(list(pair) == ["instruction", "response"] for pair in pairs)
+    assert len({pair["instruction"].lower() for pair in pairs}) == len(pairs)
+    assert len({pair["response"].lower() for pair in pairs}) == len(pairs)
+    for pair in pairs:
+        assert 5 <= len(pair["instruction"].split()) <= 14, pair
+        assert 6 <= len(pair["response"].split()) <= 22, pair
+        assert all(text == " ".join(text.split()) for text in pair.values()), pair
+
+
+def test_sample_says_that_it_is_one() -> None:
+    text = (dataset_path(DEMO_DATASET).parent / "README.md").read_text(encoding="utf-8")
+    assert "written for this project" in text
+    assert "not affiliated" in text
