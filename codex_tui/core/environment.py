@@ -45,7 +45,7 @@ class SetupProgress:
 
 def find_python(explicit: Path | None = None) -> Path:
     """`explicit`, else the one in the settings, else the managed one. EnvironmentMissing says what is missing."""
-    if named := explicit or settings.load().trainer_python:
+    if named := named_python(explicit):
         return _existing(named)
     if python := managed_python():
         return python
@@ -54,10 +54,18 @@ def find_python(explicit: Path | None = None) -> Path:
     )
 
 
+def named_python(explicit: Path | None = None) -> Path | None:
+    """The interpreter that an option or the settings name, unchecked; None: the managed one is meant."""
+    if named := explicit or settings.load().trainer_python:
+        python = named.expanduser().absolute()  # not resolved: a venv is known by the path it is called by
+        return python / "bin" / "python" if python.is_dir() else python  # the folder of an environment will do
+    return None
+
+
 def ensure(progress: Callable[[SetupProgress], None], python: Path | None = None, *, build: Build = "auto") -> Path:
     """The trainer's interpreter, the managed environment being built first where it is missing, of another list
     or of another build than asked for. EnvironmentMissing where that fails."""
-    if named := python or settings.load().trainer_python:
+    if named := named_python(python):
         return _existing(named)
     if ready := managed_python(build):
         return ready
@@ -94,6 +102,11 @@ def read_stamp() -> dict[str, object]:
     return {}
 
 
+def forget() -> None:
+    """The managed environment counts as missing from now on."""
+    (locations.managed_environment() / STAMP).unlink(missing_ok=True)
+
+
 def trainer_path() -> Path:
     """A folder that holds our `training` package and nothing else: as PYTHONPATH it lets `PY -m training` find the
     trainer without the app's own site-packages shadowing the trainer's."""
@@ -109,11 +122,7 @@ def trainer_path() -> Path:
     return folder
 
 
-def _existing(named: Path) -> Path:
-    """An interpreter, or the folder of an environment, that the person named."""
-    python = named.expanduser().absolute()  # not resolved: a venv is known by the path it is called by
-    if python.is_dir():
-        python = python / "bin" / "python"
+def _existing(python: Path) -> Path:
     _require(python)
     return python
 

@@ -108,7 +108,8 @@ class Activity:
 
     def __str__(self) -> str:
         largest = sorted(self.downloading.items(), key=lambda item: -item[1])
-        return ", ".join(f"{name} ({size:,.0f} MiB)" for name, size in largest)
+        names = ", ".join(name for name, _ in largest)
+        return f"{self.received:,.0f} of {self.announced:,.0f} MiB: {names}" if names else ""
 
 
 class Uv:

@@ -1,0 +1,215 @@
+"""doctor: what was found on this machine and what to do about it, a line each."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from codex_tui.core.errors import DONE, NO_ENVIRONMENT, CodexError
+
+if TYPE_CHECKING:
+    from codex_tui.core.machine import GpuFacts, Terminal
+    from codex_tui.core.stack import EnvironmentReport
+
+SIGNS = {"ok": "✓", "warning": "!", "bad": "✗"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    topic: str
+    state: Literal["ok", "warning", "bad"]
+    found: str
+    advice: str = ""
+
+
+def add(subparsers: Any) -> None:
+    parser = subparsers.add_parser("doctor", help="say what is here to train with, and what to do")
+    parser.add_argument("--python", metavar="PATH", type=Path, help="look at this interpreter")
+    parser.add_argument("--json", action="store_true", help="for scripts")
+    parser.set_defaults(run=run_doctor)
+
+
+def run_doctor(args: argparse.Namespace) -> int:
+    from codex_tui.core import machine
+    from codex_tui.core.text import clean
+
+    report, trainer = examine_trainer(args.python)
+    gpu = machine.gpu_facts()
+    wsl = machine.wsl()
+    free = machine.disk_free_gib()
+    token = machine.hub_token()
+    terminal = machine.terminal()
+    findings = [
+        *gpu_findings(gpu, report),
+        *wsl_findings(wsl, machine.wsl_idle_timeouts() if wsl else {}),
+        *trainer,
+        *other_findings(free, token, terminal, machine.killed_at_logout()),
+    ]
+    ok = all(finding.state != "bad" for finding in trainer)
+    if args.json:
+        answer = {
+            "ok": ok,
+            "findings": [asdict(finding) for finding in findings],
+            "gpu": None if isinstance(gpu, str) else asdict(gpu),
+            "wsl": wsl,
+            "python": str(report.python) if report else None,
+            "python_version": report.python_version if report else None,
+            "torch_cuda": report.torch_cuda if report else None,
+            "packages": {p.name: asdict(p) | {"state": p.state} for p in report.packages} if report else {},
+            "disk_free_gib": round(free, 1),
+            "hub_token": token is not None,
+            "terminal": asdict(terminal) if terminal else None,
+        }
+        print(json.dumps(answer, indent=2))
+    else:
+        width = max(len(finding.topic) for finding in findings)
+        for finding in findings:
+            advice = f" → {finding.advice}" if finding.advice else ""
+            print(clean(f"{SIGNS[finding.state]} {finding.topic:<{width}}  {finding.found}{advice}"))
+    return DONE if ok else NO_ENVIRONMENT
+
+
+def examine_trainer(named: Path | None) -> tuple[EnvironmentReport | None, list[Finding]]:
+    """The interpreter that would train; a finding that is bad means that it cannot."""
+    from codex_tui.core import environment, locations, stack
+
+    try:
+        python = environment.named_python(named)
+        managed = python is None
+        if managed and not environment.managed_python():
+            known = "is of another version or build" if environment.read_stamp() else "is not built"
+            place = locations.managed_environment()
+            return None, [Finding("trainer", "bad", f"codex-train {known}: {place}", "codex-tui setup")]
+        report = stack.describe(python or locations.managed_environment() / "bin" / "python")
+    except CodexError as error:
+        advice = " ".join(error.hint.split()) or "codex-tui setup"
+        return None, [Finding("trainer", "bad", error.message, advice)]
+    findings = [Finding("trainer", "ok", f"{report.python} (Python {report.python_version})")]
+    remedy = "codex-tui setup" if managed else "pip install {0}=={1} in it"
+    for package in report.stack:
+        advice = remedy.format(package.name, package.pinned)
+        if package.installed is None:
+            finding = Finding(package.name, "bad", "missing", advice)
+        elif package.state == "other":
+            found = f"{package.installed}, not the {package.pinned} that was tried together"
+            finding = Finding(package.name, "warning", found, f"if training fails: {advice}")
+        else:
+            finding = Finding(package.name, "ok", package.installed)
+        findings.append(finding)
+    return report, [*findings, _further_packages(report)]
+
+
+def _further_packages(report: EnvironmentReport) -> Finding:
+    further = [package for package in report.packages if not package.needed]
+    missing = [package.name for package in further if package.state == "missing"]
+    other = sum(package.state == "other" for package in further)
+    found = f"{len(further) - len(missing) - other} as pinned"
+    if other:
+        found += f", {other} of another version"
+    if missing:
+        found += f", missing: {', '.join(missing)}"
+    return Finding("what they need", "warning" if missing else "ok", found)
+
+
+def gpu_findings(gpu: GpuFacts | str, report: EnvironmentReport | None) -> Iterator[Finding]:
+    if isinstance(gpu, str):
+        yield Finding("GPU", "warning", f"none: {gpu}", "the demo trains on the CPU; a 3B model needs a GPU")
+        return
+    more = f", the first of {gpu.count}" if gpu.count > 1 else ""
+    yield Finding("GPU", "ok", f"{gpu.name}{more}")
+    yield Finding("driver", "ok" if gpu.driver else "warning", gpu.driver or "not told by NVML")
+    yield _cuda(gpu, report)
+    if gpu.total_mib is None or gpu.free_mib is None:
+        yield Finding("VRAM", "warning", "not told by NVML")
+    else:
+        busy = gpu.free_mib < gpu.total_mib * 0.8
+        advice = "close what uses the card (nvidia-smi lists it)" if busy else ""
+        sizes = f"{gpu.free_mib:,} MiB free of {gpu.total_mib:,}"
+        yield Finding("VRAM", "warning" if busy else "ok", sizes, advice)
+    if gpu.capability:
+        yield _capability(gpu.capability)
+
+
+def _cuda(gpu: GpuFacts, report: EnvironmentReport | None) -> Finding:
+    if gpu.cuda is None:
+        return Finding("CUDA", "warning", "not told by NVML")
+    found = f"the driver supports {gpu.cuda[0]}.{gpu.cuda[1]}"
+    if report is None:
+        return Finding("CUDA", "ok", found)
+    if report.torch_cuda is None:
+        return Finding("CUDA", "warning", f"{found}, torch is a CPU build", "codex-tui setup --cuda")
+    found += f", torch is built for {report.torch_cuda}"
+    if gpu.cuda[0] < int(report.torch_cuda.partition(".")[0]):  # within a major version they work together
+        return Finding("CUDA", "bad", found, "update the NVIDIA driver: torch will not find the GPU")
+    return Finding("CUDA", "ok", found)
+
+
+def _capability(capability: tuple[int, int]) -> Finding:
+    found = f"{capability[0]}.{capability[1]}"
+    if capability < (7, 5):
+        return Finding("capability", "bad", found, "too old: this torch needs 7.5 (Turing) or newer")
+    if capability < (8, 0):
+        return Finding("capability", "ok", f"{found}: no bfloat16", 'dtype = "auto" in a profile takes float16')
+    return Finding("capability", "ok", f"{found}: bfloat16")
+
+
+def wsl_findings(version: int, timeouts: dict[str, str]) -> Iterator[Finding]:
+    from codex_tui.core.gpu import WSL_NVML
+
+    if not version:
+        yield Finding("WSL2", "ok", "no: Linux itself")
+        return
+    if version == 1:
+        yield Finding("WSL2", "bad", "no: this is WSL1, which has no GPU", "in Windows: wsl --set-version DISTRO 2")
+        return
+    there = WSL_NVML.exists()
+    yield Finding(
+        "WSL2",
+        "ok" if there else "warning",
+        f"yes; libnvidia-ml {'is' if there else 'is not'} at {WSL_NVML}",
+        "" if there else "install the NVIDIA driver in Windows, none in Linux",
+    )
+    yield Finding(
+        "WSL2 host memory",
+        "warning",
+        "page-locked memory is capped at 1 to 2 GB; that looks like out-of-memory on an empty card",
+        "then set gradient_checkpointing = true instead of unsloth",
+    )
+    yield Finding(
+        "WSL2 spilling",
+        "warning",
+        "a full card spills into shared memory without a word, many times slower",
+        "NVIDIA Control Panel, CUDA Sysmem Fallback Policy: Prefer No Sysmem Fallback",
+    )
+    forever = timeouts.get("vmIdleTimeout") == "-1" and timeouts.get("instanceIdleTimeout") == "-1"
+    yield Finding(
+        "WSL2 shutdown",
+        "ok" if forever else "warning",
+        "stays up without a terminal" if forever else "ends the run when the last terminal closes",
+        "" if forever else ".wslconfig: [wsl2] vmIdleTimeout=-1 and [general] instanceIdleTimeout=-1, or keep one open",
+    )
+
+
+def other_findings(
+    free: float, token: str | None, terminal: Terminal | None, killed_at_logout: bool
+) -> Iterator[Finding]:
+    if killed_at_logout:
+        yield Finding("logout", "warning", "systemd ends a run when you log out", "loginctl enable-linger")
+    low = free < 5
+    advice = "a run of a 3B model keeps up to 2 GiB of checkpoints" if low else ""
+    yield Finding("disk", "warning" if low else "ok", f"{free:,.1f} GiB free for runs", advice)
+    if token:
+        yield Finding("Hub token", "ok", f"present, {token}")
+    else:
+        yield Finding("Hub token", "ok", "none", "only gated models need one: set HF_TOKEN, or `hf auth login`")
+    if terminal is None:
+        yield Finding("terminal", "warning", "none attached", "commands work; the app needs one")
+        return
+    colours = {0: "no colours", 2**24: "16 million colours"}.get(terminal.colours, f"{terminal.colours} colours")
+    small = terminal.columns < 80 or terminal.rows < 24
+    found = f"{terminal.columns}x{terminal.rows}, {colours}"
+    yield Finding("terminal", "warning" if small else "ok", found, "make it 80x24 or larger" if small else "")

@@ -1,0 +1,142 @@
+"""setup: builds the training environment, or checks the one that is named; with progress, also for other commands."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from codex_tui.core.errors import DONE, CodexError, EnvironmentMissing
+
+if TYPE_CHECKING:
+    from codex_tui.core.environment import Build, SetupProgress
+
+_VERIFY = "import unsloth, torch; from trl import SFTTrainer; print(torch.__version__, torch.cuda.is_available())"
+
+
+def add(subparsers: Any) -> None:
+    parser = subparsers.add_parser("setup", help="build the training environment codex-train")
+    build = parser.add_mutually_exclusive_group()
+    build.add_argument("--cpu", action="store_true", help="torch without CUDA, whatever the machine has")
+    build.add_argument("--cuda", action="store_true", help="torch with CUDA, whatever the machine has")
+    parser.add_argument("--python", metavar="PATH", type=Path, help="check this interpreter instead of building one")
+    parser.add_argument("--verify", action="store_true", help="also import Unsloth in it (half a minute)")
+    parser.add_argument("--json", action="store_true", help="for scripts")
+    parser.set_defaults(run=run_setup)
+
+
+def run_setup(args: argparse.Namespace) -> int:
+    from codex_tui.core.text import clean
+
+    try:
+        answer = _set_up(args)
+    except CodexError as error:
+        if not args.json:
+            raise
+        answer = {"ok": False, "message": error.message, "hint": error.hint}
+        print(json.dumps(answer, indent=2))
+        return error.exit_code
+    if args.json:
+        print(json.dumps(answer, indent=2))
+    else:
+        torch = answer["packages"]["torch"]["installed"]
+        kind = f"{answer['build']} build" if answer["managed"] else "named by --python or the settings"
+        print(f"Ready to train: {clean(answer['python'])} (Python {answer['python_version']}, torch {torch}; {kind})")
+        for name, package in answer["packages"].items():
+            if package["state"] == "other":
+                print(f"! {name} is {clean(package['installed'])}; tried together was {package['pinned']}")
+    return DONE
+
+
+def _set_up(args: argparse.Namespace) -> dict[str, Any]:
+    from codex_tui.core import environment, stack
+
+    build: Build = "cpu" if args.cpu else "cuda" if args.cuda else "auto"
+    python = ensure_with_progress(args.python, build)
+    managed = environment.named_python(args.python) is None
+    report = stack.describe(python)
+    if managed and any(package.state != "ok" for package in report.packages):
+        environment.forget()  # someone has been at it: build it again
+        python = ensure_with_progress(args.python, build)
+        report = stack.describe(python)
+    if args.verify:
+        _verify(python)
+    return {
+        "ok": True,
+        "python": str(python),
+        "python_version": report.python_version,
+        "managed": managed,
+        "build": "cuda" if report.torch_cuda else "cpu",
+        "packages": {p.name: {"pinned": p.pinned, "installed": p.installed, "state": p.state} for p in report.packages},
+    }
+
+
+def ensure_with_progress(python: Path | None = None, build: Build = "auto") -> Path:
+    """`environment.ensure`, telling its progress on stderr; silent where nothing is to do."""
+    from codex_tui.core import environment
+
+    teller = _Teller()
+    try:
+        return environment.ensure(teller, python, build=build)
+    finally:
+        teller.close()
+
+
+def _verify(python: Path) -> None:
+    from codex_tui.core.workers import trainer_environment
+
+    command = [str(python), "-c", _VERIFY]
+    with tempfile.TemporaryDirectory() as folder:  # Unsloth may write a cache where it stands
+        tried = subprocess.run(
+            command, capture_output=True, text=True, cwd=folder, env=trainer_environment(), check=False
+        )
+    if tried.returncode:
+        last = (tried.stderr.strip().splitlines() or ["it printed nothing"])[-1]
+        raise EnvironmentMissing(f"{python} cannot import the training stack: {last}", "codex-tui doctor")
+
+
+class _Teller:
+    """One line that is rewritten on a terminal; elsewhere a line for each step, and one each ten seconds."""
+
+    def __init__(self) -> None:
+        self._live = sys.stderr.isatty()
+        self._started = time.monotonic()
+        self._last: tuple[str, float] = ("", 0.0)
+
+    def __call__(self, progress: SetupProgress) -> None:
+        from codex_tui.core.text import shorten
+
+        elapsed = time.monotonic() - self._started
+        line = line_of(progress, elapsed)
+        if self._live:
+            width = shutil.get_terminal_size().columns - 1
+            sys.stderr.write(f"\r\x1b[2K{shorten(line, width)}")
+        elif progress.step != self._last[0] or elapsed - self._last[1] >= 10:
+            sys.stderr.write(f"{line}\n")
+        else:
+            return
+        self._last = (progress.step, elapsed)
+        sys.stderr.flush()
+
+    def close(self) -> None:
+        if self._live and self._last[0]:
+            sys.stderr.write("\n")
+
+
+def line_of(progress: SetupProgress, elapsed: float) -> str:
+    """`codex-train: installing torch  12/81  0:07, about 0:20 left  20 of 160 MiB: torch`"""
+    from codex_tui.core.text import clean, duration
+
+    line = f"codex-train: {progress.step}"
+    if progress.total:
+        line += f"  {progress.done}/{progress.total} packages"
+    line += f"  {duration(elapsed)}"
+    if progress.eta_seconds is not None:
+        line += f", about {duration(progress.eta_seconds)} left of this step"
+    return f"{line}  {clean(progress.detail)}".rstrip()

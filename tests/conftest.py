@@ -1,0 +1,37 @@
+"""What tests of every kind share: one training environment, and a home of its own for each test."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from codex_tui.core import environment
+
+
+@pytest.fixture(scope="session")
+def trainer_python() -> Path:
+    """The real interpreter that trains; built where the person's own would be, so once for all sessions."""
+    told: set[str] = set()
+
+    def tell(progress: environment.SetupProgress) -> None:
+        if progress.step not in told:
+            told.add(progress.step)
+            print(f"codex-train: {progress.step} {progress.detail}", file=sys.__stderr__, flush=True)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("CODEX_TUI_HOME", raising=False)
+        return environment.ensure(tell)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trainer_python: Path) -> Path:
+    """CODEX_TUI_HOME, empty but for settings that name the shared interpreter."""
+    root = tmp_path / "home"
+    (root / "config").mkdir(parents=True)
+    # A JSON string is a TOML string.
+    (root / "config" / "settings.toml").write_text(f"[trainer]\npython = {json.dumps(str(trainer_python))}\n")
+    monkeypatch.setenv("CODEX_TUI_HOME", str(root))
+    return root
