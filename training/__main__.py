@@ -1,0 +1,30 @@
+"""`python -m training RUN | chat RUN | inspect RUN_OR_CONFIG`. Nothing heavy is imported before it is needed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+USAGE = "usage: python -m training RUN | chat RUN | inspect RUN_OR_CONFIG"
+
+
+def main(arguments: list[str]) -> int:
+    match arguments:
+        case ["chat", run]:
+            from training.chat import serve
+
+            return serve(Path(run).absolute())
+        case ["inspect", target]:
+            from training.inspect import serve
+
+            return serve(Path(target).absolute())
+        case [run] if not run.startswith("-"):
+            from training.attempt import train
+
+            return train(Path(run).absolute())
+    print(USAGE, file=sys.stderr)  # noqa: T201
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

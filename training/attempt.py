@@ -1,0 +1,128 @@
+"""One attempt at a run: takes the run directory over, trains, and says how it ended, whatever happens."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import IO
+
+from training import checkpoints, failures, surroundings
+from training.contract import events as ev
+from training.contract.run_directory import ProcessIdentity, RunDirectory
+from training.job import read_dataset, read_job
+from training.stop import StopRequests
+
+HEARTBEAT_SECONDS = 5.0
+
+
+class Attempt:
+    """What sft.py needs of the process around it: the run, its events and the stop requests.
+
+    `step` is the last finished step; `resume_from` the whole checkpoint to go on from, or None.
+    """
+
+    def __init__(self, run: RunDirectory) -> None:
+        self.run = run
+        self.number = _number(run)
+        self.resume_from = checkpoints.last_whole(run.checkpoints)
+        self.step = checkpoints.step_of(self.resume_from) if self.resume_from else 0
+        self.events = ev.EventWriter(run.events)
+        self.stop = StopRequests(run, self._terminate)
+        self._ended = threading.Event()
+        self._ending = threading.Lock()
+
+    def begin(self) -> None:
+        identity = ProcessIdentity.current(self.number)
+        if self.run.control.exists() and self.run.control.stat().st_mtime < identity.create_time:
+            self.run.clear_stop()  # it was meant for an earlier attempt
+        self.run.write_process(identity)
+        checkpoints.remove_broken(self.run.checkpoints)
+        self.events.emit(ev.Started(attempt=self.number, pid=identity.pid, resume_step=self.step))
+        self.stop.watch()
+        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+
+    def end(self, event: ev.Event) -> None:
+        """Emits the attempt's last event, unless another thread has done so."""
+        with self._ending:
+            if not self._ended.is_set():
+                self._ended.set()
+                self.stop.end()
+                self.events.emit(event)
+
+    def _beat(self) -> None:
+        while not self._ended.wait(HEARTBEAT_SECONDS):
+            self.events.emit(ev.Heartbeat())
+
+    def _terminate(self) -> None:
+        resumable = checkpoints.last_whole(self.run.checkpoints) is not None
+        self.end(ev.Stopped(step=self.step, resumable=resumable))
+        os._exit(0)
+
+
+def train(path: Path) -> int:
+    """Runs what `path`/config.json says. 0: done or stopped; 1: failed, or another process trains it already."""
+    run = RunDirectory(path)
+    if not run.config.is_file():
+        _complain(f"{path} is not a run directory: there is no config.json")
+        return 1
+    os.umask(0o077)
+    lock = _take(run)
+    if lock is None:
+        _complain(f"{path}: another process is training this run")
+        return 1
+    attempt = Attempt(run)
+    attempt.begin()
+    try:
+        job = read_job(path)
+        surroundings.prepare(job.profile, job.cache)
+        rows = read_dataset(job)  # before the slow imports, so that a bad row is told at once
+        attempt.events.emit(ev.Phase(name="loading", detail="Unsloth"))
+        from training import sft
+
+        attempt.end(sft.train(attempt, job, rows))
+        code = 0
+    except (Exception, SystemExit) as error:  # noqa: BLE001  every failure has a name, an event and a traceback
+        text = traceback.format_exc()
+        _complain(text)
+        failure = failures.classify(error)
+        attempt.end(
+            ev.Failed(
+                kind=failure.kind,
+                message=failure.message,
+                hint=failure.hint,
+                traceback=text,
+                step=attempt.step,
+            )
+        )
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Not a normal exit: threads of the libraries may hold it up, and everything worth keeping is on disk.
+    os._exit(code)
+
+
+def _take(run: RunDirectory) -> IO[str] | None:
+    """The run's lock, held until the process ends; None where another process has it."""
+    lock = run.lock.open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        return None
+    return lock
+
+
+def _number(run: RunDirectory) -> int:
+    """This attempt's number, from 1. The launcher may have written it down for this very process."""
+    before = run.read_process()
+    if before is None:
+        return 1
+    return before.attempt if before.pid == os.getpid() else before.attempt + 1
+
+
+def _complain(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)  # noqa: T201

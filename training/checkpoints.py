@@ -1,0 +1,73 @@
+"""Which checkpoints can be gone on from.
+
+`transformers.Trainer` writes a checkpoint in place, file by file, and a resume from one without its optimizer or
+random state goes on silently wrong. So a folder counts only when it is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+PREFIX = "checkpoint-"
+
+
+def last_whole(folder: Path) -> Path | None:
+    """The newest whole checkpoint under `folder`, or None."""
+    return next((path for path in reversed(_all(folder)) if is_whole(path)), None)
+
+
+def remove_broken(folder: Path) -> None:
+    """Deletes what a crash left half written, so that it doesn't take a whole one's place in the rotation."""
+    for path in _all(folder):
+        if not is_whole(path):
+            shutil.rmtree(path)
+
+
+def step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix(PREFIX))
+
+
+def is_whole(checkpoint: Path) -> bool:
+    return (
+        _state_is_whole(checkpoint)
+        and _adapter_opens(checkpoint / "adapter_model.safetensors")
+        and _zip_is_sound(checkpoint / "optimizer.pt")
+        and _zip_is_sound(checkpoint / "rng_state.pth")
+        and (checkpoint / "scheduler.pt").is_file()
+    )
+
+
+def _all(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    found = [p for p in folder.iterdir() if p.name.startswith(PREFIX) and p.name[len(PREFIX) :].isdecimal()]
+    return sorted(found, key=step_of)
+
+
+def _state_is_whole(checkpoint: Path) -> bool:
+    try:
+        state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+        return state["global_step"] == step_of(checkpoint)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _adapter_opens(path: Path) -> bool:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as tensors:
+            return len(tensors.keys()) > 0
+    except (OSError, SafetensorError):
+        return False
+
+
+def _zip_is_sound(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (OSError, zipfile.BadZipFile):
+        return False

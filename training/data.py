@@ -1,0 +1,95 @@
+"""From rows to what the model is trained on. The trainer and the sample viewer both use this, so that what is shown is
+what is learned.
+
+A row's messages go through the model's chat template; everything before the last assistant message is the prompt and
+is masked, the answer is learned: TRL's prompt/completion semantics.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from training.contract.dataset_file import Message, Row
+
+IGNORED = -100  # the label that cross-entropy skips
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A whole row in tokens, not yet cut. `learned[i]` says whether the loss counts token i."""
+
+    input_ids: list[int]
+    learned: list[bool]
+
+    def cut(self, max_seq_length: int) -> Encoded:
+        return Encoded(self.input_ids[:max_seq_length], self.learned[:max_seq_length])
+
+    @property
+    def labels(self) -> list[int]:
+        return [token if learned else IGNORED for token, learned in zip(self.input_ids, self.learned, strict=True)]
+
+
+@dataclass
+class Examples:
+    """Tokenised rows: `train` and `eval` hold {"input_ids", "labels"}, ready for SFTTrainer."""
+
+    train: list[dict[str, list[int]]] = field(default_factory=list)
+    eval: list[dict[str, list[int]]] = field(default_factory=list)
+    dropped: int = 0  # the cut left nothing to learn
+    truncated: int = 0  # the cut took the end of the answer
+
+
+def with_system_prompt(messages: list[Message], system_prompt: str | None) -> list[Message]:
+    if not system_prompt or messages[0]["role"] == "system":
+        return messages
+    return [{"role": "system", "content": system_prompt}, *messages]
+
+
+def encode(tokenizer: Any, messages: list[Message]) -> Encoded:
+    """`messages` in the model's chat format. The last one is the answer."""
+    prompt = _template(tokenizer, messages[:-1], add_generation_prompt=True)
+    whole = _template(tokenizer, messages)
+    start = next((i for i, (a, b) in enumerate(zip(prompt, whole, strict=False)) if a != b), len(prompt))
+    return Encoded(whole, [i >= start for i in range(len(whole))])
+
+
+def _template(tokenizer: Any, messages: list[Message], *, add_generation_prompt: bool = False) -> list[int]:
+    # return_dict=False gives plain ids, not a BatchEncoding
+    return list(
+        tokenizer.apply_chat_template(
+            messages, add_generation_prompt=add_generation_prompt, tokenize=True, return_dict=False
+        )
+    )
+
+
+def held_out(rows: int, fraction: float, most: int, seed: int) -> set[int]:
+    """Positions of the rows kept for evaluation. Never all of them; the same for the same seed."""
+    count = min(most, max(1, round(rows * fraction)), rows - 1) if fraction > 0 else 0
+    return set(random.Random(seed).sample(range(rows), count)) if count > 0 else set()
+
+
+def tokenise(
+    rows: list[Row],
+    tokenizer: Any,
+    *,
+    max_seq_length: int,
+    system_prompt: str | None,
+    evaluated: set[int],
+    progress: Callable[[int], None],
+) -> Examples:
+    """All rows, tokenised and cut. `progress` is told how many are done."""
+    examples = Examples()
+    for position, row in enumerate(rows):
+        whole = encode(tokenizer, with_system_prompt(row.messages, system_prompt))
+        kept = whole.cut(max_seq_length)
+        if not any(kept.learned):
+            examples.dropped += 1
+        else:
+            examples.truncated += len(kept.input_ids) < len(whole.input_ids)
+            split = examples.eval if position in evaluated else examples.train
+            split.append({"input_ids": kept.input_ids, "labels": kept.labels})
+        progress(position + 1)
+    return examples

@@ -1,0 +1,108 @@
+"""Gives a failure its name, a sentence and a remedy. Each kind needs a different fix, so each is told apart."""
+
+from __future__ import annotations
+
+import errno
+import re
+from dataclasses import dataclass
+
+from training.contract.events import FailureKind
+
+
+@dataclass(frozen=True)
+class Failure:
+    kind: FailureKind
+    message: str
+    hint: str
+
+
+class TrainingFailure(Exception):
+    """A failure that the trainer itself found; it knows its name already."""
+
+    def __init__(self, kind: FailureKind, message: str, hint: str = "") -> None:
+        self.kind = kind
+        self.message = message
+        self.hint = hint
+        super().__init__(message)
+
+
+_HINTS: dict[FailureKind, str] = {
+    "gpu_memory": "Lower model.max_seq_length or training.per_device_train_batch_size, or set "
+    'training.gradient_checkpointing = "unsloth"; close what else uses the card.',
+    "pinned_memory": "Page-locked host memory is capped, under WSL2 at 1 to 2 GB: set "
+    "training.gradient_checkpointing = true and model.offload_layers = 0.",
+    "host_memory": "Close other programs, give the machine (under WSL2: .wslconfig) more memory or swap, or "
+    "choose a smaller model.",
+    "disk_full": "Free some space, or lower checkpoints.save_total_limit, and resume the run.",
+    "model_not_found": "Check model.name and model.revision: a Hub id such as unsloth/Llama-3.2-3B-Instruct, a "
+    'folder, or "demo:llama".',
+    "gated_model": "Accept the model's licence on its Hub page and log in with a token that may read it.",
+    "offline": "Check the network, or name a local folder in model.name.",
+    "bad_token": "Log in again; the Hub refuses the token that is set now.",
+    "driver_mismatch": "Update the NVIDIA driver, or set the trainer up again; `codex-tui doctor` says which.",
+    "missing_library": "Set the trainer up again: codex-tui setup. `codex-tui doctor` lists what is missing.",
+    "nan_loss": 'Lower training.learning_rate, or set model.dtype = "bfloat16" where the card has it.',
+    "unknown": "The traceback in the log says where it happened.",
+}
+
+# Looked for in the texts of the exception and its causes, in this order: the particular before the general.
+_SIGNS: list[tuple[str, FailureKind, str]] = [
+    (
+        r"pin_memory|cudaHostAlloc|cudaHostRegister|cudaMallocHost|pinned|page-locked",
+        "pinned_memory",
+        "Page-locked host memory ran out.",
+    ),
+    (r"CUDA out of memory|CUBLAS_STATUS_ALLOC_FAILED|CUDA error: out of memory|OutOfMemoryError",
+     "gpu_memory", "The GPU ran out of memory."),
+    (r"DefaultCPUAllocator|can't allocate memory|Cannot allocate memory|std::bad_alloc",
+     "host_memory", "The machine ran out of memory."),
+    (r"No space left on device|Disk quota exceeded|os error 28", "disk_full", "The disk is full."),
+    (r"GatedRepoError|gated repo|awaiting a review", "gated_model", "The model is gated and access was not granted."),
+    (r"Invalid user token|401 Client Error.*token|Invalid credentials|token.*(?:expired|invalid)",
+     "bad_token", "The Hub refused the token."),
+    (r"OfflineModeIsEnabled|LocalEntryNotFoundError|Couldn't connect to|couldn't connect to|Max retries exceeded|"
+     r"Name or service not known|Temporary failure in name resolution|ConnectError|ConnectionError|offline mode",
+     "offline", "The model is not on this machine and the Hub can't be reached."),
+    (r"RepositoryNotFoundError|RevisionNotFoundError|EntryNotFoundError|is not a local folder and is not a valid model|"
+     r"not a valid model identifier|HFValidationError|Repository Not Found|does not appear to have a file named|"
+     r"[Uu]nrecognized model|No config file found|is not a valid git identifier|no file named",
+     "model_not_found", "The model can't be found."),
+    (r"driver.*(?:too old|insufficient|mismatch)|CUDA driver version|no kernel image is available|"
+     r"libcuda|libnvidia|NVML_ERROR_LIB|Error 80[34]",
+     "driver_mismatch", "The GPU's driver and the installed CUDA libraries don't fit."),
+    (r"cannot open shared object file|undefined symbol|DLL load failed|No module named|cannot import name",
+     "missing_library", "A library of the training stack is missing or broken."),
+]  # fmt: skip
+
+
+def classify(error: BaseException) -> Failure:
+    """The name of `error`, by its own type and text and those of what caused it."""
+    chain = _chain(error)
+    for link in chain:
+        if isinstance(link, TrainingFailure):
+            return Failure(link.kind, link.message, link.hint or _HINTS.get(link.kind, ""))
+    for link in chain:
+        if isinstance(link, MemoryError):
+            return Failure("host_memory", "The machine ran out of memory.", _HINTS["host_memory"])
+        if isinstance(link, OSError) and link.errno in (errno.ENOSPC, errno.EDQUOT):
+            return Failure("disk_full", "The disk is full.", _HINTS["disk_full"])
+    text = "\n".join(f"{type(link).__name__}: {link}" for link in chain)
+    for pattern, kind, message in _SIGNS:
+        if re.search(pattern, text):
+            return Failure(kind, message, _HINTS[kind])
+    return Failure("unknown", _sentence(error), _HINTS["unknown"])
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """`error`, then what caused it, outermost first."""
+    chain: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and link not in chain:
+        chain.append(link)
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+    return chain
+
+
+def _sentence(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__

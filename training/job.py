@@ -1,0 +1,79 @@
+"""What a config.json asks for: the profile, the rows and where things lie. Read by the trainer and by the workers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from training.contract.dataset_file import DatasetFile, dataset_path, read_rows
+from training.contract.profile import Profile
+from training.failures import TrainingFailure
+
+PROBLEMS_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Job:
+    """`dataset` is the file with the rows; `cache` holds what can be made again. `config` is the file as it was read."""
+
+    config: dict[str, Any]
+    profile: Profile
+    dataset: Path
+    cache: Path
+
+    @property
+    def model_name(self) -> str:
+        """What was really loaded, where that is known; else what the profile names."""
+        return self.config.get("actual", {}).get("model", {}).get("name") or self.profile.model.name
+
+
+def read_job(target: Path) -> Job:
+    """The job of a run directory, or of a config.json by itself. Raises TrainingFailure."""
+    path = target / "config.json" if target.is_dir() else target
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        profile = Profile.model_validate(config["profile"])
+        return Job(config, profile, dataset_path(config["dataset"]), Path(config["cache"]))
+    except OSError as error:
+        raise TrainingFailure("bad_config", f"{path} can't be read: {error.strerror}.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise TrainingFailure("bad_config", f"{path}: {field}: {first['msg']}.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise TrainingFailure("bad_config", f"{path} is not the configuration of a run: {error!r}.") from error
+
+
+def read_dataset(job: Job) -> DatasetFile:
+    """The rows to learn from. Raises TrainingFailure for bad ones, unless the profile says to skip them."""
+    try:
+        found = read_rows(job.dataset)
+    except OSError as error:
+        message = f"The dataset {job.dataset} can't be read: {error.strerror}."
+        raise TrainingFailure("bad_data", message, "Check dataset.path.") from error
+    if found.problems and job.profile.dataset.on_bad_rows == "refuse":
+        count = len(found.problems)
+        shown = "; ".join(str(problem) for problem in found.problems[:PROBLEMS_SHOWN])
+        more = f"; and {count - PROBLEMS_SHOWN} more" if count > PROBLEMS_SHOWN else ""
+        raise TrainingFailure(
+            "bad_data",
+            f"{job.dataset} has {count} bad row{'s' if count > 1 else ''}: {shown}{more}.",
+            'Mend these lines, or set dataset.on_bad_rows = "skip" to train on the others.',
+        )
+    if not found.rows:
+        raise TrainingFailure(
+            "bad_data",
+            f"{job.dataset} has no row to learn from.",
+            'A row is a line like {"instruction": "...", "response": "..."}.',
+        )
+    return found
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

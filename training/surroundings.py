@@ -1,0 +1,45 @@
+"""What the libraries read from the process around them, set before the first of them is imported."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+from training.contract.profile import Profile
+from training.model import go_offline_if_needed
+
+QUIET = {
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+    "WANDB_DISABLED": "true",
+}
+
+
+def prepare(profile: Profile, cache: Path) -> None:
+    """Silences the libraries, shows them the device that `profile` picked and keeps their files under `cache`."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    # Unsloth writes the modules it generates here, and to the working directory otherwise.
+    os.environ["UNSLOTH_COMPILE_LOCATION"] = str(cache / "unsloth_compiled_cache")
+    go_offline_if_needed(profile.model.name)
+    _choose_device(profile.hardware.device)
+    if profile.model.dtype == "float32":
+        os.environ["UNSLOTH_CPU_BF16"] = "0"
+
+
+def _choose_device(device: str | int) -> None:
+    """One card at most is visible afterwards, as cuda:0."""
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # numbers as nvidia-smi gives them
+    if device == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    elif device == "auto":
+        os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    else:
+        os.environ["CUDA_VISIBLE_DEVICES"] = str(device)
