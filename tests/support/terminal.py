@@ -1,0 +1,117 @@
+"""A real terminal for tests: a program in a pty, its screen kept by pyte, every byte it sent kept too."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import termios
+import time
+from collections.abc import Mapping, Sequence
+
+import pyte
+
+KEYS = {"enter": "\r", "esc": "\x1b", "tab": "\t", "up": "\x1b[A", "down": "\x1b[B", "ctrl+c": "\x03", "ctrl+q": "\x11"}
+
+# What a terminal answers when it is asked: device attributes, cursor position, mode 2026 not known.
+REPLIES = {b"\x1b[c": b"\x1b[?62;22c", b"\x1b[6n": b"\x1b[1;1R", b"\x1b[?2026$p": b"\x1b[?2026;0$y"}
+
+# pyte takes these private forms for plain ones and would draw them.
+NOT_FOR_PYTE = re.compile(rb"\x1b\[[<>=][0-9;]*[a-zA-Z]|\x1b\[\?[0-9;]*\$p|\x1b\[\?u|\x1bP.*?\x1b\\", re.DOTALL)
+
+
+class Terminal:
+    """`command` in a pty of `columns` x `rows`. Use as a context manager; leaving it hangs up."""
+
+    def __init__(self, command: Sequence[str], *, columns: int = 120, rows: int = 36, env: Mapping[str, str] | None = None):
+        self.received = bytearray()
+        self._screen = pyte.Screen(columns, rows)
+        self._stream = pyte.ByteStream(self._screen)
+        self.pid, self._descriptor = pty.fork()
+        if not self.pid:
+            environment = {**os.environ, **(env or {}), "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+            try:
+                os.execvpe(command[0], list(command), environment)
+            finally:
+                os._exit(127)
+        fcntl.ioctl(self._descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self._code: int | None = None
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.hang_up()
+
+    @property
+    def text(self) -> str:
+        return "\n".join(line.rstrip() for line in self._screen.display)
+
+    def read(self, seconds: float = 0.0) -> bytes:
+        """What comes within `seconds`, fed to the screen as well."""
+        new = bytearray()
+        deadline = time.monotonic() + seconds
+        while True:
+            wait = max(0.0, deadline - time.monotonic())
+            if not select.select([self._descriptor], [], [], min(wait, 0.1))[0]:
+                if wait <= 0:
+                    return bytes(new)
+                continue
+            try:
+                data = os.read(self._descriptor, 65536)
+            except OSError:
+                return bytes(new)
+            if not data:
+                return bytes(new)
+            new += data
+            self.received += data
+            for question, answer in REPLIES.items():
+                if question in data:
+                    os.write(self._descriptor, answer)
+            self._stream.feed(NOT_FOR_PYTE.sub(b"", data))
+
+    def until(self, pattern: str, timeout: float = 60.0) -> str:
+        """Reads until the screen matches `pattern`; the screen. Fails with the screen shown where it never does."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            if re.search(pattern, self.text):
+                return self.text
+            self.read(0.1)
+        raise AssertionError(f"the screen never showed {pattern!r}:\n{self.text}")
+
+    def type(self, *keys: str) -> None:
+        """Sends keys by name, or text as it is."""
+        for key in keys:
+            os.write(self._descriptor, KEYS.get(key, key).encode())
+            self.read(0.15)
+
+    def wait(self, timeout: float = 20.0) -> int:
+        """The exit code of the program, once it has ended by itself."""
+        deadline = time.monotonic() + timeout
+        while self._code is None:
+            assert time.monotonic() < deadline, f"the program did not end:\n{self.text}"
+            self.read(0.05)
+            ended, status = os.waitpid(self.pid, os.WNOHANG)
+            if ended:
+                self._code = os.waitstatus_to_exitcode(status)
+        return self._code
+
+    def hang_up(self) -> None:
+        """Closes the terminal hard, as a lost link or a closed window does, and waits until the program is gone."""
+        with contextlib.suppress(OSError):
+            os.close(self._descriptor)
+        if self._code is None:
+            for sent in (signal.SIGHUP, signal.SIGKILL):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self.pid, sent)
+                for _ in range(100):
+                    ended, status = os.waitpid(self.pid, os.WNOHANG)
+                    if ended:
+                        self._code = os.waitstatus_to_exitcode(status)
+                        return
+                    time.sleep(0.05)
