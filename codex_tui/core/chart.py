@@ -9,6 +9,10 @@ _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _DURATIONS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)  # seconds
 # Bits of the dots of a Braille character, by row and column: the lowest row was added to Unicode last.
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
+# By column and height within the cell: all dots, those at a height and above it, and those up to it.
+_FULL = tuple(sum(dots[side] for dots in _DOTS) for side in (0, 1))
+_FROM = tuple(tuple(sum(dots[side] for dots in _DOTS[: 4 - height]) for height in range(4)) for side in (0, 1))
+_UP_TO = tuple(tuple(sum(dots[side] for dots in _DOTS[3 - height :]) for height in range(4)) for side in (0, 1))
 
 
 @dataclass(frozen=True)
@@ -146,8 +150,16 @@ class Raster:
             self._cells[row][x >> 1] |= _DOTS[within][x & 1]
 
     def column(self, x: int, low: int, high: int) -> None:
-        for y in range(low, high + 1):
-            self.set(x, y)
+        """Dots from `low` to `high`, both included and both on the raster."""
+        cell, side = divmod(x, 2)
+        lowest, highest = low // 4, high // 4
+        for row in range(lowest, highest + 1):
+            bits = _FULL[side]
+            if row == lowest:
+                bits &= _FROM[side][low % 4]
+            if row == highest:
+                bits &= _UP_TO[side][high % 4]
+            self._cells[self.height - 1 - row][cell] |= bits
 
     def line(self, x0: int, y0: int, x1: int, y1: int) -> None:
         """A straight line, both ends included."""

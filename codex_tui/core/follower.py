@@ -36,6 +36,7 @@ class RunFollower:
         self._tailer = tailer.Tailer(run.events)
         self._started = False
         self._next_check = 0.0
+        self._process_written = 0  # mtime of the process.json that was looked at
 
     @property
     def progress(self) -> float:
@@ -92,30 +93,59 @@ class RunFollower:
         return changed
 
     def _look_for_the_trainer(self, heard: bool) -> bool:
-        """Marks a run as lost where it has no end and no process. True if it was marked now."""
-        state = self.state
+        """Finds out that a run without an end has no process, or that an ended one has a new one. True if so."""
         now = time.monotonic()
-        if heard or state.status in ENDED or now < self._next_check:
-            self._next_check = max(self._next_check, now + CHECK_EVERY) if heard else self._next_check
+        if heard:
+            self._next_check = now + CHECK_EVERY
+        if now < self._next_check:
             return False
         self._next_check = now + CHECK_EVERY
+        if self.state.status in ENDED:
+            return self._look_for_a_new_attempt()
         if may_live(self.run):
             return False
         # It may have said its last word after we read and before it went.
         if self._read(now + LIVE_BUDGET) or not self.complete:
             return True
-        self._told = state.status
-        state.status = "lost"
-        state.reason, state.log_tail = why_lost(self.run, state)
+        self._told = self.state.status
+        _mark_lost(self.run, self.state)
+        return True
+
+    def _look_for_a_new_attempt(self) -> bool:
+        """A resumed trainer imports for some seconds before it speaks; the run does not count as ended then."""
+        state = self.state
+        try:
+            written = self.run.process.stat().st_mtime_ns
+        except OSError:
+            return False
+        if written == self._process_written:
+            return False
+        self._process_written = written
+        identity = self.run.read_process()
+        if identity is None or identity.attempt <= state.attempt or not identity.is_alive():
+            return False
+        state.status, state.reason, state.log_tail, state.phase = "preparing", "", (), None
         return True
 
 
 def glance(run: RunDirectory) -> RunState:
-    """The state for a list of runs: that of `preview`, and lost runs are found out."""
-    state = preview(run)
+    """How `run` stands now, in some milliseconds however long it is; see `preview` for what is exact."""
+    follower = RunFollower(run)
+    follower.poll()
+    state = follower.state
     if not state.ended and not may_live(run):
-        state.status = "lost"
-        state.reason, state.log_tail = why_lost(run, state)
+        _mark_lost(run, state)
+    return state
+
+
+def preview(run: RunDirectory) -> RunState:
+    """The state as a sample of the events tells it, in some milliseconds however long the run is.
+
+    Exact for what the head and the tail of the file say (what really runs, the last metrics, how it ended); the curve
+    and the lists have samples of the middle. A lost run is not found out here.
+    """
+    state = reduce_all(RunState(), tailer.sample(run.events))
+    state.missing_events = 0  # what a sample leaves out is not missing
     return state
 
 
@@ -131,31 +161,28 @@ def may_live(run: RunDirectory) -> bool:
     return time.time() - since < GRACE
 
 
-def preview(run: RunDirectory) -> RunState:
-    """The state as a sample of the events tells it, in some milliseconds however long the run is.
-
-    Exact for what the head and the tail of the file say (what really runs, the last metrics, how it ended); the curve
-    and the lists have samples of the middle. Lost runs are not found out.
-    """
-    state = reduce_all(RunState(), tailer.sample(run.events))
-    state.missing_events = 0  # what a sample leaves out is not missing
-    return state
-
-
 def why_lost(run: RunDirectory, state: RunState) -> tuple[str, tuple[str, ...]]:
+    """What can be said of a trainer that went without a word: a sentence or two, and the last lines of its log.
+
+    Both may have text from the log as it came: clean them before they are shown.
+    """
     identity = run.read_process()
     who = f"The trainer (process {identity.pid})" if identity else "The trainer"
-    if state.attempt and state.phase:
-        doing = state.phase.name if state.phase.name != "training" else f"training, at step {state.step}"
-        return (
-            f"{who} ended without a word while {doing}; its exit status is not known. "
-            "The kernel ends processes like this when memory runs out, and so does a shutdown.",
-            log_tail(run),
-        )
     lines = log_tail(run)
+    if state.attempt and state.phase:
+        where = f"at step {state.step}" if state.step else f"while {state.phase.name}"
+        return (
+            f"{who} ended without a word {where}; how is not known. The kernel ends a process like this when memory"
+            " runs out, and so do a shutdown and kill -9."
+        ), lines
     if not lines:
-        return f"{who} never said anything, and its log is empty.", ()
-    return f"{who} ended before it began to train; its log ends with: {lines[-1]}", lines
+        return f"{who} ended before it said anything, and its log is empty.", ()
+    return f"{who} ended before it said anything; its log ends with: {lines[-1]}", lines
+
+
+def _mark_lost(run: RunDirectory, state: RunState) -> None:
+    state.reason, state.log_tail = why_lost(run, state)
+    state.status = "lost"
 
 
 def log_tail(run: RunDirectory, lines: int = 12, window: int = 8192) -> tuple[str, ...]:

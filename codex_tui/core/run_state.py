@@ -17,7 +17,8 @@ from training.contract import events as ev
 
 Status = Literal["preparing", "training", "evaluating", "saving", "stopping", "stopped", "done", "failed", "lost"]
 ENDED: frozenset[str] = frozenset({"stopped", "done", "failed", "lost"})
-PACE_POINTS = 50  # the time left is reckoned from the pace of this many logged steps
+PACE_POINTS = 50
+"""Logged steps that the time left is told from."""
 
 
 @dataclass
@@ -48,6 +49,7 @@ class RunState:
     missing_events: int = 0  # gaps in seq
     damaged_lines: int = 0
     next_seq: int = 0
+    paused: float = 0.0  # seconds between the end of an attempt and the next
     training_since: float = 0.0  # the clock time at which the seconds of training count 0
 
     @property
@@ -59,27 +61,13 @@ class RunState:
         return self.resolved.total_steps if self.resolved else None
 
 
-def elapsed(state: RunState) -> float | None:
-    """Seconds of training so far."""
-    return state.losses.times[-1] if len(state.losses) else None
-
-
-def time_left(state: RunState) -> float | None:
-    """Seconds to the last step at the recent pace; None before there is a pace."""
-    if state.resolved is None or len(state.losses) < 2:
-        return None
-    steps, times = state.losses.steps, state.losses.times
-    first = max(0, len(steps) - PACE_POINTS)
-    return (state.resolved.total_steps - state.step) * (times[-1] - times[first]) / (steps[-1] - steps[first])
-
-
 def reduce(state: RunState, event: ev.Event) -> RunState:
     """The state after `event`. The state given is spent: the columns move over, because copying a million points for
     each event would be absurd; the same events always give the same state."""
     _count(state, event.seq)
-    state.last_event_at = event.time
     if handle := _HANDLERS.get(type(event)):
         handle(state, event)
+    state.last_event_at = event.time
     return state
 
 
@@ -94,6 +82,23 @@ def reduce_all(state: RunState, events: Sequence[ev.Event]) -> RunState:
             for event in group:
                 reduce(state, event)
     return state
+
+
+def elapsed(state: RunState) -> float | None:
+    """Seconds the trainer has worked by its own clock, breaks between attempts left out; None before it started."""
+    if state.started_at is None or state.last_event_at is None:
+        return None
+    return max(0.0, (state.ended_at or state.last_event_at) - state.started_at - state.paused)
+
+
+def time_left(state: RunState, window: int = PACE_POINTS) -> float | None:
+    """Seconds to the last step at the pace of the last `window` points; None where it can't be told."""
+    steps, times = state.losses.steps, state.losses.times
+    first = max(0, len(steps) - 1 - window)
+    if state.ended or not state.total_steps or len(steps) - first < 2:
+        return None
+    pace = (times[-1] - times[first]) / (steps[-1] - steps[first])
+    return max(0.0, pace * (state.total_steps - state.step))
 
 
 def _reduce_frequent(state: RunState, events: Sequence[ev.Event]) -> RunState:
@@ -142,7 +147,10 @@ def _on_started(state: RunState, event: ev.Started) -> None:
     state.status, state.reason, state.log_tail = "preparing", "", ()
     state.attempt = event.attempt
     state.phase = state.failure = state.ended_at = None
-    state.started_at = event.time if state.started_at is None else state.started_at
+    if state.started_at is None or state.last_event_at is None:
+        state.started_at = event.time
+    else:
+        state.paused += max(0.0, event.time - state.last_event_at)
     state.attempt_started_at = event.time
     state.losses.cut_after(event.resume_step)
     state.evals = [kept for kept in state.evals if kept.step <= event.resume_step]
@@ -166,7 +174,7 @@ def _on_phase(state: RunState, event: ev.Phase) -> None:
         _start_clock(state, event.time)
     state.phase = event
     if state.status not in ENDED and state.status != "stopping":
-        state.status = "preparing" if event.name in ("loading", "tokenising") else event.name
+        state.status = _STATUS_IN.get(event.name, "preparing")
 
 
 def _on_resolved(state: RunState, event: ev.Resolved) -> None:
@@ -215,6 +223,7 @@ def _on_failed(state: RunState, event: ev.Failed) -> None:
     state.status, state.failure, state.reason, state.ended_at = "failed", event, event.message, event.time
 
 
+_STATUS_IN: dict[str, Status] = {"training": "training", "evaluating": "evaluating", "saving": "saving"}
 _HANDLERS: dict[type, Callable[[RunState, Any], None]] = {
     ev.Started: _on_started,
     ev.Phase: _on_phase,

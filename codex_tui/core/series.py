@@ -27,6 +27,9 @@ class Column(NamedTuple):
     smooth: float
 
 
+_NOTHING_FINITE = Column(nan, nan, nan, nan)
+
+
 class Series:
     """A curve over steps, which strictly increase: a step that comes again supersedes itself and all after it.
 
@@ -159,22 +162,15 @@ class Series:
     def _column(self, start: int, end: int) -> Column:
         """All points in [start, end), from the blocks where there are whole ones."""
         first, last = -(-start // BLOCK), end // BLOCK
-        if first < last:
-            parts = [
-                self._summary(start, first * BLOCK),
-                (
-                    min(self._low[first:last]),
-                    max(self._high[first:last]),
-                    sum(self._sum[first:last]),
-                    sum(self._smooth_sum[first:last]),
-                    sum(self._finite_points[first:last]),
-                ),
-                self._summary(last * BLOCK, end),
-            ]
+        if first >= last:
+            low, high, total, smooth, count = self._summary(start, end)
         else:
-            parts = [self._summary(start, end)]
-        lows, highs, sums, smooth_sums, counts = zip(*parts, strict=True)
-        count = sum(counts)
-        if not count:
-            return Column(nan, nan, nan, nan)
-        return Column(min(lows), max(highs), sum(sums) / count, sum(smooth_sums) / count)
+            low, high = min(self._low[first:last]), max(self._high[first:last])
+            total, smooth = sum(self._sum[first:last]), sum(self._smooth_sum[first:last])
+            count = sum(self._finite_points[first:last])
+            for left, right in ((start, first * BLOCK), (last * BLOCK, end)):
+                if left < right:
+                    part = self._summary(left, right)
+                    low, high = min(low, part[0]), max(high, part[1])
+                    total, smooth, count = total + part[2], smooth + part[3], count + part[4]
+        return Column(low, high, total / count, smooth / count) if count else _NOTHING_FINITE

@@ -16,6 +16,10 @@ from codex_tui.widgets.painted import Painted, strip
 
 RAW, SMOOTH, EVAL = "⠒", "━", "◆"
 """The signs of the legend; what each means is never told by colour alone."""
+WITH_NAME = 6
+"""Width of the margin in which the x axis finds room for its name."""
+APART = 3
+"""Columns from one diamond to the next, so that the curve can be seen between them."""
 
 
 class LossChart(Painted):
@@ -70,7 +74,7 @@ class LossChart(Painted):
         rows = height - 2 - with_line
         low, high, values = self._y_ticks(*bounds, rows)
         labels = chart.tick_labels(values)
-        margin = max(4, *map(len, labels)) + 1
+        margin = max(WITH_NAME if width >= 40 else 4, *(len(label) + 1 for label in labels))
         columns = width - margin - 1
         y = chart.Scale(low, high, rows * 4, self._log)
         x_high = self._x_high()
@@ -141,11 +145,14 @@ class LossChart(Painted):
 
     def _eval_marks(self, columns: int, rows: int, y: chart.Scale, x_high: float) -> dict[tuple[int, int], str]:
         marks = {}
-        for event in self._state.evals:
+        free = columns
+        for event in reversed(self._state.evals):  # the last is always shown
             x = self._state.losses.x_of_step(event.step, self._axis)
             if event.eval_loss is not None and x is not None:
                 column = min(columns - 1, int(x / x_high * columns))
-                marks[rows - 1 - y.dot(event.eval_loss) // 4, column] = EVAL
+                if column < free:
+                    marks[rows - 1 - y.dot(event.eval_loss) // 4, column] = EVAL
+                    free = column - APART + 1
         return marks
 
     def _composed(self, raw: chart.Raster, smooth: chart.Raster, marks: dict[tuple[int, int], str]) -> list[Strip]:
@@ -173,14 +180,14 @@ class LossChart(Painted):
             values = chart.ticks(0.0, x_high, most, whole=True)
             labels = chart.tick_labels(values)
         line, text = ["─"] * columns, [" "] * (margin + 1 + columns)
-        free = 0
-        unit = {"steps": "steps", "time": "training time", "tokens": "tokens"}[self._axis]
-        text[-len(unit) :] = unit
+        if margin >= WITH_NAME:
+            text[: len(self._axis)] = self._axis
+        free = margin
         for value, label in zip(values, labels, strict=True):
             column = min(columns - 1, int(value / x_high * columns))
             line[column] = "┴"
-            start = max(0, margin + 1 + column - len(label) // 2)
-            if start >= free and start + len(label) < len(text) - len(unit):
+            start = min(margin + 1 + column - len(label) // 2, len(text) - len(label))
+            if start >= free:
                 text[start : start + len(label)] = label
                 free = start + len(label) + 1
         lines = [strip((" " * margin + "└" + "".join(line), self._style("axis")))] if with_line else []
