@@ -1,0 +1,114 @@
+"""A run from start to chat, through a real terminal that is closed hard in the middle. Real Unsloth, real pty."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from support.terminal import Terminal
+
+import training
+from training.contract.run_directory import RunDirectory
+
+pytestmark = pytest.mark.timeout(600)
+
+BRAILLE = re.compile("[\u2801-\u28ff]")
+
+
+def runs(codex_tui: str) -> list[dict]:
+    return json.loads(subprocess.run([codex_tui, "runs", "--json"], capture_output=True, text=True, check=True).stdout)
+
+
+def step_on(screen: str) -> int:
+    found = re.search(r"step\s+([\d,]+) / ", screen)
+    return int(found[1].replace(",", "")) if found else 0
+
+
+def dots(screen: str) -> int:
+    return len(BRAILLE.findall(screen))
+
+
+def workers_of(run: Path) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        command = process.info["cmdline"] or []
+        if "training" in command and str(run) in command and ("chat" in command or "inspect" in command):
+            found.append(process)
+    return found
+
+
+def test_started_hung_up_attached_and_asked(codex_tui: str, home: Path) -> None:
+    run = RunDirectory(home / "data" / "runs" / "demo-1")
+    with Terminal([codex_tui, "demo"]) as first:
+        first.until(r"training.*\n(.*\n)*.*step\s+[1-9]", timeout=240)
+        before = step_on(first.text)
+        drawn = dots(first.text)
+        first.until(rf"step\s+(?!{before} )\d+ / ", timeout=60)
+        assert step_on(first.text) > before
+        first.hang_up()  # no goodbye: the link is gone
+
+    identity = run.read_process()
+    assert identity is not None
+    assert identity.is_alive(), run.log.read_text()
+    assert os.getsid(identity.pid) == identity.pid  # a session of its own
+
+    with (
+        Terminal([codex_tui, "attach"]) as second,
+        Terminal([codex_tui, "attach", "demo"], columns=80, rows=24) as third,
+    ):
+        second.until(r"demo-1(.*\n)*.*step\s+[1-9]", timeout=30)
+        assert dots(second.text) >= drawn  # the history is complete
+        third.until(r"step\s+[1-9]", timeout=30)
+        second.until(r"✓ done", timeout=240)
+        third.until(r"✓ done", timeout=30)
+        third.type("q")
+        assert third.wait() == 0
+
+        question, answer = first_row()
+        second.type("c")
+        second.type(question, "enter")
+        second.until(re.escape(answer[:20]), timeout=120)
+        assert workers_of(run.path)
+        second.type("esc", "q")
+        assert second.wait() == 0
+    assert not workers_of(run.path)  # the memory is free again
+
+    [told] = runs(codex_tui)
+    assert (told["name"], told["state"]) == ("demo-1", "done")
+    assert told["step"] == told["total_steps"]
+    assert told["adapter"] == str(run.adapter)
+
+
+def first_row() -> tuple[str, str]:
+    rows = Path(training.__file__).parent / "demo" / "zombie_waves.jsonl"
+    row = json.loads(rows.read_text().splitlines()[0])
+    return row["instruction"], row["response"]
+
+
+def test_ctrl_c_of_a_headless_viewer_leaves_the_run_alone(codex_tui: str, home: Path) -> None:
+    command = [codex_tui, "demo", "--headless", "--name", "kept"]
+    viewer = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert viewer.stdout is not None
+    run = RunDirectory(home / "data" / "runs" / "kept")
+    lines = []
+    for line in viewer.stdout:
+        lines.append(line)
+        if line.startswith("loading"):
+            break
+    viewer.send_signal(signal.SIGINT)
+    rest, _ = viewer.communicate(timeout=20)
+    assert viewer.returncode == 130
+    assert "Come back with: codex-tui attach kept" in rest
+    assert run.trainer_alive()
+    subprocess.run([codex_tui, "stop", "kept"], check=True)
+    subprocess.run([codex_tui, "stop", "kept"], check=False)  # a second time: at once
+    deadline = time.monotonic() + 60
+    while run.trainer_alive() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not run.trainer_alive()
+    assert runs(codex_tui)[0]["state"] in ("stopped", "failed")
