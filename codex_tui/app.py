@@ -1,0 +1,116 @@
+"""The Textual app: themes, keys and the way between screens. Screens do the rest, and are imported when shown."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")  # read once, when Textual is imported
+os.environ.setdefault("TEXTUAL_FPS", "15")
+os.environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")
+
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from codex_tui.messages import OpenRun, Trouble
+from codex_tui.themes import DARK, LIGHT
+from training.contract.run_directory import RunDirectory
+
+
+class CodexApp(App[None]):
+    """Opens on `run`, or on the profile picker. `pane` is the cockpit's pane to begin on: "chat", say."""
+
+    TITLE = "Codex TUI"
+    CSS = """
+    * { scrollbar-size-vertical: 1; scrollbar-color: $rule; scrollbar-background: $background; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("q", "quit", "Quit", show=False),
+        Binding("p", "profiles", "Profiles", show=False),
+        Binding("o", "runs", "Runs", show=False),
+        Binding("question_mark", "help", "Help", show=False),
+        Binding("ctrl+t", "toggle_theme", "Dark or light", show=False),
+    ]
+
+    def __init__(self, run: RunDirectory | None = None, *, pane: str | None = None) -> None:
+        super().__init__()
+        self._first_run = run
+        self._first_pane = pane
+        self._seen: dict[str, RunDirectory] = {}
+        self.register_theme(DARK)
+        self.register_theme(LIGHT)
+        self.theme = DARK.name
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return {"rule": "#808080"}  # for a theme that is not ours
+
+    def get_default_screen(self) -> Screen[Any]:
+        if self._first_run is not None:
+            return self._cockpit(self._first_run, self._first_pane)
+        from codex_tui.screens.profiles import ProfilesScreen
+
+        return ProfilesScreen()
+
+    def live_runs(self) -> list[RunDirectory]:
+        """The runs that were shown here and still train: they go on without the app."""
+        return [run for run in self._seen.values() if run.trainer_alive()]
+
+    def _cockpit(self, run: RunDirectory, pane: str | None = None) -> Screen[Any]:
+        from codex_tui.screens.cockpit import CockpitScreen
+
+        self._seen[run.name] = run
+        return CockpitScreen(run, pane)
+
+    async def on_open_run(self, message: OpenRun) -> None:
+        while len(self.screen_stack) > 1:
+            await self.pop_screen()
+        await self.switch_screen(self._cockpit(message.run))
+
+    def on_trouble(self, message: Trouble) -> None:
+        from codex_tui.screens.dialogs import Notice
+
+        self.push_screen(Notice(message.message, message.hint))
+
+    def action_profiles(self) -> None:
+        from codex_tui.screens.profiles import ProfilesScreen
+
+        self._go(ProfilesScreen)
+
+    def action_runs(self) -> None:
+        from codex_tui.screens.runs import RunsScreen
+
+        self._go(RunsScreen)
+
+    def action_help(self) -> None:
+        from codex_tui.screens.help import HelpScreen
+
+        self.push_screen(HelpScreen())
+
+    def action_toggle_theme(self) -> None:
+        self.theme = LIGHT.name if self.theme == DARK.name else DARK.name
+
+    def _go(self, screen: type[Screen[Any]]) -> None:
+        """Shows `screen` over the first one, in place of another list; nothing where it is shown already."""
+        if isinstance(self.screen, screen) or self.screen.is_modal:
+            return
+        if len(self.screen_stack) > 1:
+            self.switch_screen(screen())
+        else:
+            self.push_screen(screen())
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """Every key of the screen as a command by name."""
+        seen = set()
+        for _, binding, enabled, _ in screen.active_bindings.values():
+            if enabled and binding.description and binding.action not in seen and not binding.system:
+                seen.add(binding.action)
+                yield SystemCommand(
+                    binding.description,
+                    f"Key: {binding.key}",
+                    lambda action=binding.action: self.call_later(self._run_from_palette, action),
+                )
+
+    async def _run_from_palette(self, action: str) -> None:
+        await self.run_action(action, self.screen.focused or self.screen)

@@ -1,0 +1,242 @@
+"""One run, live: its header, losses, GPU, samples, chat and log. All of it drawn from the run directory."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.screen import Screen
+from textual.timer import Timer
+from textual.widget import Widget
+
+from codex_tui.core.follower import HISTORY_BUDGET, RunFollower
+from codex_tui.core.run_facts import read_facts
+from codex_tui.core.run_state import ENDED
+from codex_tui.messages import Trouble
+from codex_tui.screens import cockpit_hints
+from codex_tui.widgets.banner import Banner
+from codex_tui.widgets.chat import ChatPane
+from codex_tui.widgets.gpu_panel import GpuPanel
+from codex_tui.widgets.hints import HintBar
+from codex_tui.widgets.log import LogPane
+from codex_tui.widgets.loss_chart import LossChart
+from codex_tui.widgets.run_header import RunHeader
+from codex_tui.widgets.samples import SamplesPane
+from codex_tui.widgets.tabs import TabStrip
+from training.contract.run_directory import RunDirectory
+
+PANES = (("chart", "Loss"), ("gpu", "GPU"), ("samples", "Samples"), ("chat", "Chat"), ("log", "Log"))
+TICK = 1.0  # seconds between two looks at the run: numbers that change faster can't be read
+SAMPLE_LIVE, SAMPLE_IDLE = 2, 10  # ticks between two looks at the GPU
+ROOM_FOR_ALL = (100, 30)  # from this size on all panes are shown; below, one and its tabs
+ROOM_TO_BREATHE = (160, 48)
+
+
+class CockpitScreen(Screen[None]):
+    DEFAULT_CSS = """
+    CockpitScreen { background: $background; }
+    #panes { layout: grid; grid-size: 12; grid-rows: 5fr 4fr 7; grid-gutter: 0 1; height: 1fr; }
+    #panes > * { border: round $rule; border-title-color: $text-muted; border-subtitle-color: $text-muted; padding: 0 1; }
+    #panes > *:focus, #panes > *:focus-within { border: round $primary; border-title-color: $primary; border-title-style: bold; }
+    #chart { column-span: 8; }
+    #gpu { column-span: 4; }
+    #samples, #chat { column-span: 6; }
+    #log { column-span: 12; }
+    CockpitScreen.breathe #panes { grid-rows: 5fr 4fr 14; }
+    CockpitScreen.breathe RunHeader { padding: 0 2; }
+    CockpitScreen.tabs TabStrip { display: block; }
+    CockpitScreen.one #panes { layout: vertical; }
+    CockpitScreen.one #panes > * { display: none; height: 1fr; width: 1fr; }
+    CockpitScreen.one #panes > .current { display: block; }
+    CockpitScreen.tabs #panes > #gpu { display: block; }
+    CockpitScreen.tabs #panes > #gpu.line { dock: bottom; height: 1; border: none; padding: 0 1; }
+    CockpitScreen.tabs.zoomed #panes > #gpu.line { display: none; }
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *[Binding(str(number), f"pane('{pane}')", name, show=False) for number, (pane, name) in enumerate(PANES, 1)],
+        Binding("c", "pane('chat')", "Chat"),
+        Binding("l", "pane('log')", "Log"),
+        Binding("z", "zoom", "Zoom"),
+        Binding("g", "log_scale", "Logarithmic loss"),
+        Binding("x", "x_axis", "Steps, time or tokens"),
+        Binding("s", "stop", "Stop"),
+        Binding("r", "resume", "Resume"),
+        Binding("i", "details", "Details"),
+        Binding("escape", "back", "Back", show=False),
+    ]
+
+    def __init__(self, run: RunDirectory, pane: str | None = None) -> None:
+        super().__init__()
+        self.watched = run
+        self.follower = RunFollower(run)
+        self._first_pane = pane
+        self._current = pane or "chart"
+        self._facts = read_facts(run)
+        self._ticks = 0
+        self._sampler: object | None = None
+        self._timer: Timer | None = None
+
+    def compose(self) -> ComposeResult:
+        yield RunHeader(self._facts, self.follower.state)
+        yield Banner()
+        yield TabStrip(PANES)
+        with Container(id="panes"):
+            yield LossChart(id="chart")
+            yield GpuPanel()
+            yield SamplesPane(self.watched)
+            yield ChatPane(self.watched)
+            yield LogPane(self.watched.log)
+        yield HintBar()
+
+    def on_mount(self) -> None:
+        self.query_one("#chart").can_focus = True
+        for number, (pane, name) in enumerate(PANES, 1):
+            self.query_one(f"#{pane}").border_title = f"{number} {name}"
+        self._arrange()
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        """After the first paint: the history, then what is new, once a second."""
+        self._read_history()
+        self._timer = self.set_interval(TICK, self._tick)
+        self.action_pane(self._current)
+        self.call_later(self._sample)
+
+    def _read_history(self) -> None:
+        self.follower.poll(HISTORY_BUDGET)
+        self._show()
+        if not self.follower.complete:
+            self.call_later(self._read_history)
+
+    def _tick(self) -> None:
+        self._ticks += 1
+        if self.follower.complete and self.follower.poll():
+            self._show()
+        self.query_one(LogPane).poll()
+        if self._ticks % (SAMPLE_LIVE if self.live else SAMPLE_IDLE) == 0:
+            self.call_later(self._sample)
+
+    @property
+    def live(self) -> bool:
+        return self.follower.state.status not in ENDED
+
+    def _show(self) -> None:
+        state = self.follower.state
+        if state.resolved is not None and "actual" not in self._facts.config:
+            self._facts = read_facts(self.watched)
+        self.query_one(RunHeader).show(self._facts, state)
+        self.query_one(Banner).show(state)
+        self.query_one(LossChart).show(state)
+        self.query_one(GpuPanel).show(state)
+        self.query_one(SamplesPane).show(state)
+        self.query_one(ChatPane).show(state)
+        self.query_one(LogPane).poll()
+        self._hint()
+
+    async def _sample(self) -> None:
+        """Reads the GPU in a thread: a driver that starts up may take its time."""
+        from codex_tui.core.gpu import Sampler
+
+        if self._sampler is None:
+            self._sampler = await asyncio.to_thread(Sampler)
+        assert isinstance(self._sampler, Sampler)
+        reading = await asyncio.to_thread(self._sampler.read)
+        if self.is_mounted:
+            self.query_one(GpuPanel).feed(reading, self.live)
+
+    def on_resize(self, event: events.Resize) -> None:
+        self._arrange()
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        pane = next((node for node in event.widget.ancestors_with_self if node.id in dict(PANES)), None)
+        if pane is not None and pane.id:
+            self._current = pane.id
+            self._arrange()
+        self._hint()
+
+    def on_descendant_blur(self) -> None:
+        self._hint()
+
+    def on_tab_strip_picked(self, message: TabStrip.Picked) -> None:
+        self.action_pane(message.pane)
+
+    def _arrange(self) -> None:
+        """All panes where there is room; else, or zoomed, the current one alone."""
+        width, height = self.size
+        tabs = width < ROOM_FOR_ALL[0] or height < ROOM_FOR_ALL[1]
+        self.set_class(tabs, "tabs")
+        self.set_class(tabs or self.has_class("zoomed"), "one")
+        self.set_class(width >= ROOM_TO_BREATHE[0] and height >= ROOM_TO_BREATHE[1], "breathe")
+        for pane, _ in PANES:
+            self.query_one(f"#{pane}").set_class(pane == self._current, "current")
+        self.query_one("#gpu").set_class(tabs and self._current != "gpu", "line")
+        self.query_one(TabStrip).show(self._current)
+
+    def _hint(self) -> None:
+        typing = self.focused is not None and self.focused.id == "question"
+        self.query_one(HintBar).show(
+            cockpit_hints.hints(self._current, self.follower.state.status, typing, self.has_class("zoomed"))
+        )
+
+    def action_pane(self, pane: str) -> None:
+        self._current = pane
+        self._arrange()
+        target: Widget = self.query_one(f"#{pane}")
+        if pane == "chat":
+            self.query_one(ChatPane).focus_question()
+        elif pane == "samples":
+            target = target.query_one("TextView")
+        self.set_focus(target) if pane != "chat" else None
+        self._hint()
+
+    def action_zoom(self) -> None:
+        self.toggle_class("zoomed")
+        self._arrange()
+        self._hint()
+
+    def action_back(self) -> None:
+        if self.has_class("zoomed"):
+            self.action_zoom()
+        elif len(self.app.screen_stack) > 1:
+            self.dismiss()
+
+    def action_log_scale(self) -> None:
+        self.query_one(LossChart).toggle_log_scale()
+
+    def action_x_axis(self) -> None:
+        self.query_one(LossChart).cycle_x_axis()
+
+    def action_details(self) -> None:
+        from codex_tui.screens.details import DetailsScreen
+
+        self.app.push_screen(DetailsScreen(self._facts, self.follower.state))
+
+    def action_stop(self) -> None:
+        from codex_tui.screens.stop import ask_to_stop
+
+        self.run_worker(ask_to_stop(self, self.watched, self.follower.state), exit_on_error=False)
+
+    def action_resume(self) -> None:
+        if self.live:
+            self.notify("The run is training; there is nothing to resume.", markup=False)
+            return
+        if self.follower.state.status == "done":
+            self.notify("The run is done; there is nothing to resume.", markup=False)
+            return
+        self.run_worker(self._resume(), exit_on_error=False)
+
+    async def _resume(self) -> None:
+        from codex_tui.core import launcher
+        from codex_tui.core.errors import CodexError
+
+        try:
+            await asyncio.to_thread(launcher.resume, self.watched)
+        except CodexError as error:
+            self.post_message(Trouble(error.message, error.hint))
+        else:
+            self.notify("Resuming from the last whole checkpoint.", markup=False)

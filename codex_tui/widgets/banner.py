@@ -1,0 +1,69 @@
+"""What happened to a run that did not end well, calmly: the message, what to do, and the keys to go on."""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.strip import Strip
+
+from codex_tui.core.run_state import RunState
+from codex_tui.core.text import clean
+from codex_tui.widgets.ink import ACCENT, MUTED, line, to_strips
+from codex_tui.widgets.painted import Painted
+from codex_tui.widgets.run_header import SIGNS
+
+
+class Banner(Painted):
+    """Hidden while there is nothing to say."""
+
+    DEFAULT_CSS = """
+    Banner { display: none; height: auto; max-height: 6; padding: 0 1; background: $panel; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__(id="banner")
+        self._lines: list[Content] = []
+
+    def show(self, state: RunState) -> None:
+        lines = explain(state)
+        if [entry.plain for entry in lines] == [entry.plain for entry in self._lines]:
+            return
+        self._lines = lines
+        self.display = bool(lines)
+        self.refresh(layout=True)
+        self.repaint()
+
+    def get_content_height(self, container: object, viewport: object, width: int) -> int:
+        return sum(len(entry.wrap(width)) for entry in self._lines) if width else len(self._lines)
+
+    def paint(self, width: int, height: int) -> list[Strip]:
+        rows = [row for entry in self._lines for row in entry.wrap(width)]
+        return to_strips(self, rows, width, height)
+
+
+def explain(state: RunState) -> list[Content]:
+    """What there is to say about `state`: nothing while all is well."""
+    sign, style = SIGNS.get(state.status, ("", ""))
+    saved = state.checkpoints[-1].step if state.checkpoints else None
+    keys = _keys(("r", f"resume from step {saved:,}" if saved else "start it again"), ("l", "log"))
+    if state.status == "failed" and state.failure:
+        hint = clean(state.failure.hint, newlines=True)
+        said = [line((f"{sign} {clean(state.failure.message, newlines=True)}", f"bold {style}"))]
+        return [*said, *([Content(hint)] if hint else []), keys]
+    if state.status == "lost":
+        return [
+            line((f"{sign} The trainer is gone without a word", f"bold {style}"), " (killed, or the machine restarted)."),
+            Content(f"Everything up to the checkpoint at step {saved:,} is safe." if saved else "No checkpoint was saved yet."),
+            keys,
+        ]
+    if state.status == "stopped":
+        return [
+            line((f"{sign} Stopped at step {state.step:,}", f"bold {style}"), ", as asked."
+                 + (" The checkpoint and the adapter are saved." if saved else "")),
+            keys,
+        ]  # fmt: skip
+    return []
+
+
+def _keys(*pairs: tuple[str, str]) -> Content:
+    parts = [line((key, f"bold {ACCENT}"), (f" {does}", MUTED)) for key, does in pairs]
+    return Content("  ").join(parts)

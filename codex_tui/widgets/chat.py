@@ -1,0 +1,171 @@
+"""A conversation with the run's model, streamed; the same loaded base with or without the adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widgets import Input
+
+from codex_tui.core.conversation import Conversation, Turn
+from codex_tui.core.run_state import RunState
+from codex_tui.core.text import clean
+from codex_tui.widgets import figures
+from codex_tui.widgets.ink import ACCENT, MUTED, STRONG, line
+from codex_tui.widgets.samples import Heading
+from codex_tui.widgets.text_view import TextView
+from training.contract.run_directory import RunDirectory
+
+FRAME_SECONDS = 0.1  # a stream is shown in steps of this length, whatever its speed
+ENDS = {"length": "cut at its longest length", "stopped": "stopped", "failed": "failed"}
+
+
+class Question(Input):
+    """Where one types. Its own keys stay the terminal's usual ones."""
+
+    DEFAULT_CSS = """
+    Question, Question:focus { height: 1; border: none; padding: 0 1; background: $panel; }
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("up,pageup", "app.focus_previous", show=False)]
+
+
+class ChatPane(Vertical):
+    """Loads nothing before the first question; frees it all when it goes."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "stop", "Stop the answer, or leave"),
+        Binding("ctrl+o", "toggle_adapter", "Base or adapter", priority=True),
+        Binding("ctrl+l", "clear", "Clear the conversation", priority=True),
+    ]
+
+    def __init__(self, run: RunDirectory) -> None:
+        super().__init__(id="chat", classes="pane")
+        self.conversation = Conversation(run, self._changed)
+        self._run = run
+        self._state: RunState | None = None
+        self._drawing_soon = False
+        self._warned = False
+
+    def compose(self) -> ComposeResult:
+        yield Heading()
+        yield TextView(follows=True)
+
+    def on_mount(self) -> None:
+        self._draw()
+        self.call_after_refresh(self._add_input)  # the first paint does without it
+
+    def _add_input(self) -> None:
+        question = Question(placeholder="Ask the model", select_on_focus=False)
+        question.cursor_blink = False
+        self.mount(question)
+
+    async def on_unmount(self) -> None:
+        await self.conversation.close()
+
+    def show(self, state: RunState) -> None:
+        self._state = state
+        if self.conversation.status in ("off", "ready") and self._run.has_adapter() != self.conversation.has_adapter:
+            if self.conversation.status == "off":
+                self.conversation.has_adapter = self._run.has_adapter()
+            self._changed()
+
+    def focus_question(self) -> None:
+        for question in self.query(Question):
+            question.focus()
+
+    async def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        text = event.value.strip()
+        if not text or self.conversation.status == "answering":
+            return
+        if self._must_warn():
+            self._warned = True
+            self._draw()
+            return
+        event.input.clear()
+        self.run_worker(self.conversation.ask(text), exit_on_error=False, group="chat")
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        self._draw()
+
+    async def action_stop(self) -> None:
+        if self.conversation.status == "answering":
+            await self.conversation.stop()
+        else:
+            self.screen.set_focus(self.query_one(TextView) if self.query(Question).first().has_focus else None)
+
+    async def action_toggle_adapter(self) -> None:
+        await self.conversation.toggle_adapter()
+
+    async def action_clear(self) -> None:
+        await self.conversation.clear()
+
+    def _must_warn(self) -> bool:
+        """A second copy of the model beside one that trains may be one too many for the card; said once."""
+        state = self._state
+        training = state is not None and not state.ended and state.resolved is not None
+        on_gpu = training and state is not None and state.resolved is not None and state.resolved.device != "cpu"
+        return on_gpu and not self._warned and self.conversation.status == "off"
+
+    def _changed(self) -> None:
+        """Draws soon: tokens that come in one frame are drawn as one."""
+        if not self._drawing_soon and self.is_mounted:
+            self._drawing_soon = True
+            self.set_timer(FRAME_SECONDS, self._draw)
+
+    def _draw(self) -> None:
+        self._drawing_soon = False
+        if not self.is_mounted:
+            return
+        chat = self.conversation
+        name = "adapter" if chat.answers_with_adapter() else "base"
+        left = line((name, STRONG), ("  answers", MUTED), (f"  on {clean(chat.device)}" if chat.device else "", MUTED))
+        self.query_one(Heading).show(left, line(("ctrl+o", f"bold {ACCENT}"), (" base ⇄ adapter", MUTED)))
+        self.query_one(TextView).set_text(self._paragraphs(), keep_place=True)
+
+    def _paragraphs(self) -> Iterator[Content]:
+        chat = self.conversation
+        if not chat.turns:
+            yield from self._welcome()
+        for turn in chat.turns:
+            yield from _turn(turn, waiting=chat.status == "loading")
+        if chat.status == "loading":
+            counted = f" {chat.progress[0]:,} / {chat.progress[1]:,}" if chat.progress else ""
+            yield line((f"Loading the model: {clean(chat.phase)}{counted} …", MUTED))
+        if chat.error:
+            message, hint = chat.error
+            yield line((f"✗ {clean(message, newlines=True)}", "bold $error"))
+            if hint:
+                yield line((clean(hint, newlines=True), MUTED))
+        if self._warned and chat.status == "off" and not chat.turns:
+            yield line(("The run is training. A second copy of the model may not fit beside it. Enter loads it all the same.", "$warning"))
+
+    def _welcome(self) -> Iterator[Content]:
+        if self.conversation.has_adapter:
+            yield line(("Ask something: the model loads at the first question.", MUTED))
+        else:
+            yield line(("No adapter yet: the run saves it when it ends or is stopped.", MUTED))
+            yield line(("Until then the base model answers.", MUTED))
+
+
+def _turn(turn: Turn, waiting: bool) -> Iterator[Content]:
+    text = clean(turn.text, newlines=True)
+    if turn.role == "user":
+        yield line(("› ", f"bold {ACCENT}"), (text, STRONG))
+        return
+    if not turn.ended:
+        if not waiting:
+            yield from (Content(piece) for piece in f"{text}▌".split("\n"))
+        return
+    yield from (Content(piece) for piece in text.rstrip().split("\n"))
+    about = [ENDS.get(turn.ended, ""), "adapter" if turn.adapter else "base"]
+    if turn.tokens and turn.seconds:
+        about.append(f"{figures.count(turn.tokens)} tokens, {turn.tokens / turn.seconds:.0f} a second")
+    yield line((" · ".join(part for part in about if part), MUTED))
+    yield Content("")

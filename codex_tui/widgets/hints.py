@@ -1,0 +1,40 @@
+"""The last row of every screen: the keys that matter here, and what they do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual.content import Content
+from textual.strip import Strip
+
+from codex_tui.widgets.ink import ACCENT, MUTED, fitting, line, spread, to_strips
+from codex_tui.widgets.painted import Painted
+
+Hint = tuple[str, str]  # the key, what it does
+
+
+class HintBar(Painted):
+    """Shows as many hints as fit, first ones first; help and quit at the right always."""
+
+    DEFAULT_CSS = """
+    HintBar { height: 1; dock: bottom; padding: 0 1; background: $surface; }
+    """
+
+    def __init__(self, hints: Sequence[Hint] = (), always: Sequence[Hint] = (("?", "help"), ("q", "quit"))) -> None:
+        super().__init__(id="hints")
+        self._hints = tuple(hints)
+        self._always = tuple(always)
+
+    def show(self, hints: Sequence[Hint]) -> None:
+        if tuple(hints) != self._hints:
+            self._hints = tuple(hints)
+            self.repaint()
+
+    def paint(self, width: int, height: int) -> list[Strip]:
+        right = fitting([_hint(*hint) for hint in self._always], width, "  ")
+        left = fitting([_hint(*hint) for hint in self._hints], max(0, width - right.cell_length - 2), "  ")
+        return to_strips(self, [spread(left, right, width)], width, height)
+
+
+def _hint(key: str, does: str) -> Content:
+    return line((key, f"bold {ACCENT}"), (f" {does}", MUTED))

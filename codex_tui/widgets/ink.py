@@ -1,0 +1,66 @@
+"""From styled text to painted rows: the few helpers that every panel draws with.
+
+Panels write `Content`, which never reads markup, with theme variables as styles ("$primary", "bold $error"), so a new
+theme needs no new code. Rows are cropped and padded to the panel, and the same text gives an equal `Strip`, which is
+what lets `Painted` find the cells that changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.segment import Segment
+from textual.content import Content
+from textual.strip import Strip
+from textual.style import Style
+from textual.widget import Widget
+
+MUTED = "$text-muted"
+STRONG = "bold"
+ACCENT = "$primary"
+
+Part = str | Content | tuple[str, str]
+
+
+def line(*parts: Part) -> Content:
+    """One row of text; a part may be `(text, style)`. Parts from outside must have been through `clean`."""
+    return Content.assemble(*parts)
+
+
+def spread(left: Content, right: Content, width: int) -> Content:
+    """`left` and `right` at the two ends of a row; `right` is left out where both don't fit."""
+    gap = width - left.cell_length - right.cell_length
+    return Content.assemble(left, " " * gap, right) if gap > 0 else left
+
+
+def fitting(parts: Sequence[Content], width: int, gap: str = "   ") -> Content:
+    """As many of `parts`, first ones first, as fit into `width` cells."""
+    row = Content("")
+    for part in parts:
+        longer = Content.assemble(row, gap, part) if row else part
+        if longer.cell_length <= width:
+            row = longer
+    return row
+
+
+def to_strips(widget: Widget, lines: Iterable[Content], width: int, height: int) -> list[Strip]:
+    """Exactly `height` rows of exactly `width` cells, in the colours of `widget`."""
+    base = widget.visual_style
+    strips = [_to_strip(widget, content, base, width) for content in list(lines)[:height]]
+    blank = Strip.blank(width, base.rich_style)
+    return strips + [blank] * (height - len(strips))
+
+
+def _to_strip(widget: Widget, content: Content, base: Style, width: int) -> Strip:
+    if content.cell_length > width:
+        content = content.truncate(width, ellipsis=True)
+    segments = [
+        Segment(text, style.rich_style)
+        for text, style in content.render(base, end="", parse_style=lambda name: _parse(widget, name))
+        if text
+    ]
+    return Strip(segments).adjust_cell_length(width, base.rich_style)
+
+
+def _parse(widget: Widget, style: str | Style) -> Style:
+    return style if isinstance(style, Style) else widget.app.stylesheet.parse_style(style)

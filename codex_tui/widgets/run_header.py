@@ -1,0 +1,111 @@
+"""The run in three rows: what it is and how it stands, how far it is, and its numbers."""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.strip import Strip
+
+from codex_tui.core.run_facts import RunFacts
+from codex_tui.core.run_state import ENDED, RunState, elapsed, time_left
+from codex_tui.core.text import clean, duration
+from codex_tui.widgets import figures
+from codex_tui.widgets.ink import ACCENT, MUTED, STRONG, fitting, line, spread, to_strips
+from codex_tui.widgets.painted import Painted
+
+# A sign, a word and a colour each: none of them carries the meaning alone.
+SIGNS: dict[str, tuple[str, str]] = {
+    "preparing": ("○", ACCENT),
+    "training": ("●", "$success"),
+    "evaluating": ("◐", "$success"),
+    "saving": ("◒", ACCENT),
+    "stopping": ("◌", "$warning"),
+    "stopped": ("■", "$warning"),
+    "done": ("✓", "$success"),
+    "failed": ("✗", "$error"),
+    "lost": ("?", "$error"),
+}
+
+
+def status_text(status: str) -> Content:
+    """The state of a run as a sign and a word, in its colour."""
+    sign, style = SIGNS.get(status, ("·", MUTED))
+    return line((f"{sign} {status}", f"bold {style}"))
+
+
+class RunHeader(Painted):
+    """Draws one `RunState`; times are the trainer's, so a stalled link shows nothing wrong."""
+
+    DEFAULT_CSS = """
+    RunHeader { height: 3; padding: 0 1; background: $surface; }
+    """
+
+    def __init__(self, facts: RunFacts, state: RunState) -> None:
+        super().__init__(id="header")
+        self._facts = facts
+        self._state = state
+
+    def show(self, facts: RunFacts, state: RunState) -> None:
+        self._facts, self._state = facts, state
+        self.repaint()
+
+    def paint(self, width: int, height: int) -> list[Strip]:
+        return to_strips(self, [self._title(width), self._progress(width), self._numbers(width)], width, height)
+
+    def _title(self, width: int) -> Content:
+        facts = self._facts
+        status = status_text(self._state.status)
+        names = [line((facts.name, STRONG))]
+        if facts.profile_name:
+            names.append(line(("profile ", MUTED), facts.profile_name))
+        if facts.model:
+            names.append(line(("model ", MUTED), facts.short_model))
+        return spread(fitting(names, width - status.cell_length - 2), status, width)
+
+    def _progress(self, width: int) -> Content:
+        state = self._state
+        done, total, label, unit = self._counted()
+        if total is None:
+            return line((label, MUTED), (f"  {done:,} {unit}".rstrip() if done else "", MUTED))
+        figure = f"{label} {done:,} / {total:,}" + (f" {unit}" if unit else "") + f"  {figures.percent(done, total):3} %"
+        room = max(4, width - len(figure) - 2)
+        style = {"failed": "$error", "lost": "$error", "stopped": "$warning", "done": "$success"}.get(state.status, ACCENT)
+        return line(figures.progress(done / total if total else 0, room, style), "  ", figure)
+
+    def _counted(self) -> tuple[int, int | None, str, str]:
+        """What is being counted now: done, total, its label and its unit."""
+        state = self._state
+        total = state.resolved.total_steps if state.resolved else None
+        phase = state.phase
+        if state.status in ENDED or phase is None or phase.name == "training":
+            if total:
+                return min(state.step, total), total, "step", ""
+            waiting = "starting the trainer" if state.status == "preparing" else "no step was trained"
+            return state.step, None, waiting if not state.step else f"step {state.step:,}", ""
+        label = clean(f"{phase.name}: {phase.detail}" if phase.detail else phase.name)
+        return phase.done, phase.total or None, label, clean(phase.unit)
+
+    def _numbers(self, width: int) -> Content:
+        state, last = self._state, self._state.last
+        if last is None:
+            return Content("")
+        shown = [_figure("loss", figures.loss(last.loss) if not last.not_finite else "not a number")]
+        if state.evals:
+            shown.append(_figure("eval", figures.loss(state.evals[-1].eval_loss)))
+        if state.status not in ENDED:
+            shown.append(_figure("ETA", duration(time_left(state))))
+        if last.epoch is not None:
+            of = f" / {self._facts.epochs:g}" if self._facts.epochs else ""
+            shown.append(_figure("epoch", f"{last.epoch:.2f}{of}"))
+        shown.append(_figure("tokens/s", figures.count(last.tokens_per_second)))
+        shown.append(_figure("lr", figures.rate(last.learning_rate)))
+        shown.append(_figure("elapsed", duration(elapsed(state))))
+        if last.grad_norm is not None:
+            shown.append(_figure("grad norm", f"{last.grad_norm:.2f}"))
+        shown.append(_figure("tokens", figures.count(last.tokens)))
+        if state.attempt > 1:
+            shown.append(_figure("attempt", str(state.attempt)))
+        return fitting(shown, width)
+
+
+def _figure(name: str, value: str) -> Content:
+    return line((f"{name} ", MUTED), (value, STRONG))

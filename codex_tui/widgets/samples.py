@@ -1,0 +1,200 @@
+"""What the model says, and what it learns from: the answers at each evaluation, and the rows of the dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar, Literal
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.strip import Strip
+
+from codex_tui.core.row_reader import RowReader
+from codex_tui.core.run_state import RunState
+from codex_tui.core.text import clean
+from codex_tui.widgets import figures
+from codex_tui.widgets.ink import ACCENT, MUTED, STRONG, Part, line, spread, to_strips
+from codex_tui.widgets.painted import Painted
+from codex_tui.widgets.text_view import TextView
+from training.contract.events import Sample
+from training.contract.run_directory import RunDirectory
+
+LEARNED = "underline $success"
+CUT = "strike $text-muted"
+LONGEST = 100_000  # characters of one text that are shown
+
+
+class Heading(Painted):
+    """One row over a text: where one is, and the keys that lead on."""
+
+    DEFAULT_CSS = """
+    Heading { height: 1; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._left = self._right = Content("")
+
+    def show(self, left: Content, right: Content) -> None:
+        self._left, self._right = left, right
+        self.repaint()
+
+    def paint(self, width: int, height: int) -> list[Strip]:
+        return to_strips(self, [spread(self._left, self._right, width)], width, height)
+
+
+class SamplesPane(Vertical):
+    """Answers at first; the dataset's rows, which need a worker, when a person asks for them."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left,h", "step(-1)", "Previous"),
+        Binding("right", "step(1)", "Next"),
+        Binding("d", "toggle_rows", "Dataset rows or answers"),
+        Binding("v", "toggle_raw", "Raw, or as the model sees it"),
+        Binding("less_than_sign", "step(-1000000)", "First"),
+        Binding("greater_than_sign", "step(1000000)", "Last"),
+    ]
+
+    def __init__(self, run: RunDirectory) -> None:
+        super().__init__(id="samples", classes="pane")
+        self.showing: Literal["answers", "rows"] = "answers"
+        self.raw = False
+        self.reader = RowReader(run, self._draw)
+        self._samples: list[Sample] = []
+        self._picked: int | None = None  # None: the newest answer
+
+    def compose(self) -> ComposeResult:
+        yield Heading()
+        yield TextView()
+
+    def on_mount(self) -> None:
+        self._draw()
+
+    async def on_unmount(self) -> None:
+        await self.reader.close()
+
+    def show(self, state: RunState) -> None:
+        if len(state.samples) != len(self._samples) or state.samples[-1:] != self._samples[-1:]:
+            self._samples = list(state.samples)
+            if self.showing == "answers":
+                self._draw()
+
+    async def action_toggle_rows(self) -> None:
+        self.showing = "rows" if self.showing == "answers" else "answers"
+        self._draw()
+        if self.showing == "rows":
+            await self.reader.start()
+
+    def action_toggle_raw(self) -> None:
+        self.raw = not self.raw
+        self._draw()
+
+    async def action_step(self, items: int) -> None:
+        if self.showing == "rows":
+            await self.reader.go(self.reader.index + items)
+        elif self._samples:
+            last = len(self._samples) - 1
+            index = max(0, min(last, (last if self._picked is None else self._picked) + items))
+            self._picked = None if index == last else index
+            self._draw()
+
+    def _draw(self) -> None:
+        if not self.is_mounted:
+            return
+        left, body = self._answers() if self.showing == "answers" else self._rows()
+        self.query_one(Heading).show(left, line(("d", f"bold {ACCENT}"), (self._other(), MUTED)))
+        self.query_one(TextView).set_text(body)
+
+    def _other(self) -> str:
+        return " dataset rows" if self.showing == "answers" else " answers"
+
+    def _answers(self) -> tuple[Content, list[Content]]:
+        if not self._samples:
+            return line(("Answers", STRONG)), [
+                line(("At each evaluation the model answers a fixed question; its answers come here.", MUTED))
+            ]
+        index = len(self._samples) - 1 if self._picked is None else min(self._picked, len(self._samples) - 1)
+        sample = self._samples[index]
+        left = line(("Answer", STRONG), f" {index + 1} / {len(self._samples)}", (f"  step {sample.step:,}", MUTED))
+        body = [line((_shown(sample.prompt), MUTED)), Content(""), Content(_shown(sample.text) or "(nothing)")]
+        if sample.reference:
+            same = sample.text.strip() == sample.reference.strip()
+            body += [Content(""), line(("✓ word for word the reference", "$success"))] if same else [
+                Content(""), line(("reference  ", MUTED), (_shown(sample.reference), MUTED)),
+            ]  # fmt: skip
+        return left, body
+
+    def _rows(self) -> tuple[Content, list[Content]]:
+        reader = self.reader
+        if reader.error:
+            message, hint = reader.error
+            return line(("Row", STRONG)), [
+                line((clean(message, newlines=True), "$error")), line((clean(hint, newlines=True), MUTED)),
+            ]  # fmt: skip
+        if reader.status == "ready" and not reader.rows:
+            return line(("Row", STRONG)), [line(("The dataset has no rows.", MUTED))]
+        row = reader.row
+        if row is None:
+            doing = clean(reader.phase) or "reading the dataset and the tokenizer"
+            return line(("Row", STRONG)), [line((f"{doing[:1].upper()}{doing[1:]} …", MUTED))]
+        left = line(("Row", STRONG), f" {reader.index + 1:,} / {reader.rows:,}", (f"  {_about(row)}", MUTED))
+        return left, list(_raw(row) if self.raw else _as_seen(row))
+
+
+def _about(row: dict[str, Any]) -> str:
+    parts = [clean(row.get("split", ""))]
+    if row.get("tokens") is not None:
+        parts.append(f"{figures.count(row['tokens'])} tokens, {figures.count(row.get('learned_tokens'))} learned")
+    return " · ".join(part for part in parts if part)
+
+
+def _raw(row: dict[str, Any]) -> Iterator[Content]:
+    raw = row.get("raw")
+    yield _switch("raw", "v: as the model sees it", row)
+    yield Content("")
+    for key, value in raw.items() if isinstance(raw, dict) else [("", raw)]:
+        yield line((clean(key), MUTED))
+        yield from _lines(_plain(value), "")
+        yield Content("")
+
+
+def _as_seen(row: dict[str, Any]) -> Iterator[Content]:
+    yield _switch("as the model sees it", "v: raw", row)
+    legend: list[Part] = [("learned from", LEARNED), ("   given", "")]
+    segments = [segment for segment in row.get("segments") or [] if isinstance(segment, dict)]
+    if row.get("truncated"):
+        legend += ["   ", ("cut off", CUT), (f" beyond {figures.count(row.get('max_seq_length'))} tokens", MUTED)]
+    yield line(*legend)
+    yield Content("")
+    parts: list[Part] = []
+    for segment in segments:
+        style = CUT if segment.get("cut") else LEARNED if segment.get("learned") else ""
+        parts.append((_shown(str(segment.get("text") or "")), style))
+    yield from Content.assemble(*parts).split("\n", allow_blank=True)
+
+
+def _switch(here: str, other: str, row: dict[str, Any]) -> Content:
+    where = f"   line {row['line']} of the file" if row.get("line") else ""
+    return line((here, STRONG), (f"   {other}{where}", MUTED))
+
+
+def _plain(value: object) -> str:
+    """A row's value as text: messages as turns, anything else as JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and all(isinstance(turn, dict) and "content" in turn for turn in value):
+        return "\n".join(f"{turn.get('role', '')}: {turn['content']}" for turn in value)
+    import json
+
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _shown(text: str) -> str:
+    return clean(text[:LONGEST], newlines=True)
+
+
+def _lines(text: str, style: str) -> Iterator[Content]:
+    for piece in _shown(text).split("\n"):
+        yield line((piece, style))
