@@ -11,13 +11,13 @@ USAGE = "usage: python -m training RUN | chat RUN | inspect RUN_OR_CONFIG"
 def main(arguments: list[str]) -> int:
     match arguments:
         case ["chat", run]:
-            from training.chat import serve
+            from training import chat
 
-            return serve(Path(run).absolute())
+            return chat.serve(Path(run).absolute())
         case ["inspect", target]:
-            from training.inspect import serve
+            from training import inspect
 
-            return serve(Path(target).absolute())
+            return inspect.serve(Path(target).absolute())
         case [run] if not run.startswith("-"):
             from training.attempt import train
 

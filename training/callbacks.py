@@ -1,5 +1,7 @@
 """What the training loop tells the run's viewers, and how it hears a stop request."""
 
+# ruff: noqa: ARG002  the arguments are those that transformers.TrainerCallback gives
+
 from __future__ import annotations
 
 import math
@@ -38,7 +40,7 @@ class Question:
         settings = profile.evaluation
         if settings.sample_prompt:
             messages: list[Message] = [{"role": "user", "content": settings.sample_prompt}]
-            reference = ""
+            reference = next((row.messages[-1]["content"] for row in rows if row.messages[:-1] == messages), "")
         else:
             kept = held_out(
                 len(rows), profile.dataset.eval_fraction, profile.dataset.max_eval_rows, profile.training.seed
@@ -76,9 +78,7 @@ class Reporter(TrainerCallback):
     ) -> None:
         self._step_began = time.monotonic()
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self._step_seconds += time.monotonic() - self._step_began
         self._attempt.step = state.global_step
         if control.should_evaluate:
@@ -108,7 +108,9 @@ class Reporter(TrainerCallback):
                 tokens=tokens,
                 tokens_per_second=round(fresh / seconds, 1) if seconds > 0 else None,
                 not_finite=tuple(n for n, value in figures.items() if value is not None and not math.isfinite(value)),
-                **{name: ev.finite(value) for name, value in figures.items()},
+                loss=ev.finite(figures["loss"]),
+                learning_rate=ev.finite(figures["learning_rate"]),
+                grad_norm=ev.finite(figures["grad_norm"]),
             )
         )
         self._report_memory(state.global_step)
@@ -164,9 +166,7 @@ class Reporter(TrainerCallback):
         else:
             self._training(state)
 
-    def on_save(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         run = self._attempt.run
         folder = run.checkpoints / f"{checkpoints.PREFIX}{state.global_step}"
         if checkpoints.is_whole(folder):

@@ -8,6 +8,7 @@ is masked, the answer is learned: TRL's prompt/completion semantics.
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from training.contract.dataset_file import Message, Row
 
 IGNORED = -100  # the label that cross-entropy skips
+PROGRESS_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +82,9 @@ def tokenise(
     evaluated: set[int],
     progress: Callable[[int], None],
 ) -> Examples:
-    """All rows, tokenised and cut. `progress` is told how many are done."""
+    """All rows, tokenised and cut. `progress` is told now and then how many are done."""
     examples = Examples()
+    told_at = 0.0
     for position, row in enumerate(rows):
         whole = encode(tokenizer, with_system_prompt(row.messages, system_prompt))
         kept = whole.cut(max_seq_length)
@@ -91,5 +94,7 @@ def tokenise(
             examples.truncated += len(kept.input_ids) < len(whole.input_ids)
             split = examples.eval if position in evaluated else examples.train
             split.append({"input_ids": kept.input_ids, "labels": kept.labels})
-        progress(position + 1)
+        if position + 1 == len(rows) or time.monotonic() - told_at > PROGRESS_SECONDS:
+            told_at = time.monotonic()
+            progress(position + 1)
     return examples

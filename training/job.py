@@ -19,7 +19,7 @@ PROBLEMS_SHOWN = 10
 
 @dataclass(frozen=True)
 class Job:
-    """`dataset` is the file with the rows; `cache` holds what can be made again. `config` is the file as it was read."""
+    """`config` is the file as it was read, `dataset` the one with the rows; `cache` holds what can be made again."""
 
     config: dict[str, Any]
     profile: Profile

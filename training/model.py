@@ -47,28 +47,30 @@ def load_tokenizer(name: str, cache: Path, revision: str | None = None) -> Any:
     return AutoTokenizer.from_pretrained(source(name, cache), revision=revision)
 
 
-def load_for_chat(folder: str, revision: str | None, load_in_4bit: bool, adapter: Path | None) -> tuple[Any, Any]:
-    """Base and tokenizer, with the adapter on top where there is one, by plain transformers and peft.
+def load_for_chat(
+    folder: str, *, revision: str | None, load_in_4bit: bool, dtype: str, adapter: Path | None
+) -> tuple[Any, Any]:
+    """The model, with the adapter on top where there is one, and its tokenizer, by plain transformers and peft.
 
-    They give the same greedy tokens as Unsloth and start in a fraction of its time.
+    They give the same greedy tokens as Unsloth and start in a fraction of its time. `dtype` is the name of what the
+    run computed in; generate under `torch.autocast` in it, as the trainer does.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
-    cuda = torch.cuda.is_available()
-    dtype = _compute_dtype()
+    compute = getattr(torch, dtype)
     quantisation = BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=dtype,
+        bnb_4bit_compute_dtype=compute,
     )
     tokenizer = AutoTokenizer.from_pretrained(adapter or folder, revision=None if adapter else revision)
     base = AutoModelForCausalLM.from_pretrained(
         folder,
         revision=revision,
-        dtype=dtype,
-        device_map={"": 0} if cuda else "cpu",
+        dtype=compute,
+        device_map={"": 0} if torch.cuda.is_available() else "cpu",
         # a checkpoint that is quantised already knows how
         **({"quantization_config": quantisation} if load_in_4bit and not folder.endswith("bnb-4bit") else {}),
     )

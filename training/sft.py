@@ -15,7 +15,8 @@ import time
 from math import ceil
 from typing import Any
 
-from training import adapter, data, model as models, resolved
+from training import adapter, data, resolved
+from training import model as models
 from training.attempt import Attempt
 from training.callbacks import Question, Reporter, StopOnRequest
 from training.contract import events as ev
@@ -66,7 +67,7 @@ def train(attempt: Attempt, job: Job, rows: DatasetFile) -> ev.Event:
         evaluated=data.held_out(
             len(rows.rows), profile.dataset.eval_fraction, profile.dataset.max_eval_rows, profile.training.seed
         ),
-        progress=lambda done: _report_tokenising(emit, done, len(rows.rows)),
+        progress=lambda done: emit(ev.Phase(name="tokenising", done=done, total=len(rows.rows), unit="rows")),
     )
     if not examples.train:
         raise TrainingFailure(
@@ -152,8 +153,3 @@ def _steps(profile: Profile, rows: int) -> tuple[int, int]:
     batches = ceil(rows / profile.training.per_device_train_batch_size)
     per_epoch = ceil(batches / profile.training.gradient_accumulation_steps)
     return per_epoch, profile.training.max_steps or ceil(per_epoch * profile.training.num_train_epochs)
-
-
-def _report_tokenising(emit: Any, done: int, total: int) -> None:
-    if done == total or done % max(1, total // 50) == 0:
-        emit(ev.Phase(name="tokenising", done=done, total=total, unit="rows"))
