@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
-from collections.abc import AsyncIterator
 
 from codex_tui.core import tailer
 from codex_tui.core.run_state import ENDED, RunState, Status, reduce_all
@@ -24,7 +22,8 @@ CHECK_EVERY = 2.0
 class RunFollower:
     """The state of `run`, brought up to date by `poll`. Any number of followers may watch one run.
 
-    Until a large history is read, `state` is drawn from a sample of it: the whole curve at once, then all points.
+    Until a large history is read, `state` comes from a sample of it, so that the whole curve shows at once. `complete`
+    says that the history has been read; it stays so while new events come.
     """
 
     def __init__(self, run: RunDirectory) -> None:
@@ -44,27 +43,18 @@ class RunFollower:
         return self._tailer.progress
 
     def poll(self, budget_seconds: float = LIVE_BUDGET) -> bool:
-        """Reads what is new for about `budget_seconds`. True if `state` is another one now."""
+        """Reads what is new for about `budget_seconds`. True if `state` says something else now."""
         if not self._started:
             self._started = True
             self._begin()
             if self.state is not self._reading:
                 return True  # the preview is worth a frame of its own
-        was_complete = self.complete
-        changed = self._read(time.monotonic() + budget_seconds)
-        if not self.complete:
+        changed, caught_up = self._read(time.monotonic() + budget_seconds)
+        if not (caught_up or self.complete):
             return changed and self.state is self._reading
-        if self.state is not self._reading:
-            self.state, changed = self._reading, True
-        return self._look_for_the_trainer(changed) or changed or not was_complete
-
-    async def changes(self, interval: float = 0.25) -> AsyncIterator[RunState]:
-        """Yields the state each time it changed: history in slices with room for keys between them, then a look every
-        `interval` seconds. Never ends by itself: a run that ended may be resumed."""
-        while True:
-            if self.poll(LIVE_BUDGET if self.complete else HISTORY_BUDGET):
-                yield self.state
-            await asyncio.sleep(interval if self.complete else 0)
+        if not self.complete:
+            self.complete, self.state, changed = True, self._reading, True
+        return self._look_for_the_trainer(changed) or changed
 
     def _begin(self) -> None:
         try:
@@ -74,23 +64,22 @@ class RunFollower:
         if size >= PREVIEW_FROM:
             self.state = preview(self.run)
 
-    def _read(self, deadline: float) -> bool:
-        """Reads until there is nothing new or time is up; sets `complete`."""
-        state, changed = self._reading, False
-        self.complete = False
+    def _read(self, deadline: float) -> tuple[bool, bool]:
+        """Reads until there is nothing new or time is up. Whether the state changed, and whether all is read."""
+        changed = False
         for piece in self._tailer.slices():
             if piece.restarted:
                 changed = True
-                state = self._reading = self.state = RunState()
-            elif state.status == "lost":  # it speaks, so it lives, or lived longer than we thought
+                self._reading = self.state = RunState()
+            state = self._reading
+            if state.status == "lost" and piece.events:  # it speaks, so it is not
                 state.status, state.reason, state.log_tail = self._told, "", ()
             state.damaged_lines += piece.damaged
             reduce_all(state, piece.events)
             changed = changed or bool(piece.events or piece.damaged)
             if time.monotonic() >= deadline:
-                return changed
-        self.complete = True
-        return changed
+                return changed, False
+        return changed, True
 
     def _look_for_the_trainer(self, heard: bool) -> bool:
         """Finds out that a run without an end has no process, or that an ended one has a new one. True if so."""
@@ -105,7 +94,7 @@ class RunFollower:
         if may_live(self.run):
             return False
         # It may have said its last word after we read and before it went.
-        if self._read(now + LIVE_BUDGET) or not self.complete:
+        if self._read(now + LIVE_BUDGET)[0]:
             return True
         self._told = self.state.status
         _mark_lost(self.run, self.state)
