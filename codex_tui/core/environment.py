@@ -72,8 +72,8 @@ def ensure(progress: Callable[[SetupProgress], None], python: Path | None = None
     root = locations.managed_environment()
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(root.with_name("codex-train.lock"), progress):
-            return managed_python(build) or _build(root, build, progress)  # another process may just have
+        with _lock(root.with_name("codex-train.lock"), progress) as lock:
+            return managed_python(build) or _build(root, build, progress, lock)  # another process may just have
     except OSError as error:
         raise EnvironmentMissing(f"The environment cannot be built at {root}: {error}") from None
 
@@ -133,8 +133,8 @@ def _require(python: Path) -> None:
 
 
 @contextmanager
-def _lock(path: Path, progress: Callable[[SetupProgress], None]) -> Iterator[None]:
-    """One set-up at a time; the kernel frees the lock of one that died."""
+def _lock(path: Path, progress: Callable[[SetupProgress], None]) -> Iterator[int]:
+    """One set-up at a time; the kernel frees the lock of one that died, once its uv has ended too."""
     with path.open("w") as file:
         waited = 0
         while True:
@@ -145,10 +145,10 @@ def _lock(path: Path, progress: Callable[[SetupProgress], None]) -> Iterator[Non
                 progress(SetupProgress("waiting", 0, 0, f"for another set-up, {waited // 2} s so far"))
                 time.sleep(0.5)
                 waited += 1
-        yield
+        yield file.fileno()
 
 
-def _build(root: Path, build: Build, progress: Callable[[SetupProgress], None]) -> Path:
+def _build(root: Path, build: Build, progress: Callable[[SetupProgress], None], lock: int) -> Path:
     wanted = build if build != "auto" else "cuda" if gpu.nvidia_present() else "cpu"
     _check_room(root, wanted)
     _check_unused(root)
@@ -156,24 +156,26 @@ def _build(root: Path, build: Build, progress: Callable[[SetupProgress], None]) 
     fresh = root.with_name("codex-train.new")
     pins = [pin for pin in stack.pins() if pin.group != "cuda" or wanted == "cuda"]
 
-    def run(step: str, *arguments: str) -> None:
-        def tell(activity: Activity, elapsed: float) -> None:
+    def tell(step: str) -> Callable[[Activity, float], None]:
+        def on_progress(activity: Activity, elapsed: float) -> None:
             installed = sum(1 for _ in fresh.glob("lib/python3*/site-packages/*.dist-info"))
             eta = activity.eta_seconds(elapsed)
             progress(SetupProgress(step, min(installed, len(pins)), len(pins), str(activity), eta))
 
-        uv.run(arguments, root.parent, tell)
+        return on_progress
 
     progress(SetupProgress("preparing", 0, len(pins), f"{wanted} build, in {root}"))
-    uv = Uv()
-    run("preparing", "venv", "--clear", "--relocatable", "--python", _base_python(), str(fresh))
-    install = ("pip", "install", "--python", str(fresh / "bin" / "python"))
+    uv = Uv(held=lock)
+    uv.run(["venv", "--clear", "--relocatable", "--python", _base_python(), str(fresh)], root.parent)
+    python = fresh / "bin" / "python"
     torch = next(str(pin) for pin in pins if pin.name == "torch")
     # Where a CPU build is offered beside the registry's, plain `==` takes it: 2.13.0+cpu is the higher version.
     torch += f",!={torch.partition('==')[2]}+cpu" if wanted == "cuda" else ""
-    run("installing torch", *install, "--constraint", str(stack.LIST), torch)
+    uv.install(python, ["--constraint", str(stack.LIST), torch], tell("installing torch"))
     others = [str(pin) for pin in pins if pin.group in ("stack", "needs")]
-    run("installing the stack", *install, "--no-deps", *others)
+    uv.install(python, ["--no-deps", *others], tell("installing the stack"))
+    if wrong := [package.name for package in stack.describe(python).packages if package.state != "ok"]:
+        raise EnvironmentMissing(f"The set-up left something out: {', '.join(wrong)}", "Run codex-tui setup again.")
 
     seconds = round(time.monotonic() - started, 1)
     stamp = {"list": stack.fingerprint(), "build": wanted, "forced": build != "auto", "seconds": seconds}

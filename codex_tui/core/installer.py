@@ -22,7 +22,6 @@ _WORDS = {
     "index-url": "UV_DEFAULT_INDEX",
     "extra-index-url": "UV_INDEX",
     "find-links": "UV_FIND_LINKS",
-    "no-index": "UV_NO_INDEX",
     "trusted-host": "UV_INSECURE_HOST",
     "cert": "SSL_CERT_FILE",
     "client-cert": "SSL_CLIENT_CERT",
@@ -51,7 +50,7 @@ def parse_pip_config(listed: str, environ: Mapping[str, str]) -> dict[str, str]:
         if not (found := re.match(r"(global|install|:env:)\.([\w-]+)=(.+)$", line)):
             continue
         section, option, quoted = found.groups()
-        option = option.removeprefix(".").replace("_", "-")
+        option = option.replace("_", "-")
         try:
             value = str(ast.literal_eval(quoted))
         except (ValueError, SyntaxError):
@@ -71,8 +70,6 @@ def uv_environment(options: Mapping[str, str], environ: Mapping[str, str]) -> di
     for option, name in _WORDS.items():
         value = " ".join(options.get(option, "").split())
         if not value or name in environ:
-            continue
-        if option == "no-index" and value.lower() not in ("1", "true", "yes", "on"):
             continue
         if option == "find-links":  # relative ones are meant from here, not from where uv will run
             places = (v if "://" in v else str(Path(v).expanduser().absolute()) for v in value.split())
@@ -113,9 +110,9 @@ class Activity:
 
 
 class Uv:
-    """Runs the `uv` that came with the app."""
+    """Runs the `uv` that came with the app. The descriptor `held` stays open in it: a lock that outlives us."""
 
-    def __init__(self) -> None:
+    def __init__(self, held: int) -> None:
         from uv import find_uv_bin
 
         try:
@@ -124,7 +121,17 @@ class Uv:
             raise EnvironmentMissing(
                 "The package uv is installed without its program", "python -m pip install --force-reinstall uv"
             ) from None
-        self._environment = uv_environment(pip_options(), os.environ)
+        self._held = held
+        options = pip_options()
+        self._environment = uv_environment(options, os.environ)
+        self._no_index = options.get("no-index", "").lower() in ("1", "true", "yes", "on")  # has no variable
+
+    def install(
+        self, python: Path, arguments: Sequence[str], on_progress: Callable[[Activity, float], None] | None = None
+    ) -> None:
+        """Install what `arguments` ask for beside `python`; otherwise as `run`."""
+        flags = ["--no-index"] if self._no_index else []
+        self.run(["pip", "install", "--python", str(python), *flags, *arguments], python.parent, on_progress)
 
     def run(
         self, arguments: Sequence[str], cwd: Path, on_progress: Callable[[Activity, float], None] | None = None
@@ -135,6 +142,7 @@ class Uv:
             [self._binary, *arguments],
             cwd=cwd,  # uv would read the settings of a project the person stands in
             env=self._environment,
+            pass_fds=[self._held],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -200,7 +208,8 @@ _REASONS = (
 def failure(lines: Sequence[str]) -> EnvironmentMissing:
     """uv's last `lines` as an error: the reason in words, then uv's own."""
     said = "\n".join(line for line in lines if line.strip())
-    own = said[max(said.rfind("error:"), said.rfind("×"), 0) :] or "uv printed nothing"
+    marked = re.search(r"^\s*(error:|×)", said, re.MULTILINE)
+    own = said[marked.start() if marked else 0 :] or "uv printed nothing"
     for pattern, message, hint in _REASONS:
         if re.search(pattern, own, re.IGNORECASE):
             return EnvironmentMissing(message, f"{hint}\nuv said: {own}")

@@ -123,15 +123,16 @@ def describe(python: Path) -> EnvironmentReport:
 
 def require(report: EnvironmentReport) -> None:
     """EnvironmentMissing that names what is lacking and the command that installs it."""
-    if report.missing:
-        names = ", ".join(p.name for p in report.missing)
-        lacking = [f"{p.name}=={p.pinned}" for p in report.packages if p.state == "missing"]
-        commands = [
-            f"{report.python} -m pip install --no-deps {' '.join(r for r in lacking if not r.startswith('torch=='))}"
-        ]
-        if any(p.name == "torch" for p in report.missing):  # the one that needs its dependencies
-            commands.insert(0, f"{report.python} -m pip install {lacking[0]}")
-        raise EnvironmentMissing(
-            f"{report.python} lacks {names}",
-            " && ".join(commands) + "\nor leave the interpreter out: `codex-tui setup` then builds one of its own.",
-        )
+    if not report.missing:
+        return
+    lacking = {p.name: f"{p.name}=={p.pinned}" for p in report.packages if p.state == "missing"}
+    pip = f"{report.python} -m pip install"
+    commands = []
+    if torch := lacking.pop("torch", ""):  # the one that needs its dependencies
+        commands.append(f"{pip} {torch}")
+    if lacking:
+        commands.append(f"{pip} --no-deps {' '.join(lacking.values())}")
+    raise EnvironmentMissing(
+        f"{report.python} lacks {', '.join(p.name for p in report.missing)}",
+        f"{' && '.join(commands)}\nor leave the interpreter out: `codex-tui setup` then builds one of its own.",
+    )

@@ -1,0 +1,248 @@
+"""The managed environment, built by the real uv from a small list and wheels that the test makes."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import subprocess
+import sys
+import threading
+import zipfile
+from pathlib import Path
+
+import psutil
+import pytest
+
+from codex_tui.core import environment, gpu, locations, stack
+from codex_tui.core.environment import SetupProgress
+from codex_tui.core.errors import BadInput, EnvironmentMissing
+
+LIST = """
+# [torch] a comment
+torch==2.13.0
+# [torch-needs]
+sympy==1.0
+# [cuda]
+cudalib==13.0
+# [stack]
+trl==1.15.0   # why
+# [needs]
+tyro==1.0.17
+"""
+
+
+def make_wheel(folder: Path, name: str, version: str, requires: str = "", files: dict[str, str] | None = None) -> None:
+    info = f"{name}-{version}.dist-info"
+    needs = f"Requires-Dist: {requires}\n" if requires else ""
+    contents = {f"{name}/__init__.py": "", **(files or {})} | {
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(f"{path},,\n" for path in [*contents, f"{info}/RECORD"])
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
+        for path, text in {**contents, f"{info}/RECORD": record}.items():
+            wheel.writestr(path, text)
+
+
+@pytest.fixture
+def wheels(tmp_path: Path) -> Path:
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    make_wheel(folder, "torch", "2.13.0", "cudalib>=13", {"torch/version.py": "cuda: str | None = '13.0'\n"})
+    make_wheel(folder, "torch", "2.13.0+cpu", "sympy", {"torch/version.py": "cuda: str | None = None\n"})
+    make_wheel(folder, "sympy", "1.0")
+    make_wheel(folder, "sympy", "1.1")  # newer than the pin
+    make_wheel(folder, "cudalib", "13.0", "sympy")
+    make_wheel(folder, "trl", "1.15.0", "torchvision")  # a need that must not be followed
+    make_wheel(folder, "tyro", "1.0.17")
+    return folder
+
+
+@pytest.fixture
+def small(tmp_path: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home without an environment, a small list, and pip's settings pointing at the wheels alone."""
+    listed = tmp_path / "list.txt"
+    listed.write_text(LIST)
+    monkeypatch.setattr(stack, "LIST", listed)
+    stack.pins.cache_clear()
+    monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
+    monkeypatch.setattr(gpu, "nvidia_present", lambda: False)
+    yield tmp_path / "home"
+    stack.pins.cache_clear()
+
+
+def quiet(progress: SetupProgress) -> None:
+    pass
+
+
+def versions(python: Path) -> dict[str, str | None]:
+    return {package.name: package.installed for package in stack.describe(python).packages}
+
+
+def test_shipped_list_is_pinned_and_grouped() -> None:
+    pins = {pin.name: pin for pin in stack.pins()}
+    assert len(pins) == len(stack.pins()) >= 90
+    assert all(pin.version[0].isdigit() and "+" not in pin.version for pin in pins.values())
+    assert {pin.group for pin in pins.values()} == {"torch", "torch-needs", "cuda", "stack", "needs"}
+    assert [name for name, pin in pins.items() if pin.group == "torch"] == ["torch"]
+    assert not pins.keys() & {"torchvision", "xformers"}
+
+
+def test_builds_from_nothing_then_starts_nothing(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[SetupProgress] = []
+    python = environment.ensure(told.append)
+    assert python == locations.managed_environment() / "bin" / "python"
+    assert versions(python) == {"torch": "2.13.0+cpu", "sympy": "1.0", "trl": "1.15.0", "tyro": "1.0.17"}
+    assert (told[0].step, told[-1].step) == ("preparing", "ready")
+    assert told[-1].done == told[-1].total == 4
+    assert not list(locations.managed_environment().parent.glob("*.new"))
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise AssertionError("the second call starts a process")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    assert environment.ensure(refuse) == environment.find_python() == python
+
+
+def test_cuda_build_is_taken_where_there_is_a_gpu(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    environment.ensure(quiet)
+    monkeypatch.setattr(gpu, "nvidia_present", lambda: True)  # a GPU has come
+    python = environment.ensure(quiet)
+    assert versions(python)["torch"] == "2.13.0"
+    assert stack.describe(python).torch_cuda == "13.0"
+    assert environment.read_stamp()["build"] == "cuda"
+    monkeypatch.setattr(gpu, "nvidia_present", lambda: False)  # and is away for a while: nothing is rebuilt
+    assert environment.managed_python() == python
+    assert versions(environment.ensure(quiet, build="cpu"))["torch"] == "2.13.0+cpu"
+    monkeypatch.setattr(gpu, "nvidia_present", lambda: True)  # what was forced stays
+    assert environment.managed_python() is not None
+
+
+def test_another_list_is_built_anew(small: Path, wheels: Path) -> None:
+    environment.ensure(quiet)
+    make_wheel(wheels, "tyro", "1.0.18")
+    stack.LIST.write_text(LIST.replace("1.0.17", "1.0.18"))
+    stack.pins.cache_clear()
+    with pytest.raises(EnvironmentMissing, match="another version"):
+        environment.find_python()
+    assert versions(environment.ensure(quiet))["tyro"] == "1.0.18"
+
+
+def test_interrupted_set_up_goes_on(small: Path) -> None:
+    def interrupt(progress: SetupProgress) -> None:
+        if progress.step == "installing the stack":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        environment.ensure(interrupt)
+    assert environment.managed_python() is None
+    assert versions(environment.ensure(quiet))["trl"] == "1.15.0"
+
+
+def test_environment_without_stamp_or_python_is_missing(small: Path) -> None:
+    python = environment.ensure(quiet)
+    environment.forget()
+    with pytest.raises(EnvironmentMissing, match="not there yet"):
+        environment.find_python()
+    environment.ensure(quiet)
+    python.unlink()  # as when the Python it was made from goes away
+    assert environment.managed_python() is None
+
+
+def test_environment_in_use_is_not_replaced(small: Path) -> None:
+    python = environment.ensure(quiet)
+    with subprocess.Popen([python, "-c", "input()"], stdin=subprocess.PIPE) as user:
+        assert psutil.pid_exists(user.pid)
+        environment.forget()
+        with pytest.raises(BadInput, match=str(user.pid)):
+            environment.ensure(quiet)
+        assert user.stdin
+        user.stdin.close()
+
+
+def test_second_set_up_waits_and_says_so(small: Path) -> None:
+    root = locations.managed_environment()
+    root.parent.mkdir(parents=True)
+    waiting = threading.Event()
+    found: list[Path] = []
+
+    def tell(progress: SetupProgress) -> None:
+        if progress.step == "waiting":
+            assert "another set-up" in progress.detail
+            waiting.set()
+
+    with root.with_name("codex-train.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        second = threading.Thread(target=lambda: found.append(environment.ensure(tell)))
+        second.start()
+        assert waiting.wait(30)
+        assert not root.exists()
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        second.join(60)
+    assert found == [root / "bin" / "python"]
+
+
+def test_version_the_registry_lacks_is_named(small: Path, wheels: Path) -> None:
+    next(wheels.glob("trl-*")).unlink()
+    with pytest.raises(EnvironmentMissing, match="does not have a version") as error:
+        environment.ensure(quiet)
+    assert "trl" in error.value.hint
+    assert environment.managed_python() is None
+
+
+def test_full_disk_is_said_before_anything_is_built(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(environment.GIB_NEEDED, "cpu", 10**6)
+    with pytest.raises(EnvironmentMissing, match="GiB is free"):
+        environment.ensure(quiet)
+
+
+def test_folder_that_cannot_be_made(small: Path) -> None:
+    small.mkdir()
+    (small / "data").write_text("a file where the folder should be")
+    with pytest.raises(EnvironmentMissing, match="cannot be built"):
+        environment.ensure(quiet)
+
+
+def test_named_interpreter_that_lacks_packages(small: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare], check=True)
+    for named in (bare, bare / "bin" / "python"):  # the folder of an environment will do
+        with pytest.raises(EnvironmentMissing, match="lacks torch, trl") as error:
+            environment.find_python(named)
+        assert "-m pip install torch==2.13.0 && " in error.value.hint
+        assert "--no-deps sympy==1.0 trl==1.15.0 tyro==1.0.17" in error.value.hint
+
+
+@pytest.mark.parametrize("named", ["/nowhere/python", "/dev/null", "/bin/true"])
+def test_named_interpreter_that_is_none(small: Path, named: str) -> None:
+    with pytest.raises(EnvironmentMissing, match=named):
+        environment.ensure(quiet, Path(named))
+
+
+def test_settings_name_an_interpreter(small: Path) -> None:
+    python = environment.ensure(quiet)
+    locations.settings_file().parent.mkdir(parents=True)
+    locations.settings_file().write_text(f"[trainer]\npython = {json.dumps(str(python))}\n")
+    environment.forget()
+    assert environment.find_python() == python
+    assert environment.find_python(python.parent.parent) == python
+
+
+def test_trainer_path_holds_the_trainer_alone(small: Path) -> None:
+    folder = environment.trainer_path()
+    assert [path.name for path in folder.iterdir()] == ["training"]
+    code = "import training, importlib.util as u; print(training.__file__); print(u.find_spec('codex_tui'))"
+    found = subprocess.run(
+        [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(folder)!r}); {code}"],
+        capture_output=True,
+        text=True,
+        cwd="/",
+    )
+    assert found.stdout.split("\n")[0] == str(folder / "training" / "__init__.py")
+    (folder / "training").unlink()
+    (folder / "training").symlink_to("/elsewhere")
+    assert environment.trainer_path() == folder
+    assert (folder / "training").samefile(Path(environment.__file__).parents[2] / "training")

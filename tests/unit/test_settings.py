@@ -1,0 +1,50 @@
+"""settings.toml: its one setting, and what is said of a wrong one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from codex_tui.core import locations, settings
+from codex_tui.core.errors import BadInput
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path))
+    path = locations.settings_file()
+    path.parent.mkdir()
+    return path
+
+
+def test_none_is_needed(file: Path) -> None:
+    assert settings.load().trainer_python is None
+
+
+def test_interpreter_may_start_with_a_tilde(file: Path) -> None:
+    file.write_text('[trainer]\npython = "~/envs/a/bin/python"\n')
+    assert settings.load().trainer_python == Path.home() / "envs/a/bin/python"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[trainer]\npython = /usr/bin/python\n", "at line 2"),
+        ("[trainer]\n# python\n\npython = 3\n", "line 4: 'python' is the path"),
+        ('[trainer]\npyhton = "/a"\n', "line 2: there is no setting 'pyhton' in [trainer]"),
+        ('\n[trainr]\npython = "/a"\n', "line 2: there is no setting 'trainr'"),
+        ("trainer = 1\n", "line 1: 'trainer' is a table"),
+    ],
+)
+def test_mistakes_are_named_with_file_and_line(file: Path, text: str, said: str) -> None:
+    file.write_text(text)
+    with pytest.raises(BadInput) as error:
+        settings.load()
+    assert str(file) in error.value.message and said in error.value.message
+
+
+def test_file_that_is_not_text(file: Path) -> None:
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(BadInput, match="cannot be read"):
+        settings.load()
