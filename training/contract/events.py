@@ -13,11 +13,14 @@ import os
 import threading
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 VERSION = 1
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
+"""What a float holds exactly, so that a reader may keep it in any column of numbers."""
 
 PhaseName = Literal["loading", "tokenising", "training", "evaluating", "saving"]
 
@@ -88,18 +91,18 @@ class Resolved(Event, tag="resolved"):
 class Metrics(Event, tag="metrics"):
     """One logging step. `tokens` counts the trained-on input tokens since step 0, over all attempts."""
 
-    step: int
+    step: Count
     epoch: float | None = None
     loss: float | None = None
     learning_rate: float | None = None
     grad_norm: float | None = None
-    tokens: int = 0
+    tokens: Count = 0
     tokens_per_second: float | None = None
     not_finite: tuple[str, ...] = ()
 
 
 class Eval(Event, tag="eval"):
-    step: int
+    step: Count
     eval_loss: float | None = None
     epoch: float | None = None
     seconds: float | None = None

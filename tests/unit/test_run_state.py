@@ -1,0 +1,191 @@
+"""The reducer: what each event does to the state, and that the fast way through a history changes nothing."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from codex_tui.core.run_state import RunState, elapsed, reduce, reduce_all, time_left
+from codex_tui.core.tailer import Unknown, decode
+from training.contract import events as ev
+
+
+def numbered(*events: ev.Event, first: int = 0, clock: float = 1000.0) -> list[ev.Event]:
+    """`events` with `seq` and a second between each two."""
+    for index, event in enumerate(events):
+        event.seq, event.time = first + index, clock + index
+    return list(events)
+
+
+def steps(first: int, last: int, loss: float = 1.0) -> list[ev.Event]:
+    return [ev.Metrics(step=step, loss=loss, tokens=step * 8) for step in range(first, last + 1)]
+
+
+def after(*events: ev.Event) -> RunState:
+    return reduce_all(RunState(), numbered(*events))
+
+
+def told(state: RunState) -> object:
+    """Everything a state says, in a form that can be compared; NaN equals itself."""
+    losses = state.losses
+    columns = (losses.steps, losses.losses, losses.smooth, losses.times, losses.tokens)
+    rest = {key: repr(value) for key, value in vars(state).items() if key != "losses"}
+    return repr([list(column) for column in columns]), rest
+
+
+def test_a_run_from_start_to_end() -> None:
+    resolved = ev.Resolved(total_steps=3, steps_per_epoch=3, train_rows=24, eval_rows=2)
+    events = numbered(
+        ev.Started(attempt=1, pid=7),
+        ev.Phase(name="loading"),
+        resolved,
+        ev.Phase(name="training"),
+        *steps(1, 2),
+        ev.Phase(name="evaluating"),
+        ev.Eval(step=2, eval_loss=0.5),
+        ev.Phase(name="training"),
+        *steps(3, 3),
+        ev.Phase(name="saving"),
+        ev.Checkpoint(step=3, path="checkpoints/checkpoint-3"),
+        ev.Done(step=3, seconds=9.0),
+    )
+    state, statuses = RunState(), []
+    for event in events:
+        state = reduce(state, event)
+        statuses.append(state.status)
+    assert statuses == [
+        *["preparing"] * 3,
+        *["training"] * 3,
+        *["evaluating"] * 2,
+        *["training"] * 2,
+        *["saving"] * 2,
+        "done",
+    ]
+    assert (state.step, state.total_steps, state.attempt) == (3, 3, 1)
+    assert list(state.losses.steps) == [1, 2, 3]
+    assert list(state.losses.times) == [1.0, 2.0, 6.0]  # from the moment training began
+    assert state.evals[-1].eval_loss == 0.5
+    assert state.checkpoints[-1].step == 3
+    assert (state.missing_events, state.damaged_lines) == (0, 0)
+    assert elapsed(state) == 12.0
+
+
+def test_after_a_resume_what_came_past_the_checkpoint_is_superseded() -> None:
+    state = after(
+        ev.Started(attempt=1, pid=1),
+        ev.Phase(name="training"),
+        *steps(1, 10),
+        ev.Eval(step=5, eval_loss=2.0),
+        ev.Eval(step=10, eval_loss=1.0),
+        ev.Checkpoint(step=5, path="checkpoints/checkpoint-5"),
+        ev.Failed(kind="gpu_memory", message="The card is full.", hint="Lower max_seq_length."),
+        ev.Started(attempt=2, pid=2, resume_step=5),
+        ev.Phase(name="training"),
+        *steps(6, 7, loss=9.0),
+    )
+    assert list(state.losses.steps) == [1, 2, 3, 4, 5, 6, 7]
+    assert list(state.losses.losses) == [1.0] * 5 + [9.0] * 2
+    assert list(state.losses.times) == [1, 2, 3, 4, 5, 6, 7]  # the break does not count
+    assert [event.step for event in state.evals] == [5]
+    assert (state.status, state.failure, state.reason) == ("training", None, "")
+    assert state.missing_events == 0
+
+
+def test_a_resume_starts_at_the_step_of_its_checkpoint() -> None:
+    state = after(ev.Started(attempt=1, pid=1), *steps(1, 9), ev.Started(attempt=2, pid=2, resume_step=4))
+    assert (state.step, state.last, len(state.losses), state.status) == (4, None, 4, "preparing")
+
+
+def test_gaps_in_seq_are_counted() -> None:
+    events = numbered(*steps(1, 3)) + numbered(*steps(4, 6), first=5) + numbered(ev.Heartbeat(), first=20)
+    assert reduce_all(RunState(), events).missing_events == 2 + 12
+
+
+def test_a_loss_that_is_not_finite_is_a_gap() -> None:
+    state = after(*steps(1, 2), ev.Metrics(step=3, loss=None, not_finite=("loss",)), *steps(4, 4))
+    assert math.isnan(state.losses.losses[2])
+    assert state.last is not None and state.last.loss == 1.0
+
+
+def test_stopping_lasts_until_the_run_has_stopped() -> None:
+    before = [ev.Started(attempt=1, pid=1), ev.Phase(name="training"), *steps(1, 2), ev.Stopping(step=2)]
+    assert after(*before, *steps(3, 3), ev.Phase(name="saving")).status == "stopping"
+    state = after(*before, ev.Stopped(step=2))
+    assert (state.status, state.ended) == ("stopped", True)
+    assert "resumed" in state.reason
+
+
+def test_a_failure_says_why() -> None:
+    state = after(ev.Started(attempt=1, pid=1), ev.Failed(kind="nan_loss", message="The loss is NaN.", hint="h"))
+    assert (state.status, state.reason) == ("failed", "The loss is NaN.")
+
+
+def test_time_left_follows_the_recent_pace() -> None:
+    state = after(ev.Resolved(total_steps=100, steps_per_epoch=10, train_rows=1, eval_rows=0), *steps(1, 20))
+    assert time_left(state) == 80.0
+    assert time_left(after(*steps(1, 20))) is None
+    assert time_left(RunState()) is None
+
+
+EVENTS = st.one_of(
+    st.builds(
+        ev.Metrics,
+        step=st.integers(0, 40),
+        loss=st.one_of(st.none(), st.floats(-10, 10)),
+        tokens=st.integers(0, 1000),
+    ),
+    st.builds(ev.Started, attempt=st.integers(1, 5), pid=st.just(1), resume_step=st.integers(0, 40)),
+    st.builds(ev.Phase, name=st.sampled_from(["loading", "tokenising", "training", "evaluating", "saving"])),
+    st.builds(ev.Eval, step=st.integers(0, 40), eval_loss=st.floats(0, 5)),
+    st.builds(ev.Memory, step=st.integers(0, 40)),
+    st.builds(ev.Gpu, temperature=st.floats(20, 90)),
+    st.builds(ev.Sample, step=st.integers(0, 40), prompt=st.just("p"), text=st.just("t")),
+    st.builds(ev.Checkpoint, step=st.integers(0, 40), path=st.just("c")),
+    st.builds(ev.Warned, message=st.just("w")),
+    st.builds(ev.Heartbeat),
+    st.builds(Unknown),
+    st.builds(ev.Stopping, step=st.just(1)),
+    st.builds(ev.Stopped, step=st.just(1)),
+    st.builds(ev.Done, step=st.just(1)),
+    st.builds(ev.Failed, kind=st.just("unknown"), message=st.just("m")),
+)
+
+
+@settings(max_examples=200)
+@given(st.lists(EVENTS, max_size=60), st.lists(st.integers(0, 5), max_size=60), st.lists(st.integers(1, 59)))
+def test_any_slicing_gives_what_event_by_event_gives(
+    events: list[ev.Event], skips: list[int], cuts: list[int]
+) -> None:
+    events = [msgspec.structs.replace(event) for event in events]  # hypothesis may hand out one object twice
+    seq = 0
+    for index, event in enumerate(events):
+        seq += skips[index] if index < len(skips) else 0
+        event.seq, event.time = seq, 1000.0 + index
+        seq += 1
+    one_by_one = RunState()
+    for event in events:
+        one_by_one = reduce(one_by_one, event)
+    sliced = RunState()
+    edges = sorted({0, len(events), *(cut for cut in cuts if cut < len(events))})
+    for start, end in zip(edges, edges[1:], strict=False):
+        sliced = reduce_all(sliced, events[start:end])
+    assert told(sliced) == told(one_by_one)
+    assert told(reduce_all(RunState(), events)) == told(one_by_one)
+
+
+def test_a_long_history_read_from_bytes_is_the_same_too() -> None:
+    encoder = msgspec.json.Encoder()
+    events: list[ev.Event] = [ev.Started(attempt=1, pid=1), ev.Phase(name="training")]
+    for step in range(1, 3001):
+        events.append(ev.Metrics(step=step, loss=None if step % 97 == 0 else 3 / step, tokens=step))
+        if step % 7 == 0:
+            events.append(ev.Memory(step=step, host_mib=1.0))
+    events += [ev.Started(attempt=2, pid=2, resume_step=2500), *steps(2501, 2600)]
+    data = b"".join(encoder.encode(event) + b"\n" for event in numbered(*events))
+    one_by_one = RunState()
+    for event in events:
+        one_by_one = reduce(one_by_one, event)
+    assert told(reduce_all(RunState(), decode(data).events)) == told(one_by_one)
