@@ -210,6 +210,7 @@ def other_findings(
         yield Finding("terminal", "warning", "none attached", "commands work; the app needs one")
         return
     colours = {0: "no colours", 2**24: "16 million colours"}.get(terminal.colours, f"{terminal.colours} colours")
-    small = terminal.columns < 80 or terminal.rows < 24
-    found = f"{terminal.columns}x{terminal.rows}, {colours}"
+    small = 0 < terminal.columns < 80 or 0 < terminal.rows < 24  # 0: a terminal that does not know
+    size = f"{terminal.columns}x{terminal.rows}" if terminal.columns else "size unknown"
+    found = f"{size}, {colours}"
     yield Finding("terminal", "warning" if small else "ok", found, "make it 80x24 or larger" if small else "")

@@ -136,8 +136,7 @@ class Uv:
     def run(
         self, arguments: Sequence[str], cwd: Path, on_progress: Callable[[Activity, float], None] | None = None
     ) -> None:
-        """Run one command in `cwd`; `on_progress(activity, elapsed seconds)` is called at each line and at least
-        twice a second. EnvironmentMissing where it fails; ends uv when the caller is interrupted."""
+        """Run one command in `cwd`; `on_progress(activity, elapsed seconds)` is called two to ten times a second. EnvironmentMissing where it fails; ends uv when the caller is interrupted."""
         process = subprocess.Popen(
             [self._binary, *arguments],
             cwd=cwd,  # uv would read the settings of a project the person stands in
@@ -150,13 +149,15 @@ class Uv:
             errors="replace",
         )
         activity, last, started = Activity({}), deque[str](maxlen=40), time.monotonic()
+        told = 0.0
         try:
             for line in _lines(process):
                 if line:
                     last.append(line)
                     activity.read(line)
-                if on_progress:
-                    on_progress(activity, time.monotonic() - started)
+                if on_progress and (now := time.monotonic()) - told >= 0.1:
+                    told = now
+                    on_progress(activity, now - started)
             code = process.wait()
         finally:
             if process.poll() is None:
