@@ -19,7 +19,7 @@ from codex_tui.core.run_state import ENDED
 from codex_tui.messages import Trouble
 from codex_tui.screens import cockpit_hints
 from codex_tui.widgets.banner import Banner
-from codex_tui.widgets.chat import ChatPane
+from codex_tui.widgets.chat import ChatPane, Question
 from codex_tui.widgets.gpu_panel import GpuPanel
 from codex_tui.widgets.hints import HintBar
 from codex_tui.widgets.log import LogPane
@@ -52,11 +52,13 @@ class CockpitScreen(Screen[None]):
     CockpitScreen.one #panes { layout: vertical; }
     CockpitScreen.one #panes > * { display: none; height: 1fr; width: 1fr; }
     CockpitScreen.one #panes > .current { display: block; }
+    CockpitScreen.tabs #panes > * { border: none; margin-top: 1; }
     CockpitScreen.tabs #panes > #gpu { display: block; }
-    CockpitScreen.tabs #panes > #gpu.line { dock: bottom; height: 1; border: none; padding: 0 1; }
+    CockpitScreen.tabs #panes > #gpu.line { dock: bottom; height: 1; margin: 0; }
     CockpitScreen.tabs.zoomed #panes > #gpu.line { display: none; }
     """
 
+    AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [
         *[Binding(str(number), f"pane('{pane}')", name, show=False) for number, (pane, name) in enumerate(PANES, 1)],
         Binding("c", "pane('chat')", "Chat"),
@@ -178,7 +180,7 @@ class CockpitScreen(Screen[None]):
         self.query_one(TabStrip).show(self._current)
 
     def _hint(self) -> None:
-        typing = self.focused is not None and self.focused.id == "question"
+        typing = isinstance(self.focused, Question)
         self.query_one(HintBar).show(
             cockpit_hints.hints(self._current, self.follower.state.status, typing, self.has_class("zoomed"))
         )

@@ -28,11 +28,11 @@ SECTIONS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     (
         "Cockpit",
         (
-            ("1 … 5", "go to loss, GPU, samples, chat, log; Tab goes round"),
+            ("1 … 5", "loss, GPU, samples, chat, log; Tab goes round"),
             ("z", "the pane alone, and back"),
             ("g", "logarithmic loss, and back"),
             ("x", "loss over steps, time or tokens"),
-            ("s", "stop and save; again: terminate; again: kill (each asks first)"),
+            ("s", "stop and save; then terminate, then kill; asks first"),
             ("r", "resume a run that stopped, failed or was lost"),
             ("i", "details: what really ran, warnings, checkpoints"),
             ("l", "log"),
@@ -87,6 +87,6 @@ def _lines() -> list[Content]:
     rows: list[Content] = []
     for title, entries in SECTIONS:
         rows.append(line((title, "bold")))
-        rows += [line((f"  {key:<15}", ACCENT), (does, MUTED)) for key, does in entries]
+        rows += [line((f"  {key:<14}", ACCENT), (does, MUTED)) for key, does in entries]
         rows.append(Content(""))
     return rows[:-1]

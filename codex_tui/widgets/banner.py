@@ -21,22 +21,22 @@ class Banner(Painted):
 
     def __init__(self) -> None:
         super().__init__(id="banner")
-        self._lines: list[Content] = []
+        self._said: list[Content] = []
 
     def show(self, state: RunState) -> None:
         lines = explain(state)
-        if [entry.plain for entry in lines] == [entry.plain for entry in self._lines]:
+        if [entry.plain for entry in lines] == [entry.plain for entry in self._said]:
             return
-        self._lines = lines
+        self._said = lines
         self.display = bool(lines)
         self.refresh(layout=True)
         self.repaint()
 
     def get_content_height(self, container: object, viewport: object, width: int) -> int:
-        return sum(len(entry.wrap(width)) for entry in self._lines) if width else len(self._lines)
+        return sum(len(entry.wrap(width)) for entry in self._said) if width else len(self._said)
 
     def paint(self, width: int, height: int) -> list[Strip]:
-        rows = [row for entry in self._lines for row in entry.wrap(width)]
+        rows = [row for entry in self._said for row in entry.wrap(width)]
         return to_strips(self, rows, width, height)
 
 
@@ -50,9 +50,11 @@ def explain(state: RunState) -> list[Content]:
         said = [line((f"{sign} {clean(state.failure.message, newlines=True)}", f"bold {style}"))]
         return [*said, *([Content(hint)] if hint else []), keys]
     if state.status == "lost":
+        what, _, more = clean(state.reason or "The trainer is gone without a word.").partition("; ")
+        safe = f"The checkpoint at step {saved:,} is safe." if saved else "No checkpoint was saved yet."
         return [
-            line((f"{sign} The trainer is gone without a word", f"bold {style}"), " (killed, or the machine restarted)."),
-            Content(f"Everything up to the checkpoint at step {saved:,} is safe." if saved else "No checkpoint was saved yet."),
+            line((f"{sign} {what}", f"bold {style}"), (f"; {more}" if more else "", MUTED)),
+            Content(safe),
             keys,
         ]
     if state.status == "stopped":

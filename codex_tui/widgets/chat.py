@@ -115,13 +115,13 @@ class ChatPane(Vertical):
 
     def _changed(self) -> None:
         """Draws soon: tokens that come in one frame are drawn as one."""
-        if not self._drawing_soon and self.is_mounted:
+        if not self._drawing_soon and self.is_attached:
             self._drawing_soon = True
             self.set_timer(FRAME_SECONDS, self._draw)
 
     def _draw(self) -> None:
         self._drawing_soon = False
-        if not self.is_mounted:
+        if not self.children:
             return
         chat = self.conversation
         name = "adapter" if chat.answers_with_adapter() else "base"

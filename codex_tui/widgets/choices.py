@@ -1,4 +1,4 @@
-"""A list to pick from with the keyboard: profiles, runs. One row each, only changed cells are sent."""
+"""A list to pick from with the keyboard: profiles, runs. Only changed cells are sent."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from textual.strip import Strip
 from codex_tui.widgets.ink import line, spread, to_strips
 from codex_tui.widgets.painted import Painted
 
-Row = Callable[[int], Content]  # draws itself for a width
+Row = Callable[[int], list[Content]]  # the lines of an entry, for a width
 
 
 class Choices(Painted, can_focus=True):
-    """Rows by key. The pick stays on its key when the rows change."""
+    """Entries by key, each of `lines` lines. The pick stays on its key when the entries change."""
 
     DEFAULT_CSS = """
     Choices { height: 1fr; width: 1fr; }
@@ -43,8 +43,9 @@ class Choices(Painted, can_focus=True):
     class Chosen(Message):
         """Enter, or a click on the picked row."""
 
-    def __init__(self, id: str | None = None) -> None:
+    def __init__(self, id: str | None = None, lines: int = 1) -> None:
         super().__init__(id=id)
+        self._lines_each = lines
         self._keys: list[str] = []
         self._rows: list[Row] = []
         self._index = 0
@@ -64,15 +65,17 @@ class Choices(Painted, can_focus=True):
         self.post_message(self.Moved())
 
     def paint(self, width: int, height: int) -> list[Strip]:
-        self._top = max(0, min(self._top, self._index, len(self._rows) - height), self._index - height + 1)
-        shown = []
-        for position, row in enumerate(self._rows[self._top : self._top + height], self._top):
-            if position == self._index:
-                content = spread(line("▌ ", row(width - 3)), Content(" "), width)
-                shown.append(content.stylize("bold on $panel" if self.has_focus else "on $panel"))
-            else:
-                shown.append(line("  ", row(width - 3)))
+        fit = max(1, height // self._lines_each)
+        self._top = max(0, min(self._top, self._index, len(self._rows) - fit), self._index - fit + 1)
+        shown: list[Content] = []
+        for position, row in enumerate(self._rows[self._top : self._top + fit], self._top):
+            drawn = [*row(width - 3), *[Content("")] * self._lines_each][: self._lines_each]
+            shown += self._marked(drawn, width) if position == self._index else [line("  ", text) for text in drawn]
         return to_strips(self, shown, width, height)
+
+    def _marked(self, drawn: list[Content], width: int) -> list[Content]:
+        style = "bold on $panel" if self.has_focus else "on $panel"
+        return [spread(line(("▌ ", "$primary"), text), Content(" "), width).stylize(style) for text in drawn]
 
     def action_move(self, rows: int) -> None:
         self._pick(self._index + rows)
@@ -88,7 +91,7 @@ class Choices(Painted, can_focus=True):
         self.repaint()
 
     def on_click(self, event: events.Click) -> None:
-        position = self._top + event.y
+        position = self._top + event.y // self._lines_each
         if position >= len(self._rows):
             return
         if position == self._index:

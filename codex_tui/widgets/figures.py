@@ -56,12 +56,11 @@ def progress(fraction: float, width: int, style: str = "$primary") -> Content:
 
 def bar(fraction: float, width: int, style: str = "$primary", mark: float | None = None) -> Content:
     """A level from 0 to 1, and a tick where it once was highest."""
-    full = round(max(0.0, min(1.0, fraction)) * width)
-    cells = Content.assemble(("█" * full, style), ("░" * (width - full), "$rule"))
+    cells = progress(fraction, width, style)
     if mark is None or not width:
         return cells
     at = min(width - 1, max(0, round(mark * width) - 1))
-    return Content.assemble(cells[:at], ("▏" if at >= full else "▕", "bold $warning"), cells[at + 1 :])
+    return Content.assemble(cells[:at], ("┃", "bold $warning"), cells[at + 1 :])
 
 
 def sparkline(values: Sequence[float | None], width: int, top: float) -> Content:

@@ -101,7 +101,7 @@ class SamplesPane(Vertical):
             self._draw()
 
     def _draw(self) -> None:
-        if not self.is_mounted:
+        if not self.children:
             return
         left, body = self._answers() if self.showing == "answers" else self._rows()
         self.query_one(Heading).show(left, line(("d", f"bold {ACCENT}"), (self._other(), MUTED)))

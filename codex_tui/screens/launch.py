@@ -1,0 +1,124 @@
+"""The last question before a run: which rows, and what it shall be called. Builds the environment where there is none."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
+
+from codex_tui.core.errors import CodexError
+from codex_tui.core.text import clean, duration
+from codex_tui.messages import OpenRun
+from codex_tui.screens.dialogs import DIALOG_CSS, keys
+from codex_tui.widgets import figures
+from codex_tui.widgets.ink import MUTED, line
+
+if TYPE_CHECKING:
+    from codex_tui.core.environment import SetupProgress
+    from codex_tui.core.profiles import ProfileEntry
+    from training.contract.run_directory import RunDirectory
+
+REPORT_EVERY = 0.5  # seconds between two reports of the set-up
+
+
+class LaunchDialog(ModalScreen[None]):
+    DEFAULT_CSS = (
+        DIALOG_CSS.format(name="LaunchDialog")
+        + """
+    LaunchDialog Input { height: 1; border: none; padding: 0 1; background: $panel; margin-bottom: 1; }
+    LaunchDialog Input:focus { border: none; }
+    LaunchDialog .label { margin-bottom: 0; color: $text-muted; }
+    LaunchDialog Input:focus { background-tint: $primary 20%; }
+    """
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "dismiss", "Cancel"),
+        Binding("up", "app.focus_previous", show=False),
+        Binding("down", "app.focus_next", show=False),
+    ]
+
+    def __init__(self, entry: ProfileEntry) -> None:
+        super().__init__()
+        self._entry = entry
+        self._busy = False
+        self._reported = 0.0
+
+    def compose(self) -> ComposeResult:
+        profile = self._entry.profile
+        given = clean(profile.dataset.path or "") if profile else ""
+        with Vertical():
+            yield Static(line(("Launch ", "bold"), (clean(self._entry.title or self._entry.name), "bold")))
+            yield Static("Dataset: a JSONL file, or demo:zombie-waves", classes="label", markup=False)
+            yield Input(given, id="dataset", placeholder="path of a JSONL file", select_on_focus=False)
+            yield Static("Name of the run", classes="label", markup=False)
+            yield Input(id="name", placeholder=f"{clean(self._entry.name)}-1, or the next number", select_on_focus=False)
+            yield Static(id="status", markup=False)
+            yield keys(("Enter", "launch"), ("Tab", "next field"), ("Esc", "cancel"))
+
+    def on_mount(self) -> None:
+        for field in self.query(Input):
+            field.cursor_blink = False
+        self.query_one("#status").display = False
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        if not self._busy:
+            self._busy = True
+            self.run_worker(self._launch(), exit_on_error=False)
+
+    async def _launch(self) -> None:
+        dataset = self.query_one("#dataset", Input).value.strip()
+        profile = self._entry.profile
+        given = profile.dataset.path if profile else None
+        name = self.query_one("#name", Input).value.strip()
+        self._say(line(("Starting …", MUTED)))
+        try:
+            run = await asyncio.to_thread(
+                self._start, None if not dataset or dataset == clean(given or "") else dataset, name or None
+            )
+        except CodexError as error:
+            hint = f"\n{clean(error.hint, newlines=True)}" if error.hint else ""
+            self._say(line((f"✗ {clean(error.message, newlines=True)}", "bold $error"), (hint, "")))
+        else:
+            if self.is_current:  # else a person left while the environment was built; the run shows among the runs
+                self.post_message(OpenRun(run))
+        finally:
+            self._busy = False
+
+    def _start(self, dataset: str | None, name: str | None) -> RunDirectory:
+        """In a thread: reading rows and building an environment take their time. Raises CodexError."""
+        from codex_tui.core import environment, launcher
+
+        python = environment.ensure(self._report)
+        return launcher.launch(Path(self._entry.path), dataset=dataset, name=name, python=python)
+
+    def _report(self, progress: SetupProgress) -> None:
+        """From the thread: at most two a second, but each new step."""
+        now = time.monotonic()
+        if now - self._reported >= REPORT_EVERY or progress.done == progress.total:
+            self._reported = now
+            self.app.call_from_thread(self._say, _setup_text(progress))
+
+    def _say(self, text: Content) -> None:
+        if self.is_attached:
+            status = self.query_one("#status", Static)
+            status.display = True
+            status.update(text)
+
+
+def _setup_text(progress: SetupProgress) -> Content:
+    left = f", {duration(progress.eta_seconds)} left" if progress.eta_seconds is not None else ""
+    bar = figures.progress(progress.done / progress.total if progress.total else 0, 40)
+    return line(
+        ("Setting up the training environment; once only.\n", MUTED),
+        f"{clean(progress.step)}  ", (clean(progress.detail), MUTED), "\n",
+        bar, f"  {progress.done} / {progress.total}{left}",
+    )  # fmt: skip
