@@ -156,9 +156,7 @@ EVENTS = st.one_of(
 
 @settings(max_examples=200)
 @given(st.lists(EVENTS, max_size=60), st.lists(st.integers(0, 5), max_size=60), st.lists(st.integers(1, 59)))
-def test_any_slicing_gives_what_event_by_event_gives(
-    events: list[ev.Event], skips: list[int], cuts: list[int]
-) -> None:
+def test_any_slicing_gives_what_event_by_event_gives(events: list[ev.Event], skips: list[int], cuts: list[int]) -> None:
     events = [msgspec.structs.replace(event) for event in events]  # hypothesis may hand out one object twice
     seq = 0
     for index, event in enumerate(events):

@@ -1,0 +1,129 @@
+"""The geometry of charts: ticks are round, scales stay within their dots, rasters draw what they are told."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codex_tui.core import chart
+
+SENSIBLE = st.floats(1e-6, 1e9)
+
+
+def is_round(value: float) -> bool:
+    if value == 0:
+        return True
+    mantissa = abs(value) / 10 ** math.floor(math.log10(abs(value)))
+    return any(math.isclose(mantissa, digit, rel_tol=1e-6) for digit in (1, 2, 2.5, 5, 10))
+
+
+@given(SENSIBLE, st.integers(1, 12))
+def test_steps_are_round_and_no_more_than_asked_for(span: float, most: int) -> None:
+    step = chart.round_step(span, most)
+    assert is_round(step)
+    assert span / step <= most * (1 + 1e-6)
+    assert span / step > most / 2.6  # and none much rounder would do
+
+
+@given(st.floats(-1e6, 1e6), SENSIBLE, st.integers(1, 12))
+def test_a_snapped_range_holds_the_values_and_ends_on_ticks(low: float, span: float, most: int) -> None:
+    high = low + span
+    first, last = chart.snap(low, high, most)
+    slack = 1e-6 * max(abs(low), abs(high))
+    assert first <= low + slack and last >= high - slack
+    ticks = chart.ticks(first, last, most + 2)
+    assert ticks and all(first - slack <= tick <= last + slack for tick in ticks)
+
+
+def test_a_snapped_range_stays_while_values_stay_within() -> None:
+    assert chart.snap(0.41, 2.68, 4) == chart.snap(0.35, 2.9, 4) == (0, 3)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, -3.0, 1e-9, 1e9])
+def test_a_range_of_one_value_has_room_around_it(value: float) -> None:
+    low, high = chart.snap(value, value, 4)
+    assert low < high and low <= value <= high
+
+
+@given(st.floats(1e-6, 1e6), st.floats(1, 1e6))
+def test_logarithmic_ranges_end_on_round_numbers(low: float, ratio: float) -> None:
+    first, last = chart.snap_log(low, low * ratio)
+    assert first <= low * (1 + 1e-6) and last >= low * ratio * (1 - 1e-6) and first < last
+    assert is_round(first) and is_round(last)
+    ticks = chart.log_ticks(first, last, 5)
+    assert ticks and len(ticks) <= 6 and all(is_round(tick) for tick in ticks)
+
+
+def test_counts_have_whole_ticks() -> None:
+    assert chart.ticks(0, 3, 8, whole=True) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        ([0.0, 0.5, 1.0], ["0.0", "0.5", "1.0"]),
+        ([0.0, 1.0, 2.0], ["0", "1", "2"]),
+        ([0.0, 20_000.0, 40_000.0], ["0", "20k", "40k"]),
+        ([0.0, 2_500_000.0], ["0.0", "2.5M"]),
+        ([0.0001, 0.0002], ["0.0001", "0.0002"]),
+    ],
+)
+def test_labels_are_as_short_as_tells_them_apart(values: list[float], labels: list[str]) -> None:
+    assert chart.tick_labels(values) == labels
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0"), (30, "30s"), (90, "1m30s"), (3600, "1h"), (5400, "1h30m"), (90_061, "1d1h")]
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert chart.duration(seconds) == text
+
+
+@given(st.floats(0, 1e8), st.integers(1, 10))
+def test_time_axes_end_at_a_length_with_a_name(seconds: float, most: int) -> None:
+    high = chart.round_duration(seconds)
+    assert high >= seconds
+    ticks = chart.duration_ticks(high, most)
+    assert ticks[0] == 0 and len(ticks) <= most + 1
+
+
+@given(st.floats(-10, 10), st.floats(0.1, 20), st.floats(-100, 100), st.integers(1, 200))
+def test_a_scale_keeps_values_on_its_dots(low: float, span: float, value: float, dots: int) -> None:
+    scale = chart.Scale(low, low + span, dots)
+    assert 0 <= scale.dot(value) < dots
+    assert (scale.dot(low), scale.dot(low + span)) == (0, dots - 1)
+
+
+def test_a_logarithmic_scale_gives_each_power_the_same_room() -> None:
+    scale = chart.Scale(0.01, 100, 41, log=True)
+    assert [scale.dot(value) for value in (0.01, 0.1, 1, 10, 100, 0, -5)] == [0, 10, 20, 30, 40, 0, 0]
+
+
+def drawn(raster: chart.Raster) -> list[str]:
+    return ["".join(chr(0x2800 | cell) for cell in row) for row in raster.rows()]
+
+
+def test_a_raster_puts_dots_where_they_belong() -> None:
+    raster = chart.Raster(2, 2)
+    for x, y in ((0, 0), (3, 7), (99, 0), (0, -1)):
+        raster.set(x, y)
+    assert drawn(raster) == ["⠀⠈", "⡀⠀"]
+
+
+@given(st.integers(0, 7), st.integers(0, 23), st.integers(0, 23))
+def test_a_column_is_its_dots(x: int, one: int, other: int) -> None:
+    low, high = sorted((one, other))
+    fast, slow = chart.Raster(4, 6), chart.Raster(4, 6)
+    fast.column(x, low, high)
+    for y in range(low, high + 1):
+        slow.set(x, y)
+    assert drawn(fast) == drawn(slow)
+
+
+def test_a_line_joins_its_ends() -> None:
+    raster = chart.Raster(4, 1)
+    raster.line(0, 0, 7, 3)
+    assert drawn(raster) == ["⣀⠤⠒⠉"]
