@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -153,7 +152,7 @@ def test_a_run_whose_events_began_anew_forgets_the_old_ones(run: RunDirectory) -
     run.write_process(ProcessIdentity.current())
     write(run, *training(50))
     reader = settled(run)
-    os.unlink(run.events)
+    run.events.unlink()
     write(run, *training(2))
     assert reader.poll()
     assert list(reader.state.losses.steps) == [1, 2]

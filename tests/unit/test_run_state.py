@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import msgspec
 from hypothesis import given, settings
@@ -168,7 +169,7 @@ def test_any_slicing_gives_what_event_by_event_gives(events: list[ev.Event], ski
         one_by_one = reduce(one_by_one, event)
     sliced = RunState()
     edges = sorted({0, len(events), *(cut for cut in cuts if cut < len(events))})
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         sliced = reduce_all(sliced, events[start:end])
     assert told(sliced) == told(one_by_one)
     assert told(reduce_all(RunState(), events)) == told(one_by_one)
