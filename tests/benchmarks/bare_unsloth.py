@@ -1,0 +1,136 @@
+"""The baseline: the script that one would write without Codex TUI, for the same profile. Nothing of ours but the rows.
+
+    PYTHONPATH=. CODEX_TRAIN_PYTHON tests/benchmarks/bare_unsloth.py CONFIG.json OUTPUT_DIR
+
+CONFIG.json is that of a run directory. Prints one JSON line: peak memory in MiB (allocated, reserved, and of the whole
+device by NVML, where there is a GPU), the median seconds of a step and the tokens of the median step a second.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import sys
+import threading
+import time
+from itertools import pairwise
+from pathlib import Path
+
+os.environ.update(
+    HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", HF_DATASETS_DISABLE_PROGRESS_BARS="1",
+    TRANSFORMERS_VERBOSITY="error", UNSLOTH_CPU_BF16=os.environ.get("UNSLOTH_CPU_BF16", "0"),
+)  # fmt: skip
+
+
+class DeviceMemory:
+    """The most MiB in use on the first GPU beyond what was in use before, looked at a hundred times a second."""
+
+    def __init__(self) -> None:
+        self.peak_mib: float | None = None
+        try:
+            import pynvml
+
+            pynvml.nvmlInit()
+            handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+        except Exception:  # noqa: BLE001  no GPU, then
+            return
+        before = pynvml.nvmlDeviceGetMemoryInfo(handle).used
+        self.peak_mib = 0.0
+
+        def watch() -> None:
+            while True:
+                used = pynvml.nvmlDeviceGetMemoryInfo(handle).used - before
+                self.peak_mib = max(self.peak_mib or 0.0, used / 2**20)
+                time.sleep(0.01)
+
+        threading.Thread(target=watch, daemon=True).start()
+
+
+def main(config_path: Path, output: Path) -> None:
+    device = DeviceMemory()
+    config = json.loads(config_path.read_text())
+    profile = config["profile"]
+    from unsloth import FastLanguageModel  # isort: skip
+
+    import torch
+    from datasets import Dataset
+    from transformers import TrainerCallback
+    from trl import SFTConfig, SFTTrainer
+
+    from training import model as models
+    from training.contract.dataset_file import dataset_path, read_rows
+
+    settings, lora, base = profile["training"], profile["lora"], profile["model"]
+    model, tokenizer = FastLanguageModel.from_pretrained(
+        models.source(base["name"], Path(config["cache"])),
+        max_seq_length=base["max_seq_length"],
+        load_in_4bit=base["load_in_4bit"],
+        dtype=None if base["dtype"] == "auto" else getattr(torch, base["dtype"]),
+        use_gradient_checkpointing=settings["gradient_checkpointing"],
+    )
+    model = FastLanguageModel.get_peft_model(
+        model,
+        **{key: lora[key] for key in ("r", "lora_alpha", "lora_dropout", "bias", "target_modules", "use_rslora")},
+        modules_to_save=lora["modules_to_save"] or None,
+        use_gradient_checkpointing=settings["gradient_checkpointing"],
+        random_state=settings["seed"],
+    )
+    rows = [row.messages for row in read_rows(dataset_path(config["dataset"])).rows]
+    data = Dataset.from_list([{"prompt": list(m[:-1]), "completion": [m[-1]]} for m in rows])
+    held_out = min(profile["dataset"]["max_eval_rows"], round(len(data) * profile["dataset"]["eval_fraction"]))
+    data = data.train_test_split(held_out, seed=settings["seed"])["train"] if held_out else data
+
+    marks: list[tuple[float, int]] = []
+
+    class Mark(TrainerCallback):
+        def on_step_end(self, args, state, control, **_):
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            marks.append((time.perf_counter(), int(state.num_input_tokens_seen)))
+
+    bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    same = (
+        "num_train_epochs", "per_device_train_batch_size", "gradient_accumulation_steps", "learning_rate", "warmup_steps",
+        "lr_scheduler_type", "weight_decay", "max_grad_norm", "optim", "logging_steps", "seed",
+    )  # fmt: skip
+    trainer = SFTTrainer(
+        model=model,
+        processing_class=tokenizer,
+        train_dataset=data,
+        args=SFTConfig(
+            output_dir=str(output),
+            **{key: settings[key] for key in same},
+            max_steps=settings["max_steps"] or -1,
+            bf16=bf16,
+            max_length=base["max_seq_length"],
+            include_num_input_tokens_seen="non_padding",
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+        ),
+        callbacks=[Mark()],
+    )
+    trainer.train()
+    settled = marks[len(marks) // 5 :]  # the first steps compile and warm up
+    seconds = [after[0] - before[0] for before, after in pairwise(settled)]
+    tokens = [after[1] - before[1] for before, after in pairwise(settled)]
+    on_gpu = torch.cuda.is_available()
+    print(
+        json.dumps(
+            {
+                "peak_allocated_mib": round(torch.cuda.max_memory_allocated() / 2**20) if on_gpu else None,
+                "peak_reserved_mib": round(torch.cuda.max_memory_reserved() / 2**20) if on_gpu else None,
+                "peak_device_mib": round(device.peak_mib) if device.peak_mib is not None else None,
+                "steps": len(marks),
+                "seconds_a_step": round(statistics.median(seconds), 4),
+                "tokens_per_second": round(sum(tokens) / sum(seconds), 1),
+            }
+        ),
+        flush=True,
+    )
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,170 @@
+"""Peak memory and speed on a real GPU: `python -m training` beside the bare Unsloth script, for the same profile.
+
+    PYTHONPATH=. python tests/benchmarks/gpu.py [--shape 3b] [--steps 8] [--length 2048] [--demo] [--work DIR]
+
+Run it with an interpreter that has the training stack. The model has the shape of Llama-3.2-1B, 3B or Llama-3.1-8B and
+random weights: memory and speed are those of the real one, the loss means nothing. `--demo` trains the demo profile as
+well. Prints one JSON line for each run, and the ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from itertools import pairwise
+from pathlib import Path
+
+from training.contract import events as ev
+from training.contract.profile import Profile
+from training.contract.profile_file import load_profile
+from training.contract.run_directory import RunDirectory
+
+ROOT = Path(__file__).resolve().parents[2]
+PROFILE = ROOT / "profiles" / "rtx3050-4gb.toml"
+SHAPES = {
+    "1b": {"hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16, "num_attention_heads": 32,
+           "head_dim": 64, "tie_word_embeddings": True},
+    "3b": {"hidden_size": 3072, "intermediate_size": 8192, "num_hidden_layers": 28, "num_attention_heads": 24,
+           "head_dim": 128, "tie_word_embeddings": True},
+    "8b": {"hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32,
+           "head_dim": 128, "tie_word_embeddings": False},
+}  # fmt: skip
+MAKE = "import sys; sys.path.insert(0, sys.argv[3]); import gpu; gpu.make_model(sys.argv[1], gpu.Path(sys.argv[2]))"
+
+
+def make_model(shape: str, folder: Path) -> None:
+    """Writes a model of `shape` with random bfloat16 weights, and the demo's tokenizer, to `folder`."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from training.demo.llama import build_tokenizer
+
+    tokenizer = build_tokenizer()
+    config = LlamaConfig(
+        vocab_size=128256, num_key_value_heads=8, max_position_embeddings=131072, rms_norm_eps=1e-5, **SHAPES[shape],
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    torch.set_default_dtype(torch.bfloat16)
+    with torch.device("cuda"):
+        model = LlamaForCausalLM(config)
+    model.save_pretrained(folder, max_shard_size="2GB")
+    tokenizer.save_pretrained(folder)
+
+
+def write_rows(path: Path, count: int, length: int) -> None:
+    """Rows whose answers fill `length` tokens and more, so that each is cut at exactly that length."""
+    dice = random.Random(0)
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    with path.open("w") as file:
+        for number in range(count):
+            words = " ".join("".join(dice.choices(letters, k=6)) for _ in range(length))
+            file.write(json.dumps({"instruction": f"Say {number}.", "response": words}) + "\n")
+
+
+def config_of(profile: Profile, dataset: str, cache: Path) -> dict[str, object]:
+    whole = profile.model_dump(mode="json")
+    return {"version": 1, "name": "gpu", "created": time.time(), "profile_name": "gpu", "profile": whole,
+            "dataset": dataset, "python": sys.executable, "cache": str(cache)}  # fmt: skip
+
+
+def train(run: RunDirectory) -> dict[str, object]:
+    """`python -m training RUN` in a process of its own; what its events and NVML say of memory and speed."""
+    from bare_unsloth import DeviceMemory
+
+    device = DeviceMemory()
+    with run.log.open("wb") as log:
+        done = subprocess.run([sys.executable, "-m", "training", str(run.path)], stdout=log, stderr=log, check=False)
+    events = ev_of(run)
+    if done.returncode or not isinstance(events[-1], ev.Done):
+        sys.exit(f"{events[-1]}\n{run.log.read_text()[-3000:]}")
+    memory = [event for event in events if isinstance(event, ev.Memory)]
+    metrics = [event for event in events if isinstance(event, ev.Metrics)]
+    settled = metrics[len(metrics) // 5 :]
+    seconds = sorted(after.time - before.time for before, after in pairwise(settled))
+    rates = sorted((a.tokens - b.tokens) / (a.time - b.time) for b, a in pairwise(settled))
+    return {
+        "peak_allocated_mib": max((event.peak_allocated_mib or 0 for event in memory), default=None),
+        "peak_reserved_mib": max((event.peak_reserved_mib or 0 for event in memory), default=None),
+        "peak_device_mib": round(device.peak_mib) if device.peak_mib is not None else None,
+        "steps": metrics[-1].step,
+        "seconds_a_step": round(seconds[len(seconds) // 2], 4),
+        "tokens_per_second": round(rates[len(rates) // 2], 1),
+        "first_loss": metrics[0].loss,
+        "last_loss": metrics[-1].loss,
+    }
+
+
+def ev_of(run: RunDirectory) -> list[ev.Event]:
+    import msgspec
+
+    return msgspec.json.Decoder(ev.AnyEvent).decode_lines(run.events.read_bytes())
+
+
+def bare(run: RunDirectory) -> dict[str, object]:
+    script = Path(__file__).with_name("bare_unsloth.py")
+    done = subprocess.run(
+        [sys.executable, str(script), str(run.config), str(run.path / "bare")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        sys.exit(done.stderr[-3000:])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def compare(name: str, config: dict[str, object], work: Path) -> None:
+    run = RunDirectory(work / name)
+    run.create()
+    run.write_config(config)
+    results = {"bare": bare(run), "training": train(run)}
+    for which, result in results.items():
+        print(json.dumps({"run": name, "by": which, **result}), flush=True)
+    ratios = {
+        key: round(results["training"][key] / results["bare"][key], 3)
+        for key in ("peak_allocated_mib", "peak_reserved_mib", "peak_device_mib", "tokens_per_second")
+        if results["bare"][key]
+    }
+    print(json.dumps({"run": name, "by": "ratio", **ratios}), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shape", choices=SHAPES, default="3b")
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--length", type=int, default=2048, help="tokens a row")
+    parser.add_argument("--demo", action="store_true", help="the demo profile as well")
+    parser.add_argument("--work", type=Path, default=None, help="a folder with room for the model")
+    args = parser.parse_args()
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    with tempfile.TemporaryDirectory(dir=args.work) as temporary:
+        work = Path(temporary)
+        if args.demo:
+            demo = load_profile(ROOT / "profiles" / "demo.toml")
+            compare("demo", config_of(demo, demo.dataset.path or "", work / "cache"), work)
+        model = work / f"llama-{args.shape}"
+        started = time.monotonic()
+        command = [sys.executable, "-c", MAKE, args.shape, str(model), str(Path(__file__).parent)]
+        subprocess.run(command, check=True)  # a process of its own: its memory is not to be counted
+        print(f"{args.shape} written in {time.monotonic() - started:.0f} s", flush=True)
+        write_rows(work / "rows.jsonl", 4 * args.steps + 4, args.length)
+        profile = load_profile(PROFILE)
+        profile = profile.model_copy(
+            update={
+                "model": profile.model.model_copy(update={"name": str(model), "max_seq_length": args.length}),
+                "dataset": profile.dataset.model_copy(update={"eval_fraction": 0.0}),
+                "training": profile.training.model_copy(update={"max_steps": args.steps}),
+                "checkpoints": profile.checkpoints.model_copy(update={"save_steps": args.steps}),
+            }
+        )
+        compare(args.shape, config_of(profile, str(work / "rows.jsonl"), work / "cache"), work)
+
+
+if __name__ == "__main__":
+    main()
