@@ -68,7 +68,9 @@ class Conversation:
 
     async def ask(self, text: str) -> None:
         """Adds the question and an empty answer; the worker fills it once it is ready."""
-        if self.status == "answering" or (self.turns and not self.turns[-1].ended and self.turns[-1].role == "assistant"):
+        if self.status == "answering" or (
+            self.turns and not self.turns[-1].ended and self.turns[-1].role == "assistant"
+        ):
             return
         self.turns += [Turn("user", text, ended="said"), Turn("assistant", "")]
         await self.start()

@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.screen import Screen
-from textual.timer import Timer
-from textual.widget import Widget
+from textual.widgets import Input
 
 from codex_tui.core.follower import HISTORY_BUDGET, RunFollower
 from codex_tui.core.run_facts import read_facts
 from codex_tui.core.run_state import ENDED
 from codex_tui.messages import Trouble
-from codex_tui.screens import cockpit_hints
+from codex_tui.screens.cockpit_hints import hints
 from codex_tui.widgets.banner import Banner
-from codex_tui.widgets.chat import ChatPane, Question
 from codex_tui.widgets.gpu_panel import GpuPanel
-from codex_tui.widgets.hints import HintBar
-from codex_tui.widgets.log import LogPane
+from codex_tui.widgets.hints import ALWAYS, TYPING, HintBar
 from codex_tui.widgets.loss_chart import LossChart
 from codex_tui.widgets.run_header import RunHeader
-from codex_tui.widgets.samples import SamplesPane
 from codex_tui.widgets.tabs import TabStrip
 from training.contract.run_directory import RunDirectory
+
+if TYPE_CHECKING:  # these three are read and mounted after the first paint
+    from codex_tui.widgets.chat import ChatPane
+    from codex_tui.widgets.log import LogPane
+    from codex_tui.widgets.samples import SamplesPane
 
 PANES = (("chart", "Loss"), ("gpu", "GPU"), ("samples", "Samples"), ("chat", "Chat"), ("log", "Log"))
 TICK = 1.0  # seconds between two looks at the run: numbers that change faster can't be read
@@ -76,12 +77,10 @@ class CockpitScreen(Screen[None]):
         super().__init__()
         self.watched = run
         self.follower = RunFollower(run)
-        self._first_pane = pane
         self._current = pane or "chart"
         self._facts = read_facts(run)
         self._ticks = 0
-        self._sampler: object | None = None
-        self._timer: Timer | None = None
+        self._rest: tuple[SamplesPane, ChatPane, LogPane] | None = None
 
     def compose(self) -> ComposeResult:
         yield RunHeader(self._facts, self.follower.state)
@@ -90,42 +89,56 @@ class CockpitScreen(Screen[None]):
         with Container(id="panes"):
             yield LossChart(id="chart")
             yield GpuPanel()
-            yield SamplesPane(self.watched)
-            yield ChatPane(self.watched)
-            yield LogPane(self.watched.log)
         yield HintBar()
 
     def on_mount(self) -> None:
-        self.query_one("#chart").can_focus = True
-        for number, (pane, name) in enumerate(PANES, 1):
-            self.query_one(f"#{pane}").border_title = f"{number} {name}"
+        self.query_one(LossChart).can_focus = True
         self._arrange()
         self.call_after_refresh(self._begin)
 
     def _begin(self) -> None:
-        """After the first paint: the history, then what is new, once a second."""
-        self._read_history()
-        self._timer = self.set_interval(TICK, self._tick)
+        """After the first paint: the history, and then the other panes."""
+        if self.is_attached:
+            self._read_history()
+            self.call_after_refresh(self._fill)
+
+    async def _fill(self) -> None:
+        from codex_tui.widgets.chat import ChatPane
+        from codex_tui.widgets.log import LogPane
+        from codex_tui.widgets.samples import SamplesPane
+
+        if not self.is_attached:  # a person was quicker
+            return
+        rest = (SamplesPane(self.watched), ChatPane(self.watched), LogPane(self.watched.log))
+        await self.query_one("#panes").mount(*rest)
+        self._rest = rest
+        self._arrange()
+        self._show()
         self.action_pane(self._current)
+        self.set_interval(TICK, self._tick)
         self.call_later(self._sample)
 
     def _read_history(self) -> None:
         self.follower.poll(HISTORY_BUDGET)
         self._show()
-        if not self.follower.complete:
-            self.call_later(self._read_history)
+        if not self.follower.complete and self.is_attached:
+            self.call_after_refresh(self._read_history)
 
     def _tick(self) -> None:
         self._ticks += 1
         if self.follower.complete and self.follower.poll():
             self._show()
-        self.query_one(LogPane).poll()
+        if self._rest:
+            self._rest[2].poll()
         if self._ticks % (SAMPLE_LIVE if self.live else SAMPLE_IDLE) == 0:
             self.call_later(self._sample)
 
     @property
     def live(self) -> bool:
         return self.follower.state.status not in ENDED
+
+    async def _sample(self) -> None:
+        await self.query_one(GpuPanel).sample(self.live)
 
     def _show(self) -> None:
         state = self.follower.state
@@ -135,21 +148,12 @@ class CockpitScreen(Screen[None]):
         self.query_one(Banner).show(state)
         self.query_one(LossChart).show(state)
         self.query_one(GpuPanel).show(state)
-        self.query_one(SamplesPane).show(state)
-        self.query_one(ChatPane).show(state)
-        self.query_one(LogPane).poll()
+        if self._rest:
+            samples, chat, log = self._rest
+            samples.show(state)
+            chat.show(state)
+            log.poll()
         self._hint()
-
-    async def _sample(self) -> None:
-        """Reads the GPU in a thread: a driver that starts up may take its time."""
-        from codex_tui.core.gpu import Sampler
-
-        if self._sampler is None:
-            self._sampler = await asyncio.to_thread(Sampler)
-        assert isinstance(self._sampler, Sampler)
-        reading = await asyncio.to_thread(self._sampler.read)
-        if self.is_mounted:
-            self.query_one(GpuPanel).feed(reading, self.live)
 
     def on_resize(self, event: events.Resize) -> None:
         self._arrange()
@@ -174,26 +178,25 @@ class CockpitScreen(Screen[None]):
         self.set_class(tabs, "tabs")
         self.set_class(tabs or self.has_class("zoomed"), "one")
         self.set_class(width >= ROOM_TO_BREATHE[0] and height >= ROOM_TO_BREATHE[1], "breathe")
-        for pane, _ in PANES:
-            self.query_one(f"#{pane}").set_class(pane == self._current, "current")
-        self.query_one("#gpu").set_class(tabs and self._current != "gpu", "line")
+        for number, (name, title) in enumerate(PANES, 1):
+            for pane in self.query(f"#{name}"):
+                pane.border_title = f"{number} {title}"
+                pane.set_class(name == self._current, "current")
+        self.query_one(GpuPanel).set_class(tabs and self._current != "gpu", "line")
         self.query_one(TabStrip).show(self._current)
 
     def _hint(self) -> None:
-        typing = isinstance(self.focused, Question)
-        self.query_one(HintBar).show(
-            cockpit_hints.hints(self._current, self.follower.state.status, typing, self.has_class("zoomed"))
-        )
+        typing = isinstance(self.focused, Input)
+        zoomed = self.has_class("zoomed")
+        keys = hints(self._current, self.follower.state.status, typing, zoomed)
+        self.query_one(HintBar).show(keys, TYPING if typing else ALWAYS)
 
-    def action_pane(self, pane: str) -> None:
-        self._current = pane
+    def action_pane(self, name: str) -> None:
+        self._current = name
         self._arrange()
-        target: Widget = self.query_one(f"#{pane}")
-        if pane == "chat":
-            self.query_one(ChatPane).focus_question()
-        elif pane == "samples":
-            target = target.query_one("TextView")
-        self.set_focus(target) if pane != "chat" else None
+        for pane in self.query(f"#{name}"):
+            inside = pane.query("Question, TextView") if not pane.can_focus else None
+            self.set_focus(inside.last() if inside else pane)
         self._hint()
 
     def action_zoom(self) -> None:

@@ -9,7 +9,13 @@ from codex_tui.widgets.hints import Hint
 def hints(pane: str, status: str, typing: bool, zoomed: bool) -> list[Hint]:
     """First what the focused pane knows, then the run's own keys, then the ways elsewhere."""
     if typing:
-        return [("Enter", "ask"), ("Esc", "stop / leave"), ("ctrl+o", "base ⇄ adapter"), ("ctrl+l", "clear"), ("Tab", "next")]
+        return [
+            ("Enter", "ask"),
+            ("Esc", "stop / leave"),
+            ("ctrl+o", "base ⇄ adapter"),
+            ("ctrl+l", "clear"),
+            ("Tab", "next"),
+        ]
     of_pane: dict[str, list[Hint]] = {
         "chart": [("g", "log scale"), ("x", "x axis")],
         "samples": [("← →", "browse"), ("d", "dataset"), ("v", "view")],

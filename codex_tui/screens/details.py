@@ -53,8 +53,15 @@ def details(facts: RunFacts, state: RunState) -> Iterator[Content]:
         share = 100 * what.trainable_parameters / what.total_parameters if what.total_parameters else 0
         yield line(("What runs", STRONG))
         yield _pair("device", what.device)
-        yield _pair("parameters", f"{figures.count(what.trainable_parameters)} trained of {figures.count(what.total_parameters)} ({share:.2f} %)")
-        cut = f", {what.truncated_rows:,} cut, {what.dropped_rows:,} dropped" if what.truncated_rows or what.dropped_rows else ""
+        yield _pair(
+            "parameters",
+            f"{figures.count(what.trainable_parameters)} trained of {figures.count(what.total_parameters)} ({share:.2f} %)",
+        )
+        cut = (
+            f", {what.truncated_rows:,} cut, {what.dropped_rows:,} dropped"
+            if what.truncated_rows or what.dropped_rows
+            else ""
+        )
         yield _pair("rows", f"{what.train_rows:,} to learn from, {what.eval_rows:,} held out{cut}")
         for field, change in what.changed.items():
             asked, ran, why = [*change, "", "", ""][:3]

@@ -59,7 +59,9 @@ class LaunchDialog(ModalScreen[None]):
             yield Static("Dataset: a JSONL file, or demo:zombie-waves", classes="label", markup=False)
             yield Input(given, id="dataset", placeholder="path of a JSONL file", select_on_focus=False)
             yield Static("Name of the run", classes="label", markup=False)
-            yield Input(id="name", placeholder=f"{clean(self._entry.name)}-1, or the next number", select_on_focus=False)
+            yield Input(
+                id="name", placeholder=f"{clean(self._entry.name)}-1, or the next number", select_on_focus=False
+            )
             yield Static(id="status", markup=False)
             yield keys(("Enter", "launch"), ("Tab", "next field"), ("Esc", "cancel"))
 

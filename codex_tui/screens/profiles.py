@@ -106,7 +106,9 @@ class ProfilesScreen(Screen[None]):
         except SuspendNotSupported:
             self.post_message(Trouble("This terminal can't be lent to an editor.", f"Edit the file outside: {path}"))
         except OSError as error:
-            self.post_message(Trouble(f"{command[0]} can't be started: {error.strerror}.", "Set EDITOR to your editor."))
+            self.post_message(
+                Trouble(f"{command[0]} can't be started: {error.strerror}.", "Set EDITOR to your editor.")
+            )
         await self.action_reload(entry.name)
 
     def _describe(self) -> None:
@@ -164,7 +166,10 @@ def _numbers(profile: Profile) -> Iterator[Content]:
     length = f"{training.max_steps:,} steps" if training.max_steps else f"{epochs:g} epoch{'s' if epochs != 1 else ''}"
     for name, value in (
         ("model", clean(model.name)),
-        ("weights", "4-bit (QLoRA)" if model.load_in_4bit else f"16-bit, {model.dtype}" if model.dtype != "auto" else "16-bit"),
+        (
+            "weights",
+            "4-bit (QLoRA)" if model.load_in_4bit else f"16-bit, {model.dtype}" if model.dtype != "auto" else "16-bit",
+        ),
         ("sequence", f"{model.max_seq_length:,} tokens"),
         ("LoRA", f"r {profile.lora.r}, alpha {profile.lora.lora_alpha}, dropout {profile.lora.lora_dropout:g}"),
         ("batch", f"{batch} x {accumulated} accumulated = {batch * accumulated}"),

@@ -106,7 +106,7 @@ def _row(run: RunSummary, now: float) -> Row:
 
 
 def ago(seconds: float) -> str:
-    """"3 min ago"; the finest unit is a minute, so that a list that is read again looks the same."""
+    """ "3 min ago"; the finest unit is a minute, so that a list that is read again looks the same."""
     minutes = int(seconds // 60)
     if minutes < 1:
         return "just now"

@@ -55,15 +55,12 @@ class ChatPane(Vertical):
     def compose(self) -> ComposeResult:
         yield Heading()
         yield TextView(follows=True)
+        question = Question(placeholder="Ask the model", select_on_focus=False)
+        question.cursor_blink = False
+        yield question
 
     def on_mount(self) -> None:
         self._draw()
-        self.call_after_refresh(self._add_input)  # the first paint does without it
-
-    def _add_input(self) -> None:
-        question = Question(placeholder="Ask the model", select_on_focus=False)
-        question.cursor_blink = False
-        self.mount(question)
 
     async def on_unmount(self) -> None:
         await self.conversation.close()
@@ -74,10 +71,6 @@ class ChatPane(Vertical):
             if self.conversation.status == "off":
                 self.conversation.has_adapter = self._run.has_adapter()
             self._changed()
-
-    def focus_question(self) -> None:
-        for question in self.query(Question):
-            question.focus()
 
     async def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
@@ -144,7 +137,12 @@ class ChatPane(Vertical):
             if hint:
                 yield line((clean(hint, newlines=True), MUTED))
         if self._warned and chat.status == "off" and not chat.turns:
-            yield line(("The run is training. A second copy of the model may not fit beside it. Enter loads it all the same.", "$warning"))
+            yield line(
+                (
+                    "The run is training. A second copy of the model may not fit beside it. Enter loads it all the same.",
+                    "$warning",
+                )
+            )
 
     def _welcome(self) -> Iterator[Content]:
         if self.conversation.has_adapter:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from textual.content import Content
 from textual.strip import Strip
 
-from codex_tui.core.gpu import GpuReading, Reading
 from codex_tui.core.run_state import RunState
 from codex_tui.core.text import clean
 from codex_tui.widgets import figures
 from codex_tui.widgets.ink import MUTED, STRONG, fitting, line, to_strips
 from codex_tui.widgets.painted import Painted
+
+if TYPE_CHECKING:  # reading it means psutil and NVML, which the first paint does without
+    from codex_tui.core.gpu import GpuReading, Reading, Sampler
 
 HISTORY = 120  # readings kept for the small curves
 HOT = 83  # °C at which most cards begin to slow down
@@ -29,6 +33,7 @@ class GpuPanel(Painted, can_focus=True):
         super().__init__(id="gpu")
         self._reading: Reading | None = None
         self._state: RunState | None = None
+        self._sampler: Sampler | None = None
         self._history: dict[str, deque[float | None]] = {
             name: deque(maxlen=HISTORY) for name in ("temperature", "utilisation", "power", "sm_clock", "cpu")
         }
@@ -42,6 +47,13 @@ class GpuPanel(Painted, can_focus=True):
                 for name in ("temperature", "utilisation", "power", "sm_clock"):
                     self._history[name].append(getattr(event, name))
         self.repaint()
+
+    async def sample(self, live: bool) -> None:
+        """Reads the machine in a thread: a driver that starts up may take its time."""
+        self._sampler = self._sampler or await asyncio.to_thread(_make_sampler)
+        reading = await asyncio.to_thread(self._sampler.read)
+        if self.is_attached:
+            self.feed(reading, live)
 
     def feed(self, reading: Reading, live: bool) -> None:
         """`live`: a run is training, so every change matters."""
@@ -74,7 +86,9 @@ class GpuPanel(Painted, can_focus=True):
             parts = [
                 line(("no GPU", MUTED)),
                 line(("CPU ", MUTED), f"{_tidy(reading.cpu_percent)} %"),
-                line(("RAM ", MUTED), f"{figures.gib(reading.ram_used_mib)} / {figures.gib(reading.ram_total_mib)} GiB"),
+                line(
+                    ("RAM ", MUTED), f"{figures.gib(reading.ram_used_mib)} / {figures.gib(reading.ram_total_mib)} GiB"
+                ),
             ]
         return fitting(parts, width)
 
@@ -92,7 +106,9 @@ class GpuPanel(Painted, can_focus=True):
         ):
             if figure:
                 hot = name == "temperature" and (gpu.temperature or 0) >= HOT
-                yield self._history_row(name, figure + (" hot" if hot else ""), top, width, "bold $warning" if hot else "")
+                yield self._history_row(
+                    name, figure + (" hot" if hot else ""), top, width, "bold $warning" if hot else ""
+                )
         if gpu.throttle:
             yield line((f"Held back: {', '.join(gpu.throttle)}", "bold $warning"))
         yield line(
@@ -111,7 +127,11 @@ class GpuPanel(Painted, can_focus=True):
         room = max(4, min(40, width - 24))
         cpu = _tidy(reading.cpu_percent)
         yield line(("CPU  ", MUTED), figures.bar(cpu / 100, room), f"  {cpu:3} %")
-        yield line(("RAM  ", MUTED), figures.bar(used / total if total else 0, room), f"  {figures.gib(used)} / {figures.gib(total)} GiB")
+        yield line(
+            ("RAM  ", MUTED),
+            figures.bar(used / total if total else 0, room),
+            f"  {figures.gib(used)} / {figures.gib(total)} GiB",
+        )
         if self._history["cpu"]:
             if height > 6:
                 yield Content("")
@@ -128,6 +148,12 @@ class GpuPanel(Painted, can_focus=True):
     def _peak(self) -> float | None:
         memory = self._state.memory if self._state else None
         return memory.peak_reserved_mib if memory else None
+
+
+def _make_sampler() -> Sampler:
+    from codex_tui.core.gpu import Sampler
+
+    return Sampler()
 
 
 def _memory_rows(gpu: GpuReading, peak: float | None, width: int) -> Iterator[Content]:

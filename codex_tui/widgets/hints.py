@@ -11,6 +11,8 @@ from codex_tui.widgets.ink import ACCENT, MUTED, fitting, line, spread, to_strip
 from codex_tui.widgets.painted import Painted
 
 Hint = tuple[str, str]  # the key, what it does
+ALWAYS: tuple[Hint, ...] = (("?", "help"), ("q", "quit"))
+TYPING: tuple[Hint, ...] = (("ctrl+q", "quit"),)  # where letters are text
 
 
 class HintBar(Painted):
@@ -20,14 +22,14 @@ class HintBar(Painted):
     HintBar { height: 1; dock: bottom; padding: 0 1; background: $surface; }
     """
 
-    def __init__(self, hints: Sequence[Hint] = (), always: Sequence[Hint] = (("?", "help"), ("q", "quit"))) -> None:
+    def __init__(self, hints: Sequence[Hint] = (), always: Sequence[Hint] = ALWAYS) -> None:
         super().__init__(id="hints")
         self._hints = tuple(hints)
         self._always = tuple(always)
 
-    def show(self, hints: Sequence[Hint]) -> None:
-        if tuple(hints) != self._hints:
-            self._hints = tuple(hints)
+    def show(self, hints: Sequence[Hint], always: Sequence[Hint] = ALWAYS) -> None:
+        if (tuple(hints), tuple(always)) != (self._hints, self._always):
+            self._hints, self._always = tuple(hints), tuple(always)
             self.repaint()
 
     def paint(self, width: int, height: int) -> list[Strip]:

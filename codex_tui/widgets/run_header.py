@@ -66,9 +66,13 @@ class RunHeader(Painted):
         done, total, label, unit = self._counted()
         if total is None:
             return line((label, MUTED), (f"  {done:,} {unit}".rstrip() if done else "", MUTED))
-        figure = f"{label} {done:,} / {total:,}" + (f" {unit}" if unit else "") + f"  {figures.percent(done, total):3} %"
+        figure = (
+            f"{label} {done:,} / {total:,}" + (f" {unit}" if unit else "") + f"  {figures.percent(done, total):3} %"
+        )
         room = max(4, width - len(figure) - 2)
-        style = {"failed": "$error", "lost": "$error", "stopped": "$warning", "done": "$success"}.get(state.status, ACCENT)
+        style = {"failed": "$error", "lost": "$error", "stopped": "$warning", "done": "$success"}.get(
+            state.status, ACCENT
+        )
         return line(figures.progress(done / total if total else 0, room, style), "  ", figure)
 
     def _counted(self) -> tuple[int, int | None, str, str]:
