@@ -10,12 +10,14 @@ os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")  # read once, when Textual i
 os.environ.setdefault("TEXTUAL_FPS", "15")
 os.environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")
 
+from textual._compositor import ChopsUpdate
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from codex_tui.messages import OpenRun, Trouble
 from codex_tui.themes import DARK, LIGHT
+from codex_tui.widgets.spans import SpanUpdate
 from training.contract.run_directory import RunDirectory
 
 
@@ -99,6 +101,9 @@ class CodexApp(App[None]):
             self.switch_screen(screen())
         else:
             self.push_screen(screen())
+
+    def _display(self, screen: Screen[Any], renderable: Any) -> None:
+        super()._display(screen, SpanUpdate.of(renderable) if type(renderable) is ChopsUpdate else renderable)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Every key of the screen as a command by name."""
