@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # these three are read and mounted after the first paint
 
 PANES = (("chart", "Loss"), ("gpu", "GPU"), ("samples", "Samples"), ("chat", "Chat"), ("log", "Log"))
 TICK = 1.0  # seconds between two looks at the run: numbers that change faster can't be read
+FIRST_LOOK = 0.02  # seconds of reading before the first paint
 SAMPLE_LIVE, SAMPLE_IDLE = 2, 10  # ticks between two looks at the GPU
 ROOM_FOR_ALL = (100, 30)  # from this size on all panes are shown; below, one and its tabs
 ROOM_TO_BREATHE = (160, 48)
@@ -77,6 +78,7 @@ class CockpitScreen(Screen[None]):
         super().__init__()
         self.watched = run
         self.follower = RunFollower(run)
+        self.follower.poll(FIRST_LOOK)  # so that the first paint has the curve
         self._current = pane or "chart"
         self._facts = read_facts(run)
         self._ticks = 0
@@ -87,7 +89,7 @@ class CockpitScreen(Screen[None]):
         yield Banner()
         yield TabStrip(PANES)
         with Container(id="panes"):
-            yield LossChart(id="chart")
+            yield LossChart(self.follower.state, id="chart")
             yield GpuPanel()
         yield HintBar()
 
@@ -119,8 +121,8 @@ class CockpitScreen(Screen[None]):
         self.call_later(self._sample)
 
     def _read_history(self) -> None:
-        self.follower.poll(HISTORY_BUDGET)
-        self._show()
+        if self.follower.poll(HISTORY_BUDGET):
+            self._show()
         if not self.follower.complete and self.is_attached:
             self.call_after_refresh(self._read_history)
 

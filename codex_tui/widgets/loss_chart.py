@@ -44,9 +44,16 @@ class LossChart(Painted):
     }
     """
 
-    def __init__(self, *, name: str | None = None, id: str | None = None, classes: str | None = None) -> None:
+    def __init__(
+        self,
+        state: RunState | None = None,
+        *,
+        name: str | None = None,
+        id: str | None = None,
+        classes: str | None = None,
+    ) -> None:
         super().__init__(name=name, id=id, classes=classes)
-        self._state = RunState()
+        self._state = state or RunState()
         self._axis: Axis = "steps"
         self._log = False
 
