@@ -112,10 +112,11 @@ def _reduce_frequent(state: RunState, events: Sequence[ev.Event]) -> RunState:
         for number in numbers:
             _count(state, number)
     state.last_event_at = events[-1].time
-    metrics = [event for event in events if type(event) is ev.Metrics]
+    logged = ev.Metrics  # a local name is looked up faster, and this is done a million times
+    metrics = [event for event in events if type(event) is logged]
     if len(metrics) < len(events):
-        for event in events:
-            if type(event) is not ev.Metrics and (handle := _HANDLERS.get(type(event))):
+        for event in [event for event in events if type(event) is not logged]:
+            if handle := _HANDLERS.get(type(event)):
                 handle(state, event)
     _on_metrics(state, metrics)
     return state

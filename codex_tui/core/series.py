@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from itertools import islice
 from math import inf, isfinite, nan
 from operator import lt
+from struct import pack
 from typing import Literal, NamedTuple
 
 Axis = Literal["steps", "time", "tokens"]
@@ -57,7 +58,7 @@ class Series:
     def append(self, step: int, loss: float, time: float, tokens: int) -> None:
         self.extend([step], [loss], [time], [tokens])
 
-    def extend(self, steps: list[int], losses: Sequence[float | None], times: list[float], tokens: list[int]) -> None:
+    def extend(self, steps: list[int], losses: list[float | None], times: list[float], tokens: list[int]) -> None:
         """Adds points; the lists are of one length. None among `losses` is taken for NaN."""
         if not steps:
             return
@@ -67,16 +68,14 @@ class Series:
             return
         if self.steps and steps[0] <= self.steps[-1]:
             self.cut_after(steps[0] - 1)
-        added = array("d")
-        try:
-            added.fromlist(losses)  # type: ignore[arg-type]  # None is what the handler is for
-        except TypeError:
-            added = array("d", [nan if loss is None else loss for loss in losses])
-        self.smooth.fromlist(self._smoothed(added))
-        self.steps.fromlist(steps)
-        self.losses.extend(added)
-        self.times.fromlist(times)
-        self.tokens.fromlist(tokens)
+        finite_or_nan = _with_nan(losses)
+        # struct packs numbers in a third of the time that an array takes to extend itself by a list.
+        floats, integers = f"{len(steps)}d", f"{len(steps)}q"
+        self.steps.frombytes(pack(integers, *steps))
+        self.losses.frombytes(pack(floats, *finite_or_nan))
+        self.smooth.frombytes(pack(floats, *self._smoothed(finite_or_nan)))
+        self.times.frombytes(pack(floats, *times))
+        self.tokens.frombytes(pack(integers, *tokens))
         self._summarise_blocks()
 
     def cut_after(self, step: int) -> None:
@@ -124,7 +123,7 @@ class Series:
             start = max(start, end)
         return reduced
 
-    def _smoothed(self, losses: array[float]) -> list[float]:
+    def _smoothed(self, losses: Sequence[float]) -> list[float]:
         mean, finite = self._mean, self._finite
         if finite * SMOOTHING >= 1 and isfinite(sum(losses)):
             smooth = [mean := mean + (loss - mean) * SMOOTHING for loss in losses]
@@ -174,3 +173,9 @@ class Series:
                     low, high = min(low, part[0]), max(high, part[1])
                     total, smooth, count = total + part[2], smooth + part[3], count + part[4]
         return Column(low, high, total / count, smooth / count) if count else _NOTHING_FINITE
+
+
+def _with_nan(losses: list[float | None]) -> list[float]:
+    if None in losses:
+        return [nan if loss is None else loss for loss in losses]
+    return losses  # type: ignore[return-value]  # there is no None among them
