@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from training.contract.profile import Profile
+from training.demo import llama
 from training.model import go_offline_if_needed
 
 QUIET = {
@@ -32,6 +33,8 @@ def prepare(profile: Profile, cache: Path) -> None:
     _choose_device(profile.hardware.device)
     if profile.model.dtype == "float32":
         os.environ["UNSLOTH_CPU_BF16"] = "0"
+    if profile.model.name == llama.NAME:  # threads spend longer waiting for one another than on such small matrices
+        os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def _choose_device(device: str | int) -> None:

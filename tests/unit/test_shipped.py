@@ -84,7 +84,7 @@ def test_sample_has_distinct_pairs_that_a_tiny_model_can_memorise() -> None:
     pairs = [json.loads(line) for line in data.splitlines()]
     assert all(list(pair) == ["instruction", "response"] for pair in pairs)
     assert len({pair["instruction"].lower() for pair in pairs}) == len(pairs)
-    assert len({pair["response"].lower() for pair in pairs}) == len(pairs)
+    assert len({pair["response"].lower() for pair in pairs}) == len(pairs) / 2  # each is asked in two ways
     for pair in pairs:
         assert 5 <= len(pair["instruction"].split()) <= 14, pair
         assert 6 <= len(pair["response"].split()) <= 22, pair
