@@ -1,4 +1,4 @@
-"""A conversation with a run's model: the turns, and the worker that answers. One loaded base serves base and adapter."""
+"""A conversation with a run's model: the turns, and the worker that answers them."""
 
 from __future__ import annotations
 

@@ -1,38 +1,40 @@
-"""One run, live: its header, losses, GPU, samples, chat and log. All of it drawn from the run directory."""
+"""One run, live: its header, losses, GPU, samples, chat and log. All of it is drawn from the run directory.
+
+Opening must be quick: the frame is painted first, then the curve, then the rest, each with the imports it needs.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
+from textual.events import DescendantFocus
 from textual.screen import Screen
 from textual.widgets import Input
 
-from codex_tui.core.follower import HISTORY_BUDGET, RunFollower
 from codex_tui.core.run_facts import read_facts
-from codex_tui.core.run_state import ENDED
 from codex_tui.messages import Trouble
 from codex_tui.screens.cockpit_hints import hints
 from codex_tui.widgets.banner import Banner
-from codex_tui.widgets.gpu_panel import GpuPanel
 from codex_tui.widgets.hints import ALWAYS, TYPING, HintBar
-from codex_tui.widgets.loss_chart import LossChart
 from codex_tui.widgets.run_header import RunHeader
 from codex_tui.widgets.tabs import TabStrip
 from training.contract.run_directory import RunDirectory
 
-if TYPE_CHECKING:  # these three are read and mounted after the first paint
+if TYPE_CHECKING:
+    from codex_tui.core.follower import RunFollower
+    from codex_tui.core.run_state import RunState
     from codex_tui.widgets.chat import ChatPane
+    from codex_tui.widgets.gpu_panel import GpuPanel
     from codex_tui.widgets.log import LogPane
+    from codex_tui.widgets.loss_chart import LossChart
     from codex_tui.widgets.samples import SamplesPane
 
 PANES = (("chart", "Loss"), ("gpu", "GPU"), ("samples", "Samples"), ("chat", "Chat"), ("log", "Log"))
 TICK = 1.0  # seconds between two looks at the run: numbers that change faster can't be read
-FIRST_LOOK = 0.02  # seconds of reading before the first paint
 SAMPLE_LIVE, SAMPLE_IDLE = 2, 10  # ticks between two looks at the GPU
 ROOM_FOR_ALL = (100, 30)  # from this size on all panes are shown; below, one and its tabs
 ROOM_TO_BREATHE = (160, 48)
@@ -42,14 +44,13 @@ class CockpitScreen(Screen[None]):
     DEFAULT_CSS = """
     CockpitScreen { background: $background; }
     #panes { layout: grid; grid-size: 12; grid-rows: 5fr 4fr 7; grid-gutter: 0 1; height: 1fr; }
-    #panes > * { border: round $rule; border-title-color: $text-muted; border-subtitle-color: $text-muted; padding: 0 1; }
-    #panes > *:focus, #panes > *:focus-within { border: round $primary; border-title-color: $primary; border-title-style: bold; }
+    #panes > * { border: round $rule; border-title-color: $text-muted; padding: 0 1; }
+    #panes > *:focus, #panes > *:focus-within { border: round $primary; border-title-color: $primary; }
     #chart { column-span: 8; }
     #gpu { column-span: 4; }
     #samples, #chat { column-span: 6; }
     #log { column-span: 12; }
     CockpitScreen.breathe #panes { grid-rows: 5fr 4fr 14; }
-    CockpitScreen.breathe RunHeader { padding: 0 2; }
     CockpitScreen.tabs TabStrip { display: block; }
     CockpitScreen.one #panes { layout: vertical; }
     CockpitScreen.one #panes > * { display: none; height: 1fr; width: 1fr; }
@@ -59,97 +60,113 @@ class CockpitScreen(Screen[None]):
     CockpitScreen.tabs #panes > #gpu.line { dock: bottom; height: 1; margin: 0; }
     CockpitScreen.tabs.zoomed #panes > #gpu.line { display: none; }
     """
-
     AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [
         *[Binding(str(number), f"pane('{pane}')", name, show=False) for number, (pane, name) in enumerate(PANES, 1)],
         Binding("c", "pane('chat')", "Chat"),
         Binding("l", "pane('log')", "Log"),
-        Binding("z", "zoom", "Zoom"),
-        Binding("g", "log_scale", "Logarithmic loss"),
-        Binding("x", "x_axis", "Steps, time or tokens"),
-        Binding("s", "stop", "Stop"),
-        Binding("r", "resume", "Resume"),
-        Binding("i", "details", "Details"),
+        Binding("z", "zoom", "Zoom, and back"),
+        Binding("g", "log_scale", "Logarithmic loss, and back"),
+        Binding("x", "x_axis", "Loss over steps, time or tokens"),
+        Binding("s", "stop", "Stop the run"),
+        Binding("r", "resume", "Resume the run"),
+        Binding("i", "details", "Details of the run"),
         Binding("escape", "back", "Back", show=False),
     ]
 
     def __init__(self, run: RunDirectory, pane: str | None = None) -> None:
         super().__init__()
         self.watched = run
-        self.follower = RunFollower(run)
-        self.follower.poll(FIRST_LOOK)  # so that the first paint has the curve
+        self.follower: RunFollower | None = None
         self._current = pane or "chart"
         self._facts = read_facts(run)
         self._ticks = 0
+        self._curve: tuple[LossChart, GpuPanel] | None = None
         self._rest: tuple[SamplesPane, ChatPane, LogPane] | None = None
 
     def compose(self) -> ComposeResult:
-        yield RunHeader(self._facts, self.follower.state)
+        yield RunHeader(self._facts)
         yield Banner()
         yield TabStrip(PANES)
-        with Container(id="panes"):
-            yield LossChart(self.follower.state, id="chart")
-            yield GpuPanel()
+        yield Container(id="panes")
         yield HintBar()
 
     def on_mount(self) -> None:
-        self.query_one(LossChart).can_focus = True
         self._arrange()
-        self.call_after_refresh(self._begin)
+        self.call_after_refresh(self._mount_curve)
 
-    def _begin(self) -> None:
-        """After the first paint: the history, and then the other panes."""
-        if self.is_attached:
-            self._read_history()
-            self.call_after_refresh(self._fill)
+    async def _mount_curve(self) -> None:
+        from codex_tui.core.follower import RunFollower
+        from codex_tui.widgets.gpu_panel import GpuPanel
+        from codex_tui.widgets.loss_chart import LossChart
 
-    async def _fill(self) -> None:
+        if not self.is_attached:  # a person was quicker
+            return
+        self.follower = RunFollower(self.watched)
+        self._curve = (LossChart(id="chart"), GpuPanel())
+        self._curve[0].can_focus = True
+        self._read_history()
+        await self.query_one("#panes").mount(*self._curve)
+        self._arrange()
+        self.call_after_refresh(self._mount_rest)
+
+    async def _mount_rest(self) -> None:
         from codex_tui.widgets.chat import ChatPane
         from codex_tui.widgets.log import LogPane
         from codex_tui.widgets.samples import SamplesPane
 
-        if not self.is_attached:  # a person was quicker
+        if not self.is_attached:
             return
         rest = (SamplesPane(self.watched), ChatPane(self.watched), LogPane(self.watched.log))
         await self.query_one("#panes").mount(*rest)
         self._rest = rest
-        self._arrange()
         self._show()
         self.action_pane(self._current)
         self.set_interval(TICK, self._tick)
         self.call_later(self._sample)
 
+    @property
+    def state(self) -> RunState | None:
+        """None until the first paint is done."""
+        return self.follower.state if self.follower else None
+
+    @property
+    def live(self) -> bool:
+        return self.state is not None and not self.state.ended
+
     def _read_history(self) -> None:
-        if self.follower.poll(HISTORY_BUDGET):
-            self._show()
-        if not self.follower.complete and self.is_attached:
+        from codex_tui.core.follower import HISTORY_BUDGET
+
+        if self.follower is None or not self.is_attached:
+            return
+        self.follower.poll(HISTORY_BUDGET)
+        self._show()
+        if not self.follower.complete:
             self.call_after_refresh(self._read_history)
 
     def _tick(self) -> None:
         self._ticks += 1
-        if self.follower.complete and self.follower.poll():
+        if self.follower and self.follower.complete and self.follower.poll():
             self._show()
         if self._rest:
             self._rest[2].poll()
         if self._ticks % (SAMPLE_LIVE if self.live else SAMPLE_IDLE) == 0:
             self.call_later(self._sample)
 
-    @property
-    def live(self) -> bool:
-        return self.follower.state.status not in ENDED
-
     async def _sample(self) -> None:
-        await self.query_one(GpuPanel).sample(self.live)
+        if self._curve:
+            await self._curve[1].sample(self.live)
 
     def _show(self) -> None:
-        state = self.follower.state
+        state = self.state
+        if state is None:
+            return
         if state.resolved is not None and "actual" not in self._facts.config:
             self._facts = read_facts(self.watched)
         self.query_one(RunHeader).show(self._facts, state)
         self.query_one(Banner).show(state)
-        self.query_one(LossChart).show(state)
-        self.query_one(GpuPanel).show(state)
+        for panel in self._curve or ():
+            panel.show(state)
         if self._rest:
             samples, chat, log = self._rest
             samples.show(state)
@@ -157,13 +174,13 @@ class CockpitScreen(Screen[None]):
             log.poll()
         self._hint()
 
-    def on_resize(self, event: events.Resize) -> None:
+    def on_resize(self) -> None:
         self._arrange()
 
-    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        pane = next((node for node in event.widget.ancestors_with_self if node.id in dict(PANES)), None)
-        if pane is not None and pane.id:
-            self._current = pane.id
+    def on_descendant_focus(self, event: DescendantFocus) -> None:
+        pane = next((node.id for node in event.widget.ancestors_with_self if node.id in dict(PANES)), None)
+        if pane:
+            self._current = pane
             self._arrange()
         self._hint()
 
@@ -184,21 +201,20 @@ class CockpitScreen(Screen[None]):
             for pane in self.query(f"#{name}"):
                 pane.border_title = f"{number} {title}"
                 pane.set_class(name == self._current, "current")
-        self.query_one(GpuPanel).set_class(tabs and self._current != "gpu", "line")
+                pane.set_class(tabs and name == "gpu" and self._current != "gpu", "line")
         self.query_one(TabStrip).show(self._current)
 
     def _hint(self) -> None:
         typing = isinstance(self.focused, Input)
-        zoomed = self.has_class("zoomed")
-        keys = hints(self._current, self.follower.state.status, typing, zoomed)
+        keys = hints(self._current, self.state.status if self.state else "", typing, self.has_class("zoomed"))
         self.query_one(HintBar).show(keys, TYPING if typing else ALWAYS)
 
     def action_pane(self, name: str) -> None:
         self._current = name
         self._arrange()
         for pane in self.query(f"#{name}"):
-            inside = pane.query("Question, TextView") if not pane.can_focus else None
-            self.set_focus(inside.last() if inside else pane)
+            inside = [] if pane.can_focus else [node for node in pane.query("*") if node.can_focus]
+            self.set_focus(inside[-1] if inside else pane)
         self._hint()
 
     def action_zoom(self) -> None:
@@ -213,29 +229,32 @@ class CockpitScreen(Screen[None]):
             self.dismiss()
 
     def action_log_scale(self) -> None:
-        self.query_one(LossChart).toggle_log_scale()
+        if self._curve:
+            self._curve[0].toggle_log_scale()
 
     def action_x_axis(self) -> None:
-        self.query_one(LossChart).cycle_x_axis()
+        if self._curve:
+            self._curve[0].cycle_x_axis()
 
     def action_details(self) -> None:
         from codex_tui.screens.details import DetailsScreen
 
-        self.app.push_screen(DetailsScreen(self._facts, self.follower.state))
+        if self.state is not None:
+            self.app.push_screen(DetailsScreen(self._facts, self.state))
 
     def action_stop(self) -> None:
         from codex_tui.screens.stop import ask_to_stop
 
-        self.run_worker(ask_to_stop(self, self.watched, self.follower.state), exit_on_error=False)
+        if self.state is not None:
+            self.run_worker(ask_to_stop(self, self.watched, self.state), exit_on_error=False)
 
     def action_resume(self) -> None:
         if self.live:
             self.notify("The run is training; there is nothing to resume.", markup=False)
-            return
-        if self.follower.state.status == "done":
+        elif self.state is not None and self.state.status == "done":
             self.notify("The run is done; there is nothing to resume.", markup=False)
-            return
-        self.run_worker(self._resume(), exit_on_error=False)
+        else:
+            self.run_worker(self._resume(), exit_on_error=False)
 
     async def _resume(self) -> None:
         from codex_tui.core import launcher

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from codex_tui.core.run_state import ENDED
 from codex_tui.widgets.hints import Hint
 
 
@@ -23,9 +22,9 @@ def hints(pane: str, status: str, typing: bool, zoomed: bool) -> list[Hint]:
         "log": [("End", "follow")],
     }
     of_run: list[Hint] = []
-    if status not in ENDED:
+    if status in ("preparing", "training", "evaluating", "saving", "stopping"):
         of_run.append(("s", "stop"))
-    elif status != "done":
+    elif status in ("stopped", "failed", "lost"):
         of_run.append(("r", "resume"))
     return [
         *of_pane.get(pane, []),

@@ -55,7 +55,8 @@ def details(facts: RunFacts, state: RunState) -> Iterator[Content]:
         yield _pair("device", what.device)
         yield _pair(
             "parameters",
-            f"{figures.count(what.trainable_parameters)} trained of {figures.count(what.total_parameters)} ({share:.2f} %)",
+            f"{figures.count(what.trainable_parameters)} trained of "
+            f"{figures.count(what.total_parameters)} ({share:.2f} %)",
         )
         cut = (
             f", {what.truncated_rows:,} cut, {what.dropped_rows:,} dropped"

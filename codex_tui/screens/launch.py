@@ -1,4 +1,4 @@
-"""The last question before a run: which rows, and what it shall be called. Builds the environment where there is none."""
+"""The last question before a run: which rows, and its name. Builds the environment where there is none."""
 
 from __future__ import annotations
 

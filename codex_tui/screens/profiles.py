@@ -33,7 +33,7 @@ HINTS = (("Enter", "launch"), ("e", "edit"), ("o", "runs"), ("↑ ↓", "choose"
 class ProfilesScreen(Screen[None]):
     DEFAULT_CSS = """
     ProfilesScreen > Horizontal > * { border: round $rule; border-title-color: $text-muted; padding: 0 1; }
-    ProfilesScreen > Horizontal > *:focus { border: round $primary; border-title-color: $primary; border-title-style: bold; }
+    ProfilesScreen > Horizontal > *:focus { border: round $primary; border-title-color: $primary; }
     #profiles { width: 2fr; min-width: 30; max-width: 60; padding: 0; }
     #profile { width: 3fr; margin-left: 1; }
     """

@@ -34,7 +34,7 @@ WIDE = 90
 
 class RunsScreen(Screen[None]):
     DEFAULT_CSS = """
-    RunsScreen > Vertical { border: round $primary; border-title-color: $primary; border-title-style: bold; padding: 0; }
+    RunsScreen > Vertical { border: round $primary; border-title-color: $primary; padding: 0; }
     RunsScreen #empty { padding: 1 2; height: auto; display: none; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual.content import Content
+from textual.geometry import Size
 from textual.strip import Strip
 
-from codex_tui.core.run_state import RunState
 from codex_tui.core.text import clean
 from codex_tui.widgets.ink import ACCENT, MUTED, line, to_strips
 from codex_tui.widgets.painted import Painted
 from codex_tui.widgets.run_header import SIGNS
+
+if TYPE_CHECKING:  # the first paint does without it
+    from codex_tui.core.run_state import RunState
 
 
 class Banner(Painted):
@@ -32,7 +37,7 @@ class Banner(Painted):
         self.refresh(layout=True)
         self.repaint()
 
-    def get_content_height(self, container: object, viewport: object, width: int) -> int:
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002
         return sum(len(entry.wrap(width)) for entry in self._said) if width else len(self._said)
 
     def paint(self, width: int, height: int) -> list[Strip]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -84,9 +83,6 @@ class ChatPane(Vertical):
         event.input.clear()
         self.run_worker(self.conversation.ask(text), exit_on_error=False, group="chat")
 
-    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        self._draw()
-
     async def action_stop(self) -> None:
         if self.conversation.status == "answering":
             await self.conversation.stop()
@@ -137,12 +133,8 @@ class ChatPane(Vertical):
             if hint:
                 yield line((clean(hint, newlines=True), MUTED))
         if self._warned and chat.status == "off" and not chat.turns:
-            yield line(
-                (
-                    "The run is training. A second copy of the model may not fit beside it. Enter loads it all the same.",
-                    "$warning",
-                )
-            )
+            warning = "The run is training: a second copy of the model may not fit beside it."
+            yield line((f"{warning} Enter loads it all the same.", "$warning"))
 
     def _welcome(self) -> Iterator[Content]:
         if self.conversation.has_adapter:

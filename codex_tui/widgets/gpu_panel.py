@@ -34,6 +34,7 @@ class GpuPanel(Painted, can_focus=True):
         self._reading: Reading | None = None
         self._state: RunState | None = None
         self._sampler: Sampler | None = None
+        self._live = False
         self._history: dict[str, deque[float | None]] = {
             name: deque(maxlen=HISTORY) for name in ("temperature", "utilisation", "power", "sm_clock", "cpu")
         }
@@ -50,16 +51,16 @@ class GpuPanel(Painted, can_focus=True):
 
     async def sample(self, live: bool) -> None:
         """Reads the machine in a thread: a driver that starts up may take its time."""
-        self._sampler = self._sampler or await asyncio.to_thread(_make_sampler)
-        reading = await asyncio.to_thread(self._sampler.read)
+        sampler = self._sampler = self._sampler or await asyncio.to_thread(_make_sampler)
+        reading = await asyncio.to_thread(sampler.read)
         if self.is_attached:
             self.feed(reading, live)
 
     def feed(self, reading: Reading, live: bool) -> None:
         """`live`: a run is training, so every change matters."""
-        if not live and self._reading is not None and not _notable(self._reading, reading):
+        if not live and not self._live and self._reading is not None and not _notable(self._reading, reading):
             return
-        self._reading = reading
+        self._reading, self._live = reading, live
         if live:
             self._history["cpu"].append(reading.cpu_percent)
             for name in ("temperature", "utilisation", "power", "sm_clock"):
@@ -83,13 +84,7 @@ class GpuPanel(Painted, can_focus=True):
             parts += [line((f"held back: {reason}", "bold $warning")) for reason in gpu.throttle]
             parts.append(line((clean(gpu.name), MUTED)))
         else:
-            parts = [
-                line(("no GPU", MUTED)),
-                line(("CPU ", MUTED), f"{_tidy(reading.cpu_percent)} %"),
-                line(
-                    ("RAM ", MUTED), f"{figures.gib(reading.ram_used_mib)} / {figures.gib(reading.ram_total_mib)} GiB"
-                ),
-            ]
+            parts = [line(("no GPU", MUTED)), *self._machine()]
         return fitting(parts, width)
 
     def _gpu_rows(self, width: int) -> Iterator[Content]:
@@ -111,10 +106,14 @@ class GpuPanel(Painted, can_focus=True):
                 )
         if gpu.throttle:
             yield line((f"Held back: {', '.join(gpu.throttle)}", "bold $warning"))
-        yield line(
-            ("CPU ", MUTED), f"{_tidy(reading.cpu_percent)} %", ("   RAM ", MUTED),
-            f"{figures.gib(reading.ram_used_mib)} / {figures.gib(reading.ram_total_mib)} GiB",
-        )  # fmt: skip
+        yield fitting(self._machine(), width)
+
+    def _machine(self) -> list[Content]:
+        reading = self._reading
+        assert reading is not None
+        memory = f"{figures.gib(reading.ram_used_mib)} / {figures.gib(reading.ram_total_mib)} GiB"
+        busy = [line(("CPU ", MUTED), f"{_tidy(reading.cpu_percent)} %")] if self._live else []
+        return [*busy, line(("RAM ", MUTED), memory)]
 
     def _machine_rows(self, width: int, height: int) -> Iterator[Content]:
         reading = self._reading
@@ -125,17 +124,12 @@ class GpuPanel(Painted, can_focus=True):
             yield Content("")
         used, total = reading.ram_used_mib, reading.ram_total_mib
         room = max(4, min(40, width - 24))
-        cpu = _tidy(reading.cpu_percent)
-        yield line(("CPU  ", MUTED), figures.bar(cpu / 100, room), f"  {cpu:3} %")
-        yield line(
-            ("RAM  ", MUTED),
-            figures.bar(used / total if total else 0, room),
-            f"  {figures.gib(used)} / {figures.gib(total)} GiB",
-        )
-        if self._history["cpu"]:
-            if height > 6:
-                yield Content("")
-            yield self._history_row("cpu", "CPU busy", 100.0, width)
+        if self._live:
+            cpu = _tidy(reading.cpu_percent)
+            yield line(("CPU  ", MUTED), figures.bar(cpu / 100, room), f"  {cpu:3} %")
+            yield line("     ", figures.sparkline(self._history["cpu"], room, 100.0))
+        level = figures.bar(used / total if total else 0, room)
+        yield line(("RAM  ", MUTED), level, f"  {figures.gib(used)} / {figures.gib(total)} GiB")
         memory = self._state.memory if self._state else None
         if memory and memory.host_mib:
             yield line(("The trainer's memory ", MUTED), f"{figures.gib(memory.host_mib)} GiB")
@@ -193,9 +187,7 @@ def _tidy(percent: float) -> int:
 def _notable(before: Reading, now: Reading) -> bool:
     if (before.gpu is None) != (now.gpu is None) or before.gpu_reason != now.gpu_reason:
         return True
-    if abs(before.cpu_percent - now.cpu_percent) >= 40:
-        return True
-    if abs(before.ram_used_mib - now.ram_used_mib) > 0.1 * now.ram_total_mib:
+    if abs(before.ram_used_mib - now.ram_used_mib) > 0.05 * now.ram_total_mib:
         return True
     if before.gpu is None or now.gpu is None:
         return False

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual.content import Content
 from textual.strip import Strip
 
 from codex_tui.core.run_facts import RunFacts
-from codex_tui.core.run_state import ENDED, RunState, elapsed, time_left
 from codex_tui.core.text import clean, duration
 from codex_tui.widgets import figures
 from codex_tui.widgets.ink import ACCENT, MUTED, STRONG, fitting, line, spread, to_strips
 from codex_tui.widgets.painted import Painted
+
+if TYPE_CHECKING:  # the first paint does without it
+    from codex_tui.core.run_state import RunState
 
 # A sign, a word and a colour each: none of them carries the meaning alone.
 SIGNS: dict[str, tuple[str, str]] = {
@@ -24,6 +28,8 @@ SIGNS: dict[str, tuple[str, str]] = {
     "failed": ("✗", "$error"),
     "lost": ("?", "$error"),
 }
+
+ENDINGS = {"failed": "$error", "lost": "$error", "stopped": "$warning", "done": "$success"}
 
 
 def status_text(status: str) -> Content:
@@ -39,7 +45,7 @@ class RunHeader(Painted):
     RunHeader { height: 3; padding: 0 1; background: $surface; }
     """
 
-    def __init__(self, facts: RunFacts, state: RunState) -> None:
+    def __init__(self, facts: RunFacts, state: RunState | None = None) -> None:
         super().__init__(id="header")
         self._facts = facts
         self._state = state
@@ -49,11 +55,15 @@ class RunHeader(Painted):
         self.repaint()
 
     def paint(self, width: int, height: int) -> list[Strip]:
-        return to_strips(self, [self._title(width), self._progress(width), self._numbers(width)], width, height)
+        state = self._state
+        rows = [self._title(width)]
+        if state is not None:
+            rows += [self._progress(width, state), self._numbers(width, state)]
+        return to_strips(self, rows, width, height)
 
     def _title(self, width: int) -> Content:
         facts = self._facts
-        status = status_text(self._state.status)
+        status = status_text(self._state.status) if self._state else Content("")
         names = [line((facts.name, STRONG))]
         if facts.profile_name:
             names.append(line(("profile ", MUTED), facts.profile_name))
@@ -61,41 +71,25 @@ class RunHeader(Painted):
             names.append(line(("model ", MUTED), facts.short_model))
         return spread(fitting(names, width - status.cell_length - 2), status, width)
 
-    def _progress(self, width: int) -> Content:
-        state = self._state
-        done, total, label, unit = self._counted()
+    def _progress(self, width: int, state: RunState) -> Content:
+        done, total, label, unit = counted(state)
         if total is None:
             return line((label, MUTED), (f"  {done:,} {unit}".rstrip() if done else "", MUTED))
-        figure = (
-            f"{label} {done:,} / {total:,}" + (f" {unit}" if unit else "") + f"  {figures.percent(done, total):3} %"
-        )
+        figure = f"{label} {done:,} / {total:,} {unit}".rstrip() + f"  {figures.percent(done, total):3} %"
         room = max(4, width - len(figure) - 2)
-        style = {"failed": "$error", "lost": "$error", "stopped": "$warning", "done": "$success"}.get(
-            state.status, ACCENT
-        )
+        style = ENDINGS.get(state.status, ACCENT)
         return line(figures.progress(done / total if total else 0, room, style), "  ", figure)
 
-    def _counted(self) -> tuple[int, int | None, str, str]:
-        """What is being counted now: done, total, its label and its unit."""
-        state = self._state
-        total = state.resolved.total_steps if state.resolved else None
-        phase = state.phase
-        if state.status in ENDED or phase is None or phase.name == "training":
-            if total:
-                return min(state.step, total), total, "step", ""
-            waiting = "starting the trainer" if state.status == "preparing" else "no step was trained"
-            return state.step, None, waiting if not state.step else f"step {state.step:,}", ""
-        label = clean(f"{phase.name}: {phase.detail}" if phase.detail else phase.name)
-        return phase.done, phase.total or None, label, clean(phase.unit)
+    def _numbers(self, width: int, state: RunState) -> Content:
+        from codex_tui.core.run_state import elapsed, time_left
 
-    def _numbers(self, width: int) -> Content:
-        state, last = self._state, self._state.last
+        last = state.last
         if last is None:
             return Content("")
         shown = [_figure("loss", figures.loss(last.loss) if not last.not_finite else "not a number")]
         if state.evals:
             shown.append(_figure("eval", figures.loss(state.evals[-1].eval_loss)))
-        if state.status not in ENDED:
+        if not state.ended:
             shown.append(_figure("ETA", duration(time_left(state))))
         if last.epoch is not None:
             of = f" / {self._facts.epochs:g}" if self._facts.epochs else ""
@@ -109,6 +103,19 @@ class RunHeader(Painted):
         if state.attempt > 1:
             shown.append(_figure("attempt", str(state.attempt)))
         return fitting(shown, width)
+
+
+def counted(state: RunState) -> tuple[int, int | None, str, str]:
+    """What is being counted now: done, total, its label and its unit."""
+    total, phase = state.total_steps, state.phase
+    if not state.ended and phase is not None and phase.name != "training":
+        label = clean(f"{phase.name}: {phase.detail}" if phase.detail else phase.name)
+        return phase.done, phase.total or None, label, clean(phase.unit)
+    if total:
+        return min(state.step, total), total, "step", ""
+    if state.step:
+        return 0, None, f"step {state.step:,}", ""
+    return 0, None, "no step was trained" if state.ended else "starting the trainer", ""
 
 
 def _figure(name: str, value: str) -> Content:
