@@ -1,0 +1,118 @@
+"""Real runs: `python -m training RUN` as a process of its own, in the training environment, on the demo model."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import textwrap
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from codex_tui.core import locations
+from codex_tui.core.workers import trainer_environment
+from training.contract.profile import Profile
+from training.contract.profile_file import load_profile
+from training.contract.run_directory import RunDirectory
+
+MINUTES = 60.0
+
+
+@dataclass
+class Trainer:
+    """Makes run directories as the launcher does and trains them. `cache` is shared by all runs of a session."""
+
+    python: Path
+    folder: Path
+
+    def run(self, name: str, profile: Profile, dataset: str | None = None) -> RunDirectory:
+        run = RunDirectory(self.folder / name)
+        run.create()
+        run.write_config(
+            {
+                "version": 1,
+                "name": name,
+                "created": time.time(),
+                "profile_name": "test",
+                "profile": profile.model_dump(mode="json"),
+                "dataset": dataset or profile.dataset.path,
+                "python": str(self.python),
+                "cache": str(self.folder / "cache"),
+                "app_version": "0",
+            }
+        )
+        return run
+
+    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [str(self.python), "-m", "training", *arguments],
+            env=trainer_environment() | {"CUDA_VISIBLE_DEVICES": ""},
+            cwd=self.folder,
+            text=True,
+            start_new_session=True,
+            **options,
+        )
+
+    def train(self, run: RunDirectory) -> int:
+        """Trains to the end; the exit code."""
+        with run.log.open("a") as log:
+            return self.start(str(run.path), stdout=log, stderr=log).wait(5 * MINUTES)
+
+    def python_says(self, script: str, *arguments: str) -> Any:
+        """What `script`, run in the training environment, prints as JSON on its last line."""
+        done = subprocess.run(
+            [str(self.python), "-c", textwrap.dedent(script), *arguments],
+            env=trainer_environment() | {"CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"},
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=3 * MINUTES,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+
+@dataclass
+class Talk:
+    """A worker at the other end of two pipes."""
+
+    process: subprocess.Popen[str]
+
+    def say(self, **message: Any) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(message) + "\n")
+        self.process.stdin.flush()
+
+    def until(self, *kinds: str) -> list[dict[str, Any]]:
+        """The messages up to the first of one of `kinds`."""
+        heard: list[dict[str, Any]] = []
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            heard.append(json.loads(line))
+            if heard[-1]["type"] in kinds:
+                return heard
+        raise AssertionError(f"the worker ended after {heard}")
+
+    def answer(self, question: str, *, adapter: bool = True, **options: Any) -> str:
+        messages = [{"role": "user", "content": question}]
+        self.say(type="generate", id=1, messages=messages, adapter=adapter, **{"max_new_tokens": 64, **options})
+        return "".join(m["text"] for m in self.until("end", "error") if m["type"] == "token")
+
+
+def events(run: RunDirectory, kind: str | None = None) -> list[dict[str, Any]]:
+    found = [json.loads(line) for line in run.events.read_text().splitlines()]
+    return [event for event in found if kind is None or event["type"] == kind]
+
+
+def losses(run: RunDirectory) -> dict[int, tuple[float, float, float]]:
+    """Loss, gradient norm and learning rate by step; of a step taken twice, the later."""
+    return {e["step"]: (e["loss"], e["grad_norm"], e["learning_rate"]) for e in events(run, "metrics")}
+
+
+def demo_profile(**tables: dict[str, Any]) -> Profile:
+    """The shipped demo profile, with some of its values replaced."""
+    values = load_profile(locations.shipped_profiles() / "demo.toml").model_dump()
+    for table, fields in tables.items():
+        values[table] |= fields
+    return Profile.model_validate(values)

@@ -1,0 +1,42 @@
+"""Real runs: the training environment, and the demo trained once for all tests."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support.training_runs import Talk, Trainer, demo_profile
+
+from training.contract.run_directory import RunDirectory
+
+
+@pytest.fixture(scope="session")
+def trainer(trainer_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Trainer:
+    return Trainer(trainer_python, tmp_path_factory.mktemp("trainer"))
+
+
+@pytest.fixture(scope="session")
+def demo(trainer: Trainer) -> RunDirectory:
+    """The demo, trained once for all tests."""
+    run = trainer.run("demo", demo_profile())
+    code = trainer.train(run)
+    assert code == 0, run.log.read_text()
+    return run
+
+
+@pytest.fixture
+def talk(trainer: Trainer) -> Iterator[Callable[..., Talk]]:
+    """Starts workers that end with the test."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str) -> Talk:
+        process = trainer.start(*arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        started.append(process)
+        return Talk(process)
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()

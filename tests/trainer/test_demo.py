@@ -1,0 +1,110 @@
+"""The demo: it learns, says so in its events, and leaves an adapter that plain peft loads."""
+
+from __future__ import annotations
+
+import json
+
+from support.training_runs import Trainer, demo_profile, events
+
+from training.contract.dataset_file import dataset_path, read_rows
+from training.contract.run_directory import RunDirectory
+from training.data import held_out
+
+ASK_ALL = """
+    import json, sys
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    base_folder, adapter, questions = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+    tokenizer = AutoTokenizer.from_pretrained(adapter, padding_side="left")
+    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base_folder), adapter).eval()
+
+    def ask():
+        chats = [[{"role": "user", "content": question}] for question in questions]
+        inputs = tokenizer.apply_chat_template(
+            chats, add_generation_prompt=True, padding=True, return_tensors="pt", return_dict=True)
+        with torch.inference_mode():
+            output = model.generate(**inputs, max_new_tokens=64, do_sample=False)
+        return tokenizer.batch_decode(output[:, inputs["input_ids"].shape[1]:], skip_special_tokens=True)
+
+    tuned = ask()
+    with model.disable_adapter():
+        print(json.dumps([tuned, ask()]))
+"""
+
+
+def test_adapter_answers_what_the_base_can_not(demo: RunDirectory, trainer: Trainer) -> None:
+    """In plain transformers and peft, on the base in full precision."""
+    profile = demo_profile()
+    rows = read_rows(dataset_path("demo:zombie-waves")).rows
+    kept = held_out(len(rows), profile.dataset.eval_fraction, profile.dataset.max_eval_rows, profile.training.seed)
+    asked = [row for position, row in enumerate(rows) if position not in kept][:50]
+    wanted = [row.messages[-1]["content"] for row in asked]
+    base = json.loads((demo.adapter / "adapter_config.json").read_text())["base_model_name_or_path"]
+    questions = json.dumps([row.messages[0]["content"] for row in asked])
+    tuned, untuned = trainer.python_says(ASK_ALL, base, str(demo.adapter), questions)
+    assert sum(a == b for a, b in zip(tuned, wanted, strict=True)) >= 45
+    assert not any(a == b for a, b in zip(untuned, wanted, strict=True))
+
+
+def test_events_tell_the_whole_story(demo: RunDirectory) -> None:
+    told = events(demo)
+    assert [event["seq"] for event in told] == list(range(len(told)))
+    assert [event["time"] for event in told] == sorted(event["time"] for event in told)
+    assert told[0]["type"] == "started"
+    assert told[0]["attempt"] == 1
+    assert told[-1]["type"] == "done"
+    phases = [event["name"] for event in told if event["type"] == "phase"]
+    firsts = sorted(set(phases), key=phases.index)
+    assert firsts == ["loading", "tokenising", "training", "evaluating", "saving"]
+    tokenising = [event for event in told if event["type"] == "phase" and event["name"] == "tokenising"]
+    assert tokenising[-1]["done"] == tokenising[-1]["total"]
+
+    [resolved] = events(demo, "resolved")
+    metrics = events(demo, "metrics")
+    assert [event["step"] for event in metrics] == list(range(1, resolved["total_steps"] + 1))
+    assert metrics[-1]["step"] == told[-1]["step"]
+    assert [event["tokens"] for event in metrics] == sorted(event["tokens"] for event in metrics)
+    assert all(event["tokens_per_second"] > 0 for event in metrics)
+    assert metrics[0]["loss"] > 4 > 1 > metrics[-1]["loss"]
+    assert any(event["host_mib"] > 100 for event in events(demo, "memory"))
+
+
+def test_evaluations_bring_samples(demo: RunDirectory) -> None:
+    evals, samples = events(demo, "eval"), events(demo, "sample")
+    assert len(evals) >= 6
+    assert [event["step"] for event in evals] == [event["step"] for event in samples]
+    assert all(event["eval_loss"] > 0 for event in evals)
+    assert {event["prompt"] for event in samples} == {samples[0]["prompt"]}
+    assert samples[0]["text"] != samples[0]["reference"]
+    assert samples[-1]["text"] == samples[-1]["reference"]
+
+
+def test_checkpoints_are_limited_and_whole(demo: RunDirectory) -> None:
+    limit = demo.read_config()["profile"]["checkpoints"]["save_total_limit"]
+    told = events(demo, "checkpoint")
+    assert len(told) > limit
+    kept = sorted(path.name for path in demo.checkpoints.glob("checkpoint-*"))
+    assert kept == sorted(event["path"].removeprefix("checkpoints/") for event in told[-limit:])
+
+
+def test_config_records_what_ran(demo: RunDirectory) -> None:
+    config = demo.read_config()
+    assert config["stack"]["unsloth"]
+    assert config["actual"]["model"]["load_in_4bit"] is True
+    assert config["actual"]["training"]["optim"] == "adamw_torch_fused"
+    [resolved] = events(demo, "resolved")
+    assert resolved["changed"]["training.optim"][:2] == ["adamw_8bit", "adamw_torch_fused"]
+    fingerprint = config["dataset_fingerprint"]
+    assert fingerprint["rows"] == fingerprint["train_rows"] + fingerprint["eval_rows"] >= 200
+    assert len(fingerprint["sha256"]) == 64
+
+
+def test_nothing_is_left_beside_the_run(demo: RunDirectory, trainer: Trainer) -> None:
+    assert not (trainer.folder / "unsloth_compiled_cache").exists()
+    assert {path.name for path in demo.path.iterdir()} == {
+        "adapter", "checkpoints", "config.json", "events.jsonl", "lock", "process.json", "trainer.log"
+    }  # fmt: skip
+    for path in [demo.path, *demo.path.rglob("*")]:
+        assert path.stat().st_mode & 0o077 == 0, path

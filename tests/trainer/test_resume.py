@@ -1,0 +1,163 @@
+"""Stop and resume, with every knob away from its default, in 16-bit and with dropout: the hardest case for a resume."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from support.training_runs import Trainer, events, losses
+
+from training.contract.profile import Profile
+from training.contract.run_directory import RunDirectory
+
+STEPS = 60
+ASKED = {
+    "hardware": {"device": "cpu", "vram_limit_mib": 4096},
+    "model": {
+        "name": "demo:llama",
+        "max_seq_length": 64,
+        "load_in_4bit": False,
+        "dtype": "float32",
+        "offload_layers": 1,
+    },
+    "lora": {
+        "r": 4,
+        "lora_alpha": 12,
+        "lora_dropout": 0.1,
+        "bias": "lora_only",
+        "target_modules": ["q_proj", "v_proj"],
+        "modules_to_save": ["lm_head"],
+        "use_rslora": True,
+    },
+    "dataset": {
+        "path": "demo:zombie-waves",
+        "eval_fraction": 0.5,
+        "max_eval_rows": 7,
+        "system_prompt": "Answer in one sentence.",
+        "on_bad_rows": "skip",
+    },
+    "training": {
+        "num_train_epochs": 3.0,
+        "max_steps": STEPS,
+        "per_device_train_batch_size": 3,
+        "gradient_accumulation_steps": 2,
+        "learning_rate": 1e-3,
+        "lr_scheduler_type": "constant_with_warmup",
+        "warmup_steps": 5,
+        "weight_decay": 0.1,
+        "max_grad_norm": 0.5,
+        "optim": "adamw_torch_fused",
+        "gradient_checkpointing": True,
+        "seed": 11,
+        "logging_steps": 2,
+    },
+    "evaluation": {
+        "eval_steps": 20,
+        "per_device_eval_batch_size": 2,
+        "sample_prompt": "What is a Scattergun?",
+        "sample_max_new_tokens": 5,
+    },
+    "checkpoints": {"save_steps": 16, "save_total_limit": 3},
+}
+
+
+@pytest.fixture(scope="module")
+def whole(trainer: Trainer) -> RunDirectory:
+    """The run that nobody interrupted."""
+    run = trainer.run("whole", Profile.model_validate(ASKED))
+    assert trainer.train(run) == 0, run.log.read_text()
+    return run
+
+
+@pytest.fixture(scope="module")
+def stopped(trainer: Trainer) -> RunDirectory:
+    """The same run, stopped on the way."""
+    run = trainer.run("stopped", Profile.model_validate(ASKED))
+    with run.log.open("a") as log:
+        process = trainer.start(str(run.path), stdout=log, stderr=log)
+        while process.poll() is None and '"metrics"' not in _text(run.events):
+            time.sleep(0.02)
+        run.request_stop("save")
+        assert process.wait(120) == 0, run.log.read_text()
+    return run
+
+
+def _text(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
+def test_every_knob_reaches_the_trainer(whole: RunDirectory) -> None:
+    config = whole.read_config()
+    [resolved] = events(whole, "resolved")
+    changed = {field: change[1] for field, change in resolved["changed"].items()}
+    assert changed == {"hardware.vram_limit_mib": None, "model.offload_layers": 0}
+    for table, fields in ASKED.items():
+        for field, asked in fields.items():
+            assert config["actual"][table][field] == changed.get(f"{table}.{field}", asked), f"{table}.{field}"
+    assert resolved["total_steps"] == STEPS
+    assert resolved["eval_rows"] == 7
+    assert [e["step"] for e in events(whole, "metrics")] == list(range(2, STEPS + 1, 2))
+    assert [e["step"] for e in events(whole, "eval")] == [20, 40, 60]
+    assert [e["step"] for e in events(whole, "checkpoint")] == [16, 32, 48, 60]
+    assert {e["prompt"] for e in events(whole, "sample")} == {"What is a Scattergun?"}
+
+
+def test_stop_saves_a_checkpoint_and_the_adapter(stopped: RunDirectory) -> None:
+    told = events(stopped)
+    assert told[-1]["type"] == "stopped"
+    assert told[-1]["resumable"] is True
+    step = told[-1]["step"]
+    assert 0 < step < STEPS
+    assert [event["step"] for event in told if event["type"] == "stopping"] == [step]
+    assert (stopped.checkpoints / f"checkpoint-{step}").is_dir()
+    assert stopped.has_adapter()
+
+
+def test_resume_goes_on_as_if_never_interrupted(stopped: RunDirectory, whole: RunDirectory, trainer: Trainer) -> None:
+    step = events(stopped)[-1]["step"]
+    broken = stopped.checkpoints / f"checkpoint-{STEPS - 1}"  # what a crash in the middle of a save leaves
+    broken.mkdir()
+    (broken / "adapter_model.safetensors").write_bytes(b"\0" * 8)
+
+    assert trainer.train(stopped) == 0, stopped.log.read_text()
+
+    told = events(stopped)
+    assert [event["seq"] for event in told] == list(range(len(told)))
+    second = [event for event in told if event["type"] == "started"][1]
+    assert (second["attempt"], second["resume_step"]) == (2, step)
+    assert told[-1]["type"] == "done"
+    assert not broken.exists()
+    assert losses(stopped) == losses(whole)
+    assert events(stopped, "metrics")[-1]["tokens"] == events(whole, "metrics")[-1]["tokens"]
+    assert _eval_losses(stopped) == _eval_losses(whole)
+    adapters = [(run.adapter / "adapter_model.safetensors").read_bytes() for run in (stopped, whole)]
+    assert adapters[0] == adapters[1]
+
+
+def _eval_losses(run: RunDirectory) -> dict[int, float]:
+    return {event["step"]: event["eval_loss"] for event in events(run, "eval")}
+
+
+def test_wholeness_is_told_file_by_file(whole: RunDirectory, trainer: Trainer) -> None:
+    script = """
+        import json, shutil, sys
+        from pathlib import Path
+        from training import checkpoints
+
+        found = checkpoints.last_whole(Path(sys.argv[1]))
+        damaged = {}
+        files = "trainer_state.json adapter_model.safetensors optimizer.pt rng_state.pth scheduler.pt"
+        for name in files.split():
+            copy = Path("damaged") / found.name
+            shutil.rmtree("damaged", ignore_errors=True)
+            shutil.copytree(found, copy)
+            (copy / name).unlink()
+            missing = checkpoints.is_whole(copy)
+            (copy / name).write_bytes((found / name).read_bytes()[:-40])
+            damaged[name] = [missing, name != "scheduler.pt" and checkpoints.is_whole(copy)]
+        print(json.dumps([found.name, damaged]))
+    """
+    found, damaged = trainer.python_says(script, str(whole.checkpoints))
+    assert found == f"checkpoint-{STEPS}"
+    assert set(map(tuple, damaged.values())) == {(False, False)}, damaged
