@@ -1,0 +1,156 @@
+"""What the cockpit costs, in one run: `python tests/benchmarks/cockpit.py [--repeats 7] [--no-training]`.
+
+Starts are measured in a pseudo-terminal of 120 x 36, from the launch of the process until the screen shows what is
+asked for, each beside a Textual hello-world in turn, so that a busy machine slows both; medians are compared. The
+training part needs the environment `codex-train` (`codex-tui setup`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import logged_runs
+from probe import Probe
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+APP = [sys.executable, "-m", "codex_tui"]
+ATTACHED = r"smoothed \d"  # the chart's legend: the curve is drawn
+COMPLETE = r"\b10(\.0)? ┤"  # the axis has made room for the spike, which only the complete history has
+SETTLE, IDLE, LIVE = 5.0, 30.0, 30.0  # seconds
+TRAINING = 600.0  # most seconds for one fine-tune of the demo profile
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=7, help="starts of each kind (7)")
+    parser.add_argument("--no-training", action="store_true", help="leave the fine-tunes out, which take minutes")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="codex-tui-benchmark-") as folder:
+        home = Path(folder)
+        env = {"CODEX_TUI_HOME": str(home), "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path[1:]])}
+        print(f"{'figure':58} {'measured':>12}   target", flush=True)
+        starts(home, env, args.repeats)
+        quiet(home, env)
+        logging_run(home, env)
+        if not args.no_training:
+            training(home, env)
+    return 0
+
+
+def told(figure: str, measured: str, target: str) -> None:
+    print(f"{figure:58} {measured:>12}   {target}", flush=True)
+
+
+def starts(home: Path, env: dict[str, str], repeats: int) -> None:
+    """First paint, first chart and complete history, each over the start of a hello-world."""
+    runs = home / "data" / "runs"
+    for name, steps in (("hundred-thousand", 100_000), ("million", 1_000_000)):
+        logged_runs.finished(runs / name, steps)
+    kinds = {
+        "hello": ([sys.executable, str(HERE / "hello.py")], [r"Hello, world"]),
+        "app": (APP, [r"Profiles"]),
+        "100k": ([*APP, "attach", "hundred-thousand"], [ATTACHED, COMPLETE]),
+        "1M": ([*APP, "attach", "million"], [ATTACHED, COMPLETE]),
+    }
+    seconds: dict[tuple[str, int], list[float]] = {}
+    for repeat in range(repeats + 1):  # the first round warms the disk's cache up
+        for kind, (command, patterns) in kinds.items():
+            with Probe(command, env=env) as probe:
+                for index, pattern in enumerate(patterns):
+                    took = probe.until(pattern)
+                    if repeat:
+                        seconds.setdefault((kind, index), []).append(took)
+    medians = {key: statistics.median(values) for key, values in seconds.items()}
+    hello = medians["hello", 0]
+    told("start of a Textual hello-world", f"{hello:.2f} s", "")
+    for figure, key, target in (
+        ("first paint", ("app", 0), "<= 1.3 x"),
+        ("first chart, 100,000 logged steps", ("100k", 0), "<= 2 x"),
+        ("first chart, 1,000,000 logged steps", ("1M", 0), "<= 2 x"),
+        ("complete history, 100,000 logged steps", ("100k", 1), "<= 3 x"),
+        ("complete history, 1,000,000 logged steps", ("1M", 1), "<= 6 x"),
+    ):
+        told(figure, f"{medians[key] / hello:.2f} x", target)
+
+
+def quiet(home: Path, env: dict[str, str]) -> None:
+    """The cockpit on a run that has ended."""
+    with Probe([*APP, "attach", "hundred-thousand"], env=env) as probe:
+        probe.until(COMPLETE)
+        probe.watch(SETTLE)
+        sent, used = probe.watch(IDLE)
+    told("idle: share of a core", f"{used:.2%}", "<= 0.5 %")
+    told("idle: bytes a second to the terminal", f"{sent:.0f}", "0")
+
+
+def logging_run(home: Path, env: dict[str, str]) -> None:
+    """The cockpit while a process of its own logs two steps a second."""
+    run = logged_runs.live(home / "data" / "runs" / "live", steps=1_000, total=10_000)
+    command = [sys.executable, str(HERE / "logged_runs.py"), "write", str(run.path)]
+    writer = subprocess.Popen(command, env={**os.environ, **env})
+    try:
+        with Probe([*APP, "attach", "live"], env=env) as probe:
+            probe.until(ATTACHED)
+            probe.watch(SETTLE)
+            sent, used = probe.watch(LIVE)
+    finally:
+        writer.terminate()
+        writer.wait()
+    told(f"a run logs at {logged_runs.HERTZ} Hz: bytes a second to the terminal", f"{sent:.0f}", "<= 2048")
+    told(f"a run logs at {logged_runs.HERTZ} Hz: share of a core", f"{used:.2%}", "")
+
+
+def training(home: Path, env: dict[str, str]) -> None:
+    """The demo profile with the cockpit open, between two runs of the bare script on the same profile."""
+    from codex_tui.core import environment
+    from codex_tui.core.runs import find_run
+
+    python = environment.ensure(lambda progress: None)  # before CODEX_TUI_HOME names the empty home
+    os.environ["CODEX_TUI_HOME"] = str(home)
+    with Probe([*APP, "demo", "--name", "watched", "--python", str(python)], env=env) as probe:
+        probe.until(ATTACHED, timeout=TRAINING)
+        run = find_run("watched")
+        deadline = time.monotonic() + TRAINING
+        while run.trainer_alive() and time.monotonic() < deadline:
+            probe.watch(1.0)
+    watched = seconds_a_step(run.events)
+    bare = statistics.mean(bare_seconds_a_step(python, run.config, home / f"bare-{index}") for index in range(2))
+    told("training throughput with the cockpit open, over bare Unsloth", f"{bare / watched:.3f}", ">= 0.98")
+
+
+def bare_seconds_a_step(python: Path, config: Path, output: Path) -> float:
+    done = subprocess.run(
+        [str(python), str(HERE / "bare_unsloth.py"), str(config), str(output)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=config.parent,  # where Unsloth leaves what it generates
+        stdout=subprocess.PIPE,
+        check=True,
+        timeout=TRAINING,
+    )
+    return float(json.loads(done.stdout.splitlines()[-1])["seconds_a_step"])
+
+
+def seconds_a_step(events: Path) -> float:
+    """The median of steps that followed each other without an evaluation or a save between, as the bare script has."""
+    lines = [json.loads(line) for line in events.read_bytes().splitlines()]
+    kinds = [line for line in lines if line["type"] in ("metrics", "phase", "eval")]
+    settled = kinds[len(kinds) // 5 :]  # the first steps compile and warm up
+    return statistics.median(
+        (after["time"] - before["time"]) / (after["step"] - before["step"])
+        for before, after in pairwise(settled)
+        if before["type"] == after["type"] == "metrics"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
