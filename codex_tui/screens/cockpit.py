@@ -139,8 +139,8 @@ class CockpitScreen(Screen[None]):
 
         if self.follower is None or not self.is_attached:
             return
-        self.follower.poll(HISTORY_BUDGET)
-        self._show()
+        if self.follower.poll(HISTORY_BUDGET):
+            self._show()
         if not self.follower.complete:
             self.call_after_refresh(self._read_history)
 
