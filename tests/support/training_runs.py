@@ -42,6 +42,7 @@ class Trainer:
                 "app_version": "0",
             }
         )
+        run.log.touch(mode=0o600)
         return run
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
@@ -105,7 +106,7 @@ def events(run: RunDirectory, kind: str | None = None) -> list[dict[str, Any]]:
     return [event for event in found if kind is None or event["type"] == kind]
 
 
-def losses(run: RunDirectory) -> dict[int, tuple[float, float, float]]:
+def losses(run: RunDirectory) -> dict[int, tuple[float, ...]]:
     """Loss, gradient norm and learning rate by step; of a step taken twice, the later."""
     return {e["step"]: (e["loss"], e["grad_norm"], e["learning_rate"]) for e in events(run, "metrics")}
 

@@ -128,11 +128,17 @@ def test_resume_goes_on_as_if_never_interrupted(stopped: RunDirectory, whole: Ru
     assert (second["attempt"], second["resume_step"]) == (2, step)
     assert told[-1]["type"] == "done"
     assert not broken.exists()
-    assert losses(stopped) == losses(whole)
+    # Two steps a line: of a pair that the stop fell into, only the second is averaged after the resume.
+    torn = step + 1 if step % 2 else None
+    assert _without(torn, losses(stopped)) == _without(torn, losses(whole))
     assert events(stopped, "metrics")[-1]["tokens"] == events(whole, "metrics")[-1]["tokens"]
     assert _eval_losses(stopped) == _eval_losses(whole)
     adapters = [(run.adapter / "adapter_model.safetensors").read_bytes() for run in (stopped, whole)]
     assert adapters[0] == adapters[1]
+
+
+def _without(step: int | None, values: dict[int, tuple[float, ...]]) -> dict[int, tuple[float, ...]]:
+    return {at: value for at, value in values.items() if at != step}
 
 
 def _eval_losses(run: RunDirectory) -> dict[int, float]:
