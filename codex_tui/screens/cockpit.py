@@ -1,6 +1,6 @@
 """One run, live: its header, losses, GPU, samples, chat and log. All of it is drawn from the run directory.
 
-Opening must be quick: the frame is painted first, then the curve, then the rest, each with the imports it needs.
+Opening must be quick: the header and the curve are painted first, then the rest, with the imports that it needs.
 """
 
 from __future__ import annotations
@@ -15,26 +15,27 @@ from textual.events import DescendantFocus
 from textual.screen import Screen
 from textual.widgets import Input
 
+from codex_tui.core.follower import HISTORY_BUDGET, RunFollower
 from codex_tui.core.run_facts import read_facts
 from codex_tui.messages import Trouble
 from codex_tui.screens.cockpit_hints import hints
 from codex_tui.widgets.banner import Banner
+from codex_tui.widgets.gpu_panel import GpuPanel
 from codex_tui.widgets.hints import ALWAYS, TYPING, HintBar
+from codex_tui.widgets.loss_chart import LossChart
 from codex_tui.widgets.run_header import RunHeader
 from codex_tui.widgets.tabs import TabStrip
 from training.contract.run_directory import RunDirectory
 
 if TYPE_CHECKING:
-    from codex_tui.core.follower import RunFollower
     from codex_tui.core.run_state import RunState
     from codex_tui.widgets.chat import ChatPane
-    from codex_tui.widgets.gpu_panel import GpuPanel
     from codex_tui.widgets.log import LogPane
-    from codex_tui.widgets.loss_chart import LossChart
     from codex_tui.widgets.samples import SamplesPane
 
 PANES = (("chart", "Loss"), ("gpu", "GPU"), ("samples", "Samples"), ("chat", "Chat"), ("log", "Log"))
 TICK = 1.0  # seconds between two looks at the run: numbers that change faster can't be read
+FIRST_LOOK = 0.02  # seconds of reading before the first paint, so that it has the curve
 SAMPLE_LIVE, SAMPLE_IDLE = 2, 10  # ticks between two looks at the GPU
 ROOM_FOR_ALL = (100, 30)  # from this size on all panes are shown; below, one and its tabs
 ROOM_TO_BREATHE = (160, 48)
@@ -77,37 +78,29 @@ class CockpitScreen(Screen[None]):
     def __init__(self, run: RunDirectory, pane: str | None = None) -> None:
         super().__init__()
         self.watched = run
-        self.follower: RunFollower | None = None
+        self.follower = RunFollower(run)
+        self.follower.poll(FIRST_LOOK)
         self._current = pane or "chart"
         self._facts = read_facts(run)
         self._ticks = 0
-        self._curve: tuple[LossChart, GpuPanel] | None = None
+        self._curve = (LossChart(self.follower.state, id="chart"), GpuPanel())
         self._rest: tuple[SamplesPane, ChatPane, LogPane] | None = None
 
     def compose(self) -> ComposeResult:
         yield RunHeader(self._facts)
         yield Banner()
         yield TabStrip(PANES)
-        yield Container(id="panes")
+        yield Container(*self._curve, id="panes")
         yield HintBar()
 
     def on_mount(self) -> None:
-        self._arrange()
-        self.call_after_refresh(self._mount_curve)
-
-    async def _mount_curve(self) -> None:
-        from codex_tui.core.follower import RunFollower
-        from codex_tui.widgets.gpu_panel import GpuPanel
-        from codex_tui.widgets.loss_chart import LossChart
-
-        if not self.is_attached:  # a person was quicker
-            return
-        self.follower = RunFollower(self.watched)
-        self._curve = (LossChart(id="chart"), GpuPanel())
         self._curve[0].can_focus = True
-        self._read_history()
-        await self.query_one("#panes").mount(*self._curve)
         self._arrange()
+        self._show()
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        self._read_history()
         self.call_after_refresh(self._mount_rest)
 
     async def _mount_rest(self) -> None:
@@ -126,18 +119,15 @@ class CockpitScreen(Screen[None]):
         self.call_later(self._sample)
 
     @property
-    def state(self) -> RunState | None:
-        """None until the first paint is done."""
-        return self.follower.state if self.follower else None
+    def state(self) -> RunState:
+        return self.follower.state
 
     @property
     def live(self) -> bool:
-        return self.state is not None and not self.state.ended
+        return not self.state.ended
 
     def _read_history(self) -> None:
-        from codex_tui.core.follower import HISTORY_BUDGET
-
-        if self.follower is None or not self.is_attached:
+        if not self.is_attached:  # a person was quicker
             return
         if self.follower.poll(HISTORY_BUDGET):
             self._show()
@@ -146,7 +136,7 @@ class CockpitScreen(Screen[None]):
 
     def _tick(self) -> None:
         self._ticks += 1
-        if self.follower and self.follower.complete and self.follower.poll():
+        if self.follower.complete and self.follower.poll():
             self._show()
         if self._rest:
             self._rest[2].poll()
@@ -154,18 +144,15 @@ class CockpitScreen(Screen[None]):
             self.call_later(self._sample)
 
     async def _sample(self) -> None:
-        if self._curve:
-            await self._curve[1].sample(self.live)
+        await self._curve[1].sample(self.live)
 
     def _show(self) -> None:
         state = self.state
-        if state is None:
-            return
         if state.resolved is not None and "actual" not in self._facts.config:
             self._facts = read_facts(self.watched)
         self.query_one(RunHeader).show(self._facts, state)
         self.query_one(Banner).show(state)
-        for panel in self._curve or ():
+        for panel in self._curve:
             panel.show(state)
         if self._rest:
             samples, chat, log = self._rest
@@ -206,7 +193,7 @@ class CockpitScreen(Screen[None]):
 
     def _hint(self) -> None:
         typing = isinstance(self.focused, Input)
-        keys = hints(self._current, self.state.status if self.state else "", typing, self.has_class("zoomed"))
+        keys = hints(self._current, self.state.status, typing, self.has_class("zoomed"))
         self.query_one(HintBar).show(keys, TYPING if typing else ALWAYS)
 
     def action_pane(self, name: str) -> None:
@@ -229,29 +216,25 @@ class CockpitScreen(Screen[None]):
             self.dismiss()
 
     def action_log_scale(self) -> None:
-        if self._curve:
-            self._curve[0].toggle_log_scale()
+        self._curve[0].toggle_log_scale()
 
     def action_x_axis(self) -> None:
-        if self._curve:
-            self._curve[0].cycle_x_axis()
+        self._curve[0].cycle_x_axis()
 
     def action_details(self) -> None:
         from codex_tui.screens.details import DetailsScreen
 
-        if self.state is not None:
-            self.app.push_screen(DetailsScreen(self._facts, self.state))
+        self.app.push_screen(DetailsScreen(self._facts, self.state))
 
     def action_stop(self) -> None:
         from codex_tui.screens.stop import ask_to_stop
 
-        if self.state is not None:
-            self.run_worker(ask_to_stop(self, self.watched, self.state), exit_on_error=False)
+        self.run_worker(ask_to_stop(self, self.watched, self.state), exit_on_error=False)
 
     def action_resume(self) -> None:
         if self.live:
             self.notify("The run is training; there is nothing to resume.", markup=False)
-        elif self.state is not None and self.state.status == "done":
+        elif self.state.status == "done":
             self.notify("The run is done; there is nothing to resume.", markup=False)
         else:
             self.run_worker(self._resume(), exit_on_error=False)
