@@ -17,10 +17,9 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
-os.environ.update(
-    HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", HF_DATASETS_DISABLE_PROGRESS_BARS="1",
-    TRANSFORMERS_VERBOSITY="error", UNSLOTH_CPU_BF16=os.environ.get("UNSLOTH_CPU_BF16", "0"),
-)  # fmt: skip
+QUIET = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "TRANSFORMERS_VERBOSITY": "error"}
+# As the trainer does for the demo model: threads wait longer for one another than they work on such small matrices.
+os.environ.update(QUIET | ({"OMP_NUM_THREADS": "1"} if "demo:llama" in Path(sys.argv[1]).read_text() else {}))
 
 
 class DeviceMemory:
@@ -51,7 +50,7 @@ def main(config_path: Path, output: Path) -> None:
     device = DeviceMemory()
     config = json.loads(config_path.read_text())
     profile = config["profile"]
-    from unsloth import FastLanguageModel  # isort: skip
+    from unsloth import FastLanguageModel, is_bfloat16_supported  # isort: skip
 
     import torch
     from datasets import Dataset
@@ -79,7 +78,8 @@ def main(config_path: Path, output: Path) -> None:
     rows = [row.messages for row in read_rows(dataset_path(config["dataset"])).rows]
     data = Dataset.from_list([{"prompt": list(m[:-1]), "completion": [m[-1]]} for m in rows])
     held_out = min(profile["dataset"]["max_eval_rows"], round(len(data) * profile["dataset"]["eval_fraction"]))
-    data = data.train_test_split(held_out, seed=settings["seed"])["train"] if held_out else data
+    parts = data.train_test_split(held_out, seed=settings["seed"]) if held_out else {"train": data, "test": None}
+    evaluation, checkpoints = profile["evaluation"], profile["checkpoints"]
 
     marks: list[tuple[float, int]] = []
 
@@ -89,23 +89,28 @@ def main(config_path: Path, output: Path) -> None:
                 torch.cuda.synchronize()
             marks.append((time.perf_counter(), int(state.num_input_tokens_seen)))
 
-    bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
     same = (
-        "num_train_epochs", "per_device_train_batch_size", "gradient_accumulation_steps", "learning_rate", "warmup_steps",
-        "lr_scheduler_type", "weight_decay", "max_grad_norm", "optim", "logging_steps", "seed",
+        "num_train_epochs", "per_device_train_batch_size", "gradient_accumulation_steps", "learning_rate",
+        "warmup_steps", "lr_scheduler_type", "weight_decay", "max_grad_norm", "optim", "logging_steps", "seed",
     )  # fmt: skip
     trainer = SFTTrainer(
         model=model,
         processing_class=tokenizer,
-        train_dataset=data,
+        train_dataset=parts["train"],
+        eval_dataset=parts["test"],
         args=SFTConfig(
             output_dir=str(output),
             **{key: settings[key] for key in same},
             max_steps=settings["max_steps"] or -1,
-            bf16=bf16,
+            bf16=is_bfloat16_supported(),
             max_length=base["max_seq_length"],
             include_num_input_tokens_seen="non_padding",
-            save_strategy="no",
+            eval_strategy="steps" if held_out else "no",
+            eval_steps=evaluation["eval_steps"] or 100,
+            per_device_eval_batch_size=evaluation["per_device_eval_batch_size"],
+            prediction_loss_only=True,
+            save_steps=checkpoints["save_steps"] or 100,
+            save_total_limit=checkpoints["save_total_limit"],
             report_to="none",
             disable_tqdm=True,
         ),
