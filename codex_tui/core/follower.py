@@ -32,7 +32,7 @@ class RunFollower:
         self.complete = False
         self._reading = self.state  # what the events read so far give; `state` but for a preview
         self._told: Status = self.state.status  # the status by the events, where `state` says lost
-        self._tailer = tailer.Tailer(run.events)
+        self._tailer = tailer.Tailer(run.events, points=True)
         self._started = False
         self._next_check = 0.0
         self._process_written = 0  # mtime of the process.json that was looked at

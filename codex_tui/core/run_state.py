@@ -13,6 +13,7 @@ from itertools import groupby
 from typing import Any, Literal
 
 from codex_tui.core.series import Series
+from codex_tui.core.tailer import Point
 from training.contract import events as ev
 
 Status = Literal["preparing", "training", "evaluating", "saving", "stopping", "stopped", "done", "failed", "lost"]
@@ -112,10 +113,10 @@ def _reduce_frequent(state: RunState, events: Sequence[ev.Event]) -> RunState:
         for number in numbers:
             _count(state, number)
     state.last_event_at = events[-1].time
-    logged = ev.Metrics  # a local name is looked up faster, and this is done a million times
-    metrics = [event for event in events if type(event) is logged]
+    logged = _LOGGED  # a local name is looked up faster, and this is done a million times
+    metrics: list[Any] = [event for event in events if type(event) in logged]
     if len(metrics) < len(events):
-        for event in [event for event in events if type(event) is not logged]:
+        for event in [event for event in events if type(event) not in logged]:
             if handle := _HANDLERS.get(type(event)):
                 handle(state, event)
     _on_metrics(state, metrics)
@@ -128,7 +129,7 @@ def _count(state: RunState, number: int) -> None:
     state.next_seq = number + 1
 
 
-def _on_metrics(state: RunState, metrics: list[ev.Metrics]) -> None:
+def _on_metrics(state: RunState, metrics: Sequence[ev.Metrics | Point]) -> None:
     if not metrics:
         return
     zero = state.training_since
@@ -138,8 +139,10 @@ def _on_metrics(state: RunState, metrics: list[ev.Metrics]) -> None:
         [event.time - zero for event in metrics],
         [event.tokens for event in metrics],
     )
-    state.last = metrics[-1]
-    state.step = state.last.step
+    last = metrics[-1]
+    state.step = last.step
+    if isinstance(last, ev.Metrics):
+        state.last = last
     if state.status in ("preparing", "evaluating", "saving"):
         state.status = "training"
 
@@ -230,6 +233,7 @@ _HANDLERS: dict[type, Callable[[RunState, Any], None]] = {
     ev.Phase: _on_phase,
     ev.Resolved: _on_resolved,
     ev.Metrics: lambda state, event: _on_metrics(state, [event]),
+    Point: lambda state, event: _on_metrics(state, [event]),
     ev.Eval: _on_eval,
     ev.Sample: _on_sample,
     ev.Memory: _on_memory,
@@ -242,4 +246,5 @@ _HANDLERS: dict[type, Callable[[RunState, Any], None]] = {
     ev.Failed: _on_failed,
 }
 # None of these reads what another of them writes, so that they may be taken out of turn.
-_FREQUENT = frozenset({ev.Metrics, ev.Memory, ev.Gpu, ev.Heartbeat, ev.Sample, ev.Checkpoint, ev.Eval})
+_LOGGED = frozenset({ev.Metrics, Point})
+_FREQUENT = _LOGGED | frozenset({ev.Memory, ev.Gpu, ev.Heartbeat, ev.Sample, ev.Checkpoint, ev.Eval})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Union
 
 import msgspec
 
@@ -21,6 +21,14 @@ class Unknown(ev.Event):
     """An event of a type that only a newer app knows. It counts for `seq` and as a sign of life, no more."""
 
 
+class Point(ev.Event, tag="metrics"):
+    """What the curve needs of a `Metrics`: a million of these decode in two thirds of the time."""
+
+    step: ev.Count
+    loss: float | None = None
+    tokens: ev.Count = 0
+
+
 class Slice(NamedTuple):
     """What a read brought: whole lines only. `restarted`: the file is another one now; forget all before it."""
 
@@ -33,18 +41,26 @@ class _AnyType(ev.Event, tag=False):
     type: str
 
 
+_kinds = ev.AnyEvent.__args__
 _decoder = msgspec.json.Decoder(ev.AnyEvent)
+_point_kinds = tuple(Point if kind is ev.Metrics else kind for kind in _kinds)
+_point_decoder = msgspec.json.Decoder(Union[_point_kinds])  # noqa: UP007  it is made from a list
+_METRICS = b'{"type":"metrics"'  # can't be within a text: its quotes would be escaped
 _any_type = msgspec.json.Decoder(_AnyType)
-_known = {kind.__struct_config__.tag for kind in ev.AnyEvent.__args__}
+_known = {kind.__struct_config__.tag for kind in _kinds}
 # A damaged line may nest deeper than the decoder can go, or hold a number that no float takes.
 _UNREADABLE = (msgspec.MsgspecError, RecursionError, ValueError, OverflowError)
 
 
 class Tailer:
-    """Reads the file at `path` from its start, and what is appended to it later. A missing file has nothing yet."""
+    """Reads the file at `path` from its start, and what is appended to it later. A missing file has nothing yet.
 
-    def __init__(self, path: Path) -> None:
+    With `points`, the metrics come as `Point`s but for the last of each slice.
+    """
+
+    def __init__(self, path: Path, *, points: bool = False) -> None:
         self.path = path
+        self.points = points
         self.offset = 0
         self.size = 0
         self._identity: tuple[int, int] | None = None
@@ -83,7 +99,7 @@ class Tailer:
             if end:
                 self.offset += end
                 length = SLICE
-                yield decode(data[:end] if end < len(data) else data)
+                yield decode(data[:end] if end < len(data) else data, points=self.points)
             elif len(data) < length:
                 return  # the last line is torn: not a line yet
             elif length < LONGEST_LINE:
@@ -93,15 +109,15 @@ class Tailer:
                 length = SLICE
 
 
-def decode(data: bytes) -> Slice:
+def decode(data: bytes, *, points: bool = False) -> Slice:
     """Decodes whole lines. Those that can't be read are counted; types that are not known become `Unknown`."""
     try:
-        return Slice(_decoder.decode_lines(data))
+        return Slice(_decode_points(data) if points else _decoder.decode_lines(data))
     except _UNREADABLE:
         pass
     middle = data.rfind(b"\n", 0, len(data) // 2) + 1
     if len(data) > _GIVE_UP_BISECTING and middle:
-        left, right = decode(data[:middle]), decode(data[middle:])
+        left, right = decode(data[:middle], points=points), decode(data[middle:], points=points)
         return Slice(left.events + right.events, left.damaged + right.damaged)
     events: list[ev.Event] = []
     damaged = 0
@@ -111,6 +127,15 @@ def decode(data: bytes) -> Slice:
         elif line.strip():
             damaged += 1
     return Slice(events, damaged)
+
+
+def _decode_points(data: bytes) -> list[ev.Event]:
+    events: list[ev.Event] = _point_decoder.decode_lines(data)
+    start = data.rfind(_METRICS)
+    if start >= 0:
+        last = next(index for index in reversed(range(len(events))) if type(events[index]) is Point)
+        events[last] = _decoder.decode(data[start : data.index(b"\n", start)])
+    return events
 
 
 def sample(path: Path, spots: int = 512, length: int = 2048, ends: int = 64 * 1024) -> list[ev.Event]:

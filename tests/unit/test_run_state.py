@@ -188,3 +188,4 @@ def test_a_long_history_read_from_bytes_is_the_same_too() -> None:
     for event in events:
         one_by_one = reduce(one_by_one, event)
     assert told(reduce_all(RunState(), decode(data).events)) == told(one_by_one)
+    assert told(reduce_all(RunState(), decode(data, points=True).events)) == told(one_by_one)

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from codex_tui.core import tailer
-from codex_tui.core.tailer import Slice, Tailer, Unknown, decode, sample
+from codex_tui.core.tailer import Point, Slice, Tailer, Unknown, decode, sample
 from training.contract import events as ev
 
 ENCODER = msgspec.json.Encoder()
@@ -104,6 +104,13 @@ def test_unknown_types_count_for_seq_and_no_more(path: Path) -> None:
     assert got.damaged == 0
     assert [type(event) for event in got.events] == [ev.Heartbeat, Unknown, ev.Metrics]
     assert (got.events[1].seq, got.events[1].time) == (1, 5.0)
+
+
+def test_points_are_metrics_without_their_figures_but_for_the_last() -> None:
+    events = decode(metrics(3) + line(ev.Warned(message='{"type":"metrics"'), 3), points=True).events
+    assert [type(event) for event in events] == [Point, Point, ev.Metrics, ev.Warned]
+    damaged = decode(metrics(3) + b"{\n" + metrics(2, first=3), points=True)
+    assert damaged.damaged == 1 and type(damaged.events[-1]) is ev.Metrics
 
 
 def test_blank_lines_are_nothing() -> None:
