@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from training.contract.dataset_file import Message, Row
+from training.failures import TrainingFailure
 
 IGNORED = -100  # the label that cross-entropy skips
 PROGRESS_SECONDS = 0.25
@@ -58,6 +59,16 @@ def encode(tokenizer: Any, messages: list[Message]) -> Encoded:
     return Encoded(whole, [i >= start for i in range(len(whole))])
 
 
+def _encode_row(tokenizer: Any, row: Row, system_prompt: str | None) -> Encoded:
+    from jinja2 import TemplateError
+
+    try:
+        return encode(tokenizer, with_system_prompt(row.messages, system_prompt))
+    except TemplateError as error:  # a template may know no system role, say, or want roles to alternate
+        message = f"line {row.line}: the model's chat template refuses this row: {error}."
+        raise TrainingFailure("bad_data", message) from error
+
+
 def _template(tokenizer: Any, messages: list[Message], *, add_generation_prompt: bool = False) -> list[int]:
     # return_dict=False gives plain ids, not a BatchEncoding
     return list(
@@ -86,7 +97,7 @@ def tokenise(
     examples = Examples()
     told_at = 0.0
     for position, row in enumerate(rows):
-        whole = encode(tokenizer, with_system_prompt(row.messages, system_prompt))
+        whole = _encode_row(tokenizer, row, system_prompt)
         kept = whole.cut(max_seq_length)
         if not any(kept.learned):
             examples.dropped += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+import traceback
 from dataclasses import dataclass
 
 from training.contract.events import FailureKind
@@ -42,23 +43,24 @@ _HINTS: dict[FailureKind, str] = {
     "driver_mismatch": "Update the NVIDIA driver, or set the trainer up again; `codex-tui doctor` says which.",
     "missing_library": "Set the trainer up again: codex-tui setup. `codex-tui doctor` lists what is missing.",
     "nan_loss": 'Lower training.learning_rate, or set model.dtype = "bfloat16" where the card has it.',
+    "bad_config": "`codex-tui profile check` says what is wrong with a profile.",
     "unknown": "The traceback in the log says where it happened.",
 }
 
 # Looked for in the texts of the exception and its causes, in this order: the particular before the general.
+_PINNING = r"pin_memory|cudaHostAlloc|cudaHostRegister|cudaMallocHost|pinned|page-locked"
+_CUDA_OUT_OF_MEMORY = r"CUDA out of memory|CUBLAS_STATUS_ALLOC_FAILED|CUDA error: out of memory|OutOfMemoryError"
+_FRAMES_LOOKED_AT = 3
+
 _SIGNS: list[tuple[str, FailureKind, str]] = [
-    (
-        r"pin_memory|cudaHostAlloc|cudaHostRegister|cudaMallocHost|pinned|page-locked",
-        "pinned_memory",
-        "Page-locked host memory ran out.",
-    ),
-    (r"CUDA out of memory|CUBLAS_STATUS_ALLOC_FAILED|CUDA error: out of memory|OutOfMemoryError",
-     "gpu_memory", "The GPU ran out of memory."),
+    (_PINNING, "pinned_memory", "Page-locked host memory ran out."),
+    (_CUDA_OUT_OF_MEMORY, "gpu_memory", "The GPU ran out of memory."),
     (r"DefaultCPUAllocator|can't allocate memory|Cannot allocate memory|std::bad_alloc",
      "host_memory", "The machine ran out of memory."),
     (r"No space left on device|Disk quota exceeded|os error 28", "disk_full", "The disk is full."),
-    (r"GatedRepoError|gated repo|awaiting a review", "gated_model", "The model is gated and access was not granted."),
-    (r"Invalid user token|401 Client Error.*token|Invalid credentials|token.*(?:expired|invalid)",
+    (r"GatedRepoError|access gated repo|access a gated repo\.|awaiting a review",
+     "gated_model", "The model is gated and access was not granted."),
+    (r"Invalid user token|Invalid credentials in Authorization|\b[Tt]oken (?:has |is )?(?:expired|invalid)",
      "bad_token", "The Hub refused the token."),
     (r"OfflineModeIsEnabled|LocalEntryNotFoundError|Couldn't connect to|couldn't connect to|Max retries exceeded|"
      r"Name or service not known|Temporary failure in name resolution|ConnectError|ConnectionError|offline mode",
@@ -68,8 +70,10 @@ _SIGNS: list[tuple[str, FailureKind, str]] = [
      r"[Uu]nrecognized model|No config file found|is not a valid git identifier|no file named",
      "model_not_found", "The model can't be found."),
     (r"driver.*(?:too old|insufficient|mismatch)|CUDA driver version|no kernel image is available|"
-     r"libcuda|libnvidia|NVML_ERROR_LIB|Error 80[34]",
+     r"libcuda\.so|libnvidia|NVML_ERROR_LIB|Error 80[34]",
      "driver_mismatch", "The GPU's driver and the installed CUDA libraries don't fit."),
+    (r"chat_template is not set|does not have a chat template",
+     "bad_config", "The model has no chat template; choose one that was made for chat, an Instruct model."),
     (r"cannot open shared object file|undefined symbol|DLL load failed|No module named|cannot import name",
      "missing_library", "A library of the training stack is missing or broken."),
 ]  # fmt: skip
@@ -87,6 +91,9 @@ def classify(error: BaseException) -> Failure:
         if isinstance(link, OSError) and link.errno in (errno.ENOSPC, errno.EDQUOT):
             return Failure("disk_full", "The disk is full.", _HINTS["disk_full"])
     text = "\n".join(f"{type(link).__name__}: {link}" for link in chain)
+    if re.search(_CUDA_OUT_OF_MEMORY, text) and re.search(_PINNING, _innermost(error)):
+        # What WSL2 refuses to lock is reported as a full card; only the place tells.
+        return Failure("pinned_memory", "Page-locked host memory ran out.", _HINTS["pinned_memory"])
     for pattern, kind, message in _SIGNS:
         if re.search(pattern, text):
             return Failure(kind, message, _HINTS[kind])
@@ -101,6 +108,12 @@ def _chain(error: BaseException) -> list[BaseException]:
         chain.append(link)
         link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
     return chain
+
+
+def _innermost(error: BaseException) -> str:
+    """The source lines in which `error` arose."""
+    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES_LOOKED_AT:]
+    return "\n".join(f"{frame.name}: {frame.line}" for frame in frames)
 
 
 def _sentence(error: BaseException) -> str:

@@ -1,0 +1,82 @@
+"""Failures are told apart by the texts that the libraries really give."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from training.failures import TrainingFailure, classify
+
+OFFLINE = (
+    "We couldn't connect to 'https://huggingface.co' to load the files, and couldn't find them in the cached files.\n"
+    "Check your internet connection or see how to run the library in offline mode at 'https://...'."
+)
+NOT_FOUND = (
+    "some/model is not a local folder and is not a valid model identifier listed on 'https://huggingface.co/models'\n"
+    "If this is a private repository, make sure to pass a token having permission to this repo either by logging in "
+    "with `hf auth login` or by passing `token=<your_token>`"
+)
+REPOSITORY = (
+    "401 Client Error. (Request ID: Root=1-5)\n\nRepository Not Found for url: https://huggingface.co/api/models/a/b.\n"
+    "Please make sure you specified the correct `repo_id` and `repo_type`.\n"
+    "If you are trying to access a private or gated repo, make sure you are authenticated."
+)
+GATED = "You are trying to access a gated repo.\nMake sure to have access to it at https://huggingface.co/a/b.\n401"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (RuntimeError("CUDA out of memory. Tried to allocate 96.00 MiB. GPU 0 has a total capacity"), "gpu_memory"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), "gpu_memory"),
+        (RuntimeError("CUDA error: out of memory\nin cudaHostAlloc"), "pinned_memory"),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"), "host_memory"),
+        (MemoryError(), "host_memory"),
+        (OSError(errno.ENOSPC, "No space left on device"), "disk_full"),
+        (RuntimeError("I/O error: No space left on device (os error 28)"), "disk_full"),
+        (OSError(OFFLINE), "offline"),
+        (OSError(NOT_FOUND), "model_not_found"),
+        (OSError(REPOSITORY), "model_not_found"),
+        (OSError(GATED), "gated_model"),
+        (OSError("Invalid user token."), "bad_token"),
+        (ImportError("libcudart.so.13: cannot open shared object file: No such file"), "missing_library"),
+        (ModuleNotFoundError("No module named 'bitsandbytes'"), "missing_library"),
+        (RuntimeError("The NVIDIA driver on your system is too old (found version 11040)."), "driver_mismatch"),
+        (ValueError("Cannot use chat template functions because tokenizer.chat_template is not set"), "bad_config"),
+        (TrainingFailure("nan_loss", "The loss was no longer a number at step 3."), "nan_loss"),
+        (ZeroDivisionError("division by zero"), "unknown"),
+    ],
+)
+def test_kind(error: Exception, kind: str) -> None:
+    failure = classify(error)
+    assert failure.kind == kind
+    assert failure.message.endswith((".", "division by zero"))
+    assert failure.hint
+    assert "\n" not in failure.message
+
+
+def test_the_cause_counts_too() -> None:
+    try:
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        except OSError as cause:
+            raise RuntimeError("could not save") from cause
+    except RuntimeError as error:
+        assert classify(error).kind == "disk_full"
+
+
+def test_page_locked_memory_that_poses_as_a_full_card() -> None:
+    """Under WSL2 the text is that of a full card; the place tells."""
+
+    def pin_memory() -> None:
+        raise RuntimeError("CUDA error: out of memory")
+
+    with pytest.raises(RuntimeError) as caught:
+        pin_memory()
+    assert classify(caught.value).kind == "pinned_memory"
+
+
+def test_an_unknown_failure_says_what_it_was() -> None:
+    assert classify(ValueError("first line\nsecond line")).message == "ValueError: first line"
+    assert classify(ValueError()).message == "ValueError"
