@@ -15,7 +15,7 @@ Axis = Literal["steps", "time", "tokens"]
 
 SMOOTHING = 0.1
 """Weight of the newest point in the smoothed curve; TensorBoard would call it a smoothing of 0.9."""
-BLOCK = 64
+BLOCK = 128
 """Points per summary, so that a million points are drawn from some thousand numbers."""
 
 
