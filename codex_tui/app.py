@@ -66,24 +66,33 @@ class CodexApp(App[None]):
         return CockpitScreen(run, pane)
 
     async def on_open_run(self, message: OpenRun) -> None:
+        """The screen that was first stays below: Escape leads back to it."""
         while len(self.screen_stack) > 1:
             await self.pop_screen()
-        await self.switch_screen(self._cockpit(message.run))
+        await self._free_workers(self.screen)
+        await self.push_screen(self._cockpit(message.run))
+
+    async def _free_workers(self, screen: Screen[Any]) -> None:
+        """A loaded model that nobody looks at must not take the memory of the next one."""
+        from codex_tui.screens.cockpit import CockpitScreen
+
+        if isinstance(screen, CockpitScreen):
+            await screen.free_workers()
 
     def on_trouble(self, message: Trouble) -> None:
         from codex_tui.screens.dialogs import Notice
 
         self.push_screen(Notice(message.message, message.hint))
 
-    def action_profiles(self) -> None:
+    async def action_profiles(self) -> None:
         from codex_tui.screens.profiles import ProfilesScreen
 
-        self._go(ProfilesScreen)
+        await self._go(ProfilesScreen)
 
-    def action_runs(self) -> None:
+    async def action_runs(self) -> None:
         from codex_tui.screens.runs import RunsScreen
 
-        self._go(RunsScreen)
+        await self._go(RunsScreen)
 
     def action_help(self) -> None:
         from codex_tui.screens.help import HelpScreen
@@ -93,14 +102,15 @@ class CodexApp(App[None]):
     def action_toggle_theme(self) -> None:
         self.theme = LIGHT.name if self.theme == DARK.name else DARK.name
 
-    def _go(self, screen: type[Screen[Any]]) -> None:
-        """Shows `screen` over the first one, in place of another list; nothing where it is shown already."""
-        if isinstance(self.screen, screen) or self.screen.is_modal:
+    async def _go(self, screen: type[Screen[Any]]) -> None:
+        """Shows `screen`: by going back where it is on the way, else on top."""
+        if self.screen.is_modal or isinstance(self.screen, screen):
             return
-        if len(self.screen_stack) > 1:
-            self.switch_screen(screen())
+        if any(isinstance(open_screen, screen) for open_screen in self.screen_stack):
+            while not isinstance(self.screen, screen):
+                await self.pop_screen()
         else:
-            self.push_screen(screen())
+            await self.push_screen(screen())
 
     def _display(self, screen: Screen[Any], renderable: Any) -> None:
         super()._display(screen, SpanUpdate.of(renderable) if type(renderable) is ChopsUpdate else renderable)

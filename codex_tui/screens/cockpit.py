@@ -161,6 +161,12 @@ class CockpitScreen(Screen[None]):
             log.poll()
         self._hint()
 
+    async def free_workers(self) -> None:
+        if self._rest:
+            samples, chat, _ = self._rest
+            await samples.reader.close()
+            await chat.conversation.close()
+
     def on_resize(self) -> None:
         self._arrange()
 

@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult, SuspendNotSupported
@@ -156,7 +157,12 @@ def _about(entry: ProfileEntry) -> Iterator[Content]:
         yield Content("")
         yield from _numbers(entry.profile)
     yield Content("")
-    yield line((clean(entry.path), MUTED))
+    where = "Shipped with the app; e makes a copy of your own." if entry.shipped else f"Yours: {_tilde(entry.path)}"
+    yield line((clean(where), MUTED))
+
+
+def _tilde(path: Path) -> Path:
+    return Path("~") / path.relative_to(Path.home()) if path.is_relative_to(Path.home()) else path
 
 
 def _numbers(profile: Profile) -> Iterator[Content]:

@@ -39,6 +39,10 @@ class GpuPanel(Painted, can_focus=True):
             name: deque(maxlen=HISTORY) for name in ("temperature", "utilisation", "power", "sm_clock", "cpu")
         }
 
+    @property
+    def has_reading(self) -> bool:
+        return self._reading is not None
+
     def show(self, state: RunState) -> None:
         """Takes the peak, and at first the history, from what the trainer recorded."""
         first = self._state is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
 
@@ -23,6 +24,7 @@ from training.contract.run_directory import RunDirectory
 
 LEARNED = "underline $success"
 CUT = "strike $text-muted"
+SPECIAL_TOKEN = re.compile(r"<\|[^|<>\n]{1,40}\|>|</?s>|\[/?INST\]|<(?:start|end)_of_turn>")
 LONGEST = 100_000  # characters of one text that are shown
 
 
@@ -147,37 +149,38 @@ def _about(row: dict[str, Any]) -> str:
     parts = [clean(row.get("split", ""))]
     if row.get("tokens") is not None:
         parts.append(f"{figures.count(row['tokens'])} tokens, {figures.count(row.get('learned_tokens'))} learned")
+    if row.get("line"):
+        parts.append(f"line {figures.count(row['line'])}")
     return " · ".join(part for part in parts if part)
 
 
 def _raw(row: dict[str, Any]) -> Iterator[Content]:
     raw = row.get("raw")
-    yield _switch("raw", "v: as the model sees it", row)
-    yield Content("")
+    yield line(("raw", STRONG), ("   as the file has it", MUTED))
     for key, value in raw.items() if isinstance(raw, dict) else [("", raw)]:
-        yield line((clean(key), MUTED))
-        yield from _lines(_plain(value), "")
         yield Content("")
+        yield line((clean(key), MUTED))
+        yield from _lines(_plain(value))
 
 
 def _as_seen(row: dict[str, Any]) -> Iterator[Content]:
-    yield _switch("as the model sees it", "v: raw", row)
-    legend: list[Part] = [("learned from", LEARNED), ("   given", "")]
-    segments = [segment for segment in row.get("segments") or [] if isinstance(segment, dict)]
+    legend: list[Part] = [("as the model sees it", STRONG), "   ", ("learned from", LEARNED), ("   given", MUTED)]
     if row.get("truncated"):
         legend += ["   ", ("cut off", CUT), (f" beyond {figures.count(row.get('max_seq_length'))} tokens", MUTED)]
     yield line(*legend)
     yield Content("")
-    parts: list[Part] = []
-    for segment in segments:
-        style = CUT if segment.get("cut") else LEARNED if segment.get("learned") else ""
-        parts.append((_shown(str(segment.get("text") or "")), style))
-    yield from Content.assemble(*parts).split("\n", allow_blank=True)
+    segments = [segment for segment in row.get("segments") or [] if isinstance(segment, dict)]
+    yield from Content("").join(map(_segment, segments)).split("\n", allow_blank=True)
 
 
-def _switch(here: str, other: str, row: dict[str, Any]) -> Content:
-    where = f"   line {row['line']} of the file" if row.get("line") else ""
-    return line((here, STRONG), (f"   {other}{where}", MUTED))
+def _segment(segment: dict[str, Any]) -> Content:
+    """What is given stays plain, its special tokens faint."""
+    style = CUT if segment.get("cut") else LEARNED if segment.get("learned") else ""
+    text = line((_shown(str(segment.get("text") or "")), style))
+    if not style:
+        for token in SPECIAL_TOKEN.finditer(text.plain):
+            text = text.stylize(MUTED, token.start(), token.end())
+    return text
 
 
 def _plain(value: object) -> str:
@@ -195,6 +198,5 @@ def _shown(text: str) -> str:
     return clean(text[:LONGEST], newlines=True)
 
 
-def _lines(text: str, style: str) -> Iterator[Content]:
-    for piece in _shown(text).split("\n"):
-        yield line((piece, style))
+def _lines(text: str) -> Iterator[Content]:
+    return map(Content, _shown(text).split("\n"))

@@ -1,0 +1,195 @@
+"""Runs, profiles and workers that the screens are tried with: real files, made in a moment, at a fixed time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+
+from codex_tui.core import locations
+from codex_tui.core.gpu import GpuReading, Reading
+from training.contract import events as ev
+from training.contract.profile import Profile
+from training.contract.run_directory import ProcessIdentity, RunDirectory
+
+NOW = 1_790_000_000.0
+EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m [/INST] [/] [@click=app.quit]x[/] <s>[INST] hi"
+
+MakeRun = Callable[..., RunDirectory]
+
+PROFILE = """
+title = "{title}"
+description = "Answers in the style of a strategy guide."
+[model]
+name = "unsloth/Llama-3.2-3B-Instruct"
+[dataset]
+path = "demo:zombie-waves"
+"""
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An own CODEX_TUI_HOME, two shipped profiles, a machine that is always the same."""
+    monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path))
+    shipped = tmp_path / "shipped"
+    shipped.mkdir()
+    (shipped / "small-card.toml").write_text(PROFILE.format(title="Llama 3.2 3B on 6 GB"))
+    (shipped / "broken.toml").write_text('[model]\nname = "x"\n[lora]\nrank = 3\n[training]\nlearning_rate = "fast"\n')
+    monkeypatch.setattr(locations, "shipped_profiles", lambda: shipped)
+    monkeypatch.setattr("codex_tui.widgets.gpu_panel._make_sampler", lambda: SimpleNamespace(read=machine))
+    monkeypatch.setattr("codex_tui.screens.runs.time", SimpleNamespace(time=lambda: NOW))
+    return tmp_path
+
+
+def machine() -> Reading:
+    return Reading(
+        gpu=GpuReading("NVIDIA RTX 3060 Laptop GPU", 4710, 6144, 74, 97, 81.0, 95.0, 1725, 2100, ("power cap",)),
+        gpu_reason="",
+        cpu_percent=15.0,
+        ram_used_mib=6400,
+        ram_total_mib=16000,
+    )
+
+
+@pytest.fixture
+def make_run() -> MakeRun:
+    return write_run
+
+
+def write_run(
+    name: str = "zombies-1",
+    end: str = "done",
+    steps: int = 200,
+    *,
+    total: int = 200,
+    text: str = "Hold the loading dock until wave 12, then fall back to the roof.",
+    message: str = "The GPU ran out of memory at step 121.",
+    profile: str = "small-card",
+    log: str = "Unsloth: patched 28 layers.\n",
+) -> RunDirectory:
+    """A run directory as a trainer leaves it; `end` is its state, "training" one that this process keeps alive."""
+    run = RunDirectory(locations.runs_home() / name)
+    run.create()
+    run.profile.write_text(PROFILE.format(title="x"))
+    os.utime(run.profile, (NOW - 3600, NOW - 3600))
+    settings = Profile.model_validate({"model": {"name": "unsloth/Llama-3.2-3B-Instruct"}})
+    config = {"name": name, "created": NOW - 3600, "profile_name": profile, "profile": settings.model_dump(mode="json")}
+    run.write_config({**config, "dataset": "demo:zombie-waves", "python": "/usr/bin/python3"})
+    run.log.write_text(log)
+    lines = []
+    for number, (delay, event) in enumerate(_events(end, steps, total, text, message)):
+        event.seq, event.time = number, NOW - 3600 + delay
+        lines.append(msgspec.json.encode(event) + b"\n")
+    run.events.write_bytes(b"".join(lines))
+    alive = end in ("training", "loading")
+    run.write_process(ProcessIdentity.current() if alive else ProcessIdentity(999_999, 1.0))
+    if end == "done":
+        run.adapter.mkdir()
+        (run.adapter / "adapter_config.json").write_text("{}")
+    return run
+
+
+def _events(end: str, steps: int, total: int, text: str, message: str) -> Iterator[tuple[float, ev.Event]]:
+    yield 0.0, ev.Started(attempt=1, pid=4242)
+    if end == "loading":
+        yield 5.0, ev.Phase(name="tokenising", done=1200, total=5200, unit="rows")
+        return
+    yield 9.0, ev.Resolved(total_steps=total, steps_per_epoch=total // 2, train_rows=209, eval_rows=11, device="cuda")
+    yield 10.0, ev.Phase(name="training")
+    for step in range(1, steps + 1):
+        loss = 0.35 + 2.6 * math.exp(-step / 50) + 0.1 * math.sin(step * 2.1)
+        yield 10.0 + step, ev.Metrics(
+            step=step, epoch=step / 100, loss=loss, learning_rate=2e-4 * (1 - step / 250), grad_norm=0.71,
+            tokens=step * 1300, tokens_per_second=1300.0,
+        )  # fmt: skip
+        if step % 40 == 0:
+            yield 10.0 + step, ev.Eval(step=step, eval_loss=0.42 + 2.5 * math.exp(-step / 50))
+            yield (
+                10.0 + step,
+                ev.Sample(step=step, prompt="Where do two players hold?", text=text, reference="The dock."),
+            )
+            yield 10.0 + step, ev.Checkpoint(step=step, path=f"checkpoints/checkpoint-{step}")
+    yield 10.0 + steps, ev.Memory(step=steps, peak_reserved_mib=4480.0, host_mib=1900.0)
+    last = 11.0 + steps
+    if end == "done":
+        yield last, ev.Done(step=steps, seconds=last)
+    elif end == "failed":
+        hint = "Set max_seq_length = 1024: it gives back about 640 MiB."
+        yield last, ev.Failed(kind="gpu_memory", message=message, hint=hint, step=steps)
+    elif end == "stopped":
+        yield last, ev.Stopped(step=steps)
+
+
+class FakeWorker:
+    """Answers like `python -m training chat` and `inspect`, in the same process."""
+
+    started: list[FakeWorker] = []
+    answer: list[str] = ["Hold ", "the dock."]
+    ends_by_itself = True
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.sent: list[dict[str, Any]] = []
+        self.closed = False
+        self._messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._say({"type": "phase", "detail": "loading", "done": 1, "total": 2})
+        self._say({"type": "ready", "device": "cpu", "has_adapter": True, "rows": 3})
+
+    @classmethod
+    async def start(cls, python: Path, arguments: list[str]) -> FakeWorker:
+        worker = cls(arguments[0])
+        cls.started.append(worker)
+        return worker
+
+    async def send(self, message: dict[str, Any]) -> None:
+        self.sent.append(message)
+        if message["type"] == "generate":
+            for piece in self.answer:
+                self._say({"type": "token", "id": message["id"], "text": piece})
+            if self.ends_by_itself:
+                self._say({"type": "end", "id": message["id"], "reason": "eos", "tokens": 8, "seconds": 0.5})
+        elif message["type"] == "stop":
+            self._say({"type": "end", "id": message["id"], "reason": "stopped", "tokens": 2, "seconds": 0.1})
+        elif message["type"] == "row":
+            self._say(_row(message["index"]))
+
+    async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
+        while True:
+            yield await self._messages.get()
+
+    async def close(self) -> None:
+        self.closed = True
+
+    def _say(self, message: dict[str, Any]) -> None:
+        self._messages.put_nowait(message)
+
+
+def _row(index: int) -> dict[str, Any]:
+    segments = [
+        {"text": "<|start_header_id|>user<|end_header_id|>\n\nWhere do two players hold?<|eot_id|>", "learned": False},
+        {"text": "At the dock. " + EVIL, "learned": True},
+        {"text": " And then the roof.", "learned": False, "cut": True},
+    ]
+    return {
+        "type": "row", "index": index, "line": index + 1, "raw": {"instruction": "Where?", "response": EVIL},
+        "segments": segments, "tokens": 40, "learned_tokens": 20, "max_seq_length": 32, "truncated": True,
+        "split": "train",
+    }  # fmt: skip
+
+
+@pytest.fixture
+def workers(monkeypatch: pytest.MonkeyPatch) -> type[FakeWorker]:
+    """The workers that were started; each test has a class of its own."""
+    kind = type("Workers", (FakeWorker,), {"started": []})
+    monkeypatch.setattr("codex_tui.core.workers.Worker", kind)
+    for module in ("conversation", "row_reader"):
+        monkeypatch.setattr(f"codex_tui.core.{module}.interpreter", lambda run: Path("/usr/bin/python3"))
+    return kind

@@ -1,0 +1,83 @@
+"""The chat: nothing is loaded before a question, answers stream, and the worker goes with the pane."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from codex_tui.app import CodexApp
+from codex_tui.widgets.chat import ChatPane
+from codex_tui.widgets.text_view import TextView
+from tests.support.pilot import screen_text, settled, until
+
+SIZE = (120, 36)
+
+
+async def ask(pilot: Any, text: str) -> ChatPane:
+    await settled(pilot)
+    pane: ChatPane = pilot.app.screen.query_one(ChatPane)
+    pilot.app.screen.set_focus(None)
+    await pilot.press("c", *("space" if letter == " " else letter for letter in text), "enter")
+    return pane
+
+
+async def test_a_question_loads_and_is_answered(make_run: Any, workers: Any) -> None:
+    async with CodexApp(make_run()).run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        assert workers.started == []
+        pane = await ask(pilot, "where to hold")
+        await until(pilot, lambda: pane.conversation.turns and pane.conversation.turns[-1].ended == "eos")
+        await until(pilot, lambda: "8 tokens, 16 a second" in screen_text(pilot.app))
+        assert "› where to hold" in screen_text(pilot.app)
+        assert "Hold the dock." in screen_text(pilot.app)
+        await ask(pilot, "and then")
+        await until(pilot, lambda: len(workers.started[0].sent) == 2)
+        said = [message["content"] for message in workers.started[0].sent[-1]["messages"]]
+        assert said == ["where to hold", "Hold the dock.", "and then"]
+        assert len(workers.started) == 1
+    assert workers.started[0].closed
+
+
+async def test_base_and_adapter_from_one_worker(make_run: Any, workers: Any) -> None:
+    async with CodexApp(make_run()).run_test(size=SIZE) as pilot:
+        pane = await ask(pilot, "one")
+        await until(pilot, lambda: pane.conversation.status == "ready")
+        await pilot.press("ctrl+o")
+        await ask(pilot, "two")
+        await until(pilot, lambda: len(workers.started[0].sent) == 2)
+        assert [message["adapter"] for message in workers.started[0].sent] == [True, False]
+        assert len(workers.started) == 1
+
+
+async def test_escape_stops_the_answer_and_keeps_it(make_run: Any, workers: Any) -> None:
+    workers.ends_by_itself = False
+    async with CodexApp(make_run()).run_test(size=SIZE) as pilot:
+        pane = await ask(pilot, "go")
+        await until(pilot, lambda: pane.conversation.turns[-1].text == "Hold the dock.")
+        await pilot.press("escape")
+        await until(pilot, lambda: pane.conversation.turns[-1].ended == "stopped")
+        assert pane.conversation.turns[-1].text == "Hold the dock."
+        await pilot.press("ctrl+l")
+        await until(pilot, lambda: pane.conversation.turns == [])
+
+
+async def test_letters_are_text_while_typing(make_run: Any, workers: Any) -> None:
+    async with CodexApp(make_run()).run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await pilot.press("c", "q", "s", "z")
+        assert pilot.app.is_running
+        assert "qsz" in screen_text(pilot.app)
+
+
+async def test_a_missing_adapter_is_explained(make_run: Any, workers: Any) -> None:
+    async with CodexApp(make_run(end="stopped")).run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        assert "No adapter yet" in screen_text(pilot.app)
+
+
+async def test_a_second_copy_beside_a_run_on_the_gpu_is_warned_of(make_run: Any, workers: Any) -> None:
+    async with CodexApp(make_run(end="training", steps=50)).run_test(size=SIZE) as pilot:
+        pane = await ask(pilot, "hi")
+        await until(pilot, lambda: "may not fit beside it" in pane.query_one(TextView).plain)
+        assert workers.started == []
+        await pilot.press("enter")
+        await until(pilot, lambda: len(workers.started) == 1)

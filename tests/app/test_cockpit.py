@@ -1,0 +1,260 @@
+"""The cockpit's keys do what its last row says, and leaving it harms nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from textual.widgets import Input
+
+from codex_tui.app import CodexApp
+from codex_tui.core import launcher
+from codex_tui.core.errors import BadInput
+from codex_tui.screens.cockpit import PANES, CockpitScreen
+from codex_tui.screens.cockpit_hints import hints
+from codex_tui.screens.details import DetailsScreen
+from codex_tui.screens.dialogs import Confirm, Notice
+from codex_tui.screens.help import HelpScreen
+from codex_tui.screens.profiles import ProfilesScreen
+from codex_tui.screens.runs import RunsScreen
+from codex_tui.widgets.banner import Banner
+from tests.support.pilot import screen_text, settled, until
+from training.contract import events as ev
+from training.contract.run_directory import RunDirectory
+
+WIDE, NARROW = (120, 36), (80, 24)
+
+
+def shown(app: CodexApp) -> list[str]:
+    return [pane for pane, _ in PANES if app.screen.query_one(f"#{pane}").display]
+
+
+async def test_all_panes_are_seen_where_there_is_room(make_run: Any) -> None:
+    async with CodexApp(make_run(end="training", steps=120)).run_test(size=WIDE) as pilot:
+        await settled(pilot)
+        text = screen_text(pilot.app)
+        for expected in ("zombies-1", "● training", "step 120 / 200", "60 %", "ETA", "small-card", "Llama-3.2-3B"):
+            assert expected in text
+        for expected in ("1 Loss", "2 GPU", "3 Samples", "4 Chat", "5 Log", "4.6 / 6.0 GiB", "Held back: power cap"):
+            assert expected in text
+        assert "the run's peak 4.4 GiB" in text
+
+
+async def test_a_small_terminal_has_tabs_and_a_gpu_line(make_run: Any) -> None:
+    async with CodexApp(make_run()).run_test(size=NARROW) as pilot:
+        await settled(pilot)
+        assert shown(pilot.app) == ["chart", "gpu"]
+        assert pilot.app.screen.query_one("#gpu").size.height == 1
+        for key, pane in zip("12345", ("chart", "gpu", "samples", "chat", "log"), strict=True):
+            pilot.app.screen.set_focus(None)
+            await pilot.press(key)
+            await pilot.pause()
+            assert pane in shown(pilot.app)
+            assert pilot.app.screen.query_one("#gpu").has_class("line") == (pane != "gpu")
+        await pilot.resize_terminal(*WIDE)
+        await pilot.pause()
+        assert len(shown(pilot.app)) == len(PANES)
+
+
+async def test_zoom_shows_one_pane_and_comes_back(make_run: Any) -> None:
+    async with CodexApp(make_run()).run_test(size=WIDE) as pilot:
+        await settled(pilot)
+        await pilot.press("5", "z")
+        await pilot.pause()
+        assert shown(pilot.app) == ["log"]
+        await pilot.press("escape")
+        await pilot.pause()
+        assert len(shown(pilot.app)) == len(PANES)
+
+
+async def test_tab_goes_round_the_panes(make_run: Any) -> None:
+    async with CodexApp(make_run()).run_test(size=WIDE) as pilot:
+        await settled(pilot)
+        seen = []
+        for _ in range(6):
+            focused = pilot.app.screen.focused
+            assert focused is not None
+            seen.append(next(node.id for node in focused.ancestors_with_self if node.id in dict(PANES)))
+            await pilot.press("tab")
+        assert seen == ["chart", "gpu", "samples", "chat", "chat", "log"]
+
+
+async def test_every_hinted_key_is_bound(make_run: Any) -> None:
+    async with CodexApp(make_run()).run_test(size=WIDE) as pilot:
+        await settled(pilot)
+        for pane, _ in PANES:
+            pilot.app.screen.set_focus(None)
+            await pilot.press(str([name for name, _ in PANES].index(pane) + 1))
+            if pane == "chat":
+                await pilot.press("escape")  # out of the line where letters are text
+            bound = set(pilot.app.screen.active_bindings)
+            for key, _ in hints(pane, "failed", typing=False, zoomed=False):
+                names = {"← →": "left", "End": "end", "1-5": "1"}
+                assert names.get(key, key) in bound, f"{key} in {pane}"
+
+
+async def test_the_chart_answers_its_keys(make_run: Any) -> None:
+    async with CodexApp(make_run()).run_test(size=WIDE) as pilot:
+        await settled(pilot)
+        await pilot.press("g", "x")
+        await pilot.pause()
+        assert "logarithmic" in screen_text(pilot.app)
+        assert " steps " not in screen_text(pilot.app).split("2 GPU")[1].split("3 Samples")[0]
+
+
+@pytest.mark.parametrize(
+    ("key", "screen"),
+    [("question_mark", HelpScreen), ("p", ProfilesScreen), ("o", RunsScreen), ("i", DetailsScreen)],
+)
+async def test_ways_to_other_screens_and_back(make_run: Any, key: str, screen: type) -> None:
+    async with CodexApp(make_run()).run_test(size=WIDE) as pilot:
+        await settled(pilot)
+        await pilot.press(key)
+        await until(pilot, lambda: isinstance(pilot.app.screen, screen))
+        await settled(pilot)
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, CockpitScreen))
+
+
+async def test_quitting_detaches_and_does_not_stop(make_run: Any) -> None:
+    run: RunDirectory = make_run(end="training", steps=50)
+    before = {path.name: path.read_bytes() for path in run.path.iterdir() if path.is_file()}
+    app = CodexApp(run)
+    async with app.run_test(size=WIDE) as pilot:
+        await settled(pilot)
+        await pilot.press("q")
+        await until(pilot, lambda: not app.is_running or app._exit)
+    assert [watched.name for watched in app.live_runs()] == ["zombies-1"]
+    assert run.stop_requested() is None
+    assert {path.name: path.read_bytes() for path in run.path.iterdir() if path.is_file()} == before
+
+
+async def test_an_ended_run_is_not_said_to_go_on(make_run: Any) -> None:
+    app = CodexApp(make_run())
+    async with app.run_test(size=WIDE) as pilot:
+        await settled(pilot)
+    assert app.live_runs() == []
+
+
+async def test_stop_asks_first_and_names_each_step(make_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    run: RunDirectory = make_run(end="training", steps=50)
+    asked: list[str] = []
+
+    def stop(target: RunDirectory) -> str:
+        asked.append(target.name)
+        level = "save" if target.stop_requested() is None else "terminate"
+        target.request_stop(level)
+        return level
+
+    monkeypatch.setattr(launcher, "stop", stop)
+    async with CodexApp(run).run_test(size=WIDE) as pilot:
+        await settled(pilot)
+        await pilot.press("s")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Confirm))
+        assert "Stop and save?" in screen_text(pilot.app)
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, CockpitScreen))
+        assert asked == []
+        for question in ("Stop and save?", "Terminate it now?"):
+            await pilot.press("s")
+            await until(pilot, lambda: isinstance(pilot.app.screen, Confirm))
+            assert question in screen_text(pilot.app)
+            await pilot.press("enter")
+            await until(pilot, lambda: isinstance(pilot.app.screen, CockpitScreen))
+        await until(pilot, lambda: len(asked) == 2)
+        await pilot.press("s")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Confirm))
+        assert "Kill it?" in screen_text(pilot.app)
+        assert "checkpoint at step 40" in screen_text(pilot.app)
+
+
+@pytest.mark.parametrize(
+    ("end", "says"),
+    [
+        ("failed", ["✗ The GPU ran out of memory at step 121.", "Set max_seq_length = 1024", "resume from step 120"]),
+        ("lost", ["? The trainer (process 999999) ended without a word", "checkpoint at step 120 is safe"]),
+        ("stopped", ["■ Stopped at step 120", "resume from step 120"]),
+    ],
+)
+async def test_an_end_that_is_not_done_is_explained(make_run: Any, end: str, says: list[str]) -> None:
+    async with CodexApp(make_run(end=end, steps=120)).run_test(size=WIDE) as pilot:
+        await settled(pilot)
+        await until(pilot, lambda: pilot.app.screen.query_one(Banner).display)
+        text = screen_text(pilot.app)
+        for expected in says:
+            assert expected in text
+
+
+async def test_resume_is_refused_with_the_reason(make_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(run: RunDirectory) -> None:
+        raise BadInput("There is no whole checkpoint.", "Start it again.")
+
+    monkeypatch.setattr(launcher, "resume", refuse)
+    async with CodexApp(make_run(end="failed", steps=60)).run_test(size=WIDE) as pilot:
+        await settled(pilot)
+        await pilot.press("r")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Notice))
+        assert "There is no whole checkpoint." in screen_text(pilot.app)
+
+
+async def test_what_the_trainer_writes_is_followed(make_run: Any) -> None:
+    run: RunDirectory = make_run(end="training", steps=50)
+    async with CodexApp(run).run_test(size=WIDE) as pilot:
+        await settled(pilot)
+        writer = ev.EventWriter(run.events)
+        writer.emit(ev.Metrics(step=51, loss=0.1234, tokens=70_000))
+        with run.log.open("a") as log:
+            log.write("Saving the adapter\n")
+        screen = pilot.app.screen
+        assert isinstance(screen, CockpitScreen)
+        screen._tick()
+        await pilot.pause()
+        text = screen_text(pilot.app)
+        assert "step 51 / 200" in text
+        assert "loss 0.1234" in text
+        assert "Saving the adapter" in text
+        writer.close()
+
+
+async def test_two_viewers_see_the_same(make_run: Any) -> None:
+    run: RunDirectory = make_run(end="training", steps=90)
+    async with CodexApp(run).run_test(size=WIDE) as one:
+        await settled(one)
+        async with CodexApp(run).run_test(size=WIDE) as two:
+            await settled(two)
+            assert screen_text(one.app) == screen_text(two.app)
+
+
+async def test_phases_show_how_far_they_are(make_run: Any) -> None:
+    async with CodexApp(make_run(end="loading")).run_test(size=WIDE) as pilot:
+        await settled(pilot)
+        text = screen_text(pilot.app)
+        assert "○ preparing" in text
+        assert "tokenising 1,200 / 5,200 rows" in text
+
+
+async def test_a_run_directory_that_says_nothing_yet(make_run: Any) -> None:
+    run: RunDirectory = make_run(end="training", steps=0)
+    run.events.unlink()
+    run.log.unlink()
+    run.config.write_text("{ not json")
+    async with CodexApp(run).run_test(size=NARROW) as pilot:
+        await settled(pilot)
+        assert "starting the trainer" in screen_text(pilot.app)
+
+
+async def test_the_palette_knows_the_actions(make_run: Any) -> None:
+    async with CodexApp(make_run()).run_test(size=WIDE) as pilot:
+        await settled(pilot)
+        names = {command.title for command in pilot.app.get_system_commands(pilot.app.screen)}
+        assert {"Stop the run", "Zoom, and back", "Profiles", "Runs", "Help", "Dark or light", "Quit"} <= names
+        assert not pilot.app.screen.query(Input).first().cursor_blink
+
+
+async def test_light_and_dark(make_run: Any) -> None:
+    async with CodexApp(make_run()).run_test(size=WIDE) as pilot:
+        await settled(pilot)
+        await pilot.press("ctrl+t")
+        assert pilot.app.theme == "codex-light"
+        await pilot.press("ctrl+t")
+        assert pilot.app.theme == "codex-dark"

@@ -1,0 +1,135 @@
+"""The picker says what each profile is for and what is wrong with it, and launches without leaving the app."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.widgets import Input
+
+from codex_tui.app import CodexApp
+from codex_tui.core import environment, launcher, locations
+from codex_tui.core.errors import BadInput
+from codex_tui.screens.cockpit import CockpitScreen
+from codex_tui.screens.launch import LaunchDialog
+from codex_tui.screens.profiles import ProfilesScreen
+from tests.support.pilot import screen_text, settled, until
+
+SIZE = (120, 36)
+
+
+async def test_what_a_profile_is_for(home: Path) -> None:
+    async with CodexApp().run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await pilot.press("down")
+        await pilot.pause()
+        text = screen_text(pilot.app)
+        for expected in (
+            "small-card",
+            "shipped",
+            "Llama 3.2 3B on 6 GB",
+            "2,048 tokens",
+            "r 16",
+            "1 x 4 accumulated = 4",
+        ):
+            assert expected in text
+
+
+async def test_problems_name_field_and_line(home: Path) -> None:
+    async with CodexApp().run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        text = screen_text(pilot.app)
+        assert "✗ 2 problems" in text
+        assert "line 4  lora.rank" in text
+        assert "line 6  training.learning_rate" in text
+        await pilot.press("enter")
+        await pilot.pause()
+        assert isinstance(pilot.app.screen, ProfilesScreen)  # it can't be launched
+
+
+async def test_editing_a_shipped_profile_copies_it_and_reads_it_again(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edited: list[list[str]] = []
+
+    def edit(command: list[str], check: bool) -> None:
+        edited.append(command)
+        path = Path(command[-1])
+        path.write_text(path.read_text().replace("Llama 3.2 3B on 6 GB", "My own"))
+
+    from contextlib import nullcontext
+
+    monkeypatch.setenv("EDITOR", "my-editor --wait")
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setattr("codex_tui.screens.profiles.subprocess.run", edit)
+    app = CodexApp()
+    monkeypatch.setattr(app, "suspend", nullcontext)
+    async with app.run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await pilot.press("down", "e")
+        await until(pilot, lambda: "My own" in screen_text(pilot.app))
+        assert "yours" in screen_text(pilot.app)
+    own = locations.user_profiles() / "small-card.toml"
+    assert edited == [["my-editor", "--wait", str(own)]]
+    assert "My own" in own.read_text()
+    assert "My own" not in (home / "shipped" / "small-card.toml").read_text()
+
+
+async def test_launching_opens_the_cockpit(home: Path, make_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def launch(profile: Path, **arguments: Any) -> Any:
+        asked.append(arguments)
+        if arguments["dataset"]:
+            raise BadInput(f"{arguments['dataset']}: no such dataset file.", "Give a JSONL file.")
+        return make_run(name=arguments["name"] or "small-card-1", end="training", steps=10)
+
+    monkeypatch.setattr(environment, "ensure", lambda progress: Path("/usr/bin/python3"))
+    monkeypatch.setattr(launcher, "launch", launch)
+    async with CodexApp().run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await pilot.press("down", "n")
+        await until(pilot, lambda: isinstance(pilot.app.screen, LaunchDialog))
+        dataset = pilot.app.screen.query_one("#dataset", Input)
+        assert dataset.value == "demo:zombie-waves"
+        dataset.value = "/nowhere.jsonl"
+        await pilot.press("enter")
+        await until(pilot, lambda: "/nowhere.jsonl: no such dataset file." in screen_text(pilot.app))
+        dataset.value = "demo:zombie-waves"
+        await pilot.press("tab", *"night", "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, CockpitScreen))
+        await settled(pilot)
+        assert "night" in screen_text(pilot.app)
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ProfilesScreen))
+    assert [arguments["name"] for arguments in asked] == [None, "night"]
+
+
+async def test_the_set_up_is_seen(home: Path, make_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, write = os.pipe()
+
+    def ensure(progress: Any) -> Path:
+        progress(environment.SetupProgress("installing", 12, 30, "torch 2.13.0", 65.0))
+        os.read(read, 1)
+        return Path("/usr/bin/python3")
+
+    monkeypatch.setattr(environment, "ensure", ensure)
+    monkeypatch.setattr(launcher, "launch", lambda *a, **k: make_run(end="training", steps=10))
+    async with CodexApp().run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await pilot.press("down", "n", "enter")
+        await until(pilot, lambda: "12 / 30" in screen_text(pilot.app))
+        assert "torch 2.13.0" in screen_text(pilot.app)
+        assert "1:05 left" in screen_text(pilot.app)
+        os.write(write, b"x")
+        await until(pilot, lambda: isinstance(pilot.app.screen, CockpitScreen))
+        await settled(pilot)
+
+
+async def test_without_profiles_it_says_where_they_go(home: Path) -> None:
+    for path in (home / "shipped").iterdir():
+        path.unlink()
+    async with CodexApp().run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: "There are no profiles" in screen_text(pilot.app))

@@ -1,0 +1,56 @@
+"""Answers and dataset rows can be browsed, raw and as the model sees them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from codex_tui.app import CodexApp
+from tests.support.pilot import screen_text, settled, until
+
+SIZE = (200, 60)
+
+
+async def test_answers_are_browsed_from_the_newest(make_run: Any) -> None:
+    async with CodexApp(make_run()).run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        assert "Answer 5 / 5  step 200" in screen_text(pilot.app)
+        await pilot.press("3", "left", "left")
+        await pilot.pause()
+        assert "Answer 3 / 5  step 120" in screen_text(pilot.app)
+        await pilot.press("greater_than_sign")
+        await pilot.pause()
+        assert "Answer 5 / 5" in screen_text(pilot.app)
+
+
+async def test_rows_raw_and_as_the_model_sees_them(make_run: Any, workers: Any) -> None:
+    async with CodexApp(make_run()).run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await pilot.press("3", "d")
+        await until(pilot, lambda: "Row 1 / 3" in screen_text(pilot.app))
+        text = screen_text(pilot.app)
+        assert "40 tokens, 20 learned" in text
+        assert "<|start_header_id|>user" in text
+        assert "cut off beyond 32 tokens" in text
+        await pilot.press("right", "v")
+        await until(pilot, lambda: "Row 2 / 3" in screen_text(pilot.app))
+        assert "instruction" in screen_text(pilot.app)
+        await pilot.press("right", "right", "right")
+        await until(pilot, lambda: "Row 3 / 3" in screen_text(pilot.app))
+    assert [worker.closed for worker in workers.started] == [True]
+
+
+async def test_the_learned_part_is_marked_beyond_its_colour(make_run: Any, workers: Any) -> None:
+    async with CodexApp(make_run()).run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await pilot.press("3", "d")
+        await until(pilot, lambda: "Row 1 / 3" in screen_text(pilot.app))
+        styled = {
+            segment.text: segment.style
+            for strip in pilot.app.screen._compositor.render_strips()
+            for segment in strip
+            if "At the dock." in segment.text or "And then the roof" in segment.text
+        }
+        learned = next(style for text, style in styled.items() if "dock" in text)
+        cut = next(style for text, style in styled.items() if "roof" in text)
+        assert learned is not None and learned.underline
+        assert cut is not None and cut.strike

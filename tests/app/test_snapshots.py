@@ -1,0 +1,84 @@
+"""Pictures of every screen at the three sizes it is designed for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from codex_tui.app import CodexApp
+from codex_tui.widgets.banner import Banner
+from tests.app.conftest import NOW
+from tests.support.pilot import screen_text, settled, until
+
+SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 36), (200, 60)], ids=lambda size: f"{size[0]}x{size[1]}")
+Act = Callable[[Pilot[Any]], Awaitable[None]]
+
+
+def pressing(*keys: str, then: str = "") -> Act:
+    async def act(pilot: Pilot[Any]) -> None:
+        await settled(pilot)
+        await pilot.press(*keys)
+        await until(pilot, lambda: then in screen_text(pilot.app))
+
+    return act
+
+
+@SIZES
+@pytest.mark.parametrize(("end", "steps"), [("training", 120), ("done", 200), ("failed", 120), ("loading", 0)])
+def test_cockpit(snap_compare: Any, make_run: Any, size: tuple[int, int], end: str, steps: int) -> None:
+    assert snap_compare(CodexApp(make_run(end=end, steps=steps)), terminal_size=size, run_before=pressing())
+
+
+@SIZES
+def test_cockpit_of_a_lost_run(snap_compare: Any, make_run: Any, size: tuple[int, int]) -> None:
+    async def act(pilot: Pilot[Any]) -> None:
+        await settled(pilot)
+        await until(pilot, lambda: pilot.app.screen.query_one(Banner).display)
+
+    assert snap_compare(CodexApp(make_run(end="lost", steps=120)), terminal_size=size, run_before=act)
+
+
+@SIZES
+def test_picker(snap_compare: Any, size: tuple[int, int]) -> None:
+    assert snap_compare(CodexApp(), terminal_size=size, run_before=pressing("down", then="2,048"))
+
+
+@SIZES
+def test_launch(snap_compare: Any, size: tuple[int, int]) -> None:
+    keys = pressing("down", "n", then="Name of the run")
+    assert snap_compare(CodexApp(), terminal_size=size, run_before=keys)
+
+
+@SIZES
+def test_runs(snap_compare: Any, make_run: Any, size: tuple[int, int]) -> None:
+    for age, end in enumerate(("training", "done", "failed", "stopped", "lost"), 1):
+        run = make_run(name=f"zombies-{age}", end=end, steps=80)
+        os.utime(run.profile, (NOW - age * 4000, NOW - age * 4000))
+    assert snap_compare(CodexApp(), terminal_size=size, run_before=pressing("o", then="zombies-5"))
+
+
+@SIZES
+def test_help(snap_compare: Any, make_run: Any, size: tuple[int, int]) -> None:
+    keys = pressing("question_mark", then="Everywhere")
+    assert snap_compare(CodexApp(make_run()), terminal_size=size, run_before=keys)
+
+
+@SIZES
+def test_samples(snap_compare: Any, make_run: Any, workers: Any, size: tuple[int, int]) -> None:
+    keys = pressing("3", "d", then="Row 1 / 3")
+    assert snap_compare(CodexApp(make_run()), terminal_size=size, run_before=keys)
+
+
+@SIZES
+def test_chat(snap_compare: Any, make_run: Any, workers: Any, size: tuple[int, int]) -> None:
+    keys = pressing("c", *"where", "enter", then="16 a second")
+    assert snap_compare(CodexApp(make_run()), terminal_size=size, run_before=keys)
+
+
+def test_light(snap_compare: Any, make_run: Any) -> None:
+    keys = pressing("ctrl+t")
+    assert snap_compare(CodexApp(make_run(end="training", steps=120)), terminal_size=(120, 36), run_before=keys)
