@@ -45,7 +45,7 @@ def _print_until_end(run: RunDirectory) -> RunState:
                 state = reduce(state, event)
                 if line := describe(event, state, before):
                     print(line, flush=True)
-        if state.ended:
+        if gone and state.ended:  # while a trainer lives, an old end is only where a resume goes on from
             return state
         if gone:
             state.status = "lost"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -37,7 +38,11 @@ def as_json(capsys: pytest.CaptureFixture[str]) -> object:
 
 
 def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments, word in ((["--help"], "Exit codes"), (["train", "--help"], "--dataset"), (["--version"], "codex-tui ")):
+    for arguments, word in (
+        (["--help"], "Exit codes"),
+        (["train", "--help"], "--dataset"),
+        (["--version"], "codex-tui "),
+    ):
         with pytest.raises(SystemExit) as ended:
             main(arguments)
         assert ended.value.code == 0
@@ -107,7 +112,9 @@ def test_a_headless_viewer_prints_a_line_a_logging_step(capsys: pytest.CaptureFi
     make_run("a", *events, ev.Sample(step=3, prompt="hi \x1b[2J", text="\x1b]0;owned\x07"), ev.Done(step=3, seconds=75))
     assert main(["attach", "a", "--headless"]) == 0
     out = capsys.readouterr().out
-    assert [line for line in out.splitlines() if line.startswith("step ")][1].startswith("step 2/3  loss 0.5000  lr 1.00e-03")
+    assert [line for line in out.splitlines() if line.startswith("step ")][1].startswith(
+        "step 2/3  loss 0.5000  lr 1.00e-03"
+    )
     assert "done  3 steps  1:15" in out
     assert "\x1b" not in out
 
@@ -116,6 +123,23 @@ def test_an_unhappy_end_is_exit_1(capsys: pytest.CaptureFixture[str]) -> None:
     make_run("a", ev.Started(attempt=1, pid=1), ev.Failed(kind="unknown", message="It broke.", hint="Mend it."))
     assert main(["attach", "a", "--headless"]) == 1
     assert "failed: It broke.\n  Mend it." in capsys.readouterr().out
+
+
+def test_an_old_end_does_not_end_the_viewer_of_a_resumed_run(capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run("a", ev.Started(attempt=1, pid=1), ev.Stopped(step=2), alive=True)
+
+    def go_on() -> None:
+        time.sleep(0.5)
+        writer = ev.EventWriter(run.events)
+        writer.emit(ev.Started(attempt=2, pid=1, resume_step=2))
+        writer.emit(ev.Done(step=4))
+        run.write_process(ProcessIdentity(os.getpid(), 1.0))
+
+    trainer = threading.Thread(target=go_on)
+    trainer.start()
+    assert main(["attach", "a", "--headless"]) == 0
+    trainer.join()
+    assert "attempt 2, from step 2" in capsys.readouterr().out
 
 
 def test_stop_and_resume_refuse_what_makes_no_sense(capsys: pytest.CaptureFixture[str]) -> None:
