@@ -88,7 +88,7 @@ def test_runs_tell_the_truth(capsys: pytest.CaptureFixture[str]) -> None:
         "reason": "",
     }
     assert by_name["demo-2"]["state"] == "lost"
-    assert "training" in by_name["demo-2"]["reason"]
+    assert "at step 3" in by_name["demo-2"]["reason"]
     assert by_name["demo-3"]["state"] == "failed"
     assert by_name["demo-3"]["reason"] == "The card is full. Shorten max_seq_length."
     assert (by_name["demo-4"]["state"], by_name["demo-4"]["step"]) == ("training", 7)
