@@ -14,6 +14,7 @@ from training import checkpoints, failures, surroundings
 from training.contract import events as ev
 from training.contract.run_directory import ProcessIdentity, RunDirectory
 from training.job import read_dataset, read_job
+from training.model import local_folder
 from training.stop import StopRequests
 
 HEARTBEAT_SECONDS = 5.0
@@ -79,7 +80,8 @@ def train(path: Path) -> int:
     try:
         job = read_job(path)
         surroundings.prepare(job.profile, job.cache)
-        rows = read_dataset(job)  # before the slow imports, so that a bad row is told at once
+        rows = read_dataset(job)  # this and the folder before the slow imports: what is wrong is told at once
+        local_folder(job.profile.model.name)
         attempt.events.emit(ev.Phase(name="loading", detail="Unsloth"))
         from training import sft
 

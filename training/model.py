@@ -22,13 +22,18 @@ def source(name: str, cache: Path) -> str:
     """
     if name == llama.NAME:
         return str(llama.build(cache))
-    if _is_path(name):
-        folder = Path(name).expanduser().absolute()
-        if not (folder / "config.json").is_file():
-            what = "there is no config.json in it" if folder.is_dir() else "there is no such folder"
-            raise TrainingFailure("model_not_found", f"{folder} is not a model: {what}.")
-        return str(folder)
-    return name
+    return str(local_folder(name) or name)
+
+
+def local_folder(name: str) -> Path | None:
+    """The folder that `name` means; None for a Hub id. Raises TrainingFailure for a folder that is no model."""
+    if not _is_path(name):
+        return None
+    folder = Path(name).expanduser().absolute()
+    if not (folder / "config.json").is_file():
+        what = "there is no config.json in it" if folder.is_dir() else "there is no such folder"
+        raise TrainingFailure("model_not_found", f"{folder} is not a model: {what}.")
+    return folder
 
 
 def go_offline_if_needed(name: str) -> None:
