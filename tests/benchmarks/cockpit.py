@@ -21,12 +21,15 @@ from pathlib import Path
 import logged_runs
 from probe import Probe
 
+from training.contract.run_directory import RunDirectory
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 APP = [sys.executable, "-m", "codex_tui"]
 ATTACHED = r"smoothed \d"  # the chart's legend: the curve is drawn
 COMPLETE = r"\b10(\.0)? ┤"  # the axis has made room for the spike, which only the complete history has
 SETTLE, IDLE, LIVE = 5.0, 30.0, 30.0  # seconds
+ROUNDS = 2  # fine-tunes of each kind
 TRAINING = 600.0  # most seconds for one fine-tune of the demo profile
 
 
@@ -111,21 +114,30 @@ def logging_run(home: Path, env: dict[str, str]) -> None:
 
 
 def training(home: Path, env: dict[str, str]) -> None:
-    """The demo profile with the cockpit open, between two runs of the bare script on the same profile."""
+    """The demo profile with the cockpit open, and by the bare script, in turn; the less disturbed of each counts."""
     from codex_tui.core import environment
-    from codex_tui.core.runs import find_run
 
     python = environment.ensure(lambda progress: None)  # before CODEX_TUI_HOME names the empty home
     os.environ["CODEX_TUI_HOME"] = str(home)
-    with Probe([*APP, "demo", "--name", "watched", "--python", str(python)], env=env) as probe:
+    watched, bare = [], []
+    for index in range(ROUNDS):
+        run = watched_run(f"watched-{index}", python, env)
+        watched.append(seconds_a_step(run.events))
+        bare.append(bare_seconds_a_step(python, run.config, home / f"bare-{index}"))
+    told("training throughput with the cockpit open, over bare Unsloth", f"{min(bare) / min(watched):.3f}", ">= 0.98")
+
+
+def watched_run(name: str, python: Path, env: dict[str, str]) -> RunDirectory:
+    """A fine-tune of the demo profile that was watched from its start to its end."""
+    from codex_tui.core.runs import find_run
+
+    with Probe([*APP, "demo", "--name", name, "--python", str(python)], env=env) as probe:
         probe.until(ATTACHED, timeout=TRAINING)
-        run = find_run("watched")
+        run = find_run(name)
         deadline = time.monotonic() + TRAINING
         while run.trainer_alive() and time.monotonic() < deadline:
             probe.watch(1.0)
-    watched = seconds_a_step(run.events)
-    bare = statistics.mean(bare_seconds_a_step(python, run.config, home / f"bare-{index}") for index in range(2))
-    told("training throughput with the cockpit open, over bare Unsloth", f"{bare / watched:.3f}", ">= 0.98")
+    return run
 
 
 def bare_seconds_a_step(python: Path, config: Path, output: Path) -> float:
@@ -133,7 +145,7 @@ def bare_seconds_a_step(python: Path, config: Path, output: Path) -> float:
         [str(python), str(HERE / "bare_unsloth.py"), str(config), str(output)],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         cwd=config.parent,  # where Unsloth leaves what it generates
-        stdout=subprocess.PIPE,
+        capture_output=True,
         check=True,
         timeout=TRAINING,
     )
