@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # reading it means psutil and NVML, which the first paint doe
     from codex_tui.core.gpu import GpuReading, Reading, Sampler
 
 HISTORY = 120  # readings kept for the small curves
+COOL = 30.0  # °C where the curve of the temperature begins
 HOT = 83  # °C at which most cards begin to slow down
 
 
@@ -55,8 +56,9 @@ class GpuPanel(Painted, can_focus=True):
 
     async def sample(self, live: bool) -> None:
         """Reads the machine in a thread: a driver that starts up may take its time."""
-        sampler = self._sampler = self._sampler or await asyncio.to_thread(_make_sampler)
-        reading = await asyncio.to_thread(sampler.read)
+        if self._sampler is None:
+            self._sampler = await asyncio.to_thread(_make_sampler)
+        reading = await asyncio.to_thread(self._sampler.read)
         if self.is_attached:
             self.feed(reading, live)
 
@@ -141,7 +143,8 @@ class GpuPanel(Painted, can_focus=True):
     def _history_row(self, name: str, figure: str, top: float, width: int, style: str = "") -> Content:
         label = figure.ljust(14)
         room = max(0, min(60, width - len(label) - 1))
-        return line((label, style), " ", figures.sparkline(self._history[name], room, top))
+        low = COOL if name == "temperature" else 0.0
+        return line((label, style), " ", figures.sparkline(self._history[name], room, top, low))
 
     def _peak(self) -> float | None:
         memory = self._state.memory if self._state else None
