@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from textual.message import Message
+from textual.message_pump import MessagePump
+from textual.worker import Worker, WorkerState
 
 from training.contract.run_directory import RunDirectory
 
@@ -22,3 +24,14 @@ class Trouble(Message):
         super().__init__()
         self.message = message
         self.hint = hint
+
+
+class ReportsWorkerErrors(MessagePump):
+    """For nodes that start workers: what one did not foresee becomes a notice, where Textual would end the app."""
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        if event.state is WorkerState.ERROR:
+            error = event.worker.error
+            self.post_message(
+                Trouble(f"That did not work: {error or type(error).__name__}", "A run in training goes on.")
+            )

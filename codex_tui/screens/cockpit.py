@@ -17,7 +17,7 @@ from textual.widgets import Input
 
 from codex_tui.core.follower import HISTORY_BUDGET, RunFollower
 from codex_tui.core.run_facts import read_facts
-from codex_tui.messages import Trouble
+from codex_tui.messages import ReportsWorkerErrors, Trouble
 from codex_tui.screens.cockpit_hints import hints
 from codex_tui.widgets.banner import Banner
 from codex_tui.widgets.gpu_panel import GpuPanel
@@ -41,7 +41,7 @@ ROOM_FOR_ALL = (100, 30)  # from this size on all panes are shown; below, one an
 ROOM_TO_BREATHE = (160, 48)
 
 
-class CockpitScreen(Screen[None]):
+class CockpitScreen(ReportsWorkerErrors, Screen[None]):
     DEFAULT_CSS = """
     CockpitScreen { background: $background; }
     #panes { layout: grid; grid-size: 12; grid-rows: 5fr 4fr 7; grid-gutter: 0 1; height: 1fr; }

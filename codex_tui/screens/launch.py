@@ -16,7 +16,7 @@ from textual.widgets import Input, Static
 
 from codex_tui.core.errors import CodexError
 from codex_tui.core.text import clean, duration
-from codex_tui.messages import OpenRun
+from codex_tui.messages import OpenRun, ReportsWorkerErrors
 from codex_tui.screens.dialogs import DIALOG_CSS, keys
 from codex_tui.widgets import figures
 from codex_tui.widgets.ink import MUTED, line
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 REPORT_EVERY = 0.5  # seconds between two reports of the set-up
 
 
-class LaunchDialog(ModalScreen[None]):
+class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
     DEFAULT_CSS = (
         DIALOG_CSS.format(name="LaunchDialog")
         + """

@@ -14,6 +14,7 @@ from textual.widgets import Input
 from codex_tui.core.conversation import Conversation, Turn
 from codex_tui.core.run_state import RunState
 from codex_tui.core.text import clean
+from codex_tui.messages import ReportsWorkerErrors
 from codex_tui.widgets import figures
 from codex_tui.widgets.ink import ACCENT, MUTED, STRONG, line
 from codex_tui.widgets.samples import Heading
@@ -34,7 +35,7 @@ class Question(Input):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("up,pageup", "app.focus_previous", show=False)]
 
 
-class ChatPane(Vertical):
+class ChatPane(ReportsWorkerErrors, Vertical):
     """Loads nothing before the first question; frees it all when it goes."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

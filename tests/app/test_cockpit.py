@@ -197,6 +197,18 @@ async def test_resume_is_refused_with_the_reason(make_run: Any, monkeypatch: pyt
         assert "There is no whole checkpoint." in screen_text(pilot.app)
 
 
+async def test_an_unforeseen_error_is_a_notice(make_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(run: RunDirectory) -> None:
+        raise RuntimeError("the disk [/] is on fire")
+
+    monkeypatch.setattr(launcher, "resume", fail)
+    async with CodexApp(make_run(end="failed", steps=60)).run_test(size=WIDE) as pilot:
+        await settled(pilot)
+        await pilot.press("r")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Notice))
+        assert "the disk [/] is on fire" in screen_text(pilot.app)
+
+
 async def test_what_the_trainer_writes_is_followed(make_run: Any) -> None:
     run: RunDirectory = make_run(end="training", steps=50)
     async with CodexApp(run).run_test(size=WIDE) as pilot:
