@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import compress, groupby
-from operator import not_
+from itertools import compress, count, groupby
+from operator import attrgetter, eq, not_
 from typing import Any, Literal
 
 from codex_tui.core.series import Series
@@ -103,16 +103,19 @@ def time_left(state: RunState, window: int = PACE_POINTS) -> float | None:
     return max(0.0, pace * (state.total_steps - state.step))
 
 
+# Without a step of Python for each event: these are read a million times.
+_SEQ, _STEP, _LOSS, _TOKENS = map(attrgetter, ("seq", "step", "loss", "tokens"))
+
+
 def _reduce_frequent(state: RunState, events: Sequence[ev.Event]) -> RunState:
     """Takes events that don't depend on each other's order, kind by kind."""
     if not events:
         return state
-    numbers = [event.seq for event in events]
-    if numbers == list(range(state.next_seq, state.next_seq + len(numbers))):
-        state.next_seq += len(numbers)
+    if all(map(eq, map(_SEQ, events), count(state.next_seq))):
+        state.next_seq += len(events)
     else:
-        for number in numbers:
-            _count(state, number)
+        for event in events:
+            _count(state, event.seq)
     state.last_event_at = events[-1].time
     # Sorted by kind without a step of Python for each: this is done a million times.
     is_logged = list(map(_LOGGED.__contains__, map(type, events)))
@@ -136,10 +139,10 @@ def _on_metrics(state: RunState, metrics: Sequence[ev.Metrics | Point]) -> None:
         return
     zero = state.training_since
     state.losses.extend(
-        [event.step for event in metrics],
-        [event.loss for event in metrics],
+        list(map(_STEP, metrics)),
+        list(map(_LOSS, metrics)),
         [event.time - zero for event in metrics],
-        [event.tokens for event in metrics],
+        list(map(_TOKENS, metrics)),
     )
     last = metrics[-1]
     state.step = last.step

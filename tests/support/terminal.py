@@ -28,7 +28,9 @@ NOT_FOR_PYTE = re.compile(rb"\x1b\[[<>=][0-9;]*[a-zA-Z]|\x1b\[\?[0-9;]*\$p|\x1b\
 class Terminal:
     """`command` in a pty of `columns` x `rows`. Use as a context manager; leaving it hangs up."""
 
-    def __init__(self, command: Sequence[str], *, columns: int = 120, rows: int = 36, env: Mapping[str, str] | None = None):
+    def __init__(
+        self, command: Sequence[str], *, columns: int = 120, rows: int = 36, env: Mapping[str, str] | None = None
+    ):
         self.received = bytearray()
         self._screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self._screen)

@@ -68,11 +68,13 @@ def run(home: Path) -> RunDirectory:
 def test_no_pane_lets_an_escape_sequence_through(codex_tui: str, run: RunDirectory, columns: int, rows: int) -> None:
     with Terminal([codex_tui, "attach", run.name], columns=columns, rows=rows) as terminal:
         terminal.until("failed", timeout=20)
-        for pane in "123456":
-            terminal.type(pane)
-            terminal.read(1.5)
-        terminal.type("3")  # samples: the dataset's rows, from a real worker
-        terminal.until("OWNED-(row|sample)", timeout=60)
+        for pane in "12345":
+            terminal.type(pane, "esc")  # the chat takes the keys until it is left
+            terminal.read(0.5)
+        terminal.type("3")
+        terminal.until("OWNED-sample", timeout=20)
+        terminal.type("d")
+        terminal.until("OWNED-row", timeout=90)  # from a real worker
         terminal.type("?", "esc", "o")
         terminal.read(1)
         assert terminal.received.count(b"OWNED-") > 3  # it is shown,
