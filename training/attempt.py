@@ -41,7 +41,7 @@ class Attempt:
         if self.run.control.exists() and self.run.control.stat().st_mtime < identity.create_time:
             self.run.clear_stop()  # it was meant for an earlier attempt
         self.run.write_process(identity)
-        checkpoints.remove_broken(self.run.checkpoints)
+        checkpoints.set_aside_broken(self.run.checkpoints)
         self.events.emit(ev.Started(attempt=self.number, pid=identity.pid, resume_step=self.step))
         self.stop.watch()
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()

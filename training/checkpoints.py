@@ -19,11 +19,16 @@ def last_whole(folder: Path) -> Path | None:
     return next((path for path in reversed(_all(folder)) if is_whole(path)), None)
 
 
-def remove_broken(folder: Path) -> None:
-    """Deletes what a crash left half written, so that it doesn't take a whole one's place in the rotation."""
+def set_aside_broken(folder: Path) -> None:
+    """Renames what a crash left half written, so that it doesn't take a whole one's place in the rotation.
+
+    Nothing is deleted: what a person may want to look at stays, as `broken-checkpoint-N`.
+    """
     for path in _all(folder):
         if not is_whole(path):
-            shutil.rmtree(path)
+            target = folder / f"broken-{path.name}"
+            shutil.rmtree(target, ignore_errors=True)  # of an earlier attempt at the same step
+            path.rename(target)
 
 
 def step_of(checkpoint: Path) -> int:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from pathlib import Path
 from typing import Any
 
 from codex_tui.commands.train import RUN_HELP
-from codex_tui.core.errors import DONE, BadInput, CodexError, EnvironmentMissing
+from codex_tui.core.errors import DONE, BadInput, CodexError
 from training.contract.run_directory import RunDirectory
 
 
@@ -46,11 +45,11 @@ def run_chat(args: argparse.Namespace) -> int:
 async def _ask(run: RunDirectory, prompt: str, *, adapter: bool, max_new_tokens: int) -> int:
     """Prints the answer to stdout as it comes; loading is told on stderr where that is a terminal."""
     from codex_tui.core.text import clean
-    from codex_tui.core.workers import Worker
+    from codex_tui.core.workers import Worker, interpreter_of
 
     # A pipe gets the answer as it is; a terminal must not be made to obey it.
     shown = (lambda text: clean(text, newlines=True)) if sys.stdout.isatty() else str
-    worker = await Worker.start(run_python(run), ["chat", str(run.path)])
+    worker = await Worker.start(interpreter_of(run), ["chat", str(run.path)])
     try:
         async for message in worker:
             match message.get("type"):
@@ -74,17 +73,3 @@ async def _ask(run: RunDirectory, prompt: str, *, adapter: bool, max_new_tokens:
         raise CodexError("The chat worker ended without an answer.", worker.complaints())
     finally:
         await worker.close()
-
-
-def run_python(run: RunDirectory) -> Path:
-    """The interpreter the run trained with, where it is still there; else the one training would use now."""
-    from codex_tui.core import environment
-
-    try:
-        python = Path(run.read_config()["python"])
-    except (OSError, ValueError, KeyError, TypeError):
-        python = None
-    try:
-        return environment.find_python(python if python and python.exists() else None)
-    except EnvironmentMissing:
-        return environment.find_python()

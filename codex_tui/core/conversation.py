@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from codex_tui.core.errors import CodexError
@@ -53,13 +52,13 @@ class Conversation:
         if self._worker is not None and (self.has_adapter or not self._run.has_adapter()):
             return
         await self.close()
-        from codex_tui.core.workers import Worker
+        from codex_tui.core.workers import Worker, interpreter_of
 
         self.status, self.phase, self.progress, self.error = "loading", "starting", None, None
         self.has_adapter = self._run.has_adapter()
         self._on_change()
         try:
-            python = await asyncio.to_thread(interpreter, self._run)
+            python = await asyncio.to_thread(interpreter_of, self._run)
             self._worker = await Worker.start(python, ["chat", str(self._run.path)])
         except CodexError as error:
             self._fail(error.message, error.hint)
@@ -165,14 +164,3 @@ class Conversation:
         if self.turns and not self.turns[-1].ended:
             self.turns[-1].ended = "failed"
         self._on_change()
-
-
-def interpreter(run: RunDirectory) -> Path:
-    """The interpreter that trained `run`, else the one that would train now. Raises EnvironmentMissing."""
-    from codex_tui.core.environment import find_python
-
-    try:
-        python = Path(str(run.read_config()["python"]))
-    except (OSError, ValueError, KeyError):
-        return find_python()
-    return find_python(python if python.exists() else None)

@@ -136,7 +136,10 @@ class Uv:
     def run(
         self, arguments: Sequence[str], cwd: Path, on_progress: Callable[[Activity, float], None] | None = None
     ) -> None:
-        """Run one command in `cwd`; `on_progress(activity, elapsed seconds)` is called two to ten times a second. EnvironmentMissing where it fails; ends uv when the caller is interrupted."""
+        """Run one command in `cwd`; `on_progress(activity, elapsed seconds)` is called two to ten times a second.
+
+        EnvironmentMissing where it fails; ends uv when the caller is interrupted.
+        """
         process = subprocess.Popen(
             [self._binary, *arguments],
             cwd=cwd,  # uv would read the settings of a project the person stands in

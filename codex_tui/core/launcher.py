@@ -15,15 +15,15 @@ import psutil
 from codex_tui import __version__
 from codex_tui.core import environment, locations, profiles
 from codex_tui.core.errors import BadInput, CodexError
-from codex_tui.core.workers import trainer_environment
-from training.contract.dataset_file import read_rows
+from codex_tui.core.workers import interpreter_of, trainer_environment
+from training.contract.dataset_file import DEMO_DATASET, read_rows
+from training.contract.dataset_file import dataset_path as rows_file
 from training.contract.profile import Profile
 from training.contract.run_directory import ProcessIdentity, RunDirectory
 
 Asked = Literal["save", "terminate", "kill"]
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-BUILT_IN = "demo:"  # datasets and models that ship with the trainer
 PROBLEMS_SHOWN = 10
 
 # Held so that ended trainers are reaped and never linger as zombies of a long-lived app.
@@ -65,11 +65,7 @@ def resume(run: RunDirectory, python: Path | None = None) -> None:
     """Goes on from the last whole checkpoint, in the same directory. Raises BadInput where it is already training."""
     if run.trainer_alive():
         raise BadInput(f"{run.name} is training already.", f"Watch it with: codex-tui attach {run.name}")
-    try:
-        interpreter = python or Path(run.read_config()["python"])
-    except (OSError, ValueError, KeyError) as error:
-        raise BadInput(f"{run.config} can't be read, so {run.name} can't be resumed.", str(error)) from error
-    interpreter = environment.find_python(python or (interpreter if interpreter.exists() else None))
+    interpreter = environment.find_python(python) if python else interpreter_of(run)
     before = run.read_process()
     run.clear_stop()
     _start(run, interpreter, attempt=before.attempt + 1 if before else 1)
@@ -101,26 +97,24 @@ def stop(run: RunDirectory) -> Asked:
 def dataset_path(profile: Profile, profile_file: Path, override: str | None = None) -> str:
     """The absolute path of the rows, or the name of built-in ones. Raises BadInput."""
     if override:
-        path = override if override.startswith(BUILT_IN) else str(Path(override).expanduser().absolute())
+        path = override if override == DEMO_DATASET else str(Path(override).expanduser().absolute())
     elif profile.dataset.path is None:
         raise BadInput(
             f"The profile {profile_file.stem} names no dataset.",
             "Give one with --dataset FILE, or set path under [dataset] in the profile.",
         )
-    elif profile.dataset.path.startswith(BUILT_IN):
+    elif profile.dataset.path == DEMO_DATASET:
         path = profile.dataset.path
     else:
         path = str((profile_file.parent / Path(profile.dataset.path).expanduser()).resolve())
-    if not path.startswith(BUILT_IN) and not Path(path).is_file():
+    if path != DEMO_DATASET and not Path(path).is_file():
         raise BadInput(f"{path}: no such dataset file.", "Give a JSONL file with --dataset FILE.")
     return path
 
 
 def check_rows(dataset: str, on_bad_rows: str) -> None:
     """Refuses bad rows before anything is started. Raises BadInput naming the first ten with their lines."""
-    if dataset.startswith(BUILT_IN):
-        return
-    found = read_rows(Path(dataset))
+    found = read_rows(rows_file(dataset))
     if found.problems and (on_bad_rows == "refuse" or not found.rows):
         listed = "\n".join(f"  line {p.line}: {p.message}" for p in found.problems[:PROBLEMS_SHOWN])
         more = len(found.problems) - PROBLEMS_SHOWN

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Literal
 
-from codex_tui.core.conversation import interpreter
 from codex_tui.core.errors import CodexError
 from training.contract.run_directory import RunDirectory
 
@@ -38,12 +37,12 @@ class RowReader:
         """Starts the worker, unless it runs."""
         if self._worker is not None or self.status == "loading":
             return
-        from codex_tui.core.workers import Worker
+        from codex_tui.core.workers import Worker, interpreter_of
 
         self.status, self.error = "loading", None
         self._on_change()
         try:
-            python = await asyncio.to_thread(interpreter, self._run)
+            python = await asyncio.to_thread(interpreter_of, self._run)
             self._worker = await Worker.start(python, ["inspect", str(self._run.path)])
         except CodexError as error:
             self._fail(error.message, error.hint)

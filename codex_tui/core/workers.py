@@ -13,8 +13,9 @@ from typing import Any
 
 import msgspec
 
-from codex_tui.core.environment import trainer_path
+from codex_tui.core.environment import find_python, trainer_path
 from codex_tui.core.errors import CodexError
+from training.contract.run_directory import RunDirectory
 
 # A row of a dataset is one message; asyncio's default of 64 KiB is too little for it.
 LONGEST_LINE = 64 * 1024 * 1024
@@ -31,6 +32,18 @@ def trainer_environment() -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "PYTHONIOENCODING": "utf-8",
     }
+
+
+def interpreter_of(run: RunDirectory) -> Path:
+    """The interpreter that trained `run` where it is still there, else the one that would train now.
+
+    Raises EnvironmentMissing where that one can't.
+    """
+    try:
+        python = Path(str(run.read_config()["python"]))
+    except (OSError, ValueError, KeyError):
+        return find_python()
+    return find_python(python if python.exists() else None)
 
 
 class Worker:

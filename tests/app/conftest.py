@@ -189,6 +189,5 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> type[FakeWorker]:
     """The workers that were started; each test has a class of its own."""
     kind = type("Workers", (FakeWorker,), {"started": []})
     monkeypatch.setattr("codex_tui.core.workers.Worker", kind)
-    for module in ("conversation", "row_reader"):
-        monkeypatch.setattr(f"codex_tui.core.{module}.interpreter", lambda run: Path("/usr/bin/python3"))
+    monkeypatch.setattr("codex_tui.core.workers.interpreter_of", lambda run: Path("/usr/bin/python3"))
     return kind

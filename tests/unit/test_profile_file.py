@@ -9,6 +9,7 @@ from codex_tui.core import locations
 from training.contract.profile_file import ProfileError, parse_profile
 
 NAMED = Path("mine.toml")
+PIECES = ['"', "=", "[", "]", "\n", "-1", "nan", "é", "\x00", "'''"]
 MODEL = '[model]\nname = "demo:llama"\n'
 
 
@@ -62,7 +63,7 @@ def test_mutations_of_a_shipped_profile_never_end_in_another_exception() -> None
         text = list(source)
         for _ in range(dice.randint(1, 12)):
             at = dice.randrange(len(text))
-            text[at : at + dice.randint(0, 3)] = dice.choice(['"', "=", "[", "]", "\n", "-1", "nan", "é", "\x00", "\'\'\'"])
+            text[at : at + dice.randint(0, 3)] = dice.choice(PIECES)
         try:
             parse_profile("".join(text), NAMED)
         except ProfileError as error:
