@@ -10,6 +10,8 @@ import traceback
 from pathlib import Path
 from typing import IO
 
+import psutil
+
 from training import checkpoints, failures, surroundings
 from training.contract import events as ev
 from training.contract.run_directory import ProcessIdentity, RunDirectory
@@ -38,7 +40,7 @@ class Attempt:
 
     def begin(self) -> None:
         identity = ProcessIdentity.current(self.number)
-        if self.run.control.exists() and self.run.control.stat().st_mtime < identity.create_time:
+        if self.run.control.exists() and self.run.control.stat().st_mtime < psutil.Process().create_time():
             self.run.clear_stop()  # it was meant for an earlier attempt
         self.run.write_process(identity)
         checkpoints.set_aside_broken(self.run.checkpoints)

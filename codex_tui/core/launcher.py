@@ -10,8 +10,6 @@ import time
 from pathlib import Path
 from typing import Literal
 
-import psutil
-
 from codex_tui import __version__
 from codex_tui.core import environment, locations, profiles
 from codex_tui.core.errors import BadInput, CodexError
@@ -171,7 +169,8 @@ def _start(run: RunDirectory, python: Path, attempt: int) -> None:
     finally:
         os.close(descriptor)
     _children.append(child)
-    try:  # the trainer says the same of itself once Python is up; until then viewers would take it for lost
-        run.write_process(ProcessIdentity(child.pid, psutil.Process(child.pid).create_time(), attempt))
-    except psutil.Error:
-        child.wait()
+    # The trainer says the same of itself once Python is up; until then viewers would take it for lost. But where two
+    # were started at once, the one that holds the run's lock may have spoken already.
+    identity = ProcessIdentity.of(child.pid, attempt)
+    if identity and not run.trainer_alive():
+        run.write_process(identity)

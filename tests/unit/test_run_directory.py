@@ -3,9 +3,10 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
-import psutil
+import msgspec
 import pytest
 
 from training.contract.run_directory import ProcessIdentity, RunDirectory, write_atomically
@@ -37,13 +38,30 @@ def test_a_stop_request_escalates_and_clears(run: RunDirectory) -> None:
 def test_a_reused_pid_is_not_the_trainer(run: RunDirectory) -> None:
     run.write_process(ProcessIdentity.current())
     assert run.trainer_alive()
-    run.write_process(ProcessIdentity(os.getpid(), psutil.Process().create_time() - 60))
-    assert not run.trainer_alive()
+    itself = ProcessIdentity.current()
+    for other in (
+        msgspec.structs.replace(itself, create_time=itself.create_time - 60),
+        msgspec.structs.replace(itself, boot="of another boot"),
+    ):
+        run.write_process(other)
+        assert not run.trainer_alive()
+
+
+def test_setting_the_clock_makes_nobody_another(run: RunDirectory) -> None:
+    """WSL2 sets it after every sleep: so a process is known by a clock that nobody sets."""
+    since_boot = time.clock_gettime(time.CLOCK_BOOTTIME)
+    child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+    identity = ProcessIdentity.of(child.pid)
+    assert identity is not None
+    assert since_boot - 0.1 <= identity.create_time <= time.clock_gettime(time.CLOCK_BOOTTIME)
+    child.communicate()
+    assert ProcessIdentity.of(child.pid) is None
 
 
 def test_a_zombie_is_gone(run: RunDirectory) -> None:
     child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
-    identity = ProcessIdentity(child.pid, psutil.Process(child.pid).create_time())
+    identity = ProcessIdentity.of(child.pid)
+    assert identity is not None
     assert identity.is_alive()
     child.kill()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # ended, not yet reaped

@@ -2,7 +2,7 @@
 
     profile.toml    the profile as picked, byte for byte
     config.json     the resolved whole: every default explicit, dataset, interpreter; the trainer adds what really ran
-    process.json    who trains: pid and create time, so that a reused pid is never signalled
+    process.json    who trains: pid, create time and boot, so that a reused pid is never signalled
     events.jsonl    see `training.contract.events`
     trainer.log     stdout and stderr of the trainer
     control         a stop request
@@ -27,34 +27,50 @@ StopLevel = Literal["save", "terminate"]
 
 
 class ProcessIdentity(msgspec.Struct):
-    """A process that can't be mistaken for a later one with the same pid. `create_time` is psutil's, Unix seconds."""
+    """A process that can't be mistaken for a later one with the same pid.
+
+    `create_time` is seconds from the boot to its start, `boot` the id of that boot. A time of day would not do: it
+    changes when the clock is set, and WSL2 sets it whenever the laptop has slept.
+    """
 
     pid: int
     create_time: float
     attempt: int = 1
+    boot: str = ""
+
+    @classmethod
+    def of(cls, pid: int, attempt: int = 1) -> ProcessIdentity | None:
+        """The process that has `pid` now; None where there is none."""
+        if (found := _look_up(pid)) is None:
+            return None
+        return cls(pid, found[1], attempt, _boot_id())
 
     @classmethod
     def current(cls, attempt: int = 1) -> ProcessIdentity:
-        import psutil
-
-        return cls(pid=os.getpid(), create_time=psutil.Process().create_time(), attempt=attempt)
+        identity = cls.of(os.getpid(), attempt)
+        assert identity is not None
+        return identity
 
     def is_alive(self) -> bool:
         """True while that very process runs; a zombie counts as gone."""
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return False  # the common case, for which psutil need not be loaded
-        except PermissionError:
-            pass
-        import psutil
-
-        try:
-            process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.create_time) < 0.05
-            return same and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.Error:
+        if (found := _look_up(self.pid)) is None:
             return False
+        state, create_time = found
+        return state not in "ZX" and create_time == self.create_time and _boot_id() == self.boot
+
+
+def _look_up(pid: int) -> tuple[str, float] | None:
+    """The state letter of `pid` and the seconds from the boot to its start, as proc(5) has them."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    fields = stat.rpartition(b")")[2].split()  # the command's name before it may hold anything
+    return fields[0].decode(), int(fields[19]) / os.sysconf("SC_CLK_TCK")
+
+
+def _boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
 class RunDirectory:
