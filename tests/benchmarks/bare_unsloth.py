@@ -18,8 +18,6 @@ from itertools import pairwise
 from pathlib import Path
 
 QUIET = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "TRANSFORMERS_VERBOSITY": "error"}
-# As the trainer does for the demo model: threads wait longer for one another than they work on such small matrices.
-os.environ.update(QUIET | ({"OMP_NUM_THREADS": "1"} if "demo:llama" in Path(sys.argv[1]).read_text() else {}))
 
 
 class DeviceMemory:
@@ -47,9 +45,12 @@ class DeviceMemory:
 
 
 def main(config_path: Path, output: Path) -> None:
+    os.environ.update(QUIET)
     device = DeviceMemory()
     config = json.loads(config_path.read_text())
     profile = config["profile"]
+    if profile["model"]["name"] == "demo:llama":  # as the trainer does: threads would wait longer than they work
+        os.environ["OMP_NUM_THREADS"] = "1"
     from unsloth import FastLanguageModel, is_bfloat16_supported  # isort: skip
 
     import torch

@@ -1,10 +1,10 @@
 """Peak memory and speed on a real GPU: `python -m training` beside the bare Unsloth script, for the same profile.
 
-    PYTHONPATH=. python tests/benchmarks/gpu.py [--shape 3b] [--steps 8] [--length 2048] [--demo] [--work DIR]
+    PYTHONPATH=. python tests/benchmarks/gpu.py [demo] [1b] [3b] [8b] [--evaluate] [--steps 24] [--length 2048] [--work DIR]
 
 Run it with an interpreter that has the training stack. The model has the shape of Llama-3.2-1B, 3B or Llama-3.1-8B and
-random weights: memory and speed are those of the real one, the loss means nothing. `--demo` trains the demo profile as
-well. Prints one JSON line for each run, and the ratios.
+random weights: memory and speed are those of the real one, the loss means nothing. Prints one JSON line for each run,
+and the ratios. Without `--evaluate` both only train: the bare script generates no samples.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import tempfile
 import time
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from training.contract import events as ev
 from training.contract.profile import Profile
@@ -67,13 +68,13 @@ def write_rows(path: Path, count: int, length: int) -> None:
             file.write(json.dumps({"instruction": f"Say {number}.", "response": words}) + "\n")
 
 
-def config_of(profile: Profile, dataset: str, cache: Path) -> dict[str, object]:
+def config_of(profile: Profile, dataset: str, cache: Path) -> dict[str, Any]:
     whole = profile.model_dump(mode="json")
     return {"version": 1, "name": "gpu", "created": time.time(), "profile_name": "gpu", "profile": whole,
             "dataset": dataset, "python": sys.executable, "cache": str(cache)}  # fmt: skip
 
 
-def train(run: RunDirectory) -> dict[str, object]:
+def train(run: RunDirectory) -> dict[str, Any]:
     """`python -m training RUN` in a process of its own; what its events and NVML say of memory and speed."""
     from bare_unsloth import DeviceMemory
 
@@ -106,7 +107,7 @@ def ev_of(run: RunDirectory) -> list[ev.Event]:
     return msgspec.json.Decoder(ev.AnyEvent).decode_lines(run.events.read_bytes())
 
 
-def bare(run: RunDirectory) -> dict[str, object]:
+def bare(run: RunDirectory) -> dict[str, Any]:
     script = Path(__file__).with_name("bare_unsloth.py")
     done = subprocess.run(
         [sys.executable, str(script), str(run.config), str(run.path / "bare")],
@@ -119,7 +120,7 @@ def bare(run: RunDirectory) -> dict[str, object]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def compare(name: str, config: dict[str, object], work: Path) -> None:
+def compare(name: str, config: dict[str, Any], work: Path) -> None:
     run = RunDirectory(work / name)
     run.create()
     run.write_config(config)
@@ -134,36 +135,43 @@ def compare(name: str, config: dict[str, object], work: Path) -> None:
     print(json.dumps({"run": name, "by": "ratio", **ratios}), flush=True)
 
 
+def shaped(shape: str, steps: int, length: int, work: Path) -> dict[str, Any]:
+    """The 4 GB profile over a model of `shape`, every row `length` tokens long."""
+    model = work / f"llama-{shape}"
+    started = time.monotonic()
+    command = [sys.executable, "-c", MAKE, shape, str(model), str(Path(__file__).parent)]
+    subprocess.run(command, check=True)  # a process of its own: its memory is not to be counted
+    print(f"{shape} written in {time.monotonic() - started:.0f} s", flush=True)
+    write_rows(work / "rows.jsonl", 4 * steps + 4, length)
+    profile = load_profile(PROFILE)
+    changed = {
+        "model": profile.model.model_copy(update={"name": str(model), "max_seq_length": length}),
+        "training": profile.training.model_copy(update={"max_steps": steps}),
+        "checkpoints": profile.checkpoints.model_copy(update={"save_steps": steps}),
+    }
+    return config_of(profile.model_copy(update=changed), str(work / "rows.jsonl"), work / "cache")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shape", choices=SHAPES, default="3b")
-    parser.add_argument("--steps", type=int, default=8)
-    parser.add_argument("--length", type=int, default=2048, help="tokens a row")
-    parser.add_argument("--demo", action="store_true", help="the demo profile as well")
+    parser.add_argument("what", nargs="+", choices=["demo", *SHAPES])
+    parser.add_argument("--steps", type=int, default=24, help="of a shape; the demo trains as its profile says")
+    parser.add_argument("--length", type=int, default=2048, help="tokens a row, of a shape")
+    parser.add_argument("--evaluate", action="store_true", help="evaluate, and generate samples, as the profile says")
     parser.add_argument("--work", type=Path, default=None, help="a folder with room for the model")
     args = parser.parse_args()
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     with tempfile.TemporaryDirectory(dir=args.work) as temporary:
         work = Path(temporary)
-        if args.demo:
-            demo = load_profile(ROOT / "profiles" / "demo.toml")
-            compare("demo", config_of(demo, demo.dataset.path or "", work / "cache"), work)
-        model = work / f"llama-{args.shape}"
-        started = time.monotonic()
-        command = [sys.executable, "-c", MAKE, args.shape, str(model), str(Path(__file__).parent)]
-        subprocess.run(command, check=True)  # a process of its own: its memory is not to be counted
-        print(f"{args.shape} written in {time.monotonic() - started:.0f} s", flush=True)
-        write_rows(work / "rows.jsonl", 4 * args.steps + 4, args.length)
-        profile = load_profile(PROFILE)
-        profile = profile.model_copy(
-            update={
-                "model": profile.model.model_copy(update={"name": str(model), "max_seq_length": args.length}),
-                "dataset": profile.dataset.model_copy(update={"eval_fraction": 0.0}),
-                "training": profile.training.model_copy(update={"max_steps": args.steps}),
-                "checkpoints": profile.checkpoints.model_copy(update={"save_steps": args.steps}),
-            }
-        )
-        compare(args.shape, config_of(profile, str(work / "rows.jsonl"), work / "cache"), work)
+        for what in args.what:
+            if what == "demo":
+                demo = load_profile(ROOT / "profiles" / "demo.toml")
+                config = config_of(demo, demo.dataset.path or "", work / "cache")
+            else:
+                config = shaped(what, args.steps, args.length, work)
+            if not args.evaluate:
+                config["profile"]["dataset"]["eval_fraction"] = 0.0
+            compare(what, config, work)
 
 
 if __name__ == "__main__":
