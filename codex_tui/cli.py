@@ -31,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command and returns its exit code. No traceback is shown for a person's mistake."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    os.umask(0o077)  # runs, profiles and settings are their owner's alone
     try:
         if not arguments:
             from codex_tui.commands.cockpit import open_live_run
@@ -48,6 +49,12 @@ def main(arguments: list[str] | None = None) -> int:
         return error.exit_code
     except BrokenPipeError:  # the reader of our output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:  # a full disk, a file that can't be read
+        from codex_tui.core.text import clean
+
+        where = f"{error.filename}: " if error.filename is not None else ""
+        print(f"codex-tui: {clean(where)}{error.strerror or error}.", file=sys.stderr)  # noqa: T201
         return 1
     except KeyboardInterrupt:
         print("", file=sys.stderr)  # noqa: T201

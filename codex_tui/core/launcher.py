@@ -39,6 +39,10 @@ def launch(
     rows = dataset_path(settings, profile, dataset)
     check_rows(rows, settings.dataset.on_bad_rows)
     interpreter = environment.find_python(python)
+    _require_utf8(profile.name, rows, str(interpreter), str(locations.data_home()), str(locations.cache_home()))
+    resolved = settings.model_dump(mode="json")
+    if settings.model.name.startswith(("./", "../")):  # as the dataset: from the profile, not from where one stands
+        resolved["model"]["name"] = str((profile.parent / settings.model.name).resolve())
     run = _create(name, profile.stem)
     run.profile.write_bytes(profile.read_bytes())
     run.profile.chmod(0o600)
@@ -49,7 +53,7 @@ def launch(
             "created": round(time.time(), 3),
             "app_version": __version__,
             "profile_name": profile.stem,
-            "profile": settings.model_dump(mode="json"),
+            "profile": resolved,
             "dataset": rows,
             "python": str(interpreter),
             "cache": str(locations.cache_home()),
@@ -123,6 +127,15 @@ def check_rows(dataset: str, on_bad_rows: str) -> None:
         )
     if not found.rows:
         raise BadInput(f"{dataset} has no rows.", 'A row is a line such as {"instruction": "…", "response": "…"}.')
+
+
+def _require_utf8(*paths: str) -> None:
+    """Config, events and the training libraries take text alone. Raises BadInput for names of other bytes."""
+    for path in paths:
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            raise BadInput(f"The path {path} is not UTF-8.", "Rename it, or choose another.") from None
 
 
 def _create(name: str | None, stem: str) -> RunDirectory:

@@ -4,6 +4,7 @@ import json
 import os
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,11 @@ from training.contract.run_directory import ProcessIdentity, RunDirectory
 
 
 @pytest.fixture(autouse=True)
-def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path / "home"))
-    return tmp_path
+    before = os.umask(0o022)
+    yield tmp_path
+    os.umask(before)
 
 
 def make_run(name: str, *events: ev.Event, alive: bool = False) -> RunDirectory:
@@ -170,6 +173,17 @@ def test_data_check(empty_home: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert main(["data", "check", str(file), "--profile", str(skips)]) == 0
     assert "3 rows, 1 kept, 2 bad" in capsys.readouterr().out
     assert main(["data", "check", str(empty_home / "none.jsonl")]) == 2
+
+
+def test_a_file_that_can_not_be_read_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "check", "/proc/self/mem"]) == 1
+    assert capsys.readouterr().err == "codex-tui: Input/output error.\n"
+
+
+def test_what_a_command_makes_is_its_owners_alone(empty_home: Path) -> None:
+    assert main(["profile", "list"]) == 0
+    (empty_home / "made").touch()
+    assert (empty_home / "made").stat().st_mode & 0o077 == 0
 
 
 def test_profile_check(empty_home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -37,7 +37,7 @@ class Model(Table):
     """The base model, as `FastLanguageModel.from_pretrained` takes it."""
 
     name: Annotated[str, Field(min_length=1)] = Field(
-        description='A Hub id, a local folder, or "demo:llama", the tiny model that ships with Codex TUI.'
+        description='A Hub id, a local folder ("./…": relative to the profile), or the shipped "demo:llama".'
     )
     revision: str | None = Field(None, description="A Hub branch, tag or commit; unset: the newest.")
     max_seq_length: Annotated[int, Field(ge=16, le=1_048_576)] = Field(

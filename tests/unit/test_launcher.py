@@ -1,0 +1,181 @@
+"""Starting, stopping and resuming trainers: real processes, with a stand-in for the interpreter that trains."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support.stand_in import stand_in
+
+from codex_tui.core import launcher, locations
+from codex_tui.core.errors import BadInput, EnvironmentMissing
+from training.contract.run_directory import RunDirectory
+
+# As the trainer does: takes the lock, says who it is, and listens until it is told to end.
+TRAINER = """
+    import fcntl, os, signal, sys, time
+    from training.contract.run_directory import ProcessIdentity, RunDirectory
+
+    run = RunDirectory(arguments[0])
+    lock = run.lock.open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        sys.exit("another process is training this run")
+    before = run.read_process()
+    attempt = 1 if before is None else before.attempt + (before.pid != os.getpid())
+    run.write_process(ProcessIdentity.current(attempt))
+    signal.signal(signal.SIGTERM, lambda *_: print("told to end", flush=True))
+    print("training", os.getcwd(), sys.stdin.read() == "", os.environ["PYTHONPATH"], flush=True)
+    while run.stop_requested() != "terminate" or STUBBORN:
+        time.sleep(0.01)
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def python(tmp_path: Path) -> Path:
+    return stand_in(tmp_path, TRAINER.replace("STUBBORN", "False"))
+
+
+@pytest.fixture
+def profile(tmp_path: Path) -> Path:
+    path = tmp_path / "small.toml"
+    path.write_text('[model]\nname = "demo:llama"\n[dataset]\npath = "rows.jsonl"\n')
+    (tmp_path / "rows.jsonl").write_text('{"instruction": "Who?", "response": "Rook."}\n')
+    return path
+
+
+@pytest.fixture(autouse=True)
+def no_trainer_stays(home: Path) -> Iterator[None]:
+    yield
+    for child in launcher._children:
+        child.kill()
+        child.wait()
+
+
+def until(reached: Callable[[], object]) -> None:
+    while not reached():  # pytest-timeout ends a wait in vain
+        time.sleep(0.01)
+
+
+def log(run: RunDirectory) -> str:
+    return run.log.read_text()
+
+
+def test_a_launched_trainer_stands_on_its_own(home: Path, python: Path, profile: Path) -> None:
+    run = launcher.launch(profile, python=python)
+    assert run.path == home / "data" / "runs" / "small-1"
+    identity = run.read_process()
+    assert identity is not None and identity.is_alive()  # said by the launcher, before the trainer can
+    assert identity.attempt == 1
+    assert os.getsid(identity.pid) == identity.pid != os.getsid(0)
+    until(lambda: "training" in log(run))
+    assert run.read_process() == identity
+    assert log(run).split() == [
+        "training",
+        str(run.path),
+        "True",
+        str(next((home / "cache" / "trainer-path").iterdir())),
+    ]
+
+    assert run.profile.read_bytes() == profile.read_bytes()
+    config = run.read_config()
+    assert config["dataset"] == str(profile.with_name("rows.jsonl"))
+    assert config["profile"]["training"]["learning_rate"] == 2e-4  # a default, made explicit
+    assert config["python"] == str(python)
+    assert config["cache"] == str(home / "cache")
+
+
+def test_a_run_is_its_owners_alone(home: Path, python: Path, profile: Path) -> None:
+    run = launcher.launch(profile, python=python)
+    until(lambda: run.lock.exists() and "training" in log(run))
+    assert locations.runs_home().stat().st_mode & 0o777 == 0o700
+    assert run.path.stat().st_mode & 0o777 == 0o700
+    for path in (run.profile, run.config, run.process, run.log):
+        assert path.stat().st_mode & 0o777 == 0o600, path
+
+
+def test_runs_are_numbered_and_names_are_kept(home: Path, python: Path, profile: Path) -> None:
+    assert [launcher.launch(profile, python=python).name for _ in range(2)] == ["small-1", "small-2"]
+    assert launcher.launch(profile, name="mine", python=python).name == "mine"
+    odd = profile.rename(profile.with_name("..Ünsafe name;$(x).toml"))
+    assert launcher.launch(odd, python=python).name == "nsafe-name-x-1"
+    with pytest.raises(BadInput, match="called mine already"):
+        launcher.launch(odd, name="mine", python=python)
+
+
+@pytest.mark.parametrize("name", ["", "..", "../mine", "/tmp/mine", ".mine", "-mine", "a b", "a\n", "last", "a" * 65])
+def test_a_name_stays_within_its_folder(home: Path, python: Path, profile: Path, name: str) -> None:
+    with pytest.raises(BadInput, match="can't be a run's name"):
+        launcher.launch(profile, name=name, python=python)
+    assert not locations.runs_home().exists()
+
+
+def test_what_the_training_libraries_can_not_name_is_refused(home: Path, python: Path, profile: Path) -> None:
+    rows = profile.with_name("rows.jsonl").rename(profile.with_name(os.fsdecode(b"rows-\xff.jsonl")))
+    with pytest.raises(BadInput, match="is not UTF-8"):
+        launcher.launch(profile, dataset=str(rows), python=python)
+    assert not locations.runs_home().exists()
+
+
+def test_a_model_beside_the_profile_is_found_from_anywhere(home: Path, python: Path, profile: Path) -> None:
+    profile.write_text('[model]\nname = "./models/small"\n[dataset]\npath = "rows.jsonl"\n')
+    config = launcher.launch(profile, python=python).read_config()
+    assert config["profile"]["model"]["name"] == str(profile.parent / "models" / "small")
+
+
+def test_an_interpreter_that_does_not_start_is_named(home: Path, profile: Path, tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentMissing, match="There is no Python at"):
+        launcher.launch(profile, python=tmp_path / "none")
+    assert not locations.runs_home().exists()
+
+
+def test_stop_asks_then_insists_then_kills(home: Path, tmp_path: Path, profile: Path) -> None:
+    run = launcher.launch(profile, python=stand_in(tmp_path, TRAINER.replace("STUBBORN", "True")))
+    until(lambda: "training" in log(run))
+    assert launcher.stop(run) == "save"
+    assert run.stop_requested() == "save"
+    assert run.trainer_alive()
+    assert launcher.stop(run) == "terminate"
+    until(lambda: "told to end" in log(run))
+    assert run.trainer_alive()
+    assert launcher.stop(run) == "kill"
+    assert launcher._children[-1].wait() == -signal.SIGKILL
+    with pytest.raises(BadInput, match="is not training"):
+        launcher.stop(run)
+
+
+def test_a_resumed_run_is_the_next_attempt_in_the_same_place(home: Path, python: Path, profile: Path) -> None:
+    run = launcher.launch(profile, python=python)
+    with pytest.raises(BadInput, match="is training already"):
+        launcher.resume(run)
+    until(lambda: "training" in log(run))
+    run.request_stop("terminate")
+    until(lambda: not run.trainer_alive())
+    launcher.resume(run)  # under the interpreter that config.json names
+    identity = run.read_process()
+    assert identity is not None and identity.is_alive()
+    assert identity.attempt == 2
+    assert run.stop_requested() is None
+    until(lambda: log(run).count("training") == 2)
+    assert run.read_process() == identity
+
+
+def test_of_two_that_start_at_once_the_one_that_trains_is_known(home: Path, python: Path, profile: Path) -> None:
+    run = launcher.launch(profile, python=python)
+    until(lambda: "training" in log(run))
+    holder = run.read_process()
+    launcher._start(run, python, attempt=2)  # another viewer's, which looked before the first had said who it is
+    until(lambda: "another process is training this run" in log(run))
+    assert run.read_process() == holder
+    assert run.trainer_alive()
