@@ -14,7 +14,10 @@ from typing import Literal, NamedTuple
 Axis = Literal["steps", "time", "tokens"]
 
 SMOOTHING = 0.1
-"""Weight of the newest point in the smoothed curve; TensorBoard would call it a smoothing of 0.9."""
+"""Least weight of the newest point in the smoothed curve; TensorBoard would call it a smoothing of 0.9."""
+SHARE = 20
+"""At first the smoothed curve looks back over one part in this many of the run so far, else it would lag far above the
+steep losses that short runs, and all beginnings, are made of."""
 BLOCK = 128
 """Points per summary, so that a million points are drawn from some thousand numbers."""
 
@@ -35,7 +38,7 @@ class Series:
     """A curve over steps, which strictly increase: a step that comes again supersedes itself and all after it.
 
     `losses` may hold NaN. `smooth` is the exponential moving average, computed point by point, so that it looks the
-    same at any width; it starts as a plain mean and skips NaN. `times` are seconds of training, `tokens` counts.
+    same at any width; it starts close to the losses and skips NaN. `times` are seconds of training, `tokens` counts.
     """
 
     def __init__(self) -> None:
@@ -125,7 +128,7 @@ class Series:
 
     def _smoothed(self, losses: Sequence[float]) -> list[float]:
         mean, finite = self._mean, self._finite
-        if finite * SMOOTHING >= 1 and isfinite(sum(losses)):
+        if _weight(finite + 1) == SMOOTHING and isfinite(sum(losses)):
             smooth = [mean := mean + (loss - mean) * SMOOTHING for loss in losses]
             finite += len(losses)
         else:
@@ -133,7 +136,7 @@ class Series:
             for loss in losses:
                 if isfinite(loss):
                     finite += 1
-                    mean += (loss - mean) * max(SMOOTHING, 1 / finite)
+                    mean += (loss - mean) * _weight(finite)
                 smooth.append(mean if isfinite(loss) else nan)
         self._mean, self._finite = mean, finite
         return smooth
@@ -173,6 +176,11 @@ class Series:
                     low, high = min(low, part[0]), max(high, part[1])
                     total, smooth, count = total + part[2], smooth + part[3], count + part[4]
         return Column(low, high, total / count, smooth / count) if count else _NOTHING_FINITE
+
+
+def _weight(finite: int) -> float:
+    """Of the newest of `finite` points."""
+    return max(SMOOTHING, SHARE / (SHARE - 1 + finite))
 
 
 def _with_nan(losses: list[float | None]) -> list[float]:

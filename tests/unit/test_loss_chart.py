@@ -67,8 +67,8 @@ async def test_the_picture_of_a_run_half_way() -> None:
 
 async def test_the_legend_gives_way_where_there_is_no_room() -> None:
     state = run_of(60, 120)
-    assert (await shown(state, 60, 10)).split("\n")[0] == "⠒ loss 0.5217  ━ smoothed 0.6249  ◆ eval 0.6722"
-    assert (await shown(state, 36, 10)).split("\n")[0] == "⠒ loss 0.5217  ━ smoothed 0.6249"
+    assert (await shown(state, 60, 10)).split("\n")[0] == "⠒ loss 0.5217  ━ smoothed 0.5045  ◆ eval 0.6722"
+    assert (await shown(state, 36, 10)).split("\n")[0] == "⠒ loss 0.5217  ━ smoothed 0.5045"
     assert (await shown(state, 20, 6)).split("\n")[0] == "⠒ loss 0.5217"
 
 
@@ -129,17 +129,17 @@ async def test_raw_smoothed_and_evaluations_differ_in_both_themes(theme: str) ->
 
 
 PICTURE = """\
-⠒ loss 0.5217  ━ smoothed 0.6249  ◆ eval 0.6722
+⠒ loss 0.5217  ━ smoothed 0.5045  ◆ eval 0.6722
     4 ┤
       │
-      │⠣⣀
-      │⠈⠙⠑⠢⣀
-      │  ⠁⢣⡄⠉⠢⢄
-    2 ┤    ⠱⠚⣄⡀⠑⠢⣀
-      │      ⠁⠱◆⣠ ⠑⠢⣀
-      │        ⠈ ⠋⡧⢆⣠⠉⠒⠤⣀⡀
-      │            ⠈ ⠋⠗⢣◆⠈⠑⠒⠤⠤⣀⡀
-      │                  ⠁⠃⠑⠉⠞⡔⠈⠉◆
+    3 ┤⢇
+      │⠈⠙⣄⡀
+      │  ⠁⠱⡄
+    2 ┤    ⠈⠚⣄⡀
+      │      ⠁⠑◆⡠⡀
+      │        ⠈ ⠉⠒⢆⣀ ⡀
+    1 ┤            ⠈ ⠉⠑⠢◆⠤⣀⡀⢀
+      │                  ⠁⠃⠈⠉⠉⠒⠒⠒◆
     0 ┤
       └┴─────────────────────┴─────────────────────┴────────
 steps  0                    50                    100"""

@@ -60,17 +60,17 @@ def test_a_reduction_is_what_brute_force_finds(
             assert math.isclose(column.smooth, smooth, rel_tol=1e-9, abs_tol=1e-6)
 
 
-def test_the_smoothed_curve_begins_as_a_mean_and_goes_on_as_a_moving_average() -> None:
-    series = filled([4.0, 2.0, 3.0])
-    assert list(series.smooth) == [4.0, 3.0, 3.0]
-    series = filled([1.0] * 100 + [2.0])
+def test_the_smoothed_curve_begins_on_the_losses_and_goes_on_as_a_moving_average() -> None:
+    series = filled([4.0, 2.0])
+    assert list(series.smooth) == [4.0, 4.0 - 2.0 * 20 / 21]
+    series = filled([1.0] * 200 + [2.0])
     assert math.isclose(series.smooth[-1], 1.1)
 
 
 def test_a_point_that_is_not_finite_is_a_gap_and_does_not_disturb_the_average() -> None:
     series = filled([2.0, None, float("nan"), 4.0])
     assert math.isnan(series.losses[1]) and math.isnan(series.smooth[2])
-    assert series.smooth[3] == 3.0
+    assert series.smooth[3] == filled([2.0, 4.0]).smooth[1]
     assert series.bounds() == (2.0, 4.0)
 
 
@@ -112,3 +112,13 @@ def test_a_step_lies_where_the_last_point_up_to_it_does() -> None:
     assert series.x_of_step(2, "time") == 1.0
     assert series.x_of_step(9, "tokens") == 30
     assert series.x_of_step(0, "tokens") is None
+
+
+def test_the_smoothed_curve_of_a_short_steep_run_stays_close() -> None:
+    series = filled([7.0 - 0.1 * step for step in range(54)])
+    assert max(smooth - loss for smooth, loss in zip(series.smooth, series.losses, strict=True)) < 0.3
+
+
+def test_the_smoothed_curve_of_a_long_run_is_calm() -> None:
+    series = filled([1.0 + 0.5 * (-1) ** step for step in range(2000)])
+    assert max(abs(smooth - 1.0) for smooth in series.smooth[-200:]) < 0.03
