@@ -1,4 +1,4 @@
-"""Writes the adapter in plain PEFT layout, in one step: a reader finds the old one or the new, never half of one."""
+"""Writes the adapter in plain PEFT layout. Whoever reads it finds a whole one: the old, or the new."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+_UNFINISHED = ".adapter-"
+
 
 def save(model: Any, tokenizer: Any, folder: Path) -> None:
     """Puts the adapter and its tokenizer into `folder`, in place of what was there."""
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".adapter-"))
+    for left in folder.parent.glob(f"{_UNFINISHED}*"):  # by a save that was killed
+        shutil.rmtree(left)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=_UNFINISHED))
     try:
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)

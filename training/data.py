@@ -51,22 +51,19 @@ def with_system_prompt(messages: list[Message], system_prompt: str | None) -> li
     return [{"role": "system", "content": system_prompt}, *messages]
 
 
-def encode(tokenizer: Any, messages: list[Message]) -> Encoded:
-    """`messages` in the model's chat format. The last one is the answer."""
-    prompt = _template(tokenizer, messages[:-1], add_generation_prompt=True)
-    whole = _template(tokenizer, messages)
-    start = next((i for i, (a, b) in enumerate(zip(prompt, whole, strict=False)) if a != b), len(prompt))
-    return Encoded(whole, [i >= start for i in range(len(whole))])
-
-
-def _encode_row(tokenizer: Any, row: Row, system_prompt: str | None) -> Encoded:
+def encode_row(tokenizer: Any, row: Row, system_prompt: str | None) -> Encoded:
+    """`row` in the model's chat format. Raises TrainingFailure where the model's template refuses it."""
     from jinja2 import TemplateError
 
+    messages = with_system_prompt(row.messages, system_prompt)
     try:
-        return encode(tokenizer, with_system_prompt(row.messages, system_prompt))
+        prompt = _template(tokenizer, messages[:-1], add_generation_prompt=True)
+        whole = _template(tokenizer, messages)
     except TemplateError as error:  # a template may know no system role, say, or want roles to alternate
         message = f"line {row.line}: the model's chat template refuses this row: {error}."
         raise TrainingFailure("bad_data", message) from error
+    answer = next((i for i, (a, b) in enumerate(zip(prompt, whole, strict=False)) if a != b), len(prompt))
+    return Encoded(whole, [position >= answer for position in range(len(whole))])
 
 
 def _template(tokenizer: Any, messages: list[Message], *, add_generation_prompt: bool = False) -> list[int]:
@@ -97,7 +94,7 @@ def tokenise(
     examples = Examples()
     told_at = 0.0
     for position, row in enumerate(rows):
-        whole = _encode_row(tokenizer, row, system_prompt)
+        whole = encode_row(tokenizer, row, system_prompt)
         kept = whole.cut(max_seq_length)
         if not any(kept.learned):
             examples.dropped += 1

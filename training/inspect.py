@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from training import surroundings
-from training.contract.dataset_file import Row, read_rows
-from training.data import encode, held_out, with_system_prompt
+from training.contract.dataset_file import Row
+from training.data import encode_row, held_out
 from training.failures import TrainingFailure
-from training.job import Job, read_job
+from training.job import Job, read_all_rows, read_job
 from training.pipe import Pipe
 
 
@@ -48,7 +48,7 @@ class SampleViewer:
         from training.model import load_tokenizer
 
         self._profile = job.profile
-        self._rows = read_rows(job.dataset).rows
+        self._rows = read_all_rows(job).rows
         settings = job.profile.dataset
         self._evaluated = held_out(
             len(self._rows), settings.eval_fraction, settings.max_eval_rows, job.profile.training.seed
@@ -66,7 +66,7 @@ class SampleViewer:
             raise TrainingFailure("bad_data", f"There is no row {index!r}; there are {len(self._rows)}.")
         row: Row = self._rows[index]
         limit = self._profile.model.max_seq_length
-        encoded = encode(self._tokenizer, with_system_prompt(row.messages, self._profile.dataset.system_prompt))
+        encoded = encode_row(self._tokenizer, row, self._profile.dataset.system_prompt)
         learned_tokens = sum(encoded.learned[:limit])
         return {
             "index": index,

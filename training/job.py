@@ -49,13 +49,18 @@ def read_job(target: Path) -> Job:
         raise TrainingFailure("bad_config", f"{path} is not the configuration of a run: {error!r}.") from error
 
 
-def read_dataset(job: Job) -> DatasetFile:
-    """The rows to learn from. Raises TrainingFailure for bad ones, unless the profile says to skip them."""
+def read_all_rows(job: Job) -> DatasetFile:
+    """The dataset with its bad rows listed. Raises TrainingFailure where it can't be read."""
     try:
-        found = read_rows(job.dataset)
+        return read_rows(job.dataset)
     except OSError as error:
         message = f"The dataset {job.dataset} can't be read: {error.strerror}."
         raise TrainingFailure("bad_data", message, "Check dataset.path.") from error
+
+
+def read_dataset(job: Job) -> DatasetFile:
+    """The rows to learn from. Raises TrainingFailure for bad ones, unless the profile says to skip them."""
+    found = read_all_rows(job)
     if found.problems and job.profile.dataset.on_bad_rows == "refuse":
         count = len(found.problems)
         shown = "; ".join(str(problem) for problem in found.problems[:PROBLEMS_SHOWN])

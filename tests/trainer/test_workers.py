@@ -94,6 +94,17 @@ def test_inspect_shows_what_is_learned(trainer: Trainer, talk: Callable[..., Tal
     assert row(3)["type"] == "error"
 
 
+def test_inspect_says_that_the_dataset_is_gone(trainer: Trainer, talk: Callable[..., Talk]) -> None:
+    run = trainer.run("inspect-no-rows", demo_profile(), "/nowhere/rows.jsonl")
+    worker = talk("inspect", str(run.path))
+    error = worker.until("ready", "error")[-1]
+    assert (error["kind"], error["message"]) == (
+        "bad_data",
+        "The dataset /nowhere/rows.jsonl can't be read: No such file or directory.",
+    )
+    assert worker.process.wait(30) == 1
+
+
 def test_inspect_splits_as_the_trainer_did(demo: RunDirectory, talk: Callable[..., Talk]) -> None:
     fingerprint = demo.read_config()["dataset_fingerprint"]
     worker = talk("inspect", str(demo.path))

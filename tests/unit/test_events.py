@@ -2,7 +2,10 @@
 
 import json
 import os
+import resource
 from pathlib import Path
+
+import pytest
 
 from training.contract import events as ev
 
@@ -36,6 +39,23 @@ def test_the_next_attempt_goes_on_counting_behind_a_torn_line(tmp_path: Path) ->
     whole = path.read_bytes().splitlines()
     assert json.loads(whole[-1])["seq"] == 3
     assert whole[-2].endswith(b'"st')
+
+
+def test_a_full_disk_spoils_no_later_line(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    writer = ev.EventWriter(path)
+    writer.emit(ev.Heartbeat())
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 10, before[1]))
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            writer.emit(ev.Warned(message="cut short"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    writer.emit(ev.Heartbeat())
+    first, torn, last = path.read_text().splitlines()
+    assert torn == '{"type":"w'
+    assert [json.loads(line)["seq"] for line in (first, last)] == [0, 1]
 
 
 def test_what_is_not_finite_has_no_value() -> None:

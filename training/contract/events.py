@@ -8,6 +8,7 @@ MiB; a number that was not finite is `null` and named in `not_finite`.
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import threading
@@ -210,17 +211,20 @@ class EventWriter:
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
         self._encoder = msgspec.json.Encoder()
-        self._seq, torn = _end_of(path)
+        self._seq, self._torn = _end_of(path)
         self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        if torn:  # what a killed attempt left is closed off, so that it spoils no line of ours
-            os.write(self._descriptor, b"\n")
 
     def emit(self, event: Event) -> None:
-        """Stamps `event` with the next `seq` and the time, and appends it as one line."""
+        """Stamps `event` with the next `seq` and the time, and appends it as one line. Raises OSError."""
         with self._lock:
             event.seq = self._seq
             event.time = round(time.time(), 3)
-            os.write(self._descriptor, self._encoder.encode(event) + b"\n")
+            # What a killed attempt or a full disk left is closed off, so that it spoils no line of ours.
+            line = b"\n" * self._torn + self._encoder.encode(event) + b"\n"
+            written = os.write(self._descriptor, line)
+            self._torn = written < len(line)
+            if self._torn:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             self._seq += 1
 
     def close(self) -> None:

@@ -1,0 +1,42 @@
+"""An adapter folder is whole, whatever became of the save before."""
+
+from pathlib import Path
+
+import pytest
+
+from training import adapter
+
+
+class Saved:
+    """Saves a file of that name, as a model and a tokenizer do."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def save_pretrained(self, folder: Path) -> None:
+        if not self.name:
+            raise OSError("No space left on device")
+        (folder / self.name).touch()
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_the_new_one_takes_the_place_of_the_old_and_of_what_a_kill_left(tmp_path: Path) -> None:
+    folder = tmp_path / "adapter"
+    adapter.save(Saved("old"), Saved("tokenizer"), folder)
+    (tmp_path / ".adapter-killed" / "half").mkdir(parents=True)
+    adapter.save(Saved("new"), Saved("tokenizer"), folder)
+    assert names(folder) == {"new", "tokenizer"}
+    assert names(tmp_path) == {"adapter"}
+    assert folder.stat().st_mode & 0o077 == 0
+
+
+def test_a_save_that_fails_leaves_the_old_one(tmp_path: Path) -> None:
+    folder = tmp_path / "adapter"
+    adapter.save(Saved("old"), Saved("tokenizer"), folder)
+    with pytest.raises(OSError):
+        adapter.save(Saved("new"), Saved(""), folder)
+    assert names(folder) == {"old", "tokenizer"}
+    assert names(tmp_path) == {"adapter"}
