@@ -105,6 +105,7 @@ def main(config_path: Path, output: Path) -> None:
             max_steps=settings["max_steps"] or -1,
             bf16=is_bfloat16_supported(),
             max_length=base["max_seq_length"],
+            padding_free=False,  # as Unsloth decides by itself for the trainer's rows, which come tokenised
             include_num_input_tokens_seen="non_padding",
             eval_strategy="steps" if held_out else "no",
             eval_steps=evaluation["eval_steps"] or 100,

@@ -1,6 +1,6 @@
 """Peak memory and speed on a real GPU: `python -m training` beside the bare Unsloth script, for the same profile.
 
-    PYTHONPATH=. python tests/benchmarks/gpu.py [demo] [1b] [3b] [8b] [--evaluate] [--steps 24] [--length 2048] [--work DIR]
+    PYTHONPATH=. python tests/benchmarks/gpu.py demo 3b [--evaluate] [--steps 24] [--length 2048] [--work DIR]
 
 Run it with an interpreter that has the training stack. The model has the shape of Llama-3.2-1B, 3B or Llama-3.1-8B and
 random weights: memory and speed are those of the real one, the loss means nothing. Prints one JSON line for each run,
