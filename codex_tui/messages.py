@@ -26,6 +26,13 @@ class Trouble(Message):
         self.hint = hint
 
 
+class HintsChanged(Message):
+    """The keys of a pane do something else now."""
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, HintsChanged)
+
+
 class ReportsWorkerErrors(MessagePump):
     """For nodes that start workers: what one did not foresee becomes a notice, where Textual would end the app."""
 

@@ -47,6 +47,11 @@ class Conversation:
     def answers_with_adapter(self) -> bool:
         return self.adapter and self.has_adapter
 
+    @property
+    def busy(self) -> bool:
+        """A question waits for its answer, or for the end of it."""
+        return bool(self.turns) and not self.turns[-1].ended
+
     async def start(self) -> None:
         """Loads the model, unless it is loaded. An adapter that came since is a reason to load again."""
         if self._worker is not None and (self.has_adapter or not self._run.has_adapter()):
@@ -67,9 +72,7 @@ class Conversation:
 
     async def ask(self, text: str) -> None:
         """Adds the question and an empty answer; the worker fills it once it is ready."""
-        if self.status == "answering" or (
-            self.turns and not self.turns[-1].ended and self.turns[-1].role == "assistant"
-        ):
+        if self.busy:
             return
         self.turns += [Turn("user", text, ended="said"), Turn("assistant", "")]
         await self.start()
@@ -143,7 +146,7 @@ class Conversation:
             self.status, self.phase, self.progress = "ready", "", None
             self.device = str(message.get("device") or "")
             self.has_adapter = bool(message.get("has_adapter"))
-            if self.turns and not self.turns[-1].ended:
+            if self.busy:
                 await self._generate()
         elif kind == "token" and mine:
             self.turns[-1].text += str(message.get("text") or "")
@@ -161,6 +164,6 @@ class Conversation:
         """A `fatal` error ends the worker, others the answer alone."""
         self.status = "failed" if fatal else "ready"
         self.error = (message, hint)
-        if self.turns and not self.turns[-1].ended:
+        if self.busy:
             self.turns[-1].ended = "failed"
         self._on_change()

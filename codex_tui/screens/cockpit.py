@@ -21,7 +21,7 @@ from codex_tui.messages import ReportsWorkerErrors, Trouble
 from codex_tui.screens.cockpit_hints import hints
 from codex_tui.widgets.banner import Banner
 from codex_tui.widgets.gpu_panel import GpuPanel
-from codex_tui.widgets.hints import ALWAYS, TYPING, HintBar
+from codex_tui.widgets.hints import ALWAYS, TYPING, Hint, HintBar
 from codex_tui.widgets.loss_chart import LossChart
 from codex_tui.widgets.run_header import RunHeader
 from codex_tui.widgets.tabs import TabStrip
@@ -67,7 +67,7 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         Binding("c", "pane('chat')", "Chat"),
         Binding("l", "pane('log')", "Log"),
         Binding("z", "zoom", "Zoom, and back"),
-        Binding("g", "log_scale", "Logarithmic loss, and back"),
+        Binding("g", "log_scale", "Logarithmic or linear loss"),
         Binding("x", "x_axis", "Loss over steps, time or tokens"),
         Binding("s", "stop", "Stop the run"),
         Binding("r", "resume", "Resume the run"),
@@ -180,6 +180,9 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
     def on_descendant_blur(self) -> None:
         self._hint()
 
+    def on_hints_changed(self) -> None:
+        self._hint()
+
     def on_tab_strip_picked(self, message: TabStrip.Picked) -> None:
         self.action_pane(message.pane)
 
@@ -199,7 +202,9 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
 
     def _hint(self) -> None:
         typing = isinstance(self.focused, Input)
-        keys = hints(self._current, self.state.status, typing, self.has_class("zoomed"))
+        panes = (*self._curve, *(self._rest or ()))
+        own: list[Hint] = next((pane.hints() for pane in panes if pane.id == self._current), [])
+        keys = hints(own, self._current, self.state.status, typing, self.has_class("zoomed"))
         self.query_one(HintBar).show(keys, TYPING if typing else ALWAYS)
 
     def action_pane(self, name: str) -> None:
@@ -223,9 +228,11 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
 
     def action_log_scale(self) -> None:
         self._curve[0].toggle_log_scale()
+        self._hint()
 
     def action_x_axis(self) -> None:
         self._curve[0].cycle_x_axis()
+        self._hint()
 
     def action_details(self) -> None:
         from codex_tui.screens.details import DetailsScreen

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
+from textual.actions import SkipAction
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -14,8 +15,9 @@ from textual.widgets import Input
 from codex_tui.core.conversation import Conversation, Turn
 from codex_tui.core.run_state import RunState
 from codex_tui.core.text import clean
-from codex_tui.messages import ReportsWorkerErrors
+from codex_tui.messages import HintsChanged, ReportsWorkerErrors
 from codex_tui.widgets import figures
+from codex_tui.widgets.hints import Hint
 from codex_tui.widgets.ink import ACCENT, MUTED, STRONG, line
 from codex_tui.widgets.samples import Heading
 from codex_tui.widgets.text_view import TextView
@@ -51,6 +53,7 @@ class ChatPane(ReportsWorkerErrors, Vertical):
         self._state: RunState | None = None
         self._drawing_soon = False
         self._warned = False
+        self._ended = False
 
     def compose(self) -> ComposeResult:
         yield Heading()
@@ -67,15 +70,30 @@ class ChatPane(ReportsWorkerErrors, Vertical):
 
     def show(self, state: RunState) -> None:
         self._state = state
+        if state.ended != self._ended:
+            self._ended = state.ended
+            self._changed()
         if self.conversation.status in ("off", "ready") and self._run.has_adapter() != self.conversation.has_adapter:
             if self.conversation.status == "off":
                 self.conversation.has_adapter = self._run.has_adapter()
             self._changed()
 
+    def hints(self) -> list[Hint]:
+        chat = self.conversation
+        more: list[Hint] = (
+            [("ctrl+o", "base" if chat.answers_with_adapter() else "adapter")] if chat.has_adapter else []
+        )
+        if chat.turns:
+            more.append(("ctrl+l", "clear"))
+        if chat.status == "answering":
+            return [("Esc", "stop the answer"), *more]
+        typing = self.query_one(Question).has_focus
+        return [("Enter", "ask"), ("Esc", "leave the line"), *more] if typing else [("c", "ask"), *more]
+
     async def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
         text = event.value.strip()
-        if not text or self.conversation.status == "answering":
+        if not text or self.conversation.busy:
             return
         if self._must_warn():
             self._warned = True
@@ -87,11 +105,14 @@ class ChatPane(ReportsWorkerErrors, Vertical):
     async def action_stop(self) -> None:
         if self.conversation.status == "answering":
             await self.conversation.stop()
+        elif self.query_one(Question).has_focus:
+            self.query_one(TextView).focus()
         else:
-            self.screen.set_focus(self.query_one(TextView) if self.query(Question).first().has_focus else None)
+            raise SkipAction  # Escape is the screen's then
 
     async def action_toggle_adapter(self) -> None:
-        await self.conversation.toggle_adapter()
+        if self.conversation.has_adapter:
+            await self.conversation.toggle_adapter()
 
     async def action_clear(self) -> None:
         await self.conversation.clear()
@@ -114,10 +135,12 @@ class ChatPane(ReportsWorkerErrors, Vertical):
         if not self.children:
             return
         chat = self.conversation
-        name = "adapter" if chat.answers_with_adapter() else "base"
-        left = line((name, STRONG), ("  answers", MUTED), (f"  on {clean(chat.device)}" if chat.device else "", MUTED))
-        self.query_one(Heading).show(left, line(("ctrl+o", f"bold {ACCENT}"), (" base ⇄ adapter", MUTED)))
+        name = "Adapter" if chat.answers_with_adapter() else "Base"
+        left = line((name, STRONG), (" answers", MUTED), (f" on {clean(chat.device)}" if chat.device else "", MUTED))
+        other = line(("ctrl+o", f"bold {ACCENT}"), (" base ⇄ adapter", MUTED)) if chat.has_adapter else Content("")
+        self.query_one(Heading).show(left, other)
         self.query_one(TextView).set_text(self._paragraphs(), keep_place=True)
+        self.post_message(HintsChanged())
 
     def _paragraphs(self) -> Iterator[Content]:
         chat = self.conversation
@@ -127,12 +150,15 @@ class ChatPane(ReportsWorkerErrors, Vertical):
             yield from _turn(turn, waiting=chat.status == "loading")
         if chat.status == "loading":
             counted = f" {chat.progress[0]:,} / {chat.progress[1]:,}" if chat.progress else ""
-            yield line((f"Loading the model: {clean(chat.phase)}{counted} …", MUTED))
+            doing = clean(chat.phase)
+            yield line((f"{doing[:1].upper()}{doing[1:]}{counted} …", MUTED))
         if chat.error:
             message, hint = chat.error
             yield line((f"✗ {clean(message, newlines=True)}", "bold $error"))
             if hint:
                 yield line((clean(hint, newlines=True), MUTED))
+        if chat.status == "ready" and self._run.has_adapter() and not chat.has_adapter:
+            yield line(("The run has saved its adapter: the next question loads it.", MUTED))
         if self._warned and chat.status == "off" and not chat.turns:
             warning = "The run is training: a second copy of the model may not fit beside it."
             yield line((f"{warning} Enter loads it all the same.", "$warning"))
@@ -140,6 +166,8 @@ class ChatPane(ReportsWorkerErrors, Vertical):
     def _welcome(self) -> Iterator[Content]:
         if self.conversation.has_adapter:
             yield line(("Ask something: the model loads at the first question.", MUTED))
+        elif self._ended:
+            yield line(("The run left no adapter; the base model answers.", MUTED))
         else:
             yield line(("No adapter yet: the run saves it when it ends or is stopped.", MUTED))
             yield line(("Until then the base model answers.", MUTED))

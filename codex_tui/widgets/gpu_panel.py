@@ -13,6 +13,7 @@ from textual.strip import Strip
 from codex_tui.core.run_state import RunState
 from codex_tui.core.text import clean
 from codex_tui.widgets import figures
+from codex_tui.widgets.hints import Hint
 from codex_tui.widgets.ink import MUTED, STRONG, fitting, line, to_strips
 from codex_tui.widgets.painted import Painted
 
@@ -43,6 +44,9 @@ class GpuPanel(Painted, can_focus=True):
     @property
     def has_reading(self) -> bool:
         return self._reading is not None
+
+    def hints(self) -> list[Hint]:
+        return []
 
     def show(self, state: RunState) -> None:
         """Takes the peak, and at first the history, from what the trainer recorded."""

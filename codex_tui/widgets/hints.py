@@ -27,6 +27,11 @@ class HintBar(Painted):
         self._hints = tuple(hints)
         self._always = tuple(always)
 
+    @property
+    def named(self) -> list[str]:
+        """The keys that are named now, as far as there is room."""
+        return [key for key, _ in (*self._hints, *self._always)]
+
     def show(self, hints: Sequence[Hint], always: Sequence[Hint] = ALWAYS) -> None:
         if (tuple(hints), tuple(always)) != (self._hints, self._always):
             self._hints, self._always = tuple(hints), tuple(always)

@@ -8,6 +8,7 @@ from textual.content import Content
 
 from codex_tui.core.log_tail import LogTail
 from codex_tui.core.text import clean
+from codex_tui.widgets.hints import Hint
 from codex_tui.widgets.ink import MUTED, line
 from codex_tui.widgets.text_view import TextView
 
@@ -22,6 +23,9 @@ class LogPane(TextView):
         super().__init__(follows=True, id="log")
         self._tail = LogTail(path)
         self._empty = True
+
+    def hints(self) -> list[Hint]:
+        return [("↑ ↓", "scroll")] if self.at_end else [("End", "follow")]
 
     def on_mount(self) -> None:
         self.set_text([line(("Nothing written yet. What the trainer prints comes here.", MUTED))])

@@ -12,6 +12,7 @@ from textual.strip import Strip
 from codex_tui.core import chart
 from codex_tui.core.run_state import ENDED, RunState
 from codex_tui.core.series import Axis
+from codex_tui.widgets.hints import Hint
 from codex_tui.widgets.painted import Painted, strip
 
 RAW, SMOOTH, EVAL = "⠒", "━", "◆"
@@ -67,9 +68,15 @@ class LossChart(Painted):
 
     def cycle_x_axis(self) -> None:
         """Steps, then time, then tokens."""
-        axes = get_args(Axis)
-        self._axis = axes[(axes.index(self._axis) + 1) % len(axes)]
+        self._axis = self._next_axis()
         self.repaint()
+
+    def _next_axis(self) -> Axis:
+        axes: tuple[Axis, ...] = get_args(Axis)
+        return axes[(axes.index(self._axis) + 1) % len(axes)]
+
+    def hints(self) -> list[Hint]:
+        return [("g", "linear scale" if self._log else "log scale"), ("x", f"over {self._next_axis()}")]
 
     def paint(self, width: int, height: int) -> list[Strip]:
         bounds = self._bounds()

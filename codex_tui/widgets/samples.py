@@ -15,7 +15,9 @@ from textual.strip import Strip
 from codex_tui.core.row_reader import RowReader
 from codex_tui.core.run_state import RunState
 from codex_tui.core.text import clean
+from codex_tui.messages import HintsChanged
 from codex_tui.widgets import figures
+from codex_tui.widgets.hints import Hint
 from codex_tui.widgets.ink import ACCENT, MUTED, STRONG, Part, line, spread, to_strips
 from codex_tui.widgets.painted import Painted
 from codex_tui.widgets.text_view import TextView
@@ -83,6 +85,11 @@ class SamplesPane(Vertical):
             if self.showing == "answers":
                 self._draw()
 
+    def hints(self) -> list[Hint]:
+        if self.showing == "rows":
+            return [("← →", "browse"), ("d", "answers"), ("v", "as the model sees it" if self.raw else "raw")]
+        return [("← →", "browse"), ("d", "dataset rows")]
+
     async def action_toggle_rows(self) -> None:
         self.showing = "rows" if self.showing == "answers" else "answers"
         self._draw()
@@ -105,6 +112,7 @@ class SamplesPane(Vertical):
     def _draw(self) -> None:
         if not self.children:
             return
+        self.post_message(HintsChanged())
         left, body = self._answers() if self.showing == "answers" else self._rows()
         self.query_one(Heading).show(left, line(("d", f"bold {ACCENT}"), (self._other(), MUTED)))
         self.query_one(TextView).set_text(body)

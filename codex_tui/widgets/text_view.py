@@ -10,6 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.strip import Strip
 
+from codex_tui.messages import HintsChanged
 from codex_tui.widgets.ink import line, to_strips
 from codex_tui.widgets.painted import Painted
 
@@ -110,7 +111,9 @@ class TextView(Painted, can_focus=True):
 
     def _move(self, top: int) -> None:
         self._top = max(0, min(top, self._last_top()))
-        self._at_end = self._follows and self._top >= self._last_top()
+        was, self._at_end = self._at_end, self._follows and self._top >= self._last_top()
+        if was != self._at_end:
+            self.post_message(HintsChanged())
         self.repaint()
 
     def _wrap(self, paragraph: Content) -> list[Content]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from codex_tui.app import CodexApp
-from codex_tui.widgets.chat import ChatPane
+from codex_tui.messages import OpenRun
+from codex_tui.screens.cockpit import CockpitScreen
+from codex_tui.screens.profiles import ProfilesScreen
+from codex_tui.widgets.chat import ChatPane, Question
 from codex_tui.widgets.text_view import TextView
 from tests.support.pilot import screen_text, settled, until
 
@@ -71,7 +74,38 @@ async def test_letters_are_text_while_typing(make_run: Any, workers: Any) -> Non
 async def test_a_missing_adapter_is_explained(make_run: Any, workers: Any) -> None:
     async with CodexApp(make_run(end="stopped")).run_test(size=SIZE) as pilot:
         await settled(pilot)
+        assert "The run left no adapter" in screen_text(pilot.app)
+    async with CodexApp(make_run(name="other", end="training", steps=50)).run_test(size=SIZE) as pilot:
+        await settled(pilot)
         assert "No adapter yet" in screen_text(pilot.app)
+        await pilot.press("c", "ctrl+o")
+        assert pilot.app.screen.query_one(ChatPane).conversation.adapter
+
+
+async def test_escape_stops_then_leaves_the_line_then_the_screen(make_run: Any, workers: Any) -> None:
+    workers.ends_by_itself = False
+    async with CodexApp().run_test(size=SIZE) as pilot:
+        pilot.app.post_message(OpenRun(make_run()))
+        await until(pilot, lambda: isinstance(pilot.app.screen, CockpitScreen))
+        pane = await ask(pilot, "go")
+        await until(pilot, lambda: "stop the answer" in screen_text(pilot.app))
+        await pilot.press("escape")
+        await until(pilot, lambda: "leave the line" in screen_text(pilot.app))
+        assert pane.query_one(Question).has_focus
+        await pilot.press("escape")
+        await until(pilot, lambda: pane.query_one(TextView).has_focus)
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ProfilesScreen))
+
+
+async def test_a_question_while_the_model_loads_is_kept_in_the_line(make_run: Any, workers: Any) -> None:
+    workers.ends_by_itself = False
+    async with CodexApp(make_run()).run_test(size=SIZE) as pilot:
+        pane = await ask(pilot, "one")
+        await until(pilot, lambda: len(pane.conversation.turns) == 2)
+        await pilot.press("t", "w", "o", "enter")
+        assert pane.query_one(Question).value == "two"
+        assert len(pane.conversation.turns) == 2
 
 
 async def test_a_second_copy_beside_a_run_on_the_gpu_is_warned_of(make_run: Any, workers: Any) -> None:

@@ -11,13 +11,13 @@ from codex_tui.app import CodexApp
 from codex_tui.core import launcher
 from codex_tui.core.errors import BadInput
 from codex_tui.screens.cockpit import PANES, CockpitScreen
-from codex_tui.screens.cockpit_hints import hints
 from codex_tui.screens.details import DetailsScreen
 from codex_tui.screens.dialogs import Confirm, Notice
 from codex_tui.screens.help import HelpScreen
 from codex_tui.screens.profiles import ProfilesScreen
 from codex_tui.screens.runs import RunsScreen
 from codex_tui.widgets.banner import Banner
+from codex_tui.widgets.hints import HintBar
 from tests.support.pilot import screen_text, settled, until
 from training.contract import events as ev
 from training.contract.run_directory import RunDirectory
@@ -88,8 +88,8 @@ async def test_every_hinted_key_is_bound(make_run: Any) -> None:
             if pane == "chat":
                 await pilot.press("escape")  # out of the line where letters are text
             bound = set(pilot.app.screen.active_bindings)
-            for key, _ in hints(pane, "failed", typing=False, zoomed=False):
-                names = {"← →": "left", "End": "end", "1-5": "1"}
+            for key in pilot.app.screen.query_one(HintBar).named:
+                names = {"← →": "left", "↑ ↓": "up", "1-5": "1", "?": "question_mark"}
                 assert names.get(key, key) in bound, f"{key} in {pane}"
 
 
