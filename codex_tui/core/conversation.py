@@ -43,6 +43,7 @@ class Conversation:
         self._worker: Any = None
         self._reading: asyncio.Task[None] | None = None
         self._next_id = 0
+        self._starting = asyncio.Lock()  # a pane may be left while its worker starts
 
     def answers_with_adapter(self) -> bool:
         return self.adapter and self.has_adapter
@@ -54,21 +55,22 @@ class Conversation:
 
     async def start(self) -> None:
         """Loads the model, unless it is loaded. An adapter that came since is a reason to load again."""
-        if self._worker is not None and (self.has_adapter or not self._run.has_adapter()):
-            return
-        await self.close()
         from codex_tui.core.workers import Worker, interpreter_of
 
-        self.status, self.phase, self.progress, self.error = "loading", "starting", None, None
-        self.has_adapter = self._run.has_adapter()
-        self._on_change()
-        try:
-            python = await asyncio.to_thread(interpreter_of, self._run)
-            self._worker = await Worker.start(python, ["chat", str(self._run.path)])
-        except CodexError as error:
-            self._fail(error.message, error.hint)
-            return
-        self._reading = asyncio.create_task(self._read(self._worker))
+        async with self._starting:
+            if self._worker is not None and (self.has_adapter or not self._run.has_adapter()):
+                return
+            await self._end()
+            self.status, self.phase, self.progress, self.error = "loading", "starting", None, None
+            self.has_adapter = self._run.has_adapter()
+            self._on_change()
+            try:
+                python = await asyncio.to_thread(interpreter_of, self._run)
+                self._worker = await Worker.start(python, ["chat", str(self._run.path)])
+            except CodexError as error:
+                self._fail(error.message, error.hint)
+                return
+            self._reading = asyncio.create_task(self._read(self._worker))
 
     async def ask(self, text: str) -> None:
         """Adds the question and an empty answer; the worker fills it once it is ready."""
@@ -97,6 +99,10 @@ class Conversation:
 
     async def close(self) -> None:
         """Ends the worker; its memory is free when this returns."""
+        async with self._starting:
+            await self._end()
+
+    async def _end(self) -> None:
         if self._reading is not None:
             self._reading.cancel()
             self._reading = None

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections import deque
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from training.contract.run_directory import RunDirectory
 # A row of a dataset is one message; asyncio's default of 64 KiB is too little for it.
 LONGEST_LINE = 64 * 1024 * 1024
 GRACE_SECONDS = 3.0
+LINES_KEPT, BYTES_KEPT = 20, 8192  # of what the worker writes to stderr
 
 
 def trainer_environment() -> dict[str, str]:
@@ -55,7 +55,7 @@ class Worker:
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
-        self._complaints: deque[str] = deque(maxlen=20)
+        self._complaints = b""
         self._drain = asyncio.create_task(self._read_complaints())
 
     @classmethod
@@ -116,7 +116,8 @@ class Worker:
 
     def complaints(self) -> str:
         """The last lines that the worker wrote to stderr."""
-        return "\n".join(self._complaints)
+        lines = self._complaints.decode("utf-8", "replace").splitlines()
+        return "\n".join(line for line in lines[-LINES_KEPT:] if line.strip())
 
     async def close(self) -> None:
         """Ends the worker and waits until its memory is free."""
@@ -136,4 +137,4 @@ class Worker:
     async def _read_complaints(self) -> None:
         assert self._process.stderr is not None
         while chunk := await self._process.stderr.read(65536):
-            self._complaints.extend(chunk.decode("utf-8", "replace").splitlines()[-20:])
+            self._complaints = (self._complaints + chunk)[-BYTES_KEPT:]

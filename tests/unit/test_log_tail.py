@@ -1,0 +1,68 @@
+"""The end of a log that grows, is cut and is drawn over."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from codex_tui.core import log_tail
+from codex_tui.core.log_tail import LogTail
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "trainer.log"
+
+
+def append(path: Path, data: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(data)
+
+
+def test_lines_come_once_and_whole(path: Path) -> None:
+    tail = LogTail(path)
+    assert tail.poll() == []  # no file yet
+    append(path, b"first\nsec")
+    assert tail.poll() == ["first"]
+    assert tail.poll() == []
+    append(path, b"ond\n\nth\xc3")
+    assert tail.poll() == ["second", ""]
+    append(path, b"\xbcrd\n\xff\n")
+    assert tail.poll() == ["th\u00fcrd", "\N{REPLACEMENT CHARACTER}"]
+
+
+def test_a_progress_bar_is_its_last_drawing(path: Path) -> None:
+    append(path, b"  1%\r 50%\r100%\r\nplain\r\n")
+    assert LogTail(path).poll() == ["100%", "plain"]
+
+
+def test_a_new_file_in_its_place_is_read_from_its_start(path: Path) -> None:
+    tail = LogTail(path)
+    append(path, b"old and long, torn")
+    tail.poll()
+    path.write_bytes(b"new\n")
+    assert tail.poll() == ["new"]
+
+
+@pytest.mark.parametrize(("before", "after"), [(300_000, 0), (10, 300_000)])
+def test_of_much_at_once_the_end_is_read_from_a_line_on(
+    path: Path, monkeypatch: pytest.MonkeyPatch, before: int, after: int
+) -> None:
+    monkeypatch.setattr(log_tail, "FIRST_LOOK", 100)
+    monkeypatch.setattr(log_tail, "MOST_AT_ONCE", 100)
+    tail = LogTail(path)
+    append(path, b"0123456789" * (before // 10) + b"\n")
+    lines = tail.poll()
+    append(path, b"torn" * (after // 4) + b"\nnear the end\nthe end\n")
+    lines += tail.poll()
+    assert lines[-2:] == ["near the end", "the end"]
+    assert not any("torn" in line for line in lines)
+
+
+def test_a_gigabyte_costs_no_more_than_its_end(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 2**30)  # a hole: it takes no room
+    append(path, b"\nthe end\n")
+    assert LogTail(path).poll() == ["the end"]

@@ -1,0 +1,65 @@
+"""What a run is, out of a config.json that may hold anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codex_tui.core.run_facts import read_facts
+from training.contract.profile import Profile
+from training.contract.run_directory import RunDirectory
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDirectory:
+    run = RunDirectory(tmp_path / "zombie-1")
+    run.create()
+    return run
+
+
+def test_the_facts_of_a_real_config(run: RunDirectory) -> None:
+    profile = Profile.model_validate({"title": "Four GB", "model": {"name": "owner/Llama-3.2-3B/"}})
+    config = {"profile_name": "rtx", "profile": profile.model_dump(mode="json"), "dataset": "/rows.jsonl"}
+    run.write_config(config)
+    facts = read_facts(run)
+    assert (facts.name, facts.profile_name, facts.title) == ("zombie-1", "rtx", "Four GB")
+    assert (facts.model, facts.short_model) == ("owner/Llama-3.2-3B/", "Llama-3.2-3B")
+    assert (facts.dataset, facts.epochs, facts.config) == ("/rows.jsonl", 1.0, config)
+
+
+def test_steps_override_epochs(run: RunDirectory) -> None:
+    run.write_config({"profile": {"training": {"num_train_epochs": 3, "max_steps": 10}}})
+    assert read_facts(run).epochs is None
+
+
+@pytest.mark.parametrize("text", [None, "", "{", "[]", '"text"', "\xff"])
+def test_without_a_config_there_is_the_name(run: RunDirectory, text: str | None) -> None:
+    if text is not None:
+        run.config.write_bytes(text.encode("latin-1"))
+    facts = read_facts(run)
+    assert (facts.name, facts.model, facts.short_model, facts.epochs) == ("zombie-1", "", "", None)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"profile": None, "dataset": 5},
+        {"profile": {"model": [], "training": "x"}},
+        {"profile": {"training": {"num_train_epochs": "three"}}},
+    ],
+)
+def test_values_of_another_kind_do_no_harm(run: RunDirectory, config: dict[str, Any]) -> None:
+    run.write_config(config)
+    assert read_facts(run).epochs is None
+
+
+def test_every_text_is_harmless(run: RunDirectory) -> None:
+    evil = "a\x1b]0;owned\x07b"
+    run.write_config(
+        {"profile_name": evil, "dataset": evil, "profile": {"title": evil, "model": {"name": f"x/{evil}"}}}
+    )
+    facts = read_facts(run)
+    shown = [facts.profile_name, facts.title, facts.model, facts.short_model, facts.dataset]
+    assert all("owned" in text and "\x1b" not in text and "\x07" not in text for text in shown)
