@@ -7,10 +7,8 @@ from collections.abc import Sequence
 
 from textual.content import Content
 
+from codex_tui.core.chart import Raster, Scale
 from codex_tui.widgets.ink import MUTED, line
-
-# The dots of a Braille cell from the bottom up, left and right.
-_LEFT, _RIGHT = (0x40, 0x04, 0x02, 0x01), (0x80, 0x20, 0x10, 0x08)
 
 
 def loss(value: float | None) -> str:
@@ -64,18 +62,13 @@ def bar(fraction: float, width: int, style: str = "$primary", mark: float | None
     return Content.assemble(cells[:at], ("┃", "bold $warning"), cells[at + 1 :])
 
 
-def sparkline(values: Sequence[float | None], width: int, top: float, low: float = 0.0) -> Content:
+def history(
+    values: Sequence[float | None], width: int, top: float, *, low: float = 0.0, height: int = 1
+) -> list[Content]:
     """The last `2 * width` values as a dotted line from `low` to `top`; a gap where a value is missing."""
+    raster, scale = Raster(width, height), Scale(low, top, 4 * height)
     shown = list(values)[-2 * width :]
-    points = [None] * (2 * width - len(shown)) + [_height(value, low, top) for value in shown]
-    cells = [
-        (0 if left is None else _LEFT[left]) | (0 if right is None else _RIGHT[right])
-        for left, right in zip(points[::2], points[1::2], strict=True)
-    ]
-    return line(("".join(chr(0x2800 | dots) if dots else " " for dots in cells), MUTED))
-
-
-def _height(value: float | None, low: float, top: float) -> int | None:
-    if value is None or top <= low:
-        return None
-    return round(3 * max(0.0, min(1.0, (value - low) / (top - low))))
+    for x, value in enumerate(shown, 2 * width - len(shown)):
+        if value is not None and top > low:
+            raster.set(x, scale.dot(value))
+    return [line(("".join(chr(0x2800 | dots) if dots else " " for dots in row), MUTED)) for row in raster.rows()]

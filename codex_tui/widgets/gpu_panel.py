@@ -19,8 +19,11 @@ from codex_tui.widgets.painted import Painted
 
 if TYPE_CHECKING:  # reading it means psutil and NVML, which the first paint does without
     from codex_tui.core.gpu import GpuReading, Reading, Sampler
+    from training.contract import events as ev
 
 HISTORY = 120  # readings kept for the small curves
+MEASURED = ("temperature", "utilisation", "power", "sm_clock")
+TALLEST = 4  # rows of a small curve
 COOL = 30.0  # °C where the curve of the temperature begins
 HOT = 83  # °C at which most cards begin to slow down
 
@@ -38,7 +41,7 @@ class GpuPanel(Painted, can_focus=True):
         self._sampler: Sampler | None = None
         self._live = False
         self._history: dict[str, deque[float | None]] = {
-            name: deque(maxlen=HISTORY) for name in ("temperature", "utilisation", "power", "sm_clock", "cpu")
+            name: deque(maxlen=HISTORY) for name in (*MEASURED, "cpu", "ram")
         }
 
     @property
@@ -49,12 +52,13 @@ class GpuPanel(Painted, can_focus=True):
         return []
 
     def show(self, state: RunState) -> None:
-        """Takes the peak, and at first the history, from what the trainer recorded."""
+        """Takes the peak, and at first the history, from what the trainer recorded. Where this machine has no GPU,
+        the run's own readings are all there is."""
         first = self._state is None
         self._state = state
         if first:
             for event in list(state.gpu_history)[-HISTORY:]:
-                for name in ("temperature", "utilisation", "power", "sm_clock"):
+                for name in MEASURED:
                     self._history[name].append(getattr(event, name))
         self.repaint()
 
@@ -73,8 +77,10 @@ class GpuPanel(Painted, can_focus=True):
         self._reading, self._live = reading, live
         if live:
             self._history["cpu"].append(reading.cpu_percent)
-            for name in ("temperature", "utilisation", "power", "sm_clock"):
-                self._history[name].append(getattr(reading.gpu, name) if reading.gpu else None)
+            self._history["ram"].append(reading.ram_used_mib)
+            source = reading.gpu or (self._state.gpu if self._state else None)
+            for name in MEASURED:
+                self._history[name].append(getattr(source, name) if source else None)
         self.repaint()
 
     def paint(self, width: int, height: int) -> list[Strip]:
@@ -82,13 +88,18 @@ class GpuPanel(Painted, can_focus=True):
             return to_strips(self, [line(("Looking for a GPU …", MUTED))], width, height)
         if height == 1:
             return to_strips(self, [self._essence(width)], width, 1)
-        rows = self._gpu_rows(width) if self._reading.gpu else self._machine_rows(width, height)
+        gpu = self._gpu()
+        rows = self._gpu_rows(gpu, width, height) if gpu else self._machine_rows(width, height)
         return to_strips(self, rows, width, height)
 
+    def _gpu(self) -> GpuReading | None:
+        """This machine's, else the one that the run was recorded on."""
+        assert self._reading is not None
+        recorded = self._state.gpu if self._state else None
+        return self._reading.gpu or (_as_reading(recorded) if recorded else None)
+
     def _essence(self, width: int) -> Content:
-        reading = self._reading
-        assert reading is not None
-        if gpu := reading.gpu:
+        if gpu := self._gpu():
             parts = [line(("VRAM ", MUTED), f"{figures.gib(gpu.used_mib)} / {figures.gib(gpu.total_mib)} GiB")]
             parts += [line(f"{value}") for value in (_degrees(gpu), _busy(gpu), _watts(gpu)) if value]
             parts += [line((f"held back: {reason}", "bold $warning")) for reason in gpu.throttle]
@@ -97,26 +108,26 @@ class GpuPanel(Painted, can_focus=True):
             parts = [line(("no GPU", MUTED)), *self._machine()]
         return fitting(parts, width)
 
-    def _gpu_rows(self, width: int) -> Iterator[Content]:
-        reading = self._reading
-        assert reading is not None and reading.gpu is not None
-        gpu = reading.gpu
+    def _gpu_rows(self, gpu: GpuReading, width: int, height: int) -> Iterator[Content]:
         yield line((clean(gpu.name), STRONG))
         yield from _memory_rows(gpu, self._peak(), width)
+        tall = max(1, min(TALLEST, (height - 5) // len(MEASURED)))
         for name, figure, top in (
             ("temperature", _degrees(gpu), 100.0),
             ("utilisation", _busy(gpu), 100.0),
-            ("power", _watts(gpu), gpu.power_limit or 0.0),
-            ("sm_clock", f"{gpu.sm_clock:,} MHz" if gpu.sm_clock is not None else "", float(gpu.max_sm_clock or 0)),
+            ("power", _watts(gpu), gpu.power_limit),
+            ("sm_clock", f"{gpu.sm_clock:,} MHz" if gpu.sm_clock is not None else "", gpu.max_sm_clock),
         ):
             if figure:
                 hot = name == "temperature" and (gpu.temperature or 0) >= HOT
-                yield self._history_row(
-                    name, figure + (" hot" if hot else ""), top, width, "bold $warning" if hot else ""
-                )
+                label = ((figure + (" hot" if hot else "")).ljust(14), "bold $warning" if hot else "")
+                yield from self._beside(line(label), name, top, width, tall)
         if gpu.throttle:
             yield line((f"Held back: {', '.join(gpu.throttle)}", "bold $warning"))
-        yield fitting(self._machine(), width)
+        if self._reading and self._reading.gpu:
+            yield fitting(self._machine(), width)
+        else:
+            yield line(("Recorded by the run; no GPU here.", MUTED))
 
     def _machine(self) -> list[Content]:
         reading = self._reading
@@ -132,27 +143,62 @@ class GpuPanel(Painted, can_focus=True):
         yield from line((f"No GPU: {reason}." if reason else "No GPU.", MUTED)).wrap(width)
         if height > 6:
             yield Content("")
+        tall = max(1, min(TALLEST, (height - 6) // 2))
         used, total = reading.ram_used_mib, reading.ram_total_mib
         room = max(4, min(40, width - 24))
         if self._live:
             cpu = _tidy(reading.cpu_percent)
             yield line(("CPU  ", MUTED), figures.bar(cpu / 100, room), f"  {cpu:3} %")
-            yield line("     ", figures.sparkline(self._history["cpu"], room, 100.0))
+            yield from _indented(figures.history(self._history["cpu"], room, 100.0, height=tall))
         level = figures.bar(used / total if total else 0, room)
         yield line(("RAM  ", MUTED), level, f"  {figures.gib(used)} / {figures.gib(total)} GiB")
+        if self._live and tall > 1:
+            yield from _indented(figures.history(self._history["ram"], room, total, height=tall))
         memory = self._state.memory if self._state else None
         if memory and memory.host_mib:
-            yield line(("The trainer's memory ", MUTED), f"{figures.gib(memory.host_mib)} GiB")
+            trainer = "The trainer holds " if self._live else "The trainer held "
+            yield line((trainer, MUTED), f"{figures.gib(memory.host_mib)} GiB")
 
-    def _history_row(self, name: str, figure: str, top: float, width: int, style: str = "") -> Content:
-        label = figure.ljust(14)
-        room = max(0, min(60, width - len(label) - 1))
+    def _beside(self, label: Content, name: str, top: float | None, width: int, tall: int) -> Iterator[Content]:
+        """The history of `name` right of its figure; `tall` rows, the last of them free where there are several."""
+        values = self._history[name]
+        room = max(0, min(60, width - label.cell_length - 1))
         low = COOL if name == "temperature" else 0.0
-        return line((label, style), " ", figures.sparkline(self._history[name], room, top, low))
+        highest = top or max((value for value in values if value is not None), default=0.0)
+        rows = figures.history(values, room, highest, low=low, height=max(1, tall - 1))
+        blank = Content(" " * label.cell_length)
+        yield from (line(blank if row else label, " ", dots) for row, dots in enumerate(rows))
+        if tall > 1:
+            yield Content("")
 
     def _peak(self) -> float | None:
         memory = self._state.memory if self._state else None
         return memory.peak_reserved_mib if memory else None
+
+
+def _as_reading(recorded: ev.Gpu) -> GpuReading:
+    """What the trainer records is less than what is read here."""
+    from codex_tui.core.gpu import GpuReading
+
+    def whole(value: float | None) -> int | None:
+        return None if value is None else round(value)
+
+    return GpuReading(
+        name="GPU of the run",
+        used_mib=whole(recorded.used_mib),
+        total_mib=whole(recorded.total_mib),
+        temperature=whole(recorded.temperature),
+        utilisation=whole(recorded.utilisation),
+        power=recorded.power,
+        power_limit=None,
+        sm_clock=whole(recorded.sm_clock),
+        max_sm_clock=None,
+        throttle=(),
+    )
+
+
+def _indented(rows: list[Content]) -> Iterator[Content]:
+    return (line("     ", row) for row in rows)
 
 
 def _make_sampler() -> Sampler:

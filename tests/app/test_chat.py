@@ -74,7 +74,7 @@ async def test_letters_are_text_while_typing(make_run: Any, workers: Any) -> Non
 async def test_a_missing_adapter_is_explained(make_run: Any, workers: Any) -> None:
     async with CodexApp(make_run(end="stopped")).run_test(size=SIZE) as pilot:
         await settled(pilot)
-        assert "The run left no adapter" in screen_text(pilot.app)
+        await until(pilot, lambda: "The run left no adapter" in screen_text(pilot.app))
     async with CodexApp(make_run(name="other", end="training", steps=50)).run_test(size=SIZE) as pilot:
         await settled(pilot)
         assert "No adapter yet" in screen_text(pilot.app)

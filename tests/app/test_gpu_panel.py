@@ -1,0 +1,71 @@
+"""The GPU pane: what this machine reads, else what the run recorded, else the machine's CPU and memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+
+from codex_tui.app import CodexApp
+from codex_tui.core.gpu import Reading
+from codex_tui.widgets.gpu_panel import GpuPanel
+from tests.app.conftest import NOW, machine
+from tests.support.pilot import screen_text, settled
+from training.contract import events as ev
+from training.contract.run_directory import RunDirectory
+
+
+@pytest.fixture
+def without_gpu(monkeypatch: pytest.MonkeyPatch) -> Reading:
+    reading = replace(machine(), gpu=None, gpu_reason="no NVIDIA driver on this machine")
+    monkeypatch.setattr("codex_tui.widgets.gpu_panel._make_sampler", lambda: SimpleNamespace(read=lambda: reading))
+    return reading
+
+
+def record(run: RunDirectory, *temperatures: float) -> None:
+    first = sum(1 for _ in run.events.open("rb"))
+    with run.events.open("ab") as file:
+        for number, temperature in enumerate(temperatures, first):
+            event = ev.Gpu(used_mib=3072.0, total_mib=6144.0, temperature=temperature, utilisation=97.0, power=81.0)
+            event.seq, event.time = number, NOW + number
+            file.write(msgspec.json.encode(event) + b"\n")
+
+
+@pytest.mark.usefixtures("without_gpu")
+@pytest.mark.parametrize("size", [(80, 24), (120, 36), (200, 60)])
+async def test_a_recorded_gpu_is_shown_where_there_is_none(make_run: Any, size: tuple[int, int]) -> None:
+    run = make_run(end="training", steps=50)
+    record(run, 60.0, 71.0)
+    async with CodexApp(run).run_test(size=size) as pilot:
+        await settled(pilot)
+        text = screen_text(pilot.app)
+        assert "3.0 / 6.0 GiB" in text
+        assert "71 °C" in text
+        assert "97 % busy" in text
+        if size != (80, 24):
+            assert "Recorded by the run; no GPU here." in text
+
+
+@pytest.mark.usefixtures("without_gpu")
+async def test_a_recorded_history_goes_on(make_run: Any, without_gpu: Reading) -> None:
+    run = make_run(end="training", steps=50)
+    record(run, 60.0, 71.0)
+    async with CodexApp(run).run_test(size=(120, 36)) as pilot:
+        await settled(pilot)
+        panel = pilot.app.screen.query_one(GpuPanel)
+        panel.feed(without_gpu, live=True)
+        assert list(panel._history["temperature"])[:2] == [60.0, 71.0]
+        assert None not in panel._history["temperature"]
+
+
+@pytest.mark.usefixtures("without_gpu")
+async def test_without_any_gpu_the_machine_is_shown(make_run: Any) -> None:
+    async with CodexApp(make_run(end="training", steps=50)).run_test(size=(200, 60)) as pilot:
+        await settled(pilot)
+        text = screen_text(pilot.app)
+        assert "No GPU: no NVIDIA driver on this machine." in text
+        assert "CPU" in text and "6.2 / 15.6 GiB" in text
+        assert "The trainer holds 1.9 GiB" in text
