@@ -60,6 +60,16 @@ class Trainer:
         with run.log.open("a") as log:
             return self.start(str(run.path), stdout=log, stderr=log).wait(5 * MINUTES)
 
+    def stop_after_a_step(self, run: RunDirectory) -> int:
+        """Trains until one step more is logged, and asks to stop; the exit code."""
+        before = len(events(run, "metrics"))
+        with run.log.open("a") as log:
+            process = self.start(str(run.path), stdout=log, stderr=log)
+        while process.poll() is None and len(events(run, "metrics")) == before:
+            time.sleep(0.02)
+        run.request_stop("save")
+        return process.wait(2 * MINUTES)
+
     def python_says(self, script: str, *arguments: str) -> Any:
         """What `script`, run in the training environment, prints as JSON on its last line."""
         done = subprocess.run(
@@ -102,7 +112,9 @@ class Talk:
 
 
 def events(run: RunDirectory, kind: str | None = None) -> list[dict[str, Any]]:
-    found = [json.loads(line) for line in run.events.read_text().splitlines()]
+    """The whole lines of the run's events, or those of one kind; [] before there is any."""
+    text = run.events.read_text() if run.events.exists() else ""
+    found = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
     return [event for event in found if kind is None or event["type"] == kind]
 
 

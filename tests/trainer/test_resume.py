@@ -1,12 +1,9 @@
-"""Stop and resume, with every knob away from its default, in 16-bit and with dropout: the hardest case for a resume."""
+"""Stop and resume: with every knob away from its default, in 16-bit and with dropout; and in 4-bit, as the demo is."""
 
 from __future__ import annotations
 
-import time
-from pathlib import Path
-
 import pytest
-from support.training_runs import Trainer, events, losses
+from support.training_runs import Trainer, demo_profile, events, losses
 
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
@@ -74,17 +71,8 @@ def whole(trainer: Trainer) -> RunDirectory:
 def stopped(trainer: Trainer) -> RunDirectory:
     """The same run, stopped on the way."""
     run = trainer.run("stopped", Profile.model_validate(ASKED))
-    with run.log.open("a") as log:
-        process = trainer.start(str(run.path), stdout=log, stderr=log)
-        while process.poll() is None and '"metrics"' not in _text(run.events):
-            time.sleep(0.02)
-        run.request_stop("save")
-        assert process.wait(120) == 0, run.log.read_text()
+    assert trainer.stop_after_a_step(run) == 0, run.log.read_text()
     return run
-
-
-def _text(path: Path) -> str:
-    return path.read_text() if path.exists() else ""
 
 
 def test_every_knob_reaches_the_trainer(whole: RunDirectory) -> None:
@@ -135,6 +123,16 @@ def test_resume_goes_on_as_if_never_interrupted(stopped: RunDirectory, whole: Ru
     assert _eval_losses(stopped) == _eval_losses(whole)
     adapters = [(run.adapter / "adapter_model.safetensors").read_bytes() for run in (stopped, whole)]
     assert adapters[0] == adapters[1]
+
+
+def test_in_4_bit_it_goes_on_as_if_never_interrupted_too(demo: RunDirectory, trainer: Trainer) -> None:
+    run = trainer.run("stopped-4-bit", demo_profile())
+    for _ in range(2):  # the second attempt is a resume, and is stopped as well
+        assert trainer.stop_after_a_step(run) == 0, run.log.read_text()
+    first, second = (event["step"] for event in events(run, "stopped"))
+    assert 0 < first < second
+    whole = losses(demo)
+    assert losses(run) == {step: whole[step] for step in range(1, second + 1)}
 
 
 def _without(step: int | None, values: dict[int, tuple[float, ...]]) -> dict[int, tuple[float, ...]]:
