@@ -11,14 +11,17 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import Screen
+from textual.strip import Strip
 from textual.widgets import Static
 
+from codex_tui.core.run_state import ENDED
 from codex_tui.core.text import clean, shorten
 from codex_tui.messages import OpenRun
 from codex_tui.widgets import figures
-from codex_tui.widgets.choices import Choices, Row
+from codex_tui.widgets.choices import MARGIN, Choices, Row
 from codex_tui.widgets.hints import HintBar
-from codex_tui.widgets.ink import MUTED, line
+from codex_tui.widgets.ink import MUTED, line, to_strips
+from codex_tui.widgets.painted import Painted
 from codex_tui.widgets.run_header import status_text
 from codex_tui.widgets.title_bar import TitleBar
 from training.contract.run_directory import RunDirectory
@@ -26,10 +29,28 @@ from training.contract.run_directory import RunDirectory
 if TYPE_CHECKING:
     from codex_tui.core.runs import RunSummary
 
-HINTS = (("Enter", "open"), ("p", "profiles"), ("ctrl+r", "read again"), ("↑ ↓", "choose"), ("Esc", "back"))
-COLUMNS = (("state", 13), ("step", 15), ("loss", 8), ("eval", 8), ("made", 13))
-SHORT = ("state", "step", "loss", "made")  # of a narrow screen
+HINTS = (("Enter", "open"), ("Esc", "back"), ("p", "profiles"), ("↑ ↓", "choose"), ("ctrl+r", "read again"))
+COLUMNS = (("state", 13), ("step", 15), ("loss", 8), ("eval", 8), ("started", 13))
+REFRESH = 3.0  # seconds between two looks at the runs while one of them trains
+AT_RIGHT = 13  # where the steps end
+SHORT = ("state", "step", "loss", "started")  # of a narrow screen
 WIDE = 90
+
+
+class Columns(Painted):
+    """The names of the columns, over them."""
+
+    DEFAULT_CSS = """
+    Columns { height: 1; }
+    """
+
+    def paint(self, width: int, height: int) -> list[Strip]:
+        shown, room = _columns(width - MARGIN)
+        names = [
+            "run".ljust(room),
+            *((name.rjust(AT_RIGHT) if name == "step" else name).ljust(size) for name, size in shown),
+        ]
+        return to_strips(self, [line((" " * 2 + "  ".join(names), MUTED))], width, height)
 
 
 class RunsScreen(Screen[None]):
@@ -51,18 +72,24 @@ class RunsScreen(Screen[None]):
         with Vertical() as box:
             box.border_title = "Runs"
             yield Static(line(("No runs yet. p shows the profiles; Enter there launches one.", MUTED)), id="empty")
+            yield Columns()
             yield Choices(id="runs")
         yield HintBar(HINTS)
 
     def on_mount(self) -> None:
         self.call_after_refresh(self.action_reload)
+        self.set_interval(REFRESH, self._reload_while_one_trains)
+
+    async def _reload_while_one_trains(self) -> None:
+        if self.is_current and any(run.status not in ENDED for run in self._runs):
+            await self.action_reload()
 
     async def action_reload(self) -> None:
         self._runs = await asyncio.to_thread(_read_runs)
         now = time.time()
         choices = self.query_one(Choices)
         choices.set_rows([(run.name, _row(run, now)) for run in self._runs])
-        choices.display = bool(self._runs)
+        choices.display = self.query_one(Columns).display = bool(self._runs)
         self.query_one("#empty").display = not self._runs
         choices.focus()
 
@@ -86,23 +113,28 @@ def _row(run: RunSummary, now: float) -> Row:
     steps = f"{run.step:,} / {run.total_steps:,}" if run.total_steps else f"{run.step:,}"
     cells = {
         "state": status_text(run.status),
-        "step": Content(steps.rjust(13)),
+        "step": Content(steps.rjust(AT_RIGHT)),
         "loss": Content(figures.loss(run.loss)),
         "eval": Content(figures.loss(run.eval_loss)),
-        "made": line((ago(now - run.created), MUTED)),
+        "started": line((ago(now - run.created), MUTED)),
     }
 
     def row(width: int) -> list[Content]:
-        shown = [(name, size) for name, size in COLUMNS if width >= WIDE or name in SHORT]
-        taken = sum(size + 2 for _, size in shown)
-        room = max(10, min(40, width - taken))
+        shown, room = _columns(width)
         parts: list[Content] = [Content(shorten(clean(run.name), room).ljust(room))]
         parts += [cells[name].pad_right(max(0, size - cells[name].cell_length)) for name, size in shown]
-        if run.reason and (left := width - taken - room - 4) > 12:
+        left = width - sum(part.cell_length + 2 for part in parts)
+        if run.reason and left > 12:
             parts.append(line((shorten(clean(run.reason), left), MUTED)))
         return [Content("  ").join(parts)]
 
     return row
+
+
+def _columns(width: int) -> tuple[list[tuple[str, int]], int]:
+    """The columns that are shown and their widths, and the room for the name before them."""
+    shown = [(name, size) for name, size in COLUMNS if width >= WIDE or name in SHORT]
+    return shown, max(10, min(40, width - sum(size + 2 for _, size in shown)))
 
 
 def ago(seconds: float) -> str:

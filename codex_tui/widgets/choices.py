@@ -11,9 +11,10 @@ from textual.content import Content
 from textual.message import Message
 from textual.strip import Strip
 
-from codex_tui.widgets.ink import line, spread, to_strips
+from codex_tui.widgets.ink import line, to_strips
 from codex_tui.widgets.painted import Painted
 
+MARGIN = 3  # columns of a list that its rows leave free: the mark before them and a space after
 Row = Callable[[int], list[Content]]  # the lines of an entry, for a width
 
 
@@ -69,13 +70,13 @@ class Choices(Painted, can_focus=True):
         self._top = max(0, min(self._top, self._index, len(self._rows) - fit), self._index - fit + 1)
         shown: list[Content] = []
         for position, row in enumerate(self._rows[self._top : self._top + fit], self._top):
-            drawn = [*row(width - 3), *[Content("")] * self._lines_each][: self._lines_each]
+            drawn = [*row(width - MARGIN), *[Content("")] * self._lines_each][: self._lines_each]
             shown += self._marked(drawn, width) if position == self._index else [line("  ", text) for text in drawn]
         return to_strips(self, shown, width, height)
 
     def _marked(self, drawn: list[Content], width: int) -> list[Content]:
         style = "bold on $panel" if self.has_focus else "on $panel"
-        return [spread(line(("▌ ", "$primary"), text), Content(" "), width).stylize(style) for text in drawn]
+        return [_padded(line(("▌ ", "$primary"), text), width).stylize(style) for text in drawn]
 
     def action_move(self, rows: int) -> None:
         self._pick(self._index + rows)
@@ -110,3 +111,7 @@ class Choices(Painted, can_focus=True):
             self._index = index
             self.repaint()
             self.post_message(self.Moved())
+
+
+def _padded(row: Content, width: int) -> Content:
+    return row.pad_right(max(0, width - row.cell_length))
