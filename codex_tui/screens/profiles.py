@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # pydantic is read after the first paint
     from codex_tui.core.profiles import ProfileEntry
     from training.contract.profile import Profile
 
+MOST_LINES = 1000  # of a profile's file that are shown
 HINTS = (("Enter", "launch"), ("e", "edit"), ("o", "runs"), ("↑ ↓", "choose"), ("Tab", "details"))
 
 
@@ -118,6 +119,7 @@ class ProfilesScreen(Screen[None]):
             line(("There are no profiles. Put a TOML file into the folder profiles of the app's settings.", MUTED))
         ]  # fmt: skip
         self.query_one("#profile", TextView).set_text(lines)
+        self.query_one(HintBar).show(HINTS[1:] if entry and entry.problems else HINTS)
 
 
 def _read_profiles() -> list[ProfileEntry]:
@@ -159,6 +161,21 @@ def _about(entry: ProfileEntry) -> Iterator[Content]:
     yield Content("")
     where = "Shipped with the app; e makes a copy of your own." if entry.shipped else f"Yours: {_tilde(entry.path)}"
     yield line((clean(where), MUTED))
+    yield Content("")
+    yield from _file(entry)
+
+
+def _file(entry: ProfileEntry) -> Iterator[Content]:
+    """The profile as it is written: its comments say what each knob costs and buys. Problems are marked in place."""
+    try:
+        lines = entry.path.read_text(encoding="utf-8", errors="replace").splitlines()[:MOST_LINES]
+    except OSError:
+        return
+    wrong = {problem.line for problem in entry.problems}
+    for number, text in enumerate(lines, 1):
+        setting, sign, comment = clean(text).partition("#")
+        mark = ("✗", "bold $error") if number in wrong else " "
+        yield line(mark, (f"{number:3} ", MUTED), (setting, "bold" if number in wrong else ""), (sign + comment, MUTED))
 
 
 def _tilde(path: Path) -> Path:

@@ -15,6 +15,7 @@ from codex_tui.core.errors import BadInput
 from codex_tui.screens.cockpit import CockpitScreen
 from codex_tui.screens.launch import LaunchDialog
 from codex_tui.screens.profiles import ProfilesScreen
+from codex_tui.widgets.hints import HintBar
 from tests.support.pilot import screen_text, settled, until
 
 SIZE = (120, 36)
@@ -33,6 +34,7 @@ async def test_what_a_profile_is_for(home: Path) -> None:
             "2,048 tokens",
             "r 16",
             "1 x 4 accumulated = 4",
+            '5 name = "unsloth/Llama-3.2-3B-Instruct"',
         ):
             assert expected in text
 
@@ -44,6 +46,8 @@ async def test_problems_name_field_and_line(home: Path) -> None:
         assert "✗ 2 problems" in text
         assert "line 4  lora.rank" in text
         assert "line 6  training.learning_rate" in text
+        assert "✗  4 rank = 3" in text  # in its place in the file
+        assert "Enter" not in pilot.app.screen.query_one(HintBar).named
         await pilot.press("enter")
         await pilot.pause()
         assert isinstance(pilot.app.screen, ProfilesScreen)  # it can't be launched
