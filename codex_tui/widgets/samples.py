@@ -76,6 +76,10 @@ class SamplesPane(Vertical):
     def on_mount(self) -> None:
         self._draw()
 
+    def on_resize(self) -> None:
+        if self.showing == "answers":
+            self.call_after_refresh(self._draw)
+
     async def on_unmount(self) -> None:
         await self.reader.close()
 
@@ -134,7 +138,19 @@ class SamplesPane(Vertical):
             body += [Content(""), line(("✓ word for word the reference", "$success"))] if same else [
                 Content(""), line(("reference  ", MUTED), (_shown(sample.reference), MUTED)),
             ]  # fmt: skip
+        body += list(self._earlier(index, body))
         return left, body
+
+    def _earlier(self, index: int, above: list[Content]) -> Iterator[Content]:
+        """The answers before that one, a row each, as far as there is room: how the model came to it."""
+        width, height = self.query_one(TextView).content_size
+        room = height - sum(len(paragraph.wrap(width)) for paragraph in above) - 2 if width else 0
+        if index and room > 0:
+            yield Content("")
+            yield line(("before", MUTED))
+            for past in reversed(self._samples[max(0, index - room) : index]):
+                text = _shown(past.text).replace("\n", " ")
+                yield line((f"{f'step {past.step:,}':<11} {text}", MUTED)).truncate(width, ellipsis=True)
 
     def _rows(self) -> tuple[Content, list[Content]]:
         reader = self.reader
