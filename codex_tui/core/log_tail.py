@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 FIRST_LOOK = 256 * 1024  # bytes of an existing log that are read at first
+COLOURS = re.compile(rb"\x1b\[[0-9;]*[mK]")  # and "erase the rest of the line"; other sequences stay to be seen
 MOST_AT_ONCE = 1024 * 1024  # of what came since; beyond it the middle is skipped
 
 
@@ -46,5 +48,5 @@ class LogTail:
 
 
 def _last_drawn(line: bytes) -> bytes:
-    """What a terminal would still show of a line that a progress bar drew over and over."""
-    return line.rstrip(b"\r").rpartition(b"\r")[2]
+    """What a terminal would still show of a line that a progress bar drew over and over; without its colours."""
+    return COLOURS.sub(b"", line).rstrip(b"\r").rpartition(b"\r")[2]

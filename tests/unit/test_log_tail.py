@@ -66,3 +66,8 @@ def test_a_gigabyte_costs_no_more_than_its_end(path: Path) -> None:
     os.truncate(path, 2**30)  # a hole: it takes no room
     append(path, b"\nthe end\n")
     assert LogTail(path).poll() == ["the end"]
+
+
+def test_colours_are_left_out_and_other_sequences_stay_to_be_seen(path: Path) -> None:
+    path.write_bytes(b"\x1b[1;31mred\x1b[0m words\x1b[K\n\x1b]0;title\x07\n")
+    assert LogTail(path).poll() == ["red words", "\x1b]0;title\x07"]
