@@ -65,10 +65,10 @@ def bar(fraction: float, width: int, style: str = "$primary", mark: float | None
 def history(
     values: Sequence[float | None], width: int, top: float, *, low: float = 0.0, height: int = 1
 ) -> list[Content]:
-    """The last `2 * width` values as a dotted line from `low` to `top`; a gap where a value is missing."""
+    """The last `2 * width` values as a dotted line from `low` to `top`, which grows from the left and then moves along;
+    a gap where a value is missing."""
     raster, scale = Raster(width, height), Scale(low, top, 4 * height)
-    shown = list(values)[-2 * width :]
-    for x, value in enumerate(shown, 2 * width - len(shown)):
+    for x, value in enumerate(list(values)[-2 * width :] if width else ()):
         if value is not None and top > low:
             raster.set(x, scale.dot(value))
     return [line(("".join(chr(0x2800 | dots) if dots else " " for dots in row), MUTED)) for row in raster.rows()]

@@ -112,7 +112,7 @@ class LossChart(Painted):
         return (min(values), max(values)) if values else None
 
     def _y_ticks(self, low: float, high: float, rows: int) -> tuple[float, float, list[float]]:
-        most = max(2, min(4, rows // 2), rows // 3)  # few rows still get numbers enough to read the curve by
+        most = max(2, (rows + 1) // 3)
         if self._log and high > 0:
             low, high = chart.snap_log(max(low, high * 1e-6), high)
             return low, high, chart.log_ticks(low, high, most)
