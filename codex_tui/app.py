@@ -20,6 +20,9 @@ from codex_tui.themes import DARK, LIGHT
 from codex_tui.widgets.spans import SpanUpdate
 from training.contract.run_directory import RunDirectory
 
+TEXTUALS_OWN = frozenset({"app.focus_next", "app.focus_previous", "screen.copy_text"})
+"""Actions of every screen that are no commands: one does them with a key, or has no use for them here."""
+
 
 class CodexApp(App[None]):
     """Opens on `run`, or on the profile picker. `pane` is the cockpit's pane to begin on: "chat", say."""
@@ -119,11 +122,12 @@ class CodexApp(App[None]):
         """Every key of the screen as a command by name."""
         seen = set()
         for _, binding, enabled, _ in screen.active_bindings.values():
-            if enabled and binding.description and binding.action not in seen and not binding.system:
+            known = binding.action in seen or binding.action in TEXTUALS_OWN
+            if enabled and binding.description and not known and not binding.system:
                 seen.add(binding.action)
                 yield SystemCommand(
                     binding.description,
-                    f"Key: {binding.key}",
+                    f"Key: {self.get_key_display(binding)}",
                     lambda action=binding.action: self.call_later(self._run_from_palette, action),
                 )
 

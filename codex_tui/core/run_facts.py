@@ -14,6 +14,7 @@ class RunFacts:
     """Every text has been through `clean`; what the file does not say is "" or None."""
 
     name: str
+    directory: str = ""
     profile_name: str = ""
     title: str = ""
     model: str = ""
@@ -39,6 +40,7 @@ def read_facts(run: RunDirectory) -> RunFacts:
     epochs = training.get("num_train_epochs")
     return RunFacts(
         name=name,
+        directory=clean(run.path),
         profile_name=clean(config.get("profile_name", "")),
         title=clean(profile.get("title", "")),
         model=clean(_table(profile, "model").get("name", "")),

@@ -48,10 +48,10 @@ class DetailsScreen(ModalScreen[None]):
 def details(facts: RunFacts, state: RunState) -> Iterator[Content]:
     """All there is to know about a run, made safe to show."""
     yield from _outcome(state)
-    if state.resolved:
-        what = state.resolved
+    yield line(("What runs", STRONG))
+    yield _pair("directory", facts.directory)
+    if what := state.resolved:
         share = 100 * what.trainable_parameters / what.total_parameters if what.total_parameters else 0
-        yield line(("What runs", STRONG))
         yield _pair("device", what.device)
         yield _pair(
             "parameters",
@@ -67,7 +67,7 @@ def details(facts: RunFacts, state: RunState) -> Iterator[Content]:
         for field, change in what.changed.items():
             asked, ran, why = [*change, "", "", ""][:3]
             yield _pair("changed", f"{field}: asked {asked}, ran {ran}" + (f" ({why})" if why else ""), "$warning")
-        yield Content("")
+    yield Content("")
     if state.checkpoints:
         yield line(("Checkpoints", STRONG))
         for checkpoint in state.checkpoints[-5:]:

@@ -6,14 +6,17 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
+from textual.containers import Container, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from codex_tui.widgets.ink import ACCENT, MUTED, line
 
-SECTIONS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
+Section = tuple[str, tuple[tuple[str, str], ...]]  # its title; each key and what it does
+WIDE = 116  # columns from which the sections stand in two
+LEFT = 2  # sections of the left one
+SECTIONS: tuple[Section, ...] = (
     (
         "Everywhere",
         (
@@ -22,19 +25,19 @@ SECTIONS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("ctrl+p", "all commands, by name"),
             ("ctrl+t", "dark or light"),
             ("?", "this help"),
-            ("q", "quit; a run in training goes on without the app"),
+            ("q", "quit; a run in training goes on"),
         ),
     ),
     (
         "Cockpit",
         (
-            ("1 … 5", "loss, GPU, samples, chat, log; Tab goes round"),
+            ("1 … 5", "the panes; Tab goes round"),
             ("z", "the pane alone, and back"),
             ("g", "logarithmic loss, and back"),
             ("x", "loss over steps, time or tokens"),
-            ("s", "stop and save; then terminate, then kill; asks first"),
-            ("r", "resume a run that stopped, failed or was lost"),
-            ("i", "details: what really ran, warnings, checkpoints"),
+            ("s", "stop and save; again: terminate, kill"),
+            ("r", "resume a stopped, failed or lost run"),
+            ("i", "what really ran, warnings, checkpoints"),
             ("l", "log"),
         ),
     ),
@@ -42,14 +45,14 @@ SECTIONS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         "Samples",
         (
             ("← →", "previous, next; < and > first, last"),
-            ("d", "the answers of the run, or the rows of the dataset"),
+            ("d", "the run's answers, or the dataset's rows"),
             ("v", "a row raw, or as the model sees it"),
         ),
     ),
     (
         "Chat",
         (
-            ("c", "go to the chat; the model loads at the first question"),
+            ("c", "ask; the model loads when first asked"),
             ("Enter", "ask"),
             ("Esc", "stop the answer; else leave the line"),
             ("ctrl+o", "base ⇄ adapter"),
@@ -58,9 +61,9 @@ SECTIONS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     ),
     (
         "Profiles",
-        (("Enter, n", "launch"), ("e", "edit in $EDITOR; a shipped profile is copied first")),
+        (("Enter, n", "launch"), ("e", "edit in $EDITOR; a shipped one is copied")),
     ),
-    ("Texts", (("↑ ↓ PgUp PgDn", "scroll; j and k too"), ("Home End", "start, end; the log follows its end"))),
+    ("Texts", (("↑ ↓", "scroll; PgUp and PgDn by a page"), ("Home End", "start, end; the log follows its end"))),
 )
 
 
@@ -68,25 +71,32 @@ class HelpScreen(ModalScreen[None]):
     DEFAULT_CSS = """
     HelpScreen { align: center middle; background: $background 60%; }
     HelpScreen > VerticalScroll {
-        width: 76; max-width: 96%; height: auto; max-height: 96%;
+        width: 60; max-width: 96%; height: auto; max-height: 96%;
         padding: 0 2; background: $surface; border: round $primary; border-title-color: $primary;
         scrollbar-size-vertical: 1;
     }
-    HelpScreen Static { height: auto; }
+    HelpScreen.wide > VerticalScroll { width: 116; max-width: 98%; }
+    HelpScreen.wide Container { layout: grid; grid-size: 2; }
+    HelpScreen Container, HelpScreen Static { height: auto; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark", "dismiss", "Close")]
 
     def compose(self) -> ComposeResult:
         with VerticalScroll() as scroll:
             scroll.border_title = "Keys"
-            scroll.border_subtitle = "Esc closes"
-            yield Static(Content("\n").join(list(_lines())))
+            scroll.border_subtitle = "↑ ↓ scroll · Esc closes"
+            with Container():
+                yield Static(_text(SECTIONS[:LEFT]))
+                yield Static(_text(SECTIONS[LEFT:]))
+
+    def on_resize(self) -> None:
+        self.set_class(self.size.width >= WIDE, "wide")
 
 
-def _lines() -> list[Content]:
+def _text(sections: tuple[Section, ...]) -> Content:
     rows: list[Content] = []
-    for title, entries in SECTIONS:
+    for title, entries in sections:
         rows.append(line((title, "bold")))
-        rows += [line((f"  {key:<14}", ACCENT), (does, MUTED)) for key, does in entries]
+        rows += [line((f"  {key:<10}", ACCENT), (does, MUTED)) for key, does in entries]
         rows.append(Content(""))
-    return rows[:-1]
+    return Content("\n").join(rows)

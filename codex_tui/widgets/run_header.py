@@ -84,8 +84,8 @@ class RunHeader(Painted):
         from codex_tui.core.run_state import elapsed, time_left
 
         last = state.last
-        if last is None:
-            return Content("")
+        if last is None:  # that time passes shows that the trainer lives
+            return _figure("elapsed", duration(elapsed(state))) if state.started_at and not state.ended else Content("")
         shown = [_figure("loss", figures.loss(last.loss) if not last.not_finite else "not a number")]
         if state.evals:
             shown.append(_figure("eval", figures.loss(state.evals[-1].eval_loss)))
