@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 from typing import Any
 
@@ -28,8 +29,8 @@ def run_chat(args: argparse.Namespace) -> int:
     if args.prompt is None:
         from codex_tui.commands.cockpit import open_app
 
-        return open_app(run, pane="chat")
-    prompt = sys.stdin.read() if args.prompt == "-" else args.prompt
+        return open_app(run, pane="chat", otherwise=f"codex-tui chat {run.name} --prompt TEXT")
+    prompt = _text(sys.stdin.buffer.read().rstrip(b"\r\n") if args.prompt == "-" else os.fsencode(args.prompt))
     if not prompt.strip():
         raise BadInput("The prompt is empty.", 'Ask something: --prompt "Which weapon first?"')
     if args.max_new_tokens < 1:
@@ -40,6 +41,13 @@ def run_chat(args: argparse.Namespace) -> int:
             f"Wait until it is saved, or ask the base: codex-tui chat {run.name} --base",
         )
     return asyncio.run(_ask(run, prompt, adapter=not args.base, max_new_tokens=args.max_new_tokens))
+
+
+def _text(prompt: bytes) -> str:
+    try:
+        return prompt.decode()
+    except UnicodeDecodeError:
+        raise BadInput("The prompt is not UTF-8 text.") from None
 
 
 async def _ask(run: RunDirectory, prompt: str, *, adapter: bool, max_new_tokens: int) -> int:

@@ -15,10 +15,15 @@ def open_live_run() -> int:
     return open_app(live_run())
 
 
-def open_app(run: RunDirectory | None, pane: str | None = None) -> int:
-    """The app on `run`, on the pane of that name. Says on leaving how to come back to a run that goes on."""
+def open_app(
+    run: RunDirectory | None, pane: str | None = None, otherwise: str = "codex-tui runs, or --headless"
+) -> int:
+    """The app on `run`, on the pane of that name. Says on leaving how to come back to a run that goes on.
+
+    Raises BadInput where there is no terminal; `otherwise` is what to do then.
+    """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise BadInput("The app needs a terminal.", "Without one, use --headless, or: codex-tui runs --json")
+        raise BadInput("The app needs a terminal.", f"Without one: {otherwise}")
     from codex_tui.app import CodexApp
 
     app = CodexApp(run, pane=pane)

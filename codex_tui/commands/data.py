@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 from typing import Any
 
 from codex_tui.core.errors import BAD_INPUT, DONE, BadInput
@@ -23,19 +22,21 @@ def add(subparsers: Any) -> None:
 
 
 def run_check(args: argparse.Namespace) -> int:
+    from codex_tui.core import locations
+    from codex_tui.core.launcher import rows_of
     from codex_tui.core.profiles import checked, find_profile
     from codex_tui.core.text import clean
-    from training.contract.dataset_file import read_rows
 
     skips = args.profile and checked(find_profile(args.profile)).dataset.on_bad_rows == "skip"
-    path = Path(args.file).expanduser()
+    path = locations.expanded(args.file)
     if not path.is_file():
-        raise BadInput(f"{args.file}: no such dataset file.", "Give a JSONL file.")
-    found = read_rows(path)
+        what = "not a file" if path.exists() else "no such dataset file"
+        raise BadInput(f"{path}: {what}.", "Give a JSONL file.")
+    found = rows_of(str(path))
     rows, kept, bad = len(found.rows) + len(found.problems), len(found.rows), found.problems
     if args.json:
         problems = [{"line": problem.line, "reason": problem.message} for problem in bad]
-        print(json.dumps({"file": str(path), "rows": rows, "kept": kept, "bad": problems}, indent=2))
+        print(json.dumps({"rows": rows, "kept": kept, "bad": problems}, indent=2))
     else:
         print(clean(f"{path}: {rows:,} rows, {kept:,} kept, {len(bad):,} bad"))
         for problem in bad[:PROBLEMS_SHOWN]:

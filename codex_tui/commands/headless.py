@@ -28,8 +28,10 @@ def follow(run: RunDirectory) -> int:
     if state.status == "done":
         print(f"Chat with it: codex-tui chat {run.name}", flush=True)
         return DONE
-    if state.status in ("stopped", "lost", "failed") and state.checkpoints:
+    if state.checkpoints:
         print(f"Go on from the last checkpoint: codex-tui resume {run.name}", flush=True)
+    else:
+        print(f"Start it again: codex-tui resume {run.name}", flush=True)
     return FAILED
 
 
@@ -60,11 +62,8 @@ def describe(event: ev.Event, state: RunState, phase_before: ev.Phase | None) ->
     match event:
         case ev.Started() if event.attempt > 1:
             return f"attempt {event.attempt}, from step {event.resume_step}"
-        case ev.Phase() if phase_before is None or (phase_before.name, phase_before.detail) != (
-            event.name,
-            event.detail,
-        ):
-            return clean(f"{event.name}  {event.detail}".rstrip())
+        case ev.Phase() if phase_before is None or _stage(event) != _stage(phase_before):
+            return _phase(event)
         case ev.Resolved():
             return "\n".join(_resolved(event))
         case ev.Metrics():
@@ -87,6 +86,18 @@ def describe(event: ev.Event, state: RunState, phase_before: ev.Phase | None) ->
             hint = f"\n  {clean(event.hint)}" if event.hint else ""
             return f"failed: {clean(event.message)}{hint}"
     return None
+
+
+def _stage(phase: ev.Phase) -> tuple[str, str, int]:
+    """What a line is worth: another phase, another part of it, or a further tenth done."""
+    return phase.name, phase.detail, 10 * phase.done // phase.total if phase.total else 0
+
+
+def _phase(phase: ev.Phase) -> str:
+    parts = [phase.name, phase.detail]
+    if phase.total and phase.name != "training":  # whose steps have lines of their own
+        parts.append(f"{phase.done:,}/{phase.total:,} {phase.unit}")
+    return clean("  ".join(part for part in parts if part))
 
 
 def _metrics(event: ev.Metrics, state: RunState) -> str:

@@ -64,7 +64,7 @@ def run_check(args: argparse.Namespace) -> int:
     entry = read_entry(path, shipped=False)
     if args.json:
         errors = [{"field": p.field, "line": p.line, "message": p.message} for p in entry.problems]
-        print(json.dumps({"ok": not errors, "path": str(path), "errors": errors}, indent=2, ensure_ascii=False))
+        print(json.dumps({"ok": not errors, "errors": errors}, indent=2, ensure_ascii=False))
     elif entry.problems:
         for problem in entry.problems:
             print(clean(f"✗ {path}: {problem}"))

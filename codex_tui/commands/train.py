@@ -55,6 +55,7 @@ def run_train(args: argparse.Namespace) -> int:
     from codex_tui.core import launcher, profiles
 
     profile = profiles.find_profile(args.profile)
+    launcher.check_name(args.name)
     settings = profiles.checked(profile)  # before a set-up of minutes, not after
     launcher.check_rows(launcher.dataset_path(settings, profile, args.dataset), settings.dataset.on_bad_rows)
     python = ensure_with_progress(args.python)
@@ -83,7 +84,7 @@ def run_stop(args: argparse.Namespace) -> int:
 
     run = find_run(args.target)
     said = {
-        "save": "saves a checkpoint and the adapter, then ends. A second stop ends it at once.",
+        "save": "saves what it has trained, a checkpoint and the adapter, then ends. A second stop ends it at once.",
         "terminate": "is told to end at once. A further stop kills it.",
         "kill": "was killed; what its checkpoints hold is safe.",
     }

@@ -57,7 +57,7 @@ def find_python(explicit: Path | None = None) -> Path:
 def named_python(explicit: Path | None = None) -> Path | None:
     """The interpreter that an option or the settings name, unchecked; None: the managed one is meant."""
     if named := explicit or settings.load().trainer_python:
-        python = named.expanduser().absolute()  # not resolved: a venv is known by the path it is called by
+        python = locations.expanded(named).absolute()  # not resolved: a venv is known by the path it is called by
         return python / "bin" / "python" if python.is_dir() else python  # the folder of an environment will do
     return None
 

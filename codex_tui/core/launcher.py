@@ -13,8 +13,9 @@ from typing import Literal
 from codex_tui import __version__
 from codex_tui.core import environment, locations, profiles
 from codex_tui.core.errors import BadInput, CodexError
+from codex_tui.core.follower import glance
 from codex_tui.core.workers import interpreter_of, trainer_environment
-from training.contract.dataset_file import DEMO_DATASET, read_rows
+from training.contract.dataset_file import DEMO_DATASET, DatasetFile, read_rows
 from training.contract.dataset_file import dataset_path as rows_file
 from training.contract.profile import Profile
 from training.contract.run_directory import ProcessIdentity, RunDirectory
@@ -35,6 +36,7 @@ def launch(
 
     Raises BadInput (profile, dataset or name can't be used) or EnvironmentMissing (nothing to train with).
     """
+    check_name(name)
     settings = profiles.checked(profile)
     rows = dataset_path(settings, profile, dataset)
     check_rows(rows, settings.dataset.on_bad_rows)
@@ -64,9 +66,21 @@ def launch(
 
 
 def resume(run: RunDirectory, python: Path | None = None) -> None:
-    """Goes on from the last whole checkpoint, in the same directory. Raises BadInput where it is already training."""
+    """Goes on from the last whole checkpoint, in the same directory.
+
+    Raises BadInput where it is training or done already, or its config.json is damaged.
+    """
     if run.trainer_alive():
         raise BadInput(f"{run.name} is training already.", f"Watch it with: codex-tui attach {run.name}")
+    if run.has_adapter() and glance(run).status == "done":
+        raise BadInput(f"{run.name} is done: nothing is left to train.", f"Chat with it: codex-tui chat {run.name}")
+    try:
+        Profile.model_validate(run.read_config()["profile"])
+    except (OSError, ValueError, KeyError):
+        raise BadInput(
+            f"{run.config} is damaged, so there is no knowing what to go on with.",
+            f"Begin anew from its profile: codex-tui train {run.profile}",
+        ) from None
     interpreter = environment.find_python(python) if python else interpreter_of(run)
     before = run.read_process()
     run.clear_stop()
@@ -98,8 +112,8 @@ def stop(run: RunDirectory) -> Asked:
 
 def dataset_path(profile: Profile, profile_file: Path, override: str | None = None) -> str:
     """The absolute path of the rows, or the name of built-in ones. Raises BadInput."""
-    if override:
-        path = override if override == DEMO_DATASET else str(Path(override).expanduser().absolute())
+    if override is not None:
+        path = override if override == DEMO_DATASET else str(locations.expanded(override).absolute())
     elif profile.dataset.path is None:
         raise BadInput(
             f"The profile {profile_file.stem} names no dataset.",
@@ -108,24 +122,35 @@ def dataset_path(profile: Profile, profile_file: Path, override: str | None = No
     elif profile.dataset.path == DEMO_DATASET:
         path = profile.dataset.path
     else:
-        path = str((profile_file.parent / Path(profile.dataset.path).expanduser()).resolve())
+        path = str((profile_file.parent / locations.expanded(profile.dataset.path)).resolve())
     if path != DEMO_DATASET and not Path(path).is_file():
-        raise BadInput(f"{path}: no such dataset file.", "Give a JSONL file with --dataset FILE.")
+        what = "not a file" if Path(path).exists() else "no such dataset file"
+        raise BadInput(f"{path}: {what}.", "Give a JSONL file with --dataset FILE.")
     return path
+
+
+def rows_of(dataset: str) -> DatasetFile:
+    """The rows of `dataset`, good and bad. Raises BadInput where it can't be read."""
+    try:
+        return read_rows(rows_file(dataset))
+    except OSError as error:
+        raise BadInput(f"{dataset} can't be read: {error.strerror}.", "Give a JSONL file.") from None
 
 
 def check_rows(dataset: str, on_bad_rows: str) -> None:
     """Refuses bad rows before anything is started. Raises BadInput naming the first ten with their lines."""
-    found = read_rows(rows_file(dataset))
-    if found.problems and (on_bad_rows == "refuse" or not found.rows):
+    found = rows_of(dataset)
+    bad, rows = len(found.problems), len(found.problems) + len(found.rows)
+    if bad and (on_bad_rows == "refuse" or bad == rows):
         listed = "\n".join(f"  line {p.line}: {p.message}" for p in found.problems[:PROBLEMS_SHOWN])
-        more = len(found.problems) - PROBLEMS_SHOWN
+        more = bad - PROBLEMS_SHOWN
         raise BadInput(
-            f"{dataset} has {len(found.problems)} bad rows of {len(found.rows) + len(found.problems)}:\n{listed}"
+            f"{dataset}: {bad} of {rows} rows can't be learned from:\n{listed}"
             + (f"\n  and {more} more" if more > 0 else ""),
-            'Mend them, or set on_bad_rows = "skip" under [dataset] to train on the rest.',
+            "Mend them"
+            + (', or set on_bad_rows = "skip" under [dataset] to train on the rest.' if bad < rows else "."),
         )
-    if not found.rows:
+    if not rows:
         raise BadInput(f"{dataset} has no rows.", 'A row is a line such as {"instruction": "…", "response": "…"}.')
 
 
@@ -138,12 +163,24 @@ def _require_utf8(*paths: str) -> None:
             raise BadInput(f"The path {path} is not UTF-8.", "Rename it, or choose another.") from None
 
 
-def _create(name: str | None, stem: str) -> RunDirectory:
-    if name is not None and (not NAME.fullmatch(name) or name == "last"):
+def check_name(name: str | None) -> None:
+    """Raises BadInput where a new run can't be called `name`; None leaves the choice to the launcher."""
+    if name is None:
+        return
+    if not NAME.fullmatch(name) or name == "last":
         raise BadInput(
             f"{name!r} can't be a run's name.",
-            "Letters, digits, dot, dash and underscore; at most 64; not 'last'.",
+            "Letters, digits, dot, dash and underscore, the first a letter or digit; at most 64; not 'last'.",
         )
+    if (locations.runs_home() / name).exists():
+        raise _taken(name)
+
+
+def _taken(name: str) -> BadInput:
+    return BadInput(f"There is a run called {name} already.", f"Choose another name, or: codex-tui resume {name}")
+
+
+def _create(name: str | None, stem: str) -> RunDirectory:
     base = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.")[:48] or "run"
     number = 1
     while True:
@@ -153,10 +190,7 @@ def _create(name: str | None, stem: str) -> RunDirectory:
             return run
         except FileExistsError:
             if name is not None:
-                raise BadInput(
-                    f"There is a run called {name} already.",
-                    f"Choose another name, or: codex-tui resume {name}",
-                ) from None
+                raise _taken(name) from None
             number += 1
         except OSError as error:
             raise CodexError(

@@ -6,9 +6,14 @@ import os
 from pathlib import Path
 
 
+def expanded(path: str | Path) -> Path:
+    """`path` with its leading ~ replaced; as it is where no such user is known, for which pathlib raises."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111
+
+
 def _home(variable: str, default: str, inside: str) -> Path:
     if override := os.environ.get("CODEX_TUI_HOME"):
-        return Path(override).expanduser().absolute() / inside
+        return expanded(override).absolute() / inside
     base = os.environ.get(variable) or ""
     root = Path(base) if base.startswith("/") else Path.home() / default
     return root / "codex-tui"

@@ -110,8 +110,8 @@ def hub_token() -> str | None:
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
         if os.environ.get(name):
             return f"in ${name}"
-    hub = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface").expanduser()
-    path = Path(os.environ.get("HF_TOKEN_PATH") or hub / "token").expanduser()
+    hub = locations.expanded(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
+    path = locations.expanded(os.environ.get("HF_TOKEN_PATH") or hub / "token")
     with suppress(OSError):
         if path.stat().st_size:
             return f"in {path}"

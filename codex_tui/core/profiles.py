@@ -49,7 +49,7 @@ def read_entry(path: Path, shipped: bool) -> ProfileEntry:
 
 def find_profile(text: str) -> Path:
     """The file that `text` names: a path, or the name of a profile. Raises BadInput."""
-    path = Path(text).expanduser()
+    path = locations.expanded(text)
     if path.suffix == ".toml" or "/" in text:
         if path.is_file():
             return path.absolute()
@@ -60,7 +60,7 @@ def find_profile(text: str) -> Path:
             return candidate
     names = ", ".join(sorted({entry.stem for folder in (locations.user_profiles(), locations.shipped_profiles())
                               for entry in folder.glob("*.toml")}))  # fmt: skip
-    raise BadInput(f"No profile is called {text}.", f"There are: {names}" if names else "")
+    raise BadInput(f"No profile is called {text!r}.", f"There are: {names}" if names else "")
 
 
 def editable_copy(entry: ProfileEntry) -> Path:

@@ -92,8 +92,8 @@ def find_run(text: str) -> RunDirectory:
         return matching[0]
     if matching:
         names = ", ".join(run.name for run in matching[:8])
-        raise BadInput(f"Several runs begin with {text}.", f"Say which: {names}")
-    raise BadInput(f"No run is called {text}.", "List them with: codex-tui runs")
+        raise BadInput(f"Several runs begin with {text!r}.", f"Say which: {names}")
+    raise BadInput(f"No run is called {text!r}.", "List them with: codex-tui runs")
 
 
 def live_run() -> RunDirectory | None:

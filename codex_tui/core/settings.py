@@ -49,4 +49,4 @@ def load() -> Settings:
         return Settings()
     if not isinstance(python, str) or not python:
         raise wrong("python", "'python' is the path of an interpreter, in quotes")
-    return Settings(Path(python).expanduser())
+    return Settings(locations.expanded(python))

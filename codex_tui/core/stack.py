@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from codex_tui.core.errors import EnvironmentMissing
+from codex_tui.core.text import shorten
 
 LIST = Path(__file__).with_name("codex_train.txt")
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 13)
@@ -109,14 +110,16 @@ def describe(python: Path) -> EnvironmentReport:
         )
     except FileNotFoundError:
         raise EnvironmentMissing(f"There is no Python at {python}", "Check the path.") from None
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise EnvironmentMissing(f"{python} cannot be run: {error}") from None
+    except OSError as error:
+        raise EnvironmentMissing(f"{python} cannot be run: {error.strerror}", "Check the path.") from None
+    except subprocess.TimeoutExpired:
+        raise EnvironmentMissing(f"{python} does not answer as Python 3 does, not in a minute") from None
     try:
         found = json.loads(answer.stdout)
         installed = found["packages"]
     except (ValueError, KeyError, TypeError):
         last = (answer.stderr.strip().splitlines() or ["it printed nothing"])[-1]
-        raise EnvironmentMissing(f"{python} does not answer as Python 3 does: {last}") from None
+        raise EnvironmentMissing(f"{python} does not answer as Python 3 does: {shorten(last, 120)}") from None
     packages = (Package(pin.name, pin.version, installed[pin.name], pin.group in ("torch", "stack")) for pin in listed)
     return EnvironmentReport(python, found["python"], found["cuda"], tuple(packages))
 
@@ -134,5 +137,5 @@ def require(report: EnvironmentReport) -> None:
         commands.append(f"{pip} --no-deps {' '.join(lacking.values())}")
     raise EnvironmentMissing(
         f"{report.python} lacks {', '.join(p.name for p in report.missing)}",
-        f"{' && '.join(commands)}\nor leave the interpreter out: `codex-tui setup` then builds one of its own.",
+        f"Name another, or none: `codex-tui setup` builds one of its own. To add to this one:\n{' && '.join(commands)}",
     )

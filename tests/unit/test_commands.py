@@ -1,7 +1,9 @@
 """The commands that need no trainer, as a person or a script calls them."""
 
+import io
 import json
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -145,6 +147,22 @@ def test_an_old_end_does_not_end_the_viewer_of_a_resumed_run(capsys: pytest.Capt
     assert "attempt 2, from step 2" in capsys.readouterr().out
 
 
+def test_a_headless_viewer_tells_how_far_a_long_phase_is(capsys: pytest.CaptureFixture[str]) -> None:
+    tokenising = [ev.Phase(name="tokenising", done=done, total=1000, unit="rows") for done in range(0, 1001, 20)]
+    loading = [ev.Phase(name="loading", detail=part, done=n, total=2, unit="parts") for n, part in enumerate("ab")]
+    make_run("a", ev.Started(attempt=1, pid=1), *loading, *tokenising, ev.Done(step=1))
+    assert main(["attach", "a", "--headless"]) == 0
+    told = capsys.readouterr().out.splitlines()[1:-2]
+    assert told[:3] == ["loading  a  0/2 parts", "loading  b  1/2 parts", "tokenising  0/1,000 rows"]
+    assert told[3:] == [f"tokenising  {done:,}/1,000 rows" for done in range(100, 1001, 100)]
+
+
+def test_a_run_that_was_stopped_early_can_be_started_again(capsys: pytest.CaptureFixture[str]) -> None:
+    make_run("early", ev.Started(attempt=1, pid=1), ev.Stopped(step=0, resumable=False))
+    assert main(["attach", "early", "--headless"]) == 1
+    assert "Start it again: codex-tui resume early" in capsys.readouterr().out
+
+
 def test_stop_and_resume_refuse_what_makes_no_sense(capsys: pytest.CaptureFixture[str]) -> None:
     make_run("ended", ev.Started(attempt=1, pid=1), ev.Done(step=1))
     make_run("live", ev.Started(attempt=1, pid=1), alive=True)
@@ -152,13 +170,48 @@ def test_stop_and_resume_refuse_what_makes_no_sense(capsys: pytest.CaptureFixtur
     assert "is not training" in capsys.readouterr().err
     assert main(["resume", "live", "--headless"]) == 2
     assert "is training already" in capsys.readouterr().err
+    damaged = make_run("damaged", ev.Started(attempt=1, pid=1))
+    for damage in ("", "[]", "[" * 100_000, '{"profile": 5}'):
+        damaged.config.write_text(damage)
+        assert main(["runs"]) == 0
+        assert main(["resume", "damaged", "--headless"]) == 2
+        assert f"{damaged.config} is damaged" in capsys.readouterr().err
+    ended = RunDirectory(locations.runs_home() / "ended")
+    ended.adapter.mkdir()
+    (ended.adapter / "adapter_config.json").write_text("{}")
+    assert main(["resume", "ended", "--headless"]) == 2
+    assert "ended is done" in capsys.readouterr().err
+
+
+def test_chat_refuses_before_anything_is_loaded(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_run("a", ev.Started(attempt=1, pid=1), ev.Done(step=1))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff\n")))
+    for arguments, word in (
+        (["--prompt", " "], "prompt is empty"),
+        (["--prompt", os.fsdecode(b"\xff")], "not UTF-8"),
+        (["--prompt", "-"], "not UTF-8"),
+        (["--prompt", "Who?", "--max-new-tokens", "0"], "at least 1"),
+        (["--prompt", "Who?"], "no adapter yet"),
+        (["--base"], "--prompt TEXT"),
+        ([], "--prompt TEXT"),
+    ):
+        assert main(["chat", "a", *arguments]) == 2, arguments
+        assert word in capsys.readouterr().err
+
+
+def test_an_unknown_home_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("CODEX_TUI_HOME", "~nobody-of-that-name/x")
+    assert main(["runs"]) == 0
+    assert "No runs yet" in capsys.readouterr().out
 
 
 def test_the_first_stop_asks_politely(capsys: pytest.CaptureFixture[str]) -> None:
     run = make_run("live", ev.Started(attempt=1, pid=1), alive=True)
     assert main(["stop", "live"]) == 0
     assert run.stop_requested() == "save"
-    assert "saves a checkpoint and the adapter" in capsys.readouterr().out
+    assert "saves what it has trained" in capsys.readouterr().out
 
 
 def test_data_check(empty_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -166,6 +219,7 @@ def test_data_check(empty_home: Path, capsys: pytest.CaptureFixture[str]) -> Non
     file.write_text('{"instruction": "a", "response": "b"}\n{broken\n{"instruction": "a", "response": ""}\n')
     assert main(["data", "check", str(file), "--json"]) == 2
     told = as_json(capsys)
+    assert set(told) == {"rows", "kept", "bad"}
     assert (told["rows"], told["kept"], [bad["line"] for bad in told["bad"]]) == (3, 1, [2, 3])
     assert all(bad["reason"] for bad in told["bad"])
     skips = empty_home / "skips.toml"
@@ -176,7 +230,7 @@ def test_data_check(empty_home: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_a_file_that_can_not_be_read_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["data", "check", "/proc/self/mem"]) == 1
+    assert main(["profile", "show", "/proc/self/mem"]) == 1
     assert capsys.readouterr().err == "codex-tui: Input/output error.\n"
 
 
@@ -191,6 +245,7 @@ def test_profile_check(empty_home: Path, capsys: pytest.CaptureFixture[str]) -> 
     file.write_text('[model]\nname = "x"\nmax_seq_lenght = 1\n')
     assert main(["profile", "check", str(file), "--json"]) == 2
     told = as_json(capsys)
+    assert set(told) == {"ok", "errors"}
     assert told["ok"] is False
     assert told["errors"] == [
         {"field": "model.max_seq_lenght", "line": 3, "message": "unknown field; did you mean max_seq_length?"}
@@ -214,8 +269,15 @@ def test_train_refuses_before_anything_is_set_up(empty_home: Path, capsys: pytes
     for arguments, word in (
         (["train", "rtx3050-4gb", "--headless"], "--dataset FILE"),
         (["train", "rtx3050-4gb", "--dataset", "none.jsonl"], "no such dataset file"),
+        (["train", "demo", "--dataset", ""], "not a file"),
+        (["train", "demo", "--dataset", "~nobody-of-that-name/rows.jsonl"], "no such dataset file"),
+        (["train", "demo", "--dataset", "/proc/self/mem"], "/proc/self/mem can't be read: "),
+        (["train", "demo", "--name", "../up", "--python", "/none"], "can't be a run's name"),
+        (["data", "check", str(empty_home)], "not a file"),
+        (["data", "check", "~nobody-of-that-name/rows.jsonl"], "no such dataset file"),
+        (["data", "check", "/proc/self/mem"], "/proc/self/mem can't be read: "),
         (["train", "rtx3050-4gb", "--dataset", str(rows)], "line 10: "),
-        (["train", "no-such"], "No profile is called no-such"),
+        (["train", "no-such"], "No profile is called 'no-such'"),
     ):
         assert main(arguments) == 2
         assert word in capsys.readouterr().err

@@ -36,6 +36,9 @@ def test_all_problems_come_at_once_in_the_order_of_the_file() -> None:
     [
         ("", "model", None, "missing"),
         ("a = [", "", 1, "not valid TOML"),
+        (MODEL + "dtype = 'auto'\ndtype = 'auto'\n", "", 4, "a key is set a second time"),
+        (MODEL + "[lora]\n[model]\n", "", 4, "the table [model] is there a second time"),
+        (MODEL + f"dtype = '{'y' * 300}'\n", "model.dtype", 3, "(given: 'yyyy"),
         (MODEL + 'dtype = "float32"\n', "model.dtype", 3, "load_in_4bit"),
         (MODEL + "[training]\nlearning_rate = nan\n", "training.learning_rate", 4, "finite"),
         ("model = 3\n", "model", 1, "valid dictionary"),
@@ -48,6 +51,7 @@ def test_a_problem_names_field_and_line(text: str, field: str, line: int | None,
     [(found_field, found_line, message)] = problems_of(text)
     assert (found_field, found_line) == (field, line)
     assert word in message
+    assert len(message) < 200
 
 
 def test_defaults_are_explicit_in_the_resolved_whole() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import reprlib
 import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from training.contract.profile import Profile
+
+_given = reprlib.Repr()
+_given.maxstring = _given.maxother = _given.maxlong = 60
 
 
 @dataclass(frozen=True)
@@ -84,8 +88,17 @@ def _either(messages: list[str], problem: ProfileProblem) -> str:
     return "; or ".join(messages) + "".join(given[1:])
 
 
+# What tomllib says of the mistakes that people make most, in their own words.
+_PLAINLY = {
+    r"^Cannot overwrite a value": "a key is set a second time",
+    r"^Cannot declare \('(.+)',\) twice": r"the table [\1] is there a second time",
+}
+
+
 def _syntax_problem(error: tomllib.TOMLDecodeError, text: str) -> ProfileProblem:
     message = str(error)
+    for said, meant in _PLAINLY.items():
+        message = re.sub(said, meant, message)
     found = re.search(r"\(at line (\d+), column \d+\)", message)
     line = int(found[1]) if found else text.count("\n") + 1
     return ProfileProblem("", line, "not valid TOML: " + re.sub(r"\s*\(at .*\)", "", message))
@@ -107,7 +120,7 @@ def _problem(details: Any, lines: dict[str, int]) -> ProfileProblem:
             field, _, message = message.partition(": ")
         given = details.get("input")
         if isinstance(given, str | int | float | bool):
-            message += f" (given: {given!r})"
+            message += f" (given: {_given.repr(given)})"
     line = next((lines[key] for key in _ancestors(field) if key in lines), None)
     return ProfileProblem(field, line, message[:1].lower() + message[1:])
 

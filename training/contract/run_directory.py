@@ -99,7 +99,10 @@ class RunDirectory:
 
     def read_config(self) -> dict[str, Any]:
         """Raises OSError or ValueError (the file is missing or not JSON)."""
-        config = json.loads(self.config.read_text(encoding="utf-8"))
+        try:
+            config = json.loads(self.config.read_text(encoding="utf-8"))
+        except RecursionError:
+            raise ValueError(f"{self.config}: nested too deeply") from None
         if not isinstance(config, dict):
             raise ValueError(f"{self.config}: expected a JSON object")
         return config
