@@ -65,6 +65,10 @@ _SIGNS: list[tuple[str, FailureKind, str]] = [
     (r"OfflineModeIsEnabled|LocalEntryNotFoundError|Couldn't connect to|couldn't connect to|Max retries exceeded|"
      r"Name or service not known|Temporary failure in name resolution|ConnectError|ConnectionError|offline mode",
      "offline", "The model is not on this machine and the Hub can't be reached."),
+    (r"no file named model\.safetensors",
+     "model_not_found", "The model has no safetensors weights; other formats can carry code and are not loaded."),
+    (r"contains custom code|trust_remote_code",
+     "model_not_found", "The model comes with code of its own, which is never run."),
     (r"RepositoryNotFoundError|RevisionNotFoundError|EntryNotFoundError|is not a local folder and is not a valid model|"
      r"not a valid model identifier|HFValidationError|Repository Not Found|does not appear to have a file named|"
      r"[Uu]nrecognized model|No config file found|is not a valid git identifier|no file named",

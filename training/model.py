@@ -75,6 +75,7 @@ def load_for_chat(
         folder,
         revision=revision,
         dtype=compute,
+        use_safetensors=True,
         device_map={"": 0} if torch.cuda.is_available() else "cpu",
         # a checkpoint that is quantised already knows how
         **({"quantization_config": quantisation} if load_in_4bit and not folder.endswith("bnb-4bit") else {}),

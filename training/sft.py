@@ -42,6 +42,7 @@ def train(attempt: Attempt, job: Job, rows: DatasetFile) -> ev.Event:
         load_in_4bit=profile.model.load_in_4bit,
         dtype=None if profile.model.dtype == "auto" else getattr(torch, profile.model.dtype),
         use_gradient_checkpointing=profile.training.gradient_checkpointing,
+        use_safetensors=True,
         **({"offload_layers": profile.model.offload_layers} if profile.model.offload_layers and on_gpu else {}),
     )
     model = FastLanguageModel.get_peft_model(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,6 +53,19 @@ def test_chat_says_what_is_wrong_with_a_run(trainer: Trainer, talk: Callable[...
     error = worker.until("ready", "error")[-1]
     assert (error["type"], error["kind"]) == ("error", "model_not_found")
     assert worker.process.wait(30) == 1
+
+
+def test_weights_that_can_carry_code_are_not_loaded(
+    demo: RunDirectory, trainer: Trainer, talk: Callable[..., Talk]
+) -> None:
+    base = Path(json.loads((demo.adapter / "adapter_config.json").read_text())["base_model_name_or_path"])
+    folder = trainer.folder / "pickled"
+    shutil.copytree(base, folder)
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    run = trainer.run("chat-pickled", demo_profile(model={"name": str(folder)}))
+    error = talk("chat", str(run.path)).until("ready", "error")[-1]
+    assert (error["type"], error["kind"]) == ("error", "model_not_found")
+    assert "no safetensors weights" in error["message"]
 
 
 def test_inspect_shows_what_is_learned(trainer: Trainer, talk: Callable[..., Talk], tmp_path: Path) -> None:

@@ -39,6 +39,8 @@ GATED = "You are trying to access a gated repo.\nMake sure to have access to it 
         (OSError(NOT_FOUND), "model_not_found"),
         (OSError(REPOSITORY), "model_not_found"),
         (OSError(GATED), "gated_model"),
+        (OSError("Error no file named model.safetensors found in directory /a/model."), "model_not_found"),
+        (ValueError("The repository a/b contains custom code which must be executed to load it."), "model_not_found"),
         (OSError("Invalid user token."), "bad_token"),
         (ImportError("libcudart.so.13: cannot open shared object file: No such file"), "missing_library"),
         (ModuleNotFoundError("No module named 'bitsandbytes'"), "missing_library"),
