@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import time
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,16 @@ def test_a_full_disk_spoils_no_later_line(tmp_path: Path) -> None:
     first, torn, last = path.read_text().splitlines()
     assert torn == '{"type":"w'
     assert [json.loads(line)["seq"] for line in (first, last)] == [0, 1]
+
+
+def test_a_clock_that_is_set_back_moves_no_event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "events.jsonl"
+    writer = ev.EventWriter(path)
+    writer.emit(ev.Heartbeat())
+    monkeypatch.setattr(time, "time", lambda: 1e9)
+    writer.emit(ev.Heartbeat())
+    before, after = (event["time"] for event in lines(path))
+    assert before <= after < before + 60
 
 
 def test_what_is_not_finite_has_no_value() -> None:

@@ -2,8 +2,9 @@
 
 The trainer appends, any number of viewers read, nobody waits. A line is one `os.write` to an O_APPEND descriptor, so
 lines never interleave; a last line without its newline is torn and not yet a line. Unknown `type`s are ignored by
-readers, so that an older app can watch a newer trainer. Times are Unix seconds of the producer's clock; memory is in
-MiB; a number that was not finite is `null` and named in `not_finite`.
+readers, so that an older app can watch a newer trainer. Times are Unix seconds of the producer: each attempt looks at
+the clock once and counts on from there, because the clock may be set in between (WSL2 does so after every sleep).
+Memory is in MiB; a number that was not finite is `null` and named in `not_finite`.
 """
 
 from __future__ import annotations
@@ -211,6 +212,7 @@ class EventWriter:
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
         self._encoder = msgspec.json.Encoder()
+        self._epoch = time.time() - time.monotonic()
         self._seq, self._torn = _end_of(path)
         self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
@@ -218,7 +220,7 @@ class EventWriter:
         """Stamps `event` with the next `seq` and the time, and appends it as one line. Raises OSError."""
         with self._lock:
             event.seq = self._seq
-            event.time = round(time.time(), 3)
+            event.time = round(self._epoch + time.monotonic(), 3)
             # What a killed attempt or a full disk left is closed off, so that it spoils no line of ours.
             line = b"\n" * self._torn + self._encoder.encode(event) + b"\n"
             written = os.write(self._descriptor, line)
