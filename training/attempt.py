@@ -20,6 +20,7 @@ from training.model import local_folder
 from training.stop import StopRequests
 
 HEARTBEAT_SECONDS = 5.0
+LOADING_PARTS = 3  # Unsloth, the model, the adapter
 
 
 class Attempt:
@@ -47,6 +48,10 @@ class Attempt:
         self.events.emit(ev.Started(attempt=self.number, pid=identity.pid, resume_step=self.step))
         self.stop.watch()
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+
+    def loading(self, part: str, done: int) -> None:
+        """Tells that `part` is being loaded, `done` parts being there."""
+        self.events.emit(ev.Phase(name="loading", detail=part, done=done, total=LOADING_PARTS, unit="parts"))
 
     def end(self, event: ev.Event) -> None:
         """Emits the attempt's last event, unless another thread has done so."""
@@ -84,7 +89,7 @@ def train(path: Path) -> int:
         surroundings.prepare(job.profile, job.cache)
         rows = read_dataset(job)  # this and the folder before the slow imports: what is wrong is told at once
         local_folder(job.profile.model.name)
-        attempt.events.emit(ev.Phase(name="loading", detail="Unsloth"))
+        attempt.loading("Unsloth", 0)
         from training import sft
 
         attempt.end(sft.train(attempt, job, rows))

@@ -176,7 +176,8 @@ class Reporter(TrainerCallback):
         self._training(state)
 
     def _training(self, state: TrainerState) -> None:
-        self._emit(ev.Phase(name="training", done=state.global_step, total=state.max_steps, unit="steps"))
+        if state.global_step < state.max_steps:
+            self._emit(ev.Phase(name="training", done=state.global_step, total=state.max_steps, unit="steps"))
 
     def _report_memory(self, step: int) -> None:
         now = time.monotonic()

@@ -1,6 +1,6 @@
 """`python -m training chat RUN`: answers with the run's adapter and with its base, from one loaded model.
 
-out  {"type":"phase","detail":"..."}*  {"type":"ready","device":"...","has_adapter":bool}
+out  {"type":"phase","detail":"...","done":n,"total":n}*  {"type":"ready","device":"...","has_adapter":bool}
 in   {"type":"generate","id":1,"messages":[...],"adapter":bool,"max_new_tokens":n,"temperature":t}
 out  {"type":"token","id":1,"text":"..."}*
      {"type":"end","id":1,"reason":"eos"|"length"|"stopped","tokens":n,"seconds":s}
@@ -33,7 +33,9 @@ def serve(path: Path) -> int:
     try:
         run, job = RunDirectory(path), read_job(path)
         surroundings.prepare(job.profile, job.cache)
-        speaker = Speaker(run, job, lambda detail: pipe.send({"type": "phase", "detail": detail}))
+        speaker = Speaker(
+            run, job, lambda detail, done: pipe.send({"type": "phase", "detail": detail, "done": done, "total": 2})
+        )
         pipe.send({"type": "ready", "device": speaker.device, "has_adapter": speaker.has_adapter})
     except Exception as error:  # noqa: BLE001  whatever it is, the app is told
         pipe.send_error(error)
@@ -63,8 +65,8 @@ def _answer(pipe: Pipe, speaker: Speaker, requests: queue.Queue[dict[str, Any]])
 class Speaker:
     """One loaded model. `answer` runs in one thread; `stop` may be called from any."""
 
-    def __init__(self, run: RunDirectory, job: Job, tell: Callable[[str], None]) -> None:
-        tell("starting PyTorch")
+    def __init__(self, run: RunDirectory, job: Job, tell: Callable[[str, int], None]) -> None:
+        tell("starting PyTorch", 0)
         import torch
 
         from training import model
@@ -73,7 +75,7 @@ class Speaker:
         folder = run.adapter if run.has_adapter() else checkpoints.last_whole(run.checkpoints)
         ran = {**job.profile.model.model_dump(), **job.config.get("actual", {}).get("model", {})}
         self._dtype = getattr(torch, ran["dtype"] if ran["dtype"] != "auto" else "bfloat16")
-        tell(f"loading {job.profile.model.name}" + (" and the adapter" if folder else ""))
+        tell(f"loading {job.profile.model.name}" + (" and the adapter" if folder else ""), 1)
         self._model, self._tokenizer = model.load_for_chat(
             model.source(job.model_name, job.cache),
             revision=job.profile.model.revision,

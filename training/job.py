@@ -45,8 +45,8 @@ def read_job(target: Path) -> Job:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise TrainingFailure("bad_config", f"{path}: {field}: {first['msg']}.") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise TrainingFailure("bad_config", f"{path} is not the configuration of a run: {error!r}.") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise TrainingFailure("bad_config", f"{path} is damaged.", "Begin anew from the run's profile.toml.") from error
 
 
 def read_all_rows(job: Job) -> DatasetFile:

@@ -29,7 +29,7 @@ def local_folder(name: str) -> Path | None:
     """The folder that `name` means; None for a Hub id. Raises TrainingFailure for a folder that is no model."""
     if not _is_path(name):
         return None
-    folder = Path(name).expanduser().absolute()
+    folder = Path(os.path.expanduser(name)).absolute()  # noqa: PTH111  pathlib raises for an unknown user
     if not (folder / "config.json").is_file():
         what = "there is no config.json in it" if folder.is_dir() else "there is no such folder"
         raise TrainingFailure("model_not_found", f"{folder} is not a model: {what}.")

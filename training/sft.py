@@ -34,7 +34,7 @@ def train(attempt: Attempt, job: Job, rows: DatasetFile) -> ev.Event:
     _limit_memory(profile)
 
     # Model
-    emit(ev.Phase(name="loading", detail=profile.model.name))
+    attempt.loading(profile.model.name, 1)
     model, tokenizer = FastLanguageModel.from_pretrained(
         models.source(profile.model.name, job.cache),
         revision=profile.model.revision,
@@ -45,6 +45,7 @@ def train(attempt: Attempt, job: Job, rows: DatasetFile) -> ev.Event:
         use_safetensors=True,
         **({"offload_layers": profile.model.offload_layers} if profile.model.offload_layers and on_gpu else {}),
     )
+    attempt.loading("the adapter", 2)
     model = FastLanguageModel.get_peft_model(
         model,
         r=profile.lora.r,

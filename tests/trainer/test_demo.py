@@ -58,6 +58,12 @@ def test_events_tell_the_whole_story(demo: RunDirectory) -> None:
     phases = [event["name"] for event in told if event["type"] == "phase"]
     firsts = sorted(set(phases), key=phases.index)
     assert firsts == ["loading", "tokenising", "training", "evaluating", "saving"]
+    loading = [event for event in told if event["type"] == "phase" and event["name"] == "loading"]
+    assert [(event["detail"], event["done"], event["total"]) for event in loading] == [
+        ("Unsloth", 0, 3),
+        ("demo:llama", 1, 3),
+        ("the adapter", 2, 3),
+    ]
     tokenising = [event for event in told if event["type"] == "phase" and event["name"] == "tokenising"]
     assert tokenising[-1]["done"] == tokenising[-1]["total"]
 
