@@ -174,8 +174,11 @@ def _file(entry: ProfileEntry) -> Iterator[Content]:
     wrong = {problem.line for problem in entry.problems}
     for number, text in enumerate(lines, 1):
         setting, sign, comment = clean(text).partition("#")
-        mark = ("✗", "bold $error") if number in wrong else " "
-        yield line(mark, (f"{number:3} ", MUTED), (setting, "bold" if number in wrong else ""), (sign + comment, MUTED))
+        if wrong:
+            mark = ("✗", "bold $error") if number in wrong else " "
+            yield line(mark, (f"{number:3} ", MUTED), setting, (sign + comment, MUTED))
+        else:
+            yield line(setting, (sign + comment, MUTED))
 
 
 def _tilde(path: Path) -> Path:

@@ -34,7 +34,7 @@ async def test_what_a_profile_is_for(home: Path) -> None:
             "2,048 tokens",
             "r 16",
             "1 x 4 accumulated = 4",
-            '5 name = "unsloth/Llama-3.2-3B-Instruct"',
+            'name = "unsloth/Llama-3.2-3B-Instruct"',
         ):
             assert expected in text
 
