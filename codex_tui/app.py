@@ -25,7 +25,10 @@ TEXTUALS_OWN = frozenset({"app.focus_next", "app.focus_previous", "screen.copy_t
 
 
 class CodexApp(App[None]):
-    """Opens on `run`, or on the profile picker. `pane` is the cockpit's pane to begin on: "chat", say."""
+    """Opens on `run`, or on the profile picker.
+
+    `pane` is the cockpit's pane to begin on: "chat", say; with `base`, the chat begins with the base model.
+    """
 
     TITLE = "Codex TUI"
     CSS = """
@@ -39,10 +42,11 @@ class CodexApp(App[None]):
         Binding("ctrl+t", "toggle_theme", "Dark or light", show=False),
     ]
 
-    def __init__(self, run: RunDirectory | None = None, *, pane: str | None = None) -> None:
+    def __init__(self, run: RunDirectory | None = None, *, pane: str | None = None, base: bool = False) -> None:
         super().__init__()
         self._first_run = run
         self._first_pane = pane
+        self._base = base
         self._seen: dict[str, RunDirectory] = {}
         self.register_theme(DARK)
         self.register_theme(LIGHT)
@@ -53,7 +57,7 @@ class CodexApp(App[None]):
 
     def get_default_screen(self) -> Screen[Any]:
         if self._first_run is not None:
-            return self._cockpit(self._first_run, self._first_pane)
+            return self._cockpit(self._first_run, self._first_pane, base=self._base)
         from codex_tui.screens.profiles import ProfilesScreen
 
         return ProfilesScreen()
@@ -62,11 +66,11 @@ class CodexApp(App[None]):
         """The runs that were shown here and still train: they go on without the app."""
         return [run for run in self._seen.values() if run.trainer_alive()]
 
-    def _cockpit(self, run: RunDirectory, pane: str | None = None) -> Screen[Any]:
+    def _cockpit(self, run: RunDirectory, pane: str | None = None, *, base: bool = False) -> Screen[Any]:
         from codex_tui.screens.cockpit import CockpitScreen
 
         self._seen[run.name] = run
-        return CockpitScreen(run, pane)
+        return CockpitScreen(run, pane, base=base)
 
     async def on_open_run(self, message: OpenRun) -> None:
         """The screen that was first stays below: Escape leads back to it."""

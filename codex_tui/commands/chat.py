@@ -29,7 +29,7 @@ def run_chat(args: argparse.Namespace) -> int:
     if args.prompt is None:
         from codex_tui.commands.cockpit import open_app
 
-        return open_app(run, pane="chat", otherwise=f"codex-tui chat {run.name} --prompt TEXT")
+        return open_app(run, "chat", base=args.base, otherwise=f"codex-tui chat {run.name} --prompt TEXT")
     prompt = _text(sys.stdin.buffer.read().rstrip(b"\r\n") if args.prompt == "-" else os.fsencode(args.prompt))
     if not prompt.strip():
         raise BadInput("The prompt is empty.", 'Ask something: --prompt "Which weapon first?"')

@@ -16,9 +16,15 @@ def open_live_run() -> int:
 
 
 def open_app(
-    run: RunDirectory | None, pane: str | None = None, otherwise: str = "codex-tui runs, or --headless"
+    run: RunDirectory | None,
+    pane: str | None = None,
+    *,
+    base: bool = False,
+    otherwise: str = "codex-tui runs, or --headless",
 ) -> int:
-    """The app on `run`, on the pane of that name. Says on leaving how to come back to a run that goes on.
+    """The app on `run`, on the pane of that name, its chat with the base model where `base`.
+
+    Says on leaving how to come back to a run that goes on.
 
     Raises BadInput where there is no terminal; `otherwise` is what to do then.
     """
@@ -26,7 +32,7 @@ def open_app(
         raise BadInput("The app needs a terminal.", f"Without one: {otherwise}")
     from codex_tui.app import CodexApp
 
-    app = CodexApp(run, pane=pane)
+    app = CodexApp(run, pane=pane, base=base)
     app.run()
     for watched in app.live_runs():
         print(f"{watched.name} goes on. Come back with: codex-tui attach {watched.name}")

@@ -75,12 +75,13 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         Binding("escape", "back", "Back", show=False),
     ]
 
-    def __init__(self, run: RunDirectory, pane: str | None = None) -> None:
+    def __init__(self, run: RunDirectory, pane: str | None = None, *, base: bool = False) -> None:
         super().__init__()
         self.watched = run
         self.follower = RunFollower(run)
         self.follower.poll(FIRST_LOOK)
         self._current = pane or "chart"
+        self._base = base  # whether the chat begins with the base model
         self._facts = read_facts(run)
         self._ticks = 0
         self._curve = (LossChart(self.follower.state, id="chart"), GpuPanel())
@@ -110,7 +111,7 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
 
         if not self.is_attached:
             return
-        rest = (SamplesPane(self.watched), ChatPane(self.watched), LogPane(self.watched.log))
+        rest = (SamplesPane(self.watched), ChatPane(self.watched, base=self._base), LogPane(self.watched.log))
         await self.query_one("#panes").mount(*rest)
         self._rest = rest
         self._show()

@@ -46,9 +46,10 @@ class ChatPane(ReportsWorkerErrors, Vertical):
         Binding("ctrl+l", "clear", "Clear the conversation", priority=True),
     ]
 
-    def __init__(self, run: RunDirectory) -> None:
+    def __init__(self, run: RunDirectory, *, base: bool = False) -> None:
         super().__init__(id="chat", classes="pane")
         self.conversation = Conversation(run, self._changed)
+        self.conversation.adapter = not base
         self._run = run
         self._state: RunState | None = None
         self._drawing_soon = False

@@ -115,3 +115,11 @@ async def test_a_second_copy_beside_a_run_on_the_gpu_is_warned_of(make_run: Any,
         assert workers.started == []
         await pilot.press("enter")
         await until(pilot, lambda: len(workers.started) == 1)
+
+
+async def test_a_chat_may_begin_with_the_base(make_run: Any, workers: Any) -> None:
+    async with CodexApp(make_run(), pane="chat", base=True).run_test(size=SIZE) as pilot:
+        pane = await ask(pilot, "hi")
+        await until(pilot, lambda: pane.conversation.turns and pane.conversation.turns[-1].ended)
+        assert workers.started[0].sent[0]["adapter"] is False
+        assert not pane.conversation.turns[-1].adapter
