@@ -14,7 +14,11 @@ from training.contract.run_directory import RunDirectory
 
 
 def add(subparsers: Any) -> None:
-    parser = subparsers.add_parser("chat", help="chat with a run's adapter")
+    parser = subparsers.add_parser(
+        "chat",
+        help="chat with a run's adapter",
+        description="Opens the app on the run's chat. With --prompt: answers once, greedily, and prints nothing else.",
+    )
     parser.add_argument("target", metavar="RUN", help=RUN_HELP)
     parser.add_argument("--prompt", metavar="TEXT", help="ask this and print the answer alone; '-' reads it from stdin")
     parser.add_argument("--base", action="store_true", help="ask the base model, without the adapter")

@@ -14,10 +14,15 @@ PROBLEMS_SHOWN = 10
 def add(subparsers: Any) -> None:
     parser = subparsers.add_parser("data", help="check a dataset before a GPU hour is spent on it")
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
-    check = actions.add_parser("check", help="count the rows and list the bad ones")
+    check = actions.add_parser(
+        "check",
+        help="count the rows and list the bad ones",
+        description='Exits with 2 where rows are bad or none is left. A row is a line such as {"instruction": "…", '
+        '"response": "…"}, or {"messages": […]} with OpenAI roles.',
+    )
     check.add_argument("file", metavar="FILE", help="a JSONL file")
     check.add_argument("--profile", metavar="P", help="judge by this profile: with on_bad_rows = skip, bad rows pass")
-    check.add_argument("--json", action="store_true", help="for scripts")
+    check.add_argument("--json", action="store_true", help="print JSON, for scripts")
     check.set_defaults(run=run_check)
 
 

@@ -27,9 +27,14 @@ class Finding:
 
 
 def add(subparsers: Any) -> None:
-    parser = subparsers.add_parser("doctor", help="say what is here to train with, and what to do")
+    parser = subparsers.add_parser(
+        "doctor",
+        help="say what is here to train with, and what to do",
+        description="Looks at the GPU, the training environment, the disk and the terminal, a line each. Exits with 3 "
+        "where nothing can train.",
+    )
     parser.add_argument("--python", metavar="PATH", type=Path, help="look at this interpreter")
-    parser.add_argument("--json", action="store_true", help="for scripts")
+    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     parser.set_defaults(run=run_doctor)
 
 

@@ -18,12 +18,16 @@ def add(subparsers: Any) -> None:
     listing.set_defaults(run=run_list)
     show = actions.add_parser("show", help="a profile's text; with --json the resolved whole")
     show.set_defaults(run=run_show)
-    check = actions.add_parser("check", help="what is wrong with a profile, if anything")
+    check = actions.add_parser(
+        "check",
+        help="what is wrong with a profile, if anything",
+        description="Names field and line of everything that is wrong. Exits with 2 where something is.",
+    )
     check.set_defaults(run=run_check)
     for action in (show, check):
         action.add_argument("profile", metavar="PROFILE", help="a profile's name or file")
     for action in (listing, show, check):
-        action.add_argument("--json", action="store_true", help="for scripts")
+        action.add_argument("--json", action="store_true", help="print JSON, for scripts")
 
 
 def run_list(args: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ from codex_tui.core.errors import DONE
 
 def add(subparsers: Any) -> None:
     parser = subparsers.add_parser("runs", help="list the runs, newest first")
-    parser.add_argument("--json", action="store_true", help="for scripts")
+    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     parser.set_defaults(run=run_runs)
 
 

@@ -21,13 +21,18 @@ _VERIFY = "import unsloth, torch; from trl import SFTTrainer; print(torch.__vers
 
 
 def add(subparsers: Any) -> None:
-    parser = subparsers.add_parser("setup", help="build the training environment codex-train")
+    parser = subparsers.add_parser(
+        "setup",
+        help="build the training environment codex-train",
+        description="Builds a virtual environment of pinned versions, with CUDA where there is an NVIDIA GPU; less than "
+        "a second where it is there already. `demo` and `train` do the same when it is missing.",
+    )
     build = parser.add_mutually_exclusive_group()
     build.add_argument("--cpu", action="store_true", help="torch without CUDA, whatever the machine has")
     build.add_argument("--cuda", action="store_true", help="torch with CUDA, whatever the machine has")
     parser.add_argument("--python", metavar="PATH", type=Path, help="check this interpreter instead of building one")
     parser.add_argument("--verify", action="store_true", help="also import Unsloth in it (half a minute)")
-    parser.add_argument("--json", action="store_true", help="for scripts")
+    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     parser.set_defaults(run=run_setup)
 
 

@@ -16,31 +16,52 @@ def add(subparsers: Any) -> None:
     demo = subparsers.add_parser(
         "demo",
         help="set up if need be and fine-tune the shipped tiny model, for real",
-        description="Builds a tiny Llama and fine-tunes it with Unsloth on the shipped sample.",
+        description="Builds a tiny Llama and fine-tunes it with Unsloth on the shipped sample, in a minute or so. "
+        "It needs no GPU and no download of a model; the training environment is set up first where it is missing.",
     )
     demo.set_defaults(run=run_demo)
 
-    train = subparsers.add_parser("train", help="fine-tune what a profile says")
+    train = subparsers.add_parser(
+        "train",
+        help="fine-tune what a profile says",
+        description="Starts a fine-tune in a process of its own and watches it. The run goes on when the viewer ends.",
+    )
     train.add_argument("profile", metavar="PROFILE", help="a profile's name or file; see: codex-tui profile list")
     train.add_argument("--dataset", metavar="FILE", help="a JSONL file instead of the profile's")
     train.set_defaults(run=run_train)
 
-    attach = subparsers.add_parser("attach", help="watch a run, live or ended")
+    attach = subparsers.add_parser(
+        "attach",
+        help="watch a run, live or ended",
+        description="Shows a run, history complete. Any number of viewers may come and go; none of them disturbs it.",
+    )
     attach.add_argument("target", metavar="RUN", nargs="?", default="last", help=f"{RUN_HELP} (default: last)")
     attach.set_defaults(run=run_attach)
 
-    stop = subparsers.add_parser("stop", help="save and end a run; a second time: end it at once")
+    stop = subparsers.add_parser(
+        "stop",
+        help="save and end a run; a second time: end it at once",
+        description="The first stop ends the step, saves a checkpoint and the adapter, and ends the run; a second one "
+        "ends it at once, a third kills it. `resume` goes on from the last whole checkpoint.",
+    )
     stop.add_argument("target", metavar="RUN", help=RUN_HELP)
     stop.set_defaults(run=run_stop)
 
-    resume = subparsers.add_parser("resume", help="go on from the last whole checkpoint")
+    resume = subparsers.add_parser(
+        "resume",
+        help="go on from the last whole checkpoint",
+        description="Goes on with a run that was stopped, failed or lost, in the same directory, from its last whole "
+        "checkpoint; from the start where there is none.",
+    )
     resume.add_argument("target", metavar="RUN", help=RUN_HELP)
     resume.set_defaults(run=run_resume)
 
     for command in (demo, train):
         command.add_argument("--name", metavar="NAME", help="the run's name (default: the profile's and a number)")
     for command in (demo, train, resume):
-        command.add_argument("--python", metavar="PATH", type=Path, help="train with this interpreter")
+        command.add_argument(
+            "--python", metavar="PATH", type=Path, help="train with this interpreter, or environment folder"
+        )
     for command in (demo, train, attach, resume):
         command.add_argument("--headless", action="store_true", help="plain progress lines instead of the app")
 
