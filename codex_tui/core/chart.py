@@ -42,14 +42,15 @@ def round_step(span: float, most: int) -> float:
     return next(step * power for step in _STEPS if step * power >= rough * (1 - 1e-9))
 
 
-def snap(low: float, high: float, most: int) -> tuple[float, float]:
-    """The least range of whole round steps that holds [low, high]; changes only when a value leaves it."""
+def snap(low: float, high: float, most: int) -> list[float]:
+    """Ticks a round step apart, at most `most` + 2, the first not above `low` and the last not below `high`: the range
+    they span changes only when a value leaves it."""
     if high <= low:
         margin = abs(high) / 10 or 1.0
         low, high = low - margin if low else 0.0, high + margin
     step = round_step(high - low, most)
     first, last = floor(low / step + 1e-9), ceil(high / step - 1e-9)
-    return first * step, last * step
+    return [index * step for index in range(first, last + 1)]
 
 
 def snap_log(low: float, high: float) -> tuple[float, float]:

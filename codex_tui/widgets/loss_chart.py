@@ -116,8 +116,8 @@ class LossChart(Painted):
         if self._log and high > 0:
             low, high = chart.snap_log(max(low, high * 1e-6), high)
             return low, high, chart.log_ticks(low, high, most)
-        low, high = chart.snap(low, high, most)
-        return low, high, chart.ticks(low, high, most)
+        values = chart.snap(low, high, most)
+        return values[0], values[-1], values
 
     def _x_high(self) -> float:
         """Where the x axis ends: at the run's end where that is known, else at a round number, so that the axis

@@ -85,6 +85,13 @@ async def test_a_logarithmic_axis_has_powers_and_says_so() -> None:
     assert labels == ["5.0", "2.0", "1.0", "0.5", "0.2", "0.1"]
 
 
+@pytest.mark.parametrize("height", range(9, 30))
+async def test_the_y_axis_is_numbered_from_end_to_end(height: int) -> None:
+    state = run_of(30, 100, ev.Metrics(step=31, loss=7.0))
+    rows = [line for line in (await shown(state, 78, height)).split("\n") if "┤" in line or "│" in line]
+    assert "┤" in rows[0] and "┤" in rows[-1]
+
+
 async def test_the_x_axis_goes_from_steps_to_time_to_tokens() -> None:
     state = run_of(100, 100, ev.Done(step=100))
     assert (await shown(state, 78, 18)).split("\n")[-1].startswith("steps")
