@@ -23,7 +23,7 @@ from training.failures import TrainingFailure
 from training.gpu import open_card
 
 MIB = 2**20
-LEAST_SECONDS = 1.0  # between two readings of the memory and the card
+LEAST_SECONDS = 1.0  # between two readings of the memory and the card, or two batches told of
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,7 @@ class Question:
             messages: list[Message] = [{"role": "user", "content": settings.sample_prompt}]
             reference = next((row.messages[-1]["content"] for row in rows if row.messages[:-1] == messages), "")
         else:
-            kept = held_out(
-                len(rows), profile.dataset.eval_fraction, profile.dataset.max_eval_rows, profile.training.seed
-            )
-            row = rows[min(kept, default=0)]
+            row = rows[min(held_out(len(rows), profile), default=0)]
             messages, reference = row.messages[:-1], row.messages[-1]["content"]
         messages = with_system_prompt(messages, profile.dataset.system_prompt)
         return cls(messages, reference, settings.sample_max_new_tokens)
@@ -59,12 +56,11 @@ class Reporter(TrainerCallback):
         self._emit = attempt.events.emit
         self._question = question
         self._card = open_card()
-        self._read_at = 0.0
+        self._read_at = self._told_at = 0.0
         self._step_began = 0.0
         self._step_seconds = 0.0  # spent in steps since the last logging: evaluations and saves don't count
         self._tokens_logged = 0
-        self._evaluation_began: float | None = None
-        self._batches = 0
+        self._batches = 0  # of the evaluation under way
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -126,11 +122,9 @@ class Reporter(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         now = time.monotonic()
-        if self._evaluation_began is None:
-            self._evaluation_began, self._batches = now, 0
         self._batches += 1
-        if now - self._read_at > LEAST_SECONDS:
-            self._read_at = now
+        if now - self._told_at > LEAST_SECONDS:
+            self._told_at = now
             self._emit(ev.Phase(name="evaluating", done=self._batches, total=len(eval_dataloader), unit="batches"))
 
     def on_evaluate(
@@ -144,7 +138,7 @@ class Reporter(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         metrics = metrics or {}
-        self._evaluation_began = None
+        self._batches = 0
         self._emit(
             ev.Eval(
                 step=state.global_step,

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from training.contract.dataset_file import Message, Row
+from training.contract.profile import Profile
 from training.failures import TrainingFailure
 
 IGNORED = -100  # the label that cross-entropy skips
@@ -75,10 +76,13 @@ def _template(tokenizer: Any, messages: list[Message], *, add_generation_prompt:
     )
 
 
-def held_out(rows: int, fraction: float, most: int, seed: int) -> set[int]:
-    """Positions of the rows kept for evaluation. Never all of them; the same for the same seed."""
-    count = min(most, max(1, round(rows * fraction)), rows - 1) if fraction > 0 else 0
-    return set(random.Random(seed).sample(range(rows), count)) if count > 0 else set()
+def held_out(rows: int, profile: Profile) -> set[int]:
+    """Positions, out of `rows`, of those kept for evaluation. Never all of them; the same for the same seed."""
+    settings = profile.dataset
+    if settings.eval_fraction == 0 or rows < 2:
+        return set()
+    count = min(settings.max_eval_rows, max(1, round(rows * settings.eval_fraction)), rows - 1)
+    return set(random.Random(profile.training.seed).sample(range(rows), count))
 
 
 def tokenise(

@@ -49,10 +49,7 @@ class SampleViewer:
 
         self._profile = job.profile
         self._rows = read_all_rows(job).rows
-        settings = job.profile.dataset
-        self._evaluated = held_out(
-            len(self._rows), settings.eval_fraction, settings.max_eval_rows, job.profile.training.seed
-        )
+        self._evaluated = held_out(len(self._rows), job.profile)
         self._tokenizer = load_tokenizer(job.model_name, job.cache, job.profile.model.revision)
 
     def counts(self) -> dict[str, int]:

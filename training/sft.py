@@ -66,9 +66,7 @@ def train(attempt: Attempt, job: Job, rows: DatasetFile) -> ev.Event:
         tokenizer,
         max_seq_length=profile.model.max_seq_length,
         system_prompt=profile.dataset.system_prompt,
-        evaluated=data.held_out(
-            len(rows.rows), profile.dataset.eval_fraction, profile.dataset.max_eval_rows, profile.training.seed
-        ),
+        evaluated=data.held_out(len(rows.rows), profile),
         progress=lambda done: emit(ev.Phase(name="tokenising", done=done, total=len(rows.rows), unit="rows")),
     )
     if not examples.train:

@@ -38,7 +38,7 @@ def test_adapter_answers_what_the_base_can_not(demo: RunDirectory, trainer: Trai
     """In plain transformers and peft, on the base in full precision."""
     profile = demo_profile()
     rows = read_rows(dataset_path("demo:zombie-waves")).rows
-    kept = held_out(len(rows), profile.dataset.eval_fraction, profile.dataset.max_eval_rows, profile.training.seed)
+    kept = held_out(len(rows), profile)
     asked = [row for position, row in enumerate(rows) if position not in kept][:50]
     wanted = [row.messages[-1]["content"] for row in asked]
     base = json.loads((demo.adapter / "adapter_config.json").read_text())["base_model_name_or_path"]
