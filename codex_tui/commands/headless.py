@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from codex_tui.core.errors import DONE, FAILED
+from codex_tui.core.errors import DONE, FAILED, CodexError
 from codex_tui.core.follower import may_live, why_lost
 from codex_tui.core.run_state import RunState, reduce, time_left
 from codex_tui.core.tailer import Tailer
@@ -49,6 +49,8 @@ def _print_until_end(run: RunDirectory) -> RunState:
                     print(line, flush=True)
         if gone and state.ended:  # while a trainer lives, an old end is only where a resume goes on from
             return state
+        if gone and not run.path.exists():
+            raise CodexError(f"{run.path} was deleted while it was watched.", "See what there is with: codex-tui runs")
         if gone:
             state.status = "lost"
             reason, log = why_lost(run, state)

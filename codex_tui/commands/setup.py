@@ -24,8 +24,8 @@ def add(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "setup",
         help="build the training environment codex-train",
-        description="Builds a virtual environment of pinned versions, with CUDA where there is an NVIDIA GPU; less than "
-        "a second where it is there already. `demo` and `train` do the same when it is missing.",
+        description="Builds a virtual environment of pinned versions, with CUDA where there is an NVIDIA GPU; where it "
+        "is there already, that takes less than a second. `demo` and `train` do the same when it is missing.",
     )
     build = parser.add_mutually_exclusive_group()
     build.add_argument("--cpu", action="store_true", help="torch without CUDA, whatever the machine has")

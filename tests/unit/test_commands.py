@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import sys
 import threading
 import time
@@ -155,6 +156,15 @@ def test_a_headless_viewer_tells_how_far_a_long_phase_is(capsys: pytest.CaptureF
     told = capsys.readouterr().out.splitlines()[1:-2]
     assert told[:3] == ["loading  a  0/2 parts", "loading  b  1/2 parts", "tokenising  0/1,000 rows"]
     assert told[3:] == [f"tokenising  {done:,}/1,000 rows" for done in range(100, 1001, 100)]
+
+
+def test_a_viewer_says_that_the_run_was_deleted(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run("a", ev.Started(attempt=1, pid=1), alive=True)
+    monkeypatch.setattr(time, "sleep", lambda _: shutil.rmtree(run.path, ignore_errors=True))
+    assert main(["attach", "a", "--headless"]) == 1
+    assert f"{run.path} was deleted" in capsys.readouterr().err
 
 
 def test_a_run_that_was_stopped_early_can_be_started_again(capsys: pytest.CaptureFixture[str]) -> None:
