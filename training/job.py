@@ -43,7 +43,7 @@ def read_job(target: Path) -> Job:
         raise TrainingFailure("bad_config", f"{path} can't be read: {error.strerror}.") from error
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
+        field = ".".join(("profile", *map(str, first["loc"])))
         raise TrainingFailure("bad_config", f"{path}: {field}: {first['msg']}.") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise TrainingFailure("bad_config", f"{path} is damaged.", "Begin anew from the run's profile.toml.") from error

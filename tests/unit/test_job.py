@@ -1,0 +1,30 @@
+"""A damaged config.json is a failure with a name, a file and a remedy, whatever the damage."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from training.failures import TrainingFailure
+from training.job import read_job
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "is damaged"),
+        ("[]", "is damaged"),
+        ("[" * 100_000, "is damaged"),
+        (json.dumps({"profile": 5}), "profile: Input should be"),
+        (json.dumps({"profile": {"model": {"name": 3}}}), "profile.model.name: Input should be"),
+        (json.dumps({"profile": {"model": {"name": "demo:llama"}}, "dataset": None, "cache": "/"}), "is damaged"),
+    ],
+)
+def test_a_damaged_config_is_named(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(TrainingFailure, match=str(tmp_path / "config.json")) as caught:
+        read_job(tmp_path)
+    assert caught.value.kind == "bad_config"
+    assert says in caught.value.message
