@@ -39,12 +39,15 @@ def run_chat(args: argparse.Namespace) -> int:
         raise BadInput("The prompt is empty.", 'Ask something: --prompt "Which weapon first?"')
     if args.max_new_tokens < 1:
         raise BadInput(f"--max-new-tokens {args.max_new_tokens}: at least 1.")
-    if not args.base and not run.has_adapter():
-        raise BadInput(
-            f"{run.name} has no adapter yet.",
-            f"Wait until it is saved, or ask the base: codex-tui chat {run.name} --base",
-        )
+    if not args.base and not run.has_adapter() and not any(run.checkpoints.glob("checkpoint-*")):
+        raise _no_adapter(run)  # before the model is loaded for nothing
     return asyncio.run(_ask(run, prompt, adapter=not args.base, max_new_tokens=args.max_new_tokens))
+
+
+def _no_adapter(run: RunDirectory) -> BadInput:
+    return BadInput(
+        f"{run.name} has no adapter yet.", f"Wait for its first checkpoint, or: codex-tui chat {run.name} --base"
+    )
 
 
 def _text(prompt: bytes) -> str:
@@ -67,6 +70,8 @@ async def _ask(run: RunDirectory, prompt: str, *, adapter: bool, max_new_tokens:
             match message.get("type"):
                 case "phase" if sys.stderr.isatty():
                     print(f"\r\x1b[K{clean(message.get('detail', ''))}", end="", file=sys.stderr, flush=True)
+                case "ready" if adapter and not message.get("has_adapter"):
+                    raise _no_adapter(run)
                 case "ready":
                     if sys.stderr.isatty():
                         print("\r\x1b[K", end="", file=sys.stderr, flush=True)

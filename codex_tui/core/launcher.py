@@ -125,7 +125,7 @@ def dataset_path(profile: Profile, profile_file: Path, override: str | None = No
         path = str((profile_file.parent / locations.expanded(profile.dataset.path)).resolve())
     if path != DEMO_DATASET and not Path(path).is_file():
         what = "not a file" if Path(path).exists() else "no such dataset file"
-        raise BadInput(f"{path}: {what}.", "Give a JSONL file with --dataset FILE.")
+        raise BadInput(f"{path}: {what}.", "Give the path of a JSONL file.")
     return path
 
 
