@@ -66,6 +66,7 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         *[Binding(str(number), f"pane('{pane}')", name, show=False) for number, (pane, name) in enumerate(PANES, 1)],
         Binding("c", "pane('chat')", "Chat"),
         Binding("l", "pane('log')", "Log"),
+        Binding("d", "rows", "Dataset rows or answers", show=False),
         Binding("z", "zoom", "Zoom, and back"),
         Binding("g", "log_scale", "Logarithmic or linear loss"),
         Binding("x", "x_axis", "Loss over steps, time or tokens"),
@@ -215,6 +216,12 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
             inside = [] if pane.can_focus else [node for node in pane.query("*") if node.can_focus]
             self.set_focus(inside[-1] if inside else pane)
         self._hint()
+
+    async def action_rows(self) -> None:
+        """From any pane: the samples pane has the key itself while it has the focus."""
+        if self._rest:
+            self.action_pane("samples")
+            await self._rest[0].action_toggle_rows()
 
     def action_zoom(self) -> None:
         self.toggle_class("zoomed")

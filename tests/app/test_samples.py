@@ -42,6 +42,15 @@ async def test_rows_raw_and_as_the_model_sees_them(make_run: Any, workers: Any) 
     assert [worker.closed for worker in workers.started] == [True]
 
 
+async def test_d_shows_the_rows_from_any_pane_as_the_pane_says(make_run: Any, workers: Any) -> None:
+    async with CodexApp(make_run()).run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await pilot.press("1", "d")
+        await until(pilot, lambda: "Row 1 / 3" in screen_text(pilot.app))
+        await pilot.press("d")
+        await until(pilot, lambda: "Answer 5 / 5" in screen_text(pilot.app))
+
+
 async def test_the_learned_part_is_marked_beyond_its_colour(make_run: Any, workers: Any) -> None:
     async with CodexApp(make_run()).run_test(size=SIZE) as pilot:
         await settled(pilot)
