@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import compress, count, groupby
-from operator import attrgetter, eq, not_
+from itertools import compress, count, groupby, repeat
+from operator import attrgetter, eq, not_, sub
 from typing import Any, Literal
 
 from codex_tui.core.series import Series
@@ -75,11 +75,13 @@ def reduce(state: RunState, event: ev.Event) -> RunState:
 
 def reduce_all(state: RunState, events: Sequence[ev.Event]) -> RunState:
     """The state after all of `events`, in their order."""
-    if set(map(type, events)) <= _FREQUENT:
-        return _reduce_frequent(state, events)
+    kinds = list(map(type, events))
+    if _FREQUENT.issuperset(kinds):
+        return _reduce_frequent(state, events, kinds)
     for frequent, group in groupby(events, lambda event: type(event) in _FREQUENT):
         if frequent:
-            _reduce_frequent(state, list(group))
+            some = list(group)
+            _reduce_frequent(state, some, list(map(type, some)))
         else:
             for event in group:
                 reduce(state, event)
@@ -104,11 +106,11 @@ def time_left(state: RunState, window: int = PACE_POINTS) -> float | None:
 
 
 # Without a step of Python for each event: these are read a million times.
-_SEQ, _STEP, _LOSS, _TOKENS = map(attrgetter, ("seq", "step", "loss", "tokens"))
+_SEQ, _STEP, _LOSS, _TIME, _TOKENS = map(attrgetter, ("seq", "step", "loss", "time", "tokens"))
 
 
-def _reduce_frequent(state: RunState, events: Sequence[ev.Event]) -> RunState:
-    """Takes events that don't depend on each other's order, kind by kind."""
+def _reduce_frequent(state: RunState, events: Sequence[ev.Event], kinds: Sequence[type]) -> RunState:
+    """Takes events that don't depend on each other's order, kind by kind; `kinds` are their types."""
     if not events:
         return state
     if all(map(eq, map(_SEQ, events), count(state.next_seq))):
@@ -117,8 +119,7 @@ def _reduce_frequent(state: RunState, events: Sequence[ev.Event]) -> RunState:
         for event in events:
             _count(state, event.seq)
     state.last_event_at = events[-1].time
-    # Sorted by kind without a step of Python for each: this is done a million times.
-    is_logged = list(map(_LOGGED.__contains__, map(type, events)))
+    is_logged = list(map(_LOGGED.__contains__, kinds))
     metrics: list[Any] = list(compress(events, is_logged))
     if len(metrics) < len(events):
         for event in compress(events, map(not_, is_logged)):
@@ -137,11 +138,10 @@ def _count(state: RunState, number: int) -> None:
 def _on_metrics(state: RunState, metrics: Sequence[ev.Metrics | Point]) -> None:
     if not metrics:
         return
-    zero = state.training_since
     state.losses.extend(
         list(map(_STEP, metrics)),
         list(map(_LOSS, metrics)),
-        [event.time - zero for event in metrics],
+        list(map(sub, map(_TIME, metrics), repeat(state.training_since))),
         list(map(_TOKENS, metrics)),
     )
     last = metrics[-1]
