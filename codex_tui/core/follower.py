@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from codex_tui.core import tailer
+from codex_tui.core import history_cache, tailer
 from codex_tui.core.run_state import ENDED, RunState, Status, reduce_all
 from training.contract.run_directory import RunDirectory
 
@@ -35,6 +35,8 @@ class RunFollower:
         self._tailer = tailer.Tailer(run.events, points=True)
         self._started = False
         self._next_check = 0.0
+        self._from_cache = False
+        self._to_keep = False  # whether the whole of a long history was read here, and ended
         self._process_written = 0  # mtime of the process.json that was looked at
 
     @property
@@ -54,6 +56,11 @@ class RunFollower:
             return changed and self.state is self._reading
         if not self.complete:
             self.complete, self.state, changed = True, self._reading, True
+            self._to_keep = self._tailer.size >= PREVIEW_FROM and self.state.ended and not self._from_cache
+        elif self._to_keep:  # at leisure: what was read is on the screen by now
+            self._to_keep = False
+            if not changed and self.state.status in ENDED - {"lost"}:
+                history_cache.save(self.run.events, self._tailer.offset, self.state)
         return self._look_for_the_trainer(changed) or changed
 
     def _begin(self) -> None:
@@ -61,7 +68,13 @@ class RunFollower:
             size = self.run.events.stat().st_size
         except OSError:
             return
-        if size >= PREVIEW_FROM:
+        if size < PREVIEW_FROM:
+            return
+        if kept := history_cache.load(self.run.events):
+            self.state = self._reading = kept.state
+            self._tailer.offset = kept.offset
+            self._from_cache = True
+        else:
             self.state = preview(self.run)
 
     def _read(self, deadline: float) -> tuple[bool, bool]:

@@ -18,6 +18,7 @@ from training.contract.run_directory import ProcessIdentity, RunDirectory
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
     monkeypatch.setattr(follower, "CHECK_EVERY", 0.0)
+    monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path / "home"))
     run = RunDirectory(tmp_path / "zombie-1")
     run.create()
     run.write_config({"created": time.time()})

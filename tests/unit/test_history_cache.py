@@ -1,0 +1,126 @@
+"""A kept history is what reading it again would give, or it is not used."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from codex_tui.core import follower, history_cache
+from codex_tui.core.follower import RunFollower
+from codex_tui.core.run_state import RunState
+from training.contract import events as ev
+from training.contract.run_directory import RunDirectory
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
+    """A short run that is done, taken for a long one."""
+    monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(follower, "PREVIEW_FROM", 1)
+    run = RunDirectory(tmp_path / "long-1")
+    run.create()
+    write(run, ev.Started(attempt=1, pid=1), ev.Phase(name="training"))
+    write(run, ev.Resolved(total_steps=300, steps_per_epoch=300, train_rows=300, eval_rows=3, changed={"a": [1, 2]}))
+    write(run, *[ev.Metrics(step=step, loss=None if step == 7 else 1 / step, tokens=step) for step in range(1, 301)])
+    write(run, ev.Eval(step=300, eval_loss=0.5), ev.Sample(step=300, prompt="a", text="b"), ev.Gpu(temperature=61.0))
+    write(run, ev.Memory(step=300, host_mib=1.5), ev.Checkpoint(step=300, path="c"), ev.Warned(message="d"))
+    write(run, ev.Done(step=300, seconds=3.0))
+    return run
+
+
+def write(run: RunDirectory, *events: ev.Event) -> None:
+    writer = ev.EventWriter(run.events)
+    for event in events:
+        writer.emit(event)
+    writer.close()
+
+
+def looked_at(run: RunDirectory) -> RunState:
+    """The state once all is read, and whatever is to be kept is kept."""
+    reader = RunFollower(run)
+    for _ in range(5):
+        reader.poll()
+    assert reader.complete
+    return reader.state
+
+
+def told(state: RunState) -> dict[str, object]:
+    """Everything a state says, NaN made equal to itself."""
+    return {**vars(state), "losses": {name: repr(column) for name, column in vars(state.losses).items()}}
+
+
+def test_the_next_look_finds_the_same(run: RunDirectory) -> None:
+    first = looked_at(run)
+    kept = history_cache.load(run.events)
+    assert kept is not None
+    assert told(kept.state) == told(first)
+    assert told(looked_at(run)) == told(first)
+    assert kept.offset == run.events.stat().st_size
+
+
+def test_what_is_kept_is_used_and_private(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = os.umask(0o077)  # as the command line does
+    try:
+        first = looked_at(run)
+    finally:
+        os.umask(before)
+    [place] = (Path(os.environ["CODEX_TUI_HOME"]) / "cache" / "histories").iterdir()
+    assert place.stat().st_mode & 0o777 == 0o600
+    monkeypatch.setattr("codex_tui.core.tailer.decode", lambda *_: pytest.fail("the file was read again"))
+    assert told(looked_at(run)) == told(first)
+
+
+def test_a_run_that_went_on_is_read_again(run: RunDirectory) -> None:
+    looked_at(run)
+    write(run, ev.Started(attempt=2, pid=1, resume_step=100), ev.Metrics(step=101, loss=0.1), ev.Done(step=101))
+    assert history_cache.load(run.events) is None
+    state = looked_at(run)
+    assert (len(state.losses), state.attempt, state.step) == (101, 2, 101)
+
+
+def test_a_kept_run_that_is_resumed_while_watched_goes_on(run: RunDirectory) -> None:
+    looked_at(run)
+    reader = RunFollower(run)
+    reader.poll()
+    write(run, ev.Started(attempt=2, pid=1, resume_step=100), ev.Metrics(step=101, loss=0.1), ev.Done(step=101))
+    assert reader.poll()
+    assert (len(reader.state.losses), reader.state.attempt, reader.state.missing_events) == (101, 2, 0)
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x00" * 40, b"\xff" * 4000, None])
+def test_what_does_not_fit_is_as_good_as_not_there(run: RunDirectory, damage: bytes | None) -> None:
+    first = looked_at(run)
+    [place] = (Path(os.environ["CODEX_TUI_HOME"]) / "cache" / "histories").iterdir()
+    place.write_bytes(place.read_bytes()[:-100] if damage is None else damage)
+    assert history_cache.load(run.events) is None
+    assert told(looked_at(run)) == told(first)
+
+
+def test_another_version_of_the_app_reads_for_itself(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at(run)
+    monkeypatch.setattr(history_cache, "__version__", "99")
+    assert history_cache.load(run.events) is None
+
+
+def test_only_ended_runs_and_the_newest_few_are_kept(
+    run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history_cache, "MOST_KEPT", 2)
+    live = RunDirectory(tmp_path / "live")
+    live.create()
+    write(live, ev.Started(attempt=1, pid=1), ev.Metrics(step=1, loss=1.0))
+    looked_at(live)
+    assert history_cache.load(live.events) is None
+    for name in ("a", "b", "c"):
+        other = RunDirectory(tmp_path / name)
+        other.create()
+        write(other, ev.Started(attempt=1, pid=1), ev.Done(step=1))
+        looked_at(other)
+    kept = [name for name in "abc" if history_cache.load(tmp_path / name / "events.jsonl")]
+    assert kept == ["b", "c"]
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(run: RunDirectory) -> None:
+    home = Path(os.environ["CODEX_TUI_HOME"])
+    home.write_text("a file where the folder should be")
+    assert looked_at(run).status == "done"
