@@ -35,8 +35,7 @@ class RunFollower:
         self._tailer = tailer.Tailer(run.events, points=True)
         self._started = False
         self._next_check = 0.0
-        self._from_cache = False
-        self._to_keep = False  # whether the whole of a long history was read here, and ended
+        self._kept = False  # whether the history cache has what `state` says
         self._process_written = 0  # mtime of the process.json that was looked at
 
     @property
@@ -56,11 +55,12 @@ class RunFollower:
             return changed and self.state is self._reading
         if not self.complete:
             self.complete, self.state, changed = True, self._reading, True
-            self._to_keep = self._tailer.size >= PREVIEW_FROM and self.state.ended and not self._from_cache
-        elif self._to_keep:  # at leisure: what was read is on the screen by now
-            self._to_keep = False
-            if not changed and self.state.status in ENDED - {"lost"}:
-                history_cache.save(self.run.events, self._tailer.offset, self.state)
+        elif changed:
+            self._kept = False
+        elif not self._kept and self.state.status in ENDED - {"lost"} and self._tailer.size >= PREVIEW_FROM:
+            # Not before a poll without news: by then what was read is on the screen.
+            history_cache.save(self.run.events, self._tailer.offset, self.state)
+            self._kept = True
         return self._look_for_the_trainer(changed) or changed
 
     def _begin(self) -> None:
@@ -73,7 +73,7 @@ class RunFollower:
         if kept := history_cache.load(self.run.events):
             self.state = self._reading = kept.state
             self._tailer.offset = kept.offset
-            self._from_cache = True
+            self._kept = True
         else:
             self.state = preview(self.run)
 

@@ -87,6 +87,18 @@ def test_a_kept_run_that_is_resumed_while_watched_goes_on(run: RunDirectory) -> 
     assert (len(reader.state.losses), reader.state.attempt, reader.state.missing_events) == (101, 2, 0)
 
 
+def test_a_run_that_was_watched_to_its_end_is_kept(run: RunDirectory) -> None:
+    write(run, ev.Started(attempt=2, pid=1, resume_step=100))
+    reader = RunFollower(run)
+    for _ in range(3):
+        reader.poll()
+    assert history_cache.load(run.events) is None
+    write(run, ev.Metrics(step=101, loss=0.1), ev.Done(step=101))
+    for _ in range(3):
+        reader.poll()
+    assert history_cache.load(run.events) is not None
+
+
 @pytest.mark.parametrize("damage", [b"", b"\x00" * 40, b"\xff" * 4000, None])
 def test_what_does_not_fit_is_as_good_as_not_there(run: RunDirectory, damage: bytes | None) -> None:
     first = looked_at(run)
