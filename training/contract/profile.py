@@ -1,148 +1,273 @@
 """The profile: every knob of a fine-tune, in the terms of transformers, TRL and PEFT.
 
 A profile is a TOML file with the tables below. Every field has a default, so that a profile says only what matters to
-it; each description says what the field costs and buys. No secret belongs in a profile.
+it. Each field's text says what it costs and buys; it is the help in the app, what `codex-tui profile explain` prints
+and the comment in the shipped profiles, all from here (`training.contract.knobs` reads it). No secret belongs in a
+profile.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 ATTENTION_AND_MLP = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
+
+def knob(default: Any, text: str, *, unit: str = "", **limits: Any) -> Any:
+    """A field: what it costs and buys, the unit of its number, and pydantic's limits on it."""
+    return Field(default, description=text, json_schema_extra={"unit": unit} if unit else None, **limits)
+
+
 Steps = Annotated[int, Field(ge=1)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
+Rows = Annotated[int, Field(ge=1, le=4096)]
 
 
 class Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", validate_default=True, frozen=True, allow_inf_nan=False)
+    """Strict: a number in quotes is a mistake, not a number."""
+
+    model_config = ConfigDict(extra="forbid", validate_default=True, frozen=True, allow_inf_nan=False, strict=True)
 
 
 class Hardware(Table):
     """The card, and how much of it the run may take."""
 
-    device: Literal["auto", "cpu"] | Annotated[int, Field(ge=0)] = Field(
+    device: Literal["auto", "cpu"] | Annotated[int, Field(ge=0, le=255)] = knob(
         "auto",
-        description='"auto" takes the first GPU and else the CPU; a number picks a GPU; "cpu" forces the CPU.',
+        'Costs nothing: "auto" takes the first GPU and else the CPU, a number picks a GPU as nvidia-smi counts them '
+        'and leaves the others alone, "cpu" forces the CPU.',
     )
-    vram_limit_mib: Annotated[int, Field(ge=256)] | None = Field(
+    vram_limit_mib: Annotated[int, Field(ge=256)] | None = knob(
         None,
-        description="Most MiB the allocator may take; beyond it the run fails at once instead of spilling (WSL2).",
+        "The most the run may take of the card, CUDA context included: beyond it the run fails at once instead of "
+        "spilling silently into slow shared memory (WSL2); unset, what the card has less display_reserve_mib.",
+        unit="MiB",
+    )
+    display_reserve_mib: Annotated[int, Field(ge=0)] = knob(
+        300,
+        "Left to the desktop and other programs on the same card: too little lets them push the run out of its "
+        "memory, 0 suits a card without a screen.",
+        unit="MiB",
+    )
+    pinned_limit_mib: Annotated[int, Field(ge=0)] | None = knob(
+        None,
+        "The most page-locked host memory the run may take, which makes offloading fast; unset, as much as this "
+        "machine gives when tried (WSL2 gives 1 to 2 GB), and 0 does without: slower steps, no false out-of-memory.",
+        unit="MiB",
     )
 
 
 class Model(Table):
     """The base model, as `FastLanguageModel.from_pretrained` takes it."""
 
-    name: Annotated[str, Field(min_length=1)] = Field(
-        description='A Hub id, a local folder ("./…": relative to the profile), or the shipped "demo:llama".'
+    name: Annotated[str, Field(min_length=1)] = knob(
+        ...,
+        'A Hub id, a local folder ("./…": relative to the profile) or the shipped "demo:llama"; the more parameters, '
+        "the more memory, time and knowledge.",
     )
-    revision: str | None = Field(None, description="A Hub branch, tag or commit; unset: the newest.")
-    max_seq_length: Annotated[int, Field(ge=16, le=1_048_576)] = Field(
-        2048, description="Longest row in tokens; the rest is cut. Activations grow in step with it."
+    revision: str | None = knob(
+        None, "Costs nothing: a Hub branch, tag or commit keeps the model from changing under you; unset: the newest."
     )
-    load_in_4bit: bool = Field(True, description="NF4 weights (QLoRA): a quarter of the memory, slightly slower steps.")
-    dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
-        "auto", description="What the arithmetic runs in; auto is bfloat16 where the device has it."
+    max_seq_length: Annotated[int, Field(ge=16, le=1_048_576)] = knob(
+        2048,
+        "The longest row; what is longer is cut. Activations grow in step with it, so halving it is the first thing "
+        "to try when memory runs out.",
+        unit="tokens",
     )
-    offload_layers: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
-        0, description="Frozen layers kept in host memory and streamed in: less VRAM, slower steps."
+    load_in_4bit: bool = knob(
+        True, "NF4 weights (QLoRA) take a quarter of the memory of 16-bit ones, for slightly slower steps."
+    )
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = knob(
+        "auto",
+        "What the arithmetic runs in: bfloat16 where the card has it (RTX 30 and later), else float16, which costs "
+        "the same memory but can overflow; float32 costs twice.",
+    )
+    offload_layers: Annotated[int, Field(ge=0, le=1024)] | Literal["auto"] = knob(
+        0,
+        "Frozen layers kept in host memory and streamed in as they are needed: each one frees its weights on the "
+        "card, but for three that are in flight, and slows every step; \"auto\" takes as many as the limit asks for.",
+        unit="layers",
+    )
+    offload_embedding: bool = knob(
+        False,
+        "Keeps the input embedding in host memory: 1 GiB less on the card with Llama 3.1 8B for a slightly slower "
+        "step, nothing where the output head shares it (Llama 3.2 1B and 3B).",
     )
 
 
 class Lora(Table):
     """The adapter, as `peft.LoraConfig` names it."""
 
-    r: Annotated[int, Field(ge=1, le=1024)] = Field(16, description="Rank: what the adapter can learn, and its size.")
-    lora_alpha: Annotated[int, Field(ge=1)] = Field(16, description="Scale: the update counts alpha / r.")
-    lora_dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.0, description="0 keeps Unsloth's fast path; more regularises small data sets."
+    r: Annotated[int, Field(ge=1, le=1024)] = knob(
+        16, "Rank: what the adapter can learn; weights, gradients and optimiser state grow in step with it."
     )
-    bias: Literal["none", "all", "lora_only"] = Field(
-        "none", description='Which biases learn; "none" is the fast path.'
+    lora_alpha: Annotated[int, Field(ge=1)] = knob(
+        16, "Costs nothing: scales the update by alpha / r; equal to r is the plain choice."
     )
-    target_modules: Annotated[list[str], Field(min_length=1)] = Field(
-        ATTENTION_AND_MLP, description="The linear layers that get an adapter."
+    lora_dropout: Annotated[float, Field(ge=0, lt=1)] = knob(
+        0.0, "0 keeps Unsloth's fast path; 0.05 may help a few hundred rows, for some speed and memory."
     )
-    modules_to_save: list[str] = Field([], description="Layers trained whole and saved with the adapter; costly.")
-    use_rslora: bool = Field(False, description="Scale by alpha / sqrt(r): steadier at high rank.")
+    bias: Literal["none", "all", "lora_only"] = knob(
+        "none", 'Which biases learn: "none" keeps the fast path, and the others add little.'
+    )
+    target_modules: Annotated[list[str], Field(min_length=1)] = knob(
+        ATTENTION_AND_MLP,
+        "The linear layers that get an adapter: all seven learn best; without gate, up and down the adapter shrinks "
+        "by about two thirds.",
+    )
+    modules_to_save: list[str] = knob(
+        [],
+        "Layers trained whole and saved with the adapter: the embeddings of a real model cost gigabytes; leave it "
+        "empty unless you add words to the vocabulary.",
+    )
+    use_rslora: bool = knob(
+        False, "Costs nothing: scales by alpha / sqrt(r) instead, which is steadier at ranks of 64 and more."
+    )
 
 
 class Dataset(Table):
     """The rows, and how many of them are held out."""
 
-    path: str | None = Field(
-        None, description='A JSONL file; relative to the profile. "demo:zombie-waves" is the shipped sample.'
+    path: str | None = knob(
+        None,
+        'A JSONL file, relative to the profile, or the shipped sample "demo:zombie-waves"; unset, it is asked for at '
+        "the launch.",
     )
-    eval_fraction: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.05, description="Share of the rows held out for the eval loss; 0: no evaluation."
+    eval_fraction: Annotated[float, Field(ge=0, lt=1)] = knob(
+        0.05,
+        "Share of the rows held out for the evaluation loss: it shows whether the model learns or only memorises; 0 "
+        "trains on all and shows nothing.",
     )
-    max_eval_rows: Annotated[int, Field(ge=1)] = Field(
-        200,
-        description="Most rows held out: an evaluation takes as long as that many steps without learning.",
+    max_eval_rows: Annotated[int, Field(ge=1)] = knob(
+        200, "Most rows held out: every evaluation goes through all of them, which costs time, not memory.", unit="rows"
     )
-    system_prompt: str | None = Field(None, description="A system message put before every row that has none.")
-    on_bad_rows: Literal["refuse", "skip"] = Field(
-        "refuse",
-        description='"refuse" stops before training and lists the bad rows; "skip" trains on the others.',
+    system_prompt: str | None = knob(
+        None,
+        "Put before every row that has no system message: buys a fixed tone, costs its tokens in every row; say the "
+        "same thing when you use the model.",
+    )
+    on_bad_rows: Literal["refuse", "skip"] = knob(
+        "refuse", '"refuse" lists the bad rows before anything starts; "skip" trains on the others and says how many.'
     )
 
 
 class Training(Table):
     """The optimisation, as `transformers.TrainingArguments` names it."""
 
-    num_train_epochs: Annotated[float, Field(gt=0)] = Field(1.0, description="Passes over the data.")
-    max_steps: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="Ends after that many steps; overrides epochs."
+    num_train_epochs: Annotated[float, Field(gt=0, le=10_000)] = knob(
+        1.0,
+        "Passes over the rows: 1 to 3 is usual, more makes a small dataset be learned by heart; costs time alone.",
+        unit="epochs",
     )
-    per_device_train_batch_size: Steps = Field(1, description="Rows at once: memory grows with it.")
-    gradient_accumulation_steps: Steps = Field(
-        4, description="Batches added up before a step: a bigger batch for no memory."
+    max_steps: Annotated[int, Field(ge=1)] | None = knob(
+        None, "Ends after that many steps, whatever the epochs say: for a quick trial.", unit="steps"
     )
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = Field(2e-4, description="Peak learning rate.")
-    lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = Field(
-        "linear", description="How the learning rate falls after the warm-up."
+    per_device_train_batch_size: Rows = knob(
+        1, "Rows at once: a fuller card works faster, but activations grow with every row.", unit="rows"
     )
-    warmup_steps: Annotated[int, Field(ge=0)] = Field(10, description="Steps over which the learning rate rises.")
-    weight_decay: Annotated[float, Field(ge=0, le=1)] = Field(0.01, description="Pull towards zero.")
-    max_grad_norm: Annotated[float, Field(ge=0)] = Field(1.0, description="Gradients are clipped to this norm; 0: not.")
-    optim: Literal["adamw_8bit", "paged_adamw_8bit", "adamw_torch", "adamw_torch_fused"] = Field(
-        "adamw_8bit", description="8-bit AdamW keeps its state in a quarter of the memory."
+    gradient_accumulation_steps: Steps = knob(
+        4, "Batches added up before a step: the steadiness of a bigger batch at the memory of a small one.",
+        unit="batches",
+    )  # fmt: skip
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = knob(
+        2e-4, "Costs nothing: the peak of the schedule; 2e-4 is usual for LoRA, halve it if the loss jumps."
     )
-    gradient_checkpointing: Literal["unsloth"] | bool = Field(
-        "unsloth", description='"unsloth" recomputes activations and offloads them to the host: least VRAM.'
+    lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = knob(
+        "linear", "Costs nothing: how the learning rate falls; cosine stays high for longer and lands more softly."
     )
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(3407, description="Of the adapter, the order and the split.")
-    logging_steps: Steps = Field(1, description="Steps between two points of the loss chart.")
+    warmup_steps: Annotated[int, Field(ge=0)] = knob(
+        10, "Costs nothing: small steps first, while the optimiser's averages settle.", unit="steps"
+    )
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = knob(
+        0.01, "Costs nothing: a light pull of the weights towards zero, against overfitting."
+    )
+    max_grad_norm: Annotated[float, Field(ge=0)] = knob(
+        1.0, "Costs nothing: longer gradients are clipped to this, so that one odd row can't throw the adapter off; "
+        "0 does not clip.",
+    )  # fmt: skip
+    optim: Literal["adamw_8bit", "paged_adamw_8bit", "adamw_torch", "adamw_torch_fused"] = knob(
+        "adamw_8bit",
+        "8-bit AdamW keeps 2 bytes of state for each adapter weight where plain AdamW keeps 8, for nearly the same "
+        "result; paged moves them to the host when the card is full.",
+    )
+    gradient_checkpointing: Literal["unsloth"] | bool = knob(
+        "unsloth",
+        'Activations are computed twice instead of kept: "unsloth" also parks the layers\' inputs in host memory, '
+        "which takes the least of the card; true keeps them on it; false is fastest and takes many times more.",
+    )
+    loss_tile_mib: Annotated[int, Field(ge=8, le=4096)] = knob(
+        256,
+        "The loss is computed in tiles of this size instead of over the whole vocabulary at once: smaller frees "
+        "card memory in long rows, below 64 it slows the steps.",
+        unit="MiB",
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = knob(
+        3407, "Costs nothing: the same seed gives the same split, the same order and the same start."
+    )
+    logging_steps: Steps = knob(
+        1, "Steps between two points of the loss chart: costs next to nothing, 1 draws every step.", unit="steps"
+    )
 
 
 class Evaluation(Table):
     """What is asked during the run."""
 
-    eval_steps: Steps | None = Field(None, description="Steps between evaluations; unset: ten a run.")
-    per_device_eval_batch_size: Steps = Field(1, description="Rows at once in an evaluation.")
-    sample_prompt: str | None = Field(
-        None, description="The fixed question answered at each evaluation; unset: the first held-out row's."
+    eval_steps: Steps | None = knob(
+        None, "Steps between two evaluations, which cost time, not lasting memory; unset: ten a run.", unit="steps"
     )
-    sample_max_new_tokens: Annotated[int, Field(ge=1, le=4096)] = Field(96, description="Length of that answer.")
+    per_device_eval_batch_size: Rows = knob(
+        1, "Rows at once in an evaluation: no gradients are kept, but their activations have to fit.", unit="rows"
+    )
+    sample_prompt: str | None = knob(
+        None,
+        "The fixed question answered at each evaluation, for the price of one short answer; unset: the first held-out "
+        "row's.",
+    )
+    sample_max_new_tokens: Annotated[int, Field(ge=1, le=4096)] = knob(
+        96, "The longest such answer: costs time, and a little memory for each token.", unit="tokens"
+    )
 
 
 class Checkpoints(Table):
     """What can be gone back to."""
 
-    save_steps: Steps | None = Field(None, description="Steps between checkpoints; unset: five a run.")
-    save_total_limit: Annotated[int, Field(ge=1)] = Field(
-        2, description="Older checkpoints are deleted beyond this many."
+    save_steps: Steps | None = knob(
+        None, "Steps between two checkpoints: what a crash can cost at most; each takes disk; unset: five a run.",
+        unit="steps",
+    )  # fmt: skip
+    save_total_limit: Annotated[int, Field(ge=1)] = knob(
+        2, "Older checkpoints are deleted beyond this many: with 2, one cut short leaves a whole one.",
+        unit="checkpoints",
+    )  # fmt: skip
+
+
+class Launch(Table):
+    """What happens before the first step."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,47}$")] | None = knob(
+        None, "What the runs are called, followed by a number; unset: the profile's own name."
+    )
+    probe: bool = knob(
+        True,
+        "Sends the longest row forward and backward before step 1: out-of-memory comes at once instead of after an "
+        "hour, and the forecast learns what this card really takes; costs seconds.",
+    )
+    on_no_fit: Literal["warn", "refuse"] = knob(
+        "warn", 'What to do where the forecast says that the run does not fit: "warn" tries it, "refuse" does not.'
     )
 
 
 class Profile(Table):
     """A whole profile. `title` and `description` are what the picker shows."""
 
-    title: str = Field("", description="A line for the picker.")
-    description: str = Field("", description="What the profile is for.")
+    extends: Annotated[str, Field(min_length=1)] | None = knob(
+        None, "Another profile, by name or file: whatever is not set here is as it is there."
+    )
+    title: str = knob("", "A line for the picker.")
+    description: str = knob("", "What the profile is for.")
     hardware: Hardware = Hardware()
     model: Model
     lora: Lora = Lora()
@@ -150,6 +275,7 @@ class Profile(Table):
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
     checkpoints: Checkpoints = Checkpoints()
+    launch: Launch = Launch()
 
     @field_validator("title", "description")
     @classmethod
@@ -158,6 +284,30 @@ class Profile(Table):
 
     @model_validator(mode="after")
     def _possible(self) -> Profile:
-        if self.model.load_in_4bit and self.model.dtype == "float32":
-            raise ValueError("model.dtype: float32 is not possible with load_in_4bit = true; use auto or bfloat16")
+        if found := dict(impossible(self)):
+            message = "; ".join(f"{field}: {what}" for field, what in found.items())
+            raise PydanticCustomError("impossible", "{message}", {"message": message, "fields": found})
         return self
+
+
+def impossible(profile: Profile) -> Iterator[tuple[str, str]]:
+    """Each field whose value can't be had together with another's, and why."""
+    model, training, lora, hardware = profile.model, profile.training, profile.lora, profile.hardware
+    if model.load_in_4bit and model.dtype == "float32":
+        yield "model.dtype", "float32 is not possible with load_in_4bit = true; use auto or bfloat16"
+    if model.offload_layers and not training.gradient_checkpointing:
+        yield (
+            "training.gradient_checkpointing",
+            "offload_layers needs it: without, every layer stays on the card; use \"unsloth\" or true",
+        )
+    if both := sorted({*lora.target_modules} & {*lora.modules_to_save}):
+        yield "lora.modules_to_save", f"{both[0]} is one of target_modules as well; it can have only one of the two"
+    if model.offload_embedding and "embed_tokens" in lora.modules_to_save:
+        yield "model.offload_embedding", "an embedding that is trained (modules_to_save) has to stay on the card"
+    if hardware.device == "cpu":
+        for field, value in (
+            ("hardware.vram_limit_mib", hardware.vram_limit_mib),
+            ("model.offload_layers", model.offload_layers),
+        ):
+            if value:
+                yield field, 'there is no card to save memory of with device = "cpu"'

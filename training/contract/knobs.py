@@ -1,0 +1,122 @@
+"""What is known of each field of a profile: its type, unit, limits, default, and what it costs and buys.
+
+Read from the schema itself, once, so that the editor's help, `codex-tui profile explain`, the JSON Schema and the
+comments of the shipped profiles can't differ.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import textwrap
+from dataclasses import dataclass
+from typing import Any
+
+from training.contract.profile import Profile
+
+COMMENT_WIDTH = 118
+
+
+@dataclass(frozen=True)
+class Knob:
+    """One field. `choices` are the values that it names ("auto", true, ...), `kinds` the JSON types beside them
+    ("integer", "number", "string", "array", "boolean"); `optional` fields may be left unset."""
+
+    path: str
+    text: str
+    unit: str
+    default: Any
+    required: bool
+    optional: bool
+    choices: tuple[Any, ...]
+    kinds: tuple[str, ...]
+    limits: tuple[str, ...]
+
+    @property
+    def table(self) -> str:
+        return self.path.rpartition(".")[0]
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition(".")[2]
+
+    @property
+    def type(self) -> str:
+        """In words: `"auto", "cpu" or a whole number`."""
+        names = {"integer": "a whole number", "number": "a number", "string": "text", "array": "a list of names",
+                 "boolean": "true or false"}  # fmt: skip
+        return _either([json.dumps(choice) for choice in self.choices] + [names[kind] for kind in self.kinds])
+
+    @property
+    def comment(self) -> list[str]:
+        """The lines that stand above the field in a shipped profile."""
+        return [f"# {line}" for line in textwrap.wrap(self.text, COMMENT_WIDTH, break_long_words=False)]
+
+
+def _either(parts: list[str]) -> str:
+    return " or ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
+
+
+@functools.cache
+def knobs() -> dict[str, Knob]:
+    """Every field by its dotted path, in the schema's order."""
+    schema = Profile.model_json_schema()
+    found: dict[str, Knob] = {}
+    for name, field in schema["properties"].items():
+        if "$ref" in field:
+            table = schema["$defs"][field["$ref"].rpartition("/")[2]]
+            for inner, details in table["properties"].items():
+                found[f"{name}.{inner}"] = _knob(f"{name}.{inner}", details, inner in table.get("required", ()))
+        else:
+            found[name] = _knob(name, field, False)
+    return found
+
+
+def tables() -> dict[str, str]:
+    """The tables of a profile, in order, and what each is about."""
+    schema = Profile.model_json_schema()
+    return {
+        name: schema["$defs"][field["$ref"].rpartition("/")[2]]["description"]
+        for name, field in schema["properties"].items()
+        if "$ref" in field
+    }
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of a profile file. Nothing is required in it: what it extends may have it."""
+    schema = Profile.model_json_schema()
+    for table in (schema, *schema["$defs"].values()):
+        table.pop("required", None)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+_LIMITS = {
+    "minimum": "at least {}",
+    "maximum": "at most {}",
+    "exclusiveMinimum": "more than {}",
+    "exclusiveMaximum": "less than {}",
+    "minLength": "not empty",
+    "minItems": "at least {} of them",
+    "pattern": "letters, digits, dot, dash and underscore, at most 48",
+}
+
+
+def _knob(path: str, details: dict[str, Any], required: bool) -> Knob:
+    choices: list[Any] = []
+    kinds: list[str] = []
+    limits: list[str] = []
+    optional = False
+    for part in details.get("anyOf", [details]):
+        if "const" in part or "enum" in part:
+            choices += part.get("enum", [part.get("const")])
+        elif part["type"] == "null":
+            optional = True
+        else:
+            kinds.append(part["type"])
+            limits += [words.format(f"{part[key]:,}") if "{}" in words else words
+                       for key, words in _LIMITS.items() if key in part]  # fmt: skip
+    if "boolean" in kinds:  # true and false are choices like any other
+        kinds.remove("boolean")
+        choices += [True, False]
+    return Knob(path, details["description"], details.get("unit", ""), details.get("default"), required, optional,
+                tuple(choices), tuple(kinds), tuple(limits))  # fmt: skip

@@ -1,0 +1,95 @@
+"""The shape of a causal language model, as its config.json tells it: what its memory follows from."""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SHIPPED = Path(__file__).with_name("model_shapes.json")
+
+
+class NoShape(ValueError):
+    """A config.json that does not say what a forecast needs; the text says what is missing."""
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """Names as in `transformers` configs; `quantized` where the checkpoint is stored in 4 bits already."""
+
+    model_type: str
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    head_dim: int
+    tie_word_embeddings: bool
+    quantized: bool = False
+
+    @classmethod
+    def of(cls, config: dict[str, Any]) -> ModelShape:
+        """From the contents of a config.json. Raises NoShape."""
+        config = {**config, **(config.get("text_config") or {})}
+        if any(config.get(key) for key in ("num_experts", "num_local_experts", "n_routed_experts")):
+            raise NoShape("a mixture of experts, whose memory is not forecast yet")
+        try:
+            heads = _count(config, "num_attention_heads")
+            hidden = _count(config, "hidden_size")
+            return cls(
+                model_type=str(config.get("model_type", "")),
+                vocab_size=_count(config, "vocab_size"),
+                hidden_size=hidden,
+                intermediate_size=_count(config, "intermediate_size"),
+                num_hidden_layers=_count(config, "num_hidden_layers"),
+                num_attention_heads=heads,
+                num_key_value_heads=_count(config, "num_key_value_heads", heads),
+                head_dim=_count(config, "head_dim", hidden // heads),
+                tie_word_embeddings=bool(config.get("tie_word_embeddings", False)),
+                quantized=bool((config.get("quantization_config") or {}).get("load_in_4bit")),
+            )
+        except KeyError as missing:
+            raise NoShape(f"its config.json has no usable {missing.args[0]}") from None
+
+    def linear(self, module: str) -> tuple[int, int] | None:
+        """(in, out) features of one of a layer's seven linear modules; None for any other name."""
+        hidden, inner = self.hidden_size, self.intermediate_size
+        queries, keys = self.num_attention_heads * self.head_dim, self.num_key_value_heads * self.head_dim
+        return {
+            "q_proj": (hidden, queries),
+            "k_proj": (hidden, keys),
+            "v_proj": (hidden, keys),
+            "o_proj": (queries, hidden),
+            "gate_proj": (hidden, inner),
+            "up_proj": (hidden, inner),
+            "down_proj": (inner, hidden),
+        }.get(module)
+
+    @property
+    def layer_parameters(self) -> int:
+        """Of the seven linear modules of one layer."""
+        modules = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+        return sum(rows * columns for rows, columns in map(self.linear, modules) if rows)  # type: ignore[misc]
+
+    @property
+    def embedding_parameters(self) -> int:
+        return self.vocab_size * self.hidden_size
+
+
+def _count(config: dict[str, Any], key: str, default: int | None = None) -> int:
+    value = config.get(key)
+    if value is None and default is not None:
+        value = default
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise KeyError(key)
+    return value
+
+
+@functools.cache
+def shipped_configs() -> dict[str, dict[str, Any]]:
+    """The config.json values of the models that shipped profiles name, by Hub id: they work offline."""
+    found: dict[str, dict[str, Any]] = json.loads(SHIPPED.read_text(encoding="utf-8"))
+    return found
