@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from codex_tui.core import locations
 from codex_tui.core.errors import BadInput
+from codex_tui.core.profile_file import load_profile
+from codex_tui.core.profile_problems import ProfileError, ProfileProblem
 from training.contract.profile import Profile
-from training.contract.profile_file import ProfileError, ProfileProblem, load_profile
 
 
 @dataclass(frozen=True)
@@ -40,9 +43,9 @@ def list_profiles() -> list[ProfileEntry]:
     return list(found.values())
 
 
-def read_entry(path: Path, shipped: bool) -> ProfileEntry:
+def read_entry(path: Path, shipped: bool, overrides: Mapping[str, Any] = {}) -> ProfileEntry:
     try:
-        return ProfileEntry(path.stem, path, shipped, load_profile(path), [])
+        return ProfileEntry(path.stem, path, shipped, load_profile(path, overrides), [])
     except ProfileError as error:
         return ProfileEntry(path.stem, path, shipped, None, error.problems)
 
@@ -74,10 +77,10 @@ def editable_copy(entry: ProfileEntry) -> Path:
     return own
 
 
-def checked(path: Path) -> Profile:
-    """The profile at `path`. Raises BadInput with every problem on a line of its own."""
+def checked(path: Path, overrides: Mapping[str, Any] = {}) -> Profile:
+    """The profile at `path` under `overrides`. Raises BadInput with every problem on a line of its own."""
     try:
-        return load_profile(path)
+        return load_profile(path, overrides)
     except ProfileError as error:
         lines = "\n".join(f"  {problem}" for problem in error.problems)
         raise BadInput(f"{path} can't be used:\n{lines}", f"Edit it, then: codex-tui profile check {path}") from error

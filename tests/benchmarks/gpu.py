@@ -21,9 +21,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from codex_tui.core.profile_file import load_profile
 from training.contract import events as ev
 from training.contract.profile import Profile
-from training.contract.profile_file import load_profile
 from training.contract.run_directory import RunDirectory
 
 ROOT = Path(__file__).resolve().parents[2]

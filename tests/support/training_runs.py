@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from codex_tui.core import locations
+from codex_tui.core.profile_file import load_profile
 from codex_tui.core.workers import trainer_environment
 from training.contract.profile import Profile
-from training.contract.profile_file import load_profile
 from training.contract.run_directory import RunDirectory
 
 MINUTES = 60.0

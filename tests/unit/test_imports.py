@@ -37,7 +37,7 @@ def test_the_first_screen_waits_for_no_validation() -> None:
 
 
 def test_the_contract_loads_no_terminal() -> None:
-    code = "import training.contract.profile_file, training.contract.events, training.contract.run_directory"
+    code = "import training.contract.knobs, training.contract.events, training.contract.run_directory"
     assert not loaded_after(code) & {"textual", "rich", "codex_tui", *HEAVY}
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from codex_tui.core.locations import shipped_profiles
+from codex_tui.core.profile_file import load_profile
 from training.contract.dataset_file import DEMO_DATASET, dataset_path, read_rows
 from training.contract.profile import Profile
-from training.contract.profile_file import load_profile
 
 PROFILES = sorted(shipped_profiles().glob("*.toml"))
 CARDS = [path for path in PROFILES if path.stem != "demo"]
