@@ -15,6 +15,7 @@ import psutil
 from training import checkpoints, failures, surroundings
 from training.contract import events as ev
 from training.contract.run_directory import ProcessIdentity, RunDirectory
+from training.gpu import open_card
 from training.job import read_dataset, read_job
 from training.model import local_folder
 from training.stop import StopRequests
@@ -87,12 +88,13 @@ def train(path: Path) -> int:
     try:
         job = read_job(path)
         surroundings.prepare(job.profile, job.cache)
+        card = open_card()  # before CUDA starts, so that what others hold on it is known
         rows = read_dataset(job)  # this and the folder before the slow imports: what is wrong is told at once
         local_folder(job.profile.model.name)
         attempt.loading("Unsloth", 0)
         from training import sft
 
-        attempt.end(sft.train(attempt, job, rows))
+        attempt.end(sft.train(attempt, job, rows, card))
         code = 0
     except (Exception, SystemExit) as error:  # noqa: BLE001  every failure has a name, an event and a traceback
         text = traceback.format_exc()

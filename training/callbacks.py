@@ -20,9 +20,8 @@ from training.contract.dataset_file import Message, Row
 from training.contract.profile import Profile
 from training.data import held_out, with_system_prompt
 from training.failures import TrainingFailure
-from training.gpu import open_card
+from training.gpu import MIB, Card
 
-MIB = 2**20
 LEAST_SECONDS = 1.0  # between two readings of the memory and the card, or two batches told of
 
 
@@ -51,11 +50,11 @@ class Question:
 class Reporter(TrainerCallback):
     """Turns what `transformers.Trainer` reports into the run's events."""
 
-    def __init__(self, attempt: Attempt, question: Question) -> None:
+    def __init__(self, attempt: Attempt, question: Question, card: Card | None) -> None:
         self._attempt = attempt
         self._emit = attempt.events.emit
         self._question = question
-        self._card = open_card()
+        self._card = card
         self._read_at = self._told_at = 0.0
         self._step_began = 0.0
         self._step_seconds = 0.0  # spent in steps since the last logging: evaluations and saves don't count

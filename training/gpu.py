@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -11,14 +12,22 @@ MIB = 2**20
 
 
 class Card:
-    """The GPU that torch trains on, as NVML sees it. Raises where there is no NVML or no such card."""
+    """The GPU that this process was shown, as NVML sees it. Raises where there is no NVML or no such card.
 
-    def __init__(self, uuid: str) -> None:
+    `others_mib` is what other programs held on it when this was made: make it before CUDA starts. None: not told.
+    """
+
+    def __init__(self, visible: str) -> None:
         import pynvml
 
         pynvml.nvmlInit()
         self._nvml = pynvml
-        self._handle = pynvml.nvmlDeviceGetHandleByUUID(uuid if uuid.startswith("GPU-") else f"GPU-{uuid}")
+        if visible.isdigit():  # NVML counts by bus, as CUDA_DEVICE_ORDER=PCI_BUS_ID does
+            self._handle = pynvml.nvmlDeviceGetHandleByIndex(int(visible))
+        else:
+            self._handle = pynvml.nvmlDeviceGetHandleByUUID(visible)
+        self.name = str(self._ask(lambda: pynvml.nvmlDeviceGetName(self._handle)) or "NVIDIA GPU")
+        self.others_mib: float | None = self.read().used_mib
 
     def read(self) -> ev.Gpu:
         nvml, handle = self._nvml, self._handle
@@ -41,11 +50,10 @@ class Card:
 
 def open_card() -> Card | None:
     """The card in use, or None where training runs on the CPU or NVML is not to be had."""
-    import torch
-
-    if not torch.cuda.is_available():
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    if not visible:
         return None
     try:
-        return Card(str(torch.cuda.get_device_properties(0).uuid))
+        return Card(visible)
     except Exception:  # noqa: BLE001  NVML comes from the driver and fails in many ways; training goes on without
         return None

@@ -30,14 +30,22 @@ REASONS = {
 
 
 def write(
-    job: Job, run: RunDirectory, trainer: Any, examples: Examples, rows: DatasetFile, steps: tuple[int, int]
+    job: Job,
+    run: RunDirectory,
+    trainer: Any,
+    examples: Examples,
+    rows: DatasetFile,
+    steps: tuple[int, int],
+    offloaded: int | str,
 ) -> ev.Resolved:
     """Adds what really runs to the run's config.json, and returns the event that tells of it.
 
-    `steps`: optimizer steps per epoch, and in all.
+    `steps`: optimizer steps per epoch, and in all; `offloaded`: the layers kept in host memory.
     """
     asked = job.profile.model_dump(mode="json")
     actual = _actual(asked, trainer)
+    if torch.cuda.is_available():
+        actual["model"]["offload_layers"] = offloaded
     parameters = list(trainer.model.parameters())
     total_rows = len(rows.rows) + len(rows.problems)
     run.write_config(
@@ -95,7 +103,7 @@ def _actual(asked: dict[str, Any], trainer: Any) -> dict[str, Any]:
         modules_to_save=_same_order(lora.modules_to_save or [], asked["lora"]["modules_to_save"]),
         use_rslora=lora.use_rslora,
     )
-    ran = {name: getattr(args, name) for name in actual["training"] if name != "gradient_checkpointing"}
+    ran = {name: getattr(args, name) for name in actual["training"] if hasattr(args, name)}
     ran["max_steps"] = ran["max_steps"] if ran["max_steps"] > 0 else None
     actual["training"].update({name: getattr(value, "value", value) for name, value in ran.items()})
     actual["training"]["gradient_checkpointing"] = _checkpointing(asked, args, on_gpu)

@@ -7,7 +7,7 @@ from unsloth import FastLanguageModel, is_bfloat16_supported  # first: it patche
 
 import torch
 from datasets import Dataset
-from transformers import PrinterCallback
+from transformers import PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 # isort: on
 
@@ -15,50 +15,35 @@ import time
 from math import ceil
 from typing import Any
 
-from training import adapter, data, resolved
+from training import adapter, data, offload, resolved
 from training import model as models
 from training.attempt import Attempt
 from training.callbacks import Question, Reporter, StopOnRequest
 from training.contract import events as ev
 from training.contract.dataset_file import DatasetFile
 from training.contract.profile import Profile
+from training.contract.run_directory import RunDirectory
 from training.failures import TrainingFailure
+from training.gpu import Card
 from training.job import Job
+from training.memory import VramLimit
+from training.probe import Probe
 
 
-def train(attempt: Attempt, job: Job, rows: DatasetFile) -> ev.Event:
+def train(attempt: Attempt, job: Job, rows: DatasetFile, card: Card | None) -> ev.Event:
     """Fine-tunes as `job` says and returns the attempt's last event. Raises whatever goes wrong."""
     profile, run, emit = job.profile, attempt.run, attempt.events.emit
     started = time.monotonic()
-    on_gpu = torch.cuda.is_available()
-    _limit_memory(profile)
+    limit = VramLimit(profile, card)
+    limit.apply(loaded=False)
 
     # Model
     attempt.loading(profile.model.name, 1)
-    model, tokenizer = FastLanguageModel.from_pretrained(
-        models.source(profile.model.name, job.cache),
-        revision=profile.model.revision,
-        max_seq_length=profile.model.max_seq_length,
-        load_in_4bit=profile.model.load_in_4bit,
-        dtype=None if profile.model.dtype == "auto" else getattr(torch, profile.model.dtype),
-        use_gradient_checkpointing=profile.training.gradient_checkpointing,
-        use_safetensors=True,
-        **({"offload_layers": profile.model.offload_layers} if profile.model.offload_layers and on_gpu else {}),
-    )
+    source = models.source(profile.model.name, job.cache)
+    profile = offload.chosen(profile, source, limit)
+    model, tokenizer = load(profile, source)
     attempt.loading("the adapter", 2)
-    model = FastLanguageModel.get_peft_model(
-        model,
-        r=profile.lora.r,
-        lora_alpha=profile.lora.lora_alpha,
-        lora_dropout=profile.lora.lora_dropout,
-        bias=profile.lora.bias,
-        target_modules=profile.lora.target_modules,
-        modules_to_save=profile.lora.modules_to_save or None,
-        use_rslora=profile.lora.use_rslora,
-        use_gradient_checkpointing=profile.training.gradient_checkpointing,
-        random_state=profile.training.seed,
-        max_seq_length=profile.model.max_seq_length,
-    )
+    model = with_adapter(model, profile)
 
     # Data
     examples = data.tokenise(
@@ -78,53 +63,14 @@ def train(attempt: Attempt, job: Job, rows: DatasetFile) -> ev.Event:
 
     # Trainer
     steps = _steps(profile, len(examples.train))
-    args = SFTConfig(
-        output_dir=str(run.checkpoints),
-        max_length=profile.model.max_seq_length,
-        dataset_kwargs={"skip_prepare_dataset": True},  # tokenised, cut and masked already
-        num_train_epochs=profile.training.num_train_epochs,
-        max_steps=profile.training.max_steps or -1,
-        per_device_train_batch_size=profile.training.per_device_train_batch_size,
-        gradient_accumulation_steps=profile.training.gradient_accumulation_steps,
-        learning_rate=profile.training.learning_rate,
-        lr_scheduler_type=profile.training.lr_scheduler_type,
-        warmup_steps=profile.training.warmup_steps,
-        weight_decay=profile.training.weight_decay,
-        max_grad_norm=profile.training.max_grad_norm,
-        optim=profile.training.optim,
-        gradient_checkpointing=bool(profile.training.gradient_checkpointing),
-        seed=profile.training.seed,
-        data_seed=profile.training.seed,
-        **_precision(profile, on_gpu),
-        logging_steps=profile.training.logging_steps,
-        logging_nan_inf_filter=False,  # a NaN is to be seen
-        include_num_input_tokens_seen="non_padding",
-        eval_strategy="steps" if examples.eval else "no",
-        eval_steps=profile.evaluation.eval_steps or max(1, steps[1] // 10),
-        per_device_eval_batch_size=profile.evaluation.per_device_eval_batch_size,
-        prediction_loss_only=True,
-        save_strategy="steps",
-        save_steps=profile.checkpoints.save_steps or max(1, steps[1] // 5),
-        save_total_limit=profile.checkpoints.save_total_limit,
-        report_to="none",
-        disable_tqdm=True,
-    )
-    question = Question.of(profile, rows.rows)
-    trainer = SFTTrainer(
-        model=model,
-        processing_class=tokenizer,
-        args=args,
-        train_dataset=Dataset.from_list(examples.train),
-        eval_dataset=Dataset.from_list(examples.eval) if examples.eval else None,
-        callbacks=[Reporter(attempt, question), StopOnRequest(attempt)],
-    )
-    trainer.remove_callback(PrinterCallback)
-    for parameter in model.parameters():  # else a resume, which loads float32, drifts from an uninterrupted run
-        if parameter.requires_grad:
-            parameter.data = parameter.data.float()
+    reporter = Reporter(attempt, Question.of(profile, rows.rows), card)
+    callbacks: list[TrainerCallback] = [reporter, StopOnRequest(attempt)]
+    if profile.launch.probe:
+        callbacks.insert(0, Probe(job, attempt, limit))
+    trainer = build(profile, run, model, tokenizer, examples, steps, callbacks)
 
     # Train
-    emit(resolved.write(job, run, trainer, examples, rows, steps))
+    emit(resolved.write(job, run, trainer, examples, rows, steps, profile.model.offload_layers))
     attempt.stop.can_save = True
     trainer.train(resume_from_checkpoint=str(attempt.resume_from) if attempt.resume_from else None)
 
@@ -136,16 +82,104 @@ def train(attempt: Attempt, job: Job, rows: DatasetFile) -> ev.Event:
     return ev.Done(step=attempt.step, seconds=round(time.monotonic() - started, 1))
 
 
-def _limit_memory(profile: Profile) -> None:
-    if profile.hardware.vram_limit_mib and torch.cuda.is_available():
-        total = torch.cuda.get_device_properties(0).total_memory
-        torch.cuda.set_per_process_memory_fraction(min(1.0, profile.hardware.vram_limit_mib * 2**20 / total))
+def load(profile: Profile, source: str) -> tuple[Any, Any]:
+    """The base model, quantised as the profile says, and its tokenizer. `source` is a folder or a Hub id."""
+    on_gpu = torch.cuda.is_available()
+    settings = profile.model
+    return FastLanguageModel.from_pretrained(
+        source,
+        revision=settings.revision,
+        max_seq_length=settings.max_seq_length,
+        load_in_4bit=settings.load_in_4bit,
+        dtype=None if settings.dtype == "auto" else getattr(torch, settings.dtype),
+        use_gradient_checkpointing=profile.training.gradient_checkpointing,
+        use_safetensors=True,
+        **({"offload_layers": settings.offload_layers} if settings.offload_layers and on_gpu else {}),
+        **({"offload_embedding": settings.offload_embedding} if on_gpu else {}),
+    )
 
 
-def _precision(profile: Profile, on_gpu: bool) -> dict[str, Any]:
+def with_adapter(model: Any, profile: Profile) -> Any:
+    lora = profile.lora
+    return FastLanguageModel.get_peft_model(
+        model,
+        r=lora.r,
+        lora_alpha=lora.lora_alpha,
+        lora_dropout=lora.lora_dropout,
+        bias=lora.bias,
+        target_modules=lora.target_modules,
+        modules_to_save=lora.modules_to_save or None,
+        use_rslora=lora.use_rslora,
+        use_gradient_checkpointing=profile.training.gradient_checkpointing,
+        random_state=profile.training.seed,
+        max_seq_length=profile.model.max_seq_length,
+    )
+
+
+def build(
+    profile: Profile,
+    run: RunDirectory,
+    model: Any,
+    tokenizer: Any,
+    examples: data.Examples,
+    steps: tuple[int, int],
+    callbacks: list[TrainerCallback],
+) -> SFTTrainer:
+    """TRL's trainer over `examples`, which are tokenised, cut and masked already."""
+    training, evaluation = profile.training, profile.evaluation
+    args = SFTConfig(
+        output_dir=str(run.checkpoints),
+        max_length=profile.model.max_seq_length,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        num_train_epochs=training.num_train_epochs,
+        max_steps=training.max_steps or -1,
+        per_device_train_batch_size=training.per_device_train_batch_size,
+        gradient_accumulation_steps=training.gradient_accumulation_steps,
+        learning_rate=training.learning_rate,
+        lr_scheduler_type=training.lr_scheduler_type,
+        warmup_steps=training.warmup_steps,
+        weight_decay=training.weight_decay,
+        max_grad_norm=training.max_grad_norm,
+        optim=training.optim,
+        gradient_checkpointing=bool(training.gradient_checkpointing),
+        seed=training.seed,
+        data_seed=training.seed,
+        **_precision(profile),
+        logging_steps=training.logging_steps,
+        logging_nan_inf_filter=False,  # a NaN is to be seen
+        include_num_input_tokens_seen="non_padding",
+        eval_strategy="steps" if examples.eval else "no",
+        eval_steps=evaluation.eval_steps or max(1, steps[1] // 10),
+        per_device_eval_batch_size=evaluation.per_device_eval_batch_size,
+        prediction_loss_only=True,
+        save_strategy="steps",
+        save_steps=profile.checkpoints.save_steps or max(1, steps[1] // 5),
+        save_total_limit=profile.checkpoints.save_total_limit,
+        report_to="none",
+        disable_tqdm=True,
+    )
+    trainer = SFTTrainer(
+        model=model,
+        processing_class=tokenizer,
+        args=args,
+        train_dataset=Dataset.from_list(examples.train),
+        eval_dataset=Dataset.from_list(examples.eval) if examples.eval else None,
+        callbacks=callbacks,
+    )
+    trainer.remove_callback(PrinterCallback)
+    for callback in callbacks:
+        if isinstance(callback, Probe):
+            callback.trainer = trainer
+    for parameter in model.parameters():  # else a resume, which loads float32, drifts from an uninterrupted run
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+    return trainer
+
+
+def _precision(profile: Profile) -> dict[str, Any]:
     dtype = profile.model.dtype
     bf16 = dtype == "bfloat16" or (dtype == "auto" and is_bfloat16_supported())
-    return {"bf16": bf16, "fp16": on_gpu and not bf16 and dtype != "float32"}
+    return {"bf16": bf16, "fp16": torch.cuda.is_available() and not bf16 and dtype != "float32"}
 
 
 def _steps(profile: Profile, rows: int) -> tuple[int, int]:

@@ -22,15 +22,25 @@ QUIET = {
 }
 
 
+# One memory profile on every card, so that a forecast holds: left alone, Unsloth takes a loss kernel above 24 GiB that
+# needs more memory, and compiles each block, which takes a minute, fails on some cards and changes what is kept.
+STEADY = {
+    "UNSLOTH_FUSED_LINEAR_FLASH_MIN_ROWS": "0",
+    "UNSLOTH_FUSED_LINEAR_FWD_TILE_COLS": "16384",
+    "UNSLOTH_BLOCK_COMPILE": "0",
+}
+
+
 def prepare(profile: Profile, cache: Path) -> None:
     """Silences the libraries, shows them the device that `profile` picked and keeps their files under `cache`."""
-    for name, value in QUIET.items():
+    for name, value in (QUIET | STEADY).items():
         os.environ.setdefault(name, value)
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     # Unsloth writes the modules it generates here, and to the working directory otherwise.
     os.environ["UNSLOTH_COMPILE_LOCATION"] = str(cache / "unsloth_compiled_cache")
     go_offline_if_needed(profile.model.name)
     _choose_device(profile.hardware.device)
+    os.environ["UNSLOTH_FUSED_LINEAR_BWD_TILE_MB"] = str(profile.training.loss_tile_mib)
     if profile.model.dtype == "float32":
         os.environ["UNSLOTH_CPU_BF16"] = "0"
     if profile.model.name == llama.NAME:  # threads spend longer waiting for one another than on such small matrices

@@ -24,7 +24,7 @@ VERSION = 1
 Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
 """What a float holds exactly, so that a reader may keep it in any column of numbers."""
 
-PhaseName = Literal["loading", "tokenising", "training", "evaluating", "saving"]
+PhaseName = Literal["loading", "tokenising", "probing", "training", "evaluating", "saving"]
 
 FailureKind = Literal[
     "gpu_memory",
@@ -132,6 +132,22 @@ class Memory(Event, tag="memory"):
     host_mib: float | None = None
 
 
+class Probe(Event, tag="probe"):
+    """The longest row went forward and backward before step 1: `rows` of `tokens` tokens each at once.
+
+    MiB; None on a CPU. `context_mib` is what the process holds beside the allocator's memory, `limit_mib` what it may
+    hold in all, `forecast_mib` what was forecast for the device.
+    """
+
+    tokens: Count
+    rows: Count
+    peak_allocated_mib: float | None = None
+    peak_reserved_mib: float | None = None
+    context_mib: float | None = None
+    limit_mib: float | None = None
+    forecast_mib: float | None = None
+
+
 class Gpu(Event, tag="gpu"):
     """NVML readings by the trainer, so that the history survives a detach: MiB, °C, %, W, MHz; None: unsupported."""
 
@@ -192,6 +208,7 @@ AnyEvent = (
     | Eval
     | Sample
     | Memory
+    | Probe
     | Gpu
     | Checkpoint
     | Warned

@@ -1,0 +1,292 @@
+"""Peak memory of real fine-tunes on a real GPU, over many shapes and settings: what the forecast is calibrated on.
+
+    PYTHONPATH=. python tests/benchmarks/memory.py sweep OUT.jsonl [--seconds 540] [--workers 8]
+    PYTHONPATH=. python tests/benchmarks/memory.py table OUT.jsonl ... > docs/memory.csv
+
+Run it with an interpreter that has the training stack. The models have the shapes of Llama 3.2 1B and 3B, Llama 3.1 8B
+or Qwen 2.5 14B and random weights, stored in 4 bits; every row fills max_seq_length, and all of it is learned. Each
+run is loaded, probed and trained for a few steps by the functions that train for a person (`training.sft`); several
+workers share the card, because the allocator counts for each process by itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import gc
+import itertools
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+WORK = Path(os.environ.get("MEMORY_WORK", "/dev/shm/memory"))
+LLAMA = {"vocab_size": 128256, "num_key_value_heads": 8, "max_position_embeddings": 131072, "rms_norm_eps": 1e-5,
+         "rope_theta": 500000.0}  # fmt: skip
+SHAPES: dict[str, dict[str, Any]] = {
+    "1b": {**LLAMA, "hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16,
+           "num_attention_heads": 32, "head_dim": 64, "tie_word_embeddings": True},
+    "3b": {**LLAMA, "hidden_size": 3072, "intermediate_size": 8192, "num_hidden_layers": 28,
+           "num_attention_heads": 24, "head_dim": 128, "tie_word_embeddings": True},
+    "8b": {**LLAMA, "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32,
+           "num_attention_heads": 32, "head_dim": 128, "tie_word_embeddings": False},
+    "14b": {"vocab_size": 152064, "hidden_size": 5120, "intermediate_size": 13824, "num_hidden_layers": 48,
+            "num_attention_heads": 40, "num_key_value_heads": 8, "max_position_embeddings": 32768,
+            "rms_norm_eps": 1e-6, "rope_theta": 1000000.0, "tie_word_embeddings": False},
+}  # fmt: skip
+STEPS = 2
+LEFT_OVER_MIB = 40  # a worker that holds more between two runs ends, and another takes its place
+KIND = ("loss_tile_mib", "segments")  # what a process is bound to
+COLUMNS = ("shape", "seq", "batch", "r", "checkpointing", "offload_layers", "offload_embedding", "loss_tile_mib",
+           "optim", "segments", "loaded_mib", "adapter_mib", "probe_reserved_mib", "peak_allocated_mib",
+           "peak_reserved_mib", "context_mib")  # fmt: skip
+
+
+def folder_of(shape: str) -> Path:
+    return WORK / f"{shape}-bnb-4bit"
+
+
+def make_model(shape: str) -> None:
+    """Writes a model of `shape` with random weights in 4 bits, as the published ones are stored, and a tokenizer."""
+    import torch
+    from transformers import (
+        AutoModelForCausalLM,
+        BitsAndBytesConfig,
+        LlamaConfig,
+        LlamaForCausalLM,
+        Qwen2Config,
+        Qwen2ForCausalLM,
+    )
+
+    from training.demo.llama import build_tokenizer
+
+    tokenizer = build_tokenizer()
+    ids = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    config, kind = (Qwen2Config, Qwen2ForCausalLM) if shape == "14b" else (LlamaConfig, LlamaForCausalLM)
+    torch.set_default_dtype(torch.bfloat16)
+    plain = WORK / f"{shape}-plain"
+    with torch.device("cuda"):
+        kind(config(**SHAPES[shape], **ids)).save_pretrained(plain, max_shard_size="2GB")
+    torch.cuda.empty_cache()
+    quantisation = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
+                                      bnb_4bit_compute_dtype=torch.bfloat16)  # fmt: skip
+    model = AutoModelForCausalLM.from_pretrained(
+        plain, dtype=torch.bfloat16, quantization_config=quantisation, device_map={"": 0}
+    )
+    unfinished = WORK / f"{shape}-unfinished"
+    model.save_pretrained(unfinished)
+    tokenizer.save_pretrained(unfinished)
+    for file in plain.iterdir():
+        file.unlink()
+    unfinished.rename(folder_of(shape))
+
+
+def plan() -> list[dict[str, Any]]:
+    """The settings to measure, most telling first."""
+    base = {"batch": 1, "r": 16, "checkpointing": "unsloth", "offload_layers": 0, "offload_embedding": False,
+            "loss_tile_mib": 256, "optim": "adamw_8bit", "segments": "expandable"}  # fmt: skip
+    offloads = {"1b": 8, "3b": 14, "8b": 20}
+    grid = [
+        base | {"shape": shape, "seq": seq, "batch": batch, "r": r, "checkpointing": checkpointing,
+                "offload_layers": offloads[shape] * offload}
+        for shape, seq, batch, r, checkpointing, offload in itertools.product(
+            offloads, (512, 1024, 2048, 4096), (1, 2), (8, 16, 64), ("unsloth", True), (0, 1))
+    ]  # fmt: skip
+    random.Random(0).shuffle(grid)
+    seed_table = base | {"shape": "3b", "seq": 2048}
+    tight = base | {"shape": "8b", "seq": 1024, "offload_layers": 24, "offload_embedding": True}
+    further = [
+        *(seed_table | {"loss_tile_mib": tile, "seq": seq} for tile in (32, 64, 128) for seq in (2048, 4096)),
+        *(tight | {"loss_tile_mib": tile, "seq": seq} for tile in (32, 64) for seq in (512, 1024)),
+        *(seed_table | {"optim": optim, "r": r} for optim in ("adamw_torch", "paged_adamw_8bit") for r in (16, 64)),
+        *(row | {"segments": "fixed"} for row in grid[:60]),
+        *(base | {"shape": "14b", "seq": seq, "batch": batch, "r": 32, "checkpointing": checkpointing}
+          for seq, batch, checkpointing in ((2048, 1, "unsloth"), (4096, 1, "unsloth"), (4096, 2, True))),
+    ]  # fmt: skip
+    return [*further[:14], *grid[:100], *further[14:], *grid[100:]]
+
+
+def measure(row: dict[str, Any]) -> dict[str, Any]:
+    """Loads, probes and trains as `row` says; the figures, in MiB."""
+    import torch
+
+    from training import sft
+    from training.contract.profile import Profile
+    from training.contract.run_directory import RunDirectory
+    from training.data import Examples
+    from training.memory import VramLimit
+    from training.probe import Probe
+
+    profile = Profile.model_validate({
+        "model": {"name": str(folder_of(row["shape"])), "max_seq_length": row["seq"],
+                  "offload_layers": row["offload_layers"], "offload_embedding": row["offload_embedding"]},
+        "lora": {"r": row["r"]},
+        "training": {"per_device_train_batch_size": row["batch"], "gradient_accumulation_steps": 2,
+                     "max_steps": STEPS, "gradient_checkpointing": row["checkpointing"], "optim": row["optim"]},
+        "checkpoints": {"save_steps": 1000},
+    })  # fmt: skip
+    told: list[Any] = []
+    attempt: Any = type("Told", (), {"events": type("Events", (), {"emit": staticmethod(told.append)})})
+    began = time.monotonic()
+    torch.cuda.reset_peak_memory_stats()
+    result = dict(row, before_mib=mib(torch.cuda.memory_allocated()))
+    model, tokenizer = sft.load(profile, profile.model.name)
+    result |= {"loaded_mib": mib(torch.cuda.memory_allocated()), "loading_mib": mib(torch.cuda.max_memory_reserved()),
+               "load_s": round(time.monotonic() - began, 1)}  # fmt: skip
+    model = sft.with_adapter(model, profile)
+    result["adapter_mib"] = mib(torch.cuda.memory_allocated())
+    examples = Examples(train=[filled(row["seq"], seed) for seed in range(2 * STEPS * row["batch"])])
+    limit = VramLimit(profile, None)
+    limit.mib = None  # several workers share the card
+    probe = Probe(None, attempt, limit)
+    trainer = sft.build(profile, RunDirectory(WORK / "run"), model, tokenizer, examples, (STEPS, STEPS), [probe])
+    trainer.train()
+    torch.cuda.synchronize()
+    event = told[-1]
+    result |= {
+        "probe_allocated_mib": event.peak_allocated_mib,
+        "probe_reserved_mib": event.peak_reserved_mib,
+        "peak_allocated_mib": mib(torch.cuda.max_memory_allocated()),
+        "peak_reserved_mib": mib(torch.cuda.max_memory_reserved()),
+        "process_mib": process_mib(),
+        "reserved_mib": mib(torch.cuda.memory_reserved()),
+        "total_s": round(time.monotonic() - began, 1),
+    }
+    if result["process_mib"]:
+        result["context_mib"] = round(result["process_mib"] - result["reserved_mib"], 1)
+    return result
+
+
+def filled(length: int, seed: int) -> dict[str, list[int]]:
+    tokens = random.Random(seed).choices(range(10, 500), k=length)
+    return {"input_ids": tokens, "labels": tokens}
+
+
+def mib(count: int) -> float:
+    return round(count / 2**20, 1)
+
+
+def process_mib() -> float | None:
+    """What NVML says that this process holds on the card, its CUDA context included."""
+    import pynvml
+
+    pynvml.nvmlInit()
+    for process in pynvml.nvmlDeviceGetComputeRunningProcesses(pynvml.nvmlDeviceGetHandleByIndex(0)):
+        if process.pid == os.getpid() and process.usedGpuMemory:
+            return mib(process.usedGpuMemory)
+    return None
+
+
+def work(arguments: argparse.Namespace) -> None:
+    """One worker: takes rows that no other has taken, all of its first one's kind, until time is up."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = "0"
+    kind: list[Any] = []
+    for number, row in enumerate(plan()):
+        if time.time() > arguments.until:
+            return
+        if kind and [row[key] for key in KIND] != kind:
+            continue
+        try:
+            (WORK / "claims" / str(number)).mkdir()
+        except FileExistsError:
+            continue
+        if not kind:
+            kind = [row[key] for key in KIND]
+            settle(row)
+        while not folder_of(row["shape"]).exists():
+            time.sleep(0.5)
+        try:
+            result = measure(row)
+        except Exception as error:  # noqa: BLE001  out of memory is a result as well
+            result = dict(row, error=f"{type(error).__name__}: {error}"[:300])
+        with Path(arguments.out).open("a") as file:
+            file.write(json.dumps(result) + "\n")
+        if left_over_mib() > LEFT_OVER_MIB:
+            return
+
+
+def settle(row: dict[str, Any]) -> None:
+    """What the libraries read once, when they are imported."""
+    from training import surroundings
+    from training.contract.profile import Profile
+
+    tile = {"loss_tile_mib": row["loss_tile_mib"]}
+    surroundings.prepare(Profile.model_validate({"model": {"name": "/nowhere"}, "training": tile}), WORK / "cache")
+    if row["segments"] == "fixed":  # as under WSL2, where expandable ones are not to be had
+        os.environ["PYTORCH_ALLOC_CONF"] = "expandable_segments:False"
+    import unsloth  # noqa: F401
+
+
+def left_over_mib() -> float:
+    """What this process still holds when a run is over."""
+    import torch
+    from bitsandbytes.optim import GlobalOptimManager
+
+    GlobalOptimManager.get_instance().initialize()  # it keeps the embeddings of every model that it has seen
+    for _ in range(3):
+        gc.collect()
+    torch.cuda.empty_cache()
+    return mib(torch.cuda.memory_allocated())
+
+
+def sweep(arguments: argparse.Namespace) -> None:
+    (WORK / "claims").mkdir(parents=True, exist_ok=True)
+    for claim in (WORK / "claims").iterdir():
+        claim.rmdir()
+    me = [sys.executable, str(Path(__file__).resolve())]
+    until = time.time() + arguments.seconds
+    makers = [subprocess.Popen([*me, "make", shape]) for shape in SHAPES if shape != "14b"]
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen([*me, "work", arguments.out, "--until", str(until)])
+
+    workers = [start() for _ in range(arguments.workers)]
+    while time.time() < until:
+        if makers and all(process.poll() is not None for process in makers):  # the big one last: /dev/shm is small
+            makers = [] if makers[0].args[-1] == "14b" else [subprocess.Popen([*me, "make", "14b"])]
+        workers = [start() if worker.poll() is not None else worker for worker in workers]
+        time.sleep(0.5)
+    for worker in workers:
+        worker.wait()
+    print(f"{Path(arguments.out).read_text().count(chr(10))} of {len(plan())} rows in {arguments.out}")
+
+
+def table(arguments: argparse.Namespace) -> None:
+    writer = csv.DictWriter(sys.stdout, COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for path in arguments.files:
+        rows = map(json.loads, Path(path).read_text().splitlines())
+        writer.writerows(row for row in rows if "error" not in row)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    actions = parser.add_subparsers(required=True)
+    make = actions.add_parser("make")
+    make.add_argument("shape", choices=SHAPES)
+    make.set_defaults(run=lambda arguments: make_model(arguments.shape))
+    sweeping = actions.add_parser("sweep")
+    sweeping.add_argument("--seconds", type=float, default=540)
+    sweeping.add_argument("--workers", type=int, default=8)
+    sweeping.set_defaults(run=sweep)
+    working = actions.add_parser("work")
+    working.add_argument("--until", type=float)
+    working.set_defaults(run=work)
+    for action in (sweeping, working):
+        action.add_argument("out")
+    printing = actions.add_parser("table")
+    printing.add_argument("files", nargs="+")
+    printing.set_defaults(run=table)
+    arguments = parser.parse_args()
+    arguments.run(arguments)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    main()
