@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from codex_tui.core import locations
 from codex_tui.core.profile_layer import Layer, read_layer, read_text
-from codex_tui.core.profile_problems import ProfileError, ProfileProblem, near, validated
+from codex_tui.core.profile_problems import ProfileError, ProfileProblem, given, near, validated
 from training.contract.dataset_file import DEMO_DATASET
 from training.contract.knobs import knobs
 from training.contract.profile import Profile
@@ -120,7 +120,7 @@ def find_parent(extends: str, child: Path) -> Path:
     names = sorted({path.stem for folder in folders for path in folder.glob("*.toml")} - {child.stem})
     close = near(extends, names)
     instead = f"did you mean {close}?" if close else f"there are: {', '.join(names)}"
-    raise ValueError(f"no profile is called {extends!r}; {instead}")
+    raise ValueError(f"no profile is called {given(extends)}; {instead}")
 
 
 def _inheritable(values: dict[str, Any], path: Path) -> dict[str, Any]:

@@ -20,9 +20,11 @@ from training.contract.knobs import Knob, knobs
 from training.contract.profile import Profile
 
 FIELD_SHOWN = 80
+MESSAGE_SHOWN = 300
 
-_given = reprlib.Repr()
-_given.maxstring = _given.maxother = _given.maxlong = 60
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = _short.maxlong = 60
+given = _short.repr  # what a file says, as it is quoted in a message
 
 _KINDS = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array"}
 
@@ -38,9 +40,9 @@ class ProfileProblem:
     path: Path | None = None
 
     def __post_init__(self) -> None:
-        # Whatever it says, it says without a secret.
+        # Whatever it says, it says in one line, and without a secret.
         object.__setattr__(self, "field", shorten(hidden(self.field), FIELD_SHOWN))
-        object.__setattr__(self, "message", hidden(self.message))
+        object.__setattr__(self, "message", shorten(hidden(self.message), MESSAGE_SHOWN))
 
     def __str__(self) -> str:
         places = [f"in {self.path}"] if self.path else []
@@ -81,7 +83,7 @@ def _wording(knob: Knob, value: Any) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         message = f"should be {knob.type}, and finite"
     elif fits and not (kind == "array" and value):
-        message = "should be " + " and ".join(knob.limits)
+        message = "should be " + ", ".join([knob.type, *knob.limits])
     else:
         message = f"should be {knob.type}"
         if kind == "string" and "string" not in knob.kinds:
@@ -91,7 +93,7 @@ def _wording(knob: Knob, value: Any) -> str:
                 message += f"; did you mean {json.dumps(close)}?"
     if isinstance(value, bool):
         return f"{message} (given: {str(value).lower()})"
-    return f"{message} (given: {_given.repr(value)})" if isinstance(value, str | int | float) else message
+    return f"{message} (given: {given(value)})" if isinstance(value, str | int | float) else message
 
 
 def unknown(table: str, name: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 NO_SECRETS = "a token does not belong in a profile; set HF_TOKEN in the environment, or run: hf auth login"
 
-_HUB_TOKEN = re.compile(r"(?<![A-Za-z0-9])hf_[A-Za-z0-9]{20,}")
+_HUB_TOKEN = re.compile(r"hf_[A-Za-z0-9]{20,}")
 _NAME = r"(?:token|api[_-]?key|password|secret)"
 _SECRET_NAME = re.compile(rf"(?:.*[_.-])?{_NAME}", re.IGNORECASE)
 _SET = re.compile(
