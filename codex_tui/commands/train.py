@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from codex_tui.commands.options import add_set_option
 from training.contract.run_directory import RunDirectory
 
 RUN_HELP = "a run's name, a unique beginning of it, or 'last'"
@@ -58,6 +59,7 @@ def add(subparsers: Any) -> None:
 
     for command in (demo, train):
         command.add_argument("--name", metavar="NAME", help="the run's name (default: the profile's and a number)")
+        add_set_option(command)
     for command in (demo, train, resume):
         command.add_argument(
             "--python", metavar="PATH", type=Path, help="train with this interpreter, or environment folder"
@@ -74,13 +76,15 @@ def run_demo(args: argparse.Namespace) -> int:
 def run_train(args: argparse.Namespace) -> int:
     from codex_tui.commands.setup import ensure_with_progress
     from codex_tui.core import launcher, profiles
+    from codex_tui.core.overrides import parse_overrides
 
     profile = profiles.find_profile(args.profile)
     launcher.check_name(args.name)
-    settings = profiles.checked(profile)  # before a set-up of minutes, not after
+    overrides = parse_overrides(args.set)
+    settings = profiles.checked(profile, overrides)  # before a set-up of minutes, not after
     launcher.check_rows(launcher.dataset_path(settings, profile, args.dataset), settings.dataset.on_bad_rows)
     python = ensure_with_progress(args.python)
-    run = launcher.launch(profile, dataset=args.dataset, name=args.name, python=python)
+    run = launcher.launch(profile, dataset=args.dataset, name=args.name, python=python, overrides=overrides)
     return _watch(run, args)
 
 

@@ -7,8 +7,9 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from codex_tui import __version__
 from codex_tui.core import environment, locations, profiles
@@ -30,14 +31,19 @@ _children: list[subprocess.Popen[bytes]] = []
 
 
 def launch(
-    profile: Path, *, dataset: str | None = None, name: str | None = None, python: Path | None = None
+    profile: Path,
+    *,
+    dataset: str | None = None,
+    name: str | None = None,
+    python: Path | None = None,
+    overrides: Mapping[str, Any] = {},
 ) -> RunDirectory:
-    """Starts a fine-tune of `profile` and returns its run directory at once.
+    """Starts a fine-tune of `profile` and returns its run directory at once. `overrides` are fields by dotted path.
 
     Raises BadInput (profile, dataset or name can't be used) or EnvironmentMissing (nothing to train with).
     """
     check_name(name)
-    settings = profiles.checked(profile)
+    settings = profiles.checked(profile, overrides)
     rows = dataset_path(settings, profile, dataset)
     check_rows(rows, settings.dataset.on_bad_rows)
     interpreter = environment.find_python(python)
@@ -45,7 +51,7 @@ def launch(
     resolved = settings.model_dump(mode="json")
     if settings.model.name.startswith(("./", "../")):  # as the dataset: from the profile, not from where one stands
         resolved["model"]["name"] = str((profile.parent / settings.model.name).resolve())
-    run = _create(name, profile.stem)
+    run = _create(name, settings.launch.name or profile.stem)
     run.profile.write_bytes(profile.read_bytes())
     run.profile.chmod(0o600)
     run.write_config(
@@ -56,6 +62,7 @@ def launch(
             "app_version": __version__,
             "profile_name": profile.stem,
             "profile": resolved,
+            **({"overrides": dict(overrides)} if overrides else {}),
             "dataset": rows,
             "python": str(interpreter),
             "cache": str(locations.cache_home()),
@@ -180,8 +187,8 @@ def _taken(name: str) -> BadInput:
     return BadInput(f"There is a run called {name} already.", f"Choose another name, or: codex-tui resume {name}")
 
 
-def _create(name: str | None, stem: str) -> RunDirectory:
-    base = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.")[:48] or "run"
+def _create(name: str | None, base: str) -> RunDirectory:
+    base = re.sub(r"[^A-Za-z0-9._-]+", "-", base).strip("-.")[:48] or "run"
     number = 1
     while True:
         run = RunDirectory(locations.runs_home() / (name or f"{base}-{number}"))

@@ -134,6 +134,28 @@ def test_a_model_beside_the_profile_is_found_from_anywhere(home: Path, python: P
     assert config["profile"]["model"]["name"] == str(profile.parent / "models" / "small")
 
 
+def test_a_run_keeps_what_it_came_to_and_what_was_set_for_it(home: Path, python: Path, profile: Path) -> None:
+    child = profile.with_name("deeper") / "child.toml"
+    child.parent.mkdir()
+    child.write_text('extends = "../small.toml"\n[lora]\nr = 8\n')
+    run = launcher.launch(child, python=python, overrides={"lora.lora_alpha": 4})
+    config = run.read_config()
+    assert run.name == "child-1"
+    assert run.profile.read_bytes() == child.read_bytes()
+    assert config["profile"]["model"]["name"] == "demo:llama"
+    assert (config["profile"]["lora"]["r"], config["profile"]["lora"]["lora_alpha"]) == (8, 4)
+    assert config["dataset"] == str(profile.with_name("rows.jsonl"))  # relative to the file that names it
+    assert config["overrides"] == {"lora.lora_alpha": 4}
+    assert "overrides" not in launcher.launch(child, python=python).read_config()
+
+
+def test_a_profile_can_name_its_runs(home: Path, python: Path, profile: Path) -> None:
+    profile.write_text(profile.read_text() + '[launch]\nname = "guide"\n')
+    assert [launcher.launch(profile, python=python).name for _ in range(2)] == ["guide-1", "guide-2"]
+    assert launcher.launch(profile, python=python, overrides={"launch.name": "other"}).name == "other-1"
+    assert launcher.launch(profile, name="mine", python=python).name == "mine"
+
+
 def test_an_interpreter_that_does_not_start_is_named(home: Path, profile: Path, tmp_path: Path) -> None:
     with pytest.raises(EnvironmentMissing, match="There is no Python at"):
         launcher.launch(profile, python=tmp_path / "none")

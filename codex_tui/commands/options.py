@@ -1,0 +1,16 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_set_option(parser: argparse.ArgumentParser) -> None:
+    """`--set`, as a list of texts in `args.set`, for `codex_tui.core.overrides.parse_overrides`."""
+    parser.add_argument(
+        "--set",
+        metavar="TABLE.FIELD=VALUE",
+        action="append",
+        default=[],
+        help="a field of the profile, for this once: --set lora.r=8; repeat it for more",
+    )
