@@ -1,22 +1,27 @@
-"""profile list, show, check."""
+"""profile list, show, check, explain, schema."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from shutil import get_terminal_size
+from typing import TYPE_CHECKING, Any
 
+from codex_tui.commands.options import add_set_option
 from codex_tui.core.errors import BAD_INPUT, DONE
+
+if TYPE_CHECKING:
+    from training.contract.knobs import Knob
 
 
 def add(subparsers: Any) -> None:
-    parser = subparsers.add_parser("profile", help="list, show or check profiles")
+    parser = subparsers.add_parser("profile", help="list, show, check or explain profiles")
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
 
     listing = actions.add_parser("list", help="the profiles that can be picked")
     listing.set_defaults(run=run_list)
-    show = actions.add_parser("show", help="a profile's text; with --json the resolved whole")
+    show = actions.add_parser("show", help="a profile's text; with --json or --set the resolved whole")
     show.set_defaults(run=run_show)
     check = actions.add_parser(
         "check",
@@ -24,9 +29,19 @@ def add(subparsers: Any) -> None:
         description="Names field and line of everything that is wrong. Exits with 2 where something is.",
     )
     check.set_defaults(run=run_check)
+    explain = actions.add_parser(
+        "explain",
+        help="what a field takes, costs and buys; without FIELD, all of them",
+        description="What a field of a profile takes, costs and buys, and how it is written. Without FIELD, lists all.",
+    )
+    explain.add_argument("field", metavar="FIELD", nargs="?", help="lora.r, or just r where that is clear")
+    explain.set_defaults(run=run_explain)
+    schema = actions.add_parser("schema", help="the JSON Schema of a profile, for editors of text")
+    schema.set_defaults(run=run_schema)
     for action in (show, check):
         action.add_argument("profile", metavar="PROFILE", help="a profile's name or file")
-    for action in (listing, show, check):
+        add_set_option(action)
+    for action in (listing, show, check, explain):
         action.add_argument("--json", action="store_true", help="print JSON, for scripts")
 
 
@@ -43,31 +58,46 @@ def run_list(args: argparse.Namespace) -> int:
     width = max((len(entry.name) for entry in entries), default=0)
     for entry in entries:
         origin = "shipped" if entry.shipped else "yours"
-        says = f"✗ {len(entry.problems)} problem(s)" if entry.problems else entry.title
+        base = f"as {entry.profile.extends}, but for what it sets" if entry.profile and entry.profile.extends else ""
+        says = f"✗ {len(entry.problems)} problem(s)" if entry.problems else entry.title or base
         print(clean(f"{entry.name:<{width}}  {origin:<7}  {says}"))
     return DONE
 
 
 def run_show(args: argparse.Namespace) -> int:
+    from codex_tui.core.commented import commented
+    from codex_tui.core.overrides import parse_overrides
+    from codex_tui.core.profile_file import resolve
     from codex_tui.core.profiles import checked, find_profile
+    from codex_tui.core.secrets import hidden
     from codex_tui.core.text import clean
 
     path = find_profile(args.profile)
+    overrides = parse_overrides(args.set)
     if args.json:
-        print(json.dumps(checked(path).model_dump(mode="json"), indent=2, ensure_ascii=False))
-    else:
-        print(clean(path.read_text(encoding="utf-8", errors="replace"), newlines=True).rstrip("\n"))
+        print(json.dumps(checked(path, overrides).model_dump(mode="json"), indent=2, ensure_ascii=False))
+        return DONE
+    text = path.read_text(encoding="utf-8", errors="replace")
+    resolved = resolve(text, path, overrides)
+    if overrides:
+        checked(path, overrides)
+        text = commented(resolved.values)
+    elif resolved.parent:
+        print(clean(f"# What is not set here is as in {resolved.parent}"))
+    print(clean(hidden(text), newlines=True).rstrip("\n"))
     return DONE
 
 
 def run_check(args: argparse.Namespace) -> int:
+    from codex_tui.core.overrides import parse_overrides
     from codex_tui.core.profiles import find_profile, read_entry
     from codex_tui.core.text import clean
 
     path: Path = find_profile(args.profile)
-    entry = read_entry(path, shipped=False)
+    entry = read_entry(path, shipped=False, overrides=parse_overrides(args.set))
     if args.json:
-        errors = [{"field": p.field, "line": p.line, "message": p.message} for p in entry.problems]
+        errors = [{**({"path": str(p.path)} if p.path else {}), "field": p.field, "line": p.line, "message": p.message}
+                  for p in entry.problems]  # fmt: skip
         print(json.dumps({"ok": not errors, "errors": errors}, indent=2, ensure_ascii=False))
     elif entry.problems:
         for problem in entry.problems:
@@ -75,3 +105,80 @@ def run_check(args: argparse.Namespace) -> int:
     else:
         print(clean(f"✓ {path} is a valid profile."))
     return BAD_INPUT if entry.problems else DONE
+
+
+def run_explain(args: argparse.Namespace) -> int:
+    from codex_tui.core.commented import example
+    from training.contract.knobs import knobs
+
+    if args.json:
+        found = [find_knob(args.field)] if args.field else [*knobs().values()]
+        details = [{"table": knob.table, "name": knob.name, "type": knob.type, **vars(knob), "example": example(knob)}
+                   for knob in found]  # fmt: skip
+        print(json.dumps(details[0] if args.field else details, indent=2, ensure_ascii=False))
+    elif args.field:
+        _explain(find_knob(args.field))
+    else:
+        _list_fields()
+    return DONE
+
+
+def _explain(knob: Knob) -> None:
+    from codex_tui.core.commented import example
+
+    takes = ", ".join([knob.type + (f" of {knob.unit}" if knob.unit else ""), *knob.limits])
+    print(knob.path)
+    print("\n".join(line.replace("#", " ", 1) for line in knob.comment))
+    print(f"\n  takes    {takes}")
+    print(f"  default  {_default(knob)}\n")
+    print((f"  [{knob.table}]\n" if knob.table else "") + f"  {example(knob)}")
+
+
+def _list_fields() -> None:
+    from codex_tui.core.text import shorten
+    from training.contract.knobs import knobs, tables
+
+    about = {"": "The profile itself, above its tables.", **tables()}
+    width = max(len(knob.name) for knob in knobs().values())
+    columns = get_terminal_size((120, 24)).columns
+    for table, text in about.items():
+        print(f"{f'[{table}]  ' if table else ''}{text}")
+        for knob in knobs().values():
+            if knob.table == table:
+                print(shorten(f"  {knob.name:<{width}}  {shorten(_default(knob), 12):<12}  {knob.text}", columns))
+        print()
+    print("More of one: codex-tui profile explain FIELD")
+
+
+def _default(knob: Knob) -> str:
+    from codex_tui.core.typed import literal
+
+    if knob.default is None:
+        return "required" if knob.required else "unset"
+    return literal(knob.default)
+
+
+def find_knob(field: str) -> Knob:
+    """The field called `field`, dotted, or bare where one alone is called so. Raises BadInput."""
+    from codex_tui.core.errors import BadInput
+    from codex_tui.core.profile_problems import near
+    from training.contract.knobs import knobs
+
+    found = [knob for knob in knobs().values() if field in (knob.path, knob.name)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise BadInput(f"{field} is in several tables.", "Say which: " + ", ".join(knob.path for knob in found))
+    paths = {knob.path: knob.path for knob in knobs().values()} | {knob.name: knob.path for knob in knobs().values()}
+    close = near(field, paths)
+    raise BadInput(
+        f"A profile has no field called {field!r}.",
+        f"Did you mean {paths[close]}?" if close else "They are listed by: codex-tui profile explain",
+    )
+
+
+def run_schema(_args: argparse.Namespace) -> int:
+    from training.contract.knobs import json_schema
+
+    print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+    return DONE

@@ -1,0 +1,236 @@
+"""profile check, show, explain, schema and --set, as a person or a script calls them."""
+
+import json
+import random
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codex_tui.cli import main
+from codex_tui.core import locations
+from training.contract.knobs import knobs
+from training.contract.profile import Profile
+
+TOKEN = "hf_" + "aB3" * 10
+PIECES = [
+    '"',
+    "=",
+    "[",
+    "]",
+    "\n",
+    "-1",
+    "nan",
+    "é",
+    "\x00",
+    "'''",
+    "0x" + "f" * 9000,
+    "9" * 9000,
+    "true",
+    TOKEN,
+    "\u2028",
+]
+MODEL = '[model]\nname = "demo:llama"\n'
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path / "home"))
+    return tmp_path
+
+
+def told(capsys: pytest.CaptureFixture[str], *arguments: str, exit_code: int = 0) -> str:
+    assert main([*arguments]) == exit_code
+    out, err = capsys.readouterr()
+    return out + err
+
+
+def mutations(source: str, dice: random.Random) -> str:
+    text = list(source)
+    for _ in range(dice.randint(1, 8)):
+        at = dice.randrange(len(text))
+        text[at : at + dice.randint(0, 3)] = dice.choice(PIECES)
+    return "".join(text)
+
+
+def test_500_broken_profiles_are_each_told_what_is_wrong_and_left_alone(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dice = random.Random(0)
+    sources = [(locations.shipped_profiles() / f"{name}.toml").read_text() for name in ("demo", "rtx3050-4gb")]
+    sources.append('extends = "demo"\n[lora]\nr = 8\n')
+    path = home / "broken.toml"
+    broken = tries = 0
+    while broken < 500:
+        tries += 1
+        text = mutations(sources[tries % 3], dice)
+        path.write_bytes(text.encode())
+        code = main(["profile", "check", str(path)])
+        out, err = capsys.readouterr()
+        assert err == "" and TOKEN not in out
+        assert path.read_bytes() == text.encode()
+        if code == 0:
+            continue
+        assert code == 2
+        broken += 1
+        for line in out.removesuffix("\n").split("\n"):
+            start = f"✗ {path}: "
+            assert line.startswith(start), line
+            where = line.removeprefix(start).partition(": ")[0]
+            assert where.startswith("line ") or "." in where or where in Profile.model_fields, line
+            assert len(line) < 400
+    assert tries < 1500
+    assert [file.name for file in home.iterdir()] == ["broken.toml"]
+
+
+def test_a_secret_is_refused_and_never_shown(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = home / "mine.toml"
+    for number, text in enumerate(
+        [
+            MODEL + f'revision = "{TOKEN}"\n',
+            MODEL + f"# my token: {TOKEN}\n",
+            MODEL + f'{TOKEN} = "x"\n',
+            MODEL + f'[lora]\ntarget_modules = ["q_proj", "{TOKEN}"]\n',
+            MODEL + '[wandb]\napi_key = "sesame123"\n',
+            MODEL + "wandb = { project = 'x', wandb_token = 'sesame123' }\n",
+            MODEL + 'HF_TOKEN = """\nsesame123"""\n',
+            MODEL + f'[lora]\nr = "{TOKEN}"\n',
+            MODEL + 'password = "sesame123"\n[lora\n',
+            f'extends = "{TOKEN}"\n',
+            MODEL + f'revision = "hf\\u005f{TOKEN[3:]}"\n',
+        ]
+    ):
+        path.write_text(text)
+        said = told(capsys, "profile", "check", str(path), exit_code=2)
+        if "[lora\n" not in text:
+            assert "a token does not belong in a profile" in said, (number, said)
+            assert "HF_TOKEN" in said and "hf auth login" in said
+        said += told(capsys, "profile", "check", str(path), "--json", exit_code=2)
+        said += told(capsys, "profile", "show", str(path))
+        said += told(capsys, "profile", "show", str(path), "--json", exit_code=2)
+        said += told(capsys, "train", str(path), exit_code=2)
+        said += told(capsys, "profile", "list")
+        if "u005f" not in text:
+            assert TOKEN not in said and TOKEN[3:] not in said and "sesame123" not in said, (number, said)
+    for option in (f"model.name={TOKEN}", f"model.{TOKEN}=1", TOKEN, "wandb.api_key=sesame123"):
+        said = told(capsys, "profile", "check", "demo", "--set", option, exit_code=2)
+        assert TOKEN not in said and "sesame123" not in said
+
+
+def test_explain_has_all_of_a_field(capsys: pytest.CaptureFixture[str]) -> None:
+    for path, knob in knobs().items():
+        said = told(capsys, "profile", "explain", path)
+        assert " ".join(knob.text.split()) in " ".join(said.split())
+        assert knob.type in said and knob.unit in said and all(limit in said for limit in knob.limits)
+        tomllib.loads(said[said.rindex("default") :].partition("\n\n")[2])  # its example, as it would be written
+    assert "model.max_seq_length" in told(capsys, "profile", "explain", "max_seq_length")
+    assert json.loads(told(capsys, "profile", "explain", "lora.r", "--json"))["limits"] == [
+        "at least 1",
+        "at most 1,024",
+    ]
+
+
+def test_explain_without_a_field_lists_all(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = told(capsys, "profile", "explain").splitlines()
+    assert [line.split()[0] for line in lines if line.startswith("  ")] == [knob.name for knob in knobs().values()]
+    assert max(map(len, lines)) <= 120
+    assert [knob["path"] for knob in json.loads(told(capsys, "profile", "explain", "--json"))] == [*knobs()]
+
+
+def test_explain_suggests_the_near_spelling(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "Did you mean lora.r?" in told(capsys, "profile", "explain", "lora.rr", exit_code=2)
+    assert "Did you mean training.learning_rate?" in told(capsys, "profile", "explain", "learnign_rate", exit_code=2)
+    assert "model.name, launch.name" in told(capsys, "profile", "explain", "name", exit_code=2)
+    assert "profile explain" in told(capsys, "profile", "explain", "\x1b]0;zzz", exit_code=2)
+
+
+def test_the_schema_is_one_and_knows_every_field(capsys: pytest.CaptureFixture[str]) -> None:
+    schema = json.loads(told(capsys, "profile", "schema"))
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    found = set()
+
+    def walk(node: Any, table: str) -> None:
+        for name, field in node["properties"].items():
+            if "$ref" in field:
+                walk(schema["$defs"][field["$ref"].removeprefix("#/$defs/")], name)
+                continue
+            path = f"{table}.{name}" if table else name
+            found.add(path)
+            assert field["description"] == knobs()[path].text
+            assert {"type", "anyOf", "enum", "const"} & {*field}
+        assert node["type"] == "object" and node["additionalProperties"] is False and "required" not in node
+
+    walk(schema, "")
+    assert found == {*knobs()}
+
+
+def test_show_says_what_is_extended(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = home / "mine.toml"
+    path.write_text('extends = "demo"\n# my rank\n[lora]\nr = 8\n')
+    said = told(capsys, "profile", "show", str(path))
+    assert said == f"# What is not set here is as in {locations.shipped_profiles() / 'demo.toml'}\n{path.read_text()}"
+    whole = json.loads(told(capsys, "profile", "show", str(path), "--json"))
+    assert (whole["lora"]["r"], whole["lora"]["lora_alpha"], whole["model"]["name"]) == (8, 32, "demo:llama")
+    assert (whole["extends"], whole["title"]) == ("demo", "")
+    whole = tomllib.loads(told(capsys, "profile", "show", str(path), "--set", "lora.r=4"))
+    assert (whole["lora"]["r"], whole["lora"]["lora_alpha"]) == (4, 32)
+
+
+def test_list_says_what_a_profile_without_title_extends(capsys: pytest.CaptureFixture[str]) -> None:
+    locations.user_profiles().mkdir(parents=True)
+    (locations.user_profiles() / "mine.toml").write_text('extends = "demo"\n')
+    assert "mine            yours    as demo, but for what it sets\n" in told(capsys, "profile", "list")
+
+
+def test_set_takes_toml_and_bare_words(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    monkeypatch.chdir(home)
+    options = {
+        "lora.r=8": 8,
+        "training.learning_rate=1e-4": 1e-4,
+        "model.dtype=float16": "float16",
+        'model.name="a/b"': "a/b",
+        "model.revision=2024": "2024",
+        "training.gradient_checkpointing=true": True,
+        'lora.target_modules=["q_proj"]': ["q_proj"],
+        "dataset.system_prompt=Be brief = good": "Be brief = good",
+        "dataset.path=rows.jsonl": str(home / "rows.jsonl"),
+        "hardware.device=cpu": "cpu",
+        "dataset.system_prompt=": "",
+    }
+    for option, value in options.items():
+        whole = json.loads(told(capsys, "profile", "show", "demo", "--json", "--set", "lora.r=3", "--set", option))
+        table, _, name = option.partition("=")[0].partition(".")
+        assert whole[table][name] == value
+        assert option == "lora.r=8" or whole["lora"]["r"] == 3
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("lora.r", "--set lora.r: has no value"),
+        ("lora.r=", "--set lora.r: should be a whole number"),
+        ("lora.r='8'", "not text in quotes (given: '8')"),
+        ("lora.r=0", "at least 1, at most 1,024 (given: 0)"),
+        ("lora.rank=8", "--set lora.rank: unknown field"),
+        ("r=8", "--set r: unknown field; it belongs in [lora]"),
+        ("lora.learning_rate=1", "it belongs in [training]"),
+        ("training.optim=adamw8bit", 'did you mean "adamw_8bit"?'),
+        ("extends=demo", "--set extends: belongs to the file itself"),
+        ("=", "--set : unknown field"),
+        ("lora.r=8\nlora_alpha=3", "should be a whole number"),
+        ("training.seed=" + "9" * 5000, "should be a whole number"),
+    ],
+)
+def test_a_wrong_set_names_the_option(option: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (["profile", "check", "demo"], ["profile", "show", "demo"], ["train", "demo"], ["demo"]):
+        said = told(capsys, *command, "--set", option, exit_code=2)
+        assert words in said
+        assert "codex-tui profile explain" in said
+    assert not locations.data_home().exists()
+
+
+def test_set_is_checked_with_the_rest(capsys: pytest.CaptureFixture[str]) -> None:
+    said = told(capsys, "profile", "check", "demo", "--set", "model.dtype=float32", exit_code=2)
+    assert "model.dtype: float32 is not possible with load_in_4bit = true" in said
+    assert told(capsys, "profile", "check", "demo", "--set", "lora.r=8").startswith("✓ ")
