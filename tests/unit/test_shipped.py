@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from codex_tui.core.locations import shipped_profiles
 from codex_tui.core.profile_file import load_profile
 from training.contract.dataset_file import DEMO_DATASET, dataset_path, read_rows
-from training.contract.profile import Profile
+from training.contract.knobs import knobs
 
 PROFILES = sorted(shipped_profiles().glob("*.toml"))
 CARDS = [path for path in PROFILES if path.stem != "demo"]
@@ -27,21 +26,19 @@ def test_shipped_profile_loads_and_says_what_it_is_for(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", CARDS, ids=lambda path: path.stem)
-def test_card_profile_has_every_knob_under_a_comment_of_its_own(path: Path) -> None:
+def test_card_profile_has_every_knob_under_what_it_costs_and_buys(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
-    table, knobs = "", set()
-    for above, line in pairwise(lines):
+    table, found, comment = "", [], list[str]()
+    for line in lines:
         if header := re.fullmatch(r"\[(\w+)\]", line):
-            table = header[1]
-        elif table and (knob := KNOB.match(line)):
-            knobs.add(f"{table}.{knob[1]}")
-            assert above.startswith("# ") and not KNOB.match(above), f"{line!r} has no comment of its own"
-    every = {
-        f"{table}.{knob}"
-        for table, info in Profile.model_fields.items()
-        for knob in getattr(info.annotation, "model_fields", {})
-    }
-    assert knobs == every - {"model.revision"}  # a matter of the model, not of the card
+            table, comment = header[1], []
+        elif table and (name := KNOB.match(line)):
+            found.append(f"{table}.{name[1]}")
+            assert comment == knobs()[found[-1]].comment, found[-1]
+            comment = []
+        elif line:
+            comment.append(line)
+    assert found == [path for path in knobs() if "." in path]
     assert max(map(len, lines)) <= 120
 
 
@@ -52,6 +49,7 @@ def test_knobs_left_out_of_a_card_profile_are_valid_when_uncommented(path: Path,
     uncommented.write_text(text, encoding="utf-8")
     profile = load_profile(uncommented)
     assert profile.hardware.vram_limit_mib is not None
+    assert profile.launch.name is not None
     assert profile.evaluation.eval_steps is not None
     assert profile.checkpoints.save_steps is not None
 
@@ -67,6 +65,13 @@ def test_first_card_profile_is_the_one_promised_for_4_gb() -> None:
     assert profile.training.num_train_epochs == 1
     assert profile.training.gradient_checkpointing == "unsloth"
     assert profile.training.optim == "adamw_8bit"
+
+
+def test_one_card_profile_puts_8_billion_parameters_on_4_gb() -> None:
+    profile = load_profile(shipped_profiles() / "rtx3050-4gb-8b.toml")
+    assert profile.model.name == "unsloth/Meta-Llama-3.1-8B-Instruct-bnb-4bit"
+    assert profile.model.offload_layers == "auto"
+    assert profile.model.offload_embedding
 
 
 def test_sample_has_distinct_pairs_that_a_tiny_model_can_memorise() -> None:
