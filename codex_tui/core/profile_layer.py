@@ -86,8 +86,11 @@ _PLAINLY = {
 def _syntax_problem(message: str, text: str) -> ProfileProblem:
     for said, meant in _PLAINLY.items():
         message = re.sub(said, meant, message)
-    found = re.search(r"\(at line (\d+), column \d+\)", message)
-    line = int(found[1]) if found else text.count("\n") + 1
+    if found := re.search(r"\(at line (\d+), column \d+\)", message):
+        line = int(found[1])
+    else:  # at the end, or where the number is
+        digits = re.search(r"\d{4000}", text) if "digits" in message else None
+        line = text.count("\n", 0, digits.start() if digits else None) + 1
     return ProfileProblem("", line, "not valid TOML: " + re.sub(r"\s*\(at .*\)", "", message))
 
 
@@ -135,7 +138,8 @@ def lines_of_fields(text: str) -> dict[str, int]:
                 table = header[1].replace('"', "").replace("'", "").replace(" ", "")
                 lines.setdefault(table, number)
             elif key := re.match(r"""\s*["']?([\w\-.]+)["']?\s*=""", line):
-                lines.setdefault(f"{table}.{key[1]}" if table else key[1], number)
+                for name in (key[1], key[1].partition(".")[0]):
+                    lines.setdefault(f"{table}.{name}" if table else name, number)
         for quotes in re.findall(r'"{3}|\'{3}', line):
             inside = "" if quotes == inside else inside or quotes
     return lines

@@ -98,6 +98,8 @@ def _wording(knob: Knob, value: Any) -> str:
 
 def unknown(table: str, name: str) -> str:
     """What to say of a field that there is not."""
+    if table and name in knobs():
+        return "unknown field; it belongs at the top of the file, above the tables"
     if homes := [knob.table for knob in knobs().values() if knob.name == name and knob.table]:
         return "unknown field; it belongs in " + " or ".join(f"[{home}]" for home in homes)
     here = [knob.name for knob in knobs().values() if knob.table == table] + ([] if table else table_names())

@@ -42,6 +42,10 @@ def test_all_problems_come_at_once_in_the_order_of_the_file() -> None:
         ("model = 3\n", "model", 1, "should be a table"),
         ("[model]\n", "model.name", 1, "required"),
         (MODEL + '[hardware]\ndevice = "gpu"\n', "hardware.device", 4, 'should be "auto", "cpu" or a whole number'),
+        (MODEL + 'extends = "demo"\n', "model.extends", 3, "at the top of the file"),
+        (MODEL + "[[lora]]\nr = 1\n", "lora", 3, "should be a table: write [lora]"),
+        (MODEL + '[lora]\nr = "16"\n', "lora.r", 4, "should be a whole number, not text in quotes (given: '16')"),
+        (MODEL + "revision = '''\ndtype = 1\n[lora]'''\ndtype = 'x'\n", "model.dtype", 6, "float16"),
         (MODEL + "[trainning]\nseed = 1\n", "trainning", 3, "did you mean training?"),
     ],
 )
@@ -50,6 +54,21 @@ def test_a_problem_names_field_and_line(text: str, field: str, line: int | None,
     assert (found_field, found_line) == (field, line)
     assert word in message
     assert len(message) < 200
+
+
+def test_what_is_out_of_all_proportion_is_told_in_a_line() -> None:
+    for text, field, line, word in (
+        ("a" + ".a" * 2000 + " = 1\n", "model.a", 3, "unknown field"),
+        (f"[lora]\nlora_alpha = 0x{'f' * 9000}\n", "lora.lora_alpha", 4, "too large"),
+        (f"[lora]\nlora_alpha = {'9' * 9000}\nr = 1\n", "", 4, "thousands of digits"),
+        (f"revision = {'[' * 9000}\n", "", 1, "nested too deeply"),
+        (f"extends = '{'x' * 9000}'\n", "model.extends", 3, "at the top of the file"),
+        (f"{'x' * 9000} = 1\n", f"model.{'x' * 73}…", 3, "unknown field"),
+    ):
+        [(found_field, found_line, message)] = problems_of(MODEL + text)
+        assert (found_field, found_line) == (field, line)
+        assert word in message
+        assert len(message) < 200
 
 
 def test_defaults_are_explicit_in_the_resolved_whole() -> None:
