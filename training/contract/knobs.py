@@ -92,12 +92,12 @@ def json_schema() -> dict[str, Any]:
 
 _LIMITS = {
     "minimum": "at least {}",
-    "maximum": "at most {}",
     "exclusiveMinimum": "more than {}",
+    "maximum": "at most {}",
     "exclusiveMaximum": "less than {}",
     "minLength": "not empty",
     "minItems": "at least {} of them",
-    "pattern": "letters, digits, dot, dash and underscore, at most 48",
+    "pattern": "letters, digits, dots, dashes and underscores, the first a letter or digit, at most 48",
 }
 
 

@@ -88,7 +88,7 @@ class Model(Table):
     offload_layers: Annotated[int, Field(ge=0, le=1024)] | Literal["auto"] = knob(
         0,
         "Frozen layers kept in host memory and streamed in as they are needed: each one frees its weights on the "
-        "card, but for three that are in flight, and slows every step; \"auto\" takes as many as the limit asks for.",
+        'card, but for three that are in flight, and slows every step; "auto" takes as many as the limit asks for.',
         unit="layers",
     )
     offload_embedding: bool = knob(
@@ -298,7 +298,7 @@ def impossible(profile: Profile) -> Iterator[tuple[str, str]]:
     if model.offload_layers and not training.gradient_checkpointing:
         yield (
             "training.gradient_checkpointing",
-            "offload_layers needs it: without, every layer stays on the card; use \"unsloth\" or true",
+            'offload_layers needs it: without, every layer stays on the card; use "unsloth" or true',
         )
     if both := sorted({*lora.target_modules} & {*lora.modules_to_save}):
         yield "lora.modules_to_save", f"{both[0]} is one of target_modules as well; it can have only one of the two"
