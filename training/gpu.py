@@ -41,6 +41,16 @@ class Card:
             sm_clock=self._ask(lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM)),
         )
 
+    def held_mib(self) -> float | None:
+        """What this process holds on the card, its CUDA context included; None where NVML does not tell."""
+        nvml = self._nvml
+        for process in self._ask(lambda: nvml.nvmlDeviceGetComputeRunningProcesses(self._handle)) or ():
+            if process.pid == os.getpid() and process.usedGpuMemory:
+                return float(process.usedGpuMemory) / MIB
+        # Under WSL2, say, a process can't be told from the others: what came since, then.
+        used = self.read().used_mib
+        return None if used is None or self.others_mib is None else used - self.others_mib
+
     def _ask(self, question: Callable[[], Any]) -> Any:
         try:
             return question()

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
+from training.contract.model_shape import ModelShape, NoShape
 from training.demo import llama
 from training.failures import TrainingFailure
 
@@ -50,6 +51,16 @@ def load_tokenizer(name: str, cache: Path, revision: str | None = None) -> Any:
     if name == llama.NAME:
         return llama.build_tokenizer()
     return AutoTokenizer.from_pretrained(source(name, cache), revision=revision)
+
+
+def shape_of(source: str, revision: str | None) -> ModelShape | None:
+    """The shape of the model at `source`, a folder or a Hub id; None for a kind of which no forecast is made."""
+    from transformers import AutoConfig
+
+    try:
+        return ModelShape.of(AutoConfig.from_pretrained(source, revision=revision).to_dict())
+    except NoShape:
+        return None
 
 
 def load_for_chat(

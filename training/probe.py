@@ -7,31 +7,51 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from training import failures
 from training.attempt import Attempt
 from training.contract import events as ev
-from training.contract.forecast import optimizer_bytes
+from training.contract import probes
+from training.contract.forecast import forecast, optimizer_bytes
+from training.contract.model_shape import ModelShape
+from training.contract.profile import Profile
+from training.contract.remedies import remedies
 from training.data import IGNORED
-from training.gpu import MIB
+from training.failures import TrainingFailure
+from training.gpu import MIB, Card
 from training.job import Job
 from training.memory import VramLimit
 
 PASSES = 2  # the second meets the gradients of the first, as every pass of an accumulated step but one does
+SHORT = 32  # tokens that are enough to load every kernel
+REMEDIES_TOLD = 3
 
 
 class Probe(TrainerCallback):
-    """Runs once, when training begins: by then the model is prepared as for every step."""
+    """Runs once, when training begins: by then the model is prepared as for every step.
 
-    def __init__(self, job: Job | None, attempt: Attempt, limit: VramLimit) -> None:
+    `profile` is what runs, with the layers to offload counted; `shape` is None where no forecast is made of the model.
+    """
+
+    def __init__(
+        self,
+        attempt: Attempt,
+        job: Job,
+        profile: Profile,
+        shape: ModelShape | None,
+        limit: VramLimit,
+        card: Card | None,
+    ) -> None:
         self.trainer: Any = None
-        self._job = job
-        self._attempt = attempt
-        self._limit = limit
+        self._emit = attempt.events.emit
+        self._job, self._profile, self._shape = job, profile, shape
+        self._limit, self._card = limit, card
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -39,28 +59,63 @@ class Probe(TrainerCallback):
         rows = self.trainer.train_dataset
         longest = max(range(len(rows)), key=lambda position: len(rows[position]["input_ids"]))
         tokens = len(rows[longest]["input_ids"])
-        self._attempt.events.emit(ev.Phase(name="probing", detail=f"the longest row, {tokens:,} tokens"))
-        with _undisturbed(self.trainer):
-            for _ in range(PASSES):
-                batch = self._batch(rows[longest])
-                learned = (batch["labels"] != IGNORED).sum().to(args.device)
-                self.trainer.training_step(self.trainer.model_wrapped, batch, num_items_in_batch=learned)
-            self._attempt.events.emit(self._measured(tokens))
+        self._emit(ev.Phase(name="probing", detail=f"the longest row, {tokens:,} tokens"))
+        try:
+            with _undisturbed(self.trainer):
+                self._pass(rows[longest], SHORT)
+                self._limit.apply(loaded=True)
+                _forget_peaks()
+                for _ in range(PASSES):
+                    self._pass(rows[longest], tokens)
+                event = self._measured(tokens)
+        except torch.OutOfMemoryError as error:
+            if failures.classify(error).kind != "gpu_memory":
+                raise
+            raise self._too_big(tokens) from error
         self._limit.apply(loaded=True)
+        self._emit(event)
 
-    def _batch(self, row: dict[str, Any]) -> dict[str, Any]:
-        count = self.trainer.args.per_device_train_batch_size
-        return dict(self.trainer.data_collator([row] * count))
+    def _pass(self, row: dict[str, Any], tokens: int) -> None:
+        cut = {name: values[:tokens] for name, values in row.items()}
+        batch = dict(self.trainer.data_collator([cut] * self.trainer.args.per_device_train_batch_size))
+        learned = (batch["labels"] != IGNORED).sum().clamp(min=1).to(self.trainer.args.device)
+        self.trainer.training_step(self.trainer.model_wrapped, batch, num_items_in_batch=learned)
 
     def _measured(self, tokens: int) -> ev.Probe:
         event = ev.Probe(tokens=tokens, rows=self.trainer.args.per_device_train_batch_size)
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-            event.peak_allocated_mib = round(torch.cuda.max_memory_allocated() / MIB, 1)
-            event.peak_reserved_mib = round(torch.cuda.max_memory_reserved() / MIB, 1)
-            event.context_mib = round(self._limit.context_mib, 1)
-            event.limit_mib = self._limit.mib
+        if not torch.cuda.is_available():
+            return event
+        torch.cuda.synchronize()
+        event.peak_allocated_mib = round(torch.cuda.max_memory_allocated() / MIB, 1)
+        event.peak_reserved_mib = round(torch.cuda.max_memory_reserved() / MIB, 1)
+        event.context_mib = round(self._limit.context_mib, 1)
+        event.limit_mib = self._limit.mib
+        if self._shape:
+            shorter = self._profile.model.model_copy(update={"max_seq_length": tokens})
+            profile = self._profile.model_copy(update={"model": shorter})
+            machine = replace(self._limit.machine, context_mib=event.context_mib)
+            event.forecast_mib = round(forecast(profile, self._shape, machine).device_mib, 1)
+        if self._card:
+            probed = probes.Probed(tokens, event.peak_reserved_mib, event.context_mib)
+            with suppress(OSError):  # the run matters more than the next forecast
+                probes.write(self._job.cache, self._card.name, self._job.profile, probed)
         return event
+
+    def _too_big(self, tokens: int) -> TrainingFailure:
+        limit = f" within {self._limit.mib:,.0f} MiB of the card" if self._limit.mib else ""
+        message = f"The longest row, {tokens:,} tokens, can't be trained{limit}: the GPU's memory ran out in the probe."
+        if self._shape is None or self._limit.mib is None:
+            return TrainingFailure("gpu_memory", message)
+        machine = replace(self._limit.machine, card_mib=self._limit.mib + self._profile.hardware.display_reserve_mib)
+        found = remedies(self._profile, self._shape, machine)[:REMEDIES_TOLD]
+        ways = "; ".join(f"{r.field} = {r.value!r} gives back {r.frees_mib:,.0f} MiB" for r in found)
+        return TrainingFailure("gpu_memory", message, f"Set one of: {ways}." if ways else "")
+
+
+def _forget_peaks() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
 
 
 @contextmanager
@@ -70,13 +125,10 @@ def _undisturbed(trainer: Any) -> Iterator[None]:
     states = random.getstate(), torch.get_rng_state(), torch.cuda.get_rng_state_all()
     counted = getattr(trainer, "_total_train_tokens", None)
     trainer.current_gradient_accumulation_steps = trainer.args.gradient_accumulation_steps  # the loop sets it later
-    on_gpu = torch.cuda.is_available()
     held: Any = None
-    if on_gpu:
-        torch.cuda.reset_peak_memory_stats()
-        if not trainer.optimizer.state:
-            sizes = [p.numel() for p in trainer.model.parameters() if p.requires_grad]
-            held = torch.empty(optimizer_bytes(sizes, trainer.args.optim), dtype=torch.uint8, device="cuda")
+    if torch.cuda.is_available() and not trainer.optimizer.state:
+        sizes = [p.numel() for p in trainer.model.parameters() if p.requires_grad]
+        held = torch.empty(optimizer_bytes(sizes, trainer.args.optim), dtype=torch.uint8, device="cuda")
     try:
         yield
     finally:
@@ -88,6 +140,4 @@ def _undisturbed(trainer: Any) -> Iterator[None]:
         if counted is not None:
             trainer._total_train_tokens = counted
             trainer._metrics["train"].clear()
-        if on_gpu:
-            torch.cuda.empty_cache()  # else what the probe cut up stays cut up
-            torch.cuda.reset_peak_memory_stats()
+        _forget_peaks()  # what the probe cut up does not stay cut up

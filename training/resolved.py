@@ -21,7 +21,7 @@ LEFT_OPEN = (None, "auto")
 REASONS = {
     "training.optim": "8-bit and unfused optimizers have no CPU kernels",
     "training.gradient_checkpointing": "offloading activations needs a GPU; plain checkpointing runs",
-    "model.offload_layers": "there is no GPU to offload from",
+    "model.offload_layers": "as many as the card's limit asks for",
     "model.load_in_4bit": "bitsandbytes can't quantise this model here",
     "model.dtype": "the device has no fast arithmetic in the asked one",
     "model.max_seq_length": "the model has no more positions",
@@ -136,7 +136,7 @@ def _changes(asked: dict[str, Any], actual: dict[str, Any]) -> dict[str, list[An
             ran = actual[table][name]
             if table == "hardware" and name == "device":
                 continue  # a number or "cpu" is what the process was shown
-            if ran != wanted and wanted not in LEFT_OPEN:
+            if ran != wanted and (wanted not in LEFT_OPEN or (name == "offload_layers" and ran)):
                 changes[f"{table}.{name}"] = [wanted, ran, REASONS.get(f"{table}.{name}", "Unsloth or TRL chose so")]
     return changes
 

@@ -15,7 +15,7 @@ import time
 from math import ceil
 from typing import Any
 
-from training import adapter, data, offload, resolved
+from training import adapter, data, offload, pinned, resolved
 from training import model as models
 from training.attempt import Attempt
 from training.callbacks import Question, Reporter, StopOnRequest
@@ -34,13 +34,17 @@ def train(attempt: Attempt, job: Job, rows: DatasetFile, card: Card | None) -> e
     """Fine-tunes as `job` says and returns the attempt's last event. Raises whatever goes wrong."""
     profile, run, emit = job.profile, attempt.run, attempt.events.emit
     started = time.monotonic()
-    limit = VramLimit(profile, card)
+    on_gpu = torch.cuda.is_available()
+    limit = VramLimit(profile, card, job.cache)
     limit.apply(loaded=False)
 
     # Model
     attempt.loading(profile.model.name, 1)
     source = models.source(profile.model.name, job.cache)
-    profile = offload.chosen(profile, source, limit)
+    shape = models.shape_of(source, profile.model.revision)
+    profile = offload.chosen(profile, shape, limit)
+    if on_gpu and shape and (slow := pinned.prepare(profile, shape)):
+        emit(ev.Warned(message=slow))
     model, tokenizer = load(profile, source)
     attempt.loading("the adapter", 2)
     model = with_adapter(model, profile)
@@ -66,7 +70,7 @@ def train(attempt: Attempt, job: Job, rows: DatasetFile, card: Card | None) -> e
     reporter = Reporter(attempt, Question.of(profile, rows.rows), card)
     callbacks: list[TrainerCallback] = [reporter, StopOnRequest(attempt)]
     if profile.launch.probe:
-        callbacks.insert(0, Probe(job, attempt, limit))
+        callbacks.insert(0, Probe(attempt, job, profile, shape, limit, card))
     trainer = build(profile, run, model, tokenizer, examples, steps, callbacks)
 
     # Train

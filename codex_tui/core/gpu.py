@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-_MIB = 2**20
+MIB = 2**20
 _RETRY_SECONDS = 30.0
 WSL_NVML = Path("/usr/lib/wsl/lib/libnvidia-ml.so.1")
 
@@ -129,8 +129,8 @@ class Sampler:
             gpu=reading,
             gpu_reason="" if reading else self._reason,
             cpu_percent=psutil.cpu_percent(None),
-            ram_used_mib=(memory.total - memory.available) // _MIB,
-            ram_total_mib=memory.total // _MIB,
+            ram_used_mib=(memory.total - memory.available) // MIB,
+            ram_total_mib=memory.total // MIB,
         )
 
     def close(self) -> None:
@@ -189,8 +189,8 @@ class Sampler:
         power, limit = ask("nvmlDeviceGetPowerUsage"), ask("nvmlDeviceGetEnforcedPowerLimit")
         return GpuReading(
             name=self._name,
-            used_mib=None if memory is None else int(memory.used) // _MIB,
-            total_mib=None if memory is None else int(memory.total) // _MIB,
+            used_mib=None if memory is None else int(memory.used) // MIB,
+            total_mib=None if memory is None else int(memory.total) // MIB,
             temperature=ask("nvmlDeviceGetTemperature", nvml.NVML_TEMPERATURE_GPU),
             utilisation=None if rates is None else int(rates.gpu),
             power=None if power is None else power / 1000,

@@ -21,6 +21,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from random_models import SHAPES
+
 from codex_tui.core.profile_file import load_profile
 from training.contract import events as ev
 from training.contract.profile import Profile
@@ -28,34 +30,9 @@ from training.contract.run_directory import RunDirectory
 
 ROOT = Path(__file__).resolve().parents[2]
 PROFILE = ROOT / "profiles" / "rtx3050-4gb.toml"
-SHAPES = {
-    "1b": {"hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16, "num_attention_heads": 32,
-           "head_dim": 64, "tie_word_embeddings": True},
-    "3b": {"hidden_size": 3072, "intermediate_size": 8192, "num_hidden_layers": 28, "num_attention_heads": 24,
-           "head_dim": 128, "tie_word_embeddings": True},
-    "8b": {"hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32,
-           "head_dim": 128, "tie_word_embeddings": False},
-}  # fmt: skip
-MAKE = "import sys; sys.path.insert(0, sys.argv[3]); import gpu; gpu.make_model(sys.argv[1], gpu.Path(sys.argv[2]))"
-
-
-def make_model(shape: str, folder: Path) -> None:
-    """Writes a model of `shape` with random bfloat16 weights, and the demo's tokenizer, to `folder`."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    from training.demo.llama import build_tokenizer
-
-    tokenizer = build_tokenizer()
-    config = LlamaConfig(
-        vocab_size=128256, num_key_value_heads=8, max_position_embeddings=131072, rms_norm_eps=1e-5, **SHAPES[shape],
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
-    torch.set_default_dtype(torch.bfloat16)
-    with torch.device("cuda"):
-        model = LlamaForCausalLM(config)
-    model.save_pretrained(folder, max_shard_size="2GB")
-    tokenizer.save_pretrained(folder)
+MAKE = (
+    "import sys; sys.path.insert(0, sys.argv[3]); import random_models as m; m.write(sys.argv[1], m.Path(sys.argv[2]))"
+)
 
 
 def write_rows(path: Path, count: int, length: int) -> None:

@@ -18,78 +18,46 @@ import itertools
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import random_models
+from random_models import SHAPES
+
 ROOT = Path(__file__).resolve().parents[2]
+TABLE = ROOT / "docs" / "memory.csv"
 WORK = Path(os.environ.get("MEMORY_WORK", "/dev/shm/memory"))
-LLAMA = {"vocab_size": 128256, "num_key_value_heads": 8, "max_position_embeddings": 131072, "rms_norm_eps": 1e-5,
-         "rope_theta": 500000.0}  # fmt: skip
-SHAPES: dict[str, dict[str, Any]] = {
-    "1b": {**LLAMA, "hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16,
-           "num_attention_heads": 32, "head_dim": 64, "tie_word_embeddings": True},
-    "3b": {**LLAMA, "hidden_size": 3072, "intermediate_size": 8192, "num_hidden_layers": 28,
-           "num_attention_heads": 24, "head_dim": 128, "tie_word_embeddings": True},
-    "8b": {**LLAMA, "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32,
-           "num_attention_heads": 32, "head_dim": 128, "tie_word_embeddings": False},
-    "14b": {"vocab_size": 152064, "hidden_size": 5120, "intermediate_size": 13824, "num_hidden_layers": 48,
-            "num_attention_heads": 40, "num_key_value_heads": 8, "max_position_embeddings": 32768,
-            "rms_norm_eps": 1e-6, "rope_theta": 1000000.0, "tie_word_embeddings": False},
-}  # fmt: skip
 STEPS = 2
 LEFT_OVER_MIB = 40  # a worker that holds more between two runs ends, and another takes its place
 KIND = ("loss_tile_mib", "segments")  # what a process is bound to
-COLUMNS = ("shape", "seq", "batch", "r", "checkpointing", "offload_layers", "offload_embedding", "loss_tile_mib",
-           "optim", "segments", "loaded_mib", "adapter_mib", "probe_reserved_mib", "peak_allocated_mib",
-           "peak_reserved_mib", "context_mib")  # fmt: skip
+ASKED = ("shape", "load_in_4bit", "seq", "batch", "r", "checkpointing", "offload_layers", "offload_embedding",
+         "loss_tile_mib", "optim", "segments")  # fmt: skip
+FOUND = ("loading_mib", "loaded_mib", "adapter_mib", "probe_reserved_mib", "peak_allocated_mib", "peak_reserved_mib",
+         "context_mib")  # fmt: skip
 
 
-def folder_of(shape: str) -> Path:
-    return WORK / f"{shape}-bnb-4bit"
+def folder_of(shape: str, *, load_in_4bit: bool = True) -> Path:
+    return WORK / (f"{shape}-bnb-4bit" if load_in_4bit else f"{shape}-plain")
 
 
 def make_model(shape: str) -> None:
-    """Writes a model of `shape` with random weights in 4 bits, as the published ones are stored, and a tokenizer."""
-    import torch
-    from transformers import (
-        AutoModelForCausalLM,
-        BitsAndBytesConfig,
-        LlamaConfig,
-        LlamaForCausalLM,
-        Qwen2Config,
-        Qwen2ForCausalLM,
-    )
-
-    from training.demo.llama import build_tokenizer
-
-    tokenizer = build_tokenizer()
-    ids = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
-    config, kind = (Qwen2Config, Qwen2ForCausalLM) if shape == "14b" else (LlamaConfig, LlamaForCausalLM)
-    torch.set_default_dtype(torch.bfloat16)
-    plain = WORK / f"{shape}-plain"
-    with torch.device("cuda"):
-        kind(config(**SHAPES[shape], **ids)).save_pretrained(plain, max_shard_size="2GB")
-    torch.cuda.empty_cache()
-    quantisation = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
-                                      bnb_4bit_compute_dtype=torch.bfloat16)  # fmt: skip
-    model = AutoModelForCausalLM.from_pretrained(
-        plain, dtype=torch.bfloat16, quantization_config=quantisation, device_map={"": 0}
-    )
-    unfinished = WORK / f"{shape}-unfinished"
-    model.save_pretrained(unfinished)
-    tokenizer.save_pretrained(unfinished)
-    for file in plain.iterdir():
-        file.unlink()
+    plain, unfinished = folder_of(shape, load_in_4bit=False), WORK / f"{shape}-unfinished"
+    random_models.write(shape, plain)
+    random_models.quantise(plain, unfinished)
     unfinished.rename(folder_of(shape))
+    if shape != "1b":
+        shutil.rmtree(plain)  # host memory is short
 
 
 def plan() -> list[dict[str, Any]]:
-    """The settings to measure, most telling first."""
-    base = {"batch": 1, "r": 16, "checkpointing": "unsloth", "offload_layers": 0, "offload_embedding": False,
-            "loss_tile_mib": 256, "optim": "adamw_8bit", "segments": "expandable"}  # fmt: skip
+    """The settings to measure, most telling first; those that docs/memory.csv has already are left out."""
+    base = {"load_in_4bit": True, "batch": 1, "r": 16, "checkpointing": "unsloth", "offload_layers": 0,
+            "offload_embedding": False, "loss_tile_mib": 256, "optim": "adamw_8bit",
+            "segments": "expandable"}  # fmt: skip
     offloads = {"1b": 8, "3b": 14, "8b": 20}
     grid = [
         base | {"shape": shape, "seq": seq, "batch": batch, "r": r, "checkpointing": checkpointing,
@@ -100,15 +68,22 @@ def plan() -> list[dict[str, Any]]:
     random.Random(0).shuffle(grid)
     seed_table = base | {"shape": "3b", "seq": 2048}
     tight = base | {"shape": "8b", "seq": 1024, "offload_layers": 24, "offload_embedding": True}
-    further = [
+    qwen = base | {"shape": "14b", "r": 32}
+    rows = [
+        *(row | {"segments": "fixed"} for row in (seed_table, tight, *grid[:24])),
+        *(base | {"shape": shape, "seq": seq, "checkpointing": False, "r": r}
+          for shape, r in (("1b", 16), ("3b", 16)) for seq in (512, 1024, 2048)),
+        *(base | {"shape": "1b", "seq": seq, "load_in_4bit": False, "checkpointing": checkpointing}
+          for seq in (512, 2048) for checkpointing in ("unsloth", True)),
+        *(qwen | {"seq": 4096, "batch": 2, "checkpointing": True}, qwen | {"seq": 2048}),
         *(seed_table | {"loss_tile_mib": tile, "seq": seq} for tile in (32, 64, 128) for seq in (2048, 4096)),
         *(tight | {"loss_tile_mib": tile, "seq": seq} for tile in (32, 64) for seq in (512, 1024)),
         *(seed_table | {"optim": optim, "r": r} for optim in ("adamw_torch", "paged_adamw_8bit") for r in (16, 64)),
-        *(row | {"segments": "fixed"} for row in grid[:60]),
-        *(base | {"shape": "14b", "seq": seq, "batch": batch, "r": 32, "checkpointing": checkpointing}
-          for seq, batch, checkpointing in ((2048, 1, "unsloth"), (4096, 1, "unsloth"), (4096, 2, True))),
+        *grid,
     ]  # fmt: skip
-    return [*further[:14], *grid[:100], *further[14:], *grid[100:]]
+    done = list(csv.DictReader(TABLE.read_text().splitlines())) if TABLE.exists() else []
+    known = {tuple(row[name] for name in ASKED) for row in done}
+    return [row for row in rows if tuple(str(row[name]) for name in ASKED) not in known]
 
 
 def measure(row: dict[str, Any]) -> dict[str, Any]:
@@ -123,7 +98,8 @@ def measure(row: dict[str, Any]) -> dict[str, Any]:
     from training.probe import Probe
 
     profile = Profile.model_validate({
-        "model": {"name": str(folder_of(row["shape"])), "max_seq_length": row["seq"],
+        "model": {"name": str(folder_of(row["shape"], load_in_4bit=row["load_in_4bit"])),
+                  "load_in_4bit": row["load_in_4bit"], "max_seq_length": row["seq"],
                   "offload_layers": row["offload_layers"], "offload_embedding": row["offload_embedding"]},
         "lora": {"r": row["r"]},
         "training": {"per_device_train_batch_size": row["batch"], "gradient_accumulation_steps": 2,
@@ -141,9 +117,9 @@ def measure(row: dict[str, Any]) -> dict[str, Any]:
     model = sft.with_adapter(model, profile)
     result["adapter_mib"] = mib(torch.cuda.memory_allocated())
     examples = Examples(train=[filled(row["seq"], seed) for seed in range(2 * STEPS * row["batch"])])
-    limit = VramLimit(profile, None)
+    limit = VramLimit(profile, None, WORK)
     limit.mib = None  # several workers share the card
-    probe = Probe(None, attempt, limit)
+    probe = Probe(attempt, Any, profile, None, limit, None)
     trainer = sft.build(profile, RunDirectory(WORK / "run"), model, tokenizer, examples, (STEPS, STEPS), [probe])
     trainer.train()
     torch.cuda.synchronize()
@@ -176,7 +152,9 @@ def process_mib() -> float | None:
     import pynvml
 
     pynvml.nvmlInit()
-    for process in pynvml.nvmlDeviceGetComputeRunningProcesses(pynvml.nvmlDeviceGetHandleByIndex(0)):
+    for process in pynvml.nvmlDeviceGetComputeRunningProcesses(
+        pynvml.nvmlDeviceGetHandleByIndex(int(os.environ["CUDA_VISIBLE_DEVICES"]))
+    ):
         if process.pid == os.getpid() and process.usedGpuMemory:
             return mib(process.usedGpuMemory)
     return None
@@ -184,7 +162,7 @@ def process_mib() -> float | None:
 
 def work(arguments: argparse.Namespace) -> None:
     """One worker: takes rows that no other has taken, all of its first one's kind, until time is up."""
-    os.environ["CUDA_VISIBLE_DEVICES"] = "0"
+    os.environ["CUDA_VISIBLE_DEVICES"] = arguments.device
     kind: list[Any] = []
     for number, row in enumerate(plan()):
         if time.time() > arguments.until:
@@ -243,7 +221,7 @@ def sweep(arguments: argparse.Namespace) -> None:
     makers = [subprocess.Popen([*me, "make", shape]) for shape in SHAPES if shape != "14b"]
 
     def start() -> subprocess.Popen[bytes]:
-        return subprocess.Popen([*me, "work", arguments.out, "--until", str(until)])
+        return subprocess.Popen([*me, "work", arguments.out, "--until", str(until), "--device", arguments.device])
 
     workers = [start() for _ in range(arguments.workers)]
     while time.time() < until:
@@ -257,11 +235,11 @@ def sweep(arguments: argparse.Namespace) -> None:
 
 
 def table(arguments: argparse.Namespace) -> None:
-    writer = csv.DictWriter(sys.stdout, COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer = csv.DictWriter(sys.stdout, ASKED + FOUND, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for path in arguments.files:
         rows = map(json.loads, Path(path).read_text().splitlines())
-        writer.writerows(row for row in rows if "error" not in row)
+        writer.writerows({"load_in_4bit": True} | row for row in rows if "error" not in row)
 
 
 def main() -> None:
@@ -279,6 +257,7 @@ def main() -> None:
     working.set_defaults(run=work)
     for action in (sweeping, working):
         action.add_argument("out")
+        action.add_argument("--device", default="0", help="the card, as nvidia-smi counts")
     printing = actions.add_parser("table")
     printing.add_argument("files", nargs="+")
     printing.set_defaults(run=table)

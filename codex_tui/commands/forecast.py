@@ -1,0 +1,97 @@
+"""forecast: will it fit, and what to change if it does not."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING, Any
+
+from codex_tui.commands.options import add_set_option
+from codex_tui.core.errors import DONE, FAILED, BadInput
+
+if TYPE_CHECKING:
+    from training.contract.forecast import Forecast, Remedy
+
+NAMES = {"weights": "weights", "lora": "LoRA", "optimizer": "optimiser", "activations": "activations",
+         "loss_head": "loss head", "context": "CUDA context"}  # fmt: skip
+SAYS = {"fits": "✓ fits", "tight": "~ tight", "no": "✗ does not fit"}
+
+
+def add(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "forecast",
+        help="say how much memory a profile will take, and whether it fits",
+        description="Counts what a fine-tune will take of the card, part by part, before anything is loaded; where it "
+        "does not fit, what would change that. Exits with 1 where it does not fit, with 2 where there is no telling.",
+    )
+    parser.add_argument("profile", metavar="PROFILE", help="a profile's name or file")
+    parser.add_argument("--card", metavar="MIB", type=int, help="for a card of this size instead of the one here")
+    add_set_option(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
+    parser.set_defaults(run=run_forecast)
+
+
+def run_forecast(args: argparse.Namespace) -> int:
+    from codex_tui.core import forecasts
+    from codex_tui.core.overrides import parse_overrides
+    from codex_tui.core.profiles import checked, find_profile
+
+    if args.card is not None and args.card < 256:
+        raise BadInput(f"--card {args.card}: a card has at least 256 MiB.", "4096 is a card of 4 GB.")
+    path = find_profile(args.profile)
+    profile = checked(path, parse_overrides(args.set))
+    here = forecasts.card(profile.hardware.device)
+    size = args.card or (here.total_mib if here else None)
+    found = forecasts.of(profile, path, size)
+    if isinstance(found, forecasts.NoForecast):
+        raise BadInput(found.reason, 'A local folder with its config.json does as well: model.name = "./folder".')
+    remedies = forecasts.remedies_of(profile, path, size) if found.verdict in ("tight", "no") else []
+    if args.json:
+        print(json.dumps(_as_json(found, remedies), indent=2))
+    else:
+        for line in _lines(found, remedies):
+            print(line)
+    return FAILED if found.verdict == "no" else DONE
+
+
+def _as_json(found: Forecast, remedies: list[Remedy]) -> dict[str, Any]:
+    return {
+        "components": {name: round(mib, 1) for name, mib in found.components.items()},
+        "reserved_mib": round(found.reserved_mib, 1),
+        "device_mib": round(found.device_mib, 1),
+        "card_mib": found.card_mib,
+        "limit_mib": found.limit_mib,
+        "display_reserve_mib": found.display_mib,
+        "fits": None if found.verdict is None else found.verdict != "no",
+        "verdict": found.verdict,
+        "offload_layers": found.offload_layers,
+        "measured_here": found.measured,
+        "remedies": [
+            {"field": r.field, "value": r.value, "frees_mib": r.frees_mib, "fits": r.fits, "cost": r.cost}
+            for r in remedies
+        ],
+    }
+
+
+def _lines(found: Forecast, remedies: list[Remedy]) -> list[str]:
+    rows = [(NAMES[name], mib) for name, mib in found.components.items()]
+    rows += [("on the card at the peak", found.device_mib)]
+    if found.limit_mib is not None:
+        rows += [("the most it may take", found.limit_mib)]
+    lines = [f"{name:<24}{mib:>8,.0f} MiB" for name, mib in rows]
+    if found.offload_layers:
+        lines.append(f"{found.offload_layers} layers are kept in host memory.")
+    if found.measured:
+        lines.append("Measured here: the last probe of this profile on this card corrects the count.")
+    if found.verdict is None:
+        lines.append("There is no card here to compare it with; --card 4096 compares it with one of 4 GB.")
+        return lines
+    left = (found.limit_mib or 0) - found.device_mib
+    lines.append(f"{SAYS[found.verdict]}: {abs(left):,.0f} MiB {'to spare' if left >= 0 else 'too much'}.")
+    if remedies:
+        lines.append("What would make it smaller, each by itself:")
+    for remedy in remedies:
+        enough = "✓" if remedy.fits else " "
+        lines.append(f"  {enough} {remedy.frees_mib:>6,.0f} MiB  --set {remedy.field}={json.dumps(remedy.value)}"
+                     f"  ({remedy.cost})")  # fmt: skip
+    return lines

@@ -1,0 +1,107 @@
+"""The forecast of a profile on this machine: finds the model's shape, the card and what was measured here."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from codex_tui.core import gpu, locations, machine
+from training.contract import probes, remedies
+from training.contract.forecast import Forecast, Machine, Remedy, forecast
+from training.contract.model_shape import ModelShape, NoShape, shipped_configs
+from training.contract.profile import Profile
+
+
+@dataclass(frozen=True)
+class NoForecast:
+    """Why there is none, in one sentence."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """A GPU as NVML sees it now, in MiB; `used_mib` counts every program's memory."""
+
+    name: str
+    total_mib: float
+    free_mib: float
+    used_mib: float
+
+
+def card(device: int | str = "auto") -> Card | None:
+    """The card that hardware.device picks; None where there is none, or NVML does not tell."""
+    if device == "cpu":
+        return None
+    try:
+        nvml = gpu.load_nvml()
+        handle = nvml.nvmlDeviceGetHandleByIndex(device if isinstance(device, int) else 0)
+        memory, name = nvml.nvmlDeviceGetMemoryInfo(handle), nvml.nvmlDeviceGetName(handle)
+    except gpu.NvmlUnavailable:
+        return None
+    except nvml.NVMLError:
+        return None
+    return Card(str(name), memory.total / gpu.MIB, memory.free / gpu.MIB, memory.used / gpu.MIB)
+
+
+def of(profile: Profile, path: Path, card_mib: float | None) -> Forecast | NoForecast:
+    """The forecast of `profile`, which is the file at `path`, for a card of `card_mib`; what was measured on the card
+    that is here counts where it is that one."""
+    shape = _shape(profile, path)
+    return shape if isinstance(shape, NoForecast) else forecast(profile, shape, _machine(profile, card_mib))
+
+
+def remedies_of(profile: Profile, path: Path, card_mib: float | None) -> list[Remedy]:
+    """What would make it smaller, ranked; [] where there is no forecast."""
+    shape = _shape(profile, path)
+    return [] if isinstance(shape, NoForecast) else remedies.remedies(profile, shape, _machine(profile, card_mib))
+
+
+def _shape(profile: Profile, path: Path) -> ModelShape | NoForecast:
+    name = profile.model.name
+    config = _config(name, profile.model.revision, path)
+    if config is None:
+        return NoForecast(f"{name} is not on this machine yet, so its size is not known; the first run downloads it.")
+    try:
+        return ModelShape.of(config)
+    except NoShape as missing:
+        return NoForecast(f"{name} can't be forecast: {missing}.")
+
+
+def _machine(profile: Profile, card_mib: float | None) -> Machine:
+    found = Machine(card_mib, expandable_segments=not machine.wsl())
+    here = card(profile.hardware.device)
+    if here is None or card_mib is None or round(here.total_mib) != round(card_mib):
+        return found
+    cache = locations.cache_home()
+    if last := probes.latest(cache, here.name):
+        found = replace(found, context_mib=last.context_mib)
+    if probed := probes.read(cache, here.name, profile):
+        found = replace(found, measured=probed.measured)
+    return found
+
+
+def _config(name: str, revision: str | None, path: Path) -> dict[str, Any] | None:
+    """The model's config.json: shipped with the app, in a local folder, or in the Hub's cache."""
+    if (shipped := shipped_configs().get(name)) is not None:
+        return shipped
+    folder = path.parent / locations.expanded(name)
+    if name.startswith((".", "/", "~")) or folder.is_dir():
+        return _read(folder / "config.json")
+    from huggingface_hub import try_to_load_from_cache
+
+    try:
+        found = try_to_load_from_cache(name, "config.json", revision=revision)
+    except ValueError:  # no name that the Hub could have
+        return None
+    return _read(Path(found)) if isinstance(found, str) else None
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return config if isinstance(config, dict) else None

@@ -1,0 +1,147 @@
+"""The forecast against what real fine-tunes took on a real GPU, and what it says of profiles and cards."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.measured import Run, runs
+
+from codex_tui.core.locations import shipped_profiles
+from codex_tui.core.profile_file import load_profile
+from training.contract.forecast import CONTEXT_MIB, Forecast, Machine, Measured, forecast, optimizer_bytes
+from training.contract.model_shape import ModelShape, NoShape, shipped_configs
+from training.contract.profile import Profile
+from training.contract.remedies import changed, remedies
+
+WITHIN = 0.05
+SEED_TABLE = load_profile(shipped_profiles() / "rtx3050-4gb.toml")
+LLAMA_3B = ModelShape.of(shipped_configs()[SEED_TABLE.model.name])
+LAPTOP = Machine(4096)
+
+
+def with_(**tables: dict[str, Any]) -> Profile:
+    whole = SEED_TABLE.model_dump()
+    for table, fields in tables.items():
+        whole[table] |= fields
+    return Profile.model_validate(whole)
+
+
+def told(machine: Machine = LAPTOP, **tables: dict[str, Any]) -> Forecast:
+    return forecast(with_(**tables), LLAMA_3B, machine)
+
+
+@pytest.mark.parametrize("run", runs(), ids=lambda run: run.name.replace(" ", "-"))
+def test_every_measured_run_is_forecast_within_five_percent(run: Run) -> None:
+    assert abs(run.error) <= WITHIN
+    device = replace(run.machine, context_mib=CONTEXT_MIB)
+    found = forecast(run.profile, run.shape, device).device_mib
+    assert abs(found / (run.reserved_mib + run.context_mib) - 1) <= WITHIN
+
+
+def test_the_table_covers_what_it_is_said_to_cover() -> None:
+    table = runs()
+    llamas = {run.shape.num_hidden_layers for run in table}
+    assert llamas >= {16, 28, 32}
+    for layers in (16, 28, 32):
+        of_shape = [run.profile for run in table if run.shape.num_hidden_layers == layers]
+        assert {p.model.max_seq_length for p in of_shape} >= {512, 1024, 2048, 4096}
+        assert {p.training.per_device_train_batch_size for p in of_shape} == {1, 2}
+        assert {p.lora.r for p in of_shape} == {8, 16, 64}
+        assert {p.training.gradient_checkpointing for p in of_shape} >= {"unsloth", True}
+        assert {p.model.offload_layers > 0 for p in of_shape} == {True, False}
+    assert 0.25 <= sum(run.held_out for run in table) / len(table) <= 0.45
+
+
+def test_components_add_up_and_the_limit_is_the_card_less_the_display() -> None:
+    found = told()
+    assert list(found.components) == ["weights", "lora", "optimizer", "activations", "loss_head", "context"]
+    assert sum(found.components.values()) == pytest.approx(found.device_mib)
+    assert found.device_mib - found.components["context"] == pytest.approx(found.reserved_mib)
+    assert found.limit_mib == 4096 - 300
+    assert told(hardware={"vram_limit_mib": 3300}).limit_mib == 3300
+    assert told(Machine()).limit_mib is None
+    assert told(Machine()).verdict is None
+
+
+@pytest.mark.parametrize(("limit", "verdict"), [(3000, "no"), (3700, "tight"), (4500, "fits")])
+def test_the_verdict_follows_the_limit(limit: int, verdict: str) -> None:
+    assert told(Machine(24576), hardware={"vram_limit_mib": limit}).verdict == verdict
+
+
+def test_auto_offloads_as_few_layers_as_fit() -> None:
+    assert told(model={"offload_layers": "auto"}).offload_layers == 0
+    tight = told(hardware={"vram_limit_mib": 3400}, model={"offload_layers": "auto"})
+    assert 3 < tight.offload_layers < 27
+    assert tight.device_mib <= 3400
+    fewer = told(hardware={"vram_limit_mib": 3400}, model={"offload_layers": tight.offload_layers - 1})
+    assert fewer.device_mib > 3400
+    assert told(hardware={"vram_limit_mib": 512}, model={"offload_layers": "auto"}).offload_layers == 27
+
+
+def test_three_offloaded_layers_give_nothing_back() -> None:
+    assert told(model={"offload_layers": 3}).device_mib == told().device_mib
+    assert told(model={"offload_layers": 4}).device_mib < told().device_mib
+
+
+def test_what_was_measured_here_corrects_the_forecast() -> None:
+    short = told(model={"max_seq_length": 512}).reserved_mib
+    found = told(replace(LAPTOP, measured=Measured(512, short - 100), context_mib=310))
+    assert found.measured
+    assert found.reserved_mib == pytest.approx(told().reserved_mib - 100)
+    assert found.components["context"] == 310
+
+
+def test_remedies_say_what_they_give_back_and_applied_they_do() -> None:
+    profile = with_(model={"max_seq_length": 4096}, training={"optim": "adamw_torch", "gradient_checkpointing": True})
+    machine = Machine(4096)
+    before = forecast(profile, LLAMA_3B, machine)
+    assert before.verdict == "no"
+    found = remedies(profile, LLAMA_3B, machine)
+    assert {"training.optim", "training.gradient_checkpointing", "model.max_seq_length", "lora.r",
+            "model.offload_layers"} <= {remedy.field for remedy in found}  # fmt: skip
+    assert [remedy.fits for remedy in found] == sorted((remedy.fits for remedy in found), reverse=True)
+    assert any(remedy.fits for remedy in found)
+    for remedy in found:
+        after = forecast(changed(profile, remedy.field, remedy.value), LLAMA_3B, machine)
+        assert before.device_mib - after.device_mib == pytest.approx(remedy.frees_mib, abs=1)
+        assert remedy.fits == (after.verdict != "no")
+        Profile.model_validate(changed(profile, remedy.field, remedy.value).model_dump())
+
+
+def test_small_and_paged_optimiser_states() -> None:
+    assert optimizer_bytes([4095], "adamw_8bit") == 8 * 4095
+    assert optimizer_bytes([4096], "adamw_8bit") == 2 * 4096 + 8 * 16
+    assert optimizer_bytes([1 << 20], "paged_adamw_8bit") == 8 * 4096
+    assert optimizer_bytes([100], "adamw_torch") == 800
+
+
+def test_a_config_without_a_shape_says_what_is_missing() -> None:
+    with pytest.raises(NoShape, match="hidden_size"):
+        ModelShape.of({"num_attention_heads": 4})
+    with pytest.raises(NoShape, match="mixture of experts"):
+        ModelShape.of({"num_experts": 8})
+    with pytest.raises(NoShape, match="num_attention_heads"):
+        ModelShape.of({"num_attention_heads": "four"})
+
+
+@pytest.mark.parametrize("path", sorted(shipped_profiles().glob("*.toml")), ids=lambda path: path.stem)
+def test_every_shipped_profile_is_forecast_offline_and_fits_its_card(path: Path) -> None:
+    profile = load_profile(path)
+    size = next((int(part[:-2]) * 1024 for part in path.stem.split("-") if part.endswith("gb")), None)
+    found = forecast(profile, ModelShape.of(shipped_configs()[profile.model.name]), Machine(size))
+    assert found.verdict in ("fits", "tight", None)
+
+
+def test_where_segments_cannot_grow_a_limit_makes_the_allocator_give_back() -> None:
+    """As under WSL2: without a limit more is reserved than used; with one, the same run squeezes into less."""
+    fixed = Machine(expandable_segments=False)
+    free = told(fixed)
+    assert free.reserved_mib > told(Machine()).reserved_mib
+    limit = round(free.device_mib) - 40
+    held = told(fixed, hardware={"vram_limit_mib": limit})
+    assert held.device_mib == pytest.approx(limit, abs=1)
+    assert held.verdict == "tight"
+    assert told(fixed, hardware={"vram_limit_mib": limit - 400}).verdict == "no"

@@ -1,0 +1,72 @@
+"""What probes measured, kept by card and by what decides the memory of a run: the trainer writes, forecasts read.
+
+CACHE/probes/CARD/KEY.json    {"tokens": ..., "reserved_mib": ..., "context_mib": ...}
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import msgspec
+
+from training.contract.forecast import Measured
+from training.contract.profile import Profile
+from training.contract.run_directory import write_atomically
+
+# What a run's memory depends on; everything else may change and the measurement still holds.
+_MODEL = ("name", "revision", "max_seq_length", "load_in_4bit", "dtype", "offload_layers", "offload_embedding")
+_LORA = ("r", "lora_dropout", "bias", "target_modules", "modules_to_save")
+_TRAINING = ("per_device_train_batch_size", "optim", "gradient_checkpointing", "loss_tile_mib")
+
+
+class Probed(msgspec.Struct):
+    """Rows of `tokens` tokens took `reserved_mib` of the allocator, beside a context of `context_mib`."""
+
+    tokens: int
+    reserved_mib: float
+    context_mib: float
+
+    @property
+    def measured(self) -> Measured:
+        return Measured(self.tokens, self.reserved_mib)
+
+
+def write(cache: Path, card: str, profile: Profile, probed: Probed) -> None:
+    """Remembers `probed` for `card` (NVML's name of it) and `profile`. Raises OSError."""
+    path = _path(cache, card, profile)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_atomically(path, msgspec.json.encode(probed).decode() + "\n")
+
+
+def read(cache: Path, card: str, profile: Profile) -> Probed | None:
+    return _read(_path(cache, card, profile))
+
+
+def latest(cache: Path, card: str) -> Probed | None:
+    """The last one of any profile: what it says of the context holds for the card."""
+    files = sorted(_folder(cache, card).glob("*.json"), key=lambda path: path.stat().st_mtime)
+    return _read(files[-1]) if files else None
+
+
+def _read(path: Path) -> Probed | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Probed)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def _folder(cache: Path, card: str) -> Path:
+    return cache / "probes" / re.sub(r"[^A-Za-z0-9]+", "-", card).strip("-")
+
+
+def _path(cache: Path, card: str, profile: Profile) -> Path:
+    whole = profile.model_dump(mode="json")
+    facts = [{name: whole[table][name] for name in names}
+             for table, names in (("model", _MODEL), ("lora", _LORA), ("training", _TRAINING))]  # fmt: skip
+    if profile.model.offload_layers == "auto":  # how many that is follows from the limit
+        facts.append({name: whole["hardware"][name] for name in ("vram_limit_mib", "display_reserve_mib")})
+    key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
+    return _folder(cache, card) / f"{key}.json"
