@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from codex_tui.core.machine import GpuFacts, Terminal
     from codex_tui.core.stack import EnvironmentReport
 
+PINNED_TRIED_MIB, PINNED_BLOCK_MIB = 2048, 16
+PINNED_WANTED_MIB = 512  # what a 3B model parks with 2,048 tokens a row
 SIGNS = {"ok": "✓", "warning": "!", "bad": "✗"}
 
 
@@ -50,6 +52,7 @@ def run_doctor(args: argparse.Namespace) -> int:
     terminal = machine.terminal()
     findings = [
         *gpu_findings(gpu, report),
+        *pinned_findings(gpu),
         *wsl_findings(wsl, machine.wsl_idle_timeouts() if wsl else {}),
         *trainer,
         *other_findings(free, token, terminal, machine.killed_at_logout()),
@@ -137,6 +140,27 @@ def gpu_findings(gpu: GpuFacts | str, report: EnvironmentReport | None) -> Itera
         yield Finding("VRAM", "warning" if busy else "ok", sizes, advice)
     if gpu.capability:
         yield _capability(gpu.capability)
+
+
+def pinned_findings(gpu: GpuFacts | str) -> Iterator[Finding]:
+    """How much host memory can be page-locked, found by trying: checkpointing "unsloth" and offloading want it."""
+    if isinstance(gpu, str):
+        return
+    from training.contract.pinned_memory import PinnedUnknown, lockable_mib
+
+    topic = "page-locked memory"
+    try:
+        found = lockable_mib(PINNED_TRIED_MIB, PINNED_BLOCK_MIB)
+    except PinnedUnknown as unknown:
+        yield Finding(topic, "warning", f"can't be tried: {unknown}")
+        return
+    if found >= PINNED_TRIED_MIB:
+        yield Finding(topic, "ok", f"{found:,.0f} MiB and more")
+    elif found >= PINNED_WANTED_MIB:
+        yield Finding(topic, "ok", f"{found:,.0f} MiB (WSL2 gives 1 to 2 GB)")
+    else:
+        advice = "a run takes what there is; its steps are slower. More RAM for WSL2: .wslconfig, [wsl2] memory="
+        yield Finding(topic, "warning", f"{found:,.0f} MiB", advice)
 
 
 def _cuda(gpu: GpuFacts, report: EnvironmentReport | None) -> Finding:

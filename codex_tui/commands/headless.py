@@ -68,6 +68,8 @@ def describe(event: ev.Event, state: RunState, phase_before: ev.Phase | None) ->
             return _phase(event)
         case ev.Resolved():
             return "\n".join(_resolved(event))
+        case ev.Probe() if event.peak_reserved_mib is not None:
+            return _probe(event)
         case ev.Metrics():
             return _metrics(event, state)
         case ev.Eval():
@@ -100,6 +102,16 @@ def _phase(phase: ev.Phase) -> str:
     if phase.total and phase.name != "training":  # whose steps have lines of their own
         parts.append(f"{phase.done:,}/{phase.total:,} {phase.unit}")
     return clean("  ".join(part for part in parts if part))
+
+
+def _probe(event: ev.Probe) -> str:
+    taken = (event.peak_reserved_mib or 0) + (event.context_mib or 0)
+    parts = [f"probe  {event.rows} x {event.tokens:,} tokens take {taken:,.0f} MiB of the card"]
+    if event.limit_mib:
+        parts.append(f"{event.limit_mib:,.0f} MiB at most")
+    if event.forecast_mib:
+        parts.append(f"{event.forecast_mib:,.0f} MiB were forecast")
+    return ", ".join(parts)
 
 
 def _metrics(event: ev.Metrics, state: RunState) -> str:

@@ -111,9 +111,10 @@ _THROTTLES = (
 
 
 class Sampler:
-    """Reads the first GPU. One that dies is tried again every 30 seconds."""
+    """Reads one GPU, numbered as nvidia-smi does. One that dies is tried again every 30 seconds."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, device: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._device = device
         self._clock = clock
         self._nvml: ModuleType | None = None
         self._handle: Any = None
@@ -150,7 +151,7 @@ class Sampler:
             if not nvml.nvmlDeviceGetCount():
                 self._fail("the NVIDIA driver knows no GPU")
                 return
-            self._handle = nvml.nvmlDeviceGetHandleByIndex(0)
+            self._handle = nvml.nvmlDeviceGetHandleByIndex(self._device)
             self._name = str(nvml.nvmlDeviceGetName(self._handle))
         except nvml.NVMLError as error:
             self._fail(_in_words(nvml, error))

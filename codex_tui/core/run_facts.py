@@ -20,6 +20,7 @@ class RunFacts:
     model: str = ""
     dataset: str = ""
     epochs: float | None = None
+    device: int = 0  # the card that it trains on, as nvidia-smi counts
     config: dict[str, Any] = field(default_factory=dict, compare=False)
 
     @property
@@ -46,6 +47,7 @@ def read_facts(run: RunDirectory) -> RunFacts:
         model=clean(_table(profile, "model").get("name", "")),
         dataset=clean(config.get("dataset", "")),
         epochs=epochs if isinstance(epochs, int | float) and not training.get("max_steps") else None,
+        device=device if isinstance(device := _table(profile, "hardware").get("device"), int) else 0,
         config=config,
     )
 

@@ -17,7 +17,9 @@ from codex_tui.core.series import Series
 from codex_tui.core.tailer import Point
 from training.contract import events as ev
 
-Status = Literal["preparing", "training", "evaluating", "saving", "stopping", "stopped", "done", "failed", "lost"]
+Status = Literal[
+    "preparing", "probing", "training", "evaluating", "saving", "stopping", "stopped", "done", "failed", "lost"
+]
 ENDED: frozenset[str] = frozenset({"stopped", "done", "failed", "lost"})
 PACE_POINTS = 50
 """Logged steps that the time left is told from."""
@@ -39,6 +41,7 @@ class RunState:
     evals: list[ev.Eval] = field(default_factory=list)
     samples: list[ev.Sample] = field(default_factory=list)
     memory: ev.Memory | None = None
+    probe: ev.Probe | None = None  # of the last attempt that was probed
     gpu: ev.Gpu | None = None
     gpu_history: deque[ev.Gpu] = field(default_factory=lambda: deque(maxlen=600))
     checkpoints: list[ev.Checkpoint] = field(default_factory=list)
@@ -148,7 +151,7 @@ def _on_metrics(state: RunState, metrics: Sequence[ev.Metrics | Point]) -> None:
     state.step = last.step
     if isinstance(last, ev.Metrics):
         state.last = last
-    if state.status in ("preparing", "evaluating", "saving"):
+    if state.status in ("preparing", "probing", "evaluating", "saving"):
         state.status = "training"
 
 
@@ -178,7 +181,7 @@ def _start_clock(state: RunState, time: float) -> None:
 
 
 def _on_phase(state: RunState, event: ev.Phase) -> None:
-    first_training = event.name == "training" and state.status == "preparing"
+    first_training = event.name == "training" and state.status in ("preparing", "probing")
     if first_training and (not state.phase or state.phase.name != "training"):
         _start_clock(state, event.time)
     state.phase = event
@@ -200,6 +203,10 @@ def _on_sample(state: RunState, event: ev.Sample) -> None:
 
 def _on_memory(state: RunState, event: ev.Memory) -> None:
     state.memory = event
+
+
+def _on_probe(state: RunState, event: ev.Probe) -> None:
+    state.probe = event
 
 
 def _on_gpu(state: RunState, event: ev.Gpu) -> None:
@@ -232,7 +239,12 @@ def _on_failed(state: RunState, event: ev.Failed) -> None:
     state.status, state.failure, state.reason, state.ended_at = "failed", event, event.message, event.time
 
 
-_STATUS_IN: dict[str, Status] = {"training": "training", "evaluating": "evaluating", "saving": "saving"}
+_STATUS_IN: dict[str, Status] = {
+    "probing": "probing",
+    "training": "training",
+    "evaluating": "evaluating",
+    "saving": "saving",
+}
 _HANDLERS: dict[type, Callable[[RunState, Any], None]] = {
     ev.Started: _on_started,
     ev.Phase: _on_phase,
@@ -242,6 +254,7 @@ _HANDLERS: dict[type, Callable[[RunState, Any], None]] = {
     ev.Eval: _on_eval,
     ev.Sample: _on_sample,
     ev.Memory: _on_memory,
+    ev.Probe: _on_probe,
     ev.Gpu: _on_gpu,
     ev.Checkpoint: _on_checkpoint,
     ev.Warned: _on_warned,

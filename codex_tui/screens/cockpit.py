@@ -85,7 +85,7 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         self._base = base  # whether the chat begins with the base model
         self._facts = read_facts(run)
         self._ticks = 0
-        self._curve = (LossChart(self.follower.state, id="chart"), GpuPanel())
+        self._curve = (LossChart(self.follower.state, id="chart"), GpuPanel(self._facts.device))
         self._rest: tuple[SamplesPane, ChatPane, LogPane] | None = None
 
     def compose(self) -> ComposeResult:

@@ -12,7 +12,7 @@ def hints(own: Sequence[Hint], pane: str, status: str, typing: bool, zoomed: boo
     if typing:
         return [*own, ("Tab", "next pane")]
     of_run: list[Hint] = []
-    if status in ("preparing", "training", "evaluating", "saving", "stopping"):
+    if status in ("preparing", "probing", "training", "evaluating", "saving", "stopping"):
         of_run.append(("s", "stop"))
     elif status in ("stopped", "failed", "lost"):
         of_run.append(("r", "resume"))

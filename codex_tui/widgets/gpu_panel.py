@@ -34,8 +34,9 @@ class GpuPanel(Painted, can_focus=True):
     While nothing trains, small changes are not shown: a panel that nobody needs must not send a byte.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, device: int = 0) -> None:
         super().__init__(id="gpu")
+        self._device = device
         self._reading: Reading | None = None
         self._state: RunState | None = None
         self._sampler: Sampler | None = None
@@ -65,7 +66,7 @@ class GpuPanel(Painted, can_focus=True):
     async def sample(self, live: bool) -> None:
         """Reads the machine in a thread: a driver that starts up may take its time."""
         if self._sampler is None:
-            self._sampler = await asyncio.to_thread(_make_sampler)
+            self._sampler = await asyncio.to_thread(_make_sampler, self._device)
         reading = await asyncio.to_thread(self._sampler.read)
         if self.is_attached:
             self.feed(reading, live)
@@ -111,6 +112,7 @@ class GpuPanel(Painted, can_focus=True):
     def _gpu_rows(self, gpu: GpuReading, width: int, height: int) -> Iterator[Content]:
         yield line((clean(gpu.name), STRONG))
         yield from _memory_rows(gpu, self._peak(), width)
+        yield from self._probed(width)
         tall = max(1, min(TALLEST, (height - 5) // len(MEASURED)))
         for name, figure, top in (
             ("temperature", _degrees(gpu), 100.0),
@@ -171,6 +173,18 @@ class GpuPanel(Painted, can_focus=True):
         if tall > 1:
             yield Content("")
 
+    def _probed(self, width: int) -> Iterator[Content]:
+        """What the longest row took before step 1, beside what was forecast."""
+        probe = self._state.probe if self._state else None
+        if probe is None or probe.peak_reserved_mib is None:
+            return
+        taken = probe.peak_reserved_mib + (probe.context_mib or 0)
+        parts = [line(("     probed ", MUTED), f"{figures.gib(taken)} GiB")]
+        for name, value in (("forecast ", probe.forecast_mib), ("limit ", probe.limit_mib)):
+            if value:
+                parts.append(line((name, MUTED), figures.gib(value)))
+        yield fitting(parts, width, "  ")
+
     def _peak(self) -> float | None:
         memory = self._state.memory if self._state else None
         return memory.peak_reserved_mib if memory else None
@@ -201,10 +215,10 @@ def _indented(rows: list[Content]) -> Iterator[Content]:
     return (line("     ", row) for row in rows)
 
 
-def _make_sampler() -> Sampler:
+def _make_sampler(device: int) -> Sampler:
     from codex_tui.core.gpu import Sampler
 
-    return Sampler()
+    return Sampler(device)
 
 
 def _memory_rows(gpu: GpuReading, peak: float | None, width: int) -> Iterator[Content]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # the first paint does without it
 # A sign, a word and a colour each: none of them carries the meaning alone.
 SIGNS: dict[str, tuple[str, str]] = {
     "preparing": ("○", ACCENT),
+    "probing": ("◔", ACCENT),
     "training": ("●", "$success"),
     "evaluating": ("◐", "$success"),
     "saving": ("◒", ACCENT),

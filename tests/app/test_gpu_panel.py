@@ -21,7 +21,9 @@ from training.contract.run_directory import RunDirectory
 @pytest.fixture
 def without_gpu(monkeypatch: pytest.MonkeyPatch) -> Reading:
     reading = replace(machine(), gpu=None, gpu_reason="no NVIDIA driver on this machine")
-    monkeypatch.setattr("codex_tui.widgets.gpu_panel._make_sampler", lambda: SimpleNamespace(read=lambda: reading))
+    monkeypatch.setattr(
+        "codex_tui.widgets.gpu_panel._make_sampler", lambda device: SimpleNamespace(read=lambda: reading)
+    )
     return reading
 
 
@@ -47,6 +49,42 @@ async def test_a_recorded_gpu_is_shown_where_there_is_none(make_run: Any, size: 
         assert "97 % busy" in text
         if size != (80, 24):
             assert "Recorded by the run; no GPU here." in text
+
+
+@pytest.mark.usefixtures("without_gpu")
+async def test_what_the_probe_took_stands_beside_its_forecast(make_run: Any) -> None:
+    run = make_run(end="training", steps=50)
+    probe = ev.Probe(
+        tokens=2048, rows=1, peak_reserved_mib=2844.0, context_mib=310.0, limit_mib=3796.0, forecast_mib=3120.0
+    )
+    probe.seq, probe.time = sum(1 for _ in run.events.open("rb")), NOW
+    with run.events.open("ab") as file:
+        file.write(msgspec.json.encode(probe) + b"\n")
+    record(run, 60.0)
+    async with CodexApp(run).run_test(size=(120, 36)) as pilot:
+        await settled(pilot)
+        text = screen_text(pilot.app)
+        assert "probed 3.1 GiB" in text
+        assert "forecast 3.0" in text
+
+
+async def test_the_panel_reads_the_card_that_the_run_trains_on(
+    make_run: Any, without_gpu: Reading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def sampler(device: int) -> Any:
+        asked.append(device)
+        return SimpleNamespace(read=lambda: without_gpu)
+
+    monkeypatch.setattr("codex_tui.widgets.gpu_panel._make_sampler", sampler)
+    run = make_run(end="training", steps=50)
+    config = run.read_config()
+    config["profile"].setdefault("hardware", {})["device"] = 1
+    run.write_config(config)
+    async with CodexApp(run).run_test(size=(120, 36)) as pilot:
+        await settled(pilot)
+    assert asked == [1]
 
 
 @pytest.mark.usefixtures("without_gpu")

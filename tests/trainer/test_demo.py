@@ -57,7 +57,7 @@ def test_events_tell_the_whole_story(demo: RunDirectory) -> None:
     assert told[-1]["type"] == "done"
     phases = [event["name"] for event in told if event["type"] == "phase"]
     firsts = sorted(set(phases), key=phases.index)
-    assert firsts == ["loading", "tokenising", "training", "evaluating", "saving"]
+    assert firsts == ["loading", "tokenising", "probing", "training", "evaluating", "saving"]
     loading = [event for event in told if event["type"] == "phase" and event["name"] == "loading"]
     assert [(event["detail"], event["done"], event["total"]) for event in loading] == [
         ("Unsloth", 0, 3),
@@ -75,6 +75,14 @@ def test_events_tell_the_whole_story(demo: RunDirectory) -> None:
     assert all(event["tokens_per_second"] > 0 for event in metrics)
     assert metrics[0]["loss"] > 4 > 1 > metrics[-1]["loss"]
     assert any(event["host_mib"] > 100 for event in events(demo, "memory"))
+
+
+def test_the_longest_row_was_probed_before_the_first_step(demo: RunDirectory) -> None:
+    [probe] = events(demo, "probe")
+    assert probe["rows"] == demo.read_config()["profile"]["training"]["per_device_train_batch_size"]
+    assert 50 < probe["tokens"] <= 128
+    assert probe["peak_reserved_mib"] is None  # there is no card
+    assert probe["seq"] < events(demo, "metrics")[0]["seq"]
 
 
 def test_evaluations_bring_samples(demo: RunDirectory) -> None:

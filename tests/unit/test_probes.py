@@ -1,0 +1,91 @@
+"""What a probe measured is found again for the same card and whatever decides the memory, and for nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codex_tui.core import forecasts, locations
+from codex_tui.core.profile_file import load_profile
+from training.contract import probes
+from training.contract.forecast import Forecast
+from training.contract.probes import Probed
+from training.contract.profile import Profile
+
+CARD = "NVIDIA GeForce RTX 3050 Laptop GPU"
+SHIPPED = locations.shipped_profiles() / "rtx3050-4gb.toml"
+PROFILE = load_profile(SHIPPED)
+TAKEN = Probed(2048, 2700.0, 310.0)
+
+
+def with_(**tables: dict[str, Any]) -> Profile:
+    whole = PROFILE.model_dump()
+    for table, fields in tables.items():
+        whole[table] |= fields
+    return Profile.model_validate(whole)
+
+
+def test_it_holds_for_what_does_not_touch_memory_and_no_further(tmp_path: Path) -> None:
+    probes.write(tmp_path, CARD, PROFILE, TAKEN)
+    assert probes.read(tmp_path, CARD, PROFILE) == TAKEN
+    assert probes.read(tmp_path, CARD, with_(training={"learning_rate": 1e-4}, dataset={"path": "x.jsonl"})) == TAKEN
+    assert probes.read(tmp_path, CARD, with_(lora={"r": 8})) is None
+    assert probes.read(tmp_path, CARD, with_(model={"max_seq_length": 1024})) is None
+    assert probes.read(tmp_path, "H100", PROFILE) is None
+    assert probes.latest(tmp_path, CARD) == TAKEN
+    assert probes.latest(tmp_path, "H100") is None
+
+
+def test_with_auto_it_depends_on_the_limit(tmp_path: Path) -> None:
+    auto = with_(model={"offload_layers": "auto"})
+    probes.write(tmp_path, CARD, auto, TAKEN)
+    assert probes.read(tmp_path, CARD, auto) == TAKEN
+    held = with_(model={"offload_layers": "auto"}, hardware={"vram_limit_mib": 3000})
+    assert probes.read(tmp_path, CARD, held) is None
+    assert probes.read(tmp_path, CARD, with_(hardware={"vram_limit_mib": 3000})) is None  # never measured at all
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"tokens": "many"}', "\x00"])
+def test_a_damaged_record_is_as_good_as_none(tmp_path: Path, text: str) -> None:
+    probes.write(tmp_path, CARD, PROFILE, TAKEN)
+    [path] = (tmp_path / "probes").rglob("*.json")
+    path.write_text(text)
+    assert probes.read(tmp_path, CARD, PROFILE) is None
+    assert probes.latest(tmp_path, CARD) is None
+
+
+def test_the_next_forecast_says_measured_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path))
+    monkeypatch.setattr(forecasts, "card", lambda device="auto": forecasts.Card(CARD, 4096.0, 3800.0, 296.0))
+
+    def told(profile: Profile, card_mib: float) -> Forecast:
+        found = forecasts.of(profile, SHIPPED, card_mib)
+        assert isinstance(found, Forecast)
+        return found
+
+    before = told(PROFILE, 4096)
+    assert not before.measured
+    probes.write(locations.cache_home(), CARD, PROFILE, TAKEN)
+    after = told(PROFILE, 4096)
+    assert after.measured
+    assert after.device_mib == pytest.approx(3010, abs=1)
+    other = told(with_(lora={"r": 8}), 4096)
+    assert not other.measured
+    assert other.components["context"] == 310  # the context is the card's, whatever runs
+    assert not told(PROFILE, 6144).measured  # another card than the one here
+
+
+def test_a_model_that_is_not_here_has_no_forecast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    for name in ("nobody/never-seen", "not a hub name!!", "./nowhere"):
+        found = forecasts.of(with_(model={"name": name}), SHIPPED, 4096)
+        assert isinstance(found, forecasts.NoForecast)
+        assert name in found.reason
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"hidden_size": 64}')
+    odd = forecasts.of(with_(model={"name": str(folder)}), SHIPPED, 4096)
+    assert isinstance(odd, forecasts.NoForecast)
+    assert "num_attention_heads" in odd.reason
