@@ -43,7 +43,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (shipped / "small-card.toml").write_text(PROFILE.format(title="Llama 3.2 3B on 6 GB"))
     (shipped / "broken.toml").write_text('[model]\nname = "x"\n[lora]\nrank = 3\n[training]\nlearning_rate = "fast"\n')
     monkeypatch.setattr(locations, "shipped_profiles", lambda: shipped)
-    monkeypatch.setattr("codex_tui.widgets.gpu_panel._make_sampler", lambda: SimpleNamespace(read=machine))
+    monkeypatch.setattr("codex_tui.widgets.gpu_panel._make_sampler", lambda device: SimpleNamespace(read=machine))
     monkeypatch.setattr("codex_tui.screens.runs.time", SimpleNamespace(time=lambda: NOW))
     return tmp_path
 

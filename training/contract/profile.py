@@ -200,8 +200,8 @@ class Training(Table):
     )
     loss_tile_mib: Annotated[int, Field(ge=8, le=4096)] = knob(
         256,
-        "The loss is computed in tiles of this size instead of over the whole vocabulary at once: smaller frees "
-        "card memory in long rows, below 64 it slows the steps.",
+        "The loss is computed in tiles of this size, never over the whole vocabulary at once: smaller frees memory in "
+        "small models with long rows, nothing in models of 1B and more, whose layers need more than the loss.",
         unit="MiB",
     )
     seed: Annotated[int, Field(ge=0, lt=2**32)] = knob(
