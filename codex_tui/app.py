@@ -91,6 +91,15 @@ class CodexApp(App[None]):
 
         self.push_screen(Notice(message.message, message.hint))
 
+    async def action_quit(self) -> None:
+        """The editor asks first where something is not saved."""
+        from codex_tui.screens.editor_files import Files
+
+        if isinstance(self.screen, Files):
+            self.screen.action_leave("quit")
+        else:
+            self.exit()
+
     async def action_profiles(self) -> None:
         from codex_tui.screens.profiles import ProfilesScreen
 

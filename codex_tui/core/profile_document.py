@@ -94,15 +94,20 @@ class Draft:
         self._resolved = None
 
     @property
+    def own(self) -> dict[str, Any]:
+        """What this file itself sets, as it stands there."""
+        return _fields(self.text)
+
+    @property
     def changed(self) -> frozenset[str]:
         """The fields that this file sets otherwise than when it was saved."""
-        now, before = _fields(self.text), _fields(self._saved)
+        now, before = self.own, _fields(self._saved)
         return frozenset(path for path in {*now, *before} if repr(now.get(path)) != repr(before.get(path)))
 
     def with_value(self, path: str, text: str | None) -> str:
         """The whole text with `path` as the TOML value `text`, or unset. Raises CannotEdit."""
         comment = knobs()[path].comment if "." in path else []
-        expected = _fields(self.text)
+        expected = self.own
         try:
             if text is None:
                 new = toml_text.take(self.text, path, comment)
@@ -119,7 +124,7 @@ class Draft:
 
     def set(self, path: str, text: str | None) -> None:
         """`path` is the TOML value `text` from now on; None unsets it. Raises CannotEdit."""
-        now = _fields(self.text).get(path)
+        now = self.own.get(path)
         if (text is None and now is None) or (text is not None and repr(now) == repr(value_of(text))):
             return
         self._push(self.with_value(path, text))
@@ -183,20 +188,25 @@ def duplicate(path: Path, name: str) -> Path:
     return copy
 
 
-def new_path(name: str) -> Path:
-    """Where a new profile of that name goes. Raises BadInput where there is one, or the name is none."""
+def wrong_with_name(name: str) -> str:
+    """Why a new profile of the person's own can't be called that; "" where it can."""
     name = name.strip().removesuffix(".toml")
     if not NAME.fullmatch(name):
-        raise BadInput("A name has letters, digits, dots, dashes and underscores, at most 64.")
+        return "A name has letters, digits, dots, dashes and underscores, at most 64."
+    path = locations.user_profiles() / f"{name}.toml"
+    return f"There is a profile called {name} already." if path.exists() or path.is_symlink() else ""
+
+
+def new_path(name: str) -> Path:
+    """Where a new profile of that name goes. Raises BadInput where that can't be."""
+    if wrong := wrong_with_name(name):
+        raise BadInput(wrong)
     folder = locations.user_profiles()
-    path = folder / f"{name}.toml"
-    if path.exists() or path.is_symlink():
-        raise BadInput(f"There is a profile called {name} already.")
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise BadInput(f"{folder} can't be made: {error.strerror}.") from None
-    return path
+    return folder / f"{name.strip().removesuffix('.toml')}.toml"
 
 
 def free_name(name: str) -> str:

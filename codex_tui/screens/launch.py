@@ -18,12 +18,16 @@ from codex_tui.core.errors import CodexError
 from codex_tui.core.text import clean, duration
 from codex_tui.messages import OpenRun, ReportsWorkerErrors
 from codex_tui.screens.dialogs import DIALOG_CSS, keys
+from codex_tui.screens.outlooks import here
 from codex_tui.widgets import figures
+from codex_tui.widgets.forecast_bar import change, summary
 from codex_tui.widgets.ink import MUTED, line
 
 if TYPE_CHECKING:
     from codex_tui.core.environment import SetupProgress
+    from codex_tui.core.outlook import Outlook
     from codex_tui.core.profiles import ProfileEntry
+    from training.contract.profile import Profile
     from training.contract.run_directory import RunDirectory
 
 REPORT_EVERY = 0.5  # seconds between two reports of the set-up
@@ -62,6 +66,7 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
             yield Input(
                 id="name", placeholder=f"{clean(self._entry.name)}-1, or the next number", select_on_focus=False
             )
+            yield Static(id="forecast", markup=False)
             yield Static(id="status", markup=False)
             yield keys(("Enter", "launch"), ("Tab", "next field"), ("Esc", "cancel"))
 
@@ -69,6 +74,16 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         for field in self.query(Input):
             field.cursor_blink = False
         self.query_one("#status").display = False
+        self.query_one("#forecast").display = False
+        if self._entry.profile:
+            self.run_worker(self._look_ahead(self._entry.profile), group="forecast", exit_on_error=False)
+
+    async def _look_ahead(self, profile: Profile) -> None:
+        outlook = await asyncio.to_thread(here, profile, self._entry.path)
+        if self.is_attached:
+            forecast = self.query_one("#forecast", Static)
+            forecast.display = True
+            forecast.update(_forecast_text(outlook))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
@@ -114,6 +129,23 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
             status = self.query_one("#status", Static)
             status.display = True
             status.update(text)
+
+
+def _forecast_text(outlook: Outlook) -> Content:
+    """One line, and what would help where it does not fit."""
+    if outlook.forecast is None:
+        return line(("Memory: ", MUTED), (clean(outlook.reason), MUTED))
+    text = line(("Memory: ", MUTED), summary(outlook.forecast, outlook.card))
+    if outlook.forecast.verdict != "no":
+        return text
+    help = (
+        f" {change(outlook.remedies[0])} gives back {outlook.remedies[0].frees_mib:,.0f} MiB;"
+        if outlook.remedies
+        else ""
+    )
+    return line(
+        text, "\n", (f"It is likely to run out of memory.{help} e in the list of profiles edits it.", "$warning")
+    )
 
 
 def _setup_text(progress: SetupProgress) -> Content:

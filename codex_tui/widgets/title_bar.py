@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textual.content import Content
 from textual.strip import Strip
 
 from codex_tui.widgets.ink import MUTED, line, spread, to_strips
@@ -15,8 +16,13 @@ class TitleBar(Painted):
 
     def __init__(self, title: str, purpose: str) -> None:
         super().__init__()
+        self._title, self._purpose = title, line((purpose, MUTED))
+
+    def show(self, title: str, purpose: Content) -> None:
+        """`title` must have been through `clean`."""
         self._title, self._purpose = title, purpose
+        self.repaint()
 
     def paint(self, width: int, height: int) -> list[Strip]:
-        left = line((self._title, "bold"), (f"   {self._purpose}", MUTED))
+        left = line((self._title, "bold"), "   ", self._purpose)
         return to_strips(self, [spread(left, line(("Codex TUI", "bold $primary")), width)], width, height)

@@ -1,0 +1,34 @@
+"""What a profile will take here and now: its forecast or why there is none, the card, and what would make it fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from codex_tui.core import forecasts
+from codex_tui.core.forecasts import Card, NoForecast
+from training.contract.forecast import Forecast, Remedy
+from training.contract.profile import Profile
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """`forecast` is None where there is a `reason`; `remedies` are there only where it does not fit well."""
+
+    forecast: Forecast | None
+    reason: str
+    card: Card | None
+    remedies: list[Remedy] = field(default_factory=list)
+
+
+def outlook(profile: Profile, path: Path) -> Outlook:
+    """May take its time: the driver is asked, and the model's shape is read from disk."""
+    if profile.hardware.device == "cpu":
+        return Outlook(None, "It runs on the CPU and takes nothing of a card.", None)
+    card = forecasts.card(profile.hardware.device)
+    total = card.total_mib if card else None
+    found = forecasts.of(profile, path, total)
+    if isinstance(found, NoForecast):
+        return Outlook(None, found.reason, card)
+    unfit = found.verdict in ("tight", "no")
+    return Outlook(found, "", card, forecasts.remedies_of(profile, path, total) if unfit else [])
