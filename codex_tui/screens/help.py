@@ -15,7 +15,7 @@ from codex_tui.widgets.ink import ACCENT, MUTED, line
 
 Section = tuple[str, tuple[tuple[str, str], ...]]  # its title; each key and what it does
 WIDE = 116  # columns from which the sections stand in two
-LEFT = 2  # sections of the left one
+LEFT = 3  # sections of the left one
 SECTIONS: tuple[Section, ...] = (
     (
         "Everywhere",
@@ -61,7 +61,24 @@ SECTIONS: tuple[Section, ...] = (
     ),
     (
         "Profiles",
-        (("Enter, n", "launch"), ("e", "edit in $EDITOR; a shipped one is copied")),
+        (
+            ("Enter, n", "launch"),
+            ("e", "edit; of a shipped one, a child of your own"),
+            ("D", "duplicate, comments and all"),
+            ("E", "edit in $EDITOR"),
+        ),
+    ),
+    (
+        "Editor",
+        (
+            ("Enter", "edit the value; ← → go through choices"),
+            ("Del", "unset: as it is inherited"),
+            ("u, U", "undo, redo"),
+            ("s, S", "save, save under another name"),
+            ("c", "compare with the parent"),
+            ("r", "what would make it fit; Enter applies one"),
+            ("/", "find a field"),
+        ),
     ),
     ("Texts", (("↑ ↓", "scroll; PgUp and PgDn by a page"), ("Home End", "start, end; the log follows its end"))),
 )

@@ -85,10 +85,11 @@ def _memory(outlook: Outlook | None) -> Iterator[Content]:
         yield _number("memory", line((clean(outlook.reason), MUTED)))
     else:
         yield _number("memory", summary(outlook.forecast, outlook.card))
-        for remedy in outlook.remedies[:MOST_REMEDIES]:
-            yield _number("", line(f"{change(remedy)} ", (f"gives back {remedy.frees_mib:,.0f} MiB", MUTED)))
+        for number, remedy in enumerate(outlook.remedies[:MOST_REMEDIES]):
+            gives = f"  −{remedy.frees_mib:,.0f} MiB{' ✓' if remedy.fits else ''}"
+            yield _number("" if number else "remedies", line(change(remedy), (gives, MUTED)))
         if outlook.remedies:
-            yield _number("", line(("e, then r, applies one", MUTED)))
+            yield _number("", line(("e, then r: applies one", MUTED)))
 
 
 def _components(outlook: Outlook) -> Iterator[Content]:

@@ -59,6 +59,7 @@ class ProfilesScreen(ReportsWorkerErrors, Screen[None]):
         super().__init__()
         self._entries: list[ProfileEntry] = []
         self._outlooks: list[Outlook | None] = []
+        self.looked_ahead = False
 
     def compose(self) -> ComposeResult:
         yield TitleBar("Profiles", "pick what to train; Enter launches it")
@@ -75,7 +76,7 @@ class ProfilesScreen(ReportsWorkerErrors, Screen[None]):
     async def action_reload(self, pick: str | None = None) -> None:
         """Reads the profiles in a thread, and stands on the one named `pick`, or where it stood."""
         self._entries = await asyncio.to_thread(_read_profiles)
-        self._outlooks = [None] * len(self._entries)
+        self._outlooks, self.looked_ahead = [None] * len(self._entries), False
         self._show(pick)
         self.run_worker(self._look_ahead(), group="forecast", exclusive=True, exit_on_error=False)
 
@@ -84,7 +85,7 @@ class ProfilesScreen(ReportsWorkerErrors, Screen[None]):
         entries = self._entries
         outlooks = await asyncio.to_thread(of_all, entries)
         if self.is_attached and entries is self._entries:
-            self._outlooks = outlooks
+            self._outlooks, self.looked_ahead = outlooks, True
             self._show()
 
     def _show(self, pick: str | None = None) -> None:

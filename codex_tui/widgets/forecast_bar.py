@@ -144,9 +144,11 @@ def _legend(forecast: Forecast, width: int) -> Iterator[Content]:
     parts = [*components(forecast)]
     if forecast.display_mib >= 0.5:
         parts.append((*DISPLAY, forecast.display_mib))
+    entries = [line((glyph, style), f" {name} ", (f"{mib:,.0f}", MUTED)) for name, glyph, style, mib in parts]
+    if layers := forecast.offload_layers:
+        entries.append(line((f"{layers} layers wait in host memory", MUTED)))
     row = Content("")
-    for name, glyph, style, mib in parts:
-        entry = line((glyph, style), f" {name} ", (f"{mib:,.0f}", MUTED))
+    for entry in entries:
         longer = line(row, "   ", entry) if row else entry
         if longer.cell_length > width:
             yield row

@@ -13,8 +13,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from codex_tui.core import locations
+from codex_tui.core import forecasts, locations
 from codex_tui.core.gpu import GpuReading, Reading
+from tests.support import forecasts as stand_in
 from training.contract import events as ev
 from training.contract.profile import Profile
 from training.contract.run_directory import ProcessIdentity, RunDirectory
@@ -36,7 +37,7 @@ path = "demo:zombie-waves"
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An own CODEX_TUI_HOME, two shipped profiles, a machine that is always the same."""
+    """An own CODEX_TUI_HOME, two shipped profiles, a machine and a forecast that are always the same."""
     monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path))
     shipped = tmp_path / "shipped"
     shipped.mkdir()
@@ -44,6 +45,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (shipped / "broken.toml").write_text('[model]\nname = "x"\n[lora]\nrank = 3\n[training]\nlearning_rate = "fast"\n')
     monkeypatch.setattr(locations, "shipped_profiles", lambda: shipped)
     monkeypatch.setattr("codex_tui.widgets.gpu_panel._make_sampler", lambda device: SimpleNamespace(read=machine))
+    for name in ("card", "of", "remedies_of"):
+        monkeypatch.setattr(forecasts, name, getattr(stand_in, name))
     monkeypatch.setattr("codex_tui.screens.runs.time", SimpleNamespace(time=lambda: NOW))
     return tmp_path
 

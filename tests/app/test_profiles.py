@@ -53,7 +53,7 @@ async def test_problems_name_field_and_line(home: Path) -> None:
         assert isinstance(pilot.app.screen, ProfilesScreen)  # it can't be launched
 
 
-async def test_editing_a_shipped_profile_copies_it_and_reads_it_again(
+async def test_editing_a_shipped_profile_outside_copies_it_and_reads_it_again(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     edited: list[list[str]] = []
@@ -72,7 +72,7 @@ async def test_editing_a_shipped_profile_copies_it_and_reads_it_again(
     monkeypatch.setattr(app, "suspend", nullcontext)
     async with app.run_test(size=SIZE) as pilot:
         await settled(pilot)
-        await pilot.press("down", "e")
+        await pilot.press("down", "E")
         await until(pilot, lambda: "My own" in screen_text(pilot.app))
         assert "yours" in screen_text(pilot.app)
     own = locations.user_profiles() / "small-card.toml"
