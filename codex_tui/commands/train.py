@@ -77,12 +77,15 @@ def run_train(args: argparse.Namespace) -> int:
     from codex_tui.commands.setup import ensure_with_progress
     from codex_tui.core import launcher, profiles
     from codex_tui.core.overrides import parse_overrides
+    from codex_tui.core.text import clean
 
     profile = profiles.find_profile(args.profile)
     launcher.check_name(args.name)
     overrides = parse_overrides(args.set)
     settings = profiles.checked(profile, overrides)  # before a set-up of minutes, not after
     launcher.check_rows(launcher.dataset_path(settings, profile, args.dataset), settings.dataset.on_bad_rows)
+    if warning := launcher.check_memory(settings, profile):
+        print(f"{clean(warning)} It is tried all the same.", file=sys.stderr)
     python = ensure_with_progress(args.python)
     run = launcher.launch(profile, dataset=args.dataset, name=args.name, python=python, overrides=overrides)
     return _watch(run, args)

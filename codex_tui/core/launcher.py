@@ -15,6 +15,7 @@ from codex_tui import __version__
 from codex_tui.core import environment, locations, profiles
 from codex_tui.core.errors import BadInput, CodexError
 from codex_tui.core.follower import glance
+from codex_tui.core.outlook import outlook
 from codex_tui.core.workers import interpreter_of, trainer_environment
 from training.contract.dataset_file import DEMO_DATASET, DatasetFile, read_rows
 from training.contract.dataset_file import dataset_path as rows_file
@@ -46,6 +47,7 @@ def launch(
     settings = profiles.checked(profile, overrides)
     rows = dataset_path(settings, profile, dataset)
     check_rows(rows, settings.dataset.on_bad_rows)
+    check_memory(settings, profile)
     interpreter = environment.find_python(python)
     _require_utf8(profile.name, rows, str(interpreter), str(locations.data_home()), str(locations.cache_home()))
     resolved = settings.model_dump(mode="json")
@@ -159,6 +161,21 @@ def check_rows(dataset: str, on_bad_rows: str) -> None:
         )
     if not rows:
         raise BadInput(f"{dataset} has no rows.", 'A row is a line such as {"instruction": "…", "response": "…"}.')
+
+
+def check_memory(profile: Profile, profile_file: Path) -> str:
+    """One sentence where the forecast says that the run does not fit here, "" where it fits or nothing is known.
+
+    Raises BadInput where launch.on_no_fit refuses it.
+    """
+    found = outlook(profile, profile_file)
+    if found.forecast is None or found.forecast.verdict != "no":
+        return ""
+    needed, limit = found.forecast.device_mib, found.forecast.limit_mib or 0
+    message = f"{profile_file.stem} is forecast to take {needed:,.0f} MiB of the card, and may take {limit:,.0f}."
+    if profile.launch.on_no_fit == "refuse":
+        raise BadInput(message, f"See what would make it smaller: codex-tui forecast {profile_file.stem}")
+    return message
 
 
 def _require_utf8(*paths: str) -> None:

@@ -11,10 +11,12 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import tomli_w
+
 from codex_tui.core import locations, toml_text
 from codex_tui.core.errors import BadInput, CodexError
 from codex_tui.core.profile_file import Resolved, resolve
-from codex_tui.core.typed import literal, value_of
+from codex_tui.core.typed import value_of
 from training.contract.knobs import knobs
 from training.contract.run_directory import write_atomically
 
@@ -56,7 +58,7 @@ class Draft:
         """A new profile of the person's own that is as `source` in all it does not set itself."""
         path = locations.user_profiles() / f"{free_name(f'my-{source.stem}')}.toml"
         title = resolve(_text(source, _read(source)), source).values["title"] or source.stem
-        text = f"extends = {literal(source.stem)}\ntitle = {literal(f'{title}, my own')}\n"
+        text = tomli_w.dumps({"extends": source.stem, "title": f"{title}, my own"})
         return cls(path, text, None, source)
 
     @property

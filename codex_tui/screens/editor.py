@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, ClassVar
 
+from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
@@ -232,9 +233,9 @@ class EditorScreen(Files, ReportsWorkerErrors, Screen[str]):
             self.query_one(ForecastBar).say("No forecast while something is wrong with the profile.")
             self._hint()
         else:
-            work = self._forecast(resolved.profile)
-            self.run_worker(work, group="forecast", exclusive=True, exit_on_error=False)
+            self._forecast(resolved.profile)
 
+    @work(group="forecast", exclusive=True, exit_on_error=False)
     async def _forecast(self, profile: Profile) -> None:
         outlook = await asyncio.to_thread(here, profile, self.draft.path)
         if not self.is_attached:
@@ -265,10 +266,12 @@ class EditorScreen(Files, ReportsWorkerErrors, Screen[str]):
     async def _remedies(self) -> None:
         from codex_tui.screens.remedies import RemediesScreen
 
-        if not self.outlook or not self.outlook.remedies:
-            fits = self.outlook and self.outlook.forecast and self.outlook.forecast.verdict == "fits"
+        profile = self.draft.resolved.profile
+        outlook = await asyncio.to_thread(here, profile, self.draft.path) if profile else None  # of now, not of before
+        if not outlook or not outlook.remedies:
+            fits = outlook and outlook.forecast and outlook.forecast.verdict == "fits"
             self.notify("It fits: nothing has to give." if fits else "There is nothing to advise.", markup=False)
-        elif chosen := await self.app.push_screen_wait(RemediesScreen(self.outlook)):
+        elif chosen := await self.app.push_screen_wait(RemediesScreen(outlook)):
             self.put(literal(chosen.value), chosen.field)
 
     def action_find(self) -> None:

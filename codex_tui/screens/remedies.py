@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from codex_tui.core.text import clean
+from codex_tui.core.text import clean, shorten
 from codex_tui.screens.dialogs import DIALOG_CSS, keys
 from codex_tui.widgets.choices import Choices, Row
 from codex_tui.widgets.forecast_bar import change, summary
@@ -27,7 +27,7 @@ class RemediesScreen(ModalScreen["Remedy | None"]):
         DIALOG_CSS.format(name="RemediesScreen")
         + """
     RemediesScreen > Vertical { width: 90; height: auto; }
-    RemediesScreen Choices { height: 12; max-height: 60%; margin-bottom: 1; }
+    RemediesScreen Choices { height: 12; max-height: 60vh; margin-bottom: 1; }
     """
     )
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,r", "dismiss(None)", "Close")]
@@ -64,8 +64,9 @@ def _row(remedy: Remedy) -> Row:
     def row(width: int) -> list[Content]:
         gives = line(("gives back ", MUTED), f"{remedy.frees_mib:,.0f} MiB")
         enough = line(("✓ enough by itself", "$success"), "; " if remedy.cost else "") if remedy.fits else Content("")
+        name = shorten(change(remedy), width - gives.cell_length - 2)
         return [
-            spread(line((change(remedy), STRONG)), gives, width),
+            spread(line((name, STRONG)), gives, width),
             line(enough, (f"costs {clean(remedy.cost)}" if remedy.cost else "", MUTED)),
         ]
 

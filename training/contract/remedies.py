@@ -45,7 +45,7 @@ def _candidates(profile: Profile, shape: ModelShape, fits: Fits) -> Iterator[tup
     """(field, value, cost), cheapest first."""
     training, model, lora = profile.training, profile.model, profile.lora
     if not training.optim.endswith("8bit"):
-        yield "training.optim", "adamw_8bit", "nearly the same result"
+        yield "training.optim", "adamw_8bit", "next to nothing in what is learned"
     if training.gradient_checkpointing != "unsloth":
         yield "training.gradient_checkpointing", "unsloth", "slightly slower steps, and page-locked host memory"
     if model.offload_embedding is False and not shape.tie_word_embeddings:
@@ -61,16 +61,16 @@ def _candidates(profile: Profile, shape: ModelShape, fits: Fits) -> Iterator[tup
             "a slower epoch; double gradient_accumulation_steps to keep the size of a step",
         )
     if training.gradient_checkpointing and (layers := _enough_layers(profile, shape, fits)):
-        yield "model.offload_layers", layers, "slower steps, and their weights in host memory"
+        yield "model.offload_layers", layers, "slower steps, and host memory"
     if lora.r > 8:
-        yield "lora.r", max(8, lora.r // 2), "the adapter learns less"
+        yield "lora.r", max(8, lora.r // 2), "some of what the adapter can learn"
     if model.max_seq_length > SHORTEST:
-        yield "model.max_seq_length", _enough_tokens(profile, fits), "longer rows are cut"
+        yield "model.max_seq_length", _enough_tokens(profile, fits), "the end of longer rows, which is cut"
     if not {*lora.target_modules} <= {*ATTENTION}:
         yield (
             "lora.target_modules",
             [name for name in lora.target_modules if name in ATTENTION] or ATTENTION,
-            ("the adapter learns less"),
+            ("some of what the adapter can learn"),
         )
 
 
