@@ -1,0 +1,120 @@
+"""codex-tui forecast, and what a launch makes of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from codex_tui.cli import main
+from codex_tui.core import forecasts, launcher, locations
+from codex_tui.core.errors import BadInput
+from codex_tui.core.profile_file import load_profile
+
+LAPTOP = forecasts.Card("NVIDIA GeForce RTX 3050 Laptop GPU", 4096.0, 3790.0, 306.0)
+SHIPPED = locations.shipped_profiles() / "rtx3050-4gb.toml"
+
+
+@pytest.fixture(autouse=True)
+def without_a_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    monkeypatch.setattr(forecasts, "card", lambda device="auto": None)
+    return tmp_path
+
+
+def test_a_script_gets_every_part(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["forecast", "rtx3050-4gb", "--card", "4096", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert set(told["components"]) == {"weights", "lora", "optimizer", "activations", "loss_head", "context"}
+    assert sum(told["components"].values()) == pytest.approx(told["device_mib"], abs=0.5)
+    assert told["reserved_mib"] < told["device_mib"] < told["limit_mib"] < told["card_mib"] == 4096
+    assert told["fits"] is True
+    assert told["measured_here"] is False
+
+
+def test_what_does_not_fit_is_told_with_remedies_and_by_the_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    longer = ["forecast", "rtx3050-4gb", "--card", "4096", "--set", "model.max_seq_length=8192"]
+    assert main([*longer, "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["fits"] is False
+    assert {"field", "value", "frees_mib", "fits", "cost"} == set(told["remedies"][0])
+    assert main(longer) == 1
+    text = capsys.readouterr().out
+    assert "✗ does not fit: " in text
+    field, value = told["remedies"][0]["field"], told["remedies"][0]["value"]
+    assert f"--set {field}={value}" in text
+    assert main([*longer, "--set", f"{field}={value}"]) == 0  # the remedy, as it is printed, is one
+
+
+def test_without_a_card_it_says_what_it_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["forecast", "rtx3050-4gb"]) == 0
+    assert "There is no card here to compare it with" in capsys.readouterr().out
+    assert main(["forecast", "rtx3050-4gb", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["fits"] is None
+
+
+def test_the_card_that_is_here_counts(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    asked: list[int | str] = []
+
+    def card(device: int | str = "auto") -> forecasts.Card:
+        asked.append(device)
+        return LAPTOP
+
+    monkeypatch.setattr(forecasts, "card", card)
+    assert main(["forecast", "rtx3050-4gb", "--set", "hardware.device=1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["card_mib"] == 4096
+    assert set(asked) == {1}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["rtx3050-4gb", "--card", "3"], "--card 3"),
+        (["no-such-profile"], "No profile is called"),
+        (["rtx3050-4gb", "--set", "lora.rank=3"], "lora.rank"),
+        (["rtx3050-4gb", "--set", 'model.name="nobody/never-seen"'], "nobody/never-seen is not on this machine"),
+    ],
+)
+def test_bad_input_is_one_clear_error(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["forecast", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert says in err
+    assert "Traceback" not in err
+
+
+def test_a_model_in_the_hubs_cache_is_found_offline(without_a_card: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hub = without_a_card / "hub" / "hub" / "models--somebody--tiny"
+    snapshot = hub / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    (hub / "refs").mkdir()
+    (hub / "refs" / "main").write_text("abc")
+    shape = {"vocab_size": 32000, "hidden_size": 512, "intermediate_size": 1024, "num_hidden_layers": 4,
+             "num_attention_heads": 8}  # fmt: skip
+    (snapshot / "config.json").write_text(json.dumps(shape))
+    code = (
+        "import sys; from codex_tui.cli import main; "
+        "sys.exit(main(['forecast', 'rtx3050-4gb', '--set', 'model.name=\"somebody/tiny\"', '--json']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=os.environ | {"HF_HUB_OFFLINE": "1"}, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert 900 < json.loads(done.stdout)["device_mib"] < 1500
+
+
+def test_a_launch_warns_or_refuses_as_the_profile_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forecasts, "card", lambda device="auto": LAPTOP)
+    fitting = load_profile(SHIPPED)
+    assert launcher.check_memory(fitting, SHIPPED) == ""
+    longer = {"model.max_seq_length": 8192}
+    said = launcher.check_memory(load_profile(SHIPPED, longer), SHIPPED)
+    assert "rtx3050-4gb is forecast to take 4," in said
+    assert "may take 3,796" in said
+    with pytest.raises(BadInput, match="is forecast to take"):
+        launcher.check_memory(load_profile(SHIPPED, longer | {"launch.on_no_fit": "refuse"}), SHIPPED)
+    on_cpu = load_profile(SHIPPED, longer | {"launch.on_no_fit": "refuse", "hardware.device": "cpu"})
+    assert launcher.check_memory(on_cpu, SHIPPED) == ""
