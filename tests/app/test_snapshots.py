@@ -54,6 +54,33 @@ def test_launch(snap_compare: Any, size: tuple[int, int]) -> None:
 
 
 @SIZES
+def test_editor(snap_compare: Any, size: tuple[int, int]) -> None:
+    """A value that was changed, and one that is being typed and is wrong."""
+    keys = pressing(
+        "down", "e", *["pagedown"] * 2, *["down"] * 4, "right", "up", "up", "enter", "5", "x", then="given: "
+    )
+    assert snap_compare(CodexApp(), terminal_size=size, run_before=keys)
+
+
+@SIZES
+def test_editor_of_what_does_not_fit(snap_compare: Any, size: tuple[int, int]) -> None:
+    keys = pressing("down", "e", *["pagedown"] * 2, *["down"] * 2, "enter", "0", "enter", then="too big")
+    assert snap_compare(CodexApp(), terminal_size=size, run_before=keys)
+
+
+@SIZES
+def test_remedies(snap_compare: Any, size: tuple[int, int]) -> None:
+    keys = pressing("down", "e", *["pagedown"] * 2, *["down"] * 2, "enter", "0", "enter", "r", then="enough by itself")
+    assert snap_compare(CodexApp(), terminal_size=size, run_before=keys)
+
+
+@SIZES
+def test_comparison(snap_compare: Any, size: tuple[int, int]) -> None:
+    keys = pressing("down", "e", *["pagedown"] * 2, *["down"] * 3, "right", "c", then="there")
+    assert snap_compare(CodexApp(), terminal_size=size, run_before=keys)
+
+
+@SIZES
 def test_runs(snap_compare: Any, make_run: Any, size: tuple[int, int]) -> None:
     for age, end in enumerate(("training", "done", "failed", "stopped", "lost"), 1):
         run = make_run(name=f"zombies-{age}", end=end, steps=80)

@@ -1,0 +1,250 @@
+"""The editor as a person at the keyboard meets it; the card is always the same 4 GB one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from codex_tui.app import CodexApp
+from codex_tui.core import locations
+from codex_tui.screens.dialogs import Ask
+from codex_tui.screens.editor import EditorScreen
+from codex_tui.screens.profiles import ProfilesScreen
+from codex_tui.screens.remedies import RemediesScreen
+from codex_tui.widgets.hints import HintBar
+from tests.app.conftest import EVIL
+from tests.support.pilot import screen_text, settled, until
+
+MINE = """\
+# My own, in my own order.
+title = "Mine"   # shown in the list
+
+[lora]
+r = 32            # doubled
+lora_alpha = 32
+
+[model]
+name = "unsloth/Llama-3.2-3B-Instruct"
+"""
+
+
+@pytest.fixture
+def mine(home: Path) -> Path:
+    path = locations.user_profiles() / "mine.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text(MINE)
+    return path
+
+
+@asynccontextmanager
+async def editing(*keys: str, size: tuple[int, int] = (120, 36)) -> AsyncIterator[Pilot[Any]]:
+    """The editor, opened on the first profile after `keys`."""
+    async with CodexApp().run_test(size=size) as pilot:
+        await settled(pilot)
+        await pilot.press(*keys, "e")
+        await until(pilot, lambda: isinstance(pilot.app.screen, EditorScreen) and pilot.app.screen.outlook)
+        yield pilot
+
+
+async def go_to(pilot: Pilot[Any], path: str) -> None:
+    await pilot.press("slash")
+    await until(pilot, lambda: isinstance(pilot.app.screen, Ask))
+    pilot.app.screen.query_one(Input).value = path
+    await pilot.press("enter")
+    await until(pilot, lambda: isinstance(pilot.app.screen, EditorScreen) and editor(pilot).picked.knob.path == path)
+
+
+async def type_in(pilot: Pilot[Any], value: str) -> None:
+    await pilot.press("enter")
+    pilot.app.screen.query_one("#typed", Input).value = value
+    await pilot.pause()
+
+
+def editor(pilot: Pilot[Any]) -> EditorScreen:
+    screen = pilot.app.screen
+    assert isinstance(screen, EditorScreen)
+    return screen
+
+
+async def test_a_change_is_saved_and_no_other_byte_moves(mine: Path) -> None:
+    async with editing() as pilot:
+        await go_to(pilot, "lora.r")
+        await type_in(pilot, "8")
+        await pilot.press("enter")
+        text = screen_text(pilot.app)
+        assert "● 1 changed" in text
+        assert "● r" in text
+        assert mine.read_text() == MINE
+        await pilot.press("s")
+        await until(pilot, lambda: not editor(pilot).draft.dirty)
+    assert mine.read_text() == MINE.replace("r = 32 ", "r = 8 ")
+
+
+async def test_help_and_errors_come_while_one_types(mine: Path) -> None:
+    async with editing() as pilot:
+        await go_to(pilot, "model.max_seq_length")
+        text = screen_text(pilot.app)
+        assert "The longest row; what is longer is cut." in text
+        assert "at least 16" in text
+        await type_in(pilot, "2k")
+        assert "should be a whole number" in screen_text(pilot.app)
+        await pilot.press("enter")  # it is not taken
+        assert editor(pilot).form.typing
+        await pilot.press("escape")
+        assert not editor(pilot).form.typing
+        assert "should be a whole number" not in screen_text(pilot.app)
+        assert not editor(pilot).draft.dirty
+
+
+async def test_the_forecast_moves_while_one_types(mine: Path) -> None:
+    async with editing() as pilot:
+        before = editor(pilot).outlook
+        await go_to(pilot, "model.max_seq_length")
+        await type_in(pilot, "16384")
+        await until(pilot, lambda: editor(pilot).outlook is not before and "too big" in screen_text(pilot.app))
+        for part in ("weights", "LoRA", "optimiser", "activations", "loss head", "CUDA context", "display"):
+            assert part in screen_text(pilot.app)
+        await pilot.press("escape")
+        await until(pilot, lambda: "too big" not in screen_text(pilot.app))
+
+
+async def test_choices_are_stepped_through_and_undone(mine: Path) -> None:
+    async with editing() as pilot:
+        await go_to(pilot, "training.gradient_checkpointing")
+        await pilot.press("right")
+        assert "gradient_checkpointing = true" in editor(pilot).draft.text
+        await pilot.press("space")
+        assert "gradient_checkpointing = false" in editor(pilot).draft.text
+        await pilot.press("u", "u")
+        assert editor(pilot).draft.text == MINE
+        await pilot.press("U")
+        assert "gradient_checkpointing = true" in editor(pilot).draft.text
+        await pilot.press("delete")
+        assert "\ngradient_checkpointing" not in editor(pilot).draft.text
+
+
+async def test_a_combination_that_is_impossible_is_told_at_its_field(mine: Path) -> None:
+    async with editing() as pilot:
+        await go_to(pilot, "model.dtype")
+        await pilot.press("left")
+        text = screen_text(pilot.app)
+        assert "✗ 1 problem" in text
+        assert "float32 is not possible with load_in_4bit = true" in text
+        assert "No forecast while something is wrong" in text
+
+
+async def test_a_remedy_is_applied_with_one_key(mine: Path) -> None:
+    async with editing() as pilot:
+        await go_to(pilot, "model.max_seq_length")
+        await type_in(pilot, "16384")
+        await pilot.press("enter")
+        await until(pilot, lambda: editor(pilot).outlook and editor(pilot).outlook.remedies)
+        assert "r" in pilot.app.screen.query_one(HintBar).named
+        await pilot.press("r")
+        await until(pilot, lambda: isinstance(pilot.app.screen, RemediesScreen))
+        assert "gives back" in screen_text(pilot.app)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, EditorScreen))
+        assert "max_seq_length = 1024" in editor(pilot).draft.text
+
+
+async def test_of_a_shipped_profile_a_child_is_made(home: Path) -> None:
+    async with editing("down") as pilot:
+        await go_to(pilot, "training.learning_rate")
+        await type_in(pilot, "1e-4")
+        await pilot.press("enter", "s")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Ask))
+        await pilot.press("enter")
+        own = locations.user_profiles() / "my-small-card.toml"
+        await until(pilot, own.exists)
+        await until(pilot, lambda: isinstance(pilot.app.screen, EditorScreen))
+        await pilot.press("c")
+        await until(pilot, lambda: "0.0002" in screen_text(pilot.app))  # compared with its parent
+        await pilot.press("escape", "escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ProfilesScreen))
+    text = own.read_text()
+    assert 'extends = "small-card"' in text
+    assert "learning_rate = 1e-4" in text
+    assert "# Costs nothing: the peak of the schedule" in text
+    assert "1e-4" not in (home / "shipped" / "small-card.toml").read_text()
+
+
+async def test_another_hands_change_is_never_overwritten_silently(mine: Path) -> None:
+    async with editing() as pilot:
+        await go_to(pilot, "lora.r")
+        await type_in(pilot, "8")
+        await pilot.press("enter")
+        theirs = MINE.replace("lora_alpha = 32", "lora_alpha = 64")
+        mine.write_text(theirs)
+        await pilot.press("s")
+        await until(pilot, lambda: "Changed on disk" in screen_text(pilot.app))
+        assert mine.read_text() == theirs
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, EditorScreen))
+        assert mine.read_text() == theirs
+        await pilot.press("s")
+        await until(pilot, lambda: "Changed on disk" in screen_text(pilot.app))
+        await pilot.press("t")
+        await until(pilot, lambda: "lora_alpha = 64" in editor(pilot).draft.text)
+        await pilot.press("u")
+        assert "r = 8 " in editor(pilot).draft.text  # mine is one step back
+
+
+async def test_leaving_with_changes_asks(mine: Path) -> None:
+    async with editing() as pilot:
+        await go_to(pilot, "lora.r")
+        await type_in(pilot, "8")
+        await pilot.press("enter", "escape")
+        await until(pilot, lambda: "Unsaved changes" in screen_text(pilot.app))
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, EditorScreen))
+        await pilot.press("escape", "d")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ProfilesScreen))
+    assert mine.read_text() == MINE
+
+
+async def test_duplicating_keeps_the_comments(mine: Path) -> None:
+    async with CodexApp().run_test(size=(120, 36)) as pilot:
+        await settled(pilot)
+        await pilot.press("D")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Ask))
+        await pilot.press("enter")
+        copy = mine.with_name("mine-copy.toml")
+        await until(pilot, copy.exists)
+        await until(pilot, lambda: "mine-copy" in screen_text(pilot.app))
+    assert copy.read_text() == MINE
+
+
+async def test_hostile_values_are_shown_harmless_and_kept(mine: Path) -> None:
+    evil = EVIL.replace("\x1b", "\\u001b").replace("\x07", "\\u0007").replace("\x9b", "\\u009b")
+    mine.write_text(MINE.replace('"Mine"', f'"{evil}"'))
+    async with editing() as pilot:
+        text = screen_text(pilot.app)
+        assert "\x1b" not in text and "\x9b" not in text and "\x07" not in text
+        assert "owned" in text
+        await go_to(pilot, "lora.r")
+        await type_in(pilot, "8")
+        await pilot.press("enter", "s")
+        await until(pilot, lambda: not editor(pilot).draft.dirty)
+    assert evil in mine.read_text()
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36), (200, 60)])
+async def test_every_field_is_reached(mine: Path, size: tuple[int, int]) -> None:
+    async with editing(size=size) as pilot:
+        screen = editor(pilot)
+        seen = []
+        for _ in range(80):
+            seen.append(screen.picked.knob.path)
+            assert screen.picked.knob.name in screen_text(pilot.app)
+            await pilot.press("down")
+            if screen.picked.knob.path == seen[-1]:
+                break
+        assert seen[0] == "extends" and seen[-1] == "launch.on_no_fit"
+        assert len(seen) == len(set(seen)) > 45
