@@ -121,7 +121,9 @@ class Draft:
         except (ValueError, KeyError, AssertionError, RecursionError):
             right = False
         if not right:  # no splice is trusted unseen
-            raise toml_text.CannotEdit(f"{path} is written in a way that only an editor of text can change")
+            broken = any(not problem.field for problem in self.resolved.problems)
+            what = "This file has mistakes" if broken else f"{path} is written in a way"
+            raise toml_text.CannotEdit(f"{what} that only an editor of text can change")
         return new
 
     def set(self, path: str, text: str | None) -> None:

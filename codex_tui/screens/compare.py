@@ -25,8 +25,8 @@ class CompareScreen(ModalScreen[None]):
     DEFAULT_CSS = (
         DIALOG_CSS.format(name="CompareScreen")
         + """
-    CompareScreen > Vertical { width: 110; height: 90%; border-title-color: $primary; }
-    CompareScreen TextView { height: 1fr; margin-bottom: 1; }
+    CompareScreen > Vertical { width: 110; border-title-color: $primary; }
+    CompareScreen TextView { max-height: 70vh; margin-bottom: 1; }
     """
     )
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,c,q,enter", "dismiss", "Close")]
@@ -43,7 +43,9 @@ class CompareScreen(ModalScreen[None]):
 
     def on_mount(self) -> None:
         view = self.query_one(TextView)
-        view.set_text(self._rows())
+        rows = [*self._rows()]
+        view.set_text(rows)
+        view.styles.height = len(rows) + 1
         view.focus()
 
     @property

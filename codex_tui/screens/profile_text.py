@@ -85,11 +85,12 @@ def _memory(outlook: Outlook | None) -> Iterator[Content]:
         yield _number("memory", line((clean(outlook.reason), MUTED)))
     else:
         yield _number("memory", summary(outlook.forecast, outlook.card))
-        for number, remedy in enumerate(outlook.remedies[:MOST_REMEDIES]):
-            gives = f"  −{remedy.frees_mib:,.0f} MiB{' ✓' if remedy.fits else ''}"
-            yield _number("" if number else "remedies", line(change(remedy), (gives, MUTED)))
+        for remedy in outlook.remedies[:MOST_REMEDIES]:
+            gives = f"{f'−{remedy.frees_mib:,.0f}':>6} MiB {'✓' if remedy.fits else ' '} "
+            yield line((gives, MUTED), change(remedy))
         if outlook.remedies:
-            yield _number("", line(("e, then r: applies one", MUTED)))
+            enough = "✓ is enough by itself; " if outlook.remedies[0].fits else ""
+            yield line((f"{enough}e, then r, applies one", MUTED))
 
 
 def _components(outlook: Outlook) -> Iterator[Content]:

@@ -209,6 +209,47 @@ async def test_leaving_with_changes_asks(mine: Path) -> None:
     assert mine.read_text() == MINE
 
 
+@pytest.mark.parametrize("key", ["q", "ctrl+q", "p", "o"])
+async def test_every_way_out_asks(mine: Path, key: str) -> None:
+    async with editing() as pilot:
+        await go_to(pilot, "lora.r")
+        await type_in(pilot, "8")
+        await pilot.press("enter", key)
+        await until(pilot, lambda: "Unsaved changes" in screen_text(pilot.app))
+        await pilot.press("s")
+        await until(pilot, lambda: "r = 8 " in mine.read_text())
+        await until(pilot, lambda: not pilot.app.is_running or not isinstance(pilot.app.screen, EditorScreen))
+
+
+async def test_a_change_on_disk_is_read_where_nothing_would_be_lost(mine: Path) -> None:
+    async with editing() as pilot:
+        mine.write_text(MINE.replace("lora_alpha = 32", "lora_alpha = 64"))
+        editor(pilot).look_at_disk()
+        await until(pilot, lambda: "lora_alpha = 64" in editor(pilot).draft.text)
+        assert not editor(pilot).draft.dirty
+        await go_to(pilot, "lora.r")
+        await type_in(pilot, "8")
+        await pilot.press("enter")
+        mine.unlink()
+        editor(pilot).look_at_disk()
+        await until(pilot, lambda: "changed on disk" in screen_text(pilot.app))
+        assert "r = 8 " in editor(pilot).draft.text
+
+
+async def test_a_file_that_is_no_toml_is_told_and_left(mine: Path) -> None:
+    mine.write_text("[model\n")
+    async with CodexApp().run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        await pilot.press("e")
+        await until(pilot, lambda: "not valid TOML" in screen_text(pilot.app))
+        await until(pilot, lambda: isinstance(pilot.app.screen, EditorScreen))
+        await pilot.press("pagedown", "right")
+        await until(pilot, lambda: "This file has mistakes" in screen_text(pilot.app))
+        await pilot.press("escape", "escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ProfilesScreen))
+    assert mine.read_text() == "[model\n"
+
+
 async def test_duplicating_keeps_the_comments(mine: Path) -> None:
     async with CodexApp().run_test(size=(120, 36)) as pilot:
         await settled(pilot)
