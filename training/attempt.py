@@ -6,11 +6,10 @@ import fcntl
 import os
 import sys
 import threading
+import time
 import traceback
 from pathlib import Path
 from typing import IO
-
-import psutil
 
 from training import checkpoints, failures, surroundings
 from training.contract import events as ev
@@ -42,7 +41,9 @@ class Attempt:
 
     def begin(self) -> None:
         identity = ProcessIdentity.current(self.number)
-        if self.run.control.exists() and self.run.control.stat().st_mtime < psutil.Process().create_time():
+        # psutil's create time is up to a second early, since the kernel tells the boot's in whole seconds.
+        born = time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - identity.create_time)
+        if self.run.control.exists() and self.run.control.stat().st_mtime < born:
             self.run.clear_stop()  # it was meant for an earlier attempt
         self.run.write_process(identity)
         checkpoints.set_aside_broken(self.run.checkpoints)

@@ -292,7 +292,7 @@ class Profile(Table):
 
 def impossible(profile: Profile) -> Iterator[tuple[str, str]]:
     """Each field whose value can't be had together with another's, and why."""
-    model, training, lora, hardware = profile.model, profile.training, profile.lora, profile.hardware
+    model, training, lora = profile.model, profile.training, profile.lora
     if model.load_in_4bit and model.dtype == "float32":
         yield "model.dtype", "float32 is not possible with load_in_4bit = true; use auto or bfloat16"
     if model.offload_layers and not training.gradient_checkpointing:
@@ -304,10 +304,3 @@ def impossible(profile: Profile) -> Iterator[tuple[str, str]]:
         yield "lora.modules_to_save", f"{both[0]} is one of target_modules as well; it can have only one of the two"
     if model.offload_embedding and "embed_tokens" in lora.modules_to_save:
         yield "model.offload_embedding", "an embedding that is trained (modules_to_save) has to stay on the card"
-    if hardware.device == "cpu":
-        for field, value in (
-            ("hardware.vram_limit_mib", hardware.vram_limit_mib),
-            ("model.offload_layers", model.offload_layers),
-        ):
-            if value:
-                yield field, 'there is no card to save memory of with device = "cpu"'
