@@ -90,6 +90,7 @@ class EditorScreen(Files, ReportsWorkerErrors, Screen[str]):
         yield HintBar()
 
     def on_mount(self) -> None:
+        self._arrange()
         self.query_one("#form").border_title = "Profile"
         self.query_one("#about").border_title = "The field"
         self.query_one("#memory").border_title = "Memory"
@@ -108,7 +109,10 @@ class EditorScreen(Files, ReportsWorkerErrors, Screen[str]):
         return field
 
     def on_resize(self) -> None:
-        width, height = self.size
+        self._arrange()
+
+    def _arrange(self) -> None:
+        width, height = self.app.size
         self.set_class(width >= ROOM_BESIDE[0] and height >= ROOM_BESIDE[1], "beside")
         self.set_class(width >= ROOM_ON_ONE_LINE, "oneline")
         if self.form.rows.field:

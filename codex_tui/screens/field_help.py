@@ -23,8 +23,6 @@ def about(field: Field, resolved: Resolved, roomy: bool) -> Iterator[Content]:
     knob = field.knob
     yield line((knob.name, STRONG), (f"   [{knob.table}]" if knob.table else "", MUTED))
     yield Content(knob.text)
-    for wrong in field.problems:
-        yield line((f"✗ {clean(wrong)}", "$error"))
     if roomy:
         yield Content("")
     unit = f", in {knob.unit}" if knob.unit else ""
