@@ -30,8 +30,8 @@ class TrainingFailure(Exception):
 _HINTS: dict[FailureKind, str] = {
     "gpu_memory": "Close what else uses the card, or make the run smaller: `codex-tui forecast` ranks what gives back "
     "how much, such as a shorter model.max_seq_length or model.offload_layers.",
-    "pinned_memory": "Page-locked host memory is capped, under WSL2 at 1 to 2 GB: set "
-    "training.gradient_checkpointing = true and model.offload_layers = 0.",
+    "pinned_memory": "Page-locked host memory is capped, under WSL2 at 1 to 2 GB: lower "
+    "hardware.pinned_limit_mib, 0 does without; or set training.gradient_checkpointing = true.",
     "host_memory": "Close other programs, give the machine (under WSL2: .wslconfig) more memory or swap, or "
     "choose a smaller model.",
     "disk_full": "Free some space, or lower checkpoints.save_total_limit, and resume the run.",

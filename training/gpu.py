@@ -14,7 +14,8 @@ MIB = 2**20
 class Card:
     """The GPU that this process was shown, as NVML sees it. Raises where there is no NVML or no such card.
 
-    `others_mib` is what other programs held on it when this was made: make it before CUDA starts. None: not told.
+    `total_mib` is its size, `others_mib` what other programs held on it when this was made: make it before CUDA starts.
+    None: not told.
     """
 
     def __init__(self, visible: str) -> None:
@@ -27,7 +28,8 @@ class Card:
         else:
             self._handle = pynvml.nvmlDeviceGetHandleByUUID(visible)
         self.name = str(self._ask(lambda: pynvml.nvmlDeviceGetName(self._handle)) or "NVIDIA GPU")
-        self.others_mib: float | None = self.read().used_mib
+        first = self.read()
+        self.total_mib, self.others_mib = first.total_mib, first.used_mib
 
     def read(self) -> ev.Gpu:
         nvml, handle = self._nvml, self._handle

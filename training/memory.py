@@ -33,11 +33,13 @@ class VramLimit:
         if not torch.cuda.is_available():
             return
         self._total = torch.cuda.get_device_properties(0).total_memory / MIB
-        left = self._total - max(profile.hardware.display_reserve_mib, self.others_mib)
-        self.mib = min(left, profile.hardware.vram_limit_mib or left)
+        # NVML's total, as in a forecast; torch's may leave out what the driver keeps, which NVML counts as used.
+        whole = (card.total_mib if card else None) or self._total
+        left = whole - max(profile.hardware.display_reserve_mib, self.others_mib)
+        self.mib = min(left, self._total, profile.hardware.vram_limit_mib or left)
         last = probes.latest(cache, card.name) if card else None
         self.machine = Machine(
-            self._total,
+            whole,
             last.context_mib if last else CONTEXT_MIB,
             expandable_segments="expandable_segments:True" in os.environ.get("PYTORCH_ALLOC_CONF", ""),
         )

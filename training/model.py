@@ -9,7 +9,9 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from training.contract.model_shape import ModelShape, NoShape
+from training.contract.forecast import check_modules
+from training.contract.model_shape import ModelShape
+from training.contract.profile import Profile
 from training.demo import llama
 from training.failures import TrainingFailure
 
@@ -53,14 +55,16 @@ def load_tokenizer(name: str, cache: Path, revision: str | None = None) -> Any:
     return AutoTokenizer.from_pretrained(source(name, cache), revision=revision)
 
 
-def shape_of(source: str, revision: str | None) -> ModelShape | None:
-    """The shape of the model at `source`, a folder or a Hub id; None for a kind of which no forecast is made."""
+def shape_of(source: str, profile: Profile) -> ModelShape | None:
+    """The shape of the model at `source`, a folder or a Hub id; None where no forecast can be made of the run."""
     from transformers import AutoConfig
 
     try:
-        return ModelShape.of(AutoConfig.from_pretrained(source, revision=revision).to_dict())
-    except NoShape:
+        shape = ModelShape.of(AutoConfig.from_pretrained(source, revision=profile.model.revision).to_dict())
+        check_modules(profile, shape)
+    except Exception:  # noqa: BLE001  a forecast is welcome, not needed: Unsloth may know the model by another name
         return None
+    return shape
 
 
 def load_for_chat(

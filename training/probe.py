@@ -5,6 +5,7 @@ forecast learns what this card really takes."""
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -37,6 +38,7 @@ class Probe(TrainerCallback):
     """Runs once, when training begins: by then the model is prepared as for every step.
 
     `profile` is what runs, with the layers to offload counted; `shape` is None where no forecast is made of the model.
+    `trainer`, and `longest` of its examples, are set once there are any.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Probe(TrainerCallback):
         card: Card | None,
     ) -> None:
         self.trainer: Any = None
+        self.longest: dict[str, list[int]] = {}
         self._emit = attempt.events.emit
         self._job, self._profile, self._shape = job, profile, shape
         self._limit, self._card = limit, card
@@ -56,17 +59,15 @@ class Probe(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        rows = self.trainer.train_dataset
-        longest = max(range(len(rows)), key=lambda position: len(rows[position]["input_ids"]))
-        tokens = len(rows[longest]["input_ids"])
+        tokens = len(self.longest["input_ids"])
         self._emit(ev.Phase(name="probing", detail=f"the longest row, {tokens:,} tokens"))
         try:
             with _undisturbed(self.trainer):
-                self._pass(rows[longest], SHORT)
+                self._pass(SHORT)
                 self._limit.apply(loaded=True)
                 _forget_peaks()
                 for _ in range(PASSES):
-                    self._pass(rows[longest], tokens)
+                    self._pass(tokens)
                 event = self._measured(tokens)
         except torch.OutOfMemoryError as error:
             if failures.classify(error).kind != "gpu_memory":
@@ -75,8 +76,8 @@ class Probe(TrainerCallback):
         self._limit.apply(loaded=True)
         self._emit(event)
 
-    def _pass(self, row: dict[str, Any], tokens: int) -> None:
-        cut = {name: values[:tokens] for name, values in row.items()}
+    def _pass(self, tokens: int) -> None:
+        cut = {name: values[:tokens] for name, values in self.longest.items()}
         batch = dict(self.trainer.data_collator([cut] * self.trainer.args.per_device_train_batch_size))
         learned = (batch["labels"] != IGNORED).sum().clamp(min=1).to(self.trainer.args.device)
         self.trainer.training_step(self.trainer.model_wrapped, batch, num_items_in_batch=learned)
@@ -95,8 +96,9 @@ class Probe(TrainerCallback):
             profile = self._profile.model_copy(update={"model": shorter})
             machine = replace(self._limit.machine, context_mib=event.context_mib)
             event.forecast_mib = round(forecast(profile, self._shape, machine).device_mib, 1)
-        if self._card:
-            probed = probes.Probed(tokens, event.peak_reserved_mib, event.context_mib)
+        if self._card and self._profile.model.offload_layers != "auto":
+            layers = int(self._profile.model.offload_layers)
+            probed = probes.Probed(tokens, event.peak_reserved_mib, event.context_mib, layers)
             with suppress(OSError):  # the run matters more than the next forecast
                 probes.write(self._job.cache, self._card.name, self._job.profile, probed)
         return event
@@ -108,7 +110,7 @@ class Probe(TrainerCallback):
             return TrainingFailure("gpu_memory", message)
         machine = replace(self._limit.machine, card_mib=self._limit.mib + self._profile.hardware.display_reserve_mib)
         found = remedies(self._profile, self._shape, machine)[:REMEDIES_TOLD]
-        ways = "; ".join(f"{r.field} = {r.value!r} gives back {r.frees_mib:,.0f} MiB" for r in found)
+        ways = "; ".join(f"{r.field} = {json.dumps(r.value)} gives back {r.frees_mib:,.0f} MiB" for r in found)
         return TrainingFailure("gpu_memory", message, f"Set one of: {ways}." if ways else "")
 
 
@@ -120,7 +122,7 @@ def _forget_peaks() -> None:
 
 @contextmanager
 def _undisturbed(trainer: Any) -> Iterator[None]:
-    """Training goes on afterwards as if nothing had been: same random state, no gradients, no counters moved. The
+    """Training goes on afterwards as if nothing had been: Python's and torch's random states, gradients, counters. The
     optimiser's state, which its first step makes, is stood in for by as much memory."""
     states = random.getstate(), torch.get_rng_state(), torch.cuda.get_rng_state_all()
     counted = getattr(trainer, "_total_train_tokens", None)

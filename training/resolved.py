@@ -18,10 +18,12 @@ STACK = ("torch", "unsloth", "unsloth_zoo", "transformers", "trl", "peft", "acce
 # Asked for in these words, a setting is left to the trainer: what it chose is no change.
 LEFT_OPEN = (None, "auto")
 
+CHOSEN = "as many as the card's limit asks for"
 REASONS = {
     "training.optim": "8-bit and unfused optimizers have no CPU kernels",
     "training.gradient_checkpointing": "offloading activations needs a GPU; plain checkpointing runs",
-    "model.offload_layers": "as many as the card's limit asks for",
+    "model.offload_layers": "there is no GPU to offload from",
+    "model.offload_embedding": "there is no GPU to offload from",
     "model.load_in_4bit": "bitsandbytes can't quantise this model here",
     "model.dtype": "the device has no fast arithmetic in the asked one",
     "model.max_seq_length": "the model has no more positions",
@@ -93,7 +95,7 @@ def _actual(asked: dict[str, Any], trainer: Any) -> dict[str, Any]:
         actual["model"]["name"] = model.config._name_or_path  # Unsloth may have taken a 4-bit copy from the Hub
     if not on_gpu:
         actual["hardware"]["vram_limit_mib"] = None
-        actual["model"]["offload_layers"] = 0
+        actual["model"] |= {"offload_layers": 0, "offload_embedding": False}
     actual["lora"].update(
         r=lora.r,
         lora_alpha=lora.lora_alpha,
@@ -137,7 +139,8 @@ def _changes(asked: dict[str, Any], actual: dict[str, Any]) -> dict[str, list[An
             if table == "hardware" and name == "device":
                 continue  # a number or "cpu" is what the process was shown
             if ran != wanted and (wanted not in LEFT_OPEN or (name == "offload_layers" and ran)):
-                changes[f"{table}.{name}"] = [wanted, ran, REASONS.get(f"{table}.{name}", "Unsloth or TRL chose so")]
+                why = REASONS.get(f"{table}.{name}", "Unsloth or TRL chose so")
+                changes[f"{table}.{name}"] = [wanted, ran, CHOSEN if wanted == "auto" else why]
     return changes
 
 

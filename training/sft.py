@@ -35,13 +35,19 @@ def train(attempt: Attempt, job: Job, rows: DatasetFile, card: Card | None) -> e
     profile, run, emit = job.profile, attempt.run, attempt.events.emit
     started = time.monotonic()
     on_gpu = torch.cuda.is_available()
+    if isinstance(profile.hardware.device, int) and not on_gpu:
+        raise TrainingFailure(
+            "bad_config",
+            f"There is no GPU number {profile.hardware.device} that CUDA can use.",
+            'hardware.device: `nvidia-smi -L` numbers them; "auto" takes the first, "cpu" does without.',
+        )
     limit = VramLimit(profile, card, job.cache)
     limit.apply(loaded=False)
 
     # Model
     attempt.loading(profile.model.name, 1)
     source = models.source(profile.model.name, job.cache)
-    shape = models.shape_of(source, profile.model.revision)
+    shape = models.shape_of(source, profile)
     profile = offload.chosen(profile, shape, limit)
     if on_gpu and shape and (slow := pinned.prepare(profile, shape)):
         emit(ev.Warned(message=slow))
@@ -174,6 +180,7 @@ def build(
     for callback in callbacks:
         if isinstance(callback, Probe):
             callback.trainer = trainer
+            callback.longest = max(examples.train, key=lambda example: len(example["input_ids"]))
     for parameter in model.parameters():  # else a resume, which loads float32, drifts from an uninterrupted run
         if parameter.requires_grad:
             parameter.data = parameter.data.float()

@@ -49,7 +49,7 @@ def prepare(profile: Profile, cache: Path) -> None:
 
 def _choose_device(device: str | int) -> None:
     """One card at most is visible afterwards, as cuda:0."""
-    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # numbers as nvidia-smi gives them
+    os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # numbers as nvidia-smi and NVML give them
     if device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     elif device == "auto":

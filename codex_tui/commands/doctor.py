@@ -146,9 +146,13 @@ def pinned_findings(gpu: GpuFacts | str) -> Iterator[Finding]:
     """How much host memory can be page-locked, found by trying: checkpointing "unsloth" and offloading want it."""
     if isinstance(gpu, str):
         return
+    from codex_tui.core.runs import live_run
     from training.contract.pinned_memory import PinnedUnknown, lockable_mib
 
     topic = "page-locked memory"
+    if run := live_run():
+        yield Finding(topic, "ok", f"not tried while {run.name} trains: it would take of its card")
+        return
     try:
         found = lockable_mib(PINNED_TRIED_MIB, PINNED_BLOCK_MIB)
     except PinnedUnknown as unknown:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from codex_tui.commands.options import add_set_option
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 NAMES = {"weights": "weights", "lora": "LoRA", "optimizer": "optimiser", "activations": "activations",
          "loss_head": "loss head", "context": "CUDA context"}  # fmt: skip
+SMALLEST, LARGEST = 256, 10_000_000
 SAYS = {"fits": "✓ fits", "tight": "~ tight", "no": "✗ does not fit"}
 
 
@@ -36,15 +38,15 @@ def run_forecast(args: argparse.Namespace) -> int:
     from codex_tui.core.overrides import parse_overrides
     from codex_tui.core.profiles import checked, find_profile
 
-    if args.card is not None and args.card < 256:
-        raise BadInput(f"--card {args.card}: a card has at least 256 MiB.", "4096 is a card of 4 GB.")
+    if args.card is not None and not SMALLEST <= args.card <= LARGEST:
+        raise BadInput(f"--card: a card has {SMALLEST:,} to {LARGEST:,} MiB.", "4096 is a card of 4 GB.")
     path = find_profile(args.profile)
     profile = checked(path, parse_overrides(args.set))
     here = forecasts.card(profile.hardware.device)
     size = args.card or (here.total_mib if here else None)
     found = forecasts.of(profile, path, size)
     if isinstance(found, forecasts.NoForecast):
-        raise BadInput(found.reason, 'A local folder with its config.json does as well: model.name = "./folder".')
+        raise BadInput(found.reason)
     remedies = forecasts.remedies_of(profile, path, size) if found.verdict in ("tight", "no") else []
     if args.json:
         print(json.dumps(_as_json(found, remedies), indent=2))
@@ -74,6 +76,8 @@ def _as_json(found: Forecast, remedies: list[Remedy]) -> dict[str, Any]:
 
 
 def _lines(found: Forecast, remedies: list[Remedy]) -> list[str]:
+    from codex_tui.core.typed import literal
+
     rows = [(NAMES[name], mib) for name, mib in found.components.items()]
     rows += [("on the card at the peak", found.device_mib)]
     if found.limit_mib is not None:
@@ -92,6 +96,6 @@ def _lines(found: Forecast, remedies: list[Remedy]) -> list[str]:
         lines.append("What would make it smaller, each by itself:")
     for remedy in remedies:
         enough = "✓" if remedy.fits else " "
-        lines.append(f"  {enough} {remedy.frees_mib:>6,.0f} MiB  --set {remedy.field}={json.dumps(remedy.value)}"
-                     f"  ({remedy.cost})")  # fmt: skip
+        option = shlex.quote(f"{remedy.field}={literal(remedy.value)}")
+        lines.append(f"  {enough} {remedy.frees_mib:>6,.0f} MiB  --set {option}  (costs {remedy.cost})")
     return lines

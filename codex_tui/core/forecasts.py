@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from codex_tui.core import gpu, locations, machine
 from training.contract import probes, remedies
-from training.contract.forecast import Forecast, Machine, Remedy, forecast
+from training.contract.forecast import Forecast, Machine, Remedy, check_modules, forecast
 from training.contract.model_shape import ModelShape, NoShape, shipped_configs
 from training.contract.profile import Profile
 
@@ -33,11 +34,13 @@ class Card:
 
 def card(device: int | str = "auto") -> Card | None:
     """The card that hardware.device picks; None where there is none, or NVML does not tell."""
-    if device == "cpu":
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    index = device if isinstance(device, int) else int(first) if device == "auto" and first.isdigit() else None
+    if index is None:
         return None
     try:
         nvml = gpu.load_nvml()
-        handle = nvml.nvmlDeviceGetHandleByIndex(device if isinstance(device, int) else 0)
+        handle = nvml.nvmlDeviceGetHandleByIndex(index)
         memory, name = nvml.nvmlDeviceGetMemoryInfo(handle), nvml.nvmlDeviceGetName(handle)
     except gpu.NvmlUnavailable:
         return None
@@ -50,27 +53,33 @@ def of(profile: Profile, path: Path, card_mib: float | None) -> Forecast | NoFor
     """The forecast of `profile`, which is the file at `path`, for a card of `card_mib`; what was measured on the card
     that is here counts where it is that one."""
     shape = _shape(profile, path)
-    return shape if isinstance(shape, NoForecast) else forecast(profile, shape, _machine(profile, card_mib))
+    return shape if isinstance(shape, NoForecast) else forecast(profile, shape, _machine(profile, path, card_mib))
 
 
 def remedies_of(profile: Profile, path: Path, card_mib: float | None) -> list[Remedy]:
     """What would make it smaller, ranked; [] where there is no forecast."""
     shape = _shape(profile, path)
-    return [] if isinstance(shape, NoForecast) else remedies.remedies(profile, shape, _machine(profile, card_mib))
+    return [] if isinstance(shape, NoForecast) else remedies.remedies(profile, shape, _machine(profile, path, card_mib))
 
 
 def _shape(profile: Profile, path: Path) -> ModelShape | NoForecast:
     name = profile.model.name
+    if profile.hardware.device == "cpu":
+        return NoForecast("It runs on the CPU and takes nothing of a card.")
     config = _config(name, profile.model.revision, path)
+    if config is None and _is_path(name):
+        return NoForecast(f"{name} is not a model's folder: there is no config.json in it that can be read.")
     if config is None:
         return NoForecast(f"{name} is not on this machine yet, so its size is not known; the first run downloads it.")
     try:
-        return ModelShape.of(config)
+        shape = ModelShape.of(config)
+        check_modules(profile, shape)
+        return shape
     except NoShape as missing:
         return NoForecast(f"{name} can't be forecast: {missing}.")
 
 
-def _machine(profile: Profile, card_mib: float | None) -> Machine:
+def _machine(profile: Profile, path: Path, card_mib: float | None) -> Machine:
     found = Machine(card_mib, expandable_segments=not machine.wsl())
     here = card(profile.hardware.device)
     if here is None or card_mib is None or round(here.total_mib) != round(card_mib):
@@ -78,6 +87,9 @@ def _machine(profile: Profile, card_mib: float | None) -> Machine:
     cache = locations.cache_home()
     if last := probes.latest(cache, here.name):
         found = replace(found, context_mib=last.context_mib)
+    if _is_path(profile.model.name):  # as the launcher writes it into the run
+        name = str((path.parent / locations.expanded(profile.model.name)).resolve())
+        profile = profile.model_copy(update={"model": profile.model.model_copy(update={"name": name})})
     if probed := probes.read(cache, here.name, profile):
         found = replace(found, measured=probed.measured)
     return found
@@ -88,7 +100,7 @@ def _config(name: str, revision: str | None, path: Path) -> dict[str, Any] | Non
     if (shipped := shipped_configs().get(name)) is not None:
         return shipped
     folder = path.parent / locations.expanded(name)
-    if name.startswith((".", "/", "~")) or folder.is_dir():
+    if _is_path(name) or folder.is_dir():
         return _read(folder / "config.json")
     from huggingface_hub import try_to_load_from_cache
 
@@ -97,6 +109,10 @@ def _config(name: str, revision: str | None, path: Path) -> dict[str, Any] | Non
     except ValueError:  # no name that the Hub could have
         return None
     return _read(Path(found)) if isinstance(found, str) else None
+
+
+def _is_path(name: str) -> bool:
+    return name.startswith((".", "/", "~"))
 
 
 def _read(path: Path) -> dict[str, Any] | None:

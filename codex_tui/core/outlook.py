@@ -23,8 +23,6 @@ class Outlook:
 
 def outlook(profile: Profile, path: Path) -> Outlook:
     """May take its time: the driver is asked, and the model's shape is read from disk."""
-    if profile.hardware.device == "cpu":
-        return Outlook(None, "It runs on the CPU and takes nothing of a card.", None)
     card = forecasts.card(profile.hardware.device)
     total = card.total_mib if card else None
     found = forecasts.of(profile, path, total)

@@ -18,7 +18,8 @@ torch.cuda.is_available = lambda: True
 torch.cuda.get_device_properties = lambda device: SimpleNamespace(total_memory=4096 * MIB)
 torch.cuda.memory_reserved = lambda: held["reserved"] * MIB
 torch.cuda.set_per_process_memory_fraction = lambda fraction: held.update(fraction=fraction)
-card = SimpleNamespace(name="Card", others_mib=500.0, held_mib=lambda: held["reserved"] + held["context"])
+card = SimpleNamespace(name="Card", total_mib=4096.0, others_mib=500.0)
+card.held_mib = lambda: held["reserved"] + held["context"]
 from training.contract.profile import Profile
 from training.memory import VramLimit
 def profile(**hardware):
@@ -32,7 +33,7 @@ def test_the_limit_leaves_room_for_the_display_or_for_what_others_hold(trainer: 
     found = trainer.python_says(
         CARD
         + """
-others = SimpleNamespace(name="Card", others_mib=100.0, held_mib=card.held_mib)
+others = SimpleNamespace(name="Card", total_mib=4096.0, others_mib=100.0, held_mib=card.held_mib)
 print(json.dumps([limit().mib, limit(others).mib, limit(None).mib, limit(others, display_reserve_mib=50).mib,
                   limit(vram_limit_mib=3000).mib, limit(vram_limit_mib=9000).mib]))
 """
@@ -70,7 +71,7 @@ from training.contract.profile import Profile
 shape = ModelShape.of(shipped_configs()["unsloth/Llama-3.2-3B-Instruct-bnb-4bit"])
 NAMES = ("UNSLOTH_DISABLE_PINNED_MEMORY", "UNSLOTH_GC_PINNED_MAX_GB")
 told = []
-def prepare(there, **hardware):
+def prepare(there, offload_layers=0, checkpointing="unsloth", **hardware):
     for name in NAMES:
         os.environ.pop(name, None)
     def lockable(wanted, block):
@@ -78,12 +79,17 @@ def prepare(there, **hardware):
             raise PinnedUnknown("no card")
         return min(wanted, there)
     pinned.lockable_mib = lockable
-    said = pinned.prepare(Profile.model_validate({"model": {"name": "x"}, "hardware": hardware}), shape)
+    said = pinned.prepare(Profile.model_validate({
+        "model": {"name": "x", "offload_layers": offload_layers}, "hardware": hardware,
+        "training": {"gradient_checkpointing": checkpointing}}), shape)
     told.append([said is not None, *map(os.environ.get, NAMES)])
 for there in (4096, 256, 8, None):
     prepare(there)
 prepare(4096, pinned_limit_mib=128)
 prepare(4096, pinned_limit_mib=0)
+prepare(4096, pinned_limit_mib=600, offload_layers=14)
+prepare(4096, pinned_limit_mib=900, offload_layers=14)
+prepare(4096, checkpointing=True)
 print(json.dumps([pinned.parked_mib(Profile.model_validate({"model": {"name": "x"}}), shape), told]))
 """
     )
@@ -96,6 +102,9 @@ print(json.dumps([pinned.parked_mib(Profile.model_validate({"model": {"name": "x
         [False, None, None],
         [True, None, "0.119"],
         [True, "1", None],
+        [True, "1", None],  # 14 layers are 672 MiB, in one piece
+        [True, None, "0.212"],  # which leave 228 of 900
+        [False, None, None],  # nothing waits on the host
     ]
 
 
@@ -112,7 +121,6 @@ torch.cuda.is_available = lambda: False
 def step(*arguments, **named):
     raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 252.00 MiB.")
 trainer = Is(
-    train_dataset=[{"input_ids": [1], "labels": [1]}, {"input_ids": [1] * 40, "labels": [1] * 40}],
     args=Is(per_device_train_batch_size=1, gradient_accumulation_steps=1, device="cpu"),
     data_collator=lambda rows: {name: torch.tensor([row[name] for row in rows]) for name in rows[0]},
     model=torch.nn.Linear(1, 1), model_wrapped=None, training_step=step,
@@ -124,7 +132,7 @@ kept.mib = 3000.0
 kept.apply = lambda loaded: None
 told = Is(events=Is(emit=lambda event: None))
 subject = probe.Probe(told, None, profile(), shape, kept, None)
-subject.trainer = trainer
+subject.trainer, subject.longest = trainer, {"input_ids": [1] * 40, "labels": [1] * 40}
 try:
     subject.on_train_begin(trainer.args, None, None)
 except Exception as error:

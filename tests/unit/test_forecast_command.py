@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -47,7 +48,7 @@ def test_what_does_not_fit_is_told_with_remedies_and_by_the_exit_code(capsys: py
     text = capsys.readouterr().out
     assert "✗ does not fit: " in text
     field, value = told["remedies"][0]["field"], told["remedies"][0]["value"]
-    assert f"--set {field}={value}" in text
+    assert f"--set {field}={value}  (costs " in text
     assert main([*longer, "--set", f"{field}={value}"]) == 0  # the remedy, as it is printed, is one
 
 
@@ -74,7 +75,11 @@ def test_the_card_that_is_here_counts(monkeypatch: pytest.MonkeyPatch, capsys: p
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["rtx3050-4gb", "--card", "3"], "--card 3"),
+        (["rtx3050-4gb", "--card", "3"], "--card: a card has 256 to"),
+        (["rtx3050-4gb", "--card", "9" * 400], "--card: a card has 256 to"),
+        (["rtx3050-4gb", "--set", 'lora.target_modules=["fooo"]'], "fooo, whose size is not known"),
+        (["rtx3050-4gb", "--set", 'model.name="./nowhere"'], "is not a model's folder"),
+        (["rtx3050-4gb", "--set", 'hardware.device="cpu"'], "runs on the CPU"),
         (["no-such-profile"], "No profile is called"),
         (["rtx3050-4gb", "--set", "lora.rank=3"], "lora.rank"),
         (["rtx3050-4gb", "--set", 'model.name="nobody/never-seen"'], "nobody/never-seen is not on this machine"),
@@ -86,6 +91,21 @@ def test_bad_input_is_one_clear_error(arguments: list[str], says: str, capsys: p
     assert out == ""
     assert says in err
     assert "Traceback" not in err
+
+
+def test_a_remedy_can_be_pasted_into_a_shell(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["forecast", "rtx3050-4gb", "--card", "3300"]) == 1
+    lines = [line for line in capsys.readouterr().out.splitlines() if "--set" in line]
+    assert any("target_modules" in line for line in lines)
+    for line in lines:
+        option = shlex.split(line.partition("--set ")[2].partition("  (costs ")[0])
+        assert main(["forecast", "rtx3050-4gb", "--card", "9000", "--set", *option]) == 0
+
+
+def test_no_room_at_all_is_no_missing_card(capsys: pytest.CaptureFixture[str]) -> None:
+    nothing_left = ["--set", "hardware.display_reserve_mib=4096"]
+    assert main(["forecast", "rtx3050-4gb", "--card", "4096", *nothing_left]) == 1
+    assert "✗ does not fit" in capsys.readouterr().out
 
 
 def test_a_model_in_the_hubs_cache_is_found_offline(without_a_card: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from codex_tui.commands import doctor
+from codex_tui.core import runs
 from codex_tui.core.machine import GpuFacts
 from training.contract import pinned_memory
 from training.contract.pinned_memory import MIB, PinnedUnknown, lockable_mib
+from training.contract.run_directory import RunDirectory
 
 LAPTOP = GpuFacts("RTX 3050", "591.44", (13, 1), 4096, 3800, (8, 6), 1)
 
@@ -51,6 +53,7 @@ class Driver:
 
 @pytest.fixture
 def driver(monkeypatch: pytest.MonkeyPatch) -> Driver:
+    monkeypatch.setattr(runs, "live_run", lambda: None)
     found = Driver(most=1200 * MIB)
     monkeypatch.setattr(pinned_memory, "_library", lambda: found)
     return found
@@ -87,3 +90,10 @@ def test_doctor_tells_it(driver: Driver, most: int, state: str, says: str) -> No
     assert (finding.topic, finding.state) == ("page-locked memory", state)
     assert says in finding.found
     assert not list(doctor.pinned_findings("no NVIDIA driver on this machine"))
+
+
+def test_doctor_leaves_the_card_to_a_run_in_training(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "live_run", lambda: RunDirectory("/nowhere/zombies-1"))
+    [finding] = doctor.pinned_findings(LAPTOP)
+    assert "not tried while zombies-1 trains" in finding.found
+    assert driver.contexts == 0

@@ -17,7 +17,7 @@ from training.contract.profile import Profile
 CARD = "NVIDIA GeForce RTX 3050 Laptop GPU"
 SHIPPED = locations.shipped_profiles() / "rtx3050-4gb.toml"
 PROFILE = load_profile(SHIPPED)
-TAKEN = Probed(2048, 2700.0, 310.0)
+TAKEN = Probed(2048, 2700.0, 310.0, 0)
 
 
 def with_(**tables: dict[str, Any]) -> Profile:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from training.contract.model_shape import ModelShape
+from training.contract.model_shape import ModelShape, NoShape
 from training.contract.profile import Profile
 
 Verdict = Literal["fits", "tight", "no"]
@@ -42,10 +42,12 @@ TIGHT = 0.95  # of the limit, from where on it is tight: the forecast holds with
 
 @dataclass(frozen=True)
 class Measured:
-    """What a probe of this very profile took on this card: rows of `tokens` tokens, MiB of the allocator."""
+    """What a probe of this very profile took on this card: rows of `tokens` tokens, MiB of the allocator, with
+    `offload_layers` layers in host memory."""
 
     tokens: int
     reserved_mib: float
+    offload_layers: int
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class Forecast:
     card_mib: float | None
     offload_layers: int
     measured: bool = False
+    tight_from: float = TIGHT
 
     @property
     def verdict(self) -> Verdict | None:
@@ -85,7 +88,7 @@ class Forecast:
             return None
         if self.device_mib > self.limit_mib:
             return "no"
-        return "tight" if self.device_mib > TIGHT * self.limit_mib and not self.measured else "fits"
+        return "tight" if self.device_mib > self.tight_from * self.limit_mib else "fits"
 
 
 @dataclass(frozen=True)
@@ -111,11 +114,9 @@ def forecast(profile: Profile, shape: ModelShape, machine: Machine = Machine()) 
         asked = fewest_layers(profile, shape, machine, limit)
     layers = min(asked, shape.num_hidden_layers - 1)
     parts = _parts(profile, shape, machine, layers, limit)
-    if measured := machine.measured:
-        shorter = profile.model.model_copy(update={"max_seq_length": measured.tokens})
-        foretold = _parts(profile.model_copy(update={"model": shorter}), shape, machine, layers, limit)
-        parts["activations"] += measured.reserved_mib - sum(foretold.values())
+    parts["activations"] += _correction(profile, shape, machine, limit)
     reserved = sum(parts.values())
+    measured = machine.measured
     return Forecast(
         components={**parts, "context": machine.context_mib},
         reserved_mib=reserved,
@@ -124,26 +125,49 @@ def forecast(profile: Profile, shape: ModelShape, machine: Machine = Machine()) 
         limit_mib=limit,
         card_mib=machine.card_mib,
         offload_layers=layers,
-        measured=machine.measured is not None,
+        measured=measured is not None,
+        # What was measured with rows as long as these needs no margin for a forecast's error.
+        tight_from=1.0 if measured and measured.tokens >= TIGHT * profile.model.max_seq_length else TIGHT,
     )
 
 
 def limit_mib(profile: Profile, card_mib: float | None) -> float | None:
-    """The most that the run may take of a card of `card_mib`."""
-    left = None if card_mib is None else card_mib - profile.hardware.display_reserve_mib
-    given = profile.hardware.vram_limit_mib
-    return min(filter(None, (left, given)), default=None)
+    """The most that the run may take of a card of `card_mib`; None where neither card nor limit is known."""
+    left = None if card_mib is None else max(0.0, card_mib - profile.hardware.display_reserve_mib)
+    known = [limit for limit in (left, profile.hardware.vram_limit_mib) if limit is not None]
+    return min(known, default=None)
 
 
 def fewest_layers(profile: Profile, shape: ModelShape, machine: Machine, limit: float | None) -> int:
-    """Layers to offload so that the run takes no more than `limit` MiB; all but one where nothing is enough."""
+    """Layers to offload so that the run fits into `limit` MiB even where the forecast is a little off; all but one
+    where nothing is enough."""
     last = shape.num_hidden_layers - 1
+    if limit is None:
+        return 0
+    room = TIGHT * limit - machine.context_mib - _correction(profile, shape, machine, limit)
     for layers in (0, *range(STREAMED_LAYERS + 1, last)):
-        if limit is None or (
-            sum(_parts(profile, shape, machine, layers, limit).values()) + machine.context_mib <= limit
-        ):
+        if sum(_parts(profile, shape, machine, layers, limit).values()) <= room:
             return layers
     return last
+
+
+def _correction(profile: Profile, shape: ModelShape, machine: Machine, limit: float | None) -> float:
+    """MiB by which the probe of this profile on this card was off what is forecast of it."""
+    if (measured := machine.measured) is None:
+        return 0.0
+    model = profile.model.model_copy(update={"max_seq_length": measured.tokens})
+    probed = profile.model_copy(update={"model": model})
+    return measured.reserved_mib - sum(_parts(probed, shape, machine, measured.offload_layers, limit).values())
+
+
+def check_modules(profile: Profile, shape: ModelShape) -> None:
+    """Raises NoShape for an adapter on modules whose size is not known."""
+    for module in profile.lora.target_modules:
+        if shape.linear(module) is None:
+            raise NoShape(f"lora.target_modules has {module}, whose size is not known")
+    for module in profile.lora.modules_to_save:
+        if module not in ("embed_tokens", "lm_head"):
+            raise NoShape(f"lora.modules_to_save has {module}, whose size is not known")
 
 
 def _parts(
@@ -188,20 +212,20 @@ def _trainable(profile: Profile, shape: ModelShape) -> Iterator[int]:
         if size := shape.linear(module):
             for features in size:
                 yield from [features * r] * shape.num_hidden_layers
-    for module in profile.lora.modules_to_save:
-        if module in ("embed_tokens", "lm_head"):
-            yield shape.embedding_parameters
+    for _ in profile.lora.modules_to_save:
+        yield shape.embedding_parameters
 
 
 def _weights(profile: Profile, shape: ModelShape, offloaded: int) -> float:
     """Bytes of the layers on the card, of the embedding and of the head."""
-    each = NF4 if profile.model.load_in_4bit else 2.0
-    norms = 2 * (2 * shape.num_hidden_layers + 1) * shape.hidden_size
-    streamed = (0.5 if profile.model.load_in_4bit else 2.0) * shape.layer_parameters  # the scales stay on the card
+    plain = 4.0 if profile.model.dtype == "float32" else 2.0
+    each = NF4 if profile.model.load_in_4bit else plain
+    norms = plain * (2 * shape.num_hidden_layers + 1) * shape.hidden_size
+    streamed = (0.5 if profile.model.load_in_4bit else plain) * shape.layer_parameters  # the scales stay on the card
     away = max(0, offloaded - STREAMED_LAYERS) * streamed
     layers = each * shape.layer_parameters * shape.num_hidden_layers + norms - away
     copies = 1 if shape.tie_word_embeddings or _embedding_offloaded(profile, shape) else 2
-    return layers + 2.0 * shape.embedding_parameters * copies
+    return layers + plain * shape.embedding_parameters * copies
 
 
 def _embedding_offloaded(profile: Profile, shape: ModelShape) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+MOST, MOST_LAYERS = 10_000_000, 4096  # beyond, a config.json is no model's
 SHIPPED = Path(__file__).with_name("model_shapes.json")
 
 
@@ -17,7 +18,7 @@ class NoShape(ValueError):
 
 @dataclass(frozen=True)
 class ModelShape:
-    """Names as in `transformers` configs; `quantized` where the checkpoint is stored in 4 bits already."""
+    """Names as in `transformers` configs."""
 
     model_type: str
     vocab_size: int
@@ -28,12 +29,12 @@ class ModelShape:
     num_key_value_heads: int
     head_dim: int
     tie_word_embeddings: bool
-    quantized: bool = False
 
     @classmethod
     def of(cls, config: dict[str, Any]) -> ModelShape:
         """From the contents of a config.json. Raises NoShape."""
-        config = {**config, **(config.get("text_config") or {})}
+        inner = config.get("text_config")
+        config = {**config, **inner} if isinstance(inner, dict) else config
         if any(config.get(key) for key in ("num_experts", "num_local_experts", "n_routed_experts")):
             raise NoShape("a mixture of experts, whose memory is not forecast yet")
         try:
@@ -44,12 +45,11 @@ class ModelShape:
                 vocab_size=_count(config, "vocab_size"),
                 hidden_size=hidden,
                 intermediate_size=_count(config, "intermediate_size"),
-                num_hidden_layers=_count(config, "num_hidden_layers"),
+                num_hidden_layers=_count(config, "num_hidden_layers", most=MOST_LAYERS),
                 num_attention_heads=heads,
                 num_key_value_heads=_count(config, "num_key_value_heads", heads),
-                head_dim=_count(config, "head_dim", hidden // heads),
+                head_dim=_count(config, "head_dim", max(1, hidden // heads)),
                 tie_word_embeddings=bool(config.get("tie_word_embeddings", False)),
-                quantized=bool((config.get("quantization_config") or {}).get("load_in_4bit")),
             )
         except KeyError as missing:
             raise NoShape(f"its config.json has no usable {missing.args[0]}") from None
@@ -79,11 +79,11 @@ class ModelShape:
         return self.vocab_size * self.hidden_size
 
 
-def _count(config: dict[str, Any], key: str, default: int | None = None) -> int:
+def _count(config: dict[str, Any], key: str, default: int | None = None, most: int = MOST) -> int:
     value = config.get(key)
     if value is None and default is not None:
         value = default
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
         raise KeyError(key)
     return value
 

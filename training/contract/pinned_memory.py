@@ -60,7 +60,11 @@ def _context() -> Iterator[ctypes.CDLL]:
 def _library() -> ctypes.CDLL:
     for name in _LIBRARIES:
         try:
-            return ctypes.CDLL(name)
+            cuda = ctypes.CDLL(name)
+            cuda.cuMemHostAlloc, cuda.cuCtxPushCurrent_v2, cuda.cuDevicePrimaryCtxRelease_v2  # noqa: B018
         except OSError:
             continue
+        except AttributeError:
+            raise PinnedUnknown("the CUDA driver is too old to ask") from None
+        return cuda
     raise PinnedUnknown("no CUDA driver on this machine")

@@ -1,6 +1,6 @@
 """What probes measured, kept by card and by what decides the memory of a run: the trainer writes, forecasts read.
 
-CACHE/probes/CARD/KEY.json    {"tokens": ..., "reserved_mib": ..., "context_mib": ...}
+CACHE/probes/CARD/KEY.json    {"tokens": ..., "reserved_mib": ..., "context_mib": ..., ...}
 """
 
 from __future__ import annotations
@@ -23,15 +23,17 @@ _TRAINING = ("per_device_train_batch_size", "optim", "gradient_checkpointing", "
 
 
 class Probed(msgspec.Struct):
-    """Rows of `tokens` tokens took `reserved_mib` of the allocator, beside a context of `context_mib`."""
+    """Rows of `tokens` tokens took `reserved_mib` of the allocator, beside a context of `context_mib`, with
+    `offload_layers` layers in host memory."""
 
     tokens: int
     reserved_mib: float
     context_mib: float
+    offload_layers: int
 
     @property
     def measured(self) -> Measured:
-        return Measured(self.tokens, self.reserved_mib)
+        return Measured(self.tokens, self.reserved_mib, self.offload_layers)
 
 
 def write(cache: Path, card: str, profile: Profile, probed: Probed) -> None:
@@ -47,7 +49,10 @@ def read(cache: Path, card: str, profile: Profile) -> Probed | None:
 
 def latest(cache: Path, card: str) -> Probed | None:
     """The last one of any profile: what it says of the context holds for the card."""
-    files = sorted(_folder(cache, card).glob("*.json"), key=lambda path: path.stat().st_mtime)
+    try:
+        files = sorted(_folder(cache, card).glob("*.json"), key=lambda path: path.stat().st_mtime)
+    except OSError:  # one was replaced meanwhile
+        return None
     return _read(files[-1]) if files else None
 
 

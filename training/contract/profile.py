@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+MOST_MIB = 10_000_000
 ATTENTION_AND_MLP = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
@@ -40,19 +41,19 @@ class Hardware(Table):
         'Costs nothing: "auto" takes the first GPU and else the CPU, a number picks a GPU as nvidia-smi counts them '
         'and leaves the others alone, "cpu" forces the CPU.',
     )
-    vram_limit_mib: Annotated[int, Field(ge=256)] | None = knob(
+    vram_limit_mib: Annotated[int, Field(ge=256, le=MOST_MIB)] | None = knob(
         None,
         "The most the run may take of the card, CUDA context included: beyond it the run fails at once instead of "
         "spilling silently into slow shared memory (WSL2); unset, what the card has less display_reserve_mib.",
         unit="MiB",
     )
-    display_reserve_mib: Annotated[int, Field(ge=0)] = knob(
+    display_reserve_mib: Annotated[int, Field(ge=0, le=MOST_MIB)] = knob(
         300,
         "Left to the desktop and other programs on the same card: too little lets them push the run out of its "
         "memory, 0 suits a card without a screen.",
         unit="MiB",
     )
-    pinned_limit_mib: Annotated[int, Field(ge=0)] | None = knob(
+    pinned_limit_mib: Annotated[int, Field(ge=0, le=MOST_MIB)] | None = knob(
         None,
         "The most page-locked host memory the run may take, which makes offloading fast; unset, as much as this "
         "machine gives when tried (WSL2 gives 1 to 2 GB), and 0 does without: slower steps, no false out-of-memory.",

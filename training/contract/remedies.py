@@ -21,6 +21,7 @@ def remedies(profile: Profile, shape: ModelShape, machine: Machine) -> list[Reme
     or fits tightly where nothing did before."""
     machine = replace(machine, measured=None)  # what was measured holds for this profile alone
     now = forecast(profile, shape, machine)
+    profile = changed(profile, "model.offload_layers", now.offload_layers)  # else "auto" takes up what a remedy gives
     enough = ("fits",) if now.verdict == "tight" else ("fits", "tight")
 
     def fits(changed: Profile) -> bool:
@@ -76,9 +77,7 @@ def _candidates(profile: Profile, shape: ModelShape, fits: Fits) -> Iterator[tup
 
 def _enough_layers(profile: Profile, shape: ModelShape, fits: Fits) -> int | None:
     """The fewest further layers that are enough, else all that can go; None where none can."""
-    if profile.model.offload_layers == "auto":
-        return None
-    first = max(STREAMED_LAYERS, profile.model.offload_layers) + 1
+    first = max(STREAMED_LAYERS, int(profile.model.offload_layers)) + 1
     every = range(first, shape.num_hidden_layers)
     return next((n for n in every if fits(changed(profile, "model.offload_layers", n))), every[-1] if every else None)
 
