@@ -10,9 +10,12 @@ NO_SECRETS = "a token does not belong in a profile; set HF_TOKEN in the environm
 _HUB_TOKEN = re.compile(r"hf_[A-Za-z0-9]{20,}")
 _NAME = r"(?:token|api[_-]?key|password|secret)"
 _SECRET_NAME = re.compile(rf"(?:.*[_.-])?{_NAME}", re.IGNORECASE)
-_SET = re.compile(
-    rf"""({_NAME}["']?\s*=\s*)(?:\"{{3}}.*?(?:\"{{3}}|\Z)|'{{3}}.*?(?:'{{3}}|\Z)|"[^"\n]*"?|'[^'\n]*'?)""",
-    re.IGNORECASE | re.DOTALL,
+_SET = re.compile(rf"""{_NAME}["']?\s*=\s*(?=["'\[{{])""", re.IGNORECASE)
+# What a value is made of, whole or broken off: texts, comments, brackets, and what is between them.
+_PIECE = re.compile(
+    r""""{3}(?:[^\\]|\\.?)*?(?:"{3,5}|\Z)|"(?:[^"\\\n]|\\[^\n]?)*"?|"""
+    r"""'{3}.*?(?:'{3,5}|\Z)|'[^'\n]*'?|#[^\n]*|[\[{]|[\]}]|[^\[\]{}"'#]+""",
+    re.DOTALL,
 )
 
 
@@ -27,4 +30,19 @@ def has_token(text: str) -> bool:
 
 def hidden(text: str) -> str:
     """`text` with what looks like a secret taken out."""
-    return _SET.sub(r'\1"…"', _HUB_TOKEN.sub("hf_…", text))
+    text = _HUB_TOKEN.sub("hf_…", text)
+    kept, at = "", 0
+    while found := _SET.search(text, at):
+        kept += text[at : found.end()] + '"…"'
+        at = _end_of_value(text, found.end())
+    return kept + text[at:]
+
+
+def _end_of_value(text: str, at: int) -> int:
+    depth = 0
+    while piece := _PIECE.match(text, at):
+        at = piece.end()
+        depth += (piece[0] in "[{") - (piece[0] in "]}")
+        if depth <= 0:
+            break
+    return at
