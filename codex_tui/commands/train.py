@@ -84,7 +84,7 @@ def run_train(args: argparse.Namespace) -> int:
     overrides = parse_overrides(args.set)
     settings = profiles.checked(profile, overrides)  # before a set-up of minutes, not after
     launcher.check_rows(launcher.dataset_path(settings, profile, args.dataset), settings.dataset.on_bad_rows)
-    if warning := launcher.check_memory(settings, profile):
+    if warning := launcher.check_memory(settings, profile, overrides):
         print(f"{clean(warning)} It is tried all the same.", file=sys.stderr)
     python = ensure_with_progress(args.python)
     run = launcher.launch(profile, dataset=args.dataset, name=args.name, python=python, overrides=overrides)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import time
@@ -16,6 +17,7 @@ from codex_tui.core import environment, locations, profiles
 from codex_tui.core.errors import BadInput, CodexError
 from codex_tui.core.follower import glance
 from codex_tui.core.outlook import outlook
+from codex_tui.core.typed import literal
 from codex_tui.core.workers import interpreter_of, trainer_environment
 from training.contract.dataset_file import DEMO_DATASET, DatasetFile, read_rows
 from training.contract.dataset_file import dataset_path as rows_file
@@ -47,12 +49,13 @@ def launch(
     settings = profiles.checked(profile, overrides)
     rows = dataset_path(settings, profile, dataset)
     check_rows(rows, settings.dataset.on_bad_rows)
-    check_memory(settings, profile)
+    check_memory(settings, profile, overrides)
     interpreter = environment.find_python(python)
-    _require_utf8(profile.name, rows, str(interpreter), str(locations.data_home()), str(locations.cache_home()))
     resolved = settings.model_dump(mode="json")
     if settings.model.name.startswith(("./", "../")):  # as the dataset: from the profile, not from where one stands
         resolved["model"]["name"] = str((profile.parent / settings.model.name).resolve())
+    homes = (str(locations.data_home()), str(locations.cache_home()))
+    _require_utf8(profile.name, rows, resolved["model"]["name"], str(interpreter), *homes)
     run = _create(name, settings.launch.name or profile.stem)
     run.profile.write_bytes(profile.read_bytes())
     run.profile.chmod(0o600)
@@ -163,7 +166,7 @@ def check_rows(dataset: str, on_bad_rows: str) -> None:
         raise BadInput(f"{dataset} has no rows.", 'A row is a line such as {"instruction": "…", "response": "…"}.')
 
 
-def check_memory(profile: Profile, profile_file: Path) -> str:
+def check_memory(profile: Profile, profile_file: Path, overrides: Mapping[str, Any] = {}) -> str:
     """One sentence where the forecast says that the run does not fit here, "" where it fits or nothing is known.
 
     Raises BadInput where launch.on_no_fit refuses it.
@@ -174,7 +177,9 @@ def check_memory(profile: Profile, profile_file: Path) -> str:
     needed, limit = found.forecast.device_mib, found.forecast.limit_mib or 0
     message = f"{profile_file.stem} is forecast to take {needed:,.0f} MiB of the card, and may take {limit:,.0f}."
     if profile.launch.on_no_fit == "refuse":
-        raise BadInput(message, f"See what would make it smaller: codex-tui forecast {profile_file.stem}")
+        sets = [part for field, value in overrides.items() for part in ("--set", f"{field}={literal(value)}")]
+        command = shlex.join(["codex-tui", "forecast", profiles.called(profile_file), *sets])
+        raise BadInput(message, f"See what would make it smaller: {command}")
     return message
 
 

@@ -15,8 +15,8 @@ import tomli_w
 
 from codex_tui.core import locations, toml_text
 from codex_tui.core.errors import BadInput, CodexError
-from codex_tui.core.profile_file import Resolved, resolve
-from codex_tui.core.typed import value_of
+from codex_tui.core.profile_file import Resolved, anchored, resolve
+from codex_tui.core.typed import literal, value_of
 from training.contract.knobs import knobs
 from training.contract.run_directory import write_atomically
 
@@ -159,24 +159,38 @@ class Draft:
         """Writes the file in one step. Raises ChangedOnDisk, unless it may `overwrite`, and BadInput."""
         if not overwrite and self.changed_on_disk():
             raise ChangedOnDisk(self.path, not self.path.exists())
-        self._write(self.path)
+        _write(self.path, self.text)
+        self._is_saved()
 
     def save_as(self, name: str) -> None:
-        """Goes on as the profile `name` of the person's own. Raises BadInput where that is there already."""
-        path = new_path(name)
-        self._write(path)
-        self.path, self.source = path, None
+        """Goes on as the profile `name` of the person's own, in which relative paths mean the same files.
 
-    def _write(self, path: Path) -> None:
-        data = self.text.encode()
+        Raises BadInput where that is there already.
+        """
+        path = new_path(name)
+        moved = self.moved_to(path.parent)
+        _write(path, moved)
+        if moved != self.text:
+            self._push(moved)
+        self.path, self.source = path, None
+        self._is_saved()
+
+    def moved_to(self, folder: Path) -> str:
+        """The text as it is to be in `folder`: what is relative to the folder of this file, made absolute. Raises
+        BadInput where it is written in a way that can't be changed."""
+        texts = {field: value for field, value in self.own.items() if isinstance(value, str)}
+        there = anchored(texts, folder)
+        moved = Draft(self.path, self.text, None)
         try:
-            target = path.resolve()  # a link stays one
-            mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o600
-            write_atomically(target, self.text)
-            target.chmod(mode)
-        except (OSError, RuntimeError) as error:
-            raise BadInput(f"{path} can't be written: {getattr(error, 'strerror', error)}.") from None
-        self._disk, self._saved = data, self.text
+            for field, value in anchored(texts, self.path.parent).items():
+                if value != there[field]:
+                    moved.set(field, literal(value))
+        except toml_text.CannotEdit as error:
+            raise BadInput(f"{error}; it is relative to {self.path.parent}.") from None
+        return moved.text
+
+    def _is_saved(self) -> None:
+        self._disk, self._saved = self.text.encode(), self.text
         self._resolved = None
 
     def _push(self, text: str) -> None:
@@ -186,9 +200,10 @@ class Draft:
 
 
 def duplicate(path: Path, name: str) -> Path:
-    """A copy of the file, comments and all, as the person's own profile `name`. Raises BadInput."""
+    """A copy of the file, comments and all, as the person's own profile `name`; in it, relative paths mean the same
+    files. Raises BadInput."""
     copy = new_path(name)
-    Draft(path, _text(path, _read(path)), None)._write(copy)
+    _write(copy, Draft(path, _text(path, _read(path)), None).moved_to(copy.parent))
     return copy
 
 
@@ -220,6 +235,18 @@ def free_name(name: str) -> str:
         number += 1
         free = f"{name}-{number}"
     return free
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        target = path.resolve()  # a link stays one
+        mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o600
+        write_atomically(target, text)
+        target.chmod(mode)
+    except UnicodeEncodeError:
+        raise BadInput(f"{path} can't be written: it has a character that UTF-8 has not.") from None
+    except (OSError, RuntimeError) as error:
+        raise BadInput(f"{path} can't be written: {getattr(error, 'strerror', error)}.") from None
 
 
 def _read(path: Path) -> bytes:

@@ -54,9 +54,9 @@ def resolve(text: str, path: Path, overrides: Mapping[str, Any] = {}) -> Resolve
     file's own. A relative path that a parent sets is relative to that parent.
     """
     files, problems, whole = _chain(text, path)
-    top, complaints = _override(overrides, path)
+    valid, complaints = _valid(overrides)
     problems += complaints
-    layers = [top, *files] if overrides else files
+    layers = [Layer(path, frozenset(overrides), valid, {}), *files] if overrides else files
     if whole:
         named = any("model.name" in layer.sets for layer in layers)
         if not named and not any(problem.field == "model" for problem in problems):
@@ -81,10 +81,13 @@ def _chain(text: str, path: Path) -> tuple[list[Layer], list[ProfileProblem], bo
     here = path
     while True:
         layer, found = read_layer(text, here)
-        source = here if layers else None
-        problems += [replace(problem, path=source) for problem in found]
-        layers.append(replace(layer, values=_inheritable(layer.values, here)) if layers else layer)
         extends = layer.values.get("extends")
+        source = here if layers else None
+        if layers:
+            layer, unfit = _inheritable(layer)
+            found += unfit
+        problems += [replace(problem, path=source) for problem in found]
+        layers.append(layer)
         if extends is None:
             broken = "extends" in layer.sets or any(not problem.field for problem in found)
             return layers, problems, not broken
@@ -106,8 +109,8 @@ def find_parent(extends: str, child: Path) -> Path:
 
     Raises ValueError, in words, where there is none.
     """
-    if extends.endswith(".toml") or "/" in extends:
-        path = Path(os.path.normpath(child.absolute().parent / locations.expanded(extends)))
+    if _is_path(extends):
+        path = _normal(extends, child.parent)
         if os.path.isfile(path):  # noqa: PTH113  pathlib's raises for a name that can't be
             return path
         raise ValueError(f"there is no file {path}")
@@ -123,10 +126,21 @@ def find_parent(extends: str, child: Path) -> Path:
     raise ValueError(f"no profile is called {given(extends)}; {instead}")
 
 
-def _inheritable(values: dict[str, Any], path: Path) -> dict[str, Any]:
-    """What a parent passes on: its relative paths made absolute."""
-    kept = {field: value for field, value in values.items() if field not in NOT_INHERITED}
-    return kept | anchored(kept, path.parent)
+def _is_path(extends: str) -> bool:
+    return extends.endswith(".toml") or "/" in extends
+
+
+def _normal(extends: str, folder: Path) -> Path:
+    return Path(os.path.normpath(folder.absolute() / locations.expanded(extends)))
+
+
+def _inheritable(layer: Layer) -> tuple[Layer, list[ProfileProblem]]:
+    """What a parent passes on, its relative paths made absolute; and what is wrong with those."""
+    kept = {field: value for field, value in layer.values.items() if field not in NOT_INHERITED}
+    paths = anchored(kept, layer.path.parent)
+    valid, problems = _valid(paths, layer.lines)
+    values = {field: value for field, value in kept.items() if field not in paths}
+    return replace(layer, values=values | valid), problems
 
 
 def anchored(values: Mapping[str, Any], folder: Path) -> dict[str, str]:
@@ -136,17 +150,20 @@ def anchored(values: Mapping[str, Any], folder: Path) -> dict[str, str]:
         found["model.name"] = str((folder / name).resolve())
     if (rows := values.get("dataset.path") or DEMO_DATASET) != DEMO_DATASET:
         found["dataset.path"] = str((folder / locations.expanded(rows)).resolve())
+    if _is_path(extends := values.get("extends") or ""):
+        found["extends"] = str(_normal(extends, folder))
     return found
 
 
-def _override(overrides: Mapping[str, Any], path: Path) -> tuple[Layer, list[ProfileProblem]]:
-    values, problems = {}, []
-    for field, value in overrides.items():
+def _valid(values: Mapping[str, Any], lines: Mapping[str, int] = {}) -> tuple[dict[str, Any], list[ProfileProblem]]:
+    """Those of `values` that are valid by themselves, and what is wrong with the others."""
+    valid, problems = {}, []
+    for field, value in values.items():
         try:
-            values[field] = validated(field, value)
+            valid[field] = validated(field, value)
         except ValueError as error:
-            problems.append(ProfileProblem(field, None, str(error)))
-    return Layer(path, frozenset(overrides), values, {}), problems
+            problems.append(ProfileProblem(field, lines.get(field), str(error)))
+    return valid, problems
 
 
 def _merged(layers: list[Layer]) -> dict[str, Any]:

@@ -62,12 +62,16 @@ class ProfileError(Exception):
 
 def validated(field: str, value: Any) -> Any:
     """`value` as the known `field` takes it. Raises ValueError, which says in words what it should be."""
-    if is_secret(field, value):
+    parts = value if isinstance(value, list) else [value]
+    if any(is_secret(field, part) for part in parts):
         raise ValueError(NO_SECRETS)
     if isinstance(value, int) and not -(2**63) <= value < 2**63:  # TOML has no more, and Python can't print them all
         raise ValueError(f"should be {knobs()[field].type}; this number is too large")
-    if isinstance(value, str) and "\0" in value:
-        raise ValueError("should be text without the character NUL")
+    for text in (part for part in parts if isinstance(part, str)):
+        if "\0" in text:
+            raise ValueError("should be text without the character NUL")
+        if re.search("[\ud800-\udfff]", text):  # other bytes, from the command line or a path
+            raise ValueError("should be text in UTF-8")
     table, _, name = field.rpartition(".")
     model: Any = Profile.model_fields[table].annotation if table else Profile
     others = {"model": {"name": "-"}} if not table else {"name": "-"} if table == "model" else {}

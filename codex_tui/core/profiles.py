@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,11 @@ from codex_tui.core import locations
 from codex_tui.core.errors import BadInput
 from codex_tui.core.profile_file import load_profile
 from codex_tui.core.profile_problems import ProfileError, ProfileProblem
+from codex_tui.core.secrets import hidden
+from codex_tui.core.text import shorten
 from training.contract.profile import Profile
+
+NAME_SHOWN = 200
 
 
 @dataclass(frozen=True)
@@ -53,17 +58,26 @@ def read_entry(path: Path, shipped: bool, overrides: Mapping[str, Any] = {}) -> 
 def find_profile(text: str) -> Path:
     """The file that `text` names: a path, or the name of a profile. Raises BadInput."""
     path = locations.expanded(text)
+    said = shorten(hidden(text), NAME_SHOWN)
     if path.suffix == ".toml" or "/" in text:
-        if path.is_file():
+        if os.path.isfile(path):  # noqa: PTH113  pathlib's raises for a name that can't be
             return path.absolute()
-        raise BadInput(f"{text}: no such profile file.", "List the profiles with: codex-tui profile list")
+        raise BadInput(f"{said}: no such profile file.", "List the profiles with: codex-tui profile list")
     for folder in (locations.user_profiles(), locations.shipped_profiles()):
         candidate = folder / f"{text}.toml"
-        if candidate.is_file():
+        if os.path.isfile(candidate):  # noqa: PTH113
             return candidate
     names = ", ".join(sorted({entry.stem for folder in (locations.user_profiles(), locations.shipped_profiles())
                               for entry in folder.glob("*.toml")}))  # fmt: skip
-    raise BadInput(f"No profile is called {text!r}.", f"There are: {names}" if names else "")
+    raise BadInput(f"No profile is called {said!r}.", f"There are: {names}" if names else "")
+
+
+def called(path: Path) -> str:
+    """What a command calls the profile at `path`: its name where that finds it, else the file."""
+    try:
+        return path.stem if find_profile(path.stem) == path else str(path)
+    except BadInput:
+        return str(path)
 
 
 def editable_copy(entry: ProfileEntry) -> Path:

@@ -14,7 +14,9 @@ import pytest
 from codex_tui.cli import main
 from codex_tui.core import forecasts, launcher, locations
 from codex_tui.core.errors import BadInput
+from codex_tui.core.overrides import parse_overrides
 from codex_tui.core.profile_file import load_profile
+from training.contract.dataset_file import DEMO_DATASET
 
 LAPTOP = forecasts.Card("NVIDIA GeForce RTX 3050 Laptop GPU", 4096.0, 3790.0, 306.0)
 SHIPPED = locations.shipped_profiles() / "rtx3050-4gb.toml"
@@ -138,3 +140,25 @@ def test_a_launch_warns_or_refuses_as_the_profile_says(monkeypatch: pytest.Monke
         launcher.check_memory(load_profile(SHIPPED, longer | {"launch.on_no_fit": "refuse"}), SHIPPED)
     on_cpu = load_profile(SHIPPED, longer | {"launch.on_no_fit": "refuse", "hardware.device": "cpu"})
     assert launcher.check_memory(on_cpu, SHIPPED) == ""
+
+
+def test_a_refusal_names_a_command_that_asks_the_same(
+    without_a_card: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(forecasts, "card", lambda device="auto": LAPTOP)
+    mine = without_a_card / "my own" / "rtx3050-4gb.toml"  # not the shipped one of that name
+    mine.parent.mkdir()
+    mine.write_text('extends = "rtx3050-4gb"\n[launch]\non_no_fit = "refuse"\n')
+    sets = ["--set", "model.max_seq_length=16384", "--set", 'lora.target_modules=["q_proj", "v_proj"]']
+    for path, name, options in (
+        (mine, str(mine), sets),
+        (SHIPPED, "rtx3050-4gb", [*sets, "--set", 'launch.on_no_fit="refuse"']),
+    ):
+        assert main(["train", str(path), "--dataset", DEMO_DATASET, *options]) == 2
+        hint = capsys.readouterr().err.splitlines()[-1]
+        assert shlex.split(hint.partition(": ")[2]) == ["codex-tui", "forecast", name, *options]
+        assert main(["forecast", name, *options]) == 1
+        capsys.readouterr()
+        with pytest.raises(BadInput) as refused:
+            launcher.launch(path, dataset=DEMO_DATASET, overrides=parse_overrides(options[1::2]))
+        assert refused.value.hint == hint
