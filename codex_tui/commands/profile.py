@@ -82,9 +82,10 @@ def run_show(args: argparse.Namespace) -> int:
     if overrides:
         checked(path, overrides)
         text = commented(resolved.values)
-    elif resolved.parent:
+    elif resolved.parent and not resolved.problems:
         print(clean(f"# What is not set here is as in {resolved.parent}"))
     print(clean(hidden(text), newlines=True).rstrip("\n"))
+    checked(path, overrides)  # what is wrong is told below the text
     return DONE
 
 
@@ -162,6 +163,7 @@ def find_knob(field: str) -> Knob:
     """The field called `field`, dotted, or bare where one alone is called so. Raises BadInput."""
     from codex_tui.core.errors import BadInput
     from codex_tui.core.profile_problems import near
+    from codex_tui.core.secrets import hidden
     from training.contract.knobs import knobs
 
     found = [knob for knob in knobs().values() if field in (knob.path, knob.name)]
@@ -172,7 +174,7 @@ def find_knob(field: str) -> Knob:
     paths = {knob.path: knob.path for knob in knobs().values()} | {knob.name: knob.path for knob in knobs().values()}
     close = near(field, paths)
     raise BadInput(
-        f"A profile has no field called {field!r}.",
+        f"A profile has no field called {hidden(field)!r}.",
         f"Did you mean {paths[close]}?" if close else "They are listed by: codex-tui profile explain",
     )
 

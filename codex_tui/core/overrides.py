@@ -6,9 +6,10 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from codex_tui.core.commented import example
 from codex_tui.core.errors import BadInput
 from codex_tui.core.profile_file import anchored
-from codex_tui.core.profile_problems import unknown, validated
+from codex_tui.core.profile_problems import is_table, unknown, validated
 from codex_tui.core.secrets import hidden
 from training.contract.knobs import Knob, knobs
 
@@ -28,7 +29,8 @@ def parse_overrides(options: list[str]) -> dict[str, Any]:
         try:
             values[field] = _override(field, given.strip() if equals else None)
         except ValueError as error:
-            raise BadInput(f"--set {hidden(field)}: {hidden(str(error))}.", HOW) from None
+            said = hidden(str(error))
+            raise BadInput(f"--set {hidden(field)}: {said}{'' if said.endswith('?') else '.'}", HOW) from None
     return values | anchored(values, Path.cwd())
 
 
@@ -36,6 +38,9 @@ def _override(field: str, given: str | None) -> Any:
     table, _, name = field.rpartition(".")
     if given is None:
         raise ValueError("has no value; should be TABLE.FIELD=VALUE")
+    if is_table(field):
+        first = next(knob for knob in knobs().values() if knob.table == field)
+        raise ValueError(f"is a table; set one of its fields, such as {field}.{example(first).replace(' = ', '=', 1)}")
     if field not in knobs():
         raise ValueError(unknown(table, name))
     if not table:

@@ -107,15 +107,18 @@ def test_a_secret_is_refused_and_never_shown(home: Path, capsys: pytest.CaptureF
             assert "a token does not belong in a profile" in said, (number, said)
             assert "HF_TOKEN" in said and "hf auth login" in said
         said += told(capsys, "profile", "check", str(path), "--json", exit_code=2)
-        said += told(capsys, "profile", "show", str(path))
+        said += told(capsys, "profile", "show", str(path), exit_code=2)
         said += told(capsys, "profile", "show", str(path), "--json", exit_code=2)
         said += told(capsys, "train", str(path), exit_code=2)
         said += told(capsys, "profile", "list")
         if "u005f" not in text:
             assert TOKEN not in said and TOKEN[3:] not in said and "sesame123" not in said, (number, said)
-    for option in (f"model.name={TOKEN}", f"model.{TOKEN}=1", TOKEN, "wandb.api_key=sesame123"):
+    in_list = f'lora.target_modules=["{TOKEN}"]'
+    for option in (f"model.name={TOKEN}", f"model.{TOKEN}=1", TOKEN, "wandb.api_key=sesame123", in_list):
         said = told(capsys, "profile", "check", "demo", "--set", option, exit_code=2)
         assert TOKEN not in said and "sesame123" not in said
+    for command in (["explain", TOKEN], ["show", TOKEN], ["show", f"./{TOKEN}"]):
+        assert TOKEN not in told(capsys, "profile", *command, exit_code=2)
 
 
 def test_explain_has_all_of_a_field(capsys: pytest.CaptureFixture[str]) -> None:
@@ -177,6 +180,27 @@ def test_show_says_what_is_extended(home: Path, capsys: pytest.CaptureFixture[st
     assert (whole["lora"]["r"], whole["lora"]["lora_alpha"]) == (4, 32)
 
 
+def test_show_names_what_is_wrong_below_the_text(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = home / "mine.toml"
+    for data, text, problem in (
+        (b"\xff\xfe\x00[\x1b]0;x", "␛]0;x", "line 1: not UTF-8 text"),
+        (b'extends = "./mine.toml"\n', 'extends = "./mine.toml"\n', "goes in a circle, mine.toml → mine.toml"),
+        (MODEL.encode() + b"[lora]\nr = 0 # mine\n", "r = 0 # mine\n", "line 4: lora.r: should be a whole number"),
+    ):
+        path.write_bytes(data)
+        assert main(["profile", "show", str(path)]) == 2
+        out, err = capsys.readouterr()
+        assert text in out and problem in err
+        assert "What is not set here" not in out
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "a/" * 2500, "a" * 300 + ".toml"])
+def test_a_name_of_any_length_is_bad_input(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (["profile", "show"], ["profile", "check"], ["train"]):
+        said = told(capsys, *command, name, exit_code=2)
+        assert "profile" in said and len(said) < 500
+
+
 def test_list_says_what_a_profile_without_title_extends(capsys: pytest.CaptureFixture[str]) -> None:
     locations.user_profiles().mkdir(parents=True)
     (locations.user_profiles() / "mine.toml").write_text('extends = "demo"\n')
@@ -209,6 +233,12 @@ def test_set_takes_toml_and_bare_words(home: Path, capsys: pytest.CaptureFixture
     ("option", "words"),
     [
         ("lora.r", "--set lora.r: has no value"),
+        ("lora=8", "--set lora: is a table; set one of its fields, such as lora.r=16.\n"),
+        ("lora={r=8}", "--set lora: is a table; set one of its fields"),
+        ("lora.target=8", "did you mean target_modules?\n"),
+        ("model.name=\udcff", "--set model.name: should be text in UTF-8.\n"),
+        ("model.revision=\udcff", "--set model.revision: should be text in UTF-8.\n"),
+        ('lora.target_modules=["\udcff"]', "--set lora.target_modules: should be text in UTF-8.\n"),
         ("lora.r=", "--set lora.r: should be a whole number"),
         ("lora.r='8'", "not text in quotes (given: '8')"),
         ("lora.r=0", "at least 1, at most 1,024 (given: 0)"),
