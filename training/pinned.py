@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 
-from training.contract.forecast import KEPT_ON_CARD, SHORTEST_PARKED, SMALLEST_PARKED
+from training.contract.forecast import KEPT_ON_CARD, MIB, SHORTEST_PARKED, SMALLEST_PARKED, streamed_bytes
 from training.contract.model_shape import ModelShape
 from training.contract.pinned_memory import PinnedUnknown, lockable_mib
 from training.contract.profile import Profile
 
-MIB = 2**20
 ENOUGH = 0.95  # of what was found is used: others lock memory too
 SLOWLY = "moves more slowly, and steps take longer."
 
@@ -60,5 +59,4 @@ def parked_mib(profile: Profile, shape: ModelShape) -> tuple[float, float]:
 def streamed_mib(profile: Profile, shape: ModelShape) -> float:
     """The weights of the offloaded layers."""
     layers = profile.model.offload_layers
-    each = 0.5 if profile.model.load_in_4bit else 2.0
-    return 0.0 if layers == "auto" else layers * each * shape.layer_parameters / MIB
+    return 0.0 if layers == "auto" else layers * streamed_bytes(profile, shape) / MIB

@@ -218,14 +218,23 @@ def _trainable(profile: Profile, shape: ModelShape) -> Iterator[int]:
 
 def _weights(profile: Profile, shape: ModelShape, offloaded: int) -> float:
     """Bytes of the layers on the card, of the embedding and of the head."""
-    plain = 4.0 if profile.model.dtype == "float32" else 2.0
+    plain = _plain_bytes(profile)
     each = NF4 if profile.model.load_in_4bit else plain
     norms = plain * (2 * shape.num_hidden_layers + 1) * shape.hidden_size
-    streamed = (0.5 if profile.model.load_in_4bit else plain) * shape.layer_parameters  # the scales stay on the card
-    away = max(0, offloaded - STREAMED_LAYERS) * streamed
+    away = max(0, offloaded - STREAMED_LAYERS) * streamed_bytes(profile, shape)
     layers = each * shape.layer_parameters * shape.num_hidden_layers + norms - away
     copies = 1 if shape.tie_word_embeddings or _embedding_offloaded(profile, shape) else 2
     return layers + plain * shape.embedding_parameters * copies
+
+
+def streamed_bytes(profile: Profile, shape: ModelShape) -> float:
+    """Of an offloaded layer: its weights as they are stored, whose scales stay on the card."""
+    return (0.5 if profile.model.load_in_4bit else _plain_bytes(profile)) * shape.layer_parameters
+
+
+def _plain_bytes(profile: Profile) -> float:
+    """Of a weight that is not quantised."""
+    return 4.0 if profile.model.dtype == "float32" else 2.0
 
 
 def _embedding_offloaded(profile: Profile, shape: ModelShape) -> bool:
