@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from training import failures
 from training.contract import probes
 from training.contract.forecast import CONTEXT_MIB, Machine
+from training.contract.model_shape import ModelShape
 from training.contract.profile import Profile
+from training.contract.remedies import remedies
+from training.failures import TrainingFailure
 from training.gpu import MIB, Card
 
 STILL_TO_COME = 64.0
 """MiB by which the CUDA context may grow while a model is loaded."""
 LEAST_CONTEXT_MIB, MOST_CONTEXT_MIB = 64.0, 1200.0
 """Between these it has been on every card: what lies beyond is another program that came or went."""
+REMEDIES_TOLD = 3
 
 
 class VramLimit:
@@ -29,6 +38,7 @@ class VramLimit:
         self.mib: float | None = None
         self._card = card
         self.others_mib = (card.others_mib if card else None) or 0.0
+        self._seen_context = 0.0
         self.machine = Machine()
         if not torch.cuda.is_available():
             return
@@ -38,10 +48,13 @@ class VramLimit:
         left = whole - max(profile.hardware.display_reserve_mib, self.others_mib)
         self.mib = min(left, self._total, profile.hardware.vram_limit_mib or left)
         last = probes.latest(cache, card.name) if card else None
+        probed = probes.read(cache, card.name, profile) if card else None
+        self._seen_context = last.context_mib if last else 0.0
         self.machine = Machine(
             whole,
-            last.context_mib if last else CONTEXT_MIB,
+            self._seen_context or CONTEXT_MIB,
             expandable_segments="expandable_segments:True" in os.environ.get("PYTORCH_ALLOC_CONF", ""),
+            measured=probed.measured if probed else None,
         )
 
     @property
@@ -57,5 +70,28 @@ class VramLimit:
         """Caps the allocator. `loaded`: every kernel was used once, so that the context grows no more."""
         if self.mib is None:
             return
-        context = self.context_mib + (0.0 if loaded else STILL_TO_COME)
+        context = self.context_mib if loaded else max(self.context_mib + STILL_TO_COME, self._seen_context)
         torch.cuda.set_per_process_memory_fraction(min(1.0, max(1.0, self.mib - context) / self._total))
+
+    @contextmanager
+    def explained(self, what: str, profile: Profile, shape: ModelShape | None) -> Iterator[None]:
+        """Names the GPU's memory running out inside: `what` can't be done within the limit, and what would help.
+
+        `profile` has its layers counted; `shape` is None where no forecast is made of the model.
+        """
+        try:
+            yield
+        except torch.OutOfMemoryError as error:
+            if failures.classify(error).kind != "gpu_memory":
+                raise
+            within = f" within {self.mib:,.0f} MiB of the card" if self.mib else ""
+            message = f"{what}{within}: the GPU's memory ran out."
+            raise TrainingFailure("gpu_memory", message, self._ways(profile, shape)) from error
+
+    def _ways(self, profile: Profile, shape: ModelShape | None) -> str:
+        if shape is None or self.mib is None:
+            return ""
+        machine = replace(self.machine, card_mib=self.mib + profile.hardware.display_reserve_mib)
+        found = remedies(profile, shape, machine)[:REMEDIES_TOLD]
+        ways = "; ".join(f"{r.field} = {json.dumps(r.value)} gives back {r.frees_mib:,.0f} MiB" for r in found)
+        return f"Set one of: {ways}." if ways else ""

@@ -5,7 +5,6 @@ forecast learns what this card really takes."""
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,23 +14,19 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from training import failures
 from training.attempt import Attempt
 from training.contract import events as ev
 from training.contract import probes
 from training.contract.forecast import forecast, optimizer_bytes
 from training.contract.model_shape import ModelShape
 from training.contract.profile import Profile
-from training.contract.remedies import remedies
 from training.data import IGNORED
-from training.failures import TrainingFailure
 from training.gpu import MIB, Card
 from training.job import Job
 from training.memory import VramLimit
 
 PASSES = 2  # the second meets the gradients of the first, as every pass of an accumulated step but one does
 SHORT = 32  # tokens that are enough to load every kernel
-REMEDIES_TOLD = 3
 
 
 class Probe(TrainerCallback):
@@ -61,18 +56,14 @@ class Probe(TrainerCallback):
     ) -> None:
         tokens = len(self.longest["input_ids"])
         self._emit(ev.Phase(name="probing", detail=f"the longest row, {tokens:,} tokens"))
-        try:
-            with _undisturbed(self.trainer):
-                self._pass(SHORT)
-                self._limit.apply(loaded=True)
-                _forget_peaks()
-                for _ in range(PASSES):
-                    self._pass(tokens)
-                event = self._measured(tokens)
-        except torch.OutOfMemoryError as error:
-            if failures.classify(error).kind != "gpu_memory":
-                raise
-            raise self._too_big(tokens) from error
+        what = f"The longest row, {tokens:,} tokens, can't be trained"
+        with self._limit.explained(what, self._profile, self._shape), _undisturbed(self.trainer):
+            self._pass(SHORT)
+            self._limit.apply(loaded=True)
+            _forget_peaks()
+            for _ in range(PASSES):
+                self._pass(tokens)
+            event = self._measured(tokens)
         self._limit.apply(loaded=True)
         self._emit(event)
 
@@ -103,16 +94,6 @@ class Probe(TrainerCallback):
                 probes.write(self._job.cache, self._card.name, self._job.profile, probed)
         return event
 
-    def _too_big(self, tokens: int) -> TrainingFailure:
-        limit = f" within {self._limit.mib:,.0f} MiB of the card" if self._limit.mib else ""
-        message = f"The longest row, {tokens:,} tokens, can't be trained{limit}: the GPU's memory ran out in the probe."
-        if self._shape is None or self._limit.mib is None:
-            return TrainingFailure("gpu_memory", message)
-        machine = replace(self._limit.machine, card_mib=self._limit.mib + self._profile.hardware.display_reserve_mib)
-        found = remedies(self._profile, self._shape, machine)[:REMEDIES_TOLD]
-        ways = "; ".join(f"{r.field} = {json.dumps(r.value)} gives back {r.frees_mib:,.0f} MiB" for r in found)
-        return TrainingFailure("gpu_memory", message, f"Set one of: {ways}." if ways else "")
-
 
 def _forget_peaks() -> None:
     if torch.cuda.is_available():
@@ -130,7 +111,9 @@ def _undisturbed(trainer: Any) -> Iterator[None]:
     held: Any = None
     if torch.cuda.is_available() and not trainer.optimizer.state:
         sizes = [p.numel() for p in trainer.model.parameters() if p.requires_grad]
-        held = torch.empty(optimizer_bytes(sizes, trainer.args.optim), dtype=torch.uint8, device="cuda")
+        held = [
+            torch.empty(optimizer_bytes([size], trainer.args.optim), dtype=torch.uint8, device="cuda") for size in sizes
+        ]
     try:
         yield
     finally:

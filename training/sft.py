@@ -51,9 +51,11 @@ def train(attempt: Attempt, job: Job, rows: DatasetFile, card: Card | None) -> e
     profile = offload.chosen(profile, shape, limit)
     if on_gpu and shape and (slow := pinned.prepare(profile, shape)):
         emit(ev.Warned(message=slow))
-    model, tokenizer = load(profile, source)
-    attempt.loading("the adapter", 2)
-    model = with_adapter(model, profile)
+    with limit.explained("The model can't be loaded", profile, shape):
+        model, tokenizer = load(profile, source)
+        limit.apply(loaded=False)  # the context has grown by now
+        attempt.loading("the adapter", 2)
+        model = with_adapter(model, profile)
 
     # Data
     examples = data.tokenise(
@@ -82,7 +84,8 @@ def train(attempt: Attempt, job: Job, rows: DatasetFile, card: Card | None) -> e
     # Train
     emit(resolved.write(job, run, trainer, examples, rows, steps, profile.model.offload_layers))
     attempt.stop.can_save = True
-    trainer.train(resume_from_checkpoint=str(attempt.resume_from) if attempt.resume_from else None)
+    with limit.explained("The run can't go on", profile, shape):
+        trainer.train(resume_from_checkpoint=str(attempt.resume_from) if attempt.resume_from else None)
 
     # Save
     emit(ev.Phase(name="saving", detail="adapter"))

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from training.contract.profile import Profile
+from training.contract.wsl import wsl
 from training.demo import llama
 from training.model import go_offline_if_needed
 
@@ -30,6 +31,8 @@ STEADY = {
     "UNSLOTH_BLOCK_COMPILE": "0",
 }
 
+FIXED_SEGMENTS = "expandable_segments:False,max_split_size_mb:256"
+
 
 def prepare(profile: Profile, cache: Path) -> None:
     """Silences the libraries, shows them the device that `profile` picked and keeps their files under `cache`."""
@@ -40,11 +43,18 @@ def prepare(profile: Profile, cache: Path) -> None:
     os.environ["UNSLOTH_COMPILE_LOCATION"] = str(cache / "unsloth_compiled_cache")
     go_offline_if_needed(profile.model.name)
     _choose_device(profile.hardware.device)
+    _keep_the_segments_whole()
     os.environ["UNSLOTH_FUSED_LINEAR_BWD_TILE_MB"] = str(profile.training.loss_tile_mib)
     if profile.model.dtype == "float32":
         os.environ["UNSLOTH_CPU_BF16"] = "0"
     if profile.model.name == llama.NAME:  # threads spend longer waiting for one another than on such small matrices
         os.environ["OMP_NUM_THREADS"] = "1"
+
+
+def _keep_the_segments_whole() -> None:
+    """Where they can't grow, transformers' one block for all weights would stay for the little that is left in it."""
+    if wsl():
+        os.environ.setdefault("PYTORCH_ALLOC_CONF", FIXED_SEGMENTS)
 
 
 def _choose_device(device: str | int) -> None:

@@ -43,17 +43,18 @@ def add(subparsers: Any) -> None:
 def run_doctor(args: argparse.Namespace) -> int:
     from codex_tui.core import machine
     from codex_tui.core.text import clean
+    from training.contract.wsl import wsl
 
     report, trainer = examine_trainer(args.python)
     gpu = machine.gpu_facts()
-    wsl = machine.wsl()
+    kind = wsl()
     free = machine.disk_free_gib()
     token = machine.hub_token()
     terminal = machine.terminal()
     findings = [
         *gpu_findings(gpu, report),
         *pinned_findings(gpu),
-        *wsl_findings(wsl, machine.wsl_idle_timeouts() if wsl else {}),
+        *wsl_findings(kind, machine.wsl_idle_timeouts() if kind else {}),
         *trainer,
         *other_findings(free, token, terminal, machine.killed_at_logout()),
     ]
@@ -63,7 +64,7 @@ def run_doctor(args: argparse.Namespace) -> int:
             "ok": ok,
             "findings": [asdict(finding) for finding in findings],
             "gpu": None if isinstance(gpu, str) else asdict(gpu),
-            "wsl": wsl,
+            "wsl": kind,
             "python": str(report.python) if report else None,
             "python_version": report.python_version if report else None,
             "torch_cuda": report.torch_cuda if report else None,

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from codex_tui.core import gpu, locations, machine
+from codex_tui.core import gpu, locations
 from training.contract import probes, remedies
 from training.contract.forecast import Forecast, Machine, Remedy, check_modules, forecast
 from training.contract.model_shape import ModelShape, NoShape, shipped_configs
 from training.contract.profile import Profile
+from training.contract.wsl import wsl
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def _shape(profile: Profile, path: Path) -> ModelShape | NoForecast:
 
 
 def _machine(profile: Profile, path: Path, card_mib: float | None) -> Machine:
-    found = Machine(card_mib, expandable_segments=not machine.wsl())
+    found = Machine(card_mib, expandable_segments=not wsl())
     here = card(profile.hardware.device)
     if here is None or card_mib is None or round(here.total_mib) != round(card_mib):
         return found

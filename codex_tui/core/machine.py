@@ -60,16 +60,6 @@ def gpu_facts() -> GpuFacts | str:
     )
 
 
-def wsl(proc: Path = Path("/proc")) -> int:
-    """1 or 2 under the Windows Subsystem for Linux, else 0."""
-    with suppress(OSError):
-        version = (proc / "version").read_text().lower()
-        if "microsoft" in version or (proc / "sys/fs/binfmt_misc/WSLInterop").exists():
-            # WSL1 answers as the Linux 4.4 it imitates; WSL2 runs a kernel of its own.
-            return 1 if "version 4.4.0" in version else 2
-    return 0
-
-
 def wsl_idle_timeouts(users: Path = Path("/mnt/c/Users")) -> dict[str, str]:
     """What .wslconfig says of shutting down when idle: vmIdleTimeout, instanceIdleTimeout (milliseconds, -1 is
     never). {} where it says nothing."""

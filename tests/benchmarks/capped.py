@@ -25,6 +25,7 @@ from codex_tui.core.profile_file import load_profile
 from training.contract import events as ev
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
+from training.surroundings import FIXED_SEGMENTS
 
 PROFILES = {"3b": "rtx3050-4gb", "8b": "rtx3050-4gb-8b"}
 MAKE = Path(__file__).with_name("memory.py")
@@ -34,7 +35,8 @@ def profile_for(shape: str, tokens: int, steps: int, card: int | None) -> Profil
     """The shipped profile at `tokens` a row, held to a card of `card` MiB; without a limit where that is None."""
     from memory import folder_of
 
-    whole = load_profile(ROOT / "profiles" / f"{PROFILES[shape]}.toml").model_dump()
+    shipped = load_profile(ROOT / "profiles" / f"{PROFILES[shape]}.toml")
+    whole = shipped.model_dump()
     whole["model"] |= {"name": str(folder_of(shape)), "max_seq_length": tokens}
     whole["training"] |= {"max_steps": steps}
     whole["dataset"] |= {"eval_fraction": 0.0}
@@ -43,6 +45,8 @@ def profile_for(shape: str, tokens: int, steps: int, card: int | None) -> Profil
         whole["model"] |= {"offload_layers": 0, "offload_embedding": False}
     else:
         whole["hardware"] |= {"vram_limit_mib": card - whole["hardware"]["display_reserve_mib"]}
+        if tokens > shipped.model.max_seq_length:  # more than the profile was made for
+            whole["model"] |= {"offload_layers": "auto"}
     return Profile.model_validate(whole)
 
 
@@ -78,7 +82,7 @@ def main() -> None:
     parser.add_argument("--uncapped", action="store_true")
     arguments = parser.parse_args()
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:False")
+    os.environ.setdefault("PYTORCH_ALLOC_CONF", FIXED_SEGMENTS)
     from memory import folder_of
 
     asked = [(shape, int(tokens)) for shape, tokens in (run.split(":") for run in arguments.runs)]

@@ -196,7 +196,7 @@ def settle(row: dict[str, Any]) -> None:
     tile = {"loss_tile_mib": row["loss_tile_mib"]}
     surroundings.prepare(Profile.model_validate({"model": {"name": "/nowhere"}, "training": tile}), WORK / "cache")
     if row["segments"] == "fixed":  # as under WSL2, where expandable ones are not to be had
-        os.environ["PYTORCH_ALLOC_CONF"] = "expandable_segments:False"
+        os.environ["PYTORCH_ALLOC_CONF"] = surroundings.FIXED_SEGMENTS
     import unsloth  # noqa: F401
 
 

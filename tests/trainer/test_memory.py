@@ -60,6 +60,47 @@ print(json.dumps(told))
     assert found == [3596 - 300, 3596 - 364, 3596 - 64, 3596 - 1200, 3596 - 828]
 
 
+def test_a_card_that_was_probed_before_keeps_room_for_its_whole_context_while_loading(trainer: Trainer) -> None:
+    found = trainer.python_says(
+        CARD
+        + """
+from training.contract import probes
+told = []
+for seen in (310.0, 420.0):
+    probes.write(Path("here"), card.name, profile(), probes.Probed(2048, 2800.0, seen, 0))
+    held["context"] = 300.0
+    known = VramLimit(profile(), card, Path("here"))
+    known.apply(loaded=False)
+    told.append([round(held["fraction"] * 4096), known.machine.context_mib, known.machine.measured.reserved_mib])
+print(json.dumps(told))
+"""
+    )
+    assert found == [[3596 - 364, 310.0, 2800.0], [3596 - 420, 420.0, 2800.0]]
+
+
+def test_memory_that_runs_out_is_told_from_page_locked_memory_that_does(trainer: Trainer) -> None:
+    found = trainer.python_says(
+        CARD
+        + """
+from training.failures import classify
+def named(text):
+    try:
+        with limit().explained("The run can't go on", profile(), None):
+            raise torch.OutOfMemoryError(text)
+    except torch.OutOfMemoryError as error:
+        failure = classify(error)
+    except Exception as error:
+        failure = classify(error)
+    return [failure.kind, failure.message]
+print(json.dumps([named("CUDA out of memory. Tried to allocate 2 MiB"), named("pin_memory: CUDA out of memory")]))
+"""
+    )
+    assert found == [
+        ["gpu_memory", "The run can't go on within 3,596 MiB of the card: the GPU's memory ran out."],
+        ["pinned_memory", "Page-locked host memory ran out."],
+    ]
+
+
 def test_what_is_locked_follows_from_the_machine_and_the_profile(trainer: Trainer) -> None:
     found = trainer.python_says(
         """

@@ -84,6 +84,17 @@ def test_auto_offloads_as_few_layers_as_fit() -> None:
     assert told(hardware={"vram_limit_mib": 512}, model={"offload_layers": "auto"}).offload_layers == 27
 
 
+def test_auto_uses_nearly_all_of_the_limit_once_rows_of_full_length_were_measured() -> None:
+    auto = {"hardware": {"vram_limit_mib": 3400}, "model": {"offload_layers": "auto"}}
+    guessed = told(**auto)
+    measured = Measured(2048, guessed.reserved_mib, guessed.offload_layers)
+    known = told(replace(LAPTOP, measured=measured), **auto)
+    assert known.offload_layers < guessed.offload_layers
+    assert known.verdict == "fits"
+    short = told(replace(LAPTOP, measured=replace(measured, tokens=512)), **auto)
+    assert short.device_mib <= 0.95 * 3400
+
+
 def test_three_offloaded_layers_give_nothing_back() -> None:
     assert told(model={"offload_layers": 3}).device_mib == told().device_mib
     assert told(model={"offload_layers": 4}).device_mib < told().device_mib

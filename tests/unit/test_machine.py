@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from codex_tui.core import gpu, machine
+from training.contract.wsl import wsl
 
 
 @pytest.mark.parametrize(
@@ -20,15 +21,15 @@ from codex_tui.core import gpu, machine
 )
 def test_wsl_by_its_kernel(tmp_path: Path, version: str, kind: int) -> None:
     (tmp_path / "version").write_text(version)
-    assert machine.wsl(tmp_path) == kind
+    assert wsl(tmp_path) == kind
 
 
 def test_wsl_with_a_kernel_of_ones_own(tmp_path: Path) -> None:
     (tmp_path / "version").write_text("Linux version 6.9.0-mine")
     (tmp_path / "sys/fs/binfmt_misc").mkdir(parents=True)
     (tmp_path / "sys/fs/binfmt_misc/WSLInterop").touch()
-    assert machine.wsl(tmp_path) == 2
-    assert machine.wsl(tmp_path / "none") == 0
+    assert wsl(tmp_path) == 2
+    assert wsl(tmp_path / "none") == 0
 
 
 def test_idle_timeouts_of_wslconfig(tmp_path: Path) -> None:

@@ -33,11 +33,11 @@ FURTHER = 28 * MIB  # small things that no term names
 SLACK, SLACK_OF_ACTIVATIONS = 28.0 * MIB, 0.031  # what the allocator reserves and can't use
 FIXED_SLACK, MOST_FIXED_SLACK = 0.55, 440 * MIB  # likewise where segments can't grow, as under WSL2
 SQUEEZED = 0.5  # of that slack stays where a limit makes the allocator give back what it does not use
-HOLE = 0.4  # of an embedding that has moved to the host: in such segments, what can't be used of its place
 CONTEXT_MIB = 828.0
 """The CUDA context and the libraries' kernels, measured on an H100; a smaller card needs less. The probe learns it."""
 
 TIGHT = 0.95  # of the limit, from where on it is tight: the forecast holds within 5 %
+NEARLY_ALL = 0.99  # of the limit: what "auto" makes use of where rows of full length were measured
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,9 @@ def fewest_layers(profile: Profile, shape: ModelShape, machine: Machine, limit: 
     last = shape.num_hidden_layers - 1
     if limit is None:
         return 0
-    room = TIGHT * limit - machine.context_mib - _correction(profile, shape, machine, limit)
+    measured = machine.measured
+    known = measured is not None and measured.tokens >= TIGHT * profile.model.max_seq_length
+    room = (NEARLY_ALL if known else TIGHT) * limit - machine.context_mib - _correction(profile, shape, machine, limit)
     for layers in (0, *range(STREAMED_LAYERS + 1, last)):
         if sum(_parts(profile, shape, machine, layers, limit).values()) <= room:
             return layers
@@ -189,7 +191,7 @@ def _parts(
     if machine.expandable_segments:
         slack = SLACK + SLACK_OF_ACTIVATIONS * activations
     else:
-        slack = min(FIXED_SLACK * rows, MOST_FIXED_SLACK) + HOLE * moved
+        slack = min(FIXED_SLACK * rows, MOST_FIXED_SLACK)
         if limit is not None:
             used = weights + lora + optimizer + activations + loss + WORKSPACE
             slack = max(SQUEEZED * slack, min(slack, (limit - machine.context_mib) * MIB - used))
