@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -13,21 +12,16 @@ from textual.content import Content
 from textual.strip import Strip
 
 from codex_tui.core.row_reader import RowReader
+from codex_tui.core.row_text import shown
 from codex_tui.core.run_state import RunState
 from codex_tui.core.text import clean
 from codex_tui.messages import HintsChanged
-from codex_tui.widgets import figures
 from codex_tui.widgets.hints import Hint
-from codex_tui.widgets.ink import ACCENT, MUTED, STRONG, Part, line, spread, to_strips
+from codex_tui.widgets.ink import ACCENT, MUTED, STRONG, line, spread, to_strips
 from codex_tui.widgets.painted import Painted
-from codex_tui.widgets.text_view import TextView
+from codex_tui.widgets.row_view import RowView, as_seen, facts, lines, raw
 from training.contract.events import Sample
 from training.contract.run_directory import RunDirectory
-
-LEARNED = "underline $success"
-CUT = "strike $text-muted"
-SPECIAL_TOKEN = re.compile(r"<\|[^|<>\n]{1,40}\|>|</?s>|\[/?INST\]|<(?:start|end)_of_turn>")
-LONGEST = 100_000  # characters of one text that are shown
 
 
 class Heading(Painted):
@@ -71,7 +65,7 @@ class SamplesPane(Vertical):
 
     def compose(self) -> ComposeResult:
         yield Heading()
-        yield TextView()
+        yield RowView()
 
     def on_mount(self) -> None:
         self._draw()
@@ -119,7 +113,7 @@ class SamplesPane(Vertical):
         self.post_message(HintsChanged())
         left, body = self._answers() if self.showing == "answers" else self._rows()
         self.query_one(Heading).show(left, line(("d", f"bold {ACCENT}"), (self._other(), MUTED)))
-        self.query_one(TextView).set_text(body)
+        self.query_one(RowView).set_text(body)
 
     def _other(self) -> str:
         return " dataset rows" if self.showing == "answers" else " answers"
@@ -143,7 +137,7 @@ class SamplesPane(Vertical):
 
     def _earlier(self, index: int, above: list[Content]) -> Iterator[Content]:
         """The answers before that one, a row each, as far as there is room: how the model came to it."""
-        width, height = self.query_one(TextView).content_size
+        width, height = self.query_one(RowView).content_size
         room = height - sum(len(paragraph.wrap(width)) for paragraph in above) - 2 if width else 0
         if index and room > 0:
             yield Content("")
@@ -165,62 +159,11 @@ class SamplesPane(Vertical):
         if row is None:
             doing = clean(reader.phase) or "reading the dataset and the tokenizer"
             return line(("Row", STRONG)), [line((f"{doing[:1].upper()}{doing[1:]} …", MUTED))]
-        left = line(("Row", STRONG), f" {reader.index + 1:,} / {reader.rows:,}", (f"  {_about(row)}", MUTED))
-        return left, list(_raw(row) if self.raw else _as_seen(row))
-
-
-def _about(row: dict[str, Any]) -> str:
-    parts = [clean(row.get("split", ""))]
-    if row.get("tokens") is not None:
-        parts.append(f"{figures.count(row['tokens'])} tokens, {figures.count(row.get('learned_tokens'))} learned")
-    if row.get("line"):
-        parts.append(f"line {figures.count(row['line'])}")
-    return " · ".join(part for part in parts if part)
-
-
-def _raw(row: dict[str, Any]) -> Iterator[Content]:
-    raw = row.get("raw")
-    yield line(("raw", STRONG), ("   as the file has it", MUTED))
-    for key, value in raw.items() if isinstance(raw, dict) else [("", raw)]:
-        yield Content("")
-        yield line((clean(key), MUTED))
-        yield from _lines(_plain(value))
-
-
-def _as_seen(row: dict[str, Any]) -> Iterator[Content]:
-    legend: list[Part] = [("as the model sees it", STRONG), "   ", ("learned from", LEARNED), ("   given", MUTED)]
-    if row.get("truncated"):
-        legend += ["   ", ("cut off", CUT), (f" beyond {figures.count(row.get('max_seq_length'))} tokens", MUTED)]
-    yield line(*legend)
-    yield Content("")
-    segments = [segment for segment in row.get("segments") or [] if isinstance(segment, dict)]
-    yield from Content("").join(map(_segment, segments)).split("\n", allow_blank=True)
-
-
-def _segment(segment: dict[str, Any]) -> Content:
-    """What is given stays plain, its special tokens faint."""
-    style = CUT if segment.get("cut") else LEARNED if segment.get("learned") else ""
-    text = line((_shown(str(segment.get("text") or "")), style))
-    if not style:
-        for token in SPECIAL_TOKEN.finditer(text.plain):
-            text = text.stylize(MUTED, token.start(), token.end())
-    return text
-
-
-def _plain(value: object) -> str:
-    """A row's value as text: messages as turns, anything else as JSON."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list) and all(isinstance(turn, dict) and "content" in turn for turn in value):
-        return "\n".join(f"{turn.get('role', '')}: {turn['content']}" for turn in value)
-    import json
-
-    return json.dumps(value, ensure_ascii=False)
+        left = line(("Row", STRONG), f" {reader.index + 1:,} / {reader.rows:,}", (f"  {facts(row)}", MUTED))
+        if row.get("problem"):
+            return left, [line((f"✗ {clean(row['problem'])}", "$error")), *lines(str(row.get("text") or ""))]
+        return left, list(raw(row.get("raw")) if self.raw else as_seen(row))
 
 
 def _shown(text: str) -> str:
-    return clean(text[:LONGEST], newlines=True)
-
-
-def _lines(text: str) -> Iterator[Content]:
-    return map(Content, _shown(text).split("\n"))
+    return clean(shown(text), newlines=True)

@@ -1,0 +1,77 @@
+"""How a row's texts are made fit to be shown: as plain text, never all of a huge one, special tokens told apart."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+SPECIAL_TOKEN = re.compile(r"<\|[^|<>\n]{1,40}\|>|</?s>|\[/?INST\]|<(?:start|end)_of_turn>")
+LONGEST = 100_000  # characters of one text that are shown
+WORDS = 200  # characters of a row that the list shows at most
+
+
+def shown(text: str) -> str:
+    """`text`, of a huge one its beginning and its end, with a word on what is left out."""
+    if len(text) <= LONGEST:
+        return text
+    half = LONGEST // 2
+    return f"{text[:half]}\n… {len(text) - 2 * half:,} characters are not shown …\n{text[-half:]}"
+
+
+def plain(value: object) -> str:
+    """A row's value as text: messages as turns, anything else as JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and value and all(_turn(turn) for turn in value):
+        return "\n".join("{}: {}".format(*_turn(turn) or ()) for turn in value)
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _turn(value: object) -> tuple[str, str] | None:
+    if not isinstance(value, dict):
+        return None
+    who, what = ("from", "value") if "from" in value else ("role", "content")
+    if what not in value:
+        return None
+    return str(value.get(who, "")), value[what] if isinstance(value[what], str) else json.dumps(value[what])
+
+
+def first_words(value: object) -> str:
+    """The beginning of what a row says, whatever its shape."""
+    found: list[str] = []
+    room = WORDS
+    for text in _texts(value):
+        text = " ".join(text[:WORDS].split())
+        if text and room > 0:
+            found.append(text[:room])
+            room -= len(text) + 3
+        if room <= 0:
+            break
+    return " · ".join(found)
+
+
+def _texts(value: object, depth: int = 0) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif depth < 4 and isinstance(value, dict):
+        if turn := _turn(value):
+            yield turn[1]
+            return
+        for part in value.values():
+            yield from _texts(part, depth + 1)
+    elif depth < 4 and isinstance(value, list):
+        for part in value:
+            yield from _texts(part, depth + 1)
+    elif value is not None and not isinstance(value, dict | list):
+        yield str(value)
+
+
+def parts_of(text: str) -> Iterator[tuple[str, bool]]:
+    """`text` in pieces, each with whether it is a special token."""
+    at = 0
+    for token in SPECIAL_TOKEN.finditer(text):
+        yield text[at : token.start()], False
+        yield token.group(), True
+        at = token.end()
+    yield text[at:], False
