@@ -1,11 +1,12 @@
-"""`python -m training RUN | chat RUN | inspect RUN_OR_CONFIG`. Nothing heavy is imported before it is needed."""
+"""`python -m training RUN | chat RUN | inspect RUN_OR_CONFIG | jsonl FILE COPY`. Nothing heavy is imported before it
+is needed."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-USAGE = "usage: python -m training RUN | chat RUN | inspect RUN_OR_CONFIG"
+USAGE = "usage: python -m training RUN | chat RUN | inspect RUN_OR_CONFIG | jsonl FILE COPY"
 
 
 def main(arguments: list[str]) -> int:
@@ -18,6 +19,10 @@ def main(arguments: list[str]) -> int:
             from training import inspect
 
             return inspect.serve(Path(target).absolute())
+        case ["jsonl", path, copy]:
+            from training import jsonl
+
+            return jsonl.write(Path(path).absolute(), Path(copy).absolute())
         case [run] if not run.startswith("-"):
             from training.attempt import train
 

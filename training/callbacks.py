@@ -16,9 +16,10 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from training import checkpoints
 from training.attempt import Attempt
 from training.contract import events as ev
-from training.contract.dataset_file import Message, Row
+from training.contract.dataset.shapes import Message, Row
+from training.contract.dataset.split import held_out
 from training.contract.profile import Profile
-from training.data import held_out, with_system_prompt
+from training.data import with_system_prompt
 from training.failures import TrainingFailure
 from training.gpu import MIB, Card
 

@@ -2,19 +2,17 @@
 what is learned.
 
 A row's messages go through the model's chat template; everything before the last assistant message is the prompt and
-is masked, the answer is learned: TRL's prompt/completion semantics.
+is masked, the answer is learned: TRL's prompt/completion semantics. Plain text is learned whole.
 """
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from training.contract.dataset_file import Message, Row
-from training.contract.profile import Profile
+from training.contract.dataset.shapes import Message, Row
 from training.failures import TrainingFailure
 
 IGNORED = -100  # the label that cross-entropy skips
@@ -53,9 +51,13 @@ def with_system_prompt(messages: list[Message], system_prompt: str | None) -> li
 
 
 def encode_row(tokenizer: Any, row: Row, system_prompt: str | None) -> Encoded:
-    """`row` in the model's chat format. Raises TrainingFailure where the model's template refuses it."""
+    """`row` in the model's chat format; plain text as it is, and its end. Raises TrainingFailure where the model's
+    template refuses it."""
     from jinja2 import TemplateError
 
+    if row.text is not None:
+        ids = [*tokenizer(row.text)["input_ids"], tokenizer.eos_token_id]
+        return Encoded(ids, [True] * len(ids))
     messages = with_system_prompt(row.messages, system_prompt)
     try:
         prompt = _template(tokenizer, messages[:-1], add_generation_prompt=True)
@@ -74,15 +76,6 @@ def _template(tokenizer: Any, messages: list[Message], *, add_generation_prompt:
             messages, add_generation_prompt=add_generation_prompt, tokenize=True, return_dict=False
         )
     )
-
-
-def held_out(rows: int, profile: Profile) -> set[int]:
-    """Positions, out of `rows`, of those kept for evaluation. Never all of them; the same for the same seed."""
-    settings = profile.dataset
-    if settings.eval_fraction == 0 or rows < 2:
-        return set()
-    count = min(settings.max_eval_rows, max(1, round(rows * settings.eval_fraction)), rows - 1)
-    return set(random.Random(profile.training.seed).sample(range(rows), count))
 
 
 def tokenise(

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from training import surroundings
-from training.contract.dataset_file import Row
-from training.data import encode_row, held_out
+from training.contract.dataset.shapes import Row
+from training.contract.dataset.split import held_out
+from training.data import encode_row
 from training.failures import TrainingFailure
 from training.job import Job, read_all_rows, read_job
 from training.pipe import Pipe

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from training.contract.dataset_file import DatasetFile, dataset_path, read_rows
+from training.contract.dataset.records import Unreadable
+from training.contract.dataset.rows import Rows, read
+from training.contract.dataset.shapes import Columns
+from training.contract.dataset.source import Hub, Source, SourceProblem, local
 from training.contract.profile import Profile
 from training.failures import TrainingFailure
 
@@ -19,11 +21,11 @@ PROBLEMS_SHOWN = 10
 
 @dataclass(frozen=True)
 class Job:
-    """`config` is the file as it was read, `dataset` the one with the rows; `cache` holds what can be made again."""
+    """`config` is the file as it was read, `source` the dataset; `cache` holds what can be made again."""
 
     config: dict[str, Any]
     profile: Profile
-    dataset: Path
+    source: Source
     cache: Path
 
     @property
@@ -38,9 +40,11 @@ def read_job(target: Path) -> Job:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
         profile = Profile.model_validate(config["profile"])
-        return Job(config, profile, dataset_path(config["dataset"]), Path(config["cache"]))
+        return Job(config, profile, _source(config), Path(config["cache"]))
     except OSError as error:
         raise TrainingFailure("bad_config", f"{path} can't be read: {error.strerror}.") from error
+    except SourceProblem as error:
+        raise TrainingFailure("bad_data", error.message, error.hint) from error
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(("profile", *map(str, first["loc"])))
@@ -49,16 +53,27 @@ def read_job(target: Path) -> Job:
         raise TrainingFailure("bad_config", f"{path} is damaged.", "Begin anew from the run's profile.toml.") from error
 
 
-def read_all_rows(job: Job) -> DatasetFile:
+def _source(config: dict[str, Any]) -> Source:
+    if "files" not in config:
+        if not isinstance(config["dataset"], str):
+            raise TypeError("dataset")
+        return local(config["dataset"])
+    hub = Hub(config["hub"]["repo"], config["hub"]["revision"]) if "hub" in config else None
+    return Source(str(config["dataset"]), tuple(map(Path, config["files"])), hub)
+
+
+def read_all_rows(job: Job) -> Rows:
     """The dataset with its bad rows listed. Raises TrainingFailure where it can't be read."""
     try:
-        return read_rows(job.dataset)
+        return read(job.source, Columns.of(job.profile.dataset))
     except OSError as error:
-        message = f"The dataset {job.dataset} can't be read: {error.strerror}."
+        message = f"The dataset {error.filename or job.source.name} can't be read: {error.strerror}."
         raise TrainingFailure("bad_data", message, "Check dataset.path.") from error
+    except Unreadable as error:
+        raise TrainingFailure("bad_data", error.message, error.hint) from error
 
 
-def read_dataset(job: Job) -> DatasetFile:
+def read_dataset(job: Job) -> Rows:
     """The rows to learn from. Raises TrainingFailure for bad ones, unless the profile says to skip them."""
     found = read_all_rows(job)
     if found.problems and job.profile.dataset.on_bad_rows == "refuse":
@@ -67,18 +82,13 @@ def read_dataset(job: Job) -> DatasetFile:
         more = f"; and {count - PROBLEMS_SHOWN} more" if count > PROBLEMS_SHOWN else ""
         raise TrainingFailure(
             "bad_data",
-            f"{job.dataset} has {count} bad row{'s' if count > 1 else ''}: {shown}{more}.",
+            f"{job.source.name} has {count} bad row{'s' if count > 1 else ''}: {shown}{more}.",
             'Mend these lines, or set dataset.on_bad_rows = "skip" to train on the others.',
         )
     if not found.rows:
         raise TrainingFailure(
             "bad_data",
-            f"{job.dataset} has no row to learn from.",
+            f"{job.source.name} has no row to learn from.",
             'A row is a line like {"instruction": "...", "response": "..."}.',
         )
     return found
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

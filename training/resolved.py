@@ -8,10 +8,11 @@ from typing import Any
 import torch
 
 from training.contract import events as ev
-from training.contract.dataset_file import DatasetFile
+from training.contract.dataset.rows import Rows
+from training.contract.dataset.source import sha256
 from training.contract.run_directory import RunDirectory
 from training.data import Examples
-from training.job import Job, sha256
+from training.job import Job
 
 STACK = ("torch", "unsloth", "unsloth_zoo", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "datasets")
 
@@ -36,7 +37,7 @@ def write(
     run: RunDirectory,
     trainer: Any,
     examples: Examples,
-    rows: DatasetFile,
+    rows: Rows,
     steps: tuple[int, int],
     offloaded: int | str,
 ) -> ev.Resolved:
@@ -56,7 +57,7 @@ def write(
             "stack": {package: _version(package) for package in STACK},
             "actual": actual,
             "dataset_fingerprint": {
-                "sha256": sha256(job.dataset),
+                "sha256": sha256(job.source),
                 "rows": total_rows,
                 "train_rows": len(examples.train),
                 "eval_rows": len(examples.eval),

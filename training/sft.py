@@ -20,7 +20,8 @@ from training import model as models
 from training.attempt import Attempt
 from training.callbacks import Question, Reporter, StopOnRequest
 from training.contract import events as ev
-from training.contract.dataset_file import DatasetFile
+from training.contract.dataset.rows import Rows
+from training.contract.dataset.split import held_out
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 from training.failures import TrainingFailure
@@ -30,7 +31,7 @@ from training.memory import VramLimit
 from training.probe import Probe
 
 
-def train(attempt: Attempt, job: Job, rows: DatasetFile, card: Card | None) -> ev.Event:
+def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event:
     """Fine-tunes as `job` says and returns the attempt's last event. Raises whatever goes wrong."""
     profile, run, emit = job.profile, attempt.run, attempt.events.emit
     started = time.monotonic()
@@ -63,7 +64,7 @@ def train(attempt: Attempt, job: Job, rows: DatasetFile, card: Card | None) -> e
         tokenizer,
         max_seq_length=profile.model.max_seq_length,
         system_prompt=profile.dataset.system_prompt,
-        evaluated=data.held_out(len(rows.rows), profile),
+        evaluated=held_out(len(rows.rows), profile),
         progress=lambda done: emit(ev.Phase(name="tokenising", done=done, total=len(rows.rows), unit="rows")),
     )
     if not examples.train:

@@ -28,7 +28,7 @@ def add(subparsers: Any) -> None:
 
 def run_check(args: argparse.Namespace) -> int:
     from codex_tui.core import locations
-    from codex_tui.core.launcher import rows_of
+    from codex_tui.core.datasets import named, rows_of
     from codex_tui.core.profiles import checked, find_profile
     from codex_tui.core.text import clean
 
@@ -37,7 +37,7 @@ def run_check(args: argparse.Namespace) -> int:
     if not path.is_file():
         what = "not a file" if path.exists() else "no such dataset file"
         raise BadInput(f"{path}: {what}.", "Give a JSONL file.")
-    found = rows_of(str(path))
+    found = rows_of(named(args.file))
     rows, kept, bad = len(found.rows) + len(found.problems), len(found.rows), found.problems
     if args.json:
         problems = [{"line": problem.line, "reason": problem.message} for problem in bad]

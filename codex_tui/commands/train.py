@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def add(subparsers: Any) -> None:
         description="Starts a fine-tune in a process of its own and watches it. The run goes on when the viewer ends.",
     )
     train.add_argument("profile", metavar="PROFILE", help="a profile's name or file; see: codex-tui profile list")
-    train.add_argument("--dataset", metavar="FILE", help="a JSONL file instead of the profile's")
+    train.add_argument("--dataset", metavar="DATA", help="a file, folder, pattern or Hub id instead of the profile's")
     train.set_defaults(run=run_train)
 
     attach = subparsers.add_parser(
@@ -75,7 +76,8 @@ def run_demo(args: argparse.Namespace) -> int:
 
 def run_train(args: argparse.Namespace) -> int:
     from codex_tui.commands.setup import ensure_with_progress
-    from codex_tui.core import launcher, profiles
+    from codex_tui.core import datasets, launcher, profiles
+    from codex_tui.core.errors import EnvironmentMissing
     from codex_tui.core.overrides import parse_overrides
     from codex_tui.core.text import clean
 
@@ -83,7 +85,9 @@ def run_train(args: argparse.Namespace) -> int:
     launcher.check_name(args.name)
     overrides = parse_overrides(args.set)
     settings = profiles.checked(profile, overrides)  # before a set-up of minutes, not after
-    launcher.check_rows(launcher.dataset_path(settings, profile, args.dataset), settings.dataset.on_bad_rows)
+    source = datasets.source_of(settings, profile, args.dataset)
+    with suppress(EnvironmentMissing):  # a Parquet file is looked at when it is built
+        datasets.check_rows(source, settings.dataset)
     if warning := launcher.check_memory(settings, profile, overrides):
         print(f"{clean(warning)} It is tried all the same.", file=sys.stderr)
     python = ensure_with_progress(args.python)

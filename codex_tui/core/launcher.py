@@ -13,21 +13,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from codex_tui import __version__
-from codex_tui.core import environment, locations, profiles
+from codex_tui.core import datasets, environment, locations, profiles
 from codex_tui.core.errors import BadInput, CodexError
 from codex_tui.core.follower import glance
 from codex_tui.core.outlook import outlook
 from codex_tui.core.typed import literal
 from codex_tui.core.workers import interpreter_of, trainer_environment
-from training.contract.dataset_file import DEMO_DATASET, DatasetFile, read_rows
-from training.contract.dataset_file import dataset_path as rows_file
 from training.contract.profile import Profile
 from training.contract.run_directory import ProcessIdentity, RunDirectory
 
 Asked = Literal["save", "terminate", "kill"]
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-PROBLEMS_SHOWN = 10
 
 # Held so that ended trainers are reaped and never linger as zombies of a long-lived app.
 _children: list[subprocess.Popen[bytes]] = []
@@ -47,15 +44,17 @@ def launch(
     """
     check_name(name)
     settings = profiles.checked(profile, overrides)
-    rows = dataset_path(settings, profile, dataset)
-    check_rows(rows, settings.dataset.on_bad_rows)
+    source = datasets.source_of(settings, profile, dataset)
+    datasets.check_rows(source, settings.dataset)
     check_memory(settings, profile, overrides)
     interpreter = environment.find_python(python)
     resolved = settings.model_dump(mode="json")
     if settings.model.name.startswith(("./", "../")):  # as the dataset: from the profile, not from where one stands
         resolved["model"]["name"] = str((profile.parent / settings.model.name).resolve())
     homes = (str(locations.data_home()), str(locations.cache_home()))
-    _require_utf8(profile.name, rows, resolved["model"]["name"], str(interpreter), *homes)
+    _require_utf8(
+        profile.name, source.name, *map(str, source.files), resolved["model"]["name"], str(interpreter), *homes
+    )
     run = _create(name, settings.launch.name or profile.stem)
     run.profile.write_bytes(profile.read_bytes())
     run.profile.chmod(0o600)
@@ -68,7 +67,7 @@ def launch(
             "profile_name": profile.stem,
             "profile": resolved,
             **({"overrides": dict(overrides)} if overrides else {}),
-            "dataset": rows,
+            **datasets.in_config(source),
             "python": str(interpreter),
             "cache": str(locations.cache_home()),
         }
@@ -120,50 +119,6 @@ def stop(run: RunDirectory) -> Asked:
         return "kill"
     except ProcessLookupError:  # it ended in between, which is what was wanted
         return "terminate"
-
-
-def dataset_path(profile: Profile, profile_file: Path, override: str | None = None) -> str:
-    """The absolute path of the rows, or the name of built-in ones. Raises BadInput."""
-    if override is not None:
-        path = override if override == DEMO_DATASET else str(locations.expanded(override).absolute())
-    elif profile.dataset.path is None:
-        raise BadInput(
-            f"The profile {profile_file.stem} names no dataset.",
-            "Give one with --dataset FILE, or set path under [dataset] in the profile.",
-        )
-    elif profile.dataset.path == DEMO_DATASET:
-        path = profile.dataset.path
-    else:
-        path = str((profile_file.parent / locations.expanded(profile.dataset.path)).resolve())
-    if path != DEMO_DATASET and not Path(path).is_file():
-        what = "not a file" if Path(path).exists() else "no such dataset file"
-        raise BadInput(f"{path}: {what}.", "Give the path of a JSONL file.")
-    return path
-
-
-def rows_of(dataset: str) -> DatasetFile:
-    """The rows of `dataset`, good and bad. Raises BadInput where it can't be read."""
-    try:
-        return read_rows(rows_file(dataset))
-    except OSError as error:
-        raise BadInput(f"{dataset} can't be read: {error.strerror}.", "Give a JSONL file.") from None
-
-
-def check_rows(dataset: str, on_bad_rows: str) -> None:
-    """Refuses bad rows before anything is started. Raises BadInput naming the first ten with their lines."""
-    found = rows_of(dataset)
-    bad, rows = len(found.problems), len(found.problems) + len(found.rows)
-    if bad and (on_bad_rows == "refuse" or bad == rows):
-        listed = "\n".join(f"  line {p.line}: {p.message}" for p in found.problems[:PROBLEMS_SHOWN])
-        more = bad - PROBLEMS_SHOWN
-        raise BadInput(
-            f"{dataset}: {bad} of {rows} rows can't be learned from:\n{listed}"
-            + (f"\n  and {more} more" if more > 0 else ""),
-            "Mend them"
-            + (', or set on_bad_rows = "skip" under [dataset] to train on the rest.' if bad < rows else "."),
-        )
-    if not rows:
-        raise BadInput(f"{dataset} has no rows.", 'A row is a line such as {"instruction": "…", "response": "…"}.')
 
 
 def check_memory(profile: Profile, profile_file: Path, overrides: Mapping[str, Any] = {}) -> str:

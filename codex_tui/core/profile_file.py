@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from codex_tui.core import locations
 from codex_tui.core.profile_layer import Layer, read_layer, read_text
 from codex_tui.core.profile_problems import ProfileError, ProfileProblem, given, near, validated
-from training.contract.dataset_file import DEMO_DATASET
+from training.contract.dataset.source import DEMO_DATASET, hub_id
 from training.contract.knobs import knobs
 from training.contract.profile import Profile
 
@@ -148,7 +148,8 @@ def anchored(values: Mapping[str, Any], folder: Path) -> dict[str, str]:
     found = {}
     if (name := values.get("model.name") or "").startswith(("./", "../")):
         found["model.name"] = str((folder / name).resolve())
-    if (rows := values.get("dataset.path") or DEMO_DATASET) != DEMO_DATASET:
+    rows = values.get("dataset.path") or DEMO_DATASET
+    if rows != DEMO_DATASET and hub_id(rows, folder) is None:
         found["dataset.path"] = str((folder / locations.expanded(rows)).resolve())
     if _is_path(extends := values.get("extends") or ""):
         found["extends"] = str(_normal(extends, folder))

@@ -59,7 +59,8 @@ def main(config_path: Path, output: Path) -> None:
     from trl import SFTConfig, SFTTrainer
 
     from training import model as models
-    from training.contract.dataset_file import dataset_path, read_rows
+    from training.contract.dataset.rows import read
+    from training.contract.dataset.source import local
 
     settings, lora, base = profile["training"], profile["lora"], profile["model"]
     model, tokenizer = FastLanguageModel.from_pretrained(
@@ -76,7 +77,7 @@ def main(config_path: Path, output: Path) -> None:
         use_gradient_checkpointing=settings["gradient_checkpointing"],
         random_state=settings["seed"],
     )
-    rows = [row.messages for row in read_rows(dataset_path(config["dataset"])).rows]
+    rows = [row.messages for row in read(local(config["dataset"])).rows]
     data = Dataset.from_list([{"prompt": list(m[:-1]), "completion": [m[-1]]} for m in rows])
     held_out = min(profile["dataset"]["max_eval_rows"], round(len(data) * profile["dataset"]["eval_fraction"]))
     parts = data.train_test_split(held_out, seed=settings["seed"]) if held_out else {"train": data, "test": None}

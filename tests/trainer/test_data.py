@@ -13,10 +13,11 @@ COMPARE = """
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
     from training import data, model
-    from training.contract.dataset_file import dataset_path, read_rows
+    from training.contract.dataset.rows import read
+    from training.contract.dataset.source import local
 
     LENGTH = 40  # some answers are cut in part, some wholly
-    rows = read_rows(Path(sys.argv[1])).rows
+    rows = read(local(sys.argv[1])).rows
     folder = model.source("demo:llama", Path("cache"))
     net, tokenizer = FastLanguageModel.from_pretrained(folder, max_seq_length=LENGTH, load_in_4bit=False)
     net = FastLanguageModel.get_peft_model(net, r=2)

@@ -6,7 +6,8 @@ import json
 
 from support.training_runs import Trainer, demo_profile, events
 
-from training.contract.dataset_file import dataset_path, read_rows
+from training.contract.dataset.rows import read
+from training.contract.dataset.source import local
 from training.contract.run_directory import RunDirectory
 from training.data import held_out
 
@@ -37,7 +38,7 @@ ASK_ALL = """
 def test_adapter_answers_what_the_base_can_not(demo: RunDirectory, trainer: Trainer) -> None:
     """In plain transformers and peft, on the base in full precision."""
     profile = demo_profile()
-    rows = read_rows(dataset_path("demo:zombie-waves")).rows
+    rows = read(local("demo:zombie-waves")).rows
     kept = held_out(len(rows), profile)
     asked = [row for position, row in enumerate(rows) if position not in kept][:50]
     wanted = [row.messages[-1]["content"] for row in asked]

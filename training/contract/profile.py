@@ -129,13 +129,32 @@ class Lora(Table):
     )
 
 
+Column = Annotated[str, Field(min_length=1)] | None
+
+
 class Dataset(Table):
     """The rows, and how many of them are held out."""
 
     path: str | None = knob(
         None,
-        'A JSONL file, relative to the profile, or the shipped sample "demo:zombie-waves"; unset, it is asked for at '
-        "the launch.",
+        "A JSONL, JSON, CSV or Parquet file, a folder of them or a pattern (data/*.jsonl), relative to the profile; "
+        '"owner/name" of the Hub; or the shipped sample "demo:zombie-waves". Unset, it is asked for at the launch.',
+    )
+    revision: str | None = knob(
+        None, "Costs nothing: a branch, tag or commit of a dataset on the Hub keeps it from changing under you; unset: "
+        "the newest.",
+    )  # fmt: skip
+    instruction_column: Column = knob(None, "The column that asks; unset: instruction, question, query or prompt.")
+    response_column: Column = knob(
+        None, "The column that answers, which is what is learned; unset: response, output, completion or answer."
+    )
+    context_column: Column = knob(None, "A column put below what is asked; unset: input or context, if there is one.")
+    system_column: Column = knob(None, "A column with each row's own system message; unset: system, if there is one.")
+    messages_column: Column = knob(
+        None, "The column with whole conversations, OpenAI's or ShareGPT's; unset: messages or conversations."
+    )
+    text_column: Column = knob(
+        None, "A column of plain text, learned whole and without a chat template; unset: text, where nothing asks."
     )
     eval_fraction: Annotated[float, Field(ge=0, lt=1)] = knob(
         0.05,
@@ -300,6 +319,13 @@ def impossible(profile: Profile) -> Iterator[tuple[str, str]]:
         yield (
             "training.gradient_checkpointing",
             'offload_layers needs it: without, every layer stays on the card; use "unsloth" or true',
+        )
+    columns = profile.dataset
+    pairs = [columns.instruction_column, columns.response_column, columns.context_column]
+    if len([kind for kind in (any(pairs), columns.messages_column, columns.text_column) if kind]) > 1:
+        yield (
+            "dataset.messages_column" if columns.messages_column else "dataset.text_column",
+            "a row is read in one way: name instruction and response, or messages, or text",
         )
     if both := sorted({*lora.target_modules} & {*lora.modules_to_save}):
         yield "lora.modules_to_save", f"{both[0]} is one of target_modules as well; it can have only one of the two"

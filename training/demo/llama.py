@@ -13,7 +13,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from training.contract.dataset_file import DEMO_DATASET, dataset_path, read_rows
+from training.contract.dataset.rows import read
+from training.contract.dataset.source import DEMO_DATASET, DEMO_FILE, local
 
 NAME = "demo:llama"
 SEED = 3407
@@ -46,7 +47,7 @@ def build_tokenizer() -> Any:
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
-    texts = [m["content"] for row in read_rows(dataset_path(DEMO_DATASET)).rows for m in row.messages]
+    texts = [m["content"] for row in read(local(DEMO_DATASET)).rows for m in row.messages]
     bpe.train_from_iterator(
         texts,
         trainers.BpeTrainer(
@@ -101,6 +102,6 @@ def _write(folder: Path) -> None:
 
 def _fingerprint() -> str:
     """Changes with whatever the files depend on: the sample, this file and the libraries that write them."""
-    parts = [dataset_path(DEMO_DATASET).read_bytes(), Path(__file__).read_bytes()]
+    parts = [DEMO_FILE.read_bytes(), Path(__file__).read_bytes()]
     parts += [version(package).encode() for package in ("torch", "transformers", "tokenizers")]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]

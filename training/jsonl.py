@@ -1,0 +1,26 @@
+"""`python -m training jsonl FILE COPY`: a dataset file as JSONL, row n on line n, for an app without a Parquet
+reader."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import msgspec
+
+from training.contract.dataset.records import Unreadable, records
+
+
+def write(path: Path, copy: Path) -> int:
+    """0, or 1 with one line on stderr that says why not; `copy` is whole or not there."""
+    unfinished = copy.with_name(f"{copy.name}.unfinished")
+    try:
+        with unfinished.open("wb") as file:
+            for record in records(path):
+                file.write(msgspec.json.encode(record.raw, enc_hook=str) + b"\n")
+        unfinished.replace(copy)
+    except (OSError, Unreadable) as error:
+        unfinished.unlink(missing_ok=True)
+        print(error, file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
