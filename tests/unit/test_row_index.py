@@ -1,0 +1,347 @@
+"""A row is found where it stands, whatever the bytes are, while the index grows, and never in a file that changed."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from training.contract.dataset import lines
+from training.contract.dataset.index import Changed, RowIndex
+from training.contract.dataset.records import Record, records
+from training.contract.dataset.source import Source, sha256
+
+ROW = b'{"instruction": "Who?", "response": "Rook."}'
+BLANK = b" \t\r\x0b\x0c"
+
+
+@pytest.fixture(autouse=True)
+def keep_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small files are kept as large ones are."""
+    monkeypatch.setattr(lines, "KEPT_FROM", 0)
+
+
+def source(folder: Path, *contents: bytes, suffix: str = ".jsonl") -> Source:
+    folder.mkdir(exist_ok=True)
+    files = tuple(folder / f"{number}{suffix}" for number in range(len(contents)))
+    for path, content in zip(files, contents, strict=True):
+        path.write_bytes(content)
+    return Source("rows", files)
+
+
+def opened(tmp_path: Path, *contents: bytes, suffix: str = ".jsonl") -> RowIndex:
+    return RowIndex.open(source(tmp_path, *contents, suffix=suffix), tmp_path / "cache")
+
+
+def all_records(index: RowIndex) -> list[Record]:
+    return [index.record(position) for position in range(len(index))]
+
+
+def rows_and_lines(content: bytes) -> list[tuple[int, bytes]]:
+    """A plain reading from the beginning."""
+    split = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    return [(number, text.strip()) for number, text in enumerate(split, 1) if text.strip()]
+
+
+CONTENT = st.lists(
+    st.one_of(
+        st.binary(max_size=12),
+        st.text(alphabet=" \t\r\x0b\x0c", max_size=5).map(str.encode),
+        st.dictionaries(st.text(max_size=3), st.text(max_size=20), max_size=3).map(
+            lambda row: json.dumps(row).encode()
+        ),
+        st.sampled_from([b"\xef\xbb\xbf", b"\x00", b"\x1c{}", b"{}" * 20]),
+    ),
+    max_size=12,
+)
+
+
+@given(CONTENT, st.sampled_from([b"\n", b"\r\n", b"\n\n", b" \n"]), st.booleans(), st.sampled_from([1, 3, 7, 64]))
+def test_by_position_is_as_from_the_beginning(
+    tmp_path_factory: pytest.TempPathFactory, parts: list[bytes], line_end: bytes, ends: bool, size: int
+) -> None:
+    content = line_end.join(parts) + (line_end if ends else b"")
+    expected = rows_and_lines(content)
+    rows = source(tmp_path_factory.mktemp("rows"), content)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lines, "SLICE", max(size, 3))
+        for _ in ("read", "kept"):
+            index = RowIndex.open(rows, rows.files[0].parent / "cache")
+            assert [(index.line(i), index.text(i)) for i in range(len(index))] == expected
+            assert [index.text(i, size) for i in range(len(index))] == [text[:size].rstrip() for _, text in expected]
+            assert all_records(index) == list(records(rows.files[0]))
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\n \n\t\r\n"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("last", [b"", b"end"])
+def test_marks_line_ends_and_blank_lines(tmp_path: Path, line_end: bytes, mark: bytes, last: bytes) -> None:
+    content = mark + line_end + ROW + line_end + b"\xff\xfe" + line_end + b"  " + ROW + line_end + last
+    index = opened(tmp_path, content)
+    texts = [ROW, b"\xff\xfe", ROW, b"end"][: 4 if last else 3]
+    assert [index.text(position) for position in range(len(index))] == texts
+    assert all_records(index) == list(records(tmp_path / "0.jsonl"))
+    assert index.record(1).problem.startswith("not UTF-8")
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"\xef\xbb\xbf", b" \r\n\n"])
+def test_a_file_without_rows(tmp_path: Path, content: bytes) -> None:
+    index = opened(tmp_path, content)
+    assert (len(index), index.complete, list(index.search("a"))) == (0, True, [])
+    with pytest.raises(IndexError, match="no row 0"):
+        index.text(0)
+
+
+def test_positions_run_on_through_all_files(tmp_path: Path) -> None:
+    index = opened(tmp_path, b"a\nb\n", b"", b"\nc", b"d\ne")
+    assert [index.text(i) for i in range(len(index))] == [b"a", b"b", b"c", b"d", b"e"]
+    assert [(index.file(i), index.line(i)) for i in range(5)] == [(0, 1), (0, 2), (2, 2), (3, 1), (3, 2)]
+    for beyond in (-1, 5):
+        with pytest.raises(IndexError):
+            index.record(beyond)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content"),
+    [
+        (".json", json.dumps([{"text": "Rook"}, {"text": "zärtlich"}, 3], ensure_ascii=False, indent=1).encode()),
+        (".json", b'[{"text": "Rook"}, {"text": "z\\u00e4rtlich"}, {"text"'),
+        (".csv", "text,other\r\nRook,1\r\n\"zärtlich\nund laut\",2\r\nshort\r\n".encode()),
+    ],
+)  # fmt: skip
+def test_files_without_lines_are_held(tmp_path: Path, suffix: str, content: bytes) -> None:
+    index = opened(tmp_path, content, ROW, suffix=suffix)
+    expected = list(records(tmp_path / f"0{suffix}")) + list(records(tmp_path / f"1{suffix}", 1))
+    assert all_records(index) == expected
+    assert [(index.file(i), index.line(i)) for i in range(len(index))] == [(r.file, r.line) for r in expected]
+    assert json.loads(index.text(1)) == expected[1].raw
+    assert index.text(1, 4) == index.text(1)[:4]
+    assert index.text(2) == b""
+    assert list(index.search("ZäRT")) == [1]
+
+
+def test_rows_can_be_read_while_they_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "SLICE", 64)
+    rows = [b"%d " % number + b"x" * 50 for number in range(200)]
+    index = RowIndex(source(tmp_path, b"\n".join(rows)), tmp_path / "cache")
+    halfway, go_on = threading.Event(), threading.Event()
+
+    def progress(done: int, total: int) -> None:
+        if done > total / 2 and not halfway.is_set():
+            halfway.set()
+            go_on.wait(60)
+
+    assert (len(index), list(index.search("x")), index.complete) == (0, [], False)
+    builder = threading.Thread(target=index.build, args=(progress,))
+    builder.start()
+    assert halfway.wait(60)
+    found = len(index)
+    assert 90 < found < 110
+    assert not index.complete
+    assert [index.text(i) for i in range(found)] == rows[:found]
+    assert list(index.search("x")) == list(range(found))
+    go_on.set()
+    builder.join(60)
+    assert (len(index), index.complete) == (200, True)
+    assert index.text(199) == rows[199]
+
+
+def test_it_goes_on_where_it_was_cancelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "SLICE", 5)
+    contents = [b"one\n\ntwo\n three\n\n", b"four\nfive"]
+    index = RowIndex(source(tmp_path, *contents), tmp_path / "cache")
+    looks = itertools.count()
+    rounds = 0
+    while not index.build(cancelled=lambda: next(looks) % 2 == 1):
+        rounds += 1
+    assert rounds >= 5
+    expected = [(file, *row) for file, content in enumerate(contents) for row in rows_and_lines(content)]
+    assert [(index.file(i), index.line(i), index.text(i)) for i in range(len(index))] == expected
+
+
+def test_progress_counts_the_bytes_of_all_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "SLICE", 4)
+    told: list[tuple[int, int]] = []
+    index = RowIndex.open(source(tmp_path, b"a\nb\nc\n", b"d\n"), tmp_path / "cache", lambda *each: told.append(each))
+    assert told == [(4, 8), (6, 8), (8, 8)]
+    told.clear()
+    assert index.fingerprint(lambda *each: told.append(each)) == sha256(index.source)
+    assert told == [(4, 8), (6, 8), (8, 8)]
+
+
+def test_a_row_of_fifty_megabytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    length = 50 * 2**20
+    read: list[int] = []
+    pread = os.pread
+    monkeypatch.setattr(os, "pread", lambda file, size, at: (read.append(size), pread(file, size, at))[1])
+    index = opened(tmp_path, ROW + b'\n{"text": "' + b"long " * (length // 5) + b'Needle"}\n' + ROW)
+    assert len(index) == 3
+    assert max(read) == lines.SLICE
+    read.clear()
+    assert index.text(1, 20) == b'{"text": "long long'
+    assert index.line(2) == 3
+    assert read == [20]
+    assert index.record(1).problem.startswith("longer than")
+    assert list(index.search("needle")) == [1]
+    assert max(read) < length
+    assert len(index.text(1)) > length
+
+
+def test_the_next_time_nothing_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = b"a\n\nb\n \nc"
+    first = opened(tmp_path, content)
+    before = first.fingerprint()
+    [rows] = (tmp_path / "cache" / "datasets").glob("*.rows")
+    monkeypatch.setattr(lines.Lines, "_find_rows", lambda *_: pytest.fail("the file was read again"))
+    again = RowIndex.open(first.source, tmp_path / "cache")
+    assert [(again.line(i), again.text(i)) for i in range(3)] == rows_and_lines(content)
+    monkeypatch.setattr(hashlib, "sha256", lambda data: pytest.fail("summed again") if not data else hash_of(data))
+    assert again.fingerprint() == before
+    assert rows.stat().st_size < 500
+
+
+def hash_of(data: bytes, real: type = hashlib.sha256) -> object:  # type: ignore[valid-type]
+    return real(data)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "emptied", "other", "folder"])
+def test_a_damaged_index_is_made_anew(tmp_path: Path, damage: str) -> None:
+    content = b"\n".join([b"row %d" % number for number in range(100)])
+    index = opened(tmp_path, content)
+    index.fingerprint()
+    for place in (tmp_path / "cache" / "datasets").iterdir():
+        kept = place.read_bytes()
+        if damage == "folder":
+            place.unlink()
+            place.mkdir()
+        else:
+            middle = len(kept) // 2
+            flipped = kept[:middle] + bytes([kept[middle] ^ 4]) + kept[middle + 1 :]
+            place.write_bytes({"cut": kept[:-3], "flipped": flipped, "emptied": b"", "other": b"\x93\x01\x02"}[damage])
+    again = RowIndex.open(index.source, tmp_path / "cache")
+    assert [again.text(i) for i in range(len(again))] == content.split(b"\n")
+    assert again.fingerprint() == hashlib.sha256(content).hexdigest()
+
+
+def test_a_folder_that_cant_be_written_is_no_hindrance(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file")
+    assert len(opened(tmp_path, b"a\nb")) == 2
+
+
+def test_only_the_latest_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "MOST_KEPT", 3)
+    opened(tmp_path, *[b"a\n" * number for number in range(1, 9)])
+    assert len(list((tmp_path / "cache" / "datasets").iterdir())) == 3
+
+
+def replace(path: Path, content: bytes) -> None:
+    other = path.with_suffix(".new")
+    other.write_bytes(content)
+    os.utime(other, ns=(1, path.stat().st_mtime_ns))
+    other.replace(path)
+
+
+CHANGES = {
+    "grown": lambda path: path.write_bytes(path.read_bytes() + b"d\n"),
+    "shrunk": lambda path: path.write_bytes(b"a\n"),
+    "written over": lambda path: (path.write_bytes(b"x\ny\nz\n"), os.utime(path, (1, 1))),
+    "replaced": lambda path: replace(path, b"x\ny\nz\n"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_file_that_changed_is_noticed(tmp_path: Path, change: str) -> None:
+    index = opened(tmp_path, b"a\nb\nc\n")
+    half = RowIndex(index.source, tmp_path / "other")
+    [path] = index.source.files
+    CHANGES[change](path)
+    for attempt in (
+        lambda: index.text(1),
+        lambda: index.record(1),
+        lambda: list(index.search("b")),
+        index.fingerprint,
+        half.build,
+    ):
+        with pytest.raises(Changed, match="changed while it was open"):
+            attempt()
+    anew = RowIndex.open(index.source, tmp_path / "cache")
+    assert [(anew.line(i), anew.text(i)) for i in range(len(anew))] == rows_and_lines(path.read_bytes())
+    assert anew.fingerprint() == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_file_that_is_gone(tmp_path: Path) -> None:
+    index = opened(tmp_path, b"a\n")
+    index.source.files[0].unlink()
+    with pytest.raises(FileNotFoundError):
+        index.text(0)
+    with pytest.raises(FileNotFoundError):
+        RowIndex(index.source, tmp_path / "cache")
+
+
+SAID = [
+    {"instruction": "Wie überlebt Zoë?", "response": 'She says "run".\nThen 🧟 come.'},
+    {"instruction": "ENERGY", "response": "spend energy"},
+    {"instruction": "Über alles", "response": "tab\there"},
+    {"instruction": "no", "response": "no"},
+]
+
+
+@pytest.mark.parametrize("ascii_only", [True, False])
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("energy", [1]),
+        ("Energy", [1]),
+        ("zoë", [0]),
+        ("ZoË", []),  # only A to Z have two cases
+        ("ber", [0, 2]),
+        ("🧟 come", [0]),
+        ('"run".\nThen', [0]),
+        ('says "RUN"', [0]),
+        ("tab\there", [2]),
+        ('"instruction": "no', [3]),
+        ("no", [3]),
+        ("nothing of it", []),
+        ("\ud800", []),
+        ("", []),
+    ],
+)
+def test_search(tmp_path: Path, text: str, found: Sequence[int], ascii_only: bool) -> None:
+    index = opened(tmp_path, *[json.dumps(row, ensure_ascii=ascii_only).encode() + b" \n \n" for row in SAID])
+    assert list(index.search(text)) == found
+    assert list(index.search(text, start=1)) == [position for position in found if position >= 1]
+    assert list(index.search(text, start=4)) == []
+
+
+@given(st.lists(st.text(alphabet="abA ü", max_size=6), max_size=10), st.text(alphabet="aBü ", min_size=1, max_size=3))
+def test_search_is_as_looking_into_every_row(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[str], text: str
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lines, "SLICE", 4)
+        index = opened(tmp_path_factory.mktemp("rows"), "\r\n".join(rows).encode())
+        expected = [i for i in range(len(index)) if text.encode().lower() in index.text(i).lower()]
+        assert list(index.search(text)) == expected
+
+
+def test_a_search_can_be_cancelled_and_tells_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "SLICE", 8)
+    index = opened(tmp_path, b"abc\n" * 10, b"abc\n" * 10)
+    told: list[tuple[int, int]] = []
+    assert len(list(index.search("b", progress=lambda *each: told.append(each)))) == 20
+    assert told == [(done, 80) for done in range(8, 81, 8)]
+    assert list(index.search("b", cancelled=lambda: True)) == []
+    search = index.search("b", cancelled=lambda: len(seen) >= 3)
+    seen: list[int] = []
+    for position in search:
+        seen.append(position)
+    assert seen == [0, 1, 2, 3]  # to the end of its slice
+    assert index.fingerprint(cancelled=lambda: True) is None
