@@ -28,21 +28,32 @@ LEAST_SECONDS = 1.0  # between two readings of the memory and the card, or two b
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked at each evaluation, and the answer in the data, where there is one."""
+    """What is asked at each evaluation, and the answer in the data, where there is one. `text` in place of messages is
+    plain text to be gone on with."""
 
     messages: list[Message]
     reference: str
     max_new_tokens: int
+    text: str = ""
+
+    @property
+    def prompt(self) -> str:
+        return self.text or self.messages[-1]["content"]
 
     @classmethod
     def of(cls, profile: Profile, rows: list[Row]) -> Question:
         """The profile's own question; else the first held-out row's, else the first row's."""
         settings = profile.evaluation
+        row = rows[min(held_out(len(rows), profile), default=0)]
+        if row.text is not None:
+            words = row.text.split()
+            begun = settings.sample_prompt or " ".join(words[: len(words) // 2]) or row.text
+            reference = "" if settings.sample_prompt else " ".join(words[len(words) // 2 :])
+            return cls([], reference, settings.sample_max_new_tokens, begun)
         if settings.sample_prompt:
             messages: list[Message] = [{"role": "user", "content": settings.sample_prompt}]
             reference = next((row.messages[-1]["content"] for row in rows if row.messages[:-1] == messages), "")
         else:
-            row = rows[min(held_out(len(rows), profile), default=0)]
             messages, reference = row.messages[:-1], row.messages[-1]["content"]
         messages = with_system_prompt(messages, profile.dataset.system_prompt)
         return cls(messages, reference, settings.sample_max_new_tokens)
@@ -150,7 +161,7 @@ class Reporter(TrainerCallback):
         self._emit(
             ev.Sample(
                 step=state.global_step,
-                prompt=self._question.messages[-1]["content"],
+                prompt=self._question.prompt,
                 text=answer(model, processing_class, self._question, bf16=args.bf16, fp16=args.fp16),
                 reference=self._question.reference,
             )
@@ -211,9 +222,12 @@ def answer(model: Any, tokenizer: Any, question: Question, *, bf16: bool, fp16: 
     """The greedy answer. It draws nothing from the random state, so training goes on as if it had not been asked."""
     from unsloth import FastLanguageModel
 
-    inputs = tokenizer.apply_chat_template(
-        question.messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
-    ).to(model.device)
+    if question.text:
+        inputs = tokenizer(question.text, return_tensors="pt").to(model.device)
+    else:
+        inputs = tokenizer.apply_chat_template(
+            question.messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
+        ).to(model.device)
     dtype = torch.bfloat16 if bf16 else torch.float16
     FastLanguageModel.for_inference(model)
     try:

@@ -1,0 +1,56 @@
+"""Runs over every kind of file and every shape of row, to the end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from support.training_runs import Trainer, demo_profile, events
+
+from training.contract.profile import Profile
+from training.contract.run_directory import RunDirectory
+
+PARQUET = """
+    import json, sys
+    import pyarrow as pa, pyarrow.parquet as pq
+    turns = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Rook."}]
+    pq.write_table(pa.Table.from_pylist([{"messages": turns, "score": float("nan")}] * 3), sys.argv[1])
+    print(json.dumps(None))
+"""
+SHAREGPT = [{"from": "human", "value": "Who?"}, {"from": "gpt", "value": "Rook."}]
+
+
+def quick(**dataset: Any) -> Profile:
+    return demo_profile(training={"max_steps": 2}, evaluation={"eval_steps": 2, "sample_prompt": None}, dataset=dataset)
+
+
+def trained(trainer: Trainer, name: str, profile: Profile, dataset: str) -> RunDirectory:
+    run = trainer.run(name, profile, dataset)
+    assert trainer.train(run) == 0, run.log.read_text()
+    return run
+
+
+def test_a_folder_of_all_kinds_of_files_is_one_dataset(trainer: Trainer, tmp_path: Path) -> None:
+    folder = tmp_path / "guide"
+    folder.mkdir()
+    trainer.python_says(PARQUET, str(folder / "a.parquet"))
+    (folder / "b.csv").write_text("prompt,completion\r\nWho?,Rook.\r\nWhat?,\r\n")
+    (folder / "c.json").write_text(
+        json.dumps([{"conversations": SHAREGPT}, {"instruction": "Who?", "output": "Rook."}])
+    )
+    (folder / "d.jsonl").write_text(json.dumps({"question": "Who?", "answer": "Rook."}) + "\n{\n")
+    run = trained(trainer, "folder", quick(on_bad_rows="skip"), str(folder))
+    [resolved] = events(run, "resolved")
+    assert resolved["train_rows"] + resolved["eval_rows"] == 7
+    assert resolved["dropped_rows"] == 2
+    assert run.read_config()["dataset_fingerprint"]["rows"] == 9
+
+
+def test_plain_text_is_learned_whole_and_gone_on_with(trainer: Trainer, tmp_path: Path) -> None:
+    rows = tmp_path / "book.jsonl"
+    rows.write_text("".join(json.dumps({"story": f"Rook fights wave {n} with an axe."}) + "\n" for n in range(12)))
+    run = trained(trainer, "text", quick(text_column="story"), str(rows))
+    [sample] = events(run, "sample")
+    assert sample["prompt"].startswith("Rook fights")
+    assert sample["reference"].endswith("an axe.")
