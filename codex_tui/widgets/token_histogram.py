@@ -15,10 +15,10 @@ NARROWEST = 16  # tokens of a stretch
 
 
 def edges(ordered: Sequence[int], limit: int) -> list[int]:
-    """Where the stretches of `ordered` lengths begin, and the end of the last: round numbers, and `limit` where it falls
-    among them. A few rows far longer than all others share the last."""
+    """Where the stretches of `ordered` lengths begin, and the end of the last: round numbers, and `limit` among them. A
+    few rows far longer than all others share the last."""
     longest, usual = ordered[-1], ordered[len(ordered) * 99 // 100]
-    top = longest if longest < 3 * usual else max(2 * usual, min(limit, longest))
+    top = longest if longest < 3 * usual else 2 * usual
     widths = (width << doubled for doubled in count() for width in (NARROWEST, NARROWEST * 3 // 2))
     width = next(width for width in widths if top < width * MOST_BARS)
     found = list(range(0, top + width + 1, width))

@@ -1,0 +1,94 @@
+"""What the data screen looks at: a dataset, and the profile that says how its rows are read and where they are cut."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from codex_tui.core import datasets, locations, profiles
+from codex_tui.core.errors import BadInput
+from training.contract.dataset.source import Source, SourceProblem, local
+from training.contract.profile import Profile
+from training.contract.run_directory import RunDirectory, write_atomically
+
+
+@dataclass(frozen=True)
+class Target:
+    """`profile` is None where nobody named one: its rows can be read then, but not tokenised. `path` is its file, `run`
+    the run whose rows they are."""
+
+    source: Source
+    profile: Profile | None = None
+    path: Path | None = None
+    run: RunDirectory | None = None
+
+    @classmethod
+    def of_run(cls, run: RunDirectory) -> Target:
+        """The rows and the profile that `run` was started with. Raises BadInput."""
+        try:
+            config = run.read_config()
+            profile = Profile.model_validate(config["profile"])
+            name, files = str(config["dataset"]), config.get("files")
+            source = Source(name, tuple(map(Path, files))) if files else local(name)
+        except SourceProblem as problem:
+            raise BadInput(problem.message, problem.hint) from None
+        except (OSError, ValueError, KeyError, TypeError):
+            raise BadInput(f"{run.config} is damaged, so there is no knowing its rows.") from None
+        return cls(source, profile, run=run)
+
+    @classmethod
+    def of_profile(cls, path: Path, names: Sequence[str] = ()) -> Target:
+        """The rows of the profile at `path`, or of `names` instead. Raises BadInput, CodexError."""
+        profile = profiles.checked(path)
+        if not names:
+            return cls(datasets.source_of(profile, path), profile, path)
+        return cls(_together(names, profile.dataset.revision), profile, path)
+
+    @classmethod
+    def of_files(cls, names: Sequence[str]) -> Target:
+        """The rows alone. Raises BadInput, CodexError."""
+        return cls(_together(names, None))
+
+    @property
+    def called(self) -> str:
+        """What its rows are called, shortly."""
+        files = self.source.files
+        if self.source.hub or ":" in self.source.name[:8]:
+            return self.source.name
+        return files[0].name if len(files) == 1 else f"{Path(self.source.name).name}, {len(files)} files"
+
+    @property
+    def judge(self) -> str:
+        """What the profile is called; "" where there is none."""
+        return self.path.stem if self.path else self.run.name if self.run else ""
+
+    def worker_target(self) -> Path | None:
+        """What the inspect worker is given: the run, or a config.json of the app's cache; None without a profile.
+        Raises OSError."""
+        if self.run is not None or self.profile is None:
+            return self.run.path if self.run else None
+        resolved = self.profile.model_dump(mode="json")
+        if self.path and self.profile.model.name.startswith(("./", "../")):  # from the profile, as the launcher has it
+            resolved["model"]["name"] = str((self.path.parent / self.profile.model.name).resolve())
+        config: dict[str, Any] = {
+            "version": 1,
+            "profile": resolved,
+            **datasets.in_config(self.source),
+            "cache": str(locations.cache_home()),
+        }
+        text = json.dumps(config)
+        place = locations.cache_home() / "views" / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_atomically(place, text)
+        return place
+
+
+def _together(names: Sequence[str], revision: str | None) -> Source:
+    found = [datasets.named(name, revision=revision) for name in names]
+    if len(found) == 1:
+        return found[0]
+    return Source(" + ".join(source.name for source in found), tuple(path for source in found for path in source.files))

@@ -1,0 +1,85 @@
+"""Which rows of a dataset are looked at, and in which order; what each row's signs say."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import Literal
+
+from training.contract.dataset.lengths import Lengths
+from training.contract.dataset.scan import BAD, EXACT, HELD_OUT, NEAR, Scan
+
+Kind = Literal["all", "bad", "cut", "longest", "duplicates"]
+KINDS: tuple[Kind, ...] = ("all", "bad", "cut", "longest", "duplicates")
+NEEDS_TOKENS = ("cut", "longest")
+
+# Each sign of a row and what it stands for; the first two columns say of a row alone, the others of it among all.
+MEANINGS = {
+    "✗": "bad",
+    "!": "its whole answer is lost",
+    ">": "cut",
+    "=": "duplicate",
+    "~": "nearly a duplicate",
+    "e": "held out for the evaluation",
+}
+
+
+class Judged:
+    """What is known of all rows: their states, and where the model's tokens are counted, their lengths."""
+
+    def __init__(self, scan: Scan, lengths: Lengths | None) -> None:
+        self.scan, self.lengths = scan, lengths
+        self.good = scan.good()
+        self.ordered = sorted(lengths.tokens) if lengths else []  # the histogram's
+
+    def place(self, row: int) -> int | None:
+        """The place of `row` among the good ones, as Lengths counts; None where it is bad."""
+        if isinstance(self.good, range):
+            return row if row in self.good else None
+        at = bisect_left(self.good, row)
+        return at if at < len(self.good) and self.good[at] == row else None
+
+    def rows(self, kind: Kind, limit: int) -> Sequence[int]:
+        """The rows of that kind, in the order in which one wants to see them. May take a second or two for millions."""
+        scan, lengths, good = self.scan, self.lengths, self.good
+        if kind == "bad":
+            refused = [good[place] for place in lengths.refused] if lengths else []
+            bad = scan.positions(BAD)
+            return array("I", sorted({*bad, *refused})) if refused else bad
+        if kind == "duplicates":  # each with those that say the same, the first of them included
+            later = scan.positions(EXACT | NEAR)
+            alike = {*later, *(scan.twins[row] for row in later)}
+            return array("I", sorted(alike, key=lambda row: (scan.twins[row], row)))
+        if kind == "cut" and lengths:
+            return array("I", (good[place] for place, tokens in enumerate(lengths.tokens) if tokens > limit))
+        if kind == "longest" and lengths:
+            places = sorted(range(len(good)), key=lengths.tokens.__getitem__, reverse=True)
+            return array("I", (good[place] for place in places))
+        return array("I")
+
+    def signs(self, row: int, limit: int) -> str:
+        """Up to three characters of MEANINGS."""
+        if row >= self.scan.rows:
+            return ""
+        state = self.scan.states[row]
+        if state & BAD:
+            return "✗"
+        first = ""
+        place = self.place(row) if self.lengths else None
+        if self.lengths and place is not None:
+            if place in self.lengths.refused:
+                first = "✗"
+            elif not self.lengths.learned(place, limit):
+                first = "!"
+            elif self.lengths.tokens[place] > limit:
+                first = ">"
+        twin = "=" if state & EXACT else "~" if state & NEAR else ""
+        return first + twin + ("e" if state & HELD_OUT else "")
+
+    def problem(self, row: int) -> str:
+        """Why nothing can be learned from `row`, where that is known."""
+        if problem := self.scan.problems.get(row):
+            return problem.message
+        place = self.place(row) if self.lengths else None
+        return self.lengths.refused.get(place, "") if self.lengths and place is not None else ""
