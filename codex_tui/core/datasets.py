@@ -5,27 +5,25 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from codex_tui.core import environment, locations
 from codex_tui.core.errors import BadInput
+from codex_tui.core.hub_client import Tell, tell_nobody
 from codex_tui.core.workers import trainer_environment
 from training.contract.dataset.records import Unreadable, format_of
 from training.contract.dataset.rows import Rows, read
 from training.contract.dataset.shapes import USUAL, Columns
-from training.contract.dataset.source import DEMO_DATASET, Hub, Source, SourceProblem, hub_id, local
+from training.contract.dataset.source import DEMO_DATASET, Hub, Source, SourceProblem, hub_id, local, of_files
 from training.contract.profile import Dataset, Profile
 
 PROBLEMS_SHOWN = 10
 ROW = 'A row is a line such as {"instruction": "…", "response": "…"}.'
 
-OnProgress = Callable[[int, int], None]  # bytes that are here, and in all
-
 
 def source_of(
-    profile: Profile, profile_file: Path, override: str | None = None, on_progress: OnProgress | None = None
+    profile: Profile, profile_file: Path, override: str | None = None, on_progress: Tell = tell_nobody
 ) -> Source:
     """The dataset that a run of `profile` takes; `override` is one from where one stands. Raises BadInput where
     there is none, CodexError where the Hub does not give it."""
@@ -39,7 +37,7 @@ def source_of(
     return named(profile.dataset.path, profile_file.parent, profile.dataset.revision, on_progress)
 
 
-def named(name: str, base: Path = Path(), revision: str | None = None, on_progress: OnProgress | None = None) -> Source:
+def named(name: str, base: Path = Path(), revision: str | None = None, on_progress: Tell = tell_nobody) -> Source:
     """The dataset called `name`: a path relative to `base`, or a repository of the Hub. Raises as `source_of`."""
     try:
         if (repo := hub_id(name, base)) is None:
@@ -47,7 +45,7 @@ def named(name: str, base: Path = Path(), revision: str | None = None, on_progre
         from codex_tui.core.hub import fetch_dataset
 
         files, commit = fetch_dataset(repo, revision, on_progress)
-        return Source(f"hf://{repo}", tuple(files), Hub(repo, commit))
+        return of_files(f"hf://{repo}", files, Hub(repo, commit))
     except SourceProblem as problem:
         raise BadInput(problem.message, problem.hint) from None
 
@@ -69,8 +67,8 @@ def readable(source: Source) -> Source:
 
 
 def check_rows(source: Source, dataset: Dataset) -> None:
-    """Refuses bad rows before anything is started, as the table `dataset` of the profile says. Raises BadInput naming the
-    first ten with their lines."""
+    """Refuses bad rows before anything is started, as the table `dataset` of the profile says. Raises BadInput naming
+    the first ten with their lines."""
     found = rows_of(source, Columns.of(dataset))
     bad, rows = len(found.problems), len(found.problems) + len(found.rows)
     if bad and (dataset.on_bad_rows == "refuse" or bad == rows):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def local(name: str, base: Path = Path()) -> Source:
         raise SourceProblem("An empty name is not a file.", HINT)
     path = (base / _expanded(name)).absolute()
     if path.is_dir():
-        return in_folder(str(path), path)
+        return of_files(str(path), _below(path))
     if path.is_file():
         return Source(str(path), (path,))
     if glob.has_magic(name) and not path.exists():
@@ -74,20 +75,24 @@ def local(name: str, base: Path = Path()) -> Source:
     raise SourceProblem(f"{path}: no such dataset file.", HINT)
 
 
-def in_folder(name: str, folder: Path, hub: Hub | None = None) -> Source:
-    """All data files below `folder`, hidden ones left out; where some are called train, those alone."""
-    found = sorted(
+def of_files(name: str, found: Sequence[Path], hub: Hub | None = None) -> Source:
+    """The data files of a folder or a repository; where some are called train, those alone. Raises SourceProblem."""
+    train = [path for path in found if _TRAIN.search(path.stem)] or found
+    if not train:
+        kinds = ", ".join(SUFFIXES)
+        raise SourceProblem(f"{name}: there is no data file in it.", f"A data file's name ends in one of {kinds}.")
+    return Source(name, tuple(train), hub, tuple(path for path in found if path not in train))
+
+
+def _below(folder: Path) -> list[Path]:
+    """The data files in `folder` and in its folders, hidden ones left out."""
+    return sorted(
         path
         for path in folder.rglob("*")
         if path.suffix.lower() in SUFFIXES
         and path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
-    train = [path for path in found if _TRAIN.search(path.stem)] or found
-    if not train:
-        kinds = ", ".join(SUFFIXES)
-        raise SourceProblem(f"{name}: there is no data file in it.", f"A data file's name ends in one of {kinds}.")
-    return Source(name, tuple(train), hub, tuple(path for path in found if path not in train))
 
 
 def hub_id(name: str, base: Path = Path()) -> str | None:
