@@ -42,7 +42,10 @@ def opened(tmp_path: Path, *contents: bytes, suffix: str = ".jsonl") -> RowIndex
 
 
 def all_records(index: RowIndex) -> list[Record]:
-    return [index.record(position) for position in range(len(index))]
+    one_by_one = [index.record(position) for position in range(len(index))]
+    for start in (0, 1, len(index) // 2, len(index)):
+        assert list(index.records(start)) == one_by_one[start:]
+    return one_by_one
 
 
 def rows_and_lines(content: bytes) -> list[tuple[int, bytes]]:
@@ -120,7 +123,7 @@ def test_positions_run_on_through_all_files(tmp_path: Path) -> None:
 def test_files_without_lines_are_held(tmp_path: Path, suffix: str, content: bytes) -> None:
     index = opened(tmp_path, content, ROW, suffix=suffix)
     expected = list(records(tmp_path / f"0{suffix}")) + list(records(tmp_path / f"1{suffix}", 1))
-    assert all_records(index) == expected
+    assert all_records(index) == expected  # of both files
     assert [(index.file(i), index.line(i)) for i in range(len(index))] == [(r.file, r.line) for r in expected]
     assert json.loads(index.text(1)) == expected[1].raw
     assert index.text(1, 4) == index.text(1)[:4]
@@ -148,6 +151,7 @@ def test_rows_can_be_read_while_they_are_found(tmp_path: Path, monkeypatch: pyte
     assert not index.complete
     assert [index.text(i) for i in range(found)] == rows[:found]
     assert list(index.search("x")) == list(range(found))
+    assert len(list(index.records())) == found
     go_on.set()
     builder.join(60)
     assert (len(index), index.complete) == (200, True)
@@ -189,7 +193,7 @@ def test_a_row_of_fifty_megabytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert index.text(1, 20) == b'{"text": "long long'
     assert index.line(2) == 3
     assert read == [20]
-    assert index.record(1).problem.startswith("longer than")
+    assert [record.problem[:11] for record in all_records(index)] == ["", "longer than", ""]
     assert list(index.search("needle")) == [1]
     assert max(read) < length
     assert len(index.text(1)) > length
@@ -266,6 +270,7 @@ def test_a_file_that_changed_is_noticed(tmp_path: Path, change: str) -> None:
     for attempt in (
         lambda: index.text(1),
         lambda: index.record(1),
+        lambda: list(index.records()),
         lambda: list(index.search("b")),
         index.fingerprint,
         half.build,

@@ -75,6 +75,13 @@ class RowIndex:
         file, row = self._place(position)
         return self._parts[file].record(row)
 
+    def records(self, start: int = 0) -> Iterator[Record]:
+        """Those found so far, from `start` on: for whoever needs them all. Raises OSError and Changed."""
+        first, row = self._place(start) if 0 <= start < len(self) else (len(self._parts), 0)
+        for part in self._parts[first : len(self._ends) + 1]:
+            yield from part.records(row)
+            row = 0
+
     def text(self, position: int, limit: int | None = None) -> bytes:
         """The row as its file has it, without the line end, of at most `limit` bytes; as JSON where the file has no
         lines. Of a row that could not be read from such a file, nothing."""
@@ -155,6 +162,9 @@ class _Held:
 
     def record(self, row: int) -> Record:
         return self._records[row]
+
+    def records(self, start: int) -> Iterator[Record]:
+        yield from self._records[start:]
 
     def text(self, row: int, limit: int | None) -> bytes:
         raw = self._records[row].raw

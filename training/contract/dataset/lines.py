@@ -159,10 +159,24 @@ class Lines:
         return True
 
     def record(self, row: int) -> Record:
-        try:
-            return Record(self._file, self.line(row), parse_line(self.text(row, LONGEST_LINE + 1)))
-        except BadRow as problem:
-            return Record(self._file, self.line(row), None, str(problem))
+        return self._parsed(row, self.text(row, LONGEST_LINE + 1))
+
+    def records(self, start: int) -> Iterator[Record]:
+        """As `record`, in a third of the time."""
+        offsets, row = self._offsets, start
+        with self._on_disk.path.open("rb", buffering=0) as file:
+            self._on_disk.check(file.fileno())
+            while row < len(self):
+                begin = offsets[row]
+                stop = max(row + 1, bisect_right(offsets, begin + SLICE) - 1)
+                length = min(offsets[stop] - begin, LONGEST_LINE + 1)
+                data = os.pread(file.fileno(), length, begin)
+                if len(data) < length:
+                    raise Changed(self._on_disk.path)
+                for each in range(row, stop):
+                    yield self._parsed(each, data[offsets[each] - begin : offsets[each + 1] - begin].rstrip())
+                row = stop
+            self._on_disk.check(file.fileno())
 
     def text(self, row: int, limit: int | None) -> bytes:
         begin, end = self._offsets[row : row + 2]
@@ -195,6 +209,12 @@ class Lines:
                         last = row
                 at += SLICE
                 read(min(at, self._on_disk.size))
+
+    def _parsed(self, row: int, text: bytes) -> Record:
+        try:
+            return Record(self._file, self.line(row), parse_line(text))
+        except BadRow as problem:
+            return Record(self._file, self.line(row), None, str(problem))
 
     def _rows_with(self, needle: bytes, data: bytes, base: int) -> Iterator[int]:
         """Rows with a `needle` that begins in this slice, a row once."""
