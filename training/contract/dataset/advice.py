@@ -87,7 +87,7 @@ def _cut(found: Overview, lengths: Lengths, profile: Profile) -> Iterator[Warned
         )
     if empty:
         yield Warned(
-            f"The chat template leaves nothing of the answer in {_rows(empty)}, which {_one(empty, 'is', 'are')} dropped.",
+            f"The chat template leaves no answer in {_rows(empty)}, which {_one(empty, 'is', 'are')} dropped.",
             "Check that these answers say something, or choose a model with another template (model.name).",
         )
     if found.train_rows and in_part > 0:
@@ -155,7 +155,7 @@ def _duplicates(found: Overview) -> Iterator[Warned]:
     exact, near = found.duplicates.exact, found.duplicates.near
     if exact:
         yield Warned(
-            f"{_rows(exact)} {_one(exact, 'repeats', 'repeat')} another one word for word: it counts for more than others.",
+            f"{_rows(exact)} {_one(exact, 'repeats', 'repeat')} another one word for word, and so counts for more.",
             "Keep one of each; more weight for all rows alike is training.num_train_epochs.",
         )
     if near > MANY * found.kept:
