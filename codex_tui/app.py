@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")  # read once, when Textual is imported
 os.environ.setdefault("TEXTUAL_FPS", "15")
@@ -20,12 +20,15 @@ from codex_tui.themes import DARK, LIGHT
 from codex_tui.widgets.spans import SpanUpdate
 from training.contract.run_directory import RunDirectory
 
+if TYPE_CHECKING:
+    from codex_tui.core.data_target import Target
+
 TEXTUALS_OWN = frozenset({"app.focus_next", "app.focus_previous", "screen.copy_text"})
 """Actions of every screen that are no commands: one does them with a key, or has no use for them here."""
 
 
 class CodexApp(App[None]):
-    """Opens on `run`, or on the profile picker.
+    """Opens on `run`, on the rows `data`, or on the profile picker.
 
     `pane` is the cockpit's pane to begin on: "chat", say; with `base`, the chat begins with the base model.
     """
@@ -42,8 +45,16 @@ class CodexApp(App[None]):
         Binding("ctrl+t", "toggle_theme", "Dark or light", show=False),
     ]
 
-    def __init__(self, run: RunDirectory | None = None, *, pane: str | None = None, base: bool = False) -> None:
+    def __init__(
+        self,
+        run: RunDirectory | None = None,
+        *,
+        pane: str | None = None,
+        base: bool = False,
+        data: Target | None = None,
+    ) -> None:
         super().__init__()
+        self._data = data
         self._first_run = run
         self._first_pane = pane
         self._base = base
@@ -58,6 +69,10 @@ class CodexApp(App[None]):
     def get_default_screen(self) -> Screen[Any]:
         if self._first_run is not None:
             return self._cockpit(self._first_run, self._first_pane, base=self._base)
+        if self._data is not None:
+            from codex_tui.screens.data import DataScreen
+
+            return DataScreen(self._data)
         from codex_tui.screens.profiles import ProfilesScreen
 
         return ProfilesScreen()

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from codex_tui.core.errors import DONE, FAILED, BadInput
 from training.contract.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from codex_tui.core.data_target import Target
 
 
 def open_live_run() -> int:
@@ -20,9 +24,10 @@ def open_app(
     pane: str | None = None,
     *,
     base: bool = False,
+    data: Target | None = None,
     otherwise: str = "codex-tui runs, or --headless",
 ) -> int:
-    """The app on `run`, on the pane of that name, its chat with the base model where `base`.
+    """The app on `run`, on the pane of that name, its chat with the base model where `base`; or on the rows `data`.
 
     Says on leaving how to come back to a run that goes on.
 
@@ -32,7 +37,7 @@ def open_app(
         raise BadInput("The app needs a terminal.", f"Without one: {otherwise}")
     from codex_tui.app import CodexApp
 
-    app = CodexApp(run, pane=pane, base=base)
+    app = CodexApp(run, pane=pane, base=base, data=data)
     app.run()
     for watched in app.live_runs():
         print(f"{watched.name} goes on. Come back with: codex-tui attach {watched.name}")

@@ -6,6 +6,7 @@ import argparse
 import json
 from typing import Any
 
+from codex_tui.commands import data_screen
 from codex_tui.core.errors import BAD_INPUT, DONE, BadInput
 
 PROBLEMS_SHOWN = 10
@@ -24,6 +25,7 @@ def add(subparsers: Any) -> None:
     check.add_argument("--profile", metavar="P", help="judge by this profile: with on_bad_rows = skip, bad rows pass")
     check.add_argument("--json", action="store_true", help="print JSON, for scripts")
     check.set_defaults(run=run_check)
+    data_screen.add(actions)
 
 
 def run_check(args: argparse.Namespace) -> int:

@@ -9,38 +9,18 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.strip import Strip
 
 from codex_tui.core.row_reader import RowReader
 from codex_tui.core.row_text import shown
 from codex_tui.core.run_state import RunState
 from codex_tui.core.text import clean
 from codex_tui.messages import HintsChanged
+from codex_tui.widgets.heading import Heading
 from codex_tui.widgets.hints import Hint
-from codex_tui.widgets.ink import ACCENT, MUTED, STRONG, line, spread, to_strips
-from codex_tui.widgets.painted import Painted
+from codex_tui.widgets.ink import ACCENT, MUTED, STRONG, line
 from codex_tui.widgets.row_view import RowView, as_seen, facts, lines, raw
 from training.contract.events import Sample
 from training.contract.run_directory import RunDirectory
-
-
-class Heading(Painted):
-    """One row over a text: where one is, and the keys that lead on."""
-
-    DEFAULT_CSS = """
-    Heading { height: 1; }
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._left = self._right = Content("")
-
-    def show(self, left: Content, right: Content) -> None:
-        self._left, self._right = left, right
-        self.repaint()
-
-    def paint(self, width: int, height: int) -> list[Strip]:
-        return to_strips(self, [spread(self._left, self._right, width)], width, height)
 
 
 class SamplesPane(Vertical):

@@ -1,0 +1,28 @@
+"""data view: the rows of a dataset, as they stand and as the model sees them."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+
+def add(actions: Any) -> None:
+    parser = actions.add_parser(
+        "view",
+        help="browse the rows, raw and as the model sees them, and see what the cut takes",
+        description="Opens the app on the rows: what is learned, where max_seq_length cuts, and what all of them come "
+        "to. Without a profile they are shown raw, since the profile names the model whose tokens are counted.",
+    )
+    parser.add_argument("file", metavar="FILE", nargs="+", help="a JSONL, JSON, CSV or Parquet file, a folder, a pattern")
+    parser.add_argument("--profile", metavar="P", help="read and cut the rows as this profile says")
+    parser.set_defaults(run=run_view)
+
+
+def run_view(args: argparse.Namespace) -> int:
+    from codex_tui.commands.cockpit import open_app
+    from codex_tui.core.data_target import Target
+    from codex_tui.core.profiles import find_profile
+
+    path = find_profile(args.profile) if args.profile else None
+    target = Target.of_profile(path, args.file) if path else Target.of_files(args.file)
+    return open_app(None, data=target, otherwise="codex-tui data check FILE --profile P")
