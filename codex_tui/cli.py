@@ -11,7 +11,7 @@ from codex_tui import __version__
 from codex_tui.core.errors import BAD_INPUT, CodexError
 
 # In the order in which a person meets them; each module has add(subparsers) and sets `run` on its parsers.
-COMMANDS = ("train", "runs", "chat", "profile", "forecast", "data", "setup", "doctor")
+COMMANDS = ("train", "runs", "chat", "profile", "forecast", "data", "push", "setup", "doctor")
 
 
 def parser() -> argparse.ArgumentParser:

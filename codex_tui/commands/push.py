@@ -1,0 +1,52 @@
+"""push: the adapter of a finished run to the Hub."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from codex_tui.commands.data_hub import TOKEN, add_push_options, check_push_options, pushed_as_json, say_pushed
+from codex_tui.commands.train import RUN_HELP
+from codex_tui.core.errors import DONE
+
+
+def add(subparsers: Any) -> None:
+    push = subparsers.add_parser(
+        "push",
+        help="send a run's adapter to the Hub, to a private repository",
+        description="Makes the model repository, private, where there is none; sends the adapter and a card with base "
+        f"model, dataset, profile and figures, or what of them has changed; and reads it back. {TOKEN}",
+    )
+    push.add_argument("target", metavar="RUN", help=RUN_HELP)
+    add_push_options(push)
+    push.set_defaults(run=run_push)
+
+
+def run_push(args: argparse.Namespace) -> int:
+    from codex_tui.commands.hub_progress import progress
+    from codex_tui.core import hub_cards, hub_push
+    from codex_tui.core.hub_adapter import adapter_files, trained
+    from codex_tui.core.hub_client import repo_id
+    from codex_tui.core.runs import find_run
+    from codex_tui.core.text import clean
+
+    check_push_options(args)
+    repo, run = repo_id(args.repo), find_run(args.target)
+    files, told = adapter_files(run), trained(run)
+
+    def card(old: str) -> str:
+        return hub_cards.model_card(old, repo, told, args.licence)
+
+    with progress() as tell:
+        local = [hub_push.measure(path, path.relative_to(run.adapter).as_posix(), tell) for path in files]
+        done = hub_push.push(repo, "model", local, card, public=args.public, tell=tell)
+    if args.json:
+        sums = {file.name: file.sha256 for file in done.files}
+        print(json.dumps(pushed_as_json(done) | {"run": run.name, "base_model": told.base, "files": sums}, indent=2))
+        return DONE
+    say_pushed(done, clean(f"the adapter of {run.name} for {told.base}"))
+    if not told.base_is_repo:
+        print("! Its base model is no repository of the Hub: others can't load the adapter.", file=sys.stderr)
+    return DONE
