@@ -11,12 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from benchmarks import make_dataset
 from hypothesis import given
 from hypothesis import strategies as st
 
 from training.contract.dataset import lines
 from training.contract.dataset.index import Changed, RowIndex
-from training.contract.dataset.records import Record, records
+from training.contract.dataset.records import BadRow, Record, records
+from training.contract.dataset.shapes import Columns, row_of
 from training.contract.dataset.source import Source, sha256
 
 ROW = b'{"instruction": "Who?", "response": "Rook."}'
@@ -350,3 +352,19 @@ def test_a_search_can_be_cancelled_and_tells_how_far_it_is(tmp_path: Path, monke
         seen.append(position)
     assert seen == [0, 1, 2, 3]  # to the end of its slice
     assert index.fingerprint(cancelled=lambda: True) is None
+
+
+def test_what_the_generator_damages_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "damaged.jsonl"
+    with path.open("wb") as file:
+        _, *said = make_dataset.damaged(100, None, 1, file.write)
+    index = RowIndex.open(Source("rows", (path,)), tmp_path / "cache")
+    bad = []
+    for record in index.records():
+        try:
+            row_of(record, Columns())
+        except BadRow as problem:
+            bad.append((record.line, str(problem)))
+    assert len(index) == 100
+    assert [f"line {line}" for line, _ in bad] == [each.partition(":")[0] for each in said]
+    assert len({problem for _, problem in bad}) >= len(said) - 3
