@@ -1,7 +1,8 @@
 """Any row of a dataset at once, by its position among all rows, good and bad, of all its files.
 
 Of a JSONL file only the places of its rows are held (see lines.py), and found in a second for a gigabyte. The rows of a
-JSON array, a CSV or a Parquet file are held in memory as `records` reads them: two to four times the file's size.
+JSON array, a CSV or a Parquet file are held in memory, as much as they take on the disk without compression; reading a
+JSON array takes ten times as much for a moment.
 
     index = RowIndex(source, cache)
     index.build()          in a thread: rows found so far can be read meanwhile, and `len` grows
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -138,16 +140,17 @@ class RowIndex:
 
 
 class _Held:
-    """The rows of a file that can only be read from its beginning."""
+    """The rows of a file that can only be read from its beginning, as JSON: a quarter of what the objects take."""
 
     def __init__(self, on_disk: DataFile, file: int) -> None:
         self.complete = False
         self._on_disk, self._file = on_disk, file
-        self._records: list[Record] = []
+        self._rows: list[bytes | Record] = []
+        self._lines = array("Q")
         self._rest: Iterator[Record] | None = None
 
     def __len__(self) -> int:
-        return len(self._records)
+        return len(self._rows)
 
     def build(self, read: Read, cancelled: Cancelled) -> bool:
         self._rest = self._rest or records(self._on_disk.path, self._file)
@@ -155,24 +158,27 @@ class _Held:
             if cancelled():
                 return False
             some = list(islice(self._rest, LOOK_EVERY))
-            self._records += some
+            self._lines.extend(record.line for record in some)
+            self._rows += map(_packed, some)
             self.complete = len(some) < LOOK_EVERY
         read(self._on_disk.size)
         return True
 
     def record(self, row: int) -> Record:
-        return self._records[row]
+        held = self._rows[row]
+        return held if isinstance(held, Record) else Record(self._file, self.line(row), json.loads(held))
 
     def records(self, start: int) -> Iterator[Record]:
-        yield from self._records[start:]
+        return map(self.record, range(start, len(self)))
 
     def text(self, row: int, limit: int | None) -> bytes:
-        raw = self._records[row].raw
-        text = "" if raw is None else json.dumps(raw, ensure_ascii=False, default=str)
-        return text.encode("utf-8", "replace")[:limit]
+        held = self._rows[row]
+        if isinstance(held, Record):
+            return str(held.raw or "").encode("utf-8", "replace")[:limit]
+        return held[:limit]
 
     def line(self, row: int) -> int:
-        return self._records[row].line
+        return self._lines[row]
 
     def search(self, needles: list[bytes], start: int, read: Read, cancelled: Cancelled) -> Iterator[int]:
         for row in range(start, len(self)):
@@ -182,6 +188,14 @@ class _Held:
             if any(needle in text for needle in needles):
                 yield row
         read(self._on_disk.size)
+
+
+def _packed(record: Record) -> bytes | Record:
+    """A row that is bad, or has what JSON can't say, is held as it is."""
+    try:
+        return record if record.raw is None else json.dumps(record.raw, ensure_ascii=False).encode()
+    except (TypeError, ValueError):
+        return record
 
 
 def _never() -> bool:
