@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from training.contract.dataset import lengths as token_lengths
 from training.contract.dataset import scan as scans
 from training.contract.dataset.index import RowIndex
 from training.contract.dataset.lengths import Lengths
-from training.contract.dataset.scan import PROGRESS_SECONDS, Scan
+from training.contract.dataset.scan import BAD, PROGRESS_SECONDS, Scan
 from training.contract.dataset.shapes import Columns, Row, row_of
 from training.data import encode_row
 from training.failures import TrainingFailure
@@ -103,15 +104,16 @@ class Digest:
 
     def _measure(self, tokenizer: Any, turns: Turns, progress: Progress, cancelled: Cancelled) -> Lengths | None:
         assert self.scan is not None
-        good, prompt = self.scan.good(), self._job.profile.dataset.system_prompt
+        kept, prompt = self.scan.kept, self._job.profile.dataset.system_prompt
         found, told_at, tried_system = Lengths(), 0.0, False
-        for done, position in enumerate(good):
+        good = (not state & BAD for state in self.scan.states)
+        for done, record in enumerate(compress(self._index.records(), good)):
             if cancelled():
                 return None
             if time.monotonic() - told_at > PROGRESS_SECONDS:
                 told_at = time.monotonic()
-                progress(done, len(good))
-            row = row_of(self._index.record(position), self.columns)
+                progress(done, kept)
+            row = row_of(record, self.columns)
             try:
                 with turns.after():
                     encoded = encode_row(tokenizer, row, prompt)
@@ -121,7 +123,7 @@ class Digest:
                 found.refuse(failure.message.partition(": ")[2] or failure.message)
             else:
                 found.add(len(encoded.input_ids), len(encoded.learned) - sum(encoded.learned))
-        progress(len(good), len(good))
+        progress(kept, kept)
         return found
 
 

@@ -1,55 +1,77 @@
-"""data check: which rows of a dataset can be trained on, and what is wrong with the others."""
+"""data check: what of a dataset can be trained on, and what a profile would make of it."""
 
 from __future__ import annotations
 
 import argparse
-import json
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
-from codex_tui.commands import data_screen
+from codex_tui.commands import data_hub, data_screen
 from codex_tui.core.errors import BAD_INPUT, DONE, BadInput
 
-PROBLEMS_SHOWN = 10
+if TYPE_CHECKING:
+    from codex_tui.core.data_target import Target
+    from codex_tui.core.hub_client import Tell
 
 
 def add(subparsers: Any) -> None:
-    parser = subparsers.add_parser("data", help="check a dataset before a GPU hour is spent on it")
+    parser = subparsers.add_parser(
+        "data", help="check a dataset before a GPU hour is spent on it; mirror it on the Hub"
+    )
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     check = actions.add_parser(
         "check",
-        help="count the rows and list the bad ones",
-        description='Exits with 2 where rows are bad or none is left. A row is a line such as {"instruction": "…", '
-        '"response": "…"}, or {"messages": […]} with OpenAI roles.',
+        help="count the rows, list the bad ones, and say what a profile makes of them",
+        description="Reads every row: shape, columns, bad rows, duplicates. With --profile also the tokens, what the "
+        "cut at max_seq_length costs, the steps of an epoch, and warnings with their remedies. Exits with 2 where rows "
+        'are bad (unless the profile says on_bad_rows = "skip") or none is left.',
     )
-    check.add_argument("file", metavar="FILE", help="a JSONL file")
-    check.add_argument("--profile", metavar="P", help="judge by this profile: with on_bad_rows = skip, bad rows pass")
+    check.add_argument(
+        "files",
+        metavar="FILE",
+        nargs="*",
+        help="JSONL, JSON, CSV or Parquet files, folders, patterns, or owner/name of the Hub; none: the profile's",
+    )
+    check.add_argument("--profile", metavar="P", help="judge by this profile, a name or a file")
+    check.add_argument("--dataset-revision", metavar="R", help="a branch, tag or commit of a dataset on the Hub")
     check.add_argument("--json", action="store_true", help="print JSON, for scripts")
     check.set_defaults(run=run_check)
     data_screen.add(actions)
+    data_hub.add(actions)
 
 
 def run_check(args: argparse.Namespace) -> int:
-    from codex_tui.core import locations
-    from codex_tui.core.datasets import named, rows_of
-    from codex_tui.core.profiles import checked, find_profile
+    from codex_tui.commands.data_report import as_json, lines
+    from codex_tui.commands.hub_progress import progress
+    from codex_tui.core.dataset_check import check
     from codex_tui.core.text import clean
 
-    skips = args.profile and checked(find_profile(args.profile)).dataset.on_bad_rows == "skip"
-    path = locations.expanded(args.file)
-    if not path.is_file():
-        what = "not a file" if path.exists() else "no such dataset file"
-        raise BadInput(f"{path}: {what}.", "Give a JSONL file.")
-    found = rows_of(named(args.file))
-    rows, kept, bad = len(found.rows) + len(found.problems), len(found.rows), found.problems
+    with progress() as tell:
+        found = check(_target(args, tell), tell)
     if args.json:
-        problems = [{"line": problem.line, "reason": problem.message} for problem in bad]
-        print(json.dumps({"rows": rows, "kept": kept, "bad": problems}, indent=2))
+        as_json(found, sys.stdout)
     else:
-        print(clean(f"{path}: {rows:,} rows, {kept:,} kept, {len(bad):,} bad"))
-        for problem in bad[:PROBLEMS_SHOWN]:
-            print(clean(f"  line {problem.line}: {problem.message}"))
-        if len(bad) > PROBLEMS_SHOWN:
-            print(f"  and {len(bad) - PROBLEMS_SHOWN:,} more; --json lists them all")
-        if not kept:
-            print('  Nothing to train on: a row is a line such as {"instruction": "…", "response": "…"}.')
-    return DONE if kept and (skips or not bad) else BAD_INPUT
+        for line in lines(found):
+            print(clean(line))
+    return DONE if found.passes else BAD_INPUT
+
+
+def _target(args: argparse.Namespace, tell: Tell) -> Target:
+    """Raises BadInput, CodexError."""
+    from codex_tui.core import datasets
+    from codex_tui.core.data_target import Target
+    from codex_tui.core.profiles import checked, find_profile
+    from training.contract.dataset.source import Source
+
+    path = find_profile(args.profile) if args.profile else None
+    overrides = {"dataset.revision": args.dataset_revision} if args.dataset_revision else {}
+    profile = checked(path, overrides) if path else None
+    if not args.files:
+        if path is None or profile is None:
+            raise BadInput("There is nothing to check.", "Give a dataset: codex-tui data check FILE")
+        return Target(datasets.source_of(profile, path, None, tell), profile, path)
+    revision = args.dataset_revision or (profile.dataset.revision if profile else None)
+    found = [datasets.named(name, revision=revision, on_progress=tell) for name in args.files]
+    name = " + ".join(source.name for source in found)
+    files = tuple(path for source in found for path in source.files)
+    return Target(found[0] if len(found) == 1 else Source(name, files), profile, path)

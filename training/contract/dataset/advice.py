@@ -34,13 +34,19 @@ def advice(found: Overview, scan: Scan, lengths: Lengths | None, profile: Profil
             yield from _cut(found, lengths, profile)
         yield from _leak(found)
     yield from _bad(found, profile)
+    yield from of_rows(found, scan)
+    if found.kept:
+        yield from _size(found, profile)
+        if found.tokens is not None and lengths is not None:
+            yield from _room(found, lengths, profile)
+
+
+def of_rows(found: Overview, scan: Scan) -> Iterator[Warned]:
+    """What can be told without a profile."""
     if found.kept:
         yield from _columns(scan)
         yield from _answers(found, scan)
         yield from _duplicates(found)
-        yield from _size(found, profile)
-        if found.tokens is not None and lengths is not None:
-            yield from _room(found, lengths, profile)
 
 
 def _template(found: Overview, scan: Scan, lengths: Lengths, profile: Profile) -> Iterator[Warned]:
@@ -70,7 +76,7 @@ def _cut(found: Overview, lengths: Lengths, profile: Profile) -> Iterator[Warned
     limit, tokens = profile.model.max_seq_length, found.tokens
     if tokens is None:
         return
-    whole = _up(tokens.max)
+    some, whole = _up(max(lengths.starts) + 1), _up(tokens.max)
     lost = sum(rows for start, rows in lengths.starts.items() if start >= limit)
     empty, in_part = (found.answers_lost or 0) - lost, (found.truncated or 0) - lost
     if not found.train_rows:
@@ -82,9 +88,10 @@ def _cut(found: Overview, lengths: Lengths, profile: Profile) -> Iterator[Warned
         yield Warned(
             f"{_rows(lost)} of {found.kept:,} {_one(lost, 'loses', 'lose')} the whole answer to the cut at {limit:,} "
             f"tokens: {_one(lost, 'it teaches nothing and is', 'they teach nothing and are')} dropped.",
-            f"model.max_seq_length = {_up(max(lengths.starts) + 1)} leaves something of every answer, {whole} cuts "
-            "none; or shorten what these rows ask.",
-        )
+            (f"model.max_seq_length = {some} leaves something of every answer, {whole} cuts none"
+             if some < whole else f"model.max_seq_length = {whole} cuts none")
+            + "; or shorten what these rows ask.",
+        )  # fmt: skip
     if empty:
         yield Warned(
             f"The chat template leaves no answer in {_rows(empty)}, which {_one(empty, 'is', 'are')} dropped.",

@@ -110,14 +110,14 @@ def scan(
     found = Scan(bytearray(total), array("I", range(total)))
     look = _Look(found, Duplicates(total))
     told_at = time.monotonic()
-    for row in range(total):
+    for row, record in enumerate(index.records()):
         if row % 64 == 0 and time.monotonic() - told_at > PROGRESS_SECONDS:
             if cancelled and cancelled():
                 return None
             told_at = time.monotonic()
             if progress:
                 progress(row, total)
-        look.at(row, index.record(row), columns)
+        look.at(row, record, columns)
     look.finish()
     found.split(profile)
     return found

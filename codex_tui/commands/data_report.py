@@ -1,0 +1,139 @@
+"""What `data check` prints: lines for a person, JSON for a script."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from codex_tui.core.dataset_check import Checked
+    from training.contract.dataset.overview import Overview
+
+PROBLEMS_SHOWN = 10
+COLUMNS_SHOWN = 12
+SHAPES = {
+    "instruction": "instruction and response",
+    "prompt_completion": "prompt and completion",
+    "messages": "messages with roles (OpenAI)",
+    "conversations": "conversations with from and value (ShareGPT)",
+    "text": "plain text, learned whole",
+}
+LOST, REFUSED = "the cut takes the whole answer", "the chat template refuses it"
+
+
+def as_json(found: Checked, out: TextIO) -> None:
+    judged, overview, reading = found.target.profile is not None, found.overview, found.scan.reading
+    duplicates = overview.duplicates
+    document: dict[str, Any] = {
+        "rows": overview.rows,
+        "kept": overview.kept,
+        "bad": list(_bad(found)),
+        "columns": {"used": list(reading.used), "ignored": list(reading.ignored)},
+        "shape": reading.shape,
+        "tokens": asdict(overview.tokens) if overview.tokens else None,
+        "truncated": overview.truncated,
+        "answers_lost": overview.answers_lost,
+        "learned_tokens": overview.learned_tokens,
+        "duplicates": {
+            "exact": duplicates.exact,
+            "near": duplicates.near,
+            "overlap": duplicates.overlap if judged else None,
+        },
+        "steps_per_epoch": overview.steps_per_epoch if judged else None,
+        "seconds_per_epoch": overview.seconds_per_epoch and round(overview.seconds_per_epoch, 1),
+        "warnings": [{"message": warned.message, "remedy": warned.remedy} for warned in _warnings(found)],
+        "skipped": _skipped(overview),
+    }
+    json.dump(document, out, indent=2)
+    out.write("\n")
+
+
+def _bad(found: Checked) -> Iterator[dict[str, Any]]:
+    for problem in found.bad():
+        file = found.target.source.label(problem.file)
+        yield {**({"file": file} if file else {}), "line": problem.line, "reason": problem.message}
+
+
+def _skipped(overview: Overview) -> dict[str, int]:
+    """Rows that are not trained on, by reason."""
+    more = {LOST: overview.answers_lost, REFUSED: overview.refused}
+    return {**overview.reasons, **{reason: rows for reason, rows in more.items() if rows}}
+
+
+def _warnings(found: Checked) -> list[Any]:
+    from training.contract.dataset.advice import Warned, of_rows
+
+    if found.target.profile is None:
+        return list(of_rows(found.overview, found.scan))
+    untold = [Warned("Nothing is known of its tokens: " + found.untold, "")] if found.untold else []
+    return [*untold, *found.overview.warnings]
+
+
+def lines(found: Checked) -> Iterator[str]:
+    """As they came: to be cleaned, and printed one by one."""
+    overview, source = found.overview, found.target.source
+    bad = overview.rows - overview.kept
+    yield f"{source.name}: {overview.rows:,} rows, {overview.kept:,} kept, {bad:,} bad"
+    if source.left_out:
+        yield f"  left out, as no training split: {_some([path.name for path in source.left_out])}"
+    for problem in islice(found.bad(), PROBLEMS_SHOWN):
+        file = source.label(problem.file)
+        yield f"  {f'{file}, ' * bool(file)}line {problem.line}: {problem.message}"
+    if bad > PROBLEMS_SHOWN:
+        yield f"  and {bad - PROBLEMS_SHOWN:,} more; --json lists them all"
+        yield from (f"  {rows:>8,} {reason}" for reason, rows in overview.reasons.items())
+    if not overview.kept:
+        yield '  Nothing to train on: a row is a line such as {"instruction": "…", "response": "…"}.'
+        return
+    yield from (f"{name:<11} {text}" for name, text in _figures(found) if text)
+    for warned in _warnings(found):
+        yield f"! {warned.message}"
+        if warned.remedy:
+            yield f"  → {warned.remedy}"
+
+
+def _figures(found: Checked) -> Iterator[tuple[str, str]]:
+    reading, overview = found.scan.reading, found.overview
+    yield "shape", SHAPES.get(reading.shape or "", "")
+    yield "columns", f"{_some(reading.used)} used" + (f"; {_some(reading.ignored)} ignored" if reading.ignored else "")
+    yield "duplicates", _duplicates(found)
+    profile = found.target.profile
+    if profile is None:
+        return
+    if overview.tokens:
+        yield "tokens", "  ".join(f"{name} {count:,}" for name, count in asdict(overview.tokens).items())
+        limit = profile.model.max_seq_length
+        lost = f", {overview.answers_lost:,} with the whole answer" if overview.answers_lost else ""
+        yield "cut", f"{overview.truncated:,} rows at max_seq_length = {limit:,}{lost}"
+        yield "learned", f"{overview.learned_tokens:,} of {overview.train_tokens:,} tokens an epoch"
+    yield "split", f"{overview.train_rows:,} rows to train on, {overview.eval_rows:,} held out"
+    most = "" if overview.tokens else "at most "
+    yield "steps", f"{most}{overview.steps_per_epoch:,} an epoch, {overview.total_steps:,} in all{_time(found)}"
+
+
+def _duplicates(found: Checked) -> str:
+    told = found.overview.duplicates
+    near = "nearly the same" if told.near_counted else "with the same words (too many rows to look for more)"
+    text = f"{told.exact:,} word for word, {told.near:,} {near}"
+    if found.target.profile is not None:
+        text += f"; {told.overlap:,} held out with a twin in training"
+    return text
+
+
+def _time(found: Checked) -> str:
+    from codex_tui.core.text import duration
+
+    if found.overview.seconds_per_epoch is None or found.speed is None:
+        return ""
+    return (
+        f"; {duration(found.overview.seconds_per_epoch)} an epoch at the {found.speed:,.0f} tokens/s of the last run "
+        "with this model here"
+    )
+
+
+def _some(names: Any) -> str:
+    more = len(names) - COLUMNS_SHOWN
+    return ", ".join(names[:COLUMNS_SHOWN]) + (f" and {more:,} more" if more > 0 else "")

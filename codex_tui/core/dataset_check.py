@@ -1,0 +1,122 @@
+"""A dataset judged as a whole: read here, and where a profile names a model, tokenised by the inspect worker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from codex_tui.core import datasets, environment, locations
+from codex_tui.core.data_target import Target
+from codex_tui.core.dataset_speed import tokens_per_second
+from codex_tui.core.errors import BadInput, CodexError
+from codex_tui.core.hub_client import Progress, Tell
+from training.contract.dataset import lengths as token_lengths
+from training.contract.dataset import scan as scans
+from training.contract.dataset.index import RowIndex
+from training.contract.dataset.lengths import Lengths
+from training.contract.dataset.overview import Overview, overview
+from training.contract.dataset.records import BadRow, Unreadable
+from training.contract.dataset.scan import BAD, Problem, Scan
+from training.contract.dataset.shapes import Columns, row_of
+from training.contract.profile import Profile
+
+
+@dataclass
+class Checked:
+    """`untold` says why nothing is known of tokens, where a profile asks for them; texts are as they came."""
+
+    target: Target
+    scan: Scan
+    overview: Overview
+    speed: float | None
+    untold: str
+    _index: RowIndex
+    _columns: Columns
+
+    @property
+    def passes(self) -> bool:
+        """Whether a run would begin and learn something."""
+        found, profile = self.overview, self.target.profile
+        skips = profile is not None and profile.dataset.on_bad_rows == "skip"
+        return bool(found.train_rows and not found.refused and (skips or found.kept == found.rows))
+
+    def bad(self) -> Iterator[Problem]:
+        """Every bad row, in order."""
+        for row in self.scan.positions(BAD):
+            yield self.scan.problems.get(row) or self._problem(row)
+
+    def _problem(self, row: int) -> Problem:
+        record = self._index.record(row)
+        try:
+            row_of(record, self._columns)
+        except BadRow as problem:
+            return Problem(record.file, record.line, str(problem))
+        return Problem(record.file, record.line, "")
+
+
+def check(target: Target, tell: Tell) -> Checked:
+    """Raises BadInput where a file can't be read, CodexError where a Parquet file needs what is not there."""
+    try:
+        source = datasets.readable(target.source)
+        profile = target.profile or Profile.model_validate({"model": {"name": "-"}})
+        columns = Columns.of(profile.dataset)
+        index = RowIndex.open(
+            source, locations.cache_home(), lambda done, total: tell(Progress("finding the rows", done, total))
+        )
+        found = _scan(index, columns, profile, tell)
+    except Unreadable as error:
+        raise BadInput(error.message, error.hint) from None
+    except OSError as error:
+        where = error.filename or target.source.name
+        raise BadInput(f"{where} can't be read: {error.strerror}.", "Check the file.") from None
+    lengths, untold, speed = None, "", None
+    if target.profile and found.kept:
+        lengths, untold = asyncio.run(_lengths(target, found.kept, tell))
+        speed = tokens_per_second(target.profile, target.path)
+    return Checked(target, found, overview(found, lengths, profile, speed), speed, untold, index, columns)
+
+
+def _scan(index: RowIndex, columns: Columns, profile: Profile, tell: Tell) -> Scan:
+    step = f"reading {len(index):,} rows"
+    tell(Progress(step))
+    fingerprint = index.fingerprint()
+    assert fingerprint is not None  # nobody cancels
+    place = scans.place(locations.cache_home(), fingerprint, columns)
+    if known := scans.load(place, profile, len(index)):
+        return known
+    found = scans.scan(index, columns, profile, lambda done, total: tell(Progress(step, done, total, "rows")))
+    assert found is not None
+    with suppress(OSError):  # a cache that can't be written is no reason to complain
+        scans.save(place, found)
+    return found
+
+
+async def _lengths(target: Target, rows: int, tell: Tell) -> tuple[Lengths | None, str]:
+    """The lengths of the `rows` good rows, or why there are none."""
+    from codex_tui.core.workers import Worker
+
+    try:
+        worker = await Worker.start(environment.find_python(), ["inspect", str(target.worker_target())])
+    except CodexError as error:
+        return None, f"{error.message.rstrip('.')}. {error.hint}".strip()
+    try:
+        async for message in worker:
+            kind = message.get("type")
+            if kind == "ready" and not message.get("why"):
+                await worker.send({"type": "tokenise"})
+            elif kind == "progress" and message.get("what") == "tokenising":
+                step = f"counting the tokens of {message['total']:,} rows"
+                tell(Progress(step, int(message["done"]), int(message["total"]), "rows"))
+            elif kind == "digest" and message.get("lengths"):
+                return token_lengths.load(Path(str(message["lengths"])), rows), ""
+            elif kind in ("error", "digest", "ready"):
+                why = message.get("why") or message.get("message") or "The worker failed."
+                return None, f"{why} {message.get('hint') or ''}".strip()
+    except CodexError as error:
+        return None, f"{error.message} {error.hint}".strip()
+    finally:
+        await worker.close()
+    return None, "The worker ended."
