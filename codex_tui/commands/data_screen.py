@@ -13,7 +13,12 @@ def add(actions: Any) -> None:
         description="Opens the app on the rows: what is learned, where max_seq_length cuts, and what all of them come "
         "to. Without a profile they are shown raw, since the profile names the model whose tokens are counted.",
     )
-    parser.add_argument("file", metavar="FILE", nargs="+", help="a JSONL, JSON, CSV or Parquet file, a folder, a pattern")
+    parser.add_argument(
+        "files",
+        metavar="FILE",
+        nargs="*",
+        help="JSONL, JSON, CSV or Parquet files, folders, patterns, or owner/name of the Hub; none: the profile's",
+    )
     parser.add_argument("--profile", metavar="P", help="read and cut the rows as this profile says")
     parser.set_defaults(run=run_view)
 
@@ -21,8 +26,11 @@ def add(actions: Any) -> None:
 def run_view(args: argparse.Namespace) -> int:
     from codex_tui.commands.cockpit import open_app
     from codex_tui.core.data_target import Target
+    from codex_tui.core.errors import BadInput
     from codex_tui.core.profiles import find_profile
 
     path = find_profile(args.profile) if args.profile else None
-    target = Target.of_profile(path, args.file) if path else Target.of_files(args.file)
+    if path is None and not args.files:
+        raise BadInput("Which dataset?", "Give a file, or a profile that names one: --profile P")
+    target = Target.of_profile(path, args.files) if path else Target.of_files(args.files)
     return open_app(None, data=target, otherwise="codex-tui data check FILE --profile P")

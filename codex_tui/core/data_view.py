@@ -32,6 +32,7 @@ class DataView(DataRows):
         super().__init__(target, on_change)
         self.overview: Overview | None = None
         self.reader: RowReader | None = None
+        self._speed: float | None = None  # tokens a second on this card; 0 where it is not known
         self._looks = 0  # a newer overview makes the older ones void
 
     @property
@@ -126,6 +127,8 @@ class DataView(DataRows):
         """From the worker, about all rows."""
         kind = message.get("type")
         if kind == "ready":
+            if message.get("scan"):
+                self._go_on(self._read_digest(message))
             self._go_on(self._tokenise_if_few())
         elif kind == "progress":
             what = str(message.get("what") or "")
@@ -153,8 +156,10 @@ class DataView(DataRows):
                 return None
             return Judged(found, lengths.load(Path(str(place)), found.kept) if place else None)
 
-        self.judge(await asyncio.to_thread(read))
-        await self._add_up()
+        judged = await asyncio.to_thread(read)
+        if judged and (judged.lengths or not (self.judged and self.judged.lengths)):
+            self.judge(judged)
+            await self._add_up()
 
     async def _scan_here(self) -> None:
         """Without a worker, rows can still be told good from bad, and alike."""
@@ -179,12 +184,15 @@ class DataView(DataRows):
         self._looks += 1
         look, judged, profile = self._looks, self.judged, self.profile
         if judged and profile:
+            from codex_tui.core.dataset_speed import tokens_per_second
             from training.contract.dataset.overview import overview
 
-            found = await asyncio.to_thread(overview, judged.scan, judged.lengths, profile, self._speed())
+            def add_up() -> Overview:
+                if self._speed is None:
+                    self._speed = tokens_per_second(profile, self.target.path) or 0.0
+                return overview(judged.scan, judged.lengths, profile, self._speed or None)
+
+            found = await asyncio.to_thread(add_up)
             if look == self._looks:
                 self.overview = found
         self._changed()
-
-    def _speed(self) -> float | None:
-        return None

@@ -31,7 +31,6 @@ class Judged:
     def __init__(self, scan: Scan, lengths: Lengths | None) -> None:
         self.scan, self.lengths = scan, lengths
         self.good = scan.good()
-        self.ordered = sorted(lengths.tokens) if lengths else []  # the histogram's
 
     def place(self, row: int) -> int | None:
         """The place of `row` among the good ones, as Lengths counts; None where it is bad."""

@@ -14,7 +14,7 @@ from textual.strip import Strip
 from codex_tui.widgets.ink import MUTED, line, to_strips
 from codex_tui.widgets.painted import Painted
 
-DrawRow = Callable[[int, int], Content]  # the row at a place, for a width
+DrawRow = Callable[[int], Content]  # the row at a place
 
 
 class RowList(Painted, can_focus=True):
@@ -77,7 +77,7 @@ class RowList(Painted, can_focus=True):
         thumb = self._thumb(height)
         shown: list[Content] = []
         for place in range(self._top, min(self._count, self._top + height)):
-            row = self._draw(place, width - 3)
+            row = self._draw(place)
             row = row.truncate(width - 3, ellipsis=True).pad_right(max(0, width - 3 - row.cell_length))
             if place == self._place:
                 style = "bold on $panel" if self.has_focus else "on $panel"

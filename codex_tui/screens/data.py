@@ -1,0 +1,286 @@
+"""The rows of a dataset before a GPU hour is spent on them: raw, as the model sees them, and what all come to."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Input
+
+from codex_tui.core.data_target import Target
+from codex_tui.core.data_view import DataView
+from codex_tui.core.row_filter import KINDS, Kind
+from codex_tui.core.text import clean
+from codex_tui.messages import ReportsWorkerErrors
+from codex_tui.screens.data_hints import hints
+from codex_tui.screens.data_overview import overview
+from codex_tui.screens.data_text import FILTERS, PANES, body, heading, limit_text, listed, nothing_listed, working
+from codex_tui.widgets.heading import Heading
+from codex_tui.widgets.hints import ALWAYS, TYPING, HintBar
+from codex_tui.widgets.ink import MUTED, line
+from codex_tui.widgets.row_list import RowList
+from codex_tui.widgets.row_view import RowView
+from codex_tui.widgets.tabs import TabStrip
+from codex_tui.widgets.title_bar import TitleBar
+
+ROOM_BESIDE = 100  # columns from which the row stands beside the list
+ASKS = {"search": "Search: ", "go": "Go to row: ", "limit": "max_seq_length, to look at: "}
+
+
+class DataScreen(ReportsWorkerErrors, Screen[None]):
+    DEFAULT_CSS = """
+    DataScreen #rows, DataScreen #right { border: round $rule; border-title-color: $text-muted; }
+    DataScreen #rows:focus, DataScreen #right:focus-within { border: round $primary; border-title-color: $primary; }
+    DataScreen #rows { width: 2fr; max-width: 70; border-subtitle-color: $text-muted; }
+    DataScreen #right { width: 3fr; margin-left: 1; padding: 0 1; }
+    DataScreen TabStrip { display: block; padding: 0; margin-bottom: 1; }
+    DataScreen #about { margin-bottom: 1; }
+    DataScreen.one #right { display: none; margin: 0; }
+    DataScreen.one #rows { max-width: 100%; width: 1fr; }
+    DataScreen.one.reading #rows { display: none; }
+    DataScreen.one.reading #right { display: block; width: 1fr; }
+    DataScreen #work { padding: 0 1; display: none; dock: bottom; margin-bottom: 1; }
+    DataScreen #ask { height: 1; display: none; dock: bottom; margin-bottom: 1; padding: 0 1; }
+    DataScreen #ask Heading { width: auto; min-width: 28; }
+    DataScreen Input, DataScreen Input:focus {
+        height: 1; width: 1fr; border: none; padding: 0; background: $panel; background-tint: $primary 20%;
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *[Binding(str(number), f"pane('{pane}')", name, show=False) for number, (pane, name) in enumerate(PANES, 1)],
+        Binding("v", "next_view", "Raw, as the model sees it, or in tokens"),
+        Binding("i", "numbers", "Tokens with their ids, and back"),
+        Binding("slash", "ask('search')", "Search the rows"),
+        Binding("g,colon", "ask('go')", "Go to a row"),
+        Binding("f", "next_filter", "Next filter"),
+        Binding("a", "filter('all')", "All rows"),
+        Binding("b", "filter('bad')", "Bad rows"),
+        Binding("c", "filter('cut')", "Rows that are cut"),
+        Binding("l", "filter('longest')", "The longest rows first"),
+        Binding("d", "filter('duplicates')", "Duplicates"),
+        Binding("left_square_bracket", "limit(-1)", "Look at a shorter max_seq_length"),
+        Binding("right_square_bracket", "limit(1)", "Look at a longer max_seq_length"),
+        Binding("equals_sign", "ask('limit')", "Look at another max_seq_length"),
+        Binding("backspace", "limit(0)", "The profile's own max_seq_length"),
+        Binding("e", "edit", "Edit the profile"),
+        Binding("t", "tokenise", "Count all tokens, or stop it"),
+        Binding("escape", "back", "Back", show=False),
+    ]
+
+    def __init__(self, target: Target) -> None:
+        super().__init__()
+        self.view = DataView(target, self._changed)
+        self.pane = "seen"
+        self.numbered = False
+        self.asking = ""
+        self._waiting = False  # for the next paint, which all changes since share
+
+    def compose(self) -> ComposeResult:
+        yield TitleBar("Data", "")
+        with Horizontal():
+            yield RowList(self._draw_row, id="rows")
+            with Vertical(id="right"):
+                yield TabStrip(PANES)
+                yield Heading(id="about")
+                yield RowView(id="row")
+        yield Heading(id="work")
+        with Horizontal(id="ask"):
+            yield Heading(id="asked")
+            yield Input(id="typed", select_on_focus=False)
+        yield HintBar()
+
+    def on_mount(self) -> None:
+        self.query_one(Input).cursor_blink = False
+        self.query_one(RowList).focus()
+        self._arrange()
+        self._show()
+        self.run_worker(self.view.start(), group="data", exit_on_error=False)
+
+    async def on_unmount(self) -> None:
+        await self.view.close()
+
+    def on_resize(self) -> None:
+        self._arrange()
+        self.call_after_refresh(self._show)
+
+    def _arrange(self) -> None:
+        self.set_class(self.app.size.width < ROOM_BESIDE, "one")
+
+    @property
+    def reading(self) -> bool:
+        """Whether the row alone is seen."""
+        return self.has_class("one") and self.has_class("reading")
+
+    def _draw_row(self, place: int) -> Content:
+        return listed(self.view.listed(place), len(f"{self.view.rows:,}"))
+
+    def _changed(self) -> None:
+        if self.is_attached and not self._waiting:
+            self._waiting = True
+            self.call_after_refresh(self._show_once)
+
+    def _show_once(self) -> None:
+        self._waiting = False
+        if self.is_attached:
+            self._show()
+
+    def _show(self) -> None:
+        view = self.view
+        rows = self.query_one(RowList)
+        rows.show(len(view.places), view.place, nothing_listed(view))
+        rows.border_title = Content(
+            f"Rows: {FILTERS[view.kind]}" + (f" with “{clean(view.needle)}”" if view.needle else "")
+        )
+        shown = len(view.places)
+        rows.border_subtitle = Content(f"{view.place + 1:,} of {shown:,}" if shown else "")
+        self._title()
+        self._show_row()
+        self._show_work()
+        self._hint()
+
+    def _title(self) -> None:
+        view, target = self.view, self.view.target
+        parts = [clean(target.called), f"{view.rows:,}{'' if view.complete else '+'} rows"]
+        if target.judge:
+            parts.append(f"{'run' if target.run else 'profile'} {clean(target.judge)}")
+        self.query_one(TitleBar).show("Data", line((" · ".join(parts), MUTED)))
+
+    def _show_row(self) -> None:
+        view, text = self.view, self.query_one(RowView)
+        self.query_one(TabStrip).show(self.pane)
+        right = self.query_one("#right")
+        if self.pane == "overview":
+            right.border_title = "All rows"
+            self.query_one("#about", Heading).show(line(("What they come to", "bold")), limit_text(view))
+            text.set_text(overview(view, max(20, text.content_size.width)), keep_place=True)
+            return
+        right.border_title = f"Row {view.row + 1:,} of {view.rows:,}" if view.rows else "Row"
+        self.query_one("#about", Heading).show(*heading(view))
+        paragraphs = body(view, self.pane, self.numbered)
+        if paragraphs is not None:
+            key = (self.pane, view.row, self.numbered)
+            text.set_text(paragraphs, keep_place=key == getattr(self, "_shown_key", None))
+            self._shown_key = key
+
+    def _show_work(self) -> None:
+        work, shown = self.query_one("#work", Heading), self.view.works
+        name = next((name for name in ("searching", "indexing", "tokenising", "scanning") if name in shown), None)
+        work.display = name is not None and not self.asking
+        if name:
+            keys = {"searching": "Esc stops", "tokenising": "t stops"}.get(name, "")
+            work.show(working(shown[name], keys, self.size.width), Content(""))
+
+    def _hint(self) -> None:
+        focused_row = self.query_one(RowView).has_focus
+        keys = hints(
+            self.view, self.pane, self.asking, focused_row, self.has_class("one"), len(self.app.screen_stack) > 1
+        )
+        self.query_one(HintBar).show(keys, TYPING if self.asking else ALWAYS)
+
+    def on_descendant_focus(self) -> None:
+        self._hint()
+
+    async def on_row_list_moved(self) -> None:
+        place = self.query_one(RowList).place
+        if place is not None and place != self.view.place:
+            await self.view.pick(place)
+
+    def on_row_list_chosen(self) -> None:
+        self.add_class("reading")
+        self.query_one(RowView).focus()
+        self._changed()
+
+    def on_tab_strip_picked(self, message: TabStrip.Picked) -> None:
+        self.run_worker(self.action_pane(message.pane), exit_on_error=False)
+
+    async def action_pane(self, pane: str) -> None:
+        self.pane = pane
+        if self.has_class("one") and not self.has_class("reading"):
+            self.on_row_list_chosen()
+        await self.view.with_ids(pane == "tokens")
+        self._show()
+
+    async def action_next_view(self) -> None:
+        views = [pane for pane, _ in PANES[:3]]
+        at = views.index(self.pane) if self.pane in views else -1
+        await self.action_pane(views[(at + 1) % len(views)])
+
+    async def action_numbers(self) -> None:
+        self.numbered = not self.numbered if self.pane == "tokens" else True
+        await self.action_pane("tokens")
+
+    def action_filter(self, kind: Kind) -> None:
+        self.view.filter(kind)
+
+    def action_next_filter(self) -> None:
+        self.view.filter(KINDS[(KINDS.index(self.view.kind) + 1) % len(KINDS)])
+
+    async def action_limit(self, steps: int) -> None:
+        if self.view.target.profile:
+            await self.view.set_limit(self.view.next_limit(steps) if steps else self.view.own_limit)
+
+    async def action_tokenise(self) -> None:
+        if "tokenising" in self.view.works:
+            await self.view.cancel()
+        else:
+            await self.view.tokenise()
+
+    def action_ask(self, what: str) -> None:
+        """A line to type into, at the bottom: what is found is seen while one types."""
+        if what == "limit" and not self.view.target.profile:
+            return
+        self.asking = what
+        typed = self.query_one(Input)
+        self.query_one("#ask").display = True
+        self.query_one("#asked", Heading).show(line((ASKS[what], MUTED)), Content(""))
+        typed.value = self.view.needle if what == "search" else ""
+        typed.cursor_position = len(typed.value)
+        typed.focus()
+        self._show_work()
+        self._hint()
+
+    def _answered(self) -> None:
+        self.asking = ""
+        self.query_one("#ask").display = False
+        self.query_one(RowView if self.reading else RowList).focus()
+        self._changed()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        if self.asking == "search" and event.value != self.view.needle:
+            self.view.search(event.value)
+
+    async def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        what, text = self.asking, event.value.strip().replace(",", "")
+        if what != "search" and not text.isdecimal():
+            self.app.bell()
+            return
+        self._answered()
+        if what == "go":
+            row = int(text[:12]) - 1
+            if self.view.places and row not in self.view.places:
+                self.view.search("")
+                self.view.filter("all")
+            await self.view.stand_on(row)
+        elif what == "limit":
+            await self.view.set_limit(int(text[:7]))
+
+    async def action_back(self) -> None:
+        if self.asking:
+            if self.asking == "search":
+                self.view.search("")
+            self._answered()
+        elif "searching" in self.view.works:
+            await self.view.cancel()
+        elif self.reading or self.query_one(RowView).has_focus:
+            self.remove_class("reading")
+            self.query_one(RowList).focus()
+            self._changed()
+        elif self.view.needle:
+            self.view.search("")
+        elif len(self.app.screen_stack) > 1:
+            self.dismiss()

@@ -1,0 +1,38 @@
+"""Which keys the data screen's last row names: those that do something here and now."""
+
+from __future__ import annotations
+
+from codex_tui.core.data_view import DataView
+from codex_tui.widgets.hints import Hint
+
+
+def hints(view: DataView, pane: str, asking: str, on_row: bool, alone: bool, leads_back: bool) -> list[Hint]:
+    """`on_row`: the row has the focus; `alone`: it and the list are not seen together."""
+    if asking == "search":
+        return [("Enter", "keep"), ("Esc", "all rows")]
+    if asking:
+        return [("Enter", "go"), ("Esc", "leave")]
+    if not view.rows and view.complete:
+        return [("Esc", "back")] if leads_back else []
+    found: list[Hint] = [("Esc", "list"), ("↑ ↓", "scroll")] if on_row else [("Enter", "read")]
+    if on_row or not alone:
+        found += [("1-4", "views")]
+        found += [("i", "ids")] if pane == "tokens" else []
+        found += [("[ ]", "cut shorter, longer")] if view.target.profile else []
+        found += [("Bksp", "as saved")] if view.limit != view.own_limit else []
+    if not on_row or not alone:
+        found += [("/", "search"), ("g", "go to"), ("f", "filter"), *_filters(view)]
+    found += [("e", "edit profile")] if view.target.path else []
+    found += [("Esc", "back")] if leads_back and not on_row else []
+    return found
+
+
+def _filters(view: DataView) -> list[Hint]:
+    named: list[tuple[str, str, str]] = [
+        ("a", "all", "all"),
+        ("b", "bad", "bad"),
+        ("c", "cut", "cut"),
+        ("l", "longest", "longest"),
+        ("d", "duplicates", "duplicates"),
+    ]
+    return [(key, name) for key, name, kind in named if kind != view.kind]

@@ -1,0 +1,141 @@
+"""What all rows of a dataset come to, in words and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+
+from codex_tui.core.data_view import DataView
+from codex_tui.core.row_filter import MEANINGS
+from codex_tui.core.text import clean, duration
+from codex_tui.widgets import figures
+from codex_tui.widgets.ink import MUTED, STRONG, Part, line
+from codex_tui.widgets.token_histogram import histogram
+
+if TYPE_CHECKING:
+    from training.contract.dataset.overview import Overview
+
+NAME_WIDTH = 12
+REASONS = 6
+BAD_ROWS = 10
+
+
+def overview(view: DataView, width: int) -> Iterator[Content]:
+    found = view.overview
+    if view.error:
+        yield line((f"✗ {clean(view.error[0], newlines=True)}", "$error"))
+        yield line((clean(view.error[1], newlines=True), MUTED))
+        return
+    if view.reader and view.reader.status == "failed" and view.reader.error:
+        yield line((f"✗ {clean(view.reader.error[0], newlines=True)}", "$error"))
+        yield line((clean(view.reader.error[1], newlines=True), MUTED))
+        yield Content("")
+    if found is None:
+        yield from _not_yet(view)
+        return
+    yield from _warnings(found)
+    yield from _facts(view, found)
+    if view.judged and view.judged.lengths and found.tokens:
+        yield Content("")
+        at = found.tokens
+        marks = {"p50": at.p50, "p90": at.p90, "p95": at.p95, "p99": at.p99, "max": at.max}
+        figures_ = [part for name, value in marks.items() for part in ((f"   {name} ", MUTED), f"{value:,}")]
+        yield line(("Tokens a row", STRONG), *figures_)
+        yield from histogram(view.judged.lengths.ordered, view.limit, marks, width)
+    yield from _bad_rows(view)
+    yield Content("")
+    yield line(("Signs in the list", STRONG))
+    for sign, meaning in MEANINGS.items():
+        yield line(f"  {sign}  ", (meaning, MUTED))
+
+
+def _not_yet(view: DataView) -> Iterator[Content]:
+    if view.works:
+        yield line(("The rows are being read; what they come to follows.", MUTED))
+    elif view.target.profile is None:
+        yield line(("What the rows come to depends on a profile: its model, its length, its batch.", MUTED))
+        yield line(("codex-tui data view FILE --profile P", "$primary"))
+        if view.judged:
+            yield Content("")
+            scan = view.judged.scan
+            yield _fact("rows", f"{scan.rows:,}", f"{scan.kept:,} can be learned from")
+            yield from _bad_rows(view)
+    elif view.rows:
+        yield line((f"t reads all {view.rows:,} rows and counts their tokens.", MUTED))
+
+
+def _warnings(found: Overview) -> Iterator[Content]:
+    if not found.warnings:
+        if found.tokens:
+            yield line(("✓ nothing to warn of", "$success"))
+            yield Content("")
+        return
+    for warned in found.warnings:
+        yield line(("! ", "bold $warning"), (clean(warned.message), ""))
+        if warned.remedy:
+            yield line(("  → ", MUTED), (clean(warned.remedy), MUTED))
+    yield Content("")
+
+
+def _facts(view: DataView, found: Overview) -> Iterator[Content]:
+    scan = view.judged.scan if view.judged else None
+    bad = found.rows - found.kept
+    yield _fact("rows", f"{found.rows:,}", f"{found.kept:,} kept" + (f", {bad:,} dropped" if bad else ""))
+    for reason, rows in list(found.reasons.items())[:REASONS]:
+        yield _fact("", f"{rows:,}", clean(reason))
+    yield _fact("learned from", f"{found.train_rows:,}", f"{found.eval_rows:,} held out")
+    if found.tokens is None:
+        yield _fact("tokens", "–", "not counted: the training environment does it" if view.reader is None or
+                    view.reader.status == "failed" else "being counted" if view.works else "t counts them")  # fmt: skip
+    else:
+        yield _fact("cut", f"{found.truncated:,}", f"longer than {view.limit:,} tokens",
+                    "$warning" if found.truncated else "")  # fmt: skip
+        yield _fact(
+            "", f"{found.answers_lost:,}", "lose their whole answer", "bold $error" if found.answers_lost else ""
+        )
+        yield _fact(
+            "learned", figures.count(found.learned_tokens), f"tokens of {figures.count(found.train_tokens)} an epoch"
+        )
+        if found.refused:
+            yield _fact("refused", f"{found.refused:,}", "by the model's chat template", "bold $error")
+    yield _fact("steps", f"{found.steps_per_epoch:,}", f"an epoch, {found.total_steps:,} in all")
+    if found.seconds_per_epoch:
+        yield _fact("time", duration(found.seconds_per_epoch), "an epoch on this card, at the speed of the last run")
+    elif found.tokens:
+        yield _fact("time", "–", "an epoch: known after the first run or probe on this card")
+    alike = found.duplicates
+    near = f"{alike.near:,} nearly" if alike.near_counted else "too many rows to look for near ones"
+    yield _fact("duplicates", f"{alike.exact:,}", near, "$warning" if alike.exact or alike.near else "")
+    if alike.overlap:
+        yield _fact("overlap", f"{alike.overlap:,}", "held out, and trained on as well", "$warning")
+    if scan and scan.reading.shape:
+        yield _fact("shape", scan.reading.shape.replace("_", " and "), "")
+        yield _fact("columns", "", "used " + clean(", ".join(scan.reading.used)))
+        if scan.reading.ignored:
+            yield _fact("", "", "ignored " + clean(", ".join(scan.reading.ignored)), "$warning")
+
+
+def _bad_rows(view: DataView) -> Iterator[Content]:
+    if not view.judged or not view.judged.scan.problems or not view.index:
+        return
+    problems, source = view.judged.scan.problems, view.index.source
+    yield Content("")
+    yield line(("Bad rows", STRONG))
+    for row, problem in list(problems.items())[:BAD_ROWS]:
+        label = source.label(problem.file)
+        where = f"{clean(label)}, line {problem.line:,}" if label else f"line {problem.line:,}"
+        yield line((f"  {where:<14} ", MUTED), (clean(problem.message), "$error"), (f"   row {row + 1:,}", MUTED))
+    more = view.judged.scan.rows - view.judged.scan.kept - BAD_ROWS
+    yield line((f"  {f'and {more:,} more; ' if more > 0 else ''}b lists them", MUTED))
+
+
+def _fact(name: str, value: str, words: str, style: str = "") -> Content:
+    parts: list[Part] = [(f"{name:<{NAME_WIDTH}} ", MUTED)]
+    if value:
+        parts.append((f"{value:>9} ", style))
+        parts.append((f" {words}", MUTED))
+    else:
+        parts.append((words, style))
+    return line(*parts)
