@@ -42,9 +42,9 @@ class Changed(Unreadable):
 
 class _Rows(msgspec.Struct):
     source: tuple[int, int, int]
-    offsets: bytes
-    gap_rows: bytes
-    gaps: bytes
+    offsets: memoryview
+    gap_rows: memoryview
+    gaps: memoryview
 
 
 class _Sum(msgspec.Struct):
@@ -154,7 +154,7 @@ class Lines:
                 self._on_disk.check(file.fileno())
             self._offsets.append(self._on_disk.size)
             self.complete = True
-            columns = (column.tobytes() for column in (self._offsets, self._gap_rows, self._gaps))
+            columns = (memoryview(column).cast("B") for column in (self._offsets, self._gap_rows, self._gaps))
             self._on_disk.keep(_Rows(self._on_disk.source, *columns))
         return True
 
