@@ -224,21 +224,6 @@ def test_the_first_stop_asks_politely(capsys: pytest.CaptureFixture[str]) -> Non
     assert "saves what it has trained" in capsys.readouterr().out
 
 
-def test_data_check(empty_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = empty_home / "rows.jsonl"
-    file.write_text('{"instruction": "a", "response": "b"}\n{broken\n{"instruction": "a", "response": ""}\n')
-    assert main(["data", "check", str(file), "--json"]) == 2
-    told = as_json(capsys)
-    assert set(told) == {"rows", "kept", "bad"}
-    assert (told["rows"], told["kept"], [bad["line"] for bad in told["bad"]]) == (3, 1, [2, 3])
-    assert all(bad["reason"] for bad in told["bad"])
-    skips = empty_home / "skips.toml"
-    skips.write_text('[model]\nname = "demo:llama"\n[dataset]\non_bad_rows = "skip"\n')
-    assert main(["data", "check", str(file), "--profile", str(skips)]) == 0
-    assert "3 rows, 1 kept, 2 bad" in capsys.readouterr().out
-    assert main(["data", "check", str(empty_home / "none.jsonl")]) == 2
-
-
 def test_a_file_that_can_not_be_read_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["profile", "show", "/proc/self/mem"]) == 1
     assert capsys.readouterr().err == "codex-tui: Input/output error.\n"
@@ -276,6 +261,8 @@ def test_profile_list_and_show(capsys: pytest.CaptureFixture[str]) -> None:
 def test_train_refuses_before_anything_is_set_up(empty_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = empty_home / "rows.jsonl"
     rows.write_text("".join('{"instruction": 1}\n' for _ in range(12)))
+    nothing = empty_home / "nothing"
+    nothing.mkdir()
     for arguments, word in (
         (["train", "rtx3050-4gb", "--headless"], "--dataset FILE"),
         (["train", "rtx3050-4gb", "--dataset", "none.jsonl"], "no such dataset file"),
@@ -283,7 +270,7 @@ def test_train_refuses_before_anything_is_set_up(empty_home: Path, capsys: pytes
         (["train", "demo", "--dataset", "~nobody-of-that-name/rows.jsonl"], "no such dataset file"),
         (["train", "demo", "--dataset", "/proc/self/mem"], "/proc/self/mem can't be read: "),
         (["train", "demo", "--name", "../up", "--python", "/none"], "can't be a run's name"),
-        (["data", "check", str(empty_home)], "not a file"),
+        (["data", "check", str(nothing)], "there is no data file in it"),
         (["data", "check", "~nobody-of-that-name/rows.jsonl"], "no such dataset file"),
         (["data", "check", "/proc/self/mem"], "/proc/self/mem can't be read: "),
         (["train", "rtx3050-4gb", "--dataset", str(rows)], "line 10: "),

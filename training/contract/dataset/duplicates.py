@@ -1,7 +1,7 @@
 """Rows that say the same: word for word, or but for case, punctuation and a few words.
 
-Near duplicates share 80 % of their three-word pieces with the first row of their kind. Candidates are found by MinHash
-(one permutation, in bands), so that the work grows with the rows, not with their pairs.
+Near duplicates share 80 % of their three-word pieces with an earlier row. Candidates are found by MinHash (one
+permutation, in bands), so that the work grows with the rows, not with their pairs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ NEAR_ROWS = 50_000
 SIMILAR = 0.8
 PIECE = 3  # words
 MOST_PIECES = 2048  # of a row; of a longer one those with the smallest hashes stand for all, which keeps the ratio
-BINS, BAND = 64, 4
+BINS, BAND = 48, 4  # of two rows that share 80 %, one pair in five hundred is overlooked
 MOST_CANDIDATES = 24  # compared with a row at most: rows made from one template all look a little alike
 
 # A sign that changes the meaning, as the minus in 3 - 4, is a word; so is each character of a script without spaces.
@@ -34,17 +34,19 @@ class Duplicates:
         self._exact, self._normal = _Seen(rows), _Seen(rows)
         self._ids: dict[str, int] = {}
         self._pieces: dict[int, array[int]] = {}
-        self._bands: list[dict[int, list[int]]] = [{} for _ in range(BINS // BAND)] if self.near_counted else []
+        self._began: dict[int, int] = {}  # of the rows that are near to an earlier one
+        self._bands: list[dict[int, tuple[int, ...]]] = [{} for _ in range(BINS // BAND)] if self.near_counted else []
 
     def exact(self, position: int, texts: Sequence[str]) -> int:
         """The first row of the very same texts; `position` itself where that is new."""
         return self._exact.first(_digest(texts), position)
 
     def near(self, position: int, text: str) -> int:
-        """The first row that says nearly the same as `text`; `position` itself where there is none."""
+        """The row that began with what `text` says, which one in between may have said nearly as well; `position`
+        itself where `text` is new."""
         words = words_of(text)
         if (first := self._normal.first(_digest(words), position)) != position:
-            return first
+            return self._began.get(first, first)
         if not self.near_counted:
             return position
         pieces = self._pieces_of(words)
@@ -58,12 +60,13 @@ class Duplicates:
             if min(len(others), len(mine)) >= SIMILAR * max(len(others), len(mine)):
                 shared = len(mine.intersection(others))
                 if shared >= SIMILAR * (len(mine) + len(others) - shared):
-                    return candidate
+                    self._began[position] = self._began.get(candidate, candidate)
+                    break
         self._pieces[position] = pieces
         for band, key in zip(self._bands, keys, strict=True):
-            if len(known := band.setdefault(key, [])) < MOST_CANDIDATES:
-                known.append(position)
-        return position
+            if len(known := band.get(key, ())) < MOST_CANDIDATES:
+                band[key] = (*known, position)
+        return self._began.get(position, position)
 
     def _pieces_of(self, words: list[str]) -> array[int]:
         """Hashes of every three words in a row, ascending. The same for the same rows in the same order."""
@@ -106,7 +109,7 @@ def _digest(texts: Sequence[str]) -> int:
 
 def _band_keys(pieces: array[int]) -> list[int]:
     """MinHash by one permutation: the smallest piece in each bin; an empty bin has that of the next one."""
-    smallest = {piece & (BINS - 1): piece for piece in reversed(pieces)}
+    smallest = {piece % BINS: piece for piece in reversed(pieces)}
     signature, last = [0] * BINS, smallest[min(smallest)]
     for place in range(BINS - 1, -1, -1):
         signature[place] = last = smallest.get(place, last)
