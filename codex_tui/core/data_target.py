@@ -25,6 +25,7 @@ class Target:
     profile: Profile | None = None
     path: Path | None = None
     run: RunDirectory | None = None
+    names: tuple[str, ...] = ()  # of the rows, where they are not the profile's own
 
     @classmethod
     def of_run(cls, run: RunDirectory) -> Target:
@@ -46,7 +47,7 @@ class Target:
         profile = profiles.checked(path)
         if not names:
             return cls(datasets.source_of(profile, path), profile, path)
-        return cls(_together(names, profile.dataset.revision), profile, path)
+        return cls(_together(names, profile.dataset.revision), profile, path, names=tuple(names))
 
     @classmethod
     def of_files(cls, names: Sequence[str]) -> Target:

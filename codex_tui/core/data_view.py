@@ -32,6 +32,7 @@ class DataView(DataRows):
         super().__init__(target, on_change)
         self.overview: Overview | None = None
         self.reader: RowReader | None = None
+        self.no_tokens = ("", "")  # why the tokenizer can't be had, and what to do
         self._speed: float | None = None  # tokens a second on this card; 0 where it is not known
         self._looks = 0  # a newer overview makes the older ones void
 
@@ -126,6 +127,8 @@ class DataView(DataRows):
     def _hear(self, message: dict[str, Any]) -> None:
         """From the worker, about all rows."""
         kind = message.get("type")
+        if message.get("why"):
+            self.no_tokens = (str(message["why"]), str(message.get("hint") or ""))
         if kind == "ready":
             if message.get("scan"):
                 self._go_on(self._read_digest(message))

@@ -67,6 +67,7 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         Binding("c", "pane('chat')", "Chat"),
         Binding("l", "pane('log')", "Log"),
         Binding("d", "rows", "Dataset rows or answers", show=False),
+        Binding("D", "data", "Look at the run's dataset"),
         Binding("z", "zoom", "Zoom, and back"),
         Binding("g", "log_scale", "Logarithmic or linear loss"),
         Binding("x", "x_axis", "Loss over steps, time or tokens"),
@@ -222,6 +223,11 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         if self._rest:
             self.action_pane("samples")
             await self._rest[0].action_toggle_rows()
+
+    def action_data(self) -> None:
+        from codex_tui.screens.data_open import open_run
+
+        self.run_worker(open_run(self, self.watched), group="data", exclusive=True, exit_on_error=False)
 
     def action_zoom(self) -> None:
         self.toggle_class("zoomed")

@@ -16,8 +16,9 @@ from codex_tui.core.data_view import DataView
 from codex_tui.core.row_filter import KINDS, Kind
 from codex_tui.core.text import clean
 from codex_tui.messages import ReportsWorkerErrors
+from codex_tui.screens.data_ask import Asking
 from codex_tui.screens.data_hints import hints
-from codex_tui.screens.data_overview import overview
+from codex_tui.screens.data_overview import overview, summary
 from codex_tui.screens.data_text import FILTERS, PANES, body, heading, limit_text, listed, nothing_listed, working
 from codex_tui.widgets.heading import Heading
 from codex_tui.widgets.hints import ALWAYS, TYPING, HintBar
@@ -28,10 +29,9 @@ from codex_tui.widgets.tabs import TabStrip
 from codex_tui.widgets.title_bar import TitleBar
 
 ROOM_BESIDE = 100  # columns from which the row stands beside the list
-ASKS = {"search": "Search: ", "go": "Go to row: ", "limit": "max_seq_length, to look at: "}
 
 
-class DataScreen(ReportsWorkerErrors, Screen[None]):
+class DataScreen(Asking, ReportsWorkerErrors, Screen[None]):
     DEFAULT_CSS = """
     DataScreen #rows, DataScreen #right { border: round $rule; border-title-color: $text-muted; }
     DataScreen #rows:focus, DataScreen #right:focus-within { border: round $primary; border-title-color: $primary; }
@@ -66,6 +66,8 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
         Binding("right_square_bracket", "limit(1)", "Look at a longer max_seq_length"),
         Binding("equals_sign", "ask('limit')", "Look at another max_seq_length"),
         Binding("backspace", "limit(0)", "The profile's own max_seq_length"),
+        Binding("left,h", "step(-1)", "Previous row", show=False),
+        Binding("right", "step(1)", "Next row", show=False),
         Binding("e", "edit", "Edit the profile"),
         Binding("t", "tokenise", "Count all tokens, or stop it"),
         Binding("escape", "back", "Back", show=False),
@@ -76,7 +78,6 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
         self.view = DataView(target, self._changed)
         self.pane = "seen"
         self.numbered = False
-        self.asking = ""
         self._waiting = False  # for the next paint, which all changes since share
 
     def compose(self) -> ComposeResult:
@@ -139,8 +140,7 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
         rows.border_subtitle = Content(f"{view.place + 1:,} of {shown:,}" if shown else "")
         self._title()
         self._show_row()
-        self._show_work()
-        self._hint()
+        self.show_line()
 
     def _title(self) -> None:
         view, target = self.view, self.view.target
@@ -155,7 +155,7 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
         right = self.query_one("#right")
         if self.pane == "overview":
             right.border_title = "All rows"
-            self.query_one("#about", Heading).show(line(("What they come to", "bold")), limit_text(view))
+            self.query_one("#about", Heading).show(summary(view.overview), limit_text(view))
             text.set_text(overview(view, max(20, text.content_size.width)), keep_place=True)
             return
         right.border_title = f"Row {view.row + 1:,} of {view.rows:,}" if view.rows else "Row"
@@ -173,6 +173,10 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
         if name:
             keys = {"searching": "Esc stops", "tokenising": "t stops"}.get(name, "")
             work.show(working(shown[name], keys, self.size.width), Content(""))
+
+    def show_line(self) -> None:
+        self._show_work()
+        self._hint()
 
     def _hint(self) -> None:
         focused_row = self.query_one(RowView).has_focus
@@ -223,57 +227,41 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
         if self.view.target.profile:
             await self.view.set_limit(self.view.next_limit(steps) if steps else self.view.own_limit)
 
+    async def action_step(self, rows: int) -> None:
+        await self.view.pick(self.view.place + rows)
+
+    def action_edit(self) -> None:
+        """The max_seq_length that is looked at goes along, not saved yet."""
+        from codex_tui.screens.data_open import draft_of
+        from codex_tui.screens.editor import EditorScreen
+
+        if self.view.target.path is None:
+            self.notify("There is no profile to edit: a run keeps the one it was started with.", markup=False)
+        elif draft := draft_of(self, self.view):
+            self.app.push_screen(EditorScreen(draft), self._edited)
+
+    async def _edited(self, name: str | None) -> None:
+        """Reads the rows by the profile as it is now."""
+        from codex_tui.screens.data_open import edited
+
+        if target := await edited(self.view.target, name):
+            before, self.view = self.view, DataView(target, self._changed)
+            self.view.row = before.row
+            await before.close()
+            self._show()
+            self.run_worker(self.view.start(), group="data", exit_on_error=False)
+
     async def action_tokenise(self) -> None:
         if "tokenising" in self.view.works:
             await self.view.cancel()
         else:
             await self.view.tokenise()
 
-    def action_ask(self, what: str) -> None:
-        """A line to type into, at the bottom: what is found is seen while one types."""
-        if what == "limit" and not self.view.target.profile:
-            return
-        self.asking = what
-        typed = self.query_one(Input)
-        self.query_one("#ask").display = True
-        self.query_one("#asked", Heading).show(line((ASKS[what], MUTED)), Content(""))
-        typed.value = self.view.needle if what == "search" else ""
-        typed.cursor_position = len(typed.value)
-        typed.focus()
-        self._show_work()
-        self._hint()
-
-    def _answered(self) -> None:
-        self.asking = ""
-        self.query_one("#ask").display = False
-        self.query_one(RowView if self.reading else RowList).focus()
-        self._changed()
-
-    def on_input_changed(self, event: Input.Changed) -> None:
-        if self.asking == "search" and event.value != self.view.needle:
-            self.view.search(event.value)
-
-    async def on_input_submitted(self, event: Input.Submitted) -> None:
-        event.stop()
-        what, text = self.asking, event.value.strip().replace(",", "")
-        if what != "search" and not text.isdecimal():
-            self.app.bell()
-            return
-        self._answered()
-        if what == "go":
-            row = int(text[:12]) - 1
-            if self.view.places and row not in self.view.places:
-                self.view.search("")
-                self.view.filter("all")
-            await self.view.stand_on(row)
-        elif what == "limit":
-            await self.view.set_limit(int(text[:7]))
-
     async def action_back(self) -> None:
         if self.asking:
             if self.asking == "search":
                 self.view.search("")
-            self._answered()
+            self.answered()
         elif "searching" in self.view.works:
             await self.view.cancel()
         elif self.reading or self.query_one(RowView).has_focus:

@@ -14,7 +14,7 @@ def hints(view: DataView, pane: str, asking: str, on_row: bool, alone: bool, lea
         return [("Enter", "go"), ("Esc", "leave")]
     if not view.rows and view.complete:
         return [("Esc", "back")] if leads_back else []
-    found: list[Hint] = [("Esc", "list"), ("↑ ↓", "scroll")] if on_row else [("Enter", "read")]
+    found: list[Hint] = [("Esc", "list"), ("← →", "rows"), ("↑ ↓", "scroll")] if on_row else [("Enter", "read")]
     if on_row or not alone:
         found += [("1-4", "views")]
         found += [("i", "ids")] if pane == "tokens" else []

@@ -10,6 +10,7 @@ from textual.content import Content
 from codex_tui.core.data_view import DataView
 from codex_tui.core.row_filter import MEANINGS
 from codex_tui.core.text import clean, duration
+from codex_tui.screens.data_text import no_tokens
 from codex_tui.widgets import figures
 from codex_tui.widgets.ink import MUTED, STRONG, Part, line
 from codex_tui.widgets.token_histogram import histogram
@@ -32,10 +33,13 @@ def overview(view: DataView, width: int) -> Iterator[Content]:
         yield line((f"✗ {clean(view.reader.error[0], newlines=True)}", "$error"))
         yield line((clean(view.reader.error[1], newlines=True), MUTED))
         yield Content("")
+    if view.no_tokens[0]:
+        yield from no_tokens(view)
+        yield Content("")
     if found is None:
         yield from _not_yet(view)
         return
-    yield from _warnings(found)
+    yield from _warnings(found, width)
     yield from _facts(view, found)
     if view.judged and view.judged.lengths and found.tokens:
         yield Content("")
@@ -66,17 +70,35 @@ def _not_yet(view: DataView) -> Iterator[Content]:
         yield line((f"t reads all {view.rows:,} rows and counts their tokens.", MUTED))
 
 
-def _warnings(found: Overview) -> Iterator[Content]:
+def _warnings(found: Overview, width: int) -> Iterator[Content]:
     if not found.warnings:
         if found.tokens:
             yield line(("✓ nothing to warn of", "$success"))
             yield Content("")
         return
     for warned in found.warnings:
-        yield line(("! ", "bold $warning"), (clean(warned.message), ""))
+        yield from hanging(line(("! ", "bold $warning")), line(clean(warned.message)), width)
         if warned.remedy:
-            yield line(("  → ", MUTED), (clean(warned.remedy), MUTED))
+            yield from hanging(line(("  → ", MUTED)), line((clean(warned.remedy), MUTED)), width)
     yield Content("")
+
+
+def hanging(first: Content, text: Content, width: int) -> Iterator[Content]:
+    """`text` wrapped beside `first`."""
+    indent = first.cell_length
+    for number, row in enumerate(text.wrap(max(8, width - indent))):
+        yield line(first if not number else " " * indent, row)
+
+
+def summary(found: Overview | None) -> Content:
+    """All in one row."""
+    if found is None:
+        return line(("What they come to", STRONG))
+    parts: list[Part] = [(f"{found.kept:,}", STRONG), f" of {found.rows:,} rows can be learned from"]
+    if found.truncated is not None:
+        parts += [f" · {found.truncated:,} cut · ", (f"{found.answers_lost:,} lose their answer",
+                                                    "bold $error" if found.answers_lost else "")]  # fmt: skip
+    return line(*parts)
 
 
 def _facts(view: DataView, found: Overview) -> Iterator[Content]:
@@ -85,7 +107,7 @@ def _facts(view: DataView, found: Overview) -> Iterator[Content]:
     yield _fact("rows", f"{found.rows:,}", f"{found.kept:,} kept" + (f", {bad:,} dropped" if bad else ""))
     for reason, rows in list(found.reasons.items())[:REASONS]:
         yield _fact("", f"{rows:,}", clean(reason))
-    yield _fact("learned from", f"{found.train_rows:,}", f"{found.eval_rows:,} held out")
+    yield _fact("trained on", f"{found.train_rows:,}", f"{found.eval_rows:,} held out")
     if found.tokens is None:
         yield _fact("tokens", "–", "not counted: the training environment does it" if view.reader is None or
                     view.reader.status == "failed" else "being counted" if view.works else "t counts them")  # fmt: skip

@@ -62,9 +62,9 @@ def _how(view: DataView) -> Content:
     """How one comes to tokens."""
     if view.target.profile is None:
         return line(("A profile names the model that counts them: --profile P.", MUTED))
-    if view.reader and view.reader.error:
-        message, hint = view.reader.error
-        return line((clean(f"{message}. {hint}".replace("..", "."), newlines=True), "$warning"))
+    message, hint = (view.reader.error if view.reader else None) or view.no_tokens
+    if message:
+        return line((clean(message, newlines=True), "$warning"), (clean(f"  {hint}", newlines=True), MUTED))
     return line(("t counts them.", MUTED)) if not view.works else Content("")
 
 
@@ -133,7 +133,16 @@ def body(view: DataView, pane: str, numbered: bool) -> list[Content] | None:
         return [loading, Content(""), *as_it_stands] if view.reader.status == "loading" else None
     if row.get("problem"):
         return [*_bad(str(row["problem"])), *raw(record.raw)]
+    if row.get("tokens") is None:
+        return [*no_tokens(view), Content(""), *as_it_stands]
     return list(one_by_one(row, numbered) if pane == "tokens" else as_seen(row))
+
+
+def no_tokens(view: DataView) -> Iterator[Content]:
+    """Why the model's tokens can't be had, and what to do."""
+    for text, style in zip(view.no_tokens, ("$warning", MUTED), strict=True):
+        if text:
+            yield line((clean(text, newlines=True), style))
 
 
 def _no_model(view: DataView) -> Iterator[Content]:

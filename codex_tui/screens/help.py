@@ -50,6 +50,23 @@ SECTIONS: tuple[Section, ...] = (
         ),
     ),
     (
+        "Data",
+        (
+            ("d, D", "open it: on a profile, in the cockpit"),
+            ("1 … 4", "as the model sees it, raw, tokens, overview"),
+            ("i", "tokens with their ids, and back"),
+            ("← →", "previous, next row; Enter reads it"),
+            ("/", "search; Esc ends it"),
+            ("g", "go to a row by its number"),
+            ("f", "next filter: a all, b bad, c cut,"),
+            ("", "l longest first, d duplicates"),
+            ("[ ] =", "look at another max_seq_length"),
+            ("Bksp", "back to the profile's own"),
+            ("e", "edit the profile, with that length"),
+            ("t", "count all tokens, or stop it"),
+        ),
+    ),
+    (
         "Chat",
         (
             ("c", "ask; the model loads when first asked"),

@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # pydantic is read after the first paint
 HINTS = (
     ("Enter", "launch"),
     ("e", "edit"),
+    ("d", "data"),
     ("D", "duplicate"),
     ("o", "runs"),
     ("↑ ↓", "choose"),
@@ -50,6 +51,7 @@ class ProfilesScreen(ReportsWorkerErrors, Screen[None]):
         Binding("n", "launch", "Launch"),
         Binding("e", "edit", "Edit"),
         Binding("E", "edit_outside", "Edit in $EDITOR"),
+        Binding("d", "data", "Look at its dataset"),
         Binding("D", "duplicate", "Duplicate"),
         Binding("ctrl+r", "reload", "Read the profiles again"),
         Binding("escape", "back", "Back", show=False),
@@ -132,6 +134,20 @@ class ProfilesScreen(ReportsWorkerErrors, Screen[None]):
             self.post_message(Trouble(error.message, error.hint))
             return
         self.app.push_screen(EditorScreen(draft), self.action_reload)
+
+    def action_data(self) -> None:
+        entry = self.picked
+        if entry is None:
+            return
+        if entry.problems:
+            self.notify("This profile has problems; e edits it.", severity="warning", markup=False)
+            return
+        from codex_tui.screens.data_open import open_profile
+
+        def back(_: object) -> None:  # the profile may have been edited there
+            self.call_later(self.action_reload, entry.name)
+
+        self.run_worker(open_profile(self, entry.path, back), group="data", exclusive=True, exit_on_error=False)
 
     async def action_edit_outside(self) -> None:
         entry = self.picked

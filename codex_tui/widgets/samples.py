@@ -65,7 +65,12 @@ class SamplesPane(Vertical):
 
     def hints(self) -> list[Hint]:
         if self.showing == "rows":
-            return [("← →", "browse"), ("d", "answers"), ("v", "as the model sees it" if self.raw else "raw")]
+            return [
+                ("← →", "browse"),
+                ("D", "all of the dataset"),
+                ("d", "answers"),
+                ("v", "as the model sees it" if self.raw else "raw"),
+            ]
         return [("← →", "browse"), ("d", "dataset rows")]
 
     async def action_toggle_rows(self) -> None:
