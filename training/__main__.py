@@ -24,9 +24,15 @@ def main(arguments: list[str]) -> int:
 
             return jsonl.write(Path(path).absolute(), Path(copy).absolute())
         case [run] if not run.startswith("-"):
+            from training import supervisor
+            from training.contract.run_directory import RunDirectory
+
+            directory = RunDirectory(Path(run).absolute())
+            if directory.config.is_file() and (code := supervisor.fork(directory)) is not None:
+                return code
             from training.attempt import train
 
-            return train(Path(run).absolute())
+            return train(directory.path)
     print(USAGE, file=sys.stderr)  # noqa: T201
     return 2
 

@@ -10,6 +10,14 @@ from typing import Any
 _UNFINISHED = ".adapter-"
 
 
+def take(checkpoint: Path, folder: Path) -> None:
+    """Puts the adapter of `checkpoint` in place of the one in `folder`, whose tokenizer stays."""
+    for name in ("adapter_model.safetensors", "adapter_config.json"):
+        aside = folder / f".{name}"
+        shutil.copyfile(checkpoint / name, aside)
+        aside.replace(folder / name)
+
+
 def save(model: Any, tokenizer: Any, folder: Path) -> None:
     """Puts the adapter and its tokenizer into `folder`, in place of what was there."""
     for left in folder.parent.glob(f"{_UNFINISHED}*"):  # by a save that was killed

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -20,6 +21,7 @@ from training.model import local_folder
 from training.stop import StopRequests
 
 HEARTBEAT_SECONDS = 5.0
+RESERVED_BYTES = 256 * 1024
 LOADING_PARTS = 3  # Unsloth, the model, the adapter
 
 
@@ -40,6 +42,7 @@ class Attempt:
         self._ending = threading.Lock()
 
     def begin(self) -> None:
+        self._keep_room()
         identity = ProcessIdentity.current(self.number)
         # psutil's create time is up to a second early, since the kernel tells the boot's in whole seconds.
         born = time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - identity.create_time)
@@ -61,11 +64,18 @@ class Attempt:
             if not self._ended.is_set():
                 self._ended.set()
                 self.stop.end()
+                self.run.reserve.unlink(missing_ok=True)
                 self.events.emit(event)
+
+    def _keep_room(self) -> None:
+        """Where the disk fills up, the last event still finds a place: that of this file, which goes first."""
+        with suppress(OSError), self.run.reserve.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, RESERVED_BYTES)
 
     def _beat(self) -> None:
         while not self._ended.wait(HEARTBEAT_SECONDS):
-            self.events.emit(ev.Heartbeat())
+            with suppress(OSError):  # a full disk: the next step tells
+                self.events.emit(ev.Heartbeat())
 
     def _terminate(self) -> None:
         resumable = checkpoints.last_whole(self.run.checkpoints) is not None
@@ -133,7 +143,8 @@ def _number(run: RunDirectory) -> int:
     before = run.read_process()
     if before is None:
         return 1
-    return before.attempt if before.pid == os.getpid() else before.attempt + 1
+    ours = before.pid in (os.getpid(), os.getppid())  # the launcher knew our parent alone
+    return before.attempt if ours else before.attempt + 1
 
 
 def _complain(text: str) -> None:

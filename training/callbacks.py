@@ -20,7 +20,6 @@ from training.contract.dataset.shapes import Message, Row
 from training.contract.dataset.split import held_out
 from training.contract.profile import Profile
 from training.data import with_system_prompt
-from training.failures import TrainingFailure
 from training.gpu import MIB, Card
 
 LEAST_SECONDS = 1.0  # between two readings of the memory and the card, or two batches told of
@@ -121,8 +120,6 @@ class Reporter(TrainerCallback):
             )
         )
         self._report_memory(state.global_step)
-        if not math.isfinite(logs["loss"]):
-            raise TrainingFailure("nan_loss", f"The loss was no longer a number at step {state.global_step}.")
 
     def on_prediction_step(
         self,

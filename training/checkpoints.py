@@ -1,17 +1,42 @@
 """Which checkpoints can be gone on from.
 
-`transformers.Trainer` writes a checkpoint in place, file by file, and a resume from one without its optimizer or
-random state goes on silently wrong. So a folder counts only when it is whole.
+`transformers.Trainer` writes a checkpoint file by file, and a resume from one without its optimizer or random state
+goes on silently wrong. So ours are written aside and renamed, and any folder counts only when it is whole.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import os
 import shutil
 import zipfile
 from pathlib import Path
+from typing import Any
 
 PREFIX = "checkpoint-"
+UNFINISHED = ".unfinished"
+"""The folder in which a checkpoint is written before it is one."""
+
+
+def publish(checkpoint: Path, home: Path) -> None:
+    """Moves a written checkpoint into `home`, when all of it is on the disk: a reader finds it whole, or not at all."""
+    for path in checkpoint.rglob("*"):
+        _flush(path)
+    _flush(checkpoint)
+    target = home / checkpoint.name
+    if target.exists():  # of an attempt that was stopped at the very same step
+        shutil.rmtree(target)
+    checkpoint.rename(target)
+    _flush(home)
+
+
+def best_step(log_history: list[dict[str, Any]]) -> int | None:
+    """The step of the lowest evaluation loss, the first of equals; None before there is any. `log_history` is that of
+    `transformers.TrainerState`."""
+    found = [(entry["eval_loss"], entry["step"]) for entry in log_history
+             if math.isfinite(entry.get("eval_loss", math.nan))]  # fmt: skip
+    return min(found)[1] if found else None
 
 
 def last_whole(folder: Path) -> Path | None:
@@ -43,6 +68,14 @@ def is_whole(checkpoint: Path) -> bool:
         and _zip_is_sound(checkpoint / "rng_state.pth")
         and (checkpoint / "scheduler.pt").is_file()
     )
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _all(folder: Path) -> list[Path]:

@@ -8,14 +8,15 @@ from unsloth import FastLanguageModel, is_bfloat16_supported  # first: it patche
 import torch
 from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
-from trl import SFTConfig, SFTTrainer
+from trl import SFTConfig
 # isort: on
 
 import time
+from collections.abc import Callable
 from math import ceil
 from typing import Any
 
-from training import adapter, data, offload, pinned, resolved
+from training import adapter, checkpoints, data, guards, offload, pinned, resolved
 from training import model as models
 from training.attempt import Attempt
 from training.callbacks import Question, Reporter, StopOnRequest
@@ -29,12 +30,14 @@ from training.gpu import Card
 from training.job import Job
 from training.memory import VramLimit
 from training.probe import Probe
+from training.trainer import Trainer
 
 
 def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event:
     """Fine-tunes as `job` says and returns the attempt's last event. Raises whatever goes wrong."""
     profile, run, emit = job.profile, attempt.run, attempt.events.emit
     started = time.monotonic()
+    warn = lambda message: emit(ev.Warned(message=message))  # noqa: E731
     on_gpu = torch.cuda.is_available()
     if isinstance(profile.hardware.device, int) and not on_gpu:
         raise TrainingFailure(
@@ -51,7 +54,7 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
     shape = models.shape_of(source, profile)
     profile = offload.chosen(profile, shape, limit)
     if on_gpu and shape and (slow := pinned.prepare(profile, shape)):
-        emit(ev.Warned(message=slow))
+        warn(slow)
     with limit.explained("The model can't be loaded", profile, shape):
         model, tokenizer = load(profile, source)
         limit.apply(loaded=False)  # the context has grown by now
@@ -77,10 +80,18 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
     # Trainer
     steps = _steps(profile, len(examples.train))
     reporter = Reporter(attempt, Question.of(profile, rows.rows), card)
-    callbacks: list[TrainerCallback] = [reporter, StopOnRequest(attempt)]
+    callbacks: list[TrainerCallback] = [
+        reporter,
+        guards.LossWatch(profile.training.stop_after_bad_steps),
+        StopOnRequest(attempt),
+    ]
+    if profile.evaluation.patience and examples.eval:
+        callbacks.append(guards.StopEarly(attempt, profile.evaluation.patience))
+    if card and profile.hardware.pause_above_celsius:
+        callbacks.append(guards.CoolDown(attempt, card, profile.hardware.pause_above_celsius))
     if profile.launch.probe:
         callbacks.insert(0, Probe(attempt, job, profile, shape, limit, card))
-    trainer = build(profile, run, model, tokenizer, examples, steps, callbacks)
+    trainer = build(profile, run, model, tokenizer, examples, steps, callbacks, warn)
 
     # Train
     emit(resolved.write(job, run, trainer, examples, rows, steps, profile.model.offload_layers))
@@ -91,6 +102,9 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
     # Save
     emit(ev.Phase(name="saving", detail="adapter"))
     adapter.save(model, tokenizer, run.adapter)
+    best = checkpoints.best_step(trainer.state.log_history) if profile.evaluation.patience else None
+    if best and not attempt.stop.level and checkpoints.is_whole(run.checkpoints / f"{checkpoints.PREFIX}{best}"):
+        adapter.take(run.checkpoints / f"{checkpoints.PREFIX}{best}", run.adapter)
     if attempt.stop.level and attempt.step < trainer.state.max_steps:
         return ev.Stopped(step=attempt.step)
     return ev.Done(step=attempt.step, seconds=round(time.monotonic() - started, 1))
@@ -138,7 +152,8 @@ def build(
     examples: data.Examples,
     steps: tuple[int, int],
     callbacks: list[TrainerCallback],
-) -> SFTTrainer:
+    on_not_saved: Callable[[str], None] = print,
+) -> Trainer:
     """TRL's trainer over `examples`, which are tokenised, cut and masked already."""
     training, evaluation = profile.training, profile.evaluation
     args = SFTConfig(
@@ -172,7 +187,9 @@ def build(
         report_to="none",
         disable_tqdm=True,
     )
-    trainer = SFTTrainer(
+    trainer = Trainer(
+        on_not_saved=on_not_saved,
+        keep_best=bool(evaluation.patience),
         model=model,
         processing_class=tokenizer,
         args=args,

@@ -16,7 +16,8 @@ from training.contract.dataset.records import Unreadable, format_of
 from training.contract.dataset.rows import Rows, read
 from training.contract.dataset.shapes import USUAL, Columns
 from training.contract.dataset.source import DEMO_DATASET, Hub, Source, SourceProblem, hub_id, local, of_files
-from training.contract.profile import Dataset, Profile
+from training.contract.profile import Profile
+from training.contract.tables import Dataset
 
 PROBLEMS_SHOWN = 10
 ROW = 'A row is a line such as {"instruction": "…", "response": "…"}.'

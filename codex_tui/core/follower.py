@@ -7,7 +7,7 @@ import time
 
 from codex_tui.core import history_cache, tailer
 from codex_tui.core.run_state import ENDED, RunState, Status, reduce_all
-from training.contract.run_directory import RunDirectory
+from training.contract.run_directory import Exit, RunDirectory
 
 LIVE_BUDGET, HISTORY_BUDGET = 0.05, 0.1
 """Seconds of reading between two looks at the keyboard."""
@@ -171,6 +171,9 @@ def why_lost(run: RunDirectory, state: RunState) -> tuple[str, tuple[str, ...]]:
     identity = run.read_process()
     who = f"The trainer (process {identity.pid})" if identity else "The trainer"
     lines = log_tail(run)
+    if how := run.read_exit():
+        early = f"while {state.phase.name}" if state.phase else "at its start"
+        return f"{who} {_ended(how)} {f'at step {state.step}' if state.step else early}.", lines
     if state.attempt and state.phase:
         where = f"at step {state.step}" if state.step else f"while {state.phase.name}"
         return (
@@ -180,6 +183,19 @@ def why_lost(run: RunDirectory, state: RunState) -> tuple[str, tuple[str, ...]]:
     if not lines:
         return f"{who} ended before it said anything, and its log is empty.", ()
     return f"{who} ended before it said anything; its log ends with: {lines[-1]}", lines
+
+
+CRASHES = {"SIGSEGV", "SIGBUS", "SIGABRT", "SIGILL", "SIGFPE"}
+
+
+def _ended(how: Exit) -> str:
+    if how.for_memory:
+        return "was ended by the kernel, because the machine's memory had run out,"
+    if how.signal in CRASHES:
+        return f"crashed inside a library or the driver ({how.signal})"
+    if how.signal:
+        return f"was killed by {how.signal}, not by the kernel for memory,"
+    return f"ended with exit code {how.code} and without a word"
 
 
 def _mark_lost(run: RunDirectory, state: RunState) -> None:

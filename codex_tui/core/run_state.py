@@ -18,7 +18,17 @@ from codex_tui.core.tailer import Point
 from training.contract import events as ev
 
 Status = Literal[
-    "preparing", "probing", "training", "evaluating", "saving", "stopping", "stopped", "done", "failed", "lost"
+    "preparing",
+    "probing",
+    "training",
+    "cooling",
+    "evaluating",
+    "saving",
+    "stopping",
+    "stopped",
+    "done",
+    "failed",
+    "lost",
 ]
 ENDED: frozenset[str] = frozenset({"stopped", "done", "failed", "lost"})
 PACE_POINTS = 50
@@ -151,7 +161,7 @@ def _on_metrics(state: RunState, metrics: Sequence[ev.Metrics | Point]) -> None:
     state.step = last.step
     if isinstance(last, ev.Metrics):
         state.last = last
-    if state.status in ("preparing", "probing", "evaluating", "saving"):
+    if state.status in ("preparing", "probing", "cooling", "evaluating", "saving"):
         state.status = "training"
 
 
@@ -242,6 +252,7 @@ def _on_failed(state: RunState, event: ev.Failed) -> None:
 _STATUS_IN: dict[str, Status] = {
     "probing": "probing",
     "training": "training",
+    "cooling": "cooling",
     "evaluating": "evaluating",
     "saving": "saving",
 }

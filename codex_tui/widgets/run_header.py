@@ -21,6 +21,7 @@ SIGNS: dict[str, tuple[str, str]] = {
     "preparing": ("○", ACCENT),
     "probing": ("◔", ACCENT),
     "training": ("●", "$success"),
+    "cooling": ("◍", "$warning"),
     "evaluating": ("◐", "$success"),
     "saving": ("◒", ACCENT),
     "stopping": ("◌", "$warning"),

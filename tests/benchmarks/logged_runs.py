@@ -16,8 +16,9 @@ from pathlib import Path
 import msgspec
 
 from training.contract import events as ev
-from training.contract.profile import Model, Profile
+from training.contract.profile import Profile
 from training.contract.run_directory import ProcessIdentity, RunDirectory
+from training.contract.tables import Model
 
 SPIKE = 9.0
 """The loss of one step, near the middle: it is on the screen only once the complete history is."""

@@ -8,8 +8,9 @@ from support.terminal import Terminal
 
 from codex_tui.core import locations
 from training.contract import events as ev
-from training.contract.profile import Model, Profile
+from training.contract.profile import Profile
 from training.contract.run_directory import ProcessIdentity, RunDirectory
+from training.contract.tables import Model
 
 ATTACKS = {
     "title": "\x1b]0;OWNED-{}\x07",

@@ -24,7 +24,7 @@ VERSION = 1
 Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
 """What a float holds exactly, so that a reader may keep it in any column of numbers."""
 
-PhaseName = Literal["loading", "tokenising", "probing", "training", "evaluating", "saving"]
+PhaseName = Literal["loading", "tokenising", "probing", "training", "cooling", "evaluating", "saving"]
 
 FailureKind = Literal[
     "gpu_memory",

@@ -6,6 +6,7 @@
     events.jsonl    see `training.contract.events`
     trainer.log     stdout and stderr of the trainer
     control         a stop request
+    exit.json       how the last trainer's process ended, where its parent lived to see it
     lock            held by the trainer while it lives (flock)
     checkpoints/    checkpoint-N folders as `transformers.Trainer` writes them
     adapter/        the result, in plain PEFT layout
@@ -59,6 +60,16 @@ class ProcessIdentity(msgspec.Struct):
         return state not in "ZX" and create_time == self.create_time and _boot_id() == self.boot
 
 
+class Exit(msgspec.Struct):
+    """How process `pid` ended: with an exit `code`, or by `signal`, such as SIGKILL; `for_memory`: the kernel took it
+    because memory had run out."""
+
+    pid: int
+    code: int | None = None
+    signal: str = ""
+    for_memory: bool = False
+
+
 def _look_up(pid: int) -> tuple[str, float] | None:
     """The state letter of `pid` and the seconds from the boot to its start, as proc(5) has them."""
     try:
@@ -82,6 +93,8 @@ class RunDirectory:
         self.profile = self.path / "profile.toml"
         self.config = self.path / "config.json"
         self.process = self.path / "process.json"
+        self.exit = self.path / "exit.json"
+        self.reserve = self.path / ".reserve"
         self.events = self.path / "events.jsonl"
         self.log = self.path / "trainer.log"
         self.control = self.path / "control"
@@ -118,6 +131,18 @@ class RunDirectory:
 
     def write_process(self, identity: ProcessIdentity) -> None:
         write_atomically(self.process, msgspec.json.encode(identity).decode() + "\n")
+
+    def read_exit(self) -> Exit | None:
+        """How the trainer of process.json ended; None where that is not known."""
+        try:
+            found = msgspec.json.decode(self.exit.read_bytes(), type=Exit)
+        except (OSError, msgspec.MsgspecError):
+            return None
+        process = self.read_process()
+        return found if process and process.pid == found.pid else None
+
+    def write_exit(self, found: Exit) -> None:
+        write_atomically(self.exit, msgspec.json.encode(found).decode() + "\n")
 
     def trainer_alive(self) -> bool:
         identity = self.read_process()

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from training.contract.dataset.records import BadRow, Record, kind
-from training.contract.profile import Dataset
+from training.contract.tables import Dataset
 
 Shape = Literal["instruction", "prompt_completion", "messages", "conversations", "text"]
 Message = dict[str, str]

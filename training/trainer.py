@@ -1,0 +1,48 @@
+"""TRL's trainer, whose checkpoints become whole in one step: written aside, flushed to the disk, renamed."""
+
+from __future__ import annotations
+
+# isort: off
+import unsloth  # noqa: F401  first: it patches what follows
+
+import torch
+from transformers.trainer_utils import rotate_checkpoints
+from trl import SFTTrainer
+# isort: on
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from training import checkpoints
+
+
+class Trainer(SFTTrainer):
+    """`on_not_saved` is told why a checkpoint was left out. `keep_best`: the best one is never rotated away."""
+
+    def __init__(self, *args: Any, on_not_saved: Any = None, keep_best: bool = False, **kwargs: Any) -> None:
+        self._aside: Path | None = None
+        self._on_not_saved = on_not_saved
+        self._keep_best = keep_best
+        super().__init__(*args, **kwargs)
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return str(self._aside or super()._get_output_dir(trial))
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        if not all(bool(torch.isfinite(p).all()) for p in self.model.parameters() if p.requires_grad):
+            self._on_not_saved("The adapter has values that are no numbers: no checkpoint of it is written.")
+            return
+        home = Path(self.args.output_dir)
+        self._aside = home / checkpoints.UNFINISHED
+        shutil.rmtree(self._aside, ignore_errors=True)  # of a save that was killed
+        self._aside.mkdir(parents=True)
+        try:
+            super()._save_checkpoint(model, trial)
+            checkpoints.publish(self._aside / f"{checkpoints.PREFIX}{self.state.global_step}", home)
+        finally:
+            shutil.rmtree(self._aside, ignore_errors=True)
+            self._aside = None
+        best = checkpoints.best_step(self.state.log_history) if self._keep_best else None
+        kept = str(home / f"{checkpoints.PREFIX}{best}") if best else None
+        rotate_checkpoints(str(home), self.args.save_total_limit, kept)
