@@ -27,6 +27,7 @@ def adapter_files(run: RunDirectory) -> list[Path]:
         path
         for path in run.adapter.rglob("*")
         if path.is_file()
+        and not path.is_symlink()
         and path.name != CARD
         and not any(part.startswith(".") for part in path.relative_to(run.adapter).parts)
     )

@@ -142,11 +142,11 @@ def _table(facts: Mapping[str, str]) -> str:
 
 
 def _cell(text: str) -> str:
-    return clean(text).replace("|", "\\|").replace("<", "&lt;")
+    return clean(text).replace("|", "\\|").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _plain(text: str) -> str:
-    return clean(text).replace("<", "&lt;").replace("`", "'")
+    return clean(text).replace("<", "&lt;").replace(">", "&gt;").replace("`", "'")
 
 
 def _names(names: Iterable[str]) -> str:

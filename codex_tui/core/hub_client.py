@@ -28,6 +28,8 @@ Kind = Literal["dataset", "model"]
 TOKEN_HINT = "Set HF_TOKEN in the environment, or run: hf auth login"
 AGAIN = "Run the same command again: what has arrived is kept, only what is missing is moved."
 TIMEOUT_SECONDS = 10.0
+PIECE = 1 << 20
+"""Bytes that are written, and told of, at a time; the library's 10 MiB are half a minute on a slow line."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 _TOKEN = re.compile(r"[!-~]+")
 
@@ -71,7 +73,7 @@ class Connection:
 
     @property
     def url(self) -> str:
-        return f"{self.api.endpoint}/{'datasets/' if self.kind == 'dataset' else ''}{self.repo}"
+        return f"{self.api.endpoint.partition('//')[0]}//{page_of(self.repo, self.kind)}"
 
     def look(self, name: str, revision: str = "main") -> RemoteFile | None:
         """The file `name` of the repository; None where it has none."""
@@ -104,7 +106,7 @@ def repo_id(name: str) -> str:
 def connected(repo: str, kind: Kind, tell: Tell = tell_nobody, *, writes: bool = False) -> Iterator[Connection]:
     """Raises CodexError for whatever goes wrong inside: one sentence, a hint, and no token in either."""
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # read when the library is imported
-    from huggingface_hub import HfApi, get_token
+    from huggingface_hub import HfApi, constants, get_token
     from huggingface_hub.errors import HTTPError
     from huggingface_hub.utils import disable_progress_bars
 
@@ -113,6 +115,7 @@ def connected(repo: str, kind: Kind, tell: Tell = tell_nobody, *, writes: bool =
     with _quiet(tell), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         disable_progress_bars()
+        constants.DOWNLOAD_CHUNK_SIZE = PIECE
         try:
             found = get_token()
             if found and not _TOKEN.fullmatch(found):
@@ -143,6 +146,11 @@ def endpoint() -> str:
 
     parts = urlsplit(constants.ENDPOINT)
     return clean(parts.netloc.rpartition("@")[2] or constants.ENDPOINT)
+
+
+def page_of(repo: str, kind: Kind) -> str:
+    """The repository's page, without https://."""
+    return f"{endpoint()}/{'datasets/' if kind == 'dataset' else ''}{repo}"
 
 
 def _explained(error: BaseException, repo: str, kind: Kind, doing: str, token: str | None, writes: bool) -> CodexError:
@@ -180,7 +188,7 @@ def _refused(
 
     status = error.response.status_code
     said = safe(error.server_message or "")
-    page = f"{endpoint()}/{'datasets/' if kind == 'dataset' else ''}{repo}"
+    page = page_of(repo, kind)
     if isinstance(error, errors.GatedRepoError):
         return BadInput(f"{repo} is gated: its owner decides who may read it.", f"Ask for access at {page}")
     if isinstance(error, errors.RevisionNotFoundError):

@@ -85,17 +85,15 @@ def push(
     """
     with connected(repo, kind, tell, writes=True) as hub, _scratch() as scratch:
         private = _private(hub)
-        if private is False and not public:
-            raise BadInput(f"{repo} is public: what is sent there is read by everyone at once.", TWICE)
         old, revision = ("", "") if private is None else _card(hub, scratch)
         new = scratch / CARD
         new.write_text(card(old), encoding="utf-8")
         wanted = [*files, measure(new, CARD, lambda _: None)]
+        missing = [file for file in wanted if private is None or not _is_there(hub, file)]
+        if missing and private is False and not public:
+            raise BadInput(f"{repo} is public: what is sent there is read by everyone at once.", TWICE)
         if private is None:
-            missing, created = wanted, True
             _create(hub, public)
-        else:
-            missing, created = [file for file in wanted if not _is_there(hub, file)], False
         if missing:
             revision = _send(hub, missing)
             for file in missing:
@@ -108,17 +106,18 @@ def push(
             hub.api.update_repo_settings(repo, repo_type=kind, private=False)
         sent = tuple(file.name for file in missing)
         size = sum(file.size for file in missing)
-        return Pushed(repo, hub.url, not public, created, published, sent, size, revision, tuple(files))
+        is_private = not public and private is not False
+        return Pushed(repo, hub.url, is_private, private is None, published, sent, size, revision, tuple(files))
 
 
 def _private(hub: Connection) -> bool | None:
     """Whether the repository is private; None where there is none."""
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RevisionNotFoundError
 
     try:
         info = hub.api.repo_info(hub.repo, repo_type=hub.kind, timeout=10)
     except HfHubHTTPError as error:
-        if error.response.status_code != 404 or isinstance(error, GatedRepoError):
+        if error.response.status_code != 404 or isinstance(error, GatedRepoError | RevisionNotFoundError):
             raise
         return None
     return info.private is not False

@@ -1,0 +1,194 @@
+"""The adapter of a run and its model card, against a Hub on the loopback."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.hub_person import Person
+
+from training.contract import events as ev
+from training.contract.profile import Profile
+from training.contract.run_directory import ProcessIdentity, RunDirectory
+
+REPO = "me/waves-lora"
+TOKEN_IN_PROFILE = "hf_" + "p" * 34
+FILES = {
+    "adapter_config.json": b'{"base_model_name_or_path": "meta/Tiny", "peft_type": "LORA"}',
+    "adapter_model.safetensors": bytes(range(256)) * 400,
+    "tokenizer.json": b"{}",
+    "README.md": b"what PEFT wrote",
+}
+
+
+def make_run(person: Person, name: str = "waves-1", base: str = "meta/Tiny", **changes: Any) -> RunDirectory:
+    run = RunDirectory(person.home / "codex" / "data" / "runs" / name)
+    run.create()
+    profile = Profile.model_validate(
+        {
+            "title": f"with ``` in it and {TOKEN_IN_PROFILE}",
+            "model": {"name": base, "max_seq_length": 512},
+            "dataset": {"path": f"{person.home}/secret-folder/train.jsonl"},
+        }
+    )
+    run.profile.write_text("")
+    run.write_config(
+        {
+            "name": name,
+            "profile_name": "waves",
+            "profile": profile.model_dump(mode="json"),
+            "dataset": f"{person.home}/secret-folder/train.jsonl",
+            "dataset_fingerprint": {"sha256": "ab" * 32, "rows": 200, "train_rows": 190, "eval_rows": 10},
+            "stack": {"torch": "2.13.0", "peft": "0.21.2", "bitsandbytes": None},
+            **changes,
+        }
+    )
+    run.write_process(ProcessIdentity(os.getpid(), 1.0))
+    writer = ev.EventWriter(run.events)
+    for event in (
+        ev.Started(attempt=1, pid=1),
+        ev.Resolved(total_steps=20, steps_per_epoch=10, train_rows=190, eval_rows=10, trainable_parameters=12_345),
+        ev.Metrics(step=10, loss=2.5),
+        ev.Eval(step=10, eval_loss=1.25),
+        ev.Metrics(step=20, loss=0.75),
+        ev.Eval(step=20, eval_loss=1.5),
+        ev.Done(step=20, seconds=3.0),
+    ):
+        writer.emit(event)
+    writer.close()
+    run.adapter.mkdir()
+    for file, content in FILES.items():
+        (run.adapter / file).write_bytes(content)
+    return run
+
+
+def card_of(person: Person) -> str:
+    return person.hub.repos["model", REPO].commits[-1].files["README.md"].decode()
+
+
+def test_the_adapter_goes_with_a_card_to_a_private_repository(person: Person) -> None:
+    run = make_run(person)
+    told = person.says("push", run.name, REPO)
+    there = person.hub.repos["model", REPO]
+    assert there.private
+    assert person.hub.created[0]["visibility"] == "private"
+    files = there.commits[-1].files
+    for name, content in FILES.items():
+        if name != "README.md":
+            assert files[name] == content
+    assert told["private"]
+    assert told["base_model"] == "meta/Tiny"
+    assert told["revision"] == there.commits[-1].sha
+    card = card_of(person)
+    front = card.split("---\n")[1]
+    assert 'base_model: "meta/Tiny"\n' in front
+    assert "library_name: peft\n" in front
+    assert "- lora\n" in front
+    for fact in (
+        "| steps | 20 of 20 |",
+        "| last training loss | 0.7500 (step 20) |",
+        "| last evaluation loss | 1.5000 (step 20) |",
+        "| best evaluation loss | 1.2500 (step 10) |",
+        f"| sha256 | {'ab' * 32} |",
+        "| rows | 200 |",
+        "| held out | 10 |",
+        "| name | train.jsonl |",
+        "max_seq_length = 512",
+        "| torch | 2.13.0 |",
+    ):
+        assert fact in card
+
+
+def test_the_card_tells_neither_a_token_nor_whose_machine_it_was(person: Person) -> None:
+    make_run(person)
+    person.says("push", "last", REPO)
+    card = card_of(person)
+    assert TOKEN_IN_PROFILE not in card
+    assert "hf_…" in card
+    assert str(person.home) not in card
+    assert "secret-folder" not in card
+    assert "````toml" in card  # a profile can't end the fence it stands in
+
+
+def test_a_second_push_sends_nothing_and_a_changed_adapter_itself_alone(person: Person) -> None:
+    run = make_run(person)
+    person.says("push", run.name, REPO)
+    person.hub.requests.clear()
+    assert person.says("push", run.name, REPO)["sent"] == []
+    assert person.hub.sent() == []
+    weights = run.adapter / "adapter_model.safetensors"
+    weights.write_bytes(bytes(100_000))
+    assert person.says("push", run.name, REPO)["sent"] == ["adapter_model.safetensors"]
+    assert person.hub.repos["model", REPO].commits[-1].files[weights.name] == bytes(100_000)
+
+
+def test_a_local_base_model_is_named_and_warned_of(person: Person) -> None:
+    make_run(person, base=f"{person.home}/models/tiny")
+    done = person.runs("push", "last", REPO)
+    assert done.returncode == 0
+    assert "no repository of the Hub" in done.stderr
+    card = card_of(person)
+    assert "base_model:" not in card
+    assert "`tiny`" in card
+    assert str(person.home) not in card
+
+
+@pytest.mark.parametrize("told", [["--public"], ["--yes-public"]])
+def test_public_is_not_said_once(person: Person, told: list[str]) -> None:
+    make_run(person)
+    assert person.runs("push", "last", REPO, *told).returncode == 2
+    assert person.hub.requests == []
+
+
+def test_public_is_said_twice(person: Person) -> None:
+    make_run(person)
+    person.says("push", "last", REPO)
+    assert person.says("push", "last", REPO, "--public", "--yes-public")["made_public"]
+    assert not person.hub.repos["model", REPO].private
+
+
+def test_a_run_without_an_adapter_or_that_trains_is_refused(person: Person) -> None:
+    run = make_run(person)
+    run.write_process(ProcessIdentity.current())
+    training = person.runs("push", "last", REPO)
+    assert training.returncode == 2
+    assert "is training" in training.stderr
+    run.write_process(ProcessIdentity(os.getpid(), 1.0))
+    (run.adapter / "adapter_config.json").unlink()
+    bare = person.runs("push", "last", REPO)
+    assert bare.returncode == 2
+    assert "no adapter" in bare.stderr
+    assert person.runs("push", "no-such-run", REPO).returncode == 2
+    assert person.hub.requests == []
+
+
+def test_a_wrong_token_sends_nothing(person: Person) -> None:
+    make_run(person)
+    refused = person.runs("push", "last", REPO, HF_TOKEN="hf_" + "w" * 34)
+    assert refused.returncode == 2
+    assert "does not accept the token" in refused.stderr
+    assert person.hub.sent() == []
+
+
+def test_the_parts_that_a_person_wrote_stay(person: Person) -> None:
+    run = make_run(person)
+    person.says("push", "last", REPO)
+    there = person.hub.repos["model", REPO]
+    there.commit({"README.md": f"{card_of(person)}\n## Use\n\nAt sea.\n".encode()})
+    config = json.loads(run.config.read_text())
+    run.write_config({**config, "stack": {"torch": "2.14.0"}})
+    assert person.says("push", "last", REPO)["sent"] == ["README.md"]
+    assert card_of(person).endswith("\n## Use\n\nAt sea.\n")
+    assert "| torch | 2.14.0 |" in card_of(person)
+    assert card_of(person).count("codex-tui:adapter") == 1
+
+
+def test_links_and_hidden_files_stay_at_home(person: Person) -> None:
+    run = make_run(person)
+    elsewhere = Path(person.home / "private.txt")
+    elsewhere.write_text("private")
+    (run.adapter / "notes.txt").symlink_to(elsewhere)
+    (run.adapter / ".env").write_text("private")
+    person.says("push", "last", REPO)
+    assert not {"notes.txt", ".env"} & set(person.hub.repos["model", REPO].commits[-1].files)
