@@ -108,7 +108,7 @@ def _jsonl(path: Path) -> Found:
             text = (line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line).strip()
             if text:
                 try:
-                    yield number, parse_line(line if len(line) > LONGEST_LINE else text)
+                    yield number, parse_line(text)
                 except BadRow as problem:
                     yield number, str(problem)
 

@@ -1,0 +1,124 @@
+"""What ends or pauses a run before it does harm, what a run leaves when it is killed or the disk is full."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.training_runs import Trainer, demo_profile, events
+
+from codex_tui.core.follower import glance
+from training.contract.run_directory import RunDirectory
+
+WATCH = """
+    import json
+    from types import SimpleNamespace as Is
+    from training.failures import classify
+    from training.guards import LossWatch
+    def watched(losses, most=3):
+        watch, saved = LossWatch(most), []
+        for step, loss in enumerate(losses, 1):
+            control = Is(should_save=True, should_evaluate=True)
+            try:
+                watch.on_log(None, Is(global_step=step), control, {"loss": loss})
+            except Exception as error:
+                failure = classify(error)
+                return [failure.kind, failure.message, saved]
+            if control.should_save:
+                saved.append(step)
+        return [None, "", saved]
+    nan = float("nan")
+    print(json.dumps([
+        watched([2.0] * 12 + [nan] * 3), watched([2.0, nan, 2.0, nan, nan, 2.0]), watched([nan], most=1),
+        watched([2.0] * 12 + [90.0, 95.0, 99.0, 99.0]), watched([0.01] * 200 + [0.5] * 9),
+        watched([2.0] * 3 + [0.001] * 100 + [3.9] * 5),
+    ]))
+"""
+
+
+def test_a_loss_that_is_lost_ends_the_run_and_is_not_saved(trainer: Trainer) -> None:
+    lost, found_again, at_once, exploded, jump, learned = trainer.python_says(WATCH)
+    assert lost == ["nan_loss", "The loss was no longer a number from step 13 to step 15.", [*range(1, 13)]]
+    assert found_again == [None, "", [1, 3, 6]]
+    assert at_once == ["nan_loss", "The loss was no longer a number at step 1.", []]
+    assert exploded[:2] == ["nan_loss", "The loss exploded from step 13 to step 15: 99, where 2 is usual."]
+    assert jump[0] == "nan_loss"
+    assert learned[0] is None  # no higher than it was at the start: odd rows, not an explosion
+
+
+def test_a_run_that_gets_no_better_ends_with_its_best_adapter(trainer: Trainer) -> None:
+    settings = {"max_steps": 60, "learning_rate": 0.05, "warmup_steps": 0, "lr_scheduler_type": "constant"}
+    profile = demo_profile(
+        training=settings,
+        evaluation={"eval_steps": 2, "patience": 2},
+        checkpoints={"save_steps": 4, "save_total_limit": 1},
+    )
+    run = trainer.run("patience", profile)
+    assert trainer.train(run) == 0, run.log.read_text()
+    evals = {event["step"]: event["eval_loss"] for event in events(run, "eval")}
+    best = min(evals, key=lambda step: (evals[step], step))
+    [ended] = [event["message"] for event in events(run, "warning") if "evaluation.patience" in event["message"]]
+    assert f"that of step {best} " in ended
+    assert max(evals) == events(run)[-1]["step"] < 60
+    assert sorted(evals)[-3] == best
+    kept = {path.name for path in run.checkpoints.glob("checkpoint-*")}
+    assert kept == {f"checkpoint-{best}", f"checkpoint-{max(evals)}"}
+    sums = [hashlib.sha256((folder / "adapter_model.safetensors").read_bytes()).hexdigest()
+            for folder in (run.adapter, run.checkpoints / f"checkpoint-{best}")]  # fmt: skip
+    assert sums[0] == sums[1]
+
+
+def test_how_a_killed_trainer_ended_is_known(trainer: Trainer) -> None:
+    run = trainer.run("killed", demo_profile())
+    with run.log.open("a") as log:
+        parent = trainer.start(str(run.path), stdout=log, stderr=log)
+    while not events(run, "metrics") and parent.poll() is None:
+        time.sleep(0.05)
+    identity = run.read_process()
+    assert identity is not None
+    assert identity.pid != parent.pid
+    parent.send_signal(signal.SIGHUP)  # of a terminal that closes: no request
+    os.kill(identity.pid, signal.SIGKILL)
+    assert parent.wait(30) == 128 + signal.SIGKILL
+    state = glance(run)
+    assert state.status == "lost"
+    assert f"(process {identity.pid}) was killed by SIGKILL, not by the kernel for memory, at step " in state.reason
+    run.write_process(type(identity)(identity.pid + 1, 0.0))
+    assert run.read_exit() is None  # it was another process that ended so
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=10m", "tmpfs", str(folder)], capture_output=True)
+    if made.returncode:
+        pytest.skip("a small file system can be mounted by root alone")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_is_named_and_what_was_whole_stays_whole(trainer: Trainer, small_disk: Path) -> None:
+    profile = demo_profile(checkpoints={"save_steps": 2, "save_total_limit": 20}, training={"max_steps": 60})
+    run = Trainer(trainer.python, small_disk).run("full", profile)
+    run.write_config(run.read_config() | {"cache": str(trainer.folder / "cache")})
+    assert trainer.train(run) == 1
+    failed = events(run)[-1]
+    assert (failed["type"], failed["kind"]) == ("failed", "disk_full"), failed
+    whole = sorted(int(path.name.split("-")[1]) for path in run.checkpoints.glob("checkpoint-*"))
+    assert whole == [event["step"] for event in events(run, "checkpoint")]
+    assert len(whole) >= 1
+    assert not list(run.checkpoints.glob(".unfinished"))
+    for path in run.checkpoints.glob(f"checkpoint-{whole[0]}"):
+        subprocess.run(["rm", "-r", str(path)], check=True)  # room
+    again = RunDirectory(run.path)
+    shorter = demo_profile(training={"max_steps": whole[-1] + 1}, checkpoints={"save_steps": 50})
+    again.write_config(again.read_config() | {"profile": shorter.model_dump()})
+    assert trainer.train(again) == 0, run.log.read_text()
+    assert events(again, "started")[-1]["resume_step"] == whole[-1]
