@@ -27,6 +27,7 @@ Kind = Literal["dataset", "model"]
 
 TOKEN_HINT = "Set HF_TOKEN in the environment, or run: hf auth login"
 AGAIN = "Run the same command again: what has arrived is kept, only what is missing is moved."
+HUB = "https://huggingface.co"
 TIMEOUT_SECONDS = 10.0
 PIECE = 1 << 20
 """Bytes that are written, and told of, at a time; the library's 10 MiB are half a minute on a slow line."""
@@ -106,6 +107,7 @@ def repo_id(name: str) -> str:
 def connected(repo: str, kind: Kind, tell: Tell = tell_nobody, *, writes: bool = False) -> Iterator[Connection]:
     """Raises CodexError for whatever goes wrong inside: one sentence, a hint, and no token in either."""
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # read when the library is imported
+    endpoint()
     from huggingface_hub import HfApi, constants, get_token
     from huggingface_hub.errors import HTTPError
     from huggingface_hub.utils import disable_progress_bars
@@ -141,11 +143,14 @@ def is_unreachable(error: BaseException) -> bool:
 
 
 def endpoint() -> str:
-    """Where the Hub is, without the credentials that a URL may carry."""
-    from huggingface_hub import constants
-
-    parts = urlsplit(constants.ENDPOINT)
-    return clean(parts.netloc.rpartition("@")[2] or constants.ENDPOINT)
+    """Where the Hub is, without the credentials that a URL may carry. Raises BadInput where that is nowhere."""
+    try:  # before the library is imported, which fails on it
+        parts = urlsplit(os.environ.get("HF_ENDPOINT", HUB))
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return clean(parts.netloc.rpartition("@")[2])
+    except ValueError:
+        pass
+    raise BadInput("HF_ENDPOINT is no address of a Hub.", "It is such as https://huggingface.co, or not set at all.")
 
 
 def page_of(repo: str, kind: Kind) -> str:

@@ -153,7 +153,20 @@ def test_status_tells_which_is_newer(person: Person) -> None:
     assert "Fetch it with" in person.runs("data", "status", file, REPO).stdout
 
     other = person.file("other.jsonl", 3)  # under another name here, and the one data file there
-    assert person.says("data", "status", other, REPO)["remote"]["file"] == "train.jsonl"
+    found = person.says("data", "status", other, REPO)["remote"]
+    assert (found["file"], found["rows"]) == ("train.jsonl", 200)  # counted, as that card tells none
+
+
+def test_status_of_a_file_so_small_that_the_hub_gives_no_sha256(person: Person) -> None:
+    file = person.file("train.jsonl", 5)
+    sent = sha256(file.read_bytes()).hexdigest()
+    person.says("data", "push", file, REPO)
+    assert person.says("data", "status", file, REPO)["newer"] == "same"
+    person.file("train.jsonl", 6)
+    changed = person.says("data", "status", file, REPO)
+    assert (changed["remote"]["rows"], changed["remote"]["sha256"]) == (5, sent)
+    person.file("train.jsonl", 5)
+    assert person.says("data", "push", file, REPO)["sent"] == []
 
 
 def test_a_card_that_is_younger_makes_no_data_newer(person: Person) -> None:
@@ -277,6 +290,20 @@ def test_nobody_answers(person: Person) -> None:
         assert "can't be reached" in failed.stderr
 
 
+@pytest.mark.parametrize("address", ["http://[::1", "nonsense", "http://127.0.0.1:99999", ""])
+def test_an_endpoint_that_is_nowhere(person: Person, address: str) -> None:
+    refused = person.runs("data", "pull", REPO, HF_ENDPOINT=address)
+    assert refused.returncode == 2
+    assert "HF_ENDPOINT is no address" in refused.stderr
+
+
+def test_the_password_in_an_address_is_not_shown(person: Person) -> None:
+    failed = person.runs("data", "pull", REPO, HF_ENDPOINT="http://me:geheim@127.0.0.1:1")
+    assert failed.returncode == 1
+    assert "127.0.0.1:1" in failed.stderr
+    assert "geheim" not in failed.stderr
+
+
 def test_a_server_that_dies_in_the_middle_of_an_upload(person: Person) -> None:
     first, second = person.file("first.jsonl", 300), person.file("train.jsonl", 20_000)
     person.says("data", "push", first, REPO)
@@ -373,6 +400,48 @@ def test_progress_is_plain_lines_on_a_pipe(person: Person) -> None:
     lines = err.splitlines()
     assert any("trying again" in line for line in lines)
     assert all(line.startswith(("fetching", "the Hub does not answer", "counting")) for line in lines)
+
+
+XET = """
+import sys, time
+from types import SimpleNamespace
+from huggingface_hub.utils import _xet
+
+class Commit:
+    def __init__(self, progress_callback, **_):
+        self.tell = progress_callback
+    def __enter__(self):
+        return self
+    def __exit__(self, *_):
+        pass
+    def start_upload_file(self, path, sha256):
+        for done in (100_000, 700_000):
+            self.tell(SimpleNamespace(total_bytes=1_000_000, total_bytes_completed=done), {})
+            time.sleep(3.2)
+
+_xet.get_xet_session = lambda: SimpleNamespace(new_upload_commit=Commit)
+from codex_tui.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_an_upload_by_xet_tells_its_bytes(person: Person) -> None:
+    """The library's upload runs; in place of Xet's servers stands what it would report."""
+    file = person.file("train.jsonl", 1_000)
+    person.hub.blobs[sha256(file.read_bytes()).hexdigest()] = file.read_bytes()
+    done = subprocess.run(
+        [sys.executable, "-c", XET, "data", "push", str(file), REPO],
+        env=person.environment(HF_HUB_DISABLE_XET=None),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "0.7 of 1.0 MB" in done.stderr
+    assert "about 0:0" in done.stderr
+    assert "%|" not in done.stderr
+    assert person.hub.dataset(REPO).commits[-1].files["train.jsonl"] == file.read_bytes()
+    assert [request for request in person.hub.requests if request.method == "PUT"] == []
 
 
 def test_a_csv_and_a_file_with_bad_rows(person: Person) -> None:
