@@ -78,6 +78,7 @@ class DataScreen(Asking, ReportsWorkerErrors, Screen[None]):
         self.view = DataView(target, self._changed)
         self.pane = "seen"
         self.numbered = False
+        self._shown: tuple[object, ...] = ()  # which row, and what was known of it
         self._waiting = False  # for the next paint, which all changes since share
 
     def compose(self) -> ComposeResult:
@@ -150,21 +151,30 @@ class DataScreen(Asking, ReportsWorkerErrors, Screen[None]):
         self.query_one(TitleBar).show("Data", line((" · ".join(parts), MUTED)))
 
     def _show_row(self) -> None:
-        view, text = self.view, self.query_one(RowView)
+        view, text, about = self.view, self.query_one(RowView), self.query_one("#about", Heading)
         self.query_one(TabStrip).show(self.pane)
         right = self.query_one("#right")
+        right.border_subtitle = limit_text(view)
         if self.pane == "overview":
             right.border_title = "All rows"
-            self.query_one("#about", Heading).show(summary(view.overview), limit_text(view))
-            text.set_text(overview(view, max(20, text.content_size.width)), keep_place=True)
+            about.show(summary(view.overview), Content(""))
+            text.set_text(overview(view, max(20, text.content_size.width)), keep_place=self._shown[:1] == ("overview",))
+            self._shown = ("overview",)
             return
         right.border_title = f"Row {view.row + 1:,} of {view.rows:,}" if view.rows else "Row"
-        self.query_one("#about", Heading).show(*heading(view))
-        paragraphs = body(view, self.pane, self.numbered)
-        if paragraphs is not None:
-            key = (self.pane, view.row, self.numbered)
-            text.set_text(paragraphs, keep_place=key == getattr(self, "_shown_key", None))
-            self._shown_key = key
+        about.show(heading(view), Content(""))
+        here, known = (self.pane, view.row, self.numbered), self._known()
+        if (*here, *known) != self._shown:  # a huge row is not made ready twice
+            paragraphs = body(view, self.pane, self.numbered)
+            if paragraphs is not None:
+                text.set_text(paragraphs, keep_place=self._shown[:3] == here)
+                self._shown = (*here, *known)
+
+    def _known(self) -> tuple[object, ...]:
+        """What the row's text depends on, besides where one stands."""
+        view, reader = self.view, self.view.reader
+        of_row = (reader.row and id(reader.row), reader.error, reader.status, reader.phase) if reader else ()
+        return (id(view), view.error, view.rows > view.row, id(view.judged), view.no_tokens, *of_row)
 
     def _show_work(self) -> None:
         work, shown = self.query_one("#work", Heading), self.view.works

@@ -94,10 +94,10 @@ def summary(found: Overview | None) -> Content:
     """All in one row."""
     if found is None:
         return line(("What they come to", STRONG))
-    parts: list[Part] = [(f"{found.kept:,}", STRONG), f" of {found.rows:,} rows can be learned from"]
+    parts: list[Part] = [(f"{found.kept:,}", STRONG), f" of {found.rows:,} rows kept"]
     if found.truncated is not None:
-        parts += [f" · {found.truncated:,} cut · ", (f"{found.answers_lost:,} lose their answer",
-                                                    "bold $error" if found.answers_lost else "")]  # fmt: skip
+        lost = f"{found.answers_lost:,} answer{'s' if found.answers_lost != 1 else ''} lost"
+        parts += [f" · {found.truncated:,} cut · ", (lost, "bold $error" if found.answers_lost else "")]
     return line(*parts)
 
 

@@ -77,8 +77,8 @@ def working(work: Work, keys: str, width: int) -> Content:
     return line((f"{what[:1].upper()}{what[1:]} ", MUTED), bar, share, (f"   {keys}" if keys else "", MUTED))
 
 
-def heading(view: DataView) -> tuple[Content, Content]:
-    """Over the row: what is known of it; and where it is cut."""
+def heading(view: DataView) -> Content:
+    """Over the row: what is known of it."""
     row = view.reader.row if view.reader else None
     parts: list[str] = []
     if row and row.get("tokens") is not None:
@@ -96,15 +96,16 @@ def heading(view: DataView) -> tuple[Content, Content]:
             parts.append(f"{'same as' if '=' in view.judged.signs(view.row, 0) else 'like'} row {first + 1:,}")
     if view.reader and view.reader.status == "ready" and row is None and not view.reader.error:
         parts.append("reading …")
-    return line(" · ".join(parts)), limit_text(view)
+    return line(" · ".join(parts))
 
 
 def limit_text(view: DataView) -> Content:
+    """Where rows are cut, and whether that is only looked at."""
     if not view.target.profile:
         return Content("")
     if view.limit == view.own_limit:
         return line((f"max_seq_length {view.limit:,}", MUTED))
-    return line((f"if cut at {view.limit:,}", "bold $warning"), (f" (saved: {view.own_limit:,})", MUTED))
+    return line((f"if cut at {view.limit:,}", "bold $warning"), (f" (the profile: {view.own_limit:,})", MUTED))
 
 
 def body(view: DataView, pane: str, numbered: bool) -> list[Content] | None:

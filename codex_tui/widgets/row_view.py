@@ -19,6 +19,7 @@ CUT = "strike $text-muted"
 SIGNS = {LEARNED: ("▌", "$success"), CUT: ("┊", "$warning")}
 GUTTER = 2  # columns of the sign and of the space after it
 MOST_TOKENS = 4000  # of a row that are shown one by one
+WIDEST_TOKEN = 200  # characters
 
 
 class RowView(TextView):
@@ -67,9 +68,9 @@ def raw(values: object, used: Collection[str] | None = None) -> Iterator[Content
         yield from lines(plain(value), MUTED if ignored else "")
 
 
-def as_seen(row: dict[str, Any]) -> Iterator[Content]:
+def as_seen(row: dict[str, Any], name: str = "") -> Iterator[Content]:
     """The row under the chat template, its special tokens faint; the cut where it falls."""
-    yield legend(row, "as the model sees it")
+    yield legend(row, name)
     yield Content("")
     segments = [segment for segment in row.get("segments") or [] if isinstance(segment, dict)]
     kept = [_segment(segment) for segment in segments if not segment.get("cut")]
@@ -80,8 +81,8 @@ def as_seen(row: dict[str, Any]) -> Iterator[Content]:
         yield from Content("").join(lost).split("\n", allow_blank=True)
 
 
-def legend(row: dict[str, Any], name: str) -> Content:
-    parts: list[Part] = [(name, STRONG), "   ", ("▌ learned", "$success"), ("   given", MUTED)]
+def legend(row: dict[str, Any], name: str = "") -> Content:
+    parts: list[Part] = [(f"{name}   " if name else "", STRONG), ("▌ learned", "$success"), ("   given", MUTED)]
     if row.get("truncated"):
         limit = figures.count(row.get("max_seq_length"))
         parts += [("   ┊ ", "$warning"), (f"cut off beyond {limit} tokens", MUTED)]
@@ -98,38 +99,48 @@ def one_by_one(row: dict[str, Any], numbered: bool) -> Iterator[Content]:
     """The tokens with a line between each; or, `numbered`, a row each with its place, id and text."""
     tokens = [pair for pair in row.get("ids") or [] if isinstance(pair, list) and len(pair) == 2]
     start, limit = int(row.get("start") or 0), int(row.get("max_seq_length") or 0)
-    yield legend(row, "ids" if numbered else "tokens")
+    yield legend(row)
     yield Content("")
-    first, last, hidden = _window(len(tokens), limit)
-    running: list[Part] = []
-    for place, (number, text) in enumerate(tokens):
-        if first <= place < last:
-            continue
-        style = CUT if place >= limit else LEARNED if place >= start else ""
-        if place in (limit, last):
-            yield from line(*running).split("\n", allow_blank=True) if running else ()
-            running = []
-        if place == last and hidden:
-            yield line((f"… {hidden:,} tokens are not shown …", MUTED))
-        if place == limit:
+    shown_to = 0
+    for first, last in _stretches(len(tokens), limit):
+        if first > shown_to:
+            yield _left_out(first - shown_to)
+        if first == limit and first:
             yield cut_line(row)
-        word = clean(shown(str(text)), newlines=False)
-        if numbered:
-            yield line((f"{place:>7,} {int(number):>8} ", MUTED), (word or "(nothing)", style))
-        else:
-            running += [(word.replace("↵", "↵\n"), style), ("│", "$rule")]
-    if running:
-        yield from line(*running).split("\n", allow_blank=True)
+        words = [_token(place, *tokens[place], start, limit, numbered) for place in range(first, last)]
+        yield from words if numbered else Content("").join(words).split("\n", allow_blank=True)
+        shown_to = last
+    if (more := int(row.get("tokens") or 0) - shown_to) > 0:
+        yield _left_out(more)
 
 
-def _window(tokens: int, limit: int) -> tuple[int, int, int]:
-    """Of too many tokens, the stretch that is left out: the beginning and what is around the cut, or the end, stay."""
-    hidden = tokens - MOST_TOKENS
-    if hidden <= 0:
-        return tokens, tokens, 0
-    half = MOST_TOKENS // 2
-    middle = min(max(half, limit - half // 2), tokens - half) if limit < tokens else tokens - half
-    return half, middle, middle - half
+def _token(place: int, number: int, text: str, start: int, limit: int, numbered: bool) -> Content:
+    style = CUT if place >= limit else LEARNED if place >= start else ""
+    word = clean(str(text)[:WIDEST_TOKEN])
+    if numbered:
+        return line((f"{place:>7,} {int(number):>8} ", MUTED), (word or "(nothing)", style))
+    return line((word.replace("↵", "↵\n"), style), ("│", "$rule"))
+
+
+def _stretches(tokens: int, limit: int) -> list[tuple[int, int]]:
+    """What is shown, in parts at the cut: all, or of too many the beginning, the end and what is around the cut."""
+    near = MOST_TOKENS // 4
+    wanted = (
+        [(0, tokens)] if tokens <= MOST_TOKENS else [(0, near), (limit - near, limit + near), (tokens - near, tokens)]
+    )
+    found: list[tuple[int, int]] = []
+    at = 0
+    for first, last in wanted:
+        for low, high in ((first, min(last, limit)), (max(first, limit), last)):
+            low, high = max(low, at), min(high, tokens)
+            if low < high:
+                found.append((low, high))
+                at = high
+    return found
+
+
+def _left_out(tokens: int) -> Content:
+    return line((f"… {tokens:,} tokens are not shown …", MUTED))
 
 
 def lines(text: str, style: str = "") -> Iterator[Content]:

@@ -147,7 +147,7 @@ class SamplesPane(Vertical):
         left = line(("Row", STRONG), f" {reader.index + 1:,} / {reader.rows:,}", (f"  {facts(row)}", MUTED))
         if row.get("problem"):
             return left, [line((f"✗ {clean(row['problem'])}", "$error")), *lines(str(row.get("text") or ""))]
-        return left, list(raw(row.get("raw")) if self.raw else as_seen(row))
+        return left, list(raw(row.get("raw")) if self.raw else as_seen(row, "as the model sees it"))
 
 
 def _shown(text: str) -> str:
