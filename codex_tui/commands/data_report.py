@@ -68,8 +68,10 @@ def _warnings(found: Checked) -> list[Any]:
 
     if found.target.profile is None:
         return list(of_rows(found.overview, found.scan))
-    untold = [Warned("Nothing is known of its tokens: " + found.untold, "")] if found.untold else []
-    return [*untold, *found.overview.warnings]
+    if found.untold is None:
+        return list(found.overview.warnings)
+    why, remedy = found.untold
+    return [Warned(f"Nothing is known of its tokens: {why.rstrip('.')}.", remedy), *found.overview.warnings]
 
 
 def lines(found: Checked) -> Iterator[str]:

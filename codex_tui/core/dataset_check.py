@@ -26,13 +26,14 @@ from training.contract.profile import Profile
 
 @dataclass
 class Checked:
-    """`untold` says why nothing is known of tokens, where a profile asks for them; texts are as they came."""
+    """`untold` says why nothing is known of tokens where a profile asks for them, and what to do; texts are as they
+    came."""
 
     target: Target
     scan: Scan
     overview: Overview
     speed: float | None
-    untold: str
+    untold: tuple[str, str] | None
     _index: RowIndex
     _columns: Columns
 
@@ -72,7 +73,7 @@ def check(target: Target, tell: Tell) -> Checked:
     except OSError as error:
         where = error.filename or target.source.name
         raise BadInput(f"{where} can't be read: {error.strerror}.", "Check the file.") from None
-    lengths, untold, speed = None, "", None
+    lengths, untold, speed = None, None, None
     if target.profile and found.kept:
         lengths, untold = asyncio.run(_lengths(target, found.kept, tell))
         speed = tokens_per_second(target.profile, target.path)
@@ -94,14 +95,14 @@ def _scan(index: RowIndex, columns: Columns, profile: Profile, tell: Tell) -> Sc
     return found
 
 
-async def _lengths(target: Target, rows: int, tell: Tell) -> tuple[Lengths | None, str]:
-    """The lengths of the `rows` good rows, or why there are none."""
+async def _lengths(target: Target, rows: int, tell: Tell) -> tuple[Lengths | None, tuple[str, str] | None]:
+    """The lengths of the `rows` good rows, or why there are none, and what to do."""
     from codex_tui.core.workers import Worker
 
     try:
         worker = await Worker.start(environment.find_python(), ["inspect", str(target.worker_target())])
     except CodexError as error:
-        return None, f"{error.message.rstrip('.')}. {error.hint}".strip()
+        return None, (error.message, error.hint)
     try:
         async for message in worker:
             kind = message.get("type")
@@ -111,12 +112,14 @@ async def _lengths(target: Target, rows: int, tell: Tell) -> tuple[Lengths | Non
                 step = f"counting the tokens of {message['total']:,} rows"
                 tell(Progress(step, int(message["done"]), int(message["total"]), "rows"))
             elif kind == "digest" and message.get("lengths"):
-                return token_lengths.load(Path(str(message["lengths"])), rows), ""
+                if found := token_lengths.load(Path(str(message["lengths"])), rows):
+                    return found, None
+                return None, ("The rows changed meanwhile.", "Check them again.")
             elif kind in ("error", "digest", "ready"):
                 why = message.get("why") or message.get("message") or "The worker failed."
-                return None, f"{why} {message.get('hint') or ''}".strip()
+                return None, (str(why), str(message.get("hint") or ""))
     except CodexError as error:
-        return None, f"{error.message} {error.hint}".strip()
+        return None, (error.message, error.hint)
     finally:
         await worker.close()
-    return None, "The worker ended."
+    return None, ("The worker has ended.", "")

@@ -131,7 +131,7 @@ def test_warnings_of_the_cut(rows: list[tuple[int, int]], length: int, said: str
     [
         (scan_of(200, 1), {}, "1 row can't be learned from, and the run is refused for it. → Mend it, or set "
          'dataset.on_bad_rows = "skip"'),
-        (scan_of(200, 50), {"dataset": {"on_bad_rows": "skip"}}, "50 rows (20 %) can't be learned from and are skipped"),
+        (scan_of(200, 50), {"dataset": {"on_bad_rows": "skip"}}, "50 rows (20 %) can't be learned from and are skip"),
         (scan_of(0, 5), {}, "Not one of 5 rows can be learned from. → Name the columns that ask and answer: "
          "dataset.instruction_column"),
         (scan_of(0), {}, "There are no rows."),

@@ -1,0 +1,309 @@
+"""The inspect worker, spoken to through its pipes: what it shows is what the trainer learns, row by row."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.training_runs import Talk, Trainer, demo_profile
+
+from training.contract.dataset import lengths as token_lengths
+from training.contract.dataset import scan as scans
+from training.contract.dataset.overview import overview
+from training.contract.run_directory import RunDirectory
+
+LENGTH = 48
+LONG = "one two three four five " * 30
+
+BATCHES = """
+    import json, sys
+    from pathlib import Path
+    from training import data, model, sft
+    from training.contract.dataset.rows import read
+    from training.contract.dataset.shapes import Columns
+    from training.contract.dataset.source import local
+    from training.contract.dataset.split import held_out
+    from training.contract.run_directory import RunDirectory
+    from training.job import read_job
+
+    job = read_job(Path(sys.argv[1]))
+    profile = job.profile
+    net, tokenizer = sft.load(profile, model.source(profile.model.name, job.cache))
+    net = sft.with_adapter(net, profile)
+    rows = read(job.source, Columns.of(profile.dataset)).rows
+    examples = data.tokenise(rows, tokenizer, max_seq_length=profile.model.max_seq_length,
+                             system_prompt=profile.dataset.system_prompt, evaluated=held_out(len(rows), profile),
+                             progress=lambda done: None)
+    steps = sft._steps(profile, len(examples.train))
+    trainer = sft.build(profile, RunDirectory("inspect-batches"), net, tokenizer, examples, steps, [])
+
+    def seen(loader):
+        found = []
+        for batch in loader:
+            for ids, labels, mask in zip(*(batch[key].tolist() for key in ("input_ids", "labels", "attention_mask"))):
+                found.append([[i for i, m in zip(ids, mask) if m], [l for l, m in zip(labels, mask) if m]])
+        return found
+
+    print(json.dumps({"train": seen(trainer.get_train_dataloader()), "eval": seen(trainer.get_eval_dataloader()),
+                      "dropped": examples.dropped, "steps": steps}))
+"""
+
+
+class Inspect:
+    """A worker that has said that it is ready."""
+
+    def __init__(self, talk: Talk) -> None:
+        self.talk = talk
+        self.ready = talk.until("ready", "error")[-1]
+
+    def row(self, index: int, **options: Any) -> dict[str, Any]:
+        self.talk.say(type="row", index=index, **options)
+        return next(m for m in reversed(self.talk.until("row", "error")) if m["type"] in ("row", "error"))
+
+    def tokenise(self) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        self.talk.say(type="tokenise")
+        *before, digest = self.talk.until("digest", "error")
+        return before, digest
+
+
+@pytest.fixture
+def inspect(trainer: Trainer, talk: Callable[..., Talk], tmp_path: Path) -> Callable[..., Inspect]:
+    """Starts a worker on rows as JSON, or on a file; its cache is the session's."""
+    started: list[RunDirectory] = []
+
+    def start(rows: list[Any] | Path, length: int = LENGTH, **dataset: Any) -> Inspect:
+        path = rows if isinstance(rows, Path) else tmp_path / "rows.jsonl"
+        if not isinstance(rows, Path):
+            path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+        settings = {"eval_fraction": 0.0, **dataset}
+        profile = demo_profile(model={"max_seq_length": length}, dataset=settings)
+        started.append(trainer.run(f"inspect-{tmp_path.name}-{len(started)}", profile, str(path)))
+        return Inspect(talk("inspect", str(started[-1].config)))
+
+    return start
+
+
+MIXED: list[Any] = [
+    {"instruction": "Who is Rook?", "response": "A hero."},
+    "not a row",
+    {"instruction": "Say it all.", "response": LONG},
+    {"instruction": "why " * 200, "response": "So."},
+    {"messages": [{"role": "system", "content": "Short."}, {"role": "user", "content": "Hi"},
+                  {"role": "assistant", "content": "Ho"}, {"role": "user", "content": "And?"},
+                  {"role": "assistant", "content": "  No. "}]},
+    {"conversations": [{"from": "human", "value": "Café 🧟?"}, {"from": "gpt", "value": "<|eot_id|> [/INST] ü"}]},
+    {"text": "Plain text,\n learned whole."},
+    {"text": LONG},
+    {"prompt": "Two", "completion": "two"},
+    {"instruction": "Who is Rook?", "response": "A hero."},
+    {"instruction": "", "response": "b"},
+    *({"instruction": f"How much is {number} + 1?", "response": str(number + 1)} for number in range(9)),
+]  # fmt: skip
+
+
+def test_ids_and_labels_are_those_of_the_trainers_batches(inspect: Callable[..., Inspect], trainer: Trainer) -> None:
+    worker = inspect(MIXED, eval_fraction=0.2, system_prompt="Be brief.", on_bad_rows="skip")
+    assert worker.ready["rows"] == len(MIXED)
+    assert worker.ready["kept"] == len(MIXED) - 2
+    shown: dict[str, list[Any]] = {"train": [], "eval": [], "dropped": [], "bad": []}
+    for index in range(len(MIXED)):
+        row = worker.row(index, ids=True)
+        ids = [token for token, _ in row.get("ids", [])]
+        assert len(ids) == (row["tokens"] or 0)
+        labels = [token if at >= row["start"] else -100 for at, token in enumerate(ids)]
+        assert sum(label != -100 for label in labels[:LENGTH]) == (row["learned_tokens"] or 0)
+        parts = [(part["learned"], part["cut"]) for part in row["segments"]]
+        assert parts == sorted(parts, key=lambda part: (part[1], part[0]))
+        shown[row["split"]].append([ids[:LENGTH], labels[:LENGTH]])
+    folder = Path(worker.talk.process.args[-1]).parent
+    taught = trainer.python_says(BATCHES, str(folder))
+    assert sorted(shown["train"]) == sorted(taught["train"])
+    assert sorted(shown["eval"]) == sorted(taught["eval"])
+    assert (len(shown["dropped"]), len(shown["bad"])) == (taught["dropped"], 2)
+    assert taught["dropped"] >= 1
+    assert len(taught["eval"]) >= 2
+
+    _, digest = worker.tokenise()
+    profile = demo_profile(
+        model={"max_seq_length": LENGTH},
+        dataset={"eval_fraction": 0.2, "system_prompt": "Be brief.", "on_bad_rows": "skip"},
+    )
+    scan, lengths = scans.load(Path(digest["scan"])), token_lengths.load(Path(digest["lengths"]))
+    assert scan is not None
+    assert lengths is not None
+    figures = overview(scan, lengths, profile)
+    assert (figures.train_rows, figures.eval_rows) == (len(taught["train"]), len(taught["eval"]))
+    assert [figures.steps_per_epoch, figures.total_steps] == taught["steps"]
+    assert figures.learned_tokens == sum(label != -100 for _, labels in taught["train"] for label in labels)
+    assert figures.train_tokens == sum(len(ids) for ids, _ in taught["train"])
+    rows = [worker.row(index) for index in scan.good()]
+    assert [(row["tokens"], row["start"]) for row in rows] == list(zip(lengths.tokens, lengths.start, strict=True))
+
+
+def test_what_is_shown_of_a_row(inspect: Callable[..., Inspect]) -> None:
+    worker = inspect(["", *MIXED], length=64, system_prompt="Be brief.")
+    first = worker.row(0)
+    assert (first["line"], first["file"], first["shape"], first["problem"]) == (2, "", "instruction", "")
+    assert first["raw"] == {"instruction": "Who is Rook?", "response": "A hero."}
+    assert first["segments"] == [
+        {
+            "text": "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nBe brief.<|eot_id|>"
+            "<|start_header_id|>user<|end_header_id|>\n\nWho is Rook?<|eot_id|>"
+            "<|start_header_id|>assistant<|end_header_id|>\n\n",
+            "learned": False,
+            "cut": False,
+        },
+        {"text": "A hero.<|eot_id|>", "learned": True, "cut": False},
+    ]
+    assert (first["truncated"], first["split"], first["max_seq_length"]) == (False, "train", 64)
+    assert 0 < first["learned_tokens"] == first["tokens"] - first["start"]
+    assert "ids" not in first
+
+    bad = worker.row(1)
+    assert (bad["split"], bad["raw"], bad["tokens"], bad["text"]) == ("bad", None, None, "not a row")
+    assert "not valid JSON" in bad["problem"]
+    long = worker.row(2, max_seq_length=100)
+    assert [(s["learned"], s["cut"]) for s in long["segments"]] == [(False, False), (True, False), (True, True)]
+    assert (long["truncated"], long["max_seq_length"], long["split"]) == (True, 100, "train")
+    assert long["segments"][2]["text"].endswith("five<|eot_id|>")
+    assert worker.row(2, max_seq_length=10_000)["truncated"] is False
+    wholly_cut = worker.row(3)
+    assert (wholly_cut["split"], wholly_cut["learned_tokens"]) == ("dropped", 0)
+    text = worker.row(6)
+    assert (text["shape"], text["start"]) == ("text", 0)
+    assert [part["text"] for part in text["segments"]] == ["Plain text,\n learned whole.<|eot_id|>"]
+    assert worker.row(len(MIXED))["type"] == worker.row(-1)["type"] == worker.row("0")["type"] == "error"
+
+
+def test_rows_of_several_files_have_their_names(inspect: Callable[..., Inspect], tmp_path: Path) -> None:
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    (folder / "a.jsonl").write_text(json.dumps(MIXED[0]))
+    (folder / "b.csv").write_text("prompt,completion\nWho?,Rook\n")
+    worker = inspect(folder)
+    assert [(row["file"], row["line"], row["shape"]) for row in map(worker.row, range(2))] == [
+        ("a.jsonl", 1, "instruction"),
+        ("b.csv", 2, "prompt_completion"),
+    ]
+
+
+def test_lengths_are_kept_for_every_cut(inspect: Callable[..., Inspect]) -> None:
+    rows = [
+        {"instruction": f"Number {number}", "response": f"kept {number} " * (number % 7 + 1)} for number in range(40)
+    ]
+    first = inspect(rows, length=LENGTH)
+    heard, digest = first.tokenise()
+    assert not digest["cached"]
+    assert digest["why"] == ""
+    assert [m["what"] for m in heard if m["type"] == "progress"][-1] == "tokenising"
+    assert [m["done"] for m in heard if m["type"] == "progress"][-1] == 40
+    again = inspect(rows, length=2 * LENGTH, eval_fraction=0.5)
+    heard, kept = again.tokenise()
+    assert (kept["lengths"], kept["cached"], heard) == (digest["lengths"], True, [])
+    other = inspect(rows, system_prompt="Be brief.").tokenise()[1]
+    assert not other["cached"]
+    longer = inspect([*rows, rows[0]]).tokenise()[1]
+    assert not longer["cached"]
+    lengths = token_lengths.load(Path(other["lengths"]))
+    assert lengths is not None
+    assert not lengths.system_ignored  # the demo's template has the system role
+    Path(longer["lengths"]).write_bytes(b"damaged")
+    assert not inspect([*rows, rows[0]]).tokenise()[1]["cached"]
+
+
+def test_counting_is_cancelled_and_rows_do_not_wait_for_it(inspect: Callable[..., Inspect]) -> None:
+    rows = [{"instruction": f"Number {number}", "response": f"never kept {number} " * 20} for number in range(20_000)]
+    worker = inspect(rows)
+    worker.talk.say(type="tokenise")
+    heard = worker.talk.until("progress")
+    assert worker.row(19_999)["tokens"] > 20  # long before all are counted
+    worker.talk.say(type="cancel")
+    heard = worker.talk.until("cancelled", "digest")
+    assert heard[-1] == {"type": "cancelled"}
+    assert all(message["done"] < 20_000 for message in heard if message["type"] == "progress")
+    worker.talk.say(type="cancel")
+    assert worker.talk.until("cancelled", "digest")[-1] == {"type": "cancelled"}
+    assert worker.row(0)["type"] == "row"
+
+
+def test_many_rows_are_scanned_behind(inspect: Callable[..., Inspect]) -> None:
+    rows = [{"instruction": f"Number {number}", "response": str(number)} for number in range(50_001)]
+    worker = inspect(rows, eval_fraction=0.1)
+    assert (worker.ready["rows"], worker.ready["kept"], worker.ready["scan"]) == (50_001, None, None)
+    assert worker.row(50_000)["split"] == ""
+    digest = worker.talk.until("digest")[-1]
+    scan = scans.load(Path(digest["scan"]), rows=50_001)
+    assert scan is not None
+    assert scan.kept == 50_001
+    assert worker.row(50_000)["split"] in ("train", "eval")
+
+
+def test_rows_are_read_without_a_tokenizer(trainer: Trainer, talk: Callable[..., Talk], tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(json.dumps(MIXED[0]) + "\n")
+    run = trainer.run("inspect-no-model", demo_profile(model={"name": "/nowhere/a-model"}), str(rows))
+    worker = Inspect(talk("inspect", str(run.path)))
+    assert (worker.ready["type"], worker.ready["rows"], worker.ready["kept"]) == ("ready", 1, 1)
+    assert "/nowhere/a-model is not a model" in worker.ready["why"]
+    row = worker.row(0)
+    assert (row["raw"], row["tokens"], row["segments"]) == (MIXED[0], None, [])
+    assert "/nowhere/a-model" in row["why"]
+    digest = worker.tokenise()[1]
+    assert digest["lengths"] is None
+    assert "/nowhere/a-model" in digest["why"]
+    assert scans.load(Path(digest["scan"])) is not None
+
+
+def test_an_interpreter_without_the_stack_reads_rows(trainer: Trainer, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(json.dumps(MIXED[0]) + "\n")
+    run = trainer.run("inspect-bare", demo_profile(), str(rows))
+    bare = Trainer(Path(sys.executable), trainer.folder)
+    process = bare.start("inspect", str(run.path), stdin=-1, stdout=-1, stderr=-3)
+    worker = Inspect(Talk(process))
+    assert "library of the training stack is missing" in worker.ready["why"]
+    assert worker.row(0)["raw"] == MIXED[0]
+    assert worker.tokenise()[1]["lengths"] is None
+    process.communicate()
+    assert process.returncode == 0
+
+
+def test_a_template_that_refuses_a_row(demo: RunDirectory, trainer: Trainer, talk: Callable[..., Talk]) -> None:
+    base = Path(json.loads((demo.adapter / "adapter_config.json").read_text())["base_model_name_or_path"])
+    folder = trainer.folder / "no-system"
+    shutil.copytree(base, folder)
+    template = folder / "chat_template.jinja"
+    refuse = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    template.write_text(refuse + template.read_text())
+    rows = trainer.folder / "system.jsonl"
+    rows.write_text(json.dumps(MIXED[4]) + "\n" + json.dumps(MIXED[0]) + "\n")
+    worker = Inspect(talk("inspect", str(trainer.run("inspect-system", demo_profile(model={"name": str(folder)}),
+                                                     str(rows)).path)))  # fmt: skip
+    refused = worker.row(0)
+    assert (refused["split"], refused["tokens"]) == ("bad", None)
+    assert "refuses this row: System role not supported" in refused["problem"]
+    assert worker.row(1)["tokens"] > 0
+    lengths = token_lengths.load(Path(worker.tokenise()[1]["lengths"]))
+    assert lengths is not None
+    assert lengths.refused_count == 1
+    assert "System role not supported" in lengths.refused[0]
+
+
+def test_the_dataset_is_gone(trainer: Trainer, talk: Callable[..., Talk]) -> None:
+    run = trainer.run("inspect-no-rows", demo_profile(), "/nowhere/rows.jsonl")
+    worker = talk("inspect", str(run.path))
+    error = worker.until("ready", "error")[-1]
+    assert (error["type"], error["kind"]) == ("error", "bad_data")
+    assert "/nowhere/rows.jsonl" in error["message"]
+    assert worker.process.wait(30) == 1
+
+
+def test_the_split_is_the_one_of_the_run(demo: RunDirectory, talk: Callable[..., Talk]) -> None:
+    fingerprint = demo.read_config()["dataset_fingerprint"]
+    ready = Inspect(talk("inspect", str(demo.path))).ready
+    assert (ready["train_rows"], ready["eval_rows"]) == (fingerprint["train_rows"], fingerprint["eval_rows"])

@@ -1,0 +1,69 @@
+"""The speed of the last run with the same model on the card that is here."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codex_tui.core import forecasts, locations
+from codex_tui.core.dataset_speed import tokens_per_second
+from training.contract import events as ev
+from training.contract.profile import Profile
+from training.contract.run_directory import RunDirectory
+
+CARD = "NVIDIA GeForce RTX 3050"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path))
+    monkeypatch.setattr(
+        forecasts, "card", lambda device: forecasts.Card(CARD, 4096, 4000, 96) if device != "cpu" else None
+    )
+
+
+def profile(name: str = "owner/model", device: str = "auto") -> Profile:
+    return Profile.model_validate({"model": {"name": name}, "hardware": {"device": device}})
+
+
+def run(name: str, model: Any, *rates: float | None, device: str = f"cuda:0 ({CARD})") -> None:
+    run = RunDirectory(locations.runs_home() / name)
+    run.create()
+    run.profile.touch()
+    run.write_config({"profile": {"model": {"name": model}}})
+    writer = ev.EventWriter(run.events)
+    writer.emit(ev.Started(attempt=1, pid=1))
+    writer.emit(ev.Resolved(total_steps=9, steps_per_epoch=9, train_rows=9, eval_rows=0, device=device))
+    for step, rate in enumerate(rates, 1):
+        writer.emit(ev.Metrics(step=step, loss=1.0, tokens=step, tokens_per_second=rate))
+    writer.close()
+    time.sleep(0.01)  # the newest is known by its time
+
+
+def test_the_newest_run_with_the_model_on_the_card() -> None:
+    assert tokens_per_second(profile()) is None
+    run("a", "owner/model", 1, 500, 500, 500)
+    run("b", "owner/model", 1, 50, 200, 50, 200)  # the first step has more to do; 80 is what its time comes to
+    run("c", "owner/other", 1, 900, 900, 900)
+    run("d", "owner/model", 1, 900, 900, 900, device="cpu")
+    run("e", "owner/model", 1, 900, 900, 900, device="cuda:0 (Another)")
+    run("f", "owner/model", 1, 900, None)
+    assert tokens_per_second(profile()) == pytest.approx(80)
+    assert tokens_per_second(profile(device="cpu")) == pytest.approx(900)
+    assert tokens_per_second(profile("owner/unknown")) is None
+
+
+def test_a_model_beside_its_profile(tmp_path: Path) -> None:
+    run("a", str(tmp_path / "profiles" / "net"), 1, 70, 70, 70)
+    assert tokens_per_second(profile("./net"), tmp_path / "profiles" / "p.toml") == pytest.approx(70)
+    assert tokens_per_second(profile("./net"), tmp_path / "elsewhere" / "p.toml") is None
+
+
+@pytest.mark.parametrize("config", ["{", "[]", '{"profile": 5}', '{"profile": {"model": []}}'])
+def test_damaged_runs_do_no_harm(config: str) -> None:
+    run("a", "owner/model", 1, 70, 70, 70)
+    (locations.runs_home() / "a" / "config.json").write_text(config)
+    assert tokens_per_second(profile()) is None
