@@ -1,0 +1,60 @@
+"""`data check` with the real worker, over every kind of file there is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.training_runs import Trainer
+
+from codex_tui.cli import main
+
+ROWS = [
+    {"instruction": f"How much is {number} + 1?", "response": f"It is {number + 1}. " * (number % 5 + 1)}
+    for number in range(30)
+]
+TO_PARQUET = """
+    import json, sys
+    import pyarrow, pyarrow.parquet
+    rows = [json.loads(line) for line in open(sys.argv[1])]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), sys.argv[2])
+    print("{}")
+"""
+
+
+def told(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> dict[str, Any]:
+    assert main(["data", "check", *arguments, "--json"]) == code
+    return json.loads(capsys.readouterr().out)
+
+
+def test_every_format_comes_to_the_same(
+    home: Path, trainer: Trainer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines, array, table, parquet = (tmp_path / f"rows.{name}" for name in ("jsonl", "json", "csv", "parquet"))
+    lines.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    array.write_text(json.dumps(ROWS))
+    table.write_text("instruction,response\n" + "".join("{instruction},{response}\n".format(**row) for row in ROWS))
+    trainer.python_says(TO_PARQUET, str(lines), str(parquet))
+    profile = tmp_path / "p.toml"
+    profile.write_text('[model]\nname = "demo:llama"\nmax_seq_length = 48\n')
+    found = told(capsys, str(lines), "--profile", str(profile))
+    assert (found["rows"], found["kept"], found["bad"]) == (30, 30, [])
+    assert found["tokens"]["max"] > 48 > found["tokens"]["p50"] > 10
+    assert 0 < found["truncated"] < 30
+    assert found["learned_tokens"] > 100
+    assert found["steps_per_epoch"] == 7  # 28 rows, two held out, four a step
+    for other in (array, table, parquet):
+        assert told(capsys, str(other), "--profile", str(profile)) == found
+
+
+def test_a_model_that_is_not_there_leaves_the_rest(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows, profile = tmp_path / "rows.jsonl", tmp_path / "p.toml"
+    rows.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    profile.write_text('[model]\nname = "./no-model"\n')
+    found = told(capsys, str(rows), "--profile", str(profile))
+    assert (found["kept"], found["tokens"]) == (30, None)
+    assert f"{tmp_path / 'no-model'} is not a model" in found["warnings"][0]["message"]
