@@ -1,7 +1,7 @@
 """Waits for the trainer, and writes down how it ended where it can't say so itself: RUN/exit.json.
 
 A process that is killed says nothing, and only its parent learns by what. So the trainer is a child, forked before
-anything is imported; the parent does nothing but wait.
+anything is imported; the parent does nothing but wait, and keep the log from filling the disk.
 """
 
 from __future__ import annotations
@@ -14,6 +14,10 @@ from pathlib import Path
 from training.contract.run_directory import Exit, RunDirectory
 
 VMSTAT = Path("/proc/vmstat")
+LOOK_EVERY = 0.5  # seconds between two looks at the log
+LOG_MOST = 16 * 2**20  # bytes: a library that prints in a loop must not fill the disk
+LOG_FIRST, LOG_LAST = 2**20, 7 * 2**20  # what is kept of one that was longer
+LEFT_OUT = b"\n... the log grew beyond %d MiB: what stood here was left out ...\n"
 
 
 def fork(run: RunDirectory) -> int | None:
@@ -25,13 +29,38 @@ def fork(run: RunDirectory) -> int | None:
     for number in (signal.SIGINT, signal.SIGHUP):  # a terminal that closes, or Ctrl-C in one, is no request
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGTERM))
-    status = os.waitpid(child, 0)[1]
+    status = _wait(child, run.log)
     killed_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
     code = None if killed_by else os.waitstatus_to_exitcode(status)
     for_memory = killed_by == signal.SIGKILL and memory_kills() > kills
     with suppress(OSError):  # a full disk: the run counts as lost then, which it is
         run.write_exit(Exit(child, code, signal.Signals(killed_by).name if killed_by else "", for_memory))
     return code if code is not None else 128 + (killed_by or 0)
+
+
+def _wait(child: int, log: Path) -> int:
+    """The wait status of `child`, once it has ended."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])  # so that it is waited for, and not missed
+    while True:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        with suppress(OSError):
+            bound(log)
+        if ended:
+            return status
+        signal.sigtimedwait([signal.SIGCHLD], LOOK_EVERY)
+
+
+def bound(log: Path) -> None:
+    """Takes the middle out of a log that has grown too long, in place: the trainer goes on appending to it."""
+    if log.stat().st_size <= LOG_MOST:
+        return
+    descriptor = os.open(log, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+    try:
+        last = os.pread(descriptor, LOG_LAST, os.fstat(descriptor).st_size - LOG_LAST)
+        os.ftruncate(descriptor, LOG_FIRST)
+        os.write(descriptor, LEFT_OUT % (LOG_MOST >> 20) + last[last.find(b"\n") + 1 :])
+    finally:
+        os.close(descriptor)
 
 
 def memory_kills() -> int:

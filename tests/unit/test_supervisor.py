@@ -1,0 +1,59 @@
+"""The trainer's parent: a log without end is kept from filling the disk, and how the trainer ended is written down."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from training import supervisor
+from training.contract.run_directory import RunDirectory
+
+LOOPING = """
+import os, sys
+from pathlib import Path
+from training import supervisor
+from training.contract.run_directory import RunDirectory
+
+supervisor.LOOK_EVERY, supervisor.LOG_MOST, supervisor.LOG_FIRST, supervisor.LOG_LAST = 0.01, 2**20, 2**16, 2**18
+code = supervisor.fork(RunDirectory(Path(sys.argv[1])))
+if code is not None:
+    sys.exit(code)
+for line in range(200_000):
+    os.write(1, b"%06d the same warning over and over again\\n" % line)
+sys.exit(7)
+"""
+
+
+def test_a_trainer_that_prints_in_a_loop(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    run.create()
+    descriptor = os.open(run.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    looping = subprocess.run([sys.executable, "-c", LOOPING, str(run.path)], stdout=descriptor, check=False)
+    os.close(descriptor)
+    assert looping.returncode == 7
+    assert json.loads((run.path / "exit.json").read_text())["code"] == 7
+    assert run.log.stat().st_size <= 2**20  # of 9 MB
+    lines = run.log.read_bytes().splitlines()
+    assert lines[0].startswith(b"000000 ") and lines[-1].startswith(b"199999 ")
+    assert sum(b"left out" in line for line in lines) == 1
+
+
+@pytest.mark.parametrize("ends", [b"\n", b""])
+def test_the_first_and_the_last_part_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: bytes) -> None:
+    for name, size in (("LOG_MOST", 1000), ("LOG_FIRST", 100), ("LOG_LAST", 300)):
+        monkeypatch.setattr(supervisor, name, size)
+    log = tmp_path / "trainer.log"
+    text = b"".join(b"line %03d\n" % number for number in range(111))
+    log.write_bytes(text)
+    supervisor.bound(log)
+    assert log.read_bytes() == text  # 999 bytes: as it was
+    log.write_bytes(text + b"line 111" + ends)
+    supervisor.bound(log)
+    kept = log.read_bytes()
+    assert kept.startswith(text[:100]) and kept.endswith(b"\nline 110\nline 111" + ends)
+    assert b"left out" in kept and len(kept) < 500
