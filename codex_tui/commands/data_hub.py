@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from codex_tui.core.hub_push import Pushed
 
 REPO_HELP = "the repository on the Hub"
+MIRRORED = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")  # those that `pull` finds again and the app can count
 TOKEN = "The token is HF_TOKEN's or that of `hf auth login`."
 
 
@@ -208,6 +209,8 @@ def _file(text: str) -> Any:
     if not path.is_file():
         what = "not a file" if path.exists() else "no such data file"
         raise BadInput(f"{path}: {what}.", "Give a JSONL, JSON or CSV file.")
+    if path.suffix.lower() not in MIRRORED:
+        raise BadInput(f"{path} is not called as a data file that can be mirrored.", f"One of {', '.join(MIRRORED)}.")
     return path
 
 

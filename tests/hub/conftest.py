@@ -8,12 +8,17 @@ from pathlib import Path
 
 import pytest
 from support.hub_person import Person
-from support.hub_server import serving
+from support.hub_server import Hub
 
 
 @pytest.fixture
 def person(tmp_path: Path) -> Iterator[Person]:
     token = "hf_" + secrets.token_hex(17)
-    with serving(token) as hub:
-        yield Person(hub, tmp_path, token)
-        assert not Person(hub, tmp_path, token).left_behind()
+    hub = Hub(token)
+    hub.start()
+    try:
+        someone = Person(hub, tmp_path, token)
+        yield someone
+        assert not someone.left_behind()
+    finally:
+        hub.stop()

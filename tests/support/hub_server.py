@@ -10,69 +10,27 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from support.hub_store import Repo, Request
 
 PIECE = 1 << 16
 
 
 @dataclass
-class Commit:
-    sha: str
-    files: dict[str, bytes]
-    message: str
-    date: datetime
-
-
-@dataclass
-class Repo:
-    """Newest commit last. `large` are the names that were uploaded as LFS files."""
-
-    kind: str
-    name: str
-    private: bool
-    gated: bool = False
-    commits: list[Commit] = field(default_factory=list)
-    large: set[str] = field(default_factory=set)
-
-    def at(self, revision: str) -> Commit | None:
-        if revision in ("main", "HEAD"):
-            return self.commits[-1]
-        return next((commit for commit in self.commits if commit.sha == revision), None)
-
-    def commit(self, changes: dict[str, bytes], message: str = "", date: datetime | None = None) -> Commit:
-        files = {**(self.commits[-1].files if self.commits else {}), **changes}
-        seed = f"{self.kind} {self.name} {len(self.commits)} {sorted(changes)}".encode()
-        made = Commit(hashlib.sha1(seed).hexdigest(), files, message, date or datetime.now(UTC))
-        self.commits.append(made)
-        return made
-
-    def etag(self, name: str, content: bytes) -> str:
-        if name in self.large:
-            return hashlib.sha256(content).hexdigest()
-        return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-
-
-@dataclass(frozen=True)
-class Request:
-    method: str
-    path: str
-    size: int
-    token: str | None
-    range: str | None = None
-
-
-@dataclass
 class Hub:
-    """`large_from`: bytes from which a file goes by LFS. `dies_after`: bytes of a transfer that are let through."""
+    """`large_from`: bytes from which a file goes by LFS, in parts of `part` bytes where that is set.
+
+    `dies_after`: bytes of a transfer that are let through.
+    """
 
     token: str
     large_from: int = 4096
+    part: int | None = None
     dies_after: int | None = None
     repos: dict[tuple[str, str], Repo] = field(default_factory=dict)
     blobs: dict[str, bytes] = field(default_factory=dict)
@@ -109,16 +67,6 @@ class Hub:
             self._server = None
             server.shutdown()
             server.server_close()
-
-
-@contextmanager
-def serving(token: str) -> Iterator[Hub]:
-    hub = Hub(token)
-    hub.start()
-    try:
-        yield hub
-    finally:
-        hub.stop()
 
 
 class _Died(Exception):
@@ -209,7 +157,7 @@ class _Handler(BaseHTTPRequestHandler):
             return None
         if not (commit := repo.at(asked["revision"])):
             return self._error(404, "RevisionNotFound", "Invalid rev id")
-        return self._json([self._entry(repo, name, content) for name, content in commit.files.items()])
+        return self._json([repo.entry(name, content) for name, content in commit.files.items()])
 
     def _paths(self, asked: dict[str, str], body: bytes, known: bool) -> None:
         """With the commit in which each last changed."""
@@ -220,14 +168,8 @@ class _Handler(BaseHTTPRequestHandler):
             if (content := repo.commits[-1].files.get(name)) is not None:
                 last = next(commit for commit in repo.commits if commit.files.get(name) == content)
                 date = {"id": last.sha, "title": last.message, "date": _stamp(last.date)}
-                told.append({**self._entry(repo, name, content), "lastCommit": date})
+                told.append({**repo.entry(name, content), "lastCommit": date})
         self._json(told)
-
-    def _entry(self, repo: Repo, name: str, content: bytes) -> dict[str, Any]:
-        entry: dict[str, Any] = {"type": "file", "path": name, "size": len(content), "oid": repo.etag(name, content)}
-        if name in repo.large:
-            entry["lfs"] = {"oid": entry["oid"], "size": len(content), "pointerSize": 134}
-        return entry
 
     def _resolve(self, asked: dict[str, str], _body: bytes, known: bool) -> None:
         if not (repo := self._repo(asked, known)):
@@ -261,7 +203,11 @@ class _Handler(BaseHTTPRequestHandler):
         objects = []
         for wanted in json.loads(body)["objects"]:
             if wanted["oid"] not in self.hub.blobs:
-                wanted["actions"] = {"upload": {"href": f"{self.hub.url}/lfs/{wanted['oid']}"}}
+                href = f"{self.hub.url}/lfs/{wanted['oid']}"
+                wanted["actions"] = {"upload": {"href": href}}
+                if part := self.hub.part:
+                    urls = {f"{n + 1:05}": f"{href}/{n}" for n in range(-(-wanted["size"] // part))}
+                    wanted["actions"]["upload"]["header"] = {"chunk_size": str(part), **urls}
             objects.append(wanted)
         self._json({"transfer": "basic", "objects": objects})
 
@@ -270,6 +216,14 @@ class _Handler(BaseHTTPRequestHandler):
             return self._error(400, "", "The checksum is wrong")
         self.hub.blobs[asked["oid"]] = body
         return self._json({})
+
+    def _put_part(self, asked: dict[str, str], body: bytes, _known: bool) -> None:
+        self.hub.blobs[f"{asked['oid']}/{asked['part']}"] = body
+        self._send(200, b"{}", {"ETag": f'"part-{asked["part"]}"'})
+
+    def _join(self, asked: dict[str, str], body: bytes, known: bool) -> None:
+        parts = range(len(json.loads(body)["parts"]))
+        self._put(asked, b"".join(self.hub.blobs[f"{asked['oid']}/{part}"] for part in parts), known)
 
     def _commit(self, asked: dict[str, str], body: bytes, known: bool) -> None:
         if not (repo := self._repo(asked, known)):
@@ -334,5 +288,7 @@ _ROUTES: list[tuple[str, str, Any]] = [
     ("GET", rf"{_API}(?:/revision/(?P<revision>[^/]+))?", _Handler._info),
     ("POST", rf"{_FILES}\.git/info/lfs/objects/batch", _Handler._batch),
     ("PUT", r"/lfs/(?P<oid>[0-9a-f]{64})", _Handler._put),
+    ("PUT", r"/lfs/(?P<oid>[0-9a-f]{64})/(?P<part>\d+)", _Handler._put_part),
+    ("POST", r"/lfs/(?P<oid>[0-9a-f]{64})", _Handler._join),
     ("GET", rf"{_FILES}/resolve/(?P<revision>[^/]+)/(?P<file>.+)", _Handler._resolve),
 ]

@@ -1,0 +1,112 @@
+"""Who may not, what is not there, and nobody who answers: one sentence each, and never the token."""
+
+import pytest
+from support.hub_person import Person
+
+REPO = "me/waves"
+
+
+@pytest.mark.parametrize("command", [["push", "train.jsonl"], ["pull"], ["status", "train.jsonl"]])
+def test_a_wrong_token_is_named_by_where_it_is_and_no_more(person: Person, command: list[str]) -> None:
+    person.file("train.jsonl", 20)
+    person.hub.add("dataset", REPO, {"train.jsonl": b"{}"})
+    wrong = "hf_" + "w" * 34
+    refused = person.runs("data", *command, REPO, HF_TOKEN=wrong)
+    assert refused.returncode == 2
+    assert "does not accept the token in $HF_TOKEN" in refused.stderr
+    assert wrong not in refused.stderr
+    assert person.hub.sent() == []
+
+
+def test_a_token_of_impossible_characters_is_not_quoted(person: Person) -> None:
+    refused = person.runs("data", "push", person.file("train.jsonl", 20), REPO, HF_TOKEN="hf_ünmöglich secret")
+    assert refused.returncode == 2
+    assert "characters that no token has" in refused.stderr
+    assert "möglich" not in refused.stderr
+
+
+def test_without_a_token_nothing_is_sent(person: Person) -> None:
+    file = person.file("train.jsonl", 20)
+    refused = person.runs("data", "push", file, REPO, HF_TOKEN=None)
+    assert refused.returncode == 2
+    assert "no token" in refused.stderr
+    assert "hf auth login" in refused.stderr
+    assert person.hub.requests == []
+
+
+def test_the_token_file_is_used(person: Person) -> None:
+    path = person.home / "elsewhere" / "token"
+    path.parent.mkdir()
+    path.write_text(person.token)
+    told = person.says("data", "push", person.file("train.jsonl", 20), REPO, HF_TOKEN=None, HF_TOKEN_PATH=str(path))
+    assert told["created"]
+    path.unlink()  # the one place where it may stand
+
+
+def test_a_repository_that_is_not_there(person: Person) -> None:
+    file = person.file("train.jsonl", 20)
+    for command in (["pull"], ["status", file]):
+        refused = person.runs("data", *command, "me/nowhere")
+        assert refused.returncode == 2
+        assert "no dataset repository me/nowhere" in refused.stderr
+    person.says("data", "push", file, REPO)
+    refused = person.runs("data", "pull", REPO, "--revision", "no-such")
+    assert refused.returncode == 2
+    assert "no such revision" in refused.stderr
+    unseen = person.runs("data", "pull", "me/nowhere", HF_TOKEN=None)
+    assert unseen.returncode == 2
+    assert "private or not there" in unseen.stderr
+
+
+def test_someone_elses_name_and_a_gated_repository(person: Person) -> None:
+    refused = person.runs("data", "push", person.file("train.jsonl", 20), "others/waves")
+    assert refused.returncode == 2
+    assert "may not write to others/waves" in refused.stderr
+    person.hub.add("dataset", "them/secret", {"train.jsonl": b"{}"}).gated = True
+    gated = person.runs("data", "pull", "them/secret")
+    assert gated.returncode == 2
+    assert "gated" in gated.stderr
+
+
+@pytest.mark.parametrize("name", ["waves", "a/b/c", "../x", "a/..", "a b/c", "-a/b", "a/b.git", "a/" + "b" * 200])
+def test_a_name_that_no_repository_has(person: Person, name: str) -> None:
+    refused = person.runs("data", "push", person.file("train.jsonl", 2), "--", name)
+    assert refused.returncode == 2
+    assert "owner/name" in refused.stderr
+    assert person.hub.requests == []
+
+
+def test_nobody_answers(person: Person) -> None:
+    file = person.file("train.jsonl", 20)
+    person.hub.stop()
+    for command in (["push", file], ["pull"], ["status", file]):
+        failed = person.runs("data", *command, REPO)
+        assert failed.returncode == 1
+        assert "can't be reached" in failed.stderr
+
+
+@pytest.mark.parametrize("address", ["http://[::1", "nonsense", "http://127.0.0.1:99999", ""])
+def test_an_endpoint_that_is_nowhere(person: Person, address: str) -> None:
+    refused = person.runs("data", "pull", REPO, HF_ENDPOINT=address)
+    assert refused.returncode == 2
+    assert "HF_ENDPOINT is no address" in refused.stderr
+
+
+def test_the_password_in_an_address_is_not_shown(person: Person) -> None:
+    failed = person.runs("data", "pull", REPO, HF_ENDPOINT="http://me:geheim@127.0.0.1:1")
+    assert failed.returncode == 1
+    assert "127.0.0.1:1" in failed.stderr
+    assert "geheim" not in failed.stderr
+
+
+def test_files_that_can_not_be_mirrored(person: Person) -> None:
+    empty = person.home / "empty.jsonl"
+    empty.write_text("\n")
+    named = person.home / "README.md"
+    named.write_text("{}")
+    wrong = {named: "not called as a data file", empty: "no rows", person.home: "not a file"}
+    for file, word in {**wrong, person.home / "none.jsonl": "no such"}.items():
+        refused = person.runs("data", "push", file, REPO)
+        assert refused.returncode == 2
+        assert word in refused.stderr
+    assert person.hub.requests == []
