@@ -7,6 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from training import checkpoints
+
 _UNFINISHED = ".adapter-"
 
 
@@ -26,6 +28,7 @@ def save(model: Any, tokenizer: Any, folder: Path) -> None:
     try:
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
+        checkpoints.flush(temporary)
         old = temporary.with_name(temporary.name + "-old")
         if folder.exists():
             folder.rename(old)

@@ -49,6 +49,7 @@ class Attempt:
         if self.run.control.exists() and self.run.control.stat().st_mtime < born:
             self.run.clear_stop()  # it was meant for an earlier attempt
         self.run.write_process(identity)
+        self._identity = identity
         checkpoints.set_aside_broken(self.run.checkpoints)
         self.events.emit(ev.Started(attempt=self.number, pid=identity.pid, resume_step=self.step))
         self.stop.watch()
@@ -76,6 +77,8 @@ class Attempt:
         while not self._ended.wait(HEARTBEAT_SECONDS):
             with suppress(OSError):  # a full disk: the next step tells
                 self.events.emit(ev.Heartbeat())
+                if self.run.read_process() != self._identity:  # the launcher may have had its say later than we
+                    self.run.write_process(self._identity)
 
     def _terminate(self) -> None:
         resumable = checkpoints.last_whole(self.run.checkpoints) is not None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from codex_tui.core.errors import DONE, FAILED, CodexError
-from codex_tui.core.follower import may_live, why_lost
-from codex_tui.core.run_state import RunState, reduce, time_left
+from codex_tui.core.follower import last_word, may_live, resume_step, rounded, why_lost
+from codex_tui.core.run_state import RunState, reduce, silence, time_left
 from codex_tui.core.tailer import Tailer
 from codex_tui.core.text import clean, duration, shorten
 from training.contract import events as ev
@@ -28,8 +28,8 @@ def follow(run: RunDirectory) -> int:
     if state.status == "done":
         print(f"Chat with it: codex-tui chat {run.name}", flush=True)
         return DONE
-    if state.checkpoints:
-        print(f"Go on from the last checkpoint: codex-tui resume {run.name}", flush=True)
+    if step := resume_step(run):
+        print(f"Go on from the last checkpoint, step {step}: codex-tui resume {run.name}", flush=True)
     else:
         print(f"Start it again: codex-tui resume {run.name}", flush=True)
     return FAILED
@@ -37,11 +37,14 @@ def follow(run: RunDirectory) -> int:
 
 def _print_until_end(run: RunDirectory) -> RunState:
     tailer, state = Tailer(run.events), RunState()
+    heard, told, first = last_word(run), 0, True
     while True:
         gone = not may_live(run)  # asked before reading, so that a last word is never missed
         for piece in tailer.slices():
             if piece.restarted:
                 state = RunState()
+            if piece.events and not first:
+                heard, told = time.monotonic(), 0
             for event in piece.events:
                 before = state.phase
                 state = reduce(state, event)
@@ -56,6 +59,10 @@ def _print_until_end(run: RunDirectory) -> RunState:
             reason, log = why_lost(run, state)
             print(clean(f"lost: {reason}"), *(f"  {clean(line)}" for line in log), sep="\n", flush=True)
             return state
+        first = False
+        if (silent := rounded(time.monotonic() - heard)) >= max(1, 2 * told):  # 30 s, 1 min, 2 min, 4 min
+            told = silent
+            print(silence(silent), flush=True)
         time.sleep(LOOK_EVERY)
 
 

@@ -32,7 +32,7 @@ def run_runs(args: argparse.Namespace) -> int:
         steps = f"{summary.step}/{summary.total_steps}" if summary.total_steps else str(summary.step)
         print(
             f"{shorten(clean(summary.name), width):<{width}}  {summary.status:<10}  {steps:>13}"
-            f"  {_number(summary.loss):>8}  {_number(summary.eval_loss):>8}  {clean(summary.reason)}".rstrip()
+            f"  {_number(summary.loss):>8}  {_number(summary.eval_loss):>8}  {clean(summary.remark)}".rstrip()
         )
     return DONE
 

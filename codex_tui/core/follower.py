@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 
 from codex_tui.core import history_cache, tailer
 from codex_tui.core.run_state import ENDED, RunState, Status, reduce_all
+from training.contract import checkpoints
 from training.contract.run_directory import Exit, RunDirectory
 
 LIVE_BUDGET, HISTORY_BUDGET = 0.05, 0.1
@@ -17,6 +19,8 @@ GRACE = 30.0
 """Seconds a launched trainer has to say who it is: the interpreter may come from a cold disk."""
 CHECK_EVERY = 2.0
 """Seconds between two looks at whether the trainer's process lives."""
+SILENT = 30.0
+"""Seconds without a word, where a heartbeat comes every 5, from which on a person is told."""
 
 
 class RunFollower:
@@ -37,6 +41,7 @@ class RunFollower:
         self._next_check = 0.0
         self._kept = False  # whether the history cache has what `state` says
         self._process_written = 0  # mtime of the process.json that was looked at
+        self._heard_at = 0.0  # monotonic
 
     @property
     def progress(self) -> float:
@@ -51,6 +56,8 @@ class RunFollower:
             if self.state is not self._reading:
                 return True  # the preview is worth a frame of its own
         changed, caught_up = self._read(time.monotonic() + budget_seconds)
+        if changed and self.complete:  # what is read at first may have been said long ago
+            self._heard_at, self.state.silent = time.monotonic(), 0
         if not (caught_up or self.complete):
             return changed and self.state is self._reading
         if not self.complete:
@@ -61,9 +68,11 @@ class RunFollower:
             # Not before a poll without news: by then what was read is on the screen.
             history_cache.save(self.run.events, self._tailer.offset, self.state)
             self._kept = True
-        return self._look_for_the_trainer(changed) or changed
+        changed = self._look_for_the_trainer(changed) or changed
+        return _look_for_a_checkpoint(self.run, self.state) or changed
 
     def _begin(self) -> None:
+        self._heard_at = last_word(self.run)
         try:
             size = self.run.events.stat().st_size
         except OSError:
@@ -72,6 +81,7 @@ class RunFollower:
             return
         if kept := history_cache.load(self.run.events):
             self.state = self._reading = kept.state
+            self.state.resume_step = None  # checkpoints may have come and gone
             self._tailer.offset = kept.offset
             self._kept = True
         else:
@@ -103,9 +113,10 @@ class RunFollower:
             return False
         self._next_check = now + CHECK_EVERY
         if self.state.status in ENDED:
-            return self._look_for_a_new_attempt()
+            return self.look_for_a_new_attempt()
         if may_live(self.run):
-            return False
+            before, self.state.silent = self.state.silent, rounded(now - self._heard_at)
+            return self.state.silent != before
         # It may have said its last word after we read and before it went.
         if self._read(now + LIVE_BUDGET)[0]:
             return True
@@ -113,7 +124,7 @@ class RunFollower:
         _mark_lost(self.run, self.state)
         return True
 
-    def _look_for_a_new_attempt(self) -> bool:
+    def look_for_a_new_attempt(self) -> bool:
         """A resumed trainer imports for some seconds before it speaks; the run does not count as ended then."""
         state = self.state
         try:
@@ -127,6 +138,8 @@ class RunFollower:
         if identity is None or identity.attempt <= state.attempt or not identity.is_alive():
             return False
         state.status, state.reason, state.log_tail, state.phase = "preparing", "", (), None
+        state.resume_step = None
+        self._heard_at = time.monotonic()
         return True
 
 
@@ -135,8 +148,11 @@ def glance(run: RunDirectory) -> RunState:
     follower = RunFollower(run)
     follower.poll()
     state = follower.state
-    if not state.ended and not may_live(run):
+    if state.ended:
+        follower.look_for_a_new_attempt()
+    elif not may_live(run):
         _mark_lost(run, state)
+    _look_for_a_checkpoint(run, state)
     return state
 
 
@@ -161,6 +177,24 @@ def may_live(run: RunDirectory) -> bool:
     except (OSError, ValueError, TypeError):
         return False
     return time.time() - since < GRACE
+
+
+def last_word(run: RunDirectory) -> float:
+    """When the trainer last wrote, on the monotonic clock; now where that is in the future, as after the clock was set
+    back."""
+    written = [0.0]
+    for path in (run.events, run.process):
+        with suppress(OSError):
+            written.append(path.stat().st_mtime)
+    return time.monotonic() - max(0.0, time.time() - max(written))
+
+
+def rounded(silence: float) -> int:
+    """Seconds of silence as they are told: 0 while it is nothing special, then 30, then whole minutes, then hours."""
+    for least, unit in ((7200, 3600), (60, 60), (SILENT, SILENT)):
+        if silence >= least:
+            return int(silence // unit * unit)
+    return 0
 
 
 def why_lost(run: RunDirectory, state: RunState) -> tuple[str, tuple[str, ...]]:
@@ -200,7 +234,21 @@ def _ended(how: Exit) -> str:
 
 def _mark_lost(run: RunDirectory, state: RunState) -> None:
     state.reason, state.log_tail = why_lost(run, state)
-    state.status = "lost"
+    state.status, state.silent = "lost", 0
+
+
+def resume_step(run: RunDirectory) -> int:
+    """The step from which a resume goes on: that of the last whole checkpoint, 0 where there is none."""
+    found = checkpoints.last_whole(run.checkpoints, thorough=False)
+    return checkpoints.step_of(found) if found else 0
+
+
+def _look_for_a_checkpoint(run: RunDirectory, state: RunState) -> bool:
+    """Finds out, once, from which step an ended run can be gone on with. True if so."""
+    if state.resume_step is not None or state.status not in ENDED - {"done"}:
+        return False
+    state.resume_step = resume_step(run)
+    return True
 
 
 def log_tail(run: RunDirectory, lines: int = 12, window: int = 8192) -> tuple[str, ...]:

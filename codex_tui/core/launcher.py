@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -81,8 +83,7 @@ def resume(run: RunDirectory, python: Path | None = None) -> None:
 
     Raises BadInput where it is training or done already, or its config.json is damaged.
     """
-    if run.trainer_alive():
-        raise BadInput(f"{run.name} is training already.", f"Watch it with: codex-tui attach {run.name}")
+    _refuse_a_live(run)
     if run.has_adapter() and glance(run).status == "done":
         raise BadInput(f"{run.name} is done: nothing is left to train.", f"Chat with it: codex-tui chat {run.name}")
     try:
@@ -93,9 +94,30 @@ def resume(run: RunDirectory, python: Path | None = None) -> None:
             f"Begin anew from its profile: codex-tui train {run.profile}",
         ) from None
     interpreter = environment.find_python(python) if python else interpreter_of(run)
-    before = run.read_process()
-    run.clear_stop()
-    _start(run, interpreter, attempt=before.attempt + 1 if before else 1)
+    with _starting(run):
+        before = run.read_process()
+        run.clear_stop()
+        _start(run, interpreter, attempt=before.attempt + 1 if before else 1)
+
+
+@contextmanager
+def _starting(run: RunDirectory) -> Iterator[None]:
+    """Of two that resume one run at once, the second waits until the first has said who trains, and is refused.
+
+    The lock is the kernel's, so it dies with its owner. The trainer has another: it is started by hand, too.
+    """
+    descriptor = os.open(run.path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _refuse_a_live(run)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _refuse_a_live(run: RunDirectory) -> None:
+    if run.trainer_alive():
+        raise BadInput(f"{run.name} is training already.", f"Watch it with: codex-tui attach {run.name}")
 
 
 def stop(run: RunDirectory) -> Asked:

@@ -41,6 +41,8 @@ class RunState:
 
     status: Status = "preparing"
     reason: str = ""  # one sentence on why the run failed, stopped or was lost
+    resume_step: int | None = None  # of an ended run that can be gone on with: its last whole checkpoint, 0 for none
+    silent: int = 0  # seconds without a word from a trainer that lives; rounded, and 0 while they are few
     log_tail: tuple[str, ...] = ()  # last lines of trainer.log where the trainer died without a word
     attempt: int = 0
     phase: ev.Phase | None = None
@@ -118,6 +120,19 @@ def time_left(state: RunState, window: int = PACE_POINTS) -> float | None:
     return max(0.0, pace * (state.total_steps - state.step))
 
 
+def silence(seconds: int) -> str:
+    """Such as "silent for 2 min, its process lives"; "" for none."""
+    for size, unit in ((3600, "h"), (60, "min"), (1, "s")):
+        if seconds >= size:
+            return f"silent for {seconds // size} {unit}, its process lives"
+    return ""
+
+
+def resumable(step: int) -> str:
+    """From where a run goes on whose last whole checkpoint is that of `step`; 0: there is none."""
+    return f"resumable from step {step:,}" if step else "no whole checkpoint: a resume starts again"
+
+
 # Without a step of Python for each event: these are read a million times.
 _SEQ, _STEP, _LOSS, _TIME, _TOKENS = map(attrgetter, ("seq", "step", "loss", "time", "tokens"))
 
@@ -167,7 +182,7 @@ def _on_metrics(state: RunState, metrics: Sequence[ev.Metrics | Point]) -> None:
 
 def _on_started(state: RunState, event: ev.Started) -> None:
     state.status, state.reason, state.log_tail = "preparing", "", ()
-    state.attempt = event.attempt
+    state.attempt, state.resume_step = event.attempt, None
     state.phase = state.failure = state.ended_at = None
     if state.started_at is None or state.last_event_at is None:
         state.started_at = event.time
@@ -238,7 +253,7 @@ def _on_stopping(state: RunState, _: ev.Stopping) -> None:
 
 def _on_stopped(state: RunState, event: ev.Stopped) -> None:
     state.status, state.step, state.ended_at = "stopped", event.step, event.time
-    state.reason = "Stopped as asked; it can be resumed." if event.resumable else "Stopped as asked."
+    state.reason = "Stopped as asked."
 
 
 def _on_done(state: RunState, event: ev.Done) -> None:

@@ -8,13 +8,15 @@ from typing import Any
 
 from codex_tui.core import locations
 from codex_tui.core.errors import BadInput
-from codex_tui.core.run_state import RunState, Status
+from codex_tui.core.run_state import RunState, Status, resumable
 from training.contract.run_directory import RunDirectory
 
 
 @dataclass(frozen=True)
 class RunSummary:
-    """A row of the list. `created` is Unix seconds; `reason` says in a sentence why it failed, stopped or was lost."""
+    """A row of the list. `created` is Unix seconds; `reason` says in a sentence why it failed, stopped or was lost;
+    `resume_step` is that of the checkpoint it can be gone on from, 0 where it would start again, None while it trains
+    and when it is done."""
 
     name: str
     path: Path
@@ -27,6 +29,13 @@ class RunSummary:
     adapter: Path | None
     created: float
     reason: str
+    resume_step: int | None = None
+
+    @property
+    def remark(self) -> str:
+        """Where it can be gone on from, and why it ended."""
+        where = resumable(self.resume_step) if self.resume_step is not None else ""
+        return f"{where}. {self.reason}".strip(". ") + "." if where else self.reason
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -39,6 +48,7 @@ class RunSummary:
             "eval_loss": self.eval_loss,
             "adapter": str(self.adapter) if self.adapter else None,
             "reason": self.reason,
+            "resume_step": self.resume_step,
         }
 
 
@@ -75,6 +85,7 @@ def summarise(run: RunDirectory) -> RunSummary:
         adapter=run.adapter if run.has_adapter() else None,
         created=_created(run),
         reason=_reason(state),
+        resume_step=state.resume_step,
     )
 
 

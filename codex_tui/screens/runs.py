@@ -124,8 +124,8 @@ def _row(run: RunSummary, now: float) -> Row:
         parts: list[Content] = [Content(shorten(clean(run.name), room).ljust(room))]
         parts += [cells[name].pad_right(max(0, size - cells[name].cell_length)) for name, size in shown]
         left = width - sum(part.cell_length + 2 for part in parts)
-        if run.reason and left > 12:
-            parts.append(line((shorten(clean(run.reason), left), MUTED)))
+        if run.remark and left > 12:
+            parts.append(line((shorten(clean(run.remark), left), MUTED)))
         return [Content("  ").join(parts)]
 
     return row

@@ -48,7 +48,7 @@ class Banner(Painted):
 def explain(state: RunState) -> list[Content]:
     """What there is to say about `state`: nothing while all is well."""
     sign, style = SIGNS.get(state.status, ("", ""))
-    saved = state.checkpoints[-1].step if state.checkpoints else None
+    saved = state.resume_step
     keys = _keys(("r", f"resume from step {saved:,}" if saved else "start it again"), ("l", "log"))
     if state.status == "failed" and state.failure:
         hint = clean(state.failure.hint, newlines=True)
@@ -56,7 +56,7 @@ def explain(state: RunState) -> list[Content]:
         return [*said, *([Content(hint)] if hint else []), keys]
     if state.status == "lost":
         what, _, more = clean(state.reason or "The trainer is gone without a word.").partition("; ")
-        safe = f"The checkpoint at step {saved:,} is safe." if saved else "No checkpoint was saved yet."
+        safe = f"The checkpoint at step {saved:,} is safe." if saved else "There is no whole checkpoint."
         return [
             line((f"{sign} {what}", f"bold {style}"), (f"; {more}" if more else "", MUTED)),
             Content(safe),

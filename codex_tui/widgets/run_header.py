@@ -66,6 +66,10 @@ class RunHeader(Painted):
     def _title(self, width: int) -> Content:
         facts = self._facts
         status = status_text(self._state.status) if self._state else Content("")
+        if self._state and self._state.silent:
+            from codex_tui.core.run_state import silence
+
+            status = line(status, (f", {silence(self._state.silent)}", "bold $warning"))
         names = [line((facts.name, STRONG))]
         if facts.profile_name:
             names.append(line(("profile ", MUTED), facts.profile_name))

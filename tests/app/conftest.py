@@ -16,6 +16,7 @@ import pytest
 from codex_tui.core import forecasts, locations
 from codex_tui.core.gpu import GpuReading, Reading
 from tests.support import forecasts as stand_in
+from tests.support.whole import write_checkpoint
 from training.contract import events as ev
 from training.contract.profile import Profile
 from training.contract.run_directory import ProcessIdentity, RunDirectory
@@ -93,6 +94,9 @@ def write_run(
     run.events.write_bytes(b"".join(lines))
     alive = end in ("training", "loading")
     run.write_process(ProcessIdentity.current() if alive else ProcessIdentity(999_999, 1.0))
+    if end in ("failed", "lost", "stopped"):
+        for step in range(40, steps + 1, 40):
+            write_checkpoint(run.checkpoints, step)
     if end == "done":
         run.adapter.mkdir()
         (run.adapter / "adapter_config.json").write_text("{}")

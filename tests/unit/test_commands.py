@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.whole import write_checkpoint
 
 from codex_tui.cli import main
 from codex_tui.core import locations
@@ -92,13 +93,30 @@ def test_runs_tell_the_truth(capsys: pytest.CaptureFixture[str]) -> None:
         "eval_loss": 0.75,
         "adapter": str(done.adapter),
         "reason": "",
+        "resume_step": None,
     }
     assert by_name["demo-2"]["state"] == "lost"
     assert "at step 3" in by_name["demo-2"]["reason"]
+    assert by_name["demo-2"]["resume_step"] == 0
     assert by_name["demo-3"]["state"] == "failed"
     assert by_name["demo-3"]["reason"] == "The card is full. Shorten max_seq_length."
     assert (by_name["demo-4"]["state"], by_name["demo-4"]["step"]) == ("training", 7)
     assert by_name["demo-4"]["adapter"] is None
+    assert by_name["demo-4"]["resume_step"] is None
+
+
+def test_an_ended_run_says_from_which_step_it_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run("a", ev.Started(attempt=1, pid=1), ev.Phase(name="training"), ev.Metrics(step=25, loss=2.0))
+    for step in (10, 20):
+        write_checkpoint(run.checkpoints, step)
+    (run.checkpoints / "checkpoint-20" / "optimizer.pt").unlink()
+    assert main(["runs", "--json"]) == 0
+    [told] = as_json(capsys)
+    assert (told["state"], told["step"], told["resume_step"]) == ("lost", 25, 10)
+    assert main(["runs"]) == 0
+    assert "resumable from step 10. The trainer (process" in capsys.readouterr().out
+    assert main(["attach", "a", "--headless"]) == 1
+    assert "Go on from the last checkpoint, step 10: codex-tui resume a" in capsys.readouterr().out
 
 
 def test_a_run_is_found_by_name_beginning_or_as_the_last(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from support.whole import write_checkpoint
 
 from codex_tui.core import follower
 from codex_tui.core.follower import RunFollower, glance
@@ -157,6 +159,49 @@ def test_a_run_whose_events_began_anew_forgets_the_old_ones(run: RunDirectory) -
     write(run, *training(2))
     assert reader.poll()
     assert list(reader.state.losses.steps) == [1, 2]
+
+
+def test_a_silent_trainer_that_lives_is_told_from_a_lost_one(run: RunDirectory, gone: ProcessIdentity) -> None:
+    run.write_process(ProcessIdentity.current())
+    write(run, *training(3))
+    for path in (run.events, run.process):
+        os.utime(path, (time.time() - 125, time.time() - 125))
+    reader = settled(run)
+    assert (reader.state.status, reader.state.silent) == ("training", 120)
+    assert not reader.poll()  # not told again before the next minute
+    write(run, ev.Heartbeat())
+    assert reader.poll()
+    assert reader.state.silent == 0
+    run.write_process(gone)
+    assert reader.poll()
+    assert (reader.state.status, reader.state.silent) == ("lost", 0)
+
+
+def test_a_clock_that_was_set_back_makes_no_run_silent(run: RunDirectory) -> None:
+    run.write_process(ProcessIdentity.current())
+    write(run, *training(3))
+    os.utime(run.events, (time.time() + 7200, time.time() + 7200))
+    assert settled(run).state.silent == 0
+
+
+def test_an_ended_run_knows_where_it_goes_on(run: RunDirectory, gone: ProcessIdentity) -> None:
+    run.write_process(gone)
+    write_checkpoint(run.checkpoints, 2)
+    write(run, *training(3))
+    reader = settled(run)
+    assert (reader.state.status, reader.state.resume_step) == ("lost", 2)
+    run.write_process(ProcessIdentity.current(attempt=2))
+    assert reader.poll()
+    assert (reader.state.status, reader.state.resume_step) == ("preparing", None)
+    assert glance(run).resume_step is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(29.9, 0), (30, 30), (59, 30), (61, 60), (125, 120), (7199, 7140), (7201, 7200), (90_000, 90_000)],
+)
+def test_silence_is_told_in_round_figures(seconds: float, told: int) -> None:
+    assert follower.rounded(seconds) == told
 
 
 def test_damage_is_counted(run: RunDirectory) -> None:

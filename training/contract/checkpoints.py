@@ -1,0 +1,86 @@
+"""Which checkpoints can be gone on from: read by the trainer, which does, and by the app, which says from which step.
+
+`transformers.Trainer` writes a checkpoint file by file, and a resume from one without its optimizer or random state
+goes on silently wrong. So a folder counts only when it is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zipfile
+from pathlib import Path
+
+import msgspec
+
+PREFIX = "checkpoint-"
+UNFINISHED = ".unfinished"
+"""The folder in which a checkpoint is written before it is one."""
+ARCHIVES = ("optimizer.pt", "rng_state.pth", "scheduler.pt")
+LONGEST_HEADER = 100_000_000  # bytes, as safetensors has it
+
+
+def last_whole(folder: Path, *, thorough: bool = True) -> Path | None:
+    """The newest whole checkpoint under `folder`, or None. See `is_whole`."""
+    return next((path for path in reversed(found_in(folder)) if is_whole(path, thorough=thorough)), None)
+
+
+def found_in(folder: Path) -> list[Path]:
+    """All checkpoints under `folder`, whole or not, by their step."""
+    try:
+        found = [p for p in folder.iterdir() if p.name.startswith(PREFIX) and p.name[len(PREFIX) :].isdecimal()]
+    except OSError:
+        return []
+    return sorted(found, key=step_of)
+
+
+def step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix(PREFIX))
+
+
+def is_whole(checkpoint: Path, *, thorough: bool = True) -> bool:
+    """Whether all that a resume reads is there, to its end. `thorough` reads every byte of the archives against their
+    checksums; without it a file that was changed in its middle passes, and a list of runs does not take seconds."""
+    return (
+        _state_is_whole(checkpoint)
+        and _adapter_is_whole(checkpoint / "adapter_model.safetensors")
+        and all(_zip_is_sound(checkpoint / name, thorough) for name in ARCHIVES)
+    )
+
+
+class _State(msgspec.Struct):
+    global_step: int
+
+
+def _state_is_whole(checkpoint: Path) -> bool:
+    try:
+        text = (checkpoint / "trainer_state.json").read_bytes()
+        try:
+            step = msgspec.json.decode(text, type=_State).global_step
+        except msgspec.MsgspecError:  # Python writes a loss that was no number as NaN, and alone reads that
+            step = json.loads(text)["global_step"]
+        return step == step_of(checkpoint)
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return False
+
+
+def _adapter_is_whole(path: Path) -> bool:
+    """By the format: the length of a header, the header in JSON, and as many bytes as its last tensor ends at."""
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > LONGEST_HEADER:
+                return False
+            header = json.loads(file.read(length))
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        return bool(ends) and path.stat().st_size == 8 + length + max(ends)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError, struct.error):
+        return False
+
+
+def _zip_is_sound(path: Path, thorough: bool) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return bool(archive.namelist()) and (not thorough or archive.testzip() is None)
+    except Exception:  # noqa: BLE001  zipfile raises what it likes for bytes that are no archive
+        return False
