@@ -75,7 +75,7 @@ def run_show(args: argparse.Namespace) -> int:
     path = find_profile(args.profile)
     overrides = parse_overrides(args.set)
     if args.json:
-        print(json.dumps(checked(path, overrides).model_dump(mode="json"), indent=2, ensure_ascii=False))
+        print(json.dumps(checked(path, overrides).model_dump(mode="json"), indent=2))
         return DONE
     text = path.read_text(encoding="utf-8", errors="replace")
     resolved = resolve(text, path, overrides)
@@ -99,7 +99,7 @@ def run_check(args: argparse.Namespace) -> int:
     if args.json:
         errors = [{**({"path": str(p.path)} if p.path else {}), "field": p.field, "line": p.line, "message": p.message}
                   for p in entry.problems]  # fmt: skip
-        print(json.dumps({"ok": not errors, "errors": errors}, indent=2, ensure_ascii=False))
+        print(json.dumps({"ok": not errors, "errors": errors}, indent=2))
     elif entry.problems:
         for problem in entry.problems:
             print(clean(f"✗ {path}: {problem}"))
@@ -116,7 +116,7 @@ def run_explain(args: argparse.Namespace) -> int:
         found = [find_knob(args.field)] if args.field else [*knobs().values()]
         details = [{"table": knob.table, "name": knob.name, "type": knob.type, **vars(knob), "example": example(knob)}
                    for knob in found]  # fmt: skip
-        print(json.dumps(details[0] if args.field else details, indent=2, ensure_ascii=False))
+        print(json.dumps(details[0] if args.field else details, indent=2))
     elif args.field:
         _explain(find_knob(args.field))
     else:
@@ -182,5 +182,5 @@ def find_knob(field: str) -> Knob:
 def run_schema(_args: argparse.Namespace) -> int:
     from training.contract.knobs import json_schema
 
-    print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+    print(json.dumps(json_schema(), indent=2))
     return DONE

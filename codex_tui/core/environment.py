@@ -95,7 +95,7 @@ def managed_python(build: Build = "auto") -> Path | None:
 
 def read_stamp() -> dict[str, object]:
     """{"list": hash, "build": "cpu" | "cuda", "forced": bool, "seconds": of the set-up}, {} where there is none."""
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, RecursionError):
         stamp = json.loads((locations.managed_environment() / STAMP).read_bytes())
         if isinstance(stamp, dict):
             return stamp

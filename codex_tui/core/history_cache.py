@@ -39,7 +39,7 @@ def load(events: Path) -> Kept | None:
     try:
         kept = msgspec.msgpack.decode(_place(events).read_bytes(), type=Kept, dec_hook=_decoded)
         return kept if kept.version == __version__ and kept.source == _source(events) else None
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
 
 

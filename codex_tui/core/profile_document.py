@@ -118,7 +118,7 @@ class Draft:
                 new = toml_text.put(self.text, path, text, comment, list(knobs()))
                 expected[path] = value_of(text)
             right = repr(sorted(_fields(new).items())) == repr(sorted(expected.items()))
-        except (ValueError, KeyError, AssertionError, RecursionError):
+        except (ValueError, LookupError, AssertionError, RecursionError):
             right = False
         if not right:  # no splice is trusted unseen
             broken = any(not problem.field for problem in self.resolved.problems)

@@ -126,7 +126,7 @@ class RunDirectory:
     def read_process(self) -> ProcessIdentity | None:
         try:
             return msgspec.json.decode(self.process.read_bytes(), type=ProcessIdentity)
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, msgspec.MsgspecError, RecursionError):
             return None
 
     def write_process(self, identity: ProcessIdentity) -> None:
@@ -136,7 +136,7 @@ class RunDirectory:
         """How the trainer of process.json ended; None where that is not known."""
         try:
             found = msgspec.json.decode(self.exit.read_bytes(), type=Exit)
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, msgspec.MsgspecError, RecursionError):
             return None
         process = self.read_process()
         return found if process and process.pid == found.pid else None
@@ -154,7 +154,7 @@ class RunDirectory:
 
     def stop_requested(self) -> StopLevel | None:
         try:
-            text = self.control.read_text(encoding="utf-8").strip()
+            text = self.control.read_text(encoding="utf-8", errors="replace").strip()
         except OSError:
             return None
         return "terminate" if text == "terminate" else "save" if text else None

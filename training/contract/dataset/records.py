@@ -177,6 +177,8 @@ def _csv(path: Path) -> Found:
                 continue
             if header is None:
                 header = cells
+                if not _is_text(cells):
+                    raise Unreadable(f"{path}: its header (line {line}) is not UTF-8 text.", "Save it as UTF-8.")
             elif cells:
                 yield line, _named(header, cells)
 
@@ -184,11 +186,15 @@ def _csv(path: Path) -> Found:
 def _named(header: list[str], cells: list[str]) -> dict[str, Any] | str:
     if len(cells) != len(header):
         return f"has {len(cells)} field{'s'[: len(cells) != 1]}, and the header names {len(header)}"
+    return dict(zip(header, cells, strict=True)) if _is_text(cells) else "not UTF-8 text"
+
+
+def _is_text(cells: list[str]) -> bool:
     try:
         "".join(cells).encode()
     except UnicodeEncodeError:
-        return "not UTF-8 text"
-    return dict(zip(header, cells, strict=True))
+        return False
+    return True
 
 
 def _parquet(path: Path) -> Found:
