@@ -6,22 +6,36 @@ import argparse
 import os
 import sys
 from importlib import import_module
+from typing import NoReturn
 
 from codex_tui import __version__
-from codex_tui.core.errors import BAD_INPUT, CodexError
+from codex_tui.core.errors import CodexError
 
 # In the order in which a person meets them; each module has add(subparsers) and sets `run` on its parsers.
 COMMANDS = ("train", "runs", "chat", "profile", "forecast", "data", "push", "setup", "doctor")
 
 
+class Parser(argparse.ArgumentParser):
+    """Says what was typed wrongly, and does not send it to the terminal as it is."""
+
+    def error(self, message: str) -> NoReturn:
+        from codex_tui.core.text import clean
+
+        super().error(clean(message))
+
+
 def parser() -> argparse.ArgumentParser:
-    root = argparse.ArgumentParser(
+    from codex_tui.commands.options import add_low_bandwidth_option
+
+    root = Parser(
         prog="codex-tui",
         description="The training cockpit for one small GPU. Without a command: the app, on the live run if any.",
         epilog="Exit codes: 0 done, 1 failed, 2 usage or bad input, 3 no training environment, 130 detached by Ctrl-C. "
         "CODEX_TUI_HOME overrides the XDG folders.",
     )
     root.add_argument("--version", action="version", version=f"codex-tui {__version__}")
+    add_low_bandwidth_option(root)
+    root.set_defaults(low_bandwidth=None)
     subparsers = root.add_subparsers(title="commands", metavar="COMMAND")
     for name in COMMANDS:
         import_module(f"codex_tui.commands.{name}").add(subparsers)
@@ -39,8 +53,9 @@ def main(arguments: list[str] | None = None) -> int:
             return open_live_run()
         chosen = parser().parse_args(arguments)
         if not hasattr(chosen, "run"):
-            parser().print_help()
-            return BAD_INPUT
+            from codex_tui.commands.cockpit import open_live_run
+
+            return open_live_run(chosen.low_bandwidth)
         return int(chosen.run(chosen))
     except CodexError as error:
         from codex_tui.core.text import clean

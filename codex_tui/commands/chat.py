@@ -8,6 +8,7 @@ import os
 import sys
 from typing import Any
 
+from codex_tui.commands.options import add_low_bandwidth_option
 from codex_tui.commands.train import RUN_HELP
 from codex_tui.core.errors import DONE, BadInput, CodexError
 from training.contract.run_directory import RunDirectory
@@ -23,6 +24,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--prompt", metavar="TEXT", help="ask this and print the answer alone; '-' reads it from stdin")
     parser.add_argument("--base", action="store_true", help="ask the base model, without the adapter")
     parser.add_argument("--max-new-tokens", metavar="N", type=int, default=256, help="longest answer (default: 256)")
+    add_low_bandwidth_option(parser)
     parser.set_defaults(run=run_chat)
 
 
@@ -33,7 +35,8 @@ def run_chat(args: argparse.Namespace) -> int:
     if args.prompt is None:
         from codex_tui.commands.cockpit import open_app
 
-        return open_app(run, "chat", base=args.base, otherwise=f"codex-tui chat {run.name} --prompt TEXT")
+        otherwise = f"codex-tui chat {run.name} --prompt TEXT"
+        return open_app(run, "chat", base=args.base, low_bandwidth=args.low_bandwidth, otherwise=otherwise)
     prompt = _text(sys.stdin.buffer.read().rstrip(b"\r\n") if args.prompt == "-" else os.fsencode(args.prompt))
     if not prompt.strip():
         raise BadInput("The prompt is empty.", 'Ask something: --prompt "Which weapon first?"')

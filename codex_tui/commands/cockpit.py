@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from codex_tui.core.data_target import Target
 
 
-def open_live_run() -> int:
+def open_live_run(low_bandwidth: bool | None = None) -> int:
     """The app on the newest run that is training, else on the profile picker."""
     from codex_tui.core.runs import live_run
 
-    return open_app(live_run())
+    return open_app(live_run(), low_bandwidth=low_bandwidth)
 
 
 def open_app(
@@ -25,16 +25,20 @@ def open_app(
     *,
     base: bool = False,
     data: Target | None = None,
+    low_bandwidth: bool | None = None,
     otherwise: str = "codex-tui runs, or --headless",
 ) -> int:
     """The app on `run`, on the pane of that name, its chat with the base model where `base`; or on the rows `data`.
 
-    Says on leaving how to come back to a run that goes on.
+    `low_bandwidth` None: as settings.toml says, else over SSH. Says on leaving how to come back to a run that goes on.
 
     Raises BadInput where there is no terminal; `otherwise` is what to do then.
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise BadInput("The app needs a terminal.", f"Without one: {otherwise}")
+    from codex_tui.core import link
+
+    link.choose(low_bandwidth)
     from codex_tui.app import CodexApp
 
     app = CodexApp(run, pane=pane, base=base, data=data)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from codex_tui.commands.options import add_low_bandwidth_option
+
 
 def add(actions: Any) -> None:
     parser = actions.add_parser(
@@ -20,6 +22,7 @@ def add(actions: Any) -> None:
         help="JSONL, JSON, CSV or Parquet files, folders, patterns, or owner/name of the Hub; none: the profile's",
     )
     parser.add_argument("--profile", metavar="P", help="read and cut the rows as this profile says")
+    add_low_bandwidth_option(parser)
     parser.set_defaults(run=run_view)
 
 
@@ -33,4 +36,5 @@ def run_view(args: argparse.Namespace) -> int:
     if path is None and not args.files:
         raise BadInput("Which dataset?", "Give a file, or a profile that names one: --profile P")
     target = Target.of_profile(path, args.files) if path else Target.of_files(args.files)
-    return open_app(None, data=target, otherwise="codex-tui data check FILE --profile P")
+    otherwise = "codex-tui data check FILE --profile P"
+    return open_app(None, data=target, low_bandwidth=args.low_bandwidth, otherwise=otherwise)

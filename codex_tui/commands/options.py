@@ -5,6 +5,16 @@ from __future__ import annotations
 import argparse
 
 
+def add_low_bandwidth_option(parser: argparse.ArgumentParser) -> None:
+    """`--low-bandwidth`, for `codex_tui.commands.cockpit.open_app`; what stands before the command counts as well."""
+    parser.add_argument(
+        "--low-bandwidth",
+        action=argparse.BooleanOptionalAction,
+        default=argparse.SUPPRESS,
+        help="send less to the terminal, less often and in 256 colours; by itself over SSH",
+    )
+
+
 def add_set_option(parser: argparse.ArgumentParser) -> None:
     """`--set`, as a list of texts in `args.set`, for `codex_tui.core.overrides.parse_overrides`."""
     parser.add_argument(

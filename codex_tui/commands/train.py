@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from codex_tui.commands.options import add_set_option
+from codex_tui.commands.options import add_low_bandwidth_option, add_set_option
 from training.contract.run_directory import RunDirectory
 
 RUN_HELP = "a run's name, a unique beginning of it, or 'last'"
@@ -67,6 +67,7 @@ def add(subparsers: Any) -> None:
         )
     for command in (demo, train, attach, resume):
         command.add_argument("--headless", action="store_true", help="plain progress lines instead of the app")
+        add_low_bandwidth_option(command)
 
 
 def run_demo(args: argparse.Namespace) -> int:
@@ -75,6 +76,7 @@ def run_demo(args: argparse.Namespace) -> int:
 
 
 def run_train(args: argparse.Namespace) -> int:
+    from codex_tui.commands.hub_progress import progress
     from codex_tui.commands.setup import ensure_with_progress
     from codex_tui.core import datasets, launcher, profiles
     from codex_tui.core.errors import EnvironmentMissing
@@ -85,7 +87,8 @@ def run_train(args: argparse.Namespace) -> int:
     launcher.check_name(args.name)
     overrides = parse_overrides(args.set)
     settings = profiles.checked(profile, overrides)  # before a set-up of minutes, not after
-    source = datasets.source_of(settings, profile, args.dataset)
+    with progress() as tell:
+        source = datasets.source_of(settings, profile, args.dataset, tell)
     with suppress(EnvironmentMissing):  # a Parquet file is looked at when it is built
         datasets.check_rows(source, settings.dataset)
     if warning := launcher.check_memory(settings, profile, overrides):
@@ -131,4 +134,4 @@ def _watch(run: RunDirectory, args: argparse.Namespace) -> int:
         return follow(run)
     from codex_tui.commands.cockpit import open_app
 
-    return open_app(run)
+    return open_app(run, low_bandwidth=args.low_bandwidth)

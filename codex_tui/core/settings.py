@@ -2,6 +2,8 @@
 
 [trainer]
 python = "~/miniconda3/envs/codex-train/bin/python"
+[app]
+low_bandwidth = true
 """
 
 from __future__ import annotations
@@ -13,10 +15,14 @@ from pathlib import Path
 from codex_tui.core import locations
 from codex_tui.core.errors import BadInput
 
+KNOWN = {"trainer": "python", "app": "low_bandwidth"}
+HINT = 'It knows two tables: [trainer] with python = "PATH", and [app] with low_bandwidth = true or false.'
+
 
 @dataclass(frozen=True)
 class Settings:
     trainer_python: Path | None = None  # None: the managed environment
+    low_bandwidth: bool | None = None  # None: over SSH
 
 
 def load() -> Settings:
@@ -35,18 +41,18 @@ def load() -> Settings:
     def wrong(name: str, why: str) -> BadInput:
         numbered = enumerate(text.splitlines(), 1)
         line = next((n for n, content in numbered if name in content.partition("#")[0]), 1)
-        return BadInput(f"{path}, line {line}: {why}", 'It knows one table: [trainer] with python = "PATH".')
+        return BadInput(f"{path}, line {line}: {why}", HINT)
 
-    for name in tables.keys() - {"trainer"}:
+    for name in tables.keys() - KNOWN.keys():
         raise wrong(name, f"there is no setting {name!r}")
-    trainer = tables.get("trainer", {})
-    if not isinstance(trainer, dict):
-        raise wrong("trainer", "'trainer' is a table")
-    for name in trainer.keys() - {"python"}:
-        raise wrong(name, f"there is no setting {name!r} in [trainer]")
-    python = trainer.get("python")
-    if python is None:
-        return Settings()
-    if not isinstance(python, str) or not python:
+    for table, setting in KNOWN.items():
+        if not isinstance(tables.setdefault(table, {}), dict):
+            raise wrong(table, f"{table!r} is a table")
+        for name in tables[table].keys() - {setting}:
+            raise wrong(name, f"there is no setting {name!r} in [{table}]")
+    python, low_bandwidth = tables["trainer"].get("python"), tables["app"].get("low_bandwidth")
+    if python is not None and not (isinstance(python, str) and python):
         raise wrong("python", "'python' is the path of an interpreter, in quotes")
-    return Settings(locations.expanded(python))
+    if low_bandwidth is not None and not isinstance(low_bandwidth, bool):
+        raise wrong("low_bandwidth", "'low_bandwidth' is true or false")
+    return Settings(locations.expanded(python) if python else None, low_bandwidth)

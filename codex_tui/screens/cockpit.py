@@ -15,6 +15,7 @@ from textual.events import DescendantFocus
 from textual.screen import Screen
 from textual.widgets import Input
 
+from codex_tui.core import link
 from codex_tui.core.follower import HISTORY_BUDGET, RunFollower
 from codex_tui.core.run_facts import read_facts
 from codex_tui.messages import ReportsWorkerErrors, Trouble
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from codex_tui.widgets.samples import SamplesPane
 
 PANES = (("chart", "Loss"), ("gpu", "GPU"), ("samples", "Samples"), ("chat", "Chat"), ("log", "Log"))
-TICK = 1.0  # seconds between two looks at the run: numbers that change faster can't be read
 FIRST_LOOK = 0.02  # seconds of reading before the first paint, so that it has the curve
 SAMPLE_LIVE, SAMPLE_IDLE = 2, 10  # ticks between two looks at the GPU
 ROOM_FOR_ALL = (100, 30)  # from this size on all panes are shown; below, one and its tabs
@@ -118,7 +118,7 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         self._rest = rest
         self._show()
         self.action_pane(self._current)
-        self.set_interval(TICK, self._tick)
+        self.set_interval(link.pace.tick, self._tick)
         self.call_later(self._sample)
 
     @property

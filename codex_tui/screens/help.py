@@ -11,6 +11,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from codex_tui.core import link
 from codex_tui.widgets.ink import ACCENT, MUTED, line
 
 Section = tuple[str, tuple[tuple[str, str], ...]]  # its title; each key and what it does
@@ -118,7 +119,8 @@ class HelpScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         with VerticalScroll() as scroll:
             scroll.border_title = "Keys"
-            scroll.border_subtitle = "↑ ↓ scroll · Esc closes"
+            low = "low bandwidth · " if link.pace.low else ""
+            scroll.border_subtitle = f"{low}↑ ↓ scroll · Esc closes"
             with Container():
                 yield Static(_text(SECTIONS[:LEFT]))
                 yield Static(_text(SECTIONS[LEFT:]))

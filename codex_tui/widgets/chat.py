@@ -12,6 +12,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Input
 
+from codex_tui.core import link
 from codex_tui.core.conversation import Conversation, Turn
 from codex_tui.core.run_state import RunState
 from codex_tui.core.text import clean
@@ -23,7 +24,6 @@ from codex_tui.widgets.samples import Heading
 from codex_tui.widgets.text_view import TextView
 from training.contract.run_directory import RunDirectory
 
-FRAME_SECONDS = 0.1  # a stream is shown in steps of this length, whatever its speed
 ENDS = {"length": "cut at its longest length", "stopped": "stopped", "failed": "failed"}
 
 
@@ -129,7 +129,7 @@ class ChatPane(ReportsWorkerErrors, Vertical):
         """Draws soon: tokens that come in one frame are drawn as one."""
         if not self._drawing_soon and self.is_attached:
             self._drawing_soon = True
-            self.set_timer(FRAME_SECONDS, self._draw)
+            self.set_timer(link.pace.frame, self._draw)
 
     def _draw(self) -> None:
         self._drawing_soon = False

@@ -10,6 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.strip import Strip
 
+from codex_tui.core import link
 from codex_tui.messages import HintsChanged
 from codex_tui.widgets.ink import line, to_strips
 from codex_tui.widgets.painted import Painted
@@ -80,7 +81,7 @@ class TextView(Painted, can_focus=True):
             self._wrapped = [self._wrap(paragraph) for paragraph in self._paragraphs]
         rows = [row for rows in self._wrapped for row in rows]
         last = max(0, len(rows) - height)
-        self._top = last if self._at_end else max(0, min(self._top, last))
+        self._top = self._following(last, height) if self._at_end else max(0, min(self._top, last))
         shown = rows[self._top : self._top + height]
         if self._top < last and shown:  # there is more below: said in the corner, without a scroll bar's cells
             below = line((f" ↓ {len(rows) - self._top - height} more ", "$text-muted on $panel"))
@@ -88,6 +89,14 @@ class TextView(Painted, can_focus=True):
             kept = shown[-1].truncate(room, ellipsis=False) if shown[-1].cell_length > room else shown[-1]
             shown[-1] = Content.assemble(kept, " " * (room - kept.cell_length), below)
         return to_strips(self, shown, width, height)
+
+    def _following(self, last: int, height: int) -> int:
+        """The top row where the end is in sight: the last possible one. Over a slow link the text leaps by half a page
+        as it grows, since each scroll sends every row anew."""
+        step = max(1, height // 2) if link.pace.low else 1
+        if 0 <= self._top - last < step:
+            return self._top
+        return last + step - 1 if 0 < last - self._top <= height else last
 
     def action_scroll(self, rows: int) -> None:
         self._move(self._top + rows)

@@ -1,4 +1,4 @@
-"""What the cockpit costs, in one run: `python tests/benchmarks/cockpit.py [--repeats 7] [--no-training]`.
+"""What the cockpit costs, in one run: `python tests/benchmarks/cockpit.py [--repeats 7] [--no-training] [--link]`.
 
 Starts are measured in a pseudo-terminal of 120 x 36, from the launch of the process until the screen shows what is
 asked for, each beside a Textual hello-world in turn, so that a busy machine slows both; medians are compared. The
@@ -22,6 +22,9 @@ from pathlib import Path
 import logged_runs
 from probe import Probe
 
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from support.stand_in import stand_in
+
 from training.contract.run_directory import RunDirectory
 
 HERE = Path(__file__).resolve().parent
@@ -32,6 +35,18 @@ COMPLETE = r"\b10(\.0)? ┤"  # the axis has made room for the spike, which only
 SETTLE, IDLE, LIVE = 5.0, 30.0, 30.0  # seconds
 KEEPING = 2.5  # seconds after which a history that was read is kept for the next look
 ROUNDS = 2  # fine-tunes of each kind
+STREAMING = """
+import time
+
+def send(**message):
+    print(json.dumps(message), flush=True)
+
+send(type="ready", device="cpu", has_adapter=False)
+number = json.loads(sys.stdin.readline())["id"]
+for word in "At first the zombies came one by one , and a shovel was enough for them . ".split() * 200:
+    send(type="token", id=number, text=word + " ")
+    time.sleep(1 / 15)
+"""
 TRAINING = 600.0  # most seconds for one fine-tune of the demo profile
 
 
@@ -39,15 +54,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=7, help="starts of each kind (7)")
     parser.add_argument("--no-training", action="store_true", help="leave the fine-tunes out, which take minutes")
+    parser.add_argument("--link", action="store_true", help="only the bytes of a live run and of a streamed answer")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="codex-tui-benchmark-") as folder:
         home = Path(folder)
         env = {"CODEX_TUI_HOME": str(home), "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path[1:]])}
         print(f"{'figure':58} {'measured':>12}   target", flush=True)
-        starts(home, env, args.repeats)
-        quiet(home, env)
-        logging_run(home, env)
-        if not args.no_training:
+        if not args.link:
+            starts(home, env, args.repeats)
+            quiet(home, env)
+        for option in ("--no-low-bandwidth", "--low-bandwidth"):
+            logging_run(home, env, option)
+            streamed_answer(home, env, option)
+        if not (args.no_training or args.link):
             training(home, env)
     return 0
 
@@ -107,21 +126,36 @@ def quiet(home: Path, env: dict[str, str]) -> None:
     told("idle: bytes a second to the terminal", f"{sent:.0f}", "0")
 
 
-def logging_run(home: Path, env: dict[str, str]) -> None:
+def logging_run(home: Path, env: dict[str, str], option: str) -> None:
     """The cockpit while a process of its own logs two steps a second."""
-    run = logged_runs.live(home / "data" / "runs" / "live", steps=1_000, total=10_000)
+    name = f"live-{option.strip('-')}"
+    run = logged_runs.live(home / "data" / "runs" / name, steps=1_000, total=10_000)
     command = [sys.executable, str(HERE / "logged_runs.py"), "write", str(run.path)]
     writer = subprocess.Popen(command, env={**os.environ, **env})
     try:
-        with Probe([*APP, "attach", "live"], env=env) as probe:
+        with Probe([*APP, "attach", name, option], env=env) as probe:
             probe.until(ATTACHED)
             probe.watch(SETTLE)
             sent, used = probe.watch(LIVE)
     finally:
         writer.terminate()
         writer.wait()
-    told(f"a run logs at {logged_runs.HERTZ} Hz: bytes a second to the terminal", f"{sent:.0f}", "<= 2048")
-    told(f"a run logs at {logged_runs.HERTZ} Hz: share of a core", f"{used:.2%}", "")
+    what = f"a run logs at {logged_runs.HERTZ} Hz"
+    told(f"{what}, {option}: bytes a second", f"{sent:.0f}", "<= 2048" if "no" in option else "<= half")
+    told(f"{what}, {option}: share of a core", f"{used:.2%}", "")
+
+
+def streamed_answer(home: Path, env: dict[str, str], option: str) -> None:
+    """The chat while a model answers at a laptop's pace."""
+    run = logged_runs.finished(home / "data" / "runs" / f"chat-{option.strip('-')}", 100)
+    run.write_config({**run.read_config(), "python": str(stand_in(home, STREAMING))})
+    with Probe([*APP, "chat", run.name, option], env=env) as probe:
+        probe.until("Ask the model")
+        probe.watch(SETTLE)
+        os.write(probe.terminal, b"Tell me everything\r")
+        probe.until("zombies")
+        sent, _ = probe.watch(LIVE)
+    told(f"an answer streams, {option}: bytes a second", f"{sent:.0f}", "" if "no" in option else "<= half")
 
 
 def training(home: Path, env: dict[str, str]) -> None:

@@ -42,7 +42,7 @@ class Probe:
         child_env = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", **(env or {})}
         ready, go = os.pipe()  # the program starts once its terminal has a size
         self.started = time.monotonic()
-        self.pid, self._descriptor = pty.fork()
+        self.pid, self.terminal = pty.fork()
         if not self.pid:
             try:
                 os.close(go)
@@ -50,7 +50,7 @@ class Probe:
                 os.execvpe(command[0], list(command), child_env)
             finally:
                 os._exit(127)
-        fcntl.ioctl(self._descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
+        fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
         os.close(ready)
         os.close(go)
         self._process = psutil.Process(self.pid)
@@ -69,7 +69,7 @@ class Probe:
                 break
         self._leaving.set()
         self._reader.join()  # else it would read from the next terminal, which gets the same descriptor
-        os.close(self._descriptor)
+        os.close(self.terminal)
 
     def _ended(self, within: float) -> bool:
         deadline = time.monotonic() + within
@@ -117,10 +117,10 @@ class Probe:
 
     def _read(self) -> None:
         while not self._leaving.is_set():
-            if not select.select([self._descriptor], [], [], 0.1)[0]:
+            if not select.select([self.terminal], [], [], 0.1)[0]:
                 continue
             try:
-                data = os.read(self._descriptor, 65536)
+                data = os.read(self.terminal, 65536)
             except OSError:  # the program has ended
                 data = b""
             self._chunks.put((time.monotonic(), data))
@@ -128,7 +128,7 @@ class Probe:
                 return
             for question, answer in REPLIES.items():
                 if question in data:
-                    os.write(self._descriptor, answer)
+                    os.write(self.terminal, answer)
 
     def _cpu(self) -> float:
         total = 0.0

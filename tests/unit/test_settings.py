@@ -1,4 +1,4 @@
-"""settings.toml: its one setting, and what is said of a wrong one."""
+"""settings.toml: its two settings, and what is said of a wrong one."""
 
 from __future__ import annotations
 
@@ -27,6 +27,12 @@ def test_interpreter_may_start_with_a_tilde(file: Path) -> None:
     assert settings.load().trainer_python == Path.home() / "envs/a/bin/python"
 
 
+def test_low_bandwidth_is_neither_on_nor_off_by_itself(file: Path) -> None:
+    assert settings.load().low_bandwidth is None
+    file.write_text("[app]\nlow_bandwidth = false\n")
+    assert settings.load().low_bandwidth is False
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -35,6 +41,8 @@ def test_interpreter_may_start_with_a_tilde(file: Path) -> None:
         ('[trainer]\npyhton = "/a"\n', "line 2: there is no setting 'pyhton' in [trainer]"),
         ('\n[trainr]\npython = "/a"\n', "line 2: there is no setting 'trainr'"),
         ("trainer = 1\n", "line 1: 'trainer' is a table"),
+        ('[app]\nlow_bandwidth = "yes"\n', "line 2: 'low_bandwidth' is true or false"),
+        ("[app]\npython = 1\n", "line 2: there is no setting 'python' in [app]"),
     ],
 )
 def test_mistakes_are_named_with_file_and_line(file: Path, text: str, said: str) -> None:
