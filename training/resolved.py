@@ -58,6 +58,7 @@ def write(
             "actual": actual,
             "dataset_fingerprint": {
                 "sha256": sha256(job.source),
+                **({"revision": job.source.hub.revision} if job.source.hub else {}),
                 "rows": total_rows,
                 "train_rows": len(examples.train),
                 "eval_rows": len(examples.eval),

@@ -18,6 +18,7 @@ from codex_tui import __version__
 from codex_tui.core import datasets, environment, locations, profiles
 from codex_tui.core.errors import BadInput, CodexError
 from codex_tui.core.follower import glance
+from codex_tui.core.hub_client import Tell, tell_nobody
 from codex_tui.core.outlook import outlook
 from codex_tui.core.typed import literal
 from codex_tui.core.workers import interpreter_of, trainer_environment
@@ -39,14 +40,16 @@ def launch(
     name: str | None = None,
     python: Path | None = None,
     overrides: Mapping[str, Any] = {},
+    tell: Tell = tell_nobody,
 ) -> RunDirectory:
-    """Starts a fine-tune of `profile` and returns its run directory at once. `overrides` are fields by dotted path.
+    """Starts a fine-tune of `profile` and returns its run directory at once. `overrides` are fields by dotted path;
+    `tell` hears how a dataset of the Hub arrives.
 
     Raises BadInput (profile, dataset or name can't be used) or EnvironmentMissing (nothing to train with).
     """
     check_name(name)
     settings = profiles.checked(profile, overrides)
-    source = datasets.source_of(settings, profile, dataset)
+    source = datasets.source_of(settings, profile, dataset, tell)
     datasets.check_rows(source, settings.dataset)
     check_memory(settings, profile, overrides)
     interpreter = environment.find_python(python)

@@ -25,6 +25,7 @@ from codex_tui.widgets.ink import MUTED, line
 
 if TYPE_CHECKING:
     from codex_tui.core.environment import SetupProgress
+    from codex_tui.core.hub_client import Progress
     from codex_tui.core.outlook import Outlook
     from codex_tui.core.profiles import ProfileEntry
     from training.contract.profile import Profile
@@ -116,7 +117,7 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         from codex_tui.core import environment, launcher
 
         python = environment.ensure(self._report)
-        return launcher.launch(Path(self._entry.path), dataset=dataset, name=name, python=python)
+        return launcher.launch(Path(self._entry.path), dataset=dataset, name=name, python=python, tell=self._fetch)
 
     def _report(self, progress: SetupProgress) -> None:
         """From the thread: at most two a second, but each new step."""
@@ -124,6 +125,14 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         if now - self._reported >= REPORT_EVERY or progress.done == progress.total:
             self._reported = now
             self.app.call_from_thread(self._say, _setup_text(progress))
+
+    def _fetch(self, progress: Progress) -> None:
+        """From the thread, likewise."""
+        now = time.monotonic()
+        if now - self._reported >= REPORT_EVERY:
+            self._reported = now
+            share = f"  {figures.percent(progress.done, progress.total)} %" if progress.total else ""
+            self.app.call_from_thread(self._say, line((f"{clean(progress.step)}{share}", MUTED)))
 
     def _say(self, text: Content) -> None:
         if self.is_attached:
