@@ -224,7 +224,10 @@ def wsl_findings(version: int, timeouts: dict[str, str]) -> Iterator[Finding]:
         "WSL2 shutdown",
         "ok" if forever else "warning",
         "stays up without a terminal" if forever else "ends the run when the last terminal closes",
-        "" if forever else ".wslconfig: [wsl2] vmIdleTimeout=-1 and [general] instanceIdleTimeout=-1, or keep one open",
+        ""
+        if forever
+        else "keep one open; or in Windows, %UserProfile%\\.wslconfig: [general] instanceIdleTimeout=-1 and [wsl2] "
+        "vmIdleTimeout=-1, then wsl --shutdown",
     )
 
 
@@ -232,7 +235,9 @@ def other_findings(
     free: float, token: str | None, terminal: Terminal | None, killed_at_logout: bool
 ) -> Iterator[Finding]:
     if killed_at_logout:
-        yield Finding("logout", "warning", "systemd ends a run when you log out", "loginctl enable-linger")
+        yield Finding("logout", "warning", "systemd ends a run when you log out", "loginctl enable-linger, once")
+    else:
+        yield Finding("logout", "ok", "a run goes on when you log out")
     low = free < 5
     advice = "a run of a 3B model keeps up to 2 GiB of checkpoints" if low else ""
     yield Finding("disk", "warning" if low else "ok", f"{free:,.1f} GiB free for runs", advice)

@@ -7,12 +7,15 @@ import getpass
 import os
 import re
 import shutil
+import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from codex_tui.core import gpu, locations
+
+LOGIND = ("org.freedesktop.login1", "/org/freedesktop/login1", "org.freedesktop.login1.Manager", "KillUserProcesses")
 
 
 @dataclass(frozen=True)
@@ -76,15 +79,37 @@ def wsl_idle_timeouts(users: Path = Path("/mnt/c/Users")) -> dict[str, str]:
     return found
 
 
-def killed_at_logout(etc: Path = Path("/etc/systemd"), linger: Path = Path("/var/lib/systemd/linger")) -> bool:
-    """Does systemd-logind end everything of this person when the last session closes?"""
+def killed_at_logout(
+    etc: Path = Path("/etc/systemd"),
+    linger: Path = Path("/var/lib/systemd/linger"),
+    cgroup: Path = Path("/proc/self/cgroup"),
+) -> bool:
+    """Does systemd end what is started here when this person's last session closes?
+
+    It does where logind is set so; and whatever logind is set to, it ends what the person's own manager started, as
+    most desktops' terminals. Lingering prevents both.
+    """
     with suppress(OSError, KeyError):
         if (linger / getpass.getuser()).exists():
             return False
+        if re.search(r"/user@\d+\.service/", cgroup.read_text()):
+            return True
+    return _kills_user_processes(etc)
+
+
+def _kills_user_processes(etc: Path) -> bool:
+    """As logind says itself, else as its files do: what distributions build in differs."""
+    with suppress(OSError, subprocess.SubprocessError):
+        asked = subprocess.run(["busctl", "get-property", *LOGIND], capture_output=True, text=True, timeout=2)
+        if asked.returncode == 0:
+            return asked.stdout.split() == ["b", "true"]
+    set_to = ""
+    with suppress(OSError):
         for path in [etc / "logind.conf", *sorted((etc / "logind.conf.d").glob("*.conf"))]:
-            if path.is_file() and re.search(r"^\s*KillUserProcesses\s*=\s*(yes|true|1)", path.read_text(), re.M):
-                return True
-    return False
+            if path.is_file():
+                found = re.findall(r"^\s*KillUserProcesses\s*=\s*(\w+)", path.read_text(), re.M)
+                set_to = found[-1] if found else set_to  # the last one counts
+    return set_to.lower() in ("yes", "true", "1", "on")
 
 
 def disk_free_gib() -> float:

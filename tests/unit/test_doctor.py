@@ -125,7 +125,9 @@ def test_packages_of_other_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_wsl2_says_what_follows() -> None:
     found = {finding.topic: finding for finding in doctor.wsl_findings(2, {"vmIdleTimeout": "60000"})}
     assert list(found) == ["WSL2", "WSL2 host memory", "WSL2 spilling", "WSL2 shutdown"]
-    assert "instanceIdleTimeout=-1" in found["WSL2 shutdown"].advice
+    assert found["WSL2 shutdown"].state == "warning" and "last terminal" in found["WSL2 shutdown"].found
+    for setting in ("instanceIdleTimeout=-1", "vmIdleTimeout=-1", "wsl --shutdown"):
+        assert setting in found["WSL2 shutdown"].advice
     forever = {"vmIdleTimeout": "-1", "instanceIdleTimeout": "-1"}
     assert states(list(doctor.wsl_findings(2, forever)))["WSL2 shutdown"] == "ok"
     assert states(list(doctor.wsl_findings(1, {}))) == {"WSL2": "bad"}
@@ -141,6 +143,8 @@ def test_disk_and_terminal() -> None:
         "terminal": "warning",
     }
     assert found["terminal"].found == "60x20, 16 million colours"
+    assert "enable-linger" in found["logout"].advice
+    assert states(list(doctor.other_findings(1.0, None, small, False)))["logout"] == "ok"
 
 
 def test_setup_as_json_tells_a_failure(

@@ -43,7 +43,8 @@ def test_idle_timeouts_of_wslconfig(tmp_path: Path) -> None:
     assert machine.wsl_idle_timeouts(tmp_path) == {"vmIdleTimeout": "-1", "instanceIdleTimeout": "-1"}
 
 
-def test_logout_ends_runs_only_without_lingering(tmp_path: Path) -> None:
+def test_logout_ends_runs_only_without_lingering(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))  # no busctl
     etc, linger = tmp_path / "etc", tmp_path / "linger"
     (etc / "logind.conf.d").mkdir(parents=True)
     linger.mkdir()
@@ -51,8 +52,38 @@ def test_logout_ends_runs_only_without_lingering(tmp_path: Path) -> None:
     assert not machine.killed_at_logout(etc, linger)
     (etc / "logind.conf.d" / "site.conf").write_text("[Login]\nKillUserProcesses=yes\n")
     assert machine.killed_at_logout(etc, linger)
+    (etc / "logind.conf.d" / "z.conf").write_text("[Login]\nKillUserProcesses=no\n")  # the last one counts
+    assert not machine.killed_at_logout(etc, linger)
+    (etc / "logind.conf.d" / "z.conf").unlink()
     (linger / getpass.getuser()).touch()
     assert not machine.killed_at_logout(etc, linger)
+
+
+def test_logind_is_asked_before_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    busctl = tmp_path / "busctl"
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    for answer, killed in (("echo b true", True), ("echo b false", False), ("exit 1", False)):
+        busctl.write_text(f"#!/bin/sh\n{answer}\n")
+        busctl.chmod(0o700)
+        assert machine.killed_at_logout(tmp_path, tmp_path) is killed
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "killed"),
+    [
+        ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/vte-spawn-1.scope", True),
+        ("0::/user.slice/user-1000.slice/session-3.scope", False),
+        ("0::/", False),
+    ],
+)
+def test_a_desktops_terminal_is_of_the_manager_that_ends_with_the_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cgroup: str, killed: bool
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / "cgroup").write_text(cgroup + "\n")
+    assert machine.killed_at_logout(tmp_path, tmp_path, tmp_path / "cgroup") is killed
+    (tmp_path / getpass.getuser()).touch()
+    assert not machine.killed_at_logout(tmp_path, tmp_path, tmp_path / "cgroup")
 
 
 def test_hub_token_is_found_and_not_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
