@@ -39,8 +39,8 @@ BATCHES = """
     examples = data.tokenise(rows, tokenizer, max_seq_length=profile.model.max_seq_length,
                              system_prompt=profile.dataset.system_prompt, evaluated=held_out(len(rows), profile),
                              progress=lambda done: None)
-    steps = sft._steps(profile, len(examples.train))
-    trainer = sft.build(profile, RunDirectory("inspect-batches"), net, tokenizer, examples, steps, [])
+    trainer = sft.build(profile, RunDirectory("batches"), net, tokenizer, examples,
+                        steps := sft._steps(profile, len(examples.train)), [])
 
     def seen(loader):
         found = []
@@ -107,7 +107,8 @@ MIXED: list[Any] = [
 
 
 def test_ids_and_labels_are_those_of_the_trainers_batches(inspect: Callable[..., Inspect], trainer: Trainer) -> None:
-    worker = inspect(MIXED, eval_fraction=0.2, system_prompt="Be brief.", on_bad_rows="skip")
+    settings = {"eval_fraction": 0.2, "system_prompt": "Be brief.", "on_bad_rows": "skip"}
+    worker = inspect(MIXED, **settings)
     assert worker.ready["rows"] == len(MIXED)
     assert worker.ready["kept"] == len(MIXED) - 2
     shown: dict[str, list[Any]] = {"train": [], "eval": [], "dropped": [], "bad": []}
@@ -129,13 +130,9 @@ def test_ids_and_labels_are_those_of_the_trainers_batches(inspect: Callable[...,
     assert len(taught["eval"]) >= 2
 
     _, digest = worker.tokenise()
-    profile = demo_profile(
-        model={"max_seq_length": LENGTH},
-        dataset={"eval_fraction": 0.2, "system_prompt": "Be brief.", "on_bad_rows": "skip"},
-    )
+    profile = demo_profile(model={"max_seq_length": LENGTH}, dataset=settings)
     scan, lengths = scans.load(Path(digest["scan"])), token_lengths.load(Path(digest["lengths"]))
-    assert scan is not None
-    assert lengths is not None
+    assert scan and lengths
     figures = overview(scan, lengths, profile)
     assert (figures.train_rows, figures.eval_rows) == (len(taught["train"]), len(taught["eval"]))
     assert [figures.steps_per_epoch, figures.total_steps] == taught["steps"]
@@ -210,8 +207,7 @@ def test_lengths_are_kept_for_every_cut(inspect: Callable[..., Inspect]) -> None
     longer = inspect([*rows, rows[0]]).tokenise()[1]
     assert not longer["cached"]
     lengths = token_lengths.load(Path(other["lengths"]))
-    assert lengths is not None
-    assert not lengths.system_ignored  # the demo's template has the system role
+    assert lengths and not lengths.system_ignored  # the demo's template has the system role
     Path(longer["lengths"]).write_bytes(b"damaged")
     assert not inspect([*rows, rows[0]]).tokenise()[1]["cached"]
 
@@ -238,8 +234,7 @@ def test_many_rows_are_scanned_behind(inspect: Callable[..., Inspect]) -> None:
     assert worker.row(50_000)["split"] == ""
     digest = worker.talk.until("digest")[-1]
     scan = scans.load(Path(digest["scan"]), rows=50_001)
-    assert scan is not None
-    assert scan.kept == 50_001
+    assert scan and scan.kept == 50_001
     assert worker.row(50_000)["split"] in ("train", "eval")
 
 
@@ -289,8 +284,7 @@ def test_a_template_that_refuses_a_row(demo: RunDirectory, trainer: Trainer, tal
     assert "refuses this row: System role not supported" in refused["problem"]
     assert worker.row(1)["tokens"] > 0
     lengths = token_lengths.load(Path(worker.tokenise()[1]["lengths"]))
-    assert lengths is not None
-    assert lengths.refused_count == 1
+    assert lengths and lengths.refused_count == 1
     assert "System role not supported" in lengths.refused[0]
 
 
