@@ -34,7 +34,8 @@ def fork(run: RunDirectory) -> int | None:
     code = None if killed_by else os.waitstatus_to_exitcode(status)
     for_memory = killed_by == signal.SIGKILL and memory_kills() > kills
     with suppress(OSError):  # a full disk: the run counts as lost then, which it is
-        run.write_exit(Exit(child, code, signal.Signals(killed_by).name if killed_by else "", for_memory))
+        killer = signal.Signals(killed_by).name if killed_by else ""
+        run.write_exit(Exit(child, code, killer, for_memory, os.getpid()))
     return code if code is not None else 128 + (killed_by or 0)
 
 

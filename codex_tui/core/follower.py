@@ -19,6 +19,8 @@ GRACE = 30.0
 """Seconds a launched trainer has to say who it is: the interpreter may come from a cold disk."""
 CHECK_EVERY = 2.0
 """Seconds between two looks at whether the trainer's process lives."""
+JUST_NOW = 0.25
+"""Seconds that the parent of a trainer that is gone has to write down how it ended."""
 SILENT = 30.0
 """Seconds without a word, where a heartbeat comes every 5, from which on a person is told."""
 
@@ -205,7 +207,7 @@ def why_lost(run: RunDirectory, state: RunState) -> tuple[str, tuple[str, ...]]:
     identity = run.read_process()
     who = f"The trainer (process {identity.pid})" if identity else "The trainer"
     lines = log_tail(run)
-    if how := run.read_exit():
+    if how := _exit_of(run):
         early = f"while {state.phase.name}" if state.phase else "at its start"
         return f"{who} {_ended(how)} {f'at step {state.step}' if state.step else early}.", lines
     if state.attempt and state.phase:
@@ -217,6 +219,15 @@ def why_lost(run: RunDirectory, state: RunState) -> tuple[str, tuple[str, ...]]:
     if not lines:
         return f"{who} ended before it said anything, and its log is empty.", ()
     return f"{who} ended before it said anything; its log ends with: {lines[-1]}", lines
+
+
+def _exit_of(run: RunDirectory) -> Exit | None:
+    """What the trainer's parent wrote down; where the trainer was alive a moment ago, its parent may be about to."""
+    patience = JUST_NOW if time.monotonic() - last_word(run) < 2 * CHECK_EVERY + 5 else 0.0
+    until = time.monotonic() + patience
+    while (found := run.read_exit()) is None and time.monotonic() < until:
+        time.sleep(0.01)
+    return found
 
 
 CRASHES = {"SIGSEGV", "SIGBUS", "SIGABRT", "SIGILL", "SIGFPE"}

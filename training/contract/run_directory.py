@@ -62,12 +62,13 @@ class ProcessIdentity(msgspec.Struct):
 
 class Exit(msgspec.Struct):
     """How process `pid` ended: with an exit `code`, or by `signal`, such as SIGKILL; `for_memory`: the kernel took it
-    because memory had run out."""
+    because memory had run out. `parent` saw it, and is whom the launcher knew before the trainer spoke."""
 
     pid: int
     code: int | None = None
     signal: str = ""
     for_memory: bool = False
+    parent: int = 0
 
 
 def _look_up(pid: int) -> tuple[str, float] | None:
@@ -126,7 +127,7 @@ class RunDirectory:
     def read_process(self) -> ProcessIdentity | None:
         try:
             return msgspec.json.decode(self.process.read_bytes(), type=ProcessIdentity)
-        except (OSError, msgspec.MsgspecError, RecursionError):
+        except (OSError, ValueError, RecursionError):
             return None
 
     def write_process(self, identity: ProcessIdentity) -> None:
@@ -136,10 +137,10 @@ class RunDirectory:
         """How the trainer of process.json ended; None where that is not known."""
         try:
             found = msgspec.json.decode(self.exit.read_bytes(), type=Exit)
-        except (OSError, msgspec.MsgspecError, RecursionError):
+        except (OSError, ValueError, RecursionError):
             return None
         process = self.read_process()
-        return found if process and process.pid == found.pid else None
+        return found if process and process.pid in (found.pid, found.parent) else None
 
     def write_exit(self, found: Exit) -> None:
         write_atomically(self.exit, msgspec.json.encode(found).decode() + "\n")
