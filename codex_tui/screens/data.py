@@ -84,7 +84,7 @@ class DataScreen(Asking, ReportsWorkerErrors, Screen[None]):
     def compose(self) -> ComposeResult:
         yield TitleBar("Data", "")
         with Horizontal():
-            yield RowList(self._draw_row, id="rows")
+            yield RowList(self._draw_row, self._moved, id="rows")
             with Vertical(id="right"):
                 yield TabStrip(PANES)
                 yield Heading(id="about")
@@ -118,6 +118,8 @@ class DataScreen(Asking, ReportsWorkerErrors, Screen[None]):
         return self.has_class("one") and self.has_class("reading")
 
     def _draw_row(self, place: int) -> Content:
+        if place >= len(self.view.places):  # a search has just begun; the list is shown anew in a moment
+            return Content("")
         return listed(self.view.listed(place), len(f"{self.view.rows:,}"))
 
     def _changed(self) -> None:
@@ -198,10 +200,13 @@ class DataScreen(Asking, ReportsWorkerErrors, Screen[None]):
     def on_descendant_focus(self) -> None:
         self._hint()
 
-    async def on_row_list_moved(self) -> None:
-        place = self.query_one(RowList).place
-        if place is not None and place != self.view.place:
-            await self.view.pick(place)
+    def _moved(self, place: int) -> None:
+        if place < len(self.view.places):
+            self.view.row = self.view.places[place]
+        self.call_later(self._stand)
+
+    async def _stand(self) -> None:
+        await self.view.stand_on(self.view.row)
 
     def on_row_list_chosen(self) -> None:
         self.add_class("reading")

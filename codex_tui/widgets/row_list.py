@@ -18,7 +18,10 @@ DrawRow = Callable[[int], Content]  # the row at a place
 
 
 class RowList(Painted, can_focus=True):
-    """Rows by their place in the list; at the right edge where one is among them."""
+    """Rows by their place in the list; at the right edge where one is among them.
+
+    `moved` is told at once where one goes: a message would come after a key that was pressed meanwhile.
+    """
 
     DEFAULT_CSS = """
     RowList { height: 1fr; width: 1fr; }
@@ -34,40 +37,26 @@ class RowList(Painted, can_focus=True):
         Binding("enter", "choose", "Read the row", show=False),
     ]
 
-    class Moved(Message):
-        """Another row is picked out."""
-
-        def can_replace(self, message: Message) -> bool:
-            return isinstance(message, RowList.Moved)
-
     class Chosen(Message):
         """Enter, or a click on the picked row."""
 
-    def __init__(self, draw: DrawRow, id: str | None = None) -> None:
+    def __init__(self, draw: DrawRow, moved: Callable[[int], None], id: str | None = None) -> None:
         super().__init__(id=id)
-        self._draw = draw
+        self._draw, self._moved = draw, moved
         self._count = 0
         self._place = 0
         self._top = 0
         self._empty: list[Content] = []
 
     @property
-    def place(self) -> int | None:
-        return self._place if self._count else None
-
-    @property
     def count(self) -> int:
         return self._count
 
-    def show(self, count: int, place: int | None = None, empty: list[Content] | None = None) -> None:
-        """`count` rows from now on, standing on `place` or where it stood; `empty` is said where there are none."""
-        wanted = self._place if place is None else place
-        moved = place is not None and place != self._place
-        self._count, self._empty = count, empty or []
-        self._place = max(0, min(wanted, count - 1))
+    def show(self, count: int, place: int, empty: list[Content]) -> None:
+        """`count` rows from now on, standing on `place`; `empty` is said where there are none."""
+        self._count, self._empty = count, empty
+        self._place = max(0, min(place, count - 1))
         self.repaint()
-        if moved:
-            self.post_message(self.Moved())
 
     def paint(self, width: int, height: int) -> list[Strip]:
         if not self._count:
@@ -114,7 +103,7 @@ class RowList(Painted, can_focus=True):
         if self._count and place != self._place:
             self._place = place
             self.repaint()
-            self.post_message(self.Moved())
+            self._moved(place)
 
     def on_focus(self) -> None:
         self.repaint()
