@@ -42,6 +42,7 @@ class Examples:
     eval: list[dict[str, list[int]]] = field(default_factory=list)
     dropped: int = 0  # the cut left nothing to learn
     truncated: int = 0  # the cut took the end of the answer
+    refused: list[str] = field(default_factory=list)  # by the model's chat template, and why
 
 
 def with_system_prompt(messages: list[Message], system_prompt: str | None) -> list[Message]:
@@ -86,12 +87,20 @@ def tokenise(
     system_prompt: str | None,
     evaluated: set[int],
     progress: Callable[[int], None],
+    skip_refused: bool = False,
 ) -> Examples:
-    """All rows, tokenised and cut. `progress` is told now and then how many are done."""
+    """All rows, tokenised and cut. `progress` is told now and then how many are done. Raises TrainingFailure for a row
+    that the chat template refuses, unless such rows are to be left out."""
     examples = Examples()
     told_at = 0.0
     for position, row in enumerate(rows):
-        whole = encode_row(tokenizer, row, system_prompt)
+        try:
+            whole = encode_row(tokenizer, row, system_prompt)
+        except TrainingFailure as refusal:
+            if not skip_refused:
+                raise
+            examples.refused.append(refusal.message)
+            whole = Encoded([], [])
         kept = whole.cut(max_seq_length)
         if not any(kept.learned):
             examples.dropped += 1

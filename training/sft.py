@@ -13,7 +13,6 @@ from trl import SFTConfig
 
 import time
 from collections.abc import Callable
-from math import ceil
 from typing import Any
 
 from training import adapter, checkpoints, data, guards, offload, pinned, resolved
@@ -21,6 +20,7 @@ from training import model as models
 from training.attempt import Attempt
 from training.callbacks import Question, Reporter, StopOnRequest
 from training.contract import events as ev
+from training.contract.dataset.overview import steps_of
 from training.contract.dataset.rows import Rows
 from training.contract.dataset.split import held_out
 from training.contract.profile import Profile
@@ -69,7 +69,10 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
         system_prompt=profile.dataset.system_prompt,
         evaluated=held_out(len(rows.rows), profile),
         progress=lambda done: emit(ev.Phase(name="tokenising", done=done, total=len(rows.rows), unit="rows")),
+        skip_refused=profile.dataset.on_bad_rows == "skip",
     )
+    if examples.refused:
+        warn(f"{len(examples.refused)} rows are left out; the first: {examples.refused[0]}")
     if not examples.train:
         raise TrainingFailure(
             "bad_data",
@@ -78,7 +81,7 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
         )
 
     # Trainer
-    steps = _steps(profile, len(examples.train))
+    steps = steps_of(profile, len(examples.train))
     reporter = Reporter(attempt, Question.of(profile, rows.rows), card)
     callbacks: list[TrainerCallback] = [
         reporter,
@@ -212,10 +215,3 @@ def _precision(profile: Profile) -> dict[str, Any]:
     dtype = profile.model.dtype
     bf16 = dtype == "bfloat16" or (dtype == "auto" and is_bfloat16_supported())
     return {"bf16": bf16, "fp16": torch.cuda.is_available() and not bf16 and dtype != "float32"}
-
-
-def _steps(profile: Profile, rows: int) -> tuple[int, int]:
-    """Optimizer steps per epoch and in all, counted as `transformers.Trainer` does."""
-    batches = ceil(rows / profile.training.per_device_train_batch_size)
-    per_epoch = ceil(batches / profile.training.gradient_accumulation_steps)
-    return per_epoch, profile.training.max_steps or ceil(per_epoch * profile.training.num_train_epochs)

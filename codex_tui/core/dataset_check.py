@@ -42,7 +42,7 @@ class Checked:
         """Whether a run would begin and learn something."""
         found, profile = self.overview, self.target.profile
         skips = profile is not None and profile.dataset.on_bad_rows == "skip"
-        return bool(found.train_rows and not found.refused and (skips or found.kept == found.rows))
+        return bool(found.train_rows and (skips or (not found.refused and found.kept == found.rows)))
 
     def bad(self) -> Iterator[Problem]:
         """Every bad row, in order."""
@@ -109,8 +109,8 @@ async def _lengths(target: Target, rows: int, tell: Tell) -> tuple[Lengths | Non
             if kind == "ready" and not message.get("why"):
                 await worker.send({"type": "tokenise"})
             elif kind == "progress" and message.get("what") == "tokenising":
-                step = f"counting the tokens of {message['total']:,} rows"
-                tell(Progress(step, int(message["done"]), int(message["total"]), "rows"))
+                done, total = message.get("done", 0), message.get("total") or 0
+                tell(Progress(f"counting the tokens of {total:,} rows", done, total, "rows"))
             elif kind == "digest" and message.get("lengths"):
                 if found := token_lengths.load(Path(str(message["lengths"])), rows):
                     return found, None

@@ -61,3 +61,34 @@ def test_batches_equal_those_of_trl(trainer: Trainer, tmp_path: Path) -> None:
     assert found["dropped"] >= 1
     assert found["truncated"] >= 1
     assert found["masked"] > 20
+
+
+REFUSE = """
+    import json
+    from training import data, model
+    from training.contract.dataset.records import Record
+    from training.contract.dataset.shapes import row_of
+    from training.demo import llama
+    from training.failures import TrainingFailure
+
+    tokenizer = llama.build_tokenizer()
+    tokenizer.chat_template = (
+        "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+        "{% for m in messages %}{{ m.role }}: {{ m.content }}\\n{% endfor %}")
+    rows = [row_of(Record(0, line, {"instruction": "Who?", "response": "Rook.", "system": system}))
+            for line, system in enumerate(("", "Be brief.", ""), 1)]
+    def tokenised(skip):
+        found = data.tokenise(rows, tokenizer, max_seq_length=64, system_prompt=None, evaluated=set(),
+                              progress=lambda done: None, skip_refused=skip)
+        return [len(found.train), found.dropped, found.refused]
+    try:
+        tokenised(False)
+    except TrainingFailure as failure:
+        print(json.dumps([tokenised(True), failure.message]))
+"""
+
+
+def test_rows_that_the_template_refuses_end_the_run_or_are_left_out(trainer: Trainer) -> None:
+    (trained, dropped, refused), message = trainer.python_says(REFUSE)
+    assert message == "line 2: the model's chat template refuses this row: no system role."
+    assert (trained, dropped, refused) == (2, 1, [message])

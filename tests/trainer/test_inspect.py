@@ -27,6 +27,7 @@ BATCHES = """
     from training.contract.dataset.rows import read
     from training.contract.dataset.shapes import Columns
     from training.contract.dataset.source import local
+    from training.contract.dataset.overview import steps_of
     from training.contract.dataset.split import held_out
     from training.contract.run_directory import RunDirectory
     from training.job import read_job
@@ -40,7 +41,7 @@ BATCHES = """
                              system_prompt=profile.dataset.system_prompt, evaluated=held_out(len(rows), profile),
                              progress=lambda done: None)
     trainer = sft.build(profile, RunDirectory("batches"), net, tokenizer, examples,
-                        steps := sft._steps(profile, len(examples.train)), [])
+                        steps := steps_of(profile, len(examples.train)), [])
 
     def seen(loader):
         found = []

@@ -53,6 +53,8 @@ def _template(found: Overview, scan: Scan, lengths: Lengths, profile: Profile) -
     prompt = profile.dataset.system_prompt
     if found.refused:
         why = next(iter(lengths.refused.values()), "")
+        one = _one(found.refused, "it is", "they are")
+        outcome = f"{one} left out" if profile.dataset.on_bad_rows == "skip" else "the run would fail"
         about_system = "system" in why.lower() and (prompt or scan.system_rows)
         remedy = (
             "Unset dataset.system_prompt, or choose a model whose template has the system role (model.name)."
@@ -62,7 +64,7 @@ def _template(found: Overview, scan: Scan, lengths: Lengths, profile: Profile) -
             else "Mend these rows, or choose a model with another chat template (model.name)."
         )
         yield Warned(
-            f"The model's chat template refuses {_rows(found.refused)}, and the run would fail: {why.rstrip('.')}.",
+            f"The model's chat template refuses {_rows(found.refused)}, and {outcome}: {why.rstrip('.')}.",
             remedy,
         )
     if lengths.system_ignored:
@@ -162,7 +164,7 @@ def _duplicates(found: Overview) -> Iterator[Warned]:
     exact, near = found.duplicates.exact, found.duplicates.near
     if exact:
         yield Warned(
-            f"{_rows(exact)} {_one(exact, 'repeats', 'repeat')} another one word for word, and so counts for more.",
+            f"{_rows(exact)} {_one(exact, 'repeats', 'repeat')} another one word for word, and so {_one(exact, 'counts', 'count')} for more.",
             "Keep one of each; more weight for all rows alike is training.num_train_epochs.",
         )
     if near > MANY * found.kept:
