@@ -164,7 +164,7 @@ def _duplicates(found: Overview) -> Iterator[Warned]:
     exact, near = found.duplicates.exact, found.duplicates.near
     if exact:
         yield Warned(
-            f"{_rows(exact)} {_one(exact, 'repeats', 'repeat')} another one word for word, and so {_one(exact, 'counts', 'count')} for more.",
+            f"{_rows(exact)} {_one(exact, 'repeats another and counts', 'repeat another and count')} for more.",
             "Keep one of each; more weight for all rows alike is training.num_train_epochs.",
         )
     if near > MANY * found.kept:
