@@ -48,7 +48,7 @@ class Pipe:
         for line in sys.stdin.buffer:
             try:
                 message = msgspec.json.decode(line, type=dict[str, Any])
-            except msgspec.MsgspecError as error:
+            except (ValueError, RecursionError) as error:
                 self.send_error(failures.TrainingFailure("unknown", f"Not a message: {error}."))
             else:
                 yield message

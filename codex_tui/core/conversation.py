@@ -137,7 +137,9 @@ class Conversation:
         async for message in worker:
             await self._take(message)
             self._on_change()
-        if self.status != "failed":
+        if self.busy and self.status != "failed":
+            self._fail("The worker ended without an answer.", worker.complaints())
+        elif self.status != "failed":
             self.status = "off"
         self._worker = None
 

@@ -121,7 +121,7 @@ class RowReader:
                 self._on_message(message)
             self._on_change()
         if self.status != "failed":
-            self.status = "off"
+            self._fail("The worker has ended.", worker.complaints())
         self._worker = None
 
     async def _take(self, message: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from codex_tui.core import worker_messages
 from codex_tui.core.environment import find_python, trainer_path
 from codex_tui.core.errors import CodexError
 from training.contract.run_directory import RunDirectory
@@ -94,25 +95,20 @@ class Worker:
         while True:
             try:
                 line = await self._process.stdout.readline()
-            except ValueError:  # a line beyond the limit: asyncio has dropped it
-                continue
+                message = worker_messages.read(line) if line else None
+            except ValueError:  # nothing after it can be trusted; asyncio raises it of a line beyond the limit
+                await self.close()
+                yield _error("The worker said what can't be understood.", "Look at it with: codex-tui doctor")
+                return
             if not line:
                 break
-            with contextlib.suppress(msgspec.MsgspecError):
-                message = msgspec.json.decode(line)
-                if isinstance(message, dict):
-                    yield message
+            if message is not None:
+                yield message
         code = await self._process.wait()
         await self._drain
         if code not in (0, -signal.SIGTERM):
-            reason = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-            yield {
-                "type": "error",
-                "id": None,
-                "kind": "unknown",
-                "message": f"The worker ended {reason}.",
-                "hint": self.complaints(),
-            }
+            reason = f"by signal {_name(-code)}" if code < 0 else f"with exit code {code}"
+            yield _error(f"The worker ended {reason}.", self.complaints())
 
     def complaints(self) -> str:
         """The last lines that the worker wrote to stderr."""
@@ -138,3 +134,14 @@ class Worker:
         assert self._process.stderr is not None
         while chunk := await self._process.stderr.read(65536):
             self._complaints = (self._complaints + chunk)[-BYTES_KEPT:]
+
+
+def _error(message: str, hint: str) -> dict[str, Any]:
+    return {"type": "error", "id": None, "kind": "unknown", "message": message, "hint": hint}
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time one
+        return str(number)

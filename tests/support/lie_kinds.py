@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
+import io
 import json
 import os
-import shutil
+import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
+from unittest.mock import AsyncMock, Mock, patch
 
 import msgspec
 
-from codex_tui.core import follower, forecasts, history_cache, locations, settings
+from codex_tui.core import environment, follower, forecasts, history_cache, locations, settings
+from codex_tui.core.conversation import Conversation
 from codex_tui.core.data_target import Target
 from codex_tui.core.environment import read_stamp
 from codex_tui.core.follower import RunFollower, glance
 from codex_tui.core.log_tail import LogTail
 from codex_tui.core.profile_document import Draft
 from codex_tui.core.profile_file import load_profile
+from codex_tui.core.row_reader import RowReader
 from codex_tui.core.run_facts import read_facts
 from codex_tui.core.text import clean
-from tests.support.lies import Bench, Kind
+from codex_tui.core.toml_text import CannotEdit
+from codex_tui.core.workers import Worker
+from codex_tui.widgets.row_view import as_seen, facts, one_by_one, raw
+from tests.support.lies import CONTROL, Bench, Kind
 from tests.support.mutate import TEXTS, Mutator
+from training import chat as chat_worker
+from training import inspect as inspect_worker
 from training.contract import events as ev
 from training.contract import probes
 from training.contract.run_directory import Exit, ProcessIdentity, RunDirectory
@@ -49,10 +57,10 @@ def profile(bench: Bench) -> Try:
             bench.command("profile", "show", file)
             bench.command("forecast", file, "--card", "4096", *mutate.random.choice(((), ("--json",))))
             bench.command("train", file, "--dataset", "demo:zombie-waves", "--python", NOWHERE, "--headless", allowed=(2, 3))
-            with bench.guard("the editor"):
+            with bench.guard("the editor", CannotEdit):
                 draft = Draft.open(file)
                 draft.set("lora.r", "16")
-                draft.unset("lora.r")
+                draft.set("lora.r", None)
 
     return try_one
 
@@ -334,7 +342,6 @@ def arguments(bench: Bench) -> Try:
 def screens(bench: Bench) -> Try:
     """A run that lies, in the app itself: every pane of the cockpit, the details and the list of runs."""
     from codex_tui.app import CodexApp
-    from tests.support.lies import CONTROL
     from tests.support.pilot import screen_text
 
     run = make_run(bench.home)
@@ -360,12 +367,150 @@ def screens(bench: Bench) -> Try:
     return try_one
 
 
+class FakeProcess:
+    """Said all it has to say, and ended."""
+
+    pid = 1
+
+    def __init__(self, said: bytes, code: int) -> None:
+        self.stdout, self.stderr, self.returncode = asyncio.StreamReader(limit=1 << 20), asyncio.StreamReader(), code
+        self.stdout.feed_data(said)
+        self.stdout.feed_eof()
+        self.stderr.feed_data(b"\x1b]0;OWNED\x07 it broke\n")
+        self.stderr.feed_eof()
+        self.stdin = Mock(drain=AsyncMock())
+
+    async def wait(self) -> int:
+        return self.returncode
+
+
+CHAT: list[Any] = [
+    {"type": "phase", "detail": "loading", "done": 1, "total": 2}, {"type": "ready", "device": "cpu", "has_adapter": True},
+    *({"type": "token", "id": 1, "text": f"word {n} "} for n in range(4)),
+    {"type": "end", "id": 1, "reason": "eos", "tokens": 4, "seconds": 0.5},
+    {"type": "error", "id": 1, "kind": "bad_data", "message": "It broke.", "hint": "Mend it."},
+]  # fmt: skip
+SEGMENTS = [{"text": "<|user|> Hi", "learned": False, "cut": False}, {"text": "Yes.", "learned": True, "cut": True}]
+INSPECT: list[Any] = [
+    {"type": "ready", "rows": 9, "kept": 8, "train_rows": 7, "eval_rows": 1, "scan": None, "why": "", "hint": ""},
+    {"type": "row", "index": 0, "file": "", "line": 1, "raw": {"a": "b"}, "problem": "", "text": "", "shape": "text",
+     "segments": SEGMENTS, "tokens": 9, "start": 4, "learned_tokens": 3, "max_seq_length": 7, "truncated": True,
+     "split": "train", "why": "", "ids": [[1, "a"], [2, "b"]]},
+    {"type": "progress", "what": "tokenising", "done": 3, "total": 9},
+    {"type": "digest", "scan": "/nowhere", "lengths": None, "cached": False, "why": "", "hint": ""},
+]  # fmt: skip
+
+
+def workers(bench: Bench) -> Try:
+    """What a worker says: to the chat, to the viewer of rows, to the commands."""
+    run = make_run(bench.home)
+    rows = bench.home / "rows.jsonl"
+    rows.write_text('{"instruction": "a", "response": "b"}\n' * 4)
+
+    async def chat() -> None:
+        talk = Conversation(run, lambda: None)
+        await talk.ask("Hi")
+        await asyncio.wait_for(asyncio.shield(talk._reading), 9) if talk._reading else None  # type: ignore[arg-type]
+        if talk.busy or talk.status in ("loading", "answering"):
+            bench.fail("chat", f"waits for ever: {talk.status}")
+        await talk.close()
+
+    async def read() -> None:
+        reader = RowReader(run, lambda: None, lambda message: None)
+        await reader.start()
+        await asyncio.wait_for(asyncio.shield(reader._reading), 9) if reader._reading else None  # type: ignore[arg-type]
+        if reader.status not in ("failed", "off"):
+            bench.fail("rows", f"waits for ever: {reader.status}")
+        if row := reader.row:
+            shown = [facts(row), *raw(row.get("raw")), *as_seen(row), *one_by_one(row, True), *one_by_one(row, False)]
+            _harmless(bench, "row", *(getattr(part, "plain", part) for part in shown))
+        await reader.close()
+
+    def try_one(mutate: Mutator) -> None:
+        code = mutate.random.choice((0, 0, 0, 1, -9, -11, -40, 255))
+        said = {"chat": mutate.json_lines(CHAT), "inspect": mutate.json_lines(INSPECT)}
+
+        async def start(_python: Path, arguments: list[str]) -> Worker:
+            return Worker(FakeProcess(said[arguments[0]], code))  # type: ignore[arg-type]
+
+        with (
+            patch.object(Worker, "start", start), patch("codex_tui.core.workers.interpreter_of", lambda run: Path(NOWHERE)),
+            patch("codex_tui.core.environment.find_python", lambda *_: Path(NOWHERE)), bench.untouched("cache"),
+        ):  # fmt: skip
+            with bench.guard("chat"):
+                asyncio.run(chat())
+            with bench.guard("rows"):
+                asyncio.run(read())
+            bench.command("chat", run.name, "--prompt", "Hi", terminal=True, allowed=(0, 1, 2))
+            bench.command("data", "check", rows, "--profile", "demo", allowed=(0, 2))
+
+    return try_one
+
+
+def _harmless(bench: Bench, what: str, *texts: str) -> None:
+    if bad := CONTROL.search("".join(texts).replace("\n", "")):
+        bench.fail(what, f"shows {bad[0]!r}")
+
+
+def asked(bench: Bench) -> Try:
+    """What the app says to its workers: each line is answered in JSON, and none of them ends the worker."""
+    run = make_run(bench.home)
+    lines = [
+        {"type": "generate", "id": 1, "messages": [{"role": "user", "content": "Hi"}], "adapter": True, "temperature": 0.0},
+        {"type": "stop", "id": 1}, {"type": "row", "index": 3, "ids": True, "max_seq_length": 9}, {"type": "cancel"},
+    ]  # fmt: skip
+
+    def try_one(mutate: Mutator) -> None:
+        said = b"\n".join(mutate.json_lines(lines) for _ in range(2))
+        for module, serve in ((chat_worker, chat_worker.serve), (inspect_worker, inspect_worker.serve)):
+            out = io.BytesIO()
+
+            def pipe(self: Any, out: io.BytesIO = out) -> None:
+                self._out, self._lock = out, threading.Lock()
+
+            with (
+                patch("training.pipe.Pipe.__init__", pipe), patch("sys.stdin", Mock(buffer=io.BytesIO(said))),
+                patch.object(chat_worker, "Speaker", Listener), patch.object(module.threading, "Thread", Mock()),
+                patch("os._exit", lambda code: None), patch("traceback.print_exception"), bench.untouched("cache", "datasets"),
+                bench.guard(module.__name__),
+            ):  # fmt: skip
+                serve(run.path)
+            answers = [msgspec.json.decode(line) for line in out.getvalue().splitlines()]
+            if not answers or answers[0].get("type") != "ready":
+                bench.fail(module.__name__, f"was not ready: {answers[:1]}")
+
+    return try_one
+
+
+class Listener(chat_worker.Speaker):
+    """The chat worker without a model."""
+
+    device, has_adapter = "cpu", False
+
+    def __init__(self, *_: object) -> None:
+        self._stopped = set()
+
+
+def in_training(bench: Bench, kind: str, count: int, seed: int) -> None:
+    """Checkpoints and Parquet files, which only the training environment reads: all in one process of it."""
+    script = Path(__file__).with_name("lies_in_training.py")
+    done = subprocess.run(
+        [environment.find_python(), script, kind, str(count), str(seed), bench.home],
+        env={**os.environ, "PYTHONPATH": str(script.parents[2])}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        bench.fail(kind, f"ended with {done.returncode}: {done.stderr[-500:]}")
+    else:
+        bench.failures += json.loads(done.stdout.splitlines()[-1])
+
+
 KINDS: dict[str, Kind] = {
     "profile": profile, "rows": rows, "events": events, "history": history, "config": config, "process": process,
-    "caches": caches, "small_files": small_files, "arguments": arguments, "screens": screens,
+    "caches": caches, "small_files": small_files, "arguments": arguments,
+    "workers": workers, "asked": asked, "screens": screens,
 }  # fmt: skip
 
-WEIGHTS = {"screens": 0.15, "caches": 0.5}
+WEIGHTS = {"screens": 0.03, "caches": 0.5}
 """A kind that takes longer has fewer; 1 where nothing is said."""
 
 

@@ -43,10 +43,11 @@ class Bench:
     def fail(self, what: str, why: str) -> None:
         self.failures.append(f"seed {self.seed}: {what}: {why}")
 
-    def command(self, *arguments: str | Path, allowed: tuple[int, ...] = (0, 1, 2, 3)) -> str:
+    def command(self, *arguments: str | Path, allowed: tuple[int, ...] = (0, 1, 2, 3), terminal: bool = False) -> str:
         """Runs a command as a person would; what it said on stdout."""
         out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", errors, write_through=True)
                     for errors in ("strict", "backslashreplace"))  # as Python opens them
+        out.isatty = lambda: terminal  # type: ignore[method-assign]
         what = " ".join(map(str, arguments))[:100]
         with self.guard(what), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             try:

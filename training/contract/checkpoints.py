@@ -10,6 +10,7 @@ import json
 import struct
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -48,19 +49,28 @@ def is_whole(checkpoint: Path, *, thorough: bool = True) -> bool:
     )
 
 
+class _Logged(msgspec.Struct):
+    step: int
+    eval_loss: float | None = None
+
+
 class _State(msgspec.Struct):
-    global_step: int
+    """What a resume takes from trainer_state.json and trips over where it is something else."""
+
+    global_step: int | float  # else 20.0 would be taken for 20
+    log_history: list[_Logged]
+    stateful_callbacks: dict[str, dict[str, Any] | list[dict[str, Any]]] = {}
 
 
 def _state_is_whole(checkpoint: Path) -> bool:
     try:
-        text = (checkpoint / "trainer_state.json").read_bytes()
+        text = (checkpoint / "trainer_state.json").read_bytes().decode()  # msgspec skips a text without reading it
         try:
             step = msgspec.json.decode(text, type=_State).global_step
         except msgspec.MsgspecError:  # Python writes a loss that was no number as NaN, and alone reads that
-            step = json.loads(text)["global_step"]
-        return step == step_of(checkpoint)
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+            step = msgspec.convert(json.loads(text), _State).global_step
+        return isinstance(step, int) and step == step_of(checkpoint)
+    except (OSError, ValueError, RecursionError):
         return False
 
 

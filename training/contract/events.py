@@ -271,6 +271,6 @@ def _end_of(path: Path, window: int = 1 << 20) -> tuple[int, bool]:
     for line in reversed(tail.split(b"\n")[:-1]):
         try:
             return decoder.decode(line).seq + 1, not tail.endswith(b"\n")
-        except (msgspec.MsgspecError, RecursionError):
+        except (ValueError, RecursionError):
             continue
     return 0, bool(tail) and not tail.endswith(b"\n")

@@ -59,7 +59,7 @@ def latest(cache: Path, card: str) -> Probed | None:
 def _read(path: Path) -> Probed | None:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Probed)
-    except (OSError, msgspec.MsgspecError, RecursionError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 

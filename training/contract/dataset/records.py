@@ -209,7 +209,7 @@ def _parquet(path: Path) -> Found:
             for raw in batch.to_pylist():
                 row += 1
                 yield row, raw
-    except ArrowException as error:
+    except (ArrowException, ValueError, OverflowError) as error:  # of bytes that are no text, of a date in no calendar
         raise Unreadable(f"{path} is no Parquet file that can be read: {error}.") from None
 
 
