@@ -87,10 +87,19 @@ class Terminal:
         raise AssertionError(f"the screen never showed {pattern!r}:\n{self.text}")
 
     def type(self, *keys: str) -> None:
-        """Sends keys by name, or text as it is."""
+        """Sends keys by name, or text as it is, and reads what comes of each."""
         for key in keys:
-            os.write(self._descriptor, KEYS.get(key, key).encode())
+            self.send(key)
             self.read(0.15)
+
+    def send(self, key: str) -> None:
+        """Sends a key and reads nothing."""
+        os.write(self._descriptor, KEYS.get(key, key).encode())
+
+    @property
+    def unread(self) -> int:
+        """Bytes that the program has written and that wait to be read; at most a pty's buffer."""
+        return int(struct.unpack("i", fcntl.ioctl(self._descriptor, termios.FIONREAD, b"\0" * 4))[0])
 
     def wait(self, timeout: float = 20.0) -> int:
         """The exit code of the program, once it has ended by itself."""

@@ -1,0 +1,200 @@
+"""A run that trains as long as one looks, the ways to a terminal that can be cut, and one that is not read."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import pwd
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from support.terminal import Terminal
+from training.contract.run_directory import RunDirectory
+
+# The trainer's parent is the real one, and so is the writer of events.
+STEADY = """
+import os, time
+from pathlib import Path
+from training import supervisor
+from training.contract import events as ev
+from training.contract.run_directory import ProcessIdentity, RunDirectory
+
+run = RunDirectory(Path(arguments[0]))
+if (code := supervisor.fork(run)) is not None:
+    sys.exit(code)
+run.write_process(ProcessIdentity.current())
+writer, total, step = ev.EventWriter(run.events), 5_000, 0
+writer.emit(ev.Started(attempt=1, pid=os.getpid()))
+writer.emit(ev.Resolved(total_steps=total, steps_per_epoch=100, train_rows=800, eval_rows=0, device="cpu"))
+writer.emit(ev.Phase(name="training", total=total, unit="steps"))
+while step < total and not run.stop_requested():
+    step += 1
+    writer.emit(ev.Metrics(step=step, loss=1 + 10 / (step + 10), tokens=step * 100, tokens_per_second=2000.0))
+    print(f"step {step}", flush=True)
+    time.sleep(0.05)
+writer.emit(ev.Stopped(step=step))
+"""
+
+OPTIONS = (
+    *("IdentitiesOnly=yes", "BatchMode=yes", "LogLevel=ERROR"),
+    *("StrictHostKeyChecking=no", f"UserKnownHostsFile={os.devnull}"),
+)
+
+
+def events(run: RunDirectory) -> list[dict[str, Any]]:
+    with suppress(FileNotFoundError):
+        return [json.loads(line) for line in run.events.read_bytes().split(b"\n")[:-1]]
+    return []
+
+
+def steps(run: RunDirectory) -> list[int]:
+    return [event["step"] for event in events(run) if event["type"] == "metrics"]
+
+
+def last_step(run: RunDirectory) -> int:
+    return (steps(run) or [0])[-1]
+
+
+def wait_until(what: Callable[[], object], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline, "it never came to be"
+        time.sleep(0.05)
+
+
+def viewers(home: Path) -> list[psutil.Process]:
+    """The apps that run in `home`."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            ours = process.environ().get("CODEX_TUI_HOME") == str(home)
+            if ours and any(Path(part).name == "codex-tui" for part in process.cmdline()[:2]):
+                found.append(process)
+    return found
+
+
+@dataclass
+class Plain:
+    """A window on one's own desk, closed hard."""
+
+    home: Path
+    folder: Path
+
+    def open(self, command: Sequence[str]) -> Terminal:
+        return Terminal(command)
+
+    def cut(self, terminal: Terminal) -> None:
+        terminal.hang_up()
+
+
+class Tmux(Plain):
+    """A session of tmux whose server is told to go."""
+
+    def _tmux(self, *arguments: str) -> list[str]:
+        return ["tmux", "-S", str(self.folder / "tmux"), "-f", os.devnull, *arguments]
+
+    def open(self, command: Sequence[str]) -> Terminal:
+        return Terminal(self._tmux("new-session", shlex.join(command)))
+
+    def cut(self, terminal: Terminal) -> None:
+        subprocess.run(self._tmux("kill-server"), check=True)
+        terminal.hang_up()
+
+
+@dataclass
+class Ssh(Plain):
+    """A link to a real sshd on loopback, whose both ends die without a goodbye."""
+
+    listener: psutil.Process
+    options: Sequence[str]
+
+    def open(self, command: Sequence[str]) -> Terminal:
+        remote = shlex.join(["env", f"CODEX_TUI_HOME={self.home}", "COLORTERM=truecolor", *command])
+        return Terminal(["ssh", "-tt", *self.options, f"{getpass.getuser()}@127.0.0.1", remote])
+
+    def cut(self, terminal: Terminal) -> None:
+        servers = [child for child in self.listener.children(recursive=True) if child.name().startswith("sshd")]
+        assert servers
+        os.kill(terminal.pid, signal.SIGKILL)
+        for server in servers:
+            with suppress(psutil.NoSuchProcess):
+                server.kill()
+        terminal.hang_up()
+
+
+@contextmanager
+def sshd(folder: Path) -> Iterator[tuple[psutil.Process, list[str]]]:
+    """A server with keys, port and configuration of its own, and how to reach it. CODEX_TUI_TEST_SSHD names another
+    program than the installed one. Skips where there is none."""
+    program = os.environ.get("CODEX_TUI_TEST_SSHD") or shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
+    if not (program and shutil.which("ssh")):
+        pytest.skip("there is no sshd (openssh-server) or no ssh on this machine")
+    for name in ("host", "person"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (folder / "config").write_text(
+        f"ListenAddress 127.0.0.1:{port}\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/person.pub\n"
+        "PidFile none\nUsePAM no\nStrictModes no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
+        "PermitRootLogin prohibit-password\nPrintMotd no\nPrintLastLog no\n"
+    )
+    with suppress(KeyError, OSError):
+        if os.getuid() == 0 and pwd.getpwnam("sshd"):  # as its service does before it starts
+            Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen([program, "-D", "-e", "-f", str(folder / "config")], stderr=log)
+    try:
+        while socket.socket().connect_ex(("127.0.0.1", port)):
+            if server.poll() is not None:
+                pytest.skip(f"sshd does not start here: {(folder / 'log').read_text(errors='replace')}")
+            time.sleep(0.05)
+        yield (
+            psutil.Process(server.pid),
+            ["-F", os.devnull, "-p", str(port), "-i", str(folder / "person"), *(f"-o{option}" for option in OPTIONS)],
+        )
+    finally:
+        server.kill()
+        server.wait()
+
+
+@dataclass
+class Stalled:
+    """What the app did while nobody read its terminal."""
+
+    before: int  # bytes of memory
+    most: int
+    unread: int  # bytes that wait in the terminal
+    blocked: bool  # they became no more, for want of room
+    first_step: int
+    last_step: int
+
+
+def stall(terminal: Terminal, run: RunDirectory, seconds: float, least_steps: int) -> Stalled:
+    """Leaves the terminal unread for `seconds` and until the run is `least_steps` further, while keys are pressed that
+    draw everything anew."""
+    app = psutil.Process(terminal.pid)
+    found = Stalled(app.memory_info().rss, 0, 0, False, last_step(run), 0)
+    began = changed = time.monotonic()
+    while (now := time.monotonic()) < began + seconds or last_step(run) < found.first_step + least_steps:
+        terminal.send("z")
+        found.most = max(found.most, app.memory_info().rss)
+        time.sleep(0.1)
+        if terminal.unread != found.unread:
+            found.unread, changed = terminal.unread, now
+    found.blocked = now - changed > 1
+    found.last_step = last_step(run)
+    return found

@@ -1,0 +1,127 @@
+"""A link that is cut in the middle of training: the run goes on, and whoever comes back sees all of it."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.cut_off import STEADY, Plain, Ssh, Tmux, events, last_step, sshd, stall, steps, viewers, wait_until
+from support.stand_in import stand_in
+
+from codex_tui.core.follower import RunFollower
+from training.contract.run_directory import RunDirectory
+
+pytestmark = pytest.mark.timeout(300)
+
+MOST_GROWTH = 32 * 2**20  # bytes that an app may take while nobody reads it
+
+
+@pytest.fixture
+def steady(home: Path) -> Path:
+    """An interpreter whose trainer logs 20 steps a second until it is stopped."""
+    return stand_in(home, STEADY)
+
+
+@pytest.fixture
+def ssh(home: Path, tmp_path: Path) -> Iterator[Ssh]:
+    with sshd(tmp_path) as (listener, options):
+        yield Ssh(home, tmp_path, listener, options)
+
+
+@pytest.fixture(params=["terminal", "tmux", "ssh"])
+def way(request: pytest.FixtureRequest, home: Path, tmp_path: Path) -> Plain:
+    if request.param == "ssh":
+        return request.getfixturevalue("ssh")
+    if request.param == "tmux" and not shutil.which("tmux"):
+        pytest.skip("there is no tmux on this machine")
+    return Plain(home, tmp_path) if request.param == "terminal" else Tmux(home, tmp_path)
+
+
+def step_on(screen: str) -> int:
+    found = re.search(r"step\s+([\d,]+) / ", screen)
+    return int(found[1].replace(",", "")) if found else 0
+
+
+def dots(screen: str) -> int:
+    return len(re.findall("[\u2801-\u28ff]", screen))
+
+
+def assert_complete(run: RunDirectory) -> None:
+    """No event is missing, no step, and a viewer knows each of them."""
+    seen = events(run)
+    assert [event["seq"] for event in seen] == list(range(len(seen)))
+    assert steps(run) == list(range(1, last_step(run) + 1))
+    follower = RunFollower(run)
+    while not follower.complete:
+        follower.poll(1.0)
+    assert len(follower.state.losses) == last_step(run)
+    assert follower.state.missing_events == follower.state.damaged_lines == 0
+
+
+def end(run: RunDirectory, codex_tui: str) -> None:
+    subprocess.run([codex_tui, "stop", run.name], check=True)
+    wait_until(lambda: not run.trainer_alive())
+
+
+def test_a_run_outlives_what_it_was_started_in(way: Plain, steady: Path, home: Path, codex_tui: str) -> None:
+    run = RunDirectory(home / "data" / "runs" / "cut")
+    with way.open([codex_tui, "train", "demo", "--name", "cut", "--python", str(steady)]) as first:
+        first.until(r"step\s+[1-9]\d+ / ")
+        drawn, seen = dots(first.text), step_on(first.text)
+        assert viewers(home)
+        way.cut(first)
+    wait_until(lambda: not viewers(home))  # no app is left behind
+    at = last_step(run)
+    assert run.trainer_alive() and at >= seen
+    wait_until(lambda: last_step(run) >= at + 20)
+    with way.open([codex_tui, "attach"]) as second:
+        second.until(rf"cut\b(.*\n)*.*step\s+(?!{seen} )[1-9]\d+ / ")
+        assert step_on(second.text) >= at
+        assert dots(second.text) >= drawn
+        end(run, codex_tui)
+        second.until("■ stopped")
+        assert step_on(second.text) == last_step(run)
+        second.type("q")
+    assert_complete(run)
+
+
+def test_a_real_run_outlives_its_link(ssh: Ssh, home: Path, codex_tui: str) -> None:
+    run = RunDirectory(home / "data" / "runs" / "demo-1")
+    with ssh.open([codex_tui, "demo", "--set", "training.num_train_epochs=3"]) as first:
+        first.until(r"training(.*\n)*.*step\s+[1-9]", timeout=240)
+        seen = step_on(first.text)
+        first.type("?")
+        first.until("low bandwidth")  # by itself, over SSH
+        ssh.cut(first)
+    assert run.trainer_alive()
+    with ssh.open([codex_tui, "attach"]) as second:
+        second.until(r"demo-1(.*\n)*.*step\s+[1-9]")
+        assert step_on(second.text) >= seen
+        second.until("✓ done", timeout=240)
+        second.type("q")
+    assert_complete(run)
+    assert last_step(run) == events(run)[-1]["step"]
+
+
+def test_a_terminal_that_stops_reading(steady: Path, home: Path, tmp_path: Path, codex_tui: str) -> None:
+    run = RunDirectory(home / "data" / "runs" / "cut")
+    with Plain(home, tmp_path).open(
+        [codex_tui, "train", "demo", "--name", "cut", "--python", str(steady), "--no-low-bandwidth"]
+    ) as terminal:
+        terminal.until(r"step\s+[1-9]\d+ / ")
+        stalled = stall(terminal, run, seconds=4, least_steps=40)
+        assert stalled.blocked  # the app could write no more,
+        assert stalled.most - stalled.before < MOST_GROWTH  # kept nothing back without end,
+        assert stalled.last_step >= stalled.first_step + 40  # and the trainer took no notice
+        terminal.until(rf"step\s+({'|'.join(map(str, range(stalled.last_step, stalled.last_step + 400)))}) / ")
+        terminal.type("q")
+        assert terminal.wait() == 0
+    end(run, codex_tui)
+    assert_complete(run)
+    times = [event["time"] for event in events(run) if event["type"] == "metrics"]
+    assert max(after - before for before, after in itertools.pairwise(times)) < 3  # of 0.05
