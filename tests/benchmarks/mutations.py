@@ -1,7 +1,7 @@
 """Tries inputs that lie: `python tests/benchmarks/mutations.py [--count 10000] [--seed 1] [--kinds events,rows]`.
 
-Each goes through the code that a person's command would use. Prints one JSON line: how many were tried of each kind, the
-exit codes met, and the failures, which are told on stderr, each with the seed that makes it again.
+Each goes through the code that a person's command would use. Prints one JSON line: how many were tried of each kind,
+the exit codes met, and the failures, which are told on stderr, each with the seed that makes it again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from tests.support.lie_kinds import KINDS, shares  # noqa: E402
+from tests.support.lie_kinds import IN_TRAINING, KINDS, in_training, shares  # noqa: E402
 from tests.support.lies import Bench, attempt, show  # noqa: E402
 
 
@@ -24,13 +24,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--kinds", default=",".join(KINDS))
+    parser.add_argument("--kinds", default=",".join([*KINDS, *IN_TRAINING]))
     args = parser.parse_args()
     began = time.monotonic()
     benches: dict[str, Bench] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, count in shares(args.count, args.kinds.split(",")).items():
-            benches[name] = attempt(name, KINDS[name], count, args.seed, Path(folder))
+            if name in IN_TRAINING:
+                benches[name] = in_training(name, count, args.seed, Path(folder))
+            else:
+                benches[name] = attempt(name, KINDS[name], count, args.seed, Path(folder))
             print(f"{name}: {count} tried, {time.monotonic() - began:.0f} s", file=sys.stderr)
     show(benches)
     codes: dict[int, int] = {}

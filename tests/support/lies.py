@@ -45,8 +45,10 @@ class Bench:
 
     def command(self, *arguments: str | Path, allowed: tuple[int, ...] = (0, 1, 2, 3), terminal: bool = False) -> str:
         """Runs a command as a person would; what it said on stdout."""
-        out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", errors, write_through=True)
-                    for errors in ("strict", "backslashreplace"))  # as Python opens them
+        out, err = (
+            io.TextIOWrapper(io.BytesIO(), "utf-8", errors, write_through=True)
+            for errors in ("strict", "backslashreplace")
+        )  # as Python opens them
         out.isatty = lambda: terminal  # type: ignore[method-assign]
         what = " ".join(map(str, arguments))[:100]
         with self.guard(what), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -91,7 +93,9 @@ class Bench:
         except Hang:
             self.fail(what, "hangs: " + "".join(traceback.format_exc()[-600:]))
         except Exception as error:  # noqa: BLE001  that is what is looked for
-            frames = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
+            frames = [
+                f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)
+            ]
             self.fail(what, f"{type(error).__name__}: {str(error)[:200]!r} in {' '.join(frames[-4:])}")
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
@@ -115,12 +119,14 @@ class Bench:
         }
 
 
-Kind = Callable[[Bench], Callable[[Mutator], None]]
+NOWHERE = "/nowhere/python"  # no interpreter: what comes after the checks ends with exit code 3
+Try = Callable[[Mutator], None]
+Kind = Callable[[Bench], Try]
 """Prepares a bench; what it returns tries one input."""
 
 
 def attempt(name: str, kind: Kind, count: int, seed: int, folder: Path) -> Bench:
-    """Tries `count` inputs of a kind, in a process environment in which nothing outside `folder` is written or asked."""
+    """Tries `count` inputs of a kind, in an environment in which nothing outside `folder` is written or asked."""
     bench = Bench(folder / name)
     bench.home.mkdir(parents=True)
     variables = {

@@ -21,8 +21,9 @@ from training import checkpoints, jsonl
 
 FAILURES: list[str] = []
 STATE = {
-    "best_metric": 1.5, "best_model_checkpoint": None, "epoch": 0.5, "eval_steps": 4, "global_step": 12, "max_steps": 40,
-    "is_hyper_param_search": False, "is_local_process_zero": True, "is_world_process_zero": True, "logging_steps": 1,
+    "best_metric": 1.5, "best_model_checkpoint": None, "epoch": 0.5, "eval_steps": 4, "global_step": 12,
+    "max_steps": 40, "is_hyper_param_search": False, "is_local_process_zero": True, "is_world_process_zero": True,
+    "logging_steps": 1,
     "log_history": [{"epoch": 0.1, "loss": 2.0, "step": 1}, {"epoch": 0.5, "eval_loss": 1.5, "step": 12}],
     "num_input_tokens_seen": 99, "num_train_epochs": 2, "save_steps": 4, "stateful_callbacks": {}, "total_flos": 1e9,
     "train_batch_size": 1, "trial_name": None, "trial_params": None,
@@ -42,9 +43,7 @@ def guard(what: str) -> Iterator[None]:
 
 
 def sums(folder: Path) -> dict[str, str]:
-    return {
-        str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()
-    }
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
 
 
 def whole(folder: Path, step: int) -> None:
