@@ -188,7 +188,7 @@ class DataRows:
         self._found = array("I") if text else None
         self.works.pop("searching", None)
         if text:
-            self._go_on(self._search(text, self._stop_search))
+            self._go_on(self._search(text, self._stop_search, self._report("searching", "searching")))
         else:
             self._go_on(self._into_list())
         self._changed()
@@ -260,8 +260,7 @@ class DataRows:
             await self.pick(self.place)
         self._changed()
 
-    async def _search(self, text: str, stop: Event) -> None:
-        report = self._report("searching", "searching")
+    async def _search(self, text: str, stop: Event, report: Callable[[int, int], None]) -> None:
         with suppress(OSError, Unreadable):
             found = await asyncio.to_thread(self._find, text, stop, report)
             if not stop.is_set() and self.kind in ("longest", "duplicates") and self._filtered is not None:

@@ -15,6 +15,8 @@ from training.contract.dataset.source import Source, SourceProblem, local
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory, write_atomically
 
+TOGETHER = " + "  # between the names of several
+
 
 @dataclass(frozen=True)
 class Target:
@@ -60,7 +62,14 @@ class Target:
         files = self.source.files
         if self.source.hub or ":" in self.source.name[:8]:
             return self.source.name
-        return files[0].name if len(files) == 1 else f"{Path(self.source.name).name}, {len(files)} files"
+        if len(files) == 1:
+            return files[0].name
+        several = TOGETHER in self.source.name
+        return (
+            f"{files[0].name} and {len(files) - 1} more"
+            if several
+            else f"{Path(self.source.name).name}, {len(files)} files"
+        )
 
     @property
     def judge(self) -> str:
@@ -92,4 +101,6 @@ def _together(names: Sequence[str], revision: str | None) -> Source:
     found = [datasets.named(name, revision=revision) for name in names]
     if len(found) == 1:
         return found[0]
-    return Source(" + ".join(source.name for source in found), tuple(path for source in found for path in source.files))
+    return Source(
+        TOGETHER.join(source.name for source in found), tuple(path for source in found for path in source.files)
+    )

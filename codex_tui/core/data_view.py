@@ -61,7 +61,7 @@ class DataView(DataRows):
         if self._closed.is_set():
             return
         if place is not None:
-            self.reader = RowReader(self.target.run or place, self._changed, self._hear)
+            self.reader = RowReader(self.target.run or place, self._look_at_worker, self._hear)
             self.reader.index = self.row
             await self.reader.start()
         if self.reader is None or self.reader.status == "failed":
@@ -123,6 +123,11 @@ class DataView(DataRows):
             await self.reader.send({"type": "cancel"})
             return True
         return False
+
+    def _look_at_worker(self) -> None:
+        if self.reader and self.reader.status in ("failed", "off"):
+            self.works.pop("tokenising", None)
+        self._changed()
 
     def _hear(self, message: dict[str, Any]) -> None:
         """From the worker, about all rows."""

@@ -19,7 +19,16 @@ from codex_tui.messages import ReportsWorkerErrors
 from codex_tui.screens.data_ask import Asking
 from codex_tui.screens.data_hints import hints
 from codex_tui.screens.data_overview import overview, summary
-from codex_tui.screens.data_text import FILTERS, PANES, body, heading, limit_text, listed, nothing_listed, working
+from codex_tui.screens.data_text import (
+    FILTERS,
+    PANES,
+    body,
+    heading,
+    limit_text,
+    nothing_listed,
+    row_at,
+    working,
+)
 from codex_tui.widgets.heading import Heading
 from codex_tui.widgets.hints import ALWAYS, TYPING, HintBar
 from codex_tui.widgets.ink import MUTED, line
@@ -45,7 +54,6 @@ class DataScreen(Asking, ReportsWorkerErrors, Screen[None]):
     DataScreen.one.reading #right { display: block; width: 1fr; }
     DataScreen #work { padding: 0 1; display: none; dock: bottom; margin-bottom: 1; }
     DataScreen #ask { height: 1; display: none; dock: bottom; margin-bottom: 1; padding: 0 1; }
-    DataScreen #ask Heading { width: auto; min-width: 28; }
     DataScreen Input, DataScreen Input:focus {
         height: 1; width: 1fr; border: none; padding: 0; background: $panel; background-tint: $primary 20%;
     }
@@ -118,9 +126,7 @@ class DataScreen(Asking, ReportsWorkerErrors, Screen[None]):
         return self.has_class("one") and self.has_class("reading")
 
     def _draw_row(self, place: int) -> Content:
-        if place >= len(self.view.places):  # a search has just begun; the list is shown anew in a moment
-            return Content("")
-        return listed(self.view.listed(place), len(f"{self.view.rows:,}"))
+        return row_at(self.view, place)
 
     def _changed(self) -> None:
         if self.is_attached and not self._waiting:

@@ -35,7 +35,9 @@ class Asking(Screen[None]):
         self.asking = what
         typed = self.query_one(Input)
         self.query_one("#ask").display = True
-        self.query_one("#asked", Heading).show(line((ASKS[what], MUTED)), Content(""))
+        asked = self.query_one("#asked", Heading)
+        asked.styles.width = len(ASKS[what])
+        asked.show(line((ASKS[what], MUTED)), Content(""))
         typed.value = self.view.needle if what == "search" else ""
         typed.cursor_position = len(typed.value)
         typed.focus()

@@ -18,8 +18,8 @@ def hints(view: DataView, pane: str, asking: str, on_row: bool, alone: bool, lea
     if on_row or not alone:
         found += [("1-4", "views")]
         found += [("i", "ids")] if pane == "tokens" else []
-        found += [("[ ]", "cut shorter, longer")] if view.target.profile else []
-        found += [("Bksp", "as saved")] if view.limit != view.own_limit else []
+        found += [("[ ]", "length")] if view.target.profile else []
+        found += [("Bksp", "the profile's")] if view.limit != view.own_limit else []
     if not on_row or not alone:
         found += [("/", "search"), ("g", "go to"), ("f", "filter"), *_filters(view)]
     found += [("e", "edit profile")] if view.target.path else []

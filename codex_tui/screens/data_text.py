@@ -22,11 +22,19 @@ DOING = {"scanning": "reading the rows", "tokenising": "counting tokens", "index
 MOST_RAW = 200_000  # bytes of a row that can't be read
 
 
-def listed(found: Listed, widest: int) -> Content:
-    """Position, signs, and the first words, or what is wrong."""
+def row_at(view: DataView, place: int) -> Content:
+    """The line at `place` of the list."""
+    if place >= len(view.places):  # a search has just begun; the list is shown anew in a moment
+        return Content("")
+    found = view.listed(place)
+    return listed(found, len(f"{view.rows:,}"), f"{where(view, found.row)}  " if view.kind == "bad" else "")
+
+
+def listed(found: Listed, widest: int, where: str = "") -> Content:
+    """Position, signs, and the first words, or `where` and what is wrong."""
     signs = [line((sign, SIGN_STYLES.get(sign, MUTED))) for sign in found.signs[:3]]
     gap = " " * (4 - len(signs))
-    words = line((clean(found.problem), "$error")) if found.problem else line(clean(found.words))
+    words = line((where, MUTED), (clean(found.problem), "$error")) if found.problem else line(clean(found.words))
     return line((f"{found.row + 1:>{widest},} ", MUTED), *signs, gap, words)
 
 
@@ -88,8 +96,7 @@ def heading(view: DataView) -> Content:
             {"train": "train", "eval": "held out", "dropped": "dropped"}.get(row["split"], clean(row["split"]))
         )
     if view.index and view.row < view.rows:
-        label = view.index.source.label(view.index.file(view.row))
-        parts.append(f"{clean(label)}{', ' if label else ''}line {view.index.line(view.row):,}")
+        parts.append(where(view, view.row))
     if view.judged and view.row < view.judged.scan.rows:
         first = view.judged.scan.twins[view.row]
         if first != view.row:
@@ -97,6 +104,13 @@ def heading(view: DataView) -> Content:
     if view.reader and view.reader.status == "ready" and row is None and not view.reader.error:
         parts.append("reading …")
     return line(" · ".join(parts))
+
+
+def where(view: DataView, row: int) -> str:
+    """The file, if there are several, and the line."""
+    assert view.index
+    label = view.index.source.label(view.index.file(row))
+    return f"{clean(label)}{', ' if label else ''}line {view.index.line(row):,}"
 
 
 def limit_text(view: DataView) -> Content:
@@ -156,5 +170,6 @@ def _no_model(view: DataView) -> Iterator[Content]:
 
 def _bad(problem: str) -> Iterator[Content]:
     if problem:
-        yield line((f"✗ {clean(problem)}", "bold $error"), ("   nothing can be learned from this row", MUTED))
+        yield line((f"✗ {clean(problem)}", "bold $error"))
+        yield line(("  Nothing can be learned from this row.", MUTED))
         yield Content("")

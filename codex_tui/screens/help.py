@@ -16,7 +16,7 @@ from codex_tui.widgets.ink import ACCENT, MUTED, line
 
 Section = tuple[str, tuple[tuple[str, str], ...]]  # its title; each key and what it does
 WIDE = 116  # columns from which the sections stand in two
-LEFT = 3  # sections of the left one
+LEFT = 4  # sections of the left one
 SECTIONS: tuple[Section, ...] = (
     (
         "Everywhere",
@@ -40,6 +40,7 @@ SECTIONS: tuple[Section, ...] = (
             ("r", "resume a stopped, failed or lost run"),
             ("i", "what really ran, warnings, checkpoints"),
             ("l", "log"),
+            ("D", "the run's dataset, all of it"),
         ),
     ),
     (
@@ -53,7 +54,6 @@ SECTIONS: tuple[Section, ...] = (
     (
         "Data",
         (
-            ("d, D", "open it: on a profile, in the cockpit"),
             ("1 … 4", "as the model sees it, raw, tokens, overview"),
             ("i", "tokens with their ids, and back"),
             ("← →", "previous, next row; Enter reads it"),
@@ -82,6 +82,7 @@ SECTIONS: tuple[Section, ...] = (
         (
             ("Enter, n", "launch"),
             ("e", "edit; of a shipped one, a child of your own"),
+            ("d", "look at its dataset"),
             ("D", "duplicate, comments and all"),
             ("E", "edit in $EDITOR"),
         ),

@@ -103,6 +103,10 @@ async def see(pilot: Pilot[Any], *texts: str) -> str:
     return screen_text(pilot.app)
 
 
+def pieces(text: str, length: int) -> list[str]:
+    return [text[at : at + length] for at in range(len(text) - length)]
+
+
 async def test_a_row_as_the_model_sees_it_raw_and_in_tokens(dataset: Path, profile: Path, worker: Any) -> None:
     async with app_on(dataset, profile).run_test(size=SIZE) as pilot:
         await counted(pilot)
@@ -146,9 +150,10 @@ async def test_the_cut_is_drawn_where_it_falls_and_moves_at_once(dataset: Path, 
 async def test_filters_and_their_signs(dataset: Path, profile: Path, worker: Any) -> None:
     async with app_on(dataset, profile).run_test(size=(200, 60)) as pilot:
         await counted(pilot)
-        text = screen_text(pilot.app)
         for sign in (" 5 =", " 7 >", " 9 !", "11 ✗", "13 ✗"):
-            assert f"{sign} " in text or f"{sign}e" in text
+            await until(
+                pilot, lambda sign=sign: {f"{sign} ", f"{sign}e"} & {*pieces(screen_text(pilot.app), len(sign) + 1)}
+            )
         screen = screen_of(pilot)
         for key, wanted in (("b", [10, 12]), ("c", [6, 8]), ("d", [2, 4])):
             await pilot.press(key)
@@ -159,7 +164,7 @@ async def test_filters_and_their_signs(dataset: Path, profile: Path, worker: Any
         await until(pilot, lambda: list(screen.view.places)[:2] == [6, 8])
         assert len(screen.view.places) == 38
         await pilot.press("b")
-        await see(pilot, "not valid JSON: Expecting ',' delimiter", '"response" is missing', "1 of 2")
+        await see(pilot, "line 11  not valid JSON: Expecting ','", 'line 13  "response" is missing', "1 of 2")
         await pilot.press("a", "f")
         await until(pilot, lambda: screen.view.kind == "bad")
 
@@ -231,6 +236,17 @@ async def test_rows_are_there_while_tokens_are_counted(dataset: Path, profile: P
         assert worker.started[0].sent[-1] == {"type": "cancel"}
         worker.started[0].go_on()
         await see(pilot, "38 of 40 rows kept")
+
+
+async def test_a_worker_that_dies_is_told_and_the_rows_stay(dataset: Path, profile: Path, worker: Any) -> None:
+    worker.holds_back = True
+    async with app_on(dataset, profile).run_test(size=SIZE) as pilot:
+        await see(pilot, "Counting tokens")
+        worker.started[0]._say(type="error", id=None, message="The worker ended by signal SIGKILL.", hint="\x1b[2J")
+        await see(pilot, "The worker ended by signal SIGKILL.", "␛[2J", "What comes 0 at the roof?")
+        await until(pilot, lambda: "Counting tokens" not in screen_text(pilot.app))
+        await pilot.press("down")
+        await see(pilot, "Row 2 of 40", "What comes 1 at the dock?")
 
 
 async def test_without_a_training_environment_the_raw_rows_are_browsed(
