@@ -111,7 +111,7 @@ def train(path: Path) -> int:
         attempt.end(sft.train(attempt, job, rows, card))
         code = 0
     except (Exception, SystemExit) as error:  # noqa: BLE001  every failure has a name, an event and a traceback
-        text = traceback.format_exc()
+        text = failures.hidden(traceback.format_exc())
         _complain(text)
         failure = failures.classify(error)
         attempt.end(

@@ -9,12 +9,23 @@ from dataclasses import dataclass
 
 from training.contract.events import FailureKind
 
+_TOKEN = re.compile(r"hf_[A-Za-z0-9]{20,}")
+
+
+def hidden(text: str) -> str:
+    """`text` without tokens of the Hub, which a library may have put into an error's address."""
+    return _TOKEN.sub("hf_…", text)
+
 
 @dataclass(frozen=True)
 class Failure:
     kind: FailureKind
     message: str
     hint: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", hidden(self.message))
+        object.__setattr__(self, "hint", hidden(self.hint))
 
 
 class TrainingFailure(Exception):

@@ -39,6 +39,16 @@ def local_folder(name: str) -> Path | None:
     return folder
 
 
+def require_safetensors(adapter: Path) -> None:
+    """Raises TrainingFailure where an adapter's weights are in another format: those can carry code."""
+    if not (adapter / "adapter_model.safetensors").is_file():
+        raise TrainingFailure(
+            "model_not_found",
+            f"{adapter} has no adapter_model.safetensors; other formats can carry code and are not loaded.",
+            "Train it again, or move the folder away to ask the base model alone.",
+        )
+
+
 def go_offline_if_needed(name: str) -> None:
     """Keeps the Hub's client from retrying for a minute: without a network a cached model loads at once, and any
     other fails at once. Call it before `huggingface_hub` is imported."""
@@ -52,7 +62,7 @@ def load_tokenizer(name: str, cache: Path, revision: str | None = None) -> Any:
 
     if name == llama.NAME:
         return llama.build_tokenizer()
-    return AutoTokenizer.from_pretrained(source(name, cache), revision=revision)
+    return AutoTokenizer.from_pretrained(source(name, cache), revision=revision, trust_remote_code=False)
 
 
 def shape_of(source: str, profile: Profile) -> ModelShape | None:
@@ -60,7 +70,8 @@ def shape_of(source: str, profile: Profile) -> ModelShape | None:
     from transformers import AutoConfig
 
     try:
-        shape = ModelShape.of(AutoConfig.from_pretrained(source, revision=profile.model.revision).to_dict())
+        config = AutoConfig.from_pretrained(source, revision=profile.model.revision, trust_remote_code=False)
+        shape = ModelShape.of(config.to_dict())
         check_modules(profile, shape)
     except Exception:  # noqa: BLE001  a forecast is welcome, not needed: Unsloth may know the model by another name
         return None
@@ -75,6 +86,8 @@ def load_for_chat(
     They give the same greedy tokens as Unsloth and start in a fraction of its time. `dtype` is the name of what the
     run computed in; generate under `torch.autocast` in it, as the trainer does.
     """
+    if adapter:
+        require_safetensors(adapter)
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
@@ -85,12 +98,15 @@ def load_for_chat(
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=compute,
     )
-    tokenizer = AutoTokenizer.from_pretrained(adapter or folder, revision=None if adapter else revision)
+    tokenizer = AutoTokenizer.from_pretrained(
+        adapter or folder, revision=None if adapter else revision, trust_remote_code=False
+    )
     base = AutoModelForCausalLM.from_pretrained(
         folder,
         revision=revision,
         dtype=compute,
         use_safetensors=True,
+        trust_remote_code=False,
         device_map={"": 0} if torch.cuda.is_available() else "cpu",
         # a checkpoint that is quantised already knows how
         **({"quantization_config": quantisation} if load_in_4bit and not folder.endswith("bnb-4bit") else {}),

@@ -31,7 +31,7 @@ class Pipe:
 
     def send_error(self, error: BaseException, request: Any = None) -> None:
         """Tells of a failure; `request` is the id of what was asked for, if anything was."""
-        traceback.print_exception(error, file=sys.stderr)
+        print(failures.hidden("".join(traceback.format_exception(error))), file=sys.stderr)  # noqa: T201
         failure = failures.classify(error)
         self.send(
             {

@@ -125,6 +125,7 @@ def load(profile: Profile, source: str) -> tuple[Any, Any]:
         dtype=None if settings.dtype == "auto" else getattr(torch, settings.dtype),
         use_gradient_checkpointing=profile.training.gradient_checkpointing,
         use_safetensors=True,
+        trust_remote_code=False,
         **({"offload_layers": settings.offload_layers} if settings.offload_layers and on_gpu else {}),
         **({"offload_embedding": settings.offload_embedding} if on_gpu else {}),
     )

@@ -60,7 +60,7 @@ def _said(steps: int) -> list[ev.Event]:
     ]  # fmt: skip
     for step in range(1, steps + 1):
         found += [
-            ev.Metrics(step=step, epoch=step / 4, loss=2 / step, learning_rate=1e-4, tokens=step, tokens_per_second=9.0),
+            ev.Metrics(step=step, epoch=step / 4, loss=2 / step, learning_rate=1e-4, tokens=step),
             ev.Memory(step=step, host_mib=99.0), ev.Gpu(used_mib=9.0, total_mib=99.0, temperature=60.0),
         ]  # fmt: skip
     last: list[ev.Event] = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import threading
 from pathlib import Path
@@ -131,7 +132,7 @@ def asked(bench: Bench) -> Try:
             with (
                 patch("training.pipe.Pipe.__init__", pipe), patch("sys.stdin", Mock(buffer=io.BytesIO(said))),
                 patch.object(chat_worker, "Speaker", Listener), patch.object(module.threading, "Thread", Mock()),
-                patch("os._exit", lambda code: None), patch("traceback.print_exception"),
+                patch("os._exit", lambda code: None), contextlib.redirect_stderr(io.StringIO()),
                 bench.untouched("cache", "datasets"), bench.guard(module.__name__),
             ):  # fmt: skip
                 serve(run.path)

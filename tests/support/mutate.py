@@ -15,7 +15,8 @@ TEXTS = (
 NUMBERS = (0, -1, 1, 3, 2**31, 2**53, 2**53 + 1, 2**63, 2**64, 10**400, -(10**30), 0.5, 1e308, -1e308, 1e-320,
            float("nan"), float("inf"), -float("inf"))  # fmt: skip
 BYTES = (b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\x1b[2J", b"\xc2\x9b", b"\n", b"\r", b'"', b"'", b'"""', b"{", b"}",
-         b"]", b",", b"=", b"#", b"\\", b"[" * 3000, b'{"a":' * 3000, b"9" * 5000, b"\xed\xa0\x80", b"\\ud800")  # fmt: skip
+         b"]", b",", b"=", b"#", b"\\", b"[" * 3000, b'{"a":' * 3000, b"9" * 5000, b"\xed\xa0\x80",
+         b"\\ud800")  # fmt: skip
 
 
 class Mutator:

@@ -1,0 +1,153 @@
+"""What a profile, a name or a model from a stranger can't do: run anything, or reach out of its folder."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from codex_tui.cli import main
+from codex_tui.core import locations
+from training import model
+from training.contract.knobs import knobs
+from training.contract.run_directory import RunDirectory
+from training.failures import TrainingFailure, classify
+
+ROOT = Path(__file__).resolve().parents[2]
+NOWHERE = "/nowhere/python"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    return tmp_path
+
+
+def calls() -> Iterator[tuple[str, str, ast.Call]]:
+    """Every call in our code: where, what is called, and how."""
+    for folder in ("codex_tui", "training"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call):
+                    yield f"{path.relative_to(ROOT)}:{node.lineno}", ast.unparse(node.func), node
+
+
+def options(call: ast.Call) -> dict[str | None, str]:
+    return {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+
+
+def test_code_of_a_model_is_never_run() -> None:
+    loads = [(where, name, call) for where, name, call in calls() if name.endswith(".from_pretrained")]
+    assert len(loads) >= 6
+    for where, name, call in loads:
+        if name != "PeftModel.from_pretrained":  # which takes no such thing
+            assert options(call).get("trust_remote_code") == "False", where
+        if "Model" in name and name != "PeftModel.from_pretrained":
+            assert options(call).get("use_safetensors") == "True", where
+    assert not [where for where, _, call in calls() if options(call).get("trust_remote_code", "False") != "False"]
+
+
+def test_nothing_is_run_by_a_shell_and_no_text_as_code() -> None:
+    forbidden = {"eval", "exec", "os.system", "os.popen", "pickle.load", "pickle.loads", "torch.load", "yaml.load"}
+    assert not [where for where, name, _ in calls() if name in forbidden or name.endswith("create_subprocess_shell")]
+    assert not [where for where, _, call in calls() if options(call).get("shell", "False") != "False"]
+
+
+@pytest.mark.parametrize("table", ["", "model", "dataset", "training", "launch", "hardware"])
+def test_no_profile_can_trust_code_or_name_a_program(
+    home: Path, capsys: pytest.CaptureFixture[str], table: str
+) -> None:
+    profile = home / "shared.toml"
+    for field in ("trust_remote_code", "python", "command"):
+        told = {"model": {"name": '"x"'}}
+        told.setdefault(table, {})[field] = "true"
+        top = "".join(f"{key} = {value}\n" for key, value in told.pop("", {}).items())
+        lines = [f"[{name}]\n" + "".join(f"{key} = {value}\n" for key, value in told[name].items()) for name in told]
+        profile.write_text(top + "".join(lines))
+        assert main(["profile", "check", str(profile), "--json"]) == 2
+        [wrong] = json.loads(capsys.readouterr().out)["errors"]
+        assert wrong["message"].startswith("unknown field")
+
+
+def test_no_text_of_a_profile_is_run(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every field that takes a text, with one that a shell would obey."""
+    evil = f"x; $(touch {home}/ran) `touch {home}/ran` | touch {home}/ran {{{{ 7*7 }}}} !!python/object/apply:os.system"
+    rows = home / "rows.jsonl"
+    rows.write_text('{"instruction": "a", "response": "b"}\n')
+    texts = [k for k in knobs().values() if "string" in k.kinds and not k.choices and k.path not in ("extends",)]
+    assert len(texts) > 5
+    for knob in texts:
+        profile = home / "evil.toml"
+        table = f"[{knob.table}]\n" if knob.table else ""
+        name = "" if knob.path == "model.name" else "[model]\nname = 'demo:llama'\n" if knob.table != "model" else ""
+        line = f"{knob.name} = {json.dumps(evil)}\n"
+        own = f"{table}{line}" + ("name = 'demo:llama'\n" if knob.table == "model" and knob.name != "name" else "")
+        profile.write_text(own + name if not knob.table else name + own)
+        for command in (["profile", "show"], ["profile", "check"], ["forecast"]):
+            assert main([*command, str(profile)]) in (0, 1, 2)
+        assert main(["train", str(profile), "--dataset", str(rows), "--python", NOWHERE, "--headless"]) in (2, 3)
+    assert not (home / "ran").exists()
+
+
+OUTSIDE = [
+    "/etc/x",
+    "..",
+    "../up",
+    "a/b",
+    "a/../../b",
+    "\0",
+    "a\0b",
+    "x" * 300,
+    "~",
+    ".hidden",
+    "-x",
+    "a b",
+    "a\n",
+    "ä",
+    "",
+]
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_a_runs_name_stays_within_the_folder_of_runs(home: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    assert main(["train", "demo", f"--name={name}", "--python", NOWHERE, "--headless"]) == 2
+    assert "can't be a run's name" in capsys.readouterr().err
+    (home / "up").mkdir()
+    (home / "up" / "config.json").write_text("{}")
+    inside = RunDirectory(locations.runs_home() / "inside")
+    inside.create()
+    inside.write_config({})
+    for command in (["attach", "--headless"], ["stop"], ["resume", "--headless"], ["chat", "--prompt=Hi"]):
+        assert main([command[0], *command[1:], "--", name]) == 2
+        assert "No run is called" in capsys.readouterr().err
+
+
+def test_a_link_in_the_place_of_a_run_is_not_followed(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    locations.runs_home().mkdir(parents=True)
+    (locations.runs_home() / "mine").symlink_to(home / "elsewhere")
+    with pytest.raises(FileExistsError):
+        RunDirectory(locations.runs_home() / "mine").create()
+    assert not (home / "elsewhere").exists()
+
+
+def test_an_adapter_that_can_carry_code_is_refused(home: Path) -> None:
+    (home / "adapter_model.bin").write_bytes(b"pickle")
+    (home / "adapter_config.json").write_text("{}")
+    with pytest.raises(TrainingFailure, match="other formats can carry code") as caught:
+        model.require_safetensors(home)
+    assert classify(caught.value).kind == "model_not_found"
+    (home / "adapter_model.safetensors").touch()
+    model.require_safetensors(home)
+
+
+def test_a_token_in_an_exception_is_not_repeated() -> None:
+    token = f"hf_{'a1' * 17}"
+    told = (
+        classify(ValueError(f"401 for https://user:{token}@host")),
+        classify(TrainingFailure("unknown", token, token)),
+    )
+    assert token not in repr(told)
