@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from codex_tui.core.errors import DONE, NO_ENVIRONMENT, CodexError
+from codex_tui.core.errors import DONE, FAILED, NO_ENVIRONMENT, CodexError
 
 if TYPE_CHECKING:
     from codex_tui.core.machine import GpuFacts, Terminal
@@ -33,7 +33,7 @@ def add(subparsers: Any) -> None:
         "doctor",
         help="say what is here to train with, and what to do",
         description="Looks at the GPU, the training environment, the disk and the terminal, a line each. Exits with 3 "
-        "where nothing can train.",
+        "where nothing can train, with 1 where nothing can be written.",
     )
     parser.add_argument("--python", metavar="PATH", type=Path, help="look at this interpreter")
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
@@ -48,6 +48,7 @@ def run_doctor(args: argparse.Namespace) -> int:
     report, trainer = examine_trainer(args.python)
     gpu = machine.gpu_facts()
     kind = wsl()
+    unwritable = machine.unwritable()
     free = machine.disk_free_gib()
     token = machine.hub_token()
     terminal = machine.terminal()
@@ -56,9 +57,11 @@ def run_doctor(args: argparse.Namespace) -> int:
         *pinned_findings(gpu),
         *wsl_findings(kind, machine.wsl_idle_timeouts() if kind else {}),
         *trainer,
+        *home_findings(unwritable),
         *other_findings(free, token, terminal, machine.killed_at_logout()),
     ]
-    ok = all(finding.state != "bad" for finding in trainer)
+    ready = all(finding.state != "bad" for finding in trainer)
+    ok = ready and not unwritable
     if args.json:
         answer = {
             "ok": ok,
@@ -79,7 +82,7 @@ def run_doctor(args: argparse.Namespace) -> int:
         for finding in findings:
             advice = f" → {finding.advice}" if finding.advice else ""
             print(clean(f"{SIGNS[finding.state]} {finding.topic:<{width}}  {finding.found}{advice}"))
-    return DONE if ok else NO_ENVIRONMENT
+    return DONE if ok else FAILED if ready else NO_ENVIRONMENT
 
 
 def examine_trainer(named: Path | None) -> tuple[EnvironmentReport | None, list[Finding]]:
@@ -229,6 +232,11 @@ def wsl_findings(version: int, timeouts: dict[str, str]) -> Iterator[Finding]:
         else "keep one open; or in Windows, %UserProfile%\\.wslconfig: [general] instanceIdleTimeout=-1 and [wsl2] "
         "vmIdleTimeout=-1, then wsl --shutdown",
     )
+
+
+def home_findings(unwritable: list[Path]) -> Iterator[Finding]:
+    for folder in unwritable:
+        yield Finding("folder", "bad", f"nothing can be written in {folder}", "CODEX_TUI_HOME names another place")
 
 
 def other_findings(

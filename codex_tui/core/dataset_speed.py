@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import harmonic_mean
 
 from codex_tui.core import forecasts, locations, runs, tailer
+from codex_tui.core.errors import CodexError
 from codex_tui.core.run_facts import read_facts
 from training.contract import events as ev
 from training.contract.profile import Profile
@@ -22,7 +23,7 @@ def tokens_per_second(profile: Profile, profile_file: Path | None = None) -> flo
     if profile_file and name.startswith(("./", "../")):  # as the launcher writes it into the run
         name = str((profile_file.parent / locations.expanded(name)).resolve())
     card = forecasts.card(profile.hardware.device)
-    for run in runs.directories()[:LOOKED_AT]:
+    for run in _newest():
         facts = read_facts(run)
         asked = facts.config.get("profile")
         model = asked.get("model") if isinstance(asked, dict) else None
@@ -33,6 +34,13 @@ def tokens_per_second(profile: Profile, profile_file: Path | None = None) -> flo
         ):
             return speed
     return None
+
+
+def _newest() -> list[RunDirectory]:
+    try:
+        return runs.directories()[:LOOKED_AT]
+    except CodexError:  # what is asked here is a dataset
+        return []
 
 
 def _speed(run: RunDirectory, card: str | None) -> float | None:

@@ -75,7 +75,10 @@ def ensure(progress: Callable[[SetupProgress], None], python: Path | None = None
         with _lock(root.with_name("codex-train.lock"), progress) as lock:
             return managed_python(build) or _build(root, build, progress, lock)  # another process may just have
     except OSError as error:
-        raise EnvironmentMissing(f"The environment cannot be built at {root}: {error}") from None
+        raise EnvironmentMissing(
+            f"The environment cannot be built at {root}: {error.strerror or error}",
+            "CODEX_TUI_HOME names another place.",
+        ) from None
 
 
 def managed_python(build: Build = "auto") -> Path | None:

@@ -178,7 +178,7 @@ def may_live(run: RunDirectory) -> bool:
         since = float(created) if created is not None else run.config.stat().st_mtime
     except (OSError, ValueError, TypeError):
         return False
-    return time.time() - since < GRACE
+    return abs(time.time() - since) < GRACE  # the clock may have been set back since
 
 
 def last_word(run: RunDirectory) -> float:

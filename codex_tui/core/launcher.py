@@ -197,11 +197,12 @@ def _create(name: str | None, base: str) -> RunDirectory:
         try:
             run.create()
             return run
-        except FileExistsError:
-            if name is not None:
-                raise _taken(name) from None
-            number += 1
         except OSError as error:
+            if os.path.isdir(run.path):  # noqa: PTH112  which takes what may not be looked at for missing
+                if name is not None:
+                    raise _taken(name) from None
+                number += 1
+                continue
             raise CodexError(
                 f"{run.path} can't be made: {error.strerror}.", "CODEX_TUI_HOME names another place."
             ) from error

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import pwd
 from pathlib import Path
+
+from codex_tui.core.errors import BadInput
 
 
 def expanded(path: str | Path) -> Path:
@@ -15,8 +18,19 @@ def _home(variable: str, default: str, inside: str) -> Path:
     if override := os.environ.get("CODEX_TUI_HOME"):
         return expanded(override).absolute() / inside
     base = os.environ.get(variable) or ""
-    root = Path(base) if base.startswith("/") else Path.home() / default
+    root = Path(base) if base.startswith("/") else persons_home() / default
     return root / "codex-tui"
+
+
+def persons_home() -> Path:
+    """HOME; where it is not set, what the system knows. Raises BadInput where it knows nothing, as of a container's
+    user who is a number alone."""
+    try:
+        return Path(os.environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir).absolute()
+    except KeyError:
+        raise BadInput(
+            "There is no knowing where your home is: HOME is not set.", "Set HOME, or CODEX_TUI_HOME to a folder."
+        ) from None
 
 
 def data_home() -> Path:

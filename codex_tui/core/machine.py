@@ -114,10 +114,20 @@ def _kills_user_processes(etc: Path) -> bool:
 
 def disk_free_gib() -> float:
     """Where runs and the training environment are kept."""
-    folder = locations.data_home()
-    while not folder.exists():
+    return shutil.disk_usage(existing(locations.data_home())).free / 2**30
+
+
+def existing(folder: Path) -> Path:
+    """`folder`, or the nearest above it that is there."""
+    while not os.path.exists(folder):  # noqa: PTH110  which takes what may not be looked at for missing
         folder = folder.parent
-    return shutil.disk_usage(folder).free / 2**30
+    return folder
+
+
+def unwritable() -> list[Path]:
+    """Of our folders for runs, settings and caches those in which nothing can be made."""
+    homes = (locations.data_home(), locations.config_home(), locations.cache_home())
+    return [home for home in homes if not (existing(home).is_dir() and os.access(existing(home), os.W_OK | os.X_OK))]
 
 
 def hub_token() -> str | None:
@@ -125,7 +135,7 @@ def hub_token() -> str | None:
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
         if os.environ.get(name):
             return f"in ${name}"
-    hub = locations.expanded(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
+    hub = locations.expanded(os.environ.get("HF_HOME") or locations.persons_home() / ".cache" / "huggingface")
     path = locations.expanded(os.environ.get("HF_TOKEN_PATH") or hub / "token")
     with suppress(OSError):
         if path.stat().st_size:

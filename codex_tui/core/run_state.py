@@ -187,7 +187,7 @@ def _on_started(state: RunState, event: ev.Started) -> None:
     if state.started_at is None or state.last_event_at is None:
         state.started_at = event.time
     else:
-        state.paused += max(0.0, event.time - state.last_event_at)
+        state.paused += event.time - state.last_event_at  # less than none where the clock was set back in between
     state.attempt_started_at = event.time
     state.losses.cut_after(event.resume_step)
     state.evals = [kept for kept in state.evals if kept.step <= event.resume_step]

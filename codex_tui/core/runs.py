@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from codex_tui.core import locations
-from codex_tui.core.errors import BadInput
+from codex_tui.core.errors import BadInput, CodexError
 from codex_tui.core.run_state import RunState, Status, resumable
 from training.contract.run_directory import RunDirectory
 
@@ -53,11 +54,16 @@ class RunSummary:
 
 
 def directories() -> list[RunDirectory]:
-    """All run directories, newest first."""
+    """All run directories, newest first. Raises CodexError where they can't be looked at."""
+    home = locations.runs_home()
     try:
-        found = [RunDirectory(path) for path in locations.runs_home().iterdir() if (path / "config.json").is_file()]
-    except OSError:
+        found = [RunDirectory(path) for path in home.iterdir() if os.path.isfile(path / "config.json")]  # noqa: PTH113
+    except FileNotFoundError:
         return []
+    except OSError as error:
+        raise CodexError(
+            f"The runs in {home} can't be read: {error.strerror}.", "CODEX_TUI_HOME names another place."
+        ) from None
     return sorted(found, key=lambda run: (_created(run), run.name), reverse=True)
 
 
@@ -108,8 +114,13 @@ def find_run(text: str) -> RunDirectory:
 
 
 def live_run() -> RunDirectory | None:
-    """The newest run that is training now."""
-    return next((run for run in directories() if run.trainer_alive()), None)
+    """The newest run that is training now; None where none is, or where they can't be looked at."""
+    try:
+        return next((run for run in directories() if run.trainer_alive()), None)
+    except BadInput:
+        raise
+    except CodexError:
+        return None
 
 
 def _created(run: RunDirectory) -> float:

@@ -36,7 +36,7 @@ def load() -> Settings:
     except tomllib.TOMLDecodeError as error:  # its message ends with the line
         raise BadInput(f"{path}: {error}", "Correct the line, or remove the file to go back to the defaults.") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} cannot be read: {error}") from None
+        raise BadInput(f"{path} cannot be read: {getattr(error, 'strerror', error)}.") from None
 
     def wrong(name: str, why: str) -> BadInput:
         numbered = enumerate(text.splitlines(), 1)

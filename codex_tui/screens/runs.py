@@ -16,7 +16,7 @@ from textual.widgets import Static
 
 from codex_tui.core.run_state import ENDED
 from codex_tui.core.text import clean, shorten
-from codex_tui.messages import OpenRun
+from codex_tui.messages import OpenRun, Trouble
 from codex_tui.widgets import figures
 from codex_tui.widgets.choices import MARGIN, Choices, Row
 from codex_tui.widgets.hints import HintBar
@@ -85,7 +85,12 @@ class RunsScreen(Screen[None]):
             await self.action_reload()
 
     async def action_reload(self) -> None:
-        self._runs = await asyncio.to_thread(_read_runs)
+        from codex_tui.core.errors import CodexError
+
+        try:
+            self._runs = await asyncio.to_thread(_read_runs)
+        except CodexError as error:
+            self.post_message(Trouble(error.message, error.hint))
         now = time.time()
         choices = self.query_one(Choices)
         choices.set_rows([(run.name, _row(run, now)) for run in self._runs])

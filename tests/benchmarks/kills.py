@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import random
 import secrets
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -51,7 +52,7 @@ def main() -> int:
     print(f"\nkills tried              {sum(tally.kills.values()):6}   {dict(tally.kills)}")
     print(f"in the middle of a write {sum(tally.in_the_middle.values()):6}   {dict(tally.in_the_middle)}")
     print(f"resumes                  {tally.resumes:6}")
-    print(f"runs identical           {tally.identical:6}   of {tally.runs}, each killed about ten times")
+    print(f"runs identical           {tally.identical:6}   of {tally.runs}, whose trainers were killed {tally.fewest} times or more")
     print(f"lies and losses          {len(tally.problems):6}   in {minutes:.0f} minutes")
     for problem in tally.problems:
         print(f"  {problem}")
@@ -63,7 +64,7 @@ def runs(person: faults.Person, kills: int) -> None:
     whole, number = faults.finish(person, "whole"), 0
     while sum(person.tally.kills.values()) < kills:
         number += 1
-        name = f"killed-{number}"
+        name, before = f"killed-{number}", person.tally.kills["trainer"]
         for turn, moment in enumerate(person.random.sample(MOMENTS, len(MOMENTS))):
             watching = [faults.bystander(person, name) for _ in range(person.random.randint(1, 3))]
             goes_on = faults.kill_the_trainer(person, name, moment, parent_first=turn % 5 == 4)
@@ -71,6 +72,7 @@ def runs(person: faults.Person, kills: int) -> None:
                 thread.join()
             if not goes_on:
                 break
+        person.tally.fewest = min(person.tally.fewest, person.tally.kills["trainer"] - before)
         faults.kill_a_chat(person, name)
         faults.finish(person, name)
         faults.compare(person, name, whole)
@@ -83,9 +85,12 @@ def set_ups(home: Path, tally: faults.Tally, count: int, seed: int) -> None:
         return
     person = faults.Person(home, Path(sys.executable), tally, seed)
     (home / "config" / "settings.toml").unlink()
-    for _ in range(count):
+    built = home / "data" / "envs"
+    while tally.kills["set-up"] < count:
+        if (built / "codex-train").exists():  # it was quicker than we
+            shutil.rmtree(built)
         process = person.start("setup", "--cpu")
-        time.sleep(person.random.uniform(0.5, 9))
+        time.sleep(person.random.uniform(0.3, 9))
         if process.poll() is None:
             process.kill()
             tally.kills["set-up"] += 1

@@ -36,9 +36,9 @@ STUCK = 180.0
 ENDED = ("lost", "stopped", "failed", "done")
 JSON_FILES = (".config.json.", ".process.json.")
 PROFILE = {
-    "training.max_steps": 60,
+    "training.max_steps": 150,
     "lora.lora_dropout": 0.1,  # so that the random state matters
-    "evaluation.eval_steps": 20,
+    "evaluation.eval_steps": 50,
     "evaluation.sample_max_new_tokens": 4,
     "checkpoints.save_steps": 3,
 }
@@ -52,6 +52,7 @@ class Tally:
     in_the_middle: Counter[str] = field(default_factory=Counter)
     resumes: int = 0
     runs: int = 0
+    fewest: int = 99  # kills of one run's trainer
     identical: int = 0
     problems: list[str] = field(default_factory=list)
 
@@ -139,7 +140,7 @@ def _until(reached: Callable[[], bool], run: RunDirectory) -> bool:
 
 
 def at_random(run: RunDirectory, chance: random.Random) -> str:
-    until = time.monotonic() + chance.uniform(0, 2 * IMPORTS)
+    until = time.monotonic() + chance.uniform(0, 1.3 * IMPORTS)
     _until(lambda: time.monotonic() >= until, run)
     return ""
 
