@@ -126,7 +126,7 @@ def _facts(view: DataView, found: Overview) -> Iterator[Content]:
     if found.seconds_per_epoch:
         yield _fact("time", duration(found.seconds_per_epoch), "an epoch on this card, at the speed of the last run")
     elif found.tokens:
-        yield _fact("time", "–", "an epoch: known after the first run or probe on this card")
+        yield _fact("time", "–", "an epoch: known after a run or a probe here")
     alike = found.duplicates
     near = f"{alike.near:,} nearly" if alike.near_counted else "too many rows to look for near ones"
     yield _fact("duplicates", f"{alike.exact:,}", near, "$warning" if alike.exact or alike.near else "")

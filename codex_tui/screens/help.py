@@ -54,7 +54,7 @@ SECTIONS: tuple[Section, ...] = (
     (
         "Data",
         (
-            ("1 … 4", "as the model sees it, raw, tokens, overview"),
+            ("1 … 4", "the model's view, raw, tokens, overview"),
             ("i", "tokens with their ids, and back"),
             ("← →", "previous, next row; Enter reads it"),
             ("/", "search; Esc ends it"),

@@ -107,18 +107,20 @@ def one_by_one(row: dict[str, Any], numbered: bool) -> Iterator[Content]:
             yield _left_out(first - shown_to)
         if first == limit and first:
             yield cut_line(row)
-        words = [_token(place, *tokens[place], start, limit, numbered) for place in range(first, last)]
+        words = [_token(place, tokens[place], start, limit, numbered) for place in range(first, last)]
         yield from words if numbered else Content("").join(words).split("\n", allow_blank=True)
         shown_to = last
     if (more := int(row.get("tokens") or 0) - shown_to) > 0:
         yield _left_out(more)
 
 
-def _token(place: int, number: int, text: str, start: int, limit: int, numbered: bool) -> Content:
+def _token(place: int, token: list[Any], start: int, limit: int, numbered: bool) -> Content:
+    """`token` is its id and its text."""
+    number, text = token
     style = CUT if place >= limit else LEARNED if place >= start else ""
     word = clean(str(text)[:WIDEST_TOKEN])
     if numbered:
-        return line((f"{place:>7,} {int(number):>8} ", MUTED), (word or "(nothing)", style))
+        return line((f"{place:>7,} {clean(number):>8} ", MUTED), (word or "(nothing)", style))
     return line((word.replace("↵", "↵\n"), style), ("│", "$rule"))
 
 
