@@ -153,6 +153,6 @@ def test_duplicates_and_a_template_without_a_system_role() -> None:
     found = overview(scan, lengths, profile())
     assert (found.duplicates.exact, found.duplicates.near) == (1, 10)
     said = messages(found)
-    assert "1 row repeats another one word for word" in said
+    assert "1 row repeats another and counts for more" in said
     assert "10 rows (5.0 %) say nearly what another one says" in said
     assert "leaves system messages out without a word" in said
