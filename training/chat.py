@@ -43,7 +43,9 @@ def serve(path: Path) -> int:
     requests: queue.Queue[dict[str, Any]] = queue.Queue()
     threading.Thread(target=_answer, args=(pipe, speaker, requests), daemon=True).start()
     for message in pipe.messages():
-        if message.get("type") == "generate":
+        if not isinstance(message.get("id"), int | str | None):
+            pipe.send_error(TrainingFailure("unknown", "Not a message: its id is neither a number nor a text."))
+        elif message.get("type") == "generate":
             requests.put(message)
         elif message.get("type") == "stop":
             speaker.stop(message.get("id"))
