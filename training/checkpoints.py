@@ -1,15 +1,18 @@
-"""Puts checkpoints in place: written aside and renamed, so that each is whole or not there. Nothing is deleted."""
+"""Puts checkpoints in place: written aside and renamed, so that each is whole or not there."""
 
 from __future__ import annotations
 
 import math
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 from training.contract.checkpoints import PREFIX, UNFINISHED, found_in, is_whole, last_whole, step_of
 
 __all__ = ["PREFIX", "UNFINISHED", "is_whole", "last_whole", "step_of"]  # and what is below
+
+OLD = ".old-"
 
 
 def publish(checkpoint: Path, home: Path) -> None:
@@ -47,6 +50,17 @@ def set_aside(checkpoint: Path, why: str = "earlier") -> None:
         number += 1
         target = checkpoint.with_name(f"{why}-{checkpoint.name}.{number}")
     checkpoint.rename(target)
+
+
+def rotate(home: Path, limit: int | None, keep: str = "") -> None:
+    """Deletes the oldest checkpoints beyond `limit`, but never the newest nor the one called `keep`. Each is renamed
+    first: a kill in the middle leaves none half there, and the next time takes the rest."""
+    found = found_in(home)
+    old = [path for path in found[:-1] if path.name != keep]
+    for path in old[: max(0, len(found) - limit) if limit else 0]:
+        path.rename(home / f"{OLD}{path.name}")
+    for path in home.glob(f"{OLD}*"):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def flush(folder: Path) -> None:

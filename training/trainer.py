@@ -6,7 +6,6 @@ from __future__ import annotations
 import unsloth  # noqa: F401  first: it patches what follows
 
 import torch
-from transformers.trainer_utils import rotate_checkpoints
 from trl import SFTTrainer
 # isort: on
 
@@ -44,5 +43,4 @@ class Trainer(SFTTrainer):
             shutil.rmtree(self._aside, ignore_errors=True)
             self._aside = None
         best = checkpoints.best_step(self.state.log_history) if self._keep_best else None
-        kept = str(home / f"{checkpoints.PREFIX}{best}") if best else None
-        rotate_checkpoints(str(home), self.args.save_total_limit, kept)
+        checkpoints.rotate(home, self.args.save_total_limit, f"{checkpoints.PREFIX}{best}" if best else "")

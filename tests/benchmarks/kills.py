@@ -52,7 +52,9 @@ def main() -> int:
     print(f"\nkills tried              {sum(tally.kills.values()):6}   {dict(tally.kills)}")
     print(f"in the middle of a write {sum(tally.in_the_middle.values()):6}   {dict(tally.in_the_middle)}")
     print(f"resumes                  {tally.resumes:6}")
-    print(f"runs identical           {tally.identical:6}   of {tally.runs}, whose trainers were killed {tally.fewest} times or more")
+    print(
+        f"runs identical           {tally.identical:6}   of {tally.runs}, whose trainers were killed {tally.fewest} times or more"
+    )
     print(f"lies and losses          {len(tally.problems):6}   in {minutes:.0f} minutes")
     for problem in tally.problems:
         print(f"  {problem}")

@@ -67,6 +67,7 @@ class Person:
 
     def __init__(self, folder: Path, python: Path, tally: Tally, seed: int) -> None:
         self.home, self.tally, self.random = folder, tally, random.Random(seed)
+        self.profile: dict[str, Any] = PROFILE
         self.environment = {
             **os.environ,
             "CODEX_TUI_HOME": str(folder),
@@ -103,7 +104,7 @@ class Person:
         if self.run(name).config.exists():
             self.tally.resumes += 1
             return self.start("resume", name, "--headless")
-        sets = [part for key, value in PROFILE.items() for part in ("--set", f"{key}={value}")]
+        sets = [part for key, value in self.profile.items() for part in ("--set", f"{key}={value}")]
         return self.start("train", "demo", "--name", name, "--headless", *sets)
 
 
@@ -161,7 +162,7 @@ def in_a_json_file(run: RunDirectory, chance: random.Random) -> str:
 
 
 def in_an_event(run: RunDirectory, chance: random.Random) -> str:
-    for _ in range(chance.randint(1, 60)):
+    for _ in range(chance.randint(1, 30)):
         before = _size(run.events)
         _until(lambda: _size(run.events) > before, run)  # noqa: B023  it is asked at once
     return "event"

@@ -10,7 +10,7 @@ import pytest
 from support.whole import ARCHIVES, write_checkpoint
 
 from training import checkpoints
-from training.contract.checkpoints import last_whole
+from training.contract.checkpoints import found_in, last_whole
 
 
 def unlink(name: str) -> Callable[[Path], object]:
@@ -104,6 +104,40 @@ def test_a_checkpoint_of_the_same_step_is_kept_beside_the_new_one(tmp_path: Path
     checkpoints.publish(write_checkpoint(tmp_path / checkpoints.UNFINISHED, 20), tmp_path)
     assert last_whole(tmp_path) == earlier and not (earlier / "note").exists()
     assert (tmp_path / "earlier-checkpoint-20" / "note").read_text() == "mine"
+
+
+def steps(home: Path) -> list[int]:
+    return [checkpoints.step_of(path) for path in found_in(home)]
+
+
+def test_the_oldest_go_and_the_best_stays(tmp_path: Path) -> None:
+    for step in (5, 10, 15, 20):
+        write_checkpoint(tmp_path, step)
+    checkpoints.rotate(tmp_path, None)
+    assert steps(tmp_path) == [5, 10, 15, 20]
+    checkpoints.rotate(tmp_path, 2, "checkpoint-10")
+    assert steps(tmp_path) == [10, 20]
+    checkpoints.rotate(tmp_path, 1, "checkpoint-10")
+    assert steps(tmp_path) == [10, 20]
+    checkpoints.rotate(tmp_path, 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-20"]
+
+
+def test_a_kill_in_a_rotation_leaves_none_half_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for step in (5, 10, 15):
+        write_checkpoint(tmp_path, step)
+
+    def killed(path: Path, **_: object) -> None:
+        next(path.iterdir()).unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("shutil.rmtree", killed)
+        checkpoints.rotate(tmp_path, 1)
+    assert all(map(checkpoints.is_whole, found_in(tmp_path))) and steps(tmp_path) == [15]
+    checkpoints.set_aside_broken(tmp_path)
+    checkpoints.rotate(tmp_path, 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-15"]
 
 
 def test_what_is_no_checkpoint_is_not_looked_at(tmp_path: Path) -> None:

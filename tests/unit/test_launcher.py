@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from support.stand_in import stand_in
 
@@ -201,3 +204,73 @@ def test_of_two_that_start_at_once_the_one_that_trains_is_known(home: Path, pyth
     until(lambda: "another process is training this run" in log(run))
     assert run.read_process() == holder
     assert run.trainer_alive()
+
+
+def viewer_of_a_resume(run: RunDirectory) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "codex_tui", "resume", run.name, "--headless"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def test_of_resumes_at_once_one_trains_and_the_others_are_refused(home: Path, python: Path, profile: Path) -> None:
+    run = launcher.launch(profile, python=python)
+    until(lambda: "training" in log(run))
+    first = launcher._children[-1]
+    first.kill()  # its locks die with it
+    first.wait()
+    viewers = [viewer_of_a_resume(run) for _ in range(4)]
+    try:
+        until(lambda: sum(viewer.poll() is not None for viewer in viewers) == 3)
+        until(lambda: log(run).count("training") == 2)
+        refused = [viewer for viewer in viewers if viewer.returncode is not None]
+        assert [viewer.returncode for viewer in refused] == [2, 2, 2]
+        for viewer in refused:
+            assert viewer.stderr is not None and f"{run.name} is training already." in viewer.stderr.read()
+        identity = run.read_process()
+        assert identity is not None and (identity.attempt, identity.is_alive()) == (2, True)
+        assert "another process" not in log(run)  # it did not even come to the trainer's own lock
+    finally:
+        run.request_stop("terminate")
+        for viewer in viewers:
+            viewer.kill()
+            viewer.communicate()
+        until(lambda: not run.trainer_alive())
+
+
+def test_a_launcher_that_is_killed_while_it_starts_locks_nobody_out(home: Path, python: Path, profile: Path) -> None:
+    run = launcher.launch(profile, python=python)
+    until(lambda: "training" in log(run))
+    run.request_stop("terminate")
+    until(lambda: not run.trainer_alive())
+    script = (
+        "import fcntl, os, sys, time; fcntl.flock(os.open(sys.argv[1], 0), 2); print(1, flush=True); time.sleep(99)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", script, str(run.path)], stdout=subprocess.PIPE)
+    assert holder.stdout is not None and holder.stdout.readline()
+    viewer = viewer_of_a_resume(run)
+    time.sleep(0.5)
+    assert log(run).count("training") == 1  # it waits
+    holder.kill()
+    holder.wait()
+    until(lambda: log(run).count("training") == 2)
+    viewer.kill()
+    viewer.communicate()
+    run.request_stop("terminate")
+    until(lambda: not run.trainer_alive())
+
+
+def test_a_process_that_has_the_pid_of_a_trainer_is_never_signalled(home: Path, python: Path, profile: Path) -> None:
+    run = launcher.launch(profile, python=python)
+    until(lambda: "training" in log(run))
+    run.request_stop("terminate")
+    until(lambda: not run.trainer_alive())
+    before = run.read_process()
+    assert before is not None
+    with subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE) as other:
+        run.write_process(msgspec.structs.replace(before, pid=other.pid))
+        for asked in ("save", "terminate", "terminate"):
+            run.request_stop(asked)  # as if it had been asked before
+            with pytest.raises(BadInput, match="is not training"):
+                launcher.stop(run)
+        assert other.poll() is None
