@@ -140,9 +140,9 @@ def _facts(view: DataView, found: Overview) -> Iterator[Content]:
 
 
 def _bad_rows(view: DataView) -> Iterator[Content]:
-    if not view.judged or not view.judged.scan.problems or not view.index:
+    if not view.judged or not view.judged.scan.problems:
         return
-    problems, source = view.judged.scan.problems, view.index.source
+    problems, source = view.judged.scan.problems, view.target.source
     yield Content("")
     yield line(("Bad rows", STRONG))
     for row, problem in list(problems.items())[:BAD_ROWS]:

@@ -109,7 +109,7 @@ def heading(view: DataView) -> Content:
 def where(view: DataView, row: int) -> str:
     """The file, if there are several, and the line."""
     assert view.index
-    label = view.index.source.label(view.index.file(row))
+    label = view.target.source.label(view.index.file(row))  # of a Parquet file, not of its copy
     return f"{clean(label)}{', ' if label else ''}line {view.index.line(row):,}"
 
 

@@ -169,6 +169,17 @@ async def test_filters_and_their_signs(dataset: Path, profile: Path, worker: Any
         await until(pilot, lambda: screen.view.kind == "bad")
 
 
+async def test_of_several_files_each_row_names_its_own(home: Path, profile: Path, worker: Any) -> None:
+    folder = home / "folder"
+    folder.mkdir()
+    (folder / "a.csv").write_text("question,answer\nWho?,Rook\nWho,else,now\n")
+    (folder / "b.json").write_text('[{"question": "Where?", "answer": "Here"},\n {"question": "Why?"}]')
+    async with app_on(folder, profile).run_test(size=SIZE) as pilot:
+        await see(pilot, "folder, 2 files · 4 rows", "Who? · Rook", "Where? · Here", "a.csv, line 2")
+        await pilot.press("b")
+        await see(pilot, "a.csv, line 3  has 3 fields", "b.json, line 2", '"response" is missing')
+
+
 async def test_search_finds_while_one_types_and_escape_ends_it(dataset: Path, profile: Path, worker: Any) -> None:
     async with app_on(dataset, profile).run_test(size=SIZE) as pilot:
         await counted(pilot)
