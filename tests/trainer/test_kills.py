@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from support import faults
 
-MOMENTS = (faults.in_a_json_file, faults.in_a_checkpoint, faults.in_an_event)
+MOMENTS = (faults.in_a_json_file, faults.in_an_event, faults.in_a_checkpoint)
 
 
 @pytest.fixture(scope="module")
 def person(trainer_python: Path, tmp_path_factory: pytest.TempPathFactory) -> faults.Person:
     someone = faults.Person(tmp_path_factory.mktemp("kills"), trainer_python, faults.Tally(), seed=3)
-    someone.profile = {**faults.PROFILE, "training.max_steps": 18, "evaluation.eval_steps": 9}
+    someone.profile = {**faults.PROFILE, "training.max_steps": 24, "evaluation.eval_steps": 12}
     return someone
 
 

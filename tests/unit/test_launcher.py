@@ -246,7 +246,9 @@ def test_a_launcher_that_is_killed_while_it_starts_locks_nobody_out(home: Path, 
     script = (
         "import fcntl, os, sys, time; fcntl.flock(os.open(sys.argv[1], 0), 2); print(1, flush=True); time.sleep(99)"
     )
-    holder = subprocess.Popen([sys.executable, "-c", script, str(run.path)], stdout=subprocess.PIPE)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", script, str(run.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     assert holder.stdout is not None and holder.stdout.readline()
     viewer = viewer_of_a_resume(run)
     time.sleep(0.5)
