@@ -177,7 +177,7 @@ async def test_of_several_files_each_row_names_its_own(home: Path, profile: Path
     async with app_on(folder, profile).run_test(size=SIZE) as pilot:
         await see(pilot, "folder, 2 files · 4 rows", "Who? · Rook", "Where? · Here", "a.csv, line 2")
         await pilot.press("b")
-        await see(pilot, "a.csv, line 3  has 3 fields", "b.json, line 2", '"response" is missing')
+        await see(pilot, "a.csv, line 3  has", "b.json, line 2", "✗ has 3 fields, and the header names 2")
 
 
 async def test_search_finds_while_one_types_and_escape_ends_it(dataset: Path, profile: Path, worker: Any) -> None:
