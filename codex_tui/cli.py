@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from importlib import import_module
 from typing import NoReturn
 
 from codex_tui import __version__
-from codex_tui.core.errors import CodexError
+from codex_tui.core.errors import BAD_INPUT, FAILED, CodexError
 
 # In the order in which a person meets them; each module has add(subparsers) and sets `run` on its parsers.
 COMMANDS = ("train", "runs", "chat", "profile", "forecast", "data", "push", "setup", "doctor")
+
+LONGEST_PATH = 4096
 
 
 class Parser(argparse.ArgumentParser):
@@ -66,11 +69,11 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:  # a full disk, a file that can't be read
-        from codex_tui.core.text import clean
+        from codex_tui.core.text import clean, shorten
 
-        where = f"{error.filename}: " if error.filename is not None else ""
-        print(f"codex-tui: {clean(where)}{error.strerror or error}.", file=sys.stderr)  # noqa: T201
-        return 1
+        where = f"{shorten(clean(error.filename), LONGEST_PATH)}: " if error.filename is not None else ""
+        print(f"codex-tui: {where}{error.strerror or error}.", file=sys.stderr)  # noqa: T201
+        return BAD_INPUT if error.errno == errno.ENAMETOOLONG else FAILED  # the kernel's only word on what was typed
     except KeyboardInterrupt:
         print("", file=sys.stderr)  # noqa: T201
         return 130

@@ -19,19 +19,20 @@ LONGEST_ANSWER = 160
 
 def follow(run: RunDirectory) -> int:
     """Prints the history and then what comes, until the run ends. DONE only if it is done; Ctrl-C leaves it running."""
-    print(f"{run.name}: {run.path}", flush=True)
+    name = clean(run.name)
+    print(f"{name}: {clean(run.path)}", flush=True)
     try:
         state = _print_until_end(run)
     except KeyboardInterrupt:
-        print(f"\nDetached; {run.name} goes on. Come back with: codex-tui attach {run.name}", flush=True)
+        print(f"\nDetached; {name} goes on. Come back with: codex-tui attach {name}", flush=True)
         return DETACHED
     if state.status == "done":
-        print(f"Chat with it: codex-tui chat {run.name}", flush=True)
+        print(f"Chat with it: codex-tui chat {name}", flush=True)
         return DONE
     if step := resume_step(run):
-        print(f"Go on from the last checkpoint, step {step}: codex-tui resume {run.name}", flush=True)
+        print(f"Go on from the last checkpoint, step {step}: codex-tui resume {name}", flush=True)
     else:
-        print(f"Start it again: codex-tui resume {run.name}", flush=True)
+        print(f"Start it again: codex-tui resume {name}", flush=True)
     return FAILED
 
 

@@ -78,7 +78,7 @@ def run_demo(args: argparse.Namespace) -> int:
 def run_train(args: argparse.Namespace) -> int:
     from codex_tui.commands.hub_progress import progress
     from codex_tui.commands.setup import ensure_with_progress
-    from codex_tui.core import datasets, launcher, profiles
+    from codex_tui.core import datasets, forecasts, launcher, profiles
     from codex_tui.core.errors import EnvironmentMissing
     from codex_tui.core.overrides import parse_overrides
     from codex_tui.core.text import clean
@@ -91,8 +91,9 @@ def run_train(args: argparse.Namespace) -> int:
         source = datasets.source_of(settings, profile, args.dataset, tell)
     with suppress(EnvironmentMissing):  # a Parquet file is looked at when it is built
         datasets.check_rows(source, settings.dataset)
-    if warning := launcher.check_memory(settings, profile, overrides):
-        print(f"{clean(warning)} It is tried all the same.", file=sys.stderr)
+    for warning in (launcher.check_memory(settings, profile, overrides), forecasts.disk_warning(settings, profile)):
+        if warning:
+            print(f"{clean(warning)} It is tried all the same.", file=sys.stderr)
     python = ensure_with_progress(args.python)
     run = launcher.launch(profile, dataset=args.dataset, name=args.name, python=python, overrides=overrides)
     return _watch(run, args)
@@ -116,6 +117,7 @@ def run_resume(args: argparse.Namespace) -> int:
 def run_stop(args: argparse.Namespace) -> int:
     from codex_tui.core import launcher
     from codex_tui.core.runs import find_run
+    from codex_tui.core.text import clean
 
     run = find_run(args.target)
     said = {
@@ -123,7 +125,7 @@ def run_stop(args: argparse.Namespace) -> int:
         "terminate": "is told to end at once. A further stop kills it.",
         "kill": "was killed; what its checkpoints hold is safe.",
     }
-    print(f"{run.name} {said[launcher.stop(run)]}")
+    print(f"{clean(run.name)} {said[launcher.stop(run)]}")
     return 0
 
 
