@@ -11,6 +11,7 @@ from codex_tui.commands.options import add_set_option
 from codex_tui.core.errors import DONE, FAILED, BadInput
 
 if TYPE_CHECKING:
+    from training.contract.disk import DiskNeed
     from training.contract.forecast import Forecast, Remedy
 
 NAMES = {"weights": "weights", "lora": "LoRA", "optimizer": "optimiser", "activations": "activations",
@@ -48,10 +49,12 @@ def run_forecast(args: argparse.Namespace) -> int:
     if isinstance(found, forecasts.NoForecast):
         raise BadInput(found.reason)
     remedies = forecasts.remedies_of(profile, path, size) if found.verdict in ("tight", "no") else []
+    disk, free = forecasts.disk_of(profile, path), forecasts.disk_free_mib()
     if args.json:
-        print(json.dumps(_as_json(found, remedies), indent=2))
+        told = {"disk_mib": disk and round(disk.total_mib, 1), "disk_free_mib": round(free)}
+        print(json.dumps(_as_json(found, remedies) | told, indent=2))
     else:
-        for line in _lines(found, remedies):
+        for line in [*_lines(found, remedies), *(_disk_lines(disk, free) if disk else [])]:
             print(line)
     return FAILED if found.verdict == "no" else DONE
 
@@ -73,6 +76,14 @@ def _as_json(found: Forecast, remedies: list[Remedy]) -> dict[str, Any]:
             for r in remedies
         ],
     }
+
+
+def _disk_lines(need: DiskNeed, free: float) -> list[str]:
+    full = " ✗ It would fill up." if need.total_mib >= free else ""
+    return [
+        f"On disk: {need.total_mib:,.0f} MiB, {need.checkpoint_mib:,.0f} for each of {need.checkpoints} checkpoints;"
+        f" {free:,.0f} are free.{full}"
+    ]
 
 
 def _lines(found: Forecast, remedies: list[Remedy]) -> list[str]:

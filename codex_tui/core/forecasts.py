@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from codex_tui.core import gpu, locations
+from codex_tui.core import gpu, locations, machine
 from training.contract import probes, remedies
+from training.contract.disk import DiskNeed, disk_need
 from training.contract.forecast import Forecast, Machine, Remedy, check_modules, forecast
 from training.contract.model_shape import ModelShape, NoShape, shipped_configs
 from training.contract.profile import Profile
@@ -53,20 +54,48 @@ def card(device: int | str = "auto") -> Card | None:
 def of(profile: Profile, path: Path, card_mib: float | None) -> Forecast | NoForecast:
     """The forecast of `profile`, which is the file at `path`, for a card of `card_mib`; what was measured on the card
     that is here counts where it is that one."""
-    shape = _shape(profile, path)
+    shape = _shape_on_card(profile, path)
     return shape if isinstance(shape, NoForecast) else forecast(profile, shape, _machine(profile, path, card_mib))
 
 
 def remedies_of(profile: Profile, path: Path, card_mib: float | None) -> list[Remedy]:
     """What would make it smaller, ranked; [] where there is no forecast."""
-    shape = _shape(profile, path)
+    shape = _shape_on_card(profile, path)
     return [] if isinstance(shape, NoForecast) else remedies.remedies(profile, shape, _machine(profile, path, card_mib))
+
+
+def disk_of(profile: Profile, path: Path) -> DiskNeed | None:
+    """What the run will write; None where the model's shape is not known."""
+    shape = _shape(profile, path)
+    if isinstance(shape, NoForecast):
+        return None
+    return disk_need(profile, shape, on_cpu=card(profile.hardware.device) is None)
+
+
+def disk_free_mib() -> float:
+    """Where runs are kept."""
+    return machine.disk_free_gib() * 1024
+
+
+def disk_warning(profile: Profile, path: Path) -> str:
+    """One sentence where the run is forecast to fill the disk, "" where it does not or nothing is known."""
+    need = disk_of(profile, path)
+    if need is None or need.total_mib < (free := disk_free_mib()):
+        return ""
+    return (
+        f"{path.stem} is forecast to take {need.total_mib:,.0f} MiB of disk, {need.checkpoint_mib:,.0f} for each of"
+        f" {need.checkpoints} checkpoints, and {free:,.0f} are free in {locations.runs_home()}."
+    )
+
+
+def _shape_on_card(profile: Profile, path: Path) -> ModelShape | NoForecast:
+    if profile.hardware.device == "cpu":
+        return NoForecast("It runs on the CPU and takes nothing of a card.")
+    return _shape(profile, path)
 
 
 def _shape(profile: Profile, path: Path) -> ModelShape | NoForecast:
     name = profile.model.name
-    if profile.hardware.device == "cpu":
-        return NoForecast("It runs on the CPU and takes nothing of a card.")
     config = _config(name, profile.model.revision, path)
     if config is None and _is_path(name):
         return NoForecast(f"{name} is not a model's folder: there is no config.json in it that can be read.")

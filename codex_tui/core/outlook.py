@@ -13,12 +13,14 @@ from training.contract.profile import Profile
 
 @dataclass(frozen=True)
 class Outlook:
-    """`forecast` is None where there is a `reason`; `remedies` are there only where it does not fit well."""
+    """`forecast` is None where there is a `reason`; `remedies` are there only where it does not fit well,
+    `disk` only where there is too little of it, in a sentence."""
 
     forecast: Forecast | None
     reason: str
     card: Card | None
     remedies: list[Remedy] = field(default_factory=list)
+    disk: str = ""
 
 
 def outlook(profile: Profile, path: Path) -> Outlook:
@@ -26,7 +28,8 @@ def outlook(profile: Profile, path: Path) -> Outlook:
     card = forecasts.card(profile.hardware.device)
     total = card.total_mib if card else None
     found = forecasts.of(profile, path, total)
+    disk = forecasts.disk_warning(profile, path)
     if isinstance(found, NoForecast):
-        return Outlook(None, found.reason, card)
+        return Outlook(None, found.reason, card, disk=disk)
     unfit = found.verdict in ("tight", "no")
-    return Outlook(found, "", card, forecasts.remedies_of(profile, path, total) if unfit else [])
+    return Outlook(found, "", card, forecasts.remedies_of(profile, path, total) if unfit else [], disk)

@@ -85,7 +85,8 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         if self.is_attached:
             forecast = self.query_one("#forecast", Static)
             forecast.display = True
-            forecast.update(_forecast_text(outlook))
+            disk = line("\n", (f"{clean(outlook.disk)} It is tried all the same.", "$warning")) if outlook.disk else ""
+            forecast.update(line(_forecast_text(outlook), disk))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()

@@ -21,7 +21,7 @@ MIB = forecast.MIB
 
 def parts(run: Run) -> tuple[float, float, float, float]:
     """What is known of a run in MiB: everything but the fitted terms, its rows, largest weight and layer's adapter."""
-    trainable = list(forecast._trainable(run.profile, run.shape))
+    trainable = list(forecast.trainable_tensors(run.profile, run.shape))
     rows, loss = forecast._step(run.profile, run.shape)
     weights = forecast._weights(run.profile, run.shape, int(run.profile.model.offload_layers))
     tables = 4 * max(forecast.ROPE_ROWS, run.profile.model.max_seq_length) * run.shape.head_dim

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+import pytest
 from support.training_runs import Trainer, demo_profile, events
 
+from codex_tui.core import forecasts, locations
 from training.contract.dataset.rows import read
 from training.contract.dataset.source import local
+from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 from training.data import held_out
 
@@ -123,3 +127,18 @@ def test_nothing_is_left_beside_the_run(demo: RunDirectory, trainer: Trainer) ->
     }  # fmt: skip
     for path in [demo.path, *demo.path.rglob("*")]:
         assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_it_takes_the_disk_that_was_forecast(demo: RunDirectory) -> None:
+    profile = Profile.model_validate(demo.read_config()["profile"])
+    need = forecasts.disk_of(profile, locations.shipped_profiles() / "demo.toml")
+    assert need is not None
+    kept = sorted(demo.checkpoints.glob("checkpoint-*"))
+    assert len(kept) == need.checkpoints - 1
+    assert _mib(kept[-1]) == pytest.approx(need.checkpoint_mib, rel=0.1)
+    assert _mib(demo.adapter) == pytest.approx(need.adapter_mib, rel=0.1)
+    assert _mib(demo.path) + _mib(kept[-1]) == pytest.approx(need.total_mib, rel=0.1)  # one more while it is written
+
+
+def _mib(folder: Path) -> float:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 2**20

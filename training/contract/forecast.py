@@ -176,7 +176,7 @@ def _parts(
     profile: Profile, shape: ModelShape, machine: Machine, offloaded: int, limit: float | None
 ) -> dict[str, float]:
     """The allocator's part by component, in MiB; the peak of loading where that is the higher one."""
-    trainable = list(_trainable(profile, shape))
+    trainable = list(trainable_tensors(profile, shape))
     adapter = sum(trainable)
     weights = _weights(profile, shape, offloaded)
     lora = 8 * adapter  # float32 weights and their gradients
@@ -207,7 +207,7 @@ def _parts(
     return {name: value / MIB for name, value in parts.items()}
 
 
-def _trainable(profile: Profile, shape: ModelShape) -> Iterator[int]:
+def trainable_tensors(profile: Profile, shape: ModelShape) -> Iterator[int]:
     """Elements of each trainable tensor."""
     r = profile.lora.r
     for module in profile.lora.target_modules:
