@@ -10,14 +10,13 @@ os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")  # read once, when Textual i
 os.environ.setdefault("TEXTUAL_FPS", "15")
 os.environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")
 
-from textual._compositor import ChopsUpdate
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from codex_tui.messages import OpenRun, Trouble
 from codex_tui.themes import DARK, LIGHT
-from codex_tui.widgets.spans import SpanUpdate
+from codex_tui.widgets.spans import Shown
 from training.contract.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -58,6 +57,7 @@ class CodexApp(App[None]):
         self._first_run = run
         self._first_pane = pane
         self._base = base
+        self._shown = Shown()
         self._seen: dict[str, RunDirectory] = {}
         self.register_theme(DARK)
         self.register_theme(LIGHT)
@@ -144,7 +144,18 @@ class CodexApp(App[None]):
             await self.push_screen(screen())
 
     def _display(self, screen: Screen[Any], renderable: Any) -> None:
-        super()._display(screen, SpanUpdate.of(renderable) if type(renderable) is ChopsUpdate else renderable)
+        super()._display(screen, self._shown.only_changes(renderable))
+
+    def on_resize(self) -> None:
+        self._shown.forget()
+
+    def on_mount(self) -> None:
+        self.app_resume_signal.subscribe(self, self._resumed)
+
+    def _resumed(self, _: object) -> None:
+        """Another program had the terminal: an editor, or the shell."""
+        self._shown.forget()
+        self.refresh(layout=True)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Every key of the screen as a command by name."""

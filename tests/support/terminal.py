@@ -96,6 +96,16 @@ class Terminal:
         """Sends a key and reads nothing."""
         os.write(self._descriptor, KEYS.get(key, key).encode())
 
+    def resize(self, columns: int, rows: int) -> None:
+        self._screen.resize(rows, columns)
+        fcntl.ioctl(self._descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    @property
+    def cells(self) -> list[tuple[object, ...]]:
+        """Every cell with its character, colours and attributes."""
+        columns, rows = self._screen.columns, self._screen.lines
+        return [tuple(self._screen.buffer[y][x]) for y in range(rows) for x in range(columns)]
+
     @property
     def unread(self) -> int:
         """Bytes that the program has written and that wait to be read; at most a pty's buffer."""
