@@ -116,7 +116,7 @@ def pushes(home: Path, tally: faults.Tally, count: int, seed: int) -> None:
         command = [sys.executable, "-m", "codex_tui", "data", "push", str(path), f"me/rows-{number}"]
         process = subprocess.Popen(command, env=person.environment(), cwd=home, stdout=subprocess.DEVNULL,
                                    stderr=subprocess.DEVNULL)  # fmt: skip
-        time.sleep(chance.uniform(0.3, 2.5))
+        time.sleep(chance.uniform(0.2, 1.5))
         if process.poll() is None:
             process.kill()
             tally.kills["push"] += 1

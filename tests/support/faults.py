@@ -156,8 +156,8 @@ def in_a_checkpoint(run: RunDirectory, chance: random.Random) -> str:
 
 
 def in_a_json_file(run: RunDirectory, chance: random.Random) -> str:
-    before = set(_temporary(run))
-    _until(lambda: bool(set(_temporary(run)) - before), run)
+    before, config = set(_temporary(run)), run.config.stat().st_ino
+    _until(lambda: bool(set(_temporary(run)) - before) or run.config.stat().st_ino != config, run)  # or it was missed
     return "JSON file"
 
 
