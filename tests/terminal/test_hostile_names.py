@@ -68,7 +68,8 @@ def folder(home: Path, tmp_path: Path) -> Path:
     profile = Profile(title=EVIL, description=STORM, model=Model(name=EVIL))
     run.write_config({
         "version": 1, "name": run.name, "created": 1e9, "profile_name": EVIL,
-        "profile": profile.model_dump(mode="json"), "dataset": str(folder / "rows.jsonl"), "python": str(stand_in(tmp_path, TALKER)), "cache": EVIL,
+        "profile": profile.model_dump(mode="json"), "dataset": str(folder / "rows.jsonl"), "cache": EVIL,
+        "python": str(stand_in(tmp_path, TALKER)),
     })  # fmt: skip
     run.write_process(ProcessIdentity(1, 1.0))
     run.profile.write_text("")

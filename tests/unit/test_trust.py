@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Iterator
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from codex_tui.cli import main
 from codex_tui.core import locations
@@ -151,3 +155,27 @@ def test_a_token_in_an_exception_is_not_repeated() -> None:
         classify(TrainingFailure("unknown", token, token)),
     )
     assert token not in repr(told)
+
+
+def test_what_ci_installs_is_pinned() -> None:
+    if not (ROOT / ".ci").is_dir():
+        pytest.skip("a copy without its CI")
+    assert "PIP_CONSTRAINT" in (ROOT / ".ci" / "run").read_text()
+    lines = (ROOT / ".ci" / "constraints.txt").read_text().splitlines()
+    known = {canonicalize_name(line.split("==")[0]) for line in lines if not line.startswith("#")}
+    assert all("==" in line for line in lines if not line.startswith("#"))
+    left, seen = ["codex-tui"], {"codex-tui"}
+    while left:  # all that ours need, and what those need
+        owner = left.pop()
+        extras = ("", "test", "dev") if owner == "codex-tui" else ("",)
+        for each in map(Requirement, requires(owner) or []):
+            taken = each.marker is None or any(each.marker.evaluate({"extra": extra}) for extra in extras)
+            if taken and (name := canonicalize_name(each.name)) not in seen:
+                assert name in known, name
+                seen.add(name)
+                left.append(name)
+    train = (ROOT / "codex_tui" / "core" / "codex_train.txt").read_text().splitlines()
+    assert all("==" in line for line in train if line.strip() and not line.startswith("#"))
+    assert not [
+        path for path in (ROOT / ".github").rglob("*.y*ml") if re.search(r"uses:.*@(?!\w{40})", path.read_text())
+    ]
