@@ -61,9 +61,9 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         given = clean(profile.dataset.path or "") if profile else ""
         with Vertical():
             yield Static(line(("Launch ", "bold"), (clean(self._entry.title or self._entry.name), "bold")))
-            what = "Dataset: a file, a folder, a pattern, owner/name of the Hub, or demo:zombie-waves"
-            yield Static(what, classes="label", markup=False)
-            yield Input(given, id="dataset", placeholder="JSONL, JSON, CSV or Parquet", select_on_focus=False)
+            yield Static("Dataset: a file, folder or pattern, or owner/name of the Hub", classes="label", markup=False)
+            kinds = "JSONL, JSON, CSV or Parquet; or demo:zombie-waves"
+            yield Input(given, id="dataset", placeholder=kinds, select_on_focus=False)
             yield Static("Name of the run", classes="label", markup=False)
             yield Input(
                 id="name", placeholder=f"{clean(self._entry.name)}-1, or the next number", select_on_focus=False
