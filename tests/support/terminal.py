@@ -77,6 +77,12 @@ class Terminal:
                     os.write(self._descriptor, answer)
             self._stream.feed(NOT_FOR_PYTE.sub(b"", data))
 
+    def settle(self, quiet: float = 0.4, timeout: float = 20.0) -> None:
+        """Reads until nothing has come for `quiet` seconds."""
+        deadline = time.monotonic() + timeout
+        while self.read(quiet) and time.monotonic() < deadline:
+            pass
+
     def until(self, pattern: str, timeout: float = 60.0) -> str:
         """Reads until the screen matches `pattern`; the screen. Fails with the screen shown where it never does."""
         deadline = time.monotonic() + timeout

@@ -23,23 +23,23 @@ def rows(home: Path) -> Path:
 
 def assert_as_drawn_anew(terminal: Terminal) -> None:
     """After another size and back nothing of what was sent before counts."""
-    terminal.read(0.7)
+    terminal.settle()
     shown = terminal.cells
     terminal.resize(119, 36)
-    terminal.read(0.7)
+    terminal.settle()
     terminal.resize(120, 36)
-    terminal.read(0.7)
+    terminal.settle()
     assert terminal.cells == shown, terminal.text
 
 
 def test_a_key_costs_what_it_changes(codex_tui: str, rows: Path) -> None:
     with Terminal([codex_tui, "data", "view", str(rows), "--no-low-bandwidth"]) as terminal:
         terminal.until("500 rows")
-        terminal.read(2)
+        terminal.settle()
         for key, most in (("down", 2_000), ("k", 2_000), ("G", 9_000), ("k", 2_000), ("/", 9_000), ("esc", 9_000)):
             before = len(terminal.received)
             terminal.send(key)
-            terminal.read(0.7)
+            terminal.settle()
             assert len(terminal.received) - before <= most, key  # of 17,000 for the whole screen
         assert_as_drawn_anew(terminal)
         terminal.type("esc", "home", "tab", "3", " ", "\x14")
@@ -52,7 +52,7 @@ def test_what_another_program_drew_is_not_taken_for_ones_own(codex_tui: str, hom
     editor.chmod(0o700)
     with Terminal([codex_tui], env={"EDITOR": str(editor), "VISUAL": ""}) as terminal:
         terminal.until("rtx4090")
-        terminal.read(1)
+        terminal.settle()
         terminal.send("E")
         terminal.until("SOMETHING ELSE")
         terminal.until("rtx4090")
