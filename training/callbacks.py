@@ -193,9 +193,8 @@ class Reporter(TrainerCallback):
             memory.peak_allocated_mib = torch.cuda.max_memory_allocated() / MIB
             memory.peak_reserved_mib = torch.cuda.max_memory_reserved() / MIB
         if self._card is not None:
-            reading = self._card.read()
+            reading = self._card.record(self._emit)
             memory.device_mib, memory.total_mib = reading.used_mib, reading.total_mib
-            self._emit(reading)
         self._emit(memory)
 
 

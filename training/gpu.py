@@ -9,6 +9,7 @@ from typing import Any
 from training.contract import events as ev
 
 MIB = 2**20
+METRICS = ("used_mib", "total_mib", "temperature", "utilisation", "power", "sm_clock")
 
 
 class Card:
@@ -23,6 +24,7 @@ class Card:
 
         pynvml.nvmlInit()
         self._nvml = pynvml
+        self._error = ""
         if visible.isdigit():  # NVML counts by bus, as CUDA_DEVICE_ORDER=PCI_BUS_ID does
             self._handle = pynvml.nvmlDeviceGetHandleByIndex(int(visible))
         else:
@@ -30,6 +32,7 @@ class Card:
         self.name = str(self._ask(lambda: pynvml.nvmlDeviceGetName(self._handle)) or "NVIDIA GPU")
         first = self.read()
         self.total_mib, self.others_mib = first.total_mib, first.used_mib
+        self._answers = True
 
     def read(self) -> ev.Gpu:
         nvml, handle = self._nvml, self._handle
@@ -42,6 +45,18 @@ class Card:
             power=self._ask(lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1000),
             sm_clock=self._ask(lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM)),
         )
+
+    def record(self, emit: Callable[[ev.Event], None]) -> ev.Gpu:
+        """Reads, and emits what was read. A card that answers nothing any more is told of once: training goes on, or
+        fails by itself with a better reason."""
+        reading = self.read()
+        answers = any(getattr(reading, metric) is not None for metric in METRICS)
+        if answers:
+            emit(reading)
+        elif self._answers:
+            emit(ev.Warned(message=f"The driver tells nothing of the card any more: {self._error}."))
+        self._answers = answers
+        return reading
 
     def held_mib(self) -> float | None:
         """What this process holds on the card, its CUDA context included; None where NVML does not tell."""
@@ -56,7 +71,8 @@ class Card:
     def _ask(self, question: Callable[[], Any]) -> Any:
         try:
             return question()
-        except self._nvml.NVMLError:
+        except Exception as error:  # noqa: BLE001  it comes from the driver and fails in many ways, none of them ours
+            self._error = str(error) or type(error).__name__
             return None
 
 

@@ -6,15 +6,18 @@ import ctypes
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import psutil
 
+from training.contract import events as ev
+
 MIB = 2**20
 _RETRY_SECONDS = 30.0
+GONE = ("NVMLError_GpuIsLost", "NVMLError_Uninitialized", "NVMLError_DriverNotLoaded")
 WSL_NVML = Path("/usr/lib/wsl/lib/libnvidia-ml.so.1")
 
 
@@ -41,6 +44,32 @@ class Reading:
     cpu_percent: float  # of all cores together
     ram_used_mib: int
     ram_total_mib: int
+
+
+def as_reading(recorded: ev.Gpu) -> GpuReading:
+    """What the trainer records is less than what is read here."""
+
+    def whole(value: float | None) -> int | None:
+        return None if value is None else round(value)
+
+    return GpuReading(
+        name="GPU of the run",
+        used_mib=whole(recorded.used_mib),
+        total_mib=whole(recorded.total_mib),
+        temperature=whole(recorded.temperature),
+        utilisation=whole(recorded.utilisation),
+        power=recorded.power,
+        power_limit=None,
+        sm_clock=whole(recorded.sm_clock),
+        max_sm_clock=None,
+        throttle=(),
+    )
+
+
+def without_gpu(reason: str) -> Reading:
+    memory = psutil.virtual_memory()
+    used, total = (memory.total - memory.available) // MIB, memory.total // MIB
+    return Reading(None, reason, psutil.cpu_percent(None), used, total)
 
 
 def nvidia_present() -> bool:
@@ -124,19 +153,17 @@ class Sampler:
         psutil.cpu_percent(None)  # the first call has nothing to compare with
 
     def read(self) -> Reading:
-        memory = psutil.virtual_memory()
-        reading = self._read_gpu()
-        return Reading(
-            gpu=reading,
-            gpu_reason="" if reading else self._reason,
-            cpu_percent=psutil.cpu_percent(None),
-            ram_used_mib=(memory.total - memory.available) // MIB,
-            ram_total_mib=memory.total // MIB,
-        )
+        try:
+            found = self._read_gpu()
+        except Exception as error:  # noqa: BLE001  what comes from the driver fails in many ways, and a panel is a panel
+            self._fail(f"the NVIDIA driver does not answer: {error or type(error).__name__}")
+            found = None
+        reading = without_gpu("" if found else self._reason)
+        return replace(reading, gpu=found)
 
     def close(self) -> None:
         if self._nvml is not None:
-            with suppress(self._nvml.NVMLError):
+            with suppress(Exception):
                 self._nvml.nvmlShutdown()
         self._nvml = None
 
@@ -169,35 +196,41 @@ class Sampler:
         nvml, handle = self._nvml, self._handle
         if nvml is None:
             return None
-        fatal: list[Exception] = []
+        errors: list[Exception] = []
+        answers = 0
 
         def ask(function: str, *arguments: Any) -> Any:
             """Each metric on its own: a driver that lacks one may well have the next."""
+            nonlocal answers
             try:
-                return getattr(nvml, function)(handle, *arguments)
+                answer = getattr(nvml, function)(handle, *arguments)
             except (nvml.NVMLError, AttributeError) as error:
-                if not isinstance(error, AttributeError) and _is(
-                    nvml, error, "NVMLError_GpuIsLost", "NVMLError_Uninitialized", "NVMLError_DriverNotLoaded"
-                ):
-                    fatal.append(error)
+                errors.append(error)
                 return None
+            answers += 1
+            return answer
 
         memory = ask("nvmlDeviceGetMemoryInfo")
-        if memory is None and fatal:
-            self._fail(_in_words(nvml, fatal[0]))
+        if errors and memory is None and _is(nvml, errors[0], *GONE):
+            self._fail(_in_words(nvml, errors[0]))
             return None
         rates = ask("nvmlDeviceGetUtilizationRates")
+        temperature = ask("nvmlDeviceGetTemperature", nvml.NVML_TEMPERATURE_GPU)
         power, limit = ask("nvmlDeviceGetPowerUsage"), ask("nvmlDeviceGetEnforcedPowerLimit")
+        clock, top = (ask(f"nvmlDeviceGet{which}ClockInfo", nvml.NVML_CLOCK_SM) for which in ("", "Max"))
+        if not answers:  # a driver that tells nothing at all is as good as gone
+            self._fail(_in_words(nvml, errors[0]))
+            return None
         return GpuReading(
             name=self._name,
             used_mib=None if memory is None else int(memory.used) // MIB,
             total_mib=None if memory is None else int(memory.total) // MIB,
-            temperature=ask("nvmlDeviceGetTemperature", nvml.NVML_TEMPERATURE_GPU),
+            temperature=temperature,
             utilisation=None if rates is None else int(rates.gpu),
             power=None if power is None else power / 1000,
             power_limit=None if limit is None else limit / 1000,
-            sm_clock=ask("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_SM),
-            max_sm_clock=ask("nvmlDeviceGetMaxClockInfo", nvml.NVML_CLOCK_SM),
+            sm_clock=clock,
+            max_sm_clock=top,
             throttle=_throttles(nvml, ask("nvmlDeviceGetCurrentClocksThrottleReasons")),
         )
 

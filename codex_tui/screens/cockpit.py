@@ -119,7 +119,7 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         self._show()
         self.action_pane(self._current)
         self.set_interval(link.pace.tick, self._tick)
-        self.call_later(self._sample)
+        self._sample()
 
     @property
     def state(self) -> RunState:
@@ -144,10 +144,11 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         if self._rest:
             self._rest[2].poll()
         if self._ticks % (SAMPLE_LIVE if self.live else SAMPLE_IDLE) == 0:
-            self.call_later(self._sample)
+            self._sample()
 
-    async def _sample(self) -> None:
-        await self._curve[1].sample(self.live)
+    def _sample(self) -> None:
+        """Beside the screen, which goes on whether the driver answers or not."""
+        self.run_worker(self._curve[1].sample(self.live), group="gpu", exit_on_error=False)
 
     def _show(self) -> None:
         state = self.state

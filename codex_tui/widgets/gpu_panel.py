@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from textual.content import Content
@@ -19,12 +21,13 @@ from codex_tui.widgets.painted import Painted
 
 if TYPE_CHECKING:  # reading it means psutil and NVML, which the first paint does without
     from codex_tui.core.gpu import GpuReading, Reading, Sampler
-    from training.contract import events as ev
 
 HISTORY = 120  # readings kept for the small curves
 MEASURED = ("temperature", "utilisation", "power", "sm_clock")
 TALLEST = 4  # rows of a small curve
 COOL = 30.0  # °C where the curve of the temperature begins
+PATIENCE = 5.0  # seconds until a driver that has not answered is said to hang
+HANGS = "the NVIDIA driver does not answer"
 HOT = 83  # °C at which most cards begin to slow down
 
 
@@ -41,6 +44,9 @@ class GpuPanel(Painted, can_focus=True):
         self._state: RunState | None = None
         self._sampler: Sampler | None = None
         self._live = False
+        self._asked: asyncio.Future[Reading] | None = None  # of a driver that has not answered yet
+        self._waits = False
+        self._had_gpu = False
         self._history: dict[str, deque[float | None]] = {
             name: deque(maxlen=HISTORY) for name in (*MEASURED, "cpu", "ram")
         }
@@ -64,18 +70,39 @@ class GpuPanel(Painted, can_focus=True):
         self.repaint()
 
     async def sample(self, live: bool) -> None:
-        """Reads the machine in a thread: a driver that starts up may take its time."""
-        if self._sampler is None:
-            self._sampler = await asyncio.to_thread(_make_sampler, self._device)
-        reading = await asyncio.to_thread(self._sampler.read)
+        """Reads the machine in a thread that nobody waits for: a driver may take its time, or hang."""
+        if self._waits:
+            return
+        self._waits = True
+        try:
+            if self._asked is None:
+                loop = asyncio.get_running_loop()
+                self._asked = loop.create_future()
+                threading.Thread(target=self._ask, args=(self._asked, loop), daemon=True).start()
+            if (await asyncio.wait([self._asked], timeout=PATIENCE))[0]:
+                reading, self._asked = self._asked.result(), None
+            else:
+                from codex_tui.core.gpu import without_gpu
+
+                reading = without_gpu(HANGS)
+        finally:
+            self._waits = False
         if self.is_attached:
             self.feed(reading, live)
+
+    def _ask(self, answer: asyncio.Future[Reading], loop: asyncio.AbstractEventLoop) -> None:
+        if self._sampler is None:
+            self._sampler = _make_sampler(self._device)
+        reading = self._sampler.read()
+        with suppress(RuntimeError):  # the app has ended
+            loop.call_soon_threadsafe(answer.set_result, reading)
 
     def feed(self, reading: Reading, live: bool) -> None:
         """`live`: a run is training, so every change matters."""
         if not live and not self._live and self._reading is not None and not _notable(self._reading, reading):
             return
         self._reading, self._live = reading, live
+        self._had_gpu = self._had_gpu or reading.gpu is not None
         if live:
             self._history["cpu"].append(reading.cpu_percent)
             self._history["ram"].append(reading.ram_used_mib)
@@ -96,8 +123,16 @@ class GpuPanel(Painted, can_focus=True):
     def _gpu(self) -> GpuReading | None:
         """This machine's, else the one that the run was recorded on."""
         assert self._reading is not None
-        recorded = self._state.gpu if self._state else None
-        return self._reading.gpu or (_as_reading(recorded) if recorded else None)
+        if self._reading.gpu or not (self._state and self._state.gpu):
+            return self._reading.gpu
+        from codex_tui.core.gpu import as_reading
+
+        return as_reading(self._state.gpu)
+
+    def _gone(self) -> str:
+        """Why a card that was read here is read no more."""
+        reading = self._reading
+        return clean(reading.gpu_reason).rstrip(".") if self._had_gpu and reading and not reading.gpu else ""
 
     def _essence(self, width: int) -> Content:
         if gpu := self._gpu():
@@ -105,12 +140,15 @@ class GpuPanel(Painted, can_focus=True):
             parts += [line(f"{value}") for value in (_degrees(gpu), _busy(gpu), _watts(gpu)) if value]
             parts += [line((f"held back: {reason}", "bold $warning")) for reason in gpu.throttle]
             parts.append(line((clean(gpu.name), MUTED)))
+            parts = [*([line((self._gone(), "bold $warning"))] if self._gone() else []), *parts]
         else:
             parts = [line(("no GPU", MUTED)), *self._machine()]
         return fitting(parts, width)
 
     def _gpu_rows(self, gpu: GpuReading, width: int, height: int) -> Iterator[Content]:
         yield line((clean(gpu.name), STRONG))
+        if self._gone():  # what is shown is old
+            yield from line((f"Recorded by the run; {self._gone()}.", "bold $warning")).wrap(width)
         yield from _memory_rows(gpu, self._peak(), width)
         yield from self._probed(width)
         tall = max(1, min(TALLEST, (height - 5) // len(MEASURED)))
@@ -128,7 +166,7 @@ class GpuPanel(Painted, can_focus=True):
             yield line((f"Held back: {', '.join(gpu.throttle)}", "bold $warning"))
         if self._reading and self._reading.gpu:
             yield fitting(self._machine(), width)
-        else:
+        elif not self._gone():
             yield line(("Recorded by the run; no GPU here.", MUTED))
 
     def _machine(self) -> list[Content]:
@@ -188,27 +226,6 @@ class GpuPanel(Painted, can_focus=True):
     def _peak(self) -> float | None:
         memory = self._state.memory if self._state else None
         return memory.peak_reserved_mib if memory else None
-
-
-def _as_reading(recorded: ev.Gpu) -> GpuReading:
-    """What the trainer records is less than what is read here."""
-    from codex_tui.core.gpu import GpuReading
-
-    def whole(value: float | None) -> int | None:
-        return None if value is None else round(value)
-
-    return GpuReading(
-        name="GPU of the run",
-        used_mib=whole(recorded.used_mib),
-        total_mib=whole(recorded.total_mib),
-        temperature=whole(recorded.temperature),
-        utilisation=whole(recorded.utilisation),
-        power=recorded.power,
-        power_limit=None,
-        sm_clock=whole(recorded.sm_clock),
-        max_sm_clock=None,
-        throttle=(),
-    )
 
 
 def _indented(rows: list[Content]) -> Iterator[Content]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +26,11 @@ def without_gpu(monkeypatch: pytest.MonkeyPatch) -> Reading:
         "codex_tui.widgets.gpu_panel._make_sampler", lambda device: SimpleNamespace(read=lambda: reading)
     )
     return reading
+
+
+def text_of(panel: GpuPanel) -> str:
+    strips = panel.paint(panel.size.width, panel.size.height)
+    return " ".join(" ".join(strip.text for strip in strips).split())
 
 
 def record(run: RunDirectory, *temperatures: float) -> None:
@@ -107,3 +113,38 @@ async def test_without_any_gpu_the_machine_is_shown(make_run: Any) -> None:
         assert "No GPU: no NVIDIA driver on this machine." in text
         assert "CPU" in text and "6.2 / 15.6 GiB" in text
         assert "The trainer holds 1.9 GiB" in text
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)])
+async def test_a_card_that_falls_off_the_bus_is_told_beside_what_was_recorded(
+    make_run: Any, without_gpu: Reading, size: tuple[int, int]
+) -> None:
+    run = make_run(end="training", steps=50)
+    record(run, 60.0, 71.0)
+    async with CodexApp(run).run_test(size=size) as pilot:
+        await settled(pilot)
+        panel = pilot.app.screen.query_one(GpuPanel)
+        panel.feed(machine(), live=True)
+        panel.feed(replace(without_gpu, gpu_reason="the GPU has fallen off the bus: restart the machine"), live=True)
+        await pilot.pause()
+        assert "the GPU has fallen off the bus" in text_of(panel)
+        assert "3.0 / 6.0 GiB" in text_of(panel)
+        assert "● training" in screen_text(pilot.app)
+
+
+async def test_a_driver_that_hangs_holds_up_nothing(make_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = threading.Event()
+
+    def read() -> Reading:
+        answers.wait()
+        return machine()
+
+    monkeypatch.setattr("codex_tui.widgets.gpu_panel.PATIENCE", 0.05)
+    monkeypatch.setattr("codex_tui.widgets.gpu_panel._make_sampler", lambda device: SimpleNamespace(read=read))
+    async with CodexApp(make_run(end="training", steps=50)).run_test(size=(120, 36)) as pilot:
+        await settled(pilot)  # the chart, the log and the keys are there
+        panel = pilot.app.screen.query_one(GpuPanel)
+        assert "No GPU: the NVIDIA driver does not answer." in text_of(panel)
+        answers.set()
+        await panel.sample(True)
+        assert panel._reading == machine()

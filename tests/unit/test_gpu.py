@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from codex_tui.core import gpu, machine
+from training import gpu as trainers
+from training.contract import events as ev
 
 
 class Nvml(ModuleType):
@@ -134,6 +136,48 @@ def test_gpu_that_is_lost_later(nvml: Nvml) -> None:
     assert sampler.read().gpu is None
     now[0] = 31.0
     assert sampler.read().gpu is not None
+
+
+def test_a_driver_that_is_gone_in_the_middle_says_so(nvml: Nvml) -> None:
+    """As when its modules are taken out, or a laptop's card is switched off: every question fails, in any way."""
+    for error in (nvml.NVMLError("Unknown Error"), nvml.NVMLError_GpuIsLost(), OSError("no such device"), ValueError()):
+        answers = dict(nvml.answers)
+        sampler = gpu.Sampler()
+        assert sampler.read().gpu is not None
+        for name in nvml.answers:
+            nvml.answers[name] = error
+        reading = sampler.read()
+        assert reading.gpu is None
+        assert "bus" in reading.gpu_reason or "does not answer" in reading.gpu_reason
+        assert reading.ram_total_mib > 0
+        nvml.answers = answers
+
+
+def test_one_metric_that_is_lost_takes_no_other_with_it(nvml: Nvml) -> None:
+    nvml.answers["nvmlDeviceGetTemperature"] = nvml.NVMLError_GpuIsLost()
+    reading = gpu.Sampler().read().gpu
+    assert reading is not None
+    assert (reading.temperature, reading.used_mib, reading.utilisation) == (None, 2048, 97)
+
+
+def test_the_trainers_card_that_is_lost_is_told_of_once(nvml: Nvml) -> None:
+    card = trainers.Card("0")
+    told: list[ev.Event] = []
+    assert card.record(told.append).temperature == 71
+    nvml.answers["nvmlDeviceGetTemperature"] = nvml.NVMLError("odd")
+    assert card.record(told.append).temperature is None
+    assert [type(event) for event in told] == [ev.Gpu, ev.Gpu]
+    answers = dict(nvml.answers)
+    for error in (nvml.NVMLError_GpuIsLost("GPU is lost"), OSError("gone")):
+        for name in nvml.answers:
+            nvml.answers[name] = error
+        assert card.record(told.append).used_mib is None
+    assert [type(event) for event in told] == [ev.Gpu, ev.Gpu, ev.Warned]
+    assert told[-1].message == "The driver tells nothing of the card any more: GPU is lost."  # type: ignore[attr-defined]
+    assert card.held_mib() is None
+    nvml.answers = answers
+    card.record(told.append)
+    assert type(told[-1]) is ev.Gpu
 
 
 @pytest.mark.parametrize(
