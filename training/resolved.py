@@ -19,6 +19,8 @@ STACK = ("torch", "unsloth", "unsloth_zoo", "transformers", "trl", "peft", "acce
 # Asked for in these words, a setting is left to the trainer: what it chose is no change.
 LEFT_OPEN = (None, "auto")
 
+SKIPPED_TOLD = 1000  # bad rows, with line and reason
+
 CHOSEN = "as many as the card's limit asks for"
 REASONS = {
     "training.optim": "8-bit and unfused optimizers have no CPU kernels",
@@ -64,6 +66,7 @@ def write(
                 "eval_rows": len(examples.eval),
                 "dropped_rows": examples.dropped + len(rows.problems),
                 "truncated_rows": examples.truncated,
+                "skipped": [str(problem) for problem in rows.problems[:SKIPPED_TOLD]] + examples.refused[:SKIPPED_TOLD],
             },
         }
     )

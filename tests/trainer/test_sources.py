@@ -44,7 +44,9 @@ def test_a_folder_of_all_kinds_of_files_is_one_dataset(trainer: Trainer, tmp_pat
     [resolved] = events(run, "resolved")
     assert resolved["train_rows"] + resolved["eval_rows"] == 7
     assert resolved["dropped_rows"] == 2
-    assert run.read_config()["dataset_fingerprint"]["rows"] == 9
+    fingerprint = run.read_config()["dataset_fingerprint"]
+    assert fingerprint["rows"] == 9
+    assert [skipped.partition(": ")[0] for skipped in fingerprint["skipped"]] == ["b.csv, line 3", "d.jsonl, line 2"]
 
 
 def test_plain_text_is_learned_whole_and_gone_on_with(trainer: Trainer, tmp_path: Path) -> None:
