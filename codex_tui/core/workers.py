@@ -15,6 +15,7 @@ import msgspec
 from codex_tui.core import worker_messages
 from codex_tui.core.environment import find_python, trainer_path
 from codex_tui.core.errors import CodexError
+from codex_tui.core.secrets import hidden
 from training.contract.run_directory import RunDirectory
 
 # A row of a dataset is one message; asyncio's default of 64 KiB is too little for it.
@@ -112,7 +113,7 @@ class Worker:
 
     def complaints(self) -> str:
         """The last lines that the worker wrote to stderr."""
-        lines = self._complaints.decode("utf-8", "replace").splitlines()
+        lines = hidden(self._complaints.decode("utf-8", "replace")).splitlines()
         return "\n".join(line for line in lines[-LINES_KEPT:] if line.strip())
 
     async def close(self) -> None:

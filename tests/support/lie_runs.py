@@ -184,13 +184,16 @@ def screens(bench: Bench) -> Try:
                     bench.fail("screen", f"shows {bad[0]!r} after {keys}")
 
     def try_one(mutate: Mutator) -> None:
-        lies = mutate.random.random() < 0.7
-        run.events.write_bytes(
-            mutate.json_lines(whole) if lies else b"".join(msgspec.json.encode(e) + b"\n" for e in whole)
+        pick = mutate.random.choice(("events", "events", "config", "exit"))
+        said = mutate.json_lines(whole) if pick == "events" else b"".join(msgspec.json.encode(e) + b"\n" for e in whole)
+        # of a run that is lost, what its trainer's parent wrote down is shown
+        run.events.write_bytes(b"".join(said.splitlines(keepends=True)[:20]) if pick == "exit" else said)
+        run.config.write_bytes(
+            mutate.json(settings_of_run) if pick == "config" else json.dumps(settings_of_run).encode()
         )
-        run.config.write_bytes(json.dumps(settings_of_run).encode() if lies else mutate.json(settings_of_run))
+        run.write_exit(Exit(os.getpid(), None, mutate.random.choice(TEXTS).replace("\ud800", "")))
         run.log.write_text(mutate.random.choice(TEXTS), errors="surrogatepass")
-        with bench.untouched("cache"), bench.guard("the app"):
+        with patch.object(follower, "JUST_NOW", 0), bench.untouched("cache"), bench.guard("the app"):
             asyncio.run(look())
 
     return try_one

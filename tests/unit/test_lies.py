@@ -10,11 +10,16 @@ import pytest
 
 from codex_tui.cli import main
 from codex_tui.core import history_cache, locations
+from codex_tui.core.conversation import Conversation
 from codex_tui.core.environment import read_stamp
 from codex_tui.core.profile_document import Draft
 from codex_tui.core.toml_text import CannotEdit
+from codex_tui.core.workers import Worker
+from tests.support.lie_runs import make_run
+from tests.support.lie_workers import CHAT, FakeProcess, nowhere
+from tests.support.whole import write_checkpoint
+from training.contract import checkpoints, probes
 from training.contract import events as ev
-from training.contract import probes
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 
@@ -107,6 +112,40 @@ def test_a_path_that_is_too_long_is_bad_input(home: Path, capsys: pytest.Capture
         said = capsys.readouterr().err
         assert said.endswith("File name too long.\n")
         assert len(said) < 5000
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        b'{"global_step": 20, "log_history": 3}',
+        b'{"global_step": 20, "log_history": [{"eval_loss": 1.0}]}',
+        b'{"global_step": 20, "log_history": [{"step": 9, "eval_loss": "low"}]}',
+        b'{"global_step": 20.0, "log_history": []}',
+        b'{"global_step": 20, "log_history": [], "stateful_callbacks": 1}',
+        b'{"global_step": 20, "log_history": [], "epoch": "\xff"}',
+    ],
+)
+def test_a_checkpoint_whose_state_would_trip_a_resume_is_passed_over(home: Path, state: bytes) -> None:
+    checkpoint = write_checkpoint(home, 20)
+    assert checkpoints.is_whole(checkpoint)
+    (checkpoint / "trainer_state.json").write_bytes(state)
+    assert not checkpoints.is_whole(checkpoint)
+
+
+@pytest.mark.parametrize("said", [CHAT[:4], [*CHAT[:2], {"type": "token", "id": 1, "text": 7}]])
+async def test_an_answer_that_is_broken_off_can_be_asked_for_again(
+    home: Path, monkeypatch: pytest.MonkeyPatch, said: list[object]
+) -> None:
+    async def start(*_: object) -> Worker:
+        return Worker(FakeProcess(b"".join(json.dumps(message).encode() + b"\n" for message in said), 0))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Worker, "start", start)
+    monkeypatch.setattr("codex_tui.core.workers.interpreter_of", nowhere)
+    talk = Conversation(make_run(home), lambda: None)
+    await talk.ask("Hi")
+    await talk._reading  # type: ignore[misc]
+    assert talk.error and talk.error[0].startswith("The worker ")
+    assert (talk.busy, talk.status) == (False, "failed")
 
 
 @pytest.mark.xfail(strict=True, reason="scan.load takes rows for granted that the file need not have")

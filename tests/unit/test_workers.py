@@ -95,3 +95,21 @@ async def test_one_that_does_not_listen_is_ended_all_the_same(tmp_path: Path, mo
 async def test_one_that_can_not_be_started_is_named(tmp_path: Path) -> None:
     with pytest.raises(CodexError, match="none can't be started: No such file"):
         await Worker.start(tmp_path / "none", ["chat"])
+
+
+async def test_what_can_not_be_understood_ends_the_worker(tmp_path: Path) -> None:
+    """A message whose types are wrong, or that is too long, is followed by nothing that could be trusted."""
+    for said in ('print(json.dumps({"type": "ready", "rows": "9"}))', 'print(json.dumps({"type": "x" * (1 << 27)}))'):
+        async with started(tmp_path) as worker:
+            await worker.send({"run": f"{said}; print(json.dumps({{'type': 'ready', 'rows': 9}}))"})
+            [last] = [message async for message in worker]
+            assert (last["type"], last["id"]) == ("error", None)
+            assert "can't be understood" in last["message"]
+        assert not is_there(worker.pid)
+
+
+async def test_no_token_is_repeated_from_what_it_complains_of(tmp_path: Path) -> None:
+    async with started(tmp_path) as worker:
+        await worker.send({"run": f"print('401 for hf_{'a1' * 17}', file=sys.stderr); sys.exit(1)"})
+        [last] = [message async for message in worker]
+    assert "401 for hf_…" in last["hint"]
