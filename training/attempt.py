@@ -19,6 +19,7 @@ from training.gpu import open_card
 from training.job import read_dataset, read_job
 from training.model import local_folder
 from training.stop import StopRequests
+from training.supervisor import die_with_parent
 
 HEARTBEAT_SECONDS = 5.0
 RESERVED_BYTES = 256 * 1024
@@ -49,6 +50,7 @@ class Attempt:
         if self.run.control.exists() and self.run.control.stat().st_mtime < born:
             self.run.clear_stop()  # it was meant for an earlier attempt
         self.run.write_process(identity)
+        die_with_parent(False)
         self._identity = identity
         checkpoints.set_aside_broken(self.run.checkpoints)
         self.events.emit(ev.Started(attempt=self.number, pid=identity.pid, resume_step=self.step))

@@ -6,6 +6,7 @@ anything is imported; the parent does nothing but wait, and keep the log from fi
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 from contextlib import suppress
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from training.contract.run_directory import Exit, RunDirectory
 
+PR_SET_PDEATHSIG = 1  # of prctl(2)
 VMSTAT = Path("/proc/vmstat")
 LOOK_EVERY = 0.5  # seconds between two looks at the log
 LOG_MOST = 16 * 2**20  # bytes: a library that prints in a loop must not fill the disk
@@ -25,6 +27,7 @@ def fork(run: RunDirectory) -> int | None:
     kills = memory_kills()
     child = os.fork()
     if child == 0:
+        die_with_parent(True)
         return None
     for number in (signal.SIGINT, signal.SIGHUP):  # a terminal that closes, or Ctrl-C in one, is no request
         signal.signal(number, signal.SIG_IGN)
@@ -62,6 +65,12 @@ def bound(log: Path) -> None:
         os.write(descriptor, LEFT_OUT % (LOG_MOST >> 20) + last[last.find(b"\n") + 1 :])
     finally:
         os.close(descriptor)
+
+
+def die_with_parent(yes: bool) -> None:
+    """Until the trainer has written down who it is, viewers know its parent alone: if that dies, the run is lost, and
+    nobody must go on unseen."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL if yes else 0)
 
 
 def memory_kills() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -42,3 +43,19 @@ def test_a_killed_chat_worker_says_so_and_the_next_answers(person: faults.Person
     assert person.says("chat", "killed", "--prompt", "Which weapon first?", "--max-new-tokens", "4")
     [told] = [run for run in json.loads(person.says("runs", "--json")) if run["name"] == "killed"]
     assert (told["state"], told["resume_step"]) == ("done", None)
+
+
+def test_before_a_trainer_has_said_who_it_is_it_dies_with_its_parent(person: faults.Person) -> None:
+    """Viewers know the parent alone by then: a trainer that went on would be one that nobody sees."""
+    viewer, run = person.train("orphan"), person.run("orphan")
+    while not ((trainer := faults.trainer_of(run)) and (parent := faults.parent_of(trainer))):
+        assert viewer.poll() is None
+        time.sleep(0.002)
+    faults.kill(parent)
+    if (identity := run.read_process()) and identity.pid == trainer.pid:
+        viewer.kill()
+        pytest.skip("it was quicker than this test")
+    trainer.wait(10)
+    assert "lost:" in viewer.communicate(timeout=faults.STUCK)[0]
+    assert person.listed("orphan")["state"] == "lost"
+    assert not run.events.exists()
