@@ -184,6 +184,11 @@ def test_a_clock_that_was_set_back_makes_no_run_silent(run: RunDirectory) -> Non
     assert settled(run).state.silent == 0
 
 
+def test_a_clock_that_was_set_back_keeps_no_launch_waiting(run: RunDirectory) -> None:
+    run.write_config({"created": time.time() + 7200})  # by a launcher that did not come to start anything
+    assert glance(run).status == "lost"
+
+
 def test_an_ended_run_knows_where_it_goes_on(run: RunDirectory, gone: ProcessIdentity) -> None:
     run.write_process(gone)
     write_checkpoint(run.checkpoints, 2)

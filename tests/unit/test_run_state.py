@@ -189,3 +189,15 @@ def test_a_long_history_read_from_bytes_is_the_same_too() -> None:
         one_by_one = reduce(one_by_one, event)
     assert told(reduce_all(RunState(), decode(data).events)) == told(one_by_one)
     assert told(reduce_all(RunState(), decode(data, points=True).events)) == told(one_by_one)
+
+
+def test_a_clock_that_was_set_back_between_attempts_takes_no_work_away() -> None:
+    first = [ev.Started(attempt=1, pid=1), ev.Phase(name="training"), *steps(1, 10)]
+    second = [ev.Started(attempt=2, pid=2, resume_step=10), ev.Phase(name="training"), *steps(11, 20)]
+    for jump in (0.0, -86_400.0):
+        for number, event in enumerate((*first, *second)):
+            event.seq, event.time = number, 1e9 + 5 * number + (jump if number >= len(first) else 0.0)
+        state = reduce_all(RunState(), [*first, *second])
+        assert elapsed(state) == 5 * (len(first) + len(second) - 2)
+        times = list(state.losses.times)
+        assert times == sorted(times) and times[0] >= 0
