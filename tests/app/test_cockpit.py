@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from typing import Any
 
 import pytest
@@ -183,6 +185,21 @@ async def test_an_end_that_is_not_done_is_explained(make_run: Any, end: str, say
         text = screen_text(pilot.app)
         for expected in says:
             assert expected in text
+
+
+@pytest.mark.parametrize("size", [WIDE, (80, 24)])
+async def test_a_silent_trainer_is_told_from_a_lost_one(make_run: Any, size: tuple[int, int]) -> None:
+    run: RunDirectory = make_run(end="training", steps=50)
+    for path in (run.events, run.process):
+        os.utime(path, (time.time() - 125, time.time() - 125))
+    async with CodexApp(run).run_test(size=size) as pilot:
+        await settled(pilot)
+        await until(pilot, lambda: "silent for 2 min, its process lives" in screen_text(pilot.app))
+        assert "● training" in screen_text(pilot.app)
+        writer = ev.EventWriter(run.events)
+        writer.emit(ev.Heartbeat())
+        writer.close()
+        await until(pilot, lambda: "silent" not in screen_text(pilot.app))
 
 
 async def test_resume_is_refused_with_the_reason(make_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:

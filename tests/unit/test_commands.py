@@ -166,6 +166,29 @@ def test_an_old_end_does_not_end_the_viewer_of_a_resumed_run(capsys: pytest.Capt
     assert "attempt 2, from step 2" in capsys.readouterr().out
 
 
+def test_a_headless_viewer_tells_a_silent_trainer_from_a_lost_one(capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run("a", ev.Started(attempt=1, pid=1), ev.Metrics(step=2, loss=1.0), alive=True)
+    for path in (run.events, run.process):
+        os.utime(path, (time.time() - 125, time.time() - 125))
+    said: list[str] = []
+
+    def speak() -> None:
+        while "silent" not in "".join(said):
+            said.append(capsys.readouterr().out)
+            time.sleep(0.05)
+        writer = ev.EventWriter(run.events)
+        writer.emit(ev.Metrics(step=3, loss=1.0))
+        writer.emit(ev.Done(step=3))
+        run.write_process(ProcessIdentity(os.getpid(), 1.0))
+
+    trainer = threading.Thread(target=speak)
+    trainer.start()
+    assert main(["attach", "a", "--headless"]) == 0
+    trainer.join()
+    assert "".join(said).splitlines()[-1] == "silent for 2 min, its process lives"
+    assert "silent" not in capsys.readouterr().out  # it is told once
+
+
 def test_a_headless_viewer_tells_how_far_a_long_phase_is(capsys: pytest.CaptureFixture[str]) -> None:
     tokenising = [ev.Phase(name="tokenising", done=done, total=1000, unit="rows") for done in range(0, 1001, 20)]
     loading = [ev.Phase(name="loading", detail=part, done=n, total=2, unit="parts") for n, part in enumerate("ab")]
