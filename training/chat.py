@@ -75,7 +75,7 @@ class Speaker:
 
         self._torch = torch
         folder = run.adapter if run.has_adapter() else checkpoints.last_whole(run.checkpoints)
-        ran = {**job.profile.model.model_dump(), **job.config.get("actual", {}).get("model", {})}
+        ran = {**job.profile.model.model_dump(), **job.actual_model}
         self._dtype = getattr(torch, ran["dtype"] if ran["dtype"] != "auto" else "bfloat16")
         tell(f"loading {job.profile.model.name}" + (" and the adapter" if folder else ""), 1)
         self._model, self._tokenizer = model.load_for_chat(

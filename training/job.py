@@ -14,6 +14,7 @@ from training.contract.dataset.rows import Rows, read
 from training.contract.dataset.shapes import Columns
 from training.contract.dataset.source import Hub, Source, SourceProblem, local
 from training.contract.profile import Profile
+from training.contract.tables import Model
 from training.failures import TrainingFailure
 
 PROBLEMS_SHOWN = 10
@@ -31,7 +32,12 @@ class Job:
     @property
     def model_name(self) -> str:
         """What was really loaded, where that is known; else what the profile names."""
-        return self.config.get("actual", {}).get("model", {}).get("name") or self.profile.model.name
+        return self.actual_model.get("name") or self.profile.model.name
+
+    @property
+    def actual_model(self) -> dict[str, Any]:
+        """What really ran of the profile's table `model`; {} before that is known."""
+        return self.config.get("actual", {}).get("model", {})
 
 
 def read_job(target: Path) -> Job:
@@ -40,7 +46,9 @@ def read_job(target: Path) -> Job:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
         profile = Profile.model_validate(config["profile"])
-        return Job(config, profile, _source(config), Path(config["cache"]))
+        job = Job(config, profile, _source(config), Path(config["cache"]))
+        Model.model_validate({**profile.model.model_dump(), **job.actual_model})
+        return job
     except OSError as error:
         raise TrainingFailure("bad_config", f"{path} can't be read: {error.strerror}.") from error
     except SourceProblem as error:
@@ -49,7 +57,7 @@ def read_job(target: Path) -> Job:
         first = error.errors()[0]
         field = ".".join(("profile", *map(str, first["loc"])))
         raise TrainingFailure("bad_config", f"{path}: {field}: {first['msg']}.") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise TrainingFailure("bad_config", f"{path} is damaged.", "Begin anew from the run's profile.toml.") from error
 
 

@@ -136,7 +136,9 @@ def config(bench: Bench) -> Try:
             with bench.guard("the data screen"):
                 Target.of_run(run)
             with bench.guard("the trainer", TrainingFailure):
-                read_dataset(read_job(run.path))
+                job = read_job(run.path)
+                read_dataset(job)
+                assert isinstance(job.model_name, str)
 
     run_config = run.read_config()
     return try_one

@@ -28,3 +28,17 @@ def test_a_damaged_config_is_named(tmp_path: Path, text: str, says: str) -> None
         read_job(tmp_path)
     assert caught.value.kind == "bad_config"
     assert says in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "actual",
+    [[], {"model": 5}, {"model": {"name": 5}}, {"model": {"dtype": "__doc__"}}, {"model": {"load_in_4bit": "x"}}],
+)
+def test_what_really_ran_is_looked_at_too(tmp_path: Path, actual: object) -> None:
+    """The chat loads what it says."""
+    config = {"profile": {"model": {"name": "demo:llama"}}, "dataset": "demo:zombie-waves", "cache": "/"}
+    (tmp_path / "config.json").write_text(json.dumps(config | {"actual": {"model": {"dtype": "float32"}}}))
+    assert read_job(tmp_path).model_name == "demo:llama"
+    (tmp_path / "config.json").write_text(json.dumps(config | {"actual": actual}))
+    with pytest.raises(TrainingFailure, match=str(tmp_path / "config.json")):
+        read_job(tmp_path)
