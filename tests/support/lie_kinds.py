@@ -213,4 +213,6 @@ WEIGHTS = {"screens": 0.03, "caches": 0.5}
 def shares(count: int, kinds: list[str]) -> dict[str, int]:
     """`count` inputs over `kinds`."""
     whole = sum(WEIGHTS.get(kind, 1) for kind in kinds)
-    return {kind: max(1, round(count * WEIGHTS.get(kind, 1) / whole)) for kind in kinds}
+    found = {kind: max(1, round(count * WEIGHTS.get(kind, 1) / whole)) for kind in kinds}
+    found[kinds[0]] += max(0, count - sum(found.values()))
+    return found
