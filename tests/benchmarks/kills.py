@@ -32,6 +32,7 @@ MOMENTS = (
     faults.at_random, faults.in_a_checkpoint, faults.in_a_json_file, faults.at_random, faults.in_a_checkpoint,
     faults.in_an_event, faults.at_random, faults.in_a_checkpoint, faults.in_a_json_file, faults.at_random,
 )  # fmt: skip
+TIMES = 10  # that a run's trainer is killed
 SET_UPS, PUSHES = 0.02, 0.05  # of the kills
 
 
@@ -65,7 +66,10 @@ def runs(person: faults.Person, kills: int) -> None:
     while sum(person.tally.kills.values()) < kills:
         number += 1
         name, before = f"killed-{number}", person.tally.kills["trainer"]
-        for turn, moment in enumerate(person.random.sample(MOMENTS, len(MOMENTS))):
+        moments = person.random.sample(MOMENTS, len(MOMENTS)) + [faults.in_a_checkpoint] * len(MOMENTS)
+        for turn, moment in enumerate(moments):
+            if person.tally.kills["trainer"] - before >= TIMES:
+                break
             watching = [faults.bystander(person, name) for _ in range(person.random.randint(1, 3))]
             orphan = turn % 3 == 2 and moment is not faults.in_a_json_file  # which may be over by then
             goes_on = faults.kill_the_trainer(person, name, moment, parent_first=orphan)

@@ -36,9 +36,9 @@ STUCK = 180.0
 ENDED = ("lost", "stopped", "failed", "done")
 JSON_FILES = (".config.json.", ".process.json.")
 PROFILE = {
-    "training.max_steps": 150,
+    "training.max_steps": 180,
     "lora.lora_dropout": 0.1,  # so that the random state matters
-    "evaluation.eval_steps": 50,
+    "evaluation.eval_steps": 60,
     "evaluation.sample_max_new_tokens": 4,
     "checkpoints.save_steps": 3,
 }
@@ -185,7 +185,15 @@ def _size(path: Path) -> int:
 def kill(process: psutil.Process) -> None:
     with contextlib.suppress(psutil.Error):
         process.send_signal(signal.SIGKILL)
-        process.wait(20)
+    until_gone(process)
+
+
+def until_gone(process: psutil.Process, seconds: float = 20.0) -> None:
+    """A zombie is gone: whoever started it may be busy."""
+    until = time.monotonic() + seconds
+    with contextlib.suppress(psutil.Error):
+        while process.status() != psutil.STATUS_ZOMBIE and time.monotonic() < until:
+            time.sleep(0.002)
 
 
 def kill_the_trainer(person: Person, name: str, moment: Moment, *, parent_first: bool = False) -> bool:
@@ -196,7 +204,7 @@ def kill_the_trainer(person: Person, name: str, moment: Moment, *, parent_first:
     while not run.trainer_alive() and viewer.poll() is None:
         time.sleep(0.002)
     if parent_first:
-        time.sleep(person.random.uniform(0, 1.2 * IMPORTS))
+        time.sleep(person.random.uniform(0, 0.6 * IMPORTS))
         if (trainer := trainer_of(run)) and (parent := parent_of(trainer)):
             kill(parent)
             tally.kills["supervisor"] += 1
@@ -212,8 +220,7 @@ def kill_the_trainer(person: Person, name: str, moment: Moment, *, parent_first:
         elif (run.checkpoints / checkpoints.UNFINISHED).exists():
             tally.in_the_middle["checkpoint"] += 1
         if parent:  # it has something to write down
-            with contextlib.suppress(psutil.Error):
-                parent.wait(20)
+            until_gone(parent)
     told, _ = viewer.communicate(timeout=STUCK)
     last = events(run)[-1]["type"] if events(run) else ""
     killed = trainer is not None and last not in ("done", "stopped", "failed")

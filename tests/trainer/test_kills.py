@@ -55,7 +55,8 @@ def test_before_a_trainer_has_said_who_it_is_it_dies_with_its_parent(person: fau
     if (identity := run.read_process()) and identity.pid == trainer.pid:
         viewer.kill()
         pytest.skip("it was quicker than this test")
-    trainer.wait(10)
+    faults.until_gone(trainer)
+    assert not run.trainer_alive()
     assert "lost:" in viewer.communicate(timeout=faults.STUCK)[0]
     assert person.listed("orphan")["state"] == "lost"
     assert not run.events.exists()
