@@ -148,7 +148,6 @@ async def test_an_answer_that_is_broken_off_can_be_asked_for_again(
     assert (talk.busy, talk.status) == (False, "failed")
 
 
-@pytest.mark.xfail(strict=True, reason="scan.load takes rows for granted that the file need not have")
 def test_a_scan_that_names_rows_it_has_not_is_a_damaged_one(home: Path) -> None:
     from array import array
 

@@ -232,6 +232,8 @@ def load(path: Path, profile: Profile | None = None, rows: int | None = None) ->
         return None
     if rows is not None and len(got.states) != rows:
         return None
+    if max(array("I", got.twins), default=0) >= max(1, len(got.states)):
+        return None
     values = {name: getattr(got, name) for name in Scan.__dataclass_fields__}
     values |= {"states": bytearray(got.states), "twins": array("I", got.twins)}
     try:
