@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,8 @@ def test_no_bytes_break_a_reader(tmp_path_factory: pytest.TempPathFactory, data:
     assert not checkpoints.is_whole(checkpoint)
     assert tailer.decode(data + b"\n").damaged <= data.count(b"\n") + 1
     events.EventWriter(run.events).close()
-    assert worker_messages.read(data) is None or data.lstrip().startswith(b"{")
+    with suppress(worker_messages.NotUnderstood):
+        assert worker_messages.read(data) is None or data.lstrip().startswith(b"{")
 
 
 @settings(max_examples=300)
