@@ -22,15 +22,15 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parents[1])]
 
-from support import faults  # noqa: E402
+from support import faults, moments  # noqa: E402
 from support.hub_person import Person as HubPerson  # noqa: E402
 from support.hub_server import Hub  # noqa: E402
 
 from codex_tui.core import environment  # noqa: E402
 
 MOMENTS = (
-    faults.at_random, faults.in_a_checkpoint, faults.in_a_json_file, faults.at_random, faults.in_a_checkpoint,
-    faults.in_an_event, faults.at_random, faults.in_a_checkpoint, faults.in_a_json_file, faults.at_random,
+    moments.at_random, moments.in_a_checkpoint, moments.in_a_json_file, moments.at_random, moments.in_a_checkpoint,
+    moments.in_an_event, moments.at_random, moments.in_a_checkpoint, moments.in_a_json_file, moments.at_random,
 )  # fmt: skip
 TIMES = 10  # that a run's trainer is killed
 SET_UPS, PUSHES = 0.02, 0.05  # of the kills
@@ -66,12 +66,12 @@ def runs(person: faults.Person, kills: int) -> None:
     while sum(person.tally.kills.values()) < kills:
         number += 1
         name, before = f"killed-{number}", person.tally.kills["trainer"]
-        moments = person.random.sample(MOMENTS, len(MOMENTS)) + [faults.in_a_checkpoint] * len(MOMENTS)
-        for turn, moment in enumerate(moments):
+        chosen = person.random.sample(MOMENTS, len(MOMENTS)) + [moments.in_a_checkpoint] * len(MOMENTS)
+        for turn, moment in enumerate(chosen):
             if person.tally.kills["trainer"] - before >= TIMES:
                 break
             watching = [faults.bystander(person, name) for _ in range(person.random.randint(1, 3))]
-            orphan = turn % 3 == 2 and moment is not faults.in_a_json_file  # which may be over by then
+            orphan = turn % 3 == 2 and moment is not moments.in_a_json_file  # which may be over by then
             goes_on = faults.kill_the_trainer(person, name, moment, parent_first=orphan)
             for thread in watching:
                 thread.join()

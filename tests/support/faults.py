@@ -1,8 +1,4 @@
-"""Ends the product's processes with SIGKILL, at random moments and in the middle of writes, and looks at what is left.
-
-Where a write is to be hit, its traces are waited for: the folder of an unfinished checkpoint, the temporary file of a
-JSON file, events that grow.
-"""
+"""Ends the product's processes with SIGKILL, at the moments of moments.py, and looks at what is left."""
 
 from __future__ import annotations
 
@@ -17,13 +13,13 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from support.moments import IMPORTS, STUCK, Moment, temporary
 from support.terminal import Terminal
 from support.training_runs import events, losses
 from training.contract import checkpoints
@@ -31,10 +27,7 @@ from training.contract.run_directory import RunDirectory
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "codex_tui"]
-IMPORTS = 7.0  # seconds until a trainer trains, about
-STUCK = 180.0
 ENDED = ("lost", "stopped", "failed", "done")
-JSON_FILES = (".config.json.", ".process.json.")
 PROFILE = {
     "training.max_steps": 180,
     "lora.lora_dropout": 0.1,  # so that the random state matters
@@ -127,61 +120,6 @@ def parent_of(trainer: psutil.Process) -> psutil.Process | None:
     return None
 
 
-Moment = Callable[[RunDirectory, random.Random], str]
-"""Waits until a run's trainer is to be killed; what it is in the middle of, as the counter has it."""
-
-
-def _until(reached: Callable[[], bool], run: RunDirectory) -> bool:
-    until = time.monotonic() + STUCK
-    while not reached():
-        if time.monotonic() > until or (run.process.exists() and not run.trainer_alive()):
-            return False
-        time.sleep(0.0002)
-    return True
-
-
-def at_random(run: RunDirectory, chance: random.Random) -> str:
-    until = time.monotonic() + chance.uniform(0, 1.3 * IMPORTS)
-    _until(lambda: time.monotonic() >= until, run)
-    return ""
-
-
-def in_a_checkpoint(run: RunDirectory, chance: random.Random) -> str:
-    unfinished = run.checkpoints / checkpoints.UNFINISHED
-    for _ in range(chance.randint(1, 4)):
-        _until(lambda: not unfinished.exists(), run)
-        _until(unfinished.exists, run)
-    time.sleep(chance.uniform(0, 0.1))
-    return "checkpoint"
-
-
-def in_a_json_file(run: RunDirectory, chance: random.Random) -> str:
-    before, config = set(_temporary(run)), run.config.stat().st_ino
-    _until(lambda: bool(set(_temporary(run)) - before) or run.config.stat().st_ino != config, run)  # or it was missed
-    return "JSON file"
-
-
-def in_an_event(run: RunDirectory, chance: random.Random) -> str:
-    for _ in range(chance.randint(1, 30)):
-        before = _size(run.events)
-        _until(lambda: _size(run.events) > before, run)  # noqa: B023  it is asked at once
-    return "event"
-
-
-def _temporary(run: RunDirectory) -> list[str]:
-    try:
-        return [name for name in os.listdir(run.path) if name.startswith(JSON_FILES)]  # noqa: PTH208  the quicker one
-    except OSError:
-        return []
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
-
-
 def kill(process: psutil.Process) -> None:
     with contextlib.suppress(psutil.Error):
         process.send_signal(signal.SIGKILL)
@@ -199,7 +137,7 @@ def until_gone(process: psutil.Process, seconds: float = 20.0) -> None:
 def kill_the_trainer(person: Person, name: str, moment: Moment, *, parent_first: bool = False) -> bool:
     """Starts or resumes the run and kills its trainer at `moment`. False where it was done before."""
     run, tally = person.run(name), person.tally
-    litter = len(_temporary(run))
+    litter = len(temporary(run))
     viewer = person.train(name)
     while not run.trainer_alive() and viewer.poll() is None:
         time.sleep(0.002)
@@ -215,7 +153,7 @@ def kill_the_trainer(person: Person, name: str, moment: Moment, *, parent_first:
     if trainer is not None:
         kill(trainer)
         tally.kills["trainer"] += 1
-        if meant == "event" or (meant == "JSON file" and len(_temporary(run)) > litter):
+        if meant == "event" or (meant == "JSON file" and len(temporary(run)) > litter):
             tally.in_the_middle[meant] += 1
         elif (run.checkpoints / checkpoints.UNFINISHED).exists():
             tally.in_the_middle["checkpoint"] += 1
