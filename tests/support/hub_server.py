@@ -64,9 +64,9 @@ class Hub:
 
     def stop(self) -> None:
         if server := self._server:
-            self._server = None
             server.shutdown()
             server.server_close()
+            self._server = None  # by now the port is free for the next one
 
 
 class _Died(Exception):

@@ -41,6 +41,39 @@ WATCH = """
     ]))
 """
 
+COOL = """
+    import json
+    from types import SimpleNamespace as Is
+    from training import guards
+    from training.contract import events as ev
+    guards.LOOK_SECONDS = 0
+    def paused(degrees, stop=None):
+        told, left = [], list(degrees)
+        card = Is(read=lambda: ev.Gpu(temperature=left.pop(0)))
+        attempt = Is(events=Is(emit=told.append), stop=Is(level=stop))
+        cooling = guards.CoolDown(attempt, card, 85)
+        state, control = Is(global_step=7, max_steps=9), Is(should_save=False)
+        cooling.on_step_end(None, state, control)
+        cooling.on_step_begin(None, state, control)
+        said = [event.message if isinstance(event, ev.Warned) else event.name if isinstance(event, ev.Phase)
+                else event.temperature for event in told]
+        return [control.should_save, said, len(left)]
+    print(json.dumps([paused([84]), paused([86, 80, 78, 77]), paused([90, 89, None]), paused([90], stop="save")]))
+"""
+
+
+def test_a_hot_card_is_saved_for_and_waited_for(trainer: Trainer) -> None:
+    cool, hot, gone, stopped = trainer.python_says(COOL)
+    warned = "The card had {} °C at step 7: saved, and paused until 77 °C (hardware.pause_above_celsius)."
+    assert cool == [False, [], 0]
+    assert hot == [True, [warned.format(86), 80, "cooling", 78, "cooling", "training"], 0]
+    assert gone == [
+        True,
+        [warned.format(90), 89, "cooling", "training"],
+        0,
+    ]  # a card that tells nothing holds nobody up
+    assert stopped == [True, [warned.format(90), "training"], 0]
+
 
 def test_a_loss_that_is_lost_ends_the_run_and_is_not_saved(trainer: Trainer) -> None:
     lost, found_again, at_once, exploded, jump, learned = trainer.python_says(WATCH)
