@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import shutil
 import tempfile
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from training import checkpoints
 
 _UNFINISHED = ".adapter-"
+RENAME_EXCHANGE = 2  # of renameat2(2)
 
 
 def take(checkpoint: Path, folder: Path) -> None:
@@ -29,10 +31,23 @@ def save(model: Any, tokenizer: Any, folder: Path) -> None:
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
         checkpoints.flush(temporary)
-        old = temporary.with_name(temporary.name + "-old")
         if folder.exists():
-            folder.rename(old)
-        temporary.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
+            _exchange(temporary, folder)  # what was there is the temporary one now
+        else:
+            temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> None:
+    """Swaps two folders in one step; in three where the file system or the C library can't."""
+    here = -100  # AT_FDCWD
+    try:
+        swapped = ctypes.CDLL(None).renameat2(here, bytes(one), here, bytes(other), RENAME_EXCHANGE) == 0
+    except AttributeError:
+        swapped = False
+    if not swapped:
+        aside = one.with_name(f"{one.name}-old")
+        other.rename(aside)
+        one.rename(other)
+        aside.rename(one)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import shutil
 from pathlib import Path
 from typing import Any
 
-from training.contract.checkpoints import PREFIX, UNFINISHED, found_in, is_whole, last_whole, step_of
+from training.contract.checkpoints import CHECKSUMS, PREFIX, UNFINISHED, found_in, is_whole, last_whole, step_of, sums
 
 __all__ = ["PREFIX", "UNFINISHED", "is_whole", "last_whole", "step_of"]  # and what is below
 
@@ -16,7 +17,9 @@ OLD = ".old-"
 
 
 def publish(checkpoint: Path, home: Path) -> None:
-    """Moves a written checkpoint into `home`, when all of it is on the disk: a reader finds it whole, or not at all."""
+    """Moves a written checkpoint into `home`, with its checksums, when all of it is on the disk: a reader finds it
+    whole, or not at all."""
+    (checkpoint / CHECKSUMS).write_text(json.dumps(sums(checkpoint), indent=2) + "\n", encoding="utf-8")
     flush(checkpoint)
     target = home / checkpoint.name
     if target.exists():  # of an attempt that was stopped at the very same step

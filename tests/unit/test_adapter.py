@@ -33,6 +33,21 @@ def test_the_new_one_takes_the_place_of_the_old_and_of_what_a_kill_left(tmp_path
     assert folder.stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.parametrize("can", [True, False])
+def test_two_folders_change_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, can: bool) -> None:
+    """In one step, so that a kill leaves an adapter; where the file system has no such step, in several."""
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+    if can:
+        monkeypatch.setattr(Path, "rename", None)  # it is not called
+    else:
+        monkeypatch.setattr(adapter.ctypes, "CDLL", lambda _: object())
+    adapter._exchange(tmp_path / "one", tmp_path / "other")
+    assert names(tmp_path) == {"one", "other"}
+    assert (names(tmp_path / "one"), names(tmp_path / "other")) == ({"other"}, {"one"})
+
+
 def test_a_save_that_fails_leaves_the_old_one(tmp_path: Path) -> None:
     folder = tmp_path / "adapter"
     adapter.save(Saved("old"), Saved("tokenizer"), folder)

@@ -10,7 +10,7 @@ import pytest
 from support.whole import ARCHIVES, write_checkpoint
 
 from training import checkpoints
-from training.contract.checkpoints import found_in, last_whole
+from training.contract.checkpoints import CHECKSUMS, READ, found_in, last_whole
 
 
 def unlink(name: str) -> Callable[[Path], object]:
@@ -77,6 +77,21 @@ def test_a_changed_byte_is_found_by_whoever_goes_on(tmp_path: Path, name: str) -
     good, bad = write_checkpoint(tmp_path, 10), write_checkpoint(tmp_path, 20)
     flip(name)(bad)
     assert last_whole(tmp_path) == good
+
+
+@pytest.mark.parametrize("name", READ)
+def test_a_published_one_is_held_to_its_checksums(tmp_path: Path, name: str) -> None:
+    checkpoints.publish(write_checkpoint(tmp_path / "aside", 20), tmp_path)
+    folder = tmp_path / "checkpoint-20"
+    assert checkpoints.is_whole(folder)
+    content = (folder / name).read_bytes()
+    at = len(content) - 3 if name.endswith("tensors") else content.index(b"log_history" if name[0] == "t" else b"state")
+    (folder / name).write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+    assert not checkpoints.is_whole(folder)
+    (folder / name).write_bytes(content)
+    assert checkpoints.is_whole(folder)
+    (folder / CHECKSUMS).write_text("{")
+    assert not checkpoints.is_whole(folder)
 
 
 def test_a_history_with_a_loss_that_is_no_number_is_whole(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ goes on silently wrong. So a folder counts only when it is whole.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
 import zipfile
@@ -18,6 +19,9 @@ PREFIX = "checkpoint-"
 UNFINISHED = ".unfinished"
 """The folder in which a checkpoint is written before it is one."""
 ARCHIVES = ("optimizer.pt", "rng_state.pth", "scheduler.pt")
+READ = ("trainer_state.json", "adapter_model.safetensors", *ARCHIVES)  # by a resume
+CHECKSUMS = "checksums.json"
+"""SHA-256 of each of these by its name; checkpoints of other trainers have none."""
 LONGEST_HEADER = 100_000_000  # bytes, as safetensors has it
 
 
@@ -40,13 +44,23 @@ def step_of(checkpoint: Path) -> int:
 
 
 def is_whole(checkpoint: Path, *, thorough: bool = True) -> bool:
-    """Whether all that a resume reads is there, to its end. `thorough` reads every byte of the archives against their
-    checksums; without it a file that was changed in its middle passes, and a list of runs does not take seconds."""
+    """Whether all that a resume reads is there, to its end. `thorough` reads every byte against its checksum; without
+    it a file that was changed in its middle passes, and a list of runs does not take seconds."""
     return (
         _state_is_whole(checkpoint)
         and _adapter_is_whole(checkpoint / "adapter_model.safetensors")
         and all(_zip_is_sound(checkpoint / name, thorough) for name in ARCHIVES)
+        and (not thorough or _sums_are_right(checkpoint))
     )
+
+
+def sums(checkpoint: Path) -> dict[str, str]:
+    """The SHA-256 of each file that a resume reads. Raises OSError."""
+    found = {}
+    for name in READ:
+        with (checkpoint / name).open("rb") as file:
+            found[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
 
 
 class _Logged(msgspec.Struct):
@@ -85,6 +99,19 @@ def _adapter_is_whole(path: Path) -> bool:
         ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
         return bool(ends) and path.stat().st_size == 8 + length + max(ends)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError, struct.error):
+        return False
+
+
+def _sums_are_right(checkpoint: Path) -> bool:
+    try:
+        written = (checkpoint / CHECKSUMS).read_bytes()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    try:
+        return json.loads(written) == sums(checkpoint)
+    except (OSError, ValueError, RecursionError):
         return False
 
 
