@@ -106,8 +106,9 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
     emit(ev.Phase(name="saving", detail="adapter"))
     adapter.save(model, tokenizer, run.adapter)
     best = checkpoints.best_step(trainer.state.log_history) if profile.evaluation.patience else None
-    if best and not attempt.stop.level and checkpoints.is_whole(run.checkpoints / f"{checkpoints.PREFIX}{best}"):
-        adapter.take(run.checkpoints / f"{checkpoints.PREFIX}{best}", run.adapter)
+    kept = run.checkpoints / f"{checkpoints.PREFIX}{best}"
+    if best and not attempt.stop.level and checkpoints.is_whole(kept):
+        adapter.take(kept, run.adapter)
     if attempt.stop.level and attempt.step < trainer.state.max_steps:
         return ev.Stopped(step=attempt.step)
     return ev.Done(step=attempt.step, seconds=round(time.monotonic() - started, 1))

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from codex_tui.commands import data_hub, data_screen
+from codex_tui.commands.options import add_dataset
 from codex_tui.core.errors import BAD_INPUT, DONE, BadInput
 
 if TYPE_CHECKING:
@@ -26,13 +27,7 @@ def add(subparsers: Any) -> None:
         "cut at max_seq_length costs, the steps of an epoch, and warnings with their remedies. Exits with 2 where rows "
         'are bad (unless the profile says on_bad_rows = "skip") or none is left.',
     )
-    check.add_argument(
-        "files",
-        metavar="FILE",
-        nargs="*",
-        help="JSONL, JSON, CSV or Parquet files, folders, patterns, or owner/name of the Hub; none: the profile's",
-    )
-    check.add_argument("--profile", metavar="P", help="judge by this profile, a name or a file")
+    add_dataset(check)
     check.add_argument("--dataset-revision", metavar="R", help="a branch, tag or commit of a dataset on the Hub")
     check.add_argument("--json", action="store_true", help="print JSON, for scripts")
     check.set_defaults(run=run_check)

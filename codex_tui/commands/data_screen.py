@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from codex_tui.commands.options import add_low_bandwidth_option
+from codex_tui.commands.options import add_dataset, add_low_bandwidth_option
 
 
 def add(actions: Any) -> None:
@@ -15,13 +15,7 @@ def add(actions: Any) -> None:
         description="Opens the app on the rows: what is learned, where max_seq_length cuts, and what all of them come "
         "to. Without a profile they are shown raw, since the profile names the model whose tokens are counted.",
     )
-    parser.add_argument(
-        "files",
-        metavar="FILE",
-        nargs="*",
-        help="JSONL, JSON, CSV or Parquet files, folders, patterns, or owner/name of the Hub; none: the profile's",
-    )
-    parser.add_argument("--profile", metavar="P", help="read and cut the rows as this profile says")
+    add_dataset(parser)
     add_low_bandwidth_option(parser)
     parser.set_defaults(run=run_view)
 

@@ -5,6 +5,19 @@ from __future__ import annotations
 import argparse
 
 
+def add_dataset(parser: argparse.ArgumentParser) -> None:
+    """FILE and `--profile`: a dataset, and by which profile to read it."""
+    parser.add_argument(
+        "files",
+        metavar="FILE",
+        nargs="*",
+        help="JSONL, JSON, CSV or Parquet files, folders, patterns, or owner/name of the Hub; none: the profile's",
+    )
+    parser.add_argument(
+        "--profile", metavar="P", help="read and judge the rows by this profile, a name or a file"
+    )
+
+
 def add_low_bandwidth_option(parser: argparse.ArgumentParser) -> None:
     """`--low-bandwidth`, for `codex_tui.commands.cockpit.open_app`; what stands before the command counts as well."""
     parser.add_argument(

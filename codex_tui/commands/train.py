@@ -89,13 +89,17 @@ def run_train(args: argparse.Namespace) -> int:
     settings = profiles.checked(profile, overrides)  # before a set-up of minutes, not after
     with progress() as tell:
         source = datasets.source_of(settings, profile, args.dataset, tell)
+    checked = None
     with suppress(EnvironmentMissing):  # a Parquet file is looked at when it is built
         datasets.check_rows(source, settings.dataset)
+        checked = source
     for warning in (launcher.check_memory(settings, profile, overrides), forecasts.disk_warning(settings, profile)):
         if warning:
             print(f"{clean(warning)} It is tried all the same.", file=sys.stderr)
     python = ensure_with_progress(args.python)
-    run = launcher.launch(profile, dataset=args.dataset, name=args.name, python=python, overrides=overrides)
+    run = launcher.launch(
+        profile, dataset=args.dataset, name=args.name, python=python, overrides=overrides, source=checked
+    )
     return _watch(run, args)
 
 

@@ -22,6 +22,7 @@ from codex_tui.core.hub_client import Tell, tell_nobody
 from codex_tui.core.outlook import outlook
 from codex_tui.core.typed import literal
 from codex_tui.core.workers import interpreter_of, trainer_environment
+from training.contract.dataset.source import Source
 from training.contract.profile import Profile
 from training.contract.run_directory import ProcessIdentity, RunDirectory
 
@@ -40,17 +41,19 @@ def launch(
     name: str | None = None,
     python: Path | None = None,
     overrides: Mapping[str, Any] = {},
+    source: Source | None = None,
     tell: Tell = tell_nobody,
 ) -> RunDirectory:
     """Starts a fine-tune of `profile` and returns its run directory at once. `overrides` are fields by dotted path;
-    `tell` hears how a dataset of the Hub arrives.
+    `source` is the dataset where its rows were checked before, else `tell` hears how one of the Hub arrives.
 
     Raises BadInput (profile, dataset or name can't be used) or EnvironmentMissing (nothing to train with).
     """
     check_name(name)
     settings = profiles.checked(profile, overrides)
-    source = datasets.source_of(settings, profile, dataset, tell)
-    datasets.check_rows(source, settings.dataset)
+    if source is None:
+        source = datasets.source_of(settings, profile, dataset, tell)
+        datasets.check_rows(source, settings.dataset)
     check_memory(settings, profile, overrides)
     interpreter = environment.find_python(python)
     resolved = settings.model_dump(mode="json")

@@ -110,12 +110,15 @@ class ProfilesScreen(ReportsWorkerErrors, Screen[None]):
         if len(self.app.screen_stack) > 1:
             self.dismiss()
 
-    def action_launch(self) -> None:
-        entry = self.picked
-        if entry is None:
-            return
-        if entry.problems:
+    def _sound(self) -> ProfileEntry | None:
+        """The picked profile, unless it has problems, which are told of."""
+        if self.picked is not None and self.picked.problems:
             self.notify("This profile has problems; e edits it.", severity="warning", markup=False)
+            return None
+        return self.picked
+
+    def action_launch(self) -> None:
+        if (entry := self._sound()) is None:
             return
         from codex_tui.screens.launch import LaunchDialog
 
@@ -136,11 +139,7 @@ class ProfilesScreen(ReportsWorkerErrors, Screen[None]):
         self.app.push_screen(EditorScreen(draft), self.action_reload)
 
     def action_data(self) -> None:
-        entry = self.picked
-        if entry is None:
-            return
-        if entry.problems:
-            self.notify("This profile has problems; e edits it.", severity="warning", markup=False)
+        if (entry := self._sound()) is None:
             return
         from codex_tui.screens.data_open import open_profile
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.disks import mounted
 from support.training_runs import Trainer, demo_profile, events
 
 from codex_tui.core.follower import glance
@@ -128,13 +129,8 @@ def test_how_a_killed_trainer_ended_is_known(trainer: Trainer) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=10m", "tmpfs", str(folder)], capture_output=True)
-    if made.returncode:
-        pytest.skip("a small file system can be mounted by root alone")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with mounted(tmp_path / "disk", "size=10m") as folder:
+        yield folder
 
 
 def test_a_full_disk_is_named_and_what_was_whole_stays_whole(trainer: Trainer, small_disk: Path) -> None:

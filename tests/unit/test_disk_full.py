@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import errno
 import json
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.disks import mounted
 from support.stand_in import stand_in
 
 from codex_tui.cli import main
@@ -25,14 +23,8 @@ ROWS = '{"instruction": "Who?", "response": "Rook."}\n' * 3
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of a megabyte; as root alone, who may mount one."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    if os.geteuid() or not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("no file system can be mounted here")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with mounted(tmp_path / "disk", "size=1m") as folder:
+        yield folder
 
 
 def fill(disk: Path) -> Path:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.disks import mounted
 from support.stand_in import stand_in
 
 from codex_tui.cli import main
@@ -46,14 +47,8 @@ def says(home: Path, *arguments: str, **environment: str) -> tuple[int, str]:
 
 @pytest.fixture
 def read_only(tmp_path: Path) -> Iterator[Path]:
-    """A file system that nothing can be written to; as root alone, who may mount one."""
-    folder = tmp_path / "read-only"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "ro,size=1m", "tmpfs", str(folder)]
-    if os.geteuid() or not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("no file system can be mounted here")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with mounted(tmp_path / "read-only", "ro,size=1m") as folder:
+        yield folder
 
 
 def all_but_reading(home: Path, python: str, why: str, **environment: str) -> None:
