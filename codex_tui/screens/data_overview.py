@@ -107,6 +107,8 @@ def _facts(view: DataView, found: Overview) -> Iterator[Content]:
     yield _fact("rows", f"{found.rows:,}", f"{found.kept:,} kept" + (f", {bad:,} dropped" if bad else ""))
     for reason, rows in list(found.reasons.items())[:REASONS]:
         yield _fact("", f"{rows:,}", clean(reason))
+    if others := sum(list(found.reasons.values())[REASONS:]):
+        yield _fact("", f"{others:,}", "for other reasons; b lists them all")
     yield _fact("trained on", f"{found.train_rows:,}", f"{found.eval_rows:,} held out")
     if found.tokens is None:
         yield _fact("tokens", "–", "not counted: the training environment does it" if view.reader is None or
@@ -126,7 +128,7 @@ def _facts(view: DataView, found: Overview) -> Iterator[Content]:
     if found.seconds_per_epoch:
         yield _fact("time", duration(found.seconds_per_epoch), "an epoch on this card, at the speed of the last run")
     elif found.tokens:
-        yield _fact("time", "–", "an epoch: known after a run or a probe here")
+        yield _fact("time", "–", "an epoch: known after a run here")
     alike = found.duplicates
     near = f"{alike.near:,} nearly" if alike.near_counted else "too many rows to look for near ones"
     yield _fact("duplicates", f"{alike.exact:,}", near, "$warning" if alike.exact or alike.near else "")

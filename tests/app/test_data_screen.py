@@ -217,6 +217,18 @@ async def test_the_overview_says_what_all_come_to(dataset: Path, profile: Path, 
             assert expected in text
 
 
+async def test_the_overview_accounts_for_every_bad_row(home: Path, profile: Path, worker: Any) -> None:
+    bad = ["{", "[]", '{"question": "a"}', '{"answer": "a"}', '{"question": "", "answer": "a"}',
+           '{"question": "a", "answer": ""}', '{"question": "a", "answer": 5}', '{"messages": []}']  # fmt: skip
+    good = [json.dumps({"instruction": f"Who is {n}?", "response": f"Rook {n}."}) for n in range(4)]
+    path = home / "bad.jsonl"
+    path.write_text("\n".join([*good, *bad]) + "\n")
+    async with app_on(path, profile).run_test(size=(200, 60)) as pilot:
+        await counted(pilot)
+        await pilot.press("4")
+        await see(pilot, "4 kept, 8 dropped", "2  for other reasons; b lists them all")
+
+
 async def test_a_small_terminal_has_the_list_or_the_row(dataset: Path, profile: Path, worker: Any) -> None:
     async with app_on(dataset, profile).run_test(size=NARROW) as pilot:
         await counted(pilot)
