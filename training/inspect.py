@@ -21,20 +21,19 @@ import itertools
 import queue
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from training import failures, surroundings
 from training.contract.dataset.index import RowIndex
-from training.contract.dataset.records import BadRow, Unreadable
+from training.contract.dataset.records import BadRow
 from training.contract.dataset.scan import BAD, HELD_OUT
 from training.contract.dataset.shapes import row_of
 from training.data import Encoded, encode_row
 from training.digest import Digest, Turns, Unkept
 from training.failures import TrainingFailure
-from training.job import Job, read_job
+from training.job import Job, read_job, readable
 from training.pipe import Pipe
 
 BEFORE_READY = 50_000  # rows that are scanned before the first one is shown
@@ -74,7 +73,7 @@ class SampleViewer:
         surroundings.prepare(job.profile, job.cache)
         sys.modules["torch"] = None  # type: ignore[assignment]  # transformers does without, and starts in a second
         self._job, self._pipe = job, pipe
-        with _readable(job):
+        with readable(job):
             self._index = RowIndex.open(job.source, job.cache)
         self._digest = Digest(job, self._index)
         self._scan_file: Path | None = None
@@ -93,7 +92,7 @@ class SampleViewer:
         except Exception as error:  # noqa: BLE001  the rows can be read without it
             self._why, self._hint = _reason(error)
         if len(self._index) <= BEFORE_READY:
-            with suppress(Unkept), _readable(self._job):
+            with suppress(Unkept), readable(self._job):
                 self._scan_file = self._digest.scanned(self._progress("scanning"), lambda: False)
         return {"rows": len(self._index), **self._counts(), "scan": _text(self._scan_file),
                 "why": self._why, "hint": self._hint}  # fmt: skip
@@ -138,7 +137,7 @@ class SampleViewer:
                 self._pipe.send(told)
 
     def _done(self, task: str, cancelled: threading.Event) -> dict[str, Any]:
-        with _readable(self._job):
+        with readable(self._job):
             if self._scan_file is None:
                 self._scan_file = self._digest.scanned(self._progress("scanning"), cancelled.is_set)
             if self._scan_file is None:
@@ -162,7 +161,7 @@ class SampleViewer:
         index = asked.get("index")
         if not isinstance(index, int) or not 0 <= index < len(self._index):
             raise TrainingFailure("bad_data", f"There is no row {index!r}; there are {len(self._index)}.")
-        with _readable(self._job):
+        with readable(self._job):
             record = self._index.record(index)
             shown = {"index": index, "file": self._job.source.label(record.file), "line": record.line,
                      "raw": record.raw, "problem": "", "text": "", "shape": None, "segments": [], "tokens": None,
@@ -215,20 +214,6 @@ class SampleViewer:
             {"text": self._tokenizer.decode([token for *_, token in group]), "learned": is_learned, "cut": is_cut}
             for (is_learned, is_cut), group in itertools.groupby(tagged, key=lambda item: item[:2])
         ]
-
-
-@contextmanager
-def _readable(job: Job) -> Iterator[None]:
-    """Raises TrainingFailure in the place of what says that a file can't be read."""
-    try:
-        yield
-    except Unreadable as error:
-        raise TrainingFailure("bad_data", error.message, error.hint) from error
-    except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            raise
-        message = f"The dataset {error.filename or job.source.name} can't be read: {error.strerror}."
-        raise TrainingFailure("bad_data", message, "Check dataset.path.") from error
 
 
 def _reason(error: Exception) -> tuple[str, str]:

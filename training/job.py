@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from pydantic import ValidationError
 from training.contract.dataset.records import Unreadable
 from training.contract.dataset.rows import Rows, read
 from training.contract.dataset.shapes import Columns
-from training.contract.dataset.source import Hub, Source, SourceProblem, local
+from training.contract.dataset.source import Source, SourceProblem, of_config
 from training.contract.profile import Profile
 from training.contract.tables import Model
 from training.failures import TrainingFailure
@@ -46,7 +48,7 @@ def read_job(target: Path) -> Job:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
         profile = Profile.model_validate(config["profile"])
-        job = Job(config, profile, _source(config), Path(config["cache"]))
+        job = Job(config, profile, of_config(config), Path(config["cache"]))
         Model.model_validate({**profile.model.model_dump(), **job.actual_model})
         return job
     except OSError as error:
@@ -61,24 +63,24 @@ def read_job(target: Path) -> Job:
         raise TrainingFailure("bad_config", f"{path} is damaged.", "Begin anew from the run's profile.toml.") from error
 
 
-def _source(config: dict[str, Any]) -> Source:
-    if "files" not in config:
-        if not isinstance(config["dataset"], str):
-            raise TypeError("dataset")
-        return local(config["dataset"])
-    hub = Hub(config["hub"]["repo"], config["hub"]["revision"]) if "hub" in config else None
-    return Source(str(config["dataset"]), tuple(map(Path, config["files"])), hub)
+@contextmanager
+def readable(job: Job) -> Iterator[None]:
+    """Raises TrainingFailure in the place of what says that a file of the dataset can't be read."""
+    try:
+        yield
+    except Unreadable as error:
+        raise TrainingFailure("bad_data", error.message, error.hint) from error
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        message = f"The dataset {error.filename or job.source.name} can't be read: {error.strerror}."
+        raise TrainingFailure("bad_data", message, "Check dataset.path.") from error
 
 
 def read_all_rows(job: Job) -> Rows:
     """The dataset with its bad rows listed. Raises TrainingFailure where it can't be read."""
-    try:
+    with readable(job):
         return read(job.source, Columns.of(job.profile.dataset))
-    except OSError as error:
-        message = f"The dataset {error.filename or job.source.name} can't be read: {error.strerror}."
-        raise TrainingFailure("bad_data", message, "Check dataset.path.") from error
-    except Unreadable as error:
-        raise TrainingFailure("bad_data", error.message, error.hint) from error
 
 
 def read_dataset(job: Job) -> Rows:

@@ -53,20 +53,11 @@ def run_check(args: argparse.Namespace) -> int:
 
 def _target(args: argparse.Namespace, tell: Tell) -> Target:
     """Raises BadInput, CodexError."""
-    from codex_tui.core import datasets
     from codex_tui.core.data_target import Target
-    from codex_tui.core.profiles import checked, find_profile
-    from training.contract.dataset.source import Source
+    from codex_tui.core.profiles import find_profile
 
-    path = find_profile(args.profile) if args.profile else None
-    overrides = {"dataset.revision": args.dataset_revision} if args.dataset_revision else {}
-    profile = checked(path, overrides) if path else None
+    if args.profile:
+        return Target.of_profile(find_profile(args.profile), args.files, args.dataset_revision, tell)
     if not args.files:
-        if path is None or profile is None:
-            raise BadInput("There is nothing to check.", "Give a dataset: codex-tui data check FILE")
-        return Target(datasets.source_of(profile, path, None, tell), profile, path)
-    revision = args.dataset_revision or (profile.dataset.revision if profile else None)
-    found = [datasets.named(name, revision=revision, on_progress=tell) for name in args.files]
-    name = " + ".join(source.name for source in found)
-    files = tuple(path for source in found for path in source.files)
-    return Target(found[0] if len(found) == 1 else Source(name, files), profile, path)
+        raise BadInput("There is nothing to check.", "Give a dataset: codex-tui data check FILE")
+    return Target.of_files(args.files, args.dataset_revision, tell)

@@ -13,9 +13,7 @@ def add_dataset(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         help="JSONL, JSON, CSV or Parquet files, folders, patterns, or owner/name of the Hub; none: the profile's",
     )
-    parser.add_argument(
-        "--profile", metavar="P", help="read and judge the rows by this profile, a name or a file"
-    )
+    parser.add_argument("--profile", metavar="P", help="read and judge the rows by this profile, a name or a file")
 
 
 def add_low_bandwidth_option(parser: argparse.ArgumentParser) -> None:

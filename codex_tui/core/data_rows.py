@@ -227,6 +227,8 @@ class DataRows:
             self.error = (error.message, error.hint)
         self.works.pop("indexing", None)
         self._built.set()
+        if self.needle:  # what was searched for meanwhile may be among the last rows, too
+            self.search(self.needle)
         self._changed()
 
     def _find_rows(self, report: Callable[[int, int], None]) -> None:

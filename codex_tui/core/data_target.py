@@ -11,7 +11,8 @@ from typing import Any
 
 from codex_tui.core import datasets, locations, profiles
 from codex_tui.core.errors import BadInput
-from training.contract.dataset.source import Source, SourceProblem, local
+from codex_tui.core.hub_client import Tell, tell_nobody
+from training.contract.dataset.source import Source, SourceProblem, of_config
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory, write_atomically
 
@@ -35,8 +36,7 @@ class Target:
         try:
             config = run.read_config()
             profile = Profile.model_validate(config["profile"])
-            name, files = str(config["dataset"]), config.get("files")
-            source = Source(name, tuple(map(Path, files))) if files else local(name)
+            source = of_config(config)
         except SourceProblem as problem:
             raise BadInput(problem.message, problem.hint) from None
         except (OSError, ValueError, KeyError, TypeError):
@@ -44,17 +44,20 @@ class Target:
         return cls(source, profile, run=run)
 
     @classmethod
-    def of_profile(cls, path: Path, names: Sequence[str] = ()) -> Target:
-        """The rows of the profile at `path`, or of `names` instead. Raises BadInput, CodexError."""
-        profile = profiles.checked(path)
+    def of_profile(
+        cls, path: Path, names: Sequence[str] = (), revision: str | None = None, tell: Tell = tell_nobody
+    ) -> Target:
+        """The rows of the profile at `path`, or of `names` instead; `revision` in place of the profile's. Raises
+        BadInput, CodexError."""
+        profile = profiles.checked(path, {"dataset.revision": revision} if revision else {})
         if not names:
-            return cls(datasets.source_of(profile, path), profile, path)
-        return cls(_together(names, profile.dataset.revision), profile, path, names=tuple(names))
+            return cls(datasets.source_of(profile, path, None, tell), profile, path)
+        return cls(_together(names, profile.dataset.revision, tell), profile, path, names=tuple(names))
 
     @classmethod
-    def of_files(cls, names: Sequence[str]) -> Target:
+    def of_files(cls, names: Sequence[str], revision: str | None = None, tell: Tell = tell_nobody) -> Target:
         """The rows alone. Raises BadInput, CodexError."""
-        return cls(_together(names, None))
+        return cls(_together(names, revision, tell))
 
     @property
     def called(self) -> str:
@@ -82,8 +85,7 @@ class Target:
         if self.run is not None or self.profile is None:
             return self.run.path if self.run else None
         resolved = self.profile.model_dump(mode="json")
-        if self.path and self.profile.model.name.startswith(("./", "../")):  # from the profile, as the launcher has it
-            resolved["model"]["name"] = str((self.path.parent / self.profile.model.name).resolve())
+        resolved["model"]["name"] = locations.model_name(self.profile.model.name, self.path)
         config: dict[str, Any] = {
             "version": 1,
             "profile": resolved,
@@ -97,8 +99,8 @@ class Target:
         return place
 
 
-def _together(names: Sequence[str], revision: str | None) -> Source:
-    found = [datasets.named(name, revision=revision) for name in names]
+def _together(names: Sequence[str], revision: str | None, tell: Tell) -> Source:
+    found = [datasets.named(name, revision=revision, on_progress=tell) for name in names]
     if len(found) == 1:
         return found[0]
     return Source(

@@ -32,6 +32,7 @@ class DataView(DataRows):
         super().__init__(target, on_change)
         self.overview: Overview | None = None
         self.reader: RowReader | None = None
+        self.ids = False  # whether the reader is asked for every token's id
         self.no_tokens = ("", "")  # why the tokenizer can't be had, and what to do
         self._speed: float | None = None  # tokens a second on this card; 0 where it is not known
         self._looks = 0  # a newer overview makes the older ones void
@@ -62,7 +63,8 @@ class DataView(DataRows):
             return
         if place is not None:
             self.reader = RowReader(self.target.run or place, self._look_at_worker, self._hear)
-            self.reader.index = self.row
+            self.reader.index, self.reader.ids = self.row, self.ids
+            self.reader.limit = None if self.limit == self.own_limit else self.limit
             await self.reader.start()
         if self.reader is None or self.reader.status == "failed":
             self._go_on(self._scan_here())
@@ -103,6 +105,7 @@ class DataView(DataRows):
         return min((limit for limit in usual if limit > self.limit), default=self.limit)
 
     async def with_ids(self, ids: bool) -> None:
+        self.ids = ids
         if self.reader and self.reader.ids != ids:
             self.reader.ids = ids
             await self.reader.go(self.row)
@@ -164,6 +167,7 @@ class DataView(DataRows):
                 return None
             return Judged(found, lengths.load(Path(str(place)), found.kept) if place else None)
 
+        await self._built.wait()  # before that, the rows are not counted that a scan has to have
         judged = await asyncio.to_thread(read)
         if judged and (judged.lengths or not (self.judged and self.judged.lengths)):
             self.judge(judged)

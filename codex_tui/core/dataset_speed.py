@@ -19,9 +19,7 @@ FEWEST = 3  # logged steps; the first of an attempt has more to do and does not 
 def tokens_per_second(profile: Profile, profile_file: Path | None = None) -> float | None:
     """Of the newest run with the model of `profile` on the device that it picks; None where there is none that has
     logged a few steps. Evaluations and checkpoints take time of their own."""
-    name = profile.model.name
-    if profile_file and name.startswith(("./", "../")):  # as the launcher writes it into the run
-        name = str((profile_file.parent / locations.expanded(name)).resolve())
+    name = locations.model_name(profile.model.name, profile_file)  # as the launcher writes it into the run
     card = forecasts.card(profile.hardware.device)
     for run in _newest():
         facts = read_facts(run)

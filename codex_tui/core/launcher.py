@@ -57,8 +57,7 @@ def launch(
     check_memory(settings, profile, overrides)
     interpreter = environment.find_python(python)
     resolved = settings.model_dump(mode="json")
-    if settings.model.name.startswith(("./", "../")):  # as the dataset: from the profile, not from where one stands
-        resolved["model"]["name"] = str((profile.parent / settings.model.name).resolve())
+    resolved["model"]["name"] = locations.model_name(settings.model.name, profile)
     homes = (str(locations.data_home()), str(locations.cache_home()))
     _require_utf8(
         profile.name, source.name, *map(str, source.files), resolved["model"]["name"], str(interpreter), *homes

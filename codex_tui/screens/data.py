@@ -267,7 +267,7 @@ class DataScreen(Asking, ReportsWorkerErrors, Screen[None]):
 
         if target := await edited(self.view.target, name):
             before, self.view = self.view, DataView(target, self._changed)
-            self.view.row = before.row
+            self.view.row, self.view.ids = before.row, before.ids
             await before.close()
             self._show()
             self.run_worker(self.view.start(), group="data", exit_on_error=False)

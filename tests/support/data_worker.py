@@ -13,7 +13,7 @@ from training.contract.dataset import kept, lengths, scan
 from training.contract.dataset.index import RowIndex
 from training.contract.dataset.records import BadRow
 from training.contract.dataset.shapes import Columns, Row, row_of
-from training.contract.dataset.source import Source, local
+from training.contract.dataset.source import of_config
 from training.contract.profile import Profile
 
 
@@ -29,9 +29,7 @@ class WordWorker:
         self.profile = Profile.model_validate(config["profile"])
         self._columns = Columns.of(self.profile.dataset)
         self._cache = locations.cache_home()
-        files = tuple(map(Path, config.get("files", ())))
-        source = Source(config["dataset"], files) if files else local(config["dataset"])
-        self._index = RowIndex.open(source, self._cache)
+        self._index = RowIndex.open(of_config(config), self._cache)
         self._messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._say(type="ready", rows=len(self._index), scan=None, why="", hint="")
 

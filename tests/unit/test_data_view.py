@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from array import array
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
@@ -16,6 +17,7 @@ from codex_tui.core.data_target import Target
 from codex_tui.core.data_view import DataView
 from codex_tui.core.errors import BadInput
 from codex_tui.core.row_text import LONGEST, WORDS, first_words, plain, shown
+from training.contract.dataset import scan
 from training.contract.dataset.index import RowIndex
 from training.contract.run_directory import RunDirectory
 
@@ -48,11 +50,9 @@ async def until(reached: Callable[[], object]) -> None:
         await asyncio.sleep(0.01)
 
 
-async def test_rows_can_be_read_before_all_are_found(
-    tmp_path: Path, profile: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    many = tmp_path / "many.jsonl"
-    many.write_text("".join(f'{{"instruction":"q{number}","response":"a"}}\n' for number in range(200_000)))
+@pytest.fixture
+def go_on(monkeypatch: pytest.MonkeyPatch) -> Event:
+    """Of the rows only the first are found until this is set."""
     go_on, build = Event(), RowIndex.build
 
     def slowly(index: RowIndex, progress: object, cancelled: object) -> bool:
@@ -62,6 +62,17 @@ async def test_rows_can_be_read_before_all_are_found(
         return build(index, progress, cancelled)  # type: ignore[arg-type]
 
     monkeypatch.setattr(RowIndex, "build", slowly)
+    return go_on
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    path = tmp_path / "many.jsonl"
+    path.write_text("".join(f'{{"instruction":"q{number}","response":"a"}}\n' for number in range(200_000)))
+    return path
+
+
+async def test_rows_can_be_read_before_all_are_found(many: Path, go_on: Event) -> None:
     view = DataView(Target.of_files([str(many)]), lambda: None)
     await view.start()
     await until(lambda: view.rows)
@@ -74,6 +85,46 @@ async def test_rows_can_be_read_before_all_are_found(
     go_on.set()
     await until(lambda: view.complete and "indexing" not in view.works)
     assert view.rows == 200_000
+    await view.close()
+
+
+async def test_a_search_goes_on_among_rows_that_are_found_later(
+    many: Path, go_on: Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("codex_tui.core.data_view.TOKENISED_AT_ONCE", 0)  # no scan comes and looks once more
+    view = DataView(Target.of_files([str(many)]), lambda: None)
+    await view.start()
+    await until(lambda: view.rows)
+    view.search("q199999")
+    await until(lambda: "searching" not in view.works)
+    assert list(view.places) == []
+    go_on.set()
+    await until(lambda: list(view.places) == [199_999])
+    await view.close()
+
+
+async def test_a_scan_that_comes_before_the_rows_are_counted_is_kept(
+    tmp_path: Path, profile: Path, many: Path, go_on: Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("codex_tui.core.data_view.TOKENISED_AT_ONCE", 0)
+    whole = scan.Scan(bytearray(200_000), array("I", range(200_000)))
+    scan.save(tmp_path / "a.scan", whole)
+    view = DataView(Target.of_profile(profile, [str(many)]), lambda: None)
+    await view.start()
+    view._hear({"type": "digest", "scan": str(tmp_path / "a.scan"), "lengths": None})
+    await asyncio.sleep(0.3)
+    go_on.set()
+    await until(lambda: view.judged)
+    await view.close()
+
+
+async def test_what_is_asked_before_there_is_a_reader_is_not_forgotten(tmp_path: Path, profile: Path) -> None:
+    view = DataView(Target.of_profile(profile, [str(write(tmp_path / "rows.jsonl"))]), lambda: None)
+    await view.with_ids(True)
+    await view.set_limit(16)
+    await view.start()
+    assert view.reader
+    assert (view.reader.ids, view.reader.limit) == (True, 16)
     await view.close()
 
 

@@ -6,9 +6,10 @@ from __future__ import annotations
 import glob
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from training.contract.dataset.records import SUFFIXES
 
@@ -81,7 +82,8 @@ def of_files(name: str, found: Sequence[Path], hub: Hub | None = None) -> Source
     if not train:
         kinds = ", ".join(SUFFIXES)
         raise SourceProblem(f"{name}: there is no data file in it.", f"A data file's name ends in one of {kinds}.")
-    return Source(name, tuple(train), hub, tuple(path for path in found if path not in train))
+    chosen = set(train)
+    return Source(name, tuple(train), hub, tuple(path for path in found if path not in chosen))
 
 
 def _below(folder: Path) -> list[Path]:
@@ -93,6 +95,17 @@ def _below(folder: Path) -> list[Path]:
         and path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
+
+
+def of_config(config: Mapping[str, Any]) -> Source:
+    """The dataset that a run's config.json names. Raises SourceProblem, or KeyError or TypeError where it is
+    damaged."""
+    if "files" not in config:
+        if not isinstance(config["dataset"], str):
+            raise TypeError("dataset")
+        return local(config["dataset"])
+    hub = Hub(config["hub"]["repo"], config["hub"]["revision"]) if "hub" in config else None
+    return Source(str(config["dataset"]), tuple(map(Path, config["files"])), hub)
 
 
 def hub_id(name: str, base: Path = Path()) -> str | None:
