@@ -12,7 +12,7 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
-from training.contract.run_directory import Exit, RunDirectory
+from training.contract.run_directory import Exit, RunDirectory, signal_name
 
 PR_SET_PDEATHSIG = 1  # of prctl(2)
 VMSTAT = Path("/proc/vmstat")
@@ -37,7 +37,7 @@ def fork(run: RunDirectory) -> int | None:
     code = None if killed_by else os.waitstatus_to_exitcode(status)
     for_memory = killed_by == signal.SIGKILL and memory_kills() > kills
     with suppress(OSError):  # a full disk: the run counts as lost then, which it is
-        killer = signal.Signals(killed_by).name if killed_by else ""
+        killer = signal_name(killed_by) if killed_by else ""
         run.write_exit(Exit(child, code, killer, for_memory, os.getpid()))
     return code if code is not None else 128 + (killed_by or 0)
 

@@ -11,6 +11,7 @@ from codex_tui.core.errors import BadInput
 from codex_tui.core.follower import glance
 from codex_tui.core.hub_cards import Trained, home_hidden
 from codex_tui.core.hub_push import CARD
+from codex_tui.core.run_facts import table_of
 from codex_tui.core.run_state import RunState
 from codex_tui.core.text import clean, duration
 from training.contract.dataset.source import DEMO_DATASET, hub_id
@@ -39,8 +40,8 @@ def trained(run: RunDirectory) -> Trained:
         config = run.read_config()
     except (OSError, ValueError):
         raise BadInput(f"{run.config} is damaged, so there is no knowing what was trained.") from None
-    profile, actual = _table(config, "profile"), _table(config, "actual")
-    base = str(_table(actual, "model").get("name") or _table(profile, "model").get("name") or "unknown")
+    profile, actual = table_of(config, "profile"), table_of(config, "actual")
+    base = str(table_of(actual, "model").get("name") or table_of(profile, "model").get("name") or "unknown")
     base_is_repo = hub_id(base) is not None
     return Trained(
         run.name,
@@ -49,7 +50,7 @@ def trained(run: RunDirectory) -> Trained:
         _results(glance(run)),
         _dataset(config),
         home_hidden(tomli_w.dumps(_portable(profile))),
-        {str(name): str(version) for name, version in _table(config, "stack").items() if version},
+        {str(name): str(version) for name, version in table_of(config, "stack").items() if version},
     )
 
 
@@ -72,7 +73,7 @@ def _results(state: RunState) -> dict[str, str]:
 
 def _dataset(config: dict[str, Any]) -> dict[str, str]:
     """By its name alone: a path tells whose machine it was."""
-    named, found = str(config.get("dataset", "unknown")), _table(config, "dataset_fingerprint")
+    named, found = str(config.get("dataset", "unknown")), table_of(config, "dataset_fingerprint")
     facts = {"name": named if named == DEMO_DATASET or hub_id(named) else Path(named).name}
     words = {
         "sha256": "sha256",
@@ -97,12 +98,7 @@ def _portable(profile: dict[str, Any]) -> dict[str, Any]:
         if table is not None
     }
     for table, key in (("model", "name"), ("dataset", "path")):
-        value = _table(kept, table).get(key)
+        value = table_of(kept, table).get(key)
         if isinstance(value, str) and value.startswith(("/", "~", ".")):
             kept[table][key] = Path(value).name
     return kept
-
-
-def _table(owner: dict[str, Any], key: str) -> dict[str, Any]:
-    value = owner.get(key)
-    return value if isinstance(value, dict) else {}

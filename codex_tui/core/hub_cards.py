@@ -9,9 +9,9 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from codex_tui.core import locations
 from codex_tui.core.secrets import hidden
 from codex_tui.core.text import clean
 
@@ -127,8 +127,8 @@ def with_licence(card: str, licence: str | None) -> str:
 
 def home_hidden(text: str) -> str:
     """`text` without the name of whose machine it was."""
-    home = str(Path.home())
-    return text.replace(home, "~") if len(home) > 1 else text
+    home = str(locations.persons_home())
+    return re.sub(re.escape(home) + r"(?![\w.-])", "~", text) if len(home) > 1 else text
 
 
 def _part(kind: str, key: dict[str, Any], body: str) -> str:

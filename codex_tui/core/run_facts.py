@@ -36,22 +36,23 @@ def read_facts(run: RunDirectory) -> RunFacts:
         config = run.read_config()
     except (OSError, ValueError):
         return RunFacts(name)
-    profile = _table(config, "profile")
-    training = _table(profile, "training")
+    profile = table_of(config, "profile")
+    training = table_of(profile, "training")
     epochs = training.get("num_train_epochs")
     return RunFacts(
         name=name,
         directory=clean(run.path),
         profile_name=clean(config.get("profile_name", "")),
         title=clean(profile.get("title", "")),
-        model=clean(_table(profile, "model").get("name", "")),
+        model=clean(table_of(profile, "model").get("name", "")),
         dataset=clean(config.get("dataset", "")),
         epochs=epochs if isinstance(epochs, int | float) and not training.get("max_steps") else None,
-        device=device if isinstance(device := _table(profile, "hardware").get("device"), int) else 0,
+        device=device if isinstance(device := table_of(profile, "hardware").get("device"), int) else 0,
         config=config,
     )
 
 
-def _table(owner: dict[str, Any], key: str) -> dict[str, Any]:
+def table_of(owner: dict[str, Any], key: str) -> dict[str, Any]:
+    """What a config has under `key`, where that is a table, as it should be."""
     value = owner.get(key)
     return value if isinstance(value, dict) else {}

@@ -16,7 +16,7 @@ from codex_tui.core import worker_messages
 from codex_tui.core.environment import find_python, trainer_path
 from codex_tui.core.errors import CodexError
 from codex_tui.core.secrets import hidden
-from training.contract.run_directory import RunDirectory
+from training.contract.run_directory import RunDirectory, signal_name
 
 # A row of a dataset is one message; asyncio's default of 64 KiB is too little for it.
 LONGEST_LINE = 64 * 1024 * 1024
@@ -108,7 +108,7 @@ class Worker:
         code = await self._process.wait()
         await self._drain
         if code not in (0, -signal.SIGTERM):
-            reason = f"by signal {_name(-code)}" if code < 0 else f"with exit code {code}"
+            reason = f"by signal {signal_name(-code)}" if code < 0 else f"with exit code {code}"
             yield _error(f"The worker ended {reason}.", self.complaints())
 
     def complaints(self) -> str:
@@ -139,10 +139,3 @@ class Worker:
 
 def _error(message: str, hint: str) -> dict[str, Any]:
     return {"type": "error", "id": None, "kind": "unknown", "message": message, "hint": hint}
-
-
-def _name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # a real-time one
-        return str(number)

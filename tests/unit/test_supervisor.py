@@ -57,3 +57,26 @@ def test_the_first_and_the_last_part_stay(tmp_path: Path, monkeypatch: pytest.Mo
     kept = log.read_bytes()
     assert kept.startswith(text[:100]) and kept.endswith(b"\nline 110\nline 111" + ends)
     assert b"left out" in kept and len(kept) < 500
+
+
+ENDED = """
+import os, sys
+from pathlib import Path
+from training import supervisor
+from training.contract.run_directory import RunDirectory
+
+code = supervisor.fork(RunDirectory(Path(sys.argv[1])))
+if code is not None:
+    sys.exit(code)
+os.kill(os.getpid(), int(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize(("number", "name"), [(9, "SIGKILL"), (40, "40")])
+def test_any_signal_that_ended_the_trainer_is_written_down(tmp_path: Path, number: int, name: str) -> None:
+    run = RunDirectory(tmp_path / "run")
+    run.create()
+    run.log.touch()
+    ended = subprocess.run([sys.executable, "-c", ENDED, str(run.path), str(number)], check=False)
+    assert ended.returncode == 128 + number
+    assert json.loads((run.path / "exit.json").read_text())["signal"] == name

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import tempfile
 from pathlib import Path
 from typing import Any, Literal
@@ -69,6 +70,14 @@ class Exit(msgspec.Struct):
     signal: str = ""
     for_memory: bool = False
     parent: int = 0
+
+
+def signal_name(number: int) -> str:
+    """SIGKILL, say; the number of a real-time one, which has no name."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)
 
 
 def _look_up(pid: int) -> tuple[str, float] | None:
