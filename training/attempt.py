@@ -14,12 +14,13 @@ from typing import IO
 
 from training import checkpoints, failures, surroundings
 from training.contract import events as ev
+from training.contract import files
 from training.contract.run_directory import ProcessIdentity, RunDirectory
 from training.gpu import open_card
 from training.job import read_dataset, read_job
 from training.model import local_folder
 from training.stop import StopRequests
-from training.supervisor import die_with_parent
+from training.supervisor import bound, die_with_parent
 
 HEARTBEAT_SECONDS = 5.0
 RESERVED_BYTES = 256 * 1024
@@ -39,10 +40,12 @@ class Attempt:
         self.step = checkpoints.step_of(self.resume_from) if self.resume_from else 0
         self.events = ev.EventWriter(run.events)
         self.stop = StopRequests(run, self._terminate)
+        self._parent = os.getppid()
         self._ended = threading.Event()
         self._ending = threading.Lock()
 
     def begin(self) -> None:
+        files.clear_unfinished(self.run.path)
         self._keep_room()
         identity = ProcessIdentity.current(self.number)
         # psutil's create time is up to a second early, since the kernel tells the boot's in whole seconds.
@@ -81,6 +84,8 @@ class Attempt:
                 self.events.emit(ev.Heartbeat())
                 if self.run.read_process() != self._identity:  # the launcher may have had its say later than we
                     self.run.write_process(self._identity)
+                if os.getppid() != self._parent:  # the supervisor was killed, and nobody else looks after the log
+                    bound(self.run.log)
 
     def _terminate(self) -> None:
         resumable = checkpoints.last_whole(self.run.checkpoints) is not None

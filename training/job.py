@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from training.contract import files
 from training.contract.dataset.records import Unreadable
 from training.contract.dataset.rows import Rows, read
 from training.contract.dataset.shapes import Columns
@@ -46,7 +47,7 @@ def read_job(target: Path) -> Job:
     """The job of a run directory, or of a config.json by itself. Raises TrainingFailure."""
     path = target / "config.json" if target.is_dir() else target
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(files.read(path))
         profile = Profile.model_validate(config["profile"])
         job = Job(config, profile, of_config(config), Path(config["cache"]))
         Model.model_validate({**profile.model.model_dump(), **job.actual_model})

@@ -13,8 +13,9 @@ from codex_tui.core import datasets, locations, profiles
 from codex_tui.core.errors import BadInput
 from codex_tui.core.hub_client import Tell, tell_nobody
 from training.contract.dataset.source import Source, SourceProblem, of_config
+from training.contract.files import write_atomically
 from training.contract.profile import Profile
-from training.contract.run_directory import RunDirectory, write_atomically
+from training.contract.run_directory import RunDirectory
 
 TOGETHER = " + "  # between the names of several
 

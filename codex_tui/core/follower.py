@@ -9,6 +9,7 @@ from contextlib import suppress
 from codex_tui.core import history_cache, tailer
 from codex_tui.core.run_state import ENDED, RunState, Status, reduce_all
 from training.contract import checkpoints
+from training.contract.files import open_file
 from training.contract.run_directory import Exit, RunDirectory
 
 LIVE_BUDGET, HISTORY_BUDGET = 0.05, 0.1
@@ -265,7 +266,7 @@ def _look_for_a_checkpoint(run: RunDirectory, state: RunState) -> bool:
 def log_tail(run: RunDirectory, lines: int = 12, window: int = 8192) -> tuple[str, ...]:
     """The last lines of trainer.log that say something, as they are: clean them before they are shown."""
     try:
-        with run.log.open("rb") as file:
+        with open_file(run.log) as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - window))
             text = file.read().decode("utf-8", "replace")
     except OSError:

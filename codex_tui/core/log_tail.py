@@ -6,9 +6,12 @@ import os
 import re
 from pathlib import Path
 
+from training.contract.files import open_file
+
 FIRST_LOOK = 256 * 1024  # bytes of an existing log that are read at first
 COLOURS = re.compile(rb"\x1b\[[0-9;]*[mK]")  # and "erase the rest of the line"; other sequences stay to be seen
 MOST_AT_ONCE = 1024 * 1024  # of what came since; beyond it the middle is skipped
+REMEMBERED = 1024  # of the end of what was shown, to find it again in a log that lost its middle
 
 
 class LogTail:
@@ -18,6 +21,7 @@ class LogTail:
         self._path = path
         self._offset: int | None = None
         self._rest = b""
+        self._shown = b""
 
     def poll(self) -> list[str]:
         """The lines that are new since the last call, raw. [] where there is no file or nothing new."""
@@ -27,24 +31,23 @@ class LogTail:
             return []
         if self._offset is not None and size == self._offset:
             return []
-        start = self._start(size)
+        shrunk = self._offset is not None and size < self._offset
+        first = 0 if shrunk else self._offset
+        start = max(0, size - FIRST_LOOK) if first is None else max(first, size - MOST_AT_ONCE)
         try:
-            with self._path.open("rb") as file:
+            with open_file(self._path) as file:
                 data = os.pread(file.fileno(), size - start, start)
         except OSError:
             return []
-        if start and start != self._offset:  # a leap: the first line is the end of one
-            data = data[data.find(b"\n") + 1 :]
+        if shrunk and (known := data.rfind(self._shown)) >= 0:  # its middle was taken out; what we showed is there
+            data = data[known + len(self._shown) :]
+        elif start != self._offset:  # the first look, a leap, or a new file in its place
+            data = data[data.find(b"\n") + 1 :] if start else data  # the first line is the end of one
             self._rest = b""
         self._offset = size
+        self._shown = (self._shown + data)[-REMEMBERED:]
         *lines, self._rest = (self._rest + data).split(b"\n")
         return [_last_drawn(line).decode("utf-8", "replace") for line in lines]
-
-    def _start(self, size: int) -> int:
-        if self._offset is None or size < self._offset:  # the first look, or a new file in its place
-            self._rest = b""
-            return max(0, size - FIRST_LOOK)
-        return max(self._offset, size - MOST_AT_ONCE)
 
 
 def _last_drawn(line: bytes) -> bytes:

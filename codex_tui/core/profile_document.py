@@ -17,8 +17,8 @@ from codex_tui.core import locations, toml_text
 from codex_tui.core.errors import BadInput, CodexError
 from codex_tui.core.profile_file import Resolved, anchored, resolve
 from codex_tui.core.typed import literal, value_of
+from training.contract.files import write_atomically
 from training.contract.knobs import knobs
-from training.contract.run_directory import write_atomically
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 

@@ -10,6 +10,7 @@ from typing import NamedTuple, Union
 import msgspec
 
 from training.contract import events as ev
+from training.contract.files import open_file
 
 SLICE = 512 * 1024
 """Bytes a slice has, about 5 ms of decoding; time budgets are checked between slices."""
@@ -86,7 +87,7 @@ class Tailer:
             yield Slice([], restarted=True)
         self._identity, self.size = identity, status.st_size
         try:
-            with self.path.open("rb", buffering=0) as file:
+            with open_file(self.path) as file:
                 yield from self._lines(file.fileno())
         except OSError:
             return
@@ -145,7 +146,7 @@ def sample(path: Path, spots: int = 512, length: int = 2048, ends: int = 64 * 10
     """
     events: list[ev.Event] = []
     try:
-        with path.open("rb", buffering=0) as file:
+        with open_file(path) as file:
             size = file.seek(0, os.SEEK_END)
             stride = max(length, (size - 2 * ends) // spots)
             places = [(0, ends)]

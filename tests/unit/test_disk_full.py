@@ -16,7 +16,8 @@ from codex_tui.core import tailer
 from codex_tui.core.errors import CodexError
 from codex_tui.core.profile_document import Draft
 from training.contract import events as ev
-from training.contract.run_directory import RunDirectory, write_atomically
+from training.contract.files import write_atomically
+from training.contract.run_directory import RunDirectory
 
 ROWS = '{"instruction": "Who?", "response": "Rook."}\n' * 3
 

@@ -9,6 +9,7 @@ import pytest
 
 from codex_tui.core import log_tail
 from codex_tui.core.log_tail import LogTail
+from training import supervisor
 
 
 @pytest.fixture
@@ -44,6 +45,24 @@ def test_a_new_file_in_its_place_is_read_from_its_start(path: Path) -> None:
     tail.poll()
     path.write_bytes(b"new\n")
     assert tail.poll() == ["new"]
+
+
+def test_a_log_that_lost_its_middle_is_not_shown_twice(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "LOG_MOST", 4000)
+    monkeypatch.setattr(supervisor, "LOG_FIRST", 500)
+    monkeypatch.setattr(supervisor, "LOG_LAST", 2000)
+    tail, shown = LogTail(path), []
+    for number in range(300):
+        append(path, b"line %d, be" % number)
+        shown += tail.poll()
+        append(path, b"gun and ended\n")
+        if number % 10 == 9:
+            supervisor.bound(path)
+            append(path, b"line %d.5\n" % number)
+    shown += tail.poll()
+    assert path.stat().st_size < 5000
+    assert shown[:2] == ["line 0, begun and ended", "line 1, begun and ended"]
+    assert len(shown) == len(set(shown)) == 330
 
 
 @pytest.mark.parametrize(("before", "after"), [(300_000, 0), (10, 300_000)])

@@ -9,7 +9,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from training.contract.run_directory import ProcessIdentity, RunDirectory, write_atomically
+from codex_tui.core.follower import log_tail
+from codex_tui.core.log_tail import LogTail
+from codex_tui.core.tailer import Tailer, sample
+from training.contract.files import clear_unfinished, open_file, write_atomically
+from training.contract.run_directory import ProcessIdentity, RunDirectory
 
 
 @pytest.fixture
@@ -77,3 +81,34 @@ def test_a_write_replaces_the_whole_file_or_nothing(tmp_path: Path) -> None:
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["config.json"]
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_a_killed_write_left_goes_once_nobody_can_be_writing_it(tmp_path: Path) -> None:
+    old, fresh, other = tmp_path / ".config.json.x1.tmp", tmp_path / ".control.x2.tmp", tmp_path / "mine.tmp"
+    for path in (old, fresh, other):
+        path.write_text("half")
+    os.utime(old, (1, 1))
+    os.utime(other, (1, 1))
+    clear_unfinished(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {fresh.name, other.name}
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_what_is_no_file_is_not_read(run: RunDirectory, kind: str) -> None:
+    """A pipe without a writer would hold the reader up for ever."""
+    for path in (run.config, run.process, run.exit, run.control, run.events, run.log):
+        if kind == "pipe":
+            os.mkfifo(path)
+        elif kind == "device":
+            path.symlink_to("/dev/zero")
+        else:
+            path.mkdir()
+    with pytest.raises(OSError, match="not a file"):
+        open_file(run.config)
+    with pytest.raises(OSError, match=r"config\.json"):
+        run.read_config()
+    assert (run.read_process(), run.read_exit(), run.stop_requested()) == (None, None, None)
+    assert list(Tailer(run.events).slices()) == []
+    assert sample(run.events) == []
+    assert LogTail(run.log).poll() == []
+    assert log_tail(run) == ()

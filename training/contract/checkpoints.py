@@ -15,6 +15,8 @@ from typing import Any
 
 import msgspec
 
+from training.contract import files
+
 PREFIX = "checkpoint-"
 UNFINISHED = ".unfinished"
 """The folder in which a checkpoint is written before it is one."""
@@ -58,7 +60,7 @@ def sums(checkpoint: Path) -> dict[str, str]:
     """The SHA-256 of each file that a resume reads. Raises OSError."""
     found = {}
     for name in READ:
-        with (checkpoint / name).open("rb") as file:
+        with files.open_file(checkpoint / name) as file:
             found[name] = hashlib.file_digest(file, "sha256").hexdigest()
     return found
 
@@ -78,7 +80,8 @@ class _State(msgspec.Struct):
 
 def _state_is_whole(checkpoint: Path) -> bool:
     try:
-        text = (checkpoint / "trainer_state.json").read_bytes().decode()  # msgspec skips a text without reading it
+        with files.open_file(checkpoint / "trainer_state.json") as file:
+            text = file.read().decode()  # msgspec skips a text without reading it
         try:
             step = msgspec.json.decode(text, type=_State).global_step
         except msgspec.MsgspecError:  # Python writes a loss that was no number as NaN, and alone reads that
@@ -91,7 +94,7 @@ def _state_is_whole(checkpoint: Path) -> bool:
 def _adapter_is_whole(path: Path) -> bool:
     """By the format: the length of a header, the header in JSON, and as many bytes as its last tensor ends at."""
     try:
-        with path.open("rb") as file:
+        with files.open_file(path) as file:
             (length,) = struct.unpack("<Q", file.read(8))
             if length > LONGEST_HEADER:
                 return False
@@ -104,7 +107,7 @@ def _adapter_is_whole(path: Path) -> bool:
 
 def _sums_are_right(checkpoint: Path) -> bool:
     try:
-        written = (checkpoint / CHECKSUMS).read_bytes()
+        written = files.read(checkpoint / CHECKSUMS)
     except FileNotFoundError:
         return True
     except OSError:
@@ -117,7 +120,7 @@ def _sums_are_right(checkpoint: Path) -> bool:
 
 def _zip_is_sound(path: Path, thorough: bool) -> bool:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with files.open_file(path) as file, zipfile.ZipFile(file) as archive:
             return bool(archive.namelist()) and (not thorough or archive.testzip() is None)
     except Exception:  # noqa: BLE001  zipfile raises what it likes for bytes that are no archive
         return False

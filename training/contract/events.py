@@ -19,6 +19,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from training.contract.files import open_file
+
 VERSION = 1
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
@@ -263,7 +265,7 @@ def _end_of(path: Path, window: int = 1 << 20) -> tuple[int, bool]:
     """The next `seq` of the file at `path`, and whether its last line is torn."""
     if not path.exists():
         return 0, False
-    with path.open("rb") as file:
+    with open_file(path) as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - window))
         tail = file.read()

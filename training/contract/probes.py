@@ -12,9 +12,9 @@ from pathlib import Path
 
 import msgspec
 
+from training.contract import files
 from training.contract.forecast import Measured
 from training.contract.profile import Profile
-from training.contract.run_directory import write_atomically
 
 # What a run's memory depends on; everything else may change and the measurement still holds.
 _MODEL = ("name", "revision", "max_seq_length", "load_in_4bit", "dtype", "offload_layers", "offload_embedding")
@@ -40,7 +40,7 @@ def write(cache: Path, card: str, profile: Profile, probed: Probed) -> None:
     """Remembers `probed` for `card` (NVML's name of it) and `profile`. Raises OSError."""
     path = _path(cache, card, profile)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_atomically(path, msgspec.json.encode(probed).decode() + "\n")
+    files.write_atomically(path, msgspec.json.encode(probed).decode() + "\n")
 
 
 def read(cache: Path, card: str, profile: Profile) -> Probed | None:
@@ -58,7 +58,7 @@ def latest(cache: Path, card: str) -> Probed | None:
 
 def _read(path: Path) -> Probed | None:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Probed)
+        return msgspec.json.decode(files.read(path), type=Probed)
     except (OSError, ValueError, RecursionError):
         return None
 

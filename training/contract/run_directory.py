@@ -19,11 +19,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
+
+from training.contract import files
 
 StopLevel = Literal["save", "terminate"]
 
@@ -123,7 +124,7 @@ class RunDirectory:
     def read_config(self) -> dict[str, Any]:
         """Raises OSError or ValueError (the file is missing or not JSON)."""
         try:
-            config = json.loads(self.config.read_text(encoding="utf-8"))
+            config = json.loads(files.read(self.config))
         except RecursionError:
             raise ValueError(f"{self.config}: nested too deeply") from None
         if not isinstance(config, dict):
@@ -131,28 +132,28 @@ class RunDirectory:
         return config
 
     def write_config(self, config: dict[str, Any]) -> None:
-        write_atomically(self.config, json.dumps(config, indent=2, ensure_ascii=False) + "\n")
+        files.write_atomically(self.config, json.dumps(config, indent=2, ensure_ascii=False) + "\n")
 
     def read_process(self) -> ProcessIdentity | None:
         try:
-            return msgspec.json.decode(self.process.read_bytes(), type=ProcessIdentity)
+            return msgspec.json.decode(files.read(self.process), type=ProcessIdentity)
         except (OSError, ValueError, RecursionError):
             return None
 
     def write_process(self, identity: ProcessIdentity) -> None:
-        write_atomically(self.process, msgspec.json.encode(identity).decode() + "\n")
+        files.write_atomically(self.process, msgspec.json.encode(identity).decode() + "\n")
 
     def read_exit(self) -> Exit | None:
         """How the trainer of process.json ended; None where that is not known."""
         try:
-            found = msgspec.json.decode(self.exit.read_bytes(), type=Exit)
+            found = msgspec.json.decode(files.read(self.exit), type=Exit)
         except (OSError, ValueError, RecursionError):
             return None
         process = self.read_process()
         return found if process and process.pid in (found.pid, found.parent) else None
 
     def write_exit(self, found: Exit) -> None:
-        write_atomically(self.exit, msgspec.json.encode(found).decode() + "\n")
+        files.write_atomically(self.exit, msgspec.json.encode(found).decode() + "\n")
 
     def trainer_alive(self) -> bool:
         identity = self.read_process()
@@ -160,11 +161,11 @@ class RunDirectory:
 
     def request_stop(self, level: StopLevel = "save") -> None:
         """`save`: end the step, save a whole checkpoint and the adapter, end. `terminate`: end now, save nothing."""
-        write_atomically(self.control, level + "\n")
+        files.write_atomically(self.control, level + "\n")
 
     def stop_requested(self) -> StopLevel | None:
         try:
-            text = self.control.read_text(encoding="utf-8", errors="replace").strip()
+            text = files.read(self.control).decode(errors="replace").strip()
         except OSError:
             return None
         return "terminate" if text == "terminate" else "save" if text else None
@@ -174,17 +175,3 @@ class RunDirectory:
 
     def has_adapter(self) -> bool:
         return (self.adapter / "adapter_config.json").is_file()
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replaces `path` (0600) in one step: a reader sees the old text or the new, never half of one."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

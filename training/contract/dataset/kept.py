@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+
+from training.contract import files
 
 MOST_KEPT = 64
 """Files of one kind; the ones used longest ago go first."""
@@ -37,14 +38,7 @@ def load(path: Path, kind: type[T]) -> T | None:
 def save(path: Path, found: Any) -> None:
     """Replaces `path` (0600) in one step. Raises OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(msgspec.msgpack.encode(found))
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    files.write_atomically(path, msgspec.msgpack.encode(found))
     with suppress(OSError):  # another process may be clearing up as well
         newest_first = sorted(path.parent.glob(f"*{path.suffix}"), key=lambda old: old.stat().st_mtime_ns, reverse=True)
         for old in newest_first[MOST_KEPT:]:

@@ -1,0 +1,59 @@
+"""Small files: replaced in one step, and read only where they are files."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import tempfile
+import time
+from contextlib import suppress
+from io import BufferedReader
+from pathlib import Path
+
+UNFINISHED = ".tmp"
+LEFT_AFTER = 60.0  # seconds: no small file takes as long to write
+LARGEST = 64 * 2**20  # bytes of a file that is read whole
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Replaces `path` (0600) in one step: a reader sees the old content or the new, never half of one. Raises OSError,
+    UnicodeEncodeError."""
+    data = content.encode() if isinstance(content, str) else content
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=UNFINISHED)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def clear_unfinished(folder: Path) -> None:
+    """Deletes what a kill in the middle of `write_atomically` left in `folder`."""
+    for path in folder.glob(f".*{UNFINISHED}"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > LEFT_AFTER:
+                path.unlink()
+
+
+def open_file(path: Path) -> BufferedReader:
+    """Opens `path` to read. Raises OSError, where it is no regular file too: a pipe in a file's place would hold the
+    reader up for ever, and a device have no end."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is not a file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def read(path: Path) -> bytes:
+    """All of a small file. Raises OSError, where it is not a small one too."""
+    with open_file(path) as file:
+        data = file.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise OSError(errno.EFBIG, f"it is larger than {LARGEST >> 20} MiB", str(path))
+    return data
