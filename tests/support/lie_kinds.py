@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import zlib
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -100,10 +101,11 @@ def caches(bench: Bench) -> Try:
 
 
 def _packed(mutate: Mutator, whole: bytes) -> bytes:
-    """A MessagePack or other file that lies in a value or in its bytes."""
+    """A file of the cache that lies in a value, its checksum right, or in its bytes."""
     if mutate.random.random() < 0.5:
         try:
-            return msgspec.msgpack.encode(mutate._changed(msgspec.msgpack.decode(whole)))
+            data = msgspec.msgpack.encode(mutate._changed(msgspec.msgpack.decode(whole[4:])))
+            return zlib.crc32(data).to_bytes(4, "big") + data
         except (msgspec.MsgspecError, ValueError, OverflowError, TypeError):
             pass
     return mutate.bytes(whole)

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.contract.dataset import index as index_module
-from training.contract.dataset import lines
+from training.contract.dataset import kept, lines
 from training.contract.dataset.index import Changed, RowIndex
 from training.contract.dataset.records import BadRow, Record, records
 from training.contract.dataset.shapes import Columns, row_of
@@ -254,7 +254,7 @@ def test_a_folder_that_cant_be_written_is_no_hindrance(tmp_path: Path) -> None:
 
 
 def test_only_the_latest_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lines, "MOST_KEPT", 3)
+    monkeypatch.setattr(kept, "MOST_KEPT", 3)
     opened(tmp_path, *[b"a\n" * number for number in range(1, 9)])
     assert len(list((tmp_path / "cache" / "datasets").iterdir())) == 3
 

@@ -36,7 +36,7 @@ class RowIndex:
     def __init__(self, source: Source, cache: Path) -> None:
         """Reads almost nothing; `cache` is the app's cache folder. Raises OSError."""
         self.source = source
-        self._files = [DataFile(path, cache / "datasets") for path in source.files]
+        self._files = [DataFile(path, cache) for path in source.files]
         self._parts: list[Lines | _Held] = [
             Lines(on_disk, number) if format_of(on_disk.path) == "jsonl" else _Held(on_disk, number)
             for number, on_disk in enumerate(self._files)

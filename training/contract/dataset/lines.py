@@ -1,8 +1,7 @@
 """Where the rows of one JSONL file begin. The file itself stays on the disk: 8 bytes are held for each row.
 
-What was found is kept in a folder for the next time, under the path of the file. It counts only for the very file that
-it was read from: size, inode and modification time must be the same. Whatever does not fit or can't be read is as good
-as not there, and all of it is safe to delete.
+What was found is kept for the next time, under the path of the file. It counts only for the very file that it was read
+from: size, inode and modification time must be the same.
 """
 
 from __future__ import annotations
@@ -10,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import threading
-import zlib
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
@@ -21,6 +18,7 @@ from typing import TypeVar
 
 import msgspec
 
+from training.contract.dataset import kept
 from training.contract.dataset.records import BYTE_ORDER_MARK, LONGEST_LINE, BadRow, Record, Unreadable, parse_line
 
 Cancelled = Callable[[], bool]
@@ -29,7 +27,6 @@ Read = Callable[[int], None]
 
 SLICE = 2**20  # bytes read between two looks at `cancelled`: a millisecond's work
 KEPT_FROM = 4 * 2**20  # bytes of a file; a smaller one is read in less time than its index is found
-MOST_KEPT = 64
 _TEXT = re.compile(rb"\S")  # the same blanks as bytes.strip knows
 
 
@@ -58,9 +55,9 @@ Kept = TypeVar("Kept", _Rows, _Sum)
 class DataFile:
     """A file as it is when it is opened, and what is kept about it."""
 
-    def __init__(self, path: Path, folder: Path) -> None:
+    def __init__(self, path: Path, cache: Path) -> None:
         """Raises OSError."""
-        self.path, self._folder = path, folder
+        self.path, self._cache = path, cache
         self.source = _identity(path.stat())
         self.size = self.source[0]
 
@@ -69,42 +66,20 @@ class DataFile:
             raise Changed(self.path)
 
     def kept(self, kind: type[Kept]) -> Kept | None:
-        try:
-            data = memoryview(self._place(kind).read_bytes())
-            if zlib.crc32(data[4:]) != int.from_bytes(data[:4], "big"):
-                return None
-            found = msgspec.msgpack.decode(data[4:], type=kind)
-        except (OSError, ValueError):
-            return None
-        return found if found.source == self.source else None
+        found = kept.load(self._place(kind), kind)
+        return found if found and found.source == self.source else None
 
     def keep(self, value: _Rows | _Sum) -> None:
         """A cache that can't be written is no reason to complain."""
-        if self.size < KEPT_FROM:
-            return
-        place = self._place(type(value))
-        temporary = place.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
-        data = msgspec.msgpack.encode(value)
-        with suppress(OSError):
-            place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            try:
-                with temporary.open("wb") as file:
-                    file.write(zlib.crc32(data).to_bytes(4, "big"))
-                    file.write(data)
-                temporary.replace(place)
-            finally:
-                temporary.unlink(missing_ok=True)
-            newest_first = sorted(
-                place.parent.glob(f"*{place.suffix}"), key=lambda path: path.stat().st_mtime_ns, reverse=True
-            )
-            for old in newest_first[MOST_KEPT:]:
-                old.unlink(missing_ok=True)
+        if self.size >= KEPT_FROM:
+            with suppress(OSError):
+                kept.save(self._place(type(value)), value)
 
     def sha256(self, read: Read, cancelled: Cancelled) -> str | None:
         """Of the file's bytes; None once `cancelled`. A gigabyte takes about a second the first time. Raises OSError
         and Changed."""
-        if kept := self.kept(_Sum):
-            return kept.sha256
+        if known := self.kept(_Sum):
+            return known.sha256
         sums = hashlib.sha256()
         with self.path.open("rb", buffering=0) as file:
             self.check(file.fileno())
@@ -118,8 +93,7 @@ class DataFile:
         return sums.hexdigest()
 
     def _place(self, kind: type) -> Path:
-        name = hashlib.sha256(os.fsencode(self.path.absolute())).hexdigest()[:32]
-        return self._folder / f"{name}{'.rows' if kind is _Rows else '.sum'}"
+        return kept.place(self._cache, "rows" if kind is _Rows else "sum", str(self.path.absolute()))
 
 
 class Lines:
@@ -251,12 +225,12 @@ class Lines:
         self._ahead = ahead
 
     def _restore(self) -> bool:
-        kept = self._on_disk.kept(_Rows) if self._at == 0 else None
-        if kept is None:
+        known = self._on_disk.kept(_Rows) if self._at == 0 else None
+        if known is None:
             return False
-        self._gap_rows.frombytes(kept.gap_rows)
-        self._gaps.frombytes(kept.gaps)
-        self._offsets.frombytes(kept.offsets)
+        self._gap_rows.frombytes(known.gap_rows)
+        self._gaps.frombytes(known.gaps)
+        self._offsets.frombytes(known.offsets)
         self.complete = True
         return True
 
