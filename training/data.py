@@ -26,6 +26,11 @@ class Encoded:
     input_ids: list[int]
     learned: list[bool]
 
+    @property
+    def start(self) -> int:
+        """Where learning begins, which goes on to the end; the number of tokens where nothing is learned."""
+        return len(self.learned) - sum(self.learned)
+
     def cut(self, max_seq_length: int) -> Encoded:
         return Encoded(self.input_ids[:max_seq_length], self.learned[:max_seq_length])
 

@@ -67,19 +67,17 @@ class Digest:
 
     def scanned(self, progress: Progress, cancelled: Cancelled) -> Path | None:
         """The file of the scan, made where there is none; `self.scan` is it."""
-        fingerprint = self._index.fingerprint(cancelled=cancelled)
-        if fingerprint is None:
-            return None
-        place = scans.place(self._job.cache, fingerprint, self.columns)
-        found = scans.load(place, self._job.profile, len(self._index)) or scans.scan(
-            self._index, self.columns, self._job.profile, progress, cancelled
-        )
+        job = self._job
+        found = scans.kept_or_made(self._index, self.columns, job.profile, job.cache, progress, cancelled, self._keep)
         if found is None:
             return None
-        self.scan = found
-        with _keeping(place):
-            scans.save(place, found)  # also where it was there: for this profile's split
+        place, self.scan = found
         return place
+
+    def _keep(self, place: Path, found: Scan) -> None:
+        self.scan = found  # is of use even where it can't be kept
+        with _keeping(place):
+            scans.save(place, found)
 
     def measured(
         self, tokenizer: Any, turns: Turns, progress: Progress, cancelled: Cancelled
@@ -122,7 +120,7 @@ class Digest:
             except TrainingFailure as failure:
                 found.refuse(failure.message.partition(": ")[2] or failure.message)
             else:
-                found.add(len(encoded.input_ids), len(encoded.learned) - sum(encoded.learned))
+                found.add(len(encoded.input_ids), encoded.start)
         progress(kept, kept)
         return found
 

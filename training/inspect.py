@@ -189,7 +189,7 @@ class SampleViewer:
         seen = {
             "segments": self._segments(encoded.input_ids, encoded.learned, limit),
             "tokens": len(encoded.input_ids),
-            "start": len(encoded.learned) - sum(encoded.learned),
+            "start": encoded.start,
             "learned_tokens": learned_tokens,
             "truncated": len(encoded.input_ids) > limit,
             "split": self._split(index, learned_tokens),

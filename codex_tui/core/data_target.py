@@ -12,6 +12,7 @@ from typing import Any
 from codex_tui.core import datasets, locations, profiles
 from codex_tui.core.errors import BadInput
 from codex_tui.core.hub_client import Tell, tell_nobody
+from training.contract.dataset import kept
 from training.contract.dataset.source import Source, SourceProblem, of_config
 from training.contract.files import write_atomically
 from training.contract.profile import Profile
@@ -61,6 +62,11 @@ class Target:
         return cls(_together(names, revision, tell))
 
     @property
+    def settings(self) -> Profile:
+        """The profile; where there is none, what one says that leaves all to the defaults."""
+        return self.profile or Profile.model_validate({"model": {"name": "-"}})
+
+    @property
     def called(self) -> str:
         """What its rows are called, shortly."""
         files = self.source.files
@@ -97,6 +103,7 @@ class Target:
         place = locations.cache_home() / "views" / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_atomically(place, text)
+        kept.forget_oldest(place.parent, place.suffix)
         return place
 
 

@@ -176,18 +176,21 @@ class DataView(DataRows):
     async def _scan_here(self) -> None:
         """Without a worker, rows can still be told good from bad, and alike."""
         from training.contract.dataset import scan
-        from training.contract.profile import Profile
 
         await self._built.wait()
-        if self.index is None or self.error or self.rows > TOKENISED_AT_ONCE:
+        index = self.index
+        if index is None or self.error or self.rows > TOKENISED_AT_ONCE:
             return
-        profile = self.target.profile or Profile.model_validate({"model": {"name": "none"}})
         report = self._report("scanning", "reading the rows")
-        stop = self._closed.is_set
+
+        def read() -> Judged | None:
+            settings, cache, stop = self.target.settings, locations.cache_home(), self._closed.is_set
+            found = scan.kept_or_made(index, self.columns, settings, cache, report, stop)
+            return Judged(found[1], None) if found else None
+
         with suppress(OSError, Unreadable):
-            found = await asyncio.to_thread(scan.scan, self.index, self.columns, profile, report, stop)
-            if found is not None:
-                self.judge(Judged(found, None))
+            if judged := await asyncio.to_thread(read):
+                self.judge(judged)
         self.works.pop("scanning", None)
         await self._add_up()
 

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from codex_tui.core import datasets, environment, locations
 from codex_tui.core.data_target import Target
 from codex_tui.core.dataset_speed import tokens_per_second
-from codex_tui.core.errors import BadInput, CodexError
+from codex_tui.core.errors import CodexError
 from codex_tui.core.hub_client import Progress, Tell
 from training.contract.dataset import lengths as token_lengths
 from training.contract.dataset import scan as scans
 from training.contract.dataset.index import RowIndex
 from training.contract.dataset.lengths import Lengths
 from training.contract.dataset.overview import Overview, overview
-from training.contract.dataset.records import BadRow, Unreadable
+from training.contract.dataset.records import BadRow
 from training.contract.dataset.scan import BAD, Problem, Scan
 from training.contract.dataset.shapes import Columns, row_of
 from training.contract.profile import Profile
@@ -60,19 +59,14 @@ class Checked:
 
 def check(target: Target, tell: Tell) -> Checked:
     """Raises BadInput where a file can't be read, CodexError where a Parquet file needs what is not there."""
-    try:
+    profile = target.settings
+    columns = Columns.of(profile.dataset)
+    with datasets.reading(target.source):
         source = datasets.readable(target.source)
-        profile = target.profile or Profile.model_validate({"model": {"name": "-"}})
-        columns = Columns.of(profile.dataset)
         index = RowIndex.open(
             source, locations.cache_home(), lambda done, total: tell(Progress("finding the rows", done, total))
         )
         found = _scan(index, columns, profile, tell)
-    except Unreadable as error:
-        raise BadInput(error.message, error.hint) from None
-    except OSError as error:
-        where = error.filename or target.source.name
-        raise BadInput(f"{where} can't be read: {error.strerror}.", "Check the file.") from None
     lengths, untold, speed = None, None, None
     if target.profile and found.kept:
         lengths, untold = asyncio.run(_lengths(target, found.kept, tell))
@@ -83,16 +77,12 @@ def check(target: Target, tell: Tell) -> Checked:
 def _scan(index: RowIndex, columns: Columns, profile: Profile, tell: Tell) -> Scan:
     step = f"reading {len(index):,} rows"
     tell(Progress(step))
-    fingerprint = index.fingerprint()
-    assert fingerprint is not None  # nobody cancels
-    place = scans.place(locations.cache_home(), fingerprint, columns)
-    if known := scans.load(place, profile, len(index)):
-        return known
-    found = scans.scan(index, columns, profile, lambda done, total: tell(Progress(step, done, total, "rows")))
-    assert found is not None
-    with suppress(OSError):  # a cache that can't be written is no reason to complain
-        scans.save(place, found)
-    return found
+    found = scans.kept_or_made(
+        index, columns, profile, locations.cache_home(),
+        lambda done, total: tell(Progress(step, done, total, "rows")),
+    )  # fmt: skip
+    assert found is not None  # nobody cancels
+    return found[1]
 
 
 async def _lengths(target: Target, rows: int, tell: Tell) -> tuple[Lengths | None, tuple[str, str] | None]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +55,15 @@ def named(name: str, base: Path = Path(), revision: str | None = None, on_progre
 
 def rows_of(source: Source, columns: Columns = USUAL) -> Rows:
     """Its rows, good and bad. Raises BadInput where a file can't be read, EnvironmentMissing as `readable`."""
-    try:
+    with reading(source):
         return read(readable(source), columns)
+
+
+@contextmanager
+def reading(source: Source) -> Iterator[None]:
+    """Raises BadInput in the place of what says that a file of `source` can't be read."""
+    try:
+        yield
     except OSError as error:
         raise BadInput(f"{error.filename or source.name} can't be read: {error.strerror}.", "Check the file.") from None
     except Unreadable as error:

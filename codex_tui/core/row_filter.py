@@ -13,6 +13,7 @@ from training.contract.dataset.scan import BAD, EXACT, HELD_OUT, NEAR, Scan
 Kind = Literal["all", "bad", "cut", "longest", "duplicates"]
 KINDS: tuple[Kind, ...] = ("all", "bad", "cut", "longest", "duplicates")
 NEEDS_TOKENS = ("cut", "longest")
+OWN_ORDER = ("longest", "duplicates")  # the others are in the order of the files
 
 # Each sign of a row and what it stands for; the first two columns say of a row alone, the others of it among all.
 MEANINGS = {
@@ -47,9 +48,7 @@ class Judged:
             bad = scan.positions(BAD)
             return array("I", sorted({*bad, *refused})) if refused else bad
         if kind == "duplicates":  # each with those that say the same, the first of them included
-            later = scan.positions(EXACT | NEAR)
-            alike = {*later, *(scan.twins[row] for row in later)}
-            return array("I", sorted(alike, key=lambda row: (scan.twins[row], row)))
+            return array("I", sorted(scan.alike(), key=lambda row: (scan.twins[row], row)))
         if kind == "cut" and lengths:
             return array("I", (good[place] for place, tokens in enumerate(lengths.tokens) if tokens > limit))
         if kind == "longest" and lengths:

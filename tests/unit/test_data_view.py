@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from array import array
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from codex_tui.core.data_target import Target
 from codex_tui.core.data_view import DataView
 from codex_tui.core.errors import BadInput
 from codex_tui.core.row_text import LONGEST, WORDS, first_words, plain, shown
-from training.contract.dataset import scan
+from training.contract.dataset import kept, scan
 from training.contract.dataset.index import RowIndex
 from training.contract.run_directory import RunDirectory
 
@@ -178,6 +179,29 @@ async def test_the_config_of_a_profile_is_its_owners_alone(tmp_path: Path, profi
     config = json.loads(place.read_text())
     assert config["files"] == [str(tmp_path / "rows.jsonl")]
     assert config["profile"]["model"]["max_seq_length"] == 32
+
+
+def test_of_the_configs_only_the_newest_are_kept(profile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "MOST_KEPT", 3)
+    places = []
+    for length in range(40, 45):
+        profile.write_text(PROFILE.replace("32", str(length)))
+        places.append(Target.of_profile(profile, ["demo:zombie-waves"]).worker_target())
+        os.utime(places[-1], (length, length))
+    again = Target.of_profile(profile, ["demo:zombie-waves"]).worker_target()
+    assert again == places[-1]
+    assert sorted(again.parent.iterdir()) == sorted(places[2:])
+
+
+async def test_what_was_scanned_is_known_the_next_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = str(write(tmp_path / "rows.jsonl"))
+    for _ in ("scanned", "kept"):
+        view = DataView(Target.of_files([rows]), lambda: None)
+        await view.start()
+        await until(lambda view=view: view.judged and not view.works)
+        assert list(view.judged.scan.problems) == [3]
+        await view.close()
+        monkeypatch.setattr(scan, "scan", lambda *_: pytest.fail("scanned again"))
 
 
 def test_several_files_and_what_they_are_called(tmp_path: Path) -> None:

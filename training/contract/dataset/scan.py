@@ -7,6 +7,7 @@ import time
 from array import array
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,11 @@ class Scan:
             return range(self.rows)
         return array("I", (row for row, state in enumerate(self.states) if not state & BAD))
 
+    def alike(self) -> set[int]:
+        """The rows that say the same as another, the first of each kind included."""
+        later = self.positions(EXACT | NEAR)
+        return {*later, *(self.twins[row] for row in later)}
+
     def split(self, profile: Profile) -> None:
         """Marks the rows that `profile` holds out, and counts those that have a twin in the other part."""
         self.states = self.states.translate(bytes(state & ~HELD_OUT for state in range(256)))
@@ -89,8 +95,7 @@ class Scan:
         held = [good[position] for position in held_out(len(good), profile)]
         for row in held:
             self.states[row] |= HELD_OUT
-        later = self.positions(EXACT | NEAR)
-        alike = {*later, *(self.twins[row] for row in later)}
+        alike = self.alike()
         trained = {self.twins[row] for row in alike if not self.states[row] & HELD_OUT}
         self.overlap = sum(row in alike and self.twins[row] in trained for row in held)
 
@@ -244,3 +249,32 @@ def load(path: Path, profile: Profile | None = None, rows: int | None = None) ->
     if profile is not None:
         found.split(profile)
     return found
+
+
+def try_to_save(path: Path, found: Scan) -> None:
+    """A cache that can't be written is no reason to complain."""
+    with suppress(OSError):
+        save(path, found)
+
+
+def kept_or_made(
+    index: RowIndex,
+    columns: Columns,
+    profile: Profile,
+    cache: Path,
+    progress: Callable[[int, int], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+    keep: Callable[[Path, Scan], None] = try_to_save,
+) -> tuple[Path, Scan] | None:
+    """The scan of all rows, split as `profile` says, and its file, which is made by `keep` where there is none; None
+    once `cancelled`. Raises as `scan` and `keep`."""
+    fingerprint = index.fingerprint(cancelled=cancelled)
+    if fingerprint is None:
+        return None
+    path = place(cache, fingerprint, columns)
+    if known := load(path, profile, len(index)):
+        return path, known
+    if (made := scan(index, columns, profile, progress, cancelled)) is None:
+        return None
+    keep(path, made)
+    return path, made
