@@ -18,7 +18,7 @@ from threading import Event
 from codex_tui.core import datasets, locations
 from codex_tui.core.data_target import Target
 from codex_tui.core.errors import CodexError
-from codex_tui.core.row_filter import Judged, Kind
+from codex_tui.core.row_filter import OWN_ORDER, Judged, Kind
 from codex_tui.core.row_text import first_words
 from training.contract.dataset.index import RowIndex
 from training.contract.dataset.records import BadRow, Record, Unreadable
@@ -70,9 +70,10 @@ class DataRows:
         self.kind: Kind = "all"
         self.needle = ""
         self.row = 0
+        self._place = 0  # where it was found in a list of an own order
         self.limit = target.profile.model.max_seq_length if target.profile else 0
         self.works: dict[str, Work] = {}
-        self.columns = Columns.of(target.profile.dataset) if target.profile else Columns()
+        self.columns = Columns.of(target.settings.dataset)
         self._on_change = on_change
         self._filtered: Sequence[int] | None = None  # None: all rows
         self._found: array[int] | None = None  # of the filtered ones those with the needle
@@ -106,10 +107,12 @@ class DataRows:
         places = self.places
         if isinstance(places, range):
             return min(self.row, max(0, len(places) - 1))
-        if self.kind in ("longest", "duplicates"):
-            with suppress(ValueError):
-                return places.index(self.row)
-            return 0
+        if self.kind in OWN_ORDER:
+            if self._place >= len(places) or places[self._place] != self.row:  # not looked for again at each paint
+                self._place = 0
+                with suppress(ValueError):
+                    self._place = places.index(self.row)
+            return self._place
         return min(bisect_left(places, self.row), max(0, len(places) - 1))
 
     @property
@@ -173,7 +176,8 @@ class DataRows:
     async def pick(self, place: int) -> None:
         """On the row at `place` of the list."""
         if places := self.places:
-            await self.stand_on(places[max(0, min(place, len(places) - 1))])
+            self._place = max(0, min(place, len(places) - 1))
+            await self.stand_on(places[self._place])
 
     def filter(self, kind: Kind) -> None:
         self.kind = kind
@@ -221,9 +225,7 @@ class DataRows:
         report = self._report("indexing", "finding the rows")
         try:
             await asyncio.to_thread(self._find_rows, report)
-        except OSError as error:
-            self.error = (f"{error.filename or self.target.source.name} can't be read: {error.strerror}.", "")
-        except (Unreadable, CodexError) as error:
+        except CodexError as error:
             self.error = (error.message, error.hint)
         self.works.pop("indexing", None)
         self._built.set()
@@ -232,9 +234,9 @@ class DataRows:
         self._changed()
 
     def _find_rows(self, report: Callable[[int, int], None]) -> None:
-        index = RowIndex(datasets.readable(self.target.source), locations.cache_home())
-        self.index = index
-        index.build(report, self._closed.is_set)
+        with datasets.reading(self.target.source):
+            self.index = RowIndex(datasets.readable(self.target.source), locations.cache_home())
+            self.index.build(report, self._closed.is_set)
 
     def judge(self, judged: Judged | None) -> None:
         """From now on it is known what each row is."""
@@ -258,28 +260,31 @@ class DataRows:
 
     async def _into_list(self) -> None:
         """Stands on a row of the list."""
-        if self.places and self.places[self.place] != self.row:
-            await self.pick(self.place)
+        if (places := self.places) and places[place := self.place] != self.row:
+            await self.pick(place)
         self._changed()
 
     async def _search(self, text: str, stop: Event, report: Callable[[int, int], None]) -> None:
         with suppress(OSError, Unreadable):
             found = await asyncio.to_thread(self._find, text, stop, report)
-            if not stop.is_set() and self.kind in ("longest", "duplicates") and self._filtered is not None:
-                chosen = set(found)
-                self._found = array("I", (row for row in self._filtered if row in chosen))
+            if not stop.is_set():
+                self._found = found
         if self._stop_search is stop:
             self.works.pop("searching", None)
             await self._into_list()
 
     def _find(self, text: str, stop: Event, report: Callable[[int, int], None]) -> array[int]:
-        found, index = self._found, self.index
+        """The rows with `text` in the order of the list; in that of the files they are seen while they are found."""
+        found, index, filtered, kind = self._found, self.index, self._filtered, self.kind
         if found is None or index is None:
-            return NONE
-        among = None if self._filtered is None else set(self._filtered)
+            return array("I")
+        among = None if filtered is None else set(filtered)
         for row in index.search(text, 0, lambda: stop.is_set() or self._closed.is_set(), report):
             if stop.is_set():
                 break
             if among is None or row in among:
                 found.append(row)
-        return found
+        if filtered is None or kind not in OWN_ORDER or stop.is_set():
+            return found
+        chosen = set(found)
+        return array("I", (row for row in filtered if row in chosen))

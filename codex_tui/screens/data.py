@@ -140,13 +140,12 @@ class DataScreen(Asking, ReportsWorkerErrors, Screen[None]):
 
     def _show(self) -> None:
         view = self.view
-        rows = self.query_one(RowList)
-        rows.show(len(view.places), view.place, nothing_listed(view))
+        rows, shown, place = self.query_one(RowList), len(view.places), view.place
+        rows.show(shown, place, nothing_listed(view))
         rows.border_title = Content(
             f"Rows: {FILTERS[view.kind]}" + (f" with “{clean(view.needle)}”" if view.needle else "")
         )
-        shown = len(view.places)
-        rows.border_subtitle = Content(f"{view.place + 1:,} of {shown:,}" if shown else "")
+        rows.border_subtitle = Content(f"{place + 1:,} of {shown:,}" if shown else "")
         self._title()
         self._show_row()
         self.show_line()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from codex_tui.core.data_view import DataView
+from codex_tui.core.row_filter import KINDS
 from codex_tui.widgets.hints import Hint
 
 
@@ -21,18 +22,8 @@ def hints(view: DataView, pane: str, asking: str, on_row: bool, alone: bool, lea
         found += [("[ ]", "length")] if view.target.profile else []
         found += [("Bksp", "the profile's")] if view.limit != view.own_limit else []
     if not on_row or not alone:
-        found += [("/", "search"), ("g", "go to"), ("f", "filter"), *_filters(view)]
+        found += [("/", "search"), ("g", "go to"), ("f", "filter")]
+        found += [(kind[0], kind) for kind in KINDS if kind != view.kind]
     found += [("e", "edit profile")] if view.target.path else []
     found += [("Esc", "back")] if leads_back and not on_row else []
     return found
-
-
-def _filters(view: DataView) -> list[Hint]:
-    named: list[tuple[str, str, str]] = [
-        ("a", "all", "all"),
-        ("b", "bad", "bad"),
-        ("c", "cut", "cut"),
-        ("l", "longest", "longest"),
-        ("d", "duplicates", "duplicates"),
-    ]
-    return [(key, name) for key, name, kind in named if kind != view.kind]
