@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import os
 import sys
 from importlib import import_module
 from typing import NoReturn
 
 from codex_tui import __version__
-from codex_tui.core.errors import BAD_INPUT, FAILED, CodexError
+from codex_tui.core.errors import CodexError, of_system
 
 # In the order in which a person meets them; each module has add(subparsers) and sets `run` on its parsers.
 COMMANDS = ("train", "runs", "chat", "profile", "forecast", "data", "push", "setup", "doctor")
-
-LONGEST_PATH = 4096
 
 
 class Parser(argparse.ArgumentParser):
@@ -61,22 +58,22 @@ def main(arguments: list[str] | None = None) -> int:
             return open_live_run(chosen.low_bandwidth)
         return int(chosen.run(chosen))
     except CodexError as error:
-        from codex_tui.core.text import clean
-
-        print(f"codex-tui: {clean(error, newlines=True)}", file=sys.stderr)  # noqa: T201
-        return error.exit_code
+        return _told(error)
     except BrokenPipeError:  # the reader of our output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:  # a full disk, a file that can't be read
-        from codex_tui.core.text import clean, shorten
-
-        where = f"{shorten(clean(error.filename), LONGEST_PATH)}: " if error.filename is not None else ""
-        print(f"codex-tui: {where}{error.strerror or error}.", file=sys.stderr)  # noqa: T201
-        return BAD_INPUT if error.errno == errno.ENAMETOOLONG else FAILED  # the kernel's only word on what was typed
+        return _told(of_system(error))
     except KeyboardInterrupt:
         print("", file=sys.stderr)  # noqa: T201
         return 130
+
+
+def _told(error: CodexError) -> int:
+    from codex_tui.core.text import clean
+
+    print(f"codex-tui: {clean(error, newlines=True)}", file=sys.stderr)  # noqa: T201
+    return error.exit_code
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from textual.message import Message
 from textual.message_pump import MessagePump
 from textual.worker import Worker, WorkerState
 
+from codex_tui.core.errors import CodexError, of_system
 from training.contract.run_directory import RunDirectory
 
 
@@ -39,6 +40,10 @@ class ReportsWorkerErrors(MessagePump):
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         if event.state is WorkerState.ERROR:
             error = event.worker.error
-            self.post_message(
-                Trouble(f"That did not work: {error or type(error).__name__}", "A run in training goes on.")
-            )
+            if isinstance(error, OSError) and error.errno:  # a full disk, a file that can't be read
+                error = of_system(error)
+            if isinstance(error, CodexError):
+                told = Trouble(error.message, error.hint)
+            else:
+                told = Trouble(f"That did not work: {error or type(error).__name__}", "A run in training goes on.")
+            self.post_message(told)

@@ -24,8 +24,9 @@ from typing import Literal
 import psutil
 
 from codex_tui.core import gpu, locations, settings, stack
-from codex_tui.core.errors import BadInput, EnvironmentMissing
+from codex_tui.core.errors import BadInput, EnvironmentMissing, of_system
 from codex_tui.core.installer import Activity, Uv
+from training.contract.files import naming
 
 Build = Literal["auto", "cpu", "cuda"]
 STAMP = "codex-train.json"
@@ -112,16 +113,20 @@ def forget() -> None:
 
 def trainer_path() -> Path:
     """A folder that holds our `training` package and nothing else: as PYTHONPATH it lets `PY -m training` find the
-    trainer without the app's own site-packages shadowing the trainer's."""
+    trainer without the app's own site-packages shadowing the trainer's. Raises CodexError where none can be made."""
     package = Path(__file__).resolve().parents[2] / "training"
     # One folder for each copy of the app, so that two of them never change it under a running trainer.
     folder = locations.cache_home() / "trainer-path" / hashlib.sha256(os.fsencode(package)).hexdigest()[:12]
     link = folder / "training"
     if not link.is_symlink() or link.readlink() != package:
-        folder.mkdir(parents=True, exist_ok=True)
-        fresh = folder / f".training-{os.getpid()}"
-        fresh.symlink_to(package, target_is_directory=True)
-        fresh.replace(link)
+        try:
+            with naming(link):
+                folder.mkdir(parents=True, exist_ok=True)
+                fresh = folder / f".training-{os.getpid()}"
+                fresh.symlink_to(package, target_is_directory=True)
+                fresh.replace(link)
+        except OSError as error:
+            raise of_system(error) from None
     return folder
 
 
@@ -153,10 +158,20 @@ def _lock(path: Path, progress: Callable[[SetupProgress], None]) -> Iterator[int
 
 def _build(root: Path, build: Build, progress: Callable[[SetupProgress], None], lock: int) -> Path:
     wanted = build if build != "auto" else "cuda" if gpu.nvidia_present() else "cpu"
+    fresh = root.with_name("codex-train.new")
+    shutil.rmtree(fresh, ignore_errors=True)  # of a set-up that was killed
     _check_room(root, wanted)
     _check_unused(root)
+    try:
+        return _build_in(fresh, root, wanted, build != "auto", progress, lock)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)  # half an environment is of no use, and gigabytes
+
+
+def _build_in(
+    fresh: Path, root: Path, wanted: str, forced: bool, progress: Callable[[SetupProgress], None], lock: int
+) -> Path:
     started = time.monotonic()
-    fresh = root.with_name("codex-train.new")
     pins = [pin for pin in stack.pins() if pin.group != "cuda" or wanted == "cuda"]
 
     def tell(step: str) -> Callable[[Activity, float], None]:
@@ -169,7 +184,7 @@ def _build(root: Path, build: Build, progress: Callable[[SetupProgress], None], 
 
     progress(SetupProgress("preparing", 0, len(pins), f"{wanted} build, in {root}"))
     uv = Uv(held=lock)
-    uv.run(["venv", "--clear", "--relocatable", "--python", _base_python(), str(fresh)], root.parent)
+    uv.run(["venv", "--relocatable", "--python", _base_python(), str(fresh)], root.parent)
     python = fresh / "bin" / "python"
     torch = next(str(pin) for pin in pins if pin.name == "torch")
     # Where a CPU build is offered beside the registry's, plain `==` takes it: 2.13.0+cpu is the higher version.
@@ -181,7 +196,7 @@ def _build(root: Path, build: Build, progress: Callable[[SetupProgress], None], 
         raise EnvironmentMissing(f"The set-up left something out: {', '.join(wrong)}", "Run codex-tui setup again.")
 
     seconds = round(time.monotonic() - started, 1)
-    stamp = {"list": stack.fingerprint(), "build": wanted, "forced": build != "auto", "seconds": seconds}
+    stamp = {"list": stack.fingerprint(), "build": wanted, "forced": forced, "seconds": seconds}
     (fresh / STAMP).write_text(json.dumps(stamp) + "\n")
     old = root.with_name("codex-train.old")
     shutil.rmtree(old, ignore_errors=True)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+
 DONE, FAILED, BAD_INPUT, NO_ENVIRONMENT = 0, 1, 2, 3
+LONGEST_PATH = 4096
 
 
 class CodexError(Exception):
@@ -26,3 +29,13 @@ class EnvironmentMissing(CodexError):
     """No interpreter that can train, or one that lacks packages."""
 
     exit_code = NO_ENVIRONMENT
+
+
+def of_system(error: OSError) -> CodexError:
+    """What the system says of a file, as a sentence; of a full disk, also what to do."""
+    from codex_tui.core.text import clean, shorten
+
+    where = f"{shorten(clean(error.filename), LONGEST_PATH)}: " if error.filename is not None else ""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    kind = BadInput if error.errno == errno.ENAMETOOLONG else CodexError  # the kernel's only word on what was typed
+    return kind(f"{where}{error.strerror or error}.", "Free some space there, then try it again." if full else "")

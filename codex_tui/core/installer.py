@@ -193,6 +193,11 @@ def _lines(process: subprocess.Popen[str]) -> Iterator[str]:
 
 
 _REASONS = (
+    (
+        r"(?:`| to | at )(/[^`\n]+?)`?: (?:No space left|Disk quota)",
+        "The disk is full: {} can't be written",
+        "Free some space there, then run it again.",
+    ),
     (r"No space left|os error 28|Disk quota", "The disk is full", "Free some space, then run it again."),
     (
         r"no version of|not found in the package registry|no wheels with a matching|not found in the provided",
@@ -215,6 +220,6 @@ def failure(lines: Sequence[str]) -> EnvironmentMissing:
     marked = re.search(r"^\s*(error:|×)", said, re.MULTILINE)
     own = said[marked.start() if marked else 0 :] or "uv printed nothing"
     for pattern, message, hint in _REASONS:
-        if re.search(pattern, own, re.IGNORECASE):
-            return EnvironmentMissing(message, f"{hint}\nuv said: {own}")
+        if found := re.search(pattern, own, re.IGNORECASE):
+            return EnvironmentMissing(message.format(*found.groups()), f"{hint}\nuv said: {own}")
     return EnvironmentMissing("The training environment could not be built", f"uv said: {own}")

@@ -6,6 +6,7 @@ import fcntl
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import time
@@ -23,6 +24,7 @@ from codex_tui.core.outlook import outlook
 from codex_tui.core.typed import literal
 from codex_tui.core.workers import interpreter_of, trainer_environment
 from training.contract.dataset.source import Source
+from training.contract.files import write_atomically
 from training.contract.profile import Profile
 from training.contract.run_directory import ProcessIdentity, RunDirectory
 
@@ -63,22 +65,25 @@ def launch(
         profile.name, source.name, *map(str, source.files), resolved["model"]["name"], str(interpreter), *homes
     )
     run = _create(name, settings.launch.name or profile.stem)
-    run.profile.write_bytes(profile.read_bytes())
-    run.profile.chmod(0o600)
-    run.write_config(
-        {
-            "version": 1,
-            "name": run.name,
-            "created": round(time.time(), 3),
-            "app_version": __version__,
-            "profile_name": profile.stem,
-            "profile": resolved,
-            **({"overrides": dict(overrides)} if overrides else {}),
-            **datasets.in_config(source),
-            "python": str(interpreter),
-            "cache": str(locations.cache_home()),
-        }
-    )
+    try:
+        write_atomically(run.profile, profile.read_bytes())
+        run.write_config(
+            {
+                "version": 1,
+                "name": run.name,
+                "created": round(time.time(), 3),
+                "app_version": __version__,
+                "profile_name": profile.stem,
+                "profile": resolved,
+                **({"overrides": dict(overrides)} if overrides else {}),
+                **datasets.in_config(source),
+                "python": str(interpreter),
+                "cache": str(locations.cache_home()),
+            }
+        )
+    except OSError:  # a full disk: what is half there is no run
+        shutil.rmtree(run.path, ignore_errors=True)
+        raise
     _start(run, interpreter, attempt=1)
     return run
 
@@ -232,4 +237,9 @@ def _start(run: RunDirectory, python: Path, attempt: int) -> None:
     # were started at once, the one that holds the run's lock may have spoken already.
     identity = ProcessIdentity.of(child.pid, attempt)
     if identity and not run.trainer_alive():
-        run.write_process(identity)
+        try:
+            run.write_process(identity)
+        except OSError:  # a full disk: nobody is to train unseen
+            child.kill()
+            child.wait()
+            raise

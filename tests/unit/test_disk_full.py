@@ -2,42 +2,35 @@
 
 from __future__ import annotations
 
-import errno
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.disks import mounted
+from support.disks import fill, mounted
 from support.stand_in import stand_in
 
 from codex_tui.cli import main
-from codex_tui.core import tailer
+from codex_tui.core import environment, locations, tailer
 from codex_tui.core.errors import CodexError
 from codex_tui.core.profile_document import Draft
+from codex_tui.core.profile_file import load_profile
 from training.contract import events as ev
 from training.contract.files import write_atomically
-from training.contract.run_directory import RunDirectory
+from training.contract.run_directory import ProcessIdentity, RunDirectory
 
 ROWS = '{"instruction": "Who?", "response": "Rook."}\n' * 3
+
+
+def full(place: Path) -> str:
+    """What a command says, and no more."""
+    return f"codex-tui: {place}: No space left on device.\nFree some space there, then try it again.\n"
 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     with mounted(tmp_path / "disk", "size=1m") as folder:
         yield folder
-
-
-def fill(disk: Path) -> Path:
-    """Takes all the room that is left; what did it, to be deleted."""
-    filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(b"x" * 4096)
-        except OSError as error:
-            assert error.errno == errno.ENOSPC
-    return filler
 
 
 def test_a_small_file_stays_as_it_was(disk: Path) -> None:
@@ -77,7 +70,8 @@ def test_a_run_is_not_begun_half(
     python = stand_in(disk.parent, "raise SystemExit('it should not have come to this')")
     fill(disk)
     assert main(["train", "demo", "--dataset", str(rows), "--python", str(python), "--headless"]) == 1
-    assert "No space left on device" in capsys.readouterr().err
+    assert capsys.readouterr().err.endswith(f"tried all the same.\n{full(disk / 'home/data/runs/demo-1/profile.toml')}")
+    assert list((disk / "home/data/runs").iterdir()) == []
     assert main(["data", "check", str(rows)]) == 0  # what it would keep for the next time is not needed
     assert main(["runs"]) == 0
 
@@ -93,3 +87,53 @@ def test_an_edited_profile_is_not_lost(disk: Path) -> None:
         document.save()
     assert path.read_text() == text
     assert "1e-4" in document.text
+
+
+def a_run(home: Path, python: Path) -> RunDirectory:
+    run = RunDirectory(home / "data" / "runs" / "kept")
+    run.create()
+    profile = load_profile(locations.shipped_profiles() / "demo.toml").model_dump(mode="json")
+    run.write_config({"name": "kept", "profile": profile, "dataset": "demo:zombie-waves", "python": str(python)})
+    run.log.touch()
+    return run
+
+
+def test_a_run_is_neither_gone_on_with_nor_stopped_half(
+    disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CODEX_TUI_HOME", str(disk))
+    python = stand_in(tmp_path, "import time; time.sleep(60)")
+    run = a_run(disk, python)
+    environment.trainer_path()
+    filler = fill(disk)
+    assert main(["resume", "kept", "--headless"]) == 1
+    assert capsys.readouterr().err == full(run.process)
+    filler.unlink()
+    run.write_process(ProcessIdentity.current())
+    fill(disk)
+    assert main(["stop", "kept"]) == 1
+    assert capsys.readouterr().err == full(run.control)
+    assert run.stop_requested() is None
+    assert {path.name for path in run.path.iterdir()} == {"config.json", "trainer.log", "process.json"}
+
+
+def test_a_trainer_that_has_no_place_is_not_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Full of files, of which the smallest needs one as well."""
+    with mounted(tmp_path / "small", "size=1m,nr_inodes=20") as disk:
+        monkeypatch.setenv("CODEX_TUI_HOME", str(disk))
+        python = stand_in(tmp_path, "raise SystemExit('it should not have come to this')")
+        run = a_run(disk, python)
+        with pytest.raises(OSError, match="No space left"):
+            for number in range(20):
+                (disk / str(number)).touch()
+        for command in (["resume", "kept", "--headless"], ["chat", "kept", "--base", "--prompt", "Who?"]):
+            assert main(command) == 1
+            told = capsys.readouterr().err
+            assert told.startswith(f"codex-tui: {disk}/cache/trainer-path/"), told
+            assert told.endswith("/training: No space left on device.\nFree some space there, then try it again.\n")
+        assert main(["setup"]) == 3
+        told = capsys.readouterr().err
+        assert f"built at {disk}/data/envs/codex-train: No space left on device\n" in told
+        assert run.read_process() is None
