@@ -22,6 +22,7 @@ def add(actions: Any) -> None:
 
 def run_view(args: argparse.Namespace) -> int:
     from codex_tui.commands.cockpit import open_app
+    from codex_tui.commands.hub_progress import progress
     from codex_tui.core.data_target import Target
     from codex_tui.core.errors import BadInput
     from codex_tui.core.profiles import find_profile
@@ -29,6 +30,7 @@ def run_view(args: argparse.Namespace) -> int:
     path = find_profile(args.profile) if args.profile else None
     if path is None and not args.files:
         raise BadInput("Which dataset?", "Give a file, or a profile that names one: --profile P")
-    target = Target.of_profile(path, args.files) if path else Target.of_files(args.files)
+    with progress() as tell:
+        target = Target.of_profile(path, args.files, None, tell) if path else Target.of_files(args.files, None, tell)
     otherwise = "codex-tui data check FILE --profile P"
     return open_app(None, data=target, low_bandwidth=args.low_bandwidth, otherwise=otherwise)

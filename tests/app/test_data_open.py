@@ -1,0 +1,105 @@
+"""The way to the data screen: a dataset of the Hub is fetched first, and one sees how far it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from codex_tui.app import CodexApp
+from codex_tui.core.errors import BadInput
+from codex_tui.core.hub_client import Progress, Tell
+from codex_tui.screens.data import DataScreen
+from codex_tui.screens.data_open import Fetching
+from codex_tui.screens.dialogs import Notice
+from codex_tui.screens.profiles import ProfilesScreen
+from tests.support.pilot import screen_text, settled, until
+
+SIZE = (100, 30)
+
+
+class Line:
+    """A download that goes on when it is told to."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.go_on, self.ended = Event(), Event()
+        self.fails = self.arrived = False
+
+    def fetch(self, repo: str, revision: str | None, tell: Tell) -> tuple[list[Path], str]:
+        try:
+            tell(Progress(f"fetching {repo}", 25, 100))
+            self.go_on.wait(60)
+            tell(Progress(f"fetching {repo}", 100, 100))
+            self.arrived = True
+        finally:
+            self.ended.set()
+        if self.fails:
+            raise BadInput("The Hub stopped answering.", "Run it again.")
+        return [self.file], "c" * 40
+
+
+@pytest.fixture
+def hub(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
+    (home / "rows.jsonl").write_text(json.dumps({"instruction": "Where do two hold?", "response": "The dock."}) + "\n")
+    (home / "shipped" / "broken.toml").unlink()
+    small = home / "shipped" / "small-card.toml"
+    small.write_text(small.read_text().replace("demo:zombie-waves", "ann/rows"))
+    line = Line(home / "rows.jsonl")
+    monkeypatch.setattr("codex_tui.core.hub.fetch_dataset", line.fetch)
+    yield line
+    line.go_on.set()
+
+
+async def fetching(pilot: Pilot[Any]) -> None:
+    await settled(pilot)
+    await pilot.press("d")
+    await until(pilot, lambda: isinstance(pilot.app.screen, Fetching))
+    await until(pilot, lambda: "fetching ann/rows" in screen_text(pilot.app))
+    assert "25 %" in screen_text(pilot.app)
+
+
+async def test_one_sees_how_far_a_download_is(hub: Line) -> None:
+    async with CodexApp().run_test(size=SIZE) as pilot:
+        await fetching(pilot)
+        hub.go_on.set()
+        await until(pilot, lambda: isinstance(pilot.app.screen, DataScreen))
+        await until(pilot, lambda: "Where do two hold?" in screen_text(pilot.app))
+        assert not any(isinstance(screen, Fetching) for screen in pilot.app.screen_stack)
+
+
+async def test_a_download_can_be_left_and_ends(hub: Line) -> None:
+    async with CodexApp().run_test(size=SIZE) as pilot:
+        await fetching(pilot)
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ProfilesScreen))
+        hub.go_on.set()
+        await until(pilot, hub.ended.is_set)
+        await pilot.pause(0.1)
+        assert isinstance(pilot.app.screen, ProfilesScreen)
+    assert not hub.arrived
+
+
+async def test_a_download_that_fails_is_told(hub: Line) -> None:
+    hub.fails = True
+    async with CodexApp().run_test(size=SIZE) as pilot:
+        await fetching(pilot)
+        hub.go_on.set()
+        await until(pilot, lambda: isinstance(pilot.app.screen, Notice))
+        assert "The Hub stopped answering." in screen_text(pilot.app)
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ProfilesScreen))
+
+
+async def test_what_takes_no_time_is_not_told_of(hub: Line) -> None:
+    hub.go_on.set()
+    async with CodexApp().run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await pilot.press("d")
+        await until(pilot, lambda: isinstance(pilot.app.screen, DataScreen | Fetching))
+        assert isinstance(pilot.app.screen, DataScreen)
