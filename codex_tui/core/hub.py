@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from codex_tui.core.errors import BadInput, CodexError
 from codex_tui.core.hub_client import AGAIN, Connection, Tell, bar, connected, is_unreachable, repo_id
 from training.contract.dataset.records import SUFFIXES
+from training.contract.files import naming
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import DatasetInfo
@@ -61,7 +62,8 @@ def fetch(repo: str, revision: str | None, on_progress: Tell) -> Fetched:
             if is_unreachable(error) and (kept := _kept(repo, revision, offline=True)):
                 return _with_data(kept)
             raise
-        return _with_data(_download(hub, info, revision))
+        with naming(hub.cache):
+            return _with_data(_download(hub, info, revision))
 
 
 def _download(hub: Connection, info: DatasetInfo, revision: str | None) -> Fetched:
@@ -87,12 +89,12 @@ def _download(hub: Connection, info: DatasetInfo, revision: str | None) -> Fetch
 
 def _go_on(hub: Connection, name: str, commit: str) -> None:
     """Puts a large file into the cache's blobs, going on where an earlier try ended."""
-    from huggingface_hub import constants, hf_hub_url
+    from huggingface_hub import hf_hub_url
     from huggingface_hub.file_download import http_get
     from huggingface_hub.utils import build_hf_headers
 
     found = hub.look(name, commit)
-    blobs = Path(constants.HF_HUB_CACHE) / f"datasets--{hub.repo.replace('/', '--')}" / "blobs"
+    blobs = hub.cache / f"datasets--{hub.repo.replace('/', '--')}" / "blobs"
     if found is None or not _SHA256.fullmatch(found.etag) or (blobs / found.etag).exists():
         return  # without a checksum there is no knowing whether two halves fit
     partial = blobs / f"{found.etag}.codex-tui"
@@ -159,7 +161,12 @@ def put(found: Fetched, folder: Path, *, replace: bool = False) -> list[Path]:
     if in_the_way and not replace:
         raise BadInput(f"{in_the_way[0]} is there already and differs.", "Give another folder, or add --replace.")
     for path, target in changed:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, temporary := target.with_name(f".{target.name}.codex-tui"))
-        temporary.replace(target)
+        temporary = target.with_name(f".{target.name}.codex-tui")
+        with naming(target):
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, temporary)
+                temporary.replace(target)
+            finally:
+                temporary.unlink(missing_ok=True)
     return [target for _, target in targets]

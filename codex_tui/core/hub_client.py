@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
@@ -75,6 +76,13 @@ class Connection:
     @property
     def url(self) -> str:
         return f"{self.api.endpoint.partition('//')[0]}//{page_of(self.repo, self.kind)}"
+
+    @property
+    def cache(self) -> Path:
+        """The library's, into which it fetches."""
+        from huggingface_hub import constants
+
+        return Path(constants.HF_HUB_CACHE)
 
     def look(self, name: str, revision: str = "main") -> RemoteFile | None:
         """The file `name` of the repository; None where it has none."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from codex_tui.core import locations
 from codex_tui.core.errors import BadInput, CodexError
 from codex_tui.core.hub_client import Connection, Kind, Progress, Tell, bar, connected
+from training.contract.files import naming
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd
@@ -87,7 +88,8 @@ def push(
         private = _private(hub)
         old, revision = ("", "") if private is None else _card(hub, scratch)
         new = scratch / CARD
-        new.write_text(card(old), encoding="utf-8")
+        with naming(locations.cache_home()):
+            new.write_text(card(old), encoding="utf-8")
         wanted = [*files, measure(new, CARD, lambda _: None)]
         missing = [file for file in wanted if private is None or not _is_there(hub, file)]
         if missing and private is False and not public:
@@ -242,15 +244,16 @@ def _read_back(hub: Connection, file: LocalFile, revision: str, scratch: Path) -
 
 def _download(hub: Connection, name: str, revision: str, folder: Path) -> Path:
     """Past the cache, which might answer for the Hub."""
-    found = hub.api.hf_hub_download(
-        hub.repo,
-        name,
-        repo_type=hub.kind,
-        revision=revision,
-        local_dir=folder,
-        force_download=True,
-        tqdm_class=bar(f"reading back {name}", hub.tell),
-    )
+    with naming(locations.cache_home()):
+        found = hub.api.hf_hub_download(
+            hub.repo,
+            name,
+            repo_type=hub.kind,
+            revision=revision,
+            local_dir=folder,
+            force_download=True,
+            tqdm_class=bar(f"reading back {name}", hub.tell),
+        )
     return Path(found)
 
 

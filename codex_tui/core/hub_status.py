@@ -15,6 +15,7 @@ from codex_tui.core.hub_client import Connection, Progress, RemoteFile, Tell, ba
 from codex_tui.core.hub_push import CARD, LocalFile
 from training.contract.dataset.records import BadRow, Unreadable, records
 from training.contract.dataset.shapes import Tally, row_of
+from training.contract.files import naming
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import DatasetInfo
@@ -125,15 +126,15 @@ def _told(hub: Connection, name: str, sha256: str) -> int | None:
 
 def _fetch(hub: Connection, file: RemoteFile) -> Path:
     hub.step(f"fetching {file.name}", 0, file.size)
-    return Path(
-        hub.api.hf_hub_download(
+    with naming(hub.cache):
+        found = hub.api.hf_hub_download(
             hub.repo,
             file.name,
             repo_type="dataset",
             revision=file.commit or None,
             tqdm_class=bar(f"fetching {file.name}", hub.tell),
         )
-    )
+    return Path(found)
 
 
 def _modified(hub: Connection, info: DatasetInfo, name: str) -> float | None:
