@@ -15,7 +15,9 @@ import pytest
 
 from codex_tui.core import forecasts, locations
 from codex_tui.core.gpu import GpuReading, Reading
+from tests.support import data_screen
 from tests.support import forecasts as stand_in
+from tests.support.data_worker import WordWorker
 from tests.support.whole import write_checkpoint
 from training.contract import events as ev
 from training.contract.profile import Profile
@@ -196,5 +198,30 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> type[FakeWorker]:
     """The workers that were started; each test has a class of its own."""
     kind = type("Workers", (FakeWorker,), {"started": []})
     monkeypatch.setattr("codex_tui.core.workers.Worker", kind)
+    monkeypatch.setattr("codex_tui.core.workers.interpreter_of", lambda run: Path("/usr/bin/python3"))
+    return kind
+
+
+@pytest.fixture
+def dataset(home: Path) -> Path:
+    path = home / "rows.jsonl"
+    path.write_text("\n".join(data_screen.rows()) + "\n")
+    return path
+
+
+@pytest.fixture
+def profile(home: Path) -> Path:
+    path = locations.user_profiles() / "mine.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text(data_screen.PROFILE)
+    return path
+
+
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch) -> type[WordWorker]:
+    """The inspect worker, in the same process."""
+    kind = type("Words", (WordWorker,), {"started": []})
+    monkeypatch.setattr("codex_tui.core.workers.Worker", kind)
+    monkeypatch.setattr("codex_tui.core.environment.find_python", lambda *a: Path("/usr/bin/python3"))
     monkeypatch.setattr("codex_tui.core.workers.interpreter_of", lambda run: Path("/usr/bin/python3"))
     return kind

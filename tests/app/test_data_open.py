@@ -1,4 +1,4 @@
-"""The way to the data screen: a dataset of the Hub is fetched first, and one sees how far it is."""
+"""The ways to the data screen: a dataset of the Hub is fetched first, and one sees how far it is."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from codex_tui.app import CodexApp
 from codex_tui.core.errors import BadInput
@@ -18,9 +19,8 @@ from codex_tui.screens.data import DataScreen
 from codex_tui.screens.data_open import Fetching
 from codex_tui.screens.dialogs import Notice
 from codex_tui.screens.profiles import ProfilesScreen
+from tests.support.data_screen import SIZE, see
 from tests.support.pilot import screen_text, settled, until
-
-SIZE = (100, 30)
 
 
 class Line:
@@ -103,3 +103,23 @@ async def test_what_takes_no_time_is_not_told_of(hub: Line) -> None:
         await pilot.press("d")
         await until(pilot, lambda: isinstance(pilot.app.screen, DataScreen | Fetching))
         assert isinstance(pilot.app.screen, DataScreen)
+
+
+async def test_it_opens_from_the_picker_and_from_the_cockpit(home: Path, make_run: Any, worker: Any) -> None:
+    app = CodexApp(make_run())
+    async with app.run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await pilot.press("D")
+        await until(pilot, lambda: isinstance(pilot.app.screen, DataScreen))
+        await see(pilot, "run zombies-1", "440 rows")
+        await pilot.press("escape", "p")
+        await settled(pilot)
+        await pilot.press("down", "d")
+        await until(pilot, lambda: isinstance(pilot.app.screen, DataScreen))
+        await see(pilot, "profile small-card")
+        await pilot.press("question_mark")
+        await see(pilot, "Data")
+        await pilot.press("escape", "ctrl+p")
+        await until(pilot, lambda: bool(pilot.app.screen.query(Input)))
+        await pilot.press(*"longest")
+        await see(pilot, "The longest rows first")

@@ -1,0 +1,60 @@
+"""Whatever a row has is shown as text."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from codex_tui.core.text import clean
+from codex_tui.screens.data_text import listed
+from codex_tui.widgets.row_view import as_seen, one_by_one, raw
+from tests.app.conftest import EVIL
+from tests.support.data_screen import SIZE, app_on, screen_of, see
+from tests.support.pilot import screen_text, until
+
+# Any Unicode, control characters, markup
+HOSTILE = st.text(
+    st.one_of(st.characters(), st.sampled_from(list("\x1b\x07\x9b\u202e[]/@=|<>"))), max_size=60
+) | st.sampled_from([EVIL, "[bold red]x[/]", "[/INST]", "\x9b31m", "\u202eabc", "<|eot_id|>[/]", "\\[b]"])
+CONTROLS = {chr(code) for code in (*range(0x20), *range(0x7F, 0xA0))} - {"\n"}
+
+
+@given(question=HOSTILE, answer=HOSTILE, key=HOSTILE)
+def test_whatever_a_row_has_is_shown_as_text(question: str, answer: str, key: str) -> None:
+    message = {
+        "segments": [{"text": question}, {"text": answer, "learned": True}, {"text": key, "cut": True}],
+        "tokens": 9, "start": 3, "learned_tokens": 3, "max_seq_length": 6, "truncated": True,
+        "ids": [[1, question], [2, answer], [3, key]],
+    }  # fmt: skip
+    values = {key: question, "response": answer, "messages": [{"role": key, "content": answer}], "more": [key, 1.5]}
+    shown = [*as_seen(message), *one_by_one(message, False), *one_by_one(message, True), *raw(values, ["response"])]
+    text = "\n".join(content.plain for content in shown)
+    assert not set(text) & CONTROLS
+    for part in (question, answer, key):
+        for row in clean(part, newlines=True).split("\n"):
+            assert row in text  # markup is neither obeyed nor swallowed
+    for content in shown:
+        assert all(isinstance(span.style, str) and not span.style.startswith("@") for span in content.spans)
+
+
+@given(question=HOSTILE, answer=HOSTILE)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_whatever_a_row_has_the_screen_is_harmless(home: Path, question: str, answer: str) -> None:
+    path = home / "hostile.jsonl"
+    row = {"instruction": question, "response": answer}
+    path.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    async with app_on(path, None).run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: screen_of(pilot).view.complete and "indexing" not in screen_of(pilot).view.works)
+        await pilot.press("2")
+        await see(pilot, "1 of 1")
+        assert not set(screen_text(pilot.app)) & CONTROLS
+        assert list(screen_of(pilot).view.index.record(0).raw or row) == ["instruction", "response"]  # untouched
+
+
+def test_a_line_of_the_list_is_one_line() -> None:
+    line = listed(SimpleNamespace(row=3, signs="✗", words="a\nb\x1b[2J", problem=""), 5)
+    assert line.plain == "    4 ✗   a↵b␛[2J"

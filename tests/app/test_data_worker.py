@@ -1,0 +1,84 @@
+"""The rows never wait for the worker that counts tokens, nor need it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codex_tui.core.errors import EnvironmentMissing
+from codex_tui.widgets.hints import HintBar
+from tests.support.data_screen import PROFILE, SIZE, app_on, counted, screen_of, see
+from tests.support.pilot import screen_text, until
+
+
+async def test_rows_are_there_while_tokens_are_counted(dataset: Path, profile: Path, worker: Any) -> None:
+    worker.holds_back = True
+    async with app_on(dataset, profile).run_test(size=SIZE) as pilot:
+        await see(pilot, "Counting tokens", "25 %", "t stops", "What comes 0 at the roof?")
+        await pilot.press("down")
+        await see(pilot, "Row 2 of 40", "▌ Hold dock 1.")
+        await pilot.press("c")
+        await see(pilot, "Not known yet")
+        await pilot.press("a", "4")
+        await see(pilot, "what they come to follows")
+        await pilot.press("t")
+        await until(pilot, lambda: "Counting tokens" not in screen_text(pilot.app))
+        assert worker.started[0].sent[-1] == {"type": "cancel"}
+        worker.started[0].go_on()
+        await see(pilot, "38 of 40 rows kept")
+
+
+async def test_a_worker_that_dies_is_told_and_the_rows_stay(dataset: Path, profile: Path, worker: Any) -> None:
+    worker.holds_back = True
+    async with app_on(dataset, profile).run_test(size=SIZE) as pilot:
+        await see(pilot, "Counting tokens")
+        worker.started[0]._say(type="error", id=None, message="The worker ended by signal SIGKILL.", hint="\x1b[2J")
+        await see(pilot, "The worker ended by signal SIGKILL.", "␛[2J", "What comes 0 at the roof?")
+        await until(pilot, lambda: "Counting tokens" not in screen_text(pilot.app))
+        await pilot.press("down")
+        await see(pilot, "Row 2 of 40", "What comes 1 at the dock?")
+
+
+async def test_without_a_training_environment_the_raw_rows_are_browsed(
+    dataset: Path, profile: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: object) -> Path:
+        raise EnvironmentMissing("The training environment is not there yet.", "Build it: codex-tui setup")
+
+    monkeypatch.setattr("codex_tui.core.environment.find_python", missing)
+    async with app_on(dataset, profile).run_test(size=SIZE) as pilot:
+        await see(pilot, "codex-tui setup", "What comes 0 at the roof?", "as the file has it")
+        await pilot.press("b")
+        await see(pilot, "not valid JSON")  # what needs no tokens is known all the same
+        await pilot.press("c")
+        await see(pilot, "The tokens have not been counted.")
+        await pilot.press("4")
+        await see(pilot, "38 of 40 rows kept")
+
+
+async def test_without_a_profile_it_says_what_a_profile_is_for(dataset: Path) -> None:
+    async with app_on(dataset, None).run_test(size=SIZE) as pilot:
+        await see(pilot, "codex-tui data view FILE --profile P", "What comes 0 at the roof?")
+        assert "[ ]" not in pilot.app.screen.query_one(HintBar).named
+        await pilot.press("4")
+        await see(pilot, "What the rows come to depends on a profile", "38 can be learned from")
+
+
+async def test_with_the_real_worker(home: Path, trainer_python: Path, dataset: Path) -> None:
+    (home / "config").mkdir(exist_ok=True)
+    (home / "config" / "settings.toml").write_text(f"[trainer]\npython = {json.dumps(str(trainer_python))}\n")
+    profile = home / "real.toml"
+    profile.write_text(PROFILE)
+    async with app_on(dataset, profile).run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: screen_of(pilot).view.overview and screen_of(pilot).view.overview.tokens, tries=3000)
+        await counted(pilot)
+        text = await see(pilot, "<|start_header_id|>", "▌ Hold roof 0.<|eot_id|>", "learned")
+        assert "user" in text
+        view = screen_of(pilot).view
+        assert view.overview.kept == 38
+        whole = view.reader.row["tokens"]
+        await pilot.press("equals_sign", *str(whole - 2), "enter")
+        await see(pilot, f"cut at {whole - 2}: 2 tokens are lost")
