@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,3 +43,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trainer_python: Path) 
     (root / "config" / "settings.toml").write_text(f"[trainer]\npython = {json.dumps(str(trainer_python))}\n")
     monkeypatch.setenv("CODEX_TUI_HOME", str(root))
     return root
+
+
+@pytest.fixture
+def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder that CODEX_TUI_HOME is to be made in; the umask that most people have."""
+    monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path / "home"))
+    before = os.umask(0o022)
+    yield tmp_path
+    os.umask(before)

@@ -1,0 +1,31 @@
+"""Runs that have told of given events, and what a command prints of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+
+import pytest
+
+from codex_tui.core import locations
+from training.contract import events as ev
+from training.contract.run_directory import ProcessIdentity, RunDirectory
+
+
+def make_run(name: str, *events: ev.Event, alive: bool = False) -> RunDirectory:
+    """As a trainer that told of `events` leaves it; of one that is `alive`, this process is the trainer."""
+    run = RunDirectory(locations.runs_home() / name)
+    run.create()
+    run.profile.write_text("")
+    run.write_config({"name": name, "profile_name": "demo", "created": time.time() - 3600})
+    run.write_process(ProcessIdentity.current() if alive else ProcessIdentity(os.getpid(), 1.0))
+    writer = ev.EventWriter(run.events)
+    for event in events:
+        writer.emit(event)
+    writer.close()
+    return run
+
+
+def as_json(capsys: pytest.CaptureFixture[str]) -> object:
+    return json.loads(capsys.readouterr().out)
