@@ -1,8 +1,7 @@
-"""A row is found where it stands, whatever the bytes are, while the index grows, and never in a file that changed."""
+"""A row is found where it stands, whatever the bytes are, and while the index grows."""
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import os
@@ -14,16 +13,16 @@ import pytest
 from benchmarks import make_dataset
 from hypothesis import given
 from hypothesis import strategies as st
+from support.row_files import opened, rows_and_lines, source
 
 from training.contract.dataset import index as index_module
-from training.contract.dataset import kept, lines
-from training.contract.dataset.index import Changed, RowIndex
+from training.contract.dataset import lines
+from training.contract.dataset.index import RowIndex
 from training.contract.dataset.records import BadRow, Record, records
 from training.contract.dataset.shapes import Columns, row_of
 from training.contract.dataset.source import Source, sha256
 
 ROW = b'{"instruction": "Who?", "response": "Rook."}'
-BLANK = b" \t\r\x0b\x0c"
 
 
 @pytest.fixture(autouse=True)
@@ -32,29 +31,11 @@ def keep_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "KEPT_FROM", 0)
 
 
-def source(folder: Path, *contents: bytes, suffix: str = ".jsonl") -> Source:
-    folder.mkdir(exist_ok=True)
-    files = tuple(folder / f"{number}{suffix}" for number in range(len(contents)))
-    for path, content in zip(files, contents, strict=True):
-        path.write_bytes(content)
-    return Source("rows", files)
-
-
-def opened(tmp_path: Path, *contents: bytes, suffix: str = ".jsonl") -> RowIndex:
-    return RowIndex.open(source(tmp_path, *contents, suffix=suffix), tmp_path / "cache")
-
-
 def all_records(index: RowIndex) -> list[Record]:
     one_by_one = [index.record(position) for position in range(len(index))]
     for start in (0, 1, len(index) // 2, len(index)):
         assert list(index.records(start)) == one_by_one[start:]
     return one_by_one
-
-
-def rows_and_lines(content: bytes) -> list[tuple[int, bytes]]:
-    """A plain reading from the beginning."""
-    split = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    return [(number, text.strip()) for number, text in enumerate(split, 1) if text.strip()]
 
 
 CONTENT = st.lists(
@@ -210,98 +191,6 @@ def test_a_row_of_fifty_megabytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert list(index.search("needle")) == [1]
     assert max(read) < length
     assert len(index.text(1)) > length
-
-
-def test_the_next_time_nothing_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    content = b"a\n\nb\n \nc"
-    first = opened(tmp_path, content)
-    before = first.fingerprint()
-    [rows] = (tmp_path / "cache" / "datasets").glob("*.rows")
-    monkeypatch.setattr(lines.Lines, "_find_rows", lambda *_: pytest.fail("the file was read again"))
-    again = RowIndex.open(first.source, tmp_path / "cache")
-    assert [(again.line(i), again.text(i)) for i in range(3)] == rows_and_lines(content)
-    monkeypatch.setattr(hashlib, "sha256", lambda data: pytest.fail("summed again") if not data else hash_of(data))
-    assert again.fingerprint() == before
-    assert rows.stat().st_size < 500
-
-
-def hash_of(data: bytes, real: type = hashlib.sha256) -> object:  # type: ignore[valid-type]
-    return real(data)
-
-
-@pytest.mark.parametrize("damage", ["cut", "flipped", "emptied", "other", "folder"])
-def test_a_damaged_index_is_made_anew(tmp_path: Path, damage: str) -> None:
-    content = b"\n".join([b"row %d" % number for number in range(100)])
-    index = opened(tmp_path, content)
-    index.fingerprint()
-    for place in (tmp_path / "cache" / "datasets").iterdir():
-        kept = place.read_bytes()
-        if damage == "folder":
-            place.unlink()
-            place.mkdir()
-        else:
-            middle = len(kept) // 2
-            flipped = kept[:middle] + bytes([kept[middle] ^ 4]) + kept[middle + 1 :]
-            place.write_bytes({"cut": kept[:-3], "flipped": flipped, "emptied": b"", "other": b"\x93\x01\x02"}[damage])
-    again = RowIndex.open(index.source, tmp_path / "cache")
-    assert [again.text(i) for i in range(len(again))] == content.split(b"\n")
-    assert again.fingerprint() == hashlib.sha256(content).hexdigest()
-
-
-def test_a_folder_that_cant_be_written_is_no_hindrance(tmp_path: Path) -> None:
-    (tmp_path / "cache").write_text("a file")
-    assert len(opened(tmp_path, b"a\nb")) == 2
-
-
-def test_only_the_latest_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept, "MOST_KEPT", 3)
-    opened(tmp_path, *[b"a\n" * number for number in range(1, 9)])
-    assert len(list((tmp_path / "cache" / "datasets").iterdir())) == 3
-
-
-def replace(path: Path, content: bytes) -> None:
-    other = path.with_suffix(".new")
-    other.write_bytes(content)
-    os.utime(other, ns=(1, path.stat().st_mtime_ns))
-    other.replace(path)
-
-
-CHANGES = {
-    "grown": lambda path: path.write_bytes(path.read_bytes() + b"d\n"),
-    "shrunk": lambda path: path.write_bytes(b"a\n"),
-    "written over": lambda path: (path.write_bytes(b"x\ny\nz\n"), os.utime(path, (1, 1))),
-    "replaced": lambda path: replace(path, b"x\ny\nz\n"),
-}
-
-
-@pytest.mark.parametrize("change", CHANGES)
-def test_a_file_that_changed_is_noticed(tmp_path: Path, change: str) -> None:
-    index = opened(tmp_path, b"a\nb\nc\n")
-    half = RowIndex(index.source, tmp_path / "other")
-    [path] = index.source.files
-    CHANGES[change](path)
-    for attempt in (
-        lambda: index.text(1),
-        lambda: index.record(1),
-        lambda: list(index.records()),
-        lambda: list(index.search("b")),
-        index.fingerprint,
-        half.build,
-    ):
-        with pytest.raises(Changed, match="changed while it was open"):
-            attempt()
-    anew = RowIndex.open(index.source, tmp_path / "cache")
-    assert [(anew.line(i), anew.text(i)) for i in range(len(anew))] == rows_and_lines(path.read_bytes())
-    assert anew.fingerprint() == hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def test_a_file_that_is_gone(tmp_path: Path) -> None:
-    index = opened(tmp_path, b"a\n")
-    index.source.files[0].unlink()
-    with pytest.raises(FileNotFoundError):
-        index.text(0)
-    with pytest.raises(FileNotFoundError):
-        RowIndex(index.source, tmp_path / "cache")
 
 
 def test_what_the_generator_damages_is_found(tmp_path: Path) -> None:

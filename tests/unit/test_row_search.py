@@ -9,18 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.row_files import opened
 
 from training.contract.dataset import lines
-from training.contract.dataset.index import RowIndex
-from training.contract.dataset.source import Source
-
-
-def opened(folder: Path, *contents: bytes) -> RowIndex:
-    files = tuple(folder / f"{number}.jsonl" for number in range(len(contents)))
-    for path, content in zip(files, contents, strict=True):
-        path.write_bytes(content)
-    return RowIndex.open(Source("rows", files), folder / "cache")
-
 
 SAID = [
     {"instruction": "Wie überlebt Zoë?", "response": 'She says "run".\nThen 🧟 come.'},
