@@ -1,43 +1,18 @@
-"""A draft of a profile: one value changes, every other byte stays, and nothing is overwritten silently."""
+"""A draft of a profile: it can be undone, keeps what it does not change, and overwrites nothing silently."""
 
 from __future__ import annotations
 
 import stat
-import tomllib
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from support.profile_texts import WRITTEN
 
 from codex_tui.core import locations
 from codex_tui.core.errors import BadInput
 from codex_tui.core.profile_document import ChangedOnDisk, Draft, duplicate, free_name
-from codex_tui.core.toml_text import BOM, CannotEdit, layout, put, take
-from codex_tui.core.typed import literal, shown, typed, value_of
+from codex_tui.core.toml_text import CannotEdit
 from training.contract.knobs import knobs
-
-WRITTEN = """\
-# A profile by hand.
-title = 'Mine'   # the title
-
-  [ model ]   # indented, and
-  name = "unsloth/Llama-3.2-3B-Instruct" # why not
-\tmax_seq_length=2_048
-  # dtype = "float16"
-
-[lora]
-target_modules = [  # the MLP too
-  "q_proj", # first
-  "v_proj",
-]
-dataset.x = 1
-
-[training]
-learning_rate = 2e-4
-"""
-ORDER = list(knobs())
 
 
 @pytest.fixture
@@ -57,147 +32,13 @@ def write(text: str | bytes, name: str = "mine") -> Path:
     return path
 
 
-# Every way of writing a profile: what stands between the values is anything that TOML allows there.
-SPACES = st.sampled_from(["", " ", "\t", "  "])
-COMMENTS = st.sampled_from(["", " # why", "# é = [", ' # "', " #"])
-VALUES = st.sampled_from(
-    [
-        "1",
-        "2e-4",
-        "true",
-        '"a # b"',
-        "'c = \"d'",
-        '"""e\n[f]\n"""',
-        "'''g'''''",
-        "[1, [2], # h\n 3,]",
-        '"\\"i]"',
-        "-0.5",
-    ]
-)
-NAMES = ["r", "lora_alpha", "bias", "use_rslora"]
-
-
-@st.composite
-def tables(draw: st.DrawFn) -> tuple[str, dict[str, str]]:
-    """The text of a table [lora], and the text of each of its values."""
-    names = draw(st.lists(st.sampled_from(NAMES), unique=True, min_size=1))
-    written = {name: draw(VALUES) for name in names}
-    quoted = draw(st.sampled_from(["{}", '"{}"', "'{}'"]))
-    style = draw(st.sampled_from(["header", "dotted", "braces"]))
-    nl = draw(st.sampled_from(["\n", "\r\n"]))
-    text = draw(st.sampled_from(["", BOM, "# top\n"])) + draw(st.sampled_from(["", 'title = "t" # T\n', "\n\n"]))
-    if style == "braces":
-        written = {name: value for name, value in written.items() if "\n" not in value} or {"r": "1"}
-        inside = ",".join(
-            f"{draw(SPACES)}{quoted.format(n)}{draw(SPACES)}= {v}{draw(SPACES)}" for n, v in written.items()
-        )
-        text += f"lora ={draw(SPACES)}{{{inside}}}{draw(COMMENTS)}\n"
-    else:
-        text += f"{draw(SPACES)}[{draw(SPACES)}lora ]{draw(COMMENTS)}\n" if style == "header" else ""
-        for name, value in written.items():
-            key = quoted.format(name)
-            key = key if style == "header" else f"lora{draw(SPACES)}.{key}"
-            text += f"{draw(SPACES)}{key}{draw(SPACES)}={draw(SPACES)}{value}{draw(COMMENTS)}\n"
-            text += draw(st.sampled_from(["", "\n", "# between\n"]))
-    text += draw(st.sampled_from(["", "[training]\nseed = 1", "[training]\nseed = 1\n"]))
-    return text.replace("\n", nl), {name: value.replace("\n", nl) for name, value in written.items()}
-
-
-def parsed(text: str) -> dict[str, Any]:
-    return tomllib.loads(text.removeprefix(BOM))
-
-
-@given(tables())
-def test_every_value_is_found_where_it_stands(table: tuple[str, dict[str, str]]) -> None:
-    text, written = table
-    found = layout(text).entries
-    for name, value in written.items():
-        entry = found[f"lora.{name}"]
-        assert text[entry.value : entry.end] == value
-
-
-@given(tables(), st.sampled_from(NAMES), VALUES)
-def test_a_change_leaves_every_other_byte(table: tuple[str, dict[str, str]], name: str, value: str) -> None:
-    text, written = table
-    value = value if "\n" not in value else "7"
-    new = put(text, f"lora.{name}", value, ["# said above"], ORDER)
-    assert parsed(new)["lora"] == {**parsed(text)["lora"], name: value_of(value)}
-    if name in written:
-        entry = layout(text).entries[f"lora.{name}"]
-        assert new == text[: entry.value] + value + text[entry.end :]
-    else:  # one piece was put in, and taking it out again leaves what was there
-        at = next((i for i, (a, b) in enumerate(zip(text, new, strict=False)) if a != b), len(text))
-        piece = len(new) - len(text)
-        assert any(new[:start] + new[start + piece :] == text for start in range(max(0, at - piece), at + 1))
-
-
-@given(tables(), st.sampled_from(NAMES))
-def test_what_was_put_in_can_be_taken_out(table: tuple[str, dict[str, str]], name: str) -> None:
-    text, written = table
-    if name not in written:
-        new = put(text, f"lora.{name}", "7", ["# said above", "# in two lines"], ORDER)
-        back = take(new, f"lora.{name}", ["# said above", "# in two lines"])
-        assert back.rstrip("\r\n") == text.rstrip("\r\n")
-    else:
-        gone = parsed(take(text, f"lora.{name}", [])).get("lora", {})
-        assert gone == {key: value for key, value in parsed(text)["lora"].items() if key != name}
-
-
-FITTING: dict[str, st.SearchStrategy[Any]] = {
-    "integer": st.integers(-(2**60), 2**60),
-    "number": st.floats(allow_nan=False, allow_infinity=False),
-    "string": st.text(st.characters(exclude_categories=["Cs"])),
-    "array": st.lists(st.text(st.characters(exclude_categories=["Cs"]))),
-}
-
-
-@given(st.data(), st.sampled_from(ORDER))
-def test_what_is_shown_can_be_typed(data: st.DataObject, path: str) -> None:
-    knob = knobs()[path]
-    kinds = [FITTING[kind] for kind in knob.kinds] + ([st.sampled_from(knob.choices)] if knob.choices else [])
-    value = data.draw(st.one_of(kinds))
-    again = typed(knob, shown(value))
-    assert again is not None
-    assert repr(value_of(again)) == repr(value)
-    assert repr(value_of(literal(value))) == repr(value)
-
-
-@given(st.sampled_from(ORDER), st.text())
-def test_whatever_is_typed_is_one_value(path: str, text: str) -> None:
-    if (value := typed(knobs()[path], text.encode("utf-8", "ignore").decode())) is not None:
-        assert parsed(put(WRITTEN.replace("dataset.x = 1\n", ""), path, value, [], ORDER))
-
-
-@pytest.mark.parametrize(
-    ("path", "text", "value"),
-    [
-        ("lora.r", "1,024", "1024"),
-        ("lora.r", "1,5", '"1,5"'),  # no thousands: the schema says what is wrong
-        ("lora.r", "16 # x", '"16 # x"'),
-        ("training.learning_rate", "2e-4", "2e-4"),  # as it was typed
-        ("training.learning_rate", ".5", "0.5"),
-        ("model.offload_layers", "auto", '"auto"'),
-        ("model.offload_layers", "4", "4"),
-        ("training.gradient_checkpointing", "true", "true"),
-        ("lora.target_modules", "q_proj, v_proj,", '["q_proj", "v_proj"]'),
-        ("lora.modules_to_save", "[]", "[]"),
-        ("dataset.system_prompt", '"two\\nlines"', '"two\\nlines"'),
-        ("dataset.system_prompt", 'say "hi"', '"say \\"hi\\""'),
-        ("model.name", "3", '"3"'),
-        ("model.revision", "  ", None),
-    ],
-)
-def test_typing(path: str, text: str, value: str | None) -> None:
-    assert typed(knobs()[path], text) == value
-
-
 def test_a_new_value_comes_with_its_comment_where_the_schema_has_it(home: Path) -> None:
     draft = Draft.open(write('[model]\nname = "x/y"\n# dtype = "float16"\n\n[lora]\nr = 8\n'))
     draft.set("model.max_seq_length", "1024")
     draft.set("model.dtype", '"bfloat16"')  # below the example that stands there
     draft.set("lora.bias", '"all"')
     draft.set("training.max_steps", "60")
-    comment = {path: "\n".join(knobs()[path].comment) for path in ORDER}
+    comment = {path: "\n".join(knobs()[path].comment) for path in knobs()}
     assert draft.text == (
         f'[model]\nname = "x/y"\n{comment["model.max_seq_length"]}\nmax_seq_length = 1024\n'
         f'# dtype = "float16"\ndtype = "bfloat16"\n\n[lora]\nr = 8\n{comment["lora.bias"]}\nbias = "all"\n'
