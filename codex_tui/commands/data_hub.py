@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from codex_tui.core.hub_push import Pushed
 
 REPO_HELP = "the repository on the Hub"
-MIRRORED = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")  # those that `pull` finds again and the app can count
 TOKEN = "The token is HF_TOKEN's or that of `hf auth login`."
 
 
@@ -205,12 +204,15 @@ def _facts(rows: int | None, sha256: str | None, modified: float | None) -> str:
 
 
 def _file(text: str) -> Any:
+    from training.contract.dataset.records import SUFFIXES
+
     path = _path(text)
     if not path.is_file():
         what = "not a file" if path.exists() else "no such data file"
         raise BadInput(f"{path}: {what}.", "Give a JSONL, JSON or CSV file.")
-    if path.suffix.lower() not in MIRRORED:
-        raise BadInput(f"{path} is not called as a data file that can be mirrored.", f"One of {', '.join(MIRRORED)}.")
+    mirrored = [suffix for suffix, kind in SUFFIXES.items() if kind != "parquet"]  # whose rows the app can count
+    if path.suffix.lower() not in mirrored:
+        raise BadInput(f"{path} is not called as a data file that can be mirrored.", f"One of {', '.join(mirrored)}.")
     return path
 
 
