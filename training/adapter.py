@@ -9,34 +9,33 @@ from pathlib import Path
 from typing import Any
 
 from training import checkpoints
+from training.failures import writing
 
+ADAPTER = ("adapter_model.safetensors", "adapter_config.json")
 _UNFINISHED = ".adapter-"
 RENAME_EXCHANGE = 2  # of renameat2(2)
 
 
-def take(checkpoint: Path, folder: Path) -> None:
-    """Puts the adapter of `checkpoint` in place of the one in `folder`, whose tokenizer stays."""
-    for name in ("adapter_model.safetensors", "adapter_config.json"):
-        aside = folder / f".{name}"
-        shutil.copyfile(checkpoint / name, aside)
-        aside.replace(folder / name)
-
-
-def save(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Puts the adapter and its tokenizer into `folder`, in place of what was there."""
+def save(model: Any, tokenizer: Any, folder: Path, best: Path | None = None) -> None:
+    """Puts the adapter and its tokenizer into `folder`, in place of what was there. `best` is a checkpoint whose
+    adapter goes there instead of the model's."""
     for left in folder.parent.glob(f"{_UNFINISHED}*"):  # by a save that was killed
         shutil.rmtree(left)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=_UNFINISHED))
-    try:
-        model.save_pretrained(temporary)
-        tokenizer.save_pretrained(temporary)
-        checkpoints.flush(temporary)
-        if folder.exists():
-            _exchange(temporary, folder)  # what was there is the temporary one now
-        else:
-            temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with writing(folder):
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=_UNFINISHED))
+        try:
+            model.save_pretrained(temporary)
+            tokenizer.save_pretrained(temporary)
+            if best:
+                for name in ADAPTER:
+                    shutil.copyfile(best / name, temporary / name)
+            checkpoints.flush(temporary)
+            if folder.exists():
+                _exchange(temporary, folder)  # what was there is the temporary one now
+            else:
+                temporary.rename(folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _exchange(one: Path, other: Path) -> None:

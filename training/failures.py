@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from training.contract.events import FailureKind
 
@@ -105,7 +109,8 @@ def classify(error: BaseException) -> Failure:
         if isinstance(link, MemoryError):
             return Failure("host_memory", "The machine ran out of memory.", _HINTS["host_memory"])
         if isinstance(link, OSError) and link.errno in (errno.ENOSPC, errno.EDQUOT):
-            return Failure("disk_full", "The disk is full.", _HINTS["disk_full"])
+            where = f": {link.filename} can't be written." if link.filename else "."
+            return Failure("disk_full", f"The disk is full{where}", _HINTS["disk_full"])
     text = "\n".join(f"{type(link).__name__}: {link}" for link in chain)
     if re.search(_CUDA_OUT_OF_MEMORY, text) and re.search(_PINNING, _innermost(error)):
         # What WSL2 refuses to lock is reported as a full card; only the place tells.
@@ -114,6 +119,17 @@ def classify(error: BaseException) -> Failure:
         if re.search(pattern, text):
             return Failure(kind, message, _HINTS[kind])
     return Failure("unknown", _sentence(error), _HINTS["unknown"])
+
+
+@contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """Whatever a library says of a full disk within, `place` is what can't be written."""
+    try:
+        yield
+    except Exception as error:
+        if classify(error).kind != "disk_full":
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(place)) from error
 
 
 def _chain(error: BaseException) -> list[BaseException]:

@@ -104,11 +104,10 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
 
     # Save
     emit(ev.Phase(name="saving", detail="adapter"))
-    adapter.save(model, tokenizer, run.adapter)
     best = checkpoints.best_step(trainer.state.log_history) if profile.evaluation.patience else None
     kept = run.checkpoints / f"{checkpoints.PREFIX}{best}"
-    if best and not attempt.stop.level and checkpoints.is_whole(kept):
-        adapter.take(kept, run.adapter)
+    takes_best = best and not attempt.stop.level and checkpoints.is_whole(kept)
+    adapter.save(model, tokenizer, run.adapter, kept if takes_best else None)
     if attempt.stop.level and attempt.step < trainer.state.max_steps:
         return ev.Stopped(step=attempt.step)
     return ev.Done(step=attempt.step, seconds=round(time.monotonic() - started, 1))

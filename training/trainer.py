@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from training import checkpoints
+from training.failures import writing
 
 
 class Trainer(SFTTrainer):
@@ -35,10 +36,12 @@ class Trainer(SFTTrainer):
         home = Path(self.args.output_dir)
         self._aside = home / checkpoints.UNFINISHED
         shutil.rmtree(self._aside, ignore_errors=True)  # of a save that was killed
-        self._aside.mkdir(parents=True)
+        name = f"{checkpoints.PREFIX}{self.state.global_step}"
         try:
-            super()._save_checkpoint(model, trial)
-            checkpoints.publish(self._aside / f"{checkpoints.PREFIX}{self.state.global_step}", home)
+            with writing(home / name):
+                self._aside.mkdir(parents=True)
+                super()._save_checkpoint(model, trial)
+                checkpoints.publish(self._aside / name, home)
         finally:
             shutil.rmtree(self._aside, ignore_errors=True)
             self._aside = None

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from training.contract.files import open_file
+from training.contract.files import naming, open_file
 
 VERSION = 1
 
@@ -229,7 +229,7 @@ class EventWriter:
     """
 
     def __init__(self, path: Path) -> None:
-        self._lock = threading.Lock()
+        self._path, self._lock = path, threading.Lock()
         self._encoder = msgspec.json.Encoder()
         self._epoch = time.time() - time.monotonic()
         self._seq, self._torn = _end_of(path)
@@ -242,10 +242,11 @@ class EventWriter:
             event.time = round(self._epoch + time.monotonic(), 3)
             # What a killed attempt or a full disk left is closed off, so that it spoils no line of ours.
             line = b"\n" * self._torn + self._encoder.encode(event) + b"\n"
-            written = os.write(self._descriptor, line)
-            self._torn = written < len(line)
-            if self._torn:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            with naming(self._path):
+                written = os.write(self._descriptor, line)
+                self._torn = written < len(line)
+                if self._torn:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             self._seq += 1
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from training.contract.dataset.rows import read
 from training.contract.dataset.source import DEMO_DATASET, DEMO_FILE, local
+from training.failures import writing
 
 NAME = "demo:llama"
 SEED = 3407
@@ -67,17 +68,18 @@ def build(cache: Path) -> Path:
     folder = cache / f"demo-llama-{_fingerprint()}"
     if folder.is_dir():
         return folder
-    cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=cache, prefix=".demo-llama-"))
-    try:
-        _write(temporary)
+    with writing(folder):
+        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=cache, prefix=".demo-llama-"))
         try:
-            temporary.rename(folder)
-        except OSError:
-            if not folder.is_dir():  # else another run was faster, and its copy is the same
-                raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            _write(temporary)
+            try:
+                temporary.rename(folder)
+            except OSError:
+                if not folder.is_dir():  # else another run was faster, and its copy is the same
+                    raise
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
     return folder
 
 

@@ -1,0 +1,127 @@
+"""A disk that is full for the trainer and the chat: what was whole stays whole, and a cache is never needed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.disks import fill, mounted
+from support.training_runs import Talk, Trainer, demo_profile, events
+
+from training.contract.run_directory import RunDirectory
+
+ROOM_FOR_THE_REST = 320 << 10  # bytes: of the events, the log and what is kept for the last event
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with mounted(tmp_path / "disk", "size=60m") as folder:
+        yield folder
+
+
+def run_on(disk: Path, trainer: Trainer, **training: Any) -> RunDirectory:
+    """A run there, whose cache is elsewhere."""
+    run = Trainer(trainer.python, disk).run("run", profile(**training))
+    run.write_config(run.read_config() | {"cache": str(trainer.folder / "cache")})
+    return run
+
+
+def profile(*, patience: int = 0, **training: Any) -> Any:
+    return demo_profile(
+        training=training,
+        checkpoints={"save_steps": 1 if patience else 100, "save_total_limit": 20},
+        evaluation={"eval_steps": 1, "patience": patience} if patience else {},
+    )
+
+
+def goes_on(run: RunDirectory, **training: Any) -> None:
+    """As by a profile that was changed meanwhile."""
+    run.write_config(run.read_config() | {"profile": profile(**training).model_dump()})
+
+
+def size(folder: Path) -> int:
+    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*"))
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("patience", [0, 3])
+def test_the_adapter_at_the_end(trainer: Trainer, disk: Path, patience: int) -> None:
+    run = run_on(disk, trainer, max_steps=2, patience=patience)
+    assert trainer.train(run) == 0, run.log.read_text()
+    old = digests(run.adapter)
+    checkpoint, adapter = size(run.checkpoints / "checkpoint-2"), size(run.adapter)
+    goes_on(run, max_steps=3, patience=patience)
+    filler = fill(disk, but=checkpoint + adapter // 2 + ROOM_FOR_THE_REST)
+    assert trainer.train(run) == 1
+    failed = events(run)[-1]
+    assert (failed["type"], failed["kind"], failed["step"]) == ("failed", "disk_full", 3), failed
+    assert failed["message"] == f"The disk is full: {run.adapter} can't be written."
+    assert "Free some space" in failed["hint"] and "resume" in failed["hint"]
+    assert digests(run.adapter) == old
+    assert not list(run.path.glob(".adapter-*"))
+    filler.unlink()
+    assert trainer.train(run) == 0, run.log.read_text()
+    assert events(run, "started")[-1]["resume_step"] == 3
+    assert digests(run.adapter).keys() == old.keys()
+
+
+def test_the_adapter_on_a_stop(trainer: Trainer, disk: Path) -> None:
+    run = run_on(disk, trainer, max_steps=2)
+    assert trainer.train(run) == 0, run.log.read_text()
+    old = digests(run.adapter)
+    checkpoint, adapter = size(run.checkpoints / "checkpoint-2"), size(run.adapter)
+    goes_on(run, max_steps=5000)
+    fill(disk, but=checkpoint + adapter // 2 + ROOM_FOR_THE_REST)
+    assert trainer.stop_after_a_step(run) == 1
+    failed = events(run)[-1]
+    assert (failed["kind"], failed["message"]) == ("disk_full", f"The disk is full: {run.adapter} can't be written.")
+    assert digests(run.adapter) == old
+    assert (run.checkpoints / f"checkpoint-{failed['step']}").is_dir()
+
+
+def test_a_checkpoint_is_named(trainer: Trainer, disk: Path) -> None:
+    run = run_on(disk, trainer, max_steps=2)
+    fill(disk, but=ROOM_FOR_THE_REST)
+    assert trainer.train(run) == 1
+    place = run.checkpoints / "checkpoint-2"
+    assert events(run)[-1]["message"] == f"The disk is full: {place} can't be written."
+    assert not run.adapter.exists()
+    assert {path.name for path in run.checkpoints.iterdir()} == {"README.md"}  # of the library
+
+
+def test_a_model_that_has_no_place(trainer: Trainer, disk: Path, tmp_path: Path) -> None:
+    """A run of its own place, and a cache that is full before the demo model is there."""
+    run = Trainer(trainer.python, tmp_path).run("run", profile(max_steps=2))
+    run.write_config(run.read_config() | {"cache": str(disk)})
+    fill(disk)
+    assert trainer.train(run) == 1
+    failed = events(run)[-1]
+    assert (failed["kind"], failed["message"][:60]) == ("disk_full", f"The disk is full: {disk}/demo-llama-"[:60])
+    assert [path.name for path in disk.iterdir() if path.name.startswith((".demo", "demo"))] == []
+
+
+def test_a_full_cache_disturbs_neither_a_run_nor_a_chat(
+    trainer: Trainer, disk: Path, tmp_path: Path, talk: Callable[..., Talk]
+) -> None:
+    run = Trainer(trainer.python, tmp_path).run("run", profile(max_steps=2))
+    run.write_config(run.read_config() | {"cache": str(disk)})
+    filler = fill(disk, but=8 << 20)
+    assert trainer.python_says(
+        "import json, sys; from pathlib import Path; from training.demo import llama;"
+        "print(json.dumps(str(llama.build(Path(sys.argv[1])))))",
+        str(disk),
+    )
+    filler.unlink()
+    fill(disk)
+    assert trainer.train(run) == 0, run.log.read_text()
+    assert [event["type"] for event in events(run)][-1] == "done"
+    assert not events(run, "warning")
+    worker = talk("chat", str(run.path))
+    assert worker.until("ready", "error")[-1]["type"] == "ready"
+    assert worker.answer("Who?", max_new_tokens=4) is not None
