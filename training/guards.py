@@ -22,6 +22,8 @@ from training.gpu import Card
 FIRST, LAST = 10, 100  # logged losses: at the start, and those that say what is usual
 EXPLODED = 10.0  # times the usual loss; and twice what it ever was at the start, which a single odd row is not
 COOLER = 8.0  # °C below the limit, where a paused run goes on
+COOL_SECONDS = 20.0  # that it has to stay there: a chip cools in seconds, what cools it does not
+SETTLED_SECONDS = 300.0  # without getting any cooler: where it is warm, it may never be as cool as that
 LOOK_SECONDS = 1.0
 
 
@@ -94,7 +96,8 @@ class StopEarly(TrainerCallback):
 
 
 class CoolDown(TrainerCallback):
-    """Above `limit` °C the run is saved and waits until the card is `COOLER` °C below it."""
+    """Above `limit` °C the run is saved and waits until the card has stayed `COOLER` °C below it for a while, or gets
+    no cooler."""
 
     def __init__(self, attempt: Attempt, card: Card, limit: float) -> None:
         self._attempt, self._card, self._limit = attempt, card, limit
@@ -116,21 +119,34 @@ class CoolDown(TrainerCallback):
         if self._hot is None:
             return
         goal = self._limit - COOLER
-        self._attempt.events.emit(
-            ev.Warned(message=f"The card had {self._hot:.0f} °C at step {state.global_step}: saved, and paused until "
-                      f"{goal:.0f} °C (hardware.pause_above_celsius).")
-        )  # fmt: skip
-        while not self._attempt.stop.level:
-            reading = self._card.read()
-            if reading.temperature is None or reading.temperature <= goal:
-                break
-            self._attempt.events.emit(reading)
-            detail = f"{reading.temperature:.0f} °C, goes on at {goal:.0f}"
-            self._attempt.events.emit(
-                ev.Phase(name="cooling", done=state.global_step, total=state.max_steps, unit="steps", detail=detail)
-            )
-            time.sleep(LOOK_SECONDS)
+        message = (
+            f"The card had {self._hot:.0f} °C at step {state.global_step}: saved, and paused until it stays at "
+            f"{goal:.0f} °C (hardware.pause_above_celsius)."
+        )
+        self._attempt.events.emit(ev.Warned(message=message))
+        self._wait(goal, state)
         self._hot = None
         self._attempt.events.emit(
             ev.Phase(name="training", done=state.global_step, total=state.max_steps, unit="steps")
         )
+
+    def _wait(self, goal: float, state: TrainerState) -> None:
+        coolest, coolest_at = math.inf, time.monotonic()
+        warm_at = time.monotonic()  # the last time that it was above `goal`
+        while not self._attempt.stop.level:
+            reading, now = self._card.read(), time.monotonic()
+            temperature = reading.temperature
+            if temperature is None:  # a card that tells nothing holds nobody up
+                return
+            if temperature > goal:
+                warm_at = now
+            if temperature < coolest:
+                coolest, coolest_at = temperature, now
+            if now - warm_at >= COOL_SECONDS or (temperature < self._limit and now - coolest_at >= SETTLED_SECONDS):
+                return
+            self._attempt.events.emit(reading)
+            detail = f"{temperature:.0f} °C, goes on at {goal:.0f}"
+            self._attempt.events.emit(
+                ev.Phase(name="cooling", done=state.global_step, total=state.max_steps, unit="steps", detail=detail)
+            )
+            time.sleep(LOOK_SECONDS)

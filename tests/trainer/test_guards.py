@@ -47,33 +47,36 @@ COOL = """
     from types import SimpleNamespace as Is
     from training import guards
     from training.contract import events as ev
-    guards.LOOK_SECONDS = 0
     def paused(degrees, stop=None):
-        told, left = [], list(degrees)
-        card = Is(read=lambda: ev.Gpu(temperature=left.pop(0)))
+        told, left, clock = [], list(degrees), [1000.0]
+        guards.time = Is(monotonic=lambda: clock[0], sleep=lambda seconds: clock.append(clock.pop() + seconds))
+        card = Is(read=lambda: ev.Gpu(temperature=left.pop(0) if len(left) > 1 else left[0]))
         attempt = Is(events=Is(emit=told.append), stop=Is(level=stop))
         cooling = guards.CoolDown(attempt, card, 85)
         state, control = Is(global_step=7, max_steps=9), Is(should_save=False)
         cooling.on_step_end(None, state, control)
         cooling.on_step_begin(None, state, control)
-        said = [event.message if isinstance(event, ev.Warned) else event.name if isinstance(event, ev.Phase)
-                else event.temperature for event in told]
-        return [control.should_save, said, len(left)]
-    print(json.dumps([paused([84]), paused([86, 80, 78, 77]), paused([90, 89, None]), paused([90], stop="save")]))
+        said = [event.message for event in told if isinstance(event, ev.Warned)]
+        phases = [event.name for event in told if isinstance(event, ev.Phase)]
+        seen = [event.temperature for event in told if isinstance(event, ev.Gpu)]
+        return [control.should_save, said, phases[-2:], seen[:4], clock[0] - 1000]
+    print(json.dumps([
+        paused([84]), paused([86, 80, 78, 77, 76]), paused([86, 70, 79, 76]), paused([90, 89, None]),
+        paused([90], stop="save"), paused([88, 80]), paused([88, 86, 86, 84]),
+    ]))
 """
 
 
 def test_a_hot_card_is_saved_for_and_waited_for(trainer: Trainer) -> None:
-    cool, hot, gone, stopped = trainer.python_says(COOL)
-    warned = "The card had {} °C at step 7: saved, and paused until 77 °C (hardware.pause_above_celsius)."
-    assert cool == [False, [], 0]
-    assert hot == [True, [warned.format(86), 80, "cooling", 78, "cooling", "training"], 0]
-    assert gone == [
-        True,
-        [warned.format(90), 89, "cooling", "training"],
-        0,
-    ]  # a card that tells nothing holds nobody up
-    assert stopped == [True, [warned.format(90), "training"], 0]
+    fine, hot, dip, gone, stopped, warm_place, slow = trainer.python_says(COOL)
+    message = "The card had {} °C at step 7: saved, and paused until it stays at 77 °C (hardware.pause_above_celsius)."
+    assert fine == [False, [], [], [], 0]
+    assert hot == [True, [message.format(86)], ["cooling", "training"], [80, 78, 77, 76], 21]
+    assert dip[3:] == [[70, 79, 76, 76], 21]  # cool for a moment is not cool
+    assert gone == [True, [message.format(90)], ["cooling", "training"], [89], 1]
+    assert stopped == [True, [message.format(90)], ["training"], [], 0]
+    assert warm_place[4] == 300  # it won't get cooler than 80 here
+    assert slow[4] == 302
 
 
 def test_a_loss_that_is_lost_ends_the_run_and_is_not_saved(trainer: Trainer) -> None:
