@@ -31,11 +31,16 @@ class EnvironmentMissing(CodexError):
     exit_code = NO_ENVIRONMENT
 
 
+def room_hint(error: Exception) -> str:
+    """What to do where `error` is of a full disk, else ""."""
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return "Free some space there, then try it again." if full else ""
+
+
 def of_system(error: OSError) -> CodexError:
-    """What the system says of a file, as a sentence; of a full disk, also what to do."""
+    """What the system says of a file, as a sentence, with what to do."""
     from codex_tui.core.text import clean, shorten
 
     where = f"{shorten(clean(error.filename), LONGEST_PATH)}: " if error.filename is not None else ""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     kind = BadInput if error.errno == errno.ENAMETOOLONG else CodexError  # the kernel's only word on what was typed
-    return kind(f"{where}{error.strerror or error}.", "Free some space there, then try it again." if full else "")
+    return kind(f"{where}{error.strerror or error}.", room_hint(error))

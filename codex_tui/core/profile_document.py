@@ -14,7 +14,7 @@ from typing import Any
 import tomli_w
 
 from codex_tui.core import locations, toml_text
-from codex_tui.core.errors import BadInput, CodexError
+from codex_tui.core.errors import BadInput, CodexError, room_hint
 from codex_tui.core.profile_file import Resolved, anchored, resolve
 from codex_tui.core.typed import literal, value_of
 from training.contract.files import write_atomically
@@ -224,7 +224,7 @@ def new_path(name: str) -> Path:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise BadInput(f"{folder} can't be made: {error.strerror}.") from None
+        raise BadInput(f"{folder} can't be made: {error.strerror}.", room_hint(error)) from None
     return folder / f"{name.strip().removesuffix('.toml')}.toml"
 
 
@@ -246,7 +246,7 @@ def _write(path: Path, text: str) -> None:
     except UnicodeEncodeError:
         raise BadInput(f"{path} can't be written: it has a character that UTF-8 has not.") from None
     except (OSError, RuntimeError) as error:
-        raise BadInput(f"{path} can't be written: {getattr(error, 'strerror', error)}.") from None
+        raise BadInput(f"{path} can't be written: {getattr(error, 'strerror', error)}.", room_hint(error)) from None
 
 
 def _read(path: Path) -> bytes:

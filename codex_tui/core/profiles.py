@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from codex_tui.core import locations
-from codex_tui.core.errors import BadInput
+from codex_tui.core.errors import BadInput, of_system
 from codex_tui.core.profile_file import load_profile
 from codex_tui.core.profile_problems import ProfileError, ProfileProblem
 from codex_tui.core.secrets import hidden
 from codex_tui.core.text import shorten
+from training.contract.files import write_atomically
 from training.contract.profile import Profile
 
 NAME_SHOWN = 200
@@ -81,13 +82,17 @@ def called(path: Path) -> str:
 
 
 def editable_copy(entry: ProfileEntry) -> Path:
-    """The file to edit: a shipped profile is first copied to the person's own, under the same name."""
+    """The file to edit: a shipped profile is first copied to the person's own, under the same name. Raises CodexError
+    where it can't be."""
     if not entry.shipped:
         return entry.path
     own = locations.user_profiles() / entry.path.name
     if not own.exists():
-        own.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        own.write_bytes(entry.path.read_bytes())
+        try:
+            own.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_atomically(own, entry.path.read_bytes())
+        except OSError as error:
+            raise of_system(error) from None
     return own
 
 

@@ -14,7 +14,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from codex_tui.core.errors import CodexError
+from codex_tui.core.errors import CodexError, of_system
 from codex_tui.core.text import clean, duration
 from codex_tui.messages import OpenRun, ReportsWorkerErrors
 from codex_tui.screens.dialogs import DIALOG_CSS, keys
@@ -104,7 +104,8 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
             run = await asyncio.to_thread(
                 self._start, None if not dataset or dataset == clean(given or "") else dataset, name or None
             )
-        except CodexError as error:
+        except (CodexError, OSError) as trouble:
+            error = of_system(trouble) if isinstance(trouble, OSError) else trouble
             hint = f"\n{clean(error.hint, newlines=True)}" if error.hint else ""
             self._say(line((f"✗ {clean(error.message, newlines=True)}", "bold $error"), (hint, "")))
         else:

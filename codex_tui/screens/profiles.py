@@ -159,6 +159,8 @@ class ProfilesScreen(ReportsWorkerErrors, Screen[None]):
             path = editable_copy(entry)
             with self.app.suspend():
                 subprocess.run([*command, str(path)], check=False)
+        except CodexError as error:
+            self.post_message(Trouble(error.message, error.hint))
         except SuspendNotSupported:
             self.post_message(Trouble("This terminal can't be lent to an editor.", f"Edit the file outside: {path}"))
         except OSError as error:
