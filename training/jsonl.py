@@ -19,8 +19,12 @@ def write(path: Path, copy: Path) -> int:
             for record in records(path):
                 file.write(msgspec.json.encode(record.raw, enc_hook=str) + b"\n")
         unfinished.replace(copy)
-    except (OSError, Unreadable) as error:
+        return 0
+    except Unreadable as error:
+        why = str(error)
+    except OSError as error:  # in the middle of a write, as on a full disk, it names no file
+        why = f"{error.filename or copy}: {error.strerror or error}."
+    finally:
         unfinished.unlink(missing_ok=True)
-        print(error, file=sys.stderr)  # noqa: T201
-        return 1
-    return 0
+    print(why, file=sys.stderr)  # noqa: T201
+    return 1

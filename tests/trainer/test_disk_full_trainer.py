@@ -11,6 +11,8 @@ import pytest
 from support.disks import fill, mounted
 from support.training_runs import Talk, Trainer, demo_profile, events
 
+from codex_tui.cli import main
+from codex_tui.core import environment
 from training.contract.run_directory import RunDirectory
 
 ROOM_FOR_THE_REST = 320 << 10  # bytes: of the events, the log and what is kept for the last event
@@ -125,3 +127,31 @@ def test_a_full_cache_disturbs_neither_a_run_nor_a_chat(
     worker = talk("chat", str(run.path))
     assert worker.until("ready", "error")[-1]["type"] == "ready"
     assert worker.answer("Who?", max_new_tokens=4) is not None
+
+
+PARQUET = """
+    import json, sys
+    import pyarrow as pa, pyarrow.parquet as pq
+    rows = [{"instruction": "Who?", "response": f"Rook {number}. " * 20} for number in range(5000)]
+    pq.write_table(pa.Table.from_pylist(rows), sys.argv[1])
+    print(json.dumps(None))
+"""
+
+
+def test_a_copy_of_parquet_is_whole_or_not_there(
+    trainer: Trainer, disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = tmp_path / "rows.parquet"
+    trainer.python_says(PARQUET, str(rows))
+    monkeypatch.setenv("CODEX_TUI_HOME", str(disk))
+    (disk / "config").mkdir()
+    (disk / "config" / "settings.toml").write_text(f'[trainer]\npython = "{trainer.python}"\n')
+    environment.trainer_path()
+    filler = fill(disk, but=100_000)
+    assert main(["data", "check", str(rows)]) in (1, 2)
+    told = capsys.readouterr().err
+    copies = disk / "cache" / "datasets"
+    assert told.startswith(f"codex-tui: {copies}/rows-") and told.count("No space left on device.") == 1
+    assert list(copies.iterdir()) == []
+    filler.unlink()
+    assert main(["data", "check", str(rows)]) == 0
