@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from importlib import import_module
 from typing import NoReturn
 
 from codex_tui import __version__
-from codex_tui.core.errors import CodexError, of_system
+from codex_tui.core.errors import FAILED, CodexError, of_system
 
 # In the order in which a person meets them; each module has add(subparsers) and sets `run` on its parsers.
 COMMANDS = ("train", "runs", "chat", "profile", "forecast", "data", "push", "setup", "doctor")
@@ -56,17 +57,27 @@ def main(arguments: list[str] | None = None) -> int:
             from codex_tui.commands.cockpit import open_live_run
 
             return open_live_run(chosen.low_bandwidth)
-        return int(chosen.run(chosen))
+        code = int(chosen.run(chosen))
+        sys.stdout.flush()  # here, where it can still be told that it does not work
+        return code
     except CodexError as error:
         return _told(error)
     except BrokenPipeError:  # the reader of our output has gone, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        _let_output_go()
+        return FAILED
     except OSError as error:  # a full disk, a file that can't be read
+        if error.filename is None and error.errno == errno.ENOSPC:  # our own files are named
+            error.filename = "the output"
+            _let_output_go()
         return _told(of_system(error))
     except KeyboardInterrupt:
         print("", file=sys.stderr)  # noqa: T201
         return 130
+
+
+def _let_output_go() -> None:
+    """What is printed can't be written; Python would try, and complain, once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _told(error: CodexError) -> int:
