@@ -23,7 +23,7 @@ from typing import Any
 
 from training import checkpoints, surroundings
 from training.contract.run_directory import RunDirectory
-from training.failures import TrainingFailure
+from training.failures import TrainingFailure, writing
 from training.job import Job, read_job
 from training.pipe import Pipe
 
@@ -78,13 +78,15 @@ class Speaker:
         ran = {**job.profile.model.model_dump(), **job.actual_model}
         self._dtype = getattr(torch, ran["dtype"] if ran["dtype"] != "auto" else "bfloat16")
         tell(f"loading {job.profile.model.name}" + (" and the adapter" if folder else ""), 1)
-        self._model, self._tokenizer = model.load_for_chat(
-            model.source(job.model_name, job.cache),
-            revision=job.profile.model.revision,
-            load_in_4bit=ran["load_in_4bit"],
-            dtype=str(self._dtype).removeprefix("torch."),
-            adapter=folder,
-        )
+        source = model.source(job.model_name, job.cache)
+        with writing(model.hub_cache()):
+            self._model, self._tokenizer = model.load_for_chat(
+                source,
+                revision=job.profile.model.revision,
+                load_in_4bit=ran["load_in_4bit"],
+                dtype=str(self._dtype).removeprefix("torch."),
+                adapter=folder,
+            )
         self.has_adapter = folder is not None
         self.device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu"
         self._stopped: set[Any] = set()

@@ -13,7 +13,7 @@ from training.contract.forecast import check_modules
 from training.contract.model_shape import ModelShape
 from training.contract.profile import Profile
 from training.demo import llama
-from training.failures import TrainingFailure
+from training.failures import TrainingFailure, writing
 
 CONNECT_SECONDS = 4.0
 
@@ -26,6 +26,13 @@ def source(name: str, cache: Path) -> str:
     if name == llama.NAME:
         return str(llama.build(cache))
     return str(local_folder(name) or name)
+
+
+def hub_cache() -> Path:
+    """Where a model of the Hub is fetched to."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE)
 
 
 def local_folder(name: str) -> Path | None:
@@ -62,7 +69,8 @@ def load_tokenizer(name: str, cache: Path, revision: str | None = None) -> Any:
 
     if name == llama.NAME:
         return llama.build_tokenizer()
-    return AutoTokenizer.from_pretrained(source(name, cache), revision=revision, trust_remote_code=False)
+    with writing(hub_cache()):
+        return AutoTokenizer.from_pretrained(source(name, cache), revision=revision, trust_remote_code=False)
 
 
 def shape_of(source: str, profile: Profile) -> ModelShape | None:

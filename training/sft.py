@@ -25,7 +25,7 @@ from training.contract.dataset.rows import Rows
 from training.contract.dataset.split import held_out
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
-from training.failures import TrainingFailure
+from training.failures import TrainingFailure, writing
 from training.gpu import Card
 from training.job import Job
 from training.memory import VramLimit
@@ -55,7 +55,7 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
     profile = offload.chosen(profile, shape, limit)
     if on_gpu and shape and (slow := pinned.prepare(profile, shape)):
         warn(slow)
-    with limit.explained("The model can't be loaded", profile, shape):
+    with limit.explained("The model can't be loaded", profile, shape), writing(models.hub_cache()):
         model, tokenizer = load(profile, source)
         limit.apply(loaded=False)  # the context has grown by now
         attempt.loading("the adapter", 2)

@@ -1,0 +1,47 @@
+"""A model of the Hub, fetched by the trainer onto a disk that has no room for it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.disks import fill, mounted
+from support.hub_person import Person
+
+from codex_tui.core.workers import trainer_environment
+
+REPO = "me/tiny"
+BUILD = "import sys; from pathlib import Path; from training.demo import llama; print(llama.build(Path(sys.argv[1])))"
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with mounted(tmp_path / "disk", "size=12m") as folder:
+        yield folder
+
+
+@pytest.mark.parametrize("room", [1 << 20, 0])
+def test_a_model_that_has_no_room(person: Person, disk: Path, trainer_python: Path, room: int) -> None:
+    built = subprocess.run(
+        [trainer_python, "-c", BUILD, person.home / "built"],
+        env=trainer_environment(), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    files = {path.name: path.read_bytes() for path in Path(built.stdout.splitlines()[-1]).iterdir()}
+    person.hub.add("model", REPO, files)
+    filler = fill(disk, but=room)
+    command = ["train", "demo", "--set", f"model.name={REPO}", "--set", "training.max_steps=2"]
+    home = {"HF_HOME": str(disk / "hf"), "CUDA_VISIBLE_DEVICES": ""}
+    full = person.runs(*command, "--headless", "--python", trainer_python, **home)
+    assert full.returncode == 1, full.stderr
+    assert full.stdout.count("The disk is full") == 1
+    failed = json.loads((person.home / "codex/data/runs/demo-1/events.jsonl").read_text().splitlines()[-1])
+    assert (failed["kind"], failed["message"]) == ("disk_full", f"The disk is full: {disk}/hf/hub can't be written.")
+    asked = person.runs("chat", "demo-1", "--base", "--prompt", "Who?", **home)
+    assert asked.returncode == 1
+    assert asked.stderr.splitlines()[0] == f"codex-tui: The disk is full: {disk}/hf/hub can't be written."
+    filler.unlink()
+    again = person.runs("resume", "demo-1", "--headless", **home)
+    assert again.returncode == 0, again.stdout + again.stderr
