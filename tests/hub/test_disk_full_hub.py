@@ -9,6 +9,8 @@ import pytest
 from support.disks import fill, mounted
 from support.hub_person import Person
 
+from tests.hub.test_adapter_push import FILES, make_run
+
 REPO = "me/waves"
 ROW = b'{"instruction": "Who?", "response": "Rook."}\n'
 SMALL = ROW * 100
@@ -86,6 +88,21 @@ def test_a_push_stages_its_card_and_what_it_reads_back(person: Person, disk: Pat
     assert list((disk / "cache").iterdir()) == []
     filler.unlink()
     assert person.says("data", "push", file, REPO, **home)["sent"] == []
+
+
+def test_an_adapter_stays_as_it_is(person: Person) -> None:
+    with mounted(person.home / "codex", "size=2m") as disk:
+        run = make_run(person)
+        filler = fill(disk, but=50_000)  # less than is read back
+        full = person.runs("push", run.name, REPO)
+        assert full.returncode == 1
+        says_full(full.stderr, disk / "cache")
+        assert {path.name for path in disk.rglob("*") if path.is_file()} == {
+            "filler", "config.json", "events.jsonl", "process.json", "profile.toml", *FILES,
+        }  # fmt: skip
+        assert all((run.adapter / name).read_bytes() == content for name, content in FILES.items())
+        filler.unlink()
+        assert person.says("push", run.name, REPO)["sent"] == []
 
 
 def test_status_fetches_what_it_compares_with(person: Person, disk: Path) -> None:
