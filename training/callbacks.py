@@ -228,7 +228,9 @@ def answer(model: Any, tokenizer: Any, question: Question, *, bf16: bool, fp16: 
     FastLanguageModel.for_inference(model)
     try:
         with torch.inference_mode(), torch.autocast(model.device.type, dtype, enabled=bf16 or fp16):
-            output = model.generate(**inputs, max_new_tokens=question.max_new_tokens, do_sample=False)
+            # Without the cache: on a GPU Unsloth's cached decoding of a 4-bit model that is being trained answered
+            # other words than the model itself and than the chat later on (docs/measurements.md).
+            output = model.generate(**inputs, max_new_tokens=question.max_new_tokens, do_sample=False, use_cache=False)
     finally:
         FastLanguageModel.for_training(model)
     return tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
