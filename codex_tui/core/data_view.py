@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from codex_tui.core import locations
 from codex_tui.core.data_rows import DataRows, Work
 from codex_tui.core.data_target import Target
+from codex_tui.core.errors import room_hint
 from codex_tui.core.row_filter import Judged
 from codex_tui.core.row_reader import RowReader
 from training.contract.dataset.records import Unreadable
@@ -53,12 +54,11 @@ class DataView(DataRows):
     async def start(self) -> None:
         """Finds the rows, and starts the worker that knows the model's tokens."""
         self._go_on(self.build())
+        place = None
         try:
             place = await asyncio.to_thread(self.target.worker_target)
         except OSError as error:
-            self.error = (f"{locations.cache_home()} can't be written: {error.strerror}.", "Free some space there.")
-            self._changed()
-            return
+            self.no_tokens = (f"{locations.cache_home()} can't be written: {error.strerror}.", room_hint(error))
         if self._closed.is_set():
             return
         if place is not None:

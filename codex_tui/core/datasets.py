@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from codex_tui.core import environment, locations
-from codex_tui.core.errors import BadInput
+from codex_tui.core.errors import BadInput, CodexError, of_system
 from codex_tui.core.hub_client import Tell, tell_nobody
 from codex_tui.core.workers import trainer_environment
 from training.contract.dataset.records import Unreadable, format_of
@@ -111,12 +111,17 @@ def _readable(path: Path) -> Path:
     key = hashlib.sha256(f"{path.absolute()} {facts.st_size} {facts.st_mtime_ns}".encode()).hexdigest()[:24]
     copy = locations.cache_home() / "datasets" / f"{path.stem[:40]}-{key}.jsonl"
     if not copy.is_file():
-        copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:  # of the cache, not of the dataset
+            raise of_system(error) from None
         done = subprocess.run(
             [str(environment.find_python(None)), "-m", "training", "jsonl", str(path), str(copy)],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, env=trainer_environment(), check=False,
         )  # fmt: skip
         if done.returncode:
-            why = done.stderr.strip().splitlines()
-            raise BadInput(why[-1] if why else f"{path} can't be read.", "Check that it is a whole Parquet file.")
+            why = (done.stderr.strip().splitlines() or [f"{path} can't be read."])[-1]
+            if why.startswith(str(copy)):
+                raise CodexError(why, "Free some space there, then try it again.")
+            raise BadInput(why, "Check that it is a whole Parquet file.")
     return copy

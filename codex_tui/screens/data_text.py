@@ -164,6 +164,8 @@ def _no_model(view: DataView) -> Iterator[Content]:
     if view.target.profile is None:
         yield line(("As the model sees it: ", STRONG), ("which model is said by a profile.", MUTED))
         yield line(("codex-tui data view FILE --profile P", ACCENT))
+    elif view.no_tokens[0]:
+        yield from no_tokens(view)
     else:
         yield line(("Starting …", MUTED))
 

@@ -97,3 +97,16 @@ def test_a_dataset_is_read_without_its_index(disk: Path, tmp_path: Path) -> None
     with pytest.raises(OSError, match="No space left"):
         kept.save(place, ["x" * 100_000])
     assert not place.exists() and not list(place.parent.iterdir())
+
+
+def test_a_copy_of_parquet_that_has_no_folder_is_not_the_files_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = tmp_path / "rows.parquet"
+    rows.write_bytes(b"PAR1")
+    with mounted(tmp_path / "small", "nr_inodes=1") as folder:  # its root takes the one
+        monkeypatch.setenv("CODEX_TUI_HOME", str(folder))
+        assert main(["data", "check", str(rows)]) == 1
+    assert capsys.readouterr().err == (
+        f"codex-tui: {folder}/cache: No space left on device.\nFree some space there, then try it again.\n"
+    )

@@ -109,3 +109,13 @@ def test_a_file_that_is_gone(tmp_path: Path) -> None:
         index.text(0)
     with pytest.raises(FileNotFoundError):
         RowIndex(index.source, tmp_path / "cache")
+
+
+def test_what_a_killed_write_left_goes_with_the_next(tmp_path: Path) -> None:
+    place = kept.place(tmp_path, "rows", "anything")
+    place.parent.mkdir()
+    left = place.with_name(f".{place.name}.x1.tmp")
+    left.write_bytes(b"half")
+    os.utime(left, (1, 1))
+    kept.save(place, [1])
+    assert list(place.parent.iterdir()) == [place]

@@ -52,7 +52,8 @@ def save(path: Path, found: Any) -> None:
 
 
 def forget_oldest(folder: Path, suffix: str) -> None:
-    """Deletes all but the MOST_KEPT newest files whose names end in `suffix`."""
+    """Deletes all but the MOST_KEPT newest files whose names end in `suffix`, and what killed writes left."""
+    files.clear_unfinished(folder)
     with suppress(OSError):  # another process may be clearing up as well
         newest_first = sorted(folder.glob(f"*{suffix}"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
         for old in newest_first[MOST_KEPT:]:

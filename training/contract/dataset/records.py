@@ -210,7 +210,7 @@ def _parquet(path: Path) -> Found:
                 row += 1
                 yield row, raw
     except (ArrowException, ValueError, OverflowError) as error:  # of bytes that are no text, of a date in no calendar
-        raise Unreadable(f"{path} is no Parquet file that can be read: {error}.") from None
+        raise Unreadable(f"{path} is no Parquet file that can be read: {str(error).rstrip('.')}.") from None
 
 
 def _object(raw: Any) -> dict[str, Any]:
