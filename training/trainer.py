@@ -34,6 +34,15 @@ class Trainer(SFTTrainer):
             self._on_not_saved("The adapter has values that are no numbers: no checkpoint of it is written.")
             return
         home = Path(self.args.output_dir)
+        try:
+            self._write(model, trial, home)
+        except OSError:  # the oldest is the next to go anyway, and may have the room that the disk lacks
+            if not self._rotate(home, (self.args.save_total_limit or 0) - 1):
+                raise
+            self._write(model, trial, home)
+        self._rotate(home, self.args.save_total_limit)
+
+    def _write(self, model: Any, trial: Any, home: Path) -> None:
         self._aside = home / checkpoints.UNFINISHED
         shutil.rmtree(self._aside, ignore_errors=True)  # of a save that was killed
         name = f"{checkpoints.PREFIX}{self.state.global_step}"
@@ -45,5 +54,10 @@ class Trainer(SFTTrainer):
         finally:
             shutil.rmtree(self._aside, ignore_errors=True)
             self._aside = None
+
+    def _rotate(self, home: Path, limit: int | None) -> bool:
+        """Whether one of the oldest had to go for `limit`."""
         best = checkpoints.best_step(self.state.log_history) if self._keep_best else None
-        checkpoints.rotate(home, self.args.save_total_limit, f"{checkpoints.PREFIX}{best}" if best else "")
+        before = len(checkpoints.found_in(home))
+        checkpoints.rotate(home, limit, f"{checkpoints.PREFIX}{best}" if best else "")
+        return len(checkpoints.found_in(home)) < before

@@ -97,6 +97,24 @@ def test_a_checkpoint_is_named(trainer: Trainer, disk: Path) -> None:
     assert {path.name for path in run.checkpoints.iterdir()} == {"README.md"}  # of the library
 
 
+def test_the_oldest_makes_room_for_the_newest(trainer: Trainer, disk: Path) -> None:
+    """It would have gone next; the last whole one stays until there is another."""
+    kept = {"save_steps": 1, "save_total_limit": 2}
+
+    def ask_for(steps: int) -> dict[str, Any]:
+        profile = demo_profile(training={"max_steps": steps}, checkpoints=kept)
+        return run.read_config() | {"profile": profile.model_dump()}
+
+    run = run_on(disk, trainer)
+    run.write_config(ask_for(2))
+    assert trainer.train(run) == 0, run.log.read_text()
+    checkpoint, adapter = size(run.checkpoints / "checkpoint-2"), size(run.adapter)
+    run.write_config(ask_for(3))
+    fill(disk, but=checkpoint // 2 + adapter + ROOM_FOR_THE_REST)
+    assert trainer.train(run) == 0, run.log.read_text()
+    assert sorted(path.name for path in run.checkpoints.glob("checkpoint-*")) == ["checkpoint-2", "checkpoint-3"]
+
+
 def test_a_model_that_has_no_place(trainer: Trainer, disk: Path, tmp_path: Path) -> None:
     """A run of its own place, and a cache that is full before the demo model is there."""
     run = Trainer(trainer.python, tmp_path).run("run", profile(max_steps=2))
