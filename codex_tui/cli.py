@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import io
 import os
 import sys
 from importlib import import_module
@@ -47,6 +48,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs one command and returns its exit code. No traceback is shown for a person's mistake."""
     arguments = sys.argv[1:] if arguments is None else arguments
     os.umask(0o077)  # runs, profiles and settings are their owner's alone
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal of another encoding is no reason to say nothing at all
+            stream.reconfigure(errors="replace")
     try:
         if not arguments:
             from codex_tui.commands.cockpit import open_live_run

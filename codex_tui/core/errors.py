@@ -37,10 +37,16 @@ def room_hint(error: Exception) -> str:
     return "Free some space there, then try it again." if full else ""
 
 
+HINTS = {
+    errno.EROFS: "Make it writable (it is mounted read-only), then try it again.",
+    errno.EACCES: "Look whose it is and who may use it (ls -ld), then try it again.",
+}
+
+
 def of_system(error: OSError) -> CodexError:
     """What the system says of a file, as a sentence, with what to do."""
     from codex_tui.core.text import clean, shorten
 
     where = f"{shorten(clean(error.filename), LONGEST_PATH)}: " if error.filename is not None else ""
     kind = BadInput if error.errno == errno.ENAMETOOLONG else CodexError  # the kernel's only word on what was typed
-    return kind(f"{where}{error.strerror or error}.", room_hint(error))
+    return kind(f"{where}{error.strerror or error}.", room_hint(error) or HINTS.get(error.errno or 0, ""))

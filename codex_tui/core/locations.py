@@ -21,10 +21,23 @@ def model_name(name: str, profile: Path | None) -> str:
 
 def _home(variable: str, default: str, inside: str) -> Path:
     if override := os.environ.get("CODEX_TUI_HOME"):
-        return expanded(override).absolute() / inside
+        return _folder(expanded(override).absolute()) / inside
     base = os.environ.get(variable) or ""
     root = Path(base) if base.startswith("/") else persons_home() / default
     return root / "codex-tui"
+
+
+def _folder(home: Path) -> Path:
+    """`home`, which may not be there yet. Raises BadInput where it, or what leads to it, is something else."""
+    for place in (home, *home.parents):
+        if os.path.isdir(place):  # noqa: PTH112  pathlib's raises for a name that can't be
+            break
+        if os.path.exists(place):  # noqa: PTH110
+            raise BadInput(
+                f"CODEX_TUI_HOME names {home}, and {'that' if place == home else place} is a file, not a folder.",
+                "Set CODEX_TUI_HOME to a folder, or unset it.",
+            )
+    return home
 
 
 def persons_home() -> Path:

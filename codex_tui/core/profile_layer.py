@@ -11,6 +11,7 @@ from typing import Any
 
 from codex_tui.core.profile_problems import ProfileError, ProfileProblem, is_table, unknown, validated
 from codex_tui.core.secrets import NO_SECRETS, has_token, is_secret
+from training.contract import files
 from training.contract.knobs import knobs
 
 Field = tuple[str, ...]
@@ -29,7 +30,7 @@ class Layer:
 def read_text(path: Path) -> str:
     """The text of a profile file. Raises ProfileError where it can't be read."""
     try:
-        data = path.read_bytes()
+        data = files.read(path)
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1

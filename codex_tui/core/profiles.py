@@ -63,7 +63,7 @@ def find_profile(text: str) -> Path:
     if path.suffix == ".toml" or "/" in text:
         if os.path.isfile(path):  # noqa: PTH113  pathlib's raises for a name that can't be
             return path.absolute()
-        raise BadInput(f"{said}: no such profile file.", "List the profiles with: codex-tui profile list")
+        raise BadInput(f"{said}: {_is_none(path)}.", "List the profiles with: codex-tui profile list")
     for folder in (locations.user_profiles(), locations.shipped_profiles()):
         candidate = folder / f"{text}.toml"
         if os.path.isfile(candidate):  # noqa: PTH113
@@ -71,6 +71,14 @@ def find_profile(text: str) -> Path:
     names = ", ".join(sorted({entry.stem for folder in (locations.user_profiles(), locations.shipped_profiles())
                               for entry in folder.glob("*.toml")}))  # fmt: skip
     raise BadInput(f"No profile is called {said!r}.", f"There are: {names}" if names else "")
+
+
+def _is_none(path: Path) -> str:
+    if os.path.isdir(path):  # noqa: PTH112
+        return "a folder, not a profile file"
+    if os.path.exists(path):  # noqa: PTH110
+        return "not a file"
+    return "a link that leads nowhere" if os.path.islink(path) else "no such profile file"  # noqa: PTH114
 
 
 def called(path: Path) -> str:

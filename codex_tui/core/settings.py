@@ -14,6 +14,7 @@ from pathlib import Path
 
 from codex_tui.core import locations
 from codex_tui.core.errors import BadInput
+from training.contract import files
 
 KNOWN = {"trainer": "python", "app": "low_bandwidth"}
 HINT = 'It knows two tables: [trainer] with python = "PATH", and [app] with low_bandwidth = true or false.'
@@ -29,14 +30,15 @@ def load() -> Settings:
     """BadInput that names file and line; no file means the defaults."""
     path = locations.settings_file()
     try:
-        text = path.read_text(encoding="utf-8")
+        text = files.read(path).decode()
         tables = tomllib.loads(text)
     except FileNotFoundError:
         return Settings()
     except tomllib.TOMLDecodeError as error:  # its message ends with the line
         raise BadInput(f"{path}: {error}", "Correct the line, or remove the file to go back to the defaults.") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} cannot be read: {getattr(error, 'strerror', error)}.") from None
+        why = getattr(error, "strerror", error)
+        raise BadInput(f"{path} cannot be read: {why}.", "Mend it, or remove it to go back to the defaults.") from None
 
     def wrong(name: str, why: str) -> BadInput:
         numbered = enumerate(text.splitlines(), 1)

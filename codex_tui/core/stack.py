@@ -118,8 +118,12 @@ def describe(python: Path) -> EnvironmentReport:
         found = json.loads(answer.stdout)
         installed = found["packages"]
     except (ValueError, KeyError, TypeError):
-        last = (answer.stderr.strip().splitlines() or ["it printed nothing"])[-1]
-        raise EnvironmentMissing(f"{python} does not answer as Python 3 does: {shorten(last, 120)}") from None
+        asked = [line for line in _PROBE.splitlines() if line]  # another program may quote it
+        said = [line for line in answer.stderr.strip().splitlines() if not any(part in line for part in asked)]
+        last = (said or ["it is another program" if answer.stderr else "it printed nothing"])[-1]
+        raise EnvironmentMissing(
+            f"{python} does not answer as Python 3 does: {shorten(last, 120)}", "Check the path."
+        ) from None
     packages = (Package(pin.name, pin.version, installed[pin.name], pin.group in ("torch", "stack")) for pin in listed)
     return EnvironmentReport(python, found["python"], found["cuda"], tuple(packages))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -120,3 +121,13 @@ def test_train_refuses_before_anything_is_set_up(empty_home: Path, capsys: pytes
 def test_the_app_says_that_it_needs_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     assert "needs a terminal" in capsys.readouterr().err
+
+
+def test_an_output_of_another_encoding_gets_what_it_can_show(tmp_path: Path) -> None:
+    make_run("a", ev.Started(attempt=1, pid=1), ev.Done(step=1))
+    done = subprocess.run(
+        [sys.executable, "-m", "codex_tui", "runs"], capture_output=True, text=True, timeout=60,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), "PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert " ? " in done.stdout  # for –

@@ -192,6 +192,22 @@ def test_a_name_means_a_file_a_folder_a_pattern_or_the_hub(tmp_path: Path) -> No
     assert hub_id("rows.jsonl") is None
 
 
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.json", "rows.csv", "rows"])
+@pytest.mark.parametrize("data", [b"\x7fELF\x02\0\n\n\0\n", '{"instruction": "Who?"}\n'.encode("utf-16")])
+def test_what_is_no_text_is_said_once(tmp_path: Path, name: str, data: bytes) -> None:
+    with pytest.raises(Unreadable, match="is not a text file: it has NUL bytes") as told:
+        read(tmp_path, data, name)
+    assert "JSONL" in told.value.hint
+    found = read(tmp_path, json.dumps(GOOD) + "\n\0\n")  # a damaged row is no damaged file
+    assert (len(found.rows), len(found.problems)) == (1, 1)
+
+
+def test_a_link_that_leads_nowhere_is_no_missing_file(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").symlink_to("rows.jsonl")
+    with pytest.raises(SourceProblem, match="a link that leads nowhere"):
+        local("rows.jsonl", tmp_path)
+
+
 def test_no_file_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_all(Source("none", (tmp_path / "none.jsonl",)))
@@ -201,6 +217,10 @@ def test_no_file_is_an_os_error(tmp_path: Path) -> None:
 def test_any_bytes_are_rows_or_problems(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     path = tmp_path_factory.mktemp("any") / "rows.jsonl"
     path.write_bytes(data)
-    found = read_all(local(str(path)))
+    try:
+        found = read_all(local(str(path)))
+    except Unreadable:
+        assert b"\0" in data
+        return
     blank = [line for line in data.removeprefix(b"\xef\xbb\xbf").split(b"\n") if not line.strip()]
     assert len(found.rows) + len(found.problems) == data.removeprefix(b"\xef\xbb\xbf").count(b"\n") + 1 - len(blank)

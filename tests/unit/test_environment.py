@@ -248,3 +248,10 @@ def test_trainer_path_holds_the_trainer_alone(small: Path) -> None:
     (folder / "training").symlink_to("/elsewhere")
     assert environment.trainer_path() == folder
     assert (folder / "training").samefile(Path(environment.__file__).parents[2] / "training")
+
+
+def test_a_program_that_is_no_python_is_not_heard_out() -> None:
+    with pytest.raises(EnvironmentMissing) as told:
+        stack.describe(Path("/bin/ls"))
+    assert told.value.message == "/bin/ls does not answer as Python 3 does: it is another program"
+    assert told.value.hint

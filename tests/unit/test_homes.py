@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 from support.disks import mounted
 from support.stand_in import stand_in
+from support.told_runs import make_run
 
 from codex_tui.cli import main
 from codex_tui.core import locations
+from training.contract import events as ev
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAINS = "raise SystemExit('it should not have come to this')"
@@ -162,4 +164,31 @@ def test_where_nobody_knows_a_home_it_is_said(
     assert capsys.readouterr().err == (
         "codex-tui: There is no knowing where your home is: HOME is not set.\n"
         "Set HOME, or CODEX_TUI_HOME to a folder.\n"
+    )
+
+
+@pytest.mark.parametrize("inside", ["", "deeper/still"])
+@pytest.mark.parametrize("command", ["demo --headless", "doctor", "runs", "setup", "profile list"])
+def test_a_file_in_place_of_codex_tui_home(tmp_path: Path, command: str, inside: str) -> None:
+    home = tmp_path / "mine"
+    home.write_text("mine")
+    code, told = says(tmp_path, *command.split(), CODEX_TUI_HOME=str(home / inside))
+    what = str(home) if inside else "that"
+    assert (code, told) == (
+        2,
+        f"codex-tui: CODEX_TUI_HOME names {home / inside}, and {what} is a file, not a folder.\n"
+        "Set CODEX_TUI_HOME to a folder, or unset it.\n",
+    )
+
+
+def test_a_stop_that_can_not_be_written_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with mounted(tmp_path / "disk", "size=1m") as disk:
+        monkeypatch.setenv("CODEX_TUI_HOME", str(disk))
+        run = make_run("a", ev.Started(attempt=1, pid=1), alive=True)
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        code, told = says(tmp_path, "stop", "a", CODEX_TUI_HOME=str(disk))
+    assert (code, told) == (
+        1,
+        f"codex-tui: {run.control}: Read-only file system.\n"
+        "Make it writable (it is mounted read-only), then try it again.\n",
     )

@@ -1,6 +1,7 @@
 """profile check, show, explain, schema and --set, as a person or a script calls them."""
 
 import json
+import os
 import random
 import tomllib
 from pathlib import Path
@@ -264,3 +265,18 @@ def test_set_is_checked_with_the_rest(capsys: pytest.CaptureFixture[str]) -> Non
     said = told(capsys, "profile", "check", "demo", "--set", "model.dtype=float32", exit_code=2)
     assert "model.dtype: float32 is not possible with load_in_4bit = true" in said
     assert told(capsys, "profile", "check", "demo", "--set", "lora.r=8").startswith("✓ ")
+
+
+def test_what_is_no_file_is_listed_as_that_and_never_waited_for(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = locations.user_profiles()
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / "fifo.toml")
+    (folder / "zero.toml").symlink_to("/dev/zero")
+    (folder / "folder.toml").mkdir()
+    listed = json.loads(told(capsys, "profile", "list", "--json"))
+    assert [entry["name"] for entry in listed if not entry["ok"]] == ["fifo", "folder", "zero"]
+    (folder / "loop.toml").symlink_to("loop.toml")
+    for name, what in (("fifo", "not a file"), ("zero", "not a file"), ("loop", "a link that leads nowhere"),
+                       ("folder", "a folder, not a profile file"), ("none", "no such profile file")):  # fmt: skip
+        path = folder / f"{name}.toml"
+        assert f"{path}: {what}." in told(capsys, "profile", "check", str(path), exit_code=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,12 @@ def test_mistakes_are_named_with_file_and_line(file: Path, text: str, said: str)
     with pytest.raises(BadInput) as error:
         settings.load()
     assert str(file) in error.value.message and said in error.value.message
+
+
+def test_a_pipe_in_its_place_holds_nobody_up(file: Path) -> None:
+    os.mkfifo(file)
+    with pytest.raises(BadInput, match="cannot be read: it is not a file"):
+        settings.load()
 
 
 def test_file_that_is_not_text(file: Path) -> None:

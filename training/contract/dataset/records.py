@@ -23,6 +23,7 @@ SUFFIXES: dict[str, Format] = {
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 LONGEST_LINE = 16 * 2**20
 """Bytes of a JSONL line; no model reads more, and a longer one is a file that is no JSONL."""
+ACCEPTED = "Give a JSONL, JSON or CSV file in UTF-8, or a Parquet file whose name ends in .parquet."
 DELIMITERS = ",;\t|"
 
 
@@ -53,12 +54,21 @@ class Record:
 
 
 def format_of(path: Path) -> Format:
-    """By the name; a .json file may hold JSONL, and any other name is taken for it. Raises OSError."""
+    """By the name; a .json file may hold JSONL, and any other name is taken for it. Raises OSError, and Unreadable
+    where what would be text is not."""
     by_name = SUFFIXES.get(path.suffix.lower(), "jsonl")
-    if by_name != "json":
+    if by_name == "parquet":
         return by_name
     with path.open("rb") as file:
-        return "json" if file.read(4096).removeprefix(BYTE_ORDER_MARK).lstrip()[:1] == b"[" else "jsonl"
+        beginning = file.read(4096).removeprefix(BYTE_ORDER_MARK).lstrip()
+    if not may_be_text(beginning):
+        raise Unreadable(f"{path} is not a text file: it has NUL bytes.", ACCEPTED)
+    return by_name if by_name != "json" or beginning[:1] == b"[" else "jsonl"
+
+
+def may_be_text(beginning: bytes) -> bool:
+    """Whether a file may be text, damaged or not: of one that begins as JSON, a row alone may have a NUL byte."""
+    return b"\0" not in beginning or beginning[:1] in (b"{", b"[")
 
 
 def records(path: Path, file: int = 0) -> Iterator[Record]:

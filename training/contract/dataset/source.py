@@ -73,7 +73,8 @@ def local(name: str, base: Path = Path()) -> Source:
         return Source(str(path), found)
     if path.exists():
         raise SourceProblem(f"{path}: not a file.", "Give a file, a folder or a pattern.")
-    raise SourceProblem(f"{path}: no such dataset file.", HINT)
+    what = "a link that leads nowhere" if path.is_symlink() else "no such dataset file"
+    raise SourceProblem(f"{path}: {what}.", HINT)
 
 
 def of_files(name: str, found: Sequence[Path], hub: Hub | None = None) -> Source:
