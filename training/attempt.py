@@ -36,7 +36,8 @@ class Attempt:
     def __init__(self, run: RunDirectory) -> None:
         self.run = run
         self.number = _number(run)
-        self.resume_from = checkpoints.last_whole(run.checkpoints)
+        self._set_aside = checkpoints.set_aside_broken(run.checkpoints)  # reads them all, once: what is left is whole
+        self.resume_from = next(reversed(checkpoints.found_in(run.checkpoints)), None)
         self.step = checkpoints.step_of(self.resume_from) if self.resume_from else 0
         self.events = ev.EventWriter(run.events)
         self.stop = StopRequests(run, self._terminate)
@@ -55,10 +56,15 @@ class Attempt:
         self.run.write_process(identity)
         die_with_parent(False)
         self._identity = identity
-        checkpoints.set_aside_broken(self.run.checkpoints)
         self.events.emit(ev.Started(attempt=self.number, pid=identity.pid, resume_step=self.step))
+        goes_on = f"The run goes on from step {self.step:,}." if self.step else "The run begins anew."
+        for step, file, name in self._set_aside:
+            self.warn(f"The checkpoint of step {step:,} is damaged ({file}): set aside as {name}. {goes_on}")
         self.stop.watch()
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+
+    def warn(self, message: str) -> None:
+        self.events.emit(ev.Warned(message=message))
 
     def loading(self, part: str, done: int) -> None:
         """Tells that `part` is being loaded, `done` parts being there."""
@@ -88,7 +94,7 @@ class Attempt:
                     bound(self.run.log)
 
     def _terminate(self) -> None:
-        resumable = checkpoints.last_whole(self.run.checkpoints) is not None
+        resumable = checkpoints.last_whole(self.run.checkpoints, thorough=False) is not None  # it is to end at once
         self.end(ev.Stopped(step=self.step, resumable=resumable))
         os._exit(0)
 

@@ -7,11 +7,21 @@ import math
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from training.contract.checkpoints import CHECKSUMS, PREFIX, UNFINISHED, found_in, is_whole, last_whole, step_of, sums
+from training.contract.checkpoints import (
+    CHECKSUMS,
+    PREFIX,
+    UNFINISHED,
+    found_in,
+    is_whole,
+    judged,
+    last_whole,
+    step_of,
+    sums,
+)
 
-__all__ = ["PREFIX", "UNFINISHED", "is_whole", "last_whole", "step_of"]  # and what is below
+__all__ = ["PREFIX", "UNFINISHED", "found_in", "is_whole", "last_whole", "step_of"]  # and what is below
 
 OLD = ".old-"
 
@@ -36,23 +46,31 @@ def best_step(log_history: list[dict[str, Any]]) -> int | None:
     return min(found)[1] if found else None
 
 
-def set_aside_broken(folder: Path) -> None:
-    """Renames what a crash left half written, so that it doesn't take a whole one's place in the rotation.
+class SetAside(NamedTuple):
+    """A checkpoint that was damaged in `file`, and is called `name` now."""
+
+    step: int
+    file: str
+    name: str
+
+
+def set_aside_broken(folder: Path) -> list[SetAside]:
+    """Renames what is damaged, so that it doesn't take a whole one's place in the rotation; what stays is whole.
 
     Nothing is deleted: what a person may want to look at stays, as `broken-checkpoint-N`.
     """
-    for path in found_in(folder):
-        if not is_whole(path):
-            set_aside(path, "broken")
+    return [
+        SetAside(step_of(path), damaged, set_aside(path, "broken").name) for path, damaged in judged(folder) if damaged
+    ]
 
 
-def set_aside(checkpoint: Path, why: str = "earlier") -> None:
+def set_aside(checkpoint: Path, why: str = "earlier") -> Path:
     """Renames `checkpoint` to `WHY-checkpoint-N`, or `WHY-checkpoint-N.2` and so on where there is one already."""
     target, number = checkpoint.with_name(f"{why}-{checkpoint.name}"), 1
     while target.exists():
         number += 1
         target = checkpoint.with_name(f"{why}-{checkpoint.name}.{number}")
-    checkpoint.rename(target)
+    return checkpoint.rename(target)
 
 
 def rotate(home: Path, limit: int | None, keep: str = "") -> None:

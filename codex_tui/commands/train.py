@@ -56,6 +56,9 @@ def add(subparsers: Any) -> None:
         "checkpoint; from the start where there is none.",
     )
     resume.add_argument("target", metavar="RUN", help=RUN_HELP)
+    resume.add_argument(
+        "--from-start", action="store_true", help="begin anew where every checkpoint is damaged; they are kept"
+    )
     resume.set_defaults(run=run_resume)
 
     for command in (demo, train):
@@ -112,9 +115,12 @@ def run_attach(args: argparse.Namespace) -> int:
 def run_resume(args: argparse.Namespace) -> int:
     from codex_tui.core import launcher
     from codex_tui.core.runs import find_run
+    from codex_tui.core.text import clean
 
     run = find_run(args.target)
-    launcher.resume(run, args.python)
+    point = launcher.resume(run, args.python, from_start=args.from_start)
+    if point.damaged:
+        print(clean(f"{point.damaged} {run.name} goes on {point.told}."), file=sys.stderr)
     return _watch(run, args)
 
 

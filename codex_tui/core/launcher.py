@@ -17,10 +17,12 @@ from typing import Any, Literal
 
 from codex_tui import __version__
 from codex_tui.core import datasets, environment, locations, profiles
+from codex_tui.core.endings import without_config
 from codex_tui.core.errors import BadInput, CodexError
 from codex_tui.core.follower import glance
 from codex_tui.core.hub_client import Tell, tell_nobody
 from codex_tui.core.outlook import outlook
+from codex_tui.core.resume_point import ResumePoint, resume_point
 from codex_tui.core.typed import literal
 from codex_tui.core.workers import interpreter_of, trainer_environment
 from training.contract.dataset.source import Source
@@ -88,10 +90,11 @@ def launch(
     return run
 
 
-def resume(run: RunDirectory, python: Path | None = None) -> None:
-    """Goes on from the last whole checkpoint, in the same directory.
+def resume(run: RunDirectory, python: Path | None = None, *, from_start: bool = False) -> ResumePoint:
+    """Goes on from the last whole checkpoint, in the same directory. Returns which one that is.
 
-    Raises BadInput where it is training or done already, or its config.json is damaged.
+    Raises BadInput where it is training or done already, or its config.json is damaged; OnlyDamaged where checkpoints
+    are left and none is whole, unless it may begin anew: `from_start`.
     """
     _refuse_a_live(run)
     if run.has_adapter() and glance(run).status == "done":
@@ -99,15 +102,14 @@ def resume(run: RunDirectory, python: Path | None = None) -> None:
     try:
         Profile.model_validate(run.read_config()["profile"])
     except (OSError, ValueError, KeyError):
-        raise BadInput(
-            f"{run.config} is damaged, so there is no knowing what to go on with.",
-            f"Begin anew from its profile: codex-tui train {run.profile}",
-        ) from None
+        raise without_config(run) from None
     interpreter = environment.find_python(python) if python else interpreter_of(run)
     with _starting(run):
+        point = resume_point(run, from_start=from_start)
         before = run.read_process()
         run.clear_stop()
         _start(run, interpreter, attempt=before.attempt + 1 if before else 1)
+    return point
 
 
 @contextmanager

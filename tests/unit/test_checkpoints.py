@@ -10,7 +10,7 @@ import pytest
 from support.whole import ARCHIVES, write_checkpoint
 
 from training import checkpoints
-from training.contract.checkpoints import CHECKSUMS, READ, found_in, last_whole
+from training.contract.checkpoints import CHECKSUMS, READ, damaged_file, found_in, last_whole
 
 
 def unlink(name: str) -> Callable[[Path], object]:
@@ -67,7 +67,8 @@ def test_a_damaged_checkpoint_is_passed_over_and_kept(
     damage(bad)
     assert last_whole(tmp_path, thorough=thorough) == good
     left = {path.name: path.read_bytes() for path in bad.iterdir()}
-    checkpoints.set_aside_broken(tmp_path)
+    [(step, file, name)] = checkpoints.set_aside_broken(tmp_path)
+    assert (step, name) == (20, "broken-checkpoint-20") and file in READ
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broken-checkpoint-20", "checkpoint-10"]
     assert {path.name: path.read_bytes() for path in (tmp_path / "broken-checkpoint-20").iterdir()} == left
 
@@ -87,11 +88,12 @@ def test_a_published_one_is_held_to_its_checksums(tmp_path: Path, name: str) -> 
     content = (folder / name).read_bytes()
     at = len(content) - 3 if name.endswith("tensors") else content.index(b"log_history" if name[0] == "t" else b"state")
     (folder / name).write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
-    assert not checkpoints.is_whole(folder)
+    assert damaged_file(folder) == name
     (folder / name).write_bytes(content)
     assert checkpoints.is_whole(folder)
-    (folder / CHECKSUMS).write_text("{")
-    assert not checkpoints.is_whole(folder)
+    for sums in ("{", "[]", "5", "{}"):
+        (folder / CHECKSUMS).write_text(sums)
+        assert damaged_file(folder) == CHECKSUMS
 
 
 def test_a_history_with_a_loss_that_is_no_number_is_whole(tmp_path: Path) -> None:

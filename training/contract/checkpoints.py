@@ -10,6 +10,7 @@ import hashlib
 import json
 import struct
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ PREFIX = "checkpoint-"
 UNFINISHED = ".unfinished"
 """The folder in which a checkpoint is written before it is one."""
 ARCHIVES = ("optimizer.pt", "rng_state.pth", "scheduler.pt")
-READ = ("trainer_state.json", "adapter_model.safetensors", *ARCHIVES)  # by a resume
+STATE, ADAPTER = "trainer_state.json", "adapter_model.safetensors"
+READ = (STATE, ADAPTER, *ARCHIVES)  # by a resume
 CHECKSUMS = "checksums.json"
 """SHA-256 of each of these by its name; checkpoints of other trainers have none."""
 LONGEST_HEADER = 100_000_000  # bytes, as safetensors has it
@@ -29,7 +31,14 @@ LONGEST_HEADER = 100_000_000  # bytes, as safetensors has it
 
 def last_whole(folder: Path, *, thorough: bool = True) -> Path | None:
     """The newest whole checkpoint under `folder`, or None. See `is_whole`."""
-    return next((path for path in reversed(found_in(folder)) if is_whole(path, thorough=thorough)), None)
+    return next((path for path, damaged in judged(folder, thorough=thorough) if not damaged), None)
+
+
+def judged(folder: Path, *, thorough: bool = True) -> Iterator[tuple[Path, str]]:
+    """The checkpoints under `folder`, the newest first, each with its `damaged_file`. One is read when it is asked
+    for."""
+    for path in reversed(found_in(folder)):
+        yield path, damaged_file(path, thorough=thorough)
 
 
 def found_in(folder: Path) -> list[Path]:
@@ -48,12 +57,19 @@ def step_of(checkpoint: Path) -> int:
 def is_whole(checkpoint: Path, *, thorough: bool = True) -> bool:
     """Whether all that a resume reads is there, to its end. `thorough` reads every byte against its checksum; without
     it a file that was changed in its middle passes, and a list of runs does not take seconds."""
-    return (
-        _state_is_whole(checkpoint)
-        and _adapter_is_whole(checkpoint / "adapter_model.safetensors")
-        and all(_zip_is_sound(checkpoint / name, thorough) for name in ARCHIVES)
-        and (not thorough or _sums_are_right(checkpoint))
-    )
+    return not damaged_file(checkpoint, thorough=thorough)
+
+
+def damaged_file(checkpoint: Path, *, thorough: bool = True) -> str:
+    """The name of the first file for which `checkpoint` is not whole, "" where it is. See `is_whole`."""
+    if not _state_is_whole(checkpoint):
+        return STATE
+    if not adapter_is_whole(checkpoint / ADAPTER):
+        return ADAPTER
+    for name in ARCHIVES:
+        if not _zip_is_sound(checkpoint / name, thorough):
+            return name
+    return _not_as_written(checkpoint) if thorough else ""
 
 
 def sums(checkpoint: Path) -> dict[str, str]:
@@ -80,7 +96,7 @@ class _State(msgspec.Struct):
 
 def _state_is_whole(checkpoint: Path) -> bool:
     try:
-        with files.open_file(checkpoint / "trainer_state.json") as file:
+        with files.open_file(checkpoint / STATE) as file:
             text = file.read().decode()  # msgspec skips a text without reading it
         try:
             step = msgspec.json.decode(text, type=_State).global_step
@@ -91,7 +107,7 @@ def _state_is_whole(checkpoint: Path) -> bool:
         return False
 
 
-def _adapter_is_whole(path: Path) -> bool:
+def adapter_is_whole(path: Path) -> bool:
     """By the format: the length of a header, the header in JSON, and as many bytes as its last tensor ends at."""
     try:
         with files.open_file(path) as file:
@@ -105,17 +121,15 @@ def _adapter_is_whole(path: Path) -> bool:
         return False
 
 
-def _sums_are_right(checkpoint: Path) -> bool:
+def _not_as_written(checkpoint: Path) -> str:
+    """The first file that its checksum does not fit, that of the checksums where they can't be read."""
     try:
-        written = files.read(checkpoint / CHECKSUMS)
+        written, found = json.loads(files.read(checkpoint / CHECKSUMS)), sums(checkpoint)
+        return "" if written == found else next((name for name in READ if written[name] != found[name]), CHECKSUMS)
     except FileNotFoundError:
-        return True
-    except OSError:
-        return False
-    try:
-        return json.loads(written) == sums(checkpoint)
-    except (OSError, ValueError, RecursionError):
-        return False
+        return ""  # of another trainer
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return CHECKSUMS
 
 
 def _zip_is_sound(path: Path, thorough: bool) -> bool:
