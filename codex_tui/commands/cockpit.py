@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def open_live_run(low_bandwidth: bool | None = None) -> int:
-    """The app on the newest run that is training, else on the profile picker."""
-    from codex_tui.core.runs import live_run
+    """The app on the run that is training, or on the last one where it was lost or failed, else the profile picker."""
+    from codex_tui.core.runs import run_to_open
 
-    return open_app(live_run(), low_bandwidth=low_bandwidth)
+    return open_app(run_to_open(), low_bandwidth=low_bandwidth)
 
 
 def open_app(

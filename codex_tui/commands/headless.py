@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 
+from codex_tui.core.endings import find_what_is_left, why_lost
 from codex_tui.core.errors import DONE, FAILED, CodexError
-from codex_tui.core.follower import last_word, may_live, resume_step, rounded, why_lost
+from codex_tui.core.follower import last_word, may_live, rounded
 from codex_tui.core.run_state import RunState, reduce, silence, time_left
 from codex_tui.core.tailer import Tailer
 from codex_tui.core.text import clean, duration, shorten
@@ -29,8 +30,11 @@ def follow(run: RunDirectory) -> int:
     if state.status == "done":
         print(f"Chat with it: codex-tui chat {name}", flush=True)
         return DONE
-    if step := resume_step(run):
-        print(f"Go on from the last checkpoint, step {step}: codex-tui resume {name}", flush=True)
+    find_what_is_left(run, state)
+    if state.broken:
+        print(clean(state.broken), flush=True)
+    elif state.resume_step:
+        print(f"Go on from the last checkpoint, step {state.resume_step}: codex-tui resume {name}", flush=True)
     else:
         print(f"Start it again: codex-tui resume {name}", flush=True)
     return FAILED

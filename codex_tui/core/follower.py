@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import time
-from contextlib import suppress
 
-from codex_tui.core import history_cache, tailer
+from codex_tui.core import endings, history_cache, tailer
 from codex_tui.core.run_state import ENDED, RunState, Status, reduce_all
-from training.contract import checkpoints
-from training.contract.files import open_file
-from training.contract.run_directory import Exit, RunDirectory
+from training.contract.run_directory import RunDirectory
 
 LIVE_BUDGET, HISTORY_BUDGET = 0.05, 0.1
 """Seconds of reading between two looks at the keyboard."""
@@ -20,8 +16,6 @@ GRACE = 30.0
 """Seconds a launched trainer has to say who it is: the interpreter may come from a cold disk."""
 CHECK_EVERY = 2.0
 """Seconds between two looks at whether the trainer's process lives."""
-JUST_NOW = 0.25
-"""Seconds that the parent of a trainer that is gone has to write down how it ended."""
 SILENT = 30.0
 """Seconds without a word, where a heartbeat comes every 5, from which on a person is told."""
 
@@ -43,6 +37,7 @@ class RunFollower:
         self._started = False
         self._next_check = 0.0
         self._kept = False  # whether the history cache has what `state` says
+        self._left: tuple[int, ...] = ()  # signs of what an ended run has left, as they were when it was looked at
         self._process_written = 0  # mtime of the process.json that was looked at
         self._heard_at = 0.0  # monotonic
 
@@ -72,7 +67,7 @@ class RunFollower:
             history_cache.save(self.run.events, self._tailer.offset, self.state)
             self._kept = True
         changed = self._look_for_the_trainer(changed) or changed
-        return _look_for_a_checkpoint(self.run, self.state) or changed
+        return self._look_at_what_is_left() or changed
 
     def _begin(self) -> None:
         self._heard_at = last_word(self.run)
@@ -84,7 +79,6 @@ class RunFollower:
             return
         if kept := history_cache.load(self.run.events):
             self.state = self._reading = kept.state
-            self.state.resume_step = None  # checkpoints may have come and gone
             self._tailer.offset = kept.offset
             self._kept = True
         else:
@@ -127,6 +121,16 @@ class RunFollower:
         _mark_lost(self.run, self.state)
         return True
 
+    def _look_at_what_is_left(self) -> bool:
+        """Finds out with what an ended run can be gone on, and again where that has changed. True if so."""
+        state = self.state
+        if not state.ended or endings.signs_of_what_is_left(self.run, state) == self._left:
+            return False
+        before = state.resume_step, state.has_adapter, state.broken
+        endings.find_what_is_left(self.run, state)
+        self._left = endings.signs_of_what_is_left(self.run, state)
+        return (state.resume_step, state.has_adapter, state.broken) != before
+
     def look_for_a_new_attempt(self) -> bool:
         """A resumed trainer imports for some seconds before it speaks; the run does not count as ended then."""
         state = self.state
@@ -141,7 +145,7 @@ class RunFollower:
         if identity is None or identity.attempt <= state.attempt or not identity.is_alive():
             return False
         state.status, state.reason, state.log_tail, state.phase = "preparing", "", (), None
-        state.resume_step = None
+        state.resume_step, state.broken = None, ""
         self._heard_at = time.monotonic()
         return True
 
@@ -155,7 +159,8 @@ def glance(run: RunDirectory) -> RunState:
         follower.look_for_a_new_attempt()
     elif not may_live(run):
         _mark_lost(run, state)
-    _look_for_a_checkpoint(run, state)
+    if state.ended:
+        endings.find_what_is_left(run, state)
     return state
 
 
@@ -185,11 +190,7 @@ def may_live(run: RunDirectory) -> bool:
 def last_word(run: RunDirectory) -> float:
     """When the trainer last wrote, on the monotonic clock; now where that is in the future, as after the clock was set
     back."""
-    written = [0.0]
-    for path in (run.events, run.process):
-        with suppress(OSError):
-            written.append(path.stat().st_mtime)
-    return time.monotonic() - max(0.0, time.time() - max(written))
+    return time.monotonic() - max(0.0, time.time() - endings.last_written(run))
 
 
 def rounded(silence: float) -> int:
@@ -200,75 +201,6 @@ def rounded(silence: float) -> int:
     return 0
 
 
-def why_lost(run: RunDirectory, state: RunState) -> tuple[str, tuple[str, ...]]:
-    """What can be said of a trainer that went without a word: a sentence or two, and the last lines of its log.
-
-    Both may have text from the log as it came: clean them before they are shown.
-    """
-    identity = run.read_process()
-    who = f"The trainer (process {identity.pid})" if identity else "The trainer"
-    lines = log_tail(run)
-    if how := _exit_of(run):
-        early = f"while {state.phase.name}" if state.phase else "at its start"
-        return f"{who} {_ended(how)} {f'at step {state.step}' if state.step else early}.", lines
-    if state.attempt and state.phase:
-        where = f"at step {state.step}" if state.step else f"while {state.phase.name}"
-        return (
-            f"{who} ended without a word {where}; how is not known. The kernel ends a process like this when memory"
-            " runs out, and so do a shutdown and kill -9."
-        ), lines
-    if not lines:
-        return f"{who} ended before it said anything, and its log is empty.", ()
-    return f"{who} ended before it said anything; its log ends with: {lines[-1]}", lines
-
-
-def _exit_of(run: RunDirectory) -> Exit | None:
-    """What the trainer's parent wrote down; where the trainer was alive a moment ago, its parent may be about to."""
-    patience = JUST_NOW if time.monotonic() - last_word(run) < 2 * CHECK_EVERY + 5 else 0.0
-    until = time.monotonic() + patience
-    while (found := run.read_exit()) is None and time.monotonic() < until:
-        time.sleep(0.01)
-    return found
-
-
-CRASHES = {"SIGSEGV", "SIGBUS", "SIGABRT", "SIGILL", "SIGFPE"}
-
-
-def _ended(how: Exit) -> str:
-    if how.for_memory:
-        return "was ended by the kernel, because the machine's memory had run out,"
-    if how.signal in CRASHES:
-        return f"crashed inside a library or the driver ({how.signal})"
-    if how.signal:
-        return f"was killed by {how.signal}, not by the kernel for memory,"
-    return f"ended with exit code {how.code} and without a word"
-
-
 def _mark_lost(run: RunDirectory, state: RunState) -> None:
-    state.reason, state.log_tail = why_lost(run, state)
+    state.reason, state.log_tail = endings.why_lost(run, state)
     state.status, state.silent = "lost", 0
-
-
-def resume_step(run: RunDirectory) -> int:
-    """The step from which a resume goes on: that of the last whole checkpoint, 0 where there is none."""
-    found = checkpoints.last_whole(run.checkpoints, thorough=False)
-    return checkpoints.step_of(found) if found else 0
-
-
-def _look_for_a_checkpoint(run: RunDirectory, state: RunState) -> bool:
-    """Finds out, once, from which step an ended run can be gone on with. True if so."""
-    if state.resume_step is not None or state.status not in ENDED - {"done"}:
-        return False
-    state.resume_step = resume_step(run)
-    return True
-
-
-def log_tail(run: RunDirectory, lines: int = 12, window: int = 8192) -> tuple[str, ...]:
-    """The last lines of trainer.log that say something, as they are: clean them before they are shown."""
-    try:
-        with open_file(run.log) as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - window))
-            text = file.read().decode("utf-8", "replace")
-    except OSError:
-        return ()
-    return tuple(line.rstrip() for line in text.splitlines() if line.strip())[-lines:]

@@ -30,12 +30,12 @@ class RunFacts:
 
 
 def read_facts(run: RunDirectory) -> RunFacts:
-    """The facts of `run`; only its name where config.json is not there or damaged."""
+    """The facts of `run`; only its name and place where config.json is not there or damaged."""
     name = clean(run.name)
     try:
         config = run.read_config()
     except (OSError, ValueError):
-        return RunFacts(name)
+        return RunFacts(name, clean(run.path))
     profile = table_of(config, "profile")
     training = table_of(profile, "training")
     epochs = training.get("num_train_epochs")

@@ -42,6 +42,9 @@ class RunState:
     status: Status = "preparing"
     reason: str = ""  # one sentence on why the run failed, stopped or was lost
     resume_step: int | None = None  # of an ended run that can be gone on with: its last whole checkpoint, 0 for none
+    has_adapter: bool = False  # of an ended run
+    broken: str = ""  # one sentence on why an ended run can't be gone on with: its folder or config.json is gone
+    pid: int = 0  # of the last trainer that spoke
     silent: int = 0  # seconds without a word from a trainer that lives; rounded, and 0 while they are few
     log_tail: tuple[str, ...] = ()  # last lines of trainer.log where the trainer died without a word
     attempt: int = 0
@@ -129,8 +132,8 @@ def silence(seconds: int) -> str:
 
 
 def resumable(step: int) -> str:
-    """From where a run goes on whose last whole checkpoint is that of `step`; 0: there is none."""
-    return f"resumable from step {step:,}" if step else "no whole checkpoint: a resume starts again"
+    """What a resume does with a run whose last whole checkpoint is that of `step`; 0: there is none."""
+    return f"Resume goes on from step {step:,}." if step else "No checkpoint to go on from: resume starts again."
 
 
 # Without a step of Python for each event: these are read a million times.
@@ -182,7 +185,7 @@ def _on_metrics(state: RunState, metrics: Sequence[ev.Metrics | Point]) -> None:
 
 def _on_started(state: RunState, event: ev.Started) -> None:
     state.status, state.reason, state.log_tail = "preparing", "", ()
-    state.attempt, state.resume_step = event.attempt, None
+    state.attempt, state.pid, state.resume_step, state.broken = event.attempt, event.pid, None, ""
     state.phase = state.failure = state.ended_at = None
     if state.started_at is None or state.last_event_at is None:
         state.started_at = event.time

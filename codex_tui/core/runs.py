@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from codex_tui.core import locations
+from codex_tui.core.endings import last_written
 from codex_tui.core.errors import BadInput, CodexError
 from codex_tui.core.run_state import RunState, Status, resumable
 from training.contract.run_directory import RunDirectory
@@ -16,8 +17,8 @@ from training.contract.run_directory import RunDirectory
 @dataclass(frozen=True)
 class RunSummary:
     """A row of the list. `created` is Unix seconds; `reason` says in a sentence why it failed, stopped or was lost;
-    `resume_step` is that of the checkpoint it can be gone on from, 0 where it would start again, None while it trains
-    and when it is done."""
+    `resume_step` is that of the checkpoint it can be gone on from, 0 where it would start again, None while it trains,
+    when it is done, and where `broken` says why it can't be gone on with."""
 
     name: str
     path: Path
@@ -31,12 +32,17 @@ class RunSummary:
     created: float
     reason: str
     resume_step: int | None = None
+    broken: str = ""
+
+    @property
+    def remedy(self) -> str:
+        """What can be done, a sentence: from where it can be gone on with, or why not."""
+        return self.broken or ("" if self.resume_step is None else resumable(self.resume_step))
 
     @property
     def remark(self) -> str:
-        """Where it can be gone on from, and why it ended."""
-        where = resumable(self.resume_step) if self.resume_step is not None else ""
-        return f"{where}. {self.reason}".strip(". ") + "." if where else self.reason
+        """Why it ended, and what can be done."""
+        return self.reason if self.remedy in self.reason else f"{self.reason} {self.remedy}".strip()
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -57,7 +63,7 @@ def directories() -> list[RunDirectory]:
     """All run directories, newest first. Raises CodexError where they can't be looked at."""
     home = locations.runs_home()
     try:
-        found = [RunDirectory(path) for path in home.iterdir() if os.path.isfile(path / "config.json")]  # noqa: PTH113
+        found = [run for path in home.iterdir() if is_run(run := RunDirectory(path))]
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -65,6 +71,11 @@ def directories() -> list[RunDirectory]:
             f"The runs in {home} can't be read: {error.strerror}.", "CODEX_TUI_HOME names another place."
         ) from None
     return sorted(found, key=lambda run: (_created(run), run.name), reverse=True)
+
+
+def is_run(run: RunDirectory) -> bool:
+    """Whether a run's own file is there: without its config.json too a run is one, and may be training."""
+    return any(map(os.path.isfile, (run.config, run.process, run.events)))
 
 
 def list_runs() -> list[RunSummary]:
@@ -92,6 +103,7 @@ def summarise(run: RunDirectory) -> RunSummary:
         created=_created(run),
         reason=_reason(state),
         resume_step=state.resume_step,
+        broken=state.broken,
     )
 
 
@@ -115,12 +127,27 @@ def find_run(text: str) -> RunDirectory:
 
 def live_run() -> RunDirectory | None:
     """The newest run that is training now; None where none is, or where they can't be looked at."""
+    return next((run for run in _readable() if run.trainer_alive()), None)
+
+
+def run_to_open() -> RunDirectory | None:
+    """The live run; without one the run last heard of, where it was lost or failed: that is what a person comes for."""
+    from codex_tui.core.follower import glance
+
+    if live := live_run():
+        return live
+    last = max(_readable(), key=lambda run: last_written(run) or _created(run), default=None)
+    return last if last and glance(last).status in ("lost", "failed") else None
+
+
+def _readable() -> list[RunDirectory]:
+    """All run directories, newest first; none where they can't be looked at."""
     try:
-        return next((run for run in directories() if run.trainer_alive()), None)
+        return directories()
     except BadInput:
         raise
     except CodexError:
-        return None
+        return []
 
 
 def _created(run: RunDirectory) -> float:

@@ -5,7 +5,6 @@ Opening must be quick: the header and the curve are painted first, then the rest
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
@@ -16,9 +15,11 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 from codex_tui.core import link
+from codex_tui.core.endings import why_not_resumed
 from codex_tui.core.follower import HISTORY_BUDGET, RunFollower
 from codex_tui.core.run_facts import read_facts
-from codex_tui.messages import ReportsWorkerErrors, Trouble
+from codex_tui.core.text import clean
+from codex_tui.messages import ReportsWorkerErrors
 from codex_tui.screens.cockpit_hints import hints
 from codex_tui.widgets.banner import Banner
 from codex_tui.widgets.gpu_panel import GpuPanel
@@ -208,7 +209,7 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         typing = isinstance(self.focused, Input)
         panes = (*self._curve, *(self._rest or ()))
         own: list[Hint] = next((pane.hints() for pane in panes if pane.id == self._current), [])
-        keys = hints(own, self._current, self.state.status, typing, self.has_class("zoomed"))
+        keys = hints(own, self._current, self.state.status, self.state.broken, typing, self.has_class("zoomed"))
         self.query_one(HintBar).show(keys, TYPING if typing else ALWAYS)
 
     def action_pane(self, name: str) -> None:
@@ -260,20 +261,9 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         self.run_worker(ask_to_stop(self, self.watched, self.state), exit_on_error=False)
 
     def action_resume(self) -> None:
-        if self.live:
-            self.notify("The run is training; there is nothing to resume.", markup=False)
-        elif self.state.status == "done":
-            self.notify("The run is done; there is nothing to resume.", markup=False)
-        else:
-            self.run_worker(self._resume(), exit_on_error=False)
+        from codex_tui.screens.resume import resume
 
-    async def _resume(self) -> None:
-        from codex_tui.core import launcher
-        from codex_tui.core.errors import CodexError
-
-        try:
-            await asyncio.to_thread(launcher.resume, self.watched)
-        except CodexError as error:
-            self.post_message(Trouble(error.message, error.hint))
+        if why_not := why_not_resumed(self.state.status, self.state.broken):
+            self.notify(clean(why_not), markup=False)
         else:
-            self.notify("Resuming from the last whole checkpoint.", markup=False)
+            self.run_worker(resume(self, self.watched), exit_on_error=False)

@@ -50,6 +50,8 @@ def details(facts: RunFacts, state: RunState) -> Iterator[Content]:
     yield from _outcome(state)
     yield line(("What runs", STRONG))
     yield _pair("directory", facts.directory)
+    if state.pid:
+        yield _pair("process", str(state.pid))
     if what := state.resolved:
         share = 100 * what.trainable_parameters / what.total_parameters if what.total_parameters else 0
         yield _pair("device", what.device)

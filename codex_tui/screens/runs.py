@@ -16,7 +16,7 @@ from textual.widgets import Static
 
 from codex_tui.core.run_state import ENDED
 from codex_tui.core.text import clean, shorten
-from codex_tui.messages import OpenRun, Trouble
+from codex_tui.messages import OpenRun, ReportsWorkerErrors, Trouble
 from codex_tui.widgets import figures
 from codex_tui.widgets.choices import MARGIN, Choices, Row
 from codex_tui.widgets.hints import HintBar
@@ -29,7 +29,7 @@ from training.contract.run_directory import RunDirectory
 if TYPE_CHECKING:
     from codex_tui.core.runs import RunSummary
 
-HINTS = (("Enter", "open"), ("Esc", "back"), ("p", "profiles"), ("↑ ↓", "choose"), ("ctrl+r", "read again"))
+HINTS = (("Esc", "back"), ("p", "profiles"), ("↑ ↓", "choose"), ("ctrl+r", "read again"))
 COLUMNS = (("state", 13), ("step", 15), ("loss", 8), ("eval", 8), ("started", 13))
 REFRESH = 3.0  # seconds between two looks at the runs while one of them trains
 AT_RIGHT = 13  # where the steps end
@@ -53,12 +53,14 @@ class Columns(Painted):
         return to_strips(self, [line((" " * 2 + "  ".join(names), MUTED))], width, height)
 
 
-class RunsScreen(Screen[None]):
+class RunsScreen(ReportsWorkerErrors, Screen[None]):
     DEFAULT_CSS = """
     RunsScreen > Vertical { border: round $primary; border-title-color: $primary; padding: 0; }
+    RunsScreen #why { padding: 0 2; height: auto; min-height: 2; max-height: 5; }
     RunsScreen #empty { padding: 1 2; height: auto; display: none; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("r", "resume", "Resume the run"),
         Binding("ctrl+r", "reload", "Read the runs again"),
         Binding("escape", "back", "Back", show=False),
     ]
@@ -74,7 +76,8 @@ class RunsScreen(Screen[None]):
             yield Static(line(("No runs yet. p shows the profiles; Enter there launches one.", MUTED)), id="empty")
             yield Columns()
             yield Choices(id="runs")
-        yield HintBar(HINTS)
+            yield Static(id="why")
+        yield HintBar((("Enter", "open"), *HINTS))
 
     def on_mount(self) -> None:
         self.call_after_refresh(self.action_reload)
@@ -98,10 +101,36 @@ class RunsScreen(Screen[None]):
         self.query_one("#empty").display = not self._runs
         choices.focus()
 
-    def on_choices_chosen(self) -> None:
+    @property
+    def _picked(self) -> RunSummary | None:
         index = self.query_one(Choices).index
-        if index is not None:
-            self.post_message(OpenRun(RunDirectory(self._runs[index].path)))
+        return None if index is None else self._runs[index]
+
+    def on_choices_moved(self) -> None:
+        run = self._picked
+        self.query_one("#why", Static).update(_why(run) if run else "")
+        resume = (("r", "resume"),) if run and run.resume_step is not None else ()
+        self.query_one(HintBar).show((("Enter", "open"), *resume, *HINTS))
+
+    def on_choices_chosen(self) -> None:
+        if run := self._picked:
+            self.post_message(OpenRun(RunDirectory(run.path)))
+
+    def action_resume(self) -> None:
+        from codex_tui.core.endings import why_not_resumed
+
+        if (run := self._picked) is None:
+            return
+        if why_not := why_not_resumed(run.status, run.broken):
+            self.notify(clean(why_not), markup=False)
+        else:
+            self.run_worker(self._resume(RunDirectory(run.path)), exit_on_error=False)
+
+    async def _resume(self, run: RunDirectory) -> None:
+        from codex_tui.screens.resume import resume
+
+        await resume(self, run)
+        await self.action_reload()
 
     def action_back(self) -> None:
         if len(self.app.screen_stack) > 1:
@@ -112,6 +141,11 @@ def _read_runs() -> list[RunSummary]:
     from codex_tui.core.runs import list_runs
 
     return list_runs()
+
+
+def _why(run: RunSummary) -> Content:
+    """Why the run ended, and what can be done."""
+    return Content("\n").join([Content(clean(run.reason)), line((clean(run.remedy), MUTED))])
 
 
 def _row(run: RunSummary, now: float) -> Row:

@@ -48,27 +48,37 @@ class Banner(Painted):
 def explain(state: RunState) -> list[Content]:
     """What there is to say about `state`: nothing while all is well."""
     sign, style = SIGNS.get(state.status, ("", ""))
-    saved = state.resume_step
-    keys = _keys(("r", f"resume from step {saved:,}" if saved else "start it again"), ("l", "log"))
+    said: list[Content] = []
     if state.status == "failed" and state.failure:
-        hint = clean(state.failure.hint, newlines=True)
-        said = [line((f"{sign} {clean(state.failure.message, newlines=True)}", f"bold {style}"))]
-        return [*said, *([Content(hint)] if hint else []), keys]
-    if state.status == "lost":
+        said.append(line((f"{sign} {clean(state.failure.message, newlines=True)}", f"bold {style}")))
+        if state.failure.hint and not state.broken:
+            said.append(Content(clean(state.failure.hint, newlines=True)))
+    elif state.status == "lost":
         what, _, more = clean(state.reason or "The trainer is gone without a word.").partition("; ")
-        safe = f"The checkpoint at step {saved:,} is safe." if saved else "There is no whole checkpoint."
-        return [
-            line((f"{sign} {what}", f"bold {style}"), (f"; {more}" if more else "", MUTED)),
-            Content(safe),
-            keys,
-        ]
-    if state.status == "stopped":
-        return [
-            line((f"{sign} Stopped at step {state.step:,}", f"bold {style}"), ", as asked."
-                 + (" The checkpoint and the adapter are saved." if saved else "")),
-            keys,
-        ]  # fmt: skip
-    return []
+        said.append(line((f"{sign} {what}", f"bold {style}"), (f"; {more}" if more else "", MUTED)))
+        if state.resume_step is not None:
+            safe = f"The checkpoint at step {state.resume_step:,} is safe."
+            said.append(Content(safe if state.resume_step else "There is no checkpoint to go on from."))
+    elif state.status == "stopped":
+        said.append(line((f"{sign} Stopped at step {state.step:,}", f"bold {style}"), f", as asked.{_saved(state)}"))
+    if state.broken and state.broken != state.reason:
+        said.append(Content(clean(state.broken)))
+    return [*said, _ways_on(state)] if said else []
+
+
+def _saved(state: RunState) -> str:
+    if state.broken:
+        return ""
+    checkpoint = f" checkpoint at step {state.resume_step:,}" if state.resume_step else ""
+    if not state.has_adapter:
+        return f" The{checkpoint} is saved." if checkpoint else ""
+    return f" The{checkpoint} and the adapter are saved." if checkpoint else " The adapter is saved."
+
+
+def _ways_on(state: RunState) -> Content:
+    saved = state.resume_step
+    resume = [] if saved is None else [("r", f"resume from step {saved:,}" if saved else "start it again")]
+    return _keys(*resume, ("l", "log"))
 
 
 def _keys(*pairs: tuple[str, str]) -> Content:

@@ -196,7 +196,7 @@ class GpuPanel(Painted, can_focus=True):
             yield from _indented(figures.history(self._history["ram"], room, total, height=tall))
         memory = self._state.memory if self._state else None
         if memory and memory.host_mib:
-            trainer = "The trainer holds " if self._live else "The trainer held "
+            trainer = "The trainer held " if self._state and self._state.ended else "The trainer holds "
             yield line((trainer, MUTED), f"{figures.gib(memory.host_mib)} GiB")
 
     def _beside(self, label: Content, name: str, top: float | None, width: int, tall: int) -> Iterator[Content]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +23,7 @@ from codex_tui.screens.runs import RunsScreen
 from codex_tui.widgets.banner import Banner
 from codex_tui.widgets.hints import HintBar
 from tests.support.pilot import screen_text, settled, until
+from tests.support.whole import write_checkpoint
 from training.contract import events as ev
 from training.contract.run_directory import RunDirectory
 
@@ -174,7 +177,7 @@ async def test_stop_asks_first_and_names_each_step(make_run: Any, monkeypatch: p
     ("end", "says"),
     [
         ("failed", ["✗ The GPU ran out of memory at step 121.", "Set max_seq_length = 1024", "resume from step 120"]),
-        ("lost", ["? The trainer (process 999999) ended without a word", "checkpoint at step 120 is safe"]),
+        ("lost", ["? The trainer ended at step 120 without a word", "checkpoint at step 120 is safe"]),
         ("stopped", ["■ Stopped at step 120", "resume from step 120"]),
     ],
 )
@@ -203,7 +206,7 @@ async def test_a_silent_trainer_is_told_from_a_lost_one(make_run: Any, size: tup
 
 
 async def test_resume_is_refused_with_the_reason(make_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(run: RunDirectory) -> None:
+    def refuse(run: RunDirectory, **_: bool) -> None:
         raise BadInput("There is no whole checkpoint.", "Start it again.")
 
     monkeypatch.setattr(launcher, "resume", refuse)
@@ -214,8 +217,30 @@ async def test_resume_is_refused_with_the_reason(make_run: Any, monkeypatch: pyt
         assert "There is no whole checkpoint." in screen_text(pilot.app)
 
 
+async def test_a_resume_says_from_where(make_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    run: RunDirectory = make_run(end="failed", steps=60)  # with a checkpoint of step 40
+    (write_checkpoint(run.checkpoints, 60) / "optimizer.pt").write_bytes(b"")
+    started: list[RunDirectory] = []
+    monkeypatch.setattr(launcher, "_start", lambda run, *_, **__: started.append(run))
+    monkeypatch.setattr(launcher, "interpreter_of", lambda _: Path(sys.executable))
+    async with CodexApp(run).run_test(size=WIDE) as pilot:
+        await settled(pilot)
+        await pilot.press("r")
+        await until(pilot, lambda: list(pilot.app._notifications))
+        [told] = pilot.app._notifications
+        assert told.message == "The checkpoint of step 60 is damaged (optimizer.pt). Resuming from step 40."
+
+        (run.checkpoints / "checkpoint-40" / "optimizer.pt").write_bytes(b"")
+        await pilot.press("r")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Confirm))
+        assert "Begin anew?" in screen_text(pilot.app)
+        assert len(started) == 1
+        await pilot.press("enter")
+        await until(pilot, lambda: len(started) == 2)
+
+
 async def test_an_unforeseen_error_is_a_notice(make_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(run: RunDirectory) -> None:
+    def fail(run: RunDirectory, **_: bool) -> None:
         raise RuntimeError("the disk [/] is on fire")
 
     monkeypatch.setattr(launcher, "resume", fail)

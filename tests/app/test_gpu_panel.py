@@ -14,9 +14,9 @@ from codex_tui.app import CodexApp
 from codex_tui.core.gpu import Reading
 from codex_tui.widgets.gpu_panel import GpuPanel
 from tests.app.conftest import NOW, machine
-from tests.support.pilot import screen_text, settled
+from tests.support.pilot import screen_text, settled, until
 from training.contract import events as ev
-from training.contract.run_directory import RunDirectory
+from training.contract.run_directory import ProcessIdentity, RunDirectory
 
 
 @pytest.fixture
@@ -148,3 +148,15 @@ async def test_a_driver_that_hangs_holds_up_nothing(make_run: Any, monkeypatch: 
         answers.set()
         await panel.sample(True)
         assert panel._reading == machine()
+
+
+@pytest.mark.usefixtures("without_gpu")
+async def test_what_an_ended_trainer_held_is_past_at_once(make_run: Any) -> None:
+    run = make_run(end="training", steps=50)
+    async with CodexApp(run).run_test(size=(120, 36)) as pilot:
+        await settled(pilot)
+        panel = pilot.app.screen.query_one(GpuPanel)
+        assert "The trainer holds 1.9 GiB" in text_of(panel)
+        run.write_process(ProcessIdentity(999_999, 1.0))
+        await until(pilot, lambda: "? lost" in screen_text(pilot.app))
+        assert "The trainer held 1.9 GiB" in text_of(panel)

@@ -10,10 +10,14 @@ import msgspec
 import pytest
 
 from codex_tui.app import CodexApp
+from codex_tui.core import launcher
+from codex_tui.core.resume_point import ResumePoint
 from codex_tui.screens.cockpit import CockpitScreen
+from codex_tui.widgets.hints import HintBar
 from tests.app.conftest import NOW
 from tests.support.pilot import screen_text, settled, until
 from training.contract import events as ev
+from training.contract.run_directory import ProcessIdentity, RunDirectory
 
 
 async def test_the_picked_run_opens(home: Path, make_run: Any) -> None:
@@ -54,3 +58,38 @@ async def test_the_list_follows_a_run_that_trains(home: Path, make_run: Any, mon
         with run.events.open("ab") as file:
             file.write(msgspec.json.encode(ev.Done(step=200, seq=10_000, time=NOW)) + b"\n")
         await until(pilot, lambda: "✓ done" in screen_text(pilot.app))
+
+
+async def test_the_picked_run_says_why_it_ended_and_can_be_resumed(
+    home: Path, make_run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for age, (name, end) in enumerate((("lost", "lost"), ("done", "done"), ("bare", "lost")), 1):
+        run = make_run(name=name, end=end, steps=80)
+        os.utime(run.profile, (NOW - age * 7200, NOW - age * 7200))
+    run.config.unlink()
+    resumed: list[str] = []
+
+    def resume(run: RunDirectory, **_: bool) -> ResumePoint:
+        resumed.append(run.name)
+        run.write_process(ProcessIdentity.current(attempt=2))
+        return ResumePoint(80)
+
+    monkeypatch.setattr(launcher, "resume", resume)
+    async with CodexApp().run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        await pilot.press("o")
+        await until(pilot, lambda: "The trainer ended at step 80 without a word" in screen_text(pilot.app))
+        assert "Resume goes on from step 80." in screen_text(pilot.app)
+        hints = pilot.app.screen.query_one(HintBar)
+        assert "r" in hints.named
+        await pilot.press("down")
+        await until(pilot, lambda: "without a word" not in screen_text(pilot.app))
+        assert "r" not in hints.named
+        await pilot.press("down")
+        await until(pilot, lambda: "config.json is missing" in screen_text(pilot.app))
+        assert "at step 80 is still there." in screen_text(pilot.app)
+        assert "r" not in hints.named
+        await pilot.press("r", "home", "r")
+        await until(pilot, lambda: screen_text(pilot.app).count("? lost") == 1)
+        assert resumed == ["lost"]
+        assert "r" not in hints.named

@@ -18,7 +18,7 @@ def make_run(name: str, *events: ev.Event, alive: bool = False) -> RunDirectory:
     run = RunDirectory(locations.runs_home() / name)
     run.create()
     run.profile.write_text("")
-    run.write_config({"name": name, "profile_name": "demo", "created": time.time() - 3600})
+    run.write_config({"name": name, "profile_name": "demo", "profile": {}, "created": time.time() - 3600})
     run.write_process(ProcessIdentity.current() if alive else ProcessIdentity(os.getpid(), 1.0))
     writer = ev.EventWriter(run.events)
     for event in events:

@@ -23,7 +23,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
     monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path / "home"))
     run = RunDirectory(tmp_path / "zombie-1")
     run.create()
-    run.write_config({"created": time.time()})
+    run.write_config({"created": time.time(), "profile": {}})
     return run
 
 
@@ -72,7 +72,7 @@ def test_a_live_run_is_followed(run: RunDirectory) -> None:
 
 def test_a_launched_trainer_has_a_while_to_say_who_it_is(run: RunDirectory) -> None:
     assert settled(run).state.status == "preparing"
-    run.write_config({"created": time.time() - follower.GRACE - 1})
+    run.write_config({"created": time.time() - follower.GRACE - 1, "profile": {}})
     run.log.write_text("ModuleNotFoundError: No module named 'unsloth'\n")
     state = settled(run).state
     assert state.status == "lost"
@@ -85,7 +85,7 @@ def test_a_trainer_that_went_without_a_word_is_lost(run: RunDirectory, gone: Pro
     write(run, *training(3))
     state = settled(run).state
     assert state.status == "lost"
-    assert f"process {gone.pid}" in state.reason and "at step 3" in state.reason
+    assert state.reason == "The trainer ended at step 3 without a word, and nothing saw how."
     assert glance(run).status == "lost"
 
 

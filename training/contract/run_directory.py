@@ -59,7 +59,11 @@ class ProcessIdentity(msgspec.Struct):
         if (found := _look_up(self.pid)) is None:
             return False
         state, create_time = found
-        return state not in "ZX" and create_time == self.create_time and _boot_id() == self.boot
+        return state not in "ZX" and create_time == self.create_time and self.of_this_boot()
+
+    def of_this_boot(self) -> bool:
+        """False where the machine was started again since."""
+        return self.boot == _boot_id()
 
 
 class Exit(msgspec.Struct):

@@ -1,0 +1,82 @@
+"""What the cockpit says of a run that ended: no more than is there, and it looks again."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+import pytest
+
+from codex_tui.app import CodexApp
+from codex_tui.commands import cockpit
+from codex_tui.screens.cockpit import CockpitScreen
+from codex_tui.screens.profiles import ProfilesScreen
+from codex_tui.widgets.hints import HintBar
+from tests.support.pilot import screen_text, settled, until
+from training.contract.run_directory import RunDirectory
+
+WIDE, NARROW = (120, 36), (80, 24)
+
+
+@pytest.mark.parametrize(("end", "opens"), [("lost", True), ("failed", True), ("stopped", False), ("done", False)])
+def test_the_app_opens_on_what_went_wrong(
+    make_run: Any, monkeypatch: pytest.MonkeyPatch, end: str, opens: bool
+) -> None:
+    run, opened = make_run(end=end, steps=80), []
+    monkeypatch.setattr(cockpit, "open_app", lambda run, **_: opened.append(run and run.name))
+    cockpit.open_live_run()
+    assert opened == [run.name if opens else None]
+
+
+async def test_from_a_lost_run_the_picker_is_one_key_away(make_run: Any) -> None:
+    async with CodexApp(make_run(end="lost", steps=80)).run_test(size=NARROW) as pilot:
+        await settled(pilot)
+        await pilot.press("escape")
+        assert isinstance(pilot.app.screen, CockpitScreen)
+        await pilot.press("p")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ProfilesScreen))
+        await settled(pilot)
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, CockpitScreen))
+
+
+@pytest.mark.parametrize(
+    ("adapter", "checkpoints", "saved"),
+    [
+        (True, True, "as asked. The checkpoint at step 80 and the adapter are saved."),
+        (False, True, "as asked. The checkpoint at step 80 is saved."),
+        (True, False, "as asked. The adapter is saved."),
+        (False, False, "as asked."),
+    ],
+)
+async def test_a_stopped_run_says_what_is_there(make_run: Any, adapter: bool, checkpoints: bool, saved: str) -> None:
+    run: RunDirectory = make_run(end="stopped", steps=80)
+    if adapter:
+        run.adapter.mkdir()
+        (run.adapter / "adapter_config.json").write_text("{}")
+    if not checkpoints:
+        shutil.rmtree(run.checkpoints)
+    async with CodexApp(run).run_test(size=WIDE) as pilot:
+        await settled(pilot)
+        rows = [row.strip() for row in screen_text(pilot.app).split("\n")]
+        assert f"■ Stopped at step 80, {saved}" in rows
+
+
+@pytest.mark.parametrize("end", ["lost", "failed", "stopped"])
+async def test_what_is_gone_is_promised_no_more(make_run: Any, end: str) -> None:
+    run: RunDirectory = make_run(end=end, steps=80)
+    async with CodexApp(run).run_test(size=NARROW) as pilot:
+        await settled(pilot)
+        await until(pilot, lambda: "resume from step 80" in screen_text(pilot.app))
+        assert "r" in pilot.app.screen.query_one(HintBar).named
+        run.config.unlink()
+        await until(pilot, lambda: "config.json is missing" in screen_text(pilot.app))
+        assert "the checkpoint at step 80" in " ".join(screen_text(pilot.app).split())
+        assert "r" not in pilot.app.screen.query_one(HintBar).named
+        shutil.rmtree(run.path)
+        await until(pilot, lambda: "The run's folder is gone." in screen_text(pilot.app))
+        text = screen_text(pilot.app)
+        assert "resume" not in text
+        assert "step 80 is" not in text
+        await pilot.press("r")
+        assert isinstance(pilot.app.screen, CockpitScreen)
