@@ -1,13 +1,14 @@
 """`python -m training chat RUN`: answers with the run's adapter and with its base, from one loaded model.
 
-out  {"type":"phase","detail":"...","done":n,"total":n}*  {"type":"ready","device":"...","has_adapter":bool}
+out  {"type":"phase","detail":"...","done":n,"total":n}*  {"type":"ready","device":"...","has_adapter":bool,"step":n}
 in   {"type":"generate","id":1,"messages":[...],"adapter":bool,"max_new_tokens":n,"temperature":t}
 out  {"type":"token","id":1,"text":"..."}*
      {"type":"end","id":1,"reason":"eos"|"length"|"stopped","tokens":n,"seconds":s}
 in   {"type":"stop","id":1}
 
-The base is the model with its adapter switched off, which changes modules that every request shares: so requests are
-answered one after the other. The worker ends with its stdin.
+`step` is null where the adapter is the run's own, else that of the checkpoint whose adapter it is. The base is the
+model with its adapter switched off, which changes modules that every request shares: so requests are answered one after
+the other. The worker ends with its stdin.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from training import checkpoints, surroundings
+from training import adapter, checkpoints, surroundings
 from training.contract.run_directory import RunDirectory
 from training.failures import TrainingFailure, writing
 from training.job import Job, read_job
@@ -36,7 +37,7 @@ def serve(path: Path) -> int:
         speaker = Speaker(
             run, job, lambda detail, done: pipe.send({"type": "phase", "detail": detail, "done": done, "total": 2})
         )
-        pipe.send({"type": "ready", "device": speaker.device, "has_adapter": speaker.has_adapter})
+        pipe.send({"type": "ready", "device": speaker.device, "has_adapter": speaker.has_adapter, "step": speaker.step})
     except Exception as error:  # noqa: BLE001  whatever it is, the app is told
         pipe.send_error(error)
         return 1
@@ -74,12 +75,14 @@ class Speaker:
         from training import model
 
         self._torch = torch
-        folder = run.adapter if run.has_adapter() else checkpoints.last_whole(run.checkpoints)
+        own = run.adapter if run.has_adapter() else None
+        checkpoint = None if own else checkpoints.last_whole(run.checkpoints)
+        folder = own or checkpoint
         ran = {**job.profile.model.model_dump(), **job.actual_model}
         self._dtype = getattr(torch, ran["dtype"] if ran["dtype"] != "auto" else "bfloat16")
         tell(f"loading {job.profile.model.name}" + (" and the adapter" if folder else ""), 1)
         source = model.source(job.model_name, job.cache)
-        with writing(model.hub_cache()):
+        with adapter.loading(folder, run), writing(model.hub_cache()):
             self._model, self._tokenizer = model.load_for_chat(
                 source,
                 revision=job.profile.model.revision,
@@ -88,6 +91,7 @@ class Speaker:
                 adapter=folder,
             )
         self.has_adapter = folder is not None
+        self.step = checkpoints.step_of(checkpoint) if checkpoint else None
         self.device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu"
         self._stopped: set[Any] = set()
 

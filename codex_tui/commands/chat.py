@@ -29,9 +29,11 @@ def add(subparsers: Any) -> None:
 
 
 def run_chat(args: argparse.Namespace) -> int:
+    from codex_tui.core.endings import check_config
     from codex_tui.core.runs import find_run
 
     run = find_run(args.target)
+    check_config(run)
     if args.prompt is None:
         from codex_tui.commands.cockpit import open_app
 
@@ -42,14 +44,28 @@ def run_chat(args: argparse.Namespace) -> int:
         raise BadInput("The prompt is empty.", 'Ask something: --prompt "Which weapon first?"')
     if args.max_new_tokens < 1:
         raise BadInput(f"--max-new-tokens {args.max_new_tokens}: at least 1.")
-    if not args.base and not run.has_adapter() and not any(run.checkpoints.glob("checkpoint-*")):
-        raise _no_adapter(run)  # before the model is loaded for nothing
+    if not args.base:
+        from codex_tui.core.conversation import adapter_of
+
+        found = adapter_of(run, thorough=True)
+        if found is None:
+            raise _no_adapter(run)  # before the model is loaded for nothing
+        if found.step is not None:
+            print(f"{found.name.capitalize()} answers: the run has no adapter of its own.", file=sys.stderr)
     return asyncio.run(_ask(run, prompt, adapter=not args.base, max_new_tokens=args.max_new_tokens))
 
 
 def _no_adapter(run: RunDirectory) -> BadInput:
+    from codex_tui.core.follower import glance
+
+    base = f"codex-tui chat {run.name} --base"
+    state = glance(run)
+    if not state.ended:
+        return BadInput(f"{run.name} has no adapter yet.", f"Wait for its first checkpoint, or: {base}")
+    ended = {"lost": "was lost", "stopped": "was stopped", "failed": "failed", "done": "is done"}[state.status]
     return BadInput(
-        f"{run.name} has no adapter yet.", f"Wait for its first checkpoint, or: codex-tui chat {run.name} --base"
+        f"{run.name} has neither an adapter nor a whole checkpoint, and none will come: it {ended}.",
+        f"Train it again: codex-tui resume {run.name}\nOr ask the base model: {base}",
     )
 
 

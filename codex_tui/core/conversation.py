@@ -5,22 +5,42 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from codex_tui.core.errors import CodexError
+from training.contract import checkpoints
 from training.contract.run_directory import RunDirectory
 
 Status = Literal["off", "loading", "ready", "answering", "failed"]
 MOST_NEW_TOKENS = 256
 
 
+class Adapter(NamedTuple):
+    """Which adapter answers: the run's own, or where `step` is one, that of this checkpoint."""
+
+    step: int | None = None
+
+    @property
+    def name(self) -> str:
+        return "adapter" if self.step is None else f"checkpoint {self.step:,}"
+
+
+def adapter_of(run: RunDirectory, *, thorough: bool) -> Adapter | None:
+    """The one that `training.chat` takes; None: there is the base alone. For `thorough`, see `checkpoints.is_whole`."""
+    if run.has_adapter():
+        return Adapter()
+    last = checkpoints.last_whole(run.checkpoints, thorough=thorough)
+    return Adapter(checkpoints.step_of(last)) if last else None
+
+
 @dataclass
 class Turn:
-    """`text` is as it came: clean it before it is shown. `ended` is "" while the answer still grows."""
+    """`text` is as it came: clean it before it is shown. `ended` is "" while the answer still grows; `by` says whose
+    it is."""
 
     role: Literal["user", "assistant"]
     text: str
-    adapter: bool = False
+    by: str = ""
     ended: str = ""
     tokens: int = 0
     seconds: float = 0.0
@@ -36,17 +56,39 @@ class Conversation:
         self.progress: tuple[int, int] | None = None
         self.error: tuple[str, str] | None = None  # message and hint of what went wrong last
         self.device = ""
-        self.adapter = True
-        self.has_adapter = run.has_adapter()
+        self.adapter = True  # it is to answer, where there is one
+        self.found: Adapter | None = None
         self._run = run
+        self._looked: object = None
         self._on_change = on_change
         self._worker: Any = None
         self._reading: asyncio.Task[None] | None = None
         self._next_id = 0
         self._starting = asyncio.Lock()  # a pane may be left while its worker starts
+        self.look()
 
+    def look(self) -> bool:
+        """Finds which adapter would be loaded now; whether that is another than before."""
+        there = (self._run.has_adapter(), checkpoints.found_in(self._run.checkpoints)[-1:])
+        if there == self._looked:
+            return False
+        self._looked, before = there, self.found
+        self.found = adapter_of(self._run, thorough=False)
+        return self.found != before
+
+    @property
     def answers_with_adapter(self) -> bool:
-        return self.adapter and self.has_adapter
+        return self.adapter and self.found is not None
+
+    @property
+    def by(self) -> str:
+        """Who answers: "base", "adapter", "checkpoint 200"."""
+        return self.found.name if self.adapter and self.found else "base"
+
+    @property
+    def outdated(self) -> bool:
+        """The run has saved its adapter, and another is loaded, or none."""
+        return self.found != Adapter() and self._run.has_adapter()
 
     @property
     def busy(self) -> bool:
@@ -58,11 +100,11 @@ class Conversation:
         from codex_tui.core.workers import Worker, interpreter_of
 
         async with self._starting:
-            if self._worker is not None and (self.has_adapter or not self._run.has_adapter()):
+            if self._worker is not None and not self.outdated:
                 return
             await self._end()
             self.status, self.phase, self.progress, self.error = "loading", "starting", None, None
-            self.has_adapter = self._run.has_adapter()
+            self.look()
             self._on_change()
             try:
                 python = await asyncio.to_thread(interpreter_of, self._run)
@@ -76,7 +118,7 @@ class Conversation:
         """Adds the question and an empty answer; the worker fills it once it is ready."""
         if self.busy:
             return
-        self.turns += [Turn("user", text, ended="said"), Turn("assistant", "")]
+        self.turns += [Turn("user", text, ended="said"), Turn("assistant", "", by=self.by)]
         await self.start()
         if self.status == "ready":
             await self._generate()
@@ -114,14 +156,14 @@ class Conversation:
     async def _generate(self) -> None:
         self._next_id += 1
         answer = self.turns[-1]
-        answer.adapter = self.answers_with_adapter()
+        answer.by = self.by  # which the worker alone knows
         self.status = "answering"
         await self._send(
             {
                 "type": "generate",
                 "id": self._next_id,
                 "messages": [{"role": turn.role, "content": turn.text} for turn in self.turns[:-1] if turn.text],
-                "adapter": answer.adapter,
+                "adapter": self.answers_with_adapter,
                 "max_new_tokens": MOST_NEW_TOKENS,
                 "temperature": 0.0,
             }
@@ -153,7 +195,7 @@ class Conversation:
         elif kind == "ready":
             self.status, self.phase, self.progress = "ready", "", None
             self.device = str(message.get("device") or "")
-            self.has_adapter = bool(message.get("has_adapter"))
+            self.found = Adapter(message.get("step")) if message.get("has_adapter") else None
             if self.busy:
                 await self._generate()
         elif kind == "token" and mine:

@@ -27,6 +27,7 @@ class Message(TypedDict, total=False):
     total: Count | None
     device: str
     has_adapter: bool
+    step: Count | None
     text: str
     reason: str
     tokens: Count | None

@@ -20,6 +20,7 @@ from training.contract.run_directory import RunDirectory, signal_name
 
 # A row of a dataset is one message; asyncio's default of 64 KiB is too little for it.
 LONGEST_LINE = 64 * 1024 * 1024
+KILLED = "The system does so where memory runs out: free some (close other programs), then try it again."
 GRACE_SECONDS = 3.0
 LINES_KEPT, BYTES_KEPT = 20, 8192  # of what the worker writes to stderr
 
@@ -109,7 +110,8 @@ class Worker:
         await self._drain
         if code not in (0, -signal.SIGTERM):
             reason = f"by signal {signal_name(-code)}" if code < 0 else f"with exit code {code}"
-            yield _error(f"The worker ended {reason}.", self.complaints())
+            hints = (self.complaints(), KILLED if code == -signal.SIGKILL else "")
+            yield _error(f"The worker ended {reason}.", "\n".join(filter(None, hints)))
 
     def complaints(self) -> str:
         """The last lines that the worker wrote to stderr."""

@@ -74,16 +74,13 @@ class ChatPane(ReportsWorkerErrors, Vertical):
         if state.ended != self._ended:
             self._ended = state.ended
             self._changed()
-        if self.conversation.status in ("off", "ready") and self._run.has_adapter() != self.conversation.has_adapter:
-            if self.conversation.status == "off":
-                self.conversation.has_adapter = self._run.has_adapter()
+        chat = self.conversation
+        if chat.look() if chat.status == "off" else chat.status == "ready" and chat.outdated:
             self._changed()
 
     def hints(self) -> list[Hint]:
         chat = self.conversation
-        more: list[Hint] = (
-            [("ctrl+o", "base" if chat.answers_with_adapter() else "adapter")] if chat.has_adapter else []
-        )
+        more: list[Hint] = [("ctrl+o", "base" if chat.answers_with_adapter else "adapter")] if chat.found else []
         if chat.turns:
             more.append(("ctrl+l", "clear"))
         if chat.status == "answering":
@@ -112,7 +109,7 @@ class ChatPane(ReportsWorkerErrors, Vertical):
             raise SkipAction  # Escape is the screen's then
 
     async def action_toggle_adapter(self) -> None:
-        if self.conversation.has_adapter:
+        if self.conversation.found:
             await self.conversation.toggle_adapter()
 
     async def action_clear(self) -> None:
@@ -136,9 +133,9 @@ class ChatPane(ReportsWorkerErrors, Vertical):
         if not self.children:
             return
         chat = self.conversation
-        name = "Adapter" if chat.answers_with_adapter() else "Base"
-        left = line((name, STRONG), (" answers", MUTED), (f" on {clean(chat.device)}" if chat.device else "", MUTED))
-        other = line(("ctrl+o", f"bold {ACCENT}"), (" base ⇄ adapter", MUTED)) if chat.has_adapter else Content("")
+        where = f" on {clean(chat.device)}" if chat.device else ""
+        left = line((chat.by.capitalize(), STRONG), (" answers", MUTED), (where, MUTED))
+        other = line(("ctrl+o", f"bold {ACCENT}"), (" base ⇄ adapter", MUTED)) if chat.found else Content("")
         self.query_one(Heading).show(left, other)
         self.query_one(TextView).set_text(self._paragraphs(), keep_place=True)
         self.post_message(HintsChanged())
@@ -158,15 +155,21 @@ class ChatPane(ReportsWorkerErrors, Vertical):
             yield line((f"✗ {clean(message, newlines=True)}", "bold $error"))
             if hint:
                 yield line((clean(hint, newlines=True), MUTED))
-        if chat.status == "ready" and self._run.has_adapter() and not chat.has_adapter:
+            if chat.status == "failed":
+                yield line(("The next question loads the model again.", MUTED))
+        if chat.status == "ready" and chat.outdated:
             yield line(("The run has saved its adapter: the next question loads it.", MUTED))
         if self._warned and chat.status == "off" and not chat.turns:
             warning = "The run is training: a second copy of the model may not fit beside it."
             yield line((f"{warning} Enter loads it all the same.", "$warning"))
 
     def _welcome(self) -> Iterator[Content]:
-        if self.conversation.has_adapter:
+        found = self.conversation.found
+        if found:
             yield line(("Ask something: the model loads at the first question.", MUTED))
+            if found.step is not None:
+                why = "the run left no adapter" if self._ended else "the run saves its adapter when it ends"
+                yield line((f"{found.name.capitalize()} answers: {why}.", MUTED))
         elif self._ended:
             yield line(("The run left no adapter; the base model answers.", MUTED))
         else:
@@ -184,7 +187,7 @@ def _turn(turn: Turn, waiting: bool) -> Iterator[Content]:
             yield from (Content(piece) for piece in f"{text}▌".split("\n"))
         return
     yield from (Content(piece) for piece in text.rstrip().split("\n"))
-    about = [ENDS.get(turn.ended, ""), "adapter" if turn.adapter else "base"]
+    about = [ENDS.get(turn.ended, ""), turn.by]
     if turn.tokens and turn.seconds:
         about.append(f"{figures.count(turn.tokens)} tokens, {turn.tokens / turn.seconds:.0f} a second")
     yield line((" · ".join(part for part in about if part), MUTED))

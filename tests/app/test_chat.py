@@ -72,14 +72,21 @@ async def test_letters_are_text_while_typing(make_run: Any, workers: Any) -> Non
 
 
 async def test_a_missing_adapter_is_explained(make_run: Any, workers: Any) -> None:
-    async with CodexApp(make_run(end="stopped")).run_test(size=SIZE) as pilot:
+    async with CodexApp(make_run(end="stopped", steps=20)).run_test(size=SIZE) as pilot:
         await settled(pilot)
         await until(pilot, lambda: "The run left no adapter" in screen_text(pilot.app))
-    async with CodexApp(make_run(name="other", end="training", steps=50)).run_test(size=SIZE) as pilot:
+    async with CodexApp(make_run(name="other", end="training", steps=20)).run_test(size=SIZE) as pilot:
         await settled(pilot)
         assert "No adapter yet" in screen_text(pilot.app)
         await pilot.press("c", "ctrl+o")
         assert pilot.app.screen.query_one(ChatPane).conversation.adapter
+
+
+async def test_a_checkpoint_in_the_adapters_place_is_called_so_from_the_start(make_run: Any, workers: Any) -> None:
+    run = make_run(end="stopped")
+    async with CodexApp(run, pane="chat").run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: "Checkpoint 200 answers: the run left no adapter." in screen_text(pilot.app))
+        await until(pilot, lambda: "Checkpoint 200 answers   " in screen_text(pilot.app))
 
 
 async def test_escape_stops_then_leaves_the_line_then_the_screen(make_run: Any, workers: Any) -> None:
@@ -122,4 +129,4 @@ async def test_a_chat_may_begin_with_the_base(make_run: Any, workers: Any) -> No
         pane = await ask(pilot, "hi")
         await until(pilot, lambda: pane.conversation.turns and pane.conversation.turns[-1].ended)
         assert workers.started[0].sent[0]["adapter"] is False
-        assert not pane.conversation.turns[-1].adapter
+        assert pane.conversation.turns[-1].by == "base"

@@ -146,7 +146,7 @@ def asked(bench: Bench) -> Try:
 class Listener(chat_worker.Speaker):
     """The chat worker without a model."""
 
-    device, has_adapter = "cpu", False
+    device, has_adapter, step = "cpu", False, None
 
     def __init__(self, *_: object) -> None:
         self._stopped = set()

@@ -17,7 +17,7 @@ def test_chat_answers_as_the_run_did_and_as_the_base_does(demo: RunDirectory, ta
     worker = talk("chat", str(demo.path))
     greeting = worker.until("ready", "error")
     assert [message["type"] for message in greeting[:-1]] == ["phase"] * (len(greeting) - 1)
-    assert greeting[-1] == {"type": "ready", "device": "cpu", "has_adapter": True}
+    assert greeting[-1] == {"type": "ready", "device": "cpu", "has_adapter": True, "step": None}
 
     tuned = worker.answer(sample["prompt"])
     untuned = worker.answer(sample["prompt"], adapter=False)

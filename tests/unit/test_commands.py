@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.told_runs import as_json, make_run
+from support.whole import write_checkpoint
 
 from codex_tui.cli import main
 from codex_tui.core import locations
@@ -47,12 +48,28 @@ def test_chat_refuses_before_anything_is_loaded(
         (["--prompt", os.fsdecode(b"\xff")], "not UTF-8"),
         (["--prompt", "-"], "not UTF-8"),
         (["--prompt", "Who?", "--max-new-tokens", "0"], "at least 1"),
-        (["--prompt", "Who?"], "no adapter yet"),
+        (["--prompt", "Who?"], "neither an adapter nor a whole checkpoint"),
         (["--base"], "--prompt TEXT"),
         ([], "--prompt TEXT"),
     ):
         assert main(["chat", "a", *arguments]) == 2, arguments
         assert word in capsys.readouterr().err
+
+
+def test_a_chat_says_at_once_which_checkpoint_answers(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run("a", ev.Started(attempt=1, pid=1))
+    write_checkpoint(run.checkpoints, 200)
+
+    async def ask(*_: object, **__: object) -> int:
+        return 0
+
+    monkeypatch.setattr("codex_tui.commands.chat._ask", ask)
+    assert main(["chat", "a", "--prompt", "Who?"]) == 0
+    assert capsys.readouterr() == ("", "Checkpoint 200 answers: the run has no adapter of its own.\n")
+    assert main(["chat", "a", "--prompt", "Who?", "--base"]) == 0
+    assert capsys.readouterr() == ("", "")
 
 
 def test_an_unknown_home_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

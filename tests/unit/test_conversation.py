@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 from support.stand_in import stand_in
+from support.whole import write_checkpoint
 
 from codex_tui.core.conversation import Conversation
 from training.contract.run_directory import RunDirectory
 
 # Answers with the question in capitals, word for word; "forever" until it is stopped, "break" and "die" as they say.
 CHAT = """
-    import os, threading
+    import glob, os, threading
 
     def send(**message):
         print(json.dumps(message), flush=True)
@@ -28,9 +29,12 @@ CHAT = """
         send(type="end", id=number, reason="stopped", tokens=3, seconds=0.5)
 
     stopped, wake = set(), threading.Event()
-    adapter = os.path.exists(arguments[1] + "/adapter/adapter_config.json")
+    own = os.path.exists(arguments[1] + "/adapter/adapter_config.json")
+    steps = [] if own else [int(path[-4:]) for path in glob.glob(arguments[1] + "/checkpoints/*")]
     send(type="phase", detail="loading it", done=1, total=4)
-    send(type="ready", device="a card", has_adapter=adapter)
+    if os.path.exists(arguments[1] + "/killed"):
+        os.kill(os.getpid(), 9)
+    send(type="ready", device="a card", has_adapter=own or bool(steps), step=max(steps, default=None))
     for line in sys.stdin:
         request = json.loads(line)
         number = request["id"]
@@ -93,7 +97,7 @@ async def test_it_loads_with_the_first_question_and_remembers(run: RunDirectory)
     assert conversation.status == "ready"
     assert conversation.device == "a card"
     last = conversation.turns[-1]
-    assert (last.ended, last.tokens, last.seconds, last.adapter) == ("eos", 5, 0.25, True)
+    assert (last.ended, last.tokens, last.seconds, last.by) == ("eos", 5, 0.25, "adapter")
     assert await answer(conversation, "and why?") == "AND WHY? 3 True"  # question, answer, question
     await conversation.toggle_adapter()
     assert await answer(conversation, "base?") == "BASE? 5 False"
@@ -156,6 +160,34 @@ async def test_an_adapter_that_came_since_is_loaded(run: RunDirectory) -> None:
         (run.path / "not yet").rename(run.adapter / "adapter_config.json")
         assert await answer(conversation, "late") == "LATE 3 True"
         assert conversation._worker.pid != first
+
+
+async def test_a_checkpoint_answers_where_there_is_no_adapter_and_is_called_so(run: RunDirectory) -> None:
+    (run.adapter / "adapter_config.json").rename(run.path / "not yet")
+    async with talking(run) as conversation:
+        assert conversation.by == "base"
+        assert not conversation.look()
+        write_checkpoint(run.checkpoints, 1200)
+        assert conversation.look()
+        assert conversation.by == "checkpoint 1,200"
+        assert await answer(conversation, "early") == "EARLY 1 True"
+        assert (conversation.by, conversation.turns[-1].by) == ("checkpoint 1,200", "checkpoint 1,200")
+        first = conversation._worker.pid
+        assert await answer(conversation, "again") == "AGAIN 3 True"
+        assert conversation._worker.pid == first
+        (run.path / "not yet").rename(run.adapter / "adapter_config.json")
+        assert await answer(conversation, "late") == "LATE 5 True"
+        assert conversation.turns[-1].by == "adapter"
+
+
+async def test_a_worker_killed_while_it_loads_failed_as_what_was_asked(run: RunDirectory) -> None:
+    (run.path / "killed").touch()
+    async with talking(run) as conversation:
+        await answer(conversation, "who?")
+        assert (conversation.turns[-1].ended, conversation.turns[-1].by) == ("failed", "adapter")
+        assert conversation.error is not None
+        assert conversation.error[0] == "The worker ended by signal SIGKILL."
+        assert "memory" in conversation.error[1]
 
 
 async def test_no_worker_outlives_a_conversation_that_was_left_while_it_started(run: RunDirectory) -> None:

@@ -76,6 +76,7 @@ async def test_a_worker_that_breaks_says_so_last(tmp_path: Path, run: str, told:
     assert last["message"] == f"The worker ended {told}."
     assert "ready to echo ['chat', 'a run']" in last["hint"]
     assert ("It broke." in last["hint"]) == ("exit" in told)
+    assert ("where memory runs out" in last["hint"]) == ("SIGKILL" in told)
 
 
 async def test_one_that_ends_well_says_nothing(tmp_path: Path) -> None:
