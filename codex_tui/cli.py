@@ -31,7 +31,8 @@ def parser() -> argparse.ArgumentParser:
 
     root = Parser(
         prog="codex-tui",
-        description="The training cockpit for one small GPU. Without a command: the app, on the live run if any.",
+        description="The training cockpit for one small GPU. Without a command: the app, on the live run, or on the "
+        "last one where it was lost or failed.",
         epilog="Exit codes: 0 done, 1 failed, 2 usage or bad input, 3 no training environment, 130 detached by Ctrl-C. "
         "CODEX_TUI_HOME overrides the XDG folders.",
     )

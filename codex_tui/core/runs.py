@@ -127,17 +127,22 @@ def find_run(text: str) -> RunDirectory:
 
 def live_run() -> RunDirectory | None:
     """The newest run that is training now; None where none is, or where they can't be looked at."""
-    return next((run for run in _readable() if run.trainer_alive()), None)
+    return _live(_readable())
 
 
 def run_to_open() -> RunDirectory | None:
     """The live run; without one the run last heard of, where it was lost or failed: that is what a person comes for."""
     from codex_tui.core.follower import glance
 
-    if live := live_run():
+    runs = _readable()
+    if live := _live(runs):
         return live
-    last = max(_readable(), key=lambda run: last_written(run) or _created(run), default=None)
+    last = max(runs, key=lambda run: last_written(run) or _created(run), default=None)
     return last if last and glance(last).status in ("lost", "failed") else None
+
+
+def _live(runs: list[RunDirectory]) -> RunDirectory | None:
+    return next((run for run in runs if run.trainer_alive()), None)
 
 
 def _readable() -> list[RunDirectory]:

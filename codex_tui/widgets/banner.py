@@ -78,7 +78,7 @@ def _saved(state: RunState) -> str:
 def _ways_on(state: RunState) -> Content:
     saved = state.resume_step
     resume = [] if saved is None else [("r", f"resume from step {saved:,}" if saved else "start it again")]
-    return _keys(*resume, ("l", "log"))
+    return _keys(*resume, ("l", "log"), ("p", "profiles"))
 
 
 def _keys(*pairs: tuple[str, str]) -> Content:

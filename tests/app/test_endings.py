@@ -33,6 +33,7 @@ async def test_from_a_lost_run_the_picker_is_one_key_away(make_run: Any) -> None
         await settled(pilot)
         await pilot.press("escape")
         assert isinstance(pilot.app.screen, CockpitScreen)
+        await until(pilot, lambda: "p profiles" in screen_text(pilot.app))
         await pilot.press("p")
         await until(pilot, lambda: isinstance(pilot.app.screen, ProfilesScreen))
         await settled(pilot)

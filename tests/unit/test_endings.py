@@ -13,7 +13,8 @@ from support.told_runs import as_json, make_run
 from support.whole import write_checkpoint
 
 from codex_tui.cli import main
-from codex_tui.core import endings, follower, runs
+from codex_tui.core import endings, follower, launcher, runs
+from codex_tui.core.errors import BadInput
 from codex_tui.core.follower import RunFollower, glance
 from training.contract import events as ev
 from training.contract.run_directory import Exit, ProcessIdentity, RunDirectory
@@ -34,6 +35,17 @@ def test_the_three_files_make_a_run() -> None:
         assert runs.find_run("a").path == run.path
     run.events.unlink()
     assert runs.directories() == []
+
+
+def test_a_name_is_taken_by_a_run_or_by_what_is_none() -> None:
+    run = trained()
+    run.config.unlink()
+    with pytest.raises(BadInput, match="codex-tui resume a"):
+        launcher.check_name("a")
+    run.process.unlink()
+    run.events.unlink()
+    with pytest.raises(BadInput, match="is there already, and is no run"):
+        launcher.check_name("a")
 
 
 @pytest.mark.parametrize(
