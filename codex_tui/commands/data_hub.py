@@ -77,6 +77,7 @@ def run_push(args: argparse.Namespace) -> int:
     from codex_tui.commands.hub_progress import progress
     from codex_tui.core import hub_cards, hub_push, hub_status
     from codex_tui.core.hub_client import repo_id
+    from codex_tui.core.text import counted
 
     check_push_options(args)
     repo, path = repo_id(args.repo), _file(args.file)
@@ -93,7 +94,7 @@ def run_push(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(pushed_as_json(done) | {"rows": content.rows, "sha256": local.sha256}, indent=2))
         return DONE
-    say_pushed(done, f"{content.rows:,} rows, sha256 {local.sha256}")
+    say_pushed(done, f"{counted(content.rows, 'row')}, sha256 {local.sha256}")
     if content.bad:
         print(f"! {content.bad:,} of the rows can't be learned from; see: codex-tui data check FILE", file=sys.stderr)
     return DONE
@@ -132,7 +133,7 @@ def say_pushed(done: Pushed, what: str) -> None:
 def run_pull(args: argparse.Namespace) -> int:
     from codex_tui.commands.hub_progress import progress
     from codex_tui.core import hub, hub_status
-    from codex_tui.core.text import clean
+    from codex_tui.core.text import clean, counted
 
     with progress() as tell:
         found = hub.fetch(args.repo, args.revision, tell)
@@ -150,7 +151,7 @@ def run_pull(args: argparse.Namespace) -> int:
     if found.offline:
         print("! The Hub can't be asked now; this is what was fetched before.", file=sys.stderr)
     for path, count in zip(files, rows, strict=True):
-        print(clean(f"{path}: {'Parquet' if count is None else f'{count:,} rows'}"))
+        print(clean(f"{path}: {'Parquet' if count is None else counted(count, 'row')}"))
     print(f"{found.repo} at revision {found.revision}")
     return DONE
 
@@ -199,8 +200,10 @@ def run_status(args: argparse.Namespace) -> int:
 def _facts(rows: int | None, sha256: str | None, modified: float | None) -> str:
     from datetime import datetime
 
+    from codex_tui.core.text import counted
+
     when = "unknown date" if modified is None else datetime.fromtimestamp(modified).strftime("%Y-%m-%d %H:%M")
-    return f"{'? rows' if rows is None else f'{rows:,} rows'}  sha256 {(sha256 or '?')[:12]}  {when}"
+    return f"{'? rows' if rows is None else counted(rows, 'row')}  sha256 {(sha256 or '?')[:12]}  {when}"
 
 
 def _file(text: str) -> Any:

@@ -8,6 +8,8 @@ from dataclasses import asdict
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TextIO
 
+from codex_tui.core.text import counted
+
 if TYPE_CHECKING:
     from codex_tui.core.dataset_check import Checked
     from training.contract.dataset.overview import Overview
@@ -78,7 +80,7 @@ def lines(found: Checked) -> Iterator[str]:
     """As they came: to be cleaned, and printed one by one."""
     overview, source = found.overview, found.target.source
     bad = overview.rows - overview.kept
-    yield f"{source.name}: {overview.rows:,} rows, {overview.kept:,} kept, {bad:,} bad"
+    yield f"{source.name}: {counted(overview.rows, 'row')}, {overview.kept:,} kept, {bad:,} bad"
     if source.left_out:
         yield f"  left out, as no training split: {_some([path.name for path in source.left_out])}"
     for problem in islice(found.bad(), PROBLEMS_SHOWN):
@@ -109,9 +111,9 @@ def _figures(found: Checked) -> Iterator[tuple[str, str]]:
         yield "tokens", "  ".join(f"{name} {count:,}" for name, count in asdict(overview.tokens).items())
         limit = profile.model.max_seq_length
         lost = f", {overview.answers_lost:,} with the whole answer" if overview.answers_lost else ""
-        yield "cut", f"{overview.truncated:,} rows at max_seq_length = {limit:,}{lost}"
+        yield "cut", f"{counted(overview.truncated or 0, 'row')} at max_seq_length = {limit:,}{lost}"
         yield "learned", f"{overview.learned_tokens:,} of {overview.train_tokens:,} tokens an epoch"
-    yield "split", f"{overview.train_rows:,} rows to train on, {overview.eval_rows:,} held out"
+    yield "split", f"{counted(overview.train_rows, 'row')} to train on, {overview.eval_rows:,} held out"
     most = "" if overview.tokens else "at most "
     yield "steps", f"{most}{overview.steps_per_epoch:,} an epoch, {overview.total_steps:,} in all{_time(found)}"
 

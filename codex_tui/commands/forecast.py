@@ -79,14 +79,17 @@ def _as_json(found: Forecast, remedies: list[Remedy]) -> dict[str, Any]:
 
 
 def _disk_lines(need: DiskNeed, free: float) -> list[str]:
+    from codex_tui.core.text import counted
+
     full = " ✗ It would fill up." if need.total_mib >= free else ""
     return [
-        f"On disk: {need.total_mib:,.0f} MiB, {need.checkpoint_mib:,.0f} for each of {need.checkpoints} checkpoints;"
-        f" {free:,.0f} are free.{full}"
+        f"On disk: {need.total_mib:,.0f} MiB, {need.checkpoint_mib:,.0f} for each of"
+        f" {counted(need.checkpoints, 'checkpoint')}; {free:,.0f} are free.{full}"
     ]
 
 
 def _lines(found: Forecast, remedies: list[Remedy]) -> list[str]:
+    from codex_tui.core.text import counted
     from codex_tui.core.typed import literal
 
     rows = [(NAMES[name], mib) for name, mib in found.components.items()]
@@ -95,7 +98,7 @@ def _lines(found: Forecast, remedies: list[Remedy]) -> list[str]:
         rows += [("the most it may take", found.limit_mib)]
     lines = [f"{name:<24}{mib:>8,.0f} MiB" for name, mib in rows]
     if found.offload_layers:
-        lines.append(f"{found.offload_layers} layers are kept in host memory.")
+        lines.append(f"Kept in host memory: {counted(found.offload_layers, 'layer')}.")
     if found.measured:
         lines.append("Measured here: the last probe of this profile on this card corrects the count.")
     if found.verdict is None:

@@ -9,7 +9,7 @@ from codex_tui.core.errors import DONE, FAILED, CodexError
 from codex_tui.core.follower import last_word, may_live, rounded
 from codex_tui.core.run_state import RunState, reduce, silence, time_left
 from codex_tui.core.tailer import Tailer
-from codex_tui.core.text import clean, duration, shorten
+from codex_tui.core.text import clean, counted, duration, shorten
 from training.contract import events as ev
 from training.contract.run_directory import RunDirectory
 
@@ -97,7 +97,7 @@ def describe(event: ev.Event, state: RunState, phase_before: ev.Phase | None) ->
         case ev.Stopped():
             return f"stopped  step {event.step}"
         case ev.Done():
-            return f"done  {event.step} steps  {duration(event.seconds)}"
+            return f"done  {counted(event.step, 'step')}  {duration(event.seconds)}"
         case ev.Failed():
             hint = f"\n  {clean(event.hint)}" if event.hint else ""
             return f"failed: {clean(event.message)}{hint}"
@@ -140,7 +140,7 @@ def _metrics(event: ev.Metrics, state: RunState) -> str:
 
 def _resolved(event: ev.Resolved) -> list[str]:
     lines = [
-        f"{event.train_rows:,} rows to train on, {event.eval_rows:,} held out, {event.dropped_rows:,} dropped,"
+        f"{counted(event.train_rows, 'row')} to train on, {event.eval_rows:,} held out, {event.dropped_rows:,} dropped,"
         f" {event.truncated_rows:,} cut; {event.total_steps:,} steps on {event.device}"
     ]
     for field, (asked, ran, why) in event.changed.items():

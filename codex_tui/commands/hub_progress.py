@@ -71,13 +71,13 @@ class _Teller:
 
 def line_of(progress: Progress, elapsed: float, first_done: int = 0) -> str:
     """`sending train.jsonl  12.0 of 80.0 MB  0:07, about 0:40 left`"""
-    from codex_tui.core.text import clean, duration
+    from codex_tui.core.text import clean, counted, duration
 
     parts = [clean(progress.step)]
     if progress.total and progress.unit == "B":
         parts.append(f"{_amount(progress.done, progress.total)} of {size(progress.total)}")
     elif progress.done:
-        parts.append(f"{progress.done:,} rows" if progress.unit == "rows" else size(progress.done))
+        parts.append(counted(progress.done, "row") if progress.unit == "rows" else size(progress.done))
     time_spent = duration(elapsed)
     moved = progress.done - first_done
     if progress.total and elapsed >= PACE_FROM and moved > 0:

@@ -47,7 +47,7 @@ def add(subparsers: Any) -> None:
 
 def run_list(args: argparse.Namespace) -> int:
     from codex_tui.core.profiles import list_profiles
-    from codex_tui.core.text import clean
+    from codex_tui.core.text import clean, counted
 
     entries = list_profiles()
     if args.json:
@@ -59,7 +59,7 @@ def run_list(args: argparse.Namespace) -> int:
     for entry in entries:
         origin = "shipped" if entry.shipped else "yours"
         base = f"as {entry.profile.extends}, but for what it sets" if entry.profile and entry.profile.extends else ""
-        says = f"✗ {len(entry.problems)} problem(s)" if entry.problems else entry.title or base
+        says = f"✗ {counted(len(entry.problems), 'problem')}" if entry.problems else entry.title or base
         print(clean(f"{entry.name:<{width}}  {origin:<7}  {says}"))
     return DONE
 

@@ -12,6 +12,7 @@ from codex_tui.core.data_target import Target
 from codex_tui.core.dataset_speed import tokens_per_second
 from codex_tui.core.errors import CodexError
 from codex_tui.core.hub_client import Progress, Tell
+from codex_tui.core.text import counted
 from training.contract.dataset import lengths as token_lengths
 from training.contract.dataset import scan as scans
 from training.contract.dataset.index import RowIndex
@@ -75,7 +76,7 @@ def check(target: Target, tell: Tell) -> Checked:
 
 
 def _scan(index: RowIndex, columns: Columns, profile: Profile, tell: Tell) -> Scan:
-    step = f"reading {len(index):,} rows"
+    step = f"reading {counted(len(index), 'row')}"
     tell(Progress(step))
     found = scans.kept_or_made(
         index, columns, profile, locations.cache_home(),
@@ -100,7 +101,7 @@ async def _lengths(target: Target, rows: int, tell: Tell) -> tuple[Lengths | Non
                 await worker.send({"type": "tokenise"})
             elif kind == "progress" and message.get("what") == "tokenising":
                 done, total = message.get("done", 0), message.get("total") or 0
-                tell(Progress(f"counting the tokens of {total:,} rows", done, total, "rows"))
+                tell(Progress(f"counting the tokens of {counted(total, 'row')}", done, total, "rows"))
             elif kind == "digest" and message.get("lengths"):
                 if found := token_lengths.load(Path(str(message["lengths"])), rows):
                     return found, None

@@ -13,6 +13,7 @@ from typing import Any
 from codex_tui.core import environment, locations
 from codex_tui.core.errors import BadInput, CodexError, of_system
 from codex_tui.core.hub_client import Tell, tell_nobody
+from codex_tui.core.text import counted
 from codex_tui.core.workers import trainer_environment
 from training.contract.dataset.records import Unreadable, format_of
 from training.contract.dataset.rows import Rows, read
@@ -85,7 +86,7 @@ def check_rows(source: Source, dataset: Dataset) -> None:
         listed = "\n".join(f"  {problem}" for problem in found.problems[:PROBLEMS_SHOWN])
         more = bad - PROBLEMS_SHOWN
         raise BadInput(
-            f"{source.name}: {bad} of {rows} rows can't be learned from:\n{listed}"
+            f"{source.name}: {bad:,} of {counted(rows, 'row')} can't be learned from:\n{listed}"
             + (f"\n  and {more} more" if more > 0 else ""),
             "Mend them"
             + (', or set on_bad_rows = "skip" under [dataset] to train on the rest.' if bad < rows else "."),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from codex_tui.core import gpu, locations, machine
+from codex_tui.core.text import counted
 from training.contract import probes, remedies
 from training.contract.disk import DiskNeed, disk_need
 from training.contract.forecast import Forecast, Machine, Remedy, check_modules, forecast
@@ -84,7 +85,7 @@ def disk_warning(profile: Profile, path: Path) -> str:
         return ""
     return (
         f"{path.stem} is forecast to take {need.total_mib:,.0f} MiB of disk, {need.checkpoint_mib:,.0f} for each of"
-        f" {need.checkpoints} checkpoints, and {free:,.0f} are free in {locations.runs_home()}."
+        f" {counted(need.checkpoints, 'checkpoint')}, and {free:,.0f} are free in {locations.runs_home()}."
     )
 
 

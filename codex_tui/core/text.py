@@ -55,6 +55,11 @@ def shorten(text: str, width: int) -> str:
     return text if len(text) <= width else text[: max(0, width - 1)] + "…"
 
 
+def counted(count: int, what: str) -> str:
+    """`1, "row"` as "1 row", `1234, "row"` as "1,234 rows"."""
+    return f"{count:,} {what}{'s' * (count != 1)}"
+
+
 def duration(seconds: float | None) -> str:
     """`75` as "1:15", `4000` as "1:06:40"; unknown as "–"."""
     if seconds is None:

@@ -14,7 +14,7 @@ from textual.widgets import Input
 from codex_tui.core.data_target import Target
 from codex_tui.core.data_view import DataView
 from codex_tui.core.row_filter import KINDS, Kind
-from codex_tui.core.text import clean
+from codex_tui.core.text import clean, counted
 from codex_tui.messages import ReportsWorkerErrors
 from codex_tui.screens.data_ask import Asking
 from codex_tui.screens.data_hints import hints
@@ -152,7 +152,7 @@ class DataScreen(Asking, ReportsWorkerErrors, Screen[None]):
 
     def _title(self) -> None:
         view, target = self.view, self.view.target
-        parts = [clean(target.called), f"{view.rows:,}{'' if view.complete else '+'} rows"]
+        parts = [clean(target.called), counted(view.rows, "row") if view.complete else f"{view.rows:,}+ rows"]
         if target.judge:
             parts.append(f"{'run' if target.run else 'profile'} {clean(target.judge)}")
         self.query_one(TitleBar).show("Data", line((" · ".join(parts), MUTED)))

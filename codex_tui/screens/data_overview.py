@@ -9,7 +9,7 @@ from textual.content import Content
 
 from codex_tui.core.data_view import DataView
 from codex_tui.core.row_filter import MEANINGS
-from codex_tui.core.text import clean, duration
+from codex_tui.core.text import clean, counted, duration
 from codex_tui.screens.data_text import no_tokens
 from codex_tui.widgets import figures
 from codex_tui.widgets.ink import MUTED, STRONG, Part, line
@@ -94,9 +94,9 @@ def summary(found: Overview | None) -> Content:
     """All in one row."""
     if found is None:
         return line(("What they come to", STRONG))
-    parts: list[Part] = [(f"{found.kept:,}", STRONG), f" of {found.rows:,} rows kept"]
+    parts: list[Part] = [(f"{found.kept:,}", STRONG), f" of {counted(found.rows, 'row')} kept"]
     if found.truncated is not None:
-        lost = f"{found.answers_lost:,} answer{'s' if found.answers_lost != 1 else ''} lost"
+        lost = f"{counted(found.answers_lost or 0, 'answer')} lost"
         parts += [f" · {found.truncated:,} cut · ", (lost, "bold $error" if found.answers_lost else "")]
     return line(*parts)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from codex_tui.core.text import clean, shorten
+from codex_tui.core.text import clean, counted, shorten
 from codex_tui.widgets.choices import Row
 from codex_tui.widgets.forecast_bar import change, components, summary, verdict
 from codex_tui.widgets.ink import ACCENT, MUTED, STRONG, line, spread
@@ -30,7 +30,7 @@ def row(entry: ProfileEntry, outlook: Outlook | None) -> Row:
 
     def lines(width: int) -> list[Content]:
         name = shorten(clean(entry.name), max(8, width - len(whose) - 2))
-        fit = line((f"✗ {_problems(count)}", "bold $error")) if count else _fit(outlook)
+        fit = line((f"✗ {counted(count, 'problem')}", "bold $error")) if count else _fit(outlook)
         return [
             spread(line((name, STRONG)), line((whose, MUTED)), width),
             line((shorten(clean(entry.title), width), MUTED)),
@@ -55,7 +55,7 @@ def about(entry: ProfileEntry, outlook: Outlook | None) -> Iterator[Content]:
     yield line((clean(entry.title or entry.name), STRONG))
     if entry.problems:
         yield Content("")
-        yield line((f"✗ {_problems(len(entry.problems))}; e edits the profile", "bold $error"))
+        yield line((f"✗ {counted(len(entry.problems), 'problem')}; e edits the profile", "bold $error"))
         for problem in entry.problems:
             where = f"line {problem.line}" if problem.line else "the file"
             where = f"{clean(problem.path.name)}, {where}" if problem.path else where
@@ -129,7 +129,8 @@ def _numbers(profile: Profile) -> Iterator[Content]:
     training, model = profile.training, profile.model
     batch, accumulated = training.per_device_train_batch_size, training.gradient_accumulation_steps
     epochs = training.num_train_epochs
-    length = f"{training.max_steps:,} steps" if training.max_steps else f"{epochs:g} epoch{'s' if epochs != 1 else ''}"
+    in_epochs = f"{epochs:g} epoch{'s' if epochs != 1 else ''}"
+    length = counted(training.max_steps, "step") if training.max_steps else in_epochs
     for name, value in (
         ("model", clean(model.name)),
         (
@@ -149,10 +150,6 @@ def _numbers(profile: Profile) -> Iterator[Content]:
 
 def _number(name: str, value: Content) -> Content:
     return line((f"{name:<{NAME_WIDTH}}", MUTED), value)
-
-
-def _problems(count: int) -> str:
-    return f"{count} problem{'s' if count > 1 else ''}"
 
 
 def _tilde(path: Path) -> Path:
