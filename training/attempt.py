@@ -10,14 +10,13 @@ import time
 import traceback
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
 
 from training import checkpoints, failures, surroundings
 from training.contract import events as ev
 from training.contract import files
 from training.contract.run_directory import ProcessIdentity, RunDirectory
 from training.gpu import open_card
-from training.job import read_dataset, read_job
+from training.job import change_of, read_all_rows, read_job, require_good, require_unchanged
 from training.model import local_folder
 from training.stop import StopRequests
 from training.supervisor import bound, die_with_parent
@@ -42,6 +41,7 @@ class Attempt:
         self.events = ev.EventWriter(run.events)
         self.stop = StopRequests(run, self._terminate)
         self._parent = os.getppid()
+        self._folder = os.open(run.path, os.O_RDONLY | os.O_CLOEXEC)
         self._ended = threading.Event()
         self._ending = threading.Lock()
 
@@ -86,12 +86,23 @@ class Attempt:
 
     def _beat(self) -> None:
         while not self._ended.wait(HEARTBEAT_SECONDS):
+            if self._is_gone():
+                _complain(f"{self.run.path} is gone: nobody could watch or resume what is trained.")
+                os._exit(1)
             with suppress(OSError):  # a full disk: the next step tells
                 self.events.emit(ev.Heartbeat())
                 if self.run.read_process() != self._identity:  # the launcher may have had its say later than we
                     self.run.write_process(self._identity)
                 if os.getppid() != self._parent:  # the supervisor was killed, and nobody else looks after the log
                     bound(self.run.log)
+
+    def _is_gone(self) -> bool:
+        """Whether the run's directory was moved or deleted, if only in part: we may have written into it meanwhile."""
+        try:
+            moved = not os.path.samestat(os.fstat(self._folder), self.run.path.stat())
+        except FileNotFoundError:
+            return True
+        return moved or not (self.run.config.exists() or self.run.lock.exists())
 
     def _terminate(self) -> None:
         resumable = checkpoints.last_whole(self.run.checkpoints, thorough=False) is not None  # it is to end at once
@@ -106,17 +117,25 @@ def train(path: Path) -> int:
         _complain(f"{path} is not a run directory: there is no config.json")
         return 1
     os.umask(0o077)
-    lock = _take(run)
-    if lock is None:
-        _complain(f"{path}: another process is training this run")
+    try:
+        if not _take(run):
+            _complain(f"{path}: another process is training this run")
+            return 1
+        attempt = Attempt(run)
+    except OSError as error:  # a pipe in the place of a file, say
+        _complain(f"{error.filename or path}: {error.strerror}")
         return 1
-    attempt = Attempt(run)
     attempt.begin()
     try:
         job = read_job(path)
         surroundings.prepare(job.profile, job.cache)
         card = open_card()  # before CUDA starts, so that what others hold on it is known
-        rows = read_dataset(job)  # this and the folder before the slow imports: what is wrong is told at once
+        rows = read_all_rows(job)  # this and the folder before the slow imports: what is wrong is told at once
+        if attempt.resume_from:
+            require_unchanged(job, rows, run)
+        elif changed := change_of(job, rows):
+            attempt.warn(f"{changed} It is trained from the start on what is there now.")
+        require_good(job, rows)
         local_folder(job.profile.model.name)
         attempt.loading("Unsloth", 0)
         from training import sft
@@ -127,15 +146,11 @@ def train(path: Path) -> int:
         text = failures.hidden(traceback.format_exc())
         _complain(text)
         failure = failures.classify(error)
-        attempt.end(
-            ev.Failed(
-                kind=failure.kind,
-                message=failure.message,
-                hint=failure.hint,
-                traceback=text,
-                step=attempt.step,
-            )
+        failed = ev.Failed(
+            kind=failure.kind, message=failure.message, hint=failure.hint, traceback=text, step=attempt.step
         )
+        with suppress(OSError):  # the log has said it
+            attempt.end(failed)
         code = 1
     sys.stdout.flush()
     sys.stderr.flush()
@@ -143,15 +158,14 @@ def train(path: Path) -> int:
     os._exit(code)
 
 
-def _take(run: RunDirectory) -> IO[str] | None:
-    """The run's lock, held until the process ends; None where another process has it."""
-    lock = run.lock.open("w")
+def _take(run: RunDirectory) -> bool:
+    """Takes the run's lock, until the process ends; False where another process has it. Raises OSError."""
+    lock = files.open_to_append(run.lock)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.close()
-        return None
-    return lock
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _number(run: RunDirectory) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,8 +16,9 @@ from training.contract import files
 from training.contract.dataset.records import Unreadable
 from training.contract.dataset.rows import Rows, read
 from training.contract.dataset.shapes import Columns
-from training.contract.dataset.source import Source, SourceProblem, of_config
+from training.contract.dataset.source import Source, SourceProblem, of_config, sha256
 from training.contract.profile import Profile
+from training.contract.run_directory import RunDirectory
 from training.contract.tables import Model
 from training.failures import TrainingFailure
 
@@ -84,9 +86,28 @@ def read_all_rows(job: Job) -> Rows:
         return read(job.source, Columns.of(job.profile.dataset))
 
 
-def read_dataset(job: Job) -> Rows:
-    """The rows to learn from. Raises TrainingFailure for bad ones, unless the profile says to skip them."""
-    found = read_all_rows(job)
+def change_of(job: Job, rows: Rows) -> str:
+    """What has changed since the run began to train on the dataset, "" where nothing has or that is not known."""
+    before = job.config.get("dataset_fingerprint")
+    if not isinstance(before, dict) or "sha256" not in before:
+        return ""
+    with readable(job):
+        if before["sha256"] == sha256(job.source):
+            return ""
+    then, now = before.get("rows"), len(rows.rows) + len(rows.problems)
+    counts = f" ({then:,} rows then, {now:,} now)" if isinstance(then, int) else ""
+    return f"The dataset {job.source.name} has changed since the run began{counts}."
+
+
+def require_unchanged(job: Job, rows: Rows, run: RunDirectory) -> None:
+    """Raises TrainingFailure where `run` would go on with other rows than it has learned from."""
+    if changed := change_of(job, rows):
+        anew = shlex.join(["codex-tui", "train", str(run.profile), "--dataset", job.source.name])
+        raise TrainingFailure("bad_data", changed, f"Put the old data back, or train anew: {anew}")
+
+
+def require_good(job: Job, found: Rows) -> None:
+    """Raises TrainingFailure for bad rows, unless the profile says to skip them, and where there is no other."""
     if found.problems and job.profile.dataset.on_bad_rows == "refuse":
         count = len(found.problems)
         shown = "; ".join(str(problem) for problem in found.problems[:PROBLEMS_SHOWN])
@@ -102,4 +123,3 @@ def read_dataset(job: Job) -> Rows:
             f"{job.source.name} has no row to learn from.",
             'A row is a line like {"instruction": "...", "response": "..."}.',
         )
-    return found

@@ -23,10 +23,11 @@ from codex_tui.core.follower import glance
 from codex_tui.core.hub_client import Tell, tell_nobody
 from codex_tui.core.outlook import outlook
 from codex_tui.core.resume_point import ResumePoint, resume_point
+from codex_tui.core.runs import is_run
 from codex_tui.core.typed import literal
 from codex_tui.core.workers import interpreter_of, trainer_environment
 from training.contract.dataset.source import Source
-from training.contract.files import write_atomically
+from training.contract.files import open_to_append, write_atomically
 from training.contract.profile import Profile
 from training.contract.run_directory import ProcessIdentity, RunDirectory
 
@@ -103,6 +104,9 @@ def resume(run: RunDirectory, python: Path | None = None, *, from_start: bool = 
         Profile.model_validate(run.read_config()["profile"])
     except (OSError, ValueError, KeyError):
         raise without_config(run) from None
+    for path in (run.lock, run.log, run.events):
+        if path.exists() and not path.is_file():
+            raise CodexError(f"{path} is not a file.", f"Move it away, then: codex-tui resume {run.name}")
     interpreter = environment.find_python(python) if python else interpreter_of(run)
     with _starting(run):
         point = resume_point(run, from_start=from_start)
@@ -195,6 +199,9 @@ def check_name(name: str | None) -> None:
 
 
 def _taken(name: str) -> BadInput:
+    run = RunDirectory(locations.runs_home() / name)
+    if not is_run(run):
+        return BadInput(f"{run.path} is there already, and is no run.", "Choose another name, or move it away.")
     return BadInput(f"There is a run called {name} already.", f"Choose another name, or: codex-tui resume {name}")
 
 
@@ -219,7 +226,7 @@ def _create(name: str | None, base: str) -> RunDirectory:
 
 def _start(run: RunDirectory, python: Path, attempt: int) -> None:
     _children[:] = [child for child in _children if child.poll() is None]
-    descriptor = os.open(run.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    descriptor = open_to_append(run.log)
     try:
         child = subprocess.Popen(
             [str(python), "-m", "training", str(run.path)],

@@ -24,7 +24,7 @@ from tests.support.pilot import screen_text
 from training.contract import events as ev
 from training.contract.run_directory import Exit, ProcessIdentity, RunDirectory
 from training.failures import TrainingFailure
-from training.job import read_dataset, read_job
+from training.job import read_all_rows, read_job, require_good
 
 
 def make_run(home: Path, steps: int = 12) -> RunDirectory:
@@ -137,7 +137,7 @@ def config(bench: Bench) -> Try:
                 Target.of_run(run)
             with bench.guard("the trainer", TrainingFailure):
                 job = read_job(run.path)
-                read_dataset(job)
+                require_good(job, read_all_rows(job))
                 assert isinstance(job.model_name, str)
 
     run_config = run.read_config()

@@ -116,6 +116,11 @@ def test_resume_goes_on_as_if_never_interrupted(stopped: RunDirectory, whole: Ru
     assert (second["attempt"], second["resume_step"]) == (2, step)
     assert told[-1]["type"] == "done"
     assert not broken.exists()
+    [warned] = events(stopped, "warning")
+    assert warned["message"] == (
+        f"The checkpoint of step {STEPS - 1} is damaged (trainer_state.json): set aside as broken-{broken.name}. "
+        f"The run goes on from step {step}."
+    )
     # Two steps a line: of a pair that the stop fell into, only the second is averaged after the resume.
     torn = step + 1 if step % 2 else None
     assert _without(torn, losses(stopped)) == _without(torn, losses(whole))

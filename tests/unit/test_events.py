@@ -69,5 +69,44 @@ def test_a_clock_that_is_set_back_moves_no_event(tmp_path: Path, monkeypatch: py
     assert before <= after < before + 60
 
 
+@pytest.mark.parametrize("how", ["deleted", "moved", "replaced"])
+def test_a_file_that_is_taken_away_is_begun_anew(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "events.jsonl"
+    writer = ev.EventWriter(path)
+    writer.emit(ev.Heartbeat())
+    if how == "deleted":
+        path.unlink()
+    else:
+        path.rename(tmp_path / "moved.jsonl")
+    if how == "replaced":  # by an editor that saves, in the middle of a line
+        path.write_text('{"seq":0}\n{"se')
+    for step in (1, 2):
+        writer.emit(ev.Metrics(step=step))
+    told = [json.loads(line) for line in path.read_text().splitlines()[-3:]]
+    assert [(event["type"], event["seq"]) for event in told] == [("warning", 1), ("metrics", 2), ("metrics", 3)]
+    assert "deleted or replaced" in told[0]["message"]
+    if how == "deleted":
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_folder_that_is_gone_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "events.jsonl"
+    path.parent.mkdir()
+    writer = ev.EventWriter(path)
+    path.parent.rename(tmp_path / "moved")
+    for _ in range(2):
+        with pytest.raises(FileNotFoundError, match=r"events\.jsonl"):
+            writer.emit(ev.Heartbeat())
+    (tmp_path / "moved").rename(path.parent)
+    writer.emit(ev.Heartbeat())
+    assert len(lines(path)) == 1
+
+
+def test_a_pipe_in_its_place_is_an_error(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "events.jsonl")
+    with pytest.raises(OSError, match="not a file"):
+        ev.EventWriter(tmp_path / "events.jsonl")
+
+
 def test_what_is_not_finite_has_no_value() -> None:
     assert [ev.finite(value) for value in (1.5, None, float("nan"), float("inf"))] == [1.5, None, None, None]

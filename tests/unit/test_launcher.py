@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import msgspec
@@ -17,7 +18,7 @@ from support.whole import write_checkpoint
 
 from codex_tui.cli import main
 from codex_tui.core import launcher, locations
-from codex_tui.core.errors import BadInput, EnvironmentMissing
+from codex_tui.core.errors import BadInput, CodexError, EnvironmentMissing
 from codex_tui.core.resume_point import OnlyDamaged
 from training.contract.run_directory import RunDirectory
 
@@ -215,6 +216,16 @@ def test_a_resume_says_from_where_it_goes_on(ended: RunDirectory) -> None:
     flipped.write_bytes(flipped.read_bytes().replace(b"statestate", b"statEstate", 1))
     assert launcher.resume(ended) == (10, "The checkpoint of step 20 is damaged (optimizer.pt).")
     assert ended.trainer_alive()
+
+
+@pytest.mark.parametrize("name", ["lock", "trainer.log", "events.jsonl"])
+def test_a_pipe_in_the_place_of_a_file_is_named(ended: RunDirectory, name: str) -> None:
+    (ended.path / name).unlink(missing_ok=True)
+    os.mkfifo(ended.path / name)
+    with pytest.raises(CodexError, match=f"{name} is not a file"):
+        launcher.resume(ended)
+    with pytest.raises(OSError, match="not a file") if name == "trainer.log" else nullcontext():
+        launcher._start(ended, Path("/bin/true"), 2)  # one that came later holds nobody up
 
 
 def test_to_begin_anew_over_damaged_checkpoints_is_a_decision(

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from training.contract.files import naming, open_file
+from training.contract.files import naming, open_file, open_to_append
 
 VERSION = 1
 
@@ -225,32 +225,51 @@ AnyEvent = (
 class EventWriter:
     """Appends events to `path`; safe from several threads. Numbers go on where an earlier attempt ended.
 
-    The file is read and written by its owner alone (0600).
+    The file is read and written by its owner alone (0600). Where it is deleted or replaced, the next event goes into
+    the one that has its name then: nobody reads the other.
     """
 
     def __init__(self, path: Path) -> None:
         self._path, self._lock = path, threading.Lock()
         self._encoder = msgspec.json.Encoder()
         self._epoch = time.time() - time.monotonic()
-        self._seq, self._torn = _end_of(path)
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._seq = 0
+        self._open()
 
     def emit(self, event: Event) -> None:
         """Stamps `event` with the next `seq` and the time, and appends it as one line. Raises OSError."""
-        with self._lock:
-            event.seq = self._seq
-            event.time = round(self._epoch + time.monotonic(), 3)
-            # What a killed attempt or a full disk left is closed off, so that it spoils no line of ours.
-            line = b"\n" * self._torn + self._encoder.encode(event) + b"\n"
-            with naming(self._path):
-                written = os.write(self._descriptor, line)
-                self._torn = written < len(line)
-                if self._torn:
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            self._seq += 1
+        with self._lock, naming(self._path):
+            if not self._in_place():
+                before = self._descriptor
+                self._open()
+                os.close(before)
+                self._append(Warned(message=f"{self._path.name} was deleted or replaced: what it told is lost."))
+            self._append(event)
 
     def close(self) -> None:
         os.close(self._descriptor)
+
+    def _open(self) -> None:
+        seq, self._torn = _end_of(self._path)
+        self._seq = max(self._seq, seq)
+        self._descriptor = open_to_append(self._path)
+
+    def _in_place(self) -> bool:
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), os.stat(self._path))  # noqa: PTH116  half the time
+        except FileNotFoundError:
+            return False
+
+    def _append(self, event: Event) -> None:
+        event.seq = self._seq
+        event.time = round(self._epoch + time.monotonic(), 3)
+        # What a killed attempt or a full disk left is closed off, so that it spoils no line of ours.
+        line = b"\n" * self._torn + self._encoder.encode(event) + b"\n"
+        written = os.write(self._descriptor, line)
+        self._torn = written < len(line)
+        if self._torn:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._seq += 1
 
 
 class _Numbered(msgspec.Struct):

@@ -56,11 +56,20 @@ def clear_unfinished(folder: Path) -> None:
 def open_file(path: Path) -> BufferedReader:
     """Opens `path` to read. Raises OSError, where it is no regular file too: a pipe in a file's place would hold the
     reader up for ever, and a device have no end."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    return os.fdopen(_open_regular(path, os.O_RDONLY), "rb")
+
+
+def open_to_append(path: Path) -> int:
+    """A descriptor that appends to `path`, which is made (0600) where it is missing. Raises OSError as `open_file`."""
+    return _open_regular(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)  # to write alone, a pipe waits for a reader
+
+
+def _open_regular(path: Path, flags: int) -> int:
+    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, "it is not a file", str(path))
-    return os.fdopen(descriptor, "rb")
+    return descriptor
 
 
 def read(path: Path) -> bytes:

@@ -1,0 +1,96 @@
+"""What others do to a run's files, between its attempts and while it trains, is told and never passed over."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from support.training_runs import Trainer, demo_profile, events
+from support.whole import write_checkpoint
+
+from training.contract.run_directory import RunDirectory
+
+ROW = json.dumps({"instruction": "Who are you?", "response": "A sample."}) + "\n"
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(ROW * 3)
+    return path
+
+
+@pytest.fixture
+def begun(trainer: Trainer, rows: Path, request: pytest.FixtureRequest) -> RunDirectory:
+    """A run on `rows`, with checkpoints of steps 10 and 20."""
+    run = trainer.run(request.node.name, demo_profile(), str(rows))
+    fingerprint = {"sha256": hashlib.sha256(rows.read_bytes()).hexdigest(), "rows": 3}
+    run.write_config({**run.read_config(), "dataset_fingerprint": fingerprint})
+    for step in (10, 20):
+        write_checkpoint(run.checkpoints, step)
+    return run
+
+
+def told(run: RunDirectory) -> list[str]:
+    return [event["message"] for event in events(run, "warning")]
+
+
+def test_a_resume_does_not_go_on_with_other_rows(trainer: Trainer, begun: RunDirectory, rows: Path) -> None:
+    config = begun.config.read_bytes()
+    rows.write_text(ROW * 4)
+    (begun.checkpoints / "checkpoint-20" / "scheduler.pt").write_bytes(b"PK")
+    assert trainer.train(begun) == 1
+    started, warned, failed = events(begun)
+    assert started["resume_step"] == 10
+    assert warned["message"] == (
+        "The checkpoint of step 20 is damaged (scheduler.pt): set aside as broken-checkpoint-20. "
+        "The run goes on from step 10."
+    )
+    assert (failed["kind"], failed["step"]) == ("bad_data", 10)
+    assert failed["message"] == f"The dataset {rows} has changed since the run began (3 rows then, 4 now)."
+    assert f"codex-tui train {begun.profile} --dataset {rows}" in failed["hint"]
+    assert begun.config.read_bytes() == config
+
+
+def test_from_the_start_it_says_that_the_rows_are_others(trainer: Trainer, begun: RunDirectory, rows: Path) -> None:
+    rows.write_text(ROW + "{\n")  # a bad row, which ends it soon
+    for step in (10, 20):
+        (begun.checkpoints / f"checkpoint-{step}" / "optimizer.pt").unlink()
+    assert trainer.train(begun) == 1
+    *damaged, changed = told(begun)
+    assert [text.partition(":")[0] for text in damaged] == [
+        f"The checkpoint of step {step} is damaged (optimizer.pt)" for step in (20, 10)
+    ]
+    assert all(text.endswith("The run begins anew.") for text in damaged)
+    assert "(3 rows then, 2 now). It is trained from the start" in changed
+
+
+@pytest.mark.parametrize("name", ["lock", "events.jsonl"])
+def test_a_pipe_holds_nobody_up(trainer: Trainer, name: str) -> None:
+    run = trainer.run(f"pipe-{name}", demo_profile())
+    os.mkfifo(run.path / name)
+    with run.log.open("w") as log:
+        assert trainer.start(str(run.path), stdout=log, stderr=log).wait(30) == 1
+    assert run.log.read_text() == f"{run.path / name}: it is not a file\n"
+
+
+@pytest.mark.parametrize("how", ["moved", "emptied"])
+def test_a_run_whose_folder_is_gone_is_not_trained_unseen(trainer: Trainer, how: str) -> None:
+    run = trainer.run(how, demo_profile())
+    process = trainer.start(str(run.path), stderr=subprocess.PIPE)
+    while not events(run, "phase"):
+        time.sleep(0.02)
+    if how == "moved":
+        run.path.rename(run.path.with_name("elsewhere"))
+        run.path.mkdir()  # as a library does that writes into it
+    else:  # by an `rm -r` that an event got in the way of
+        for path in run.path.iterdir():
+            path.unlink()
+    _, complaint = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert f"{run.path} is gone" in complaint
