@@ -1,17 +1,23 @@
-"""Writes the adapter in plain PEFT layout. Whoever reads it finds a whole one: the old, or the new."""
+"""The adapter in plain PEFT layout: whoever reads it finds a whole one, the old or the new, or hears what is not."""
 
 from __future__ import annotations
 
 import ctypes
+import json
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from training import checkpoints
-from training.failures import writing
+from training.contract import files
+from training.contract.checkpoints import adapter_is_whole
+from training.contract.run_directory import RunDirectory
+from training.failures import TrainingFailure, writing
 
-ADAPTER = ("adapter_model.safetensors", "adapter_config.json")
+ADAPTER = WEIGHTS, CONFIG = ("adapter_model.safetensors", "adapter_config.json")
 _UNFINISHED = ".adapter-"
 RENAME_EXCHANGE = 2  # of renameat2(2)
 
@@ -36,6 +42,35 @@ def save(model: Any, tokenizer: Any, folder: Path, best: Path | None = None) -> 
                 temporary.rename(folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def loading(folder: Path | None, run: RunDirectory) -> Iterator[None]:
+    """Whatever a library says within of an adapter in `folder` that is damaged or gone, that file is named."""
+    try:
+        yield
+    except Exception as error:
+        named = isinstance(error, TrainingFailure) and folder and folder.is_dir()
+        if named or not folder or not (damaged := _damaged_file(folder)):
+            raise
+        resume = f"codex-tui resume {run.name}"
+        raise TrainingFailure(
+            "model_not_found",
+            f"{damaged} is {'damaged' if damaged.exists() else 'gone'}.",
+            f"Rename {folder}, and chat takes the last whole checkpoint; {resume} saves it anew."
+            if folder == run.adapter
+            else "Ask again: chat takes the last whole checkpoint.",
+        ) from error
+
+
+def _damaged_file(folder: Path) -> Path | None:
+    if not adapter_is_whole(folder / WEIGHTS):
+        return folder / WEIGHTS
+    try:
+        json.loads(files.read(folder / CONFIG))
+    except (OSError, ValueError, RecursionError):
+        return folder / CONFIG
+    return None
 
 
 def _exchange(one: Path, other: Path) -> None:

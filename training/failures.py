@@ -98,6 +98,13 @@ _SIGNS: list[tuple[str, FailureKind, str]] = [
      "missing_library", "A library of the training stack is missing or broken."),
 ]  # fmt: skip
 
+_FILES: list[tuple[str, str, str]] = [
+    (r"SafetensorError: (.+)", "A file of weights is damaged ({}).",
+     "Get the model anew: delete it from the Hub's cache, or copy its folder again."),
+    (r"Can't find a valid checkpoint at (.+)", "{} was deleted or damaged while it was being loaded.",
+     "Resume the run again: it goes on from its last whole checkpoint."),
+]  # fmt: skip
+
 
 def classify(error: BaseException) -> Failure:
     """The name of `error`, by its own type and text and those of what caused it."""
@@ -118,6 +125,9 @@ def classify(error: BaseException) -> Failure:
     for pattern, kind, message in _SIGNS:
         if re.search(pattern, text):
             return Failure(kind, message, _HINTS[kind])
+    for pattern, message, hint in _FILES:
+        if found := re.search(pattern, text):
+            return Failure("model_not_found", message.format(found[1]), hint)
     return Failure("unknown", _sentence(error), _HINTS["unknown"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -53,6 +54,18 @@ def test_chat_says_what_is_wrong_with_a_run(trainer: Trainer, talk: Callable[...
     error = worker.until("ready", "error")[-1]
     assert (error["type"], error["kind"]) == ("error", "model_not_found")
     assert worker.process.wait(30) == 1
+
+
+def test_an_adapter_that_is_damaged_is_named(demo: RunDirectory, trainer: Trainer, talk: Callable[..., Talk]) -> None:
+    run = RunDirectory(trainer.folder / "chat-damaged")
+    shutil.copytree(demo.path, run.path)
+    weights = run.adapter / "adapter_model.safetensors"
+    os.truncate(weights, weights.stat().st_size - 40)
+    error = talk("chat", str(run.path)).until("ready", "error")[-1]
+    assert error["message"] == f"{weights} is damaged."
+    run.adapter.rename(run.path / "put-aside")  # as the hint says
+    assert f"Rename {run.adapter}" in error["hint"]
+    assert talk("chat", str(run.path)).until("ready", "error")[-1]["has_adapter"]
 
 
 def test_weights_that_can_carry_code_are_not_loaded(

@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import pytest
+from support.whole import write_checkpoint
 
 from training import adapter
+from training.contract.run_directory import RunDirectory
+from training.failures import TrainingFailure
 
 
 class Saved:
@@ -55,3 +58,25 @@ def test_a_save_that_fails_leaves_the_old_one(tmp_path: Path) -> None:
         adapter.save(Saved("new"), Saved(""), folder)
     assert names(folder) == {"old", "tokenizer"}
     assert names(tmp_path) == {"adapter"}
+
+
+def test_what_is_damaged_or_gone_is_named_and_nothing_else(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    write_checkpoint(run.checkpoints, 20).rename(run.adapter)
+    (run.adapter / "adapter_config.json").write_text("{}")
+    with pytest.raises(ZeroDivisionError), adapter.loading(run.adapter, run):
+        raise ZeroDivisionError
+    (run.adapter / "adapter_config.json").write_text("{")
+    with (
+        pytest.raises(TrainingFailure, match=r"adapter_config\.json is damaged") as caught,
+        adapter.loading(run.adapter, run),
+    ):
+        raise ValueError("Expecting property name enclosed in double quotes: line 1 column 2 (char 1)")
+    assert f"Rename {run.adapter}" in caught.value.hint
+    gone = run.checkpoints / "checkpoint-20"
+    with (
+        pytest.raises(TrainingFailure, match=r"adapter_model\.safetensors is gone") as caught,
+        adapter.loading(gone, run),
+    ):
+        raise ValueError(f"Can't find 'adapter_config.json' at '{gone}'")
+    assert "Ask again" in caught.value.hint

@@ -47,6 +47,7 @@ GATED = "You are trying to access a gated repo.\nMake sure to have access to it 
         (RuntimeError("The NVIDIA driver on your system is too old (found version 11040)."), "driver_mismatch"),
         (ValueError("Cannot use chat template functions because tokenizer.chat_template is not set"), "bad_config"),
         (TrainingFailure("nan_loss", "The loss was no longer a number at step 3."), "nan_loss"),
+        (ValueError("Can't find a valid checkpoint at /runs/a/checkpoints/checkpoint-20"), "model_not_found"),
         (ZeroDivisionError("division by zero"), "unknown"),
     ],
 )
@@ -56,6 +57,20 @@ def test_kind(error: Exception, kind: str) -> None:
     assert failure.message.endswith((".", "division by zero"))
     assert failure.hint
     assert "\n" not in failure.message
+
+
+def test_a_damaged_file_of_weights_is_told_in_words() -> None:
+    SafetensorError = type("SafetensorError", (Exception,), {})  # noqa: N806  as the library calls it
+    failure = classify(SafetensorError("Error while deserializing header: incomplete metadata, file not fully covered"))
+    assert failure.kind == "model_not_found"
+    assert failure.message.startswith("A file of weights is damaged (Error while deserializing header: incomplete")
+    assert "anew" in failure.hint
+
+
+def test_a_checkpoint_that_is_gone_is_named() -> None:
+    failure = classify(ValueError("Can't find a valid checkpoint at /runs/a/checkpoints/checkpoint-20"))
+    assert failure.message.startswith("/runs/a/checkpoints/checkpoint-20 was deleted")
+    assert "last whole checkpoint" in failure.hint
 
 
 def test_the_cause_counts_too() -> None:
