@@ -92,7 +92,13 @@ def second_row() -> tuple[str, str]:
 
 def test_ctrl_c_of_a_headless_viewer_leaves_the_run_alone(codex_tui: str, home: Path) -> None:
     command = [codex_tui, "demo", "--headless", "--name", "kept"]
-    viewer = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    viewer = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's & has it ignored
+    )
     assert viewer.stdout is not None
     run = RunDirectory(home / "data" / "runs" / "kept")
     lines = []

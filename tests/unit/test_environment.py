@@ -10,7 +10,6 @@ import threading
 import zipfile
 from pathlib import Path
 
-import psutil
 import pytest
 
 from codex_tui.core import environment, gpu, locations, stack
@@ -154,8 +153,9 @@ def test_environment_without_stamp_or_python_is_missing(small: Path) -> None:
 
 def test_environment_in_use_is_not_replaced(small: Path) -> None:
     python = environment.ensure(quiet)
-    with subprocess.Popen([python, "-c", "input()"], stdin=subprocess.PIPE) as user:
-        assert psutil.pid_exists(user.pid)
+    script = "print(1, flush=True); input()"
+    with subprocess.Popen([python, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as user:
+        assert user.stdout and user.stdout.readline()  # before it runs, it has no command line to be known by
         environment.forget()
         with pytest.raises(BadInput, match=str(user.pid)):
             environment.ensure(quiet)
