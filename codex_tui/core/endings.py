@@ -124,6 +124,8 @@ def signs_of_what_is_left(run: RunDirectory, state: RunState) -> tuple[int, ...]
 
 def without_config(run: RunDirectory) -> BadInput:
     """For who asks for what takes a config.json, and the run's is missing or damaged."""
+    if not run.path.is_dir():
+        return BadInput(FOLDER_GONE, "See what there is with: codex-tui runs")
     hint = f"Begin anew from its profile: codex-tui train {run.profile}" if run.profile.is_file() else ""
     return BadInput(f"{run.config} is {_config_trouble(run) or 'damaged'}; {_still_there(run)}.", hint)
 

@@ -125,6 +125,13 @@ def test_a_run_without_its_config_is_told_with_what_is_left(
         assert f"config.json is {is_}; {left}\nBegin anew from its profile:" in capsys.readouterr().err
 
 
+def test_to_resume_what_was_deleted_says_so() -> None:
+    run = trained()
+    shutil.rmtree(run.path)
+    with pytest.raises(BadInput, match="folder is gone"):
+        launcher.resume(run)
+
+
 def test_what_is_promised_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follower, "CHECK_EVERY", 0.0)
     run = trained()
