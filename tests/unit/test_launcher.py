@@ -8,18 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from pathlib import Path
 
 import msgspec
 import pytest
 from support.stand_in import stand_in
-from support.whole import write_checkpoint
 
-from codex_tui.cli import main
 from codex_tui.core import launcher, locations
-from codex_tui.core.errors import BadInput, CodexError, EnvironmentMissing
-from codex_tui.core.resume_point import OnlyDamaged
+from codex_tui.core.errors import BadInput, EnvironmentMissing
 from training.contract.run_directory import RunDirectory
 
 # As the trainer does: takes the lock, says who it is, and listens until it is told to end.
@@ -198,54 +194,6 @@ def test_a_resumed_run_is_the_next_attempt_in_the_same_place(home: Path, python:
     assert run.stop_requested() is None
     until(lambda: log(run).count("training") == 2)
     assert run.read_process() == identity
-
-
-@pytest.fixture
-def ended(home: Path, python: Path, profile: Path) -> RunDirectory:
-    """A run whose trainer was killed."""
-    run = launcher.launch(profile, name="ended", python=python)
-    until(lambda: "training" in log(run))
-    launcher._children[-1].kill()
-    launcher._children[-1].wait()
-    return run
-
-
-def test_a_resume_says_from_where_it_goes_on(ended: RunDirectory) -> None:
-    write_checkpoint(ended.checkpoints, 10)
-    flipped = write_checkpoint(ended.checkpoints, 20) / "optimizer.pt"
-    flipped.write_bytes(flipped.read_bytes().replace(b"statestate", b"statEstate", 1))
-    assert launcher.resume(ended) == (10, "The checkpoint of step 20 is damaged (optimizer.pt).")
-    assert ended.trainer_alive()
-
-
-@pytest.mark.parametrize("name", ["lock", "trainer.log", "events.jsonl"])
-def test_a_pipe_in_the_place_of_a_file_is_named(ended: RunDirectory, name: str) -> None:
-    (ended.path / name).unlink(missing_ok=True)
-    os.mkfifo(ended.path / name)
-    with pytest.raises(CodexError, match=f"{name} is not a file"):
-        launcher.resume(ended)
-    with pytest.raises(OSError, match="not a file") if name == "trainer.log" else nullcontext():
-        launcher._start(ended, Path("/bin/true"), 2)  # one that came later holds nobody up
-
-
-def test_to_begin_anew_over_damaged_checkpoints_is_a_decision(
-    ended: RunDirectory, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    damaged = write_checkpoint(ended.checkpoints, 20) / "adapter_model.safetensors"
-    content = damaged.read_bytes()
-    damaged.write_bytes(content[:-1])
-    with pytest.raises(OnlyDamaged, match=r"step 20 is damaged \(adapter_model.safetensors\)") as refused:
-        launcher.resume(ended)
-    assert "codex-tui resume ended --from-start" in refused.value.hint
-    assert not ended.trainer_alive()
-    damaged.write_bytes(content)
-    with pytest.raises(BadInput, match="has a whole checkpoint, of step 20"):
-        launcher.resume(ended, from_start=True)
-    damaged.write_bytes(content[:-1])
-    monkeypatch.setattr("codex_tui.commands.train._watch", lambda *_: 0)
-    assert main(["resume", "ended", "--from-start"]) == 0
-    assert "step 20 is damaged (adapter_model.safetensors). ended goes on from the start." in capsys.readouterr().err
-    assert ended.trainer_alive()
 
 
 def test_of_two_that_start_at_once_the_one_that_trains_is_known(home: Path, python: Path, profile: Path) -> None:
