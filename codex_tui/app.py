@@ -115,6 +115,14 @@ class CodexApp(App[None]):
         else:
             self.exit()
 
+    def action_help_quit(self) -> None:
+        """What Ctrl-C says: the key that the screen names."""
+        from codex_tui.widgets.hints import HintBar
+
+        bars = self.screen.query(HintBar)
+        key = bars.first().quits if bars else "ctrl+q"
+        self.notify(f"{key} quits the app; a run goes on without it.", title="Do you want to quit?", markup=False)
+
     async def action_profiles(self) -> None:
         from codex_tui.screens.profiles import ProfilesScreen
 

@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.strip import Strip
 
-from codex_tui.widgets.ink import line, to_strips
+from codex_tui.widgets.ink import MUTED, line, thumb, to_strips
 from codex_tui.widgets.painted import Painted
 
 MARGIN = 3  # columns of a list that its rows leave free: the mark before them and a space after
@@ -19,7 +19,8 @@ Row = Callable[[int], list[Content]]  # the lines of an entry, for a width
 
 
 class Choices(Painted, can_focus=True):
-    """Entries by key, each of `lines` lines. The pick stays on its key when the entries change."""
+    """Entries by key, each of `lines` lines; at the right edge where one is among them, unless all are in sight. The
+    pick stays on its key when the entries change."""
 
     DEFAULT_CSS = """
     Choices { height: 1fr; width: 1fr; }
@@ -68,10 +69,14 @@ class Choices(Painted, can_focus=True):
     def paint(self, width: int, height: int) -> list[Strip]:
         fit = max(1, height // self._lines_each)
         self._top = max(0, min(self._top, self._index, len(self._rows) - fit), self._index - fit + 1)
+        edge = thumb(self._top, fit, len(self._rows), fit * self._lines_each)
+        inner = width - bool(edge)
         shown: list[Content] = []
         for position, row in enumerate(self._rows[self._top : self._top + fit], self._top):
             drawn = [*row(width - MARGIN), *[Content("")] * self._lines_each][: self._lines_each]
-            shown += self._marked(drawn, width) if position == self._index else [line("  ", text) for text in drawn]
+            shown += self._marked(drawn, inner) if position == self._index else [line("  ", text) for text in drawn]
+        if edge:
+            shown = [line(_padded(row, inner), ("┃", MUTED) if y in edge else " ") for y, row in enumerate(shown)]
         return to_strips(self, shown, width, height)
 
     def _marked(self, drawn: list[Content], width: int) -> list[Content]:

@@ -32,6 +32,11 @@ class HintBar(Painted):
         """The keys that are named now, as far as there is room."""
         return [key for key, _ in (*self._hints, *self._always)]
 
+    @property
+    def quits(self) -> str:
+        """The key that ends the app here."""
+        return next((key for key, does in self._always if does == "quit"), "ctrl+q")
+
     def show(self, hints: Sequence[Hint], always: Sequence[Hint] = ALWAYS) -> None:
         if (tuple(hints), tuple(always)) != (self._hints, self._always):
             self._hints, self._always = tuple(hints), tuple(always)

@@ -43,6 +43,16 @@ def fitting(parts: Sequence[Content], width: int, gap: str = "   ") -> Content:
     return row
 
 
+def thumb(top: int, fit: int, count: int, height: int) -> range:
+    """The rows of an edge of `height` that stand for what is in sight: `fit` of `count` entries from `top` on. None
+    where all are."""
+    if count <= fit:
+        return range(0)
+    size = max(1, height * fit // count)
+    first = round((height - size) * top / (count - fit))
+    return range(first, first + size)
+
+
 def to_strips(widget: Widget, lines: Iterable[Content], width: int, height: int) -> list[Strip]:
     """Exactly `height` rows of exactly `width` cells, in the colours of `widget`."""
     base = widget.visual_style

@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.strip import Strip
 
-from codex_tui.widgets.ink import MUTED, line, to_strips
+from codex_tui.widgets.ink import MUTED, line, thumb, to_strips
 from codex_tui.widgets.painted import Painted
 
 DrawRow = Callable[[int], Content]  # the row at a place
@@ -63,7 +63,7 @@ class RowList(Painted, can_focus=True):
             rows = [row for text in self._empty for row in text.wrap(max(1, width - 2))]
             return to_strips(self, [line(" ", row) for row in rows], width, height)
         self._top = max(0, min(self._top, self._place, self._count - height), self._place - height + 1)
-        thumb = self._thumb(height)
+        edge = thumb(self._top, height, self._count, height)
         shown: list[Content] = []
         for place in range(self._top, min(self._count, self._top + height)):
             row = self._draw(place)
@@ -73,16 +73,8 @@ class RowList(Painted, can_focus=True):
                 row = line(("▌ ", "$primary"), row).stylize(style)
             else:
                 row = line("  ", row)
-            shown.append(line(row, ("┃", MUTED) if place - self._top in thumb else " "))
+            shown.append(line(row, ("┃", MUTED) if place - self._top in edge else " "))
         return to_strips(self, shown, width, height)
-
-    def _thumb(self, height: int) -> range:
-        """The rows of the edge that stand for what is in sight; none where all is."""
-        if self._count <= height:
-            return range(0)
-        size = max(1, height * height // self._count)
-        first = round((height - size) * self._top / (self._count - height))
-        return range(first, first + size)
 
     def action_move(self, rows: int) -> None:
         self.go(self._place + rows)

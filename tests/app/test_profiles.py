@@ -15,6 +15,7 @@ from codex_tui.core.errors import BadInput
 from codex_tui.screens.cockpit import CockpitScreen
 from codex_tui.screens.launch import LaunchDialog
 from codex_tui.screens.profiles import ProfilesScreen
+from codex_tui.widgets.choices import Choices
 from codex_tui.widgets.hints import HintBar
 from tests.support.pilot import screen_text, settled, until
 
@@ -37,6 +38,35 @@ async def test_what_a_profile_is_for(home: Path) -> None:
             'name = "unsloth/Llama-3.2-3B-Instruct"',
         ):
             assert expected in text
+
+
+async def test_profiles_out_of_sight_are_seen_to_be_there(home: Path) -> None:
+    locations.user_profiles().mkdir(parents=True, exist_ok=True)
+    for number in range(6):
+        (locations.user_profiles() / f"own-{number}.toml").write_text('[model]\nname = "demo:llama"\n')
+    async with CodexApp().run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        profiles = pilot.app.screen.query_one(Choices)
+        edge = [profiles.render_line(y).text[-1] for y in range(profiles.content_size.height)]
+        assert edge[0] == "┃" and edge[-1] == " "
+        await pilot.press("end")
+        edge = [profiles.render_line(y).text[-1] for y in range(profiles.content_size.height)]
+        assert edge[0] == " " and "┃" in edge[-3:]
+    async with CodexApp().run_test(size=(80, 60)) as pilot:
+        await settled(pilot)
+        profiles = pilot.app.screen.query_one(Choices)
+        assert "┃" not in "".join(profiles.render_line(y).text for y in range(profiles.content_size.height))
+
+
+async def test_ctrl_c_names_the_key_that_quits(home: Path, make_run: Any) -> None:
+    async with CodexApp().run_test(size=SIZE, notifications=True) as pilot:
+        await settled(pilot)
+        await pilot.press("ctrl+c")
+        await until(pilot, lambda: "q quits the app; a run goes on without it." in screen_text(pilot.app))
+    async with CodexApp(make_run(), pane="chat").run_test(size=SIZE, notifications=True) as pilot:
+        await settled(pilot)
+        await pilot.press("c", "ctrl+c")  # where q is a letter
+        await until(pilot, lambda: "ctrl+q quits the app" in screen_text(pilot.app))
 
 
 async def test_problems_name_field_and_line(home: Path) -> None:
