@@ -54,7 +54,8 @@ class RunFollower:
             if self.state is not self._reading:
                 return True  # the preview is worth a frame of its own
         changed, caught_up = self._read(time.monotonic() + budget_seconds)
-        if changed and self.complete:  # what is read at first may have been said long ago
+        heard = changed and self.complete  # what is read at first may have been said long ago
+        if heard:
             self._heard_at, self.state.silent = time.monotonic(), 0
         if not (caught_up or self.complete):
             return changed and self.state is self._reading
@@ -66,7 +67,7 @@ class RunFollower:
             # Not before a poll without news: by then what was read is on the screen.
             history_cache.save(self.run.events, self._tailer.offset, self.state)
             self._kept = True
-        changed = self._look_for_the_trainer(changed) or changed
+        changed = self._look_for_the_trainer(heard) or changed
         return self._look_at_what_is_left() or changed
 
     def _begin(self) -> None:

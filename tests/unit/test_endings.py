@@ -161,6 +161,12 @@ def test_what_is_promised_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) ->
     assert not reader.poll()
 
 
+def test_the_first_look_finds_what_happened() -> None:
+    reader = RunFollower(trained())
+    assert reader.poll()
+    assert (reader.state.status, reader.state.resume_step) == ("lost", 0)
+
+
 def test_a_live_run_whose_folder_is_deleted_is_lost_for_that_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follower, "CHECK_EVERY", 0.0)
     run = make_run("a", STARTED, TRAINING, ev.Metrics(step=3, loss=1.0), alive=True)

@@ -134,5 +134,6 @@ def test_only_ended_runs_and_the_newest_few_are_kept(
 
 def test_a_cache_that_cannot_be_written_is_done_without(run: RunDirectory) -> None:
     home = Path(os.environ["CODEX_TUI_HOME"])
-    home.write_text("a file where the folder should be")
+    home.mkdir(exist_ok=True)
+    (home / "cache").write_text("a file where the folder should be")
     assert looked_at(run).status == "done"
