@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -228,6 +228,9 @@ def _start(run: RunDirectory, python: Path, attempt: int) -> None:
     _children[:] = [child for child in _children if child.poll() is None]
     descriptor = open_to_append(run.log)
     try:
+        if attempt > 1:
+            with suppress(OSError):  # a full disk; the trainer says what it needs
+                os.write(descriptor, f"\n── attempt {attempt} ──\n".encode())
         child = subprocess.Popen(
             [str(python), "-m", "training", str(run.path)],
             stdin=subprocess.DEVNULL,

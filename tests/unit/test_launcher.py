@@ -193,6 +193,7 @@ def test_a_resumed_run_is_the_next_attempt_in_the_same_place(home: Path, python:
     assert identity.attempt == 2
     assert run.stop_requested() is None
     until(lambda: log(run).count("training") == 2)
+    assert log(run).count("\n\n── attempt 2 ──\n") == 1 and "attempt 1" not in log(run)
     assert run.read_process() == identity
 
 
