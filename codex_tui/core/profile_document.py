@@ -17,7 +17,7 @@ from codex_tui.core import locations, toml_text
 from codex_tui.core.errors import BadInput, CodexError, room_hint
 from codex_tui.core.profile_file import Resolved, anchored, resolve
 from codex_tui.core.typed import literal, value_of
-from training.contract.files import write_atomically
+from training.contract import files
 from training.contract.knobs import knobs
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -143,7 +143,7 @@ class Draft:
         if self._disk is None:
             return False
         try:
-            return self.path.read_bytes() != self._disk
+            return files.read(self.path) != self._disk
         except OSError:
             return True
 
@@ -241,7 +241,7 @@ def _write(path: Path, text: str) -> None:
     try:
         target = path.resolve()  # a link stays one
         mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o600
-        write_atomically(target, text)
+        files.write_atomically(target, text)
         target.chmod(mode)
     except UnicodeEncodeError:
         raise BadInput(f"{path} can't be written: it has a character that UTF-8 has not.") from None
@@ -251,7 +251,7 @@ def _write(path: Path, text: str) -> None:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return files.read(path)
     except OSError as error:
         raise BadInput(f"{path} can't be read: {error.strerror}.") from None
 

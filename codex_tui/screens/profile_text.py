@@ -12,6 +12,7 @@ from codex_tui.core.text import clean, counted, shorten
 from codex_tui.widgets.choices import Row
 from codex_tui.widgets.forecast_bar import change, components, summary, verdict
 from codex_tui.widgets.ink import ACCENT, MUTED, STRONG, line, spread
+from training.contract import files
 
 if TYPE_CHECKING:  # pydantic is read after the first paint
     from codex_tui.core.outlook import Outlook
@@ -112,7 +113,7 @@ def _components(outlook: Outlook) -> Iterator[Content]:
 def _file(entry: ProfileEntry) -> Iterator[Content]:
     """The profile as it is written: its comments say what each knob costs and buys. Problems are marked in place."""
     try:
-        lines = entry.path.read_text(encoding="utf-8", errors="replace").splitlines()[:MOST_LINES]
+        lines = files.read(entry.path).decode(errors="replace").splitlines()[:MOST_LINES]
     except OSError:
         return
     wrong = {problem.line for problem in entry.problems if problem.path is None}

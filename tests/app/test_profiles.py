@@ -13,6 +13,7 @@ from codex_tui.app import CodexApp
 from codex_tui.core import environment, launcher, locations
 from codex_tui.core.errors import BadInput
 from codex_tui.screens.cockpit import CockpitScreen
+from codex_tui.screens.dialogs import Notice
 from codex_tui.screens.launch import LaunchDialog
 from codex_tui.screens.profiles import ProfilesScreen
 from codex_tui.widgets.choices import Choices
@@ -56,6 +57,16 @@ async def test_profiles_out_of_sight_are_seen_to_be_there(home: Path) -> None:
         await settled(pilot)
         profiles = pilot.app.screen.query_one(Choices)
         assert "┃" not in "".join(profiles.render_line(y).text for y in range(profiles.content_size.height))
+
+
+async def test_a_pipe_among_the_profiles_holds_nobody_up(home: Path) -> None:
+    locations.user_profiles().mkdir(parents=True, exist_ok=True)
+    os.mkfifo(locations.user_profiles() / "a-pipe.toml")
+    async with CodexApp().run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await until(pilot, lambda: "can't be read: it is not a file" in screen_text(pilot.app))
+        await pilot.press("e")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Notice))
 
 
 async def test_ctrl_c_names_the_key_that_quits(home: Path, make_run: Any) -> None:
