@@ -72,7 +72,8 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
         skip_refused=profile.dataset.on_bad_rows == "skip",
     )
     if examples.refused:
-        warn(f"{len(examples.refused)} rows are left out; the first: {examples.refused[0]}")
+        count = len(examples.refused)
+        warn(f"{count} row{'s are' if count > 1 else ' is'} left out; the first: {examples.refused[0]}")
     if not examples.train:
         raise TrainingFailure(
             "bad_data",
