@@ -24,10 +24,12 @@ LEFT_OUT = b"\n... the log grew beyond %d MiB: what stood here was left out ...\
 
 def fork(run: RunDirectory) -> int | None:
     """None in the trainer's own process; in its parent the exit code, once it has ended."""
-    kills = memory_kills()
+    kills, parent = memory_kills(), os.getpid()
     child = os.fork()
     if child == 0:
         die_with_parent(True)
+        if os.getppid() != parent:  # it was gone already, and no signal comes
+            os._exit(1)
         return None
     for number in (signal.SIGINT, signal.SIGHUP):  # a terminal that closes, or Ctrl-C in one, is no request
         signal.signal(number, signal.SIG_IGN)

@@ -73,7 +73,7 @@ def test_a_clock_that_is_set_back_moves_no_event(tmp_path: Path, monkeypatch: py
 def test_a_file_that_is_taken_away_is_begun_anew(tmp_path: Path, how: str) -> None:
     path = tmp_path / "events.jsonl"
     writer = ev.EventWriter(path)
-    writer.emit(ev.Heartbeat())
+    writer.emit(ev.Started(attempt=1, pid=5))
     if how == "deleted":
         path.unlink()
     else:
@@ -82,9 +82,10 @@ def test_a_file_that_is_taken_away_is_begun_anew(tmp_path: Path, how: str) -> No
         path.write_text('{"seq":0}\n{"se')
     for step in (1, 2):
         writer.emit(ev.Metrics(step=step))
-    told = [json.loads(line) for line in path.read_text().splitlines()[-3:]]
-    assert [(event["type"], event["seq"]) for event in told] == [("warning", 1), ("metrics", 2), ("metrics", 3)]
-    assert "deleted or replaced" in told[0]["message"]
+    told = [json.loads(line) for line in path.read_text().splitlines()[-4:]]
+    assert [event["type"] for event in told] == ["started", "warning", "metrics", "metrics"]
+    assert [event["seq"] for event in told] == [1, 2, 3, 4]
+    assert "deleted or replaced" in told[1]["message"]
     if how == "deleted":
         assert path.stat().st_mode & 0o777 == 0o600
 

@@ -225,15 +225,14 @@ AnyEvent = (
 class EventWriter:
     """Appends events to `path`; safe from several threads. Numbers go on where an earlier attempt ended.
 
-    The file is read and written by its owner alone (0600). Where it is deleted or replaced, the next event goes into
-    the one that has its name then: nobody reads the other.
+    The file is its owner's alone (0600). Where it is deleted or replaced, events go on in what has its name then.
     """
 
     def __init__(self, path: Path) -> None:
         self._path, self._lock = path, threading.Lock()
         self._encoder = msgspec.json.Encoder()
         self._epoch = time.time() - time.monotonic()
-        self._seq = 0
+        self._seq, self._told = 0, dict[type, Event]()  # what a viewer must know of the run, for a new file
         self._open()
 
     def emit(self, event: Event) -> None:
@@ -243,8 +242,11 @@ class EventWriter:
                 before = self._descriptor
                 self._open()
                 os.close(before)
-                self._append(Warned(message=f"{self._path.name} was deleted or replaced: what it told is lost."))
+                for told in (*self._told.values(), Warned(message=f"{self._path.name} was deleted or replaced.")):
+                    self._append(told)
             self._append(event)
+            if isinstance(event, Started | Resolved):
+                self._told[type(event)] = event
 
     def close(self) -> None:
         os.close(self._descriptor)
@@ -265,8 +267,7 @@ class EventWriter:
         event.time = round(self._epoch + time.monotonic(), 3)
         # What a killed attempt or a full disk left is closed off, so that it spoils no line of ours.
         line = b"\n" * self._torn + self._encoder.encode(event) + b"\n"
-        written = os.write(self._descriptor, line)
-        self._torn = written < len(line)
+        self._torn = os.write(self._descriptor, line) < len(line)
         if self._torn:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._seq += 1
