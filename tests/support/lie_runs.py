@@ -11,7 +11,7 @@ from unittest.mock import patch
 import msgspec
 
 from codex_tui.app import CodexApp
-from codex_tui.core import follower, locations
+from codex_tui.core import endings, follower, locations
 from codex_tui.core.data_target import Target
 from codex_tui.core.follower import RunFollower, glance
 from codex_tui.core.log_tail import LogTail
@@ -160,7 +160,7 @@ def process(bench: Bench) -> Try:
         else:
             hostile = mutate.random.choice(TEXTS).encode("utf-8", "surrogatepass")
             path.write_bytes(mutate.bytes(wholes[path] + hostile))
-        with patch.object(follower, "JUST_NOW", 0), bench.untouched("cache"):
+        with patch.object(endings, "JUST_NOW", 0), bench.untouched("cache"):
             _look_at(bench, run, mutate)
             bench.command("stop", run.name, allowed=(2,))
             bench.command("resume", run.name, "--python", NOWHERE, "--headless", allowed=(3,))
@@ -195,7 +195,7 @@ def screens(bench: Bench) -> Try:
         )
         run.write_exit(Exit(os.getpid(), None, mutate.random.choice(TEXTS).replace("\ud800", "")))
         run.log.write_text(mutate.random.choice(TEXTS), errors="surrogatepass")
-        with patch.object(follower, "JUST_NOW", 0), bench.untouched("cache"), bench.guard("the app"):
+        with patch.object(endings, "JUST_NOW", 0), bench.untouched("cache"), bench.guard("the app"):
             asyncio.run(look())
 
     return try_one
