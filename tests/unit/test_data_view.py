@@ -16,7 +16,7 @@ from support.data_worker import WordWorker
 from codex_tui.core import locations
 from codex_tui.core.data_target import Target
 from codex_tui.core.data_view import DataView
-from codex_tui.core.errors import BadInput
+from codex_tui.core.errors import BadInput, EnvironmentMissing
 from codex_tui.core.row_text import LONGEST, WORDS, first_words, plain, shown
 from training.contract.dataset import kept, scan
 from training.contract.dataset.index import RowIndex
@@ -30,6 +30,10 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path / "home"))
     monkeypatch.setattr("codex_tui.core.workers.Worker", type("Words", (WordWorker,), {"started": []}))
     monkeypatch.setattr("codex_tui.core.environment.find_python", lambda *a: Path("/usr/bin/python3"))
+
+
+def without_python(*_: object) -> Path:
+    raise EnvironmentMissing("There is none.")
 
 
 @pytest.fixture
@@ -108,6 +112,7 @@ async def test_a_scan_that_comes_before_the_rows_are_counted_is_kept(
     tmp_path: Path, profile: Path, many: Path, go_on: Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("codex_tui.core.data_view.TOKENISED_AT_ONCE", 0)
+    monkeypatch.setattr("codex_tui.core.environment.find_python", without_python)  # no worker, which would wait too
     whole = scan.Scan(bytearray(200_000), array("I", range(200_000)))
     scan.save(tmp_path / "a.scan", whole)
     view = DataView(Target.of_profile(profile, [str(many)]), lambda: None)
