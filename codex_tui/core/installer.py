@@ -194,7 +194,7 @@ def _lines(process: subprocess.Popen[str]) -> Iterator[str]:
 
 _REASONS = (
     (
-        r"(?:`| to | at )(/[^`\n]+?)`?: (?:No space left|Disk quota)",
+        r"(?:`| to | at )(/[^`:]+?)`?: (?:No space left|Disk quota)",
         "The disk is full: {} can't be written",
         "Free some space there, then run it again.",
     ),
@@ -219,7 +219,8 @@ def failure(lines: Sequence[str]) -> EnvironmentMissing:
     said = "\n".join(line for line in lines if line.strip())
     marked = re.search(r"^\s*(error:|×)", said, re.MULTILINE)
     own = said[marked.start() if marked else 0 :] or "uv printed nothing"
+    unwrapped = " ".join(own.split())  # uv breaks its lines at long paths
     for pattern, message, hint in _REASONS:
-        if found := re.search(pattern, own, re.IGNORECASE):
+        if found := re.search(pattern, unwrapped, re.IGNORECASE):
             return EnvironmentMissing(message.format(*found.groups()), f"{hint}\nuv said: {own}")
     return EnvironmentMissing("The training environment could not be built", f"uv said: {own}")

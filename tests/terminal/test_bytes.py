@@ -54,11 +54,11 @@ def test_what_another_program_drew_is_not_taken_for_ones_own(codex_tui: str, hom
     editor.write_text("#!/bin/sh\nprintf '\\033[2J\\033[5;5HSOMETHING ELSE'\nsleep 0.3\n")
     editor.chmod(0o700)
     with Terminal([codex_tui], env={"EDITOR": str(editor), "VISUAL": ""}) as terminal:
-        terminal.until("rtx4090")
+        terminal.until("rtx4060")
         terminal.settle()
         terminal.send("E")
         terminal.until("SOMETHING ELSE")
-        terminal.until("rtx4090")
+        terminal.until("rtx4060")
         assert_as_drawn_anew(terminal)
         assert "SOMETHING ELSE" not in terminal.text
         os.kill(terminal.pid, signal.SIGTSTP)

@@ -83,3 +83,19 @@ def test_failures_in_words(said: str, message: str) -> None:
     assert message in error.message
     assert error.hint.endswith(said)
     assert "Resolved" not in error.hint
+
+
+def test_a_full_disk_is_named_where_uv_breaks_its_lines() -> None:
+    said = """
+    error: Failed to install: trl-1.15.0-py3-none-any.whl (trl==1.15.0)
+      cause: Failed to copy to
+             `/home/me/envs/codex-train.new/lib/trl/large.py`
+      cause: failed to copy file from
+             /home/me/cache/archive-v0/GpfaPJ92UYbyP_rB/trl/large.py
+             to
+             /home/me/envs/codex-train.new/lib/trl/.tmpwoajnF:
+             No space left on device (os error 28)
+    """
+    error = failure(said.splitlines())
+    assert error.message == "The disk is full: /home/me/envs/codex-train.new/lib/trl/.tmpwoajnF can't be written"
+    assert error.hint.startswith("Free some space there")
