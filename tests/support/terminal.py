@@ -92,6 +92,10 @@ class Terminal:
             self.read(0.1)
         raise AssertionError(f"the screen never showed {pattern!r}:\n{self.text}")
 
+    def until_drawn(self, dots: int, timeout: float = 60.0) -> None:
+        """Reads until that many Braille cells of a curve are on the screen: it comes after the words around it."""
+        self.until(r"([\u2801-\u28ff][^\u2801-\u28ff]*){%d}" % dots, timeout)
+
     def type(self, *keys: str) -> None:
         """Sends keys by name, or text as it is, and reads what comes of each."""
         for key in keys:

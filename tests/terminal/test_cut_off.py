@@ -82,7 +82,7 @@ def test_a_run_outlives_what_it_was_started_in(way: Plain, steady: Path, home: P
     with way.open([codex_tui, "attach"]) as second:
         second.until(rf"cut\b(.*\n)*.*step\s+(?!{seen} )[1-9]\d+ / ")
         assert step_on(second.text) >= at
-        assert dots(second.text) > drawn / 2  # the curve from its start; its scale is another by now
+        second.until_drawn(drawn // 2)  # the curve from its start; its scale is another by now
         end(run, codex_tui)
         second.until("■ stopped")
         assert step_on(second.text) == last_step(run)
