@@ -94,7 +94,7 @@ class Terminal:
 
     def until_drawn(self, dots: int, timeout: float = 60.0) -> None:
         """Reads until that many Braille cells of a curve are on the screen: it comes after the words around it."""
-        self.until(r"([\u2801-\u28ff][^\u2801-\u28ff]*){%d}" % dots, timeout)
+        self.until(rf"([\u2801-\u28ff][^\u2801-\u28ff]*){{{dots}}}", timeout)
 
     def type(self, *keys: str) -> None:
         """Sends keys by name, or text as it is, and reads what comes of each."""
