@@ -34,11 +34,13 @@ def load() -> Settings:
         tables = tomllib.loads(text)
     except FileNotFoundError:
         return Settings()
-    except tomllib.TOMLDecodeError as error:  # its message ends with the line
-        raise BadInput(f"{path}: {error}", "Correct the line, or remove the file to go back to the defaults.") from None
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", error)
         raise BadInput(f"{path} cannot be read: {why}.", "Mend it, or remove it to go back to the defaults.") from None
+    except (ValueError, RecursionError) as error:
+        mistake = isinstance(error, tomllib.TOMLDecodeError)  # whose message ends with the line
+        why = error if mistake else "nested too deeply, or a number has thousands of digits"
+        raise BadInput(f"{path}: {why}", "Correct the line, or remove the file to go back to the defaults.") from None
 
     def wrong(name: str, why: str) -> BadInput:
         numbered = enumerate(text.splitlines(), 1)
@@ -53,7 +55,7 @@ def load() -> Settings:
         for name in tables[table].keys() - {setting}:
             raise wrong(name, f"there is no setting {name!r} in [{table}]")
     python, low_bandwidth = tables["trainer"].get("python"), tables["app"].get("low_bandwidth")
-    if python is not None and not (isinstance(python, str) and python):
+    if python is not None and not (isinstance(python, str) and python and "\0" not in python):
         raise wrong("python", "'python' is the path of an interpreter, in quotes")
     if low_bandwidth is not None and not isinstance(low_bandwidth, bool):
         raise wrong("low_bandwidth", "'low_bandwidth' is true or false")

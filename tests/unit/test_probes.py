@@ -47,7 +47,10 @@ def test_with_auto_it_depends_on_the_limit(tmp_path: Path) -> None:
     assert probes.read(tmp_path, CARD, with_(hardware={"vram_limit_mib": 3000})) is None  # never measured at all
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"tokens": "many"}', "\x00"])
+HUGE = '{"tokens": 1%s, "reserved_mib": 1.0, "context_mib": 1.0, "offload_layers": 0}' % ("0" * 400)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"tokens": "many"}', "\x00", HUGE])
 def test_a_damaged_record_is_as_good_as_none(tmp_path: Path, text: str) -> None:
     probes.write(tmp_path, CARD, PROFILE, TAKEN)
     [path] = (tmp_path / "probes").rglob("*.json")

@@ -39,6 +39,8 @@ def test_low_bandwidth_is_neither_on_nor_off_by_itself(file: Path) -> None:
     [
         ("[trainer]\npython = /usr/bin/python\n", "at line 2"),
         ("[trainer]\n# python\n\npython = 3\n", "line 4: 'python' is the path"),
+        ('[trainer]\npython = "/a\\u0000"\n', "line 2: 'python' is the path"),
+        (f"[app]\nlow_bandwidth = {'9' * 5000}\n", "thousands of digits"),
         ('[trainer]\npyhton = "/a"\n', "line 2: there is no setting 'pyhton' in [trainer]"),
         ('\n[trainr]\npython = "/a"\n', "line 2: there is no setting 'trainr'"),
         ("trainer = 1\n", "line 1: 'trainer' is a table"),

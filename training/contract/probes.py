@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -22,14 +23,17 @@ _LORA = ("r", "lora_dropout", "bias", "target_modules", "modules_to_save")
 _TRAINING = ("per_device_train_batch_size", "optim", "gradient_checkpointing", "loss_tile_mib")
 
 
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**31)]  # a damaged file may hold any number
+
+
 class Probed(msgspec.Struct):
     """Rows of `tokens` tokens took `reserved_mib` of the allocator, beside a context of `context_mib`, with
     `offload_layers` layers in host memory."""
 
-    tokens: int
+    tokens: _Count
     reserved_mib: float
     context_mib: float
-    offload_layers: int
+    offload_layers: _Count
 
     @property
     def measured(self) -> Measured:
@@ -50,10 +54,10 @@ def read(cache: Path, card: str, profile: Profile) -> Probed | None:
 def latest(cache: Path, card: str) -> Probed | None:
     """The last one of any profile: what it says of the context holds for the card."""
     try:
-        files = sorted(_folder(cache, card).glob("*.json"), key=lambda path: path.stat().st_mtime)
+        found = sorted(_folder(cache, card).glob("*.json"), key=lambda path: path.stat().st_mtime)
     except OSError:  # one was replaced meanwhile
         return None
-    return _read(files[-1]) if files else None
+    return _read(found[-1]) if found else None
 
 
 def _read(path: Path) -> Probed | None:
