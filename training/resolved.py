@@ -133,9 +133,9 @@ def _same_order(ran: Any, asked: list[str]) -> Any:
     return asked if set(ran) == set(asked) else sorted(ran)
 
 
-def _changes(asked: dict[str, Any], actual: dict[str, Any]) -> dict[str, list[Any]]:
-    """`table.field` to [asked, ran, why] for each setting that was not followed."""
-    changes: dict[str, list[Any]] = {}
+def _changes(asked: dict[str, Any], actual: dict[str, Any]) -> dict[str, tuple[Any, Any, str]]:
+    """`table.field` to (asked, ran, why) for each setting that was not followed."""
+    changes: dict[str, tuple[Any, Any, str]] = {}
     for table, fields in asked.items():
         if not isinstance(fields, dict):
             continue
@@ -145,7 +145,7 @@ def _changes(asked: dict[str, Any], actual: dict[str, Any]) -> dict[str, list[An
                 continue  # a number or "cpu" is what the process was shown
             if ran != wanted and (wanted not in LEFT_OPEN or (name == "offload_layers" and ran)):
                 why = REASONS.get(f"{table}.{name}", "Unsloth or TRL chose so")
-                changes[f"{table}.{name}"] = [wanted, ran, CHOSEN if wanted == "auto" else why]
+                changes[f"{table}.{name}"] = (wanted, ran, CHOSEN if wanted == "auto" else why)
     return changes
 
 

@@ -66,8 +66,7 @@ def details(facts: RunFacts, state: RunState) -> Iterator[Content]:
             else ""
         )
         yield _pair("rows", f"{what.train_rows:,} to learn from, {what.eval_rows:,} held out{cut}")
-        for field, change in what.changed.items():
-            asked, ran, why = [*change, "", "", ""][:3]
+        for field, (asked, ran, why) in what.changed.items():
             yield _pair("changed", f"{field}: asked {asked}, ran {ran}" + (f" ({why})" if why else ""), "$warning")
     yield Content("")
     if state.checkpoints:

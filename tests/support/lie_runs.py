@@ -55,7 +55,7 @@ def make_run(home: Path, steps: int = 12) -> RunDirectory:
 def _said(steps: int) -> list[ev.Event]:
     found: list[ev.Event] = [
         ev.Started(attempt=1, pid=1), ev.Phase(name="tokenising", done=5, total=9, unit="rows"),
-        ev.Resolved(total_steps=steps, steps_per_epoch=4, train_rows=9, eval_rows=2, changed={"lora.r": [8, 4, "why"]}),
+        ev.Resolved(total_steps=steps, steps_per_epoch=4, train_rows=9, eval_rows=2, changed={"lora.r": (8, 4, "why")}),
         ev.Probe(tokens=9, rows=1, peak_reserved_mib=9.0, context_mib=2.0, limit_mib=99.0), ev.Phase(name="training"),
     ]  # fmt: skip
     for step in range(1, steps + 1):

@@ -30,6 +30,17 @@ def test_a_headless_viewer_prints_a_line_a_logging_step(capsys: pytest.CaptureFi
     assert "\x1b" not in out
 
 
+def test_a_change_without_its_reason_is_a_damaged_line(capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run("a", ev.Started(attempt=1, pid=1), ev.Failed(kind="unknown", message="It broke."))
+    first, last = run.events.read_text().splitlines()
+    resolved = (
+        '{"type":"resolved","total_steps":3,"steps_per_epoch":3,"train_rows":3,"eval_rows":0,"changed":{"x":[1,2]}}'
+    )
+    run.events.write_text("\n".join([first, resolved, last, ""]))
+    assert main(["attach", "a", "--headless"]) == 1
+    assert "failed: It broke." in capsys.readouterr().out
+
+
 def test_an_unhappy_end_is_exit_1(capsys: pytest.CaptureFixture[str]) -> None:
     make_run("a", ev.Started(attempt=1, pid=1), ev.Failed(kind="unknown", message="It broke.", hint="Mend it."))
     assert main(["attach", "a", "--headless"]) == 1

@@ -20,7 +20,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
     run = RunDirectory(tmp_path / "long-1")
     run.create()
     write(run, ev.Started(attempt=1, pid=1), ev.Phase(name="training"))
-    write(run, ev.Resolved(total_steps=300, steps_per_epoch=300, train_rows=300, eval_rows=3, changed={"a": [1, 2]}))
+    write(
+        run, ev.Resolved(total_steps=300, steps_per_epoch=300, train_rows=300, eval_rows=3, changed={"a": (1, 2, "")})
+    )
     write(run, *[ev.Metrics(step=step, loss=None if step == 7 else 1 / step, tokens=step) for step in range(1, 301)])
     write(run, ev.Eval(step=300, eval_loss=0.5), ev.Sample(step=300, prompt="a", text="b"), ev.Gpu(temperature=61.0))
     write(run, ev.Memory(step=300, host_mib=1.5), ev.Checkpoint(step=300, path="c"), ev.Warned(message="d"))

@@ -78,7 +78,7 @@ class Phase(Event, tag="phase"):
 
 class Resolved(Event, tag="resolved"):
     """What really runs, once known: Unsloth may change what it was asked. `changed` maps a profile field, such as
-    `training.optim`, to [asked, ran, why]."""
+    `training.optim`, to (asked, ran, why)."""
 
     total_steps: int
     steps_per_epoch: int
@@ -89,7 +89,7 @@ class Resolved(Event, tag="resolved"):
     trainable_parameters: int = 0
     total_parameters: int = 0
     device: str = "cpu"
-    changed: dict[str, list[Any]] = msgspec.field(default_factory=dict)
+    changed: dict[str, tuple[Any, Any, str]] = msgspec.field(default_factory=dict)
 
 
 class Metrics(Event, tag="metrics"):
