@@ -13,11 +13,11 @@ from typing import Any
 
 from training import checkpoints
 from training.contract import files
-from training.contract.checkpoints import adapter_is_whole
+from training.contract.checkpoints import ADAPTER, adapter_is_whole
 from training.contract.run_directory import RunDirectory
 from training.failures import TrainingFailure, writing
 
-ADAPTER = WEIGHTS, CONFIG = ("adapter_model.safetensors", "adapter_config.json")
+CONFIG = "adapter_config.json"
 _UNFINISHED = ".adapter-"
 RENAME_EXCHANGE = 2  # of renameat2(2)
 
@@ -33,7 +33,7 @@ def save(model: Any, tokenizer: Any, folder: Path, best: Path | None = None) -> 
             model.save_pretrained(temporary)
             tokenizer.save_pretrained(temporary)
             if best:
-                for name in ADAPTER:
+                for name in (ADAPTER, CONFIG):
                     shutil.copyfile(best / name, temporary / name)
             checkpoints.flush(temporary)
             if folder.exists():
@@ -64,8 +64,8 @@ def loading(folder: Path | None, run: RunDirectory) -> Iterator[None]:
 
 
 def _damaged_file(folder: Path) -> Path | None:
-    if not adapter_is_whole(folder / WEIGHTS):
-        return folder / WEIGHTS
+    if not adapter_is_whole(folder / ADAPTER):
+        return folder / ADAPTER
     try:
         json.loads(files.read(folder / CONFIG))
     except (OSError, ValueError, RecursionError):

@@ -73,15 +73,17 @@ def set_aside(checkpoint: Path, why: str = "earlier") -> Path:
     return checkpoint.rename(target)
 
 
-def rotate(home: Path, limit: int | None, keep: str = "") -> None:
-    """Deletes the oldest checkpoints beyond `limit`, but never the newest nor the one called `keep`. Each is renamed
-    first: a kill in the middle leaves none half there, and the next time takes the rest."""
+def rotate(home: Path, limit: int | None, keep: str = "") -> bool:
+    """Deletes the oldest checkpoints beyond `limit`, but never the newest nor the one called `keep`; whether there was
+    one. Each is renamed first: a kill in the middle leaves none half there, and the next time takes the rest."""
     found = found_in(home)
     old = [path for path in found[:-1] if path.name != keep]
-    for path in old[: max(0, len(found) - limit) if limit else 0]:
+    surplus = old[: max(0, len(found) - limit) if limit else 0]
+    for path in surplus:
         path.rename(home / f"{OLD}{path.name}")
     for path in home.glob(f"{OLD}*"):
         shutil.rmtree(path, ignore_errors=True)
+    return bool(surplus)
 
 
 def flush(folder: Path) -> None:

@@ -91,7 +91,7 @@ class StopEarly(TrainerCallback):
                 f"No evaluation was better than that of step {best} for {since} in a row: the run ends here, as "
                 f"evaluation.patience says, with the adapter of step {best}."
             )
-            self._attempt.events.emit(ev.Warned(message=message))
+            self._attempt.warn(message)
             control.should_save = control.should_training_stop = True
 
 
@@ -123,7 +123,7 @@ class CoolDown(TrainerCallback):
             f"The card had {self._hot:.0f} °C at step {state.global_step}: saved, and paused until it stays at "
             f"{goal:.0f} °C (hardware.pause_above_celsius)."
         )
-        self._attempt.events.emit(ev.Warned(message=message))
+        self._attempt.warn(message)
         self._wait(goal, state)
         self._hot = None
         self._attempt.events.emit(

@@ -37,7 +37,6 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
     """Fine-tunes as `job` says and returns the attempt's last event. Raises whatever goes wrong."""
     profile, run, emit = job.profile, attempt.run, attempt.events.emit
     started = time.monotonic()
-    warn = lambda message: emit(ev.Warned(message=message))  # noqa: E731
     on_gpu = torch.cuda.is_available()
     if isinstance(profile.hardware.device, int) and not on_gpu:
         raise TrainingFailure(
@@ -54,7 +53,7 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
     shape = models.shape_of(source, profile)
     profile = offload.chosen(profile, shape, limit)
     if on_gpu and shape and (slow := pinned.prepare(profile, shape)):
-        warn(slow)
+        attempt.warn(slow)
     with limit.explained("The model can't be loaded", profile, shape), writing(models.hub_cache()):
         model, tokenizer = load(profile, source)
         limit.apply(loaded=False)  # the context has grown by now
@@ -73,7 +72,7 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
     )
     if examples.refused:
         count = len(examples.refused)
-        warn(f"{count} row{'s are' if count > 1 else ' is'} left out; the first: {examples.refused[0]}")
+        attempt.warn(f"{count} row{'s are' if count > 1 else ' is'} left out; the first: {examples.refused[0]}")
     if not examples.train:
         raise TrainingFailure(
             "bad_data",
@@ -95,7 +94,7 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
         callbacks.append(guards.CoolDown(attempt, card, profile.hardware.pause_above_celsius))
     if profile.launch.probe:
         callbacks.insert(0, Probe(attempt, job, profile, shape, limit, card))
-    trainer = build(profile, run, model, tokenizer, examples, steps, callbacks, warn)
+    trainer = build(profile, run, model, tokenizer, examples, steps, callbacks, attempt.warn)
 
     # Train
     emit(resolved.write(job, run, trainer, examples, rows, steps, profile.model.offload_layers))

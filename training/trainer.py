@@ -9,6 +9,7 @@ import torch
 from trl import SFTTrainer
 # isort: on
 
+import errno
 import shutil
 from pathlib import Path
 from typing import Any
@@ -34,13 +35,14 @@ class Trainer(SFTTrainer):
             self._on_not_saved("The adapter has values that are no numbers: no checkpoint of it is written.")
             return
         home = Path(self.args.output_dir)
+        limit = self.args.save_total_limit
         try:
             self._write(model, trial, home)
-        except OSError:  # the oldest is the next to go anyway, and may have the room that the disk lacks
-            if not self._rotate(home, (self.args.save_total_limit or 0) - 1):
+        except OSError as error:  # the oldest is the next to go anyway, and may have the room that the disk lacks
+            if error.errno != errno.ENOSPC or not limit or not self._rotate(home, limit - 1):
                 raise
             self._write(model, trial, home)
-        self._rotate(home, self.args.save_total_limit)
+        self._rotate(home, limit)
 
     def _write(self, model: Any, trial: Any, home: Path) -> None:
         self._aside = home / checkpoints.UNFINISHED
@@ -56,8 +58,5 @@ class Trainer(SFTTrainer):
             self._aside = None
 
     def _rotate(self, home: Path, limit: int | None) -> bool:
-        """Whether one of the oldest had to go for `limit`."""
         best = checkpoints.best_step(self.state.log_history) if self._keep_best else None
-        before = len(checkpoints.found_in(home))
-        checkpoints.rotate(home, limit, f"{checkpoints.PREFIX}{best}" if best else "")
-        return len(checkpoints.found_in(home)) < before
+        return checkpoints.rotate(home, limit, f"{checkpoints.PREFIX}{best}" if best else "")

@@ -51,7 +51,8 @@ COOL = """
         told, left, clock = [], list(degrees), [1000.0]
         guards.time = Is(monotonic=lambda: clock[0], sleep=lambda seconds: clock.append(clock.pop() + seconds))
         card = Is(read=lambda: ev.Gpu(temperature=left.pop(0) if len(left) > 1 else left[0]))
-        attempt = Is(events=Is(emit=told.append), stop=Is(level=stop))
+        warn = lambda message: told.append(ev.Warned(message=message))
+        attempt = Is(events=Is(emit=told.append), warn=warn, stop=Is(level=stop))
         cooling = guards.CoolDown(attempt, card, 85)
         state, control = Is(global_step=7, max_steps=9), Is(should_save=False)
         cooling.on_step_end(None, state, control)
