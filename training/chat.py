@@ -22,7 +22,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from training import adapter, checkpoints, surroundings
+from training import adapter, surroundings
+from training.contract import checkpoints
 from training.contract.run_directory import RunDirectory
 from training.failures import TrainingFailure, writing
 from training.job import Job, read_job
@@ -75,9 +76,7 @@ class Speaker:
         from training import model
 
         self._torch = torch
-        own = run.adapter if run.has_adapter() else None
-        checkpoint = None if own else checkpoints.last_whole(run.checkpoints)
-        folder = own or checkpoint
+        folder = checkpoints.answering(run)
         ran = {**job.profile.model.model_dump(), **job.actual_model}
         self._dtype = getattr(torch, ran["dtype"] if ran["dtype"] != "auto" else "bfloat16")
         tell(f"loading {job.profile.model.name}" + (" and the adapter" if folder else ""), 1)
@@ -91,7 +90,7 @@ class Speaker:
                 adapter=folder,
             )
         self.has_adapter = folder is not None
-        self.step = checkpoints.step_of(checkpoint) if checkpoint else None
+        self.step = None if folder in (None, run.adapter) else checkpoints.step_of(folder)
         self.device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu"
         self._stopped: set[Any] = set()
 

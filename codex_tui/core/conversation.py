@@ -27,10 +27,10 @@ class Adapter(NamedTuple):
 
 def adapter_of(run: RunDirectory, *, thorough: bool) -> Adapter | None:
     """The one that `training.chat` takes; None: there is the base alone. For `thorough`, see `checkpoints.is_whole`."""
-    if run.has_adapter():
-        return Adapter()
-    last = checkpoints.last_whole(run.checkpoints, thorough=thorough)
-    return Adapter(checkpoints.step_of(last)) if last else None
+    folder = checkpoints.answering(run, thorough=thorough)
+    if folder is None:
+        return None
+    return Adapter() if folder == run.adapter else Adapter(checkpoints.step_of(folder))
 
 
 @dataclass

@@ -92,6 +92,17 @@ class Terminal:
             self.read(0.1)
         raise AssertionError(f"the screen never showed {pattern!r}:\n{self.text}")
 
+    @property
+    def step(self) -> int:
+        """That of the cockpit's header; 0 where there is none yet."""
+        found = re.search(r"step\s+([\d,]+) / ", self.text)
+        return int(found[1].replace(",", "")) if found else 0
+
+    @property
+    def dots(self) -> int:
+        """The cells of a curve that have something in them."""
+        return len(re.findall("[\u2801-\u28ff]", self.text))
+
     def until_drawn(self, dots: int, timeout: float = 60.0) -> None:
         """Reads until that many Braille cells of a curve are on the screen: it comes after the words around it."""
         self.until(rf"([\u2801-\u28ff][^\u2801-\u28ff]*){{{dots}}}", timeout)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -42,15 +41,6 @@ def way(request: pytest.FixtureRequest, home: Path, tmp_path: Path) -> Plain:
     return Plain(home, tmp_path) if request.param == "terminal" else Tmux(home, tmp_path)
 
 
-def step_on(screen: str) -> int:
-    found = re.search(r"step\s+([\d,]+) / ", screen)
-    return int(found[1].replace(",", "")) if found else 0
-
-
-def dots(screen: str) -> int:
-    return len(re.findall("[\u2801-\u28ff]", screen))
-
-
 def assert_complete(run: RunDirectory) -> None:
     """No event is missing, no step, and a viewer knows each of them."""
     seen = events(run)
@@ -72,7 +62,7 @@ def test_a_run_outlives_what_it_was_started_in(way: Plain, steady: Path, home: P
     run = RunDirectory(home / "data" / "runs" / "cut")
     with way.open([codex_tui, "train", "demo", "--name", "cut", "--python", str(steady)]) as first:
         first.until(r"step\s+[1-9]\d+ / ")
-        drawn, seen = dots(first.text), step_on(first.text)
+        drawn, seen = first.dots, first.step
         assert viewers(home)
         way.cut(first)
     wait_until(lambda: not viewers(home))  # no app is left behind
@@ -81,11 +71,11 @@ def test_a_run_outlives_what_it_was_started_in(way: Plain, steady: Path, home: P
     wait_until(lambda: last_step(run) >= at + 20)
     with way.open([codex_tui, "attach"]) as second:
         second.until(rf"cut\b(.*\n)*.*step\s+(?!{seen} )[1-9]\d+ / ")
-        assert step_on(second.text) >= at
+        assert second.step >= at
         second.until_drawn(drawn // 2)  # the curve from its start; its scale is another by now
         end(run, codex_tui)
         second.until("■ stopped")
-        assert step_on(second.text) == last_step(run)
+        assert second.step == last_step(run)
         second.type("q")
     assert_complete(run)
 
@@ -94,14 +84,14 @@ def test_a_real_run_outlives_its_link(ssh: Ssh, home: Path, codex_tui: str) -> N
     run = RunDirectory(home / "data" / "runs" / "demo-1")
     with ssh.open([codex_tui, "demo", "--set", "training.num_train_epochs=3"]) as first:
         first.until(r"training(.*\n)*.*step\s+[1-9]", timeout=240)
-        seen = step_on(first.text)
+        seen = first.step
         first.type("?")
         first.until("low bandwidth")  # by itself, over SSH
         ssh.cut(first)
     assert run.trainer_alive()
     with ssh.open([codex_tui, "attach"]) as second:
         second.until(r"demo-1(.*\n)*.*step\s+[1-9]")
-        assert step_on(second.text) >= seen
+        assert second.step >= seen
         second.until("✓ done", timeout=240)
         second.type("q")
     assert_complete(run)

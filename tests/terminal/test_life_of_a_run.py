@@ -17,20 +17,9 @@ from training.contract.run_directory import RunDirectory
 
 pytestmark = pytest.mark.timeout(600)
 
-BRAILLE = re.compile("[\u2801-\u28ff]")
-
 
 def runs(codex_tui: str) -> list[dict]:
     return json.loads(subprocess.run([codex_tui, "runs", "--json"], capture_output=True, text=True, check=True).stdout)
-
-
-def step_on(screen: str) -> int:
-    found = re.search(r"step\s+([\d,]+) / ", screen)
-    return int(found[1].replace(",", "")) if found else 0
-
-
-def dots(screen: str) -> int:
-    return len(BRAILLE.findall(screen))
 
 
 def workers_of(run: Path) -> list[psutil.Process]:
@@ -46,10 +35,10 @@ def test_started_hung_up_attached_and_asked(codex_tui: str, home: Path) -> None:
     run = RunDirectory(home / "data" / "runs" / "demo-1")
     with Terminal([codex_tui, "demo"]) as first:
         first.until(r"training.*\n(.*\n)*.*step\s+[1-9]", timeout=240)
-        before = step_on(first.text)
-        drawn = dots(first.text)
+        before = first.step
+        drawn = first.dots
         first.until(rf"step\s+(?!{before} )\d+ / ", timeout=60)
-        assert step_on(first.text) > before
+        assert first.step > before
         first.hang_up()  # no goodbye: the link is gone
 
     identity = run.read_process()

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from training.contract import files
+from training.contract.run_directory import RunDirectory
 
 PREFIX = "checkpoint-"
 UNFINISHED = ".unfinished"
@@ -39,6 +40,11 @@ def judged(folder: Path, *, thorough: bool = True) -> Iterator[tuple[Path, str]]
     for."""
     for path in reversed(found_in(folder)):
         yield path, damaged_file(path, thorough=thorough)
+
+
+def answering(run: RunDirectory, *, thorough: bool = True) -> Path | None:
+    """Whose adapter a chat with `run` takes: the run's own folder, else the last whole checkpoint; None for neither."""
+    return run.adapter if run.has_adapter() else last_whole(run.checkpoints, thorough=thorough)
 
 
 def found_in(folder: Path) -> list[Path]:
