@@ -12,25 +12,25 @@ USAGE = "usage: python -m training RUN | chat RUN | inspect RUN_OR_CONFIG | json
 def main(arguments: list[str]) -> int:
     match arguments:
         case ["chat", run]:
-            from training import chat
+            from training.workers import chat
 
             return chat.serve(Path(run).absolute())
         case ["inspect", target]:
-            from training import inspect
+            from training.workers import inspect
 
             return inspect.serve(Path(target).absolute())
         case ["jsonl", path, copy]:
-            from training import jsonl
+            from training.workers import jsonl
 
             return jsonl.write(Path(path).absolute(), Path(copy).absolute())
         case [run] if not run.startswith("-"):
-            from training import supervisor
             from training.contract.run_directory import RunDirectory
+            from training.keeper import supervisor
 
             directory = RunDirectory(Path(run).absolute())
             if directory.config.is_file() and (code := supervisor.fork(directory)) is not None:
                 return code
-            from training.attempt import train
+            from training.finetune.attempt import train
 
             return train(directory.path)
     print(USAGE, file=sys.stderr)  # noqa: T201

@@ -43,7 +43,7 @@ def add(subparsers: Any) -> None:
 def run_doctor(args: argparse.Namespace) -> int:
     from codex_tui.core import machine
     from codex_tui.core.text import clean
-    from training.contract.wsl import wsl
+    from training.memory.wsl import wsl
 
     report, trainer = examine_trainer(args.python)
     gpu = machine.gpu_facts()
@@ -151,7 +151,7 @@ def pinned_findings(gpu: GpuFacts | str) -> Iterator[Finding]:
     if isinstance(gpu, str):
         return
     from codex_tui.core.runs import live_run
-    from training.contract.pinned_memory import PinnedUnknown, lockable_mib
+    from training.memory.pinned_memory import PinnedUnknown, lockable_mib
 
     topic = "page-locked memory"
     if run := live_run():

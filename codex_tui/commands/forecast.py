@@ -11,8 +11,8 @@ from codex_tui.commands.options import add_set_option
 from codex_tui.core.errors import DONE, FAILED, BadInput
 
 if TYPE_CHECKING:
-    from training.contract.disk import DiskNeed
-    from training.contract.forecast import Forecast, Remedy
+    from training.memory.disk import DiskNeed
+    from training.memory.forecast import Forecast, Remedy
 
 NAMES = {"weights": "weights", "lora": "LoRA", "optimizer": "optimiser", "activations": "activations",
          "loss_head": "loss head", "context": "CUDA context"}  # fmt: skip

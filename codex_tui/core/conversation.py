@@ -26,7 +26,7 @@ class Adapter(NamedTuple):
 
 
 def adapter_of(run: RunDirectory, *, thorough: bool) -> Adapter | None:
-    """The one that `training.chat` takes; None: there is the base alone. For `thorough`, see `checkpoints.is_whole`."""
+    """The adapter that the chat worker loads, or None for the base model alone. `thorough`: see `checkpoints.is_whole`."""
     folder = checkpoints.answering(run, thorough=thorough)
     if folder is None:
         return None

@@ -20,9 +20,9 @@ from codex_tui.core.data_target import Target
 from codex_tui.core.errors import CodexError
 from codex_tui.core.row_filter import OWN_ORDER, Judged, Kind
 from codex_tui.core.row_text import first_words
-from training.contract.dataset.index import RowIndex
-from training.contract.dataset.records import BadRow, Record, Unreadable
-from training.contract.dataset.shapes import Columns, row_of
+from training.dataset.index import RowIndex
+from training.dataset.records import BadRow, Record, Unreadable
+from training.dataset.shapes import Columns, row_of
 
 LOOKED_AT = 64 * 1024  # bytes of a row from which the list takes its words
 TOLD_EVERY = 0.1  # seconds between two reports from a thread

@@ -12,11 +12,11 @@ from typing import Any
 from codex_tui.core import datasets, locations, profiles
 from codex_tui.core.errors import BadInput
 from codex_tui.core.hub_client import Tell, tell_nobody
-from training.contract.dataset import kept
-from training.contract.dataset.source import Source, SourceProblem, of_config
 from training.contract.files import write_atomically
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
+from training.dataset import kept
+from training.dataset.source import Source, SourceProblem, of_config
 
 TOGETHER = " + "  # between the names of several
 

@@ -16,7 +16,7 @@ from codex_tui.core.data_target import Target
 from codex_tui.core.errors import room_hint
 from codex_tui.core.row_filter import Judged
 from codex_tui.core.row_reader import RowReader
-from training.contract.dataset.records import Unreadable
+from training.dataset.records import Unreadable
 
 if TYPE_CHECKING:
     from training.contract.dataset.overview import Overview
@@ -158,7 +158,7 @@ class DataView(DataRows):
             await self.tokenise()
 
     async def _read_digest(self, message: dict[str, Any]) -> None:
-        from training.contract.dataset import lengths, scan
+        from training.dataset import lengths, scan
 
         def read() -> Judged | None:
             found = scan.load(Path(str(message.get("scan"))), self.target.profile, self.rows)
@@ -175,7 +175,7 @@ class DataView(DataRows):
 
     async def _scan_here(self) -> None:
         """Without a worker, rows can still be told good from bad, and alike."""
-        from training.contract.dataset import scan
+        from training.dataset import scan
 
         await self._built.wait()
         index = self.index

@@ -13,15 +13,15 @@ from codex_tui.core.dataset_speed import tokens_per_second
 from codex_tui.core.errors import CodexError
 from codex_tui.core.hub_client import Progress, Tell
 from codex_tui.core.text import counted
-from training.contract.dataset import lengths as token_lengths
-from training.contract.dataset import scan as scans
-from training.contract.dataset.index import RowIndex
-from training.contract.dataset.lengths import Lengths
 from training.contract.dataset.overview import Overview, overview
-from training.contract.dataset.records import BadRow
-from training.contract.dataset.scan import BAD, Problem, Scan
-from training.contract.dataset.shapes import Columns, row_of
 from training.contract.profile import Profile
+from training.dataset import lengths as token_lengths
+from training.dataset import scan as scans
+from training.dataset.index import RowIndex
+from training.dataset.lengths import Lengths
+from training.dataset.records import BadRow
+from training.dataset.scan import BAD, Problem, Scan
+from training.dataset.shapes import Columns, row_of
 
 
 @dataclass

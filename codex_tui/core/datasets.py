@@ -15,12 +15,12 @@ from codex_tui.core.errors import BadInput, CodexError, of_system
 from codex_tui.core.hub_client import Tell, tell_nobody
 from codex_tui.core.text import counted
 from codex_tui.core.workers import trainer_environment
-from training.contract.dataset.records import Unreadable, format_of
-from training.contract.dataset.rows import Rows, read
-from training.contract.dataset.shapes import USUAL, Columns
-from training.contract.dataset.source import DEMO_DATASET, Hub, Source, SourceProblem, hub_id, local, of_files
 from training.contract.profile import Profile
 from training.contract.tables import Dataset
+from training.dataset.records import Unreadable, format_of
+from training.dataset.rows import Rows, read
+from training.dataset.shapes import USUAL, Columns
+from training.dataset.source import DEMO_DATASET, Hub, Source, SourceProblem, hub_id, local, of_files
 
 PROBLEMS_SHOWN = 10
 ROW = 'A row is a line such as {"instruction": "…", "response": "…"}.'

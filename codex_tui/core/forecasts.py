@@ -10,12 +10,12 @@ from typing import Any
 
 from codex_tui.core import gpu, locations, machine
 from codex_tui.core.text import counted
-from training.contract import probes, remedies
-from training.contract.disk import DiskNeed, disk_need
-from training.contract.forecast import Forecast, Machine, Remedy, check_modules, forecast
-from training.contract.model_shape import ModelShape, NoShape, shipped_configs
 from training.contract.profile import Profile
-from training.contract.wsl import wsl
+from training.memory import probes, remedies
+from training.memory.disk import DiskNeed, disk_need
+from training.memory.forecast import Forecast, Machine, Remedy, check_modules, forecast
+from training.memory.model_shape import ModelShape, NoShape, shipped_configs
+from training.memory.wsl import wsl
 
 
 @dataclass(frozen=True)

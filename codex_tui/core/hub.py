@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from codex_tui.core.errors import BadInput, CodexError
 from codex_tui.core.hub_client import AGAIN, Connection, Tell, bar, connected, is_unreachable, repo_id
-from training.contract.dataset.records import SUFFIXES
 from training.contract.files import naming
+from training.dataset.records import SUFFIXES
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import DatasetInfo

@@ -14,8 +14,8 @@ from codex_tui.core.hub_push import CARD
 from codex_tui.core.run_facts import table_of
 from codex_tui.core.run_state import RunState
 from codex_tui.core.text import clean, duration
-from training.contract.dataset.source import DEMO_DATASET, hub_id
 from training.contract.run_directory import RunDirectory
+from training.dataset.source import DEMO_DATASET, hub_id
 
 
 def adapter_files(run: RunDirectory) -> list[Path]:

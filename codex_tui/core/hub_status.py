@@ -13,9 +13,9 @@ from codex_tui.core.hub import DATA_FILES, NO_DATA
 from codex_tui.core.hub_cards import Content, rows_on_card
 from codex_tui.core.hub_client import Connection, Progress, RemoteFile, Tell, bar, connected
 from codex_tui.core.hub_push import CARD, LocalFile
-from training.contract.dataset.records import BadRow, Unreadable, records
-from training.contract.dataset.shapes import Tally, row_of
 from training.contract.files import naming
+from training.dataset.records import BadRow, Unreadable, records
+from training.dataset.shapes import Tally, row_of
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import DatasetInfo

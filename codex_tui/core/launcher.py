@@ -26,10 +26,10 @@ from codex_tui.core.resume_point import ResumePoint, resume_point
 from codex_tui.core.runs import is_run
 from codex_tui.core.typed import literal
 from codex_tui.core.workers import interpreter_of, trainer_environment
-from training.contract.dataset.source import Source
 from training.contract.files import open_to_append, write_atomically
 from training.contract.profile import Profile
 from training.contract.run_directory import ProcessIdentity, RunDirectory
+from training.dataset.source import Source
 
 Asked = Literal["save", "terminate", "kill"]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from codex_tui.core import forecasts
 from codex_tui.core.forecasts import Card, NoForecast
-from training.contract.forecast import Forecast, Remedy
 from training.contract.profile import Profile
+from training.memory.forecast import Forecast, Remedy
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from codex_tui.core import locations
 from codex_tui.core.profile_layer import Layer, read_layer, read_text
 from codex_tui.core.profile_problems import ProfileError, ProfileProblem, given, near, validated
-from training.contract.dataset.source import DEMO_DATASET, hub_id
 from training.contract.knobs import knobs
 from training.contract.profile import Profile
+from training.dataset.source import DEMO_DATASET, hub_id
 
 # A file says these of itself alone: a parent's title over other values would mislead.
 NOT_INHERITED = ("extends", "title", "description")

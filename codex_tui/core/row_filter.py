@@ -7,8 +7,8 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Literal
 
-from training.contract.dataset.lengths import Lengths
-from training.contract.dataset.scan import BAD, EXACT, HELD_OUT, NEAR, Scan
+from training.dataset.lengths import Lengths
+from training.dataset.scan import BAD, EXACT, HELD_OUT, NEAR, Scan
 
 Kind = Literal["all", "bad", "cut", "longest", "duplicates"]
 KINDS: tuple[Kind, ...] = ("all", "bad", "cut", "longest", "duplicates")

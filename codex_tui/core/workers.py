@@ -12,10 +12,10 @@ from typing import Any
 
 import msgspec
 
-from codex_tui.core import worker_messages
 from codex_tui.core.environment import find_python, trainer_path
 from codex_tui.core.errors import CodexError
 from codex_tui.core.secrets import hidden
+from training.contract import messages
 from training.contract.run_directory import RunDirectory, signal_name
 
 # A row of a dataset is one message; asyncio's default of 64 KiB is too little for it.
@@ -97,7 +97,7 @@ class Worker:
         while True:
             try:
                 line = await self._process.stdout.readline()
-                message = worker_messages.read(line) if line else None
+                message = messages.read(line) if line else None
             except ValueError:  # nothing after it can be trusted; asyncio raises it of a line beyond the limit
                 await self.close()
                 yield _error("The worker said what can't be understood.", "Look at it with: codex-tui doctor")

@@ -13,7 +13,7 @@ from codex_tui.core.text import clean, duration
 from codex_tui.widgets import figures
 from codex_tui.widgets.ink import ACCENT, MUTED, STRONG, line
 from codex_tui.widgets.row_view import as_seen, lines, one_by_one, raw
-from training.contract.dataset.records import Unreadable
+from training.dataset.records import Unreadable
 
 PANES = (("seen", "Model"), ("raw", "Raw"), ("tokens", "Tokens"), ("overview", "Overview"))
 FILTERS = {"all": "all", "bad": "bad", "cut": "cut", "longest": "longest first", "duplicates": "duplicates"}

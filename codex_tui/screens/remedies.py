@@ -19,7 +19,7 @@ from codex_tui.widgets.ink import MUTED, STRONG, line, spread
 
 if TYPE_CHECKING:
     from codex_tui.core.outlook import Outlook
-    from training.contract.forecast import Remedy
+    from training.memory.forecast import Remedy
 
 
 class RemediesScreen(ModalScreen["Remedy | None"]):

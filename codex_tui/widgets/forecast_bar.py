@@ -14,7 +14,7 @@ from codex_tui.widgets.painted import Painted
 
 if TYPE_CHECKING:  # pydantic is read after the first paint
     from codex_tui.core.forecasts import Card
-    from training.contract.forecast import Forecast, Remedy
+    from training.memory.forecast import Forecast, Remedy
 
 # Each component, the card's own share last: its name, the glyph of its cells, its colour.
 PARTS = {

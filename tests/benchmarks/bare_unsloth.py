@@ -58,9 +58,9 @@ def main(config_path: Path, output: Path) -> None:
     from transformers import TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
-    from training import model as models
-    from training.contract.dataset.rows import read
-    from training.contract.dataset.source import local
+    from training.dataset.rows import read
+    from training.dataset.source import local
+    from training.job import model as models
 
     settings, lora, base = profile["training"], profile["lora"], profile["model"]
     model, tokenizer = FastLanguageModel.from_pretrained(

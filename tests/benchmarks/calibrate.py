@@ -1,4 +1,4 @@
-"""Fits the few numbers of `training.contract.forecast` to docs/memory.csv, two thirds of it, and reports on the rest.
+"""Fits the few numbers of `training.memory.forecast` to docs/memory.csv, two thirds of it, and reports on the rest.
 
     PYTHONPATH=.:tests python tests/benchmarks/calibrate.py
 

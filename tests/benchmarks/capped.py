@@ -25,7 +25,7 @@ from codex_tui.core.profile_file import load_profile
 from training.contract import events as ev
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
-from training.surroundings import FIXED_SEGMENTS
+from training.job.environ import FIXED_SEGMENTS
 
 PROFILES = {"3b": "rtx3050-4gb", "8b": "rtx3050-4gb-8b"}
 MAKE = Path(__file__).with_name("memory.py")

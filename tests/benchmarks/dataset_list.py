@@ -183,8 +183,8 @@ def told(command: list[str]) -> tuple[dict[str, Any], float]:
 
 
 def measured(path: Path, cache: Path) -> dict[str, float]:
-    from training.contract.dataset.index import RowIndex
-    from training.contract.dataset.source import Source
+    from training.dataset.index import RowIndex
+    from training.dataset.source import Source
 
     source = Source(path.name, (path,))
     found: dict[str, float] = {"size": path.stat().st_size / 2**20}

@@ -5,7 +5,7 @@
 
 Run it with an interpreter that has the training stack. The models have the shapes of Llama 3.2 1B and 3B, Llama 3.1 8B
 or Qwen 2.5 14B and random weights, stored in 4 bits; every row fills max_seq_length, and all of it is learned. Each
-run is loaded, probed and trained for a few steps by the functions that train for a person (`training.sft`); several
+run is loaded, probed and trained for a few steps by `training.finetune.sft`, the functions of a real run; several
 workers share the card, because the allocator counts for each process by itself.
 """
 
@@ -90,12 +90,12 @@ def measure(row: dict[str, Any]) -> dict[str, Any]:
     """Loads, probes and trains as `row` says; the figures, in MiB."""
     import torch
 
-    from training import sft
     from training.contract.profile import Profile
     from training.contract.run_directory import RunDirectory
-    from training.data import Examples
-    from training.memory import VramLimit
-    from training.probe import Probe
+    from training.finetune import sft
+    from training.finetune.probe import Probe
+    from training.finetune.vram import VramLimit
+    from training.job.tokens import Examples
 
     profile = Profile.model_validate({
         "model": {"name": str(folder_of(row["shape"], load_in_4bit=row["load_in_4bit"])),
@@ -190,13 +190,13 @@ def work(arguments: argparse.Namespace) -> None:
 
 def settle(row: dict[str, Any]) -> None:
     """What the libraries read once, when they are imported."""
-    from training import surroundings
     from training.contract.profile import Profile
+    from training.job import environ
 
     tile = {"loss_tile_mib": row["loss_tile_mib"]}
-    surroundings.prepare(Profile.model_validate({"model": {"name": "/nowhere"}, "training": tile}), WORK / "cache")
+    environ.prepare(Profile.model_validate({"model": {"name": "/nowhere"}, "training": tile}), WORK / "cache")
     if row["segments"] == "fixed":  # as under WSL2, where expandable ones are not to be had
-        os.environ["PYTORCH_ALLOC_CONF"] = surroundings.FIXED_SEGMENTS
+        os.environ["PYTORCH_ALLOC_CONF"] = environ.FIXED_SEGMENTS
     import unsloth  # noqa: F401
 
 

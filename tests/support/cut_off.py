@@ -28,7 +28,7 @@ from training.contract.run_directory import RunDirectory
 STEADY = """
 import os, time
 from pathlib import Path
-from training import supervisor
+from training.keeper import supervisor
 from training.contract import events as ev
 from training.contract.run_directory import ProcessIdentity, RunDirectory
 

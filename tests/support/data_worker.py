@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from codex_tui.core import locations
-from training.contract.dataset import kept, lengths, scan
-from training.contract.dataset.index import RowIndex
-from training.contract.dataset.records import BadRow
-from training.contract.dataset.shapes import Columns, Row, row_of
-from training.contract.dataset.source import of_config
 from training.contract.profile import Profile
+from training.dataset import kept, lengths, scan
+from training.dataset.index import RowIndex
+from training.dataset.records import BadRow
+from training.dataset.shapes import Columns, Row, row_of
+from training.dataset.source import of_config
 
 
 class WordWorker:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from codex_tui.core.forecasts import Card, NoForecast
-from training.contract.forecast import Forecast, Remedy
 from training.contract.profile import Profile
+from training.memory.forecast import Forecast, Remedy
 
 CARD = Card("NVIDIA GeForce RTX 3050 Laptop GPU", 4096, 3790, 306)
 

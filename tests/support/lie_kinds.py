@@ -21,7 +21,7 @@ from tests.support.lie_runs import config, events, history, make_run, process, s
 from tests.support.lie_workers import asked, workers
 from tests.support.lies import NOWHERE, Bench, Kind, Try
 from tests.support.mutate import TEXTS, Mutator
-from training.contract import probes
+from training.memory import probes
 
 
 def profile(bench: Bench) -> Try:

@@ -22,9 +22,9 @@ from tests.support.lies import CONTROL, NOWHERE, Bench, Try
 from tests.support.mutate import TEXTS, Mutator
 from tests.support.pilot import screen_text
 from training.contract import events as ev
+from training.contract.failures import TrainingFailure
 from training.contract.run_directory import Exit, ProcessIdentity, RunDirectory
-from training.failures import TrainingFailure
-from training.job import read_all_rows, read_job, require_good
+from training.job.job import read_all_rows, read_job, require_good
 
 
 def make_run(home: Path, steps: int = 12) -> RunDirectory:

@@ -19,8 +19,8 @@ from codex_tui.widgets.row_view import as_seen, facts, one_by_one, raw
 from tests.support.lie_runs import make_run
 from tests.support.lies import CONTROL, NOWHERE, Bench, Try
 from tests.support.mutate import Mutator
-from training import chat as chat_worker
-from training import inspect as inspect_worker
+from training.workers import chat as chat_worker
+from training.workers import inspect as inspect_worker
 
 
 class FakeProcess:
@@ -130,7 +130,7 @@ def asked(bench: Bench) -> Try:
                 self._out, self._lock = out, threading.Lock()
 
             with (
-                patch("training.pipe.Pipe.__init__", pipe), patch("sys.stdin", Mock(buffer=io.BytesIO(said))),
+                patch("training.workers.pipe.Pipe.__init__", pipe), patch("sys.stdin", Mock(buffer=io.BytesIO(said))),
                 patch.object(chat_worker, "Speaker", Listener), patch.object(module.threading, "Thread", Mock()),
                 patch("os._exit", lambda code: None), contextlib.redirect_stderr(io.StringIO()),
                 bench.untouched("cache", "datasets"), bench.guard(module.__name__),

@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.support.mutate import Mutator
-from training import checkpoints, jsonl
+from training.finetune import checkpoints
+from training.workers import jsonl
 
 FAILURES: list[str] = []
 STATE = {

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.contract.forecast import Forecast, Machine, forecast
-from training.contract.model_shape import ModelShape, shipped_configs
 from training.contract.profile import Profile
+from training.memory.forecast import Forecast, Machine, forecast
+from training.memory.model_shape import ModelShape, shipped_configs
 
 TABLE = Path(__file__).resolve().parents[2] / "docs" / "memory.csv"
 MODELS = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from training.contract.dataset.index import RowIndex
-from training.contract.dataset.source import Source
+from training.dataset.index import RowIndex
+from training.dataset.source import Source
 
 
 def source(folder: Path, *contents: bytes, suffix: str = ".jsonl") -> Source:

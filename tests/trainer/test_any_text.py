@@ -11,9 +11,9 @@ from support.training_runs import Trainer
 DECODE = """
     import json, sys
     from pathlib import Path
-    from training.contract.dataset.rows import read
-    from training.contract.dataset.source import local
-    from training.data import encode_row
+    from training.dataset.rows import read
+    from training.dataset.source import local
+    from training.job.tokens import encode_row
     from training.demo.llama import build_tokenizer
 
     tokenizer = build_tokenizer()

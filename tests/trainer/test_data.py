@@ -12,9 +12,9 @@ COMPARE = """
     from unsloth import FastLanguageModel
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
-    from training import data, model
-    from training.contract.dataset.rows import read
-    from training.contract.dataset.source import local
+    from training.job import tokens as data, model
+    from training.dataset.rows import read
+    from training.dataset.source import local
 
     LENGTH = 40  # some answers are cut in part, some wholly
     rows = read(local(sys.argv[1])).rows
@@ -65,11 +65,11 @@ def test_batches_equal_those_of_trl(trainer: Trainer, tmp_path: Path) -> None:
 
 REFUSE = """
     import json
-    from training import data, model
-    from training.contract.dataset.records import Record
-    from training.contract.dataset.shapes import row_of
+    from training.job import tokens as data, model
+    from training.dataset.records import Record
+    from training.dataset.shapes import row_of
     from training.demo import llama
-    from training.failures import TrainingFailure
+    from training.contract.failures import TrainingFailure
 
     tokenizer = llama.build_tokenizer()
     tokenizer.chat_template = (

@@ -9,11 +9,11 @@ import pytest
 from support.training_runs import Trainer, demo_profile, events
 
 from codex_tui.core import forecasts, locations
-from training.contract.dataset.rows import read
-from training.contract.dataset.source import local
-from training.contract.dataset.split import held_out
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
+from training.dataset.rows import read
+from training.dataset.source import local
+from training.dataset.split import held_out
 
 ASK_ALL = """
     import json, sys

@@ -20,8 +20,8 @@ from training.contract.run_directory import RunDirectory
 WATCH = """
     import json
     from types import SimpleNamespace as Is
-    from training.failures import classify
-    from training.guards import LossWatch
+    from training.contract.failures import classify
+    from training.finetune.guards import LossWatch
     def watched(losses, most=3):
         watch, saved = LossWatch(most), []
         for step, loss in enumerate(losses, 1):
@@ -45,7 +45,7 @@ WATCH = """
 COOL = """
     import json
     from types import SimpleNamespace as Is
-    from training import guards
+    from training.finetune import guards
     from training.contract import events as ev
     def paused(degrees, stop=None):
         told, left, clock = [], list(degrees), [1000.0]

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from support.training_runs import Talk, Trainer, demo_profile
 
-from training.contract.dataset import lengths as token_lengths
-from training.contract.dataset import scan as scans
 from training.contract.dataset.overview import overview
 from training.contract.run_directory import RunDirectory
+from training.dataset import lengths as token_lengths
+from training.dataset import scan as scans
 
 LENGTH = 48
 LONG = "one two three four five " * 30
@@ -23,14 +23,15 @@ LONG = "one two three four five " * 30
 BATCHES = """
     import json, sys
     from pathlib import Path
-    from training import data, model, sft
-    from training.contract.dataset.rows import read
-    from training.contract.dataset.shapes import Columns
-    from training.contract.dataset.source import local
-    from training.contract.dataset.overview import steps_of
-    from training.contract.dataset.split import held_out
+    from training.job import tokens as data, model
+    from training.finetune import sft
+    from training.dataset.rows import read
+    from training.dataset.shapes import Columns
+    from training.dataset.source import local
+    from training.dataset.split import steps_of
+    from training.dataset.split import held_out
     from training.contract.run_directory import RunDirectory
-    from training.job import read_job
+    from training.job.job import read_job
 
     job = read_job(Path(sys.argv[1]))
     profile = job.profile

@@ -21,7 +21,7 @@ torch.cuda.set_per_process_memory_fraction = lambda fraction: held.update(fracti
 card = SimpleNamespace(name="Card", total_mib=4096.0, others_mib=500.0)
 card.held_mib = lambda: held["reserved"] + held["context"]
 from training.contract.profile import Profile
-from training.memory import VramLimit
+from training.finetune.vram import VramLimit
 def profile(**hardware):
     return Profile.model_validate({"model": {"name": "x"}, "hardware": hardware})
 def limit(card=card, **hardware):
@@ -64,7 +64,7 @@ def test_a_card_that_was_probed_before_keeps_room_for_its_whole_context_while_lo
     found = trainer.python_says(
         CARD
         + """
-from training.contract import probes
+from training.memory import probes
 told = []
 for seen in (310.0, 420.0):
     probes.write(Path("here"), card.name, profile(), probes.Probed(2048, 2800.0, seen, 0))
@@ -82,7 +82,7 @@ def test_memory_that_runs_out_is_told_from_page_locked_memory_that_does(trainer:
     found = trainer.python_says(
         CARD
         + """
-from training.failures import classify
+from training.contract.failures import classify
 def named(text):
     try:
         with limit().explained("The run can't go on", profile(), None):
@@ -105,9 +105,9 @@ def test_what_is_locked_follows_from_the_machine_and_the_profile(trainer: Traine
     found = trainer.python_says(
         """
 import json, os
-from training import pinned
-from training.contract.model_shape import ModelShape, shipped_configs
-from training.contract.pinned_memory import PinnedUnknown
+from training.finetune import pinned
+from training.memory.model_shape import ModelShape, shipped_configs
+from training.memory.pinned_memory import PinnedUnknown
 from training.contract.profile import Profile
 shape = ModelShape.of(shipped_configs()["unsloth/Llama-3.2-3B-Instruct-bnb-4bit"])
 NAMES = ("UNSLOTH_DISABLE_PINNED_MEMORY", "UNSLOTH_GC_PINNED_MAX_GB")
@@ -151,12 +151,12 @@ print(json.dumps([pinned.parked_mib(Profile.model_validate({"model": {"name": "x
 
 def test_memory_that_runs_out_in_the_probe_is_named_with_remedies(trainer: Trainer) -> None:
     said = trainer.python_says(
-        "import training.probe as probe  # before a card is made up: bitsandbytes would look for it\n"
+        "import training.finetune.probe as probe  # before a card is made up: bitsandbytes would look for it\n"
         + CARD
         + """
 from types import SimpleNamespace as Is
-from training.contract.model_shape import ModelShape, shipped_configs
-from training.failures import classify
+from training.memory.model_shape import ModelShape, shipped_configs
+from training.contract.failures import classify
 shape = ModelShape.of(shipped_configs()["unsloth/Llama-3.2-3B-Instruct-bnb-4bit"])
 torch.cuda.is_available = lambda: False
 def step(*arguments, **named):

@@ -152,7 +152,7 @@ def test_wholeness_is_told_file_by_file(whole: RunDirectory, trainer: Trainer) -
     script = """
         import json, shutil, sys
         from pathlib import Path
-        from training import checkpoints
+        from training.finetune import checkpoints
 
         found = checkpoints.last_whole(Path(sys.argv[1]))
         damaged = {}

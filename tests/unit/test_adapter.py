@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from support.whole import write_checkpoint
 
-from training import adapter
+from training.contract.failures import TrainingFailure
 from training.contract.run_directory import RunDirectory
-from training.failures import TrainingFailure
+from training.finetune import adapter
 
 
 class Saved:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from support.whole import ARCHIVES, write_checkpoint
 
-from training import checkpoints
 from training.contract.checkpoints import CHECKSUMS, READ, damaged_file, found_in, last_whole
+from training.finetune import checkpoints
 
 
 def unlink(name: str) -> Callable[[Path], object]:

@@ -13,13 +13,13 @@ from support.stand_in import stand_in
 
 from codex_tui.cli import main
 from codex_tui.core import locations
-from training.contract.dataset import scan as scans
+from training.dataset import scan as scans
 
 WORDS = """
     from pathlib import Path
-    from training.contract.dataset import lengths
-    from training.contract.dataset.rows import read
-    from training.contract.dataset.source import local
+    from training.dataset import lengths
+    from training.dataset.rows import read
+    from training.dataset.source import local
     config = json.loads(Path(arguments[1]).read_text())
     say = lambda **message: print(json.dumps(message), flush=True)
     say(type="ready", rows=0, why=config["profile"]["title"])

@@ -18,9 +18,9 @@ from codex_tui.core.data_target import Target
 from codex_tui.core.data_view import DataView
 from codex_tui.core.errors import BadInput, EnvironmentMissing
 from codex_tui.core.row_text import LONGEST, WORDS, first_words, plain, shown
-from training.contract.dataset import kept, scan
-from training.contract.dataset.index import RowIndex
 from training.contract.run_directory import RunDirectory
+from training.dataset import kept, scan
+from training.dataset.index import RowIndex
 
 PROFILE = '[model]\nname = "demo:llama"\nmax_seq_length = 32\n'
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.contract.dataset.records import Unreadable
-from training.contract.dataset.rows import Rows
-from training.contract.dataset.rows import read as read_all
-from training.contract.dataset.shapes import USUAL, Columns, Reading
-from training.contract.dataset.source import Source, SourceProblem, hub_id, local
+from training.dataset.records import Unreadable
+from training.dataset.rows import Rows
+from training.dataset.rows import read as read_all
+from training.dataset.shapes import USUAL, Columns, Reading
+from training.dataset.source import Source, SourceProblem, hub_id, local
 
 GOOD = {"instruction": "Who?", "response": "Rook."}
 ASKED = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Rook."}]

@@ -10,8 +10,8 @@ import pytest
 from codex_tui.cli import main
 from codex_tui.core import forecasts, locations, machine
 from codex_tui.core.profile_file import load_profile
-from training.contract.disk import disk_need
-from training.contract.model_shape import ModelShape, shipped_configs
+from training.memory.disk import disk_need
+from training.memory.model_shape import ModelShape, shipped_configs
 
 SHIPPED = locations.shipped_profiles() / "rtx3050-4gb.toml"
 

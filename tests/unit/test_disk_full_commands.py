@@ -15,12 +15,12 @@ from support.disks import fill, mounted
 from codex_tui.cli import main
 from codex_tui.core import history_cache
 from codex_tui.core.run_state import RunState
-from training.contract import probes
-from training.contract.dataset import kept
-from training.contract.dataset.index import RowIndex
-from training.contract.dataset.source import local
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
+from training.dataset import kept
+from training.dataset.index import RowIndex
+from training.dataset.source import local
+from training.memory import probes
 
 PROFILE = Profile.model_validate({"model": {"name": "demo:llama"}})
 

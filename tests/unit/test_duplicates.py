@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.contract.dataset import duplicates
-from training.contract.dataset.duplicates import SIMILAR, Duplicates, words_of
+from training.dataset import duplicates
+from training.dataset.duplicates import SIMILAR, Duplicates, words_of
 
 LONG = " ".join(f"word{number}" for number in range(60))
 

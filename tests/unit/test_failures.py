@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from training.failures import TrainingFailure, classify
+from training.contract.failures import TrainingFailure, classify
 
 OFFLINE = (
     "We couldn't connect to 'https://huggingface.co' to load the files, and couldn't find them in the cached files.\n"

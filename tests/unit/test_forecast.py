@@ -11,10 +11,10 @@ from support.measured import Run, runs
 
 from codex_tui.core.locations import shipped_profiles
 from codex_tui.core.profile_file import load_profile
-from training.contract.forecast import CONTEXT_MIB, Forecast, Machine, Measured, forecast, optimizer_bytes
-from training.contract.model_shape import ModelShape, NoShape, shipped_configs
 from training.contract.profile import Profile
-from training.contract.remedies import changed, remedies
+from training.memory.forecast import CONTEXT_MIB, Forecast, Machine, Measured, forecast, optimizer_bytes
+from training.memory.model_shape import ModelShape, NoShape, shipped_configs
+from training.memory.remedies import changed, remedies
 
 WITHIN = 0.05
 SEED_TABLE = load_profile(shipped_profiles() / "rtx3050-4gb.toml")

@@ -16,7 +16,7 @@ from codex_tui.core import forecasts, launcher, locations
 from codex_tui.core.errors import BadInput
 from codex_tui.core.overrides import parse_overrides
 from codex_tui.core.profile_file import load_profile
-from training.contract.dataset.source import DEMO_DATASET
+from training.dataset.source import DEMO_DATASET
 
 LAPTOP = forecasts.Card("NVIDIA GeForce RTX 3050 Laptop GPU", 4096.0, 3790.0, 306.0)
 SHIPPED = locations.shipped_profiles() / "rtx3050-4gb.toml"

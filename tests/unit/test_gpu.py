@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from codex_tui.core import gpu, machine
-from training import gpu as trainers
 from training.contract import events as ev
+from training.finetune import gpu as trainers
 
 
 class Nvml(ModuleType):

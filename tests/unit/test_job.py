@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from training.failures import TrainingFailure
-from training.job import read_job
+from training.contract.failures import TrainingFailure
+from training.job.job import read_job
 
 
 @pytest.mark.parametrize(

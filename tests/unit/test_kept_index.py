@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from support.row_files import opened, rows_and_lines
 
-from training.contract.dataset import kept, lines
-from training.contract.dataset.index import Changed, RowIndex
+from training.dataset import kept, lines
+from training.dataset.index import Changed, RowIndex
 
 
 @pytest.fixture(autouse=True)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from training.contract.dataset import lengths as token_lengths
-from training.contract.dataset.lengths import Lengths
-from training.contract.dataset.shapes import Columns
+from training.dataset import lengths as token_lengths
+from training.dataset.lengths import Lengths
+from training.dataset.shapes import Columns
 
 
 def some() -> Lengths:
@@ -60,7 +60,7 @@ def test_the_place_depends_on_all_that_changes_the_lengths(tmp_path: Path) -> No
 
 
 def test_the_oldest_are_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.contract.dataset.kept.MOST_KEPT", 3)
+    monkeypatch.setattr("training.dataset.kept.MOST_KEPT", 3)
     places = [token_lengths.place(tmp_path, str(number), Columns(), "t", None) for number in range(5)]
     for place in places:
         token_lengths.save(place, some())

@@ -18,10 +18,11 @@ from codex_tui.core.workers import Worker
 from tests.support.lie_runs import make_run
 from tests.support.lie_workers import CHAT, FakeProcess, nowhere
 from tests.support.whole import write_checkpoint
-from training.contract import checkpoints, probes
+from training.contract import checkpoints
 from training.contract import events as ev
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
+from training.memory import probes
 
 DEEP = b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b',"pid":1,"create_time":1.0,"seq":4}'
 
@@ -151,7 +152,7 @@ async def test_an_answer_that_is_broken_off_can_be_asked_for_again(
 def test_a_scan_that_names_rows_it_has_not_is_a_damaged_one(home: Path) -> None:
     from array import array
 
-    from training.contract.dataset import scan
+    from training.dataset import scan
 
     place = home / "a.scan"
     scan.save(place, scan.Scan(bytearray([0, scan.EXACT]), array("I", [0, 700])))

@@ -9,7 +9,7 @@ import pytest
 
 from codex_tui.core import log_tail
 from codex_tui.core.log_tail import LogTail
-from training import supervisor
+from training.keeper import supervisor
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from codex_tui.core import gpu, machine
-from training.contract.wsl import wsl
+from training.memory.wsl import wsl
 
 
 @pytest.mark.parametrize(

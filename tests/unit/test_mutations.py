@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codex_tui.core import tailer, worker_messages
+from codex_tui.core import tailer
 from codex_tui.core.text import clean
 from tests.support.lie_kinds import KINDS, in_training
 from tests.support.lies import CONTROL, attempt
-from training.contract import checkpoints, events
+from training.contract import checkpoints, events, messages
 from training.contract.run_directory import RunDirectory
 
 COUNTS = {"screens": 1, "asked": 12, "workers": 12, "arguments": 12, "profile": 16}
@@ -54,8 +54,8 @@ def test_no_bytes_break_a_reader(tmp_path_factory: pytest.TempPathFactory, data:
     assert not checkpoints.is_whole(checkpoint)
     assert tailer.decode(data + b"\n").damaged <= data.count(b"\n") + 1
     events.EventWriter(run.events).close()
-    with suppress(worker_messages.NotUnderstood):
-        assert worker_messages.read(data) is None or data.lstrip().startswith(b"{")
+    with suppress(messages.NotUnderstood):
+        assert messages.read(data) is None or data.lstrip().startswith(b"{")
 
 
 @settings(max_examples=300)
@@ -65,15 +65,15 @@ def test_nothing_that_a_terminal_obeys_is_left(text: str) -> None:
     assert clean(clean(text)) == clean(text)
 
 
-FIELDS = {name: JSON for name in worker_messages.Message.__annotations__ if name != "type"}
+FIELDS = {name: JSON for name in messages.Message.__annotations__ if name != "type"}
 
 
 @given(st.fixed_dictionaries({}, optional=FIELDS))
 def test_a_message_is_read_as_it_is_or_refused(fields: dict[str, object]) -> None:
     line = json.dumps({"type": "row", **fields}, separators=(",", ":")).encode()
     try:
-        message = worker_messages.read(line)
-    except worker_messages.NotUnderstood:
+        message = messages.read(line)
+    except messages.NotUnderstood:
         return
     assert message == json.loads(line)
     assert isinstance(message.get("rows", 0), int)

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.contract.dataset.lengths import Lengths
-from training.contract.dataset.overview import Overview, overview, steps_of
-from training.contract.dataset.scan import BAD, EXACT, NEAR, Scan
-from training.contract.dataset.split import held_out
+from training.contract.dataset.overview import Overview, overview
 from training.contract.profile import Profile
+from training.dataset.lengths import Lengths
+from training.dataset.scan import BAD, EXACT, NEAR, Scan
+from training.dataset.split import held_out, steps_of
 
 
 def profile(length: int = 100, **tables: dict[str, Any]) -> Profile:

@@ -10,9 +10,9 @@ import pytest
 from codex_tui.commands import doctor
 from codex_tui.core import runs
 from codex_tui.core.machine import GpuFacts
-from training.contract import pinned_memory
-from training.contract.pinned_memory import MIB, PinnedUnknown, lockable_mib
 from training.contract.run_directory import RunDirectory
+from training.memory import pinned_memory
+from training.memory.pinned_memory import MIB, PinnedUnknown, lockable_mib
 
 LAPTOP = GpuFacts("RTX 3050", "591.44", (13, 1), 4096, 3800, (8, 6), 1)
 

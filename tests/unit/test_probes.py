@@ -9,10 +9,10 @@ import pytest
 
 from codex_tui.core import forecasts, locations
 from codex_tui.core.profile_file import load_profile
-from training.contract import probes
-from training.contract.forecast import Forecast
-from training.contract.probes import Probed
 from training.contract.profile import Profile
+from training.memory import probes
+from training.memory.forecast import Forecast
+from training.memory.probes import Probed
 
 CARD = "NVIDIA GeForce RTX 3050 Laptop GPU"
 SHIPPED = locations.shipped_profiles() / "rtx3050-4gb.toml"

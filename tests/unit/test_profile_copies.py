@@ -12,7 +12,7 @@ from codex_tui.core import launcher, locations
 from codex_tui.core.errors import BadInput
 from codex_tui.core.profile_document import Draft, duplicate
 from codex_tui.core.profile_file import load_profile, resolve
-from training.contract.dataset.source import DEMO_DATASET
+from training.dataset.source import DEMO_DATASET
 
 WRITTEN = """\
 extends = './base.toml'   # beside it

@@ -15,12 +15,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from support.row_files import opened, rows_and_lines, source
 
-from training.contract.dataset import index as index_module
-from training.contract.dataset import lines
-from training.contract.dataset.index import RowIndex
-from training.contract.dataset.records import BYTE_ORDER_MARK, BadRow, Record, may_be_text, records
-from training.contract.dataset.shapes import Columns, row_of
-from training.contract.dataset.source import Source, sha256
+from training.dataset import index as index_module
+from training.dataset import lines
+from training.dataset.index import RowIndex
+from training.dataset.records import BYTE_ORDER_MARK, BadRow, Record, may_be_text, records
+from training.dataset.shapes import Columns, row_of
+from training.dataset.source import Source, sha256
 
 ROW = b'{"instruction": "Who?", "response": "Rook."}'
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.row_files import opened
 
-from training.contract.dataset import lines
+from training.dataset import lines
 
 SAID = [
     {"instruction": "Wie überlebt Zoë?", "response": 'She says "run".\nThen 🧟 come.'},

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from training.contract.dataset import scan as scans
-from training.contract.dataset.index import RowIndex
-from training.contract.dataset.rows import read
-from training.contract.dataset.scan import BAD, EXACT, HELD_OUT, NEAR, Scan
-from training.contract.dataset.shapes import Columns
-from training.contract.dataset.source import local
-from training.contract.dataset.split import held_out
 from training.contract.profile import Profile
+from training.dataset import scan as scans
+from training.dataset.index import RowIndex
+from training.dataset.rows import read
+from training.dataset.scan import BAD, EXACT, HELD_OUT, NEAR, Scan
+from training.dataset.shapes import Columns
+from training.dataset.source import local
+from training.dataset.split import held_out
 
 LONG = " ".join(f"word{number}" for number in range(60))
 CHANGED = LONG.replace("word30", "x")

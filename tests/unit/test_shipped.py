@@ -10,9 +10,9 @@ import pytest
 
 from codex_tui.core.locations import shipped_profiles
 from codex_tui.core.profile_file import load_profile
-from training.contract.dataset.rows import read
-from training.contract.dataset.source import DEMO_DATASET, DEMO_FILE, local
 from training.contract.knobs import knobs
+from training.dataset.rows import read
+from training.dataset.source import DEMO_DATASET, DEMO_FILE, local
 
 PROFILES = sorted(shipped_profiles().glob("*.toml"))
 CARDS = [path for path in PROFILES if path.stem != "demo"]

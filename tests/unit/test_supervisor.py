@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from training import supervisor
 from training.contract.run_directory import RunDirectory
+from training.keeper import supervisor
 
 LOOPING = """
 import os, sys
 from pathlib import Path
-from training import supervisor
+from training.keeper import supervisor
 from training.contract.run_directory import RunDirectory
 
 supervisor.LOOK_EVERY, supervisor.LOG_MOST, supervisor.LOG_FIRST, supervisor.LOG_LAST = 0.01, 2**20, 2**16, 2**18
@@ -62,7 +62,7 @@ def test_the_first_and_the_last_part_stay(tmp_path: Path, monkeypatch: pytest.Mo
 ENDED = """
 import os, sys
 from pathlib import Path
-from training import supervisor
+from training.keeper import supervisor
 from training.contract.run_directory import RunDirectory
 
 code = supervisor.fork(RunDirectory(Path(sys.argv[1])))

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from training import surroundings
 from training.contract.profile import Profile
+from training.job import environ
 
 PROFILE = Profile.model_validate({"model": {"name": "demo:llama"}})
 ALLOCATOR = "PYTORCH_ALLOC_CONF"
@@ -18,17 +18,17 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.environ", {})
 
 
-@pytest.mark.parametrize(("kind", "expected"), [(2, surroundings.FIXED_SEGMENTS), (0, None)])
+@pytest.mark.parametrize(("kind", "expected"), [(2, environ.FIXED_SEGMENTS), (0, None)])
 def test_under_wsl2_the_allocator_does_not_split_the_block_that_the_model_is_loaded_into(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: int, expected: str | None
 ) -> None:
-    monkeypatch.setattr(surroundings, "wsl", lambda: kind)
-    surroundings.prepare(PROFILE, tmp_path)
-    assert surroundings.os.environ.get(ALLOCATOR) == expected
+    monkeypatch.setattr(environ, "wsl", lambda: kind)
+    environ.prepare(PROFILE, tmp_path)
+    assert environ.os.environ.get(ALLOCATOR) == expected
 
 
 def test_what_the_person_set_for_the_allocator_stays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(surroundings, "wsl", lambda: 2)
-    surroundings.os.environ[ALLOCATOR] = "max_split_size_mb:64"
-    surroundings.prepare(PROFILE, tmp_path)
-    assert surroundings.os.environ[ALLOCATOR] == "max_split_size_mb:64"
+    monkeypatch.setattr(environ, "wsl", lambda: 2)
+    environ.os.environ[ALLOCATOR] = "max_split_size_mb:64"
+    environ.prepare(PROFILE, tmp_path)
+    assert environ.os.environ[ALLOCATOR] == "max_split_size_mb:64"

@@ -15,10 +15,10 @@ from packaging.utils import canonicalize_name
 
 from codex_tui.cli import main
 from codex_tui.core import locations
-from training import model
+from training.contract.failures import TrainingFailure, classify
 from training.contract.knobs import knobs
 from training.contract.run_directory import RunDirectory
-from training.failures import TrainingFailure, classify
+from training.job import model
 
 ROOT = Path(__file__).resolve().parents[2]
 NOWHERE = "/nowhere/python"

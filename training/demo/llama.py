@@ -13,9 +13,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from training.contract.dataset.rows import read
-from training.contract.dataset.source import DEMO_DATASET, DEMO_FILE, local
-from training.failures import writing
+from training.contract.failures import writing
+from training.dataset.rows import read
+from training.dataset.source import DEMO_DATASET, DEMO_FILE, local
 
 NAME = "demo:llama"
 SEED = 3407

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from training.contract.profile import Profile
 
 if TYPE_CHECKING:
-    from training.contract.dataset.lengths import Lengths
     from training.contract.dataset.overview import Overview
-    from training.contract.dataset.scan import Scan
+    from training.dataset.lengths import Lengths
+    from training.dataset.scan import Scan
 
 STEP = 64  # max_seq_length is advised in steps of so many tokens
 MANY = 0.01  # of the rows

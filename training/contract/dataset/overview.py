@@ -11,10 +11,10 @@ from itertools import accumulate
 from math import ceil
 
 from training.contract.dataset.advice import Warned, advice
-from training.contract.dataset.lengths import Lengths
-from training.contract.dataset.scan import EXACT, NEAR, Scan
-from training.contract.dataset.split import held_out
 from training.contract.profile import Profile
+from training.dataset.lengths import Lengths
+from training.dataset.scan import EXACT, NEAR, Scan
+from training.dataset.split import held_out, steps_of
 
 
 @dataclass(frozen=True)
@@ -102,14 +102,6 @@ def overview(scan: Scan, lengths: Lengths | None, profile: Profile, tokens_per_s
         seconds_per_epoch=spent / tokens_per_second if spent and tokens_per_second else None,
     )
     return replace(found, warnings=tuple(advice(found, scan, lengths, profile)))
-
-
-def steps_of(profile: Profile, rows: int) -> tuple[int, int]:
-    """Optimizer steps per epoch and in all, counted as `transformers.Trainer` does."""
-    training = profile.training
-    batches = ceil(rows / training.per_device_train_batch_size)
-    per_epoch = ceil(batches / training.gradient_accumulation_steps)
-    return per_epoch, training.max_steps or ceil(per_epoch * training.num_train_epochs)
 
 
 @dataclass(frozen=True)

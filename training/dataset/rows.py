@@ -1,0 +1,48 @@
+"""All rows of a dataset, good and bad, as training takes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import chain
+
+from training.dataset.records import BadRow, records
+from training.dataset.shapes import USUAL, Columns, Reading, Row, Tally, row_of
+from training.dataset.source import Source
+
+
+@dataclass(frozen=True, slots=True)
+class RowProblem:
+    """What is wrong with the row on `line`; `file` is its name where the dataset has several."""
+
+    line: int
+    message: str
+    file: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.file}, line" if self.file else "line"
+        return f"{where} {self.line}: {self.message}"
+
+
+@dataclass
+class Rows:
+    """In the order of the files and of their lines."""
+
+    rows: list[Row] = field(default_factory=list)
+    problems: list[RowProblem] = field(default_factory=list)
+    reading: Reading = field(default_factory=Reading)
+
+
+def read(source: Source, columns: Columns = USUAL) -> Rows:
+    """Raises OSError and Unreadable where a file can't be read at all."""
+    found, tally = Rows(), Tally()
+    for record in chain.from_iterable(records(path, number) for number, path in enumerate(source.files)):
+        try:
+            row = row_of(record, columns)
+        except BadRow as problem:
+            tally.add_bad(record)
+            found.problems.append(RowProblem(record.line, str(problem), source.label(record.file)))
+        else:
+            tally.add(row)
+            found.rows.append(row)
+    found.reading = tally.reading
+    return found

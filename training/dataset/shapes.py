@@ -1,0 +1,226 @@
+"""What a row asks and what it answers, in whichever of the usual shapes it comes.
+
+    instruction        {"instruction": "...", "response": "..."}   also question, query, prompt; output, completion,
+                       answer; optional: input or context, and system
+    prompt_completion  {"prompt": "...", "completion": "..."}      texts, or lists of messages
+    messages           {"messages": [{"role": "user", "content": "..."}, ...]}
+    conversations      {"conversations": [{"from": "human", "value": "..."}, ...]}     ShareGPT
+    text               {"text": "..."}                             learned whole, without a chat template
+
+A profile's dataset.*_column fields name other columns.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from training.contract.tables import Dataset
+from training.dataset.records import BadRow, Record, kind
+
+Shape = Literal["instruction", "prompt_completion", "messages", "conversations", "text"]
+Message = dict[str, str]
+
+INSTRUCTION = ("instruction", "question", "query", "prompt")
+RESPONSE = ("response", "output", "completion", "answer")
+CONTEXT = ("input", "context")
+ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
+SHAREGPT = {"system": "system", "human": "user", "user": "user", "gpt": "assistant", "chatgpt": "assistant",
+            "assistant": "assistant", "model": "assistant", "bot": "assistant"}  # fmt: skip
+TOOLS = {"tool", "function", "function_call", "observation", "tool_call", "tool_response"}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns that the profile names; None leaves it to what they are usually called."""
+
+    instruction: str | None = None
+    response: str | None = None
+    context: str | None = None
+    system: str | None = None
+    messages: str | None = None
+    text: str | None = None
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Columns:
+        return cls(**{name: getattr(dataset, f"{name}_column") for name in cls.__dataclass_fields__})
+
+    def key(self) -> dict[str, str]:
+        """Those that are set, for fingerprints."""
+        return {name: column for name, column in asdict(self).items() if column is not None}
+
+
+USUAL = Columns()
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row that can be learned from. `messages` ends with the assistant's answer; where there is `text` instead, all
+    of it is learned. `used` are the columns that it was read from."""
+
+    file: int
+    line: int
+    raw: dict[str, Any]
+    shape: Shape
+    used: tuple[str, ...]
+    messages: list[Message]
+    text: str | None = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a dataset was read: the shape of most of its rows, the columns they were read from and the others."""
+
+    shape: Shape | None = None
+    used: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+
+
+class Tally:
+    """Adds up to a Reading, row by row."""
+
+    def __init__(self) -> None:
+        self._shapes: Counter[Shape] = Counter()
+        self._used: dict[str, None] = {}
+        self._seen: dict[str, None] = {}
+
+    def add(self, row: Row) -> None:
+        self._shapes[row.shape] += 1
+        self._used.update(dict.fromkeys(row.used))
+        self._seen.update(dict.fromkeys(row.raw))
+
+    def add_bad(self, record: Record) -> None:
+        self._seen.update(dict.fromkeys(record.raw or ()))
+
+    @property
+    def reading(self) -> Reading:
+        shape = self._shapes.most_common(1)[0][0] if self._shapes else None
+        return Reading(shape, tuple(self._used), tuple(name for name in self._seen if name not in self._used))
+
+
+def row_of(record: Record, columns: Columns = USUAL) -> Row:
+    """Raises BadRow where nothing can be learned from `record`."""
+    raw = record.raw
+    if raw is None:
+        raise BadRow(record.problem)
+    shape, used, messages, text = _read(raw, columns)
+    return Row(record.file, record.line, raw, shape, used, messages, text)
+
+
+def _read(raw: dict[str, Any], columns: Columns) -> tuple[Shape, tuple[str, ...], list[Message], str | None]:
+    talk = columns.messages or next((name for name in ("messages", "conversations") if name in raw), None)
+    if columns.text or columns.instruction or columns.response:
+        talk = columns.messages
+    if talk:
+        return _talk(raw, talk, columns)
+    if columns.text or (_asks_nothing(raw, columns) and "text" in raw):
+        name = columns.text or "text"
+        return "text", (name,), [], _filled(raw, name)
+    return _pair(raw, columns)
+
+
+def _asks_nothing(raw: dict[str, Any], columns: Columns) -> bool:
+    named = columns.instruction or columns.response
+    return not named and not any(name in raw for name in (*INSTRUCTION, *RESPONSE))
+
+
+def _pair(raw: dict[str, Any], columns: Columns) -> tuple[Shape, tuple[str, ...], list[Message], None]:
+    asks, answers = _column(raw, columns.instruction, INSTRUCTION), _column(raw, columns.response, RESPONSE)
+    context = _column(raw, columns.context, CONTEXT)
+    if asks is None and columns.instruction is None and context == "input":
+        asks, context = context, None  # {"input": ..., "output": ...}
+    for column, name, others in ((asks, columns.instruction or "instruction", INSTRUCTION),
+                                 (answers, columns.response or "response", RESPONSE)):  # fmt: skip
+        if column is None:
+            also = f" (also looked for {', '.join(others[others[0] == name :])})" if name == others[0] else ""
+            raise BadRow(f'"{name}" is missing{also}')
+    assert asks is not None
+    assert answers is not None
+    system = _column(raw, columns.system, ("system",))
+    used = tuple(name for name in (system, asks, context, answers) if name is not None)
+    shape: Shape = "prompt_completion" if (asks, answers) == ("prompt", "completion") else "instruction"
+    if isinstance(raw[asks], list) and isinstance(raw[answers], list):
+        return shape, used, _checked(_messages(raw[asks]) + _messages(raw[answers])), None
+    question, more = _filled(raw, asks), _optional(raw, context)
+    before = _optional(raw, system)
+    messages = [{"role": "system", "content": before}] if before else []
+    messages.append({"role": "user", "content": f"{question}\n\n{more}" if more else question})
+    messages.append({"role": "assistant", "content": _filled(raw, answers)})
+    return shape, used, messages, None
+
+
+def _talk(raw: dict[str, Any], name: str, columns: Columns) -> tuple[Shape, tuple[str, ...], list[Message], None]:
+    if name not in raw:
+        raise BadRow(f'"{name}" is missing')
+    messages = _messages(raw[name], name)
+    sharegpt = "from" in raw[name][0] if raw[name] else False
+    used: tuple[str, ...] = (name,)
+    system = _column(raw, columns.system, ("system",))
+    if system and (before := _optional(raw, system)) and messages[:1] and messages[0]["role"] != "system":
+        messages, used = [{"role": "system", "content": before}, *messages], (system, name)
+    return "conversations" if sharegpt else "messages", used, _checked(messages), None
+
+
+def _messages(value: Any, name: str = "messages") -> list[Message]:
+    if not isinstance(value, list):
+        raise BadRow(f'"{name}" must be a list, found {kind(value)}')
+    found: list[Message] = []
+    for position, item in enumerate(value, 1):
+        where = f"message {position}"
+        if not isinstance(item, dict):
+            raise BadRow(f"{where} must be an object with role and content, found {kind(item)}")
+        who, what, roles = ("from", "value", SHAREGPT) if "from" in item else ("role", "content", ROLES)
+        role = item.get(who)
+        if (isinstance(role, str) and role in TOOLS) or item.get("tool_calls"):
+            raise BadRow(f"{where}: tool calls and their results are not supported")
+        if not isinstance(role, str) or role not in roles:
+            known = ", ".join(dict.fromkeys(roles.values())) if who == "role" else "system, human or gpt"
+            raise BadRow(f'{where}: "{who}" must be {known.replace("user, assistant", "user or assistant")}')
+        found.append({"role": roles[role], "content": _content(item.get(what), f'{where}: "{what}"')})
+    return found
+
+
+def _content(value: Any, where: str) -> str:
+    """Text, or parts of which all are text."""
+    if isinstance(value, list) and value and all(isinstance(part, dict) for part in value):
+        if any(part.get("type") != "text" for part in value):
+            raise BadRow(f"{where} has parts other than text, which are not supported")
+        return "".join(_text(part.get("text"), where) for part in value)
+    return _text(value, where)
+
+
+def _checked(messages: list[Message]) -> list[Message]:
+    last = max((i for i, message in enumerate(messages) if message["role"] == "assistant"), default=None)
+    if last is None:
+        raise BadRow("no assistant message to learn from")
+    messages = messages[: last + 1]  # a question without an answer teaches nothing
+    if not messages[-1]["content"].strip():
+        raise BadRow("the last assistant message is empty")
+    if not any(message["role"] == "user" for message in messages):
+        raise BadRow("no user message before the answer")
+    return messages
+
+
+def _column(raw: dict[str, Any], named: str | None, usual: tuple[str, ...]) -> str | None:
+    """The column to read, where the row has it."""
+    return next((name for name in ((named,) if named else usual) if name in raw), None)
+
+
+def _filled(raw: dict[str, Any], name: str) -> str:
+    if name not in raw:
+        raise BadRow(f'"{name}" is missing')
+    text = _text(raw[name], f'"{name}"')
+    if not text.strip():
+        raise BadRow(f'"{name}" is empty')
+    return text
+
+
+def _optional(raw: dict[str, Any], name: str | None) -> str:
+    return "" if name is None or raw[name] is None else _text(raw[name], f'"{name}"').strip()
+
+
+def _text(value: Any, where: str) -> str:
+    if not isinstance(value, str):
+        raise BadRow(f"{where} must be text, found {kind(value)}")
+    return value

@@ -1,0 +1,133 @@
+"""What a dataset's name means: a file, a folder, a pattern such as data/*.jsonl, the shipped sample, or a repository of
+the Hub, whose files lie in the Hub's cache."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from training.dataset.records import SUFFIXES
+
+DEMO_DATASET = "demo:zombie-waves"
+DEMO_FILE = Path(__file__).resolve().parents[1] / "demo" / "zombie_waves.jsonl"
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+_TRAIN = re.compile(r"(?:^|[-_.])train(?:[-_.]|$)", re.IGNORECASE)
+
+
+HINT = "Give the path of a JSONL, JSON, CSV or Parquet file."
+
+
+class SourceProblem(ValueError):
+    """Why a name means no dataset, and what to do."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        self.message, self.hint = message, hint
+        super().__init__(message)
+
+
+@dataclass(frozen=True)
+class Hub:
+    """A dataset repository at one commit."""
+
+    repo: str
+    revision: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """The files of a dataset, in their order. `name` is what it is called on screens; `left_out` are data files beside
+    them that are no training split."""
+
+    name: str
+    files: tuple[Path, ...]
+    hub: Hub | None = None
+    left_out: tuple[Path, ...] = ()
+
+    def label(self, file: int) -> str:
+        """The name of file number `file` in messages; "" where there is only one."""
+        return self.files[file].name if len(self.files) > 1 else ""
+
+
+def local(name: str, base: Path = Path()) -> Source:
+    """`name` is relative to `base`, absolute, or begins with ~. Raises SourceProblem."""
+    if name == DEMO_DATASET:
+        return Source(name, (DEMO_FILE,))
+    if not name.strip():
+        raise SourceProblem("An empty name is not a file.", HINT)
+    path = (base / _expanded(name)).absolute()
+    if path.is_dir():
+        return of_files(str(path), _below(path))
+    if path.is_file():
+        return Source(str(path), (path,))
+    if glob.has_magic(name) and not path.exists():
+        matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207  takes an absolute pattern
+        found = tuple(file for file in map(Path, matches) if file.is_file())
+        if not found:
+            raise SourceProblem(f"{path}: no file is called so.", "Check the pattern; ** goes into folders.")
+        return Source(str(path), found)
+    if path.exists():
+        raise SourceProblem(f"{path}: not a file.", "Give a file, a folder or a pattern.")
+    what = "a link that leads nowhere" if path.is_symlink() else "no such dataset file"
+    raise SourceProblem(f"{path}: {what}.", HINT)
+
+
+def of_files(name: str, found: Sequence[Path], hub: Hub | None = None) -> Source:
+    """The data files of a folder or a repository; where some are called train, those alone. Raises SourceProblem."""
+    train = [path for path in found if _TRAIN.search(path.stem)] or found
+    if not train:
+        kinds = ", ".join(SUFFIXES)
+        raise SourceProblem(f"{name}: there is no data file in it.", f"A data file's name ends in one of {kinds}.")
+    chosen = set(train)
+    return Source(name, tuple(train), hub, tuple(path for path in found if path not in chosen))
+
+
+def _below(folder: Path) -> list[Path]:
+    """The data files in `folder` and in its folders, hidden ones left out."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+
+
+def of_config(config: Mapping[str, Any]) -> Source:
+    """The dataset that a run's config.json names. Raises SourceProblem, or KeyError or TypeError where it is
+    damaged."""
+    if "files" not in config:
+        if not isinstance(config["dataset"], str):
+            raise TypeError("dataset")
+        return local(config["dataset"])
+    hub = Hub(config["hub"]["repo"], config["hub"]["revision"]) if "hub" in config else None
+    return Source(str(config["dataset"]), tuple(map(Path, config["files"])), hub)
+
+
+def hub_id(name: str, base: Path = Path()) -> str | None:
+    """The repository that `name` means; None where it is a path. A file of that name here comes first."""
+    if name.startswith("hf://"):
+        return name.removeprefix("hf://").removeprefix("datasets/")
+    is_id = _HUB_ID.fullmatch(name) and Path(name).suffix.lower() not in SUFFIXES
+    return name if is_id and not (base / name).exists() else None
+
+
+def sha256(source: Source) -> str:
+    """Of the file's bytes; of several files, of their sums one after the other. Raises OSError."""
+    sums = []
+    for path in source.files:
+        with path.open("rb") as file:
+            sums.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest()
+
+
+def _expanded(name: str) -> Path:
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:  # ~someone who is not there
+        return Path(name)

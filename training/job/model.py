@@ -1,0 +1,145 @@
+"""Where a model comes from, and how one is loaded for chatting."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+from training.contract.failures import TrainingFailure, writing
+from training.contract.profile import Profile
+from training.demo import llama
+from training.memory.forecast import check_modules
+from training.memory.model_shape import ModelShape
+
+CONNECT_SECONDS = 4.0
+
+
+def source(name: str, cache: Path) -> str:
+    """What `from_pretrained` takes for `name`: a folder, where the model is here, or a Hub id.
+
+    Builds the demo model where it is missing. Raises TrainingFailure for a folder that is no model.
+    """
+    if name == llama.NAME:
+        return str(llama.build(cache))
+    return str(local_folder(name) or name)
+
+
+def hub_cache() -> Path:
+    """Where a model of the Hub is fetched to."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE)
+
+
+def local_folder(name: str) -> Path | None:
+    """The folder that `name` means; None for a Hub id. Raises TrainingFailure for a folder that is no model."""
+    if not _is_path(name):
+        return None
+    folder = Path(os.path.expanduser(name)).absolute()  # noqa: PTH111  pathlib raises for an unknown user
+    if not (folder / "config.json").is_file():
+        what = "there is no config.json in it" if folder.is_dir() else "there is no such folder"
+        raise TrainingFailure("model_not_found", f"{folder} is not a model: {what}.")
+    return folder
+
+
+def require_safetensors(adapter: Path) -> None:
+    """Raises TrainingFailure where an adapter's weights are in another format: those can carry code."""
+    if not (adapter / "adapter_model.safetensors").is_file():
+        raise TrainingFailure(
+            "model_not_found",
+            f"{adapter} has no adapter_model.safetensors; other formats can carry code and are not loaded.",
+            "Train it again, or move the folder away to ask the base model alone.",
+        )
+
+
+def go_offline_if_needed(name: str) -> None:
+    """Keeps the Hub's client from retrying for a minute: without a network a cached model loads at once, and any
+    other fails at once. Call it before `huggingface_hub` is imported."""
+    if name == llama.NAME or _is_path(name) or not _hub_answers():
+        os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+def load_tokenizer(name: str, cache: Path, revision: str | None = None) -> Any:
+    """The tokenizer of `name` by itself; torch is not needed for it."""
+    from transformers import AutoTokenizer
+
+    if name == llama.NAME:
+        return llama.build_tokenizer()
+    with writing(hub_cache()):
+        return AutoTokenizer.from_pretrained(source(name, cache), revision=revision, trust_remote_code=False)
+
+
+def shape_of(source: str, profile: Profile) -> ModelShape | None:
+    """The shape of the model at `source`, a folder or a Hub id; None where no forecast can be made of the run."""
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(source, revision=profile.model.revision, trust_remote_code=False)
+        shape = ModelShape.of(config.to_dict())
+        check_modules(profile, shape)
+    except Exception:  # noqa: BLE001  a forecast is welcome, not needed: Unsloth may know the model by another name
+        return None
+    return shape
+
+
+def load_for_chat(
+    folder: str, *, revision: str | None, load_in_4bit: bool, dtype: str, adapter: Path | None
+) -> tuple[Any, Any]:
+    """The model, with the adapter on top where there is one, and its tokenizer, by plain transformers and peft.
+
+    They give the same greedy tokens as Unsloth and start in a fraction of its time. `dtype` is the name of what the
+    run computed in; generate under `torch.autocast` in it, as the trainer does.
+    """
+    if adapter:
+        require_safetensors(adapter)
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+
+    compute = getattr(torch, dtype)
+    quantisation = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=compute,
+    )
+    tokenizer = AutoTokenizer.from_pretrained(
+        adapter or folder, revision=None if adapter else revision, trust_remote_code=False
+    )
+    base = AutoModelForCausalLM.from_pretrained(
+        folder,
+        revision=revision,
+        dtype=compute,
+        use_safetensors=True,
+        trust_remote_code=False,
+        device_map={"": 0} if torch.cuda.is_available() else "cpu",
+        # a checkpoint that is quantised already knows how
+        **({"quantization_config": quantisation} if load_in_4bit and not folder.endswith("bnb-4bit") else {}),
+    )
+    for module in base.modules():  # as Unsloth: bitsandbytes' repacked CPU weights round differently
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+    if adapter is None:
+        return base.eval(), tokenizer
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(base, adapter).eval(), tokenizer
+
+
+def _is_path(name: str) -> bool:
+    return name.startswith(("/", "./", "../", "~")) or Path(name).is_dir()
+
+
+def _hub_answers() -> bool:
+    endpoint = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
+    proxy = urlsplit(getproxies().get(endpoint.scheme, ""))
+    target = proxy if proxy.hostname else endpoint
+    port = target.port or (80 if target.scheme == "http" else 443)
+    try:
+        with socket.create_connection((target.hostname or "", port), timeout=CONNECT_SECONDS):
+            return True
+    except OSError:
+        return False

@@ -1,0 +1,1 @@
+"""The process that outlives a trainer. It waits, and records how the trainer died."""
