@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from codex_tui import __version__
-from codex_tui.core.errors import FAILED, CodexError, of_system
+from codex_tui.base.errors import FAILED, CodexError, of_system
 
 # In the order in which a person meets them; each module has add(subparsers) and sets `run` on its parsers.
 COMMANDS = ("train", "runs", "chat", "profile", "forecast", "data", "push", "setup", "doctor")
@@ -21,7 +21,7 @@ class Parser(argparse.ArgumentParser):
     """Says what was typed wrongly, and does not send it to the terminal as it is."""
 
     def error(self, message: str) -> NoReturn:
-        from codex_tui.core.text import clean
+        from codex_tui.base.text import clean
 
         super().error(clean(message))
 
@@ -54,12 +54,12 @@ def main(arguments: list[str] | None = None) -> int:
             stream.reconfigure(errors="replace")
     try:
         if not arguments:
-            from codex_tui.commands.cockpit import open_live_run
+            from codex_tui.commands.open_app import open_live_run
 
             return open_live_run()
         chosen = parser().parse_args(arguments)
         if not hasattr(chosen, "run"):
-            from codex_tui.commands.cockpit import open_live_run
+            from codex_tui.commands.open_app import open_live_run
 
             return open_live_run(chosen.low_bandwidth)
         code = int(chosen.run(chosen))
@@ -86,7 +86,7 @@ def _let_output_go() -> None:
 
 
 def _told(error: CodexError) -> int:
-    from codex_tui.core.text import clean
+    from codex_tui.base.text import clean
 
     print(f"codex-tui: {clean(error, newlines=True)}", file=sys.stderr)  # noqa: T201
     return error.exit_code

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from codex_tui.core import environment
+from codex_tui.environment import build
 
 # The same examples every time, on however slow a machine; `pytest --hypothesis-profile=search` looks for new ones.
 settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -24,14 +24,14 @@ def trainer_python() -> Path:
     """The real interpreter that trains; built where the person's own would be, so once for all sessions."""
     told: set[str] = set()
 
-    def tell(progress: environment.SetupProgress) -> None:
+    def tell(progress: build.SetupProgress) -> None:
         if progress.step not in told:
             told.add(progress.step)
             print(f"codex-train: {progress.step} {progress.detail}", file=sys.__stderr__, flush=True)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("CODEX_TUI_HOME", raising=False)
-        return environment.ensure(tell)
+        return build.ensure(tell)
 
 
 @pytest.fixture

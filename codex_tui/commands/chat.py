@@ -8,9 +8,9 @@ import os
 import sys
 from typing import Any
 
+from codex_tui.base.errors import DONE, BadInput, CodexError
 from codex_tui.commands.options import add_low_bandwidth_option
 from codex_tui.commands.train import RUN_HELP
-from codex_tui.core.errors import DONE, BadInput, CodexError
 from training.contract.run_directory import RunDirectory
 
 
@@ -29,13 +29,13 @@ def add(subparsers: Any) -> None:
 
 
 def run_chat(args: argparse.Namespace) -> int:
-    from codex_tui.core.endings import check_config
-    from codex_tui.core.runs import find_run
+    from codex_tui.runs.library import find_run
+    from codex_tui.runs.outcome import check_config
 
     run = find_run(args.target)
     check_config(run)
     if args.prompt is None:
-        from codex_tui.commands.cockpit import open_app
+        from codex_tui.commands.open_app import open_app
 
         otherwise = f"codex-tui chat {run.name} --prompt TEXT"
         return open_app(run, "chat", base=args.base, low_bandwidth=args.low_bandwidth, otherwise=otherwise)
@@ -45,7 +45,7 @@ def run_chat(args: argparse.Namespace) -> int:
     if args.max_new_tokens < 1:
         raise BadInput(f"--max-new-tokens {args.max_new_tokens}: at least 1.")
     if not args.base:
-        from codex_tui.core.conversation import adapter_of
+        from codex_tui.workers.chat import adapter_of
 
         found = adapter_of(run, thorough=True)
         if found is None:
@@ -56,7 +56,7 @@ def run_chat(args: argparse.Namespace) -> int:
 
 
 def _no_adapter(run: RunDirectory) -> BadInput:
-    from codex_tui.core.follower import glance
+    from codex_tui.runs.follower import glance
 
     base = f"codex-tui chat {run.name} --base"
     state = glance(run)
@@ -78,8 +78,8 @@ def _text(prompt: bytes) -> str:
 
 async def _ask(run: RunDirectory, prompt: str, *, adapter: bool, max_new_tokens: int) -> int:
     """Prints the answer to stdout as it comes; loading is told on stderr where that is a terminal."""
-    from codex_tui.core.text import clean
-    from codex_tui.core.workers import Worker, interpreter_of
+    from codex_tui.base.text import clean
+    from codex_tui.workers.process import Worker, interpreter_of
 
     # A pipe gets the answer as it is; a terminal must not be made to obey it.
     shown = (lambda text: clean(text, newlines=True)) if sys.stdout.isatty() else str

@@ -6,13 +6,13 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from codex_tui.commands import data_hub, data_screen
+from codex_tui.base.errors import BAD_INPUT, DONE, BadInput
+from codex_tui.commands import data_hub, data_view
 from codex_tui.commands.options import add_dataset
-from codex_tui.core.errors import BAD_INPUT, DONE, BadInput
 
 if TYPE_CHECKING:
-    from codex_tui.core.data_target import Target
-    from codex_tui.core.hub_client import Tell
+    from codex_tui.data.target import Target
+    from codex_tui.hub.client import Tell
 
 
 def add(subparsers: Any) -> None:
@@ -31,15 +31,15 @@ def add(subparsers: Any) -> None:
     check.add_argument("--dataset-revision", metavar="R", help="a branch, tag or commit of a dataset on the Hub")
     check.add_argument("--json", action="store_true", help="print JSON, for scripts")
     check.set_defaults(run=run_check)
-    data_screen.add(actions)
+    data_view.add(actions)
     data_hub.add(actions)
 
 
 def run_check(args: argparse.Namespace) -> int:
+    from codex_tui.base.text import clean
     from codex_tui.commands.data_report import as_json, lines
-    from codex_tui.commands.hub_progress import progress
-    from codex_tui.core.dataset_check import check
-    from codex_tui.core.text import clean
+    from codex_tui.commands.progress import progress
+    from codex_tui.data.check import check
 
     with progress() as tell:
         found = check(_target(args, tell), tell)
@@ -53,8 +53,8 @@ def run_check(args: argparse.Namespace) -> int:
 
 def _target(args: argparse.Namespace, tell: Tell) -> Target:
     """Raises BadInput, CodexError."""
-    from codex_tui.core.data_target import Target
-    from codex_tui.core.profiles import find_profile
+    from codex_tui.data.target import Target
+    from codex_tui.profiles.library import find_profile
 
     if args.profile:
         return Target.of_profile(find_profile(args.profile), args.files, args.dataset_revision, tell)

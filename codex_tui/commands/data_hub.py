@@ -7,10 +7,10 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from codex_tui.core.errors import DONE, BadInput
+from codex_tui.base.errors import DONE, BadInput
 
 if TYPE_CHECKING:
-    from codex_tui.core.hub_push import Pushed
+    from codex_tui.hub.push import Pushed
 
 REPO_HELP = "the repository on the Hub"
 TOKEN = "The token is HF_TOKEN's or that of `hf auth login`."
@@ -61,7 +61,7 @@ def add_push_options(parser: argparse.ArgumentParser) -> None:
 
 def check_push_options(args: argparse.Namespace) -> None:
     """Raises BadInput, before anything is read or sent."""
-    from codex_tui.core.hub_cards import is_licence
+    from codex_tui.hub.cards import is_licence
 
     if args.public != args.yes_public:
         given, missing = ("--public", "--yes-public") if args.public else ("--yes-public", "--public")
@@ -74,21 +74,22 @@ def check_push_options(args: argparse.Namespace) -> None:
 
 
 def run_push(args: argparse.Namespace) -> int:
-    from codex_tui.commands.hub_progress import progress
-    from codex_tui.core import hub_cards, hub_push, hub_status
-    from codex_tui.core.hub_client import repo_id
-    from codex_tui.core.text import counted
+    from codex_tui.base.text import counted
+    from codex_tui.commands.progress import progress
+    from codex_tui.hub import cards, compare
+    from codex_tui.hub import push as hub_push
+    from codex_tui.hub.client import repo_id
 
     check_push_options(args)
     repo, path = repo_id(args.repo), _file(args.file)
     with progress() as tell:
-        content = hub_status.count(path, tell)
+        content = compare.count(path, tell)
         if not content.rows:
             raise BadInput(f"{path} has no rows.", "There is nothing to mirror.")
         local = hub_push.measure(path, path.name, tell)
 
         def card(old: str) -> str:
-            return hub_cards.dataset_card(old, repo, local.name, local.sha256, local.size, content, args.licence)
+            return cards.dataset_card(old, repo, local.name, local.sha256, local.size, content, args.licence)
 
         done = hub_push.push(repo, "dataset", [local], card, public=args.public, tell=tell)
     if args.json:
@@ -114,8 +115,8 @@ def pushed_as_json(done: Pushed) -> dict[str, Any]:
 
 
 def say_pushed(done: Pushed, what: str) -> None:
-    from codex_tui.commands.hub_progress import size
-    from codex_tui.core.text import clean
+    from codex_tui.base.text import clean
+    from codex_tui.commands.progress import size
 
     seen = "private" if done.private else "public"
     if done.created:
@@ -131,17 +132,17 @@ def say_pushed(done: Pushed, what: str) -> None:
 
 
 def run_pull(args: argparse.Namespace) -> int:
-    from codex_tui.commands.hub_progress import progress
-    from codex_tui.core import hub, hub_status
-    from codex_tui.core.text import clean, counted
+    from codex_tui.base.text import clean, counted
+    from codex_tui.commands.progress import progress
+    from codex_tui.hub import compare, download
 
     with progress() as tell:
-        found = hub.fetch(args.repo, args.revision, tell)
-        files = hub.put(found, _path(args.to), replace=args.replace) if args.to else found.files
+        found = download.fetch(args.repo, args.revision, tell)
+        files = download.put(found, _path(args.to), replace=args.replace) if args.to else found.files
         rows: list[int | None] = []
         for path in found.files:
             try:
-                rows.append(hub_status.count(path, tell).rows)
+                rows.append(compare.count(path, tell).rows)
             except BadInput:  # Parquet, which is read by the training environment
                 rows.append(None)
     if args.json:
@@ -157,14 +158,15 @@ def run_pull(args: argparse.Namespace) -> int:
 
 
 def run_status(args: argparse.Namespace) -> int:
-    from codex_tui.commands.hub_progress import progress
-    from codex_tui.core import hub_push, hub_status
-    from codex_tui.core.hub_client import repo_id
-    from codex_tui.core.text import clean
+    from codex_tui.base.text import clean
+    from codex_tui.commands.progress import progress
+    from codex_tui.hub import compare
+    from codex_tui.hub import push as hub_push
+    from codex_tui.hub.client import repo_id
 
     repo, path = repo_id(args.repo), _file(args.file)
     with progress() as tell:
-        found = hub_status.compare(repo, hub_push.measure(path, path.name, tell), tell)
+        found = compare.compare(repo, hub_push.measure(path, path.name, tell), tell)
     here, there = found.local, found.remote
     if args.json:
         local = {"file": str(path), "rows": found.local_rows, "sha256": here.sha256, "bytes": here.size}
@@ -200,7 +202,7 @@ def run_status(args: argparse.Namespace) -> int:
 def _facts(rows: int | None, sha256: str | None, modified: float | None) -> str:
     from datetime import datetime
 
-    from codex_tui.core.text import counted
+    from codex_tui.base.text import counted
 
     when = "unknown date" if modified is None else datetime.fromtimestamp(modified).strftime("%Y-%m-%d %H:%M")
     return f"{'? rows' if rows is None else counted(rows, 'row')}  sha256 {(sha256 or '?')[:12]}  {when}"
@@ -220,6 +222,6 @@ def _file(text: str) -> Any:
 
 
 def _path(text: str) -> Any:
-    from codex_tui.core.locations import expanded
+    from codex_tui.base.locations import expanded
 
     return expanded(text)

@@ -8,11 +8,11 @@ from dataclasses import asdict
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TextIO
 
-from codex_tui.core.text import counted
+from codex_tui.base.text import counted
 
 if TYPE_CHECKING:
-    from codex_tui.core.dataset_check import Checked
-    from training.contract.dataset.overview import Overview
+    from codex_tui.data.check import Checked
+    from codex_tui.data.overview import Overview
 
 PROBLEMS_SHOWN = 10
 COLUMNS_SHOWN = 12
@@ -66,7 +66,7 @@ def _skipped(overview: Overview) -> dict[str, int]:
 
 
 def _warnings(found: Checked) -> list[Any]:
-    from training.contract.dataset.advice import Warned, of_rows
+    from codex_tui.data.advice import Warned, of_rows
 
     if found.target.profile is None:
         return list(of_rows(found.overview, found.scan))
@@ -128,7 +128,7 @@ def _duplicates(found: Checked) -> str:
 
 
 def _time(found: Checked) -> str:
-    from codex_tui.core.text import duration
+    from codex_tui.base.text import duration
 
     if found.overview.seconds_per_epoch is None or found.speed is None:
         return ""

@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from codex_tui.core.errors import DONE, FAILED, NO_ENVIRONMENT, CodexError
+from codex_tui.base.errors import DONE, FAILED, NO_ENVIRONMENT, CodexError
 
 if TYPE_CHECKING:
-    from codex_tui.core.machine import GpuFacts, Terminal
-    from codex_tui.core.stack import EnvironmentReport
+    from codex_tui.environment.stack import EnvironmentReport
+    from codex_tui.machine.facts import GpuFacts, Terminal
 
 PINNED_TRIED_MIB, PINNED_BLOCK_MIB = 2048, 16
 PINNED_WANTED_MIB = 512  # what a 3B model parks with 2,048 tokens a row
@@ -41,24 +41,24 @@ def add(subparsers: Any) -> None:
 
 
 def run_doctor(args: argparse.Namespace) -> int:
-    from codex_tui.core import machine
-    from codex_tui.core.text import clean
+    from codex_tui.base.text import clean
+    from codex_tui.machine import facts
     from training.memory.wsl import wsl
 
     report, trainer = examine_trainer(args.python)
-    gpu = machine.gpu_facts()
+    gpu = facts.gpu_facts()
     kind = wsl()
-    unwritable = machine.unwritable()
-    free = machine.disk_free_gib()
-    token = machine.hub_token()
-    terminal = machine.terminal()
+    unwritable = facts.unwritable()
+    free = facts.disk_free_gib()
+    token = facts.hub_token()
+    terminal = facts.terminal()
     findings = [
         *gpu_findings(gpu, report),
         *pinned_findings(gpu),
-        *wsl_findings(kind, machine.wsl_idle_timeouts() if kind else {}),
+        *wsl_findings(kind, facts.wsl_idle_timeouts() if kind else {}),
         *trainer,
         *home_findings(unwritable),
-        *other_findings(free, token, terminal, machine.killed_at_logout()),
+        *other_findings(free, token, terminal, facts.killed_at_logout()),
     ]
     ready = all(finding.state != "bad" for finding in trainer)
     ok = ready and not unwritable
@@ -87,13 +87,14 @@ def run_doctor(args: argparse.Namespace) -> int:
 
 def examine_trainer(named: Path | None) -> tuple[EnvironmentReport | None, list[Finding]]:
     """The interpreter that would train; a finding that is bad means that it cannot."""
-    from codex_tui.core import environment, locations, stack
+    from codex_tui.base import locations
+    from codex_tui.environment import build, stack
 
     try:
-        python = environment.named_python(named)
+        python = build.named_python(named)
         managed = python is None
-        if managed and not environment.managed_python():
-            known = "is of another version or build" if environment.read_stamp() else "is not built"
+        if managed and not build.managed_python():
+            known = "is of another version or build" if build.read_stamp() else "is not built"
             place = locations.managed_environment()
             return None, [Finding("trainer", "bad", f"codex-train {known}: {place}", "codex-tui setup")]
         report = stack.describe(python or locations.managed_environment() / "bin" / "python")
@@ -150,7 +151,7 @@ def pinned_findings(gpu: GpuFacts | str) -> Iterator[Finding]:
     """How much host memory can be page-locked, found by trying: checkpointing "unsloth" and offloading want it."""
     if isinstance(gpu, str):
         return
-    from codex_tui.core.runs import live_run
+    from codex_tui.runs.library import live_run
     from training.memory.pinned_memory import PinnedUnknown, lockable_mib
 
     topic = "page-locked memory"
@@ -195,7 +196,7 @@ def _capability(capability: tuple[int, int]) -> Finding:
 
 
 def wsl_findings(version: int, timeouts: dict[str, str]) -> Iterator[Finding]:
-    from codex_tui.core.gpu import WSL_NVML
+    from codex_tui.machine.gpu import WSL_NVML
 
     if not version:
         yield Finding("WSL2", "ok", "no: Linux itself")

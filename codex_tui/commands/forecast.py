@@ -7,8 +7,8 @@ import json
 import shlex
 from typing import TYPE_CHECKING, Any
 
+from codex_tui.base.errors import DONE, FAILED, BadInput
 from codex_tui.commands.options import add_set_option
-from codex_tui.core.errors import DONE, FAILED, BadInput
 
 if TYPE_CHECKING:
     from training.memory.disk import DiskNeed
@@ -35,21 +35,21 @@ def add(subparsers: Any) -> None:
 
 
 def run_forecast(args: argparse.Namespace) -> int:
-    from codex_tui.core import forecasts
-    from codex_tui.core.overrides import parse_overrides
-    from codex_tui.core.profiles import checked, find_profile
+    from codex_tui.machine import forecast
+    from codex_tui.profiles.library import checked, find_profile
+    from codex_tui.profiles.overrides import parse_overrides
 
     if args.card is not None and not SMALLEST <= args.card <= LARGEST:
         raise BadInput(f"--card: a card has {SMALLEST:,} to {LARGEST:,} MiB.", "4096 is a card of 4 GB.")
     path = find_profile(args.profile)
     profile = checked(path, parse_overrides(args.set))
-    here = forecasts.card(profile.hardware.device)
+    here = forecast.card(profile.hardware.device)
     size = args.card or (here.total_mib if here else None)
-    found = forecasts.of(profile, path, size)
-    if isinstance(found, forecasts.NoForecast):
+    found = forecast.of(profile, path, size)
+    if isinstance(found, forecast.NoForecast):
         raise BadInput(found.reason)
-    remedies = forecasts.remedies_of(profile, path, size) if found.verdict in ("tight", "no") else []
-    disk, free = forecasts.disk_of(profile, path), forecasts.disk_free_mib()
+    remedies = forecast.remedies_of(profile, path, size) if found.verdict in ("tight", "no") else []
+    disk, free = forecast.disk_of(profile, path), forecast.disk_free_mib()
     if args.json:
         told = {"disk_mib": disk and round(disk.total_mib, 1), "disk_free_mib": round(free)}
         print(json.dumps(_as_json(found, remedies) | told, indent=2))
@@ -79,7 +79,7 @@ def _as_json(found: Forecast, remedies: list[Remedy]) -> dict[str, Any]:
 
 
 def _disk_lines(need: DiskNeed, free: float) -> list[str]:
-    from codex_tui.core.text import counted
+    from codex_tui.base.text import counted
 
     full = " ✗ It would fill up." if need.total_mib >= free else ""
     return [
@@ -89,8 +89,8 @@ def _disk_lines(need: DiskNeed, free: float) -> list[str]:
 
 
 def _lines(found: Forecast, remedies: list[Remedy]) -> list[str]:
-    from codex_tui.core.text import counted
-    from codex_tui.core.typed import literal
+    from codex_tui.base.text import counted
+    from codex_tui.profiles.literals import literal
 
     rows = [(NAMES[name], mib) for name, mib in found.components.items()]
     rows += [("on the card at the peak", found.device_mib)]

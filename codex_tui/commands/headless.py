@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 
-from codex_tui.core.endings import find_what_is_left, why_lost
-from codex_tui.core.errors import DONE, FAILED, CodexError
-from codex_tui.core.follower import last_word, may_live, rounded
-from codex_tui.core.run_state import RunState, reduce, silence, time_left
-from codex_tui.core.tailer import Tailer
-from codex_tui.core.text import clean, counted, duration, shorten
+from codex_tui.base.errors import DONE, FAILED, CodexError
+from codex_tui.base.text import clean, counted, duration, shorten
+from codex_tui.runs.follower import last_word, may_live, rounded
+from codex_tui.runs.outcome import find_what_is_left, why_lost
+from codex_tui.runs.state import RunState, reduce, silence, time_left
+from codex_tui.runs.tailer import Tailer
 from training.contract import events as ev
 from training.contract.run_directory import RunDirectory
 

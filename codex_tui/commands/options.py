@@ -17,7 +17,7 @@ def add_dataset(parser: argparse.ArgumentParser) -> None:
 
 
 def add_low_bandwidth_option(parser: argparse.ArgumentParser) -> None:
-    """`--low-bandwidth`, for `codex_tui.commands.cockpit.open_app`; what stands before the command counts as well."""
+    """`--low-bandwidth`, for `codex_tui.commands.open_app.open_app`; what stands before the command counts as well."""
     parser.add_argument(
         "--low-bandwidth",
         action=argparse.BooleanOptionalAction,
@@ -27,7 +27,7 @@ def add_low_bandwidth_option(parser: argparse.ArgumentParser) -> None:
 
 
 def add_set_option(parser: argparse.ArgumentParser) -> None:
-    """`--set`, as a list of texts in `args.set`, for `codex_tui.core.overrides.parse_overrides`."""
+    """`--set`, as a list of texts in `args.set`, for `codex_tui.profiles.overrides.parse_overrides`."""
     parser.add_argument(
         "--set",
         metavar="TABLE.FIELD=VALUE",

@@ -8,11 +8,11 @@ from pathlib import Path
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
+from codex_tui.base.errors import BAD_INPUT, DONE
 from codex_tui.commands.options import add_set_option
-from codex_tui.core.errors import BAD_INPUT, DONE
 
 if TYPE_CHECKING:
-    from training.contract.knobs import Knob
+    from codex_tui.profiles.schema import Knob
 
 
 def add(subparsers: Any) -> None:
@@ -46,8 +46,8 @@ def add(subparsers: Any) -> None:
 
 
 def run_list(args: argparse.Namespace) -> int:
-    from codex_tui.core.profiles import list_profiles
-    from codex_tui.core.text import clean, counted
+    from codex_tui.base.text import clean, counted
+    from codex_tui.profiles.library import list_profiles
 
     entries = list_profiles()
     if args.json:
@@ -65,12 +65,12 @@ def run_list(args: argparse.Namespace) -> int:
 
 
 def run_show(args: argparse.Namespace) -> int:
-    from codex_tui.core.commented import commented
-    from codex_tui.core.overrides import parse_overrides
-    from codex_tui.core.profile_file import resolve
-    from codex_tui.core.profiles import checked, find_profile
-    from codex_tui.core.secrets import hidden
-    from codex_tui.core.text import clean
+    from codex_tui.base.secrets import hidden
+    from codex_tui.base.text import clean
+    from codex_tui.profiles.commented import commented
+    from codex_tui.profiles.library import checked, find_profile
+    from codex_tui.profiles.overrides import parse_overrides
+    from codex_tui.profiles.resolve import resolve
 
     path = find_profile(args.profile)
     overrides = parse_overrides(args.set)
@@ -90,9 +90,9 @@ def run_show(args: argparse.Namespace) -> int:
 
 
 def run_check(args: argparse.Namespace) -> int:
-    from codex_tui.core.overrides import parse_overrides
-    from codex_tui.core.profiles import find_profile, read_entry
-    from codex_tui.core.text import clean
+    from codex_tui.base.text import clean
+    from codex_tui.profiles.library import find_profile, read_entry
+    from codex_tui.profiles.overrides import parse_overrides
 
     path: Path = find_profile(args.profile)
     entry = read_entry(path, shipped=False, overrides=parse_overrides(args.set))
@@ -109,8 +109,8 @@ def run_check(args: argparse.Namespace) -> int:
 
 
 def run_explain(args: argparse.Namespace) -> int:
-    from codex_tui.core.commented import example
-    from training.contract.knobs import knobs
+    from codex_tui.profiles.commented import example
+    from codex_tui.profiles.schema import knobs
 
     if args.json:
         found = [find_knob(args.field)] if args.field else [*knobs().values()]
@@ -125,7 +125,7 @@ def run_explain(args: argparse.Namespace) -> int:
 
 
 def _explain(knob: Knob) -> None:
-    from codex_tui.core.commented import example
+    from codex_tui.profiles.commented import example
 
     takes = ", ".join([knob.type + (f" of {knob.unit}" if knob.unit else ""), *knob.limits])
     print(knob.path)
@@ -136,8 +136,8 @@ def _explain(knob: Knob) -> None:
 
 
 def _list_fields() -> None:
-    from codex_tui.core.text import shorten
-    from training.contract.knobs import knobs, tables
+    from codex_tui.base.text import shorten
+    from codex_tui.profiles.schema import knobs, tables
 
     about = {"": "The profile itself, above its tables.", **tables()}
     width = max(len(knob.name) for knob in knobs().values())
@@ -152,7 +152,7 @@ def _list_fields() -> None:
 
 
 def _default(knob: Knob) -> str:
-    from codex_tui.core.typed import literal
+    from codex_tui.profiles.literals import literal
 
     if knob.default is None:
         return "required" if knob.required else "unset"
@@ -161,10 +161,10 @@ def _default(knob: Knob) -> str:
 
 def find_knob(field: str) -> Knob:
     """The field called `field`, dotted, or bare where one alone is called so. Raises BadInput."""
-    from codex_tui.core.errors import BadInput
-    from codex_tui.core.profile_problems import near
-    from codex_tui.core.secrets import hidden
-    from training.contract.knobs import knobs
+    from codex_tui.base.errors import BadInput
+    from codex_tui.base.secrets import hidden
+    from codex_tui.profiles.problems import near
+    from codex_tui.profiles.schema import knobs
 
     found = [knob for knob in knobs().values() if field in (knob.path, knob.name)]
     if len(found) == 1:
@@ -180,7 +180,7 @@ def find_knob(field: str) -> Knob:
 
 
 def run_schema(_args: argparse.Namespace) -> int:
-    from training.contract.knobs import json_schema
+    from codex_tui.profiles.schema import json_schema
 
     print(json.dumps(json_schema(), indent=2))
     return DONE

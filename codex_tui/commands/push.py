@@ -7,9 +7,9 @@ import json
 import sys
 from typing import Any
 
+from codex_tui.base.errors import DONE
 from codex_tui.commands.data_hub import TOKEN, add_push_options, check_push_options, pushed_as_json, say_pushed
 from codex_tui.commands.train import RUN_HELP
-from codex_tui.core.errors import DONE
 
 
 def add(subparsers: Any) -> None:
@@ -25,19 +25,20 @@ def add(subparsers: Any) -> None:
 
 
 def run_push(args: argparse.Namespace) -> int:
-    from codex_tui.commands.hub_progress import progress
-    from codex_tui.core import hub_cards, hub_push
-    from codex_tui.core.hub_adapter import adapter_files, trained
-    from codex_tui.core.hub_client import repo_id
-    from codex_tui.core.runs import find_run
-    from codex_tui.core.text import clean
+    from codex_tui.base.text import clean
+    from codex_tui.commands.progress import progress
+    from codex_tui.hub import cards
+    from codex_tui.hub import push as hub_push
+    from codex_tui.hub.adapter import adapter_files, trained
+    from codex_tui.hub.client import repo_id
+    from codex_tui.runs.library import find_run
 
     check_push_options(args)
     repo, run = repo_id(args.repo), find_run(args.target)
     files, told = adapter_files(run), trained(run)
 
     def card(old: str) -> str:
-        return hub_cards.model_card(old, repo, told, args.licence)
+        return cards.model_card(old, repo, told, args.licence)
 
     with progress() as tell:
         local = [hub_push.measure(path, path.relative_to(run.adapter).as_posix(), tell) for path in files]

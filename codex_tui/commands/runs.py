@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import Any
 
-from codex_tui.core.errors import DONE
+from codex_tui.base.errors import DONE
 
 
 def add(subparsers: Any) -> None:
@@ -16,8 +16,8 @@ def add(subparsers: Any) -> None:
 
 
 def run_runs(args: argparse.Namespace) -> int:
-    from codex_tui.core.runs import list_runs
-    from codex_tui.core.text import clean, shorten
+    from codex_tui.base.text import clean, shorten
+    from codex_tui.runs.library import list_runs
 
     runs = list_runs()
     if args.json:

@@ -12,10 +12,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codex_tui.core.errors import DONE, CodexError, EnvironmentMissing
+from codex_tui.base.errors import DONE, CodexError, EnvironmentMissing
 
 if TYPE_CHECKING:
-    from codex_tui.core.environment import Build, SetupProgress
+    from codex_tui.environment.build import Build, SetupProgress
 
 _VERIFY = "import unsloth, torch; from trl import SFTTrainer; print(torch.__version__, torch.cuda.is_available())"
 
@@ -37,7 +37,7 @@ def add(subparsers: Any) -> None:
 
 
 def run_setup(args: argparse.Namespace) -> int:
-    from codex_tui.core.text import clean
+    from codex_tui.base.text import clean
 
     try:
         answer = _set_up(args)
@@ -60,14 +60,15 @@ def run_setup(args: argparse.Namespace) -> int:
 
 
 def _set_up(args: argparse.Namespace) -> dict[str, Any]:
-    from codex_tui.core import environment, stack
+    from codex_tui.environment import build as environment_build
+    from codex_tui.environment import stack
 
     build: Build = "cpu" if args.cpu else "cuda" if args.cuda else "auto"
     python = ensure_with_progress(args.python, build)
-    managed = environment.named_python(args.python) is None
+    managed = environment_build.named_python(args.python) is None
     report = stack.describe(python)
     if managed and any(package.state != "ok" for package in report.packages):
-        environment.forget()  # someone has been at it: build it again
+        environment_build.forget()  # someone has been at it: build it again
         python = ensure_with_progress(args.python, build)
         report = stack.describe(python)
     if args.verify:
@@ -84,17 +85,17 @@ def _set_up(args: argparse.Namespace) -> dict[str, Any]:
 
 def ensure_with_progress(python: Path | None = None, build: Build = "auto") -> Path:
     """`environment.ensure`, telling its progress on stderr; silent where nothing is to do."""
-    from codex_tui.core import environment
+    from codex_tui.environment import build as environment_build
 
     teller = _Teller()
     try:
-        return environment.ensure(teller, python, build=build)
+        return environment_build.ensure(teller, python, build=build)
     finally:
         teller.close()
 
 
 def _verify(python: Path) -> None:
-    from codex_tui.core.workers import trainer_environment
+    from codex_tui.workers.process import trainer_environment
 
     command = [str(python), "-c", _VERIFY]
     with tempfile.TemporaryDirectory() as folder:  # Unsloth may write a cache where it stands
@@ -115,7 +116,7 @@ class _Teller:
         self._last: tuple[str, float] = ("", 0.0)
 
     def __call__(self, progress: SetupProgress) -> None:
-        from codex_tui.core.text import shorten
+        from codex_tui.base.text import shorten
 
         elapsed = time.monotonic() - self._started
         line = line_of(progress, elapsed)
@@ -136,7 +137,7 @@ class _Teller:
 
 def line_of(progress: SetupProgress, elapsed: float) -> str:
     """`codex-train: installing torch  12/81  0:07, about 0:20 left  20 of 160 MiB: torch`"""
-    from codex_tui.core.text import clean, duration
+    from codex_tui.base.text import clean, duration
 
     line = f"codex-train: {progress.step}"
     if progress.total:

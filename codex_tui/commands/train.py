@@ -79,24 +79,27 @@ def run_demo(args: argparse.Namespace) -> int:
 
 
 def run_train(args: argparse.Namespace) -> int:
-    from codex_tui.commands.hub_progress import progress
+    from codex_tui import launcher
+    from codex_tui.base.errors import EnvironmentMissing
+    from codex_tui.base.text import clean
+    from codex_tui.commands.progress import progress
     from codex_tui.commands.setup import ensure_with_progress
-    from codex_tui.core import datasets, forecasts, launcher, profiles
-    from codex_tui.core.errors import EnvironmentMissing
-    from codex_tui.core.overrides import parse_overrides
-    from codex_tui.core.text import clean
+    from codex_tui.data import sources
+    from codex_tui.machine import forecast
+    from codex_tui.profiles import library
+    from codex_tui.profiles.overrides import parse_overrides
 
-    profile = profiles.find_profile(args.profile)
+    profile = library.find_profile(args.profile)
     launcher.check_name(args.name)
     overrides = parse_overrides(args.set)
-    settings = profiles.checked(profile, overrides)  # before a set-up of minutes, not after
+    settings = library.checked(profile, overrides)  # before a set-up of minutes, not after
     with progress() as tell:
-        source = datasets.source_of(settings, profile, args.dataset, tell)
+        source = sources.source_of(settings, profile, args.dataset, tell)
     checked = None
     with suppress(EnvironmentMissing):  # a Parquet file is looked at when it is built
-        datasets.check_rows(source, settings.dataset)
+        sources.check_rows(source, settings.dataset)
         checked = source
-    for warning in (launcher.check_memory(settings, profile, overrides), forecasts.disk_warning(settings, profile)):
+    for warning in (launcher.check_memory(settings, profile, overrides), forecast.disk_warning(settings, profile)):
         if warning:
             print(f"{clean(warning)} It is tried all the same.", file=sys.stderr)
     python = ensure_with_progress(args.python)
@@ -107,15 +110,15 @@ def run_train(args: argparse.Namespace) -> int:
 
 
 def run_attach(args: argparse.Namespace) -> int:
-    from codex_tui.core.runs import find_run
+    from codex_tui.runs.library import find_run
 
     return _watch(find_run(args.target), args)
 
 
 def run_resume(args: argparse.Namespace) -> int:
-    from codex_tui.core import launcher
-    from codex_tui.core.runs import find_run
-    from codex_tui.core.text import clean
+    from codex_tui import launcher
+    from codex_tui.base.text import clean
+    from codex_tui.runs.library import find_run
 
     run = find_run(args.target)
     point = launcher.resume(run, args.python, from_start=args.from_start)
@@ -125,9 +128,9 @@ def run_resume(args: argparse.Namespace) -> int:
 
 
 def run_stop(args: argparse.Namespace) -> int:
-    from codex_tui.core import launcher
-    from codex_tui.core.runs import find_run
-    from codex_tui.core.text import clean
+    from codex_tui import launcher
+    from codex_tui.base.text import clean
+    from codex_tui.runs.library import find_run
 
     run = find_run(args.target)
     said = {
@@ -144,6 +147,6 @@ def _watch(run: RunDirectory, args: argparse.Namespace) -> int:
         from codex_tui.commands.headless import follow
 
         return follow(run)
-    from codex_tui.commands.cockpit import open_app
+    from codex_tui.commands.open_app import open_app
 
     return open_app(run, low_bandwidth=args.low_bandwidth)

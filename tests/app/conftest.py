@@ -13,8 +13,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from codex_tui.core import forecasts, locations
-from codex_tui.core.gpu import GpuReading, Reading
+from codex_tui.base import locations
+from codex_tui.machine import forecast
+from codex_tui.machine.gpu import GpuReading, Reading
 from tests.support import data_screen
 from tests.support import forecasts as stand_in
 from tests.support.data_worker import WordWorker
@@ -47,10 +48,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (shipped / "small-card.toml").write_text(PROFILE.format(title="Llama 3.2 3B on 6 GB"))
     (shipped / "broken.toml").write_text('[model]\nname = "x"\n[lora]\nrank = 3\n[training]\nlearning_rate = "fast"\n')
     monkeypatch.setattr(locations, "shipped_profiles", lambda: shipped)
-    monkeypatch.setattr("codex_tui.widgets.gpu_panel._make_sampler", lambda device: SimpleNamespace(read=machine))
+    monkeypatch.setattr("codex_tui.ui.cockpit.gpu_panel._make_sampler", lambda device: SimpleNamespace(read=machine))
     for name in ("card", "of", "remedies_of"):
-        monkeypatch.setattr(forecasts, name, getattr(stand_in, name))
-    monkeypatch.setattr("codex_tui.screens.runs.time", SimpleNamespace(time=lambda: NOW))
+        monkeypatch.setattr(forecast, name, getattr(stand_in, name))
+    monkeypatch.setattr("codex_tui.ui.runs.screen.time", SimpleNamespace(time=lambda: NOW))
     return tmp_path
 
 
@@ -197,8 +198,8 @@ def _row(index: int) -> dict[str, Any]:
 def workers(monkeypatch: pytest.MonkeyPatch) -> type[FakeWorker]:
     """The workers that were started; each test has a class of its own."""
     kind = type("Workers", (FakeWorker,), {"started": []})
-    monkeypatch.setattr("codex_tui.core.workers.Worker", kind)
-    monkeypatch.setattr("codex_tui.core.workers.interpreter_of", lambda run: Path("/usr/bin/python3"))
+    monkeypatch.setattr("codex_tui.workers.process.Worker", kind)
+    monkeypatch.setattr("codex_tui.workers.process.interpreter_of", lambda run: Path("/usr/bin/python3"))
     return kind
 
 
@@ -221,7 +222,7 @@ def profile(home: Path) -> Path:
 def worker(monkeypatch: pytest.MonkeyPatch) -> type[WordWorker]:
     """The inspect worker, in the same process."""
     kind = type("Words", (WordWorker,), {"started": []})
-    monkeypatch.setattr("codex_tui.core.workers.Worker", kind)
-    monkeypatch.setattr("codex_tui.core.environment.find_python", lambda *a: Path("/usr/bin/python3"))
-    monkeypatch.setattr("codex_tui.core.workers.interpreter_of", lambda run: Path("/usr/bin/python3"))
+    monkeypatch.setattr("codex_tui.workers.process.Worker", kind)
+    monkeypatch.setattr("codex_tui.environment.build.find_python", lambda *a: Path("/usr/bin/python3"))
+    monkeypatch.setattr("codex_tui.workers.process.interpreter_of", lambda run: Path("/usr/bin/python3"))
     return kind

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from codex_tui.app import CodexApp
-from codex_tui.messages import OpenRun
-from codex_tui.screens.cockpit import CockpitScreen
-from codex_tui.screens.profiles import ProfilesScreen
-from codex_tui.widgets.chat import ChatPane, Question
-from codex_tui.widgets.text_view import TextView
+from codex_tui.ui.app import CodexApp
+from codex_tui.ui.cockpit.chat import ChatPane, Question
+from codex_tui.ui.cockpit.screen import CockpitScreen
+from codex_tui.ui.kit.text_view import TextView
+from codex_tui.ui.messages import OpenRun
+from codex_tui.ui.profiles.screen import ProfilesScreen
 from tests.support.pilot import screen_text, settled, until
 
 SIZE = (120, 36)

@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 from textual.widgets import Input
 
-from codex_tui.app import CodexApp
-from codex_tui.core import launcher
-from codex_tui.core.errors import BadInput
-from codex_tui.screens.cockpit import PANES, CockpitScreen
-from codex_tui.screens.details import DetailsScreen
-from codex_tui.screens.dialogs import Confirm, Notice
-from codex_tui.screens.help import HelpScreen
-from codex_tui.screens.profiles import ProfilesScreen
-from codex_tui.screens.runs import RunsScreen
-from codex_tui.widgets.banner import Banner
-from codex_tui.widgets.hints import HintBar
+from codex_tui import launcher
+from codex_tui.base.errors import BadInput
+from codex_tui.ui.app import CodexApp
+from codex_tui.ui.cockpit.banner import Banner
+from codex_tui.ui.cockpit.details import DetailsScreen
+from codex_tui.ui.cockpit.screen import PANES, CockpitScreen
+from codex_tui.ui.help import HelpScreen
+from codex_tui.ui.kit.dialogs import Confirm, Notice
+from codex_tui.ui.kit.hints import HintBar
+from codex_tui.ui.profiles.screen import ProfilesScreen
+from codex_tui.ui.runs.screen import RunsScreen
 from tests.support.pilot import screen_text, settled, until
 from tests.support.whole import write_checkpoint
 from training.contract import events as ev

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from codex_tui.widgets.row_list import RowList
+from codex_tui.ui.kit.row_list import RowList
 from tests.support.data_screen import SIZE, app_on, counted, screen_of, see
 from tests.support.pilot import screen_text, until
 

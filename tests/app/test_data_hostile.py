@@ -9,9 +9,9 @@ from types import SimpleNamespace
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from codex_tui.core.text import clean
-from codex_tui.screens.data_text import listed
-from codex_tui.widgets.row_view import as_seen, one_by_one, raw
+from codex_tui.base.text import clean
+from codex_tui.ui.data.row_view import as_seen, one_by_one, raw
+from codex_tui.ui.data.text import listed
 from tests.app.conftest import EVIL
 from tests.support.data_screen import SIZE, app_on, screen_of, see
 from tests.support.pilot import screen_text, until

@@ -12,13 +12,13 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from codex_tui.app import CodexApp
-from codex_tui.core.errors import BadInput
-from codex_tui.core.hub_client import Progress, Tell
-from codex_tui.screens.data import DataScreen
-from codex_tui.screens.data_open import Fetching
-from codex_tui.screens.dialogs import Notice
-from codex_tui.screens.profiles import ProfilesScreen
+from codex_tui.base.errors import BadInput
+from codex_tui.hub.client import Progress, Tell
+from codex_tui.ui.app import CodexApp
+from codex_tui.ui.data.open import Fetching
+from codex_tui.ui.data.screen import DataScreen
+from codex_tui.ui.kit.dialogs import Notice
+from codex_tui.ui.profiles.screen import ProfilesScreen
 from tests.support.data_screen import SIZE, see
 from tests.support.pilot import screen_text, settled, until
 
@@ -51,7 +51,7 @@ def hub(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
     small = home / "shipped" / "small-card.toml"
     small.write_text(small.read_text().replace("demo:zombie-waves", "ann/rows"))
     line = Line(home / "rows.jsonl")
-    monkeypatch.setattr("codex_tui.core.hub.fetch_dataset", line.fetch)
+    monkeypatch.setattr("codex_tui.hub.download.fetch_dataset", line.fetch)
     yield line
     line.go_on.set()
 

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codex_tui.widgets.token_histogram import histogram
+from codex_tui.ui.data.histogram import histogram
 from tests.support.data_screen import app_on, counted, see
 
 

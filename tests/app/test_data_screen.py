@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from codex_tui.screens.data import DataScreen
-from codex_tui.screens.editor import EditorScreen
+from codex_tui.ui.data.screen import DataScreen
+from codex_tui.ui.editor.screen import EditorScreen
 from tests.support.data_screen import SIZE, app_on, counted, screen_of, see
 from tests.support.pilot import screen_text, until
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from codex_tui.core.errors import EnvironmentMissing
-from codex_tui.widgets.hints import HintBar
+from codex_tui.base.errors import EnvironmentMissing
+from codex_tui.ui.kit.hints import HintBar
 from tests.support.data_screen import PROFILE, SIZE, app_on, counted, screen_of, see
 from tests.support.pilot import screen_text, until
 
@@ -48,7 +48,7 @@ async def test_without_a_training_environment_the_raw_rows_are_browsed(
     def missing(*_: object) -> Path:
         raise EnvironmentMissing("The training environment is not there yet.", "Build it: codex-tui setup")
 
-    monkeypatch.setattr("codex_tui.core.environment.find_python", missing)
+    monkeypatch.setattr("codex_tui.environment.build.find_python", missing)
     async with app_on(dataset, profile).run_test(size=SIZE) as pilot:
         await see(pilot, "codex-tui setup", "What comes 0 at the roof?", "as the file has it")
         await pilot.press("b")

@@ -10,13 +10,14 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
-from codex_tui.app import CodexApp
-from codex_tui.core import environment, locations
-from codex_tui.core.profile_document import Draft
-from codex_tui.screens.dialogs import Ask, Notice, Options
-from codex_tui.screens.editor import EditorScreen
-from codex_tui.screens.launch import LaunchDialog
-from codex_tui.screens.profiles import ProfilesScreen
+from codex_tui.base import locations
+from codex_tui.environment import build
+from codex_tui.profiles.draft import Draft
+from codex_tui.ui.app import CodexApp
+from codex_tui.ui.editor.screen import EditorScreen
+from codex_tui.ui.kit.dialogs import Ask, Notice, Options
+from codex_tui.ui.profiles.launch import LaunchDialog
+from codex_tui.ui.profiles.screen import ProfilesScreen
 from tests.app.conftest import MakeRun
 from tests.support.disks import fill, mounted
 from tests.support.pilot import screen_text, settled, until
@@ -128,7 +129,7 @@ async def test_a_copy_is_whole_or_not_there(disk: Path, monkeypatch: pytest.Monk
 
 async def test_a_launch_says_so_in_its_dialog(disk: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     python = stand_in(home, "raise SystemExit('it should not have come to this')")
-    monkeypatch.setattr(environment, "ensure", lambda *_, **__: python)
+    monkeypatch.setattr(build, "ensure", lambda *_, **__: python)
     rows = home / "rows.jsonl"
     rows.write_text('{"instruction": "Who?", "response": "Rook."}\n' * 3)
     async with CodexApp().run_test(size=SIZE) as pilot:
@@ -149,8 +150,8 @@ async def test_a_run_that_can_be_neither_stopped_nor_gone_on_with(
     disk: Path, make_run: MakeRun, workers: Any, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     python = stand_in(home, "import time; time.sleep(60)")
-    monkeypatch.setattr("codex_tui.core.launcher.interpreter_of", lambda _: python)
-    environment.trainer_path()
+    monkeypatch.setattr("codex_tui.launcher.interpreter_of", lambda _: python)
+    build.trainer_path()
     run = make_run("waves-1", "training")
     filler = fill(disk)
     async with CodexApp(run).run_test(size=SIZE) as pilot:

@@ -11,13 +11,13 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from codex_tui.app import CodexApp
-from codex_tui.core import locations
-from codex_tui.screens.dialogs import Ask
-from codex_tui.screens.editor import EditorScreen
-from codex_tui.screens.profiles import ProfilesScreen
-from codex_tui.screens.remedies import RemediesScreen
-from codex_tui.widgets.hints import HintBar
+from codex_tui.base import locations
+from codex_tui.ui.app import CodexApp
+from codex_tui.ui.editor.screen import EditorScreen
+from codex_tui.ui.forecast.remedies import RemediesScreen
+from codex_tui.ui.kit.dialogs import Ask
+from codex_tui.ui.kit.hints import HintBar
+from codex_tui.ui.profiles.screen import ProfilesScreen
 from tests.app.conftest import EVIL
 from tests.support.pilot import screen_text, settled, until
 

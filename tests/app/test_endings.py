@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from codex_tui.app import CodexApp
-from codex_tui.commands import cockpit
-from codex_tui.screens.cockpit import CockpitScreen
-from codex_tui.screens.profiles import ProfilesScreen
-from codex_tui.widgets.hints import HintBar
+from codex_tui.commands import open_app
+from codex_tui.ui.app import CodexApp
+from codex_tui.ui.cockpit.screen import CockpitScreen
+from codex_tui.ui.kit.hints import HintBar
+from codex_tui.ui.profiles.screen import ProfilesScreen
 from tests.support.pilot import screen_text, settled, until
 from training.contract.run_directory import RunDirectory
 
@@ -23,8 +23,8 @@ def test_the_app_opens_on_what_went_wrong(
     make_run: Any, monkeypatch: pytest.MonkeyPatch, end: str, opens: bool
 ) -> None:
     run, opened = make_run(end=end, steps=80), []
-    monkeypatch.setattr(cockpit, "open_app", lambda run, **_: opened.append(run and run.name))
-    cockpit.open_live_run()
+    monkeypatch.setattr(open_app, "open_app", lambda run, **_: opened.append(run and run.name))
+    open_app.open_live_run()
     assert opened == [run.name if opens else None]
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from codex_tui.app import CodexApp
-from codex_tui.core.gpu import Reading
-from codex_tui.widgets.gpu_panel import GpuPanel
+from codex_tui.machine.gpu import Reading
+from codex_tui.ui.app import CodexApp
+from codex_tui.ui.cockpit.gpu_panel import GpuPanel
 from tests.app.conftest import NOW, machine
 from tests.support.pilot import screen_text, settled, until
 from training.contract import events as ev
@@ -23,7 +23,7 @@ from training.contract.run_directory import ProcessIdentity, RunDirectory
 def without_gpu(monkeypatch: pytest.MonkeyPatch) -> Reading:
     reading = replace(machine(), gpu=None, gpu_reason="no NVIDIA driver on this machine")
     monkeypatch.setattr(
-        "codex_tui.widgets.gpu_panel._make_sampler", lambda device: SimpleNamespace(read=lambda: reading)
+        "codex_tui.ui.cockpit.gpu_panel._make_sampler", lambda device: SimpleNamespace(read=lambda: reading)
     )
     return reading
 
@@ -83,7 +83,7 @@ async def test_the_panel_reads_the_card_that_the_run_trains_on(
         asked.append(device)
         return SimpleNamespace(read=lambda: without_gpu)
 
-    monkeypatch.setattr("codex_tui.widgets.gpu_panel._make_sampler", sampler)
+    monkeypatch.setattr("codex_tui.ui.cockpit.gpu_panel._make_sampler", sampler)
     run = make_run(end="training", steps=50)
     config = run.read_config()
     config["profile"].setdefault("hardware", {})["device"] = 1
@@ -139,8 +139,8 @@ async def test_a_driver_that_hangs_holds_up_nothing(make_run: Any, monkeypatch: 
         answers.wait()
         return machine()
 
-    monkeypatch.setattr("codex_tui.widgets.gpu_panel.PATIENCE", 0.05)
-    monkeypatch.setattr("codex_tui.widgets.gpu_panel._make_sampler", lambda device: SimpleNamespace(read=read))
+    monkeypatch.setattr("codex_tui.ui.cockpit.gpu_panel.PATIENCE", 0.05)
+    monkeypatch.setattr("codex_tui.ui.cockpit.gpu_panel._make_sampler", lambda device: SimpleNamespace(read=read))
     async with CodexApp(make_run(end="training", steps=50)).run_test(size=(120, 36)) as pilot:
         await settled(pilot)  # the chart, the log and the keys are there
         panel = pilot.app.screen.query_one(GpuPanel)

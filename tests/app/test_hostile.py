@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from codex_tui.app import CodexApp
-from codex_tui.core import locations
-from codex_tui.messages import Trouble
-from codex_tui.screens.dialogs import Notice
+from codex_tui.base import locations
+from codex_tui.ui.app import CodexApp
+from codex_tui.ui.kit.dialogs import Notice
+from codex_tui.ui.messages import Trouble
 from tests.app.conftest import EVIL
 from tests.support.pilot import screen_text, settled, until
 

@@ -9,15 +9,17 @@ from typing import Any
 import pytest
 from textual.widgets import Input
 
-from codex_tui.app import CodexApp
-from codex_tui.core import environment, launcher, locations
-from codex_tui.core.errors import BadInput
-from codex_tui.screens.cockpit import CockpitScreen
-from codex_tui.screens.dialogs import Notice
-from codex_tui.screens.launch import LaunchDialog
-from codex_tui.screens.profiles import ProfilesScreen
-from codex_tui.widgets.choices import Choices
-from codex_tui.widgets.hints import HintBar
+from codex_tui import launcher
+from codex_tui.base import locations
+from codex_tui.base.errors import BadInput
+from codex_tui.environment import build
+from codex_tui.ui.app import CodexApp
+from codex_tui.ui.cockpit.screen import CockpitScreen
+from codex_tui.ui.kit.choices import Choices
+from codex_tui.ui.kit.dialogs import Notice
+from codex_tui.ui.kit.hints import HintBar
+from codex_tui.ui.profiles.launch import LaunchDialog
+from codex_tui.ui.profiles.screen import ProfilesScreen
 from tests.support.pilot import screen_text, settled, until
 
 SIZE = (120, 36)
@@ -108,7 +110,7 @@ async def test_editing_a_shipped_profile_outside_copies_it_and_reads_it_again(
 
     monkeypatch.setenv("EDITOR", "my-editor --wait")
     monkeypatch.delenv("VISUAL", raising=False)
-    monkeypatch.setattr("codex_tui.screens.profiles.subprocess.run", edit)
+    monkeypatch.setattr("codex_tui.ui.profiles.screen.subprocess.run", edit)
     app = CodexApp()
     monkeypatch.setattr(app, "suspend", nullcontext)
     async with app.run_test(size=SIZE) as pilot:
@@ -131,7 +133,7 @@ async def test_launching_opens_the_cockpit(home: Path, make_run: Any, monkeypatc
             raise BadInput(f"{arguments['dataset']}: no such dataset file.", "Give a JSONL file.")
         return make_run(name=arguments["name"] or "small-card-1", end="training", steps=10)
 
-    monkeypatch.setattr(environment, "ensure", lambda progress: Path("/usr/bin/python3"))
+    monkeypatch.setattr(build, "ensure", lambda progress: Path("/usr/bin/python3"))
     monkeypatch.setattr(launcher, "launch", launch)
     async with CodexApp().run_test(size=SIZE) as pilot:
         await settled(pilot)
@@ -156,11 +158,11 @@ async def test_the_set_up_is_seen(home: Path, make_run: Any, monkeypatch: pytest
     read, write = os.pipe()
 
     def ensure(progress: Any) -> Path:
-        progress(environment.SetupProgress("installing", 12, 30, "torch 2.13.0", 65.0))
+        progress(build.SetupProgress("installing", 12, 30, "torch 2.13.0", 65.0))
         os.read(read, 1)
         return Path("/usr/bin/python3")
 
-    monkeypatch.setattr(environment, "ensure", ensure)
+    monkeypatch.setattr(build, "ensure", ensure)
     monkeypatch.setattr(launcher, "launch", lambda *a, **k: make_run(end="training", steps=10))
     async with CodexApp().run_test(size=SIZE) as pilot:
         await settled(pilot)

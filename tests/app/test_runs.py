@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from codex_tui.app import CodexApp
-from codex_tui.core import launcher
-from codex_tui.core.resume_point import ResumePoint
-from codex_tui.screens.cockpit import CockpitScreen
-from codex_tui.widgets.hints import HintBar
+from codex_tui import launcher
+from codex_tui.runs.resume_point import ResumePoint
+from codex_tui.ui.app import CodexApp
+from codex_tui.ui.cockpit.screen import CockpitScreen
+from codex_tui.ui.kit.hints import HintBar
 from tests.app.conftest import NOW
 from tests.support.pilot import screen_text, settled, until
 from training.contract import events as ev
@@ -49,7 +49,7 @@ async def test_without_runs_it_says_what_to_do(home: Path) -> None:
 
 
 async def test_the_list_follows_a_run_that_trains(home: Path, make_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("codex_tui.screens.runs.REFRESH", 0.05)
+    monkeypatch.setattr("codex_tui.ui.runs.screen.REFRESH", 0.05)
     run = make_run(end="training", steps=80)
     async with CodexApp().run_test(size=(120, 36)) as pilot:
         await settled(pilot)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from codex_tui.app import CodexApp
+from codex_tui.ui.app import CodexApp
 from tests.support.pilot import screen_text, settled, until
 
 SIZE = (200, 60)

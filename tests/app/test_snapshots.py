@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from codex_tui.app import CodexApp
-from codex_tui.widgets.banner import Banner
+from codex_tui.ui.app import CodexApp
+from codex_tui.ui.cockpit.banner import Banner
 from tests.app.conftest import NOW
 from tests.support.pilot import screen_text, settled, until
 

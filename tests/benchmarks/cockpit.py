@@ -160,9 +160,9 @@ def streamed_answer(home: Path, env: dict[str, str], option: str) -> None:
 
 def training(home: Path, env: dict[str, str]) -> None:
     """The demo profile with the cockpit open, and by the bare script, in turn; the less disturbed of each counts."""
-    from codex_tui.core import environment
+    from codex_tui.environment import build
 
-    python = environment.ensure(lambda progress: None)  # before CODEX_TUI_HOME names the empty home
+    python = build.ensure(lambda progress: None)  # before CODEX_TUI_HOME names the empty home
     os.environ["CODEX_TUI_HOME"] = str(home)
     watched, bare = [], []
     for index in range(ROUNDS):
@@ -174,7 +174,7 @@ def training(home: Path, env: dict[str, str]) -> None:
 
 def watched_run(name: str, python: Path, env: dict[str, str]) -> RunDirectory:
     """A fine-tune of the demo profile that was watched from its start to its end."""
-    from codex_tui.core.runs import find_run
+    from codex_tui.runs.library import find_run
 
     with Probe([*APP, "demo", "--name", name, "--python", str(python)], env=env) as probe:
         probe.until(ATTACHED, timeout=TRAINING)

@@ -23,7 +23,7 @@ from typing import Any
 
 from random_models import SHAPES
 
-from codex_tui.core.profile_file import load_profile
+from codex_tui.profiles.resolve import load_profile
 from training.contract import events as ev
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory

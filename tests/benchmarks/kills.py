@@ -26,7 +26,7 @@ from support import faults, moments  # noqa: E402
 from support.hub_person import Person as HubPerson  # noqa: E402
 from support.hub_server import Hub  # noqa: E402
 
-from codex_tui.core import environment  # noqa: E402
+from codex_tui.environment import build  # noqa: E402
 
 MOMENTS = (
     moments.at_random, moments.in_a_checkpoint, moments.in_a_json_file, moments.at_random, moments.in_a_checkpoint,
@@ -47,7 +47,7 @@ def main() -> int:
         home = Path(folder)
         pushes(home / "hub", tally, round(PUSHES * args.kills), args.seed)
         set_ups(home / "set-up", tally, round(SET_UPS * args.kills), args.seed)
-        person = faults.Person(home / "person", environment.find_python(), tally, args.seed)
+        person = faults.Person(home / "person", build.find_python(), tally, args.seed)
         runs(person, args.kills)
     minutes = (time.monotonic() - began) / 60
     print(f"\nkills tried              {sum(tally.kills.values()):6}   {dict(tally.kills)}")

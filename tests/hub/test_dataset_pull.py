@@ -110,7 +110,7 @@ def test_fetch_dataset_gives_files_and_commit(person: Person) -> None:
     repo = person.hub.add("dataset", REPO, {**files, "README.md": b"card"})
     code = (
         "import json, sys\n"
-        "from codex_tui.core.hub import fetch_dataset\n"
+        "from codex_tui.hub.download import fetch_dataset\n"
         "files, commit = fetch_dataset(sys.argv[1], None, lambda progress: None)\n"
         "print(json.dumps([[str(path) for path in files], commit]))"
     )

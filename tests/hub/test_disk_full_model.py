@@ -11,7 +11,7 @@ import pytest
 from support.disks import fill, mounted
 from support.hub_person import Person
 
-from codex_tui.core.workers import trainer_environment
+from codex_tui.workers.process import trainer_environment
 
 REPO = "me/tiny"
 BUILD = "import sys; from pathlib import Path; from training.demo import llama; print(llama.build(Path(sys.argv[1])))"

@@ -8,9 +8,9 @@ from typing import Any
 
 from textual.pilot import Pilot
 
-from codex_tui.app import CodexApp
-from codex_tui.core.data_target import Target
-from codex_tui.screens.data import DataScreen
+from codex_tui.data.target import Target
+from codex_tui.ui.app import CodexApp
+from codex_tui.ui.data.screen import DataScreen
 from tests.support.pilot import screen_text, until
 
 SIZE = (120, 36)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from codex_tui.core import locations
+from codex_tui.base import locations
 from training.contract.profile import Profile
 from training.dataset import kept, lengths, scan
 from training.dataset.index import RowIndex

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from codex_tui.core.forecasts import Card, NoForecast
+from codex_tui.machine.forecast import Card, NoForecast
 from training.contract.profile import Profile
 from training.memory.forecast import Forecast, Remedy
 

@@ -12,11 +12,13 @@ from unittest.mock import patch
 
 import msgspec
 
-from codex_tui.core import environment, forecasts, locations, settings
-from codex_tui.core.environment import read_stamp
-from codex_tui.core.profile_document import Draft
-from codex_tui.core.profile_file import load_profile
-from codex_tui.core.toml_text import CannotEdit
+from codex_tui.base import locations, settings
+from codex_tui.environment import build
+from codex_tui.environment.build import read_stamp
+from codex_tui.machine import forecast
+from codex_tui.profiles.draft import Draft
+from codex_tui.profiles.resolve import load_profile
+from codex_tui.profiles.toml_text import CannotEdit
 from tests.support.lie_runs import config, events, history, make_run, process, screens
 from tests.support.lie_workers import asked, workers
 from tests.support.lies import NOWHERE, Bench, Kind, Try
@@ -120,7 +122,7 @@ def small_files(bench: Bench) -> Try:
     shape = bench.home / "model" / "config.json"
     shapes = list(json.loads((Path(probes.__file__).parent / "model_shapes.json").read_text()).values())
     shape.write_text(json.dumps(shapes[0]))
-    card = forecasts.Card("Card", 4096.0, 4000.0, 96.0)
+    card = forecast.Card("Card", 4096.0, 4000.0, 96.0)
     known = load_profile(demo, {"model.name": str(shape.parent)})
     probes.write(locations.cache_home(), card.name, known, probes.Probed(2048, 3000.0, 300.0, 0))
     [probe] = (locations.cache_home() / "probes" / "Card").iterdir()
@@ -143,7 +145,7 @@ def small_files(bench: Bench) -> Try:
             stamp.write_bytes(mutate.json({"list": "0" * 64, "build": "cpu", "forced": False, "seconds": 9.0}))
         else:
             shape.write_bytes(mutate.json(mutate.random.choice(shapes)))
-        with bench.untouched("cache"), patch.object(forecasts, "card", lambda device: card):
+        with bench.untouched("cache"), patch.object(forecast, "card", lambda device: card):
             if pick in (0, 2):
                 bench.command("chat", "last", "--prompt", "Who?", allowed=(2, 3))
                 with bench.guard("settings and stamp"):
@@ -192,7 +194,7 @@ def in_training(kind: str, count: int, seed: int, folder: Path) -> Bench:
     bench.home.mkdir()
     script = Path(__file__).with_name("lies_in_training.py")
     done = subprocess.run(
-        [environment.find_python(), script, kind, str(count), str(seed), bench.home],
+        [build.find_python(), script, kind, str(count), str(seed), bench.home],
         env={**os.environ, "PYTHONPATH": str(script.parents[2])}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:

@@ -10,14 +10,15 @@ from unittest.mock import patch
 
 import msgspec
 
-from codex_tui.app import CodexApp
-from codex_tui.core import endings, follower, locations
-from codex_tui.core.data_target import Target
-from codex_tui.core.follower import RunFollower, glance
-from codex_tui.core.log_tail import LogTail
-from codex_tui.core.profile_file import load_profile
-from codex_tui.core.run_facts import read_facts
-from codex_tui.core.text import clean
+from codex_tui.base import locations
+from codex_tui.base.text import clean
+from codex_tui.data.target import Target
+from codex_tui.profiles.resolve import load_profile
+from codex_tui.runs import follower, outcome
+from codex_tui.runs.facts import read_facts
+from codex_tui.runs.follower import RunFollower, glance
+from codex_tui.runs.log_tail import LogTail
+from codex_tui.ui.app import CodexApp
 from tests.support.lies import CONTROL, NOWHERE, Bench, Try
 from tests.support.mutate import TEXTS, Mutator
 from tests.support.pilot import screen_text
@@ -160,7 +161,7 @@ def process(bench: Bench) -> Try:
         else:
             hostile = mutate.random.choice(TEXTS).encode("utf-8", "surrogatepass")
             path.write_bytes(mutate.bytes(wholes[path] + hostile))
-        with patch.object(endings, "JUST_NOW", 0), bench.untouched("cache"):
+        with patch.object(outcome, "JUST_NOW", 0), bench.untouched("cache"):
             _look_at(bench, run, mutate)
             bench.command("stop", run.name, allowed=(2,))
             bench.command("resume", run.name, "--python", NOWHERE, "--headless", allowed=(3,))
@@ -195,7 +196,7 @@ def screens(bench: Bench) -> Try:
         )
         run.write_exit(Exit(os.getpid(), None, mutate.random.choice(TEXTS).replace("\ud800", "")))
         run.log.write_text(mutate.random.choice(TEXTS), errors="surrogatepass")
-        with patch.object(endings, "JUST_NOW", 0), bench.untouched("cache"), bench.guard("the app"):
+        with patch.object(outcome, "JUST_NOW", 0), bench.untouched("cache"), bench.guard("the app"):
             asyncio.run(look())
 
     return try_one

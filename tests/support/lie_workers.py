@@ -12,10 +12,10 @@ from unittest.mock import AsyncMock, Mock, patch
 
 import msgspec
 
-from codex_tui.core.conversation import Conversation
-from codex_tui.core.row_reader import RowReader
-from codex_tui.core.workers import Worker
-from codex_tui.widgets.row_view import as_seen, facts, one_by_one, raw
+from codex_tui.ui.data.row_view import as_seen, facts, one_by_one, raw
+from codex_tui.workers.chat import Conversation
+from codex_tui.workers.inspect import RowReader
+from codex_tui.workers.process import Worker
 from tests.support.lie_runs import make_run
 from tests.support.lies import CONTROL, NOWHERE, Bench, Try
 from tests.support.mutate import Mutator
@@ -91,8 +91,8 @@ def workers(bench: Bench) -> Try:
             return Worker(FakeProcess(said[arguments[0]], code))  # type: ignore[arg-type]
 
         with (
-            patch.object(Worker, "start", start), patch("codex_tui.core.workers.interpreter_of", nowhere),
-            patch("codex_tui.core.environment.find_python", nowhere), bench.untouched("cache"),
+            patch.object(Worker, "start", start), patch("codex_tui.workers.process.interpreter_of", nowhere),
+            patch("codex_tui.environment.build.find_python", nowhere), bench.untouched("cache"),
         ):  # fmt: skip
             with bench.guard("chat"):
                 asyncio.run(chat())

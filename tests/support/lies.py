@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from codex_tui.base.errors import CodexError
 from codex_tui.cli import main
-from codex_tui.core.errors import CodexError
 from tests.support.mutate import Mutator
 
 SECONDS = 20  # that one input may take

@@ -9,11 +9,11 @@ from rich.segment import Segment
 from textual.app import App
 from textual.pilot import Pilot
 
-from codex_tui.screens.cockpit import CockpitScreen
-from codex_tui.screens.profiles import ProfilesScreen
-from codex_tui.screens.runs import RunsScreen
-from codex_tui.widgets.choices import Choices
-from codex_tui.widgets.gpu_panel import GpuPanel
+from codex_tui.ui.cockpit.gpu_panel import GpuPanel
+from codex_tui.ui.cockpit.screen import CockpitScreen
+from codex_tui.ui.kit.choices import Choices
+from codex_tui.ui.profiles.screen import ProfilesScreen
+from codex_tui.ui.runs.screen import RunsScreen
 
 
 async def until(pilot: Pilot[Any], reached: Callable[[], object], tries: int = 500) -> None:

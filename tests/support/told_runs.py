@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from codex_tui.core import locations
+from codex_tui.base import locations
 from training.contract import events as ev
 from training.contract.run_directory import ProcessIdentity, RunDirectory
 

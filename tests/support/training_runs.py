@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from codex_tui.core import locations
-from codex_tui.core.profile_file import load_profile
-from codex_tui.core.workers import trainer_environment
+from codex_tui.base import locations
+from codex_tui.profiles.resolve import load_profile
+from codex_tui.workers.process import trainer_environment
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 

@@ -12,7 +12,7 @@ import pytest
 from support.cut_off import STEADY, Plain, Ssh, Tmux, events, last_step, sshd, stall, steps, viewers, wait_until
 from support.stand_in import stand_in
 
-from codex_tui.core.follower import RunFollower
+from codex_tui.runs.follower import RunFollower
 from training.contract.run_directory import RunDirectory
 
 pytestmark = pytest.mark.timeout(300)

@@ -12,7 +12,7 @@ import pytest
 from support.stand_in import stand_in
 from support.terminal import Terminal
 
-from codex_tui.core import locations
+from codex_tui.base import locations
 from training.contract import events as ev
 from training.contract.profile import Profile
 from training.contract.run_directory import ProcessIdentity, RunDirectory

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from support.terminal import Terminal
 
-from codex_tui.core import locations
+from codex_tui.base import locations
 from training.contract import events as ev
 from training.contract.profile import Profile
 from training.contract.run_directory import ProcessIdentity, RunDirectory
@@ -30,7 +30,7 @@ def hostile(where: str) -> str:
 @pytest.fixture
 def run(home: Path) -> RunDirectory:
     """A finished run in which every text that came from outside is hostile."""
-    from codex_tui.core import environment
+    from codex_tui.environment import build
 
     run = RunDirectory(locations.runs_home() / "hostile-1")
     run.create()
@@ -47,7 +47,7 @@ def run(home: Path) -> RunDirectory:
             "profile_name": hostile("name"),
             "profile": profile.model_dump(mode="json"),
             "dataset": str(rows),
-            "python": str(environment.find_python()),
+            "python": str(build.find_python()),
             "cache": str(locations.cache_home()),
         }
     )

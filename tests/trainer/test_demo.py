@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from support.training_runs import Trainer, demo_profile, events
 
-from codex_tui.core import forecasts, locations
+from codex_tui.base import locations
+from codex_tui.machine import forecast
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 from training.dataset.rows import read
@@ -131,7 +132,7 @@ def test_nothing_is_left_beside_the_run(demo: RunDirectory, trainer: Trainer) ->
 
 def test_it_takes_the_disk_that_was_forecast(demo: RunDirectory) -> None:
     profile = Profile.model_validate(demo.read_config()["profile"])
-    need = forecasts.disk_of(profile, locations.shipped_profiles() / "demo.toml")
+    need = forecast.disk_of(profile, locations.shipped_profiles() / "demo.toml")
     assert need is not None
     kept = sorted(demo.checkpoints.glob("checkpoint-*"))
     assert len(kept) == need.checkpoints - 1

@@ -12,7 +12,7 @@ from support.disks import fill, mounted
 from support.training_runs import Talk, Trainer, demo_profile, events
 
 from codex_tui.cli import main
-from codex_tui.core import environment
+from codex_tui.environment import build
 from training.contract.run_directory import RunDirectory
 
 ROOM_FOR_THE_REST = 320 << 10  # bytes: of the events, the log and what is kept for the last event
@@ -163,7 +163,7 @@ def test_a_copy_of_parquet_is_whole_or_not_there(
     monkeypatch.setenv("CODEX_TUI_HOME", str(disk))
     (disk / "config").mkdir()
     (disk / "config" / "settings.toml").write_text(f'[trainer]\npython = "{trainer.python}"\n')
-    environment.trainer_path()
+    build.trainer_path()
     filler = fill(disk, but=100_000)
     assert main(["data", "check", str(rows)]) == 1
     told = capsys.readouterr().err

@@ -14,7 +14,7 @@ import pytest
 from support.disks import mounted
 from support.training_runs import Trainer, demo_profile, events
 
-from codex_tui.core.follower import glance
+from codex_tui.runs.follower import glance
 from training.contract.run_directory import RunDirectory
 
 WATCH = """

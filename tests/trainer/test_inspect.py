@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from support.training_runs import Talk, Trainer, demo_profile
 
-from training.contract.dataset.overview import overview
+from codex_tui.data.overview import overview
 from training.contract.run_directory import RunDirectory
 from training.dataset import lengths as token_lengths
 from training.dataset import scan as scans

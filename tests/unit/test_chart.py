@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codex_tui.core import chart
+from codex_tui.ui.kit import chart
 
 SENSIBLE = st.floats(1e-6, 1e9)
 

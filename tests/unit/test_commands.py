@@ -12,8 +12,8 @@ import pytest
 from support.told_runs import as_json, make_run
 from support.whole import write_checkpoint
 
+from codex_tui.base import locations
 from codex_tui.cli import main
-from codex_tui.core import locations
 from training.contract import events as ev
 
 pytestmark = pytest.mark.usefixtures("empty_home")

@@ -6,10 +6,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codex_tui.core.commented import EXAMPLES, commented, example
-from codex_tui.core.profile_file import load_profile, resolve
-from codex_tui.core.profile_problems import validated
-from training.contract.knobs import Knob, knobs
+from codex_tui.profiles.commented import EXAMPLES, commented, example
+from codex_tui.profiles.problems import validated
+from codex_tui.profiles.resolve import load_profile, resolve
+from codex_tui.profiles.schema import Knob, knobs
 
 NAMED = Path("mine.toml")
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)

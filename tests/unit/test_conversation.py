@@ -12,7 +12,7 @@ import pytest
 from support.stand_in import stand_in
 from support.whole import write_checkpoint
 
-from codex_tui.core.conversation import Conversation
+from codex_tui.workers.chat import Conversation
 from training.contract.run_directory import RunDirectory
 
 # Answers with the question in capitals, word for word; "forever" until it is stopped, "break" and "die" as they say.

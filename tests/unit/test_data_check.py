@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from support.stand_in import stand_in
 
+from codex_tui.base import locations
 from codex_tui.cli import main
-from codex_tui.core import locations
 from training.dataset import scan as scans
 
 WORDS = """
@@ -151,7 +151,7 @@ def test_a_profile_tells_of_tokens(capsys: pytest.CaptureFixture[str], words: No
 def test_an_epochs_time_is_told_from_the_last_run(
     capsys: pytest.CaptureFixture[str], words: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("codex_tui.core.dataset_check.tokens_per_second", lambda profile, path: 2.0)
+    monkeypatch.setattr("codex_tui.data.check.tokens_per_second", lambda profile, path: 2.0)
     file, profile = rows_file(*(pair(f"It is {n}.") for n in range(10))), profile_file("eval_fraction = 0.0")
     assert told(capsys, file, "--profile", profile)["seconds_per_epoch"] == 30.0
     assert main(["data", "check", file, "--profile", profile]) == 0
@@ -230,7 +230,7 @@ def test_the_second_look_reads_what_was_kept(
     def no_scan(*_: object) -> None:
         raise AssertionError("it was scanned before")
 
-    monkeypatch.setattr("codex_tui.core.dataset_check.scans.scan", no_scan)
+    monkeypatch.setattr("codex_tui.data.check.scans.scan", no_scan)
     assert told(capsys, file, code=2) == first
 
 

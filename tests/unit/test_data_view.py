@@ -13,11 +13,11 @@ from threading import Event
 import pytest
 from support.data_worker import WordWorker
 
-from codex_tui.core import locations
-from codex_tui.core.data_target import Target
-from codex_tui.core.data_view import DataView
-from codex_tui.core.errors import BadInput, EnvironmentMissing
-from codex_tui.core.row_text import LONGEST, WORDS, first_words, plain, shown
+from codex_tui.base import locations
+from codex_tui.base.errors import BadInput, EnvironmentMissing
+from codex_tui.data.row_text import LONGEST, WORDS, first_words, plain, shown
+from codex_tui.data.target import Target
+from codex_tui.data.view import DataView
 from training.contract.run_directory import RunDirectory
 from training.dataset import kept, scan
 from training.dataset.index import RowIndex
@@ -28,8 +28,8 @@ PROFILE = '[model]\nname = "demo:llama"\nmax_seq_length = 32\n'
 @pytest.fixture(autouse=True)
 def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("codex_tui.core.workers.Worker", type("Words", (WordWorker,), {"started": []}))
-    monkeypatch.setattr("codex_tui.core.environment.find_python", lambda *a: Path("/usr/bin/python3"))
+    monkeypatch.setattr("codex_tui.workers.process.Worker", type("Words", (WordWorker,), {"started": []}))
+    monkeypatch.setattr("codex_tui.environment.build.find_python", lambda *a: Path("/usr/bin/python3"))
 
 
 def without_python(*_: object) -> Path:
@@ -96,7 +96,7 @@ async def test_rows_can_be_read_before_all_are_found(many: Path, go_on: Event) -
 async def test_a_search_goes_on_among_rows_that_are_found_later(
     many: Path, go_on: Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("codex_tui.core.data_view.TOKENISED_AT_ONCE", 0)  # no scan comes and looks once more
+    monkeypatch.setattr("codex_tui.data.view.TOKENISED_AT_ONCE", 0)  # no scan comes and looks once more
     view = DataView(Target.of_files([str(many)]), lambda: None)
     await view.start()
     await until(lambda: view.rows)
@@ -111,8 +111,8 @@ async def test_a_search_goes_on_among_rows_that_are_found_later(
 async def test_a_scan_that_comes_before_the_rows_are_counted_is_kept(
     tmp_path: Path, profile: Path, many: Path, go_on: Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("codex_tui.core.data_view.TOKENISED_AT_ONCE", 0)
-    monkeypatch.setattr("codex_tui.core.environment.find_python", without_python)  # no worker, which would wait too
+    monkeypatch.setattr("codex_tui.data.view.TOKENISED_AT_ONCE", 0)
+    monkeypatch.setattr("codex_tui.environment.build.find_python", without_python)  # no worker, which would wait too
     whole = scan.Scan(bytearray(200_000), array("I", range(200_000)))
     scan.save(tmp_path / "a.scan", whole)
     view = DataView(Target.of_profile(profile, [str(many)]), lambda: None)

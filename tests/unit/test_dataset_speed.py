@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from codex_tui.core import forecasts, locations
-from codex_tui.core.dataset_speed import tokens_per_second
+from codex_tui.base import locations
+from codex_tui.data.speed import tokens_per_second
+from codex_tui.machine import forecast
 from training.contract import events as ev
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
@@ -21,7 +22,7 @@ CARD = "NVIDIA GeForce RTX 3050"
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path))
     monkeypatch.setattr(
-        forecasts, "card", lambda device: forecasts.Card(CARD, 4096, 4000, 96) if device != "cpu" else None
+        forecast, "card", lambda device: forecast.Card(CARD, 4096, 4000, 96) if device != "cpu" else None
     )
 
 

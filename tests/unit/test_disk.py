@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from codex_tui.base import locations
 from codex_tui.cli import main
-from codex_tui.core import forecasts, locations, machine
-from codex_tui.core.profile_file import load_profile
+from codex_tui.machine import facts, forecast
+from codex_tui.profiles.resolve import load_profile
 from training.memory.disk import disk_need
 from training.memory.model_shape import ModelShape, shipped_configs
 
@@ -19,7 +20,7 @@ SHIPPED = locations.shipped_profiles() / "rtx3050-4gb.toml"
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(forecasts, "card", lambda device="auto": forecasts.Card("RTX", 4096.0, 3790.0, 306.0))
+    monkeypatch.setattr(forecast, "card", lambda device="auto": forecast.Card("RTX", 4096.0, 3790.0, 306.0))
     return tmp_path
 
 
@@ -52,9 +53,9 @@ def test_a_launch_onto_a_disk_that_would_fill_up_is_warned_of(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     profile = load_profile(SHIPPED)
-    assert forecasts.disk_warning(profile, SHIPPED) == ""
-    monkeypatch.setattr(machine, "disk_free_gib", lambda: 0.1)
-    said = forecasts.disk_warning(profile, SHIPPED)
+    assert forecast.disk_warning(profile, SHIPPED) == ""
+    monkeypatch.setattr(facts, "disk_free_gib", lambda: 0.1)
+    said = forecast.disk_warning(profile, SHIPPED)
     assert "rtx3050-4gb is forecast to take" in said and "102 are free in" in said
     assert main(["forecast", "rtx3050-4gb"]) == 0
     assert "It would fill up." in capsys.readouterr().out
@@ -63,6 +64,6 @@ def test_a_launch_onto_a_disk_that_would_fill_up_is_warned_of(
 
 
 def test_of_a_model_that_is_not_known_nothing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "disk_free_gib", lambda: 0.0)
+    monkeypatch.setattr(facts, "disk_free_gib", lambda: 0.0)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
-    assert forecasts.disk_warning(load_profile(SHIPPED, {"model.name": "nobody/never-seen"}), SHIPPED) == ""
+    assert forecast.disk_warning(load_profile(SHIPPED, {"model.name": "nobody/never-seen"}), SHIPPED) == ""

@@ -10,11 +10,13 @@ import pytest
 from support.disks import fill, mounted
 from support.stand_in import stand_in
 
+from codex_tui.base import locations
+from codex_tui.base.errors import CodexError
 from codex_tui.cli import main
-from codex_tui.core import environment, locations, tailer
-from codex_tui.core.errors import CodexError
-from codex_tui.core.profile_document import Draft
-from codex_tui.core.profile_file import load_profile
+from codex_tui.environment import build
+from codex_tui.profiles.draft import Draft
+from codex_tui.profiles.resolve import load_profile
+from codex_tui.runs import tailer
 from training.contract import events as ev
 from training.contract.files import write_atomically
 from training.contract.run_directory import ProcessIdentity, RunDirectory
@@ -104,7 +106,7 @@ def test_a_run_is_neither_gone_on_with_nor_stopped_half(
     monkeypatch.setenv("CODEX_TUI_HOME", str(disk))
     python = stand_in(tmp_path, "import time; time.sleep(60)")
     run = a_run(disk, python)
-    environment.trainer_path()
+    build.trainer_path()
     filler = fill(disk)
     assert main(["resume", "kept", "--headless"]) == 1
     assert capsys.readouterr().err == full(run.process)

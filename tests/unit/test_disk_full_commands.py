@@ -13,8 +13,8 @@ import pytest
 from support.disks import fill, mounted
 
 from codex_tui.cli import main
-from codex_tui.core import history_cache
-from codex_tui.core.run_state import RunState
+from codex_tui.runs import history_cache
+from codex_tui.runs.state import RunState
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 from training.dataset import kept

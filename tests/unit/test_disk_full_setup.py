@@ -11,7 +11,8 @@ import pytest
 from support.disks import fill, mounted
 
 from codex_tui.cli import main
-from codex_tui.core import environment, gpu, stack
+from codex_tui.environment import build, stack
+from codex_tui.machine import gpu
 from tests.unit.test_environment import make_wheel
 
 LIST = "# [torch]\ntorch==2.13.0\n# [stack]\ntrl==1.15.0\n"
@@ -61,7 +62,7 @@ def test_a_disk_that_is_too_small_is_said_before_anything_is_written(
 def test_a_disk_that_fills_up(
     home: Path, disk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], at: str
 ) -> None:
-    monkeypatch.setattr(environment, "GIB_NEEDED", {"cpu": 0})
+    monkeypatch.setattr(build, "GIB_NEEDED", {"cpu": 0})
     filler = fill(disk, but={"the packages": 10 << 20, "the environment": 8192, "the first file": 0}[at])
     assert main(["setup", "--cpu"]) == 3
     told = capsys.readouterr().err
@@ -72,14 +73,14 @@ def test_a_disk_that_fills_up(
     assert told.count("Free some space") == 1
     assert {path.name for path in envs.iterdir()} <= {"codex-train.lock"}  # what it took is free again
     filler.unlink()
-    with pytest.raises(environment.EnvironmentMissing):
-        environment.find_python()
+    with pytest.raises(build.EnvironmentMissing):
+        build.find_python()
 
 
 def test_what_was_there_stays(
     home: Path, disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(environment, "GIB_NEEDED", {"cpu": 0})
+    monkeypatch.setattr(build, "GIB_NEEDED", {"cpu": 0})
     stack.LIST.write_text(SMALL)
     stack.pins.cache_clear()
     assert main(["setup"]) == 0
@@ -89,7 +90,7 @@ def test_what_was_there_stays(
     assert "The disk is full" in capsys.readouterr().err
     stack.LIST.write_text(SMALL)
     stack.pins.cache_clear()
-    assert environment.find_python() == home / "data/envs/codex-train/bin/python"
+    assert build.find_python() == home / "data/envs/codex-train/bin/python"
 
 
 def test_what_a_killed_one_left_takes_no_room_from_the_next(
@@ -99,7 +100,7 @@ def test_what_a_killed_one_left_takes_no_room_from_the_next(
     left.mkdir(parents=True)
     (left / "half").write_bytes(bytes(8 << 20))
     free = []
-    monkeypatch.setattr(environment, "_check_room", lambda root, _: free.append(os.statvfs(root.parent).f_bavail))
+    monkeypatch.setattr(build, "_check_room", lambda root, _: free.append(os.statvfs(root.parent).f_bavail))
     stack.LIST.write_text(SMALL)
     stack.pins.cache_clear()
     assert main(["setup"]) == 0
@@ -109,7 +110,7 @@ def test_what_a_killed_one_left_takes_no_room_from_the_next(
 def test_a_full_cache_of_the_installer_is_named(
     home: Path, disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(environment, "GIB_NEEDED", {"cpu": 0})
+    monkeypatch.setattr(build, "GIB_NEEDED", {"cpu": 0})
     monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("UV_CACHE_DIR", str(disk / "uv"))
     fill(disk, but=1 << 20)

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from codex_tui.base.errors import EnvironmentMissing
 from codex_tui.cli import main
 from codex_tui.commands import doctor, setup
-from codex_tui.core import environment, machine, stack
-from codex_tui.core.environment import SetupProgress
-from codex_tui.core.errors import EnvironmentMissing
-from codex_tui.core.machine import GpuFacts
+from codex_tui.environment import build as environment_build
+from codex_tui.environment import stack
+from codex_tui.environment.build import SetupProgress
+from codex_tui.machine import facts as machine_facts
+from codex_tui.machine.facts import GpuFacts
 
 H200 = GpuFacts("H200", "580.1", (13, 0), 140_000, 139_000, (9, 0), 1)
 
@@ -134,7 +136,7 @@ def test_wsl2_says_what_follows() -> None:
 
 
 def test_disk_and_terminal() -> None:
-    small = machine.Terminal(60, 20, 2**24)
+    small = machine_facts.Terminal(60, 20, 2**24)
     found = {finding.topic: finding for finding in doctor.other_findings(1.0, None, small, True)}
     assert {topic: finding.state for topic, finding in found.items()} == {
         "logout": "warning",
@@ -164,7 +166,7 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(monkeypatch: pytest.
         progress(SetupProgress("ready", 81, 81))
         return Path("/env/bin/python")
 
-    monkeypatch.setattr(environment, "ensure", ensure)
+    monkeypatch.setattr(environment_build, "ensure", ensure)
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stream)
     assert setup.ensure_with_progress() == Path("/env/bin/python")

@@ -12,10 +12,11 @@ import pytest
 from support.told_runs import as_json, make_run
 from support.whole import write_checkpoint
 
+from codex_tui import launcher
+from codex_tui.base.errors import BadInput
 from codex_tui.cli import main
-from codex_tui.core import endings, follower, launcher, runs
-from codex_tui.core.errors import BadInput
-from codex_tui.core.follower import RunFollower, glance
+from codex_tui.runs import follower, library, outcome
+from codex_tui.runs.follower import RunFollower, glance
 from training.contract import events as ev
 from training.contract.run_directory import Exit, ProcessIdentity, RunDirectory
 
@@ -32,9 +33,9 @@ def test_the_three_files_make_a_run() -> None:
     run = trained()
     for path in (run.config, run.process):
         path.unlink()
-        assert runs.find_run("a").path == run.path
+        assert library.find_run("a").path == run.path
     run.events.unlink()
-    assert runs.directories() == []
+    assert library.directories() == []
 
 
 def test_a_name_is_taken_by_a_run_or_by_what_is_none() -> None:
@@ -174,7 +175,7 @@ def test_a_live_run_whose_folder_is_deleted_is_lost_for_that_reason(monkeypatch:
     reader.poll()
     shutil.rmtree(run.path)
     assert reader.poll()
-    assert (reader.state.status, reader.state.reason) == ("lost", endings.FOLDER_GONE)
+    assert (reader.state.status, reader.state.reason) == ("lost", outcome.FOLDER_GONE)
 
 
 def heard(run: RunDirectory, hours_ago: float) -> None:
@@ -183,21 +184,21 @@ def heard(run: RunDirectory, hours_ago: float) -> None:
 
 
 def test_the_app_opens_on_what_happened_last() -> None:
-    assert runs.run_to_open() is None
+    assert library.run_to_open() is None
     lost, done = trained("lost"), make_run("done", STARTED, ev.Done(step=1))
     heard(lost, 2)
     heard(done, 1)
-    assert runs.run_to_open() is None
+    assert library.run_to_open() is None
     heard(done, 3)  # though it was made later
-    assert getattr(runs.run_to_open(), "name", "") == "lost"
+    assert getattr(library.run_to_open(), "name", "") == "lost"
     failed = make_run("failed", STARTED, ev.Failed(kind="unknown", message="It broke."))
     heard(failed, 1)
-    assert getattr(runs.run_to_open(), "name", "") == "failed"
+    assert getattr(library.run_to_open(), "name", "") == "failed"
     stopped = make_run("stopped", STARTED, ev.Stopped(step=1))
     heard(stopped, 0.5)
-    assert runs.run_to_open() is None
+    assert library.run_to_open() is None
     make_run("live", STARTED, alive=True)
-    assert getattr(runs.run_to_open(), "name", "") == "live"
+    assert getattr(library.run_to_open(), "name", "") == "live"
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from codex_tui.core import environment, gpu, locations, stack
-from codex_tui.core.environment import SetupProgress
-from codex_tui.core.errors import BadInput, EnvironmentMissing
+from codex_tui.base import locations
+from codex_tui.base.errors import BadInput, EnvironmentMissing
+from codex_tui.environment import build, stack
+from codex_tui.environment.build import SetupProgress
+from codex_tui.machine import gpu
 
 LIST = """
 # [torch] a comment
@@ -92,7 +94,7 @@ def test_shipped_list_is_pinned_and_grouped() -> None:
 
 def test_builds_from_nothing_then_starts_nothing(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[SetupProgress] = []
-    python = environment.ensure(told.append)
+    python = build.ensure(told.append)
     assert python == locations.managed_environment() / "bin" / "python"
     assert versions(python) == {"torch": "2.13.0+cpu", "sympy": "1.0", "trl": "1.15.0", "tyro": "1.0.17"}
     assert (told[0].step, told[-1].step) == ("preparing", "ready")
@@ -103,31 +105,31 @@ def test_builds_from_nothing_then_starts_nothing(small: Path, monkeypatch: pytes
         raise AssertionError("the second call starts a process")
 
     monkeypatch.setattr(subprocess, "Popen", refuse)
-    assert environment.ensure(refuse) == environment.find_python() == python
+    assert build.ensure(refuse) == build.find_python() == python
 
 
 def test_cuda_build_is_taken_where_there_is_a_gpu(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    environment.ensure(quiet)
+    build.ensure(quiet)
     monkeypatch.setattr(gpu, "nvidia_present", lambda: True)  # a GPU has come
-    python = environment.ensure(quiet)
+    python = build.ensure(quiet)
     assert versions(python)["torch"] == "2.13.0"
     assert stack.describe(python).torch_cuda == "13.0"
-    assert environment.read_stamp()["build"] == "cuda"
+    assert build.read_stamp()["build"] == "cuda"
     monkeypatch.setattr(gpu, "nvidia_present", lambda: False)  # and is away for a while: nothing is rebuilt
-    assert environment.managed_python() == python
-    assert versions(environment.ensure(quiet, build="cpu"))["torch"] == "2.13.0+cpu"
+    assert build.managed_python() == python
+    assert versions(build.ensure(quiet, build="cpu"))["torch"] == "2.13.0+cpu"
     monkeypatch.setattr(gpu, "nvidia_present", lambda: True)  # what was forced stays
-    assert environment.managed_python() is not None
+    assert build.managed_python() is not None
 
 
 def test_another_list_is_built_anew(small: Path, wheels: Path) -> None:
-    environment.ensure(quiet)
+    build.ensure(quiet)
     make_wheel(wheels, "tyro", "1.0.18")
     stack.LIST.write_text(LIST.replace("1.0.17", "1.0.18"))
     stack.pins.cache_clear()
     with pytest.raises(EnvironmentMissing, match="another version"):
-        environment.find_python()
-    assert versions(environment.ensure(quiet))["tyro"] == "1.0.18"
+        build.find_python()
+    assert versions(build.ensure(quiet))["tyro"] == "1.0.18"
 
 
 def test_interrupted_set_up_goes_on(small: Path) -> None:
@@ -136,29 +138,29 @@ def test_interrupted_set_up_goes_on(small: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        environment.ensure(interrupt)
-    assert environment.managed_python() is None
-    assert versions(environment.ensure(quiet))["trl"] == "1.15.0"
+        build.ensure(interrupt)
+    assert build.managed_python() is None
+    assert versions(build.ensure(quiet))["trl"] == "1.15.0"
 
 
 def test_environment_without_stamp_or_python_is_missing(small: Path) -> None:
-    python = environment.ensure(quiet)
-    environment.forget()
+    python = build.ensure(quiet)
+    build.forget()
     with pytest.raises(EnvironmentMissing, match="not there yet"):
-        environment.find_python()
-    environment.ensure(quiet)
+        build.find_python()
+    build.ensure(quiet)
     python.unlink()  # as when the Python it was made from goes away
-    assert environment.managed_python() is None
+    assert build.managed_python() is None
 
 
 def test_environment_in_use_is_not_replaced(small: Path) -> None:
-    python = environment.ensure(quiet)
+    python = build.ensure(quiet)
     script = "print(1, flush=True); input()"
     with subprocess.Popen([python, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as user:
         assert user.stdout and user.stdout.readline()  # before it runs, it has no command line to be known by
-        environment.forget()
+        build.forget()
         with pytest.raises(BadInput, match=str(user.pid)):
-            environment.ensure(quiet)
+            build.ensure(quiet)
         assert user.stdin
         user.stdin.close()
 
@@ -176,7 +178,7 @@ def test_second_set_up_waits_and_says_so(small: Path) -> None:
 
     with root.with_name("codex-train.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        second = threading.Thread(target=lambda: found.append(environment.ensure(tell)))
+        second = threading.Thread(target=lambda: found.append(build.ensure(tell)))
         second.start()
         assert waiting.wait(30)
         assert not root.exists()
@@ -188,22 +190,22 @@ def test_second_set_up_waits_and_says_so(small: Path) -> None:
 def test_version_the_registry_lacks_is_named(small: Path, wheels: Path) -> None:
     next(wheels.glob("trl-*")).unlink()
     with pytest.raises(EnvironmentMissing, match="does not have a version") as error:
-        environment.ensure(quiet)
+        build.ensure(quiet)
     assert "trl" in error.value.hint
-    assert environment.managed_python() is None
+    assert build.managed_python() is None
 
 
 def test_full_disk_is_said_before_anything_is_built(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(environment.GIB_NEEDED, "cpu", 10**6)
+    monkeypatch.setitem(build.GIB_NEEDED, "cpu", 10**6)
     with pytest.raises(EnvironmentMissing, match="GiB is free"):
-        environment.ensure(quiet)
+        build.ensure(quiet)
 
 
 def test_folder_that_cannot_be_made(small: Path) -> None:
     small.mkdir()
     (small / "data").write_text("a file where the folder should be")
     with pytest.raises(EnvironmentMissing, match="cannot be built"):
-        environment.ensure(quiet)
+        build.ensure(quiet)
 
 
 def test_named_interpreter_that_lacks_packages(small: Path, tmp_path: Path) -> None:
@@ -211,7 +213,7 @@ def test_named_interpreter_that_lacks_packages(small: Path, tmp_path: Path) -> N
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare], check=True)
     for named in (bare, bare / "bin" / "python"):  # the folder of an environment will do
         with pytest.raises(EnvironmentMissing, match="lacks torch, trl") as error:
-            environment.find_python(named)
+            build.find_python(named)
         assert "-m pip install torch==2.13.0 && " in error.value.hint
         assert "--no-deps sympy==1.0 trl==1.15.0 tyro==1.0.17" in error.value.hint
 
@@ -219,22 +221,22 @@ def test_named_interpreter_that_lacks_packages(small: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize("named", ["/nowhere/python", "/dev/null", "/bin/true", "/bin/ls"])
 def test_named_interpreter_that_is_none(small: Path, named: str) -> None:
     with pytest.raises(EnvironmentMissing, match=named) as error:
-        environment.ensure(quiet, Path(named))
+        build.ensure(quiet, Path(named))
     assert len(error.value.message) < 200  # a program that is no Python may say anything, at any length
     assert "Errno" not in error.value.message
 
 
 def test_settings_name_an_interpreter(small: Path) -> None:
-    python = environment.ensure(quiet)
+    python = build.ensure(quiet)
     locations.settings_file().parent.mkdir(parents=True)
     locations.settings_file().write_text(f"[trainer]\npython = {json.dumps(str(python))}\n")
-    environment.forget()
-    assert environment.find_python() == python
-    assert environment.find_python(python.parent.parent) == python
+    build.forget()
+    assert build.find_python() == python
+    assert build.find_python(python.parent.parent) == python
 
 
 def test_trainer_path_holds_the_trainer_alone(small: Path) -> None:
-    folder = environment.trainer_path()
+    folder = build.trainer_path()
     assert [path.name for path in folder.iterdir()] == ["training"]
     code = "import training, importlib.util as u; print(training.__file__); print(u.find_spec('codex_tui'))"
     found = subprocess.run(
@@ -246,8 +248,8 @@ def test_trainer_path_holds_the_trainer_alone(small: Path) -> None:
     assert found.stdout.split("\n")[0] == str(folder / "training" / "__init__.py")
     (folder / "training").unlink()
     (folder / "training").symlink_to("/elsewhere")
-    assert environment.trainer_path() == folder
-    assert (folder / "training").samefile(Path(environment.__file__).parents[2] / "training")
+    assert build.trainer_path() == folder
+    assert (folder / "training").samefile(Path(build.__file__).parents[2] / "training")
 
 
 def test_a_program_that_is_no_python_is_not_heard_out() -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from support.whole import write_checkpoint
 
-from codex_tui.core import follower
-from codex_tui.core.follower import RunFollower, glance
+from codex_tui.runs import follower
+from codex_tui.runs.follower import RunFollower, glance
 from training.contract import events as ev
 from training.contract.run_directory import ProcessIdentity, RunDirectory
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from support.measured import Run, runs
 
-from codex_tui.core.locations import shipped_profiles
-from codex_tui.core.profile_file import load_profile
+from codex_tui.base.locations import shipped_profiles
+from codex_tui.profiles.resolve import load_profile
 from training.contract.profile import Profile
 from training.memory.forecast import CONTEXT_MIB, Forecast, Machine, Measured, forecast, optimizer_bytes
 from training.memory.model_shape import ModelShape, NoShape, shipped_configs

@@ -11,14 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from codex_tui import launcher
+from codex_tui.base import locations
+from codex_tui.base.errors import BadInput
 from codex_tui.cli import main
-from codex_tui.core import forecasts, launcher, locations
-from codex_tui.core.errors import BadInput
-from codex_tui.core.overrides import parse_overrides
-from codex_tui.core.profile_file import load_profile
+from codex_tui.machine import forecast
+from codex_tui.profiles.overrides import parse_overrides
+from codex_tui.profiles.resolve import load_profile
 from training.dataset.source import DEMO_DATASET
 
-LAPTOP = forecasts.Card("NVIDIA GeForce RTX 3050 Laptop GPU", 4096.0, 3790.0, 306.0)
+LAPTOP = forecast.Card("NVIDIA GeForce RTX 3050 Laptop GPU", 4096.0, 3790.0, 306.0)
 SHIPPED = locations.shipped_profiles() / "rtx3050-4gb.toml"
 
 
@@ -26,7 +28,7 @@ SHIPPED = locations.shipped_profiles() / "rtx3050-4gb.toml"
 def without_a_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
-    monkeypatch.setattr(forecasts, "card", lambda device="auto": None)
+    monkeypatch.setattr(forecast, "card", lambda device="auto": None)
     return tmp_path
 
 
@@ -64,11 +66,11 @@ def test_without_a_card_it_says_what_it_takes(capsys: pytest.CaptureFixture[str]
 def test_the_card_that_is_here_counts(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     asked: list[int | str] = []
 
-    def card(device: int | str = "auto") -> forecasts.Card:
+    def card(device: int | str = "auto") -> forecast.Card:
         asked.append(device)
         return LAPTOP
 
-    monkeypatch.setattr(forecasts, "card", card)
+    monkeypatch.setattr(forecast, "card", card)
     assert main(["forecast", "rtx3050-4gb", "--set", "hardware.device=1", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["card_mib"] == 4096
     assert set(asked) == {1}
@@ -129,7 +131,7 @@ def test_a_model_in_the_hubs_cache_is_found_offline(without_a_card: Path, capsys
 
 
 def test_a_launch_warns_or_refuses_as_the_profile_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forecasts, "card", lambda device="auto": LAPTOP)
+    monkeypatch.setattr(forecast, "card", lambda device="auto": LAPTOP)
     fitting = load_profile(SHIPPED)
     assert launcher.check_memory(fitting, SHIPPED) == ""
     longer = {"model.max_seq_length": 8192}
@@ -145,7 +147,7 @@ def test_a_launch_warns_or_refuses_as_the_profile_says(monkeypatch: pytest.Monke
 def test_a_refusal_names_a_command_that_asks_the_same(
     without_a_card: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(forecasts, "card", lambda device="auto": LAPTOP)
+    monkeypatch.setattr(forecast, "card", lambda device="auto": LAPTOP)
     mine = without_a_card / "my own" / "rtx3050-4gb.toml"  # not the shipped one of that name
     mine.parent.mkdir()
     mine.write_text('extends = "rtx3050-4gb"\n[launch]\non_no_fit = "refuse"\n')

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from codex_tui.core import gpu, machine
+from codex_tui.machine import facts, gpu
 from training.contract import events as ev
 from training.finetune import gpu as trainers
 
@@ -200,9 +200,9 @@ def test_package_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_facts_for_doctor(nvml: Nvml) -> None:
-    assert machine.gpu_facts() == machine.GpuFacts("RTX 2060", "580.10", (13, 1), 6144, 4096, (7, 5), 1)
+    assert facts.gpu_facts() == facts.GpuFacts("RTX 2060", "580.10", (13, 1), 6144, 4096, (7, 5), 1)
     for name in ("nvmlSystemGetDriverVersion", "nvmlSystemGetCudaDriverVersion_v2", "nvmlDeviceGetMemoryInfo"):
         nvml.answers[name] = nvml.NVMLError_NotSupported()
-    assert machine.gpu_facts() == machine.GpuFacts("RTX 2060", None, None, None, None, (7, 5), 1)
+    assert facts.gpu_facts() == facts.GpuFacts("RTX 2060", None, None, None, None, (7, 5), 1)
     nvml.answers["nvmlDeviceGetCount"] = 0
-    assert machine.gpu_facts() == "the NVIDIA driver is there, but knows no GPU"
+    assert facts.gpu_facts() == "the NVIDIA driver is there, but knows no GPU"

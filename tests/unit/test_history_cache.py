@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from codex_tui.core import follower, history_cache
-from codex_tui.core.follower import RunFollower
-from codex_tui.core.run_state import RunState
+from codex_tui.runs import follower, history_cache
+from codex_tui.runs.follower import RunFollower
+from codex_tui.runs.state import RunState
 from training.contract import events as ev
 from training.contract.run_directory import RunDirectory
 
@@ -68,7 +68,7 @@ def test_what_is_kept_is_used_and_private(run: RunDirectory, monkeypatch: pytest
         os.umask(before)
     [place] = (Path(os.environ["CODEX_TUI_HOME"]) / "cache" / "histories").iterdir()
     assert place.stat().st_mode & 0o777 == 0o600
-    monkeypatch.setattr("codex_tui.core.tailer.decode", lambda *_: pytest.fail("the file was read again"))
+    monkeypatch.setattr("codex_tui.runs.tailer.decode", lambda *_: pytest.fail("the file was read again"))
     assert told(looked_at(run)) == told(first)
 
 

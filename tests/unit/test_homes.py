@@ -15,8 +15,8 @@ from support.disks import mounted
 from support.stand_in import stand_in
 from support.told_runs import make_run
 
+from codex_tui.base import locations
 from codex_tui.cli import main
-from codex_tui.core import locations
 from training.contract import events as ev
 
 ROOT = Path(__file__).resolve().parents[2]

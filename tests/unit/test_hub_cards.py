@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from codex_tui.core.hub_cards import home_hidden
+from codex_tui.hub.cards import home_hidden
 
 
 def test_a_home_is_hidden_and_another_that_begins_like_it_is_not_changed(monkeypatch: pytest.MonkeyPatch) -> None:

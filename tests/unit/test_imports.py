@@ -20,8 +20,8 @@ def loaded_after(code: str) -> set[str]:
     "code",
     [
         "import codex_tui.cli; codex_tui.cli.parser()",
-        "import codex_tui.app, codex_tui.screens.cockpit, codex_tui.screens.profiles",
-        "import codex_tui.core.launcher, codex_tui.core.runs, codex_tui.core.gpu",
+        "import codex_tui.ui.app, codex_tui.ui.cockpit.screen, codex_tui.ui.profiles.screen",
+        "import codex_tui.launcher, codex_tui.runs.library, codex_tui.machine.gpu",
     ],
 )
 def test_the_app_never_loads_the_training_stack(code: str) -> None:
@@ -33,11 +33,11 @@ def test_the_commands_load_neither_textual_nor_pydantic() -> None:
 
 
 def test_the_first_screen_waits_for_no_validation() -> None:
-    assert "pydantic" not in loaded_after("import codex_tui.app")
+    assert "pydantic" not in loaded_after("import codex_tui.ui.app")
 
 
 def test_the_contract_loads_no_terminal() -> None:
-    code = "import training.contract.knobs, training.contract.events, training.contract.run_directory"
+    code = "import codex_tui.profiles.schema, training.contract.events, training.contract.run_directory"
     assert not loaded_after(code) & {"textual", "rich", "codex_tui", *HEAVY}
 
 

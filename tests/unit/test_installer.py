@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from codex_tui.core.installer import Activity, failure, parse_pip_config, uv_environment
+from codex_tui.environment.uv import Activity, failure, parse_pip_config, uv_environment
 
 LISTED = r"""
 global.index-url='https://global.example/simple'

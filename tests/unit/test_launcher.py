@@ -14,8 +14,9 @@ import msgspec
 import pytest
 from support.stand_in import stand_in
 
-from codex_tui.core import launcher, locations
-from codex_tui.core.errors import BadInput, EnvironmentMissing
+from codex_tui import launcher
+from codex_tui.base import locations
+from codex_tui.base.errors import BadInput, EnvironmentMissing
 from training.contract.run_directory import RunDirectory
 
 # As the trainer does: takes the lock, says who it is, and listens until it is told to end.

@@ -8,13 +8,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from codex_tui.base import locations
 from codex_tui.cli import main
-from codex_tui.core import history_cache, locations
-from codex_tui.core.conversation import Conversation
-from codex_tui.core.environment import read_stamp
-from codex_tui.core.profile_document import Draft
-from codex_tui.core.toml_text import CannotEdit
-from codex_tui.core.workers import Worker
+from codex_tui.environment.build import read_stamp
+from codex_tui.profiles.draft import Draft
+from codex_tui.profiles.toml_text import CannotEdit
+from codex_tui.runs import history_cache
+from codex_tui.workers.chat import Conversation
+from codex_tui.workers.process import Worker
 from tests.support.lie_runs import make_run
 from tests.support.lie_workers import CHAT, FakeProcess, nowhere
 from tests.support.whole import write_checkpoint
@@ -141,7 +142,7 @@ async def test_an_answer_that_is_broken_off_can_be_asked_for_again(
         return Worker(FakeProcess(b"".join(json.dumps(message).encode() + b"\n" for message in said), 0))  # type: ignore[arg-type]
 
     monkeypatch.setattr(Worker, "start", start)
-    monkeypatch.setattr("codex_tui.core.workers.interpreter_of", nowhere)
+    monkeypatch.setattr("codex_tui.workers.process.interpreter_of", nowhere)
     talk = Conversation(make_run(home), lambda: None)
     await talk.ask("Hi")
     await talk._reading  # type: ignore[misc]

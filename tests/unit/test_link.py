@@ -11,14 +11,14 @@ from textual.app import App, ComposeResult
 from textual.content import Content
 
 from codex_tui import cli
-from codex_tui.core import link, locations
-from codex_tui.widgets.text_view import TextView
+from codex_tui.base import bandwidth, locations
+from codex_tui.ui.kit.text_view import TextView
 
 
 @pytest.fixture(autouse=True)
 def untouched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path))
-    monkeypatch.setattr(link, "pace", link.pace)
+    monkeypatch.setattr(bandwidth, "pace", bandwidth.pace)
     for name in ("SSH_CONNECTION", "SSH_TTY", "COLORTERM", "TEXTUAL_FPS", "TEXTUAL_COLOR_SYSTEM"):
         monkeypatch.setenv(name, "")  # so that it is as it was afterwards
         monkeypatch.delenv(name)
@@ -42,20 +42,20 @@ def test_when_it_is_on(monkeypatch: pytest.MonkeyPatch, asked: bool | None, sett
     locations.settings_file().write_text(f"[app]\n{setting}\n")
     monkeypatch.setenv("SSH_CONNECTION", ssh)
     monkeypatch.setenv("COLORTERM", "truecolor")
-    link.choose(asked)
-    assert link.pace.low is low
+    bandwidth.choose(asked)
+    assert bandwidth.pace.low is low
     assert (os.environ.get("TEXTUAL_FPS"), os.environ.get("TEXTUAL_COLOR_SYSTEM")) == (
-        (link.FRAMES, "256") if low else (None, None)
+        (bandwidth.FRAMES, "256") if low else (None, None)
     )
 
 
 def test_a_terminal_of_few_colours_keeps_them() -> None:
-    link.choose(True)
+    bandwidth.choose(True)
     assert "TEXTUAL_COLOR_SYSTEM" not in os.environ
 
 
 def test_what_it_changes_is_halved_at_least() -> None:
-    assert link.LOW.tick >= 2 * link.Pace().tick and link.LOW.frame >= 2 * link.Pace().frame
+    assert bandwidth.LOW.tick >= 2 * bandwidth.Pace().tick and bandwidth.LOW.frame >= 2 * bandwidth.Pace().frame
 
 
 @pytest.mark.parametrize(
@@ -76,11 +76,11 @@ class Growing(App[None]):
         yield TextView(follows=True)
 
 
-@pytest.mark.parametrize(("pace", "scrolls"), [(link.Pace(), 30), (link.LOW, 6)])
+@pytest.mark.parametrize(("pace", "scrolls"), [(bandwidth.Pace(), 30), (bandwidth.LOW, 6)])
 async def test_a_text_that_grows_leaps_by_half_a_page(
-    monkeypatch: pytest.MonkeyPatch, pace: link.Pace, scrolls: int
+    monkeypatch: pytest.MonkeyPatch, pace: bandwidth.Pace, scrolls: int
 ) -> None:
-    monkeypatch.setattr(link, "pace", pace)
+    monkeypatch.setattr(bandwidth, "pace", pace)
     app = Growing()
     async with app.run_test(size=(40, 10)) as pilot:
         view, tops = app.query_one(TextView), set()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from codex_tui.core import log_tail
-from codex_tui.core.log_tail import LogTail
+from codex_tui.runs import log_tail
+from codex_tui.runs.log_tail import LogTail
 from training.keeper import supervisor
 
 

@@ -7,9 +7,9 @@ import math
 import pytest
 from textual.app import App, ComposeResult
 
-from codex_tui.core.run_state import RunState, reduce_all
-from codex_tui.widgets.loss_chart import EVAL, LossChart
-from codex_tui.widgets.painted import changed_spans
+from codex_tui.runs.state import RunState, reduce_all
+from codex_tui.ui.cockpit.loss_chart import EVAL, LossChart
+from codex_tui.ui.kit.painted import changed_spans
 from training.contract import events as ev
 
 

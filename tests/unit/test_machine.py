@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from codex_tui.core import gpu, machine
+from codex_tui.machine import facts, gpu
 from training.memory.wsl import wsl
 
 
@@ -33,14 +33,14 @@ def test_wsl_with_a_kernel_of_ones_own(tmp_path: Path) -> None:
 
 
 def test_idle_timeouts_of_wslconfig(tmp_path: Path) -> None:
-    assert machine.wsl_idle_timeouts(tmp_path) == {}
+    assert facts.wsl_idle_timeouts(tmp_path) == {}
     (tmp_path / "ann").mkdir()
     (tmp_path / "ann" / ".wslconfig").write_text(
         "\ufeff[wsl2]\nvmIdleTimeout=-1\n[general]\ninstanceIdleTimeout = -1\n"
     )
     (tmp_path / "bob").mkdir()
     (tmp_path / "bob" / ".wslconfig").write_text("no section = here\n")
-    assert machine.wsl_idle_timeouts(tmp_path) == {"vmIdleTimeout": "-1", "instanceIdleTimeout": "-1"}
+    assert facts.wsl_idle_timeouts(tmp_path) == {"vmIdleTimeout": "-1", "instanceIdleTimeout": "-1"}
 
 
 def test_logout_ends_runs_only_without_lingering(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,14 +49,14 @@ def test_logout_ends_runs_only_without_lingering(tmp_path: Path, monkeypatch: py
     (etc / "logind.conf.d").mkdir(parents=True)
     linger.mkdir()
     (etc / "logind.conf").write_text("#KillUserProcesses=yes\n")
-    assert not machine.killed_at_logout(etc, linger)
+    assert not facts.killed_at_logout(etc, linger)
     (etc / "logind.conf.d" / "site.conf").write_text("[Login]\nKillUserProcesses=yes\n")
-    assert machine.killed_at_logout(etc, linger)
+    assert facts.killed_at_logout(etc, linger)
     (etc / "logind.conf.d" / "z.conf").write_text("[Login]\nKillUserProcesses=no\n")  # the last one counts
-    assert not machine.killed_at_logout(etc, linger)
+    assert not facts.killed_at_logout(etc, linger)
     (etc / "logind.conf.d" / "z.conf").unlink()
     (linger / getpass.getuser()).touch()
-    assert not machine.killed_at_logout(etc, linger)
+    assert not facts.killed_at_logout(etc, linger)
 
 
 def test_logind_is_asked_before_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +65,7 @@ def test_logind_is_asked_before_its_files(tmp_path: Path, monkeypatch: pytest.Mo
     for answer, killed in (("echo b true", True), ("echo b false", False), ("exit 1", False)):
         busctl.write_text(f"#!/bin/sh\n{answer}\n")
         busctl.chmod(0o700)
-        assert machine.killed_at_logout(tmp_path, tmp_path) is killed
+        assert facts.killed_at_logout(tmp_path, tmp_path) is killed
 
 
 @pytest.mark.parametrize(
@@ -81,20 +81,20 @@ def test_a_desktops_terminal_is_of_the_manager_that_ends_with_the_session(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     (tmp_path / "cgroup").write_text(cgroup + "\n")
-    assert machine.killed_at_logout(tmp_path, tmp_path, tmp_path / "cgroup") is killed
+    assert facts.killed_at_logout(tmp_path, tmp_path, tmp_path / "cgroup") is killed
     (tmp_path / getpass.getuser()).touch()
-    assert not machine.killed_at_logout(tmp_path, tmp_path, tmp_path / "cgroup")
+    assert not facts.killed_at_logout(tmp_path, tmp_path, tmp_path / "cgroup")
 
 
 def test_hub_token_is_found_and_not_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_HOME", str(tmp_path))
-    assert machine.hub_token() is None
+    assert facts.hub_token() is None
     (tmp_path / "token").write_text("hf_secret")
-    assert machine.hub_token() == f"in {tmp_path / 'token'}"
+    assert facts.hub_token() == f"in {tmp_path / 'token'}"
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
-    assert machine.hub_token() == "in $HF_TOKEN"
+    assert facts.hub_token() == "in $HF_TOKEN"
 
 
 @pytest.mark.parametrize(
@@ -112,12 +112,12 @@ def test_terminal_colours(monkeypatch: pytest.MonkeyPatch, variables: dict[str, 
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert machine._colours() == colours
+    assert facts._colours() == colours
 
 
 def test_disk_of_a_folder_not_made_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path / "a" / "b"))
-    assert machine.disk_free_gib() > 0
+    assert facts.disk_free_gib() > 0
     assert not (tmp_path / "a").exists()
 
 

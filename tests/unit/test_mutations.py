@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codex_tui.core import tailer
-from codex_tui.core.text import clean
+from codex_tui.base.text import clean
+from codex_tui.runs import tailer
 from tests.support.lie_kinds import KINDS, in_training
 from tests.support.lies import CONTROL, attempt
 from training.contract import checkpoints, events, messages

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.contract.dataset.overview import Overview, overview
+from codex_tui.data.overview import Overview, overview
 from training.contract.profile import Profile
 from training.dataset.lengths import Lengths
 from training.dataset.scan import BAD, EXACT, NEAR, Scan

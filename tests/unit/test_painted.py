@@ -9,7 +9,7 @@ from textual.app import App, ComposeResult
 from textual.geometry import Region
 from textual.strip import Strip
 
-from codex_tui.widgets.painted import Painted, changed_spans
+from codex_tui.ui.kit.painted import Painted, changed_spans
 
 RED, BLUE = Style(color="red"), Style(color="blue")
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from codex_tui.commands import doctor
-from codex_tui.core import runs
-from codex_tui.core.machine import GpuFacts
+from codex_tui.machine.facts import GpuFacts
+from codex_tui.runs import library
 from training.contract.run_directory import RunDirectory
 from training.memory import pinned_memory
 from training.memory.pinned_memory import MIB, PinnedUnknown, lockable_mib
@@ -53,7 +53,7 @@ class Driver:
 
 @pytest.fixture
 def driver(monkeypatch: pytest.MonkeyPatch) -> Driver:
-    monkeypatch.setattr(runs, "live_run", lambda: None)
+    monkeypatch.setattr(library, "live_run", lambda: None)
     found = Driver(most=1200 * MIB)
     monkeypatch.setattr(pinned_memory, "_library", lambda: found)
     return found
@@ -93,7 +93,7 @@ def test_doctor_tells_it(driver: Driver, most: int, state: str, says: str) -> No
 
 
 def test_doctor_leaves_the_card_to_a_run_in_training(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "live_run", lambda: RunDirectory("/nowhere/zombies-1"))
+    monkeypatch.setattr(library, "live_run", lambda: RunDirectory("/nowhere/zombies-1"))
     [finding] = doctor.pinned_findings(LAPTOP)
     assert "not tried while zombies-1 trains" in finding.found
     assert driver.contexts == 0

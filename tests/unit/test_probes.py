@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from codex_tui.core import forecasts, locations
-from codex_tui.core.profile_file import load_profile
+from codex_tui.base import locations
+from codex_tui.machine import forecast
+from codex_tui.profiles.resolve import load_profile
 from training.contract.profile import Profile
 from training.memory import probes
 from training.memory.forecast import Forecast
@@ -61,10 +62,10 @@ def test_a_damaged_record_is_as_good_as_none(tmp_path: Path, text: str) -> None:
 
 def test_the_next_forecast_says_measured_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path))
-    monkeypatch.setattr(forecasts, "card", lambda device="auto": forecasts.Card(CARD, 4096.0, 3800.0, 296.0))
+    monkeypatch.setattr(forecast, "card", lambda device="auto": forecast.Card(CARD, 4096.0, 3800.0, 296.0))
 
     def told(profile: Profile, card_mib: float) -> Forecast:
-        found = forecasts.of(profile, SHIPPED, card_mib)
+        found = forecast.of(profile, SHIPPED, card_mib)
         assert isinstance(found, Forecast)
         return found
 
@@ -83,12 +84,12 @@ def test_the_next_forecast_says_measured_here(tmp_path: Path, monkeypatch: pytes
 def test_a_model_that_is_not_here_has_no_forecast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     for name in ("nobody/never-seen", "not a hub name!!", "./nowhere"):
-        found = forecasts.of(with_(model={"name": name}), SHIPPED, 4096)
-        assert isinstance(found, forecasts.NoForecast)
+        found = forecast.of(with_(model={"name": name}), SHIPPED, 4096)
+        assert isinstance(found, forecast.NoForecast)
         assert name in found.reason
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "config.json").write_text('{"hidden_size": 64}')
-    odd = forecasts.of(with_(model={"name": str(folder)}), SHIPPED, 4096)
-    assert isinstance(odd, forecasts.NoForecast)
+    odd = forecast.of(with_(model={"name": str(folder)}), SHIPPED, 4096)
+    assert isinstance(odd, forecast.NoForecast)
     assert "num_attention_heads" in odd.reason

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from codex_tui.base import locations
 from codex_tui.cli import main
-from codex_tui.core import locations
-from training.contract.knobs import knobs
+from codex_tui.profiles.schema import knobs
 from training.contract.profile import Profile
 
 TOKEN = "hf_" + "aB3" * 10

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from support.stand_in import stand_in
 
-from codex_tui.core import launcher, locations
-from codex_tui.core.errors import BadInput
-from codex_tui.core.profile_document import Draft, duplicate
-from codex_tui.core.profile_file import load_profile, resolve
+from codex_tui import launcher
+from codex_tui.base import locations
+from codex_tui.base.errors import BadInput
+from codex_tui.profiles.draft import Draft, duplicate
+from codex_tui.profiles.resolve import load_profile, resolve
 from training.dataset.source import DEMO_DATASET
 
 WRITTEN = """\

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from support.profile_texts import WRITTEN
 
-from codex_tui.core import locations
-from codex_tui.core.errors import BadInput
-from codex_tui.core.profile_document import ChangedOnDisk, Draft, duplicate, free_name
-from codex_tui.core.toml_text import CannotEdit
-from training.contract.knobs import knobs
+from codex_tui.base import locations
+from codex_tui.base.errors import BadInput
+from codex_tui.profiles.draft import ChangedOnDisk, Draft, duplicate, free_name
+from codex_tui.profiles.schema import knobs
+from codex_tui.profiles.toml_text import CannotEdit
 
 
 @pytest.fixture

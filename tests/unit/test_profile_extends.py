@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from codex_tui.core import locations
-from codex_tui.core.profile_file import Resolved, load_profile, resolve
-from codex_tui.core.profile_problems import ProfileError
+from codex_tui.base import locations
+from codex_tui.profiles.problems import ProfileError
+from codex_tui.profiles.resolve import Resolved, load_profile, resolve
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from codex_tui.core import locations
-from codex_tui.core.profile_file import resolve
+from codex_tui.base import locations
+from codex_tui.profiles.resolve import resolve
 
 NAMED = Path("mine.toml")
 PIECES = ['"', "=", "[", "]", "\n", "-1", "nan", "é", "\x00", "'''"]

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from support.whole import write_checkpoint
 
+from codex_tui import launcher
+from codex_tui.base import locations
+from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.cli import main
-from codex_tui.core import launcher, locations
-from codex_tui.core.errors import BadInput, CodexError
-from codex_tui.core.resume_point import OnlyDamaged
+from codex_tui.runs.resume_point import OnlyDamaged
 from training.contract.files import open_to_append
 from training.contract.run_directory import RunDirectory
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from support.stand_in import stand_in
 
-from codex_tui.core import row_reader
-from codex_tui.core.row_reader import RowReader
+from codex_tui.workers import inspect
+from codex_tui.workers.inspect import RowReader
 from training.contract.run_directory import RunDirectory
 
 # Counts how often it is asked; row 3 is one that the chat template refuses.
@@ -70,9 +70,9 @@ async def test_a_row_is_asked_for_once_and_the_oldest_are_forgotten(reader: RowR
     first = reader.row
     assert await see(reader, 7) == {"type": "row", "index": 7, "asked": 2}
     assert await see(reader, 0) == first
-    for index in range(20, 20 + row_reader.KEPT):
+    for index in range(20, 20 + inspect.KEPT):
         await see(reader, index)
-    assert (await see(reader, 0))["asked"] == 3 + row_reader.KEPT
+    assert (await see(reader, 0))["asked"] == 3 + inspect.KEPT
 
 
 async def test_a_row_that_is_refused_is_one_row_only(reader: RowReader) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from codex_tui.core.endings import log_tail
-from codex_tui.core.log_tail import LogTail
-from codex_tui.core.tailer import Tailer, sample
+from codex_tui.runs.log_tail import LogTail
+from codex_tui.runs.outcome import log_tail
+from codex_tui.runs.tailer import Tailer, sample
 from training.contract.files import clear_unfinished, open_file, write_atomically
 from training.contract.run_directory import ProcessIdentity, RunDirectory
 

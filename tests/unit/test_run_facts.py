@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from codex_tui.core.run_facts import read_facts
+from codex_tui.runs.facts import read_facts
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 

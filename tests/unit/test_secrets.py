@@ -2,7 +2,7 @@
 
 import pytest
 
-from codex_tui.core.secrets import hidden
+from codex_tui.base.secrets import hidden
 
 WHOLE = [
     '"sesame"',

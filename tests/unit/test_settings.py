@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from codex_tui.core import locations, settings
-from codex_tui.core.errors import BadInput
+from codex_tui.base import locations, settings
+from codex_tui.base.errors import BadInput
 
 
 @pytest.fixture

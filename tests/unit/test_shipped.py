@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from codex_tui.core.locations import shipped_profiles
-from codex_tui.core.profile_file import load_profile
-from training.contract.knobs import knobs
+from codex_tui.base.locations import shipped_profiles
+from codex_tui.profiles.resolve import load_profile
+from codex_tui.profiles.schema import knobs
 from training.dataset.rows import read
 from training.dataset.source import DEMO_DATASET, DEMO_FILE, local
 

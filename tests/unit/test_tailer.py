@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from codex_tui.core import tailer
-from codex_tui.core.tailer import Point, Slice, Tailer, Unknown, decode, sample
+from codex_tui.runs import tailer
+from codex_tui.runs.tailer import Point, Slice, Tailer, Unknown, decode, sample
 from training.contract import events as ev
 
 ENCODER = msgspec.json.Encoder()

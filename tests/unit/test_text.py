@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codex_tui.core.text import MOST_COMBINING, clean, counted, duration, shorten
+from codex_tui.base.text import MOST_COMBINING, clean, counted, duration, shorten
 
 anything = st.text(st.characters(), max_size=200)  # surrogates, controls and marks included
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.profile_texts import NAMES, VALUES, WRITTEN, parsed, tables
 
-from codex_tui.core.toml_text import layout, put, take
-from codex_tui.core.typed import literal, shown, typed, value_of
-from training.contract.knobs import knobs
+from codex_tui.profiles.literals import literal, shown, typed, value_of
+from codex_tui.profiles.schema import knobs
+from codex_tui.profiles.toml_text import layout, put, take
 
 ORDER = list(knobs())
 

@@ -13,10 +13,10 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from codex_tui.base import locations
 from codex_tui.cli import main
-from codex_tui.core import locations
+from codex_tui.profiles.schema import knobs
 from training.contract.failures import TrainingFailure, classify
-from training.contract.knobs import knobs
 from training.contract.run_directory import RunDirectory
 from training.job import model
 

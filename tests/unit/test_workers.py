@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from support.stand_in import stand_in
 
-from codex_tui.core.errors import CodexError
-from codex_tui.core.workers import Worker
+from codex_tui.base.errors import CodexError
+from codex_tui.workers.process import Worker
 
 ECHO = """
     print("ready to echo", arguments, file=sys.stderr)
@@ -86,7 +86,7 @@ async def test_one_that_ends_well_says_nothing(tmp_path: Path) -> None:
 
 
 async def test_one_that_does_not_listen_is_ended_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("codex_tui.core.workers.GRACE_SECONDS", 0.1)
+    monkeypatch.setattr("codex_tui.workers.process.GRACE_SECONDS", 0.1)
     deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('{}', flush=True); time.sleep(99)"
     async with started(tmp_path, deaf) as worker:
         assert await anext(aiter(worker)) == {}

@@ -2,7 +2,7 @@
 
 Every field has a default, so that a profile says only what matters to it. Each field's text says what it costs and
 buys; it is the help in the app, what `codex-tui profile explain` prints and the comment in the shipped profiles, all
-from here (`training.contract.knobs` reads it).
+from here (`codex_tui.profiles.schema` reads it).
 """
 
 from __future__ import annotations

@@ -1,0 +1,52 @@
+"""Errors a person can act on. The command line prints them without a traceback and exits with `exit_code`."""
+
+from __future__ import annotations
+
+import errno
+
+DONE, FAILED, BAD_INPUT, NO_ENVIRONMENT = 0, 1, 2, 3
+LONGEST_PATH = 4096
+
+
+class CodexError(Exception):
+    """`message` says what is wrong in one sentence, `hint` what to do about it."""
+
+    exit_code = FAILED
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        self.message = message
+        self.hint = hint
+        super().__init__(f"{message}\n{hint}" if hint else message)
+
+
+class BadInput(CodexError):
+    """A wrong argument, file, line or field."""
+
+    exit_code = BAD_INPUT
+
+
+class EnvironmentMissing(CodexError):
+    """No interpreter that can train, or one that lacks packages."""
+
+    exit_code = NO_ENVIRONMENT
+
+
+def room_hint(error: Exception) -> str:
+    """What to do where `error` is of a full disk, else ""."""
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return "Free some space there, then try it again." if full else ""
+
+
+HINTS = {
+    errno.EROFS: "Make it writable (it is mounted read-only), then try it again.",
+    errno.EACCES: "Look whose it is and who may use it (ls -ld), then try it again.",
+}
+
+
+def of_system(error: OSError) -> CodexError:
+    """What the system says of a file, as a sentence, with what to do."""
+    from codex_tui.base.text import clean, shorten
+
+    where = f"{shorten(clean(error.filename), LONGEST_PATH)}: " if error.filename is not None else ""
+    kind = BadInput if error.errno == errno.ENAMETOOLONG else CodexError  # the kernel's only word on what was typed
+    return kind(f"{where}{error.strerror or error}.", room_hint(error) or HINTS.get(error.errno or 0, ""))

@@ -1,0 +1,36 @@
+"""data view: the rows of a dataset, as they stand and as the model sees them."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from codex_tui.commands.options import add_dataset, add_low_bandwidth_option
+
+
+def add(actions: Any) -> None:
+    parser = actions.add_parser(
+        "view",
+        help="browse the rows, raw and as the model sees them, and see what the cut takes",
+        description="Opens the app on the rows: what is learned, where max_seq_length cuts, and what all of them come "
+        "to. Without a profile they are shown raw, since the profile names the model whose tokens are counted.",
+    )
+    add_dataset(parser)
+    add_low_bandwidth_option(parser)
+    parser.set_defaults(run=run_view)
+
+
+def run_view(args: argparse.Namespace) -> int:
+    from codex_tui.base.errors import BadInput
+    from codex_tui.commands.open_app import open_app
+    from codex_tui.commands.progress import progress
+    from codex_tui.data.target import Target
+    from codex_tui.profiles.library import find_profile
+
+    path = find_profile(args.profile) if args.profile else None
+    if path is None and not args.files:
+        raise BadInput("Which dataset?", "Give a file, or a profile that names one: --profile P")
+    with progress() as tell:
+        target = Target.of_profile(path, args.files, None, tell) if path else Target.of_files(args.files, None, tell)
+    otherwise = "codex-tui data check FILE --profile P"
+    return open_app(None, data=target, low_bandwidth=args.low_bandwidth, otherwise=otherwise)

@@ -1,0 +1,118 @@
+"""A dataset judged as a whole: read here, and where a profile names a model, tokenised by the inspect worker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from codex_tui.base import locations
+from codex_tui.base.errors import CodexError
+from codex_tui.base.text import counted
+from codex_tui.data import sources
+from codex_tui.data.overview import Overview, overview
+from codex_tui.data.speed import tokens_per_second
+from codex_tui.data.target import Target
+from codex_tui.environment import build
+from codex_tui.hub.client import Progress, Tell
+from training.contract.profile import Profile
+from training.dataset import lengths as token_lengths
+from training.dataset import scan as scans
+from training.dataset.index import RowIndex
+from training.dataset.lengths import Lengths
+from training.dataset.records import BadRow
+from training.dataset.scan import BAD, Problem, Scan
+from training.dataset.shapes import Columns, row_of
+
+
+@dataclass
+class Checked:
+    """`untold` says why nothing is known of tokens where a profile asks for them, and what to do; texts are as they
+    came."""
+
+    target: Target
+    scan: Scan
+    overview: Overview
+    speed: float | None
+    untold: tuple[str, str] | None
+    _index: RowIndex
+    _columns: Columns
+
+    @property
+    def passes(self) -> bool:
+        """Whether a run would begin and learn something."""
+        found, profile = self.overview, self.target.profile
+        skips = profile is not None and profile.dataset.on_bad_rows == "skip"
+        return bool(found.train_rows and (skips or (not found.refused and found.kept == found.rows)))
+
+    def bad(self) -> Iterator[Problem]:
+        """Every bad row, in order."""
+        for row in self.scan.positions(BAD):
+            yield self.scan.problems.get(row) or self._problem(row)
+
+    def _problem(self, row: int) -> Problem:
+        record = self._index.record(row)
+        try:
+            row_of(record, self._columns)
+        except BadRow as problem:
+            return Problem(record.file, record.line, str(problem))
+        return Problem(record.file, record.line, "")
+
+
+def check(target: Target, tell: Tell) -> Checked:
+    """Raises BadInput where a file can't be read, CodexError where a Parquet file needs what is not there."""
+    profile = target.settings
+    columns = Columns.of(profile.dataset)
+    with sources.reading(target.source):
+        source = sources.readable(target.source)
+        index = RowIndex.open(
+            source, locations.cache_home(), lambda done, total: tell(Progress("finding the rows", done, total))
+        )
+        found = _scan(index, columns, profile, tell)
+    lengths, untold, speed = None, None, None
+    if target.profile and found.kept:
+        lengths, untold = asyncio.run(_lengths(target, found.kept, tell))
+        speed = tokens_per_second(target.profile, target.path)
+    return Checked(target, found, overview(found, lengths, profile, speed), speed, untold, index, columns)
+
+
+def _scan(index: RowIndex, columns: Columns, profile: Profile, tell: Tell) -> Scan:
+    step = f"reading {counted(len(index), 'row')}"
+    tell(Progress(step))
+    found = scans.kept_or_made(
+        index, columns, profile, locations.cache_home(),
+        lambda done, total: tell(Progress(step, done, total, "rows")),
+    )  # fmt: skip
+    assert found is not None  # nobody cancels
+    return found[1]
+
+
+async def _lengths(target: Target, rows: int, tell: Tell) -> tuple[Lengths | None, tuple[str, str] | None]:
+    """The lengths of the `rows` good rows, or why there are none, and what to do."""
+    from codex_tui.workers.process import Worker
+
+    try:
+        worker = await Worker.start(build.find_python(), ["inspect", str(target.worker_target())])
+    except CodexError as error:
+        return None, (error.message, error.hint)
+    try:
+        async for message in worker:
+            kind = message.get("type")
+            if kind == "ready" and not message.get("why"):
+                await worker.send({"type": "tokenise"})
+            elif kind == "progress" and message.get("what") == "tokenising":
+                done, total = message.get("done", 0), message.get("total") or 0
+                tell(Progress(f"counting the tokens of {counted(total, 'row')}", done, total, "rows"))
+            elif kind == "digest" and message.get("lengths"):
+                if found := token_lengths.load(Path(str(message["lengths"])), rows):
+                    return found, None
+                return None, ("The rows changed meanwhile.", "Check them again.")
+            elif kind in ("error", "digest", "ready"):
+                why = message.get("why") or message.get("message") or "The worker failed."
+                return None, (str(why), str(message.get("hint") or ""))
+    except CodexError as error:
+        return None, (error.message, error.hint)
+    finally:
+        await worker.close()
+    return None, ("The worker has ended.", "")

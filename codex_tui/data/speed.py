@@ -1,0 +1,59 @@
+"""How fast the last run with a model was on the card that is here: what an epoch of another dataset is told from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from statistics import harmonic_mean
+
+from codex_tui.base import locations
+from codex_tui.base.errors import CodexError
+from codex_tui.machine import forecast
+from codex_tui.runs import library, tailer
+from codex_tui.runs.facts import read_facts
+from training.contract import events as ev
+from training.contract.profile import Profile
+from training.contract.run_directory import RunDirectory
+
+LOOKED_AT = 50  # of the newest runs
+FEWEST = 3  # logged steps; the first of an attempt has more to do and does not count
+
+
+def tokens_per_second(profile: Profile, profile_file: Path | None = None) -> float | None:
+    """Of the newest run with the model of `profile` on the device that it picks; None where there is none that has
+    logged a few steps. Evaluations and checkpoints take time of their own."""
+    name = locations.model_name(profile.model.name, profile_file)  # as the launcher writes it into the run
+    card = forecast.card(profile.hardware.device)
+    for run in _newest():
+        facts = read_facts(run)
+        asked = facts.config.get("profile")
+        model = asked.get("model") if isinstance(asked, dict) else None
+        if (
+            isinstance(model, dict)
+            and model.get("name") == name
+            and (speed := _speed(run, card.name if card else None))
+        ):
+            return speed
+    return None
+
+
+def _newest() -> list[RunDirectory]:
+    try:
+        return library.directories()[:LOOKED_AT]
+    except CodexError:  # what is asked here is a dataset
+        return []
+
+
+def _speed(run: RunDirectory, card: str | None) -> float | None:
+    rates: list[float] = []
+    device, first = "", True
+    for event in tailer.sample(run.events):
+        if isinstance(event, ev.Started):
+            first = True
+        elif isinstance(event, ev.Resolved):
+            device = event.device
+        elif isinstance(event, ev.Metrics) and event.tokens_per_second:
+            if not first:
+                rates.append(event.tokens_per_second)
+            first = False
+    here = device.endswith(f"({card})") if card else device == "cpu"
+    return harmonic_mean(rates) if here and len(rates) >= FEWEST else None

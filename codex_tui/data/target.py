@@ -1,0 +1,118 @@
+"""What the data screen looks at: a dataset, and the profile that says how its rows are read and where they are cut."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from codex_tui.base import locations
+from codex_tui.base.errors import BadInput
+from codex_tui.data import sources
+from codex_tui.hub.client import Tell, tell_nobody
+from codex_tui.profiles import library
+from training.contract.files import write_atomically
+from training.contract.profile import Profile
+from training.contract.run_directory import RunDirectory
+from training.dataset import kept
+from training.dataset.source import Source, SourceProblem, of_config
+
+TOGETHER = " + "  # between the names of several
+
+
+@dataclass(frozen=True)
+class Target:
+    """`profile` is None where nobody named one: its rows can be read then, but not tokenised. `path` is its file, `run`
+    the run whose rows they are."""
+
+    source: Source
+    profile: Profile | None = None
+    path: Path | None = None
+    run: RunDirectory | None = None
+    names: tuple[str, ...] = ()  # of the rows, where they are not the profile's own
+
+    @classmethod
+    def of_run(cls, run: RunDirectory) -> Target:
+        """The rows and the profile that `run` was started with. Raises BadInput."""
+        try:
+            config = run.read_config()
+            profile = Profile.model_validate(config["profile"])
+            source = of_config(config)
+        except SourceProblem as problem:
+            raise BadInput(problem.message, problem.hint) from None
+        except (OSError, ValueError, KeyError, TypeError):
+            raise BadInput(f"{run.config} is damaged, so there is no knowing its rows.") from None
+        return cls(source, profile, run=run)
+
+    @classmethod
+    def of_profile(
+        cls, path: Path, names: Sequence[str] = (), revision: str | None = None, tell: Tell = tell_nobody
+    ) -> Target:
+        """The rows of the profile at `path`, or of `names` instead; `revision` in place of the profile's. Raises
+        BadInput, CodexError."""
+        profile = library.checked(path, {"dataset.revision": revision} if revision else {})
+        if not names:
+            return cls(sources.source_of(profile, path, None, tell), profile, path)
+        return cls(_together(names, profile.dataset.revision, tell), profile, path, names=tuple(names))
+
+    @classmethod
+    def of_files(cls, names: Sequence[str], revision: str | None = None, tell: Tell = tell_nobody) -> Target:
+        """The rows alone. Raises BadInput, CodexError."""
+        return cls(_together(names, revision, tell))
+
+    @property
+    def settings(self) -> Profile:
+        """The profile; where there is none, what one says that leaves all to the defaults."""
+        return self.profile or Profile.model_validate({"model": {"name": "-"}})
+
+    @property
+    def called(self) -> str:
+        """What its rows are called, shortly."""
+        files = self.source.files
+        if self.source.hub or ":" in self.source.name[:8]:
+            return self.source.name
+        if len(files) == 1:
+            return files[0].name
+        several = TOGETHER in self.source.name
+        return (
+            f"{files[0].name} and {len(files) - 1} more"
+            if several
+            else f"{Path(self.source.name).name}, {len(files)} files"
+        )
+
+    @property
+    def judge(self) -> str:
+        """What the profile is called; "" where there is none."""
+        return self.path.stem if self.path else self.run.name if self.run else ""
+
+    def worker_target(self) -> Path | None:
+        """What the inspect worker is given: the run, or a config.json of the app's cache; None without a profile.
+        Raises OSError."""
+        if self.run is not None or self.profile is None:
+            return self.run.path if self.run else None
+        resolved = self.profile.model_dump(mode="json")
+        resolved["model"]["name"] = locations.model_name(self.profile.model.name, self.path)
+        config: dict[str, Any] = {
+            "version": 1,
+            "profile": resolved,
+            **sources.in_config(self.source),
+            "cache": str(locations.cache_home()),
+        }
+        text = json.dumps(config)
+        place = locations.cache_home() / "views" / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_atomically(place, text)
+        kept.forget_oldest(place.parent, place.suffix)
+        return place
+
+
+def _together(names: Sequence[str], revision: str | None, tell: Tell) -> Source:
+    found = [sources.named(name, revision=revision, on_progress=tell) for name in names]
+    if len(found) == 1:
+        return found[0]
+    return Source(
+        TOGETHER.join(source.name for source in found), tuple(path for source in found for path in source.files)
+    )

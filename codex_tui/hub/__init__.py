@@ -1,0 +1,1 @@
+"""The Hugging Face Hub: download, push, compare, cards."""

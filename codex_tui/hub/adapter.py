@@ -1,0 +1,104 @@
+"""What of a run goes to the Hub: the files of its adapter, and what its card tells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from codex_tui.base.errors import BadInput
+from codex_tui.base.text import clean, duration
+from codex_tui.hub.cards import Trained, home_hidden
+from codex_tui.hub.push import CARD
+from codex_tui.runs.facts import table_of
+from codex_tui.runs.follower import glance
+from codex_tui.runs.state import RunState
+from training.contract.run_directory import RunDirectory
+from training.dataset.source import DEMO_DATASET, hub_id
+
+
+def adapter_files(run: RunDirectory) -> list[Path]:
+    """The adapter and its tokenizer, without the card that PEFT writes. Raises BadInput where there is no whole one."""
+    if run.trainer_alive():
+        raise BadInput(f"{run.name} is training.", f"Wait for its end, or: codex-tui stop {run.name}")
+    if not run.has_adapter():
+        raise BadInput(f"{run.name} has no adapter.", f"Train it to its end with: codex-tui resume {run.name}")
+    return sorted(
+        path
+        for path in run.adapter.rglob("*")
+        if path.is_file()
+        and not path.is_symlink()
+        and path.name != CARD
+        and not any(part.startswith(".") for part in path.relative_to(run.adapter).parts)
+    )
+
+
+def trained(run: RunDirectory) -> Trained:
+    """Raises BadInput where the run's config.json can't be read."""
+    try:
+        config = run.read_config()
+    except (OSError, ValueError):
+        raise BadInput(f"{run.config} is damaged, so there is no knowing what was trained.") from None
+    profile, actual = table_of(config, "profile"), table_of(config, "actual")
+    base = str(table_of(actual, "model").get("name") or table_of(profile, "model").get("name") or "unknown")
+    base_is_repo = hub_id(base) is not None
+    return Trained(
+        run.name,
+        base if base_is_repo else Path(base).name,
+        base_is_repo,
+        _results(glance(run)),
+        _dataset(config),
+        home_hidden(tomli_w.dumps(_portable(profile))),
+        {str(name): str(version) for name, version in table_of(config, "stack").items() if version},
+    )
+
+
+def _results(state: RunState) -> dict[str, str]:
+    of = f" of {state.total_steps:,}" if state.total_steps else ""
+    facts = {"state": state.status, "steps": f"{state.step:,}{of}"}
+    if state.last and state.last.loss is not None:
+        facts["last training loss"] = f"{state.last.loss:.4f} (step {state.last.step:,})"
+    evals = [(found.eval_loss, found.step) for found in state.evals if found.eval_loss is not None]
+    if evals:
+        facts["last evaluation loss"] = f"{evals[-1][0]:.4f} (step {evals[-1][1]:,})"
+        facts["best evaluation loss"] = f"{min(evals)[0]:.4f} (step {min(evals)[1]:,})"
+    if state.started_at and state.ended_at:
+        facts["time"] = duration(state.ended_at - state.started_at - state.paused)
+    if state.resolved:
+        facts["device"] = state.resolved.device
+        facts["trained parameters"] = f"{state.resolved.trainable_parameters:,}"
+    return facts
+
+
+def _dataset(config: dict[str, Any]) -> dict[str, str]:
+    """By its name alone: a path tells whose machine it was."""
+    named, found = str(config.get("dataset", "unknown")), table_of(config, "dataset_fingerprint")
+    facts = {"name": named if named == DEMO_DATASET or hub_id(named) else Path(named).name}
+    words = {
+        "sha256": "sha256",
+        "revision": "revision",
+        "rows": "rows",
+        "train_rows": "trained on",
+        "eval_rows": "held out",
+        "dropped_rows": "dropped",
+        "truncated_rows": "cut at the sequence length",
+    }
+    for key, word in words.items():
+        if (value := found.get(key)) is not None:
+            facts[word] = f"{value:,}" if isinstance(value, int) else clean(value)
+    return facts
+
+
+def _portable(profile: dict[str, Any]) -> dict[str, Any]:
+    """Without what TOML has no word for, and with the names alone of files and folders."""
+    kept = {
+        name: {key: value for key, value in table.items() if value is not None} if isinstance(table, dict) else table
+        for name, table in profile.items()
+        if table is not None
+    }
+    for table, key in (("model", "name"), ("dataset", "path")):
+        value = table_of(kept, table).get(key)
+        if isinstance(value, str) and value.startswith(("/", "~", ".")):
+            kept[table][key] = Path(value).name
+    return kept

@@ -1,0 +1,59 @@
+"""A whole profile as text: every field under what it costs and buys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from codex_tui.profiles.literals import literal
+from codex_tui.profiles.schema import Knob, knobs, tables
+
+# What stands in the place of a value that there is not: as the example of `profile explain`, or commented out.
+EXAMPLES: dict[str, Any] = {
+    "extends": "rtx3050-4gb",
+    "title": "My strategy guide",
+    "description": "Short answers in the guide's own words, on the 4 GB card.",
+    "hardware.vram_limit_mib": 3300,
+    "hardware.pause_above_celsius": 85,
+    "hardware.pinned_limit_mib": 1024,
+    "model.name": "unsloth/Llama-3.2-3B-Instruct-bnb-4bit",
+    "model.revision": "main",
+    "dataset.path": "my_rows.jsonl",
+    "dataset.revision": "main",
+    "dataset.instruction_column": "question",
+    "dataset.response_column": "answer",
+    "dataset.context_column": "stage",
+    "dataset.system_column": "system",
+    "dataset.messages_column": "messages",
+    "dataset.text_column": "text",
+    "dataset.system_prompt": "You are a helpful assistant.",
+    "training.max_steps": 60,
+    "evaluation.eval_steps": 50,
+    "evaluation.patience": 3,
+    "evaluation.sample_prompt": "What should I do first?",
+    "checkpoints.save_steps": 100,
+    "launch.name": "first-try",
+}
+
+
+def example(knob: Knob) -> str:
+    """The field as a line of TOML, with its default where it has one."""
+    return f"{knob.name} = {literal(EXAMPLES.get(knob.path, knob.default))}"
+
+
+def commented(values: Mapping[str, Any], note: str = "") -> str:
+    """The whole profile that `values` (by dotted path, as in `Resolved`) come to, below a `note` of its own.
+
+    What is unset stays there as an example, commented out. `extends` is left out: nothing is left to be inherited, and
+    what is unset here might be set there.
+    """
+    lines = [f"{name} = {literal(values[name])}" for name in ("title", "description") if values.get(name)]
+    lines += [""] * bool(lines and note) + [f"# {line}".rstrip() for line in note.splitlines()]
+    for table in tables():
+        lines += [""] * bool(lines) + [f"[{table}]"]
+        for knob in knobs().values():
+            if knob.table == table:
+                value = values.get(knob.path)
+                lines += knob.comment
+                lines.append(f"# {example(knob)}" if value is None else f"{knob.name} = {literal(value)}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,279 @@
+"""A profile file while a person changes it: its text, the way back, and what the disk has meanwhile.
+
+Nothing is overwritten silently: a save compares the file with what was read, and raises where another hand was there.
+"""
+
+from __future__ import annotations
+
+import re
+import stat
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from codex_tui.base import locations
+from codex_tui.base.errors import BadInput, CodexError, room_hint
+from codex_tui.profiles import toml_text
+from codex_tui.profiles.literals import literal, value_of
+from codex_tui.profiles.resolve import Resolved, anchored, resolve
+from codex_tui.profiles.schema import knobs
+from training.contract import files
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class ChangedOnDisk(CodexError):
+    """The file is not as it was read. `gone`: it is not there any more."""
+
+    def __init__(self, path: Path, gone: bool) -> None:
+        self.gone = gone
+        what = "was deleted" if gone else "was changed by another program"
+        super().__init__(f"{path.name} {what} since it was read here.", "Nothing has been written.")
+
+
+class Draft:
+    """The text of one profile. `path` is its file; a new one has none yet (`is_new`) and says where it will be.
+
+    `source` is the shipped profile that a new one extends.
+    """
+
+    def __init__(self, path: Path, text: str, disk: bytes | None, source: Path | None = None) -> None:
+        self.path = path
+        self.source = source
+        self._disk = disk
+        self._saved = text
+        self._texts = [text]
+        self._at = 0
+        self._resolved: tuple[str, Resolved] | None = None
+
+    @classmethod
+    def open(cls, path: Path) -> Draft:
+        """Raises BadInput where the file can't be read."""
+        disk = _read(path)
+        return cls(path, _text(path, disk), disk)
+
+    @classmethod
+    def extending(cls, source: Path) -> Draft:
+        """A new profile of the person's own that is as `source` in all it does not set itself."""
+        path = locations.user_profiles() / f"{free_name(f'my-{source.stem}')}.toml"
+        title = resolve(_text(source, _read(source)), source).values["title"] or source.stem
+        text = tomli_w.dumps({"extends": source.stem, "title": f"{title}, my own"})
+        return cls(path, text, None, source)
+
+    @property
+    def text(self) -> str:
+        return self._texts[self._at]
+
+    @property
+    def is_new(self) -> bool:
+        return self._disk is None
+
+    @property
+    def dirty(self) -> bool:
+        return self.text != self._saved
+
+    @property
+    def can_undo(self) -> bool:
+        return self._at > 0
+
+    @property
+    def can_redo(self) -> bool:
+        return self._at < len(self._texts) - 1
+
+    @property
+    def resolved(self) -> Resolved:
+        """What the text comes to, with all that is wrong with it."""
+        if self._resolved is None or self._resolved[0] != self.text:
+            self._resolved = (self.text, self.resolve(self.text))
+        return self._resolved[1]
+
+    def resolve(self, text: str) -> Resolved:
+        return resolve(text.removeprefix(toml_text.BOM), self.path)
+
+    def forget_parent(self) -> None:
+        """What it extends may have changed on the disk."""
+        self._resolved = None
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """What this file itself sets, as it stands there."""
+        return _fields(self.text)
+
+    @property
+    def changed(self) -> frozenset[str]:
+        """The fields that this file sets otherwise than when it was saved."""
+        now, before = self.own, _fields(self._saved)
+        return frozenset(path for path in {*now, *before} if repr(now.get(path)) != repr(before.get(path)))
+
+    def with_value(self, path: str, text: str | None) -> str:
+        """The whole text with `path` as the TOML value `text`, or unset. Raises CannotEdit."""
+        comment = knobs()[path].comment if "." in path else []
+        expected = self.own
+        try:
+            if text is None:
+                new = toml_text.take(self.text, path, comment)
+                expected.pop(path)
+            else:
+                new = toml_text.put(self.text, path, text, comment, list(knobs()))
+                expected[path] = value_of(text)
+            right = repr(sorted(_fields(new).items())) == repr(sorted(expected.items()))
+        except (ValueError, LookupError, AssertionError, RecursionError):
+            right = False
+        if not right:  # no splice is trusted unseen
+            broken = any(not problem.field for problem in self.resolved.problems)
+            what = "This file has mistakes" if broken else f"{path} is written in a way"
+            raise toml_text.CannotEdit(f"{what} that only an editor of text can change")
+        return new
+
+    def set(self, path: str, text: str | None) -> None:
+        """`path` is the TOML value `text` from now on; None unsets it. Raises CannotEdit."""
+        now = self.own.get(path)
+        if (text is None and now is None) or (text is not None and repr(now) == repr(value_of(text))):
+            return
+        self._push(self.with_value(path, text))
+
+    def undo(self) -> None:
+        self._at = max(0, self._at - 1)
+
+    def redo(self) -> None:
+        self._at = min(len(self._texts) - 1, self._at + 1)
+
+    def changed_on_disk(self) -> bool:
+        if self._disk is None:
+            return False
+        try:
+            return files.read(self.path) != self._disk
+        except OSError:
+            return True
+
+    def reload(self) -> None:
+        """Takes what the disk has; undo leads back to what was here. Raises BadInput."""
+        disk = _read(self.path)
+        text = _text(self.path, disk)
+        self._disk, self._saved = disk, text
+        if text != self.text:
+            self._push(text)
+
+    def save(self, *, overwrite: bool = False) -> None:
+        """Writes the file in one step. Raises ChangedOnDisk, unless it may `overwrite`, and BadInput."""
+        if not overwrite and self.changed_on_disk():
+            raise ChangedOnDisk(self.path, not self.path.exists())
+        _write(self.path, self.text)
+        self._is_saved()
+
+    def save_as(self, name: str) -> None:
+        """Goes on as the profile `name` of the person's own, in which relative paths mean the same files.
+
+        Raises BadInput where that is there already.
+        """
+        path = new_path(name)
+        moved = self.moved_to(path.parent)
+        _write(path, moved)
+        if moved != self.text:
+            self._push(moved)
+        self.path, self.source = path, None
+        self._is_saved()
+
+    def moved_to(self, folder: Path) -> str:
+        """The text as it is to be in `folder`: what is relative to the folder of this file, made absolute. Raises
+        BadInput where it is written in a way that can't be changed."""
+        texts = {field: value for field, value in self.own.items() if isinstance(value, str)}
+        there = anchored(texts, folder)
+        moved = Draft(self.path, self.text, None)
+        try:
+            for field, value in anchored(texts, self.path.parent).items():
+                if value != there[field]:
+                    moved.set(field, literal(value))
+        except toml_text.CannotEdit as error:
+            raise BadInput(f"{error}; it is relative to {self.path.parent}.") from None
+        return moved.text
+
+    def _is_saved(self) -> None:
+        self._disk, self._saved = self.text.encode(), self.text
+        self._resolved = None
+
+    def _push(self, text: str) -> None:
+        del self._texts[self._at + 1 :]
+        self._texts.append(text)
+        self._at += 1
+
+
+def duplicate(path: Path, name: str) -> Path:
+    """A copy of the file, comments and all, as the person's own profile `name`; in it, relative paths mean the same
+    files. Raises BadInput."""
+    copy = new_path(name)
+    _write(copy, Draft(path, _text(path, _read(path)), None).moved_to(copy.parent))
+    return copy
+
+
+def wrong_with_name(name: str) -> str:
+    """Why a new profile of the person's own can't be called that; "" where it can."""
+    name = name.strip().removesuffix(".toml")
+    if not NAME.fullmatch(name):
+        return "A name has letters, digits, dots, dashes and underscores, at most 64."
+    path = locations.user_profiles() / f"{name}.toml"
+    return f"There is a profile called {name} already." if path.exists() or path.is_symlink() else ""
+
+
+def new_path(name: str) -> Path:
+    """Where a new profile of that name goes. Raises BadInput where that can't be."""
+    if wrong := wrong_with_name(name):
+        raise BadInput(wrong)
+    folder = locations.user_profiles()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"{folder} can't be made: {error.strerror}.", room_hint(error)) from None
+    return folder / f"{name.strip().removesuffix('.toml')}.toml"
+
+
+def free_name(name: str) -> str:
+    """`name`, or the first of `name-2`, `name-3`, ... that no profile of the person's own has."""
+    number, free = 1, name
+    while (locations.user_profiles() / f"{free}.toml").exists():
+        number += 1
+        free = f"{name}-{number}"
+    return free
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        target = path.resolve()  # a link stays one
+        mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o600
+        files.write_atomically(target, text)
+        target.chmod(mode)
+    except UnicodeEncodeError:
+        raise BadInput(f"{path} can't be written: it has a character that UTF-8 has not.") from None
+    except (OSError, RuntimeError) as error:
+        raise BadInput(f"{path} can't be written: {getattr(error, 'strerror', error)}.", room_hint(error)) from None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return files.read(path)
+    except OSError as error:
+        raise BadInput(f"{path} can't be read: {error.strerror}.") from None
+
+
+def _text(path: Path, disk: bytes) -> str:
+    try:
+        return disk.decode()
+    except UnicodeDecodeError:
+        raise BadInput(f"{path} is not UTF-8 text.", "Save it as UTF-8 in an editor of text.") from None
+
+
+def _fields(text: str) -> dict[str, Any]:
+    """Each field that the text sets, by its path; nothing where it is not TOML."""
+    try:
+        tables = tomllib.loads(text.removeprefix(toml_text.BOM))
+    except (ValueError, RecursionError):
+        return {}
+    found: dict[str, Any] = {}
+    for name, value in tables.items():
+        if isinstance(value, dict):
+            found |= {f"{name}.{inner}": inside for inner, inside in value.items()}
+        else:
+            found[name] = value
+    return found

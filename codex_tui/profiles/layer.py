@@ -1,0 +1,146 @@
+"""One profile file by itself: what it sets, where, and everything that is wrong with it."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from codex_tui.base.secrets import NO_SECRETS, has_token, is_secret
+from codex_tui.profiles.problems import ProfileError, ProfileProblem, is_table, unknown, validated
+from codex_tui.profiles.schema import knobs
+from training.contract import files
+
+Field = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """`values` has those of the fields it `sets` that are valid by themselves; `lines` where each field stands."""
+
+    path: Path
+    sets: frozenset[str]
+    values: dict[str, Any]
+    lines: dict[str, int]
+
+
+def read_text(path: Path) -> str:
+    """The text of a profile file. Raises ProfileError where it can't be read."""
+    try:
+        data = files.read(path)
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise ProfileError(path, [ProfileProblem("", line, "not UTF-8 text; save the file as UTF-8")]) from None
+    except OSError as error:
+        raise ProfileError(path, [ProfileProblem("", None, f"can't be read: {error.strerror}")]) from None
+
+
+def read_layer(text: str, path: Path) -> tuple[Layer, list[ProfileProblem]]:
+    """What `text` sets, and its problems in no order. Never raises."""
+    text = text.removeprefix("\ufeff")
+    lines = lines_of_fields(text)
+    table, problems = _parsed(text)
+    secrets = set(_secrets(table))
+    problems += [ProfileProblem(".".join(field), _line(field, lines), NO_SECRETS) for field in secrets]
+    told = {problem.line for problem in problems}
+    for number, line in enumerate(text.split("\n"), 1):
+        if has_token(line) and number not in told:  # in a comment, say: a run keeps the file as it is
+            problems.append(ProfileProblem("", number, NO_SECRETS))
+    sets, values = set(), {}
+    for field, value in _fields(table):
+        dotted = ".".join(field)
+        known = dotted in knobs() and dotted.split(".") == list(field)  # "lora.r" in quotes is another key
+        if known:
+            sets.add(dotted)
+        if any(secret[: len(field)] == field for secret in secrets):
+            continue
+        try:
+            if not known:
+                raise ValueError(_unknown(field))
+            values[dotted] = validated(dotted, value)
+        except ValueError as error:
+            problems.append(ProfileProblem(dotted, _line(field, lines), str(error)))
+    return Layer(path, frozenset(sets), values, lines), problems
+
+
+def _parsed(text: str) -> tuple[dict[str, Any], list[ProfileProblem]]:
+    try:
+        return tomllib.loads(text), []
+    except RecursionError:
+        return {}, [ProfileProblem("", 1, "nested too deeply to be a profile")]
+    except ValueError as error:  # TOMLDecodeError, or what int() says of thousands of digits
+        return {}, [_syntax_problem(str(error), text)]
+
+
+# What tomllib says of the mistakes that people make most, in their own words.
+_PLAINLY = {
+    r"^Cannot overwrite a value": "a key is set a second time",
+    r"^Cannot declare \('(.+)',\) twice": r"the table [\1] is there a second time",
+    r"^Exceeds the limit .*": "a number has thousands of digits",
+}
+
+
+def _syntax_problem(message: str, text: str) -> ProfileProblem:
+    for said, meant in _PLAINLY.items():
+        message = re.sub(said, meant, message)
+    if found := re.search(r"\(at line (\d+), column \d+\)", message):
+        line = int(found[1])
+    else:  # at the end, or where the number is
+        digits = re.search(r"\d{4000}", text) if "digits" in message else None
+        line = text.count("\n", 0, digits.start() if digits else None) + 1
+    return ProfileProblem("", line, "not valid TOML: " + re.sub(r"\s*\(at .*\)", "", message))
+
+
+def _fields(table: dict[str, Any]) -> Iterator[tuple[Field, Any]]:
+    """Each field of a profile's two levels, and what else is there."""
+    for name, value in table.items():
+        if is_table(name) and isinstance(value, dict):
+            yield from (((name, inner), given) for inner, given in value.items())
+        else:
+            yield (name,), value
+
+
+def _unknown(field: Field) -> str:
+    if len(field) == 1 and is_table(field[0]):
+        return f"should be a table: write [{field[0]}] on a line of its own, and its fields below it"
+    return unknown("" if len(field) == 1 else field[0], field[-1])
+
+
+def _secrets(table: dict[str, Any]) -> Iterator[Field]:
+    """Where a secret stands, however deep; without recursion, since dotted keys nest without limit."""
+    left: list[tuple[Field, Any]] = [((), table)]
+    while left:
+        field, value = left.pop()
+        if isinstance(value, dict):
+            left += [((*field, name) if len(field) < 8 else field, inner) for name, inner in value.items()]
+        elif isinstance(value, list):
+            left += [(field, inner) for inner in value]
+        elif is_secret(field[-1], value):
+            yield field
+
+
+def _line(field: Field, lines: dict[str, int]) -> int | None:
+    parents = (".".join(field[:length]) for length in range(len(field), 0, -1))
+    return next((lines[parent] for parent in parents if parent in lines), None)
+
+
+def lines_of_fields(text: str) -> dict[str, int]:
+    """Where each `table.key` stands, counted from 1, by a plain scan: tomllib keeps no positions."""
+    lines: dict[str, int] = {}
+    table = ""
+    inside = ""  # the quotes of a text of several lines
+    for number, line in enumerate(text.split("\n"), 1):
+        if not inside:
+            if header := re.match(r"\s*\[+\s*([\w.\-\"' ]+?)\s*\]+", line):
+                table = header[1].replace('"', "").replace("'", "").replace(" ", "")
+                lines.setdefault(table, number)
+            elif key := re.match(r"""\s*["']?([\w\-.]+)["']?\s*=""", line):
+                for name in (key[1], key[1].partition(".")[0]):
+                    lines.setdefault(f"{table}.{name}" if table else name, number)
+        for quotes in re.findall(r'"{3}|\'{3}', line):
+            inside = "" if quotes == inside else inside or quotes
+    return lines

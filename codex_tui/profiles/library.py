@@ -1,0 +1,113 @@
+"""The profiles a person can pick: their own in the config folder, and the shipped ones."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from codex_tui.base import locations
+from codex_tui.base.errors import BadInput, of_system
+from codex_tui.base.secrets import hidden
+from codex_tui.base.text import shorten
+from codex_tui.profiles.problems import ProfileError, ProfileProblem
+from codex_tui.profiles.resolve import load_profile
+from training.contract.files import write_atomically
+from training.contract.profile import Profile
+
+NAME_SHOWN = 200
+
+
+@dataclass(frozen=True)
+class ProfileEntry:
+    """A row of the picker. `profile` is None where there are `problems`."""
+
+    name: str
+    path: Path
+    shipped: bool
+    profile: Profile | None
+    problems: list[ProfileProblem]
+
+    @property
+    def title(self) -> str:
+        return self.profile.title if self.profile else ""
+
+    @property
+    def description(self) -> str:
+        return self.profile.description if self.profile else ""
+
+
+def list_profiles() -> list[ProfileEntry]:
+    """A person's own profiles first, then the shipped ones; of one name, the person's own alone."""
+    found: dict[str, ProfileEntry] = {}
+    for folder, shipped in ((locations.user_profiles(), False), (locations.shipped_profiles(), True)):
+        for path in sorted(folder.glob("*.toml")):
+            if path.stem not in found:
+                found[path.stem] = read_entry(path, shipped)
+    return list(found.values())
+
+
+def read_entry(path: Path, shipped: bool, overrides: Mapping[str, Any] = {}) -> ProfileEntry:
+    try:
+        return ProfileEntry(path.stem, path, shipped, load_profile(path, overrides), [])
+    except ProfileError as error:
+        return ProfileEntry(path.stem, path, shipped, None, error.problems)
+
+
+def find_profile(text: str) -> Path:
+    """The file that `text` names: a path, or the name of a profile. Raises BadInput."""
+    path = locations.expanded(text)
+    said = shorten(hidden(text), NAME_SHOWN)
+    if path.suffix == ".toml" or "/" in text:
+        if os.path.isfile(path):  # noqa: PTH113  pathlib's raises for a name that can't be
+            return path.absolute()
+        raise BadInput(f"{said}: {_is_none(path)}.", "List the profiles with: codex-tui profile list")
+    for folder in (locations.user_profiles(), locations.shipped_profiles()):
+        candidate = folder / f"{text}.toml"
+        if os.path.isfile(candidate):  # noqa: PTH113
+            return candidate
+    names = ", ".join(sorted({entry.stem for folder in (locations.user_profiles(), locations.shipped_profiles())
+                              for entry in folder.glob("*.toml")}))  # fmt: skip
+    raise BadInput(f"No profile is called {said!r}.", f"There are: {names}" if names else "")
+
+
+def _is_none(path: Path) -> str:
+    if os.path.isdir(path):  # noqa: PTH112
+        return "a folder, not a profile file"
+    if os.path.exists(path):  # noqa: PTH110
+        return "not a file"
+    return "a link that leads nowhere" if os.path.islink(path) else "no such profile file"  # noqa: PTH114
+
+
+def called(path: Path) -> str:
+    """What a command calls the profile at `path`: its name where that finds it, else the file."""
+    try:
+        return path.stem if find_profile(path.stem) == path else str(path)
+    except BadInput:
+        return str(path)
+
+
+def editable_copy(entry: ProfileEntry) -> Path:
+    """The file to edit: a shipped profile is first copied to the person's own, under the same name. Raises CodexError
+    where it can't be."""
+    if not entry.shipped:
+        return entry.path
+    own = locations.user_profiles() / entry.path.name
+    if not own.exists():
+        try:
+            own.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_atomically(own, entry.path.read_bytes())
+        except OSError as error:
+            raise of_system(error) from None
+    return own
+
+
+def checked(path: Path, overrides: Mapping[str, Any] = {}) -> Profile:
+    """The profile at `path` under `overrides`. Raises BadInput with every problem on a line of its own."""
+    try:
+        return load_profile(path, overrides)
+    except ProfileError as error:
+        lines = "\n".join(f"  {problem}" for problem in error.problems)
+        raise BadInput(f"{path} can't be used:\n{lines}", f"Edit it, then: codex-tui profile check {path}") from error

@@ -1,0 +1,84 @@
+"""What a person types into a field, as the text of a TOML value, and back."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from typing import Any
+
+from codex_tui.profiles.schema import Knob
+from codex_tui.profiles.toml_text import layout
+
+_GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+")
+
+
+def literal(value: Any) -> str:
+    """`value` as TOML writes it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(literal, value))}]"
+    return repr(value)
+
+
+def shown(value: Any) -> str:
+    """`value` as one types it: text without quotes where that is enough, a list with commas; "" is unset."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value if _bare(value) else literal(value)
+    if isinstance(value, list | tuple):
+        parts = [shown(part) for part in value]
+        plain = value and all(
+            isinstance(part, str) and part == text and "," not in text and text[0] != "["
+            for part, text in zip(value, parts, strict=True)
+        )
+        return ", ".join(parts) if plain else literal(value)
+    return literal(value)
+
+
+def typed(knob: Knob, text: str) -> str | None:
+    """The TOML value that `text` means for this field; None is unset. What is no number is taken as text, and the
+    schema says what is wrong with that."""
+    text = text.strip()
+    if not text:
+        return None
+    for choice in knob.choices:
+        if text == shown(choice):
+            return literal(choice)
+    if {"integer", "number"} & {*knob.kinds}:
+        number = text.replace(",", "") if _GROUPED.fullmatch(text) else text
+        if isinstance(_parsed(number), int | float):
+            return number
+        try:
+            return literal(float(number))
+        except ValueError:
+            pass
+    if "array" in knob.kinds:
+        if isinstance(_parsed(text), list):
+            return text
+        return literal([part for each in text.split(",") if (part := each.strip())])
+    return text if text[0] in "\"'" and isinstance(_parsed(text), str) else literal(text)
+
+
+def value_of(text: str) -> Any:
+    """The value of a TOML literal."""
+    return tomllib.loads(f"v = {text}")["v"]
+
+
+def _parsed(text: str) -> Any:
+    """The value where `text` is one TOML value and nothing more, else None."""
+    try:
+        table = tomllib.loads(f"v = {text}")
+    except (ValueError, RecursionError):
+        return None
+    entry = layout(f"v = {text}").entries["v"]
+    return table["v"] if len(table) == 1 and entry.end == len(f"v = {text}") else None
+
+
+def _bare(text: str) -> bool:
+    """May it stand without quotes: would it be read back as itself?"""
+    return bool(text) and text == text.strip() and text[0] not in "\"'" and text.isprintable()

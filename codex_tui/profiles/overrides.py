@@ -1,0 +1,59 @@
+"""`--set TABLE.FIELD=VALUE`: fields of a profile, set for one run."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from codex_tui.base.errors import BadInput
+from codex_tui.base.secrets import hidden
+from codex_tui.profiles.commented import example
+from codex_tui.profiles.problems import is_table, unknown, validated
+from codex_tui.profiles.resolve import anchored
+from codex_tui.profiles.schema import Knob, knobs
+
+HOW = "Write it as in a profile: --set lora.r=8, --set model.dtype=float16. The fields: codex-tui profile explain"
+
+
+def parse_overrides(options: list[str]) -> dict[str, Any]:
+    """The value of each field that `--set` names, by dotted path; of one named twice, the last.
+
+    A value is TOML; a bare word is text. Paths are relative to the current folder, as on any command line. Raises
+    BadInput, naming the option, where one can't be read, names no field or has a value that the field does not take.
+    """
+    values: dict[str, Any] = {}
+    for option in options:
+        field, equals, given = option.partition("=")
+        field = field.strip()
+        try:
+            values[field] = _override(field, given.strip() if equals else None)
+        except ValueError as error:
+            said = hidden(str(error))
+            raise BadInput(f"--set {hidden(field)}: {said}{'' if said.endswith('?') else '.'}", HOW) from None
+    return values | anchored(values, Path.cwd())
+
+
+def _override(field: str, given: str | None) -> Any:
+    table, _, name = field.rpartition(".")
+    if given is None:
+        raise ValueError("has no value; should be TABLE.FIELD=VALUE")
+    if is_table(field):
+        first = next(knob for knob in knobs().values() if knob.table == field)
+        raise ValueError(f"is a table; set one of its fields, such as {field}.{example(first).replace(' = ', '=', 1)}")
+    if field not in knobs():
+        raise ValueError(unknown(table, name))
+    if not table:
+        raise ValueError("belongs to the file itself; only what stands in a table can be set for a run")
+    return validated(field, _value(knobs()[field], given))
+
+
+def _value(knob: Knob, text: str) -> Any:
+    try:
+        table = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        return text
+    value = table["value"]
+    if len(table) > 1 or (knob.kinds == ("string",) and not isinstance(value, str)):
+        return text  # a name such as 2024 needs no quotes
+    return value

@@ -1,0 +1,133 @@
+"""What can be wrong with a profile, in plain words: each problem with its field and line."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import re
+import reprlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from codex_tui.base.secrets import NO_SECRETS, hidden, is_secret
+from codex_tui.base.text import shorten
+from codex_tui.profiles.schema import Knob, knobs
+from training.contract.profile import Profile
+
+FIELD_SHOWN = 80
+MESSAGE_SHOWN = 300
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = _short.maxlong = 60
+given = _short.repr  # what a file says, as it is quoted in a message
+
+_KINDS = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array"}
+
+
+@dataclass(frozen=True)
+class ProfileProblem:
+    """One thing wrong with a profile. `field` is dotted, "" where it is the file; `line` counts from 1; `path` is the
+    file where it is one that the profile extends."""
+
+    field: str
+    line: int | None
+    message: str
+    path: Path | None = None
+
+    def __post_init__(self) -> None:
+        # Whatever it says, it says in one line, and without a secret.
+        object.__setattr__(self, "field", shorten(hidden(self.field), FIELD_SHOWN))
+        object.__setattr__(self, "message", shorten(hidden(self.message), MESSAGE_SHOWN))
+
+    def __str__(self) -> str:
+        places = [f"in {self.path}"] if self.path else []
+        places += [f"line {self.line}"] if self.line else []
+        where = ", ".join(places) + ": " if places else ""
+        return f"{where}{self.field + ': ' if self.field else ''}{self.message}"
+
+
+class ProfileError(Exception):
+    """A profile that can't be used. `problems` has all of them: the file's in its order, then those of its parents."""
+
+    def __init__(self, path: Path, problems: list[ProfileProblem]) -> None:
+        self.path = path
+        self.problems = problems
+        super().__init__("\n".join(f"{path}: {problem}" for problem in problems))
+
+
+def validated(field: str, value: Any) -> Any:
+    """`value` as the known `field` takes it. Raises ValueError, which says in words what it should be."""
+    parts = value if isinstance(value, list) else [value]
+    if any(is_secret(field, part) for part in parts):
+        raise ValueError(NO_SECRETS)
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:  # TOML has no more, and Python can't print them all
+        raise ValueError(f"should be {knobs()[field].type}; this number is too large")
+    for text in (part for part in parts if isinstance(part, str)):
+        if "\0" in text:
+            raise ValueError("should be text without the character NUL")
+        if re.search("[\ud800-\udfff]", text):  # other bytes, from the command line or a path
+            raise ValueError("should be text in UTF-8")
+    table, _, name = field.rpartition(".")
+    model: Any = Profile.model_fields[table].annotation if table else Profile
+    others = {"model": {"name": "-"}} if not table else {"name": "-"} if table == "model" else {}
+    try:
+        return getattr(model.model_validate({**others, name: value}), name)
+    except ValidationError:
+        raise ValueError(_wording(knobs()[field], value)) from None
+
+
+def _wording(knob: Knob, value: Any) -> str:
+    kind = _KINDS.get(type(value), "")
+    fits = kind in knob.kinds or (kind == "integer" and "number" in knob.kinds)
+    if isinstance(value, float) and not math.isfinite(value):
+        message = f"should be {knob.type}, and finite"
+    elif fits and not (kind == "array" and value):
+        message = "should be " + ", ".join([knob.type, *knob.limits])
+    else:
+        message = f"should be {knob.type}"
+        if kind == "string" and "string" not in knob.kinds:
+            if re.fullmatch(r"[-+\d._eE]+|[Tt]rue|[Ff]alse", value):
+                message += ", not text in quotes"
+            elif close := near(value, [choice for choice in knob.choices if isinstance(choice, str)]):
+                message += f"; did you mean {json.dumps(close)}?"
+    if isinstance(value, bool):
+        return f"{message} (given: {str(value).lower()})"
+    return f"{message} (given: {given(value)})" if isinstance(value, str | int | float) else message
+
+
+def unknown(table: str, name: str) -> str:
+    """What to say of a field that there is not."""
+    if table and name in knobs():
+        return "unknown field; it belongs at the top of the file, above the tables"
+    if homes := [knob.table for knob in knobs().values() if knob.name == name and knob.table]:
+        return "unknown field; it belongs in " + " or ".join(f"[{home}]" for home in homes)
+    here = [knob.name for knob in knobs().values() if knob.table == table] + ([] if table else table_names())
+    if close := near(name, here):
+        return f"unknown field; did you mean {close}?"
+    close = near(name, [knob.name for knob in knobs().values()])
+    return f"unknown field; did you mean {home_of(close)}?" if close else "unknown field"
+
+
+def home_of(name: str) -> str:
+    """Where a field called `name` is: `learning_rate in [training]`."""
+    homes = [f"[{knob.table}]" for knob in knobs().values() if knob.name == name and knob.table]
+    return f"{name} in {' or '.join(homes)}" if homes else name
+
+
+def table_names() -> list[str]:
+    return list(dict.fromkeys(knob.table for knob in knobs().values() if knob.table))
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """The spelling of `known` that `word` is likely meant for, "" where there is none."""
+    return next(iter(difflib.get_close_matches(word, list(known), n=1)), "")
+
+
+def is_table(name: str) -> bool:
+    field = Profile.model_fields.get(name)
+    return field is not None and isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)

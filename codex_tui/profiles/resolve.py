@@ -1,0 +1,206 @@
+"""What a profile file comes to: over what it extends, under what the command line sets. All errors come at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from codex_tui.base import locations
+from codex_tui.profiles.layer import Layer, read_layer, read_text
+from codex_tui.profiles.problems import ProfileError, ProfileProblem, given, near, validated
+from codex_tui.profiles.schema import knobs
+from training.contract.profile import Profile
+from training.dataset.source import DEMO_DATASET, hub_id
+
+# A file says these of itself alone: a parent's title over other values would mislead.
+NOT_INHERITED = ("extends", "title", "description")
+
+NO_NAME = "required, but not there: name a model, or extend a profile that does"
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What a profile comes to. `profile` is None where there are problems; the values are then the best there are: each
+    valid by itself, a wrong one replaced by the inherited one."""
+
+    profile: Profile | None
+    problems: list[ProfileProblem]
+    values: dict[str, Any]  # every field by its dotted path: with inheritance, defaults and overrides
+    own: frozenset[str]  # the fields that this file itself sets
+    inherited: dict[str, Any]  # what each field would be were it not set in this file
+    parent: Path | None  # the file that it extends
+
+
+def load_profile(path: Path, overrides: Mapping[str, Any] = {}) -> Profile:
+    """The profile at `path`, over what it extends and under `overrides` (dotted path to value).
+
+    Raises ProfileError with everything that is wrong with it.
+    """
+    resolved = resolve(read_text(path), path, overrides)
+    if resolved.profile is None:
+        raise ProfileError(path, resolved.problems)
+    return resolved.profile
+
+
+def resolve(text: str, path: Path, overrides: Mapping[str, Any] = {}) -> Resolved:
+    """What the profile `text` comes to; `path` is where it is, or would be. Never raises for what `text` says.
+
+    A child's values replace its parent's field by field, a list as a whole. `extends`, title and description are each
+    file's own. A relative path that a parent sets is relative to that parent.
+    """
+    files, problems, whole = _chain(text, path)
+    valid, complaints = _valid(overrides)
+    problems += complaints
+    layers = [Layer(path, frozenset(overrides), valid, {}), *files] if overrides else files
+    if whole:
+        named = any("model.name" in layer.sets for layer in layers)
+        if not named and not any(problem.field == "model" for problem in problems):
+            problems.append(ProfileProblem("model.name", files[0].lines.get("model"), NO_NAME))
+        problems += _impossible(layers, path)
+    problems.sort(key=lambda problem: (problem.path is not None, str(problem.path), problem.line or 0))
+    values = _merged(layers)
+    return Resolved(
+        profile=None if problems else Profile.model_validate(_nested(values)),
+        problems=problems,
+        values=values,
+        own=files[0].sets,
+        inherited=_merged([Layer(path, frozenset(), {}, {}), *files[1:]]),
+        parent=files[1].path if len(files) > 1 else None,
+    )
+
+
+def _chain(text: str, path: Path) -> tuple[list[Layer], list[ProfileProblem], bool]:
+    """The file and what it extends, in turn; their problems; and whether all of it could be read."""
+    layers: list[Layer] = []
+    problems: list[ProfileProblem] = []
+    here = path
+    while True:
+        layer, found = read_layer(text, here)
+        extends = layer.values.get("extends")
+        source = here if layers else None
+        if layers:
+            layer, unfit = _inheritable(layer)
+            found += unfit
+        problems += [replace(problem, path=source) for problem in found]
+        layers.append(layer)
+        if extends is None:
+            broken = "extends" in layer.sets or any(not problem.field for problem in found)
+            return layers, problems, not broken
+        try:
+            here = find_parent(extends, layer.path)
+            if os.path.realpath(here) in {os.path.realpath(each.path) for each in layers}:
+                way = " → ".join([*(each.path.name for each in layers), here.name])
+                raise ValueError(f"goes in a circle, {way}: one of them has to stand on its own")
+            text = read_text(here)
+        except ProfileError as error:
+            return layers, problems + [replace(problem, path=here) for problem in error.problems], False
+        except ValueError as error:
+            problems.append(ProfileProblem("extends", layer.lines.get("extends"), str(error), source))
+            return layers, problems, False
+
+
+def find_parent(extends: str, child: Path) -> Path:
+    """The file that `extends` means in the file `child`: the name of a profile, or a file relative to the child.
+
+    Raises ValueError, in words, where there is none.
+    """
+    if _is_path(extends):
+        path = _normal(extends, child.parent)
+        if os.path.isfile(path):  # noqa: PTH113  pathlib's raises for a name that can't be
+            return path
+        raise ValueError(f"there is no file {path}")
+    folders = (locations.user_profiles(), locations.shipped_profiles())
+    for folder in folders:
+        path = folder / f"{extends}.toml"
+        # A person's own version of a shipped profile may extend that, under its own name.
+        if os.path.isfile(path) and os.path.realpath(path) != os.path.realpath(child):  # noqa: PTH113
+            return path
+    names = sorted({path.stem for folder in folders for path in folder.glob("*.toml")} - {child.stem})
+    close = near(extends, names)
+    instead = f"did you mean {close}?" if close else f"there are: {', '.join(names)}"
+    raise ValueError(f"no profile is called {given(extends)}; {instead}")
+
+
+def _is_path(extends: str) -> bool:
+    return extends.endswith(".toml") or "/" in extends
+
+
+def _normal(extends: str, folder: Path) -> Path:
+    return Path(os.path.normpath(folder.absolute() / locations.expanded(extends)))
+
+
+def _inheritable(layer: Layer) -> tuple[Layer, list[ProfileProblem]]:
+    """What a parent passes on, its relative paths made absolute; and what is wrong with those."""
+    kept = {field: value for field, value in layer.values.items() if field not in NOT_INHERITED}
+    paths = anchored(kept, layer.path.parent)
+    valid, problems = _valid(paths, layer.lines)
+    values = {field: value for field, value in kept.items() if field not in paths}
+    return replace(layer, values=values | valid), problems
+
+
+def anchored(values: Mapping[str, Any], folder: Path) -> dict[str, str]:
+    """The fields of `values` that name a file relative to `folder`, made absolute."""
+    found = {}
+    if (name := values.get("model.name") or "").startswith(("./", "../")):
+        found["model.name"] = str((folder / name).resolve())
+    rows = values.get("dataset.path") or DEMO_DATASET
+    if rows != DEMO_DATASET and hub_id(rows, folder) is None:
+        found["dataset.path"] = str((folder / locations.expanded(rows)).resolve())
+    if _is_path(extends := values.get("extends") or ""):
+        found["extends"] = str(_normal(extends, folder))
+    return found
+
+
+def _valid(values: Mapping[str, Any], lines: Mapping[str, int] = {}) -> tuple[dict[str, Any], list[ProfileProblem]]:
+    """Those of `values` that are valid by themselves, and what is wrong with the others."""
+    valid, problems = {}, []
+    for field, value in values.items():
+        try:
+            valid[field] = validated(field, value)
+        except ValueError as error:
+            problems.append(ProfileProblem(field, lines.get(field), str(error)))
+    return valid, problems
+
+
+def _merged(layers: list[Layer]) -> dict[str, Any]:
+    """Every field's value: of the first layer that sets it, else the default."""
+    values = {field: knob.default for field, knob in knobs().items()}
+    for layer in reversed(layers):
+        values |= layer.values
+    return values
+
+
+def _nested(values: dict[str, Any]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for field, value in values.items():
+        table, _, name = field.rpartition(".")
+        (nested.setdefault(table, {}) if table else nested)[name] = value
+    return nested
+
+
+def _impossible(layers: list[Layer], path: Path) -> list[ProfileProblem]:
+    """The combinations that can't be had, each blamed on the deepest file that has it already."""
+    found = [_combinations(_merged(layers[depth:])) for depth in range(len(layers))]
+    problems = []
+    for field, message in found[0].items():
+        depth = 0
+        while depth + 1 < len(layers) and found[depth + 1].get(field) == message:
+            depth += 1
+        layer = layers[depth]
+        problems.append(
+            ProfileProblem(field, layer.lines.get(field), message, None if layer.path == path else layer.path)
+        )
+    return problems
+
+
+def _combinations(values: dict[str, Any]) -> dict[str, str]:
+    try:
+        Profile.model_validate(_nested(values | {"model.name": values["model.name"] or "-"}))
+    except ValidationError as error:
+        return dict(error.errors()[0]["ctx"]["fields"])
+    return {}

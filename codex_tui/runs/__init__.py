@@ -1,0 +1,1 @@
+"""Run directories as a viewer reads them: list, follow, state, outcome, resume point."""

@@ -1,0 +1,297 @@
+"""The state of a run, as rebuilt from its events: one function, `reduce`. Widgets draw it and nothing else.
+
+`reduce_all` gives what `reduce` gives event by event, but takes the events that come by the hundred thousand as
+columns, so that a million logged steps are read in about a second.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import compress, count, groupby, repeat
+from operator import attrgetter, eq, not_, sub
+from typing import Any, Literal
+
+from codex_tui.runs.series import Series
+from codex_tui.runs.tailer import Point
+from training.contract import events as ev
+
+Status = Literal[
+    "preparing",
+    "probing",
+    "training",
+    "cooling",
+    "evaluating",
+    "saving",
+    "stopping",
+    "stopped",
+    "done",
+    "failed",
+    "lost",
+]
+ENDED: frozenset[str] = frozenset({"stopped", "done", "failed", "lost"})
+PACE_POINTS = 50
+"""Logged steps that the time left is told from."""
+
+
+@dataclass
+class RunState:
+    """Times are Unix seconds of the trainer's clock. Texts are as they came: clean them before they are shown."""
+
+    status: Status = "preparing"
+    reason: str = ""  # one sentence on why the run failed, stopped or was lost
+    resume_step: int | None = None  # of an ended run that can be gone on with: its last whole checkpoint, 0 for none
+    has_adapter: bool = False  # of an ended run
+    broken: str = ""  # one sentence on why an ended run can't be gone on with: its folder or config.json is gone
+    pid: int = 0  # of the last trainer that spoke
+    silent: int = 0  # seconds without a word from a trainer that lives; rounded, and 0 while they are few
+    log_tail: tuple[str, ...] = ()  # last lines of trainer.log where the trainer died without a word
+    attempt: int = 0
+    phase: ev.Phase | None = None
+    resolved: ev.Resolved | None = None
+    step: int = 0
+    last: ev.Metrics | None = None
+    losses: Series = field(default_factory=Series)  # its times are seconds of training, breaks left out
+    evals: list[ev.Eval] = field(default_factory=list)
+    samples: list[ev.Sample] = field(default_factory=list)
+    memory: ev.Memory | None = None
+    probe: ev.Probe | None = None  # of the last attempt that was probed
+    gpu: ev.Gpu | None = None
+    gpu_history: deque[ev.Gpu] = field(default_factory=lambda: deque(maxlen=600))
+    checkpoints: list[ev.Checkpoint] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    failure: ev.Failed | None = None
+    started_at: float | None = None  # of the first attempt
+    attempt_started_at: float | None = None
+    last_event_at: float | None = None
+    ended_at: float | None = None
+    missing_events: int = 0  # gaps in seq
+    damaged_lines: int = 0
+    next_seq: int = 0
+    paused: float = 0.0  # seconds between the end of an attempt and the next
+    training_since: float = 0.0  # the clock time at which the seconds of training count 0
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ENDED
+
+    @property
+    def total_steps(self) -> int | None:
+        return self.resolved.total_steps if self.resolved else None
+
+
+def reduce(state: RunState, event: ev.Event) -> RunState:
+    """The state after `event`. The state given is spent: the columns move over, because copying a million points for
+    each event would be absurd; the same events always give the same state."""
+    _count(state, event.seq)
+    if handle := _HANDLERS.get(type(event)):
+        handle(state, event)
+    state.last_event_at = event.time
+    return state
+
+
+def reduce_all(state: RunState, events: Sequence[ev.Event]) -> RunState:
+    """The state after all of `events`, in their order."""
+    kinds = list(map(type, events))
+    if _FREQUENT.issuperset(kinds):
+        return _reduce_frequent(state, events, kinds)
+    for frequent, group in groupby(events, lambda event: type(event) in _FREQUENT):
+        if frequent:
+            some = list(group)
+            _reduce_frequent(state, some, list(map(type, some)))
+        else:
+            for event in group:
+                reduce(state, event)
+    return state
+
+
+def elapsed(state: RunState) -> float | None:
+    """Seconds the trainer has worked by its own clock, breaks between attempts left out; None before it started."""
+    if state.started_at is None or state.last_event_at is None:
+        return None
+    return max(0.0, (state.ended_at or state.last_event_at) - state.started_at - state.paused)
+
+
+def time_left(state: RunState, window: int = PACE_POINTS) -> float | None:
+    """Seconds to the last step at the pace of the last `window` points; None where it can't be told."""
+    steps, times = state.losses.steps, state.losses.times
+    first = max(0, len(steps) - 1 - window)
+    if state.ended or not state.total_steps or len(steps) - first < 2:
+        return None
+    pace = (times[-1] - times[first]) / (steps[-1] - steps[first])
+    return max(0.0, pace * (state.total_steps - state.step))
+
+
+def silence(seconds: int) -> str:
+    """Such as "silent for 2 min, its process lives"; "" for none."""
+    for size, unit in ((3600, "h"), (60, "min"), (1, "s")):
+        if seconds >= size:
+            return f"silent for {seconds // size} {unit}, its process lives"
+    return ""
+
+
+def resumable(step: int) -> str:
+    """What a resume does with a run whose last whole checkpoint is that of `step`; 0: there is none."""
+    return f"Resume goes on from step {step:,}." if step else "No checkpoint to go on from: resume starts again."
+
+
+# Without a step of Python for each event: these are read a million times.
+_SEQ, _STEP, _LOSS, _TIME, _TOKENS = map(attrgetter, ("seq", "step", "loss", "time", "tokens"))
+
+
+def _reduce_frequent(state: RunState, events: Sequence[ev.Event], kinds: Sequence[type]) -> RunState:
+    """Takes events that don't depend on each other's order, kind by kind; `kinds` are their types."""
+    if not events:
+        return state
+    if all(map(eq, map(_SEQ, events), count(state.next_seq))):
+        state.next_seq += len(events)
+    else:
+        for event in events:
+            _count(state, event.seq)
+    state.last_event_at = events[-1].time
+    is_logged = list(map(_LOGGED.__contains__, kinds))
+    metrics: list[Any] = list(compress(events, is_logged))
+    if len(metrics) < len(events):
+        for event in compress(events, map(not_, is_logged)):
+            if handle := _HANDLERS.get(type(event)):
+                handle(state, event)
+    _on_metrics(state, metrics)
+    return state
+
+
+def _count(state: RunState, number: int) -> None:
+    if number > state.next_seq:
+        state.missing_events += number - state.next_seq
+    state.next_seq = number + 1
+
+
+def _on_metrics(state: RunState, metrics: Sequence[ev.Metrics | Point]) -> None:
+    if not metrics:
+        return
+    state.losses.extend(
+        list(map(_STEP, metrics)),
+        list(map(_LOSS, metrics)),
+        list(map(sub, map(_TIME, metrics), repeat(state.training_since))),
+        list(map(_TOKENS, metrics)),
+    )
+    last = metrics[-1]
+    state.step = last.step
+    if isinstance(last, ev.Metrics):
+        state.last = last
+    if state.status in ("preparing", "probing", "cooling", "evaluating", "saving"):
+        state.status = "training"
+
+
+def _on_started(state: RunState, event: ev.Started) -> None:
+    state.status, state.reason, state.log_tail = "preparing", "", ()
+    state.attempt, state.pid, state.resume_step, state.broken = event.attempt, event.pid, None, ""
+    state.phase = state.failure = state.ended_at = None
+    if state.started_at is None or state.last_event_at is None:
+        state.started_at = event.time
+    else:
+        state.paused += event.time - state.last_event_at  # less than none where the clock was set back in between
+    state.attempt_started_at = event.time
+    state.losses.cut_after(event.resume_step)
+    state.evals = [kept for kept in state.evals if kept.step <= event.resume_step]
+    state.samples = [kept for kept in state.samples if kept.step <= event.resume_step]
+    state.checkpoints = [kept for kept in state.checkpoints if kept.step <= event.resume_step]
+    state.step = event.resume_step
+    if state.last and state.last.step > event.resume_step:
+        state.last = None
+    _start_clock(state, event.time)
+
+
+def _start_clock(state: RunState, time: float) -> None:
+    """Seconds of training go on at `time` from where the last point left them."""
+    times = state.losses.times
+    state.training_since = time - (times[-1] if times else 0.0)
+
+
+def _on_phase(state: RunState, event: ev.Phase) -> None:
+    first_training = event.name == "training" and state.status in ("preparing", "probing")
+    if first_training and (not state.phase or state.phase.name != "training"):
+        _start_clock(state, event.time)
+    state.phase = event
+    if state.status not in ENDED and state.status != "stopping":
+        state.status = _STATUS_IN.get(event.name, "preparing")
+
+
+def _on_resolved(state: RunState, event: ev.Resolved) -> None:
+    state.resolved = event
+
+
+def _on_eval(state: RunState, event: ev.Eval) -> None:
+    state.evals.append(event)
+
+
+def _on_sample(state: RunState, event: ev.Sample) -> None:
+    state.samples.append(event)
+
+
+def _on_memory(state: RunState, event: ev.Memory) -> None:
+    state.memory = event
+
+
+def _on_probe(state: RunState, event: ev.Probe) -> None:
+    state.probe = event
+
+
+def _on_gpu(state: RunState, event: ev.Gpu) -> None:
+    state.gpu = event
+    state.gpu_history.append(event)
+
+
+def _on_checkpoint(state: RunState, event: ev.Checkpoint) -> None:
+    state.checkpoints.append(event)
+
+
+def _on_warned(state: RunState, event: ev.Warned) -> None:
+    state.warnings.append(event.message)
+
+
+def _on_stopping(state: RunState, _: ev.Stopping) -> None:
+    state.status = "stopping"
+
+
+def _on_stopped(state: RunState, event: ev.Stopped) -> None:
+    state.status, state.step, state.ended_at = "stopped", event.step, event.time
+    state.reason = "Stopped as asked."
+
+
+def _on_done(state: RunState, event: ev.Done) -> None:
+    state.status, state.step, state.ended_at = "done", event.step, event.time
+
+
+def _on_failed(state: RunState, event: ev.Failed) -> None:
+    state.status, state.failure, state.reason, state.ended_at = "failed", event, event.message, event.time
+
+
+_STATUS_IN: dict[str, Status] = {
+    "probing": "probing",
+    "training": "training",
+    "cooling": "cooling",
+    "evaluating": "evaluating",
+    "saving": "saving",
+}
+_HANDLERS: dict[type, Callable[[RunState, Any], None]] = {
+    ev.Started: _on_started,
+    ev.Phase: _on_phase,
+    ev.Resolved: _on_resolved,
+    ev.Metrics: lambda state, event: _on_metrics(state, [event]),
+    Point: lambda state, event: _on_metrics(state, [event]),
+    ev.Eval: _on_eval,
+    ev.Sample: _on_sample,
+    ev.Memory: _on_memory,
+    ev.Probe: _on_probe,
+    ev.Gpu: _on_gpu,
+    ev.Checkpoint: _on_checkpoint,
+    ev.Warned: _on_warned,
+    ev.Stopping: _on_stopping,
+    ev.Stopped: _on_stopped,
+    ev.Done: _on_done,
+    ev.Failed: _on_failed,
+}
+# None of these reads what another of them writes, so that they may be taken out of turn.
+_LOGGED = frozenset({ev.Metrics, Point})
+_FREQUENT = _LOGGED | frozenset({ev.Memory, ev.Gpu, ev.Heartbeat, ev.Sample, ev.Checkpoint, ev.Eval})

@@ -1,0 +1,182 @@
+"""The Textual app: themes, keys and the way between screens. Screens do the rest, and are imported when shown."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")  # read once, when Textual is imported
+os.environ.setdefault("TEXTUAL_FPS", "15")
+os.environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")
+
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from codex_tui.ui.kit.spans import Shown
+from codex_tui.ui.messages import OpenRun, Trouble
+from codex_tui.ui.themes import DARK, LIGHT
+from training.contract.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from codex_tui.data.target import Target
+
+TEXTUALS_OWN = frozenset({"app.focus_next", "app.focus_previous", "screen.copy_text"})
+"""Actions of every screen that are no commands: one does them with a key, or has no use for them here."""
+
+
+class CodexApp(App[None]):
+    """Opens on `run`, on the rows `data`, or on the profile picker.
+
+    `pane` is the cockpit's pane to begin on: "chat", say; with `base`, the chat begins with the base model.
+    """
+
+    TITLE = "Codex TUI"
+    CSS = """
+    * { scrollbar-size-vertical: 1; scrollbar-color: $rule; scrollbar-background: $background; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("q", "quit", "Quit", show=False),
+        Binding("p", "profiles", "Profiles", show=False),
+        Binding("o", "runs", "Runs", show=False),
+        Binding("question_mark", "help", "Help", show=False),
+        Binding("ctrl+t", "toggle_theme", "Dark or light", show=False),
+    ]
+
+    def __init__(
+        self,
+        run: RunDirectory | None = None,
+        *,
+        pane: str | None = None,
+        base: bool = False,
+        data: Target | None = None,
+    ) -> None:
+        super().__init__()
+        self._data = data
+        self._first_run = run
+        self._first_pane = pane
+        self._base = base
+        self._shown = Shown()
+        self._seen: dict[str, RunDirectory] = {}
+        self.register_theme(DARK)
+        self.register_theme(LIGHT)
+        self.theme = DARK.name
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return {"rule": "#808080"}  # for a theme that is not ours
+
+    def get_default_screen(self) -> Screen[Any]:
+        if self._first_run is not None:
+            return self._cockpit(self._first_run, self._first_pane, base=self._base)
+        if self._data is not None:
+            from codex_tui.ui.data.screen import DataScreen
+
+            return DataScreen(self._data)
+        from codex_tui.ui.profiles.screen import ProfilesScreen
+
+        return ProfilesScreen()
+
+    def live_runs(self) -> list[RunDirectory]:
+        """The runs that were shown here and still train: they go on without the app."""
+        return [run for run in self._seen.values() if run.trainer_alive()]
+
+    def _cockpit(self, run: RunDirectory, pane: str | None = None, *, base: bool = False) -> Screen[Any]:
+        from codex_tui.ui.cockpit.screen import CockpitScreen
+
+        self._seen[run.name] = run
+        return CockpitScreen(run, pane, base=base)
+
+    async def on_open_run(self, message: OpenRun) -> None:
+        """The screen that was first stays below: Escape leads back to it."""
+        while len(self.screen_stack) > 1:
+            await self.pop_screen()
+        await self._free_workers(self.screen)
+        await self.push_screen(self._cockpit(message.run))
+
+    async def _free_workers(self, screen: Screen[Any]) -> None:
+        """A loaded model that nobody looks at must not take the memory of the next one."""
+        from codex_tui.ui.cockpit.screen import CockpitScreen
+
+        if isinstance(screen, CockpitScreen):
+            await screen.free_workers()
+
+    def on_trouble(self, message: Trouble) -> None:
+        from codex_tui.ui.kit.dialogs import Notice
+
+        self.push_screen(Notice(message.message, message.hint))
+
+    async def action_quit(self) -> None:
+        """The editor asks first where something is not saved."""
+        from codex_tui.ui.editor.files import Files
+
+        if isinstance(self.screen, Files):
+            self.screen.action_leave("quit")
+        else:
+            self.exit()
+
+    def action_help_quit(self) -> None:
+        """What Ctrl-C says: the key that the screen names."""
+        from codex_tui.ui.kit.hints import HintBar
+
+        bars = self.screen.query(HintBar)
+        key = bars.first().quits if bars else "ctrl+q"
+        self.notify(f"{key} quits the app; a run goes on without it.", title="Do you want to quit?", markup=False)
+
+    async def action_profiles(self) -> None:
+        from codex_tui.ui.profiles.screen import ProfilesScreen
+
+        await self._go(ProfilesScreen)
+
+    async def action_runs(self) -> None:
+        from codex_tui.ui.runs.screen import RunsScreen
+
+        await self._go(RunsScreen)
+
+    def action_help(self) -> None:
+        from codex_tui.ui.help import HelpScreen
+
+        self.push_screen(HelpScreen())
+
+    def action_toggle_theme(self) -> None:
+        self.theme = LIGHT.name if self.theme == DARK.name else DARK.name
+
+    async def _go(self, screen: type[Screen[Any]]) -> None:
+        """Shows `screen`: by going back where it is on the way, else on top."""
+        if self.screen.is_modal or isinstance(self.screen, screen):
+            return
+        if any(isinstance(open_screen, screen) for open_screen in self.screen_stack):
+            while not isinstance(self.screen, screen):
+                await self.pop_screen()
+        else:
+            await self.push_screen(screen())
+
+    def _display(self, screen: Screen[Any], renderable: Any) -> None:
+        super()._display(screen, self._shown.only_changes(renderable))
+
+    def on_resize(self) -> None:
+        self._shown.forget()
+
+    def on_mount(self) -> None:
+        self.app_resume_signal.subscribe(self, self._resumed)
+
+    def _resumed(self, _: object) -> None:
+        """Another program had the terminal: an editor, or the shell."""
+        self._shown.forget()
+        self.refresh(layout=True)
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """Every key of the screen as a command by name."""
+        seen = set()
+        for _, binding, enabled, _ in screen.active_bindings.values():
+            known = binding.action in seen or binding.action in TEXTUALS_OWN
+            if enabled and binding.description and not known and not binding.system:
+                seen.add(binding.action)
+                yield SystemCommand(
+                    binding.description,
+                    f"Key: {self.get_key_display(binding)}",
+                    lambda action=binding.action: self.call_later(self._run_from_palette, action),
+                )
+
+    async def _run_from_palette(self, action: str) -> None:
+        await self.run_action(action, self.screen.focused or self.screen)

@@ -1,0 +1,118 @@
+"""What really ran: the resolved settings, what was changed and why, warnings, checkpoints, versions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+
+from codex_tui.base.text import clean
+from codex_tui.runs.facts import RunFacts
+from codex_tui.runs.state import RunState
+from codex_tui.ui.kit import figures
+from codex_tui.ui.kit.drawing import MUTED, STRONG, line
+from codex_tui.ui.kit.text_view import TextView
+
+
+class DetailsScreen(ModalScreen[None]):
+    DEFAULT_CSS = """
+    DetailsScreen { align: center middle; background: $background 60%; }
+    DetailsScreen > Vertical {
+        width: 100; max-width: 96%; height: 90%; padding: 0 2;
+        background: $surface; border: round $primary; border-title-color: $primary;
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,i", "dismiss", "Close")]
+
+    def __init__(self, facts: RunFacts, state: RunState) -> None:
+        super().__init__()
+        self._facts, self._state = facts, state
+
+    def compose(self) -> ComposeResult:
+        with Vertical() as box:
+            box.border_title = Content(f"Details of {self._facts.name}")
+            box.border_subtitle = "↑ ↓ scroll · Esc closes"
+            yield TextView()
+
+    def on_mount(self) -> None:
+        view = self.query_one(TextView)
+        view.set_text(details(self._facts, self._state))
+        view.focus()
+
+
+def details(facts: RunFacts, state: RunState) -> Iterator[Content]:
+    """All there is to know about a run, made safe to show."""
+    yield from _outcome(state)
+    yield line(("What runs", STRONG))
+    yield _pair("directory", facts.directory)
+    if state.pid:
+        yield _pair("process", str(state.pid))
+    if what := state.resolved:
+        share = 100 * what.trainable_parameters / what.total_parameters if what.total_parameters else 0
+        yield _pair("device", what.device)
+        yield _pair(
+            "parameters",
+            f"{figures.count(what.trainable_parameters)} trained of "
+            f"{figures.count(what.total_parameters)} ({share:.2f} %)",
+        )
+        cut = (
+            f", {what.truncated_rows:,} cut, {what.dropped_rows:,} dropped"
+            if what.truncated_rows or what.dropped_rows
+            else ""
+        )
+        yield _pair("rows", f"{what.train_rows:,} to learn from, {what.eval_rows:,} held out{cut}")
+        for field, (asked, ran, why) in what.changed.items():
+            yield _pair("changed", f"{field}: asked {asked}, ran {ran}" + (f" ({why})" if why else ""), "$warning")
+    yield Content("")
+    if state.checkpoints:
+        yield line(("Checkpoints", STRONG))
+        for checkpoint in state.checkpoints[-5:]:
+            yield _pair(f"step {checkpoint.step:,}", checkpoint.path)
+        yield Content("")
+    ran = facts.config.get("actual") or facts.config.get("profile")
+    for table, values in ran.items() if isinstance(ran, dict) else ():
+        if isinstance(values, dict):
+            yield line((f"[{clean(table)}]", STRONG))
+            for name, value in values.items():
+                yield _pair(str(name), _short(value))
+            yield Content("")
+    for title, key in (("Dataset", "dataset_fingerprint"), ("Versions", "stack")):
+        values = facts.config.get(key)
+        if isinstance(values, dict) and values:
+            yield line((title, STRONG))
+            for name, value in values.items():
+                yield _pair(str(name), _short(value))
+            yield Content("")
+
+
+def _outcome(state: RunState) -> Iterator[Content]:
+    if state.reason:
+        yield line(("Outcome", STRONG))
+        yield Content(clean(state.reason, newlines=True))
+        yield from (line((clean(text), MUTED)) for text in state.log_tail)
+        yield Content("")
+    if state.warnings or state.missing_events or state.damaged_lines:
+        yield line(("Warnings", STRONG))
+        yield from (Content(clean(text, newlines=True)) for text in state.warnings[-20:])
+        if state.missing_events:
+            yield Content(f"{state.missing_events:,} events are missing from the file.")
+        if state.damaged_lines:
+            yield Content(f"{state.damaged_lines:,} lines of the events could not be read.")
+        yield Content("")
+    if state.failure and state.failure.traceback:
+        yield line(("Traceback", STRONG))
+        yield from (line((clean(text), MUTED)) for text in state.failure.traceback.splitlines()[-40:])
+        yield Content("")
+
+
+def _pair(name: str, value: str, style: str = "") -> Content:
+    return line((f"{clean(name):<28} ", MUTED), (clean(value), style))
+
+
+def _short(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else "–" if value is None else str(value)

@@ -1,0 +1,241 @@
+"""The loss over the run: raw faint, smoothed strong, evaluations as diamonds."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from math import isfinite
+from typing import ClassVar, get_args
+
+from rich.style import Style
+from textual.strip import Strip
+
+from codex_tui.runs.series import Axis
+from codex_tui.runs.state import ENDED, RunState
+from codex_tui.ui.kit import chart
+from codex_tui.ui.kit.hints import Hint
+from codex_tui.ui.kit.painted import Painted, strip
+
+RAW, SMOOTH, EVAL = "⠒", "━", "◆"
+"""The signs of the legend; what each means is never told by colour alone."""
+WITH_NAME = 6
+"""Width of the margin in which the x axis finds room for its name."""
+APART = 3
+"""Columns from one diamond to the next, so that the curve can be seen between them."""
+
+
+class LossChart(Painted):
+    """Draws the losses of a `RunState`, against steps, time or tokens."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "loss-chart--raw",
+        "loss-chart--smooth",
+        "loss-chart--eval",
+        "loss-chart--axis",
+        "loss-chart--label",
+    }
+    DEFAULT_CSS = """
+    LossChart {
+        height: 1fr;
+        min-height: 3;
+        & > .loss-chart--raw { color: $foreground 40%; }
+        & > .loss-chart--smooth { color: $primary; text-style: bold; }
+        & > .loss-chart--eval { color: $warning; text-style: bold; }
+        & > .loss-chart--axis { color: $foreground 35%; }
+        & > .loss-chart--label { color: $foreground 75%; }
+    }
+    """
+
+    def __init__(
+        self,
+        state: RunState | None = None,
+        *,
+        name: str | None = None,
+        id: str | None = None,
+        classes: str | None = None,
+    ) -> None:
+        super().__init__(name=name, id=id, classes=classes)
+        self._state = state or RunState()
+        self._axis: Axis = "steps"
+        self._log = False
+
+    def show(self, state: RunState) -> None:
+        self._state = state
+        self.repaint()
+
+    def toggle_log_scale(self) -> None:
+        self._log = not self._log
+        self.repaint()
+
+    def cycle_x_axis(self) -> None:
+        """Steps, then time, then tokens."""
+        self._axis = self._next_axis()
+        self.repaint()
+
+    def _next_axis(self) -> Axis:
+        axes: tuple[Axis, ...] = get_args(Axis)
+        return axes[(axes.index(self._axis) + 1) % len(axes)]
+
+    def hints(self) -> list[Hint]:
+        return [("g", "linear scale" if self._log else "log scale"), ("x", f"over {self._next_axis()}")]
+
+    def paint(self, width: int, height: int) -> list[Strip]:
+        bounds = self._bounds()
+        if bounds is None:
+            return self._waiting(width, height)
+        if height < 4 or width < 16:
+            return [self._legend(width)]
+        with_line = height >= 8  # else the labels alone stand for the axis
+        rows = height - 2 - with_line
+        low, high, values = self._y_ticks(*bounds, rows)
+        labels = chart.tick_labels(values)
+        margin = max(WITH_NAME if width >= 40 else 4, *(len(label) + 1 for label in labels))
+        columns = width - margin - 1
+        y = chart.Scale(low, high, rows * 4, self._log)
+        x_high = self._x_high()
+        at_row = {rows - 1 - y.dot(value) // 4: label for value, label in zip(values, labels, strict=True)}
+        label, axis = self._style("label"), self._style("axis")
+        lines = [self._legend(width)]
+        for row, plot in enumerate(self._plot(columns, rows, y, x_high)):
+            tick = at_row.get(row)
+            left = strip((f"{tick or '':>{margin - 1}} ", label), ("┤" if tick else "│", axis))
+            lines.append(Strip.join([left, plot]))
+        return lines + self._x_axis(margin, columns, x_high, with_line)
+
+    def _style(self, part: str) -> Style:
+        return self.get_component_rich_style(f"loss-chart--{part}")
+
+    def _bounds(self) -> tuple[float, float] | None:
+        """Least and greatest of all that is drawn; None where there is nothing to draw."""
+        found = self._state.losses.bounds()
+        values = list(found) if found else []
+        values += [loss for event in self._state.evals if (loss := event.eval_loss) is not None]
+        return (min(values), max(values)) if values else None
+
+    def _y_ticks(self, low: float, high: float, rows: int) -> tuple[float, float, list[float]]:
+        most = max(2, (rows + 1) // 3)
+        if self._log and high > 0:
+            low, high = chart.snap_log(max(low, high * 1e-6), high)
+            return low, high, chart.log_ticks(low, high, most)
+        values = chart.snap(low, high, most)
+        return values[0], values[-1], values
+
+    def _x_high(self) -> float:
+        """Where the x axis ends: at the run's end where that is known, else at a round number, so that the axis
+        stays as it is while the curve grows."""
+        state = self._state
+        xs = state.losses.values(self._axis)
+        latest = float(xs[-1]) if xs else 0.0
+        if self._axis == "steps":
+            latest = max(latest, state.step, *(event.step for event in state.evals[-1:]))
+            if state.total_steps and state.status not in ENDED:
+                return max(latest, state.total_steps)
+        if state.status in ENDED:
+            return max(latest, 1.0)
+        if self._axis == "time":
+            return chart.round_duration(latest)
+        return chart.round_up(max(latest, 10.0))
+
+    def _plot(self, columns: int, rows: int, y: chart.Scale, x_high: float) -> list[Strip]:
+        losses = self._state.losses
+        raw, smooth = chart.Raster(columns, rows), chart.Raster(columns, rows)
+        before: tuple[int, int, int, int, int] | None = None
+        for x, column in enumerate(losses.reduce(self._axis, 0.0, x_high, columns * 2)):
+            if column is None:
+                continue
+            if not isfinite(column.low):
+                before = None  # a gap: nothing finite was logged here
+                continue
+            low, high, mean, level = map(y.dot, column)
+            raw.column(x, low, high)
+            if before is None:
+                smooth.set(x, level)
+            else:
+                x0, low0, high0, mean0, level0 = before
+                smooth.line(x0, level0, x, level)
+                if x > x0 + 1 or low > high0 or high < low0:
+                    raw.line(x0, mean0, x, mean)
+            before = x, low, high, mean, level
+        return self._composed(raw, smooth, self._eval_marks(columns, rows, y, x_high))
+
+    def _eval_marks(self, columns: int, rows: int, y: chart.Scale, x_high: float) -> dict[tuple[int, int], str]:
+        marks = {}
+        free = columns
+        for event in reversed(self._state.evals):  # the last is always shown
+            x = self._state.losses.x_of_step(event.step, self._axis)
+            if event.eval_loss is not None and x is not None:
+                column = min(columns - 1, int(x / x_high * columns))
+                if column < free:
+                    marks[rows - 1 - y.dot(event.eval_loss) // 4, column] = EVAL
+                    free = column - APART + 1
+        return marks
+
+    def _composed(self, raw: chart.Raster, smooth: chart.Raster, marks: dict[tuple[int, int], str]) -> list[Strip]:
+        """Evaluations over the smoothed line over the raw one: a cell has one colour, so it shows the foremost."""
+        styles = {"eval": self._style("eval"), "smooth": self._style("smooth"), "raw": self._style("raw")}
+        lines = []
+        for row, (faint, strong) in enumerate(zip(raw.rows(), smooth.rows(), strict=True)):
+            cells = [
+                ("smooth", chr(0x2800 | line)) if line else ("raw", chr(0x2800 | dots) if dots else " ")
+                for dots, line in zip(faint, strong, strict=True)
+            ]
+            for (mark_row, column), sign in marks.items():
+                if mark_row == row:
+                    cells[column] = ("eval", sign)
+            runs = groupby(cells, lambda cell: cell[0])
+            lines.append(strip(*(("".join(text for _, text in run), styles[kind]) for kind, run in runs)))
+        return lines
+
+    def _x_axis(self, margin: int, columns: int, x_high: float, with_line: bool) -> list[Strip]:
+        most = max(1, columns // 12)
+        if self._axis == "time":
+            values = chart.duration_ticks(x_high, most)
+            labels = [chart.duration(value) for value in values]
+        else:
+            values = chart.ticks(0.0, x_high, most, whole=True)
+            labels = chart.tick_labels(values)
+        line, text = ["─"] * columns, [" "] * (margin + 1 + columns)
+        if margin >= WITH_NAME:
+            text[: len(self._axis)] = self._axis
+        free = margin
+        for value, label in zip(values, labels, strict=True):
+            column = min(columns - 1, int(value / x_high * columns))
+            line[column] = "┴"
+            start = min(margin + 1 + column - len(label) // 2, len(text) - len(label))
+            if start >= free:
+                text[start : start + len(label)] = label
+                free = start + len(label) + 1
+        lines = [strip((" " * margin + "└" + "".join(line), self._style("axis")))] if with_line else []
+        return [*lines, strip(("".join(text), self._style("label")))]
+
+    def _legend(self, width: int) -> Strip:
+        """What the signs mean and what they stand at; the rear parts give way where there is no room."""
+        state = self._state
+        label = self._style("label")
+        parts: list[tuple[str, Style, str]] = []
+        if state.last:
+            loss = state.last.loss
+            parts.append((RAW, self._style("raw"), f" loss {loss:.4f}" if loss is not None else " loss not finite"))
+        if state.losses and isfinite(smooth := state.losses.smooth[-1]):
+            parts.append((SMOOTH, self._style("smooth"), f" smoothed {smooth:.4f}"))
+        if state.evals and (eval_loss := state.evals[-1].eval_loss) is not None:
+            parts.append((EVAL, self._style("eval"), f" eval {eval_loss:.4f}"))
+        if self._log:
+            parts.append(("", label, "logarithmic"))
+        room = width
+        shown: list[tuple[str, Style]] = []
+        for sign, style, text in parts:
+            room -= len(sign) + len(text) + 2
+            if room + 2 < 0:
+                break
+            shown += [(sign, style), (text + "  ", label)]
+        return strip(*shown)
+
+    def _waiting(self, width: int, height: int) -> list[Strip]:
+        if self._state.status in ENDED:
+            text = "No loss was logged."
+        elif self._state.losses:
+            text = "No finite loss yet."
+        else:
+            text = "The first loss comes after the first logged step…"
+        line = strip((text[:width].center(width), self._style("label")))
+        return [Strip.blank(width, self.rich_style)] * ((height - 1) // 2) + [line]

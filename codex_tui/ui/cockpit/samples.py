@@ -1,0 +1,154 @@
+"""What the model says, and what it learns from: the answers at each evaluation, and the rows of the dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+
+from codex_tui.base.text import clean
+from codex_tui.data.row_text import shown
+from codex_tui.runs.state import RunState
+from codex_tui.ui.data.row_view import RowView, as_seen, facts, lines, raw
+from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, line
+from codex_tui.ui.kit.heading import Heading
+from codex_tui.ui.kit.hints import Hint
+from codex_tui.ui.messages import HintsChanged
+from codex_tui.workers.inspect import RowReader
+from training.contract.events import Sample
+from training.contract.run_directory import RunDirectory
+
+
+class SamplesPane(Vertical):
+    """Answers at first; the dataset's rows, which need a worker, when a person asks for them."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left,h", "step(-1)", "Previous"),
+        Binding("right", "step(1)", "Next"),
+        Binding("d", "toggle_rows", "Dataset rows or answers"),
+        Binding("v", "toggle_raw", "Raw, or as the model sees it"),
+        Binding("less_than_sign", "step(-1000000)", "First"),
+        Binding("greater_than_sign", "step(1000000)", "Last"),
+    ]
+
+    def __init__(self, run: RunDirectory) -> None:
+        super().__init__(id="samples", classes="pane")
+        self.showing: Literal["answers", "rows"] = "answers"
+        self.raw = False
+        self.reader = RowReader(run, self._draw)
+        self._samples: list[Sample] = []
+        self._picked: int | None = None  # None: the newest answer
+
+    def compose(self) -> ComposeResult:
+        yield Heading()
+        yield RowView()
+
+    def on_mount(self) -> None:
+        self._draw()
+
+    def on_resize(self) -> None:
+        if self.showing == "answers":
+            self.call_after_refresh(self._draw)
+
+    async def on_unmount(self) -> None:
+        await self.reader.close()
+
+    def show(self, state: RunState) -> None:
+        if len(state.samples) != len(self._samples) or state.samples[-1:] != self._samples[-1:]:
+            self._samples = list(state.samples)
+            if self.showing == "answers":
+                self._draw()
+
+    def hints(self) -> list[Hint]:
+        if self.showing == "rows":
+            return [
+                ("← →", "browse"),
+                ("D", "all of the dataset"),
+                ("d", "answers"),
+                ("v", "as the model sees it" if self.raw else "raw"),
+            ]
+        return [("← →", "browse"), ("d", "dataset rows")]
+
+    async def action_toggle_rows(self) -> None:
+        self.showing = "rows" if self.showing == "answers" else "answers"
+        self._draw()
+        if self.showing == "rows":
+            await self.reader.start()
+
+    def action_toggle_raw(self) -> None:
+        self.raw = not self.raw
+        self._draw()
+
+    async def action_step(self, items: int) -> None:
+        if self.showing == "rows":
+            await self.reader.go(self.reader.index + items)
+        elif self._samples:
+            last = len(self._samples) - 1
+            index = max(0, min(last, (last if self._picked is None else self._picked) + items))
+            self._picked = None if index == last else index
+            self._draw()
+
+    def _draw(self) -> None:
+        if not self.children:
+            return
+        self.post_message(HintsChanged())
+        left, body = self._answers() if self.showing == "answers" else self._rows()
+        self.query_one(Heading).show(left, line(("d", f"bold {ACCENT}"), (self._other(), MUTED)))
+        self.query_one(RowView).set_text(body)
+
+    def _other(self) -> str:
+        return " dataset rows" if self.showing == "answers" else " answers"
+
+    def _answers(self) -> tuple[Content, list[Content]]:
+        if not self._samples:
+            return line(("Answers", STRONG)), [
+                line(("At each evaluation the model answers a fixed question; its answers come here.", MUTED))
+            ]
+        index = len(self._samples) - 1 if self._picked is None else min(self._picked, len(self._samples) - 1)
+        sample = self._samples[index]
+        left = line(("Answer", STRONG), f" {index + 1} / {len(self._samples)}", (f"  step {sample.step:,}", MUTED))
+        body = [line((_shown(sample.prompt), MUTED)), Content(""), Content(_shown(sample.text) or "(nothing)")]
+        if sample.reference:
+            same = sample.text.strip() == sample.reference.strip()
+            body += [Content(""), line(("✓ word for word the reference", "$success"))] if same else [
+                Content(""), line(("reference  ", MUTED), (_shown(sample.reference), MUTED)),
+            ]  # fmt: skip
+        body += list(self._earlier(index, body))
+        return left, body
+
+    def _earlier(self, index: int, above: list[Content]) -> Iterator[Content]:
+        """The answers before that one, a row each, as far as there is room: how the model came to it."""
+        width, height = self.query_one(RowView).content_size
+        room = height - sum(len(paragraph.wrap(width)) for paragraph in above) - 2 if width else 0
+        if index and room > 0:
+            yield Content("")
+            yield line(("before", MUTED))
+            for past in reversed(self._samples[max(0, index - room) : index]):
+                text = _shown(past.text).replace("\n", " ")
+                yield line((f"{f'step {past.step:,}':<11} {text}", MUTED)).truncate(width, ellipsis=True)
+
+    def _rows(self) -> tuple[Content, list[Content]]:
+        reader = self.reader
+        if reader.error:
+            message, hint = reader.error
+            return line(("Row", STRONG)), [
+                line((clean(message, newlines=True), "$error")), line((clean(hint, newlines=True), MUTED)),
+            ]  # fmt: skip
+        if reader.status == "ready" and not reader.rows:
+            return line(("Row", STRONG)), [line(("The dataset has no rows.", MUTED))]
+        row = reader.row
+        if row is None:
+            doing = clean(reader.phase) or "reading the dataset and the tokenizer"
+            return line(("Row", STRONG)), [line((f"{doing[:1].upper()}{doing[1:]} …", MUTED))]
+        left = line(("Row", STRONG), f" {reader.index + 1:,} / {reader.rows:,}", (f"  {facts(row)}", MUTED))
+        if row.get("problem"):
+            return left, [line((f"✗ {clean(row['problem'])}", "$error")), *lines(str(row.get("text") or ""))]
+        return left, list(raw(row.get("raw")) if self.raw else as_seen(row, "as the model sees it"))
+
+
+def _shown(text: str) -> str:
+    return clean(shown(text), newlines=True)

@@ -1,0 +1,269 @@
+"""One run, live: its header, losses, GPU, samples, chat and log. All of it is drawn from the run directory.
+
+Opening must be quick: the header and the curve are painted first, then the rest, with the imports that it needs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.events import DescendantFocus
+from textual.screen import Screen
+from textual.widgets import Input
+
+from codex_tui.base import bandwidth
+from codex_tui.base.text import clean
+from codex_tui.runs.facts import read_facts
+from codex_tui.runs.follower import HISTORY_BUDGET, RunFollower
+from codex_tui.runs.outcome import why_not_resumed
+from codex_tui.ui.cockpit.banner import Banner
+from codex_tui.ui.cockpit.gpu_panel import GpuPanel
+from codex_tui.ui.cockpit.header import RunHeader
+from codex_tui.ui.cockpit.hints import hints
+from codex_tui.ui.cockpit.loss_chart import LossChart
+from codex_tui.ui.kit.hints import ALWAYS, TYPING, Hint, HintBar
+from codex_tui.ui.kit.tabs import TabStrip
+from codex_tui.ui.messages import ReportsWorkerErrors
+from training.contract.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from codex_tui.runs.state import RunState
+    from codex_tui.ui.cockpit.chat import ChatPane
+    from codex_tui.ui.cockpit.log import LogPane
+    from codex_tui.ui.cockpit.samples import SamplesPane
+
+PANES = (("chart", "Loss"), ("gpu", "GPU"), ("samples", "Samples"), ("chat", "Chat"), ("log", "Log"))
+FIRST_LOOK = 0.02  # seconds of reading before the first paint, so that it has the curve
+SAMPLE_LIVE, SAMPLE_IDLE = 2, 10  # ticks between two looks at the GPU
+ROOM_FOR_ALL = (100, 30)  # from this size on all panes are shown; below, one and its tabs
+ROOM_TO_BREATHE = (160, 48)
+
+
+class CockpitScreen(ReportsWorkerErrors, Screen[None]):
+    DEFAULT_CSS = """
+    CockpitScreen { background: $background; }
+    #panes { layout: grid; grid-size: 12; grid-rows: 5fr 4fr 7; grid-gutter: 0 1; height: 1fr; }
+    #panes > * { border: round $rule; border-title-color: $text-muted; padding: 0 1; }
+    #panes > *:focus, #panes > *:focus-within { border: round $primary; border-title-color: $primary; }
+    #chart { column-span: 8; }
+    #gpu { column-span: 4; }
+    #samples, #chat { column-span: 6; }
+    #log { column-span: 12; }
+    CockpitScreen.breathe #panes { grid-rows: 5fr 4fr 14; }
+    CockpitScreen.tabs TabStrip { display: block; }
+    CockpitScreen.one #panes { layout: vertical; }
+    CockpitScreen.one #panes > * { display: none; height: 1fr; width: 1fr; }
+    CockpitScreen.one #panes > .current { display: block; }
+    CockpitScreen.tabs #panes > * { border: none; margin-top: 1; }
+    CockpitScreen.tabs #panes > #gpu { display: block; }
+    CockpitScreen.tabs #panes > #gpu.line { dock: bottom; height: 1; margin: 0; }
+    CockpitScreen.tabs.zoomed #panes > #gpu.line { display: none; }
+    """
+    AUTO_FOCUS = ""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *[Binding(str(number), f"pane('{pane}')", name, show=False) for number, (pane, name) in enumerate(PANES, 1)],
+        Binding("c", "pane('chat')", "Chat"),
+        Binding("l", "pane('log')", "Log"),
+        Binding("d", "rows", "Dataset rows or answers", show=False),
+        Binding("D", "data", "Look at the run's dataset"),
+        Binding("z", "zoom", "Zoom, and back"),
+        Binding("g", "log_scale", "Logarithmic or linear loss"),
+        Binding("x", "x_axis", "Loss over steps, time or tokens"),
+        Binding("s", "stop", "Stop the run"),
+        Binding("r", "resume", "Resume the run"),
+        Binding("i", "details", "Details of the run"),
+        Binding("escape", "back", "Back", show=False),
+    ]
+
+    def __init__(self, run: RunDirectory, pane: str | None = None, *, base: bool = False) -> None:
+        super().__init__()
+        self.watched = run
+        self.follower = RunFollower(run)
+        self.follower.poll(FIRST_LOOK)
+        self._current = pane or "chart"
+        self._base = base  # whether the chat begins with the base model
+        self._facts = read_facts(run)
+        self._ticks = 0
+        self._curve = (LossChart(self.follower.state, id="chart"), GpuPanel(self._facts.device))
+        self._rest: tuple[SamplesPane, ChatPane, LogPane] | None = None
+
+    def compose(self) -> ComposeResult:
+        yield RunHeader(self._facts)
+        yield Banner()
+        yield TabStrip(PANES)
+        yield Container(*self._curve, id="panes")
+        yield HintBar()
+
+    def on_mount(self) -> None:
+        self._curve[0].can_focus = True
+        self._arrange()
+        self._show()
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        self._read_history()
+        self.call_after_refresh(self._mount_rest)
+
+    async def _mount_rest(self) -> None:
+        from codex_tui.ui.cockpit.chat import ChatPane
+        from codex_tui.ui.cockpit.log import LogPane
+        from codex_tui.ui.cockpit.samples import SamplesPane
+
+        if not self.is_attached:
+            return
+        rest = (SamplesPane(self.watched), ChatPane(self.watched, base=self._base), LogPane(self.watched.log))
+        await self.query_one("#panes").mount(*rest)
+        self._rest = rest
+        self._show()
+        self.action_pane(self._current)
+        self.set_interval(bandwidth.pace.tick, self._tick)
+        self._sample()
+
+    @property
+    def state(self) -> RunState:
+        return self.follower.state
+
+    @property
+    def live(self) -> bool:
+        return not self.state.ended
+
+    def _read_history(self) -> None:
+        if not self.is_attached:  # a person was quicker
+            return
+        if self.follower.poll(HISTORY_BUDGET):
+            self._show()
+        if not self.follower.complete:
+            self.call_after_refresh(self._read_history)
+
+    def _tick(self) -> None:
+        self._ticks += 1
+        if self.follower.complete and self.follower.poll():
+            self._show()
+        if self._rest:
+            self._rest[2].poll()
+        if self._ticks % (SAMPLE_LIVE if self.live else SAMPLE_IDLE) == 0:
+            self._sample()
+
+    def _sample(self) -> None:
+        """Beside the screen, which goes on whether the driver answers or not."""
+        self.run_worker(self._curve[1].sample(self.live), group="gpu", exit_on_error=False)
+
+    def _show(self) -> None:
+        state = self.state
+        if state.resolved is not None and "actual" not in self._facts.config:
+            self._facts = read_facts(self.watched)
+        self.query_one(RunHeader).show(self._facts, state)
+        self.query_one(Banner).show(state)
+        for panel in self._curve:
+            panel.show(state)
+        if self._rest:
+            samples, chat, log = self._rest
+            samples.show(state)
+            chat.show(state)
+            log.poll()
+        self._hint()
+
+    async def free_workers(self) -> None:
+        if self._rest:
+            samples, chat, _ = self._rest
+            await samples.reader.close()
+            await chat.conversation.close()
+
+    def on_resize(self) -> None:
+        self._arrange()
+
+    def on_descendant_focus(self, event: DescendantFocus) -> None:
+        pane = next((node.id for node in event.widget.ancestors_with_self if node.id in dict(PANES)), None)
+        if pane:
+            self._current = pane
+            self._arrange()
+        self._hint()
+
+    def on_descendant_blur(self) -> None:
+        self._hint()
+
+    def on_hints_changed(self) -> None:
+        self._hint()
+
+    def on_tab_strip_picked(self, message: TabStrip.Picked) -> None:
+        self.action_pane(message.pane)
+
+    def _arrange(self) -> None:
+        """All panes where there is room; else, or zoomed, the current one alone."""
+        width, height = self.size
+        tabs = width < ROOM_FOR_ALL[0] or height < ROOM_FOR_ALL[1]
+        self.set_class(tabs, "tabs")
+        self.set_class(tabs or self.has_class("zoomed"), "one")
+        self.set_class(width >= ROOM_TO_BREATHE[0] and height >= ROOM_TO_BREATHE[1], "breathe")
+        for number, (name, title) in enumerate(PANES, 1):
+            for pane in self.query(f"#{name}"):
+                pane.border_title = f"{number} {title}"
+                pane.set_class(name == self._current, "current")
+                pane.set_class(tabs and name == "gpu" and self._current != "gpu", "line")
+        self.query_one(TabStrip).show(self._current)
+
+    def _hint(self) -> None:
+        typing = isinstance(self.focused, Input)
+        panes = (*self._curve, *(self._rest or ()))
+        own: list[Hint] = next((pane.hints() for pane in panes if pane.id == self._current), [])
+        keys = hints(own, self._current, self.state.status, self.state.broken, typing, self.has_class("zoomed"))
+        self.query_one(HintBar).show(keys, TYPING if typing else ALWAYS)
+
+    def action_pane(self, name: str) -> None:
+        self._current = name
+        self._arrange()
+        for pane in self.query(f"#{name}"):
+            inside = [] if pane.can_focus else [node for node in pane.query("*") if node.can_focus]
+            self.set_focus(inside[-1] if inside else pane)
+        self._hint()
+
+    async def action_rows(self) -> None:
+        """From any pane: the samples pane has the key itself while it has the focus."""
+        if self._rest:
+            self.action_pane("samples")
+            await self._rest[0].action_toggle_rows()
+
+    def action_data(self) -> None:
+        from codex_tui.ui.data.open import open_run
+
+        self.run_worker(open_run(self, self.watched), group="data", exclusive=True, exit_on_error=False)
+
+    def action_zoom(self) -> None:
+        self.toggle_class("zoomed")
+        self._arrange()
+        self._hint()
+
+    def action_back(self) -> None:
+        if self.has_class("zoomed"):
+            self.action_zoom()
+        elif len(self.app.screen_stack) > 1:
+            self.dismiss()
+
+    def action_log_scale(self) -> None:
+        self._curve[0].toggle_log_scale()
+        self._hint()
+
+    def action_x_axis(self) -> None:
+        self._curve[0].cycle_x_axis()
+        self._hint()
+
+    def action_details(self) -> None:
+        from codex_tui.ui.cockpit.details import DetailsScreen
+
+        self.app.push_screen(DetailsScreen(self._facts, self.state))
+
+    def action_stop(self) -> None:
+        from codex_tui.ui.runs.stop import ask_to_stop
+
+        self.run_worker(ask_to_stop(self, self.watched, self.state), exit_on_error=False)
+
+    def action_resume(self) -> None:
+        from codex_tui.ui.runs.resume import resume
+
+        if why_not := why_not_resumed(self.state.status, self.state.broken):
+            self.notify(clean(why_not), markup=False)
+        else:
+            self.run_worker(resume(self, self.watched), exit_on_error=False)

@@ -1,0 +1,294 @@
+"""The rows of a dataset before a GPU hour is spent on them: raw, as the model sees them, and what all come to."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Input
+
+from codex_tui.base.text import clean, counted
+from codex_tui.data.filter import KINDS, Kind
+from codex_tui.data.target import Target
+from codex_tui.data.view import DataView
+from codex_tui.ui.data.ask import Asking
+from codex_tui.ui.data.hints import hints
+from codex_tui.ui.data.overview import overview, summary
+from codex_tui.ui.data.row_view import RowView
+from codex_tui.ui.data.text import (
+    FILTERS,
+    PANES,
+    body,
+    heading,
+    limit_text,
+    nothing_listed,
+    row_at,
+    working,
+)
+from codex_tui.ui.kit.drawing import MUTED, line
+from codex_tui.ui.kit.heading import Heading
+from codex_tui.ui.kit.hints import ALWAYS, TYPING, HintBar
+from codex_tui.ui.kit.row_list import RowList
+from codex_tui.ui.kit.tabs import TabStrip
+from codex_tui.ui.kit.title_bar import TitleBar
+from codex_tui.ui.messages import ReportsWorkerErrors
+
+ROOM_BESIDE = 100  # columns from which the row stands beside the list
+
+
+class DataScreen(Asking, ReportsWorkerErrors, Screen[None]):
+    DEFAULT_CSS = """
+    DataScreen #rows, DataScreen #right { border: round $rule; border-title-color: $text-muted; }
+    DataScreen #rows:focus, DataScreen #right:focus-within { border: round $primary; border-title-color: $primary; }
+    DataScreen #rows { width: 2fr; max-width: 70; border-subtitle-color: $text-muted; }
+    DataScreen #right { width: 3fr; margin-left: 1; padding: 0 1; }
+    DataScreen TabStrip { display: block; padding: 0; margin-bottom: 1; }
+    DataScreen #about { margin-bottom: 1; }
+    DataScreen.one #right { display: none; margin: 0; }
+    DataScreen.one #rows { max-width: 100%; width: 1fr; }
+    DataScreen.one.reading #rows { display: none; }
+    DataScreen.one.reading #right { display: block; width: 1fr; }
+    DataScreen #work { padding: 0 1; display: none; dock: bottom; margin-bottom: 1; }
+    DataScreen #ask { height: 1; display: none; dock: bottom; margin-bottom: 1; padding: 0 1; }
+    DataScreen Input, DataScreen Input:focus {
+        height: 1; width: 1fr; border: none; padding: 0; background: $panel; background-tint: $primary 20%;
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *[Binding(str(number), f"pane('{pane}')", name, show=False) for number, (pane, name) in enumerate(PANES, 1)],
+        Binding("v", "next_view", "Raw, as the model sees it, or in tokens"),
+        Binding("i", "numbers", "Tokens with their ids, and back"),
+        Binding("slash", "ask('search')", "Search the rows"),
+        Binding("g,colon", "ask('go')", "Go to a row"),
+        Binding("f", "next_filter", "Next filter"),
+        Binding("a", "filter('all')", "All rows"),
+        Binding("b", "filter('bad')", "Bad rows"),
+        Binding("c", "filter('cut')", "Rows that are cut"),
+        Binding("l", "filter('longest')", "The longest rows first"),
+        Binding("d", "filter('duplicates')", "Duplicates"),
+        Binding("left_square_bracket", "limit(-1)", "Look at a shorter max_seq_length"),
+        Binding("right_square_bracket", "limit(1)", "Look at a longer max_seq_length"),
+        Binding("equals_sign", "ask('limit')", "Look at another max_seq_length"),
+        Binding("backspace", "limit(0)", "The profile's own max_seq_length"),
+        Binding("left,h", "step(-1)", "Previous row", show=False),
+        Binding("right", "step(1)", "Next row", show=False),
+        Binding("e", "edit", "Edit the profile"),
+        Binding("t", "tokenise", "Count all tokens, or stop it"),
+        Binding("escape", "back", "Back", show=False),
+    ]
+
+    def __init__(self, target: Target) -> None:
+        super().__init__()
+        self.view = DataView(target, self._changed)
+        self.pane = "seen"
+        self.numbered = False
+        self._shown: tuple[object, ...] = ()  # which row, and what was known of it
+        self._waiting = False  # for the next paint, which all changes since share
+
+    def compose(self) -> ComposeResult:
+        yield TitleBar("Data", "")
+        with Horizontal():
+            yield RowList(self._draw_row, self._moved, id="rows")
+            with Vertical(id="right"):
+                yield TabStrip(PANES)
+                yield Heading(id="about")
+                yield RowView(id="row")
+        yield Heading(id="work")
+        with Horizontal(id="ask"):
+            yield Heading(id="asked")
+            yield Input(id="typed", select_on_focus=False)
+        yield HintBar()
+
+    def on_mount(self) -> None:
+        self.query_one(Input).cursor_blink = False
+        self.query_one(RowList).focus()
+        self._arrange()
+        self._show()
+        self.run_worker(self.view.start(), group="data", exit_on_error=False)
+
+    async def on_unmount(self) -> None:
+        await self.view.close()
+
+    def on_resize(self) -> None:
+        self._arrange()
+        self.call_after_refresh(self._show)
+
+    def _arrange(self) -> None:
+        self.set_class(self.app.size.width < ROOM_BESIDE, "one")
+
+    @property
+    def reading(self) -> bool:
+        """Whether the row alone is seen."""
+        return self.has_class("one") and self.has_class("reading")
+
+    def _draw_row(self, place: int) -> Content:
+        return row_at(self.view, place)
+
+    def _changed(self) -> None:
+        if self.is_attached and not self._waiting:
+            self._waiting = True
+            self.call_after_refresh(self._show_once)
+
+    def _show_once(self) -> None:
+        self._waiting = False
+        if self.is_attached:
+            self._show()
+
+    def _show(self) -> None:
+        view = self.view
+        rows, shown, place = self.query_one(RowList), len(view.places), view.place
+        rows.show(shown, place, nothing_listed(view))
+        rows.border_title = Content(
+            f"Rows: {FILTERS[view.kind]}" + (f" with “{clean(view.needle)}”" if view.needle else "")
+        )
+        rows.border_subtitle = Content(f"{place + 1:,} of {shown:,}" if shown else "")
+        self._title()
+        self._show_row()
+        self.show_line()
+
+    def _title(self) -> None:
+        view, target = self.view, self.view.target
+        parts = [clean(target.called), counted(view.rows, "row") if view.complete else f"{view.rows:,}+ rows"]
+        if target.judge:
+            parts.append(f"{'run' if target.run else 'profile'} {clean(target.judge)}")
+        self.query_one(TitleBar).show("Data", line((" · ".join(parts), MUTED)))
+
+    def _show_row(self) -> None:
+        view, text, about = self.view, self.query_one(RowView), self.query_one("#about", Heading)
+        self.query_one(TabStrip).show(self.pane)
+        right = self.query_one("#right")
+        right.border_subtitle = limit_text(view)
+        if self.pane == "overview":
+            right.border_title = "All rows"
+            about.show(summary(view.overview), Content(""))
+            text.set_text(overview(view, max(20, text.content_size.width)), keep_place=self._shown[:1] == ("overview",))
+            self._shown = ("overview",)
+            return
+        right.border_title = f"Row {view.row + 1:,} of {view.rows:,}" if view.rows else "Row"
+        about.show(heading(view), Content(""))
+        here, known = (self.pane, view.row, self.numbered), self._known()
+        if (*here, *known) != self._shown:  # a huge row is not made ready twice
+            paragraphs = body(view, self.pane, self.numbered)
+            if paragraphs is not None:
+                text.set_text(paragraphs, keep_place=self._shown[:3] == here)
+                self._shown = (*here, *known)
+
+    def _known(self) -> tuple[object, ...]:
+        """What the row's text depends on, besides where one stands."""
+        view, reader = self.view, self.view.reader
+        of_row = (reader.row and id(reader.row), reader.error, reader.status, reader.phase) if reader else ()
+        return (id(view), view.error, view.rows > view.row, id(view.judged), view.no_tokens, *of_row)
+
+    def _show_work(self) -> None:
+        work, shown = self.query_one("#work", Heading), self.view.works
+        name = next((name for name in ("searching", "indexing", "tokenising", "scanning") if name in shown), None)
+        work.display = name is not None and not self.asking
+        if name:
+            keys = {"searching": "Esc stops", "tokenising": "t stops"}.get(name, "")
+            work.show(working(shown[name], keys, self.size.width), Content(""))
+
+    def show_line(self) -> None:
+        self._show_work()
+        self._hint()
+
+    def _hint(self) -> None:
+        focused_row = self.query_one(RowView).has_focus
+        keys = hints(
+            self.view, self.pane, self.asking, focused_row, self.has_class("one"), len(self.app.screen_stack) > 1
+        )
+        self.query_one(HintBar).show(keys, TYPING if self.asking else ALWAYS)
+
+    def on_descendant_focus(self) -> None:
+        self._hint()
+
+    def _moved(self, place: int) -> None:
+        if place < len(self.view.places):
+            self.view.row = self.view.places[place]
+        self.call_later(self._stand)
+
+    async def _stand(self) -> None:
+        await self.view.stand_on(self.view.row)
+
+    def on_row_list_chosen(self) -> None:
+        self.add_class("reading")
+        self.query_one(RowView).focus()
+        self._changed()
+
+    def on_tab_strip_picked(self, message: TabStrip.Picked) -> None:
+        self.run_worker(self.action_pane(message.pane), exit_on_error=False)
+
+    async def action_pane(self, pane: str) -> None:
+        self.pane = pane
+        if self.has_class("one") and not self.has_class("reading"):
+            self.on_row_list_chosen()
+        await self.view.with_ids(pane == "tokens")
+        self._show()
+
+    async def action_next_view(self) -> None:
+        views = [pane for pane, _ in PANES[:3]]
+        at = views.index(self.pane) if self.pane in views else -1
+        await self.action_pane(views[(at + 1) % len(views)])
+
+    async def action_numbers(self) -> None:
+        self.numbered = not self.numbered if self.pane == "tokens" else True
+        await self.action_pane("tokens")
+
+    def action_filter(self, kind: Kind) -> None:
+        self.view.filter(kind)
+
+    def action_next_filter(self) -> None:
+        self.view.filter(KINDS[(KINDS.index(self.view.kind) + 1) % len(KINDS)])
+
+    async def action_limit(self, steps: int) -> None:
+        if self.view.target.profile:
+            await self.view.set_limit(self.view.next_limit(steps) if steps else self.view.own_limit)
+
+    async def action_step(self, rows: int) -> None:
+        await self.view.pick(self.view.place + rows)
+
+    def action_edit(self) -> None:
+        """The max_seq_length that is looked at goes along, not saved yet."""
+        from codex_tui.ui.data.open import draft_of
+        from codex_tui.ui.editor.screen import EditorScreen
+
+        if self.view.target.path is None:
+            self.notify("There is no profile to edit: a run keeps the one it was started with.", markup=False)
+        elif draft := draft_of(self, self.view):
+            self.app.push_screen(EditorScreen(draft), self._edited)
+
+    async def _edited(self, name: str | None) -> None:
+        """Reads the rows by the profile as it is now."""
+        from codex_tui.ui.data.open import edited
+
+        if target := await edited(self.view.target, name):
+            before, self.view = self.view, DataView(target, self._changed)
+            self.view.row, self.view.ids = before.row, before.ids
+            await before.close()
+            self._show()
+            self.run_worker(self.view.start(), group="data", exit_on_error=False)
+
+    async def action_tokenise(self) -> None:
+        if "tokenising" in self.view.works:
+            await self.view.cancel()
+        else:
+            await self.view.tokenise()
+
+    async def action_back(self) -> None:
+        if self.asking:
+            if self.asking == "search":
+                self.view.search("")
+            self.answered()
+        elif "searching" in self.view.works:
+            await self.view.cancel()
+        elif self.reading or self.query_one(RowView).has_focus:
+            self.remove_class("reading")
+            self.query_one(RowList).focus()
+            self._changed()
+        elif self.view.needle:
+            self.view.search("")
+        elif len(self.app.screen_stack) > 1:
+            self.dismiss()

@@ -1,0 +1,75 @@
+"""Where a profile differs from what it extends, or from the defaults: the field, the value here, the value there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+
+from codex_tui.base.secrets import hidden
+from codex_tui.base.text import clean
+from codex_tui.profiles.draft import Draft
+from codex_tui.profiles.fields import differences
+from codex_tui.profiles.literals import shown
+from codex_tui.ui.kit.dialogs import DIALOG_CSS, keys
+from codex_tui.ui.kit.drawing import MUTED, STRONG, line
+from codex_tui.ui.kit.text_view import TextView
+
+
+class CompareScreen(ModalScreen[None]):
+    DEFAULT_CSS = (
+        DIALOG_CSS.format(name="CompareScreen")
+        + """
+    CompareScreen > Vertical { width: 110; border-title-color: $primary; }
+    CompareScreen TextView { max-height: 70vh; margin-bottom: 1; }
+    """
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,c,q,enter", "dismiss", "Close")]
+
+    def __init__(self, draft: Draft) -> None:
+        super().__init__()
+        self._draft = draft
+
+    def compose(self) -> ComposeResult:
+        with Vertical() as box:
+            box.border_title = Content(f"{clean(self._draft.path.stem)} ⇄ {self._there}")
+            yield TextView(id="differences")
+            yield keys(("↑ ↓", "scroll"), ("Esc", "close"))
+
+    def on_mount(self) -> None:
+        view = self.query_one(TextView)
+        rows = [*self._rows()]
+        view.set_text(rows)
+        view.styles.height = len(rows) + 1
+        view.focus()
+
+    @property
+    def _there(self) -> str:
+        parent = self._draft.resolved.parent
+        return clean(parent.stem) if parent else "the defaults"
+
+    def _rows(self) -> Iterator[Content]:
+        resolved = self._draft.resolved
+        found = [*differences(resolved)]
+        if not found:
+            yield line((f"Nothing: all is as in {self._there}.", MUTED))
+        table = None
+        for path, here, else_ in found:
+            name = path.rpartition(".")[2]
+            if (now := path.rpartition(".")[0]) != table:
+                if table is not None:
+                    yield Content("")
+                table = now
+                yield line((now, "bold $primary"))
+            yield line((f"  {name}", STRONG))
+            yield line(("    here   ", MUTED), _text(here))
+            yield line(("    there  ", MUTED), (_text(else_), MUTED))
+
+
+def _text(value: object) -> str:
+    return "unset" if value is None else clean(hidden(shown(value))) or '""'

@@ -1,0 +1,1 @@
+"""The memory forecast, wherever a screen shows it."""

@@ -1,0 +1,73 @@
+"""What would make a run smaller, the best first: what each change gives back and what it costs. Enter applies one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from codex_tui.base.text import clean, shorten
+from codex_tui.ui.forecast.bar import change, summary
+from codex_tui.ui.kit.choices import Choices, Row
+from codex_tui.ui.kit.dialogs import DIALOG_CSS, keys
+from codex_tui.ui.kit.drawing import MUTED, STRONG, line, spread
+
+if TYPE_CHECKING:
+    from codex_tui.machine.outlook import Outlook
+    from training.memory.forecast import Remedy
+
+
+class RemediesScreen(ModalScreen["Remedy | None"]):
+    DEFAULT_CSS = (
+        DIALOG_CSS.format(name="RemediesScreen")
+        + """
+    RemediesScreen > Vertical { width: 90; height: auto; }
+    RemediesScreen Choices { height: 12; max-height: 60vh; margin-bottom: 1; }
+    """
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,r", "dismiss(None)", "Close")]
+
+    def __init__(self, outlook: Outlook) -> None:
+        super().__init__()
+        self._outlook = outlook
+        self._found = outlook.remedies
+
+    def compose(self) -> ComposeResult:
+        with Vertical():
+            yield Static(line(("What would make it smaller", STRONG)))
+            if self._outlook.forecast:
+                yield Static(summary(self._outlook.forecast, self._outlook.card))
+            yield Choices(lines=2)
+            yield keys(("Enter", "apply"), ("↑ ↓", "choose"), ("Esc", "leave it"))
+
+    def on_mount(self) -> None:
+        choices = self.query_one(Choices)
+        choices.set_rows([(f"{number}", _row(remedy)) for number, remedy in enumerate(self._found)])
+        choices.styles.height = 2 * len(self._found)
+        choices.focus()
+
+    def on_choices_moved(self, message: Choices.Moved) -> None:
+        message.stop()
+
+    def on_choices_chosen(self, message: Choices.Chosen) -> None:
+        message.stop()
+        index = self.query_one(Choices).index
+        self.dismiss(self._found[index] if index is not None else None)
+
+
+def _row(remedy: Remedy) -> Row:
+    def row(width: int) -> list[Content]:
+        gives = line(("gives back ", MUTED), f"{remedy.frees_mib:,.0f} MiB")
+        enough = line(("✓ enough by itself", "$success"), "; " if remedy.cost else "") if remedy.fits else Content("")
+        name = shorten(change(remedy), width - gives.cell_length - 2)
+        return [
+            spread(line((name, STRONG)), gives, width),
+            line(enough, (f"costs {clean(remedy.cost)}" if remedy.cost else "", MUTED)),
+        ]
+
+    return row

@@ -1,0 +1,1 @@
+"""The toolkit under all screens: painted widgets, lists, charts, dialogs."""

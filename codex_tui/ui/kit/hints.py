@@ -1,0 +1,52 @@
+"""The last row of every screen: the keys that matter here, and what they do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual.content import Content
+from textual.strip import Strip
+
+from codex_tui.ui.kit.drawing import ACCENT, MUTED, fitting, line, spread, to_strips
+from codex_tui.ui.kit.painted import Painted
+
+Hint = tuple[str, str]  # the key, what it does
+ALWAYS: tuple[Hint, ...] = (("?", "help"), ("q", "quit"))
+TYPING: tuple[Hint, ...] = (("ctrl+q", "quit"),)  # where letters are text
+
+
+class HintBar(Painted):
+    """Shows as many hints as fit, first ones first; help and quit at the right always."""
+
+    DEFAULT_CSS = """
+    HintBar { height: 1; dock: bottom; padding: 0 1; background: $surface; }
+    """
+
+    def __init__(self, hints: Sequence[Hint] = (), always: Sequence[Hint] = ALWAYS) -> None:
+        super().__init__(id="hints")
+        self._hints = tuple(hints)
+        self._always = tuple(always)
+
+    @property
+    def named(self) -> list[str]:
+        """The keys that are named now, as far as there is room."""
+        return [key for key, _ in (*self._hints, *self._always)]
+
+    @property
+    def quits(self) -> str:
+        """The key that ends the app here."""
+        return next((key for key, does in self._always if does == "quit"), "ctrl+q")
+
+    def show(self, hints: Sequence[Hint], always: Sequence[Hint] = ALWAYS) -> None:
+        if (tuple(hints), tuple(always)) != (self._hints, self._always):
+            self._hints, self._always = tuple(hints), tuple(always)
+            self.repaint()
+
+    def paint(self, width: int, height: int) -> list[Strip]:
+        right = fitting([_hint(*hint) for hint in self._always], width, "  ")
+        left = fitting([_hint(*hint) for hint in self._hints], max(0, width - right.cell_length - 2), "  ")
+        return to_strips(self, [spread(left, right, width)], width, height)
+
+
+def _hint(key: str, does: str) -> Content:
+    return line((key, f"bold {ACCENT}"), (f" {does}", MUTED))

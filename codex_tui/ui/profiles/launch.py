@@ -1,0 +1,171 @@
+"""The last question before a run: which rows, and its name. Builds the environment where there is none."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
+
+from codex_tui.base.errors import CodexError, of_system
+from codex_tui.base.text import clean, duration
+from codex_tui.ui.forecast.ahead import here
+from codex_tui.ui.forecast.bar import change, summary
+from codex_tui.ui.kit import figures
+from codex_tui.ui.kit.dialogs import DIALOG_CSS, keys
+from codex_tui.ui.kit.drawing import MUTED, line
+from codex_tui.ui.messages import OpenRun, ReportsWorkerErrors
+
+if TYPE_CHECKING:
+    from codex_tui.environment.build import SetupProgress
+    from codex_tui.hub.client import Progress
+    from codex_tui.machine.outlook import Outlook
+    from codex_tui.profiles.library import ProfileEntry
+    from training.contract.profile import Profile
+    from training.contract.run_directory import RunDirectory
+
+REPORT_EVERY = 0.5  # seconds between two reports of the set-up
+
+
+class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
+    DEFAULT_CSS = (
+        DIALOG_CSS.format(name="LaunchDialog")
+        + """
+    LaunchDialog Input { height: 1; border: none; padding: 0 1; background: $panel; margin-bottom: 1; }
+    LaunchDialog Input:focus { border: none; }
+    LaunchDialog .label { margin-bottom: 0; color: $text-muted; }
+    LaunchDialog Input:focus { background-tint: $primary 20%; }
+    """
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "dismiss", "Cancel"),
+        Binding("up", "app.focus_previous", show=False),
+        Binding("down", "app.focus_next", show=False),
+    ]
+
+    def __init__(self, entry: ProfileEntry) -> None:
+        super().__init__()
+        self._entry = entry
+        self._busy = False
+        self._reported = 0.0
+
+    def compose(self) -> ComposeResult:
+        profile = self._entry.profile
+        given = clean(profile.dataset.path or "") if profile else ""
+        with Vertical():
+            yield Static(line(("Launch ", "bold"), (clean(self._entry.title or self._entry.name), "bold")))
+            yield Static("Dataset: a file, folder or pattern, or owner/name of the Hub", classes="label", markup=False)
+            kinds = "JSONL, JSON, CSV or Parquet; or demo:zombie-waves"
+            yield Input(given, id="dataset", placeholder=kinds, select_on_focus=False)
+            yield Static("Name of the run", classes="label", markup=False)
+            yield Input(
+                id="name", placeholder=f"{clean(self._entry.name)}-1, or the next number", select_on_focus=False
+            )
+            yield Static(id="forecast", markup=False)
+            yield Static(id="status", markup=False)
+            yield keys(("Enter", "launch"), ("Tab", "next field"), ("Esc", "cancel"))
+
+    def on_mount(self) -> None:
+        for field in self.query(Input):
+            field.cursor_blink = False
+        self.query_one("#status").display = False
+        self.query_one("#forecast").display = False
+        if self._entry.profile:
+            self.run_worker(self._look_ahead(self._entry.profile), group="forecast", exit_on_error=False)
+
+    async def _look_ahead(self, profile: Profile) -> None:
+        outlook = await asyncio.to_thread(here, profile, self._entry.path)
+        if self.is_attached:
+            forecast = self.query_one("#forecast", Static)
+            forecast.display = True
+            disk = line("\n", (f"{clean(outlook.disk)} It is tried all the same.", "$warning")) if outlook.disk else ""
+            forecast.update(line(_forecast_text(outlook), disk))
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        if not self._busy:
+            self._busy = True
+            self.run_worker(self._launch(), exit_on_error=False)
+
+    async def _launch(self) -> None:
+        dataset = self.query_one("#dataset", Input).value.strip()
+        profile = self._entry.profile
+        given = profile.dataset.path if profile else None
+        name = self.query_one("#name", Input).value.strip()
+        self._say(line(("Starting …", MUTED)))
+        try:
+            run = await asyncio.to_thread(
+                self._start, None if not dataset or dataset == clean(given or "") else dataset, name or None
+            )
+        except (CodexError, OSError) as trouble:
+            error = of_system(trouble) if isinstance(trouble, OSError) else trouble
+            hint = f"\n{clean(error.hint, newlines=True)}" if error.hint else ""
+            self._say(line((f"✗ {clean(error.message, newlines=True)}", "bold $error"), (hint, "")))
+        else:
+            if self.is_current:  # else a person left while the environment was built; the run shows among the runs
+                self.post_message(OpenRun(run))
+        finally:
+            self._busy = False
+
+    def _start(self, dataset: str | None, name: str | None) -> RunDirectory:
+        """In a thread: reading rows and building an environment take their time. Raises CodexError."""
+        from codex_tui import launcher
+        from codex_tui.environment import build
+
+        python = build.ensure(self._report)
+        return launcher.launch(Path(self._entry.path), dataset=dataset, name=name, python=python, tell=self._fetch)
+
+    def _report(self, progress: SetupProgress) -> None:
+        """From the thread: at most two a second, but each new step."""
+        now = time.monotonic()
+        if now - self._reported >= REPORT_EVERY or progress.done == progress.total:
+            self._reported = now
+            self.app.call_from_thread(self._say, _setup_text(progress))
+
+    def _fetch(self, progress: Progress) -> None:
+        """From the thread, likewise."""
+        now = time.monotonic()
+        if now - self._reported >= REPORT_EVERY:
+            self._reported = now
+            share = f"  {figures.percent(progress.done, progress.total)} %" if progress.total else ""
+            self.app.call_from_thread(self._say, line((f"{clean(progress.step)}{share}", MUTED)))
+
+    def _say(self, text: Content) -> None:
+        if self.is_attached:
+            status = self.query_one("#status", Static)
+            status.display = True
+            status.update(text)
+
+
+def _forecast_text(outlook: Outlook) -> Content:
+    """One line, and what would help where it does not fit."""
+    if outlook.forecast is None:
+        return line(("Memory: ", MUTED), (clean(outlook.reason), MUTED))
+    text = line(("Memory: ", MUTED), summary(outlook.forecast, outlook.card))
+    if outlook.forecast.verdict != "no":
+        return text
+    help = (
+        f" {change(outlook.remedies[0])} gives back {outlook.remedies[0].frees_mib:,.0f} MiB;"
+        if outlook.remedies
+        else ""
+    )
+    return line(
+        text, "\n", (f"It is likely to run out of memory.{help} e in the list of profiles edits it.", "$warning")
+    )
+
+
+def _setup_text(progress: SetupProgress) -> Content:
+    left = f", {duration(progress.eta_seconds)} left" if progress.eta_seconds is not None else ""
+    bar = figures.progress(progress.done / progress.total if progress.total else 0, 40)
+    return line(
+        ("Setting up the training environment; once only.\n", MUTED),
+        f"{clean(progress.step)}  ", (clean(progress.detail), MUTED), "\n",
+        bar, f"  {progress.done} / {progress.total}{left}",
+    )  # fmt: skip

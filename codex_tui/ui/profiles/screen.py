@@ -1,0 +1,196 @@
+"""The profile picker: what there is, what each is for, whether it fits this card, and what is wrong with it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import ComposeResult, SuspendNotSupported
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.screen import Screen
+
+from codex_tui.base.errors import CodexError
+from codex_tui.ui.forecast.ahead import of_all
+from codex_tui.ui.kit.choices import Choices
+from codex_tui.ui.kit.drawing import MUTED, line
+from codex_tui.ui.kit.hints import HintBar
+from codex_tui.ui.kit.text_view import TextView
+from codex_tui.ui.kit.title_bar import TitleBar
+from codex_tui.ui.messages import ReportsWorkerErrors, Trouble
+from codex_tui.ui.profiles.text import about, row
+
+if TYPE_CHECKING:  # pydantic is read after the first paint
+    from codex_tui.machine.outlook import Outlook
+    from codex_tui.profiles.library import ProfileEntry
+
+HINTS = (
+    ("Enter", "launch"),
+    ("e", "edit"),
+    ("d", "data"),
+    ("D", "duplicate"),
+    ("o", "runs"),
+    ("↑ ↓", "choose"),
+    ("Tab", "details"),
+    ("E", "edit in $EDITOR"),
+)
+
+
+class ProfilesScreen(ReportsWorkerErrors, Screen[None]):
+    DEFAULT_CSS = """
+    ProfilesScreen > Horizontal > * { border: round $rule; border-title-color: $text-muted; padding: 0 1; }
+    ProfilesScreen > Horizontal > *:focus { border: round $primary; border-title-color: $primary; }
+    #profiles { width: 2fr; min-width: 30; max-width: 60; padding: 0; }
+    #profile { width: 3fr; margin-left: 1; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("n", "launch", "Launch"),
+        Binding("e", "edit", "Edit"),
+        Binding("E", "edit_outside", "Edit in $EDITOR"),
+        Binding("d", "data", "Look at its dataset"),
+        Binding("D", "duplicate", "Duplicate"),
+        Binding("ctrl+r", "reload", "Read the profiles again"),
+        Binding("escape", "back", "Back", show=False),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._entries: list[ProfileEntry] = []
+        self._outlooks: list[Outlook | None] = []
+        self.looked_ahead = False
+
+    def compose(self) -> ComposeResult:
+        yield TitleBar("Profiles", "pick what to train; Enter launches it")
+        with Horizontal():
+            yield Choices(id="profiles", lines=3)
+            yield TextView(id="profile")
+        yield HintBar(HINTS)
+
+    def on_mount(self) -> None:
+        self.query_one("#profiles").border_title = "Profiles"
+        self.query_one("#profile").border_title = "What it does"
+        self.call_after_refresh(self.action_reload)
+
+    async def action_reload(self, pick: str | None = None) -> None:
+        """Reads the profiles in a thread, and stands on the one named `pick`, or where it stood."""
+        self._entries = await asyncio.to_thread(_read_profiles)
+        self._outlooks, self.looked_ahead = [None] * len(self._entries), False
+        self._show(pick)
+        self.run_worker(self._look_ahead(), group="forecast", exclusive=True, exit_on_error=False)
+
+    async def _look_ahead(self) -> None:
+        """What each takes: after they are shown, since the driver takes its time to answer."""
+        entries = self._entries
+        outlooks = await asyncio.to_thread(of_all, entries)
+        if self.is_attached and entries is self._entries:
+            self._outlooks, self.looked_ahead = outlooks, True
+            self._show()
+
+    def _show(self, pick: str | None = None) -> None:
+        rows = [(entry.name, row(entry, look)) for entry, look in zip(self._entries, self._outlooks, strict=True)]
+        self.query_one(Choices).set_rows(rows, pick)
+        self._describe()
+
+    @property
+    def picked(self) -> ProfileEntry | None:
+        index = self.query_one(Choices).index
+        return self._entries[index] if index is not None and index < len(self._entries) else None
+
+    def on_choices_moved(self) -> None:
+        self._describe()
+
+    def on_choices_chosen(self) -> None:
+        self.action_launch()
+
+    def action_back(self) -> None:
+        if len(self.app.screen_stack) > 1:
+            self.dismiss()
+
+    def _sound(self) -> ProfileEntry | None:
+        """The picked profile, unless it has problems, which are told of."""
+        if self.picked is not None and self.picked.problems:
+            self.notify("This profile has problems; e edits it.", severity="warning", markup=False)
+            return None
+        return self.picked
+
+    def action_launch(self) -> None:
+        if (entry := self._sound()) is None:
+            return
+        from codex_tui.ui.profiles.launch import LaunchDialog
+
+        self.app.push_screen(LaunchDialog(entry))
+
+    def action_edit(self) -> None:
+        entry = self.picked
+        if entry is None:
+            return
+        from codex_tui.profiles.draft import Draft
+        from codex_tui.ui.editor.screen import EditorScreen
+
+        try:
+            draft = Draft.extending(entry.path) if entry.shipped else Draft.open(entry.path)
+        except CodexError as error:
+            self.post_message(Trouble(error.message, error.hint))
+            return
+        self.app.push_screen(EditorScreen(draft), self.action_reload)
+
+    def action_data(self) -> None:
+        if (entry := self._sound()) is None:
+            return
+        from codex_tui.ui.data.open import open_profile
+
+        def back(_: object) -> None:  # the profile may have been edited there
+            self.call_later(self.action_reload, entry.name)
+
+        self.run_worker(open_profile(self, entry.path, back), group="data", exclusive=True, exit_on_error=False)
+
+    async def action_edit_outside(self) -> None:
+        entry = self.picked
+        if entry is None:
+            return
+        from codex_tui.profiles.library import editable_copy
+
+        command = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
+        try:
+            path = editable_copy(entry)
+            with self.app.suspend():
+                subprocess.run([*command, str(path)], check=False)
+        except CodexError as error:
+            self.post_message(Trouble(error.message, error.hint))
+        except SuspendNotSupported:
+            self.post_message(Trouble("This terminal can't be lent to an editor.", f"Edit the file outside: {path}"))
+        except OSError as error:
+            self.post_message(
+                Trouble(f"{command[0]} can't be started: {error.strerror}.", "Set EDITOR to your editor.")
+            )
+        await self.action_reload(entry.name)
+
+    def action_duplicate(self) -> None:
+        if entry := self.picked:
+            self.run_worker(self._duplicate(entry.path), group="files", exclusive=True, exit_on_error=False)
+
+    async def _duplicate(self, path: Path) -> None:
+        from codex_tui.ui.editor.files import ask_to_duplicate
+
+        if copy := await ask_to_duplicate(self, path):
+            await self.action_reload(copy.stem)
+
+    def _describe(self) -> None:
+        entry = self.picked
+        if entry is None:
+            where = "There are no profiles. Put a TOML file into the folder profiles of the app's settings."
+            self.query_one("#profile", TextView).set_text([line((where, MUTED))])
+            return
+        index = self._entries.index(entry)
+        self.query_one("#profile", TextView).set_text(about(entry, self._outlooks[index]))
+        self.query_one(HintBar).show(HINTS[1:] if entry.problems else HINTS)
+
+
+def _read_profiles() -> list[ProfileEntry]:
+    from codex_tui.profiles.library import list_profiles
+
+    return list_profiles()

@@ -1,0 +1,157 @@
+"""How the picker tells of a profile: a few lines in the list, and all of it beside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+
+from codex_tui.base.text import clean, counted, shorten
+from codex_tui.ui.forecast.bar import change, components, summary, verdict
+from codex_tui.ui.kit.choices import Row
+from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, line, spread
+from training.contract import files
+
+if TYPE_CHECKING:  # pydantic is read after the first paint
+    from codex_tui.machine.outlook import Outlook
+    from codex_tui.profiles.library import ProfileEntry
+    from training.contract.profile import Profile
+
+MOST_LINES = 1000  # of a profile's file that are shown
+MOST_REMEDIES = 3  # the editor has them all
+NAME_WIDTH = 11
+
+
+def row(entry: ProfileEntry, outlook: Outlook | None) -> Row:
+    """Name, title, and whether it fits."""
+    whose = "shipped" if entry.shipped else "yours"
+    count = len(entry.problems)
+
+    def lines(width: int) -> list[Content]:
+        name = shorten(clean(entry.name), max(8, width - len(whose) - 2))
+        fit = line((f"✗ {counted(count, 'problem')}", "bold $error")) if count else _fit(outlook)
+        return [
+            spread(line((name, STRONG)), line((whose, MUTED)), width),
+            line((shorten(clean(entry.title), width), MUTED)),
+            fit,
+        ]
+
+    return lines
+
+
+def _fit(outlook: Outlook | None) -> Content:
+    if outlook is None:
+        return Content("")
+    if outlook.forecast is None:
+        return line(("no forecast", MUTED))
+    taken = f"{outlook.forecast.device_mib:,.0f} MiB"
+    if outlook.forecast.verdict is None:
+        return line((f"takes {taken}", MUTED))
+    return line(verdict(outlook.forecast), (f"  {taken}", MUTED))
+
+
+def about(entry: ProfileEntry, outlook: Outlook | None) -> Iterator[Content]:
+    yield line((clean(entry.title or entry.name), STRONG))
+    if entry.problems:
+        yield Content("")
+        yield line((f"✗ {counted(len(entry.problems), 'problem')}; e edits the profile", "bold $error"))
+        for problem in entry.problems:
+            where = f"line {problem.line}" if problem.line else "the file"
+            where = f"{clean(problem.path.name)}, {where}" if problem.path else where
+            yield line((f"  {where}", ACCENT), f"  {clean(problem.field)}" if problem.field else "")
+            yield line(f"    {clean(problem.message)}")
+    elif entry.profile:
+        if entry.description:
+            yield line((clean(entry.description, newlines=True), ""))
+        yield Content("")
+        yield from _memory(outlook)
+        yield from _numbers(entry.profile)
+        if outlook and outlook.forecast:
+            yield Content("")
+            yield from _components(outlook)
+    yield Content("")
+    where = "Shipped with the app; e makes one of your own." if entry.shipped else f"Yours: {_tilde(entry.path)}"
+    yield line((clean(where), MUTED))
+    yield Content("")
+    yield from _file(entry)
+
+
+def _memory(outlook: Outlook | None) -> Iterator[Content]:
+    """Whether it fits, and if not, what would help."""
+    if outlook is None:
+        yield _number("memory", Content("…"))
+    elif outlook.forecast is None:
+        yield _number("memory", line((clean(outlook.reason), MUTED)))
+    else:
+        yield _number("memory", summary(outlook.forecast, outlook.card))
+        for remedy in outlook.remedies[:MOST_REMEDIES]:
+            gives = f"{f'−{remedy.frees_mib:,.0f}':>6} MiB {'✓' if remedy.fits else ' '} "
+            yield line((gives, MUTED), change(remedy))
+        if outlook.remedies:
+            enough = "✓ is enough by itself; " if outlook.remedies[0].fits else ""
+            yield line((f"{enough}e, then r, applies one", MUTED))
+
+
+def _components(outlook: Outlook) -> Iterator[Content]:
+    forecast = outlook.forecast
+    assert forecast
+    for name, _, _, mib in components(forecast):
+        yield line((f"  {name:<14}", MUTED), f"{mib:>7,.0f} MiB")
+    yield line((f"  {'together':<14}", MUTED), (f"{forecast.device_mib:>7,.0f} MiB", STRONG))
+    if forecast.limit_mib and forecast.card_mib:
+        left = forecast.card_mib - forecast.display_mib
+        why = f"the card's {forecast.card_mib:,.0f}, less {forecast.display_mib:,.0f} for the display"
+        why = why if abs(left - forecast.limit_mib) < 1 else "vram_limit_mib"
+        yield line((f"  {'limit':<14}", MUTED), f"{forecast.limit_mib:>7,.0f} MiB", (f"   {why}", MUTED))
+    if outlook.card:
+        yield line((f"  {'free now':<14}", MUTED), f"{outlook.card.free_mib:>7,.0f} MiB",
+                   (f"   {clean(outlook.card.name)}", MUTED))  # fmt: skip
+
+
+def _file(entry: ProfileEntry) -> Iterator[Content]:
+    """The profile as it is written: its comments say what each knob costs and buys. Problems are marked in place."""
+    try:
+        lines = files.read(entry.path).decode(errors="replace").splitlines()[:MOST_LINES]
+    except OSError:
+        return
+    wrong = {problem.line for problem in entry.problems if problem.path is None}
+    for number, text in enumerate(lines, 1):
+        setting, sign, comment = clean(text).partition("#")
+        if wrong:
+            mark = ("✗", "bold $error") if number in wrong else " "
+            yield line(mark, (f"{number:3} ", MUTED), setting, (sign + comment, MUTED))
+        else:
+            yield line(setting, (sign + comment, MUTED))
+
+
+def _numbers(profile: Profile) -> Iterator[Content]:
+    training, model = profile.training, profile.model
+    batch, accumulated = training.per_device_train_batch_size, training.gradient_accumulation_steps
+    epochs = training.num_train_epochs
+    in_epochs = f"{epochs:g} epoch{'s' if epochs != 1 else ''}"
+    length = counted(training.max_steps, "step") if training.max_steps else in_epochs
+    for name, value in (
+        ("model", clean(model.name)),
+        (
+            "weights",
+            "4-bit (QLoRA)" if model.load_in_4bit else f"16-bit, {model.dtype}" if model.dtype != "auto" else "16-bit",
+        ),
+        ("sequence", f"{model.max_seq_length:,} tokens"),
+        ("LoRA", f"r {profile.lora.r}, alpha {profile.lora.lora_alpha}, dropout {profile.lora.lora_dropout:g}"),
+        ("batch", f"{batch} x {accumulated} accumulated = {batch * accumulated}"),
+        ("rate", f"{training.learning_rate:g}, {training.lr_scheduler_type}, {training.warmup_steps} warm-up steps"),
+        ("length", length),
+        ("optimiser", training.optim),
+        ("dataset", clean(profile.dataset.path or "asked for at the launch")),
+    ):
+        yield _number(name, Content(value))
+
+
+def _number(name: str, value: Content) -> Content:
+    return line((f"{name:<{NAME_WIDTH}}", MUTED), value)
+
+
+def _tilde(path: Path) -> Path:
+    return Path("~") / path.relative_to(Path.home()) if path.is_relative_to(Path.home()) else path

@@ -1,0 +1,1 @@
+"""The list of runs, and the dialogs that stop and resume one."""

@@ -1,0 +1,1 @@
+"""Processes of the training environment that answer the app over two pipes."""
