@@ -18,9 +18,9 @@ from typing import Any, Literal
 from codex_tui import __version__
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, CodexError
+from codex_tui.base.progress import Tell, tell_nobody
 from codex_tui.data import sources
 from codex_tui.environment import build
-from codex_tui.hub.client import Tell, tell_nobody
 from codex_tui.machine.outlook import outlook
 from codex_tui.profiles import library
 from codex_tui.profiles.literals import literal
@@ -30,8 +30,9 @@ from codex_tui.runs.outcome import without_config
 from codex_tui.runs.resume_point import ResumePoint, resume_point
 from codex_tui.workers.process import interpreter_of, trainer_environment
 from training.contract.files import open_to_append, write_atomically
+from training.contract.process import ProcessIdentity
 from training.contract.profile import Profile
-from training.contract.run_directory import ProcessIdentity, RunDirectory
+from training.contract.run_directory import RunDirectory
 from training.dataset.source import Source
 
 Asked = Literal["save", "terminate", "kill"]

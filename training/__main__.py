@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
             directory = RunDirectory(Path(run).absolute())
             if directory.config.is_file() and (code := supervisor.fork(directory)) is not None:
                 return code
-            from training.finetune.attempt import train
+            from training.finetune.entry import train
 
             return train(directory.path)
     print(USAGE, file=sys.stderr)  # noqa: T201

@@ -11,8 +11,8 @@ from codex_tui.commands import data_hub, data_view
 from codex_tui.commands.options import add_dataset
 
 if TYPE_CHECKING:
+    from codex_tui.base.progress import Tell
     from codex_tui.data.target import Target
-    from codex_tui.hub.client import Tell
 
 
 def add(subparsers: Any) -> None:

@@ -71,9 +71,9 @@ def _warnings(found: Checked) -> list[Any]:
     if found.target.profile is None:
         return list(of_rows(found.overview, found.scan))
     if found.untold is None:
-        return list(found.overview.warnings)
+        return list(found.warnings)
     why, remedy = found.untold
-    return [Warned(f"Nothing is known of its tokens: {why.rstrip('.')}.", remedy), *found.overview.warnings]
+    return [Warned(f"Nothing is known of its tokens: {why.rstrip('.')}.", remedy), *found.warnings]
 
 
 def lines(found: Checked) -> Iterator[str]:

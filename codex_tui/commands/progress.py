@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from codex_tui.hub.client import Progress, Tell
+from codex_tui.base.progress import Progress, Tell
 
 QUIET_SECONDS = 1.0
 LIVE_EVERY, PLAIN_EVERY = 0.5, 5.0

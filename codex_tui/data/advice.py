@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from codex_tui.data.overview import Overview
 from training.contract.profile import Profile
-
-if TYPE_CHECKING:
-    from codex_tui.data.overview import Overview
-    from training.dataset.lengths import Lengths
-    from training.dataset.scan import Scan
+from training.dataset.lengths import Lengths
+from training.dataset.scan import Scan
 
 STEP = 64  # max_seq_length is advised in steps of so many tokens
 MANY = 0.01  # of the rows

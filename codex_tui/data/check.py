@@ -9,13 +9,14 @@ from pathlib import Path
 
 from codex_tui.base import locations
 from codex_tui.base.errors import CodexError
+from codex_tui.base.progress import Progress, Tell
 from codex_tui.base.text import counted
 from codex_tui.data import sources
+from codex_tui.data.advice import Warned, advice
 from codex_tui.data.overview import Overview, overview
 from codex_tui.data.speed import tokens_per_second
 from codex_tui.data.target import Target
 from codex_tui.environment import build
-from codex_tui.hub.client import Progress, Tell
 from training.contract.profile import Profile
 from training.dataset import lengths as token_lengths
 from training.dataset import scan as scans
@@ -34,6 +35,7 @@ class Checked:
     target: Target
     scan: Scan
     overview: Overview
+    warnings: tuple[Warned, ...]
     speed: float | None
     untold: tuple[str, str] | None
     _index: RowIndex
@@ -74,7 +76,9 @@ def check(target: Target, tell: Tell) -> Checked:
     if target.profile and found.kept:
         lengths, untold = asyncio.run(_lengths(target, found.kept, tell))
         speed = tokens_per_second(target.profile, target.path)
-    return Checked(target, found, overview(found, lengths, profile, speed), speed, untold, index, columns)
+    figures = overview(found, lengths, profile, speed)
+    warnings = tuple(advice(figures, found, lengths, profile))
+    return Checked(target, found, figures, warnings, speed, untold, index, columns)
 
 
 def _scan(index: RowIndex, columns: Columns, profile: Profile, tell: Tell) -> Scan:

@@ -6,11 +6,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import accumulate
 from math import ceil
 
-from codex_tui.data.advice import Warned, advice
 from training.contract.profile import Profile
 from training.dataset.lengths import Lengths
 from training.dataset.scan import EXACT, NEAR, Scan
@@ -59,7 +58,6 @@ class Overview:
     steps_per_epoch: int
     total_steps: int
     seconds_per_epoch: float | None
-    warnings: tuple[Warned, ...] = ()
 
 
 def overview(scan: Scan, lengths: Lengths | None, profile: Profile, tokens_per_second: float | None = None) -> Overview:
@@ -84,7 +82,7 @@ def overview(scan: Scan, lengths: Lengths | None, profile: Profile, tokens_per_s
         lost = every.dropped - refused
         tokens = _percentiles(lengths.counts)
     steps = steps_of(profile, train)
-    found = Overview(
+    return Overview(
         rows=scan.rows,
         kept=kept,
         reasons=scan.reasons,
@@ -101,7 +99,6 @@ def overview(scan: Scan, lengths: Lengths | None, profile: Profile, tokens_per_s
         total_steps=steps[1],
         seconds_per_epoch=spent / tokens_per_second if spent and tokens_per_second else None,
     )
-    return replace(found, warnings=tuple(advice(found, scan, lengths, profile)))
 
 
 @dataclass(frozen=True)

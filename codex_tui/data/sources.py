@@ -12,9 +12,9 @@ from typing import Any
 
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, CodexError, of_system
+from codex_tui.base.progress import Tell, tell_nobody
 from codex_tui.base.text import counted
 from codex_tui.environment import build
-from codex_tui.hub.client import Tell, tell_nobody
 from codex_tui.workers.process import trainer_environment
 from training.contract.profile import Profile
 from training.contract.tables import Dataset

@@ -11,8 +11,8 @@ from typing import Any
 
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput
+from codex_tui.base.progress import Tell, tell_nobody
 from codex_tui.data import sources
-from codex_tui.hub.client import Tell, tell_nobody
 from codex_tui.profiles import library
 from training.contract.files import write_atomically
 from training.contract.profile import Profile

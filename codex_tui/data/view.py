@@ -19,6 +19,7 @@ from codex_tui.workers.inspect import RowReader
 from training.dataset.records import Unreadable
 
 if TYPE_CHECKING:
+    from codex_tui.data.advice import Warned
     from codex_tui.data.overview import Overview
     from training.contract.profile import Profile
 
@@ -32,6 +33,7 @@ class DataView(DataRows):
     def __init__(self, target: Target, on_change: Callable[[], None]) -> None:
         super().__init__(target, on_change)
         self.overview: Overview | None = None
+        self.warnings: tuple[Warned, ...] = ()
         self.reader: RowReader | None = None
         self.ids = False  # whether the reader is asked for every token's id
         self.no_tokens = ("", "")  # why the tokenizer can't be had, and what to do
@@ -199,15 +201,17 @@ class DataView(DataRows):
         self._looks += 1
         look, judged, profile = self._looks, self.judged, self.profile
         if judged and profile:
+            from codex_tui.data.advice import advice
             from codex_tui.data.overview import overview
             from codex_tui.data.speed import tokens_per_second
 
-            def add_up() -> Overview:
+            def add_up() -> tuple[Overview, tuple[Warned, ...]]:
                 if self._speed is None:
                     self._speed = tokens_per_second(profile, self.target.path) or 0.0
-                return overview(judged.scan, judged.lengths, profile, self._speed or None)
+                figures = overview(judged.scan, judged.lengths, profile, self._speed or None)
+                return figures, tuple(advice(figures, judged.scan, judged.lengths, profile))
 
             found = await asyncio.to_thread(add_up)
             if look == self._looks:
-                self.overview = found
+                self.overview, self.warnings = found
         self._changed()

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from codex_tui.base import secrets
 from codex_tui.base.errors import BadInput, CodexError
+from codex_tui.base.progress import Progress, Tell, tell_nobody
 from codex_tui.base.text import clean, shorten
 from codex_tui.machine import facts
 
@@ -35,23 +36,6 @@ PIECE = 1 << 20
 """Bytes that are written, and told of, at a time; the library's 10 MiB are half a minute on a slow line."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 _TOKEN = re.compile(r"[!-~]+")
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What is going on, and how much of it is done; `total` 0: that can't be told."""
-
-    step: str
-    done: int = 0
-    total: int = 0
-    unit: Literal["B", "rows"] = "B"
-
-
-Tell = Callable[[Progress], None]
-
-
-def tell_nobody(_progress: Progress) -> None:
-    pass
 
 
 @dataclass(frozen=True)

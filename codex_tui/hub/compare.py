@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from codex_tui.base.errors import BadInput
+from codex_tui.base.progress import Progress, Tell
 from codex_tui.hub.cards import Content, rows_on_card
-from codex_tui.hub.client import Connection, Progress, RemoteFile, Tell, bar, connected
+from codex_tui.hub.client import Connection, RemoteFile, bar, connected
 from codex_tui.hub.download import DATA_FILES, NO_DATA
 from codex_tui.hub.push import CARD, LocalFile
 from training.contract.files import naming

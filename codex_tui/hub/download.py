@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codex_tui.base.errors import BadInput, CodexError
-from codex_tui.hub.client import AGAIN, Connection, Tell, bar, connected, is_unreachable, repo_id
+from codex_tui.base.progress import Tell
+from codex_tui.hub.client import AGAIN, Connection, bar, connected, is_unreachable, repo_id
 from training.contract.files import naming
 from training.dataset.records import SUFFIXES
 

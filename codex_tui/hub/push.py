@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, CodexError
-from codex_tui.hub.client import Connection, Kind, Progress, Tell, bar, connected
+from codex_tui.base.progress import Progress, Tell
+from codex_tui.hub.client import Connection, Kind, bar, connected
 from training.contract.files import naming
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from codex_tui.base.errors import BadInput
 from codex_tui.runs.state import ENDED, RunState
 from training.contract import checkpoints
 from training.contract.files import open_file
-from training.contract.run_directory import Exit, RunDirectory
+from training.contract.process import Exit
+from training.contract.run_directory import RunDirectory
 
 JUST_NOW = 0.25
 """Seconds that the parent of a trainer that is gone has to write down how it ended."""

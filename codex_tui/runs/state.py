@@ -13,8 +13,8 @@ from itertools import compress, count, groupby, repeat
 from operator import attrgetter, eq, not_, sub
 from typing import Any, Literal
 
+from codex_tui.runs.points import Point
 from codex_tui.runs.series import Series
-from codex_tui.runs.tailer import Point
 from training.contract import events as ev
 
 Status = Literal[

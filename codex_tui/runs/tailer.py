@@ -9,6 +9,7 @@ from typing import NamedTuple, Union
 
 import msgspec
 
+from codex_tui.runs.points import Point, Unknown
 from training.contract import events as ev
 from training.contract.files import open_file
 
@@ -16,18 +17,6 @@ SLICE = 512 * 1024
 """Bytes a slice has, about 5 ms of decoding; time budgets are checked between slices."""
 LONGEST_LINE = 16 * 1024 * 1024
 _GIVE_UP_BISECTING = 2048
-
-
-class Unknown(ev.Event):
-    """An event of a type that only a newer app knows. It counts for `seq` and as a sign of life, no more."""
-
-
-class Point(ev.Event, tag="metrics"):
-    """What the curve needs of a `Metrics`: a million of these decode in two thirds of the time."""
-
-    step: ev.Count
-    loss: float | None = None
-    tokens: ev.Count = 0
 
 
 class Slice(NamedTuple):

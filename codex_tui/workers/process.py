@@ -16,7 +16,8 @@ from codex_tui.base.errors import CodexError
 from codex_tui.base.secrets import hidden
 from codex_tui.environment.build import find_python, trainer_path
 from training.contract import messages
-from training.contract.run_directory import RunDirectory, signal_name
+from training.contract.process import signal_name
+from training.contract.run_directory import RunDirectory
 
 # A row of a dataset is one message; asyncio's default of 64 KiB is too little for it.
 LONGEST_LINE = 64 * 1024 * 1024

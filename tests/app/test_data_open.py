@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from codex_tui.base.errors import BadInput
-from codex_tui.hub.client import Progress, Tell
+from codex_tui.base.progress import Progress, Tell
 from codex_tui.ui.app import CodexApp
 from codex_tui.ui.data.open import Fetching
 from codex_tui.ui.data.screen import DataScreen

@@ -16,7 +16,8 @@ from codex_tui.ui.cockpit.gpu_panel import GpuPanel
 from tests.app.conftest import NOW, machine
 from tests.support.pilot import screen_text, settled, until
 from training.contract import events as ev
-from training.contract.run_directory import ProcessIdentity, RunDirectory
+from training.contract.process import ProcessIdentity
+from training.contract.run_directory import RunDirectory
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from codex_tui.ui.kit.hints import HintBar
 from tests.app.conftest import NOW
 from tests.support.pilot import screen_text, settled, until
 from training.contract import events as ev
-from training.contract.run_directory import ProcessIdentity, RunDirectory
+from training.contract.process import ProcessIdentity
+from training.contract.run_directory import RunDirectory
 
 
 async def test_the_picked_run_opens(home: Path, make_run: Any) -> None:

@@ -16,8 +16,9 @@ from pathlib import Path
 import msgspec
 
 from training.contract import events as ev
+from training.contract.process import ProcessIdentity
 from training.contract.profile import Profile
-from training.contract.run_directory import ProcessIdentity, RunDirectory
+from training.contract.run_directory import RunDirectory
 from training.contract.tables import Model
 
 SPIKE = 9.0

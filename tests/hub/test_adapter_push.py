@@ -9,8 +9,9 @@ import pytest
 from support.hub_person import Person
 
 from training.contract import events as ev
+from training.contract.process import ProcessIdentity
 from training.contract.profile import Profile
-from training.contract.run_directory import ProcessIdentity, RunDirectory
+from training.contract.run_directory import RunDirectory
 
 REPO = "me/waves-lora"
 TOKEN_IN_PROFILE = "hf_" + "p" * 34

@@ -30,7 +30,8 @@ import os, time
 from pathlib import Path
 from training.keeper import supervisor
 from training.contract import events as ev
-from training.contract.run_directory import ProcessIdentity, RunDirectory
+from training.contract.run_directory import RunDirectory
+from training.contract.process import ProcessIdentity
 
 run = RunDirectory(Path(arguments[0]))
 if (code := supervisor.fork(run)) is not None:

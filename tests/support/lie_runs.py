@@ -24,7 +24,8 @@ from tests.support.mutate import TEXTS, Mutator
 from tests.support.pilot import screen_text
 from training.contract import events as ev
 from training.contract.failures import TrainingFailure
-from training.contract.run_directory import Exit, ProcessIdentity, RunDirectory
+from training.contract.process import Exit, ProcessIdentity
+from training.contract.run_directory import RunDirectory
 from training.job.job import read_all_rows, read_job, require_good
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from codex_tui.base import locations
 from training.contract import events as ev
-from training.contract.run_directory import ProcessIdentity, RunDirectory
+from training.contract.process import ProcessIdentity
+from training.contract.run_directory import RunDirectory
 
 
 def make_run(name: str, *events: ev.Event, alive: bool = False) -> RunDirectory:

@@ -14,8 +14,9 @@ from support.terminal import Terminal
 
 from codex_tui.base import locations
 from training.contract import events as ev
+from training.contract.process import ProcessIdentity
 from training.contract.profile import Profile
-from training.contract.run_directory import ProcessIdentity, RunDirectory
+from training.contract.run_directory import RunDirectory
 from training.contract.tables import Model
 
 EVIL = (

@@ -19,7 +19,8 @@ from codex_tui.profiles.resolve import load_profile
 from codex_tui.runs import tailer
 from training.contract import events as ev
 from training.contract.files import write_atomically
-from training.contract.run_directory import ProcessIdentity, RunDirectory
+from training.contract.process import ProcessIdentity
+from training.contract.run_directory import RunDirectory
 
 ROWS = '{"instruction": "Who?", "response": "Rook."}\n' * 3
 

@@ -18,7 +18,8 @@ from codex_tui.cli import main
 from codex_tui.runs import follower, library, outcome
 from codex_tui.runs.follower import RunFollower, glance
 from training.contract import events as ev
-from training.contract.run_directory import Exit, ProcessIdentity, RunDirectory
+from training.contract.process import Exit, ProcessIdentity
+from training.contract.run_directory import RunDirectory
 
 pytestmark = pytest.mark.usefixtures("empty_home")
 

@@ -14,7 +14,8 @@ from support.whole import write_checkpoint
 from codex_tui.runs import follower
 from codex_tui.runs.follower import RunFollower, glance
 from training.contract import events as ev
-from training.contract.run_directory import ProcessIdentity, RunDirectory
+from training.contract.process import ProcessIdentity
+from training.contract.run_directory import RunDirectory
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from support.told_runs import make_run
 
 from codex_tui.cli import main
 from training.contract import events as ev
-from training.contract.run_directory import ProcessIdentity
+from training.contract.process import ProcessIdentity
 
 pytestmark = pytest.mark.usefixtures("empty_home")
 

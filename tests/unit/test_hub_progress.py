@@ -5,13 +5,13 @@ import pty
 import subprocess
 import sys
 
+from codex_tui.base.progress import Progress
 from codex_tui.commands.progress import line_of, size
-from codex_tui.hub.client import Progress
 
 SENDING = """
 import sys, time
 from codex_tui.commands.progress import progress
-from codex_tui.hub.client import Progress
+from codex_tui.base.progress import Progress
 with progress() as tell:
     for done in range(int(sys.argv[1])):
         tell(Progress("sending \\x1b]0;a.jsonl", done * 1_000_000, 10_000_000))

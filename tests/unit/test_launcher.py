@@ -22,7 +22,8 @@ from training.contract.run_directory import RunDirectory
 # As the trainer does: takes the lock, says who it is, and listens until it is told to end.
 TRAINER = """
     import fcntl, os, signal, sys, time
-    from training.contract.run_directory import ProcessIdentity, RunDirectory
+    from training.contract.run_directory import RunDirectory
+    from training.contract.process import ProcessIdentity
 
     run = RunDirectory(arguments[0])
     lock = run.lock.open("w")

@@ -9,7 +9,7 @@ import pytest
 
 from codex_tui.runs import log_tail
 from codex_tui.runs.log_tail import LogTail
-from training.keeper import supervisor
+from training.contract import log as trainer_log
 
 
 @pytest.fixture
@@ -48,16 +48,16 @@ def test_a_new_file_in_its_place_is_read_from_its_start(path: Path) -> None:
 
 
 def test_a_log_that_lost_its_middle_is_not_shown_twice(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "LOG_MOST", 4000)
-    monkeypatch.setattr(supervisor, "LOG_FIRST", 500)
-    monkeypatch.setattr(supervisor, "LOG_LAST", 2000)
+    monkeypatch.setattr(trainer_log, "LOG_MOST", 4000)
+    monkeypatch.setattr(trainer_log, "LOG_FIRST", 500)
+    monkeypatch.setattr(trainer_log, "LOG_LAST", 2000)
     tail, shown = LogTail(path), []
     for number in range(300):
         append(path, b"line %d, be" % number)
         shown += tail.poll()
         append(path, b"gun and ended\n")
         if number % 10 == 9:
-            supervisor.bound(path)
+            trainer_log.bound(path)
             append(path, b"line %d.5\n" % number)
     shown += tail.poll()
     assert path.stat().st_size < 5000

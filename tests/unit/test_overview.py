@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codex_tui.data.overview import Overview, overview
+from codex_tui.data.advice import advice
+from codex_tui.data.overview import overview
 from training.contract.profile import Profile
 from training.dataset.lengths import Lengths
 from training.dataset.scan import BAD, EXACT, NEAR, Scan
@@ -41,9 +42,10 @@ def lengths_of(*rows: tuple[int, int]) -> Lengths:
     return found
 
 
-def messages(found: Overview) -> str:
-    assert all(warned.message.endswith(".") and warned.remedy.endswith(".") for warned in found.warnings)
-    return "\n".join(f"{warned.message} → {warned.remedy}" for warned in found.warnings)
+def messages(scan: Scan, lengths: Lengths | None, settings: Profile) -> str:
+    warnings = list(advice(overview(scan, lengths, settings), scan, lengths, settings))
+    assert all(warning.message.endswith(".") and warning.remedy.endswith(".") for warning in warnings)
+    return "\n".join(f"{warning.message} → {warning.remedy}" for warning in warnings)
 
 
 ROW = st.tuples(st.integers(1, 300), st.integers(0, 300)).map(lambda row: (row[0], min(row)))
@@ -75,15 +77,16 @@ def test_the_sums_are_those_of_the_rows(rows: list[tuple[int, int]], limit: int,
 def test_refused_rows_are_neither_lost_nor_counted() -> None:
     lengths = lengths_of((50, 10), (60, 10))
     lengths.refuse("System role not supported")
-    found = overview(scan_of(3, system_rows=1), lengths, profile())
+    scan = scan_of(3, system_rows=1)
+    found = overview(scan, lengths, profile())
     assert (found.kept, found.refused, found.answers_lost, found.train_rows) == (3, 1, 0, 2)
     assert found.tokens is not None
     assert found.tokens.p50 == 50
     assert "the run would fail: System role not supported. → Take the system messages out of the rows" in messages(
-        found
+        scan, lengths, profile()
     )
-    told = overview(scan_of(3), lengths, profile(dataset={"system_prompt": "Be brief."}))
-    assert "→ Unset dataset.system_prompt" in messages(told)
+    brief = profile(dataset={"system_prompt": "Be brief."})
+    assert "→ Unset dataset.system_prompt" in messages(scan_of(3), lengths, brief)
 
 
 def test_without_tokens_the_rest_is_known() -> None:
@@ -102,7 +105,7 @@ GOOD = [(90, 20)] * 200
 
 
 def test_a_good_dataset_has_no_warnings() -> None:
-    assert overview(scan_of(200), lengths_of(*GOOD), profile()).warnings == ()
+    assert messages(scan_of(200), lengths_of(*GOOD), profile()) == ""
 
 
 @pytest.mark.parametrize(
@@ -123,7 +126,7 @@ def test_a_good_dataset_has_no_warnings() -> None:
     ],
 )  # fmt: skip
 def test_warnings_of_the_cut(rows: list[tuple[int, int]], length: int, said: str) -> None:
-    assert said in messages(overview(scan_of(len(rows)), lengths_of(*rows), profile(length)))
+    assert said in messages(scan_of(len(rows)), lengths_of(*rows), profile(length))
 
 
 @pytest.mark.parametrize(
@@ -143,7 +146,7 @@ def test_warnings_of_the_cut(rows: list[tuple[int, int]], length: int, said: str
     ],
 )  # fmt: skip
 def test_warnings_of_the_rows(scan: Scan, tables: dict[str, Any], said: str) -> None:
-    assert said in messages(overview(scan, None, profile(**tables)))
+    assert said in messages(scan, None, profile(**tables))
 
 
 def test_duplicates_and_a_template_without_a_system_role() -> None:
@@ -152,7 +155,7 @@ def test_duplicates_and_a_template_without_a_system_role() -> None:
     lengths = replace(lengths_of(*GOOD), system_ignored=True)
     found = overview(scan, lengths, profile())
     assert (found.duplicates.exact, found.duplicates.near) == (1, 10)
-    said = messages(found)
+    said = messages(scan, lengths, profile())
     assert "1 row repeats another and counts for more" in said
     assert "10 rows (5.0 %) say nearly what another one says" in said
     assert "leaves system messages out without a word" in said

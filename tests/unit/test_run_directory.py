@@ -13,7 +13,8 @@ from codex_tui.runs.log_tail import LogTail
 from codex_tui.runs.outcome import log_tail
 from codex_tui.runs.tailer import Tailer, sample
 from training.contract.files import clear_unfinished, open_file, write_atomically
-from training.contract.run_directory import ProcessIdentity, RunDirectory
+from training.contract.process import ProcessIdentity
+from training.contract.run_directory import RunDirectory
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from codex_tui.runs.points import Unknown
 from codex_tui.runs.state import RunState, elapsed, reduce, reduce_all, time_left
-from codex_tui.runs.tailer import Unknown, decode
+from codex_tui.runs.tailer import decode
 from training.contract import events as ev
 
 

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from codex_tui.runs import tailer
-from codex_tui.runs.tailer import Point, Slice, Tailer, Unknown, decode, sample
+from codex_tui.runs.points import Point, Unknown
+from codex_tui.runs.tailer import Slice, Tailer, decode, sample
 from training.contract import events as ev
 
 ENCODER = msgspec.json.Encoder()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from training.contract.combinations import impossible
 from training.contract.tables import (
     Checkpoints,
     Dataset,
@@ -50,3 +50,26 @@ class Profile(Table):
             message = "; ".join(f"{field}: {what}" for field, what in found.items())
             raise PydanticCustomError("impossible", "{message}", {"message": message, "fields": found})
         return self
+
+
+def impossible(profile: Profile) -> Iterator[tuple[str, str]]:
+    """Each field whose value can't be had together with another's, and why."""
+    model, training, lora = profile.model, profile.training, profile.lora
+    if model.load_in_4bit and model.dtype == "float32":
+        yield "model.dtype", "float32 is not possible with load_in_4bit = true; use auto or bfloat16"
+    if model.offload_layers and not training.gradient_checkpointing:
+        yield (
+            "training.gradient_checkpointing",
+            'offload_layers needs it: without, every layer stays on the card; use "unsloth" or true',
+        )
+    columns = profile.dataset
+    pairs = [columns.instruction_column, columns.response_column, columns.context_column]
+    if len([kind for kind in (any(pairs), columns.messages_column, columns.text_column) if kind]) > 1:
+        yield (
+            "dataset.messages_column" if columns.messages_column else "dataset.text_column",
+            "a row is read in one way: name instruction and response, or messages, or text",
+        )
+    if both := sorted({*lora.target_modules} & {*lora.modules_to_save}):
+        yield "lora.modules_to_save", f"{both[0]} is one of target_modules as well; it can have only one of the two"
+    if model.offload_embedding and "embed_tokens" in lora.modules_to_save:
+        yield "model.offload_embedding", "an embedding that is trained (modules_to_save) has to stay on the card"

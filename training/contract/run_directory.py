@@ -17,86 +17,15 @@ Folders are 0700 and files 0600. No token or secret is ever written here.
 from __future__ import annotations
 
 import json
-import os
-import signal
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
 from training.contract import files
+from training.contract.process import Exit, ProcessIdentity
 
 StopLevel = Literal["save", "terminate"]
-
-
-class ProcessIdentity(msgspec.Struct):
-    """A process that can't be mistaken for a later one with the same pid.
-
-    `create_time` is seconds from the boot to its start, `boot` the id of that boot. A time of day would not do: it
-    changes when the clock is set, and WSL2 sets it whenever the laptop has slept.
-    """
-
-    pid: int
-    create_time: float
-    attempt: int = 1
-    boot: str = ""
-
-    @classmethod
-    def of(cls, pid: int, attempt: int = 1) -> ProcessIdentity | None:
-        """The process that has `pid` now; None where there is none."""
-        if (found := _look_up(pid)) is None:
-            return None
-        return cls(pid, found[1], attempt, _boot_id())
-
-    @classmethod
-    def current(cls, attempt: int = 1) -> ProcessIdentity:
-        identity = cls.of(os.getpid(), attempt)
-        assert identity is not None
-        return identity
-
-    def is_alive(self) -> bool:
-        """True while that very process runs; a zombie counts as gone."""
-        if (found := _look_up(self.pid)) is None:
-            return False
-        state, create_time = found
-        return state not in "ZX" and create_time == self.create_time and self.of_this_boot()
-
-    def of_this_boot(self) -> bool:
-        """False where the machine was started again since."""
-        return self.boot == _boot_id()
-
-
-class Exit(msgspec.Struct):
-    """How process `pid` ended: with an exit `code`, or by `signal`, such as SIGKILL; `for_memory`: the kernel took it
-    because memory had run out. `parent` saw it, and is whom the launcher knew before the trainer spoke."""
-
-    pid: int
-    code: int | None = None
-    signal: str = ""
-    for_memory: bool = False
-    parent: int = 0
-
-
-def signal_name(number: int) -> str:
-    """SIGKILL, say; the number of a real-time one, which has no name."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return str(number)
-
-
-def _look_up(pid: int) -> tuple[str, float] | None:
-    """The state letter of `pid` and the seconds from the boot to its start, as proc(5) has them."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return None
-    fields = stat.rpartition(b")")[2].split()  # the command's name before it may hold anything
-    return fields[0].decode(), int(fields[19]) / os.sysconf("SC_CLK_TCK")
-
-
-def _boot_id() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
 class RunDirectory:

@@ -6,20 +6,17 @@ anything is imported; the parent does nothing but wait, and keep the log from fi
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 from contextlib import suppress
 from pathlib import Path
 
-from training.contract.run_directory import Exit, RunDirectory, signal_name
+from training.contract.log import bound
+from training.contract.process import Exit, die_with_parent, signal_name
+from training.contract.run_directory import RunDirectory
 
-PR_SET_PDEATHSIG = 1  # of prctl(2)
 VMSTAT = Path("/proc/vmstat")
 LOOK_EVERY = 0.5  # seconds between two looks at the log
-LOG_MOST = 16 * 2**20  # bytes: a library that prints in a loop must not fill the disk
-LOG_FIRST, LOG_LAST = 2**20, 7 * 2**20  # what is kept of one that was longer
-LEFT_OUT = b"\n... the log grew beyond %d MiB: what stood here was left out ...\n"
 
 
 def fork(run: RunDirectory) -> int | None:
@@ -54,25 +51,6 @@ def _wait(child: int, log: Path) -> int:
         if ended:
             return status
         signal.sigtimedwait([signal.SIGCHLD], LOOK_EVERY)
-
-
-def bound(log: Path) -> None:
-    """Takes the middle out of a log that has grown too long, in place: the trainer goes on appending to it."""
-    if log.stat().st_size <= LOG_MOST:
-        return
-    descriptor = os.open(log, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
-    try:
-        last = os.pread(descriptor, LOG_LAST, os.fstat(descriptor).st_size - LOG_LAST)
-        os.ftruncate(descriptor, LOG_FIRST)
-        os.write(descriptor, LEFT_OUT % (LOG_MOST >> 20) + last[last.find(b"\n") + 1 :])
-    finally:
-        os.close(descriptor)
-
-
-def die_with_parent(yes: bool) -> None:
-    """Until the trainer has written down who it is, viewers know its parent alone: if that dies, the run is lost, and
-    nobody must go on unseen."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL if yes else 0)
 
 
 def memory_kills() -> int:

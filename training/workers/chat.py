@@ -25,9 +25,9 @@ from typing import Any
 from training.contract import checkpoints
 from training.contract.failures import TrainingFailure, writing
 from training.contract.run_directory import RunDirectory
-from training.finetune import adapter
 from training.job import environ
 from training.job.job import Job, read_job
+from training.workers.adapter import loading
 from training.workers.pipe import Pipe
 
 
@@ -82,7 +82,7 @@ class Speaker:
         self._dtype = getattr(torch, ran["dtype"] if ran["dtype"] != "auto" else "bfloat16")
         tell(f"loading {job.profile.model.name}" + (" and the adapter" if folder else ""), 1)
         source = model.source(job.model_name, job.cache)
-        with adapter.loading(folder, run), writing(model.hub_cache()):
+        with loading(folder, run), writing(model.hub_cache()):
             self._model, self._tokenizer = model.load_for_chat(
                 source,
                 revision=job.profile.model.revision,

@@ -9,9 +9,9 @@ from textual.geometry import Size
 from textual.strip import Strip
 
 from codex_tui.base.text import clean
-from codex_tui.ui.cockpit.header import SIGNS
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, line, to_strips
 from codex_tui.ui.kit.painted import Painted
+from codex_tui.ui.runs.status import SIGNS
 
 if TYPE_CHECKING:  # the first paint does without it
     from codex_tui.runs.state import RunState

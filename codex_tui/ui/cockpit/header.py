@@ -12,32 +12,10 @@ from codex_tui.runs.facts import RunFacts
 from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, fitting, line, spread, to_strips
 from codex_tui.ui.kit.painted import Painted
+from codex_tui.ui.runs.status import ENDINGS, status_text
 
 if TYPE_CHECKING:  # the first paint does without it
     from codex_tui.runs.state import RunState
-
-# A sign, a word and a colour each: none of them carries the meaning alone.
-SIGNS: dict[str, tuple[str, str]] = {
-    "preparing": ("○", ACCENT),
-    "probing": ("◔", ACCENT),
-    "training": ("●", "$success"),
-    "cooling": ("◍", "$warning"),
-    "evaluating": ("◐", "$success"),
-    "saving": ("◒", ACCENT),
-    "stopping": ("◌", "$warning"),
-    "stopped": ("■", "$warning"),
-    "done": ("✓", "$success"),
-    "failed": ("✗", "$error"),
-    "lost": ("?", "$error"),
-}
-
-ENDINGS = {"failed": "$error", "lost": "$error", "stopped": "$warning", "done": "$success"}
-
-
-def status_text(status: str) -> Content:
-    """The state of a run as a sign and a word, in its colour."""
-    sign, style = SIGNS.get(status, ("·", MUTED))
-    return line((f"{sign} {status}", f"bold {style}"))
 
 
 class RunHeader(Painted):

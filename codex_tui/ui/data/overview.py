@@ -39,7 +39,7 @@ def overview(view: DataView, width: int) -> Iterator[Content]:
     if found is None:
         yield from _not_yet(view)
         return
-    yield from _warnings(found, width)
+    yield from _warnings(view, width)
     yield from _facts(view, found)
     if view.judged and view.judged.lengths and found.tokens:
         yield Content("")
@@ -70,13 +70,13 @@ def _not_yet(view: DataView) -> Iterator[Content]:
         yield line((f"t reads all {view.rows:,} rows and counts their tokens.", MUTED))
 
 
-def _warnings(found: Overview, width: int) -> Iterator[Content]:
-    if not found.warnings:
-        if found.tokens:
+def _warnings(view: DataView, width: int) -> Iterator[Content]:
+    if not view.warnings:
+        if view.overview and view.overview.tokens:
             yield line(("✓ nothing to warn of", "$success"))
             yield Content("")
         return
-    for warned in found.warnings:
+    for warned in view.warnings:
         yield from hanging(line(("! ", "bold $warning")), line(clean(warned.message)), width)
         if warned.remedy:
             yield from hanging(line(("  → ", MUTED)), line((clean(warned.remedy), MUTED)), width)

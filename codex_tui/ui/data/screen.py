@@ -252,7 +252,7 @@ class DataScreen(Asking, ReportsWorkerErrors, Screen[None]):
 
     def action_edit(self) -> None:
         """The max_seq_length that is looked at goes along, not saved yet."""
-        from codex_tui.ui.data.open import draft_of
+        from codex_tui.ui.data.edit import draft_of
         from codex_tui.ui.editor.screen import EditorScreen
 
         if self.view.target.path is None:
@@ -262,7 +262,7 @@ class DataScreen(Asking, ReportsWorkerErrors, Screen[None]):
 
     async def _edited(self, name: str | None) -> None:
         """Reads the rows by the profile as it is now."""
-        from codex_tui.ui.data.open import edited
+        from codex_tui.ui.data.edit import edited
 
         if target := await edited(self.view.target, name):
             before, self.view = self.view, DataView(target, self._changed)

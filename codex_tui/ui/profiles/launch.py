@@ -24,8 +24,8 @@ from codex_tui.ui.kit.drawing import MUTED, line
 from codex_tui.ui.messages import OpenRun, ReportsWorkerErrors
 
 if TYPE_CHECKING:
+    from codex_tui.base.progress import Progress
     from codex_tui.environment.build import SetupProgress
-    from codex_tui.hub.client import Progress
     from codex_tui.machine.outlook import Outlook
     from codex_tui.profiles.library import ProfileEntry
     from training.contract.profile import Profile

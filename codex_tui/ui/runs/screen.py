@@ -16,7 +16,6 @@ from textual.widgets import Static
 
 from codex_tui.base.text import clean, shorten
 from codex_tui.runs.state import ENDED
-from codex_tui.ui.cockpit.header import status_text
 from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.choices import MARGIN, Choices, Row
 from codex_tui.ui.kit.drawing import MUTED, line, to_strips
@@ -24,6 +23,7 @@ from codex_tui.ui.kit.hints import HintBar
 from codex_tui.ui.kit.painted import Painted
 from codex_tui.ui.kit.title_bar import TitleBar
 from codex_tui.ui.messages import OpenRun, ReportsWorkerErrors, Trouble
+from codex_tui.ui.runs.status import status_text
 from training.contract.run_directory import RunDirectory
 
 if TYPE_CHECKING:

@@ -1,0 +1,51 @@
+"""From the data screen to the editor of its profile, and back."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from textual.screen import Screen
+
+from codex_tui.base import locations
+from codex_tui.base.errors import CodexError
+from codex_tui.ui.messages import Trouble
+
+if TYPE_CHECKING:  # pydantic is read after the first paint
+    from codex_tui.data.target import Target
+    from codex_tui.data.view import DataView
+    from codex_tui.profiles.draft import Draft
+
+
+def draft_of(screen: Screen[Any], view: DataView) -> Draft | None:
+    """The profile for the editor, with the max_seq_length that is looked at."""
+    from codex_tui.profiles.draft import Draft
+    from codex_tui.profiles.toml_text import CannotEdit
+
+    path = view.target.path
+    assert path is not None
+    try:
+        shipped = path.is_relative_to(locations.shipped_profiles())
+        draft = Draft.extending(path) if shipped else Draft.open(path)
+        if view.limit != view.own_limit:
+            draft.set("model.max_seq_length", str(view.limit))
+    except CannotEdit as error:
+        screen.post_message(Trouble(f"{error}.", "E in the list of profiles opens the file in your own editor."))
+        return None
+    except CodexError as error:
+        screen.post_message(Trouble(error.message, error.hint))
+        return None
+    return draft
+
+
+async def edited(target: Target, name: str | None) -> Target | None:
+    """The same rows by the profile of that `name`; None where it was not saved, or can't be used as it is."""
+    from codex_tui.data.target import Target as Targets
+    from codex_tui.profiles.library import find_profile
+
+    own = target.path is not None and name == target.path.stem
+    try:
+        path = target.path if own and target.path else find_profile(name or "")
+        return await asyncio.to_thread(Targets.of_profile, path, target.names)
+    except CodexError:
+        return None
