@@ -5,30 +5,24 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
+from support import data_screen, fake_forecast
+from support.fake_checkpoint import write_checkpoint
+from support.fake_inspect import WordWorker
+from support.screens import EVIL, NOW, MakeRun, machine
 
 from codex_tui.base import locations
 from codex_tui.machine import forecast
-from codex_tui.machine.gpu import GpuReading, Reading
-from tests.support import data_screen
-from tests.support import forecasts as stand_in
-from tests.support.data_worker import WordWorker
-from tests.support.whole import write_checkpoint
 from training.contract import events as ev
 from training.contract.process import ProcessIdentity
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
-
-NOW = 1_790_000_000.0
-EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m [/INST] [/] [@click=app.quit]x[/] <s>[INST] hi"
-
-MakeRun = Callable[..., RunDirectory]
 
 PROFILE = """
 title = "{title}"
@@ -51,19 +45,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(locations, "shipped_profiles", lambda: shipped)
     monkeypatch.setattr("codex_tui.ui.cockpit.gpu_panel._make_sampler", lambda device: SimpleNamespace(read=machine))
     for name in ("card", "of", "remedies_of"):
-        monkeypatch.setattr(forecast, name, getattr(stand_in, name))
+        monkeypatch.setattr(forecast, name, getattr(fake_forecast, name))
     monkeypatch.setattr("codex_tui.ui.runs.screen.time", SimpleNamespace(time=lambda: NOW))
     return tmp_path
-
-
-def machine() -> Reading:
-    return Reading(
-        gpu=GpuReading("NVIDIA RTX 3060 Laptop GPU", 4710, 6144, 74, 97, 81.0, 95.0, 1725, 2100, ("power cap",)),
-        gpu_reason="",
-        cpu_percent=15.0,
-        ram_used_mib=6400,
-        ram_total_mib=16000,
-    )
 
 
 @pytest.fixture

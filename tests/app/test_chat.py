@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from support.pilot import screen_text, settled, until
+
 from codex_tui.ui.app import CodexApp
 from codex_tui.ui.cockpit.chat import ChatPane, Question
 from codex_tui.ui.cockpit.screen import CockpitScreen
 from codex_tui.ui.kit.text_view import TextView
 from codex_tui.ui.messages import OpenRun
 from codex_tui.ui.profiles.screen import ProfilesScreen
-from tests.support.pilot import screen_text, settled, until
 
 SIZE = (120, 36)
 

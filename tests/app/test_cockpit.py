@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.fake_checkpoint import write_checkpoint
+from support.pilot import screen_text, settled, until
 from textual.widgets import Input
 
 from codex_tui import launcher
@@ -22,8 +24,6 @@ from codex_tui.ui.kit.dialogs import Confirm, Notice
 from codex_tui.ui.kit.hints import HintBar
 from codex_tui.ui.profiles.screen import ProfilesScreen
 from codex_tui.ui.runs.screen import RunsScreen
-from tests.support.pilot import screen_text, settled, until
-from tests.support.whole import write_checkpoint
 from training.contract import events as ev
 from training.contract.run_directory import RunDirectory
 

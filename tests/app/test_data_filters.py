@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from support.data_screen import SIZE, app_on, counted, screen_of, see
+from support.pilot import screen_text, until
+
 from codex_tui.ui.kit.row_list import RowList
-from tests.support.data_screen import SIZE, app_on, counted, screen_of, see
-from tests.support.pilot import screen_text, until
 
 
 def pieces(text: str, length: int) -> list[str]:

@@ -8,13 +8,13 @@ from types import SimpleNamespace
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.data_screen import SIZE, app_on, screen_of, see
+from support.pilot import screen_text, until
+from support.screens import EVIL
 
 from codex_tui.base.text import clean
 from codex_tui.ui.data.row_view import as_seen, one_by_one, raw
 from codex_tui.ui.data.text import listed
-from tests.app.conftest import EVIL
-from tests.support.data_screen import SIZE, app_on, screen_of, see
-from tests.support.pilot import screen_text, until
 
 # Any Unicode, control characters, markup
 HOSTILE = st.text(

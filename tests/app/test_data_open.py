@@ -9,6 +9,8 @@ from threading import Event
 from typing import Any
 
 import pytest
+from support.data_screen import SIZE, see
+from support.pilot import screen_text, settled, until
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -19,8 +21,6 @@ from codex_tui.ui.data.open import Fetching
 from codex_tui.ui.data.screen import DataScreen
 from codex_tui.ui.kit.dialogs import Notice
 from codex_tui.ui.profiles.screen import ProfilesScreen
-from tests.support.data_screen import SIZE, see
-from tests.support.pilot import screen_text, settled, until
 
 
 class Line:

@@ -8,9 +8,9 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from support.data_screen import app_on, counted, see
 
 from codex_tui.ui.data.histogram import histogram
-from tests.support.data_screen import app_on, counted, see
 
 
 async def test_the_overview_says_what_all_come_to(dataset: Path, profile: Path, worker: Any) -> None:

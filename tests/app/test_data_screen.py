@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.data_screen import SIZE, app_on, counted, screen_of, see
+from support.pilot import screen_text, until
 from textual.pilot import Pilot
 
 from codex_tui.ui.data.screen import DataScreen
 from codex_tui.ui.editor.screen import EditorScreen
-from tests.support.data_screen import SIZE, app_on, counted, screen_of, see
-from tests.support.pilot import screen_text, until
 
 NARROW = (80, 24)
 SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 36), (200, 60)], ids=lambda size: f"{size[0]}x{size[1]}")

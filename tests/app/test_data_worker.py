@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.data_screen import PROFILE, SIZE, app_on, counted, screen_of, see
+from support.pilot import screen_text, until
 
 from codex_tui.base.errors import EnvironmentMissing
 from codex_tui.ui.kit.hints import HintBar
-from tests.support.data_screen import PROFILE, SIZE, app_on, counted, screen_of, see
-from tests.support.pilot import screen_text, until
 
 
 async def test_rows_are_there_while_tokens_are_counted(dataset: Path, profile: Path, worker: Any) -> None:

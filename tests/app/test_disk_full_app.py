@@ -7,6 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.disks import fill, mounted
+from support.fake_interpreter import fake_interpreter
+from support.pilot import screen_text, settled, until
+from support.screens import MakeRun
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
@@ -18,10 +22,6 @@ from codex_tui.ui.editor.screen import EditorScreen
 from codex_tui.ui.kit.dialogs import Ask, Notice, Options
 from codex_tui.ui.profiles.launch import LaunchDialog
 from codex_tui.ui.profiles.screen import ProfilesScreen
-from tests.app.conftest import MakeRun
-from tests.support.disks import fill, mounted
-from tests.support.pilot import screen_text, settled, until
-from tests.support.stand_in import stand_in
 
 SIZE = (120, 36)
 LONG = "# as long as a page of the disk\n" * 200
@@ -128,7 +128,7 @@ async def test_a_copy_is_whole_or_not_there(disk: Path, monkeypatch: pytest.Monk
 
 
 async def test_a_launch_says_so_in_its_dialog(disk: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    python = stand_in(home, "raise SystemExit('it should not have come to this')")
+    python = fake_interpreter(home, "raise SystemExit('it should not have come to this')")
     monkeypatch.setattr(build, "ensure", lambda *_, **__: python)
     rows = home / "rows.jsonl"
     rows.write_text('{"instruction": "Who?", "response": "Rook."}\n' * 3)
@@ -149,7 +149,7 @@ async def test_a_launch_says_so_in_its_dialog(disk: Path, home: Path, monkeypatc
 async def test_a_run_that_can_be_neither_stopped_nor_gone_on_with(
     disk: Path, make_run: MakeRun, workers: Any, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    python = stand_in(home, "import time; time.sleep(60)")
+    python = fake_interpreter(home, "import time; time.sleep(60)")
     monkeypatch.setattr("codex_tui.launcher.interpreter_of", lambda _: python)
     build.trainer_path()
     run = make_run("waves-1", "training")

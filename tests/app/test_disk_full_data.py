@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
-from tests.support.data_screen import PROFILE, SIZE, app_on, rows, screen_of, see
-from tests.support.disks import fill, mounted
-from tests.support.pilot import until
+from support.data_screen import PROFILE, SIZE, app_on, rows, screen_of, see
+from support.disks import fill, mounted
+from support.pilot import until
 
 
 async def test_rows_are_told_good_from_bad_without_a_cache(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.pilot import screen_text, settled, until
+from support.screens import EVIL
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -18,8 +20,6 @@ from codex_tui.ui.forecast.remedies import RemediesScreen
 from codex_tui.ui.kit.dialogs import Ask
 from codex_tui.ui.kit.hints import HintBar
 from codex_tui.ui.profiles.screen import ProfilesScreen
-from tests.app.conftest import EVIL
-from tests.support.pilot import screen_text, settled, until
 
 MINE = """\
 # My own, in my own order.

@@ -6,13 +6,13 @@ import shutil
 from typing import Any
 
 import pytest
+from support.pilot import screen_text, settled, until
 
 from codex_tui.commands import open_app
 from codex_tui.ui.app import CodexApp
 from codex_tui.ui.cockpit.screen import CockpitScreen
 from codex_tui.ui.kit.hints import HintBar
 from codex_tui.ui.profiles.screen import ProfilesScreen
-from tests.support.pilot import screen_text, settled, until
 from training.contract.run_directory import RunDirectory
 
 WIDE, NARROW = (120, 36), (80, 24)

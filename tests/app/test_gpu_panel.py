@@ -9,12 +9,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from support.pilot import screen_text, settled, until
+from support.screens import NOW, machine
 
 from codex_tui.machine.gpu import Reading
 from codex_tui.ui.app import CodexApp
 from codex_tui.ui.cockpit.gpu_panel import GpuPanel
-from tests.app.conftest import NOW, machine
-from tests.support.pilot import screen_text, settled, until
 from training.contract import events as ev
 from training.contract.process import ProcessIdentity
 from training.contract.run_directory import RunDirectory

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.pilot import screen_text, settled, until
+from support.screens import EVIL
 
 from codex_tui.base import locations
 from codex_tui.ui.app import CodexApp
 from codex_tui.ui.kit.dialogs import Notice
 from codex_tui.ui.messages import Trouble
-from tests.app.conftest import EVIL
-from tests.support.pilot import screen_text, settled, until
 
 SIZE = (200, 60)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.pilot import screen_text, settled, until
 from textual.widgets import Input
 
 from codex_tui import launcher
@@ -20,7 +21,6 @@ from codex_tui.ui.kit.dialogs import Notice
 from codex_tui.ui.kit.hints import HintBar
 from codex_tui.ui.profiles.launch import LaunchDialog
 from codex_tui.ui.profiles.screen import ProfilesScreen
-from tests.support.pilot import screen_text, settled, until
 
 SIZE = (120, 36)
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import msgspec
 import pytest
+from support.pilot import screen_text, settled, until
+from support.screens import NOW
 
 from codex_tui import launcher
 from codex_tui.runs.resume_point import ResumePoint
 from codex_tui.ui.app import CodexApp
 from codex_tui.ui.cockpit.screen import CockpitScreen
 from codex_tui.ui.kit.hints import HintBar
-from tests.app.conftest import NOW
-from tests.support.pilot import screen_text, settled, until
 from training.contract import events as ev
 from training.contract.process import ProcessIdentity
 from training.contract.run_directory import RunDirectory

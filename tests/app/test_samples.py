@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from support.pilot import screen_text, settled, until
+
 from codex_tui.ui.app import CodexApp
-from tests.support.pilot import screen_text, settled, until
 
 SIZE = (200, 60)
 

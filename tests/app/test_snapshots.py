@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from support.pilot import screen_text, settled, until
+from support.screens import NOW
 from textual.pilot import Pilot
 
 from codex_tui.ui.app import CodexApp
 from codex_tui.ui.cockpit.banner import Banner
-from tests.app.conftest import NOW
-from tests.support.pilot import screen_text, settled, until
 
 SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 36), (200, 60)], ids=lambda size: f"{size[0]}x{size[1]}")
 Act = Callable[[Pilot[Any]], Awaitable[None]]

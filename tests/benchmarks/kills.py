@@ -1,7 +1,7 @@
-"""Kills everything, at any moment: `python tests/benchmarks/kills.py [--kills 200] [--seed N]`.
+"""Kills everything, at any point: `python tests/benchmarks/kills.py [--kills 200] [--seed N]`.
 
 Runs of the demo model on the CPU are killed ten times each, and their parents, apps and second viewers too (SIGKILL),
-at random moments and in the middle of checkpoints, JSON files and events, then compared with one that nobody disturbed:
+at random points and in the middle of checkpoints, JSON files and events, then compared with one that nobody disturbed:
 losses, gradient norms, learning rates, evaluations and the adapter must be the same to the last bit. Chat workers,
 set-ups and pushes to a Hub on the loopback are killed as well. It needs the environment `codex-train`; for 200 kills it
 takes about half an hour on two cores.
@@ -22,15 +22,15 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parents[1])]
 
-from support import faults, moments  # noqa: E402
-from support.hub_person import Person as HubPerson  # noqa: E402
-from support.hub_server import Hub  # noqa: E402
+from support.hub.person import Person as HubPerson  # noqa: E402
+from support.hub.server import Hub  # noqa: E402
+from support.kill import kills, points  # noqa: E402
 
 from codex_tui.environment import build  # noqa: E402
 
-MOMENTS = (
-    moments.at_random, moments.in_a_checkpoint, moments.in_a_json_file, moments.at_random, moments.in_a_checkpoint,
-    moments.in_an_event, moments.at_random, moments.in_a_checkpoint, moments.in_a_json_file, moments.at_random,
+KILL_POINTS = (
+    points.at_random, points.in_a_checkpoint, points.in_a_json_file, points.at_random, points.in_a_checkpoint,
+    points.in_an_event, points.at_random, points.in_a_checkpoint, points.in_a_json_file, points.at_random,
 )  # fmt: skip
 TIMES = 10  # that a run's trainer is killed
 SET_UPS, PUSHES = 0.02, 0.05  # of the kills
@@ -42,12 +42,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.randrange(10_000))
     args = parser.parse_args()
     print(f"seed {args.seed}", flush=True)
-    tally, began = faults.Tally(), time.monotonic()
+    tally, began = kills.Tally(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="codex-tui-kills-") as folder:
         home = Path(folder)
         pushes(home / "hub", tally, round(PUSHES * args.kills), args.seed)
         set_ups(home / "set-up", tally, round(SET_UPS * args.kills), args.seed)
-        person = faults.Person(home / "person", build.find_python(), tally, args.seed)
+        person = kills.Person(home / "person", build.find_python(), tally, args.seed)
         runs(person, args.kills)
     minutes = (time.monotonic() - began) / 60
     print(f"\nkills tried              {sum(tally.kills.values()):6}   {dict(tally.kills)}")
@@ -60,35 +60,35 @@ def main() -> int:
     return 1 if tally.problems or tally.identical < tally.runs else 0
 
 
-def runs(person: faults.Person, kills: int) -> None:
+def runs(person: kills.Person, kills: int) -> None:
     """Runs that are killed ten times each, until `kills` have been tried."""
-    whole, number = faults.finish(person, "whole"), 0
+    whole, number = kills.finish(person, "whole"), 0
     while sum(person.tally.kills.values()) < kills:
         number += 1
         name, before = f"killed-{number}", person.tally.kills["trainer"]
-        chosen = person.random.sample(MOMENTS, len(MOMENTS)) + [moments.in_a_checkpoint] * len(MOMENTS)
+        chosen = person.random.sample(KILL_POINTS, len(KILL_POINTS)) + [points.in_a_checkpoint] * len(KILL_POINTS)
         for turn, moment in enumerate(chosen):
             if person.tally.kills["trainer"] - before >= TIMES:
                 break
-            watching = [faults.bystander(person, name) for _ in range(person.random.randint(1, 3))]
-            orphan = turn % 3 == 2 and moment is not moments.in_a_json_file  # which may be over by then
-            goes_on = faults.kill_the_trainer(person, name, moment, parent_first=orphan)
+            watching = [kills.bystander(person, name) for _ in range(person.random.randint(1, 3))]
+            orphan = turn % 3 == 2 and moment is not points.in_a_json_file  # which may be over by then
+            goes_on = kills.kill_the_trainer(person, name, moment, parent_first=orphan)
             for thread in watching:
                 thread.join()
             if not goes_on:
                 break
         person.tally.fewest = min(person.tally.fewest, person.tally.kills["trainer"] - before)
-        faults.kill_a_chat(person, name)
-        faults.finish(person, name)
-        faults.compare(person, name, whole)
+        kills.kill_a_chat(person, name)
+        kills.finish(person, name)
+        kills.compare(person, name, whole)
         print(f"{name}: {dict(person.tally.kills)}, identical {person.tally.identical}", flush=True)
 
 
-def set_ups(home: Path, tally: faults.Tally, count: int, seed: int) -> None:
+def set_ups(home: Path, tally: kills.Tally, count: int, seed: int) -> None:
     """A set-up that is killed is done again, and ends well."""
     if not count:
         return
-    person = faults.Person(home, Path(sys.executable), tally, seed)
+    person = kills.Person(home, Path(sys.executable), tally, seed)
     (home / "config" / "settings.toml").unlink()
     built = home / "data" / "envs"
     while tally.kills["set-up"] < count:
@@ -105,7 +105,7 @@ def set_ups(home: Path, tally: faults.Tally, count: int, seed: int) -> None:
     print(f"set-up: {dict(tally.kills)}", flush=True)
 
 
-def pushes(home: Path, tally: faults.Tally, count: int, seed: int) -> None:
+def pushes(home: Path, tally: kills.Tally, count: int, seed: int) -> None:
     """A push that is killed leaves nothing half there, and the next one completes it."""
     if not count:
         return

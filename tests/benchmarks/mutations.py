@@ -16,8 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from tests.support.lie_kinds import IN_TRAINING, KINDS, in_training, shares  # noqa: E402
-from tests.support.lies import Bench, attempt, show  # noqa: E402
+from support.fuzz.checks import Bench, attempt, show  # noqa: E402
+from support.fuzz.kinds import IN_TRAINING, KINDS, in_training, shares  # noqa: E402
 
 
 def main() -> int:

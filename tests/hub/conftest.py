@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.hub_person import Person
-from support.hub_server import Hub
+from support.hub.person import Person
+from support.hub.server import Hub
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import time
 from hashlib import sha256
 from pathlib import Path
 
-from support.hub_person import SECONDS, Person
+from support.hub.person import SECONDS, Person
 
 REPO = "me/waves"
 

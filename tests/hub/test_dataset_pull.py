@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
-from support.hub_person import Person
+from support.hub.person import Person
 
 REPO = "me/waves"
 

@@ -3,7 +3,7 @@
 from hashlib import sha256
 
 import pytest
-from support.hub_person import Person
+from support.hub.person import Person
 
 REPO = "me/waves"
 

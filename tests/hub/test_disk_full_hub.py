@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 from support.disks import fill, mounted
-from support.hub_person import Person
-
-from tests.hub.test_adapter_push import FILES, make_run
+from support.hub.adapter_run import FILES, make_run
+from support.hub.person import Person
 
 REPO = "me/waves"
 ROW = b'{"instruction": "Who?", "response": "Rook."}\n'

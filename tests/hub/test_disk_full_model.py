@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.disks import fill, mounted
-from support.hub_person import Person
+from support.hub.person import Person
 
 from codex_tui.workers.process import trainer_environment
 

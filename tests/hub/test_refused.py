@@ -1,7 +1,7 @@
 """Who may not, what is not there, and nobody who answers: one sentence each, and never the token."""
 
 import pytest
-from support.hub_person import Person
+from support.hub.person import Person
 
 REPO = "me/waves"
 

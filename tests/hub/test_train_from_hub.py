@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from support.hub_person import Person
+from support.hub.person import Person
 
 
 def test_a_run_takes_its_rows_from_the_hub_and_afterwards_from_the_cache(person: Person, trainer_python: Path) -> None:

@@ -11,7 +11,7 @@ from textual.pilot import Pilot
 from codex_tui.data.target import Target
 from codex_tui.ui.app import CodexApp
 from codex_tui.ui.data.screen import DataScreen
-from tests.support.pilot import screen_text, until
+from support.pilot import screen_text, until
 
 SIZE = (120, 36)
 PROFILE = '[model]\nname = "demo:llama"\nmax_seq_length = 40\n[dataset]\neval_fraction = 0.1\n'

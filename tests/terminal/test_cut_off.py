@@ -9,8 +9,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.cut_off import STEADY, Plain, Ssh, Tmux, events, last_step, sshd, stall, steps, viewers, wait_until
-from support.stand_in import stand_in
+from support.fake_interpreter import fake_interpreter
+from support.kill.connections import (
+    STEADY,
+    Plain,
+    Ssh,
+    Tmux,
+    events,
+    last_step,
+    sshd,
+    stall,
+    steps,
+    viewers,
+    wait_until,
+)
 
 from codex_tui.runs.follower import RunFollower
 from training.contract.run_directory import RunDirectory
@@ -23,7 +35,7 @@ MOST_GROWTH = 32 * 2**20  # bytes that an app may take while nobody reads it
 @pytest.fixture
 def steady(home: Path) -> Path:
     """An interpreter whose trainer logs 20 steps a second until it is stopped."""
-    return stand_in(home, STEADY)
+    return fake_interpreter(home, STEADY)
 
 
 @pytest.fixture

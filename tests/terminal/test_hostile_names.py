@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 import pytest
-from support.stand_in import stand_in
+from support.fake_interpreter import fake_interpreter
 from support.terminal import Terminal
 
 from codex_tui.base import locations
@@ -70,7 +70,7 @@ def folder(home: Path, tmp_path: Path) -> Path:
     run.write_config({
         "version": 1, "name": run.name, "created": 1e9, "profile_name": EVIL,
         "profile": profile.model_dump(mode="json"), "dataset": str(folder / "rows.jsonl"), "cache": EVIL,
-        "python": str(stand_in(tmp_path, TALKER)),
+        "python": str(fake_interpreter(tmp_path, TALKER)),
     })  # fmt: skip
     run.write_process(ProcessIdentity(1, 1.0))
     run.profile.write_text("")

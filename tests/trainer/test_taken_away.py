@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
+from support.fake_checkpoint import write_checkpoint
 from support.training_runs import Trainer, demo_profile, events
-from support.whole import write_checkpoint
 
 from training.contract.run_directory import RunDirectory
 

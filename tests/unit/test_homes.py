@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from support.disks import mounted
-from support.stand_in import stand_in
-from support.told_runs import make_run
+from support.fake_interpreter import fake_interpreter
+from support.fake_runs import make_run
 
 from codex_tui.base import locations
 from codex_tui.cli import main
@@ -28,7 +28,7 @@ BOUND = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps
 @pytest.fixture
 def python(tmp_path: Path) -> str:
     (tmp_path / "stand-in").mkdir()
-    return str(stand_in(tmp_path / "stand-in", TRAINS))
+    return str(fake_interpreter(tmp_path / "stand-in", TRAINS))
 
 
 def says(home: Path, *arguments: str, **environment: str) -> tuple[int, str]:

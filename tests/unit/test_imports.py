@@ -3,8 +3,10 @@
 import shutil
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+import grimp
 import pytest
 
 HEAVY = ("torch", "unsloth", "transformers", "trl", "peft", "datasets", "bitsandbytes", "numpy")
@@ -37,7 +39,7 @@ def test_the_first_screen_waits_for_no_validation() -> None:
 
 
 def test_the_contract_loads_no_terminal() -> None:
-    code = "import codex_tui.profiles.schema, training.contract.events, training.contract.run_directory"
+    code = "import training.contract.profile, training.contract.events, training.contract.run_directory"
     assert not loaded_after(code) & {"textual", "rich", "codex_tui", *HEAVY}
 
 
@@ -46,3 +48,13 @@ def test_the_import_rules_hold() -> None:
     command = shutil.which("lint-imports") or str(Path(sys.executable).with_name("lint-imports"))
     done = subprocess.run([command], cwd=Path(__file__).parents[2], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_import_circle() -> None:
+    """Imports inside functions and for type checking count, too."""
+    graph = grimp.build_graph("codex_tui", "training", cache_dir=None)
+    imported = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    try:
+        TopologicalSorter(imported).prepare()
+    except CycleError as error:
+        pytest.fail(f"an import circle: {' → '.join(error.args[1])}")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from support.stand_in import stand_in
+from support.fake_interpreter import fake_interpreter
 
 from codex_tui import launcher
 from codex_tui.base import locations
@@ -49,7 +49,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def python(tmp_path: Path) -> Path:
-    return stand_in(tmp_path, TRAINER.replace("STUBBORN", "False"))
+    return fake_interpreter(tmp_path, TRAINER.replace("STUBBORN", "False"))
 
 
 @pytest.fixture
@@ -168,7 +168,7 @@ def test_an_interpreter_that_does_not_start_is_named(home: Path, profile: Path, 
 
 
 def test_stop_asks_then_insists_then_kills(home: Path, tmp_path: Path, profile: Path) -> None:
-    run = launcher.launch(profile, python=stand_in(tmp_path, TRAINER.replace("STUBBORN", "True")))
+    run = launcher.launch(profile, python=fake_interpreter(tmp_path, TRAINER.replace("STUBBORN", "True")))
     until(lambda: "training" in log(run))
     assert launcher.stop(run) == "save"
     assert run.stop_requested() == "save"

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.fuzz.checks import CONTROL, attempt
+from support.fuzz.kinds import KINDS, in_training
 
 from codex_tui.base.text import clean
 from codex_tui.runs import tailer
-from tests.support.lie_kinds import KINDS, in_training
-from tests.support.lies import CONTROL, attempt
 from training.contract import checkpoints, events, messages
 from training.contract.run_directory import RunDirectory
 

@@ -177,7 +177,7 @@ def test_what_ci_installs_is_pinned() -> None:
                 assert name in known, name
                 seen.add(name)
                 left.append(name)
-    train = (ROOT / "codex_tui" / "core" / "codex_train.txt").read_text().splitlines()
+    train = (ROOT / "codex_tui" / "environment" / "codex_train.txt").read_text().splitlines()
     assert all("==" in line for line in train if line.strip() and not line.startswith("#"))
     assert not [
         path for path in (ROOT / ".github").rglob("*.y*ml") if re.search(r"uses:.*@(?!\w{40})", path.read_text())

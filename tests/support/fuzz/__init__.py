@@ -1,0 +1,1 @@
+"""Inputs that are wrong in every way that we could think of, and what must hold for each of them."""

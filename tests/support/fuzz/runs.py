@@ -1,0 +1,203 @@
+"""Runs whose files lie, as the commands and the app look at them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from unittest.mock import patch
+
+import msgspec
+
+from codex_tui.base import locations
+from codex_tui.base.text import clean
+from codex_tui.data.target import Target
+from codex_tui.profiles.resolve import load_profile
+from codex_tui.runs import follower, outcome
+from codex_tui.runs.facts import read_facts
+from codex_tui.runs.follower import RunFollower, glance
+from codex_tui.runs.log_tail import LogTail
+from codex_tui.ui.app import CodexApp
+from support.fuzz.checks import CONTROL, NOWHERE, Bench, Try
+from support.fuzz.mutate import TEXTS, Mutator
+from support.pilot import screen_text
+from training.contract import events as ev
+from training.contract.failures import TrainingFailure
+from training.contract.process import Exit, ProcessIdentity
+from training.contract.run_directory import RunDirectory
+from training.job.job import read_all_rows, read_job, require_good
+
+
+def make_run(home: Path, steps: int = 12) -> RunDirectory:
+    """An ended run with an adapter and a checkpoint, in which everything is said that can be."""
+    run = RunDirectory(locations.runs_home() / "lies-1")
+    run.create()
+    run.profile.write_text("")
+    demo = load_profile(locations.shipped_profiles() / "demo.toml")
+    config = {
+        "version": 1, "name": run.name, "created": 1e9, "app_version": "0", "profile_name": "demo",
+        "profile": demo.model_dump(mode="json"), "dataset": "demo:zombie-waves", "python": NOWHERE, "cache": str(home),
+        "actual": {"model": {"name": "demo:llama", "dtype": "bfloat16"}}, "stack": {"torch": "2"},
+        "dataset_fingerprint": {"sha256": "0" * 64, "rows": 9},
+    }  # fmt: skip
+    run.write_config(config)
+    run.write_process(ProcessIdentity(os.getpid(), 1.0))
+    run.write_exit(Exit(os.getpid(), None, "SIGKILL"))
+    run.log.write_text("Unsloth: patched.\nRuntimeError: it broke\n")
+    writer = ev.EventWriter(run.events)
+    for event in _said(steps):
+        writer.emit(event)
+    writer.close()
+    run.adapter.mkdir()
+    (run.adapter / "adapter_config.json").write_text("{}")
+    return run
+
+
+def _said(steps: int) -> list[ev.Event]:
+    found: list[ev.Event] = [
+        ev.Started(attempt=1, pid=1), ev.Phase(name="tokenising", done=5, total=9, unit="rows"),
+        ev.Resolved(total_steps=steps, steps_per_epoch=4, train_rows=9, eval_rows=2, changed={"lora.r": (8, 4, "why")}),
+        ev.Probe(tokens=9, rows=1, peak_reserved_mib=9.0, context_mib=2.0, limit_mib=99.0), ev.Phase(name="training"),
+    ]  # fmt: skip
+    for step in range(1, steps + 1):
+        found += [
+            ev.Metrics(step=step, epoch=step / 4, loss=2 / step, learning_rate=1e-4, tokens=step),
+            ev.Memory(step=step, host_mib=99.0), ev.Gpu(used_mib=9.0, total_mib=99.0, temperature=60.0),
+        ]  # fmt: skip
+    last: list[ev.Event] = [
+        ev.Eval(step=steps, eval_loss=1.0), ev.Sample(step=steps, prompt="Who?", text="Me."), ev.Warned(message="Hot."),
+        ev.Checkpoint(step=steps, path="checkpoints/checkpoint-12"), ev.Started(attempt=2, pid=1, resume_step=10),
+        ev.Metrics(step=11, loss=0.1), ev.Failed(kind="unknown", message="It broke.", hint="Mend it.", step=steps),
+    ]  # fmt: skip
+    return found + last
+
+
+def _look_at(bench: Bench, run: RunDirectory, mutate: Mutator) -> None:
+    bench.command("runs", *mutate.random.choice(((), ("--json",))), allowed=(0,))
+    bench.command("attach", run.name, "--headless", allowed=(0, 1))
+    with bench.guard("RunFollower"):
+        watched = RunFollower(run)
+        while not watched.complete:
+            watched.poll()
+        glance(run)
+
+
+def events(bench: Bench) -> Try:
+    run = make_run(bench.home)
+    whole = [json.loads(line) for line in run.events.read_bytes().splitlines()]
+
+    def try_one(mutate: Mutator) -> None:
+        run.events.write_bytes(mutate.json_lines(whole))
+        with bench.untouched("cache"):
+            _look_at(bench, run, mutate)
+
+    return try_one
+
+
+def history(bench: Bench) -> Try:
+    """What the cache keeps of a long run's events."""
+    run = make_run(bench.home, steps=50)
+    with patch.object(follower, "PREVIEW_FROM", 1):
+        watched = RunFollower(run)
+        for _ in range(3):
+            watched.poll()
+    [place] = (locations.cache_home() / "histories").iterdir()
+    whole = place.read_bytes()
+    plain = msgspec.msgpack.decode(whole)
+
+    def try_one(mutate: Mutator) -> None:
+        lie = mutate.bytes(whole)
+        if mutate.random.random() < 0.5:
+            changed = mutate._changed(msgspec.msgpack.decode(whole))
+            try:
+                lie = msgspec.msgpack.encode(changed)
+            except (ValueError, OverflowError, TypeError):
+                lie = msgspec.msgpack.encode(plain)
+        place.write_bytes(lie)
+        with patch.object(follower, "PREVIEW_FROM", 1), bench.untouched("cache"):
+            _look_at(bench, run, mutate)
+
+    return try_one
+
+
+def config(bench: Bench) -> Try:
+    run = make_run(bench.home)
+    whole = run.read_config() | {"files": [str(bench.home / "rows.jsonl")], "hub": {"repo": "a/b", "revision": "c"}}
+    (bench.home / "rows.jsonl").write_text('{"instruction": "a", "response": "b"}\n')
+
+    def try_one(mutate: Mutator) -> None:
+        run.config.write_bytes(mutate.json(whole if mutate.random.random() < 0.5 else run_config))
+        with bench.untouched("cache"):
+            _look_at(bench, run, mutate)
+            bench.command("resume", run.name, "--python", NOWHERE, "--headless", allowed=(2, 3))
+            bench.command("chat", run.name, "--prompt", "Who?", allowed=(2, 3))
+            with bench.guard("facts"):
+                facts = read_facts(run)
+                assert clean(facts.title + facts.model + facts.dataset) == facts.title + facts.model + facts.dataset
+            with bench.guard("the data screen"):
+                Target.of_run(run)
+            with bench.guard("the trainer", TrainingFailure):
+                job = read_job(run.path)
+                require_good(job, read_all_rows(job))
+                assert isinstance(job.model_name, str)
+
+    run_config = run.read_config()
+    return try_one
+
+
+def process(bench: Bench) -> Try:
+    """process.json, exit.json, the stop request and the log of a run that has no last word."""
+    run = make_run(bench.home)
+    run.events.write_bytes(b"".join(run.events.read_bytes().splitlines(keepends=True)[:20]))
+    wholes = {path: path.read_bytes() for path in (run.process, run.exit, run.log)}
+    wholes[run.control] = b"save\n"
+
+    def try_one(mutate: Mutator) -> None:
+        for path, whole in wholes.items():
+            path.write_bytes(whole)
+        path = mutate.random.choice([run.process, run.process, run.exit, run.exit, run.log, run.control])
+        if path in (run.process, run.exit):
+            path.write_bytes(mutate.json(json.loads(wholes[path])))
+        else:
+            hostile = mutate.random.choice(TEXTS).encode("utf-8", "surrogatepass")
+            path.write_bytes(mutate.bytes(wholes[path] + hostile))
+        with patch.object(outcome, "JUST_NOW", 0), bench.untouched("cache"):
+            _look_at(bench, run, mutate)
+            bench.command("stop", run.name, allowed=(2,))
+            bench.command("resume", run.name, "--python", NOWHERE, "--headless", allowed=(3,))
+            with bench.guard("what the trainer asks"):
+                run.stop_requested()
+                LogTail(run.log).poll()
+
+    return try_one
+
+
+def screens(bench: Bench) -> Try:
+    """A run that lies, in the app itself: every pane of the cockpit, the details and the list of runs."""
+    run = make_run(bench.home)
+    whole = [json.loads(line) for line in run.events.read_bytes().splitlines()]
+    settings_of_run = run.read_config()
+
+    async def look() -> None:
+        async with CodexApp(run).run_test(size=(100, 32)) as pilot:
+            for keys in ("1", "2", "3", "4", "i", "escape", "o"):
+                await pilot.press(keys)
+                await pilot.pause()
+                if bad := CONTROL.search(screen_text(pilot.app).replace("\n", "")):
+                    bench.fail("screen", f"shows {bad[0]!r} after {keys}")
+
+    def try_one(mutate: Mutator) -> None:
+        pick = mutate.random.choice(("events", "events", "config", "exit"))
+        said = mutate.json_lines(whole) if pick == "events" else b"".join(msgspec.json.encode(e) + b"\n" for e in whole)
+        # of a run that is lost, what its trainer's parent wrote down is shown
+        run.events.write_bytes(b"".join(said.splitlines(keepends=True)[:20]) if pick == "exit" else said)
+        run.config.write_bytes(
+            mutate.json(settings_of_run) if pick == "config" else json.dumps(settings_of_run).encode()
+        )
+        run.write_exit(Exit(os.getpid(), None, mutate.random.choice(TEXTS).replace("\ud800", "")))
+        run.log.write_text(mutate.random.choice(TEXTS), errors="surrogatepass")
+        with patch.object(outcome, "JUST_NOW", 0), bench.untouched("cache"), bench.guard("the app"):
+            asyncio.run(look())
+
+    return try_one

@@ -1,0 +1,68 @@
+"""Someone at a shell who knows one Hub: the commands as processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from support.hub.server import Hub
+
+SECONDS = 120.0
+
+
+@dataclass
+class Person:
+    """Someone at a shell, with a home of their own. Every output is looked through for the token."""
+
+    hub: Hub
+    home: Path
+    token: str
+
+    def environment(self, **changes: str | None) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING", "XDG_"))}
+        ours = {
+            "HOME": str(self.home),
+            "CODEX_TUI_HOME": str(self.home / "codex"),
+            "HF_HOME": str(self.home / "hf"),
+            "HF_ENDPOINT": self.hub.url,
+            "HF_TOKEN": self.token,
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "PYTHONPATH": str(Path(__file__).resolve().parents[3]),
+        }
+        return {name: value for name, value in {**kept, **ours, **changes}.items() if value is not None}
+
+    def runs(self, *arguments: str | Path, **environment: str | None) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "codex_tui", *map(str, arguments)],
+            env=self.environment(**environment),
+            cwd=self.home,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+        )
+        told = done.stdout + done.stderr
+        assert self.token not in told
+        assert "Traceback" not in told
+        return done
+
+    def says(self, *arguments: str | Path, **environment: str | None) -> Any:
+        """What a command prints as JSON."""
+        done = self.runs(*arguments, "--json", **environment)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def file(self, name: str, rows: int, word: str = "answer") -> Path:
+        path = self.home / name
+        lines = [json.dumps({"instruction": f"question {n}", "response": f"{word} {n}"}) for n in range(rows)]
+        path.write_text("\n".join(lines) + "\n")
+        return path
+
+    def left_behind(self) -> list[Path]:
+        """Files of this person, a home's worth, that hold the token."""
+        return [path for path in self.home.rglob("*") if path.is_file() and self.token.encode() in path.read_bytes()]

@@ -1,0 +1,112 @@
+"""attach --headless: a run as lines of text, to its end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+
+import pytest
+from support.fake_runs import make_run
+
+from codex_tui.cli import main
+from training.contract import events as ev
+from training.contract.process import ProcessIdentity
+
+pytestmark = pytest.mark.usefixtures("empty_home")
+
+
+def test_a_headless_viewer_prints_a_line_a_logging_step(capsys: pytest.CaptureFixture[str]) -> None:
+    events = [ev.Started(attempt=1, pid=1), ev.Resolved(total_steps=3, steps_per_epoch=3, train_rows=3, eval_rows=0)]
+    events += [ev.Metrics(step=step, loss=1 / step, learning_rate=1e-3) for step in (1, 2, 3)]
+    make_run("a", *events, ev.Sample(step=3, prompt="hi \x1b[2J", text="\x1b]0;owned\x07"), ev.Done(step=3, seconds=75))
+    assert main(["attach", "a", "--headless"]) == 0
+    out = capsys.readouterr().out
+    assert [line for line in out.splitlines() if line.startswith("step ")][1].startswith(
+        "step 2/3  loss 0.5000  lr 1.00e-03"
+    )
+    assert "done  3 steps  1:15" in out
+    assert "\x1b" not in out
+
+
+def test_a_change_without_its_reason_is_a_damaged_line(capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run("a", ev.Started(attempt=1, pid=1), ev.Failed(kind="unknown", message="It broke."))
+    first, last = run.events.read_text().splitlines()
+    resolved = (
+        '{"type":"resolved","total_steps":3,"steps_per_epoch":3,"train_rows":3,"eval_rows":0,"changed":{"x":[1,2]}}'
+    )
+    run.events.write_text("\n".join([first, resolved, last, ""]))
+    assert main(["attach", "a", "--headless"]) == 1
+    assert "failed: It broke." in capsys.readouterr().out
+
+
+def test_an_unhappy_end_is_exit_1(capsys: pytest.CaptureFixture[str]) -> None:
+    make_run("a", ev.Started(attempt=1, pid=1), ev.Failed(kind="unknown", message="It broke.", hint="Mend it."))
+    assert main(["attach", "a", "--headless"]) == 1
+    assert "failed: It broke.\n  Mend it." in capsys.readouterr().out
+
+
+def test_an_old_end_does_not_end_the_viewer_of_a_resumed_run(capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run("a", ev.Started(attempt=1, pid=1), ev.Stopped(step=2), alive=True)
+
+    def go_on() -> None:
+        time.sleep(0.5)
+        writer = ev.EventWriter(run.events)
+        writer.emit(ev.Started(attempt=2, pid=1, resume_step=2))
+        writer.emit(ev.Done(step=4))
+        run.write_process(ProcessIdentity(os.getpid(), 1.0))
+
+    trainer = threading.Thread(target=go_on)
+    trainer.start()
+    assert main(["attach", "a", "--headless"]) == 0
+    trainer.join()
+    assert "attempt 2, from step 2" in capsys.readouterr().out
+
+
+def test_a_headless_viewer_tells_a_silent_trainer_from_a_lost_one(capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run("a", ev.Started(attempt=1, pid=1), ev.Metrics(step=2, loss=1.0), alive=True)
+    for path in (run.events, run.process):
+        os.utime(path, (time.time() - 125, time.time() - 125))
+    said: list[str] = []
+
+    def speak() -> None:
+        while "silent" not in "".join(said):
+            said.append(capsys.readouterr().out)
+            time.sleep(0.05)
+        writer = ev.EventWriter(run.events)
+        writer.emit(ev.Metrics(step=3, loss=1.0))
+        writer.emit(ev.Done(step=3))
+        run.write_process(ProcessIdentity(os.getpid(), 1.0))
+
+    trainer = threading.Thread(target=speak)
+    trainer.start()
+    assert main(["attach", "a", "--headless"]) == 0
+    trainer.join()
+    assert "".join(said).splitlines()[-1] == "silent for 2 min, its process lives"
+    assert "silent" not in capsys.readouterr().out  # it is told once
+
+
+def test_a_headless_viewer_tells_how_far_a_long_phase_is(capsys: pytest.CaptureFixture[str]) -> None:
+    tokenising = [ev.Phase(name="tokenising", done=done, total=1000, unit="rows") for done in range(0, 1001, 20)]
+    loading = [ev.Phase(name="loading", detail=part, done=n, total=2, unit="parts") for n, part in enumerate("ab")]
+    make_run("a", ev.Started(attempt=1, pid=1), *loading, *tokenising, ev.Done(step=1))
+    assert main(["attach", "a", "--headless"]) == 0
+    told = capsys.readouterr().out.splitlines()[1:-2]
+    assert told[:3] == ["loading  a  0/2 parts", "loading  b  1/2 parts", "tokenising  0/1,000 rows"]
+    assert told[3:] == [f"tokenising  {done:,}/1,000 rows" for done in range(100, 1001, 100)]
+
+
+def test_a_viewer_says_that_the_run_was_deleted(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run("a", ev.Started(attempt=1, pid=1), alive=True)
+    monkeypatch.setattr(time, "sleep", lambda _: shutil.rmtree(run.path, ignore_errors=True))
+    assert main(["attach", "a", "--headless"]) == 1
+    assert f"{run.path} was deleted" in capsys.readouterr().err
+
+
+def test_a_run_that_was_stopped_early_can_be_started_again(capsys: pytest.CaptureFixture[str]) -> None:
+    make_run("early", ev.Started(attempt=1, pid=1), ev.Stopped(step=0, resumable=False))
+    assert main(["attach", "early", "--headless"]) == 1
+    assert "Start it again: codex-tui resume early" in capsys.readouterr().out

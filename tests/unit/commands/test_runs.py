@@ -1,0 +1,111 @@
+"""runs, stop, resume: what is told of runs, and which of them is meant."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from support.fake_checkpoint import write_checkpoint
+from support.fake_runs import as_json, make_run
+
+from codex_tui.base import locations
+from codex_tui.cli import main
+from training.contract import events as ev
+from training.contract.run_directory import RunDirectory
+
+pytestmark = pytest.mark.usefixtures("empty_home")
+
+
+def test_no_runs_yet(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["runs"]) == 0
+    assert "codex-tui demo" in capsys.readouterr().out
+    assert main(["attach", "--headless"]) == 2
+    assert "no runs yet" in capsys.readouterr().err
+
+
+def test_runs_tell_the_truth(capsys: pytest.CaptureFixture[str]) -> None:
+    started = ev.Started(attempt=1, pid=1)
+    resolved = ev.Resolved(total_steps=20, steps_per_epoch=10, train_rows=40, eval_rows=4)
+    step = ev.Metrics(step=20, loss=0.5)
+    done = make_run("demo-1", started, resolved, step, ev.Eval(step=20, eval_loss=0.75), ev.Done(step=20))
+    done.adapter.mkdir()
+    (done.adapter / "adapter_config.json").write_text("{}")
+    make_run("demo-2", started, resolved, ev.Phase(name="training"), ev.Metrics(step=3, loss=2.0))
+    failed = ev.Failed(kind="gpu_memory", message="The card is full.", hint="Shorten max_seq_length.")
+    make_run("demo-3", started, failed)
+    make_run("demo-4", started, resolved, ev.Metrics(step=7, loss=1.5), alive=True)
+    assert main(["runs", "--json"]) == 0
+    by_name = {run["name"]: run for run in as_json(capsys)}
+    assert by_name["demo-1"] == {
+        "name": "demo-1",
+        "state": "done",
+        "directory": str(done.path),
+        "step": 20,
+        "total_steps": 20,
+        "loss": 0.5,
+        "eval_loss": 0.75,
+        "adapter": str(done.adapter),
+        "reason": "",
+        "resume_step": None,
+    }
+    assert by_name["demo-2"]["state"] == "lost"
+    assert "at step 3" in by_name["demo-2"]["reason"]
+    assert by_name["demo-2"]["resume_step"] == 0
+    assert by_name["demo-3"]["state"] == "failed"
+    assert by_name["demo-3"]["reason"] == "The card is full. Shorten max_seq_length."
+    assert (by_name["demo-4"]["state"], by_name["demo-4"]["step"]) == ("training", 7)
+    assert by_name["demo-4"]["adapter"] is None
+    assert by_name["demo-4"]["resume_step"] is None
+
+
+def test_an_ended_run_says_from_which_step_it_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run("a", ev.Started(attempt=1, pid=1), ev.Phase(name="training"), ev.Metrics(step=25, loss=2.0))
+    for step in (10, 20):
+        write_checkpoint(run.checkpoints, step)
+    (run.checkpoints / "checkpoint-20" / "optimizer.pt").unlink()
+    assert main(["runs", "--json"]) == 0
+    [told] = as_json(capsys)
+    assert (told["state"], told["step"], told["resume_step"]) == ("lost", 25, 10)
+    assert main(["runs"]) == 0
+    said = "The trainer ended at step 25 without a word, and nothing saw how. Resume goes on from step 10.\n"
+    assert said in capsys.readouterr().out
+    assert main(["attach", "a", "--headless"]) == 1
+    assert "Go on from the last checkpoint, step 10: codex-tui resume a" in capsys.readouterr().out
+
+
+def test_a_run_is_found_by_name_beginning_or_as_the_last(capsys: pytest.CaptureFixture[str]) -> None:
+    for number, name in enumerate(("demo-1", "demo-10", "other-1")):
+        run = make_run(name, ev.Started(attempt=1, pid=1), ev.Done(step=1))
+        os.utime(run.profile, (1e9 + number, 1e9 + number))
+    for text, found in (("demo-1", "demo-1"), ("o", "other-1"), ("last", "other-1")):
+        assert main(["attach", text, "--headless"]) == 0
+        assert capsys.readouterr().out.startswith(f"{found}:")
+    assert main(["attach", "demo", "--headless"]) == 2
+    assert "demo-1, demo-10" in capsys.readouterr().err.replace("demo-10, demo-1", "demo-1, demo-10")
+
+
+def test_stop_and_resume_refuse_what_makes_no_sense(capsys: pytest.CaptureFixture[str]) -> None:
+    make_run("ended", ev.Started(attempt=1, pid=1), ev.Done(step=1))
+    make_run("live", ev.Started(attempt=1, pid=1), alive=True)
+    assert main(["stop", "ended"]) == 2
+    assert "is not training" in capsys.readouterr().err
+    assert main(["resume", "live", "--headless"]) == 2
+    assert "is training already" in capsys.readouterr().err
+    damaged = make_run("damaged", ev.Started(attempt=1, pid=1))
+    for damage in ("", "[]", "[" * 100_000, '{"profile": 5}'):
+        damaged.config.write_text(damage)
+        assert main(["runs"]) == 0
+        assert main(["resume", "damaged", "--headless"]) == 2
+        assert f"{damaged.config} is damaged" in capsys.readouterr().err
+    ended = RunDirectory(locations.runs_home() / "ended")
+    ended.adapter.mkdir()
+    (ended.adapter / "adapter_config.json").write_text("{}")
+    assert main(["resume", "ended", "--headless"]) == 2
+    assert "ended is done" in capsys.readouterr().err
+
+
+def test_the_first_stop_asks_politely(capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run("live", ev.Started(attempt=1, pid=1), alive=True)
+    assert main(["stop", "live"]) == 0
+    assert run.stop_requested() == "save"
+    assert "saves what it has trained" in capsys.readouterr().out

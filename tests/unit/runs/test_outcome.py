@@ -1,0 +1,230 @@
+"""What is said of a trainer that could not say so itself, and of what its run has left."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.fake_checkpoint import write_checkpoint
+from support.fake_runs import as_json, make_run
+
+from codex_tui import launcher
+from codex_tui.base.errors import BadInput
+from codex_tui.cli import main
+from codex_tui.runs import follower, library, outcome
+from codex_tui.runs.follower import RunFollower, glance
+from training.contract import events as ev
+from training.contract.process import Exit, ProcessIdentity
+from training.contract.run_directory import RunDirectory
+
+pytestmark = pytest.mark.usefixtures("empty_home")
+
+STARTED, TRAINING = ev.Started(attempt=1, pid=1), ev.Phase(name="training")
+
+
+def trained(name: str = "a", step: int = 1167) -> RunDirectory:
+    return make_run(name, STARTED, TRAINING, ev.Metrics(step=step, loss=2.0))
+
+
+def test_the_three_files_make_a_run() -> None:
+    run = trained()
+    for path in (run.config, run.process):
+        path.unlink()
+        assert library.find_run("a").path == run.path
+    run.events.unlink()
+    assert library.directories() == []
+
+
+def test_a_name_is_taken_by_a_run_or_by_what_is_none() -> None:
+    run = trained()
+    run.config.unlink()
+    with pytest.raises(BadInput, match="codex-tui resume a"):
+        launcher.check_name("a")
+    run.process.unlink()
+    run.events.unlink()
+    with pytest.raises(BadInput, match="is there already, and is no run"):
+        launcher.check_name("a")
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        (Exit(1, signal="SIGKILL"), "Killed at step 1,167 by SIGKILL; memory had not run out."),
+        (Exit(1, signal="SIGKILL", for_memory=True), "Killed at step 1,167 by the kernel: memory had run out."),
+        (Exit(1, signal="SIGTERM"), "Killed at step 1,167 by SIGTERM."),
+        (Exit(1, signal="SIGSEGV"), "Crashed at step 1,167 inside a library or the driver (SIGSEGV)."),
+        (Exit(1, code=3), "The trainer ended with exit code 3 at step 1,167 without a word."),
+    ],
+)
+def test_how_it_ended_is_one_short_sentence(how: Exit, reason: str) -> None:
+    run = trained()
+    how.pid = os.getpid()
+    run.write_exit(how)
+    assert glance(run).reason == reason
+
+
+@pytest.mark.parametrize("signal", ["SIGKILL", "SIGTERM"])
+def test_a_kill_that_was_asked_for_is_no_accident(signal: str) -> None:
+    run = trained()
+    run.write_exit(Exit(os.getpid(), signal=signal))
+    run.request_stop("save")
+    assert "as asked" not in glance(run).reason
+    run.request_stop("terminate")
+    assert glance(run).reason == "Killed, as asked, at step 1,167."
+
+
+def test_before_the_first_step_it_says_during_what() -> None:
+    run = make_run("a", STARTED, ev.Phase(name="loading"))
+    run.write_exit(Exit(os.getpid(), signal="SIGKILL", for_memory=True))
+    assert glance(run).reason == "Killed while loading by the kernel: memory had run out."
+
+
+def test_a_reboot_is_told_as_one() -> None:
+    run = trained()
+    run.write_process(ProcessIdentity(os.getpid(), 1.0, boot="of another time"))
+    assert glance(run).reason == "The machine was restarted (or WSL2 shut down) after step 1,167."
+    run.write_process(ProcessIdentity(os.getpid(), 1.0, boot=ProcessIdentity.current().boot))
+    assert glance(run).reason == "The trainer ended at step 1,167 without a word, and nothing saw how."
+
+
+def test_missing_events_are_named_where_it_had_trained() -> None:
+    run = trained()
+    run.log.write_text("Unsloth: all is well.\n")
+    run.events.unlink()
+    assert glance(run).reason == "The trainer ended before it said anything; its log ends with: Unsloth: all is well."
+    write_checkpoint(run.checkpoints, 20)
+    assert glance(run).reason == "events.jsonl is missing, so how the run ended is not known."
+
+
+def make_fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "is_"),
+    [(None, "missing"), (Path.mkdir, "not a file"), (make_fifo, "not a file"), (Path.touch, "damaged")],
+)
+def test_a_run_without_its_config_is_told_with_what_is_left(
+    capsys: pytest.CaptureFixture[str], damage: Callable[[Path], None] | None, is_: str
+) -> None:
+    run = trained()
+    write_checkpoint(run.checkpoints, 1160)
+    run.config.unlink()
+    if damage:
+        damage(run.config)
+    assert main(["runs"]) == 0
+    left = "the checkpoint at step 1,160 is still there."
+    assert f"config.json is {is_}, so there is no resume and no chat; {left}" in capsys.readouterr().out
+    assert main(["runs", "--json"]) == 0
+    [told] = as_json(capsys)  # type: ignore[misc]
+    assert (told["state"], told["resume_step"]) == ("lost", None)
+    for command in (["resume", "a", "--headless"], ["chat", "a"], ["chat", "a", "--prompt", "hi"]):
+        assert main(command) == 2
+        assert f"config.json is {is_}; {left}\nBegin anew from its profile:" in capsys.readouterr().err
+
+
+def test_to_resume_what_was_deleted_says_so() -> None:
+    run = trained()
+    shutil.rmtree(run.path)
+    with pytest.raises(BadInput, match="folder is gone"):
+        launcher.resume(run)
+
+
+def test_what_is_promised_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follower, "CHECK_EVERY", 0.0)
+    run = trained()
+    write_checkpoint(run.checkpoints, 600)
+    reader = RunFollower(run)
+    for _ in range(3):
+        reader.poll()
+    state = reader.state
+    assert (state.status, state.resume_step, state.has_adapter, state.broken) == ("lost", 600, False, "")
+    assert not reader.poll()
+    run.adapter.mkdir()
+    (run.adapter / "adapter_config.json").touch()
+    assert reader.poll()
+    assert state.has_adapter
+    (run.checkpoints / "checkpoint-600" / "optimizer.pt").unlink()
+    assert reader.poll()
+    assert state.resume_step == 0
+    run.config.unlink()
+    assert reader.poll()
+    assert (state.resume_step, state.broken) == (
+        None,
+        "config.json is missing, so there is no resume and no chat; the adapter is still there.",
+    )
+    shutil.rmtree(run.path)
+    assert reader.poll()
+    assert (state.resume_step, state.broken) == (None, "The run's folder is gone.")
+    assert not reader.poll()
+
+
+def test_the_first_look_finds_what_happened() -> None:
+    reader = RunFollower(trained())
+    assert reader.poll()
+    assert (reader.state.status, reader.state.resume_step) == ("lost", 0)
+
+
+def test_a_live_run_whose_folder_is_deleted_is_lost_for_that_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follower, "CHECK_EVERY", 0.0)
+    run = make_run("a", STARTED, TRAINING, ev.Metrics(step=3, loss=1.0), alive=True)
+    reader = RunFollower(run)
+    reader.poll()
+    shutil.rmtree(run.path)
+    assert reader.poll()
+    assert (reader.state.status, reader.state.reason) == ("lost", outcome.FOLDER_GONE)
+
+
+def heard(run: RunDirectory, hours_ago: float) -> None:
+    for path in (run.events, run.process):
+        os.utime(path, (time.time() - hours_ago * 3600,) * 2)
+
+
+def test_the_app_opens_on_what_happened_last() -> None:
+    assert library.run_to_open() is None
+    lost, done = trained("lost"), make_run("done", STARTED, ev.Done(step=1))
+    heard(lost, 2)
+    heard(done, 1)
+    assert library.run_to_open() is None
+    heard(done, 3)  # though it was made later
+    assert getattr(library.run_to_open(), "name", "") == "lost"
+    failed = make_run("failed", STARTED, ev.Failed(kind="unknown", message="It broke."))
+    heard(failed, 1)
+    assert getattr(library.run_to_open(), "name", "") == "failed"
+    stopped = make_run("stopped", STARTED, ev.Stopped(step=1))
+    heard(stopped, 0.5)
+    assert library.run_to_open() is None
+    make_run("live", STARTED, alive=True)
+    assert getattr(library.run_to_open(), "name", "") == "live"
+
+
+@pytest.mark.parametrize(
+    ("last", "ended"),
+    [(ev.Stopped(step=0), "was stopped"), (ev.Failed(kind="unknown", message="x"), "failed"), (TRAINING, "was lost")],
+)
+def test_a_chat_waits_for_no_checkpoint_that_will_never_come(
+    capsys: pytest.CaptureFixture[str], last: ev.Event, ended: str
+) -> None:
+    make_run("a", STARTED, last)
+    assert main(["chat", "a", "--prompt", "hi"]) == 2
+    said = capsys.readouterr().err
+    assert f"a has neither an adapter nor a whole checkpoint, and none will come: it {ended}.\n" in said
+    assert "Train it again: codex-tui resume a\nOr ask the base model: codex-tui chat a --base" in said
+
+
+def test_a_chat_with_a_run_that_trains_waits(capsys: pytest.CaptureFixture[str]) -> None:
+    make_run("a", STARTED, TRAINING, alive=True)
+    assert main(["chat", "a", "--prompt", "hi"]) == 2
+    assert "a has no adapter yet.\nWait for its first checkpoint" in capsys.readouterr().err
+
+
+def test_a_viewer_of_a_run_without_its_config_does_not_offer_to_resume(capsys: pytest.CaptureFixture[str]) -> None:
+    trained().config.unlink()
+    assert main(["attach", "a", "--headless"]) == 1
+    out = capsys.readouterr().out
+    assert "config.json is missing" in out
+    assert "codex-tui resume" not in out

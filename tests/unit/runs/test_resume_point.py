@@ -1,0 +1,82 @@
+"""A resume says from where it goes on before it starts, and starts no trainer on what can't be gone on with."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from support.fake_checkpoint import write_checkpoint
+
+from codex_tui import launcher
+from codex_tui.base import locations
+from codex_tui.base.errors import BadInput, CodexError
+from codex_tui.cli import main
+from codex_tui.runs.resume_point import OnlyDamaged
+from training.contract.files import open_to_append
+from training.contract.run_directory import RunDirectory
+
+
+@pytest.fixture
+def ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
+    """A run that nobody trains."""
+    monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path))
+    run = RunDirectory(locations.runs_home() / "ended")
+    run.create()
+    run.write_config({"profile": {"model": {"name": "demo:llama"}, "dataset": {"path": "demo:zombie-waves"}}})
+    return run
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the runs whose trainers would have been started."""
+    started: list[str] = []
+    monkeypatch.setattr(launcher, "interpreter_of", lambda _: Path(sys.executable))
+    monkeypatch.setattr(launcher, "_start", lambda run, *_, **__: started.append(run.name))
+    return started
+
+
+def test_it_goes_on_before_what_is_damaged(ended: RunDirectory, started: list[str]) -> None:
+    write_checkpoint(ended.checkpoints, 10)
+    flipped = write_checkpoint(ended.checkpoints, 20) / "optimizer.pt"
+    flipped.write_bytes(flipped.read_bytes().replace(b"statestate", b"statEstate", 1))
+    point = launcher.resume(ended)
+    assert point == (10, "The checkpoint of step 20 is damaged (optimizer.pt).")
+    assert point.told == "from step 10"
+    assert started == ["ended"]
+
+
+def test_without_checkpoints_it_begins_anew(ended: RunDirectory, started: list[str]) -> None:
+    assert launcher.resume(ended) == (0, "")
+    assert started == ["ended"]
+
+
+def test_to_begin_anew_over_damage_is_a_decision(
+    ended: RunDirectory,
+    started: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    weights = write_checkpoint(ended.checkpoints, 20) / "adapter_model.safetensors"
+    with pytest.raises(BadInput, match="has a whole checkpoint, of step 20"):
+        launcher.resume(ended, from_start=True)
+    os.truncate(weights, weights.stat().st_size - 1)
+    with pytest.raises(OnlyDamaged, match=r"step 20 is damaged \(adapter_model.safetensors\)") as refused:
+        launcher.resume(ended)
+    assert "codex-tui resume ended --from-start" in refused.value.hint
+    assert not started
+    monkeypatch.setattr("codex_tui.commands.train._watch", lambda *_: 0)
+    assert main(["resume", "ended", "--from-start"]) == 0
+    assert "step 20 is damaged (adapter_model.safetensors). ended goes on from the start." in capsys.readouterr().err
+    assert started == ["ended"]
+
+
+@pytest.mark.parametrize("name", ["lock", "trainer.log", "events.jsonl"])
+def test_a_pipe_in_the_place_of_a_file_is_named(ended: RunDirectory, started: list[str], name: str) -> None:
+    os.mkfifo(ended.path / name)
+    with pytest.raises(CodexError, match=f"{name} is not a file"):
+        launcher.resume(ended)
+    assert not started
+    with pytest.raises(OSError, match="not a file"):
+        open_to_append(ended.path / name)  # one that came later holds nobody up

@@ -1,0 +1,214 @@
+"""A conversation, with a small process in the place of the model."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from support.fake_checkpoint import write_checkpoint
+from support.fake_interpreter import fake_interpreter
+
+from codex_tui.workers.chat import Conversation
+from training.contract.run_directory import RunDirectory
+
+# Answers with the question in capitals, word for word; "forever" until it is stopped, "break" and "die" as they say.
+CHAT = """
+    import glob, os, threading
+
+    def send(**message):
+        print(json.dumps(message), flush=True)
+
+    def forever(number):
+        while number not in stopped:
+            send(type="token", id=number, text="on and ")
+            wake.wait(0.01)
+        send(type="end", id=number, reason="stopped", tokens=3, seconds=0.5)
+
+    stopped, wake = set(), threading.Event()
+    own = os.path.exists(arguments[1] + "/adapter/adapter_config.json")
+    steps = [] if own else [int(path[-4:]) for path in glob.glob(arguments[1] + "/checkpoints/*")]
+    send(type="phase", detail="loading it", done=1, total=4)
+    if os.path.exists(arguments[1] + "/killed"):
+        os.kill(os.getpid(), 9)
+    send(type="ready", device="a card", has_adapter=own or bool(steps), step=max(steps, default=None))
+    for line in sys.stdin:
+        request = json.loads(line)
+        number = request["id"]
+        if request["type"] == "stop":
+            stopped.add(number)
+            continue
+        question = request["messages"][-1]["content"]
+        if question == "die":
+            sys.exit("Out of memory.")
+        elif question == "break":
+            send(type="error", id=number, kind="unknown", message="That went wrong.", hint="Ask again.")
+        elif question == "forever":
+            threading.Thread(target=forever, args=(number,)).start()
+        else:
+            send(type="token", id=number - 1, text="of an answer that nobody waits for any more")
+            for word in (question.upper(), " ", str(len(request["messages"])), " ", str(request["adapter"])):
+                send(type="token", id=number, text=word)
+            send(type="end", id=number, reason="eos", tokens=5, seconds=0.25)
+"""
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
+    monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path / "home"))
+    run = RunDirectory(tmp_path / "run")
+    run.create()
+    run.adapter.mkdir()
+    (run.adapter / "adapter_config.json").write_text("{}")
+    run.write_config({"python": str(fake_interpreter(tmp_path, CHAT))})
+    return run
+
+
+@contextlib.asynccontextmanager
+async def talking(run: RunDirectory) -> AsyncIterator[Conversation]:
+    conversation = Conversation(run, lambda: None)
+    try:
+        yield conversation
+    finally:
+        await conversation.close()
+
+
+async def until(reached: Callable[[], object]) -> None:
+    while not reached():  # pytest-timeout ends a wait in vain
+        await asyncio.sleep(0.01)
+
+
+async def answer(conversation: Conversation, question: str) -> str:
+    await conversation.ask(question)
+    await until(lambda: conversation.turns[-1].ended)
+    return conversation.turns[-1].text
+
+
+async def test_it_loads_with_the_first_question_and_remembers(run: RunDirectory) -> None:
+    changes = []
+    conversation = Conversation(run, lambda: changes.append((conversation.status, conversation.phase)))
+    assert conversation.status == "off"
+    assert await answer(conversation, "who?") == "WHO? 1 True"
+    assert [status for status, _ in changes[:2]] == ["loading", "loading"]
+    assert ("loading", "loading it") in changes
+    assert conversation.status == "ready"
+    assert conversation.device == "a card"
+    last = conversation.turns[-1]
+    assert (last.ended, last.tokens, last.seconds, last.by) == ("eos", 5, 0.25, "adapter")
+    assert await answer(conversation, "and why?") == "AND WHY? 3 True"  # question, answer, question
+    await conversation.toggle_adapter()
+    assert await answer(conversation, "base?") == "BASE? 5 False"
+    await conversation.clear()
+    assert conversation.turns == []
+    assert await answer(conversation, "again") == "AGAIN 1 False"
+    await conversation.close()
+    assert conversation.status == "off"
+
+
+async def test_an_answer_is_stopped_and_what_is_there_stays(run: RunDirectory) -> None:
+    async with talking(run) as conversation:
+        await conversation.ask("forever")
+        await until(lambda: conversation.turns[-1].text)
+        await conversation.ask("not now")  # one at a time
+        assert len(conversation.turns) == 2
+        await conversation.stop()
+        await until(lambda: conversation.status == "ready")
+        assert conversation.turns[-1].ended == "stopped"
+        assert conversation.turns[-1].text.startswith("on and ")
+        assert await answer(conversation, "next") == "NEXT 3 True"
+
+
+async def test_a_cleared_answer_leaves_nothing_behind(run: RunDirectory) -> None:
+    async with talking(run) as conversation:
+        await conversation.ask("forever")
+        await until(lambda: conversation.turns[-1].text)
+        await conversation.clear()
+        await until(lambda: conversation.status == "ready")
+        assert conversation.turns == []
+        assert await answer(conversation, "next") == "NEXT 1 True"
+
+
+async def test_a_failed_answer_is_not_the_end(run: RunDirectory) -> None:
+    async with talking(run) as conversation:
+        await answer(conversation, "break")
+        assert conversation.turns[-1].ended == "failed"
+        assert conversation.error == ("That went wrong.", "Ask again.")
+        assert conversation.status == "ready"
+        assert (await answer(conversation, "next")).startswith("NEXT")
+
+
+async def test_a_worker_that_died_is_told_and_started_anew(run: RunDirectory) -> None:
+    async with talking(run) as conversation:
+        await answer(conversation, "die")
+        await until(lambda: conversation.status == "failed")
+        assert conversation.error is not None
+        assert conversation.error[0] == "The worker ended with exit code 1."
+        assert "Out of memory." in conversation.error[1]
+        await until(lambda: conversation._worker is None)
+        assert (await answer(conversation, "next")).startswith("NEXT")
+        assert conversation.error is None
+
+
+async def test_an_adapter_that_came_since_is_loaded(run: RunDirectory) -> None:
+    (run.adapter / "adapter_config.json").rename(run.path / "not yet")
+    async with talking(run) as conversation:
+        assert await answer(conversation, "early") == "EARLY 1 False"
+        first = conversation._worker.pid
+        (run.path / "not yet").rename(run.adapter / "adapter_config.json")
+        assert await answer(conversation, "late") == "LATE 3 True"
+        assert conversation._worker.pid != first
+
+
+async def test_a_checkpoint_answers_where_there_is_no_adapter_and_is_called_so(run: RunDirectory) -> None:
+    (run.adapter / "adapter_config.json").rename(run.path / "not yet")
+    async with talking(run) as conversation:
+        assert conversation.by == "base"
+        assert not conversation.look()
+        write_checkpoint(run.checkpoints, 1200)
+        assert conversation.look()
+        assert conversation.by == "checkpoint 1,200"
+        assert await answer(conversation, "early") == "EARLY 1 True"
+        assert (conversation.by, conversation.turns[-1].by) == ("checkpoint 1,200", "checkpoint 1,200")
+        first = conversation._worker.pid
+        assert await answer(conversation, "again") == "AGAIN 3 True"
+        assert conversation._worker.pid == first
+        (run.path / "not yet").rename(run.adapter / "adapter_config.json")
+        assert await answer(conversation, "late") == "LATE 5 True"
+        assert conversation.turns[-1].by == "adapter"
+
+
+async def test_a_worker_killed_while_it_loads_failed_as_what_was_asked(run: RunDirectory) -> None:
+    (run.path / "killed").touch()
+    async with talking(run) as conversation:
+        await answer(conversation, "who?")
+        assert (conversation.turns[-1].ended, conversation.turns[-1].by) == ("failed", "adapter")
+        assert conversation.error is not None
+        assert conversation.error[0] == "The worker ended by signal SIGKILL."
+        assert "memory" in conversation.error[1]
+
+
+async def test_no_worker_outlives_a_conversation_that_was_left_while_it_started(run: RunDirectory) -> None:
+    conversation = Conversation(run, lambda: None)
+    asking = asyncio.create_task(conversation.ask("who?"))
+    await asyncio.sleep(0)
+    assert conversation.status == "loading"
+    await conversation.close()
+    await asking
+    assert conversation._worker is None
+    assert conversation.status == "off"
+
+
+async def test_an_interpreter_that_is_gone_is_told(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Path(os.environ["CODEX_TUI_HOME"])
+    (home / "config").mkdir(parents=True)
+    (home / "config" / "settings.toml").write_text('[trainer]\npython = "/nowhere/python"\n')
+    run.write_config({"python": "/nowhere/else/python"})
+    async with talking(run) as conversation:
+        await conversation.ask("who?")
+        assert conversation.status == "failed"
+        assert conversation.error is not None
+        assert "/nowhere/python" in conversation.error[0]
+        assert conversation.turns[-1].ended == "failed"
