@@ -5,12 +5,10 @@ import os
 from pathlib import Path
 
 import pytest
-from support.hub.adapter_run import FILES, TOKEN_IN_PROFILE, make_run
+from support.hub.adapter_run import FILES, REPO, TOKEN_IN_PROFILE, card_of, make_run
 from support.hub.person import Person
 
 from training.contract.process import ProcessIdentity
-
-REPO = "me/waves-lora"
 
 
 def test_the_adapter_goes_with_a_card_to_a_private_repository(person: Person) -> None:

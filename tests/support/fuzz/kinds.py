@@ -195,7 +195,8 @@ def in_training(kind: str, count: int, seed: int, folder: Path) -> Bench:
     script = Path(__file__).with_name("in_training.py")
     done = subprocess.run(
         [build.find_python(), script, kind, str(count), str(seed), bench.home],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, script.parents[2:4]))}, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, script.parents[2:4]))},
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:
         bench.fail(kind, f"ended with {done.returncode}: {done.stderr[-500:]}")

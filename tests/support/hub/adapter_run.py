@@ -11,6 +11,7 @@ from training.contract.process import ProcessIdentity
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 
+REPO = "me/waves-lora"
 TOKEN_IN_PROFILE = "hf_" + "p" * 34
 FILES = {
     "adapter_config.json": b'{"base_model_name_or_path": "meta/Tiny", "peft_type": "LORA"}',
