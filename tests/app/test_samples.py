@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from support.pilot import screen_text, settled, until
+from support.pilot import screen_strips, screen_text, settled, until
 
 from codex_tui.ui.app import CodexApp
 
@@ -59,7 +59,7 @@ async def test_the_learned_part_is_marked_beyond_its_colour(make_run: Any, worke
         await until(pilot, lambda: "Row 1 / 3" in screen_text(pilot.app))
         styled = {
             segment.text: segment.style
-            for strip in pilot.app.screen._compositor.render_strips()
+            for strip in screen_strips(pilot.app)
             for segment in strip
             if "At the dock." in segment.text or "And then the roof" in segment.text
         }

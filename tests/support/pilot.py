@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rich.segment import Segment
+from textual._context import visible_screen_stack
 from textual.app import App
 from textual.pilot import Pilot
 
@@ -43,5 +44,15 @@ async def settled(pilot: Pilot[Any]) -> None:
 
 def screen_text(app: App[Any]) -> str:
     """What the terminal shows, row by row."""
-    update = app.screen._compositor.render_strips()
-    return "\n".join("".join(segment.text for segment in strip if isinstance(segment, Segment)) for strip in update)
+    return "\n".join("".join(segment.text for segment in strip) for strip in screen_strips(app))
+
+
+def screen_strips(app: App[Any]) -> list[list[Segment]]:
+    """The segments of each row that the terminal shows.
+
+    A dialog is drawn over the dimmed screen below it. Textual keeps what it has drawn, so this names the screens below
+    as the app does: otherwise the dialog would keep an empty background whenever a test looked before the app drew it.
+    """
+    visible_screen_stack.set(app._background_screens)
+    strips = app.screen._compositor.render_strips()
+    return [[segment for segment in strip if isinstance(segment, Segment)] for strip in strips]
