@@ -6,7 +6,9 @@ import ast
 import functools
 import json
 import re
-from importlib.metadata import requires
+import tomllib
+from importlib.metadata import PackageNotFoundError, requires
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -160,25 +162,65 @@ def test_a_token_in_an_exception_is_not_repeated() -> None:
     assert token not in repr(told)
 
 
+NEEDS_CI = pytest.mark.skipif(not (ROOT / ".ci").is_dir(), reason="this copy has no .ci folder")
+
+
+def pinned_names(path: Path) -> set[str]:
+    lines = [line for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
+    assert all("==" in line for line in lines)
+    return {canonicalize_name(line.split("==")[0]) for line in lines}
+
+
+def needed_by(requirement: Requirement) -> list[Requirement]:
+    """What an installed distribution needs in turn; nothing is known of one that is not installed."""
+    try:
+        found = [Requirement(text) for text in requires(requirement.name) or []]
+    except PackageNotFoundError:
+        return []
+    extras = ("", *requirement.extras)
+    return [each for each in found if each.marker is None or any(each.marker.evaluate({"extra": e}) for e in extras)]
+
+
+@NEEDS_CI
 def test_what_ci_installs_is_pinned() -> None:
-    if not (ROOT / ".ci").is_dir():
-        pytest.skip("a copy without its CI")
-    assert "PIP_CONSTRAINT" in (ROOT / ".ci" / "run").read_text()
-    lines = (ROOT / ".ci" / "constraints.txt").read_text().splitlines()
-    known = {canonicalize_name(line.split("==")[0]) for line in lines if not line.startswith("#")}
-    assert all("==" in line for line in lines if not line.startswith("#"))
-    left, seen = ["codex-tui"], {"codex-tui"}
-    while left:  # all that ours need, and what those need
-        owner = left.pop()
-        extras = ("", "test", "dev") if owner == "codex-tui" else ("",)
-        for each in map(Requirement, requires(owner) or []):
-            taken = each.marker is None or any(each.marker.evaluate({"extra": extra}) for extra in extras)
-            if taken and (name := canonicalize_name(each.name)) not in seen:
-                assert name in known, name
-                seen.add(name)
-                left.append(name)
-    train = (ROOT / "codex_tui" / "environment" / "codex_train.txt").read_text().splitlines()
-    assert all("==" in line for line in train if line.strip() and not line.startswith("#"))
-    assert not [
-        path for path in (ROOT / ".github").rglob("*.y*ml") if re.search(r"uses:.*@(?!\w{40})", path.read_text())
+    """pyproject.toml says what the project needs, with every extra, installed or not. What those need in turn is known
+    of what is installed here; `.ci/run` compares the rest with the pins after each installation."""
+    pinned = pinned_names(ROOT / ".ci" / "constraints.txt")
+    told = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    project = told["project"]
+    extras = project["optional-dependencies"]
+    assert set(extras) == {"test", "dev"}
+    direct = [*told["build-system"]["requires"], *project["dependencies"], *chain.from_iterable(extras.values())]
+    left, seen = [Requirement(text) for text in direct], set[tuple[str, frozenset[str]]]()
+    while left:
+        requirement = left.pop()
+        name = canonicalize_name(requirement.name)
+        assert name in pinned, name
+        if (key := (name, frozenset(requirement.extras))) not in seen:
+            seen.add(key)
+            left += needed_by(requirement)
+    assert {"textual", "pytest", "types-psutil", "hatchling", "rich", "iniconfig"} <= {name for name, _ in seen}
+
+
+@NEEDS_CI
+def test_the_gate_uses_the_pins() -> None:
+    gate = (ROOT / ".ci" / "run").read_text()
+    assert re.search(r"^export PIP_CONSTRAINT=.*/\.ci/constraints\.txt", gate, re.MULTILINE)
+    assert gate.count("enter_new_environment ") == gate.count("\ncheck_pins\n") == 3
+
+
+def test_the_training_environment_is_pinned() -> None:
+    assert "torch" in pinned_names(ROOT / "codex_tui" / "environment" / "codex_train.txt")
+
+
+@NEEDS_CI
+def test_actions_are_pinned_by_their_commit() -> None:
+    uses = [
+        (path.name, line)
+        for path in (ROOT / ".github").rglob("*.y*ml")
+        for line in path.read_text().splitlines()
+        if re.search(r"\buses:", line)
     ]
+    assert uses
+    for where, line in uses:
+        assert re.search(r"uses: [\w/-]+@[0-9a-f]{40} # v\d", line), f"{where}: {line}"
