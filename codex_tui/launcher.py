@@ -30,6 +30,7 @@ from codex_tui.runs.outcome import without_config
 from codex_tui.runs.resume_point import ResumePoint, resume_point
 from codex_tui.workers.process import interpreter_of, trainer_environment
 from training.contract.files import open_to_append, write_atomically
+from training.contract.model_path import resolve_model_name
 from training.contract.process import ProcessIdentity
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
@@ -66,7 +67,7 @@ def launch(
     check_memory(settings, profile, overrides)
     interpreter = build.find_python(python)
     resolved = settings.model_dump(mode="json")
-    resolved["model"]["name"] = locations.model_name(settings.model.name, profile)
+    resolved["model"]["name"] = resolve_model_name(settings.model.name, profile.parent)
     homes = (str(locations.data_home()), str(locations.cache_home()))
     _require_utf8(
         profile.name, source.name, *map(str, source.files), resolved["model"]["name"], str(interpreter), *homes

@@ -14,11 +14,6 @@ def expanded(path: str | Path) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111
 
 
-def model_name(name: str, profile: Path | None) -> str:
-    """A profile's model: ./ and ../ are from the profile's folder, as for its dataset, not from where one stands."""
-    return str((profile.parent / name).resolve()) if profile and name.startswith(("./", "../")) else name
-
-
 def _home(variable: str, default: str, inside: str) -> Path:
     if override := os.environ.get("CODEX_TUI_HOME"):
         return _folder(expanded(override).absolute()) / inside

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from statistics import harmonic_mean
 
-from codex_tui.base import locations
 from codex_tui.base.errors import CodexError
 from codex_tui.machine import forecast
 from codex_tui.runs import library, tailer
 from codex_tui.runs.facts import read_facts
 from training.contract import events as ev
+from training.contract.model_path import resolve_model_name
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 
@@ -21,17 +21,17 @@ FEWEST = 3  # logged steps; the first of an attempt has more to do and does not 
 def tokens_per_second(profile: Profile, profile_file: Path | None = None) -> float | None:
     """Of the newest run with the model of `profile` on the device that it picks; None where there is none that has
     logged a few steps. Evaluations and checkpoints take time of their own."""
-    name = locations.model_name(profile.model.name, profile_file)  # as the launcher writes it into the run
+    name = resolve_model_name(profile.model.name, profile_file.parent if profile_file else Path())
     card = forecast.card(profile.hardware.device)
     for run in _newest():
         facts = read_facts(run)
         asked = facts.config.get("profile")
         model = asked.get("model") if isinstance(asked, dict) else None
-        if (
-            isinstance(model, dict)
-            and model.get("name") == name
-            and (speed := _speed(run, card.name if card else None))
-        ):
+        run_model = model.get("name") if isinstance(model, dict) else None
+        # Earlier versions wrote ~/model into the run as it was; this one writes the absolute path.
+        if not isinstance(run_model, str) or resolve_model_name(run_model) != name:
+            continue
+        if speed := _speed(run, card.name if card else None):
             return speed
     return None
 

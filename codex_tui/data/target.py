@@ -15,6 +15,7 @@ from codex_tui.base.progress import Tell, tell_nobody
 from codex_tui.data import sources
 from codex_tui.profiles import library
 from training.contract.files import write_atomically
+from training.contract.model_path import resolve_model_name
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 from training.dataset import kept
@@ -94,7 +95,8 @@ class Target:
         if self.run is not None or self.profile is None:
             return self.run.path if self.run else None
         resolved = self.profile.model_dump(mode="json")
-        resolved["model"]["name"] = locations.model_name(self.profile.model.name, self.path)
+        folder = self.path.parent if self.path else Path()
+        resolved["model"]["name"] = resolve_model_name(self.profile.model.name, folder)
         config: dict[str, Any] = {
             "version": 1,
             "profile": resolved,

@@ -14,6 +14,7 @@ from codex_tui.hub.push import CARD
 from codex_tui.runs.facts import table_of
 from codex_tui.runs.follower import glance
 from codex_tui.runs.state import RunState
+from training.contract.model_path import is_path
 from training.contract.run_directory import RunDirectory
 from training.dataset.source import DEMO_DATASET, hub_id
 
@@ -99,6 +100,6 @@ def _portable(profile: dict[str, Any]) -> dict[str, Any]:
     }
     for table, key in (("model", "name"), ("dataset", "path")):
         value = table_of(kept, table).get(key)
-        if isinstance(value, str) and value.startswith(("/", "~", ".")):
+        if isinstance(value, str) and is_path(value):
             kept[table][key] = Path(value).name
     return kept

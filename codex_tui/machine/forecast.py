@@ -11,6 +11,7 @@ from typing import Any
 from codex_tui.base import locations
 from codex_tui.base.text import counted
 from codex_tui.machine import facts, gpu
+from training.contract.model_path import is_path, model_folder, resolve_model_name
 from training.contract.profile import Profile
 from training.memory import probes, remedies
 from training.memory.disk import DiskNeed, disk_need
@@ -99,7 +100,7 @@ def _shape_on_card(profile: Profile, path: Path) -> ModelShape | NoForecast:
 def _shape(profile: Profile, path: Path) -> ModelShape | NoForecast:
     name = profile.model.name
     config = _config(name, profile.model.revision, path)
-    if config is None and _is_path(name):
+    if config is None and is_path(name):
         return NoForecast(f"{name} is not a model's folder: there is no config.json in it that can be read.")
     if config is None:
         return NoForecast(f"{name} is not on this machine yet, so its size is not known; the first run downloads it.")
@@ -119,9 +120,9 @@ def _machine(profile: Profile, path: Path, card_mib: float | None) -> Machine:
     cache = locations.cache_home()
     if last := probes.latest(cache, here.name):
         found = replace(found, context_mib=last.context_mib)
-    if _is_path(profile.model.name):  # as the launcher writes it into the run
-        name = str((path.parent / locations.expanded(profile.model.name)).resolve())
-        profile = profile.model_copy(update={"model": profile.model.model_copy(update={"name": name})})
+    # A launch writes this name into the run, and the trainer stores what it measures under the run's profile.
+    name = resolve_model_name(profile.model.name, path.parent)
+    profile = profile.model_copy(update={"model": profile.model.model_copy(update={"name": name})})
     if probed := probes.read(cache, here.name, profile):
         found = replace(found, measured=probed.measured)
     return found
@@ -131,8 +132,7 @@ def _config(name: str, revision: str | None, path: Path) -> dict[str, Any] | Non
     """The model's config.json: shipped with the app, in a local folder, or in the Hub's cache."""
     if (shipped := shipped_configs().get(name)) is not None:
         return shipped
-    folder = path.parent / locations.expanded(name)
-    if _is_path(name) or folder.is_dir():
+    if folder := model_folder(name, path.parent):
         return _read(folder / "config.json")
     from huggingface_hub import try_to_load_from_cache
 
@@ -141,10 +141,6 @@ def _config(name: str, revision: str | None, path: Path) -> dict[str, Any] | Non
     except ValueError:  # no name that the Hub could have
         return None
     return _read(Path(found)) if isinstance(found, str) else None
-
-
-def _is_path(name: str) -> bool:
-    return name.startswith((".", "/", "~"))
 
 
 def _read(path: Path) -> dict[str, Any] | None:

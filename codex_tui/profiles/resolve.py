@@ -14,6 +14,7 @@ from codex_tui.base import locations
 from codex_tui.profiles.layer import Layer, read_layer, read_text
 from codex_tui.profiles.problems import ProfileError, ProfileProblem, given, near, validated
 from codex_tui.profiles.schema import knobs
+from training.contract.model_path import is_relative, resolve_model_name
 from training.contract.profile import Profile
 from training.dataset.source import DEMO_DATASET, hub_id
 
@@ -146,8 +147,8 @@ def _inheritable(layer: Layer) -> tuple[Layer, list[ProfileProblem]]:
 def anchored(values: Mapping[str, Any], folder: Path) -> dict[str, str]:
     """The fields of `values` that name a file relative to `folder`, made absolute."""
     found = {}
-    if (name := values.get("model.name") or "").startswith(("./", "../")):
-        found["model.name"] = str((folder / name).resolve())
+    if is_relative(name := values.get("model.name") or ""):
+        found["model.name"] = resolve_model_name(name, folder)
     rows = values.get("dataset.path") or DEMO_DATASET
     if rows != DEMO_DATASET and hub_id(rows, folder) is None:
         found["dataset.path"] = str((folder / locations.expanded(rows)).resolve())

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from training.contract.failures import TrainingFailure, writing
+from training.contract.model_path import is_path, model_folder
 from training.contract.profile import Profile
 from training.demo import llama
 from training.memory.forecast import check_modules
@@ -36,11 +37,9 @@ def hub_cache() -> Path:
 
 
 def local_folder(name: str) -> Path | None:
-    """The folder that `name` means; None for a Hub id. Raises TrainingFailure for a folder that is no model."""
-    if not _is_path(name):
-        return None
-    folder = Path(os.path.expanduser(name)).absolute()  # noqa: PTH111  pathlib raises for an unknown user
-    if not (folder / "config.json").is_file():
+    """The folder that `name` points to; None for a Hub id. Raises TrainingFailure for a folder that is no model."""
+    folder = model_folder(name)
+    if folder and not (folder / "config.json").is_file():
         what = "there is no config.json in it" if folder.is_dir() else "there is no such folder"
         raise TrainingFailure("model_not_found", f"{folder} is not a model: {what}.")
     return folder
@@ -59,7 +58,7 @@ def require_safetensors(adapter: Path) -> None:
 def go_offline_if_needed(name: str) -> None:
     """Keeps the Hub's client from retrying for a minute: without a network a cached model loads at once, and any
     other fails at once. Call it before `huggingface_hub` is imported."""
-    if name == llama.NAME or _is_path(name) or not _hub_answers():
+    if name == llama.NAME or is_path(name) or not _hub_answers():
         os.environ["HF_HUB_OFFLINE"] = "1"
 
 
@@ -127,10 +126,6 @@ def load_for_chat(
     from peft import PeftModel
 
     return PeftModel.from_pretrained(base, adapter).eval(), tokenizer
-
-
-def _is_path(name: str) -> bool:
-    return name.startswith(("/", "./", "../", "~")) or Path(name).is_dir()
 
 
 def _hub_answers() -> bool:

@@ -63,6 +63,16 @@ def test_a_model_beside_its_profile(tmp_path: Path) -> None:
     assert tokens_per_second(profile("./net"), tmp_path / "elsewhere" / "p.toml") is None
 
 
+def test_a_model_named_from_home_in_a_run_of_an_earlier_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    run("a", "~/net", 1, 70, 70, 70)
+    assert tokens_per_second(profile("~/net"), tmp_path / "p.toml") == pytest.approx(70)
+    assert tokens_per_second(profile(str(tmp_path / "net"))) == pytest.approx(70)
+    assert tokens_per_second(profile("~/other"), tmp_path / "p.toml") is None
+
+
 @pytest.mark.parametrize("config", ["{", "[]", '{"profile": 5}', '{"profile": {"model": []}}'])
 def test_damaged_runs_do_no_harm(config: str) -> None:
     run("a", "owner/model", 1, 70, 70, 70)

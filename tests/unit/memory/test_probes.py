@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.fake_interpreter import fake_interpreter
 
+from codex_tui import launcher
 from codex_tui.base import locations
 from codex_tui.machine import forecast
 from codex_tui.profiles.resolve import load_profile
 from training.contract.profile import Profile
+from training.dataset.source import DEMO_DATASET
+from training.job.job import read_job
 from training.memory import probes
 from training.memory.forecast import Forecast
+from training.memory.model_shape import shipped_configs
 from training.memory.probes import Probed
 
 CARD = "NVIDIA GeForce RTX 3050 Laptop GPU"
@@ -79,6 +85,27 @@ def test_the_next_forecast_says_measured_here(tmp_path: Path, monkeypatch: pytes
     assert not other.measured
     assert other.components["context"] == 310  # the context is the card's, whatever runs
     assert not told(PROFILE, 6144).measured  # another card than the one here
+
+
+@pytest.mark.parametrize("name", ["~/m", "./m", "../m", ".m", "ROOT/m", "ROOT/link", "~/link", PROFILE.model.name])
+def test_the_app_finds_what_the_trainer_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """However the profile names the model: the launcher writes the run, the trainer its measurement, the app reads."""
+    monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path / "app"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(forecast, "card", lambda device="auto": forecast.Card(CARD, 4096.0, 3800.0, 296.0))
+    path = tmp_path / "profiles" / "mine.toml"
+    for folder in (tmp_path / "m", path.parent / "m", path.parent / ".m"):
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text(json.dumps(shipped_configs()[PROFILE.model.name]))
+    (tmp_path / "link").symlink_to(tmp_path / "m")
+    path.write_text(f'[model]\nname = "{name.replace("ROOT", str(tmp_path))}"\n')
+    profile = load_profile(path)
+
+    run = launcher.launch(path, dataset=DEMO_DATASET, python=fake_interpreter(tmp_path, ""))
+    job = read_job(run.path)
+    probes.write(job.cache, CARD, job.profile, TAKEN)
+    found = forecast.of(profile, path, 4096)
+    assert isinstance(found, Forecast) and found.measured
 
 
 def test_a_model_that_is_not_here_has_no_forecast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
