@@ -1,4 +1,4 @@
-"""Which rows of a dataset are looked at, and in which order; what each row's signs say."""
+"""The filters of the data screen: which rows they list, and in which order. The signs before each row."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from training.dataset.scan import BAD, EXACT, HELD_OUT, NEAR, Scan
 Kind = Literal["all", "bad", "cut", "longest", "duplicates"]
 KINDS: tuple[Kind, ...] = ("all", "bad", "cut", "longest", "duplicates")
 NEEDS_TOKENS = ("cut", "longest")
-OWN_ORDER = ("longest", "duplicates")  # the others are in the order of the files
+OWN_ORDER = ("longest", "duplicates")  # the other filters keep the order of the files
 
-# Each sign of a row and what it stands for; the first two columns say of a row alone, the others of it among all.
+# Each sign of a row and its meaning.
 MEANINGS = {
     "✗": "bad",
     "!": "its whole answer is lost",
@@ -26,28 +26,28 @@ MEANINGS = {
 }
 
 
-class Judged:
-    """What is known of all rows: their states, and where the model's tokens are counted, their lengths."""
+class RowStates:
+    """The state of every row, and its length once the model's tokens are counted."""
 
     def __init__(self, scan: Scan, lengths: Lengths | None) -> None:
         self.scan, self.lengths = scan, lengths
         self.good = scan.good()
 
     def place(self, row: int) -> int | None:
-        """The place of `row` among the good ones, as Lengths counts; None where it is bad."""
+        """The place of `row` among the good rows, which is its index in `lengths`. None for a bad row."""
         if isinstance(self.good, range):
             return row if row in self.good else None
         at = bisect_left(self.good, row)
         return at if at < len(self.good) and self.good[at] == row else None
 
-    def rows(self, kind: Kind, limit: int) -> Sequence[int]:
-        """The rows of that kind, in the order in which one wants to see them. May take a second or two for millions."""
+    def select(self, kind: Kind, limit: int) -> Sequence[int]:
+        """The rows of a filter, in the order of the list. Takes a second or two for millions of rows."""
         scan, lengths, good = self.scan, self.lengths, self.good
         if kind == "bad":
             refused = [good[place] for place in lengths.refused] if lengths else []
             bad = scan.positions(BAD)
             return array("I", sorted({*bad, *refused})) if refused else bad
-        if kind == "duplicates":  # each with those that say the same, the first of them included
+        if kind == "duplicates":  # the duplicates of a row stand together, after it
             return array("I", sorted(scan.alike(), key=lambda row: (scan.twins[row], row)))
         if kind == "cut" and lengths:
             return array("I", (good[place] for place, tokens in enumerate(lengths.tokens) if tokens > limit))
@@ -76,7 +76,7 @@ class Judged:
         return first + twin + ("e" if state & HELD_OUT else "")
 
     def problem(self, row: int) -> str:
-        """Why nothing can be learned from `row`, where that is known."""
+        """Why nothing can be learned from `row`; "" if something can, or if it is not known."""
         if problem := self.scan.problems.get(row):
             return problem.message
         place = self.place(row) if self.lengths else None

@@ -25,16 +25,16 @@ async def test_filters_and_their_signs(dataset: Path, profile: Path, worker: Any
         screen = screen_of(pilot)
         for key, wanted in (("b", [10, 12]), ("c", [6, 8]), ("d", [2, 4])):
             await pilot.press(key)
-            await until(pilot, lambda wanted=wanted: list(screen.view.places) == wanted)
-            assert screen.view.row in wanted  # one stands on a row of the list
+            await until(pilot, lambda wanted=wanted: list(screen.view.rows.listed) == wanted)
+            assert screen.view.rows.current in wanted  # one stands on a row of the list
             assert screen.query_one(RowList).count == 2
         await pilot.press("l")
-        await until(pilot, lambda: list(screen.view.places)[:2] == [6, 8])
-        assert len(screen.view.places) == 38
+        await until(pilot, lambda: list(screen.view.rows.listed)[:2] == [6, 8])
+        assert len(screen.view.rows.listed) == 38
         await pilot.press("b")
         await see(pilot, "line 11  not valid JSON: Expecting ','", 'line 13  "response" is missing', "1 of 2")
         await pilot.press("a", "f")
-        await until(pilot, lambda: screen.view.kind == "bad")
+        await until(pilot, lambda: screen.view.rows.kind == "bad")
 
 
 async def test_search_finds_while_one_types_and_escape_ends_it(dataset: Path, profile: Path, worker: Any) -> None:
@@ -42,14 +42,14 @@ async def test_search_finds_while_one_types_and_escape_ends_it(dataset: Path, pr
         await counted(pilot)
         view = screen_of(pilot).view
         await pilot.press("slash", *"COMES 1")
-        await until(pilot, lambda: list(view.places) == [1, *range(11, 20)] or len(view.places) == 9)
+        await until(pilot, lambda: list(view.rows.listed) == [1, *range(11, 20)] or len(view.rows.listed) == 9)
         await see(pilot, "with “COMES 1”")
         await pilot.press("3", "enter", "down")
-        await until(pilot, lambda: list(view.places) == [13])
+        await until(pilot, lambda: list(view.rows.listed) == [13])
         await see(pilot, "Row 14 of 40")
         await pilot.press("escape")
-        await until(pilot, lambda: len(view.places) == 40)
-        assert view.row == 13  # one stays where one was
+        await until(pilot, lambda: len(view.rows.listed) == 40)
+        assert view.rows.current == 13  # one stays where one was
         await pilot.press("slash", *"nowhere")
         await see(pilot, "No row has “nowhere”.")
 
@@ -59,10 +59,10 @@ async def test_search_within_a_filter(dataset: Path, profile: Path, worker: Any)
         await counted(pilot)
         view = screen_of(pilot).view
         await pilot.press("l", "slash", *"word5", "enter")
-        await until(pilot, lambda: list(view.places) == [6] and not view.works)
+        await until(pilot, lambda: list(view.rows.listed) == [6] and not view.works)
         await pilot.press("a")
-        await until(pilot, lambda: list(view.places) == [6] and view.kind == "all")
+        await until(pilot, lambda: list(view.rows.listed) == [6] and view.rows.kind == "all")
         await pilot.press("l", "slash", *["backspace"] * 5, *"hold", "enter")
-        longest = [row for row in view.judged.rows("longest", view.limit) if row != 6]
-        await until(pilot, lambda: list(view.places) == longest and not view.works)  # in the filter's order
+        longest = [row for row in view.rows.states.select("longest", view.limit) if row != 6]
+        await until(pilot, lambda: list(view.rows.listed) == longest and not view.works)  # in the filter's order
         assert longest != sorted(longest)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,8 +12,9 @@ from support.pilot import screen_text, until
 from support.screens import EVIL
 
 from codex_tui.base.text import clean
+from codex_tui.data.rows import RowPreview
 from codex_tui.ui.data.row_view import as_seen, one_by_one, raw
-from codex_tui.ui.data.text import listed
+from codex_tui.ui.data.text import draw_preview
 
 # Any Unicode, control characters, markup
 HOSTILE = st.text(
@@ -48,13 +48,14 @@ async def test_whatever_a_row_has_the_screen_is_harmless(home: Path, question: s
     row = {"instruction": question, "response": answer}
     path.write_text(json.dumps(row) + "\n", encoding="utf-8")
     async with app_on(path, None).run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: screen_of(pilot).view.complete and "indexing" not in screen_of(pilot).view.works)
+        view = screen_of(pilot).view
+        await until(pilot, lambda: view.rows.complete and "indexing" not in view.works)
         await pilot.press("2")
         await see(pilot, "1 of 1")
         assert not set(screen_text(pilot.app)) & CONTROLS
-        assert list(screen_of(pilot).view.index.record(0).raw or row) == ["instruction", "response"]  # untouched
+        assert list(view.rows.index.record(0).raw or row) == ["instruction", "response"]  # untouched
 
 
 def test_a_line_of_the_list_is_one_line() -> None:
-    line = listed(SimpleNamespace(row=3, signs="✗", words="a\nb\x1b[2J", problem=""), 5)
+    line = draw_preview(RowPreview(row=3, signs="✗", words="a\nb\x1b[2J"), 5)
     assert line.plain == "    4 ✗   a↵b␛[2J"

@@ -114,12 +114,12 @@ async def test_two_million_rows_scroll_at_once(home: Path) -> None:
     path.write_text("".join(f'{{"instruction":"q{number}","response":"a"}}\n' for number in range(300_000)))
     async with app_on(path, None).run_test(size=SIZE) as pilot:
         await see(pilot, "q0 · a")
-        await until(pilot, lambda: screen_of(pilot).view.complete)
+        await until(pilot, lambda: screen_of(pilot).view.rows.complete)
         await pilot.press("end")
         await see(pilot, "q299999 · a", "300,000 of 300,000")
         await pilot.press("g", *"150000", "enter")
         await see(pilot, "q149999 · a")
-        assert len(screen_of(pilot).view._lines) < 500  # only those that were in sight were read
+        assert len(screen_of(pilot).view.rows._previews) < 500  # only those that were in sight were read
 
 
 async def test_editing_the_profile_moves_the_cut(dataset: Path, profile: Path, worker: Any) -> None:

@@ -19,5 +19,5 @@ async def test_rows_are_told_good_from_bad_without_a_cache(home: Path, monkeypat
         fill(disk)
         async with app_on(dataset, profile).run_test(size=SIZE) as pilot:
             await see(pilot, "can't be written: No space left on device.", "Free some space there", "Hold roof 0.")
-            await until(pilot, lambda: screen_of(pilot).view.judged)
+            await until(pilot, lambda: screen_of(pilot).view.rows.states)
         assert [path.name for path in disk.rglob("*") if path.is_file()] == ["filler"]

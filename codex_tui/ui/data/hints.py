@@ -13,7 +13,7 @@ def hints(view: DataView, pane: str, asking: str, on_row: bool, alone: bool, lea
         return [("Enter", "keep"), ("Esc", "all rows")]
     if asking:
         return [("Enter", "go"), ("Esc", "leave")]
-    if not view.rows and view.complete:
+    if not view.rows.count and view.rows.complete:
         return [("Esc", "back")] if leads_back else []
     found: list[Hint] = [("Esc", "list"), ("← →", "rows"), ("↑ ↓", "scroll")] if on_row else [("Enter", "read")]
     if on_row or not alone:
@@ -23,7 +23,7 @@ def hints(view: DataView, pane: str, asking: str, on_row: bool, alone: bool, lea
         found += [("Bksp", "the profile's")] if view.limit != view.own_limit else []
     if not on_row or not alone:
         found += [("/", "search"), ("g", "go to"), ("f", "filter")]
-        found += [(kind[0], kind) for kind in KINDS if kind != view.kind]
+        found += [(kind[0], kind) for kind in KINDS if kind != view.rows.kind]
     found += [("e", "edit profile")] if view.target.path else []
     found += [("Esc", "back")] if leads_back and not on_row else []
     return found

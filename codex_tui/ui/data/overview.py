@@ -25,9 +25,9 @@ BAD_ROWS = 10
 
 def overview(view: DataView, width: int) -> Iterator[Content]:
     found = view.overview
-    if view.error:
-        yield line((f"✗ {clean(view.error[0], newlines=True)}", "$error"))
-        yield line((clean(view.error[1], newlines=True), MUTED))
+    if view.rows.error:
+        yield line((f"✗ {clean(view.rows.error[0], newlines=True)}", "$error"))
+        yield line((clean(view.rows.error[1], newlines=True), MUTED))
         return
     if view.reader and view.reader.status == "failed" and view.reader.error:
         yield line((f"✗ {clean(view.reader.error[0], newlines=True)}", "$error"))
@@ -41,13 +41,13 @@ def overview(view: DataView, width: int) -> Iterator[Content]:
         return
     yield from _warnings(view, width)
     yield from _facts(view, found)
-    if view.judged and view.judged.lengths and found.tokens:
+    if view.rows.states and view.rows.states.lengths and found.tokens:
         yield Content("")
         at = found.tokens
         marks = {"p50": at.p50, "p90": at.p90, "p95": at.p95, "p99": at.p99, "max": at.max}
         figures_ = [part for name, value in marks.items() for part in ((f"   {name} ", MUTED), f"{value:,}")]
         yield line(("Tokens a row", STRONG), *figures_)
-        yield from histogram(view.judged.lengths.ordered, view.limit, marks, width)
+        yield from histogram(view.rows.states.lengths.ordered, view.limit, marks, width)
     yield from _bad_rows(view)
     yield Content("")
     yield line(("Signs in the list", STRONG))
@@ -61,13 +61,13 @@ def _not_yet(view: DataView) -> Iterator[Content]:
     elif view.target.profile is None:
         yield line(("What the rows come to depends on a profile: its model, its length, its batch.", MUTED))
         yield line(("codex-tui data view FILE --profile P", "$primary"))
-        if view.judged:
+        if view.rows.states:
             yield Content("")
-            scan = view.judged.scan
+            scan = view.rows.states.scan
             yield _fact("rows", f"{scan.rows:,}", f"{scan.kept:,} can be learned from")
             yield from _bad_rows(view)
-    elif view.rows:
-        yield line((f"t reads all {view.rows:,} rows and counts their tokens.", MUTED))
+    elif view.rows.count:
+        yield line((f"t reads all {view.rows.count:,} rows and counts their tokens.", MUTED))
 
 
 def _warnings(view: DataView, width: int) -> Iterator[Content]:
@@ -102,7 +102,7 @@ def summary(found: Overview | None) -> Content:
 
 
 def _facts(view: DataView, found: Overview) -> Iterator[Content]:
-    scan = view.judged.scan if view.judged else None
+    scan = view.rows.states.scan if view.rows.states else None
     bad = found.rows - found.kept
     yield _fact("rows", f"{found.rows:,}", f"{found.kept:,} kept" + (f", {bad:,} dropped" if bad else ""))
     for reason, rows in list(found.reasons.items())[:REASONS]:
@@ -142,16 +142,16 @@ def _facts(view: DataView, found: Overview) -> Iterator[Content]:
 
 
 def _bad_rows(view: DataView) -> Iterator[Content]:
-    if not view.judged or not view.judged.scan.problems:
+    if not view.rows.states or not view.rows.states.scan.problems:
         return
-    problems, source = view.judged.scan.problems, view.target.source
+    problems, source = view.rows.states.scan.problems, view.target.source
     yield Content("")
     yield line(("Bad rows", STRONG))
     for row, problem in list(problems.items())[:BAD_ROWS]:
         label = source.label(problem.file)
         where = f"{clean(label)}, line {problem.line:,}" if label else f"line {problem.line:,}"
         yield line((f"  {where:<14} ", MUTED), (clean(problem.message), "$error"), (f"   row {row + 1:,}", MUTED))
-    more = view.judged.scan.rows - view.judged.scan.kept - BAD_ROWS
+    more = view.rows.states.scan.rows - view.rows.states.scan.kept - BAD_ROWS
     yield line((f"  {f'and {more:,} more; ' if more > 0 else ''}b lists them", MUTED))
 
 

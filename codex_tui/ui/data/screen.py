@@ -9,25 +9,24 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Input
 
 from codex_tui.base.text import clean, counted
 from codex_tui.data.filter import KINDS, Kind
 from codex_tui.data.target import Target
 from codex_tui.data.view import DataView
-from codex_tui.ui.data.ask import Asking
 from codex_tui.ui.data.hints import hints
 from codex_tui.ui.data.overview import overview, summary
+from codex_tui.ui.data.prompt_bar import PromptBar, Question
 from codex_tui.ui.data.row_view import RowView
 from codex_tui.ui.data.text import (
     FILTERS,
     PANES,
     body,
+    draw_row,
+    draw_work,
+    explain_empty_list,
     heading,
     limit_text,
-    nothing_listed,
-    row_at,
-    working,
 )
 from codex_tui.ui.kit.drawing import MUTED, line
 from codex_tui.ui.kit.heading import Heading
@@ -40,7 +39,7 @@ from codex_tui.ui.messages import ReportsWorkerErrors
 ROOM_BESIDE = 100  # columns from which the row stands beside the list
 
 
-class DataScreen(Asking, ReportsWorkerErrors, Screen[None]):
+class DataScreen(ReportsWorkerErrors, Screen[None]):
     DEFAULT_CSS = """
     DataScreen #rows, DataScreen #right { border: round $rule; border-title-color: $text-muted; }
     DataScreen #rows:focus, DataScreen #right:focus-within { border: round $primary; border-title-color: $primary; }
@@ -53,10 +52,6 @@ class DataScreen(Asking, ReportsWorkerErrors, Screen[None]):
     DataScreen.one.reading #rows { display: none; }
     DataScreen.one.reading #right { display: block; width: 1fr; }
     DataScreen #work { padding: 0 1; display: none; dock: bottom; margin-bottom: 1; }
-    DataScreen #ask { height: 1; display: none; dock: bottom; margin-bottom: 1; padding: 0 1; }
-    DataScreen Input, DataScreen Input:focus {
-        height: 1; width: 1fr; border: none; padding: 0; background: $panel; background-tint: $primary 20%;
-    }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         *[Binding(str(number), f"pane('{pane}')", name, show=False) for number, (pane, name) in enumerate(PANES, 1)],
@@ -98,13 +93,10 @@ class DataScreen(Asking, ReportsWorkerErrors, Screen[None]):
                 yield Heading(id="about")
                 yield RowView(id="row")
         yield Heading(id="work")
-        with Horizontal(id="ask"):
-            yield Heading(id="asked")
-            yield Input(id="typed", select_on_focus=False)
+        yield PromptBar(self._prompt_closed)
         yield HintBar()
 
     def on_mount(self) -> None:
-        self.query_one(Input).cursor_blink = False
         self.query_one(RowList).focus()
         self._arrange()
         self._show()
@@ -126,7 +118,7 @@ class DataScreen(Asking, ReportsWorkerErrors, Screen[None]):
         return self.has_class("one") and self.has_class("reading")
 
     def _draw_row(self, place: int) -> Content:
-        return row_at(self.view, place)
+        return draw_row(self.view, place)
 
     def _changed(self) -> None:
         if self.is_attached and not self._waiting:
@@ -140,19 +132,20 @@ class DataScreen(Asking, ReportsWorkerErrors, Screen[None]):
 
     def _show(self) -> None:
         view = self.view
-        rows, shown, place = self.query_one(RowList), len(view.places), view.place
-        rows.show(shown, place, nothing_listed(view))
+        rows, count, place = self.query_one(RowList), len(view.rows.listed), view.rows.place
+        rows.show(count, place, explain_empty_list(view))
         rows.border_title = Content(
-            f"Rows: {FILTERS[view.kind]}" + (f" with “{clean(view.needle)}”" if view.needle else "")
+            f"Rows: {FILTERS[view.rows.kind]}" + (f" with “{clean(view.rows.needle)}”" if view.rows.needle else "")
         )
-        rows.border_subtitle = Content(f"{place + 1:,} of {shown:,}" if shown else "")
+        rows.border_subtitle = Content(f"{place + 1:,} of {count:,}" if count else "")
         self._title()
         self._show_row()
-        self.show_line()
+        self._show_bottom()
 
     def _title(self) -> None:
         view, target = self.view, self.view.target
-        parts = [clean(target.called), counted(view.rows, "row") if view.complete else f"{view.rows:,}+ rows"]
+        rows = counted(view.rows.count, "row") if view.rows.complete else f"{view.rows.count:,}+ rows"
+        parts = [clean(target.called), rows]
         if target.judge:
             parts.append(f"{'run' if target.run else 'profile'} {clean(target.judge)}")
         self.query_one(TitleBar).show("Data", line((" · ".join(parts), MUTED)))
@@ -168,9 +161,9 @@ class DataScreen(Asking, ReportsWorkerErrors, Screen[None]):
             text.set_text(overview(view, max(20, text.content_size.width)), keep_place=self._shown[:1] == ("overview",))
             self._shown = ("overview",)
             return
-        right.border_title = f"Row {view.row + 1:,} of {view.rows:,}" if view.rows else "Row"
+        right.border_title = f"Row {view.rows.current + 1:,} of {view.rows.count:,}" if view.rows.count else "Row"
         about.show(heading(view), Content(""))
-        here, known = (self.pane, view.row, self.numbered), self._known()
+        here, known = (self.pane, view.rows.current, self.numbered), self._known()
         if (*here, *known) != self._shown:  # a huge row is not made ready twice
             paragraphs = body(view, self.pane, self.numbered)
             if paragraphs is not None:
@@ -181,37 +174,51 @@ class DataScreen(Asking, ReportsWorkerErrors, Screen[None]):
         """What the row's text depends on, besides where one stands."""
         view, reader = self.view, self.view.reader
         of_row = (reader.row and id(reader.row), reader.error, reader.status, reader.phase) if reader else ()
-        return (id(view), view.error, view.rows > view.row, id(view.judged), view.no_tokens, *of_row)
+        rows = view.rows
+        return (id(view), rows.error, rows.count > rows.current, id(rows.states), view.no_tokens, *of_row)
 
     def _show_work(self) -> None:
         work, shown = self.query_one("#work", Heading), self.view.works
         name = next((name for name in ("searching", "indexing", "tokenising", "scanning") if name in shown), None)
-        work.display = name is not None and not self.asking
+        work.display = name is not None and not self.prompt.kind
         if name:
             keys = {"searching": "Esc stops", "tokenising": "t stops"}.get(name, "")
-            work.show(working(shown[name], keys, self.size.width), Content(""))
+            work.show(draw_work(shown[name], keys, self.size.width), Content(""))
 
-    def show_line(self) -> None:
+    def _show_bottom(self) -> None:
+        """The rows below the panes: the work in progress, and the keys."""
         self._show_work()
         self._hint()
+
+    @property
+    def prompt(self) -> PromptBar:
+        return self.query_one(PromptBar)
+
+    def action_ask(self, kind: Question) -> None:
+        self.prompt.open(kind, self.view)
+        self._show_bottom()
+
+    def _prompt_closed(self) -> None:
+        self.query_one(RowView if self.reading else RowList).focus()
+        self._show_bottom()
 
     def _hint(self) -> None:
         focused_row = self.query_one(RowView).has_focus
         keys = hints(
-            self.view, self.pane, self.asking, focused_row, self.has_class("one"), len(self.app.screen_stack) > 1
+            self.view, self.pane, self.prompt.kind, focused_row, self.has_class("one"), len(self.app.screen_stack) > 1
         )
-        self.query_one(HintBar).show(keys, TYPING if self.asking else ALWAYS)
+        self.query_one(HintBar).show(keys, TYPING if self.prompt.kind else ALWAYS)
 
     def on_descendant_focus(self) -> None:
         self._hint()
 
     def _moved(self, place: int) -> None:
-        if place < len(self.view.places):
-            self.view.row = self.view.places[place]
+        if place < len(self.view.rows.listed):
+            self.view.rows.current = self.view.rows.listed[place]
         self.call_later(self._stand)
 
     async def _stand(self) -> None:
-        await self.view.stand_on(self.view.row)
+        await self.view.rows.go_to(self.view.rows.current)
 
     def on_row_list_chosen(self) -> None:
         self.add_class("reading")
@@ -225,7 +232,7 @@ class DataScreen(Asking, ReportsWorkerErrors, Screen[None]):
         self.pane = pane
         if self.has_class("one") and not self.has_class("reading"):
             self.on_row_list_chosen()
-        await self.view.with_ids(pane == "tokens")
+        await self.view.set_ids(pane == "tokens")
         self._show()
 
     async def action_next_view(self) -> None:
@@ -238,17 +245,17 @@ class DataScreen(Asking, ReportsWorkerErrors, Screen[None]):
         await self.action_pane("tokens")
 
     def action_filter(self, kind: Kind) -> None:
-        self.view.filter(kind)
+        self.view.rows.filter(kind)
 
     def action_next_filter(self) -> None:
-        self.view.filter(KINDS[(KINDS.index(self.view.kind) + 1) % len(KINDS)])
+        self.view.rows.filter(KINDS[(KINDS.index(self.view.rows.kind) + 1) % len(KINDS)])
 
     async def action_limit(self, steps: int) -> None:
         if self.view.target.profile:
             await self.view.set_limit(self.view.next_limit(steps) if steps else self.view.own_limit)
 
     async def action_step(self, rows: int) -> None:
-        await self.view.pick(self.view.place + rows)
+        await self.view.rows.go_to_place(self.view.rows.place + rows)
 
     def action_edit(self) -> None:
         """The max_seq_length that is looked at goes along, not saved yet."""
@@ -266,7 +273,7 @@ class DataScreen(Asking, ReportsWorkerErrors, Screen[None]):
 
         if target := await edited(self.view.target, name):
             before, self.view = self.view, DataView(target, self._changed)
-            self.view.row, self.view.ids = before.row, before.ids
+            self.view.rows.current, self.view.ids = before.rows.current, before.ids
             await before.close()
             self._show()
             self.run_worker(self.view.start(), group="data", exit_on_error=False)
@@ -278,17 +285,15 @@ class DataScreen(Asking, ReportsWorkerErrors, Screen[None]):
             await self.view.tokenise()
 
     async def action_back(self) -> None:
-        if self.asking:
-            if self.asking == "search":
-                self.view.search("")
-            self.answered()
+        if self.prompt.kind:
+            self.prompt.cancel()
         elif "searching" in self.view.works:
             await self.view.cancel()
         elif self.reading or self.query_one(RowView).has_focus:
             self.remove_class("reading")
             self.query_one(RowList).focus()
             self._changed()
-        elif self.view.needle:
-            self.view.search("")
+        elif self.view.rows.needle:
+            self.view.rows.search("")
         elif len(self.app.screen_stack) > 1:
             self.dismiss()

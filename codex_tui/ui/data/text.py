@@ -1,4 +1,4 @@
-"""The data screen's words: a line of the list, what is said over a row, and the row itself."""
+"""The texts of the data screen: a line of the list, the heading above a row, and the row itself."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from textual.content import Content
 
 from codex_tui.base.text import clean, duration
+from codex_tui.data.background import Work
 from codex_tui.data.filter import NEEDS_TOKENS
-from codex_tui.data.rows import Listed, Work
+from codex_tui.data.rows import RowPreview
 from codex_tui.data.view import DataView
 from codex_tui.ui.data.row_view import as_seen, lines, one_by_one, raw
 from codex_tui.ui.kit import figures
@@ -19,55 +20,58 @@ PANES = (("seen", "Model"), ("raw", "Raw"), ("tokens", "Tokens"), ("overview", "
 FILTERS = {"all": "all", "bad": "bad", "cut": "cut", "longest": "longest first", "duplicates": "duplicates"}
 SIGN_STYLES = {"✗": "bold $error", "!": "bold $error", ">": "bold $warning", "=": "$secondary", "~": "$secondary"}
 DOING = {"scanning": "reading the rows", "tokenising": "counting tokens", "indexing": "finding the rows"}
-MOST_RAW = 200_000  # bytes of a row that can't be read
+MAX_UNREADABLE_BYTES = 200_000  # of a row that is not JSON
 
 
-def row_at(view: DataView, place: int) -> Content:
+def draw_row(view: DataView, place: int) -> Content:
     """The line at `place` of the list."""
-    if place >= len(view.places):  # a search has just begun; the list is shown anew in a moment
+    if place >= len(view.rows.listed):  # a search has just begun; the list is drawn again in a moment
         return Content("")
-    found = view.listed(place)
-    return listed(found, len(f"{view.rows:,}"), f"{where(view, found.row)}  " if view.kind == "bad" else "")
+    preview = view.rows.preview(place)
+    where = f"{locate(view, preview.row)}  " if view.rows.kind == "bad" else ""
+    return draw_preview(preview, len(f"{view.rows.count:,}"), where)
 
 
-def listed(found: Listed, widest: int, where: str = "") -> Content:
-    """Position, signs, and the first words, or `where` and what is wrong."""
-    signs = [line((sign, SIGN_STYLES.get(sign, MUTED))) for sign in found.signs[:3]]
+def draw_preview(preview: RowPreview, number_width: int, where: str = "") -> Content:
+    """The row's number, its signs, and its first words; of a bad row, `where` it is and what is wrong with it."""
+    signs = [line((sign, SIGN_STYLES.get(sign, MUTED))) for sign in preview.signs[:3]]
     gap = " " * (4 - len(signs))
-    words = line((where, MUTED), (clean(found.problem), "$error")) if found.problem else line(clean(found.words))
-    return line((f"{found.row + 1:>{widest},} ", MUTED), *signs, gap, words)
+    problem = line((where, MUTED), (clean(preview.problem), "$error"))
+    words = problem if preview.problem else line(clean(preview.words))
+    return line((f"{preview.row + 1:>{number_width},} ", MUTED), *signs, gap, words)
 
 
-def nothing_listed(view: DataView) -> list[Content]:
+def explain_empty_list(view: DataView) -> list[Content]:
     """Why the list is empty."""
-    if view.error:
-        message, hint = view.error
+    rows = view.rows
+    if rows.error:
+        message, hint = rows.error
         return [line((f"✗ {clean(message, newlines=True)}", "$error")), *([line((clean(hint), MUTED))] if hint else [])]
-    if view.filtering and view.judged is None:
+    if rows.filtering and rows.states is None:
         return [
             line(("Not known yet: the rows are still being read.", MUTED)),
-            _how(view),
+            _how_to_count(view),
             line(("a shows all.", MUTED)),
         ]
-    if view.filtering:
+    if rows.filtering:
         return [line(("Looking …", MUTED))]
-    if view.kind in NEEDS_TOKENS and view.judged and view.judged.lengths is None:
-        return [line(("The tokens have not been counted.", MUTED)), _how(view), line(("a shows all.", MUTED))]
-    if view.needle:
+    if rows.kind in NEEDS_TOKENS and rows.states and rows.states.lengths is None:
+        return [line(("The tokens have not been counted.", MUTED)), _how_to_count(view), line(("a shows all.", MUTED))]
+    if rows.needle:
         if "searching" in view.works:
             return [line(("Searching …", MUTED))]
-        return [line((f"No row has “{clean(view.needle)}”.", MUTED)), line(("Esc ends the search.", MUTED))]
-    if view.kind != "all":
+        return [line((f"No row has “{clean(rows.needle)}”.", MUTED)), line(("Esc ends the search.", MUTED))]
+    if rows.kind != "all":
         what = {"bad": "No row is bad.", "cut": f"No row is longer than {view.limit:,} tokens.",
-                "duplicates": "No row says what another one says."}.get(view.kind, "There are none.")  # fmt: skip
+                "duplicates": "No row says what another one says."}.get(rows.kind, "There are none.")  # fmt: skip
         return [line((f"✓ {what}", "$success")), line(("a shows all.", MUTED))]
-    if not view.complete:
+    if not rows.complete:
         return [line(("Finding the rows …", MUTED))]
     return [line(("The dataset has no rows.", MUTED)), line(('A row is {"instruction": "…", "response": "…"}.', MUTED))]
 
 
-def _how(view: DataView) -> Content:
-    """How one comes to tokens."""
+def _how_to_count(view: DataView) -> Content:
+    """What to do to have the tokens counted."""
     if view.target.profile is None:
         return line(("A profile names the model that counts them: --profile P.", MUTED))
     message, hint = (view.reader.error if view.reader else None) or view.no_tokens
@@ -76,8 +80,8 @@ def _how(view: DataView) -> Content:
     return line(("t counts them.", MUTED)) if not view.works else Content("")
 
 
-def working(work: Work, keys: str, width: int) -> Content:
-    """What goes on, how far it is, and when it will be done."""
+def draw_work(work: Work, keys: str, width: int) -> Content:
+    """The work in progress, how far it is, and how long it will take."""
     what = DOING.get(work.what, work.what)
     bar = figures.progress(work.fraction, max(6, min(24, width - 60)))
     left = f", {duration(work.eta)} left" if work.eta is not None else ""
@@ -86,8 +90,8 @@ def working(work: Work, keys: str, width: int) -> Content:
 
 
 def heading(view: DataView) -> Content:
-    """Over the row: what is known of it."""
-    row = view.reader.row if view.reader else None
+    """The heading above the row: its length, its split, its place in the file."""
+    rows, row = view.rows, view.reader.row if view.reader else None
     parts: list[str] = []
     if row and row.get("tokens") is not None:
         parts.append(f"{figures.count(row['tokens'])} tokens, {figures.count(row.get('learned_tokens'))} learned")
@@ -95,26 +99,26 @@ def heading(view: DataView) -> Content:
         parts.append(
             {"train": "train", "eval": "held out", "dropped": "dropped"}.get(row["split"], clean(row["split"]))
         )
-    if view.index and view.row < view.rows:
-        parts.append(where(view, view.row))
-    if view.judged and view.row < view.judged.scan.rows:
-        first = view.judged.scan.twins[view.row]
-        if first != view.row:
-            parts.append(f"{'same as' if '=' in view.judged.signs(view.row, 0) else 'like'} row {first + 1:,}")
+    if rows.index and rows.current < rows.count:
+        parts.append(locate(view, rows.current))
+    if rows.states and rows.current < rows.states.scan.rows:
+        first = rows.states.scan.twins[rows.current]
+        if first != rows.current:
+            parts.append(f"{'same as' if '=' in rows.states.signs(rows.current, 0) else 'like'} row {first + 1:,}")
     if view.reader and view.reader.status == "ready" and row is None and not view.reader.error:
         parts.append("reading …")
     return line(" · ".join(parts))
 
 
-def where(view: DataView, row: int) -> str:
+def locate(view: DataView, row: int) -> str:
     """The file, if there are several, and the line."""
-    assert view.index
-    label = view.target.source.label(view.index.file(row))  # of a Parquet file, not of its copy
-    return f"{clean(label)}{', ' if label else ''}line {view.index.line(row):,}"
+    assert view.rows.index
+    label = view.target.source.label(view.rows.index.file(row))  # a Parquet file has its own name, not its copy's
+    return f"{clean(label)}{', ' if label else ''}line {view.rows.index.line(row):,}"
 
 
 def limit_text(view: DataView) -> Content:
-    """Where rows are cut, and whether that is only looked at."""
+    """Where rows are cut, and the profile's own length if it is another one."""
     if not view.target.profile:
         return Content("")
     if view.limit == view.own_limit:
@@ -123,38 +127,51 @@ def limit_text(view: DataView) -> Content:
 
 
 def body(view: DataView, pane: str, numbered: bool) -> list[Content] | None:
-    """The row; None where what is shown should stay until it is here."""
+    """The selected row for `pane`; None if the text on the screen should stay until the row is here."""
+    rows, reader = view.rows, view.reader
+    if rows.current >= rows.count:
+        return [] if rows.count else explain_empty_list(view)
+    row = reader.row if reader and not reader.error else None
     try:
-        record = view.record()
+        if pane != "raw" and row and not row.get("problem") and row.get("tokens") is not None:
+            rows.read_text(1)  # raises if the file has changed since the row was asked for
+            return list(one_by_one(row, numbered) if pane == "tokens" else as_seen(row))
+        return _from_file(view, pane)
     except (OSError, Unreadable) as error:
         return [line((f"✗ {clean(error)}", "$error"))]
+
+
+def _from_file(view: DataView, pane: str) -> list[Content] | None:
+    """The row as the file has it, and why it is not shown as the model sees it. Raises OSError, Unreadable."""
+    reader, record = view.reader, view.rows.read_record()
     if record is None:
-        return nothing_listed(view) if not view.rows else []
-    problem = view.problem(record)
+        return []
+    parsed, problem = view.rows.parse(record)
     if record.raw is None:
-        return [*_bad(problem), *lines(view.text(MOST_RAW))]
-    as_it_stands = [*_bad(problem), *raw(record.raw, view.columns_used(record))]
-    if pane == "raw" or (problem and not (view.reader and view.reader.row)):
-        return as_it_stands
-    if view.reader is None:
-        return [*_no_model(view), Content(""), *as_it_stands]
-    if view.reader.error:
-        message, hint = view.reader.error
-        said = line((f"✗ {clean(message, newlines=True)}", "$error"))
-        return [said, line((clean(hint, newlines=True), MUTED)), Content(""), *as_it_stands]
-    row = view.reader.row
-    if row is None:
-        loading = line((f"Loading the tokenizer … {clean(view.reader.phase)}", MUTED))
-        return [loading, Content(""), *as_it_stands] if view.reader.status == "loading" else None
-    if row.get("problem"):
-        return [*_bad(str(row["problem"])), *raw(record.raw)]
-    if row.get("tokens") is None:
-        return [*no_tokens(view), Content(""), *as_it_stands]
-    return list(one_by_one(row, numbered) if pane == "tokens" else as_seen(row))
+        return [*_bad(problem), *lines(view.rows.read_text(MAX_UNREADABLE_BYTES))]
+    row = reader.row if reader else None
+    reasons: list[Content] = []
+    if pane != "raw" and (row or not problem):
+        if reader is None:
+            reasons = [*_no_model(view)]
+        elif reader.error:
+            message, hint = reader.error
+            said = line((f"✗ {clean(message, newlines=True)}", "$error"))
+            reasons = [said, line((clean(hint, newlines=True), MUTED))]
+        elif row is None:
+            if reader.status != "loading":
+                return None
+            reasons = [line((f"Loading the tokenizer … {clean(reader.phase)}", MUTED))]
+        elif row.get("problem"):
+            return [*_bad(str(row["problem"])), *raw(record.raw)]
+        else:
+            reasons = [*no_tokens(view)]
+        reasons.append(Content(""))
+    return [*reasons, *_bad(problem), *raw(record.raw, parsed.used if parsed else None)]
 
 
 def no_tokens(view: DataView) -> Iterator[Content]:
-    """Why the model's tokens can't be had, and what to do."""
+    """Why there are no tokens of the model, and what to do."""
     for text, style in zip(view.no_tokens, ("$warning", MUTED), strict=True):
         if text:
             yield line((clean(text, newlines=True), style))

@@ -80,38 +80,38 @@ def many(tmp_path: Path) -> Path:
 async def test_rows_can_be_read_before_all_are_found(many: Path, go_on: Event) -> None:
     view = DataView(Target.of_files([str(many)]), lambda: None)
     await view.start()
-    await until(lambda: view.rows)
-    assert not view.complete
-    assert view.listed(0).words == "q0 · a"
-    last = view.rows - 1
-    await view.stand_on(10**9)
-    assert view.row == last
+    await until(lambda: view.rows.count)
+    assert not view.rows.complete
+    assert view.rows.preview(0).words == "q0 · a"
+    last = view.rows.count - 1
+    await view.rows.go_to(10**9)
+    assert view.rows.current == last
     assert "indexing" in view.works
     go_on.set()
-    await until(lambda: view.complete and "indexing" not in view.works)
-    assert view.rows == 200_000
+    await until(lambda: view.rows.complete and "indexing" not in view.works)
+    assert view.rows.count == 200_000
     await view.close()
 
 
 async def test_a_search_goes_on_among_rows_that_are_found_later(
     many: Path, go_on: Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("codex_tui.data.view.TOKENISED_AT_ONCE", 0)  # no scan comes and looks once more
+    monkeypatch.setattr("codex_tui.data.view.MAX_ROWS_TOKENISED_UNASKED", 0)  # no scan comes and looks once more
     view = DataView(Target.of_files([str(many)]), lambda: None)
     await view.start()
-    await until(lambda: view.rows)
-    view.search("q199999")
+    await until(lambda: view.rows.count)
+    view.rows.search("q199999")
     await until(lambda: "searching" not in view.works)
-    assert list(view.places) == []
+    assert list(view.rows.listed) == []
     go_on.set()
-    await until(lambda: list(view.places) == [199_999])
+    await until(lambda: list(view.rows.listed) == [199_999])
     await view.close()
 
 
 async def test_a_scan_that_comes_before_the_rows_are_counted_is_kept(
     tmp_path: Path, profile: Path, many: Path, go_on: Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("codex_tui.data.view.TOKENISED_AT_ONCE", 0)
+    monkeypatch.setattr("codex_tui.data.view.MAX_ROWS_TOKENISED_UNASKED", 0)
     monkeypatch.setattr("codex_tui.environment.build.find_python", without_python)  # no worker, which would wait too
     whole = scan.Scan(bytearray(200_000), array("I", range(200_000)))
     scan.save(tmp_path / "a.scan", whole)
@@ -120,13 +120,13 @@ async def test_a_scan_that_comes_before_the_rows_are_counted_is_kept(
     view._hear({"type": "digest", "scan": str(tmp_path / "a.scan"), "lengths": None})
     await asyncio.sleep(0.3)
     go_on.set()
-    await until(lambda: view.judged)
+    await until(lambda: view.rows.states)
     await view.close()
 
 
 async def test_what_is_asked_before_there_is_a_reader_is_not_forgotten(tmp_path: Path, profile: Path) -> None:
     view = DataView(Target.of_profile(profile, [str(write(tmp_path / "rows.jsonl"))]), lambda: None)
-    await view.with_ids(True)
+    await view.set_ids(True)
     await view.set_limit(16)
     await view.start()
     assert view.reader
@@ -136,21 +136,23 @@ async def test_what_is_asked_before_there_is_a_reader_is_not_forgotten(tmp_path:
 
 async def test_a_filter_that_waits_for_tokens_is_empty_until_they_are_counted(tmp_path: Path, profile: Path) -> None:
     view = DataView(Target.of_profile(profile, [str(write(tmp_path / "rows.jsonl"))]), lambda: None)
-    view.filter("cut")
-    assert (view.filtering, list(view.places)) == (True, [])
+    view.rows.filter("cut")
+    assert (view.rows.filtering, list(view.rows.listed)) == (True, [])
     await view.start()
-    await until(lambda: view.overview and view.overview.tokens and not view.filtering)
-    assert view.judged and view.judged.lengths
-    wanted = [row for row, tokens in zip(view.judged.good, view.judged.lengths.tokens, strict=True) if tokens > 32]
-    assert list(view.places) == wanted == []
+    await until(lambda: view.overview and view.overview.tokens and not view.rows.filtering)
+    assert view.rows.states and view.rows.states.lengths
+    wanted = [
+        row for row, tokens in zip(view.rows.states.good, view.rows.states.lengths.tokens, strict=True) if tokens > 32
+    ]
+    assert list(view.rows.listed) == wanted == []
     await view.set_limit(10)
-    await until(lambda: len(view.places))
-    assert [view.judged.signs(row, 10)[0] for row in view.places] == [">"] * len(view.places)
-    await until(lambda: view.overview and view.overview.truncated == len(view.places))
+    await until(lambda: len(view.rows.listed))
+    assert [view.rows.states.signs(row, 10)[0] for row in view.rows.listed] == [">"] * len(view.rows.listed)
+    await until(lambda: view.overview and view.overview.truncated == len(view.rows.listed))
     assert view.own_limit == 32  # looked at, not saved
-    view.filter("longest")
-    await until(lambda: len(view.places) == 19)
-    assert view.places[0] == 19
+    view.rows.filter("longest")
+    await until(lambda: len(view.rows.listed) == 19)
+    assert view.rows.listed[0] == 19
     await view.close()
 
 
@@ -158,21 +160,21 @@ async def test_the_usual_lengths_have_the_profiles_own_among_them(tmp_path: Path
     profile.write_text(PROFILE.replace("32", "1000"))
     view = DataView(Target.of_profile(profile, [str(write(tmp_path / "rows.jsonl"))]), lambda: None)
     assert (view.next_limit(-1), view.next_limit(1)) == (768, 1024)
-    view.limit = 1024
+    view.rows.set_limit(1024)
     assert view.next_limit(-1) == 1000
 
 
 async def test_a_search_is_left_for_the_next(tmp_path: Path) -> None:
     view = DataView(Target.of_files([str(write(tmp_path / "rows.jsonl"))]), lambda: None)
     await view.start()
-    await until(lambda: view.complete and not view.works)
+    await until(lambda: view.rows.complete and not view.works)
     for text in ("q", "q1", "q17"):
-        view.search(text)
+        view.rows.search(text)
     await until(lambda: not view.works)
-    assert list(view.places) == [17]
-    assert (view.row, view.place) == (17, 0)
-    view.search("")
-    assert len(view.places) == 20
+    assert list(view.rows.listed) == [17]
+    assert (view.rows.current, view.rows.place) == (17, 0)
+    view.rows.search("")
+    assert len(view.rows.listed) == 20
     await view.close()
 
 
@@ -203,8 +205,8 @@ async def test_what_was_scanned_is_known_the_next_time(tmp_path: Path, monkeypat
     for _ in ("scanned", "kept"):
         view = DataView(Target.of_files([rows]), lambda: None)
         await view.start()
-        await until(lambda view=view: view.judged and not view.works)
-        assert list(view.judged.scan.problems) == [3]
+        await until(lambda view=view: view.rows.states and not view.works)
+        assert list(view.rows.states.scan.problems) == [3]
         await view.close()
         monkeypatch.setattr(scan, "scan", lambda *_: pytest.fail("scanned again"))
 
