@@ -29,6 +29,7 @@ from codex_tui.runs.library import is_run
 from codex_tui.runs.outcome import without_config
 from codex_tui.runs.resume_point import ResumePoint, resume_point
 from codex_tui.workers.process import interpreter_of, trainer_environment
+from training.contract.config import ConfigError, RunConfig
 from training.contract.files import open_to_append, write_atomically
 from training.contract.model_path import resolve_model_name
 from training.contract.process import ProcessIdentity
@@ -75,20 +76,18 @@ def launch(
     run = _create(name, settings.launch.name or profile.stem)
     try:
         write_atomically(run.profile, profile.read_bytes())
-        run.write_config(
-            {
-                "version": 1,
-                "name": run.name,
-                "created": round(time.time(), 3),
-                "app_version": __version__,
-                "profile_name": profile.stem,
-                "profile": resolved,
-                **({"overrides": dict(overrides)} if overrides else {}),
-                **sources.in_config(source),
-                "python": str(interpreter),
-                "cache": str(locations.cache_home()),
-            }
+        config = RunConfig(
+            name=run.name,
+            created=round(time.time(), 3),
+            app_version=__version__,
+            profile_name=profile.stem,
+            profile=resolved,
+            overrides=dict(overrides),
+            **sources.in_config(source),
+            python=str(interpreter),
+            cache=str(locations.cache_home()),
         )
+        config.write(run.config)
     except OSError:  # a full disk: what is half there is no run
         shutil.rmtree(run.path, ignore_errors=True)
         raise
@@ -106,9 +105,9 @@ def resume(run: RunDirectory, python: Path | None = None, *, from_start: bool = 
     if run.has_adapter() and glance(run).status == "done":
         raise BadInput(f"{run.name} is done: nothing is left to train.", f"Chat with it: codex-tui chat {run.name}")
     try:
-        Profile.model_validate(run.read_config()["profile"])
-    except (OSError, ValueError, KeyError):
-        raise without_config(run) from None
+        RunConfig.read_with_profile(run.config)
+    except ConfigError as error:
+        raise without_config(run, error) from None
     for path in (run.lock, run.log, run.events):
         if path.exists() and not path.is_file():
             raise CodexError(f"{path} is not a file.", f"Move it away, then: codex-tui resume {run.name}")

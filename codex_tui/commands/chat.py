@@ -30,10 +30,10 @@ def add(subparsers: Any) -> None:
 
 def run_chat(args: argparse.Namespace) -> int:
     from codex_tui.runs.library import find_run
-    from codex_tui.runs.outcome import check_config
+    from codex_tui.runs.outcome import read_config
 
     run = find_run(args.target)
-    check_config(run)
+    read_config(run)
     if args.prompt is None:
         from codex_tui.commands.open_app import open_app
 

@@ -6,8 +6,9 @@ import time
 
 from codex_tui.base.errors import DONE, FAILED, CodexError
 from codex_tui.base.text import clean, counted, duration, shorten
+from codex_tui.runs.facts import read_facts
 from codex_tui.runs.follower import last_word, may_live, rounded
-from codex_tui.runs.outcome import find_what_is_left, why_lost
+from codex_tui.runs.outcome import find_what_is_left, newer_events, why_lost
 from codex_tui.runs.state import RunState, reduce, silence, time_left
 from codex_tui.runs.tailer import Tailer
 from training.contract import events as ev
@@ -21,18 +22,21 @@ LONGEST_ANSWER = 160
 def follow(run: RunDirectory) -> int:
     """Prints the history and then what comes, until the run ends. DONE only if it is done; Ctrl-C leaves it running."""
     name = clean(run.name)
-    print(f"{name}: {clean(run.path)}", flush=True)
+    newer = read_facts(run).newer
+    print(f"{name}: {clean(run.path)}", *filter(None, [newer]), sep="\n", flush=True)
     try:
-        state = _print_until_end(run)
+        state = _print_until_end(run, newer)
     except KeyboardInterrupt:
         print(f"\nDetached; {name} goes on. Come back with: codex-tui attach {name}", flush=True)
         return DETACHED
     if state.status == "done":
-        print(f"Chat with it: codex-tui chat {name}", flush=True)
+        if not newer:
+            print(f"Chat with it: codex-tui chat {name}", flush=True)
         return DONE
     find_what_is_left(run, state)
     if state.broken:
-        print(clean(state.broken), flush=True)
+        if clean(state.broken) != newer:  # which is printed above
+            print(clean(state.broken), flush=True)
     elif state.resume_step:
         print(f"Go on from the last checkpoint, step {state.resume_step}: codex-tui resume {name}", flush=True)
     else:
@@ -40,7 +44,8 @@ def follow(run: RunDirectory) -> int:
     return FAILED
 
 
-def _print_until_end(run: RunDirectory) -> RunState:
+def _print_until_end(run: RunDirectory, newer: str) -> RunState:
+    """`newer` is what was printed about a newer version of config.json."""
     tailer, state = Tailer(run.events), RunState()
     heard, told, first = last_word(run), 0, True
     while True:
@@ -53,6 +58,8 @@ def _print_until_end(run: RunDirectory) -> RunState:
             for event in piece.events:
                 before = state.phase
                 state = reduce(state, event)
+                if not newer and (newer := newer_events(clean(run.name), state)):
+                    print(newer, flush=True)
                 if line := describe(event, state, before):
                     print(line, flush=True)
         if gone and state.ended:  # while a trainer lives, an old end is only where a resume goes on from

@@ -16,12 +16,13 @@ from codex_tui.base.progress import Tell, tell_nobody
 from codex_tui.base.text import counted
 from codex_tui.environment import build
 from codex_tui.workers.process import trainer_environment
+from training.contract.config import Hub
 from training.contract.profile import Profile
 from training.contract.tables import Dataset
 from training.dataset.records import Unreadable, format_of
 from training.dataset.rows import Rows, read
 from training.dataset.shapes import USUAL, Columns
-from training.dataset.source import DEMO_DATASET, Hub, Source, SourceProblem, hub_id, local, of_files
+from training.dataset.source import DEMO_DATASET, Source, SourceProblem, hub_id, local, of_files
 
 PROBLEMS_SHOWN = 10
 ROW = 'A row is a line such as {"instruction": "…", "response": "…"}.'
@@ -97,13 +98,9 @@ def check_rows(source: Source, dataset: Dataset) -> None:
 
 
 def in_config(source: Source) -> dict[str, Any]:
-    """What a run's config.json keeps of `source`."""
-    config: dict[str, Any] = {"dataset": source.name}
-    if source.name != DEMO_DATASET:
-        config["files"] = [str(path) for path in source.files]
-    if source.hub:
-        config["hub"] = {"repo": source.hub.repo, "revision": source.hub.revision}
-    return config
+    """The fields of a `RunConfig` that name `source`."""
+    files = None if source.name == DEMO_DATASET else [str(path) for path in source.files]
+    return {"dataset": source.name, "files": files, "hub": source.hub}
 
 
 def _readable(path: Path) -> Path:

@@ -8,8 +8,8 @@ from statistics import harmonic_mean
 from codex_tui.base.errors import CodexError
 from codex_tui.machine import forecast
 from codex_tui.runs import library, tailer
-from codex_tui.runs.facts import read_facts
 from training.contract import events as ev
+from training.contract.config import ConfigError, RunConfig, table_of
 from training.contract.model_path import resolve_model_name
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
@@ -24,16 +24,19 @@ def tokens_per_second(profile: Profile, profile_file: Path | None = None) -> flo
     name = resolve_model_name(profile.model.name, profile_file.parent if profile_file else Path())
     card = forecast.card(profile.hardware.device)
     for run in _newest():
-        facts = read_facts(run)
-        asked = facts.config.get("profile")
-        model = asked.get("model") if isinstance(asked, dict) else None
-        run_model = model.get("name") if isinstance(model, dict) else None
-        # Earlier versions wrote ~/model into the run as it was; this one writes the absolute path.
-        if not isinstance(run_model, str) or resolve_model_name(run_model) != name:
-            continue
-        if speed := _speed(run, card.name if card else None):
+        if _model_name(run) == name and (speed := _speed(run, card.name if card else None)):
             return speed
     return None
+
+
+def _model_name(run: RunDirectory) -> str:
+    """The model of `run`; "" if its config.json can't be read. Earlier apps wrote ~/model, this one the absolute
+    path."""
+    try:
+        name = table_of(RunConfig.read(run.config).profile, "model").get("name")
+    except ConfigError:
+        return ""
+    return resolve_model_name(name) if isinstance(name, str) else ""
 
 
 def _newest() -> list[RunDirectory]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput
 from codex_tui.base.progress import Tell, tell_nobody
 from codex_tui.data import sources
 from codex_tui.profiles import library
+from codex_tui.runs.outcome import without_config
+from training.contract.config import ConfigError, RunConfig
 from training.contract.files import write_atomically
 from training.contract.model_path import resolve_model_name
 from training.contract.profile import Profile
@@ -39,14 +39,12 @@ class Target:
     def of_run(cls, run: RunDirectory) -> Target:
         """The rows and the profile that `run` was started with. Raises BadInput."""
         try:
-            config = run.read_config()
-            profile = Profile.model_validate(config["profile"])
-            source = of_config(config)
+            config, profile = RunConfig.read_with_profile(run.config)
+            return cls(of_config(config), profile, run=run)
+        except ConfigError as error:
+            raise without_config(run, error) from None
         except SourceProblem as problem:
             raise BadInput(problem.message, problem.hint) from None
-        except (OSError, ValueError, KeyError, TypeError):
-            raise BadInput(f"{run.config} is damaged, so there is no knowing its rows.") from None
-        return cls(source, profile, run=run)
 
     @classmethod
     def of_profile(
@@ -97,13 +95,8 @@ class Target:
         resolved = self.profile.model_dump(mode="json")
         folder = self.path.parent if self.path else Path()
         resolved["model"]["name"] = resolve_model_name(self.profile.model.name, folder)
-        config: dict[str, Any] = {
-            "version": 1,
-            "profile": resolved,
-            **sources.in_config(self.source),
-            "cache": str(locations.cache_home()),
-        }
-        text = json.dumps(config)
+        config = RunConfig(profile=resolved, **sources.in_config(self.source), cache=str(locations.cache_home()))
+        text = config.to_json()
         place = locations.cache_home() / "views" / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_atomically(place, text)

@@ -11,9 +11,10 @@ from codex_tui.base.errors import BadInput
 from codex_tui.base.text import clean, duration
 from codex_tui.hub.cards import Trained, home_hidden
 from codex_tui.hub.push import CARD
-from codex_tui.runs.facts import table_of
 from codex_tui.runs.follower import glance
+from codex_tui.runs.outcome import read_config
 from codex_tui.runs.state import RunState
+from training.contract.config import RunConfig, table_of
 from training.contract.model_path import is_path
 from training.contract.run_directory import RunDirectory
 from training.dataset.source import DEMO_DATASET, hub_id
@@ -36,13 +37,11 @@ def adapter_files(run: RunDirectory) -> list[Path]:
 
 
 def trained(run: RunDirectory) -> Trained:
-    """Raises BadInput where the run's config.json can't be read."""
-    try:
-        config = run.read_config()
-    except (OSError, ValueError):
-        raise BadInput(f"{run.config} is damaged, so there is no knowing what was trained.") from None
-    profile, actual = table_of(config, "profile"), table_of(config, "actual")
-    base = str(table_of(actual, "model").get("name") or table_of(profile, "model").get("name") or "unknown")
+    """What the card says of the run. Raises BadInput if config.json can't be read."""
+    config = read_config(run)
+    base = str(
+        table_of(config.actual, "model").get("name") or table_of(config.profile, "model").get("name") or "unknown"
+    )
     base_is_repo = hub_id(base) is not None
     return Trained(
         run.name,
@@ -50,8 +49,8 @@ def trained(run: RunDirectory) -> Trained:
         base_is_repo,
         _results(glance(run)),
         _dataset(config),
-        home_hidden(tomli_w.dumps(_portable(profile))),
-        {str(name): str(version) for name, version in table_of(config, "stack").items() if version},
+        home_hidden(tomli_w.dumps(_portable(config.profile))),
+        {name: version for name, version in config.stack.items() if version},
     )
 
 
@@ -72,9 +71,9 @@ def _results(state: RunState) -> dict[str, str]:
     return facts
 
 
-def _dataset(config: dict[str, Any]) -> dict[str, str]:
-    """By its name alone: a path tells whose machine it was."""
-    named, found = str(config.get("dataset", "unknown")), table_of(config, "dataset_fingerprint")
+def _dataset(config: RunConfig) -> dict[str, str]:
+    """The dataset's name without its folders, which may hold a person's name, and its numbers."""
+    named, fingerprint = config.dataset, config.dataset_fingerprint
     facts = {"name": named if named == DEMO_DATASET or hub_id(named) else Path(named).name}
     words = {
         "sha256": "sha256",
@@ -86,7 +85,7 @@ def _dataset(config: dict[str, Any]) -> dict[str, str]:
         "truncated_rows": "cut at the sequence length",
     }
     for key, word in words.items():
-        if (value := found.get(key)) is not None:
+        if (value := getattr(fingerprint, key, None)) is not None:
             facts[word] = f"{value:,}" if isinstance(value, int) else clean(value)
     return facts
 

@@ -1,17 +1,20 @@
-"""What a run is, as its config.json says it: names and numbers that stay the same, made safe to show."""
+"""The names and numbers of a run that stay the same, from its config.json, made safe to show."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from codex_tui.base.text import clean
+from training.contract.config import ConfigError, ConfigTooNew, RunConfig, table_of
 from training.contract.run_directory import RunDirectory
 
 
 @dataclass(frozen=True)
 class RunFacts:
-    """Every text has been through `clean`; what the file does not say is "" or None."""
+    """Every text has been through `clean`. A value that the file does not have is "" or None.
+
+    `config` is the whole file, None if it can't be read. `newer` is one sentence if a newer Codex TUI wrote it.
+    """
 
     name: str
     directory: str = ""
@@ -21,7 +24,8 @@ class RunFacts:
     dataset: str = ""
     epochs: float | None = None
     device: int = 0  # the card that it trains on, as nvidia-smi counts
-    config: dict[str, Any] = field(default_factory=dict, compare=False)
+    config: RunConfig | None = field(default=None, compare=False)
+    newer: str = ""
 
     @property
     def short_model(self) -> str:
@@ -33,26 +37,22 @@ def read_facts(run: RunDirectory) -> RunFacts:
     """The facts of `run`; only its name and place where config.json is not there or damaged."""
     name = clean(run.name)
     try:
-        config = run.read_config()
-    except (OSError, ValueError):
+        config = RunConfig.read(run.config)
+    except ConfigTooNew as error:
+        return RunFacts(name, clean(run.path), newer=clean(f"{error.message} {error.hint}"))
+    except ConfigError:
         return RunFacts(name, clean(run.path))
-    profile = table_of(config, "profile")
+    profile = config.profile
     training = table_of(profile, "training")
     epochs = training.get("num_train_epochs")
     return RunFacts(
         name=name,
         directory=clean(run.path),
-        profile_name=clean(config.get("profile_name", "")),
+        profile_name=clean(config.profile_name),
         title=clean(profile.get("title", "")),
         model=clean(table_of(profile, "model").get("name", "")),
-        dataset=clean(config.get("dataset", "")),
+        dataset=clean(config.dataset),
         epochs=epochs if isinstance(epochs, int | float) and not training.get("max_steps") else None,
         device=device if isinstance(device := table_of(profile, "hardware").get("device"), int) else 0,
         config=config,
     )
-
-
-def table_of(owner: dict[str, Any], key: str) -> dict[str, Any]:
-    """What a config has under `key`, where that is a table, as it should be."""
-    value = owner.get(key)
-    return value if isinstance(value, dict) else {}

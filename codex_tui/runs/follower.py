@@ -6,6 +6,7 @@ import time
 
 from codex_tui.runs import history_cache, outcome, tailer
 from codex_tui.runs.state import ENDED, RunState, Status, reduce_all
+from training.contract.config import ConfigError, RunConfig
 from training.contract.run_directory import RunDirectory
 
 LIVE_BUDGET, HISTORY_BUDGET = 0.05, 0.1
@@ -181,9 +182,9 @@ def may_live(run: RunDirectory) -> bool:
     if identity := run.read_process():
         return identity.is_alive()
     try:
-        created = run.read_config().get("created")
-        since = float(created) if created is not None else run.config.stat().st_mtime
-    except (OSError, ValueError, TypeError):
+        created = RunConfig.read(run.config).created
+        since = run.config.stat().st_mtime if created is None else created
+    except (OSError, ConfigError):
         return False
     return abs(time.time() - since) < GRACE  # the clock may have been set back since
 

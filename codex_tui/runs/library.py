@@ -9,7 +9,8 @@ from typing import Any
 
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, CodexError
-from codex_tui.runs.outcome import last_written
+from codex_tui.runs.facts import read_facts
+from codex_tui.runs.outcome import last_written, newer_events
 from codex_tui.runs.state import RunState, Status, resumable
 from training.contract.run_directory import RunDirectory
 
@@ -85,23 +86,20 @@ def list_runs() -> list[RunSummary]:
 def summarise(run: RunDirectory) -> RunSummary:
     from codex_tui.runs.follower import glance
 
-    state = glance(run)
-    try:
-        profile_name = str(run.read_config().get("profile_name", ""))
-    except (OSError, ValueError):
-        profile_name = ""
+    state, facts = glance(run), read_facts(run)
+    newer = facts.newer or newer_events(run.name, state)
     return RunSummary(
         name=run.name,
         path=run.path,
         status=state.status,
-        profile_name=profile_name,
+        profile_name=facts.profile_name,
         step=state.step,
         total_steps=state.total_steps,
         loss=state.last.loss if state.last else None,
         eval_loss=state.evals[-1].eval_loss if state.evals else None,
         adapter=run.adapter if run.has_adapter() else None,
         created=_created(run),
-        reason=_reason(state),
+        reason=f"{newer} {_reason(state)}".strip(),
         resume_step=state.resume_step,
         broken=state.broken,
     )

@@ -12,6 +12,8 @@ from contextlib import suppress
 from codex_tui.base.errors import BadInput
 from codex_tui.runs.state import ENDED, RunState
 from training.contract import checkpoints
+from training.contract import events as ev
+from training.contract.config import UPDATE, ConfigError, ConfigTooNew, RunConfig, describe_newer
 from training.contract.files import open_file
 from training.contract.process import Exit
 from training.contract.run_directory import RunDirectory
@@ -72,8 +74,8 @@ def _exit_of(run: RunDirectory) -> Exit | None:
 
 def _has_trained(run: RunDirectory) -> bool:
     """Whether something is there that only a trainer writes, and after its first word."""
-    with suppress(OSError, ValueError):
-        if "actual" in run.read_config():
+    with suppress(ConfigError):
+        if RunConfig.read(run.config).actual:
             return True
     return run.has_adapter() or bool(checkpoints.found_in(run.checkpoints))
 
@@ -99,8 +101,13 @@ def find_what_is_left(run: RunDirectory, state: RunState) -> None:
     state.broken = ""
     if not run.path.is_dir():
         state.broken = FOLDER_GONE
-    elif trouble := _config_trouble(run):
-        state.broken = f"config.json is {trouble}, so there is no resume and no chat; {_still_there(run)}."
+    else:
+        try:
+            RunConfig.read(run.config)
+        except ConfigTooNew as error:
+            state.broken = f"{error.message} {error.hint}"
+        except ConfigError as error:
+            state.broken = f"config.json is {error.trouble}, so there is no resume and no chat; {_still_there(run)}."
     state.resume_step = None if state.broken or state.status == "done" else resume_step(run)
 
 
@@ -123,28 +130,29 @@ def signs_of_what_is_left(run: RunDirectory, state: RunState) -> tuple[int, ...]
     return tuple(changed)
 
 
-def without_config(run: RunDirectory) -> BadInput:
-    """For who asks for what takes a config.json, and the run's is missing or damaged."""
+def without_config(run: RunDirectory, error: ConfigError) -> BadInput:
+    """The error to raise when a command needs config.json and reading it raised `error`."""
     if not run.path.is_dir():
         return BadInput(FOLDER_GONE, "See what there is with: codex-tui runs")
+    if isinstance(error, ConfigTooNew):
+        return BadInput(error.message, error.hint)
     hint = f"Begin anew from its profile: codex-tui train {run.profile}" if run.profile.is_file() else ""
-    return BadInput(f"{run.config} is {_config_trouble(run) or 'damaged'}; {_still_there(run)}.", hint)
+    return BadInput(f"{run.config} is {error.trouble}; {_still_there(run)}.", hint)
 
 
-def check_config(run: RunDirectory) -> None:
-    """Raises BadInput where the run's config.json is missing or damaged."""
-    if _config_trouble(run):
-        raise without_config(run)
+def read_config(run: RunDirectory) -> RunConfig:
+    """Read the run's config.json for a command that needs it. Raises BadInput."""
+    try:
+        return RunConfig.read(run.config)
+    except ConfigError as error:
+        raise without_config(run, error) from None
 
 
-def _config_trouble(run: RunDirectory) -> str:
-    """What config.json is that it should not be, "" where a profile can be read from it."""
-    with suppress(OSError, ValueError):
-        if isinstance(run.read_config().get("profile"), dict):
-            return ""
-    if run.config.is_file():
-        return "damaged"
-    return "not a file" if os.path.lexists(run.config) else "missing"
+def newer_events(name: str, state: RunState) -> str:
+    """One sentence if a newer Codex TUI wrote events of the run called `name`, else ""."""
+    if state.version <= ev.VERSION:
+        return ""
+    return f"{describe_newer(name, 'events', state.version, ev.VERSION)} {UPDATE}"
 
 
 def _still_there(run: RunDirectory) -> str:

@@ -1,4 +1,4 @@
-"""Events that only the app decodes: the short form of metrics, and types that a newer trainer wrote."""
+"""Events that only the app decodes: the short form of metrics, and the events of a newer trainer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from training.contract import events as ev
 
 
 class Unknown(ev.Event):
-    """An event of a type that only a newer app knows. It counts for `seq` and as a sign of life, no more."""
+    """An event that only a newer app understands: of an unknown type, or of a newer version with other fields. It
+    counts for `seq`, for the version and as a sign of life, no more."""
 
 
 class Point(ev.Event, tag="metrics"):

@@ -13,7 +13,7 @@ from itertools import compress, count, groupby, repeat
 from operator import attrgetter, eq, not_, sub
 from typing import Any, Literal
 
-from codex_tui.runs.points import Point
+from codex_tui.runs.points import Point, Unknown
 from codex_tui.runs.series import Series
 from training.contract import events as ev
 
@@ -44,6 +44,7 @@ class RunState:
     resume_step: int | None = None  # of an ended run that can be gone on with: its last whole checkpoint, 0 for none
     has_adapter: bool = False  # of an ended run
     broken: str = ""  # one sentence on why an ended run can't be gone on with: its folder or config.json is gone
+    version: int = ev.VERSION  # of the events; the highest of all attempts
     pid: int = 0  # of the last trainer that spoke
     silent: int = 0  # seconds without a word from a trainer that lives; rounded, and 0 while they are few
     log_tail: tuple[str, ...] = ()  # last lines of trainer.log where the trainer died without a word
@@ -184,6 +185,7 @@ def _on_metrics(state: RunState, metrics: Sequence[ev.Metrics | Point]) -> None:
 
 
 def _on_started(state: RunState, event: ev.Started) -> None:
+    _on_version(state, event)
     state.status, state.reason, state.log_tail = "preparing", "", ()
     state.attempt, state.pid, state.resume_step, state.broken = event.attempt, event.pid, None, ""
     state.phase = state.failure = state.ended_at = None
@@ -200,6 +202,11 @@ def _on_started(state: RunState, event: ev.Started) -> None:
     if state.last and state.last.step > event.resume_step:
         state.last = None
     _start_clock(state, event.time)
+
+
+def _on_version(state: RunState, event: ev.Event) -> None:
+    """A trainer writes all events of its attempt in one version, so the first event and the unknown ones tell it."""
+    state.version = max(state.version, event.v)
 
 
 def _start_clock(state: RunState, time: float) -> None:
@@ -279,6 +286,7 @@ _HANDLERS: dict[type, Callable[[RunState, Any], None]] = {
     ev.Phase: _on_phase,
     ev.Resolved: _on_resolved,
     ev.Metrics: lambda state, event: _on_metrics(state, [event]),
+    Unknown: _on_version,
     Point: lambda state, event: _on_metrics(state, [event]),
     ev.Eval: _on_eval,
     ev.Sample: _on_sample,

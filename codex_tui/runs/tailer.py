@@ -100,7 +100,7 @@ class Tailer:
 
 
 def decode(data: bytes, *, points: bool = False) -> Slice:
-    """Decodes whole lines. Those that can't be read are counted; types that are not known become `Unknown`."""
+    """Decodes whole lines. Those that can't be read are counted; those of a newer trainer become `Unknown`."""
     try:
         return Slice(_decode_points(data) if points else _decoder.decode_lines(data))
     except _UNREADABLE:
@@ -160,4 +160,5 @@ def _decode_line(line: bytes) -> ev.Event | None:
         other = _any_type.decode(line)
     except _UNREADABLE:
         return None
-    return None if other.type in _known else Unknown(v=other.v, seq=other.seq, time=other.time)
+    damaged = other.type in _known and other.v <= ev.VERSION
+    return None if damaged else Unknown(v=other.v, seq=other.seq, time=other.time)

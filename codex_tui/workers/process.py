@@ -16,6 +16,7 @@ from codex_tui.base.errors import CodexError
 from codex_tui.base.secrets import hidden
 from codex_tui.environment.build import find_python, trainer_path
 from training.contract import messages
+from training.contract.config import ConfigError, RunConfig
 from training.contract.process import signal_name
 from training.contract.run_directory import RunDirectory
 
@@ -44,10 +45,10 @@ def interpreter_of(run: RunDirectory) -> Path:
     Raises EnvironmentMissing where that one can't.
     """
     try:
-        python = Path(str(run.read_config()["python"]))
-    except (OSError, ValueError, KeyError):
-        return find_python()
-    return find_python(python if python.exists() else None)
+        python = RunConfig.read(run.config).python
+    except ConfigError:
+        python = ""
+    return find_python(Path(python) if python and Path(python).exists() else None)
 
 
 class Worker:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 from support import data_screen, fake_forecast
+from support.config_file import write_config
 from support.fake_checkpoint import write_checkpoint
 from support.fake_inspect import WordWorker
 from support.screens import EVIL, NOW, MakeRun, machine
@@ -73,7 +74,7 @@ def write_run(
     os.utime(run.profile, (NOW - 3600, NOW - 3600))
     settings = Profile.model_validate({"model": {"name": "unsloth/Llama-3.2-3B-Instruct"}})
     config = {"name": name, "created": NOW - 3600, "profile_name": profile, "profile": settings.model_dump(mode="json")}
-    run.write_config({**config, "dataset": "demo:zombie-waves", "python": "/usr/bin/python3"})
+    write_config(run, {**config, "dataset": "demo:zombie-waves", "python": "/usr/bin/python3"})
     run.log.write_text(log)
     lines = []
     for number, (delay, event) in enumerate(_events(end, steps, total, text, message)):

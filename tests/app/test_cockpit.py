@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.config_file import read_config, write_config
 from support.fake_checkpoint import write_checkpoint
 from support.pilot import screen_text, settled, until
 from textual.widgets import Input
@@ -312,3 +313,24 @@ async def test_light_and_dark(make_run: Any) -> None:
         assert pilot.app.theme == "codex-light"
         await pilot.press("ctrl+t")
         assert pilot.app.theme == "codex-dark"
+
+
+@pytest.mark.parametrize(("end", "size"), [("training", WIDE), ("done", NARROW), ("stopped", NARROW)])
+@pytest.mark.parametrize("part", ["config", "events"])
+async def test_a_run_of_a_newer_version_says_so_in_the_banner(
+    make_run: Any, part: str, end: str, size: tuple[int, int]
+) -> None:
+    run: RunDirectory = make_run(end=end, steps=80)
+    if part == "config":
+        write_config(run, read_config(run) | {"version": 2})
+    else:
+        run.events.write_bytes(run.events.read_bytes().replace(b'"v":1', b'"v":2'))
+    async with CodexApp(run).run_test(size=size) as pilot:
+        await settled(pilot)
+        shown = " ".join(screen_text(pilot.app).split())
+        assert (
+            f"zombies-1 was written by a newer Codex TUI ({part} version 2, this one knows 1). "
+            "Update: pip install -U codex-tui."
+        ) in shown
+        assert shown.count("newer Codex TUI") == 1
+        assert ("r" in pilot.app.screen.query_one(HintBar).named) == (part == "events" and end == "stopped")

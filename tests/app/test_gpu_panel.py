@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from support.config_file import read_config, write_config
 from support.pilot import screen_text, settled, until
 from support.screens import NOW, machine
 
@@ -86,9 +87,9 @@ async def test_the_panel_reads_the_card_that_the_run_trains_on(
 
     monkeypatch.setattr("codex_tui.ui.cockpit.gpu_panel._make_sampler", sampler)
     run = make_run(end="training", steps=50)
-    config = run.read_config()
+    config = read_config(run)
     config["profile"].setdefault("hardware", {})["device"] = 1
-    run.write_config(config)
+    write_config(run, config)
     async with CodexApp(run).run_test(size=(120, 36)) as pilot:
         await settled(pilot)
     assert asked == [1]

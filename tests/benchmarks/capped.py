@@ -56,7 +56,7 @@ def measure(shape: str, tokens: int, steps: int, card: int | None, work: Path) -
     write_rows(rows, 4 * steps + 4, tokens)
     run = RunDirectory(work / f"{shape}-{tokens}-{card}")
     run.create()
-    run.write_config(config_of(profile, str(rows), work / "cache"))
+    run.config.write_text(json.dumps(config_of(profile, str(rows), work / "cache")))
     try:
         found = train(run)
     except SystemExit as ended:

@@ -23,6 +23,7 @@ import logged_runs
 from probe import Probe
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
+from support.config_file import read_config, write_config
 from support.fake_interpreter import fake_interpreter
 
 from training.contract.run_directory import RunDirectory
@@ -148,7 +149,7 @@ def logging_run(home: Path, env: dict[str, str], option: str) -> None:
 def streamed_answer(home: Path, env: dict[str, str], option: str) -> None:
     """The chat while a model answers at a laptop's pace."""
     run = logged_runs.finished(home / "data" / "runs" / f"chat-{option.strip('-')}", 100)
-    run.write_config({**run.read_config(), "python": str(fake_interpreter(home, STREAMING))})
+    write_config(run, {**read_config(run), "python": str(fake_interpreter(home, STREAMING))})
     with Probe([*APP, "chat", run.name, option], env=env) as probe:
         probe.until("Ask the model")
         probe.watch(SETTLE)

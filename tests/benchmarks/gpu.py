@@ -100,7 +100,7 @@ def bare(run: RunDirectory) -> dict[str, Any]:
 def compare(name: str, config: dict[str, Any], work: Path) -> None:
     run = RunDirectory(work / name)
     run.create()
-    run.write_config(config)
+    run.config.write_text(json.dumps(config))
     results = {"bare": bare(run), "training": train(run)}
     for which, result in results.items():
         print(json.dumps({"run": name, "by": which, **result}), flush=True)

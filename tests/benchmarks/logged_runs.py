@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from training.contract import events as ev
+from training.contract.config import RunConfig
 from training.contract.process import ProcessIdentity
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
@@ -69,18 +70,16 @@ def _new(path: Path) -> RunDirectory:
     run = RunDirectory(path)
     run.create()
     profile = Profile(title="A long run", model=Model(name="demo:llama"))
-    run.write_config(
-        {
-            "version": 1,
-            "name": run.name,
-            "created": time.time(),
-            "profile_name": "long",
-            "profile": profile.model_dump(mode="json"),
-            "dataset": "demo:zombie-waves",
-            "python": sys.executable,
-            "cache": str(path.parent),
-        }
+    config = RunConfig(
+        name=run.name,
+        created=time.time(),
+        profile_name="long",
+        profile=profile.model_dump(mode="json"),
+        dataset="demo:zombie-waves",
+        python=sys.executable,
+        cache=str(path.parent),
     )
+    config.write(run.config)
     run.log.write_text("a run for measuring\n")
     return run
 

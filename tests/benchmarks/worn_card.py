@@ -52,7 +52,8 @@ def prepared(work: Path, name: str, config: dict[str, Any], **hardware: Any) -> 
     run = RunDirectory(work / name)
     run.create()
     profile = config["profile"]
-    run.write_config({**config, "profile": {**profile, "hardware": {**profile["hardware"], **hardware}}})
+    changed = {**config, "profile": {**profile, "hardware": {**profile["hardware"], **hardware}}}
+    run.config.write_text(json.dumps(changed))
     return run
 
 

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+from support.config_file import write_config
 from support.hub.adapter_run import FILES, REPO, TOKEN_IN_PROFILE, card_of, make_run
 from support.hub.person import Person
 
@@ -121,7 +122,7 @@ def test_the_parts_that_a_person_wrote_stay(person: Person) -> None:
     there = person.hub.repos["model", REPO]
     there.commit({"README.md": f"{card_of(person)}\n## Use\n\nAt sea.\n".encode()})
     config = json.loads(run.config.read_text())
-    run.write_config({**config, "stack": {"torch": "2.14.0"}})
+    write_config(run, {**config, "stack": {"torch": "2.14.0"}})
     assert person.says("push", "last", REPO)["sent"] == ["README.md"]
     assert card_of(person).endswith("\n## Use\n\nAt sea.\n")
     assert "| torch | 2.14.0 |" in card_of(person)

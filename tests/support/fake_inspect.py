@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 from codex_tui.base import locations
-from training.contract.profile import Profile
+from training.contract.config import RunConfig
 from training.dataset import kept, lengths, scan
 from training.dataset.index import RowIndex
 from training.dataset.records import BadRow
@@ -23,10 +22,10 @@ class WordWorker:
     started: list[WordWorker] = []
     holds_back = False
 
-    def __init__(self, config: dict[str, Any]) -> None:
+    def __init__(self, path: Path) -> None:
         self.closed = False
         self.sent: list[dict[str, Any]] = []
-        self.profile = Profile.model_validate(config["profile"])
+        config, self.profile = RunConfig.read_with_profile(path)
         self._columns = Columns.of(self.profile.dataset)
         self._cache = locations.cache_home()
         self._index = RowIndex.open(of_config(config), self._cache)
@@ -36,8 +35,7 @@ class WordWorker:
     @classmethod
     async def start(cls, python: Path, arguments: list[str]) -> WordWorker:
         target = Path(arguments[1])
-        config = json.loads((target / "config.json" if target.is_dir() else target).read_text())
-        cls.started.append(cls(config))
+        cls.started.append(cls(target / "config.json" if target.is_dir() else target))
         return cls.started[-1]
 
     async def send(self, message: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from codex_tui.base import locations
+from support.config_file import write_config
 from training.contract import events as ev
 from training.contract.process import ProcessIdentity
 from training.contract.run_directory import RunDirectory
@@ -19,7 +20,7 @@ def make_run(name: str, *events: ev.Event, alive: bool = False) -> RunDirectory:
     run = RunDirectory(locations.runs_home() / name)
     run.create()
     run.profile.write_text("")
-    run.write_config({"name": name, "profile_name": "demo", "profile": {}, "created": time.time() - 3600})
+    write_config(run, {"name": name, "profile_name": "demo", "profile": {}, "created": time.time() - 3600})
     run.write_process(ProcessIdentity.current() if alive else ProcessIdentity(os.getpid(), 1.0))
     writer = ev.EventWriter(run.events)
     for event in events:

@@ -13,6 +13,7 @@ from typing import Any
 from codex_tui.base import locations
 from codex_tui.profiles.resolve import load_profile
 from codex_tui.workers.process import trainer_environment
+from support.config_file import write_config
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 
@@ -29,7 +30,8 @@ class Trainer:
     def run(self, name: str, profile: Profile, dataset: str | None = None) -> RunDirectory:
         run = RunDirectory(self.folder / name)
         run.create()
-        run.write_config(
+        write_config(
+            run,
             {
                 "version": 1,
                 "name": name,
@@ -40,7 +42,7 @@ class Trainer:
                 "python": str(self.python),
                 "cache": str(self.folder / "cache"),
                 "app_version": "0",
-            }
+            },
         )
         run.log.touch(mode=0o600)
         return run

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 import pytest
+from support.config_file import write_config
 from support.fake_interpreter import fake_interpreter
 from support.terminal import Terminal
 
@@ -67,7 +68,7 @@ def folder(home: Path, tmp_path: Path) -> Path:
     run = RunDirectory(locations.runs_home() / f"names-1{NAMED}")
     run.create()
     profile = Profile(title=EVIL, description=STORM, model=Model(name=EVIL))
-    run.write_config({
+    write_config(run, {
         "version": 1, "name": run.name, "created": 1e9, "profile_name": EVIL,
         "profile": profile.model_dump(mode="json"), "dataset": str(folder / "rows.jsonl"), "cache": EVIL,
         "python": str(fake_interpreter(tmp_path, TALKER)),

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from support.config_file import write_config
 from support.terminal import Terminal
 
 from codex_tui.base import locations
@@ -40,7 +41,8 @@ def run(home: Path) -> RunDirectory:
     rows.write_text("".join(json.dumps(pair) + "\n" for pair in pairs), encoding="utf-8")
     profile = Profile(title=hostile("profile"), model=Model(name="demo:llama", load_in_4bit=False))
     run.profile.write_text("")
-    run.write_config(
+    write_config(
+        run,
         {
             "version": 1,
             "name": run.name,
@@ -50,7 +52,7 @@ def run(home: Path) -> RunDirectory:
             "dataset": str(rows),
             "python": str(build.find_python()),
             "cache": str(locations.cache_home()),
-        }
+        },
     )
     run.write_process(ProcessIdentity(1, 1.0))
     run.log.write_text(hostile("log") + "\n", encoding="utf-8")

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from support.config_file import read_config
 from support.training_runs import Trainer, demo_profile, events
 
 from codex_tui.base import locations
@@ -85,7 +86,7 @@ def test_events_tell_the_whole_story(demo: RunDirectory) -> None:
 
 def test_the_longest_row_was_probed_before_the_first_step(demo: RunDirectory) -> None:
     [probe] = events(demo, "probe")
-    assert probe["rows"] == demo.read_config()["profile"]["training"]["per_device_train_batch_size"]
+    assert probe["rows"] == read_config(demo)["profile"]["training"]["per_device_train_batch_size"]
     assert 50 < probe["tokens"] <= 128
     assert probe["peak_reserved_mib"] is None  # there is no card
     assert probe["seq"] < events(demo, "metrics")[0]["seq"]
@@ -102,7 +103,7 @@ def test_evaluations_bring_samples(demo: RunDirectory) -> None:
 
 
 def test_checkpoints_are_limited_and_whole(demo: RunDirectory) -> None:
-    limit = demo.read_config()["profile"]["checkpoints"]["save_total_limit"]
+    limit = read_config(demo)["profile"]["checkpoints"]["save_total_limit"]
     told = events(demo, "checkpoint")
     assert len(told) > limit
     kept = sorted(path.name for path in demo.checkpoints.glob("checkpoint-*"))
@@ -110,7 +111,7 @@ def test_checkpoints_are_limited_and_whole(demo: RunDirectory) -> None:
 
 
 def test_config_records_what_ran(demo: RunDirectory) -> None:
-    config = demo.read_config()
+    config = read_config(demo)
     assert config["stack"]["unsloth"]
     assert config["actual"]["model"]["load_in_4bit"] is True
     assert config["actual"]["training"]["optim"] == "adamw_torch_fused"
@@ -131,7 +132,7 @@ def test_nothing_is_left_beside_the_run(demo: RunDirectory, trainer: Trainer) ->
 
 
 def test_it_takes_the_disk_that_was_forecast(demo: RunDirectory) -> None:
-    profile = Profile.model_validate(demo.read_config()["profile"])
+    profile = Profile.model_validate(read_config(demo)["profile"])
     need = forecast.disk_of(profile, locations.shipped_profiles() / "demo.toml")
     assert need is not None
     kept = sorted(demo.checkpoints.glob("checkpoint-*"))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.config_file import read_config, write_config
 from support.disks import fill, mounted
 from support.training_runs import Talk, Trainer, demo_profile, events
 
@@ -27,7 +28,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 def run_on(disk: Path, trainer: Trainer, **training: Any) -> RunDirectory:
     """A run there, whose cache is elsewhere."""
     run = Trainer(trainer.python, disk).run("run", profile(**training))
-    run.write_config(run.read_config() | {"cache": str(trainer.folder / "cache")})
+    write_config(run, read_config(run) | {"cache": str(trainer.folder / "cache")})
     return run
 
 
@@ -41,7 +42,7 @@ def profile(*, patience: int = 0, **training: Any) -> Any:
 
 def goes_on(run: RunDirectory, **training: Any) -> None:
     """As by a profile that was changed meanwhile."""
-    run.write_config(run.read_config() | {"profile": profile(**training).model_dump()})
+    write_config(run, read_config(run) | {"profile": profile(**training).model_dump()})
 
 
 def size(folder: Path) -> int:
@@ -102,13 +103,13 @@ def test_the_oldest_makes_room_for_the_newest(trainer: Trainer, disk: Path) -> N
 
     def ask_for(steps: int) -> dict[str, Any]:
         profile = demo_profile(training={"max_steps": steps}, checkpoints=kept)
-        return run.read_config() | {"profile": profile.model_dump()}
+        return read_config(run) | {"profile": profile.model_dump()}
 
     run = run_on(disk, trainer)
-    run.write_config(ask_for(2))
+    write_config(run, ask_for(2))
     assert trainer.train(run) == 0, run.log.read_text()
     checkpoint, adapter = size(run.checkpoints / "checkpoint-2"), size(run.adapter)
-    run.write_config(ask_for(3))
+    write_config(run, ask_for(3))
     fill(disk, but=checkpoint // 2 + adapter + ROOM_FOR_THE_REST)
     assert trainer.train(run) == 0, run.log.read_text()
     assert sorted(path.name for path in run.checkpoints.glob("checkpoint-*")) == ["checkpoint-2", "checkpoint-3"]
@@ -117,7 +118,7 @@ def test_the_oldest_makes_room_for_the_newest(trainer: Trainer, disk: Path) -> N
 def test_a_model_that_has_no_place(trainer: Trainer, disk: Path, tmp_path: Path) -> None:
     """A run of its own place, and a cache that is full before the demo model is there."""
     run = Trainer(trainer.python, tmp_path).run("run", profile(max_steps=2))
-    run.write_config(run.read_config() | {"cache": str(disk)})
+    write_config(run, read_config(run) | {"cache": str(disk)})
     fill(disk)
     assert trainer.train(run) == 1
     failed = events(run)[-1]
@@ -129,7 +130,7 @@ def test_a_full_cache_disturbs_neither_a_run_nor_a_chat(
     trainer: Trainer, disk: Path, tmp_path: Path, talk: Callable[..., Talk]
 ) -> None:
     run = Trainer(trainer.python, tmp_path).run("run", profile(max_steps=2))
-    run.write_config(run.read_config() | {"cache": str(disk)})
+    write_config(run, read_config(run) | {"cache": str(disk)})
     filler = fill(disk, but=8 << 20)
     assert trainer.python_says(
         "import json, sys; from pathlib import Path; from training.demo import llama;"

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.config_file import read_config, write_config
 from support.training_runs import Trainer, demo_profile, events
 
 from training.contract.run_directory import RunDirectory
@@ -43,7 +44,7 @@ def test_a_model_that_is_not_there_is_named(trainer: Trainer) -> None:
 
 def test_a_config_that_makes_no_sense_is_named(trainer: Trainer) -> None:
     run = trainer.run("no-sense", demo_profile())
-    run.write_config({**run.read_config(), "profile": {"model": {"name": "demo:llama", "colour": "red"}}})
+    write_config(run, {**read_config(run), "profile": {"model": {"name": "demo:llama", "colour": "red"}}})
     assert trainer.train(run) == 1
     failed = events(run)[-1]
     assert failed["kind"] == "bad_config"

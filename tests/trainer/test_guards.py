@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.config_file import read_config, write_config
 from support.disks import mounted
 from support.training_runs import Trainer, demo_profile, events
 
@@ -143,7 +144,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_is_named_and_what_was_whole_stays_whole(trainer: Trainer, small_disk: Path) -> None:
     profile = demo_profile(checkpoints={"save_steps": 2, "save_total_limit": 20}, training={"max_steps": 60})
     run = Trainer(trainer.python, small_disk).run("full", profile)
-    run.write_config(run.read_config() | {"cache": str(trainer.folder / "cache")})
+    write_config(run, read_config(run) | {"cache": str(trainer.folder / "cache")})
     assert trainer.train(run) == 1
     failed = events(run)[-1]
     assert (failed["type"], failed["kind"]) == ("failed", "disk_full"), failed
@@ -155,6 +156,6 @@ def test_a_full_disk_is_named_and_what_was_whole_stays_whole(trainer: Trainer, s
         subprocess.run(["rm", "-r", str(path)], check=True)  # room
     again = RunDirectory(run.path)
     shorter = demo_profile(training={"max_steps": whole[-1] + 1}, checkpoints={"save_steps": 50})
-    again.write_config(again.read_config() | {"profile": shorter.model_dump()})
+    write_config(again, read_config(again) | {"profile": shorter.model_dump()})
     assert trainer.train(again) == 0, run.log.read_text()
     assert events(again, "started")[-1]["resume_step"] == whole[-1]

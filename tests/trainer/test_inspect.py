@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.config_file import read_config
 from support.training_runs import Talk, Trainer, demo_profile
 
 from codex_tui.data.overview import overview
@@ -296,6 +297,6 @@ def test_the_dataset_is_gone(trainer: Trainer, talk: Callable[..., Talk]) -> Non
 
 
 def test_the_split_is_the_one_of_the_run(demo: RunDirectory, talk: Callable[..., Talk]) -> None:
-    fingerprint = demo.read_config()["dataset_fingerprint"]
+    fingerprint = read_config(demo)["dataset_fingerprint"]
     ready = Inspect(talk("inspect", str(demo.path))).ready
     assert (ready["train_rows"], ready["eval_rows"]) == (fingerprint["train_rows"], fingerprint["eval_rows"])

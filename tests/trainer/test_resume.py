@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from support.config_file import read_config
 from support.training_runs import Trainer, demo_profile, events, losses
 
 from training.contract.profile import Profile
@@ -76,7 +77,7 @@ def stopped(trainer: Trainer) -> RunDirectory:
 
 
 def test_every_knob_reaches_the_trainer(whole: RunDirectory) -> None:
-    config = whole.read_config()
+    config = read_config(whole)
     [resolved] = events(whole, "resolved")
     changed = {field: change[1] for field, change in resolved["changed"].items()}
     assert changed == {"hardware.vram_limit_mib": None, "model.offload_layers": 0}

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from support.config_file import read_config
 from support.training_runs import Trainer, demo_profile, events
 
 from training.contract.profile import Profile
@@ -44,7 +45,7 @@ def test_a_folder_of_all_kinds_of_files_is_one_dataset(trainer: Trainer, tmp_pat
     [resolved] = events(run, "resolved")
     assert resolved["train_rows"] + resolved["eval_rows"] == 7
     assert resolved["dropped_rows"] == 2
-    fingerprint = run.read_config()["dataset_fingerprint"]
+    fingerprint = read_config(run)["dataset_fingerprint"]
     assert fingerprint["rows"] == 9
     assert [skipped.partition(": ")[0] for skipped in fingerprint["skipped"]] == ["b.csv, line 3", "d.jsonl, line 2"]
 

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.config_file import read_config, write_config
 from support.fake_checkpoint import write_checkpoint
 from support.training_runs import Trainer, demo_profile, events
 
@@ -30,7 +31,7 @@ def begun(trainer: Trainer, rows: Path, request: pytest.FixtureRequest) -> RunDi
     """A run on `rows`, with checkpoints of steps 10 and 20."""
     run = trainer.run(request.node.name, demo_profile(), str(rows))
     fingerprint = {"sha256": hashlib.sha256(rows.read_bytes()).hexdigest(), "rows": 3}
-    run.write_config({**run.read_config(), "dataset_fingerprint": fingerprint})
+    write_config(run, {**read_config(run), "dataset_fingerprint": fingerprint})
     for step in (10, 20):
         write_checkpoint(run.checkpoints, step)
     return run

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.config_file import write_config
 from support.disks import fill, mounted
 from support.fake_interpreter import fake_interpreter
 
@@ -96,7 +97,7 @@ def a_run(home: Path, python: Path) -> RunDirectory:
     run = RunDirectory(home / "data" / "runs" / "kept")
     run.create()
     profile = load_profile(locations.shipped_profiles() / "demo.toml").model_dump(mode="json")
-    run.write_config({"name": "kept", "profile": profile, "dataset": "demo:zombie-waves", "python": str(python)})
+    write_config(run, {"name": "kept", "profile": profile, "dataset": "demo:zombie-waves", "python": str(python)})
     run.log.touch()
     return run
 

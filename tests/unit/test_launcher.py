@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from support.config_file import read_config
 from support.fake_interpreter import fake_interpreter
 
 from codex_tui import launcher
@@ -94,7 +95,7 @@ def test_a_launched_trainer_stands_on_its_own(home: Path, python: Path, profile:
     ]
 
     assert run.profile.read_bytes() == profile.read_bytes()
-    config = run.read_config()
+    config = read_config(run)
     assert config["dataset"] == str(profile.with_name("rows.jsonl"))
     assert config["profile"]["training"]["learning_rate"] == 2e-4  # a default, made explicit
     assert config["python"] == str(python)
@@ -135,7 +136,7 @@ def test_what_the_training_libraries_can_not_name_is_refused(home: Path, python:
 
 def test_a_model_beside_the_profile_is_found_from_anywhere(home: Path, python: Path, profile: Path) -> None:
     profile.write_text('[model]\nname = "./models/small"\n[dataset]\npath = "rows.jsonl"\n')
-    config = launcher.launch(profile, python=python).read_config()
+    config = read_config(launcher.launch(profile, python=python))
     assert config["profile"]["model"]["name"] == str(profile.parent / "models" / "small")
 
 
@@ -144,14 +145,14 @@ def test_a_run_keeps_what_it_came_to_and_what_was_set_for_it(home: Path, python:
     child.parent.mkdir()
     child.write_text('extends = "../small.toml"\n[lora]\nr = 8\n')
     run = launcher.launch(child, python=python, overrides={"lora.lora_alpha": 4})
-    config = run.read_config()
+    config = read_config(run)
     assert run.name == "child-1"
     assert run.profile.read_bytes() == child.read_bytes()
     assert config["profile"]["model"]["name"] == "demo:llama"
     assert (config["profile"]["lora"]["r"], config["profile"]["lora"]["lora_alpha"]) == (8, 4)
     assert config["dataset"] == str(profile.with_name("rows.jsonl"))  # relative to the file that names it
     assert config["overrides"] == {"lora.lora_alpha": 4}
-    assert "overrides" not in launcher.launch(child, python=python).read_config()
+    assert "overrides" not in read_config(launcher.launch(child, python=python))
 
 
 def test_a_profile_can_name_its_runs(home: Path, python: Path, profile: Path) -> None:

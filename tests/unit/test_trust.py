@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from support.config_file import write_config
 
 from codex_tui.base import locations
 from codex_tui.cli import main
@@ -129,7 +130,7 @@ def test_a_runs_name_stays_within_the_folder_of_runs(home: Path, capsys: pytest.
     (home / "up" / "config.json").write_text("{}")
     inside = RunDirectory(locations.runs_home() / "inside")
     inside.create()
-    inside.write_config({})
+    write_config(inside, {})
     for command in (["attach", "--headless"], ["stop"], ["resume", "--headless"], ["chat", "--prompt=Hi"]):
         assert main([command[0], *command[1:], "--", name]) == 2
         assert "No run is called" in capsys.readouterr().err

@@ -1,7 +1,7 @@
 """The run directory: everything there is to know about a run, on disk, so that any viewer can come and go.
 
     profile.toml    the profile as picked, byte for byte
-    config.json     the resolved whole: every default explicit, dataset, interpreter; the trainer adds what really ran
+    config.json     the settings and what really ran; see `training.contract.config`
     process.json    who trains: pid, create time and boot, so that a reused pid is never signalled
     events.jsonl    see `training.contract.events`
     trainer.log     stdout and stderr of the trainer
@@ -16,9 +16,8 @@ Folders are 0700 and files 0600. No token or secret is ever written here.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -53,19 +52,6 @@ class RunDirectory:
         """Makes the directory. Raises FileExistsError where there is one already."""
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path.mkdir(mode=0o700)
-
-    def read_config(self) -> dict[str, Any]:
-        """Raises OSError or ValueError (the file is missing or not JSON)."""
-        try:
-            config = json.loads(files.read(self.config))
-        except RecursionError:
-            raise ValueError(f"{self.config}: nested too deeply") from None
-        if not isinstance(config, dict):
-            raise ValueError(f"{self.config}: expected a JSON object")
-        return config
-
-    def write_config(self, config: dict[str, Any]) -> None:
-        files.write_atomically(self.config, json.dumps(config, indent=2, ensure_ascii=False) + "\n")
 
     def read_process(self) -> ProcessIdentity | None:
         try:

@@ -6,11 +6,11 @@ from __future__ import annotations
 import glob
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from training.contract.config import Hub, RunConfig
 from training.dataset.records import SUFFIXES
 
 DEMO_DATASET = "demo:zombie-waves"
@@ -29,14 +29,6 @@ class SourceProblem(ValueError):
     def __init__(self, message: str, hint: str) -> None:
         self.message, self.hint = message, hint
         super().__init__(message)
-
-
-@dataclass(frozen=True)
-class Hub:
-    """A dataset repository at one commit."""
-
-    repo: str
-    revision: str
 
 
 @dataclass(frozen=True)
@@ -98,15 +90,16 @@ def _below(folder: Path) -> list[Path]:
     )
 
 
-def of_config(config: Mapping[str, Any]) -> Source:
-    """The dataset that a run's config.json names. Raises SourceProblem, or KeyError or TypeError where it is
-    damaged."""
-    if "files" not in config:
-        if not isinstance(config["dataset"], str):
-            raise TypeError("dataset")
-        return local(config["dataset"])
-    hub = Hub(config["hub"]["repo"], config["hub"]["revision"]) if "hub" in config else None
-    return Source(str(config["dataset"]), tuple(map(Path, config["files"])), hub)
+def of_config(config: RunConfig) -> Source:
+    """The dataset of a run. Raises SourceProblem."""
+    if config.files is not None:
+        return Source(config.dataset, tuple(map(Path, config.files)), config.hub)
+    try:
+        return local(config.dataset)
+    except SourceProblem:
+        raise
+    except (OSError, ValueError) as error:  # such as a name that is too long or holds a null byte
+        raise SourceProblem(f"The dataset {config.dataset} can't be read: {error}.", HINT) from None
 
 
 def hub_id(name: str, base: Path = Path()) -> str | None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import msgspec
 import torch
 
 from training.contract import events as ev
+from training.contract.config import Fingerprint
 from training.contract.run_directory import RunDirectory
 from training.dataset.rows import Rows
 from training.dataset.source import sha256
@@ -52,24 +54,22 @@ def write(
     if torch.cuda.is_available():
         actual["model"]["offload_layers"] = offloaded
     parameters = list(trainer.model.parameters())
-    total_rows = len(rows.rows) + len(rows.problems)
-    run.write_config(
-        {
-            **job.config,
-            "stack": {package: _version(package) for package in STACK},
-            "actual": actual,
-            "dataset_fingerprint": {
-                "sha256": sha256(job.source),
-                **({"revision": job.source.hub.revision} if job.source.hub else {}),
-                "rows": total_rows,
-                "train_rows": len(examples.train),
-                "eval_rows": len(examples.eval),
-                "dropped_rows": examples.dropped + len(rows.problems),
-                "truncated_rows": examples.truncated,
-                "skipped": [str(problem) for problem in rows.problems[:SKIPPED_TOLD]] + examples.refused[:SKIPPED_TOLD],
-            },
-        }
+    config = msgspec.structs.replace(
+        job.config,
+        stack={package: _version(package) for package in STACK},
+        actual=actual,
+        dataset_fingerprint=Fingerprint(
+            sha256=sha256(job.source),
+            revision=job.source.hub.revision if job.source.hub else None,
+            rows=len(rows.rows) + len(rows.problems),
+            train_rows=len(examples.train),
+            eval_rows=len(examples.eval),
+            dropped_rows=examples.dropped + len(rows.problems),
+            truncated_rows=examples.truncated,
+            skipped=[str(problem) for problem in rows.problems[:SKIPPED_TOLD]] + examples.refused[:SKIPPED_TOLD],
+        ),
     )
+    config.write(run.config)
     return ev.Resolved(
         total_steps=steps[1],
         steps_per_epoch=steps[0],

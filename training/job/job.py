@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from training.contract import files
+from training.contract.config import ConfigDamaged, ConfigError, RunConfig
 from training.contract.failures import TrainingFailure
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
@@ -27,9 +26,9 @@ PROBLEMS_SHOWN = 10
 
 @dataclass(frozen=True)
 class Job:
-    """`config` is the file as it was read, `source` the dataset; `cache` holds what can be made again."""
+    """`source` is the dataset, `cache` the folder for files that can be made again."""
 
-    config: dict[str, Any]
+    config: RunConfig
     profile: Profile
     source: Source
     cache: Path
@@ -41,29 +40,36 @@ class Job:
 
     @property
     def actual_model(self) -> dict[str, Any]:
-        """What really ran of the profile's table `model`; {} before that is known."""
-        return self.config.get("actual", {}).get("model", {})
+        """The values that ran in place of the profile's table `model`; {} before the model is loaded."""
+        values: dict[str, Any] = self.config.actual.get("model", {})
+        return values
 
 
 def read_job(target: Path) -> Job:
     """The job of a run directory, or of a config.json by itself. Raises TrainingFailure."""
-    path = target / "config.json" if target.is_dir() else target
+    path = RunDirectory(target).config if target.is_dir() else target
     try:
-        config = json.loads(files.read(path))
-        profile = Profile.model_validate(config["profile"])
-        job = Job(config, profile, of_config(config), Path(config["cache"]))
-        Model.model_validate({**profile.model.model_dump(), **job.actual_model})
-        return job
-    except OSError as error:
-        raise TrainingFailure("bad_config", f"{path} can't be read: {error.strerror}.") from error
+        config, profile = RunConfig.read_with_profile(path)
+        _check_actual_model(config, profile, path)
+        return Job(config, profile, of_config(config), Path(config.cache))
+    except ConfigError as error:
+        hint = error.hint or "Begin anew from the run's profile.toml."
+        raise TrainingFailure("bad_config", error.message, hint) from error
     except SourceProblem as error:
         raise TrainingFailure("bad_data", error.message, error.hint) from error
+
+
+def _check_actual_model(config: RunConfig, profile: Profile, path: Path) -> None:
+    """The chat loads the model with these values. Raises ConfigDamaged."""
+    values = config.actual.get("model", {})
+    if not isinstance(values, dict):
+        raise ConfigDamaged(path, "actual.model", "not a table")
+    try:
+        Model.model_validate({**profile.model.model_dump(), **values})
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(("profile", *map(str, first["loc"])))
-        raise TrainingFailure("bad_config", f"{path}: {field}: {first['msg']}.") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise TrainingFailure("bad_config", f"{path} is damaged.", "Begin anew from the run's profile.toml.") from error
+        field = ".".join(("actual.model", *map(str, first["loc"])))
+        raise ConfigDamaged(path, field, first["msg"]) from None
 
 
 @contextmanager
@@ -88,14 +94,14 @@ def read_all_rows(job: Job) -> Rows:
 
 def change_of(job: Job, rows: Rows) -> str:
     """What has changed since the run began to train on the dataset, "" where nothing has or that is not known."""
-    before = job.config.get("dataset_fingerprint")
-    if not isinstance(before, dict) or "sha256" not in before:
+    before = job.config.dataset_fingerprint
+    if before is None:
         return ""
     with readable(job):
-        if before["sha256"] == sha256(job.source):
+        if before.sha256 == sha256(job.source):
             return ""
-    then, now = before.get("rows"), len(rows.rows) + len(rows.problems)
-    counts = f" ({then:,} rows then, {now:,} now)" if isinstance(then, int) else ""
+    now = len(rows.rows) + len(rows.problems)
+    counts = "" if before.rows is None else f" ({before.rows:,} rows then, {now:,} now)"
     return f"The dataset {job.source.name} has changed since the run began{counts}."
 
 

@@ -1,4 +1,4 @@
-"""What happened to a run that did not end well, calmly: the message, what to do, and the keys to go on."""
+"""Says what happened to a run that did not end well, what to do, and the keys for it."""
 
 from __future__ import annotations
 
@@ -28,8 +28,9 @@ class Banner(Painted):
         super().__init__(id="banner")
         self._said: list[Content] = []
 
-    def show(self, state: RunState) -> None:
-        lines = explain(state)
+    def show(self, state: RunState, newer: str = "") -> None:
+        """`newer` is one sentence if a newer Codex TUI wrote the run."""
+        lines = explain(state, newer)
         if [entry.plain for entry in lines] == [entry.plain for entry in self._said]:
             return
         self._said = lines
@@ -45,8 +46,8 @@ class Banner(Painted):
         return to_strips(self, rows, width, height)
 
 
-def explain(state: RunState) -> list[Content]:
-    """What there is to say about `state`: nothing while all is well."""
+def explain(state: RunState, newer: str = "") -> list[Content]:
+    """The banner's lines; none while all is well."""
     sign, style = SIGNS.get(state.status, ("", ""))
     said: list[Content] = []
     if state.status == "failed" and state.failure:
@@ -61,9 +62,11 @@ def explain(state: RunState) -> list[Content]:
             said.append(Content(safe if state.resume_step else "There is no checkpoint to go on from."))
     elif state.status == "stopped":
         said.append(line((f"{sign} Stopped at step {state.step:,}", f"bold {style}"), f", as asked.{_saved(state)}"))
-    if state.broken and state.broken != state.reason:
+    if state.broken and state.broken not in (state.reason, newer):
         said.append(Content(clean(state.broken)))
-    return [*said, _ways_on(state)] if said else []
+    if said:
+        said.append(_ways_on(state))
+    return [line((newer, "bold $warning")), *said] if newer else said
 
 
 def _saved(state: RunState) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
+import msgspec
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -17,6 +18,7 @@ from codex_tui.runs.state import RunState
 from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.drawing import MUTED, STRONG, line
 from codex_tui.ui.kit.text_view import TextView
+from training.contract.config import RunConfig
 
 
 class DetailsScreen(ModalScreen[None]):
@@ -74,19 +76,20 @@ def details(facts: RunFacts, state: RunState) -> Iterator[Content]:
         for checkpoint in state.checkpoints[-5:]:
             yield _pair(f"step {checkpoint.step:,}", checkpoint.path)
         yield Content("")
-    ran = facts.config.get("actual") or facts.config.get("profile")
-    for table, values in ran.items() if isinstance(ran, dict) else ():
-        if isinstance(values, dict):
-            yield line((f"[{clean(table)}]", STRONG))
-            for name, value in values.items():
-                yield _pair(str(name), _short(value))
-            yield Content("")
-    for title, key in (("Dataset", "dataset_fingerprint"), ("Versions", "stack")):
-        values = facts.config.get(key)
-        if isinstance(values, dict) and values:
+    if facts.config:
+        yield from _settings(facts.config)
+
+
+def _settings(config: RunConfig) -> Iterator[Content]:
+    profile = config.actual or config.profile
+    tables = {f"[{clean(name)}]": values for name, values in profile.items() if isinstance(values, dict)}
+    tables["Dataset"] = msgspec.to_builtins(config.dataset_fingerprint) or {}
+    tables["Versions"] = config.stack
+    for title, values in tables.items():
+        if values or title.startswith("["):
             yield line((title, STRONG))
             for name, value in values.items():
-                yield _pair(str(name), _short(value))
+                yield _pair(name, _short(value))
             yield Content("")
 
 

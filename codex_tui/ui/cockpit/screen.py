@@ -18,7 +18,7 @@ from codex_tui.base import bandwidth
 from codex_tui.base.text import clean
 from codex_tui.runs.facts import read_facts
 from codex_tui.runs.follower import HISTORY_BUDGET, RunFollower
-from codex_tui.runs.outcome import why_not_resumed
+from codex_tui.runs.outcome import newer_events, why_not_resumed
 from codex_tui.ui.cockpit.banner import Banner
 from codex_tui.ui.cockpit.gpu_panel import GpuPanel
 from codex_tui.ui.cockpit.header import RunHeader
@@ -153,10 +153,10 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
 
     def _show(self) -> None:
         state = self.state
-        if state.resolved is not None and "actual" not in self._facts.config:
+        if state.resolved is not None and not (self._facts.config and self._facts.config.actual):
             self._facts = read_facts(self.watched)
         self.query_one(RunHeader).show(self._facts, state)
-        self.query_one(Banner).show(state)
+        self.query_one(Banner).show(state, self._facts.newer or newer_events(self._facts.name, state))
         for panel in self._curve:
             panel.show(state)
         if self._rest:

@@ -145,7 +145,8 @@ def _read_runs() -> list[RunSummary]:
 
 def _why(run: RunSummary) -> Content:
     """Why the run ended, and what can be done."""
-    return Content("\n").join([Content(clean(run.reason)), line((clean(run.remedy), MUTED))])
+    remedy = "" if run.remedy in run.reason else run.remedy
+    return Content("\n").join([Content(clean(run.reason)), line((clean(remedy), MUTED))])
 
 
 def _row(run: RunSummary, now: float) -> Row:

@@ -19,6 +19,7 @@ from codex_tui.runs.facts import read_facts
 from codex_tui.runs.follower import RunFollower, glance
 from codex_tui.runs.log_tail import LogTail
 from codex_tui.ui.app import CodexApp
+from support.config_file import read_config, write_config
 from support.fuzz.checks import CONTROL, NOWHERE, Bench, Try
 from support.fuzz.mutate import TEXTS, Mutator
 from support.pilot import screen_text
@@ -41,7 +42,7 @@ def make_run(home: Path, steps: int = 12) -> RunDirectory:
         "actual": {"model": {"name": "demo:llama", "dtype": "bfloat16"}}, "stack": {"torch": "2"},
         "dataset_fingerprint": {"sha256": "0" * 64, "rows": 9},
     }  # fmt: skip
-    run.write_config(config)
+    write_config(run, config)
     run.write_process(ProcessIdentity(os.getpid(), 1.0))
     run.write_exit(Exit(os.getpid(), None, "SIGKILL"))
     run.log.write_text("Unsloth: patched.\nRuntimeError: it broke\n")
@@ -123,7 +124,7 @@ def history(bench: Bench) -> Try:
 
 def config(bench: Bench) -> Try:
     run = make_run(bench.home)
-    whole = run.read_config() | {"files": [str(bench.home / "rows.jsonl")], "hub": {"repo": "a/b", "revision": "c"}}
+    whole = read_config(run) | {"files": [str(bench.home / "rows.jsonl")], "hub": {"repo": "a/b", "revision": "c"}}
     (bench.home / "rows.jsonl").write_text('{"instruction": "a", "response": "b"}\n')
 
     def try_one(mutate: Mutator) -> None:
@@ -142,7 +143,7 @@ def config(bench: Bench) -> Try:
                 require_good(job, read_all_rows(job))
                 assert isinstance(job.model_name, str)
 
-    run_config = run.read_config()
+    run_config = read_config(run)
     return try_one
 
 
@@ -177,7 +178,7 @@ def screens(bench: Bench) -> Try:
     """A run that lies, in the app itself: every pane of the cockpit, the details and the list of runs."""
     run = make_run(bench.home)
     whole = [json.loads(line) for line in run.events.read_bytes().splitlines()]
-    settings_of_run = run.read_config()
+    settings_of_run = read_config(run)
 
     async def look() -> None:
         async with CodexApp(run).run_test(size=(100, 32)) as pilot:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from support.config_file import write_config
 from support.hub.person import Person
 from training.contract import events as ev
 from training.contract.process import ProcessIdentity
@@ -32,7 +33,8 @@ def make_run(person: Person, name: str = "waves-1", base: str = "meta/Tiny", **c
         }
     )
     run.profile.write_text("")
-    run.write_config(
+    write_config(
+        run,
         {
             "name": name,
             "profile_name": "waves",
@@ -41,7 +43,7 @@ def make_run(person: Person, name: str = "waves-1", base: str = "meta/Tiny", **c
             "dataset_fingerprint": {"sha256": "ab" * 32, "rows": 200, "train_rows": 190, "eval_rows": 10},
             "stack": {"torch": "2.13.0", "peft": "0.21.2", "bitsandbytes": None},
             **changes,
-        }
+        },
     )
     run.write_process(ProcessIdentity(os.getpid(), 1.0))
     writer = ev.EventWriter(run.events)

@@ -12,6 +12,7 @@ import pytest
 from codex_tui.runs.log_tail import LogTail
 from codex_tui.runs.outcome import log_tail
 from codex_tui.runs.tailer import Tailer, sample
+from training.contract.config import ConfigMissing, RunConfig
 from training.contract.files import clear_unfinished, open_file, write_atomically
 from training.contract.process import ProcessIdentity
 from training.contract.run_directory import RunDirectory
@@ -106,8 +107,8 @@ def test_what_is_no_file_is_not_read(run: RunDirectory, kind: str) -> None:
             path.mkdir()
     with pytest.raises(OSError, match="not a file"):
         open_file(run.config)
-    with pytest.raises(OSError, match=r"config\.json"):
-        run.read_config()
+    with pytest.raises(ConfigMissing, match=r"config\.json is not a file"):
+        RunConfig.read(run.config)
     assert (run.read_process(), run.read_exit(), run.stop_requested()) == (None, None, None)
     assert list(Tailer(run.events).slices()) == []
     assert sample(run.events) == []

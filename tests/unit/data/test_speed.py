@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.config_file import write_config
 
 from codex_tui.base import locations
 from codex_tui.data.speed import tokens_per_second
@@ -34,7 +35,7 @@ def run(name: str, model: Any, *rates: float | None, device: str = f"cuda:0 ({CA
     run = RunDirectory(locations.runs_home() / name)
     run.create()
     run.profile.touch()
-    run.write_config({"profile": {"model": {"name": model}}})
+    write_config(run, {"profile": {"model": {"name": model}}})
     writer = ev.EventWriter(run.events)
     writer.emit(ev.Started(attempt=1, pid=1))
     writer.emit(ev.Resolved(total_steps=9, steps_per_epoch=9, train_rows=9, eval_rows=0, device=device))

@@ -17,9 +17,22 @@ from training.job.job import read_job
         ("", "is damaged"),
         ("[]", "is damaged"),
         ("[" * 100_000, "is damaged"),
-        (json.dumps({"profile": 5}), "profile: Input should be"),
-        (json.dumps({"profile": {"model": {"name": 3}}}), "profile.model.name: Input should be"),
-        (json.dumps({"profile": {"model": {"name": "demo:llama"}}, "dataset": None, "cache": "/"}), "is damaged"),
+        (json.dumps({"profile": 5}), "is damaged (profile: Expected `object`"),
+        (
+            json.dumps({"profile": {"model": {"name": 3}}, "dataset": "demo:zombie-waves", "cache": "/"}),
+            "is damaged (profile.model.name: Input should be",
+        ),
+        (json.dumps({"profile": {"model": {"name": "demo:llama"}}, "dataset": "a"}), "is damaged (cache: missing"),
+        (
+            json.dumps(
+                {"profile": {"model": {"name": "demo:llama"}}, "dataset": "a", "cache": "/", "hub": {"repo": 5}}
+            ),
+            "is damaged (hub.repo: Expected `str`, got `int`",
+        ),
+        (
+            json.dumps({"profile": {"model": {"name": "demo:llama"}}, "dataset": None, "cache": "/"}),
+            "is damaged (dataset: Expected `str`, got `null`",
+        ),
     ],
 )
 def test_a_damaged_config_is_named(tmp_path: Path, text: str, says: str) -> None:

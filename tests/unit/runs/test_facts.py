@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.config_file import read_config, write_config
 
 from codex_tui.runs.facts import read_facts
 from training.contract.profile import Profile
@@ -22,15 +24,17 @@ def run(tmp_path: Path) -> RunDirectory:
 def test_the_facts_of_a_real_config(run: RunDirectory) -> None:
     profile = Profile.model_validate({"title": "Four GB", "model": {"name": "owner/Llama-3.2-3B/"}})
     config = {"profile_name": "rtx", "profile": profile.model_dump(mode="json"), "dataset": "/rows.jsonl"}
-    run.write_config(config)
+    write_config(run, config)
     facts = read_facts(run)
     assert (facts.name, facts.profile_name, facts.title) == ("zombie-1", "rtx", "Four GB")
     assert (facts.model, facts.short_model) == ("owner/Llama-3.2-3B/", "Llama-3.2-3B")
-    assert (facts.dataset, facts.epochs, facts.config) == ("/rows.jsonl", 1.0, config)
+    assert (facts.dataset, facts.epochs, facts.newer) == ("/rows.jsonl", 1.0, "")
+    assert facts.config is not None
+    assert json.loads(facts.config.to_json()) == {"version": 1, **read_config(run)}
 
 
 def test_steps_override_epochs(run: RunDirectory) -> None:
-    run.write_config({"profile": {"training": {"num_train_epochs": 3, "max_steps": 10}}})
+    write_config(run, {"profile": {"training": {"num_train_epochs": 3, "max_steps": 10}}})
     assert read_facts(run).epochs is None
 
 
@@ -51,14 +55,14 @@ def test_without_a_config_there_is_the_name(run: RunDirectory, text: str | None)
     ],
 )
 def test_values_of_another_kind_do_no_harm(run: RunDirectory, config: dict[str, Any]) -> None:
-    run.write_config(config)
+    write_config(run, config)
     assert read_facts(run).epochs is None
 
 
 def test_every_text_is_harmless(run: RunDirectory) -> None:
     evil = "a\x1b]0;owned\x07b"
-    run.write_config(
-        {"profile_name": evil, "dataset": evil, "profile": {"title": evil, "model": {"name": f"x/{evil}"}}}
+    write_config(
+        run, {"profile_name": evil, "dataset": evil, "profile": {"title": evil, "model": {"name": f"x/{evil}"}}}
     )
     facts = read_facts(run)
     shown = [facts.profile_name, facts.title, facts.model, facts.short_model, facts.dataset]

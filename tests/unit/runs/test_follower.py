@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.config_file import write_config
 from support.fake_checkpoint import write_checkpoint
 
 from codex_tui.runs import follower
@@ -24,7 +25,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
     monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path / "home"))
     run = RunDirectory(tmp_path / "zombie-1")
     run.create()
-    run.write_config({"created": time.time(), "profile": {}})
+    write_config(run, {"created": time.time(), "profile": {}})
     return run
 
 
@@ -73,7 +74,7 @@ def test_a_live_run_is_followed(run: RunDirectory) -> None:
 
 def test_a_launched_trainer_has_a_while_to_say_who_it_is(run: RunDirectory) -> None:
     assert settled(run).state.status == "preparing"
-    run.write_config({"created": time.time() - follower.GRACE - 1, "profile": {}})
+    write_config(run, {"created": time.time() - follower.GRACE - 1, "profile": {}})
     run.log.write_text("ModuleNotFoundError: No module named 'unsloth'\n")
     state = settled(run).state
     assert state.status == "lost"
@@ -186,7 +187,7 @@ def test_a_clock_that_was_set_back_makes_no_run_silent(run: RunDirectory) -> Non
 
 
 def test_a_clock_that_was_set_back_keeps_no_launch_waiting(run: RunDirectory) -> None:
-    run.write_config({"created": time.time() + 7200})  # by a launcher that did not come to start anything
+    write_config(run, {"created": time.time() + 7200})  # by a launcher that did not come to start anything
     assert glance(run).status == "lost"
 
 

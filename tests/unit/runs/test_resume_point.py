@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.config_file import write_config
 from support.fake_checkpoint import write_checkpoint
 
 from codex_tui import launcher
@@ -24,7 +25,7 @@ def ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
     monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path))
     run = RunDirectory(locations.runs_home() / "ended")
     run.create()
-    run.write_config({"profile": {"model": {"name": "demo:llama"}, "dataset": {"path": "demo:zombie-waves"}}})
+    write_config(run, {"profile": {"model": {"name": "demo:llama"}, "dataset": {"path": "demo:zombie-waves"}}})
     return run
 
 

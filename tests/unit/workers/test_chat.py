@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from support.config_file import write_config
 from support.fake_checkpoint import write_checkpoint
 from support.fake_interpreter import fake_interpreter
 
@@ -63,7 +64,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
     run.create()
     run.adapter.mkdir()
     (run.adapter / "adapter_config.json").write_text("{}")
-    run.write_config({"python": str(fake_interpreter(tmp_path, CHAT))})
+    write_config(run, {"python": str(fake_interpreter(tmp_path, CHAT))})
     return run
 
 
@@ -205,7 +206,7 @@ async def test_an_interpreter_that_is_gone_is_told(run: RunDirectory, monkeypatc
     home = Path(os.environ["CODEX_TUI_HOME"])
     (home / "config").mkdir(parents=True)
     (home / "config" / "settings.toml").write_text('[trainer]\npython = "/nowhere/python"\n')
-    run.write_config({"python": "/nowhere/else/python"})
+    write_config(run, {"python": "/nowhere/else/python"})
     async with talking(run) as conversation:
         await conversation.ask("who?")
         assert conversation.status == "failed"

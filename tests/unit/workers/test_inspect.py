@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from support.config_file import write_config
 from support.fake_interpreter import fake_interpreter
 
 from codex_tui.workers import inspect
@@ -33,7 +34,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
     monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path / "home"))
     run = RunDirectory(tmp_path / "run")
     run.create()
-    run.write_config({"python": str(fake_interpreter(tmp_path, INSPECT))})
+    write_config(run, {"python": str(fake_interpreter(tmp_path, INSPECT))})
     return run
 
 

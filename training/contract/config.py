@@ -1,0 +1,175 @@
+"""The run configuration: the content of `RUN/config.json`. Every program reads and writes the file through this module.
+
+The launcher writes the file before it starts the trainer. The trainer adds what really ran: `stack`, `actual` and
+`dataset_fingerprint`. The app reads the file to show the run, the workers to load its model and its dataset.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from training.contract import files
+
+if TYPE_CHECKING:  # the app's first screen does not load pydantic
+    from training.contract.profile import Profile
+
+VERSION = 1
+UPDATE = "Update: pip install -U codex-tui."
+
+
+class ConfigError(Exception):
+    """A config.json that can't be used. `trouble` completes the sentence "config.json is …"; `message` is a whole
+    sentence with the path, `hint` says what to do about it."""
+
+    def __init__(self, path: Path, trouble: str) -> None:
+        self.trouble = trouble
+        self.message, self.hint = f"{path} is {trouble}.", ""
+        super().__init__(self.message)
+
+
+class ConfigMissing(ConfigError):
+    """There is no config.json, or it can't be opened."""
+
+
+class ConfigDamaged(ConfigError):
+    """The file is not JSON, or a value has the wrong type. `field` is the value's dotted path, "" for the whole file.
+
+    Example: config.json is damaged (hub.repo: Expected `str`, got `int`).
+    """
+
+    def __init__(self, path: Path, field: str = "", reason: str = "") -> None:
+        self.field = field
+        super().__init__(path, f"damaged ({field}: {reason})" if field else "damaged")
+
+
+class ConfigTooNew(ConfigError):
+    """A later version of this program wrote the file."""
+
+    def __init__(self, path: Path, version: int) -> None:
+        super().__init__(path, f"of version {version}")
+        self.message = describe_newer(path.absolute().parent.name, "config", version, VERSION)
+        self.hint = UPDATE
+
+
+class Hub(msgspec.Struct, frozen=True):
+    """A dataset repository on the Hub at one commit."""
+
+    repo: str
+    revision: str
+
+
+class Fingerprint(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """The dataset that the run was trained on. A resume with another dataset is refused. `skipped` lists the bad rows
+    with line and reason. Older trainers wrote neither `revision` nor `skipped`."""
+
+    sha256: str
+    revision: str | None = None
+    rows: int | None = None
+    train_rows: int | None = None
+    eval_rows: int | None = None
+    dropped_rows: int | None = None
+    truncated_rows: int | None = None
+    skipped: list[str] | None = None
+
+
+class RunConfig(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A run's settings, and what ran in their place. A key without a value is not written to the file."""
+
+    version: int = VERSION
+    name: str = ""
+    created: float | None = None  # Unix seconds
+    app_version: str = ""
+    profile_name: str = ""
+    profile: dict[str, Any]  # the resolved profile with every default; see `read_with_profile`
+    overrides: dict[str, Any] = {}  # from --set, by dotted field name; they are part of `profile` already
+    dataset: str
+    files: list[str] | None = None  # the dataset's; None for the shipped sample and for runs of the first apps
+    hub: Hub | None = None
+    python: str = ""  # the interpreter of the trainer
+    cache: str  # the folder for files that can be made again
+    stack: dict[str, str | None] = {}  # package versions; None: not installed
+    actual: dict[str, Any] = {}  # the profile's tables with the values that ran
+    dataset_fingerprint: Fingerprint | None = None
+    unknown: dict[str, Any] = {}  # the file's other keys, which are written back unchanged
+
+    @classmethod
+    def read(cls, path: Path) -> RunConfig:
+        """Read the config.json at `path`. Raises ConfigError."""
+        values = _read_json(path)
+        version = values.get("version", VERSION)
+        if isinstance(version, int) and version > VERSION:
+            raise ConfigTooNew(path, version)
+        known = {key: value for key, value in values.items() if key in _KEYS}
+        try:
+            config = msgspec.convert(known, cls)
+        except msgspec.ValidationError as error:
+            raise ConfigDamaged(path, *_locate(error)) from None
+        except (ValueError, OverflowError, RecursionError):  # a number or a nesting beyond all limits
+            raise ConfigDamaged(path) from None
+        config.unknown = {key: value for key, value in values.items() if key not in _KEYS}
+        return config
+
+    @classmethod
+    def read_with_profile(cls, path: Path) -> tuple[RunConfig, Profile]:
+        """Read the config.json at `path` and validate its profile. Raises ConfigError."""
+        from pydantic import ValidationError
+
+        from training.contract.profile import Profile
+
+        config = cls.read(path)
+        try:
+            return config, Profile.model_validate(config.profile)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ConfigDamaged(path, ".".join(("profile", *map(str, first["loc"]))), first["msg"]) from None
+
+    def write(self, path: Path) -> None:
+        """Replace the file at `path` in one step. Raises OSError, or UnicodeEncodeError for a path that is no UTF-8."""
+        files.write_atomically(path, self.to_json())
+
+    def to_json(self) -> str:
+        values = msgspec.to_builtins(self)
+        values |= values.pop("unknown", {})
+        return json.dumps({"version": self.version, **values}, indent=2, ensure_ascii=False) + "\n"
+
+
+_KEYS = frozenset(RunConfig.__struct_encode_fields__) - {"unknown"}
+
+
+def table_of(owner: dict[str, Any], key: str) -> dict[str, Any]:
+    """The table `key` of `owner`, such as a profile; {} if there is none or it is not a table."""
+    value = owner.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def describe_newer(run: str, part: str, version: int, known: int) -> str:
+    """The sentence for a run that a later version of this program wrote. `part` is config or events."""
+    return f"{run} was written by a newer Codex TUI ({part} version {version}, this one knows {known})."
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(files.read(path))
+    except FileNotFoundError:
+        raise ConfigMissing(path, "missing") from None
+    except OSError as error:
+        trouble = f"not readable ({error.strerror})" if path.is_file() else "not a file"
+        raise ConfigMissing(path, trouble) from None
+    except (ValueError, RecursionError):
+        raise ConfigDamaged(path) from None
+    if not isinstance(values, dict):
+        raise ConfigDamaged(path)
+    return values
+
+
+def _locate(error: msgspec.ValidationError) -> tuple[str, str]:
+    """The dotted path of the value that `error` is about, and the reason."""
+    reason, _, place = str(error).partition(" - at `$.")
+    if missing := re.fullmatch(r"Object missing required field `(.+)`", reason):
+        return ".".join(filter(None, (place.rstrip("`"), missing[1]))), "missing"
+    return place.rstrip("`"), reason
