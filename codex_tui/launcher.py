@@ -18,7 +18,7 @@ from typing import Any, Literal
 from codex_tui import __version__
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, CodexError
-from codex_tui.base.progress import Tell, tell_nobody
+from codex_tui.base.progress import OnProgress, ignore_progress
 from codex_tui.data import sources
 from codex_tui.environment import build
 from codex_tui.machine.outlook import outlook
@@ -53,17 +53,17 @@ def launch(
     python: Path | None = None,
     overrides: Mapping[str, Any] = {},
     source: Source | None = None,
-    tell: Tell = tell_nobody,
+    report: OnProgress = ignore_progress,
 ) -> RunDirectory:
     """Starts a fine-tune of `profile` and returns its run directory at once. `overrides` are fields by dotted path;
-    `source` is the dataset where its rows were checked before, else `tell` hears how one of the Hub arrives.
+    `source` is the dataset where its rows were checked before, else `report` hears how one of the Hub arrives.
 
     Raises BadInput (profile, dataset or name can't be used) or EnvironmentMissing (nothing to train with).
     """
     check_name(name)
     settings = library.checked(profile, overrides)
     if source is None:
-        source = sources.source_of(settings, profile, dataset, tell)
+        source = sources.source_of(settings, profile, dataset, report)
         sources.check_rows(source, settings.dataset)
     check_memory(settings, profile, overrides)
     interpreter = build.find_python(python)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from codex_tui.base.progress import Progress
 from codex_tui.environment import build
 
 # The same examples every time, on however slow a machine; `pytest --hypothesis-profile=search` looks for new ones.
@@ -22,16 +23,16 @@ settings.load_profile("suite")
 @pytest.fixture(scope="session")
 def trainer_python() -> Path:
     """The real interpreter that trains; built where the person's own would be, so once for all sessions."""
-    told: set[str] = set()
+    steps: set[str] = set()
 
-    def tell(progress: build.SetupProgress) -> None:
-        if progress.step not in told:
-            told.add(progress.step)
+    def print_step(progress: Progress) -> None:
+        if progress.step not in steps:
+            steps.add(progress.step)
             print(f"codex-train: {progress.step} {progress.detail}", file=sys.__stderr__, flush=True)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("CODEX_TUI_HOME", raising=False)
-        return build.ensure(tell)
+        return build.ensure(print_step)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from codex_tui.commands import data_hub, data_view
 from codex_tui.commands.options import add_dataset
 
 if TYPE_CHECKING:
-    from codex_tui.base.progress import Tell
+    from codex_tui.base.progress import OnProgress
     from codex_tui.data.target import Target
 
 
@@ -38,11 +38,11 @@ def add(subparsers: Any) -> None:
 def run_check(args: argparse.Namespace) -> int:
     from codex_tui.base.text import clean
     from codex_tui.commands.data_report import as_json, lines
-    from codex_tui.commands.progress import progress
+    from codex_tui.commands.progress import print_progress
     from codex_tui.data.check import check
 
-    with progress() as tell:
-        found = check(_target(args, tell), tell)
+    with print_progress() as report:
+        found = check(_target(args, report), report)
     if args.json:
         as_json(found, sys.stdout)
     else:
@@ -51,13 +51,13 @@ def run_check(args: argparse.Namespace) -> int:
     return DONE if found.passes else BAD_INPUT
 
 
-def _target(args: argparse.Namespace, tell: Tell) -> Target:
+def _target(args: argparse.Namespace, report: OnProgress) -> Target:
     """Raises BadInput, CodexError."""
     from codex_tui.data.target import Target
     from codex_tui.profiles.library import find_profile
 
     if args.profile:
-        return Target.of_profile(find_profile(args.profile), args.files, args.dataset_revision, tell)
+        return Target.of_profile(find_profile(args.profile), args.files, args.dataset_revision, report)
     if not args.files:
         raise BadInput("There is nothing to check.", "Give a dataset: codex-tui data check FILE")
-    return Target.of_files(args.files, args.dataset_revision, tell)
+    return Target.of_files(args.files, args.dataset_revision, report)

@@ -75,23 +75,23 @@ def check_push_options(args: argparse.Namespace) -> None:
 
 def run_push(args: argparse.Namespace) -> int:
     from codex_tui.base.text import counted
-    from codex_tui.commands.progress import progress
+    from codex_tui.commands.progress import print_progress
     from codex_tui.hub import cards, compare
     from codex_tui.hub import push as hub_push
     from codex_tui.hub.client import repo_id
 
     check_push_options(args)
     repo, path = repo_id(args.repo), _file(args.file)
-    with progress() as tell:
-        content = compare.count(path, tell)
+    with print_progress() as report:
+        content = compare.count(path, report)
         if not content.rows:
             raise BadInput(f"{path} has no rows.", "There is nothing to mirror.")
-        local = hub_push.measure(path, path.name, tell)
+        local = hub_push.measure(path, path.name, report)
 
         def card(old: str) -> str:
             return cards.dataset_card(old, repo, local.name, local.sha256, local.size, content, args.licence)
 
-        done = hub_push.push(repo, "dataset", [local], card, public=args.public, tell=tell)
+        done = hub_push.push(repo, "dataset", [local], card, public=args.public, report=report)
     if args.json:
         print(json.dumps(pushed_as_json(done) | {"rows": content.rows, "sha256": local.sha256}, indent=2))
         return DONE
@@ -116,13 +116,13 @@ def pushed_as_json(done: Pushed) -> dict[str, Any]:
 
 def say_pushed(done: Pushed, what: str) -> None:
     from codex_tui.base.text import clean
-    from codex_tui.commands.progress import size
+    from codex_tui.commands.progress import format_size
 
     seen = "private" if done.private else "public"
     if done.created:
         print(f"Made {done.repo}, {seen}.")
     if done.sent:
-        print(clean(f"Sent {', '.join(done.sent)} ({size(done.bytes_sent)}), and read back the same."))
+        print(clean(f"Sent {', '.join(done.sent)} ({format_size(done.bytes_sent)}), and read back the same."))
     else:
         print("Nothing to send: all of it is there as it is here.")
     if done.published:
@@ -133,16 +133,16 @@ def say_pushed(done: Pushed, what: str) -> None:
 
 def run_pull(args: argparse.Namespace) -> int:
     from codex_tui.base.text import clean, counted
-    from codex_tui.commands.progress import progress
+    from codex_tui.commands.progress import print_progress
     from codex_tui.hub import compare, download
 
-    with progress() as tell:
-        found = download.fetch(args.repo, args.revision, tell)
+    with print_progress() as report:
+        found = download.fetch(args.repo, args.revision, report)
         files = download.put(found, _path(args.to), replace=args.replace) if args.to else found.files
         rows: list[int | None] = []
         for path in found.files:
             try:
-                rows.append(compare.count(path, tell).rows)
+                rows.append(compare.count(path, report).rows)
             except BadInput:  # Parquet, which is read by the training environment
                 rows.append(None)
     if args.json:
@@ -159,14 +159,14 @@ def run_pull(args: argparse.Namespace) -> int:
 
 def run_status(args: argparse.Namespace) -> int:
     from codex_tui.base.text import clean
-    from codex_tui.commands.progress import progress
+    from codex_tui.commands.progress import print_progress
     from codex_tui.hub import compare
     from codex_tui.hub import push as hub_push
     from codex_tui.hub.client import repo_id
 
     repo, path = repo_id(args.repo), _file(args.file)
-    with progress() as tell:
-        found = compare.compare(repo, hub_push.measure(path, path.name, tell), tell)
+    with print_progress() as report:
+        found = compare.compare(repo, hub_push.measure(path, path.name, report), report)
     here, there = found.local, found.remote
     if args.json:
         local = {"file": str(path), "rows": found.local_rows, "sha256": here.sha256, "bytes": here.size}

@@ -23,14 +23,16 @@ def add(actions: Any) -> None:
 def run_view(args: argparse.Namespace) -> int:
     from codex_tui.base.errors import BadInput
     from codex_tui.commands.open_app import open_app
-    from codex_tui.commands.progress import progress
+    from codex_tui.commands.progress import print_progress
     from codex_tui.data.target import Target
     from codex_tui.profiles.library import find_profile
 
     path = find_profile(args.profile) if args.profile else None
     if path is None and not args.files:
         raise BadInput("Which dataset?", "Give a file, or a profile that names one: --profile P")
-    with progress() as tell:
-        target = Target.of_profile(path, args.files, None, tell) if path else Target.of_files(args.files, None, tell)
+    with print_progress() as report:
+        target = (
+            Target.of_profile(path, args.files, None, report) if path else Target.of_files(args.files, None, report)
+        )
     otherwise = "codex-tui data check FILE --profile P"
     return open_app(None, data=target, low_bandwidth=args.low_bandwidth, otherwise=otherwise)

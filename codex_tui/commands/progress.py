@@ -1,4 +1,4 @@
-"""Progress over the network: one moving line on a terminal, plain lines elsewhere, nothing within a second."""
+"""Prints the progress of long work on stderr: one line that moves on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -9,91 +9,106 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from codex_tui.base.progress import Progress, Tell
+from codex_tui.base.progress import OnProgress, Progress, ProgressTracker
 
-QUIET_SECONDS = 1.0
-LIVE_EVERY, PLAIN_EVERY = 0.5, 5.0
-PACE_FROM = 2.0  # seconds of a step, before which what is left of it is a guess
+QUIET_SECONDS = 1.0  # work that ends sooner prints nothing
+REDRAW_SECONDS, PLAIN_LINE_SECONDS = 0.5, 5.0
 
 
 @contextmanager
-def progress() -> Iterator[Tell]:
-    """Yields what may be called from any thread, as often as one likes; the lines go to stderr."""
-    teller = _Teller()
+def print_progress(prefix: str = "") -> Iterator[OnProgress]:
+    """Print the progress that is reported to the yielded function. Any thread may call it, as often as it likes."""
+    printer = _Printer(prefix)
     try:
-        yield teller.tell
+        yield printer.report
     finally:
-        teller.close()
+        printer.close()
 
 
-class _Teller:
-    def __init__(self) -> None:
-        self._live = sys.stderr.isatty()
-        self._now = Progress("")
-        self._started = self._step_started = self._told_at = time.monotonic()
-        self._first_done = 0
-        self._told_step = ""
-        self._drawn = False
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._draw, daemon=True)
+class _Printer:
+    """A thread prints the newest progress, so that the line moves on also while the work reports nothing."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._is_terminal = sys.stderr.isatty()
+        self._tracker: ProgressTracker | None = None
+        self._started = self._printed_at = time.monotonic()
+        self._printed_step = ""
+        self._has_printed = False
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._print_until_closed, daemon=True)
         self._thread.start()
 
-    def tell(self, progress: Progress) -> None:
-        if progress.step != self._now.step:
-            self._step_started, self._first_done = time.monotonic(), progress.done
-        self._now = progress
+    def report(self, progress: Progress) -> None:
+        if self._tracker:
+            self._tracker.update(progress)
+        else:
+            self._tracker = ProgressTracker(progress)
 
     def close(self) -> None:
-        self._ended.set()
+        self._closed.set()
         self._thread.join()
-        if self._live and self._drawn:
+        if self._is_terminal and self._has_printed:
             sys.stderr.write("\r\x1b[2K")
             sys.stderr.flush()
 
-    def _draw(self) -> None:
-        while not self._ended.wait(LIVE_EVERY):
-            now, seen = time.monotonic(), self._now
-            if not seen.step or now - self._started < QUIET_SECONDS:
+    def _print_until_closed(self) -> None:
+        while not self._closed.wait(REDRAW_SECONDS):
+            now = time.monotonic()
+            if self._tracker is None or now - self._started < QUIET_SECONDS:
                 continue
-            due = seen.step != self._told_step or now - self._told_at >= PLAIN_EVERY
-            if self._live or due:
-                self._say(line_of(seen, now - self._step_started, self._first_done))
-                self._told_step, self._told_at = seen.step, now
+            step = self._tracker.progress.step
+            is_due = step != self._printed_step or now - self._printed_at >= PLAIN_LINE_SECONDS
+            if self._is_terminal or is_due:
+                self._print(self._prefix + format_progress(self._tracker))
+                self._printed_step, self._printed_at = step, now
 
-    def _say(self, line: str) -> None:
+    def _print(self, line: str) -> None:
         from codex_tui.base.text import shorten
 
-        self._drawn = True
+        self._has_printed = True
         width = shutil.get_terminal_size().columns - 1
-        sys.stderr.write(f"\r\x1b[2K{shorten(line, width)}" if self._live else f"{line}\n")
+        sys.stderr.write(f"\r\x1b[2K{shorten(line, width)}" if self._is_terminal else f"{line}\n")
         sys.stderr.flush()
 
 
-def line_of(progress: Progress, elapsed: float, first_done: int = 0) -> str:
-    """`sending train.jsonl  12.0 of 80.0 MB  0:07, about 0:40 left`"""
-    from codex_tui.base.text import clean, counted, duration
+def format_progress(tracker: ProgressTracker) -> str:
+    """`sending train.jsonl  12.0 of 80.0 MB  0:07, about 0:40 left`, then the detail if there is one."""
+    from codex_tui.base.text import clean, duration
 
-    parts = [clean(progress.step)]
-    if progress.total and progress.unit == "B":
-        parts.append(f"{_amount(progress.done, progress.total)} of {size(progress.total)}")
-    elif progress.done:
-        parts.append(counted(progress.done, "row") if progress.unit == "rows" else size(progress.done))
-    time_spent = duration(elapsed)
-    moved = progress.done - first_done
-    if progress.total and elapsed >= PACE_FROM and moved > 0:
-        time_spent += f", about {duration(max(0, progress.total - progress.done) * elapsed / moved)} left"
-    return "  ".join((*parts, time_spent))
+    progress, seconds_left = tracker.progress, tracker.seconds_left
+    estimate = "" if seconds_left is None else f", about {duration(seconds_left)} left"
+    parts = (
+        clean(progress.step),
+        _format_amount(progress),
+        duration(tracker.elapsed) + estimate,
+        clean(progress.detail),
+    )
+    return "  ".join(filter(None, parts))
 
 
-def size(count: int) -> str:
+def _format_amount(progress: Progress) -> str:
+    from codex_tui.base.text import counted
+
+    done, total = progress.done, progress.total
+    if progress.unit == "bytes":
+        if total:
+            return f"{_scaled(done, total)} of {format_size(total)}"
+        return format_size(done) if done else ""
+    if total:
+        return f"{done:,} of {counted(total, progress.unit.removesuffix('s'))}"
+    return counted(done, progress.unit.removesuffix("s")) if done else ""
+
+
+def format_size(count: int) -> str:
     """`1234567` as "1.2 MB"."""
-    unit, divisor = _unit(count)
-    return f"{count / divisor:.1f} {unit}" if divisor > 1 else f"{count} {unit}"
+    return f"{_scaled(count, count)} {_unit(count)[0]}"
 
 
-def _amount(done: int, total: int) -> str:
+def _scaled(count: int, total: int) -> str:
+    """`count` bytes in the unit that suits `total`."""
     divisor = _unit(total)[1]
-    return f"{done / divisor:.1f}" if divisor > 1 else f"{done}"
+    return f"{count / divisor:.1f}" if divisor > 1 else f"{count}"
 
 
 def _unit(count: int) -> tuple[str, int]:

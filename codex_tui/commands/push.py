@@ -26,7 +26,7 @@ def add(subparsers: Any) -> None:
 
 def run_push(args: argparse.Namespace) -> int:
     from codex_tui.base.text import clean
-    from codex_tui.commands.progress import progress
+    from codex_tui.commands.progress import print_progress
     from codex_tui.hub import cards
     from codex_tui.hub import push as hub_push
     from codex_tui.hub.adapter import adapter_files, trained
@@ -40,9 +40,9 @@ def run_push(args: argparse.Namespace) -> int:
     def card(old: str) -> str:
         return cards.model_card(old, repo, told, args.licence)
 
-    with progress() as tell:
-        local = [hub_push.measure(path, path.relative_to(run.adapter).as_posix(), tell) for path in files]
-        done = hub_push.push(repo, "model", local, card, public=args.public, tell=tell)
+    with print_progress() as report:
+        local = [hub_push.measure(path, path.relative_to(run.adapter).as_posix(), report) for path in files]
+        done = hub_push.push(repo, "model", local, card, public=args.public, report=report)
     if args.json:
         sums = {file.name: file.sha256 for file in done.files}
         print(json.dumps(pushed_as_json(done) | {"run": run.name, "base_model": told.base, "files": sums}, indent=2))

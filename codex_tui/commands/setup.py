@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codex_tui.base.errors import DONE, CodexError, EnvironmentMissing
 
 if TYPE_CHECKING:
-    from codex_tui.environment.build import Build, SetupProgress
+    from codex_tui.environment.build import Build
 
 _VERIFY = "import unsloth, torch; from trl import SFTTrainer; print(torch.__version__, torch.cuda.is_available())"
 
@@ -84,14 +81,12 @@ def _set_up(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def ensure_with_progress(python: Path | None = None, build: Build = "auto") -> Path:
-    """`environment.ensure`, telling its progress on stderr; silent where nothing is to do."""
+    """Return the trainer's interpreter. If it must be built first, print the progress on stderr."""
+    from codex_tui.commands.progress import print_progress
     from codex_tui.environment import build as environment_build
 
-    teller = _Teller()
-    try:
-        return environment_build.ensure(teller, python, build=build)
-    finally:
-        teller.close()
+    with print_progress("codex-train: ") as report:
+        return environment_build.ensure(report, python, build=build)
 
 
 def _verify(python: Path) -> None:
@@ -105,44 +100,3 @@ def _verify(python: Path) -> None:
     if tried.returncode:
         last = (tried.stderr.strip().splitlines() or ["it printed nothing"])[-1]
         raise EnvironmentMissing(f"{python} cannot import the training stack: {last}", "codex-tui doctor")
-
-
-class _Teller:
-    """One line that is rewritten on a terminal; elsewhere a line for each step, and one each ten seconds."""
-
-    def __init__(self) -> None:
-        self._live = sys.stderr.isatty()
-        self._started = time.monotonic()
-        self._last: tuple[str, float] = ("", 0.0)
-
-    def __call__(self, progress: SetupProgress) -> None:
-        from codex_tui.base.text import shorten
-
-        elapsed = time.monotonic() - self._started
-        line = line_of(progress, elapsed)
-        if self._live:
-            width = shutil.get_terminal_size().columns - 1
-            sys.stderr.write(f"\r\x1b[2K{shorten(line, width)}")
-        elif progress.step != self._last[0] or elapsed - self._last[1] >= 10:
-            sys.stderr.write(f"{line}\n")
-        else:
-            return
-        self._last = (progress.step, elapsed)
-        sys.stderr.flush()
-
-    def close(self) -> None:
-        if self._live and self._last[0]:
-            sys.stderr.write("\n")
-
-
-def line_of(progress: SetupProgress, elapsed: float) -> str:
-    """`codex-train: installing torch  12/81  0:07, about 0:20 left  20 of 160 MiB: torch`"""
-    from codex_tui.base.text import clean, duration
-
-    line = f"codex-train: {progress.step}"
-    if progress.total:
-        line += f"  {progress.done}/{progress.total} packages"
-    line += f"  {duration(elapsed)}"
-    if progress.eta_seconds is not None:
-        line += f", about {duration(progress.eta_seconds)} left of this step"
-    return f"{line}  {clean(progress.detail)}".rstrip()

@@ -82,7 +82,7 @@ def run_train(args: argparse.Namespace) -> int:
     from codex_tui import launcher
     from codex_tui.base.errors import EnvironmentMissing
     from codex_tui.base.text import clean
-    from codex_tui.commands.progress import progress
+    from codex_tui.commands.progress import print_progress
     from codex_tui.commands.setup import ensure_with_progress
     from codex_tui.data import sources
     from codex_tui.machine import forecast
@@ -93,8 +93,8 @@ def run_train(args: argparse.Namespace) -> int:
     launcher.check_name(args.name)
     overrides = parse_overrides(args.set)
     settings = library.checked(profile, overrides)  # before a set-up of minutes, not after
-    with progress() as tell:
-        source = sources.source_of(settings, profile, args.dataset, tell)
+    with print_progress() as report:
+        source = sources.source_of(settings, profile, args.dataset, report)
     checked = None
     with suppress(EnvironmentMissing):  # a Parquet file is looked at when it is built
         sources.check_rows(source, settings.dataset)

@@ -6,30 +6,12 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
 from threading import Event
 from typing import Any
 
+from codex_tui.base.progress import Progress, ProgressTracker, Unit
+
 SECONDS_BETWEEN_REPORTS = 0.1  # a thread reports more often than the screen needs
-
-
-@dataclass
-class Work:
-    """A task in progress. `eta` is in seconds, None until it can be estimated."""
-
-    what: str
-    done: int
-    total: int
-    began: float
-
-    @property
-    def fraction(self) -> float:
-        return self.done / self.total if self.total else 0.0
-
-    @property
-    def eta(self) -> float | None:
-        spent = time.monotonic() - self.began
-        return spent * (1 - self.fraction) / self.fraction if self.fraction and spent > 1 else None
 
 
 class Background:
@@ -39,7 +21,7 @@ class Background:
     """
 
     def __init__(self, on_change: Callable[[], None]) -> None:
-        self.works: dict[str, Work] = {}
+        self.works: dict[str, ProgressTracker] = {}
         self.closed = Event()
         self._on_change = on_change
         self._tasks: set[asyncio.Task[None]] = set()
@@ -55,20 +37,20 @@ class Background:
         if not self.closed.is_set():
             self._on_change()
 
-    def begin(self, name: str, what: str) -> Work:
+    def begin(self, name: str, step: str) -> ProgressTracker:
         """Adds a work without progress yet, in place of an older one of that name."""
-        work = self.works[name] = Work(what, 0, 0, time.monotonic())
+        work = self.works[name] = ProgressTracker(Progress(step))
         return work
 
     def finish(self, name: str) -> None:
         self.works.pop(name, None)
 
-    def begin_in_thread(self, name: str, what: str) -> Callable[[int, int], None]:
+    def begin_in_thread(self, name: str, step: str, unit: Unit = "rows") -> Callable[[int, int], None]:
         """Adds a work and returns the function with which a thread reports its progress: (done, total)."""
-        work, loop = self.begin(name, what), asyncio.get_running_loop()
+        work, loop = self.begin(name, step), asyncio.get_running_loop()
 
         def report(done: int, total: int) -> None:
-            work.done, work.total = done, total
+            work.update(Progress(step, done, total, unit))
             now = time.monotonic()
             if now - self._reported_at > SECONDS_BETWEEN_REPORTS and not self.closed.is_set():
                 self._reported_at = now

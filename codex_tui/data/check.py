@@ -9,7 +9,7 @@ from pathlib import Path
 
 from codex_tui.base import locations
 from codex_tui.base.errors import CodexError
-from codex_tui.base.progress import Progress, Tell
+from codex_tui.base.progress import OnProgress, Progress
 from codex_tui.base.text import counted
 from codex_tui.data import sources
 from codex_tui.data.advice import Warned, advice
@@ -62,37 +62,37 @@ class Checked:
         return Problem(record.file, record.line, "")
 
 
-def check(target: Target, tell: Tell) -> Checked:
+def check(target: Target, report: OnProgress) -> Checked:
     """Raises BadInput where a file can't be read, CodexError where a Parquet file needs what is not there."""
     profile = target.settings
     columns = Columns.of(profile.dataset)
     with sources.reading(target.source):
         source = sources.readable(target.source)
         index = RowIndex.open(
-            source, locations.cache_home(), lambda done, total: tell(Progress("finding the rows", done, total))
+            source, locations.cache_home(), lambda done, total: report(Progress("finding the rows", done, total))
         )
-        found = _scan(index, columns, profile, tell)
+        found = _scan(index, columns, profile, report)
     lengths, untold, speed = None, None, None
     if target.profile and found.kept:
-        lengths, untold = asyncio.run(_lengths(target, found.kept, tell))
+        lengths, untold = asyncio.run(_lengths(target, found.kept, report))
         speed = tokens_per_second(target.profile, target.path)
     figures = overview(found, lengths, profile, speed)
     warnings = tuple(advice(figures, found, lengths, profile))
     return Checked(target, found, figures, warnings, speed, untold, index, columns)
 
 
-def _scan(index: RowIndex, columns: Columns, profile: Profile, tell: Tell) -> Scan:
+def _scan(index: RowIndex, columns: Columns, profile: Profile, report: OnProgress) -> Scan:
     step = f"reading {counted(len(index), 'row')}"
-    tell(Progress(step))
+    report(Progress(step))
     found = scans.kept_or_made(
         index, columns, profile, locations.cache_home(),
-        lambda done, total: tell(Progress(step, done, total, "rows")),
+        lambda done, total: report(Progress(step, done, total, "rows")),
     )  # fmt: skip
     assert found is not None  # nobody cancels
     return found[1]
 
 
-async def _lengths(target: Target, rows: int, tell: Tell) -> tuple[Lengths | None, tuple[str, str] | None]:
+async def _lengths(target: Target, rows: int, report: OnProgress) -> tuple[Lengths | None, tuple[str, str] | None]:
     """The lengths of the `rows` good rows, or why there are none, and what to do."""
     from codex_tui.workers.process import Worker
 
@@ -107,7 +107,7 @@ async def _lengths(target: Target, rows: int, tell: Tell) -> tuple[Lengths | Non
                 await worker.send({"type": "tokenise"})
             elif kind == "progress" and message.get("what") == "tokenising":
                 done, total = message.get("done", 0), message.get("total") or 0
-                tell(Progress(f"counting the tokens of {counted(total, 'row')}", done, total, "rows"))
+                report(Progress(f"counting the tokens of {counted(total, 'row')}", done, total, "rows"))
             elif kind == "digest" and message.get("lengths"):
                 if found := token_lengths.load(Path(str(message["lengths"])), rows):
                     return found, None

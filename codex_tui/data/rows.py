@@ -193,7 +193,7 @@ class DataRows:
 
     async def build(self) -> None:
         """Finds the rows of all files."""
-        report = self._background.begin_in_thread("indexing", "finding the rows")
+        report = self._background.begin_in_thread("indexing", "finding the rows", "bytes")
         try:
             await asyncio.to_thread(self._find_rows, report)
         except CodexError as error:

@@ -12,7 +12,7 @@ from typing import Any
 
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, CodexError, of_system
-from codex_tui.base.progress import Tell, tell_nobody
+from codex_tui.base.progress import OnProgress, ignore_progress
 from codex_tui.base.text import counted
 from codex_tui.environment import build
 from codex_tui.workers.process import trainer_environment
@@ -29,28 +29,28 @@ ROW = 'A row is a line such as {"instruction": "…", "response": "…"}.'
 
 
 def source_of(
-    profile: Profile, profile_file: Path, override: str | None = None, on_progress: Tell = tell_nobody
+    profile: Profile, profile_file: Path, override: str | None = None, report: OnProgress = ignore_progress
 ) -> Source:
     """The dataset that a run of `profile` takes; `override` is one from where one stands. Raises BadInput where
     there is none, CodexError where the Hub does not give it."""
     if override is not None:
-        return named(override, revision=profile.dataset.revision, on_progress=on_progress)
+        return named(override, revision=profile.dataset.revision, report=report)
     if profile.dataset.path is None:
         raise BadInput(
             f"The profile {profile_file.stem} names no dataset.",
             "Give one with --dataset FILE, or set path under [dataset] in the profile.",
         )
-    return named(profile.dataset.path, profile_file.parent, profile.dataset.revision, on_progress)
+    return named(profile.dataset.path, profile_file.parent, profile.dataset.revision, report)
 
 
-def named(name: str, base: Path = Path(), revision: str | None = None, on_progress: Tell = tell_nobody) -> Source:
+def named(name: str, base: Path = Path(), revision: str | None = None, report: OnProgress = ignore_progress) -> Source:
     """The dataset called `name`: a path relative to `base`, or a repository of the Hub. Raises as `source_of`."""
     try:
         if (repo := hub_id(name, base)) is None:
             return local(name, base)
         from codex_tui.hub.download import fetch_dataset
 
-        files, commit = fetch_dataset(repo, revision, on_progress)
+        files, commit = fetch_dataset(repo, revision, report)
         return of_files(f"hf://{repo}", files, Hub(repo, commit))
     except SourceProblem as problem:
         raise BadInput(problem.message, problem.hint) from None

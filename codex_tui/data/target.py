@@ -9,7 +9,7 @@ from pathlib import Path
 
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput
-from codex_tui.base.progress import Tell, tell_nobody
+from codex_tui.base.progress import OnProgress, ignore_progress
 from codex_tui.data import sources
 from codex_tui.profiles import library
 from codex_tui.runs.outcome import without_config
@@ -48,19 +48,21 @@ class Target:
 
     @classmethod
     def of_profile(
-        cls, path: Path, names: Sequence[str] = (), revision: str | None = None, tell: Tell = tell_nobody
+        cls, path: Path, names: Sequence[str] = (), revision: str | None = None, report: OnProgress = ignore_progress
     ) -> Target:
         """The rows of the profile at `path`, or of `names` instead; `revision` in place of the profile's. Raises
         BadInput, CodexError."""
         profile = library.checked(path, {"dataset.revision": revision} if revision else {})
         if not names:
-            return cls(sources.source_of(profile, path, None, tell), profile, path)
-        return cls(_together(names, profile.dataset.revision, tell), profile, path, names=tuple(names))
+            return cls(sources.source_of(profile, path, None, report), profile, path)
+        return cls(_together(names, profile.dataset.revision, report), profile, path, names=tuple(names))
 
     @classmethod
-    def of_files(cls, names: Sequence[str], revision: str | None = None, tell: Tell = tell_nobody) -> Target:
+    def of_files(
+        cls, names: Sequence[str], revision: str | None = None, report: OnProgress = ignore_progress
+    ) -> Target:
         """The rows alone. Raises BadInput, CodexError."""
-        return cls(_together(names, revision, tell))
+        return cls(_together(names, revision, report))
 
     @property
     def settings(self) -> Profile:
@@ -104,8 +106,8 @@ class Target:
         return place
 
 
-def _together(names: Sequence[str], revision: str | None, tell: Tell) -> Source:
-    found = [sources.named(name, revision=revision, on_progress=tell) for name in names]
+def _together(names: Sequence[str], revision: str | None, report: OnProgress) -> Source:
+    found = [sources.named(name, revision=revision, report=report) for name in names]
     if len(found) == 1:
         return found[0]
     return Source(

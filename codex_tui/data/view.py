@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from codex_tui.base import locations
 from codex_tui.base.errors import room_hint
-from codex_tui.data.background import Background, Work
+from codex_tui.base.progress import Progress, ProgressTracker
+from codex_tui.data.background import Background
 from codex_tui.data.filter import RowStates
 from codex_tui.data.rows import DataRows
 from codex_tui.data.target import Target
@@ -43,7 +44,7 @@ class DataView:
         self._overviews = 0  # the number of the newest overview: an older one is dropped
 
     @property
-    def works(self) -> dict[str, Work]:
+    def works(self) -> dict[str, ProgressTracker]:
         """What goes on in the background, by name."""
         return self.background.works
 
@@ -150,11 +151,9 @@ class DataView:
                 self.background.run(self._read_digest(message))
             self.background.run(self._tokenise_if_few())
         elif kind == "progress":
-            what = str(message.get("what") or "")
-            work = self.works.get("tokenising")
-            if work is None or work.what != what:
-                work = self.background.begin("tokenising", what)
-            work.done, work.total = int(message.get("done") or 0), int(message.get("total") or 0)
+            done, total = int(message.get("done") or 0), int(message.get("total") or 0)
+            progress = Progress(str(message.get("what") or ""), done, total, "rows")
+            self.works.setdefault("tokenising", ProgressTracker(progress)).update(progress)
         elif kind in ("cancelled", "digest"):
             self.background.finish("tokenising")
             if kind == "digest":

@@ -17,7 +17,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -25,6 +24,7 @@ import psutil
 
 from codex_tui.base import locations, settings
 from codex_tui.base.errors import BadInput, EnvironmentMissing, of_system
+from codex_tui.base.progress import OnProgress, Progress
 from codex_tui.environment import stack
 from codex_tui.environment.uv import Activity, Uv
 from codex_tui.machine import gpu
@@ -33,17 +33,6 @@ from training.contract.files import naming
 Build = Literal["auto", "cpu", "cuda"]
 STAMP = "codex-train.json"
 GIB_NEEDED = {"cpu": 2, "cuda": 9}
-
-
-@dataclass(frozen=True)
-class SetupProgress:
-    """`done` of `total` packages are in place; `eta_seconds` is None where nothing honest can be said."""
-
-    step: str
-    done: int
-    total: int
-    detail: str = ""
-    eta_seconds: float | None = None
 
 
 def find_python(explicit: Path | None = None) -> Path:
@@ -65,7 +54,7 @@ def named_python(explicit: Path | None = None) -> Path | None:
     return None
 
 
-def ensure(progress: Callable[[SetupProgress], None], python: Path | None = None, *, build: Build = "auto") -> Path:
+def ensure(report: OnProgress, python: Path | None = None, *, build: Build = "auto") -> Path:
     """The trainer's interpreter, the managed environment being built first where it is missing, of another list
     or of another build than asked for. EnvironmentMissing where that fails."""
     if named := named_python(python):
@@ -75,8 +64,8 @@ def ensure(progress: Callable[[SetupProgress], None], python: Path | None = None
     root = locations.managed_environment()
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(root.with_name("codex-train.lock"), progress) as lock:
-            return managed_python(build) or _build(root, build, progress, lock)  # another process may just have
+        with _lock(root.with_name("codex-train.lock"), report) as lock:
+            return managed_python(build) or _build(root, build, report, lock)  # another process may just have
     except OSError as error:
         raise EnvironmentMissing(
             f"The environment cannot be built at {root}: {error.strerror or error}",
@@ -143,7 +132,7 @@ def _require(python: Path) -> None:
 
 
 @contextmanager
-def _lock(path: Path, progress: Callable[[SetupProgress], None]) -> Iterator[int]:
+def _lock(path: Path, report: OnProgress) -> Iterator[int]:
     """One set-up at a time; the kernel frees the lock of one that died, once its uv has ended too."""
     with path.open("w") as file:
         waited = 0
@@ -152,48 +141,48 @@ def _lock(path: Path, progress: Callable[[SetupProgress], None]) -> Iterator[int
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                progress(SetupProgress("waiting", 0, 0, f"for another set-up, {waited // 2} s so far"))
+                report(Progress("waiting", detail=f"for another set-up, {waited // 2} s so far"))
                 time.sleep(0.5)
                 waited += 1
         yield file.fileno()
 
 
-def _build(root: Path, build: Build, progress: Callable[[SetupProgress], None], lock: int) -> Path:
+def _build(root: Path, build: Build, report: OnProgress, lock: int) -> Path:
     wanted = build if build != "auto" else "cuda" if gpu.nvidia_present() else "cpu"
     fresh = root.with_name("codex-train.new")
     shutil.rmtree(fresh, ignore_errors=True)  # of a set-up that was killed
     _check_room(root, wanted)
     _check_unused(root)
     try:
-        return _build_in(fresh, root, wanted, build != "auto", progress, lock)
+        return _build_in(fresh, root, wanted, build != "auto", report, lock)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)  # half an environment is of no use, and gigabytes
 
 
-def _build_in(
-    fresh: Path, root: Path, wanted: str, forced: bool, progress: Callable[[SetupProgress], None], lock: int
-) -> Path:
+def _build_in(fresh: Path, root: Path, wanted: str, forced: bool, report: OnProgress, lock: int) -> Path:
     started = time.monotonic()
     pins = [pin for pin in stack.pins() if pin.group != "cuda" or wanted == "cuda"]
 
-    def tell(step: str) -> Callable[[Activity, float], None]:
+    def packages(step: str, done: int, detail: str, seconds_left: float | None = None) -> Progress:
+        return Progress(step, done, len(pins), "packages", detail, seconds_left)
+
+    def report_step(step: str) -> Callable[[Activity, float], None]:
         def on_progress(activity: Activity, elapsed: float) -> None:
             installed = sum(1 for _ in fresh.glob("lib/python3*/site-packages/*.dist-info"))
-            eta = activity.eta_seconds(elapsed)
-            progress(SetupProgress(step, min(installed, len(pins)), len(pins), str(activity), eta))
+            report(packages(step, min(installed, len(pins)), str(activity), activity.eta_seconds(elapsed)))
 
         return on_progress
 
-    progress(SetupProgress("preparing", 0, len(pins), f"{wanted} build, in {root}"))
+    report(packages("preparing", 0, f"{wanted} build, in {root}"))
     uv = Uv(held=lock)
     uv.run(["venv", "--relocatable", "--python", _base_python(), str(fresh)], root.parent)
     python = fresh / "bin" / "python"
     torch = next(str(pin) for pin in pins if pin.name == "torch")
     # Where a CPU build is offered beside the registry's, plain `==` takes it: 2.13.0+cpu is the higher version.
     torch += f",!={torch.partition('==')[2]}+cpu" if wanted == "cuda" else ""
-    uv.install(python, ["--constraint", str(stack.LIST), torch], tell("installing torch"))
+    uv.install(python, ["--constraint", str(stack.LIST), torch], report_step("installing torch"))
     others = [str(pin) for pin in pins if pin.group in ("stack", "needs")]
-    uv.install(python, ["--no-deps", *others], tell("installing the stack"))
+    uv.install(python, ["--no-deps", *others], report_step("installing the stack"))
     if wrong := [package.name for package in stack.describe(python).packages if package.state != "ok"]:
         raise EnvironmentMissing(f"The set-up left something out: {', '.join(wrong)}", "Run codex-tui setup again.")
 
@@ -206,7 +195,7 @@ def _build_in(
         root.rename(old)
     fresh.rename(root)
     shutil.rmtree(old, ignore_errors=True)
-    progress(SetupProgress("ready", len(pins), len(pins), f"in {seconds:.0f} s"))
+    report(packages("ready", len(pins), f"in {seconds:.0f} s"))
     return root / "bin" / "python"
 
 

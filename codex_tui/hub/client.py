@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from codex_tui.base import secrets
 from codex_tui.base.errors import BadInput, CodexError
-from codex_tui.base.progress import Progress, Tell, tell_nobody
+from codex_tui.base.progress import OnProgress, Progress, ignore_progress
 from codex_tui.base.text import clean, shorten
 from codex_tui.machine import facts
 
@@ -55,7 +55,7 @@ class Connection:
     api: HfApi
     repo: str
     kind: Kind
-    tell: Tell
+    report: OnProgress
     doing: str = ""
 
     @property
@@ -85,7 +85,7 @@ class Connection:
 
     def step(self, doing: str, done: int = 0, total: int = 0) -> None:
         self.doing = doing
-        self.tell(Progress(doing, done, total))
+        self.report(Progress(doing, done, total))
 
 
 def repo_id(name: str) -> str:
@@ -97,7 +97,9 @@ def repo_id(name: str) -> str:
 
 
 @contextmanager
-def connected(repo: str, kind: Kind, tell: Tell = tell_nobody, *, writes: bool = False) -> Iterator[Connection]:
+def connected(
+    repo: str, kind: Kind, report: OnProgress = ignore_progress, *, writes: bool = False
+) -> Iterator[Connection]:
     """Raises CodexError for whatever goes wrong inside: one sentence, a hint, and no token in either."""
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # read when the library is imported
     endpoint()
@@ -107,7 +109,7 @@ def connected(repo: str, kind: Kind, tell: Tell = tell_nobody, *, writes: bool =
 
     found = None
     connection = None
-    with _quiet(tell), warnings.catch_warnings():
+    with _quiet(report), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         disable_progress_bars()
         constants.DOWNLOAD_CHUNK_SIZE = PIECE
@@ -117,7 +119,7 @@ def connected(repo: str, kind: Kind, tell: Tell = tell_nobody, *, writes: bool =
                 raise BadInput("The token for the Hub has characters that no token has.", TOKEN_HINT)
             if writes and not found:
                 raise BadInput("There is no token for the Hub, and nothing is sent without one.", TOKEN_HINT)
-            connection = Connection(HfApi(token=found if writes else None), repo, kind, tell)
+            connection = Connection(HfApi(token=found if writes else None), repo, kind, report)
             yield connection
         except (HTTPError, OSError, ValueError, RuntimeError, LookupError, TypeError, AssertionError) as error:
             if _is_local(error):
@@ -227,13 +229,13 @@ def _is_local(error: BaseException) -> bool:
 
 
 @contextmanager
-def _quiet(tell: Tell) -> Iterator[None]:
+def _quiet(report: OnProgress) -> Iterator[None]:
     """What the library logs is for developers and may name signed addresses; of its retries a person should know."""
 
     class Retries(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             if any(word in record.getMessage() for word in ("Retrying in", "Trying to resume")):
-                tell(Progress("the Hub does not answer; trying again"))
+                report(Progress("the Hub does not answer; trying again"))
 
     logger = logging.getLogger("huggingface_hub")
     before, propagated = logger.handlers[:], logger.propagate
@@ -244,8 +246,8 @@ def _quiet(tell: Tell) -> Iterator[None]:
         logger.handlers[:], logger.propagate = before, propagated
 
 
-def bar(step: str, tell: Tell) -> type:
-    """A class that the library takes for tqdm: the bytes of all bars made from it go to `tell`; nothing is drawn."""
+def bar(step: str, report: OnProgress) -> type:
+    """A class that the library takes for tqdm: the bytes of all bars made from it go to `report`; nothing is drawn."""
     most = 0
 
     class Bar:
@@ -259,7 +261,7 @@ def bar(step: str, tell: Tell) -> type:
             self.n += int(n or 0)
             if self.counts and self.n >= most:  # received and written are two bars of the same bytes
                 most = self.n
-                tell(Progress(step, self.n, int(self.total)))
+                report(Progress(step, self.n, int(self.total)))
 
         def __enter__(self) -> Bar:
             return self

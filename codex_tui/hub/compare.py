@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from codex_tui.base.errors import BadInput
-from codex_tui.base.progress import Progress, Tell
+from codex_tui.base.progress import OnProgress, Progress
 from codex_tui.hub.cards import Content, rows_on_card
 from codex_tui.hub.client import Connection, RemoteFile, bar, connected
 from codex_tui.hub.download import DATA_FILES, NO_DATA
@@ -59,7 +59,7 @@ class Status:
         return "local" if self.local_modified >= self.remote.modified else "remote"
 
 
-def count(path: Path, tell: Tell) -> Content:
+def count(path: Path, report: OnProgress) -> Content:
     """The rows of a data file and how they are read, a row at a time. Raises BadInput and OSError."""
     tally, rows, bad = Tally(), 0, 0
     try:
@@ -71,17 +71,17 @@ def count(path: Path, tell: Tell) -> Content:
                 tally.add_bad(record)
                 bad += 1
             if rows % TOLD_EVERY == 0:
-                tell(Progress(f"counting the rows of {path.name}", rows, unit="rows"))
+                report(Progress(f"counting the rows of {path.name}", rows, unit="rows"))
     except Unreadable as problem:
         raise BadInput(problem.message, problem.hint) from None
     reading = tally.reading
     return Content(rows, bad, reading.shape, reading.used, reading.ignored)
 
 
-def compare(repo: str, local: LocalFile, tell: Tell) -> Status:
+def compare(repo: str, local: LocalFile, report: OnProgress) -> Status:
     """Raises CodexError and OSError."""
-    rows = count(local.path, tell).rows
-    with connected(repo, "dataset", tell) as hub:
+    rows = count(local.path, report).rows
+    with connected(repo, "dataset", report) as hub:
         info = hub.api.dataset_info(repo, timeout=10)
         found = hub.look(local.name) or _only_file(hub, info)
         remote = _remote(hub, info, found, local, rows) if found else None
@@ -106,7 +106,7 @@ def _remote(hub: Connection, info: DatasetInfo, found: RemoteFile, local: LocalF
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         with suppress(BadInput):  # Parquet, which is read by the training environment
-            rows = count(path, hub.tell).rows
+            rows = count(path, hub.report).rows
     return Remote(
         found.name,
         found.size,
@@ -133,7 +133,7 @@ def _fetch(hub: Connection, file: RemoteFile) -> Path:
             file.name,
             repo_type="dataset",
             revision=file.commit or None,
-            tqdm_class=bar(f"fetching {file.name}", hub.tell),
+            tqdm_class=bar(f"fetching {file.name}", hub.report),
         )
     return Path(found)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codex_tui.base.errors import BadInput, CodexError
-from codex_tui.base.progress import Tell
+from codex_tui.base.progress import OnProgress
 from codex_tui.hub.client import AGAIN, Connection, bar, connected, is_unreachable, repo_id
 from training.contract.files import naming
 from training.dataset.records import SUFFIXES
@@ -42,19 +42,19 @@ class Fetched:
     offline: bool = False
 
 
-def fetch_dataset(repo: str, revision: str | None, on_progress: Tell) -> tuple[list[Path], str]:
+def fetch_dataset(repo: str, revision: str | None, report: OnProgress) -> tuple[list[Path], str]:
     """The data files of the dataset repository `repo` in the Hub's cache, and the commit they are of.
 
     Without a network the cache answers, where it has all of that revision. Raises CodexError.
     """
-    found = fetch(repo, revision, on_progress)
+    found = fetch(repo, revision, report)
     return found.files, found.revision
 
 
-def fetch(repo: str, revision: str | None, on_progress: Tell) -> Fetched:
+def fetch(repo: str, revision: str | None, report: OnProgress) -> Fetched:
     """Raises CodexError."""
     repo = repo_id(repo)
-    with connected(repo, "dataset", on_progress) as hub:
+    with connected(repo, "dataset", report) as hub:
         if revision and _COMMIT.fullmatch(revision) and (kept := _kept(repo, revision)):
             return _with_data(kept)
         try:
@@ -83,7 +83,7 @@ def _download(hub: Connection, info: DatasetInfo, revision: str | None) -> Fetch
         revision=revision,
         allow_patterns=DATA_FILES,
         ignore_patterns=NO_DATA,
-        tqdm_class=bar(hub.doing, hub.tell),
+        tqdm_class=bar(hub.doing, hub.report),
     )
     return _at(hub.repo, Path(folder))
 
@@ -114,7 +114,7 @@ def _go_on(hub: Connection, name: str, commit: str) -> None:
             resume_size=size if size <= found.size else 0,
             headers=build_hf_headers(),
             expected_size=found.size,
-            tqdm_class=bar(hub.doing, hub.tell),
+            tqdm_class=bar(hub.doing, hub.report),
         )
         file.flush()
         file.seek(0)

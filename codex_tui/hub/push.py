@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, CodexError
-from codex_tui.base.progress import Progress, Tell
+from codex_tui.base.progress import OnProgress, Progress
 from codex_tui.hub.client import Connection, Kind, bar, connected
 from training.contract.files import naming
 
@@ -57,7 +57,7 @@ class Pushed:
     files: tuple[LocalFile, ...] = field(repr=False, default=())
 
 
-def measure(path: Path, name: str, tell: Tell) -> LocalFile:
+def measure(path: Path, name: str, report: OnProgress) -> LocalFile:
     """Reads the file once. Raises OSError."""
     size = path.stat().st_size
     # Not to keep a secret: git names its blobs so.
@@ -68,7 +68,7 @@ def measure(path: Path, name: str, tell: Tell) -> LocalFile:
             large.update(block)
             blob.update(block)
             done += len(block)
-            tell(Progress(f"reading {name}", done, size))
+            report(Progress(f"reading {name}", done, size))
     return LocalFile(path.absolute(), name, size, large.hexdigest(), blob.hexdigest())
 
 
@@ -79,13 +79,13 @@ def push(
     card: Callable[[str], str],
     *,
     public: bool = False,
-    tell: Tell,
+    report: OnProgress,
 ) -> Pushed:
     """Makes `repo` hold `files` and the card that `card` makes of the one there ("" where there is none).
 
     `public` says that the person agreed, twice, to everyone reading it. Raises CodexError.
     """
-    with connected(repo, kind, tell, writes=True) as hub, _scratch() as scratch:
+    with connected(repo, kind, report, writes=True) as hub, _scratch() as scratch:
         private = _private(hub)
         old, revision = ("", "") if private is None else _card(hub, scratch)
         new = scratch / CARD
@@ -253,7 +253,7 @@ def _download(hub: Connection, name: str, revision: str, folder: Path) -> Path:
             revision=revision,
             local_dir=folder,
             force_download=True,
-            tqdm_class=bar(f"reading back {name}", hub.tell),
+            tqdm_class=bar(f"reading back {name}", hub.report),
         )
     return Path(found)
 

@@ -15,7 +15,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from codex_tui.base.errors import BadInput
-from codex_tui.base.progress import Progress, Tell
+from codex_tui.base.progress import OnProgress, Progress
 from codex_tui.ui.app import CodexApp
 from codex_tui.ui.data.open import Fetching
 from codex_tui.ui.data.screen import DataScreen
@@ -31,11 +31,11 @@ class Line:
         self.go_on, self.ended = Event(), Event()
         self.fails = self.arrived = False
 
-    def fetch(self, repo: str, revision: str | None, tell: Tell) -> tuple[list[Path], str]:
+    def fetch(self, repo: str, revision: str | None, report: OnProgress) -> tuple[list[Path], str]:
         try:
-            tell(Progress(f"fetching {repo}", 25, 100))
+            report(Progress(f"fetching {repo}", 25, 100))
             self.go_on.wait(60)
-            tell(Progress(f"fetching {repo}", 100, 100))
+            report(Progress(f"fetching {repo}", 100, 100))
             self.arrived = True
         finally:
             self.ended.set()

@@ -13,6 +13,7 @@ from textual.widgets import Input
 from codex_tui import launcher
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput
+from codex_tui.base.progress import Progress
 from codex_tui.environment import build
 from codex_tui.ui.app import CodexApp
 from codex_tui.ui.cockpit.screen import CockpitScreen
@@ -158,7 +159,7 @@ async def test_the_set_up_is_seen(home: Path, make_run: Any, monkeypatch: pytest
     read, write = os.pipe()
 
     def ensure(progress: Any) -> Path:
-        progress(build.SetupProgress("installing", 12, 30, "torch 2.13.0", 65.0))
+        progress(Progress("installing", 12, 30, "packages", "torch 2.13.0", 65.0))
         os.read(read, 1)
         return Path("/usr/bin/python3")
 

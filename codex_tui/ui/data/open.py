@@ -21,7 +21,7 @@ from codex_tui.ui.kit.drawing import MUTED, line
 from codex_tui.ui.messages import Trouble
 
 if TYPE_CHECKING:  # pydantic is read after the first paint
-    from codex_tui.base.progress import Progress, Tell
+    from codex_tui.base.progress import OnProgress, Progress
     from codex_tui.data.target import Target
     from training.contract.run_directory import RunDirectory
 
@@ -33,7 +33,7 @@ async def open_profile(screen: Screen[Any], path: Path, then: Callable[[Any], An
     """From a worker: the rows that a run of the profile at `path` would take."""
     from codex_tui.data.target import Target
 
-    await _open(screen, lambda tell: Target.of_profile(path, tell=tell), then)
+    await _open(screen, lambda report: Target.of_profile(path, report=report), then)
 
 
 async def open_run(screen: Screen[Any], run: RunDirectory) -> None:
@@ -43,7 +43,7 @@ async def open_run(screen: Screen[Any], run: RunDirectory) -> None:
     await _open(screen, lambda _: Target.of_run(run), None)
 
 
-async def _open(screen: Screen[Any], find: Callable[[Tell], Target], then: Callable[[Any], Any] | None) -> None:
+async def _open(screen: Screen[Any], find: Callable[[OnProgress], Target], then: Callable[[Any], Any] | None) -> None:
     from codex_tui.ui.data.screen import DataScreen
 
     try:
@@ -55,7 +55,7 @@ async def _open(screen: Screen[Any], find: Callable[[Tell], Target], then: Calla
         await screen.app.push_screen(DataScreen(target), then)
 
 
-async def _found(screen: Screen[Any], find: Callable[[Tell], Target]) -> Target:
+async def _found(screen: Screen[Any], find: Callable[[OnProgress], Target]) -> Target:
     """In a thread: a dataset of the Hub is fetched first. Raises CodexError, CancelledError."""
     fetching = Fetching(find)
     try:
@@ -75,7 +75,7 @@ class Fetching(ModalScreen[None]):
     DEFAULT_CSS = DIALOG_CSS.format(name="Fetching")
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "end", "Stop fetching")]
 
-    def __init__(self, find: Callable[[Tell], Target]) -> None:
+    def __init__(self, find: Callable[[OnProgress], Target]) -> None:
         super().__init__()
         self.told: Progress | None = None
         self.found = asyncio.ensure_future(asyncio.to_thread(find, self._hear))
@@ -92,7 +92,7 @@ class Fetching(ModalScreen[None]):
 
     def _show(self) -> None:
         if told := self.told:
-            bar = figures.progress(told.done / told.total, 40) if told.total else ""
+            bar = figures.progress(told.fraction, 40) if told.total else ""
             share = f"  {figures.percent(told.done, told.total)} %" if told.total else ""
             self.query_one("#told", Static).update(line((clean(told.step), MUTED), "\n", bar, share))
 

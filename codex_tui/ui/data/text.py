@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from textual.content import Content
 
+from codex_tui.base.progress import ProgressTracker
 from codex_tui.base.text import clean, duration
-from codex_tui.data.background import Work
 from codex_tui.data.filter import NEEDS_TOKENS
 from codex_tui.data.rows import RowPreview
 from codex_tui.data.view import DataView
@@ -80,12 +80,13 @@ def _how_to_count(view: DataView) -> Content:
     return line(("t counts them.", MUTED)) if not view.works else Content("")
 
 
-def draw_work(work: Work, keys: str, width: int) -> Content:
-    """The work in progress, how far it is, and how long it will take."""
-    what = DOING.get(work.what, work.what)
-    bar = figures.progress(work.fraction, max(6, min(24, width - 60)))
-    left = f", {duration(work.eta)} left" if work.eta is not None else ""
-    share = f" {figures.percent(work.done, work.total)} %{left}" if work.total else " …"
+def draw_work(work: ProgressTracker, keys: str, width: int) -> Content:
+    """The work in progress, how far it is, and how long it will still take."""
+    progress, seconds_left = work.progress, work.seconds_left
+    what = DOING.get(progress.step, progress.step)
+    bar = figures.progress(progress.fraction, max(6, min(24, width - 60)))
+    left = f", {duration(seconds_left)} left" if seconds_left is not None else ""
+    share = f" {figures.percent(progress.done, progress.total)} %{left}" if progress.total else " …"
     return line((f"{what[:1].upper()}{what[1:]} ", MUTED), bar, share, (f"   {keys}" if keys else "", MUTED))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -25,7 +26,6 @@ from codex_tui.ui.messages import OpenRun, ReportsWorkerErrors
 
 if TYPE_CHECKING:
     from codex_tui.base.progress import Progress
-    from codex_tui.environment.build import SetupProgress
     from codex_tui.machine.outlook import Outlook
     from codex_tui.profiles.library import ProfileEntry
     from training.contract.profile import Profile
@@ -119,23 +119,23 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         from codex_tui import launcher
         from codex_tui.environment import build
 
-        python = build.ensure(self._report)
-        return launcher.launch(Path(self._entry.path), dataset=dataset, name=name, python=python, tell=self._fetch)
+        python = build.ensure(self._report_setup)
+        return launcher.launch(
+            Path(self._entry.path), dataset=dataset, name=name, python=python, report=self._report_fetch
+        )
 
-    def _report(self, progress: SetupProgress) -> None:
-        """From the thread: at most two a second, but each new step."""
+    def _report_setup(self, progress: Progress) -> None:
+        self._show_progress(progress, _setup_text)
+
+    def _report_fetch(self, progress: Progress) -> None:
+        self._show_progress(progress, _fetch_text)
+
+    def _show_progress(self, progress: Progress, text: Callable[[Progress], Content]) -> None:
+        """From the thread: at most two updates a second, and always the end of a step."""
         now = time.monotonic()
         if now - self._reported >= REPORT_EVERY or progress.done == progress.total:
             self._reported = now
-            self.app.call_from_thread(self._say, _setup_text(progress))
-
-    def _fetch(self, progress: Progress) -> None:
-        """From the thread, likewise."""
-        now = time.monotonic()
-        if now - self._reported >= REPORT_EVERY:
-            self._reported = now
-            share = f"  {figures.percent(progress.done, progress.total)} %" if progress.total else ""
-            self.app.call_from_thread(self._say, line((f"{clean(progress.step)}{share}", MUTED)))
+            self.app.call_from_thread(self._say, text(progress))
 
     def _say(self, text: Content) -> None:
         if self.is_attached:
@@ -161,9 +161,14 @@ def _forecast_text(outlook: Outlook) -> Content:
     )
 
 
-def _setup_text(progress: SetupProgress) -> Content:
-    left = f", {duration(progress.eta_seconds)} left" if progress.eta_seconds is not None else ""
-    bar = figures.progress(progress.done / progress.total if progress.total else 0, 40)
+def _fetch_text(progress: Progress) -> Content:
+    share = f"  {figures.percent(progress.done, progress.total)} %" if progress.total else ""
+    return line((f"{clean(progress.step)}{share}", MUTED))
+
+
+def _setup_text(progress: Progress) -> Content:
+    left = f", {duration(progress.seconds_left)} left" if progress.seconds_left is not None else ""
+    bar = figures.progress(progress.fraction, 40)
     return line(
         ("Setting up the training environment; once only.\n", MUTED),
         f"{clean(progress.step)}  ", (clean(progress.detail), MUTED), "\n",

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from codex_tui.base.errors import EnvironmentMissing
+from codex_tui.base.progress import OnProgress, Progress
 from codex_tui.cli import main
 from codex_tui.commands import doctor, setup
+from codex_tui.commands import progress as progress_printer
 from codex_tui.environment import build as environment_build
 from codex_tui.environment import stack
-from codex_tui.environment.build import SetupProgress
 from codex_tui.machine import facts as machine_facts
 from codex_tui.machine.facts import GpuFacts
 
@@ -159,19 +162,44 @@ def test_setup_as_json_tells_a_failure(
 
 
 def test_progress_is_plain_lines_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    def ensure(progress: object, python: Path | None = None, *, build: str = "auto") -> Path:
-        assert callable(progress)
+    stream = io.StringIO()
+
+    def await_lines(count: int) -> None:
+        deadline = time.monotonic() + 30
+        while stream.getvalue().count("\n") < count:
+            assert time.monotonic() < deadline, stream.getvalue()
+            time.sleep(0.01)
+
+    def ensure(report: OnProgress, python: Path | None = None, *, build: str = "auto") -> Path:
         for done in range(5):
-            progress(SetupProgress("installing torch", done, 81, "1 of 2 MiB: \x1b[2Jtorch", 20.0))
-        progress(SetupProgress("ready", 81, 81))
+            report(Progress("installing torch", done, 81, "packages", "1 of 2 MiB: \x1b[2Jtorch", 20.0))
+        await_lines(1)
+        for done in range(5, 10):
+            report(Progress("installing torch", done, 81, "packages", "1 of 2 MiB: \x1b[2Jtorch", 20.0))
+            time.sleep(0.05)  # several times what the printer waits between two looks
+        report(Progress("ready", 81, 81, "packages"))
+        await_lines(2)
         return Path("/env/bin/python")
 
     monkeypatch.setattr(environment_build, "ensure", ensure)
-    stream = io.StringIO()
+    monkeypatch.setattr(progress_printer, "QUIET_SECONDS", 0.0)
+    monkeypatch.setattr(progress_printer, "REDRAW_SECONDS", 0.01)
     monkeypatch.setattr(sys, "stderr", stream)
     assert setup.ensure_with_progress() == Path("/env/bin/python")
     lines = stream.getvalue().splitlines()
     assert len(lines) == 2 and "\x1b" not in stream.getvalue()
-    assert lines[0] == (
-        "codex-train: installing torch  0/81 packages  0:00, about 0:20 left of this step  1 of 2 MiB: ␛[2Jtorch"
-    )
+    first = r"codex-train: installing torch  [0-4] of 81 packages  0:00, about 0:20 left  1 of 2 MiB: ␛\[2Jtorch"
+    assert re.fullmatch(first, lines[0])
+    assert lines[1] == "codex-train: ready  81 of 81 packages  0:00"
+
+
+def test_a_set_up_that_takes_no_second_prints_no_progress(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ensure(report: OnProgress, python: Path | None = None, *, build: str = "auto") -> Path:
+        report(Progress("ready", 81, 81, "packages"))
+        return Path("/env/bin/python")
+
+    monkeypatch.setattr(environment_build, "ensure", ensure)
+    assert setup.ensure_with_progress() == Path("/env/bin/python")
+    assert capsys.readouterr().err == ""

@@ -1,37 +1,65 @@
-"""Progress over the network, as it is shown on a pipe and on a terminal."""
+"""Progress as it is printed on a pipe and on a terminal."""
 
 import os
 import pty
 import subprocess
 import sys
 
-from codex_tui.base.progress import Progress
-from codex_tui.commands.progress import line_of, size
+import pytest
+
+from codex_tui.base.progress import Progress, ProgressTracker
+from codex_tui.commands.progress import format_progress, format_size
 
 SENDING = """
 import sys, time
-from codex_tui.commands.progress import progress
+from codex_tui.commands.progress import print_progress
 from codex_tui.base.progress import Progress
-with progress() as tell:
+with print_progress() as report:
     for done in range(int(sys.argv[1])):
-        tell(Progress("sending \\x1b]0;a.jsonl", done * 1_000_000, 10_000_000))
+        report(Progress("sending \\x1b]0;a.jsonl", done * 1_000_000, 10_000_000))
         time.sleep(0.2)
 """
 
 
-def test_a_line_tells_bytes_of_how_many_and_how_long() -> None:
-    assert (
-        line_of(Progress("sending a", 20_000_000, 80_000_000), 10)
-        == "sending a  20.0 of 80.0 MB  0:10, about 0:30 left"
+def line(now: Progress, elapsed: float, first_done: int = 0) -> str:
+    """The line for `now`, `elapsed` seconds after its step began with `first_done` done."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("time.monotonic", lambda: 100.0)
+        tracker = ProgressTracker(Progress(now.step, first_done))
+        tracker.update(now)
+        patch.setattr("time.monotonic", lambda: 100.0 + elapsed)
+        return format_progress(tracker)
+
+
+def test_a_line_shows_the_amount_the_time_and_what_is_left() -> None:
+    sending = Progress("sending a", 20_000_000, 80_000_000)
+    assert line(sending, 10) == "sending a  20.0 of 80.0 MB  0:10, about 0:30 left"
+    assert line(sending, 1) == "sending a  20.0 of 80.0 MB  0:01"
+    assert line(Progress("going on", 60, 80), 10, first_done=50) == "going on  60 of 80 B  0:10, about 0:20 left"
+    assert line(Progress("counting", 4000, unit="rows"), 3) == "counting  4,000 rows  0:03"
+    assert line(Progress("counting", 2000, 8000, "rows"), 4) == "counting  2,000 of 8,000 rows  0:04, about 0:12 left"
+    assert line(Progress("making me/a"), 3) == "making me/a  0:03"
+
+
+def test_a_line_shows_the_estimate_of_the_work_itself_and_its_detail() -> None:
+    installing = Progress("installing torch", 12, 81, "packages", "20 of 160 MiB: \x1b[2Jtorch", 20.0)
+    assert line(installing, 1) == (
+        "installing torch  12 of 81 packages  0:01, about 0:20 left  20 of 160 MiB: ␛[2Jtorch"
     )
-    assert line_of(Progress("sending a", 20_000_000, 80_000_000), 1) == "sending a  20.0 of 80.0 MB  0:01"
-    assert line_of(Progress("going on", 60, 80), 10, first_done=50) == "going on  60 of 80 B  0:10, about 0:20 left"
-    assert line_of(Progress("counting", 4000, unit="rows"), 3) == "counting  4,000 rows  0:03"
-    assert line_of(Progress("making me/a"), 3) == "making me/a  0:03"
+
+
+def test_packages_have_no_pace() -> None:
+    assert line(Progress("installing torch", 12, 81, "packages"), 60) == "installing torch  12 of 81 packages  1:00"
 
 
 def test_sizes() -> None:
-    assert [size(n) for n in (0, 999, 1_000, 1_234_567, 5 * 10**9)] == ["0 B", "999 B", "1.0 kB", "1.2 MB", "5.0 GB"]
+    assert [format_size(n) for n in (0, 999, 1_000, 1_234_567, 5 * 10**9)] == [
+        "0 B",
+        "999 B",
+        "1.0 kB",
+        "1.2 MB",
+        "5.0 GB",
+    ]
 
 
 def told(ticks: int, *, terminal: bool) -> str:

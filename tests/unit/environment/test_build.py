@@ -14,8 +14,8 @@ from support.wheels import make_wheel
 
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, EnvironmentMissing
+from codex_tui.base.progress import Progress
 from codex_tui.environment import build, stack
-from codex_tui.environment.build import SetupProgress
 from codex_tui.machine import gpu
 
 LIST = """
@@ -62,7 +62,7 @@ def small(tmp_path: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     stack.pins.cache_clear()
 
 
-def quiet(progress: SetupProgress) -> None:
+def quiet(progress: Progress) -> None:
     pass
 
 
@@ -80,7 +80,7 @@ def test_shipped_list_is_pinned_and_grouped() -> None:
 
 
 def test_builds_from_nothing_then_starts_nothing(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[SetupProgress] = []
+    told: list[Progress] = []
     python = build.ensure(told.append)
     assert python == locations.managed_environment() / "bin" / "python"
     assert versions(python) == {"torch": "2.13.0+cpu", "sympy": "1.0", "trl": "1.15.0", "tyro": "1.0.17"}
@@ -120,7 +120,7 @@ def test_another_list_is_built_anew(small: Path, wheels: Path) -> None:
 
 
 def test_interrupted_set_up_goes_on(small: Path) -> None:
-    def interrupt(progress: SetupProgress) -> None:
+    def interrupt(progress: Progress) -> None:
         if progress.step == "installing the stack":
             raise KeyboardInterrupt
 
@@ -158,14 +158,14 @@ def test_second_set_up_waits_and_says_so(small: Path) -> None:
     waiting = threading.Event()
     found: list[Path] = []
 
-    def tell(progress: SetupProgress) -> None:
+    def report(progress: Progress) -> None:
         if progress.step == "waiting":
             assert "another set-up" in progress.detail
             waiting.set()
 
     with root.with_name("codex-train.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        second = threading.Thread(target=lambda: found.append(build.ensure(tell)))
+        second = threading.Thread(target=lambda: found.append(build.ensure(report)))
         second.start()
         assert waiting.wait(30)
         assert not root.exists()
