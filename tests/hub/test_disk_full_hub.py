@@ -9,6 +9,7 @@ import pytest
 from support.disks import fill, mounted
 from support.hub.adapter_run import FILES, make_run
 from support.hub.person import Person
+from support.progress_lines import without_progress
 
 REPO = "me/waves"
 ROW = b'{"instruction": "Who?", "response": "Rook."}\n'
@@ -24,7 +25,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 def says_full(told: str, place: Path) -> None:
     """One sentence, and what to do."""
-    said, hint = told.splitlines()
+    said, hint = without_progress(told).splitlines()
     assert said == f"codex-tui: {place}: No space left on device."
     assert "Free some space" in hint
 

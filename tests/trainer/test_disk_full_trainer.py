@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from support.config_file import read_config, write_config
 from support.disks import fill, mounted
+from support.progress_lines import without_progress
 from support.training_runs import Talk, Trainer, demo_profile, events
 
 from codex_tui.cli import main
@@ -167,7 +168,7 @@ def test_a_copy_of_parquet_is_whole_or_not_there(
     build.trainer_path()
     filler = fill(disk, but=100_000)
     assert main(["data", "check", str(rows)]) == 1
-    told = capsys.readouterr().err
+    told = without_progress(capsys.readouterr().err)
     copies = disk / "cache" / "datasets"
     assert told.startswith(f"codex-tui: {copies}/rows-") and told.count("No space left on device.") == 1
     assert told.endswith("\nFree some space there, then try it again.\n")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.disks import fill, mounted
+from support.progress_lines import without_progress
 
 from codex_tui.cli import main
 from codex_tui.runs import history_cache
@@ -107,6 +108,6 @@ def test_a_copy_of_parquet_that_has_no_folder_is_not_the_files_fault(
     with mounted(tmp_path / "small", "nr_inodes=1") as folder:  # its root takes the one
         monkeypatch.setenv("CODEX_TUI_HOME", str(folder))
         assert main(["data", "check", str(rows)]) == 1
-    assert capsys.readouterr().err == (
+    assert without_progress(capsys.readouterr().err) == (
         f"codex-tui: {folder}/cache: No space left on device.\nFree some space there, then try it again.\n"
     )

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from support.progress_lines import without_progress
 
 from codex_tui.base.progress import Progress, ProgressTracker
 from codex_tui.commands.progress import format_progress, format_size
@@ -95,3 +96,10 @@ def test_a_pipe_gets_plain_lines() -> None:
 
 def test_what_takes_no_second_is_not_told() -> None:
     assert told(1, terminal=True) == told(1, terminal=False) == "#"
+
+
+def test_other_tests_can_tell_progress_from_a_message() -> None:
+    message = "codex-tui: a  b: No space left on device.\nFree some space there, then try it again.\n"
+    assert without_progress(told(8, terminal=False).removesuffix("#") + message) == message
+    for shown in (Progress("a"), Progress("a", 12, 81, "packages", "20 of 160 MiB: torch", 4000.0)):
+        assert without_progress(f"{line(shown, 5000)}\n{message}") == message
