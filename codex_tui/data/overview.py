@@ -13,7 +13,7 @@ from math import ceil
 from training.contract.profile import Profile
 from training.dataset.lengths import Lengths
 from training.dataset.scan import EXACT, NEAR, Scan
-from training.dataset.split import held_out, steps_of
+from training.dataset.split import choose_eval_rows, count_steps
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Overview:
 def overview(scan: Scan, lengths: Lengths | None, profile: Profile, tokens_per_second: float | None = None) -> Overview:
     """`lengths` are those of the rows that `scan` kept."""
     kept = scan.kept
-    held = held_out(kept, profile)
+    held = choose_eval_rows(kept, profile)
     train, evaluated = kept - len(held), len(held)
     tokens = truncated = lost = learned = spent = refused = None
     if lengths is not None:
@@ -81,7 +81,7 @@ def overview(scan: Scan, lengths: Lengths | None, profile: Profile, tokens_per_s
         refused = lengths.refused_count
         lost = every.dropped - refused
         tokens = _percentiles(lengths.counts)
-    steps = steps_of(profile, train)
+    steps = count_steps(profile, train)
     return Overview(
         rows=scan.rows,
         kept=kept,
@@ -95,8 +95,8 @@ def overview(scan: Scan, lengths: Lengths | None, profile: Profile, tokens_per_s
         learned_tokens=learned,
         train_tokens=spent,
         refused=refused,
-        steps_per_epoch=steps[0],
-        total_steps=steps[1],
+        steps_per_epoch=steps.per_epoch,
+        total_steps=steps.total,
         seconds_per_epoch=spent / tokens_per_second if spent and tokens_per_second else None,
     )
 

@@ -60,11 +60,11 @@ def main(config_path: Path, output: Path) -> None:
 
     from training.dataset.rows import read
     from training.dataset.source import local
-    from training.job import model as models
+    from training.job.model import resolve_source
 
     settings, lora, base = profile["training"], profile["lora"], profile["model"]
     model, tokenizer = FastLanguageModel.from_pretrained(
-        models.source(base["name"], Path(config["cache"])),
+        resolve_source(base["name"], Path(config["cache"])),
         max_seq_length=base["max_seq_length"],
         load_in_4bit=base["load_in_4bit"],
         dtype=None if base["dtype"] == "auto" else getattr(torch, base["dtype"]),

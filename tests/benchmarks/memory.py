@@ -92,6 +92,7 @@ def measure(row: dict[str, Any]) -> dict[str, Any]:
 
     from training.contract.profile import Profile
     from training.contract.run_directory import RunDirectory
+    from training.dataset.split import Steps
     from training.finetune import sft
     from training.finetune.probe import Probe
     from training.finetune.vram import VramLimit
@@ -111,16 +112,17 @@ def measure(row: dict[str, Any]) -> dict[str, Any]:
     began = time.monotonic()
     torch.cuda.reset_peak_memory_stats()
     result = dict(row, before_mib=mib(torch.cuda.memory_allocated()))
-    model, tokenizer = sft.load(profile, profile.model.name)
+    model, tokenizer = sft.load_model(profile, profile.model.name)
     result |= {"loaded_mib": mib(torch.cuda.memory_allocated()), "loading_mib": mib(torch.cuda.max_memory_reserved()),
                "load_s": round(time.monotonic() - began, 1)}  # fmt: skip
-    model = sft.with_adapter(model, profile)
+    model = sft.add_adapter(model, profile)
     result["adapter_mib"] = mib(torch.cuda.memory_allocated())
     examples = Examples(train=[filled(row["seq"], seed) for seed in range(2 * STEPS * row["batch"])])
     limit = VramLimit(profile, None, WORK)
     limit.mib = None  # several workers share the card
-    probe = Probe(attempt, Any, profile, None, limit, None)
-    trainer = sft.build(profile, RunDirectory(WORK / "run"), model, tokenizer, examples, (STEPS, STEPS), [probe])
+    run, steps = RunDirectory(WORK / "run"), Steps(STEPS, STEPS)
+    trainer = sft.build_trainer(profile, run, model, tokenizer, examples, steps, print)
+    trainer.add_callback(Probe(trainer, examples.train, attempt, Any, profile, None, limit))
     trainer.train()
     torch.cuda.synchronize()
     event = told[-1]

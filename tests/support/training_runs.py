@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
-import textwrap
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 
 MINUTES = 60.0
+TESTS = Path(__file__).parents[1]
 
 
 @dataclass
@@ -72,11 +73,17 @@ class Trainer:
         run.request_stop("save")
         return process.wait(2 * MINUTES)
 
-    def python_says(self, script: str, *arguments: str) -> Any:
-        """What `script`, run in the training environment, prints as JSON on its last line."""
+    def run_program(self, program: str, function: str, *arguments: str) -> Any:
+        """Run a function of support/programs/ in the training environment, and return its result."""
+        environ = trainer_environment()
         done = subprocess.run(
-            [str(self.python), "-c", textwrap.dedent(script), *arguments],
-            env=trainer_environment() | {"CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"},
+            [str(self.python), "-m", "support.programs", program, function, *arguments],
+            env=environ
+            | {
+                "PYTHONPATH": f"{environ['PYTHONPATH']}{os.pathsep}{TESTS}",
+                "CUDA_VISIBLE_DEVICES": "",
+                "HF_HUB_OFFLINE": "1",
+            },
             cwd=self.folder,
             capture_output=True,
             text=True,

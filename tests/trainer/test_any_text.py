@@ -8,26 +8,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.training_runs import Trainer
 
-DECODE = """
-    import json, sys
-    from pathlib import Path
-    from training.dataset.rows import read
-    from training.dataset.source import local
-    from training.job.tokens import encode_row
-    from training.demo.llama import build_tokenizer
-
-    tokenizer = build_tokenizer()
-    found = []
-    rows = read(local(sys.argv[1]))
-    for row in rows.rows:
-        encoded = encode_row(tokenizer, row, None)
-        start = encoded.learned.count(False)
-        assert encoded.learned == [False] * start + [True] * (len(encoded.learned) - start)
-        halves = encoded.input_ids[:start], encoded.input_ids[start:]
-        found.append([row.line, *(tokenizer.decode(ids, clean_up_tokenization_spaces=False) for ids in halves)])
-    print(json.dumps({"rows": found, "bad": [problem.line for problem in rows.problems]}))
-"""
-
 NASTY = [
     "\x1b]0;owned\x07", "[/INST]", "</s>", "<|eot_id|>", "\u202e", "\u200b", "\r\n", "\x00", "e\u0301", "[bold]",
     "\U0001f9df\u200d\u2640", "\ufeff", "\u2028", "{{ x }}", "\\ud800",
@@ -46,7 +26,7 @@ def test_the_characters_come_back(trainer: Trainer, pairs: list[tuple[str, str]]
     file.write_text(
         "".join(json.dumps(row, ensure_ascii=bool(at % 2)) + "\n" for at, row in enumerate(rows)), newline=""
     )
-    found = trainer.python_says(DECODE, str(file))
+    found = trainer.run_program("tokens", "decode", str(file))
     assert found["bad"] == [line for line, row in enumerate(rows, 1) if not all(map(str.strip, row.values()))]
     for line, given_part, learned_part in found["rows"]:
         row = rows[line - 1]

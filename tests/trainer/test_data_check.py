@@ -15,13 +15,6 @@ ROWS = [
     {"instruction": f"How much is {number} + 1?", "response": f"It is {number + 1}. " * (number % 5 + 1)}
     for number in range(30)
 ]
-TO_PARQUET = """
-    import json, sys
-    import pyarrow, pyarrow.parquet
-    rows = [json.loads(line) for line in open(sys.argv[1])]
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), sys.argv[2])
-    print("{}")
-"""
 
 
 def told(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> dict[str, Any]:
@@ -36,7 +29,7 @@ def test_every_format_comes_to_the_same(
     lines.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     array.write_text(json.dumps(ROWS))
     table.write_text("instruction,response\n" + "".join("{instruction},{response}\n".format(**row) for row in ROWS))
-    trainer.python_says(TO_PARQUET, str(lines), str(parquet))
+    trainer.run_program("files", "write_parquet", str(array), str(parquet))
     profile = tmp_path / "p.toml"
     profile.write_text('[model]\nname = "demo:llama"\nmax_seq_length = 48\n')
     found = told(capsys, str(lines), "--profile", str(profile))

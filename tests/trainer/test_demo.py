@@ -15,42 +15,19 @@ from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 from training.dataset.rows import read
 from training.dataset.source import local
-from training.dataset.split import held_out
-
-ASK_ALL = """
-    import json, sys
-    import torch
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    base_folder, adapter, questions = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
-    tokenizer = AutoTokenizer.from_pretrained(adapter, padding_side="left")
-    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base_folder), adapter).eval()
-
-    def ask():
-        chats = [[{"role": "user", "content": question}] for question in questions]
-        inputs = tokenizer.apply_chat_template(
-            chats, add_generation_prompt=True, padding=True, return_tensors="pt", return_dict=True)
-        with torch.inference_mode():
-            output = model.generate(**inputs, max_new_tokens=64, do_sample=False)
-        return tokenizer.batch_decode(output[:, inputs["input_ids"].shape[1]:], skip_special_tokens=True)
-
-    tuned = ask()
-    with model.disable_adapter():
-        print(json.dumps([tuned, ask()]))
-"""
+from training.dataset.split import choose_eval_rows
 
 
 def test_adapter_answers_what_the_base_can_not(demo: RunDirectory, trainer: Trainer) -> None:
     """In plain transformers and peft, on the base in full precision."""
     profile = demo_profile()
     rows = read(local("demo:zombie-waves")).rows
-    kept = held_out(len(rows), profile)
+    kept = choose_eval_rows(len(rows), profile)
     asked = [row for position, row in enumerate(rows) if position not in kept][:50]
     wanted = [row.messages[-1]["content"] for row in asked]
     base = json.loads((demo.adapter / "adapter_config.json").read_text())["base_model_name_or_path"]
     questions = json.dumps([row.messages[0]["content"] for row in asked])
-    tuned, untuned = trainer.python_says(ASK_ALL, base, str(demo.adapter), questions)
+    tuned, untuned = trainer.run_program("adapters", "ask", base, str(demo.adapter), questions)
     assert sum(a == b for a, b in zip(tuned, wanted, strict=True)) >= 45
     assert not any(a == b for a, b in zip(untuned, wanted, strict=True))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -133,11 +134,7 @@ def test_a_full_cache_disturbs_neither_a_run_nor_a_chat(
     run = Trainer(trainer.python, tmp_path).run("run", profile(max_steps=2))
     write_config(run, read_config(run) | {"cache": str(disk)})
     filler = fill(disk, but=8 << 20)
-    assert trainer.python_says(
-        "import json, sys; from pathlib import Path; from training.demo import llama;"
-        "print(json.dumps(str(llama.build(Path(sys.argv[1])))))",
-        str(disk),
-    )
+    assert trainer.run_program("files", "build_demo_model", str(disk))
     filler.unlink()
     fill(disk)
     assert trainer.train(run) == 0, run.log.read_text()
@@ -148,20 +145,15 @@ def test_a_full_cache_disturbs_neither_a_run_nor_a_chat(
     assert worker.answer("Who?", max_new_tokens=4) is not None
 
 
-PARQUET = """
-    import json, sys
-    import pyarrow as pa, pyarrow.parquet as pq
-    rows = [{"instruction": "Who?", "response": f"Rook {number}. " * 20} for number in range(5000)]
-    pq.write_table(pa.Table.from_pylist(rows), sys.argv[1])
-    print(json.dumps(None))
-"""
-
-
 def test_a_copy_of_parquet_is_whole_or_not_there(
     trainer: Trainer, disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = tmp_path / "rows.parquet"
-    trainer.python_says(PARQUET, str(rows))
+    source = tmp_path / "rows.json"
+    source.write_text(
+        json.dumps([{"instruction": "Who?", "response": f"Rook {number}. " * 20} for number in range(5000)])
+    )
+    trainer.run_program("files", "write_parquet", str(source), str(rows))
     monkeypatch.setenv("CODEX_TUI_HOME", str(disk))
     (disk / "config").mkdir()
     (disk / "config" / "settings.toml").write_text(f'[trainer]\npython = "{trainer.python}"\n')

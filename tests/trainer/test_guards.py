@@ -18,60 +18,13 @@ from support.training_runs import Trainer, demo_profile, events
 from codex_tui.runs.follower import glance
 from training.contract.run_directory import RunDirectory
 
-WATCH = """
-    import json
-    from types import SimpleNamespace as Is
-    from training.contract.failures import classify
-    from training.finetune.guards import LossWatch
-    def watched(losses, most=3):
-        watch, saved = LossWatch(most), []
-        for step, loss in enumerate(losses, 1):
-            control = Is(should_save=True, should_evaluate=True)
-            try:
-                watch.on_log(None, Is(global_step=step), control, {"loss": loss})
-            except Exception as error:
-                failure = classify(error)
-                return [failure.kind, failure.message, saved]
-            if control.should_save:
-                saved.append(step)
-        return [None, "", saved]
-    nan = float("nan")
-    print(json.dumps([
-        watched([2.0] * 12 + [nan] * 3), watched([2.0, nan, 2.0, nan, nan, 2.0]), watched([nan], most=1),
-        watched([2.0] * 12 + [90.0, 95.0, 99.0, 99.0]), watched([0.01] * 200 + [0.5] * 9),
-        watched([2.0] * 3 + [0.001] * 100 + [3.9] * 5),
-    ]))
-"""
-
-COOL = """
-    import json
-    from types import SimpleNamespace as Is
-    from training.finetune import guards
-    from training.contract import events as ev
-    def paused(degrees, stop=None):
-        told, left, clock = [], list(degrees), [1000.0]
-        guards.time = Is(monotonic=lambda: clock[0], sleep=lambda seconds: clock.append(clock.pop() + seconds))
-        card = Is(read=lambda: ev.Gpu(temperature=left.pop(0) if len(left) > 1 else left[0]))
-        warn = lambda message: told.append(ev.Warned(message=message))
-        attempt = Is(events=Is(emit=told.append), warn=warn, stop=Is(level=stop))
-        cooling = guards.CoolDown(attempt, card, 85)
-        state, control = Is(global_step=7, max_steps=9), Is(should_save=False)
-        cooling.on_step_end(None, state, control)
-        cooling.on_step_begin(None, state, control)
-        said = [event.message for event in told if isinstance(event, ev.Warned)]
-        phases = [event.name for event in told if isinstance(event, ev.Phase)]
-        seen = [event.temperature for event in told if isinstance(event, ev.Gpu)]
-        return [control.should_save, said, phases[-2:], seen[:4], clock[0] - 1000]
-    print(json.dumps([
-        paused([84]), paused([86, 80, 78, 77, 76]), paused([86, 70, 79, 76]), paused([90, 89, None]),
-        paused([90], stop="save"), paused([88, 80]), paused([88, 86, 86, 84]),
-    ]))
-"""
-
 
 def test_a_hot_card_is_saved_for_and_waited_for(trainer: Trainer) -> None:
-    fine, hot, dip, gone, stopped, warm_place, slow = trainer.python_says(COOL)
-    message = "The card had {} °C at step 7: saved, and paused until it stays at 77 °C (hardware.pause_above_celsius)."
+    fine, hot, dip, gone, stopped, warm_place, slow = trainer.run_program("guards", "pause_when_hot")
+    message = (
+        "The GPU reached {} °C at step 7. The run is saved, and paused until the GPU stays at 77 °C "
+        "(hardware.pause_above_celsius)."
+    )
     assert fine == [False, [], [], [], 0]
     assert hot == [True, [message.format(86)], ["cooling", "training"], [80, 78, 77, 76], 21]
     assert dip[3:] == [[70, 79, 76, 76], 21]  # cool for a moment is not cool
@@ -82,10 +35,10 @@ def test_a_hot_card_is_saved_for_and_waited_for(trainer: Trainer) -> None:
 
 
 def test_a_loss_that_is_lost_ends_the_run_and_is_not_saved(trainer: Trainer) -> None:
-    lost, found_again, at_once, exploded, jump, learned = trainer.python_says(WATCH)
-    assert lost == ["nan_loss", "The loss was no longer a number from step 13 to step 15.", [*range(1, 13)]]
+    lost, found_again, at_once, exploded, jump, learned = trainer.run_program("guards", "watch_losses")
+    assert lost == ["nan_loss", "The loss was NaN or infinite from step 13 to step 15.", [*range(1, 13)]]
     assert found_again == [None, "", [1, 3, 6]]
-    assert at_once == ["nan_loss", "The loss was no longer a number at step 1.", []]
+    assert at_once == ["nan_loss", "The loss was NaN or infinite at step 1.", []]
     assert exploded[:2] == ["nan_loss", "The loss exploded from step 13 to step 15: 99, where 2 is usual."]
     assert jump[0] == "nan_loss"
     assert learned[0] is None  # no higher than it was at the start: odd rows, not an explosion

@@ -21,41 +21,6 @@ from training.dataset import scan as scans
 LENGTH = 48
 LONG = "one two three four five " * 30
 
-BATCHES = """
-    import json, sys
-    from pathlib import Path
-    from training.job import tokens as data, model
-    from training.finetune import sft
-    from training.dataset.rows import read
-    from training.dataset.shapes import Columns
-    from training.dataset.source import local
-    from training.dataset.split import steps_of
-    from training.dataset.split import held_out
-    from training.contract.run_directory import RunDirectory
-    from training.job.job import read_job
-
-    job = read_job(Path(sys.argv[1]))
-    profile = job.profile
-    net, tokenizer = sft.load(profile, model.source(profile.model.name, job.cache))
-    net = sft.with_adapter(net, profile)
-    rows = read(job.source, Columns.of(profile.dataset)).rows
-    examples = data.tokenise(rows, tokenizer, max_seq_length=profile.model.max_seq_length,
-                             system_prompt=profile.dataset.system_prompt, evaluated=held_out(len(rows), profile),
-                             progress=lambda done: None)
-    trainer = sft.build(profile, RunDirectory("batches"), net, tokenizer, examples,
-                        steps := steps_of(profile, len(examples.train)), [])
-
-    def seen(loader):
-        found = []
-        for batch in loader:
-            for ids, labels, mask in zip(*(batch[key].tolist() for key in ("input_ids", "labels", "attention_mask"))):
-                found.append([[i for i, m in zip(ids, mask) if m], [l for l, m in zip(labels, mask) if m]])
-        return found
-
-    print(json.dumps({"train": seen(trainer.get_train_dataloader()), "eval": seen(trainer.get_eval_dataloader()),
-                      "dropped": examples.dropped, "steps": steps}))
-"""
-
 
 class Inspect:
     """A worker that has said that it is ready."""
@@ -125,7 +90,7 @@ def test_ids_and_labels_are_those_of_the_trainers_batches(inspect: Callable[...,
         assert parts == sorted(parts, key=lambda part: (part[1], part[0]))
         shown[row["split"]].append([ids[:LENGTH], labels[:LENGTH]])
     folder = Path(worker.talk.process.args[-1]).parent
-    taught = trainer.python_says(BATCHES, str(folder))
+    taught = trainer.run_program("batches", "of_run", str(folder))
     assert sorted(shown["train"]) == sorted(taught["train"])
     assert sorted(shown["eval"]) == sorted(taught["eval"])
     assert (len(shown["dropped"]), len(shown["bad"])) == (taught["dropped"], 2)

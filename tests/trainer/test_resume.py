@@ -150,24 +150,6 @@ def _eval_losses(run: RunDirectory) -> dict[int, float]:
 
 
 def test_wholeness_is_told_file_by_file(whole: RunDirectory, trainer: Trainer) -> None:
-    script = """
-        import json, shutil, sys
-        from pathlib import Path
-        from training.finetune import checkpoints
-
-        found = checkpoints.last_whole(Path(sys.argv[1]))
-        damaged = {}
-        files = "trainer_state.json adapter_model.safetensors optimizer.pt rng_state.pth scheduler.pt"
-        for name in files.split():
-            copy = Path("damaged") / found.name
-            shutil.rmtree("damaged", ignore_errors=True)
-            shutil.copytree(found, copy)
-            (copy / name).unlink()
-            missing = checkpoints.is_whole(copy)
-            (copy / name).write_bytes((found / name).read_bytes()[:-40])
-            damaged[name] = [missing, checkpoints.is_whole(copy)]
-        print(json.dumps([found.name, damaged]))
-    """
-    found, damaged = trainer.python_says(script, str(whole.checkpoints))
-    assert found == f"checkpoint-{STEPS}"
+    newest, damaged = trainer.run_program("files", "damage_a_checkpoint", str(whole.checkpoints))
+    assert newest == f"checkpoint-{STEPS}"
     assert set(map(tuple, damaged.values())) == {(False, False)}, damaged

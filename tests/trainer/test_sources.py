@@ -12,13 +12,6 @@ from support.training_runs import Trainer, demo_profile, events
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 
-PARQUET = """
-    import json, sys
-    import pyarrow as pa, pyarrow.parquet as pq
-    turns = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Rook."}]
-    pq.write_table(pa.Table.from_pylist([{"messages": turns, "score": float("nan")}] * 3), sys.argv[1])
-    print(json.dumps(None))
-"""
 SHAREGPT = [{"from": "human", "value": "Who?"}, {"from": "gpt", "value": "Rook."}]
 
 
@@ -35,7 +28,10 @@ def trained(trainer: Trainer, name: str, profile: Profile, dataset: str) -> RunD
 def test_a_folder_of_all_kinds_of_files_is_one_dataset(trainer: Trainer, tmp_path: Path) -> None:
     folder = tmp_path / "guide"
     folder.mkdir()
-    trainer.python_says(PARQUET, str(folder / "a.parquet"))
+    turns = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Rook."}]
+    rows = tmp_path / "rows.json"
+    rows.write_text(json.dumps([{"messages": turns, "score": float("nan")}] * 3))
+    trainer.run_program("files", "write_parquet", str(rows), str(folder / "a.parquet"))
     (folder / "b.csv").write_text("prompt,completion\r\nWho?,Rook.\r\nWhat?,\r\n")
     (folder / "c.json").write_text(
         json.dumps([{"conversations": SHAREGPT}, {"instruction": "Who?", "output": "Rook."}])

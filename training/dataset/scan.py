@@ -20,7 +20,7 @@ from training.dataset.duplicates import Duplicates
 from training.dataset.index import RowIndex
 from training.dataset.records import BadRow, Record
 from training.dataset.shapes import Columns, Reading, Row, Tally, row_of
-from training.dataset.split import held_out
+from training.dataset.split import choose_eval_rows
 
 VERSION = 1
 BAD, EXACT, NEAR, HELD_OUT = 1, 2, 4, 8
@@ -78,7 +78,7 @@ class Scan:
         return found
 
     def good(self) -> array[int] | range:
-        """The row of each good one, in order: what `split.held_out` and `Lengths` count in."""
+        """The row of each good one, in order: what `split.choose_eval_rows` and `Lengths` count in."""
         if BAD not in self.states:
             return range(self.rows)
         return array("I", (row for row, state in enumerate(self.states) if not state & BAD))
@@ -92,7 +92,7 @@ class Scan:
         """Marks the rows that `profile` holds out, and counts those that have a twin in the other part."""
         self.states = self.states.translate(bytes(state & ~HELD_OUT for state in range(256)))
         good = self.good()
-        held = [good[position] for position in held_out(len(good), profile)]
+        held = [good[position] for position in choose_eval_rows(len(good), profile)]
         for row in held:
             self.states[row] |= HELD_OUT
         alike = self.alike()

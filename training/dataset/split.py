@@ -1,15 +1,24 @@
-"""How a dataset is divided: rows held out for the evaluation loss, and optimizer steps."""
+"""How a dataset is divided: the rows held out for evaluation, and the number of optimizer steps."""
 
 from __future__ import annotations
 
 import random
 from math import ceil
+from typing import NamedTuple
 
 from training.contract.profile import Profile
 
 
-def held_out(rows: int, profile: Profile) -> set[int]:
-    """Positions, out of `rows` good ones, of those kept for evaluation: never all, and the same for the same seed."""
+class Steps(NamedTuple):
+    """Numbers of optimizer steps."""
+
+    per_epoch: int
+    total: int
+
+
+def choose_eval_rows(rows: int, profile: Profile) -> set[int]:
+    """Choose the evaluation rows among `rows` good rows, by position. The same seed chooses the same rows, and at least
+    one row is left for training."""
     settings = profile.dataset
     if settings.eval_fraction == 0 or rows < 2:
         return set()
@@ -17,9 +26,9 @@ def held_out(rows: int, profile: Profile) -> set[int]:
     return set(random.Random(profile.training.seed).sample(range(rows), count))
 
 
-def steps_of(profile: Profile, rows: int) -> tuple[int, int]:
-    """Optimizer steps per epoch and in all, counted as `transformers.Trainer` does."""
+def count_steps(profile: Profile, rows: int) -> Steps:
+    """Count the optimizer steps for `rows` training rows, as `transformers.Trainer` counts them."""
     training = profile.training
     batches = ceil(rows / training.per_device_train_batch_size)
     per_epoch = ceil(batches / training.gradient_accumulation_steps)
-    return per_epoch, training.max_steps or ceil(per_epoch * training.num_train_epochs)
+    return Steps(per_epoch, training.max_steps or ceil(per_epoch * training.num_train_epochs))

@@ -61,8 +61,8 @@ class Attempt:
     def warn(self, message: str) -> None:
         self.events.emit(ev.Warned(message=message))
 
-    def loading(self, part: str, done: int) -> None:
-        """Tells that `part` is being loaded, `done` parts being there."""
+    def report_loading(self, part: str, done: int) -> None:
+        """Emit that `part` is being loaded now and that `done` parts are loaded already."""
         self.events.emit(ev.Phase(name="loading", detail=part, done=done, total=LOADING_PARTS, unit="parts"))
 
     def end(self, event: ev.Event) -> None:

@@ -1,13 +1,13 @@
-"""What the training loop tells the run's viewers, and how it hears a stop request."""
+"""Callbacks that write the run's events and that end training after a stop request."""
 
-# ruff: noqa: ARG002  the arguments are those that transformers.TrainerCallback gives
+# ruff: noqa: ARG002  transformers calls every callback with the same arguments, used or not
 
 from __future__ import annotations
 
 import math
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import torch
@@ -16,19 +16,25 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from training.contract import events as ev
 from training.contract.profile import Profile
 from training.dataset.shapes import Message, Row
-from training.dataset.split import held_out
+from training.dataset.split import choose_eval_rows
 from training.finetune import checkpoints
 from training.finetune.attempt import Attempt
 from training.finetune.gpu import MIB, Card
 from training.job.tokens import with_system_prompt
 
-LEAST_SECONDS = 1.0  # between two readings of the memory and the card, or two batches told of
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedTokenizerBase
+
+MIN_SECONDS_BETWEEN_REPORTS = 1.0  # for memory, and for the progress of an evaluation
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked at each evaluation, and the answer in the data, where there is one. `text` in place of messages is
-    plain text to be gone on with."""
+    """The question for the model at each evaluation, and the dataset's answer to it ("" if there is none).
+
+    For a dataset of plain text, `messages` is empty and `text` is the beginning of a text that the model continues.
+    """
 
     messages: list[Message]
     reference: str
@@ -40,15 +46,16 @@ class Question:
         return self.text or self.messages[-1]["content"]
 
     @classmethod
-    def of(cls, profile: Profile, rows: list[Row]) -> Question:
-        """The profile's own question; else the first held-out row's, else the first row's."""
+    def from_profile(cls, profile: Profile, rows: list[Row]) -> Question:
+        """Take the profile's sample_prompt if it is set, else the first evaluation row, else the first row."""
         settings = profile.evaluation
-        row = rows[min(held_out(len(rows), profile), default=0)]
+        row = rows[min(choose_eval_rows(len(rows), profile), default=0)]
         if row.text is not None:
             words = row.text.split()
-            begun = settings.sample_prompt or " ".join(words[: len(words) // 2]) or row.text
-            reference = "" if settings.sample_prompt else " ".join(words[len(words) // 2 :])
-            return cls([], reference, settings.sample_max_new_tokens, begun)
+            half = len(words) // 2
+            beginning = settings.sample_prompt or " ".join(words[:half]) or row.text
+            reference = "" if settings.sample_prompt else " ".join(words[half:])
+            return cls([], reference, settings.sample_max_new_tokens, beginning)
         if settings.sample_prompt:
             messages: list[Message] = [{"role": "user", "content": settings.sample_prompt}]
             reference = next((row.messages[-1]["content"] for row in rows if row.messages[:-1] == messages), "")
@@ -59,33 +66,29 @@ class Question:
 
 
 class Reporter(TrainerCallback):
-    """Turns what `transformers.Trainer` reports into the run's events."""
+    """Writes an event for everything that `transformers.Trainer` reports."""
 
     def __init__(self, attempt: Attempt, question: Question, card: Card | None) -> None:
         self._attempt = attempt
         self._emit = attempt.events.emit
         self._question = question
         self._card = card
-        self._read_at = self._told_at = 0.0
-        self._step_began = 0.0
-        self._step_seconds = 0.0  # spent in steps since the last logging: evaluations and saves don't count
+        self._memory_reported_at = self._batch_reported_at = 0.0
+        self._step_started_at = 0.0
+        self._step_seconds = 0.0  # time in steps since the last log; evaluations and saves don't count
         self._tokens_logged = 0
-        self._batches = 0  # of the evaluation under way
+        self._batches = 0  # batches done in the current evaluation
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._attempt.step = state.global_step
         self._tokens_logged = int(state.num_input_tokens_seen)
-        self._training(state)
+        self._report_training(state)
 
-    def on_step_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        self._step_began = time.monotonic()
+    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self._step_started_at = time.monotonic()
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        self._step_seconds += time.monotonic() - self._step_began
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self._step_seconds += time.monotonic() - self._step_started_at
         self._attempt.step = state.global_step
         if control.should_evaluate:
             self._emit(ev.Phase(name="evaluating"))
@@ -93,27 +96,21 @@ class Reporter(TrainerCallback):
             self._emit(ev.Phase(name="saving", detail="checkpoint"))
 
     def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, Any] | None = None,
-        **kwargs: Any,
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, Any], **_: Any
     ) -> None:
-        logs = logs or {}
-        if "loss" not in logs:  # the figures of an evaluation, or of the whole run
+        if "loss" not in logs:  # transformers logs evaluations and the end of training here too
             return
         figures = {name: logs.get(name) for name in ("loss", "learning_rate", "grad_norm")}
         tokens = int(state.num_input_tokens_seen)
-        fresh, self._tokens_logged = tokens - self._tokens_logged, tokens
+        new_tokens, self._tokens_logged = tokens - self._tokens_logged, tokens
         seconds, self._step_seconds = self._step_seconds, 0.0
         self._emit(
             ev.Metrics(
                 step=state.global_step,
                 epoch=state.epoch,
                 tokens=tokens,
-                tokens_per_second=round(fresh / seconds, 1) if seconds > 0 else None,
-                not_finite=tuple(n for n, value in figures.items() if value is not None and not math.isfinite(value)),
+                tokens_per_second=round(new_tokens / seconds, 1) if seconds > 0 else None,
+                not_finite=tuple(name for name, x in figures.items() if x is not None and not math.isfinite(x)),
                 loss=ev.finite(figures["loss"]),
                 learning_rate=ev.finite(figures["learning_rate"]),
                 grad_norm=ev.finite(figures["grad_norm"]),
@@ -122,30 +119,16 @@ class Reporter(TrainerCallback):
         self._report_memory(state.global_step)
 
     def on_prediction_step(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        eval_dataloader: Any = None,
-        **kwargs: Any,
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, eval_dataloader: Any, **_: Any
     ) -> None:
         now = time.monotonic()
         self._batches += 1
-        if now - self._told_at > LEAST_SECONDS:
-            self._told_at = now
+        if now - self._batch_reported_at > MIN_SECONDS_BETWEEN_REPORTS:
+            self._batch_reported_at = now
             self._emit(ev.Phase(name="evaluating", done=self._batches, total=len(eval_dataloader), unit="batches"))
 
-    def on_evaluate(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        metrics: dict[str, float] | None = None,
-        model: Any = None,
-        processing_class: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        metrics = metrics or {}
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        metrics, model, tokenizer = kwargs["metrics"], kwargs["model"], kwargs["processing_class"]
         self._batches = 0
         self._emit(
             ev.Eval(
@@ -159,33 +142,33 @@ class Reporter(TrainerCallback):
             ev.Sample(
                 step=state.global_step,
                 prompt=self._question.prompt,
-                text=answer(model, processing_class, self._question, bf16=args.bf16, fp16=args.fp16),
+                text=generate_answer(model, tokenizer, self._question, bf16=args.bf16, fp16=args.fp16),
                 reference=self._question.reference,
             )
         )
         if control.should_save:
             self._emit(ev.Phase(name="saving", detail="checkpoint"))
         else:
-            self._training(state)
+            self._report_training(state)
 
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         run = self._attempt.run
         folder = run.checkpoints / f"{checkpoints.PREFIX}{state.global_step}"
         if checkpoints.is_whole(folder):
             self._emit(ev.Checkpoint(step=state.global_step, path=str(folder.relative_to(run.path))))
         else:
-            self._emit(ev.Warned(message=f"The checkpoint of step {state.global_step} is not whole on disk."))
-        self._training(state)
+            self._emit(ev.Warned(message=f"The checkpoint of step {state.global_step} is incomplete on disk."))
+        self._report_training(state)
 
-    def _training(self, state: TrainerState) -> None:
+    def _report_training(self, state: TrainerState) -> None:
         if state.global_step < state.max_steps:
             self._emit(ev.Phase(name="training", done=state.global_step, total=state.max_steps, unit="steps"))
 
     def _report_memory(self, step: int) -> None:
         now = time.monotonic()
-        if now - self._read_at < LEAST_SECONDS:
+        if now - self._memory_reported_at < MIN_SECONDS_BETWEEN_REPORTS:
             return
-        self._read_at = now
+        self._memory_reported_at = now
         memory = ev.Memory(step=step, host_mib=round(psutil.Process().memory_info().rss / MIB, 1))
         if torch.cuda.is_available():
             memory.allocated_mib = torch.cuda.memory_allocated() / MIB
@@ -199,23 +182,22 @@ class Reporter(TrainerCallback):
 
 
 class StopOnRequest(TrainerCallback):
-    """Ends the loop after the step in which a stop was asked for, with a checkpoint."""
+    """After a stop request, saves a checkpoint and ends training with the current step."""
 
     def __init__(self, attempt: Attempt) -> None:
         self._attempt = attempt
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> TrainerControl:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if self._attempt.stop.level and state.global_step < state.max_steps:
             self._attempt.events.emit(ev.Stopping(step=state.global_step))
             control.should_evaluate = False
             control.should_save = control.should_training_stop = True
-        return control
 
 
-def answer(model: Any, tokenizer: Any, question: Question, *, bf16: bool, fp16: bool) -> str:
-    """The greedy answer. It draws nothing from the random state, so training goes on as if it had not been asked."""
+def generate_answer(
+    model: PeftModel, tokenizer: PreTrainedTokenizerBase, question: Question, *, bf16: bool, fp16: bool
+) -> str:
+    """Generate the greedy answer. It uses no random numbers, so training continues exactly as without it."""
     from unsloth import FastLanguageModel
 
     if question.text:
@@ -228,8 +210,8 @@ def answer(model: Any, tokenizer: Any, question: Question, *, bf16: bool, fp16: 
     FastLanguageModel.for_inference(model)
     try:
         with torch.inference_mode(), torch.autocast(model.device.type, dtype, enabled=bf16 or fp16):
-            # Without the cache: on a GPU Unsloth's cached decoding of a 4-bit model that is being trained answered
-            # other words than the model itself and than the chat later on (docs/measurements.md).
+            # Don't use the key-value cache: with it, on a GPU, Unsloth's decoding of a 4-bit model in training gives
+            # other words than the model itself, and than the chat gives later (docs/measurements.md).
             output = model.generate(**inputs, max_new_tokens=question.max_new_tokens, do_sample=False, use_cache=False)
     finally:
         FastLanguageModel.for_training(model)

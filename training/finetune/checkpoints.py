@@ -38,7 +38,7 @@ def publish(checkpoint: Path, home: Path) -> None:
     _flush(home)
 
 
-def best_step(log_history: list[dict[str, Any]]) -> int | None:
+def find_best_step(log_history: list[dict[str, Any]]) -> int | None:
     """The step of the lowest evaluation loss, the first of equals; None before there is any. `log_history` is that of
     `transformers.TrainerState`."""
     found = [(entry["eval_loss"], entry["step"]) for entry in log_history

@@ -46,7 +46,7 @@ def train(path: Path) -> int:
             attempt.warn(f"{changed} It is trained from the start on what is there now.")
         require_good(job, rows)
         local_folder(job.profile.model.name)
-        attempt.loading("Unsloth", 0)
+        attempt.report_loading("Unsloth", 0)
         from training.finetune import sft
 
         attempt.end(sft.train(attempt, job, rows, card))

@@ -1,7 +1,7 @@
-"""Callbacks that end or pause a run when going on would do harm: a loss that is lost, an evaluation that gets no
-better, a card that is too hot."""
+"""Callbacks that end or pause a run before it does harm: the loss is NaN or explodes, evaluations stop improving, the
+GPU is too hot."""
 
-# ruff: noqa: ARG002  the arguments are those that transformers.TrainerCallback gives
+# ruff: noqa: ARG002  transformers calls every callback with the same arguments, used or not
 
 from __future__ import annotations
 
@@ -19,134 +19,133 @@ from training.finetune import checkpoints
 from training.finetune.attempt import Attempt
 from training.finetune.gpu import Card
 
-FIRST, LAST = 10, 100  # logged losses: at the start, and those that say what is usual
-EXPLODED = 10.0  # times the usual loss; and twice what it ever was at the start, which a single odd row is not
-COOLER = 8.0  # °C below the limit, where a paused run goes on
-COOL_SECONDS = 20.0  # that it has to stay there: a chip cools in seconds, what cools it does not
-SETTLED_SECONDS = 300.0  # without getting any cooler: where it is warm, it may never be as cool as that
-LOOK_SECONDS = 1.0
+START_LOSSES = 10  # number of logged losses that count as the start of training
+RECENT_LOSSES = 100  # number of logged losses whose median is the usual loss
+EXPLOSION_FACTOR = 10.0  # a loss is bad above this many times the usual one
+START_FACTOR = 2.0  # and above this many times the highest loss at the start, so that one odd row ends no run
+COOLER = 8.0  # a paused run continues at this many °C below the limit
+COOL_SECONDS = 20.0  # and only after this time there: the chip cools in seconds, its cooler takes longer
+SETTLED_SECONDS = 300.0  # it also continues after this time without cooling further, as in a warm room
+POLL_SECONDS = 1.0
 
 
 class LossWatch(TrainerCallback):
-    """Ends the run after `most` logged steps in a row whose loss is no number, or has exploded. Nothing is saved from
-    the first of them on, so that the last good checkpoint stays the last."""
+    """Ends the run after `max_bad_steps` logged steps in a row with a bad loss: NaN, infinite, or exploded.
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._good: deque[float] = deque(maxlen=LAST)
-        self._highest = 0.0
-        self._seen = 0
-        self._bad: list[int] = []
+    From the first bad step on nothing is saved, so that the newest checkpoint is a good one.
+    """
+
+    def __init__(self, max_bad_steps: int) -> None:
+        self._max_bad_steps = max_bad_steps
+        self._good_losses: deque[float] = deque(maxlen=RECENT_LOSSES)
+        self._good_count = 0
+        self._highest_at_start = 0.0
+        self._bad_steps: list[int] = []
 
     def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, Any] | None = None,
-        **kwargs: Any,
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, Any], **_: Any
     ) -> None:
-        loss = (logs or {}).get("loss")
+        loss = logs.get("loss")
         if loss is None:
             return
         if not self._is_bad(loss):
-            self._bad.clear()
-            self._good.append(loss)
-            self._seen += 1
-            if self._seen <= FIRST:
-                self._highest = max(self._highest, loss)
+            self._bad_steps.clear()
+            self._good_losses.append(loss)
+            self._good_count += 1
+            if self._good_count <= START_LOSSES:
+                self._highest_at_start = max(self._highest_at_start, loss)
             return
-        self._bad.append(state.global_step)
+        self._bad_steps.append(state.global_step)
         control.should_save = control.should_evaluate = False
-        if len(self._bad) >= self._most:
-            raise TrainingFailure("nan_loss", self._what(loss))
+        if len(self._bad_steps) >= self._max_bad_steps:
+            raise TrainingFailure("nan_loss", self._describe(loss))
 
     def _is_bad(self, loss: float) -> bool:
         if not math.isfinite(loss):
             return True
-        return self._seen >= FIRST and loss > max(EXPLODED * statistics.median(self._good), 2 * self._highest)
+        if self._good_count < START_LOSSES:
+            return False
+        usual = statistics.median(self._good_losses)
+        return loss > max(EXPLOSION_FACTOR * usual, START_FACTOR * self._highest_at_start)
 
-    def _what(self, loss: float) -> str:
-        first, last = self._bad[0], self._bad[-1]
+    def _describe(self, loss: float) -> str:
+        first, last = self._bad_steps[0], self._bad_steps[-1]
         where = f"at step {first}" if first == last else f"from step {first} to step {last}"
         if not math.isfinite(loss):
-            return f"The loss was no longer a number {where}."
-        return f"The loss exploded {where}: {loss:.3g}, where {statistics.median(self._good):.3g} is usual."
+            return f"The loss was NaN or infinite {where}."
+        usual = statistics.median(self._good_losses)
+        return f"The loss exploded {where}: {loss:.3g}, where {usual:.3g} is usual."
 
 
 class StopEarly(TrainerCallback):
-    """Ends the run after `patience` evaluations in a row without a lower loss. Each best one is saved."""
+    """Ends the run after `patience` evaluations in a row without a lower loss. Saves a checkpoint at each new best."""
 
     def __init__(self, attempt: Attempt, patience: int) -> None:
         self._attempt, self._patience = attempt, patience
 
-    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        steps = [entry["step"] for entry in state.log_history if "eval_loss" in entry]
-        best = checkpoints.best_step(state.log_history)
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        eval_steps = [entry["step"] for entry in state.log_history if "eval_loss" in entry]
+        best = checkpoints.find_best_step(state.log_history)
         if best == state.global_step:
             control.should_save = True
-        since = sum(1 for step in steps if best is not None and step > best)
-        if since >= self._patience and state.global_step < state.max_steps:
-            message = (
-                f"No evaluation was better than that of step {best} for {since} in a row: the run ends here, as "
-                f"evaluation.patience says, with the adapter of step {best}."
+        worse = sum(1 for step in eval_steps if best is not None and step > best)
+        if worse >= self._patience and state.global_step < state.max_steps:
+            self._attempt.warn(
+                f"The last {worse} evaluations were no better than that of step {best}. The run ends here "
+                f"(evaluation.patience) and keeps the adapter of step {best}."
             )
-            self._attempt.warn(message)
             control.should_save = control.should_training_stop = True
 
 
 class CoolDown(TrainerCallback):
-    """Above `limit` °C the run is saved and waits until the card has stayed `COOLER` °C below it for a while, or gets
-    no cooler."""
+    """When the GPU reaches `limit` °C, saves a checkpoint and pauses until it has stayed COOLER °C below the limit for
+    a while, or cools no further."""
 
     def __init__(self, attempt: Attempt, card: Card, limit: float) -> None:
         self._attempt, self._card, self._limit = attempt, card, limit
-        self._looked_at = 0.0
-        self._hot: float | None = None
+        self._polled_at = 0.0
+        self._too_hot: float | None = None  # the temperature that asks for a pause before the next step
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        if time.monotonic() - self._looked_at < LOOK_SECONDS:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if time.monotonic() - self._polled_at < POLL_SECONDS:
             return
-        self._looked_at = time.monotonic()
+        self._polled_at = time.monotonic()
         temperature = self._card.read().temperature
         if temperature is not None and temperature >= self._limit and state.global_step < state.max_steps:
-            self._hot = temperature
+            self._too_hot = temperature
             control.should_save = True
 
-    def on_step_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        if self._hot is None:
+    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if self._too_hot is None:
             return
         goal = self._limit - COOLER
-        message = (
-            f"The card had {self._hot:.0f} °C at step {state.global_step}: saved, and paused until it stays at "
-            f"{goal:.0f} °C (hardware.pause_above_celsius)."
+        self._attempt.warn(
+            f"The GPU reached {self._too_hot:.0f} °C at step {state.global_step}. The run is saved, and paused until "
+            f"the GPU stays at {goal:.0f} °C (hardware.pause_above_celsius)."
         )
-        self._attempt.warn(message)
         self._wait(goal, state)
-        self._hot = None
+        self._too_hot = None
         self._attempt.events.emit(
             ev.Phase(name="training", done=state.global_step, total=state.max_steps, unit="steps")
         )
 
     def _wait(self, goal: float, state: TrainerState) -> None:
-        coolest, coolest_at = math.inf, time.monotonic()
-        warm_at = time.monotonic()  # the last time that it was above `goal`
+        lowest, lowest_at = math.inf, time.monotonic()
+        warm_at = time.monotonic()  # when the temperature was last above `goal`
         while not self._attempt.stop.level:
             reading, now = self._card.read(), time.monotonic()
             temperature = reading.temperature
-            if temperature is None:  # a card that tells nothing holds nobody up
+            if temperature is None:  # don't wait for a temperature that NVML no longer gives
                 return
             if temperature > goal:
                 warm_at = now
-            if temperature < coolest:
-                coolest, coolest_at = temperature, now
-            if now - warm_at >= COOL_SECONDS or (temperature < self._limit and now - coolest_at >= SETTLED_SECONDS):
+            if temperature < lowest:
+                lowest, lowest_at = temperature, now
+            if now - warm_at >= COOL_SECONDS or (temperature < self._limit and now - lowest_at >= SETTLED_SECONDS):
                 return
             self._attempt.events.emit(reading)
-            detail = f"{temperature:.0f} °C, goes on at {goal:.0f}"
+            detail = f"{temperature:.0f} °C, continues at {goal:.0f} °C"
             self._attempt.events.emit(
                 ev.Phase(name="cooling", done=state.global_step, total=state.max_steps, unit="steps", detail=detail)
             )
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)

@@ -1,5 +1,7 @@
-"""model.offload_layers = "auto": as many layers as the forecast asks for, and no more. Unsloth's own planner keeps a
-reserve of about 2 GiB free, which a 4 GB card does not have."""
+"""Chooses the number of offloaded layers for model.offload_layers = "auto".
+
+The forecast decides, and not Unsloth's own planner: that one keeps about 2 GiB free, too much for a 4 GB card.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +11,11 @@ from training.memory.forecast import fewest_layers
 from training.memory.model_shape import ModelShape
 
 
-def chosen(profile: Profile, shape: ModelShape | None, limit: VramLimit) -> Profile:
-    """`profile` with a number in place of "auto"; unchanged where it has one, or where there is no card.
+def resolve_offload_layers(profile: Profile, shape: ModelShape | None, limit: VramLimit) -> Profile:
+    """Return `profile` with a number of layers in place of "auto": the fewest that the run needs to fit.
 
-    Of a model whose shape is not known, Unsloth's planner decides.
+    Returns `profile` unchanged if it has a number already, if there is no GPU, or if the model's shape is unknown. In
+    the last case Unsloth's planner decides.
     """
     if profile.model.offload_layers != "auto" or limit.mib is None or shape is None:
         return profile

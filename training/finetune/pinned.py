@@ -13,7 +13,7 @@ ENOUGH = 0.95  # of what was found is used: others lock memory too
 SLOWLY = "moves more slowly, and steps take longer."
 
 
-def prepare(profile: Profile, shape: ModelShape) -> str | None:
+def limit_pinned_memory(profile: Profile, shape: ModelShape) -> str | None:
     """Limits page-locked memory to hardware.pinned_limit_mib and to what can be had. Returns a sentence for the person
     where that is less than the run would use, else None.
 

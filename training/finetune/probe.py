@@ -1,7 +1,7 @@
-"""The probe: the longest row goes forward and backward before step 1, so that out-of-memory comes at once, and the
-forecast learns what this card really takes."""
+"""The probe runs the longest row forward and backward before step 1. A run that doesn't fit fails at once, and the
+forecast learns what the run really takes on this GPU."""
 
-# ruff: noqa: ARG002  the arguments are those that transformers.TrainerCallback gives
+# ruff: noqa: ARG002  transformers calls every callback with the same arguments, used or not
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -17,7 +17,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from training.contract import events as ev
 from training.contract.profile import Profile
 from training.finetune.attempt import Attempt
-from training.finetune.gpu import MIB, Card
+from training.finetune.gpu import MIB
 from training.finetune.vram import VramLimit
 from training.job.job import Job
 from training.job.tokens import IGNORED
@@ -25,56 +25,61 @@ from training.memory import probes
 from training.memory.forecast import forecast, optimizer_bytes
 from training.memory.model_shape import ModelShape
 
-PASSES = 2  # the second meets the gradients of the first, as every pass of an accumulated step but one does
-SHORT = 32  # tokens that are enough to load every kernel
+if TYPE_CHECKING:
+    from training.finetune.trainer import Trainer
+
+WARM_UP_TOKENS = 32  # a row of this length loads every kernel
 
 
 class Probe(TrainerCallback):
-    """Runs once, when training begins: by then the model is prepared as for every step.
+    """Runs once, when training begins: by then the model is prepared for its first step.
 
-    `profile` is what runs, with the layers to offload counted; `shape` is None where no forecast is made of the model.
-    `trainer`, and `longest` of its examples, are set once there are any.
+    `train_rows` are tokenised. `profile` is the one that runs, with the number of offloaded layers in it; `shape` is
+    None if no forecast can be made for the model.
     """
 
     def __init__(
         self,
+        trainer: Trainer,
+        train_rows: list[dict[str, list[int]]],
         attempt: Attempt,
         job: Job,
         profile: Profile,
         shape: ModelShape | None,
         limit: VramLimit,
-        card: Card | None,
     ) -> None:
-        self.trainer: Any = None
-        self.longest: dict[str, list[int]] = {}
+        self._trainer = trainer
+        self._longest = max(train_rows, key=lambda row: len(row["input_ids"]))
         self._emit = attempt.events.emit
-        self._job, self._profile, self._shape = job, profile, shape
-        self._limit, self._card = limit, card
+        self._job, self._profile, self._shape, self._limit = job, profile, shape, limit
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        tokens = len(self.longest["input_ids"])
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        tokens = len(self._longest["input_ids"])
         self._emit(ev.Phase(name="probing", detail=f"the longest row, {tokens:,} tokens"))
-        what = f"The longest row, {tokens:,} tokens, can't be trained"
-        with self._limit.explained(what, self._profile, self._shape), _undisturbed(self.trainer):
-            self._pass(SHORT)
+        task = f"The longest row, {tokens:,} tokens, can't be trained"
+        with (
+            self._limit.explain_out_of_memory(task, self._profile, self._shape),
+            leave_undisturbed(self._trainer),
+        ):
+            self._run_pass(WARM_UP_TOKENS)
             self._limit.apply(loaded=True)
-            _forget_peaks()
-            for _ in range(PASSES):
-                self._pass(tokens)
-            event = self._measured(tokens)
+            reset_peaks()
+            self._run_pass(tokens)
+            self._run_pass(tokens)  # this one starts with gradients in memory, as most passes of a step do
+            event = self._measure(tokens)
         self._limit.apply(loaded=True)
         self._emit(event)
 
-    def _pass(self, tokens: int) -> None:
-        cut = {name: values[:tokens] for name, values in self.longest.items()}
-        batch = dict(self.trainer.data_collator([cut] * self.trainer.args.per_device_train_batch_size))
-        learned = (batch["labels"] != IGNORED).sum().clamp(min=1).to(self.trainer.args.device)
-        self.trainer.training_step(self.trainer.model_wrapped, batch, num_items_in_batch=learned)
+    def _run_pass(self, tokens: int) -> None:
+        """Run forward and backward on a batch of the longest row's first `tokens` tokens."""
+        row = {name: values[:tokens] for name, values in self._longest.items()}
+        batch = dict(self._trainer.data_collator([row] * self._trainer.args.per_device_train_batch_size))
+        learned = (batch["labels"] != IGNORED).sum().clamp(min=1).to(self._trainer.args.device)
+        self._trainer.training_step(self._trainer.model_wrapped, batch, num_items_in_batch=learned)
 
-    def _measured(self, tokens: int) -> ev.Probe:
-        event = ev.Probe(tokens=tokens, rows=self.trainer.args.per_device_train_batch_size)
+    def _measure(self, tokens: int) -> ev.Probe:
+        """Read the peaks of memory, and keep them for later forecasts."""
+        event = ev.Probe(tokens=tokens, rows=self._trainer.args.per_device_train_batch_size)
         if not torch.cuda.is_available():
             return event
         torch.cuda.synchronize()
@@ -87,42 +92,46 @@ class Probe(TrainerCallback):
             profile = self._profile.model_copy(update={"model": shorter})
             machine = replace(self._limit.machine, context_mib=event.context_mib)
             event.forecast_mib = round(forecast(profile, self._shape, machine).device_mib, 1)
-        if self._card and self._profile.model.offload_layers != "auto":
+        if self._limit.card and self._profile.model.offload_layers != "auto":
             layers = int(self._profile.model.offload_layers)
             probed = probes.Probed(tokens, event.peak_reserved_mib, event.context_mib, layers)
-            with suppress(OSError):  # the run matters more than the next forecast
-                probes.write(self._job.cache, self._card.name, self._job.profile, probed)
+            with suppress(OSError):  # a full disk costs the next forecast, and must not cost the run
+                probes.write(self._job.cache, self._limit.card.name, self._job.profile, probed)
         return event
 
 
-def _forget_peaks() -> None:
+def reset_peaks() -> None:
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
 
 
 @contextmanager
-def _undisturbed(trainer: Any) -> Iterator[None]:
-    """Training goes on afterwards as if nothing had been: Python's and torch's random states, gradients, counters. The
-    optimiser's state, which its first step makes, is stood in for by as much memory."""
-    states = random.getstate(), torch.get_rng_state(), torch.cuda.get_rng_state_all()
-    counted = getattr(trainer, "_total_train_tokens", None)
-    trainer.current_gradient_accumulation_steps = trainer.args.gradient_accumulation_steps  # the loop sets it later
-    held: Any = None
+def leave_undisturbed(trainer: Trainer) -> Iterator[None]:
+    """Restore everything that a pass changes, so that training runs as if there had been none: the random states of
+    Python and torch, the gradients and TRL's counters.
+
+    The optimizer's state exists only after its first step, so a placeholder of the same size takes its memory.
+    """
+    python_state, torch_state, cuda_states = random.getstate(), torch.get_rng_state(), torch.cuda.get_rng_state_all()
+    token_count = getattr(trainer, "_total_train_tokens", None)
+    # The training loop sets this number only later.
+    trainer.current_gradient_accumulation_steps = trainer.args.gradient_accumulation_steps
+    placeholder: Any = None
     if torch.cuda.is_available() and not trainer.optimizer.state:
         sizes = [p.numel() for p in trainer.model.parameters() if p.requires_grad]
-        held = [
+        placeholder = [
             torch.empty(optimizer_bytes([size], trainer.args.optim), dtype=torch.uint8, device="cuda") for size in sizes
         ]
     try:
         yield
     finally:
-        del held
+        del placeholder
         trainer.model.zero_grad(set_to_none=True)
-        random.setstate(states[0])
-        torch.set_rng_state(states[1])
-        torch.cuda.set_rng_state_all(states[2])
-        if counted is not None:
-            trainer._total_train_tokens = counted
+        random.setstate(python_state)
+        torch.set_rng_state(torch_state)
+        torch.cuda.set_rng_state_all(cuda_states)
+        if token_count is not None:
+            trainer._total_train_tokens = token_count
             trainer._metrics["train"].clear()
-        _forget_peaks()  # what the probe cut up does not stay cut up
+        reset_peaks()  # this also frees the blocks that the probe has split

@@ -13,6 +13,7 @@ from training.contract.config import Fingerprint
 from training.contract.run_directory import RunDirectory
 from training.dataset.rows import Rows
 from training.dataset.source import sha256
+from training.dataset.split import Steps
 from training.job.job import Job
 from training.job.tokens import Examples
 
@@ -42,12 +43,12 @@ def write(
     trainer: Any,
     examples: Examples,
     rows: Rows,
-    steps: tuple[int, int],
+    steps: Steps,
     offloaded: int | str,
 ) -> ev.Resolved:
     """Adds what really runs to the run's config.json, and returns the event that tells of it.
 
-    `steps`: optimizer steps per epoch, and in all; `offloaded`: the layers kept in host memory.
+    `offloaded` is the number of layers kept in host memory.
     """
     asked = job.profile.model_dump(mode="json")
     actual = _actual(asked, trainer)
@@ -71,8 +72,8 @@ def write(
     )
     config.write(run.config)
     return ev.Resolved(
-        total_steps=steps[1],
-        steps_per_epoch=steps[0],
+        total_steps=steps.total,
+        steps_per_epoch=steps.per_epoch,
         train_rows=len(examples.train),
         eval_rows=len(examples.eval),
         dropped_rows=examples.dropped + len(rows.problems),

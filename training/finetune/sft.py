@@ -1,120 +1,125 @@
-"""Supervised fine-tuning with Unsloth and TRL, top to bottom: model, data, trainer, train, save."""
+"""Supervised fine-tuning with Unsloth and TRL, to be read from top to bottom: model, data, trainer, train, save."""
 
 from __future__ import annotations
 
 # isort: off
-from unsloth import FastLanguageModel, is_bfloat16_supported  # first: it patches what follows
+from unsloth import FastLanguageModel, is_bfloat16_supported  # first: it patches the libraries below
 
 import torch
 from datasets import Dataset
-from transformers import PrinterCallback, TrainerCallback
+from transformers import PrinterCallback
 from trl import SFTConfig
 # isort: on
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from training.contract import events as ev
 from training.contract.failures import TrainingFailure, writing
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 from training.dataset.rows import Rows
-from training.dataset.split import held_out, steps_of
-from training.finetune import adapter, checkpoints, guards, offload, pinned, resolved
+from training.dataset.split import Steps, choose_eval_rows, count_steps
+from training.finetune import adapter, checkpoints, resolved
 from training.finetune.attempt import Attempt
 from training.finetune.callbacks import Question, Reporter, StopOnRequest
 from training.finetune.gpu import Card
+from training.finetune.guards import CoolDown, LossWatch, StopEarly
+from training.finetune.offload import resolve_offload_layers
+from training.finetune.pinned import limit_pinned_memory
 from training.finetune.probe import Probe
 from training.finetune.trainer import Trainer
 from training.finetune.vram import VramLimit
-from training.job import model as models
-from training.job import tokens
 from training.job.job import Job
+from training.job.model import hub_cache, read_shape, resolve_source
+from training.job.tokens import Examples, tokenise
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event:
-    """Fine-tunes as `job` says and returns the attempt's last event. Raises whatever goes wrong."""
+    """Fine-tune the model as `job` asks, and return the attempt's last event. Every error is raised to the caller."""
     profile, run, emit = job.profile, attempt.run, attempt.events.emit
     started = time.monotonic()
     on_gpu = torch.cuda.is_available()
     if isinstance(profile.hardware.device, int) and not on_gpu:
         raise TrainingFailure(
             "bad_config",
-            f"There is no GPU number {profile.hardware.device} that CUDA can use.",
-            'hardware.device: `nvidia-smi -L` numbers them; "auto" takes the first, "cpu" does without.',
+            f"CUDA can't use GPU number {profile.hardware.device}.",
+            'Set hardware.device to a number that `nvidia-smi -L` lists, to "auto" (the first GPU) or to "cpu".',
         )
     limit = VramLimit(profile, card, job.cache)
     limit.apply(loaded=False)
 
     # Model
-    attempt.loading(profile.model.name, 1)
-    source = models.source(profile.model.name, job.cache)
-    shape = models.shape_of(source, profile)
-    profile = offload.chosen(profile, shape, limit)
-    if on_gpu and shape and (slow := pinned.prepare(profile, shape)):
-        attempt.warn(slow)
-    with limit.explained("The model can't be loaded", profile, shape), writing(models.hub_cache()):
-        model, tokenizer = load(profile, source)
-        limit.apply(loaded=False)  # the context has grown by now
-        attempt.loading("the adapter", 2)
-        model = with_adapter(model, profile)
+    attempt.report_loading(profile.model.name, 1)
+    source = resolve_source(profile.model.name, job.cache)
+    shape = read_shape(source, profile)
+    profile = resolve_offload_layers(profile, shape, limit)
+    if on_gpu and shape and (warning := limit_pinned_memory(profile, shape)):
+        attempt.warn(warning)
+    with limit.explain_out_of_memory("The model can't be loaded", profile, shape), writing(hub_cache()):
+        model, tokenizer = load_model(profile, source)
+        limit.apply(loaded=False)  # the CUDA context has grown while the model was loaded
+        attempt.report_loading("the adapter", 2)
+        model = add_adapter(model, profile)
 
     # Data
-    examples = tokens.tokenise(
+    examples = tokenise(
         rows.rows,
         tokenizer,
         max_seq_length=profile.model.max_seq_length,
         system_prompt=profile.dataset.system_prompt,
-        evaluated=held_out(len(rows.rows), profile),
+        eval_rows=choose_eval_rows(len(rows.rows), profile),
         progress=lambda done: emit(ev.Phase(name="tokenising", done=done, total=len(rows.rows), unit="rows")),
         skip_refused=profile.dataset.on_bad_rows == "skip",
     )
     if examples.refused:
         count = len(examples.refused)
-        attempt.warn(f"{count} row{'s are' if count > 1 else ' is'} left out; the first: {examples.refused[0]}")
+        attempt.warn(f"{count} row{'s are' if count > 1 else ' is'} left out. The first: {examples.refused[0]}")
     if not examples.train:
         raise TrainingFailure(
             "bad_data",
-            f"Not one of {len(rows.rows)} rows has any answer within {profile.model.max_seq_length} tokens.",
+            f"None of the {len(rows.rows)} rows has any part of its answer within the first "
+            f"{profile.model.max_seq_length} tokens.",
             "Raise model.max_seq_length.",
         )
 
     # Trainer
-    steps = steps_of(profile, len(examples.train))
-    reporter = Reporter(attempt, Question.of(profile, rows.rows), card)
-    callbacks: list[TrainerCallback] = [
-        reporter,
-        guards.LossWatch(profile.training.stop_after_bad_steps),
-        StopOnRequest(attempt),
-    ]
-    if profile.evaluation.patience and examples.eval:
-        callbacks.append(guards.StopEarly(attempt, profile.evaluation.patience))
-    if card and profile.hardware.pause_above_celsius:
-        callbacks.append(guards.CoolDown(attempt, card, profile.hardware.pause_above_celsius))
+    steps = count_steps(profile, len(examples.train))
+    trainer = build_trainer(profile, run, model, tokenizer, examples, steps, attempt.warn)
     if profile.launch.probe:
-        callbacks.insert(0, Probe(attempt, job, profile, shape, limit, card))
-    trainer = build(profile, run, model, tokenizer, examples, steps, callbacks, attempt.warn)
+        trainer.add_callback(Probe(trainer, examples.train, attempt, job, profile, shape, limit))
+    trainer.add_callback(Reporter(attempt, Question.from_profile(profile, rows.rows), card))
+    trainer.add_callback(LossWatch(profile.training.stop_after_bad_steps))
+    trainer.add_callback(StopOnRequest(attempt))
+    if profile.evaluation.patience and examples.eval:
+        trainer.add_callback(StopEarly(attempt, profile.evaluation.patience))
+    if card and profile.hardware.pause_above_celsius:
+        trainer.add_callback(CoolDown(attempt, card, profile.hardware.pause_above_celsius))
 
     # Train
     emit(resolved.write(job, run, trainer, examples, rows, steps, profile.model.offload_layers))
     attempt.stop.can_save = True
-    with limit.explained("The run can't go on", profile, shape):
+    with limit.explain_out_of_memory("The run can't go on", profile, shape):
         trainer.train(resume_from_checkpoint=str(attempt.resume_from) if attempt.resume_from else None)
 
     # Save
     emit(ev.Phase(name="saving", detail="adapter"))
-    best = checkpoints.best_step(trainer.state.log_history) if profile.evaluation.patience else None
-    kept = run.checkpoints / f"{checkpoints.PREFIX}{best}"
-    takes_best = best and not attempt.stop.level and checkpoints.is_whole(kept)
-    adapter.save(model, tokenizer, run.adapter, kept if takes_best else None)
+    best_step = checkpoints.find_best_step(trainer.state.log_history) if profile.evaluation.patience else None
+    best = run.checkpoints / f"{checkpoints.PREFIX}{best_step}"
+    use_best = best_step and not attempt.stop.level and checkpoints.is_whole(best)
+    adapter.save(model, tokenizer, run.adapter, best if use_best else None)
     if attempt.stop.level and attempt.step < trainer.state.max_steps:
         return ev.Stopped(step=attempt.step)
     return ev.Done(step=attempt.step, seconds=round(time.monotonic() - started, 1))
 
 
-def load(profile: Profile, source: str) -> tuple[Any, Any]:
-    """The base model, quantised as the profile says, and its tokenizer. `source` is a folder or a Hub id."""
+def load_model(profile: Profile, source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load the base model, quantised as the profile asks, and its tokenizer. `source` is a folder or a Hub id."""
     on_gpu = torch.cuda.is_available()
     settings = profile.model
     return FastLanguageModel.from_pretrained(
@@ -131,7 +136,8 @@ def load(profile: Profile, source: str) -> tuple[Any, Any]:
     )
 
 
-def with_adapter(model: Any, profile: Profile) -> Any:
+def add_adapter(model: PreTrainedModel, profile: Profile) -> PeftModel:
+    """Freeze `model` and add the LoRA weights that the profile's table `lora` asks for: only these are trained."""
     lora = profile.lora
     return FastLanguageModel.get_peft_model(
         model,
@@ -148,17 +154,20 @@ def with_adapter(model: Any, profile: Profile) -> Any:
     )
 
 
-def build(
+def build_trainer(
     profile: Profile,
     run: RunDirectory,
-    model: Any,
-    tokenizer: Any,
-    examples: tokens.Examples,
-    steps: tuple[int, int],
-    callbacks: list[TrainerCallback],
-    on_not_saved: Callable[[str], None] = print,
+    model: PeftModel,
+    tokenizer: PreTrainedTokenizerBase,
+    examples: Examples,
+    steps: Steps,
+    warn: Callable[[str], None],
 ) -> Trainer:
-    """TRL's trainer over `examples`, which are tokenised, cut and masked already."""
+    """Set up TRL's trainer. `examples` are tokenised, cut and masked already, so TRL prepares nothing itself.
+
+    Returns the trainer without callbacks of ours, with the adapter's weights in float32. It calls `warn` with a
+    sentence when it leaves out a checkpoint.
+    """
     training, evaluation = profile.training, profile.evaluation
     args = SFTConfig(
         output_dir=str(run.checkpoints),
@@ -177,42 +186,39 @@ def build(
         gradient_checkpointing=bool(training.gradient_checkpointing),
         seed=training.seed,
         data_seed=training.seed,
-        **_precision(profile),
+        **choose_precision(profile),
         logging_steps=training.logging_steps,
-        logging_nan_inf_filter=False,  # a NaN is to be seen
+        logging_nan_inf_filter=False,  # a NaN must show in the log, not be replaced
         include_num_input_tokens_seen="non_padding",
         eval_strategy="steps" if examples.eval else "no",
-        eval_steps=evaluation.eval_steps or max(1, steps[1] // 10),
+        eval_steps=evaluation.eval_steps or max(1, steps.total // 10),
         per_device_eval_batch_size=evaluation.per_device_eval_batch_size,
         prediction_loss_only=True,
         save_strategy="steps",
-        save_steps=profile.checkpoints.save_steps or max(1, steps[1] // 5),
+        save_steps=profile.checkpoints.save_steps or max(1, steps.total // 5),
         save_total_limit=profile.checkpoints.save_total_limit,
         report_to="none",
         disable_tqdm=True,
     )
     trainer = Trainer(
-        on_not_saved=on_not_saved,
+        warn=warn,
         keep_best=bool(evaluation.patience),
         model=model,
         processing_class=tokenizer,
         args=args,
         train_dataset=Dataset.from_list(examples.train),
         eval_dataset=Dataset.from_list(examples.eval) if examples.eval else None,
-        callbacks=callbacks,
     )
     trainer.remove_callback(PrinterCallback)
-    for callback in callbacks:
-        if isinstance(callback, Probe):
-            callback.trainer = trainer
-            callback.longest = max(examples.train, key=lambda example: len(example["input_ids"]))
-    for parameter in model.parameters():  # else a resume, which loads float32, drifts from an uninterrupted run
+    # A resume loads the adapter in float32. Start in float32 too, or a resumed run differs from an uninterrupted one.
+    for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
     return trainer
 
 
-def _precision(profile: Profile) -> dict[str, Any]:
+def choose_precision(profile: Profile) -> dict[str, Any]:
+    """Return the two mixed-precision arguments of SFTConfig: bfloat16 where the device has it, else float16."""
     dtype = profile.model.dtype
     bf16 = dtype == "bfloat16" or (dtype == "auto" and is_bfloat16_supported())
     return {"bf16": bf16, "fp16": torch.cuda.is_available() and not bf16 and dtype != "float32"}

@@ -36,7 +36,7 @@ class VramLimit:
 
     def __init__(self, profile: Profile, card: Card | None, cache: Path) -> None:
         self.mib: float | None = None
-        self._card = card
+        self.card = card
         self.others_mib = (card.others_mib if card else None) or 0.0
         self._seen_context = 0.0
         self.machine = Machine()
@@ -60,7 +60,7 @@ class VramLimit:
     @property
     def context_mib(self) -> float:
         """What this process holds beside the allocator's memory, as of now."""
-        held = self._card.held_mib() if self._card else None
+        held = self.card.held_mib() if self.card else None
         if held is None:
             return self.machine.context_mib
         beside = held - torch.cuda.memory_reserved() / MIB
@@ -74,10 +74,11 @@ class VramLimit:
         torch.cuda.set_per_process_memory_fraction(min(1.0, max(1.0, self.mib - context) / self._total))
 
     @contextmanager
-    def explained(self, what: str, profile: Profile, shape: ModelShape | None) -> Iterator[None]:
-        """Names the GPU's memory running out inside: `what` can't be done within the limit, and what would help.
+    def explain_out_of_memory(self, task: str, profile: Profile, shape: ModelShape | None) -> Iterator[None]:
+        """When the GPU's memory runs out inside, raise a TrainingFailure that says what failed, what the limit is and
+        which settings would help. `task` is a sentence such as "The model can't be loaded".
 
-        `profile` has its layers counted; `shape` is None where no forecast is made of the model.
+        `profile` has a number of offloaded layers; `shape` is None if no forecast can be made for the model.
         """
         try:
             yield
@@ -85,7 +86,7 @@ class VramLimit:
             if failures.classify(error).kind != "gpu_memory":
                 raise
             within = f" within {self.mib:,.0f} MiB of the card" if self.mib else ""
-            message = f"{what}{within}: the GPU's memory ran out."
+            message = f"{task}{within}: the GPU's memory ran out."
             raise TrainingFailure("gpu_memory", message, self._ways(profile, shape)) from error
 
     def _ways(self, profile: Profile, shape: ModelShape | None) -> str:

@@ -19,7 +19,7 @@ from training.memory.model_shape import ModelShape
 CONNECT_SECONDS = 4.0
 
 
-def source(name: str, cache: Path) -> str:
+def resolve_source(name: str, cache: Path) -> str:
     """What `from_pretrained` takes for `name`: a folder, where the model is here, or a Hub id.
 
     Builds the demo model where it is missing. Raises TrainingFailure for a folder that is no model.
@@ -69,10 +69,10 @@ def load_tokenizer(name: str, cache: Path, revision: str | None = None) -> Any:
     if name == llama.NAME:
         return llama.build_tokenizer()
     with writing(hub_cache()):
-        return AutoTokenizer.from_pretrained(source(name, cache), revision=revision, trust_remote_code=False)
+        return AutoTokenizer.from_pretrained(resolve_source(name, cache), revision=revision, trust_remote_code=False)
 
 
-def shape_of(source: str, profile: Profile) -> ModelShape | None:
+def read_shape(source: str, profile: Profile) -> ModelShape | None:
     """The shape of the model at `source`, a folder or a Hub id; None where no forecast can be made of the run."""
     from transformers import AutoConfig
 

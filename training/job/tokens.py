@@ -90,7 +90,7 @@ def tokenise(
     *,
     max_seq_length: int,
     system_prompt: str | None,
-    evaluated: set[int],
+    eval_rows: set[int],
     progress: Callable[[int], None],
     skip_refused: bool = False,
 ) -> Examples:
@@ -111,7 +111,7 @@ def tokenise(
             examples.dropped += 1
         else:
             examples.truncated += len(kept.input_ids) < len(whole.input_ids)
-            split = examples.eval if position in evaluated else examples.train
+            split = examples.eval if position in eval_rows else examples.train
             split.append({"input_ids": kept.input_ids, "labels": kept.labels})
         if position + 1 == len(rows) or time.monotonic() - told_at > PROGRESS_SECONDS:
             told_at = time.monotonic()

@@ -81,7 +81,7 @@ class Speaker:
         ran = {**job.profile.model.model_dump(), **job.actual_model}
         self._dtype = getattr(torch, ran["dtype"] if ran["dtype"] != "auto" else "bfloat16")
         tell(f"loading {job.profile.model.name}" + (" and the adapter" if folder else ""), 1)
-        source = model.source(job.model_name, job.cache)
+        source = model.resolve_source(job.model_name, job.cache)
         with loading(folder, run), writing(model.hub_cache()):
             self._model, self._tokenizer = model.load_for_chat(
                 source,

@@ -88,7 +88,7 @@ def try_checkpoints(folder: Path) -> Callable[[Mutator, str], None]:
                     assert "unexpected keyword" in str(error)
                     return
                 assert type(state.global_step) is int
-                checkpoints.best_step(state.log_history)
+                checkpoints.find_best_step(state.log_history)
             assert sums(home) == before, "something was overwritten"
 
     return try_one

@@ -46,7 +46,7 @@ GATED = "You are trying to access a gated repo.\nMake sure to have access to it 
         (ModuleNotFoundError("No module named 'bitsandbytes'"), "missing_library"),
         (RuntimeError("The NVIDIA driver on your system is too old (found version 11040)."), "driver_mismatch"),
         (ValueError("Cannot use chat template functions because tokenizer.chat_template is not set"), "bad_config"),
-        (TrainingFailure("nan_loss", "The loss was no longer a number at step 3."), "nan_loss"),
+        (TrainingFailure("nan_loss", "The loss was NaN or infinite at step 3."), "nan_loss"),
         (ValueError("Can't find a valid checkpoint at /runs/a/checkpoints/checkpoint-20"), "model_not_found"),
         (ZeroDivisionError("division by zero"), "unknown"),
     ],

@@ -16,7 +16,7 @@ from codex_tui.data.overview import overview
 from training.contract.profile import Profile
 from training.dataset.lengths import Lengths
 from training.dataset.scan import BAD, EXACT, NEAR, Scan
-from training.dataset.split import held_out, steps_of
+from training.dataset.split import choose_eval_rows, count_steps
 
 
 def profile(length: int = 100, **tables: dict[str, Any]) -> Profile:
@@ -57,7 +57,7 @@ def test_the_sums_are_those_of_the_rows(rows: list[tuple[int, int]], limit: int,
                        training={"gradient_accumulation_steps": 3, "per_device_train_batch_size": 2})  # fmt: skip
     found = overview(scan_of(len(rows)), lengths_of(*rows), settings, tokens_per_second=10)
     cut = [(min(tokens, limit), max(0, min(tokens, limit) - start)) for tokens, start in rows]
-    held = held_out(len(rows), settings)
+    held = choose_eval_rows(len(rows), settings)
     train = [row for at, row in enumerate(cut) if at not in held and row[1]]
     assert found.truncated == sum(tokens > limit for tokens, _ in rows)
     assert found.answers_lost == sum(not learned for _, learned in cut)
@@ -96,9 +96,9 @@ def test_without_tokens_the_rest_is_known() -> None:
 
 
 def test_steps_in_all() -> None:
-    assert steps_of(profile(training={"num_train_epochs": 1.5}), 3) == (3, 5)
-    assert steps_of(profile(training={"max_steps": 2}), 3) == (3, 2)
-    assert steps_of(profile(), 0) == (0, 0)
+    assert count_steps(profile(training={"num_train_epochs": 1.5}), 3) == (3, 5)
+    assert count_steps(profile(training={"max_steps": 2}), 3) == (3, 2)
+    assert count_steps(profile(), 0) == (0, 0)
 
 
 GOOD = [(90, 20)] * 200

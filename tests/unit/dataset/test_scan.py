@@ -15,7 +15,7 @@ from training.dataset.rows import read
 from training.dataset.scan import BAD, EXACT, HELD_OUT, NEAR, Scan
 from training.dataset.shapes import Columns
 from training.dataset.source import local
-from training.dataset.split import held_out
+from training.dataset.split import choose_eval_rows
 
 LONG = " ".join(f"word{number}" for number in range(60))
 CHANGED = LONG.replace("word30", "x")
@@ -78,7 +78,7 @@ def test_the_split_is_the_trainers_and_leaks_are_counted(tmp_path: Path) -> None
     index = index_of(tmp_path, "{", *(pair(f"Answer {number} {LONG[number:]}") for number in range(30)))
     settings = profile(eval_fraction=0.2)
     found = scanned(index, settings)
-    held = {found.good()[position] for position in held_out(30, settings)}
+    held = {found.good()[position] for position in choose_eval_rows(30, settings)}
     assert set(found.positions(HELD_OUT)) == held
     assert len(held) == 6
     assert not found.states[0] & HELD_OUT

@@ -1,0 +1,58 @@
+"""Rows turned into tokens by the trainer's own code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from training.contract.failures import TrainingFailure
+from training.dataset.records import Record
+from training.dataset.rows import read
+from training.dataset.shapes import row_of
+from training.dataset.source import local
+from training.demo.llama import build_tokenizer
+from training.job.tokens import encode_row, tokenise
+
+
+def decode(path: str) -> dict[str, Any]:
+    """[line, text of the prompt, text of the answer] of each row, and the lines of the bad rows."""
+    tokenizer = build_tokenizer()
+    texts = []
+    rows = read(local(path))
+    for row in rows.rows:
+        encoded = encode_row(tokenizer, row, None)
+        start = encoded.learned.count(False)
+        assert encoded.learned == [False] * start + [True] * (len(encoded.learned) - start)
+        halves = encoded.input_ids[:start], encoded.input_ids[start:]
+        texts.append([row.line, *(tokenizer.decode(ids, clean_up_tokenization_spaces=False) for ids in halves)])
+    return {"rows": texts, "bad": [problem.line for problem in rows.problems]}
+
+
+def refuse_system_messages() -> list[Any]:
+    """[[training rows, dropped rows, refused rows] if those are skipped, the failure if they are not]."""
+    tokenizer = build_tokenizer()
+    tokenizer.chat_template = (
+        "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+        "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
+    )
+    rows = [
+        row_of(Record(0, line, {"instruction": "Who?", "response": "Rook.", "system": system}))
+        for line, system in enumerate(("", "Be brief.", ""), 1)
+    ]
+
+    def tokenised(*, skip: bool) -> list[Any]:
+        examples = tokenise(
+            rows,
+            tokenizer,
+            max_seq_length=64,
+            system_prompt=None,
+            eval_rows=set(),
+            progress=lambda done: None,
+            skip_refused=skip,
+        )
+        return [len(examples.train), examples.dropped, examples.refused]
+
+    try:
+        tokenised(skip=False)
+    except TrainingFailure as failure:
+        return [tokenised(skip=True), failure.message]
+    raise AssertionError("no row was refused")

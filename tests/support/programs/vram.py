@@ -1,0 +1,127 @@
+"""The memory limit on a made-up GPU of 4,096 MiB. Other programs hold 500 MiB of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import training.finetune.probe as probe  # before torch reports a GPU: bitsandbytes would look for it
+
+import torch  # isort: skip
+
+from training.contract.failures import TrainingFailure, classify
+from training.contract.profile import Profile
+from training.finetune.vram import VramLimit
+from training.memory import probes
+from training.memory.model_shape import ModelShape, shipped_configs
+
+MIB = 2**20
+HELD = {"reserved": 100.0, "context": 300.0, "fraction": 0.0}  # by this process, in MiB; and the cap that was set
+
+
+def held_mib() -> float | None:
+    return HELD["reserved"] + HELD["context"]
+
+
+CARD: Any = SimpleNamespace(name="Card", total_mib=4096.0, others_mib=500.0, held_mib=held_mib)
+
+torch.cuda.is_available = lambda: True
+torch.cuda.get_device_properties = lambda device: SimpleNamespace(total_memory=4096 * MIB)
+torch.cuda.memory_reserved = lambda: HELD["reserved"] * MIB
+torch.cuda.set_per_process_memory_fraction = lambda fraction: HELD.update(fraction=fraction)
+
+
+def profile(**hardware: Any) -> Profile:
+    return Profile.model_validate({"model": {"name": "x"}, "hardware": hardware})
+
+
+def limit(card: Any = CARD, **hardware: Any) -> VramLimit:
+    return VramLimit(profile(**hardware), card, Path("nowhere"))
+
+
+def cap_mib() -> int:
+    """The allocator's cap as it was set last."""
+    return round(HELD["fraction"] * 4096)
+
+
+def limits() -> list[float | None]:
+    idle: Any = SimpleNamespace(name="Card", total_mib=4096.0, others_mib=100.0, held_mib=held_mib)
+    return [
+        limit().mib,
+        limit(idle).mib,
+        limit(None).mib,
+        limit(idle, display_reserve_mib=50).mib,
+        limit(vram_limit_mib=3000).mib,
+        limit(vram_limit_mib=9000).mib,
+    ]
+
+
+def caps_by_context() -> list[int]:
+    caps = []
+    for context, loaded in ((300.0, True), (300.0, False), (-9000.0, True), (40000.0, True)):
+        HELD["context"] = context
+        limit().apply(loaded=loaded)
+        caps.append(cap_mib())
+    CARD.held_mib = lambda: None
+    limit().apply(loaded=True)
+    return [*caps, cap_mib()]
+
+
+def caps_after_a_probe() -> list[list[float]]:
+    """[cap while loading, expected context, measured memory] after each of two probes."""
+    caps = []
+    for context in (310.0, 420.0):
+        probes.write(Path("here"), CARD.name, profile(), probes.Probed(2048, 2800.0, context, 0))
+        HELD["context"] = 300.0
+        probed = VramLimit(profile(), CARD, Path("here"))
+        probed.apply(loaded=False)
+        assert probed.machine.measured is not None
+        caps.append([cap_mib(), probed.machine.context_mib, probed.machine.measured.reserved_mib])
+    return caps
+
+
+def failures() -> list[list[str]]:
+    """[kind, message] of two out-of-memory errors: the GPU's memory, and page-locked host memory."""
+
+    def failure_of(text: str) -> list[str]:
+        try:
+            with limit().explain_out_of_memory("The run can't go on", profile(), None):
+                raise torch.OutOfMemoryError(text)
+        except Exception as error:  # noqa: BLE001  the test looks at what it is
+            failure = classify(error)
+        return [failure.kind, failure.message]
+
+    return [
+        failure_of("CUDA out of memory. Tried to allocate 2 MiB"),
+        failure_of("pin_memory: CUDA out of memory"),
+    ]
+
+
+def probe_that_does_not_fit() -> list[str]:
+    """[kind, message, hint] of a probe that runs out of memory."""
+    shape = ModelShape.of(shipped_configs()["unsloth/Llama-3.2-3B-Instruct-bnb-4bit"])
+    capped: Any = limit(vram_limit_mib=3000)
+    capped.apply = lambda loaded: None
+    torch.cuda.is_available = lambda: False
+
+    def training_step(*arguments: Any, **options: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 252.00 MiB.")
+
+    trainer: Any = SimpleNamespace(
+        args=SimpleNamespace(per_device_train_batch_size=1, gradient_accumulation_steps=1, device="cpu"),
+        data_collator=lambda rows: {name: torch.tensor([row[name] for row in rows]) for name in rows[0]},
+        model=torch.nn.Linear(1, 1),
+        model_wrapped=None,
+        training_step=training_step,
+    )
+    attempt: Any = SimpleNamespace(events=SimpleNamespace(emit=lambda event: None))
+    job: Any = None
+    rows = [{"input_ids": [1] * length, "labels": [1] * length} for length in (8, 40, 8)]
+    subject = probe.Probe(trainer, rows, attempt, job, profile(), shape, capped)
+    try:
+        subject.on_train_begin(trainer.args, None, None)
+    except TrainingFailure as error:
+        failure = classify(error)
+        return [failure.kind, failure.message, failure.hint]
+    raise AssertionError("the probe did not fail")
