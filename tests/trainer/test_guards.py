@@ -56,7 +56,7 @@ def test_a_run_that_gets_no_better_ends_with_its_best_adapter(trainer: Trainer) 
     evals = {event["step"]: event["eval_loss"] for event in events(run, "eval")}
     best = min(evals, key=lambda step: (evals[step], step))
     [ended] = [event["message"] for event in events(run, "warning") if "evaluation.patience" in event["message"]]
-    assert f"that of step {best} " in ended
+    assert f"that of step {best}." in ended
     assert max(evals) == events(run)[-1]["step"] < 60
     assert sorted(evals)[-3] == best
     kept = {path.name for path in run.checkpoints.glob("checkpoint-*")}

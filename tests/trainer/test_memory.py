@@ -26,7 +26,7 @@ def test_a_card_that_was_probed_before_keeps_room_for_its_whole_context_while_lo
 def test_memory_that_runs_out_is_told_from_page_locked_memory_that_does(trainer: Trainer) -> None:
     failures = trainer.run_program("vram", "failures")
     assert failures == [
-        ["gpu_memory", "The run can't go on within 3,596 MiB of the card: the GPU's memory ran out."],
+        ["gpu_memory", "The run can't go on: GPU memory ran out (the limit is 3,596 MiB)."],
         ["pinned_memory", "Page-locked host memory ran out."],
     ]
 
@@ -50,9 +50,9 @@ def test_memory_that_runs_out_in_the_probe_is_named_with_remedies(trainer: Train
     kind, message, hint = trainer.run_program("vram", "probe_that_does_not_fit")
     assert kind == "gpu_memory"
     assert "The longest row, 40 tokens," in message
-    assert "3,000 MiB of the card" in message
+    assert "GPU memory ran out (the limit is 3,000 MiB)" in message
     assert "model.offload_layers = " in hint
-    assert "gives back" in hint
+    assert " frees " in hint
 
 
 def test_a_probe_disturbs_nothing(trainer: Trainer) -> None:

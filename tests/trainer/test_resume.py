@@ -119,8 +119,8 @@ def test_resume_goes_on_as_if_never_interrupted(stopped: RunDirectory, whole: Ru
     assert not broken.exists()
     [warned] = events(stopped, "warning")
     assert warned["message"] == (
-        f"The checkpoint of step {STEPS - 1} is damaged (trainer_state.json): set aside as broken-{broken.name}. "
-        f"The run goes on from step {step}."
+        f"The checkpoint of step {STEPS - 1} is damaged (trainer_state.json). It is now called broken-{broken.name}. "
+        f"The run resumes from step {step}."
     )
     # Two steps a line: of a pair that the stop fell into, only the second is averaged after the resume.
     torn = step + 1 if step % 2 else None

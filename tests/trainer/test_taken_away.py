@@ -49,8 +49,8 @@ def test_a_resume_does_not_go_on_with_other_rows(trainer: Trainer, begun: RunDir
     started, warned, failed = events(begun)
     assert started["resume_step"] == 10
     assert warned["message"] == (
-        "The checkpoint of step 20 is damaged (scheduler.pt): set aside as broken-checkpoint-20. "
-        "The run goes on from step 10."
+        "The checkpoint of step 20 is damaged (scheduler.pt). It is now called broken-checkpoint-20. "
+        "The run resumes from step 10."
     )
     assert (failed["kind"], failed["step"]) == ("bad_data", 10)
     assert failed["message"] == f"The dataset {rows} has changed since the run began (3 rows then, 4 now)."
@@ -67,7 +67,7 @@ def test_from_the_start_it_says_that_the_rows_are_others(trainer: Trainer, begun
     assert [text.partition(":")[0] for text in damaged] == [
         f"The checkpoint of step {step} is damaged (optimizer.pt)" for step in (20, 10)
     ]
-    assert all(text.endswith("The run begins anew.") for text in damaged)
+    assert all(text.endswith("The run starts over.") for text in damaged)
     assert "(3 rows then, 2 now). It is trained from the start" in changed
 
 
@@ -94,4 +94,4 @@ def test_a_run_whose_folder_is_gone_is_not_trained_unseen(trainer: Trainer, how:
             path.unlink()
     _, complaint = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert f"{run.path} is gone" in complaint
+    assert f"{run.path} was moved or deleted" in complaint

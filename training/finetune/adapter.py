@@ -1,4 +1,4 @@
-"""The adapter in plain PEFT layout: whoever reads it finds a whole one, the old or the new, or hears what is not."""
+"""Saves the adapter in PEFT's own layout. A reader finds a whole adapter, the old one or the new one, at any time."""
 
 from __future__ import annotations
 
@@ -6,23 +6,27 @@ import ctypes
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from training.contract.checkpoints import ADAPTER, CONFIG
 from training.contract.failures import writing
 from training.finetune import checkpoints
 
-_UNFINISHED = ".adapter-"
-RENAME_EXCHANGE = 2  # of renameat2(2)
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedTokenizerBase
+
+UNFINISHED = ".adapter-"
+AT_FDCWD, RENAME_EXCHANGE = -100, 2  # arguments of the system call renameat2
 
 
-def save(model: Any, tokenizer: Any, folder: Path, best: Path | None = None) -> None:
-    """Puts the adapter and its tokenizer into `folder`, in place of what was there. `best` is a checkpoint whose
-    adapter goes there instead of the model's."""
-    for left in folder.parent.glob(f"{_UNFINISHED}*"):  # by a save that was killed
-        shutil.rmtree(left)
+def save(model: PeftModel, tokenizer: PreTrainedTokenizerBase, folder: Path, best: Path | None = None) -> None:
+    """Save the adapter and the tokenizer in `folder`, and delete what was there. If `best` is given, its adapter is
+    saved and not the model's; `best` is the folder of a checkpoint."""
+    for unfinished in folder.parent.glob(f"{UNFINISHED}*"):  # left by a save that was killed
+        shutil.rmtree(unfinished)
     with writing(folder):
-        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=_UNFINISHED))
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=UNFINISHED))
         try:
             model.save_pretrained(temporary)
             tokenizer.save_pretrained(temporary)
@@ -31,7 +35,7 @@ def save(model: Any, tokenizer: Any, folder: Path, best: Path | None = None) -> 
                     shutil.copyfile(best / name, temporary / name)
             checkpoints.flush(temporary)
             if folder.exists():
-                _exchange(temporary, folder)  # what was there is the temporary one now
+                _exchange(temporary, folder)  # after this, `temporary` is the old adapter
             else:
                 temporary.rename(folder)
         finally:
@@ -39,10 +43,10 @@ def save(model: Any, tokenizer: Any, folder: Path, best: Path | None = None) -> 
 
 
 def _exchange(one: Path, other: Path) -> None:
-    """Swaps two folders in one step; in three where the file system or the C library can't."""
-    here = -100  # AT_FDCWD
+    """Swap two folders in one step, or in three where the file system or the C library can't do it in one."""
     try:
-        swapped = ctypes.CDLL(None).renameat2(here, bytes(one), here, bytes(other), RENAME_EXCHANGE) == 0
+        renameat2 = ctypes.CDLL(None).renameat2
+        swapped = renameat2(AT_FDCWD, bytes(one), AT_FDCWD, bytes(other), RENAME_EXCHANGE) == 0
     except AttributeError:
         swapped = False
     if not swapped:

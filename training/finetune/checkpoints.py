@@ -1,4 +1,4 @@
-"""Puts checkpoints in place: written aside and renamed, so that each is whole or not there."""
+"""Publishes, renames and deletes checkpoints. A folder called checkpoint-N is whole at any time, or is not there."""
 
 from __future__ import annotations
 
@@ -21,33 +21,32 @@ from training.contract.checkpoints import (
     sums,
 )
 
-__all__ = ["PREFIX", "UNFINISHED", "found_in", "is_whole", "last_whole", "step_of"]  # and what is below
+__all__ = ["PREFIX", "UNFINISHED", "found_in", "is_whole", "last_whole", "step_of"]  # re-exported for the trainer
 
-OLD = ".old-"
+TO_DELETE = ".old-"
 
 
 def publish(checkpoint: Path, home: Path) -> None:
-    """Moves a written checkpoint into `home`, with its checksums, when all of it is on the disk: a reader finds it
-    whole, or not at all."""
+    """Add checksums to a finished checkpoint, flush it to the disk, and move it into `home`."""
     (checkpoint / CHECKSUMS).write_text(json.dumps(sums(checkpoint), indent=2) + "\n", encoding="utf-8")
     flush(checkpoint)
     target = home / checkpoint.name
-    if target.exists():  # of an attempt that was stopped at the very same step
+    if target.exists():  # an earlier attempt was stopped at the same step
         set_aside(target)
     checkpoint.rename(target)
     _flush(home)
 
 
 def find_best_step(log_history: list[dict[str, Any]]) -> int | None:
-    """The step of the lowest evaluation loss, the first of equals; None before there is any. `log_history` is that of
-    `transformers.TrainerState`."""
-    found = [(entry["eval_loss"], entry["step"]) for entry in log_history
-             if math.isfinite(entry.get("eval_loss", math.nan))]  # fmt: skip
-    return min(found)[1] if found else None
+    """Find the step with the lowest evaluation loss in the log history of `transformers.TrainerState`; the first of
+    equal ones. Returns None before the first evaluation."""
+    evaluations = [(entry["eval_loss"], entry["step"]) for entry in log_history
+                   if math.isfinite(entry.get("eval_loss", math.nan))]  # fmt: skip
+    return min(evaluations)[1] if evaluations else None
 
 
 class SetAside(NamedTuple):
-    """A checkpoint that was damaged in `file`, and is called `name` now."""
+    """A damaged checkpoint: its step, its first damaged file, and its new name."""
 
     step: int
     file: str
@@ -55,17 +54,15 @@ class SetAside(NamedTuple):
 
 
 def set_aside_broken(folder: Path) -> list[SetAside]:
-    """Renames what is damaged, so that it doesn't take a whole one's place in the rotation; what stays is whole.
-
-    Nothing is deleted: what a person may want to look at stays, as `broken-checkpoint-N`.
-    """
+    """Rename every damaged checkpoint to `broken-checkpoint-N`, so that the rotation doesn't count it. Nothing is
+    deleted, since someone may want to look at it. The checkpoints that keep their names are whole."""
     return [
         SetAside(step_of(path), damaged, set_aside(path, "broken").name) for path, damaged in judged(folder) if damaged
     ]
 
 
 def set_aside(checkpoint: Path, why: str = "earlier") -> Path:
-    """Renames `checkpoint` to `WHY-checkpoint-N`, or `WHY-checkpoint-N.2` and so on where there is one already."""
+    """Rename `checkpoint` to `WHY-checkpoint-N`, or to `WHY-checkpoint-N.2` and so on if that name is taken."""
     target, number = checkpoint.with_name(f"{why}-{checkpoint.name}"), 1
     while target.exists():
         number += 1
@@ -74,20 +71,24 @@ def set_aside(checkpoint: Path, why: str = "earlier") -> Path:
 
 
 def rotate(home: Path, limit: int | None, keep: str = "") -> bool:
-    """Deletes the oldest checkpoints beyond `limit`, but never the newest nor the one called `keep`; whether there was
-    one. Each is renamed first: a kill in the middle leaves none half there, and the next time takes the rest."""
-    found = found_in(home)
-    old = [path for path in found[:-1] if path.name != keep]
-    surplus = old[: max(0, len(found) - limit) if limit else 0]
+    """Delete the oldest checkpoints beyond `limit`, but never the newest one nor the one called `keep`. Returns whether
+    any was deleted.
+
+    Each is renamed first. If the process is killed meanwhile, no half-deleted checkpoint keeps its name, and the next
+    call deletes the rest.
+    """
+    existing = found_in(home)
+    deletable = [path for path in existing[:-1] if path.name != keep]
+    surplus = deletable[: max(0, len(existing) - limit) if limit else 0]
     for path in surplus:
-        path.rename(home / f"{OLD}{path.name}")
-    for path in home.glob(f"{OLD}*"):
+        path.rename(home / f"{TO_DELETE}{path.name}")
+    for path in home.glob(f"{TO_DELETE}*"):
         shutil.rmtree(path, ignore_errors=True)
     return bool(surplus)
 
 
 def flush(folder: Path) -> None:
-    """Returns when all of `folder` is on the disk."""
+    """Wait until everything in `folder` is on the disk."""
     for path in folder.rglob("*"):
         _flush(path)
     _flush(folder)

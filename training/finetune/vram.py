@@ -1,4 +1,4 @@
-"""What a run may take of its card, held to: under WSL2 a full card spills into shared memory without a word."""
+"""Limits the GPU memory of a run. Without a limit, a full GPU under WSL2 silently moves data to slow shared memory."""
 
 from __future__ import annotations
 
@@ -20,57 +20,57 @@ from training.memory.forecast import CONTEXT_MIB, Machine
 from training.memory.model_shape import ModelShape
 from training.memory.remedies import remedies
 
-STILL_TO_COME = 64.0
-"""MiB by which the CUDA context may grow while a model is loaded."""
-LEAST_CONTEXT_MIB, MOST_CONTEXT_MIB = 64.0, 1200.0
-"""Between these it has been on every card: what lies beyond is another program that came or went."""
-REMEDIES_TOLD = 3
+CONTEXT_GROWTH_MIB = 64.0  # the CUDA context may grow by this while a model is loaded
+MIN_CONTEXT_MIB, MAX_CONTEXT_MIB = 64.0, 1200.0
+"""The range of context sizes on all GPUs measured. A reading outside it means that another program came or went."""
+MAX_REMEDIES = 3
 
 
 class VramLimit:
-    """The most this process may hold on the card, in MiB with the CUDA context; None on a CPU.
+    """How much GPU memory this process may hold, as `mib`, including the CUDA context; None on a CPU.
 
-    hardware.vram_limit_mib, or what the card has less the display reserve, or less what others hold by now, if that is
-    more. The allocator gets what the context leaves of it: call `apply` again once all kernels are loaded.
+    The limit is the GPU's size, less the display reserve or less the memory that other programs hold now, whichever is
+    more. hardware.vram_limit_mib may lower it. The allocator is given what the context leaves, so call `apply` again
+    once all kernels are loaded.
     """
 
     def __init__(self, profile: Profile, card: Card | None, cache: Path) -> None:
         self.mib: float | None = None
         self.card = card
         self.others_mib = (card.others_mib if card else None) or 0.0
-        self._seen_context = 0.0
+        self._probed_context = 0.0
         self.machine = Machine()
         if not torch.cuda.is_available():
             return
         self._total = torch.cuda.get_device_properties(0).total_memory / MIB
-        # NVML's total, as in a forecast; torch's may leave out what the driver keeps, which NVML counts as used.
-        whole = (card.total_mib if card else None) or self._total
-        left = whole - max(profile.hardware.display_reserve_mib, self.others_mib)
+        # Take NVML's total, as a forecast does. torch's may leave out the driver's own part, which NVML counts as used.
+        total = (card.total_mib if card else None) or self._total
+        left = total - max(profile.hardware.display_reserve_mib, self.others_mib)
         self.mib = min(left, self._total, profile.hardware.vram_limit_mib or left)
         last = probes.latest(cache, card.name) if card else None
         probed = probes.read(cache, card.name, profile) if card else None
-        self._seen_context = last.context_mib if last else 0.0
+        self._probed_context = last.context_mib if last else 0.0
         self.machine = Machine(
-            whole,
-            self._seen_context or CONTEXT_MIB,
+            total,
+            self._probed_context or CONTEXT_MIB,
             expandable_segments="expandable_segments:True" in os.environ.get("PYTORCH_ALLOC_CONF", ""),
             measured=probed.measured if probed else None,
         )
 
     @property
     def context_mib(self) -> float:
-        """What this process holds beside the allocator's memory, as of now."""
+        """The memory that this process holds now outside the allocator."""
         held = self.card.held_mib() if self.card else None
         if held is None:
             return self.machine.context_mib
-        beside = held - torch.cuda.memory_reserved() / MIB
-        return min(max(beside, LEAST_CONTEXT_MIB), MOST_CONTEXT_MIB)
+        outside = held - torch.cuda.memory_reserved() / MIB
+        return min(max(outside, MIN_CONTEXT_MIB), MAX_CONTEXT_MIB)
 
     def apply(self, *, loaded: bool) -> None:
-        """Caps the allocator. `loaded`: every kernel was used once, so that the context grows no more."""
+        """Cap the allocator. `loaded` means that every kernel was used once, so that the context no longer grows."""
         if self.mib is None:
             return
-        context = self.context_mib if loaded else max(self.context_mib + STILL_TO_COME, self._seen_context)
+        context = self.context_mib if loaded else max(self.context_mib + CONTEXT_GROWTH_MIB, self._probed_context)
         torch.cuda.set_per_process_memory_fraction(min(1.0, max(1.0, self.mib - context) / self._total))
 
     @contextmanager
@@ -85,14 +85,14 @@ class VramLimit:
         except torch.OutOfMemoryError as error:
             if failures.classify(error).kind != "gpu_memory":
                 raise
-            within = f" within {self.mib:,.0f} MiB of the card" if self.mib else ""
-            message = f"{task}{within}: the GPU's memory ran out."
-            raise TrainingFailure("gpu_memory", message, self._ways(profile, shape)) from error
+            limit = f" (the limit is {self.mib:,.0f} MiB)" if self.mib else ""
+            message = f"{task}: GPU memory ran out{limit}."
+            raise TrainingFailure("gpu_memory", message, self._remedies(profile, shape)) from error
 
-    def _ways(self, profile: Profile, shape: ModelShape | None) -> str:
+    def _remedies(self, profile: Profile, shape: ModelShape | None) -> str:
         if shape is None or self.mib is None:
             return ""
         machine = replace(self.machine, card_mib=self.mib + profile.hardware.display_reserve_mib)
-        found = remedies(profile, shape, machine)[:REMEDIES_TOLD]
-        ways = "; ".join(f"{r.field} = {json.dumps(r.value)} gives back {r.frees_mib:,.0f} MiB" for r in found)
-        return f"Set one of: {ways}." if ways else ""
+        best = remedies(profile, shape, machine)[:MAX_REMEDIES]
+        text = "; ".join(f"{r.field} = {json.dumps(r.value)} frees {r.frees_mib:,.0f} MiB" for r in best)
+        return f"Set one of: {text}." if text else ""

@@ -1,4 +1,4 @@
-"""What the libraries read from the process around them, set before the first of them is imported."""
+"""Sets the environment variables that the libraries read when they are imported."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from training.contract.profile import Profile
 from training.demo import llama
 from training.job.model import go_offline_if_needed
+from training.memory.visible_gpu import first_visible_gpu
 from training.memory.wsl import wsl
 
 QUIET = {
@@ -23,9 +24,10 @@ QUIET = {
 }
 
 
-# One memory profile on every card, so that a forecast holds: left alone, Unsloth takes a loss kernel above 24 GiB that
-# needs more memory, and compiles each block, which takes a minute, fails on some cards and changes what is kept.
-STEADY = {
+# These keep Unsloth's memory use the same on every GPU, so that forecasts hold. By default Unsloth takes a loss kernel
+# that needs more memory on GPUs above 24 GiB. It also compiles each block, which takes a minute, fails on some GPUs and
+# changes which tensors stay in memory.
+SAME_MEMORY_EVERYWHERE = {
     "UNSLOTH_FUSED_LINEAR_FLASH_MIN_ROWS": "0",
     "UNSLOTH_FUSED_LINEAR_FWD_TILE_COLS": "16384",
     "UNSLOTH_BLOCK_COMPILE": "0",
@@ -35,34 +37,38 @@ FIXED_SEGMENTS = "expandable_segments:False,max_split_size_mb:256"
 
 
 def prepare(profile: Profile, cache: Path) -> None:
-    """Silences the libraries, shows them the device that `profile` picked and keeps their files under `cache`."""
-    for name, value in (QUIET | STEADY).items():
+    """Silence the libraries, show them only the device that `profile` asks for, and keep their files under `cache`."""
+    for name, value in (QUIET | SAME_MEMORY_EVERYWHERE).items():
         os.environ.setdefault(name, value)
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    # Unsloth writes the modules it generates here, and to the working directory otherwise.
+    # Unsloth writes the modules that it generates here; by default it writes them to the working directory.
     os.environ["UNSLOTH_COMPILE_LOCATION"] = str(cache / "unsloth_compiled_cache")
     go_offline_if_needed(profile.model.name)
-    _choose_device(profile.hardware.device)
-    _keep_the_segments_whole()
+    _select_device(profile.hardware.device)
+    _fix_segments_under_wsl()
     os.environ["UNSLOTH_FUSED_LINEAR_BWD_TILE_MB"] = str(profile.training.loss_tile_mib)
     if profile.model.dtype == "float32":
         os.environ["UNSLOTH_CPU_BF16"] = "0"
-    if profile.model.name == llama.NAME:  # threads spend longer waiting for one another than on such small matrices
+    if profile.model.name == llama.NAME:  # on such small matrices, threads wait for each other longer than they work
         os.environ["OMP_NUM_THREADS"] = "1"
 
 
-def _keep_the_segments_whole() -> None:
-    """Where they can't grow, transformers' one block for all weights would stay for the little that is left in it."""
+def _fix_segments_under_wsl() -> None:
+    """Limit the blocks that PyTorch's allocator may split.
+
+    Under WSL2 its segments can't grow, so the one large block in which transformers loads the weights would stay in
+    memory for the small tensors left in it.
+    """
     if wsl():
         os.environ.setdefault("PYTORCH_ALLOC_CONF", FIXED_SEGMENTS)
 
 
-def _choose_device(device: str | int) -> None:
-    """One card at most is visible afterwards, as cuda:0."""
-    os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # numbers as nvidia-smi and NVML give them
+def _select_device(device: str | int) -> None:
+    """Make at most one GPU visible, as cuda:0."""
+    os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # the order of nvidia-smi and NVML
     if device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     elif device == "auto":
-        os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+        os.environ["CUDA_VISIBLE_DEVICES"] = first_visible_gpu()
     else:
         os.environ["CUDA_VISIBLE_DEVICES"] = str(device)

@@ -1,1 +1,1 @@
-"""The process that outlives a trainer. It waits, and records how the trainer died."""
+"""The process that outlives a trainer. It waits, and records how the trainer ended."""

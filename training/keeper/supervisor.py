@@ -1,7 +1,7 @@
-"""Waits for the trainer, and writes down how it ended where it can't say so itself: RUN/exit.json.
+"""The trainer's parent process. It waits for the trainer, and writes RUN/exit.json to record how the trainer ended.
 
-A process that is killed says nothing, and only its parent learns by what. So the trainer is a child, forked before
-anything is imported; the parent does nothing but wait, and keep the log from filling the disk.
+A process that is killed can't record it itself, and only its parent learns which signal it was. So the trainer is a
+child, forked before anything heavy is imported. The parent only waits, and keeps the log from filling the disk.
 """
 
 from __future__ import annotations
@@ -11,50 +11,51 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
-from training.contract.log import bound
+from training.contract.log import trim_log
 from training.contract.process import Exit, die_with_parent, signal_name
 from training.contract.run_directory import RunDirectory
 
 VMSTAT = Path("/proc/vmstat")
-LOOK_EVERY = 0.5  # seconds between two looks at the log
+POLL_SECONDS = 0.5  # between two checks of the log's size
 
 
 def fork(run: RunDirectory) -> int | None:
-    """None in the trainer's own process; in its parent the exit code, once it has ended."""
-    kills, parent = memory_kills(), os.getpid()
+    """Fork the trainer. Returns None in the trainer's process, and its exit code in the parent when it ends."""
+    oom_kills_before, parent = count_oom_kills(), os.getpid()
     child = os.fork()
     if child == 0:
         die_with_parent(True)
-        if os.getppid() != parent:  # it was gone already, and no signal comes
+        if os.getppid() != parent:  # the parent died before this, so its death would bring no signal
             os._exit(1)
         return None
-    for number in (signal.SIGINT, signal.SIGHUP):  # a terminal that closes, or Ctrl-C in one, is no request
+    # A closed terminal or Ctrl-C in it is no stop request.
+    for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGTERM))
     status = _wait(child, run.log)
     killed_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
     code = None if killed_by else os.waitstatus_to_exitcode(status)
-    for_memory = killed_by == signal.SIGKILL and memory_kills() > kills
-    with suppress(OSError):  # a full disk: the run counts as lost then, which it is
-        killer = signal_name(killed_by) if killed_by else ""
-        run.write_exit(Exit(child, code, killer, for_memory, os.getpid()))
+    out_of_memory = killed_by == signal.SIGKILL and count_oom_kills() > oom_kills_before
+    with suppress(OSError):  # if the disk is full, nothing records the end, and the run shows as lost
+        signal_text = signal_name(killed_by) if killed_by else ""
+        run.write_exit(Exit(child, code, signal_text, out_of_memory, os.getpid()))
     return code if code is not None else 128 + (killed_by or 0)
 
 
 def _wait(child: int, log: Path) -> int:
-    """The wait status of `child`, once it has ended."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])  # so that it is waited for, and not missed
+    """Wait until `child` ends, trimming the log meanwhile, and return its wait status."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])  # sigtimedwait needs it blocked, to miss none
     while True:
         ended, status = os.waitpid(child, os.WNOHANG)
         with suppress(OSError):
-            bound(log)
+            trim_log(log)
         if ended:
             return status
-        signal.sigtimedwait([signal.SIGCHLD], LOOK_EVERY)
+        signal.sigtimedwait([signal.SIGCHLD], POLL_SECONDS)
 
 
-def memory_kills() -> int:
-    """How many processes the kernel has ended for memory since it started; 0 where it does not tell."""
+def count_oom_kills() -> int:
+    """Read how many processes the kernel has killed for lack of memory since boot; 0 if the kernel doesn't tell."""
     with suppress(OSError, ValueError):
         for line in VMSTAT.read_text(encoding="ascii").splitlines():
             if line.startswith("oom_kill "):

@@ -20,7 +20,8 @@ from training.contract import log
 from training.keeper import supervisor
 from training.contract.run_directory import RunDirectory
 
-supervisor.LOOK_EVERY, log.LOG_MOST, log.LOG_FIRST, log.LOG_LAST = 0.01, 2**20, 2**16, 2**18
+supervisor.POLL_SECONDS, log.MAX_LOG_BYTES = 0.01, 2**20
+log.BYTES_KEPT_AT_START, log.BYTES_KEPT_AT_END = 2**16, 2**18
 code = supervisor.fork(RunDirectory(Path(sys.argv[1])))
 if code is not None:
     sys.exit(code)
@@ -46,15 +47,15 @@ def test_a_trainer_that_prints_in_a_loop(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ends", [b"\n", b""])
 def test_the_first_and_the_last_part_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: bytes) -> None:
-    for name, size in (("LOG_MOST", 1000), ("LOG_FIRST", 100), ("LOG_LAST", 300)):
+    for name, size in (("MAX_LOG_BYTES", 1000), ("BYTES_KEPT_AT_START", 100), ("BYTES_KEPT_AT_END", 300)):
         monkeypatch.setattr(trainer_log, name, size)
     log = tmp_path / "trainer.log"
     text = b"".join(b"line %03d\n" % number for number in range(111))
     log.write_bytes(text)
-    trainer_log.bound(log)
+    trainer_log.trim_log(log)
     assert log.read_bytes() == text  # 999 bytes: as it was
     log.write_bytes(text + b"line 111" + ends)
-    trainer_log.bound(log)
+    trainer_log.trim_log(log)
     kept = log.read_bytes()
     assert kept.startswith(text[:100]) and kept.endswith(b"\nline 110\nline 111" + ends)
     assert b"left out" in kept and len(kept) < 500

@@ -173,7 +173,7 @@ def test_the_trainers_card_that_is_lost_is_told_of_once(nvml: Nvml) -> None:
             nvml.answers[name] = error
         assert card.record(told.append).used_mib is None
     assert [type(event) for event in told] == [ev.Gpu, ev.Gpu, ev.Warned]
-    assert told[-1].message == "The driver tells nothing of the card any more: GPU is lost."  # type: ignore[attr-defined]
+    assert told[-1].message == "The driver stopped reporting on the GPU: GPU is lost."  # type: ignore[attr-defined]
     assert card.held_mib() is None
     nvml.answers = answers
     card.record(told.append)

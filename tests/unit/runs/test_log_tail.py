@@ -48,16 +48,16 @@ def test_a_new_file_in_its_place_is_read_from_its_start(path: Path) -> None:
 
 
 def test_a_log_that_lost_its_middle_is_not_shown_twice(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainer_log, "LOG_MOST", 4000)
-    monkeypatch.setattr(trainer_log, "LOG_FIRST", 500)
-    monkeypatch.setattr(trainer_log, "LOG_LAST", 2000)
+    monkeypatch.setattr(trainer_log, "MAX_LOG_BYTES", 4000)
+    monkeypatch.setattr(trainer_log, "BYTES_KEPT_AT_START", 500)
+    monkeypatch.setattr(trainer_log, "BYTES_KEPT_AT_END", 2000)
     tail, shown = LogTail(path), []
     for number in range(300):
         append(path, b"line %d, be" % number)
         shown += tail.poll()
         append(path, b"gun and ended\n")
         if number % 10 == 9:
-            trainer_log.bound(path)
+            trainer_log.trim_log(path)
             append(path, b"line %d.5\n" % number)
     shown += tail.poll()
     assert path.stat().st_size < 5000
