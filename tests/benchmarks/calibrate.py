@@ -14,7 +14,7 @@ import math
 import numpy as np
 from support.measured import Run, runs
 
-import training.contract.forecast as forecast
+import training.memory.forecast as forecast
 
 MIB = forecast.MIB
 
@@ -46,24 +46,24 @@ def main() -> None:
     left = np.array([run.allocated_mib - row[0] for run, row in zip(plain, known, strict=True)])
     features = np.array([[row[2], row[3], 1.0] for row in known])
     (scratch, copies, further), *_ = np.linalg.lstsq(features, left, rcond=None)
-    print(f"SCRATCH = {scratch:.2f}  LORA_COPIES = {copies:.2f}  FURTHER = {further:.0f} * MIB")
+    print(f"SCRATCH = {scratch:.2f}  LORA_COPIES = {copies:.2f}  OTHER = {further:.0f} * MIB")
 
     grown = [(run, row) for run, row in zip(plain, known, strict=True) if run.machine.expandable_segments]
     gaps = np.array([run.reserved_mib - run.allocated_mib for run, _ in grown])
     activations = np.array([row[1] + scratch * row[2] for _, row in grown])
     (share, constant), *_ = np.linalg.lstsq(np.stack([activations, np.ones_like(gaps)], 1), gaps, rcond=None)
-    print(f"SLACK = {constant:.1f} * MIB  SLACK_OF_ACTIVATIONS = {share:.3f}")
+    print(f"SLACK = {constant:.1f} * MIB  SLACK_SHARE = {share:.3f}")
 
     fixed = [run for run in plain if not run.machine.expandable_segments and not run.profile.model.offload_embedding]
 
     def off(pair: tuple[float, float]) -> float:
-        forecast.FIXED_SLACK, forecast.MOST_FIXED_SLACK = pair[0], pair[1] * MIB
+        forecast.FIXED_SLACK_SHARE, forecast.MAX_FIXED_SLACK = pair[0], pair[1] * MIB
         return max(abs(run.error) for run in fixed)
 
-    standing = forecast.FIXED_SLACK, forecast.MOST_FIXED_SLACK
+    standing = forecast.FIXED_SLACK_SHARE, forecast.MAX_FIXED_SLACK
     best = min(itertools.product(np.arange(0.3, 1.0, 0.05), np.arange(300, 601, 20)), key=off)
-    forecast.FIXED_SLACK, forecast.MOST_FIXED_SLACK = standing
-    print(f"FIXED_SLACK = {best[0]:.2f}  MOST_FIXED_SLACK = {best[1]} * MIB")
+    forecast.FIXED_SLACK_SHARE, forecast.MAX_FIXED_SLACK = standing
+    print(f"FIXED_SLACK_SHARE = {best[0]:.2f}  MAX_FIXED_SLACK = {best[1]} * MIB")
 
     report("calibrated on", seen)
     report("held out", [run for run in every if run.held_out])

@@ -147,7 +147,7 @@ def test_a_link_in_the_place_of_a_run_is_not_followed(home: Path, capsys: pytest
 def test_an_adapter_that_can_carry_code_is_refused(home: Path) -> None:
     (home / "adapter_model.bin").write_bytes(b"pickle")
     (home / "adapter_config.json").write_text("{}")
-    with pytest.raises(TrainingFailure, match="other formats can carry code") as caught:
+    with pytest.raises(TrainingFailure, match="Other formats can carry code") as caught:
         model.load_for_chat("x", revision=None, load_in_4bit=False, dtype="float32", adapter=home)
     assert classify(caught.value).kind == "model_not_found"
     (home / "adapter_model.safetensors").touch()

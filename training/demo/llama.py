@@ -1,7 +1,7 @@
-"""The demo model: a Llama of half a million random parameters with a tokenizer of its own, built in seconds.
+"""Builds the demo model: a Llama with half a million random parameters and its own tokenizer. This takes seconds.
 
-Everything about it is real except its size, so that a demo runs the same code as a 3B model does. It is made again
-from the same seed wherever its folder is missing.
+Only its size is unusual, so the demo runs the same code as a 3B model. If its folder is missing, it is built again from
+the same seed.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ import shutil
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from training.contract.failures import writing
 from training.dataset.rows import read
 from training.dataset.source import DEMO_DATASET, DEMO_FILE, local
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 NAME = "demo:llama"
 SEED = 3407
@@ -40,8 +43,8 @@ CHAT_TEMPLATE = (
 )
 
 
-def build_tokenizer() -> Any:
-    """A byte-level BPE tokenizer trained on the shipped sample, with Llama 3's special tokens and chat format."""
+def build_tokenizer() -> PreTrainedTokenizerFast:
+    """Train a byte-level BPE tokenizer on the shipped sample, with Llama 3's special tokens and chat format."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -64,7 +67,7 @@ def build_tokenizer() -> Any:
 
 
 def build(cache: Path) -> Path:
-    """The folder of the demo model under `cache`; made, in one step, where it isn't there yet."""
+    """Return the demo model's folder under `cache`. If it is missing, it is built aside and renamed."""
     folder = cache / f"demo-llama-{_fingerprint()}"
     if folder.is_dir():
         return folder
@@ -76,7 +79,7 @@ def build(cache: Path) -> Path:
             try:
                 temporary.rename(folder)
             except OSError:
-                if not folder.is_dir():  # else another run was faster, and its copy is the same
+                if not folder.is_dir():  # if it exists now, another run has just built the same model
                     raise
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -95,7 +98,7 @@ def _write(folder: Path) -> None:
         pad_token_id=tokenizer.pad_token_id,
         **SHAPE,
     )
-    with torch.random.fork_rng(devices=[]):  # building must not move the run's own random state
+    with torch.random.fork_rng(devices=[]):  # building must not change the run's own random state
         torch.manual_seed(SEED)
         model = LlamaForCausalLM(config)
     model.save_pretrained(folder)
@@ -103,7 +106,7 @@ def _write(folder: Path) -> None:
 
 
 def _fingerprint() -> str:
-    """Changes with whatever the files depend on: the sample, this file and the libraries that write them."""
+    """Compute a key that changes with everything the files depend on: the sample, this module and the libraries."""
     parts = [DEMO_FILE.read_bytes(), Path(__file__).read_bytes()]
     parts += [version(package).encode() for package in ("torch", "transformers", "tokenizers")]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from training.contract.profile import Profile
 from training.finetune.vram import VramLimit
-from training.memory.forecast import fewest_layers
+from training.memory.forecast import find_fewest_layers
 from training.memory.model_shape import ModelShape
 
 
@@ -19,5 +19,5 @@ def resolve_offload_layers(profile: Profile, shape: ModelShape | None, limit: Vr
     """
     if profile.model.offload_layers != "auto" or limit.mib is None or shape is None:
         return profile
-    layers = fewest_layers(profile, shape, limit.machine, limit.mib)
+    layers = find_fewest_layers(profile, shape, limit.machine, limit.mib)
     return profile.model_copy(update={"model": profile.model.model_copy(update={"offload_layers": layers})})

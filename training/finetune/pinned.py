@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from training.contract.profile import Profile
-from training.memory.forecast import KEPT_ON_CARD, MIB, SHORTEST_PARKED, SMALLEST_PARKED, streamed_bytes
+from training.memory.forecast import INPUTS_ON_GPU, MIB, MIN_PARKED_BYTES, MIN_PARKED_TOKENS, streamed_bytes
 from training.memory.model_shape import ModelShape
 from training.memory.pinned_memory import PinnedUnknown, lockable_mib
 
@@ -52,11 +52,11 @@ def parked_mib(profile: Profile, shape: ModelShape) -> tuple[float, float]:
     """
     tokens = profile.model.max_seq_length * profile.training.per_device_train_batch_size
     size = 2 * tokens * shape.hidden_size
-    too_small = profile.model.max_seq_length < SHORTEST_PARKED or size <= SMALLEST_PARKED
+    too_small = profile.model.max_seq_length < MIN_PARKED_TOKENS or size <= MIN_PARKED_BYTES
     if profile.training.gradient_checkpointing != "unsloth" or too_small:
         return 0.0, 0.0
     block = 1 << (size - 1).bit_length()
-    return max(1, shape.num_hidden_layers - KEPT_ON_CARD + 3) * block / MIB, block / MIB
+    return max(1, shape.num_hidden_layers - INPUTS_ON_GPU + 3) * block / MIB, block / MIB
 
 
 def streamed_mib(profile: Profile, shape: ModelShape) -> float:

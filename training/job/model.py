@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -16,13 +16,17 @@ from training.demo import llama
 from training.memory.forecast import check_modules
 from training.memory.model_shape import ModelShape
 
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
 CONNECT_SECONDS = 4.0
 
 
 def resolve_source(name: str, cache: Path) -> str:
-    """What `from_pretrained` takes for `name`: a folder, where the model is here, or a Hub id.
+    """Return what `from_pretrained` needs for `name`: a folder if the model is on this machine, else a Hub id.
 
-    Builds the demo model where it is missing. Raises TrainingFailure for a folder that is no model.
+    Builds the demo model if it is missing. Raises TrainingFailure for a folder that has no model.
     """
     if name == llama.NAME:
         return str(llama.build(cache))
@@ -30,7 +34,7 @@ def resolve_source(name: str, cache: Path) -> str:
 
 
 def hub_cache() -> Path:
-    """Where a model of the Hub is fetched to."""
+    """Return the folder to which models are downloaded from the Hub."""
     from huggingface_hub import constants
 
     return Path(constants.HF_HUB_CACHE)
@@ -46,24 +50,24 @@ def local_folder(name: str) -> Path | None:
 
 
 def require_safetensors(adapter: Path) -> None:
-    """Raises TrainingFailure where an adapter's weights are in another format: those can carry code."""
+    """Raise TrainingFailure if an adapter has no safetensors weights: other formats can carry code."""
     if not (adapter / "adapter_model.safetensors").is_file():
         raise TrainingFailure(
             "model_not_found",
-            f"{adapter} has no adapter_model.safetensors; other formats can carry code and are not loaded.",
-            "Train it again, or move the folder away to ask the base model alone.",
+            f"{adapter} has no adapter_model.safetensors. Other formats can carry code and are not loaded.",
+            "Train the adapter again, or move the folder away to chat with the base model.",
         )
 
 
 def go_offline_if_needed(name: str) -> None:
-    """Keeps the Hub's client from retrying for a minute: without a network a cached model loads at once, and any
-    other fails at once. Call it before `huggingface_hub` is imported."""
+    """Set the Hub's client to offline mode if the Hub can't be reached. Otherwise it retries for a minute; offline, a
+    cached model loads at once, and any other fails at once. Call this before importing `huggingface_hub`."""
     if name == llama.NAME or is_path(name) or not _hub_answers():
         os.environ["HF_HUB_OFFLINE"] = "1"
 
 
-def load_tokenizer(name: str, cache: Path, revision: str | None = None) -> Any:
-    """The tokenizer of `name` by itself; torch is not needed for it."""
+def load_tokenizer(name: str, cache: Path, revision: str | None = None) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of `name` alone. This doesn't need torch."""
     from transformers import AutoTokenizer
 
     if name == llama.NAME:
@@ -73,25 +77,25 @@ def load_tokenizer(name: str, cache: Path, revision: str | None = None) -> Any:
 
 
 def read_shape(source: str, profile: Profile) -> ModelShape | None:
-    """The shape of the model at `source`, a folder or a Hub id; None where no forecast can be made of the run."""
+    """Read the shape of the model at `source`, a folder or a Hub id; None if no forecast can be made with it."""
     from transformers import AutoConfig
 
     try:
         config = AutoConfig.from_pretrained(source, revision=profile.model.revision, trust_remote_code=False)
         shape = ModelShape.of(config.to_dict())
         check_modules(profile, shape)
-    except Exception:  # noqa: BLE001  a forecast is welcome, not needed: Unsloth may know the model by another name
+    except Exception:  # noqa: BLE001  training works without a forecast, and Unsloth may know the model by another name
         return None
     return shape
 
 
 def load_for_chat(
     folder: str, *, revision: str | None, load_in_4bit: bool, dtype: str, adapter: Path | None
-) -> tuple[Any, Any]:
-    """The model, with the adapter on top where there is one, and its tokenizer, by plain transformers and peft.
+) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase]:
+    """Load the model, its adapter if there is one, and its tokenizer, with plain transformers and peft.
 
-    They give the same greedy tokens as Unsloth and start in a fraction of its time. `dtype` is the name of what the
-    run computed in; generate under `torch.autocast` in it, as the trainer does.
+    They give the same greedy tokens as Unsloth and start in a fraction of its time. `dtype` names the precision of the
+    run. Generate under `torch.autocast` with the same precision, as the trainer does.
     """
     if adapter:
         require_safetensors(adapter)
@@ -115,10 +119,11 @@ def load_for_chat(
         use_safetensors=True,
         trust_remote_code=False,
         device_map={"": 0} if torch.cuda.is_available() else "cpu",
-        # a checkpoint that is quantised already knows how
+        # A checkpoint that is quantised already brings its own settings.
         **({"quantization_config": quantisation} if load_in_4bit and not folder.endswith("bnb-4bit") else {}),
     )
-    for module in base.modules():  # as Unsloth: bitsandbytes' repacked CPU weights round differently
+    # Like Unsloth, don't let bitsandbytes repack the weights on a CPU: repacked ones round differently.
+    for module in base.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
     if adapter is None:
@@ -129,6 +134,7 @@ def load_for_chat(
 
 
 def _hub_answers() -> bool:
+    """Try to connect to the Hub, or to the proxy in front of it."""
     endpoint = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
     proxy = urlsplit(getproxies().get(endpoint.scheme, ""))
     target = proxy if proxy.hostname else endpoint

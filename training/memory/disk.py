@@ -1,6 +1,6 @@
-"""How much disk a run will take, before anything is written: a pure function of profile and model shape.
+"""Forecasts how much disk space a run needs, as a pure function of the profile and the model's shape.
 
-The numbers in capitals were measured on runs of the demo and on the tokenizers of the shipped profiles' models.
+The constants were measured on runs of the demo, and on the tokenizers of the models in the shipped profiles.
 """
 
 from __future__ import annotations
@@ -11,16 +11,19 @@ from training.contract.profile import Profile
 from training.memory.forecast import MIB, optimizer_bytes, trainable_tensors
 from training.memory.model_shape import ModelShape
 
-TOKEN = 130  # bytes of tokenizer.json for each token of a large vocabulary; a small one needs less
-SMALL_FILES = 32 * 1024  # of a checkpoint: its card, the random and the scheduler's state, the arguments
-LOGGED_STEP = 350  # bytes of trainer_state.json for each logged step, in every checkpoint
-EVENTS_OF_STEP, FURTHER_LOG = 300, 512 * 1024  # of events.jsonl; and the log, and room kept for the last event
-STEPS = 1000  # where the profile leaves their number to the dataset
+# Bytes:
+TOKENIZER_PER_TOKEN = 130  # in tokenizer.json, for a large vocabulary; a small one needs less per token
+SMALL_FILES = 32 * 1024  # in a checkpoint: model card, random state, scheduler state, arguments
+STATE_PER_LOGGED_STEP = 350  # in trainer_state.json of every checkpoint
+EVENTS_PER_LOGGED_STEP = 300  # in events.jsonl
+LOG = 512 * 1024  # trainer.log, and the space reserved for the last event
+
+ASSUMED_STEPS = 1000  # if the number of steps depends on the dataset
 
 
 @dataclass(frozen=True)
 class DiskNeed:
-    """MiB. `checkpoints` is how many lie there at the most: those that are kept, and one that is being written."""
+    """Sizes in MiB. `checkpoints` is the largest number at one time: those kept, and the one being written."""
 
     checkpoint_mib: float
     checkpoints: int
@@ -33,13 +36,13 @@ class DiskNeed:
 
 
 def disk_need(profile: Profile, shape: ModelShape, *, on_cpu: bool = False) -> DiskNeed:
-    """What the run writes into its directory. `on_cpu`: Unsloth takes plain AdamW there, whatever was asked."""
+    """Forecast what the run writes into its directory. On a CPU Unsloth always uses plain AdamW."""
     sizes = list(trainable_tensors(profile, shape))
-    # On disk, where the moments of a paged optimiser lie makes no difference.
+    # Paging an optimizer's state changes where it is in memory, but not its size on disk.
     optim = "adamw_torch" if on_cpu else profile.training.optim.removeprefix("paged_")
-    adapter = 4 * sum(sizes) + TOKEN * shape.vocab_size
-    logged = (profile.training.max_steps or STEPS) / profile.training.logging_steps
-    checkpoint = adapter + optimizer_bytes(sizes, optim) + SMALL_FILES + LOGGED_STEP * logged
-    kept = profile.checkpoints.save_total_limit + bool(profile.evaluation.patience)  # the best is kept besides
-    log = EVENTS_OF_STEP * logged + FURTHER_LOG
+    adapter = 4 * sum(sizes) + TOKENIZER_PER_TOKEN * shape.vocab_size
+    logged = (profile.training.max_steps or ASSUMED_STEPS) / profile.training.logging_steps
+    checkpoint = adapter + optimizer_bytes(sizes, optim) + SMALL_FILES + STATE_PER_LOGGED_STEP * logged
+    kept = profile.checkpoints.save_total_limit + bool(profile.evaluation.patience)  # early stopping keeps the best too
+    log = EVENTS_PER_LOGGED_STEP * logged + LOG
     return DiskNeed(checkpoint / MIB, kept + 1, adapter / MIB, log / MIB)

@@ -1,7 +1,7 @@
-"""How much memory a fine-tune will take, before anything is loaded: a pure function of profile and model shape.
+"""Forecasts the GPU memory of a fine-tune before anything is loaded, as a pure function of profile and model shape.
 
-The terms are what Unsloth's kernels keep; the few numbers in capitals were calibrated on docs/memory.csv, and
-`tests/unit/test_forecast.py` holds the whole to every row of it.
+The terms follow from the tensors that Unsloth's kernels keep. A few constants were calibrated on docs/memory.csv, and
+tests/unit/memory/test_forecast.py checks the forecast against every row of that table.
 """
 
 from __future__ import annotations
@@ -17,33 +17,36 @@ from training.memory.model_shape import ModelShape, NoShape
 Verdict = Literal["fits", "tight", "no"]
 
 MIB = 2**20
-NF4 = 0.515869
-"""Bytes of a 4-bit weight: half of one, a scale for every 64 in 8 bits, and a scale of those for every 256."""
-STREAMED_LAYERS = 3  # of the offloaded ones are on the card at a time: one at work, two on their way
-ROPE_ROWS = 32768  # of the tables of cosines and sines that Unsloth begins with
-LOSS_COLUMNS = 16384  # of the vocabulary that one tile of the loss takes
-KEPT_ON_CARD = 4  # layers' inputs that "unsloth" checkpointing has on the card at the peak as well
-SMALLEST_PARKED = 2 * MIB  # inputs up to this size stay on the card
-SHORTEST_PARKED = 512  # tokens; below, Unsloth takes plain checkpointing
+NF4_BYTES = 0.515869
+"""Bytes of one 4-bit weight, with an 8-bit scale for every 64 weights and a 32-bit scale for every 256 of those."""
+STREAMED_LAYERS = 3  # offloaded layers that are on the GPU at one time: one in use, two on their way
+ROPE_ROWS = 32768  # initial length of Unsloth's tables of cosines and sines
+LOSS_COLUMNS = 16384  # vocabulary entries in one tile of the loss
+INPUTS_ON_GPU = 4  # layer inputs that "unsloth" checkpointing keeps on the GPU at the peak
+MIN_PARKED_BYTES = 2 * MIB  # inputs up to this size stay on the GPU
+MIN_PARKED_TOKENS = 512  # for shorter sequences, Unsloth uses plain checkpointing
 
-WORKSPACE = 32 * MIB  # of cuBLAS
-SCRATCH = 2.12  # largest linear weights in 16 bits: one dequantised, one kept for the next
-LORA_COPIES = 1.09  # 16-bit copies of one layer's adapter, against its 32-bit weights
-FURTHER = 28 * MIB  # small things that no term names
-SLACK, SLACK_OF_ACTIVATIONS = 28.0 * MIB, 0.031  # what the allocator reserves and can't use
-FIXED_SLACK, MOST_FIXED_SLACK = 0.55, 440 * MIB  # likewise where segments can't grow, as under WSL2
-SQUEEZED = 0.5  # of that slack stays where a limit makes the allocator give back what it does not use
+WORKSPACE = 32 * MIB  # cuBLAS' workspace
+SCRATCH = 2.12  # times the largest linear weight in 16 bits: one dequantised, one kept for the next use
+LORA_COPIES = 1.09  # 16-bit copies of one layer's adapter, as a share of its 32-bit weights
+OTHER = 28 * MIB  # small tensors that have no term of their own
+SLACK, SLACK_SHARE = 28.0 * MIB, 0.031  # memory that the allocator reserves and can't use; the share is of activations
+# The same where the allocator's segments can't grow, as under WSL2:
+FIXED_SLACK_SHARE, MAX_FIXED_SLACK = 0.55, 440 * MIB
+SLACK_SHARE_UNDER_LIMIT = (
+    0.5  # share of that slack that remains when a limit forces the allocator to free unused blocks
+)
 CONTEXT_MIB = 828.0
-"""The CUDA context and the libraries' kernels, measured on an H100; a smaller card needs less. The probe learns it."""
+"""The CUDA context and the libraries' kernels, measured on an H100. Smaller GPUs need less; the probe measures it."""
 
-TIGHT = 0.95  # of the limit, from where on it is tight: the forecast holds within 5 %
-NEARLY_ALL = 0.99  # of the limit: what "auto" makes use of where rows of full length were measured
+TIGHT_SHARE = 0.95  # a run is tight from this share of the limit on, because forecasts are right within 5 %
+MEASURED_SHARE = 0.99  # "auto" uses this share of the limit if rows of full length were measured
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What a probe of this very profile took on this card: rows of `tokens` tokens, MiB of the allocator, with
-    `offload_layers` layers in host memory."""
+    """A probe's measurement for the same profile on this GPU: with rows of `tokens` tokens and `offload_layers` layers
+    in host memory, the allocator reserved `reserved_mib`."""
 
     tokens: int
     reserved_mib: float
@@ -52,8 +55,11 @@ class Measured:
 
 @dataclass(frozen=True)
 class Machine:
-    """What the forecast has to know of the machine: the card's size in MiB (None: no card), what the context takes on
-    it, whether the allocator's segments can grow (not under WSL2), and what was measured here."""
+    """What a forecast depends on besides the profile and the model.
+
+    `card_mib` is the GPU's size, or None without a GPU. `context_mib` is the size of the CUDA context.
+    `expandable_segments` says whether the allocator's segments can grow; under WSL2 they can't.
+    """
 
     card_mib: float | None = None
     context_mib: float = CONTEXT_MIB
@@ -65,10 +71,10 @@ class Machine:
 class Forecast:
     """Peak memory in MiB. `components` add up to `device_mib`; `reserved_mib` is the allocator's part of it.
 
-    The components are weights, lora (with its gradients), optimizer, activations (with what the kernels and the
-    allocator need beside), loss_head (what the loss takes beyond the layers' peak) and context. `limit_mib` is the most
-    that the run may take: hardware.vram_limit_mib, or the card less the display reserve; None where neither is known.
-    `measured` says that a probe on this card corrected it.
+    The components are weights, lora (with its gradients), optimizer, activations (with the scratch memory of kernels
+    and allocator), loss_head (what the loss needs beyond the layers' peak) and context. `limit_mib` is what the run may
+    use: hardware.vram_limit_mib, or the GPU's size less the display reserve; None if neither is known. `measured` says
+    whether a probe on this GPU corrected the forecast.
     """
 
     components: dict[str, float]
@@ -79,11 +85,11 @@ class Forecast:
     card_mib: float | None
     offload_layers: int
     measured: bool = False
-    tight_from: float = TIGHT
+    tight_from: float = TIGHT_SHARE
 
     @property
     def verdict(self) -> Verdict | None:
-        """None where no limit is known."""
+        """Whether the run fits; None if no limit is known."""
         if self.limit_mib is None:
             return None
         if self.device_mib > self.limit_mib:
@@ -93,8 +99,8 @@ class Forecast:
 
 @dataclass(frozen=True)
 class Remedy:
-    """Set `field` to `value`: `frees_mib` is what it gives back, `cost` what it costs, in words; `fits` says that it is
-    enough by itself. `training.memory.remedies` finds them."""
+    """A change that reduces memory: set `field` to `value`. `cost` says in words what it costs, and `fits` whether the
+    run fits with this change alone. `training.memory.remedies` finds them."""
 
     field: str
     value: Any
@@ -104,15 +110,15 @@ class Remedy:
 
 
 def forecast(profile: Profile, shape: ModelShape, machine: Machine = Machine()) -> Forecast:
-    """The peak over loading and training, every row being as long as max_seq_length allows.
+    """Forecast the peak over loading and training, if every row is as long as max_seq_length allows.
 
-    `offload_layers = "auto"` counts as the fewest layers that fit, and as all but one where nothing fits.
+    `offload_layers = "auto"` counts as the smallest number of layers that fits, or as all but one if none fits.
     """
     limit = limit_mib(profile, machine.card_mib)
-    asked = profile.model.offload_layers
-    if asked == "auto":
-        asked = fewest_layers(profile, shape, machine, limit)
-    layers = min(asked, shape.num_hidden_layers - 1)
+    requested = profile.model.offload_layers
+    if requested == "auto":
+        requested = find_fewest_layers(profile, shape, machine, limit)
+    layers = min(requested, shape.num_hidden_layers - 1)
     parts = _parts(profile, shape, machine, layers, limit)
     parts["activations"] += _correction(profile, shape, machine, limit)
     reserved = sum(parts.values())
@@ -126,35 +132,36 @@ def forecast(profile: Profile, shape: ModelShape, machine: Machine = Machine()) 
         card_mib=machine.card_mib,
         offload_layers=layers,
         measured=measured is not None,
-        # What was measured with rows as long as these needs no margin for a forecast's error.
-        tight_from=1.0 if measured and measured.tokens >= TIGHT * profile.model.max_seq_length else TIGHT,
+        # A measurement with rows of nearly full length needs no margin for errors.
+        tight_from=1.0 if measured and measured.tokens >= TIGHT_SHARE * profile.model.max_seq_length else TIGHT_SHARE,
     )
 
 
 def limit_mib(profile: Profile, card_mib: float | None) -> float | None:
-    """The most that the run may take of a card of `card_mib`; None where neither card nor limit is known."""
-    left = None if card_mib is None else max(0.0, card_mib - profile.hardware.display_reserve_mib)
-    known = [limit for limit in (left, profile.hardware.vram_limit_mib) if limit is not None]
-    return min(known, default=None)
+    """Compute how much of a GPU of `card_mib` the run may use; None if neither the GPU nor a limit is known."""
+    available = None if card_mib is None else max(0.0, card_mib - profile.hardware.display_reserve_mib)
+    limits = [limit for limit in (available, profile.hardware.vram_limit_mib) if limit is not None]
+    return min(limits, default=None)
 
 
-def fewest_layers(profile: Profile, shape: ModelShape, machine: Machine, limit: float | None) -> int:
-    """Layers to offload so that the run fits into `limit` MiB even where the forecast is a little off; all but one
-    where nothing is enough."""
-    last = shape.num_hidden_layers - 1
+def find_fewest_layers(profile: Profile, shape: ModelShape, machine: Machine, limit: float | None) -> int:
+    """Find the smallest number of offloaded layers with which the run fits into `limit` MiB, with a margin for the
+    forecast's error. Returns all but one if no number is enough."""
+    most = shape.num_hidden_layers - 1
     if limit is None:
         return 0
     measured = machine.measured
-    known = measured is not None and measured.tokens >= TIGHT * profile.model.max_seq_length
-    room = (NEARLY_ALL if known else TIGHT) * limit - machine.context_mib - _correction(profile, shape, machine, limit)
-    for layers in (0, *range(STREAMED_LAYERS + 1, last)):
+    is_measured = measured is not None and measured.tokens >= TIGHT_SHARE * profile.model.max_seq_length
+    usable = (MEASURED_SHARE if is_measured else TIGHT_SHARE) * limit
+    room = usable - machine.context_mib - _correction(profile, shape, machine, limit)
+    for layers in (0, *range(STREAMED_LAYERS + 1, most)):
         if sum(_parts(profile, shape, machine, layers, limit).values()) <= room:
             return layers
-    return last
+    return most
 
 
 def _correction(profile: Profile, shape: ModelShape, machine: Machine, limit: float | None) -> float:
-    """MiB by which the probe of this profile on this card was off what is forecast of it."""
+    """Compute by how many MiB the probe's measurement differs from the forecast for the same rows."""
     if (measured := machine.measured) is None:
         return 0.0
     model = profile.model.model_copy(update={"max_seq_length": measured.tokens})
@@ -163,7 +170,7 @@ def _correction(profile: Profile, shape: ModelShape, machine: Machine, limit: fl
 
 
 def check_modules(profile: Profile, shape: ModelShape) -> None:
-    """Raises NoShape for an adapter on modules whose size is not known."""
+    """Raise NoShape if the adapter is on modules whose size is not known."""
     for module in profile.lora.target_modules:
         if shape.linear(module) is None:
             raise NoShape(f"lora.target_modules has {module}, whose size is not known")
@@ -175,28 +182,28 @@ def check_modules(profile: Profile, shape: ModelShape) -> None:
 def _parts(
     profile: Profile, shape: ModelShape, machine: Machine, offloaded: int, limit: float | None
 ) -> dict[str, float]:
-    """The allocator's part by component, in MiB; the peak of loading where that is the higher one."""
+    """Compute the allocator's memory by component, in MiB. If loading needs more than training, loading counts."""
     trainable = list(trainable_tensors(profile, shape))
     adapter = sum(trainable)
     weights = _weights(profile, shape, offloaded)
-    lora = 8 * adapter  # float32 weights and their gradients
+    lora = 8 * adapter  # weights and gradients in float32
     optimizer = optimizer_bytes(trainable, profile.training.optim)
     rows, loss = _step(profile, shape)
     tables = 4 * max(ROPE_ROWS, profile.model.max_seq_length) * shape.head_dim
     scratch = SCRATCH * 2 * shape.hidden_size * shape.intermediate_size
-    activations = rows + scratch + LORA_COPIES * 4 * adapter / shape.num_hidden_layers + tables + FURTHER
-    if profile.training.optim == "adamw_torch":  # its step makes a copy of what it moves, when the activations are gone
+    activations = rows + scratch + LORA_COPIES * 4 * adapter / shape.num_hidden_layers + tables + OTHER
+    if profile.training.optim == "adamw_torch":  # its step copies the adapter, after the activations are freed
         activations = max(activations, 4 * adapter + 2 * scratch)
-    moved = 2 * shape.embedding_parameters if _embedding_offloaded(profile, shape) else 0
+    embedding = 2 * shape.embedding_parameters if _embedding_offloaded(profile, shape) else 0
     if machine.expandable_segments:
-        slack = SLACK + SLACK_OF_ACTIVATIONS * activations
+        slack = SLACK + SLACK_SHARE * activations
     else:
-        slack = min(FIXED_SLACK * rows, MOST_FIXED_SLACK)
+        slack = min(FIXED_SLACK_SHARE * rows, MAX_FIXED_SLACK)
         if limit is not None:
             used = weights + lora + optimizer + activations + loss + WORKSPACE
-            slack = max(SQUEEZED * slack, min(slack, (limit - machine.context_mib) * MIB - used))
-    # The embedding goes to the host only when all is loaded.
-    loading = max(0.0, moved - (lora + optimizer + activations + loss))
+            slack = max(SLACK_SHARE_UNDER_LIMIT * slack, min(slack, (limit - machine.context_mib) * MIB - used))
+    # An offloaded embedding moves to host memory only when everything is loaded.
+    loading = max(0.0, embedding - (lora + optimizer + activations + loss))
     parts = {
         "weights": weights + loading,
         "lora": lora,
@@ -208,7 +215,7 @@ def _parts(
 
 
 def trainable_tensors(profile: Profile, shape: ModelShape) -> Iterator[int]:
-    """Elements of each trainable tensor."""
+    """Yield the number of elements of each trainable tensor."""
     r = profile.lora.r
     for module in profile.lora.target_modules:
         if size := shape.linear(module):
@@ -219,23 +226,23 @@ def trainable_tensors(profile: Profile, shape: ModelShape) -> Iterator[int]:
 
 
 def _weights(profile: Profile, shape: ModelShape, offloaded: int) -> float:
-    """Bytes of the layers on the card, of the embedding and of the head."""
-    plain = _plain_bytes(profile)
-    each = NF4 if profile.model.load_in_4bit else plain
+    """Compute the bytes of the layers on the GPU, of the embedding and of the head."""
+    plain = _unquantised_bytes(profile)
+    per_weight = NF4_BYTES if profile.model.load_in_4bit else plain
     norms = plain * (2 * shape.num_hidden_layers + 1) * shape.hidden_size
-    away = max(0, offloaded - STREAMED_LAYERS) * streamed_bytes(profile, shape)
-    layers = each * shape.layer_parameters * shape.num_hidden_layers + norms - away
+    in_host_memory = max(0, offloaded - STREAMED_LAYERS) * streamed_bytes(profile, shape)
+    layers = per_weight * shape.layer_parameters * shape.num_hidden_layers + norms - in_host_memory
     copies = 1 if shape.tie_word_embeddings or _embedding_offloaded(profile, shape) else 2
     return layers + plain * shape.embedding_parameters * copies
 
 
 def streamed_bytes(profile: Profile, shape: ModelShape) -> float:
-    """Of an offloaded layer: its weights as they are stored, whose scales stay on the card."""
-    return (0.5 if profile.model.load_in_4bit else _plain_bytes(profile)) * shape.layer_parameters
+    """Compute the bytes of one offloaded layer: its stored weights. Their scales stay on the GPU."""
+    return (0.5 if profile.model.load_in_4bit else _unquantised_bytes(profile)) * shape.layer_parameters
 
 
-def _plain_bytes(profile: Profile) -> float:
-    """Of a weight that is not quantised."""
+def _unquantised_bytes(profile: Profile) -> float:
+    """Return the bytes of one weight that is not quantised."""
     return 4.0 if profile.model.dtype == "float32" else 2.0
 
 
@@ -244,10 +251,11 @@ def _embedding_offloaded(profile: Profile, shape: ModelShape) -> bool:
 
 
 def _step(profile: Profile, shape: ModelShape) -> tuple[float, float]:
-    """Bytes that the rows take at the peak of forward and backward, and how much more the loss takes than the layers.
+    """Compute two numbers of bytes: what the rows need at the peak of forward and backward, and how much more than that
+    the loss needs.
 
-    One layer keeps its input, both norms' outputs, queries, keys, values, attention's output and the three inner
-    activations; the layers' inputs lie on the card or on the host, by the kind of checkpointing.
+    One layer keeps its input, both norms' outputs, queries, keys, values, the attention's output and the three inner
+    activations. The kind of checkpointing decides whether the layers' inputs are on the GPU or in host memory.
     """
     tokens = profile.model.max_seq_length * profile.training.per_device_train_batch_size
     hidden, inner = 2 * tokens * shape.hidden_size, 2 * tokens * shape.intermediate_size
@@ -256,24 +264,27 @@ def _step(profile: Profile, shape: ModelShape) -> tuple[float, float]:
     if checkpointing is False:
         layers = shape.num_hidden_layers * (4.25 * hidden + attention + 2.5 * inner)
     else:
-        parks = checkpointing == "unsloth" and profile.model.max_seq_length >= SHORTEST_PARKED
-        on_card = KEPT_ON_CARD if parks and hidden > SMALLEST_PARKED else shape.num_hidden_layers
-        layers = (6 + on_card) * hidden + attention + 3 * inner
-    layers += 4 * tokens * (shape.num_attention_heads + 2)  # statistics of attention and norms
+        parks = checkpointing == "unsloth" and profile.model.max_seq_length >= MIN_PARKED_TOKENS
+        on_gpu = INPUTS_ON_GPU if parks and hidden > MIN_PARKED_BYTES else shape.num_hidden_layers
+        layers = (6 + on_gpu) * hidden + attention + 3 * inner
+    layers += 4 * tokens * (shape.num_attention_heads + 2)  # the statistics of attention and norms
     tile = min(4096, tokens, max(1, profile.training.loss_tile_mib * MIB // (4 * LOSS_COLUMNS)))
     loss = 6 * hidden + tile * (4 * LOSS_COLUMNS + 6 * shape.hidden_size)
     return layers, max(0.0, loss - layers)
 
 
 def optimizer_bytes(sizes: Iterable[int], optim: str) -> int:
-    """Of the optimiser's state on the card, for trainable tensors of `sizes` elements, as bitsandbytes and torch lay
-    it out: two moments of one byte each with a scale for every 256, or of four bytes; small tensors always of four."""
+    """Compute the bytes of the optimizer's state on the GPU, for trainable tensors with `sizes` elements.
+
+    There are two moments for each element. In 8 bits, as bitsandbytes stores them, they take one byte each, with a
+    scale for every 256 elements. Small tensors, and all others, take four bytes each.
+    """
     total = 0
     for size in sizes:
         if not optim.endswith("8bit") or size < 4096:
             total += 8 * size
         elif optim.startswith("paged") and size >= 100_000:
-            total += 8 * math.ceil(size / 256)  # the moments themselves lie in managed memory
+            total += 8 * math.ceil(size / 256)  # the moments themselves are in managed memory
         else:
             total += 2 * size + 8 * math.ceil(size / 256)
     return total

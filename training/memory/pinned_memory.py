@@ -1,5 +1,8 @@
-"""How much host memory this machine page-locks, found by trying: WSL2 gives 1 to 2 GB, in small blocks, and its refusal
-looks like a full card. Asks the CUDA driver itself, so that the app can ask as well as the trainer."""
+"""Finds out how much host memory this machine lets a program page-lock, by trying.
+
+WSL2 allows 1 to 2 GB, in small blocks, and when it refuses more, the error looks like a full GPU. This module calls the
+CUDA driver itself, so that both the app and the trainer can use it.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,16 @@ _PORTABLE = 1  # CU_MEMHOSTALLOC_PORTABLE
 
 
 class PinnedUnknown(Exception):
-    """Why it can't be tried, in words."""
+    """The amount can't be found out. The text says why."""
 
 
 def lockable_mib(wanted: float, block: float) -> float:
-    """MiB that can be locked at once, `wanted` at most, in blocks of `block` MiB; all is given back. Takes about a
-    second for each 2 GB. Raises PinnedUnknown where there is no CUDA driver or no card."""
+    """Lock up to `wanted` MiB in blocks of `block` MiB, free them again, and return how much could be locked.
+
+    This takes about a second for each 2 GB. Raises PinnedUnknown if there is no CUDA driver or no GPU.
+    """
     with _context() as cuda:
-        spare = psutil.virtual_memory().available / MIB / 2  # trying must not push others out
+        spare = psutil.virtual_memory().available / MIB / 2  # don't push other programs out of memory
         blocks: list[ctypes.c_void_p] = []
         try:
             while (len(blocks) + 1) * block <= min(wanted + block, spare):
@@ -40,13 +45,13 @@ def lockable_mib(wanted: float, block: float) -> float:
 
 @contextmanager
 def _context() -> Iterator[ctypes.CDLL]:
-    """The driver's library with the first visible card's primary context current."""
-    cuda = _library()
+    """Load the driver's library, and make the primary context of the first visible GPU the current one."""
+    cuda = _load_library()
     device, context = ctypes.c_int(), ctypes.c_void_p()
     if cuda.cuInit(0) or cuda.cuDeviceGet(ctypes.byref(device), 0):
-        raise PinnedUnknown("the CUDA driver knows no card")
+        raise PinnedUnknown("the CUDA driver finds no GPU")
     if cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), device):
-        raise PinnedUnknown("the card takes no further program")
+        raise PinnedUnknown("the GPU accepts no further program")
     try:
         cuda.cuCtxPushCurrent_v2(context)
         try:
@@ -57,7 +62,7 @@ def _context() -> Iterator[ctypes.CDLL]:
         cuda.cuDevicePrimaryCtxRelease_v2(device)
 
 
-def _library() -> ctypes.CDLL:
+def _load_library() -> ctypes.CDLL:
     for name in _LIBRARIES:
         try:
             cuda = ctypes.CDLL(name)
@@ -65,6 +70,6 @@ def _library() -> ctypes.CDLL:
         except OSError:
             continue
         except AttributeError:
-            raise PinnedUnknown("the CUDA driver is too old to ask") from None
+            raise PinnedUnknown("the CUDA driver is too old") from None
         return cuda
     raise PinnedUnknown("no CUDA driver on this machine")

@@ -1,4 +1,4 @@
-"""What makes a fine-tune smaller: each change with how much it gives back and what it costs."""
+"""Finds changes of a profile that reduce its GPU memory, with how much each frees and what it costs."""
 
 from __future__ import annotations
 
@@ -10,45 +10,48 @@ from training.contract.profile import Profile
 from training.memory.forecast import STREAMED_LAYERS, Machine, Remedy, forecast
 from training.memory.model_shape import ModelShape
 
-LEAST_MIB = 8  # a smaller gain is no remedy
-SHORTEST = 256
-Fits = Callable[[Profile], bool]
-ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
+MIN_FREED_MIB = 8
+MIN_SEQ_LENGTH = 256
+MIN_RANK = 8
+ATTENTION_MODULES = ["q_proj", "k_proj", "v_proj", "o_proj"]
 
 
 def remedies(profile: Profile, shape: ModelShape, machine: Machine) -> list[Remedy]:
-    """Those that are enough by themselves first, and of each half the ones that cost least first. Enough is what fits,
-    or fits tightly where nothing did before."""
-    machine = replace(machine, measured=None)  # what was measured holds for this profile alone
-    now = forecast(profile, shape, machine)
-    profile = changed(profile, "model.offload_layers", now.offload_layers)  # else "auto" takes up what a remedy gives
-    enough = ("fits",) if now.verdict == "tight" else ("fits", "tight")
+    """Find the changes that help: first those that are enough alone, and among them the cheapest first.
 
-    def fits(changed: Profile) -> bool:
-        return forecast(changed, shape, machine).verdict in enough
+    A change is enough if the run then fits, or fits tightly if it doesn't fit at all now.
+    """
+    machine = replace(machine, measured=None)  # a measurement holds only for the profile as it is
+    before = forecast(profile, shape, machine)
+    # With "auto", the run would use the memory that a change frees to keep more layers on the GPU.
+    profile = with_value(profile, "model.offload_layers", before.offload_layers)
+    enough = ("fits",) if before.verdict == "tight" else ("fits", "tight")
 
-    found = []
+    def fits(candidate: Profile) -> bool:
+        return forecast(candidate, shape, machine).verdict in enough
+
+    helpful = []
     for field, value, cost in _candidates(profile, shape, fits):
-        after = changed(profile, field, value)
-        frees = now.device_mib - forecast(after, shape, machine).device_mib
-        if frees >= LEAST_MIB:
-            found.append(Remedy(field, value, round(frees), cost, fits(after)))
-    return sorted(found, key=lambda remedy: not remedy.fits)
+        candidate = with_value(profile, field, value)
+        freed = before.device_mib - forecast(candidate, shape, machine).device_mib
+        if freed >= MIN_FREED_MIB:
+            helpful.append(Remedy(field, value, round(freed), cost, fits(candidate)))
+    return sorted(helpful, key=lambda remedy: not remedy.fits)
 
 
-def changed(profile: Profile, field: str, value: Any) -> Profile:
-    """`profile` with one field replaced, unchecked."""
+def with_value(profile: Profile, field: str, value: Any) -> Profile:
+    """Return a copy of `profile` with another value in one field. The value is not validated."""
     table, _, name = field.rpartition(".")
     return profile.model_copy(update={table: getattr(profile, table).model_copy(update={name: value})})
 
 
-def _candidates(profile: Profile, shape: ModelShape, fits: Fits) -> Iterator[tuple[str, Any, str]]:
-    """(field, value, cost), cheapest first."""
+def _candidates(profile: Profile, shape: ModelShape, fits: Callable[[Profile], bool]) -> Iterator[tuple[str, Any, str]]:
+    """Yield (field, value, cost in words), the cheapest first."""
     training, model, lora = profile.training, profile.model, profile.lora
     if not training.optim.endswith("8bit"):
-        yield "training.optim", "adamw_8bit", "next to nothing in what is learned"
+        yield "training.optim", "adamw_8bit", "almost no quality"
     if training.gradient_checkpointing != "unsloth":
-        yield "training.gradient_checkpointing", "unsloth", "slightly slower steps, and page-locked host memory"
+        yield "training.gradient_checkpointing", "unsloth", "slightly slower steps and page-locked host memory"
     if model.offload_embedding is False and not shape.tie_word_embeddings:
         yield "model.offload_embedding", True, "slightly slower steps"
     for tile in (64, 16):
@@ -59,31 +62,34 @@ def _candidates(profile: Profile, shape: ModelShape, fits: Fits) -> Iterator[tup
         yield (
             "training.per_device_train_batch_size",
             training.per_device_train_batch_size // 2,
-            "a slower epoch; double gradient_accumulation_steps to keep the size of a step",
+            "slower epochs; double gradient_accumulation_steps to keep the effective batch size",
         )
-    if training.gradient_checkpointing and (layers := _enough_layers(profile, shape, fits)):
-        yield "model.offload_layers", layers, "slower steps, and host memory"
-    if lora.r > 8:
-        yield "lora.r", max(8, lora.r // 2), "some of what the adapter can learn"
-    if model.max_seq_length > SHORTEST:
-        yield "model.max_seq_length", _enough_tokens(profile, fits), "the end of longer rows, which is cut"
-    if not {*lora.target_modules} <= {*ATTENTION}:
+    if training.gradient_checkpointing and (layers := _offload_enough_layers(profile, shape, fits)):
+        yield "model.offload_layers", layers, "slower steps and host memory"
+    if lora.r > MIN_RANK:
+        yield "lora.r", max(MIN_RANK, lora.r // 2), "some capacity of the adapter"
+    if model.max_seq_length > MIN_SEQ_LENGTH:
+        yield "model.max_seq_length", _shorten_enough(profile, fits), "the end of longer rows, which is cut off"
+    if not {*lora.target_modules} <= {*ATTENTION_MODULES}:
         yield (
             "lora.target_modules",
-            [name for name in lora.target_modules if name in ATTENTION] or ATTENTION,
-            ("some of what the adapter can learn"),
+            [name for name in lora.target_modules if name in ATTENTION_MODULES] or ATTENTION_MODULES,
+            "some capacity of the adapter",
         )
 
 
-def _enough_layers(profile: Profile, shape: ModelShape, fits: Fits) -> int | None:
-    """The fewest further layers that are enough, else all that can go; None where none can."""
+def _offload_enough_layers(profile: Profile, shape: ModelShape, fits: Callable[[Profile], bool]) -> int | None:
+    """Find the smallest number of offloaded layers that is enough. If none is, return the largest possible one; None if
+    no further layer can be offloaded."""
     first = max(STREAMED_LAYERS, int(profile.model.offload_layers)) + 1
-    every = range(first, shape.num_hidden_layers)
-    return next((n for n in every if fits(changed(profile, "model.offload_layers", n))), every[-1] if every else None)
+    counts = range(first, shape.num_hidden_layers)
+    enough = (count for count in counts if fits(with_value(profile, "model.offload_layers", count)))
+    return next(enough, counts[-1] if counts else None)
 
 
-def _enough_tokens(profile: Profile, fits: Fits) -> int:
-    """The longest sequence, in steps of 256, that is enough; half of what it is where none is."""
-    longest = profile.model.max_seq_length
-    every = range((longest - 1) // 256 * 256, SHORTEST - 1, -256)
-    return next((n for n in every if fits(changed(profile, "model.max_seq_length", n))), max(SHORTEST, longest // 2))
+def _shorten_enough(profile: Profile, fits: Callable[[Profile], bool]) -> int:
+    """Find the longest sequence length, in steps of 256, that is enough. If none is, return half of the current one."""
+    current = profile.model.max_seq_length
+    lengths = range((current - 1) // 256 * 256, MIN_SEQ_LENGTH - 1, -256)
+    enough = (length for length in lengths if fits(with_value(profile, "model.max_seq_length", length)))
+    return next(enough, max(MIN_SEQ_LENGTH, current // 2))

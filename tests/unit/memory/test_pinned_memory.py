@@ -55,7 +55,7 @@ class Driver:
 def driver(monkeypatch: pytest.MonkeyPatch) -> Driver:
     monkeypatch.setattr(library, "live_run", lambda: None)
     found = Driver(most=1200 * MIB)
-    monkeypatch.setattr(pinned_memory, "_library", lambda: found)
+    monkeypatch.setattr(pinned_memory, "_load_library", lambda: found)
     return found
 
 
@@ -74,7 +74,7 @@ def test_blocks_too_large_for_wsl2_are_as_good_as_none(driver: Driver) -> None:
 
 def test_without_a_card_or_driver_it_says_why(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     driver.device = 100
-    with pytest.raises(PinnedUnknown, match="no card"):
+    with pytest.raises(PinnedUnknown, match="no GPU"):
         lockable_mib(16, 16)
     monkeypatch.undo()
     monkeypatch.setattr(pinned_memory, "_LIBRARIES", ("libnothing.so",))
