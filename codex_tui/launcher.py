@@ -24,7 +24,7 @@ from codex_tui.environment import build
 from codex_tui.machine.outlook import outlook
 from codex_tui.profiles import library
 from codex_tui.profiles.literals import literal
-from codex_tui.runs.follower import glance
+from codex_tui.runs.follower import snapshot
 from codex_tui.runs.library import is_run
 from codex_tui.runs.outcome import without_config
 from codex_tui.runs.resume_point import ResumePoint, resume_point
@@ -102,7 +102,7 @@ def resume(run: RunDirectory, python: Path | None = None, *, from_start: bool = 
     are left and none is whole, unless it may begin anew: `from_start`.
     """
     _refuse_a_live(run)
-    if run.has_adapter() and glance(run).status == "done":
+    if run.has_adapter() and snapshot(run).status == "done":
         raise BadInput(f"{run.name} is done: nothing is left to train.", f"Chat with it: codex-tui chat {run.name}")
     try:
         RunConfig.read_with_profile(run.config)

@@ -56,13 +56,13 @@ def run_chat(args: argparse.Namespace) -> int:
 
 
 def _no_adapter(run: RunDirectory) -> BadInput:
-    from codex_tui.runs.follower import glance
+    from codex_tui.runs.follower import snapshot
 
     base = f"codex-tui chat {run.name} --base"
-    state = glance(run)
-    if not state.ended:
+    watched = snapshot(run)
+    if not watched.ended:
         return BadInput(f"{run.name} has no adapter yet.", f"Wait for its first checkpoint, or: {base}")
-    ended = {"lost": "was lost", "stopped": "was stopped", "failed": "failed", "done": "is done"}[state.status]
+    ended = {"lost": "was lost", "stopped": "was stopped", "failed": "failed", "done": "is done"}[watched.status]
     return BadInput(
         f"{run.name} has neither an adapter nor a whole checkpoint, and none will come: it {ended}.",
         f"Train it again: codex-tui resume {run.name}\nOr ask the base model: {base}",

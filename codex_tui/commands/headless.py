@@ -1,16 +1,17 @@
-"""A run as plain lines on stdout, for a log, a pipe or a person without a screen."""
+"""Prints a run as plain lines, for a log, a pipe or a person without a screen."""
 
 from __future__ import annotations
 
+import math
 import time
 
 from codex_tui.base.errors import DONE, FAILED, CodexError
 from codex_tui.base.text import clean, counted, duration, shorten
 from codex_tui.runs.facts import read_facts
-from codex_tui.runs.follower import last_word, may_live, rounded
-from codex_tui.runs.outcome import find_what_is_left, newer_events, why_lost
-from codex_tui.runs.state import RunState, reduce, silence, time_left
-from codex_tui.runs.tailer import Tailer
+from codex_tui.runs.follower import RunFollower
+from codex_tui.runs.outcome import describe_silence, newer_events
+from codex_tui.runs.state import RunState, time_left
+from codex_tui.runs.watched import WatchedRun
 from training.contract import events as ev
 from training.contract.run_directory import RunDirectory
 
@@ -20,66 +21,76 @@ LONGEST_ANSWER = 160
 
 
 def follow(run: RunDirectory) -> int:
-    """Prints the history and then what comes, until the run ends. DONE only if it is done; Ctrl-C leaves it running."""
+    """Print the history and each new event until the run ends. Returns DONE only if the run is done.
+
+    Ctrl-C ends the printing; the run goes on.
+    """
     name = clean(run.name)
     newer = read_facts(run).newer
     print(f"{name}: {clean(run.path)}", *filter(None, [newer]), sep="\n", flush=True)
     try:
-        state = _print_until_end(run, newer)
+        watched = _print_until_end(run, newer)
     except KeyboardInterrupt:
         print(f"\nDetached; {name} goes on. Come back with: codex-tui attach {name}", flush=True)
         return DETACHED
-    if state.status == "done":
+    if watched.status == "done":
         if not newer:
             print(f"Chat with it: codex-tui chat {name}", flush=True)
         return DONE
-    find_what_is_left(run, state)
-    if state.broken:
-        if clean(state.broken) != newer:  # which is printed above
-            print(clean(state.broken), flush=True)
-    elif state.resume_step:
-        print(f"Go on from the last checkpoint, step {state.resume_step}: codex-tui resume {name}", flush=True)
+    leftovers = watched.leftovers
+    if leftovers.broken:
+        if clean(leftovers.broken) != newer:  # which is printed above
+            print(clean(leftovers.broken), flush=True)
+    elif leftovers.resume_step:
+        print(f"Go on from the last checkpoint, step {leftovers.resume_step}: codex-tui resume {name}", flush=True)
     else:
         print(f"Start it again: codex-tui resume {name}", flush=True)
     return FAILED
 
 
-def _print_until_end(run: RunDirectory, newer: str) -> RunState:
+def _print_until_end(run: RunDirectory, newer: str) -> WatchedRun:
     """`newer` is what was printed about a newer version of config.json."""
-    tailer, state = Tailer(run.events), RunState()
-    heard, told, first = last_word(run), 0, True
+    follower = RunFollower(run, on_event=_EventPrinter(clean(run.name), newer), check_every=0.0)
+    printed_silence = 0
     while True:
-        gone = not may_live(run)  # asked before reading, so that a last word is never missed
-        for piece in tailer.slices():
-            if piece.restarted:
-                state = RunState()
-            if piece.events and not first:
-                heard, told = time.monotonic(), 0
-            for event in piece.events:
-                before = state.phase
-                state = reduce(state, event)
-                if not newer and (newer := newer_events(clean(run.name), state)):
-                    print(newer, flush=True)
-                if line := describe(event, state, before):
-                    print(line, flush=True)
-        if gone and state.ended:  # while a trainer lives, an old end is only where a resume goes on from
-            return state
-        if gone and not run.path.exists():
-            raise CodexError(f"{run.path} was deleted while it was watched.", "See what there is with: codex-tui runs")
-        if gone:
-            state.status = "lost"
-            reason, log = why_lost(run, state)
-            print(clean(f"lost: {reason}"), *(f"  {clean(line)}" for line in log), sep="\n", flush=True)
-            return state
-        first = False
-        if (silent := rounded(time.monotonic() - heard)) >= max(1, 2 * told):  # 30 s, 1 min, 2 min, 4 min
-            told = silent
-            print(silence(silent), flush=True)
+        follower.poll(math.inf)
+        watched = follower.watched
+        if watched.liveness == "lost":
+            if not run.path.exists():
+                hint = "See what there is with: codex-tui runs"
+                raise CodexError(f"{run.path} was deleted while it was watched.", hint)
+            log_tail = (f"  {clean(line)}" for line in watched.log_tail)
+            print(clean(f"lost: {watched.reason}"), *log_tail, sep="\n", flush=True)
+        if watched.liveness in ("ended", "lost"):
+            return watched
+        silent = watched.silent_seconds
+        if not silent:
+            printed_silence = 0
+        elif silent >= 2 * printed_silence:  # 30 s, 1 min, 2 min, 4 min
+            printed_silence = silent
+            print(describe_silence(silent), flush=True)
         time.sleep(LOOK_EVERY)
 
 
+class _EventPrinter:
+    """Prints the line of each event. It remembers the last phase, because most events of a phase have no line."""
+
+    def __init__(self, name: str, newer: str) -> None:
+        self._name = name
+        self._newer = newer  # the sentence about a newer version, once it is printed
+        self._phase: ev.Phase | None = None
+
+    def __call__(self, event: ev.Event, state: RunState) -> None:
+        if not self._newer and (newer := newer_events(self._name, state)):
+            self._newer = newer
+            print(newer, flush=True)
+        if line := describe(event, state, self._phase):
+            print(line, flush=True)
+        self._phase = state.phase
+
+
 def describe(event: ev.Event, state: RunState, phase_before: ev.Phase | None) -> str | None:
-    """`event` as one line, or None where it is not worth one."""
+    """The line for `event`, or None if it gets none."""
     match event:
         case ev.Started() if event.attempt > 1:
             return f"attempt {event.attempt}, from step {event.resume_step}"
@@ -112,13 +123,13 @@ def describe(event: ev.Event, state: RunState, phase_before: ev.Phase | None) ->
 
 
 def _stage(phase: ev.Phase) -> tuple[str, str, int]:
-    """What a line is worth: another phase, another part of it, or a further tenth done."""
+    """A new line is printed when this changes: the phase, its part, or the tenths that are done."""
     return phase.name, phase.detail, 10 * phase.done // phase.total if phase.total else 0
 
 
 def _phase(phase: ev.Phase) -> str:
     parts = [phase.name, phase.detail]
-    if phase.total and phase.name != "training":  # whose steps have lines of their own
+    if phase.total and phase.name != "training":  # its steps have lines of their own
         parts.append(f"{phase.done:,}/{phase.total:,} {phase.unit}")
     return clean("  ".join(part for part in parts if part))
 

@@ -11,9 +11,9 @@ from codex_tui.base.errors import BadInput
 from codex_tui.base.text import clean, duration
 from codex_tui.hub.cards import Trained, home_hidden
 from codex_tui.hub.push import CARD
-from codex_tui.runs.follower import glance
+from codex_tui.runs.follower import snapshot
 from codex_tui.runs.outcome import read_config
-from codex_tui.runs.state import RunState
+from codex_tui.runs.watched import WatchedRun
 from training.contract.config import RunConfig, table_of
 from training.contract.model_path import is_path
 from training.contract.run_directory import RunDirectory
@@ -47,16 +47,17 @@ def trained(run: RunDirectory) -> Trained:
         run.name,
         base if base_is_repo else Path(base).name,
         base_is_repo,
-        _results(glance(run)),
+        _results(snapshot(run)),
         _dataset(config),
         home_hidden(tomli_w.dumps(_portable(config.profile))),
         {name: version for name, version in config.stack.items() if version},
     )
 
 
-def _results(state: RunState) -> dict[str, str]:
+def _results(watched: WatchedRun) -> dict[str, str]:
+    state = watched.state
     of = f" of {state.total_steps:,}" if state.total_steps else ""
-    facts = {"state": state.status, "steps": f"{state.step:,}{of}"}
+    facts = {"state": watched.status, "steps": f"{state.step:,}{of}"}
     if state.last and state.last.loss is not None:
         facts["last training loss"] = f"{state.last.loss:.4f} (step {state.last.step:,})"
     evals = [(found.eval_loss, found.step) for found in state.evals if found.eval_loss is not None]

@@ -1,208 +1,188 @@
-"""Follows one run: reads what is new in its events, and decides when a silent run is lost."""
+"""Follows one run: reads its new events, and finds out whether its trainer lives and what an ended run has left."""
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Callable
+from dataclasses import replace
 
-from codex_tui.runs import history_cache, outcome, tailer
-from codex_tui.runs.state import ENDED, RunState, Status, reduce_all
-from training.contract.config import ConfigError, RunConfig
+from codex_tui.runs import history_cache, liveness, outcome, tailer
+from codex_tui.runs.state import RunState, reduce, reduce_all
+from codex_tui.runs.watched import Leftovers, WatchedRun
+from training.contract import events as ev
 from training.contract.run_directory import RunDirectory
 
 LIVE_BUDGET, HISTORY_BUDGET = 0.05, 0.1
 """Seconds of reading between two looks at the keyboard."""
 PREVIEW_FROM = 2 * 1024 * 1024
-"""Bytes of events from which a sample of them is shown until all are read."""
-GRACE = 30.0
-"""Seconds a launched trainer has to say who it is: the interpreter may come from a cold disk."""
+"""From this many bytes of events on, a sample of them is shown until all are read."""
 CHECK_EVERY = 2.0
-"""Seconds between two looks at whether the trainer's process lives."""
-SILENT = 30.0
-"""Seconds without a word, where a heartbeat comes every 5, from which on a person is told."""
+"""Seconds between two looks at the trainer's process."""
+SILENT_FROM = 30.0
+"""A trainer that has written nothing for this many seconds is called silent. Its heartbeat comes every 5."""
+
+OnEvent = Callable[[ev.Event, RunState], None]
 
 
 class RunFollower:
-    """The state of `run`, brought up to date by `poll`. Any number of followers may watch one run.
+    """Keeps `watched` up to date: call `poll` again and again. Any number of followers may watch one run.
 
-    Until a large history is read, `state` comes from a sample of it, so that the whole curve shows at once. `complete`
-    says that the history has been read; it stays so while new events come.
+    Until a long history is read, `watched.state` comes from a sample of it, so that the whole curve shows at once.
+    `complete` says that the history has been read; it stays True while new events come.
+
+    With `on_event`, each event is read singly, and `on_event` gets it and the state after it. There is no sample then.
     """
 
-    def __init__(self, run: RunDirectory) -> None:
+    def __init__(self, run: RunDirectory, *, on_event: OnEvent | None = None, check_every: float | None = None) -> None:
         self.run = run
-        self.state = RunState()
+        self.watched = WatchedRun()
         self.complete = False
-        self._reading = self.state  # what the events read so far give; `state` but for a preview
-        self._told: Status = self.state.status  # the status by the events, where `state` says lost
-        self._tailer = tailer.Tailer(run.events, points=True)
+        self._on_event = on_event
+        self._check_every = CHECK_EVERY if check_every is None else check_every
+        self._state = self.watched.state  # the events read so far; `watched` shows it, or a sample
+        self._damaged_lines = 0
+        self._tailer = tailer.Tailer(run.events, points=on_event is None)
         self._started = False
         self._next_check = 0.0
-        self._kept = False  # whether the history cache has what `state` says
-        self._left: tuple[int, ...] = ()  # signs of what an ended run has left, as they were when it was looked at
-        self._process_written = 0  # mtime of the process.json that was looked at
-        self._heard_at = 0.0  # monotonic
-
-    @property
-    def progress(self) -> float:
-        """How much of the history has been read, 0 to 1."""
-        return self._tailer.progress
+        self._is_cached = False  # the history cache has `_state`
+        self._leftovers_seen: tuple[object, ...] = ()  # of the disk, when `watched.leftovers` was read
+        self._heard_at = 0.0  # when the last event came, by the monotonic clock
 
     def poll(self, budget_seconds: float = LIVE_BUDGET) -> bool:
-        """Reads what is new for about `budget_seconds`. True if `state` says something else now."""
+        """Read new events for about `budget_seconds`. Returns True if `watched` has changed."""
         if not self._started:
             self._started = True
             self._begin()
-            if self.state is not self._reading:
-                return True  # the preview is worth a frame of its own
-        changed, caught_up = self._read(time.monotonic() + budget_seconds)
-        heard = changed and self.complete  # what is read at first may have been said long ago
-        if heard:
-            self._heard_at, self.state.silent = time.monotonic(), 0
-        if not (caught_up or self.complete):
-            return changed and self.state is self._reading
+            if self.watched.sampled:
+                return True  # the sample is worth a frame of its own
+        before, was_complete = self.watched, self.complete
+        process = liveness.find_process(self.run) if time.monotonic() >= self._next_check else None
+        has_read, caught_up = self._read(time.monotonic() + budget_seconds)
+        self.complete = self.complete or caught_up
         if not self.complete:
-            self.complete, self.state, changed = True, self._reading, True
-        elif changed:
-            self._kept = False
-        elif not self._kept and self.state.status in ENDED - {"lost"} and self._tailer.size >= PREVIEW_FROM:
-            # Not before a poll without news: by then what was read is on the screen.
-            history_cache.save(self.run.events, self._tailer.offset, self.state)
-            self._kept = True
-        changed = self._look_for_the_trainer(heard) or changed
-        return self._look_at_what_is_left() or changed
+            return has_read and not self.watched.sampled
+        if not was_complete:
+            self.watched = WatchedRun(self._state, damaged_lines=self._damaged_lines)
+        elif has_read:
+            self._on_sign_of_life()
+        elif not self._is_cached and self._state.ended and self._tailer.size >= PREVIEW_FROM:
+            # Only in a poll without news: by then the history is on the screen.
+            history_cache.save(self.run.events, self._tailer.offset, self._state, self._damaged_lines)
+            self._is_cached = True
+        if process is not None and caught_up:
+            self._check(process)
+        self._look_at_leftovers()
+        return has_read or not was_complete or self.watched != before
+
+    def snapshot(self) -> WatchedRun:
+        """Look once, quickly: read a short history whole, and a sample of a long one."""
+        process = liveness.find_process(self.run)
+        self.poll(math.inf)
+        if self.watched.sampled:
+            self._check(process)
+            self._look_at_leftovers()
+        return self.watched
 
     def _begin(self) -> None:
-        self._heard_at = last_word(self.run)
+        self._heard_at = last_written_at(self.run)
         try:
             size = self.run.events.stat().st_size
         except OSError:
             return
-        if size < PREVIEW_FROM:
+        if size < PREVIEW_FROM or self._on_event:
             return
-        if kept := history_cache.load(self.run.events):
-            self.state = self._reading = kept.state
-            self._tailer.offset = kept.offset
-            self._kept = True
+        if history := history_cache.load(self.run.events):
+            self._state, self._damaged_lines = history.state, history.damaged_lines
+            self.watched = WatchedRun(self._state, damaged_lines=self._damaged_lines)
+            self._tailer.offset = history.offset
+            self._is_cached = True
         else:
-            self.state = preview(self.run)
+            self.watched = WatchedRun(read_sample(self.run), sampled=True)
 
     def _read(self, deadline: float) -> tuple[bool, bool]:
-        """Reads until there is nothing new or time is up. Whether the state changed, and whether all is read."""
-        changed = False
+        """Read until the end or the deadline. Returns whether there was anything, and whether the end is reached."""
+        has_read = False
         for piece in self._tailer.slices():
             if piece.restarted:
-                changed = True
-                self._reading = self.state = RunState()
-            state = self._reading
-            if state.status == "lost" and piece.events:  # it speaks, so it is not
-                state.status, state.reason, state.log_tail = self._told, "", ()
-            state.damaged_lines += piece.damaged
-            reduce_all(state, piece.events)
-            changed = changed or bool(piece.events or piece.damaged)
+                has_read = True
+                self._state, self._damaged_lines, self._leftovers_seen = RunState(), 0, ()
+                self.watched = WatchedRun(self._state)
+            self._damaged_lines += piece.damaged
+            if self._on_event is None:
+                reduce_all(self._state, piece.events)
+            else:
+                for event in piece.events:
+                    self._on_event(event, reduce(self._state, event))
+            has_read = has_read or bool(piece.events or piece.damaged)
             if time.monotonic() >= deadline:
-                return changed, False
-        return changed, True
+                return has_read, False
+        return has_read, True
 
-    def _look_for_the_trainer(self, heard: bool) -> bool:
-        """Finds out that a run without an end has no process, or that an ended one has a new one. True if so."""
-        now = time.monotonic()
-        if heard:
-            self._next_check = now + CHECK_EVERY
-        if now < self._next_check:
-            return False
-        self._next_check = now + CHECK_EVERY
-        if self.state.status in ENDED:
-            return self.look_for_a_new_attempt()
-        if may_live(self.run):
-            before, self.state.silent = self.state.silent, rounded(now - self._heard_at)
-            return self.state.silent != before
-        # It may have said its last word after we read and before it went.
-        if self._read(now + LIVE_BUDGET)[0]:
-            return True
-        self._told = self.state.status
-        _mark_lost(self.run, self.state)
-        return True
-
-    def _look_at_what_is_left(self) -> bool:
-        """Finds out with what an ended run can be gone on, and again where that has changed. True if so."""
-        state = self.state
-        if not state.ended or outcome.signs_of_what_is_left(self.run, state) == self._left:
-            return False
-        before = state.resume_step, state.has_adapter, state.broken
-        outcome.find_what_is_left(self.run, state)
-        self._left = outcome.signs_of_what_is_left(self.run, state)
-        return (state.resume_step, state.has_adapter, state.broken) != before
-
-    def look_for_a_new_attempt(self) -> bool:
-        """A resumed trainer imports for some seconds before it speaks; the run does not count as ended then."""
-        state = self.state
-        try:
-            written = self.run.process.stat().st_mtime_ns
-        except OSError:
-            return False
-        if written == self._process_written:
-            return False
-        self._process_written = written
-        identity = self.run.read_process()
-        if identity is None or identity.attempt <= state.attempt or not identity.is_alive():
-            return False
-        state.status, state.reason, state.log_tail, state.phase = "preparing", "", (), None
-        state.resume_step, state.broken = None, ""
+    def _on_sign_of_life(self) -> None:
+        """The trainer has written something, so it lives: its process need not be checked for a while."""
+        self._is_cached = False
         self._heard_at = time.monotonic()
-        return True
+        self._next_check = self._heard_at + self._check_every
+        self.watched = WatchedRun(self._state, leftovers=self.watched.leftovers, damaged_lines=self._damaged_lines)
+
+    def _check(self, process: liveness.TrainerProcess) -> None:
+        """Decide whether the run is alive, ended or lost. `process` was looked at before the events were read."""
+        now = time.monotonic()
+        self._next_check = now + self._check_every
+        before = self.watched
+        live = liveness.decide_liveness(process, before.state, sampled=before.sampled)
+        if live == "lost":
+            if before.liveness != "lost":
+                unheard = process.is_unheard(before.state)
+                reason, log_tail = outcome.explain_lost(self.run, before.state, unheard=unheard)
+                self.watched = replace(before, liveness=live, silent_seconds=0, lost_reason=reason, log_tail=log_tail)
+            return
+        if live == "starting" and before.liveness != "starting":
+            self._heard_at = last_written_at(self.run)
+        silent = round_silence(now - self._heard_at) if process.lives else 0
+        self.watched = replace(before, liveness=live, silent_seconds=silent, lost_reason="", log_tail=())
+
+    def _look_at_leftovers(self) -> None:
+        """Look again at what an ended run has left, if that may have changed."""
+        watched = self.watched
+        leftovers = Leftovers()
+        if watched.ended:
+            seen = (watched.status, *outcome.stat_leftovers(self.run, watched.leftovers))
+            if seen == self._leftovers_seen:
+                return
+            leftovers = outcome.find_leftovers(self.run, watched.status)
+            self._leftovers_seen = (watched.status, *outcome.stat_leftovers(self.run, leftovers))
+        else:
+            self._leftovers_seen = ()
+        if leftovers != watched.leftovers:
+            self.watched = replace(watched, leftovers=leftovers)
 
 
-def glance(run: RunDirectory) -> RunState:
-    """How `run` stands now, in some milliseconds however long it is; see `preview` for what is exact."""
-    follower = RunFollower(run)
-    follower.poll()
-    state = follower.state
-    if state.ended:
-        follower.look_for_a_new_attempt()
-    elif not may_live(run):
-        _mark_lost(run, state)
-    if state.ended:
-        outcome.find_what_is_left(run, state)
-    return state
+def snapshot(run: RunDirectory) -> WatchedRun:
+    """`run` as it stands now, within milliseconds however long it is. See `read_sample` for what is exact."""
+    return RunFollower(run).snapshot()
 
 
-def preview(run: RunDirectory) -> RunState:
-    """The state as a sample of the events tells it, in some milliseconds however long the run is.
+def read_sample(run: RunDirectory) -> RunState:
+    """The state by a sample of the events, within milliseconds however long the run is.
 
-    Exact for what the head and the tail of the file say (what really runs, the last metrics, how it ended); the curve
-    and the lists have samples of the middle. A lost run is not found out here.
+    What the head and the tail of the file say is exact: the resolved settings, the last metrics, how the run ended.
+    The curve and the lists hold only samples of the middle.
     """
-    state = reduce_all(RunState(), tailer.sample(run.events))
-    state.missing_events = 0  # what a sample leaves out is not missing
-    return state
+    return reduce_all(RunState(), tailer.sample(run.events))
 
 
-def may_live(run: RunDirectory) -> bool:
-    """Whether the trainer's process lives, or was launched so lately that it may still have to say who it is."""
-    if identity := run.read_process():
-        return identity.is_alive()
-    try:
-        created = RunConfig.read(run.config).created
-        since = run.config.stat().st_mtime if created is None else created
-    except (OSError, ConfigError):
-        return False
-    return abs(time.time() - since) < GRACE  # the clock may have been set back since
+def last_written_at(run: RunDirectory) -> float:
+    """When the trainer last wrote, by the monotonic clock. Now, if it has written nothing yet, or if its files are of
+    the future because the clock was set back."""
+    now = time.time()
+    return time.monotonic() - max(0.0, now - (outcome.last_written(run) or now))
 
 
-def last_word(run: RunDirectory) -> float:
-    """When the trainer last wrote, on the monotonic clock; now where that is in the future, as after the clock was set
-    back."""
-    return time.monotonic() - max(0.0, time.time() - outcome.last_written(run))
-
-
-def rounded(silence: float) -> int:
-    """Seconds of silence as they are told: 0 while it is nothing special, then 30, then whole minutes, then hours."""
-    for least, unit in ((7200, 3600), (60, 60), (SILENT, SILENT)):
-        if silence >= least:
-            return int(silence // unit * unit)
+def round_silence(seconds: float) -> int:
+    """Seconds of silence as they are shown: 0 below 30, then 30, then whole minutes, then whole hours."""
+    for least, unit in ((7200, 3600), (60, 60), (SILENT_FROM, SILENT_FROM)):
+        if seconds >= least:
+            return int(seconds // unit * unit)
     return 0
-
-
-def _mark_lost(run: RunDirectory, state: RunState) -> None:
-    state.reason, state.log_tail = outcome.why_lost(run, state)
-    state.status, state.silent = "lost", 0

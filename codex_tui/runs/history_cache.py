@@ -1,7 +1,7 @@
-"""What a long history came to, kept so that the next look need not read it again. Safe to delete at any time.
+"""Keeps the state of a long history on the disk, so that the next look need not read it again.
 
-A kept state counts only for the very file it was read from: device, inode, size and modification time must be the same,
-and so must the app's version. Whatever does not fit or can't be read is as good as not there.
+A kept history is used only for the very file it was read from (the same device, inode, size and modification time), by
+the same version of the app and in the same format. All others are ignored. The folder can be deleted at any time.
 """
 
 from __future__ import annotations
@@ -22,41 +22,44 @@ from codex_tui.runs.series import Series
 from codex_tui.runs.state import RunState
 from training.contract import events as ev
 
-MOST_KEPT = 8  # of some 40 MB for a million logged steps
+FORMAT = 2
+"""Increase this when a field of `RunState`, `Series` or `History` changes: an older history would be read wrongly."""
+MAX_HISTORIES = 8  # a million logged steps take some 40 MB
 
 
-class Kept(msgspec.Struct):
-    """`offset` is the byte of the file up to which `state` was read."""
+class History(msgspec.Struct):
+    """`state` and `damaged_lines` come from the first `offset` bytes of the file."""
 
     version: str
     source: tuple[int, int, int, int]
     offset: int
+    damaged_lines: int
     state: RunState
 
 
-def load(events: Path) -> Kept | None:
-    """What was kept of `events` as the file is now, or None."""
+def load(events: Path) -> History | None:
+    """Load the kept history of the file `events` as it is now. None if there is none."""
     try:
-        kept = msgspec.msgpack.decode(_place(events).read_bytes(), type=Kept, dec_hook=_decoded)
-        return kept if kept.version == __version__ and kept.source == _source(events) else None
+        history = msgspec.msgpack.decode(_place(events).read_bytes(), type=History, dec_hook=_decode)
+        return history if history.version == _version() and history.source == _source(events) else None
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
 
 
-def save(events: Path, offset: int, state: RunState) -> None:
-    """Keeps `state`, and of all that is kept the newest few. A cache that can't be written is no reason to complain."""
+def save(events: Path, offset: int, state: RunState, damaged_lines: int) -> None:
+    """Keep this history and the newest others. Does nothing if the cache can't be written."""
     place = _place(events)
     temporary = place.with_suffix(f".{os.getpid()}")
     with suppress(OSError):
-        kept = Kept(__version__, _source(events), offset, state)
+        history = History(_version(), _source(events), offset, damaged_lines, state)
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
-            temporary.write_bytes(msgspec.msgpack.encode(kept, enc_hook=_encoded))
+            temporary.write_bytes(msgspec.msgpack.encode(history, enc_hook=_encode))
             temporary.replace(place)
         finally:
             temporary.unlink(missing_ok=True)
         newest_first = sorted(place.parent.iterdir(), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-        for old in newest_first[MOST_KEPT:]:
+        for old in newest_first[MAX_HISTORIES:]:
             old.unlink(missing_ok=True)
 
 
@@ -64,12 +67,16 @@ def _place(events: Path) -> Path:
     return cache_home() / "histories" / hashlib.sha256(os.fsencode(events.absolute())).hexdigest()[:32]
 
 
+def _version() -> str:
+    return f"{__version__} format {FORMAT}"
+
+
 def _source(events: Path) -> tuple[int, int, int, int]:
     status = events.stat()
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _encoded(value: Any) -> Any:
+def _encode(value: Any) -> Any:
     if isinstance(value, Series):
         return {name: column.tobytes() if isinstance(column, array) else column for name, column in vars(value).items()}
     if isinstance(value, deque):
@@ -77,7 +84,7 @@ def _encoded(value: Any) -> Any:
     raise NotImplementedError(type(value))
 
 
-def _decoded(kind: Any, value: Any) -> Any:
+def _decode(kind: Any, value: Any) -> Any:
     if kind is Series:
         series = Series()
         for name, column in vars(series).items():

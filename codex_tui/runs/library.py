@@ -1,4 +1,4 @@
-"""The runs there are: listed newest first, found by name, by a unique beginning, or as the last one."""
+"""The list of runs, newest first, and the search for one by its name, the beginning of its name, or "last"."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ from typing import Any
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.runs.facts import read_facts
-from codex_tui.runs.outcome import last_written, newer_events
-from codex_tui.runs.state import RunState, Status, resumable
+from codex_tui.runs.outcome import describe_resume, last_written, newer_events
+from codex_tui.runs.watched import ENDED, ShownStatus, WatchedRun
 from training.contract.run_directory import RunDirectory
 
 
 @dataclass(frozen=True)
 class RunSummary:
-    """A row of the list. `created` is Unix seconds; `reason` says in a sentence why it failed, stopped or was lost;
-    `resume_step` is that of the checkpoint it can be gone on from, 0 where it would start again, None while it trains,
-    when it is done, and where `broken` says why it can't be gone on with."""
+    """A row of the list. `created` is in Unix seconds; `reason` is a sentence: why the run failed, stopped or was lost.
+
+    `resume_step` is the step that a resume would continue from, 0 for the start. It is None for a run that trains or is
+    done, and where `broken` says why no resume is possible.
+    """
 
     name: str
     path: Path
-    status: Status
+    status: ShownStatus
     profile_name: str
     step: int
     total_steps: int | None
@@ -36,13 +38,17 @@ class RunSummary:
     broken: str = ""
 
     @property
+    def ended(self) -> bool:
+        return self.status in ENDED
+
+    @property
     def remedy(self) -> str:
-        """What can be done, a sentence: from where it can be gone on with, or why not."""
-        return self.broken or ("" if self.resume_step is None else resumable(self.resume_step))
+        """One sentence: where a resume would continue, or why there is none."""
+        return self.broken or ("" if self.resume_step is None else describe_resume(self.resume_step))
 
     @property
     def remark(self) -> str:
-        """Why it ended, and what can be done."""
+        """Why the run ended, and what can be done."""
         return self.reason if self.remedy in self.reason else f"{self.reason} {self.remedy}".strip()
 
     def as_json(self) -> dict[str, Any]:
@@ -61,21 +67,21 @@ class RunSummary:
 
 
 def directories() -> list[RunDirectory]:
-    """All run directories, newest first. Raises CodexError where they can't be looked at."""
+    """All run directories, newest first. Raises CodexError if they can't be read."""
     home = locations.runs_home()
     try:
-        found = [run for path in home.iterdir() if is_run(run := RunDirectory(path))]
+        runs = [run for path in home.iterdir() if is_run(run := RunDirectory(path))]
     except FileNotFoundError:
         return []
     except OSError as error:
         raise CodexError(
             f"The runs in {home} can't be read: {error.strerror}.", "CODEX_TUI_HOME names another place."
         ) from None
-    return sorted(found, key=lambda run: (_created(run), run.name), reverse=True)
+    return sorted(runs, key=lambda run: (_created(run), run.name), reverse=True)
 
 
 def is_run(run: RunDirectory) -> bool:
-    """Whether a run's own file is there: without its config.json too a run is one, and may be training."""
+    """Whether the folder holds a file of a run. A run without config.json counts too: it may be training."""
     return any(map(os.path.isfile, (run.config, run.process, run.events)))
 
 
@@ -84,14 +90,15 @@ def list_runs() -> list[RunSummary]:
 
 
 def summarise(run: RunDirectory) -> RunSummary:
-    from codex_tui.runs.follower import glance
+    from codex_tui.runs.follower import snapshot
 
-    state, facts = glance(run), read_facts(run)
+    watched, facts = snapshot(run), read_facts(run)
+    state = watched.state
     newer = facts.newer or newer_events(run.name, state)
     return RunSummary(
         name=run.name,
         path=run.path,
-        status=state.status,
+        status=watched.status,
         profile_name=facts.profile_name,
         step=state.step,
         total_steps=state.total_steps,
@@ -99,14 +106,14 @@ def summarise(run: RunDirectory) -> RunSummary:
         eval_loss=state.evals[-1].eval_loss if state.evals else None,
         adapter=run.adapter if run.has_adapter() else None,
         created=_created(run),
-        reason=f"{newer} {_reason(state)}".strip(),
-        resume_step=state.resume_step,
-        broken=state.broken,
+        reason=f"{newer} {_reason(watched)}".strip(),
+        resume_step=watched.leftovers.resume_step,
+        broken=watched.leftovers.broken,
     )
 
 
 def find_run(text: str) -> RunDirectory:
-    """The run that `text` names. Raises BadInput where there is none, or several begin like it."""
+    """Find the run that `text` names. Raises BadInput if there is none, or if several names begin with `text`."""
     runs = directories()
     if not runs:
         raise BadInput("There are no runs yet.", "Start one with: codex-tui demo")
@@ -124,19 +131,19 @@ def find_run(text: str) -> RunDirectory:
 
 
 def live_run() -> RunDirectory | None:
-    """The newest run that is training now; None where none is, or where they can't be looked at."""
+    """The newest run that is training now. None if there is none, or if the runs can't be read."""
     return _live(_readable())
 
 
 def run_to_open() -> RunDirectory | None:
-    """The live run; without one the run last heard of, where it was lost or failed: that is what a person comes for."""
-    from codex_tui.runs.follower import glance
+    """The run that the app opens with: the live one, else the one that wrote last if it was lost or has failed."""
+    from codex_tui.runs.follower import snapshot  # its decoders take milliseconds: not on a start without runs
 
     runs = _readable()
     if live := _live(runs):
         return live
     last = max(runs, key=lambda run: last_written(run) or _created(run), default=None)
-    return last if last and glance(last).status in ("lost", "failed") else None
+    return last if last and snapshot(last).status in ("lost", "failed") else None
 
 
 def _live(runs: list[RunDirectory]) -> RunDirectory | None:
@@ -144,7 +151,7 @@ def _live(runs: list[RunDirectory]) -> RunDirectory | None:
 
 
 def _readable() -> list[RunDirectory]:
-    """All run directories, newest first; none where they can't be looked at."""
+    """All run directories, newest first; none if they can't be read."""
     try:
         return directories()
     except BadInput:
@@ -154,7 +161,7 @@ def _readable() -> list[RunDirectory]:
 
 
 def _created(run: RunDirectory) -> float:
-    """When the run was made: its profile is written then and never again."""
+    """When the run was made, in Unix seconds: its profile is written at that time only."""
     for path in (run.profile, run.path):
         try:
             return path.stat().st_mtime
@@ -163,7 +170,8 @@ def _created(run: RunDirectory) -> float:
     return 0.0
 
 
-def _reason(state: RunState) -> str:
-    if state.status == "failed" and state.failure and state.failure.hint:
-        return f"{state.reason} {state.failure.hint}"
-    return state.reason if state.ended else ""
+def _reason(watched: WatchedRun) -> str:
+    failure = watched.state.failure
+    if watched.status == "failed" and failure and failure.hint:
+        return f"{watched.reason} {failure.hint}"
+    return watched.reason

@@ -1,6 +1,6 @@
-"""How a run ended that could not say so itself, in one short sentence; and what it has left on the disk.
+"""How a lost run ended, in one short sentence, and what an ended run has left on the disk.
 
-Texts may hold what came from a log or a path: clean them before they are shown.
+The texts may hold lines of a log or a path: clean them before they are shown.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import time
 from contextlib import suppress
 
 from codex_tui.base.errors import BadInput
-from codex_tui.runs.state import ENDED, RunState
+from codex_tui.runs.state import RunState
+from codex_tui.runs.watched import ENDED, Leftovers
 from training.contract import checkpoints
 from training.contract import events as ev
 from training.contract.config import UPDATE, ConfigError, ConfigTooNew, RunConfig, describe_newer
@@ -18,62 +19,67 @@ from training.contract.files import open_file
 from training.contract.process import Exit
 from training.contract.run_directory import RunDirectory
 
-JUST_NOW = 0.25
-"""Seconds that the parent of a trainer that is gone has to write down how it ended."""
-LATELY = 9.0
-"""Seconds since its last word up to which a trainer that is gone may have gone just now."""
+EXIT_WAIT_SECONDS = 0.25
+"""The parent of a dead trainer has this long to write exit.json."""
+RECENT_SECONDS = 9.0
+"""A trainer that wrote within this time may have died a moment ago, so its exit.json may still come."""
 CRASHES = {"SIGSEGV", "SIGBUS", "SIGABRT", "SIGILL", "SIGFPE"}
 TAKING_STEPS = {"training", "cooling", "evaluating", "saving"}
 FOLDER_GONE = "The run's folder is gone."
 
 
-def why_lost(run: RunDirectory, state: RunState) -> tuple[str, tuple[str, ...]]:
-    """One short sentence on a trainer that went without a word, and the last lines of its log."""
+def explain_lost(run: RunDirectory, state: RunState, *, unheard: bool = False) -> tuple[str, tuple[str, ...]]:
+    """Say in one short sentence how a lost run ended. Returns it with the last lines of trainer.log.
+
+    `unheard`: the newest attempt wrote no event, so `state` tells of an older one.
+    """
     if not run.path.is_dir():
         return FOLDER_GONE, ()
     lines = log_tail(run)
     if not state.attempt and not run.events.is_file() and _has_trained(run):
         return "events.jsonl is missing, so how the run ended is not known.", lines
-    if how := _exit_of(run):
-        return _ended(how, _where(state), asked=run.stop_requested() == "terminate"), lines
+    phase = None if unheard else state.phase
+    if exit_ := _read_exit(run):
+        return _explain_exit(exit_, _where(state, phase), asked=run.stop_requested() == "terminate"), lines
     identity = run.read_process()
     if identity and identity.boot and not identity.of_this_boot():
-        return f"The machine was restarted (or WSL2 shut down) {_where(state, 'after')}.", lines
-    if state.attempt and state.phase:
-        return f"The trainer ended {_where(state)} without a word, and nothing saw how.", lines
+        return f"The machine was restarted (or WSL2 shut down) {_where(state, phase, 'after')}.", lines
+    if state.attempt and phase:
+        return f"The trainer ended {_where(state, phase)} without a word, and nothing saw how.", lines
     if not lines:
         return "The trainer ended before it said anything, and its log is empty.", ()
     return f"The trainer ended before it said anything; its log ends with: {lines[-1]}", lines
 
 
-def _where(state: RunState, at: str = "at") -> str:
-    if state.step and (state.phase is None or state.phase.name in TAKING_STEPS):
-        return f"{at} step {state.step:,}"
-    return f"while {state.phase.name}" if state.phase else "at its start"
+def _where(state: RunState, phase: ev.Phase | None, preposition: str = "at") -> str:
+    if state.step and (phase is None or phase.name in TAKING_STEPS):
+        return f"{preposition} step {state.step:,}"
+    return f"while {phase.name}" if phase else "at its start"
 
 
-def _ended(how: Exit, where: str, *, asked: bool) -> str:
-    if how.for_memory:
+def _explain_exit(exit_: Exit, where: str, *, asked: bool) -> str:
+    if exit_.for_memory:
         return f"Killed {where} by the kernel: memory had run out."
-    if how.signal in CRASHES:
-        return f"Crashed {where} inside a library or the driver ({how.signal})."
-    if how.signal in ("SIGKILL", "SIGTERM") and asked:
+    if exit_.signal in CRASHES:
+        return f"Crashed {where} inside a library or the driver ({exit_.signal})."
+    if exit_.signal in ("SIGKILL", "SIGTERM") and asked:
         return f"Killed, as asked, {where}."
-    if how.signal:
-        return f"Killed {where} by {how.signal}" + ("; memory had not run out." if how.signal == "SIGKILL" else ".")
-    return f"The trainer ended with exit code {how.code} {where} without a word."
+    if exit_.signal:
+        return f"Killed {where} by {exit_.signal}" + ("; memory had not run out." if exit_.signal == "SIGKILL" else ".")
+    return f"The trainer ended with exit code {exit_.code} {where} without a word."
 
 
-def _exit_of(run: RunDirectory) -> Exit | None:
-    """What the trainer's parent wrote down; where the trainer was alive a moment ago, its parent may be about to."""
-    until = time.monotonic() + (JUST_NOW if time.time() - last_written(run) < LATELY else 0.0)
-    while (found := run.read_exit()) is None and time.monotonic() < until:
+def _read_exit(run: RunDirectory) -> Exit | None:
+    """Read exit.json. If the trainer was alive a moment ago, wait briefly for its parent to write it."""
+    is_recent = time.time() - last_written(run) < RECENT_SECONDS
+    deadline = time.monotonic() + (EXIT_WAIT_SECONDS if is_recent else 0.0)
+    while (exit_ := run.read_exit()) is None and time.monotonic() < deadline:
         time.sleep(0.01)
-    return found
+    return exit_
 
 
 def _has_trained(run: RunDirectory) -> bool:
-    """Whether something is there that only a trainer writes, and after its first word."""
+    """Whether the run has something that a trainer writes only after its first event."""
     with suppress(ConfigError):
         if RunConfig.read(run.config).actual:
             return True
@@ -81,53 +87,66 @@ def _has_trained(run: RunDirectory) -> bool:
 
 
 def last_written(run: RunDirectory) -> float:
-    """The Unix seconds of the run's last sign of life; 0 where it has given none."""
-    written = [0.0]
+    """When the trainer last wrote, in Unix seconds; 0 if it never did."""
+    times = [0.0]
     for path in (run.events, run.process):
         with suppress(OSError):
-            written.append(path.stat().st_mtime)
-    return max(written)
+            times.append(path.stat().st_mtime)
+    return max(times)
 
 
-def resume_step(run: RunDirectory) -> int:
-    """The step from which a resume goes on: that of the last whole checkpoint, 0 where there is none."""
-    found = checkpoints.last_whole(run.checkpoints, thorough=False)
-    return checkpoints.step_of(found) if found else 0
+def find_resume_step(run: RunDirectory) -> int:
+    """The step that a resume continues from: that of the last whole checkpoint, 0 if there is none."""
+    checkpoint = checkpoints.last_whole(run.checkpoints, thorough=False)
+    return checkpoints.step_of(checkpoint) if checkpoint else 0
 
 
-def find_what_is_left(run: RunDirectory, state: RunState) -> None:
-    """Puts into the `state` of an ended run what is on the disk for it: what can be gone on with, and what is wrong."""
-    state.has_adapter = run.has_adapter()
-    state.broken = ""
+def find_leftovers(run: RunDirectory, status: str) -> Leftovers:
+    """Look at what a run that ended with `status` has left on the disk."""
+    broken = ""
     if not run.path.is_dir():
-        state.broken = FOLDER_GONE
+        broken = FOLDER_GONE
     else:
         try:
             RunConfig.read(run.config)
         except ConfigTooNew as error:
-            state.broken = f"{error.message} {error.hint}"
+            broken = f"{error.message} {error.hint}"
         except ConfigError as error:
-            state.broken = f"config.json is {error.trouble}, so there is no resume and no chat; {_still_there(run)}."
-    state.resume_step = None if state.broken or state.status == "done" else resume_step(run)
+            broken = f"config.json is {error.trouble}, so there is no resume and no chat; {_still_there(run)}."
+    step = None if broken or status == "done" else find_resume_step(run)
+    return Leftovers(step, run.has_adapter(), broken)
 
 
-def why_not_resumed(status: str, broken: str) -> str:
-    """Why a run of that `status` can't be resumed, "" where it can."""
+def stat_leftovers(run: RunDirectory, leftovers: Leftovers) -> tuple[int, ...]:
+    """Modification times that change when the answer of `find_leftovers` may have changed. Costs five calls of stat."""
+    last_checkpoint = run.checkpoints / f"{checkpoints.PREFIX}{leftovers.resume_step}"
+    times = []
+    for path in (run.path, run.config, run.adapter, run.checkpoints, last_checkpoint):
+        try:
+            times.append(path.stat().st_mtime_ns)
+        except OSError:
+            times.append(0)
+    return tuple(times)
+
+
+def explain_no_resume(status: str, broken: str) -> str:
+    """Say why a run of that `status` can't be resumed, "" if it can."""
     if status == "done":
         return "The run is done; there is nothing to resume."
     return broken if status in ENDED else "The run is training; there is nothing to resume."
 
 
-def signs_of_what_is_left(run: RunDirectory, state: RunState) -> tuple[int, ...]:
-    """What changes where something comes or goes that `find_what_is_left` looks at; it takes a few calls of stat."""
-    promised = run.checkpoints / f"{checkpoints.PREFIX}{state.resume_step}"
-    changed = [id(state), hash(state.status)]
-    for path in (run.path, run.config, run.adapter, run.checkpoints, promised):
-        try:
-            changed.append(path.stat().st_mtime_ns)
-        except OSError:
-            changed.append(0)
-    return tuple(changed)
+def describe_resume(step: int) -> str:
+    """Say what a resume does with a run whose last whole checkpoint is that of `step`, 0 for none."""
+    return f"Resume goes on from step {step:,}." if step else "No checkpoint to go on from: resume starts again."
+
+
+def describe_silence(seconds: int) -> str:
+    """Such as "silent for 2 min, its process lives"; "" for 0 seconds."""
+    for size, unit in ((3600, "h"), (60, "min"), (1, "s")):
+        if seconds >= size:
+            return f"silent for {seconds // size} {unit}, its process lives"
+    return ""
 
 
 def without_config(run: RunDirectory, error: ConfigError) -> BadInput:
@@ -156,13 +175,13 @@ def newer_events(name: str, state: RunState) -> str:
 
 
 def _still_there(run: RunDirectory) -> str:
-    step = resume_step(run)
+    step = find_resume_step(run)
     there = ["the adapter"] * run.has_adapter() + [f"the checkpoint at step {step:,}"] * bool(step)
     return f"{' and '.join(there)} {'are' if there[1:] else 'is'} still there" if there else "it has left no checkpoint"
 
 
 def log_tail(run: RunDirectory, lines: int = 12, window: int = 8192) -> tuple[str, ...]:
-    """The last lines of trainer.log that say something."""
+    """The last lines of trainer.log that are not blank."""
     try:
         with open_file(run.log) as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - window))

@@ -1,7 +1,9 @@
-"""The state of a run, as rebuilt from its events: one function, `reduce`. Widgets draw it and nothing else.
+"""The state of a run, rebuilt from its events alone. Only `reduce` and `reduce_all` write to it.
 
-`reduce_all` gives what `reduce` gives event by event, but takes the events that come by the hundred thousand as
-columns, so that a million logged steps are read in about a second.
+`reduce` handles one event. `reduce_all` handles many and gives the same result: it reads the events that come by the
+hundred thousand as columns, so that a million logged steps take about a second.
+
+What a viewer finds out beside the events (does the trainer live, what can be resumed) is in `watched.py`.
 """
 
 from __future__ import annotations
@@ -28,54 +30,47 @@ Status = Literal[
     "stopped",
     "done",
     "failed",
-    "lost",
 ]
-ENDED: frozenset[str] = frozenset({"stopped", "done", "failed", "lost"})
 PACE_POINTS = 50
-"""Logged steps that the time left is told from."""
+"""The time left is computed from the pace of this many logged steps."""
+_ENDED: frozenset[str] = frozenset({"stopped", "done", "failed"})
 
 
 @dataclass
 class RunState:
-    """Times are Unix seconds of the trainer's clock. Texts are as they came: clean them before they are shown."""
+    """Times are Unix seconds of the trainer's clock. The texts are raw: pass them through `clean` to show them."""
 
     status: Status = "preparing"
-    reason: str = ""  # one sentence on why the run failed, stopped or was lost
-    resume_step: int | None = None  # of an ended run that can be gone on with: its last whole checkpoint, 0 for none
-    has_adapter: bool = False  # of an ended run
-    broken: str = ""  # one sentence on why an ended run can't be gone on with: its folder or config.json is gone
+    reason: str = ""  # one sentence: why the run failed or stopped
     version: int = ev.VERSION  # of the events; the highest of all attempts
-    pid: int = 0  # of the last trainer that spoke
-    silent: int = 0  # seconds without a word from a trainer that lives; rounded, and 0 while they are few
-    log_tail: tuple[str, ...] = ()  # last lines of trainer.log where the trainer died without a word
-    attempt: int = 0
+    pid: int = 0  # the process of the last attempt
+    attempt: int = 0  # the number of the last attempt, 0 before the first
     phase: ev.Phase | None = None
     resolved: ev.Resolved | None = None
     step: int = 0
     last: ev.Metrics | None = None
-    losses: Series = field(default_factory=Series)  # its times are seconds of training, breaks left out
+    losses: Series = field(default_factory=Series)  # its times are seconds of training, without the breaks
     evals: list[ev.Eval] = field(default_factory=list)
     samples: list[ev.Sample] = field(default_factory=list)
     memory: ev.Memory | None = None
-    probe: ev.Probe | None = None  # of the last attempt that was probed
+    probe: ev.Probe | None = None  # the last one
     gpu: ev.Gpu | None = None
     gpu_history: deque[ev.Gpu] = field(default_factory=lambda: deque(maxlen=600))
     checkpoints: list[ev.Checkpoint] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     failure: ev.Failed | None = None
-    started_at: float | None = None  # of the first attempt
-    attempt_started_at: float | None = None
+    started_at: float | None = None  # the start of the first attempt
     last_event_at: float | None = None
     ended_at: float | None = None
-    missing_events: int = 0  # gaps in seq
-    damaged_lines: int = 0
+    missing_events: int = 0  # how many numbers `seq` has skipped
     next_seq: int = 0
-    paused: float = 0.0  # seconds between the end of an attempt and the next
-    training_since: float = 0.0  # the clock time at which the seconds of training count 0
+    paused: float = 0.0  # the seconds between the attempts
+    training_since: float = 0.0  # the clock time at which the seconds of training are 0
 
     @property
     def ended(self) -> bool:
-        return self.status in ENDED
+        """Whether the last attempt has written its last event."""
+        return self.status in _ENDED
 
     @property
     def total_steps(self) -> int | None:
@@ -83,8 +78,7 @@ class RunState:
 
 
 def reduce(state: RunState, event: ev.Event) -> RunState:
-    """The state after `event`. The state given is spent: the columns move over, because copying a million points for
-    each event would be absurd; the same events always give the same state."""
+    """Return the state after `event`. It is the same object, changed in place: a copy would copy a million points."""
     _count(state, event.seq)
     if handle := _HANDLERS.get(type(event)):
         handle(state, event)
@@ -93,7 +87,7 @@ def reduce(state: RunState, event: ev.Event) -> RunState:
 
 
 def reduce_all(state: RunState, events: Sequence[ev.Event]) -> RunState:
-    """The state after all of `events`, in their order."""
+    """Return the state after all `events`, in their order. It is the same object, changed in place."""
     kinds = list(map(type, events))
     if _FREQUENT.issuperset(kinds):
         return _reduce_frequent(state, events, kinds)
@@ -108,41 +102,28 @@ def reduce_all(state: RunState, events: Sequence[ev.Event]) -> RunState:
 
 
 def elapsed(state: RunState) -> float | None:
-    """Seconds the trainer has worked by its own clock, breaks between attempts left out; None before it started."""
+    """Seconds that the trainer has worked by its own clock, without the breaks. None before it started."""
     if state.started_at is None or state.last_event_at is None:
         return None
     return max(0.0, (state.ended_at or state.last_event_at) - state.started_at - state.paused)
 
 
 def time_left(state: RunState, window: int = PACE_POINTS) -> float | None:
-    """Seconds to the last step at the pace of the last `window` points; None where it can't be told."""
+    """Seconds to the last step at the pace of the last `window` points. None if that is not known."""
     steps, times = state.losses.steps, state.losses.times
     first = max(0, len(steps) - 1 - window)
-    if state.ended or not state.total_steps or len(steps) - first < 2:
+    if not state.total_steps or len(steps) - first < 2:
         return None
     pace = (times[-1] - times[first]) / (steps[-1] - steps[first])
     return max(0.0, pace * (state.total_steps - state.step))
 
 
-def silence(seconds: int) -> str:
-    """Such as "silent for 2 min, its process lives"; "" for none."""
-    for size, unit in ((3600, "h"), (60, "min"), (1, "s")):
-        if seconds >= size:
-            return f"silent for {seconds // size} {unit}, its process lives"
-    return ""
-
-
-def resumable(step: int) -> str:
-    """What a resume does with a run whose last whole checkpoint is that of `step`; 0: there is none."""
-    return f"Resume goes on from step {step:,}." if step else "No checkpoint to go on from: resume starts again."
-
-
-# Without a step of Python for each event: these are read a million times.
+# These run a million times, so each is a C function that `map` calls without a step of Python.
 _SEQ, _STEP, _LOSS, _TIME, _TOKENS = map(attrgetter, ("seq", "step", "loss", "time", "tokens"))
 
 
 def _reduce_frequent(state: RunState, events: Sequence[ev.Event], kinds: Sequence[type]) -> RunState:
-    """Takes events that don't depend on each other's order, kind by kind; `kinds` are their types."""
+    """Handle events of `_FREQUENT` types, type by type: their order among each other does not matter."""
     if not events:
         return state
     if all(map(eq, map(_SEQ, events), count(state.next_seq))):
@@ -186,18 +167,17 @@ def _on_metrics(state: RunState, metrics: Sequence[ev.Metrics | Point]) -> None:
 
 def _on_started(state: RunState, event: ev.Started) -> None:
     _on_version(state, event)
-    state.status, state.reason, state.log_tail = "preparing", "", ()
-    state.attempt, state.pid, state.resume_step, state.broken = event.attempt, event.pid, None, ""
+    state.status, state.reason = "preparing", ""
+    state.attempt, state.pid = event.attempt, event.pid
     state.phase = state.failure = state.ended_at = None
     if state.started_at is None or state.last_event_at is None:
         state.started_at = event.time
     else:
-        state.paused += event.time - state.last_event_at  # less than none where the clock was set back in between
-    state.attempt_started_at = event.time
+        state.paused += event.time - state.last_event_at  # negative if the clock was set back in between
     state.losses.cut_after(event.resume_step)
-    state.evals = [kept for kept in state.evals if kept.step <= event.resume_step]
-    state.samples = [kept for kept in state.samples if kept.step <= event.resume_step]
-    state.checkpoints = [kept for kept in state.checkpoints if kept.step <= event.resume_step]
+    state.evals = [earlier for earlier in state.evals if earlier.step <= event.resume_step]
+    state.samples = [earlier for earlier in state.samples if earlier.step <= event.resume_step]
+    state.checkpoints = [earlier for earlier in state.checkpoints if earlier.step <= event.resume_step]
     state.step = event.resume_step
     if state.last and state.last.step > event.resume_step:
         state.last = None
@@ -210,7 +190,7 @@ def _on_version(state: RunState, event: ev.Event) -> None:
 
 
 def _start_clock(state: RunState, time: float) -> None:
-    """Seconds of training go on at `time` from where the last point left them."""
+    """Let the seconds of training continue at `time` from those of the last point."""
     times = state.losses.times
     state.training_since = time - (times[-1] if times else 0.0)
 
@@ -220,7 +200,7 @@ def _on_phase(state: RunState, event: ev.Phase) -> None:
     if first_training and (not state.phase or state.phase.name != "training"):
         _start_clock(state, event.time)
     state.phase = event
-    if state.status not in ENDED and state.status != "stopping":
+    if state.status not in _ENDED and state.status != "stopping":
         state.status = _STATUS_IN.get(event.name, "preparing")
 
 
@@ -300,6 +280,6 @@ _HANDLERS: dict[type, Callable[[RunState, Any], None]] = {
     ev.Done: _on_done,
     ev.Failed: _on_failed,
 }
-# None of these reads what another of them writes, so that they may be taken out of turn.
+# No handler of these reads a field that another one writes, so their order does not matter.
 _LOGGED = frozenset({ev.Metrics, Point})
 _FREQUENT = _LOGGED | frozenset({ev.Memory, ev.Gpu, ev.Heartbeat, ev.Sample, ev.Checkpoint, ev.Eval})

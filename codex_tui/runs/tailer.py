@@ -56,11 +56,6 @@ class Tailer:
         self._identity: tuple[int, int] | None = None
         self._looked_at: tuple[int, int] | None = None  # size and mtime_ns when all there was had been read
 
-    @property
-    def progress(self) -> float:
-        """How much of the file has been read, 0 to 1."""
-        return min(1.0, self.offset / self.size) if self.size else 1.0
-
     def slices(self) -> Iterator[Slice]:
         """Yields what is new, a slice at a time, up to the last whole line. Stop iterating when time is up."""
         try:

@@ -61,8 +61,8 @@ def assert_complete(run: RunDirectory) -> None:
     follower = RunFollower(run)
     while not follower.complete:
         follower.poll(1.0)
-    assert len(follower.state.losses) == last_step(run)
-    assert follower.state.missing_events == follower.state.damaged_lines == 0
+    assert len(follower.watched.state.losses) == last_step(run)
+    assert follower.watched.missing_events == follower.watched.damaged_lines == 0
 
 
 def end(run: RunDirectory, codex_tui: str) -> None:

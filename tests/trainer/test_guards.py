@@ -15,7 +15,7 @@ from support.config_file import read_config, write_config
 from support.disks import mounted
 from support.training_runs import Trainer, demo_profile, events
 
-from codex_tui.runs.follower import glance
+from codex_tui.runs.follower import snapshot
 from training.contract.run_directory import RunDirectory
 
 
@@ -78,10 +78,10 @@ def test_how_a_killed_trainer_ended_is_known(trainer: Trainer) -> None:
     parent.send_signal(signal.SIGHUP)  # of a terminal that closes: no request
     os.kill(identity.pid, signal.SIGKILL)
     assert parent.wait(30) == 128 + signal.SIGKILL
-    state = glance(run)
-    assert state.status == "lost"
-    assert (state.reason, state.pid) == (
-        f"Killed at step {state.step} by SIGKILL; memory had not run out.",
+    watched = snapshot(run)
+    assert watched.status == "lost"
+    assert (watched.reason, watched.state.pid) == (
+        f"Killed at step {watched.state.step} by SIGKILL; memory had not run out.",
         identity.pid,
     )
     run.write_process(type(identity)(identity.pid + 1, 0.0))

@@ -77,11 +77,11 @@ def test_a_history_is_kept_whole_or_not(disk: Path, tmp_path: Path) -> None:
     run.events.write_text("{}\n")
     state = RunState(reason="x" * 10_000)
     filler = fill(disk, but=4096)
-    history_cache.save(run.events, 3, state)
+    history_cache.save(run.events, 3, state, 0)
     assert history_cache.load(run.events) is None
     assert not list((disk / "cache" / "histories").iterdir())
     filler.unlink()
-    history_cache.save(run.events, 3, state)
+    history_cache.save(run.events, 3, state, 0)
     assert history_cache.load(run.events) is not None
 
 

@@ -1,20 +1,16 @@
-"""Says what happened to a run that did not end well, what to do, and the keys for it."""
+"""Says what happened to a run that did not end well: the message, what to do, and the keys that help."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from textual.content import Content
 from textual.geometry import Size
 from textual.strip import Strip
 
 from codex_tui.base.text import clean
+from codex_tui.runs.watched import Leftovers, WatchedRun
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, line, to_strips
 from codex_tui.ui.kit.painted import Painted
 from codex_tui.ui.runs.status import SIGNS
-
-if TYPE_CHECKING:  # the first paint does without it
-    from codex_tui.runs.state import RunState
 
 
 class Banner(Painted):
@@ -28,9 +24,9 @@ class Banner(Painted):
         super().__init__(id="banner")
         self._said: list[Content] = []
 
-    def show(self, state: RunState, newer: str = "") -> None:
+    def show(self, watched: WatchedRun, newer: str = "") -> None:
         """`newer` is one sentence if a newer Codex TUI wrote the run."""
-        lines = explain(state, newer)
+        lines = explain(watched, newer)
         if [entry.plain for entry in lines] == [entry.plain for entry in self._said]:
             return
         self._said = lines
@@ -46,40 +42,42 @@ class Banner(Painted):
         return to_strips(self, rows, width, height)
 
 
-def explain(state: RunState, newer: str = "") -> list[Content]:
-    """The banner's lines; none while all is well."""
-    sign, style = SIGNS.get(state.status, ("", ""))
+def explain(watched: WatchedRun, newer: str = "") -> list[Content]:
+    """The lines of the banner; none while all is well."""
+    state, leftovers = watched.state, watched.leftovers
+    sign, style = SIGNS.get(watched.status, ("", ""))
     said: list[Content] = []
-    if state.status == "failed" and state.failure:
+    if watched.status == "failed" and state.failure:
         said.append(line((f"{sign} {clean(state.failure.message, newlines=True)}", f"bold {style}")))
-        if state.failure.hint and not state.broken:
+        if state.failure.hint and not leftovers.broken:
             said.append(Content(clean(state.failure.hint, newlines=True)))
-    elif state.status == "lost":
-        what, _, more = clean(state.reason or "The trainer is gone without a word.").partition("; ")
+    elif watched.status == "lost":
+        what, _, more = clean(watched.reason or "The trainer is gone without a word.").partition("; ")
         said.append(line((f"{sign} {what}", f"bold {style}"), (f"; {more}" if more else "", MUTED)))
-        if state.resume_step is not None:
-            safe = f"The checkpoint at step {state.resume_step:,} is safe."
-            said.append(Content(safe if state.resume_step else "There is no checkpoint to go on from."))
-    elif state.status == "stopped":
-        said.append(line((f"{sign} Stopped at step {state.step:,}", f"bold {style}"), f", as asked.{_saved(state)}"))
-    if state.broken and state.broken not in (state.reason, newer):
-        said.append(Content(clean(state.broken)))
+        if leftovers.resume_step is not None:
+            safe = f"The checkpoint at step {leftovers.resume_step:,} is safe."
+            said.append(Content(safe if leftovers.resume_step else "There is no checkpoint to go on from."))
+    elif watched.status == "stopped":
+        stopped = f"{sign} Stopped at step {state.step:,}"
+        said.append(line((stopped, f"bold {style}"), f", as asked.{_saved(leftovers)}"))
+    if leftovers.broken and leftovers.broken not in (watched.reason, newer):
+        said.append(Content(clean(leftovers.broken)))
     if said:
-        said.append(_ways_on(state))
+        said.append(_ways_on(leftovers))
     return [line((newer, "bold $warning")), *said] if newer else said
 
 
-def _saved(state: RunState) -> str:
-    if state.broken:
+def _saved(leftovers: Leftovers) -> str:
+    if leftovers.broken:
         return ""
-    checkpoint = f" checkpoint at step {state.resume_step:,}" if state.resume_step else ""
-    if not state.has_adapter:
+    checkpoint = f" checkpoint at step {leftovers.resume_step:,}" if leftovers.resume_step else ""
+    if not leftovers.has_adapter:
         return f" The{checkpoint} is saved." if checkpoint else ""
     return f" The{checkpoint} and the adapter are saved." if checkpoint else " The adapter is saved."
 
 
-def _ways_on(state: RunState) -> Content:
-    saved = state.resume_step
+def _ways_on(leftovers: Leftovers) -> Content:
+    saved = leftovers.resume_step
     resume = [] if saved is None else [("r", f"resume from step {saved:,}" if saved else "start it again")]
     return _keys(*resume, ("l", "log"), ("p", "profiles"))
 

@@ -14,7 +14,7 @@ from textual.widgets import Input
 
 from codex_tui.base import bandwidth
 from codex_tui.base.text import clean
-from codex_tui.runs.state import RunState
+from codex_tui.runs.watched import WatchedRun
 from codex_tui.ui.cockpit.samples import Heading
 from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, line
@@ -51,7 +51,7 @@ class ChatPane(ReportsWorkerErrors, Vertical):
         self.conversation = Conversation(run, self._changed)
         self.conversation.adapter = not base
         self._run = run
-        self._state: RunState | None = None
+        self._watched: WatchedRun | None = None
         self._drawing_soon = False
         self._warned = False
         self._ended = False
@@ -69,10 +69,10 @@ class ChatPane(ReportsWorkerErrors, Vertical):
     async def on_unmount(self) -> None:
         await self.conversation.close()
 
-    def show(self, state: RunState) -> None:
-        self._state = state
-        if state.ended != self._ended:
-            self._ended = state.ended
+    def show(self, watched: WatchedRun) -> None:
+        self._watched = watched
+        if watched.ended != self._ended:
+            self._ended = watched.ended
             self._changed()
         chat = self.conversation
         if chat.look() if chat.status == "off" else chat.status == "ready" and chat.outdated:
@@ -117,9 +117,9 @@ class ChatPane(ReportsWorkerErrors, Vertical):
 
     def _must_warn(self) -> bool:
         """A second copy of the model beside one that trains may be one too many for the card; said once."""
-        state = self._state
-        training = state is not None and not state.ended and state.resolved is not None
-        on_gpu = training and state is not None and state.resolved is not None and state.resolved.device != "cpu"
+        watched = self._watched
+        resolved = watched.state.resolved if watched and not watched.ended else None
+        on_gpu = resolved is not None and resolved.device != "cpu"
         return on_gpu and not self._warned and self.conversation.status == "off"
 
     def _changed(self) -> None:

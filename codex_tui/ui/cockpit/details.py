@@ -1,4 +1,4 @@
-"""What really ran: the resolved settings, what was changed and why, warnings, checkpoints, versions."""
+"""The details of a run: its outcome, resolved settings, changed settings, warnings, checkpoints and versions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from textual.screen import ModalScreen
 
 from codex_tui.base.text import clean
 from codex_tui.runs.facts import RunFacts
-from codex_tui.runs.state import RunState
+from codex_tui.runs.watched import WatchedRun
 from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.drawing import MUTED, STRONG, line
 from codex_tui.ui.kit.text_view import TextView
@@ -31,9 +31,9 @@ class DetailsScreen(ModalScreen[None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,i", "dismiss", "Close")]
 
-    def __init__(self, facts: RunFacts, state: RunState) -> None:
+    def __init__(self, facts: RunFacts, watched: WatchedRun) -> None:
         super().__init__()
-        self._facts, self._state = facts, state
+        self._facts, self._watched = facts, watched
 
     def compose(self) -> ComposeResult:
         with Vertical() as box:
@@ -43,13 +43,14 @@ class DetailsScreen(ModalScreen[None]):
 
     def on_mount(self) -> None:
         view = self.query_one(TextView)
-        view.set_text(details(self._facts, self._state))
+        view.set_text(details(self._facts, self._watched))
         view.focus()
 
 
-def details(facts: RunFacts, state: RunState) -> Iterator[Content]:
-    """All there is to know about a run, made safe to show."""
-    yield from _outcome(state)
+def details(facts: RunFacts, watched: WatchedRun) -> Iterator[Content]:
+    """All details of a run, made safe to show."""
+    state = watched.state
+    yield from _outcome(watched)
     yield line(("What runs", STRONG))
     yield _pair("directory", facts.directory)
     if state.pid:
@@ -93,19 +94,20 @@ def _settings(config: RunConfig) -> Iterator[Content]:
             yield Content("")
 
 
-def _outcome(state: RunState) -> Iterator[Content]:
-    if state.reason:
+def _outcome(watched: WatchedRun) -> Iterator[Content]:
+    state = watched.state
+    if watched.reason:
         yield line(("Outcome", STRONG))
-        yield Content(clean(state.reason, newlines=True))
-        yield from (line((clean(text), MUTED)) for text in state.log_tail)
+        yield Content(clean(watched.reason, newlines=True))
+        yield from (line((clean(text), MUTED)) for text in watched.log_tail)
         yield Content("")
-    if state.warnings or state.missing_events or state.damaged_lines:
+    if state.warnings or watched.missing_events or watched.damaged_lines:
         yield line(("Warnings", STRONG))
         yield from (Content(clean(text, newlines=True)) for text in state.warnings[-20:])
-        if state.missing_events:
-            yield Content(f"{state.missing_events:,} events are missing from the file.")
-        if state.damaged_lines:
-            yield Content(f"{state.damaged_lines:,} lines of the events could not be read.")
+        if watched.missing_events:
+            yield Content(f"{watched.missing_events:,} events are missing from the file.")
+        if watched.damaged_lines:
+            yield Content(f"{watched.damaged_lines:,} lines of the events could not be read.")
         yield Content("")
     if state.failure and state.failure.traceback:
         yield line(("Traceback", STRONG))

@@ -14,6 +14,7 @@ from textual.strip import Strip
 
 from codex_tui.base.text import clean
 from codex_tui.runs.state import RunState
+from codex_tui.runs.watched import WatchedRun
 from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.drawing import MUTED, STRONG, fitting, line, to_strips
 from codex_tui.ui.kit.hints import Hint
@@ -42,6 +43,7 @@ class GpuPanel(Painted, can_focus=True):
         self._device = device
         self._reading: Reading | None = None
         self._state: RunState | None = None
+        self._ended = False
         self._sampler: Sampler | None = None
         self._live = False
         self._asked: asyncio.Future[Reading] | None = None  # of a driver that has not answered yet
@@ -58,13 +60,13 @@ class GpuPanel(Painted, can_focus=True):
     def hints(self) -> list[Hint]:
         return []
 
-    def show(self, state: RunState) -> None:
+    def show(self, watched: WatchedRun) -> None:
         """Takes the peak, and at first the history, from what the trainer recorded. Where this machine has no GPU,
         the run's own readings are all there is."""
         first = self._state is None
-        self._state = state
+        self._state, self._ended = watched.state, watched.ended
         if first:
-            for event in list(state.gpu_history)[-HISTORY:]:
+            for event in list(self._state.gpu_history)[-HISTORY:]:
                 for name in MEASURED:
                     self._history[name].append(getattr(event, name))
         self.repaint()
@@ -196,7 +198,7 @@ class GpuPanel(Painted, can_focus=True):
             yield from _indented(figures.history(self._history["ram"], room, total, height=tall))
         memory = self._state.memory if self._state else None
         if memory and memory.host_mib:
-            trainer = "The trainer held " if self._state and self._state.ended else "The trainer holds "
+            trainer = "The trainer held " if self._ended else "The trainer holds "
             yield line((trainer, MUTED), f"{figures.gib(memory.host_mib)} GiB")
 
     def _beside(self, label: Content, name: str, top: float | None, width: int, tall: int) -> Iterator[Content]:

@@ -10,7 +10,7 @@ from rich.style import Style
 from textual.strip import Strip
 
 from codex_tui.runs.series import Axis
-from codex_tui.runs.state import ENDED, RunState
+from codex_tui.runs.watched import WatchedRun
 from codex_tui.ui.kit import chart
 from codex_tui.ui.kit.hints import Hint
 from codex_tui.ui.kit.painted import Painted, strip
@@ -24,7 +24,7 @@ APART = 3
 
 
 class LossChart(Painted):
-    """Draws the losses of a `RunState`, against steps, time or tokens."""
+    """Draws the losses of a run over steps, time or tokens."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "loss-chart--raw",
@@ -47,19 +47,19 @@ class LossChart(Painted):
 
     def __init__(
         self,
-        state: RunState | None = None,
+        watched: WatchedRun | None = None,
         *,
         name: str | None = None,
         id: str | None = None,
         classes: str | None = None,
     ) -> None:
         super().__init__(name=name, id=id, classes=classes)
-        self._state = state or RunState()
+        self._watched = watched or WatchedRun()
         self._axis: Axis = "steps"
         self._log = False
 
-    def show(self, state: RunState) -> None:
-        self._state = state
+    def show(self, watched: WatchedRun) -> None:
+        self._watched = watched
         self.repaint()
 
     def toggle_log_scale(self) -> None:
@@ -106,9 +106,9 @@ class LossChart(Painted):
 
     def _bounds(self) -> tuple[float, float] | None:
         """Least and greatest of all that is drawn; None where there is nothing to draw."""
-        found = self._state.losses.bounds()
+        found = self._watched.state.losses.bounds()
         values = list(found) if found else []
-        values += [loss for event in self._state.evals if (loss := event.eval_loss) is not None]
+        values += [loss for event in self._watched.state.evals if (loss := event.eval_loss) is not None]
         return (min(values), max(values)) if values else None
 
     def _y_ticks(self, low: float, high: float, rows: int) -> tuple[float, float, list[float]]:
@@ -122,21 +122,21 @@ class LossChart(Painted):
     def _x_high(self) -> float:
         """Where the x axis ends: at the run's end where that is known, else at a round number, so that the axis
         stays as it is while the curve grows."""
-        state = self._state
+        state = self._watched.state
         xs = state.losses.values(self._axis)
         latest = float(xs[-1]) if xs else 0.0
         if self._axis == "steps":
             latest = max(latest, state.step, *(event.step for event in state.evals[-1:]))
-            if state.total_steps and state.status not in ENDED:
+            if state.total_steps and not self._watched.ended:
                 return max(latest, state.total_steps)
-        if state.status in ENDED:
+        if self._watched.ended:
             return max(latest, 1.0)
         if self._axis == "time":
             return chart.round_duration(latest)
         return chart.round_up(max(latest, 10.0))
 
     def _plot(self, columns: int, rows: int, y: chart.Scale, x_high: float) -> list[Strip]:
-        losses = self._state.losses
+        losses = self._watched.state.losses
         raw, smooth = chart.Raster(columns, rows), chart.Raster(columns, rows)
         before: tuple[int, int, int, int, int] | None = None
         for x, column in enumerate(losses.reduce(self._axis, 0.0, x_high, columns * 2)):
@@ -160,8 +160,8 @@ class LossChart(Painted):
     def _eval_marks(self, columns: int, rows: int, y: chart.Scale, x_high: float) -> dict[tuple[int, int], str]:
         marks = {}
         free = columns
-        for event in reversed(self._state.evals):  # the last is always shown
-            x = self._state.losses.x_of_step(event.step, self._axis)
+        for event in reversed(self._watched.state.evals):  # the last is always shown
+            x = self._watched.state.losses.x_of_step(event.step, self._axis)
             if event.eval_loss is not None and x is not None:
                 column = min(columns - 1, int(x / x_high * columns))
                 if column < free:
@@ -209,7 +209,7 @@ class LossChart(Painted):
 
     def _legend(self, width: int) -> Strip:
         """What the signs mean and what they stand at; the rear parts give way where there is no room."""
-        state = self._state
+        state = self._watched.state
         label = self._style("label")
         parts: list[tuple[str, Style, str]] = []
         if state.last:
@@ -231,9 +231,9 @@ class LossChart(Painted):
         return strip(*shown)
 
     def _waiting(self, width: int, height: int) -> list[Strip]:
-        if self._state.status in ENDED:
+        if self._watched.ended:
             text = "No loss was logged."
-        elif self._state.losses:
+        elif self._watched.state.losses:
             text = "No finite loss yet."
         else:
             text = "The first loss comes after the first logged step…"

@@ -18,7 +18,7 @@ from codex_tui.base import bandwidth
 from codex_tui.base.text import clean
 from codex_tui.runs.facts import read_facts
 from codex_tui.runs.follower import HISTORY_BUDGET, RunFollower
-from codex_tui.runs.outcome import newer_events, why_not_resumed
+from codex_tui.runs.outcome import explain_no_resume, newer_events
 from codex_tui.ui.cockpit.banner import Banner
 from codex_tui.ui.cockpit.gpu_panel import GpuPanel
 from codex_tui.ui.cockpit.header import RunHeader
@@ -30,7 +30,7 @@ from codex_tui.ui.messages import ReportsWorkerErrors
 from training.contract.run_directory import RunDirectory
 
 if TYPE_CHECKING:
-    from codex_tui.runs.state import RunState
+    from codex_tui.runs.watched import WatchedRun
     from codex_tui.ui.cockpit.chat import ChatPane
     from codex_tui.ui.cockpit.log import LogPane
     from codex_tui.ui.cockpit.samples import SamplesPane
@@ -80,14 +80,14 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
 
     def __init__(self, run: RunDirectory, pane: str | None = None, *, base: bool = False) -> None:
         super().__init__()
-        self.watched = run
+        self.run_directory = run
         self.follower = RunFollower(run)
         self.follower.poll(FIRST_LOOK)
         self._current = pane or "chart"
         self._base = base  # whether the chat begins with the base model
         self._facts = read_facts(run)
         self._ticks = 0
-        self._curve = (LossChart(self.follower.state, id="chart"), GpuPanel(self._facts.device))
+        self._curve = (LossChart(self.watched, id="chart"), GpuPanel(self._facts.device))
         self._rest: tuple[SamplesPane, ChatPane, LogPane] | None = None
 
     def compose(self) -> ComposeResult:
@@ -114,7 +114,8 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
 
         if not self.is_attached:
             return
-        rest = (SamplesPane(self.watched), ChatPane(self.watched, base=self._base), LogPane(self.watched.log))
+        run = self.run_directory
+        rest = (SamplesPane(run), ChatPane(run, base=self._base), LogPane(run.log))
         await self.query_one("#panes").mount(*rest)
         self._rest = rest
         self._show()
@@ -123,12 +124,12 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         self._sample()
 
     @property
-    def state(self) -> RunState:
-        return self.follower.state
+    def watched(self) -> WatchedRun:
+        return self.follower.watched
 
     @property
     def live(self) -> bool:
-        return not self.state.ended
+        return not self.watched.ended
 
     def _read_history(self) -> None:
         if not self.is_attached:  # a person was quicker
@@ -152,17 +153,17 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         self.run_worker(self._curve[1].sample(self.live), group="gpu", exit_on_error=False)
 
     def _show(self) -> None:
-        state = self.state
-        if state.resolved is not None and not (self._facts.config and self._facts.config.actual):
-            self._facts = read_facts(self.watched)
-        self.query_one(RunHeader).show(self._facts, state)
-        self.query_one(Banner).show(state, self._facts.newer or newer_events(self._facts.name, state))
+        watched = self.watched
+        if watched.state.resolved is not None and not (self._facts.config and self._facts.config.actual):
+            self._facts = read_facts(self.run_directory)
+        self.query_one(RunHeader).show(self._facts, watched)
+        self.query_one(Banner).show(watched, self._facts.newer or newer_events(self._facts.name, watched.state))
         for panel in self._curve:
-            panel.show(state)
+            panel.show(watched)
         if self._rest:
             samples, chat, log = self._rest
-            samples.show(state)
-            chat.show(state)
+            samples.show(watched.state)
+            chat.show(watched)
             log.poll()
         self._hint()
 
@@ -209,7 +210,8 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         typing = isinstance(self.focused, Input)
         panes = (*self._curve, *(self._rest or ()))
         own: list[Hint] = next((pane.hints() for pane in panes if pane.id == self._current), [])
-        keys = hints(own, self._current, self.state.status, self.state.broken, typing, self.has_class("zoomed"))
+        status, broken = self.watched.status, self.watched.leftovers.broken
+        keys = hints(own, self._current, status, broken, typing, self.has_class("zoomed"))
         self.query_one(HintBar).show(keys, TYPING if typing else ALWAYS)
 
     def action_pane(self, name: str) -> None:
@@ -229,7 +231,7 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
     def action_data(self) -> None:
         from codex_tui.ui.data.open import open_run
 
-        self.run_worker(open_run(self, self.watched), group="data", exclusive=True, exit_on_error=False)
+        self.run_worker(open_run(self, self.run_directory), group="data", exclusive=True, exit_on_error=False)
 
     def action_zoom(self) -> None:
         self.toggle_class("zoomed")
@@ -253,17 +255,17 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
     def action_details(self) -> None:
         from codex_tui.ui.cockpit.details import DetailsScreen
 
-        self.app.push_screen(DetailsScreen(self._facts, self.state))
+        self.app.push_screen(DetailsScreen(self._facts, self.watched))
 
     def action_stop(self) -> None:
         from codex_tui.ui.runs.stop import ask_to_stop
 
-        self.run_worker(ask_to_stop(self, self.watched, self.state), exit_on_error=False)
+        self.run_worker(ask_to_stop(self, self.run_directory, self.watched), exit_on_error=False)
 
     def action_resume(self) -> None:
         from codex_tui.ui.runs.resume import resume
 
-        if why_not := why_not_resumed(self.state.status, self.state.broken):
-            self.notify(clean(why_not), markup=False)
+        if reason := explain_no_resume(self.watched.status, self.watched.leftovers.broken):
+            self.notify(clean(reason), markup=False)
         else:
-            self.run_worker(resume(self, self.watched), exit_on_error=False)
+            self.run_worker(resume(self, self.run_directory), exit_on_error=False)

@@ -15,7 +15,6 @@ from textual.strip import Strip
 from textual.widgets import Static
 
 from codex_tui.base.text import clean, shorten
-from codex_tui.runs.state import ENDED
 from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.choices import MARGIN, Choices, Row
 from codex_tui.ui.kit.drawing import MUTED, line, to_strips
@@ -84,7 +83,7 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
         self.set_interval(REFRESH, self._reload_while_one_trains)
 
     async def _reload_while_one_trains(self) -> None:
-        if self.is_current and any(run.status not in ENDED for run in self._runs):
+        if self.is_current and any(not run.ended for run in self._runs):
             await self.action_reload()
 
     async def action_reload(self) -> None:
@@ -117,12 +116,12 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
             self.post_message(OpenRun(RunDirectory(run.path)))
 
     def action_resume(self) -> None:
-        from codex_tui.runs.outcome import why_not_resumed
+        from codex_tui.runs.outcome import explain_no_resume
 
         if (run := self._picked) is None:
             return
-        if why_not := why_not_resumed(run.status, run.broken):
-            self.notify(clean(why_not), markup=False)
+        if reason := explain_no_resume(run.status, run.broken):
+            self.notify(clean(reason), markup=False)
         else:
             self.run_worker(self._resume(RunDirectory(run.path)), exit_on_error=False)
 

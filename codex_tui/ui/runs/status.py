@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from textual.content import Content
 
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, line
 
-if TYPE_CHECKING:  # the first paint does without it
-    pass
-
-
-# A sign, a word and a colour each: none of them carries the meaning alone.
+# Each state has a sign and a colour beside its word, so that no meaning depends on the colour alone.
 SIGNS: dict[str, tuple[str, str]] = {
     "preparing": ("○", ACCENT),
     "probing": ("◔", ACCENT),
@@ -26,7 +20,6 @@ SIGNS: dict[str, tuple[str, str]] = {
     "failed": ("✗", "$error"),
     "lost": ("?", "$error"),
 }
-
 
 ENDINGS = {"failed": "$error", "lost": "$error", "stopped": "$warning", "done": "$success"}
 

@@ -7,20 +7,20 @@ import asyncio
 from textual.screen import Screen
 
 from codex_tui.base.errors import CodexError
-from codex_tui.runs.state import RunState
+from codex_tui.runs.watched import WatchedRun
 from codex_tui.ui.kit.dialogs import Confirm
 from codex_tui.ui.messages import Trouble
 from training.contract.run_directory import RunDirectory
 
 
-async def ask_to_stop(screen: Screen[None], run: RunDirectory, state: RunState) -> None:
+async def ask_to_stop(screen: Screen[None], run: RunDirectory, watched: WatchedRun) -> None:
     """Asks for what the next request would do, and sends it. Runs in a worker: it waits for the answer."""
     from codex_tui import launcher
 
-    if state.ended:
+    if watched.ended:
         screen.notify("The run has ended; there is nothing to stop.", markup=False)
         return
-    if not await screen.app.push_screen_wait(_question(run, state)):
+    if not await screen.app.push_screen_wait(_question(run, watched)):
         return
     try:
         asked = await asyncio.to_thread(launcher.stop, run)
@@ -35,9 +35,10 @@ async def ask_to_stop(screen: Screen[None], run: RunDirectory, state: RunState) 
     screen.notify(said[asked], markup=False)
 
 
-def _question(run: RunDirectory, state: RunState) -> Confirm:
+def _question(run: RunDirectory, watched: WatchedRun) -> Confirm:
     before = run.stop_requested()
-    kept = f"What is saved is the checkpoint at step {state.checkpoints[-1].step:,}." if state.checkpoints else (
+    checkpoints = watched.state.checkpoints
+    kept = f"What is saved is the checkpoint at step {checkpoints[-1].step:,}." if checkpoints else (
         "No checkpoint is saved yet: all of it would be lost."
     )  # fmt: skip
     if before is None:

@@ -16,7 +16,7 @@ from codex_tui.data.target import Target
 from codex_tui.profiles.resolve import load_profile
 from codex_tui.runs import follower, outcome
 from codex_tui.runs.facts import read_facts
-from codex_tui.runs.follower import RunFollower, glance
+from codex_tui.runs.follower import RunFollower, snapshot
 from codex_tui.runs.log_tail import LogTail
 from codex_tui.ui.app import CodexApp
 from support.config_file import read_config, write_config
@@ -81,7 +81,7 @@ def _look_at(bench: Bench, run: RunDirectory, mutate: Mutator) -> None:
         watched = RunFollower(run)
         while not watched.complete:
             watched.poll()
-        glance(run)
+        snapshot(run)
 
 
 def events(bench: Bench) -> Try:
@@ -163,7 +163,7 @@ def process(bench: Bench) -> Try:
         else:
             hostile = mutate.random.choice(TEXTS).encode("utf-8", "surrogatepass")
             path.write_bytes(mutate.bytes(wholes[path] + hostile))
-        with patch.object(outcome, "JUST_NOW", 0), bench.untouched("cache"):
+        with patch.object(outcome, "EXIT_WAIT_SECONDS", 0), bench.untouched("cache"):
             _look_at(bench, run, mutate)
             bench.command("stop", run.name, allowed=(2,))
             bench.command("resume", run.name, "--python", NOWHERE, "--headless", allowed=(3,))
@@ -198,7 +198,7 @@ def screens(bench: Bench) -> Try:
         )
         run.write_exit(Exit(os.getpid(), None, mutate.random.choice(TEXTS).replace("\ud800", "")))
         run.log.write_text(mutate.random.choice(TEXTS), errors="surrogatepass")
-        with patch.object(outcome, "JUST_NOW", 0), bench.untouched("cache"), bench.guard("the app"):
+        with patch.object(outcome, "EXIT_WAIT_SECONDS", 0), bench.untouched("cache"), bench.guard("the app"):
             asyncio.run(look())
 
     return try_one

@@ -110,3 +110,16 @@ def test_a_run_that_was_stopped_early_can_be_started_again(capsys: pytest.Captur
     make_run("early", ev.Started(attempt=1, pid=1), ev.Stopped(step=0, resumable=False))
     assert main(["attach", "early", "--headless"]) == 1
     assert "Start it again: codex-tui resume early" in capsys.readouterr().out
+
+
+def test_a_resume_whose_trainer_dies_before_its_first_event_is_lost(capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run("a", ev.Started(attempt=1, pid=1), ev.Stopped(step=2))
+    os.utime(run.events, (time.time() - 60, time.time() - 60))
+    run.log.write_text("ModuleNotFoundError: No module named 'msgspec'\n")
+    run.write_process(ProcessIdentity(os.getpid(), 1.0, attempt=2))
+    assert main(["attach", "a", "--headless"]) == 1
+    out = capsys.readouterr().out.splitlines()
+    assert out[-3].startswith("lost: ") and out[-2:] == [
+        "  ModuleNotFoundError: No module named 'msgspec'",
+        "Start it again: codex-tui resume a",
+    ]

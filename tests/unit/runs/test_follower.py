@@ -12,8 +12,10 @@ import pytest
 from support.config_file import write_config
 from support.fake_checkpoint import write_checkpoint
 
-from codex_tui.runs import follower
-from codex_tui.runs.follower import RunFollower, glance
+from codex_tui.runs import follower, liveness, tailer
+from codex_tui.runs.follower import RunFollower, snapshot
+from codex_tui.runs.state import RunState, reduce_all
+from codex_tui.runs.tailer import decode
 from training.contract import events as ev
 from training.contract.process import ProcessIdentity
 from training.contract.run_directory import RunDirectory
@@ -61,41 +63,41 @@ def test_a_live_run_is_followed(run: RunDirectory) -> None:
     run.write_process(ProcessIdentity.current())
     reader = RunFollower(run)
     assert reader.poll() and reader.complete
-    assert reader.state.status == "preparing"
+    assert reader.watched.status == "preparing"
     write(run, *training(2))
     assert reader.poll()
-    assert (reader.state.status, reader.state.step) == ("training", 2)
+    assert (reader.watched.status, reader.watched.state.step) == ("training", 2)
     assert not reader.poll()
     write(run, ev.Done(step=2))
     assert reader.poll()
-    assert reader.state.status == "done"
+    assert reader.watched.status == "done"
     assert reader.complete
 
 
 def test_a_launched_trainer_has_a_while_to_say_who_it_is(run: RunDirectory) -> None:
-    assert settled(run).state.status == "preparing"
-    write_config(run, {"created": time.time() - follower.GRACE - 1, "profile": {}})
+    assert settled(run).watched.status == "preparing"
+    write_config(run, {"created": time.time() - liveness.LAUNCH_GRACE_SECONDS - 1, "profile": {}})
     run.log.write_text("ModuleNotFoundError: No module named 'unsloth'\n")
-    state = settled(run).state
-    assert state.status == "lost"
-    assert "No module named 'unsloth'" in state.reason
-    assert state.log_tail == ("ModuleNotFoundError: No module named 'unsloth'",)
+    watched = settled(run).watched
+    assert watched.status == "lost"
+    assert "No module named 'unsloth'" in watched.reason
+    assert watched.log_tail == ("ModuleNotFoundError: No module named 'unsloth'",)
 
 
 def test_a_trainer_that_went_without_a_word_is_lost(run: RunDirectory, gone: ProcessIdentity) -> None:
     run.write_process(gone)
     write(run, *training(3))
-    state = settled(run).state
-    assert state.status == "lost"
-    assert state.reason == "The trainer ended at step 3 without a word, and nothing saw how."
-    assert glance(run).status == "lost"
+    watched = settled(run).watched
+    assert watched.status == "lost"
+    assert watched.reason == "The trainer ended at step 3 without a word, and nothing saw how."
+    assert snapshot(run).status == "lost"
 
 
 def test_a_last_word_counts_even_if_the_process_is_gone(run: RunDirectory, gone: ProcessIdentity) -> None:
     run.write_process(gone)
     write(run, *training(3), ev.Failed(kind="disk_full", message="The disk is full."))
-    state = settled(run).state
-    assert (state.status, state.reason) == ("failed", "The disk is full.")
+    watched = settled(run).watched
+    assert (watched.status, watched.reason) == ("failed", "The disk is full.")
 
 
 def test_a_lost_run_that_speaks_again_is_not_lost(run: RunDirectory, gone: ProcessIdentity) -> None:
@@ -105,21 +107,21 @@ def test_a_lost_run_that_speaks_again_is_not_lost(run: RunDirectory, gone: Proce
     run.write_process(ProcessIdentity.current())
     write(run, ev.Metrics(step=4, loss=1.0))
     assert reader.poll()
-    assert (reader.state.status, reader.state.reason, reader.state.step) == ("training", "", 4)
+    assert (reader.watched.status, reader.watched.reason, reader.watched.state.step) == ("training", "", 4)
 
 
 def test_a_resumed_run_prepares_before_it_speaks(run: RunDirectory, gone: ProcessIdentity) -> None:
     run.write_process(gone)
     write(run, *training(3), ev.Stopped(step=3))
     reader = settled(run)
-    assert reader.state.status == "stopped"
+    assert reader.watched.status == "stopped"
     identity = ProcessIdentity.current(attempt=2)
     run.write_process(identity)
     assert reader.poll()
-    assert (reader.state.status, reader.state.step) == ("preparing", 3)
+    assert (reader.watched.status, reader.watched.state.step) == ("preparing", 3)
     write(run, ev.Started(attempt=2, pid=identity.pid, resume_step=3), ev.Phase(name="training"))
     reader.poll()
-    assert reader.state.status == "training"
+    assert reader.watched.status == "training"
 
 
 def test_a_long_history_shows_whole_at_once_and_then_exactly(
@@ -129,15 +131,15 @@ def test_a_long_history_shows_whole_at_once_and_then_exactly(
     monkeypatch.setattr(follower, "PREVIEW_FROM", 1024)
     reader = RunFollower(run)
     assert reader.poll(0.0)
-    sampled = reader.state
-    assert not reader.complete
-    assert (sampled.status, sampled.step, sampled.missing_events) == ("done", 20_000, 0)
-    assert 500 < len(sampled.losses) < 20_000
+    sampled = reader.watched
+    assert sampled.sampled and not reader.complete
+    assert (sampled.status, sampled.state.step, sampled.missing_events) == ("done", 20_000, 0)
+    assert 500 < len(sampled.state.losses) < 20_000
     while not reader.complete:
         reader.poll(0.0)
-    assert reader.state is not sampled
-    assert list(reader.state.losses.steps) == list(range(1, 20_001))
-    assert (reader.state.status, reader.state.missing_events) == ("done", 0)
+    assert reader.watched.state is not sampled.state
+    assert list(reader.watched.state.losses.steps) == list(range(1, 20_001))
+    assert (reader.watched.status, reader.watched.missing_events) == ("done", 0)
 
 
 def test_a_burst_is_read_over_several_polls(run: RunDirectory) -> None:
@@ -146,11 +148,11 @@ def test_a_burst_is_read_over_several_polls(run: RunDirectory) -> None:
     reader = settled(run)
     write(run, *[ev.Metrics(step=step, loss=1.0) for step in range(2, 15_000)])
     polls = 0
-    while reader.state.step < 14_999:
+    while reader.watched.state.step < 14_999:
         assert reader.poll(0.0) and reader.complete
         polls += 1
     assert polls > 1
-    assert len(reader.state.losses) == 14_999
+    assert len(reader.watched.state.losses) == 14_999
 
 
 def test_a_run_whose_events_began_anew_forgets_the_old_ones(run: RunDirectory) -> None:
@@ -160,7 +162,7 @@ def test_a_run_whose_events_began_anew_forgets_the_old_ones(run: RunDirectory) -
     run.events.unlink()
     write(run, *training(2))
     assert reader.poll()
-    assert list(reader.state.losses.steps) == [1, 2]
+    assert list(reader.watched.state.losses.steps) == [1, 2]
 
 
 def test_a_silent_trainer_that_lives_is_told_from_a_lost_one(run: RunDirectory, gone: ProcessIdentity) -> None:
@@ -169,26 +171,26 @@ def test_a_silent_trainer_that_lives_is_told_from_a_lost_one(run: RunDirectory, 
     for path in (run.events, run.process):
         os.utime(path, (time.time() - 125, time.time() - 125))
     reader = settled(run)
-    assert (reader.state.status, reader.state.silent) == ("training", 120)
+    assert (reader.watched.status, reader.watched.silent_seconds) == ("training", 120)
     assert not reader.poll()  # not told again before the next minute
     write(run, ev.Heartbeat())
     assert reader.poll()
-    assert reader.state.silent == 0
+    assert reader.watched.silent_seconds == 0
     run.write_process(gone)
     assert reader.poll()
-    assert (reader.state.status, reader.state.silent) == ("lost", 0)
+    assert (reader.watched.status, reader.watched.silent_seconds) == ("lost", 0)
 
 
 def test_a_clock_that_was_set_back_makes_no_run_silent(run: RunDirectory) -> None:
     run.write_process(ProcessIdentity.current())
     write(run, *training(3))
     os.utime(run.events, (time.time() + 7200, time.time() + 7200))
-    assert settled(run).state.silent == 0
+    assert settled(run).watched.silent_seconds == 0
 
 
 def test_a_clock_that_was_set_back_keeps_no_launch_waiting(run: RunDirectory) -> None:
     write_config(run, {"created": time.time() + 7200})  # by a launcher that did not come to start anything
-    assert glance(run).status == "lost"
+    assert snapshot(run).status == "lost"
 
 
 def test_an_ended_run_knows_where_it_goes_on(run: RunDirectory, gone: ProcessIdentity) -> None:
@@ -196,11 +198,11 @@ def test_an_ended_run_knows_where_it_goes_on(run: RunDirectory, gone: ProcessIde
     write_checkpoint(run.checkpoints, 2)
     write(run, *training(3))
     reader = settled(run)
-    assert (reader.state.status, reader.state.resume_step) == ("lost", 2)
+    assert (reader.watched.status, reader.watched.leftovers.resume_step) == ("lost", 2)
     run.write_process(ProcessIdentity.current(attempt=2))
     assert reader.poll()
-    assert (reader.state.status, reader.state.resume_step) == ("preparing", None)
-    assert glance(run).resume_step is None
+    assert (reader.watched.status, reader.watched.leftovers.resume_step) == ("preparing", None)
+    assert snapshot(run).leftovers.resume_step is None
 
 
 @pytest.mark.parametrize(
@@ -208,7 +210,7 @@ def test_an_ended_run_knows_where_it_goes_on(run: RunDirectory, gone: ProcessIde
     [(29.9, 0), (30, 30), (59, 30), (61, 60), (125, 120), (7199, 7140), (7201, 7200), (90_000, 90_000)],
 )
 def test_silence_is_told_in_round_figures(seconds: float, told: int) -> None:
-    assert follower.rounded(seconds) == told
+    assert follower.round_silence(seconds) == told
 
 
 def test_damage_is_counted(run: RunDirectory) -> None:
@@ -217,5 +219,83 @@ def test_damage_is_counted(run: RunDirectory) -> None:
     with run.events.open("ab") as file:
         file.write(b'{"type":"metrics","st')  # a kill in the middle of a line
     write(run, ev.Started(attempt=2, pid=1, resume_step=2))
-    state = settled(run).state
-    assert (state.damaged_lines, state.attempt, state.missing_events) == (1, 2, 0)
+    watched = settled(run).watched
+    assert (watched.damaged_lines, watched.state.attempt, watched.missing_events) == (1, 2, 0)
+
+
+def test_the_state_is_what_the_events_say_whatever_a_viewer_finds_out(run: RunDirectory, gone: ProcessIdentity) -> None:
+    run.write_process(gone)
+    write(run, *training(3))
+    watched = settled(run).watched
+    assert (watched.status, watched.liveness, watched.state.status) == ("lost", "lost", "training")
+    by_events = reduce_all(RunState(), decode(run.events.read_bytes(), points=True).events)
+    assert {**vars(watched.state), "losses": None} == {**vars(by_events), "losses": None}
+
+
+def test_a_resume_whose_trainer_dies_before_its_first_event_is_lost(run: RunDirectory, gone: ProcessIdentity) -> None:
+    write(run, *training(3), ev.Stopped(step=3))
+    os.utime(run.events, (time.time() - 60, time.time() - 60))
+    run.log.write_text("ModuleNotFoundError: No module named 'msgspec'\n")
+    run.write_process(ProcessIdentity(gone.pid, 1.0, attempt=2))
+    for watched in (settled(run).watched, snapshot(run)):
+        assert (watched.status, watched.state.status) == ("lost", "stopped")
+        assert watched.reason.endswith("its log ends with: ModuleNotFoundError: No module named 'msgspec'")
+
+
+def test_a_failure_counts_though_the_start_of_its_attempt_was_not_written(
+    run: RunDirectory, gone: ProcessIdentity
+) -> None:
+    """On a full disk the reserve has room for the last event alone."""
+    write(run, *training(3), ev.Stopped(step=3))
+    run.write_process(ProcessIdentity(gone.pid, 1.0, attempt=2))
+    time.sleep(0.02)  # file times are coarse
+    write(run, ev.Failed(kind="disk_full", message="The disk is full."))
+    assert snapshot(run).reason == settled(run).watched.reason == "The disk is full."
+
+
+def test_a_lost_run_that_is_resumed_prepares_for_every_viewer(run: RunDirectory, gone: ProcessIdentity) -> None:
+    run.write_process(gone)
+    write(run, *training(3))
+    reader = settled(run)
+    time.sleep(0.02)  # file times are coarse
+    run.write_process(ProcessIdentity.current(attempt=2))
+    assert reader.poll()
+    for watched in (reader.watched, snapshot(run)):
+        assert (watched.status, watched.reason, watched.phase, watched.ended) == ("preparing", "", None, False)
+
+
+def test_a_snapshot_of_a_long_run_takes_no_old_attempt_for_the_newest(
+    run: RunDirectory, gone: ProcessIdentity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The start of the newest attempt is in the middle of the file, where a sample leaves it out."""
+    monkeypatch.setattr(tailer, "sample", lambda path: [event for event in whole(path) if event.seq != 3])
+    monkeypatch.setattr(follower, "PREVIEW_FROM", 1)
+    run.write_process(ProcessIdentity.current(attempt=2))
+    time.sleep(0.02)  # file times are coarse
+    write(run, *training(1), ev.Started(attempt=2, pid=1, resume_step=1), ev.Metrics(step=2, loss=1.0))
+    assert (snapshot(run).status, snapshot(run).state.attempt) == ("training", 1)
+    write(run, ev.Done(step=2))
+    run.write_process(ProcessIdentity(gone.pid, 1.0, attempt=2))  # as in a copy, whose files are all of today
+    assert snapshot(run).status == "done"
+
+
+def whole(path: Path) -> list[ev.Event]:
+    return decode(path.read_bytes()).events
+
+
+def test_a_snapshot_on_a_slow_machine_is_of_the_whole_history(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(run, *training(30), ev.Done(step=30))
+    monkeypatch.setattr(tailer, "SLICE", 512)
+
+    def decode_slowly(data: bytes, *, points: bool = False) -> tailer.Slice:
+        time.sleep(0.02)
+        return decode(data, points=points)
+
+    monkeypatch.setattr(tailer, "decode", decode_slowly)
+    assert (snapshot(run).status, snapshot(run).state.step) == ("done", 30)
+
+
+def test_a_run_that_was_just_launched_is_not_silent(run: RunDirectory) -> None:
+    assert settled(run).watched.silent_seconds == 0

@@ -12,7 +12,7 @@ from support.fake_runs import as_json, make_run
 from codex_tui.base.errors import BadInput
 from codex_tui.cli import main
 from codex_tui.data.target import Target
-from codex_tui.runs.follower import glance
+from codex_tui.runs.follower import snapshot
 from codex_tui.runs.state import RunState, reduce, reduce_all
 from codex_tui.runs.tailer import Tailer, decode
 from training.contract import events as ev
@@ -91,8 +91,8 @@ def test_events_of_a_newer_layout_are_not_damaged_lines() -> None:
     with run.events.open("a") as file:
         file.write(json.dumps({"type": "metrics", "v": 2, "seq": 3, "time": 1.0, "step": {"now": 8}}) + "\n")
         file.write(json.dumps({"type": "metrics", "v": 1, "seq": 4, "time": 1.0, "step": {"now": 8}}) + "\n")
-    state = glance(run)
-    assert (state.version, state.damaged_lines, state.status, state.missing_events) == (2, 1, "done", 0)
+    watched = snapshot(run)
+    assert (watched.state.version, watched.damaged_lines, watched.status, watched.missing_events) == (2, 1, "done", 0)
 
 
 def test_a_newer_trainer_whose_first_word_is_not_understood(capsys: pytest.CaptureFixture[str]) -> None:

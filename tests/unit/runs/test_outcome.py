@@ -16,7 +16,8 @@ from codex_tui import launcher
 from codex_tui.base.errors import BadInput
 from codex_tui.cli import main
 from codex_tui.runs import follower, library, outcome
-from codex_tui.runs.follower import RunFollower, glance
+from codex_tui.runs.follower import RunFollower, snapshot
+from codex_tui.runs.watched import Leftovers
 from training.contract import events as ev
 from training.contract.process import Exit, ProcessIdentity
 from training.contract.run_directory import RunDirectory
@@ -64,7 +65,7 @@ def test_how_it_ended_is_one_short_sentence(how: Exit, reason: str) -> None:
     run = trained()
     how.pid = os.getpid()
     run.write_exit(how)
-    assert glance(run).reason == reason
+    assert snapshot(run).reason == reason
 
 
 @pytest.mark.parametrize("signal", ["SIGKILL", "SIGTERM"])
@@ -72,32 +73,32 @@ def test_a_kill_that_was_asked_for_is_no_accident(signal: str) -> None:
     run = trained()
     run.write_exit(Exit(os.getpid(), signal=signal))
     run.request_stop("save")
-    assert "as asked" not in glance(run).reason
+    assert "as asked" not in snapshot(run).reason
     run.request_stop("terminate")
-    assert glance(run).reason == "Killed, as asked, at step 1,167."
+    assert snapshot(run).reason == "Killed, as asked, at step 1,167."
 
 
 def test_before_the_first_step_it_says_during_what() -> None:
     run = make_run("a", STARTED, ev.Phase(name="loading"))
     run.write_exit(Exit(os.getpid(), signal="SIGKILL", for_memory=True))
-    assert glance(run).reason == "Killed while loading by the kernel: memory had run out."
+    assert snapshot(run).reason == "Killed while loading by the kernel: memory had run out."
 
 
 def test_a_reboot_is_told_as_one() -> None:
     run = trained()
     run.write_process(ProcessIdentity(os.getpid(), 1.0, boot="of another time"))
-    assert glance(run).reason == "The machine was restarted (or WSL2 shut down) after step 1,167."
+    assert snapshot(run).reason == "The machine was restarted (or WSL2 shut down) after step 1,167."
     run.write_process(ProcessIdentity(os.getpid(), 1.0, boot=ProcessIdentity.current().boot))
-    assert glance(run).reason == "The trainer ended at step 1,167 without a word, and nothing saw how."
+    assert snapshot(run).reason == "The trainer ended at step 1,167 without a word, and nothing saw how."
 
 
 def test_missing_events_are_named_where_it_had_trained() -> None:
     run = trained()
     run.log.write_text("Unsloth: all is well.\n")
     run.events.unlink()
-    assert glance(run).reason == "The trainer ended before it said anything; its log ends with: Unsloth: all is well."
+    assert snapshot(run).reason == "The trainer ended before it said anything; its log ends with: Unsloth: all is well."
     write_checkpoint(run.checkpoints, 20)
-    assert glance(run).reason == "events.jsonl is missing, so how the run ended is not known."
+    assert snapshot(run).reason == "events.jsonl is missing, so how the run ended is not known."
 
 
 def make_fifo(path: Path) -> None:
@@ -141,32 +142,32 @@ def test_what_is_promised_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) ->
     reader = RunFollower(run)
     for _ in range(3):
         reader.poll()
-    state = reader.state
-    assert (state.status, state.resume_step, state.has_adapter, state.broken) == ("lost", 600, False, "")
+    assert (reader.watched.status, reader.watched.leftovers) == ("lost", Leftovers(600, has_adapter=False, broken=""))
     assert not reader.poll()
     run.adapter.mkdir()
     (run.adapter / "adapter_config.json").touch()
     assert reader.poll()
-    assert state.has_adapter
+    assert reader.watched.leftovers.has_adapter
     (run.checkpoints / "checkpoint-600" / "optimizer.pt").unlink()
     assert reader.poll()
-    assert state.resume_step == 0
+    assert reader.watched.leftovers.resume_step == 0
     run.config.unlink()
     assert reader.poll()
-    assert (state.resume_step, state.broken) == (
+    assert reader.watched.leftovers == Leftovers(
         None,
-        "config.json is missing, so there is no resume and no chat; the adapter is still there.",
+        has_adapter=True,
+        broken="config.json is missing, so there is no resume and no chat; the adapter is still there.",
     )
     shutil.rmtree(run.path)
     assert reader.poll()
-    assert (state.resume_step, state.broken) == (None, "The run's folder is gone.")
+    assert reader.watched.leftovers == Leftovers(None, has_adapter=False, broken="The run's folder is gone.")
     assert not reader.poll()
 
 
 def test_the_first_look_finds_what_happened() -> None:
     reader = RunFollower(trained())
     assert reader.poll()
-    assert (reader.state.status, reader.state.resume_step) == ("lost", 0)
+    assert (reader.watched.status, reader.watched.leftovers.resume_step) == ("lost", 0)
 
 
 def test_a_live_run_whose_folder_is_deleted_is_lost_for_that_reason(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,7 +177,7 @@ def test_a_live_run_whose_folder_is_deleted_is_lost_for_that_reason(monkeypatch:
     reader.poll()
     shutil.rmtree(run.path)
     assert reader.poll()
-    assert (reader.state.status, reader.state.reason) == ("lost", outcome.FOLDER_GONE)
+    assert (reader.watched.status, reader.watched.reason) == ("lost", outcome.FOLDER_GONE)
 
 
 def heard(run: RunDirectory, hours_ago: float) -> None:

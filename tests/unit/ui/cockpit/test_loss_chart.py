@@ -8,6 +8,7 @@ import pytest
 from textual.app import App, ComposeResult
 
 from codex_tui.runs.state import RunState, reduce_all
+from codex_tui.runs.watched import WatchedRun
 from codex_tui.ui.cockpit.loss_chart import EVAL, LossChart
 from codex_tui.ui.kit.painted import changed_spans
 from training.contract import events as ev
@@ -43,7 +44,7 @@ async def shown(state: RunState, width: int, height: int, *actions: str) -> str:
     app = Host()
     async with app.run_test(size=(width, height)) as pilot:
         chart = app.query_one(LossChart)
-        chart.show(state)
+        chart.show(WatchedRun(state))
         for action in actions:
             getattr(chart, action)()
         await pilot.pause()
@@ -116,10 +117,10 @@ async def test_a_new_point_changes_a_handful_of_cells() -> None:
     app = Host()
     async with app.run_test(size=(100, 24)) as pilot:
         chart = app.query_one(LossChart)
-        chart.show(run_of(60, 120))
+        chart.show(WatchedRun(run_of(60, 120)))
         await pilot.pause()
         before = [chart.render_line(y) for y in range(24)]
-        chart.show(run_of(61, 120))
+        chart.show(WatchedRun(run_of(61, 120)))
         after = [chart.render_line(y) for y in range(24)]
         spans = [span for old, new in zip(before, after, strict=True) for span in changed_spans(old, new)]
         assert 1 <= sum(end - start for start, end in spans) <= 24

@@ -1,0 +1,63 @@
+"""Decides whether a run is alive, ended or lost. The app, `codex-tui runs` and `--headless` all use this one rule."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from codex_tui.runs.state import RunState
+from codex_tui.runs.watched import Liveness
+from training.contract.config import ConfigError, RunConfig
+from training.contract.run_directory import RunDirectory
+
+LAUNCH_GRACE_SECONDS = 30.0
+"""A launched trainer has this long to write process.json: its interpreter may come from a cold disk."""
+
+
+class TrainerProcess(NamedTuple):
+    """The process of a run's newest attempt, as process.json and the kernel show it."""
+
+    lives: bool
+    attempt: int = 0  # 0: there is no process.json
+    newer_than_events: bool = False  # process.json was written after the last event
+
+    def is_unheard(self, state: RunState) -> bool:
+        """Whether this attempt has written no event yet, as far as `state` goes."""
+        return self.attempt > state.attempt and self.newer_than_events
+
+
+def find_process(run: RunDirectory) -> TrainerProcess:
+    """Look at the process of `run`. Call this before you read the events: a process that is gone by then has written
+    all of them."""
+    identity = run.read_process()
+    if identity is None:
+        return TrainerProcess(_is_just_launched(run))
+    newer = _written(run.process) > _written(run.events)
+    return TrainerProcess(identity.is_alive(), identity.attempt, newer)
+
+
+def decide_liveness(process: TrainerProcess, state: RunState, *, sampled: bool = False) -> Liveness:
+    """`state` is what the events say; in a `sampled` one the start of the newest attempt may be missing."""
+    if process.lives:
+        resumed = state.ended and process.attempt > state.attempt
+        return "starting" if resumed or process.is_unheard(state) else "alive"
+    if not state.ended:
+        return "lost"
+    return "lost" if process.is_unheard(state) and not sampled else "ended"
+
+
+def _is_just_launched(run: RunDirectory) -> bool:
+    try:
+        created = RunConfig.read(run.config).created
+        since = run.config.stat().st_mtime if created is None else created
+    except (OSError, ConfigError):
+        return False
+    return abs(time.time() - since) < LAUNCH_GRACE_SECONDS  # the clock may have been set back since
+
+
+def _written(path: Path) -> int:
+    with suppress(OSError):
+        return path.stat().st_mtime_ns
+    return 0

@@ -1,0 +1,70 @@
+"""A run as a viewer sees it: what its events say, and what the viewer found out beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from codex_tui.runs.state import RunState, Status
+from training.contract import events as ev
+
+Liveness = Literal["starting", "alive", "ended", "lost"]
+"""starting: a new attempt's process lives and has written no event yet. alive: the last attempt's process lives.
+ended: the process is gone and has written its last event. lost: the process is gone without a last event."""
+
+ShownStatus = Literal[Status, "lost"]
+"""The status that people and JSON see."""
+
+ENDED: frozenset[ShownStatus] = frozenset({"stopped", "done", "failed", "lost"})
+
+
+@dataclass(frozen=True)
+class Leftovers:
+    """What an ended run has left on the disk. `broken` may hold a path: clean it before it is shown."""
+
+    resume_step: int | None = None  # the step of the last whole checkpoint, 0 for none; None: it can't be resumed
+    has_adapter: bool = False
+    broken: str = ""  # one sentence: why a resume is impossible (the folder or config.json is gone)
+
+
+@dataclass(frozen=True)
+class WatchedRun:
+    """Frozen, but `state` is not: the follower goes on to add events to it.
+
+    `lost_reason` and `log_tail` come from a log: clean them before they are shown.
+    """
+
+    state: RunState = field(default_factory=RunState)
+    liveness: Liveness = "alive"
+    silent_seconds: int = 0  # since the last event of a process that lives; rounded, 0 while it is short
+    lost_reason: str = ""  # one sentence: how a lost run ended
+    log_tail: tuple[str, ...] = ()  # the last lines of a lost run's trainer.log
+    leftovers: Leftovers = field(default_factory=Leftovers)  # empty while the run has not ended
+    damaged_lines: int = 0
+    sampled: bool = False  # `state` comes from a sample of the events, because reading them all takes a second
+
+    @property
+    def status(self) -> ShownStatus:
+        if self.liveness == "lost":
+            return "lost"
+        return "preparing" if self.liveness == "starting" else self.state.status
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ENDED
+
+    @property
+    def phase(self) -> ev.Phase | None:
+        """The phase of the attempt that runs now; None before its first event."""
+        return None if self.liveness == "starting" else self.state.phase
+
+    @property
+    def reason(self) -> str:
+        """One sentence: why the run failed, stopped or was lost. "" while it runs and when it is done."""
+        if self.liveness == "lost":
+            return self.lost_reason
+        return self.state.reason if self.ended else ""
+
+    @property
+    def missing_events(self) -> int:
+        return 0 if self.sampled else self.state.missing_events  # a sample leaves events out
