@@ -1,11 +1,10 @@
-"""The rows of a form: a field each, grouped by table, with what is wrong below it. Only changed cells are sent."""
+"""The fields of a form, grouped by table, with the problems below each. Only changed cells are sent."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import events
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.message import Message
@@ -13,7 +12,7 @@ from textual.strip import Strip
 
 from codex_tui.base.text import clean, shorten
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, line, to_strips
-from codex_tui.ui.kit.painted import Painted
+from codex_tui.ui.kit.scrolling import MARK, PickList, highlighted, scroll_keys
 
 if TYPE_CHECKING:  # pydantic is read after the first paint
     from codex_tui.profiles.fields import Field
@@ -21,23 +20,18 @@ if TYPE_CHECKING:  # pydantic is read after the first paint
 NAME_WIDTH = 28  # the longest name, and a space
 VALUE_AT = 4 + NAME_WIDTH  # the column where values begin
 CHANGED, OWN = "●", "·"
-AROUND = 2  # rows kept in sight above and below the picked one, so that its heading is seen
+AROUND = 2  # rows in sight above and below the picked one, so that its heading is seen
 
 
-class FieldList(Painted, can_focus=True):
-    """The rows. One is picked; headings, notes and what is wrong stand between them."""
+class FieldList(PickList):
+    """The fields of a profile, with headings, notes and problems between them."""
 
-    DEFAULT_CSS = """
-    FieldList { height: 1fr; width: 1fr; }
-    """
+    WHEEL_ROWS = 1
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Field above", show=False),
-        Binding("down,j", "move(1)", "Field below", show=False),
-        Binding("pageup", "table(-1)", "Table above", show=False),
-        Binding("pagedown", "table(1)", "Table below", show=False),
-        Binding("home", "move(-1000000)", "First field", show=False),
-        Binding("end,G", "move(1000000)", "Last field", show=False),
-        Binding("enter", "edit", "Edit the value", show=False),
+        *scroll_keys(
+            "Field above, Field below, Table above, Table below, First field, Last field", "pageup", "pagedown"
+        ),
+        Binding("enter", "choose", "Edit the value", show=False),
         Binding("right,space,l", "cycle(1)", "Next choice", show=False),
         Binding("left,h", "cycle(-1)", "Previous choice", show=False),
         Binding("delete,backspace", "unset", "Unset: as inherited", show=False),
@@ -50,25 +44,23 @@ class FieldList(Painted, can_focus=True):
             return isinstance(message, FieldList.Moved)
 
     class Edit(Message):
-        """The picked value is to be edited."""
+        """A person wants to edit the picked value."""
 
     class Unset(Message):
-        """The picked field is to be as it is inherited."""
+        """A person wants the picked field as it is inherited."""
 
     class Cycle(Message):
-        """The picked field is to take its next choice, or the one before."""
+        """A person wants the next choice of the picked field (`step` 1), or the previous one (-1)."""
 
         def __init__(self, step: int) -> None:
             super().__init__()
             self.step = step
 
     def __init__(self) -> None:
-        super().__init__(id="fields")
+        super().__init__("fields")
         self._fields: Sequence[Field] = ()
         self._notes: Sequence[Content] = ()
-        self._index = 0
-        self._top = 0
-        self._typing: str | None = None  # what is wrong with what is typed into the picked row; None: nothing is
+        self._complaint: str | None = None  # about the typed value, "" if it is right; None: nothing is typed
         self._rows: list[tuple[Content, int | None]] = []
 
     @property
@@ -80,12 +72,13 @@ class FieldList(Painted, can_focus=True):
         return self._fields[self._index] if self._fields else None
 
     def set_fields(self, fields: Sequence[Field], notes: Sequence[Content]) -> None:
-        """`notes` stand above all fields."""
-        self._fields, self._notes = fields, notes
+        """Shows `fields`, and `notes` above all of them."""
+        self._fields, self._notes, self.count = fields, notes, len(fields)
         self.repaint()
 
-    def set_typing(self, complaint: str | None) -> None:
-        self._typing = complaint
+    def set_complaint(self, complaint: str | None) -> None:
+        """Shows a complaint about the value that a person types; "" if it is right, None if nothing is typed."""
+        self._complaint = complaint
         self.repaint()
 
     def row_of_pick(self) -> int:
@@ -97,11 +90,11 @@ class FieldList(Painted, can_focus=True):
         mine = [y for y, (_, at) in enumerate(self._rows) if at in (self._index, -1 - self._index)] or [0]
         first = max(0, mine[0] - AROUND) if self._index else 0
         last = min(len(self._rows) - 1, mine[-1] + AROUND)
-        self._top = max(0, min(self._top, first, len(self._rows) - height), min(last, first + height - 1) - height + 1)
+        self._keep_in_sight(first, min(last, first + height - 1), len(self._rows), height)
         return to_strips(self, [row for row, _ in self._rows[self._top : self._top + height]], width, height)
 
     def _all_rows(self, width: int) -> Iterator[tuple[Content, int | None]]:
-        """Each row and the field that it is; -1 - field where it says what is wrong with it."""
+        """Each row, with the number of its field, or -1 - number if it shows a problem of that field."""
         for note in self._notes:
             yield from ((row, None) for row in note.wrap(max(1, width)))
         table = None
@@ -114,19 +107,18 @@ class FieldList(Painted, can_focus=True):
                     yield line("  ", (table, f"bold {ACCENT}")), None
             picked = number == self._index
             yield self._row(field, picked, width), number
-            typing = self._typing if picked else None
-            for wrong in field.problems if typing is None else filter(None, [typing]):
-                for row in line((f"✗ {clean(wrong)}", "$error")).wrap(max(1, width - 4)):
+            complaint = self._complaint if picked else None
+            for problem in field.problems if complaint is None else filter(None, [complaint]):
+                for row in line((f"✗ {clean(problem)}", "$error")).wrap(max(1, width - 4)):
                     yield line("    ", row), -1 - number
 
     def _row(self, field: Field, picked: bool, width: int) -> Content:
         mark = line((CHANGED, "bold $warning")) if field.changed else line((OWN if field.own else " ", ACCENT))
         name = (f"{field.knob.name:<{NAME_WIDTH}}", "" if field.own else MUTED)
-        row = line("▌ " if picked else "  ", mark, " ", name, self._value(field, picked, width - VALUE_AT))
+        row = line(MARK if picked else "  ", mark, " ", name, self._value(field, picked, width - VALUE_AT))
         if not picked:
             return row
-        style = "bold on $panel" if self.has_focus or self._typing is not None else "on $panel"
-        return row.pad_right(max(0, width - row.cell_length)).stylize(style)
+        return highlighted(row, width, self.has_focus or self._complaint is not None)
 
     def _value(self, field: Field, picked: bool, width: int) -> Content:
         """The value and its unit; arrows where the picked one can be stepped through."""
@@ -138,23 +130,13 @@ class FieldList(Painted, can_focus=True):
             shown = line((text, "$error" if field.problems else STRONG if field.own else ""), (unit, MUTED))
         return line(("‹ ", ACCENT), shown, (" ›", ACCENT)) if picked and len(field.choices) > 1 else shown
 
-    def action_move(self, rows: int) -> None:
-        self.pick(self._index + rows)
-
-    def action_table(self, step: int) -> None:
-        """To the first field of the next table, or of this one or the one before."""
+    def action_page(self, pages: int) -> None:
+        """Picks the first field of the next table, or of this table or the one before."""
         starts = [n for n, f in enumerate(self._fields) if not n or f.knob.table != self._fields[n - 1].knob.table]
-        beyond = [n for n in starts if (n > self._index if step > 0 else n < self._index)]
-        self.pick(beyond[0 if step > 0 else -1] if beyond else len(self._fields) - 1 if step > 0 else 0)
+        beyond = [n for n in starts if (n > self._index if pages > 0 else n < self._index)]
+        self.pick(beyond[0 if pages > 0 else -1] if beyond else len(self._fields) - 1 if pages > 0 else 0)
 
-    def pick(self, index: int) -> None:
-        index = max(0, min(index, len(self._fields) - 1))
-        if index != self._index:
-            self._index = index
-            self.repaint()
-            self.post_message(FieldList.Moved())
-
-    def action_edit(self) -> None:
+    def action_choose(self) -> None:
         self.post_message(FieldList.Edit())
 
     def action_cycle(self, step: int) -> None:
@@ -163,28 +145,15 @@ class FieldList(Painted, can_focus=True):
     def action_unset(self) -> None:
         self.post_message(FieldList.Unset())
 
-    def on_focus(self) -> None:
-        self.repaint()
+    def entry_at(self, y: int) -> int | None:
+        return self._rows[self._top + y][1] if self._top + y < len(self._rows) else None
 
-    def on_blur(self) -> None:
-        self.repaint()
-
-    def on_click(self, event: events.Click) -> None:
-        at = self._rows[self._top + event.y][1] if self._top + event.y < len(self._rows) else None
-        if at is not None and at >= 0:
-            if at == self._index:
-                self.action_edit()
-            self.pick(at)
-
-    def on_mouse_scroll_down(self) -> None:
-        self.action_move(1)
-
-    def on_mouse_scroll_up(self) -> None:
-        self.action_move(-1)
+    def announce_pick(self) -> None:
+        self.post_message(FieldList.Moved())
 
 
 def value_text(field: Field) -> str:
-    """A value as it is shown: harmless, and without a secret."""
+    """A value as text without control characters and secrets."""
     from codex_tui.base.secrets import hidden
     from codex_tui.profiles.literals import shown
 
@@ -192,6 +161,6 @@ def value_text(field: Field) -> str:
 
 
 def _unit(field: Field) -> str:
-    """Of one: `1 row`, `1 batch`."""
+    """The unit of a field, singular for 1: `1 row`, `1 batch`."""
     unit = field.knob.unit
     return unit.removesuffix("es" if unit.endswith("ches") else "s") if field.value == 1 else unit

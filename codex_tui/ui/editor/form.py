@@ -76,7 +76,7 @@ class Form(Container):
         self.typed.display = True
         self.typed.value = text
         self.typed.cursor_position = len(text)
-        self.rows.set_typing("")
+        self.rows.set_complaint("")
         self._place()
         self.typed.focus()
 
@@ -84,11 +84,11 @@ class Form(Container):
         if self.typing:
             self.rows.focus()
             self.typed.display = False
-            self.rows.set_typing(None)
+            self.rows.set_complaint(None)
 
     def complain(self, wrong: str) -> None:
         """Says below the row what is wrong with what is typed; "" where nothing is."""
-        self.rows.set_typing(wrong)
+        self.rows.set_complaint(wrong)
         self._place()
 
     def on_resize(self) -> None:

@@ -1,0 +1,116 @@
+"""What the lists and the texts share: the keys, the wheel, and the window of rows that is in sight."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import events
+from textual.binding import Binding
+from textual.content import Content
+
+from codex_tui.ui.kit.drawing import line
+from codex_tui.ui.kit.painted import Painted
+
+END = 10**9  # more rows than any list has
+MARK = "▌ "  # before the picked entry
+
+
+def scroll_keys(names: str, page_up: str = "pageup,ctrl+u", page_down: str = "pagedown,ctrl+d,space") -> list[Binding]:
+    """The keys of a list. `names` are those of the six actions in the command palette, separated by commas."""
+    keys = ("up,k", "down,j", page_up, page_down, "home", "end,G")
+    actions = ("move(-1)", "move(1)", "page(-1)", "page(1)", f"move(-{END})", f"move({END})")
+    rows = zip(keys, actions, names.split(", "), strict=True)
+    return [Binding(key, action, name, show=False) for key, action, name in rows]
+
+
+class Scrolling(Painted, can_focus=True):
+    """Paints a window of its rows. Subclasses override `action_move`, and bind `scroll_keys`."""
+
+    DEFAULT_CSS = """
+    Scrolling { height: 1fr; width: 1fr; }
+    """
+    WHEEL_ROWS: ClassVar[int] = 3
+
+    def __init__(self, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._top = 0  # the first row in sight
+
+    def action_move(self, rows: int) -> None:
+        """Moves down by `rows`, or up if negative, as far as there are rows."""
+        raise NotImplementedError
+
+    def action_page(self, pages: int) -> None:
+        self.action_move(pages * max(1, self.content_size.height - 1))
+
+    def on_focus(self) -> None:
+        self.repaint()
+
+    def on_blur(self) -> None:
+        self.repaint()
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        event.stop()
+        self.action_move(self.WHEEL_ROWS)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        event.stop()
+        self.action_move(-self.WHEEL_ROWS)
+
+    def _keep_in_sight(self, first: int, last: int, count: int, height: int) -> None:
+        """Scrolls as little as shows the rows from `first` to `last` of `count`."""
+        self._top = max(0, min(self._top, first, count - height), last - height + 1)
+
+
+class PickList(Scrolling):
+    """One of its `count` entries is picked. Subclasses override `action_choose`, for Enter and a click on the picked
+    entry, and `announce_pick`."""
+
+    def __init__(self, id: str | None = None) -> None:
+        super().__init__(id)
+        self.count = 0
+        self._index = 0
+
+    def action_choose(self) -> None:
+        raise NotImplementedError
+
+    def announce_pick(self) -> None:
+        raise NotImplementedError
+
+    def entry_at(self, y: int) -> int | None:
+        """The number of the entry that is painted on the line `y`."""
+        return self._top + y
+
+    def action_move(self, rows: int) -> None:
+        self.pick(self._index + rows)
+
+    def pick(self, index: int) -> None:
+        """Picks the entry `index`, or the nearest one there is."""
+        index = max(0, min(index, self.count - 1))
+        if self.count and index != self._index:
+            self._index = index
+            self.repaint()
+            self.announce_pick()
+
+    def on_click(self, event: events.Click) -> None:
+        offset = event.get_content_offset(self)
+        index = None if offset is None else self.entry_at(offset.y)
+        if index is None or not 0 <= index < self.count:
+            return
+        if index == self._index:
+            self.action_choose()
+        else:
+            self.pick(index)
+
+    def _marked(self, row: Content, index: int, width: int) -> Content:
+        """`row` with the mark before it if the entry `index` is picked."""
+        if index != self._index:
+            return line("  ", row)
+        return highlighted(line((MARK, "$primary"), row), width, self.has_focus)
+
+
+def highlighted(row: Content, width: int, focused: bool) -> Content:
+    return padded(row, width).stylize("bold on $panel" if focused else "on $panel")
+
+
+def padded(row: Content, width: int) -> Content:
+    return row.pad_right(max(0, width - row.cell_length))
