@@ -1,6 +1,6 @@
-"""A profile file while a person changes it: its text, the way back, and what the disk has meanwhile.
+"""A profile file while a person edits it: its text, the steps to undo, and the changes that other programs make.
 
-Nothing is overwritten silently: a save compares the file with what was read, and raises where another hand was there.
+Nothing is overwritten silently: a save raises if the file is not as it was read.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ class Draft:
         self._saved = text
         self._texts = [text]
         self._at = 0
-        self._resolved: tuple[str, Resolved] | None = None
+        self._resolved: tuple[str, Resolved] | None = None  # of which text, and its values
+        self._changed_parents: set[Path] = set()  # not reported yet
 
     @classmethod
     def open(cls, path: Path) -> Draft:
@@ -84,17 +85,30 @@ class Draft:
 
     @property
     def resolved(self) -> Resolved:
-        """What the text comes to, with all that is wrong with it."""
+        """The values of the text, with all its problems."""
         if self._resolved is None or self._resolved[0] != self.text:
-            self._resolved = (self.text, self.resolve(self.text))
+            return self._resolve_again()
         return self._resolved[1]
+
+    def _resolve_again(self) -> Resolved:
+        """Resolves the text, and notes which of the files that it extends have changed since the last time."""
+        resolved = self.resolve(self.text)
+        if self._resolved is not None:
+            before, now = self._resolved[1], resolved
+            if before.values["extends"] == now.values["extends"]:
+                paths = {*before.parents, *now.parents}
+                self._changed_parents |= {path for path in paths if before.parents.get(path) != now.parents.get(path)}
+        self._resolved = (self.text, resolved)
+        return resolved
 
     def resolve(self, text: str) -> Resolved:
         return resolve(text.removeprefix(toml_text.BOM), self.path)
 
-    def forget_parent(self) -> None:
-        """What it extends may have changed on the disk."""
-        self._resolved = None
+    def reread_parents(self) -> list[Path]:
+        """Reads the files again that this one extends. Returns those that have changed since the last call."""
+        self._resolve_again()
+        changed, self._changed_parents = self._changed_parents, set()
+        return sorted(changed)
 
     @property
     def own(self) -> dict[str, Any]:
@@ -192,7 +206,7 @@ class Draft:
 
     def _is_saved(self) -> None:
         self._disk, self._saved = self.text.encode(), self.text
-        self._resolved = None
+        self._resolve_again()
 
     def _push(self, text: str) -> None:
         del self._texts[self._at + 1 :]

@@ -19,12 +19,14 @@ Field = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Layer:
-    """`values` has those of the fields it `sets` that are valid by themselves; `lines` where each field stands."""
+    """`values` has the fields that are valid by themselves, of all that the file `sets`. `lines` has the line number of
+    each field."""
 
     path: Path
     sets: frozenset[str]
     values: dict[str, Any]
     lines: dict[str, int]
+    text: str = ""
 
 
 def read_text(path: Path) -> str:
@@ -64,7 +66,7 @@ def read_layer(text: str, path: Path) -> tuple[Layer, list[ProfileProblem]]:
             values[dotted] = validated(dotted, value)
         except ValueError as error:
             problems.append(ProfileProblem(dotted, _line(field, lines), str(error)))
-    return Layer(path, frozenset(sets), values, lines), problems
+    return Layer(path, frozenset(sets), values, lines, text), problems
 
 
 def _parsed(text: str) -> tuple[dict[str, Any], list[ProfileProblem]]:

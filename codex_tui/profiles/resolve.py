@@ -26,15 +26,20 @@ NO_NAME = "required, but not there: name a model, or extend a profile that does"
 
 @dataclass(frozen=True)
 class Resolved:
-    """What a profile comes to. `profile` is None where there are problems; the values are then the best there are: each
-    valid by itself, a wrong one replaced by the inherited one."""
+    """The values of a profile. `profile` is None if there are problems. Each of `values` is then valid by itself: an
+    inherited value stands in for a wrong one."""
 
     profile: Profile | None
     problems: list[ProfileProblem]
     values: dict[str, Any]  # every field by its dotted path: with inheritance, defaults and overrides
     own: frozenset[str]  # the fields that this file itself sets
-    inherited: dict[str, Any]  # what each field would be were it not set in this file
-    parent: Path | None  # the file that it extends
+    inherited: dict[str, Any]  # the value of each field if this file did not set it
+    parents: dict[Path, str]  # the text of each file that could be read of those it extends, the nearest one first
+
+    @property
+    def parent(self) -> Path | None:
+        """The file that this one extends."""
+        return next(iter(self.parents), None)
 
 
 def load_profile(path: Path, overrides: Mapping[str, Any] = {}) -> Profile:
@@ -71,7 +76,7 @@ def resolve(text: str, path: Path, overrides: Mapping[str, Any] = {}) -> Resolve
         values=values,
         own=files[0].sets,
         inherited=_merged([Layer(path, frozenset(), {}, {}), *files[1:]]),
-        parent=files[1].path if len(files) > 1 else None,
+        parents={layer.path: layer.text for layer in files[1:]},
     )
 
 

@@ -15,7 +15,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from codex_tui.ui.kit.spans import Shown
-from codex_tui.ui.messages import OpenRun, Trouble
+from codex_tui.ui.messages import KeepsChanges, OpenRun, Trouble
 from codex_tui.ui.themes import DARK, LIGHT
 from training.contract.run_directory import RunDirectory
 
@@ -107,13 +107,12 @@ class CodexApp(App[None]):
         self.push_screen(Notice(message.message, message.hint))
 
     async def action_quit(self) -> None:
-        """The editor asks first where something is not saved."""
-        from codex_tui.ui.editor.files import Files
-
-        if isinstance(self.screen, Files):
-            self.screen.action_leave("quit")
-        else:
-            self.exit()
+        """Quits, unless a screen has unsaved changes: it asks what to do with them."""
+        for screen in reversed(self.screen_stack):
+            if isinstance(screen, KeepsChanges) and screen.unsaved:
+                screen.ask_and_quit()
+                return
+        self.exit()
 
     def action_help_quit(self) -> None:
         """What Ctrl-C says: the key that the screen names."""

@@ -1,6 +1,8 @@
-"""What the app's parts tell each other, where calling would tie them together."""
+"""What the screens and the app have to know of each other: messages, and what a screen can be asked."""
 
 from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
 
 from textual.message import Message
 from textual.message_pump import MessagePump
@@ -11,7 +13,7 @@ from training.contract.run_directory import RunDirectory
 
 
 class OpenRun(Message):
-    """Show this run's cockpit in place of whatever is shown."""
+    """Opens the cockpit of a run, in place of the screen that is shown."""
 
     def __init__(self, run: RunDirectory) -> None:
         super().__init__()
@@ -19,7 +21,7 @@ class OpenRun(Message):
 
 
 class Trouble(Message):
-    """Something a person asked for can't be done. Both texts are as they came: clean them before they are shown."""
+    """What a person asked for can't be done. The texts are not cleaned yet: clean them before they are shown."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__()
@@ -27,15 +29,25 @@ class Trouble(Message):
         self.hint = hint
 
 
+@runtime_checkable
+class KeepsChanges(Protocol):
+    """A screen that may have `unsaved` changes. The app lets it ask what to do with them before it quits."""
+
+    @property
+    def unsaved(self) -> bool: ...
+
+    def ask_and_quit(self) -> None: ...
+
+
 class HintsChanged(Message):
-    """The keys of a pane do something else now."""
+    """The keys of a pane have another meaning now."""
 
     def can_replace(self, message: Message) -> bool:
         return isinstance(message, HintsChanged)
 
 
 class ReportsWorkerErrors(MessagePump):
-    """For nodes that start workers: what one did not foresee becomes a notice, where Textual would end the app."""
+    """For screens that start workers: an unexpected error becomes a notice. Textual would end the app."""
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         if event.state is WorkerState.ERROR:
@@ -43,7 +55,7 @@ class ReportsWorkerErrors(MessagePump):
             if isinstance(error, OSError) and error.errno:  # a full disk, a file that can't be read
                 error = of_system(error)
             if isinstance(error, CodexError):
-                told = Trouble(error.message, error.hint)
+                trouble = Trouble(error.message, error.hint)
             else:
-                told = Trouble(f"That did not work: {error or type(error).__name__}", "A run in training goes on.")
-            self.post_message(told)
+                trouble = Trouble(f"That did not work: {error or type(error).__name__}", "A run in training goes on.")
+            self.post_message(trouble)

@@ -15,6 +15,7 @@ from textual.widgets import Input
 
 from codex_tui.base import locations
 from codex_tui.ui.app import CodexApp
+from codex_tui.ui.editor.compare import CompareScreen
 from codex_tui.ui.editor.screen import EditorScreen
 from codex_tui.ui.forecast.remedies import RemediesScreen
 from codex_tui.ui.kit.dialogs import Ask
@@ -224,16 +225,51 @@ async def test_every_way_out_asks(mine: Path, key: str) -> None:
 async def test_a_change_on_disk_is_read_where_nothing_would_be_lost(mine: Path) -> None:
     async with editing() as pilot:
         mine.write_text(MINE.replace("lora_alpha = 32", "lora_alpha = 64"))
-        editor(pilot).look_at_disk()
+        editor(pilot).files.look_at_disk()
         await until(pilot, lambda: "lora_alpha = 64" in editor(pilot).draft.text)
         assert not editor(pilot).draft.dirty
         await go_to(pilot, "lora.r")
         await type_in(pilot, "8")
         await pilot.press("enter")
         mine.unlink()
-        editor(pilot).look_at_disk()
+        editor(pilot).files.look_at_disk()
         await until(pilot, lambda: "changed on disk" in screen_text(pilot.app))
         assert "r = 8 " in editor(pilot).draft.text
+
+
+async def test_a_parent_that_changes_on_disk_is_read_again_and_said_once(mine: Path) -> None:
+    base, child = mine.with_name("zz-base.toml"), 'extends = "zz-base"\ntitle = "Child"\n'
+    base.write_text('[model]\nname = "unsloth/Llama-3.2-3B-Instruct"\n[lora]\nr = 24\n')
+    mine.write_text(child)
+    async with editing() as pilot:
+        await go_to(pilot, "lora.r")
+        assert editor(pilot).picked.inherited == 24
+        base.write_text(base.read_text().replace("24", "48"))
+        await pilot.press("question_mark", "escape")  # the editor looks when it is shown again
+        await until(pilot, lambda: editor(pilot).picked.inherited == 48)
+        assert "48" in next(row for row in screen_text(pilot.app).splitlines() if "▌   r " in row)
+        editor(pilot).files.look_at_disk()
+        said = [notification.message for notification in pilot.app._notifications]
+        assert said == ["zz-base.toml changed on disk: the inherited values are new."]
+        assert not editor(pilot).draft.dirty
+    assert mine.read_text() == child
+
+
+async def test_quitting_asks_above_another_screen_too(mine: Path) -> None:
+    async with editing() as pilot:
+        await go_to(pilot, "lora.r")
+        await type_in(pilot, "8")
+        await pilot.press("enter", "c")
+        await until(pilot, lambda: isinstance(pilot.app.screen, CompareScreen))
+        await pilot.press("ctrl+q")
+        await until(pilot, lambda: "Unsaved changes" in screen_text(pilot.app))
+        await pilot.press("escape")
+        assert isinstance(pilot.app.screen, CompareScreen)
+        await pilot.press("ctrl+q")
+        await until(pilot, lambda: "Unsaved changes" in screen_text(pilot.app))
+        await pilot.press("s")
+        await until(pilot, lambda: not pilot.app.is_running)
+    assert mine.read_text() == MINE.replace("r = 32 ", "r = 8 ")
 
 
 async def test_a_file_that_is_no_toml_is_told_and_left(mine: Path) -> None:

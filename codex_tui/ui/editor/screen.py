@@ -1,9 +1,10 @@
-"""The editor of a profile: a form, what each field costs and buys, and the memory that the run will take."""
+"""The editor of a profile: a form, the help of each field, and the memory that the run will take."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import work
 from textual.app import ComposeResult
@@ -18,9 +19,9 @@ from codex_tui.profiles.draft import Draft
 from codex_tui.profiles.fields import Field, complaint, fields_of, next_choice, problems_elsewhere
 from codex_tui.profiles.literals import literal, shown, typed
 from codex_tui.profiles.toml_text import CannotEdit
+from codex_tui.ui.editor.draft_files import DraftFiles
 from codex_tui.ui.editor.field_help import about
 from codex_tui.ui.editor.field_list import FieldList
-from codex_tui.ui.editor.files import Files
 from codex_tui.ui.editor.form import Form
 from codex_tui.ui.forecast.ahead import here
 from codex_tui.ui.forecast.bar import ForecastBar
@@ -40,8 +41,8 @@ ROOM_BESIDE = (100, 30)  # from this size on the help stands beside the form
 ROOM_ON_ONE_LINE = 140  # columns from which the meaning of the bar's glyphs takes one row
 
 
-class EditorScreen(Files, ReportsWorkerErrors, Screen[str]):
-    """Gives back the name of the profile that it leaves."""
+class EditorScreen(ReportsWorkerErrors, Screen[str]):
+    """Its result is the name of the profile."""
 
     DEFAULT_CSS = """
     EditorScreen #about { height: 6; border-top: solid $rule; padding: 0 1; }
@@ -78,7 +79,7 @@ class EditorScreen(Files, ReportsWorkerErrors, Screen[str]):
     def __init__(self, draft: Draft) -> None:
         super().__init__()
         self.draft = draft
-        self.conflict = False  # the file changed on the disk while there are changes here
+        self.files = DraftFiles(self, draft, self.show_draft)
         self.outlook: Outlook | None = None
 
     def compose(self) -> ComposeResult:
@@ -131,7 +132,7 @@ class EditorScreen(Files, ReportsWorkerErrors, Screen[str]):
         """What matters most comes first: a narrow row is cut at its end."""
         draft, count = self.draft, len(resolved.problems)
         parts = [
-            line(("✗ changed on disk; s asks what to do", "bold $error")) if self.conflict else None,
+            line(("✗ changed on disk; s asks what to do", "bold $error")) if self.files.conflict else None,
             line((f"✗ {count} problem{'s' if count > 1 else ''}", "bold $error")) if count else None,
             line((f"● {len(draft.changed) or ''} changed".replace("  ", " "), "bold $warning"))
             if draft.dirty
@@ -253,8 +254,30 @@ class EditorScreen(Files, ReportsWorkerErrors, Screen[str]):
 
     def _look_again(self) -> None:
         if self.is_current and not self.form.typing:
-            self.look_at_disk()
+            self.files.look_at_disk()
             self._look_ahead(self.draft.resolved)
+
+    @property
+    def unsaved(self) -> bool:
+        return self.files.unsaved
+
+    def _run(self, work: Coroutine[Any, Any, Any]) -> None:
+        self.run_worker(work, group="files", exclusive=True, exit_on_error=False)
+
+    def action_save(self) -> None:
+        self._run(self.files.save())
+
+    def action_save_as(self) -> None:
+        self._run(self.files.save_as())
+
+    def action_duplicate(self) -> None:
+        self._run(self.files.duplicate())
+
+    def action_leave(self, to: str = "") -> None:
+        self._run(self.files.leave(to))
+
+    def ask_and_quit(self) -> None:
+        self.run_worker(self.files.leave("quit"), group="quit", exclusive=True, exit_on_error=False)
 
     def on_screen_resume(self) -> None:
         self._look_again()

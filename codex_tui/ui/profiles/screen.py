@@ -174,7 +174,7 @@ class ProfilesScreen(ReportsWorkerErrors, Screen[None]):
             self.run_worker(self._duplicate(entry.path), group="files", exclusive=True, exit_on_error=False)
 
     async def _duplicate(self, path: Path) -> None:
-        from codex_tui.ui.editor.files import ask_to_duplicate
+        from codex_tui.ui.editor.draft_files import ask_to_duplicate
 
         if copy := await ask_to_duplicate(self, path):
             await self.action_reload(copy.stem)

@@ -106,6 +106,51 @@ def test_a_file_that_another_hand_changed_is_not_overwritten(home: Path) -> None
     assert path.exists()
 
 
+PARENT = '[model]\nname = "x/y"\n[lora]\nr = 8\n'
+
+
+@pytest.fixture
+def base(home: Path) -> Path:
+    """The grandparent of a draft: `mine` extends `middle`, which extends `base`."""
+    write('extends = "base"\n', "middle")
+    return write(PARENT, "base")
+
+
+def test_a_parent_that_changes_is_read_again_and_reported_once(base: Path) -> None:
+    draft = Draft.open(write('extends = "middle"\n'))
+    assert draft.resolved.inherited["lora.r"] == 8
+    assert draft.reread_parents() == []
+    base.write_text(PARENT.replace("8", "16"))
+    assert draft.reread_parents() == [base]
+    assert draft.resolved.inherited["lora.r"] == 16
+    assert draft.reread_parents() == []
+    base.unlink()
+    assert draft.reread_parents() == [base]
+    assert [problem.field for problem in draft.resolved.problems] == ["extends"]
+    base.write_text(PARENT)
+    assert draft.reread_parents() == [base]
+    assert draft.resolved.profile
+
+
+def test_a_parent_that_changes_before_an_edit_or_a_save_is_reported_too(base: Path) -> None:
+    draft = Draft.open(write('extends = "middle"\n'))
+    for number, act in enumerate([lambda: draft.set("model.max_seq_length", "1024"), draft.save, draft.undo], 16):
+        assert draft.resolved.problems == []
+        base.write_text(PARENT.replace("8", str(number)))
+        act()
+        assert draft.resolved.inherited["lora.r"] == number
+        assert draft.reread_parents() == [base]
+        assert draft.reread_parents() == []
+
+
+def test_another_parent_is_no_change_on_the_disk(base: Path) -> None:
+    draft = Draft.open(write('extends = "middle"\n'))
+    assert draft.resolved.problems == []
+    draft.set("extends", '"small"')
+    assert draft.resolved.inherited["model.max_seq_length"] == 2048
+    assert draft.reread_parents() == []
+
+
 def test_a_shipped_profile_gets_a_child(home: Path) -> None:
     draft = Draft.extending(home / "shipped" / "small.toml")
     assert draft.is_new and not draft.dirty
