@@ -28,8 +28,8 @@ def has_token(text: str) -> bool:
     return bool(_HUB_TOKEN.search(text))
 
 
-def hidden(text: str) -> str:
-    """`text` with what looks like a secret taken out."""
+def redact(text: str) -> str:
+    """Replaces each part of `text` that looks like a secret."""
     text = _HUB_TOKEN.sub("hf_…", text)
     kept, at = "", 0
     while found := _SET.search(text, at):

@@ -65,7 +65,7 @@ def run_list(args: argparse.Namespace) -> int:
 
 
 def run_show(args: argparse.Namespace) -> int:
-    from codex_tui.base.secrets import hidden
+    from codex_tui.base.secrets import redact
     from codex_tui.base.text import clean
     from codex_tui.profiles.commented import commented
     from codex_tui.profiles.library import checked, find_profile
@@ -84,7 +84,7 @@ def run_show(args: argparse.Namespace) -> int:
         text = commented(resolved.values)
     elif resolved.parent and not resolved.problems:
         print(clean(f"# What is not set here is as in {resolved.parent}"))
-    print(clean(hidden(text), newlines=True).rstrip("\n"))
+    print(clean(redact(text), newlines=True).rstrip("\n"))
     checked(path, overrides)  # what is wrong is told below the text
     return DONE
 
@@ -162,7 +162,7 @@ def _default(knob: Knob) -> str:
 def find_knob(field: str) -> Knob:
     """The field called `field`, dotted, or bare where one alone is called so. Raises BadInput."""
     from codex_tui.base.errors import BadInput
-    from codex_tui.base.secrets import hidden
+    from codex_tui.base.secrets import redact
     from codex_tui.profiles.problems import near
     from codex_tui.profiles.schema import knobs
 
@@ -174,7 +174,7 @@ def find_knob(field: str) -> Knob:
     paths = {knob.path: knob.path for knob in knobs().values()} | {knob.name: knob.path for knob in knobs().values()}
     close = near(field, paths)
     raise BadInput(
-        f"A profile has no field called {hidden(field)!r}.",
+        f"A profile has no field called {redact(field)!r}.",
         f"Did you mean {paths[close]}?" if close else "They are listed by: codex-tui profile explain",
     )
 

@@ -1,4 +1,4 @@
-"""How a row's texts are made fit to be shown: as plain text, never all of a huge one, special tokens told apart."""
+"""The texts of a row for the screen: as plain text, the middle of a huge one left out, special tokens found."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import re
 from collections.abc import Iterator
 
 SPECIAL_TOKEN = re.compile(r"<\|[^|<>\n]{1,40}\|>|</?s>|\[/?INST\]|<(?:start|end)_of_turn>")
-LONGEST = 100_000  # characters of one text that are shown
-WORDS = 200  # characters of a row that the list shows at most
+MAX_TEXT = 100_000  # characters of one text on the screen
+MAX_WORDS = 200  # characters of a row in the list
 
 
-def shown(text: str) -> str:
-    """`text`, of a huge one its beginning and its end, with a word on what is left out."""
-    if len(text) <= LONGEST:
+def truncate_middle(text: str) -> str:
+    """The beginning and the end of a huge `text`, and how many characters are left out between them."""
+    if len(text) <= MAX_TEXT:
         return text
-    half = LONGEST // 2
+    half = MAX_TEXT // 2
     return f"{text[:half]}\n… {len(text) - 2 * half:,} characters are not shown …\n{text[-half:]}"
 
 
@@ -38,11 +38,11 @@ def _turn(value: object) -> tuple[str, str] | None:
 
 
 def first_words(value: object) -> str:
-    """The beginning of what a row says, whatever its shape."""
+    """The first words of a row of any shape."""
     found: list[str] = []
-    room = WORDS
+    room = MAX_WORDS
     for text in _texts(value):
-        text = " ".join(text[:WORDS].split())
+        text = " ".join(text[:MAX_WORDS].split())
         if text and room > 0:
             found.append(text[:room])
             room -= len(text) + 3

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from codex_tui.base import locations
-from codex_tui.base.secrets import hidden
+from codex_tui.base.secrets import redact
 from codex_tui.base.text import clean
 
 END = "<!-- codex-tui:end -->"
@@ -92,7 +92,7 @@ def model_card(old: str, repo: str, trained: Trained, licence: str | None) -> st
         f"A LoRA adapter for `{_plain(trained.base)}`, trained with Codex TUI.\n\n"
         f"## Result\n\n{_table(trained.results)}\n\n"
         f"## Dataset\n\n{_table(trained.dataset)}\n\n"
-        f"## Profile\n\n{fence}toml\n{clean(hidden(trained.profile), newlines=True).strip()}\n{fence}\n\n"
+        f"## Profile\n\n{fence}toml\n{clean(redact(trained.profile), newlines=True).strip()}\n{fence}\n\n"
         f"## Trained with\n\n{_table(trained.stack)}",
     )
     if not old.strip():

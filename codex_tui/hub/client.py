@@ -158,7 +158,7 @@ def _explained(error: BaseException, repo: str, kind: Kind, doing: str, token: s
 
     def safe(text: str) -> str:
         text = text.replace(token, "…") if token else text
-        return shorten(clean(secrets.hidden(text)).strip(), 300)
+        return shorten(clean(secrets.redact(text)).strip(), 300)
 
     chain = [error]
     while cause := chain[-1].__cause__ or chain[-1].__context__:

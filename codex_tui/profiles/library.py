@@ -10,7 +10,7 @@ from typing import Any
 
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, of_system
-from codex_tui.base.secrets import hidden
+from codex_tui.base.secrets import redact
 from codex_tui.base.text import shorten
 from codex_tui.profiles.problems import ProfileError, ProfileProblem
 from codex_tui.profiles.resolve import load_profile
@@ -59,7 +59,7 @@ def read_entry(path: Path, shipped: bool, overrides: Mapping[str, Any] = {}) -> 
 def find_profile(text: str) -> Path:
     """The file that `text` names: a path, or the name of a profile. Raises BadInput."""
     path = locations.expanded(text)
-    said = shorten(hidden(text), NAME_SHOWN)
+    said = shorten(redact(text), NAME_SHOWN)
     if path.suffix == ".toml" or "/" in text:
         if os.path.isfile(path):  # noqa: PTH113  pathlib's raises for a name that can't be
             return path.absolute()

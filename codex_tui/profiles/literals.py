@@ -24,14 +24,14 @@ def literal(value: Any) -> str:
     return repr(value)
 
 
-def shown(value: Any) -> str:
-    """`value` as one types it: text without quotes where that is enough, a list with commas; "" is unset."""
+def display_value(value: Any) -> str:
+    """`value` as a person types it: text without quotes if it needs none, a list with commas; "" is unset."""
     if value is None:
         return ""
     if isinstance(value, str):
         return value if _bare(value) else literal(value)
     if isinstance(value, list | tuple):
-        parts = [shown(part) for part in value]
+        parts = [display_value(part) for part in value]
         plain = value and all(
             isinstance(part, str) and part == text and "," not in text and text[0] != "["
             for part, text in zip(value, parts, strict=True)
@@ -47,7 +47,7 @@ def typed(knob: Knob, text: str) -> str | None:
     if not text:
         return None
     for choice in knob.choices:
-        if text == shown(choice):
+        if text == display_value(choice):
             return literal(choice)
     if {"integer", "number"} & {*knob.kinds}:
         number = text.replace(",", "") if _GROUPED.fullmatch(text) else text

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from codex_tui.base.errors import BadInput
-from codex_tui.base.secrets import hidden
+from codex_tui.base.secrets import redact
 from codex_tui.profiles.commented import example
 from codex_tui.profiles.problems import is_table, unknown, validated
 from codex_tui.profiles.resolve import anchored
@@ -29,8 +29,8 @@ def parse_overrides(options: list[str]) -> dict[str, Any]:
         try:
             values[field] = _override(field, given.strip() if equals else None)
         except ValueError as error:
-            said = hidden(str(error))
-            raise BadInput(f"--set {hidden(field)}: {said}{'' if said.endswith('?') else '.'}", HOW) from None
+            said = redact(str(error))
+            raise BadInput(f"--set {redact(field)}: {said}{'' if said.endswith('?') else '.'}", HOW) from None
     return values | anchored(values, Path.cwd())
 
 

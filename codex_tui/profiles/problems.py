@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from codex_tui.base.secrets import NO_SECRETS, hidden, is_secret
+from codex_tui.base.secrets import NO_SECRETS, is_secret, redact
 from codex_tui.base.text import shorten
 from codex_tui.profiles.schema import Knob, knobs
 from training.contract.profile import Profile
@@ -41,8 +41,8 @@ class ProfileProblem:
 
     def __post_init__(self) -> None:
         # Whatever it says, it says in one line, and without a secret.
-        object.__setattr__(self, "field", shorten(hidden(self.field), FIELD_SHOWN))
-        object.__setattr__(self, "message", shorten(hidden(self.message), MESSAGE_SHOWN))
+        object.__setattr__(self, "field", shorten(redact(self.field), FIELD_SHOWN))
+        object.__setattr__(self, "message", shorten(redact(self.message), MESSAGE_SHOWN))
 
     def __str__(self) -> str:
         places = [f"in {self.path}"] if self.path else []

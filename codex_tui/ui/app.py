@@ -14,7 +14,7 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
-from codex_tui.ui.kit.spans import Shown
+from codex_tui.ui.kit.spans import TerminalCells
 from codex_tui.ui.messages import KeepsChanges, OpenRun, Trouble
 from codex_tui.ui.themes import DARK, LIGHT
 from training.contract.run_directory import RunDirectory
@@ -57,7 +57,7 @@ class CodexApp(App[None]):
         self._first_run = run
         self._first_pane = pane
         self._base = base
-        self._shown = Shown()
+        self._terminal = TerminalCells()
         self._seen: dict[str, RunDirectory] = {}
         self.register_theme(DARK)
         self.register_theme(LIGHT)
@@ -151,17 +151,17 @@ class CodexApp(App[None]):
             await self.push_screen(screen())
 
     def _display(self, screen: Screen[Any], renderable: Any) -> None:
-        super()._display(screen, self._shown.only_changes(renderable))
+        super()._display(screen, self._terminal.only_changes(renderable))
 
     def on_resize(self) -> None:
-        self._shown.forget()
+        self._terminal.forget()
 
     def on_mount(self) -> None:
         self.app_resume_signal.subscribe(self, self._resumed)
 
     def _resumed(self, _: object) -> None:
         """Another program had the terminal: an editor, or the shell."""
-        self._shown.forget()
+        self._terminal.forget()
         self.refresh(layout=True)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from codex_tui.base.errors import CodexError
-from codex_tui.base.secrets import hidden
+from codex_tui.base.secrets import redact
 from codex_tui.environment.build import find_python, trainer_path
 from training.contract import messages
 from training.contract.config import ConfigError, RunConfig
@@ -117,7 +117,7 @@ class Worker:
 
     def complaints(self) -> str:
         """The last lines that the worker wrote to stderr."""
-        lines = hidden(self._complaints.decode("utf-8", "replace")).splitlines()
+        lines = redact(self._complaints.decode("utf-8", "replace")).splitlines()
         return "\n".join(line for line in lines[-LINES_KEPT:] if line.strip())
 
     async def close(self) -> None:

@@ -11,7 +11,7 @@ from textual.containers import Vertical
 from textual.content import Content
 
 from codex_tui.base.text import clean
-from codex_tui.data.row_text import shown
+from codex_tui.data.row_text import truncate_middle
 from codex_tui.runs.state import RunState
 from codex_tui.ui.data.row_view import RowView, as_seen, facts, lines, raw
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, line
@@ -151,4 +151,4 @@ class SamplesPane(Vertical):
 
 
 def _shown(text: str) -> str:
-    return clean(shown(text), newlines=True)
+    return clean(truncate_middle(text), newlines=True)

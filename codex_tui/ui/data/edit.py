@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # pydantic is read after the first paint
 
 
 def draft_of(screen: Screen[Any], view: DataView) -> Draft | None:
-    """The profile for the editor, with the max_seq_length that is looked at."""
+    """The profile for the editor, with the max_seq_length of the data screen."""
     from codex_tui.profiles.draft import Draft
     from codex_tui.profiles.toml_text import CannotEdit
 
@@ -39,7 +39,7 @@ def draft_of(screen: Screen[Any], view: DataView) -> Draft | None:
 
 
 async def edited(target: Target, name: str | None) -> Target | None:
-    """The same rows by the profile of that `name`; None where it was not saved, or can't be used as it is."""
+    """The same rows with the profile `name`; None if it was not saved, or has problems."""
     from codex_tui.data.target import Target as Targets
     from codex_tui.profiles.library import find_profile
 

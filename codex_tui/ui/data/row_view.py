@@ -9,7 +9,7 @@ from typing import Any
 from textual.content import Content
 
 from codex_tui.base.text import clean
-from codex_tui.data.row_text import parts_of, plain, shown
+from codex_tui.data.row_text import parts_of, plain, truncate_middle
 from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.drawing import MUTED, STRONG, Part, line
 from codex_tui.ui.kit.text_view import TextView
@@ -64,7 +64,7 @@ def raw(values: object, used: Collection[str] | None = None) -> Iterator[Content
     for key, value in values.items() if isinstance(values, dict) else [("", values)]:
         yield Content("")
         ignored = used is not None and key not in used
-        yield line((clean(shown(str(key))), MUTED), ("   ignored" if ignored else "", "$warning"))
+        yield line((clean(truncate_middle(str(key))), MUTED), ("   ignored" if ignored else "", "$warning"))
         yield from lines(plain(value), MUTED if ignored else "")
 
 
@@ -146,7 +146,7 @@ def _left_out(tokens: int) -> Content:
 
 
 def lines(text: str, style: str = "") -> Iterator[Content]:
-    return (line((row, style)) for row in clean(shown(text), newlines=True).split("\n"))
+    return (line((row, style)) for row in clean(truncate_middle(text), newlines=True).split("\n"))
 
 
 def _segment(segment: dict[str, Any]) -> Content:
@@ -154,5 +154,7 @@ def _segment(segment: dict[str, Any]) -> Content:
     style = CUT if segment.get("cut") else LEARNED if segment.get("learned") else ""
     text = str(segment.get("text") or "")
     if style:
-        return line((clean(shown(text), newlines=True), style))
-    return line(*((piece, MUTED if special else "") for piece, special in parts_of(clean(shown(text), newlines=True))))
+        return line((clean(truncate_middle(text), newlines=True), style))
+    return line(
+        *((piece, MUTED if special else "") for piece, special in parts_of(clean(truncate_middle(text), newlines=True)))
+    )

@@ -1,4 +1,4 @@
-"""The rows of a dataset before a GPU hour is spent on them: raw, as the model sees them, and what all come to."""
+"""The data screen: the rows of a dataset, raw and as the model sees them, and the figures of all rows."""
 
 from __future__ import annotations
 
@@ -81,8 +81,8 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
         self.view = DataView(target, self._changed)
         self.pane = "seen"
         self.numbered = False
-        self._shown: tuple[object, ...] = ()  # which row, and what was known of it
-        self._waiting = False  # for the next paint, which all changes since share
+        self._shown: tuple[object, ...] = ()  # the row on the screen, and what its text depends on
+        self._waiting = False  # for the next paint, which shows all changes since the last one
 
     def compose(self) -> ComposeResult:
         yield TitleBar("Data", "")
@@ -114,7 +114,7 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
 
     @property
     def reading(self) -> bool:
-        """Whether the row alone is seen."""
+        """Whether the row fills the screen."""
         return self.has_class("one") and self.has_class("reading")
 
     def _draw_row(self, place: int) -> Content:
@@ -163,15 +163,15 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
             return
         right.border_title = f"Row {view.rows.current + 1:,} of {view.rows.count:,}" if view.rows.count else "Row"
         about.show(heading(view), Content(""))
-        here, known = (self.pane, view.rows.current, self.numbered), self._known()
-        if (*here, *known) != self._shown:  # a huge row is not made ready twice
+        place, known = (self.pane, view.rows.current, self.numbered), self._known()
+        if (*place, *known) != self._shown:  # a huge row is laid out only once
             paragraphs = body(view, self.pane, self.numbered)
             if paragraphs is not None:
-                text.set_text(paragraphs, keep_place=self._shown[:3] == here)
-                self._shown = (*here, *known)
+                text.set_text(paragraphs, keep_place=self._shown[:3] == place)
+                self._shown = (*place, *known)
 
     def _known(self) -> tuple[object, ...]:
-        """What the row's text depends on, besides where one stands."""
+        """What the text of the row depends on, besides the pane and the number of the row."""
         view, reader = self.view, self.view.reader
         of_row = (reader.row and id(reader.row), reader.error, reader.status, reader.phase) if reader else ()
         rows = view.rows
@@ -258,7 +258,7 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
         await self.view.rows.go_to_place(self.view.rows.place + rows)
 
     def action_edit(self) -> None:
-        """The max_seq_length that is looked at goes along, not saved yet."""
+        """Opens the editor with the max_seq_length of this screen, not saved yet."""
         from codex_tui.ui.data.edit import draft_of
         from codex_tui.ui.editor.screen import EditorScreen
 
@@ -268,7 +268,7 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
             self.app.push_screen(EditorScreen(draft), self._edited)
 
     async def _edited(self, name: str | None) -> None:
-        """Reads the rows by the profile as it is now."""
+        """Reads the rows again with the profile as it is now."""
         from codex_tui.ui.data.edit import edited
 
         if target := await edited(self.view.target, name):

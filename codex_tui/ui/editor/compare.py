@@ -11,11 +11,11 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
 
-from codex_tui.base.secrets import hidden
+from codex_tui.base.secrets import redact
 from codex_tui.base.text import clean
 from codex_tui.profiles.draft import Draft
 from codex_tui.profiles.fields import differences
-from codex_tui.profiles.literals import shown
+from codex_tui.profiles.literals import display_value
 from codex_tui.ui.kit.dialogs import DIALOG_CSS, keys
 from codex_tui.ui.kit.drawing import MUTED, STRONG, line
 from codex_tui.ui.kit.text_view import TextView
@@ -72,4 +72,4 @@ class CompareScreen(ModalScreen[None]):
 
 
 def _text(value: object) -> str:
-    return "unset" if value is None else clean(hidden(shown(value))) or '""'
+    return "unset" if value is None else clean(redact(display_value(value))) or '""'

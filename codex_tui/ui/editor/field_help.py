@@ -43,6 +43,6 @@ def about(field: Field, resolved: Resolved, roomy: bool) -> Iterator[Content]:
 
 
 def _shown(value: object, missing: str) -> str:
-    from codex_tui.profiles.literals import shown
+    from codex_tui.profiles.literals import display_value
 
-    return missing if value is None else clean(shown(value)) or '""'
+    return missing if value is None else clean(display_value(value)) or '""'

@@ -154,10 +154,10 @@ class FieldList(PickList):
 
 def value_text(field: Field) -> str:
     """A value as text without control characters and secrets."""
-    from codex_tui.base.secrets import hidden
-    from codex_tui.profiles.literals import shown
+    from codex_tui.base.secrets import redact
+    from codex_tui.profiles.literals import display_value
 
-    return clean(hidden(shown(field.value)))
+    return clean(redact(display_value(field.value)))
 
 
 def _unit(field: Field) -> str:

@@ -1,4 +1,4 @@
-"""A profile as a form: rows to move over, and a line that lies over the value which is edited."""
+"""A profile as a form: the list of fields, and a text line over the value that a person edits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from codex_tui.ui.editor.field_list import VALUE_AT, FieldList
 
 
 class ValueInput(Input):
-    """Up, down and Tab take what was typed and go on from there."""
+    """Up, down and Tab take the typed value and move on from there."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "done(0)", show=False),
@@ -31,7 +31,7 @@ class ValueInput(Input):
 
 
 class Form(Container):
-    """Says what a person wants; the screen does it."""
+    """Tells the screen what a person wants to change. The screen changes it."""
 
     DEFAULT_CSS = """
     Form { layers: rows line; height: 1fr; width: 1fr; }
@@ -43,7 +43,7 @@ class Form(Container):
     """
 
     class Entered(Message):
-        """`text` is to be the value; the pick goes `then` rows on."""
+        """The typed `text` is the new value. The pick then moves by `then` rows."""
 
         def __init__(self, text: str, then: int) -> None:
             super().__init__()
@@ -51,7 +51,7 @@ class Form(Container):
             self.then = then
 
     class Left(Message):
-        """What was typed is to be forgotten."""
+        """A person has left the line: the typed value is dropped."""
 
     def compose(self) -> ComposeResult:
         yield FieldList()
@@ -72,7 +72,7 @@ class Form(Container):
         return bool(self.typed.display)
 
     def begin(self, text: str) -> None:
-        """Lets a person type over the picked value."""
+        """Opens the line over the picked value."""
         self.typed.display = True
         self.typed.value = text
         self.typed.cursor_position = len(text)
@@ -87,7 +87,7 @@ class Form(Container):
             self.rows.set_complaint(None)
 
     def complain(self, wrong: str) -> None:
-        """Says below the row what is wrong with what is typed; "" where nothing is."""
+        """Shows below the row what is wrong with the typed value; "" if it is right."""
         self.rows.set_complaint(wrong)
         self._place()
 

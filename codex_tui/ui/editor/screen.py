@@ -17,16 +17,17 @@ from textual.widgets import Input
 from codex_tui.base.text import clean
 from codex_tui.profiles.draft import Draft
 from codex_tui.profiles.fields import Field, complaint, fields_of, next_choice, problems_elsewhere
-from codex_tui.profiles.literals import literal, shown, typed
+from codex_tui.profiles.literals import display_value, literal, typed
 from codex_tui.profiles.toml_text import CannotEdit
 from codex_tui.ui.editor.draft_files import DraftFiles
 from codex_tui.ui.editor.field_help import about
 from codex_tui.ui.editor.field_list import FieldList
 from codex_tui.ui.editor.form import Form
+from codex_tui.ui.editor.text import WHILE_TYPING, hints, title
 from codex_tui.ui.forecast.ahead import here
 from codex_tui.ui.forecast.bar import ForecastBar
-from codex_tui.ui.kit.drawing import MUTED, line
-from codex_tui.ui.kit.hints import ALWAYS, TYPING, Hint, HintBar
+from codex_tui.ui.kit.drawing import line
+from codex_tui.ui.kit.hints import ALWAYS, TYPING, HintBar
 from codex_tui.ui.kit.text_view import TextView
 from codex_tui.ui.kit.title_bar import TitleBar
 from codex_tui.ui.messages import ReportsWorkerErrors, Trouble
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from codex_tui.profiles.resolve import Resolved
     from training.contract.profile import Profile
 
-LOOK_AGAIN = 5.0  # seconds between two looks at the file and at what the card has free
+LOOK_AGAIN = 5.0  # seconds between two looks at the files and at the free memory of the card
 ROOM_BESIDE = (100, 30)  # from this size on the help stands beside the form
 ROOM_ON_ONE_LINE = 140  # columns from which the meaning of the bar's glyphs takes one row
 
@@ -120,28 +121,14 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
             self._describe()
 
     def show_draft(self) -> None:
-        """Everything, as the draft has it now."""
+        """Draws everything again: the draft may have changed."""
         resolved = self.draft.resolved
         elsewhere = [line((f"✗ {clean(problem)}", "$error")) for problem in problems_elsewhere(resolved)]
         self.form.rows.set_fields(fields_of(self.draft), [*elsewhere, Content("")] if elsewhere else [])
-        self._title(resolved)
+        name = f"Edit {clean(self.draft.path.stem)}"
+        self.query_one(TitleBar).show(name, title(self.draft, self.files.conflict))
         self._describe()
         self._look_ahead(resolved)
-
-    def _title(self, resolved: Resolved) -> None:
-        """What matters most comes first: a narrow row is cut at its end."""
-        draft, count = self.draft, len(resolved.problems)
-        parts = [
-            line(("✗ changed on disk; s asks what to do", "bold $error")) if self.files.conflict else None,
-            line((f"✗ {count} problem{'s' if count > 1 else ''}", "bold $error")) if count else None,
-            line((f"● {len(draft.changed) or ''} changed".replace("  ", " "), "bold $warning"))
-            if draft.dirty
-            else None,
-            line(("new, not saved yet", MUTED)) if draft.is_new else None,
-            line((f"extends {clean(resolved.parent.stem)}", MUTED)) if resolved.parent else None,
-        ]
-        title = Content(" · ").join([part for part in parts if part is not None])
-        self.query_one(TitleBar).show(f"Edit {clean(draft.path.stem)}", title)
 
     def _describe(self) -> None:
         roomy = self.has_class("beside")
@@ -149,19 +136,11 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
         self._hint()
 
     def _hint(self) -> None:
-        hints: list[Hint] = []
+        bar = self.query_one(HintBar)
         if self.form.typing:
-            self.query_one(HintBar).show([("Enter", "set"), ("Esc", "as it was"), ("↑ ↓", "set and go on")], TYPING)
-            return
-        field, draft = self.picked, self.draft
-        hints.append(("Enter", "edit") if field.knob.kinds else ("Enter", "next"))
-        hints += [("← →", "choose")] if len(field.choices) > 1 else []
-        hints += [("Del", "unset")] if field.own else []
-        hints += [("s", "save")] if draft.dirty or draft.is_new else []
-        hints += [("u", "undo")] if draft.can_undo else []
-        hints += [("r", "remedies")] if self.outlook and self.outlook.remedies else []
-        hints += [("c", "compare"), ("/", "find"), ("S", "save as"), ("D", "duplicate"), ("Esc", "back")]
-        self.query_one(HintBar).show(hints, ALWAYS)
+            bar.show(WHILE_TYPING, TYPING)
+        else:
+            bar.show(hints(self.picked, self.draft, bool(self.outlook and self.outlook.remedies)), ALWAYS)
 
     def on_field_list_moved(self) -> None:
         self._describe()
@@ -177,11 +156,11 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
         if not self.picked.knob.kinds:
             self.put(literal(next_choice(self.picked, 1)))
             return
-        self.form.begin(shown(self.picked.value))
+        self.form.begin(display_value(self.picked.value))
         self._hint()
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """While one types: what is wrong with it, and the memory that it would take."""
+        """While a person types: what is wrong with the value, and the memory that it would need."""
         if not self.form.typing:
             return
         wrong = complaint(self.picked.knob, event.value)
@@ -199,11 +178,11 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
 
     @property
     def path(self) -> str:
-        """The picked field's."""
+        """The path of the picked field."""
         return self.picked.knob.path
 
     def on_form_entered(self, message: Form.Entered) -> None:
-        """What is wrong by itself is not taken; it stays to be put right, or left with Escape."""
+        """A wrong value is not taken: it stays in the line to be corrected, or left with Escape."""
         if complaint(self.picked.knob, message.text):
             self.app.bell()
             return
@@ -217,7 +196,7 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
         self._hint()
 
     def put(self, value: str | None, path: str | None = None) -> None:
-        """A field, the picked one if not said, is that TOML value from now on, or unset."""
+        """Sets a field, by default the picked one, to that TOML value; None unsets it."""
         try:
             self.draft.set(path or self.path, value)
         except CannotEdit as error:

@@ -14,7 +14,7 @@ NEAR = 6
 
 
 class Painted(Widget):
-    """Subclasses override `paint`, and call `repaint` when what they show has changed."""
+    """Subclasses override `paint`, and call `repaint` after each change."""
 
     def __init__(self, *, name: str | None = None, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(name=name, id=id, classes=classes)
@@ -22,11 +22,11 @@ class Painted(Widget):
         self._painted_for: tuple[int, int] | None = None
 
     def paint(self, width: int, height: int) -> list[Strip]:
-        """The content, line by line. Lines too short or too few are filled up, and the rest is cut."""
+        """The lines of the content. Short lines and missing lines are filled with blanks; the rest is cut."""
         raise NotImplementedError
 
     def repaint(self) -> None:
-        """Paints anew, and refreshes the spans that are not what the screen has."""
+        """Paints again, and refreshes the spans that differ from the screen."""
         size = self.content_size
         if self._painted_for != size or not self.is_attached:
             self._painted_for = None

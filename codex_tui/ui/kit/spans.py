@@ -1,4 +1,4 @@
-"""Sends the cells alone that are not what the terminal has: bytes over SSH are a budget."""
+"""Sends only the cells that differ from what the terminal shows: bytes over SSH are a budget."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from textual.strip import Strip
 from codex_tui.ui.kit.painted import changed_spans
 
 
-class Shown:
-    """What the terminal shows, a line each, as far as it is known.
+class TerminalCells:
+    """The lines that the terminal shows, as far as they are known.
 
-    Textual (8.2) sends a region anew where anything in it may have changed, and each changed span from the left edge of
-    its widget: a border's title costs the screen. Here what goes out is compared with what went out before.
+    Textual (8.2) sends a whole region if anything in it may have changed, and each changed span from the left edge of
+    its widget: the title of a border costs the whole screen. This class compares each update with the last one.
     """
 
     def __init__(self) -> None:
         self._lines: dict[int, Strip] = {}
 
     def forget(self) -> None:
-        """Another program may have drawn on the terminal, or it has another size."""
+        """Call this when another program may have drawn on the terminal, or when its size has changed."""
         self._lines.clear()
 
     def only_changes(self, update: Any) -> Any:
@@ -32,7 +32,7 @@ class Shown:
         return _Whole(update, self) if type(update) is LayoutUpdate else update
 
     def draw(self, console: Console, y: int, x: int, new: Strip, *, whole: bool = False) -> str:
-        """What puts `new` at `x` of the line `y`, the `whole` of it or a part."""
+        """The bytes that draw `new` at column `x` of line `y`; it is the `whole` line or a part of it."""
         end = x + new.cell_length
         line = self._lines.get(y)
         if line is None:
@@ -51,9 +51,9 @@ class Shown:
 
 
 class _Parts(ChopsUpdate):
-    def __init__(self, update: ChopsUpdate, shown: Shown) -> None:
+    def __init__(self, update: ChopsUpdate, terminal: TerminalCells) -> None:
         super().__init__(update.chops, update.spans, update.chop_ends)
-        self._shown = shown
+        self._terminal = terminal
 
     def render_segments(self, console: Console) -> str:
         sequences: list[str] = []
@@ -62,15 +62,15 @@ class _Parts(ChopsUpdate):
                 if strip is not None and start < right and end > left:
                     first, last = max(start, left), min(end, right)
                     new = strip.crop(first - start, last - start).simplify()
-                    sequences.append(self._shown.draw(console, y, first, new))
+                    sequences.append(self._terminal.draw(console, y, first, new))
         return "".join(sequences)
 
 
 class _Whole(LayoutUpdate):
-    def __init__(self, update: LayoutUpdate, shown: Shown) -> None:
+    def __init__(self, update: LayoutUpdate, terminal: TerminalCells) -> None:
         super().__init__(update.strips, update.region)
-        self._shown = shown
+        self._terminal = terminal
 
     def render_segments(self, console: Console) -> str:
         lines = enumerate((Strip.join(line).simplify() for line in self.strips), self.region.y)
-        return "".join(self._shown.draw(console, y, self.region.x, line, whole=True) for y, line in lines)
+        return "".join(self._terminal.draw(console, y, self.region.x, line, whole=True) for y, line in lines)

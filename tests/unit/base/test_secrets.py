@@ -2,7 +2,7 @@
 
 import pytest
 
-from codex_tui.base.secrets import hidden
+from codex_tui.base.secrets import redact
 
 WHOLE = [
     '"sesame"',
@@ -19,17 +19,17 @@ BROKEN = [r'"sesame\"', '"sesame\\', "['sesame", '"""sesame\\', '"""sesame\\"""'
 @pytest.mark.parametrize("value", WHOLE)
 def test_a_value_is_hidden_and_what_follows_is_not(value: str) -> None:
     text = "r = [8]\nx.hf_token={}  # kept\n'api_key' = {}\nr = [8]\n"
-    assert hidden(text.format(value, value)) == text.format('"…"', '"…"')
+    assert redact(text.format(value, value)) == text.format('"…"', '"…"')
 
 
 @pytest.mark.parametrize("value", BROKEN)
 def test_a_broken_value_is_hidden(value: str) -> None:
-    assert hidden(f"password = {value}") == 'password = "…"'
+    assert redact(f"password = {value}") == 'password = "…"'
 
 
 @pytest.mark.parametrize("text", ["token = 5", "tokens = ['a']", "say 'token' or [token]", 'a = "="', "password ="])
 def test_what_is_no_secret_stays(text: str) -> None:
-    assert hidden(text) == text
+    assert redact(text) == text
 
 
 def test_much_text_takes_no_time() -> None:
@@ -39,4 +39,4 @@ def test_much_text_takes_no_time() -> None:
         "token = [" + "'\n" * 100_000,
         "token = '" * 50_000,
     ):
-        hidden(text)
+        redact(text)

@@ -15,7 +15,7 @@ from support.fake_inspect import WordWorker
 
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, EnvironmentMissing
-from codex_tui.data.row_text import LONGEST, WORDS, first_words, plain, shown
+from codex_tui.data.row_text import MAX_TEXT, MAX_WORDS, first_words, plain, truncate_middle
 from codex_tui.data.target import Target
 from codex_tui.data.view import DataView
 from training.contract.run_directory import RunDirectory
@@ -237,7 +237,7 @@ def test_the_first_words_of_every_shape() -> None:
     ) == ("Hi there · Yes")
     assert first_words({"conversations": [{"from": "human", "value": "Hi"}]}) == "Hi"
     assert first_words({"a": None, "b": 3, "c": {"d": ["x"]}}) == "3 · x"
-    assert len(first_words({"a": "x" * 10_000, "b": "y" * 10_000})) <= WORDS
+    assert len(first_words({"a": "x" * 10_000, "b": "y" * 10_000})) <= MAX_WORDS
     deep: object = "end"
     for _ in range(500):
         deep = [deep]
@@ -245,11 +245,11 @@ def test_the_first_words_of_every_shape() -> None:
 
 
 def test_a_huge_text_is_cut_in_the_middle_and_says_so() -> None:
-    text = "a" * LONGEST + "z" * LONGEST
-    assert shown("short") == "short"
-    assert shown(text).startswith("aaa")
-    assert shown(text).endswith("zzz")
-    assert f"{LONGEST:,} characters are not shown" in shown(text)
+    text = "a" * MAX_TEXT + "z" * MAX_TEXT
+    assert truncate_middle("short") == "short"
+    assert truncate_middle(text).startswith("aaa")
+    assert truncate_middle(text).endswith("zzz")
+    assert f"{MAX_TEXT:,} characters are not shown" in truncate_middle(text)
 
 
 def test_turns_read_as_turns() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.profile_texts import NAMES, VALUES, WRITTEN, parsed, tables
 
-from codex_tui.profiles.literals import literal, shown, typed, value_of
+from codex_tui.profiles.literals import display_value, literal, typed, value_of
 from codex_tui.profiles.schema import knobs
 from codex_tui.profiles.toml_text import layout, put, take
 
@@ -65,7 +65,7 @@ def test_what_is_shown_can_be_typed(data: st.DataObject, path: str) -> None:
     knob = knobs()[path]
     kinds = [FITTING[kind] for kind in knob.kinds] + ([st.sampled_from(knob.choices)] if knob.choices else [])
     value = data.draw(st.one_of(kinds))
-    again = typed(knob, shown(value))
+    again = typed(knob, display_value(value))
     assert again is not None
     assert repr(value_of(again)) == repr(value)
     assert repr(value_of(literal(value))) == repr(value)

@@ -1,0 +1,38 @@
+"""The texts of the editor's first row, which is its title, and of its last row, which names the keys."""
+
+from __future__ import annotations
+
+from textual.content import Content
+
+from codex_tui.base.text import clean
+from codex_tui.profiles.draft import Draft
+from codex_tui.profiles.fields import Field
+from codex_tui.ui.kit.drawing import MUTED, line
+from codex_tui.ui.kit.hints import Hint
+
+WHILE_TYPING: list[Hint] = [("Enter", "set"), ("Esc", "as it was"), ("↑ ↓", "set and go on")]
+
+
+def title(draft: Draft, conflict: bool) -> Content:
+    """The state of the draft. The most important part comes first, because a narrow row is cut at its end."""
+    count, parent = len(draft.resolved.problems), draft.resolved.parent
+    changed = f"● {len(draft.changed) or ''} changed".replace("  ", " ")
+    parts = [
+        line(("✗ changed on disk; s asks what to do", "bold $error")) if conflict else None,
+        line((f"✗ {count} problem{'s' if count > 1 else ''}", "bold $error")) if count else None,
+        line((changed, "bold $warning")) if draft.dirty else None,
+        line(("new, not saved yet", MUTED)) if draft.is_new else None,
+        line((f"extends {clean(parent.stem)}", MUTED)) if parent else None,
+    ]
+    return Content(" · ").join([part for part in parts if part is not None])
+
+
+def hints(field: Field, draft: Draft, has_remedies: bool) -> list[Hint]:
+    """The keys that do something for the picked field and the draft."""
+    keys: list[Hint] = [("Enter", "edit") if field.knob.kinds else ("Enter", "next")]
+    keys += [("← →", "choose")] if len(field.choices) > 1 else []
+    keys += [("Del", "unset")] if field.own else []
+    keys += [("s", "save")] if draft.dirty or draft.is_new else []
+    keys += [("u", "undo")] if draft.can_undo else []
+    keys += [("r", "remedies")] if has_remedies else []
+    return [*keys, ("c", "compare"), ("/", "find"), ("S", "save as"), ("D", "duplicate"), ("Esc", "back")]
