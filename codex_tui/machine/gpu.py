@@ -126,7 +126,7 @@ def _in_words(nvml: ModuleType, error: Exception) -> str:
         return "the GPU has fallen off the bus: restart the machine"
     if _is(nvml, error, "NVMLError_NoPermission"):
         return "no permission to ask the NVIDIA driver"
-    return f"the NVIDIA driver does not answer: {error}"
+    return f"the NVIDIA driver does not answer: {str(error) or type(error).__name__}"
 
 
 # NVML's names of the reasons, and ours. Idle and "applications clocks" are no throttling.
@@ -156,7 +156,7 @@ class Sampler:
         try:
             found = self._read_gpu()
         except Exception as error:  # noqa: BLE001  what comes from the driver fails in many ways, and a panel is a panel
-            self._fail(f"the NVIDIA driver does not answer: {error or type(error).__name__}")
+            self._fail(f"the NVIDIA driver does not answer: {str(error) or type(error).__name__}")
             found = None
         reading = without_gpu("" if found else self._reason)
         return replace(reading, gpu=found)
