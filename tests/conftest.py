@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from support.pilot import wait_for_idle
 
 from codex_tui.base.progress import Progress
 from codex_tui.environment import build
@@ -18,6 +19,15 @@ from codex_tui.environment import build
 settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("suite", settings.get_profile("search"), derandomize=True)
 settings.load_profile("suite")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patient_pilot() -> Iterator[None]:
+    """A key press or a pause in a test lasts until the app has dealt with it, however slow the machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("textual.app", "textual.pilot"):
+            patch.setattr(f"{module}.wait_for_idle", wait_for_idle)
+        yield
 
 
 @pytest.fixture(scope="session")

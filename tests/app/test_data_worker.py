@@ -73,7 +73,7 @@ async def test_with_the_real_worker(home: Path, trainer_python: Path, dataset: P
     profile = home / "real.toml"
     profile.write_text(PROFILE)
     async with app_on(dataset, profile).run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: screen_of(pilot).view.overview and screen_of(pilot).view.overview.tokens, tries=3000)
+        await until(pilot, lambda: screen_of(pilot).view.overview and screen_of(pilot).view.overview.tokens, 240.0)
         await counted(pilot)
         text = await see(pilot, "<|start_header_id|>", "▌ Hold roof 0.<|eot_id|>", "learned")
         assert "user" in text

@@ -53,8 +53,7 @@ async def one_notice(pilot: Pilot[Any], *expected: str) -> None:
     for part in (*expected, "No space left on device.", "Free some space there, then try it again."):
         assert text.count(part) == 1, text
     await pilot.press("escape")
-    await pilot.pause(0.2)
-    assert not isinstance(pilot.app.screen, Notice)
+    await until(pilot, lambda: not isinstance(pilot.app.screen, Notice))
     assert not list(pilot.app._notifications)
 
 

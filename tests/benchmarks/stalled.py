@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 import tempfile
 import time
@@ -36,9 +35,9 @@ def main() -> int:
         with Terminal([*app, "--python", str(fake_interpreter(Path(folder), STEADY))]) as terminal:
             terminal.until(r"step\s+[1-9]\d+ / ")
             terminal.read(5)
-            stalled = stall(terminal, run, args.seconds, least_steps=1)
+            stalled = stall(terminal, run, args.seconds, min_steps=1)
             began = time.monotonic()
-            while not ((found := re.search(r"step\s+([\d,]+) / ", terminal.text)) and _at(found) >= stalled.last_step):
+            while terminal.step < stalled.last_step:
                 terminal.read(0.02)
             recovered = time.monotonic() - began
             terminal.type("q")
@@ -49,19 +48,13 @@ def main() -> int:
         for before, after in pairwise(event for event in events(run) if event["type"] == "metrics"):
             meanwhile = stalled.first_step < after["step"] <= stalled.last_step
             longest[meanwhile] = max(longest[meanwhile], after["time"] - before["time"])
-        print(
-            f"unread                          {args.seconds:.0f} s, {stalled.unread:,} bytes waiting, "
-            f"the app {'blocked' if stalled.blocked else 'not blocked'}"
-        )
-        print(f"memory of the app               {stalled.before / 2**20:.1f} MiB, at most {stalled.most / 2**20:.1f}")
+        start, peak = stalled.start_memory / 2**20, stalled.peak_memory / 2**20
+        print(f"unread                          {args.seconds:.0f} s or more, {stalled.unread:,} bytes waiting")
+        print(f"memory of the app               {start:.1f} MiB, at most {peak:.1f}")
         print(f"steps trained meanwhile         {stalled.last_step - stalled.first_step}, of {last_step(run)}")
         print(f"longest step                    {longest[True]:.3f} s meanwhile, {longest[False]:.3f} s else")
         print(f"shown again as it stands        {recovered:.2f} s after the terminal is read")
     return 0
-
-
-def _at(found: re.Match[str]) -> int:
-    return int(found[1].replace(",", ""))
 
 
 if __name__ == "__main__":

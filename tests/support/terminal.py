@@ -12,10 +12,13 @@ import signal
 import struct
 import termios
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+import psutil
 import pyte
 
+PATIENCE = 120.0  # seconds that a program may take for one step; only a test that fails waits that long
+TRAINING_PATIENCE = 600.0  # the same, for a run on the demo model
 KEYS = {"enter": "\r", "esc": "\x1b", "tab": "\t", "up": "\x1b[A", "down": "\x1b[B", "ctrl+c": "\x03", "ctrl+q": "\x11"}
 
 # What a terminal answers when it is asked: device attributes, cursor position, mode 2026 not known.
@@ -77,20 +80,30 @@ class Terminal:
                     os.write(self._descriptor, answer)
             self._stream.feed(NOT_FOR_PYTE.sub(b"", data))
 
-    def settle(self, quiet: float = 0.4, timeout: float = 20.0) -> None:
-        """Reads until nothing has come for `quiet` seconds."""
-        deadline = time.monotonic() + timeout
-        while self.read(quiet) and time.monotonic() < deadline:
-            pass
+    def settle(self, quiet: float = 0.4, timeout: float = PATIENCE) -> None:
+        """Read until, for `quiet` seconds, nothing came and the program slept. One that only gets no time on a busy
+        machine does not sleep: it is ready to run."""
+        program = psutil.Process(self.pid)
+        deadline, since = time.monotonic() + timeout, time.monotonic()
+        while time.monotonic() < min(since + quiet, deadline):
+            if self.read(0.02) or program.status() == psutil.STATUS_RUNNING:
+                since = time.monotonic()
 
-    def until(self, pattern: str, timeout: float = 60.0) -> str:
-        """Reads until the screen matches `pattern`; the screen. Fails with the screen shown where it never does."""
+    def until(self, pattern: str, timeout: float = PATIENCE) -> str:
+        """Read until the screen matches `pattern`, and return the screen. Fails with the screen if it never does."""
+        self.until_true(lambda: re.search(pattern, self.text), f"the screen never showed {pattern!r}", timeout)
+        return self.text
+
+    def until_step(self, step: int) -> None:
+        """Read until the cockpit's header shows this step or a later one."""
+        self.until_true(lambda: self.step >= step, f"the header never showed step {step}")
+
+    def until_true(self, reached: Callable[[], object], complaint: str, timeout: float = PATIENCE) -> None:
+        """Read until `reached()` is true."""
         deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline:
-            if re.search(pattern, self.text):
-                return self.text
+        while not reached():
+            assert time.monotonic() < deadline, f"{complaint}:\n{self.text}"
             self.read(0.1)
-        raise AssertionError(f"the screen never showed {pattern!r}:\n{self.text}")
 
     @property
     def step(self) -> int:
@@ -103,15 +116,24 @@ class Terminal:
         """The cells of a curve that have something in them."""
         return len(re.findall("[\u2801-\u28ff]", self.text))
 
-    def until_drawn(self, dots: int, timeout: float = 60.0) -> None:
-        """Reads until that many Braille cells of a curve are on the screen: it comes after the words around it."""
-        self.until(rf"([\u2801-\u28ff][^\u2801-\u28ff]*){{{dots}}}", timeout)
+    def until_drawn(self, dots: int) -> None:
+        """Read until that many Braille cells of a curve are on the screen: it comes after the words around it."""
+        self.until(rf"([\u2801-\u28ff][^\u2801-\u28ff]*){{{dots}}}")
+
+    def answer_to(self, key: str) -> bytes:
+        """Send a key that changes the screen, and return all that the program writes for it."""
+        before = len(self.received)
+        self.send(key)
+        self.until_true(lambda: len(self.received) > before, f"nothing came of the key {key!r}")
+        self.settle()
+        return bytes(self.received[before:])
 
     def type(self, *keys: str) -> None:
-        """Sends keys by name, or text as it is, and reads what comes of each."""
+        """Send keys by name, or text as it is, and read what comes of each. A key that follows Escape too soon would be
+        Alt and that key; a screen that changes by itself never settles, hence the limit."""
         for key in keys:
             self.send(key)
-            self.read(0.15)
+            self.settle(quiet=0.3 if key == "esc" else 0.15, timeout=5.0)
 
     def send(self, key: str) -> None:
         """Sends a key and reads nothing."""
@@ -132,7 +154,7 @@ class Terminal:
         """Bytes that the program has written and that wait to be read; at most a pty's buffer."""
         return int(struct.unpack("i", fcntl.ioctl(self._descriptor, termios.FIONREAD, b"\0" * 4))[0])
 
-    def wait(self, timeout: float = 20.0) -> int:
+    def wait(self, timeout: float = PATIENCE) -> int:
         """The exit code of the program, once it has ended by itself."""
         deadline = time.monotonic() + timeout
         while self._code is None:

@@ -61,7 +61,7 @@ class Trainer:
     def train(self, run: RunDirectory) -> int:
         """Trains to the end; the exit code."""
         with run.log.open("a") as log:
-            return self.start(str(run.path), stdout=log, stderr=log).wait(5 * MINUTES)
+            return self.start(str(run.path), stdout=log, stderr=log).wait(10 * MINUTES)
 
     def stop_after_a_step(self, run: RunDirectory) -> int:
         """Trains until one step more is logged, and asks to stop; the exit code."""
@@ -71,7 +71,7 @@ class Trainer:
         while process.poll() is None and len(events(run, "metrics")) == before:
             time.sleep(0.02)
         run.request_stop("save")
-        return process.wait(2 * MINUTES)
+        return process.wait(10 * MINUTES)
 
     def run_program(self, program: str, function: str, *arguments: str) -> Any:
         """Run a function of support/programs/ in the training environment, and return its result."""
@@ -87,7 +87,7 @@ class Trainer:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=3 * MINUTES,
+            timeout=10 * MINUTES,
         )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout.splitlines()[-1])

@@ -94,31 +94,31 @@ def folder(home: Path, tmp_path: Path) -> Path:
 
 def test_names_words_and_storms_in_the_cockpit(codex_tui: str, folder: Path) -> None:
     with Terminal([codex_tui, "attach", "names-1"], columns=100, rows=30) as terminal:
-        terminal.until("failed", timeout=20)
+        terminal.until("failed")
         for pane in "123":
             terminal.type(pane)
-            terminal.read(0.3)
+            terminal.settle()
         terminal.type("l", "i", "esc", "o")
-        terminal.until("names-1", timeout=20)
+        terminal.until("names-1")
         harmless(terminal)
         terminal.type("q")
 
 
 def test_an_answer_in_halves(codex_tui: str, folder: Path) -> None:
     with Terminal([codex_tui, "chat", "names-1"], columns=100, rows=30) as terminal:
-        terminal.until("Ask the model", timeout=20)
-        terminal.read(1)  # what is typed before the field has the focus are keys of the cockpit
+        terminal.until("Ask the model")
+        terminal.settle()  # what is typed before the field has the focus are keys of the cockpit
         terminal.type("hi", "enter")
-        terminal.until("a second|tokens", timeout=20)
+        terminal.until("a second|tokens")
         harmless(terminal)
 
 
 def test_rows_in_the_data_screen(codex_tui: str, folder: Path) -> None:
     with Terminal([codex_tui, "data", "view", str(folder)], columns=100, rows=30) as terminal:
-        terminal.until("OWNED", timeout=30)
+        terminal.until("OWNED")
         for key in ("2", "3", "1", "v", "b", "a", "right", "right", "?", "esc"):
             terminal.type(key)
-            terminal.read(0.2)
+            terminal.settle()
         harmless(terminal)
 
 

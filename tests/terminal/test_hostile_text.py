@@ -71,16 +71,16 @@ def run(home: Path) -> RunDirectory:
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (120, 36)])
 def test_no_pane_lets_an_escape_sequence_through(codex_tui: str, run: RunDirectory, columns: int, rows: int) -> None:
     with Terminal([codex_tui, "attach", run.name], columns=columns, rows=rows) as terminal:
-        terminal.until("failed", timeout=20)
+        terminal.until("failed")
         for pane in "12345":
             terminal.type(pane, "esc")  # the chat takes the keys until it is left
-            terminal.read(0.5)
+            terminal.settle()
         terminal.type("3")
-        terminal.until("OWNED-sample", timeout=20)
+        terminal.until("OWNED-sample")
         terminal.type("d")
-        terminal.until("OWNED-row", timeout=90)  # from a real worker
+        terminal.until("OWNED-row")  # from a real worker
         terminal.type("?", "esc", "o")
-        terminal.read(1)
+        terminal.settle()
         assert terminal.received.count(b"OWNED-") > 3  # it is shown,
         for sequence in FORBIDDEN:
             assert sequence not in terminal.received  # but as text, never as a command

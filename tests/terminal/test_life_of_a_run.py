@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from support.terminal import Terminal
+from support.terminal import PATIENCE, TRAINING_PATIENCE, Terminal
 
 import training
 from training.contract.run_directory import RunDirectory
@@ -34,10 +34,10 @@ def workers_of(run: Path) -> list[psutil.Process]:
 def test_started_hung_up_attached_and_asked(codex_tui: str, home: Path) -> None:
     run = RunDirectory(home / "data" / "runs" / "demo-1")
     with Terminal([codex_tui, "demo"]) as first:
-        first.until(r"training.*\n(.*\n)*.*step\s+[1-9]", timeout=240)
+        first.until(r"training.*\n(.*\n)*.*step\s+[1-9]", timeout=TRAINING_PATIENCE)
         before = first.step
         drawn = first.dots
-        first.until(rf"step\s+(?!{before} )\d+ / ", timeout=60)
+        first.until(rf"step\s+(?!{before} )\d+ / ")
         assert first.step > before
         first.hang_up()  # no goodbye: the link is gone
 
@@ -50,19 +50,19 @@ def test_started_hung_up_attached_and_asked(codex_tui: str, home: Path) -> None:
         Terminal([codex_tui, "attach"]) as second,
         Terminal([codex_tui, "attach", "demo"], columns=80, rows=24) as third,
     ):
-        second.until(r"demo-1(.*\n)*.*step\s+[1-9]", timeout=30)
+        second.until(r"demo-1(.*\n)*.*step\s+[1-9]")
         second.until_drawn(drawn // 2)  # the history is there; its scale may be another by now
-        third.until(r"step\s+[1-9]", timeout=30)
-        second.until(r"✓ done", timeout=240)
-        third.until(r"✓ done", timeout=30)
+        third.until(r"step\s+[1-9]")
+        second.until(r"✓ done", timeout=TRAINING_PATIENCE)
+        third.until(r"✓ done")
         third.type("q")
         assert third.wait() == 0
 
         question, answer = second_row()
         second.type("c")
         second.type(question, "enter")
-        second.until(re.escape(answer[:20]), timeout=120)
-        second.until(r"tokens, \d+ a second", timeout=120)  # it has ended: Escape would stop it, not leave the line
+        second.until(re.escape(answer[:20]))
+        second.until(r"tokens, \d+ a second")  # it has ended: Escape would stop it, not leave the line
         assert workers_of(run.path)
         second.type("esc", "q")
         assert second.wait() == 0
@@ -97,13 +97,13 @@ def test_ctrl_c_of_a_headless_viewer_leaves_the_run_alone(codex_tui: str, home: 
         if line.startswith("loading"):
             break
     viewer.send_signal(signal.SIGINT)
-    rest, _ = viewer.communicate(timeout=20)
+    rest, _ = viewer.communicate(timeout=PATIENCE)
     assert viewer.returncode == 130
     assert "Come back with: codex-tui attach kept" in rest
     assert run.trainer_alive()
     subprocess.run([codex_tui, "stop", "kept"], check=True)
     subprocess.run([codex_tui, "stop", "kept"], check=False)  # a second time: at once
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while run.trainer_alive() and time.monotonic() < deadline:
         time.sleep(0.2)
     assert not run.trainer_alive()

@@ -77,7 +77,7 @@ def test_a_stop_before_the_first_step_ends_at_once(trainer: Trainer, how: str) -
             run.request_stop("terminate")
         else:
             process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert process.wait(300) == 0
     stopped = events(run)[-1]
     assert (stopped["type"], stopped["step"], stopped["resumable"]) == ("stopped", 0, False)
 
@@ -88,5 +88,5 @@ def _wait_for(run: RunDirectory, text: str) -> None:
 
 
 def test_what_is_no_run_is_refused(trainer: Trainer, tmp_path: Path) -> None:
-    assert trainer.start(str(tmp_path)).wait(30) == 1
-    assert trainer.start().wait(30) == 2
+    assert trainer.start(str(tmp_path)).wait(300) == 1
+    assert trainer.start().wait(300) == 2

@@ -77,7 +77,7 @@ def test_how_a_killed_trainer_ended_is_known(trainer: Trainer) -> None:
     assert identity.pid != parent.pid
     parent.send_signal(signal.SIGHUP)  # of a terminal that closes: no request
     os.kill(identity.pid, signal.SIGKILL)
-    assert parent.wait(30) == 128 + signal.SIGKILL
+    assert parent.wait(300) == 128 + signal.SIGKILL
     watched = snapshot(run)
     assert watched.status == "lost"
     assert (watched.reason, watched.state.pid) == (

@@ -258,7 +258,7 @@ def test_the_dataset_is_gone(trainer: Trainer, talk: Callable[..., Talk]) -> Non
     error = worker.until("ready", "error")[-1]
     assert (error["type"], error["kind"]) == ("error", "bad_data")
     assert "/nowhere/rows.jsonl" in error["message"]
-    assert worker.process.wait(30) == 1
+    assert worker.process.wait(300) == 1
 
 
 def test_the_split_is_the_one_of_the_run(demo: RunDirectory, talk: Callable[..., Talk]) -> None:

@@ -76,7 +76,7 @@ def test_a_pipe_holds_nobody_up(trainer: Trainer, name: str) -> None:
     run = trainer.run(f"pipe-{name}", demo_profile())
     os.mkfifo(run.path / name)
     with run.log.open("w") as log:
-        assert trainer.start(str(run.path), stdout=log, stderr=log).wait(30) == 1
+        assert trainer.start(str(run.path), stdout=log, stderr=log).wait(300) == 1
     assert run.log.read_text() == f"{run.path / name}: it is not a file\n"
 
 
@@ -92,6 +92,6 @@ def test_a_run_whose_folder_is_gone_is_not_trained_unseen(trainer: Trainer, how:
     else:  # by an `rm -r` that an event got in the way of
         for path in run.path.iterdir():
             path.unlink()
-    _, complaint = process.communicate(timeout=60)
+    _, complaint = process.communicate(timeout=300)
     assert process.returncode == 1
     assert f"{run.path} was moved or deleted" in complaint

@@ -45,7 +45,7 @@ def test_chat_answers_as_the_run_did_and_as_the_base_does(demo: RunDirectory, ta
     worker.process.stdin.flush()
     assert worker.until("error")[-1]["id"] is None
     worker.process.stdin.close()
-    assert worker.process.wait(30) == 0
+    assert worker.process.wait(300) == 0
 
 
 def test_chat_says_what_is_wrong_with_a_run(trainer: Trainer, talk: Callable[..., Talk]) -> None:
@@ -53,7 +53,7 @@ def test_chat_says_what_is_wrong_with_a_run(trainer: Trainer, talk: Callable[...
     worker = talk("chat", str(run.path))
     error = worker.until("ready", "error")[-1]
     assert (error["type"], error["kind"]) == ("error", "model_not_found")
-    assert worker.process.wait(30) == 1
+    assert worker.process.wait(300) == 1
 
 
 def test_an_adapter_that_is_damaged_is_named(demo: RunDirectory, trainer: Trainer, talk: Callable[..., Talk]) -> None:

@@ -21,7 +21,7 @@ from codex_tui.base.errors import CodexError
 from codex_tui.cli import main
 from support.fuzz.mutate import Mutator
 
-SECONDS = 20  # that one input may take
+SECONDS = 60  # that one input may take
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 PYTHON = re.compile(r"Traceback \(most|\b(?:Type|Value|Key|Attribute|Index|Unicode\w+|Overflow)Error\b|NoneType| at 0x")
 MESSAGE = re.compile(r"^codex-tui[^:\n]*: ", re.MULTILINE)

@@ -33,7 +33,7 @@ STATE = {
 
 @contextlib.contextmanager
 def guard(what: str) -> Iterator[None]:
-    signal.alarm(20)
+    signal.alarm(60)
     try:
         yield
     except BaseException as error:  # noqa: BLE001  that is what is looked for

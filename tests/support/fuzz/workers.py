@@ -67,7 +67,7 @@ def workers(bench: Bench) -> Try:
     async def chat() -> None:
         talk = Conversation(run, lambda: None)
         await talk.ask("Hi")
-        await asyncio.wait_for(asyncio.shield(talk._reading), 9) if talk._reading else None  # type: ignore[arg-type]
+        await asyncio.wait_for(asyncio.shield(talk._reading), 30) if talk._reading else None  # type: ignore[arg-type]
         if talk.busy or talk.status in ("loading", "answering"):
             bench.fail("chat", f"waits for ever: {talk.status}")
         await talk.close()
@@ -75,7 +75,7 @@ def workers(bench: Bench) -> Try:
     async def read() -> None:
         reader = RowReader(run, lambda: None, lambda message: None)
         await reader.start()
-        await asyncio.wait_for(asyncio.shield(reader._reading), 9) if reader._reading else None  # type: ignore[arg-type]
+        await asyncio.wait_for(asyncio.shield(reader._reading), 30) if reader._reading else None  # type: ignore[arg-type]
         if reader.status not in ("failed", "off"):
             bench.fail("rows", f"waits for ever: {reader.status}")
         if row := reader.row:

@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 import pytest
 
-from support.terminal import Terminal
+from support.terminal import PATIENCE, Terminal
 from training.contract.run_directory import RunDirectory
 
 # The trainer's parent is the real one, and so is the writer of events.
@@ -69,7 +69,7 @@ def last_step(run: RunDirectory) -> int:
     return (steps(run) or [0])[-1]
 
 
-def wait_until(what: Callable[[], object], seconds: float = 60.0) -> None:
+def wait_until(what: Callable[[], object], seconds: float = PATIENCE) -> None:
     deadline = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < deadline, "it never came to be"
@@ -173,29 +173,30 @@ def sshd(folder: Path) -> Iterator[tuple[psutil.Process, list[str]]]:
 
 
 @dataclass
-class Stalled:
-    """What the app did while nobody read its terminal."""
+class Stall:
+    """What the app and the trainer did while nobody read the terminal."""
 
-    before: int  # bytes of memory
-    most: int
+    start_memory: int  # bytes
+    peak_memory: int
     unread: int  # bytes that wait in the terminal
-    blocked: bool  # they became no more, for want of room
     first_step: int
     last_step: int
 
 
-def stall(terminal: Terminal, run: RunDirectory, seconds: float, least_steps: int) -> Stalled:
-    """Leaves the terminal unread for `seconds` and until the run is `least_steps` further, while keys are pressed that
-    draw everything anew."""
+def stall(terminal: Terminal, run: RunDirectory, seconds: float, min_steps: int) -> Stall:
+    """Leave the terminal unread for `seconds`, until the run is `min_steps` further, and until the app can write no
+    more: then the bytes that wait have not become more for a second. Meanwhile press a key that draws everything anew.
+    """
     app = psutil.Process(terminal.pid)
-    found = Stalled(app.memory_info().rss, 0, 0, False, last_step(run), 0)
-    began = changed = time.monotonic()
-    while (now := time.monotonic()) < began + seconds or last_step(run) < found.first_step + least_steps:
+    stalled = Stall(app.memory_info().rss, 0, 0, last_step(run), 0)
+    began = changed = now = time.monotonic()
+    while now < max(began + seconds, changed + 1) or last_step(run) < stalled.first_step + min_steps:
+        assert now < began + seconds + PATIENCE, f"the app still writes, or the run stands still: {stalled}"
         terminal.send("z")
-        found.most = max(found.most, app.memory_info().rss)
+        stalled.peak_memory = max(stalled.peak_memory, app.memory_info().rss)
         time.sleep(0.1)
-        if terminal.unread != found.unread:
-            found.unread, changed = terminal.unread, now
-    found.blocked = now - changed > 1
-    found.last_step = last_step(run)
-    return found
+        now = time.monotonic()
+        if terminal.unread != stalled.unread:
+            stalled.unread, changed = terminal.unread, now
+    stalled.last_step = last_step(run)
+    return stalled

@@ -126,7 +126,7 @@ def kill(process: psutil.Process) -> None:
     until_gone(process)
 
 
-def until_gone(process: psutil.Process, seconds: float = 20.0) -> None:
+def until_gone(process: psutil.Process, seconds: float = 120.0) -> None:
     """A zombie is gone: whoever started it may be busy."""
     until = time.monotonic() + seconds
     with contextlib.suppress(psutil.Error):

@@ -16,7 +16,7 @@ from training.contract import checkpoints
 from training.contract.run_directory import RunDirectory
 
 IMPORTS = 7.0  # seconds until a trainer trains, about
-STUCK = 180.0
+STUCK = 600.0
 JSON_FILES = (".config.json.", ".process.json.")
 Moment = Callable[[RunDirectory, random.Random], str]
 """Waits until a run's trainer is to be killed; what it is in the middle of, as the counter has it."""
