@@ -84,7 +84,7 @@ def check(target: Target, report: OnProgress) -> Checked:
 def _scan(index: RowIndex, columns: Columns, profile: Profile, report: OnProgress) -> Scan:
     step = f"reading {counted(len(index), 'row')}"
     report(Progress(step))
-    found = scans.kept_or_made(
+    found = scans.load_or_scan(
         index, columns, profile, locations.cache_home(),
         lambda done, total: report(Progress(step, done, total, "rows")),
     )  # fmt: skip

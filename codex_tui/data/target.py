@@ -102,7 +102,7 @@ class Target:
         place = locations.cache_home() / "views" / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_atomically(place, text)
-        kept.forget_oldest(place.parent, place.suffix)
+        kept.delete_oldest(place.parent, place.suffix)
         return place
 
 

@@ -192,7 +192,7 @@ class DataView:
 
         def read() -> RowStates | None:
             settings, cache, stop = self.target.settings, locations.cache_home(), self.background.closed.is_set
-            found = scan.kept_or_made(index, self.rows.columns, settings, cache, report, stop)
+            found = scan.load_or_scan(index, self.rows.columns, settings, cache, report, stop)
             return RowStates(found[1], None) if found else None
 
         with suppress(OSError, Unreadable):

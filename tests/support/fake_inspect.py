@@ -56,7 +56,7 @@ class WordWorker:
         for row in found.good():
             given, learned = _words(row_of(self._index.record(row), self._columns))
             counted.add(len(given) + len(learned), len(given))
-        places = [kept.place(self._cache, kind, str(self._index.source.files)) for kind in ("scan", "lengths")]
+        places = [kept.cache_path(self._cache, kind, str(self._index.source.files)) for kind in ("scan", "lengths")]
         scan.save(places[0], found)
         lengths.save(places[1], counted)
         self._say(type="digest", scan=str(places[0]), lengths=str(places[1]), cached=False, why="", hint="")

@@ -64,11 +64,11 @@ def test_from_the_start_it_says_that_the_rows_are_others(trainer: Trainer, begun
         (begun.checkpoints / f"checkpoint-{step}" / "optimizer.pt").unlink()
     assert trainer.train(begun) == 1
     *damaged, changed = told(begun)
-    assert [text.partition(":")[0] for text in damaged] == [
+    assert [text.partition(". ")[0] for text in damaged] == [
         f"The checkpoint of step {step} is damaged (optimizer.pt)" for step in (20, 10)
     ]
     assert all(text.endswith("The run starts over.") for text in damaged)
-    assert "(3 rows then, 2 now). It is trained from the start" in changed
+    assert "(3 rows then, 2 now). The run starts over with the new data." in changed
 
 
 @pytest.mark.parametrize("name", ["lock", "events.jsonl"])

@@ -124,7 +124,7 @@ def test_train_refuses_before_anything_is_set_up(empty_home: Path, capsys: pytes
         (["train", "demo", "--dataset", "~nobody-of-that-name/rows.jsonl"], "no such dataset file"),
         (["train", "demo", "--dataset", "/proc/self/mem"], "/proc/self/mem can't be read: "),
         (["train", "demo", "--name", "../up", "--python", "/none"], "can't be a run's name"),
-        (["data", "check", str(nothing)], "there is no data file in it"),
+        (["data", "check", str(nothing)], "contains no data file"),
         (["data", "check", "~nobody-of-that-name/rows.jsonl"], "no such dataset file"),
         (["data", "check", "/proc/self/mem"], "/proc/self/mem can't be read: "),
         (["train", "rtx3050-4gb", "--dataset", str(rows)], "line 10: "),

@@ -94,7 +94,7 @@ def test_a_dataset_is_read_without_its_index(disk: Path, tmp_path: Path) -> None
     assert index.build()
     assert len(index) == 50_000
     assert [path for path in disk.rglob("*") if path.is_file()] == [filler]
-    place = kept.place(disk, "scan", "anything")
+    place = kept.cache_path(disk, "scan", "anything")
     with pytest.raises(OSError, match="No space left"):
         kept.save(place, ["x" * 100_000])
     assert not place.exists() and not list(place.parent.iterdir())

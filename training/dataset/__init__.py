@@ -1,8 +1,14 @@
-"""A dataset from its name to rows that can be learned from: which files, what stands in them, and how it is read.
+"""Reads a dataset, from its name to rows that a model can learn from. Nothing here needs torch.
 
-source   what a name means: files, folders, patterns, the shipped sample, a repository of the Hub
-records  one file: JSONL, JSON, CSV or Parquet, a row at a time, with its line
-shapes   one row: what is asked, what is answered, or why that can't be told
-rows     all of it, for training
-split    which rows are held out
+source      finds the files of a dataset: a file, a folder, a pattern, the shipped sample, a repository of the Hub
+records     reads the rows of one file (JSONL, JSON, CSV or Parquet), each with its line number
+shapes      reads one row: the question and the answer, or the reason why it is bad
+rows        reads all rows of a dataset, for training
+split       chooses the rows held out for evaluation, and counts optimizer steps
+lines       finds where each row of a JSONL file begins
+index       gives any row of a dataset by its position
+scan        finds bad rows and duplicates in one pass over all rows
+duplicates  finds rows that are equal or nearly equal
+lengths     holds how many tokens each row has
+kept        keeps results in the cache
 """

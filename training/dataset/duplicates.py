@@ -1,7 +1,7 @@
-"""Rows that say the same: word for word, or but for case, punctuation and a few words.
+"""Finds rows that are equal, or that differ only in case, punctuation and a few words.
 
-Near duplicates share 80 % of their three-word pieces with an earlier row. Candidates are found by MinHash (one
-permutation, in bands), so that the work grows with the rows, not with their pairs.
+Near duplicates share 80 % of their three-word pieces with an earlier row. Candidates are found by MinHash (with one
+permutation, in bands), so the work grows with the number of rows and not with the number of pairs.
 """
 
 from __future__ import annotations
@@ -12,21 +12,22 @@ from array import array
 from collections.abc import Sequence
 
 NEAR_ROWS = 50_000
-"""Up to so many rows near duplicates are looked for; in longer files only those that have the very same words."""
-SIMILAR = 0.8
-PIECE = 3  # words
-MOST_PIECES = 2048  # of a row; of a longer one those with the smallest hashes stand for all, which keeps the ratio
-BINS, BAND = 48, 4  # of two rows that share 80 %, one pair in five hundred is overlooked
-MOST_CANDIDATES = 24  # compared with a row at most: rows made from one template all look a little alike
+"""Near duplicates are found in datasets of up to this many rows. In longer ones, only rows with the same words are."""
+SIMILAR = 0.8  # share of pieces that near duplicates have in common
+WORDS_PER_PIECE = 3
+MAX_PIECES = 2048  # of a longer row, only the pieces with the smallest hashes count; this keeps the share the same
+BINS, BAND = 48, 4  # with these, MinHash misses one in five hundred pairs that share 80 %
+MAX_CANDIDATES = 24  # rows to compare one row with: rows from one template all look a little similar
 
-# A sign that changes the meaning, as the minus in 3 - 4, is a word; so is each character of a script without spaces.
+# A sign that changes the meaning, such as the minus in 3 - 4, is a word. So is each character of a script that has no
+# spaces between words.
 _WORD = re.compile(r"[぀-ヿ㐀-鿿豈-﫿]|[^\W぀-ヿ㐀-鿿豈-﫿]+|[^\w\s.,;:!?'\"…’‘“”*_`()-]|(?<=\s)-(?=[\s\d])")
 
 
 class Duplicates:
-    """Told each row in turn, knows the earlier one that says the same.
+    """Takes one row after the other, and finds the earlier row that is equal or similar.
 
-    `rows` is how many there will be at most; it decides whether near duplicates are looked for.
+    `rows` is the largest number of rows. It decides whether near duplicates are found.
     """
 
     def __init__(self, rows: int) -> None:
@@ -34,19 +35,19 @@ class Duplicates:
         self._exact, self._normal = _Seen(rows), _Seen(rows)
         self._ids: dict[str, int] = {}
         self._pieces: dict[int, array[int]] = {}
-        self._began: dict[int, int] = {}  # of the rows that are near to an earlier one
+        self._originals: dict[int, int] = {}  # the first similar row, for each near duplicate
         self._bands: list[dict[int, tuple[int, ...]]] = [{} for _ in range(BINS // BAND)] if self.near_counted else []
 
     def exact(self, position: int, texts: Sequence[str]) -> int:
-        """The first row of the very same texts; `position` itself where that is new."""
+        """Find the first row with exactly these texts; `position` itself if there is none."""
         return self._exact.first(_digest(texts), position)
 
     def near(self, position: int, text: str) -> int:
-        """The row that began with what `text` says, which one in between may have said nearly as well; `position`
-        itself where `text` is new."""
-        words = words_of(text)
+        """Find the first similar row, directly or through similar rows in between; `position` itself if there is
+        none."""
+        words = split_words(text)
         if (first := self._normal.first(_digest(words), position)) != position:
-            return self._began.get(first, first)
+            return self._originals.get(first, first)
         if not self.near_counted:
             return position
         pieces = self._pieces_of(words)
@@ -54,33 +55,39 @@ class Duplicates:
         candidates: dict[int, None] = {}
         for band, key in zip(self._bands, keys, strict=True):
             candidates.update(dict.fromkeys(band.get(key, ())))
-        mine = set(pieces)
-        for candidate in list(candidates)[:MOST_CANDIDATES]:
+        own = set(pieces)
+        for candidate in list(candidates)[:MAX_CANDIDATES]:
             others = self._pieces[candidate]
-            if min(len(others), len(mine)) >= SIMILAR * max(len(others), len(mine)):
-                shared = len(mine.intersection(others))
-                if shared >= SIMILAR * (len(mine) + len(others) - shared):
-                    self._began[position] = self._began.get(candidate, candidate)
+            if min(len(others), len(own)) >= SIMILAR * max(len(others), len(own)):
+                shared = len(own.intersection(others))
+                if shared >= SIMILAR * (len(own) + len(others) - shared):
+                    self._originals[position] = self._originals.get(candidate, candidate)
                     break
         self._pieces[position] = pieces
         for band, key in zip(self._bands, keys, strict=True):
-            if len(known := band.get(key, ())) < MOST_CANDIDATES:
-                band[key] = (*known, position)
-        return self._began.get(position, position)
+            if len(rows := band.get(key, ())) < MAX_CANDIDATES:
+                band[key] = (*rows, position)
+        return self._originals.get(position, position)
 
     def _pieces_of(self, words: list[str]) -> array[int]:
-        """Hashes of every three words in a row, ascending. The same for the same rows in the same order."""
+        """Hash every three consecutive words, and return the hashes in ascending order.
+
+        They are the same for the same rows in the same order.
+        """
         ids = [self._ids.setdefault(word, len(self._ids)) for word in words]
-        ids += [-1] * (PIECE - len(ids))
-        found = sorted(set(map(hash, zip(*(ids[start:] for start in range(PIECE)), strict=False))))
-        return array("q", found[:MOST_PIECES])
+        ids += [-1] * (WORDS_PER_PIECE - len(ids))
+        hashes = set(map(hash, zip(*(ids[start:] for start in range(WORDS_PER_PIECE)), strict=False)))
+        return array("q", sorted(hashes)[:MAX_PIECES])
 
 
 class _Seen:
-    """Which digest was seen first where: a table of fixed size, 12 bytes a slot where a dict takes a hundred."""
+    """Remembers the first position of each digest, in a table of fixed size.
 
-    def __init__(self, most: int) -> None:
-        slots = 1 << max(4, (2 * most).bit_length())
+    A slot takes 12 bytes; in a dict it would take a hundred.
+    """
+
+    def __init__(self, max_rows: int) -> None:
+        slots = 1 << max(4, (2 * max_rows).bit_length())
         self._mask = slots - 1
         self._digests = array("Q", bytes(8 * slots))
         self._places = array("I", bytes(4 * slots))
@@ -95,20 +102,20 @@ class _Seen:
         return position
 
 
-def words_of(text: str) -> list[str]:
-    """The words of `text` without case and punctuation; of a text without words what stands in it."""
+def split_words(text: str) -> list[str]:
+    """Split `text` into words, without case and punctuation. If it has no words, split it at its spaces."""
     folded = text.casefold()
     return _WORD.findall(folded) or folded.split()
 
 
 def _digest(texts: Sequence[str]) -> int:
-    """64 bits, never 0."""
+    """Compute a digest of 64 bits that is never 0."""
     whole = "\0".join(texts).encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(whole, digest_size=8).digest(), "little") or 1
 
 
 def _band_keys(pieces: array[int]) -> list[int]:
-    """MinHash by one permutation: the smallest piece in each bin; an empty bin has that of the next one."""
+    """Compute a MinHash with one permutation: the smallest piece in each bin. An empty bin takes the next one's."""
     smallest = {piece % BINS: piece for piece in reversed(pieces)}
     signature, last = [0] * BINS, smallest[min(smallest)]
     for place in range(BINS - 1, -1, -1):

@@ -1,11 +1,11 @@
-"""Any row of a dataset at once, by its position among all rows, good and bad, of all its files.
+"""Gives any row of a dataset at once, by its position among all rows, good and bad, of all files.
 
-Of a JSONL file only the places of its rows are held (see lines.py), and found in a second for a gigabyte. The rows of a
-JSON array, a CSV or a Parquet file are held in memory, as much as they take on the disk without compression; reading a
-JSON array takes ten times as much for a moment.
+For a JSONL file only the offsets of the rows are held in memory (see lines.py). Finding them takes a second for a
+gigabyte. The rows of a JSON array, a CSV or a Parquet file are held in memory, and take as much of it as they take on
+the disk uncompressed. Reading a JSON array needs ten times as much for a moment.
 
     index = RowIndex(source, cache)
-    index.build()          in a thread: rows found so far can be read meanwhile, and `len` grows
+    index.build()          # in a thread; rows found so far can be read meanwhile, and `len` grows
     index.record(15_000)
 """
 
@@ -26,19 +26,19 @@ from training.dataset.source import Source
 __all__ = ["Changed", "Progress", "RowIndex"]
 
 Progress = Callable[[int, int], None]
-"""Called with the bytes done and the bytes in all, some thousand times a gigabyte."""
-LOOK_EVERY = 256  # rows held between two looks at `cancelled`
+"""Called with the bytes done and the total, about a thousand times for a gigabyte."""
+ROWS_PER_CHECK = 256  # rows read between two checks of `cancelled`
 
 
 class RowIndex:
-    """`complete` says whether all rows have been found; until then there may be more than `len`."""
+    """The rows of a dataset. Until `complete` is True, there may be more rows than `len` says."""
 
     def __init__(self, source: Source, cache: Path) -> None:
-        """Reads almost nothing; `cache` is the app's cache folder. Raises OSError."""
+        """Reads only the beginning of each file. `cache` is the app's cache folder. Raises OSError and Unreadable."""
         self.source = source
         self._files = [DataFile(path, cache) for path in source.files]
-        self._parts: list[Lines | _Held] = [
-            Lines(on_disk, number) if format_of(on_disk.path) == "jsonl" else _Held(on_disk, number)
+        self._parts: list[Lines | _RowsInMemory] = [
+            Lines(on_disk, number) if format_of(on_disk.path) == "jsonl" else _RowsInMemory(on_disk, number)
             for number, on_disk in enumerate(self._files)
         ]
         self._ends: list[int] = []  # rows up to the end of each file that is complete
@@ -48,14 +48,17 @@ class RowIndex:
     def open(
         cls, source: Source, cache: Path, progress: Progress | None = None, cancelled: Cancelled | None = None
     ) -> RowIndex:
-        """The index, complete unless `cancelled`. Raises OSError and Unreadable."""
+        """Build an index. It is complete unless it was cancelled. Raises OSError and Unreadable."""
         index = cls(source, cache)
         index.build(progress, cancelled)
         return index
 
     def build(self, progress: Progress | None = None, cancelled: Cancelled | None = None) -> bool:
-        """Finds the rows, on from where it was cancelled; True once that is done. Raises OSError and Unreadable, of
-        which `Changed` says that a file was written to meanwhile; the index is then of no further use."""
+        """Find the rows, from where the last call was cancelled. Returns True when done.
+
+        Raises OSError and Unreadable. Its subclass Changed means that a file was written to meanwhile; the index is of
+        no use then.
+        """
         for number in range(len(self._ends), len(self._parts)):
             part = self._parts[number]
             if not part.build(self._reporter(number, progress), cancelled or _never):
@@ -73,30 +76,33 @@ class RowIndex:
         return before + (len(self._parts[done]) if done < len(self._parts) else 0)
 
     def record(self, position: int) -> Record:
-        """Raises IndexError, OSError and Changed, as `text` does."""
-        file, row = self._place(position)
+        """Read the row at `position`. Raises IndexError, OSError and Changed."""
+        file, row = self._locate(position)
         return self._parts[file].record(row)
 
     def records(self, start: int = 0) -> Iterator[Record]:
-        """Those found so far, from `start` on: for whoever needs them all. Raises OSError and Changed."""
-        first, row = self._place(start) if 0 <= start < len(self) else (len(self._parts), 0)
+        """Yield the rows found so far, from `start` on. This is the fastest way. Raises OSError and Changed."""
+        first, row = self._locate(start) if 0 <= start < len(self) else (len(self._parts), 0)
         for part in self._parts[first : len(self._ends) + 1]:
             yield from part.records(row)
             row = 0
 
     def text(self, position: int, limit: int | None = None) -> bytes:
-        """The row as its file has it, without the line end, of at most `limit` bytes; as JSON where the file has no
-        lines. Of a row that could not be read from such a file, nothing."""
-        file, row = self._place(position)
+        """Read the first `limit` bytes of a row as the file has it, without the line end.
+
+        In a file that has no lines, this is the row as JSON, or nothing if the row could not be read.
+        Raises IndexError, OSError and Changed.
+        """
+        file, row = self._locate(position)
         return self._parts[file].text(row, limit)
 
     def line(self, position: int) -> int:
-        file, row = self._place(position)
+        file, row = self._locate(position)
         return self._parts[file].line(row)
 
     def file(self, position: int) -> int:
-        """The number of its file in `source.files`."""
-        return self._place(position)[0]
+        """Return the number of the row's file in `source.files`."""
+        return self._locate(position)[0]
 
     def search(
         self,
@@ -105,30 +111,30 @@ class RowIndex:
         cancelled: Cancelled | None = None,
         progress: Progress | None = None,
     ) -> Iterator[int]:
-        """Positions from `start` on of rows whose text has `text`, written out or escaped as JSON does; A to Z are
-        taken for a to z. Ends early once `cancelled`. Raises OSError and Changed."""
+        """Yield the positions of rows that contain `text`, from `start` on. `text` is matched as it is and in JSON's
+        escapes, and A to Z match a to z. Ends early if cancelled. Raises OSError and Changed."""
         needles = _needles(text)
-        first, row = self._place(start) if 0 <= start < len(self) else (len(self._parts), 0)
+        first, row = self._locate(start) if 0 <= start < len(self) else (len(self._parts), 0)
         for number in range(first, min(len(self._ends) + 1, len(self._parts)) if needles else first):
             before = self._ends[number - 1] if number else 0
             read = self._reporter(number, progress)
-            for found in self._parts[number].search(needles, row, read, cancelled or _never):
-                yield before + found
+            for match in self._parts[number].search(needles, row, read, cancelled or _never):
+                yield before + match
             row = 0
 
     def fingerprint(self, progress: Progress | None = None, cancelled: Cancelled | None = None) -> str | None:
-        """What source.sha256 tells, kept for the next time; None once `cancelled`. A gigabyte takes a second or two,
-        so ask in a thread. Raises OSError and Changed."""
+        """Compute the same checksum as source.sha256, with the help of the cache; None if cancelled. A gigabyte takes a
+        second or two, so call this in a thread. Raises OSError and Changed."""
         sums = []
         for number, on_disk in enumerate(self._files):
-            found = on_disk.sha256(self._reporter(number, progress), cancelled or _never)
-            if found is None:
+            checksum = on_disk.sha256(self._reporter(number, progress), cancelled or _never)
+            if checksum is None:
                 return None
-            sums.append(found)
+            sums.append(checksum)
         return sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest()
 
-    def _place(self, position: int) -> tuple[int, int]:
-        """The file's number, and the row in it."""
+    def _locate(self, position: int) -> tuple[int, int]:
+        """Return the number of the row's file, and the row's number in that file."""
         if not 0 <= position < len(self):
             raise IndexError(f"there is no row {position}; there are {len(self)}")
         file = bisect_right(self._ends, position)
@@ -139,8 +145,11 @@ class RowIndex:
         return lambda read: progress(before + read, self.size) if progress else None
 
 
-class _Held:
-    """The rows of a file that can only be read from its beginning, as JSON: a quarter of what the objects take."""
+class _RowsInMemory:
+    """The rows of a file that can only be read from its beginning.
+
+    They are held as JSON, which takes a quarter of the memory of Python objects.
+    """
 
     def __init__(self, on_disk: DataFile, file: int) -> None:
         self.complete = False
@@ -157,10 +166,10 @@ class _Held:
         while not self.complete:
             if cancelled():
                 return False
-            some = list(islice(self._rest, LOOK_EVERY))
-            self._lines.extend(record.line for record in some)
-            self._rows += map(_packed, some)
-            self.complete = len(some) < LOOK_EVERY
+            batch = list(islice(self._rest, ROWS_PER_CHECK))
+            self._lines.extend(record.line for record in batch)
+            self._rows += map(_pack, batch)
+            self.complete = len(batch) < ROWS_PER_CHECK
         read(self._on_disk.size)
         return True
 
@@ -182,7 +191,7 @@ class _Held:
 
     def search(self, needles: list[bytes], start: int, read: Read, cancelled: Cancelled) -> Iterator[int]:
         for row in range(start, len(self)):
-            if row % LOOK_EVERY == 0 and cancelled():
+            if row % ROWS_PER_CHECK == 0 and cancelled():
                 return
             text = self.text(row, None).lower()
             if any(needle in text for needle in needles):
@@ -190,8 +199,8 @@ class _Held:
         read(self._on_disk.size)
 
 
-def _packed(record: Record) -> bytes | Record:
-    """A row that is bad, or has what JSON can't say, is held as it is."""
+def _pack(record: Record) -> bytes | Record:
+    """Turn a row into JSON. A bad row, or one with values that JSON doesn't have, is kept as an object."""
     try:
         return record if record.raw is None else json.dumps(record.raw, ensure_ascii=False).encode()
     except (TypeError, ValueError):
@@ -203,6 +212,6 @@ def _never() -> bool:
 
 
 def _needles(text: str) -> list[bytes]:
-    """The ways in which a file may have `text`: as it is, and escaped as JSON does it, of ASCII alone or not."""
+    """List the forms of `text` in a file: as it is, and escaped as JSON, with all or only the necessary escapes."""
     forms = {text, json.dumps(text, ensure_ascii=False)[1:-1], json.dumps(text)[1:-1]}
     return sorted(form.encode("utf-8", "surrogatepass").lower() for form in forms if form and "\n" not in form)

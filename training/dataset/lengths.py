@@ -1,7 +1,7 @@
-"""How long each good row is in tokens, and where its answer begins.
+"""Holds how many tokens each good row has, and where its answer begins.
 
-What is learned is always the end of a row, so these two numbers say for every max_seq_length what the cut leaves:
-nothing is tokenised again for another one.
+The learned part is always the end of a row. So these two numbers tell what remains after the cut for every
+max_seq_length, without tokenising again.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from training.dataset import kept
 from training.dataset.shapes import Columns
 
 VERSION = 1
-MOST_REFUSED = 1000  # whose reasons are kept
+MAX_REASONS = 1000  # refused rows whose reasons are kept
 
 
 @dataclass
 class Lengths:
-    """Of the good rows, in their order: `tokens` of the whole row, uncut, and `start`, where learning begins; both are
-    the same where nothing is learned.
+    """For each good row, in order: the number of tokens before the cut, and the position of the first learned one. The
+    two are equal if nothing is learned.
 
-    `refused` are good rows, by position, that the model's chat template refuses, and why: 0 tokens. `system_ignored`
-    where the template leaves system messages out without a word.
+    `refused` maps the positions of good rows that the chat template refuses to the reasons; they have 0 tokens.
+    `system_ignored` means that the template silently leaves out system messages.
     """
 
     tokens: array[int] = field(default_factory=lambda: array("I"))
@@ -41,41 +41,41 @@ class Lengths:
         self.start.append(start)
 
     def refuse(self, reason: str) -> None:
-        if len(self.refused) < MOST_REFUSED:
+        if len(self.refused) < MAX_REASONS:
             self.refused[len(self.tokens)] = reason
         self.refused_count += 1
         self.add(0, 0)
 
     @cached_property
     def counts(self) -> Counter[int]:
-        """How many rows have how many tokens; ask once all are there."""
+        """Number of rows by their number of tokens. Use it only when all rows are added."""
         return Counter(self.tokens)
 
     @cached_property
     def starts(self) -> Counter[int]:
-        """How many rows begin to be learned at which token; ask once all are there."""
+        """Number of rows by the position of their first learned token. Use it only when all rows are added."""
         return Counter(self.start)
 
     @cached_property
     def unlearned(self) -> array[int]:
-        """The rows without anything to learn, whatever the cut; ask once all are there."""
+        """The rows with nothing to learn, even before the cut. Use it only when all rows are added."""
         return array("I", (row for row, (tokens, start) in enumerate(zip(self.tokens, self.start, strict=True))
                            if tokens == start))  # fmt: skip
 
     @cached_property
     def ordered(self) -> array[int]:
-        """The tokens of every row, ascending."""
-        found = array("I")
+        """The numbers of tokens of all rows, ascending."""
+        ordered = array("I")
         for tokens, rows in sorted(self.counts.items()):
-            found.extend(array("I", [tokens]) * rows)
-        return found
+            ordered.extend(array("I", [tokens]) * rows)
+        return ordered
 
     def learned(self, position: int, max_seq_length: int) -> int:
-        """Tokens of the answer that the cut leaves."""
+        """Count the answer's tokens that remain after the cut."""
         return max(0, min(self.tokens[position], max_seq_length) - self.start[position])
 
 
-class _Kept(msgspec.Struct):
+class _Cached(msgspec.Struct):
     version: int
     tokens: bytes
     start: bytes
@@ -84,26 +84,26 @@ class _Kept(msgspec.Struct):
     system_ignored: bool
 
 
-def place(cache: Path, fingerprint: str, columns: Columns, tokenizer: str, system_prompt: str | None) -> Path:
-    """Where the lengths are kept: `fingerprint` is of the dataset's bytes, `tokenizer` of the tokenizer's."""
-    return kept.place(cache, "lengths", VERSION, fingerprint, columns.key(), tokenizer, system_prompt)
+def cache_path(cache: Path, fingerprint: str, columns: Columns, tokenizer: str, system_prompt: str | None) -> Path:
+    """Return the path in the cache. `fingerprint` is the dataset's checksum, and `tokenizer` that of the tokenizer."""
+    return kept.cache_path(cache, "lengths", VERSION, fingerprint, columns.key(), tokenizer, system_prompt)
 
 
 def save(path: Path, lengths: Lengths) -> None:
-    """Raises OSError."""
+    """Write the lengths to the cache. Raises OSError."""
     columns = lengths.tokens.tobytes(), lengths.start.tobytes()
-    kept.save(path, _Kept(VERSION, *columns, lengths.refused, lengths.refused_count, lengths.system_ignored))
+    kept.save(path, _Cached(VERSION, *columns, lengths.refused, lengths.refused_count, lengths.system_ignored))
 
 
 def load(path: Path, rows: int | None = None) -> Lengths | None:
-    """None where they are not there, damaged, or not of `rows` good rows."""
-    found = kept.load(path, _Kept)
-    if found is None or found.version != VERSION or len(found.tokens) != len(found.start):
+    """Load the lengths; None if they are missing, damaged, or not those of `rows` good rows."""
+    cached = kept.load(path, _Cached)
+    if cached is None or cached.version != VERSION or len(cached.tokens) != len(cached.start):
         return None
     try:
-        tokens, start = array("I", found.tokens), array("I", found.start)
-    except ValueError:  # half a number at the end
+        tokens, start = array("I", cached.tokens), array("I", cached.start)
+    except ValueError:  # the last number is incomplete
         return None
     if rows is not None and len(tokens) != rows:
         return None
-    return Lengths(tokens, start, found.refused, found.refused_count, found.system_ignored)
+    return Lengths(tokens, start, cached.refused, cached.refused_count, cached.system_ignored)

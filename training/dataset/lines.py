@@ -1,7 +1,7 @@
-"""Where the rows of one JSONL file begin. The file itself stays on the disk: 8 bytes are held for each row.
+"""Finds where each row of a JSONL file begins. The file stays on the disk; 8 bytes a row are held in memory.
 
-What was found is kept for the next time, under the path of the file. It counts only for the very file that it was read
-from: size, inode and modification time must be the same.
+The result is kept in the cache under the file's path. It is used again only if the file's size, inode and modification
+time are the same.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from typing import TypeVar
 import msgspec
 
 from training.dataset import kept
-from training.dataset.records import BYTE_ORDER_MARK, LONGEST_LINE, BadRow, Record, Unreadable, parse_line
+from training.dataset.records import BYTE_ORDER_MARK, MAX_LINE_BYTES, BadRow, Record, Unreadable, parse_line
 
 Cancelled = Callable[[], bool]
 Read = Callable[[int], None]
-"""Called with the bytes read of this file so far."""
+"""Called with the number of bytes read from this file so far."""
 
-SLICE = 2**20  # bytes read between two looks at `cancelled`: a millisecond's work
-KEPT_FROM = 4 * 2**20  # bytes of a file; a smaller one is read in less time than its index is found
-_TEXT = re.compile(rb"\S")  # the same blanks as bytes.strip knows
+SLICE = 2**20  # bytes read between two checks of `cancelled`; this takes a millisecond
+MIN_CACHED_BYTES = 4 * 2**20  # reading a smaller file is faster than looking up its index
+_TEXT = re.compile(rb"\S")  # its complement is what bytes.strip removes
 
 
 class Changed(Unreadable):
@@ -53,7 +53,7 @@ Kept = TypeVar("Kept", _Rows, _Sum)
 
 
 class DataFile:
-    """A file as it is when it is opened, and what is kept about it."""
+    """A file, as it was when this object was made, and what the cache has about it."""
 
     def __init__(self, path: Path, cache: Path) -> None:
         """Raises OSError."""
@@ -66,18 +66,20 @@ class DataFile:
             raise Changed(self.path)
 
     def kept(self, kind: type[Kept]) -> Kept | None:
-        found = kept.load(self._place(kind), kind)
-        return found if found and found.source == self.source else None
+        cached = kept.load(self._cache_path(kind), kind)
+        return cached if cached and cached.source == self.source else None
 
     def keep(self, value: _Rows | _Sum) -> None:
-        """A cache that can't be written is no reason to complain."""
-        if self.size >= KEPT_FROM:
+        """Write `value` to the cache. Errors are ignored, because the cache is never needed."""
+        if self.size >= MIN_CACHED_BYTES:
             with suppress(OSError):
-                kept.save(self._place(type(value)), value)
+                kept.save(self._cache_path(type(value)), value)
 
     def sha256(self, read: Read, cancelled: Cancelled) -> str | None:
-        """Of the file's bytes; None once `cancelled`. A gigabyte takes about a second the first time. Raises OSError
-        and Changed."""
+        """Compute the checksum of the file's bytes; None if cancelled. A gigabyte takes about a second the first time.
+
+        Raises OSError and Changed.
+        """
         if known := self.kept(_Sum):
             return known.sha256
         sums = hashlib.sha256()
@@ -92,27 +94,27 @@ class DataFile:
         self.keep(_Sum(self.source, sums.hexdigest()))
         return sums.hexdigest()
 
-    def _place(self, kind: type) -> Path:
-        return kept.place(self._cache, "rows" if kind is _Rows else "sum", str(self.path.absolute()))
+    def _cache_path(self, kind: type) -> Path:
+        return kept.cache_path(self._cache, "rows" if kind is _Rows else "sum", str(self.path.absolute()))
 
 
 class Lines:
-    """The rows of a JSONL file, readable as far as `build` has come."""
+    """The rows of a JSONL file. The rows that `build` has found so far can be read."""
 
     def __init__(self, on_disk: DataFile, file: int) -> None:
         self.complete = False
         self._on_disk, self._file = on_disk, file
-        self._at = 0  # bytes looked at
-        self._in_row = False  # at `_at`
-        self._ahead = 0  # blank lines so far
-        # Where rows begin, the end of the last one, and from which rows on lines are how many ahead of the rows.
+        self._at = 0  # bytes scanned so far
+        self._in_row = False  # whether a row continues at `_at`
+        self._ahead = 0  # blank lines so far: a row's line number is ahead of its row number by them
+        # The offsets of all rows and the end of the last one. From row `_gap_rows[i]` on, lines are `_gaps[i]` ahead.
         self._offsets, self._gap_rows, self._gaps = array("Q"), array("Q"), array("Q")
 
     def __len__(self) -> int:
         return max(0, len(self._offsets) - 1)
 
     def build(self, read: Read, cancelled: Cancelled) -> bool:
-        """Goes on where it was cancelled; True once all is found. Raises OSError and Changed."""
+        """Find the rows, from where the last call was cancelled. Returns True when done. Raises OSError and Changed."""
         if not self.complete and not self._restore():
             with self._on_disk.path.open("rb", buffering=0) as file:
                 self._on_disk.check(file.fileno())
@@ -133,22 +135,23 @@ class Lines:
         return True
 
     def record(self, row: int) -> Record:
-        return self._parsed(row, self.text(row, LONGEST_LINE + 1))
+        return self._parse(row, self.text(row, MAX_LINE_BYTES + 1))
 
     def records(self, start: int) -> Iterator[Record]:
-        """As `record`, in a third of the time."""
+        """Yield the rows from `start` on, in a third of the time that `record` needs."""
         offsets, row = self._offsets, start
         with self._on_disk.path.open("rb", buffering=0) as file:
             self._on_disk.check(file.fileno())
             while row < len(self):
                 begin = offsets[row]
                 stop = max(row + 1, bisect_right(offsets, begin + SLICE) - 1)
-                length = min(offsets[stop] - begin, LONGEST_LINE + 1)
+                length = min(offsets[stop] - begin, MAX_LINE_BYTES + 1)
                 data = os.pread(file.fileno(), length, begin)
                 if len(data) < length:
                     raise Changed(self._on_disk.path)
-                for each in range(row, stop):
-                    yield self._parsed(each, data[offsets[each] - begin : offsets[each + 1] - begin].rstrip())
+                for number in range(row, stop):
+                    text = data[offsets[number] - begin : offsets[number + 1] - begin].rstrip()
+                    yield self._parse(number, text)
                 row = stop
             self._on_disk.check(file.fileno())
 
@@ -160,14 +163,14 @@ class Lines:
             data = os.pread(file.fileno(), length, begin)
         if len(data) < length:
             raise Changed(self._on_disk.path)
-        return data.rstrip()  # of the line end, and of the blank lines that follow
+        return data.rstrip()  # without the line end and the blank lines after it
 
     def line(self, row: int) -> int:
         gap = bisect_right(self._gap_rows, row) - 1
         return row + 1 + (self._gaps[gap] if gap >= 0 else 0)
 
     def search(self, needles: list[bytes], start: int, read: Read, cancelled: Cancelled) -> Iterator[int]:
-        """`needles` in lower case. Rows that are found meanwhile are searched as well."""
+        """Yield the rows that contain one of `needles` (lower case), including rows that `build` finds meanwhile."""
         offsets, last = self._offsets, -1
         at = offsets[start] if start < len(self) else self._on_disk.size
         beyond = max(map(len, needles)) - 1
@@ -184,24 +187,24 @@ class Lines:
                 at += SLICE
                 read(min(at, self._on_disk.size))
 
-    def _parsed(self, row: int, text: bytes) -> Record:
+    def _parse(self, row: int, text: bytes) -> Record:
         try:
             return Record(self._file, self.line(row), parse_line(text))
         except BadRow as problem:
             return Record(self._file, self.line(row), None, str(problem))
 
     def _rows_with(self, needle: bytes, data: bytes, base: int) -> Iterator[int]:
-        """Rows with a `needle` that begins in this slice, a row once."""
+        """Yield each row with a `needle` that begins in this slice once."""
         stop = SLICE + len(needle) - 1
         hit = data.find(needle, 0, stop)
         while hit >= 0:
             row = bisect_right(self._offsets, base + hit) - 1
-            if needle == needle.strip() or needle in self.text(row, None).lower():  # not in the blanks after a row
+            if needle == needle.strip() or needle in self.text(row, None).lower():  # don't count the blanks after a row
                 yield row
             hit = data.find(needle, self._offsets[row + 1] - base, stop)
 
     def _find_rows(self, data: bytes) -> None:
-        """Takes the next `data` of the file. The inner loop is what a large file's time goes into."""
+        """Find rows in the next `data` of the file. For a large file, nearly all time goes into the inner loop."""
         append, find, base, size = self._offsets.append, data.find, self._at, len(data)
         at = len(BYTE_ORDER_MARK) if base == 0 and data.startswith(BYTE_ORDER_MARK) else 0
         ahead = self._ahead

@@ -1,5 +1,8 @@
-"""The rows of one file as they stand: JSONL, a JSON array, CSV or Parquet. What can't be read becomes a record as well,
-with its line and the reason; a byte-order mark, CRLF line ends and blank lines are fine."""
+"""Reads the rows of one file as they are: JSONL, a JSON array, CSV or Parquet.
+
+A row that can't be read becomes a record too, with its line and the reason. Byte-order marks, CRLF line ends and blank
+lines are allowed.
+"""
 
 from __future__ import annotations
 
@@ -21,18 +24,18 @@ SUFFIXES: dict[str, Format] = {
     ".parquet": "parquet",
 }
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-LONGEST_LINE = 16 * 2**20
-"""Bytes of a JSONL line; no model reads more, and a longer one is a file that is no JSONL."""
+MAX_LINE_BYTES = 16 * 2**20
+"""For a line of JSONL. No model can read more, and a file with longer lines is not JSONL."""
 ACCEPTED = "Give a JSONL, JSON or CSV file in UTF-8, or a Parquet file whose name ends in .parquet."
 DELIMITERS = ",;\t|"
 
 
 class BadRow(ValueError):
-    """Why a row can't be learned from, in a few words."""
+    """A row that the model can't learn from. The text says why, in a few words."""
 
 
 class Unreadable(Exception):
-    """Why a file as a whole can't be read, and what to do."""
+    """A file that can't be read at all, with a message and a hint."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         self.message, self.hint = message, hint
@@ -41,10 +44,10 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A row as file number `file` of its dataset has it; `raw` is None where `problem` says why it can't be read.
+    """A row of file number `file` of the dataset. If it can't be read, `raw` is None and `problem` says why.
 
-    `line` counts from 1: of a JSONL or CSV file its line, of a JSON array the line where the element begins, of a
-    Parquet file its row.
+    `line` counts from 1. It is the line in a JSONL or CSV file, the line where the element begins in a JSON array, and
+    the row number in a Parquet file.
     """
 
     file: int
@@ -54,44 +57,46 @@ class Record:
 
 
 def format_of(path: Path) -> Format:
-    """By the name; a .json file may hold JSONL, and any other name is taken for it. Raises OSError, and Unreadable
-    where what would be text is not."""
+    """Tell the format from the file's name. A .json file may contain JSONL, and so may a file with an unknown name.
+
+    Raises OSError, and Unreadable if the file should contain text but does not.
+    """
     by_name = SUFFIXES.get(path.suffix.lower(), "jsonl")
     if by_name == "parquet":
         return by_name
     with path.open("rb") as file:
         beginning = file.read(4096).removeprefix(BYTE_ORDER_MARK).lstrip()
     if not may_be_text(beginning):
-        raise Unreadable(f"{path} is not a text file: it has NUL bytes.", ACCEPTED)
+        raise Unreadable(f"{path} is not a text file: it contains NUL bytes.", ACCEPTED)
     return by_name if by_name != "json" or beginning[:1] == b"[" else "jsonl"
 
 
 def may_be_text(beginning: bytes) -> bool:
-    """Whether a file may be text, damaged or not: of one that begins as JSON, a row alone may have a NUL byte."""
+    """Guess from its beginning whether a file is text. If it begins like JSON, a NUL byte may be damage in one row."""
     return b"\0" not in beginning or beginning[:1] in (b"{", b"[")
 
 
 def records(path: Path, file: int = 0) -> Iterator[Record]:
-    """Every row of the file at `path`, in its order. Raises OSError and Unreadable."""
+    """Yield every row of the file at `path`, in order. Raises OSError and Unreadable."""
     readers = {"jsonl": _jsonl, "json": _json, "csv": _csv, "parquet": _parquet}
-    for line, found in readers[format_of(path)](path):
-        if isinstance(found, str):
-            yield Record(file, line, None, found)
+    for line, row in readers[format_of(path)](path):
+        if isinstance(row, str):
+            yield Record(file, line, None, row)
         else:
-            yield Record(file, line, found)
+            yield Record(file, line, row)
 
 
-Found = Iterator[tuple[int, dict[str, Any] | str]]  # a line, and the row there or what is wrong with it
+NumberedRows = Iterator[tuple[int, dict[str, Any] | str]]  # a line number, and the row or the reason why it is bad
 
 
 def parse_line(line: bytes) -> dict[str, Any]:
-    """The object on one line of JSONL. Raises BadRow."""
-    if len(line) > LONGEST_LINE:
-        raise BadRow(f"longer than {LONGEST_LINE // 2**20} MiB; JSONL has one object a line")
+    """Parse one line of JSONL. Raises BadRow."""
+    if len(line) > MAX_LINE_BYTES:
+        raise BadRow(f"longer than {MAX_LINE_BYTES // 2**20} MiB; JSONL has one object a line")
     try:
-        raw = json.loads(line.decode("utf-8"), parse_constant=_no_constant)
+        raw = json.loads(line.decode("utf-8"), parse_constant=_refuse_constant)
         if b"\\ud" in line.lower():
-            _require_characters(raw)
+            _check_characters(raw)
     except UnicodeDecodeError as error:
         raise BadRow(f"not UTF-8 text (byte {error.start + 1} of the line)") from None
     except RecursionError:
@@ -104,17 +109,17 @@ def parse_line(line: bytes) -> dict[str, Any]:
         raise
     except ValueError as error:  # NaN, or a number of thousands of digits
         raise BadRow(f"not valid JSON: {error}") from None
-    return _object(raw)
+    return _check_object(raw)
 
 
-def _jsonl(path: Path) -> Found:
+def _jsonl(path: Path) -> NumberedRows:
     with path.open("rb") as file:
         number = 0
-        while line := file.readline(LONGEST_LINE + 2):
+        while line := file.readline(MAX_LINE_BYTES + 2):
             number += 1
-            rest = line
-            while rest[-1:] != b"\n" and len(rest) > LONGEST_LINE:  # the rest of a line that is too long is skipped
-                rest = file.readline(LONGEST_LINE + 2)
+            part = line
+            while part[-1:] != b"\n" and len(part) > MAX_LINE_BYTES:  # skip the rest of a line that is too long
+                part = file.readline(MAX_LINE_BYTES + 2)
             text = (line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line).strip()
             if text:
                 try:
@@ -123,17 +128,17 @@ def _jsonl(path: Path) -> Found:
                     yield number, str(problem)
 
 
-def _json(path: Path) -> Found:
-    """The elements of an array, each with its own line. Where the array is broken, what came before it is kept."""
+def _json(path: Path) -> NumberedRows:
+    """Read the elements of an array, each with its own line. If the array is broken, read the elements before that."""
     try:
         text = path.read_bytes().removeprefix(BYTE_ORDER_MARK).decode("utf-8")
     except UnicodeDecodeError as error:
         raise Unreadable(f"{path} is not UTF-8 text (byte {error.start + 1}).", "Save it as UTF-8.") from None
-    decoder = json.JSONDecoder(parse_constant=_no_constant)
+    decoder = json.JSONDecoder(parse_constant=_refuse_constant)
     escapes = "\\ud" in text.lower()
     at, line, counted = text.index("[") + 1, 1, 0
     while True:
-        at = _past_space(text, at)
+        at = _skip_space(text, at)
         if text[at : at + 1] == "]":
             return
         line, counted = line + text.count("\n", counted, at), at
@@ -148,11 +153,11 @@ def _json(path: Path) -> Found:
             return
         try:
             if escapes:
-                _require_characters(raw)
-            yield line, _object(raw)
+                _check_characters(raw)
+            yield line, _check_object(raw)
         except BadRow as problem:
             yield line, str(problem)
-        at = _past_space(text, end)
+        at = _skip_space(text, end)
         if text[at : at + 1] == ",":
             at += 1
         elif text[at : at + 1] != "]":
@@ -161,19 +166,19 @@ def _json(path: Path) -> Found:
             return
 
 
-def _past_space(text: str, at: int) -> int:
+def _skip_space(text: str, at: int) -> int:
     while text[at : at + 1] in (" ", "\t", "\r", "\n"):
         at += 1
     return at
 
 
-def _csv(path: Path) -> Found:
-    # Bytes that are no UTF-8 come as lone surrogates, so that only their own row is bad.
+def _csv(path: Path) -> NumberedRows:
+    # Bytes that are not UTF-8 are read as lone surrogates, so that only their own row is bad.
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         first = file.readline()
         file.seek(0)
         delimiter = max(DELIMITERS, key=first.count)
-        csv.field_size_limit(LONGEST_LINE)
+        csv.field_size_limit(MAX_LINE_BYTES)
         reader = csv.reader(file, delimiter=delimiter, strict=True)
         header: list[str] | None = None
         while True:
@@ -190,10 +195,10 @@ def _csv(path: Path) -> Found:
                 if not _is_text(cells):
                     raise Unreadable(f"{path}: its header (line {line}) is not UTF-8 text.", "Save it as UTF-8.")
             elif cells:
-                yield line, _named(header, cells)
+                yield line, _combine(header, cells)
 
 
-def _named(header: list[str], cells: list[str]) -> dict[str, Any] | str:
+def _combine(header: list[str], cells: list[str]) -> dict[str, Any] | str:
     if len(cells) != len(header):
         return f"has {len(cells)} field{'s'[: len(cells) != 1]}, and the header names {len(header)}"
     return dict(zip(header, cells, strict=True)) if _is_text(cells) else "not UTF-8 text"
@@ -207,41 +212,41 @@ def _is_text(cells: list[str]) -> bool:
     return True
 
 
-def _parquet(path: Path) -> Found:
+def _parquet(path: Path) -> NumberedRows:
     try:
         from pyarrow import ArrowException
         from pyarrow.parquet import ParquetFile
     except ImportError:
-        raise Unreadable(f"{path}: Parquet is read by the training environment.", "Run: codex-tui setup") from None
+        raise Unreadable(f"{path}: reading Parquet needs the training environment.", "Run: codex-tui setup") from None
     row = 0
     try:
         for batch in ParquetFile(path).iter_batches(1024):
             for raw in batch.to_pylist():
                 row += 1
                 yield row, raw
-    except (ArrowException, ValueError, OverflowError) as error:  # of bytes that are no text, of a date in no calendar
-        raise Unreadable(f"{path} is no Parquet file that can be read: {str(error).rstrip('.')}.") from None
+    except (ArrowException, ValueError, OverflowError) as error:  # for bytes that are not text, or an impossible date
+        raise Unreadable(f"{path} is not a Parquet file, or it is damaged: {str(error).rstrip('.')}.") from None
 
 
-def _object(raw: Any) -> dict[str, Any]:
+def _check_object(raw: Any) -> dict[str, Any]:
     if not isinstance(raw, dict):
-        raise BadRow(f"expected a JSON object, found {kind(raw)}")
+        raise BadRow(f"expected a JSON object, found {describe_type(raw)}")
     return raw
 
 
-def _require_characters(raw: Any) -> None:
-    """An escape may stand for half a character, which no tokenizer takes. Raises BadRow."""
+def _check_characters(raw: Any) -> None:
+    """Raise BadRow if an escape stands for half a character: no tokenizer accepts that."""
     try:
         json.dumps(raw, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
-        raise BadRow("has half of a surrogate pair (\\ud800 to \\udfff), which is no character") from None
+        raise BadRow("has half of a surrogate pair (\\ud800 to \\udfff), which is not a character") from None
 
 
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON number")
 
 
-def kind(value: Any) -> str:
-    """What `value` is, in words."""
+def describe_type(value: Any) -> str:
+    """Say in words what type `value` has."""
     names = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "nothing (null)"}
     return names.get(type(value), "a number" if isinstance(value, int | float) else type(value).__name__)

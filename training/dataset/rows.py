@@ -1,4 +1,4 @@
-"""All rows of a dataset, good and bad, as training takes them."""
+"""Reads all rows of a dataset, good and bad, for training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from training.dataset.source import Source
 
 @dataclass(frozen=True, slots=True)
 class RowProblem:
-    """What is wrong with the row on `line`; `file` is its name where the dataset has several."""
+    """What is wrong with the row on `line`. `file` is the file's name if the dataset has several files."""
 
     line: int
     message: str
@@ -25,7 +25,7 @@ class RowProblem:
 
 @dataclass
 class Rows:
-    """In the order of the files and of their lines."""
+    """All rows, in the order of the files and of their lines."""
 
     rows: list[Row] = field(default_factory=list)
     problems: list[RowProblem] = field(default_factory=list)
@@ -33,16 +33,16 @@ class Rows:
 
 
 def read(source: Source, columns: Columns = USUAL) -> Rows:
-    """Raises OSError and Unreadable where a file can't be read at all."""
-    found, tally = Rows(), Tally()
+    """Read all rows. Raises OSError and Unreadable if a file can't be read at all."""
+    result, tally = Rows(), Tally()
     for record in chain.from_iterable(records(path, number) for number, path in enumerate(source.files)):
         try:
             row = row_of(record, columns)
         except BadRow as problem:
             tally.add_bad(record)
-            found.problems.append(RowProblem(record.line, str(problem), source.label(record.file)))
+            result.problems.append(RowProblem(record.line, str(problem), source.label(record.file)))
         else:
             tally.add(row)
-            found.rows.append(row)
-    found.reading = tally.reading
-    return found
+            result.rows.append(row)
+    result.reading = tally.reading
+    return result

@@ -1,4 +1,4 @@
-"""What one pass over all rows of a dataset found: which are bad and why, which say the same, how they were read."""
+"""Finds bad rows and duplicates, and how the rows were read, in one pass over a dataset."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from training.dataset.split import choose_eval_rows
 
 VERSION = 1
 BAD, EXACT, NEAR, HELD_OUT = 1, 2, 4, 8
-"""Flags of a row's state. A duplicate is the later of two; the first of its kind has no flag."""
+"""Flags of a row's state. Of equal rows, only the later ones have the flag of a duplicate."""
 
-MOST_PROBLEMS = 1000  # whose texts are kept
-MOST_REASONS = 50
-MOST_COLUMNS = 256
-LONG_TEXT = 40  # characters a row on average: a column with more looks like something to learn from
+MAX_PROBLEMS = 1000  # bad rows whose messages are kept
+MAX_REASONS = 50
+MAX_COLUMNS = 256
+LONG_TEXT = 40  # an ignored column with more characters a row on average may be one to learn from
 PROGRESS_SECONDS = 0.25
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """Why the row on `line` of file number `file` can't be learned from."""
+    """Why the model can't learn from the row on `line` of file number `file`."""
 
     file: int
     line: int
@@ -43,19 +43,19 @@ class Problem(msgspec.Struct, frozen=True):
 
 @dataclass
 class Scan:
-    """Rows count from 0 over all files, good and bad, as RowIndex has them."""
+    """The result. Rows are numbered from 0 over all files, good and bad, as in RowIndex."""
 
     states: bytearray
-    twins: array[int]  # the first row that says the same; a row's own number where it is new
-    problems: dict[int, Problem] = field(default_factory=dict)  # by row; of the first MOST_PROBLEMS bad ones
-    reasons: dict[str, int] = field(default_factory=dict)  # rows by what is wrong with them, most frequent first
+    twins: array[int]  # the number of the first equal or similar row; the row's own number if there is none
+    problems: dict[int, Problem] = field(default_factory=dict)  # by row, for the first MAX_PROBLEMS bad rows
+    reasons: dict[str, int] = field(default_factory=dict)  # number of bad rows by reason, most frequent first
     reading: Reading = field(default_factory=Reading)
-    near_counted: bool = True  # else the dataset is too long, and only equal words were counted
-    same_answer: int = 0  # rows that answer as the first one does
-    wordless_answers: int = 0  # answers without one letter or digit
+    near_counted: bool = True  # False if the dataset is too long: then only rows with the same words count
+    same_answer: int = 0  # rows with the same answer as the first row
+    wordless_answers: int = 0  # answers without any letter or digit
     system_rows: int = 0  # rows with a system message of their own
     text_columns: tuple[str, ...] = ()  # ignored columns with a lot of text
-    overlap: int = 0  # rows held out that say the same as one that is trained on
+    overlap: int = 0  # evaluation rows that are equal or similar to a training row
 
     @property
     def rows(self) -> int:
@@ -63,33 +63,33 @@ class Scan:
 
     @property
     def kept(self) -> int:
-        """Rows that can be learned from."""
+        """Number of good rows."""
         return self.rows - self.count(BAD)
 
     def count(self, flags: int) -> int:
-        """Rows that have any of `flags`."""
-        return self.states.translate(_having(flags)).count(1)
+        """Count the rows that have any of `flags`."""
+        return self.states.translate(_matching(flags)).count(1)
 
     def positions(self, flags: int) -> array[int]:
-        """The rows that have any of `flags`, ascending."""
-        marked, found, at = self.states.translate(_having(flags)), array("I"), -1
+        """List the rows that have any of `flags`, ascending."""
+        marked, rows, at = self.states.translate(_matching(flags)), array("I"), -1
         while (at := marked.find(1, at + 1)) >= 0:
-            found.append(at)
-        return found
+            rows.append(at)
+        return rows
 
     def good(self) -> array[int] | range:
-        """The row of each good one, in order: what `split.choose_eval_rows` and `Lengths` count in."""
+        """List the good rows, in order. Positions in this list are those of `split.choose_eval_rows` and `Lengths`."""
         if BAD not in self.states:
             return range(self.rows)
         return array("I", (row for row, state in enumerate(self.states) if not state & BAD))
 
     def alike(self) -> set[int]:
-        """The rows that say the same as another, the first of each kind included."""
+        """List the rows that are equal or similar to another one, including the first of each kind."""
         later = self.positions(EXACT | NEAR)
         return {*later, *(self.twins[row] for row in later)}
 
     def split(self, profile: Profile) -> None:
-        """Marks the rows that `profile` holds out, and counts those that have a twin in the other part."""
+        """Mark the evaluation rows that `profile` chooses, and count those with an equal or similar training row."""
         self.states = self.states.translate(bytes(state & ~HELD_OUT for state in range(256)))
         good = self.good()
         held = [good[position] for position in choose_eval_rows(len(good), profile)]
@@ -107,102 +107,102 @@ def scan(
     progress: Callable[[int, int], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Scan | None:
-    """Reads every row once; None once `cancelled`. `progress` is told now and then how many are done, and of how many.
+    """Read every row once; None if cancelled. Calls `progress` with the rows done and the total, a few times a second.
 
-    Raises OSError and Unreadable where a file can't be read any more.
+    Raises OSError and Unreadable if a file can no longer be read.
     """
     total = len(index)
-    found = Scan(bytearray(total), array("I", range(total)))
-    look = _Look(found, Duplicates(total))
-    told_at = time.monotonic()
+    result = Scan(bytearray(total), array("I", range(total)))
+    scanner = _Scanner(result, Duplicates(total))
+    reported_at = time.monotonic()
     for row, record in enumerate(index.records()):
-        if row % 64 == 0 and time.monotonic() - told_at > PROGRESS_SECONDS:
+        if row % 64 == 0 and time.monotonic() - reported_at > PROGRESS_SECONDS:
             if cancelled and cancelled():
                 return None
-            told_at = time.monotonic()
+            reported_at = time.monotonic()
             if progress:
                 progress(row, total)
-        look.at(row, record, columns)
-    look.finish()
-    found.split(profile)
-    return found
+        scanner.add(row, record, columns)
+    scanner.finish()
+    result.split(profile)
+    return result
 
 
-class _Look:
-    """Adds up one row after the other."""
+class _Scanner:
+    """Fills a Scan, one row after the other."""
 
-    def __init__(self, found: Scan, duplicates: Duplicates) -> None:
-        self._found, self._duplicates = found, duplicates
-        found.near_counted = duplicates.near_counted
+    def __init__(self, result: Scan, duplicates: Duplicates) -> None:
+        self._result, self._duplicates = result, duplicates
+        result.near_counted = duplicates.near_counted
         self._tally = Tally()
         self._reasons: Counter[str] = Counter()
         self._characters: Counter[str] = Counter()
         self._first_answer: str | None = None
 
-    def at(self, row: int, record: Record, columns: Columns) -> None:
+    def add(self, row: int, record: Record, columns: Columns) -> None:
         try:
             good = row_of(record, columns)
         except BadRow as problem:
-            self._bad(row, record, str(problem))
+            self._add_bad(row, record, str(problem))
             return
         self._tally.add(good)
         for name, value in good.raw.items():
-            if isinstance(value, str) and (name in self._characters or len(self._characters) < MOST_COLUMNS):
+            if isinstance(value, str) and (name in self._characters or len(self._characters) < MAX_COLUMNS):
                 self._characters[name] += len(value)
-        self._answer(good)
-        self._twin(row, good)
+        self._look_at_answer(good)
+        self._look_for_twin(row, good)
 
     def finish(self) -> None:
-        found = self._found
-        found.reading = self._tally.reading
-        found.reasons = dict(self._reasons.most_common())
-        least = LONG_TEXT * max(1, found.kept)
-        found.text_columns = tuple(name for name in found.reading.ignored if self._characters[name] >= least)
+        result = self._result
+        result.reading = self._tally.reading
+        result.reasons = dict(self._reasons.most_common())
+        long = LONG_TEXT * max(1, result.kept)
+        result.text_columns = tuple(name for name in result.reading.ignored if self._characters[name] >= long)
 
-    def _bad(self, row: int, record: Record, message: str) -> None:
+    def _add_bad(self, row: int, record: Record, message: str) -> None:
         self._tally.add_bad(record)
-        self._found.states[row] = BAD
-        if len(self._found.problems) < MOST_PROBLEMS:
-            self._found.problems[row] = Problem(record.file, record.line, message)
-        reason = reason_of(message)
-        self._reasons[reason if reason in self._reasons or len(self._reasons) < MOST_REASONS else "other"] += 1
+        self._result.states[row] = BAD
+        if len(self._result.problems) < MAX_PROBLEMS:
+            self._result.problems[row] = Problem(record.file, record.line, message)
+        reason = generalise(message)
+        self._reasons[reason if reason in self._reasons or len(self._reasons) < MAX_REASONS else "other"] += 1
 
-    def _answer(self, good: Row) -> None:
+    def _look_at_answer(self, good: Row) -> None:
         if good.text is not None:
             return
-        self._found.system_rows += good.messages[0]["role"] == "system"
+        self._result.system_rows += good.messages[0]["role"] == "system"
         answer = good.messages[-1]["content"].strip()
         if self._first_answer is None:
             self._first_answer = answer
-        self._found.same_answer += answer == self._first_answer
-        self._found.wordless_answers += not any(map(str.isalnum, answer))
+        self._result.same_answer += answer == self._first_answer
+        self._result.wordless_answers += not any(map(str.isalnum, answer))
 
-    def _twin(self, row: int, good: Row) -> None:
-        """A system message is often the same in all rows, and says nothing of whether they are alike."""
-        found = self._found
+    def _look_for_twin(self, row: int, good: Row) -> None:
+        """Compare the row with earlier ones, without the system message: often all rows have the same one."""
+        result = self._result
         texts = [part for message in good.messages for part in (message["role"], message["content"])]
         first = self._duplicates.exact(row, texts if good.text is None else ["", good.text])
         if first != row:
-            found.states[row], found.twins[row] = EXACT, found.twins[first]
+            result.states[row], result.twins[row] = EXACT, result.twins[first]
             return
-        said = (message["content"] for message in good.messages if message["role"] != "system")
-        first = self._duplicates.near(row, "\n".join(said) if good.text is None else good.text)
+        contents = (message["content"] for message in good.messages if message["role"] != "system")
+        first = self._duplicates.near(row, "\n".join(contents) if good.text is None else good.text)
         if first != row:
-            found.states[row], found.twins[row] = NEAR, first
+            result.states[row], result.twins[row] = NEAR, first
 
 
-def reason_of(message: str) -> str:
-    """What is wrong, without what differs from row to row."""
+def generalise(message: str) -> str:
+    """Remove from a message about a row what differs from row to row."""
     message = re.sub(r" \(.*?\)", "", message)
     message = re.sub(r"(not valid \w+|nothing after it was read):.*", r"\1", message)
     return re.sub(r"\b(message|has|names) \d+", r"\1 …", message)
 
 
-def _having(flags: int) -> bytes:
+def _matching(flags: int) -> bytes:
     return bytes(bool(state & flags) for state in range(256))
 
 
-class _Kept(msgspec.Struct):
+class _Cached(msgspec.Struct):
     version: int
     states: bytes
     twins: bytes
@@ -217,47 +217,47 @@ class _Kept(msgspec.Struct):
     overlap: int
 
 
-def place(cache: Path, fingerprint: str, columns: Columns) -> Path:
-    """Where the scan is kept: `fingerprint` is of the dataset's bytes. The split is no part of it; it is made anew."""
-    return kept.place(cache, "scan", VERSION, fingerprint, columns.key())
+def cache_path(cache: Path, fingerprint: str, columns: Columns) -> Path:
+    """Return the path in the cache. `fingerprint` is the dataset's checksum. The split is left to `load`."""
+    return kept.cache_path(cache, "scan", VERSION, fingerprint, columns.key())
 
 
-def save(path: Path, found: Scan) -> None:
-    """Raises OSError."""
-    values = {name: getattr(found, name) for name in Scan.__dataclass_fields__}
-    values |= {"states": bytes(found.states), "twins": found.twins.tobytes(), "reading": asdict(found.reading)}
-    kept.save(path, _Kept(VERSION, **values))
+def save(path: Path, result: Scan) -> None:
+    """Write the scan to the cache. Raises OSError."""
+    values = {name: getattr(result, name) for name in Scan.__dataclass_fields__}
+    values |= {"states": bytes(result.states), "twins": result.twins.tobytes(), "reading": asdict(result.reading)}
+    kept.save(path, _Cached(VERSION, **values))
 
 
 def load(path: Path, profile: Profile | None = None, rows: int | None = None) -> Scan | None:
-    """The scan as it was saved, or split anew as `profile` says. None where it is not there, damaged, or not of `rows`
-    rows."""
-    got = kept.load(path, _Kept)
-    if got is None or got.version != VERSION or len(got.twins) != 4 * len(got.states):
+    """Load the scan; None if it is missing, damaged, or not that of `rows` rows. If `profile` is given, the evaluation
+    rows are those of this profile; otherwise those that were saved."""
+    cached = kept.load(path, _Cached)
+    if cached is None or cached.version != VERSION or len(cached.twins) != 4 * len(cached.states):
         return None
-    if rows is not None and len(got.states) != rows:
+    if rows is not None and len(cached.states) != rows:
         return None
-    if max(array("I", got.twins), default=0) >= max(1, len(got.states)):
+    if max(array("I", cached.twins), default=0) >= max(1, len(cached.states)):
         return None
-    values = {name: getattr(got, name) for name in Scan.__dataclass_fields__}
-    values |= {"states": bytearray(got.states), "twins": array("I", got.twins)}
+    values = {name: getattr(cached, name) for name in Scan.__dataclass_fields__}
+    values |= {"states": bytearray(cached.states), "twins": array("I", cached.twins)}
     try:
-        values["reading"] = msgspec.convert(got.reading, Reading)
+        values["reading"] = msgspec.convert(cached.reading, Reading)
     except msgspec.ValidationError:
         return None
-    found = Scan(**values)
+    result = Scan(**values)
     if profile is not None:
-        found.split(profile)
-    return found
+        result.split(profile)
+    return result
 
 
-def try_to_save(path: Path, found: Scan) -> None:
-    """A cache that can't be written is no reason to complain."""
+def try_to_save(path: Path, result: Scan) -> None:
+    """Write the scan to the cache. Errors are ignored, because the cache is never needed."""
     with suppress(OSError):
-        save(path, found)
+        save(path, result)
 
 
-def kept_or_made(
+def load_or_scan(
     index: RowIndex,
     columns: Columns,
     profile: Profile,
@@ -266,15 +266,18 @@ def kept_or_made(
     cancelled: Callable[[], bool] | None = None,
     keep: Callable[[Path, Scan], None] = try_to_save,
 ) -> tuple[Path, Scan] | None:
-    """The scan of all rows, split as `profile` says, and its file, which is made by `keep` where there is none; None
-    once `cancelled`. Raises as `scan` and `keep`."""
+    """Load the scan from the cache, or scan all rows and `keep` the result. Returns its path and the scan; None if
+    cancelled. The evaluation rows are those of `profile`.
+
+    Raises OSError and Unreadable, and what `keep` raises.
+    """
     fingerprint = index.fingerprint(cancelled=cancelled)
     if fingerprint is None:
         return None
-    path = place(cache, fingerprint, columns)
-    if known := load(path, profile, len(index)):
-        return path, known
-    if (made := scan(index, columns, profile, progress, cancelled)) is None:
+    path = cache_path(cache, fingerprint, columns)
+    if cached := load(path, profile, len(index)):
+        return path, cached
+    if (result := scan(index, columns, profile, progress, cancelled)) is None:
         return None
-    keep(path, made)
-    return path, made
+    keep(path, result)
+    return path, result

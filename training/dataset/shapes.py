@@ -1,4 +1,4 @@
-"""What a row asks and what it answers, in whichever of the usual shapes it comes.
+"""Reads the question and the answer of a row, in any of the usual shapes.
 
     instruction        {"instruction": "...", "response": "..."}   also question, query, prompt; output, completion,
                        answer; optional: input or context, and system
@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from training.contract.tables import Dataset
-from training.dataset.records import BadRow, Record, kind
+from training.dataset.records import BadRow, Record, describe_type
 
 Shape = Literal["instruction", "prompt_completion", "messages", "conversations", "text"]
 Message = dict[str, str]
@@ -33,7 +33,7 @@ TOOLS = {"tool", "function", "function_call", "observation", "tool_call", "tool_
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns that the profile names; None leaves it to what they are usually called."""
+    """The columns that the profile names. None means the usual names."""
 
     instruction: str | None = None
     response: str | None = None
@@ -47,7 +47,7 @@ class Columns:
         return cls(**{name: getattr(dataset, f"{name}_column") for name in cls.__dataclass_fields__})
 
     def key(self) -> dict[str, str]:
-        """Those that are set, for fingerprints."""
+        """Return the columns that are set, for cache keys."""
         return {name: column for name, column in asdict(self).items() if column is not None}
 
 
@@ -56,8 +56,8 @@ USUAL = Columns()
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row that can be learned from. `messages` ends with the assistant's answer; where there is `text` instead, all
-    of it is learned. `used` are the columns that it was read from."""
+    """A row that the model can learn from. `messages` ends with the assistant's answer. A row of plain text has `text`
+    instead, and all of it is learned. `used` are the columns that were read."""
 
     file: int
     line: int
@@ -70,7 +70,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Reading:
-    """How a dataset was read: the shape of most of its rows, the columns they were read from and the others."""
+    """How a dataset was read: the shape of most rows, the columns that were read, and those that were ignored."""
 
     shape: Shape | None = None
     used: tuple[str, ...] = ()
@@ -78,7 +78,7 @@ class Reading:
 
 
 class Tally:
-    """Adds up to a Reading, row by row."""
+    """Collects a Reading, row by row."""
 
     def __init__(self) -> None:
         self._shapes: Counter[Shape] = Counter()
@@ -100,34 +100,37 @@ class Tally:
 
 
 def row_of(record: Record, columns: Columns = USUAL) -> Row:
-    """Raises BadRow where nothing can be learned from `record`."""
+    """Read the question and the answer of `record`. Raises BadRow if the model can't learn from it."""
     raw = record.raw
     if raw is None:
         raise BadRow(record.problem)
-    shape, used, messages, text = _read(raw, columns)
+    shape, used, messages, text = _parse(raw, columns)
     return Row(record.file, record.line, raw, shape, used, messages, text)
 
 
-def _read(raw: dict[str, Any], columns: Columns) -> tuple[Shape, tuple[str, ...], list[Message], str | None]:
-    talk = columns.messages or next((name for name in ("messages", "conversations") if name in raw), None)
+def _parse(raw: dict[str, Any], columns: Columns) -> tuple[Shape, tuple[str, ...], list[Message], str | None]:
+    chat = columns.messages or next((name for name in ("messages", "conversations") if name in raw), None)
     if columns.text or columns.instruction or columns.response:
-        talk = columns.messages
-    if talk:
-        return _talk(raw, talk, columns)
-    if columns.text or (_asks_nothing(raw, columns) and "text" in raw):
+        chat = columns.messages
+    if chat:
+        return _parse_chat(raw, chat, columns)
+    if columns.text or (_has_no_pair(raw, columns) and "text" in raw):
         name = columns.text or "text"
-        return "text", (name,), [], _filled(raw, name)
-    return _pair(raw, columns)
+        return "text", (name,), [], _required_text(raw, name)
+    return _parse_pair(raw, columns)
 
 
-def _asks_nothing(raw: dict[str, Any], columns: Columns) -> bool:
+def _has_no_pair(raw: dict[str, Any], columns: Columns) -> bool:
     named = columns.instruction or columns.response
     return not named and not any(name in raw for name in (*INSTRUCTION, *RESPONSE))
 
 
-def _pair(raw: dict[str, Any], columns: Columns) -> tuple[Shape, tuple[str, ...], list[Message], None]:
-    asks, answers = _column(raw, columns.instruction, INSTRUCTION), _column(raw, columns.response, RESPONSE)
-    context = _column(raw, columns.context, CONTEXT)
+def _parse_pair(raw: dict[str, Any], columns: Columns) -> tuple[Shape, tuple[str, ...], list[Message], None]:
+    asks, answers = (
+        _choose_column(raw, columns.instruction, INSTRUCTION),
+        _choose_column(raw, columns.response, RESPONSE),
+    )
+    context = _choose_column(raw, columns.context, CONTEXT)
     if asks is None and columns.instruction is None and context == "input":
         asks, context = context, None  # {"input": ..., "output": ...}
     for column, name, others in ((asks, columns.instruction or "instruction", INSTRUCTION),
@@ -137,39 +140,39 @@ def _pair(raw: dict[str, Any], columns: Columns) -> tuple[Shape, tuple[str, ...]
             raise BadRow(f'"{name}" is missing{also}')
     assert asks is not None
     assert answers is not None
-    system = _column(raw, columns.system, ("system",))
+    system = _choose_column(raw, columns.system, ("system",))
     used = tuple(name for name in (system, asks, context, answers) if name is not None)
     shape: Shape = "prompt_completion" if (asks, answers) == ("prompt", "completion") else "instruction"
     if isinstance(raw[asks], list) and isinstance(raw[answers], list):
-        return shape, used, _checked(_messages(raw[asks]) + _messages(raw[answers])), None
-    question, more = _filled(raw, asks), _optional(raw, context)
-    before = _optional(raw, system)
+        return shape, used, _check_messages(_parse_messages(raw[asks]) + _parse_messages(raw[answers])), None
+    question, more = _required_text(raw, asks), _optional_text(raw, context)
+    before = _optional_text(raw, system)
     messages = [{"role": "system", "content": before}] if before else []
     messages.append({"role": "user", "content": f"{question}\n\n{more}" if more else question})
-    messages.append({"role": "assistant", "content": _filled(raw, answers)})
+    messages.append({"role": "assistant", "content": _required_text(raw, answers)})
     return shape, used, messages, None
 
 
-def _talk(raw: dict[str, Any], name: str, columns: Columns) -> tuple[Shape, tuple[str, ...], list[Message], None]:
+def _parse_chat(raw: dict[str, Any], name: str, columns: Columns) -> tuple[Shape, tuple[str, ...], list[Message], None]:
     if name not in raw:
         raise BadRow(f'"{name}" is missing')
-    messages = _messages(raw[name], name)
+    messages = _parse_messages(raw[name], name)
     sharegpt = "from" in raw[name][0] if raw[name] else False
     used: tuple[str, ...] = (name,)
-    system = _column(raw, columns.system, ("system",))
-    if system and (before := _optional(raw, system)) and messages[:1] and messages[0]["role"] != "system":
+    system = _choose_column(raw, columns.system, ("system",))
+    if system and (before := _optional_text(raw, system)) and messages[:1] and messages[0]["role"] != "system":
         messages, used = [{"role": "system", "content": before}, *messages], (system, name)
-    return "conversations" if sharegpt else "messages", used, _checked(messages), None
+    return "conversations" if sharegpt else "messages", used, _check_messages(messages), None
 
 
-def _messages(value: Any, name: str = "messages") -> list[Message]:
+def _parse_messages(value: Any, name: str = "messages") -> list[Message]:
     if not isinstance(value, list):
-        raise BadRow(f'"{name}" must be a list, found {kind(value)}')
-    found: list[Message] = []
+        raise BadRow(f'"{name}" must be a list, found {describe_type(value)}')
+    messages: list[Message] = []
     for position, item in enumerate(value, 1):
         where = f"message {position}"
         if not isinstance(item, dict):
-            raise BadRow(f"{where} must be an object with role and content, found {kind(item)}")
+            raise BadRow(f"{where} must be an object with role and content, found {describe_type(item)}")
         who, what, roles = ("from", "value", SHAREGPT) if "from" in item else ("role", "content", ROLES)
         role = item.get(who)
         if (isinstance(role, str) and role in TOOLS) or item.get("tool_calls"):
@@ -177,24 +180,24 @@ def _messages(value: Any, name: str = "messages") -> list[Message]:
         if not isinstance(role, str) or role not in roles:
             known = ", ".join(dict.fromkeys(roles.values())) if who == "role" else "system, human or gpt"
             raise BadRow(f'{where}: "{who}" must be {known.replace("user, assistant", "user or assistant")}')
-        found.append({"role": roles[role], "content": _content(item.get(what), f'{where}: "{what}"')})
-    return found
+        messages.append({"role": roles[role], "content": _parse_content(item.get(what), f'{where}: "{what}"')})
+    return messages
 
 
-def _content(value: Any, where: str) -> str:
-    """Text, or parts of which all are text."""
+def _parse_content(value: Any, where: str) -> str:
+    """Read a message's content: text, or a list of parts that are all text."""
     if isinstance(value, list) and value and all(isinstance(part, dict) for part in value):
         if any(part.get("type") != "text" for part in value):
             raise BadRow(f"{where} has parts other than text, which are not supported")
-        return "".join(_text(part.get("text"), where) for part in value)
-    return _text(value, where)
+        return "".join(_check_text(part.get("text"), where) for part in value)
+    return _check_text(value, where)
 
 
-def _checked(messages: list[Message]) -> list[Message]:
+def _check_messages(messages: list[Message]) -> list[Message]:
     last = max((i for i, message in enumerate(messages) if message["role"] == "assistant"), default=None)
     if last is None:
         raise BadRow("no assistant message to learn from")
-    messages = messages[: last + 1]  # a question without an answer teaches nothing
+    messages = messages[: last + 1]  # the model can't learn from a question without an answer
     if not messages[-1]["content"].strip():
         raise BadRow("the last assistant message is empty")
     if not any(message["role"] == "user" for message in messages):
@@ -202,25 +205,25 @@ def _checked(messages: list[Message]) -> list[Message]:
     return messages
 
 
-def _column(raw: dict[str, Any], named: str | None, usual: tuple[str, ...]) -> str | None:
-    """The column to read, where the row has it."""
+def _choose_column(raw: dict[str, Any], named: str | None, usual: tuple[str, ...]) -> str | None:
+    """Choose the column to read; None if the row has none."""
     return next((name for name in ((named,) if named else usual) if name in raw), None)
 
 
-def _filled(raw: dict[str, Any], name: str) -> str:
+def _required_text(raw: dict[str, Any], name: str) -> str:
     if name not in raw:
         raise BadRow(f'"{name}" is missing')
-    text = _text(raw[name], f'"{name}"')
+    text = _check_text(raw[name], f'"{name}"')
     if not text.strip():
         raise BadRow(f'"{name}" is empty')
     return text
 
 
-def _optional(raw: dict[str, Any], name: str | None) -> str:
-    return "" if name is None or raw[name] is None else _text(raw[name], f'"{name}"').strip()
+def _optional_text(raw: dict[str, Any], name: str | None) -> str:
+    return "" if name is None or raw[name] is None else _check_text(raw[name], f'"{name}"').strip()
 
 
-def _text(value: Any, where: str) -> str:
+def _check_text(value: Any, where: str) -> str:
     if not isinstance(value, str):
-        raise BadRow(f"{where} must be text, found {kind(value)}")
+        raise BadRow(f"{where} must be text, found {describe_type(value)}")
     return value

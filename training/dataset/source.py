@@ -1,5 +1,8 @@
-"""What a dataset's name means: a file, a folder, a pattern such as data/*.jsonl, the shipped sample, or a repository of
-the Hub, whose files lie in the Hub's cache."""
+"""Finds the files that a dataset's name stands for.
+
+A name may be a file, a folder, a pattern such as data/*.jsonl, the shipped sample, or a repository of the Hub, whose
+files are in the Hub's cache.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ HINT = "Give the path of a JSONL, JSON, CSV or Parquet file."
 
 
 class SourceProblem(ValueError):
-    """Why a name means no dataset, and what to do."""
+    """A name that stands for no dataset, with a message and a hint."""
 
     def __init__(self, message: str, hint: str) -> None:
         self.message, self.hint = message, hint
@@ -33,8 +36,8 @@ class SourceProblem(ValueError):
 
 @dataclass(frozen=True)
 class Source:
-    """The files of a dataset, in their order. `name` is what it is called on screens; `left_out` are data files beside
-    them that are no training split."""
+    """The files of a dataset, in order. `name` is its name on screens. `left_out` are the data files beside them that
+    don't belong to the training split."""
 
     name: str
     files: tuple[Path, ...]
@@ -42,45 +45,51 @@ class Source:
     left_out: tuple[Path, ...] = ()
 
     def label(self, file: int) -> str:
-        """The name of file number `file` in messages; "" where there is only one."""
+        """Return the name of file number `file` for messages; "" if there is only one file."""
         return self.files[file].name if len(self.files) > 1 else ""
 
 
 def local(name: str, base: Path = Path()) -> Source:
-    """`name` is relative to `base`, absolute, or begins with ~. Raises SourceProblem."""
+    """Find the files of `name` on this machine. It is relative to `base`, absolute, or begins with ~.
+
+    Raises SourceProblem.
+    """
     if name == DEMO_DATASET:
         return Source(name, (DEMO_FILE,))
     if not name.strip():
         raise SourceProblem("An empty name is not a file.", HINT)
-    path = (base / _expanded(name)).absolute()
+    path = (base / _expand_user(name)).absolute()
     if path.is_dir():
-        return of_files(str(path), _below(path))
+        return of_files(str(path), _list_data_files(path))
     if path.is_file():
         return Source(str(path), (path,))
     if glob.has_magic(name) and not path.exists():
         matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207  takes an absolute pattern
-        found = tuple(file for file in map(Path, matches) if file.is_file())
-        if not found:
-            raise SourceProblem(f"{path}: no file is called so.", "Check the pattern; ** goes into folders.")
-        return Source(str(path), found)
+        files = tuple(file for file in map(Path, matches) if file.is_file())
+        if not files:
+            raise SourceProblem(f"{path}: no file matches this pattern.", "Check the pattern; ** includes subfolders.")
+        return Source(str(path), files)
     if path.exists():
         raise SourceProblem(f"{path}: not a file.", "Give a file, a folder or a pattern.")
-    what = "a link that leads nowhere" if path.is_symlink() else "no such dataset file"
-    raise SourceProblem(f"{path}: {what}.", HINT)
+    problem = "this link points to a file that does not exist" if path.is_symlink() else "no such dataset file"
+    raise SourceProblem(f"{path}: {problem}.", HINT)
 
 
-def of_files(name: str, found: Sequence[Path], hub: Hub | None = None) -> Source:
-    """The data files of a folder or a repository; where some are called train, those alone. Raises SourceProblem."""
-    train = [path for path in found if _TRAIN.search(path.stem)] or found
+def of_files(name: str, files: Sequence[Path], hub: Hub | None = None) -> Source:
+    """Take the data files of a folder or a repository. If some have "train" in their names, take only those.
+
+    Raises SourceProblem if there is no data file.
+    """
+    train = [path for path in files if _TRAIN.search(path.stem)] or files
     if not train:
         kinds = ", ".join(SUFFIXES)
-        raise SourceProblem(f"{name}: there is no data file in it.", f"A data file's name ends in one of {kinds}.")
+        raise SourceProblem(f"{name} contains no data file.", f"A data file's name ends in one of {kinds}.")
     chosen = set(train)
-    return Source(name, tuple(train), hub, tuple(path for path in found if path not in chosen))
+    return Source(name, tuple(train), hub, tuple(path for path in files if path not in chosen))
 
 
-def _below(folder: Path) -> list[Path]:
-    """The data files in `folder` and in its folders, hidden ones left out."""
+def _list_data_files(folder: Path) -> list[Path]:
+    """List the data files in `folder` and its subfolders, without hidden ones."""
     return sorted(
         path
         for path in folder.rglob("*")
@@ -91,7 +100,7 @@ def _below(folder: Path) -> list[Path]:
 
 
 def of_config(config: RunConfig) -> Source:
-    """The dataset of a run. Raises SourceProblem."""
+    """Find the files of a run's dataset. Raises SourceProblem."""
     if config.files is not None:
         return Source(config.dataset, tuple(map(Path, config.files)), config.hub)
     try:
@@ -103,7 +112,7 @@ def of_config(config: RunConfig) -> Source:
 
 
 def hub_id(name: str, base: Path = Path()) -> str | None:
-    """The repository that `name` means; None where it is a path. A file of that name here comes first."""
+    """Return the Hub repository that `name` stands for; None if it is a path, or the name of a file on this machine."""
     if name.startswith("hf://"):
         return name.removeprefix("hf://").removeprefix("datasets/")
     is_id = _HUB_ID.fullmatch(name) and Path(name).suffix.lower() not in SUFFIXES
@@ -111,7 +120,7 @@ def hub_id(name: str, base: Path = Path()) -> str | None:
 
 
 def sha256(source: Source) -> str:
-    """Of the file's bytes; of several files, of their sums one after the other. Raises OSError."""
+    """Compute the checksum of the file; for several files, the checksum of their checksums. Raises OSError."""
     sums = []
     for path in source.files:
         with path.open("rb") as file:
@@ -119,8 +128,8 @@ def sha256(source: Source) -> str:
     return sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest()
 
 
-def _expanded(name: str) -> Path:
+def _expand_user(name: str) -> Path:
     try:
         return Path(name).expanduser()
-    except RuntimeError:  # ~someone who is not there
+    except RuntimeError:  # there is no such user
         return Path(name)

@@ -15,7 +15,7 @@ from training.contract.run_directory import RunDirectory
 from training.finetune.attempt import Attempt, print_error
 from training.finetune.gpu import open_card
 from training.job import environ
-from training.job.job import change_of, read_all_rows, read_job, require_good, require_unchanged
+from training.job.job import check_dataset_unchanged, check_rows, describe_dataset_change, read_all_rows, read_job
 from training.job.model import local_folder
 
 
@@ -43,10 +43,10 @@ def train(path: Path) -> int:
         # Check the rows and the model's folder before the slow imports, to report errors in them at once.
         rows = read_all_rows(job)
         if attempt.resume_from:
-            require_unchanged(job, rows, run)
-        elif changed := change_of(job, rows):
+            check_dataset_unchanged(job, rows, run)
+        elif changed := describe_dataset_change(job, rows):
             attempt.warn(f"{changed} The run starts over with the new data.")
-        require_good(job, rows)
+        check_rows(job, rows)
         local_folder(job.profile.model.name)
         attempt.report_loading("Unsloth", 0)
         from training.finetune import sft

@@ -1,9 +1,9 @@
-"""What really runs, as against what the profile asked for: Unsloth and TRL may change a setting."""
+"""Records the settings that really run. They may differ from the profile, because Unsloth and TRL change some."""
 
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import torch
@@ -17,41 +17,46 @@ from training.dataset.split import Steps
 from training.job.job import Job
 from training.job.tokens import Examples
 
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+    from training.finetune.trainer import Trainer
+
 STACK = ("torch", "unsloth", "unsloth_zoo", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "datasets")
 
-# Asked for in these words, a setting is left to the trainer: what it chose is no change.
-LEFT_OPEN = (None, "auto")
+# Values that mean "let the trainer decide". The trainer's choice is then not reported as a change.
+TRAINER_DECIDES = (None, "auto")
 
-SKIPPED_TOLD = 1000  # bad rows, with line and reason
+MAX_SKIPPED_LISTED = 1000  # bad rows in config.json, with line and reason
 
-CHOSEN = "as many as the card's limit asks for"
-REASONS = {
+AUTO_LAYERS = "as many as the GPU's limit requires"
+CHANGE_REASONS = {
     "training.optim": "8-bit and unfused optimizers have no CPU kernels",
-    "training.gradient_checkpointing": "offloading activations needs a GPU; plain checkpointing runs",
+    "training.gradient_checkpointing": "offloading activations needs a GPU; plain checkpointing is used",
     "model.offload_layers": "there is no GPU to offload from",
     "model.offload_embedding": "there is no GPU to offload from",
     "model.load_in_4bit": "bitsandbytes can't quantise this model here",
-    "model.dtype": "the device has no fast arithmetic in the asked one",
-    "model.max_seq_length": "the model has no more positions",
+    "model.dtype": "the device has no fast arithmetic in this type",
+    "model.max_seq_length": "the model supports no longer sequences",
     "hardware.vram_limit_mib": "there is no GPU",
 }
 
 
-def write(
+def record(
     job: Job,
     run: RunDirectory,
-    trainer: Any,
+    trainer: Trainer,
     examples: Examples,
     rows: Rows,
     steps: Steps,
     offloaded: int | str,
 ) -> ev.Resolved:
-    """Adds what really runs to the run's config.json, and returns the event that tells of it.
+    """Add the settings that really run to the run's config.json, and return them as an event.
 
     `offloaded` is the number of layers kept in host memory.
     """
     asked = job.profile.model_dump(mode="json")
-    actual = _actual(asked, trainer)
+    actual = _actual_tables(asked, trainer)
     if torch.cuda.is_available():
         actual["model"]["offload_layers"] = offloaded
     parameters = list(trainer.model.parameters())
@@ -67,7 +72,8 @@ def write(
             eval_rows=len(examples.eval),
             dropped_rows=examples.dropped + len(rows.problems),
             truncated_rows=examples.truncated,
-            skipped=[str(problem) for problem in rows.problems[:SKIPPED_TOLD]] + examples.refused[:SKIPPED_TOLD],
+            skipped=[str(problem) for problem in rows.problems[:MAX_SKIPPED_LISTED]]
+            + examples.refused[:MAX_SKIPPED_LISTED],
         ),
     )
     config.write(run.config)
@@ -79,14 +85,14 @@ def write(
         dropped_rows=examples.dropped + len(rows.problems),
         truncated_rows=examples.truncated,
         trainable_parameters=sum(p.numel() for p in parameters if p.requires_grad),
-        total_parameters=_weights(trainer.model),
+        total_parameters=_count_parameters(trainer.model),
         device=actual["hardware"]["device"],
         changed=_changes(asked, actual),
     )
 
 
-def _actual(asked: dict[str, Any], trainer: Any) -> dict[str, Any]:
-    """The profile's tables with what ran in them."""
+def _actual_tables(asked: dict[str, Any], trainer: Trainer) -> dict[str, Any]:
+    """Return the profile's tables with the values that really run."""
     args, model = trainer.args, trainer.model
     on_gpu = torch.cuda.is_available()
     lora = model.peft_config["default"]
@@ -98,7 +104,7 @@ def _actual(asked: dict[str, Any], trainer: Any) -> dict[str, Any]:
         max_seq_length=int(getattr(model, "max_seq_length", args.max_length)),
     )
     if not asked["model"]["name"].startswith("demo:"):
-        actual["model"]["name"] = model.config._name_or_path  # Unsloth may have taken a 4-bit copy from the Hub
+        actual["model"]["name"] = model.config._name_or_path  # Unsloth may load a 4-bit copy from the Hub instead
     if not on_gpu:
         actual["hardware"]["vram_limit_mib"] = None
         actual["model"] |= {"offload_layers": 0, "offload_embedding": False}
@@ -107,14 +113,14 @@ def _actual(asked: dict[str, Any], trainer: Any) -> dict[str, Any]:
         lora_alpha=lora.lora_alpha,
         lora_dropout=lora.lora_dropout,
         bias=lora.bias,
-        target_modules=_same_order(lora.target_modules, asked["lora"]["target_modules"]),
-        modules_to_save=_same_order(lora.modules_to_save or [], asked["lora"]["modules_to_save"]),
+        target_modules=_in_asked_order(lora.target_modules, asked["lora"]["target_modules"]),
+        modules_to_save=_in_asked_order(lora.modules_to_save or [], asked["lora"]["modules_to_save"]),
         use_rslora=lora.use_rslora,
     )
-    ran = {name: getattr(args, name) for name in actual["training"] if hasattr(args, name)}
-    ran["max_steps"] = ran["max_steps"] if ran["max_steps"] > 0 else None
-    actual["training"].update({name: getattr(value, "value", value) for name, value in ran.items()})
-    actual["training"]["gradient_checkpointing"] = _checkpointing(asked, args, on_gpu)
+    used = {name: getattr(args, name) for name in actual["training"] if hasattr(args, name)}
+    used["max_steps"] = used["max_steps"] if used["max_steps"] > 0 else None
+    actual["training"].update({name: getattr(value, "value", value) for name, value in used.items()})
+    actual["training"]["gradient_checkpointing"] = _actual_checkpointing(asked, args, on_gpu)
     actual["evaluation"].update(
         eval_steps=int(args.eval_steps), per_device_eval_batch_size=args.per_device_eval_batch_size
     )
@@ -122,36 +128,37 @@ def _actual(asked: dict[str, Any], trainer: Any) -> dict[str, Any]:
     return actual
 
 
-def _checkpointing(asked: dict[str, Any], args: Any, on_gpu: bool) -> Any:
+def _actual_checkpointing(asked: dict[str, Any], args: Any, on_gpu: bool) -> Any:
     wanted = asked["training"]["gradient_checkpointing"]
     return wanted if on_gpu and args.gradient_checkpointing else bool(args.gradient_checkpointing)
 
 
-def _same_order(ran: Any, asked: list[str]) -> Any:
-    """peft keeps names as a set; Unsloth may put a pattern in their place, which stays as it is."""
-    if isinstance(ran, str):
-        return ran
-    return asked if set(ran) == set(asked) else sorted(ran)
+def _in_asked_order(actual: Any, asked: list[str]) -> Any:
+    """Return module names in the profile's order, because peft keeps them as a set. Unsloth may use one pattern instead
+    of names; it is returned unchanged."""
+    if isinstance(actual, str):
+        return actual
+    return asked if set(actual) == set(asked) else sorted(actual)
 
 
 def _changes(asked: dict[str, Any], actual: dict[str, Any]) -> dict[str, tuple[Any, Any, str]]:
-    """`table.field` to (asked, ran, why) for each setting that was not followed."""
+    """Map `table.field` to (value asked for, value that runs, reason) for each setting that was changed."""
     changes: dict[str, tuple[Any, Any, str]] = {}
     for table, fields in asked.items():
         if not isinstance(fields, dict):
             continue
         for name, wanted in fields.items():
-            ran = actual[table][name]
+            used = actual[table][name]
             if table == "hardware" and name == "device":
-                continue  # a number or "cpu" is what the process was shown
-            if ran != wanted and (wanted not in LEFT_OPEN or (name == "offload_layers" and ran)):
-                why = REASONS.get(f"{table}.{name}", "Unsloth or TRL chose so")
-                changes[f"{table}.{name}"] = (wanted, ran, CHOSEN if wanted == "auto" else why)
+                continue  # the process sees only the device that was asked for
+            if used != wanted and (wanted not in TRAINER_DECIDES or (name == "offload_layers" and used)):
+                reason = CHANGE_REASONS.get(f"{table}.{name}", "chosen by Unsloth or TRL")
+                changes[f"{table}.{name}"] = (wanted, used, AUTO_LAYERS if wanted == "auto" else reason)
     return changes
 
 
-def _weights(model: Any) -> int:
-    """Parameters of the model with its adapter; a packed 4-bit weight counts for what it stands for."""
+def _count_parameters(model: PeftModel) -> int:
+    """Count the parameters of the model with its adapter. A packed 4-bit tensor counts with its unpacked size."""
     count = 0
     for parameter in model.parameters():
         state = getattr(parameter, "quant_state", None)

@@ -102,7 +102,7 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
         trainer.add_callback(CoolDown(attempt, card, profile.hardware.pause_above_celsius))
 
     # Train
-    emit(resolved.write(job, run, trainer, examples, rows, steps, profile.model.offload_layers))
+    emit(resolved.record(job, run, trainer, examples, rows, steps, profile.model.offload_layers))
     attempt.stop.can_save = True
     with limit.explain_out_of_memory("The run can't go on", profile, shape):
         trainer.train(resume_from_checkpoint=str(attempt.resume_from) if attempt.resume_from else None)

@@ -1,4 +1,4 @@
-"""What a config.json asks for: the profile, the rows and where things lie. Read by the trainer and by the workers."""
+"""The job that a config.json describes: the profile, the dataset and the cache. The trainer and the workers use it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from training.dataset.rows import Rows, read
 from training.dataset.shapes import Columns
 from training.dataset.source import Source, SourceProblem, of_config, sha256
 
-PROBLEMS_SHOWN = 10
+MAX_PROBLEMS_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Job:
 
     @property
     def model_name(self) -> str:
-        """What was really loaded, where that is known; else what the profile names."""
+        """The name of the model that was really loaded; before that is known, the profile's."""
         return self.actual_model.get("name") or self.profile.model.name
 
     @property
@@ -46,14 +46,14 @@ class Job:
 
 
 def read_job(target: Path) -> Job:
-    """The job of a run directory, or of a config.json by itself. Raises TrainingFailure."""
+    """Read the job of a run directory, or of a config.json alone. Raises TrainingFailure."""
     path = RunDirectory(target).config if target.is_dir() else target
     try:
         config, profile = RunConfig.read_with_profile(path)
         _check_actual_model(config, profile, path)
         return Job(config, profile, of_config(config), Path(config.cache))
     except ConfigError as error:
-        hint = error.hint or "Begin anew from the run's profile.toml."
+        hint = error.hint or "Start a new run from this run's profile.toml."
         raise TrainingFailure("bad_config", error.message, hint) from error
     except SourceProblem as error:
         raise TrainingFailure("bad_data", error.message, error.hint) from error
@@ -73,8 +73,8 @@ def _check_actual_model(config: RunConfig, profile: Profile, path: Path) -> None
 
 
 @contextmanager
-def readable(job: Job) -> Iterator[None]:
-    """Raises TrainingFailure in the place of what says that a file of the dataset can't be read."""
+def explain_unreadable_dataset(job: Job) -> Iterator[None]:
+    """Raise TrainingFailure when a file of the dataset can't be read inside."""
     try:
         yield
     except Unreadable as error:
@@ -87,17 +87,17 @@ def readable(job: Job) -> Iterator[None]:
 
 
 def read_all_rows(job: Job) -> Rows:
-    """The dataset with its bad rows listed. Raises TrainingFailure where it can't be read."""
-    with readable(job):
+    """Read the whole dataset, with its bad rows listed. Raises TrainingFailure if it can't be read."""
+    with explain_unreadable_dataset(job):
         return read(job.source, Columns.of(job.profile.dataset))
 
 
-def change_of(job: Job, rows: Rows) -> str:
-    """What has changed since the run began to train on the dataset, "" where nothing has or that is not known."""
+def describe_dataset_change(job: Job, rows: Rows) -> str:
+    """Say in a sentence that the dataset has changed since the run began; "" if it has not, or if that is unknown."""
     before = job.config.dataset_fingerprint
     if before is None:
         return ""
-    with readable(job):
+    with explain_unreadable_dataset(job):
         if before.sha256 == sha256(job.source):
             return ""
     now = len(rows.rows) + len(rows.problems)
@@ -105,27 +105,27 @@ def change_of(job: Job, rows: Rows) -> str:
     return f"The dataset {job.source.name} has changed since the run began{counts}."
 
 
-def require_unchanged(job: Job, rows: Rows, run: RunDirectory) -> None:
-    """Raises TrainingFailure where `run` would go on with other rows than it has learned from."""
-    if changed := change_of(job, rows):
-        anew = shlex.join(["codex-tui", "train", str(run.profile), "--dataset", job.source.name])
-        raise TrainingFailure("bad_data", changed, f"Put the old data back, or train anew: {anew}")
+def check_dataset_unchanged(job: Job, rows: Rows, run: RunDirectory) -> None:
+    """Raise TrainingFailure if `run` would resume with other rows than it began with."""
+    if changed := describe_dataset_change(job, rows):
+        command = shlex.join(["codex-tui", "train", str(run.profile), "--dataset", job.source.name])
+        raise TrainingFailure("bad_data", changed, f"Put the old data back, or start a new run: {command}")
 
 
-def require_good(job: Job, found: Rows) -> None:
-    """Raises TrainingFailure for bad rows, unless the profile says to skip them, and where there is no other."""
-    if found.problems and job.profile.dataset.on_bad_rows == "refuse":
-        count = len(found.problems)
-        shown = "; ".join(str(problem) for problem in found.problems[:PROBLEMS_SHOWN])
-        more = f"; and {count - PROBLEMS_SHOWN} more" if count > PROBLEMS_SHOWN else ""
+def check_rows(job: Job, rows: Rows) -> None:
+    """Raise TrainingFailure if there are bad rows, unless the profile skips them, and if there is no good row."""
+    if rows.problems and job.profile.dataset.on_bad_rows == "refuse":
+        count = len(rows.problems)
+        shown = "; ".join(str(problem) for problem in rows.problems[:MAX_PROBLEMS_SHOWN])
+        more = f"; and {count - MAX_PROBLEMS_SHOWN} more" if count > MAX_PROBLEMS_SHOWN else ""
         raise TrainingFailure(
             "bad_data",
             f"{job.source.name} has {count} bad row{'s' if count > 1 else ''}: {shown}{more}.",
-            'Mend these lines, or set dataset.on_bad_rows = "skip" to train on the others.',
+            'Fix these lines, or set dataset.on_bad_rows = "skip" to train on the others.',
         )
-    if not found.rows:
+    if not rows.rows:
         raise TrainingFailure(
             "bad_data",
-            f"{job.source.name} has no row to learn from.",
+            f"{job.source.name} has no rows to train on.",
             'A row is a line like {"instruction": "...", "response": "..."}.',
         )

@@ -68,7 +68,7 @@ class Digest:
     def scanned(self, progress: Progress, cancelled: Cancelled) -> Path | None:
         """The file of the scan, made where there is none; `self.scan` is it."""
         job = self._job
-        found = scans.kept_or_made(self._index, self.columns, job.profile, job.cache, progress, cancelled, self._keep)
+        found = scans.load_or_scan(self._index, self.columns, job.profile, job.cache, progress, cancelled, self._keep)
         if found is None:
             return None
         place, self.scan = found
@@ -90,7 +90,7 @@ class Digest:
         prompt = self._job.profile.dataset.system_prompt
         with turns.after():
             known = identity(tokenizer)
-        place = token_lengths.place(self._job.cache, fingerprint, self.columns, known, prompt)
+        place = token_lengths.cache_path(self._job.cache, fingerprint, self.columns, known, prompt)
         if token_lengths.load(place, self.scan.kept):
             return place, True
         found = self._measure(tokenizer, turns, progress, cancelled)

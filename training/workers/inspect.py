@@ -32,7 +32,7 @@ from training.dataset.records import BadRow
 from training.dataset.scan import BAD, HELD_OUT
 from training.dataset.shapes import row_of
 from training.job import environ
-from training.job.job import Job, read_job, readable
+from training.job.job import Job, explain_unreadable_dataset, read_job
 from training.job.tokens import Encoded, encode_row
 from training.workers.digest import Digest, Turns, Unkept
 from training.workers.pipe import Pipe
@@ -74,7 +74,7 @@ class SampleViewer:
         environ.prepare(job.profile, job.cache)
         sys.modules["torch"] = None  # type: ignore[assignment]  # transformers does without, and starts in a second
         self._job, self._pipe = job, pipe
-        with readable(job):
+        with explain_unreadable_dataset(job):
             self._index = RowIndex.open(job.source, job.cache)
         self._digest = Digest(job, self._index)
         self._scan_file: Path | None = None
@@ -93,7 +93,7 @@ class SampleViewer:
         except Exception as error:  # noqa: BLE001  the rows can be read without it
             self._why, self._hint = _reason(error)
         if len(self._index) <= BEFORE_READY:
-            with suppress(Unkept), readable(self._job):
+            with suppress(Unkept), explain_unreadable_dataset(self._job):
                 self._scan_file = self._digest.scanned(self._progress("scanning"), lambda: False)
         return {"rows": len(self._index), **self._counts(), "scan": _text(self._scan_file),
                 "why": self._why, "hint": self._hint}  # fmt: skip
@@ -138,7 +138,7 @@ class SampleViewer:
                 self._pipe.send(told)
 
     def _done(self, task: str, cancelled: threading.Event) -> dict[str, Any]:
-        with readable(self._job):
+        with explain_unreadable_dataset(self._job):
             if self._scan_file is None:
                 self._scan_file = self._digest.scanned(self._progress("scanning"), cancelled.is_set)
             if self._scan_file is None:
@@ -162,7 +162,7 @@ class SampleViewer:
         index = asked.get("index")
         if not isinstance(index, int) or not 0 <= index < len(self._index):
             raise TrainingFailure("bad_data", f"There is no row {index!r}; there are {len(self._index)}.")
-        with readable(self._job):
+        with explain_unreadable_dataset(self._job):
             record = self._index.record(index)
             shown = {"index": index, "file": self._job.source.label(record.file), "line": record.line,
                      "raw": record.raw, "problem": "", "text": "", "shape": None, "segments": [], "tokens": None,

@@ -27,7 +27,7 @@ from training.contract import events as ev
 from training.contract.failures import TrainingFailure
 from training.contract.process import Exit, ProcessIdentity
 from training.contract.run_directory import RunDirectory
-from training.job.job import read_all_rows, read_job, require_good
+from training.job.job import check_rows, read_all_rows, read_job
 
 
 def make_run(home: Path, steps: int = 12) -> RunDirectory:
@@ -140,7 +140,7 @@ def config(bench: Bench) -> Try:
                 Target.of_run(run)
             with bench.guard("the trainer", TrainingFailure):
                 job = read_job(run.path)
-                require_good(job, read_all_rows(job))
+                check_rows(job, read_all_rows(job))
                 assert isinstance(job.model_name, str)
 
     run_config = read_config(run)

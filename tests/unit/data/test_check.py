@@ -105,7 +105,7 @@ def test_good_rows_pass(capsys: pytest.CaptureFixture[str]) -> None:
 def test_ten_bad_rows_are_shown_and_all_are_told(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scans, "MOST_PROBLEMS", 5)  # the others are looked at again
+    monkeypatch.setattr(scans, "MAX_PROBLEMS", 5)  # the others are looked at again
     file = rows_file(*(["{"] * 13), pair("a"))
     assert main(["data", "check", file]) == 2
     out = capsys.readouterr().out

@@ -189,7 +189,7 @@ async def test_the_config_of_a_profile_is_its_owners_alone(tmp_path: Path, profi
 
 
 def test_of_the_configs_only_the_newest_are_kept(profile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept, "MOST_KEPT", 3)
+    monkeypatch.setattr(kept, "MAX_FILES", 3)
     places = []
     for length in range(40, 45):
         profile.write_text(PROFILE.replace("32", str(length)))

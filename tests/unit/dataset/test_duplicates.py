@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training.dataset import duplicates
-from training.dataset.duplicates import SIMILAR, Duplicates, words_of
+from training.dataset.duplicates import SIMILAR, Duplicates, split_words
 
 LONG = " ".join(f"word{number}" for number in range(60))
 
@@ -70,7 +70,7 @@ def test_beyond_the_limit_only_the_same_words_count(monkeypatch: pytest.MonkeyPa
 
 
 def pieces(text: str) -> set[tuple[str, ...]]:
-    words = words_of(text)
+    words = split_words(text)
     return set(zip(words, words[1:], words[2:], strict=False)) if len(words) > 2 else {tuple(words)}
 
 

@@ -28,7 +28,7 @@ ROW = b'{"instruction": "Who?", "response": "Rook."}'
 @pytest.fixture(autouse=True)
 def keep_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small files are kept as large ones are."""
-    monkeypatch.setattr(lines, "KEPT_FROM", 0)
+    monkeypatch.setattr(lines, "MIN_CACHED_BYTES", 0)
 
 
 def all_records(index: RowIndex) -> list[Record]:

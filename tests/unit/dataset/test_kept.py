@@ -16,7 +16,7 @@ from training.dataset.index import Changed, RowIndex
 @pytest.fixture(autouse=True)
 def keep_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small files are kept as large ones are."""
-    monkeypatch.setattr(lines, "KEPT_FROM", 0)
+    monkeypatch.setattr(lines, "MIN_CACHED_BYTES", 0)
 
 
 def test_the_next_time_nothing_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,7 +61,7 @@ def test_a_folder_that_cant_be_written_is_no_hindrance(tmp_path: Path) -> None:
 
 
 def test_only_the_latest_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept, "MOST_KEPT", 3)
+    monkeypatch.setattr(kept, "MAX_FILES", 3)
     opened(tmp_path, *[b"a\n" * number for number in range(1, 9)])
     assert len(list((tmp_path / "cache" / "datasets").iterdir())) == 3
 
@@ -112,7 +112,7 @@ def test_a_file_that_is_gone(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_write_left_goes_with_the_next(tmp_path: Path) -> None:
-    place = kept.place(tmp_path, "rows", "anything")
+    place = kept.cache_path(tmp_path, "rows", "anything")
     place.parent.mkdir()
     left = place.with_name(f".{place.name}.x1.tmp")
     left.write_bytes(b"half")

@@ -30,7 +30,7 @@ def test_the_cut() -> None:
 
 
 def test_refusals_are_all_counted_but_not_all_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(token_lengths, "MOST_REFUSED", 2)
+    monkeypatch.setattr(token_lengths, "MAX_REASONS", 2)
     found = Lengths()
     for _ in range(5):
         found.refuse("no")
@@ -38,7 +38,7 @@ def test_refusals_are_all_counted_but_not_all_kept(monkeypatch: pytest.MonkeyPat
 
 
 def test_kept_and_read_again(tmp_path: Path) -> None:
-    place = token_lengths.place(tmp_path, "f", Columns(), "t", None)
+    place = token_lengths.cache_path(tmp_path, "f", Columns(), "t", None)
     assert token_lengths.load(place) is None
     token_lengths.save(place, some())
     assert token_lengths.load(place) == token_lengths.load(place, 4) == some()
@@ -52,7 +52,7 @@ def test_kept_and_read_again(tmp_path: Path) -> None:
 
 def test_the_place_depends_on_all_that_changes_the_lengths(tmp_path: Path) -> None:
     places = {
-        token_lengths.place(tmp_path, *of)
+        token_lengths.cache_path(tmp_path, *of)
         for of in (("f", Columns(), "t", None), ("g", Columns(), "t", None), ("f", Columns(text="x"), "t", None),
                    ("f", Columns(), "u", None), ("f", Columns(), "t", "Be brief."))
     }  # fmt: skip
@@ -60,8 +60,8 @@ def test_the_place_depends_on_all_that_changes_the_lengths(tmp_path: Path) -> No
 
 
 def test_the_oldest_are_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.dataset.kept.MOST_KEPT", 3)
-    places = [token_lengths.place(tmp_path, str(number), Columns(), "t", None) for number in range(5)]
+    monkeypatch.setattr("training.dataset.kept.MAX_FILES", 3)
+    places = [token_lengths.cache_path(tmp_path, str(number), Columns(), "t", None) for number in range(5)]
     for place in places:
         token_lengths.save(place, some())
     assert sorted(places[0].parent.iterdir()) == sorted(places[2:])

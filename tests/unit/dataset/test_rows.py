@@ -170,7 +170,7 @@ def test_several_files_are_named_in_problems(tmp_path: Path) -> None:
 def test_a_name_means_a_file_a_folder_a_pattern_or_the_hub(tmp_path: Path) -> None:
     data = tmp_path / "guide" / "rows"
     data.mkdir(parents=True)
-    with pytest.raises(SourceProblem, match="no data file in it"):
+    with pytest.raises(SourceProblem, match="contains no data file"):
         local("guide", tmp_path)
     for name in ("train-00000.jsonl", "test.jsonl", ".hidden.jsonl", "notes.txt"):
         (data / name).write_text("")
@@ -180,7 +180,7 @@ def test_a_name_means_a_file_a_folder_a_pattern_or_the_hub(tmp_path: Path) -> No
     assert local("demo:zombie-waves").files[0].name == "zombie_waves.jsonl"
     for name, said in (
         ("none.jsonl", "no such dataset file"),
-        ("*.parquet", "no file is called so"),
+        ("*.parquet", "no file matches this pattern"),
         ("", "not a file"),
     ):
         with pytest.raises(SourceProblem, match=said):
@@ -195,7 +195,7 @@ def test_a_name_means_a_file_a_folder_a_pattern_or_the_hub(tmp_path: Path) -> No
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.json", "rows.csv", "rows"])
 @pytest.mark.parametrize("data", [b"\x7fELF\x02\0\n\n\0\n", '{"instruction": "Who?"}\n'.encode("utf-16")])
 def test_what_is_no_text_is_said_once(tmp_path: Path, name: str, data: bytes) -> None:
-    with pytest.raises(Unreadable, match="is not a text file: it has NUL bytes") as told:
+    with pytest.raises(Unreadable, match="is not a text file: it contains NUL bytes") as told:
         read(tmp_path, data, name)
     assert "JSONL" in told.value.hint
     found = read(tmp_path, json.dumps(GOOD) + "\n\0\n")  # a damaged row is no damaged file
@@ -204,7 +204,7 @@ def test_what_is_no_text_is_said_once(tmp_path: Path, name: str, data: bytes) ->
 
 def test_a_link_that_leads_nowhere_is_no_missing_file(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").symlink_to("rows.jsonl")
-    with pytest.raises(SourceProblem, match="a link that leads nowhere"):
+    with pytest.raises(SourceProblem, match="this link points to a file that does not exist"):
         local("rows.jsonl", tmp_path)
 
 

@@ -105,8 +105,8 @@ def test_what_the_warnings_are_told_from(tmp_path: Path) -> None:
 
 
 def test_problems_are_all_counted_but_not_all_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scans, "MOST_PROBLEMS", 3)
-    monkeypatch.setattr(scans, "MOST_REASONS", 2)
+    monkeypatch.setattr(scans, "MAX_PROBLEMS", 3)
+    monkeypatch.setattr(scans, "MAX_REASONS", 2)
     found = scanned(index_of(tmp_path, *(["{"] * 5), "5", pair(3), pair([]), {"messages": 1}))
     assert list(found.problems) == [0, 1, 2]
     assert len(found.positions(BAD)) == 9
@@ -124,13 +124,13 @@ def test_problems_are_all_counted_but_not_all_kept(tmp_path: Path, monkeypatch: 
     ],
 )
 def test_reasons_leave_out_what_differs(message: str, reason: str) -> None:
-    assert scans.reason_of(message) == reason
+    assert scans.generalise(message) == reason
 
 
 def test_kept_and_read_again(tmp_path: Path) -> None:
     index = index_of(tmp_path, pair("a"), "{", pair("a"), pair("b", note=LONG))
     found = scanned(index, profile(eval_fraction=0.5))
-    place = scans.place(tmp_path / "cache", index.fingerprint() or "", Columns())
+    place = scans.cache_path(tmp_path / "cache", index.fingerprint() or "", Columns())
     assert scans.load(place) is None
     scans.save(place, found)
     assert scans.load(place) == found
@@ -140,12 +140,12 @@ def test_kept_and_read_again(tmp_path: Path) -> None:
     assert resplit is not None
     assert resplit.count(HELD_OUT) == 0
     other = Columns(response="note")
-    assert scans.place(tmp_path / "cache", index.fingerprint() or "", other) != place
+    assert scans.cache_path(tmp_path / "cache", index.fingerprint() or "", other) != place
 
 
 @pytest.mark.parametrize("damage", [b"", b"\xff" * 40, b"\x80"])
 def test_a_damaged_file_is_as_good_as_none(tmp_path: Path, damage: bytes) -> None:
-    place = scans.place(tmp_path, "f", Columns())
+    place = scans.cache_path(tmp_path, "f", Columns())
     scans.save(place, scanned(index_of(tmp_path, pair("a"))))
     whole = place.read_bytes()
     for data in (damage, whole[: len(whole) // 2], whole.replace(b"instruction", b"destruction")):
