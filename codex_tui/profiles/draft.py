@@ -80,10 +80,6 @@ class Draft:
         return self._at > 0
 
     @property
-    def can_redo(self) -> bool:
-        return self._at < len(self._texts) - 1
-
-    @property
     def resolved(self) -> Resolved:
         """The values of the text, with all its problems."""
         if self._resolved is None or self._resolved[0] != self.text:
