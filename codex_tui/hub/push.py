@@ -150,16 +150,12 @@ def _is_there(hub: Connection, file: LocalFile) -> bool:
 
 def _send(hub: Connection, files: list[LocalFile]) -> str:
     """One commit with all of `files`; the revision. Large files that arrived in an earlier try are not sent again."""
-    hub.step(f"sending {', '.join(file.name for file in files)}", 0, sum(file.size for file in files))
+    hub.step(f"sending {', '.join(file.name for file in files)}")
     names = ", ".join(file.name for file in files[:3]) + ("" if len(files) < 4 else f" and {len(files) - 3} more")
-    with _told_by_xet(hub):
-        done = hub.api.create_commit(
-            hub.repo,
-            _operations(files, hub),
-            repo_type=hub.kind,
-            commit_message=f"Upload {names} with codex-tui",
-        )
-    return done.oid
+    commit = hub.api.create_commit(
+        hub.repo, _operations(files, hub), repo_type=hub.kind, commit_message=f"Upload {names} with codex-tui"
+    )
+    return commit.oid
 
 
 def _operations(files: list[LocalFile], hub: Connection) -> list[CommitOperationAdd]:
@@ -168,7 +164,8 @@ def _operations(files: list[LocalFile], hub: Connection) -> list[CommitOperation
     total, sent = sum(file.size for file in files), dict.fromkeys((file.name for file in files), 0)
 
     class Counted(CommitOperationAdd):
-        """Tells how far the reading of a file is that is being sent."""
+        """Reports how much of the file has been read, which is how much was sent. Xet reads files by itself: then
+        the progress is the time alone."""
 
         @contextmanager
         def as_file(self, with_tqdm: bool = False) -> Iterator[BinaryIO]:
@@ -191,45 +188,6 @@ def _operations(files: list[LocalFile], hub: Connection) -> list[CommitOperation
         operation.upload_info.sha256 = bytes.fromhex(file.sha256)
         made.append(operation)
     return made
-
-
-@contextmanager
-def _told_by_xet(hub: Connection) -> Iterator[None]:
-    """Where the library sends by Xet, which reads files without us, its own reporter is ours meanwhile.
-
-    Should another version of the library have no such place, the upload is the same and tells no bytes.
-    """
-    from huggingface_hub import utils
-
-    try:
-        from huggingface_hub.utils import _xet_progress_reporting as reporting
-    except ImportError:
-        reporting = None  # type: ignore[assignment]
-
-    class Reporter:
-        def __init__(self, *_args: Any, **_options: Any) -> None:
-            pass
-
-        def update_progress(self, group: Any, _items: Any = None) -> None:
-            total = getattr(group, "total_bytes", 0) or 0
-            hub.step(hub.doing, getattr(group, "total_bytes_completed", 0) or 0, total)
-
-        def close(self) -> None:
-            pass
-
-    replaced: list[tuple[Any, str, Any]] = []
-    try:
-        for owner, name, ours in (
-            (reporting, "XetUploadProgressReporter", Reporter),
-            (utils, "are_progress_bars_disabled", lambda *_names: False),  # asked for Xet's reporter alone
-        ):
-            if hasattr(owner, name):
-                replaced.append((owner, name, getattr(owner, name)))
-                setattr(owner, name, ours)
-        yield
-    finally:
-        for owner, name, theirs in replaced:
-            setattr(owner, name, theirs)
 
 
 def _read_back(hub: Connection, file: LocalFile, revision: str, scratch: Path) -> None:
