@@ -13,6 +13,7 @@ from codex_tui.base.text import counted
 from codex_tui.machine import facts, gpu
 from training.contract.model_path import is_path, model_folder, resolve_model_name
 from training.contract.profile import Profile
+from training.contract.units import MIB
 from training.memory import probes, remedies
 from training.memory.disk import DiskNeed, disk_need
 from training.memory.forecast import Forecast, Machine, Remedy, check_modules, forecast
@@ -51,7 +52,7 @@ def card(device: int | str = "auto") -> Card | None:
         return None
     except nvml.NVMLError:
         return None
-    return Card(str(name), memory.total / gpu.MIB, memory.free / gpu.MIB, memory.used / gpu.MIB)
+    return Card(str(name), memory.total / MIB, memory.free / MIB, memory.used / MIB)
 
 
 def of(profile: Profile, path: Path, card_mib: float | None) -> Forecast | NoForecast:

@@ -14,8 +14,8 @@ from typing import Any
 import psutil
 
 from training.contract import events as ev
+from training.contract.units import MIB
 
-MIB = 2**20
 _RETRY_SECONDS = 30.0
 GONE = ("NVMLError_GpuIsLost", "NVMLError_Uninitialized", "NVMLError_DriverNotLoaded")
 WSL_NVML = Path("/usr/lib/wsl/lib/libnvidia-ml.so.1")

@@ -15,8 +15,7 @@ import numpy as np
 from support.measured import Run, runs
 
 import training.memory.forecast as forecast
-
-MIB = forecast.MIB
+from training.contract.units import MIB
 
 
 def parts(run: Run) -> tuple[float, float, float, float]:

@@ -144,6 +144,3 @@ def _zip_is_sound(path: Path, thorough: bool) -> bool:
             return bool(archive.namelist()) and (not thorough or archive.testzip() is None)
     except Exception:  # noqa: BLE001  zipfile raises what it likes for bytes that are no archive
         return False
-
-
-CONFIG = "adapter_config.json"

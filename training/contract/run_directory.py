@@ -24,6 +24,8 @@ import msgspec
 from training.contract import files
 from training.contract.process import Exit, ProcessIdentity
 
+ADAPTER_CONFIG = "adapter_config.json"  # PEFT writes it into the folder of an adapter
+
 StopLevel = Literal["save", "terminate"]
 
 
@@ -93,4 +95,4 @@ class RunDirectory:
         self.control.unlink(missing_ok=True)
 
     def has_adapter(self) -> bool:
-        return (self.adapter / "adapter_config.json").is_file()
+        return (self.adapter / ADAPTER_CONFIG).is_file()

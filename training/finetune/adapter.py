@@ -8,8 +8,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from training.contract.checkpoints import ADAPTER, CONFIG
+from training.contract.checkpoints import ADAPTER
 from training.contract.failures import writing
+from training.contract.run_directory import ADAPTER_CONFIG
 from training.finetune import checkpoints
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def save(model: PeftModel, tokenizer: PreTrainedTokenizerBase, folder: Path, bes
             model.save_pretrained(temporary)
             tokenizer.save_pretrained(temporary)
             if best:
-                for name in (ADAPTER, CONFIG):
+                for name in (ADAPTER, ADAPTER_CONFIG):
                     shutil.copyfile(best / name, temporary / name)
             checkpoints.flush(temporary)
             if folder.exists():

@@ -15,11 +15,12 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from training.contract import events as ev
 from training.contract.profile import Profile
+from training.contract.units import MIB
 from training.dataset.shapes import Message, Row
 from training.dataset.split import choose_eval_rows
 from training.finetune import checkpoints
 from training.finetune.attempt import Attempt
-from training.finetune.gpu import MIB, Card
+from training.finetune.gpu import Card
 from training.job.tokens import with_system_prompt
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from training.contract import events as ev
+from training.contract.units import MIB
 from training.memory.visible_gpu import first_visible_gpu
 
-MIB = 2**20
 METRICS = ("used_mib", "total_mib", "temperature", "utilisation", "power", "sm_clock")
 
 

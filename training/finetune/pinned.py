@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 from training.contract.profile import Profile
-from training.memory.forecast import INPUTS_ON_GPU, MIB, MIN_PARKED_BYTES, MIN_PARKED_TOKENS, streamed_bytes
+from training.contract.units import MIB
+from training.memory.forecast import INPUTS_ON_GPU, MIN_PARKED_BYTES, MIN_PARKED_TOKENS, streamed_bytes
 from training.memory.model_shape import ModelShape
 from training.memory.pinned_memory import PinnedUnknown, lockable_mib
 

@@ -16,8 +16,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from training.contract import events as ev
 from training.contract.profile import Profile
+from training.contract.units import MIB
 from training.finetune.attempt import Attempt
-from training.finetune.gpu import MIB
 from training.finetune.vram import VramLimit
 from training.job.job import Job
 from training.job.tokens import IGNORED

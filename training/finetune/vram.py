@@ -14,7 +14,8 @@ import torch
 from training.contract import failures
 from training.contract.failures import TrainingFailure
 from training.contract.profile import Profile
-from training.finetune.gpu import MIB, Card
+from training.contract.units import MIB
+from training.finetune.gpu import Card
 from training.memory import probes
 from training.memory.forecast import CONTEXT_MIB, Machine
 from training.memory.model_shape import ModelShape

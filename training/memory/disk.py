@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from training.contract.profile import Profile
-from training.memory.forecast import MIB, optimizer_bytes, trainable_tensors
+from training.contract.units import MIB
+from training.memory.forecast import optimizer_bytes, trainable_tensors
 from training.memory.model_shape import ModelShape
 
 # Bytes:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from training.contract.profile import Profile
+from training.contract.units import MIB
 from training.memory.model_shape import ModelShape, NoShape
 
 Verdict = Literal["fits", "tight", "no"]
 
-MIB = 2**20
 NF4_BYTES = 0.515869
 """Bytes of one 4-bit weight, with an 8-bit scale for every 64 weights and a 32-bit scale for every 256 of those."""
 STREAMED_LAYERS = 3  # offloaded layers that are on the GPU at one time: one in use, two on their way

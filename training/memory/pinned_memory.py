@@ -12,7 +12,8 @@ from contextlib import contextmanager
 
 import psutil
 
-MIB = 2**20
+from training.contract.units import MIB
+
 _LIBRARIES = ("libcuda.so.1", "/usr/lib/wsl/lib/libcuda.so.1")
 _PORTABLE = 1  # CU_MEMHOSTALLOC_PORTABLE
 

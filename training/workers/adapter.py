@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from training.contract import files
-from training.contract.checkpoints import ADAPTER, CONFIG, adapter_is_whole
+from training.contract.checkpoints import ADAPTER, adapter_is_whole
 from training.contract.failures import TrainingFailure
-from training.contract.run_directory import RunDirectory
+from training.contract.run_directory import ADAPTER_CONFIG, RunDirectory
 
 
 @contextmanager
@@ -36,7 +36,7 @@ def _damaged_file(folder: Path) -> Path | None:
     if not adapter_is_whole(folder / ADAPTER):
         return folder / ADAPTER
     try:
-        json.loads(files.read(folder / CONFIG))
+        json.loads(files.read(folder / ADAPTER_CONFIG))
     except (OSError, ValueError, RecursionError):
-        return folder / CONFIG
+        return folder / ADAPTER_CONFIG
     return None

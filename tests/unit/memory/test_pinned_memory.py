@@ -11,8 +11,9 @@ from codex_tui.commands import doctor
 from codex_tui.machine.facts import GpuFacts
 from codex_tui.runs import library
 from training.contract.run_directory import RunDirectory
+from training.contract.units import MIB
 from training.memory import pinned_memory
-from training.memory.pinned_memory import MIB, PinnedUnknown, lockable_mib
+from training.memory.pinned_memory import PinnedUnknown, lockable_mib
 
 LAPTOP = GpuFacts("RTX 3050", "591.44", (13, 1), 4096, 3800, (8, 6), 1)
 

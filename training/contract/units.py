@@ -1,0 +1,3 @@
+"""Units that both programs count in."""
+
+MIB = 2**20  # bytes
