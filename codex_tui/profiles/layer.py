@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from codex_tui.base.secrets import NO_SECRETS, has_token, is_secret
+from codex_tui.base.secrets import NO_SECRETS, is_secret
 from codex_tui.profiles.problems import ProfileError, ProfileProblem, is_table, unknown, validated
 from codex_tui.profiles.schema import knobs
 from training.contract import files
+from training.contract.secrets import has_token
 
 Field = tuple[str, ...]
 

@@ -12,13 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.contract.events import FailureKind
-
-_TOKEN = re.compile(r"hf_[A-Za-z0-9]{20,}")
-
-
-def hidden(text: str) -> str:
-    """`text` without tokens of the Hub, which a library may have put into an error's address."""
-    return _TOKEN.sub("hf_…", text)
+from training.contract.secrets import redact_tokens
 
 
 @dataclass(frozen=True)
@@ -28,8 +22,8 @@ class Failure:
     hint: str
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "message", hidden(self.message))
-        object.__setattr__(self, "hint", hidden(self.hint))
+        object.__setattr__(self, "message", redact_tokens(self.message))
+        object.__setattr__(self, "hint", redact_tokens(self.hint))
 
 
 class TrainingFailure(Exception):

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from training.contract import failures
+from training.contract.secrets import redact_tokens
 
 
 class Pipe:
@@ -31,7 +32,7 @@ class Pipe:
 
     def send_error(self, error: BaseException, request: Any = None) -> None:
         """Tells of a failure; `request` is the id of what was asked for, if anything was."""
-        print(failures.hidden("".join(traceback.format_exception(error))), file=sys.stderr)  # noqa: T201
+        print(redact_tokens("".join(traceback.format_exception(error))), file=sys.stderr)  # noqa: T201
         failure = failures.classify(error)
         self.send(
             {

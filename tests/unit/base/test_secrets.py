@@ -4,9 +4,8 @@ import pytest
 
 from codex_tui.base.secrets import redact
 
-WHOLE = [
-    '"sesame"',
-    r'"a\"sesame\\"',
+ON_ONE_LINE = ['"sesame"', r'"a\"sesame\\"', "'sesame'", '"a" # sesame', '"" + "sesame"']
+ON_SEVERAL = [
     "'''a''sesame\n'''",
     '"""a\\"""sesame""""',
     "['sesame']",
@@ -16,10 +15,16 @@ WHOLE = [
 BROKEN = [r'"sesame\"', '"sesame\\', "['sesame", '"""sesame\\', '"""sesame\\"""', "'''sesame''", "[['sesame']"]
 
 
-@pytest.mark.parametrize("value", WHOLE)
-def test_a_value_is_hidden_and_what_follows_is_not(value: str) -> None:
-    text = "r = [8]\nx.hf_token={}  # kept\n'api_key' = {}\nr = [8]\n"
-    assert redact(text.format(value, value)) == text.format('"…"', '"…"')
+@pytest.mark.parametrize("value", ON_ONE_LINE)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_value_is_hidden_up_to_the_end_of_its_line(value: str, end: str) -> None:
+    text = f"r = [8]{end}x.hf_token={value}{end}'api_key' = {value}{end}r = [8]{end}"
+    assert redact(text) == f"""r = [8]{end}x.hf_token="…"{end}'api_key' = "…"{end}r = [8]{end}"""
+
+
+@pytest.mark.parametrize("value", ON_SEVERAL)
+def test_of_a_value_that_may_have_several_lines_nothing_is_shown(value: str) -> None:
+    assert redact(f"r = [8]\nx.hf_token={value}\nr = [8]\n") == 'r = [8]\nx.hf_token="…"'
 
 
 @pytest.mark.parametrize("value", BROKEN)
