@@ -70,7 +70,7 @@ def test_of_much_at_once_the_end_is_read_from_a_line_on(
     path: Path, monkeypatch: pytest.MonkeyPatch, before: int, after: int
 ) -> None:
     monkeypatch.setattr(log_tail, "FIRST_LOOK", 100)
-    monkeypatch.setattr(log_tail, "MOST_AT_ONCE", 100)
+    monkeypatch.setattr(log_tail, "MAX_BYTES_AT_ONCE", 100)
     tail = LogTail(path)
     append(path, b"0123456789" * (before // 10) + b"\n")
     lines = tail.poll()
