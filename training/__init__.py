@@ -1,4 +1,5 @@
-"""The trainer: real Unsloth, TRL and PEFT, in a process and an environment of its own.
+"""The trainer: Unsloth, TRL and PEFT, in a process and an environment of its own.
 
-`python -m training RUN` fine-tunes what `RUN/config.json` says. Only `training.contract` may be imported by the app.
+`python -m training RUN` fine-tunes as `RUN/config.json` asks. The app may import only the rooms `contract`, `dataset`
+and `memory`.
 """

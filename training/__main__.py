@@ -1,5 +1,5 @@
-"""`python -m training RUN | chat RUN | inspect RUN_OR_CONFIG | jsonl FILE COPY`. Nothing heavy is imported before it
-is needed."""
+"""`python -m training RUN | chat RUN | inspect RUN_OR_CONFIG | jsonl FILE COPY`. Each command imports only what it
+needs."""
 
 from __future__ import annotations
 

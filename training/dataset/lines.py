@@ -49,7 +49,7 @@ class _Sum(msgspec.Struct):
     sha256: str
 
 
-Kept = TypeVar("Kept", _Rows, _Sum)
+Cached = TypeVar("Cached", _Rows, _Sum)
 
 
 class DataFile:
@@ -65,11 +65,11 @@ class DataFile:
         if _identity(os.fstat(descriptor)) != self.source:
             raise Changed(self.path)
 
-    def kept(self, kind: type[Kept]) -> Kept | None:
+    def load_cached(self, kind: type[Cached]) -> Cached | None:
         cached = kept.load(self._cache_path(kind), kind)
         return cached if cached and cached.source == self.source else None
 
-    def keep(self, value: _Rows | _Sum) -> None:
+    def save_cached(self, value: _Rows | _Sum) -> None:
         """Write `value` to the cache. Errors are ignored, because the cache is never needed."""
         if self.size >= MIN_CACHED_BYTES:
             with suppress(OSError):
@@ -80,8 +80,8 @@ class DataFile:
 
         Raises OSError and Changed.
         """
-        if known := self.kept(_Sum):
-            return known.sha256
+        if cached := self.load_cached(_Sum):
+            return cached.sha256
         sums = hashlib.sha256()
         with self.path.open("rb", buffering=0) as file:
             self.check(file.fileno())
@@ -91,7 +91,7 @@ class DataFile:
                     return None
                 read(file.tell())
             self.check(file.fileno())
-        self.keep(_Sum(self.source, sums.hexdigest()))
+        self.save_cached(_Sum(self.source, sums.hexdigest()))
         return sums.hexdigest()
 
     def _cache_path(self, kind: type) -> Path:
@@ -131,7 +131,7 @@ class Lines:
             self._offsets.append(self._on_disk.size)
             self.complete = True
             columns = (memoryview(column).cast("B") for column in (self._offsets, self._gap_rows, self._gaps))
-            self._on_disk.keep(_Rows(self._on_disk.source, *columns))
+            self._on_disk.save_cached(_Rows(self._on_disk.source, *columns))
         return True
 
     def record(self, row: int) -> Record:
@@ -228,12 +228,12 @@ class Lines:
         self._ahead = ahead
 
     def _restore(self) -> bool:
-        known = self._on_disk.kept(_Rows) if self._at == 0 else None
-        if known is None:
+        cached = self._on_disk.load_cached(_Rows) if self._at == 0 else None
+        if cached is None:
             return False
-        self._gap_rows.frombytes(known.gap_rows)
-        self._gaps.frombytes(known.gaps)
-        self._offsets.frombytes(known.offsets)
+        self._gap_rows.frombytes(cached.gap_rows)
+        self._gaps.frombytes(cached.gaps)
+        self._offsets.frombytes(cached.offsets)
         self.complete = True
         return True
 

@@ -148,8 +148,8 @@ def _json(path: Path) -> NumberedRows:
             yield line, "nested too deeply; nothing after it was read"
             return
         except ValueError as error:
-            what = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-            yield line, f"the array is broken here, nothing after it was read: {what}"
+            reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+            yield line, f"the array is broken here, nothing after it was read: {reason}"
             return
         try:
             if escapes:

@@ -126,30 +126,28 @@ def _has_no_pair(raw: dict[str, Any], columns: Columns) -> bool:
 
 
 def _parse_pair(raw: dict[str, Any], columns: Columns) -> tuple[Shape, tuple[str, ...], list[Message], None]:
-    asks, answers = (
-        _choose_column(raw, columns.instruction, INSTRUCTION),
-        _choose_column(raw, columns.response, RESPONSE),
-    )
+    question = _choose_column(raw, columns.instruction, INSTRUCTION)
+    answer = _choose_column(raw, columns.response, RESPONSE)
     context = _choose_column(raw, columns.context, CONTEXT)
-    if asks is None and columns.instruction is None and context == "input":
-        asks, context = context, None  # {"input": ..., "output": ...}
-    for column, name, others in ((asks, columns.instruction or "instruction", INSTRUCTION),
-                                 (answers, columns.response or "response", RESPONSE)):  # fmt: skip
+    if question is None and columns.instruction is None and context == "input":
+        question, context = context, None  # {"input": ..., "output": ...}
+    for column, name, others in ((question, columns.instruction or "instruction", INSTRUCTION),
+                                 (answer, columns.response or "response", RESPONSE)):  # fmt: skip
         if column is None:
             also = f" (also looked for {', '.join(others[others[0] == name :])})" if name == others[0] else ""
             raise BadRow(f'"{name}" is missing{also}')
-    assert asks is not None
-    assert answers is not None
+    assert question is not None
+    assert answer is not None
     system = _choose_column(raw, columns.system, ("system",))
-    used = tuple(name for name in (system, asks, context, answers) if name is not None)
-    shape: Shape = "prompt_completion" if (asks, answers) == ("prompt", "completion") else "instruction"
-    if isinstance(raw[asks], list) and isinstance(raw[answers], list):
-        return shape, used, _check_messages(_parse_messages(raw[asks]) + _parse_messages(raw[answers])), None
-    question, more = _required_text(raw, asks), _optional_text(raw, context)
-    before = _optional_text(raw, system)
-    messages = [{"role": "system", "content": before}] if before else []
-    messages.append({"role": "user", "content": f"{question}\n\n{more}" if more else question})
-    messages.append({"role": "assistant", "content": _required_text(raw, answers)})
+    used = tuple(name for name in (system, question, context, answer) if name is not None)
+    shape: Shape = "prompt_completion" if (question, answer) == ("prompt", "completion") else "instruction"
+    if isinstance(raw[question], list) and isinstance(raw[answer], list):
+        return shape, used, _check_messages(_parse_messages(raw[question]) + _parse_messages(raw[answer])), None
+    user, more = _required_text(raw, question), _optional_text(raw, context)
+    system_prompt = _optional_text(raw, system)
+    messages = [{"role": "system", "content": system_prompt}] if system_prompt else []
+    messages.append({"role": "user", "content": f"{user}\n\n{more}" if more else user})
+    messages.append({"role": "assistant", "content": _required_text(raw, answer)})
     return shape, used, messages, None
 
 
@@ -160,8 +158,8 @@ def _parse_chat(raw: dict[str, Any], name: str, columns: Columns) -> tuple[Shape
     sharegpt = "from" in raw[name][0] if raw[name] else False
     used: tuple[str, ...] = (name,)
     system = _choose_column(raw, columns.system, ("system",))
-    if system and (before := _optional_text(raw, system)) and messages[:1] and messages[0]["role"] != "system":
-        messages, used = [{"role": "system", "content": before}, *messages], (system, name)
+    if system and (prompt := _optional_text(raw, system)) and messages[:1] and messages[0]["role"] != "system":
+        messages, used = [{"role": "system", "content": prompt}, *messages], (system, name)
     return "conversations" if sharegpt else "messages", used, _check_messages(messages), None
 
 
@@ -173,14 +171,14 @@ def _parse_messages(value: Any, name: str = "messages") -> list[Message]:
         where = f"message {position}"
         if not isinstance(item, dict):
             raise BadRow(f"{where} must be an object with role and content, found {describe_type(item)}")
-        who, what, roles = ("from", "value", SHAREGPT) if "from" in item else ("role", "content", ROLES)
-        role = item.get(who)
+        role_key, text_key, roles = ("from", "value", SHAREGPT) if "from" in item else ("role", "content", ROLES)
+        role = item.get(role_key)
         if (isinstance(role, str) and role in TOOLS) or item.get("tool_calls"):
             raise BadRow(f"{where}: tool calls and their results are not supported")
         if not isinstance(role, str) or role not in roles:
-            known = ", ".join(dict.fromkeys(roles.values())) if who == "role" else "system, human or gpt"
-            raise BadRow(f'{where}: "{who}" must be {known.replace("user, assistant", "user or assistant")}')
-        messages.append({"role": roles[role], "content": _parse_content(item.get(what), f'{where}: "{what}"')})
+            known = ", ".join(dict.fromkeys(roles.values())) if role_key == "role" else "system, human or gpt"
+            raise BadRow(f'{where}: "{role_key}" must be {known.replace("user, assistant", "user or assistant")}')
+        messages.append({"role": roles[role], "content": _parse_content(item.get(text_key), f'{where}: "{text_key}"')})
     return messages
 
 

@@ -1,1 +1,1 @@
-"""The fine-tune itself: `sft.py` reads top to bottom like an example script; the files around it serve it."""
+"""The fine-tune. `sft.py` reads from top to bottom like an example script; the other files are its parts."""

@@ -1,1 +1,1 @@
-"""What trainer and workers share once torch's libraries are there: the job, the model, the tokens, the environ."""
+"""What the trainer and the workers share: the job, the model, the tokens and the environment variables."""

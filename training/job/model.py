@@ -44,8 +44,8 @@ def local_folder(name: str) -> Path | None:
     """The folder that `name` points to; None for a Hub id. Raises TrainingFailure for a folder that is no model."""
     folder = model_folder(name)
     if folder and not (folder / "config.json").is_file():
-        what = "there is no config.json in it" if folder.is_dir() else "there is no such folder"
-        raise TrainingFailure("model_not_found", f"{folder} is not a model: {what}.")
+        problem = "it has no config.json" if folder.is_dir() else "there is no such folder"
+        raise TrainingFailure("model_not_found", f"{folder} is not a model: {problem}.")
     return folder
 
 

@@ -1,1 +1,1 @@
-"""How much memory a run needs: the forecast, the remedies, the model's shape, and what probes measured. No torch."""
+"""Forecasts how much memory and disk a run needs, and finds changes that reduce it. Nothing here needs torch."""

@@ -1,4 +1,4 @@
-"""What probes measured, kept by card and by what decides the memory of a run: the trainer writes, forecasts read.
+"""Keeps the measurements of probes, by GPU and by the settings that decide a run's memory. Forecasts read them.
 
 CACHE/probes/CARD/KEY.json    {"tokens": ..., "reserved_mib": ..., "context_mib": ..., ...}
 """
@@ -17,18 +17,18 @@ from training.contract import files
 from training.contract.profile import Profile
 from training.memory.forecast import Measured
 
-# What a run's memory depends on; everything else may change and the measurement still holds.
+# A run's memory depends on these settings. A measurement stays valid when any other one changes.
 _MODEL = ("name", "revision", "max_seq_length", "load_in_4bit", "dtype", "offload_layers", "offload_embedding")
 _LORA = ("r", "lora_dropout", "bias", "target_modules", "modules_to_save")
 _TRAINING = ("per_device_train_batch_size", "optim", "gradient_checkpointing", "loss_tile_mib")
 
 
-_Count = Annotated[int, msgspec.Meta(ge=0, le=2**31)]  # a damaged file may hold any number
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**31)]  # a damaged file may contain any number
 
 
 class Probed(msgspec.Struct):
-    """Rows of `tokens` tokens took `reserved_mib` of the allocator, beside a context of `context_mib`, with
-    `offload_layers` layers in host memory."""
+    """A measurement: with rows of `tokens` tokens and `offload_layers` layers in host memory, the allocator reserved
+    `reserved_mib`, and the CUDA context took `context_mib`."""
 
     tokens: _Count
     reserved_mib: float
@@ -41,23 +41,24 @@ class Probed(msgspec.Struct):
 
 
 def write(cache: Path, card: str, profile: Profile, probed: Probed) -> None:
-    """Remembers `probed` for `card` (NVML's name of it) and `profile`. Raises OSError."""
+    """Save a measurement for `card` (the GPU's name in NVML) and `profile`. Raises OSError."""
     path = _path(cache, card, profile)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     files.write_atomically(path, msgspec.json.encode(probed).decode() + "\n")
 
 
 def read(cache: Path, card: str, profile: Profile) -> Probed | None:
+    """Load the measurement for this GPU and profile; None if there is none."""
     return _read(_path(cache, card, profile))
 
 
 def latest(cache: Path, card: str) -> Probed | None:
-    """The last one of any profile: what it says of the context holds for the card."""
+    """Load the newest measurement on this GPU, of any profile: the size of the CUDA context is the same for all."""
     try:
-        found = sorted(_folder(cache, card).glob("*.json"), key=lambda path: path.stat().st_mtime)
-    except OSError:  # one was replaced meanwhile
+        paths = sorted(_folder(cache, card).glob("*.json"), key=lambda path: path.stat().st_mtime)
+    except OSError:  # a file was replaced meanwhile
         return None
-    return _read(found[-1]) if found else None
+    return _read(paths[-1]) if paths else None
 
 
 def _read(path: Path) -> Probed | None:
@@ -72,10 +73,10 @@ def _folder(cache: Path, card: str) -> Path:
 
 
 def _path(cache: Path, card: str, profile: Profile) -> Path:
-    whole = profile.model_dump(mode="json")
-    facts = [{name: whole[table][name] for name in names}
+    tables = profile.model_dump(mode="json")
+    facts = [{name: tables[table][name] for name in names}
              for table, names in (("model", _MODEL), ("lora", _LORA), ("training", _TRAINING))]  # fmt: skip
-    if profile.model.offload_layers == "auto":  # how many that is follows from the limit
-        facts.append({name: whole["hardware"][name] for name in ("vram_limit_mib", "display_reserve_mib")})
+    if profile.model.offload_layers == "auto":  # the limit then decides the number of layers
+        facts.append({name: tables["hardware"][name] for name in ("vram_limit_mib", "display_reserve_mib")})
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
     return _folder(cache, card) / f"{key}.json"
