@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support.disks import fill, mounted
-from support.fake_interpreter import fake_interpreter
+from support.fake_interpreter import idle_interpreter, refusing_interpreter
 from support.pilot import screen_text, settled, until
 from support.screens import MakeRun
 from textual.pilot import Pilot
@@ -127,7 +127,7 @@ async def test_a_copy_is_whole_or_not_there(disk: Path, monkeypatch: pytest.Monk
 
 
 async def test_a_launch_says_so_in_its_dialog(disk: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    python = fake_interpreter(home, "raise SystemExit('it should not have come to this')")
+    python = refusing_interpreter(home)
     monkeypatch.setattr(build, "ensure", lambda *_, **__: python)
     rows = home / "rows.jsonl"
     rows.write_text('{"instruction": "Who?", "response": "Rook."}\n' * 3)
@@ -148,7 +148,7 @@ async def test_a_launch_says_so_in_its_dialog(disk: Path, home: Path, monkeypatc
 async def test_a_run_that_can_be_neither_stopped_nor_gone_on_with(
     disk: Path, make_run: MakeRun, workers: Any, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    python = fake_interpreter(home, "import time; time.sleep(60)")
+    python = idle_interpreter(home, 60)
     monkeypatch.setattr("codex_tui.launcher.interpreter_of", lambda _: python)
     build.trainer_path()
     run = make_run("waves-1", "training")

@@ -36,18 +36,6 @@ COMPLETE = r"\b10(\.0)? ┤"  # the axis has made room for the spike, which only
 SETTLE, IDLE, LIVE = 5.0, 30.0, 30.0  # seconds
 KEEPING = 2.5  # seconds after which a history that was read is kept for the next look
 ROUNDS = 2  # fine-tunes of each kind
-STREAMING = """
-import time
-
-def send(**message):
-    print(json.dumps(message), flush=True)
-
-send(type="ready", device="cpu", has_adapter=False)
-number = json.loads(sys.stdin.readline())["id"]
-for word in "At first the zombies came one by one , and a shovel was enough for them . ".split() * 200:
-    send(type="token", id=number, text=word + " ")
-    time.sleep(1 / 15)
-"""
 TRAINING = 600.0  # most seconds for one fine-tune of the demo profile
 
 
@@ -149,7 +137,7 @@ def logging_run(home: Path, env: dict[str, str], option: str) -> None:
 def streamed_answer(home: Path, env: dict[str, str], option: str) -> None:
     """The chat while a model answers at a laptop's pace."""
     run = logged_runs.finished(home / "data" / "runs" / f"chat-{option.strip('-')}", 100)
-    write_config(run, {**read_config(run), "python": str(fake_interpreter(home, STREAMING))})
+    write_config(run, {**read_config(run), "python": str(fake_interpreter(home, "streaming_chat_worker"))})
     with Probe([*APP, "chat", run.name, option], env=env) as probe:
         probe.until("Ask the model")
         probe.watch(SETTLE)

@@ -29,13 +29,6 @@ SCREEN = 40  # rows
 LOOKS = 2000  # at rows anywhere
 STARTS = 5  # of the app, on each file
 FIRST_ROW = r"▌ +1 +\S"
-LOAD = """
-import datasets, json, sys, time
-began = time.perf_counter()
-rows = datasets.load_dataset("json", data_files=sys.argv[1], split="train", cache_dir=sys.argv[2])
-rows[0]
-print(json.dumps({"seconds": time.perf_counter() - began, "rows": len(rows)}))
-"""
 
 
 def main() -> int:
@@ -140,7 +133,7 @@ def figures(path: Path, python: str | None) -> dict[str, float]:
     found, found["memory"] = told(command)
     found |= on_screen(path, int(found["rows"]))
     if python:
-        loaded, peak = told([python, "-c", LOAD, str(path), str(cache / "loaded")])
+        loaded, peak = told([python, str(HERE / "load_dataset.py"), str(path), str(cache / "loaded")])
         found["load"], found["load_memory"] = loaded["seconds"], peak
         found |= {f"ratio_{name}": loaded["seconds"] / found[name] for name in ("first", "complete")}
         assert loaded["rows"] == found["rows"]

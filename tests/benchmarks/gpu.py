@@ -30,9 +30,6 @@ from training.contract.run_directory import RunDirectory
 
 ROOT = Path(__file__).resolve().parents[2]
 PROFILE = ROOT / "profiles" / "rtx3050-4gb.toml"
-MAKE = (
-    "import sys; sys.path.insert(0, sys.argv[3]); import random_models as m; m.write(sys.argv[1], m.Path(sys.argv[2]))"
-)
 
 
 def write_rows(path: Path, count: int, length: int) -> None:
@@ -116,7 +113,7 @@ def shaped(shape: str, steps: int, length: int, work: Path) -> dict[str, Any]:
     """The 4 GB profile over a model of `shape`, every row `length` tokens long."""
     model = work / f"llama-{shape}"
     started = time.monotonic()
-    command = [sys.executable, "-c", MAKE, shape, str(model), str(Path(__file__).parent)]
+    command = [sys.executable, str(Path(__file__).with_name("random_models.py")), shape, str(model)]
     subprocess.run(command, check=True)  # a process of its own: its memory is not to be counted
     print(f"{shape} written in {time.monotonic() - started:.0f} s", flush=True)
     write_rows(work / "rows.jsonl", 4 * steps + 4, length)

@@ -3,6 +3,7 @@ Both functions need a GPU."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +54,7 @@ def quantise(plain: Path, folder: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(plain)
     tokenizer.save_pretrained(plain)
     tokenizer.save_pretrained(folder)
+
+
+if __name__ == "__main__":
+    write(sys.argv[1], Path(sys.argv[2]))

@@ -18,7 +18,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 from support.fake_interpreter import fake_interpreter
-from support.kill.connections import STEADY, events, last_step, stall, wait_until
+from support.kill.connections import events, last_step, stall, wait_until
 from support.terminal import Terminal
 
 from training.contract.run_directory import RunDirectory
@@ -32,7 +32,7 @@ def main() -> int:
         os.environ["CODEX_TUI_HOME"] = folder
         run = RunDirectory(Path(folder) / "data" / "runs" / "stalled")
         app = [sys.executable, "-m", "codex_tui", "train", "demo", "--name", run.name, "--no-low-bandwidth"]
-        with Terminal([*app, "--python", str(fake_interpreter(Path(folder), STEADY))]) as terminal:
+        with Terminal([*app, "--python", str(fake_interpreter(Path(folder), "steady_trainer"))]) as terminal:
             terminal.until(r"step\s+[1-9]\d+ / ")
             terminal.read(5)
             stalled = stall(terminal, run, args.seconds, min_steps=1)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,18 +29,6 @@ from training.contract.run_directory import RunDirectory
 
 Losses = dict[int, float | None]
 BELOW = 3  # °C that the limit is set below the heat reached
-LOSE_NVML = """
-import os, threading, time
-def lose():
-    while b'"step":{step},' not in (open({events!r}, "rb").read() if os.path.exists({events!r}) else b""):
-        time.sleep(0.1)
-    import pynvml
-    def lost(*_, **__): raise pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
-    for name in dir(pynvml):
-        if name.startswith("nvmlDevice"): setattr(pynvml, name, lost)
-# The trainer is a fork of the process that reads this, and threads are not taken along.
-os.register_at_fork(after_in_child=lambda: threading.Thread(target=lose, daemon=True).start())
-"""
 
 
 def begin(run: RunDirectory, environment: dict[str, str]) -> subprocess.Popen[bytes]:
@@ -137,9 +126,13 @@ def main() -> None:
         hottest = max(event.temperature or 0 for event in events if isinstance(event, ev.Gpu))
 
         run = prepared(work, "nvml lost", config)
-        (work / "sitecustomize.py").write_text(LOSE_NVML.format(step=args.steps // 2, events=str(run.events)))
-        path = os.pathsep.join([str(work), os.environ["PYTHONPATH"]])
-        tell("nvml lost", ended(run, begin(run, {"PYTHONPATH": path})), losses)
+        shutil.copy(Path(__file__).with_name("lose_nvml.py"), work / "sitecustomize.py")  # Python imports it by itself
+        lost = {
+            "PYTHONPATH": os.pathsep.join([str(work), os.environ["PYTHONPATH"]]),
+            "LOSE_NVML_AT_STEP": str(args.steps // 2),
+            "LOSE_NVML_EVENTS": str(run.events),
+        }
+        tell("nvml lost", ended(run, begin(run, lost)), losses)
 
         run = prepared(work, "killed", config)
         killed(run)

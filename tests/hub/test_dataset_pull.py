@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from support.hub.person import Person
+from support.programs import PROGRAMS
 
 REPO = "me/waves"
 
@@ -108,16 +109,10 @@ def test_fetch_dataset_gives_files_and_commit(person: Person) -> None:
     rows = json.dumps({"instruction": "a", "response": "b"}).encode() + b"\n"
     files = {"data/train-0.jsonl": rows, "test.csv": b"a,b\n", "dataset_infos.json": b"{}", ".x/y.json": b"{}"}
     repo = person.hub.add("dataset", REPO, {**files, "README.md": b"card"})
-    code = (
-        "import json, sys\n"
-        "from codex_tui.hub.download import fetch_dataset\n"
-        "files, commit = fetch_dataset(sys.argv[1], None, lambda progress: None)\n"
-        "print(json.dumps([[str(path) for path in files], commit]))"
-    )
 
     def fetched() -> tuple[list[str], str]:
         done = subprocess.run(
-            [sys.executable, "-c", code, f"hf://{REPO}"],
+            [sys.executable, PROGRAMS / "fetch_dataset.py", f"hf://{REPO}"],
             env=person.environment(),
             capture_output=True,
             text=True,

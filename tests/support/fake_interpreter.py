@@ -6,24 +6,42 @@ import sys
 import textwrap
 from pathlib import Path
 
+from support.programs import PROGRAMS
+
 _SCRIPT = """\
 #!{python}
-import json, sys
+import json, runpy, sys
 
 if sys.argv[1] == "-c":  # asked what it has installed
     names = json.load(sys.stdin)
     print(json.dumps({{"python": "3.11.0", "cuda": None, "packages": dict.fromkeys(names, "1.0")}}))
     sys.exit()
 assert sys.argv[1:3] == ["-m", "training"], sys.argv
-arguments = sys.argv[3:]
-
 {body}
 """
 
 
-def fake_interpreter(folder: Path, body: str) -> Path:
-    """An executable that runs `body` in place of `python -m training *arguments`; the contract can be imported."""
+def fake_interpreter(folder: Path, program: str, *options: str) -> Path:
+    """An executable that runs a script of support/programs, `program.py *options *arguments`, in place of
+    `python -m training *arguments`. The script can import `training`."""
+    if not program.isidentifier():
+        return _write(folder, f"arguments = sys.argv[3:]\n{textwrap.dedent(program)}")
+    path = str(PROGRAMS / f"{program}.py")
+    return _write(folder, f"sys.argv[:3] = {[path, *options]!r}\nrunpy.run_path({path!r}, run_name='__main__')")
+
+
+def refusing_interpreter(folder: Path) -> Path:
+    """An executable that must not be asked to train."""
+    return _write(folder, "sys.exit('This interpreter should not have been started.')")
+
+
+def idle_interpreter(folder: Path, seconds: float = 0.0) -> Path:
+    """An executable that does nothing for `seconds` in place of the training, and ends."""
+    return _write(folder, f"import time; time.sleep({seconds})")
+
+
+def _write(folder: Path, body: str) -> Path:
     python = folder / "python"
-    python.write_text(_SCRIPT.format(python=sys.executable, body=textwrap.dedent(body)), encoding="utf-8")
+    python.write_text(_SCRIPT.format(python=sys.executable, body=body), encoding="utf-8")
     python.chmod(0o700)
     return python

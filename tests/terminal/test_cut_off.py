@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from support.fake_interpreter import fake_interpreter
 from support.kill.connections import (
-    STEADY,
     Plain,
     Ssh,
     Tmux,
@@ -35,7 +34,7 @@ STALL_SECONDS = 8.0  # no step of the trainer takes that long, unless it waits f
 @pytest.fixture
 def steady(home: Path) -> Path:
     """An interpreter whose trainer logs 20 steps a second until it is stopped."""
-    return fake_interpreter(home, STEADY)
+    return fake_interpreter(home, "steady_trainer")
 
 
 @pytest.fixture

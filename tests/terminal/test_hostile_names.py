@@ -33,18 +33,6 @@ OBEYED = re.compile(
     b"\x1b\\]0;OWNED|\x1b\\]52;|\x1b\\[2JOWNED|\xc2[\x80-\x9f]|\xe2\x80[\xaa-\xae]|\xe2\x81[\xa6-\xa9]|(?:\xcc\x81){5}"
 )
 
-# The chat worker of a model that wants the terminal, and sends its sequences in halves.
-TALKER = """
-print(json.dumps({"type": "ready", "device": "cpu\\x1b]0;OWNED\\x07", "has_adapter": True}), flush=True)
-for line in sys.stdin:
-    asked = json.loads(line)
-    if asked["type"] == "generate":
-        halves = "\\x1b", "]0;OWN", "ED\\x07", "\\x1b]5", "2;c;T1dORUQ=\\x07", "\\x1b[", "2JOWNED", "\\u202e", "e"
-        for piece in (*halves, *["\\u0301"] * 90):
-            print(json.dumps({"type": "token", "id": asked["id"], "text": piece}), flush=True)
-        print(json.dumps({"type": "end", "id": asked["id"], "reason": "eos", "tokens": 9, "seconds": 1}), flush=True)
-"""
-
 
 def harmless(terminal: Terminal) -> None:
     assert terminal.received.count(b"OWNED") > 1  # it is shown,
@@ -71,7 +59,7 @@ def folder(home: Path, tmp_path: Path) -> Path:
     write_config(run, {
         "version": 1, "name": run.name, "created": 1e9, "profile_name": EVIL,
         "profile": profile.model_dump(mode="json"), "dataset": str(folder / "rows.jsonl"), "cache": EVIL,
-        "python": str(fake_interpreter(tmp_path, TALKER)),
+        "python": str(fake_interpreter(tmp_path, "hostile_chat_worker")),
     })  # fmt: skip
     run.write_process(ProcessIdentity(1, 1.0))
     run.profile.write_text("")

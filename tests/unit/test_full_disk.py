@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.config_file import write_config
 from support.disks import fill, mounted
-from support.fake_interpreter import fake_interpreter
+from support.fake_interpreter import idle_interpreter, refusing_interpreter
 
 from codex_tui.base import locations
 from codex_tui.base.errors import CodexError
@@ -71,7 +71,7 @@ def test_a_run_is_not_begun_half(
     monkeypatch.setenv("CODEX_TUI_HOME", str(disk / "home"))
     rows = disk / "rows.jsonl"
     rows.write_text(ROWS)
-    python = fake_interpreter(disk.parent, "raise SystemExit('it should not have come to this')")
+    python = refusing_interpreter(disk.parent)
     fill(disk)
     assert main(["train", "demo", "--dataset", str(rows), "--python", str(python), "--headless"]) == 1
     assert capsys.readouterr().err.endswith(f"tried all the same.\n{full(disk / 'home/data/runs/demo-1/profile.toml')}")
@@ -106,7 +106,7 @@ def test_a_run_is_neither_gone_on_with_nor_stopped_half(
     disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("CODEX_TUI_HOME", str(disk))
-    python = fake_interpreter(tmp_path, "import time; time.sleep(60)")
+    python = idle_interpreter(tmp_path, 60)
     run = a_run(disk, python)
     build.trainer_path()
     filler = fill(disk)
@@ -127,7 +127,7 @@ def test_a_trainer_that_has_no_place_is_not_started(
     """Full of files, of which the smallest needs one as well."""
     with mounted(tmp_path / "small", "size=1m,nr_inodes=20") as disk:
         monkeypatch.setenv("CODEX_TUI_HOME", str(disk))
-        python = fake_interpreter(tmp_path, "raise SystemExit('it should not have come to this')")
+        python = refusing_interpreter(tmp_path)
         run = a_run(disk, python)
         with pytest.raises(OSError, match="No space left"):
             for number in range(20):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.disks import mounted
-from support.fake_interpreter import fake_interpreter
+from support.fake_interpreter import refusing_interpreter
 from support.fake_runs import make_run
 
 from codex_tui.base import locations
@@ -20,7 +20,6 @@ from codex_tui.cli import main
 from training.contract import events as ev
 
 ROOT = Path(__file__).resolve().parents[2]
-TRAINS = "raise SystemExit('it should not have come to this')"
 # What permissions bind for root as well: the right to pass over them is given up.
 BOUND = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search"]
 
@@ -28,7 +27,7 @@ BOUND = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps
 @pytest.fixture
 def python(tmp_path: Path) -> str:
     (tmp_path / "stand-in").mkdir()
-    return str(fake_interpreter(tmp_path / "stand-in", TRAINS))
+    return str(refusing_interpreter(tmp_path / "stand-in"))
 
 
 def says(home: Path, *arguments: str, **environment: str) -> tuple[int, str]:

@@ -20,27 +20,6 @@ from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, EnvironmentMissing
 from training.contract.run_directory import RunDirectory
 
-# As the trainer does: takes the lock, says who it is, and listens until it is told to end.
-TRAINER = """
-    import fcntl, os, signal, sys, time
-    from training.contract.run_directory import RunDirectory
-    from training.contract.process import ProcessIdentity
-
-    run = RunDirectory(arguments[0])
-    lock = run.lock.open("w")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        sys.exit("another process is training this run")
-    before = run.read_process()
-    attempt = 1 if before is None else before.attempt + (before.pid != os.getpid())
-    run.write_process(ProcessIdentity.current(attempt))
-    signal.signal(signal.SIGTERM, lambda *_: print("told to end", flush=True))
-    print("training", os.getcwd(), sys.stdin.read() == "", os.environ["PYTHONPATH"], flush=True)
-    while run.stop_requested() != "terminate" or STUBBORN:
-        time.sleep(0.01)
-"""
-
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -50,7 +29,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def python(tmp_path: Path) -> Path:
-    return fake_interpreter(tmp_path, TRAINER.replace("STUBBORN", "False"))
+    return fake_interpreter(tmp_path, "waiting_trainer", "obedient")
 
 
 @pytest.fixture
@@ -169,7 +148,7 @@ def test_an_interpreter_that_does_not_start_is_named(home: Path, profile: Path, 
 
 
 def test_stop_asks_then_insists_then_kills(home: Path, tmp_path: Path, profile: Path) -> None:
-    run = launcher.launch(profile, python=fake_interpreter(tmp_path, TRAINER.replace("STUBBORN", "True")))
+    run = launcher.launch(profile, python=fake_interpreter(tmp_path, "waiting_trainer", "stubborn"))
     until(lambda: "training" in log(run))
     assert launcher.stop(run) == "save"
     assert run.stop_requested() == "save"

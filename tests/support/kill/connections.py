@@ -24,31 +24,6 @@ import pytest
 from support.terminal import PATIENCE, Terminal
 from training.contract.run_directory import RunDirectory
 
-# The trainer's parent is the real one, and so is the writer of events.
-STEADY = """
-import os, time
-from pathlib import Path
-from training.keeper import supervisor
-from training.contract import events as ev
-from training.contract.run_directory import RunDirectory
-from training.contract.process import ProcessIdentity
-
-run = RunDirectory(Path(arguments[0]))
-if (code := supervisor.fork(run)) is not None:
-    sys.exit(code)
-run.write_process(ProcessIdentity.current())
-writer, total, step = ev.EventWriter(run.events), 5_000, 0
-writer.emit(ev.Started(attempt=1, pid=os.getpid()))
-writer.emit(ev.Resolved(total_steps=total, steps_per_epoch=100, train_rows=800, eval_rows=0, device="cpu"))
-writer.emit(ev.Phase(name="training", total=total, unit="steps"))
-while step < total and not run.stop_requested():
-    step += 1
-    writer.emit(ev.Metrics(step=step, loss=1 + 10 / (step + 10), tokens=step * 100, tokens_per_second=2000.0))
-    print(f"step {step}", flush=True)
-    time.sleep(0.05)
-writer.emit(ev.Stopped(step=step))
-"""
-
 OPTIONS = (
     *("IdentitiesOnly=yes", "BatchMode=yes", "LogLevel=ERROR"),
     *("StrictHostKeyChecking=no", f"UserKnownHostsFile={os.devnull}"),

@@ -6,20 +6,11 @@ import subprocess
 import sys
 
 import pytest
+from support.programs import PROGRAMS
 from support.progress_lines import without_progress
 
 from codex_tui.base.progress import Progress, ProgressTracker
 from codex_tui.commands.progress import format_progress, format_size
-
-SENDING = """
-import sys, time
-from codex_tui.commands.progress import print_progress
-from codex_tui.base.progress import Progress
-with print_progress() as report:
-    for done in range(int(sys.argv[1])):
-        report(Progress("sending \\x1b]0;a.jsonl", done * 1_000_000, 10_000_000))
-        time.sleep(0.2)
-"""
 
 
 def line(now: Progress, elapsed: float, first_done: int = 0) -> str:
@@ -65,7 +56,7 @@ def test_sizes() -> None:
 
 def told(ticks: int, *, terminal: bool) -> str:
     reader, writer = pty.openpty() if terminal else os.pipe()
-    process = subprocess.Popen([sys.executable, "-c", SENDING, str(ticks)], stderr=writer)
+    process = subprocess.Popen([sys.executable, PROGRAMS / "report_progress.py", str(ticks)], stderr=writer)
     assert process.wait(60) == 0
     os.write(writer, b"#")
     os.close(writer)

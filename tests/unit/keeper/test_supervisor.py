@@ -9,33 +9,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.programs import PROGRAMS
 
 from training.contract import log as trainer_log
 from training.contract.run_directory import RunDirectory
-
-LOOPING = """
-import os, sys
-from pathlib import Path
-from training.contract import log
-from training.keeper import supervisor
-from training.contract.run_directory import RunDirectory
-
-supervisor.POLL_SECONDS, log.MAX_LOG_BYTES = 0.01, 2**20
-log.BYTES_KEPT_AT_START, log.BYTES_KEPT_AT_END = 2**16, 2**18
-code = supervisor.fork(RunDirectory(Path(sys.argv[1])))
-if code is not None:
-    sys.exit(code)
-for line in range(200_000):
-    os.write(1, b"%06d the same warning over and over again\\n" % line)
-sys.exit(7)
-"""
 
 
 def test_a_trainer_that_prints_in_a_loop(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "run")
     run.create()
     descriptor = os.open(run.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    looping = subprocess.run([sys.executable, "-c", LOOPING, str(run.path)], stdout=descriptor, check=False)
+    looping = subprocess.run([sys.executable, PROGRAMS / "noisy_trainer.py", run.path], stdout=descriptor, check=False)
     os.close(descriptor)
     assert looping.returncode == 7
     assert json.loads((run.path / "exit.json").read_text())["code"] == 7
@@ -61,25 +45,11 @@ def test_the_first_and_the_last_part_stay(tmp_path: Path, monkeypatch: pytest.Mo
     assert b"left out" in kept and len(kept) < 500
 
 
-ENDED = """
-import os, sys
-from pathlib import Path
-from training.contract import log
-from training.keeper import supervisor
-from training.contract.run_directory import RunDirectory
-
-code = supervisor.fork(RunDirectory(Path(sys.argv[1])))
-if code is not None:
-    sys.exit(code)
-os.kill(os.getpid(), int(sys.argv[2]))
-"""
-
-
 @pytest.mark.parametrize(("number", "name"), [(9, "SIGKILL"), (40, "40")])
 def test_any_signal_that_ended_the_trainer_is_written_down(tmp_path: Path, number: int, name: str) -> None:
     run = RunDirectory(tmp_path / "run")
     run.create()
     run.log.touch()
-    ended = subprocess.run([sys.executable, "-c", ENDED, str(run.path), str(number)], check=False)
+    ended = subprocess.run([sys.executable, PROGRAMS / "killed_trainer.py", run.path, str(number)], check=False)
     assert ended.returncode == 128 + number
     assert json.loads((run.path / "exit.json").read_text())["signal"] == name

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.fake_interpreter import fake_interpreter
+from support.fake_interpreter import idle_interpreter
 
 from codex_tui import launcher
 from codex_tui.base import locations
@@ -101,7 +101,7 @@ def test_the_app_finds_what_the_trainer_measured(tmp_path: Path, monkeypatch: py
     path.write_text(f'[model]\nname = "{name.replace("ROOT", str(tmp_path))}"\n')
     profile = load_profile(path)
 
-    run = launcher.launch(path, dataset=DEMO_DATASET, python=fake_interpreter(tmp_path, ""))
+    run = launcher.launch(path, dataset=DEMO_DATASET, python=idle_interpreter(tmp_path))
     job = read_job(run.path)
     probes.write(job.cache, CARD, job.profile, TAKEN)
     found = forecast.of(profile, path, 4096)

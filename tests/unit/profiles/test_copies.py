@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from support.fake_interpreter import fake_interpreter
+from support.fake_interpreter import idle_interpreter
 
 from codex_tui import launcher
 from codex_tui.base import locations
@@ -91,5 +91,5 @@ def test_a_model_in_a_folder_whose_name_is_no_text_is_refused(outside: Path, tmp
     assert (problem.field, problem.line, problem.path) == ("model.name", 3, parent)
     assert problem.message == "should be text in UTF-8"
     with pytest.raises(BadInput, match="is not UTF-8"):
-        launcher.launch(parent, dataset=DEMO_DATASET, python=fake_interpreter(tmp_path, ""))
+        launcher.launch(parent, dataset=DEMO_DATASET, python=idle_interpreter(tmp_path))
     assert not locations.runs_home().exists()

@@ -1,0 +1,30 @@
+"""A trainer that logs 20 steps a second until it is stopped. Its parent and its writer of events are the real ones."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from training.contract import events as ev
+from training.contract.process import ProcessIdentity
+from training.contract.run_directory import RunDirectory
+from training.keeper import supervisor
+
+TOTAL_STEPS = 5_000
+
+run = RunDirectory(Path(sys.argv[1]))
+if (code := supervisor.fork(run)) is not None:
+    sys.exit(code)
+run.write_process(ProcessIdentity.current())
+writer, step = ev.EventWriter(run.events), 0
+writer.emit(ev.Started(attempt=1, pid=os.getpid()))
+writer.emit(ev.Resolved(total_steps=TOTAL_STEPS, steps_per_epoch=100, train_rows=800, eval_rows=0, device="cpu"))
+writer.emit(ev.Phase(name="training", total=TOTAL_STEPS, unit="steps"))
+while step < TOTAL_STEPS and not run.stop_requested():
+    step += 1
+    writer.emit(ev.Metrics(step=step, loss=1 + 10 / (step + 10), tokens=step * 100, tokens_per_second=2000.0))
+    print(f"step {step}", flush=True)
+    time.sleep(0.05)
+writer.emit(ev.Stopped(step=step))
