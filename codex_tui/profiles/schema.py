@@ -50,7 +50,10 @@ class Knob:
     @property
     def comment(self) -> list[str]:
         """The lines that stand above the field in a shipped profile."""
-        return [f"# {line}" for line in textwrap.wrap(self.text, COMMENT_WIDTH, break_long_words=False)]
+        return [
+            f"# {line}"
+            for line in textwrap.wrap(self.text, COMMENT_WIDTH, break_long_words=False, break_on_hyphens=False)
+        ]
 
 
 def _either(parts: list[str]) -> str:

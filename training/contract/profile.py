@@ -26,9 +26,9 @@ class Profile(Table):
     """A whole profile. `title` and `description` are what the picker shows."""
 
     extends: Annotated[str, Field(min_length=1)] | None = knob(
-        None, "Another profile, by name or file: whatever is not set here is as it is there."
+        None, "Start from another profile, by name or file; fields left unset here take its values."
     )
-    title: str = knob("", "A line for the picker.")
+    title: str = knob("", "One line for the list of profiles.")
     description: str = knob("", "What the profile is for.")
     hardware: Hardware = Hardware()
     model: Model

@@ -35,31 +35,33 @@ class Hardware(Table):
 
     device: Literal["auto", "cpu"] | Annotated[int, Field(ge=0, le=255)] = knob(
         "auto",
-        'Costs nothing: "auto" takes the first GPU and else the CPU, a number picks a GPU as nvidia-smi counts them '
-        'and leaves the others alone, "cpu" forces the CPU.',
+        'Which device trains: "auto" takes the first GPU, or the CPU where there is none; a number takes that GPU '
+        '(as nvidia-smi counts them) and leaves the others free; "cpu" forces the CPU.',
     )
     vram_limit_mib: Annotated[int, Field(ge=256, le=MOST_MIB)] | None = knob(
         None,
-        "The most the run may take of the card, CUDA context included: beyond it the run fails at once instead of "
-        "spilling silently into slow shared memory (WSL2); unset, what the card has less display_reserve_mib.",
+        "The most GPU memory that the run may use, CUDA context included. Beyond it the run fails at once, instead"
+        " of spilling into slow shared memory without a word (WSL2). Unset: the card's memory less "
+        "display_reserve_mib.",
         unit="MiB",
     )
     display_reserve_mib: Annotated[int, Field(ge=0, le=MOST_MIB)] = knob(
         300,
-        "Left to the desktop and other programs on the same card: too little lets them push the run out of its "
-        "memory, 0 suits a card without a screen.",
+        "GPU memory left for the desktop and other programs. Too little lets them push the run out of memory; 0 "
+        "suits a card without a screen.",
         unit="MiB",
     )
     pause_above_celsius: Annotated[int, Field(ge=40, le=110)] | None = knob(
         None,
-        "Costs time on hot days: from this temperature on the run is saved and waits until the card is 8 °C cooler; "
-        "unset, the card's own throttling alone protects it.",
+        "Above this temperature the run saves a checkpoint and waits until the card is 8 °C cooler. Costs time on "
+        "hot days. Unset: the run never waits; only the card's own throttling protects it.",
         unit="°C",
     )
     pinned_limit_mib: Annotated[int, Field(ge=0, le=MOST_MIB)] | None = knob(
         None,
-        "The most page-locked host memory the run may take, which makes offloading fast; unset, as much as this "
-        "machine gives when tried (WSL2 gives 1 to 2 GB), and 0 does without: slower steps, no false out-of-memory.",
+        "The most page-locked host memory that the run may use; it makes offloading fast. Unset: as much as this "
+        "machine allows (tested at start; WSL2 allows 1 to 2 GB). 0: slower, but avoids an out-of-memory error "
+        "when memory is in fact free.",
         unit="MiB",
     )
 
@@ -69,36 +71,40 @@ class Model(Table):
 
     name: Annotated[str, Field(min_length=1)] = knob(
         ...,
-        'A Hub id, a local folder ("./…": relative to the profile) or the shipped "demo:llama"; the more parameters, '
-        "the more memory, time and knowledge.",
+        'A Hub id, a local folder ("./…" starts at the profile\'s folder), or the shipped "demo:llama". More '
+        "parameters know more, and cost memory and time.",
     )
     revision: str | None = knob(
-        None, "Costs nothing: a Hub branch, tag or commit keeps the model from changing under you; unset: the newest."
+        None,
+        "A branch, tag or commit on the Hub, so that the model does not change under you. Costs nothing. Unset: "
+        "the newest.",
     )
     max_seq_length: Annotated[int, Field(ge=16, le=1_048_576)] = knob(
         2048,
-        "The longest row; what is longer is cut. Activations grow in step with it, so halving it is the first thing "
-        "to try when memory runs out.",
+        "The longest row in tokens; longer rows are cut. Activation memory grows with it, so halve it first when "
+        "memory runs out.",
         unit="tokens",
     )
     load_in_4bit: bool = knob(
-        True, "NF4 weights (QLoRA) take a quarter of the memory of 16-bit ones, for slightly slower steps."
+        True,
+        "Load the weights in 4 bits (NF4, QLoRA): a quarter of the memory of 16-bit weights, slightly slower steps.",
     )
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = knob(
         "auto",
-        "What the arithmetic runs in: bfloat16 where the card has it (RTX 30 and later), else float16, which costs "
-        "the same memory but can overflow; float32 costs twice.",
+        "The number type of the computation: bfloat16 where the card supports it (RTX 30 and later), else float16,"
+        " which uses the same memory but can overflow. float32 uses twice as much.",
     )
     offload_layers: Annotated[int, Field(ge=0, le=1024)] | Literal["auto"] = knob(
         0,
-        "Frozen layers kept in host memory and streamed in as they are needed: each one frees its weights on the "
-        'card, but for three that are in flight, and slows every step; "auto" takes as many as the limit asks for.',
+        "How many frozen layers stay in host memory and are copied to the card when needed. Each frees its weights"
+        ' on the card, except for three that are in flight, and slows every step. "auto" offloads as many as the '
+        "limit requires.",
         unit="layers",
     )
     offload_embedding: bool = knob(
         False,
-        "Keeps the input embedding in host memory: 1 GiB less on the card with Llama 3.1 8B for a slightly slower "
-        "step, nothing where the output head shares it (Llama 3.2 1B and 3B).",
+        "Keep the input embedding in host memory. Saves 1 GB on the card with Llama 3.1 8B and makes steps "
+        "slightly slower; saves nothing where the output head shares it (Llama 3.2 1B and 3B).",
     )
 
 
@@ -106,29 +112,29 @@ class Lora(Table):
     """The adapter, as `peft.LoraConfig` names it."""
 
     r: Annotated[int, Field(ge=1, le=1024)] = knob(
-        16, "Rank: what the adapter can learn; weights, gradients and optimiser state grow in step with it."
+        16, "The rank: how much the adapter can learn. Its weights, gradients and optimizer state grow with it."
     )
     lora_alpha: Annotated[int, Field(ge=1)] = knob(
-        16, "Costs nothing: scales the update by alpha / r; equal to r is the plain choice."
+        16, "Scales the update by alpha / r. Costs nothing; a value equal to r is the plain choice."
     )
     lora_dropout: Annotated[float, Field(ge=0, lt=1)] = knob(
-        0.0, "0 keeps Unsloth's fast path; 0.05 may help a few hundred rows, for some speed and memory."
+        0.0, "0 keeps Unsloth's fast path. 0.05 may help with a few hundred rows; it costs some speed and memory."
     )
     bias: Literal["none", "all", "lora_only"] = knob(
-        "none", 'Which biases learn: "none" keeps the fast path, and the others add little.'
+        "none", 'Which biases are trained: "none" keeps the fast path; the others add little.'
     )
     target_modules: Annotated[list[str], Field(min_length=1)] = knob(
         ATTENTION_AND_MLP,
-        "The linear layers that get an adapter: all seven learn best; without gate, up and down the adapter shrinks "
-        "by about two thirds.",
+        "The linear layers that get an adapter. All seven learn best; without gate, up and down the adapter is "
+        "about two thirds smaller.",
     )
     modules_to_save: list[str] = knob(
         [],
-        "Layers trained whole and saved with the adapter: the embeddings of a real model cost gigabytes; leave it "
-        "empty unless you add words to the vocabulary.",
+        "Layers that are trained whole and saved with the adapter. The embeddings of a real model cost gigabytes: "
+        "leave this empty unless you add words to the vocabulary.",
     )
     use_rslora: bool = knob(
-        False, "Costs nothing: scales by alpha / sqrt(r) instead, which is steadier at ranks of 64 and more."
+        False, "Scales by alpha / sqrt(r) instead, which is steadier at ranks of 64 and more. Costs nothing."
     )
 
 
@@ -140,40 +146,51 @@ class Dataset(Table):
 
     path: str | None = knob(
         None,
-        "A JSONL, JSON, CSV or Parquet file, a folder of them or a pattern (data/*.jsonl), relative to the profile; "
-        '"owner/name" of the Hub; or the shipped sample "demo:zombie-waves". Unset, it is asked for at the launch.',
+        "The dataset: a JSONL, JSON, CSV or Parquet file, a folder of them, or a pattern (data/*.jsonl), relative "
+        'to the profile; "owner/name" on the Hub; or the shipped sample "demo:zombie-waves". Unset: the launch '
+        "asks for it.",
     )
     revision: str | None = knob(
-        None, "Costs nothing: a branch, tag or commit of a dataset on the Hub keeps it from changing under you; unset: "
-        "the newest.",
+        None, "A branch, tag or commit of a dataset on the Hub, so that it does not change under you. Costs nothing. "
+        "Unset: the newest.",
     )  # fmt: skip
-    instruction_column: Column = knob(None, "The column that asks; unset: instruction, question, query or prompt.")
-    response_column: Column = knob(
-        None, "The column that answers, which is what is learned; unset: response, output, completion or answer."
+    instruction_column: Column = knob(
+        None, "The column with the question. Unset: instruction, question, query or prompt."
     )
-    context_column: Column = knob(None, "A column put below what is asked; unset: input or context, if there is one.")
-    system_column: Column = knob(None, "A column with each row's own system message; unset: system, if there is one.")
+    response_column: Column = knob(
+        None,
+        "The column with the answer, which is what the model learns. Unset: response, output, completion or answer.",
+    )
+    context_column: Column = knob(
+        None, "A column that is appended to the question. Unset: input or context, if there is one."
+    )
+    system_column: Column = knob(None, "A column with a system message for each row. Unset: system, if there is one.")
     messages_column: Column = knob(
-        None, "The column with whole conversations, OpenAI's or ShareGPT's; unset: messages or conversations."
+        None, "The column with whole conversations, in OpenAI's or ShareGPT's form. Unset: messages or conversations."
     )
     text_column: Column = knob(
-        None, "A column of plain text, learned whole and without a chat template; unset: text, where nothing asks."
+        None,
+        "A column of plain text. All of it is learned, without a chat template. Unset: text, if no column holds a "
+        "question.",
     )
     eval_fraction: Annotated[float, Field(ge=0, lt=1)] = knob(
         0.05,
-        "Share of the rows held out for the evaluation loss: it shows whether the model learns or only memorises; 0 "
-        "trains on all and shows nothing.",
+        "The share of rows held out for the evaluation loss, which shows whether the model learns or only "
+        "memorises. 0 trains on all rows and shows nothing.",
     )
     max_eval_rows: Annotated[int, Field(ge=1)] = knob(
-        200, "Most rows held out: every evaluation goes through all of them, which costs time, not memory.", unit="rows"
+        200,
+        "Largest number of evaluation rows. Every evaluation reads all of them: it costs time, not memory.",
+        unit="rows",
     )
     system_prompt: str | None = knob(
         None,
-        "Put before every row that has no system message: buys a fixed tone, costs its tokens in every row; say the "
-        "same thing when you use the model.",
+        "Put before every row that has no system message. Sets a tone; adds its tokens to every row. Use the same "
+        "prompt when you use the model.",
     )
     on_bad_rows: Literal["refuse", "skip"] = knob(
-        "refuse", '"refuse" lists the bad rows before anything starts; "skip" trains on the others and says how many.'
+        "refuse",
+        '"refuse" lists the bad rows and does not start; "skip" trains on the other rows and says how many it skipped.',
     )
 
 
@@ -182,62 +199,67 @@ class Training(Table):
 
     num_train_epochs: Annotated[float, Field(gt=0, le=10_000)] = knob(
         1.0,
-        "Passes over the rows: 1 to 3 is usual, more makes a small dataset be learned by heart; costs time alone.",
+        "Passes over the dataset. 1 to 3 is usual; with more, a small dataset is memorised. Costs only time.",
         unit="epochs",
     )
     max_steps: Annotated[int, Field(ge=1)] | None = knob(
-        None, "Ends after that many steps, whatever the epochs say: for a quick trial.", unit="steps"
+        None, "End after this many steps, whatever num_train_epochs says. For a quick trial.", unit="steps"
     )
     per_device_train_batch_size: Rows = knob(
-        1, "Rows at once: a fuller card works faster, but activations grow with every row.", unit="rows"
+        1,
+        "Rows in one forward pass. More rows use the card better, but activation memory grows with each.",
+        unit="rows",
     )
     gradient_accumulation_steps: Steps = knob(
-        4, "Batches added up before a step: the steadiness of a bigger batch at the memory of a small one.",
+        4, "Batches added up before each optimizer step: as steady as a larger batch, in the memory of a small one.",
         unit="batches",
     )  # fmt: skip
     learning_rate: Annotated[float, Field(gt=0, le=1)] = knob(
-        2e-4, "Costs nothing: the peak of the schedule; 2e-4 is usual for LoRA, halve it if the loss jumps."
+        2e-4, "The peak of the schedule. Costs nothing. 2e-4 is usual for LoRA; halve it if the loss jumps."
     )
     lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = knob(
-        "linear", "Costs nothing: how the learning rate falls; cosine stays high for longer and lands more softly."
+        "linear", "How the learning rate falls. Costs nothing. Cosine stays high for longer and ends more gently."
     )
     warmup_steps: Annotated[int, Field(ge=0)] = knob(
-        10, "Costs nothing: small steps first, while the optimiser's averages settle.", unit="steps"
+        10,
+        "Steps during which the learning rate rises to its peak, while the optimizer's averages settle. Costs nothing.",
+        unit="steps",
     )
     weight_decay: Annotated[float, Field(ge=0, le=1)] = knob(
-        0.01, "Costs nothing: a light pull of the weights towards zero, against overfitting."
+        0.01, "Pulls the weights lightly towards zero, against overfitting. Costs nothing."
     )
     max_grad_norm: Annotated[float, Field(ge=0)] = knob(
-        1.0, "Costs nothing: longer gradients are clipped to this, so that one odd row can't throw the adapter off; "
-        "0 does not clip.",
+        1.0, "Gradients longer than this are clipped, so that one odd row can't ruin the adapter. Costs nothing; 0 does"
+        " not clip.",
     )  # fmt: skip
     optim: Literal["adamw_8bit", "paged_adamw_8bit", "adamw_torch", "adamw_torch_fused"] = knob(
         "adamw_8bit",
-        "8-bit AdamW keeps 2 bytes of state for each adapter weight where plain AdamW keeps 8, for nearly the same "
-        "result; paged moves them to the host when the card is full.",
+        "8-bit AdamW keeps 2 bytes of state for each adapter weight, plain AdamW 8, for nearly the same result. "
+        "The paged variant moves them to host memory when the card is full.",
     )
     gradient_checkpointing: Literal["unsloth"] | bool = knob(
         "unsloth",
-        'Activations are computed twice instead of kept: "unsloth" also parks the layers\' inputs in host memory, '
-        "which takes the least of the card; true keeps them on it; false is fastest and takes many times more.",
+        'Compute activations twice instead of keeping them. "unsloth" also moves each layer\'s input to host memory'
+        " and uses the least of the card; true keeps them on the card; false is fastest and uses many times more.",
     )
     loss_tile_mib: Annotated[int, Field(ge=8, le=4096)] = knob(
         256,
-        "The loss is computed in tiles of this size, never over the whole vocabulary at once: smaller frees memory in "
-        "small models with long rows, nothing in models of 1B and more, whose layers need more than the loss.",
+        "The loss is computed in tiles of this size, never over the whole vocabulary at once. A smaller tile saves"
+        " memory in small models with long rows, and nothing in models of 1B and more, whose layers need more than"
+        " the loss.",
         unit="MiB",
     )
     stop_after_bad_steps: Steps = knob(
         3,
-        "Logged steps in a row whose loss is no number, or ten times what is usual, after which the run ends; nothing "
-        "is saved from the first of them on, so that the last good checkpoint stays.",
+        "End the run after this many logged steps in a row with a NaN loss or one ten times the usual. Nothing is "
+        "saved from the first of them on, so the last good checkpoint remains.",
         unit="steps",
     )
     seed: Annotated[int, Field(ge=0, lt=2**32)] = knob(
-        3407, "Costs nothing: the same seed gives the same split, the same order and the same start."
+        3407, "The same seed gives the same split, the same order and the same start. Costs nothing."
     )
     logging_steps: Steps = knob(
-        1, "Steps between two points of the loss chart: costs next to nothing, 1 draws every step.", unit="steps"
+        1, "Steps between two points of the loss chart. 1 draws every step and costs almost nothing.", unit="steps"
     )
 
 
@@ -245,24 +267,29 @@ class Evaluation(Table):
     """What is asked during the run."""
 
     eval_steps: Steps | None = knob(
-        None, "Steps between two evaluations, which cost time, not lasting memory; unset: ten a run.", unit="steps"
+        None,
+        "Steps between two evaluations. They cost time, not lasting memory. Unset: ten evaluations a run.",
+        unit="steps",
     )
     per_device_eval_batch_size: Rows = knob(
-        1, "Rows at once in an evaluation: no gradients are kept, but their activations have to fit.", unit="rows"
+        1,
+        "Rows in one forward pass of an evaluation. No gradients are kept, but the activations must fit.",
+        unit="rows",
     )
     patience: Steps | None = knob(
         None,
-        "Evaluations in a row without a lower loss after which the run ends, with the adapter of the best one: saves "
-        "time and overfitting, costs a checkpoint for each best; unset, all steps are taken and the last one counts.",
+        "End the run after this many evaluations in a row without a lower loss, and keep the adapter of the best "
+        "one. Saves time and avoids overfitting; costs a checkpoint for each new best. Unset: all steps are "
+        "trained and the last one counts.",
         unit="evaluations",
     )
     sample_prompt: str | None = knob(
         None,
-        "The fixed question answered at each evaluation, for the price of one short answer; unset: the first held-out "
-        "row's.",
+        "A fixed question that the model answers after each evaluation; costs one short answer. Unset: the "
+        "question of the first evaluation row.",
     )
     sample_max_new_tokens: Annotated[int, Field(ge=1, le=4096)] = knob(
-        96, "The longest such answer: costs time, and a little memory for each token.", unit="tokens"
+        96, "Length limit for that answer, in tokens. Costs time, and a little memory for each token.", unit="tokens"
     )
 
 
@@ -270,11 +297,13 @@ class Checkpoints(Table):
     """What can be gone back to."""
 
     save_steps: Steps | None = knob(
-        None, "Steps between two checkpoints: what a crash can cost at most; each takes disk; unset: five a run.",
+        None, "Steps between two checkpoints: the most that a crash can cost. Each checkpoint uses disk. Unset: five "
+        "checkpoints a run.",
         unit="steps",
     )  # fmt: skip
     save_total_limit: Annotated[int, Field(ge=1)] = knob(
-        2, "Older checkpoints are deleted beyond this many: with 2, one cut short leaves a whole one.",
+        2, "Keep at most this many checkpoints; older ones are deleted. With 2, one that was cut short leaves a whole"
+        " one.",
         unit="checkpoints",
     )  # fmt: skip
 
@@ -283,13 +312,13 @@ class Launch(Table):
     """What happens before the first step."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,47}$")] | None = knob(
-        None, "What the runs are called, followed by a number; unset: the profile's own name."
+        None, "The name of the runs, followed by a number. Unset: the profile's name."
     )
     probe: bool = knob(
         True,
-        "Sends the longest row forward and backward before step 1: out-of-memory comes at once instead of after an "
-        "hour, and the forecast learns what this card really takes; costs seconds.",
+        "Tries the longest row, forward and backward, before step 1: an out-of-memory error comes at once instead "
+        "of after an hour, and the forecast learns what this card really uses. Costs seconds.",
     )
     on_no_fit: Literal["warn", "refuse"] = knob(
-        "warn", 'What to do where the forecast says that the run does not fit: "warn" tries it, "refuse" does not.'
+        "warn", 'What to do when the forecast says that the run does not fit: "warn" tries it, "refuse" does not start.'
     )
