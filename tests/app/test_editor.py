@@ -91,7 +91,7 @@ async def test_help_and_errors_come_while_one_types(mine: Path) -> None:
     async with editing() as pilot:
         await go_to(pilot, "model.max_seq_length")
         text = screen_text(pilot.app)
-        assert "The longest row; what is longer is cut." in text
+        assert "The longest row in tokens; longer rows are cut." in text
         assert "at least 16" in text
         await type_in(pilot, "2k")
         assert "should be a whole number" in screen_text(pilot.app)
@@ -172,7 +172,7 @@ async def test_of_a_shipped_profile_a_child_is_made(home: Path) -> None:
     text = own.read_text()
     assert 'extends = "small-card"' in text
     assert "learning_rate = 1e-4" in text
-    assert "# Costs nothing: the peak of the schedule" in text
+    assert "# The peak of the schedule. Costs nothing." in text
     assert "1e-4" not in (home / "shipped" / "small-card.toml").read_text()
 
 
