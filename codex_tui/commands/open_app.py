@@ -43,6 +43,6 @@ def open_app(
 
     app = CodexApp(run, pane=pane, base=base, data=data)
     app.run()
-    for watched in app.live_runs():
+    for watched in app.find_live_runs():
         print(f"{watched.name} goes on. Come back with: codex-tui attach {watched.name}")
     return DONE if app.return_code in (0, None) else FAILED

@@ -15,7 +15,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from codex_tui.ui.kit.spans import TerminalCells
-from codex_tui.ui.messages import KeepsChanges, OpenRun, Trouble
+from codex_tui.ui.messages import HasUnsavedChanges, OpenRun, Trouble
 from codex_tui.ui.themes import DARK, LIGHT
 from training.contract.run_directory import RunDirectory
 
@@ -77,7 +77,7 @@ class CodexApp(App[None]):
 
         return ProfilesScreen()
 
-    def live_runs(self) -> list[RunDirectory]:
+    def find_live_runs(self) -> list[RunDirectory]:
         """The runs that were shown here and still train: they go on without the app."""
         return [run for run in self._seen.values() if run.trainer_alive()]
 
@@ -109,7 +109,7 @@ class CodexApp(App[None]):
     async def action_quit(self) -> None:
         """Quits, unless a screen has unsaved changes: it asks what to do with them."""
         for screen in reversed(self.screen_stack):
-            if isinstance(screen, KeepsChanges) and screen.unsaved:
+            if isinstance(screen, HasUnsavedChanges) and screen.unsaved:
                 screen.ask_and_quit()
                 return
         self.exit()
@@ -119,7 +119,7 @@ class CodexApp(App[None]):
         from codex_tui.ui.kit.hints import HintBar
 
         bars = self.screen.query(HintBar)
-        key = bars.first().quits if bars else "ctrl+q"
+        key = bars.first().quit_key if bars else "ctrl+q"
         self.notify(f"{key} quits the app; a run goes on without it.", title="Do you want to quit?", markup=False)
 
     async def action_profiles(self) -> None:
@@ -151,7 +151,7 @@ class CodexApp(App[None]):
             await self.push_screen(screen())
 
     def _display(self, screen: Screen[Any], renderable: Any) -> None:
-        super()._display(screen, self._terminal.only_changes(renderable))
+        super()._display(screen, self._terminal.keep_only_changes(renderable))
 
     def on_resize(self) -> None:
         self._terminal.forget()

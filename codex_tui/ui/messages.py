@@ -30,7 +30,7 @@ class Trouble(Message):
 
 
 @runtime_checkable
-class KeepsChanges(Protocol):
+class HasUnsavedChanges(Protocol):
     """A screen that may have `unsaved` changes. The app lets it ask what to do with them before it quits."""
 
     @property

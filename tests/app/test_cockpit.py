@@ -94,7 +94,7 @@ async def test_every_hinted_key_is_bound(make_run: Any) -> None:
             if pane == "chat":
                 await pilot.press("escape")  # out of the line where letters are text
             bound = set(pilot.app.screen.active_bindings)
-            for key in pilot.app.screen.query_one(HintBar).named:
+            for key in pilot.app.screen.query_one(HintBar).keys:
                 names = {"← →": "left", "↑ ↓": "up", "1-5": "1", "?": "question_mark"}
                 assert names.get(key, key) in bound, f"{key} in {pane}"
 
@@ -130,7 +130,7 @@ async def test_quitting_detaches_and_does_not_stop(make_run: Any) -> None:
         await settled(pilot)
         await pilot.press("q")
         await until(pilot, lambda: not app.is_running or app._exit)
-    assert [watched.name for watched in app.live_runs()] == ["zombies-1"]
+    assert [watched.name for watched in app.find_live_runs()] == ["zombies-1"]
     assert run.stop_requested() is None
     assert {path.name: path.read_bytes() for path in run.path.iterdir() if path.is_file()} == before
 
@@ -139,7 +139,7 @@ async def test_an_ended_run_is_not_said_to_go_on(make_run: Any) -> None:
     app = CodexApp(make_run())
     async with app.run_test(size=WIDE) as pilot:
         await settled(pilot)
-    assert app.live_runs() == []
+    assert app.find_live_runs() == []
 
 
 async def test_stop_asks_first_and_names_each_step(make_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -333,4 +333,4 @@ async def test_a_run_of_a_newer_version_says_so_in_the_banner(
             "Update: pip install -U codex-tui."
         ) in shown
         assert shown.count("newer Codex TUI") == 1
-        assert ("r" in pilot.app.screen.query_one(HintBar).named) == (part == "events" and end == "stopped")
+        assert ("r" in pilot.app.screen.query_one(HintBar).keys) == (part == "events" and end == "stopped")

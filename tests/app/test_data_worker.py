@@ -62,7 +62,7 @@ async def test_without_a_training_environment_the_raw_rows_are_browsed(
 async def test_without_a_profile_it_says_what_a_profile_is_for(dataset: Path) -> None:
     async with app_on(dataset, None).run_test(size=SIZE) as pilot:
         await see(pilot, "codex-tui data view FILE --profile P", "What comes 0 at the roof?")
-        assert "[ ]" not in pilot.app.screen.query_one(HintBar).named
+        assert "[ ]" not in pilot.app.screen.query_one(HintBar).keys
         await pilot.press("4")
         await see(pilot, "What the rows come to depends on a profile", "38 can be learned from")
 

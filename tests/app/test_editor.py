@@ -146,7 +146,7 @@ async def test_a_remedy_is_applied_with_one_key(mine: Path) -> None:
         await type_in(pilot, "16384")
         await pilot.press("enter")
         await until(pilot, lambda: editor(pilot).outlook and editor(pilot).outlook.remedies)
-        assert "r" in pilot.app.screen.query_one(HintBar).named
+        assert "r" in pilot.app.screen.query_one(HintBar).keys
         await pilot.press("r")
         await until(pilot, lambda: isinstance(pilot.app.screen, RemediesScreen))
         assert "gives back" in screen_text(pilot.app)

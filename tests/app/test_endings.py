@@ -69,11 +69,11 @@ async def test_what_is_gone_is_promised_no_more(make_run: Any, end: str) -> None
     async with CodexApp(run).run_test(size=NARROW) as pilot:
         await settled(pilot)
         await until(pilot, lambda: "resume from step 80" in screen_text(pilot.app))
-        assert "r" in pilot.app.screen.query_one(HintBar).named
+        assert "r" in pilot.app.screen.query_one(HintBar).keys
         run.config.unlink()
         await until(pilot, lambda: "config.json is missing" in screen_text(pilot.app))
         assert "the checkpoint at step 80" in " ".join(screen_text(pilot.app).split())
-        assert "r" not in pilot.app.screen.query_one(HintBar).named
+        assert "r" not in pilot.app.screen.query_one(HintBar).keys
         shutil.rmtree(run.path)
         await until(pilot, lambda: "The run's folder is gone." in screen_text(pilot.app))
         text = screen_text(pilot.app)

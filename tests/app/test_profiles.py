@@ -91,7 +91,7 @@ async def test_problems_name_field_and_line(home: Path) -> None:
         assert "line 4  lora.rank" in text
         assert "line 6  training.learning_rate" in text
         assert "✗  4 rank = 3" in text  # in its place in the file
-        assert "Enter" not in pilot.app.screen.query_one(HintBar).named
+        assert "Enter" not in pilot.app.screen.query_one(HintBar).keys
         await pilot.press("enter")
         await pilot.pause()
         assert isinstance(pilot.app.screen, ProfilesScreen)  # it can't be launched

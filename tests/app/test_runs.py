@@ -82,15 +82,15 @@ async def test_the_picked_run_says_why_it_ended_and_can_be_resumed(
         await until(pilot, lambda: "The trainer ended at step 80 without a word" in screen_text(pilot.app))
         assert "Resume goes on from step 80." in screen_text(pilot.app)
         hints = pilot.app.screen.query_one(HintBar)
-        assert "r" in hints.named
+        assert "r" in hints.keys
         await pilot.press("down")
         await until(pilot, lambda: "without a word" not in screen_text(pilot.app))
-        assert "r" not in hints.named
+        assert "r" not in hints.keys
         await pilot.press("down")
         await until(pilot, lambda: "config.json is missing" in screen_text(pilot.app))
         assert "at step 80 is still there." in screen_text(pilot.app)
-        assert "r" not in hints.named
+        assert "r" not in hints.keys
         await pilot.press("r", "home", "r")
         await until(pilot, lambda: screen_text(pilot.app).count("? lost") == 1)
         assert resumed == ["lost"]
-        assert "r" not in hints.named
+        assert "r" not in hints.keys

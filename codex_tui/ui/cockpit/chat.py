@@ -189,6 +189,6 @@ def _turn(turn: Turn, waiting: bool) -> Iterator[Content]:
     yield from (Content(piece) for piece in text.rstrip().split("\n"))
     about = [ENDS.get(turn.ended, ""), turn.by]
     if turn.tokens and turn.seconds:
-        about.append(f"{figures.count(turn.tokens)} tokens, {turn.tokens / turn.seconds:.0f} a second")
+        about.append(f"{figures.format_count(turn.tokens)} tokens, {turn.tokens / turn.seconds:.0f} a second")
     yield line((" · ".join(part for part in about if part), MUTED))
     yield Content("")

@@ -60,8 +60,8 @@ def details(facts: RunFacts, watched: WatchedRun) -> Iterator[Content]:
         yield _pair("device", what.device)
         yield _pair(
             "parameters",
-            f"{figures.count(what.trainable_parameters)} trained of "
-            f"{figures.count(what.total_parameters)} ({share:.2f} %)",
+            f"{figures.format_count(what.trainable_parameters)} trained of "
+            f"{figures.format_count(what.total_parameters)} ({share:.2f} %)",
         )
         cut = (
             f", {what.truncated_rows:,} cut, {what.dropped_rows:,} dropped"

@@ -16,7 +16,7 @@ from codex_tui.base.text import clean
 from codex_tui.runs.state import RunState
 from codex_tui.runs.watched import WatchedRun
 from codex_tui.ui.kit import figures
-from codex_tui.ui.kit.drawing import MUTED, STRONG, fitting, line, to_strips
+from codex_tui.ui.kit.drawing import MUTED, STRONG, fit_parts, line, to_strips
 from codex_tui.ui.kit.hints import Hint
 from codex_tui.ui.kit.painted import Painted
 
@@ -138,14 +138,16 @@ class GpuPanel(Painted, can_focus=True):
 
     def _essence(self, width: int) -> Content:
         if gpu := self._gpu():
-            parts = [line(("VRAM ", MUTED), f"{figures.gib(gpu.used_mib)} / {figures.gib(gpu.total_mib)} GiB")]
+            parts = [
+                line(("VRAM ", MUTED), f"{figures.format_gib(gpu.used_mib)} / {figures.format_gib(gpu.total_mib)} GiB")
+            ]
             parts += [line(f"{value}") for value in (_degrees(gpu), _busy(gpu), _watts(gpu)) if value]
             parts += [line((f"held back: {reason}", "bold $warning")) for reason in gpu.throttle]
             parts.append(line((clean(gpu.name), MUTED)))
             parts = [*([line((self._gone(), "bold $warning"))] if self._gone() else []), *parts]
         else:
             parts = [line(("no GPU", MUTED)), *self._machine()]
-        return fitting(parts, width)
+        return fit_parts(parts, width)
 
     def _gpu_rows(self, gpu: GpuReading, width: int, height: int) -> Iterator[Content]:
         yield line((clean(gpu.name), STRONG))
@@ -167,14 +169,14 @@ class GpuPanel(Painted, can_focus=True):
         if gpu.throttle:
             yield line((f"Held back: {', '.join(gpu.throttle)}", "bold $warning"))
         if self._reading and self._reading.gpu:
-            yield fitting(self._machine(), width)
+            yield fit_parts(self._machine(), width)
         elif not self._gone():
             yield line(("Recorded by the run; no GPU here.", MUTED))
 
     def _machine(self) -> list[Content]:
         reading = self._reading
         assert reading is not None
-        memory = f"{figures.gib(reading.ram_used_mib)} / {figures.gib(reading.ram_total_mib)} GiB"
+        memory = f"{figures.format_gib(reading.ram_used_mib)} / {figures.format_gib(reading.ram_total_mib)} GiB"
         busy = [line(("CPU ", MUTED), f"{_tidy(reading.cpu_percent)} %")] if self._live else []
         return [*busy, line(("RAM ", MUTED), memory)]
 
@@ -190,16 +192,16 @@ class GpuPanel(Painted, can_focus=True):
         room = max(4, min(40, width - 24))
         if self._live:
             cpu = _tidy(reading.cpu_percent)
-            yield line(("CPU  ", MUTED), figures.bar(cpu / 100, room), f"  {cpu:3} %")
-            yield from _indented(figures.history(self._history["cpu"], room, 100.0, height=tall))
-        level = figures.bar(used / total if total else 0, room)
-        yield line(("RAM  ", MUTED), level, f"  {figures.gib(used)} / {figures.gib(total)} GiB")
+            yield line(("CPU  ", MUTED), figures.draw_bar(cpu / 100, room), f"  {cpu:3} %")
+            yield from _indented(figures.draw_history(self._history["cpu"], room, 100.0, height=tall))
+        level = figures.draw_bar(used / total if total else 0, room)
+        yield line(("RAM  ", MUTED), level, f"  {figures.format_gib(used)} / {figures.format_gib(total)} GiB")
         if self._live and tall > 1:
-            yield from _indented(figures.history(self._history["ram"], room, total, height=tall))
+            yield from _indented(figures.draw_history(self._history["ram"], room, total, height=tall))
         memory = self._state.memory if self._state else None
         if memory and memory.host_mib:
             trainer = "The trainer held " if self._ended else "The trainer holds "
-            yield line((trainer, MUTED), f"{figures.gib(memory.host_mib)} GiB")
+            yield line((trainer, MUTED), f"{figures.format_gib(memory.host_mib)} GiB")
 
     def _beside(self, label: Content, name: str, top: float | None, width: int, tall: int) -> Iterator[Content]:
         """The history of `name` right of its figure; `tall` rows, the last of them free where there are several."""
@@ -207,7 +209,7 @@ class GpuPanel(Painted, can_focus=True):
         room = max(0, min(60, width - label.cell_length - 1))
         low = COOL if name == "temperature" else 0.0
         highest = top or max((value for value in values if value is not None), default=0.0)
-        rows = figures.history(values, room, highest, low=low, height=max(1, tall - 1))
+        rows = figures.draw_history(values, room, highest, low=low, height=max(1, tall - 1))
         blank = Content(" " * label.cell_length)
         yield from (line(blank if row else label, " ", dots) for row, dots in enumerate(rows))
         if tall > 1:
@@ -219,11 +221,11 @@ class GpuPanel(Painted, can_focus=True):
         if probe is None or probe.peak_reserved_mib is None:
             return
         taken = probe.peak_reserved_mib + (probe.context_mib or 0)
-        parts = [line(("     probed ", MUTED), f"{figures.gib(taken)} GiB")]
+        parts = [line(("     probed ", MUTED), f"{figures.format_gib(taken)} GiB")]
         for name, value in (("forecast ", probe.forecast_mib), ("limit ", probe.limit_mib)):
             if value:
-                parts.append(line((name, MUTED), figures.gib(value)))
-        yield fitting(parts, width, "  ")
+                parts.append(line((name, MUTED), figures.format_gib(value)))
+        yield fit_parts(parts, width, "  ")
 
     def _peak(self) -> float | None:
         memory = self._state.memory if self._state else None
@@ -244,14 +246,14 @@ def _memory_rows(gpu: GpuReading, peak: float | None, width: int) -> Iterator[Co
     if gpu.used_mib is None or not gpu.total_mib:
         yield line(("VRAM  the driver does not say", MUTED))
         return
-    figure = f"  {figures.gib(gpu.used_mib)} / {figures.gib(gpu.total_mib)} GiB"
+    figure = f"  {figures.format_gib(gpu.used_mib)} / {figures.format_gib(gpu.total_mib)} GiB"
     fraction = gpu.used_mib / gpu.total_mib
     full = fraction > 0.95
     room = max(4, min(60, width - 5 - len(figure)))
-    cells = figures.bar(fraction, room, "$warning" if full else "$primary", peak / gpu.total_mib if peak else None)
+    cells = figures.draw_bar(fraction, room, "$warning" if full else "$primary", peak / gpu.total_mib if peak else None)
     yield line(("VRAM ", MUTED), cells, figure)
     if peak or full:
-        words = f"     the run's peak {figures.gib(peak)} GiB" if peak else "     "
+        words = f"     the run's peak {figures.format_gib(peak)} GiB" if peak else "     "
         yield line((words, MUTED), ("  nearly full" if full else "", "bold $warning"))
 
 

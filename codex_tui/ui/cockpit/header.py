@@ -11,7 +11,7 @@ from codex_tui.runs.outcome import describe_silence
 from codex_tui.runs.state import elapsed, time_left
 from codex_tui.runs.watched import WatchedRun
 from codex_tui.ui.kit import figures
-from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, fitting, line, spread, to_strips
+from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, fit_parts, line, spread, to_strips
 from codex_tui.ui.kit.painted import Painted
 from codex_tui.ui.runs.status import ENDINGS, status_text
 
@@ -49,16 +49,16 @@ class RunHeader(Painted):
             names.append(line(("profile ", MUTED), facts.profile_name))
         if facts.model:
             names.append(line(("model ", MUTED), facts.short_model))
-        return spread(fitting(names, width - status.cell_length - 2), status, width)
+        return spread(fit_parts(names, width - status.cell_length - 2), status, width)
 
     def _progress(self, width: int, watched: WatchedRun) -> Content:
         done, total, label, unit = count_progress(watched)
         if total is None:
             return line((label, MUTED), (f"  {done:,} {unit}".rstrip() if done else "", MUTED))
-        figure = f"{label} {done:,} / {total:,} {unit}".rstrip() + f"  {figures.percent(done, total):3} %"
+        figure = f"{label} {done:,} / {total:,} {unit}".rstrip() + f"  {figures.compute_percent(done, total):3} %"
         room = max(4, width - len(figure) - 2)
         style = ENDINGS.get(watched.status, ACCENT)
-        return line(figures.progress(done / total if total else 0, room, style), "  ", figure)
+        return line(figures.draw_progress(done / total if total else 0, room, style), "  ", figure)
 
     def _numbers(self, width: int, watched: WatchedRun) -> Content:
         state = watched.state
@@ -66,23 +66,23 @@ class RunHeader(Painted):
         if last is None:  # the clock runs, which shows that the trainer lives
             runs = state.started_at and not watched.ended
             return _figure("elapsed", duration(elapsed(state))) if runs else Content("")
-        shown = [_figure("loss", figures.loss(last.loss) if not last.not_finite else "not a number")]
+        shown = [_figure("loss", figures.format_loss(last.loss) if not last.not_finite else "not a number")]
         if state.evals:
-            shown.append(_figure("eval", figures.loss(state.evals[-1].eval_loss)))
+            shown.append(_figure("eval", figures.format_loss(state.evals[-1].eval_loss)))
         if not watched.ended:
             shown.append(_figure("ETA", duration(time_left(state))))
         if last.epoch is not None:
             of = f" / {self._facts.epochs:g}" if self._facts.epochs else ""
             shown.append(_figure("epoch", f"{last.epoch:.2f}{of}"))
-        shown.append(_figure("tokens/s", figures.count(last.tokens_per_second)))
-        shown.append(_figure("lr", figures.rate(last.learning_rate)))
+        shown.append(_figure("tokens/s", figures.format_count(last.tokens_per_second)))
+        shown.append(_figure("lr", figures.format_rate(last.learning_rate)))
         shown.append(_figure("elapsed", duration(elapsed(state))))
         if last.grad_norm is not None:
             shown.append(_figure("grad norm", f"{last.grad_norm:.2f}"))
-        shown.append(_figure("tokens", figures.count(last.tokens)))
+        shown.append(_figure("tokens", figures.format_count(last.tokens)))
         if state.attempt > 1:
             shown.append(_figure("attempt", str(state.attempt)))
-        return fitting(shown, width)
+        return fit_parts(shown, width)
 
 
 def count_progress(watched: WatchedRun) -> tuple[int, int | None, str, str]:

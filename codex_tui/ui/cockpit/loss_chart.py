@@ -13,7 +13,7 @@ from codex_tui.runs.series import Axis
 from codex_tui.runs.watched import WatchedRun
 from codex_tui.ui.kit import chart
 from codex_tui.ui.kit.hints import Hint
-from codex_tui.ui.kit.painted import Painted, strip
+from codex_tui.ui.kit.painted import Painted, make_strip
 
 RAW, SMOOTH, EVAL = "⠒", "━", "◆"
 """The signs of the legend; what each means is never told by colour alone."""
@@ -87,17 +87,17 @@ class LossChart(Painted):
         with_line = height >= 8  # else the labels alone stand for the axis
         rows = height - 2 - with_line
         low, high, values = self._y_ticks(*bounds, rows)
-        labels = chart.tick_labels(values)
+        labels = chart.label_ticks(values)
         margin = max(WITH_NAME if width >= 40 else 4, *(len(label) + 1 for label in labels))
         columns = width - margin - 1
         y = chart.Scale(low, high, rows * 4, self._log)
         x_high = self._x_high()
-        at_row = {rows - 1 - y.dot(value) // 4: label for value, label in zip(values, labels, strict=True)}
+        at_row = {rows - 1 - y.to_dot(value) // 4: label for value, label in zip(values, labels, strict=True)}
         label, axis = self._style("label"), self._style("axis")
         lines = [self._legend(width)]
         for row, plot in enumerate(self._plot(columns, rows, y, x_high)):
             tick = at_row.get(row)
-            left = strip((f"{tick or '':>{margin - 1}} ", label), ("┤" if tick else "│", axis))
+            left = make_strip((f"{tick or '':>{margin - 1}} ", label), ("┤" if tick else "│", axis))
             lines.append(Strip.join([left, plot]))
         return lines + self._x_axis(margin, columns, x_high, with_line)
 
@@ -115,7 +115,7 @@ class LossChart(Painted):
         most = max(2, (rows + 1) // 3)
         if self._log and high > 0:
             low, high = chart.snap_log(max(low, high * 1e-6), high)
-            return low, high, chart.log_ticks(low, high, most)
+            return low, high, chart.find_log_ticks(low, high, most)
         values = chart.snap(low, high, most)
         return values[0], values[-1], values
 
@@ -145,15 +145,15 @@ class LossChart(Painted):
             if not isfinite(column.low):
                 before = None  # a gap: nothing finite was logged here
                 continue
-            low, high, mean, level = map(y.dot, column)
-            raw.column(x, low, high)
+            low, high, mean, level = map(y.to_dot, column)
+            raw.draw_column(x, low, high)
             if before is None:
-                smooth.set(x, level)
+                smooth.set_dot(x, level)
             else:
                 x0, low0, high0, mean0, level0 = before
-                smooth.line(x0, level0, x, level)
+                smooth.draw_line(x0, level0, x, level)
                 if x > x0 + 1 or low > high0 or high < low0:
-                    raw.line(x0, mean0, x, mean)
+                    raw.draw_line(x0, mean0, x, mean)
             before = x, low, high, mean, level
         return self._composed(raw, smooth, self._eval_marks(columns, rows, y, x_high))
 
@@ -165,7 +165,7 @@ class LossChart(Painted):
             if event.eval_loss is not None and x is not None:
                 column = min(columns - 1, int(x / x_high * columns))
                 if column < free:
-                    marks[rows - 1 - y.dot(event.eval_loss) // 4, column] = EVAL
+                    marks[rows - 1 - y.to_dot(event.eval_loss) // 4, column] = EVAL
                     free = column - APART + 1
         return marks
 
@@ -182,17 +182,17 @@ class LossChart(Painted):
                 if mark_row == row:
                     cells[column] = ("eval", sign)
             runs = groupby(cells, lambda cell: cell[0])
-            lines.append(strip(*(("".join(text for _, text in run), styles[kind]) for kind, run in runs)))
+            lines.append(make_strip(*(("".join(text for _, text in run), styles[kind]) for kind, run in runs)))
         return lines
 
     def _x_axis(self, margin: int, columns: int, x_high: float, with_line: bool) -> list[Strip]:
         most = max(1, columns // 12)
         if self._axis == "time":
-            values = chart.duration_ticks(x_high, most)
-            labels = [chart.duration(value) for value in values]
+            values = chart.find_duration_ticks(x_high, most)
+            labels = [chart.label_duration(value) for value in values]
         else:
-            values = chart.ticks(0.0, x_high, most, whole=True)
-            labels = chart.tick_labels(values)
+            values = chart.find_ticks(0.0, x_high, most, whole=True)
+            labels = chart.label_ticks(values)
         line, text = ["─"] * columns, [" "] * (margin + 1 + columns)
         if margin >= WITH_NAME:
             text[: len(self._axis)] = self._axis
@@ -204,8 +204,8 @@ class LossChart(Painted):
             if start >= free:
                 text[start : start + len(label)] = label
                 free = start + len(label) + 1
-        lines = [strip((" " * margin + "└" + "".join(line), self._style("axis")))] if with_line else []
-        return [*lines, strip(("".join(text), self._style("label")))]
+        lines = [make_strip((" " * margin + "└" + "".join(line), self._style("axis")))] if with_line else []
+        return [*lines, make_strip(("".join(text), self._style("label")))]
 
     def _legend(self, width: int) -> Strip:
         """What the signs mean and what they stand at; the rear parts give way where there is no room."""
@@ -228,7 +228,7 @@ class LossChart(Painted):
             if room + 2 < 0:
                 break
             shown += [(sign, style), (text + "  ", label)]
-        return strip(*shown)
+        return make_strip(*shown)
 
     def _waiting(self, width: int, height: int) -> list[Strip]:
         if self._watched.ended:
@@ -237,5 +237,5 @@ class LossChart(Painted):
             text = "No finite loss yet."
         else:
             text = "The first loss comes after the first logged step…"
-        line = strip((text[:width].center(width), self._style("label")))
+        line = make_strip((text[:width].center(width), self._style("label")))
         return [Strip.blank(width, self.rich_style)] * ((height - 1) // 2) + [line]

@@ -16,7 +16,7 @@ from textual.widgets import Static
 from codex_tui.base.errors import CodexError
 from codex_tui.base.text import clean
 from codex_tui.ui.kit import figures
-from codex_tui.ui.kit.dialogs import DIALOG_CSS, keys
+from codex_tui.ui.kit.dialogs import DIALOG_CSS, make_key_row
 from codex_tui.ui.kit.drawing import MUTED, line
 from codex_tui.ui.messages import Trouble
 
@@ -84,7 +84,7 @@ class Fetching(ModalScreen[None]):
         with Vertical():
             yield Static(line(("Looking at the dataset", "bold")))
             yield Static(id="told", markup=False)
-            yield keys(("Esc", "cancel"))
+            yield make_key_row(("Esc", "cancel"))
 
     def on_mount(self) -> None:
         self._show()
@@ -92,8 +92,8 @@ class Fetching(ModalScreen[None]):
 
     def _show(self) -> None:
         if told := self.told:
-            bar = figures.progress(told.fraction, 40) if told.total else ""
-            share = f"  {figures.percent(told.done, told.total)} %" if told.total else ""
+            bar = figures.draw_progress(told.fraction, 40) if told.total else ""
+            share = f"  {figures.compute_percent(told.done, told.total)} %" if told.total else ""
             self.query_one("#told", Static).update(line((clean(told.step), MUTED), "\n", bar, share))
 
     def action_end(self) -> None:

@@ -120,7 +120,9 @@ def _facts(view: DataView, found: Overview) -> Iterator[Content]:
             "", f"{found.answers_lost:,}", "lose their whole answer", "bold $error" if found.answers_lost else ""
         )
         yield _fact(
-            "learned", figures.count(found.learned_tokens), f"tokens of {figures.count(found.train_tokens)} an epoch"
+            "learned",
+            figures.format_count(found.learned_tokens),
+            f"tokens of {figures.format_count(found.train_tokens)} an epoch",
         )
         if found.refused:
             yield _fact("refused", f"{found.refused:,}", "by the model's chat template", "bold $error")

@@ -52,9 +52,11 @@ def facts(row: dict[str, Any]) -> str:
     """What there is to say of a row in one line: its split, its tokens, its line."""
     parts = [clean(row.get("split") or "")]
     if row.get("tokens") is not None:
-        parts.append(f"{figures.count(row['tokens'])} tokens, {figures.count(row.get('learned_tokens'))} learned")
+        parts.append(
+            f"{figures.format_count(row['tokens'])} tokens, {figures.format_count(row.get('learned_tokens'))} learned"
+        )
     if row.get("line"):
-        parts.append(f"line {figures.count(row['line'])}")
+        parts.append(f"line {figures.format_count(row['line'])}")
     return " · ".join(part for part in parts if part)
 
 
@@ -84,7 +86,7 @@ def as_seen(row: dict[str, Any], name: str = "") -> Iterator[Content]:
 def legend(row: dict[str, Any], name: str = "") -> Content:
     parts: list[Part] = [(f"{name}   " if name else "", STRONG), ("▌ learned", "$success"), ("   given", MUTED)]
     if row.get("truncated"):
-        limit = figures.count(row.get("max_seq_length"))
+        limit = figures.format_count(row.get("max_seq_length"))
         parts += [("   ┊ ", "$warning"), (f"cut off beyond {limit} tokens", MUTED)]
     return line(*parts)
 

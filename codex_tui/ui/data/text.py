@@ -84,9 +84,9 @@ def draw_work(work: ProgressTracker, keys: str, width: int) -> Content:
     """The work in progress, how far it is, and how long it will still take."""
     progress, seconds_left = work.progress, work.seconds_left
     what = DOING.get(progress.step, progress.step)
-    bar = figures.progress(progress.fraction, max(6, min(24, width - 60)))
+    bar = figures.draw_progress(progress.fraction, max(6, min(24, width - 60)))
     left = f", {duration(seconds_left)} left" if seconds_left is not None else ""
-    share = f" {figures.percent(progress.done, progress.total)} %{left}" if progress.total else " …"
+    share = f" {figures.compute_percent(progress.done, progress.total)} %{left}" if progress.total else " …"
     return line((f"{what[:1].upper()}{what[1:]} ", MUTED), bar, share, (f"   {keys}" if keys else "", MUTED))
 
 
@@ -95,7 +95,9 @@ def heading(view: DataView) -> Content:
     rows, row = view.rows, view.reader.row if view.reader else None
     parts: list[str] = []
     if row and row.get("tokens") is not None:
-        parts.append(f"{figures.count(row['tokens'])} tokens, {figures.count(row.get('learned_tokens'))} learned")
+        parts.append(
+            f"{figures.format_count(row['tokens'])} tokens, {figures.format_count(row.get('learned_tokens'))} learned"
+        )
     if row and row.get("split"):
         parts.append(
             {"train": "train", "eval": "held out", "dropped": "dropped"}.get(row["split"], clean(row["split"]))

@@ -16,7 +16,7 @@ from codex_tui.base.text import clean
 from codex_tui.profiles.draft import Draft
 from codex_tui.profiles.fields import differences
 from codex_tui.profiles.literals import display_value
-from codex_tui.ui.kit.dialogs import DIALOG_CSS, keys
+from codex_tui.ui.kit.dialogs import DIALOG_CSS, make_key_row
 from codex_tui.ui.kit.drawing import MUTED, STRONG, line
 from codex_tui.ui.kit.text_view import TextView
 
@@ -39,7 +39,7 @@ class CompareScreen(ModalScreen[None]):
         with Vertical() as box:
             box.border_title = Content(f"{clean(self._draft.path.stem)} ⇄ {self._there}")
             yield TextView(id="differences")
-            yield keys(("↑ ↓", "scroll"), ("Esc", "close"))
+            yield make_key_row(("↑ ↓", "scroll"), ("Esc", "close"))
 
     def on_mount(self) -> None:
         view = self.query_one(TextView)

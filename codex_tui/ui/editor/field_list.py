@@ -12,7 +12,7 @@ from textual.strip import Strip
 
 from codex_tui.base.text import clean, shorten
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, line, to_strips
-from codex_tui.ui.kit.scrolling import MARK, PickList, highlighted, scroll_keys
+from codex_tui.ui.kit.scrolling import MARK, PickList, bind_scroll_keys, highlight
 
 if TYPE_CHECKING:  # pydantic is read after the first paint
     from codex_tui.profiles.fields import Field
@@ -28,7 +28,7 @@ class FieldList(PickList):
 
     WHEEL_ROWS = 1
     BINDINGS: ClassVar[list[BindingType]] = [
-        *scroll_keys(
+        *bind_scroll_keys(
             "Field above, Field below, Table above, Table below, First field, Last field", "pageup", "pagedown"
         ),
         Binding("enter", "choose", "Edit the value", show=False),
@@ -118,7 +118,7 @@ class FieldList(PickList):
         row = line(MARK if picked else "  ", mark, " ", name, self._value(field, picked, width - VALUE_AT))
         if not picked:
             return row
-        return highlighted(row, width, self.has_focus or self._complaint is not None)
+        return highlight(row, width, self.has_focus or self._complaint is not None)
 
     def _value(self, field: Field, picked: bool, width: int) -> Content:
         """The value and its unit; arrows where the picked one can be stepped through."""

@@ -14,7 +14,7 @@ from textual.widgets import Static
 from codex_tui.base.text import clean, shorten
 from codex_tui.ui.forecast.bar import change, summary
 from codex_tui.ui.kit.choices import Choices, Row
-from codex_tui.ui.kit.dialogs import DIALOG_CSS, keys
+from codex_tui.ui.kit.dialogs import DIALOG_CSS, make_key_row
 from codex_tui.ui.kit.drawing import MUTED, STRONG, line, spread
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class RemediesScreen(ModalScreen["Remedy | None"]):
             if self._outlook.forecast:
                 yield Static(summary(self._outlook.forecast, self._outlook.card))
             yield Choices(lines=2)
-            yield keys(("Enter", "apply"), ("↑ ↓", "choose"), ("Esc", "leave it"))
+            yield make_key_row(("Enter", "apply"), ("↑ ↓", "choose"), ("Esc", "leave it"))
 
     def on_mount(self) -> None:
         choices = self.query_one(Choices)

@@ -1,4 +1,4 @@
-"""The geometry of a chart in text: round ticks, scales that map values to dots, and a Braille raster."""
+"""The geometry of a chart made of text: round ticks, scales that map values to dots, and a grid of Braille dots."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from math import ceil, floor, isfinite, log10
 
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _DURATIONS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)  # seconds
-# Bits of the dots of a Braille character, by row and column: the lowest row was added to Unicode last.
+# The bit of each dot of a Braille character, by row and column. The last row breaks the order: Unicode added it later.
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
-# By column and height within the cell: all dots, those at a height and above it, and those up to it.
+# The bits of all dots of a column, by column; of the dots from a height upwards, and of the dots up to a height, by
+# column and height within the cell.
 _FULL = tuple(sum(dots[side] for dots in _DOTS) for side in (0, 1))
 _FROM = tuple(tuple(sum(dots[side] for dots in _DOTS[: 4 - height]) for height in range(4)) for side in (0, 1))
 _UP_TO = tuple(tuple(sum(dots[side] for dots in _DOTS[3 - height :]) for height in range(4)) for side in (0, 1))
@@ -17,15 +18,15 @@ _UP_TO = tuple(tuple(sum(dots[side] for dots in _DOTS[3 - height :]) for height 
 
 @dataclass(frozen=True)
 class Scale:
-    """Maps values in [low, high] to dots 0..dots-1; with `log`, by their logarithm (low > 0)."""
+    """Maps values in [low, high] to the dots 0 to `dots` - 1. With `log` the scale is logarithmic, and `low` must be above 0."""
 
     low: float
     high: float
     dots: int
     log: bool = False
 
-    def dot(self, value: float) -> int:
-        """The dot nearest to `value`; values beyond the ends lie on them."""
+    def to_dot(self, value: float) -> int:
+        """Returns the dot nearest to `value`. A value outside the range gets the first or the last dot."""
         low, high = self.low, self.high
         if self.log:
             low, high, value = log10(low), log10(high), log10(max(value, self.low))
@@ -33,69 +34,75 @@ class Scale:
         return round(min(1.0, max(0.0, share)) * (self.dots - 1))
 
 
-def round_step(span: float, most: int) -> float:
-    """The least round number (1, 2, 2.5 or 5 times a power of ten) that cuts `span` into at most `most` parts."""
+def round_step(span: float, max_parts: int) -> float:
+    """Finds the smallest round number (1, 2, 2.5 or 5 times a power of ten) that divides `span` into at most
+    `max_parts` parts. Returns 1.0 if `span` is not a positive finite number."""
     if not (span > 0 and isfinite(span)):
         return 1.0
-    rough = span / max(1, most)
+    rough = span / max(1, max_parts)
     power = 10.0 ** floor(log10(rough))
     return next(step * power for step in _STEPS if step * power >= rough * (1 - 1e-9))
 
 
-def snap(low: float, high: float, most: int) -> list[float]:
-    """Ticks a round step apart, at most `most` + 2, the first not above `low` and the last not below `high`: the range
-    they span changes only when a value leaves it."""
+def snap(low: float, high: float, max_parts: int) -> list[float]:
+    """Finds at most `max_parts` + 2 ticks, a round step apart, from a tick at or below `low` to one at or above `high`.
+
+    The range of the ticks changes only when a value leaves it.
+    """
     if high <= low:
         margin = abs(high) / 10 or 1.0
         low, high = low - margin if low else 0.0, high + margin
-    step = round_step(high - low, most)
+    step = round_step(high - low, max_parts)
     first, last = floor(low / step + 1e-9), ceil(high / step - 1e-9)
     return [index * step for index in range(first, last + 1)]
 
 
 def snap_log(low: float, high: float) -> tuple[float, float]:
-    """The least range from one 1, 2 or 5 times a power of ten to another that holds [low, high]; low > 0."""
-    down = max(tick for tick in _log_candidates(low, low) if tick <= low * (1 + 1e-9))
-    up = min(tick for tick in _log_candidates(high, high) if tick >= high * (1 - 1e-9))
+    """Finds the smallest range that contains [low, high] and whose ends are 1, 2 or 5 times a power of ten.
+
+    `low` must be above 0.
+    """
+    down = max(tick for tick in _list_log_candidates(low, low) if tick <= low * (1 + 1e-9))
+    up = min(tick for tick in _list_log_candidates(high, high) if tick >= high * (1 - 1e-9))
     return (down, up) if up > down else (down, down * 10)
 
 
-def ticks(low: float, high: float, most: int, *, whole: bool = False) -> list[float]:
-    """At most `most` + 1 round numbers in [low, high]; whole numbers alone for what is counted."""
-    step = round_step(high - low, most)
+def find_ticks(low: float, high: float, max_parts: int, *, whole: bool = False) -> list[float]:
+    """Finds at most `max_parts` + 1 round numbers in [low, high]. `whole` allows only whole numbers, for counts."""
+    step = round_step(high - low, max_parts)
     if whole:
         step = max(1.0, ceil(step - 1e-9))
     first, last = ceil(low / step - 1e-9), floor(high / step + 1e-9)
     return [index * step for index in range(first, last + 1)]
 
 
-def log_ticks(low: float, high: float, most: int) -> list[float]:
-    """Round numbers for a logarithmic axis: 1, 2 and 5 times powers of ten, or powers alone where these are many."""
-    inside = [tick for tick in _log_candidates(low, high) if low * (1 - 1e-9) <= tick <= high * (1 + 1e-9)]
-    if len(inside) <= most + 1:
+def find_log_ticks(low: float, high: float, max_parts: int) -> list[float]:
+    """Finds round numbers for a logarithmic axis: 1, 2 and 5 times powers of ten, or only the powers if that is enough."""
+    inside = [tick for tick in _list_log_candidates(low, high) if low * (1 - 1e-9) <= tick <= high * (1 + 1e-9)]
+    if len(inside) <= max_parts + 1:
         return inside
     powers = [tick for tick in inside if abs(log10(tick) - round(log10(tick))) < 1e-9]
-    return powers[:: ceil(len(powers) / (most + 1))] or inside[:: ceil(len(inside) / (most + 1))]
+    return powers[:: ceil(len(powers) / (max_parts + 1))] or inside[:: ceil(len(inside) / (max_parts + 1))]
 
 
-def _log_candidates(low: float, high: float) -> list[float]:
+def _list_log_candidates(low: float, high: float) -> list[float]:
     return [digit * 10.0**power for power in range(floor(log10(low)) - 1, ceil(log10(high)) + 2) for digit in (1, 2, 5)]
 
 
-def tick_labels(values: list[float]) -> list[str]:
-    """Labels with the same number of decimals, no more than tell them apart; thousands as k, millions as M."""
+def label_ticks(values: list[float]) -> list[str]:
+    """Writes ticks as labels: 20000 as "20k". All have the same number of decimals, as few as show the exact values."""
     for digits in range(7):
-        labels = [number(value, digits) for value in values]
+        labels = [_format_number(value, digits) for value in values]
         if all(
-            abs(_value(label) - value) <= 1e-6 * max(map(abs, values), default=1)
+            abs(_parse_label(label) - value) <= 1e-6 * max(map(abs, values), default=1)
             for label, value in zip(labels, values, strict=True)
         ):
             return labels
     return [f"{value:.3g}" for value in values]
 
 
-def number(value: float, digits: int) -> str:
-    """1234567 as 1.23M with 2 `digits`; zeros that say nothing are kept below a thousand and cut above."""
+def _format_number(value: float, digits: int) -> str:
+    """Writes 1234567 as "1.23M" if `digits` is 2. Trailing zeros are removed only from numbers of 1,000 and above."""
     for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
             text = f"{value / size:.{digits}f}"
@@ -103,55 +110,56 @@ def number(value: float, digits: int) -> str:
     return f"{value:.{digits}f}"
 
 
-def _value(label: str) -> float:
+def _parse_label(label: str) -> float:
     size = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}.get(label[-1], 1.0)
     return float(label.rstrip("kMGT")) * size
 
 
 def round_up(value: float) -> float:
-    """The least 1, 2 or 5 times a power of ten that is not below `value`; value > 0."""
-    return next(tick for tick in _log_candidates(value, value) if tick >= value * (1 - 1e-9))
+    """Rounds up to 1, 2 or 5 times a power of ten. `value` must be above 0."""
+    return next(tick for tick in _list_log_candidates(value, value) if tick >= value * (1 - 1e-9))
 
 
-def duration_ticks(high: float, most: int) -> list[float]:
-    """At most `most` + 1 ticks from 0 to `high` seconds that are round as times: minutes, hours, days."""
-    step = next((step for step in _DURATIONS if high / step <= most), None)
+def find_duration_ticks(high: float, max_parts: int) -> list[float]:
+    """Finds at most `max_parts` + 1 ticks from 0 to `high` seconds, at round minutes, hours or days."""
+    step = next((step for step in _DURATIONS if high / step <= max_parts), None)
     if step is None:
-        step = 86400 * ceil(high / 86400 / most)
+        step = 86400 * ceil(high / 86400 / max_parts)
     return [float(index * step) for index in range(floor(high / step + 1e-9) + 1)]
 
 
 def round_duration(seconds: float) -> float:
-    """The least length of time with a name that is not below `seconds`: 30 s, 1 min, 2 min, ... whole days."""
+    """Rounds up to a length of time that people use: 30 s, 1 min, 2 min, ... whole days."""
     days = 86400.0 * round_up(max(seconds / 86400, 1.0))
     return next((float(step) for step in _DURATIONS if step >= max(seconds, 30)), days)
 
 
-def duration(seconds: float) -> str:
-    """0, 30s, 15m, 2h, 1h30m, 3d."""
-    left = round(seconds)
+def label_duration(seconds: float) -> str:
+    """Writes seconds as a short label: 0, 30s, 15m, 2h, 1h30m, 3d. Only the two largest units are written."""
+    remaining = round(seconds)
     parts = []
     for size, letter in ((86400, "d"), (3600, "h"), (60, "m"), (1, "s")):
-        count, left = divmod(left, size)
+        count, remaining = divmod(remaining, size)
         if count:
             parts.append(f"{count}{letter}")
     return "".join(parts[:2]) or "0"
 
 
 class Raster:
-    """Dots in Braille characters: 2 wide and 4 high each. Dot (0, 0) is at the bottom left."""
+    """A grid of `width` by `height` Braille characters, each 2 dots wide and 4 high. Dot (0, 0) is at the bottom left."""
 
     def __init__(self, width: int, height: int) -> None:
         self.width, self.height = width, height
         self._cells = [bytearray(width) for _ in range(height)]
 
-    def set(self, x: int, y: int) -> None:
+    def set_dot(self, x: int, y: int) -> None:
+        """Sets one dot. A dot outside the grid is ignored."""
         if 0 <= x < self.width * 2 and 0 <= y < self.height * 4:
             row, within = divmod(self.height * 4 - 1 - y, 4)
             self._cells[row][x >> 1] |= _DOTS[within][x & 1]
 
-    def column(self, x: int, low: int, high: int) -> None:
-        """Dots from `low` to `high`, both included and both on the raster."""
+    def draw_column(self, x: int, low: int, high: int) -> None:
+        """Sets the dots of column `x` from `low` to `high`, both included. Both must be inside the grid."""
         cell, side = divmod(x, 2)
         lowest, highest = low // 4, high // 4
         for row in range(lowest, highest + 1):
@@ -162,13 +170,13 @@ class Raster:
                 bits &= _UP_TO[side][high % 4]
             self._cells[self.height - 1 - row][cell] |= bits
 
-    def line(self, x0: int, y0: int, x1: int, y1: int) -> None:
-        """A straight line, both ends included."""
+    def draw_line(self, x0: int, y0: int, x1: int, y1: int) -> None:
+        """Draws a straight line. Both ends are included."""
         length = max(abs(x1 - x0), abs(y1 - y0))
         for index in range(length + 1):
             share = index / length if length else 0.0
-            self.set(round(x0 + (x1 - x0) * share), round(y0 + (y1 - y0) * share))
+            self.set_dot(round(x0 + (x1 - x0) * share), round(y0 + (y1 - y0) * share))
 
     def rows(self) -> list[bytearray]:
-        """From the top, a byte a cell: its dots as the low byte of U+2800; 0 where it is empty."""
+        """Returns the rows from the top. Each byte is a cell: the low byte of its Braille character (U+2800), 0 if empty."""
         return self._cells

@@ -10,8 +10,8 @@ from textual.content import Content
 from textual.message import Message
 from textual.strip import Strip
 
-from codex_tui.ui.kit.drawing import MUTED, line, thumb, to_strips
-from codex_tui.ui.kit.scrolling import PickList, padded, scroll_keys
+from codex_tui.ui.kit.drawing import MUTED, find_thumb, line, to_strips
+from codex_tui.ui.kit.scrolling import PickList, bind_scroll_keys, pad
 
 MARGIN = 3  # columns beside a row: two for the mark before it and a space after it
 PAGE = 10  # entries
@@ -24,7 +24,7 @@ class Choices(PickList):
 
     WHEEL_ROWS = 1
     BINDINGS: ClassVar[list[BindingType]] = [
-        *scroll_keys("Up, Down, Page up, Page down, First, Last", "pageup", "pagedown"),
+        *bind_scroll_keys("Up, Down, Page up, Page down, First, Last", "pageup", "pagedown"),
         Binding("enter", "choose", "Choose", show=False),
     ]
 
@@ -60,14 +60,14 @@ class Choices(PickList):
     def paint(self, width: int, height: int) -> list[Strip]:
         fit = max(1, height // self._lines_each)
         self._keep_in_sight(self._index, self._index, self.count, fit)
-        edge = thumb(self._top, fit, self.count, fit * self._lines_each)
+        edge = find_thumb(self._top, fit, self.count, fit * self._lines_each)
         inner = width - bool(edge)
         shown: list[Content] = []
         for position, row in enumerate(self._rows[self._top : self._top + fit], self._top):
             drawn = [*row(width - MARGIN), *[Content("")] * self._lines_each][: self._lines_each]
-            shown += [self._marked(text, position, inner) for text in drawn]
+            shown += [self._mark(text, position, inner) for text in drawn]
         if edge:
-            shown = [line(padded(row, inner), ("┃", MUTED) if y in edge else " ") for y, row in enumerate(shown)]
+            shown = [line(pad(row, inner), ("┃", MUTED) if y in edge else " ") for y, row in enumerate(shown)]
         return to_strips(self, shown, width, height)
 
     def action_choose(self) -> None:

@@ -27,7 +27,7 @@ DIALOG_CSS = """
 """
 
 
-def keys(*pairs: tuple[str, str]) -> Static:
+def make_key_row(*pairs: tuple[str, str]) -> Static:
     """The last row of a dialog: what can be pressed."""
     parts = [line((key, f"bold {ACCENT}"), (f" {does}", MUTED)) for key, does in pairs]
     return Static(Content("    ").join(parts), classes="keys")
@@ -50,7 +50,7 @@ class Confirm(ModalScreen[bool]):
         with Vertical():
             yield Static(line((clean(self._title), "bold")))
             yield Static(Content(clean(self._text, newlines=True)))
-            yield keys(("Enter", self._does), ("Esc", "leave it"))
+            yield make_key_row(("Enter", self._does), ("Esc", "leave it"))
 
     def action_answer(self, answer: bool) -> None:
         self.dismiss(answer)
@@ -71,7 +71,7 @@ class Notice(ModalScreen[None]):
             yield Static(line((clean(self._message, newlines=True), "bold")))
             if self._hint:
                 yield Static(Content(clean(self._hint, newlines=True)))
-            yield keys(("Esc", "close"))
+            yield make_key_row(("Esc", "close"))
 
 
 class Options(ModalScreen[str | None]):
@@ -91,7 +91,7 @@ class Options(ModalScreen[str | None]):
         with Vertical():
             yield Static(line((clean(self._title), "bold")))
             yield Static(Content(clean(self._text, newlines=True)))
-            yield keys(*self._options, ("Esc", self._leave))
+            yield make_key_row(*self._options, ("Esc", self._leave))
 
     def on_key(self, event: Key) -> None:
         if event.character in dict(self._options):
@@ -124,7 +124,7 @@ class Ask(ModalScreen[str | None]):
             yield Static(Content(clean(self._text, newlines=True)))
             yield Input(self._given, select_on_focus=False)
             yield Static(id="wrong", markup=False)
-            yield keys(("Enter", self._does), ("Esc", "cancel"))
+            yield make_key_row(("Enter", self._does), ("Esc", "cancel"))
 
     def on_mount(self) -> None:
         self.query_one(Input).cursor_blink = False

@@ -1,7 +1,7 @@
 """From styled text to painted rows: the few helpers that every panel draws with.
 
 Panels write `Content`, which never reads markup, with theme variables as styles ("$primary", "bold $error"), so a new
-theme needs no new code. Rows are cropped and padded to the panel, and the same text gives an equal `Strip`, which is
+theme needs no new code. Rows are cropped and pad to the panel, and the same text gives an equal `Strip`, which is
 what lets `Painted` find the cells that changed.
 """
 
@@ -33,7 +33,7 @@ def spread(left: Content, right: Content, width: int) -> Content:
     return Content.assemble(left, " " * gap, right) if gap > 0 else left
 
 
-def fitting(parts: Sequence[Content], width: int, gap: str = "   ") -> Content:
+def fit_parts(parts: Sequence[Content], width: int, gap: str = "   ") -> Content:
     """As many of `parts`, first ones first, as fit into `width` cells."""
     row = Content("")
     for part in parts:
@@ -43,7 +43,7 @@ def fitting(parts: Sequence[Content], width: int, gap: str = "   ") -> Content:
     return row
 
 
-def thumb(top: int, fit: int, count: int, height: int) -> range:
+def find_thumb(top: int, fit: int, count: int, height: int) -> range:
     """The rows of an edge of `height` that stand for what is in sight: `fit` of `count` entries from `top` on. None
     where all are."""
     if count <= fit:

@@ -11,13 +11,13 @@ from codex_tui.ui.kit.chart import Raster, Scale
 from codex_tui.ui.kit.drawing import MUTED, line
 
 
-def loss(value: float | None) -> str:
+def format_loss(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:.4f}" if abs(value) < 10 else f"{value:.1f}"
 
 
-def rate(value: float | None) -> str:
+def format_rate(value: float | None) -> str:
     """A learning rate: 0.0002 as "2.00e-4"."""
     if value is None:
         return "–"
@@ -27,7 +27,7 @@ def rate(value: float | None) -> str:
     return f"{value / 10**exponent:.2f}e{exponent}"
 
 
-def count(value: float | None) -> str:
+def format_count(value: float | None) -> str:
     """12345 as "12,345", 1234567 as "1.23 M"."""
     if value is None:
         return "–"
@@ -36,16 +36,16 @@ def count(value: float | None) -> str:
     return f"{value / 1e6:.2f} M" if value >= 1e6 else f"{value:,.0f}"
 
 
-def gib(mib: float | None) -> str:
+def format_gib(mib: float | None) -> str:
     return "–" if mib is None else f"{mib / 1024:.1f}"
 
 
-def percent(done: float, total: float) -> int:
+def compute_percent(done: float, total: float) -> int:
     """Rounded down, so that 100 means all of it."""
     return int(100 * done / total) if total else 0
 
 
-def progress(fraction: float, width: int, style: str = "$primary") -> Content:
+def draw_progress(fraction: float, width: int, style: str = "$primary") -> Content:
     """A line that fills from the left, half a cell at a time."""
     halves = round(max(0.0, min(1.0, fraction)) * width * 2)
     full, half = divmod(halves, 2)
@@ -53,16 +53,16 @@ def progress(fraction: float, width: int, style: str = "$primary") -> Content:
     return line(("━" * full + "╸" * half, style), ("─" * rest, "$rule"))
 
 
-def bar(fraction: float, width: int, style: str = "$primary", mark: float | None = None) -> Content:
+def draw_bar(fraction: float, width: int, style: str = "$primary", mark: float | None = None) -> Content:
     """A level from 0 to 1, and a tick where it once was highest."""
-    cells = progress(fraction, width, style)
+    cells = draw_progress(fraction, width, style)
     if mark is None or not width:
         return cells
     at = min(width - 1, max(0, round(mark * width) - 1))
     return Content.assemble(cells[:at], ("┃", "bold $warning"), cells[at + 1 :])
 
 
-def history(
+def draw_history(
     values: Sequence[float | None], width: int, top: float, *, low: float = 0.0, height: int = 1
 ) -> list[Content]:
     """The last `2 * width` values as a dotted line from `low` to `top`, which grows from the left and then moves along;
@@ -70,5 +70,5 @@ def history(
     raster, scale = Raster(width, height), Scale(low, top, 4 * height)
     for x, value in enumerate(list(values)[-2 * width :] if width else ()):
         if value is not None and top > low:
-            raster.set(x, scale.dot(value))
+            raster.set_dot(x, scale.to_dot(value))
     return [line(("".join(chr(0x2800 | dots) if dots else " " for dots in row), MUTED)) for row in raster.rows()]

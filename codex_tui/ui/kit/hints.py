@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from textual.content import Content
 from textual.strip import Strip
 
-from codex_tui.ui.kit.drawing import ACCENT, MUTED, fitting, line, spread, to_strips
+from codex_tui.ui.kit.drawing import ACCENT, MUTED, fit_parts, line, spread, to_strips
 from codex_tui.ui.kit.painted import Painted
 
 Hint = tuple[str, str]  # the key, what it does
@@ -28,12 +28,12 @@ class HintBar(Painted):
         self._always = tuple(always)
 
     @property
-    def named(self) -> list[str]:
+    def keys(self) -> list[str]:
         """The keys that are named now, as far as there is room."""
         return [key for key, _ in (*self._hints, *self._always)]
 
     @property
-    def quits(self) -> str:
+    def quit_key(self) -> str:
         """The key that ends the app here."""
         return next((key for key, does in self._always if does == "quit"), "ctrl+q")
 
@@ -43,8 +43,8 @@ class HintBar(Painted):
             self.repaint()
 
     def paint(self, width: int, height: int) -> list[Strip]:
-        right = fitting([_hint(*hint) for hint in self._always], width, "  ")
-        left = fitting([_hint(*hint) for hint in self._hints], max(0, width - right.cell_length - 2), "  ")
+        right = fit_parts([_hint(*hint) for hint in self._always], width, "  ")
+        left = fit_parts([_hint(*hint) for hint in self._hints], max(0, width - right.cell_length - 2), "  ")
         return to_strips(self, [spread(left, right, width)], width, height)
 
 

@@ -32,7 +32,7 @@ class Painted(Widget):
             self._painted_for = None
             self.refresh()
             return
-        before, self._lines = self._lines, self._painted(*size)
+        before, self._lines = self._lines, self._paint_lines(*size)
         regions = [
             Region(start, y, end - start, 1)
             for y, (old, new) in enumerate(zip(before, self._lines, strict=True))
@@ -45,14 +45,14 @@ class Painted(Widget):
     def render_line(self, y: int) -> Strip:
         size = self.content_size
         if self._painted_for != size:
-            self._painted_for, self._lines = size, self._painted(*size)
+            self._painted_for, self._lines = size, self._paint_lines(*size)
         return self._lines[y] if y < len(self._lines) else Strip.blank(size.width, self.rich_style)
 
     def notify_style_update(self) -> None:
         self._painted_for = None
         super().notify_style_update()
 
-    def _painted(self, width: int, height: int) -> list[Strip]:
+    def _paint_lines(self, width: int, height: int) -> list[Strip]:
         if not (width and height):
             return []
         base = self.rich_style
@@ -87,6 +87,6 @@ def _cells(line: Strip) -> list[tuple[str, Style | None]]:
     return cells
 
 
-def strip(*parts: tuple[str, Style]) -> Strip:
+def make_strip(*parts: tuple[str, Style]) -> Strip:
     """A line from texts and their styles."""
     return Strip([Segment(text, style) for text, style in parts if text])

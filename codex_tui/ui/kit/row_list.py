@@ -11,8 +11,8 @@ from textual.content import Content
 from textual.message import Message
 from textual.strip import Strip
 
-from codex_tui.ui.kit.drawing import MUTED, line, thumb, to_strips
-from codex_tui.ui.kit.scrolling import PickList, padded, scroll_keys
+from codex_tui.ui.kit.drawing import MUTED, find_thumb, line, to_strips
+from codex_tui.ui.kit.scrolling import PickList, bind_scroll_keys, pad
 
 DrawRow = Callable[[int], Content]  # draws the row at a place
 
@@ -24,7 +24,7 @@ class RowList(PickList):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        *scroll_keys("Row above, Row below, Page up, Page down, First row, Last row"),
+        *bind_scroll_keys("Row above, Row below, Page up, Page down, First row, Last row"),
         Binding("enter", "choose", "Read the row", show=False),
     ]
 
@@ -47,12 +47,12 @@ class RowList(PickList):
             rows = [row for text in self._empty for row in text.wrap(max(1, width - 2))]
             return to_strips(self, [line(" ", row) for row in rows], width, height)
         self._keep_in_sight(self._index, self._index, self.count, height)
-        edge = thumb(self._top, height, self.count, height)
+        edge = find_thumb(self._top, height, self.count, height)
         shown: list[Content] = []
         for place in range(self._top, min(self.count, self._top + height)):
             row = self._draw(place)
-            row = padded(row.truncate(width - 3, ellipsis=True), width - 3)
-            row = self._marked(row, place, width - 1)
+            row = pad(row.truncate(width - 3, ellipsis=True), width - 3)
+            row = self._mark(row, place, width - 1)
             shown.append(line(row, ("┃", MUTED) if place - self._top in edge else " "))
         return to_strips(self, shown, width, height)
 

@@ -15,7 +15,9 @@ END = 10**9  # more rows than any list has
 MARK = "▌ "  # before the picked entry
 
 
-def scroll_keys(names: str, page_up: str = "pageup,ctrl+u", page_down: str = "pagedown,ctrl+d,space") -> list[Binding]:
+def bind_scroll_keys(
+    names: str, page_up: str = "pageup,ctrl+u", page_down: str = "pagedown,ctrl+d,space"
+) -> list[Binding]:
     """The keys of a list. `names` are those of the six actions in the command palette, separated by commas."""
     keys = ("up,k", "down,j", page_up, page_down, "home", "end,G")
     actions = ("move(-1)", "move(1)", "page(-1)", "page(1)", f"move(-{END})", f"move({END})")
@@ -24,7 +26,7 @@ def scroll_keys(names: str, page_up: str = "pageup,ctrl+u", page_down: str = "pa
 
 
 class Scrolling(Painted, can_focus=True):
-    """Paints a window of its rows. Subclasses override `action_move`, and bind `scroll_keys`."""
+    """Paints a window of its rows. Subclasses override `action_move`, and bind `bind_scroll_keys`."""
 
     DEFAULT_CSS = """
     Scrolling { height: 1fr; width: 1fr; }
@@ -101,16 +103,16 @@ class PickList(Scrolling):
         else:
             self.pick(index)
 
-    def _marked(self, row: Content, index: int, width: int) -> Content:
+    def _mark(self, row: Content, index: int, width: int) -> Content:
         """`row` with the mark before it if the entry `index` is picked."""
         if index != self._index:
             return line("  ", row)
-        return highlighted(line((MARK, "$primary"), row), width, self.has_focus)
+        return highlight(line((MARK, "$primary"), row), width, self.has_focus)
 
 
-def highlighted(row: Content, width: int, focused: bool) -> Content:
-    return padded(row, width).stylize("bold on $panel" if focused else "on $panel")
+def highlight(row: Content, width: int, focused: bool) -> Content:
+    return pad(row, width).stylize("bold on $panel" if focused else "on $panel")
 
 
-def padded(row: Content, width: int) -> Content:
+def pad(row: Content, width: int) -> Content:
     return row.pad_right(max(0, width - row.cell_length))

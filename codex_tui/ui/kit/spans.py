@@ -26,7 +26,7 @@ class TerminalCells:
         """Call this when another program may have drawn on the terminal, or when its size has changed."""
         self._lines.clear()
 
-    def only_changes(self, update: Any) -> Any:
+    def keep_only_changes(self, update: Any) -> Any:
         if type(update) is ChopsUpdate:
             return _Parts(update, self)
         return _Whole(update, self) if type(update) is LayoutUpdate else update

@@ -11,7 +11,7 @@ from textual.strip import Strip
 
 from codex_tui.base import bandwidth
 from codex_tui.ui.kit.drawing import line, to_strips
-from codex_tui.ui.kit.scrolling import Scrolling, scroll_keys
+from codex_tui.ui.kit.scrolling import Scrolling, bind_scroll_keys
 from codex_tui.ui.messages import HintsChanged
 
 
@@ -19,7 +19,7 @@ class TextView(Scrolling):
     """Shows paragraphs wrapped to its width. With `follows`, it stays at the end of a text that grows, until a person
     scrolls up."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [*scroll_keys("Up, Down, Page up, Page down, Start, End")]
+    BINDINGS: ClassVar[list[BindingType]] = [*bind_scroll_keys("Up, Down, Page up, Page down, Start, End")]
 
     def __init__(self, *, follows: bool = False, id: str | None = None) -> None:
         super().__init__(id)

@@ -20,7 +20,7 @@ from codex_tui.base.text import clean, duration
 from codex_tui.ui.forecast.ahead import here
 from codex_tui.ui.forecast.bar import change, summary
 from codex_tui.ui.kit import figures
-from codex_tui.ui.kit.dialogs import DIALOG_CSS, keys
+from codex_tui.ui.kit.dialogs import DIALOG_CSS, make_key_row
 from codex_tui.ui.kit.drawing import MUTED, line
 from codex_tui.ui.messages import OpenRun, ReportsWorkerErrors
 
@@ -70,7 +70,7 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
             )
             yield Static(id="forecast", markup=False)
             yield Static(id="status", markup=False)
-            yield keys(("Enter", "launch"), ("Tab", "next field"), ("Esc", "cancel"))
+            yield make_key_row(("Enter", "launch"), ("Tab", "next field"), ("Esc", "cancel"))
 
     def on_mount(self) -> None:
         for field in self.query(Input):
@@ -162,13 +162,13 @@ def _forecast_text(outlook: Outlook) -> Content:
 
 
 def _fetch_text(progress: Progress) -> Content:
-    share = f"  {figures.percent(progress.done, progress.total)} %" if progress.total else ""
+    share = f"  {figures.compute_percent(progress.done, progress.total)} %" if progress.total else ""
     return line((f"{clean(progress.step)}{share}", MUTED))
 
 
 def _setup_text(progress: Progress) -> Content:
     left = f", {duration(progress.seconds_left)} left" if progress.seconds_left is not None else ""
-    bar = figures.progress(progress.fraction, 40)
+    bar = figures.draw_progress(progress.fraction, 40)
     return line(
         ("Setting up the training environment; once only.\n", MUTED),
         f"{clean(progress.step)}  ", (clean(progress.detail), MUTED), "\n",

@@ -153,8 +153,8 @@ def _row(run: RunSummary, now: float) -> Row:
     cells = {
         "state": status_text(run.status),
         "step": Content(steps.rjust(AT_RIGHT)),
-        "loss": Content(figures.loss(run.loss)),
-        "eval": Content(figures.loss(run.eval_loss)),
+        "loss": Content(figures.format_loss(run.loss)),
+        "eval": Content(figures.format_loss(run.eval_loss)),
         "started": line((ago(now - run.created), MUTED)),
     }
 

@@ -52,12 +52,12 @@ def test_logarithmic_ranges_end_on_round_numbers(low: float, ratio: float) -> No
     first, last = chart.snap_log(low, low * ratio)
     assert first <= low * (1 + 1e-6) and last >= low * ratio * (1 - 1e-6) and first < last
     assert is_round(first) and is_round(last)
-    ticks = chart.log_ticks(first, last, 5)
+    ticks = chart.find_log_ticks(first, last, 5)
     assert ticks and len(ticks) <= 6 and all(is_round(tick) for tick in ticks)
 
 
 def test_counts_have_whole_ticks() -> None:
-    assert chart.ticks(0, 3, 8, whole=True) == [0, 1, 2, 3]
+    assert chart.find_ticks(0, 3, 8, whole=True) == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize(
@@ -71,34 +71,34 @@ def test_counts_have_whole_ticks() -> None:
     ],
 )
 def test_labels_are_as_short_as_tells_them_apart(values: list[float], labels: list[str]) -> None:
-    assert chart.tick_labels(values) == labels
+    assert chart.label_ticks(values) == labels
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0, "0"), (30, "30s"), (90, "1m30s"), (3600, "1h"), (5400, "1h30m"), (90_061, "1d1h")]
 )
 def test_durations(seconds: float, text: str) -> None:
-    assert chart.duration(seconds) == text
+    assert chart.label_duration(seconds) == text
 
 
 @given(st.floats(0, 1e8), st.integers(1, 10))
 def test_time_axes_end_at_a_length_with_a_name(seconds: float, most: int) -> None:
     high = chart.round_duration(seconds)
     assert high >= seconds
-    ticks = chart.duration_ticks(high, most)
+    ticks = chart.find_duration_ticks(high, most)
     assert ticks[0] == 0 and len(ticks) <= most + 1
 
 
 @given(st.floats(-10, 10), st.floats(0.1, 20), st.floats(-100, 100), st.integers(1, 200))
 def test_a_scale_keeps_values_on_its_dots(low: float, span: float, value: float, dots: int) -> None:
     scale = chart.Scale(low, low + span, dots)
-    assert 0 <= scale.dot(value) < dots
-    assert (scale.dot(low), scale.dot(low + span)) == (0, dots - 1)
+    assert 0 <= scale.to_dot(value) < dots
+    assert (scale.to_dot(low), scale.to_dot(low + span)) == (0, dots - 1)
 
 
 def test_a_logarithmic_scale_gives_each_power_the_same_room() -> None:
     scale = chart.Scale(0.01, 100, 41, log=True)
-    assert [scale.dot(value) for value in (0.01, 0.1, 1, 10, 100, 0, -5)] == [0, 10, 20, 30, 40, 0, 0]
+    assert [scale.to_dot(value) for value in (0.01, 0.1, 1, 10, 100, 0, -5)] == [0, 10, 20, 30, 40, 0, 0]
 
 
 def drawn(raster: chart.Raster) -> list[str]:
@@ -108,7 +108,7 @@ def drawn(raster: chart.Raster) -> list[str]:
 def test_a_raster_puts_dots_where_they_belong() -> None:
     raster = chart.Raster(2, 2)
     for x, y in ((0, 0), (3, 7), (99, 0), (0, -1)):
-        raster.set(x, y)
+        raster.set_dot(x, y)
     assert drawn(raster) == ["⠀⠈", "⡀⠀"]
 
 
@@ -116,13 +116,13 @@ def test_a_raster_puts_dots_where_they_belong() -> None:
 def test_a_column_is_its_dots(x: int, one: int, other: int) -> None:
     low, high = sorted((one, other))
     fast, slow = chart.Raster(4, 6), chart.Raster(4, 6)
-    fast.column(x, low, high)
+    fast.draw_column(x, low, high)
     for y in range(low, high + 1):
-        slow.set(x, y)
+        slow.set_dot(x, y)
     assert drawn(fast) == drawn(slow)
 
 
 def test_a_line_joins_its_ends() -> None:
     raster = chart.Raster(4, 1)
-    raster.line(0, 0, 7, 3)
+    raster.draw_line(0, 0, 7, 3)
     assert drawn(raster) == ["⣀⠤⠒⠉"]
