@@ -7,7 +7,7 @@ from math import ceil, floor, isfinite, log10
 
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _DURATIONS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)  # seconds
-# The bit of each dot of a Braille character, by row and column. The last row breaks the order: Unicode added it later.
+# The bit of each dot of a Braille character, by row and column. Unicode added the last row later, so its bits differ.
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 # The bits of all dots of a column, by column; of the dots from a height upwards, and of the dots up to a height, by
 # column and height within the cell.
@@ -18,7 +18,7 @@ _UP_TO = tuple(tuple(sum(dots[side] for dots in _DOTS[3 - height :]) for height 
 
 @dataclass(frozen=True)
 class Scale:
-    """Maps values in [low, high] to the dots 0 to `dots` - 1. With `log` the scale is logarithmic, and `low` must be above 0."""
+    """Maps values in [low, high] to the dots 0 to `dots` - 1. A `log` scale is logarithmic, and needs `low` above 0."""
 
     low: float
     high: float
@@ -77,7 +77,7 @@ def find_ticks(low: float, high: float, max_parts: int, *, whole: bool = False) 
 
 
 def find_log_ticks(low: float, high: float, max_parts: int) -> list[float]:
-    """Finds round numbers for a logarithmic axis: 1, 2 and 5 times powers of ten, or only the powers if that is enough."""
+    """Finds round numbers for a logarithmic axis: 1, 2 and 5 times powers of ten, or powers alone if there are many."""
     inside = [tick for tick in _list_log_candidates(low, high) if low * (1 - 1e-9) <= tick <= high * (1 + 1e-9)]
     if len(inside) <= max_parts + 1:
         return inside
@@ -146,7 +146,7 @@ def label_duration(seconds: float) -> str:
 
 
 class Raster:
-    """A grid of `width` by `height` Braille characters, each 2 dots wide and 4 high. Dot (0, 0) is at the bottom left."""
+    """A grid of `width` by `height` Braille characters of 2 by 4 dots each. Dot (0, 0) is at the bottom left."""
 
     def __init__(self, width: int, height: int) -> None:
         self.width, self.height = width, height
@@ -178,5 +178,5 @@ class Raster:
             self.set_dot(round(x0 + (x1 - x0) * share), round(y0 + (y1 - y0) * share))
 
     def rows(self) -> list[bytearray]:
-        """Returns the rows from the top. Each byte is a cell: the low byte of its Braille character (U+2800), 0 if empty."""
+        """Returns the rows, the top one first. A byte is the offset of a cell's character from U+2800; 0 is empty."""
         return self._cells
