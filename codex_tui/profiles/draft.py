@@ -15,6 +15,7 @@ import tomli_w
 
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, CodexError, room_hint
+from codex_tui.base.toml_positions import BOM
 from codex_tui.profiles import toml_text
 from codex_tui.profiles.literals import literal, value_of
 from codex_tui.profiles.resolve import Resolved, anchored, resolve
@@ -98,7 +99,7 @@ class Draft:
         return resolved
 
     def resolve(self, text: str) -> Resolved:
-        return resolve(text.removeprefix(toml_text.BOM), self.path)
+        return resolve(text.removeprefix(BOM), self.path)
 
     def reread_parents(self) -> list[Path]:
         """Reads the files again that this one extends. Returns those that have changed since the last call."""
@@ -277,7 +278,7 @@ def _text(path: Path, disk: bytes) -> str:
 def _fields(text: str) -> dict[str, Any]:
     """Each field that the text sets, by its path; nothing where it is not TOML."""
     try:
-        tables = tomllib.loads(text.removeprefix(toml_text.BOM))
+        tables = tomllib.loads(text.removeprefix(BOM))
     except (ValueError, RecursionError):
         return {}
     found: dict[str, Any] = {}

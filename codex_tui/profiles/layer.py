@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from codex_tui.base.secrets import NO_SECRETS, is_secret
+from codex_tui.base.toml_positions import find_lines
 from codex_tui.profiles.problems import ProfileError, ProfileProblem, is_table, unknown, validated
 from codex_tui.profiles.schema import knobs
 from training.contract import files
@@ -45,8 +46,8 @@ def read_text(path: Path) -> str:
 def read_layer(text: str, path: Path) -> tuple[Layer, list[ProfileProblem]]:
     """What `text` sets, and its problems in no order. Never raises."""
     text = text.removeprefix("\ufeff")
-    lines = lines_of_fields(text)
     table, problems = _parsed(text)
+    lines = {} if problems else find_lines(text)
     secrets = set(_secrets(table))
     problems += [ProfileProblem(".".join(field), _line(field, lines), NO_SECRETS) for field in secrets]
     told = {problem.line for problem in problems}
@@ -129,21 +130,3 @@ def _secrets(table: dict[str, Any]) -> Iterator[Field]:
 def _line(field: Field, lines: dict[str, int]) -> int | None:
     parents = (".".join(field[:length]) for length in range(len(field), 0, -1))
     return next((lines[parent] for parent in parents if parent in lines), None)
-
-
-def lines_of_fields(text: str) -> dict[str, int]:
-    """Where each `table.key` stands, counted from 1, by a plain scan: tomllib keeps no positions."""
-    lines: dict[str, int] = {}
-    table = ""
-    inside = ""  # the quotes of a text of several lines
-    for number, line in enumerate(text.split("\n"), 1):
-        if not inside:
-            if header := re.match(r"\s*\[+\s*([\w.\-\"' ]+?)\s*\]+", line):
-                table = header[1].replace('"', "").replace("'", "").replace(" ", "")
-                lines.setdefault(table, number)
-            elif key := re.match(r"""\s*["']?([\w\-.]+)["']?\s*=""", line):
-                for name in (key[1], key[1].partition(".")[0]):
-                    lines.setdefault(f"{table}.{name}" if table else name, number)
-        for quotes in re.findall(r'"{3}|\'{3}', line):
-            inside = "" if quotes == inside else inside or quotes
-    return lines

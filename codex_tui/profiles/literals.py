@@ -7,8 +7,8 @@ import re
 import tomllib
 from typing import Any
 
+from codex_tui.base.toml_positions import find_positions
 from codex_tui.profiles.schema import Knob
-from codex_tui.profiles.toml_text import layout
 
 _GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+")
 
@@ -75,7 +75,7 @@ def _parsed(text: str) -> Any:
         table = tomllib.loads(f"v = {text}")
     except (ValueError, RecursionError):
         return None
-    entry = layout(f"v = {text}").entries["v"]
+    entry = find_positions(f"v = {text}").entries["v"]
     return table["v"] if len(table) == 1 and entry.end == len(f"v = {text}") else None
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from codex_tui.profiles.toml_text import BOM
+from codex_tui.base.toml_positions import BOM
 
 WRITTEN = """\
 # A profile by hand.

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.profile_texts import NAMES, VALUES, WRITTEN, parsed, tables
 
+from codex_tui.base.toml_positions import find_positions
 from codex_tui.profiles.literals import display_value, literal, typed, value_of
 from codex_tui.profiles.schema import knobs
-from codex_tui.profiles.toml_text import layout, put, take
+from codex_tui.profiles.toml_text import put, take
 
 ORDER = list(knobs())
 
@@ -19,7 +20,7 @@ ORDER = list(knobs())
 @given(tables())
 def test_every_value_is_found_where_it_stands(table: tuple[str, dict[str, str]]) -> None:
     text, written = table
-    found = layout(text).entries
+    found = find_positions(text).entries
     for name, value in written.items():
         entry = found[f"lora.{name}"]
         assert text[entry.value : entry.end] == value
@@ -32,7 +33,7 @@ def test_a_change_leaves_every_other_byte(table: tuple[str, dict[str, str]], nam
     new = put(text, f"lora.{name}", value, ["# said above"], ORDER)
     assert parsed(new)["lora"] == {**parsed(text)["lora"], name: value_of(value)}
     if name in written:
-        entry = layout(text).entries[f"lora.{name}"]
+        entry = find_positions(text).entries[f"lora.{name}"]
         assert new == text[: entry.value] + value + text[entry.end :]
     else:  # one piece was put in, and taking it out again leaves what was there
         at = next((i for i, (a, b) in enumerate(zip(text, new, strict=False)) if a != b), len(text))
