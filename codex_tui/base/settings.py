@@ -1,4 +1,4 @@
-"""settings.toml, the little that is the person's and not a profile's:
+"""settings.toml, the few settings that belong to the person and not to a profile:
 
 [trainer]
 python = "~/miniconda3/envs/codex-train/bin/python"
@@ -8,16 +8,45 @@ low_bandwidth = true
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+import msgspec
 
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput
+from codex_tui.base.toml_positions import find_lines
 from training.contract import files
 
-KNOWN = {"trainer": "python", "app": "low_bandwidth"}
 HINT = 'It knows two tables: [trainer] with python = "PATH", and [app] with low_bandwidth = true or false.'
+
+
+class _Table(msgspec.Struct, forbid_unknown_fields=True):
+    """Its fields are strict: a text is no number, a number is no truth value."""
+
+
+class _Trainer(_Table):
+    python: Annotated[str, msgspec.Meta(pattern=r"^[^\0]+$")] | None = None
+
+
+class _App(_Table):
+    low_bandwidth: bool | None = None
+
+
+class _File(_Table):
+    trainer: _Trainer = msgspec.field(default_factory=_Trainer)
+    app: _App = msgspec.field(default_factory=_App)
+
+
+EXPECTED = {
+    "trainer": "'trainer' is a table",
+    "trainer.python": "'python' is the path of an interpreter, in quotes",
+    "app": "'app' is a table",
+    "app.low_bandwidth": "'low_bandwidth' is true or false",
+}
 
 
 @dataclass(frozen=True)
@@ -27,7 +56,7 @@ class Settings:
 
 
 def load() -> Settings:
-    """BadInput that names file and line; no file means the defaults."""
+    """The settings, or the defaults if there is no file. Raises BadInput that names file, line and field."""
     path = locations.settings_file()
     try:
         text = files.read(path).decode()
@@ -38,25 +67,23 @@ def load() -> Settings:
         why = getattr(error, "strerror", error)
         raise BadInput(f"{path} cannot be read: {why}.", "Mend it, or remove it to go back to the defaults.") from None
     except (ValueError, RecursionError) as error:
-        mistake = isinstance(error, tomllib.TOMLDecodeError)  # whose message ends with the line
-        why = error if mistake else "nested too deeply, or a number has thousands of digits"
+        is_syntax_error = isinstance(error, tomllib.TOMLDecodeError)  # its message ends with the line
+        why = error if is_syntax_error else "nested too deeply, or a number has thousands of digits"
         raise BadInput(f"{path}: {why}", "Correct the line, or remove the file to go back to the defaults.") from None
+    try:
+        file = msgspec.convert(tables, _File)
+    except msgspec.ValidationError as error:
+        field, problem = _explain(str(error))
+        raise BadInput(f"{path}, line {find_lines(text).get(field, 1)}: {problem}", HINT) from None
+    python = file.trainer.python
+    return Settings(locations.expanded(python) if python else None, file.app.low_bandwidth)
 
-    def wrong(name: str, why: str) -> BadInput:
-        numbered = enumerate(text.splitlines(), 1)
-        line = next((n for n, content in numbered if name in content.partition("#")[0]), 1)
-        return BadInput(f"{path}, line {line}: {why}", HINT)
 
-    for name in tables.keys() - KNOWN.keys():
-        raise wrong(name, f"there is no setting {name!r}")
-    for table, setting in KNOWN.items():
-        if not isinstance(tables.setdefault(table, {}), dict):
-            raise wrong(table, f"{table!r} is a table")
-        for name in tables[table].keys() - {setting}:
-            raise wrong(name, f"there is no setting {name!r} in [{table}]")
-    python, low_bandwidth = tables["trainer"].get("python"), tables["app"].get("low_bandwidth")
-    if python is not None and not (isinstance(python, str) and python and "\0" not in python):
-        raise wrong("python", "'python' is the path of an interpreter, in quotes")
-    if low_bandwidth is not None and not isinstance(low_bandwidth, bool):
-        raise wrong("low_bandwidth", "'low_bandwidth' is true or false")
-    return Settings(locations.expanded(python) if python else None, low_bandwidth)
+def _explain(message: str) -> tuple[str, str]:
+    """The field that msgspec's message is about, and what is wrong with it in plain words."""
+    place = re.search(r" - at `\$\.([\w.]+)`$", message)
+    table = place[1] if place else ""
+    if unknown := re.match(r"Object contains unknown field `(.*?)`(?: - at `\$\.\w+`)?$", message, re.DOTALL):
+        name = unknown[1]
+        return f"{table}.{name}" if table else name, f"there is no setting {name!r}" + (f" in [{table}]" * bool(table))
+    return table, EXPECTED[table]

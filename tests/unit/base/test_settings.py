@@ -46,6 +46,13 @@ def test_low_bandwidth_is_neither_on_nor_off_by_itself(file: Path) -> None:
         ("trainer = 1\n", "line 1: 'trainer' is a table"),
         ('[app]\nlow_bandwidth = "yes"\n', "line 2: 'low_bandwidth' is true or false"),
         ("[app]\npython = 1\n", "line 2: there is no setting 'python' in [app]"),
+        ("[app]\nlow_bandwidth = 1\n", "line 2: 'low_bandwidth' is true or false"),
+        ('[trainer]\npython = ""\n', "line 2: 'python' is the path"),
+        ('app = "low_bandwidth"\n', "line 1: 'app' is a table"),
+        ("# python\ntrainer = { python = true }\n", "line 2: 'python' is the path"),
+        ("[trainer.python]\na = 1\n", "line 1: 'python' is the path"),
+        ("[[app]]\nlow_bandwidth = true\n", "line 1: 'app' is a table"),
+        ('[app]\n"a`b - at `$.x`\\n" = 1\n', "line 2: there is no setting 'a`b - at `$.x`\\n' in [app]"),
     ],
 )
 def test_mistakes_are_named_with_file_and_line(file: Path, text: str, said: str) -> None:
