@@ -14,7 +14,7 @@ from codex_tui.data import sources
 from codex_tui.profiles import library
 from codex_tui.runs.outcome import without_config
 from training.contract.config import ConfigError, RunConfig
-from training.contract.files import write_atomically
+from training.contract.files import delete_oldest, write_atomically
 from training.contract.model_path import resolve_model_name
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
@@ -102,7 +102,7 @@ class Target:
         place = locations.cache_home() / "views" / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_atomically(place, text)
-        kept.delete_oldest(place.parent, place.suffix)
+        delete_oldest(place.parent, "*.json", kept.MAX_FILES)
         return place
 
 

@@ -21,6 +21,7 @@ from codex_tui.base.locations import cache_home
 from codex_tui.runs.series import Series
 from codex_tui.runs.state import RunState
 from training.contract import events as ev
+from training.contract import files
 
 FORMAT = 2
 """Increase this when a field of `RunState`, `Series` or `History` changes: an older history would be read wrongly."""
@@ -49,18 +50,12 @@ def load(events: Path) -> History | None:
 def save(events: Path, offset: int, state: RunState, damaged_lines: int) -> None:
     """Keep this history and the newest others. Does nothing if the cache can't be written."""
     place = _place(events)
-    temporary = place.with_suffix(f".{os.getpid()}")
     with suppress(OSError):
         history = History(_version(), _source(events), offset, damaged_lines, state)
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            temporary.write_bytes(msgspec.msgpack.encode(history, enc_hook=_encode))
-            temporary.replace(place)
-        finally:
-            temporary.unlink(missing_ok=True)
-        newest_first = sorted(place.parent.iterdir(), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-        for old in newest_first[MAX_HISTORIES:]:
-            old.unlink(missing_ok=True)
+        data = msgspec.msgpack.encode(history, enc_hook=_encode)
+        files.write_atomically(place, data, sync=False)  # to wait for the disk would hold up the screen
+        files.delete_oldest(place.parent, "[0-9a-f]*", MAX_HISTORIES)
 
 
 def _place(events: Path) -> Path:

@@ -11,27 +11,40 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
+from typing import BinaryIO
 
 UNFINISHED = ".tmp"
 LEFT_AFTER = 60.0  # seconds: no small file takes as long to write
 LARGEST = 64 * 2**20  # bytes of a file that is read whole
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replaces `path` (0600) in one step: a reader sees the old content or the new, never half of one. Raises OSError,
-    UnicodeEncodeError."""
+def write_atomically(path: Path, content: str | bytes, *, sync: bool = True) -> None:
+    """Replaces `path` (0600) as `replacing` does. Raises OSError, UnicodeEncodeError."""
     data = content.encode() if isinstance(content, str) else content
+    with naming(path), replacing(path, sync=sync) as file:
+        file.write(data)
+
+
+@contextmanager
+def replacing(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
+    """Yields a new file (0600) that takes the place of `path` at the end, in one step. A reader of `path` sees the old
+    content or the new, never half of one. If anything fails, `path` stays as it was.
+
+    `sync=False` saves the time that a disk needs, for what may be lost when the power fails. Raises OSError.
+    """
     with naming(path):
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=UNFINISHED)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            if sync:
                 os.fsync(file.fileno())
+        with naming(path):
             Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
 
 
 @contextmanager
@@ -46,11 +59,21 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def clear_unfinished(folder: Path) -> None:
-    """Deletes what a kill in the middle of `write_atomically` left in `folder`."""
+    """Deletes the files in `folder` that a process was writing, as `replacing` does, when it was killed."""
     for path in folder.glob(f".*{UNFINISHED}"):
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > LEFT_AFTER:
                 path.unlink()
+
+
+def delete_oldest(folder: Path, pattern: str, max_files: int) -> None:
+    """Deletes all but the newest `max_files` files of `pattern` in a cache, and the unfinished files of killed
+    processes."""
+    clear_unfinished(folder)
+    with suppress(OSError):  # another process may be deleting files too
+        newest_first = sorted(folder.glob(pattern), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+        for old in newest_first[max_files:]:
+            old.unlink(missing_ok=True)
 
 
 def open_file(path: Path) -> BufferedReader:

@@ -48,13 +48,4 @@ def save(path: Path, result: Any) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     data = msgspec.msgpack.encode(result)
     files.write_atomically(path, zlib.crc32(data).to_bytes(4, "big") + data)
-    delete_oldest(path.parent, path.suffix)
-
-
-def delete_oldest(folder: Path, suffix: str) -> None:
-    """Delete all but the newest MAX_FILES files with `suffix`, and the unfinished files of killed processes."""
-    files.clear_unfinished(folder)
-    with suppress(OSError):  # another process may be deleting files too
-        newest_first = sorted(folder.glob(f"*{suffix}"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-        for old in newest_first[MAX_FILES:]:
-            old.unlink(missing_ok=True)
+    files.delete_oldest(path.parent, f"*{path.suffix}", MAX_FILES)
