@@ -26,8 +26,8 @@ from codex_tui.profiles import library
 from codex_tui.profiles.literals import literal
 from codex_tui.runs.follower import snapshot
 from codex_tui.runs.library import is_run
-from codex_tui.runs.outcome import without_config
-from codex_tui.runs.resume_point import ResumePoint, resume_point
+from codex_tui.runs.outcome import explain_config_error
+from codex_tui.runs.resume_point import ResumePoint, find_resume_point
 from codex_tui.workers.process import interpreter_of, trainer_environment
 from training.contract.config import ConfigError, RunConfig
 from training.contract.files import open_to_append, write_atomically
@@ -98,8 +98,8 @@ def launch(
 def resume(run: RunDirectory, python: Path | None = None, *, from_start: bool = False) -> ResumePoint:
     """Goes on from the last whole checkpoint, in the same directory. Returns which one that is.
 
-    Raises BadInput where it is training or done already, or its config.json is damaged; OnlyDamaged where checkpoints
-    are left and none is whole, unless it may begin anew: `from_start`.
+    Raises BadInput if it is training or done already, or if its config.json is damaged. Raises NoWholeCheckpoint if all
+    checkpoints are damaged and `from_start` is not set.
     """
     _refuse_a_live(run)
     if run.has_adapter() and snapshot(run).status == "done":
@@ -107,13 +107,13 @@ def resume(run: RunDirectory, python: Path | None = None, *, from_start: bool = 
     try:
         RunConfig.read_with_profile(run.config)
     except ConfigError as error:
-        raise without_config(run, error) from None
+        raise explain_config_error(run, error) from None
     for path in (run.lock, run.log, run.events):
         if path.exists() and not path.is_file():
             raise CodexError(f"{path} is not a file.", f"Move it away, then: codex-tui resume {run.name}")
     interpreter = build.find_python(python) if python else interpreter_of(run)
     with _starting(run):
-        point = resume_point(run, from_start=from_start)
+        point = find_resume_point(run, from_start=from_start)
         before = run.read_process()
         run.clear_stop()
         _start(run, interpreter, attempt=before.attempt + 1 if before else 1)

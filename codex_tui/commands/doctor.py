@@ -151,11 +151,11 @@ def pinned_findings(gpu: GpuFacts | str) -> Iterator[Finding]:
     """How much host memory can be page-locked, found by trying: checkpointing "unsloth" and offloading want it."""
     if isinstance(gpu, str):
         return
-    from codex_tui.runs.library import live_run
+    from codex_tui.runs.library import find_live_run
     from training.memory.pinned_memory import PinnedUnknown, lockable_mib
 
     topic = "page-locked memory"
-    if run := live_run():
+    if run := find_live_run():
         yield Finding(topic, "ok", f"not tried while {run.name} trains: it would take of its card")
         return
     try:

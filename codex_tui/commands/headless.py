@@ -9,8 +9,8 @@ from codex_tui.base.errors import DONE, FAILED, CodexError
 from codex_tui.base.text import clean, counted, duration, shorten
 from codex_tui.runs.facts import read_facts
 from codex_tui.runs.follower import RunFollower
-from codex_tui.runs.outcome import describe_silence, newer_events
-from codex_tui.runs.state import RunState, time_left
+from codex_tui.runs.outcome import describe_newer_events, describe_silence
+from codex_tui.runs.state import RunState, estimate_time_left
 from codex_tui.runs.watched import WatchedRun
 from training.contract import events as ev
 from training.contract.run_directory import RunDirectory
@@ -81,7 +81,7 @@ class _EventPrinter:
         self._phase: ev.Phase | None = None
 
     def __call__(self, event: ev.Event, state: RunState) -> None:
-        if not self._newer and (newer := newer_events(self._name, state)):
+        if not self._newer and (newer := describe_newer_events(self._name, state)):
             self._newer = newer
             print(newer, flush=True)
         if line := describe(event, state, self._phase):
@@ -151,7 +151,7 @@ def _metrics(event: ev.Metrics, state: RunState) -> str:
         parts.append(f"lr {event.learning_rate:.2e}")
     if event.tokens_per_second is not None:
         parts.append(f"{event.tokens_per_second:,.0f} tokens/s")
-    if (left := time_left(state)) is not None:
+    if (left := estimate_time_left(state)) is not None:
         parts.append(f"ETA {duration(left)}")
     return "  ".join(parts)
 

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 def open_live_run(low_bandwidth: bool | None = None) -> int:
     """The app on the run that is training, or on the last one where it was lost or failed, else the profile picker."""
-    from codex_tui.runs.library import run_to_open
+    from codex_tui.runs.library import find_run_to_open
 
-    return open_app(run_to_open(), low_bandwidth=low_bandwidth)
+    return open_app(find_run_to_open(), low_bandwidth=low_bandwidth)
 
 
 def open_app(

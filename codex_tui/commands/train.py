@@ -123,7 +123,7 @@ def run_resume(args: argparse.Namespace) -> int:
     run = find_run(args.target)
     point = launcher.resume(run, args.python, from_start=args.from_start)
     if point.damaged:
-        print(clean(f"{point.damaged} {run.name} goes on {point.told}."), file=sys.stderr)
+        print(clean(f"{point.damaged} {run.name} goes on {point.start}."), file=sys.stderr)
     return _watch(run, args)
 
 

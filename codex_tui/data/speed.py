@@ -41,7 +41,7 @@ def _model_name(run: RunDirectory) -> str:
 
 def _newest() -> list[RunDirectory]:
     try:
-        return library.directories()[:LOOKED_AT]
+        return library.list_run_directories()[:LOOKED_AT]
     except CodexError:  # what is asked here is a dataset
         return []
 
@@ -49,7 +49,7 @@ def _newest() -> list[RunDirectory]:
 def _speed(run: RunDirectory, card: str | None) -> float | None:
     rates: list[float] = []
     device, first = "", True
-    for event in tailer.sample(run.events):
+    for event in tailer.sample_events(run.events):
         if isinstance(event, ev.Started):
             first = True
         elif isinstance(event, ev.Resolved):

@@ -12,7 +12,7 @@ from codex_tui.base.errors import BadInput
 from codex_tui.base.progress import OnProgress, ignore_progress
 from codex_tui.data import sources
 from codex_tui.profiles import library
-from codex_tui.runs.outcome import without_config
+from codex_tui.runs.outcome import explain_config_error
 from training.contract.config import ConfigError, RunConfig
 from training.contract.files import delete_oldest, write_atomically
 from training.contract.model_path import resolve_model_name
@@ -42,7 +42,7 @@ class Target:
             config, profile = RunConfig.read_with_profile(run.config)
             return cls(of_config(config), profile, run=run)
         except ConfigError as error:
-            raise without_config(run, error) from None
+            raise explain_config_error(run, error) from None
         except SourceProblem as problem:
             raise BadInput(problem.message, problem.hint) from None
 

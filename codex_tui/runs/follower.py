@@ -68,7 +68,7 @@ class RunFollower:
             self._on_sign_of_life()
         elif not self._is_cached and self._state.ended and self._tailer.size >= PREVIEW_FROM:
             # Only in a poll without news: by then the history is on the screen.
-            history_cache.save(self.run.events, self._tailer.offset, self._state, self._damaged_lines)
+            history_cache.save_history(self.run.events, self._tailer.offset, self._state, self._damaged_lines)
             self._is_cached = True
         if process is not None and caught_up:
             self._check(process)
@@ -85,14 +85,14 @@ class RunFollower:
         return self.watched
 
     def _begin(self) -> None:
-        self._heard_at = last_written_at(self.run)
+        self._heard_at = find_last_write_monotonic(self.run)
         try:
             size = self.run.events.stat().st_size
         except OSError:
             return
         if size < PREVIEW_FROM or self._on_event:
             return
-        if history := history_cache.load(self.run.events):
+        if history := history_cache.load_history(self.run.events):
             self._state, self._damaged_lines = history.state, history.damaged_lines
             self.watched = WatchedRun(self._state, damaged_lines=self._damaged_lines)
             self._tailer.offset = history.offset
@@ -134,12 +134,12 @@ class RunFollower:
         live = liveness.decide_liveness(process, before.state, sampled=before.sampled)
         if live == "lost":
             if before.liveness != "lost":
-                unheard = process.is_unheard(before.state)
+                unheard = process.has_no_event_in(before.state)
                 reason, log_tail = outcome.explain_lost(self.run, before.state, unheard=unheard)
                 self.watched = replace(before, liveness=live, silent_seconds=0, lost_reason=reason, log_tail=log_tail)
             return
         if live == "starting" and before.liveness != "starting":
-            self._heard_at = last_written_at(self.run)
+            self._heard_at = find_last_write_monotonic(self.run)
         silent = round_silence(now - self._heard_at) if process.lives else 0
         self.watched = replace(before, liveness=live, silent_seconds=silent, lost_reason="", log_tail=())
 
@@ -170,14 +170,14 @@ def read_sample(run: RunDirectory) -> RunState:
     What the head and the tail of the file say is exact: the resolved settings, the last metrics, how the run ended.
     The curve and the lists hold only samples of the middle.
     """
-    return reduce_all(RunState(), tailer.sample(run.events))
+    return reduce_all(RunState(), tailer.sample_events(run.events))
 
 
-def last_written_at(run: RunDirectory) -> float:
+def find_last_write_monotonic(run: RunDirectory) -> float:
     """When the trainer last wrote, by the monotonic clock. Now, if it has written nothing yet, or if its files are of
     the future because the clock was set back."""
     now = time.time()
-    return time.monotonic() - max(0.0, now - (outcome.last_written(run) or now))
+    return time.monotonic() - max(0.0, now - (outcome.find_last_write(run) or now))
 
 
 def round_silence(seconds: float) -> int:

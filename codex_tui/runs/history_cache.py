@@ -38,7 +38,7 @@ class History(msgspec.Struct):
     state: RunState
 
 
-def load(events: Path) -> History | None:
+def load_history(events: Path) -> History | None:
     """Load the kept history of the file `events` as it is now. None if there is none."""
     try:
         history = msgspec.msgpack.decode(_place(events).read_bytes(), type=History, dec_hook=_decode)
@@ -47,7 +47,7 @@ def load(events: Path) -> History | None:
         return None
 
 
-def save(events: Path, offset: int, state: RunState, damaged_lines: int) -> None:
+def save_history(events: Path, offset: int, state: RunState, damaged_lines: int) -> None:
     """Keep this history and the newest others. Does nothing if the cache can't be written."""
     place = _place(events)
     with suppress(OSError):

@@ -10,7 +10,7 @@ from typing import Any
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.runs.facts import read_facts
-from codex_tui.runs.outcome import describe_resume, last_written, newer_events
+from codex_tui.runs.outcome import describe_newer_events, describe_resume, find_last_write
 from codex_tui.runs.watched import ENDED, ShownStatus, WatchedRun
 from training.contract.run_directory import RunDirectory
 
@@ -66,7 +66,7 @@ class RunSummary:
         }
 
 
-def directories() -> list[RunDirectory]:
+def list_run_directories() -> list[RunDirectory]:
     """All run directories, newest first. Raises CodexError if they can't be read."""
     home = locations.runs_home()
     try:
@@ -86,7 +86,7 @@ def is_run(run: RunDirectory) -> bool:
 
 
 def list_runs() -> list[RunSummary]:
-    return [summarise(run) for run in directories()]
+    return [summarise(run) for run in list_run_directories()]
 
 
 def summarise(run: RunDirectory) -> RunSummary:
@@ -94,7 +94,7 @@ def summarise(run: RunDirectory) -> RunSummary:
 
     watched, facts = snapshot(run), read_facts(run)
     state = watched.state
-    newer = facts.newer or newer_events(run.name, state)
+    newer = facts.newer or describe_newer_events(run.name, state)
     return RunSummary(
         name=run.name,
         path=run.path,
@@ -114,7 +114,7 @@ def summarise(run: RunDirectory) -> RunSummary:
 
 def find_run(text: str) -> RunDirectory:
     """Find the run that `text` names. Raises BadInput if there is none, or if several names begin with `text`."""
-    runs = directories()
+    runs = list_run_directories()
     if not runs:
         raise BadInput("There are no runs yet.", "Start one with: codex-tui demo")
     if text == "last":
@@ -130,19 +130,19 @@ def find_run(text: str) -> RunDirectory:
     raise BadInput(f"No run is called {text!r}.", "List them with: codex-tui runs")
 
 
-def live_run() -> RunDirectory | None:
+def find_live_run() -> RunDirectory | None:
     """The newest run that is training now. None if there is none, or if the runs can't be read."""
     return _live(_readable())
 
 
-def run_to_open() -> RunDirectory | None:
+def find_run_to_open() -> RunDirectory | None:
     """The run that the app opens with: the live one, else the one that wrote last if it was lost or has failed."""
     from codex_tui.runs.follower import snapshot  # its decoders take milliseconds: not on a start without runs
 
     runs = _readable()
     if live := _live(runs):
         return live
-    last = max(runs, key=lambda run: last_written(run) or _created(run), default=None)
+    last = max(runs, key=lambda run: find_last_write(run) or _created(run), default=None)
     return last if last and snapshot(last).status in ("lost", "failed") else None
 
 
@@ -153,7 +153,7 @@ def _live(runs: list[RunDirectory]) -> RunDirectory | None:
 def _readable() -> list[RunDirectory]:
     """All run directories, newest first; none if they can't be read."""
     try:
-        return directories()
+        return list_run_directories()
     except BadInput:
         raise
     except CodexError:

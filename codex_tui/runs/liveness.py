@@ -23,7 +23,7 @@ class TrainerProcess(NamedTuple):
     attempt: int = 0  # 0: there is no process.json
     newer_than_events: bool = False  # process.json was written after the last event
 
-    def is_unheard(self, state: RunState) -> bool:
+    def has_no_event_in(self, state: RunState) -> bool:
         """Whether this attempt has written no event yet, as far as `state` goes."""
         return self.attempt > state.attempt and self.newer_than_events
 
@@ -42,10 +42,10 @@ def decide_liveness(process: TrainerProcess, state: RunState, *, sampled: bool =
     """`state` is what the events say; in a `sampled` one the start of the newest attempt may be missing."""
     if process.lives:
         resumed = state.ended and process.attempt > state.attempt
-        return "starting" if resumed or process.is_unheard(state) else "alive"
+        return "starting" if resumed or process.has_no_event_in(state) else "alive"
     if not state.ended:
         return "lost"
-    return "lost" if process.is_unheard(state) and not sampled else "ended"
+    return "lost" if process.has_no_event_in(state) and not sampled else "ended"
 
 
 def _is_just_launched(run: RunDirectory) -> bool:

@@ -24,7 +24,7 @@ EXIT_WAIT_SECONDS = 0.25
 RECENT_SECONDS = 9.0
 """A trainer that wrote within this time may have died a moment ago, so its exit.json may still come."""
 CRASHES = {"SIGSEGV", "SIGBUS", "SIGABRT", "SIGILL", "SIGFPE"}
-TAKING_STEPS = {"training", "cooling", "evaluating", "saving"}
+STEP_PHASES = {"training", "cooling", "evaluating", "saving"}
 FOLDER_GONE = "The run's folder is gone."
 
 
@@ -52,7 +52,7 @@ def explain_lost(run: RunDirectory, state: RunState, *, unheard: bool = False) -
 
 
 def _where(state: RunState, phase: ev.Phase | None, preposition: str = "at") -> str:
-    if state.step and (phase is None or phase.name in TAKING_STEPS):
+    if state.step and (phase is None or phase.name in STEP_PHASES):
         return f"{preposition} step {state.step:,}"
     return f"while {phase.name}" if phase else "at its start"
 
@@ -71,7 +71,7 @@ def _explain_exit(exit_: Exit, where: str, *, asked: bool) -> str:
 
 def _read_exit(run: RunDirectory) -> Exit | None:
     """Read exit.json. If the trainer was alive a moment ago, wait briefly for its parent to write it."""
-    is_recent = time.time() - last_written(run) < RECENT_SECONDS
+    is_recent = time.time() - find_last_write(run) < RECENT_SECONDS
     deadline = time.monotonic() + (EXIT_WAIT_SECONDS if is_recent else 0.0)
     while (exit_ := run.read_exit()) is None and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -86,7 +86,7 @@ def _has_trained(run: RunDirectory) -> bool:
     return run.has_adapter() or bool(checkpoints.found_in(run.checkpoints))
 
 
-def last_written(run: RunDirectory) -> float:
+def find_last_write(run: RunDirectory) -> float:
     """When the trainer last wrote, in Unix seconds; 0 if it never did."""
     times = [0.0]
     for path in (run.events, run.process):
@@ -149,7 +149,7 @@ def describe_silence(seconds: int) -> str:
     return ""
 
 
-def without_config(run: RunDirectory, error: ConfigError) -> BadInput:
+def explain_config_error(run: RunDirectory, error: ConfigError) -> BadInput:
     """The error to raise when a command needs config.json and reading it raised `error`."""
     if not run.path.is_dir():
         return BadInput(FOLDER_GONE, "See what there is with: codex-tui runs")
@@ -164,10 +164,10 @@ def read_config(run: RunDirectory) -> RunConfig:
     try:
         return RunConfig.read(run.config)
     except ConfigError as error:
-        raise without_config(run, error) from None
+        raise explain_config_error(run, error) from None
 
 
-def newer_events(name: str, state: RunState) -> str:
+def describe_newer_events(name: str, state: RunState) -> str:
     """One sentence if a newer Codex TUI wrote events of the run called `name`, else ""."""
     if state.version <= ev.VERSION:
         return ""

@@ -16,18 +16,18 @@ class ResumePoint(NamedTuple):
     damaged: str = ""
 
     @property
-    def told(self) -> str:
+    def start(self) -> str:
         return f"from step {self.step:,}" if self.step else "from the start"
 
 
-class OnlyDamaged(CodexError):
+class NoWholeCheckpoint(CodexError):
     """No checkpoint is left that is whole: to begin anew is the person's decision."""
 
 
-def resume_point(run: RunDirectory, *, from_start: bool = False) -> ResumePoint:
+def find_resume_point(run: RunDirectory, *, from_start: bool = False) -> ResumePoint:
     """Reads the checkpoints, the newest first, until one is whole.
 
-    Raises OnlyDamaged where none is, unless `from_start`; BadInput where that is asked for and one is.
+    Raises NoWholeCheckpoint where none is, unless `from_start`; BadInput where that is asked for and one is.
     """
     wrong: list[str] = []
     for path, file in checkpoints.judged(run.checkpoints):
@@ -42,7 +42,7 @@ def resume_point(run: RunDirectory, *, from_start: bool = False) -> ResumePoint:
         wrong.append(f"The checkpoint of step {step:,} is damaged ({file}).")
     damaged = " ".join(wrong)
     if damaged and not from_start:
-        raise OnlyDamaged(
+        raise NoWholeCheckpoint(
             f"{damaged} There is no whole one to go on from.",
             f"Begin anew all the same, what is damaged being kept: codex-tui resume {run.name} --from-start",
         )

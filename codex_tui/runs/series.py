@@ -22,7 +22,7 @@ BLOCK = 128
 """Points per summary, so that a million points are drawn from some thousand numbers."""
 
 
-class Column(NamedTuple):
+class ChartColumn(NamedTuple):
     """What one column of dots shows of its points; all NaN where none of them is finite."""
 
     low: float
@@ -31,7 +31,7 @@ class Column(NamedTuple):
     smooth: float
 
 
-_NOTHING_FINITE = Column(nan, nan, nan, nan)
+_NOTHING_FINITE = ChartColumn(nan, nan, nan, nan)
 
 
 class Series:
@@ -111,11 +111,11 @@ class Series:
         column = self._column(0, len(self.steps))
         return (column.low, column.high) if isfinite(column.low) else None
 
-    def reduce(self, axis: Axis, low: float, high: float, columns: int) -> list[Column | None]:
+    def downsample(self, axis: Axis, low: float, high: float, columns: int) -> list[ChartColumn | None]:
         """Cuts [low, high] into `columns` equal parts, the last one closed; None where a part has no point."""
         xs = self.values(axis)
         width = (high - low) / columns
-        reduced: list[Column | None] = []
+        reduced: list[ChartColumn | None] = []
         start = bisect_left(xs, low)
         for index in range(1, columns + 1):
             if index < columns:
@@ -161,7 +161,7 @@ class Series:
             return inf, -inf, 0.0, 0.0, 0
         return min(losses), max(losses), sum(losses), sum(smooth), len(losses)
 
-    def _column(self, start: int, end: int) -> Column:
+    def _column(self, start: int, end: int) -> ChartColumn:
         """All points in [start, end), from the blocks where there are whole ones."""
         first, last = -(-start // BLOCK), end // BLOCK
         if first >= last:
@@ -175,7 +175,7 @@ class Series:
                     part = self._summary(left, right)
                     low, high = min(low, part[0]), max(high, part[1])
                     total, smooth, count = total + part[2], smooth + part[3], count + part[4]
-        return Column(low, high, total / count, smooth / count) if count else _NOTHING_FINITE
+        return ChartColumn(low, high, total / count, smooth / count) if count else _NOTHING_FINITE
 
 
 def _weight(finite: int) -> float:

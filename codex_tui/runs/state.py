@@ -101,14 +101,14 @@ def reduce_all(state: RunState, events: Sequence[ev.Event]) -> RunState:
     return state
 
 
-def elapsed(state: RunState) -> float | None:
+def compute_elapsed(state: RunState) -> float | None:
     """Seconds that the trainer has worked by its own clock, without the breaks. None before it started."""
     if state.started_at is None or state.last_event_at is None:
         return None
     return max(0.0, (state.ended_at or state.last_event_at) - state.started_at - state.paused)
 
 
-def time_left(state: RunState, window: int = PACE_POINTS) -> float | None:
+def estimate_time_left(state: RunState, window: int = PACE_POINTS) -> float | None:
     """Seconds to the last step at the pace of the last `window` points. None if that is not known."""
     steps, times = state.losses.steps, state.losses.times
     first = max(0, len(steps) - 1 - window)

@@ -123,7 +123,7 @@ def _decode_points(data: bytes) -> list[ev.Event]:
     return events
 
 
-def sample(path: Path, spots: int = 512, length: int = 2048, ends: int = 64 * 1024) -> list[ev.Event]:
+def sample_events(path: Path, spots: int = 512, length: int = 2048, ends: int = 64 * 1024) -> list[ev.Event]:
     """Whole lines from the head, the tail and `spots` places evenly between, in file order; never a line twice.
 
     Enough to draw a huge run at once. [] where there is no such file.

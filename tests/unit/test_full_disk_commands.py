@@ -77,12 +77,12 @@ def test_a_history_is_kept_whole_or_not(disk: Path, tmp_path: Path) -> None:
     run.events.write_text("{}\n")
     state = RunState(reason="x" * 10_000)
     filler = fill(disk, but=4096)
-    history_cache.save(run.events, 3, state, 0)
-    assert history_cache.load(run.events) is None
+    history_cache.save_history(run.events, 3, state, 0)
+    assert history_cache.load_history(run.events) is None
     assert not list((disk / "cache" / "histories").iterdir())
     filler.unlink()
-    history_cache.save(run.events, 3, state, 0)
-    assert history_cache.load(run.events) is not None
+    history_cache.save_history(run.events, 3, state, 0)
+    assert history_cache.load_history(run.events) is not None
 
 
 def test_a_dataset_is_read_without_its_index(disk: Path, tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_small_files_that_nest_too_deeply_are_damaged_ones(home: Path) -> None:
     place = history_cache._place(run.events)
     place.parent.mkdir(parents=True)
     place.write_bytes(b"\x82\xa1x" + b"\x91" * 100_000 + b"\x00\xa1y\x00")
-    assert history_cache.load(run.events) is None
+    assert history_cache.load_history(run.events) is None
 
 
 @pytest.mark.parametrize("line", [DEEP, b'{"seq": 1e400}', b'{"seq": 1' + b"0" * 400 + b"}", b'{"seq": -7}'])

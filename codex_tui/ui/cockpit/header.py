@@ -8,7 +8,7 @@ from textual.strip import Strip
 from codex_tui.base.text import clean, duration
 from codex_tui.runs.facts import RunFacts
 from codex_tui.runs.outcome import describe_silence
-from codex_tui.runs.state import elapsed, time_left
+from codex_tui.runs.state import compute_elapsed, estimate_time_left
 from codex_tui.runs.watched import WatchedRun
 from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, fit_parts, line, spread, to_strips
@@ -65,18 +65,18 @@ class RunHeader(Painted):
         last = state.last
         if last is None:  # the clock runs, which shows that the trainer lives
             runs = state.started_at and not watched.ended
-            return _figure("elapsed", duration(elapsed(state))) if runs else Content("")
+            return _figure("elapsed", duration(compute_elapsed(state))) if runs else Content("")
         shown = [_figure("loss", figures.format_loss(last.loss) if not last.not_finite else "not a number")]
         if state.evals:
             shown.append(_figure("eval", figures.format_loss(state.evals[-1].eval_loss)))
         if not watched.ended:
-            shown.append(_figure("ETA", duration(time_left(state))))
+            shown.append(_figure("ETA", duration(estimate_time_left(state))))
         if last.epoch is not None:
             of = f" / {self._facts.epochs:g}" if self._facts.epochs else ""
             shown.append(_figure("epoch", f"{last.epoch:.2f}{of}"))
         shown.append(_figure("tokens/s", figures.format_count(last.tokens_per_second)))
         shown.append(_figure("lr", figures.format_rate(last.learning_rate)))
-        shown.append(_figure("elapsed", duration(elapsed(state))))
+        shown.append(_figure("elapsed", duration(compute_elapsed(state))))
         if last.grad_norm is not None:
             shown.append(_figure("grad norm", f"{last.grad_norm:.2f}"))
         shown.append(_figure("tokens", figures.format_count(last.tokens)))

@@ -139,7 +139,7 @@ class LossChart(Painted):
         losses = self._watched.state.losses
         raw, smooth = chart.Raster(columns, rows), chart.Raster(columns, rows)
         before: tuple[int, int, int, int, int] | None = None
-        for x, column in enumerate(losses.reduce(self._axis, 0.0, x_high, columns * 2)):
+        for x, column in enumerate(losses.downsample(self._axis, 0.0, x_high, columns * 2)):
             if column is None:
                 continue
             if not isfinite(column.low):

@@ -18,7 +18,7 @@ from codex_tui.base import bandwidth
 from codex_tui.base.text import clean
 from codex_tui.runs.facts import read_facts
 from codex_tui.runs.follower import HISTORY_BUDGET, RunFollower
-from codex_tui.runs.outcome import explain_no_resume, newer_events
+from codex_tui.runs.outcome import describe_newer_events, explain_no_resume
 from codex_tui.ui.cockpit.banner import Banner
 from codex_tui.ui.cockpit.gpu_panel import GpuPanel
 from codex_tui.ui.cockpit.header import RunHeader
@@ -157,7 +157,9 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         if watched.state.resolved is not None and not (self._facts.config and self._facts.config.actual):
             self._facts = read_facts(self.run_directory)
         self.query_one(RunHeader).show(self._facts, watched)
-        self.query_one(Banner).show(watched, self._facts.newer or newer_events(self._facts.name, watched.state))
+        self.query_one(Banner).show(
+            watched, self._facts.newer or describe_newer_events(self._facts.name, watched.state)
+        )
         for panel in self._curve:
             panel.show(watched)
         if self._rest:

@@ -11,7 +11,7 @@ import pytest
 
 from codex_tui.runs.log_tail import LogTail
 from codex_tui.runs.outcome import log_tail
-from codex_tui.runs.tailer import Tailer, sample
+from codex_tui.runs.tailer import Tailer, sample_events
 from training.contract.config import ConfigMissing, RunConfig
 from training.contract.files import clear_unfinished, open_file, write_atomically
 from training.contract.process import ProcessIdentity
@@ -111,6 +111,6 @@ def test_what_is_no_file_is_not_read(run: RunDirectory, kind: str) -> None:
         RunConfig.read(run.config)
     assert (run.read_process(), run.read_exit(), run.stop_requested()) == (None, None, None)
     assert list(Tailer(run.events).slices()) == []
-    assert sample(run.events) == []
+    assert sample_events(run.events) == []
     assert LogTail(run.log).poll() == []
     assert log_tail(run) == ()

@@ -54,7 +54,7 @@ class Driver:
 
 @pytest.fixture
 def driver(monkeypatch: pytest.MonkeyPatch) -> Driver:
-    monkeypatch.setattr(library, "live_run", lambda: None)
+    monkeypatch.setattr(library, "find_live_run", lambda: None)
     found = Driver(most=1200 * MIB)
     monkeypatch.setattr(pinned_memory, "_load_library", lambda: found)
     return found
@@ -94,7 +94,7 @@ def test_doctor_tells_it(driver: Driver, most: int, state: str, says: str) -> No
 
 
 def test_doctor_leaves_the_card_to_a_run_in_training(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library, "live_run", lambda: RunDirectory("/nowhere/zombies-1"))
+    monkeypatch.setattr(library, "find_live_run", lambda: RunDirectory("/nowhere/zombies-1"))
     [finding] = doctor.pinned_findings(LAPTOP)
     assert "not tried while zombies-1 trains" in finding.found
     assert driver.contexts == 0

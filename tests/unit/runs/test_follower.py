@@ -268,7 +268,7 @@ def test_a_snapshot_of_a_long_run_takes_no_old_attempt_for_the_newest(
     run: RunDirectory, gone: ProcessIdentity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The start of the newest attempt is in the middle of the file, where a sample leaves it out."""
-    monkeypatch.setattr(tailer, "sample", lambda path: [event for event in whole(path) if event.seq != 3])
+    monkeypatch.setattr(tailer, "sample_events", lambda path: [event for event in whole(path) if event.seq != 3])
     monkeypatch.setattr(follower, "PREVIEW_FROM", 1)
     run.write_process(ProcessIdentity.current(attempt=2))
     time.sleep(0.02)  # file times are coarse

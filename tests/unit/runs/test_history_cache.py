@@ -61,7 +61,7 @@ def values(watched: WatchedRun) -> dict[str, object]:
 
 def test_the_next_look_finds_the_same(run: RunDirectory) -> None:
     first = read_all(run)
-    kept = history_cache.load(run.events)
+    kept = history_cache.load_history(run.events)
     assert kept is not None
     assert values(replace(first, state=kept.state, damaged_lines=kept.damaged_lines)) == values(first)
     assert values(read_all(run)) == values(first)
@@ -83,7 +83,7 @@ def test_what_is_kept_is_used_and_private(run: RunDirectory, monkeypatch: pytest
 def test_a_run_that_went_on_is_read_again(run: RunDirectory) -> None:
     read_all(run)
     write(run, ev.Started(attempt=2, pid=1, resume_step=100), ev.Metrics(step=101, loss=0.1), ev.Done(step=101))
-    assert history_cache.load(run.events) is None
+    assert history_cache.load_history(run.events) is None
     state = read_all(run).state
     assert (len(state.losses), state.attempt, state.step) == (101, 2, 101)
 
@@ -106,11 +106,11 @@ def test_a_run_that_was_watched_to_its_end_is_kept(run: RunDirectory) -> None:
     reader = RunFollower(run)
     for _ in range(3):
         reader.poll()
-    assert history_cache.load(run.events) is None
+    assert history_cache.load_history(run.events) is None
     write(run, ev.Metrics(step=101, loss=0.1), ev.Done(step=101))
     for _ in range(3):
         reader.poll()
-    assert history_cache.load(run.events) is not None
+    assert history_cache.load_history(run.events) is not None
 
 
 @pytest.mark.parametrize("damage", [b"", b"\x00" * 40, b"\xff" * 4000, None])
@@ -118,20 +118,20 @@ def test_what_does_not_fit_is_as_good_as_not_there(run: RunDirectory, damage: by
     first = read_all(run)
     [place] = (Path(os.environ["CODEX_TUI_HOME"]) / "cache" / "histories").iterdir()
     place.write_bytes(place.read_bytes()[:-100] if damage is None else damage)
-    assert history_cache.load(run.events) is None
+    assert history_cache.load_history(run.events) is None
     assert values(read_all(run)) == values(first)
 
 
 def test_another_version_of_the_app_reads_for_itself(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
     read_all(run)
     monkeypatch.setattr(history_cache, "__version__", "99")
-    assert history_cache.load(run.events) is None
+    assert history_cache.load_history(run.events) is None
 
 
 def test_a_history_of_another_format_is_ignored(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
     read_all(run)
     monkeypatch.setattr(history_cache, "FORMAT", 1)
-    assert history_cache.load(run.events) is None
+    assert history_cache.load_history(run.events) is None
 
 
 def test_a_history_of_before_the_format_was_named_is_ignored(run: RunDirectory) -> None:
@@ -142,7 +142,7 @@ def test_a_history_of_before_the_format_was_named_is_ignored(run: RunDirectory) 
     old["version"] = history_cache.__version__
     old["state"]["damaged_lines"] = old.pop("damaged_lines") + 3
     place.write_bytes(msgspec.msgpack.encode(old))
-    assert history_cache.load(run.events) is None
+    assert history_cache.load_history(run.events) is None
     assert values(read_all(run)) == values(first)
 
 
@@ -150,7 +150,7 @@ def test_damaged_lines_are_kept_too(run: RunDirectory) -> None:
     with run.events.open("ab") as file:
         file.write(b'{"type":"metrics","st\n')
     assert read_all(run).damaged_lines == 1
-    assert history_cache.load(run.events) is not None
+    assert history_cache.load_history(run.events) is not None
     assert read_all(run).damaged_lines == 1
 
 
@@ -162,13 +162,13 @@ def test_only_ended_runs_and_the_newest_few_are_kept(
     live.create()
     write(live, ev.Started(attempt=1, pid=1), ev.Metrics(step=1, loss=1.0))
     read_all(live)
-    assert history_cache.load(live.events) is None
+    assert history_cache.load_history(live.events) is None
     for name in ("a", "b", "c"):
         other = RunDirectory(tmp_path / name)
         other.create()
         write(other, ev.Started(attempt=1, pid=1), ev.Done(step=1))
         read_all(other)
-    kept = [name for name in "abc" if history_cache.load(tmp_path / name / "events.jsonl")]
+    kept = [name for name in "abc" if history_cache.load_history(tmp_path / name / "events.jsonl")]
     assert kept == ["b", "c"]
 
 

@@ -37,7 +37,7 @@ def test_the_three_files_make_a_run() -> None:
         path.unlink()
         assert library.find_run("a").path == run.path
     run.events.unlink()
-    assert library.directories() == []
+    assert library.list_run_directories() == []
 
 
 def test_a_name_is_taken_by_a_run_or_by_what_is_none() -> None:
@@ -186,21 +186,21 @@ def heard(run: RunDirectory, hours_ago: float) -> None:
 
 
 def test_the_app_opens_on_what_happened_last() -> None:
-    assert library.run_to_open() is None
+    assert library.find_run_to_open() is None
     lost, done = trained("lost"), make_run("done", STARTED, ev.Done(step=1))
     heard(lost, 2)
     heard(done, 1)
-    assert library.run_to_open() is None
+    assert library.find_run_to_open() is None
     heard(done, 3)  # though it was made later
-    assert getattr(library.run_to_open(), "name", "") == "lost"
+    assert getattr(library.find_run_to_open(), "name", "") == "lost"
     failed = make_run("failed", STARTED, ev.Failed(kind="unknown", message="It broke."))
     heard(failed, 1)
-    assert getattr(library.run_to_open(), "name", "") == "failed"
+    assert getattr(library.find_run_to_open(), "name", "") == "failed"
     stopped = make_run("stopped", STARTED, ev.Stopped(step=1))
     heard(stopped, 0.5)
-    assert library.run_to_open() is None
+    assert library.find_run_to_open() is None
     make_run("live", STARTED, alive=True)
-    assert getattr(library.run_to_open(), "name", "") == "live"
+    assert getattr(library.find_run_to_open(), "name", "") == "live"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from codex_tui import launcher
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.cli import main
-from codex_tui.runs.resume_point import OnlyDamaged
+from codex_tui.runs.resume_point import NoWholeCheckpoint
 from training.contract.files import open_to_append
 from training.contract.run_directory import RunDirectory
 
@@ -44,7 +44,7 @@ def test_it_goes_on_before_what_is_damaged(ended: RunDirectory, started: list[st
     flipped.write_bytes(flipped.read_bytes().replace(b"statestate", b"statEstate", 1))
     point = launcher.resume(ended)
     assert point == (10, "The checkpoint of step 20 is damaged (optimizer.pt).")
-    assert point.told == "from step 10"
+    assert point.start == "from step 10"
     assert started == ["ended"]
 
 
@@ -63,7 +63,7 @@ def test_to_begin_anew_over_damage_is_a_decision(
     with pytest.raises(BadInput, match="has a whole checkpoint, of step 20"):
         launcher.resume(ended, from_start=True)
     os.truncate(weights, weights.stat().st_size - 1)
-    with pytest.raises(OnlyDamaged, match=r"step 20 is damaged \(adapter_model.safetensors\)") as refused:
+    with pytest.raises(NoWholeCheckpoint, match=r"step 20 is damaged \(adapter_model.safetensors\)") as refused:
         launcher.resume(ended)
     assert "codex-tui resume ended --from-start" in refused.value.hint
     assert not started

@@ -41,7 +41,7 @@ def test_a_reduction_is_what_brute_force_finds(
     losses: list[float | None], columns: int, low: float, width: float
 ) -> None:
     series, high = filled(losses), low + width
-    reduced = series.reduce("steps", low, high, columns)
+    reduced = series.downsample("steps", low, high, columns)
     edges = [low + index * (high - low) / columns for index in range(columns)] + [math.nextafter(high, math.inf)]
     assert len(reduced) == columns
     for column, start, end in zip(reduced, edges, edges[1:], strict=False):
@@ -91,7 +91,7 @@ def test_cutting_leaves_the_series_as_if_the_rest_had_never_been(losses: list[fl
     for one in (series, expected):
         one.extend(more, [1.5] * len(more), [float(at) for at in more], more)
     assert contents(series) == contents(expected)
-    assert repr(series.reduce("steps", 0, 500, 9)) == repr(expected.reduce("steps", 0, 500, 9))
+    assert repr(series.downsample("steps", 0, 500, 9)) == repr(expected.downsample("steps", 0, 500, 9))
 
 
 def test_a_batch_whose_steps_go_back_keeps_the_later_ones() -> None:
@@ -103,7 +103,7 @@ def test_a_batch_whose_steps_go_back_keeps_the_later_ones() -> None:
 
 def test_an_empty_series_has_no_bounds_and_only_empty_columns() -> None:
     assert Series().bounds() is None
-    assert Series().reduce("tokens", 0, 10, 3) == [None, None, None]
+    assert Series().downsample("tokens", 0, 10, 3) == [None, None, None]
 
 
 def test_a_step_lies_where_the_last_point_up_to_it_does() -> None:

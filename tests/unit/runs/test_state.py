@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codex_tui.runs.points import Unknown
-from codex_tui.runs.state import RunState, elapsed, reduce, reduce_all, time_left
+from codex_tui.runs.state import RunState, compute_elapsed, estimate_time_left, reduce, reduce_all
 from codex_tui.runs.tailer import decode
 from training.contract import events as ev
 
@@ -72,7 +72,7 @@ def test_a_run_from_start_to_end() -> None:
     assert state.evals[-1].eval_loss == 0.5
     assert state.checkpoints[-1].step == 3
     assert state.missing_events == 0
-    assert elapsed(state) == 12.0
+    assert compute_elapsed(state) == 12.0
 
 
 def test_after_a_resume_what_came_past_the_checkpoint_is_superseded() -> None:
@@ -127,9 +127,9 @@ def test_a_failure_says_why() -> None:
 
 def test_time_left_follows_the_recent_pace() -> None:
     state = after(ev.Resolved(total_steps=100, steps_per_epoch=10, train_rows=1, eval_rows=0), *steps(1, 20))
-    assert time_left(state) == 80.0
-    assert time_left(after(*steps(1, 20))) is None
-    assert time_left(RunState()) is None
+    assert estimate_time_left(state) == 80.0
+    assert estimate_time_left(after(*steps(1, 20))) is None
+    assert estimate_time_left(RunState()) is None
 
 
 EVENTS = st.one_of(
@@ -199,6 +199,6 @@ def test_a_clock_that_was_set_back_between_attempts_takes_no_work_away() -> None
         for number, event in enumerate((*first, *second)):
             event.seq, event.time = number, 1e9 + 5 * number + (jump if number >= len(first) else 0.0)
         state = reduce_all(RunState(), [*first, *second])
-        assert elapsed(state) == 5 * (len(first) + len(second) - 2)
+        assert compute_elapsed(state) == 5 * (len(first) + len(second) - 2)
         times = list(state.losses.times)
         assert times == sorted(times) and times[0] >= 0

@@ -10,7 +10,7 @@ import pytest
 
 from codex_tui.runs import tailer
 from codex_tui.runs.points import Point, Unknown
-from codex_tui.runs.tailer import Slice, Tailer, decode, sample
+from codex_tui.runs.tailer import Slice, Tailer, decode, sample_events
 from training.contract import events as ev
 
 ENCODER = msgspec.json.Encoder()
@@ -159,7 +159,7 @@ def test_a_reader_that_stops_early_goes_on_where_it_stopped(path: Path) -> None:
 @pytest.mark.parametrize("count", [0, 1, 300, 2000, 30_000])
 def test_a_sample_has_head_and_tail_and_no_line_twice(path: Path, count: int) -> None:
     path.write_bytes(metrics(count))
-    steps = [event.step for event in sample(path, spots=50) if isinstance(event, ev.Metrics)]
+    steps = [event.step for event in sample_events(path, spots=50) if isinstance(event, ev.Metrics)]
     assert steps == sorted(set(steps))
     if count:
         assert (steps[0], steps[-1]) == (1, count)
@@ -170,4 +170,4 @@ def test_a_sample_has_head_and_tail_and_no_line_twice(path: Path, count: int) ->
 
 
 def test_a_sample_of_nothing_is_empty(path: Path) -> None:
-    assert sample(path) == []
+    assert sample_events(path) == []
