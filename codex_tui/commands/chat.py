@@ -77,35 +77,39 @@ def _text(prompt: bytes) -> str:
 
 
 async def _ask(run: RunDirectory, prompt: str, *, adapter: bool, max_new_tokens: int) -> int:
-    """Prints the answer to stdout as it comes; loading is told on stderr where that is a terminal."""
+    """Prints the answer to stdout as it comes. Shows on stderr what is being loaded, if that is a terminal."""
     from codex_tui.base.text import clean
     from codex_tui.workers.process import Worker, interpreter_of
+    from training.contract.messages import CHAT, AnswerEnd, ChatReady, Generate, Loading, Token, WorkerError
 
-    # A pipe gets the answer as it is; a terminal must not be made to obey it.
+    # A pipe gets the answer unchanged; control characters must not reach a terminal.
     shown = (lambda text: clean(text, newlines=True)) if sys.stdout.isatty() else str
-    worker = await Worker.start(interpreter_of(run), ["chat", str(run.path)])
+    worker = await Worker.start(interpreter_of(run), CHAT, run.path)
     try:
-        async for message in worker:
-            match message.get("type"):
-                case "phase" if sys.stderr.isatty():
-                    print(f"\r\x1b[K{clean(message.get('detail', ''))}", end="", file=sys.stderr, flush=True)
-                case "ready" if adapter and not message.get("has_adapter"):
+        async for answer in worker:
+            match answer:
+                case Loading() if sys.stderr.isatty():
+                    print(f"\r\x1b[K{clean(answer.detail)}", end="", file=sys.stderr, flush=True)
+                case ChatReady() if adapter and not answer.has_adapter:
                     raise _no_adapter(run)
-                case "ready":
+                case ChatReady():
                     if sys.stderr.isatty():
                         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-                    messages = [{"role": "user", "content": prompt}]
                     await worker.send(
-                        {"type": "generate", "id": 1, "messages": messages, "adapter": adapter,
-                         "max_new_tokens": max_new_tokens, "temperature": 0.0}
-                    )  # fmt: skip
-                case "token":
-                    print(shown(message.get("text", "")), end="", flush=True)
-                case "end":
+                        Generate(
+                            id=1,
+                            messages=[{"role": "user", "content": prompt}],
+                            adapter=adapter,
+                            max_new_tokens=max_new_tokens,
+                        )
+                    )
+                case Token():
+                    print(shown(answer.text), end="", flush=True)
+                case AnswerEnd():
                     print()
                     return DONE
-                case "error":
-                    raise CodexError(str(message.get("message", "")), str(message.get("hint", "")))
-        raise CodexError("The chat worker ended without an answer.", worker.complaints())
+                case WorkerError():
+                    raise CodexError(answer.message, answer.hint)
+        raise CodexError("The chat worker ended without an answer.", worker.last_lines())
     finally:
         await worker.close()

@@ -17,6 +17,7 @@ from codex_tui.data.overview import Overview, overview
 from codex_tui.data.speed import tokens_per_second
 from codex_tui.data.target import Target
 from codex_tui.environment import build
+from training.contract.messages import INSPECT, InspectProgress, InspectReady, StatsReady, Tokenise, WorkerError
 from training.contract.profile import Profile
 from training.dataset import lengths as token_lengths
 from training.dataset import scan as scans
@@ -93,28 +94,30 @@ def _scan(index: RowIndex, columns: Columns, profile: Profile, report: OnProgres
 
 
 async def _lengths(target: Target, rows: int, report: OnProgress) -> tuple[Lengths | None, tuple[str, str] | None]:
-    """The lengths of the `rows` good rows, or why there are none, and what to do."""
+    """The lengths of the `rows` good rows; or None and a message and a hint that say why there are none."""
     from codex_tui.workers.process import Worker
 
     try:
-        worker = await Worker.start(build.find_python(), ["inspect", str(target.worker_target())])
+        place = target.worker_target()
+        assert place is not None  # the target has a profile
+        worker = await Worker.start(build.find_python(), INSPECT, place)
     except CodexError as error:
         return None, (error.message, error.hint)
     try:
-        async for message in worker:
-            kind = message.get("type")
-            if kind == "ready" and not message.get("why"):
-                await worker.send({"type": "tokenise"})
-            elif kind == "progress" and message.get("what") == "tokenising":
-                done, total = message.get("done", 0), message.get("total") or 0
-                report(Progress(f"counting the tokens of {counted(total, 'row')}", done, total, "rows"))
-            elif kind == "digest" and message.get("lengths"):
-                if found := token_lengths.load(Path(str(message["lengths"])), rows):
-                    return found, None
-                return None, ("The rows changed meanwhile.", "Check them again.")
-            elif kind in ("error", "digest", "ready"):
-                why = message.get("why") or message.get("message") or "The worker failed."
-                return None, (str(why), str(message.get("hint") or ""))
+        async for answer in worker:
+            match answer:
+                case InspectReady(why=""):
+                    await worker.send(Tokenise())
+                case InspectProgress(what="tokenising", done=done, total=total):
+                    report(Progress(f"counting the tokens of {counted(total, 'row')}", done, total, "rows"))
+                case StatsReady(lengths=str(path)):
+                    if lengths := token_lengths.load(Path(path), rows):
+                        return lengths, None
+                    return None, ("The rows changed meanwhile.", "Check them again.")
+                case InspectReady() | StatsReady():
+                    return None, (answer.why or "The worker failed.", answer.hint)
+                case WorkerError():
+                    return None, (answer.message, answer.hint)
     except CodexError as error:
         return None, (error.message, error.hint)
     finally:

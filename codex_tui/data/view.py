@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from codex_tui.base import locations
 from codex_tui.base.errors import room_hint
@@ -17,6 +17,7 @@ from codex_tui.data.filter import RowStates
 from codex_tui.data.rows import DataRows
 from codex_tui.data.target import Target
 from codex_tui.workers.inspect import RowReader
+from training.contract.messages import Cancelled, InspectAnswer, InspectProgress, InspectReady, StatsReady
 from training.dataset.records import Unreadable
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ class DataView:
         """Counts the tokens of every row: the overview and two of the filters need them."""
         if self.reader and self.reader.status == "ready" and "tokenising" not in self.works:
             self.background.begin("tokenising", "scanning")
-            await self.reader.send({"type": "tokenise"})
+            await self.reader.tokenise()
             self.background.notify()
 
     async def cancel(self) -> bool:
@@ -132,7 +133,7 @@ class DataView:
             self.rows.stop_search()
             return True
         if "tokenising" in self.works and self.reader:
-            await self.reader.send({"type": "cancel"})
+            await self.reader.cancel()
             return True
         return False
 
@@ -141,38 +142,39 @@ class DataView:
             self.background.finish("tokenising")
         self.background.notify()
 
-    def _hear(self, message: dict[str, Any]) -> None:
-        """Takes a message of the worker that is about all rows."""
-        kind = message.get("type")
-        if message.get("why"):
-            self.no_tokens = (str(message["why"]), str(message.get("hint") or ""))
-        if kind == "ready":
-            if message.get("scan"):
-                self.background.run(self._read_digest(message))
-            self.background.run(self._tokenise_if_few())
-        elif kind == "progress":
-            done, total = int(message.get("done") or 0), int(message.get("total") or 0)
-            progress = Progress(str(message.get("what") or ""), done, total, "rows")
-            self.works.setdefault("tokenising", ProgressTracker(progress)).update(progress)
-        elif kind in ("cancelled", "digest"):
-            self.background.finish("tokenising")
-            if kind == "digest":
-                self.background.run(self._read_digest(message))
+    def _hear(self, answer: InspectAnswer) -> None:
+        """Takes an answer of the worker that concerns all rows."""
+        if isinstance(answer, InspectReady | StatsReady) and answer.why:
+            self.no_tokens = (answer.why, answer.hint)
+        match answer:
+            case InspectReady():
+                if answer.scan:
+                    self.background.run(self._read_stats(answer.scan, None))
+                self.background.run(self._tokenise_if_few())
+            case InspectProgress():
+                progress = Progress(answer.what, answer.done, answer.total, "rows")
+                self.works.setdefault("tokenising", ProgressTracker(progress)).update(progress)
+            case StatsReady():
+                self.background.finish("tokenising")
+                if answer.scan:
+                    self.background.run(self._read_stats(answer.scan, answer.lengths))
+            case Cancelled():
+                self.background.finish("tokenising")
 
     async def _tokenise_if_few(self) -> None:
         await self.rows.built.wait()
         if self.rows.count <= MAX_ROWS_TOKENISED_UNASKED and not self.background.closed.is_set():
             await self.tokenise()
 
-    async def _read_digest(self, message: dict[str, Any]) -> None:
+    async def _read_stats(self, scan_path: str, lengths_path: str | None) -> None:
+        """Reads the files in which the worker left what it found out about all rows."""
         from training.dataset import lengths, scan
 
         def read() -> RowStates | None:
-            found = scan.load(Path(str(message.get("scan"))), self.target.profile, self.rows.count)
-            place = message.get("lengths")
+            found = scan.load(Path(scan_path), self.target.profile, self.rows.count)
             if found is None:
                 return None
-            return RowStates(found, lengths.load(Path(str(place)), found.kept) if place else None)
+            return RowStates(found, lengths.load(Path(lengths_path), found.kept) if lengths_path else None)
 
         await self.rows.built.wait()  # a scan is valid only for this number of rows
         states = await asyncio.to_thread(read)

@@ -1,156 +1,116 @@
-"""The rows of a dataset as the model sees them, one at a time, and the lengths of all of them: the inspect worker's."""
+"""The client of the inspect worker: single rows of a dataset as the model sees them, and work on all of its rows."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import NamedTuple
 
 from codex_tui.base.errors import CodexError
+from codex_tui.workers.client import WorkerClient
+from training.contract.messages import (
+    INSPECT,
+    Cancel,
+    InspectAnswer,
+    InspectReady,
+    InspectRequest,
+    RenderedRow,
+    ShowRow,
+    Tokenise,
+    WorkerError,
+)
 from training.contract.run_directory import RunDirectory
 
-Status = Literal["off", "loading", "ready", "failed"]
-KEPT = 64  # rows that are at hand without asking again
-Asked = tuple[int, int | None, bool]  # which row, cut where, with its ids or not
+MAX_KEPT_ROWS = 64  # rows that can be shown again without a request
 
 
-class RowReader:
-    """Browses by index. Calls `on_change` whenever something is new to show, and `on_message` with what the worker
-    tells of all rows: its progress, and where it left what it found.
+class _Key(NamedTuple):
+    """What one request for a row asks for."""
 
-    `target` is a run, or a config.json by itself.
-    """
+    row: int
+    limit: int | None
+    ids: bool
+
+
+class RowReader(WorkerClient[InspectRequest, InspectAnswer]):
+    """Shows the row at `index`. Calls `on_stats` with each answer that concerns all rows, and with InspectReady."""
 
     def __init__(
         self,
         target: RunDirectory | Path,
         on_change: Callable[[], None],
-        on_message: Callable[[dict[str, Any]], None] | None = None,
+        on_stats: Callable[[InspectAnswer], None] | None = None,
     ) -> None:
-        self.status: Status = "off"
-        self.error: tuple[str, str] | None = None
+        super().__init__(INSPECT, target, on_change)
         self.rows = 0
         self.index = 0
-        self.limit: int | None = None  # another max_seq_length than the profile's
-        self.ids = False
-        self.phase = ""
-        self._target = target
-        self._on_change, self._on_message = on_change, on_message
-        self._known: dict[Asked, dict[str, Any]] = {}
-        self._asked: Asked | None = None  # one at a time: of the rows that are passed quickly, only the last matters
-        self._worker: Any = None
-        self._reading: asyncio.Task[None] | None = None
-        self._starting = asyncio.Lock()  # a pane may be left while its worker starts
+        self.limit: int | None = None  # a max_seq_length in place of the profile's
+        self.ids = False  # whether to ask for the id of each token
+        self._on_stats = on_stats
+        self._known: dict[_Key, RenderedRow] = {}
+        self._requested: _Key | None = None  # one at a time: of rows that are passed quickly, only the last one matters
 
     @property
-    def _wanted(self) -> Asked:
-        return self.index, self.limit, self.ids
+    def _wanted(self) -> _Key:
+        return _Key(self.index, self.limit, self.ids)
 
     @property
-    def row(self) -> dict[str, Any] | None:
-        """The message of type "row" at `index`, None until it is here. Its texts are as they came."""
+    def row(self) -> RenderedRow | None:
+        """The row at `index`, None until it has come. Its texts are not yet cleaned for the terminal."""
         return self._known.get(self._wanted)
 
-    async def start(self) -> None:
-        """Starts the worker, unless it runs."""
-        from codex_tui.workers.process import Worker
-
-        async with self._starting:
-            if self._worker is not None:
-                return
-            self.status, self.error = "loading", None
-            self._on_change()
-            try:
-                python = await asyncio.to_thread(_interpreter, self._target)
-                place = self._target.path if isinstance(self._target, RunDirectory) else self._target
-                self._worker = await Worker.start(python, ["inspect", str(place)])
-            except CodexError as error:
-                self._fail(error.message, error.hint)
-                return
-            self._asked = None
-            self._reading = asyncio.create_task(self._read(self._worker))
-
     async def go(self, index: int) -> None:
-        """Stands on row `index`, or the nearest there is."""
+        """Shows row `index`, or the nearest row that exists."""
         self.index = max(0, min(index, self.rows - 1) if self.status == "ready" else index)
         if self.status == "ready":
-            self.error = None  # of the row that was left
-            await self._ask()
+            self.error = None  # it concerned the row before
+            await self._request()
         self._on_change()
 
-    async def _ask(self) -> None:
-        if self.rows and self.row is None and self._asked is None:
-            self._asked = self._wanted
-            index, limit, ids = self._asked
-            await self.send({"type": "row", "index": index, "ids": ids,
-                             **({} if limit is None else {"max_seq_length": limit})})  # fmt: skip
+    async def tokenise(self) -> None:
+        """Asks for the tokens of all rows to be counted. Does nothing before the worker is ready."""
+        if self.status == "ready":
+            await self._send(Tokenise())
 
-    async def send(self, message: dict[str, Any]) -> None:
-        """Asks the worker for something else, once it is ready."""
-        if self._worker is not None and self.status == "ready":
-            try:
-                await self._worker.send(message)
-            except CodexError as error:
-                self._fail(error.message, error.hint)
+    async def cancel(self) -> None:
+        """Cancels the work on all rows."""
+        if self.status == "ready":
+            await self._send(Cancel())
 
-    async def close(self) -> None:
-        """Ends the worker; its memory is free when this returns."""
-        async with self._starting:
-            if self._reading is not None:
-                self._reading.cancel()
-                self._reading = None
-            worker, self._worker = self._worker, None
-            if worker is not None:
-                await worker.close()
-            self.status = "off"
+    async def _request(self) -> None:
+        if self.rows and self.row is None and self._requested is None and self.status == "ready":
+            self._requested = self._wanted
+            await self._send(ShowRow(index=self.index, ids=self.ids, max_seq_length=self.limit))
 
-    async def _read(self, worker: Any) -> None:
-        async for message in worker:
-            kind = message.get("type")
-            if kind == "ready":
-                self.status, self.rows = "ready", int(message.get("rows") or 0)
+    def _prepare(self) -> None:
+        self._requested = None
+
+    async def _receive(self, answer: InspectAnswer) -> None:
+        match answer:
+            case InspectReady():
+                self.status, self.rows = "ready", answer.rows
                 await self.go(self.index)
-            elif kind == "row":
-                await self._take(message)
-            elif kind == "phase":
-                self.phase = str(message.get("detail") or "")
-            elif kind == "error":
-                await self._refused(message)
-            if self._on_message and kind in ("ready", "progress", "digest", "cancelled"):
-                self._on_message(message)
-            self._on_change()
-        if self.status != "failed":
-            self._fail("The worker has ended.", worker.complaints())
-        self._worker = None
+            case RenderedRow():
+                requested, self._requested = self._requested, None
+                if requested is not None and requested.row == answer.index:
+                    self._keep(requested, answer)
+                await self._request()
+            case WorkerError():
+                await self._refuse(answer)
+        if self._on_stats and not isinstance(answer, RenderedRow | WorkerError):
+            self._on_stats(answer)
 
-    async def _take(self, message: dict[str, Any]) -> None:
-        index = int(message.get("index") or 0)
-        asked, self._asked = self._asked, None
-        if asked is not None and asked[0] == index:
-            if len(self._known) >= KEPT:
-                self._known.pop(next(iter(self._known)))
-            self._known[asked] = message
-        await self._ask()
+    def _keep(self, key: _Key, row: RenderedRow) -> None:
+        if len(self._known) >= MAX_KEPT_ROWS:
+            self._known.pop(next(iter(self._known)))
+        self._known[key] = row
 
-    async def _refused(self, message: dict[str, Any]) -> None:
-        fatal = message.get("id") is None
-        if fatal or message.get("id") == self.index:
-            said, hint = str(message.get("message") or "The worker failed."), str(message.get("hint") or "")
-            self._fail(said, hint, fatal=fatal)
-        asked, self._asked = self._asked, None
-        if not fatal and asked != self._wanted:
-            await self._ask()
+    async def _refuse(self, error: WorkerError) -> None:
+        if error.id == self.index:
+            self._fail(CodexError(error.message, error.hint), fatal=False)
+        requested, self._requested = self._requested, None
+        if requested != self._wanted:
+            await self._request()
 
-    def _fail(self, message: str, hint: str, *, fatal: bool = True) -> None:
-        """A `fatal` error ends the worker, others concern the row alone."""
-        self.status, self.error = "failed" if fatal else "ready", (message, hint)
-        self._on_change()
-
-
-def _interpreter(target: RunDirectory | Path) -> Path:
-    """Raises EnvironmentMissing."""
-    from codex_tui.environment.build import find_python
-    from codex_tui.workers.process import interpreter_of
-
-    return interpreter_of(target) if isinstance(target, RunDirectory) else find_python()
+    def _on_end(self, last_lines: str) -> None:
+        self._fail(CodexError("The worker has ended.", last_lines))

@@ -1,4 +1,4 @@
-"""A worker of the trainer's package at the other end of two pipes: chat and inspect, one JSON object a line."""
+"""A worker process of the training environment, at the other end of two pipes."""
 
 from __future__ import annotations
 
@@ -8,27 +8,24 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
-
-import msgspec
+from typing import Generic
 
 from codex_tui.base.errors import CodexError
 from codex_tui.base.secrets import redact
 from codex_tui.environment.build import find_python, trainer_path
-from training.contract import messages
 from training.contract.config import ConfigError, RunConfig
+from training.contract.messages import Answer, Request, WorkerError, WorkerProtocol, encode
 from training.contract.process import signal_name
 from training.contract.run_directory import RunDirectory
 
-# A row of a dataset is one message; asyncio's default of 64 KiB is too little for it.
-LONGEST_LINE = 64 * 1024 * 1024
+MAX_LINE_BYTES = 64 * 1024 * 1024  # a row of a dataset is one message; asyncio's default of 64 KiB is too small
 KILLED = "The system does so where memory runs out: free some (close other programs), then try it again."
 GRACE_SECONDS = 3.0
-LINES_KEPT, BYTES_KEPT = 20, 8192  # of what the worker writes to stderr
+MAX_STDERR_LINES, MAX_STDERR_BYTES = 20, 8192
 
 
 def trainer_environment() -> dict[str, str]:
-    """The variables under which `PY -m training` finds our package, and nothing else of the app's packages."""
+    """The environment in which `PYTHON -m training` finds our package and none of the app's other packages."""
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONHOME", "PYTHONSTARTUP")}
     return {
         **kept,
@@ -40,9 +37,9 @@ def trainer_environment() -> dict[str, str]:
 
 
 def interpreter_of(run: RunDirectory) -> Path:
-    """The interpreter that trained `run` where it is still there, else the one that would train now.
+    """The interpreter that trained `run` if it still exists, else the one that would train now.
 
-    Raises EnvironmentMissing where that one can't.
+    Raises EnvironmentMissing if that one can't train.
     """
     try:
         python = RunConfig.read(run.config).python
@@ -51,74 +48,84 @@ def interpreter_of(run: RunDirectory) -> Path:
     return find_python(Path(python) if python and Path(python).exists() else None)
 
 
-class Worker:
-    """`python -m training ARGUMENTS` as an asynchronous stream of messages.
+class Worker(Generic[Request, Answer]):
+    """A process `python -m training COMMAND PLACE` and its answers.
 
-    It has a session of its own, so that Ctrl-C in the app's terminal is the app's alone, and it ends with the app:
-    its stdin closes.
+    It has its own session, so that Ctrl-C in the terminal reaches only the app. It ends with the app, because its stdin
+    closes.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, protocol: WorkerProtocol[Request, Answer]) -> None:
         self._process = process
-        self._complaints = b""
-        self._drain = asyncio.create_task(self._read_complaints())
+        self._protocol = protocol
+        self._stderr = b""
+        self._drain = asyncio.create_task(self._read_stderr())
 
     @classmethod
-    async def start(cls, python: Path, arguments: list[str]) -> Worker:
-        """Raises CodexError where `python` can't be started."""
+    async def start(
+        cls, python: Path, protocol: WorkerProtocol[Request, Answer], place: Path
+    ) -> Worker[Request, Answer]:
+        """Raises CodexError if `python` can't be started."""
         try:
             process = await asyncio.create_subprocess_exec(
-                str(python), "-m", "training", *arguments,
+                str(python), "-m", "training", protocol.command, str(place),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 env=trainer_environment(),
                 start_new_session=True,
-                limit=LONGEST_LINE,
+                limit=MAX_LINE_BYTES,
             )  # fmt: skip
         except OSError as error:
             raise CodexError(f"{python} can't be started: {error.strerror}", "Run: codex-tui doctor") from error
-        return cls(process)
+        return cls(process, protocol)
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
-    async def send(self, message: dict[str, Any]) -> None:
-        """Raises CodexError where the worker has ended."""
+    async def send(self, request: Request) -> None:
+        """Raises CodexError if the worker has ended."""
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(msgspec.json.encode(message) + b"\n")
+            self._process.stdin.write(encode(request))
             await self._process.stdin.drain()
         except (ConnectionError, RuntimeError) as error:
-            raise CodexError("The worker has ended.", self.complaints()) from error
+            raise CodexError("The worker has ended.", self.last_lines()) from error
 
-    async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
-        """The worker's messages until it ends; then one of type "error" if it did not end well."""
+    async def __aiter__(self) -> AsyncIterator[Answer]:
+        """The worker's answers until it ends.
+
+        Raises CodexError if the worker reports that it failed, if it ends with an error, or if it sends a message that
+        can't be understood. An error of a single request is an answer.
+        """
         assert self._process.stdout is not None
         while True:
             try:
                 line = await self._process.stdout.readline()
-                message = messages.read(line) if line else None
-            except ValueError:  # nothing after it can be trusted; asyncio raises it of a line beyond the limit
-                await self.close()
-                yield _error("The worker said what can't be understood.", "Look at it with: codex-tui doctor")
-                return
+                answer = self._protocol.read_answer(line) if line else None
+            except ValueError as error:  # NotUnderstood, or from asyncio: the line is too long
+                await self.close()  # no later message can be trusted
+                raise CodexError(
+                    "The worker sent a message that can't be understood.", "Look at it with: codex-tui doctor"
+                ) from error
             if not line:
                 break
-            if message is not None:
-                yield message
+            if isinstance(answer, WorkerError) and answer.id is None:
+                raise CodexError(answer.message, answer.hint)
+            if answer is not None:
+                yield answer
         code = await self._process.wait()
         await self._drain
         if code not in (0, -signal.SIGTERM):
             reason = f"by signal {signal_name(-code)}" if code < 0 else f"with exit code {code}"
-            hints = (self.complaints(), KILLED if code == -signal.SIGKILL else "")
-            yield _error(f"The worker ended {reason}.", "\n".join(filter(None, hints)))
+            hints = (self.last_lines(), KILLED if code == -signal.SIGKILL else "")
+            raise CodexError(f"The worker ended {reason}.", "\n".join(filter(None, hints)))
 
-    def complaints(self) -> str:
+    def last_lines(self) -> str:
         """The last lines that the worker wrote to stderr."""
-        lines = redact(self._complaints.decode("utf-8", "replace")).splitlines()
-        return "\n".join(line for line in lines[-LINES_KEPT:] if line.strip())
+        lines = redact(self._stderr.decode("utf-8", "replace")).splitlines()
+        return "\n".join(line for line in lines[-MAX_STDERR_LINES:] if line.strip())
 
     async def close(self) -> None:
         """Ends the worker and waits until its memory is free."""
@@ -135,11 +142,7 @@ class Worker:
                     continue
         self._drain.cancel()
 
-    async def _read_complaints(self) -> None:
+    async def _read_stderr(self) -> None:
         assert self._process.stderr is not None
         while chunk := await self._process.stderr.read(65536):
-            self._complaints = (self._complaints + chunk)[-BYTES_KEPT:]
-
-
-def _error(message: str, hint: str) -> dict[str, Any]:
-    return {"type": "error", "id": None, "kind": "unknown", "message": message, "hint": hint}
+            self._stderr = (self._stderr + chunk)[-MAX_STDERR_BYTES:]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import msgspec
 import pytest
@@ -16,11 +14,26 @@ from support import data_screen, fake_forecast
 from support.config_file import write_config
 from support.fake_checkpoint import write_checkpoint
 from support.fake_inspect import WordWorker
+from support.fake_worker import InProcessWorker
 from support.screens import EVIL, NOW, MakeRun, machine
 
 from codex_tui.base import locations
 from codex_tui.machine import forecast
 from training.contract import events as ev
+from training.contract.messages import (
+    INSPECT,
+    AnswerEnd,
+    ChatReady,
+    Generate,
+    InspectReady,
+    Loading,
+    Message,
+    RenderedRow,
+    Segment,
+    ShowRow,
+    StopAnswer,
+    Token,
+)
 from training.contract.process import ProcessIdentity
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
@@ -123,61 +136,42 @@ def _events(end: str, steps: int, total: int, text: str, message: str) -> Iterat
         yield last, ev.Stopped(step=steps)
 
 
-class FakeWorker:
-    """Answers like `python -m training chat` and `inspect`, in the same process."""
+class FakeWorker(InProcessWorker):
+    """Answers like `python -m training chat` and `inspect`, with the same answer and the same row each time."""
 
-    started: list[FakeWorker] = []
     answer: list[str] = ["Hold ", "the dock."]
     ends_by_itself = True
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-        self.sent: list[dict[str, Any]] = []
-        self.closed = False
-        self._messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self._say({"type": "phase", "detail": "loading", "done": 1, "total": 2})
-        self._say({"type": "ready", "device": "cpu", "has_adapter": True, "rows": 3})
+    def begin(self) -> None:
+        if self.protocol is INSPECT:
+            self.say(InspectReady(rows=3))
+            return
+        self.say(Loading(detail="loading", done=1, total=2))
+        self.say(ChatReady(device="cpu", has_adapter=True))
 
-    @classmethod
-    async def start(cls, python: Path, arguments: list[str]) -> FakeWorker:
-        worker = cls(arguments[0])
-        cls.started.append(worker)
-        return worker
-
-    async def send(self, message: dict[str, Any]) -> None:
-        self.sent.append(message)
-        if message["type"] == "generate":
-            for piece in self.answer:
-                self._say({"type": "token", "id": message["id"], "text": piece})
-            if self.ends_by_itself:
-                self._say({"type": "end", "id": message["id"], "reason": "eos", "tokens": 8, "seconds": 0.5})
-        elif message["type"] == "stop":
-            self._say({"type": "end", "id": message["id"], "reason": "stopped", "tokens": 2, "seconds": 0.1})
-        elif message["type"] == "row":
-            self._say(_row(message["index"]))
-
-    async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
-        while True:
-            yield await self._messages.get()
-
-    async def close(self) -> None:
-        self.closed = True
-
-    def _say(self, message: dict[str, Any]) -> None:
-        self._messages.put_nowait(message)
+    def take(self, request: Message) -> None:
+        match request:
+            case Generate(id=number):
+                for piece in self.answer:
+                    self.say(Token(id=number, text=piece))
+                if self.ends_by_itself:
+                    self.say(AnswerEnd(id=number, reason="eos", tokens=8, seconds=0.5))
+            case StopAnswer(id=number):
+                self.say(AnswerEnd(id=number, reason="stopped", tokens=2, seconds=0.1))
+            case ShowRow(index=index):
+                self.say(_row(index))
 
 
-def _row(index: int) -> dict[str, Any]:
+def _row(index: int) -> RenderedRow:
     segments = [
-        {"text": "<|start_header_id|>user<|end_header_id|>\n\nWhere do two players hold?<|eot_id|>", "learned": False},
-        {"text": "At the dock. " + EVIL, "learned": True},
-        {"text": " And then the roof.", "learned": False, "cut": True},
+        Segment("<|start_header_id|>user<|end_header_id|>\n\nWhere do two players hold?<|eot_id|>"),
+        Segment("At the dock. " + EVIL, learned=True),
+        Segment(" And then the roof.", cut=True),
     ]
-    return {
-        "type": "row", "index": index, "line": index + 1, "raw": {"instruction": "Where?", "response": EVIL},
-        "segments": segments, "tokens": 40, "learned_tokens": 20, "max_seq_length": 32, "truncated": True,
-        "split": "train",
-    }  # fmt: skip
+    return RenderedRow(
+        index=index, line=index + 1, raw={"instruction": "Where?", "response": EVIL}, segments=segments, tokens=40,
+        learned_tokens=20, max_seq_length=32, truncated=True, split="train",
+    )  # fmt: skip
 
 
 @pytest.fixture

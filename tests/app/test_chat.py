@@ -35,7 +35,7 @@ async def test_a_question_loads_and_is_answered(make_run: Any, workers: Any) -> 
         assert "Hold the dock." in screen_text(pilot.app)
         await ask(pilot, "and then")
         await until(pilot, lambda: len(workers.started[0].sent) == 2)
-        said = [message["content"] for message in workers.started[0].sent[-1]["messages"]]
+        said = [message["content"] for message in workers.started[0].sent[-1].messages]
         assert said == ["where to hold", "Hold the dock.", "and then"]
         assert len(workers.started) == 1
     assert workers.started[0].closed
@@ -48,7 +48,7 @@ async def test_base_and_adapter_from_one_worker(make_run: Any, workers: Any) -> 
         await pilot.press("ctrl+o")
         await ask(pilot, "two")
         await until(pilot, lambda: len(workers.started[0].sent) == 2)
-        assert [message["adapter"] for message in workers.started[0].sent] == [True, False]
+        assert [request.adapter for request in workers.started[0].sent] == [True, False]
         assert len(workers.started) == 1
 
 
@@ -129,5 +129,5 @@ async def test_a_chat_may_begin_with_the_base(make_run: Any, workers: Any) -> No
     async with CodexApp(make_run(), pane="chat", base=True).run_test(size=SIZE) as pilot:
         pane = await ask(pilot, "hi")
         await until(pilot, lambda: pane.conversation.turns and pane.conversation.turns[-1].ended)
-        assert workers.started[0].sent[0]["adapter"] is False
+        assert workers.started[0].sent[0].adapter is False
         assert pane.conversation.turns[-1].by == "base"

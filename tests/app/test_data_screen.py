@@ -13,6 +13,7 @@ from textual.pilot import Pilot
 
 from codex_tui.ui.data.screen import DataScreen
 from codex_tui.ui.editor.screen import EditorScreen
+from training.contract.messages import ShowRow
 
 NARROW = (80, 24)
 SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 36), (200, 60)], ids=lambda size: f"{size[0]}x{size[1]}")
@@ -31,7 +32,7 @@ async def test_a_row_as_the_model_sees_it_raw_and_in_tokens(dataset: Path, profi
         await pilot.press("i")
         text = await see(pilot, "ids")
         assert any("▌" in row and "Hold" in row and " 8 " in row for row in text.splitlines())  # with its id
-        assert {message["ids"] for message in worker.started[0].sent if message["type"] == "row"} == {False, True}
+        assert {request.ids for request in worker.started[0].sent if isinstance(request, ShowRow)} == {False, True}
     assert worker.started[0].closed
 
 

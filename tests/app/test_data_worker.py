@@ -10,8 +10,9 @@ import pytest
 from support.data_screen import PROFILE, SIZE, app_on, counted, screen_of, see
 from support.pilot import screen_text, until
 
-from codex_tui.base.errors import EnvironmentMissing
+from codex_tui.base.errors import CodexError, EnvironmentMissing
 from codex_tui.ui.kit.hints import HintBar
+from training.contract.messages import Cancel
 
 
 async def test_rows_are_there_while_tokens_are_counted(dataset: Path, profile: Path, worker: Any) -> None:
@@ -26,7 +27,7 @@ async def test_rows_are_there_while_tokens_are_counted(dataset: Path, profile: P
         await see(pilot, "what they come to follows")
         await pilot.press("t")
         await until(pilot, lambda: "Counting tokens" not in screen_text(pilot.app))
-        assert worker.started[0].sent[-1] == {"type": "cancel"}
+        assert worker.started[0].sent[-1] == Cancel()
         worker.started[0].go_on()
         await see(pilot, "38 of 40 rows kept")
 
@@ -35,7 +36,7 @@ async def test_a_worker_that_dies_is_told_and_the_rows_stay(dataset: Path, profi
     worker.holds_back = True
     async with app_on(dataset, profile).run_test(size=SIZE) as pilot:
         await see(pilot, "Counting tokens")
-        worker.started[0]._say(type="error", id=None, message="The worker ended by signal SIGKILL.", hint="\x1b[2J")
+        worker.started[0].fail(CodexError("The worker ended by signal SIGKILL.", "\x1b[2J"))
         await see(pilot, "The worker ended by signal SIGKILL.", "␛[2J", "What comes 0 at the roof?")
         await until(pilot, lambda: "Counting tokens" not in screen_text(pilot.app))
         await pilot.press("down")
@@ -79,6 +80,6 @@ async def test_with_the_real_worker(home: Path, trainer_python: Path, dataset: P
         assert "user" in text
         view = screen_of(pilot).view
         assert view.overview.kept == 38
-        whole = view.reader.row["tokens"]
+        whole = view.reader.row.tokens
         await pilot.press("equals_sign", *str(whole - 2), "enter")
         await see(pilot, f"cut at {whole - 2}: 2 tokens are lost")

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from support.fake_checkpoint import write_checkpoint
 from support.fuzz.runs import make_run
-from support.fuzz.workers import CHAT, FakeProcess, nowhere
+from support.fuzz.workers import CHAT_ANSWERS, FakeProcess, nowhere
 
 from codex_tui.base import locations
 from codex_tui.cli import main
@@ -21,6 +21,7 @@ from codex_tui.workers.chat import Conversation
 from codex_tui.workers.process import Worker
 from training.contract import checkpoints
 from training.contract import events as ev
+from training.contract.messages import CHAT, ChatAnswer, ChatRequest, Message, Token, encode
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 from training.memory import probes
@@ -134,19 +135,19 @@ def test_a_checkpoint_whose_state_would_trip_a_resume_is_passed_over(home: Path,
     assert not checkpoints.is_whole(checkpoint)
 
 
-@pytest.mark.parametrize("said", [CHAT[:4], [*CHAT[:2], {"type": "token", "id": 1, "text": 7}]])
+@pytest.mark.parametrize("said", [CHAT_ANSWERS[:4], [*CHAT_ANSWERS[:2], Token(id=1, text=7)]])  # type: ignore[arg-type]
 async def test_an_answer_that_is_broken_off_can_be_asked_for_again(
-    home: Path, monkeypatch: pytest.MonkeyPatch, said: list[object]
+    home: Path, monkeypatch: pytest.MonkeyPatch, said: list[Message]
 ) -> None:
-    async def start(*_: object) -> Worker:
-        return Worker(FakeProcess(b"".join(json.dumps(message).encode() + b"\n" for message in said), 0))  # type: ignore[arg-type]
+    async def start(*_: object) -> Worker[ChatRequest, ChatAnswer]:
+        return Worker(FakeProcess(b"".join(map(encode, said)), 0), CHAT)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Worker, "start", start)
     monkeypatch.setattr("codex_tui.workers.process.interpreter_of", nowhere)
     talk = Conversation(make_run(home), lambda: None)
     await talk.ask("Hi")
     await talk._reading  # type: ignore[misc]
-    assert talk.error and talk.error[0].startswith("The worker ")
+    assert talk.error and talk.error.message.startswith("The worker ")
     assert (talk.busy, talk.status) == (False, "failed")
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any, get_args
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -53,12 +55,13 @@ def test_no_bytes_break_a_reader(tmp_path_factory: pytest.TempPathFactory, data:
     assert not checkpoints.is_whole(checkpoint)
     assert tailer.decode(data + b"\n").damaged <= data.count(b"\n") + 1
     events.EventWriter(run.events).close()
-    try:
-        message = messages.read(data)
-    except messages.NotUnderstood:
-        assert data.startswith(b'{"type"')
-    else:
-        assert message is None or (isinstance(message, dict) and message == json.loads(data))
+    for protocol in (messages.CHAT, messages.INSPECT):
+        try:
+            answer = protocol.read_answer(data)
+        except messages.NotUnderstood:
+            assert data.startswith(b'{"type"')
+        else:
+            assert answer is None or answer.__struct_config__.tag == json.loads(data)["type"]
 
 
 @settings(max_examples=300)
@@ -68,16 +71,32 @@ def test_nothing_that_a_terminal_obeys_is_left(text: str) -> None:
     assert clean(clean(text)) == clean(text)
 
 
-FIELDS = {name: JSON for name in messages.Message.__annotations__ if name != "type"}
+ANSWERS = {
+    (protocol, kind.__struct_config__.tag): kind
+    for protocol, union in ((messages.CHAT, messages.ChatAnswer), (messages.INSPECT, messages.InspectAnswer))
+    for kind in get_args(union)
+}
 
 
-@given(st.fixed_dictionaries({}, optional=FIELDS))
-def test_a_message_is_read_as_it_is_or_refused(fields: dict[str, object]) -> None:
-    line = json.dumps({"type": "row", **fields}, separators=(",", ":")).encode()
+@given(st.sampled_from(list(ANSWERS)), st.data())
+def test_a_message_is_read_as_it_is_or_refused(
+    answer: tuple[messages.WorkerProtocol[Any, Any], str], data: st.DataObject
+) -> None:
+    protocol, tag = answer
+    kind = ANSWERS[answer]
+    usual = {"id": 1, "rows": 1, "index": 1, "line": 1, "max_seq_length": 1, "done": 1, "total": 1, "tokens": 1,
+             "seconds": 0.5, "what": "scanning", "reason": "eos", "kind": "unknown", "message": "", "text": "",
+             "detail": "", "device": "", "has_adapter": True, "scan": None, "lengths": None}  # fmt: skip
+    whole = {name: usual[name] for name in kind.__struct_fields__ if name in usual}
+    fields = whole | data.draw(st.fixed_dictionaries({}, optional=dict.fromkeys(kind.__struct_fields__, JSON)))
+    line = json.dumps({"type": tag, **fields}).encode()
     try:
-        message = messages.read(line)
+        message = protocol.read_answer(line)
     except messages.NotUnderstood:
         return
-    assert message == json.loads(line)
-    assert isinstance(message.get("rows", 0), int)
-    assert isinstance(message.get("text", ""), str)
+    assert type(message) is kind
+    read = json.loads(json.dumps(msgspec.to_builtins(message)))
+    sent = json.loads(line)
+    if "seconds" in sent:
+        sent["seconds"] = float(sent["seconds"])
+    assert {name: read[name] for name in sent} == sent

@@ -1,78 +1,258 @@
-"""What a worker may say. Whoever reads a message can trust its types; what does not fit is no message of ours."""
+"""The messages between the app and its workers: one JSON object a line, in both directions.
+
+There are two workers, each a process of the training environment. The app sends requests to the worker's stdin, and the
+worker sends answers to its stdout:
+
+chat     the app sends Generate and StopAnswer.
+         The worker sends Loading while it loads the model, then ChatReady, then for each request Token and AnswerEnd.
+inspect  the app sends ShowRow, Tokenise and Cancel.
+         The worker sends InspectReady, then a RenderedRow for each ShowRow. For all rows together it sends
+         InspectProgress, then StatsReady or Cancelled.
+
+Both workers send WorkerError. A worker ends when its stdin closes.
+
+To add a message: define its struct here, add it to a union below, and `match` it at the other end.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypedDict
+import re
+from typing import Annotated, Any, Generic, Literal, TypedDict, TypeVar, get_args
 
 import msgspec
+from msgspec import UNSET, UnsetType, field
 
-from training.contract.events import Count
+from training.contract.events import Count, FailureKind
 
-Rows = Annotated[int, msgspec.Meta(ge=0, le=(1 << 32) - 1)]
+RowCount = Annotated[int, msgspec.Meta(ge=0, le=(1 << 32) - 1)]
+"""A number of rows, or the index of a row: the dataset's tables have 32 bits for it."""
 
-
-class Segment(TypedDict, total=False):
-    text: str
-    learned: bool
-    cut: bool
+NewTokens = Annotated[int, msgspec.Meta(ge=1)]
 
 
-class Message(TypedDict, total=False):
-    """All fields of all kinds: none means two things. See `training.workers.chat` and `training.workers.inspect`."""
+class Message(msgspec.Struct, tag_field="type"):
+    """The base of all messages. On the pipe, `type` is the tag of the class."""
 
-    type: str
-    id: int | None
+
+# Requests to the chat worker
+
+
+class ChatTurn(TypedDict):
+    """One turn of a conversation, as chat templates expect it."""
+
+    role: str
+    content: str
+
+
+class Generate(Message, tag="generate"):
+    """Asks for the answer to the last of `messages`. A `temperature` of 0 always picks the likeliest token."""
+
+    id: Count
+    messages: list[ChatTurn]
+    adapter: bool = True
+    max_new_tokens: NewTokens = 256
+    temperature: float = 0.0
+
+
+class StopAnswer(Message, tag="stop"):
+    """Ends the answer to the request `id` after its next token, or before its first token."""
+
+    id: Count
+
+
+# Answers of the chat worker
+
+
+class Loading(Message, tag="phase"):
+    """The worker begins one of the `total` steps of loading the model. `done` counts the finished steps."""
+
     detail: str
     done: Count
-    total: Count | None
+    total: Count
+
+
+class ChatReady(Message, tag="ready"):
+    """The model is loaded. `step` is the step of the checkpoint with the adapter, None for the run's own adapter."""
+
     device: str
     has_adapter: bool
-    step: Count | None
+    step: Count | None = None
+
+
+class Token(Message, tag="token"):
+    """The next piece of the answer to the request `id`."""
+
+    id: Count
     text: str
-    reason: str
-    tokens: Count | None
+
+
+class AnswerEnd(Message, tag="end"):
+    """The answer to the request `id` is complete. "length" means that it reached `max_new_tokens`."""
+
+    id: Count
+    reason: Literal["eos", "length", "stopped"]
+    tokens: Count
     seconds: float
-    kind: str
-    message: str
-    hint: str
-    why: str
-    rows: Rows
-    kept: Rows | None
-    train_rows: Rows | None
-    eval_rows: Rows | None
+
+
+# Requests to the inspect worker
+
+
+class ShowRow(Message, tag="row"):
+    """Asks for one row. `index` counts all rows, good and bad. `max_seq_length` replaces the profile's value."""
+
+    index: RowCount
+    ids: bool = False
+    max_seq_length: Count | None = None
+
+
+class Tokenise(Message, tag="tokenise"):
+    """Asks the worker to count the tokens of every row, in the background. The result stays in the cache."""
+
+
+class Cancel(Message, tag="cancel"):
+    """Cancels everything that runs in the background."""
+
+
+# Answers of the inspect worker
+
+
+class InspectReady(Message, tag="ready"):
+    """The rows can be read. `kept`, `train_rows` and `eval_rows` are None while the scan of the rows is not finished.
+
+    `scan` is the path of the finished scan. `why` says why the tokenizer can't be loaded, `hint` what to do about it:
+    rows then come without tokens.
+    """
+
+    rows: RowCount
+    kept: RowCount | None = None
+    train_rows: RowCount | None = None
+    eval_rows: RowCount | None = None
+    scan: str | None = None
+    why: str = ""
+    hint: str = ""
+
+
+class Segment(msgspec.Struct):
+    """A part of a row's text that is learned or not, and that is inside the cut or beyond it."""
+
+    text: str
+    learned: bool = False
+    cut: bool = False
+
+
+class RenderedRow(Message, tag="row", kw_only=True):
+    """One row as the model sees it.
+
+    `file` is empty if the dataset has a single file. `problem` says why a row is bad; `text` is then its line if it is
+    not JSON. `tokens`, `start` and `learned_tokens` are None without a tokenizer; `why` says why there is none. `start`
+    is the place of the first learned token. `split` is empty while it is not known. `ids` is only sent if the request
+    asks for it: the id and the text of each token.
+    """
+
+    index: RowCount
+    file: str = ""
+    line: Count
+    raw: Any = None
+    problem: str = ""
+    text: str = ""
+    shape: str | None = None
+    segments: list[Segment] = field(default_factory=list)
+    tokens: Count | None = None
+    start: Count | None = None
+    learned_tokens: Count | None = None
+    max_seq_length: Count
+    truncated: bool = False
+    split: Literal["train", "eval", "dropped", "bad", ""] = ""
+    why: str = ""
+    ids: list[tuple[Count, str]] | UnsetType = UNSET
+
+
+class InspectProgress(Message, tag="progress"):
+    what: Literal["scanning", "tokenising"]
+    done: Count
+    total: Count
+
+
+class StatsReady(Message, tag="digest"):
+    """The scan of all rows is at `scan` and their lengths are at `lengths`. `cached`: the lengths were there already.
+
+    A path is None if that part was not made. `why` then says why, `hint` what to do about it.
+    """
+
     scan: str | None
     lengths: str | None
-    cached: bool
-    what: str
-    index: Rows
-    file: str
-    line: Count
-    raw: Any
-    problem: str
-    shape: str | None
-    segments: list[Segment]
-    start: Count | None
-    learned_tokens: Count | None
-    max_seq_length: int
-    truncated: bool
-    split: str
-    ids: list[tuple[Count, str]]
+    cached: bool = False
+    why: str = ""
+    hint: str = ""
+
+
+class Cancelled(Message, tag="cancelled"):
+    """A task in the background was cancelled, or there was none to cancel."""
+
+
+# Answers of both workers
+
+
+class WorkerError(Message, tag="error"):
+    """A request failed: the chat request `id`, or the request for the row `id`. An `id` of None: the worker failed."""
+
+    id: Count | None
+    kind: FailureKind
+    message: str
+    hint: str = ""
+
+
+ChatRequest = Generate | StopAnswer
+ChatAnswer = Loading | ChatReady | Token | AnswerEnd | WorkerError
+InspectRequest = ShowRow | Tokenise | Cancel
+InspectAnswer = InspectReady | RenderedRow | InspectProgress | StatsReady | Cancelled | WorkerError
+
+Request = TypeVar("Request", bound=Message)
+Answer = TypeVar("Answer", bound=Message)
 
 
 class NotUnderstood(ValueError):
-    """A message whose fields are not what they should be."""
+    """A line that is meant as a message, but is damaged or has wrong fields."""
 
 
-_decoder = msgspec.json.Decoder(Message)
+class WorkerProtocol(Generic[Request, Answer]):
+    """The messages of one worker. `command` is the argument of `python -m training` that starts it."""
 
+    def __init__(self, command: str, requests: Any, answers: Any) -> None:
+        """`requests` and `answers` are the types to decode: one struct, or a union of structs."""
+        self.command = command
+        self._requests = msgspec.json.Decoder(requests)
+        self._answers = msgspec.json.Decoder(answers)
+        tags = "|".join(str(kind.__struct_config__.tag) for kind in get_args(answers) or (answers,))
+        self._answer_start = re.compile(rf'\{{"type": ?"({tags})"'.encode())
 
-def read(line: bytes) -> dict[str, Any] | None:
-    """The message on one line; None where it is none, such as what a library prints. Raises NotUnderstood."""
-    try:
-        _decoder.decode(line)
-        message = msgspec.json.decode(line)  # the same in the types of JSON
-    except (ValueError, RecursionError) as error:
-        if line.startswith(b'{"type"'):
+    def read_request(self, line: bytes) -> Request:
+        """Raises NotUnderstood if `line` is no request."""
+        try:
+            request: Request = self._requests.decode(line)
+        except (ValueError, RecursionError) as error:
             raise NotUnderstood(str(error)) from None
-        return None
-    return message if isinstance(message, dict) else None
+        return request
+
+    def read_answer(self, line: bytes) -> Answer | None:
+        """Returns None if `line` is no message, such as a text that a library prints.
+
+        Raises NotUnderstood if the line begins like an answer but can't be read as one.
+        """
+        try:
+            answer: Answer = self._answers.decode(line)
+        except (ValueError, RecursionError) as error:
+            if self._answer_start.match(line):
+                raise NotUnderstood(str(error)) from None
+            return None
+        return answer
+
+
+CHAT: WorkerProtocol[ChatRequest, ChatAnswer] = WorkerProtocol("chat", ChatRequest, ChatAnswer)
+INSPECT: WorkerProtocol[InspectRequest, InspectAnswer] = WorkerProtocol("inspect", InspectRequest, InspectAnswer)
+
+
+def encode(message: Message) -> bytes:
+    """The line of `message`, with its newline."""
+    return msgspec.json.encode(message) + b"\n"

@@ -1,14 +1,7 @@
-"""`python -m training chat RUN`: answers with the run's adapter and with its base, from one loaded model.
+"""`python -m training chat RUN`: answers with the run's adapter and with its base model, from one loaded model.
 
-out  {"type":"phase","detail":"...","done":n,"total":n}*  {"type":"ready","device":"...","has_adapter":bool,"step":n}
-in   {"type":"generate","id":1,"messages":[...],"adapter":bool,"max_new_tokens":n,"temperature":t}
-out  {"type":"token","id":1,"text":"..."}*
-     {"type":"end","id":1,"reason":"eos"|"length"|"stopped","tokens":n,"seconds":s}
-in   {"type":"stop","id":1}
-
-`step` is null where the adapter is the run's own, else that of the checkpoint whose adapter it is. The base is the
-model with its adapter switched off, which changes modules that every request shares: so requests are answered one after
-the other. The worker ends with its stdin.
+The messages are in `training.contract.messages`. To answer with the base model, the worker switches the adapter off.
+That changes modules that all requests share, so requests are answered one after the other.
 """
 
 from __future__ import annotations
@@ -19,127 +12,157 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from training.contract import checkpoints
 from training.contract.failures import TrainingFailure, writing
+from training.contract.messages import (
+    CHAT,
+    AnswerEnd,
+    ChatAnswer,
+    ChatReady,
+    ChatRequest,
+    ChatTurn,
+    Generate,
+    Loading,
+    StopAnswer,
+    Token,
+)
 from training.contract.run_directory import RunDirectory
 from training.job import environ
 from training.job.job import Job, read_job
 from training.workers.adapter import loading
 from training.workers.pipe import Pipe
 
+ChatPipe = Pipe[ChatRequest, ChatAnswer]
+LOADING_STEPS = 2
+
 
 def serve(path: Path) -> int:
-    pipe = Pipe()
+    pipe: ChatPipe = Pipe(CHAT)
     try:
         run, job = RunDirectory(path), read_job(path)
         environ.prepare(job.profile, job.cache)
-        speaker = Speaker(
-            run, job, lambda detail, done: pipe.send({"type": "phase", "detail": detail, "done": done, "total": 2})
+        model = ChatModel.load(
+            run, job, lambda detail, done: pipe.send(Loading(detail=detail, done=done, total=LOADING_STEPS))
         )
-        pipe.send({"type": "ready", "device": speaker.device, "has_adapter": speaker.has_adapter, "step": speaker.step})
-    except Exception as error:  # noqa: BLE001  whatever it is, the app is told
+        pipe.send(ChatReady(device=model.device, has_adapter=model.has_adapter, step=model.step))
+    except Exception as error:  # noqa: BLE001  the app shows any error
         pipe.send_error(error)
         return 1
-    requests: queue.Queue[dict[str, Any]] = queue.Queue()
-    threading.Thread(target=_answer, args=(pipe, speaker, requests), daemon=True).start()
-    for message in pipe.messages():
-        if not isinstance(message.get("id"), int | str | None):
-            pipe.send_error(TrainingFailure("unknown", "Not a message: its id is neither a number nor a text."))
-        elif message.get("type") == "generate":
-            requests.put(message)
-        elif message.get("type") == "stop":
-            speaker.stop(message.get("id"))
-    os._exit(0)  # not a normal exit: an answer may be under way, and nobody waits for it
+    requests: queue.Queue[Generate] = queue.Queue()
+    threading.Thread(target=_answer_all, args=(pipe, model, requests), daemon=True).start()
+    for request in pipe.requests():
+        match request:
+            case Generate():
+                requests.put(request)
+            case StopAnswer():
+                model.stop(request.id)
+    os._exit(0)  # a normal exit would wait for the current answer, which nobody reads any more
 
 
-def _answer(pipe: Pipe, speaker: Speaker, requests: queue.Queue[dict[str, Any]]) -> None:
+def _answer_all(pipe: ChatPipe, model: ChatModel, requests: queue.Queue[Generate]) -> None:
     while True:
         request = requests.get()
-        number = request.get("id")
         try:
-            speaker.answer(request, pipe.send)
+            model.answer(request, pipe.send)
         except BrokenPipeError:
             os._exit(0)
-        except Exception as error:  # noqa: BLE001  this answer failed; the next may not
-            pipe.send_error(error, number)
+        except Exception as error:  # noqa: BLE001  this answer failed; the next one may not
+            pipe.send_error(error, request.id)
 
 
-class Speaker:
-    """One loaded model. `answer` runs in one thread; `stop` may be called from any."""
+@dataclass
+class ChatModel:
+    """A loaded model. `answer` runs in one thread; `stop` can be called from any thread."""
 
-    def __init__(self, run: RunDirectory, job: Job, tell: Callable[[str, int], None]) -> None:
-        tell("starting PyTorch", 0)
+    device: str
+    has_adapter: bool
+    step: int | None  # the checkpoint's, None for the run's own adapter
+    _model: Any
+    _tokenizer: Any
+    _dtype: Any
+    _stopped: set[int] = field(default_factory=set)
+
+    @classmethod
+    def load(cls, run: RunDirectory, job: Job, report: Callable[[str, int], None]) -> ChatModel:
+        """Loads the model of `run` and its adapter, if it has one: this takes up to a minute.
+
+        Calls `report` with a text and the number of finished steps. Raises TrainingFailure.
+        """
+        report("starting PyTorch", 0)
         import torch
 
         from training.job import model
 
-        self._torch = torch
-        folder = checkpoints.answering(run)
-        ran = {**job.profile.model.model_dump(), **job.actual_model}
-        self._dtype = getattr(torch, ran["dtype"] if ran["dtype"] != "auto" else "bfloat16")
-        tell(f"loading {job.profile.model.name}" + (" and the adapter" if folder else ""), 1)
+        adapter = checkpoints.answering(run)
+        actual = {**job.profile.model.model_dump(), **job.actual_model}
+        dtype = getattr(torch, actual["dtype"] if actual["dtype"] != "auto" else "bfloat16")
+        report(f"loading {job.profile.model.name}" + (" and the adapter" if adapter else ""), 1)
         source = model.resolve_source(job.model_name, job.cache)
-        with loading(folder, run), writing(model.hub_cache()):
-            self._model, self._tokenizer = model.load_for_chat(
+        with loading(adapter, run), writing(model.hub_cache()):
+            loaded, tokenizer = model.load_for_chat(
                 source,
                 revision=job.profile.model.revision,
-                load_in_4bit=ran["load_in_4bit"],
-                dtype=str(self._dtype).removeprefix("torch."),
-                adapter=folder,
+                load_in_4bit=actual["load_in_4bit"],
+                dtype=str(dtype).removeprefix("torch."),
+                adapter=adapter,
             )
-        self.has_adapter = folder is not None
-        self.step = None if folder in (None, run.adapter) else checkpoints.step_of(folder)
-        self.device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu"
-        self._stopped: set[Any] = set()
+        device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu"
+        step = None if adapter in (None, run.adapter) else checkpoints.step_of(adapter)
+        return cls(device, adapter is not None, step, loaded, tokenizer, dtype)
 
-    def stop(self, number: Any) -> None:
-        """Ends the answer to request `number` after its next token, or before its first."""
-        self._stopped.add(number)
+    def stop(self, request_id: int) -> None:
+        """Ends the answer to the request after its next token, or before its first token."""
+        self._stopped.add(request_id)
 
-    def answer(self, request: dict[str, Any], send: Callable[[dict[str, Any]], None]) -> None:
-        """Sends the tokens of the answer as they come, then its end."""
-        torch, number = self._torch, request.get("id")
-        with_adapter = bool(request.get("adapter", True)) and self.has_adapter
-        temperature = float(request.get("temperature") or 0.0)
-        limit = int(request.get("max_new_tokens") or 256)
-        inputs = self._inputs(request.get("messages"))
+    def answer(self, request: Generate, send: Callable[[ChatAnswer], None]) -> None:
+        """Sends each token of the answer as soon as it exists, then the end of the answer."""
+        import torch
+
+        with_adapter = request.adapter and self.has_adapter
+        inputs = self._encode(request.messages)
         prompt_tokens = inputs["input_ids"].shape[1]
         began = time.monotonic()
-        # Without an adapter of its own the model is a plain one, with nothing to switch off.
+        # A model that was loaded without an adapter has no method to switch it off.
         base = self._model.disable_adapter() if self.has_adapter and not with_adapter else contextlib.nullcontext()
         autocast = torch.autocast(self._model.device.type, self._dtype, enabled=self._dtype is not torch.float32)
+        sampling = {"do_sample": True, "temperature": request.temperature} if request.temperature > 0 else {}
         with torch.inference_mode(), autocast, base:
             output = self._model.generate(
                 **inputs,
-                max_new_tokens=limit,
-                eos_token_id=self._ends(),
+                max_new_tokens=request.max_new_tokens,
+                eos_token_id=self._end_tokens(),
                 pad_token_id=self._tokenizer.pad_token_id,
-                streamer=self._streamer(lambda text: send({"type": "token", "id": number, "text": text})),
-                stopping_criteria=self._stopping(number),
-                **({"do_sample": True, "temperature": temperature} if temperature > 0 else {"do_sample": False}),
+                streamer=self._streamer(lambda text: send(Token(id=request.id, text=text))),
+                stopping_criteria=self._stopping_criteria(request.id),
+                **{"do_sample": False, **sampling},
             )
-        tokens = output.shape[1] - prompt_tokens
-        ended = int(output[0, -1]) in self._ends()
-        reason = "eos" if ended else "stopped" if number in self._stopped else "length"
-        self._stopped.discard(number)
-        seconds = round(time.monotonic() - began, 3)
-        send({"type": "end", "id": number, "reason": reason, "tokens": tokens, "seconds": seconds})
+        ended = int(output[0, -1]) in self._end_tokens()
+        send(
+            AnswerEnd(
+                id=request.id,
+                reason="eos" if ended else "stopped" if request.id in self._stopped else "length",
+                tokens=output.shape[1] - prompt_tokens,
+                seconds=round(time.monotonic() - began, 3),
+            )
+        )
+        self._stopped.discard(request.id)
 
-    def _inputs(self, messages: Any) -> Any:
-        if not isinstance(messages, list) or not messages:
+    def _encode(self, messages: list[ChatTurn]) -> Any:
+        if not messages:
             raise TrainingFailure("bad_data", "There is no message to answer.")
         return self._tokenizer.apply_chat_template(
             messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
         ).to(self._model.device)
 
-    def _ends(self) -> list[int]:
-        """Tokens that end an answer: those the model names, and the tokenizer's."""
-        named = self._model.generation_config.eos_token_id
-        ends = {self._tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])}
-        return sorted(end for end in ends if end is not None)
+    def _end_tokens(self) -> list[int]:
+        """The tokens that end an answer: those of the model's generation config, and the tokenizer's."""
+        configured = self._model.generation_config.eos_token_id
+        tokens = {self._tokenizer.eos_token_id, *(configured if isinstance(configured, list) else [configured])}
+        return sorted(token for token in tokens if token is not None)
 
     def _streamer(self, receive: Callable[[str], None]) -> Any:
         from transformers import TextStreamer
@@ -151,13 +174,14 @@ class Speaker:
 
         return Streamer(self._tokenizer, skip_prompt=True, skip_special_tokens=True)
 
-    def _stopping(self, number: Any) -> Any:
+    def _stopping_criteria(self, request_id: int) -> Any:
+        import torch
         from transformers import StoppingCriteria, StoppingCriteriaList
 
-        torch, stopped = self._torch, self._stopped
+        stopped = self._stopped
 
         class Stopping(StoppingCriteria):
             def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:  # noqa: ARG002
-                return torch.full((input_ids.shape[0],), number in stopped, device=input_ids.device)
+                return torch.full((input_ids.shape[0],), request_id in stopped, device=input_ids.device)
 
         return StoppingCriteriaList([Stopping()])

@@ -1,18 +1,6 @@
-"""`python -m training inspect RUN_OR_CONFIG`: the dataset's rows as the model sees them. Loads a tokenizer, no torch.
+"""`python -m training inspect RUN_OR_CONFIG`: shows the dataset's rows as the model sees them.
 
-out  {"type":"ready","rows":n,"kept":n|null,"train_rows":n|null,"eval_rows":n|null,"scan":PATH|null,"why":"","hint":""}
-     `why` says what keeps the tokenizer from loading: rows then come without tokens. The counts are null where more
-     than BEFORE_READY rows are yet to be scanned; a "digest" tells when that is done
-in   {"type":"row","index":i}                   index among all rows, good and bad; optional: "ids":true, and
-                                                "max_seq_length":n for another cut than the profile's
-out  {"type":"row","index":i,"file":"name, of several","line":n,"raw":{...}|null,"problem":"","text":"of a bad row",
-      "shape":"instruction","segments":[{"text":"...","learned":bool,"cut":bool}...],"tokens":n|null,"start":n,
-      "learned_tokens":n,"max_seq_length":n,"truncated":bool,"split":"train"|"eval"|"dropped"|"bad"|"",
-      "ids":[[id,"text"]...] where asked,"why":""}
-in   {"type":"tokenise"}   every row, in the background; kept in the cache for the next time
-out  {"type":"progress","what":"scanning"|"tokenising","done":n,"total":n} ...
-     {"type":"digest","scan":PATH|null,"lengths":PATH|null,"cached":bool,"why":"","hint":""}
-in   {"type":"cancel"}     out {"type":"cancelled"}
+Loads a tokenizer, no torch. The messages are in `training.contract.messages`.
 """
 
 from __future__ import annotations
@@ -21,12 +9,30 @@ import itertools
 import queue
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from msgspec.structs import replace
 
 from training.contract import failures
 from training.contract.failures import TrainingFailure
+from training.contract.messages import (
+    INSPECT,
+    Cancel,
+    Cancelled,
+    InspectAnswer,
+    InspectProgress,
+    InspectReady,
+    InspectRequest,
+    RenderedRow,
+    Segment,
+    ShowRow,
+    StatsReady,
+    Tokenise,
+)
 from training.dataset.index import RowIndex
 from training.dataset.records import BadRow
 from training.dataset.scan import BAD, HELD_OUT
@@ -34,191 +40,200 @@ from training.dataset.shapes import row_of
 from training.job import environ
 from training.job.job import Job, explain_unreadable_dataset, read_job
 from training.job.tokens import Encoded, encode_row
-from training.workers.digest import Digest, Turns, Unkept
 from training.workers.pipe import Pipe
+from training.workers.stats import CacheNotWritable, DatasetStats, PriorityLock
 
-BEFORE_READY = 50_000  # rows that are scanned before the first one is shown
-LONGEST_TEXT = 100_000  # bytes of a bad row
-MOST_IDS = 20_000
+InspectPipe = Pipe[InspectRequest, InspectAnswer]
+Task = Literal["scan", "tokenise"]
+Split = Literal["train", "eval", "dropped", "bad", ""]
+
+MAX_ROWS_SCANNED_BEFORE_READY = 50_000  # a larger dataset is scanned in the background
+MAX_TEXT_BYTES = 100_000  # of a bad row
+MAX_IDS = 20_000
 
 
 def serve(target: Path) -> int:
-    pipe = Pipe()
+    pipe: InspectPipe = Pipe(INSPECT)
     try:
-        viewer = SampleViewer(read_job(target), pipe)
-        pipe.send({"type": "ready", **viewer.prepare()})
-    except Exception as error:  # noqa: BLE001  whatever it is, the app is told
+        job = read_job(target)
+        environ.prepare(job.profile, job.cache)
+        block_torch()
+        inspector = RowInspector(job, pipe)
+        pipe.send(inspector.prepare())
+    except Exception as error:  # noqa: BLE001  the app shows any error
         pipe.send_error(error)
         return 1
-    viewer.start()
-    for message in pipe.messages():
-        kind = message.get("type")
+    inspector.start()
+    for request in pipe.requests():
         try:
-            if kind == "tokenise":
-                viewer.ask("tokenise")
-            elif kind == "cancel":
-                viewer.cancel()
-            else:
-                pipe.send({"type": "row", **viewer.row(message)})
+            match request:
+                case Tokenise():
+                    inspector.begin("tokenise")
+                case Cancel():
+                    inspector.cancel()
+                case ShowRow():
+                    pipe.send(inspector.render(request))
         except BrokenPipeError:
             break
-        except Exception as error:  # noqa: BLE001
-            pipe.send_error(error, message.get("index"))
+        except Exception as error:  # noqa: BLE001  this request failed; the next one may not
+            pipe.send_error(error, request.index if isinstance(request, ShowRow) else None)
     return 0
 
 
-class SampleViewer:
-    """Rows through the very functions that the trainer uses, each when it is asked for; all of them in a thread."""
+def block_torch() -> None:
+    """Makes `import torch` fail in this process: transformers works without it, and starts in a second."""
+    sys.modules["torch"] = None  # type: ignore[assignment]
 
-    def __init__(self, job: Job, pipe: Pipe) -> None:
-        environ.prepare(job.profile, job.cache)
-        sys.modules["torch"] = None  # type: ignore[assignment]  # transformers does without, and starts in a second
+
+class RowInspector:
+    """Renders rows with the functions of the trainer: single rows on request, all rows in a thread."""
+
+    def __init__(self, job: Job, pipe: InspectPipe) -> None:
         self._job, self._pipe = job, pipe
         with explain_unreadable_dataset(job):
             self._index = RowIndex.open(job.source, job.cache)
-        self._digest = Digest(job, self._index)
+        self._stats = DatasetStats(job, self._index)
         self._scan_file: Path | None = None
         self._tokenizer: Any = None
-        self._turns = Turns()
-        self._why = self._hint = ""
-        self._tasks: queue.SimpleQueue[tuple[str, threading.Event]] = queue.SimpleQueue()
-        self._under_way: dict[threading.Event, str] = {}  # the task of each that would cancel it
+        self._lock = PriorityLock()
+        self._why = self._hint = ""  # why there is no tokenizer
+        self._tasks: queue.SimpleQueue[tuple[Task, threading.Event]] = queue.SimpleQueue()
+        self._unfinished: dict[threading.Event, Task] = {}  # the key cancels the task
 
-    def prepare(self) -> dict[str, Any]:
-        """What "ready" says. Raises TrainingFailure where the dataset can't be read."""
+    def prepare(self) -> InspectReady:
+        """Loads the tokenizer and scans a dataset that is not too large. Raises TrainingFailure if it can't be read."""
         try:
             from training.job.model import load_tokenizer
 
             self._tokenizer = load_tokenizer(self._job.model_name, self._job.cache, self._job.profile.model.revision)
         except Exception as error:  # noqa: BLE001  the rows can be read without it
-            self._why, self._hint = _reason(error)
-        if len(self._index) <= BEFORE_READY:
-            with suppress(Unkept), explain_unreadable_dataset(self._job):
-                self._scan_file = self._digest.scanned(self._progress("scanning"), lambda: False)
-        return {"rows": len(self._index), **self._counts(), "scan": _text(self._scan_file),
-                "why": self._why, "hint": self._hint}  # fmt: skip
-
-    def _counts(self) -> dict[str, int | None]:
-        """Rows in each split, before any is dropped for its length."""
-        if (scan := self._digest.scan) is None:
-            return {"kept": None, "train_rows": None, "eval_rows": None}
-        held = scan.count(HELD_OUT)
-        return {"kept": scan.kept, "train_rows": scan.kept - held, "eval_rows": held}
+            self._why, self._hint = _explain(error)
+        if len(self._index) <= MAX_ROWS_SCANNED_BEFORE_READY:
+            with suppress(CacheNotWritable), explain_unreadable_dataset(self._job):
+                self._scan_file = self._stats.find_scan(self._reporter("scanning"), lambda: False)
+        ready = InspectReady(rows=len(self._index), scan=_text(self._scan_file), why=self._why, hint=self._hint)
+        if (scan := self._stats.scan) is None:
+            return ready
+        eval_rows = scan.count(HELD_OUT)
+        return replace(ready, kept=scan.kept, train_rows=scan.kept - eval_rows, eval_rows=eval_rows)
 
     def start(self) -> None:
-        """Begins with what is done in the background."""
+        """Starts the thread for work on all rows. It begins with the scan if `prepare` did not do it."""
         threading.Thread(target=self._work, daemon=True).start()
-        if self._digest.scan is None:
-            self.ask("scan")
+        if self._stats.scan is None:
+            self.begin("scan")
 
-    def ask(self, task: str) -> None:
-        if task not in self._under_way.values():
+    def begin(self, task: Task) -> None:
+        """Queues `task`, unless it is queued or running already."""
+        if task not in self._unfinished.values():
             cancelled = threading.Event()
-            self._under_way[cancelled] = task
+            self._unfinished[cancelled] = task
             self._tasks.put((task, cancelled))
 
     def cancel(self) -> None:
-        """Each task that is under way tells that it is cancelled; if none is, that is told at once."""
-        under_way = list(self._under_way)
-        for cancelled in under_way:
+        """Cancels all tasks. Each answers with Cancelled; if there is no task, this method does."""
+        unfinished = list(self._unfinished)
+        for cancelled in unfinished:
             cancelled.set()
-        if not under_way:
-            self._pipe.send({"type": "cancelled"})
+        if not unfinished:
+            self._pipe.send(Cancelled())
 
     def _work(self) -> None:
         with suppress(BrokenPipeError):
             while True:
                 task, cancelled = self._tasks.get()
                 try:
-                    told = self._done(task, cancelled)
-                except Exception as error:  # noqa: BLE001
-                    why, hint = _reason(error)
-                    told = self._told(None, False, why, hint)
-                del self._under_way[cancelled]
-                self._pipe.send(told)
+                    answer = self._do(task, cancelled)
+                except Exception as error:  # noqa: BLE001  this task failed; the next one may not
+                    answer = self._stats_ready(None, False, *_explain(error))
+                del self._unfinished[cancelled]
+                self._pipe.send(answer)
 
-    def _done(self, task: str, cancelled: threading.Event) -> dict[str, Any]:
+    def _do(self, task: Task, cancelled: threading.Event) -> StatsReady | Cancelled:
         with explain_unreadable_dataset(self._job):
             if self._scan_file is None:
-                self._scan_file = self._digest.scanned(self._progress("scanning"), cancelled.is_set)
+                self._scan_file = self._stats.find_scan(self._reporter("scanning"), cancelled.is_set)
             if self._scan_file is None:
-                return {"type": "cancelled"}
+                return Cancelled()
             if task == "scan" or self._tokenizer is None:
-                return self._told(None, False, self._why, self._hint)
-            found = self._digest.measured(
-                self._tokenizer, self._turns, self._progress("tokenising"), cancelled.is_set
+                return self._stats_ready(None, False, self._why, self._hint)
+            lengths = self._stats.find_lengths(
+                self._tokenizer, self._lock, self._reporter("tokenising"), cancelled.is_set
             )  # fmt: skip
-        return {"type": "cancelled"} if found is None else self._told(*found)
+        return Cancelled() if lengths is None else self._stats_ready(*lengths)
 
-    def _told(self, lengths: Path | None, cached: bool, why: str = "", hint: str = "") -> dict[str, Any]:
-        return {"type": "digest", "scan": _text(self._scan_file), "lengths": _text(lengths), "cached": cached,
-                "why": why, "hint": hint}  # fmt: skip
+    def _stats_ready(self, lengths: Path | None, cached: bool, why: str = "", hint: str = "") -> StatsReady:
+        scan = _text(self._scan_file)
+        return StatsReady(scan=scan, lengths=_text(lengths), cached=cached, why=why, hint=hint)
 
-    def _progress(self, what: str) -> Any:
-        return lambda done, total: self._pipe.send({"type": "progress", "what": what, "done": done, "total": total})
+    def _reporter(self, what: Literal["scanning", "tokenising"]) -> Callable[[int, int], None]:
+        return lambda done, total: self._pipe.send(InspectProgress(what=what, done=done, total=total))
 
-    def row(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """The row that is asked for. Raises TrainingFailure where there is none."""
-        index = asked.get("index")
-        if not isinstance(index, int) or not 0 <= index < len(self._index):
-            raise TrainingFailure("bad_data", f"There is no row {index!r}; there are {len(self._index)}.")
+    def render(self, request: ShowRow) -> RenderedRow:
+        """Raises TrainingFailure if there is no such row."""
+        index = request.index
+        if index >= len(self._index):
+            raise TrainingFailure("bad_data", f"There is no row {index}; there are {len(self._index)}.")
+        limit = request.max_seq_length
+        if limit is None:
+            limit = self._job.profile.model.max_seq_length
         with explain_unreadable_dataset(self._job):
             record = self._index.record(index)
-            shown = {"index": index, "file": self._job.source.label(record.file), "line": record.line,
-                     "raw": record.raw, "problem": "", "text": "", "shape": None, "segments": [], "tokens": None,
-                     "start": None, "learned_tokens": None, "truncated": False, "split": "", "why": ""}  # fmt: skip
-            limit = asked.get("max_seq_length")
-            shown["max_seq_length"] = limit = (
-                limit if isinstance(limit, int) else self._job.profile.model.max_seq_length
+            file = self._job.source.label(record.file)
+            rendered = partial(
+                RenderedRow, index=index, file=file, line=record.line, raw=record.raw, max_seq_length=limit
             )
             try:
-                row = row_of(record, self._digest.columns)
-                shown["shape"] = row.shape
-                if self._tokenizer is None:
-                    return {**shown, "split": self._split(index, None), "why": f"{self._why} {self._hint}".strip()}
-                with self._turns.first():
-                    encoded = encode_row(self._tokenizer, row, self._job.profile.dataset.system_prompt)
-                    return {**shown, **self._seen(index, encoded, limit, bool(asked.get("ids")))}
+                row = row_of(record, self._stats.columns)
             except BadRow as problem:
-                text = self._index.text(index, LONGEST_TEXT).decode("utf-8", "replace")
-                return {**shown, "problem": str(problem), "text": text, "split": "bad"}
-            except TrainingFailure as failure:  # the template refuses it
-                return {**shown, "problem": failure.message, "split": "bad"}
+                text = self._index.text(index, MAX_TEXT_BYTES).decode("utf-8", "replace")
+                return rendered(problem=str(problem), text=text, split="bad")
+            if self._tokenizer is None:
+                why = f"{self._why} {self._hint}".strip()
+                return rendered(shape=row.shape, split=self._split(index, None), why=why)
+            with self._lock.urgent():
+                try:
+                    encoded = encode_row(self._tokenizer, row, self._job.profile.dataset.system_prompt)
+                except TrainingFailure as failure:  # the chat template refuses the row
+                    return rendered(shape=row.shape, problem=failure.message, split="bad")
+                return self._add_tokens(rendered(shape=row.shape), encoded, with_ids=request.ids)
 
-    def _seen(self, index: int, encoded: Encoded, limit: int, ids: bool) -> dict[str, Any]:
+    def _add_tokens(self, row: RenderedRow, encoded: Encoded, *, with_ids: bool) -> RenderedRow:
+        limit = row.max_seq_length
         learned_tokens = sum(encoded.learned[:limit])
-        seen = {
-            "segments": self._segments(encoded.input_ids, encoded.learned, limit),
-            "tokens": len(encoded.input_ids),
-            "start": encoded.start,
-            "learned_tokens": learned_tokens,
-            "truncated": len(encoded.input_ids) > limit,
-            "split": self._split(index, learned_tokens),
-        }
-        if ids:
-            seen["ids"] = [[token, self._tokenizer.decode([token])] for token in encoded.input_ids[:MOST_IDS]]
-        return seen
+        row = replace(
+            row,
+            segments=self._segments(encoded.input_ids, encoded.learned, limit),
+            tokens=len(encoded.input_ids),
+            start=encoded.start,
+            learned_tokens=learned_tokens,
+            truncated=len(encoded.input_ids) > limit,
+            split=self._split(row.index, learned_tokens),
+        )
+        if with_ids:
+            row = replace(row, ids=[(token, self._tokenizer.decode([token])) for token in encoded.input_ids[:MAX_IDS]])
+        return row
 
-    def _split(self, index: int, learned_tokens: int | None) -> str:
+    def _split(self, index: int, learned_tokens: int | None) -> Split:
         if learned_tokens == 0:
             return "dropped"
-        if (scan := self._digest.scan) is None:
+        if (scan := self._stats.scan) is None:
             return ""
         state = scan.states[index]
         return "bad" if state & BAD else "eval" if state & HELD_OUT else "train"
 
-    def _segments(self, ids: list[int], learned: list[bool], limit: int) -> list[dict[str, Any]]:
-        """The templated text, split where learning starts or ends and where it is cut."""
+    def _segments(self, ids: list[int], learned: list[bool], limit: int) -> list[Segment]:
+        """The templated text, split where learning starts or ends and at the cut."""
         tagged = ((is_learned, position >= limit, token) for position, (token, is_learned) in
                   enumerate(zip(ids, learned, strict=True)))  # fmt: skip
         return [
-            {"text": self._tokenizer.decode([token for *_, token in group]), "learned": is_learned, "cut": is_cut}
+            Segment(text=self._tokenizer.decode([token for *_, token in group]), learned=is_learned, cut=is_cut)
             for (is_learned, is_cut), group in itertools.groupby(tagged, key=lambda item: item[:2])
         ]
 
 
-def _reason(error: Exception) -> tuple[str, str]:
-    """What is wrong, and what to do."""
+def _explain(error: Exception) -> tuple[str, str]:
+    """The message and the hint of `error`."""
     failure = failures.classify(error)
     return failure.message, failure.hint
 

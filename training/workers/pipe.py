@@ -1,4 +1,4 @@
-"""The worker's end of two pipes: one JSON object a line, in on stdin, out on stdout."""
+"""The worker's end of two pipes: it reads requests from stdin and writes answers to stdout, one JSON object a line."""
 
 from __future__ import annotations
 
@@ -7,49 +7,41 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator
-from typing import Any
-
-import msgspec
+from typing import Generic
 
 from training.contract import failures
+from training.contract.messages import Answer, NotUnderstood, Request, WorkerError, WorkerProtocol, encode
 from training.contract.secrets import redact_tokens
 
 
-class Pipe:
-    """Keeps the real stdout for itself and gives everyone else stderr, so that no library's print can break a line."""
+class Pipe(Generic[Request, Answer]):
+    """Keeps the real stdout for messages and sends all other output to stderr, so that no print can break a line."""
 
-    def __init__(self) -> None:
+    def __init__(self, protocol: WorkerProtocol[Request, Answer]) -> None:
+        self._protocol = protocol
+        self._lock = threading.Lock()
         sys.stdout.flush()
         self._out = os.fdopen(os.dup(1), "wb", buffering=0)
         os.dup2(2, 1)
-        self._lock = threading.Lock()
 
-    def send(self, message: dict[str, Any]) -> None:
-        """Safe from several threads. Raises BrokenPipeError when the other end has gone."""
-        line = msgspec.json.encode(message) + b"\n"
+    def send(self, answer: Answer | WorkerError) -> None:
+        """Can be called from several threads. Raises BrokenPipeError if the app has closed its end."""
+        line = encode(answer)
         with self._lock:
             self._out.write(line)
 
-    def send_error(self, error: BaseException, request: Any = None) -> None:
-        """Tells of a failure; `request` is the id of what was asked for, if anything was."""
+    def send_error(self, error: BaseException, request: int | None = None) -> None:
+        """Sends a failure: of the request with the id `request`, or of the whole worker."""
         print(redact_tokens("".join(traceback.format_exception(error))), file=sys.stderr)  # noqa: T201
         failure = failures.classify(error)
-        self.send(
-            {
-                "type": "error",
-                "id": request,
-                "kind": failure.kind,
-                "message": failure.message,
-                "hint": failure.hint,
-            }
-        )
+        self.send(WorkerError(id=request, kind=failure.kind, message=failure.message, hint=failure.hint))
 
-    def messages(self) -> Iterator[dict[str, Any]]:
-        """What comes in, until the other end closes. A line that is no object is answered with an error."""
+    def requests(self) -> Iterator[Request]:
+        """The requests until the app closes its end. A line that is no request is answered with an error."""
         for line in sys.stdin.buffer:
             try:
-                message = msgspec.json.decode(line, type=dict[str, Any])
-            except (ValueError, RecursionError) as error:
+                request = self._protocol.read_request(line)
+            except NotUnderstood as error:
                 self.send_error(failures.TrainingFailure("unknown", f"Not a message: {error}."))
             else:
-                yield message
+                yield request

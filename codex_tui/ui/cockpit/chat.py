@@ -151,10 +151,9 @@ class ChatPane(ReportsWorkerErrors, Vertical):
             doing = clean(chat.phase)
             yield line((f"{doing[:1].upper()}{doing[1:]}{counted} …", MUTED))
         if chat.error:
-            message, hint = chat.error
-            yield line((f"✗ {clean(message, newlines=True)}", "bold $error"))
-            if hint:
-                yield line((clean(hint, newlines=True), MUTED))
+            yield line((f"✗ {clean(chat.error.message, newlines=True)}", "bold $error"))
+            if chat.error.hint:
+                yield line((clean(chat.error.hint, newlines=True), MUTED))
             if chat.status == "failed":
                 yield line(("The next question loads the model again.", MUTED))
         if chat.status == "ready" and chat.outdated:

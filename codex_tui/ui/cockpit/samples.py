@@ -134,20 +134,19 @@ class SamplesPane(Vertical):
     def _rows(self) -> tuple[Content, list[Content]]:
         reader = self.reader
         if reader.error:
-            message, hint = reader.error
             return line(("Row", STRONG)), [
-                line((clean(message, newlines=True), "$error")), line((clean(hint, newlines=True), MUTED)),
-            ]  # fmt: skip
+                line((clean(reader.error.message, newlines=True), "$error")),
+                line((clean(reader.error.hint, newlines=True), MUTED)),
+            ]
         if reader.status == "ready" and not reader.rows:
             return line(("Row", STRONG)), [line(("The dataset has no rows.", MUTED))]
         row = reader.row
         if row is None:
-            doing = clean(reader.phase) or "reading the dataset and the tokenizer"
-            return line(("Row", STRONG)), [line((f"{doing[:1].upper()}{doing[1:]} …", MUTED))]
+            return line(("Row", STRONG)), [line(("Reading the dataset and the tokenizer …", MUTED))]
         left = line(("Row", STRONG), f" {reader.index + 1:,} / {reader.rows:,}", (f"  {facts(row)}", MUTED))
-        if row.get("problem"):
-            return left, [line((f"✗ {clean(row['problem'])}", "$error")), *lines(str(row.get("text") or ""))]
-        return left, list(raw(row.get("raw")) if self.raw else as_seen(row, "as the model sees it"))
+        if row.problem:
+            return left, [line((f"✗ {clean(row.problem)}", "$error")), *lines(row.text)]
+        return left, list(raw(row.raw) if self.raw else as_seen(row, "as the model sees it"))
 
 
 def _shown(text: str) -> str:

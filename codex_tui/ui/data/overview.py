@@ -30,8 +30,8 @@ def overview(view: DataView, width: int) -> Iterator[Content]:
         yield line((clean(view.rows.error[1], newlines=True), MUTED))
         return
     if view.reader and view.reader.status == "failed" and view.reader.error:
-        yield line((f"✗ {clean(view.reader.error[0], newlines=True)}", "$error"))
-        yield line((clean(view.reader.error[1], newlines=True), MUTED))
+        yield line((f"✗ {clean(view.reader.error.message, newlines=True)}", "$error"))
+        yield line((clean(view.reader.error.hint, newlines=True), MUTED))
         yield Content("")
     if view.no_tokens[0]:
         yield from no_tokens(view)

@@ -4,7 +4,6 @@ colour and by a sign in the gutter."""
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from typing import Any
 
 from textual.content import Content
 
@@ -13,6 +12,7 @@ from codex_tui.data.row_text import parts_of, plain, truncate_middle
 from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.drawing import MUTED, STRONG, Part, line
 from codex_tui.ui.kit.text_view import TextView
+from training.contract.messages import RenderedRow, Segment
 
 LEARNED = "underline $success"
 CUT = "strike $text-muted"
@@ -48,15 +48,13 @@ def _sign(row: Content) -> Part | None:
     return next((sign for style, sign in SIGNS.items() if style in styles), None)
 
 
-def facts(row: dict[str, Any]) -> str:
-    """What there is to say of a row in one line: its split, its tokens, its line."""
-    parts = [clean(row.get("split") or "")]
-    if row.get("tokens") is not None:
-        parts.append(
-            f"{figures.format_count(row['tokens'])} tokens, {figures.format_count(row.get('learned_tokens'))} learned"
-        )
-    if row.get("line"):
-        parts.append(f"line {figures.format_count(row['line'])}")
+def facts(row: RenderedRow) -> str:
+    """The row's split, tokens and line number, in one line."""
+    parts: list[str] = [row.split]
+    if row.tokens is not None:
+        parts.append(f"{figures.format_count(row.tokens)} tokens, {figures.format_count(row.learned_tokens)} learned")
+    if row.line:
+        parts.append(f"line {figures.format_count(row.line)}")
     return " · ".join(part for part in parts if part)
 
 
@@ -70,37 +68,36 @@ def raw(values: object, used: Collection[str] | None = None) -> Iterator[Content
         yield from lines(plain(value), MUTED if ignored else "")
 
 
-def as_seen(row: dict[str, Any], name: str = "") -> Iterator[Content]:
+def as_seen(row: RenderedRow, name: str = "") -> Iterator[Content]:
     """The row under the chat template, its special tokens faint; the cut where it falls."""
     yield legend(row, name)
     yield Content("")
-    segments = [segment for segment in row.get("segments") or [] if isinstance(segment, dict)]
-    kept = [_segment(segment) for segment in segments if not segment.get("cut")]
-    lost = [_segment(segment) for segment in segments if segment.get("cut")]
+    kept = [_segment(segment) for segment in row.segments if not segment.cut]
+    lost = [_segment(segment) for segment in row.segments if segment.cut]
     yield from Content("").join(kept).split("\n", allow_blank=True) if kept else []
     if lost:
         yield cut_line(row)
         yield from Content("").join(lost).split("\n", allow_blank=True)
 
 
-def legend(row: dict[str, Any], name: str = "") -> Content:
+def legend(row: RenderedRow, name: str = "") -> Content:
     parts: list[Part] = [(f"{name}   " if name else "", STRONG), ("▌ learned", "$success"), ("   given", MUTED)]
-    if row.get("truncated"):
-        limit = figures.format_count(row.get("max_seq_length"))
+    if row.truncated:
+        limit = figures.format_count(row.max_seq_length)
         parts += [("   ┊ ", "$warning"), (f"cut off beyond {limit} tokens", MUTED)]
     return line(*parts)
 
 
-def cut_line(row: dict[str, Any]) -> Content:
-    limit, tokens = int(row.get("max_seq_length") or 0), int(row.get("tokens") or 0)
-    what = "the whole answer is lost" if not row.get("learned_tokens") else f"{tokens - limit:,} tokens are lost"
+def cut_line(row: RenderedRow) -> Content:
+    limit, tokens = row.max_seq_length, row.tokens or 0
+    what = "the whole answer is lost" if not row.learned_tokens else f"{tokens - limit:,} tokens are lost"
     return line((f"┄┄ cut at {limit:,}: {what} ┄┄", "bold $warning"))
 
 
-def one_by_one(row: dict[str, Any], numbered: bool) -> Iterator[Content]:
+def one_by_one(row: RenderedRow, numbered: bool) -> Iterator[Content]:
     """The tokens with a line between each; or, `numbered`, a row each with its place, id and text."""
-    tokens = [pair for pair in row.get("ids") or [] if isinstance(pair, list) and len(pair) == 2]
-    start, limit = int(row.get("start") or 0), int(row.get("max_seq_length") or 0)
+    tokens = row.ids or []
+    start, limit = row.start or 0, row.max_seq_length
     yield legend(row)
     yield Content("")
     shown_to = 0
@@ -112,17 +109,17 @@ def one_by_one(row: dict[str, Any], numbered: bool) -> Iterator[Content]:
         words = [_token(place, tokens[place], start, limit, numbered) for place in range(first, last)]
         yield from words if numbered else Content("").join(words).split("\n", allow_blank=True)
         shown_to = last
-    if (more := int(row.get("tokens") or 0) - shown_to) > 0:
+    if (more := (row.tokens or 0) - shown_to) > 0:
         yield _left_out(more)
 
 
-def _token(place: int, token: list[Any], start: int, limit: int, numbered: bool) -> Content:
+def _token(place: int, token: tuple[int, str], start: int, limit: int, numbered: bool) -> Content:
     """`token` is its id and its text."""
     number, text = token
     style = CUT if place >= limit else LEARNED if place >= start else ""
-    word = clean(str(text)[:WIDEST_TOKEN])
+    word = clean(text[:WIDEST_TOKEN])
     if numbered:
-        return line((f"{place:>7,} {clean(number):>8} ", MUTED), (word or "(nothing)", style))
+        return line((f"{place:>7,} {number:>8} ", MUTED), (word or "(nothing)", style))
     return line((word.replace("↵", "↵\n"), style), ("│", "$rule"))
 
 
@@ -151,12 +148,10 @@ def lines(text: str, style: str = "") -> Iterator[Content]:
     return (line((row, style)) for row in clean(truncate_middle(text), newlines=True).split("\n"))
 
 
-def _segment(segment: dict[str, Any]) -> Content:
+def _segment(segment: Segment) -> Content:
     """What is given stays plain, its special tokens faint."""
-    style = CUT if segment.get("cut") else LEARNED if segment.get("learned") else ""
-    text = str(segment.get("text") or "")
+    style = CUT if segment.cut else LEARNED if segment.learned else ""
+    text = clean(truncate_middle(segment.text), newlines=True)
     if style:
-        return line((clean(truncate_middle(text), newlines=True), style))
-    return line(
-        *((piece, MUTED if special else "") for piece, special in parts_of(clean(truncate_middle(text), newlines=True)))
-    )
+        return line((text, style))
+    return line(*((piece, MUTED if special else "") for piece, special in parts_of(text)))

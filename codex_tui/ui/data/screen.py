@@ -173,7 +173,7 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
     def _known(self) -> tuple[object, ...]:
         """What the text of the row depends on, besides the pane and the number of the row."""
         view, reader = self.view, self.view.reader
-        of_row = (reader.row and id(reader.row), reader.error, reader.status, reader.phase) if reader else ()
+        of_row = (reader.row and id(reader.row), reader.error, reader.status) if reader else ()
         rows = view.rows
         return (id(view), rows.error, rows.count > rows.current, id(rows.states), view.no_tokens, *of_row)
 

@@ -74,7 +74,8 @@ def _how_to_count(view: DataView) -> Content:
     """What to do to have the tokens counted."""
     if view.target.profile is None:
         return line(("A profile names the model that counts them: --profile P.", MUTED))
-    message, hint = (view.reader.error if view.reader else None) or view.no_tokens
+    error = view.reader.error if view.reader else None
+    message, hint = (error.message, error.hint) if error else view.no_tokens
     if message:
         return line((clean(message, newlines=True), "$warning"), (clean(f"  {hint}", newlines=True), MUTED))
     return line(("t counts them.", MUTED)) if not view.works else Content("")
@@ -94,14 +95,10 @@ def heading(view: DataView) -> Content:
     """The heading above the row: its length, its split, its place in the file."""
     rows, row = view.rows, view.reader.row if view.reader else None
     parts: list[str] = []
-    if row and row.get("tokens") is not None:
-        parts.append(
-            f"{figures.format_count(row['tokens'])} tokens, {figures.format_count(row.get('learned_tokens'))} learned"
-        )
-    if row and row.get("split"):
-        parts.append(
-            {"train": "train", "eval": "held out", "dropped": "dropped"}.get(row["split"], clean(row["split"]))
-        )
+    if row and row.tokens is not None:
+        parts.append(f"{figures.format_count(row.tokens)} tokens, {figures.format_count(row.learned_tokens)} learned")
+    if row and row.split:
+        parts.append("held out" if row.split == "eval" else row.split)
     if rows.index and rows.current < rows.count:
         parts.append(locate(view, rows.current))
     if rows.states and rows.current < rows.states.scan.rows:
@@ -136,7 +133,7 @@ def body(view: DataView, pane: str, numbered: bool) -> list[Content] | None:
         return [] if rows.count else explain_empty_list(view)
     row = reader.row if reader and not reader.error else None
     try:
-        if pane != "raw" and row and not row.get("problem") and row.get("tokens") is not None:
+        if pane != "raw" and row and not row.problem and row.tokens is not None:
             rows.read_text(1)  # raises if the file has changed since the row was asked for
             return list(one_by_one(row, numbered) if pane == "tokens" else as_seen(row))
         return _from_file(view, pane)
@@ -158,15 +155,15 @@ def _from_file(view: DataView, pane: str) -> list[Content] | None:
         if reader is None:
             reasons = [*_no_model(view)]
         elif reader.error:
-            message, hint = reader.error
-            said = line((f"✗ {clean(message, newlines=True)}", "$error"))
-            reasons = [said, line((clean(hint, newlines=True), MUTED))]
+            message, hint = reader.error.message, reader.error.hint
+            failed = line((f"✗ {clean(message, newlines=True)}", "$error"))
+            reasons = [failed, line((clean(hint, newlines=True), MUTED))]
         elif row is None:
             if reader.status != "loading":
                 return None
-            reasons = [line((f"Loading the tokenizer … {clean(reader.phase)}", MUTED))]
-        elif row.get("problem"):
-            return [*_bad(str(row["problem"])), *raw(record.raw)]
+            reasons = [line(("Loading the tokenizer …", MUTED))]
+        elif row.problem:
+            return [*_bad(row.problem), *raw(record.raw)]
         else:
             reasons = [*no_tokens(view)]
         reasons.append(Content(""))

@@ -19,6 +19,25 @@ from codex_tui.workers.process import Worker
 from support.fuzz.checks import CONTROL, NOWHERE, Bench, Try
 from support.fuzz.mutate import Mutator
 from support.fuzz.runs import make_run
+from training.contract.messages import (
+    AnswerEnd,
+    Cancel,
+    ChatReady,
+    Generate,
+    InspectProgress,
+    InspectReady,
+    Loading,
+    Message,
+    RenderedRow,
+    Segment,
+    ShowRow,
+    StatsReady,
+    StopAnswer,
+    Token,
+    Tokenise,
+    WorkerError,
+    WorkerProtocol,
+)
 from training.workers import chat as chat_worker
 from training.workers import inspect as inspect_worker
 
@@ -40,22 +59,30 @@ class FakeProcess:
         return self.returncode
 
 
-CHAT: list[Any] = [
-    {"type": "phase", "detail": "loading", "done": 1, "total": 2},
-    {"type": "ready", "device": "cpu", "has_adapter": True},
-    *({"type": "token", "id": 1, "text": f"word {n} "} for n in range(4)),
-    {"type": "end", "id": 1, "reason": "eos", "tokens": 4, "seconds": 0.5},
-    {"type": "error", "id": 1, "kind": "bad_data", "message": "It broke.", "hint": "Mend it."},
+CHAT_ANSWERS: list[Message] = [
+    Loading(detail="loading", done=1, total=2),
+    ChatReady(device="cpu", has_adapter=True),
+    *(Token(id=1, text=f"word {n} ") for n in range(4)),
+    AnswerEnd(id=1, reason="eos", tokens=4, seconds=0.5),
+    WorkerError(id=1, kind="bad_data", message="It broke.", hint="Mend it."),
+]
+INSPECT_ANSWERS: list[Message] = [
+    InspectReady(rows=9, kept=8, train_rows=7, eval_rows=1),
+    RenderedRow(
+        index=0, line=1, raw={"a": "b"}, shape="text", tokens=9, start=4, learned_tokens=3, max_seq_length=7,
+        segments=[Segment("<|user|> Hi"), Segment("Yes.", learned=True, cut=True)], truncated=True, split="train",
+        ids=[(1, "a"), (2, "b")],
+    ),
+    InspectProgress(what="tokenising", done=3, total=9),
+    StatsReady(scan="/nowhere", lengths=None),
 ]  # fmt: skip
-SEGMENTS = [{"text": "<|user|> Hi", "learned": False, "cut": False}, {"text": "Yes.", "learned": True, "cut": True}]
-INSPECT: list[Any] = [
-    {"type": "ready", "rows": 9, "kept": 8, "train_rows": 7, "eval_rows": 1, "scan": None, "why": "", "hint": ""},
-    {"type": "row", "index": 0, "file": "", "line": 1, "raw": {"a": "b"}, "problem": "", "text": "", "shape": "text",
-     "segments": SEGMENTS, "tokens": 9, "start": 4, "learned_tokens": 3, "max_seq_length": 7, "truncated": True,
-     "split": "train", "why": "", "ids": [[1, "a"], [2, "b"]]},
-    {"type": "progress", "what": "tokenising", "done": 3, "total": 9},
-    {"type": "digest", "scan": "/nowhere", "lengths": None, "cached": False, "why": "", "hint": ""},
-]  # fmt: skip
+REQUESTS: list[Message] = [
+    Generate(id=1, messages=[{"role": "user", "content": "Hi"}]),
+    StopAnswer(id=1),
+    ShowRow(index=3, ids=True, max_seq_length=9),
+    Tokenise(),
+    Cancel(),
+]
 
 
 def workers(bench: Bench) -> Try:
@@ -79,16 +106,17 @@ def workers(bench: Bench) -> Try:
         if reader.status not in ("failed", "off"):
             bench.fail("rows", f"waits for ever: {reader.status}")
         if row := reader.row:
-            shown = [facts(row), *raw(row.get("raw")), *as_seen(row), *one_by_one(row, True), *one_by_one(row, False)]
+            shown = [facts(row), *raw(row.raw), *as_seen(row), *one_by_one(row, True), *one_by_one(row, False)]
             _harmless(bench, "row", *(getattr(part, "plain", part) for part in shown))
         await reader.close()
 
     def try_one(mutate: Mutator) -> None:
         code = mutate.random.choice((0, 0, 0, 1, -9, -11, -40, 255))
-        said = {"chat": mutate.json_lines(CHAT), "inspect": mutate.json_lines(INSPECT)}
+        answers = {"chat": CHAT_ANSWERS, "inspect": INSPECT_ANSWERS}
+        said = {command: mutate.json_lines(msgspec.to_builtins(each)) for command, each in answers.items()}
 
-        async def start(_python: Path, arguments: list[str]) -> Worker:
-            return Worker(FakeProcess(said[arguments[0]], code))  # type: ignore[arg-type]
+        async def start(_python: Path, protocol: WorkerProtocol[Any, Any], _place: Path) -> Worker[Any, Any]:
+            return Worker(FakeProcess(said[protocol.command], code), protocol)  # type: ignore[arg-type]
 
         with (
             patch.object(Worker, "start", start), patch("codex_tui.workers.process.interpreter_of", nowhere),
@@ -116,22 +144,20 @@ def _harmless(bench: Bench, what: str, *texts: str) -> None:
 def asked(bench: Bench) -> Try:
     """What the app says to its workers: each line is answered in JSON, and none of them ends the worker."""
     run = make_run(bench.home)
-    lines = [
-        {"type": "generate", "id": 1, "messages": [{"role": "user", "content": "Hi"}], "adapter": True},
-        {"type": "stop", "id": 1}, {"type": "row", "index": 3, "ids": True, "max_seq_length": 9}, {"type": "cancel"},
-    ]  # fmt: skip
+    lines = msgspec.to_builtins(REQUESTS)
 
     def try_one(mutate: Mutator) -> None:
         said = b"\n".join(mutate.json_lines(lines) for _ in range(2))
         for module, serve in ((chat_worker, chat_worker.serve), (inspect_worker, inspect_worker.serve)):
             out = io.BytesIO()
 
-            def pipe(self: Any, out: io.BytesIO = out) -> None:
-                self._out, self._lock = out, threading.Lock()
+            def pipe(self: Any, protocol: WorkerProtocol[Any, Any], out: io.BytesIO = out) -> None:
+                self._protocol, self._out, self._lock = protocol, out, threading.Lock()
 
             with (
                 patch("training.workers.pipe.Pipe.__init__", pipe), patch("sys.stdin", Mock(buffer=io.BytesIO(said))),
-                patch.object(chat_worker, "Speaker", Listener), patch.object(module.threading, "Thread", Mock()),
+                patch.object(chat_worker.ChatModel, "load", without_model),
+                patch.object(module.threading, "Thread", Mock()),
                 patch("os._exit", lambda code: None), contextlib.redirect_stderr(io.StringIO()),
                 bench.untouched("cache", "datasets"), bench.guard(module.__name__),
             ):  # fmt: skip
@@ -143,10 +169,6 @@ def asked(bench: Bench) -> Try:
     return try_one
 
 
-class Listener(chat_worker.Speaker):
-    """The chat worker without a model."""
-
-    device, has_adapter, step = "cpu", False, None
-
-    def __init__(self, *_: object) -> None:
-        self._stopped = set()
+def without_model(*_: object) -> chat_worker.ChatModel:
+    """A chat worker that has loaded nothing."""
+    return chat_worker.ChatModel("cpu", False, None, None, None, None)

@@ -17,22 +17,24 @@ from training.dataset import scan as scans
 
 WORDS = """
     from pathlib import Path
+    from training.contract.messages import INSPECT, InspectProgress, InspectReady, StatsReady, Tokenise
     from training.dataset import lengths
     from training.dataset.rows import read
     from training.dataset.source import local
+    from training.workers.pipe import Pipe
     config = json.loads(Path(arguments[1]).read_text())
-    say = lambda **message: print(json.dumps(message), flush=True)
-    say(type="ready", rows=0, why=config["profile"]["title"])
-    for line in sys.stdin:
-        assert json.loads(line) == {"type": "tokenise"}
+    pipe = Pipe(INSPECT)
+    pipe.send(InspectReady(rows=0, why=config["profile"]["title"]))
+    for request in pipe.requests():
+        assert request == Tokenise()
         found = lengths.Lengths()
         for row in read(local(config["dataset"])).rows:
-            say(type="progress", what="tokenising", done=len(found.tokens), total=9)
+            pipe.send(InspectProgress(what="tokenising", done=len(found.tokens), total=9))
             words = [len(message["content"].split()) for message in row.messages]
             found.add(sum(words), sum(words[:-1]))
         place = Path(arguments[1] + ".lengths")
         lengths.save(place, found)
-        say(type="digest", lengths=str(place), scan=None, cached=False, why="")
+        pipe.send(StatsReady(scan=None, lengths=str(place)))
 """
 KEYS = {"rows", "kept", "bad", "columns", "shape", "tokens", "truncated", "answers_lost", "learned_tokens",
         "duplicates", "steps_per_epoch", "seconds_per_epoch", "warnings", "skipped"}  # fmt: skip

@@ -18,6 +18,7 @@ from codex_tui.base.errors import BadInput, EnvironmentMissing
 from codex_tui.data.row_text import MAX_TEXT, MAX_WORDS, first_words, plain, truncate_middle
 from codex_tui.data.target import Target
 from codex_tui.data.view import DataView
+from training.contract.messages import StatsReady
 from training.contract.run_directory import RunDirectory
 from training.dataset import kept, scan
 from training.dataset.index import RowIndex
@@ -117,7 +118,7 @@ async def test_a_scan_that_comes_before_the_rows_are_counted_is_kept(
     scan.save(tmp_path / "a.scan", whole)
     view = DataView(Target.of_profile(profile, [str(many)]), lambda: None)
     await view.start()
-    view._hear({"type": "digest", "scan": str(tmp_path / "a.scan"), "lengths": None})
+    view._hear(StatsReady(scan=str(tmp_path / "a.scan"), lengths=None))
     await asyncio.sleep(0.3)
     go_on.set()
     await until(lambda: view.rows.states)

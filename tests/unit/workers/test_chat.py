@@ -19,41 +19,44 @@ from training.contract.run_directory import RunDirectory
 # Answers with the question in capitals, word for word; "forever" until it is stopped, "break" and "die" as they say.
 CHAT = """
     import glob, os, threading
-
-    def send(**message):
-        print(json.dumps(message), flush=True)
+    from training.contract.failures import TrainingFailure
+    from training.contract.messages import CHAT, AnswerEnd, ChatReady, Loading, StopAnswer, Token
+    from training.workers.pipe import Pipe
 
     def forever(number):
         while number not in stopped:
-            send(type="token", id=number, text="on and ")
+            pipe.send(Token(id=number, text="on and "))
             wake.wait(0.01)
-        send(type="end", id=number, reason="stopped", tokens=3, seconds=0.5)
+        pipe.send(AnswerEnd(id=number, reason="stopped", tokens=3, seconds=0.5))
 
+    pipe = Pipe(CHAT)
     stopped, wake = set(), threading.Event()
     own = os.path.exists(arguments[1] + "/adapter/adapter_config.json")
     steps = [] if own else [int(path[-4:]) for path in glob.glob(arguments[1] + "/checkpoints/*")]
-    send(type="phase", detail="loading it", done=1, total=4)
+    pipe.send(Loading(detail="loading it", done=1, total=4))
     if os.path.exists(arguments[1] + "/killed"):
         os.kill(os.getpid(), 9)
-    send(type="ready", device="a card", has_adapter=own or bool(steps), step=max(steps, default=None))
-    for line in sys.stdin:
-        request = json.loads(line)
-        number = request["id"]
-        if request["type"] == "stop":
+    if os.path.exists(arguments[1] + "/no model"):
+        pipe.send_error(TrainingFailure("model_not_found", "There is no such model.", "Check model.name."))
+        sys.exit(1)
+    pipe.send(ChatReady(device="a card", has_adapter=own or bool(steps), step=max(steps, default=None)))
+    for request in pipe.requests():
+        number = request.id
+        if isinstance(request, StopAnswer):
             stopped.add(number)
             continue
-        question = request["messages"][-1]["content"]
+        question = request.messages[-1]["content"]
         if question == "die":
             sys.exit("Out of memory.")
         elif question == "break":
-            send(type="error", id=number, kind="unknown", message="That went wrong.", hint="Ask again.")
+            pipe.send_error(TrainingFailure("unknown", "That went wrong.", "Ask again."), number)
         elif question == "forever":
             threading.Thread(target=forever, args=(number,)).start()
         else:
-            send(type="token", id=number - 1, text="of an answer that nobody waits for any more")
-            for word in (question.upper(), " ", str(len(request["messages"])), " ", str(request["adapter"])):
-                send(type="token", id=number, text=word)
-            send(type="end", id=number, reason="eos", tokens=5, seconds=0.25)
+            pipe.send(Token(id=number - 1, text="of an answer that nobody waits for any more"))
+            for word in (question.upper(), " ", str(len(request.messages)), " ", str(request.adapter)):
+                pipe.send(Token(id=number, text=word))
+            pipe.send(AnswerEnd(id=number, reason="eos", tokens=5, seconds=0.25))
 """
 
 
@@ -86,6 +89,11 @@ async def answer(conversation: Conversation, question: str) -> str:
     await conversation.ask(question)
     await until(lambda: conversation.turns[-1].ended)
     return conversation.turns[-1].text
+
+
+def told(conversation: Conversation) -> tuple[str, str]:
+    assert conversation.error is not None
+    return conversation.error.message, conversation.error.hint
 
 
 async def test_it_loads_with_the_first_question_and_remembers(run: RunDirectory) -> None:
@@ -136,7 +144,7 @@ async def test_a_failed_answer_is_not_the_end(run: RunDirectory) -> None:
     async with talking(run) as conversation:
         await answer(conversation, "break")
         assert conversation.turns[-1].ended == "failed"
-        assert conversation.error == ("That went wrong.", "Ask again.")
+        assert told(conversation) == ("That went wrong.", "Ask again.")
         assert conversation.status == "ready"
         assert (await answer(conversation, "next")).startswith("NEXT")
 
@@ -145,9 +153,9 @@ async def test_a_worker_that_died_is_told_and_started_anew(run: RunDirectory) ->
     async with talking(run) as conversation:
         await answer(conversation, "die")
         await until(lambda: conversation.status == "failed")
-        assert conversation.error is not None
-        assert conversation.error[0] == "The worker ended with exit code 1."
-        assert "Out of memory." in conversation.error[1]
+        message, hint = told(conversation)
+        assert message == "The worker ended with exit code 1."
+        assert "Out of memory." in hint
         await until(lambda: conversation._worker is None)
         assert (await answer(conversation, "next")).startswith("NEXT")
         assert conversation.error is None
@@ -186,9 +194,22 @@ async def test_a_worker_killed_while_it_loads_failed_as_what_was_asked(run: RunD
     async with talking(run) as conversation:
         await answer(conversation, "who?")
         assert (conversation.turns[-1].ended, conversation.turns[-1].by) == ("failed", "adapter")
-        assert conversation.error is not None
-        assert conversation.error[0] == "The worker ended by signal SIGKILL."
-        assert "memory" in conversation.error[1]
+        message, hint = told(conversation)
+        assert message == "The worker ended by signal SIGKILL."
+        assert "memory" in hint
+
+
+async def test_a_worker_that_can_not_load_the_model_says_why(run: RunDirectory) -> None:
+    """The exit code that follows must not hide the reason."""
+    (run.path / "no model").touch()
+    async with talking(run) as conversation:
+        await answer(conversation, "who?")
+        await until(lambda: conversation._worker is None)
+        assert told(conversation) == ("There is no such model.", "Check model.name.")
+        assert (conversation.status, conversation.turns[-1].ended) == ("failed", "failed")
+        (run.path / "no model").unlink()
+        assert (await answer(conversation, "next")).startswith("NEXT")
+        assert conversation.error is None
 
 
 async def test_no_worker_outlives_a_conversation_that_was_left_while_it_started(run: RunDirectory) -> None:
@@ -210,6 +231,5 @@ async def test_an_interpreter_that_is_gone_is_told(run: RunDirectory, monkeypatc
     async with talking(run) as conversation:
         await conversation.ask("who?")
         assert conversation.status == "failed"
-        assert conversation.error is not None
-        assert "/nowhere/python" in conversation.error[0]
+        assert "/nowhere/python" in told(conversation)[0]
         assert conversation.turns[-1].ended == "failed"

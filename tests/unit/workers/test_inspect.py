@@ -12,20 +12,24 @@ from support.fake_interpreter import fake_interpreter
 
 from codex_tui.workers import inspect
 from codex_tui.workers.inspect import RowReader
+from training.contract.messages import RenderedRow
 from training.contract.run_directory import RunDirectory
 
-# Counts how often it is asked; row 3 is one that the chat template refuses.
+# `line` counts how often it was asked; row 3 is one that the chat template refuses.
 INSPECT = """
-    asked = 0
-    print(json.dumps({"type": "ready", "rows": 200}), flush=True)
-    for line in sys.stdin:
-        index, asked = json.loads(line)["index"], asked + 1
-        if index == 13:
+    from training.contract.failures import TrainingFailure
+    from training.contract.messages import INSPECT, InspectReady, RenderedRow
+    from training.workers.pipe import Pipe
+
+    pipe = Pipe(INSPECT)
+    pipe.send(InspectReady(rows=200))
+    for asked, request in enumerate(pipe.requests(), 1):
+        if request.index == 13:
             sys.exit("Out of memory.")
-        answer = {"type": "row", "index": index, "asked": asked}
-        if index == 3:
-            answer = {"type": "error", "id": 3, "kind": "bad_data", "message": "line 4: refused.", "hint": "Mend it."}
-        print(json.dumps(answer), flush=True)
+        elif request.index == 3:
+            pipe.send_error(TrainingFailure("bad_data", "line 4: refused.", "Mend it."), 3)
+        else:
+            pipe.send(RenderedRow(index=request.index, line=asked, max_seq_length=64))
 """
 
 
@@ -53,7 +57,7 @@ async def until(reached: Callable[[], object]) -> None:
         await asyncio.sleep(0.01)
 
 
-async def see(reader: RowReader, index: int) -> dict:
+async def see(reader: RowReader, index: int) -> RenderedRow:
     await reader.go(index)
     await until(lambda: reader.row)
     assert reader.row is not None
@@ -62,25 +66,26 @@ async def see(reader: RowReader, index: int) -> dict:
 
 async def test_rows_come_when_they_are_asked_for(reader: RowReader) -> None:
     assert (reader.status, reader.rows, reader.index) == ("ready", 200, 0)
-    assert (await see(reader, 5))["index"] == 5
-    assert (await see(reader, 1_000_000))["index"] == 199  # the nearest there is
-    assert (await see(reader, -7))["index"] == 0
+    assert (await see(reader, 5)).index == 5
+    assert (await see(reader, 1_000_000)).index == 199  # the nearest there is
+    assert (await see(reader, -7)).index == 0
 
 
 async def test_a_row_is_asked_for_once_and_the_oldest_are_forgotten(reader: RowReader) -> None:
     first = reader.row
-    assert await see(reader, 7) == {"type": "row", "index": 7, "asked": 2}
+    assert await see(reader, 7) == RenderedRow(index=7, line=2, max_seq_length=64)
     assert await see(reader, 0) == first
-    for index in range(20, 20 + inspect.KEPT):
+    for index in range(20, 20 + inspect.MAX_KEPT_ROWS):
         await see(reader, index)
-    assert (await see(reader, 0))["asked"] == 3 + inspect.KEPT
+    assert (await see(reader, 0)).line == 3 + inspect.MAX_KEPT_ROWS
 
 
 async def test_a_row_that_is_refused_is_one_row_only(reader: RowReader) -> None:
     await reader.go(3)
     await until(lambda: reader.error)
-    assert reader.error == ("line 4: refused.", "Mend it.")
-    assert (await see(reader, 4))["index"] == 4
+    assert reader.error
+    assert (reader.error.message, reader.error.hint) == ("line 4: refused.", "Mend it.")
+    assert (await see(reader, 4)).index == 4
     assert reader.error is None
     await reader.go(3)
     await until(lambda: reader.error)
@@ -90,7 +95,7 @@ async def test_a_worker_that_died_is_told_and_started_anew(reader: RowReader) ->
     await reader.go(13)
     await until(lambda: reader.status == "failed")
     assert reader.error is not None
-    assert "Out of memory." in reader.error[1]
+    assert "Out of memory." in reader.error.hint
     await until(lambda: reader._worker is None)
     reader.index = 2
     await reader.start()

@@ -13,13 +13,27 @@ from support.fake_interpreter import fake_interpreter
 
 from codex_tui.base.errors import CodexError
 from codex_tui.workers.process import Worker
+from training.contract.messages import Message, WorkerError, WorkerProtocol
 
+
+class Run(Message, tag="run"):
+    """Asks the worker of these tests to run `code`, then to say `text`."""
+
+    code: str = ""
+    text: str = ""
+
+
+class Said(Message, tag="said"):
+    text: str
+
+
+PROTOCOL: WorkerProtocol[Run, Said | WorkerError] = WorkerProtocol("chat", Run, Said | WorkerError)
 ECHO = """
     print("ready to echo", arguments, file=sys.stderr)
     for line in sys.stdin:
         message = json.loads(line)
-        exec(message.get("run", ""))
-        print(json.dumps(message), flush=True)
+        exec(message["code"])
+        print(json.dumps({"type": "said", "text": message["text"]}), flush=True)
 """
 
 
@@ -29,12 +43,19 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextlib.asynccontextmanager
-async def started(folder: Path, body: str = ECHO) -> AsyncIterator[Worker]:
-    worker = await Worker.start(fake_interpreter(folder, body), ["chat", "a run"])
+async def started(folder: Path, body: str = ECHO) -> AsyncIterator[Worker[Run, Said | WorkerError]]:
+    worker = await Worker.start(fake_interpreter(folder, body), PROTOCOL, Path("a run"))
     try:
         yield worker
     finally:
         await worker.close()
+
+
+async def failure(worker: Worker[Run, Said | WorkerError]) -> CodexError:
+    """The error that ends the worker, which says nothing before."""
+    with pytest.raises(CodexError) as caught:
+        assert [message async for message in worker] == []
+    return caught.value
 
 
 def is_there(pid: int) -> bool:
@@ -48,19 +69,20 @@ def is_there(pid: int) -> bool:
 async def test_messages_go_both_ways_and_it_ends_when_closed(tmp_path: Path) -> None:
     async with started(tmp_path) as worker:
         stream = aiter(worker)
-        for message in ({"text": "zombie \x1b[2J 🧟"}, {"long": "x" * 1_000_000}):
-            await worker.send(message)
-            assert await anext(stream) == message
+        for text in ("zombie \x1b[2J 🧟", "x" * 1_000_000):
+            await worker.send(Run(text=text))
+            assert await anext(stream) == Said(text)
         assert os.getsid(worker.pid) == worker.pid != os.getsid(0)  # Ctrl-C in the terminal is the app's alone
     assert not is_there(worker.pid)
     with pytest.raises(CodexError, match="has ended"):
-        await worker.send({})
+        await worker.send(Run())
 
 
 async def test_what_is_no_message_is_passed_over(tmp_path: Path) -> None:
+    other = ("no JSON", "[1]", "{", "{}", '{"text": "x"}', '{"type": "another"}', '{"type": "saida", "text": 1}')
     async with started(tmp_path) as worker:
-        await worker.send({"run": "print('no JSON'); print('[1]'); print('{')"})
-        assert "run" in await anext(aiter(worker))
+        await worker.send(Run("; ".join(f"print({text!r})" for text in other), "heard"))
+        assert await anext(aiter(worker)) == Said("heard")
 
 
 @pytest.mark.parametrize(
@@ -69,48 +91,70 @@ async def test_what_is_no_message_is_passed_over(tmp_path: Path) -> None:
 )
 async def test_a_worker_that_breaks_says_so_last(tmp_path: Path, run: str, told: str) -> None:
     async with started(tmp_path) as worker:
-        await worker.send({"run": run})
-        [last] = [message async for message in worker]
-    assert last["type"] == "error"
-    assert last["id"] is None
-    assert last["message"] == f"The worker ended {told}."
-    assert "ready to echo ['chat', 'a run']" in last["hint"]
-    assert ("It broke." in last["hint"]) == ("exit" in told)
-    assert ("where memory runs out" in last["hint"]) == ("SIGKILL" in told)
+        await worker.send(Run(run))
+        error = await failure(worker)
+    assert error.message == f"The worker ended {told}."
+    assert "ready to echo ['chat', 'a run']" in error.hint
+    assert ("It broke." in error.hint) == ("exit" in told)
+    assert ("where memory runs out" in error.hint) == ("SIGKILL" in told)
+
+
+async def test_the_worker_s_own_reason_counts_more_than_its_exit_code(tmp_path: Path) -> None:
+    """An error of one request is an answer; an error without a request is the end."""
+    wrong = {"type": "error", "kind": "bad_data", "message": "It broke.", "hint": "Mend it."}
+    async with started(tmp_path) as worker:
+        await worker.send(Run(f"print(json.dumps({wrong | {'id': 3}}))", "goes on"))
+        stream = aiter(worker)
+        assert await anext(stream) == WorkerError(id=3, kind="bad_data", message="It broke.", hint="Mend it.")
+        assert await anext(stream) == Said("goes on")
+        await worker.send(Run(f"print(json.dumps({wrong} | {{'id': None}})); sys.exit(1)"))
+        with pytest.raises(CodexError) as caught:
+            await anext(stream)
+    assert (caught.value.message, caught.value.hint) == ("It broke.", "Mend it.")
 
 
 async def test_one_that_ends_well_says_nothing(tmp_path: Path) -> None:
     async with started(tmp_path) as worker:
-        await worker.send({"run": "sys.exit(0)"})
+        await worker.send(Run("sys.exit(0)"))
         assert [message async for message in worker] == []
 
 
 async def test_one_that_does_not_listen_is_ended_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("codex_tui.workers.process.GRACE_SECONDS", 0.1)
-    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('{}', flush=True); time.sleep(99)"
+    deaf = """
+        import signal, time
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        print(json.dumps({"type": "said", "text": "deaf"}), flush=True)
+        time.sleep(99)
+    """
     async with started(tmp_path, deaf) as worker:
-        assert await anext(aiter(worker)) == {}
+        assert await anext(aiter(worker)) == Said("deaf")
     assert worker._process.returncode == -signal.SIGKILL
 
 
 async def test_one_that_can_not_be_started_is_named(tmp_path: Path) -> None:
     with pytest.raises(CodexError, match="none can't be started: No such file"):
-        await Worker.start(tmp_path / "none", ["chat"])
+        await Worker.start(tmp_path / "none", PROTOCOL, tmp_path)
 
 
-async def test_what_can_not_be_understood_ends_the_worker(tmp_path: Path) -> None:
-    """A message whose types are wrong, or that is too long, is followed by nothing that could be trusted."""
-    for said in ('print(json.dumps({"type": "ready", "rows": "9"}))', 'print(json.dumps({"type": "x" * (1 << 27)}))'):
-        async with started(tmp_path) as worker:
-            await worker.send({"run": f"{said}; print(json.dumps({{'type': 'ready', 'rows': 9}}))"})
-            [last] = [message async for message in worker]
-            assert (last["type"], last["id"]) == ("error", None)
-            assert "can't be understood" in last["message"]
-        assert not is_there(worker.pid)
+@pytest.mark.parametrize("message", ['{"type": "said", "text": 9}', '{"type": "said"}', '{"type": "said", "te'])
+async def test_what_can_not_be_understood_ends_the_worker(tmp_path: Path, message: str) -> None:
+    """A message with wrong types is followed by nothing that could be trusted."""
+    await refused(tmp_path, f"print({message!r})")
+
+
+async def test_a_line_that_is_too_long_ends_the_worker(tmp_path: Path) -> None:
+    await refused(tmp_path, 'print(json.dumps({"type": "x" * (1 << 27)}))')
+
+
+async def refused(folder: Path, code: str) -> None:
+    async with started(folder) as worker:
+        await worker.send(Run(code, "more"))
+        assert "can't be understood" in (await failure(worker)).message
+    assert not is_there(worker.pid)
 
 
 async def test_no_token_is_repeated_from_what_it_complains_of(tmp_path: Path) -> None:
     async with started(tmp_path) as worker:
-        await worker.send({"run": f"print('401 for hf_{'a1' * 17}', file=sys.stderr); sys.exit(1)"})
-        [last] = [message async for message in worker]
-    assert "401 for hf_…" in last["hint"]
+        await worker.send(Run(f"print('401 for hf_{'a1' * 17}', file=sys.stderr); sys.exit(1)"))
+        assert "401 for hf_…" in (await failure(worker)).hint

@@ -1,0 +1,155 @@
+"""What the inspect worker computes over all rows: the scan, and the length of each row in tokens. Both are kept in the
+cache, so that the next start finds them there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from itertools import compress
+from pathlib import Path
+from typing import Any
+
+from training.contract.failures import TrainingFailure
+from training.dataset import lengths as token_lengths
+from training.dataset import scan as scans
+from training.dataset.index import RowIndex
+from training.dataset.lengths import Lengths
+from training.dataset.scan import BAD, PROGRESS_SECONDS, Scan
+from training.dataset.shapes import Columns, Row, row_of
+from training.job.job import Job
+from training.job.tokens import encode_row
+
+Report = Callable[[int, int], None]
+IsCancelled = Callable[[], bool]
+
+
+class CacheNotWritable(TrainingFailure):
+    """A result can't be written into the cache."""
+
+
+class PriorityLock:
+    """One tokenizer for two threads. The thread that counts all rows lets the thread that shows one row go first."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._urgent = threading.Event()
+
+    @contextmanager
+    def urgent(self) -> Iterator[None]:
+        """Takes the lock before any thread that waits in `patient`."""
+        self._urgent.set()
+        try:
+            with self._lock:
+                self._urgent.clear()
+                yield
+        finally:
+            self._urgent.clear()
+
+    @contextmanager
+    def patient(self) -> Iterator[None]:
+        while self._urgent.is_set():
+            time.sleep(0.001)
+        with self._lock:
+            yield
+
+
+class DatasetStats:
+    """The scan and the lengths of a job's dataset.
+
+    The methods return None if they are cancelled. They raise OSError, Unreadable and CacheNotWritable.
+    """
+
+    def __init__(self, job: Job, index: RowIndex) -> None:
+        self.columns = Columns.of(job.profile.dataset)
+        self.scan: Scan | None = None
+        self._job, self._index = job, index
+
+    def find_scan(self, report: Report, is_cancelled: IsCancelled) -> Path | None:
+        """Sets `self.scan`, from the cache or by reading all rows. Returns its file."""
+        found = scans.load_or_scan(
+            self._index, self.columns, self._job.profile, self._job.cache, report, is_cancelled, self._save_scan
+        )
+        if found is None:
+            return None
+        path, self.scan = found
+        return path
+
+    def _save_scan(self, path: Path, scan: Scan) -> None:
+        self.scan = scan  # useful even if it can't be saved
+        with _writing(path):
+            scans.save(path, scan)
+
+    def find_lengths(
+        self, tokenizer: Any, lock: PriorityLock, report: Report, is_cancelled: IsCancelled
+    ) -> tuple[Path, bool] | None:
+        """The file of the lengths, and whether it was in the cache already. Call `find_scan` first."""
+        assert self.scan is not None
+        fingerprint = self._index.fingerprint(cancelled=is_cancelled)
+        if fingerprint is None:
+            return None
+        with lock.patient():
+            tokenizer_hash = hash_tokenizer(tokenizer)
+        prompt = self._job.profile.dataset.system_prompt
+        path = token_lengths.cache_path(self._job.cache, fingerprint, self.columns, tokenizer_hash, prompt)
+        if token_lengths.load(path, self.scan.kept):
+            return path, True
+        lengths = self._measure(tokenizer, lock, report, is_cancelled)
+        if lengths is None:
+            return None
+        with _writing(path):
+            token_lengths.save(path, lengths)
+        return path, False
+
+    def _measure(self, tokenizer: Any, lock: PriorityLock, report: Report, is_cancelled: IsCancelled) -> Lengths | None:
+        assert self.scan is not None
+        total, prompt = self.scan.kept, self._job.profile.dataset.system_prompt
+        lengths, reported_at, tried_system = Lengths(), 0.0, False
+        good = (not state & BAD for state in self.scan.states)
+        for done, record in enumerate(compress(self._index.records(), good)):
+            if is_cancelled():
+                return None
+            if time.monotonic() - reported_at > PROGRESS_SECONDS:
+                reported_at = time.monotonic()
+                report(done, total)
+            row = row_of(record, self.columns)
+            try:
+                with lock.patient():
+                    encoded = encode_row(tokenizer, row, prompt)
+                    if not tried_system and row.messages and (prompt or row.messages[0]["role"] == "system"):
+                        tried_system = True
+                        lengths.system_ignored = _encode_without_system(tokenizer, row) == encoded.input_ids
+            except TrainingFailure as failure:
+                lengths.refuse(failure.message.partition(": ")[2] or failure.message)
+            else:
+                lengths.add(len(encoded.input_ids), encoded.start)
+        report(total, total)
+        return lengths
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        message = f"{path} can't be written: {error.strerror}."
+        raise CacheNotWritable("unknown", message, "CODEX_TUI_HOME names another place.") from error
+
+
+def hash_tokenizer(tokenizer: Any) -> str:
+    """A hash of everything that decides the tokens of a row: the vocabulary, its rules and the chat template."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    vocabulary = backend.to_str() if backend is not None else json.dumps(tokenizer.get_vocab(), sort_keys=True)
+    parts = (type(tokenizer).__name__, vocabulary, str(tokenizer.chat_template), str(tokenizer.special_tokens_map))
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _encode_without_system(tokenizer: Any, row: Row) -> list[int] | None:
+    messages = [message for message in row.messages if message["role"] != "system"]
+    with suppress(TrainingFailure):
+        return encode_row(tokenizer, replace(row, messages=messages), None).input_ids
+    return None
