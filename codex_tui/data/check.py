@@ -114,8 +114,10 @@ async def _lengths(target: Target, rows: int, report: OnProgress) -> tuple[Lengt
                     if lengths := token_lengths.load(Path(path), rows):
                         return lengths, None
                     return None, ("The rows changed meanwhile.", "Check them again.")
+                case StatsReady(why=""):
+                    pass  # the scan of a large dataset; the lengths follow
                 case InspectReady() | StatsReady():
-                    return None, (answer.why or "The worker failed.", answer.hint)
+                    return None, (answer.why, answer.hint)
                 case WorkerError():
                     return None, (answer.message, answer.hint)
     except CodexError as error:

@@ -25,6 +25,7 @@ WORDS = """
     config = json.loads(Path(arguments[1]).read_text())
     pipe = Pipe(INSPECT)
     pipe.send(InspectReady(rows=0, why=config["profile"]["title"]))
+    pipe.send(StatsReady(scan="a scan", lengths=None))  # a large dataset is scanned in the background
     for request in pipe.requests():
         assert request == Tokenise()
         found = lengths.Lengths()
