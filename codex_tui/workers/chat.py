@@ -68,8 +68,8 @@ class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
         self.phase = ""  # what the worker loads now
         self.progress: tuple[int, int] | None = None
         self.device = ""
-        self.adapter = True  # whether the adapter shall answer, if there is one
-        self.found: Adapter | None = None
+        self.adapter: Adapter | None = None  # loaded, or to be loaded by the first question
+        self.use_adapter = True
         self._run = run
         self._adapter_files: object = None  # when `look` looked last
         self._request_id = 0
@@ -80,23 +80,23 @@ class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
         files = (self._run.has_adapter(), checkpoints.found_in(self._run.checkpoints)[-1:])
         if files == self._adapter_files:
             return False
-        self._adapter_files, before = files, self.found
-        self.found = adapter_of(self._run, thorough=False)
-        return self.found != before
+        self._adapter_files, before = files, self.adapter
+        self.adapter = adapter_of(self._run, thorough=False)
+        return self.adapter != before
 
     @property
     def answers_with_adapter(self) -> bool:
-        return self.adapter and self.found is not None
+        return self.use_adapter and self.adapter is not None
 
     @property
     def by(self) -> str:
         """The name of the model that answers: "base", "adapter", "checkpoint 200"."""
-        return self.found.name if self.adapter and self.found else "base"
+        return self.adapter.name if self.use_adapter and self.adapter else "base"
 
     @property
     def outdated(self) -> bool:
         """Whether the run has saved its adapter, but the worker has loaded a checkpoint's or none."""
-        return self.found != Adapter() and self._run.has_adapter()
+        return self.adapter != Adapter() and self._run.has_adapter()
 
     @property
     def busy(self) -> bool:
@@ -119,7 +119,7 @@ class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
             await self._send(StopAnswer(id=self._request_id))
 
     async def toggle_adapter(self) -> None:
-        self.adapter = not self.adapter
+        self.use_adapter = not self.use_adapter
         self._on_change()
 
     async def clear(self) -> None:
@@ -156,7 +156,7 @@ class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
             case ChatReady():
                 self.status, self.phase, self.progress = "ready", "", None
                 self.device = answer.device
-                self.found = Adapter(answer.step) if answer.has_adapter else None
+                self.adapter = Adapter(answer.step) if answer.has_adapter else None
                 if self.busy:
                     await self._generate()
             case Token() if self._is_current(answer.id):

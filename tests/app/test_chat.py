@@ -80,7 +80,7 @@ async def test_a_missing_adapter_is_explained(make_run: Any, workers: Any) -> No
         await settled(pilot)
         assert "No adapter yet" in screen_text(pilot.app)
         await pilot.press("c", "ctrl+o")
-        assert pilot.app.screen.query_one(ChatPane).conversation.adapter
+        assert pilot.app.screen.query_one(ChatPane).conversation.use_adapter
 
 
 async def test_a_checkpoint_in_the_adapters_place_is_called_so_from_the_start(make_run: Any, workers: Any) -> None:

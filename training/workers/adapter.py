@@ -1,4 +1,4 @@
-"""Names the file of an adapter that is damaged or gone, where a library only says that loading failed."""
+"""Names the damaged or missing file of an adapter. The libraries only say that loading failed."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from training.contract.run_directory import ADAPTER_CONFIG, RunDirectory
 
 
 @contextmanager
-def loading(folder: Path | None, run: RunDirectory) -> Iterator[None]:
-    """Whatever a library says within of an adapter in `folder` that is damaged or gone, that file is named."""
+def name_damaged_file(folder: Path | None, run: RunDirectory) -> Iterator[None]:
+    """If the block fails and a file of the adapter in `folder` is damaged or gone, raises an error that names it."""
     try:
         yield
     except Exception as error:
-        named = isinstance(error, TrainingFailure) and folder and folder.is_dir()
-        if named or not folder or not (damaged := _damaged_file(folder)):
+        explained = isinstance(error, TrainingFailure) and folder and folder.is_dir()
+        if explained or not folder or not (damaged := _find_damaged_file(folder)):
             raise
         resume = f"codex-tui resume {run.name}"
         raise TrainingFailure(
@@ -32,7 +32,7 @@ def loading(folder: Path | None, run: RunDirectory) -> Iterator[None]:
         ) from error
 
 
-def _damaged_file(folder: Path) -> Path | None:
+def _find_damaged_file(folder: Path) -> Path | None:
     if not adapter_is_whole(folder / ADAPTER):
         return folder / ADAPTER
     try:

@@ -33,7 +33,7 @@ from training.contract.messages import (
 from training.contract.run_directory import RunDirectory
 from training.job import environ
 from training.job.job import Job, read_job
-from training.workers.adapter import loading
+from training.workers.adapter import name_damaged_file
 from training.workers.pipe import Pipe
 
 ChatPipe = Pipe[ChatRequest, ChatAnswer]
@@ -102,7 +102,7 @@ class ChatModel:
         dtype = getattr(torch, actual["dtype"] if actual["dtype"] != "auto" else "bfloat16")
         report(f"loading {job.profile.model.name}" + (" and the adapter" if adapter else ""), 1)
         source = model.resolve_source(job.model_name, job.cache)
-        with loading(adapter, run), writing(model.hub_cache()):
+        with name_damaged_file(adapter, run), writing(model.hub_cache()):
             loaded, tokenizer = model.load_for_chat(
                 source,
                 revision=job.profile.model.revision,

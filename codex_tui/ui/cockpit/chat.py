@@ -49,7 +49,7 @@ class ChatPane(ReportsWorkerErrors, Vertical):
     def __init__(self, run: RunDirectory, *, base: bool = False) -> None:
         super().__init__(id="chat", classes="pane")
         self.conversation = Conversation(run, self._changed)
-        self.conversation.adapter = not base
+        self.conversation.use_adapter = not base
         self._run = run
         self._watched: WatchedRun | None = None
         self._drawing_soon = False
@@ -80,7 +80,7 @@ class ChatPane(ReportsWorkerErrors, Vertical):
 
     def hints(self) -> list[Hint]:
         chat = self.conversation
-        more: list[Hint] = [("ctrl+o", "base" if chat.answers_with_adapter else "adapter")] if chat.found else []
+        more: list[Hint] = [("ctrl+o", "base" if chat.answers_with_adapter else "adapter")] if chat.adapter else []
         if chat.turns:
             more.append(("ctrl+l", "clear"))
         if chat.status == "answering":
@@ -109,7 +109,7 @@ class ChatPane(ReportsWorkerErrors, Vertical):
             raise SkipAction  # Escape is the screen's then
 
     async def action_toggle_adapter(self) -> None:
-        if self.conversation.found:
+        if self.conversation.adapter:
             await self.conversation.toggle_adapter()
 
     async def action_clear(self) -> None:
@@ -135,7 +135,7 @@ class ChatPane(ReportsWorkerErrors, Vertical):
         chat = self.conversation
         where = f" on {clean(chat.device)}" if chat.device else ""
         left = line((chat.by.capitalize(), STRONG), (" answers", MUTED), (where, MUTED))
-        other = line(("ctrl+o", f"bold {ACCENT}"), (" base ⇄ adapter", MUTED)) if chat.found else Content("")
+        other = line(("ctrl+o", f"bold {ACCENT}"), (" base ⇄ adapter", MUTED)) if chat.adapter else Content("")
         self.query_one(Heading).show(left, other)
         self.query_one(TextView).set_text(self._paragraphs(), keep_place=True)
         self.post_message(HintsChanged())
@@ -163,12 +163,12 @@ class ChatPane(ReportsWorkerErrors, Vertical):
             yield line((f"{warning} Enter loads it all the same.", "$warning"))
 
     def _welcome(self) -> Iterator[Content]:
-        found = self.conversation.found
-        if found:
+        adapter = self.conversation.adapter
+        if adapter:
             yield line(("Ask something: the model loads at the first question.", MUTED))
-            if found.step is not None:
+            if adapter.step is not None:
                 why = "the run left no adapter" if self._ended else "the run saves its adapter when it ends"
-                yield line((f"{found.name.capitalize()} answers: {why}.", MUTED))
+                yield line((f"{adapter.name.capitalize()} answers: {why}.", MUTED))
         elif self._ended:
             yield line(("The run left no adapter; the base model answers.", MUTED))
         else:

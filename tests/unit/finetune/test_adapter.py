@@ -8,7 +8,7 @@ from support.fake_checkpoint import write_checkpoint
 from training.contract.failures import TrainingFailure
 from training.contract.run_directory import RunDirectory
 from training.finetune import adapter
-from training.workers.adapter import loading
+from training.workers.adapter import name_damaged_file
 
 
 class Saved:
@@ -65,19 +65,19 @@ def test_what_is_damaged_or_gone_is_named_and_nothing_else(tmp_path: Path) -> No
     run = RunDirectory(tmp_path)
     write_checkpoint(run.checkpoints, 20).rename(run.adapter)
     (run.adapter / "adapter_config.json").write_text("{}")
-    with pytest.raises(ZeroDivisionError), loading(run.adapter, run):
+    with pytest.raises(ZeroDivisionError), name_damaged_file(run.adapter, run):
         raise ZeroDivisionError
     (run.adapter / "adapter_config.json").write_text("{")
     with (
         pytest.raises(TrainingFailure, match=r"adapter_config\.json is damaged") as caught,
-        loading(run.adapter, run),
+        name_damaged_file(run.adapter, run),
     ):
         raise ValueError("Expecting property name enclosed in double quotes: line 1 column 2 (char 1)")
     assert f"Rename {run.adapter}" in caught.value.hint
     gone = run.checkpoints / "checkpoint-20"
     with (
         pytest.raises(TrainingFailure, match=r"adapter_model\.safetensors is gone") as caught,
-        loading(gone, run),
+        name_damaged_file(gone, run),
     ):
         raise ValueError(f"Can't find 'adapter_config.json' at '{gone}'")
     assert "Ask again" in caught.value.hint
