@@ -1,4 +1,4 @@
-"""The Textual app: themes, keys and the way between screens. Screens do the rest, and are imported when shown."""
+"""The Textual app: themes, global keys and the navigation between screens. Each screen is imported when it opens."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
-os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")  # read once, when Textual is imported
+os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")  # Textual reads these once, on import
 os.environ.setdefault("TEXTUAL_FPS", "15")
 os.environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")
 
@@ -22,14 +22,14 @@ from training.contract.run_directory import RunDirectory
 if TYPE_CHECKING:
     from codex_tui.data.target import Target
 
-TEXTUALS_OWN = frozenset({"app.focus_next", "app.focus_previous", "screen.copy_text"})
-"""Actions of every screen that are no commands: one does them with a key, or has no use for them here."""
+HIDDEN_ACTIONS = frozenset({"app.focus_next", "app.focus_previous", "screen.copy_text"})
+"""Textual's actions of every screen that the command palette leaves out, because they are of no use there."""
 
 
 class CodexApp(App[None]):
-    """Opens on `run`, on the rows `data`, or on the profile picker.
+    """Opens the cockpit of `run`, the rows of `data`, or, without both, the list of profiles.
 
-    `pane` is the cockpit's pane to begin on: "chat", say; with `base`, the chat begins with the base model.
+    `pane` is the first pane of the cockpit, for example "chat". With `base`, the chat starts with the base model.
     """
 
     TITLE = "Codex TUI"
@@ -41,7 +41,7 @@ class CodexApp(App[None]):
         Binding("p", "profiles", "Profiles", show=False),
         Binding("o", "runs", "Runs", show=False),
         Binding("question_mark", "help", "Help", show=False),
-        Binding("ctrl+t", "toggle_theme", "Dark or light", show=False),
+        Binding("ctrl+t", "toggle_theme", "Dark or light theme", show=False),
     ]
 
     def __init__(
@@ -58,13 +58,13 @@ class CodexApp(App[None]):
         self._first_pane = pane
         self._base = base
         self._terminal = TerminalCells()
-        self._seen: dict[str, RunDirectory] = {}
+        self._opened_runs: dict[str, RunDirectory] = {}
         self.register_theme(DARK)
         self.register_theme(LIGHT)
         self.theme = DARK.name
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
-        return {"rule": "#808080"}  # for a theme that is not ours
+        return {"rule": "#808080"}  # for themes other than DARK and LIGHT
 
     def get_default_screen(self) -> Screen[Any]:
         if self._first_run is not None:
@@ -78,24 +78,24 @@ class CodexApp(App[None]):
         return ProfilesScreen()
 
     def find_live_runs(self) -> list[RunDirectory]:
-        """The runs that were shown here and still train: they go on without the app."""
-        return [run for run in self._seen.values() if run.trainer_alive()]
+        """Finds the runs that this app has shown and that still train. They continue without the app."""
+        return [run for run in self._opened_runs.values() if run.trainer_alive()]
 
     def _cockpit(self, run: RunDirectory, pane: str | None = None, *, base: bool = False) -> Screen[Any]:
         from codex_tui.ui.cockpit.screen import CockpitScreen
 
-        self._seen[run.name] = run
+        self._opened_runs[run.name] = run
         return CockpitScreen(run, pane, base=base)
 
     async def on_open_run(self, message: OpenRun) -> None:
-        """The screen that was first stays below: Escape leads back to it."""
+        """Opens the run above the first screen, so that Escape returns to the first screen."""
         while len(self.screen_stack) > 1:
             await self.pop_screen()
         await self._free_workers(self.screen)
         await self.push_screen(self._cockpit(message.run))
 
     async def _free_workers(self, screen: Screen[Any]) -> None:
-        """A loaded model that nobody looks at must not take the memory of the next one."""
+        """Unloads the models of a cockpit that is no longer visible. The next model needs their memory."""
         from codex_tui.ui.cockpit.screen import CockpitScreen
 
         if isinstance(screen, CockpitScreen):
@@ -107,7 +107,7 @@ class CodexApp(App[None]):
         self.push_screen(Notice(message.message, message.hint))
 
     async def action_quit(self) -> None:
-        """Quits, unless a screen has unsaved changes: it asks what to do with them."""
+        """Quits. A screen with unsaved changes first asks what to do with them."""
         for screen in reversed(self.screen_stack):
             if isinstance(screen, HasUnsavedChanges) and screen.unsaved:
                 screen.ask_and_quit()
@@ -115,22 +115,22 @@ class CodexApp(App[None]):
         self.exit()
 
     def action_help_quit(self) -> None:
-        """What Ctrl-C says: the key that the screen names."""
+        """Answers Ctrl-C: says which key quits this screen."""
         from codex_tui.ui.kit.hints import HintBar
 
         bars = self.screen.query(HintBar)
         key = bars.first().quit_key if bars else "ctrl+q"
-        self.notify(f"{key} quits the app; a run goes on without it.", title="Do you want to quit?", markup=False)
+        self.notify(f"{key} quits the app. A training run continues.", title="Do you want to quit?", markup=False)
 
     async def action_profiles(self) -> None:
         from codex_tui.ui.profiles.screen import ProfilesScreen
 
-        await self._go(ProfilesScreen)
+        await self._go_to(ProfilesScreen)
 
     async def action_runs(self) -> None:
         from codex_tui.ui.runs.screen import RunsScreen
 
-        await self._go(RunsScreen)
+        await self._go_to(RunsScreen)
 
     def action_help(self) -> None:
         from codex_tui.ui.help import HelpScreen
@@ -140,8 +140,8 @@ class CodexApp(App[None]):
     def action_toggle_theme(self) -> None:
         self.theme = LIGHT.name if self.theme == DARK.name else DARK.name
 
-    async def _go(self, screen: type[Screen[Any]]) -> None:
-        """Shows `screen`: by going back where it is on the way, else on top."""
+    async def _go_to(self, screen: type[Screen[Any]]) -> None:
+        """Shows `screen`. Goes back to it if it is open already, and otherwise opens it on top."""
         if self.screen.is_modal or isinstance(self.screen, screen):
             return
         if any(isinstance(open_screen, screen) for open_screen in self.screen_stack):
@@ -157,18 +157,18 @@ class CodexApp(App[None]):
         self._terminal.forget()
 
     def on_mount(self) -> None:
-        self.app_resume_signal.subscribe(self, self._resumed)
+        self.app_resume_signal.subscribe(self, self._redraw_all)
 
-    def _resumed(self, _: object) -> None:
-        """Another program had the terminal: an editor, or the shell."""
+    def _redraw_all(self, _: object) -> None:
+        """Redraws the screen after another program (an editor, the shell) has used the terminal."""
         self._terminal.forget()
         self.refresh(layout=True)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """Every key of the screen as a command by name."""
+        """Returns a named command for each key of the screen."""
         seen = set()
         for _, binding, enabled, _ in screen.active_bindings.values():
-            known = binding.action in seen or binding.action in TEXTUALS_OWN
+            known = binding.action in seen or binding.action in HIDDEN_ACTIONS
             if enabled and binding.description and not known and not binding.system:
                 seen.add(binding.action)
                 yield SystemCommand(

@@ -1,4 +1,4 @@
-"""Every key, on one screen."""
+"""The help screen: all keys on one screen."""
 
 from __future__ import annotations
 
@@ -14,92 +14,92 @@ from textual.widgets import Static
 from codex_tui.base import bandwidth
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, line
 
-Section = tuple[str, tuple[tuple[str, str], ...]]  # its title; each key and what it does
-WIDE = 116  # columns from which the sections stand in two
-LEFT = 4  # sections of the left one
+Section = tuple[str, tuple[tuple[str, str], ...]]  # a title, and pairs of a key and its action
+MIN_TWO_COLUMN_WIDTH = 116  # cells; a narrower terminal shows the sections in one column
+LEFT_SECTIONS = 4  # number of sections in the left column
 SECTIONS: tuple[Section, ...] = (
     (
         "Everywhere",
         (
-            ("p", "profiles: pick one and launch it"),
-            ("o", "runs: open another one"),
+            ("p", "profiles: choose one and start training"),
+            ("o", "runs: open another run"),
             ("ctrl+p", "all commands, by name"),
-            ("ctrl+t", "dark or light"),
+            ("ctrl+t", "dark or light theme"),
             ("?", "this help"),
-            ("q", "quit; a run in training goes on"),
+            ("q", "quit; a training run continues"),
         ),
     ),
     (
         "Cockpit",
         (
-            ("1 … 5", "the panes; Tab goes round"),
-            ("z", "the pane alone, and back"),
-            ("g", "logarithmic loss, and back"),
-            ("x", "loss over steps, time or tokens"),
+            ("1 … 5", "show a pane; Tab shows the next one"),
+            ("z", "show only this pane, and back"),
+            ("g", "logarithmic loss axis, and back"),
+            ("x", "loss by steps, time or tokens"),
             ("s", "stop and save; again: terminate, kill"),
             ("r", "resume a stopped, failed or lost run"),
-            ("i", "what really ran, warnings, checkpoints"),
+            ("i", "settings in use, warnings, checkpoints"),
             ("l", "log"),
-            ("D", "the run's dataset, all of it"),
+            ("D", "the run's dataset, all rows"),
         ),
     ),
     (
         "Samples",
         (
-            ("← →", "previous, next; < and > first, last"),
+            ("← →", "previous, next; < first, > last"),
             ("d", "the run's answers, or the dataset's rows"),
-            ("v", "a row raw, or as the model sees it"),
+            ("v", "the raw row, or the model's view of it"),
         ),
     ),
     (
         "Data",
         (
             ("1 … 4", "the model's view, raw, tokens, overview"),
-            ("i", "tokens with their ids, and back"),
-            ("← →", "previous, next row; Enter reads it"),
-            ("/", "search; Esc ends it"),
-            ("g", "go to a row by its number"),
+            ("i", "token ids on or off"),
+            ("← →", "previous, next row; Enter opens it"),
+            ("/", "search; Esc ends the search"),
+            ("g", "go to a row number"),
             ("f", "next filter: a all, b bad, c cut,"),
             ("", "l longest first, d duplicates"),
-            ("[ ] =", "look at another max_seq_length"),
-            ("Bksp", "back to the profile's own"),
+            ("[ ] =", "try another max_seq_length"),
+            ("Bksp", "return to the profile's max_seq_length"),
             ("e", "edit the profile, with that length"),
-            ("t", "count all tokens, or stop it"),
+            ("t", "start or stop counting all tokens"),
         ),
     ),
     (
         "Chat",
         (
-            ("c", "ask; the model loads when first asked"),
-            ("Enter", "ask"),
-            ("Esc", "stop the answer; else leave the line"),
-            ("ctrl+o", "base ⇄ adapter"),
+            ("c", "ask a question; the first loads the model"),
+            ("Enter", "send the question"),
+            ("Esc", "stop the answer, or leave chat"),
+            ("ctrl+o", "switch between base model and adapter"),
             ("ctrl+l", "clear the conversation"),
         ),
     ),
     (
         "Profiles",
         (
-            ("Enter, n", "launch"),
-            ("e", "edit; of a shipped one, a child of your own"),
-            ("d", "look at its dataset"),
-            ("D", "duplicate, comments and all"),
+            ("Enter, n", "start training"),
+            ("e", "edit, or extend a shipped profile"),
+            ("d", "show its dataset"),
+            ("D", "duplicate, with its comments"),
             ("E", "edit in $EDITOR"),
         ),
     ),
     (
         "Editor",
         (
-            ("Enter", "edit the value; ← → go through choices"),
-            ("Del", "unset: as it is inherited"),
+            ("Enter", "edit the value; ← → change a choice"),
+            ("Del", "remove the value from this file"),
             ("u, U", "undo, redo"),
             ("s, S", "save, save under another name"),
             ("c", "compare with the parent"),
-            ("r", "what would make it fit; Enter applies one"),
+            ("r", "ways to make it fit; Enter applies one"),
             ("/", "find a field"),
         ),
     ),
-    ("Texts", (("↑ ↓", "scroll; PgUp and PgDn by a page"), ("Home End", "start, end; the log follows its end"))),
+    ("Texts", (("↑ ↓", "scroll; PgUp, PgDn: one page"), ("Home End", "start, end; at its end the log follows"))),
 )
 
 
@@ -123,17 +123,17 @@ class HelpScreen(ModalScreen[None]):
             low = "low bandwidth · " if bandwidth.pace.low else ""
             scroll.border_subtitle = f"{low}↑ ↓ scroll · Esc closes"
             with Container():
-                yield Static(_text(SECTIONS[:LEFT]))
-                yield Static(_text(SECTIONS[LEFT:]))
+                yield Static(_draw_sections(SECTIONS[:LEFT_SECTIONS]))
+                yield Static(_draw_sections(SECTIONS[LEFT_SECTIONS:]))
 
     def on_resize(self) -> None:
-        self.set_class(self.size.width >= WIDE, "wide")
+        self.set_class(self.size.width >= MIN_TWO_COLUMN_WIDTH, "wide")
 
 
-def _text(sections: tuple[Section, ...]) -> Content:
+def _draw_sections(sections: tuple[Section, ...]) -> Content:
     rows: list[Content] = []
     for title, entries in sections:
         rows.append(line((title, "bold")))
-        rows += [line((f"  {key:<10}", ACCENT), (does, MUTED)) for key, does in entries]
+        rows += [line((f"  {key:<10}", ACCENT), (action, MUTED)) for key, action in entries]
         rows.append(Content(""))
     return Content("\n").join(rows)

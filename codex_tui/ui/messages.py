@@ -1,4 +1,4 @@
-"""What the screens and the app have to know of each other: messages, and what a screen can be asked."""
+"""The messages that screens send to the app, and the protocols that the app expects from screens."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from training.contract.run_directory import RunDirectory
 
 
 class OpenRun(Message):
-    """Opens the cockpit of a run, in place of the screen that is shown."""
+    """Asks the app to open the cockpit of `run` above the first screen."""
 
     def __init__(self, run: RunDirectory) -> None:
         super().__init__()
@@ -21,7 +21,7 @@ class OpenRun(Message):
 
 
 class Trouble(Message):
-    """What a person asked for can't be done. The texts are not cleaned yet: clean them before they are shown."""
+    """Asks the app to show an error. The receiver must pass both texts through `clean`; the sender need not."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Trouble(Message):
 
 @runtime_checkable
 class HasUnsavedChanges(Protocol):
-    """A screen that may have `unsaved` changes. The app lets it ask what to do with them before it quits."""
+    """A screen that can have unsaved changes. Before the app quits, this screen asks what to do with them."""
 
     @property
     def unsaved(self) -> bool: ...
@@ -40,22 +40,22 @@ class HasUnsavedChanges(Protocol):
 
 
 class HintsChanged(Message):
-    """The keys of a pane have another meaning now."""
+    """Says that the keys of a pane have changed, so that the screen updates its hints."""
 
     def can_replace(self, message: Message) -> bool:
         return isinstance(message, HintsChanged)
 
 
 class ReportsWorkerErrors(MessagePump):
-    """For screens that start workers: an unexpected error becomes a notice. Textual would end the app."""
+    """The base of screens that start workers. An unexpected error becomes a notice; Textual alone would end the app."""
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         if event.state is WorkerState.ERROR:
             error = event.worker.error
-            if isinstance(error, OSError) and error.errno:  # a full disk, a file that can't be read
+            if isinstance(error, OSError) and error.errno:  # for example a full disk, or a file that cannot be read
                 error = of_system(error)
             if isinstance(error, CodexError):
                 trouble = Trouble(error.message, error.hint)
             else:
-                trouble = Trouble(f"That did not work: {error or type(error).__name__}", "A run in training goes on.")
+                trouble = Trouble(f"Unexpected error: {error or type(error).__name__}", "A training run continues.")
             self.post_message(trouble)

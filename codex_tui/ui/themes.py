@@ -1,5 +1,5 @@
-"""Two restrained themes, dark and light. Every colour is one of the 256 that any terminal has: over SSH, where
-COLORTERM gets lost, they look the same."""
+"""The two themes, dark and light. All colours are from the 256 colours that every terminal has, so they look the same
+over SSH, where COLORTERM is often missing."""
 
 from __future__ import annotations
 

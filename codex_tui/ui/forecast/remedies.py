@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from codex_tui.base.text import clean, shorten
 from codex_tui.ui.forecast.bar import change, summary
-from codex_tui.ui.kit.choices import Choices, Row
+from codex_tui.ui.kit.choices import Choices, DrawEntry
 from codex_tui.ui.kit.dialogs import DIALOG_CSS, make_key_row
 from codex_tui.ui.kit.drawing import MUTED, STRONG, line, spread
 
@@ -60,7 +60,7 @@ class RemediesScreen(ModalScreen["Remedy | None"]):
         self.dismiss(self._found[index] if index is not None else None)
 
 
-def _row(remedy: Remedy) -> Row:
+def _row(remedy: Remedy) -> DrawEntry:
     def row(width: int) -> list[Content]:
         gives = line(("gives back ", MUTED), f"{remedy.frees_mib:,.0f} MiB")
         enough = line(("✓ enough by itself", "$success"), "; " if remedy.cost else "") if remedy.fits else Content("")

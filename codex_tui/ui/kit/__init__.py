@@ -1,1 +1,1 @@
-"""The toolkit under all screens: painted widgets, lists, charts, dialogs."""
+"""The widgets that all screens share: painted widgets, lists, charts and dialogs."""

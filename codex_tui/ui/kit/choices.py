@@ -1,4 +1,4 @@
-"""A list to pick from: profiles, runs, remedies. Only changed cells are sent."""
+"""A list of entries to choose from: profiles, runs or remedies. It sends only the cells that changed."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from textual.strip import Strip
 from codex_tui.ui.kit.drawing import MUTED, find_thumb, line, to_strips
 from codex_tui.ui.kit.scrolling import PickList, bind_scroll_keys, pad
 
-MARGIN = 3  # columns beside a row: two for the mark before it and a space after it
-PAGE = 10  # entries
-Row = Callable[[int], list[Content]]  # draws the lines of an entry for a width
+MARGIN = 3  # columns that a row cannot use: two for the mark before it, and a space after it
+PAGE_ENTRIES = 10  # entries that a page key moves
+DrawEntry = Callable[[int], list[Content]]  # draws the lines of an entry for a width in cells
 
 
 class Choices(PickList):
-    """Entries with a key, each of `lines` lines. The right edge shows which part of the list is in sight. When the
-    entries change, the one with the same key stays picked."""
+    """A list whose entries have a key and `lines` lines each. The right edge shows which part of the list is visible.
+
+    When the entries change, the entry with the same key stays picked.
+    """
 
     WHEEL_ROWS = 1
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -29,26 +31,30 @@ class Choices(PickList):
     ]
 
     class Moved(Message):
-        """Another entry is picked."""
+        """Sent when another entry is picked."""
 
         def can_replace(self, message: Message) -> bool:
             return isinstance(message, Choices.Moved)
 
     class Chosen(Message):
-        """Enter, or a click on the picked entry."""
+        """Sent on Enter, and on a click on the picked entry."""
 
     def __init__(self, id: str | None = None, lines: int = 1) -> None:
         super().__init__(id)
         self._lines_each = lines
         self._keys: list[str] = []
-        self._rows: list[Row] = []
+        self._rows: list[DrawEntry] = []
 
     @property
     def index(self) -> int | None:
+        """The number of the picked entry, or None if the list is empty."""
         return self._index if self._keys else None
 
-    def set_rows(self, rows: Sequence[tuple[str, Row]], pick: str | None = None) -> None:
-        """`rows` are (key, row); `pick` is the key of the entry to pick, by default the one that is picked."""
+    def set_rows(self, rows: Sequence[tuple[str, DrawEntry]], pick: str | None = None) -> None:
+        """Replaces the entries by `rows`, pairs of a key and a function that draws the entry.
+
+        `pick` is the key of the entry to pick. By default the picked entry stays picked, or the first one is.
+        """
         wanted = pick or (self._keys[self._index] if self._keys else None)
         self._keys = [key for key, _ in rows]
         self._rows = [row for _, row in rows]
@@ -62,20 +68,20 @@ class Choices(PickList):
         self._keep_in_sight(self._index, self._index, self.count, fit)
         edge = find_thumb(self._top, fit, self.count, fit * self._lines_each)
         inner = width - bool(edge)
-        shown: list[Content] = []
+        lines: list[Content] = []
         for position, row in enumerate(self._rows[self._top : self._top + fit], self._top):
-            drawn = [*row(width - MARGIN), *[Content("")] * self._lines_each][: self._lines_each]
-            shown += [self._mark(text, position, inner) for text in drawn]
+            entry = [*row(width - MARGIN), *[Content("")] * self._lines_each][: self._lines_each]
+            lines += [self._mark(text, position, inner) for text in entry]
         if edge:
-            shown = [line(pad(row, inner), ("┃", MUTED) if y in edge else " ") for y, row in enumerate(shown)]
-        return to_strips(self, shown, width, height)
+            lines = [line(pad(row, inner), ("┃", MUTED) if y in edge else " ") for y, row in enumerate(lines)]
+        return to_strips(self, lines, width, height)
 
     def action_choose(self) -> None:
         if self._keys:
             self.post_message(self.Chosen())
 
     def action_page(self, pages: int) -> None:
-        self.action_move(pages * PAGE)
+        self.action_move(pages * PAGE_ENTRIES)
 
     def entry_at(self, y: int) -> int:
         return self._top + y // self._lines_each

@@ -1,4 +1,4 @@
-"""Small questions and notices over a screen. All text is shown as it is, never as markup."""
+"""Dialogs with a question or a notice, shown above a screen. They never read text as markup."""
 
 from __future__ import annotations
 
@@ -28,13 +28,16 @@ DIALOG_CSS = """
 
 
 def make_key_row(*pairs: tuple[str, str]) -> Static:
-    """The last row of a dialog: what can be pressed."""
-    parts = [line((key, f"bold {ACCENT}"), (f" {does}", MUTED)) for key, does in pairs]
+    """Makes the last row of a dialog from pairs of a key and the name of its action."""
+    parts = [line((key, f"bold {ACCENT}"), (f" {action}", MUTED)) for key, action in pairs]
     return Static(Content("    ").join(parts), classes="keys")
 
 
 class Confirm(ModalScreen[bool]):
-    """A question with one consequence. Enter or y does it; Escape or n does not."""
+    """Asks whether to do `action`. Enter and y return True; Escape, n and q return False.
+
+    `cancel` names the action of Escape.
+    """
 
     DEFAULT_CSS = DIALOG_CSS.format(name="Confirm")
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -42,22 +45,22 @@ class Confirm(ModalScreen[bool]):
         Binding("escape,n,q", "answer(False)", "No"),
     ]
 
-    def __init__(self, title: str, text: str, does: str) -> None:
+    def __init__(self, title: str, text: str, action: str, cancel: str = "cancel") -> None:
         super().__init__()
-        self._title, self._text, self._does = title, text, does
+        self._title, self._text, self._action, self._cancel = title, text, action, cancel
 
     def compose(self) -> ComposeResult:
         with Vertical():
             yield Static(line((clean(self._title), "bold")))
             yield Static(Content(clean(self._text, newlines=True)))
-            yield make_key_row(("Enter", self._does), ("Esc", "leave it"))
+            yield make_key_row(("Enter", self._action), ("Esc", self._cancel))
 
     def action_answer(self, answer: bool) -> None:
         self.dismiss(answer)
 
 
 class Notice(ModalScreen[None]):
-    """What went wrong and what to do about it."""
+    """Shows an error: what went wrong, and what to do about it."""
 
     DEFAULT_CSS = DIALOG_CSS.format(name="Notice")
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,enter,q,space", "dismiss", "Close")]
@@ -75,23 +78,27 @@ class Notice(ModalScreen[None]):
 
 
 class Options(ModalScreen[str | None]):
-    """A question with several answers, a key each: `(key, what it does)`. Enter gives the first, Escape None."""
+    """Asks a question with several answers. `options` are pairs of a key and the name of its action.
+
+    Returns the key of the answer: Enter chooses the first option, Escape returns None. `cancel` names the action of
+    Escape.
+    """
 
     DEFAULT_CSS = DIALOG_CSS.format(name="Options")
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "first", "The first of them"),
-        Binding("escape", "dismiss(None)", "None of them"),
+        Binding("enter", "first", "First option"),
+        Binding("escape", "dismiss(None)", "Cancel"),
     ]
 
-    def __init__(self, title: str, text: str, options: Sequence[tuple[str, str]], leave: str) -> None:
+    def __init__(self, title: str, text: str, options: Sequence[tuple[str, str]], cancel: str) -> None:
         super().__init__()
-        self._title, self._text, self._options, self._leave = title, text, options, leave
+        self._title, self._text, self._options, self._cancel = title, text, options, cancel
 
     def compose(self) -> ComposeResult:
         with Vertical():
             yield Static(line((clean(self._title), "bold")))
             yield Static(Content(clean(self._text, newlines=True)))
-            yield make_key_row(*self._options, ("Esc", self._leave))
+            yield make_key_row(*self._options, ("Esc", self._cancel))
 
     def on_key(self, event: Key) -> None:
         if event.character in dict(self._options):
@@ -103,44 +110,47 @@ class Options(ModalScreen[str | None]):
 
 
 class Ask(ModalScreen[str | None]):
-    """One line to type. `check` says what is wrong with it, "" where nothing is; Escape gives None."""
+    """Asks for one line of text, which begins as `default`. Returns the text, or None on Escape.
+
+    `check` returns what is wrong with the typed text, or "" if it is right. `action` names what Enter does.
+    """
 
     DEFAULT_CSS = (
         DIALOG_CSS.format(name="Ask")
         + """
     Ask Input, Ask Input:focus { height: 1; border: none; padding: 0 1; background: $panel; margin-bottom: 1; }
-    Ask #wrong { color: $error; }
+    Ask #problem { color: $error; }
     """
     )
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Cancel")]
 
-    def __init__(self, title: str, text: str, does: str, given: str, check: Callable[[str], str]) -> None:
+    def __init__(self, title: str, text: str, action: str, default: str, check: Callable[[str], str]) -> None:
         super().__init__()
-        self._title, self._text, self._does, self._given, self._check = title, text, does, given, check
+        self._title, self._text, self._action, self._default, self._check = title, text, action, default, check
 
     def compose(self) -> ComposeResult:
         with Vertical():
             yield Static(line((clean(self._title), "bold")))
             yield Static(Content(clean(self._text, newlines=True)))
-            yield Input(self._given, select_on_focus=False)
-            yield Static(id="wrong", markup=False)
-            yield make_key_row(("Enter", self._does), ("Esc", "cancel"))
+            yield Input(self._default, select_on_focus=False)
+            yield Static(id="problem", markup=False)
+            yield make_key_row(("Enter", self._action), ("Esc", "cancel"))
 
     def on_mount(self) -> None:
         self.query_one(Input).cursor_blink = False
-        self.query_one("#wrong").display = False
+        self.query_one("#problem").display = False
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        self._say(self._check(event.value) if event.value.strip() else "")
+        self._show_problem(self._check(event.value) if event.value.strip() else "")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        if wrong := self._check(event.value):
-            self._say(wrong)
+        if problem := self._check(event.value):
+            self._show_problem(problem)
         else:
             self.dismiss(event.value.strip())
 
-    def _say(self, wrong: str) -> None:
-        static = self.query_one("#wrong", Static)
-        static.display = bool(wrong)
-        static.update(Content(clean(f"✗ {wrong}")))
+    def _show_problem(self, problem: str) -> None:
+        static = self.query_one("#problem", Static)
+        static.display = bool(problem)
+        static.update(Content(clean(f"✗ {problem}")))

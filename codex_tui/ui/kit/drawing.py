@@ -1,8 +1,8 @@
-"""From styled text to painted rows: the few helpers that every panel draws with.
+"""Turns styled text into painted rows. Every panel draws with these helpers.
 
-Panels write `Content`, which never reads markup, with theme variables as styles ("$primary", "bold $error"), so a new
-theme needs no new code. Rows are cropped and pad to the panel, and the same text gives an equal `Strip`, which is
-what lets `Painted` find the cells that changed.
+Panels write `Content`, which never reads markup. Styles are theme variables ("$primary", "bold $error"), so a new theme
+needs no new code. Rows are cropped and padded to the panel. The same text gives an equal `Strip`, so `Painted` can find
+the cells that changed.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ Part = str | Content | tuple[str, str]
 
 
 def line(*parts: Part) -> Content:
-    """One row of text; a part may be `(text, style)`. Parts from outside must have been through `clean`."""
+    """Joins parts to one row of text. A part may be `(text, style)`. Text from outside must first pass `clean`."""
     return Content.assemble(*parts)
 
 
 def spread(left: Content, right: Content, width: int) -> Content:
-    """`left` and `right` at the two ends of a row; `right` is left out where both don't fit."""
+    """Puts `left` and `right` at the two ends of a row of `width` cells. Leaves out `right` if both do not fit."""
     gap = width - left.cell_length - right.cell_length
     return Content.assemble(left, " " * gap, right) if gap > 0 else left
 
 
 def fit_parts(parts: Sequence[Content], width: int, gap: str = "   ") -> Content:
-    """As many of `parts`, first ones first, as fit into `width` cells."""
+    """Joins the parts that fit into `width` cells. The first parts have precedence."""
     row = Content("")
     for part in parts:
         longer = Content.assemble(row, gap, part) if row else part
@@ -44,8 +44,10 @@ def fit_parts(parts: Sequence[Content], width: int, gap: str = "   ") -> Content
 
 
 def find_thumb(top: int, fit: int, count: int, height: int) -> range:
-    """The rows of an edge of `height` that stand for what is in sight: `fit` of `count` entries from `top` on. None
-    where all are."""
+    """Finds the rows of a scroll bar's thumb, on an edge of `height` rows.
+
+    `fit` of the `count` entries are visible, the first of them is `top`. Returns no rows if all entries are visible.
+    """
     if count <= fit:
         return range(0)
     size = max(1, height * fit // count)
@@ -54,7 +56,7 @@ def find_thumb(top: int, fit: int, count: int, height: int) -> range:
 
 
 def to_strips(widget: Widget, lines: Iterable[Content], width: int, height: int) -> list[Strip]:
-    """Exactly `height` rows of exactly `width` cells, in the colours of `widget`."""
+    """Returns exactly `height` rows of exactly `width` cells, in the colours of `widget`."""
     base = widget.visual_style
     strips = [_to_strip(widget, content, base, width) for content in list(lines)[:height]]
     blank = Strip.blank(width, base.rich_style)

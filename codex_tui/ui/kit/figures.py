@@ -1,4 +1,4 @@
-"""How numbers look: short, of a steady width, and with their unit."""
+"""Formats numbers as short text, and draws them as bars and histories."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def format_loss(value: float | None) -> str:
 
 
 def format_rate(value: float | None) -> str:
-    """A learning rate: 0.0002 as "2.00e-4"."""
+    """Formats a learning rate: 0.0002 as "2.00e-4"."""
     if value is None:
         return "–"
     if value == 0:
@@ -28,7 +28,7 @@ def format_rate(value: float | None) -> str:
 
 
 def format_count(value: float | None) -> str:
-    """12345 as "12,345", 1234567 as "1.23 M"."""
+    """Formats 12345 as "12,345" and 1234567 as "1.23 M"."""
     if value is None:
         return "–"
     if value >= 1e9:
@@ -37,16 +37,17 @@ def format_count(value: float | None) -> str:
 
 
 def format_gib(mib: float | None) -> str:
+    """Formats `mib` MiB as a number of GiB, without the unit."""
     return "–" if mib is None else f"{mib / 1024:.1f}"
 
 
 def compute_percent(done: float, total: float) -> int:
-    """Rounded down, so that 100 means all of it."""
+    """Returns the percentage, rounded down: 100 means that all is done."""
     return int(100 * done / total) if total else 0
 
 
 def draw_progress(fraction: float, width: int, style: str = "$primary") -> Content:
-    """A line that fills from the left, half a cell at a time."""
+    """Draws a progress bar of `width` cells. `fraction` is from 0 to 1; the smallest step is half a cell."""
     halves = round(max(0.0, min(1.0, fraction)) * width * 2)
     full, half = divmod(halves, 2)
     rest = width - full - half
@@ -54,7 +55,7 @@ def draw_progress(fraction: float, width: int, style: str = "$primary") -> Conte
 
 
 def draw_bar(fraction: float, width: int, style: str = "$primary", mark: float | None = None) -> Content:
-    """A level from 0 to 1, and a tick where it once was highest."""
+    """Draws a level from 0 to 1, with a tick at the highest level so far (`mark`)."""
     cells = draw_progress(fraction, width, style)
     if mark is None or not width:
         return cells
@@ -65,8 +66,10 @@ def draw_bar(fraction: float, width: int, style: str = "$primary", mark: float |
 def draw_history(
     values: Sequence[float | None], width: int, top: float, *, low: float = 0.0, height: int = 1
 ) -> list[Content]:
-    """The last `2 * width` values as a dotted line from `low` to `top`, which grows from the left and then moves along;
-    a gap where a value is missing."""
+    """Draws the last `2 * width` values as a dotted line of `height` rows, on a scale from `low` to `top`.
+
+    The line grows from the left and then scrolls. A missing value leaves a gap.
+    """
     raster, scale = Raster(width, height), Scale(low, top, 4 * height)
     for x, value in enumerate(list(values)[-2 * width :] if width else ()):
         if value is not None and top > low:

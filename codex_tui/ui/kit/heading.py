@@ -1,4 +1,4 @@
-"""One row over a text: where one is, and the keys that lead on."""
+"""One row above a text: the position in the text on the left, and the next keys on the right."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The last row of every screen: the keys that matter here, and what they do."""
+"""The last row of every screen: the keys that work now, and their actions."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from textual.strip import Strip
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, fit_parts, line, spread, to_strips
 from codex_tui.ui.kit.painted import Painted
 
-Hint = tuple[str, str]  # the key, what it does
+Hint = tuple[str, str]  # a key and the name of its action
 ALWAYS: tuple[Hint, ...] = (("?", "help"), ("q", "quit"))
-TYPING: tuple[Hint, ...] = (("ctrl+q", "quit"),)  # where letters are text
+TYPING: tuple[Hint, ...] = (("ctrl+q", "quit"),)  # while letters are typed as text
 
 
 class HintBar(Painted):
-    """Shows as many hints as fit, first ones first; help and quit at the right always."""
+    """Shows the hints that fit. The first hints have precedence. `always` (help and quit) stays at the right."""
 
     DEFAULT_CSS = """
     HintBar { height: 1; dock: bottom; padding: 0 1; background: $surface; }
@@ -29,13 +29,13 @@ class HintBar(Painted):
 
     @property
     def keys(self) -> list[str]:
-        """The keys that are named now, as far as there is room."""
+        """The keys of all current hints, including those for which the row has no room."""
         return [key for key, _ in (*self._hints, *self._always)]
 
     @property
     def quit_key(self) -> str:
-        """The key that ends the app here."""
-        return next((key for key, does in self._always if does == "quit"), "ctrl+q")
+        """The key that quits the app now."""
+        return next((key for key, action in self._always if action == "quit"), "ctrl+q")
 
     def show(self, hints: Sequence[Hint], always: Sequence[Hint] = ALWAYS) -> None:
         if (tuple(hints), tuple(always)) != (self._hints, self._always):
@@ -43,10 +43,10 @@ class HintBar(Painted):
             self.repaint()
 
     def paint(self, width: int, height: int) -> list[Strip]:
-        right = fit_parts([_hint(*hint) for hint in self._always], width, "  ")
-        left = fit_parts([_hint(*hint) for hint in self._hints], max(0, width - right.cell_length - 2), "  ")
+        right = fit_parts([_draw_hint(*hint) for hint in self._always], width, "  ")
+        left = fit_parts([_draw_hint(*hint) for hint in self._hints], max(0, width - right.cell_length - 2), "  ")
         return to_strips(self, [spread(left, right, width)], width, height)
 
 
-def _hint(key: str, does: str) -> Content:
-    return line((key, f"bold {ACCENT}"), (f" {does}", MUTED))
+def _draw_hint(key: str, action: str) -> Content:
+    return line((key, f"bold {ACCENT}"), (f" {action}", MUTED))

@@ -1,4 +1,4 @@
-"""A widget that paints its lines itself and sends only the cells that changed: bytes over SSH are a budget."""
+"""A widget that paints its own lines and sends only the cells that changed, to save bytes over SSH."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-NEAR = 6
-"""Changed cells this near to each other are sent as one span: moving the cursor costs about as much."""
+MAX_GAP = 6
+"""Changed cells with at most this many unchanged cells between them are sent as one span. Moving the cursor costs about
+as many bytes."""
 
 
 class Painted(Widget):
-    """Subclasses override `paint`, and call `repaint` after each change."""
+    """Subclasses override `paint`, and call `repaint` after each change of their content."""
 
     def __init__(self, *, name: str | None = None, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(name=name, id=id, classes=classes)
@@ -22,11 +23,11 @@ class Painted(Widget):
         self._painted_for: tuple[int, int] | None = None
 
     def paint(self, width: int, height: int) -> list[Strip]:
-        """The lines of the content. Short lines and missing lines are filled with blanks; the rest is cut."""
+        """Returns the lines of the content. `Painted` fills short and missing lines with blanks and cuts the others."""
         raise NotImplementedError
 
     def repaint(self) -> None:
-        """Paints again, and refreshes the spans that differ from the screen."""
+        """Paints the content again, and refreshes only the spans that differ from the screen."""
         size = self.content_size
         if self._painted_for != size or not self.is_attached:
             self._painted_for = None
@@ -61,13 +62,13 @@ class Painted(Widget):
 
 
 def changed_spans(old: Strip, new: Strip) -> list[tuple[int, int]]:
-    """Where two lines differ, as [start, end) in cells; ones that lie near each other are joined."""
+    """Finds the spans in which two lines differ, as (start, end) in cells; `end` is not included. Joins close spans."""
     before, after = _cells(old), _cells(new)
     spans: list[tuple[int, int]] = []
     for x in range(max(len(before), len(after))):
         if x < len(before) and x < len(after) and before[x] == after[x]:
             continue
-        if spans and x - spans[-1][1] <= NEAR:
+        if spans and x - spans[-1][1] <= MAX_GAP:
             spans[-1] = (spans[-1][0], x + 1)
         else:
             spans.append((x, x + 1))
@@ -75,7 +76,7 @@ def changed_spans(old: Strip, new: Strip) -> list[tuple[int, int]]:
 
 
 def _cells(line: Strip) -> list[tuple[str, Style | None]]:
-    """A cell each: its character and style. Both halves of a wide character carry it, so they change together."""
+    """Returns the character and the style of each cell. Both cells of a wide character are equal, so both change."""
     cells: list[tuple[str, Style | None]] = []
     for text, style, _ in line:
         for character in text:
@@ -88,5 +89,5 @@ def _cells(line: Strip) -> list[tuple[str, Style | None]]:
 
 
 def make_strip(*parts: tuple[str, Style]) -> Strip:
-    """A line from texts and their styles."""
+    """Makes a line from pairs of a text and its style."""
     return Strip([Segment(text, style) for text, style in parts if text])

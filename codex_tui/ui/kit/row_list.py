@@ -1,4 +1,4 @@
-"""A list of any number of rows. It draws only the rows in sight, so that it scrolls fast in millions of rows."""
+"""A list of any number of rows. It draws only the visible rows, so it scrolls fast through millions of rows."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from textual.strip import Strip
 from codex_tui.ui.kit.drawing import MUTED, find_thumb, line, to_strips
 from codex_tui.ui.kit.scrolling import PickList, bind_scroll_keys, pad
 
-DrawRow = Callable[[int], Content]  # draws the row at a place
+DrawRow = Callable[[int], Content]  # draws the row at a place in the list
 
 
 class RowList(PickList):
-    """Rows by their place in the list. The right edge shows which part of the list is in sight.
+    """A list that draws each row by its place. The right edge shows which part of the list is visible.
 
-    `moved` is called at once with the new place: a message could arrive after the next key.
+    The list calls `moved` with the new place. It does not post a message, because the next key could arrive earlier.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -29,7 +29,7 @@ class RowList(PickList):
     ]
 
     class Chosen(Message):
-        """Enter, or a click on the picked row."""
+        """Sent on Enter, and on a click on the picked row."""
 
     def __init__(self, draw: DrawRow, moved: Callable[[int], None], id: str | None = None) -> None:
         super().__init__(id)
@@ -37,7 +37,7 @@ class RowList(PickList):
         self._empty: list[Content] = []
 
     def show(self, count: int, place: int, empty: list[Content]) -> None:
-        """Shows `count` rows and picks the one at `place`; shows `empty` if there are none."""
+        """Shows `count` rows and picks the one at `place`. Shows `empty` if there are no rows."""
         self.count, self._empty = count, empty
         self._index = max(0, min(place, count - 1))
         self.repaint()
@@ -48,13 +48,13 @@ class RowList(PickList):
             return to_strips(self, [line(" ", row) for row in rows], width, height)
         self._keep_in_sight(self._index, self._index, self.count, height)
         edge = find_thumb(self._top, height, self.count, height)
-        shown: list[Content] = []
+        lines: list[Content] = []
         for place in range(self._top, min(self.count, self._top + height)):
             row = self._draw(place)
             row = pad(row.truncate(width - 3, ellipsis=True), width - 3)
             row = self._mark(row, place, width - 1)
-            shown.append(line(row, ("┃", MUTED) if place - self._top in edge else " "))
-        return to_strips(self, shown, width, height)
+            lines.append(line(row, ("┃", MUTED) if place - self._top in edge else " "))
+        return to_strips(self, lines, width, height)
 
     def action_choose(self) -> None:
         if self.count:
@@ -64,7 +64,7 @@ class RowList(PickList):
         self._moved(self._index)
 
     def on_click(self, event: events.Click) -> None:
-        at, size = event.get_content_offset(self), self.content_size
-        if at is not None and at.x == size.width - 1 and self.count > size.height:  # the edge stands for all rows
+        offset, size = event.get_content_offset(self), self.content_size
+        if offset is not None and offset.x == size.width - 1 and self.count > size.height:  # a click on the scroll bar
             event.prevent_default()
-            self.pick(at.y * (self.count - 1) // max(1, size.height - 1))
+            self.pick(offset.y * (self.count - 1) // max(1, size.height - 1))

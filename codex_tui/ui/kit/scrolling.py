@@ -1,4 +1,4 @@
-"""What the lists and the texts share: the keys, the wheel, and the window of rows that is in sight."""
+"""The base of lists and texts: their scroll keys, the mouse wheel, and the window of visible rows."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from codex_tui.ui.kit.drawing import line
 from codex_tui.ui.kit.painted import Painted
 
 END = 10**9  # more rows than any list has
-MARK = "▌ "  # before the picked entry
+MARK = "▌ "  # is drawn before the picked entry
 
 
 def bind_scroll_keys(
     names: str, page_up: str = "pageup,ctrl+u", page_down: str = "pagedown,ctrl+d,space"
 ) -> list[Binding]:
-    """The keys of a list. `names` are those of the six actions in the command palette, separated by commas."""
+    """Returns the key bindings of a list. `names` has the six names of the actions in the command palette, in the order
+    of the keys, separated by ", "."""
     keys = ("up,k", "down,j", page_up, page_down, "home", "end,G")
     actions = ("move(-1)", "move(1)", "page(-1)", "page(1)", f"move(-{END})", f"move({END})")
     rows = zip(keys, actions, names.split(", "), strict=True)
@@ -26,7 +27,7 @@ def bind_scroll_keys(
 
 
 class Scrolling(Painted, can_focus=True):
-    """Paints a window of its rows. Subclasses override `action_move`, and bind `bind_scroll_keys`."""
+    """A widget that paints a window of its rows. Subclasses override `action_move`, and bind `bind_scroll_keys`."""
 
     DEFAULT_CSS = """
     Scrolling { height: 1fr; width: 1fr; }
@@ -35,10 +36,10 @@ class Scrolling(Painted, can_focus=True):
 
     def __init__(self, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._top = 0  # the first row in sight
+        self._top = 0  # the first visible row
 
     def action_move(self, rows: int) -> None:
-        """Moves down by `rows`, or up if negative, as far as there are rows."""
+        """Moves down by `rows`, or up if `rows` is negative. Stops at the first and the last row."""
         raise NotImplementedError
 
     def action_page(self, pages: int) -> None:
@@ -59,13 +60,16 @@ class Scrolling(Painted, can_focus=True):
         self.action_move(-self.WHEEL_ROWS)
 
     def _keep_in_sight(self, first: int, last: int, count: int, height: int) -> None:
-        """Scrolls as little as shows the rows from `first` to `last` of `count`."""
+        """Scrolls just far enough to show the rows `first` to `last` of `count` rows in a window of `height` rows."""
         self._top = max(0, min(self._top, first, count - height), last - height + 1)
 
 
 class PickList(Scrolling):
-    """One of its `count` entries is picked. Subclasses override `action_choose`, for Enter and a click on the picked
-    entry, and `announce_pick`."""
+    """A list with one picked entry of `count` entries.
+
+    Subclasses override `action_choose`, which handles Enter and a click on the picked entry, and `announce_pick`, which
+    handles a new pick.
+    """
 
     def __init__(self, id: str | None = None) -> None:
         super().__init__(id)
@@ -79,14 +83,14 @@ class PickList(Scrolling):
         raise NotImplementedError
 
     def entry_at(self, y: int) -> int | None:
-        """The number of the entry that is painted on the line `y`."""
+        """Returns the number of the entry that is painted on the line `y`, or None if the line has no entry."""
         return self._top + y
 
     def action_move(self, rows: int) -> None:
         self.pick(self._index + rows)
 
     def pick(self, index: int) -> None:
-        """Picks the entry `index`, or the nearest one there is."""
+        """Picks the entry `index`, or the nearest existing one."""
         index = max(0, min(index, self.count - 1))
         if self.count and index != self._index:
             self._index = index
@@ -104,7 +108,7 @@ class PickList(Scrolling):
             self.pick(index)
 
     def _mark(self, row: Content, index: int, width: int) -> Content:
-        """`row` with the mark before it if the entry `index` is picked."""
+        """Adds the mark before `row` if the entry `index` is picked."""
         if index != self._index:
             return line("  ", row)
         return highlight(line((MARK, "$primary"), row), width, self.has_focus)

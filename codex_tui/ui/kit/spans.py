@@ -1,4 +1,4 @@
-"""Sends only the cells that differ from what the terminal shows: bytes over SSH are a budget."""
+"""Sends only the cells that differ from the terminal's content, to save bytes over SSH."""
 
 from __future__ import annotations
 
@@ -13,26 +13,30 @@ from codex_tui.ui.kit.painted import changed_spans
 
 
 class TerminalCells:
-    """The lines that the terminal shows, as far as they are known.
+    """Remembers the lines that the terminal shows, and removes unchanged cells from each update.
 
-    Textual (8.2) sends a whole region if anything in it may have changed, and each changed span from the left edge of
-    its widget: the title of a border costs the whole screen. This class compares each update with the last one.
+    Textual (8.2) sends a whole region if anything in it may have changed, and sends each changed span from the left
+    edge of its widget. A new border title would cost the whole screen.
     """
 
     def __init__(self) -> None:
         self._lines: dict[int, Strip] = {}
 
     def forget(self) -> None:
-        """Call this when another program may have drawn on the terminal, or when its size has changed."""
+        """Forgets all lines. Call this if another program may have drawn on the terminal, or if its size changed."""
         self._lines.clear()
 
     def keep_only_changes(self, update: Any) -> Any:
+        """Wraps an update of Textual so that it writes only changed cells. Returns other objects unchanged."""
         if type(update) is ChopsUpdate:
-            return _Parts(update, self)
-        return _Whole(update, self) if type(update) is LayoutUpdate else update
+            return _ChangedChops(update, self)
+        return _ChangedLayout(update, self) if type(update) is LayoutUpdate else update
 
     def draw(self, console: Console, y: int, x: int, new: Strip, *, whole: bool = False) -> str:
-        """The bytes that draw `new` at column `x` of line `y`; it is the `whole` line or a part of it."""
+        """Returns the terminal sequences that draw `new` at column `x` of line `y`.
+
+        `whole` says that `new` is the whole line, not a part of it.
+        """
         end = x + new.cell_length
         line = self._lines.get(y)
         if line is None:
@@ -50,7 +54,7 @@ class TerminalCells:
         )
 
 
-class _Parts(ChopsUpdate):
+class _ChangedChops(ChopsUpdate):
     def __init__(self, update: ChopsUpdate, terminal: TerminalCells) -> None:
         super().__init__(update.chops, update.spans, update.chop_ends)
         self._terminal = terminal
@@ -66,7 +70,7 @@ class _Parts(ChopsUpdate):
         return "".join(sequences)
 
 
-class _Whole(LayoutUpdate):
+class _ChangedLayout(LayoutUpdate):
     def __init__(self, update: LayoutUpdate, terminal: TerminalCells) -> None:
         super().__init__(update.strips, update.region)
         self._terminal = terminal

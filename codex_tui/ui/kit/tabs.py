@@ -1,4 +1,4 @@
-"""The names of the panes in one row, where only one of them is shown."""
+"""A row with the names of the panes, for a screen that shows one pane at a time."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from codex_tui.ui.kit.painted import Painted
 
 
 class TabStrip(Painted):
-    """A number and a name each; the current one is bold, underlined and first in colour."""
+    """Shows the number and the name of each pane. The current one is bold, underlined and coloured."""
 
     DEFAULT_CSS = """
     TabStrip { height: 1; padding: 0 1; display: none; }
     """
 
     class Picked(Message):
+        """Sent when a person clicks the name of `pane`."""
+
         def __init__(self, pane: str) -> None:
             super().__init__()
             self.pane = pane

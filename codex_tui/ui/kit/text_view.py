@@ -1,4 +1,4 @@
-"""A text of many lines that scrolls: log, samples, conversation. Only the rows in sight are painted."""
+"""A text that scrolls: the log, samples or a conversation. Only the visible rows are painted."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from codex_tui.ui.messages import HintsChanged
 
 
 class TextView(Scrolling):
-    """Shows paragraphs wrapped to its width. With `follows`, it stays at the end of a text that grows, until a person
-    scrolls up."""
+    """Shows paragraphs, wrapped to the width of the widget.
+
+    With `follows`, it stays at the end of a growing text until a person scrolls up.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [*bind_scroll_keys("Up, Down, Page up, Page down, Start, End")]
 
@@ -26,19 +28,24 @@ class TextView(Scrolling):
         self._follows = follows
         self._at_end = follows
         self._paragraphs: list[Content] = []
-        self._wrapped: list[list[Content]] = []  # rows of each paragraph, at `_width`
+        self._wrapped: list[list[Content]] = []  # the rows of each paragraph, wrapped to `_width`
         self._width = 0
 
     @property
     def at_end(self) -> bool:
+        """Whether the view follows the end of the text."""
         return self._at_end
 
     @property
     def plain(self) -> str:
+        """The text without styles."""
         return "\n".join(paragraph.plain for paragraph in self._paragraphs)
 
     def set_text(self, paragraphs: Iterable[Content], *, keep_place: bool = False) -> None:
-        """Replaces the text. Equal paragraphs are not wrapped again, so it is cheap to let the last one grow."""
+        """Replaces the text. Scrolls to the start, or to the end if the view follows, unless `keep_place` is set.
+
+        Unchanged paragraphs at the start are not wrapped again, so a growing last paragraph costs little.
+        """
         new = list(paragraphs)
         if self._width:
             same = 0
@@ -50,13 +57,13 @@ class TextView(Scrolling):
             self._top, self._at_end = 0, self._follows
         self.repaint()
 
-    def append(self, paragraphs: Iterable[Content], most: int) -> None:
-        """Adds paragraphs at the end and forgets the oldest beyond `most`."""
+    def append(self, paragraphs: Iterable[Content], max_paragraphs: int) -> None:
+        """Adds paragraphs at the end, and removes the oldest ones beyond `max_paragraphs`."""
         new = list(paragraphs)
         self._paragraphs += new
         if self._width:
             self._wrapped += [self._wrap(paragraph) for paragraph in new]
-        excess = len(self._paragraphs) - most
+        excess = len(self._paragraphs) - max_paragraphs
         if excess > 0:
             del self._paragraphs[:excess]
             self._top -= sum(len(rows) for rows in self._wrapped[:excess])
@@ -69,18 +76,20 @@ class TextView(Scrolling):
             self._wrapped = [self._wrap(paragraph) for paragraph in self._paragraphs]
         rows = [row for rows in self._wrapped for row in rows]
         last = max(0, len(rows) - height)
-        self._top = self._following(last, height) if self._at_end else max(0, min(self._top, last))
-        shown = rows[self._top : self._top + height]
-        if self._top < last and shown:  # the corner says how much is below: a scroll bar would change more cells
+        self._top = self._find_following_top(last, height) if self._at_end else max(0, min(self._top, last))
+        visible = rows[self._top : self._top + height]
+        if self._top < last and visible:  # shows the number of rows below; a scroll bar would change more cells
             below = line((f" ↓ {len(rows) - self._top - height} more ", "$text-muted on $panel"))
             room = max(0, width - below.cell_length)
-            kept = shown[-1].truncate(room, ellipsis=False) if shown[-1].cell_length > room else shown[-1]
-            shown[-1] = Content.assemble(kept, " " * (room - kept.cell_length), below)
-        return to_strips(self, shown, width, height)
+            start = visible[-1].truncate(room, ellipsis=False) if visible[-1].cell_length > room else visible[-1]
+            visible[-1] = Content.assemble(start, " " * (room - start.cell_length), below)
+        return to_strips(self, visible, width, height)
 
-    def _following(self, last: int, height: int) -> int:
-        """The top row that keeps the end in sight: the last possible one. On low bandwidth the text moves by half a
-        page at a time, because each scroll sends all rows again."""
+    def _find_following_top(self, last: int, height: int) -> int:
+        """Finds the top row that keeps the end visible. `last` is the largest possible top row.
+
+        At low bandwidth the text scrolls by half a page at a time, because each scroll sends all rows again.
+        """
         step = max(1, height // 2) if bandwidth.pace.low else 1
         if 0 <= self._top - last < step:
             return self._top
@@ -91,8 +100,8 @@ class TextView(Scrolling):
 
     def action_move(self, rows: int) -> None:
         self._top = max(0, min(self._top + rows, self._last_top()))
-        was, self._at_end = self._at_end, self._follows and self._top >= self._last_top()
-        if was != self._at_end:
+        was_at_end, self._at_end = self._at_end, self._follows and self._top >= self._last_top()
+        if was_at_end != self._at_end:
             self.post_message(HintsChanged())
         self.repaint()
 

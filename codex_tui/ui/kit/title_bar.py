@@ -1,4 +1,4 @@
-"""The first row of the screens that are not a run: the app's name, and what one does here."""
+"""The first row of all screens except the cockpit: the screen's title and purpose, and the app's name."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from textual.content import Content
 
 from codex_tui.base.text import clean, counted, shorten
 from codex_tui.ui.forecast.bar import change, components, summary, verdict
-from codex_tui.ui.kit.choices import Row
+from codex_tui.ui.kit.choices import DrawEntry
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, line, spread
 from training.contract import files
 
@@ -24,7 +24,7 @@ MOST_REMEDIES = 3  # the editor has them all
 NAME_WIDTH = 11
 
 
-def row(entry: ProfileEntry, outlook: Outlook | None) -> Row:
+def row(entry: ProfileEntry, outlook: Outlook | None) -> DrawEntry:
     """Name, title, and whether it fits."""
     whose = "shipped" if entry.shipped else "yours"
     count = len(entry.problems)

@@ -16,7 +16,7 @@ from textual.widgets import Static
 
 from codex_tui.base.text import clean, shorten
 from codex_tui.ui.kit import figures
-from codex_tui.ui.kit.choices import MARGIN, Choices, Row
+from codex_tui.ui.kit.choices import MARGIN, Choices, DrawEntry
 from codex_tui.ui.kit.drawing import MUTED, line, to_strips
 from codex_tui.ui.kit.hints import HintBar
 from codex_tui.ui.kit.painted import Painted
@@ -148,7 +148,7 @@ def _why(run: RunSummary) -> Content:
     return Content("\n").join([Content(clean(run.reason)), line((clean(remedy), MUTED))])
 
 
-def _row(run: RunSummary, now: float) -> Row:
+def _row(run: RunSummary, now: float) -> DrawEntry:
     steps = f"{run.step:,} / {run.total_steps:,}" if run.total_steps else f"{run.step:,}"
     cells = {
         "state": status_text(run.status),
