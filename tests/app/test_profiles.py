@@ -76,7 +76,7 @@ async def test_ctrl_c_names_the_key_that_quits(home: Path, make_run: Any) -> Non
     async with CodexApp().run_test(size=SIZE, notifications=True) as pilot:
         await settled(pilot)
         await pilot.press("ctrl+c")
-        await until(pilot, lambda: "q quits the app; a run goes on without it." in screen_text(pilot.app))
+        await until(pilot, lambda: "q quits the app. A training run continues." in screen_text(pilot.app))
     async with CodexApp(make_run(), pane="chat").run_test(size=SIZE, notifications=True) as pilot:
         await settled(pilot)
         await pilot.press("c", "ctrl+c")  # where q is a letter
