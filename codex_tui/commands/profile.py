@@ -12,7 +12,7 @@ from codex_tui.base.errors import BAD_INPUT, DONE
 from codex_tui.commands.options import add_set_option
 
 if TYPE_CHECKING:
-    from codex_tui.profiles.schema import Knob
+    from codex_tui.profiles.schema import FieldSchema
 
 
 def add(subparsers: Any) -> None:
@@ -110,68 +110,72 @@ def run_check(args: argparse.Namespace) -> int:
 
 def run_explain(args: argparse.Namespace) -> int:
     from codex_tui.profiles.commented import example
-    from codex_tui.profiles.schema import knobs
+    from codex_tui.profiles.schema import read_schema
 
     if args.json:
-        found = [find_knob(args.field)] if args.field else [*knobs().values()]
-        details = [{"table": knob.table, "name": knob.name, "type": knob.type, **vars(knob), "example": example(knob)}
-                   for knob in found]  # fmt: skip
+        found = [find_field(args.field)] if args.field else [*read_schema().values()]
+        details = [
+            {"table": field.table, "name": field.name, "type": field.type, **vars(field), "example": example(field)}
+            for field in found
+        ]
         print(json.dumps(details[0] if args.field else details, indent=2))
     elif args.field:
-        _explain(find_knob(args.field))
+        _explain(find_field(args.field))
     else:
         _list_fields()
     return DONE
 
 
-def _explain(knob: Knob) -> None:
+def _explain(schema: FieldSchema) -> None:
     from codex_tui.profiles.commented import example
 
-    takes = ", ".join([knob.type + (f" of {knob.unit}" if knob.unit else ""), *knob.limits])
-    print(knob.path)
-    print("\n".join(line.replace("#", " ", 1) for line in knob.comment))
+    takes = ", ".join([schema.type + (f" of {schema.unit}" if schema.unit else ""), *schema.limits])
+    print(schema.path)
+    print("\n".join(line.replace("#", " ", 1) for line in schema.comment))
     print(f"\n  takes    {takes}")
-    print(f"  default  {_default(knob)}\n")
-    print((f"  [{knob.table}]\n" if knob.table else "") + f"  {example(knob)}")
+    print(f"  default  {_default(schema)}\n")
+    print((f"  [{schema.table}]\n" if schema.table else "") + f"  {example(schema)}")
 
 
 def _list_fields() -> None:
     from codex_tui.base.text import shorten
-    from codex_tui.profiles.schema import knobs, tables
+    from codex_tui.profiles.schema import read_schema, tables
 
     about = {"": "The profile itself, above its tables.", **tables()}
-    width = max(len(knob.name) for knob in knobs().values())
+    width = max(len(schema.name) for schema in read_schema().values())
     columns = get_terminal_size((120, 24)).columns
     for table, text in about.items():
         print(f"{f'[{table}]  ' if table else ''}{text}")
-        for knob in knobs().values():
-            if knob.table == table:
-                print(shorten(f"  {knob.name:<{width}}  {shorten(_default(knob), 12):<12}  {knob.text}", columns))
+        for schema in read_schema().values():
+            if schema.table == table:
+                print(shorten(f"  {schema.name:<{width}}  {shorten(_default(schema), 12):<12}  {schema.text}", columns))
         print()
     print("More of one: codex-tui profile explain FIELD")
 
 
-def _default(knob: Knob) -> str:
+def _default(schema: FieldSchema) -> str:
     from codex_tui.profiles.literals import literal
 
-    if knob.default is None:
-        return "required" if knob.required else "unset"
-    return literal(knob.default)
+    if schema.default is None:
+        return "required" if schema.required else "unset"
+    return literal(schema.default)
 
 
-def find_knob(field: str) -> Knob:
+def find_field(field: str) -> FieldSchema:
     """The field called `field`, dotted, or bare where one alone is called so. Raises BadInput."""
     from codex_tui.base.errors import BadInput
     from codex_tui.base.secrets import redact
     from codex_tui.profiles.problems import near
-    from codex_tui.profiles.schema import knobs
+    from codex_tui.profiles.schema import read_schema
 
-    found = [knob for knob in knobs().values() if field in (knob.path, knob.name)]
+    found = [schema for schema in read_schema().values() if field in (schema.path, schema.name)]
     if len(found) == 1:
         return found[0]
     if found:
-        raise BadInput(f"{field} is in several tables.", "Say which: " + ", ".join(knob.path for knob in found))
-    paths = {knob.path: knob.path for knob in knobs().values()} | {knob.name: knob.path for knob in knobs().values()}
+        raise BadInput(f"{field} is in several tables.", "Say which: " + ", ".join(schema.path for schema in found))
+    paths = {schema.path: schema.path for schema in read_schema().values()} | {
+        schema.name: schema.path for schema in read_schema().values()
+    }
     close = near(field, paths)
     raise BadInput(
         f"A profile has no field called {redact(field)!r}.",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from codex_tui.profiles.literals import literal
-from codex_tui.profiles.schema import Knob, knobs, tables
+from codex_tui.profiles.schema import FieldSchema, read_schema, tables
 
 # What stands in the place of a value that there is not: as the example of `profile explain`, or commented out.
 EXAMPLES: dict[str, Any] = {
@@ -36,9 +36,9 @@ EXAMPLES: dict[str, Any] = {
 }
 
 
-def example(knob: Knob) -> str:
+def example(schema: FieldSchema) -> str:
     """The field as a line of TOML, with its default where it has one."""
-    return f"{knob.name} = {literal(EXAMPLES.get(knob.path, knob.default))}"
+    return f"{schema.name} = {literal(EXAMPLES.get(schema.path, schema.default))}"
 
 
 def commented(values: Mapping[str, Any], note: str = "") -> str:
@@ -51,9 +51,9 @@ def commented(values: Mapping[str, Any], note: str = "") -> str:
     lines += [""] * bool(lines and note) + [f"# {line}".rstrip() for line in note.splitlines()]
     for table in tables():
         lines += [""] * bool(lines) + [f"[{table}]"]
-        for knob in knobs().values():
-            if knob.table == table:
-                value = values.get(knob.path)
-                lines += knob.comment
-                lines.append(f"# {example(knob)}" if value is None else f"{knob.name} = {literal(value)}")
+        for schema in read_schema().values():
+            if schema.table == table:
+                value = values.get(schema.path)
+                lines += schema.comment
+                lines.append(f"# {example(schema)}" if value is None else f"{schema.name} = {literal(value)}")
     return "\n".join(lines) + "\n"

@@ -19,7 +19,7 @@ from codex_tui.base.toml_positions import BOM
 from codex_tui.profiles import toml_text
 from codex_tui.profiles.literals import literal, value_of
 from codex_tui.profiles.resolve import Resolved, anchored, resolve
-from codex_tui.profiles.schema import knobs
+from codex_tui.profiles.schema import read_schema
 from training.contract import files
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -120,14 +120,14 @@ class Draft:
 
     def with_value(self, path: str, text: str | None) -> str:
         """The whole text with `path` as the TOML value `text`, or unset. Raises CannotEdit."""
-        comment = knobs()[path].comment if "." in path else []
+        comment = read_schema()[path].comment if "." in path else []
         expected = self.own
         try:
             if text is None:
                 new = toml_text.take(self.text, path, comment)
                 expected.pop(path)
             else:
-                new = toml_text.put(self.text, path, text, comment, list(knobs()))
+                new = toml_text.put(self.text, path, text, comment, list(read_schema()))
                 expected[path] = value_of(text)
             right = repr(sorted(_fields(new).items())) == repr(sorted(expected.items()))
         except (ValueError, LookupError, AssertionError, RecursionError):

@@ -10,14 +10,14 @@ from codex_tui.profiles.draft import Draft
 from codex_tui.profiles.literals import typed, value_of
 from codex_tui.profiles.problems import ProfileProblem, validated
 from codex_tui.profiles.resolve import NOT_INHERITED, Resolved
-from codex_tui.profiles.schema import Knob, knobs
+from codex_tui.profiles.schema import FieldSchema, read_schema
 
 
 @dataclass(frozen=True)
 class Field:
     """One row. `own`: this file sets it; `changed`: otherwise than when it was saved."""
 
-    knob: Knob
+    schema: FieldSchema
     value: Any
     inherited: Any
     own: bool
@@ -27,7 +27,7 @@ class Field:
     @property
     def choices(self) -> tuple[Any, ...]:
         """The values that ← and → go through; a number that stands there is one of them."""
-        known = self.knob.choices
+        known = self.schema.choices
         return known if not known or self.value is None or _among(self.value, known) else (*known, self.value)
 
 
@@ -41,29 +41,29 @@ def fields_of(draft: Draft, resolved: Resolved | None = None) -> list[Field]:
             problems.setdefault(problem.field, []).append(problem.message)
     return [
         Field(
-            knob,
+            schema,
             own.get(path, resolved.values[path]),
             resolved.inherited[path],
             path in own,
             path in changed,
             tuple(problems.get(path, ())),
         )
-        for path, knob in knobs().items()
+        for path, schema in read_schema().items()
     ]
 
 
 def problems_elsewhere(resolved: Resolved) -> list[ProfileProblem]:
     """Those that belong to no field of this file: unknown names, syntax, what it extends."""
-    return [problem for problem in resolved.problems if problem.path is not None or problem.field not in knobs()]
+    return [problem for problem in resolved.problems if problem.path is not None or problem.field not in read_schema()]
 
 
-def complaint(knob: Knob, text: str) -> str:
+def complaint(schema: FieldSchema, text: str) -> str:
     """What is wrong with `text` by itself, typed into this field; "" where it will do."""
-    value = typed(knob, text)
+    value = typed(schema, text)
     if value is None:
         return ""
     try:
-        validated(knob.path, value_of(value))
+        validated(schema.path, value_of(value))
     except ValueError as error:
         return str(error)
     return ""

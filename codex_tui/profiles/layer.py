@@ -12,7 +12,7 @@ from typing import Any
 from codex_tui.base.secrets import NO_SECRETS, is_secret
 from codex_tui.base.toml_positions import find_lines
 from codex_tui.profiles.problems import ProfileError, ProfileProblem, is_table, unknown, validated
-from codex_tui.profiles.schema import knobs
+from codex_tui.profiles.schema import read_schema
 from training.contract import files
 from training.contract.secrets import has_token
 
@@ -57,7 +57,7 @@ def read_layer(text: str, path: Path) -> tuple[Layer, list[ProfileProblem]]:
     sets, values = set(), {}
     for field, value in _fields(table):
         dotted = ".".join(field)
-        known = dotted in knobs() and dotted.split(".") == list(field)  # "lora.r" in quotes is another key
+        known = dotted in read_schema() and dotted.split(".") == list(field)  # "lora.r" in quotes is another key
         if known:
             sets.add(dotted)
         if any(secret[: len(field)] == field for secret in secrets):

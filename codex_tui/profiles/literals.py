@@ -8,7 +8,7 @@ import tomllib
 from typing import Any
 
 from codex_tui.base.toml_positions import find_positions
-from codex_tui.profiles.schema import Knob
+from codex_tui.profiles.schema import FieldSchema
 
 _GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+")
 
@@ -40,16 +40,16 @@ def display_value(value: Any) -> str:
     return literal(value)
 
 
-def typed(knob: Knob, text: str) -> str | None:
+def typed(schema: FieldSchema, text: str) -> str | None:
     """The TOML value that `text` means for this field; None is unset. What is no number is taken as text, and the
     schema says what is wrong with that."""
     text = text.strip()
     if not text:
         return None
-    for choice in knob.choices:
+    for choice in schema.choices:
         if text == display_value(choice):
             return literal(choice)
-    if {"integer", "number"} & {*knob.kinds}:
+    if {"integer", "number"} & {*schema.kinds}:
         number = text.replace(",", "") if _GROUPED.fullmatch(text) else text
         if isinstance(_parsed(number), int | float):
             return number
@@ -57,7 +57,7 @@ def typed(knob: Knob, text: str) -> str | None:
             return literal(float(number))
         except ValueError:
             pass
-    if "array" in knob.kinds:
+    if "array" in schema.kinds:
         if isinstance(_parsed(text), list):
             return text
         return literal([part for each in text.split(",") if (part := each.strip())])

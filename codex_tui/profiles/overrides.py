@@ -11,7 +11,7 @@ from codex_tui.base.secrets import redact
 from codex_tui.profiles.commented import example
 from codex_tui.profiles.problems import is_table, unknown, validated
 from codex_tui.profiles.resolve import anchored
-from codex_tui.profiles.schema import Knob, knobs
+from codex_tui.profiles.schema import FieldSchema, read_schema
 
 HOW = "Write it as in a profile: --set lora.r=8, --set model.dtype=float16. The fields: codex-tui profile explain"
 
@@ -39,21 +39,21 @@ def _override(field: str, given: str | None) -> Any:
     if given is None:
         raise ValueError("has no value; should be TABLE.FIELD=VALUE")
     if is_table(field):
-        first = next(knob for knob in knobs().values() if knob.table == field)
+        first = next(schema for schema in read_schema().values() if schema.table == field)
         raise ValueError(f"is a table; set one of its fields, such as {field}.{example(first).replace(' = ', '=', 1)}")
-    if field not in knobs():
+    if field not in read_schema():
         raise ValueError(unknown(table, name))
     if not table:
         raise ValueError("belongs to the file itself; only what stands in a table can be set for a run")
-    return validated(field, _value(knobs()[field], given))
+    return validated(field, _value(read_schema()[field], given))
 
 
-def _value(knob: Knob, text: str) -> Any:
+def _value(schema: FieldSchema, text: str) -> Any:
     try:
         table = tomllib.loads(f"value = {text}")
     except (ValueError, RecursionError):
         return text
     value = table["value"]
-    if len(table) > 1 or (knob.kinds == ("string",) and not isinstance(value, str)):
+    if len(table) > 1 or (schema.kinds == ("string",) and not isinstance(value, str)):
         return text  # a name such as 2024 needs no quotes
     return value

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from codex_tui.base.secrets import NO_SECRETS, is_secret, redact
 from codex_tui.base.text import shorten
-from codex_tui.profiles.schema import Knob, knobs
+from codex_tui.profiles.schema import FieldSchema, read_schema
 from training.contract.profile import Profile
 
 FIELD_SHOWN = 80
@@ -66,7 +66,7 @@ def validated(field: str, value: Any) -> Any:
     if any(is_secret(field, part) for part in parts):
         raise ValueError(NO_SECRETS)
     if isinstance(value, int) and not -(2**63) <= value < 2**63:  # TOML has no more, and Python can't print them all
-        raise ValueError(f"should be {knobs()[field].type}; this number is too large")
+        raise ValueError(f"should be {read_schema()[field].type}; this number is too large")
     for text in (part for part in parts if isinstance(part, str)):
         if "\0" in text:
             raise ValueError("should be text without the character NUL")
@@ -78,22 +78,22 @@ def validated(field: str, value: Any) -> Any:
     try:
         return getattr(model.model_validate({**others, name: value}), name)
     except ValidationError:
-        raise ValueError(_wording(knobs()[field], value)) from None
+        raise ValueError(_wording(read_schema()[field], value)) from None
 
 
-def _wording(knob: Knob, value: Any) -> str:
+def _wording(schema: FieldSchema, value: Any) -> str:
     kind = _KINDS.get(type(value), "")
-    fits = kind in knob.kinds or (kind == "integer" and "number" in knob.kinds)
+    fits = kind in schema.kinds or (kind == "integer" and "number" in schema.kinds)
     if isinstance(value, float) and not math.isfinite(value):
-        message = f"should be {knob.type}, and finite"
+        message = f"should be {schema.type}, and finite"
     elif fits and not (kind == "array" and value):
-        message = "should be " + ", ".join([knob.type, *knob.limits])
+        message = "should be " + ", ".join([schema.type, *schema.limits])
     else:
-        message = f"should be {knob.type}"
-        if kind == "string" and "string" not in knob.kinds:
+        message = f"should be {schema.type}"
+        if kind == "string" and "string" not in schema.kinds:
             if re.fullmatch(r"[-+\d._eE]+|[Tt]rue|[Ff]alse", value):
                 message += ", not text in quotes"
-            elif close := near(value, [choice for choice in knob.choices if isinstance(choice, str)]):
+            elif close := near(value, [choice for choice in schema.choices if isinstance(choice, str)]):
                 message += f"; did you mean {json.dumps(close)}?"
     if isinstance(value, bool):
         return f"{message} (given: {str(value).lower()})"
@@ -102,25 +102,27 @@ def _wording(knob: Knob, value: Any) -> str:
 
 def unknown(table: str, name: str) -> str:
     """What to say of a field that there is not."""
-    if table and name in knobs():
+    if table and name in read_schema():
         return "unknown field; it belongs at the top of the file, above the tables"
-    if homes := [knob.table for knob in knobs().values() if knob.name == name and knob.table]:
+    if homes := [schema.table for schema in read_schema().values() if schema.name == name and schema.table]:
         return "unknown field; it belongs in " + " or ".join(f"[{home}]" for home in homes)
-    here = [knob.name for knob in knobs().values() if knob.table == table] + ([] if table else table_names())
+    here = [schema.name for schema in read_schema().values() if schema.table == table] + (
+        [] if table else table_names()
+    )
     if close := near(name, here):
         return f"unknown field; did you mean {close}?"
-    close = near(name, [knob.name for knob in knobs().values()])
+    close = near(name, [schema.name for schema in read_schema().values()])
     return f"unknown field; did you mean {home_of(close)}?" if close else "unknown field"
 
 
 def home_of(name: str) -> str:
     """Where a field called `name` is: `learning_rate in [training]`."""
-    homes = [f"[{knob.table}]" for knob in knobs().values() if knob.name == name and knob.table]
+    homes = [f"[{schema.table}]" for schema in read_schema().values() if schema.name == name and schema.table]
     return f"{name} in {' or '.join(homes)}" if homes else name
 
 
 def table_names() -> list[str]:
-    return list(dict.fromkeys(knob.table for knob in knobs().values() if knob.table))
+    return list(dict.fromkeys(schema.table for schema in read_schema().values() if schema.table))
 
 
 def near(word: str, known: Iterable[str]) -> str:

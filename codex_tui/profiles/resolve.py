@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from codex_tui.base import locations
 from codex_tui.profiles.layer import Layer, read_layer, read_text
 from codex_tui.profiles.problems import ProfileError, ProfileProblem, given, near, validated
-from codex_tui.profiles.schema import knobs
+from codex_tui.profiles.schema import read_schema
 from training.contract.model_path import is_relative, resolve_model_name
 from training.contract.profile import Profile
 from training.dataset.source import DEMO_DATASET, hub_id
@@ -175,7 +175,7 @@ def _valid(values: Mapping[str, Any], lines: Mapping[str, int] = {}) -> tuple[di
 
 def _merged(layers: list[Layer]) -> dict[str, Any]:
     """Every field's value: of the first layer that sets it, else the default."""
-    values = {field: knob.default for field, knob in knobs().items()}
+    values = {field: schema.default for field, schema in read_schema().items()}
     for layer in reversed(layers):
         values |= layer.values
     return values

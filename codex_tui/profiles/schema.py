@@ -18,7 +18,7 @@ COMMENT_WIDTH = 118
 
 
 @dataclass(frozen=True)
-class Knob:
+class FieldSchema:
     """One field. `choices` are the values that it names ("auto", true, ...), `kinds` the JSON types beside them
     ("integer", "number", "string", "array", "boolean"); `optional` fields may be left unset."""
 
@@ -61,17 +61,17 @@ def _either(parts: list[str]) -> str:
 
 
 @functools.cache
-def knobs() -> dict[str, Knob]:
+def read_schema() -> dict[str, FieldSchema]:
     """Every field by its dotted path, in the schema's order."""
     schema = Profile.model_json_schema()
-    found: dict[str, Knob] = {}
+    found: dict[str, FieldSchema] = {}
     for name, field in schema["properties"].items():
         if "$ref" in field:
             table = schema["$defs"][field["$ref"].rpartition("/")[2]]
             for inner, details in table["properties"].items():
-                found[f"{name}.{inner}"] = _knob(f"{name}.{inner}", details, inner in table.get("required", ()))
+                found[f"{name}.{inner}"] = _read_field(f"{name}.{inner}", details, inner in table.get("required", ()))
         else:
-            found[name] = _knob(name, field, False)
+            found[name] = _read_field(name, field, False)
     return found
 
 
@@ -104,7 +104,7 @@ _LIMITS = {
 }
 
 
-def _knob(path: str, details: dict[str, Any], required: bool) -> Knob:
+def _read_field(path: str, details: dict[str, Any], required: bool) -> FieldSchema:
     choices: list[Any] = []
     kinds: list[str] = []
     limits: list[str] = []
@@ -121,5 +121,14 @@ def _knob(path: str, details: dict[str, Any], required: bool) -> Knob:
     if "boolean" in kinds:  # true and false are choices like any other
         kinds.remove("boolean")
         choices += [True, False]
-    return Knob(path, details["description"], details.get("unit", ""), details.get("default"), required, optional,
-                tuple(choices), tuple(kinds), tuple(limits))  # fmt: skip
+    return FieldSchema(
+        path=path,
+        text=details["description"],
+        unit=details.get("unit", ""),
+        default=details.get("default"),
+        required=required,
+        optional=optional,
+        choices=tuple(choices),
+        kinds=tuple(kinds),
+        limits=tuple(limits),
+    )

@@ -58,7 +58,7 @@ async def go_to(pilot: Pilot[Any], path: str) -> None:
     await until(pilot, lambda: isinstance(pilot.app.screen, Ask))
     pilot.app.screen.query_one(Input).value = path
     await pilot.press("enter")
-    await until(pilot, lambda: isinstance(pilot.app.screen, EditorScreen) and editor(pilot).picked.knob.path == path)
+    await until(pilot, lambda: isinstance(pilot.app.screen, EditorScreen) and editor(pilot).picked.schema.path == path)
 
 
 async def type_in(pilot: Pilot[Any], value: str) -> None:
@@ -318,10 +318,10 @@ async def test_every_field_is_reached(mine: Path, size: tuple[int, int]) -> None
         screen = editor(pilot)
         seen = []
         for _ in range(80):
-            seen.append(screen.picked.knob.path)
-            assert screen.picked.knob.name in screen_text(pilot.app)
+            seen.append(screen.picked.schema.path)
+            assert screen.picked.schema.name in screen_text(pilot.app)
             await pilot.press("down")
-            if screen.picked.knob.path == seen[-1]:
+            if screen.picked.schema.path == seen[-1]:
                 break
         assert seen[0] == "extends" and seen[-1] == "launch.on_no_fit"
         assert len(seen) == len(set(seen)) > 45

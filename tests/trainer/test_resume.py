@@ -1,4 +1,4 @@
-"""Stop and resume: with every knob away from its default, in 16-bit and with dropout; and in 4-bit, as the demo is."""
+"""Stop and resume: in 16-bit with dropout and no field at its default, and in 4-bit as the demo is."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def stopped(trainer: Trainer) -> RunDirectory:
     return run
 
 
-def test_every_knob_reaches_the_trainer(whole: RunDirectory) -> None:
+def test_every_field_reaches_the_trainer(whole: RunDirectory) -> None:
     config = read_config(whole)
     [resolved] = events(whole, "resolved")
     changed = {field: change[1] for field, change in resolved["changed"].items()}

@@ -18,7 +18,7 @@ from support.config_file import write_config
 
 from codex_tui.base import locations
 from codex_tui.cli import main
-from codex_tui.profiles.schema import knobs
+from codex_tui.profiles.schema import read_schema
 from training.contract.failures import TrainingFailure, classify
 from training.contract.run_directory import RunDirectory
 from training.job import model
@@ -88,15 +88,17 @@ def test_no_text_of_a_profile_is_run(home: Path, capsys: pytest.CaptureFixture[s
     evil = f"x; $(touch {home}/ran) `touch {home}/ran` | touch {home}/ran {{{{ 7*7 }}}} !!python/object/apply:os.system"
     rows = home / "rows.jsonl"
     rows.write_text('{"instruction": "a", "response": "b"}\n')
-    texts = [k for k in knobs().values() if "string" in k.kinds and not k.choices and k.path not in ("extends",)]
+    texts = [k for k in read_schema().values() if "string" in k.kinds and not k.choices and k.path not in ("extends",)]
     assert len(texts) > 5
-    for knob in texts:
+    for schema in texts:
         profile = home / "evil.toml"
-        table = f"[{knob.table}]\n" if knob.table else ""
-        name = "" if knob.path == "model.name" else "[model]\nname = 'demo:llama'\n" if knob.table != "model" else ""
-        line = f"{knob.name} = {json.dumps(evil)}\n"
-        own = f"{table}{line}" + ("name = 'demo:llama'\n" if knob.table == "model" and knob.name != "name" else "")
-        profile.write_text(own + name if not knob.table else name + own)
+        table = f"[{schema.table}]\n" if schema.table else ""
+        name = (
+            "" if schema.path == "model.name" else "[model]\nname = 'demo:llama'\n" if schema.table != "model" else ""
+        )
+        line = f"{schema.name} = {json.dumps(evil)}\n"
+        own = f"{table}{line}" + ("name = 'demo:llama'\n" if schema.table == "model" and schema.name != "name" else "")
+        profile.write_text(own + name if not schema.table else name + own)
         for command in (["profile", "show"], ["profile", "check"], ["forecast"]):
             assert main([*command, str(profile)]) in (0, 1, 2)
         assert main(["train", str(profile), "--dataset", str(rows), "--python", NOWHERE, "--headless"]) in (2, 3)

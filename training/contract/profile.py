@@ -18,18 +18,18 @@ from training.contract.tables import (
     Model,
     Table,
     Training,
-    knob,
+    field,
 )
 
 
 class Profile(Table):
     """A whole profile. `title` and `description` are what the picker shows."""
 
-    extends: Annotated[str, Field(min_length=1)] | None = knob(
+    extends: Annotated[str, Field(min_length=1)] | None = field(
         None, "Start from another profile, by name or file; fields left unset here take its values."
     )
-    title: str = knob("", "One line for the list of profiles.")
-    description: str = knob("", "What the profile is for.")
+    title: str = field("", "One line for the list of profiles.")
+    description: str = field("", "What the profile is for.")
     hardware: Hardware = Hardware()
     model: Model
     lora: Lora = Lora()

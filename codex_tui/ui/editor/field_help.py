@@ -20,26 +20,26 @@ def about(field: Field, resolved: Resolved, roomy: bool) -> Iterator[Content]:
     from codex_tui.profiles.resolve import NOT_INHERITED
     from codex_tui.profiles.schema import tables
 
-    knob = field.knob
-    yield line((knob.name, STRONG), (f"   [{knob.table}]" if knob.table else "", MUTED))
-    yield Content(knob.text)
+    schema = field.schema
+    yield line((schema.name, STRONG), (f"   [{schema.table}]" if schema.table else "", MUTED))
+    yield Content(schema.text)
     if roomy:
         yield Content("")
-    unit = f", in {knob.unit}" if knob.unit else ""
-    yield line(("takes ", MUTED), ", ".join([knob.type, *knob.limits]) + unit)
+    unit = f", in {schema.unit}" if schema.unit else ""
+    yield line(("takes ", MUTED), ", ".join([schema.type, *schema.limits]) + unit)
     state = "changed, not saved" if field.changed else "set in this file" if field.own else "inherited"
     facts = [line(("here ", MUTED), state + ("; Del unsets it" if field.own else ""))]
-    if knob.path not in NOT_INHERITED:
+    if schema.path not in NOT_INHERITED:
         if resolved.parent:
             facts.insert(0, line((f"{clean(resolved.parent.stem)} ", MUTED), _shown(field.inherited, "unset")))
-        facts.insert(0, line(("default ", MUTED), _shown(knob.default, "none" if knob.required else "unset")))
+        facts.insert(0, line(("default ", MUTED), _shown(schema.default, "none" if schema.required else "unset")))
     if not roomy:
         yield Content("   ").join(facts)
         return
     yield from facts
-    if knob.table:
+    if schema.table:
         yield Content("")
-        yield line((f"{knob.table}: ", ACCENT), (tables()[knob.table], MUTED))
+        yield line((f"{schema.table}: ", ACCENT), (tables()[schema.table], MUTED))
 
 
 def _shown(value: object, missing: str) -> str:

@@ -99,10 +99,10 @@ class FieldList(PickList):
             yield from ((row, None) for row in note.wrap(max(1, width)))
         table = None
         for number, field in enumerate(self._fields):
-            if field.knob.table != table:
+            if field.schema.table != table:
                 if table is not None:
                     yield Content(""), None
-                table = field.knob.table
+                table = field.schema.table
                 if table:
                     yield line("  ", (table, f"bold {ACCENT}")), None
             picked = number == self._index
@@ -114,7 +114,7 @@ class FieldList(PickList):
 
     def _row(self, field: Field, picked: bool, width: int) -> Content:
         mark = line((CHANGED, "bold $warning")) if field.changed else line((OWN if field.own else " ", ACCENT))
-        name = (f"{field.knob.name:<{NAME_WIDTH}}", "" if field.own else MUTED)
+        name = (f"{field.schema.name:<{NAME_WIDTH}}", "" if field.own else MUTED)
         row = line(MARK if picked else "  ", mark, " ", name, self._value(field, picked, width - VALUE_AT))
         if not picked:
             return row
@@ -125,14 +125,14 @@ class FieldList(PickList):
         if field.value in (None, ""):
             shown = line(("unset", MUTED))
         else:
-            unit = f" {_unit(field)}" if field.knob.unit and not isinstance(field.value, str) else ""
+            unit = f" {_unit(field)}" if field.schema.unit and not isinstance(field.value, str) else ""
             text = shorten(value_text(field), max(1, width - 4 - len(unit)))
             shown = line((text, "$error" if field.problems else STRONG if field.own else ""), (unit, MUTED))
         return line(("‹ ", ACCENT), shown, (" ›", ACCENT)) if picked and len(field.choices) > 1 else shown
 
     def action_page(self, pages: int) -> None:
         """Picks the first field of the next table, or of this table or the one before."""
-        starts = [n for n, f in enumerate(self._fields) if not n or f.knob.table != self._fields[n - 1].knob.table]
+        starts = [n for n, f in enumerate(self._fields) if not n or f.schema.table != self._fields[n - 1].schema.table]
         beyond = [n for n in starts if (n > self._index if pages > 0 else n < self._index)]
         self.pick(beyond[0 if pages > 0 else -1] if beyond else len(self._fields) - 1 if pages > 0 else 0)
 
@@ -162,5 +162,5 @@ def value_text(field: Field) -> str:
 
 def _unit(field: Field) -> str:
     """The unit of a field, singular for 1: `1 row`, `1 batch`."""
-    unit = field.knob.unit
+    unit = field.schema.unit
     return unit.removesuffix("es" if unit.endswith("ches") else "s") if field.value == 1 else unit

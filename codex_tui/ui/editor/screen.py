@@ -153,7 +153,7 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
         self.put(None)
 
     def on_field_list_edit(self) -> None:
-        if not self.picked.knob.kinds:
+        if not self.picked.schema.kinds:
             self.put(literal(next_choice(self.picked, 1)))
             return
         self.form.begin(display_value(self.picked.value))
@@ -163,13 +163,13 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
         """While a person types: what is wrong with the value, and the memory that it would need."""
         if not self.form.typing:
             return
-        wrong = complaint(self.picked.knob, event.value)
+        wrong = complaint(self.picked.schema, event.value)
         self.form.complain(wrong)
         if not wrong:
             self._look_ahead(self._as_typed(event.value))
 
     def _as_typed(self, text: str) -> Resolved:
-        value = typed(self.picked.knob, text)
+        value = typed(self.picked.schema, text)
         try:
             unset = value is None and not self.picked.own
             return self.draft.resolved if unset else self.draft.resolve(self.draft.with_value(self.path, value))
@@ -179,15 +179,15 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
     @property
     def path(self) -> str:
         """The path of the picked field."""
-        return self.picked.knob.path
+        return self.picked.schema.path
 
     def on_form_entered(self, message: Form.Entered) -> None:
         """A wrong value is not taken: it stays in the line to be corrected, or left with Escape."""
-        if complaint(self.picked.knob, message.text):
+        if complaint(self.picked.schema, message.text):
             self.app.bell()
             return
         self.form.end()
-        self.put(typed(self.picked.knob, message.text))
+        self.put(typed(self.picked.schema, message.text))
         self.form.rows.action_move(message.then)
 
     def on_form_left(self) -> None:
@@ -286,7 +286,7 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
     async def _find(self) -> None:
         from codex_tui.ui.kit.dialogs import Ask
 
-        names = [field.knob.path for field in fields_of(self.draft)]
+        names = [field.schema.path for field in fields_of(self.draft)]
 
         def wrong(text: str) -> str:
             return "" if any(text.strip().lower() in name for name in names) else "No field has that in its name."

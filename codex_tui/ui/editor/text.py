@@ -29,7 +29,7 @@ def title(draft: Draft, conflict: bool) -> Content:
 
 def hints(field: Field, draft: Draft, has_remedies: bool) -> list[Hint]:
     """The keys that do something for the picked field and the draft."""
-    keys: list[Hint] = [("Enter", "edit") if field.knob.kinds else ("Enter", "next")]
+    keys: list[Hint] = [("Enter", "edit") if field.schema.kinds else ("Enter", "next")]
     keys += [("← →", "choose")] if len(field.choices) > 1 else []
     keys += [("Del", "unset")] if field.own else []
     keys += [("s", "save")] if draft.dirty or draft.is_new else []

@@ -111,7 +111,7 @@ def _components(outlook: Outlook) -> Iterator[Content]:
 
 
 def _file(entry: ProfileEntry) -> Iterator[Content]:
-    """The profile as it is written: its comments say what each knob costs and buys. Problems are marked in place."""
+    """The profile as it is written: its comments explain each field. Problems are marked in place."""
     try:
         lines = files.read(entry.path).decode(errors="replace").splitlines()[:MOST_LINES]
     except OSError:

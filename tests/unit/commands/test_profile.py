@@ -11,7 +11,7 @@ import pytest
 
 from codex_tui.base import locations
 from codex_tui.cli import main
-from codex_tui.profiles.schema import knobs
+from codex_tui.profiles.schema import read_schema
 from training.contract.profile import Profile
 
 TOKEN = "hf_" + "aB3" * 10
@@ -123,10 +123,10 @@ def test_a_secret_is_refused_and_never_shown(home: Path, capsys: pytest.CaptureF
 
 
 def test_explain_has_all_of_a_field(capsys: pytest.CaptureFixture[str]) -> None:
-    for path, knob in knobs().items():
+    for path, schema in read_schema().items():
         said = told(capsys, "profile", "explain", path)
-        assert " ".join(knob.text.split()) in " ".join(said.split())
-        assert knob.type in said and knob.unit in said and all(limit in said for limit in knob.limits)
+        assert " ".join(schema.text.split()) in " ".join(said.split())
+        assert schema.type in said and schema.unit in said and all(limit in said for limit in schema.limits)
         tomllib.loads(said[said.rindex("default") :].partition("\n\n")[2])  # its example, as it would be written
     assert "model.max_seq_length" in told(capsys, "profile", "explain", "max_seq_length")
     assert json.loads(told(capsys, "profile", "explain", "lora.r", "--json"))["limits"] == [
@@ -137,9 +137,11 @@ def test_explain_has_all_of_a_field(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_explain_without_a_field_lists_all(capsys: pytest.CaptureFixture[str]) -> None:
     lines = told(capsys, "profile", "explain").splitlines()
-    assert [line.split()[0] for line in lines if line.startswith("  ")] == [knob.name for knob in knobs().values()]
+    assert [line.split()[0] for line in lines if line.startswith("  ")] == [
+        schema.name for schema in read_schema().values()
+    ]
     assert max(map(len, lines)) <= 120
-    assert [knob["path"] for knob in json.loads(told(capsys, "profile", "explain", "--json"))] == [*knobs()]
+    assert [schema["path"] for schema in json.loads(told(capsys, "profile", "explain", "--json"))] == [*read_schema()]
 
 
 def test_explain_suggests_the_near_spelling(capsys: pytest.CaptureFixture[str]) -> None:
@@ -161,12 +163,12 @@ def test_the_schema_is_one_and_knows_every_field(capsys: pytest.CaptureFixture[s
                 continue
             path = f"{table}.{name}" if table else name
             found.add(path)
-            assert field["description"] == knobs()[path].text
+            assert field["description"] == read_schema()[path].text
             assert {"type", "anyOf", "enum", "const"} & {*field}
         assert node["type"] == "object" and node["additionalProperties"] is False and "required" not in node
 
     walk(schema, "")
-    assert found == {*knobs()}
+    assert found == {*read_schema()}
 
 
 def test_show_says_what_is_extended(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from codex_tui.profiles.commented import EXAMPLES, commented, example
 from codex_tui.profiles.problems import validated
 from codex_tui.profiles.resolve import load_profile, resolve
-from codex_tui.profiles.schema import Knob, knobs
+from codex_tui.profiles.schema import FieldSchema, read_schema
 
 NAMED = Path("mine.toml")
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -21,19 +21,21 @@ KINDS: dict[str, st.SearchStrategy[Any]] = {
 }
 
 
-def values_of(knob: Knob) -> st.SearchStrategy[Any]:
+def values_of(schema: FieldSchema) -> st.SearchStrategy[Any]:
     def taken(value: Any) -> Any:
         try:
-            return validated(knob.path, value)
+            return validated(schema.path, value)
         except ValueError:
-            return EXAMPLES.get(knob.path, knob.default)
+            return EXAMPLES.get(schema.path, schema.default)
 
-    kinds = [KINDS[kind] for kind in knob.kinds] + ([st.sampled_from(knob.choices)] if knob.choices else [])
+    kinds = [KINDS[kind] for kind in schema.kinds] + ([st.sampled_from(schema.choices)] if schema.choices else [])
     value = st.one_of(kinds).map(taken)
-    return st.none() | value if knob.optional else value
+    return st.none() | value if schema.optional else value
 
 
-PROFILES = st.fixed_dictionaries({path: values_of(knob) for path, knob in knobs().items() if path != "extends"})
+PROFILES = st.fixed_dictionaries(
+    {path: values_of(schema) for path, schema in read_schema().items() if path != "extends"}
+)
 
 
 @given(PROFILES)
@@ -54,7 +56,7 @@ def test_what_is_unset_is_there_as_an_example(tmp_path: Path) -> None:
 
 
 def test_every_example_is_a_value_that_the_field_takes() -> None:
-    assert {path for path, knob in knobs().items() if knob.optional or knob.required} <= {*EXAMPLES}
-    for path, knob in knobs().items():
-        assert example(knob).startswith(f"{knob.name} = ")
-        validated(path, EXAMPLES.get(path, knob.default))
+    assert {path for path, schema in read_schema().items() if schema.optional or schema.required} <= {*EXAMPLES}
+    for path, schema in read_schema().items():
+        assert example(schema).startswith(f"{schema.name} = ")
+        validated(path, EXAMPLES.get(path, schema.default))

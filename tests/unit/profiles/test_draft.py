@@ -11,7 +11,7 @@ from support.profile_texts import WRITTEN
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput
 from codex_tui.profiles.draft import ChangedOnDisk, Draft, duplicate, free_name
-from codex_tui.profiles.schema import knobs
+from codex_tui.profiles.schema import read_schema
 from codex_tui.profiles.toml_text import CannotEdit
 
 
@@ -38,7 +38,7 @@ def test_a_new_value_comes_with_its_comment_where_the_schema_has_it(home: Path) 
     draft.set("model.dtype", '"bfloat16"')  # below the example that stands there
     draft.set("lora.bias", '"all"')
     draft.set("training.max_steps", "60")
-    comment = {path: "\n".join(knobs()[path].comment) for path in knobs()}
+    comment = {path: "\n".join(read_schema()[path].comment) for path in read_schema()}
     assert draft.text == (
         f'[model]\nname = "x/y"\n{comment["model.max_seq_length"]}\nmax_seq_length = 1024\n'
         f'# dtype = "float16"\ndtype = "bfloat16"\n\n[lora]\nr = 8\n{comment["lora.bias"]}\nbias = "all"\n'
@@ -164,7 +164,7 @@ def test_a_shipped_profile_gets_a_child(home: Path) -> None:
     assert draft.resolved.parent == home / "shipped" / "small.toml"
     draft.save_as("tiny")
     path = locations.user_profiles() / "tiny.toml"
-    comment = "\n".join(knobs()["model.max_seq_length"].comment)
+    comment = "\n".join(read_schema()["model.max_seq_length"].comment)
     assert path.read_text() == (
         f'extends = "small"\ntitle = "Small, my own"\n\n[model]\n{comment}\nmax_seq_length = 1024\n'
     )

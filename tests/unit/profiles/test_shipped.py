@@ -10,7 +10,7 @@ import pytest
 
 from codex_tui.base.locations import shipped_profiles
 from codex_tui.profiles.resolve import load_profile
-from codex_tui.profiles.schema import knobs
+from codex_tui.profiles.schema import read_schema
 from training.dataset.rows import read
 from training.dataset.source import DEMO_DATASET, DEMO_FILE, local
 
@@ -27,7 +27,7 @@ def test_shipped_profile_loads_and_says_what_it_is_for(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", CARDS, ids=lambda path: path.stem)
-def test_card_profile_has_every_knob_under_what_it_costs_and_buys(path: Path) -> None:
+def test_card_profile_has_every_field_below_its_help_text(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
     table, found, comment = "", [], list[str]()
     for line in lines:
@@ -35,16 +35,16 @@ def test_card_profile_has_every_knob_under_what_it_costs_and_buys(path: Path) ->
             table, comment = header[1], []
         elif table and (name := KNOB.match(line)):
             found.append(f"{table}.{name[1]}")
-            assert comment == knobs()[found[-1]].comment, found[-1]
+            assert comment == read_schema()[found[-1]].comment, found[-1]
             comment = []
         elif line:
             comment.append(line)
-    assert found == [path for path in knobs() if "." in path]
+    assert found == [path for path in read_schema() if "." in path]
     assert max(map(len, lines)) <= 120
 
 
 @pytest.mark.parametrize("path", CARDS, ids=lambda path: path.stem)
-def test_knobs_left_out_of_a_card_profile_are_valid_when_uncommented(path: Path, tmp_path: Path) -> None:
+def test_fields_left_out_of_a_card_profile_are_valid_when_uncommented(path: Path, tmp_path: Path) -> None:
     pattern = r"^# (?!messages_column|text_column)(\w+ = )"  # a row is read in one way
     text = re.sub(pattern, r"\1", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
     uncommented = tmp_path / path.name

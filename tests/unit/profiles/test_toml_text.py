@@ -11,10 +11,10 @@ from support.profile_texts import NAMES, VALUES, WRITTEN, parsed, tables
 
 from codex_tui.base.toml_positions import find_positions
 from codex_tui.profiles.literals import display_value, literal, typed, value_of
-from codex_tui.profiles.schema import knobs
+from codex_tui.profiles.schema import read_schema
 from codex_tui.profiles.toml_text import put, take
 
-ORDER = list(knobs())
+ORDER = list(read_schema())
 
 
 @given(tables())
@@ -63,10 +63,10 @@ FITTING: dict[str, st.SearchStrategy[Any]] = {
 
 @given(st.data(), st.sampled_from(ORDER))
 def test_what_is_shown_can_be_typed(data: st.DataObject, path: str) -> None:
-    knob = knobs()[path]
-    kinds = [FITTING[kind] for kind in knob.kinds] + ([st.sampled_from(knob.choices)] if knob.choices else [])
+    schema = read_schema()[path]
+    kinds = [FITTING[kind] for kind in schema.kinds] + ([st.sampled_from(schema.choices)] if schema.choices else [])
     value = data.draw(st.one_of(kinds))
-    again = typed(knob, display_value(value))
+    again = typed(schema, display_value(value))
     assert again is not None
     assert repr(value_of(again)) == repr(value)
     assert repr(value_of(literal(value))) == repr(value)
@@ -74,7 +74,7 @@ def test_what_is_shown_can_be_typed(data: st.DataObject, path: str) -> None:
 
 @given(st.sampled_from(ORDER), st.text())
 def test_whatever_is_typed_is_one_value(path: str, text: str) -> None:
-    if (value := typed(knobs()[path], text.encode("utf-8", "ignore").decode())) is not None:
+    if (value := typed(read_schema()[path], text.encode("utf-8", "ignore").decode())) is not None:
         assert parsed(put(WRITTEN.replace("dataset.x = 1\n", ""), path, value, [], ORDER))
 
 
@@ -98,4 +98,4 @@ def test_whatever_is_typed_is_one_value(path: str, text: str) -> None:
     ],
 )
 def test_typing(path: str, text: str, value: str | None) -> None:
-    assert typed(knobs()[path], text) == value
+    assert typed(read_schema()[path], text) == value
