@@ -1,1 +1,1 @@
-"""Run directories as a viewer reads them: list, follow, state, outcome, resume point."""
+"""Reads run directories for the app and the commands: lists and follows runs, and explains how they ended."""

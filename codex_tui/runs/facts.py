@@ -1,4 +1,4 @@
-"""The names and numbers of a run that stay the same, from its config.json, made safe to show."""
+"""Reads the facts of a run that do not change, such as its model and dataset, from config.json."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from training.contract.run_directory import RunDirectory
 
 @dataclass(frozen=True)
 class RunFacts:
-    """Every text has been through `clean`. A value that the file does not have is "" or None.
+    """The facts of one run. All texts are cleaned and safe to show. A value that the file does not have is "" or None.
 
-    `config` is the whole file, None if it can't be read. `newer` is one sentence if a newer Codex TUI wrote it.
+    `config` is the whole file, or None if it can't be read. `newer` is one sentence if a newer Codex TUI wrote it.
     """
 
     name: str
@@ -23,7 +23,7 @@ class RunFacts:
     model: str = ""
     dataset: str = ""
     epochs: float | None = None
-    device: int = 0  # the card that it trains on, as nvidia-smi counts
+    device: int = 0  # index of the GPU that it trains on, as nvidia-smi counts
     config: RunConfig | None = field(default=None, compare=False)
     newer: str = ""
 
@@ -34,7 +34,7 @@ class RunFacts:
 
 
 def read_facts(run: RunDirectory) -> RunFacts:
-    """The facts of `run`; only its name and place where config.json is not there or damaged."""
+    """Read the facts of `run`. Only its name and directory are set if config.json is missing or damaged."""
     name = clean(run.name)
     try:
         config = RunConfig.read(run.config)

@@ -1,4 +1,4 @@
-"""Follows one run: reads its new events, and finds out whether its trainer lives and what an ended run has left."""
+"""Follows one run: reads its new events, checks whether its trainer is alive, and looks for checkpoints at its end."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from training.contract import events as ev
 from training.contract.run_directory import RunDirectory
 
 LIVE_BUDGET, HISTORY_BUDGET = 0.05, 0.1
-"""Seconds of reading between two looks at the keyboard."""
+"""Seconds that one poll may read before the screen handles the keyboard again."""
 PREVIEW_FROM = 2 * 1024 * 1024
-"""From this many bytes of events on, a sample of them is shown until all are read."""
+"""If events.jsonl has at least this many bytes, a sample of it is shown until all of it is read."""
 CHECK_EVERY = 2.0
-"""Seconds between two looks at the trainer's process."""
+"""Seconds between two checks of the trainer's process."""
 SILENT_FROM = 30.0
-"""A trainer that has written nothing for this many seconds is called silent. Its heartbeat comes every 5."""
+"""A trainer that has written nothing for this many seconds is silent. It writes a heartbeat every 5 seconds."""
 
 OnEvent = Callable[[ev.Event, RunState], None]
 
 
 class RunFollower:
-    """Keeps `watched` up to date: call `poll` again and again. Any number of followers may watch one run.
+    """Keeps `watched` up to date each time `poll` is called. Any number of followers may watch one run.
 
     Until a long history is read, `watched.state` comes from a sample of it, so that the whole curve shows at once.
-    `complete` says that the history has been read; it stays True while new events come.
+    `complete` is True once the history has been read. It stays True while new events arrive.
 
-    With `on_event`, each event is read singly, and `on_event` gets it and the state after it. There is no sample then.
+    If `on_event` is given, it is called with each event and the state after that event. No sample is used then.
     """
 
     def __init__(self, run: RunDirectory, *, on_event: OnEvent | None = None, check_every: float | None = None) -> None:
@@ -40,14 +40,14 @@ class RunFollower:
         self.complete = False
         self._on_event = on_event
         self._check_every = CHECK_EVERY if check_every is None else check_every
-        self._state = self.watched.state  # the events read so far; `watched` shows it, or a sample
+        self._state = self.watched.state  # of the events read so far; `watched` has this state or that of a sample
         self._damaged_lines = 0
         self._tailer = tailer.Tailer(run.events, points=on_event is None)
         self._started = False
         self._next_check = 0.0
-        self._is_cached = False  # the history cache has `_state`
-        self._leftovers_seen: tuple[object, ...] = ()  # of the disk, when `watched.leftovers` was read
-        self._heard_at = 0.0  # when the last event came, by the monotonic clock
+        self._is_cached = False  # whether the history cache has `_state`
+        self._leftovers_seen: tuple[object, ...] = ()  # file times at the last look for leftovers
+        self._heard_at = 0.0  # monotonic time of the last event
 
     def poll(self, budget_seconds: float = LIVE_BUDGET) -> bool:
         """Read new events for about `budget_seconds`. Returns True if `watched` has changed."""
@@ -55,7 +55,7 @@ class RunFollower:
             self._started = True
             self._begin()
             if self.watched.sampled:
-                return True  # the sample is worth a frame of its own
+                return True  # show the sample before the events are read
         before, was_complete = self.watched, self.complete
         process = liveness.find_process(self.run) if time.monotonic() >= self._next_check else None
         has_read, caught_up = self._read(time.monotonic() + budget_seconds)
@@ -67,7 +67,7 @@ class RunFollower:
         elif has_read:
             self._on_sign_of_life()
         elif not self._is_cached and self._state.ended and self._tailer.size >= PREVIEW_FROM:
-            # Only in a poll without news: by then the history is on the screen.
+            # Saving waits for a poll without new events, because the history is on the screen by then.
             history_cache.save_history(self.run.events, self._tailer.offset, self._state, self._damaged_lines)
             self._is_cached = True
         if process is not None and caught_up:
@@ -76,7 +76,7 @@ class RunFollower:
         return has_read or not was_complete or self.watched != before
 
     def snapshot(self) -> WatchedRun:
-        """Look once, quickly: read a short history whole, and a sample of a long one."""
+        """Look at the run once, quickly: reads all events of a short history and a sample of a long one."""
         process = liveness.find_process(self.run)
         self.poll(math.inf)
         if self.watched.sampled:
@@ -101,7 +101,7 @@ class RunFollower:
             self.watched = WatchedRun(read_sample(self.run), sampled=True)
 
     def _read(self, deadline: float) -> tuple[bool, bool]:
-        """Read until the end or the deadline. Returns whether there was anything, and whether the end is reached."""
+        """Read until the end of the file or the deadline. Returns (whether events came, whether the end is reached)."""
         has_read = False
         for piece in self._tailer.slices():
             if piece.restarted:
@@ -120,22 +120,22 @@ class RunFollower:
         return has_read, True
 
     def _on_sign_of_life(self) -> None:
-        """The trainer has written something, so it lives: its process need not be checked for a while."""
+        """Note that the trainer has written an event. It is alive, so its process is not checked for a while."""
         self._is_cached = False
         self._heard_at = time.monotonic()
         self._next_check = self._heard_at + self._check_every
         self.watched = WatchedRun(self._state, leftovers=self.watched.leftovers, damaged_lines=self._damaged_lines)
 
     def _check(self, process: liveness.TrainerProcess) -> None:
-        """Decide whether the run is alive, ended or lost. `process` was looked at before the events were read."""
+        """Decide whether the run is alive, ended or lost. `process` must be older than the last read of events."""
         now = time.monotonic()
         self._next_check = now + self._check_every
         before = self.watched
         live = liveness.decide_liveness(process, before.state, sampled=before.sampled)
         if live == "lost":
             if before.liveness != "lost":
-                unheard = process.has_no_event_in(before.state)
-                reason, log_tail = outcome.explain_lost(self.run, before.state, unheard=unheard)
+                no_event = process.has_no_event_in(before.state)
+                reason, log_tail = outcome.explain_lost(self.run, before.state, no_event=no_event)
                 self.watched = replace(before, liveness=live, silent_seconds=0, lost_reason=reason, log_tail=log_tail)
             return
         if live == "starting" and before.liveness != "starting":
@@ -144,7 +144,7 @@ class RunFollower:
         self.watched = replace(before, liveness=live, silent_seconds=silent, lost_reason="", log_tail=())
 
     def _look_at_leftovers(self) -> None:
-        """Look again at what an ended run has left, if that may have changed."""
+        """If the run has ended, look for its checkpoints and adapter again when their files have changed."""
         watched = self.watched
         leftovers = Leftovers()
         if watched.ended:
@@ -160,29 +160,29 @@ class RunFollower:
 
 
 def snapshot(run: RunDirectory) -> WatchedRun:
-    """`run` as it stands now, within milliseconds however long it is. See `read_sample` for what is exact."""
+    """Look at `run` once. Takes milliseconds however long the run is. See `read_sample` for what is exact."""
     return RunFollower(run).snapshot()
 
 
 def read_sample(run: RunDirectory) -> RunState:
-    """The state by a sample of the events, within milliseconds however long the run is.
+    """Compute the state from a sample of the events. Takes milliseconds however long the run is.
 
-    What the head and the tail of the file say is exact: the resolved settings, the last metrics, how the run ended.
-    The curve and the lists hold only samples of the middle.
+    Facts from the start and the end of the file are exact: resolved settings, last metrics, how the run ended.
+    The curve and the lists have only samples of the middle.
     """
     return reduce_all(RunState(), tailer.sample_events(run.events))
 
 
 def find_last_write_monotonic(run: RunDirectory) -> float:
-    """When the trainer last wrote, by the monotonic clock. Now, if it has written nothing yet, or if its files are of
-    the future because the clock was set back."""
+    """Find the monotonic time at which the trainer last wrote. Returns the present time if it has written nothing yet,
+    or if its files have times in the future because the clock was set back."""
     now = time.time()
     return time.monotonic() - max(0.0, now - (outcome.find_last_write(run) or now))
 
 
 def round_silence(seconds: float) -> int:
-    """Seconds of silence as they are shown: 0 below 30, then 30, then whole minutes, then whole hours."""
-    for least, unit in ((7200, 3600), (60, 60), (SILENT_FROM, SILENT_FROM)):
-        if seconds >= least:
+    """Round seconds of silence for display: 0 below 30, then 30, then whole minutes, from two hours on whole hours."""
+    for minimum, unit in ((7200, 3600), (60, 60), (SILENT_FROM, SILENT_FROM)):
+        if seconds >= minimum:
             return int(seconds // unit * unit)
     return 0

@@ -1,7 +1,7 @@
-"""Keeps the state of a long history on the disk, so that the next look need not read it again.
+"""Caches the state of a long run on the disk, so that all its events need not be read again.
 
-A kept history is used only for the very file it was read from (the same device, inode, size and modification time), by
-the same version of the app and in the same format. All others are ignored. The folder can be deleted at any time.
+A cached history is used only if its events file is unchanged (same device, inode, size and modification time) and if
+the version of the app and the format are the same. All others are ignored. The folder can be deleted at any time.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from training.contract import events as ev
 from training.contract import files
 
 FORMAT = 2
-"""Increase this when a field of `RunState`, `Series` or `History` changes: an older history would be read wrongly."""
-MAX_HISTORIES = 8  # a million logged steps take some 40 MB
+"""Increase this when a field of `RunState`, `Series` or `History` changes, so that older histories are ignored."""
+MAX_HISTORIES = 8  # one with a million logged steps has about 40 MB
 
 
 class History(msgspec.Struct):
-    """`state` and `damaged_lines` come from the first `offset` bytes of the file."""
+    """`state` and `damaged_lines` come from the first `offset` bytes of the events file."""
 
     version: str
     source: tuple[int, int, int, int]
@@ -39,34 +39,34 @@ class History(msgspec.Struct):
 
 
 def load_history(events: Path) -> History | None:
-    """Load the kept history of the file `events` as it is now. None if there is none."""
+    """Load the cached history of the file `events`. Returns None if there is none for the file as it is now."""
     try:
-        history = msgspec.msgpack.decode(_place(events).read_bytes(), type=History, dec_hook=_decode)
-        return history if history.version == _version() and history.source == _source(events) else None
+        history = msgspec.msgpack.decode(_cache_path(events).read_bytes(), type=History, dec_hook=_decode)
+        return history if history.version == _format_version() and history.source == _identify(events) else None
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
 
 
 def save_history(events: Path, offset: int, state: RunState, damaged_lines: int) -> None:
-    """Keep this history and the newest others. Does nothing if the cache can't be written."""
-    place = _place(events)
+    """Write this history to the cache and delete the oldest ones. Does nothing if the cache can't be written."""
+    path = _cache_path(events)
     with suppress(OSError):
-        history = History(_version(), _source(events), offset, damaged_lines, state)
-        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        history = History(_format_version(), _identify(events), offset, damaged_lines, state)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         data = msgspec.msgpack.encode(history, enc_hook=_encode)
-        files.write_atomically(place, data, sync=False)  # to wait for the disk would hold up the screen
-        files.delete_oldest(place.parent, "[0-9a-f]*", MAX_HISTORIES)
+        files.write_atomically(path, data, sync=False)  # waiting for the disk would block the screen
+        files.delete_oldest(path.parent, "[0-9a-f]*", MAX_HISTORIES)
 
 
-def _place(events: Path) -> Path:
+def _cache_path(events: Path) -> Path:
     return cache_home() / "histories" / hashlib.sha256(os.fsencode(events.absolute())).hexdigest()[:32]
 
 
-def _version() -> str:
+def _format_version() -> str:
     return f"{__version__} format {FORMAT}"
 
 
-def _source(events: Path) -> tuple[int, int, int, int]:
+def _identify(events: Path) -> tuple[int, int, int, int]:
     status = events.stat()
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 

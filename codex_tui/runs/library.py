@@ -1,4 +1,4 @@
-"""The list of runs, newest first, and the search for one by its name, the beginning of its name, or "last"."""
+"""Lists runs, newest first, and finds one by its name, by the start of its name, or as "last"."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from training.contract.run_directory import RunDirectory
 
 @dataclass(frozen=True)
 class RunSummary:
-    """A row of the list. `created` is in Unix seconds; `reason` is a sentence: why the run failed, stopped or was lost.
+    """One row of the list. `created` is in Unix seconds. `reason` is a sentence that says why the run ended.
 
-    `resume_step` is the step that a resume would continue from, 0 for the start. It is None for a run that trains or is
-    done, and where `broken` says why no resume is possible.
+    `resume_step` is the step that a resume would continue from, 0 for the start. It is None if the run is training or
+    done, or if no resume is possible; `broken` then gives the reason.
     """
 
     name: str
@@ -43,12 +43,12 @@ class RunSummary:
 
     @property
     def remedy(self) -> str:
-        """One sentence: where a resume would continue, or why there is none."""
+        """One sentence: from which step a resume would continue, or why no resume is possible."""
         return self.broken or ("" if self.resume_step is None else describe_resume(self.resume_step))
 
     @property
     def remark(self) -> str:
-        """Why the run ended, and what can be done."""
+        """The reason why the run ended, and the remedy."""
         return self.reason if self.remedy in self.reason else f"{self.reason} {self.remedy}".strip()
 
     def as_json(self) -> dict[str, Any]:
@@ -67,7 +67,7 @@ class RunSummary:
 
 
 def list_run_directories() -> list[RunDirectory]:
-    """All run directories, newest first. Raises CodexError if they can't be read."""
+    """List all run directories, newest first. Raises CodexError if they can't be read."""
     home = locations.runs_home()
     try:
         runs = [run for path in home.iterdir() if is_run(run := RunDirectory(path))]
@@ -75,13 +75,13 @@ def list_run_directories() -> list[RunDirectory]:
         return []
     except OSError as error:
         raise CodexError(
-            f"The runs in {home} can't be read: {error.strerror}.", "CODEX_TUI_HOME names another place."
+            f"The runs in {home} can't be read: {error.strerror}.", "Set CODEX_TUI_HOME to use another folder."
         ) from None
-    return sorted(runs, key=lambda run: (_created(run), run.name), reverse=True)
+    return sorted(runs, key=lambda run: (_read_created(run), run.name), reverse=True)
 
 
 def is_run(run: RunDirectory) -> bool:
-    """Whether the folder holds a file of a run. A run without config.json counts too: it may be training."""
+    """Whether the folder has a file of a run. A folder without config.json counts too, because it may be training."""
     return any(map(os.path.isfile, (run.config, run.process, run.events)))
 
 
@@ -105,15 +105,15 @@ def summarise(run: RunDirectory) -> RunSummary:
         loss=state.last.loss if state.last else None,
         eval_loss=state.evals[-1].eval_loss if state.evals else None,
         adapter=run.adapter if run.has_adapter() else None,
-        created=_created(run),
-        reason=f"{newer} {_reason(watched)}".strip(),
+        created=_read_created(run),
+        reason=f"{newer} {_explain_end(watched)}".strip(),
         resume_step=watched.leftovers.resume_step,
         broken=watched.leftovers.broken,
     )
 
 
 def find_run(text: str) -> RunDirectory:
-    """Find the run that `text` names. Raises BadInput if there is none, or if several names begin with `text`."""
+    """Find the run named `text`, or the only one whose name begins so. Raises BadInput if none or several match."""
     runs = list_run_directories()
     if not runs:
         raise BadInput("There are no runs yet.", "Start one with: codex-tui demo")
@@ -126,32 +126,32 @@ def find_run(text: str) -> RunDirectory:
         return matching[0]
     if matching:
         names = ", ".join(run.name for run in matching[:8])
-        raise BadInput(f"Several runs begin with {text!r}.", f"Say which: {names}")
+        raise BadInput(f"Several runs begin with {text!r}.", f"Choose one: {names}")
     raise BadInput(f"No run is called {text!r}.", "List them with: codex-tui runs")
 
 
 def find_live_run() -> RunDirectory | None:
-    """The newest run that is training now. None if there is none, or if the runs can't be read."""
-    return _live(_readable())
+    """Find the newest run that is training now. Returns None if there is none, or if the runs can't be read."""
+    return _first_alive(_list_readable())
 
 
 def find_run_to_open() -> RunDirectory | None:
-    """The run that the app opens with: the live one, else the one that wrote last if it was lost or has failed."""
-    from codex_tui.runs.follower import snapshot  # its decoders take milliseconds: not on a start without runs
+    """Find the run that the app shows at its start: the one that trains, else the last one if it was lost or failed."""
+    from codex_tui.runs.follower import snapshot  # slow to import, and not needed for a start without runs
 
-    runs = _readable()
-    if live := _live(runs):
+    runs = _list_readable()
+    if live := _first_alive(runs):
         return live
-    last = max(runs, key=lambda run: find_last_write(run) or _created(run), default=None)
+    last = max(runs, key=lambda run: find_last_write(run) or _read_created(run), default=None)
     return last if last and snapshot(last).status in ("lost", "failed") else None
 
 
-def _live(runs: list[RunDirectory]) -> RunDirectory | None:
+def _first_alive(runs: list[RunDirectory]) -> RunDirectory | None:
     return next((run for run in runs if run.trainer_alive()), None)
 
 
-def _readable() -> list[RunDirectory]:
-    """All run directories, newest first; none if they can't be read."""
+def _list_readable() -> list[RunDirectory]:
+    """List all run directories, newest first. Returns [] if they can't be read."""
     try:
         return list_run_directories()
     except BadInput:
@@ -160,8 +160,8 @@ def _readable() -> list[RunDirectory]:
         return []
 
 
-def _created(run: RunDirectory) -> float:
-    """When the run was made, in Unix seconds: its profile is written at that time only."""
+def _read_created(run: RunDirectory) -> float:
+    """When the run was created, in Unix seconds. The profile is written only at that time, so its file time is used."""
     for path in (run.profile, run.path):
         try:
             return path.stat().st_mtime
@@ -170,7 +170,7 @@ def _created(run: RunDirectory) -> float:
     return 0.0
 
 
-def _reason(watched: WatchedRun) -> str:
+def _explain_end(watched: WatchedRun) -> str:
     failure = watched.state.failure
     if watched.status == "failed" and failure and failure.hint:
         return f"{watched.reason} {failure.hint}"

@@ -1,4 +1,4 @@
-"""Decides whether a run is alive, ended or lost. The app, `codex-tui runs` and `--headless` all use this one rule."""
+"""Decides whether a run is alive, ended or lost. The app, `codex-tui runs` and `--headless` all use this rule."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from training.contract.config import ConfigError, RunConfig
 from training.contract.run_directory import RunDirectory
 
 LAUNCH_GRACE_SECONDS = 30.0
-"""A launched trainer has this long to write process.json: its interpreter may come from a cold disk."""
+"""Seconds that a launched trainer has to write process.json: Python may have to be loaded from a slow disk."""
 
 
 class TrainerProcess(NamedTuple):
@@ -24,22 +24,22 @@ class TrainerProcess(NamedTuple):
     newer_than_events: bool = False  # process.json was written after the last event
 
     def has_no_event_in(self, state: RunState) -> bool:
-        """Whether this attempt has written no event yet, as far as `state` goes."""
+        """Whether this attempt has no event in `state` yet."""
         return self.attempt > state.attempt and self.newer_than_events
 
 
 def find_process(run: RunDirectory) -> TrainerProcess:
-    """Look at the process of `run`. Call this before you read the events: a process that is gone by then has written
-    all of them."""
+    """Look for the process of `run`. Call this before you read the events: if the process is gone, no event can come
+    after them."""
     identity = run.read_process()
     if identity is None:
         return TrainerProcess(_is_just_launched(run))
-    newer = _written(run.process) > _written(run.events)
+    newer = _read_mtime_ns(run.process) > _read_mtime_ns(run.events)
     return TrainerProcess(identity.is_alive(), identity.attempt, newer)
 
 
 def decide_liveness(process: TrainerProcess, state: RunState, *, sampled: bool = False) -> Liveness:
-    """`state` is what the events say; in a `sampled` one the start of the newest attempt may be missing."""
+    """Decide from the process and the events. In a `sampled` state the start of the newest attempt may be missing."""
     if process.lives:
         resumed = state.ended and process.attempt > state.attempt
         return "starting" if resumed or process.has_no_event_in(state) else "alive"
@@ -54,10 +54,10 @@ def _is_just_launched(run: RunDirectory) -> bool:
         since = run.config.stat().st_mtime if created is None else created
     except (OSError, ConfigError):
         return False
-    return abs(time.time() - since) < LAUNCH_GRACE_SECONDS  # the clock may have been set back since
+    return abs(time.time() - since) < LAUNCH_GRACE_SECONDS  # abs: the clock may have been set back
 
 
-def _written(path: Path) -> int:
+def _read_mtime_ns(path: Path) -> int:
     with suppress(OSError):
         return path.stat().st_mtime_ns
     return 0

@@ -1,6 +1,6 @@
-"""How a lost run ended, in one short sentence, and what an ended run has left on the disk.
+"""Explains in one short sentence how a lost run ended, and finds the checkpoints and adapter of an ended run.
 
-The texts may hold lines of a log or a path: clean them before they are shown.
+The texts may contain lines of a log or a path: clean them before they are shown.
 """
 
 from __future__ import annotations
@@ -20,53 +20,55 @@ from training.contract.process import Exit
 from training.contract.run_directory import RunDirectory
 
 EXIT_WAIT_SECONDS = 0.25
-"""The parent of a dead trainer has this long to write exit.json."""
+"""How long to wait for exit.json, which the parent of a dead trainer writes."""
 RECENT_SECONDS = 9.0
-"""A trainer that wrote within this time may have died a moment ago, so its exit.json may still come."""
+"""If the trainer wrote within this time, it may have just died, so exit.json may still come."""
 CRASHES = {"SIGSEGV", "SIGBUS", "SIGABRT", "SIGILL", "SIGFPE"}
 STEP_PHASES = {"training", "cooling", "evaluating", "saving"}
 FOLDER_GONE = "The run's folder is gone."
 
 
-def explain_lost(run: RunDirectory, state: RunState, *, unheard: bool = False) -> tuple[str, tuple[str, ...]]:
-    """Say in one short sentence how a lost run ended. Returns it with the last lines of trainer.log.
+def explain_lost(run: RunDirectory, state: RunState, *, no_event: bool = False) -> tuple[str, tuple[str, ...]]:
+    """Explain how a lost run ended. Returns one short sentence and the last lines of trainer.log.
 
-    `unheard`: the newest attempt wrote no event, so `state` tells of an older one.
+    `no_event`: the newest attempt wrote no event, so `state` belongs to an older attempt.
     """
     if not run.path.is_dir():
         return FOLDER_GONE, ()
-    lines = log_tail(run)
+    lines = read_log_tail(run)
     if not state.attempt and not run.events.is_file() and _has_trained(run):
-        return "events.jsonl is missing, so how the run ended is not known.", lines
-    phase = None if unheard else state.phase
+        return "events.jsonl is missing, so it is not known how the run ended.", lines
+    phase = None if no_event else state.phase
     if exit_ := _read_exit(run):
-        return _explain_exit(exit_, _where(state, phase), asked=run.stop_requested() == "terminate"), lines
+        return _explain_exit(
+            exit_, _describe_place(state, phase), on_request=run.stop_requested() == "terminate"
+        ), lines
     identity = run.read_process()
     if identity and identity.boot and not identity.of_this_boot():
-        return f"The machine was restarted (or WSL2 shut down) {_where(state, phase, 'after')}.", lines
+        return f"The machine was restarted (or WSL2 shut down) {_describe_place(state, phase, 'after')}.", lines
     if state.attempt and phase:
-        return f"The trainer ended {_where(state, phase)} without a word, and nothing saw how.", lines
+        return f"The trainer ended {_describe_place(state, phase)} without a message; the cause is unknown.", lines
     if not lines:
-        return "The trainer ended before it said anything, and its log is empty.", ()
-    return f"The trainer ended before it said anything; its log ends with: {lines[-1]}", lines
+        return "The trainer ended at startup; its log is empty.", ()
+    return f"The trainer ended at startup; its log ends with: {lines[-1]}", lines
 
 
-def _where(state: RunState, phase: ev.Phase | None, preposition: str = "at") -> str:
+def _describe_place(state: RunState, phase: ev.Phase | None, preposition: str = "at") -> str:
     if state.step and (phase is None or phase.name in STEP_PHASES):
         return f"{preposition} step {state.step:,}"
-    return f"while {phase.name}" if phase else "at its start"
+    return f"while {phase.name}" if phase else "at startup"
 
 
-def _explain_exit(exit_: Exit, where: str, *, asked: bool) -> str:
+def _explain_exit(exit_: Exit, place: str, *, on_request: bool) -> str:
     if exit_.for_memory:
-        return f"Killed {where} by the kernel: memory had run out."
+        return f"Killed {place} by the kernel: memory had run out."
     if exit_.signal in CRASHES:
-        return f"Crashed {where} inside a library or the driver ({exit_.signal})."
-    if exit_.signal in ("SIGKILL", "SIGTERM") and asked:
-        return f"Killed, as asked, {where}."
+        return f"Crashed {place} inside a library or the driver ({exit_.signal})."
+    if exit_.signal in ("SIGKILL", "SIGTERM") and on_request:
+        return f"Killed on request {place}."
     if exit_.signal:
-        return f"Killed {where} by {exit_.signal}" + ("; memory had not run out." if exit_.signal == "SIGKILL" else ".")
-    return f"The trainer ended with exit code {exit_.code} {where} without a word."
+        return f"Killed {place} by {exit_.signal}" + ("; memory had not run out." if exit_.signal == "SIGKILL" else ".")
+    return f"The trainer ended with exit code {exit_.code} {place} without a message."
 
 
 def _read_exit(run: RunDirectory) -> Exit | None:
@@ -79,7 +81,7 @@ def _read_exit(run: RunDirectory) -> Exit | None:
 
 
 def _has_trained(run: RunDirectory) -> bool:
-    """Whether the run has something that a trainer writes only after its first event."""
+    """Whether the run has a file that a trainer writes only after its first event."""
     with suppress(ConfigError):
         if RunConfig.read(run.config).actual:
             return True
@@ -87,7 +89,7 @@ def _has_trained(run: RunDirectory) -> bool:
 
 
 def find_last_write(run: RunDirectory) -> float:
-    """When the trainer last wrote, in Unix seconds; 0 if it never did."""
+    """Find the time at which the trainer last wrote, in Unix seconds. Returns 0 if it never wrote."""
     times = [0.0]
     for path in (run.events, run.process):
         with suppress(OSError):
@@ -96,13 +98,13 @@ def find_last_write(run: RunDirectory) -> float:
 
 
 def find_resume_step(run: RunDirectory) -> int:
-    """The step that a resume continues from: that of the last whole checkpoint, 0 if there is none."""
+    """Find the step that a resume continues from: the step of the last whole checkpoint, 0 if there is none."""
     checkpoint = checkpoints.last_whole(run.checkpoints, thorough=False)
     return checkpoints.step_of(checkpoint) if checkpoint else 0
 
 
 def find_leftovers(run: RunDirectory, status: str) -> Leftovers:
-    """Look at what a run that ended with `status` has left on the disk."""
+    """Find the checkpoint and the adapter of a run that ended with `status`."""
     broken = ""
     if not run.path.is_dir():
         broken = FOLDER_GONE
@@ -112,13 +114,13 @@ def find_leftovers(run: RunDirectory, status: str) -> Leftovers:
         except ConfigTooNew as error:
             broken = f"{error.message} {error.hint}"
         except ConfigError as error:
-            broken = f"config.json is {error.trouble}, so there is no resume and no chat; {_still_there(run)}."
+            broken = f"config.json is {error.trouble}, so resume and chat are not possible; {_list_saved(run)}."
     step = None if broken or status == "done" else find_resume_step(run)
     return Leftovers(step, run.has_adapter(), broken)
 
 
 def stat_leftovers(run: RunDirectory, leftovers: Leftovers) -> tuple[int, ...]:
-    """Modification times that change when the answer of `find_leftovers` may have changed. Costs five calls of stat."""
+    """Return file times. While they stay the same, so does the result of `find_leftovers`. Costs five stat calls."""
     last_checkpoint = run.checkpoints / f"{checkpoints.PREFIX}{leftovers.resume_step}"
     times = []
     for path in (run.path, run.config, run.adapter, run.checkpoints, last_checkpoint):
@@ -130,37 +132,37 @@ def stat_leftovers(run: RunDirectory, leftovers: Leftovers) -> tuple[int, ...]:
 
 
 def explain_no_resume(status: str, broken: str) -> str:
-    """Say why a run of that `status` can't be resumed, "" if it can."""
+    """Explain why a run with this `status` can't be resumed. Returns "" if it can."""
     if status == "done":
         return "The run is done; there is nothing to resume."
     return broken if status in ENDED else "The run is training; there is nothing to resume."
 
 
 def describe_resume(step: int) -> str:
-    """Say what a resume does with a run whose last whole checkpoint is that of `step`, 0 for none."""
-    return f"Resume goes on from step {step:,}." if step else "No checkpoint to go on from: resume starts again."
+    """Describe from where a resume continues. `step` is that of the last whole checkpoint, 0 for none."""
+    return f"Resume continues from step {step:,}." if step else "No checkpoint: resume starts from step 0."
 
 
 def describe_silence(seconds: int) -> str:
-    """Such as "silent for 2 min, its process lives"; "" for 0 seconds."""
+    """Return a text such as "silent for 2 min, process is alive", or "" for 0 seconds."""
     for size, unit in ((3600, "h"), (60, "min"), (1, "s")):
         if seconds >= size:
-            return f"silent for {seconds // size} {unit}, its process lives"
+            return f"silent for {seconds // size} {unit}, process is alive"
     return ""
 
 
 def explain_config_error(run: RunDirectory, error: ConfigError) -> BadInput:
-    """The error to raise when a command needs config.json and reading it raised `error`."""
+    """Return the error to raise when a command needs config.json and reading it raised `error`."""
     if not run.path.is_dir():
-        return BadInput(FOLDER_GONE, "See what there is with: codex-tui runs")
+        return BadInput(FOLDER_GONE, "List the runs: codex-tui runs")
     if isinstance(error, ConfigTooNew):
         return BadInput(error.message, error.hint)
-    hint = f"Begin anew from its profile: codex-tui train {run.profile}" if run.profile.is_file() else ""
-    return BadInput(f"{run.config} is {error.trouble}; {_still_there(run)}.", hint)
+    hint = f"Start over from its profile: codex-tui train {run.profile}" if run.profile.is_file() else ""
+    return BadInput(f"{run.config} is {error.trouble}; {_list_saved(run)}.", hint)
 
 
 def read_config(run: RunDirectory) -> RunConfig:
-    """Read the run's config.json for a command that needs it. Raises BadInput."""
+    """Read config.json for a command that needs it. Raises BadInput if it can't be read."""
     try:
         return RunConfig.read(run.config)
     except ConfigError as error:
@@ -168,20 +170,20 @@ def read_config(run: RunDirectory) -> RunConfig:
 
 
 def describe_newer_events(name: str, state: RunState) -> str:
-    """One sentence if a newer Codex TUI wrote events of the run called `name`, else ""."""
+    """Return one sentence if a newer Codex TUI wrote events of the run named `name`, else ""."""
     if state.version <= ev.VERSION:
         return ""
     return f"{describe_newer(name, 'events', state.version, ev.VERSION)} {UPDATE}"
 
 
-def _still_there(run: RunDirectory) -> str:
+def _list_saved(run: RunDirectory) -> str:
     step = find_resume_step(run)
-    there = ["the adapter"] * run.has_adapter() + [f"the checkpoint at step {step:,}"] * bool(step)
-    return f"{' and '.join(there)} {'are' if there[1:] else 'is'} still there" if there else "it has left no checkpoint"
+    saved = ["the adapter"] * run.has_adapter() + [f"the checkpoint at step {step:,}"] * bool(step)
+    return f"{' and '.join(saved)} {'are' if saved[1:] else 'is'} still there" if saved else "there is no checkpoint"
 
 
-def log_tail(run: RunDirectory, lines: int = 12, window: int = 8192) -> tuple[str, ...]:
-    """The last lines of trainer.log that are not blank."""
+def read_log_tail(run: RunDirectory, lines: int = 12, window: int = 8192) -> tuple[str, ...]:
+    """Read the last `lines` lines of trainer.log that are not blank, from its last `window` bytes."""
     try:
         with open_file(run.log) as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - window))

@@ -1,4 +1,4 @@
-"""Events that only the app decodes: the short form of metrics, and the events of a newer trainer."""
+"""Events that only the app uses: a short form of metrics, and events that a newer trainer wrote."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from training.contract import events as ev
 
 
 class Unknown(ev.Event):
-    """An event that only a newer app understands: of an unknown type, or of a newer version with other fields. It
-    counts for `seq`, for the version and as a sign of life, no more."""
+    """An event that only a newer app understands: its type is unknown, or a newer version gave it other fields. Only
+    its `seq`, its version and its time are used."""
 
 
 class Point(ev.Event, tag="metrics"):
-    """What the curve needs of a `Metrics`: a million of these decode in two thirds of the time."""
+    """The fields of a `Metrics` that the curve needs. Decoding a million of these takes two thirds of the time."""
 
     step: ev.Count
     loss: float | None = None

@@ -1,4 +1,4 @@
-"""From where a resume goes on: looked for before it starts, so that nothing is trained again without a word."""
+"""Finds the step that a resume continues from, before it starts, so that the person learns if work was lost."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from training.contract.run_directory import RunDirectory
 
 
 class ResumePoint(NamedTuple):
-    """`step` is 0 for the start; `damaged` says what is wrong with newer checkpoints, "" where nothing is."""
+    """`step` is 0 for the start. `damaged` names the newer checkpoints that are damaged, "" if there are none."""
 
     step: int
     damaged: str = ""
@@ -21,29 +21,30 @@ class ResumePoint(NamedTuple):
 
 
 class NoWholeCheckpoint(CodexError):
-    """No checkpoint is left that is whole: to begin anew is the person's decision."""
+    """All checkpoints are damaged. The person must decide whether to start over."""
 
 
 def find_resume_point(run: RunDirectory, *, from_start: bool = False) -> ResumePoint:
-    """Reads the checkpoints, the newest first, until one is whole.
+    """Read the checkpoints, newest first, until one is whole.
 
-    Raises NoWholeCheckpoint where none is, unless `from_start`; BadInput where that is asked for and one is.
+    Raises NoWholeCheckpoint if all are damaged and `from_start` is False. Raises BadInput if `from_start` is True and
+    there is a whole one.
     """
-    wrong: list[str] = []
+    problems: list[str] = []
     for path, file in checkpoints.judged(run.checkpoints):
         step = checkpoints.step_of(path)
         if not file:
             if from_start:
                 raise BadInput(
-                    f"{run.name} has a whole checkpoint, of step {step:,}, and goes on from there.",
-                    f"Leave --from-start out, or begin a new run: codex-tui train {run.profile}",
+                    f"{run.name} has a whole checkpoint at step {step:,}, so it can't start over.",
+                    f"Leave out --from-start, or start a new run: codex-tui train {run.profile}",
                 )
-            return ResumePoint(step, " ".join(wrong))
-        wrong.append(f"The checkpoint of step {step:,} is damaged ({file}).")
-    damaged = " ".join(wrong)
+            return ResumePoint(step, " ".join(problems))
+        problems.append(f"The checkpoint of step {step:,} is damaged ({file}).")
+    damaged = " ".join(problems)
     if damaged and not from_start:
         raise NoWholeCheckpoint(
-            f"{damaged} There is no whole one to go on from.",
-            f"Begin anew all the same, what is damaged being kept: codex-tui resume {run.name} --from-start",
+            f"{damaged} No whole checkpoint is left.",
+            f"Start over and keep the damaged ones: codex-tui resume {run.name} --from-start",
         )
     return ResumePoint(0, damaged)

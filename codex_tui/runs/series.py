@@ -1,4 +1,4 @@
-"""The loss curve as columns of numbers: appended at the end, cut on a resume, reduced to what a chart can show."""
+"""Stores the loss curve as columns of numbers, cuts it on a resume, and downsamples it for a chart."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from typing import Literal, NamedTuple
 Axis = Literal["steps", "time", "tokens"]
 
 SMOOTHING = 0.1
-"""Least weight of the newest point in the smoothed curve; TensorBoard would call it a smoothing of 0.9."""
-SHARE = 20
-"""At first the smoothed curve looks back over one part in this many of the run so far, else it would lag far above the
-steep losses that short runs, and all beginnings, are made of."""
+"""Smallest weight of the newest point in the smoothed curve. TensorBoard calls this a smoothing of 0.9."""
+WARMUP = 20
+"""The first point has weight 1, and the weight of the newest of n points is WARMUP / (WARMUP - 1 + n). So the smoothed
+curve follows the steep losses at the start of a run, where a fixed small weight would stay far above them."""
 BLOCK = 128
-"""Points per summary, so that a million points are drawn from some thousand numbers."""
+"""Points per summary. A million points are drawn from a few thousand summaries."""
 
 
 class ChartColumn(NamedTuple):
-    """What one column of dots shows of its points; all NaN where none of them is finite."""
+    """The summary of all points in one column of the chart. All fields are NaN if none of the points is finite."""
 
     low: float
     high: float
@@ -35,10 +35,10 @@ _NOTHING_FINITE = ChartColumn(nan, nan, nan, nan)
 
 
 class Series:
-    """A curve over steps, which strictly increase: a step that comes again supersedes itself and all after it.
+    """A curve over strictly increasing steps. A step that is added again replaces its old point and all later ones.
 
-    `losses` may hold NaN. `smooth` is the exponential moving average, computed point by point, so that it looks the
-    same at any width; it starts close to the losses and skips NaN. `times` are seconds of training, `tokens` counts.
+    `losses` may contain NaN. `smooth` is the exponential moving average, computed point by point, so that it looks the
+    same at any width. It starts close to the losses and skips NaN. `times` are seconds of training, `tokens` counts.
     """
 
     def __init__(self) -> None:
@@ -47,9 +47,9 @@ class Series:
         self.smooth = array("d")
         self.times = array("d")
         self.tokens = array("q")
-        self._mean = 0.0  # where the smoothed curve is
-        self._finite = 0  # how many finite points it has seen
-        self._low = array("d")  # summaries of whole blocks: low, high, and the sums of _finite_points losses
+        self._mean = 0.0  # the last value of the smoothed curve
+        self._finite = 0  # number of finite points so far
+        self._low = array("d")  # summaries of whole blocks, of their finite points only
         self._high = array("d")
         self._sum = array("d")
         self._smooth_sum = array("d")
@@ -62,7 +62,7 @@ class Series:
         self.extend([step], [loss], [time], [tokens])
 
     def extend(self, steps: list[int], losses: list[float | None], times: list[float], tokens: list[int]) -> None:
-        """Adds points; the lists are of one length. None among `losses` is taken for NaN."""
+        """Add points. All lists must have the same length. None in `losses` counts as NaN."""
         if not steps:
             return
         if not all(map(lt, steps, islice(steps, 1, None))):
@@ -71,18 +71,18 @@ class Series:
             return
         if self.steps and steps[0] <= self.steps[-1]:
             self.cut_after(steps[0] - 1)
-        finite_or_nan = _with_nan(losses)
-        # struct packs numbers in a third of the time that an array takes to extend itself by a list.
+        finite_or_nan = _replace_none(losses)
+        # struct.pack takes a third of the time of array.extend with a list.
         floats, integers = f"{len(steps)}d", f"{len(steps)}q"
         self.steps.frombytes(pack(integers, *steps))
         self.losses.frombytes(pack(floats, *finite_or_nan))
-        self.smooth.frombytes(pack(floats, *self._smoothed(finite_or_nan)))
+        self.smooth.frombytes(pack(floats, *self._smooth_losses(finite_or_nan)))
         self.times.frombytes(pack(floats, *times))
         self.tokens.frombytes(pack(integers, *tokens))
         self._summarise_blocks()
 
     def cut_after(self, step: int) -> None:
-        """Forgets every point past `step`."""
+        """Remove all points after `step`."""
         keep = bisect_right(self.steps, step)
         if keep == len(self.steps):
             return
@@ -94,25 +94,25 @@ class Series:
         self._mean = next((mean for mean in reversed(self.smooth) if isfinite(mean)), 0.0)
 
     def values(self, axis: Axis) -> array[float] | array[int]:
-        """The x of every point."""
+        """Return the x values of all points on `axis`."""
         return self.steps if axis == "steps" else self.times if axis == "time" else self.tokens
 
     def x_of_step(self, step: int, axis: Axis) -> float | None:
-        """Where `step` lies on `axis`: that of the last point up to it. None before the first point."""
+        """Return the x value of the last point at or before `step` on `axis`. None before the first point."""
         if axis == "steps":
             return step
         index = bisect_right(self.steps, step)
         return self.values(axis)[index - 1] if index else None
 
     def bounds(self) -> tuple[float, float] | None:
-        """The least and the greatest finite loss."""
+        """Return the smallest and the largest finite loss, or None if there is none."""
         if not self.steps:
             return None
         column = self._column(0, len(self.steps))
         return (column.low, column.high) if isfinite(column.low) else None
 
     def downsample(self, axis: Axis, low: float, high: float, columns: int) -> list[ChartColumn | None]:
-        """Cuts [low, high] into `columns` equal parts, the last one closed; None where a part has no point."""
+        """Divide [low, high] into `columns` equal parts and summarise each. None for a part without points."""
         xs = self.values(axis)
         width = (high - low) / columns
         reduced: list[ChartColumn | None] = []
@@ -126,7 +126,7 @@ class Series:
             start = max(start, end)
         return reduced
 
-    def _smoothed(self, losses: Sequence[float]) -> list[float]:
+    def _smooth_losses(self, losses: Sequence[float]) -> list[float]:
         mean, finite = self._mean, self._finite
         if _weight(finite + 1) == SMOOTHING and isfinite(sum(losses)):
             smooth = [mean := mean + (loss - mean) * SMOOTHING for loss in losses]
@@ -143,15 +143,15 @@ class Series:
 
     def _summarise_blocks(self) -> None:
         for start in range(len(self._low) * BLOCK, len(self.losses) - BLOCK + 1, BLOCK):
-            low, high, total, smooth_total, finite = self._summary(start, start + BLOCK)
+            low, high, total, smooth_total, finite = self._summarise(start, start + BLOCK)
             self._low.append(low)
             self._high.append(high)
             self._sum.append(total)
             self._smooth_sum.append(smooth_total)
             self._finite_points.append(finite)
 
-    def _summary(self, start: int, end: int) -> tuple[float, float, float, float, int]:
-        """Low, high, sum, sum of the smoothed, and number of the finite points in [start, end)."""
+    def _summarise(self, start: int, end: int) -> tuple[float, float, float, float, int]:
+        """Return the low, high, sum, smoothed sum and number of the finite points in [start, end)."""
         losses: Sequence[float] = self.losses[start:end]
         smooth: Sequence[float] = self.smooth[start:end]
         if not isfinite(sum(losses)):
@@ -162,28 +162,28 @@ class Series:
         return min(losses), max(losses), sum(losses), sum(smooth), len(losses)
 
     def _column(self, start: int, end: int) -> ChartColumn:
-        """All points in [start, end), from the blocks where there are whole ones."""
+        """Summarise the points in [start, end). Uses the summaries of whole blocks where possible."""
         first, last = -(-start // BLOCK), end // BLOCK
         if first >= last:
-            low, high, total, smooth, count = self._summary(start, end)
+            low, high, total, smooth, count = self._summarise(start, end)
         else:
             low, high = min(self._low[first:last]), max(self._high[first:last])
             total, smooth = sum(self._sum[first:last]), sum(self._smooth_sum[first:last])
             count = sum(self._finite_points[first:last])
             for left, right in ((start, first * BLOCK), (last * BLOCK, end)):
                 if left < right:
-                    part = self._summary(left, right)
+                    part = self._summarise(left, right)
                     low, high = min(low, part[0]), max(high, part[1])
                     total, smooth, count = total + part[2], smooth + part[3], count + part[4]
         return ChartColumn(low, high, total / count, smooth / count) if count else _NOTHING_FINITE
 
 
 def _weight(finite: int) -> float:
-    """Of the newest of `finite` points."""
-    return max(SMOOTHING, SHARE / (SHARE - 1 + finite))
+    """Return the weight of the newest of `finite` points."""
+    return max(SMOOTHING, WARMUP / (WARMUP - 1 + finite))
 
 
-def _with_nan(losses: list[float | None]) -> list[float]:
+def _replace_none(losses: list[float | None]) -> list[float]:
     if None in losses:
         return [nan if loss is None else loss for loss in losses]
     return losses  # type: ignore[return-value]  # there is no None among them

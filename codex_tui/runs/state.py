@@ -1,9 +1,9 @@
 """The state of a run, rebuilt from its events alone. Only `reduce` and `reduce_all` write to it.
 
-`reduce` handles one event. `reduce_all` handles many and gives the same result: it reads the events that come by the
-hundred thousand as columns, so that a million logged steps take about a second.
+`reduce` handles one event. `reduce_all` handles many and gives the same result, but faster: it handles frequent events
+column by column, so that a million logged steps take about a second.
 
-What a viewer finds out beside the events (does the trainer live, what can be resumed) is in `watched.py`.
+Facts that a viewer finds without the events (is the trainer alive, what can be resumed) are in `watched.py`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Status = Literal[
     "failed",
 ]
 PACE_POINTS = 50
-"""The time left is computed from the pace of this many logged steps."""
+"""The time left is estimated from the pace of this many logged steps."""
 _ENDED: frozenset[str] = frozenset({"stopped", "done", "failed"})
 
 
@@ -42,7 +42,7 @@ class RunState:
 
     status: Status = "preparing"
     reason: str = ""  # one sentence: why the run failed or stopped
-    version: int = ev.VERSION  # of the events; the highest of all attempts
+    version: int = ev.VERSION  # highest version of the events of all attempts
     pid: int = 0  # the process of the last attempt
     attempt: int = 0  # the number of the last attempt, 0 before the first
     phase: ev.Phase | None = None
@@ -53,7 +53,7 @@ class RunState:
     evals: list[ev.Eval] = field(default_factory=list)
     samples: list[ev.Sample] = field(default_factory=list)
     memory: ev.Memory | None = None
-    probe: ev.Probe | None = None  # the last one
+    probe: ev.Probe | None = None  # the last probe
     gpu: ev.Gpu | None = None
     gpu_history: deque[ev.Gpu] = field(default_factory=lambda: deque(maxlen=600))
     checkpoints: list[ev.Checkpoint] = field(default_factory=list)
@@ -79,7 +79,7 @@ class RunState:
 
 def reduce(state: RunState, event: ev.Event) -> RunState:
     """Return the state after `event`. It is the same object, changed in place: a copy would copy a million points."""
-    _count(state, event.seq)
+    _count_missing(state, event.seq)
     if handle := _HANDLERS.get(type(event)):
         handle(state, event)
     state.last_event_at = event.time
@@ -102,14 +102,14 @@ def reduce_all(state: RunState, events: Sequence[ev.Event]) -> RunState:
 
 
 def compute_elapsed(state: RunState) -> float | None:
-    """Seconds that the trainer has worked by its own clock, without the breaks. None before it started."""
+    """Return the seconds that the trainer has worked, without the breaks between attempts. None before it started."""
     if state.started_at is None or state.last_event_at is None:
         return None
     return max(0.0, (state.ended_at or state.last_event_at) - state.started_at - state.paused)
 
 
 def estimate_time_left(state: RunState, window: int = PACE_POINTS) -> float | None:
-    """Seconds to the last step at the pace of the last `window` points. None if that is not known."""
+    """Return the seconds to the last step at the pace of the last `window` points. None if that is not known."""
     steps, times = state.losses.steps, state.losses.times
     first = max(0, len(steps) - 1 - window)
     if not state.total_steps or len(steps) - first < 2:
@@ -118,19 +118,19 @@ def estimate_time_left(state: RunState, window: int = PACE_POINTS) -> float | No
     return max(0.0, pace * (state.total_steps - state.step))
 
 
-# These run a million times, so each is a C function that `map` calls without a step of Python.
+# These run a million times, so each is a C function that `map` calls without Python bytecode.
 _SEQ, _STEP, _LOSS, _TIME, _TOKENS = map(attrgetter, ("seq", "step", "loss", "time", "tokens"))
 
 
 def _reduce_frequent(state: RunState, events: Sequence[ev.Event], kinds: Sequence[type]) -> RunState:
-    """Handle events of `_FREQUENT` types, type by type: their order among each other does not matter."""
+    """Handle events of `_FREQUENT` types, type by type. The order between the types does not matter."""
     if not events:
         return state
     if all(map(eq, map(_SEQ, events), count(state.next_seq))):
         state.next_seq += len(events)
     else:
         for event in events:
-            _count(state, event.seq)
+            _count_missing(state, event.seq)
     state.last_event_at = events[-1].time
     is_logged = list(map(_LOGGED.__contains__, kinds))
     metrics: list[Any] = list(compress(events, is_logged))
@@ -142,7 +142,7 @@ def _reduce_frequent(state: RunState, events: Sequence[ev.Event], kinds: Sequenc
     return state
 
 
-def _count(state: RunState, number: int) -> None:
+def _count_missing(state: RunState, number: int) -> None:
     if number > state.next_seq:
         state.missing_events += number - state.next_seq
     state.next_seq = number + 1
@@ -185,12 +185,12 @@ def _on_started(state: RunState, event: ev.Started) -> None:
 
 
 def _on_version(state: RunState, event: ev.Event) -> None:
-    """A trainer writes all events of its attempt in one version, so the first event and the unknown ones tell it."""
+    """One attempt writes all its events in one version, so only `Started` and unknown events are checked."""
     state.version = max(state.version, event.v)
 
 
 def _start_clock(state: RunState, time: float) -> None:
-    """Let the seconds of training continue at `time` from those of the last point."""
+    """Continue the count of training seconds at `time`, from the value of the last point."""
     times = state.losses.times
     state.training_since = time - (times[-1] if times else 0.0)
 
@@ -243,7 +243,7 @@ def _on_stopping(state: RunState, _: ev.Stopping) -> None:
 
 def _on_stopped(state: RunState, event: ev.Stopped) -> None:
     state.status, state.step, state.ended_at = "stopped", event.step, event.time
-    state.reason = "Stopped as asked."
+    state.reason = "Stopped on request."
 
 
 def _on_done(state: RunState, event: ev.Done) -> None:
@@ -280,6 +280,6 @@ _HANDLERS: dict[type, Callable[[RunState, Any], None]] = {
     ev.Done: _on_done,
     ev.Failed: _on_failed,
 }
-# No handler of these reads a field that another one writes, so their order does not matter.
+# No handler of a frequent event reads a field that another one writes, so their order does not matter.
 _LOGGED = frozenset({ev.Metrics, Point})
 _FREQUENT = _LOGGED | frozenset({ev.Memory, ev.Gpu, ev.Heartbeat, ev.Sample, ev.Checkpoint, ev.Eval})

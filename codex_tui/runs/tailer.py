@@ -1,4 +1,4 @@
-"""Follows `events.jsonl` while it grows: a byte offset, slices bounded by bytes, and no line read twice."""
+"""Follows `events.jsonl` while it grows. Reads it in slices of limited size and no line twice."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from training.contract import events as ev
 from training.contract.files import open_file
 
 SLICE = 512 * 1024
-"""Bytes a slice has, about 5 ms of decoding; time budgets are checked between slices."""
-LONGEST_LINE = 16 * 1024 * 1024
-_GIVE_UP_BISECTING = 2048
+"""Bytes of a slice. Decoding it takes about 5 ms. Callers check their time budget between slices."""
+MAX_LINE_BYTES = 16 * 1024 * 1024
+_MAX_LINEWISE_BYTES = 2048
 
 
 class Slice(NamedTuple):
-    """What a read brought: whole lines only. `restarted`: the file is another one now; forget all before it."""
+    """Events from whole lines. `damaged` is the number of damaged lines. `restarted`: the file was replaced, so all
+    earlier events are void."""
 
     events: list[ev.Event]
     damaged: int = 0
@@ -34,18 +35,18 @@ class _AnyType(ev.Event, tag=False):
 _kinds = ev.AnyEvent.__args__
 _decoder = msgspec.json.Decoder(ev.AnyEvent)
 _point_kinds = tuple(Point if kind is ev.Metrics else kind for kind in _kinds)
-_point_decoder = msgspec.json.Decoder(Union[_point_kinds])  # noqa: UP007  it is made from a list
-_METRICS = b'{"type":"metrics"'  # can't be within a text: its quotes would be escaped
+_point_decoder = msgspec.json.Decoder(Union[_point_kinds])  # noqa: UP007  the union is made from a list
+_METRICS = b'{"type":"metrics"'  # never occurs inside a JSON string, where quotes are escaped
 _any_type = msgspec.json.Decoder(_AnyType)
 _known = {kind.__struct_config__.tag for kind in _kinds}
-# A damaged line may nest deeper than the decoder can go, or hold a number that no float takes.
+# A damaged line may be nested too deeply for the decoder, or contain a number too large for a float.
 _UNREADABLE = (msgspec.MsgspecError, RecursionError, ValueError, OverflowError)
 
 
 class Tailer:
-    """Reads the file at `path` from its start, and what is appended to it later. A missing file has nothing yet.
+    """Reads the file at `path` from its start, and later the lines that were appended. A missing file counts as empty.
 
-    With `points`, the metrics come as `Point`s but for the last of each slice.
+    With `points`, metrics are decoded as `Point`, except the last one of each slice.
     """
 
     def __init__(self, path: Path, *, points: bool = False) -> None:
@@ -54,17 +55,17 @@ class Tailer:
         self.offset = 0
         self.size = 0
         self._identity: tuple[int, int] | None = None
-        self._looked_at: tuple[int, int] | None = None  # size and mtime_ns when all there was had been read
+        self._read_at: tuple[int, int] | None = None  # size and mtime_ns when the file was last read to its end
 
     def slices(self) -> Iterator[Slice]:
-        """Yields what is new, a slice at a time, up to the last whole line. Stop iterating when time is up."""
+        """Yield the new events, a slice at a time, up to the last whole line. Stop iterating when time is up."""
         try:
             status = self.path.stat()
         except OSError:
             return
         identity = (status.st_dev, status.st_ino)
         restarted = self._identity is not None and (identity != self._identity or status.st_size < self.offset)
-        if not restarted and self._looked_at == (status.st_size, status.st_mtime_ns):
+        if not restarted and self._read_at == (status.st_size, status.st_mtime_ns):
             return
         if restarted:
             self.offset = 0
@@ -72,12 +73,12 @@ class Tailer:
         self._identity, self.size = identity, status.st_size
         try:
             with open_file(self.path) as file:
-                yield from self._lines(file.fileno())
+                yield from self._read_slices(file.fileno())
         except OSError:
             return
-        self._looked_at = (status.st_size, status.st_mtime_ns)
+        self._read_at = (status.st_size, status.st_mtime_ns)
 
-    def _lines(self, descriptor: int) -> Iterator[Slice]:
+    def _read_slices(self, descriptor: int) -> Iterator[Slice]:
         length = SLICE
         while data := os.pread(descriptor, length, self.offset):
             end = data.rfind(b"\n") + 1
@@ -86,22 +87,22 @@ class Tailer:
                 length = SLICE
                 yield decode(data[:end] if end < len(data) else data, points=self.points)
             elif len(data) < length:
-                return  # the last line is torn: not a line yet
-            elif length < LONGEST_LINE:
+                return  # the last line has no newline yet
+            elif length < MAX_LINE_BYTES:
                 length *= 2
-            else:  # nothing we write is that long; the rest of it is damaged too and ends at its newline
+            else:  # the trainer writes no line this long, so it is damaged; skip these bytes
                 self.offset += len(data)
                 length = SLICE
 
 
 def decode(data: bytes, *, points: bool = False) -> Slice:
-    """Decodes whole lines. Those that can't be read are counted; those of a newer trainer become `Unknown`."""
+    """Decode whole lines. Damaged lines are counted. Lines that a newer trainer wrote become `Unknown`."""
     try:
         return Slice(_decode_points(data) if points else _decoder.decode_lines(data))
     except _UNREADABLE:
         pass
     middle = data.rfind(b"\n", 0, len(data) // 2) + 1
-    if len(data) > _GIVE_UP_BISECTING and middle:
+    if len(data) > _MAX_LINEWISE_BYTES and middle:
         left, right = decode(data[:middle], points=points), decode(data[middle:], points=points)
         return Slice(left.events + right.events, left.damaged + right.damaged)
     events: list[ev.Event] = []
@@ -124,9 +125,10 @@ def _decode_points(data: bytes) -> list[ev.Event]:
 
 
 def sample_events(path: Path, spots: int = 512, length: int = 2048, ends: int = 64 * 1024) -> list[ev.Event]:
-    """Whole lines from the head, the tail and `spots` places evenly between, in file order; never a line twice.
+    """Read whole lines from the start, the end and `spots` evenly spaced places between, in file order, none twice.
 
-    Enough to draw a huge run at once. [] where there is no such file.
+    `length` is the number of bytes at each place, `ends` that at the start and the end. This is enough to draw a huge
+    run at once. Returns [] if the file can't be read.
     """
     events: list[ev.Event] = []
     try:
@@ -138,7 +140,7 @@ def sample_events(path: Path, spots: int = 512, length: int = 2048, ends: int = 
             places += [(max(ends, size - ends), ends)]
             for start, count in places:
                 data = os.pread(file.fileno(), count, start)
-                # A place begins within a line, but for the head; its whole lines begin after the first newline.
+                # Each place except the start begins within a line, so the text up to the first newline is skipped.
                 first = data.find(b"\n") + 1 if start else 0
                 events += decode(data[first : data.rfind(b"\n") + 1]).events
     except OSError:

@@ -1,4 +1,4 @@
-"""A run as a viewer sees it: what its events say, and what the viewer found out beside them."""
+"""A run as a viewer sees it: the state from its events, and facts that are not in the events."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from codex_tui.runs.state import RunState, Status
 from training.contract import events as ev
 
 Liveness = Literal["starting", "alive", "ended", "lost"]
-"""starting: a new attempt's process lives and has written no event yet. alive: the last attempt's process lives.
-ended: the process is gone and has written its last event. lost: the process is gone without a last event."""
+"""starting: the process of a new attempt runs and has written no event yet. alive: the process of the last attempt
+runs. ended: the process is gone and has written its last event. lost: the process is gone without a last event."""
 
 ShownStatus = Literal[Status, "lost"]
 """The status that people and JSON see."""
@@ -20,23 +20,23 @@ ENDED: frozenset[ShownStatus] = frozenset({"stopped", "done", "failed", "lost"})
 
 @dataclass(frozen=True)
 class Leftovers:
-    """What an ended run has left on the disk. `broken` may hold a path: clean it before it is shown."""
+    """The checkpoint and adapter of an ended run. `broken` may contain a path: clean it before it is shown."""
 
-    resume_step: int | None = None  # the step of the last whole checkpoint, 0 for none; None: it can't be resumed
+    resume_step: int | None = None  # step of the last whole checkpoint, 0 for none; None: no resume is possible
     has_adapter: bool = False
-    broken: str = ""  # one sentence: why a resume is impossible (the folder or config.json is gone)
+    broken: str = ""  # one sentence: why no resume is possible (the folder or config.json is gone)
 
 
 @dataclass(frozen=True)
 class WatchedRun:
-    """Frozen, but `state` is not: the follower goes on to add events to it.
+    """One run at one time. Only `state` changes: the follower adds events to it.
 
     `lost_reason` and `log_tail` come from a log: clean them before they are shown.
     """
 
     state: RunState = field(default_factory=RunState)
     liveness: Liveness = "alive"
-    silent_seconds: int = 0  # since the last event of a process that lives; rounded, 0 while it is short
+    silent_seconds: int = 0  # since the last event of a running process; rounded, 0 below 30 seconds
     lost_reason: str = ""  # one sentence: how a lost run ended
     log_tail: tuple[str, ...] = ()  # the last lines of a lost run's trainer.log
     leftovers: Leftovers = field(default_factory=Leftovers)  # empty while the run has not ended
@@ -55,7 +55,7 @@ class WatchedRun:
 
     @property
     def phase(self) -> ev.Phase | None:
-        """The phase of the attempt that runs now; None before its first event."""
+        """The phase of the last attempt. None before its first event."""
         return None if self.liveness == "starting" else self.state.phase
 
     @property
@@ -67,4 +67,4 @@ class WatchedRun:
 
     @property
     def missing_events(self) -> int:
-        return 0 if self.sampled else self.state.missing_events  # a sample leaves events out
+        return 0 if self.sampled else self.state.missing_events  # a sample skips events on purpose

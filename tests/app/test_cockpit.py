@@ -178,7 +178,7 @@ async def test_stop_asks_first_and_names_each_step(make_run: Any, monkeypatch: p
     ("end", "says"),
     [
         ("failed", ["✗ The GPU ran out of memory at step 121.", "Set max_seq_length = 1024", "resume from step 120"]),
-        ("lost", ["? The trainer ended at step 120 without a word", "checkpoint at step 120 is safe"]),
+        ("lost", ["? The trainer ended at step 120 without a message", "checkpoint at step 120 is safe"]),
         ("stopped", ["■ Stopped at step 120", "resume from step 120"]),
     ],
 )
@@ -198,7 +198,7 @@ async def test_a_silent_trainer_is_told_from_a_lost_one(make_run: Any, size: tup
         os.utime(path, (time.time() - 125, time.time() - 125))
     async with CodexApp(run).run_test(size=size) as pilot:
         await settled(pilot)
-        await until(pilot, lambda: "silent for 2 min, its process lives" in screen_text(pilot.app))
+        await until(pilot, lambda: "silent for 2 min, process is alive" in screen_text(pilot.app))
         assert "● training" in screen_text(pilot.app)
         writer = ev.EventWriter(run.events)
         writer.emit(ev.Heartbeat())

@@ -79,12 +79,12 @@ async def test_the_picked_run_says_why_it_ended_and_can_be_resumed(
     async with CodexApp().run_test(size=(80, 24)) as pilot:
         await settled(pilot)
         await pilot.press("o")
-        await until(pilot, lambda: "The trainer ended at step 80 without a word" in screen_text(pilot.app))
-        assert "Resume goes on from step 80." in screen_text(pilot.app)
+        await until(pilot, lambda: "The trainer ended at step 80 without a message" in screen_text(pilot.app))
+        assert "Resume continues from step 80." in screen_text(pilot.app)
         hints = pilot.app.screen.query_one(HintBar)
         assert "r" in hints.keys
         await pilot.press("down")
-        await until(pilot, lambda: "without a word" not in screen_text(pilot.app))
+        await until(pilot, lambda: "without a message" not in screen_text(pilot.app))
         assert "r" not in hints.keys
         await pilot.press("down")
         await until(pilot, lambda: "config.json is missing" in screen_text(pilot.app))

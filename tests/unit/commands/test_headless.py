@@ -83,7 +83,7 @@ def test_a_headless_viewer_tells_a_silent_trainer_from_a_lost_one(capsys: pytest
     trainer.start()
     assert main(["attach", "a", "--headless"]) == 0
     trainer.join()
-    assert "".join(said).splitlines()[-1] == "silent for 2 min, its process lives"
+    assert "".join(said).splitlines()[-1] == "silent for 2 min, process is alive"
     assert "silent" not in capsys.readouterr().out  # it is told once
 
 

@@ -67,7 +67,7 @@ def test_an_ended_run_says_from_which_step_it_goes_on(capsys: pytest.CaptureFixt
     [told] = as_json(capsys)
     assert (told["state"], told["step"], told["resume_step"]) == ("lost", 25, 10)
     assert main(["runs"]) == 0
-    said = "The trainer ended at step 25 without a word, and nothing saw how. Resume goes on from step 10.\n"
+    said = "The trainer ended at step 25 without a message; the cause is unknown. Resume continues from step 10.\n"
     assert said in capsys.readouterr().out
     assert main(["attach", "a", "--headless"]) == 1
     assert "Go on from the last checkpoint, step 10: codex-tui resume a" in capsys.readouterr().out

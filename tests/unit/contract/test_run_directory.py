@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from codex_tui.runs.log_tail import LogTail
-from codex_tui.runs.outcome import log_tail
+from codex_tui.runs.outcome import read_log_tail
 from codex_tui.runs.tailer import Tailer, sample_events
 from training.contract.config import ConfigMissing, RunConfig
 from training.contract.files import clear_unfinished, open_file, write_atomically
@@ -113,4 +113,4 @@ def test_what_is_no_file_is_not_read(run: RunDirectory, kind: str) -> None:
     assert list(Tailer(run.events).slices()) == []
     assert sample_events(run.events) == []
     assert LogTail(run.log).poll() == []
-    assert log_tail(run) == ()
+    assert read_log_tail(run) == ()

@@ -89,7 +89,7 @@ def test_a_trainer_that_went_without_a_word_is_lost(run: RunDirectory, gone: Pro
     write(run, *training(3))
     watched = settled(run).watched
     assert watched.status == "lost"
-    assert watched.reason == "The trainer ended at step 3 without a word, and nothing saw how."
+    assert watched.reason == "The trainer ended at step 3 without a message; the cause is unknown."
     assert snapshot(run).status == "lost"
 
 

@@ -58,7 +58,7 @@ def test_a_name_is_taken_by_a_run_or_by_what_is_none() -> None:
         (Exit(1, signal="SIGKILL", for_memory=True), "Killed at step 1,167 by the kernel: memory had run out."),
         (Exit(1, signal="SIGTERM"), "Killed at step 1,167 by SIGTERM."),
         (Exit(1, signal="SIGSEGV"), "Crashed at step 1,167 inside a library or the driver (SIGSEGV)."),
-        (Exit(1, code=3), "The trainer ended with exit code 3 at step 1,167 without a word."),
+        (Exit(1, code=3), "The trainer ended with exit code 3 at step 1,167 without a message."),
     ],
 )
 def test_how_it_ended_is_one_short_sentence(how: Exit, reason: str) -> None:
@@ -73,9 +73,9 @@ def test_a_kill_that_was_asked_for_is_no_accident(signal: str) -> None:
     run = trained()
     run.write_exit(Exit(os.getpid(), signal=signal))
     run.request_stop("save")
-    assert "as asked" not in snapshot(run).reason
+    assert "on request" not in snapshot(run).reason
     run.request_stop("terminate")
-    assert snapshot(run).reason == "Killed, as asked, at step 1,167."
+    assert snapshot(run).reason == "Killed on request at step 1,167."
 
 
 def test_before_the_first_step_it_says_during_what() -> None:
@@ -89,16 +89,16 @@ def test_a_reboot_is_told_as_one() -> None:
     run.write_process(ProcessIdentity(os.getpid(), 1.0, boot="of another time"))
     assert snapshot(run).reason == "The machine was restarted (or WSL2 shut down) after step 1,167."
     run.write_process(ProcessIdentity(os.getpid(), 1.0, boot=ProcessIdentity.current().boot))
-    assert snapshot(run).reason == "The trainer ended at step 1,167 without a word, and nothing saw how."
+    assert snapshot(run).reason == "The trainer ended at step 1,167 without a message; the cause is unknown."
 
 
 def test_missing_events_are_named_where_it_had_trained() -> None:
     run = trained()
     run.log.write_text("Unsloth: all is well.\n")
     run.events.unlink()
-    assert snapshot(run).reason == "The trainer ended before it said anything; its log ends with: Unsloth: all is well."
+    assert snapshot(run).reason == "The trainer ended at startup; its log ends with: Unsloth: all is well."
     write_checkpoint(run.checkpoints, 20)
-    assert snapshot(run).reason == "events.jsonl is missing, so how the run ended is not known."
+    assert snapshot(run).reason == "events.jsonl is missing, so it is not known how the run ended."
 
 
 def make_fifo(path: Path) -> None:
@@ -119,13 +119,13 @@ def test_a_run_without_its_config_is_told_with_what_is_left(
         damage(run.config)
     assert main(["runs"]) == 0
     left = "the checkpoint at step 1,160 is still there."
-    assert f"config.json is {is_}, so there is no resume and no chat; {left}" in capsys.readouterr().out
+    assert f"config.json is {is_}, so resume and chat are not possible; {left}" in capsys.readouterr().out
     assert main(["runs", "--json"]) == 0
     [told] = as_json(capsys)  # type: ignore[misc]
     assert (told["state"], told["resume_step"]) == ("lost", None)
     for command in (["resume", "a", "--headless"], ["chat", "a"], ["chat", "a", "--prompt", "hi"]):
         assert main(command) == 2
-        assert f"config.json is {is_}; {left}\nBegin anew from its profile:" in capsys.readouterr().err
+        assert f"config.json is {is_}; {left}\nStart over from its profile:" in capsys.readouterr().err
 
 
 def test_to_resume_what_was_deleted_says_so() -> None:
@@ -156,7 +156,7 @@ def test_what_is_promised_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) ->
     assert reader.watched.leftovers == Leftovers(
         None,
         has_adapter=True,
-        broken="config.json is missing, so there is no resume and no chat; the adapter is still there.",
+        broken="config.json is missing, so resume and chat are not possible; the adapter is still there.",
     )
     shutil.rmtree(run.path)
     assert reader.poll()

@@ -60,7 +60,7 @@ def test_to_begin_anew_over_damage_is_a_decision(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     weights = write_checkpoint(ended.checkpoints, 20) / "adapter_model.safetensors"
-    with pytest.raises(BadInput, match="has a whole checkpoint, of step 20"):
+    with pytest.raises(BadInput, match="has a whole checkpoint at step 20"):
         launcher.resume(ended, from_start=True)
     os.truncate(weights, weights.stat().st_size - 1)
     with pytest.raises(NoWholeCheckpoint, match=r"step 20 is damaged \(adapter_model.safetensors\)") as refused:

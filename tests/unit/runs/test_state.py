@@ -117,7 +117,7 @@ def test_stopping_lasts_until_the_run_has_stopped() -> None:
     assert after(*before, *steps(3, 3), ev.Phase(name="saving")).status == "stopping"
     state = after(*before, ev.Stopped(step=2))
     assert (state.status, state.ended) == ("stopped", True)
-    assert state.reason == "Stopped as asked."
+    assert state.reason == "Stopped on request."
 
 
 def test_a_failure_says_why() -> None:
