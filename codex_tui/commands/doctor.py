@@ -91,9 +91,9 @@ def examine_trainer(named: Path | None) -> tuple[EnvironmentReport | None, list[
     from codex_tui.environment import build, stack
 
     try:
-        python = build.named_python(named)
+        python = build.find_named_python(named)
         managed = python is None
-        if managed and not build.managed_python():
+        if managed and not build.find_managed_python():
             known = "is of another version or build" if build.read_stamp() else "is not built"
             place = locations.managed_environment()
             return None, [Finding("trainer", "bad", f"codex-train {known}: {place}", "codex-tui setup")]

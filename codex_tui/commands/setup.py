@@ -62,10 +62,10 @@ def _set_up(args: argparse.Namespace) -> dict[str, Any]:
 
     build: Build = "cpu" if args.cpu else "cuda" if args.cuda else "auto"
     python = ensure_with_progress(args.python, build)
-    managed = environment_build.named_python(args.python) is None
+    managed = environment_build.find_named_python(args.python) is None
     report = stack.describe(python)
     if managed and any(package.state != "ok" for package in report.packages):
-        environment_build.forget()  # someone has been at it: build it again
+        environment_build.mark_missing()  # someone has been at it: build it again
         python = ensure_with_progress(args.python, build)
         report = stack.describe(python)
     if args.verify:

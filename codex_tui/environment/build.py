@@ -1,8 +1,8 @@
-"""The interpreter that trains: one the person named, or the managed environment `codex-train`, which is built here.
+"""Finds the Python that trains: one that the person named, or the managed environment `codex-train`, built here.
 
-The environment is built beside its place and renamed into it when whole; a stamp inside says which list and which
-build of torch it is. So a set-up that was killed is done again (uv keeps what it downloaded), and knowing that
-nothing is to do costs reading one file.
+The environment is built in a folder beside its final place and renamed when it is complete. A stamp file inside names
+its package list and its build of torch. So a setup that was killed starts again (uv keeps its downloads), and one small
+file shows that the environment is up to date.
 """
 
 from __future__ import annotations
@@ -36,60 +36,62 @@ GIB_NEEDED = {"cpu": 2, "cuda": 9}
 
 
 def find_python(explicit: Path | None = None) -> Path:
-    """`explicit`, else the one in the settings, else the managed one. EnvironmentMissing says what is missing."""
-    if named := named_python(explicit):
-        return _existing(named)
-    if python := managed_python():
+    """Return `explicit`, else the Python in the settings, else the managed one. Raises EnvironmentMissing if that can't
+    train."""
+    if named := find_named_python(explicit):
+        return _check_python(named)
+    if python := find_managed_python():
         return python
     raise EnvironmentMissing(
-        "The training environment is not there yet, or is of another version", "Build it: codex-tui setup"
+        "The training environment is not built yet, or is out of date", "Build it: codex-tui setup"
     )
 
 
-def named_python(explicit: Path | None = None) -> Path | None:
-    """The interpreter that an option or the settings name, unchecked; None: the managed one is meant."""
+def find_named_python(explicit: Path | None = None) -> Path | None:
+    """Return the Python that an option or the settings name, without a check. None means the managed one."""
     if named := explicit or settings.load().trainer_python:
-        python = locations.expanded(named).absolute()  # not resolved: a venv is known by the path it is called by
-        return python / "bin" / "python" if python.is_dir() else python  # the folder of an environment will do
+        python = locations.expanded(named).absolute()  # not resolved: Python finds its venv by this path
+        return python / "bin" / "python" if python.is_dir() else python  # the folder of an environment is accepted too
     return None
 
 
 def ensure(report: OnProgress, python: Path | None = None, *, build: Build = "auto") -> Path:
-    """The trainer's interpreter, the managed environment being built first where it is missing, of another list
-    or of another build than asked for. EnvironmentMissing where that fails."""
-    if named := named_python(python):
-        return _existing(named)
-    if ready := managed_python(build):
+    """Return the trainer's Python. Builds the managed environment first if it is missing, or if its package list or its
+    build of torch is not the right one. Raises EnvironmentMissing if that fails."""
+    if named := find_named_python(python):
+        return _check_python(named)
+    if ready := find_managed_python(build):
         return ready
     root = locations.managed_environment()
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
         with _lock(root.with_name("codex-train.lock"), report) as lock:
-            return managed_python(build) or _build(root, build, report, lock)  # another process may just have
+            # Another process may have built it while this one waited for the lock.
+            return find_managed_python(build) or _build(root, build, report, lock)
     except OSError as error:
         raise EnvironmentMissing(
             f"The environment cannot be built at {root}: {error.strerror or error}",
-            "CODEX_TUI_HOME names another place.",
+            "Set CODEX_TUI_HOME to use another folder.",
         ) from None
 
 
-def managed_python(build: Build = "auto") -> Path | None:
-    """The managed interpreter where it is whole and right; reads one file and starts nothing."""
+def find_managed_python(build: Build = "auto") -> Path | None:
+    """Return the managed Python if its package list and build are right, else None. Only reads one file."""
     root = locations.managed_environment()
     python = root / "bin" / "python"
     stamp = read_stamp()
-    if stamp.get("list") != stack.fingerprint() or not python.exists():  # its base may have been removed
+    if stamp.get("list") != stack.hash_pins() or not python.exists():  # the Python that it was made from may be gone
         return None
     if build == "auto":
-        # A GPU that is away for a while is no reason to rebuild; one that has come is.
-        right = stamp.get("forced") or stamp.get("build") == "cuda" or not gpu.nvidia_present()
+        # A GPU that is missing for a while is no reason to rebuild. A new GPU is.
+        is_right = stamp.get("forced") or stamp.get("build") == "cuda" or not gpu.nvidia_present()
     else:
-        right = stamp.get("build") == build
-    return python if right else None
+        is_right = stamp.get("build") == build
+    return python if is_right else None
 
 
 def read_stamp() -> dict[str, object]:
-    """{"list": hash, "build": "cpu" | "cuda", "forced": bool, "seconds": of the set-up}, {} where there is none."""
+    """Read the stamp {"list": hash, "build": "cpu" | "cuda", "forced": bool, "seconds": setup time}; {} if missing."""
     with suppress(OSError, ValueError, RecursionError):
         stamp = json.loads((locations.managed_environment() / STAMP).read_bytes())
         if isinstance(stamp, dict):
@@ -97,16 +99,16 @@ def read_stamp() -> dict[str, object]:
     return {}
 
 
-def forget() -> None:
-    """The managed environment counts as missing from now on."""
+def mark_missing() -> None:
+    """Delete the stamp, so that the managed environment counts as missing."""
     (locations.managed_environment() / STAMP).unlink(missing_ok=True)
 
 
-def trainer_path() -> Path:
-    """A folder that holds our `training` package and nothing else: as PYTHONPATH it lets `PY -m training` find the
-    trainer without the app's own site-packages shadowing the trainer's. Raises CodexError where none can be made."""
+def make_trainer_path() -> Path:
+    """Return a folder that contains only our `training` package. With it as PYTHONPATH, `python -m training` finds the
+    trainer, and the app's other packages do not shadow the trainer's. Raises CodexError if it can't be made."""
     package = Path(__file__).resolve().parents[2] / "training"
-    # One folder for each copy of the app, so that two of them never change it under a running trainer.
+    # One folder for each copy of the app, so that no other copy changes it while a trainer runs.
     folder = locations.cache_home() / "trainer-path" / hashlib.sha256(os.fsencode(package)).hexdigest()[:12]
     link = folder / "training"
     if not link.is_symlink() or link.readlink() != package:
@@ -121,7 +123,7 @@ def trainer_path() -> Path:
     return folder
 
 
-def _existing(python: Path) -> Path:
+def _check_python(python: Path) -> Path:
     _require(python)
     return python
 
@@ -133,7 +135,8 @@ def _require(python: Path) -> None:
 
 @contextmanager
 def _lock(path: Path, report: OnProgress) -> Iterator[int]:
-    """One set-up at a time; the kernel frees the lock of one that died, once its uv has ended too."""
+    """Hold the lock that allows one setup at a time. Yields its file descriptor. If the setup dies, the kernel frees
+    the lock once its uv process has ended too."""
     with path.open("w") as file:
         waited = 0
         while True:
@@ -141,27 +144,27 @@ def _lock(path: Path, report: OnProgress) -> Iterator[int]:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                report(Progress("waiting", detail=f"for another set-up, {waited // 2} s so far"))
+                report(Progress("waiting", detail=f"for another setup, {waited // 2} s so far"))
                 time.sleep(0.5)
                 waited += 1
         yield file.fileno()
 
 
 def _build(root: Path, build: Build, report: OnProgress, lock: int) -> Path:
-    wanted = build if build != "auto" else "cuda" if gpu.nvidia_present() else "cpu"
+    torch_build = build if build != "auto" else "cuda" if gpu.nvidia_present() else "cpu"
     fresh = root.with_name("codex-train.new")
-    shutil.rmtree(fresh, ignore_errors=True)  # of a set-up that was killed
-    _check_room(root, wanted)
+    shutil.rmtree(fresh, ignore_errors=True)  # left by a setup that was killed
+    _check_room(root, torch_build)
     _check_unused(root)
     try:
-        return _build_in(fresh, root, wanted, build != "auto", report, lock)
+        return _build_in(fresh, root, torch_build, build != "auto", report, lock)
     finally:
-        shutil.rmtree(fresh, ignore_errors=True)  # half an environment is of no use, and gigabytes
+        shutil.rmtree(fresh, ignore_errors=True)  # an incomplete environment is useless and has gigabytes
 
 
-def _build_in(fresh: Path, root: Path, wanted: str, forced: bool, report: OnProgress, lock: int) -> Path:
+def _build_in(fresh: Path, root: Path, torch_build: str, forced: bool, report: OnProgress, lock: int) -> Path:
     started = time.monotonic()
-    pins = [pin for pin in stack.pins() if pin.group != "cuda" or wanted == "cuda"]
+    pins = [pin for pin in stack.load_pins() if pin.group != "cuda" or torch_build == "cuda"]
 
     def packages(step: str, done: int, detail: str, seconds_left: float | None = None) -> Progress:
         return Progress(step, done, len(pins), "packages", detail, seconds_left)
@@ -169,25 +172,25 @@ def _build_in(fresh: Path, root: Path, wanted: str, forced: bool, report: OnProg
     def report_step(step: str) -> Callable[[Activity, float], None]:
         def on_progress(activity: Activity, elapsed: float) -> None:
             installed = sum(1 for _ in fresh.glob("lib/python3*/site-packages/*.dist-info"))
-            report(packages(step, min(installed, len(pins)), str(activity), activity.eta_seconds(elapsed)))
+            report(packages(step, min(installed, len(pins)), str(activity), activity.estimate_seconds_left(elapsed)))
 
         return on_progress
 
-    report(packages("preparing", 0, f"{wanted} build, in {root}"))
-    uv = Uv(held=lock)
-    uv.run(["venv", "--relocatable", "--python", _base_python(), str(fresh)], root.parent)
+    report(packages("preparing", 0, f"{torch_build} build, in {root}"))
+    uv = Uv(lock)
+    uv.run(["venv", "--relocatable", "--python", _choose_base_python(), str(fresh)], root.parent)
     python = fresh / "bin" / "python"
     torch = next(str(pin) for pin in pins if pin.name == "torch")
-    # Where a CPU build is offered beside the registry's, plain `==` takes it: 2.13.0+cpu is the higher version.
-    torch += f",!={torch.partition('==')[2]}+cpu" if wanted == "cuda" else ""
-    uv.install(python, ["--constraint", str(stack.LIST), torch], report_step("installing torch"))
+    # If an index also has a CPU build, plain `==` would choose it, because 2.13.0+cpu is the higher version.
+    torch += f",!={torch.partition('==')[2]}+cpu" if torch_build == "cuda" else ""
+    uv.install(python, ["--constraint", str(stack.PINS_FILE), torch], report_step("installing torch"))
     others = [str(pin) for pin in pins if pin.group in ("stack", "needs")]
     uv.install(python, ["--no-deps", *others], report_step("installing the stack"))
-    if wrong := [package.name for package in stack.describe(python).packages if package.state != "ok"]:
-        raise EnvironmentMissing(f"The set-up left something out: {', '.join(wrong)}", "Run codex-tui setup again.")
+    if missing := [package.name for package in stack.describe(python).packages if package.state != "ok"]:
+        raise EnvironmentMissing(f"The setup did not install: {', '.join(missing)}", "Run codex-tui setup again.")
 
     seconds = round(time.monotonic() - started, 1)
-    stamp = {"list": stack.fingerprint(), "build": wanted, "forced": forced, "seconds": seconds}
+    stamp = {"list": stack.hash_pins(), "build": torch_build, "forced": forced, "seconds": seconds}
     (fresh / STAMP).write_text(json.dumps(stamp) + "\n")
     old = root.with_name("codex-train.old")
     shutil.rmtree(old, ignore_errors=True)
@@ -199,27 +202,29 @@ def _build_in(fresh: Path, root: Path, wanted: str, forced: bool, report: OnProg
     return root / "bin" / "python"
 
 
-def _base_python() -> str:
-    """The app's own Python where the stack runs on it, else what uv may find on this machine."""
-    if stack.OLDEST_PYTHON <= sys.version_info[:2] <= stack.NEWEST_PYTHON:
+def _choose_base_python() -> str:
+    """Return the app's own Python if the stack supports it, else a version range for uv to find on this machine."""
+    if stack.MIN_PYTHON <= sys.version_info[:2] <= stack.MAX_PYTHON:
         return sys.executable
     return ">=3.11,<3.14"
 
 
-def _check_room(root: Path, wanted: str) -> None:
+def _check_room(root: Path, torch_build: str) -> None:
     free = shutil.disk_usage(root.parent).free / 2**30
-    if free < GIB_NEEDED[wanted]:
+    needed = GIB_NEEDED[torch_build]
+    if free < needed:
         raise EnvironmentMissing(
-            f"The training environment needs about {GIB_NEEDED[wanted]} GiB in {root.parent}, {free:.1f} GiB is free",
-            "Free some space, or put the data elsewhere with CODEX_TUI_HOME.",
+            f"The training environment needs about {needed} GiB in {root.parent}; {free:.1f} GiB is free",
+            "Free some space, or set CODEX_TUI_HOME to a folder on another disk.",
         )
 
 
 def _check_unused(root: Path) -> None:
-    """A trainer imports as it goes: replacing its packages under it would end it in a strange way."""
+    """Raise BadInput if a process uses the environment. A trainer imports modules while it runs, so replacing its
+    packages would make it fail in odd ways."""
     for process in psutil.process_iter(["pid", "cmdline"]):
         if (process.info["cmdline"] or [""])[0].startswith(f"{root}/"):
             raise BadInput(
-                f"The environment is to be replaced, and process {process.info['pid']} is running in it",
+                f"The environment can't be replaced while process {process.info['pid']} uses it",
                 "Stop the run (codex-tui stop RUN) or leave the chat, then run codex-tui setup again.",
             )

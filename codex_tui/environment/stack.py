@@ -1,4 +1,4 @@
-"""The pinned list `codex_train.txt`, and what of it an interpreter has."""
+"""Reads the pinned list `codex_train.txt` and checks which of its packages a Python has."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from typing import Literal
 from codex_tui.base.errors import EnvironmentMissing
 from codex_tui.base.text import shorten
 
-LIST = Path(__file__).with_name("codex_train.txt")
-OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 13)
+PINS_FILE = Path(__file__).with_name("codex_train.txt")
+MIN_PYTHON, MAX_PYTHON = (3, 11), (3, 13)
 
-# Run by the trainer's interpreter, which knows nothing of us: standard library alone, and no import of torch
-# (seconds); the CUDA version torch was built for stands in a small file of its own.
+# The trainer's Python runs this program, so it uses only the standard library. Importing torch would take seconds, so
+# the CUDA version of its build is read from torch/version.py.
 _PROBE = """
 import importlib.metadata as m, json, pathlib, platform, re, sys
 def version(name):
@@ -28,8 +28,8 @@ def version(name):
 cuda = None
 try:
     text = pathlib.Path(str(m.distribution("torch").locate_file("torch/version.py"))).read_text()
-    found = re.search(r"^cuda[^=\\n]*=\\s*'([^']+)'", text, re.M)
-    cuda = found and found.group(1)
+    match = re.search(r"^cuda[^=\\n]*=\\s*'([^']+)'", text, re.M)
+    cuda = match and match.group(1)
 except Exception: pass
 json.dump({"python": platform.python_version(), "cuda": cuda,
            "packages": {n: version(n) for n in json.load(sys.stdin)}}, sys.stdout)
@@ -38,6 +38,8 @@ json.dump({"python": platform.python_version(), "cuda": cuda,
 
 @dataclass(frozen=True)
 class Pin:
+    """One package of the list with its version."""
+
     name: str
     version: str
     group: Literal["torch", "torch-needs", "cuda", "stack", "needs"]
@@ -47,28 +49,31 @@ class Pin:
 
 
 @functools.cache
-def pins() -> tuple[Pin, ...]:
-    found, group = [], ""
-    for line in LIST.read_text(encoding="utf-8").splitlines():
+def load_pins() -> tuple[Pin, ...]:
+    """Read the pinned list. A comment such as "# [stack]" starts a group."""
+    pins, group = [], ""
+    for line in PINS_FILE.read_text(encoding="utf-8").splitlines():
         if heading := re.match(r"#\s*\[([a-z-]+)\]", line):
             group = heading.group(1)
         elif requirement := line.partition("#")[0].strip():
             name, _, version = requirement.partition("==")
-            found.append(Pin(name, version, group))  # type: ignore[arg-type]
-    return tuple(found)
+            pins.append(Pin(name, version, group))  # type: ignore[arg-type]
+    return tuple(pins)
 
 
-def fingerprint() -> str:
-    """Changes when a pin does, not when a comment does."""
-    return hashlib.sha256("\n".join(sorted(map(str, pins()))).encode()).hexdigest()
+def hash_pins() -> str:
+    """Return a hash that changes when a pin changes, but not when a comment does."""
+    return hashlib.sha256("\n".join(sorted(map(str, load_pins()))).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Package:
+    """A package of the list and the version that a Python has installed."""
+
     name: str
     pinned: str
     installed: str | None
-    needed: bool  # False: only a package of the stack asks for it, and another version may ask for other ones
+    needed: bool  # False: only another package requires it, and other versions may not
 
     @property
     def state(self) -> Literal["ok", "other", "missing"]:
@@ -80,26 +85,29 @@ class Package:
 
 @dataclass(frozen=True)
 class EnvironmentReport:
+    """The packages of the list that one Python has."""
+
     python: Path
     python_version: str
-    torch_cuda: str | None  # the CUDA version torch was built for, None: a CPU build or no torch
+    torch_cuda: str | None  # the CUDA version of the torch build; None: a CPU build or no torch
     packages: tuple[Package, ...]
 
     @property
     def missing(self) -> tuple[Package, ...]:
-        """What training cannot do without."""
+        """The packages that training needs and that are not installed."""
         return tuple(p for p in self.packages if p.needed and p.state == "missing")
 
     @property
     def stack(self) -> tuple[Package, ...]:
+        """The packages that training itself needs, installed or not."""
         return tuple(p for p in self.packages if p.needed)
 
 
 def describe(python: Path) -> EnvironmentReport:
-    """What `python` has of the list (a fifth of a second). EnvironmentMissing where it cannot be run."""
-    listed = [pin for pin in pins() if pin.group != "cuda"]
+    """Find out which packages of the list `python` has. Takes 0.2 s. Raises EnvironmentMissing if it is no Python 3."""
+    listed = [pin for pin in load_pins() if pin.group != "cuda"]
     try:
-        answer = subprocess.run(
+        done = subprocess.run(
             [str(python), "-c", _PROBE],
             input=json.dumps([pin.name for pin in listed]),
             capture_output=True,
@@ -113,33 +121,33 @@ def describe(python: Path) -> EnvironmentReport:
     except OSError as error:
         raise EnvironmentMissing(f"{python} cannot be run: {error.strerror}", "Check the path.") from None
     except subprocess.TimeoutExpired:
-        raise EnvironmentMissing(f"{python} does not answer as Python 3 does, not in a minute") from None
+        raise EnvironmentMissing(f"{python} did not answer as Python 3 within a minute", "Check the path.") from None
     try:
-        found = json.loads(answer.stdout)
-        installed = found["packages"]
+        answer = json.loads(done.stdout)
+        installed = answer["packages"]
     except (ValueError, KeyError, TypeError):
-        asked = [line for line in _PROBE.splitlines() if line]  # another program may quote it
-        said = [line for line in answer.stderr.strip().splitlines() if not any(part in line for part in asked)]
-        last = (said or ["it is another program" if answer.stderr else "it printed nothing"])[-1]
+        program = [line for line in _PROBE.splitlines() if line]  # another program may print parts of it
+        lines = [line for line in done.stderr.strip().splitlines() if not any(part in line for part in program)]
+        last = (lines or ["it is another program" if done.stderr else "it printed nothing"])[-1]
         raise EnvironmentMissing(
-            f"{python} does not answer as Python 3 does: {shorten(last, 120)}", "Check the path."
+            f"{python} did not answer as Python 3: {shorten(last, 120)}", "Check the path."
         ) from None
     packages = (Package(pin.name, pin.version, installed[pin.name], pin.group in ("torch", "stack")) for pin in listed)
-    return EnvironmentReport(python, found["python"], found["cuda"], tuple(packages))
+    return EnvironmentReport(python, answer["python"], answer["cuda"], tuple(packages))
 
 
 def require(report: EnvironmentReport) -> None:
-    """EnvironmentMissing that names what is lacking and the command that installs it."""
+    """Raise EnvironmentMissing if a needed package is missing. Its hint has the command that installs the packages."""
     if not report.missing:
         return
     lacking = {p.name: f"{p.name}=={p.pinned}" for p in report.packages if p.state == "missing"}
     pip = f"{report.python} -m pip install"
     commands = []
-    if torch := lacking.pop("torch", ""):  # the one that needs its dependencies
+    if torch := lacking.pop("torch", ""):  # only torch is installed with its dependencies
         commands.append(f"{pip} {torch}")
     if lacking:
         commands.append(f"{pip} --no-deps {' '.join(lacking.values())}")
     raise EnvironmentMissing(
         f"{report.python} lacks {', '.join(p.name for p in report.missing)}",
-        f"Name another, or none: `codex-tui setup` builds one of its own. To add to this one:\n{' && '.join(commands)}",
+        f"Use another Python, or let `codex-tui setup` build one. To install them here:\n{' && '.join(commands)}",
     )

@@ -12,7 +12,7 @@ from typing import Generic
 
 from codex_tui.base.errors import CodexError
 from codex_tui.base.secrets import redact
-from codex_tui.environment.build import find_python, trainer_path
+from codex_tui.environment.build import find_python, make_trainer_path
 from training.contract.config import ConfigError, RunConfig
 from training.contract.messages import Answer, Request, WorkerError, WorkerProtocol, encode
 from training.contract.process import signal_name
@@ -29,7 +29,7 @@ def trainer_environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONHOME", "PYTHONSTARTUP")}
     return {
         **kept,
-        "PYTHONPATH": str(trainer_path()),
+        "PYTHONPATH": str(make_trainer_path()),
         "PYTHONSAFEPATH": "1",
         "PYTHONUNBUFFERED": "1",
         "PYTHONIOENCODING": "utf-8",

@@ -150,7 +150,7 @@ async def test_a_run_that_can_be_neither_stopped_nor_gone_on_with(
 ) -> None:
     python = idle_interpreter(home, 60)
     monkeypatch.setattr("codex_tui.launcher.interpreter_of", lambda _: python)
-    build.trainer_path()
+    build.make_trainer_path()
     run = make_run("waves-1", "training")
     filler = fill(disk)
     async with CodexApp(run).run_test(size=SIZE) as pilot:

@@ -157,7 +157,7 @@ def test_a_copy_of_parquet_is_whole_or_not_there(
     monkeypatch.setenv("CODEX_TUI_HOME", str(disk))
     (disk / "config").mkdir()
     (disk / "config" / "settings.toml").write_text(f'[trainer]\npython = "{trainer.python}"\n')
-    build.trainer_path()
+    build.make_trainer_path()
     filler = fill(disk, but=100_000)
     assert main(["data", "check", str(rows)]) == 1
     told = without_progress(capsys.readouterr().err)

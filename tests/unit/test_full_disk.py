@@ -108,7 +108,7 @@ def test_a_run_is_neither_gone_on_with_nor_stopped_half(
     monkeypatch.setenv("CODEX_TUI_HOME", str(disk))
     python = idle_interpreter(tmp_path, 60)
     run = a_run(disk, python)
-    build.trainer_path()
+    build.make_trainer_path()
     filler = fill(disk)
     assert main(["resume", "kept", "--headless"]) == 1
     assert capsys.readouterr().err == full(run.process)

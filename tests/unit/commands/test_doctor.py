@@ -27,7 +27,7 @@ H200 = GpuFacts("H200", "580.1", (13, 0), 140_000, 139_000, (9, 0), 1)
 def report(cuda: str | None = "13.0", **versions: str | None) -> stack.EnvironmentReport:
     packages = (
         stack.Package(pin.name, pin.version, versions.get(pin.name, pin.version), pin.group in ("torch", "stack"))
-        for pin in stack.pins()
+        for pin in stack.load_pins()
         if pin.group != "cuda"
     )
     return stack.EnvironmentReport(Path("/env/bin/python"), "3.11.7", cuda, tuple(packages))

@@ -1,4 +1,4 @@
-"""The set-up of the training environment on a disk that is too small, or fills up in the middle."""
+"""Tests the setup of the training environment on a disk that is too small, or that fills up during the setup."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def home(tmp_path: Path, disk: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A home there, and a list of which trl alone takes more than there is."""
+    """A home on that disk, and a list in which trl alone is larger than the disk."""
     wheels = tmp_path / "wheels"
     wheels.mkdir()
     make_wheel(wheels, "torch", "2.13.0", files={"torch/version.py": "cuda: str | None = None\n"})
@@ -36,24 +36,24 @@ def home(tmp_path: Path, disk: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     make_wheel(wheels, "tyro", "1.0.17")
     listed = tmp_path / "list.txt"
     listed.write_text(LIST)
-    monkeypatch.setattr(stack, "LIST", listed)
-    stack.pins.cache_clear()
+    monkeypatch.setattr(stack, "PINS_FILE", listed)
+    stack.load_pins.cache_clear()
     monkeypatch.setenv("CODEX_TUI_HOME", str(disk / "home"))
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
     monkeypatch.setattr(gpu, "nvidia_present", lambda: False)
     yield disk / "home"
-    stack.pins.cache_clear()
+    stack.load_pins.cache_clear()
 
 
-def test_a_disk_that_is_too_small_is_said_before_anything_is_written(
+def test_a_disk_that_is_too_small_is_reported_before_anything_is_written(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["setup"]) == 3
     envs = home / "data" / "envs"
-    said, hint = capsys.readouterr().err.splitlines()[-2:]
-    assert said == f"codex-tui: The training environment needs about 2 GiB in {envs}, 0.0 GiB is free"
+    message, hint = capsys.readouterr().err.splitlines()[-2:]
+    assert message == f"codex-tui: The training environment needs about 2 GiB in {envs}; 0.0 GiB is free"
     assert "Free some space" in hint
     assert [path.name for path in envs.iterdir()] == ["codex-train.lock"]
 
@@ -65,44 +65,42 @@ def test_a_disk_that_fills_up(
     monkeypatch.setattr(build, "GIB_NEEDED", {"cpu": 0})
     filler = fill(disk, but={"the packages": 10 << 20, "the environment": 8192, "the first file": 0}[at])
     assert main(["setup", "--cpu"]) == 3
-    told = capsys.readouterr().err
+    error = capsys.readouterr().err
     envs = home / "data" / "envs"
-    lines = [line for line in told.splitlines() if line.startswith("codex-tui: ")]
+    lines = [line for line in error.splitlines() if line.startswith("codex-tui: ")]
     assert len(lines) == 1
-    assert lines[0].startswith(f"codex-tui: The disk is full: {envs}/codex-train.new/"), told
-    assert told.count("Free some space") == 1
-    assert {path.name for path in envs.iterdir()} <= {"codex-train.lock"}  # what it took is free again
+    assert lines[0].startswith(f"codex-tui: The disk is full: {envs}/codex-train.new/"), error
+    assert error.count("Free some space") == 1
+    assert {path.name for path in envs.iterdir()} <= {"codex-train.lock"}  # its files are removed
     filler.unlink()
     with pytest.raises(build.EnvironmentMissing):
         build.find_python()
 
 
-def test_what_was_there_stays(
+def test_the_old_environment_stays(
     home: Path, disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(build, "GIB_NEEDED", {"cpu": 0})
-    stack.LIST.write_text(SMALL)
-    stack.pins.cache_clear()
+    stack.PINS_FILE.write_text(SMALL)
+    stack.load_pins.cache_clear()
     assert main(["setup"]) == 0
-    stack.LIST.write_text(LIST)
-    stack.pins.cache_clear()
+    stack.PINS_FILE.write_text(LIST)
+    stack.load_pins.cache_clear()
     assert main(["setup"]) == 3
     assert "The disk is full" in capsys.readouterr().err
-    stack.LIST.write_text(SMALL)
-    stack.pins.cache_clear()
+    stack.PINS_FILE.write_text(SMALL)
+    stack.load_pins.cache_clear()
     assert build.find_python() == home / "data/envs/codex-train/bin/python"
 
 
-def test_what_a_killed_one_left_takes_no_room_from_the_next(
-    home: Path, disk: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    left = home / "data" / "envs" / "codex-train.new"
-    left.mkdir(parents=True)
-    (left / "half").write_bytes(bytes(8 << 20))
+def test_files_of_a_killed_setup_are_removed_first(home: Path, disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    leftover = home / "data" / "envs" / "codex-train.new"
+    leftover.mkdir(parents=True)
+    (leftover / "half").write_bytes(bytes(8 << 20))
     free = []
     monkeypatch.setattr(build, "_check_room", lambda root, _: free.append(os.statvfs(root.parent).f_bavail))
-    stack.LIST.write_text(SMALL)
-    stack.pins.cache_clear()
+    stack.PINS_FILE.write_text(SMALL)
+    stack.load_pins.cache_clear()
     assert main(["setup"]) == 0
     assert free[0] * 4096 > 10 << 20
 
@@ -115,5 +113,5 @@ def test_a_full_cache_of_the_installer_is_named(
     monkeypatch.setenv("UV_CACHE_DIR", str(disk / "uv"))
     fill(disk, but=1 << 20)
     assert main(["setup"]) == 3
-    told = capsys.readouterr().err
-    assert f"codex-tui: The disk is full: {disk}/uv/" in told, told
+    error = capsys.readouterr().err
+    assert f"codex-tui: The disk is full: {disk}/uv/" in error, error

@@ -1,4 +1,4 @@
-"""pip's settings in uv's words, uv's progress, uv's failures."""
+"""Tests how pip's settings are passed to uv, and how its progress and its failures are read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from codex_tui.environment.uv import Activity, failure, parse_pip_config, uv_environment
+from codex_tui.environment.uv import Activity, explain_failure, make_uv_environ, parse_pip_config
 
 LISTED = r"""
 global.index-url='https://global.example/simple'
@@ -27,14 +27,14 @@ def test_sections_override_as_in_pip() -> None:
     assert "proxy" not in options and "broken" not in options
 
 
-def test_variables_count_where_pip_is_missing() -> None:
+def test_variables_count_if_pip_is_not_installed() -> None:
     assert parse_pip_config("", {"PIP_EXTRA_INDEX_URL": "https://a.example", "PIP_PROXY": ""}) == {
         "extra-index-url": "https://a.example"
     }
 
 
-def test_options_in_the_words_of_uv() -> None:
-    result = uv_environment(parse_pip_config(LISTED, {}), {"HOME": "/home/a"})
+def test_options_become_variables_of_uv() -> None:
+    result = make_uv_environ(parse_pip_config(LISTED, {}), {"HOME": "/home/a"})
     assert result["UV_DEFAULT_INDEX"] == "https://install.example/simple"
     assert result["UV_INDEX"] == "https://one.example/simple https://two.example/simple"
     assert result["UV_FIND_LINKS"] == "/wheels,https://wheels.example/"
@@ -43,16 +43,16 @@ def test_options_in_the_words_of_uv() -> None:
     assert result["HOME"] == "/home/a"
 
 
-def test_what_is_set_for_uv_wins_and_the_shell_stays_out() -> None:
+def test_variables_of_uv_win_and_those_of_the_shell_are_removed() -> None:
     environ = {"UV_INDEX": "https://mine.example", "VIRTUAL_ENV": "/other", "PYTHONPATH": "/other"}
-    result = uv_environment(parse_pip_config(LISTED, {}), environ)
+    result = make_uv_environ(parse_pip_config(LISTED, {}), environ)
     assert result["UV_INDEX"] == "https://mine.example"
     assert "VIRTUAL_ENV" not in result and "PYTHONPATH" not in result
 
 
-def test_relative_find_links_are_meant_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_relative_find_links_refer_to_the_present_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert uv_environment({"find-links": "wheels"}, {})["UV_FIND_LINKS"] == str(tmp_path / "wheels")
+    assert make_uv_environ({"find-links": "wheels"}, {})["UV_FIND_LINKS"] == str(tmp_path / "wheels")
 
 
 def test_downloads_are_counted_and_the_rest_estimated() -> None:
@@ -60,33 +60,33 @@ def test_downloads_are_counted_and_the_rest_estimated() -> None:
     for line in ("Resolved 3 packages in 1ms", "Downloading torch (1.5GiB)", "Downloading numpy (512.0MiB)"):
         activity.read(line)
     assert str(activity) == "0 of 2,048 MiB: torch, numpy"
-    assert activity.eta_seconds(60) is None  # nothing honest can be said yet
+    assert activity.estimate_seconds_left(60) is None  # too early for an estimate
     activity.read(" Downloaded numpy")
     assert str(activity) == "512 of 2,048 MiB: torch"
-    assert activity.eta_seconds(10) == pytest.approx(30)
+    assert activity.estimate_seconds_left(10) == pytest.approx(30)
     activity.read(" Downloaded torch")
-    assert activity.eta_seconds(60) is None and str(activity) == ""
+    assert activity.estimate_seconds_left(60) is None and str(activity) == ""
 
 
 @pytest.mark.parametrize(
-    ("said", "message"),
+    ("output", "message"),
     [
         ("error: Failed to write to x: No space left on device (os error 28)", "disk is full"),
         ("error: Request failed\n  cause: error sending request for url (https://a.example/)", "cannot be reached"),
-        ("× No solution found:\n╰─▶ Because there is no version of trl==9, ...", "does not have a version"),
+        ("× No solution found:\n╰─▶ Because there is no version of trl==9, ...", "does not have a pinned version"),
         ("error: No interpreter found for Python >=3.11, <3.14 in search path", "no Python 3.11 to 3.13"),
         ("error: something new", "could not be built"),
     ],
 )
-def test_failures_in_words(said: str, message: str) -> None:
-    error = failure(["Resolved 3 packages", *said.splitlines()])
+def test_failures_in_plain_words(output: str, message: str) -> None:
+    error = explain_failure(["Resolved 3 packages", *output.splitlines()])
     assert message in error.message
-    assert error.hint.endswith(said)
+    assert error.hint.endswith(output)
     assert "Resolved" not in error.hint
 
 
-def test_a_full_disk_is_named_where_uv_breaks_its_lines() -> None:
-    said = """
+def test_the_file_on_a_full_disk_is_named_though_uv_wraps_its_lines() -> None:
+    output = """
     error: Failed to install: trl-1.15.0-py3-none-any.whl (trl==1.15.0)
       cause: Failed to copy to
              `/home/me/envs/codex-train.new/lib/trl/large.py`
@@ -96,6 +96,6 @@ def test_a_full_disk_is_named_where_uv_breaks_its_lines() -> None:
              /home/me/envs/codex-train.new/lib/trl/.tmpwoajnF:
              No space left on device (os error 28)
     """
-    error = failure(said.splitlines())
+    error = explain_failure(output.splitlines())
     assert error.message == "The disk is full: /home/me/envs/codex-train.new/lib/trl/.tmpwoajnF can't be written"
     assert error.hint.startswith("Free some space there")
