@@ -137,7 +137,7 @@ async def test_a_combination_that_is_impossible_is_told_at_its_field(mine: Path)
         text = screen_text(pilot.app)
         assert "✗ 1 problem" in text
         assert "float32 is not possible with load_in_4bit = true" in text
-        assert "No forecast while something is wrong" in text
+        assert "No forecast: the profile has problems." in text
 
 
 async def test_a_remedy_is_applied_with_one_key(mine: Path) -> None:
@@ -225,14 +225,14 @@ async def test_every_way_out_asks(mine: Path, key: str) -> None:
 async def test_a_change_on_disk_is_read_where_nothing_would_be_lost(mine: Path) -> None:
     async with editing() as pilot:
         mine.write_text(MINE.replace("lora_alpha = 32", "lora_alpha = 64"))
-        editor(pilot).files.look_at_disk()
+        editor(pilot).files.check_disk()
         await until(pilot, lambda: "lora_alpha = 64" in editor(pilot).draft.text)
         assert not editor(pilot).draft.dirty
         await go_to(pilot, "lora.r")
         await type_in(pilot, "8")
         await pilot.press("enter")
         mine.unlink()
-        editor(pilot).files.look_at_disk()
+        editor(pilot).files.check_disk()
         await until(pilot, lambda: "changed on disk" in screen_text(pilot.app))
         assert "r = 8 " in editor(pilot).draft.text
 
@@ -248,9 +248,9 @@ async def test_a_parent_that_changes_on_disk_is_read_again_and_said_once(mine: P
         await pilot.press("question_mark", "escape")  # the editor looks when it is shown again
         await until(pilot, lambda: editor(pilot).picked.inherited == 48)
         assert "48" in next(row for row in screen_text(pilot.app).splitlines() if "▌   r " in row)
-        editor(pilot).files.look_at_disk()
+        editor(pilot).files.check_disk()
         said = [notification.message for notification in pilot.app._notifications]
-        assert said == ["zz-base.toml changed on disk: the inherited values are new."]
+        assert said == ["zz-base.toml changed on disk. The inherited values are updated."]
         assert not editor(pilot).draft.dirty
     assert mine.read_text() == child
 

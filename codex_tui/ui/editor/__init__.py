@@ -1,1 +1,1 @@
-"""The profile editor."""
+"""The profile editor: its screen, its form and its files."""

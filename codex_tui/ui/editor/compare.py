@@ -1,4 +1,4 @@
-"""Where a profile differs from what it extends, or from the defaults: the field, the value here, the value there."""
+"""Shows the fields in which a profile differs from its parent, or from the defaults if it has no parent."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class CompareScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with Vertical() as box:
-            box.border_title = Content(f"{clean(self._draft.path.stem)} ⇄ {self._there}")
+            box.border_title = Content(f"{clean(self._draft.path.stem)} ⇄ {self._base_name}")
             yield TextView(id="differences")
             yield make_key_row(("↑ ↓", "scroll"), ("Esc", "close"))
 
@@ -49,27 +49,29 @@ class CompareScreen(ModalScreen[None]):
         view.focus()
 
     @property
-    def _there(self) -> str:
+    def _base_name(self) -> str:
+        """The name of what the profile is compared with."""
         parent = self._draft.resolved.parent
         return clean(parent.stem) if parent else "the defaults"
 
     def _rows(self) -> Iterator[Content]:
         resolved = self._draft.resolved
-        found = [*differences(resolved)]
-        if not found:
-            yield line((f"Nothing: all is as in {self._there}.", MUTED))
+        changes = [*differences(resolved)]
+        if not changes:
+            yield line((f"No differences from {self._base_name}.", MUTED))
+        base_label = "parent" if resolved.parent else "default"
         table = None
-        for path, here, else_ in found:
-            name = path.rpartition(".")[2]
-            if (now := path.rpartition(".")[0]) != table:
+        for path, own_value, base_value in changes:
+            field_table, _, name = path.rpartition(".")
+            if field_table != table:
                 if table is not None:
                     yield Content("")
-                table = now
-                yield line((now, "bold $primary"))
+                table = field_table
+                yield line((table, "bold $primary"))
             yield line((f"  {name}", STRONG))
-            yield line(("    here   ", MUTED), _text(here))
-            yield line(("    there  ", MUTED), (_text(else_), MUTED))
+            yield line(("    this file  ", MUTED), _format_value(own_value))
+            yield line((f"    {base_label:<11}", MUTED), (_format_value(base_value), MUTED))
 
 
-def _text(value: object) -> str:
+def _format_value(value: object) -> str:
     return "unset" if value is None else clean(redact(display_value(value))) or '""'

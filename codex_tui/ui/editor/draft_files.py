@@ -1,4 +1,4 @@
-"""The files of the editor: it saves, copies and reloads the draft, and notices what other programs change."""
+"""The files of the editor: saves, copies and reloads the draft, and notices changes by other programs."""
 
 from __future__ import annotations
 
@@ -14,52 +14,54 @@ from codex_tui.profiles.draft import ChangedOnDisk, Draft, duplicate, free_name,
 from codex_tui.ui.kit.dialogs import Ask, Options
 from codex_tui.ui.messages import Trouble
 
-NAME_HELP = "It goes into the folder profiles of your settings."
+NAME_HELP = "It is saved in the profiles folder of your settings."
 
 
 class DraftFiles:
-    """Reads and writes the files of `draft` for the `screen` that edits it. `show` draws the draft again."""
+    """Reads and writes the files of `draft` for the `screen` that edits it. `show` redraws the draft after a change."""
 
     def __init__(self, screen: Screen[str], draft: Draft, show: Callable[[], None]) -> None:
-        self.conflict = False  # the file has changed on the disk, and so has the draft
+        self.conflict = False  # whether another program has changed the file, and the draft has unsaved changes
         self._screen, self._draft, self._show = screen, draft, show
         self._asking = False
 
     @property
     def unsaved(self) -> bool:
-        """Whether changes would be lost without a question. False while the question is on the screen."""
+        """Whether leaving must ask about unsaved changes. False while the question is on the screen."""
         return self._draft.dirty and not self._asking
 
-    def look_at_disk(self) -> None:
-        """Reads what other programs have changed. The draft's own file is read only if no change would be lost."""
+    def check_disk(self) -> None:
+        """Reads the files that other programs have changed. The draft's own file is read only if no change is lost."""
         conflict = self._draft.changed_on_disk()
         if conflict and not self._draft.dirty and self._draft.path.exists():
             conflict = not self._reload()
-        changed = self._draft.reread_parents()
-        if changed or conflict != self.conflict:
+        parents = self._draft.reread_parents()
+        if parents or conflict != self.conflict:
             self.conflict = conflict
             self._show()
-        if changed:
-            names = ", ".join(clean(path.name) for path in changed)
-            self._screen.notify(f"{names} changed on disk: the inherited values are new.", markup=False)
+        if parents:
+            names = ", ".join(clean(path.name) for path in parents)
+            self._screen.notify(f"{names} changed on disk. The inherited values are updated.", markup=False)
 
     async def save(self) -> bool:
+        """Saves the draft, and asks for a name if it is new. Returns whether it was saved."""
         if self._draft.is_new:
             return await self.save_as()
         try:
             self._draft.save()
-        except ChangedOnDisk as changed:
-            return await self._settle(changed)
+        except ChangedOnDisk as change:
+            return await self._resolve_conflict(change)
         except CodexError as error:
             self._screen.post_message(Trouble(error.message, error.hint))
             return False
         return self._report_saved()
 
     async def save_as(self) -> bool:
+        """Asks for a name and saves the draft under it. Returns whether it was saved."""
         new = self._draft.is_new
-        given = self._draft.path.stem if new else free_name(self._draft.path.stem)
+        default = self._draft.path.stem if new else free_name(self._draft.path.stem)
         name = await self._screen.app.push_screen_wait(
-            Ask("Save" if new else "Save as", f"Name of the profile. {NAME_HELP}", "save", given, wrong_with_name)
+            Ask("Save" if new else "Save as", f"Profile name. {NAME_HELP}", "save", default, wrong_with_name)
         )
         if name is None:
             return False
@@ -74,7 +76,10 @@ class DraftFiles:
         await ask_to_duplicate(self._screen, self._draft.source or self._draft.path)
 
     async def leave(self, to: str) -> None:
-        """Leaves the editor for the action `to` of the app, "quit" or "", once nothing is unsaved."""
+        """Leaves the editor, after a question if there are unsaved changes.
+
+        `to` is the action of the app to run then: "quit", "profiles" or "runs", or "" to go back.
+        """
         if self._draft.dirty and not await self._may_leave():
             return
         if to == "quit":
@@ -90,8 +95,8 @@ class DraftFiles:
             answer = await self._screen.app.push_screen_wait(
                 Options(
                     "Unsaved changes",
-                    f"{self._draft.path.stem} has changes that are not saved.",
-                    [("s", "save and leave"), ("d", "discard them")],
+                    f"{self._draft.path.stem} has unsaved changes.",
+                    [("s", "save and leave"), ("d", "discard changes")],
                     "stay",
                 )
             )
@@ -106,17 +111,20 @@ class DraftFiles:
             return False
         self.conflict = False
         self._show()
-        self._screen.notify(f"{clean(self._draft.path.name)} changed on disk: read again.", markup=False)
+        self._screen.notify(f"{clean(self._draft.path.name)} changed on disk. It is reloaded.", markup=False)
         return True
 
-    async def _settle(self, changed: ChangedOnDisk) -> bool:
-        """Asks what to do about a file that another program has changed. Writes nothing before the answer."""
+    async def _resolve_conflict(self, change: ChangedOnDisk) -> bool:
+        """Asks what to do about a file that another program has changed. Writes nothing before the answer.
+
+        Returns whether the draft now equals the file.
+        """
         self.conflict = True
         self._show()
-        options = [("o", "write it anew" if changed.gone else "overwrite it")]
-        options += [] if changed.gone else [("t", "take theirs, undo brings yours back")]
+        options = [("o", "write it again" if change.gone else "overwrite it")]
+        options += [] if change.gone else [("t", "reload it (undo restores yours)")]
         answer = await self._screen.app.push_screen_wait(
-            Options("Changed on disk", f"{changed.message}\n{changed.hint}", options, "leave it")
+            Options("Changed on disk", f"{change.message}\n{change.hint}", options, "cancel")
         )
         if answer == "t":
             return self._reload()
@@ -129,16 +137,19 @@ class DraftFiles:
         self.conflict = False
         self._show()
         problems = len(self._draft.resolved.problems)
-        still = f" It can't be launched yet: {problems} problem{'s' if problems > 1 else ''}." if problems else ""
-        self._screen.notify(f"Saved {clean(self._draft.path.name)}.{still}", markup=False)
+        warning = f" It cannot start yet: {problems} problem{'s' if problems > 1 else ''}." if problems else ""
+        self._screen.notify(f"Saved {clean(self._draft.path.name)}.{warning}", markup=False)
         return True
 
 
 async def ask_to_duplicate(screen: Screen[Any], source: Path) -> Path | None:
-    """Asks for a name and copies the file with its comments. Call it in a worker. Returns the copy, or None."""
-    text = f"Name of the copy of {source.name}, as it is on the disk. {NAME_HELP}"
-    given = free_name(f"{source.stem}-copy")
-    name = await screen.app.push_screen_wait(Ask("Duplicate", text, "copy", given, wrong_with_name))
+    """Asks for a name and copies the file with its comments. Call it in a worker.
+
+    Returns the path of the copy, or None if a person cancels or the copy fails.
+    """
+    text = f"Name for the copy of {source.name} as saved on disk. {NAME_HELP}"
+    default = free_name(f"{source.stem}-copy")
+    name = await screen.app.push_screen_wait(Ask("Duplicate", text, "copy", default, wrong_with_name))
     if name is None:
         return None
     try:

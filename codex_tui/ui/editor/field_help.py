@@ -1,4 +1,4 @@
-"""What the editor says of the picked field: what it costs and buys, what it takes, and what it would be else."""
+"""The editor's help for the picked field: its meaning, its allowed values, and where its value comes from."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from codex_tui.profiles.resolve import Resolved
 
 
-def about(field: Field, resolved: Resolved, roomy: bool) -> Iterator[Content]:
-    """`roomy`: there is height for all of it; else the essence comes first."""
+def describe_field(field: Field, resolved: Resolved, roomy: bool) -> Iterator[Content]:
+    """Describes a field in lines. If the pane is not `roomy`, puts the facts on one line and leaves out the rest."""
     from codex_tui.profiles.resolve import NOT_INHERITED
     from codex_tui.profiles.schema import tables
 
@@ -26,13 +26,14 @@ def about(field: Field, resolved: Resolved, roomy: bool) -> Iterator[Content]:
     if roomy:
         yield Content("")
     unit = f", in {schema.unit}" if schema.unit else ""
-    yield line(("takes ", MUTED), ", ".join([schema.type, *schema.limits]) + unit)
-    state = "changed, not saved" if field.changed else "set in this file" if field.own else "inherited"
-    facts = [line(("here ", MUTED), state + ("; Del unsets it" if field.own else ""))]
+    yield line(("allowed ", MUTED), ", ".join([schema.type, *schema.limits]) + unit)
+    facts = [line(_describe_origin(field, resolved))]
     if schema.path not in NOT_INHERITED:
         if resolved.parent:
-            facts.insert(0, line((f"{clean(resolved.parent.stem)} ", MUTED), _shown(field.inherited, "unset")))
-        facts.insert(0, line(("default ", MUTED), _shown(schema.default, "none" if schema.required else "unset")))
+            facts.insert(0, line(("parent ", MUTED), _format_value(field.inherited, "unset")))
+        facts.insert(
+            0, line(("default ", MUTED), _format_value(schema.default, "none" if schema.required else "unset"))
+        )
     if not roomy:
         yield Content("   ").join(facts)
         return
@@ -42,7 +43,21 @@ def about(field: Field, resolved: Resolved, roomy: bool) -> Iterator[Content]:
         yield line((f"{schema.table}: ", ACCENT), (tables()[schema.table], MUTED))
 
 
-def _shown(value: object, missing: str) -> str:
+def _describe_origin(field: Field, resolved: Resolved) -> str:
+    """Says where the value of the field comes from, and how to remove it."""
+    from codex_tui.profiles.resolve import NOT_INHERITED
+
+    removal = " Del removes it." if field.own else ""
+    if field.changed:
+        return f"Changed, not saved.{removal}"
+    if field.own:
+        return f"Set in this file.{removal}"
+    if resolved.parent and field.schema.path not in NOT_INHERITED:
+        return f"Inherited from {clean(resolved.parent.stem)}"
+    return "Not set in this file."
+
+
+def _format_value(value: object, missing: str) -> str:
     from codex_tui.profiles.literals import display_value
 
     return missing if value is None else clean(display_value(value)) or '""'

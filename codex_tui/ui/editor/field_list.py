@@ -1,4 +1,4 @@
-"""The fields of a form, grouped by table, with the problems below each. Only changed cells are sent."""
+"""The list of the fields of a profile, grouped by table, with the problems of each field below it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from codex_tui.ui.kit.scrolling import MARK, PickList, bind_scroll_keys, highlig
 if TYPE_CHECKING:  # pydantic is read after the first paint
     from codex_tui.profiles.fields import Field
 
-NAME_WIDTH = 28  # the longest name, and a space
-VALUE_AT = 4 + NAME_WIDTH  # the column where values begin
+NAME_WIDTH = 28  # cells: the longest name and a space
+VALUE_COLUMN = 4 + NAME_WIDTH  # the column where values begin
 CHANGED, OWN = "●", "·"
-AROUND = 2  # rows in sight above and below the picked one, so that its heading is seen
+CONTEXT_ROWS = 2  # visible rows above and below the picked one, so that its heading is visible
 
 
 class FieldList(PickList):
-    """The fields of a profile, with headings, notes and problems between them."""
+    """Shows the fields of a profile, with headings, notes and problems between them."""
 
     WHEEL_ROWS = 1
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -34,23 +34,23 @@ class FieldList(PickList):
         Binding("enter", "choose", "Edit the value", show=False),
         Binding("right,space,l", "cycle(1)", "Next choice", show=False),
         Binding("left,h", "cycle(-1)", "Previous choice", show=False),
-        Binding("delete,backspace", "unset", "Unset: as inherited", show=False),
+        Binding("delete,backspace", "unset", "Remove the value", show=False),
     ]
 
     class Moved(Message):
-        """Another field is picked."""
+        """Sent when another field is picked."""
 
         def can_replace(self, message: Message) -> bool:
             return isinstance(message, FieldList.Moved)
 
     class Edit(Message):
-        """A person wants to edit the picked value."""
+        """Asks to edit the value of the picked field."""
 
     class Unset(Message):
-        """A person wants the picked field as it is inherited."""
+        """Asks to remove the picked field from the file, so that its value is inherited."""
 
     class Cycle(Message):
-        """A person wants the next choice of the picked field (`step` 1), or the previous one (-1)."""
+        """Asks for the next choice of the picked field (`step` is 1), or for the previous one (-1)."""
 
         def __init__(self, step: int) -> None:
             super().__init__()
@@ -60,7 +60,7 @@ class FieldList(PickList):
         super().__init__("fields")
         self._fields: Sequence[Field] = ()
         self._notes: Sequence[Content] = ()
-        self._complaint: str | None = None  # about the typed value, "" if it is right; None: nothing is typed
+        self._complaint: str | None = None  # about the typed value: "" if it is right, None while nobody types
         self._rows: list[tuple[Content, int | None]] = []
 
     @property
@@ -72,29 +72,29 @@ class FieldList(PickList):
         return self._fields[self._index] if self._fields else None
 
     def set_fields(self, fields: Sequence[Field], notes: Sequence[Content]) -> None:
-        """Shows `fields`, and `notes` above all of them."""
+        """Shows `fields`, with `notes` above them."""
         self._fields, self._notes, self.count = fields, notes, len(fields)
         self.repaint()
 
     def set_complaint(self, complaint: str | None) -> None:
-        """Shows a complaint about the value that a person types; "" if it is right, None if nothing is typed."""
+        """Shows a complaint about the typed value: "" if the value is right, None if nobody types."""
         self._complaint = complaint
         self.repaint()
 
-    def row_of_pick(self) -> int:
-        """Where the picked row is painted."""
-        return next((y for y, (_, at) in enumerate(self._rows[self._top :]) if at == self._index), 0)
+    def find_picked_row(self) -> int:
+        """Returns the line on which the picked field is painted."""
+        return next((y for y, (_, number) in enumerate(self._rows[self._top :]) if number == self._index), 0)
 
     def paint(self, width: int, height: int) -> list[Strip]:
-        self._rows = [*self._all_rows(width)]
-        mine = [y for y, (_, at) in enumerate(self._rows) if at in (self._index, -1 - self._index)] or [0]
-        first = max(0, mine[0] - AROUND) if self._index else 0
-        last = min(len(self._rows) - 1, mine[-1] + AROUND)
+        self._rows = [*self._draw_rows(width)]
+        picked = [y for y, (_, number) in enumerate(self._rows) if number in (self._index, -1 - self._index)] or [0]
+        first = max(0, picked[0] - CONTEXT_ROWS) if self._index else 0
+        last = min(len(self._rows) - 1, picked[-1] + CONTEXT_ROWS)
         self._keep_in_sight(first, min(last, first + height - 1), len(self._rows), height)
         return to_strips(self, [row for row, _ in self._rows[self._top : self._top + height]], width, height)
 
-    def _all_rows(self, width: int) -> Iterator[tuple[Content, int | None]]:
-        """Each row, with the number of its field, or -1 - number if it shows a problem of that field."""
+    def _draw_rows(self, width: int) -> Iterator[tuple[Content, int | None]]:
+        """Draws all rows, each with the number of its field, or -1 - number if it shows a problem of that field."""
         for note in self._notes:
             yield from ((row, None) for row in note.wrap(max(1, width)))
         table = None
@@ -106,32 +106,32 @@ class FieldList(PickList):
                 if table:
                     yield line("  ", (table, f"bold {ACCENT}")), None
             picked = number == self._index
-            yield self._row(field, picked, width), number
+            yield self._draw_row(field, picked, width), number
             complaint = self._complaint if picked else None
             for problem in field.problems if complaint is None else filter(None, [complaint]):
                 for row in line((f"✗ {clean(problem)}", "$error")).wrap(max(1, width - 4)):
                     yield line("    ", row), -1 - number
 
-    def _row(self, field: Field, picked: bool, width: int) -> Content:
+    def _draw_row(self, field: Field, picked: bool, width: int) -> Content:
         mark = line((CHANGED, "bold $warning")) if field.changed else line((OWN if field.own else " ", ACCENT))
         name = (f"{field.schema.name:<{NAME_WIDTH}}", "" if field.own else MUTED)
-        row = line(MARK if picked else "  ", mark, " ", name, self._value(field, picked, width - VALUE_AT))
+        row = line(MARK if picked else "  ", mark, " ", name, self._draw_value(field, picked, width - VALUE_COLUMN))
         if not picked:
             return row
         return highlight(row, width, self.has_focus or self._complaint is not None)
 
-    def _value(self, field: Field, picked: bool, width: int) -> Content:
-        """The value and its unit; arrows where the picked one can be stepped through."""
+    def _draw_value(self, field: Field, picked: bool, width: int) -> Content:
+        """Draws the value and its unit, with arrows if the field is picked and has several choices."""
         if field.value in (None, ""):
-            shown = line(("unset", MUTED))
+            value = line(("unset", MUTED))
         else:
-            unit = f" {_unit(field)}" if field.schema.unit and not isinstance(field.value, str) else ""
-            text = shorten(value_text(field), max(1, width - 4 - len(unit)))
-            shown = line((text, "$error" if field.problems else STRONG if field.own else ""), (unit, MUTED))
-        return line(("‹ ", ACCENT), shown, (" ›", ACCENT)) if picked and len(field.choices) > 1 else shown
+            unit = f" {_format_unit(field)}" if field.schema.unit and not isinstance(field.value, str) else ""
+            text = shorten(_format_value(field), max(1, width - 4 - len(unit)))
+            value = line((text, "$error" if field.problems else STRONG if field.own else ""), (unit, MUTED))
+        return line(("‹ ", ACCENT), value, (" ›", ACCENT)) if picked and len(field.choices) > 1 else value
 
     def action_page(self, pages: int) -> None:
-        """Picks the first field of the next table, or of this table or the one before."""
+        """Picks the first field of the next table, or, upwards, of this table or of the one before it."""
         starts = [n for n, f in enumerate(self._fields) if not n or f.schema.table != self._fields[n - 1].schema.table]
         beyond = [n for n in starts if (n > self._index if pages > 0 else n < self._index)]
         self.pick(beyond[0 if pages > 0 else -1] if beyond else len(self._fields) - 1 if pages > 0 else 0)
@@ -152,15 +152,15 @@ class FieldList(PickList):
         self.post_message(FieldList.Moved())
 
 
-def value_text(field: Field) -> str:
-    """A value as text without control characters and secrets."""
+def _format_value(field: Field) -> str:
+    """Writes a value as text without control characters and secrets."""
     from codex_tui.base.secrets import redact
     from codex_tui.profiles.literals import display_value
 
     return clean(redact(display_value(field.value)))
 
 
-def _unit(field: Field) -> str:
-    """The unit of a field, singular for 1: `1 row`, `1 batch`."""
+def _format_unit(field: Field) -> str:
+    """Returns the unit of a field, in the singular for 1: `1 row`, `1 batch`."""
     unit = field.schema.unit
     return unit.removesuffix("es" if unit.endswith("ches") else "s") if field.value == 1 else unit

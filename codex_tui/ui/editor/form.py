@@ -1,4 +1,4 @@
-"""A profile as a form: the list of fields, and a text line over the value that a person edits."""
+"""The form of a profile: the list of its fields, and a text line that covers the value while a person edits it."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from textual.containers import Container
 from textual.message import Message
 from textual.widgets import Input
 
-from codex_tui.ui.editor.field_list import VALUE_AT, FieldList
+from codex_tui.ui.editor.field_list import VALUE_COLUMN, FieldList
 
 
 class ValueInput(Input):
-    """Up, down and Tab take the typed value and move on from there."""
+    """The text line. Enter, Up, Down and Tab accept the typed value; all but Enter then move to another field."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "done(0)", show=False),
         Binding("tab,down", "done(1)", show=False),
         Binding("shift+tab,up", "done(-1)", show=False),
-        Binding("escape", "leave", "As it was", show=False),
+        Binding("escape", "cancel", "Cancel", show=False),
     ]
 
-    def action_done(self, then: int) -> None:
-        self.post_message(Form.Entered(self.value, then))
+    def action_done(self, move: int) -> None:
+        self.post_message(Form.Entered(self.value, move))
 
-    def action_leave(self) -> None:
-        self.post_message(Form.Left())
+    def action_cancel(self) -> None:
+        self.post_message(Form.Cancelled())
 
 
 class Form(Container):
-    """Tells the screen what a person wants to change. The screen changes it."""
+    """Sends the changes that a person wants to the screen. The screen makes them."""
 
     DEFAULT_CSS = """
     Form { layers: rows line; height: 1fr; width: 1fr; }
@@ -43,58 +43,59 @@ class Form(Container):
     """
 
     class Entered(Message):
-        """The typed `text` is the new value. The pick then moves by `then` rows."""
+        """Says that the typed `text` is the new value, and that the pick then moves by `move` fields."""
 
-        def __init__(self, text: str, then: int) -> None:
+        def __init__(self, text: str, move: int) -> None:
             super().__init__()
             self.text = text
-            self.then = then
+            self.move = move
 
-    class Left(Message):
-        """A person has left the line: the typed value is dropped."""
+    class Cancelled(Message):
+        """Says that a person has cancelled the edit. The typed value is discarded."""
 
     def compose(self) -> ComposeResult:
         yield FieldList()
-        typed = ValueInput(id="typed", select_on_focus=False)
-        typed.cursor_blink = False
-        yield typed
+        text_line = ValueInput(id="typed", select_on_focus=False)
+        text_line.cursor_blink = False
+        yield text_line
 
     @property
     def rows(self) -> FieldList:
         return self.query_one(FieldList)
 
     @property
-    def typed(self) -> ValueInput:
+    def text_line(self) -> ValueInput:
         return self.query_one(ValueInput)
 
     @property
     def typing(self) -> bool:
-        return bool(self.typed.display)
+        """Whether the text line is open."""
+        return bool(self.text_line.display)
 
-    def begin(self, text: str) -> None:
-        """Opens the line over the picked value."""
-        self.typed.display = True
-        self.typed.value = text
-        self.typed.cursor_position = len(text)
+    def open_line(self, text: str) -> None:
+        """Opens the text line, with `text` in it, over the picked value."""
+        self.text_line.display = True
+        self.text_line.value = text
+        self.text_line.cursor_position = len(text)
         self.rows.set_complaint("")
-        self._place()
-        self.typed.focus()
+        self._place_line()
+        self.text_line.focus()
 
-    def end(self) -> None:
+    def close_line(self) -> None:
         if self.typing:
             self.rows.focus()
-            self.typed.display = False
+            self.text_line.display = False
             self.rows.set_complaint(None)
 
-    def complain(self, wrong: str) -> None:
-        """Shows below the row what is wrong with the typed value; "" if it is right."""
-        self.rows.set_complaint(wrong)
-        self._place()
+    def show_complaint(self, complaint: str) -> None:
+        """Shows below the field what is wrong with the typed value. `complaint` is "" if the value is right."""
+        self.rows.set_complaint(complaint)
+        self._place_line()
 
     def on_resize(self) -> None:
         if self.typing:
-            self.call_after_refresh(self._place)
+            self.call_after_refresh(self._place_line)
 
-    def _place(self) -> None:
-        self.typed.styles.offset = (VALUE_AT, self.rows.row_of_pick())
-        self.typed.styles.width = max(8, self.rows.size.width - VALUE_AT)
+    def _place_line(self) -> None:
+        self.text_line.styles.offset = (VALUE_COLUMN, self.rows.find_picked_row())
+        self.text_line.styles.width = max(8, self.rows.size.width - VALUE_COLUMN)

@@ -1,4 +1,4 @@
-"""The editor of a profile: a form, the help of each field, and the memory that the run will take."""
+"""The editor of a profile: a form, the help for each field, and a forecast of the memory that the run needs."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from codex_tui.profiles.fields import Field, complaint, fields_of, next_choice, 
 from codex_tui.profiles.literals import display_value, literal, typed
 from codex_tui.profiles.toml_text import CannotEdit
 from codex_tui.ui.editor.draft_files import DraftFiles
-from codex_tui.ui.editor.field_help import about
+from codex_tui.ui.editor.field_help import describe_field
 from codex_tui.ui.editor.field_list import FieldList
 from codex_tui.ui.editor.form import Form
-from codex_tui.ui.editor.text import WHILE_TYPING, hints, title
+from codex_tui.ui.editor.text import WHILE_TYPING, draw_title, list_hints
 from codex_tui.ui.forecast.ahead import here
 from codex_tui.ui.forecast.bar import ForecastBar
 from codex_tui.ui.kit.drawing import line
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
     from codex_tui.profiles.resolve import Resolved
     from training.contract.profile import Profile
 
-LOOK_AGAIN = 5.0  # seconds between two looks at the files and at the free memory of the card
-ROOM_BESIDE = (100, 30)  # from this size on the help stands beside the form
-ROOM_ON_ONE_LINE = 140  # columns from which the meaning of the bar's glyphs takes one row
+CHECK_SECONDS = 5.0  # between two checks of the files and of the GPU's free memory
+MIN_SIZE_BESIDE = (100, 30)  # columns and rows; a smaller terminal shows the help below the form
+MIN_WIDTH_ONE_LINE = 140  # columns that the legend of the forecast bar needs to fit into one row
 
 
 class EditorScreen(ReportsWorkerErrors, Screen[str]):
-    """Its result is the name of the profile."""
+    """Edits `draft`. Returns the name of the profile when it closes."""
 
     DEFAULT_CSS = """
     EditorScreen #about { height: 6; border-top: solid $rule; padding: 0 1; }
@@ -69,7 +69,7 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
         Binding("S", "save_as", "Save under another name"),
         Binding("D", "duplicate", "Duplicate the file"),
         Binding("c", "compare", "Compare with the parent"),
-        Binding("r", "remedies", "What would make it fit"),
+        Binding("r", "remedies", "Ways to make it fit"),
         Binding("slash", "find", "Find a field"),
         Binding("escape", "leave", "Back", show=False),
         Binding("p", "leave('profiles')", "Profiles", show=False),
@@ -98,7 +98,7 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
         self.query_one("#memory").border_title = "Memory"
         self.form.rows.focus()
         self.show_draft()
-        self.set_interval(LOOK_AGAIN, self._look_again)
+        self.set_interval(CHECK_SECONDS, self._check_for_changes)
 
     @property
     def form(self) -> Form:
@@ -106,6 +106,7 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
 
     @property
     def picked(self) -> Field:
+        """The field that is picked in the form."""
         field = self.form.rows.field
         assert field is not None  # a profile has fields
         return field
@@ -115,60 +116,61 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
 
     def _arrange(self) -> None:
         width, height = self.app.size
-        self.set_class(width >= ROOM_BESIDE[0] and height >= ROOM_BESIDE[1], "beside")
-        self.set_class(width >= ROOM_ON_ONE_LINE, "oneline")
+        self.set_class(width >= MIN_SIZE_BESIDE[0] and height >= MIN_SIZE_BESIDE[1], "beside")
+        self.set_class(width >= MIN_WIDTH_ONE_LINE, "oneline")
         if self.form.rows.field:
-            self._describe()
+            self._update_help()
 
     def show_draft(self) -> None:
-        """Draws everything again: the draft may have changed."""
+        """Redraws everything after a change of the draft."""
         resolved = self.draft.resolved
         elsewhere = [line((f"✗ {clean(problem)}", "$error")) for problem in problems_elsewhere(resolved)]
         self.form.rows.set_fields(fields_of(self.draft), [*elsewhere, Content("")] if elsewhere else [])
         name = f"Edit {clean(self.draft.path.stem)}"
-        self.query_one(TitleBar).show(name, title(self.draft, self.files.conflict))
-        self._describe()
-        self._look_ahead(resolved)
+        self.query_one(TitleBar).show(name, draw_title(self.draft, self.files.conflict))
+        self._update_help()
+        self._update_forecast(resolved)
 
-    def _describe(self) -> None:
+    def _update_help(self) -> None:
         roomy = self.has_class("beside")
-        self.query_one("#about", TextView).set_text(about(self.picked, self.draft.resolved, roomy))
-        self._hint()
+        self.query_one("#about", TextView).set_text(describe_field(self.picked, self.draft.resolved, roomy))
+        self._update_hints()
 
-    def _hint(self) -> None:
+    def _update_hints(self) -> None:
         bar = self.query_one(HintBar)
         if self.form.typing:
             bar.show(WHILE_TYPING, TYPING)
         else:
-            bar.show(hints(self.picked, self.draft, bool(self.outlook and self.outlook.remedies)), ALWAYS)
+            bar.show(list_hints(self.picked, self.draft, bool(self.outlook and self.outlook.remedies)), ALWAYS)
 
     def on_field_list_moved(self) -> None:
-        self._describe()
+        self._update_help()
 
     def on_field_list_cycle(self, message: FieldList.Cycle) -> None:
         if self.picked.choices:
-            self.put(literal(next_choice(self.picked, message.step)))
+            self.set_field(literal(next_choice(self.picked, message.step)))
 
     def on_field_list_unset(self) -> None:
-        self.put(None)
+        self.set_field(None)
 
     def on_field_list_edit(self) -> None:
         if not self.picked.schema.kinds:
-            self.put(literal(next_choice(self.picked, 1)))
+            self.set_field(literal(next_choice(self.picked, 1)))
             return
-        self.form.begin(display_value(self.picked.value))
-        self._hint()
+        self.form.open_line(display_value(self.picked.value))
+        self._update_hints()
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """While a person types: what is wrong with the value, and the memory that it would need."""
+        """Checks the value while a person types, and forecasts the memory that it would need."""
         if not self.form.typing:
             return
-        wrong = complaint(self.picked.schema, event.value)
-        self.form.complain(wrong)
-        if not wrong:
-            self._look_ahead(self._as_typed(event.value))
+        problem = complaint(self.picked.schema, event.value)
+        self.form.show_complaint(problem)
+        if not problem:
+            self._update_forecast(self._resolve_typed(event.value))
 
-    def _as_typed(self, text: str) -> Resolved:
+    def _resolve_typed(self, text: str) -> Resolved:
+        """Resolves the profile with the typed value, or without it if the file cannot be edited."""
         value = typed(self.picked.schema, text)
         try:
             unset = value is None and not self.picked.own
@@ -182,25 +184,25 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
         return self.picked.schema.path
 
     def on_form_entered(self, message: Form.Entered) -> None:
-        """A wrong value is not taken: it stays in the line to be corrected, or left with Escape."""
+        """Sets the field. A wrong value is refused and stays in the text line until a person corrects or cancels it."""
         if complaint(self.picked.schema, message.text):
             self.app.bell()
             return
-        self.form.end()
-        self.put(typed(self.picked.schema, message.text))
-        self.form.rows.action_move(message.then)
+        self.form.close_line()
+        self.set_field(typed(self.picked.schema, message.text))
+        self.form.rows.action_move(message.move)
 
-    def on_form_left(self) -> None:
-        self.form.end()
-        self._look_ahead(self.draft.resolved)
-        self._hint()
+    def on_form_cancelled(self) -> None:
+        self.form.close_line()
+        self._update_forecast(self.draft.resolved)
+        self._update_hints()
 
-    def put(self, value: str | None, path: str | None = None) -> None:
-        """Sets a field, by default the picked one, to that TOML value; None unsets it."""
+    def set_field(self, value: str | None, path: str | None = None) -> None:
+        """Sets the field at `path`, by default the picked one, to a TOML value. None removes it from the file."""
         try:
             self.draft.set(path or self.path, value)
         except CannotEdit as error:
-            self.post_message(Trouble(f"{error}.", "Leave with Esc; E opens the file in your own editor."))
+            self.post_message(Trouble(f"{error}.", "Press Esc to leave, then E to open the file in your own editor."))
         self.show_draft()
 
     def action_undo(self) -> None:
@@ -211,11 +213,11 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
         self.draft.redo()
         self.show_draft()
 
-    def _look_ahead(self, resolved: Resolved) -> None:
+    def _update_forecast(self, resolved: Resolved) -> None:
         if resolved.profile is None:
             self.outlook = None
-            self.query_one(ForecastBar).say("No forecast while something is wrong with the profile.")
-            self._hint()
+            self.query_one(ForecastBar).say("No forecast: the profile has problems. Fix them first.")
+            self._update_hints()
         else:
             self._forecast(resolved.profile)
 
@@ -229,12 +231,12 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
             self.query_one(ForecastBar).show(outlook.forecast, outlook.card)
         else:
             self.query_one(ForecastBar).say(outlook.reason)
-        self._hint()
+        self._update_hints()
 
-    def _look_again(self) -> None:
+    def _check_for_changes(self) -> None:
         if self.is_current and not self.form.typing:
-            self.files.look_at_disk()
-            self._look_ahead(self.draft.resolved)
+            self.files.check_disk()
+            self._update_forecast(self.draft.resolved)
 
     @property
     def unsaved(self) -> bool:
@@ -259,7 +261,7 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
         self.run_worker(self.files.leave("quit"), group="quit", exclusive=True, exit_on_error=False)
 
     def on_screen_resume(self) -> None:
-        self._look_again()
+        self._check_for_changes()
 
     def action_compare(self) -> None:
         from codex_tui.ui.editor.compare import CompareScreen
@@ -273,12 +275,14 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
         from codex_tui.ui.forecast.remedies import RemediesScreen
 
         profile = self.draft.resolved.profile
-        outlook = await asyncio.to_thread(here, profile, self.draft.path) if profile else None  # of now, not of before
+        outlook = (
+            await asyncio.to_thread(here, profile, self.draft.path) if profile else None
+        )  # memory may have changed
         if not outlook or not outlook.remedies:
             fits = outlook and outlook.forecast and outlook.forecast.verdict == "fits"
-            self.notify("It fits: nothing has to give." if fits else "There is nothing to advise.", markup=False)
-        elif chosen := await self.app.push_screen_wait(RemediesScreen(outlook)):
-            self.put(literal(chosen.value), chosen.field)
+            self.notify("It fits. Nothing to change." if fits else "No suggestions.", markup=False)
+        elif remedy := await self.app.push_screen_wait(RemediesScreen(outlook)):
+            self.set_field(literal(remedy.value), remedy.field)
 
     def action_find(self) -> None:
         self.run_worker(self._find(), group="find", exclusive=True, exit_on_error=False)
@@ -288,9 +292,11 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
 
         names = [field.schema.path for field in fields_of(self.draft)]
 
-        def wrong(text: str) -> str:
-            return "" if any(text.strip().lower() in name for name in names) else "No field has that in its name."
+        def check(text: str) -> str:
+            return "" if any(text.strip().lower() in name for name in names) else "No field name contains this."
 
-        if text := await self.app.push_screen_wait(Ask("Find a field", "A part of its name", "go there", "", wrong)):
+        if text := await self.app.push_screen_wait(
+            Ask("Find a field", "Part of the field's name", "go to field", "", check)
+        ):
             order = [*range(self.form.rows.index + 1, len(names)), *range(self.form.rows.index + 1)]
             self.form.rows.pick(next(number for number in order if text.lower() in names[number]))
