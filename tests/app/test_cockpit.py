@@ -1,4 +1,4 @@
-"""The cockpit's keys do what its last row says, and leaving it harms nothing."""
+"""The cockpit shows a run in panes; its keys do what the last row says; leaving it does not affect the run."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ from training.contract.run_directory import RunDirectory
 WIDE, NARROW = (120, 36), (80, 24)
 
 
-def shown(app: CodexApp) -> list[str]:
+def find_shown_panes(app: CodexApp) -> list[str]:
     return [pane for pane, _ in PANES if app.screen.query_one(f"#{pane}").display]
 
 
-async def test_all_panes_are_seen_where_there_is_room(make_run: Any) -> None:
+async def test_a_large_terminal_shows_all_panes(make_run: Any) -> None:
     async with CodexApp(make_run(end="training", steps=120)).run_test(size=WIDE) as pilot:
         await settled(pilot)
         text = screen_text(pilot.app)
         for expected in ("zombies-1", "● training", "step 120 / 200", "60 %", "ETA", "small-card", "Llama-3.2-3B"):
             assert expected in text
-        for expected in ("1 Loss", "2 GPU", "3 Samples", "4 Chat", "5 Log", "4.6 / 6.0 GiB", "Held back: power cap"):
+        for expected in ("1 Loss", "2 GPU", "3 Samples", "4 Chat", "5 Log", "4.6 / 6.0 GiB", "Throttled: power cap"):
             assert expected in text
         assert "the run's peak 4.4 GiB" in text
 
@@ -49,31 +49,31 @@ async def test_all_panes_are_seen_where_there_is_room(make_run: Any) -> None:
 async def test_a_small_terminal_has_tabs_and_a_gpu_line(make_run: Any) -> None:
     async with CodexApp(make_run()).run_test(size=NARROW) as pilot:
         await settled(pilot)
-        assert shown(pilot.app) == ["chart", "gpu"]
+        assert find_shown_panes(pilot.app) == ["chart", "gpu"]
         assert pilot.app.screen.query_one("#gpu").size.height == 1
         for key, pane in zip("12345", ("chart", "gpu", "samples", "chat", "log"), strict=True):
             pilot.app.screen.set_focus(None)
             await pilot.press(key)
             await pilot.pause()
-            assert pane in shown(pilot.app)
+            assert pane in find_shown_panes(pilot.app)
             assert pilot.app.screen.query_one("#gpu").has_class("line") == (pane != "gpu")
         await pilot.resize_terminal(*WIDE)
         await pilot.pause()
-        assert len(shown(pilot.app)) == len(PANES)
+        assert len(find_shown_panes(pilot.app)) == len(PANES)
 
 
-async def test_zoom_shows_one_pane_and_comes_back(make_run: Any) -> None:
+async def test_zoom_shows_one_pane_and_can_be_undone(make_run: Any) -> None:
     async with CodexApp(make_run()).run_test(size=WIDE) as pilot:
         await settled(pilot)
         await pilot.press("5", "z")
         await pilot.pause()
-        assert shown(pilot.app) == ["log"]
+        assert find_shown_panes(pilot.app) == ["log"]
         await pilot.press("escape")
         await pilot.pause()
-        assert len(shown(pilot.app)) == len(PANES)
+        assert len(find_shown_panes(pilot.app)) == len(PANES)
 
 
-async def test_tab_goes_round_the_panes(make_run: Any) -> None:
+async def test_tab_moves_through_the_panes(make_run: Any) -> None:
     async with CodexApp(make_run()).run_test(size=WIDE) as pilot:
         await settled(pilot)
         seen = []
@@ -92,14 +92,14 @@ async def test_every_hinted_key_is_bound(make_run: Any) -> None:
             pilot.app.screen.set_focus(None)
             await pilot.press(str([name for name, _ in PANES].index(pane) + 1))
             if pane == "chat":
-                await pilot.press("escape")  # out of the line where letters are text
+                await pilot.press("escape")  # leaves the input, where letters are text
             bound = set(pilot.app.screen.active_bindings)
             for key in pilot.app.screen.query_one(HintBar).keys:
                 names = {"← →": "left", "↑ ↓": "up", "1-5": "1", "?": "question_mark"}
                 assert names.get(key, key) in bound, f"{key} in {pane}"
 
 
-async def test_the_chart_answers_its_keys(make_run: Any) -> None:
+async def test_the_keys_of_the_chart_change_its_axes(make_run: Any) -> None:
     async with CodexApp(make_run()).run_test(size=WIDE) as pilot:
         await settled(pilot)
         await pilot.press("g", "x")
@@ -112,7 +112,7 @@ async def test_the_chart_answers_its_keys(make_run: Any) -> None:
     ("key", "screen"),
     [("question_mark", HelpScreen), ("p", ProfilesScreen), ("o", RunsScreen), ("i", DetailsScreen)],
 )
-async def test_ways_to_other_screens_and_back(make_run: Any, key: str, screen: type) -> None:
+async def test_keys_open_other_screens_and_escape_returns(make_run: Any, key: str, screen: type) -> None:
     async with CodexApp(make_run()).run_test(size=WIDE) as pilot:
         await settled(pilot)
         await pilot.press(key)
@@ -135,19 +135,19 @@ async def test_quitting_detaches_and_does_not_stop(make_run: Any) -> None:
     assert {path.name: path.read_bytes() for path in run.path.iterdir() if path.is_file()} == before
 
 
-async def test_an_ended_run_is_not_said_to_go_on(make_run: Any) -> None:
+async def test_an_ended_run_is_not_a_live_run(make_run: Any) -> None:
     app = CodexApp(make_run())
     async with app.run_test(size=WIDE) as pilot:
         await settled(pilot)
     assert app.find_live_runs() == []
 
 
-async def test_stop_asks_first_and_names_each_step(make_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_stop_asks_before_each_request(make_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     run: RunDirectory = make_run(end="training", steps=50)
-    asked: list[str] = []
+    requests: list[str] = []
 
     def stop(target: RunDirectory) -> str:
-        asked.append(target.name)
+        requests.append(target.name)
         level = "save" if target.stop_requested() is None else "terminate"
         target.request_stop(level)
         return level
@@ -160,39 +160,39 @@ async def test_stop_asks_first_and_names_each_step(make_run: Any, monkeypatch: p
         assert "Stop and save?" in screen_text(pilot.app)
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(pilot.app.screen, CockpitScreen))
-        assert asked == []
-        for question in ("Stop and save?", "Terminate it now?"):
+        assert requests == []
+        for question in ("Stop and save?", "End the run now?"):
             await pilot.press("s")
             await until(pilot, lambda: isinstance(pilot.app.screen, Confirm))
             assert question in screen_text(pilot.app)
             await pilot.press("enter")
             await until(pilot, lambda: isinstance(pilot.app.screen, CockpitScreen))
-        await until(pilot, lambda: len(asked) == 2)
+        await until(pilot, lambda: len(requests) == 2)
         await pilot.press("s")
         await until(pilot, lambda: isinstance(pilot.app.screen, Confirm))
-        assert "Kill it?" in screen_text(pilot.app)
+        assert "Kill the run?" in screen_text(pilot.app)
         assert "checkpoint at step 40" in screen_text(pilot.app)
 
 
 @pytest.mark.parametrize(
-    ("end", "says"),
+    ("end", "texts"),
     [
         ("failed", ["✗ The GPU ran out of memory at step 121.", "Set max_seq_length = 1024", "resume from step 120"]),
         ("lost", ["? The trainer ended at step 120 without a message", "checkpoint at step 120 is safe"]),
         ("stopped", ["■ Stopped at step 120", "resume from step 120"]),
     ],
 )
-async def test_an_end_that_is_not_done_is_explained(make_run: Any, end: str, says: list[str]) -> None:
+async def test_the_banner_explains_a_failed_lost_or_stopped_run(make_run: Any, end: str, texts: list[str]) -> None:
     async with CodexApp(make_run(end=end, steps=120)).run_test(size=WIDE) as pilot:
         await settled(pilot)
         await until(pilot, lambda: pilot.app.screen.query_one(Banner).display)
         text = screen_text(pilot.app)
-        for expected in says:
+        for expected in texts:
             assert expected in text
 
 
 @pytest.mark.parametrize("size", [WIDE, (80, 24)])
-async def test_a_silent_trainer_is_told_from_a_lost_one(make_run: Any, size: tuple[int, int]) -> None:
+async def test_a_silent_trainer_is_not_shown_as_lost(make_run: Any, size: tuple[int, int]) -> None:
     run: RunDirectory = make_run(end="training", steps=50)
     for path in (run.events, run.process):
         os.utime(path, (time.time() - 125, time.time() - 125))
@@ -218,7 +218,7 @@ async def test_resume_is_refused_with_the_reason(make_run: Any, monkeypatch: pyt
         assert "There is no whole checkpoint." in screen_text(pilot.app)
 
 
-async def test_a_resume_says_from_where(make_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_resume_shows_the_step_it_resumes_from(make_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     run: RunDirectory = make_run(end="failed", steps=60)  # with a checkpoint of step 40
     (write_checkpoint(run.checkpoints, 60) / "optimizer.pt").write_bytes(b"")
     started: list[RunDirectory] = []
@@ -228,13 +228,13 @@ async def test_a_resume_says_from_where(make_run: Any, monkeypatch: pytest.Monke
         await settled(pilot)
         await pilot.press("r")
         await until(pilot, lambda: list(pilot.app._notifications))
-        [told] = pilot.app._notifications
-        assert told.message == "The checkpoint of step 60 is damaged (optimizer.pt). Resuming from step 40."
+        [notification] = pilot.app._notifications
+        assert notification.message == "The checkpoint of step 60 is damaged (optimizer.pt). Resuming from step 40."
 
         (run.checkpoints / "checkpoint-40" / "optimizer.pt").write_bytes(b"")
         await pilot.press("r")
         await until(pilot, lambda: isinstance(pilot.app.screen, Confirm))
-        assert "Begin anew?" in screen_text(pilot.app)
+        assert "Start over?" in screen_text(pilot.app)
         assert len(started) == 1
         await pilot.press("enter")
         await until(pilot, lambda: len(started) == 2)
@@ -252,7 +252,7 @@ async def test_an_unforeseen_error_is_a_notice(make_run: Any, monkeypatch: pytes
         assert "the disk [/] is on fire" in screen_text(pilot.app)
 
 
-async def test_what_the_trainer_writes_is_followed(make_run: Any) -> None:
+async def test_new_events_and_log_lines_appear(make_run: Any) -> None:
     run: RunDirectory = make_run(end="training", steps=50)
     async with CodexApp(run).run_test(size=WIDE) as pilot:
         await settled(pilot)
@@ -280,7 +280,7 @@ async def test_two_viewers_see_the_same(make_run: Any) -> None:
             assert screen_text(one.app) == screen_text(two.app)
 
 
-async def test_phases_show_how_far_they_are(make_run: Any) -> None:
+async def test_a_phase_shows_its_progress(make_run: Any) -> None:
     async with CodexApp(make_run(end="loading")).run_test(size=WIDE) as pilot:
         await settled(pilot)
         text = screen_text(pilot.app)
@@ -288,7 +288,7 @@ async def test_phases_show_how_far_they_are(make_run: Any) -> None:
         assert "tokenising 1,200 / 5,200 rows" in text
 
 
-async def test_a_run_directory_that_says_nothing_yet(make_run: Any) -> None:
+async def test_a_run_directory_without_events_log_or_config(make_run: Any) -> None:
     run: RunDirectory = make_run(end="training", steps=0)
     run.events.unlink()
     run.log.unlink()
@@ -298,11 +298,11 @@ async def test_a_run_directory_that_says_nothing_yet(make_run: Any) -> None:
         assert "starting the trainer" in screen_text(pilot.app)
 
 
-async def test_the_palette_knows_the_actions(make_run: Any) -> None:
+async def test_the_palette_lists_the_actions(make_run: Any) -> None:
     async with CodexApp(make_run()).run_test(size=WIDE) as pilot:
         await settled(pilot)
         names = {command.title for command in pilot.app.get_system_commands(pilot.app.screen)}
-        assert {"Stop the run", "Zoom, and back", "Profiles", "Runs", "Help", "Dark or light", "Quit"} <= names
+        assert {"Stop the run", "Zoom, and back", "Profiles", "Runs", "Help", "Dark or light theme", "Quit"} <= names
         assert not pilot.app.screen.query(Input).first().cursor_blink
 
 
@@ -327,10 +327,10 @@ async def test_a_run_of_a_newer_version_says_so_in_the_banner(
         run.events.write_bytes(run.events.read_bytes().replace(b'"v":1', b'"v":2'))
     async with CodexApp(run).run_test(size=size) as pilot:
         await settled(pilot)
-        shown = " ".join(screen_text(pilot.app).split())
+        text = " ".join(screen_text(pilot.app).split())
         assert (
             f"zombies-1 was written by a newer Codex TUI ({part} version 2, this one knows 1). "
             "Update: pip install -U codex-tui."
-        ) in shown
-        assert shown.count("newer Codex TUI") == 1
+        ) in text
+        assert text.count("newer Codex TUI") == 1
         assert ("r" in pilot.app.screen.query_one(HintBar).keys) == (part == "events" and end == "stopped")

@@ -1,4 +1,4 @@
-"""What the cockpit says of a run that ended: no more than is there, and it looks again."""
+"""What the cockpit says about an ended run: only what is still on the disk, also after files are deleted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WIDE, NARROW = (120, 36), (80, 24)
 
 
 @pytest.mark.parametrize(("end", "opens"), [("lost", True), ("failed", True), ("stopped", False), ("done", False)])
-def test_the_app_opens_on_what_went_wrong(
+def test_the_app_opens_a_run_that_was_lost_or_failed(
     make_run: Any, monkeypatch: pytest.MonkeyPatch, end: str, opens: bool
 ) -> None:
     run, opened = make_run(end=end, steps=80), []
@@ -28,7 +28,7 @@ def test_the_app_opens_on_what_went_wrong(
     assert opened == [run.name if opens else None]
 
 
-async def test_from_a_lost_run_the_picker_is_one_key_away(make_run: Any) -> None:
+async def test_p_opens_the_picker_from_a_lost_run(make_run: Any) -> None:
     async with CodexApp(make_run(end="lost", steps=80)).run_test(size=NARROW) as pilot:
         await settled(pilot)
         await pilot.press("escape")
@@ -44,13 +44,13 @@ async def test_from_a_lost_run_the_picker_is_one_key_away(make_run: Any) -> None
 @pytest.mark.parametrize(
     ("adapter", "checkpoints", "saved"),
     [
-        (True, True, "as asked. The checkpoint at step 80 and the adapter are saved."),
-        (False, True, "as asked. The checkpoint at step 80 is saved."),
-        (True, False, "as asked. The adapter is saved."),
-        (False, False, "as asked."),
+        (True, True, "on request. The checkpoint at step 80 and the adapter are saved."),
+        (False, True, "on request. The checkpoint at step 80 is saved."),
+        (True, False, "on request. The adapter is saved."),
+        (False, False, "on request."),
     ],
 )
-async def test_a_stopped_run_says_what_is_there(make_run: Any, adapter: bool, checkpoints: bool, saved: str) -> None:
+async def test_a_stopped_run_says_what_is_saved(make_run: Any, adapter: bool, checkpoints: bool, saved: str) -> None:
     run: RunDirectory = make_run(end="stopped", steps=80)
     if adapter:
         run.adapter.mkdir()
@@ -60,11 +60,11 @@ async def test_a_stopped_run_says_what_is_there(make_run: Any, adapter: bool, ch
     async with CodexApp(run).run_test(size=WIDE) as pilot:
         await settled(pilot)
         rows = [row.strip() for row in screen_text(pilot.app).split("\n")]
-        assert f"■ Stopped at step 80, {saved}" in rows
+        assert f"■ Stopped at step 80 {saved}" in rows
 
 
 @pytest.mark.parametrize("end", ["lost", "failed", "stopped"])
-async def test_what_is_gone_is_promised_no_more(make_run: Any, end: str) -> None:
+async def test_deleted_files_are_no_longer_offered(make_run: Any, end: str) -> None:
     run: RunDirectory = make_run(end=end, steps=80)
     async with CodexApp(run).run_test(size=NARROW) as pilot:
         await settled(pilot)

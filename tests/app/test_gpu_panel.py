@@ -1,4 +1,4 @@
-"""The GPU pane: what this machine reads, else what the run recorded, else the machine's CPU and memory."""
+"""The GPU pane: readings of this machine, else those that the run recorded, else the machine's CPU and memory."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def without_gpu(monkeypatch: pytest.MonkeyPatch) -> Reading:
     return reading
 
 
-def text_of(panel: GpuPanel) -> str:
+def read_text(panel: GpuPanel) -> str:
     strips = panel.paint(panel.size.width, panel.size.height)
     return " ".join(" ".join(strip.text for strip in strips).split())
 
@@ -46,7 +46,7 @@ def record(run: RunDirectory, *temperatures: float) -> None:
 
 @pytest.mark.usefixtures("without_gpu")
 @pytest.mark.parametrize("size", [(80, 24), (120, 36), (200, 60)])
-async def test_a_recorded_gpu_is_shown_where_there_is_none(make_run: Any, size: tuple[int, int]) -> None:
+async def test_a_machine_without_a_gpu_shows_the_recorded_one(make_run: Any, size: tuple[int, int]) -> None:
     run = make_run(end="training", steps=50)
     record(run, 60.0, 71.0)
     async with CodexApp(run).run_test(size=size) as pilot:
@@ -56,11 +56,11 @@ async def test_a_recorded_gpu_is_shown_where_there_is_none(make_run: Any, size: 
         assert "71 °C" in text
         assert "97 % busy" in text
         if size != (80, 24):
-            assert "Recorded by the run; no GPU here." in text
+            assert "Recorded by the run. No GPU found." in text
 
 
 @pytest.mark.usefixtures("without_gpu")
-async def test_what_the_probe_took_stands_beside_its_forecast(make_run: Any) -> None:
+async def test_the_memory_of_the_probe_is_shown_beside_its_forecast(make_run: Any) -> None:
     run = make_run(end="training", steps=50)
     probe = ev.Probe(
         tokens=2048, rows=1, peak_reserved_mib=2844.0, context_mib=310.0, limit_mib=3796.0, forecast_mib=3120.0
@@ -79,10 +79,10 @@ async def test_what_the_probe_took_stands_beside_its_forecast(make_run: Any) -> 
 async def test_the_panel_reads_the_card_that_the_run_trains_on(
     make_run: Any, without_gpu: Reading, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[int] = []
+    devices: list[int] = []
 
     def sampler(device: int) -> Any:
-        asked.append(device)
+        devices.append(device)
         return SimpleNamespace(read=lambda: without_gpu)
 
     monkeypatch.setattr("codex_tui.ui.cockpit.gpu_panel._make_sampler", sampler)
@@ -92,7 +92,7 @@ async def test_the_panel_reads_the_card_that_the_run_trains_on(
     write_config(run, config)
     async with CodexApp(run).run_test(size=(120, 36)) as pilot:
         await settled(pilot)
-    assert asked == [1]
+    assert devices == [1]
 
 
 @pytest.mark.usefixtures("without_gpu")
@@ -114,11 +114,11 @@ async def test_without_any_gpu_the_machine_is_shown(make_run: Any) -> None:
         text = screen_text(pilot.app)
         assert "No GPU: no NVIDIA driver on this machine." in text
         assert "CPU" in text and "6.2 / 15.6 GiB" in text
-        assert "The trainer holds 1.9 GiB" in text
+        assert "Trainer RAM: 1.9 GiB" in text
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36)])
-async def test_a_card_that_falls_off_the_bus_is_told_beside_what_was_recorded(
+async def test_a_card_that_falls_off_the_bus_is_reported_beside_the_recorded_readings(
     make_run: Any, without_gpu: Reading, size: tuple[int, int]
 ) -> None:
     run = make_run(end="training", steps=50)
@@ -129,36 +129,36 @@ async def test_a_card_that_falls_off_the_bus_is_told_beside_what_was_recorded(
         panel.feed(machine(), live=True)
         panel.feed(replace(without_gpu, gpu_reason="the GPU has fallen off the bus: restart the machine"), live=True)
         await pilot.pause()
-        assert "the GPU has fallen off the bus" in text_of(panel)
-        assert "3.0 / 6.0 GiB" in text_of(panel)
+        assert "the GPU has fallen off the bus" in read_text(panel)
+        assert "3.0 / 6.0 GiB" in read_text(panel)
         assert "● training" in screen_text(pilot.app)
 
 
-async def test_a_driver_that_hangs_holds_up_nothing(make_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_driver_that_hangs_does_not_block_the_screen(make_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = threading.Event()
 
     def read() -> Reading:
         answers.wait()
         return machine()
 
-    monkeypatch.setattr("codex_tui.ui.cockpit.gpu_panel.PATIENCE", 0.05)
+    monkeypatch.setattr("codex_tui.ui.cockpit.gpu_panel.DRIVER_TIMEOUT", 0.05)
     monkeypatch.setattr("codex_tui.ui.cockpit.gpu_panel._make_sampler", lambda device: SimpleNamespace(read=read))
     async with CodexApp(make_run(end="training", steps=50)).run_test(size=(120, 36)) as pilot:
-        await settled(pilot)  # the chart, the log and the keys are there
+        await settled(pilot)  # the chart, the log and the keys work
         panel = pilot.app.screen.query_one(GpuPanel)
-        assert "No GPU: the NVIDIA driver does not answer." in text_of(panel)
+        assert "No GPU: the NVIDIA driver does not answer." in read_text(panel)
         answers.set()
         await panel.sample(True)
         assert panel._reading == machine()
 
 
 @pytest.mark.usefixtures("without_gpu")
-async def test_what_an_ended_trainer_held_is_past_at_once(make_run: Any) -> None:
+async def test_the_memory_of_a_trainer_that_ends_is_shown_as_past(make_run: Any) -> None:
     run = make_run(end="training", steps=50)
     async with CodexApp(run).run_test(size=(120, 36)) as pilot:
         await settled(pilot)
         panel = pilot.app.screen.query_one(GpuPanel)
-        assert "The trainer holds 1.9 GiB" in text_of(panel)
+        assert "Trainer RAM: 1.9 GiB" in read_text(panel)
         run.write_process(ProcessIdentity(999_999, 1.0))
         await until(pilot, lambda: "? lost" in screen_text(pilot.app))
-        assert "The trainer held 1.9 GiB" in text_of(panel)
+        assert "Trainer RAM at the end: 1.9 GiB" in read_text(panel)

@@ -1,4 +1,4 @@
-"""The list of runs, newest first, opens what is picked."""
+"""The list of runs: newest first, refreshed while one trains, opens and resumes the selected run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from training.contract.process import ProcessIdentity
 from training.contract.run_directory import RunDirectory
 
 
-async def test_the_picked_run_opens(home: Path, make_run: Any) -> None:
+async def test_enter_opens_the_selected_run(home: Path, make_run: Any) -> None:
     for age, (name, end) in enumerate((("newest", "failed"), ("older", "done")), 1):
         run = make_run(name=name, end=end, steps=80)
         os.utime(run.profile, (NOW - age * 7200, NOW - age * 7200))
@@ -42,15 +42,17 @@ async def test_the_picked_run_opens(home: Path, make_run: Any) -> None:
         assert "older" in screen_text(pilot.app)
 
 
-async def test_without_runs_it_says_what_to_do(home: Path) -> None:
+async def test_an_empty_list_says_what_to_do(home: Path) -> None:
     async with CodexApp().run_test(size=(80, 24)) as pilot:
         await settled(pilot)
         await pilot.press("o")
-        await until(pilot, lambda: "No runs yet. p shows the profiles" in screen_text(pilot.app))
+        await until(pilot, lambda: "No runs yet. Press p for the profiles" in screen_text(pilot.app))
 
 
-async def test_the_list_follows_a_run_that_trains(home: Path, make_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("codex_tui.ui.runs.screen.REFRESH", 0.05)
+async def test_the_list_is_refreshed_while_a_run_trains(
+    home: Path, make_run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("codex_tui.ui.runs.screen.REFRESH_SECONDS", 0.05)
     run = make_run(end="training", steps=80)
     async with CodexApp().run_test(size=(120, 36)) as pilot:
         await settled(pilot)
@@ -61,7 +63,7 @@ async def test_the_list_follows_a_run_that_trains(home: Path, make_run: Any, mon
         await until(pilot, lambda: "✓ done" in screen_text(pilot.app))
 
 
-async def test_the_picked_run_says_why_it_ended_and_can_be_resumed(
+async def test_the_selected_run_shows_why_it_ended_and_can_be_resumed(
     home: Path, make_run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for age, (name, end) in enumerate((("lost", "lost"), ("done", "done"), ("bare", "lost")), 1):

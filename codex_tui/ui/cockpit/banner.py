@@ -1,4 +1,4 @@
-"""Says what happened to a run that did not end well: the message, what to do, and the keys that help."""
+"""The banner of a run that failed, stopped or was lost: what happened, what to do, and the keys for it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from codex_tui.ui.runs.status import SIGNS
 
 
 class Banner(Painted):
-    """Hidden while there is nothing to say."""
+    """Hidden while the run is well."""
 
     DEFAULT_CSS = """
     Banner { display: none; height: auto; max-height: 6; padding: 0 1; background: $panel; }
@@ -22,52 +22,52 @@ class Banner(Painted):
 
     def __init__(self) -> None:
         super().__init__(id="banner")
-        self._said: list[Content] = []
+        self._paragraphs: list[Content] = []
 
     def show(self, watched: WatchedRun, newer: str = "") -> None:
         """`newer` is one sentence if a newer Codex TUI wrote the run."""
-        lines = explain(watched, newer)
-        if [entry.plain for entry in lines] == [entry.plain for entry in self._said]:
+        lines = explain_outcome(watched, newer)
+        if [entry.plain for entry in lines] == [entry.plain for entry in self._paragraphs]:
             return
-        self._said = lines
+        self._paragraphs = lines
         self.display = bool(lines)
         self.refresh(layout=True)
         self.repaint()
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002
-        return sum(len(entry.wrap(width)) for entry in self._said) if width else len(self._said)
+        return sum(len(entry.wrap(width)) for entry in self._paragraphs) if width else len(self._paragraphs)
 
     def paint(self, width: int, height: int) -> list[Strip]:
-        rows = [row for entry in self._said for row in entry.wrap(width)]
+        rows = [row for entry in self._paragraphs for row in entry.wrap(width)]
         return to_strips(self, rows, width, height)
 
 
-def explain(watched: WatchedRun, newer: str = "") -> list[Content]:
-    """The lines of the banner; none while all is well."""
+def explain_outcome(watched: WatchedRun, newer: str = "") -> list[Content]:
+    """The lines of the banner; an empty list while the run is well. `newer`: see `Banner.show`."""
     state, leftovers = watched.state, watched.leftovers
     sign, style = SIGNS.get(watched.status, ("", ""))
-    said: list[Content] = []
+    lines: list[Content] = []
     if watched.status == "failed" and state.failure:
-        said.append(line((f"{sign} {clean(state.failure.message, newlines=True)}", f"bold {style}")))
+        lines.append(line((f"{sign} {clean(state.failure.message, newlines=True)}", f"bold {style}")))
         if state.failure.hint and not leftovers.broken:
-            said.append(Content(clean(state.failure.hint, newlines=True)))
+            lines.append(Content(clean(state.failure.hint, newlines=True)))
     elif watched.status == "lost":
-        what, _, more = clean(watched.reason or "The trainer is gone without a word.").partition("; ")
-        said.append(line((f"{sign} {what}", f"bold {style}"), (f"; {more}" if more else "", MUTED)))
+        outcome, _, detail = clean(watched.reason or "The trainer ended without a message.").partition("; ")
+        lines.append(line((f"{sign} {outcome}", f"bold {style}"), (f"; {detail}" if detail else "", MUTED)))
         if leftovers.resume_step is not None:
             safe = f"The checkpoint at step {leftovers.resume_step:,} is safe."
-            said.append(Content(safe if leftovers.resume_step else "There is no checkpoint to go on from."))
+            lines.append(Content(safe if leftovers.resume_step else "There is no checkpoint to resume from."))
     elif watched.status == "stopped":
         stopped = f"{sign} Stopped at step {state.step:,}"
-        said.append(line((stopped, f"bold {style}"), f", as asked.{_saved(leftovers)}"))
+        lines.append(line((stopped, f"bold {style}"), f" on request.{_describe_saved(leftovers)}"))
     if leftovers.broken and leftovers.broken not in (watched.reason, newer):
-        said.append(Content(clean(leftovers.broken)))
-    if said:
-        said.append(_ways_on(leftovers))
-    return [line((newer, "bold $warning")), *said] if newer else said
+        lines.append(Content(clean(leftovers.broken)))
+    if lines:
+        lines.append(_list_keys(leftovers))
+    return [line((newer, "bold $warning")), *lines] if newer else lines
 
 
-def _saved(leftovers: Leftovers) -> str:
+def _describe_saved(leftovers: Leftovers) -> str:
     if leftovers.broken:
         return ""
     checkpoint = f" checkpoint at step {leftovers.resume_step:,}" if leftovers.resume_step else ""
@@ -76,12 +76,9 @@ def _saved(leftovers: Leftovers) -> str:
     return f" The{checkpoint} and the adapter are saved." if checkpoint else " The adapter is saved."
 
 
-def _ways_on(leftovers: Leftovers) -> Content:
-    saved = leftovers.resume_step
-    resume = [] if saved is None else [("r", f"resume from step {saved:,}" if saved else "start it again")]
-    return _keys(*resume, ("l", "log"), ("p", "profiles"))
-
-
-def _keys(*pairs: tuple[str, str]) -> Content:
+def _list_keys(leftovers: Leftovers) -> Content:
+    step = leftovers.resume_step
+    resume = [] if step is None else [("r", f"resume from step {step:,}" if step else "start over")]
+    pairs = [*resume, ("l", "log"), ("p", "profiles")]
     parts = [line((key, f"bold {ACCENT}"), (f" {does}", MUTED)) for key, does in pairs]
     return Content("  ").join(parts)

@@ -22,6 +22,8 @@ from training.contract.config import RunConfig
 
 
 class DetailsScreen(ModalScreen[None]):
+    """A box over the cockpit that shows all details of a run."""
+
     DEFAULT_CSS = """
     DetailsScreen { align: center middle; background: $background 60%; }
     DetailsScreen > Vertical {
@@ -43,34 +45,37 @@ class DetailsScreen(ModalScreen[None]):
 
     def on_mount(self) -> None:
         view = self.query_one(TextView)
-        view.set_text(details(self._facts, self._watched))
+        view.set_text(describe_run(self._facts, self._watched))
         view.focus()
 
 
-def details(facts: RunFacts, watched: WatchedRun) -> Iterator[Content]:
-    """All details of a run, made safe to show."""
+def describe_run(facts: RunFacts, watched: WatchedRun) -> Iterator[Content]:
+    """All details of a run, a paragraph at a time. Text from files is cleaned, so it is safe to show."""
     state = watched.state
-    yield from _outcome(watched)
-    yield line(("What runs", STRONG))
+    yield from _describe_outcome(watched)
+    yield line(("Run", STRONG))
     yield _pair("directory", facts.directory)
     if state.pid:
         yield _pair("process", str(state.pid))
-    if what := state.resolved:
-        share = 100 * what.trainable_parameters / what.total_parameters if what.total_parameters else 0
-        yield _pair("device", what.device)
+    if resolved := state.resolved:
+        share = 100 * resolved.trainable_parameters / resolved.total_parameters if resolved.total_parameters else 0
+        yield _pair("device", resolved.device)
         yield _pair(
             "parameters",
-            f"{figures.format_count(what.trainable_parameters)} trained of "
-            f"{figures.format_count(what.total_parameters)} ({share:.2f} %)",
+            f"{figures.format_count(resolved.trainable_parameters)} trained of "
+            f"{figures.format_count(resolved.total_parameters)} ({share:.2f} %)",
         )
-        cut = (
-            f", {what.truncated_rows:,} cut, {what.dropped_rows:,} dropped"
-            if what.truncated_rows or what.dropped_rows
+        lost = (
+            f", {resolved.truncated_rows:,} cut short, {resolved.dropped_rows:,} skipped"
+            if resolved.truncated_rows or resolved.dropped_rows
             else ""
         )
-        yield _pair("rows", f"{what.train_rows:,} to learn from, {what.eval_rows:,} held out{cut}")
-        for field, (asked, ran, why) in what.changed.items():
-            yield _pair("changed", f"{field}: asked {asked}, ran {ran}" + (f" ({why})" if why else ""), "$warning")
+        yield _pair("rows", f"{resolved.train_rows:,} training rows, {resolved.eval_rows:,} for evaluation{lost}")
+        for field, (requested, used, why) in resolved.changed.items():
+            text = (
+                f"{requested} is not available here; used {used} ({why})" if why else f"set to {requested}; used {used}"
+            )
+            yield _pair("changed", f"{field}: {text}", "$warning")
     yield Content("")
     if state.checkpoints:
         yield line(("Checkpoints", STRONG))
@@ -78,10 +83,10 @@ def details(facts: RunFacts, watched: WatchedRun) -> Iterator[Content]:
             yield _pair(f"step {checkpoint.step:,}", checkpoint.path)
         yield Content("")
     if facts.config:
-        yield from _settings(facts.config)
+        yield from _describe_settings(facts.config)
 
 
-def _settings(config: RunConfig) -> Iterator[Content]:
+def _describe_settings(config: RunConfig) -> Iterator[Content]:
     profile = config.actual or config.profile
     tables = {f"[{clean(name)}]": values for name, values in profile.items() if isinstance(values, dict)}
     tables["Dataset"] = msgspec.to_builtins(config.dataset_fingerprint) or {}
@@ -90,11 +95,11 @@ def _settings(config: RunConfig) -> Iterator[Content]:
         if values or title.startswith("["):
             yield line((title, STRONG))
             for name, value in values.items():
-                yield _pair(name, _short(value))
+                yield _pair(name, _format_value(value))
             yield Content("")
 
 
-def _outcome(watched: WatchedRun) -> Iterator[Content]:
+def _describe_outcome(watched: WatchedRun) -> Iterator[Content]:
     state = watched.state
     if watched.reason:
         yield line(("Outcome", STRONG))
@@ -105,9 +110,9 @@ def _outcome(watched: WatchedRun) -> Iterator[Content]:
         yield line(("Warnings", STRONG))
         yield from (Content(clean(text, newlines=True)) for text in state.warnings[-20:])
         if watched.missing_events:
-            yield Content(f"{watched.missing_events:,} events are missing from the file.")
+            yield Content(f"{watched.missing_events:,} events are missing from events.jsonl.")
         if watched.damaged_lines:
-            yield Content(f"{watched.damaged_lines:,} lines of the events could not be read.")
+            yield Content(f"{watched.damaged_lines:,} lines of events.jsonl can't be read.")
         yield Content("")
     if state.failure and state.failure.traceback:
         yield line(("Traceback", STRONG))
@@ -119,5 +124,5 @@ def _pair(name: str, value: str, style: str = "") -> Content:
     return line((f"{clean(name):<28} ", MUTED), (clean(value), style))
 
 
-def _short(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else "–" if value is None else str(value)

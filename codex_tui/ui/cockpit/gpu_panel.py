@@ -1,4 +1,4 @@
-"""The GPU now, with the last minutes beside it; on a machine without one, its CPU and memory."""
+"""The GPU pane: its readings now and in the last minutes. Without a GPU it shows the machine's CPU and memory."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ from codex_tui.ui.kit.drawing import MUTED, STRONG, fit_parts, line, to_strips
 from codex_tui.ui.kit.hints import Hint
 from codex_tui.ui.kit.painted import Painted
 
-if TYPE_CHECKING:  # reading it means psutil and NVML, which the first paint does without
+if TYPE_CHECKING:  # importing it loads psutil and NVML, which the first paint does not need
     from codex_tui.machine.gpu import GpuReading, Reading, Sampler
 
-HISTORY = 120  # readings kept for the small curves
-MEASURED = ("temperature", "utilisation", "power", "sm_clock")
-TALLEST = 4  # rows of a small curve
-COOL = 30.0  # °C where the curve of the temperature begins
-PATIENCE = 5.0  # seconds until a driver that has not answered is said to hang
-HANGS = "the NVIDIA driver does not answer"
-HOT = 83  # °C at which most cards begin to slow down
+MAX_READINGS = 120  # readings that the small curves show
+CURVES = ("temperature", "utilisation", "power", "sm_clock")
+MAX_CURVE_ROWS = 4
+MIN_CURVE_CELSIUS = 30.0  # the lower end of the temperature curve
+DRIVER_TIMEOUT = 5.0  # seconds after which the panel reports that the driver does not answer
+NO_ANSWER = "the NVIDIA driver does not answer"
+HOT_CELSIUS = 83  # most cards begin to slow down here
 
 
 class GpuPanel(Painted, can_focus=True):
-    """A row of height shows the essence; more height shows all. `feed` what was read, `show` what the run recorded.
+    """Readings of the GPU: one line if the panel is one row high, else all of them with curves.
 
-    While nothing trains, small changes are not shown: a panel that nobody needs must not send a byte.
+    `feed` passes a reading of this machine, `show` the readings that the run recorded. While nothing trains, small
+    changes are not drawn, so that an idle panel sends nothing over a slow connection.
     """
 
     def __init__(self, device: int = 0) -> None:
@@ -46,11 +47,11 @@ class GpuPanel(Painted, can_focus=True):
         self._ended = False
         self._sampler: Sampler | None = None
         self._live = False
-        self._asked: asyncio.Future[Reading] | None = None  # of a driver that has not answered yet
-        self._waits = False
+        self._pending: asyncio.Future[Reading] | None = None  # a reading that the driver has not returned yet
+        self._waiting = False
         self._had_gpu = False
         self._history: dict[str, deque[float | None]] = {
-            name: deque(maxlen=HISTORY) for name in (*MEASURED, "cpu", "ram")
+            name: deque(maxlen=MAX_READINGS) for name in (*CURVES, "cpu", "ram")
         }
 
     @property
@@ -61,38 +62,43 @@ class GpuPanel(Painted, can_focus=True):
         return []
 
     def show(self, watched: WatchedRun) -> None:
-        """Takes the peak, and at first the history, from what the trainer recorded. Where this machine has no GPU,
-        the run's own readings are all there is."""
+        """Show the memory peak that the trainer recorded. The first call also loads the recorded history.
+
+        On a machine without a GPU the panel shows the recorded readings.
+        """
         first = self._state is None
         self._state, self._ended = watched.state, watched.ended
         if first:
-            for event in list(self._state.gpu_history)[-HISTORY:]:
-                for name in MEASURED:
+            for event in list(self._state.gpu_history)[-MAX_READINGS:]:
+                for name in CURVES:
                     self._history[name].append(getattr(event, name))
         self.repaint()
 
     async def sample(self, live: bool) -> None:
-        """Reads the machine in a thread that nobody waits for: a driver may take its time, or hang."""
-        if self._waits:
+        """Read the machine in a thread, because a driver can be slow or hang. `live`: see `feed`.
+
+        If the driver has not answered after DRIVER_TIMEOUT, shows that instead and waits again at the next call.
+        """
+        if self._waiting:
             return
-        self._waits = True
+        self._waiting = True
         try:
-            if self._asked is None:
+            if self._pending is None:
                 loop = asyncio.get_running_loop()
-                self._asked = loop.create_future()
-                threading.Thread(target=self._ask, args=(self._asked, loop), daemon=True).start()
-            if (await asyncio.wait([self._asked], timeout=PATIENCE))[0]:
-                reading, self._asked = self._asked.result(), None
+                self._pending = loop.create_future()
+                threading.Thread(target=self._read, args=(self._pending, loop), daemon=True).start()
+            if (await asyncio.wait([self._pending], timeout=DRIVER_TIMEOUT))[0]:
+                reading, self._pending = self._pending.result(), None
             else:
                 from codex_tui.machine.gpu import without_gpu
 
-                reading = without_gpu(HANGS)
+                reading = without_gpu(NO_ANSWER)
         finally:
-            self._waits = False
+            self._waiting = False
         if self.is_attached:
             self.feed(reading, live)
 
-    def _ask(self, answer: asyncio.Future[Reading], loop: asyncio.AbstractEventLoop) -> None:
+    def _read(self, answer: asyncio.Future[Reading], loop: asyncio.AbstractEventLoop) -> None:
         if self._sampler is None:
             self._sampler = _make_sampler(self._device)
         reading = self._sampler.read()
@@ -100,8 +106,8 @@ class GpuPanel(Painted, can_focus=True):
             loop.call_soon_threadsafe(answer.set_result, reading)
 
     def feed(self, reading: Reading, live: bool) -> None:
-        """`live`: a run is training, so every change matters."""
-        if not live and not self._live and self._reading is not None and not _notable(self._reading, reading):
+        """Show a reading of this machine. `live` means that a run is training, so every change is drawn."""
+        if not live and not self._live and self._reading is not None and not _differs_enough(self._reading, reading):
             return
         self._reading, self._live = reading, live
         self._had_gpu = self._had_gpu or reading.gpu is not None
@@ -109,7 +115,7 @@ class GpuPanel(Painted, can_focus=True):
             self._history["cpu"].append(reading.cpu_percent)
             self._history["ram"].append(reading.ram_used_mib)
             source = reading.gpu or (self._state.gpu if self._state else None)
-            for name in MEASURED:
+            for name in CURVES:
                 self._history[name].append(getattr(source, name) if source else None)
         self.repaint()
 
@@ -117,13 +123,13 @@ class GpuPanel(Painted, can_focus=True):
         if self._reading is None:
             return to_strips(self, [line(("Looking for a GPU …", MUTED))], width, height)
         if height == 1:
-            return to_strips(self, [self._essence(width)], width, 1)
-        gpu = self._gpu()
+            return to_strips(self, [self._format_line(width)], width, 1)
+        gpu = self._find_gpu()
         rows = self._gpu_rows(gpu, width, height) if gpu else self._machine_rows(width, height)
         return to_strips(self, rows, width, height)
 
-    def _gpu(self) -> GpuReading | None:
-        """This machine's, else the one that the run was recorded on."""
+    def _find_gpu(self) -> GpuReading | None:
+        """The reading of this machine's GPU, else the last one that the run recorded, else None."""
         assert self._reading is not None
         if self._reading.gpu or not (self._state and self._state.gpu):
             return self._reading.gpu
@@ -131,53 +137,56 @@ class GpuPanel(Painted, can_focus=True):
 
         return as_reading(self._state.gpu)
 
-    def _gone(self) -> str:
-        """Why a card that was read here is read no more."""
+    def _explain_gone(self) -> str:
+        """Why a GPU that this machine had can no longer be read, "" if it can or there was none."""
         reading = self._reading
         return clean(reading.gpu_reason).rstrip(".") if self._had_gpu and reading and not reading.gpu else ""
 
-    def _essence(self, width: int) -> Content:
-        if gpu := self._gpu():
+    def _format_line(self, width: int) -> Content:
+        if gpu := self._find_gpu():
             parts = [
                 line(("VRAM ", MUTED), f"{figures.format_gib(gpu.used_mib)} / {figures.format_gib(gpu.total_mib)} GiB")
             ]
-            parts += [line(f"{value}") for value in (_degrees(gpu), _busy(gpu), _watts(gpu)) if value]
-            parts += [line((f"held back: {reason}", "bold $warning")) for reason in gpu.throttle]
+            parts += [
+                line(f"{value}") for value in (_format_temperature(gpu), _format_use(gpu), _format_power(gpu)) if value
+            ]
+            parts += [line((f"throttled: {reason}", "bold $warning")) for reason in gpu.throttle]
             parts.append(line((clean(gpu.name), MUTED)))
-            parts = [*([line((self._gone(), "bold $warning"))] if self._gone() else []), *parts]
+            parts = [*([line((gone, "bold $warning"))] if (gone := self._explain_gone()) else []), *parts]
         else:
-            parts = [line(("no GPU", MUTED)), *self._machine()]
+            parts = [line(("no GPU", MUTED)), *self._format_machine()]
         return fit_parts(parts, width)
 
     def _gpu_rows(self, gpu: GpuReading, width: int, height: int) -> Iterator[Content]:
         yield line((clean(gpu.name), STRONG))
-        if self._gone():  # what is shown is old
-            yield from line((f"Recorded by the run; {self._gone()}.", "bold $warning")).wrap(width)
-        yield from _memory_rows(gpu, self._peak(), width)
-        yield from self._probed(width)
-        tall = max(1, min(TALLEST, (height - 5) // len(MEASURED)))
+        gone = self._explain_gone()
+        if gone:  # the readings below are old
+            yield from line((f"Recorded by the run; {gone}.", "bold $warning")).wrap(width)
+        yield from _memory_rows(gpu, self._find_peak(), width)
+        yield from self._probe_rows(width)
+        tall = max(1, min(MAX_CURVE_ROWS, (height - 5) // len(CURVES)))
         for name, figure, top in (
-            ("temperature", _degrees(gpu), 100.0),
-            ("utilisation", _busy(gpu), 100.0),
-            ("power", _watts(gpu), gpu.power_limit),
+            ("temperature", _format_temperature(gpu), 100.0),
+            ("utilisation", _format_use(gpu), 100.0),
+            ("power", _format_power(gpu), gpu.power_limit),
             ("sm_clock", f"{gpu.sm_clock:,} MHz" if gpu.sm_clock is not None else "", gpu.max_sm_clock),
         ):
             if figure:
-                hot = name == "temperature" and (gpu.temperature or 0) >= HOT
+                hot = name == "temperature" and (gpu.temperature or 0) >= HOT_CELSIUS
                 label = ((figure + (" hot" if hot else "")).ljust(14), "bold $warning" if hot else "")
-                yield from self._beside(line(label), name, top, width, tall)
+                yield from self._curve_rows(line(label), name, top, width, tall)
         if gpu.throttle:
-            yield line((f"Held back: {', '.join(gpu.throttle)}", "bold $warning"))
+            yield line((f"Throttled: {', '.join(gpu.throttle)}", "bold $warning"))
         if self._reading and self._reading.gpu:
-            yield fit_parts(self._machine(), width)
-        elif not self._gone():
-            yield line(("Recorded by the run; no GPU here.", MUTED))
+            yield fit_parts(self._format_machine(), width)
+        elif not gone:
+            yield line(("Recorded by the run. No GPU found.", MUTED))
 
-    def _machine(self) -> list[Content]:
+    def _format_machine(self) -> list[Content]:
         reading = self._reading
         assert reading is not None
         memory = f"{figures.format_gib(reading.ram_used_mib)} / {figures.format_gib(reading.ram_total_mib)} GiB"
-        busy = [line(("CPU ", MUTED), f"{_tidy(reading.cpu_percent)} %")] if self._live else []
+        busy = [line(("CPU ", MUTED), f"{_round_percent(reading.cpu_percent)} %")] if self._live else []
         return [*busy, line(("RAM ", MUTED), memory)]
 
     def _machine_rows(self, width: int, height: int) -> Iterator[Content]:
@@ -187,27 +196,27 @@ class GpuPanel(Painted, can_focus=True):
         yield from line((f"No GPU: {reason}." if reason else "No GPU.", MUTED)).wrap(width)
         if height > 6:
             yield Content("")
-        tall = max(1, min(TALLEST, (height - 6) // 2))
+        tall = max(1, min(MAX_CURVE_ROWS, (height - 6) // 2))
         used, total = reading.ram_used_mib, reading.ram_total_mib
         room = max(4, min(40, width - 24))
         if self._live:
-            cpu = _tidy(reading.cpu_percent)
+            cpu = _round_percent(reading.cpu_percent)
             yield line(("CPU  ", MUTED), figures.draw_bar(cpu / 100, room), f"  {cpu:3} %")
-            yield from _indented(figures.draw_history(self._history["cpu"], room, 100.0, height=tall))
+            yield from _indent(figures.draw_history(self._history["cpu"], room, 100.0, height=tall))
         level = figures.draw_bar(used / total if total else 0, room)
         yield line(("RAM  ", MUTED), level, f"  {figures.format_gib(used)} / {figures.format_gib(total)} GiB")
         if self._live and tall > 1:
-            yield from _indented(figures.draw_history(self._history["ram"], room, total, height=tall))
+            yield from _indent(figures.draw_history(self._history["ram"], room, total, height=tall))
         memory = self._state.memory if self._state else None
         if memory and memory.host_mib:
-            trainer = "The trainer held " if self._ended else "The trainer holds "
-            yield line((trainer, MUTED), f"{figures.format_gib(memory.host_mib)} GiB")
+            label = "Trainer RAM at the end: " if self._ended else "Trainer RAM: "
+            yield line((label, MUTED), f"{figures.format_gib(memory.host_mib)} GiB")
 
-    def _beside(self, label: Content, name: str, top: float | None, width: int, tall: int) -> Iterator[Content]:
-        """The history of `name` right of its figure; `tall` rows, the last of them free where there are several."""
+    def _curve_rows(self, label: Content, name: str, top: float | None, width: int, tall: int) -> Iterator[Content]:
+        """`label` with the curve of `name` at its right, in `tall` rows. The last row is blank if there are several."""
         values = self._history[name]
         room = max(0, min(60, width - label.cell_length - 1))
-        low = COOL if name == "temperature" else 0.0
+        low = MIN_CURVE_CELSIUS if name == "temperature" else 0.0
         highest = top or max((value for value in values if value is not None), default=0.0)
         rows = figures.draw_history(values, room, highest, low=low, height=max(1, tall - 1))
         blank = Content(" " * label.cell_length)
@@ -215,24 +224,24 @@ class GpuPanel(Painted, can_focus=True):
         if tall > 1:
             yield Content("")
 
-    def _probed(self, width: int) -> Iterator[Content]:
-        """What the longest row took before step 1, beside what was forecast."""
+    def _probe_rows(self, width: int) -> Iterator[Content]:
+        """The memory that the longest row needed before step 1, beside the forecast."""
         probe = self._state.probe if self._state else None
         if probe is None or probe.peak_reserved_mib is None:
             return
-        taken = probe.peak_reserved_mib + (probe.context_mib or 0)
-        parts = [line(("     probed ", MUTED), f"{figures.format_gib(taken)} GiB")]
+        used = probe.peak_reserved_mib + (probe.context_mib or 0)
+        parts = [line(("     probed ", MUTED), f"{figures.format_gib(used)} GiB")]
         for name, value in (("forecast ", probe.forecast_mib), ("limit ", probe.limit_mib)):
             if value:
                 parts.append(line((name, MUTED), figures.format_gib(value)))
         yield fit_parts(parts, width, "  ")
 
-    def _peak(self) -> float | None:
+    def _find_peak(self) -> float | None:
         memory = self._state.memory if self._state else None
         return memory.peak_reserved_mib if memory else None
 
 
-def _indented(rows: list[Content]) -> Iterator[Content]:
+def _indent(rows: list[Content]) -> Iterator[Content]:
     return (line("     ", row) for row in rows)
 
 
@@ -244,7 +253,7 @@ def _make_sampler(device: int) -> Sampler:
 
 def _memory_rows(gpu: GpuReading, peak: float | None, width: int) -> Iterator[Content]:
     if gpu.used_mib is None or not gpu.total_mib:
-        yield line(("VRAM  the driver does not say", MUTED))
+        yield line(("VRAM  not reported by the driver", MUTED))
         return
     figure = f"  {figures.format_gib(gpu.used_mib)} / {figures.format_gib(gpu.total_mib)} GiB"
     fraction = gpu.used_mib / gpu.total_mib
@@ -257,26 +266,27 @@ def _memory_rows(gpu: GpuReading, peak: float | None, width: int) -> Iterator[Co
         yield line((words, MUTED), ("  nearly full" if full else "", "bold $warning"))
 
 
-def _degrees(gpu: GpuReading) -> str:
+def _format_temperature(gpu: GpuReading) -> str:
     return f"{gpu.temperature} °C" if gpu.temperature is not None else ""
 
 
-def _busy(gpu: GpuReading) -> str:
+def _format_use(gpu: GpuReading) -> str:
     return f"{gpu.utilisation} % busy" if gpu.utilisation is not None else ""
 
 
-def _watts(gpu: GpuReading) -> str:
+def _format_power(gpu: GpuReading) -> str:
     if gpu.power is None:
         return ""
     return f"{gpu.power:.0f} / {gpu.power_limit:.0f} W" if gpu.power_limit else f"{gpu.power:.0f} W"
 
 
-def _tidy(percent: float) -> int:
-    """To the next 5: the machine's load trembles, and each digit costs bytes."""
+def _round_percent(percent: float) -> int:
+    """Round to a multiple of 5. The load changes all the time, and each redrawn digit is sent to the terminal."""
     return round(percent / 5) * 5
 
 
-def _notable(before: Reading, now: Reading) -> bool:
+def _differs_enough(before: Reading, now: Reading) -> bool:
+    """Whether an idle panel should be drawn again."""
     if (before.gpu is None) != (now.gpu is None) or before.gpu_reason != now.gpu_reason:
         return True
     if abs(before.ram_used_mib - now.ram_used_mib) > 0.05 * now.ram_total_mib:

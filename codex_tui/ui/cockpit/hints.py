@@ -1,4 +1,4 @@
-"""Which keys the cockpit's last row names: those that do something here and now."""
+"""The key hints in the last row of the cockpit: only keys that do something now."""
 
 from __future__ import annotations
 
@@ -7,22 +7,25 @@ from collections.abc import Sequence
 from codex_tui.ui.kit.hints import Hint
 
 
-def hints(own: Sequence[Hint], pane: str, status: str, broken: str, typing: bool, zoomed: bool) -> list[Hint]:
-    """First the focused pane's `own`, then the run's keys, then the ways elsewhere. A `broken` run has none."""
+def choose_hints(own: Sequence[Hint], pane: str, status: str, broken: str, typing: bool, zoomed: bool) -> list[Hint]:
+    """First the focused pane's `own` hints, then the run's keys, then the keys to other panes and screens.
+
+    `broken` says why the run can't be resumed, "" if it can; a run that can't has no keys of its own.
+    """
     if typing:
         return [*own, ("Tab", "next pane")]
-    of_run: list[Hint] = []
+    run_keys: list[Hint] = []
     if status in ("preparing", "probing", "training", "evaluating", "saving", "stopping"):
-        of_run.append(("s", "stop"))
+        run_keys.append(("s", "stop"))
     elif broken:
         pass
     elif status in ("stopped", "failed", "lost"):
-        of_run.append(("r", "resume"))
+        run_keys.append(("r", "resume"))
     elif pane != "chat":
-        of_run.append(("c", "chat"))
+        run_keys.append(("c", "chat"))
     return [
         *own,
-        *of_run,
+        *run_keys,
         ("z", "back" if zoomed else "zoom"),
         ("1-5", "panes"),
         ("i", "details"),

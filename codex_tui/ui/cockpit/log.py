@@ -1,4 +1,4 @@
-"""The tail of trainer.log."""
+"""The log pane: the end of trainer.log."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from codex_tui.ui.kit.drawing import MUTED, line
 from codex_tui.ui.kit.hints import Hint
 from codex_tui.ui.kit.text_view import TextView
 
-MOST_LINES = 5000
-LONGEST_LINE = 4000
+MAX_LINES = 5000
+MAX_LINE_LENGTH = 4000
 
 
 class LogPane(TextView):
-    """Follows the end until a person scrolls away from it."""
+    """Follows the end of the log until the user scrolls away from it."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(follows=True, id="log")
@@ -28,14 +28,14 @@ class LogPane(TextView):
         return [("↑ ↓", "scroll")] if self.at_end else [("End", "follow")]
 
     def on_mount(self) -> None:
-        self.set_text([line(("Nothing written yet. What the trainer prints comes here.", MUTED))])
+        self.set_text([line(("No output yet.", MUTED))])
 
     def poll(self) -> None:
-        """Shows what is new in the file."""
+        """Show the lines that the trainer has written since the last call."""
         lines = self._tail.poll()
         if not lines:
             return
         if self._empty:
             self._empty = False
             self.set_text([])
-        self.append([Content(clean(text[:LONGEST_LINE])) for text in lines], MOST_LINES)
+        self.append([Content(clean(text[:MAX_LINE_LENGTH])) for text in lines], MAX_LINES)

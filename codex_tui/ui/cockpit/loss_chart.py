@@ -1,4 +1,4 @@
-"""The loss over the run: raw faint, smoothed strong, evaluations as diamonds."""
+"""The loss chart: a faint line for the raw loss, a strong one for the smoothed loss, diamonds for evaluations."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from codex_tui.ui.kit.hints import Hint
 from codex_tui.ui.kit.painted import Painted, make_strip
 
 RAW, SMOOTH, EVAL = "⠒", "━", "◆"
-"""The signs of the legend; what each means is never told by colour alone."""
-WITH_NAME = 6
-"""Width of the margin in which the x axis finds room for its name."""
-APART = 3
-"""Columns from one diamond to the next, so that the curve can be seen between them."""
+"""The signs of the legend. They differ, so that nobody needs to tell colours apart."""
+MIN_NAMED_MARGIN = 6
+"""The margin must have this width to hold the name of the x axis."""
+MIN_EVAL_DISTANCE = 3
+"""Columns between two diamonds at least, so that the curve stays visible between them."""
 
 
 class LossChart(Painted):
-    """Draws the losses of a run over steps, time or tokens."""
+    """The losses of a run over steps, time or tokens, on a linear or logarithmic scale."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "loss-chart--raw",
@@ -67,7 +67,7 @@ class LossChart(Painted):
         self.repaint()
 
     def cycle_x_axis(self) -> None:
-        """Steps, then time, then tokens."""
+        """Change the x axis: steps, then time, then tokens, then steps again."""
         self._axis = self._next_axis()
         self.repaint()
 
@@ -81,14 +81,14 @@ class LossChart(Painted):
     def paint(self, width: int, height: int) -> list[Strip]:
         bounds = self._bounds()
         if bounds is None:
-            return self._waiting(width, height)
+            return self._paint_empty(width, height)
         if height < 4 or width < 16:
             return [self._legend(width)]
-        with_line = height >= 8  # else the labels alone stand for the axis
+        with_line = height >= 8  # a lower chart has only the labels of the x axis
         rows = height - 2 - with_line
         low, high, values = self._y_ticks(*bounds, rows)
         labels = chart.label_ticks(values)
-        margin = max(WITH_NAME if width >= 40 else 4, *(len(label) + 1 for label in labels))
+        margin = max(MIN_NAMED_MARGIN if width >= 40 else 4, *(len(label) + 1 for label in labels))
         columns = width - margin - 1
         y = chart.Scale(low, high, rows * 4, self._log)
         x_high = self._x_high()
@@ -105,23 +105,23 @@ class LossChart(Painted):
         return self.get_component_rich_style(f"loss-chart--{part}")
 
     def _bounds(self) -> tuple[float, float] | None:
-        """Least and greatest of all that is drawn; None where there is nothing to draw."""
-        found = self._watched.state.losses.bounds()
-        values = list(found) if found else []
+        """The lowest and highest loss in the chart; None if it is empty."""
+        bounds = self._watched.state.losses.bounds()
+        values = list(bounds) if bounds else []
         values += [loss for event in self._watched.state.evals if (loss := event.eval_loss) is not None]
         return (min(values), max(values)) if values else None
 
     def _y_ticks(self, low: float, high: float, rows: int) -> tuple[float, float, list[float]]:
-        most = max(2, (rows + 1) // 3)
+        max_ticks = max(2, (rows + 1) // 3)
         if self._log and high > 0:
             low, high = chart.snap_log(max(low, high * 1e-6), high)
-            return low, high, chart.find_log_ticks(low, high, most)
-        values = chart.snap(low, high, most)
+            return low, high, chart.find_log_ticks(low, high, max_ticks)
+        values = chart.snap(low, high, max_ticks)
         return values[0], values[-1], values
 
     def _x_high(self) -> float:
-        """Where the x axis ends: at the run's end where that is known, else at a round number, so that the axis
-        stays as it is while the curve grows."""
+        """The upper end of the x axis: the run's last step if it is known, else a round number, so that the axis rarely
+        changes while the curve grows."""
         state = self._watched.state
         xs = state.losses.values(self._axis)
         latest = float(xs[-1]) if xs else 0.0
@@ -143,7 +143,7 @@ class LossChart(Painted):
             if column is None:
                 continue
             if not isfinite(column.low):
-                before = None  # a gap: nothing finite was logged here
+                before = None  # a gap, because no finite loss was logged here
                 continue
             low, high, mean, level = map(y.to_dot, column)
             raw.draw_column(x, low, high)
@@ -155,22 +155,22 @@ class LossChart(Painted):
                 if x > x0 + 1 or low > high0 or high < low0:
                     raw.draw_line(x0, mean0, x, mean)
             before = x, low, high, mean, level
-        return self._composed(raw, smooth, self._eval_marks(columns, rows, y, x_high))
+        return self._compose_rows(raw, smooth, self._eval_marks(columns, rows, y, x_high))
 
     def _eval_marks(self, columns: int, rows: int, y: chart.Scale, x_high: float) -> dict[tuple[int, int], str]:
         marks = {}
         free = columns
-        for event in reversed(self._watched.state.evals):  # the last is always shown
+        for event in reversed(self._watched.state.evals):  # from the last one, which is always drawn
             x = self._watched.state.losses.x_of_step(event.step, self._axis)
             if event.eval_loss is not None and x is not None:
                 column = min(columns - 1, int(x / x_high * columns))
                 if column < free:
                     marks[rows - 1 - y.to_dot(event.eval_loss) // 4, column] = EVAL
-                    free = column - APART + 1
+                    free = column - MIN_EVAL_DISTANCE + 1
         return marks
 
-    def _composed(self, raw: chart.Raster, smooth: chart.Raster, marks: dict[tuple[int, int], str]) -> list[Strip]:
-        """Evaluations over the smoothed line over the raw one: a cell has one colour, so it shows the foremost."""
+    def _compose_rows(self, raw: chart.Raster, smooth: chart.Raster, marks: dict[tuple[int, int], str]) -> list[Strip]:
+        """Lay evaluations over the smoothed line, and that over the raw one. A cell shows only the topmost of them."""
         styles = {"eval": self._style("eval"), "smooth": self._style("smooth"), "raw": self._style("raw")}
         lines = []
         for row, (faint, strong) in enumerate(zip(raw.rows(), smooth.rows(), strict=True)):
@@ -186,15 +186,15 @@ class LossChart(Painted):
         return lines
 
     def _x_axis(self, margin: int, columns: int, x_high: float, with_line: bool) -> list[Strip]:
-        most = max(1, columns // 12)
+        max_ticks = max(1, columns // 12)
         if self._axis == "time":
-            values = chart.find_duration_ticks(x_high, most)
+            values = chart.find_duration_ticks(x_high, max_ticks)
             labels = [chart.label_duration(value) for value in values]
         else:
-            values = chart.find_ticks(0.0, x_high, most, whole=True)
+            values = chart.find_ticks(0.0, x_high, max_ticks, whole=True)
             labels = chart.label_ticks(values)
         line, text = ["─"] * columns, [" "] * (margin + 1 + columns)
-        if margin >= WITH_NAME:
+        if margin >= MIN_NAMED_MARGIN:
             text[: len(self._axis)] = self._axis
         free = margin
         for value, label in zip(values, labels, strict=True):
@@ -208,13 +208,13 @@ class LossChart(Painted):
         return [*lines, make_strip(("".join(text), self._style("label")))]
 
     def _legend(self, width: int) -> Strip:
-        """What the signs mean and what they stand at; the rear parts give way where there is no room."""
+        """The signs with their meaning and last value. Parts that do not fit into `width` are left out."""
         state = self._watched.state
         label = self._style("label")
         parts: list[tuple[str, Style, str]] = []
         if state.last:
             loss = state.last.loss
-            parts.append((RAW, self._style("raw"), f" loss {loss:.4f}" if loss is not None else " loss not finite"))
+            parts.append((RAW, self._style("raw"), f" loss {loss:.4f}" if loss is not None else " loss NaN"))
         if state.losses and isfinite(smooth := state.losses.smooth[-1]):
             parts.append((SMOOTH, self._style("smooth"), f" smoothed {smooth:.4f}"))
         if state.evals and (eval_loss := state.evals[-1].eval_loss) is not None:
@@ -222,20 +222,20 @@ class LossChart(Painted):
         if self._log:
             parts.append(("", label, "logarithmic"))
         room = width
-        shown: list[tuple[str, Style]] = []
+        segments: list[tuple[str, Style]] = []
         for sign, style, text in parts:
             room -= len(sign) + len(text) + 2
             if room + 2 < 0:
                 break
-            shown += [(sign, style), (text + "  ", label)]
-        return make_strip(*shown)
+            segments += [(sign, style), (text + "  ", label)]
+        return make_strip(*segments)
 
-    def _waiting(self, width: int, height: int) -> list[Strip]:
+    def _paint_empty(self, width: int, height: int) -> list[Strip]:
         if self._watched.ended:
             text = "No loss was logged."
         elif self._watched.state.losses:
             text = "No finite loss yet."
         else:
-            text = "The first loss comes after the first logged step…"
+            text = "Waiting for the first step…"
         line = make_strip((text[:width].center(width), self._style("label")))
         return [Strip.blank(width, self.rich_style)] * ((height - 1) // 2) + [line]

@@ -1,6 +1,6 @@
-"""One run, live: its header, losses, GPU, samples, chat and log. All of it is drawn from the run directory.
+"""The cockpit: one run with its header, losses, GPU, samples, chat and log. All data comes from the run directory.
 
-Opening must be quick: the header and the curve are painted first, then the rest, with the imports that it needs.
+The screen must open quickly, so it first paints the header, the loss chart and the GPU, and then imports the rest.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from codex_tui.runs.outcome import describe_newer_events, explain_no_resume
 from codex_tui.ui.cockpit.banner import Banner
 from codex_tui.ui.cockpit.gpu_panel import GpuPanel
 from codex_tui.ui.cockpit.header import RunHeader
-from codex_tui.ui.cockpit.hints import hints
+from codex_tui.ui.cockpit.hints import choose_hints
 from codex_tui.ui.cockpit.loss_chart import LossChart
 from codex_tui.ui.kit.hints import ALWAYS, TYPING, Hint, HintBar
 from codex_tui.ui.kit.tabs import TabStrip
@@ -36,13 +36,15 @@ if TYPE_CHECKING:
     from codex_tui.ui.cockpit.samples import SamplesPane
 
 PANES = (("chart", "Loss"), ("gpu", "GPU"), ("samples", "Samples"), ("chat", "Chat"), ("log", "Log"))
-FIRST_LOOK = 0.02  # seconds of reading before the first paint, so that it has the curve
-SAMPLE_LIVE, SAMPLE_IDLE = 2, 10  # ticks between two looks at the GPU
-ROOM_FOR_ALL = (100, 30)  # from this size on all panes are shown; below, one and its tabs
-ROOM_TO_BREATHE = (160, 48)
+FIRST_READ_BUDGET = 0.02  # seconds to read events before the first paint, so that it has a curve
+LIVE_SAMPLE_TICKS, IDLE_SAMPLE_TICKS = 2, 10  # ticks between two readings of the GPU
+MIN_SIZE_FOR_ALL = (100, 30)  # a smaller screen shows one pane and tabs
+MIN_SIZE_FOR_LONG_LOG = (160, 48)
 
 
 class CockpitScreen(ReportsWorkerErrors, Screen[None]):
+    """Shows one run, live or ended. `pane` is focused first; `base` starts the chat with the base model."""
+
     DEFAULT_CSS = """
     CockpitScreen { background: $background; }
     #panes { layout: grid; grid-size: 12; grid-rows: 5fr 4fr 7; grid-gutter: 0 1; height: 1fr; }
@@ -52,7 +54,7 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
     #gpu { column-span: 4; }
     #samples, #chat { column-span: 6; }
     #log { column-span: 12; }
-    CockpitScreen.breathe #panes { grid-rows: 5fr 4fr 14; }
+    CockpitScreen.long-log #panes { grid-rows: 5fr 4fr 14; }
     CockpitScreen.tabs TabStrip { display: block; }
     CockpitScreen.one #panes { layout: vertical; }
     CockpitScreen.one #panes > * { display: none; height: 1fr; width: 1fr; }
@@ -68,7 +70,7 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         Binding("c", "pane('chat')", "Chat"),
         Binding("l", "pane('log')", "Log"),
         Binding("d", "rows", "Dataset rows or answers", show=False),
-        Binding("D", "data", "Look at the run's dataset"),
+        Binding("D", "data", "Show the run's dataset"),
         Binding("z", "zoom", "Zoom, and back"),
         Binding("g", "log_scale", "Logarithmic or linear loss"),
         Binding("x", "x_axis", "Loss over steps, time or tokens"),
@@ -82,28 +84,28 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         super().__init__()
         self.run_directory = run
         self.follower = RunFollower(run)
-        self.follower.poll(FIRST_LOOK)
+        self.follower.poll(FIRST_READ_BUDGET)
         self._current = pane or "chart"
-        self._base = base  # whether the chat begins with the base model
+        self._base = base
         self._facts = read_facts(run)
         self._ticks = 0
-        self._curve = (LossChart(self.watched, id="chart"), GpuPanel(self._facts.device))
-        self._rest: tuple[SamplesPane, ChatPane, LogPane] | None = None
+        self._first_panes = (LossChart(self.watched, id="chart"), GpuPanel(self._facts.device))
+        self._later_panes: tuple[SamplesPane, ChatPane, LogPane] | None = None
 
     def compose(self) -> ComposeResult:
         yield RunHeader(self._facts)
         yield Banner()
         yield TabStrip(PANES)
-        yield Container(*self._curve, id="panes")
+        yield Container(*self._first_panes, id="panes")
         yield HintBar()
 
     def on_mount(self) -> None:
-        self._curve[0].can_focus = True
+        self._first_panes[0].can_focus = True
         self._arrange()
         self._show()
-        self.call_after_refresh(self._begin)
+        self.call_after_refresh(self._load_rest)
 
-    def _begin(self) -> None:
+    def _load_rest(self) -> None:
         self._read_history()
         self.call_after_refresh(self._mount_rest)
 
@@ -117,11 +119,11 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         run = self.run_directory
         rest = (SamplesPane(run), ChatPane(run, base=self._base), LogPane(run.log))
         await self.query_one("#panes").mount(*rest)
-        self._rest = rest
+        self._later_panes = rest
         self._show()
         self.action_pane(self._current)
         self.set_interval(bandwidth.pace.tick, self._tick)
-        self._sample()
+        self._sample_gpu()
 
     @property
     def watched(self) -> WatchedRun:
@@ -132,7 +134,7 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         return not self.watched.ended
 
     def _read_history(self) -> None:
-        if not self.is_attached:  # a person was quicker
+        if not self.is_attached:  # the user has left the screen already
             return
         if self.follower.poll(HISTORY_BUDGET):
             self._show()
@@ -143,14 +145,14 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         self._ticks += 1
         if self.follower.complete and self.follower.poll():
             self._show()
-        if self._rest:
-            self._rest[2].poll()
-        if self._ticks % (SAMPLE_LIVE if self.live else SAMPLE_IDLE) == 0:
-            self._sample()
+        if self._later_panes:
+            self._later_panes[2].poll()
+        if self._ticks % (LIVE_SAMPLE_TICKS if self.live else IDLE_SAMPLE_TICKS) == 0:
+            self._sample_gpu()
 
-    def _sample(self) -> None:
-        """Beside the screen, which goes on whether the driver answers or not."""
-        self.run_worker(self._curve[1].sample(self.live), group="gpu", exit_on_error=False)
+    def _sample_gpu(self) -> None:
+        """Read the GPU in a worker, so that a driver that hangs does not block the screen."""
+        self.run_worker(self._first_panes[1].sample(self.live), group="gpu", exit_on_error=False)
 
     def _show(self) -> None:
         watched = self.watched
@@ -160,18 +162,19 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         self.query_one(Banner).show(
             watched, self._facts.newer or describe_newer_events(self._facts.name, watched.state)
         )
-        for panel in self._curve:
+        for panel in self._first_panes:
             panel.show(watched)
-        if self._rest:
-            samples, chat, log = self._rest
+        if self._later_panes:
+            samples, chat, log = self._later_panes
             samples.show(watched.state)
             chat.show(watched)
             log.poll()
-        self._hint()
+        self._show_hints()
 
     async def free_workers(self) -> None:
-        if self._rest:
-            samples, chat, _ = self._rest
+        """End the processes that hold a tokenizer or a model; returns once their memory is free."""
+        if self._later_panes:
+            samples, chat, _ = self._later_panes
             await samples.reader.close()
             await chat.conversation.close()
 
@@ -183,24 +186,24 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         if pane:
             self._current = pane
             self._arrange()
-        self._hint()
+        self._show_hints()
 
     def on_descendant_blur(self) -> None:
-        self._hint()
+        self._show_hints()
 
     def on_hints_changed(self) -> None:
-        self._hint()
+        self._show_hints()
 
     def on_tab_strip_picked(self, message: TabStrip.Picked) -> None:
         self.action_pane(message.pane)
 
     def _arrange(self) -> None:
-        """All panes where there is room; else, or zoomed, the current one alone."""
+        """Show all panes if they fit, else only the current one. A zoomed screen shows only the current one."""
         width, height = self.size
-        tabs = width < ROOM_FOR_ALL[0] or height < ROOM_FOR_ALL[1]
+        tabs = width < MIN_SIZE_FOR_ALL[0] or height < MIN_SIZE_FOR_ALL[1]
         self.set_class(tabs, "tabs")
         self.set_class(tabs or self.has_class("zoomed"), "one")
-        self.set_class(width >= ROOM_TO_BREATHE[0] and height >= ROOM_TO_BREATHE[1], "breathe")
+        self.set_class(width >= MIN_SIZE_FOR_LONG_LOG[0] and height >= MIN_SIZE_FOR_LONG_LOG[1], "long-log")
         for number, (name, title) in enumerate(PANES, 1):
             for pane in self.query(f"#{name}"):
                 pane.border_title = f"{number} {title}"
@@ -208,12 +211,12 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
                 pane.set_class(tabs and name == "gpu" and self._current != "gpu", "line")
         self.query_one(TabStrip).show(self._current)
 
-    def _hint(self) -> None:
+    def _show_hints(self) -> None:
         typing = isinstance(self.focused, Input)
-        panes = (*self._curve, *(self._rest or ()))
+        panes = (*self._first_panes, *(self._later_panes or ()))
         own: list[Hint] = next((pane.hints() for pane in panes if pane.id == self._current), [])
         status, broken = self.watched.status, self.watched.leftovers.broken
-        keys = hints(own, self._current, status, broken, typing, self.has_class("zoomed"))
+        keys = choose_hints(own, self._current, status, broken, typing, self.has_class("zoomed"))
         self.query_one(HintBar).show(keys, TYPING if typing else ALWAYS)
 
     def action_pane(self, name: str) -> None:
@@ -222,13 +225,13 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         for pane in self.query(f"#{name}"):
             inside = [] if pane.can_focus else [node for node in pane.query("*") if node.can_focus]
             self.set_focus(inside[-1] if inside else pane)
-        self._hint()
+        self._show_hints()
 
     async def action_rows(self) -> None:
-        """From any pane: the samples pane has the key itself while it has the focus."""
-        if self._rest:
+        """Show dataset rows in the samples pane. That pane binds the same key while it has the focus."""
+        if self._later_panes:
             self.action_pane("samples")
-            await self._rest[0].action_toggle_rows()
+            await self._later_panes[0].action_toggle_rows()
 
     def action_data(self) -> None:
         from codex_tui.ui.data.open import open_run
@@ -238,7 +241,7 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
     def action_zoom(self) -> None:
         self.toggle_class("zoomed")
         self._arrange()
-        self._hint()
+        self._show_hints()
 
     def action_back(self) -> None:
         if self.has_class("zoomed"):
@@ -247,12 +250,12 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
             self.dismiss()
 
     def action_log_scale(self) -> None:
-        self._curve[0].toggle_log_scale()
-        self._hint()
+        self._first_panes[0].toggle_log_scale()
+        self._show_hints()
 
     def action_x_axis(self) -> None:
-        self._curve[0].cycle_x_axis()
-        self._hint()
+        self._first_panes[0].cycle_x_axis()
+        self._show_hints()
 
     def action_details(self) -> None:
         from codex_tui.ui.cockpit.details import DetailsScreen

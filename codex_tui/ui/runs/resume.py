@@ -1,4 +1,4 @@
-"""Going on with a run: says from which step, and asks before it begins anew."""
+"""Resumes a run from the cockpit or the list of runs."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ from training.contract.run_directory import RunDirectory
 
 
 async def resume(screen: Screen[None], run: RunDirectory, *, from_start: bool = False) -> None:
-    """Runs in a worker: it may wait for an answer."""
+    """Resume `run` and show the step that it resumes from. If no checkpoint is whole, ask before it starts over.
+
+    Call it in a Textual worker, since it may wait for the answer to a dialog. Errors are shown as a notice.
+    """
     from codex_tui import launcher
     from codex_tui.runs.resume_point import NoWholeCheckpoint
 
     try:
         point = await asyncio.to_thread(launcher.resume, run, from_start=from_start)
     except NoWholeCheckpoint as error:
-        text = f"{error.message} What is damaged is kept."
-        if await screen.app.push_screen_wait(Confirm("Begin anew?", text, "train from the start")):
+        text = f"{error.message} The damaged checkpoints are kept."
+        if await screen.app.push_screen_wait(Confirm("Start over?", text, "train from the start")):
             await resume(screen, run, from_start=True)
     except CodexError as error:
         screen.post_message(Trouble(error.message, error.hint))
     else:
-        said = f"{point.damaged} Resuming {point.start}.".lstrip()
-        screen.notify(said, severity="warning" if point.damaged else "information", markup=False)
+        text = f"{point.damaged} Resuming {point.start}.".lstrip()
+        screen.notify(text, severity="warning" if point.damaged else "information", markup=False)

@@ -1,4 +1,4 @@
-"""The runs there are, newest first."""
+"""The list of all runs, newest first."""
 
 from __future__ import annotations
 
@@ -22,37 +22,39 @@ from codex_tui.ui.kit.hints import HintBar
 from codex_tui.ui.kit.painted import Painted
 from codex_tui.ui.kit.title_bar import TitleBar
 from codex_tui.ui.messages import OpenRun, ReportsWorkerErrors, Trouble
-from codex_tui.ui.runs.status import status_text
+from codex_tui.ui.runs.status import format_status
 from training.contract.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     from codex_tui.runs.library import RunSummary
 
-HINTS = (("Esc", "back"), ("p", "profiles"), ("↑ ↓", "choose"), ("ctrl+r", "read again"))
+HINTS = (("Esc", "back"), ("p", "profiles"), ("↑ ↓", "choose"), ("ctrl+r", "refresh"))
 COLUMNS = (("state", 13), ("step", 15), ("loss", 8), ("eval", 8), ("started", 13))
-REFRESH = 3.0  # seconds between two looks at the runs while one of them trains
-AT_RIGHT = 13  # where the steps end
-SHORT = ("state", "step", "loss", "started")  # of a narrow screen
-WIDE = 90
+REFRESH_SECONDS = 3.0  # how often the list is read again while a run trains
+STEP_WIDTH = 13  # steps are aligned to the right in this width
+NARROW_COLUMNS = ("state", "step", "loss", "started")  # the columns of a narrow screen
+WIDE = 90  # from this width on all columns are shown
 
 
 class Columns(Painted):
-    """The names of the columns, over them."""
+    """The row with the names of the columns."""
 
     DEFAULT_CSS = """
     Columns { height: 1; }
     """
 
     def paint(self, width: int, height: int) -> list[Strip]:
-        shown, room = _columns(width - MARGIN)
+        columns, room = _choose_columns(width - MARGIN)
         names = [
             "run".ljust(room),
-            *((name.rjust(AT_RIGHT) if name == "step" else name).ljust(size) for name, size in shown),
+            *((name.rjust(STEP_WIDTH) if name == "step" else name).ljust(size) for name, size in columns),
         ]
         return to_strips(self, [line((" " * 2 + "  ".join(names), MUTED))], width, height)
 
 
 class RunsScreen(ReportsWorkerErrors, Screen[None]):
+    """The list of runs. Enter opens one in the cockpit, r resumes it."""
+
     DEFAULT_CSS = """
     RunsScreen > Vertical { border: round $primary; border-title-color: $primary; padding: 0; }
     RunsScreen #why { padding: 0 2; height: auto; min-height: 2; max-height: 5; }
@@ -60,7 +62,7 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "resume", "Resume the run"),
-        Binding("ctrl+r", "reload", "Read the runs again"),
+        Binding("ctrl+r", "reload", "Refresh the list of runs"),
         Binding("escape", "back", "Back", show=False),
     ]
 
@@ -72,7 +74,9 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
         yield TitleBar("Runs", "newest first; Enter opens one")
         with Vertical() as box:
             box.border_title = "Runs"
-            yield Static(line(("No runs yet. p shows the profiles; Enter there launches one.", MUTED)), id="empty")
+            yield Static(
+                line(("No runs yet. Press p for the profiles; Enter there starts training.", MUTED)), id="empty"
+            )
             yield Columns()
             yield Choices(id="runs")
             yield Static(id="why")
@@ -80,7 +84,7 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
 
     def on_mount(self) -> None:
         self.call_after_refresh(self.action_reload)
-        self.set_interval(REFRESH, self._reload_while_one_trains)
+        self.set_interval(REFRESH_SECONDS, self._reload_while_one_trains)
 
     async def _reload_while_one_trains(self) -> None:
         if self.is_current and any(not run.ended for run in self._runs):
@@ -95,30 +99,30 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
             self.post_message(Trouble(error.message, error.hint))
         now = time.time()
         choices = self.query_one(Choices)
-        choices.set_rows([(run.name, _row(run, now)) for run in self._runs])
+        choices.set_rows([(run.name, _make_row(run, now)) for run in self._runs])
         choices.display = self.query_one(Columns).display = bool(self._runs)
         self.query_one("#empty").display = not self._runs
         choices.focus()
 
     @property
-    def _picked(self) -> RunSummary | None:
+    def _picked_run(self) -> RunSummary | None:
         index = self.query_one(Choices).index
         return None if index is None else self._runs[index]
 
     def on_choices_moved(self) -> None:
-        run = self._picked
-        self.query_one("#why", Static).update(_why(run) if run else "")
+        run = self._picked_run
+        self.query_one("#why", Static).update(_explain_end(run) if run else "")
         resume = (("r", "resume"),) if run and run.resume_step is not None else ()
         self.query_one(HintBar).show((("Enter", "open"), *resume, *HINTS))
 
     def on_choices_chosen(self) -> None:
-        if run := self._picked:
+        if run := self._picked_run:
             self.post_message(OpenRun(RunDirectory(run.path)))
 
     def action_resume(self) -> None:
         from codex_tui.runs.outcome import explain_no_resume
 
-        if (run := self._picked) is None:
+        if (run := self._picked_run) is None:
             return
         if reason := explain_no_resume(run.status, run.broken):
             self.notify(clean(reason), markup=False)
@@ -142,42 +146,42 @@ def _read_runs() -> list[RunSummary]:
     return list_runs()
 
 
-def _why(run: RunSummary) -> Content:
-    """Why the run ended, and what can be done."""
+def _explain_end(run: RunSummary) -> Content:
+    """Why the run ended, and what the user can do about it."""
     remedy = "" if run.remedy in run.reason else run.remedy
     return Content("\n").join([Content(clean(run.reason)), line((clean(remedy), MUTED))])
 
 
-def _row(run: RunSummary, now: float) -> DrawEntry:
+def _make_row(run: RunSummary, now: float) -> DrawEntry:
     steps = f"{run.step:,} / {run.total_steps:,}" if run.total_steps else f"{run.step:,}"
     cells = {
-        "state": status_text(run.status),
-        "step": Content(steps.rjust(AT_RIGHT)),
+        "state": format_status(run.status),
+        "step": Content(steps.rjust(STEP_WIDTH)),
         "loss": Content(figures.format_loss(run.loss)),
         "eval": Content(figures.format_loss(run.eval_loss)),
-        "started": line((ago(now - run.created), MUTED)),
+        "started": line((format_age(now - run.created), MUTED)),
     }
 
     def row(width: int) -> list[Content]:
-        shown, room = _columns(width)
+        columns, room = _choose_columns(width)
         parts: list[Content] = [Content(shorten(clean(run.name), room).ljust(room))]
-        parts += [cells[name].pad_right(max(0, size - cells[name].cell_length)) for name, size in shown]
-        left = width - sum(part.cell_length + 2 for part in parts)
-        if run.remark and left > 12:
-            parts.append(line((shorten(clean(run.remark), left), MUTED)))
+        parts += [cells[name].pad_right(max(0, size - cells[name].cell_length)) for name, size in columns]
+        free = width - sum(part.cell_length + 2 for part in parts)
+        if run.remark and free > 12:
+            parts.append(line((shorten(clean(run.remark), free), MUTED)))
         return [Content("  ").join(parts)]
 
     return row
 
 
-def _columns(width: int) -> tuple[list[tuple[str, int]], int]:
-    """The columns that are shown and their widths, and the room for the name before them."""
-    shown = [(name, size) for name, size in COLUMNS if width >= WIDE or name in SHORT]
-    return shown, max(10, min(40, width - sum(size + 2 for _, size in shown)))
+def _choose_columns(width: int) -> tuple[list[tuple[str, int]], int]:
+    """The columns that fit into `width`, each with its width, and the width of the run's name before them."""
+    columns = [(name, size) for name, size in COLUMNS if width >= WIDE or name in NARROW_COLUMNS]
+    return columns, max(10, min(40, width - sum(size + 2 for _, size in columns)))
 
 
-def ago(seconds: float) -> str:
-    """ "3 min ago"; the finest unit is a minute, so that a list that is read again looks the same."""
+def format_age(seconds: float) -> str:
+    """Format `seconds` as "3 min ago". The finest unit is a minute, so that a refreshed list rarely changes."""
     minutes = int(seconds // 60)
     if minutes < 1:
         return "just now"

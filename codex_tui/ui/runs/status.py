@@ -1,4 +1,4 @@
-"""The state of a run as a sign and a word, in its colour."""
+"""How the status of a run looks: its sign, word and colour."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from textual.content import Content
 
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, line
 
-# Each state has a sign and a colour beside its word, so that no meaning depends on the colour alone.
+# Each status has a sign as well as a colour, so that nobody needs to tell colours apart.
 SIGNS: dict[str, tuple[str, str]] = {
     "preparing": ("○", ACCENT),
     "probing": ("◔", ACCENT),
@@ -21,10 +21,10 @@ SIGNS: dict[str, tuple[str, str]] = {
     "lost": ("?", "$error"),
 }
 
-ENDINGS = {"failed": "$error", "lost": "$error", "stopped": "$warning", "done": "$success"}
+END_STYLES = {"failed": "$error", "lost": "$error", "stopped": "$warning", "done": "$success"}
 
 
-def status_text(status: str) -> Content:
-    """The state of a run as a sign and a word, in its colour."""
+def format_status(status: str) -> Content:
+    """Format `status` as its sign and word, in its colour: "● training"."""
     sign, style = SIGNS.get(status, ("·", MUTED))
     return line((f"{sign} {status}", f"bold {style}"))

@@ -1,4 +1,4 @@
-"""Ending a run: each step asks first and says what it costs."""
+"""Stops a run in up to three requests: save and stop, end now, kill. Each asks first and says what is lost."""
 
 from __future__ import annotations
 
@@ -14,47 +14,45 @@ from training.contract.run_directory import RunDirectory
 
 
 async def ask_to_stop(screen: Screen[None], run: RunDirectory, watched: WatchedRun) -> None:
-    """Asks for what the next request would do, and sends it. Runs in a worker: it waits for the answer."""
+    """Ask the user for the next stop request and send it. Errors are shown as a notice.
+
+    Call it in a Textual worker, since it waits for the answer to a dialog.
+    """
     from codex_tui import launcher
 
     if watched.ended:
-        screen.notify("The run has ended; there is nothing to stop.", markup=False)
+        screen.notify("The run has already ended.", markup=False)
         return
-    if not await screen.app.push_screen_wait(_question(run, watched)):
+    if not await screen.app.push_screen_wait(_make_question(run, watched)):
         return
     try:
-        asked = await asyncio.to_thread(launcher.stop, run)
+        request = await asyncio.to_thread(launcher.stop, run)
     except CodexError as error:
         screen.post_message(Trouble(error.message, error.hint))
         return
-    said = {
-        "save": "Asked to stop: it ends its step, saves and ends.",
-        "terminate": "Asked to end at once.",
-        "kill": "Killed.",
+    texts = {
+        "save": "Stopping: the run finishes its step, saves and stops.",
+        "terminate": "Ending the run now.",
+        "kill": "Killed the run.",
     }
-    screen.notify(said[asked], markup=False)
+    screen.notify(texts[request], markup=False)
 
 
-def _question(run: RunDirectory, watched: WatchedRun) -> Confirm:
-    before = run.stop_requested()
+def _make_question(run: RunDirectory, watched: WatchedRun) -> Confirm:
+    last_request = run.stop_requested()
     checkpoints = watched.state.checkpoints
-    kept = f"What is saved is the checkpoint at step {checkpoints[-1].step:,}." if checkpoints else (
-        "No checkpoint is saved yet: all of it would be lost."
+    saved = f"You keep the checkpoint at step {checkpoints[-1].step:,}." if checkpoints else (
+        "No checkpoint is saved yet: you would lose all progress."
     )  # fmt: skip
-    if before is None:
+    if last_request is None:
         return Confirm(
             "Stop and save?",
-            "The run ends its step, saves a checkpoint and the adapter, and ends. It can be resumed later.",
+            "Finishes this step, saves a checkpoint and the adapter, and stops. You can resume later.",
             "stop and save",
+            "keep training",
         )
-    if before == "save":
-        return Confirm(
-            "Terminate it now?",
-            f"It was asked to stop and save and is still at it. Terminating saves nothing more. {kept}",
-            "terminate",
-        )
-    return Confirm(
-        "Kill it?",
-        f"It was asked to end and still runs. Killing it is the last resort and can't be refused. {kept}",
-        "kill",
-    )
+    if last_request == "save":
+        text = f"Still saving. Ending it now saves nothing more. {saved}"
+        return Confirm("End the run now?", text, "end now", "keep saving")
+    text = f"The run has not ended yet. Use this only if nothing else works. {saved}"
+    return Confirm("Kill the run?", text, "kill", "wait")
