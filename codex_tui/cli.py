@@ -1,4 +1,4 @@
-"""`codex-tui`: every command. What a command needs is imported by that command alone, so that the app opens at once."""
+"""`codex-tui` and its commands. A command imports what it needs when it runs, so that the app opens at once."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import NoReturn
 from codex_tui import __version__
 from codex_tui.base.errors import FAILED, CodexError, of_system
 
-# In the order in which a person meets them; each module has add(subparsers) and sets `run` on its parsers.
+# In the order of `--help`. Each module has add(subparsers), which sets `run` on its parsers.
 COMMANDS = ("train", "runs", "chat", "profile", "forecast", "data", "push", "setup", "doctor")
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what was typed wrongly, and does not send it to the terminal as it is."""
+    """Cleans what the person typed before an error repeats it on the terminal."""
 
     def error(self, message: str) -> NoReturn:
         from codex_tui.base.text import clean
@@ -31,8 +31,8 @@ def parser() -> argparse.ArgumentParser:
 
     root = Parser(
         prog="codex-tui",
-        description="The training cockpit for one small GPU. Without a command: the app, on the live run, or on the "
-        "last one where it was lost or failed.",
+        description="The training cockpit for one small GPU. Without a command, opens the app: on the live run, on the "
+        "last run if it was lost or failed, or on the list of profiles.",
         epilog="Exit codes: 0 done, 1 failed, 2 usage or bad input, 3 no training environment, 130 detached by Ctrl-C. "
         "CODEX_TUI_HOME overrides the XDG folders.",
     )
@@ -46,46 +46,46 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command and returns its exit code. No traceback is shown for a person's mistake."""
+    """Run one command and return its exit code. A person's mistake shows no traceback."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    os.umask(0o077)  # runs, profiles and settings are their owner's alone
+    os.umask(0o077)  # only the owner may read runs, profiles and settings
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal of another encoding is no reason to say nothing at all
+        if isinstance(stream, io.TextIOWrapper):  # a terminal with another encoding shows "?" instead of an error
             stream.reconfigure(errors="replace")
     try:
         if not arguments:
             from codex_tui.commands.open_app import open_live_run
 
             return open_live_run()
-        chosen = parser().parse_args(arguments)
-        if not hasattr(chosen, "run"):
+        args = parser().parse_args(arguments)
+        if not hasattr(args, "run"):
             from codex_tui.commands.open_app import open_live_run
 
-            return open_live_run(chosen.low_bandwidth)
-        code = int(chosen.run(chosen))
-        sys.stdout.flush()  # here, where it can still be told that it does not work
+            return open_live_run(args.low_bandwidth)
+        code = int(args.run(args))
+        sys.stdout.flush()  # now, while a failure can still be reported
         return code
     except CodexError as error:
-        return _told(error)
-    except BrokenPipeError:  # the reader of our output has gone, as `head` does
-        _let_output_go()
+        return _print_error(error)
+    except BrokenPipeError:  # the reader of our output has closed the pipe, as `head` does
+        _discard_output()
         return FAILED
     except OSError as error:  # a full disk, a file that can't be read
-        if error.filename is None and error.errno == errno.ENOSPC:  # our own files are named
+        if error.filename is None and error.errno == errno.ENOSPC:  # only the output has no file name
             error.filename = "the output"
-            _let_output_go()
-        return _told(of_system(error))
+            _discard_output()
+        return _print_error(of_system(error))
     except KeyboardInterrupt:
         print("", file=sys.stderr)  # noqa: T201
         return 130
 
 
-def _let_output_go() -> None:
-    """What is printed can't be written; Python would try, and complain, once more at its end."""
+def _discard_output() -> None:
+    """Drop the output that can't be written. Otherwise Python would try again at exit, and complain."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _told(error: CodexError) -> int:
+def _print_error(error: CodexError) -> int:
     from codex_tui.base.text import clean
 
     print(f"codex-tui: {clean(error, newlines=True)}", file=sys.stderr)  # noqa: T201

@@ -1,4 +1,4 @@
-"""chat: ask the adapter, or the base model beneath it."""
+"""The command `chat`: asks the adapter of a run, or its base model."""
 
 from __future__ import annotations
 
@@ -18,12 +18,20 @@ def add(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "chat",
         help="chat with a run's adapter",
-        description="Opens the app on the run's chat. With --prompt: answers once, greedily, and prints nothing else.",
+        description="Opens the app on the run's chat. With --prompt, prints one greedy answer and nothing else.",
     )
     parser.add_argument("target", metavar="RUN", help=RUN_HELP)
-    parser.add_argument("--prompt", metavar="TEXT", help="ask this and print the answer alone; '-' reads it from stdin")
+    parser.add_argument(
+        "--prompt", metavar="TEXT", help="ask this and print only the answer; '-' reads the question from stdin"
+    )
     parser.add_argument("--base", action="store_true", help="ask the base model, without the adapter")
-    parser.add_argument("--max-new-tokens", metavar="N", type=int, default=256, help="longest answer (default: 256)")
+    parser.add_argument(
+        "--max-new-tokens",
+        metavar="N",
+        type=int,
+        default=256,
+        help="length limit of the answer, in tokens (default: 256)",
+    )
     add_low_bandwidth_option(parser)
     parser.set_defaults(run=run_chat)
 
@@ -43,15 +51,15 @@ def run_chat(args: argparse.Namespace) -> int:
     if not prompt.strip():
         raise BadInput("The prompt is empty.", 'Ask something: --prompt "Which weapon first?"')
     if args.max_new_tokens < 1:
-        raise BadInput(f"--max-new-tokens {args.max_new_tokens}: at least 1.")
+        raise BadInput(f"--max-new-tokens {args.max_new_tokens} is too small: it must be at least 1.")
     if not args.base:
         from codex_tui.workers.chat import adapter_of
 
         found = adapter_of(run, thorough=True)
         if found is None:
-            raise _no_adapter(run)  # before the model is loaded for nothing
+            raise _no_adapter(run)  # before the slow load of the model
         if found.step is not None:
-            print(f"{found.name.capitalize()} answers: the run has no adapter of its own.", file=sys.stderr)
+            print(f"{found.name.capitalize()} answers, because the run has saved no adapter yet.", file=sys.stderr)
     return asyncio.run(_ask(run, prompt, adapter=not args.base, max_new_tokens=args.max_new_tokens))
 
 
@@ -64,7 +72,7 @@ def _no_adapter(run: RunDirectory) -> BadInput:
         return BadInput(f"{run.name} has no adapter yet.", f"Wait for its first checkpoint, or: {base}")
     ended = {"lost": "was lost", "stopped": "was stopped", "failed": "failed", "done": "is done"}[watched.status]
     return BadInput(
-        f"{run.name} has neither an adapter nor a whole checkpoint, and none will come: it {ended}.",
+        f"{run.name} has no adapter and no whole checkpoint, and will get none: it {ended}.",
         f"Train it again: codex-tui resume {run.name}\nOr ask the base model: {base}",
     )
 
@@ -77,7 +85,7 @@ def _text(prompt: bytes) -> str:
 
 
 async def _ask(run: RunDirectory, prompt: str, *, adapter: bool, max_new_tokens: int) -> int:
-    """Prints the answer to stdout as it comes. Shows on stderr what is being loaded, if that is a terminal."""
+    """Print the answer on stdout as it comes. If stderr is a terminal, show there what is loading."""
     from codex_tui.base.text import clean
     from codex_tui.workers.process import Worker, interpreter_of
     from training.contract.messages import CHAT, AnswerEnd, ChatReady, Generate, Loading, Token, WorkerError

@@ -1,4 +1,4 @@
-"""data check: what of a dataset can be trained on, and what a profile would make of it."""
+"""The command `data check`: which rows can be used for training, and what a profile does with them."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ if TYPE_CHECKING:
 
 def add(subparsers: Any) -> None:
     parser = subparsers.add_parser(
-        "data", help="check a dataset before a GPU hour is spent on it; mirror it on the Hub"
+        "data", help="check a dataset before you spend a GPU hour on it; mirror it on the Hub"
     )
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     check = actions.add_parser(
         "check",
-        help="count the rows, list the bad ones, and say what a profile makes of them",
-        description="Reads every row: shape, columns, bad rows, duplicates. With --profile also the tokens, what the "
-        "cut at max_seq_length costs, the steps of an epoch, and warnings with their remedies. Exits with 2 where rows "
-        'are bad (unless the profile says on_bad_rows = "skip") or none is left.',
+        help="count the rows, list the bad ones, and report tokens and steps for a profile",
+        description="Reads every row and reports shape, columns, bad rows and duplicates. With --profile it also "
+        "reports tokens, what the cut at max_seq_length costs, steps an epoch, and warnings with their "
+        'remedies. Exits with 2 if rows are bad (unless the profile sets on_bad_rows = "skip") or if no row'
+        " is left.",
     )
     add_dataset(check)
     check.add_argument("--dataset-revision", metavar="R", help="a branch, tag or commit of a dataset on the Hub")
@@ -59,5 +60,5 @@ def _target(args: argparse.Namespace, report: OnProgress) -> Target:
     if args.profile:
         return Target.of_profile(find_profile(args.profile), args.files, args.dataset_revision, report)
     if not args.files:
-        raise BadInput("There is nothing to check.", "Give a dataset: codex-tui data check FILE")
+        raise BadInput("No dataset is named.", "Give one: codex-tui data check FILE")
     return Target.of_files(args.files, args.dataset_revision, report)

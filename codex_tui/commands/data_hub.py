@@ -1,4 +1,4 @@
-"""data push, pull, status: a dataset and its mirror on the Hub."""
+"""The commands `data push`, `data pull` and `data status`: a dataset and its mirror on the Hub."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ if TYPE_CHECKING:
     from codex_tui.hub.push import Pushed
 
 REPO_HELP = "the repository on the Hub"
-TOKEN = "The token is HF_TOKEN's or that of `hf auth login`."
+TOKEN = "The token comes from HF_TOKEN or `hf auth login`."
 
 
 def add(actions: Any) -> None:
     push = actions.add_parser(
         "push",
-        help="mirror a data file on the Hub, in a private repository",
-        description="Makes the dataset repository, private, where there is none; sends the file and a card with its "
-        f"rows, shape and checksum, or what of them has changed; and reads it back. {TOKEN}",
+        help="push a data file to a private repository on the Hub",
+        description="Creates the dataset repository as private if it does not exist. Sends the file "
+        "and a card with its rows, shape and checksum; files that have not changed are "
+        f"skipped. Then checks the upload. {TOKEN}",
     )
     push.add_argument("file", metavar="FILE", help="a JSONL, JSON or CSV file")
     add_push_options(push)
@@ -29,12 +30,12 @@ def add(actions: Any) -> None:
 
     pull = actions.add_parser(
         "pull",
-        help="fetch a dataset of the Hub, to be used offline too",
-        description=f"Fetches the data files into the Hub's cache; broken off, it goes on where it was. {TOKEN}",
+        help="download a dataset from the Hub; it can then be used offline",
+        description=f"Downloads the data files into the Hub's cache. An interrupted download continues. {TOKEN}",
     )
     pull.add_argument("repo", metavar="OWNER/NAME", help=REPO_HELP)
     pull.add_argument("--revision", metavar="R", help="a branch, tag or commit (default: main)")
-    pull.add_argument("--to", metavar="FOLDER", help="also put the files here; a file that differs is left alone")
+    pull.add_argument("--to", metavar="FOLDER", help="also copy the files here; a file that differs is not replaced")
     pull.add_argument("--replace", action="store_true", help="with --to: replace files that differ")
     pull.add_argument("--json", action="store_true", help="print JSON, for scripts")
     pull.set_defaults(run=run_pull)
@@ -42,7 +43,7 @@ def add(actions: Any) -> None:
     status = actions.add_parser(
         "status",
         help="compare a data file with its mirror",
-        description=f"Compares rows and checksum, and says which is newer. {TOKEN}",
+        description=f"Compares the rows and the checksum, and says which copy is newer. {TOKEN}",
     )
     status.add_argument("file", metavar="FILE", help="a JSONL, JSON or CSV file")
     status.add_argument("repo", metavar="OWNER/NAME", help=REPO_HELP)
@@ -51,26 +52,28 @@ def add(actions: Any) -> None:
 
 
 def add_push_options(parser: argparse.ArgumentParser) -> None:
-    """What `data push` and `push` have in common."""
+    """Add the options that `data push` and `push` share."""
     parser.add_argument("repo", metavar="OWNER/NAME", help=REPO_HELP)
-    parser.add_argument("--public", action="store_true", help="let everyone read it; takes --yes-public as well")
-    parser.add_argument("--yes-public", action="store_true", help="say a second time that everyone may read it")
+    parser.add_argument("--public", action="store_true", help="let everyone read it; needs --yes-public, too")
+    parser.add_argument("--yes-public", action="store_true", help="confirm --public")
     parser.add_argument("--licence", "--license", metavar="ID", help="the card's licence, such as cc-by-4.0")
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
 
 
 def check_push_options(args: argparse.Namespace) -> None:
-    """Raises BadInput, before anything is read or sent."""
+    """Check the options before anything is read or sent. Raises BadInput."""
     from codex_tui.hub.cards import is_licence
 
     if args.public != args.yes_public:
         given, missing = ("--public", "--yes-public") if args.public else ("--yes-public", "--public")
         raise BadInput(
-            f"{given} alone makes nothing public: once read by others, it can't be taken back.",
-            f"If everyone may read it, add {missing}; else leave {given} out, and it is private.",
+            f"{given} alone makes nothing public, because publishing can't be undone.",
+            f"If everyone may read it, add {missing}. Without {given} it stays private.",
         )
     if args.licence is not None and not is_licence(args.licence):
-        raise BadInput(f"{args.licence!r} is no licence's identifier.", "Such as cc-by-4.0, mit, apache-2.0, other.")
+        raise BadInput(
+            f"{args.licence!r} is not a licence identifier.", "Use one such as cc-by-4.0, mit, apache-2.0 or other."
+        )
 
 
 def run_push(args: argparse.Namespace) -> int:
@@ -85,7 +88,7 @@ def run_push(args: argparse.Namespace) -> int:
     with print_progress() as report:
         content = compare.count(path, report)
         if not content.rows:
-            raise BadInput(f"{path} has no rows.", "There is nothing to mirror.")
+            raise BadInput(f"{path} has no rows.", "Add rows to it, then push it again.")
         local = hub_push.measure(path, path.name, report)
 
         def card(old: str) -> str:
@@ -97,7 +100,10 @@ def run_push(args: argparse.Namespace) -> int:
         return DONE
     say_pushed(done, f"{counted(content.rows, 'row')}, sha256 {local.sha256}")
     if content.bad:
-        print(f"! {content.bad:,} of the rows can't be learned from; see: codex-tui data check FILE", file=sys.stderr)
+        print(
+            f"! {content.bad:,} of the rows can't be used for training. List them: codex-tui data check FILE",
+            file=sys.stderr,
+        )
     return DONE
 
 
@@ -120,13 +126,13 @@ def say_pushed(done: Pushed, what: str) -> None:
 
     seen = "private" if done.private else "public"
     if done.created:
-        print(f"Made {done.repo}, {seen}.")
+        print(f"Created {done.repo} ({seen}).")
     if done.sent:
-        print(clean(f"Sent {', '.join(done.sent)} ({format_size(done.bytes_sent)}), and read back the same."))
+        print(clean(f"Sent {', '.join(done.sent)} ({format_size(done.bytes_sent)}), and checked the upload."))
     else:
-        print("Nothing to send: all of it is there as it is here.")
+        print("Nothing to send: the repository has the same files.")
     if done.published:
-        print(f"{done.repo} was private and is public now.")
+        print(f"{done.repo} was private. It is public now.")
     print(clean(f"{done.repo} ({seen}) at revision {done.revision[:12]}: {what}"))
     print(clean(done.url))
 
@@ -150,7 +156,7 @@ def run_pull(args: argparse.Namespace) -> int:
         print(json.dumps({"repo": found.repo, "revision": found.revision, "offline": found.offline, "files": told}))
         return DONE
     if found.offline:
-        print("! The Hub can't be asked now; this is what was fetched before.", file=sys.stderr)
+        print("! The Hub can't be reached. These files are from an earlier download.", file=sys.stderr)
     for path, count in zip(files, rows, strict=True):
         print(clean(f"{path}: {'Parquet' if count is None else counted(count, 'row')}"))
     print(f"{found.repo} at revision {found.revision}")
@@ -182,18 +188,18 @@ def run_status(args: argparse.Namespace) -> int:
         local["modified"] = found.local_modified
         print(json.dumps({"repo": repo, "newer": found.newer, "local": local, "remote": remote}, indent=2))
         return DONE
-    print(clean(f"here   {_facts(found.local_rows, here.sha256, found.local_modified)}  {path}"))
+    print(clean(f"local  {_facts(found.local_rows, here.sha256, found.local_modified)}  {path}"))
     if there is None:
-        print(clean(f"there  {repo} has no file {here.name}."))
+        print(clean(f"Hub    {repo} has no file {here.name}."))
     else:
         seen = f"{repo}/{there.name} at {there.revision[:12]}, {'private' if there.private else 'public'}"
-        print(clean(f"there  {_facts(there.rows, there.sha256, there.modified)}  {seen}"))
+        print(clean(f"Hub    {_facts(there.rows, there.sha256, there.modified)}  {seen}"))
     print(
         {
-            "same": "They are the same.",
-            "local": "The one here is newer. Send it with: codex-tui data push FILE OWNER/NAME",
-            "remote": "The one there is newer. Fetch it with: codex-tui data pull OWNER/NAME",
-            "unknown": "They differ; which is newer can't be told.",
+            "same": "Both are the same.",
+            "local": "The local file is newer. Push it: codex-tui data push FILE OWNER/NAME",
+            "remote": "The file on the Hub is newer. Download it: codex-tui data pull OWNER/NAME",
+            "unknown": "They differ. It is unknown which one is newer.",
         }[found.newer]
     )
     return DONE
@@ -217,7 +223,10 @@ def _file(text: str) -> Any:
         raise BadInput(f"{path}: {what}.", "Give a JSONL, JSON or CSV file.")
     mirrored = [suffix for suffix, kind in SUFFIXES.items() if kind != "parquet"]  # whose rows the app can count
     if path.suffix.lower() not in mirrored:
-        raise BadInput(f"{path} is not called as a data file that can be mirrored.", f"One of {', '.join(mirrored)}.")
+        raise BadInput(
+            f"{path} can't be mirrored: its name must end in one of {', '.join(mirrored)}.",
+            "Rename or convert the file.",
+        )
     return path
 
 

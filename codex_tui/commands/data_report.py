@@ -1,4 +1,4 @@
-"""What `data check` prints: lines for a person, JSON for a script."""
+"""The output of `data check`: lines for a person, JSON for a script."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ SHAPES = {
     "prompt_completion": "prompt and completion",
     "messages": "messages with roles (OpenAI)",
     "conversations": "conversations with from and value (ShareGPT)",
-    "text": "plain text, learned whole",
+    "text": "plain text, all of it learned",
 }
-LOST, REFUSED = "the cut takes the whole answer", "the chat template refuses it"
+LOST, REFUSED = "the whole answer is cut off", "the chat template refuses it"
 
 
 def as_json(found: Checked, out: TextIO) -> None:
@@ -60,7 +60,7 @@ def _bad(found: Checked) -> Iterator[dict[str, Any]]:
 
 
 def _skipped(overview: Overview) -> dict[str, int]:
-    """Rows that are not trained on, by reason."""
+    """Count the rows that are not used for training, by reason."""
     more = {LOST: overview.answers_lost, REFUSED: overview.refused}
     return {**overview.reasons, **{reason: rows for reason, rows in more.items() if rows}}
 
@@ -73,24 +73,24 @@ def _warnings(found: Checked) -> list[Any]:
     if found.untold is None:
         return list(found.warnings)
     why, remedy = found.untold
-    return [Warned(f"Nothing is known of its tokens: {why.rstrip('.')}.", remedy), *found.warnings]
+    return [Warned(f"Token counts are not available: {why.rstrip('.')}.", remedy), *found.warnings]
 
 
 def lines(found: Checked) -> Iterator[str]:
-    """As they came: to be cleaned, and printed one by one."""
+    """The lines for a person. Clean each before you print it: it may hold any text."""
     overview, source = found.overview, found.target.source
     bad = overview.rows - overview.kept
     yield f"{source.name}: {counted(overview.rows, 'row')}, {overview.kept:,} kept, {bad:,} bad"
     if source.left_out:
-        yield f"  left out, as no training split: {_some([path.name for path in source.left_out])}"
+        yield f"  left out, because they are no training split: {_some([path.name for path in source.left_out])}"
     for problem in islice(found.bad(), PROBLEMS_SHOWN):
         file = source.label(problem.file)
         yield f"  {f'{file}, ' * bool(file)}line {problem.line}: {problem.message}"
     if bad > PROBLEMS_SHOWN:
-        yield f"  and {bad - PROBLEMS_SHOWN:,} more; --json lists them all"
+        yield f"  and {bad - PROBLEMS_SHOWN:,} more; --json lists all of them"
         yield from (f"  {rows:>8,} {reason}" for reason, rows in overview.reasons.items())
     if not overview.kept:
-        yield '  Nothing to train on: a row is a line such as {"instruction": "…", "response": "…"}.'
+        yield '  No row can be used. A row looks like this: {"instruction": "…", "response": "…"}.'
         return
     yield from (f"{name:<11} {text}" for name, text in _figures(found) if text)
     for warned in _warnings(found):
@@ -110,20 +110,20 @@ def _figures(found: Checked) -> Iterator[tuple[str, str]]:
     if overview.tokens:
         yield "tokens", "  ".join(f"{name} {count:,}" for name, count in asdict(overview.tokens).items())
         limit = profile.model.max_seq_length
-        lost = f", {overview.answers_lost:,} with the whole answer" if overview.answers_lost else ""
+        lost = f", {overview.answers_lost:,} of them lose the whole answer" if overview.answers_lost else ""
         yield "cut", f"{counted(overview.truncated or 0, 'row')} at max_seq_length = {limit:,}{lost}"
         yield "learned", f"{overview.learned_tokens:,} of {overview.train_tokens:,} tokens an epoch"
-    yield "split", f"{counted(overview.train_rows, 'row')} to train on, {overview.eval_rows:,} held out"
+    yield "split", f"{counted(overview.train_rows, 'row')} for training, {overview.eval_rows:,} for evaluation"
     most = "" if overview.tokens else "at most "
-    yield "steps", f"{most}{overview.steps_per_epoch:,} an epoch, {overview.total_steps:,} in all{_time(found)}"
+    yield "steps", f"{most}{overview.steps_per_epoch:,} an epoch, {overview.total_steps:,} in total{_time(found)}"
 
 
 def _duplicates(found: Checked) -> str:
     told = found.overview.duplicates
-    near = "nearly the same" if told.near_counted else "with the same words (too many rows to look for more)"
-    text = f"{told.exact:,} word for word, {told.near:,} {near}"
+    near = "near-duplicates" if told.near_counted else "with the same words (too many rows for a closer search)"
+    text = f"{told.exact:,} identical, {told.near:,} {near}"
     if found.target.profile is not None:
-        text += f"; {told.overlap:,} held out with a twin in training"
+        text += f"; {told.overlap:,} evaluation rows also occur in training"
     return text
 
 

@@ -1,4 +1,4 @@
-"""data view: the rows of a dataset, as they stand and as the model sees them."""
+"""The command `data view`: opens the app on the rows of a dataset."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from codex_tui.commands.options import add_dataset, add_low_bandwidth_option
 def add(actions: Any) -> None:
     parser = actions.add_parser(
         "view",
-        help="browse the rows, raw and as the model sees them, and see what the cut takes",
-        description="Opens the app on the rows: what is learned, where max_seq_length cuts, and what all of them come "
-        "to. Without a profile they are shown raw, since the profile names the model whose tokens are counted.",
+        help="browse the rows, raw and as the model sees them, and see where they are cut",
+        description="Opens the app on the rows: what the model learns, where max_seq_length cuts a row, and totals for "
+        "the dataset. Without a profile the rows are shown raw, because the profile names the model that "
+        "counts tokens.",
     )
     add_dataset(parser)
     add_low_bandwidth_option(parser)
@@ -29,7 +30,7 @@ def run_view(args: argparse.Namespace) -> int:
 
     path = find_profile(args.profile) if args.profile else None
     if path is None and not args.files:
-        raise BadInput("Which dataset?", "Give a file, or a profile that names one: --profile P")
+        raise BadInput("No dataset is named.", "Give a file, or a profile that names one: --profile P")
     with print_progress() as report:
         target = (
             Target.of_profile(path, args.files, None, report) if path else Target.of_files(args.files, None, report)

@@ -1,4 +1,4 @@
-"""doctor: what was found on this machine and what to do about it, a line each."""
+"""The command `doctor`: checks this machine, and says in a line each what to fix."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from codex_tui.machine.facts import GpuFacts, Terminal
 
 PINNED_TRIED_MIB, PINNED_BLOCK_MIB = 2048, 16
-PINNED_WANTED_MIB = 512  # what a 3B model parks with 2,048 tokens a row
+PINNED_WANTED_MIB = 512  # "unsloth" checkpointing of a 3B model with rows of 2,048 tokens needs this much
 SIGNS = {"ok": "✓", "warning": "!", "bad": "✗"}
 
 
@@ -31,11 +31,11 @@ class Finding:
 def add(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "doctor",
-        help="say what is here to train with, and what to do",
-        description="Looks at the GPU, the training environment, the disk and the terminal, a line each. Exits with 3 "
-        "where nothing can train, with 1 where nothing can be written.",
+        help="check this machine and say what to fix",
+        description="Checks the GPU, the training environment, the disk and the terminal. Exits with 3 if nothing can "
+        "train, with 1 if the folders of the app can't be written.",
     )
-    parser.add_argument("--python", metavar="PATH", type=Path, help="look at this interpreter")
+    parser.add_argument("--python", metavar="PATH", type=Path, help="check this interpreter")
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     parser.set_defaults(run=run_doctor)
 
@@ -86,7 +86,7 @@ def run_doctor(args: argparse.Namespace) -> int:
 
 
 def examine_trainer(named: Path | None) -> tuple[EnvironmentReport | None, list[Finding]]:
-    """The interpreter that would train; a finding that is bad means that it cannot."""
+    """Examine the interpreter that would train. A finding with the state "bad" means that it can't."""
     from codex_tui.base import locations
     from codex_tui.environment import build, stack
 
@@ -94,9 +94,9 @@ def examine_trainer(named: Path | None) -> tuple[EnvironmentReport | None, list[
         python = build.find_named_python(named)
         managed = python is None
         if managed and not build.find_managed_python():
-            known = "is of another version or build" if build.read_stamp() else "is not built"
+            state = "is of another version or build" if build.read_stamp() else "is not built"
             place = locations.managed_environment()
-            return None, [Finding("trainer", "bad", f"codex-train {known}: {place}", "codex-tui setup")]
+            return None, [Finding("trainer", "bad", f"codex-train {state}: {place}", "codex-tui setup")]
         report = stack.describe(python or locations.managed_environment() / "bin" / "python")
     except CodexError as error:
         advice = " ".join(error.hint.split()) or "codex-tui setup"
@@ -108,7 +108,7 @@ def examine_trainer(named: Path | None) -> tuple[EnvironmentReport | None, list[
         if package.installed is None:
             finding = Finding(package.name, "bad", "missing", advice)
         elif package.state == "other":
-            found = f"{package.installed}, not the {package.pinned} that was tried together"
+            found = f"{package.installed}, not the tested {package.pinned}"
             finding = Finding(package.name, "warning", found, f"if training fails: {advice}")
         else:
             finding = Finding(package.name, "ok", package.installed)
@@ -120,12 +120,12 @@ def _further_packages(report: EnvironmentReport) -> Finding:
     further = [package for package in report.packages if not package.needed]
     missing = [package.name for package in further if package.state == "missing"]
     other = sum(package.state == "other" for package in further)
-    found = f"{len(further) - len(missing) - other} as pinned"
+    found = f"{len(further) - len(missing) - other} at the pinned versions"
     if other:
-        found += f", {other} of another version"
+        found += f", {other} at other versions"
     if missing:
         found += f", missing: {', '.join(missing)}"
-    return Finding("what they need", "warning" if missing else "ok", found)
+    return Finding("other packages", "warning" if missing else "ok", found)
 
 
 def gpu_findings(gpu: GpuFacts | str, report: EnvironmentReport | None) -> Iterator[Finding]:
@@ -134,13 +134,13 @@ def gpu_findings(gpu: GpuFacts | str, report: EnvironmentReport | None) -> Itera
         return
     more = f", the first of {gpu.count}" if gpu.count > 1 else ""
     yield Finding("GPU", "ok", f"{gpu.name}{more}")
-    yield Finding("driver", "ok" if gpu.driver else "warning", gpu.driver or "not told by NVML")
+    yield Finding("driver", "ok" if gpu.driver else "warning", gpu.driver or "unknown: NVML does not report it")
     yield _cuda(gpu, report)
     if gpu.total_mib is None or gpu.free_mib is None:
-        yield Finding("VRAM", "warning", "not told by NVML")
+        yield Finding("VRAM", "warning", "unknown: NVML does not report it")
     else:
         busy = gpu.free_mib < gpu.total_mib * 0.8
-        advice = "close what uses the card (nvidia-smi lists it)" if busy else ""
+        advice = "close the programs that use the card (nvidia-smi lists them)" if busy else ""
         sizes = f"{gpu.free_mib:,} MiB free of {gpu.total_mib:,}"
         yield Finding("VRAM", "warning" if busy else "ok", sizes, advice)
     if gpu.capability:
@@ -148,7 +148,7 @@ def gpu_findings(gpu: GpuFacts | str, report: EnvironmentReport | None) -> Itera
 
 
 def pinned_findings(gpu: GpuFacts | str) -> Iterator[Finding]:
-    """How much host memory can be page-locked, found by trying: checkpointing "unsloth" and offloading want it."""
+    """Try how much host memory can be page-locked. Checkpointing "unsloth" and offloading use it."""
     if isinstance(gpu, str):
         return
     from codex_tui.runs.library import find_live_run
@@ -156,25 +156,25 @@ def pinned_findings(gpu: GpuFacts | str) -> Iterator[Finding]:
 
     topic = "page-locked memory"
     if run := find_live_run():
-        yield Finding(topic, "ok", f"not tried while {run.name} trains: it would take of its card")
+        yield Finding(topic, "ok", f"not tested while {run.name} trains, because the test needs GPU memory")
         return
     try:
         found = lockable_mib(PINNED_TRIED_MIB, PINNED_BLOCK_MIB)
     except PinnedUnknown as unknown:
-        yield Finding(topic, "warning", f"can't be tried: {unknown}")
+        yield Finding(topic, "warning", f"can't be tested: {unknown}")
         return
     if found >= PINNED_TRIED_MIB:
-        yield Finding(topic, "ok", f"{found:,.0f} MiB and more")
+        yield Finding(topic, "ok", f"at least {found:,.0f} MiB")
     elif found >= PINNED_WANTED_MIB:
-        yield Finding(topic, "ok", f"{found:,.0f} MiB (WSL2 gives 1 to 2 GB)")
+        yield Finding(topic, "ok", f"{found:,.0f} MiB (WSL2 allows 1 to 2 GB)")
     else:
-        advice = "a run takes what there is; its steps are slower. More RAM for WSL2: .wslconfig, [wsl2] memory="
+        advice = "a run uses what there is, with slower steps. More RAM for WSL2: .wslconfig, [wsl2] memory="
         yield Finding(topic, "warning", f"{found:,.0f} MiB", advice)
 
 
 def _cuda(gpu: GpuFacts, report: EnvironmentReport | None) -> Finding:
     if gpu.cuda is None:
-        return Finding("CUDA", "warning", "not told by NVML")
+        return Finding("CUDA", "warning", "unknown: NVML does not report it")
     found = f"the driver supports {gpu.cuda[0]}.{gpu.cuda[1]}"
     if report is None:
         return Finding("CUDA", "ok", found)
@@ -199,7 +199,7 @@ def wsl_findings(version: int, timeouts: dict[str, str]) -> Iterator[Finding]:
     from codex_tui.machine.gpu import WSL_NVML
 
     if not version:
-        yield Finding("WSL2", "ok", "no: Linux itself")
+        yield Finding("WSL2", "ok", "no: native Linux")
         return
     if version == 1:
         yield Finding("WSL2", "bad", "no: this is WSL1, which has no GPU", "in Windows: wsl --set-version DISTRO 2")
@@ -214,20 +214,22 @@ def wsl_findings(version: int, timeouts: dict[str, str]) -> Iterator[Finding]:
     yield Finding(
         "WSL2 host memory",
         "warning",
-        "page-locked memory is capped at 1 to 2 GB; that looks like out-of-memory on an empty card",
-        "then set gradient_checkpointing = true instead of unsloth",
+        "page-locked memory is limited to 1 to 2 GB; beyond that, errors look like out-of-memory on an empty card",
+        "if that happens, set gradient_checkpointing = true instead of unsloth",
     )
     yield Finding(
         "WSL2 spilling",
         "warning",
-        "a full card spills into shared memory without a word, many times slower",
+        "a full card silently spills into shared memory, which is many times slower",
         "NVIDIA Control Panel, CUDA Sysmem Fallback Policy: Prefer No Sysmem Fallback",
     )
     forever = timeouts.get("vmIdleTimeout") == "-1" and timeouts.get("instanceIdleTimeout") == "-1"
     yield Finding(
         "WSL2 shutdown",
         "ok" if forever else "warning",
-        "stays up without a terminal" if forever else "ends the run when the last terminal closes",
+        "stays up without a terminal"
+        if forever
+        else "WSL2 shuts down, and ends the run, when the last terminal closes",
         ""
         if forever
         else "keep one open; or in Windows, %UserProfile%\\.wslconfig: [general] instanceIdleTimeout=-1 and [wsl2] "
@@ -237,16 +239,16 @@ def wsl_findings(version: int, timeouts: dict[str, str]) -> Iterator[Finding]:
 
 def home_findings(unwritable: list[Path]) -> Iterator[Finding]:
     for folder in unwritable:
-        yield Finding("folder", "bad", f"nothing can be written in {folder}", "CODEX_TUI_HOME names another place")
+        yield Finding("folder", "bad", f"{folder} can't be written", "set CODEX_TUI_HOME to another folder")
 
 
 def other_findings(
     free: float, token: str | None, terminal: Terminal | None, killed_at_logout: bool
 ) -> Iterator[Finding]:
     if killed_at_logout:
-        yield Finding("logout", "warning", "systemd ends a run when you log out", "loginctl enable-linger, once")
+        yield Finding("logout", "warning", "systemd ends a run when you log out", "run once: loginctl enable-linger")
     else:
-        yield Finding("logout", "ok", "a run goes on when you log out")
+        yield Finding("logout", "ok", "a run continues when you log out")
     low = free < 5
     advice = "a run of a 3B model keeps up to 2 GiB of checkpoints" if low else ""
     yield Finding("disk", "warning" if low else "ok", f"{free:,.1f} GiB free for runs", advice)
@@ -255,7 +257,7 @@ def other_findings(
     else:
         yield Finding("Hub token", "ok", "none", "only gated models need one: set HF_TOKEN, or `hf auth login`")
     if terminal is None:
-        yield Finding("terminal", "warning", "none attached", "commands work; the app needs one")
+        yield Finding("terminal", "warning", "none attached", "commands work without one; the app needs one")
         return
     colours = {0: "no colours", 2**24: "16 million colours"}.get(terminal.colours, f"{terminal.colours} colours")
     small = 0 < terminal.columns < 80 or 0 < terminal.rows < 24  # 0: a terminal that does not know

@@ -1,4 +1,4 @@
-"""forecast: will it fit, and what to change if it does not."""
+"""The command `forecast`: how much memory a profile needs, whether it fits, and what would reduce it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from training.memory.disk import DiskNeed
     from training.memory.forecast import Forecast, Remedy
 
-NAMES = {"weights": "weights", "lora": "LoRA", "optimizer": "optimiser", "activations": "activations",
+NAMES = {"weights": "weights", "lora": "LoRA", "optimizer": "optimizer", "activations": "activations",
          "loss_head": "loss head", "context": "CUDA context"}  # fmt: skip
 SMALLEST, LARGEST = 256, 10_000_000
 SAYS = {"fits": "✓ fits", "tight": "~ tight", "no": "✗ does not fit"}
@@ -23,12 +23,14 @@ SAYS = {"fits": "✓ fits", "tight": "~ tight", "no": "✗ does not fit"}
 def add(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "forecast",
-        help="say how much memory a profile will take, and whether it fits",
-        description="Counts what a fine-tune will take of the card, part by part, before anything is loaded; where it "
-        "does not fit, what would change that. Exits with 1 where it does not fit, with 2 where there is no telling.",
+        help="forecast how much memory a profile needs, and whether it fits",
+        description="Counts the GPU memory that a fine-tune needs, part by part, before anything is loaded. If it does "
+        "not fit, lists what would reduce it. Exits with 1 if it does not fit, with 2 if no forecast is possible.",
     )
     parser.add_argument("profile", metavar="PROFILE", help="a profile's name or file")
-    parser.add_argument("--card", metavar="MIB", type=int, help="for a card of this size instead of the one here")
+    parser.add_argument(
+        "--card", metavar="MIB", type=int, help="forecast for a card of this size, in MiB, instead of this machine's"
+    )
     add_set_option(parser)
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     parser.set_defaults(run=run_forecast)
@@ -40,7 +42,7 @@ def run_forecast(args: argparse.Namespace) -> int:
     from codex_tui.profiles.overrides import parse_overrides
 
     if args.card is not None and not SMALLEST <= args.card <= LARGEST:
-        raise BadInput(f"--card: a card has {SMALLEST:,} to {LARGEST:,} MiB.", "4096 is a card of 4 GB.")
+        raise BadInput(f"--card takes {SMALLEST:,} to {LARGEST:,} MiB.", "Use --card 4096 for a 4 GB card.")
     path = find_profile(args.profile)
     profile = checked(path, parse_overrides(args.set))
     here = forecast.card(profile.hardware.device)
@@ -81,10 +83,10 @@ def _as_json(found: Forecast, remedies: list[Remedy]) -> dict[str, Any]:
 def _disk_lines(need: DiskNeed, free: float) -> list[str]:
     from codex_tui.base.text import counted
 
-    full = " ✗ It would fill up." if need.total_mib >= free else ""
+    full = " ✗ The disk would fill up." if need.total_mib >= free else ""
     return [
-        f"On disk: {need.total_mib:,.0f} MiB, {need.checkpoint_mib:,.0f} for each of"
-        f" {counted(need.checkpoints, 'checkpoint')}; {free:,.0f} are free.{full}"
+        f"Disk: needs {need.total_mib:,.0f} MiB, {need.checkpoint_mib:,.0f} for each of"
+        f" {counted(need.checkpoints, 'checkpoint')}; {free:,.0f} MiB are free.{full}"
     ]
 
 
@@ -93,21 +95,21 @@ def _lines(found: Forecast, remedies: list[Remedy]) -> list[str]:
     from codex_tui.profiles.literals import literal
 
     rows = [(NAMES[name], mib) for name, mib in found.components.items()]
-    rows += [("on the card at the peak", found.device_mib)]
+    rows += [("GPU memory at the peak", found.device_mib)]
     if found.limit_mib is not None:
-        rows += [("the most it may take", found.limit_mib)]
+        rows += [("limit", found.limit_mib)]
     lines = [f"{name:<24}{mib:>8,.0f} MiB" for name, mib in rows]
     if found.offload_layers:
         lines.append(f"Kept in host memory: {counted(found.offload_layers, 'layer')}.")
     if found.measured:
-        lines.append("Measured here: the last probe of this profile on this card corrects the count.")
+        lines.append("Measured here: corrected by the last probe of this profile on this card.")
     if found.verdict is None:
-        lines.append("There is no card here to compare it with; --card 4096 compares it with one of 4 GB.")
+        lines.append("No GPU found to compare with. Use --card 4096 for a 4 GB card.")
         return lines
     left = (found.limit_mib or 0) - found.device_mib
-    lines.append(f"{SAYS[found.verdict]}: {abs(left):,.0f} MiB {'to spare' if left >= 0 else 'too much'}.")
+    lines.append(f"{SAYS[found.verdict]}: {abs(left):,.0f} MiB {'free' if left >= 0 else 'too much'}.")
     if remedies:
-        lines.append("What would make it smaller, each by itself:")
+        lines.append("Any one of these reduces it:")
     for remedy in remedies:
         enough = "✓" if remedy.fits else " "
         option = shlex.quote(f"{remedy.field}={literal(remedy.value)}")

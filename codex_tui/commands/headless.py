@@ -1,4 +1,4 @@
-"""Prints a run as plain lines, for a log, a pipe or a person without a screen."""
+"""Prints a run as plain lines: for a log, a pipe, or a person without a screen."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def follow(run: RunDirectory) -> int:
     try:
         watched = _print_until_end(run, newer)
     except KeyboardInterrupt:
-        print(f"\nDetached; {name} goes on. Come back with: codex-tui attach {name}", flush=True)
+        print(f"\nDetached. {name} continues. Come back with: codex-tui attach {name}", flush=True)
         return DETACHED
     if watched.status == "done":
         if not newer:
@@ -42,7 +42,7 @@ def follow(run: RunDirectory) -> int:
         if clean(leftovers.broken) != newer:  # which is printed above
             print(clean(leftovers.broken), flush=True)
     elif leftovers.resume_step:
-        print(f"Go on from the last checkpoint, step {leftovers.resume_step}: codex-tui resume {name}", flush=True)
+        print(f"Resume from the last checkpoint, step {leftovers.resume_step}: codex-tui resume {name}", flush=True)
     else:
         print(f"Start it again: codex-tui resume {name}", flush=True)
     return FAILED
@@ -57,7 +57,7 @@ def _print_until_end(run: RunDirectory, newer: str) -> WatchedRun:
         watched = follower.watched
         if watched.liveness == "lost":
             if not run.path.exists():
-                hint = "See what there is with: codex-tui runs"
+                hint = "List the runs: codex-tui runs"
                 raise CodexError(f"{run.path} was deleted while it was watched.", hint)
             log_tail = (f"  {clean(line)}" for line in watched.log_tail)
             print(clean(f"lost: {watched.reason}"), *log_tail, sep="\n", flush=True)
@@ -136,11 +136,11 @@ def _phase(phase: ev.Phase) -> str:
 
 def _probe(event: ev.Probe) -> str:
     taken = (event.peak_reserved_mib or 0) + (event.context_mib or 0)
-    parts = [f"probe  {event.rows} x {event.tokens:,} tokens take {taken:,.0f} MiB of the card"]
+    parts = [f"probe  {event.rows} x {event.tokens:,} tokens need {taken:,.0f} MiB of GPU memory"]
     if event.limit_mib:
-        parts.append(f"{event.limit_mib:,.0f} MiB at most")
+        parts.append(f"limit {event.limit_mib:,.0f} MiB")
     if event.forecast_mib:
-        parts.append(f"{event.forecast_mib:,.0f} MiB were forecast")
+        parts.append(f"forecast {event.forecast_mib:,.0f} MiB")
     return ", ".join(parts)
 
 
@@ -157,12 +157,13 @@ def _metrics(event: ev.Metrics, state: RunState) -> str:
 
 
 def _resolved(event: ev.Resolved) -> list[str]:
+    noun = "row" if event.train_rows == 1 else "rows"
     lines = [
-        f"{counted(event.train_rows, 'row')} to train on, {event.eval_rows:,} held out, {event.dropped_rows:,} dropped,"
-        f" {event.truncated_rows:,} cut; {event.total_steps:,} steps on {event.device}"
+        f"{event.train_rows:,} training {noun}, {event.eval_rows:,} for evaluation, {event.truncated_rows:,} cut short, "
+        f"{event.dropped_rows:,} skipped; {event.total_steps:,} steps on {event.device}"
     ]
     for field, (asked, ran, why) in event.changed.items():
-        lines.append(f"  {field}: {asked} was asked, {ran} runs{f' ({why})' if why else ''}")
+        lines.append(f"  {field}: {asked} is not available here; used {ran}{f' ({why})' if why else ''}")
     return [clean(line) for line in lines]
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def open_live_run(low_bandwidth: bool | None = None) -> int:
-    """The app on the run that is training, or on the last one where it was lost or failed, else the profile picker."""
+    """Open the app on the live run, on the last run if it was lost or failed, or on the list of profiles."""
     from codex_tui.runs.library import find_run_to_open
 
     return open_app(find_run_to_open(), low_bandwidth=low_bandwidth)
@@ -28,11 +28,12 @@ def open_app(
     low_bandwidth: bool | None = None,
     otherwise: str = "codex-tui runs, or --headless",
 ) -> int:
-    """The app on `run`, on the pane of that name, its chat with the base model where `base`; or on the rows `data`.
+    """Open the app on a pane of `run`, on the rows `data`, or on the list of profiles, until the person quits.
 
-    `low_bandwidth` None: as settings.toml says, else over SSH. Says on leaving how to come back to a run that goes on.
+    `base`: the chat asks the base model. `low_bandwidth` None: settings.toml decides, else it is on over SSH.
+    Prints how to come back to each run that continues.
 
-    Raises BadInput where there is no terminal; `otherwise` is what to do then.
+    Raises BadInput if there is no terminal; its hint is `otherwise`.
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise BadInput("The app needs a terminal.", f"Without one: {otherwise}")
@@ -44,5 +45,5 @@ def open_app(
     app = CodexApp(run, pane=pane, base=base, data=data)
     app.run()
     for watched in app.find_live_runs():
-        print(f"{watched.name} goes on. Come back with: codex-tui attach {watched.name}")
+        print(f"{watched.name} continues. Come back with: codex-tui attach {watched.name}")
     return DONE if app.return_code in (0, None) else FAILED

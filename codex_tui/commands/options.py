@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -6,32 +6,33 @@ import argparse
 
 
 def add_dataset(parser: argparse.ArgumentParser) -> None:
-    """FILE and `--profile`: a dataset, and by which profile to read it."""
+    """Add FILE and `--profile`: a dataset, and the profile that says how to read it."""
     parser.add_argument(
         "files",
         metavar="FILE",
         nargs="*",
-        help="JSONL, JSON, CSV or Parquet files, folders, patterns, or owner/name of the Hub; none: the profile's",
+        help="JSONL, JSON, CSV or Parquet files, folders, patterns, or owner/name on the Hub (default: the "
+        "profile's dataset)",
     )
-    parser.add_argument("--profile", metavar="P", help="read and judge the rows by this profile, a name or a file")
+    parser.add_argument("--profile", metavar="P", help="use this profile to read and check the rows: a name or a file")
 
 
 def add_low_bandwidth_option(parser: argparse.ArgumentParser) -> None:
-    """`--low-bandwidth`, for `codex_tui.commands.open_app.open_app`; what stands before the command counts as well."""
+    """Add `--low-bandwidth`, also before the command. `codex_tui.commands.open_app.open_app` uses it."""
     parser.add_argument(
         "--low-bandwidth",
         action=argparse.BooleanOptionalAction,
         default=argparse.SUPPRESS,
-        help="send less to the terminal, less often and in 256 colours; by itself over SSH",
+        help="send less to the terminal, less often and in 256 colours (automatic over SSH)",
     )
 
 
 def add_set_option(parser: argparse.ArgumentParser) -> None:
-    """`--set`, as a list of texts in `args.set`, for `codex_tui.profiles.overrides.parse_overrides`."""
+    """Add `--set`. `codex_tui.profiles.overrides.parse_overrides` reads the list of texts in `args.set`."""
     parser.add_argument(
         "--set",
         metavar="TABLE.FIELD=VALUE",
         action="append",
         default=[],
-        help="a field of the profile, for this once: --set lora.r=8; repeat it for more",
+        help="set a field of the profile for this run: --set lora.r=8; can be repeated",
     )

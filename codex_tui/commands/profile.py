@@ -1,4 +1,4 @@
-"""profile list, show, check, explain, schema."""
+"""The commands `profile list`, `show`, `check`, `explain` and `schema`."""
 
 from __future__ import annotations
 
@@ -19,24 +19,27 @@ def add(subparsers: Any) -> None:
     parser = subparsers.add_parser("profile", help="list, show, check or explain profiles")
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
 
-    listing = actions.add_parser("list", help="the profiles that can be picked")
+    listing = actions.add_parser("list", help="list your profiles and the shipped ones")
     listing.set_defaults(run=run_list)
-    show = actions.add_parser("show", help="a profile's text; with --json or --set the resolved whole")
+    show = actions.add_parser("show", help="print a profile; with --json or --set, with every field resolved")
     show.set_defaults(run=run_show)
     check = actions.add_parser(
         "check",
-        help="what is wrong with a profile, if anything",
-        description="Names field and line of everything that is wrong. Exits with 2 where something is.",
+        help="report everything that is wrong with a profile",
+        description="Names the field and line of everything that is wrong. Exits with 2 if something is wrong.",
     )
     check.set_defaults(run=run_check)
     explain = actions.add_parser(
         "explain",
-        help="what a field takes, costs and buys; without FIELD, all of them",
-        description="What a field of a profile takes, costs and buys, and how it is written. Without FIELD, lists all.",
+        help="explain a field: its values, cost and benefit; without FIELD, list all",
+        description="Explains a field of a profile: its values, its cost and benefit, and an example. Without FIELD, "
+        "lists all fields.",
     )
-    explain.add_argument("field", metavar="FIELD", nargs="?", help="lora.r, or just r where that is clear")
+    explain.add_argument(
+        "field", metavar="FIELD", nargs="?", help="such as lora.r; r alone is enough if only one field has that name"
+    )
     explain.set_defaults(run=run_explain)
-    schema = actions.add_parser("schema", help="the JSON Schema of a profile, for editors of text")
+    schema = actions.add_parser("schema", help="print the JSON Schema of a profile, for text editors")
     schema.set_defaults(run=run_schema)
     for action in (show, check):
         action.add_argument("profile", metavar="PROFILE", help="a profile's name or file")
@@ -58,7 +61,7 @@ def run_list(args: argparse.Namespace) -> int:
     width = max((len(entry.name) for entry in entries), default=0)
     for entry in entries:
         origin = "shipped" if entry.shipped else "yours"
-        base = f"as {entry.profile.extends}, but for what it sets" if entry.profile and entry.profile.extends else ""
+        base = f"extends {entry.profile.extends}" if entry.profile and entry.profile.extends else ""
         says = f"✗ {counted(len(entry.problems), 'problem')}" if entry.problems else entry.title or base
         print(clean(f"{entry.name:<{width}}  {origin:<7}  {says}"))
     return DONE
@@ -83,9 +86,9 @@ def run_show(args: argparse.Namespace) -> int:
         checked(path, overrides)
         text = commented(resolved.values)
     elif resolved.parent and not resolved.problems:
-        print(clean(f"# What is not set here is as in {resolved.parent}"))
+        print(clean(f"# Fields that are not set here take their values from {resolved.parent}"))
     print(clean(redact(text), newlines=True).rstrip("\n"))
-    checked(path, overrides)  # what is wrong is told below the text
+    checked(path, overrides)  # raises with the problems, below the text
     return DONE
 
 
@@ -129,10 +132,10 @@ def run_explain(args: argparse.Namespace) -> int:
 def _explain(schema: FieldSchema) -> None:
     from codex_tui.profiles.commented import example
 
-    takes = ", ".join([schema.type + (f" of {schema.unit}" if schema.unit else ""), *schema.limits])
+    values = ", ".join([schema.type + (f" of {schema.unit}" if schema.unit else ""), *schema.limits])
     print(schema.path)
     print("\n".join(line.replace("#", " ", 1) for line in schema.comment))
-    print(f"\n  takes    {takes}")
+    print(f"\n  values   {values}")
     print(f"  default  {_default(schema)}\n")
     print((f"  [{schema.table}]\n" if schema.table else "") + f"  {example(schema)}")
 
@@ -141,7 +144,7 @@ def _list_fields() -> None:
     from codex_tui.base.text import shorten
     from codex_tui.profiles.schema import read_schema, tables
 
-    about = {"": "The profile itself, above its tables.", **tables()}
+    about = {"": "The profile itself, before its tables.", **tables()}
     width = max(len(schema.name) for schema in read_schema().values())
     columns = get_terminal_size((120, 24)).columns
     for table, text in about.items():
@@ -150,7 +153,7 @@ def _list_fields() -> None:
             if schema.table == table:
                 print(shorten(f"  {schema.name:<{width}}  {shorten(_default(schema), 12):<12}  {schema.text}", columns))
         print()
-    print("More of one: codex-tui profile explain FIELD")
+    print("More about one field: codex-tui profile explain FIELD")
 
 
 def _default(schema: FieldSchema) -> str:
@@ -162,7 +165,7 @@ def _default(schema: FieldSchema) -> str:
 
 
 def find_field(field: str) -> FieldSchema:
-    """The field called `field`, dotted, or bare where one alone is called so. Raises BadInput."""
+    """Find the field with the dotted name `field`, or the only field with that last name. Raises BadInput."""
     from codex_tui.base.errors import BadInput
     from codex_tui.base.secrets import redact
     from codex_tui.profiles.problems import near
@@ -172,14 +175,16 @@ def find_field(field: str) -> FieldSchema:
     if len(found) == 1:
         return found[0]
     if found:
-        raise BadInput(f"{field} is in several tables.", "Say which: " + ", ".join(schema.path for schema in found))
+        raise BadInput(
+            f"{field} is in several tables.", "Name one of them: " + ", ".join(schema.path for schema in found)
+        )
     paths = {schema.path: schema.path for schema in read_schema().values()} | {
         schema.name: schema.path for schema in read_schema().values()
     }
     close = near(field, paths)
     raise BadInput(
         f"A profile has no field called {redact(field)!r}.",
-        f"Did you mean {paths[close]}?" if close else "They are listed by: codex-tui profile explain",
+        f"Did you mean {paths[close]}?" if close else "List them: codex-tui profile explain",
     )
 
 

@@ -1,4 +1,4 @@
-"""push: the adapter of a finished run to the Hub."""
+"""The command `push`: sends the adapter of a finished run to the Hub."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from codex_tui.commands.train import RUN_HELP
 def add(subparsers: Any) -> None:
     push = subparsers.add_parser(
         "push",
-        help="send a run's adapter to the Hub, to a private repository",
-        description="Makes the model repository, private, where there is none; sends the adapter and a card with base "
-        f"model, dataset, profile and figures, or what of them has changed; and reads it back. {TOKEN}",
+        help="push a run's adapter to a private repository on the Hub",
+        description="Creates the model repository as private if it does not exist. Sends the adapter "
+        "and a card with base model, dataset, profile and figures; files that have not "
+        f"changed are skipped. Then checks the upload. {TOKEN}",
     )
     push.add_argument("target", metavar="RUN", help=RUN_HELP)
     add_push_options(push)
@@ -49,5 +50,5 @@ def run_push(args: argparse.Namespace) -> int:
         return DONE
     say_pushed(done, clean(f"the adapter of {run.name} for {told.base}"))
     if not told.base_is_repo:
-        print("! Its base model is no repository of the Hub: others can't load the adapter.", file=sys.stderr)
+        print("! Its base model is no repository on the Hub: others can't load the adapter.", file=sys.stderr)
     return DONE

@@ -1,4 +1,4 @@
-"""runs: what there is, newest first."""
+"""The command `runs`: lists the runs, newest first."""
 
 from __future__ import annotations
 

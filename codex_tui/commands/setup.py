@@ -1,4 +1,4 @@
-"""setup: builds the training environment, or checks the one that is named; with progress, also for other commands."""
+"""The command `setup`: builds the training environment, or checks one that you name. Other commands use it, too."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def add(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "setup",
         help="build the training environment codex-train",
-        description="Builds a virtual environment of pinned versions, with CUDA where there is an NVIDIA GPU; where it "
-        "is there already, that takes less than a second. `demo` and `train` do the same when it is missing.",
+        description="Builds a virtual environment with every version pinned, with CUDA if the machine has an NVIDIA "
+        "GPU. Takes less than a second if it exists already. `demo` and `train` run it when it is missing.",
     )
     build = parser.add_mutually_exclusive_group()
-    build.add_argument("--cpu", action="store_true", help="torch without CUDA, whatever the machine has")
-    build.add_argument("--cuda", action="store_true", help="torch with CUDA, whatever the machine has")
+    build.add_argument("--cpu", action="store_true", help="install torch without CUDA, even if there is an NVIDIA GPU")
+    build.add_argument("--cuda", action="store_true", help="install torch with CUDA, even if there is no NVIDIA GPU")
     parser.add_argument("--python", metavar="PATH", type=Path, help="check this interpreter instead of building one")
     parser.add_argument("--verify", action="store_true", help="also import Unsloth in it (half a minute)")
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
@@ -52,7 +52,7 @@ def run_setup(args: argparse.Namespace) -> int:
         print(f"Ready to train: {clean(answer['python'])} (Python {answer['python_version']}, torch {torch}; {kind})")
         for name, package in answer["packages"].items():
             if package["state"] == "other":
-                print(f"! {name} is {clean(package['installed'])}; tried together was {package['pinned']}")
+                print(f"! {name} is {clean(package['installed'])}; the tested version is {package['pinned']}")
     return DONE
 
 
@@ -65,7 +65,7 @@ def _set_up(args: argparse.Namespace) -> dict[str, Any]:
     managed = environment_build.find_named_python(args.python) is None
     report = stack.describe(python)
     if managed and any(package.state != "ok" for package in report.packages):
-        environment_build.mark_missing()  # someone has been at it: build it again
+        environment_build.mark_missing()  # a package was changed by hand: build it again
         python = ensure_with_progress(args.python, build)
         report = stack.describe(python)
     if args.verify:

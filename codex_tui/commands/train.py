@@ -1,4 +1,4 @@
-"""demo, train, attach, stop, resume: a run's life from the command line."""
+"""The commands that start, watch, stop and resume a run: demo, train, attach, stop, resume."""
 
 from __future__ import annotations
 
@@ -11,65 +11,72 @@ from typing import Any
 from codex_tui.commands.options import add_low_bandwidth_option, add_set_option
 from training.contract.run_directory import RunDirectory
 
-RUN_HELP = "a run's name, a unique beginning of it, or 'last'"
+RUN_HELP = "a run's name, the beginning of a name if only one run has it, or 'last'"
 
 
 def add(subparsers: Any) -> None:
     demo = subparsers.add_parser(
         "demo",
-        help="set up if need be and fine-tune the shipped tiny model, for real",
-        description="Builds a tiny Llama and fine-tunes it with Unsloth on the shipped sample, in a minute or so. "
-        "It needs no GPU and no download of a model; the training environment is set up first where it is missing.",
+        help="set up if needed, and fine-tune the shipped tiny model",
+        description="Builds a tiny Llama and fine-tunes it with Unsloth on the shipped sample, in about a minute. It "
+        "needs no GPU and downloads no model. If the training environment is missing, it is built first.",
     )
     demo.set_defaults(run=run_demo)
 
     train = subparsers.add_parser(
         "train",
-        help="fine-tune what a profile says",
-        description="Starts a fine-tune in a process of its own and watches it. The run goes on when the viewer ends.",
+        help="fine-tune with a profile",
+        description="Starts a fine-tune in its own process and watches it. The run continues when you leave.",
     )
     train.add_argument("profile", metavar="PROFILE", help="a profile's name or file; see: codex-tui profile list")
-    train.add_argument("--dataset", metavar="DATA", help="a file, folder, pattern or Hub id instead of the profile's")
+    train.add_argument(
+        "--dataset", metavar="DATA", help="a file, folder, pattern or Hub id; replaces the profile's dataset"
+    )
     train.set_defaults(run=run_train)
 
     attach = subparsers.add_parser(
         "attach",
         help="watch a run, live or ended",
-        description="Shows a run, history complete. Any number of viewers may come and go; none of them disturbs it.",
+        description="Shows a run with its whole history. Any number of viewers can watch; none of them disturbs the "
+        "run.",
     )
     attach.add_argument("target", metavar="RUN", nargs="?", default="last", help=f"{RUN_HELP} (default: last)")
     attach.set_defaults(run=run_attach)
 
     stop = subparsers.add_parser(
         "stop",
-        help="save and end a run; a second time: end it at once",
-        description="The first stop ends the step, saves a checkpoint and the adapter, and ends the run; a second one "
-        "ends it at once, a third kills it. `resume` goes on from the last whole checkpoint.",
+        help="save and stop a run; the second time, end it at once",
+        description="The first stop finishes the step, saves a checkpoint and the adapter, and ends the run. The "
+        "second ends it at once, the third kills it. `resume` continues from the last whole checkpoint.",
     )
     stop.add_argument("target", metavar="RUN", help=RUN_HELP)
     stop.set_defaults(run=run_stop)
 
     resume = subparsers.add_parser(
         "resume",
-        help="go on from the last whole checkpoint",
-        description="Goes on with a run that was stopped, failed or lost, in the same directory, from its last whole "
-        "checkpoint; from the start where there is none.",
+        help="continue a run from its last whole checkpoint",
+        description="Continues a run that was stopped, failed or lost, in the same directory, from its last whole "
+        "checkpoint, or from the start if it has none.",
     )
     resume.add_argument("target", metavar="RUN", help=RUN_HELP)
     resume.add_argument(
-        "--from-start", action="store_true", help="begin anew where every checkpoint is damaged; they are kept"
+        "--from-start",
+        action="store_true",
+        help="start over when every checkpoint is damaged; the damaged ones are kept",
     )
     resume.set_defaults(run=run_resume)
 
     for command in (demo, train):
-        command.add_argument("--name", metavar="NAME", help="the run's name (default: the profile's and a number)")
+        command.add_argument("--name", metavar="NAME", help="the run's name (default: the profile's name and a number)")
         add_set_option(command)
     for command in (demo, train, resume):
         command.add_argument(
-            "--python", metavar="PATH", type=Path, help="train with this interpreter, or environment folder"
+            "--python", metavar="PATH", type=Path, help="train with this interpreter or environment folder"
         )
     for command in (demo, train, attach, resume):
-        command.add_argument("--headless", action="store_true", help="plain progress lines instead of the app")
+        command.add_argument(
+            "--headless", action="store_true", help="print plain progress lines instead of opening the app"
+        )
         add_low_bandwidth_option(command)
 
 
@@ -123,7 +130,7 @@ def run_resume(args: argparse.Namespace) -> int:
     run = find_run(args.target)
     point = launcher.resume(run, args.python, from_start=args.from_start)
     if point.damaged:
-        print(clean(f"{point.damaged} {run.name} goes on {point.start}."), file=sys.stderr)
+        print(clean(f"{point.damaged} {run.name} continues {point.start}."), file=sys.stderr)
     return _watch(run, args)
 
 
@@ -134,9 +141,9 @@ def run_stop(args: argparse.Namespace) -> int:
 
     run = find_run(args.target)
     said = {
-        "save": "saves what it has trained, a checkpoint and the adapter, then ends. A second stop ends it at once.",
-        "terminate": "is told to end at once. A further stop kills it.",
-        "kill": "was killed; what its checkpoints hold is safe.",
+        "save": "finishes its step, saves a checkpoint and the adapter, and stops. A second stop ends it at once.",
+        "terminate": "ends at once, without saving more. A third stop kills it.",
+        "kill": "was killed. Its checkpoints are safe.",
     }
     print(f"{clean(run.name)} {said[launcher.stop(run)]}")
     return 0
