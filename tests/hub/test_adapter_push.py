@@ -72,7 +72,7 @@ def test_a_local_base_model_is_named_and_warned_of(person: Person) -> None:
     make_run(person, base=f"{person.home}/models/tiny")
     done = person.runs("push", "last", REPO)
     assert done.returncode == 0
-    assert "no repository of the Hub" in done.stderr
+    assert "no repository on the Hub" in done.stderr
     card = card_of(person)
     assert "base_model:" not in card
     assert "`tiny`" in card

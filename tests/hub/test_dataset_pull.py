@@ -31,7 +31,7 @@ def test_what_is_pulled_is_what_was_pushed_and_serves_offline(person: Person) ->
         again = person.says("data", "pull", REPO, *asked)
         assert again["revision"] == revision
         assert Path(again["files"][0]["path"]).read_bytes() == file.read_bytes()
-    assert "can't be asked" in person.runs("data", "pull", REPO).stderr
+    assert "can't be reached" in person.runs("data", "pull", REPO).stderr
     person.says("data", "pull", REPO, HF_HUB_OFFLINE="1")
 
 
@@ -77,7 +77,7 @@ def test_status_tells_which_is_newer(person: Person) -> None:
     os.utime(file, (1_000_000_000, 1_000_000_000))
     there.commit({"README.md": b"a card of 2031"}, date=datetime(2031, 1, 1, tzinfo=UTC))
     assert person.says("data", "status", file, REPO)["newer"] == "remote"
-    assert "Fetch it with" in person.runs("data", "status", file, REPO).stdout
+    assert "Download it:" in person.runs("data", "status", file, REPO).stdout
 
     other = person.file("other.jsonl", 3)  # under another name here, and the one data file there
     found = person.says("data", "status", other, REPO)["remote"]

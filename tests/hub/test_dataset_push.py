@@ -118,8 +118,11 @@ def test_a_csv_and_a_file_with_bad_rows(person: Person) -> None:
     table.write_text("instruction,response\nask,answer\nask,\n")
     done = person.runs("data", "push", table, REPO)
     assert done.returncode == 0
-    assert "1 of the rows can't be learned from" in done.stderr
-    assert "| rows that can't be learned from | 1 |" in person.hub.dataset(REPO).commits[-1].files["README.md"].decode()
+    assert "1 of the rows can't be used for training" in done.stderr
+    assert (
+        "| rows that can't be used for training | 1 |"
+        in person.hub.dataset(REPO).commits[-1].files["README.md"].decode()
+    )
 
 
 def test_hostile_names_and_cards_come_out_harmless(person: Person) -> None:

@@ -104,7 +104,7 @@ def test_files_that_can_not_be_mirrored(person: Person) -> None:
     empty.write_text("\n")
     named = person.home / "README.md"
     named.write_text("{}")
-    wrong = {named: "not called as a data file", empty: "no rows", person.home: "not a file"}
+    wrong = {named: "can't be mirrored: its name must end in", empty: "no rows", person.home: "not a file"}
     for file, word in {**wrong, person.home / "none.jsonl": "no such"}.items():
         refused = person.runs("data", "push", file, REPO)
         assert refused.returncode == 2

@@ -48,7 +48,7 @@ def test_chat_refuses_before_anything_is_loaded(
         (["--prompt", os.fsdecode(b"\xff")], "not UTF-8"),
         (["--prompt", "-"], "not UTF-8"),
         (["--prompt", "Who?", "--max-new-tokens", "0"], "at least 1"),
-        (["--prompt", "Who?"], "neither an adapter nor a whole checkpoint"),
+        (["--prompt", "Who?"], "no adapter and no whole checkpoint"),
         (["--base"], "--prompt TEXT"),
         ([], "--prompt TEXT"),
     ):
@@ -67,7 +67,7 @@ def test_a_chat_says_at_once_which_checkpoint_answers(
 
     monkeypatch.setattr("codex_tui.commands.chat._ask", ask)
     assert main(["chat", "a", "--prompt", "Who?"]) == 0
-    assert capsys.readouterr() == ("", "Checkpoint 200 answers: the run has no adapter of its own.\n")
+    assert capsys.readouterr() == ("", "Checkpoint 200 answers, because the run has saved no adapter yet.\n")
     assert main(["chat", "a", "--prompt", "Who?", "--base"]) == 0
     assert capsys.readouterr() == ("", "")
 

@@ -193,7 +193,7 @@ def look(person: Person, name: str, told: str, *, killed: bool, seen: bool) -> N
         tally.expect(listed["resume_step"] == step, f"{name}: {listed['resume_step']} is told, {step} is there")
         for text in (listed["reason"], told) if seen else ():
             tally.expect("by SIGKILL" in text, f"{name}: nobody says what killed it: {text[-300:]}")
-        says = f"Go on from the last checkpoint, step {step}:" if step else "Start it again:"
+        says = f"Resume from the last checkpoint, step {step}:" if step else "Start it again:"
         tally.expect(says in told, f"{name}: the viewer does not say {says!r}: {told[-300:]}")
     else:
         tally.expect(listed["state"] in ENDED, f"{name} is {listed['state']}, and nothing trains")

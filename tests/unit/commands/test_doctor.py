@@ -105,8 +105,14 @@ def test_gpu_that_is_fine() -> None:
         (GpuFacts("T4", "550", (12, 4), 15_000, 14_900, (7, 5), 1), "13.0", "CUDA", "bad", "update the NVIDIA driver"),
         (GpuFacts("T4", "580", (13, 0), 15_000, 14_900, (7, 5), 1), "13.0", "capability", "ok", "no bfloat16"),
         (GpuFacts("P100", "580", (13, 0), 16_000, 15_900, (6, 0), 1), "13.0", "capability", "bad", "too old"),
-        (GpuFacts("A", "580", (13, 0), 6_000, 1_000, (8, 9), 1), "13.0", "VRAM", "warning", "close what uses"),
-        (GpuFacts("A", "580", (13, 0), None, None, None, 1), "13.0", "VRAM", "warning", "not told"),
+        (
+            GpuFacts("A", "580", (13, 0), 6_000, 1_000, (8, 9), 1),
+            "13.0",
+            "VRAM",
+            "warning",
+            "close the programs that use",
+        ),
+        (GpuFacts("A", "580", (13, 0), None, None, None, 1), "13.0", "VRAM", "warning", "NVML does not report it"),
         (GpuFacts("A", "580", (13, 0), 6_000, 6_000, (8, 9), 2), None, "CUDA", "warning", "setup --cuda"),
         ("no NVIDIA driver on this machine", None, "GPU", "warning", "no NVIDIA driver"),
     ],
@@ -122,7 +128,7 @@ def test_packages_of_other_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(stack, "describe", lambda python: described)
     _, findings = doctor.examine_trainer(Path("/env/bin/python"))
     found = states(findings)
-    assert (found["trl"], found["peft"], found["torch"], found["what they need"]) == ("warning", "bad", "ok", "warning")
+    assert (found["trl"], found["peft"], found["torch"], found["other packages"]) == ("warning", "bad", "ok", "warning")
     with pytest.raises(EnvironmentMissing, match="lacks peft\n"):
         stack.require(described)
 

@@ -175,7 +175,8 @@ def test_show_says_what_is_extended(home: Path, capsys: pytest.CaptureFixture[st
     path = home / "mine.toml"
     path.write_text('extends = "demo"\n# my rank\n[lora]\nr = 8\n')
     said = told(capsys, "profile", "show", str(path))
-    assert said == f"# What is not set here is as in {locations.shipped_profiles() / 'demo.toml'}\n{path.read_text()}"
+    parent = locations.shipped_profiles() / "demo.toml"
+    assert said == f"# Fields that are not set here take their values from {parent}\n{path.read_text()}"
     whole = json.loads(told(capsys, "profile", "show", str(path), "--json"))
     assert (whole["lora"]["r"], whole["lora"]["lora_alpha"], whole["model"]["name"]) == (8, 32, "demo:llama")
     assert (whole["extends"], whole["title"]) == ("demo", "")
@@ -207,7 +208,7 @@ def test_a_name_of_any_length_is_bad_input(name: str, capsys: pytest.CaptureFixt
 def test_list_says_what_a_profile_without_title_extends(capsys: pytest.CaptureFixture[str]) -> None:
     locations.user_profiles().mkdir(parents=True)
     (locations.user_profiles() / "mine.toml").write_text('extends = "demo"\n')
-    assert "mine            yours    as demo, but for what it sets\n" in told(capsys, "profile", "list")
+    assert "mine            yours    extends demo\n" in told(capsys, "profile", "list")
 
 
 def test_set_takes_toml_and_bare_words(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:

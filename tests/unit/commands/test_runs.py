@@ -70,7 +70,7 @@ def test_an_ended_run_says_from_which_step_it_goes_on(capsys: pytest.CaptureFixt
     said = "The trainer ended at step 25 without a message; the cause is unknown. Resume continues from step 10.\n"
     assert said in capsys.readouterr().out
     assert main(["attach", "a", "--headless"]) == 1
-    assert "Go on from the last checkpoint, step 10: codex-tui resume a" in capsys.readouterr().out
+    assert "Resume from the last checkpoint, step 10: codex-tui resume a" in capsys.readouterr().out
 
 
 def test_a_run_is_found_by_name_beginning_or_as_the_last(capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,4 +108,4 @@ def test_the_first_stop_asks_politely(capsys: pytest.CaptureFixture[str]) -> Non
     run = make_run("live", ev.Started(attempt=1, pid=1), alive=True)
     assert main(["stop", "live"]) == 0
     assert run.stop_requested() == "save"
-    assert "saves what it has trained" in capsys.readouterr().out
+    assert "finishes its step, saves a checkpoint and the adapter" in capsys.readouterr().out

@@ -94,7 +94,7 @@ def test_rows_alone(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert "rows.jsonl: 4 rows, 2 kept, 2 bad\n  line 2: not valid JSON" in out
     assert "columns     instruction, response used; note ignored" in out
-    assert "duplicates  1 word for word, 0 nearly the same\n" in out
+    assert "duplicates  1 identical, 0 near-duplicates\n" in out
 
 
 def test_good_rows_pass(capsys: pytest.CaptureFixture[str]) -> None:
@@ -113,7 +113,7 @@ def test_ten_bad_rows_are_shown_and_all_are_told(
     assert main(["data", "check", file]) == 2
     out = capsys.readouterr().out
     assert [line for line in out.splitlines() if line.startswith("  line ")][-1].startswith("  line 10: ")
-    assert "  and 3 more; --json lists them all\n" in out
+    assert "  and 3 more; --json lists all of them\n" in out
     found = told(capsys, file, code=2)
     assert [bad["line"] for bad in found["bad"]] == list(range(1, 14))
     assert {bad["reason"] for bad in found["bad"]} == {found["bad"][0]["reason"]}
@@ -138,7 +138,7 @@ def test_a_profile_tells_of_tokens(capsys: pytest.CaptureFixture[str], words: No
     assert found["tokens"] == {"p50": 6, "p90": 6, "p95": 6, "p99": 23, "max": 23}
     assert (found["truncated"], found["answers_lost"], found["kept"]) == (2, 1, 42)
     assert found["learned_tokens"] == 40 * 3 + 16 - 3
-    assert found["skipped"] == {"the cut takes the whole answer": 1}
+    assert found["skipped"] == {"the whole answer is cut off": 1}
     assert found["steps_per_epoch"] == 11  # of 4 rows each
     assert found["seconds_per_epoch"] is None
     assert any("loses the whole answer" in warning["message"] for warning in found["warnings"])
@@ -171,7 +171,7 @@ def test_without_the_training_environment_the_rest_is_told(capsys: pytest.Captur
     profile = profile_file('path = "rows.jsonl"\neval_fraction = 0.5')
     found = told(capsys, "--profile", profile)  # the profile's own rows
     assert (found["rows"], found["tokens"], found["steps_per_epoch"]) == (10, None, 2)
-    assert found["warnings"][0]["message"].startswith("Nothing is known of its tokens: The training environment is not")
+    assert found["warnings"][0]["message"].startswith("Token counts are not available: The training environment is not")
     assert "codex-tui setup" in found["warnings"][0]["remedy"]
     assert main(["data", "check", "--profile", profile]) == 0
     out = capsys.readouterr().out
@@ -207,7 +207,7 @@ def test_texts_from_outside_are_harmless(capsys: pytest.CaptureFixture[str]) -> 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "There is nothing to check"),
+        ([], "No dataset is named"),
         (["none.jsonl"], "no such dataset file"),
         (["--profile", "p.toml"], "names no dataset"),
         (["rows.jsonl", "--profile", "no-such"], "No profile is called 'no-such'"),

@@ -213,7 +213,7 @@ def test_a_chat_waits_for_no_checkpoint_that_will_never_come(
     make_run("a", STARTED, last)
     assert main(["chat", "a", "--prompt", "hi"]) == 2
     said = capsys.readouterr().err
-    assert f"a has neither an adapter nor a whole checkpoint, and none will come: it {ended}.\n" in said
+    assert f"a has no adapter and no whole checkpoint, and will get none: it {ended}.\n" in said
     assert "Train it again: codex-tui resume a\nOr ask the base model: codex-tui chat a --base" in said
 
 
