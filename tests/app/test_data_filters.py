@@ -51,7 +51,7 @@ async def test_search_finds_while_one_types_and_escape_ends_it(dataset: Path, pr
         await until(pilot, lambda: len(view.rows.listed) == 40)
         assert view.rows.current == 13  # one stays where one was
         await pilot.press("slash", *"nowhere")
-        await see(pilot, "No row has “nowhere”.")
+        await see(pilot, "No row contains “nowhere”.")
 
 
 async def test_search_within_a_filter(dataset: Path, profile: Path, worker: Any) -> None:

@@ -13,7 +13,7 @@ from support.screens import EVIL
 
 from codex_tui.base.text import clean
 from codex_tui.data.rows import RowPreview
-from codex_tui.ui.data.row_view import as_seen, one_by_one, raw
+from codex_tui.ui.data.row_view import draw_model_view, draw_raw, draw_tokens
 from codex_tui.ui.data.text import draw_preview
 from training.contract.messages import RenderedRow, Segment
 
@@ -31,7 +31,12 @@ def test_whatever_a_row_has_is_shown_as_text(question: str, answer: str, key: st
         start=3, learned_tokens=3, max_seq_length=6, truncated=True, ids=[(1, question), (2, answer), (3, key)],
     )  # fmt: skip
     values = {key: question, "response": answer, "messages": [{"role": key, "content": answer}], "more": [key, 1.5]}
-    shown = [*as_seen(message), *one_by_one(message, False), *one_by_one(message, True), *raw(values, ["response"])]
+    shown = [
+        *draw_model_view(message),
+        *draw_tokens(message, False),
+        *draw_tokens(message, True),
+        *draw_raw(values, ["response"]),
+    ]
     text = "\n".join(content.plain for content in shown)
     assert not set(text) & CONTROLS
     for part in (question, answer, key):

@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.data_screen import app_on, counted, see
 
-from codex_tui.ui.data.histogram import histogram
+from codex_tui.ui.data.histogram import draw_histogram
 
 
 async def test_the_overview_says_what_all_come_to(dataset: Path, profile: Path, worker: Any) -> None:
     async with app_on(dataset, profile).run_test(size=(200, 60)) as pilot:
         await counted(pilot)
         await pilot.press("4")
-        text = await see(pilot, "38 of 40 rows kept", "max_seq_length 40 ┄┄")
-        for expected in ("not valid JSON", "longer than 40 tokens", "lose their whole answer", "an epoch",
+        text = await see(pilot, "38 of 40 rows usable", "max_seq_length 40 ┄┄")
+        for expected in ("not valid JSON", "longer than 40 tokens", "lose their whole answer", "per epoch",
                          "used instruction, response", "ignored source", "p50", "p99", "line 11", "→"):  # fmt: skip
             assert expected in text
 
@@ -32,12 +32,12 @@ async def test_the_overview_accounts_for_every_bad_row(home: Path, profile: Path
     async with app_on(path, profile).run_test(size=(200, 60)) as pilot:
         await counted(pilot)
         await pilot.press("4")
-        await see(pilot, "4 kept, 8 dropped", "2  for other reasons; b lists them all")
+        await see(pilot, "4 usable, 8 skipped", "2  for other reasons; press b to list all")
 
 
 @given(st.lists(st.integers(1, 5000), min_size=1, max_size=200), st.integers(16, 6000))
 def test_the_histogram_counts_every_row_once(tokens: list[int], limit: int) -> None:
-    drawn = [line.plain for line in histogram(sorted(tokens), limit, {"p50": 1}, 80)]
+    drawn = [line.plain for line in draw_histogram(sorted(tokens), limit, {"p50": 1}, 80)]
     bars = [line.split() for line in drawn if "max_seq_length" not in line]
     assert sum("max_seq_length" in line for line in drawn) == 1
     counted = sum(

@@ -24,9 +24,9 @@ async def test_a_row_as_the_model_sees_it_raw_and_in_tokens(dataset: Path, profi
         await counted(pilot)
         text = await see(pilot, "<|user|>What comes 0 at the roof?", "▌ learned")
         assert "▌ Hold roof 0. <|eot_id|>" in text  # the learned part has its sign
-        assert "   <|user|>What" in text  # what is given has none
+        assert "   <|user|>What" in text  # the part that is not learned has none
         await pilot.press("v")
-        await see(pilot, "as the file has it", "guide 0", "source   ignored")
+        await see(pilot, "as in the file", "guide 0", "source   ignored")
         await pilot.press("v")
         await see(pilot, "What │comes │0 │at │the │roof? │")
         await pilot.press("i")
@@ -46,17 +46,17 @@ async def test_the_cut_is_drawn_where_it_falls_and_moves_at_once(dataset: Path, 
         assert any("▌" in row and "word" in row for row in lines[:at])
         assert all("┊" in row for row in lines[at + 1 :] if "word" in row)
         await pilot.press("right_square_bracket")
-        await see(pilot, "if cut at 64 (the profile: 40)", "cut at 64: 4 tokens are lost")
+        await see(pilot, "if cut at 64 (profile: 40)", "cut at 64: 4 tokens are lost")
         await pilot.press("right_square_bracket")
         await until(pilot, lambda: "are lost" not in screen_text(pilot.app))
         await pilot.press("equals_sign", "8", "enter")
         await pilot.press("equals_sign", *"16", "enter")
         await see(pilot, "if cut at 16")
         await pilot.press("4")
-        await see(pilot, "2 cut")
+        await see(pilot, "2 cut short")
         await pilot.press("backspace")
-        text = await see(pilot, "max_seq_length 40", "38 of 40 rows", "2 cut", "1 answer lost")
-        assert "the profile:" not in text
+        text = await see(pilot, "max_seq_length 40", "38 of 40 rows", "2 cut short", "1 answer lost")
+        assert "(profile:" not in text
 
 
 async def test_of_several_files_each_row_names_its_own(home: Path, profile: Path, worker: Any) -> None:
@@ -134,7 +134,7 @@ async def test_editing_the_profile_moves_the_cut(dataset: Path, profile: Path, w
         await until(pilot, lambda: isinstance(pilot.app.screen, DataScreen))
         await counted(pilot)
         text = await see(pilot, "max_seq_length 64", "Row 2 of 40")
-        assert "the profile:" not in text
+        assert "(profile:" not in text
     assert [one.profile.model.max_seq_length for one in worker.started] == [40, 64]
     assert all(one.closed for one in worker.started)
 
@@ -155,7 +155,7 @@ def snapped(*keys: str, then: str) -> Any:
     [
         (("g", "7", "enter", "enter"), "cut at 40"),
         (("down", "3", "i"), "ids"),
-        (("4",), "rows kept"),
+        (("4",), "rows usable"),
         (("b",), "not valid JSON"),
     ],
     ids=["cut", "ids", "overview", "bad"],

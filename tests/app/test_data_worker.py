@@ -24,12 +24,12 @@ async def test_rows_are_there_while_tokens_are_counted(dataset: Path, profile: P
         await pilot.press("c")
         await see(pilot, "Not known yet")
         await pilot.press("a", "4")
-        await see(pilot, "what they come to follows")
+        await see(pilot, "The figures appear here")
         await pilot.press("t")
         await until(pilot, lambda: "Counting tokens" not in screen_text(pilot.app))
         assert worker.started[0].sent[-1] == Cancel()
         worker.started[0].go_on()
-        await see(pilot, "38 of 40 rows kept")
+        await see(pilot, "38 of 40 rows usable")
 
 
 async def test_a_worker_that_dies_is_told_and_the_rows_stay(dataset: Path, profile: Path, worker: Any) -> None:
@@ -51,13 +51,13 @@ async def test_without_a_training_environment_the_raw_rows_are_browsed(
 
     monkeypatch.setattr("codex_tui.environment.build.find_python", missing)
     async with app_on(dataset, profile).run_test(size=SIZE) as pilot:
-        await see(pilot, "codex-tui setup", "What comes 0 at the roof?", "as the file has it")
+        await see(pilot, "codex-tui setup", "What comes 0 at the roof?", "as in the file")
         await pilot.press("b")
         await see(pilot, "not valid JSON")  # what needs no tokens is known all the same
         await pilot.press("c")
         await see(pilot, "The tokens have not been counted.")
         await pilot.press("4")
-        await see(pilot, "38 of 40 rows kept")
+        await see(pilot, "38 of 40 rows usable")
 
 
 async def test_without_a_profile_it_says_what_a_profile_is_for(dataset: Path) -> None:
@@ -65,7 +65,7 @@ async def test_without_a_profile_it_says_what_a_profile_is_for(dataset: Path) ->
         await see(pilot, "codex-tui data view FILE --profile P", "What comes 0 at the roof?")
         assert "[ ]" not in pilot.app.screen.query_one(HintBar).keys
         await pilot.press("4")
-        await see(pilot, "What the rows come to depends on a profile", "38 can be learned from")
+        await see(pilot, "The figures depend on a profile", "38 usable")
 
 
 async def test_with_the_real_worker(home: Path, trainer_python: Path, dataset: Path) -> None:

@@ -13,7 +13,7 @@ from textual.content import Content
 from codex_tui.base.text import clean
 from codex_tui.data.row_text import truncate_middle
 from codex_tui.runs.state import RunState
-from codex_tui.ui.data.row_view import RowView, as_seen, facts, lines, raw
+from codex_tui.ui.data.row_view import RowView, describe_row, draw_lines, draw_model_view, draw_raw
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, line
 from codex_tui.ui.kit.heading import Heading
 from codex_tui.ui.kit.hints import Hint
@@ -143,10 +143,10 @@ class SamplesPane(Vertical):
         row = reader.row
         if row is None:
             return line(("Row", STRONG)), [line(("Reading the dataset and the tokenizer …", MUTED))]
-        left = line(("Row", STRONG), f" {reader.index + 1:,} / {reader.rows:,}", (f"  {facts(row)}", MUTED))
+        left = line(("Row", STRONG), f" {reader.index + 1:,} / {reader.rows:,}", (f"  {describe_row(row)}", MUTED))
         if row.problem:
-            return left, [line((f"✗ {clean(row.problem)}", "$error")), *lines(row.text)]
-        return left, list(raw(row.raw) if self.raw else as_seen(row, "as the model sees it"))
+            return left, [line((f"✗ {clean(row.problem)}", "$error")), *draw_lines(row.text)]
+        return left, list(draw_raw(row.raw) if self.raw else draw_model_view(row, "as the model sees it"))
 
 
 def _shown(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The keys that the last row of the data screen names: those that do something now."""
+"""The key hints in the last row of the data screen."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from codex_tui.data.view import DataView
 from codex_tui.ui.kit.hints import Hint
 
 
-def hints(view: DataView, pane: str, question: str, on_row: bool, alone: bool, leads_back: bool) -> list[Hint]:
-    """`question` is what the prompt bar asks. `on_row`: the row has the focus. `alone`: there is room for either the
-    row or the list."""
+def list_hints(view: DataView, pane: str, question: str, on_row: bool, alone: bool, leads_back: bool) -> list[Hint]:
+    """Lists the keys that work now.
+
+    `question` is the question of the prompt bar, or "". `on_row` says that the row has the focus, `alone` that the
+    screen has room for only the row or only the list, and `leads_back` that Escape leads to another screen.
+    """
     if question == "search":
-        return [("Enter", "keep"), ("Esc", "all rows")]
+        return [("Enter", "keep filter"), ("Esc", "all rows")]
     if question:
-        return [("Enter", "go"), ("Esc", "leave")]
+        return [("Enter", "go"), ("Esc", "cancel")]
     if not view.rows.count and view.rows.complete:
         return [("Esc", "back")] if leads_back else []
     keys: list[Hint] = [("Esc", "list"), ("← →", "rows"), ("↑ ↓", "scroll")] if on_row else [("Enter", "read")]
@@ -21,7 +24,7 @@ def hints(view: DataView, pane: str, question: str, on_row: bool, alone: bool, l
         keys += [("1-4", "views")]
         keys += [("i", "ids")] if pane == "tokens" else []
         keys += [("[ ]", "length")] if view.target.profile else []
-        keys += [("Bksp", "the profile's")] if view.limit != view.own_limit else []
+        keys += [("Bksp", "profile's length")] if view.limit != view.own_limit else []
     if not on_row or not alone:
         keys += [("/", "search"), ("g", "go to"), ("f", "filter")]
         keys += [(kind[0], kind) for kind in KINDS if kind != view.rows.kind]

@@ -1,4 +1,4 @@
-"""The ways to the data screen and to the editor of its profile."""
+"""Opens the data screen for a profile or a run, after it has downloaded the dataset if necessary."""
 
 from __future__ import annotations
 
@@ -20,24 +20,27 @@ from codex_tui.ui.kit.dialogs import DIALOG_CSS, make_key_row
 from codex_tui.ui.kit.drawing import MUTED, line
 from codex_tui.ui.messages import Trouble
 
-if TYPE_CHECKING:  # pydantic is read after the first paint
+if TYPE_CHECKING:  # importing pydantic here would delay the first paint
     from codex_tui.base.progress import OnProgress, Progress
     from codex_tui.data.target import Target
     from training.contract.run_directory import RunDirectory
 
-QUIET_SECONDS = 1.0  # after which one is told what takes so long
-SHOWN_EVERY = 0.5  # seconds
+QUIET_SECONDS = 1.0  # a longer search shows its progress
+REFRESH_SECONDS = 0.5  # between two updates of the progress
 
 
 async def open_profile(screen: Screen[Any], path: Path, then: Callable[[Any], Any] | None = None) -> None:
-    """From a worker: the rows that a run of the profile at `path` would take."""
+    """Opens the rows that a run of the profile at `path` would use. Call it in a worker.
+
+    `then` is called when the data screen closes.
+    """
     from codex_tui.data.target import Target
 
     await _open(screen, lambda report: Target.of_profile(path, report=report), then)
 
 
 async def open_run(screen: Screen[Any], run: RunDirectory) -> None:
-    """From a worker: the rows that `run` was started with."""
+    """Opens the rows with which `run` was started. Call it in a worker."""
     from codex_tui.data.target import Target
 
     await _open(screen, lambda _: Target.of_run(run), None)
@@ -47,61 +50,64 @@ async def _open(screen: Screen[Any], find: Callable[[OnProgress], Target], then:
     from codex_tui.ui.data.screen import DataScreen
 
     try:
-        target = await _found(screen, find)
+        target = await _find_target(screen, find)
     except CodexError as error:
         screen.post_message(Trouble(error.message, error.hint))
         return
-    if screen.is_current:  # else a person has gone on
+    if screen.is_current:  # otherwise a person has opened another screen meanwhile
         await screen.app.push_screen(DataScreen(target), then)
 
 
-async def _found(screen: Screen[Any], find: Callable[[OnProgress], Target]) -> Target:
-    """In a thread: a dataset of the Hub is fetched first. Raises CodexError, CancelledError."""
+async def _find_target(screen: Screen[Any], find: Callable[[OnProgress], Target]) -> Target:
+    """Calls `find` in a thread, because it may download a dataset. Shows the progress if it takes long.
+
+    Raises CodexError if `find` does, and CancelledError if a person cancels.
+    """
     fetching = Fetching(find)
     try:
-        await asyncio.wait([fetching.found], timeout=QUIET_SECONDS)
-        if fetching.told and not fetching.found.done() and screen.is_current:
+        await asyncio.wait([fetching.download], timeout=QUIET_SECONDS)
+        if fetching.progress and not fetching.download.done() and screen.is_current:
             await screen.app.push_screen(fetching)
-        return await fetching.found
+        return await fetching.download
     finally:
-        fetching.found.cancel()
+        fetching.download.cancel()
         if fetching.is_active:
             await fetching.dismiss()
 
 
 class Fetching(ModalScreen[None]):
-    """How far the Hub's files are. Escape ends it: what has arrived is kept."""
+    """Shows the progress of a download from the Hub. Escape cancels it; the downloaded part is kept."""
 
     DEFAULT_CSS = DIALOG_CSS.format(name="Fetching")
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "end", "Stop fetching")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "end", "Stop the download")]
 
     def __init__(self, find: Callable[[OnProgress], Target]) -> None:
         super().__init__()
-        self.told: Progress | None = None
-        self.found = asyncio.ensure_future(asyncio.to_thread(find, self._hear))
+        self.progress: Progress | None = None
+        self.download = asyncio.ensure_future(asyncio.to_thread(find, self._on_progress))
 
     def compose(self) -> ComposeResult:
         with Vertical():
-            yield Static(line(("Looking at the dataset", "bold")))
-            yield Static(id="told", markup=False)
+            yield Static(line(("Reading the dataset", "bold")))
+            yield Static(id="progress", markup=False)
             yield make_key_row(("Esc", "cancel"))
 
     def on_mount(self) -> None:
         self._show()
-        self.set_interval(SHOWN_EVERY, self._show)
+        self.set_interval(REFRESH_SECONDS, self._show)
 
     def _show(self) -> None:
-        if told := self.told:
-            bar = figures.draw_progress(told.fraction, 40) if told.total else ""
-            share = f"  {figures.compute_percent(told.done, told.total)} %" if told.total else ""
-            self.query_one("#told", Static).update(line((clean(told.step), MUTED), "\n", bar, share))
+        if progress := self.progress:
+            bar = figures.draw_progress(progress.fraction, 40) if progress.total else ""
+            share = f"  {figures.compute_percent(progress.done, progress.total)} %" if progress.total else ""
+            self.query_one("#progress", Static).update(line((clean(progress.step), MUTED), "\n", bar, share))
 
     def action_end(self) -> None:
-        self.found.cancel()
+        self.download.cancel()
         self.dismiss()
 
-    def _hear(self, progress: Progress) -> None:
-        """In the thread, which can only be ended from here."""
-        if self.found.cancelled():
-            raise CodexError("Nobody waits for it any more.")
-        self.told = progress
+    def _on_progress(self, progress: Progress) -> None:
+        """Runs in the thread. Raises CodexError after a cancel, because nothing else can end the thread."""
+        if self.download.cancelled():
+            raise CodexError("The download was cancelled.")
+        self.progress = progress

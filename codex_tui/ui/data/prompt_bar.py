@@ -1,4 +1,4 @@
-"""The row at the bottom of the data screen in which a person types: a search, the number of a row, a length."""
+"""The prompt at the bottom of the data screen, for a search, a row number or a max_seq_length."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from codex_tui.ui.kit.drawing import MUTED, line
 from codex_tui.ui.kit.heading import Heading
 
 Question = Literal["search", "go", "limit"]
-LABELS: dict[Question, str] = {"search": "Search: ", "go": "Go to row: ", "limit": "max_seq_length, to look at: "}
+LABELS: dict[Question, str] = {"search": "Search: ", "go": "Go to row: ", "limit": "Try max_seq_length: "}
 
 
 class PromptBar(Horizontal):
-    """Asks one question at a time, and does with the view what the answer says. `kind` is the question, "" if there
-    is none. `on_close` is called when the bar closes, to move the focus."""
+    """Asks one question at a time, and changes the view according to the answer.
+
+    `kind` is the open question, or "". `on_close` is called when the bar closes, to move the focus.
+    """
 
     DEFAULT_CSS = """
     PromptBar { height: 1; display: none; dock: bottom; margin-bottom: 1; padding: 0 1; }
@@ -42,7 +44,7 @@ class PromptBar(Horizontal):
         yield field
 
     def open(self, kind: Question, view: DataView) -> None:
-        """Asks `kind` about `view`, unless there is no length to set."""
+        """Asks the question `kind` about `view`. Does not ask for a length if the rows have no profile."""
         if kind == "limit" and not view.target.profile:
             return
         self.kind, self._view = kind, view
@@ -56,6 +58,7 @@ class PromptBar(Horizontal):
         field.focus()
 
     def cancel(self) -> None:
+        """Closes the bar without an answer. Cancelling a search shows all rows again."""
         if self.kind == "search" and self._view:
             self._view.rows.search("")
         self._close()
@@ -66,7 +69,7 @@ class PromptBar(Horizontal):
         self._on_close()
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """A search shows its rows while a person types."""
+        """Searches while a person types."""
         event.stop()
         if self._view and self.kind == "search" and event.value != self._view.rows.needle:
             self._view.rows.search(event.value)

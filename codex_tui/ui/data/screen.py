@@ -1,4 +1,4 @@
-"""The data screen: the rows of a dataset, raw and as the model sees them, and the figures of all rows."""
+"""The data screen: the rows of a dataset, raw and as the model sees them, and an overview of all rows."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from codex_tui.base.text import clean, counted
 from codex_tui.data.filter import KINDS, Kind
 from codex_tui.data.target import Target
 from codex_tui.data.view import DataView
-from codex_tui.ui.data.hints import hints
-from codex_tui.ui.data.overview import overview, summary
+from codex_tui.ui.data.hints import list_hints
+from codex_tui.ui.data.overview import draw_overview, draw_summary
 from codex_tui.ui.data.prompt_bar import PromptBar, Question
 from codex_tui.ui.data.row_view import RowView
 from codex_tui.ui.data.text import (
     FILTERS,
     PANES,
-    body,
+    draw_heading,
+    draw_limit,
+    draw_pane,
     draw_row,
     draw_work,
     explain_empty_list,
-    heading,
-    limit_text,
 )
 from codex_tui.ui.kit.drawing import MUTED, line
 from codex_tui.ui.kit.heading import Heading
@@ -36,7 +36,7 @@ from codex_tui.ui.kit.tabs import TabStrip
 from codex_tui.ui.kit.title_bar import TitleBar
 from codex_tui.ui.messages import ReportsWorkerErrors
 
-ROOM_BESIDE = 100  # columns from which the row stands beside the list
+MIN_WIDTH_BESIDE = 100  # columns; a narrower terminal shows either the list or the row
 
 
 class DataScreen(ReportsWorkerErrors, Screen[None]):
@@ -55,24 +55,24 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         *[Binding(str(number), f"pane('{pane}')", name, show=False) for number, (pane, name) in enumerate(PANES, 1)],
-        Binding("v", "next_view", "Raw, as the model sees it, or in tokens"),
-        Binding("i", "numbers", "Tokens with their ids, and back"),
+        Binding("v", "next_view", "Next view: model, raw or tokens"),
+        Binding("i", "numbers", "Show or hide token ids"),
         Binding("slash", "ask('search')", "Search the rows"),
         Binding("g,colon", "ask('go')", "Go to a row"),
         Binding("f", "next_filter", "Next filter"),
         Binding("a", "filter('all')", "All rows"),
         Binding("b", "filter('bad')", "Bad rows"),
-        Binding("c", "filter('cut')", "Rows that are cut"),
+        Binding("c", "filter('cut')", "Cut rows"),
         Binding("l", "filter('longest')", "The longest rows first"),
         Binding("d", "filter('duplicates')", "Duplicates"),
-        Binding("left_square_bracket", "limit(-1)", "Look at a shorter max_seq_length"),
-        Binding("right_square_bracket", "limit(1)", "Look at a longer max_seq_length"),
-        Binding("equals_sign", "ask('limit')", "Look at another max_seq_length"),
+        Binding("left_square_bracket", "limit(-1)", "Try a shorter max_seq_length"),
+        Binding("right_square_bracket", "limit(1)", "Try a longer max_seq_length"),
+        Binding("equals_sign", "ask('limit')", "Try another max_seq_length"),
         Binding("backspace", "limit(0)", "The profile's own max_seq_length"),
         Binding("left,h", "step(-1)", "Previous row", show=False),
         Binding("right", "step(1)", "Next row", show=False),
         Binding("e", "edit", "Edit the profile"),
-        Binding("t", "tokenise", "Count all tokens, or stop it"),
+        Binding("t", "tokenise", "Start or stop counting tokens"),
         Binding("escape", "back", "Back", show=False),
     ]
 
@@ -81,8 +81,10 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
         self.view = DataView(target, self._changed)
         self.pane = "seen"
         self.numbered = False
-        self._shown: tuple[object, ...] = ()  # the row on the screen, and what its text depends on
-        self._waiting = False  # for the next paint, which shows all changes since the last one
+        self._shown: tuple[
+            object, ...
+        ] = ()  # the pane and the row on the screen, and the state that its text depends on
+        self._update_pending = False  # the next paint shows all changes since the last one
 
     def compose(self) -> ComposeResult:
         yield TitleBar("Data", "")
@@ -110,7 +112,7 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
         self.call_after_refresh(self._show)
 
     def _arrange(self) -> None:
-        self.set_class(self.app.size.width < ROOM_BESIDE, "one")
+        self.set_class(self.app.size.width < MIN_WIDTH_BESIDE, "one")
 
     @property
     def reading(self) -> bool:
@@ -121,12 +123,12 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
         return draw_row(self.view, place)
 
     def _changed(self) -> None:
-        if self.is_attached and not self._waiting:
-            self._waiting = True
+        if self.is_attached and not self._update_pending:
+            self._update_pending = True
             self.call_after_refresh(self._show_once)
 
     def _show_once(self) -> None:
-        self._waiting = False
+        self._update_pending = False
         if self.is_attached:
             self._show()
 
@@ -138,11 +140,11 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
             f"Rows: {FILTERS[view.rows.kind]}" + (f" with “{clean(view.rows.needle)}”" if view.rows.needle else "")
         )
         rows.border_subtitle = Content(f"{place + 1:,} of {count:,}" if count else "")
-        self._title()
+        self._show_title()
         self._show_row()
         self._show_bottom()
 
-    def _title(self) -> None:
+    def _show_title(self) -> None:
         view, target = self.view, self.view.target
         rows = counted(view.rows.count, "row") if view.rows.complete else f"{view.rows.count:,}+ rows"
         parts = [clean(target.called), rows]
@@ -154,41 +156,43 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
         view, text, about = self.view, self.query_one(RowView), self.query_one("#about", Heading)
         self.query_one(TabStrip).show(self.pane)
         right = self.query_one("#right")
-        right.border_subtitle = limit_text(view)
+        right.border_subtitle = draw_limit(view)
         if self.pane == "overview":
             right.border_title = "All rows"
-            about.show(summary(view.overview), Content(""))
-            text.set_text(overview(view, max(20, text.content_size.width)), keep_place=self._shown[:1] == ("overview",))
+            about.show(draw_summary(view.overview), Content(""))
+            text.set_text(
+                draw_overview(view, max(20, text.content_size.width)), keep_place=self._shown[:1] == ("overview",)
+            )
             self._shown = ("overview",)
             return
         right.border_title = f"Row {view.rows.current + 1:,} of {view.rows.count:,}" if view.rows.count else "Row"
-        about.show(heading(view), Content(""))
-        place, known = (self.pane, view.rows.current, self.numbered), self._known()
-        if (*place, *known) != self._shown:  # a huge row is laid out only once
-            paragraphs = body(view, self.pane, self.numbered)
+        about.show(draw_heading(view), Content(""))
+        place, state = (self.pane, view.rows.current, self.numbered), self._text_state()
+        if (*place, *state) != self._shown:  # a huge row is laid out only once
+            paragraphs = draw_pane(view, self.pane, self.numbered)
             if paragraphs is not None:
                 text.set_text(paragraphs, keep_place=self._shown[:3] == place)
-                self._shown = (*place, *known)
+                self._shown = (*place, *state)
 
-    def _known(self) -> tuple[object, ...]:
-        """What the text of the row depends on, besides the pane and the number of the row."""
+    def _text_state(self) -> tuple[object, ...]:
+        """Returns the state that the text of the row depends on, without the pane and the number of the row."""
         view, reader = self.view, self.view.reader
         of_row = (reader.row and id(reader.row), reader.error, reader.status) if reader else ()
         rows = view.rows
         return (id(view), rows.error, rows.count > rows.current, id(rows.states), view.no_tokens, *of_row)
 
     def _show_work(self) -> None:
-        work, shown = self.query_one("#work", Heading), self.view.works
-        name = next((name for name in ("searching", "indexing", "tokenising", "scanning") if name in shown), None)
+        work, works = self.query_one("#work", Heading), self.view.works
+        name = next((name for name in ("searching", "indexing", "tokenising", "scanning") if name in works), None)
         work.display = name is not None and not self.prompt.kind
         if name:
             keys = {"searching": "Esc stops", "tokenising": "t stops"}.get(name, "")
-            work.show(draw_work(shown[name], keys, self.size.width), Content(""))
+            work.show(draw_work(works[name], keys, self.size.width), Content(""))
 
     def _show_bottom(self) -> None:
-        """The rows below the panes: the work in progress, and the keys."""
+        """Updates the rows below the panes: the work in progress, and the key hints."""
         self._show_work()
-        self._hint()
+        self._show_hints()
 
     @property
     def prompt(self) -> PromptBar:
@@ -202,22 +206,22 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
         self.query_one(RowView if self.reading else RowList).focus()
         self._show_bottom()
 
-    def _hint(self) -> None:
+    def _show_hints(self) -> None:
         focused_row = self.query_one(RowView).has_focus
-        keys = hints(
+        keys = list_hints(
             self.view, self.pane, self.prompt.kind, focused_row, self.has_class("one"), len(self.app.screen_stack) > 1
         )
         self.query_one(HintBar).show(keys, TYPING if self.prompt.kind else ALWAYS)
 
     def on_descendant_focus(self) -> None:
-        self._hint()
+        self._show_hints()
 
     def _moved(self, place: int) -> None:
         if place < len(self.view.rows.listed):
             self.view.rows.current = self.view.rows.listed[place]
-        self.call_later(self._stand)
+        self.call_later(self._go_to_current)
 
-    async def _stand(self) -> None:
+    async def _go_to_current(self) -> None:
         await self.view.rows.go_to(self.view.rows.current)
 
     def on_row_list_chosen(self) -> None:
@@ -237,8 +241,8 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
 
     async def action_next_view(self) -> None:
         views = [pane for pane, _ in PANES[:3]]
-        at = views.index(self.pane) if self.pane in views else -1
-        await self.action_pane(views[(at + 1) % len(views)])
+        index = views.index(self.pane) if self.pane in views else -1
+        await self.action_pane(views[(index + 1) % len(views)])
 
     async def action_numbers(self) -> None:
         self.numbered = not self.numbered if self.pane == "tokens" else True
@@ -258,20 +262,20 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
         await self.view.rows.go_to_place(self.view.rows.place + rows)
 
     def action_edit(self) -> None:
-        """Opens the editor with the max_seq_length of this screen, not saved yet."""
-        from codex_tui.ui.data.edit import draft_of
+        """Opens the editor with the max_seq_length of this screen as an unsaved change."""
+        from codex_tui.ui.data.edit import open_draft
         from codex_tui.ui.editor.screen import EditorScreen
 
         if self.view.target.path is None:
-            self.notify("There is no profile to edit: a run keeps the one it was started with.", markup=False)
-        elif draft := draft_of(self, self.view):
-            self.app.push_screen(EditorScreen(draft), self._edited)
+            self.notify("No profile to edit. A run keeps the profile it was started with.", markup=False)
+        elif draft := open_draft(self, self.view):
+            self.app.push_screen(EditorScreen(draft), self._on_edited)
 
-    async def _edited(self, name: str | None) -> None:
-        """Reads the rows again with the profile as it is now."""
-        from codex_tui.ui.data.edit import edited
+    async def _on_edited(self, name: str | None) -> None:
+        """Reads the rows again with the edited profile."""
+        from codex_tui.ui.data.edit import reload_target
 
-        if target := await edited(self.view.target, name):
+        if target := await reload_target(self.view.target, name):
             before, self.view = self.view, DataView(target, self._changed)
             self.view.rows.current, self.view.ids = before.rows.current, before.ids
             await before.close()

@@ -1,4 +1,4 @@
-"""The texts of the data screen: a line of the list, the heading above a row, and the row itself."""
+"""Draws the texts of the data screen: a line of the list, the heading above a row, and the row itself."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from codex_tui.base.text import clean, duration
 from codex_tui.data.filter import NEEDS_TOKENS
 from codex_tui.data.rows import RowPreview
 from codex_tui.data.view import DataView
-from codex_tui.ui.data.row_view import as_seen, lines, one_by_one, raw
+from codex_tui.ui.data.row_view import draw_lines, draw_model_view, draw_raw, draw_tokens
 from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, line
 from training.dataset.records import Unreadable
 
+SPLIT_NAMES = {"train": "training", "eval": "evaluation", "dropped": "skipped"}
 PANES = (("seen", "Model"), ("raw", "Raw"), ("tokens", "Tokens"), ("overview", "Overview"))
 FILTERS = {"all": "all", "bad": "bad", "cut": "cut", "longest": "longest first", "duplicates": "duplicates"}
 SIGN_STYLES = {"✗": "bold $error", "!": "bold $error", ">": "bold $warning", "=": "$secondary", "~": "$secondary"}
-DOING = {"scanning": "reading the rows", "tokenising": "counting tokens", "indexing": "finding the rows"}
-MAX_UNREADABLE_BYTES = 200_000  # of a row that is not JSON
+STEP_NAMES = {"scanning": "reading the rows", "tokenising": "counting tokens", "indexing": "finding the rows"}
+MAX_UNREADABLE_BYTES = 200_000  # shown of a row that is not JSON
 
 
 def draw_row(view: DataView, place: int) -> Content:
-    """The line at `place` of the list."""
-    if place >= len(view.rows.listed):  # a search has just begun; the list is drawn again in a moment
+    """Draws the line at `place` of the list."""
+    if place >= len(view.rows.listed):  # a search has just begun, and the list is drawn again soon
         return Content("")
     preview = view.rows.preview(place)
     where = f"{locate(view, preview.row)}  " if view.rows.kind == "bad" else ""
@@ -33,7 +34,7 @@ def draw_row(view: DataView, place: int) -> Content:
 
 
 def draw_preview(preview: RowPreview, number_width: int, where: str = "") -> Content:
-    """The row's number, its signs, and its first words; of a bad row, `where` it is and what is wrong with it."""
+    """Draws the row's number, its signs and its first words. A bad row has its place (`where`) and its problem."""
     signs = [line((sign, SIGN_STYLES.get(sign, MUTED))) for sign in preview.signs[:3]]
     gap = " " * (4 - len(signs))
     problem = line((where, MUTED), (clean(preview.problem), "$error"))
@@ -42,92 +43,104 @@ def draw_preview(preview: RowPreview, number_width: int, where: str = "") -> Con
 
 
 def explain_empty_list(view: DataView) -> list[Content]:
-    """Why the list is empty."""
+    """Says why the list is empty."""
     rows = view.rows
     if rows.error:
         message, hint = rows.error
         return [line((f"✗ {clean(message, newlines=True)}", "$error")), *([line((clean(hint), MUTED))] if hint else [])]
     if rows.filtering and rows.states is None:
         return [
-            line(("Not known yet: the rows are still being read.", MUTED)),
-            _how_to_count(view),
-            line(("a shows all.", MUTED)),
+            line(("Not known yet: still reading the rows.", MUTED)),
+            _explain_counting(view),
+            line(("Press a to show all.", MUTED)),
         ]
     if rows.filtering:
-        return [line(("Looking …", MUTED))]
+        return [line(("Filtering …", MUTED))]
     if rows.kind in NEEDS_TOKENS and rows.states and rows.states.lengths is None:
-        return [line(("The tokens have not been counted.", MUTED)), _how_to_count(view), line(("a shows all.", MUTED))]
+        return [
+            line(("The tokens have not been counted.", MUTED)),
+            _explain_counting(view),
+            line(("Press a to show all.", MUTED)),
+        ]
     if rows.needle:
         if "searching" in view.works:
             return [line(("Searching …", MUTED))]
-        return [line((f"No row has “{clean(rows.needle)}”.", MUTED)), line(("Esc ends the search.", MUTED))]
+        return [
+            line((f"No row contains “{clean(rows.needle)}”.", MUTED)),
+            line(("Press Esc to end the search.", MUTED)),
+        ]
     if rows.kind != "all":
-        what = {"bad": "No row is bad.", "cut": f"No row is longer than {view.limit:,} tokens.",
-                "duplicates": "No row says what another one says."}.get(rows.kind, "There are none.")  # fmt: skip
-        return [line((f"✓ {what}", "$success")), line(("a shows all.", MUTED))]
+        result = {"bad": "No bad rows.", "cut": f"No row is longer than {view.limit:,} tokens.",
+                "duplicates": "No row repeats another one."}.get(rows.kind, "No such rows.")  # fmt: skip
+        return [line((f"✓ {result}", "$success")), line(("Press a to show all.", MUTED))]
     if not rows.complete:
         return [line(("Finding the rows …", MUTED))]
-    return [line(("The dataset has no rows.", MUTED)), line(('A row is {"instruction": "…", "response": "…"}.', MUTED))]
+    return [
+        line(("The dataset has no rows.", MUTED)),
+        line(('Example row: {"instruction": "…", "response": "…"}.', MUTED)),
+    ]
 
 
-def _how_to_count(view: DataView) -> Content:
-    """What to do to have the tokens counted."""
+def _explain_counting(view: DataView) -> Content:
+    """Says how to count the tokens."""
     if view.target.profile is None:
-        return line(("A profile names the model that counts them: --profile P.", MUTED))
+        return line(("Counting needs the model of a profile: pass --profile P.", MUTED))
     error = view.reader.error if view.reader else None
     message, hint = (error.message, error.hint) if error else view.no_tokens
     if message:
         return line((clean(message, newlines=True), "$warning"), (clean(f"  {hint}", newlines=True), MUTED))
-    return line(("t counts them.", MUTED)) if not view.works else Content("")
+    return line(("Press t to count them.", MUTED)) if not view.works else Content("")
 
 
 def draw_work(work: ProgressTracker, keys: str, width: int) -> Content:
-    """The work in progress, how far it is, and how long it will still take."""
+    """Draws the work in progress, with its progress and the remaining time."""
     progress, seconds_left = work.progress, work.seconds_left
-    what = DOING.get(progress.step, progress.step)
+    name = STEP_NAMES.get(progress.step, progress.step)
     bar = figures.draw_progress(progress.fraction, max(6, min(24, width - 60)))
-    left = f", {duration(seconds_left)} left" if seconds_left is not None else ""
-    share = f" {figures.compute_percent(progress.done, progress.total)} %{left}" if progress.total else " …"
-    return line((f"{what[:1].upper()}{what[1:]} ", MUTED), bar, share, (f"   {keys}" if keys else "", MUTED))
+    remaining = f", about {duration(seconds_left)} left" if seconds_left is not None else ""
+    share = f" {figures.compute_percent(progress.done, progress.total)} %{remaining}" if progress.total else " …"
+    return line((f"{name[:1].upper()}{name[1:]} ", MUTED), bar, share, (f"   {keys}" if keys else "", MUTED))
 
 
-def heading(view: DataView) -> Content:
-    """The heading above the row: its length, its split, its place in the file."""
+def draw_heading(view: DataView) -> Content:
+    """Draws the heading above the row: its length, its split and its place in the file."""
     rows, row = view.rows, view.reader.row if view.reader else None
     parts: list[str] = []
     if row and row.tokens is not None:
         parts.append(f"{figures.format_count(row.tokens)} tokens, {figures.format_count(row.learned_tokens)} learned")
     if row and row.split:
-        parts.append("held out" if row.split == "eval" else row.split)
+        parts.append(SPLIT_NAMES.get(row.split, row.split))
     if rows.index and rows.current < rows.count:
         parts.append(locate(view, rows.current))
     if rows.states and rows.current < rows.states.scan.rows:
         first = rows.states.scan.twins[rows.current]
         if first != rows.current:
-            parts.append(f"{'same as' if '=' in rows.states.signs(rows.current, 0) else 'like'} row {first + 1:,}")
+            parts.append(
+                f"{'same as' if '=' in rows.states.signs(rows.current, 0) else 'similar to'} row {first + 1:,}"
+            )
     if view.reader and view.reader.status == "ready" and row is None and not view.reader.error:
         parts.append("reading …")
     return line(" · ".join(parts))
 
 
 def locate(view: DataView, row: int) -> str:
-    """The file, if there are several, and the line."""
+    """Returns the row's place: its line, after its file if there are several."""
     assert view.rows.index
-    label = view.target.source.label(view.rows.index.file(row))  # a Parquet file has its own name, not its copy's
+    label = view.target.source.label(view.rows.index.file(row))  # names the Parquet file, not its converted copy
     return f"{clean(label)}{', ' if label else ''}line {view.rows.index.line(row):,}"
 
 
-def limit_text(view: DataView) -> Content:
-    """Where rows are cut, and the profile's own length if it is another one."""
+def draw_limit(view: DataView) -> Content:
+    """Draws the length at which rows are cut, and the profile's own length if it differs."""
     if not view.target.profile:
         return Content("")
     if view.limit == view.own_limit:
         return line((f"max_seq_length {view.limit:,}", MUTED))
-    return line((f"if cut at {view.limit:,}", "bold $warning"), (f" (the profile: {view.own_limit:,})", MUTED))
+    return line((f"if cut at {view.limit:,}", "bold $warning"), (f" (profile: {view.own_limit:,})", MUTED))
 
 
-def body(view: DataView, pane: str, numbered: bool) -> list[Content] | None:
-    """The selected row for `pane`; None if the text on the screen should stay until the row is here."""
+def draw_pane(view: DataView, pane: str, numbered: bool) -> list[Content] | None:
+    """Draws the selected row for `pane`. Returns None while the row loads and the old text should stay."""
     rows, reader = view.rows, view.reader
     if rows.current >= rows.count:
         return [] if rows.count else explain_empty_list(view)
@@ -135,25 +148,28 @@ def body(view: DataView, pane: str, numbered: bool) -> list[Content] | None:
     try:
         if pane != "raw" and row and not row.problem and row.tokens is not None:
             rows.read_text(1)  # raises if the file has changed since the row was asked for
-            return list(one_by_one(row, numbered) if pane == "tokens" else as_seen(row))
-        return _from_file(view, pane)
+            return list(draw_tokens(row, numbered) if pane == "tokens" else draw_model_view(row))
+        return _draw_file_row(view, pane)
     except (OSError, Unreadable) as error:
         return [line((f"✗ {clean(error)}", "$error"))]
 
 
-def _from_file(view: DataView, pane: str) -> list[Content] | None:
-    """The row as the file has it, and why it is not shown as the model sees it. Raises OSError, Unreadable."""
+def _draw_file_row(view: DataView, pane: str) -> list[Content] | None:
+    """Draws the row as it is in the file, and says why the model's view is not available.
+
+    Raises OSError or Unreadable if the file cannot be read.
+    """
     reader, record = view.reader, view.rows.read_record()
     if record is None:
         return []
     parsed, problem = view.rows.parse(record)
     if record.raw is None:
-        return [*_bad(problem), *lines(view.rows.read_text(MAX_UNREADABLE_BYTES))]
+        return [*_draw_problem(problem), *draw_lines(view.rows.read_text(MAX_UNREADABLE_BYTES))]
     row = reader.row if reader else None
     reasons: list[Content] = []
     if pane != "raw" and (row or not problem):
         if reader is None:
-            reasons = [*_no_model(view)]
+            reasons = [*_explain_missing_model(view)]
         elif reader.error:
             message, hint = reader.error.message, reader.error.hint
             failed = line((f"✗ {clean(message, newlines=True)}", "$error"))
@@ -163,32 +179,32 @@ def _from_file(view: DataView, pane: str) -> list[Content] | None:
                 return None
             reasons = [line(("Loading the tokenizer …", MUTED))]
         elif row.problem:
-            return [*_bad(row.problem), *raw(record.raw)]
+            return [*_draw_problem(row.problem), *draw_raw(record.raw)]
         else:
-            reasons = [*no_tokens(view)]
+            reasons = [*explain_missing_tokens(view)]
         reasons.append(Content(""))
-    return [*reasons, *_bad(problem), *raw(record.raw, parsed.used if parsed else None)]
+    return [*reasons, *_draw_problem(problem), *draw_raw(record.raw, parsed.used if parsed else None)]
 
 
-def no_tokens(view: DataView) -> Iterator[Content]:
-    """Why there are no tokens of the model, and what to do."""
+def explain_missing_tokens(view: DataView) -> Iterator[Content]:
+    """Says why the model's tokens are not available, and what to do."""
     for text, style in zip(view.no_tokens, ("$warning", MUTED), strict=True):
         if text:
             yield line((clean(text, newlines=True), style))
 
 
-def _no_model(view: DataView) -> Iterator[Content]:
+def _explain_missing_model(view: DataView) -> Iterator[Content]:
     if view.target.profile is None:
-        yield line(("As the model sees it: ", STRONG), ("which model is said by a profile.", MUTED))
+        yield line(("Model view: ", STRONG), ("needs a profile, which names the model.", MUTED))
         yield line(("codex-tui data view FILE --profile P", ACCENT))
     elif view.no_tokens[0]:
-        yield from no_tokens(view)
+        yield from explain_missing_tokens(view)
     else:
         yield line(("Starting …", MUTED))
 
 
-def _bad(problem: str) -> Iterator[Content]:
+def _draw_problem(problem: str) -> Iterator[Content]:
     if problem:
         yield line((f"✗ {clean(problem)}", "bold $error"))
-        yield line(("  Nothing can be learned from this row.", MUTED))
+        yield line(("  Training skips this row.", MUTED))
         yield Content("")

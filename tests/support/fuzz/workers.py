@@ -12,7 +12,7 @@ from unittest.mock import AsyncMock, Mock, patch
 
 import msgspec
 
-from codex_tui.ui.data.row_view import as_seen, facts, one_by_one, raw
+from codex_tui.ui.data.row_view import describe_row, draw_model_view, draw_raw, draw_tokens
 from codex_tui.workers.chat import Conversation
 from codex_tui.workers.inspect import RowReader
 from codex_tui.workers.process import Worker
@@ -106,7 +106,13 @@ def workers(bench: Bench) -> Try:
         if reader.status not in ("failed", "off"):
             bench.fail("rows", f"waits for ever: {reader.status}")
         if row := reader.row:
-            shown = [facts(row), *raw(row.raw), *as_seen(row), *one_by_one(row, True), *one_by_one(row, False)]
+            shown = [
+                describe_row(row),
+                *draw_raw(row.raw),
+                *draw_model_view(row),
+                *draw_tokens(row, True),
+                *draw_tokens(row, False),
+            ]
             _harmless(bench, "row", *(getattr(part, "plain", part) for part in shown))
         await reader.close()
 

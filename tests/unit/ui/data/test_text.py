@@ -33,7 +33,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     count(RowIndex, "record")
     count(rows, "row_of")
-    count(text, "raw")
+    count(text, "draw_raw")
     return names
 
 
@@ -51,13 +51,13 @@ async def test_a_row_is_read_and_laid_out_once_for_the_pane_that_is_asked(
     await view.start()
     while not (view.reader and view.reader.row and view.overview and not view.works):
         await asyncio.sleep(0.01)
-    for pane, expected in (("seen", []), ("tokens", []), ("raw", ["record", "row_of", "raw"])):
+    for pane, expected in (("seen", []), ("tokens", []), ("raw", ["record", "row_of", "draw_raw"])):
         calls.clear()
-        shown = text.body(view, pane, False)
+        shown = text.draw_pane(view, pane, False)
         assert shown and any("Rook" in row.plain for row in shown)
         assert calls == expected
     dataset.write_text("gone\n")
     for pane in ("seen", "raw"):  # a row that was read before the file changed is not shown as the file's
-        shown = text.body(view, pane, False)
+        shown = text.draw_pane(view, pane, False)
         assert shown and shown[0].plain.startswith("✗") and "rows.jsonl" in shown[0].plain
     await view.close()
