@@ -1,4 +1,4 @@
-"""Rows are found by what is known of them and by what they say, while one goes on."""
+"""Tests of the filters and the search of the data screen."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def test_filters_and_their_signs(dataset: Path, profile: Path, worker: Any
             await pilot.press(key)
             await until(pilot, lambda wanted=wanted: list(screen.view.rows.listed) == wanted)
             await until(pilot, lambda: screen.query_one(RowList).count == 2)
-            assert screen.view.rows.current in wanted  # one stands on a row of the list
+            assert screen.view.rows.current in wanted  # the current row is in the list
         await pilot.press("l")
         await until(pilot, lambda: list(screen.view.rows.listed)[:2] == [6, 8])
         assert len(screen.view.rows.listed) == 38
@@ -37,7 +37,7 @@ async def test_filters_and_their_signs(dataset: Path, profile: Path, worker: Any
         await until(pilot, lambda: screen.view.rows.kind == "bad")
 
 
-async def test_search_finds_while_one_types_and_escape_ends_it(dataset: Path, profile: Path, worker: Any) -> None:
+async def test_search_finds_while_typing_and_escape_ends_it(dataset: Path, profile: Path, worker: Any) -> None:
     async with app_on(dataset, profile).run_test(size=SIZE) as pilot:
         await counted(pilot)
         view = screen_of(pilot).view
@@ -49,7 +49,7 @@ async def test_search_finds_while_one_types_and_escape_ends_it(dataset: Path, pr
         await see(pilot, "Row 14 of 40")
         await pilot.press("escape")
         await until(pilot, lambda: len(view.rows.listed) == 40)
-        assert view.rows.current == 13  # one stays where one was
+        assert view.rows.current == 13  # the current row stays
         await pilot.press("slash", *"nowhere")
         await see(pilot, "No row contains “nowhere”.")
 

@@ -1,4 +1,4 @@
-"""Whatever a row has is shown as text."""
+"""The data screen shows any content of a row as harmless text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ways to the data screen: a dataset of the Hub is fetched first, and one sees how far it is."""
+"""Tests of opening the data screen. A dataset of the Hub is downloaded first, and its progress is shown."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from codex_tui.ui.kit.dialogs import Notice
 from codex_tui.ui.profiles.screen import ProfilesScreen
 
 
-class Line:
-    """A download that goes on when it is told to."""
+class FakeDownload:
+    """A download that stops at 25 % until a test sets `go_on`."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -45,18 +45,18 @@ class Line:
 
 
 @pytest.fixture
-def hub(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
+def hub(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDownload]:
     (home / "rows.jsonl").write_text(json.dumps({"instruction": "Where do two hold?", "response": "The dock."}) + "\n")
     (home / "shipped" / "broken.toml").unlink()
     small = home / "shipped" / "small-card.toml"
     small.write_text(small.read_text().replace("demo:zombie-waves", "ann/rows"))
-    line = Line(home / "rows.jsonl")
-    monkeypatch.setattr("codex_tui.hub.download.fetch_dataset", line.fetch)
-    yield line
-    line.go_on.set()
+    download = FakeDownload(home / "rows.jsonl")
+    monkeypatch.setattr("codex_tui.hub.download.fetch_dataset", download.fetch)
+    yield download
+    download.go_on.set()
 
 
-async def fetching(pilot: Pilot[Any]) -> None:
+async def start_download(pilot: Pilot[Any]) -> None:
     await settled(pilot)
     await pilot.press("d")
     await until(pilot, lambda: isinstance(pilot.app.screen, Fetching))
@@ -64,18 +64,18 @@ async def fetching(pilot: Pilot[Any]) -> None:
     assert "25 %" in screen_text(pilot.app)
 
 
-async def test_one_sees_how_far_a_download_is(hub: Line) -> None:
+async def test_the_progress_of_a_download_is_shown(hub: FakeDownload) -> None:
     async with CodexApp().run_test(size=SIZE) as pilot:
-        await fetching(pilot)
+        await start_download(pilot)
         hub.go_on.set()
         await until(pilot, lambda: isinstance(pilot.app.screen, DataScreen))
         await until(pilot, lambda: "Where do two hold?" in screen_text(pilot.app))
         assert not any(isinstance(screen, Fetching) for screen in pilot.app.screen_stack)
 
 
-async def test_a_download_can_be_left_and_ends(hub: Line) -> None:
+async def test_escape_ends_a_download(hub: FakeDownload) -> None:
     async with CodexApp().run_test(size=SIZE) as pilot:
-        await fetching(pilot)
+        await start_download(pilot)
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(pilot.app.screen, ProfilesScreen))
         hub.go_on.set()
@@ -85,10 +85,10 @@ async def test_a_download_can_be_left_and_ends(hub: Line) -> None:
     assert not hub.arrived
 
 
-async def test_a_download_that_fails_is_told(hub: Line) -> None:
+async def test_a_failed_download_is_reported(hub: FakeDownload) -> None:
     hub.fails = True
     async with CodexApp().run_test(size=SIZE) as pilot:
-        await fetching(pilot)
+        await start_download(pilot)
         hub.go_on.set()
         await until(pilot, lambda: isinstance(pilot.app.screen, Notice))
         assert "The Hub stopped answering." in screen_text(pilot.app)
@@ -96,7 +96,7 @@ async def test_a_download_that_fails_is_told(hub: Line) -> None:
         await until(pilot, lambda: isinstance(pilot.app.screen, ProfilesScreen))
 
 
-async def test_what_takes_no_time_is_not_told_of(hub: Line) -> None:
+async def test_a_fast_search_shows_no_progress(hub: FakeDownload) -> None:
     hub.go_on.set()
     async with CodexApp().run_test(size=SIZE) as pilot:
         await settled(pilot)

@@ -1,4 +1,4 @@
-"""The overview says what all rows come to, and accounts for each."""
+"""The overview shows the figures of all rows, and accounts for each row."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from support.data_screen import app_on, counted, see
 from codex_tui.ui.data.histogram import draw_histogram
 
 
-async def test_the_overview_says_what_all_come_to(dataset: Path, profile: Path, worker: Any) -> None:
+async def test_the_overview_shows_the_figures_of_all_rows(dataset: Path, profile: Path, worker: Any) -> None:
     async with app_on(dataset, profile).run_test(size=(200, 60)) as pilot:
         await counted(pilot)
         await pilot.press("4")

@@ -1,4 +1,4 @@
-"""The data screen shows what is learned and what the cut takes, of any file, on any terminal."""
+"""The data screen shows which tokens are learned and which are cut off, for any file, on any terminal."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def test_a_row_as_the_model_sees_it_raw_and_in_tokens(dataset: Path, profi
     assert worker.started[0].closed
 
 
-async def test_the_cut_is_drawn_where_it_falls_and_moves_at_once(dataset: Path, profile: Path, worker: Any) -> None:
+async def test_the_cut_is_drawn_at_its_place_and_moves_at_once(dataset: Path, profile: Path, worker: Any) -> None:
     async with app_on(dataset, profile).run_test(size=SIZE) as pilot:
         await counted(pilot)
         await pilot.press("g", "7", "enter")
@@ -59,7 +59,7 @@ async def test_the_cut_is_drawn_where_it_falls_and_moves_at_once(dataset: Path, 
         assert "(profile:" not in text
 
 
-async def test_of_several_files_each_row_names_its_own(home: Path, profile: Path, worker: Any) -> None:
+async def test_each_row_of_several_files_names_its_file(home: Path, profile: Path, worker: Any) -> None:
     folder = home / "folder"
     folder.mkdir()
     (folder / "a.csv").write_text("question,answer\nWho?,Rook\nWho,else,now\n")
@@ -70,7 +70,7 @@ async def test_of_several_files_each_row_names_its_own(home: Path, profile: Path
         await see(pilot, "a.csv, line 3  has", "b.json, line 2", "✗ has 3 fields, and the header names 2")
 
 
-async def test_a_small_terminal_has_the_list_or_the_row(dataset: Path, profile: Path, worker: Any) -> None:
+async def test_a_small_terminal_shows_the_list_or_the_row(dataset: Path, profile: Path, worker: Any) -> None:
     async with app_on(dataset, profile).run_test(size=NARROW) as pilot:
         await counted(pilot)
         assert "▌ learned" not in screen_text(pilot.app)
@@ -85,7 +85,7 @@ async def test_a_small_terminal_has_the_list_or_the_row(dataset: Path, profile: 
         await see(pilot, "Rows: all", "Row 3 of 40")
 
 
-async def test_files_that_can_not_be_read_and_have_nothing(home: Path, profile: Path, worker: Any) -> None:
+async def test_empty_and_unreadable_files(home: Path, profile: Path, worker: Any) -> None:
     empty, broken = home / "empty.jsonl", home / "broken.json"
     empty.write_text("\n")
     async with app_on(empty, profile).run_test(size=SIZE) as pilot:
@@ -110,7 +110,7 @@ async def test_a_huge_row_is_shown_in_part_and_says_so(home: Path, profile: Path
         await until(pilot, lambda: "tokens are not shown" in pilot.app.screen.query_one("#row").plain)
 
 
-async def test_two_million_rows_scroll_at_once(home: Path) -> None:
+async def test_300_000_rows_scroll_at_once(home: Path) -> None:
     path = home / "many.jsonl"
     path.write_text("".join(f'{{"instruction":"q{number}","response":"a"}}\n' for number in range(300_000)))
     async with app_on(path, None).run_test(size=SIZE) as pilot:
@@ -120,7 +120,7 @@ async def test_two_million_rows_scroll_at_once(home: Path) -> None:
         await see(pilot, "q299999 · a", "300,000 of 300,000")
         await pilot.press("g", *"150000", "enter")
         await see(pilot, "q149999 · a")
-        assert len(screen_of(pilot).view.rows._previews) < 500  # only those that were in sight were read
+        assert len(screen_of(pilot).view.rows._previews) < 500  # only visible rows were read
 
 
 async def test_editing_the_profile_moves_the_cut(dataset: Path, profile: Path, worker: Any) -> None:
@@ -139,7 +139,7 @@ async def test_editing_the_profile_moves_the_cut(dataset: Path, profile: Path, w
     assert all(one.closed for one in worker.started)
 
 
-def snapped(*keys: str, then: str) -> Any:
+def prepare_snapshot(*keys: str, then: str) -> Any:
     async def act(pilot: Pilot[Any]) -> None:
         await counted(pilot)
         await pilot.press(*keys)
@@ -169,4 +169,4 @@ def test_pictures(
     then: str,
     size: tuple[int, int],
 ) -> None:
-    assert snap_compare(app_on(dataset, profile), terminal_size=size, run_before=snapped(*keys, then=then))
+    assert snap_compare(app_on(dataset, profile), terminal_size=size, run_before=prepare_snapshot(*keys, then=then))

@@ -1,4 +1,4 @@
-"""The rows never wait for the worker that counts tokens, nor need it."""
+"""The data screen shows the rows without waiting for the worker that counts tokens, and also without it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from codex_tui.ui.kit.hints import HintBar
 from training.contract.messages import Cancel
 
 
-async def test_rows_are_there_while_tokens_are_counted(dataset: Path, profile: Path, worker: Any) -> None:
+async def test_rows_are_shown_while_tokens_are_counted(dataset: Path, profile: Path, worker: Any) -> None:
     worker.holds_back = True
     async with app_on(dataset, profile).run_test(size=SIZE) as pilot:
         await see(pilot, "Counting tokens", "25 %", "t stops", "What comes 0 at the roof?")
@@ -32,7 +32,7 @@ async def test_rows_are_there_while_tokens_are_counted(dataset: Path, profile: P
         await see(pilot, "38 of 40 rows usable")
 
 
-async def test_a_worker_that_dies_is_told_and_the_rows_stay(dataset: Path, profile: Path, worker: Any) -> None:
+async def test_a_dead_worker_is_reported_and_the_rows_stay(dataset: Path, profile: Path, worker: Any) -> None:
     worker.holds_back = True
     async with app_on(dataset, profile).run_test(size=SIZE) as pilot:
         await see(pilot, "Counting tokens")
@@ -53,14 +53,14 @@ async def test_without_a_training_environment_the_raw_rows_are_browsed(
     async with app_on(dataset, profile).run_test(size=SIZE) as pilot:
         await see(pilot, "codex-tui setup", "What comes 0 at the roof?", "as in the file")
         await pilot.press("b")
-        await see(pilot, "not valid JSON")  # what needs no tokens is known all the same
+        await see(pilot, "not valid JSON")  # this filter needs no tokens
         await pilot.press("c")
         await see(pilot, "The tokens have not been counted.")
         await pilot.press("4")
         await see(pilot, "38 of 40 rows usable")
 
 
-async def test_without_a_profile_it_says_what_a_profile_is_for(dataset: Path) -> None:
+async def test_without_a_profile_the_screen_says_why_a_profile_is_needed(dataset: Path) -> None:
     async with app_on(dataset, None).run_test(size=SIZE) as pilot:
         await see(pilot, "codex-tui data view FILE --profile P", "What comes 0 at the roof?")
         assert "[ ]" not in pilot.app.screen.query_one(HintBar).keys

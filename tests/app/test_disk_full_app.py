@@ -1,4 +1,4 @@
-"""The app on a full disk: one notice, which says where and what to do, and nothing is lost."""
+"""The app on a full disk shows one notice, with the place and the remedy, and loses nothing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MINE = f'title = "Mine"\n[model]\nname = "unsloth/Llama-3.2-3B-Instruct"\n{LONG}
 
 @pytest.fixture
 def disk(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """All that is the person's lies there; the first profile is their own."""
+    """A small disk with all files of the user. The first profile in the list is the user's own."""
     with mounted(home / "disk", "size=1m") as folder:
         monkeypatch.setenv("CODEX_TUI_HOME", str(folder))
         mine().parent.mkdir(parents=True)
@@ -46,8 +46,8 @@ def files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.rglob("*") if path.is_file())
 
 
-async def one_notice(pilot: Pilot[Any], *expected: str) -> None:
-    """One alone, with all of that, and with what to do."""
+async def expect_one_notice(pilot: Pilot[Any], *expected: str) -> None:
+    """Expects a single notice with all `expected` parts and the remedy, and closes it."""
     await until(pilot, lambda: isinstance(pilot.app.screen, Notice))
     text = " ".join(str(static.content) for static in pilot.app.screen.query(Static))
     for part in (*expected, "No space left on device.", "Free some space there, then try it again."):
@@ -65,27 +65,27 @@ async def edit_rank(pilot: Pilot[Any]) -> Draft:
     return draft
 
 
-async def name_it(pilot: Pilot[Any], name: str) -> None:
+async def type_name(pilot: Pilot[Any], name: str) -> None:
     await until(pilot, lambda: isinstance(pilot.app.screen, Ask))
     pilot.app.screen.query_one(Input).value = name
     await pilot.press("enter")
 
 
-async def test_what_is_edited_is_saved_once_there_is_room(disk: Path) -> None:
+async def test_an_edit_is_saved_once_there_is_room(disk: Path) -> None:
     async with CodexApp().run_test(size=SIZE) as pilot:
         await settled(pilot)
         draft = await edit_rank(pilot)
         filler = fill(disk)
         await pilot.press("s")
-        await one_notice(pilot, str(mine()))
+        await expect_one_notice(pilot, str(mine()))
         assert draft.dirty and mine().read_text() == MINE
         await pilot.press("S")
-        await name_it(pilot, "another")
-        await one_notice(pilot, "another.toml")
-        await pilot.press("escape")  # leaving asks first, and saves no better
+        await type_name(pilot, "another")
+        await expect_one_notice(pilot, "another.toml")
+        await pilot.press("escape")  # leaving asks first, and its save fails too
         await until(pilot, lambda: isinstance(pilot.app.screen, Options))
         await pilot.press("s")
-        await one_notice(pilot, str(mine()))
+        await expect_one_notice(pilot, str(mine()))
         assert isinstance(pilot.app.screen, EditorScreen)
         filler.unlink()
         await pilot.press("s")
@@ -94,7 +94,7 @@ async def test_what_is_edited_is_saved_once_there_is_room(disk: Path) -> None:
     assert files(disk) == ["mine.toml"]
 
 
-async def test_overwriting_what_another_hand_changed(disk: Path) -> None:
+async def test_overwriting_a_file_that_another_program_changed(disk: Path) -> None:
     async with CodexApp().run_test(size=SIZE) as pilot:
         await settled(pilot)
         draft = await edit_rank(pilot)
@@ -103,11 +103,11 @@ async def test_overwriting_what_another_hand_changed(disk: Path) -> None:
         await pilot.press("s")
         await until(pilot, lambda: isinstance(pilot.app.screen, Options))
         await pilot.press("o")
-        await one_notice(pilot, str(mine()))
+        await expect_one_notice(pilot, str(mine()))
         assert draft.dirty and mine().read_text().endswith("# theirs\n")
 
 
-async def test_a_copy_is_whole_or_not_there(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_copy_is_complete_or_missing(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDITOR", "true")
     shipped = locations.shipped_profiles() / "small-card.toml"
     shipped.write_text(shipped.read_text() + LONG)
@@ -115,18 +115,18 @@ async def test_a_copy_is_whole_or_not_there(disk: Path, monkeypatch: pytest.Monk
         await settled(pilot)
         fill(disk, but=4096)  # room for the first page of it
         await pilot.press("D")
-        await name_it(pilot, "copy")
-        await one_notice(pilot, "copy.toml")
+        await type_name(pilot, "copy")
+        await expect_one_notice(pilot, "copy.toml")
         screen = pilot.app.screen
         assert isinstance(screen, ProfilesScreen)
         while screen.picked.name != "small-card":
             await pilot.press("down")
         await pilot.press("E")
-        await one_notice(pilot, "small-card.toml")
+        await expect_one_notice(pilot, "small-card.toml")
         assert files(disk) == ["filler", "mine.toml"]
 
 
-async def test_a_launch_says_so_in_its_dialog(disk: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_launch_shows_the_error_in_its_dialog(disk: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     python = refusing_interpreter(home)
     monkeypatch.setattr(build, "ensure", lambda *_, **__: python)
     rows = home / "rows.jsonl"
@@ -145,7 +145,7 @@ async def test_a_launch_says_so_in_its_dialog(disk: Path, home: Path, monkeypatc
     assert list(locations.runs_home().iterdir()) == []
 
 
-async def test_a_run_that_can_be_neither_stopped_nor_gone_on_with(
+async def test_a_run_that_can_be_neither_stopped_nor_resumed(
     disk: Path, make_run: MakeRun, workers: Any, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     python = idle_interpreter(home, 60)
@@ -156,12 +156,12 @@ async def test_a_run_that_can_be_neither_stopped_nor_gone_on_with(
     async with CodexApp(run).run_test(size=SIZE) as pilot:
         await settled(pilot)
         await pilot.press("s", "enter")
-        await one_notice(pilot, "waves-1/control")
+        await expect_one_notice(pilot, "waves-1/control")
     filler.unlink()
     run = make_run("waves-2", "stopped")
     fill(disk)
     async with CodexApp(run).run_test(size=SIZE) as pilot:
         await settled(pilot)
         await pilot.press("r")
-        await one_notice(pilot, "waves-2/process.json")
+        await expect_one_notice(pilot, "waves-2/process.json")
     assert not [name for name in files(disk) if name.endswith(".tmp")]

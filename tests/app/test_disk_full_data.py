@@ -1,4 +1,4 @@
-"""The data screen on a full disk: the rows are there, and why the model's tokens are not."""
+"""The data screen on a full disk shows the rows, and says why the model's tokens are missing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from support.disks import fill, mounted
 from support.pilot import until
 
 
-async def test_rows_are_told_good_from_bad_without_a_cache(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_bad_rows_are_found_without_a_cache(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset, profile = home / "rows.jsonl", home / "p.toml"
     dataset.write_text("\n".join(rows()) + "\n")
     profile.write_text(PROFILE)

@@ -1,4 +1,4 @@
-"""The editor as a person at the keyboard meets it; the card is always the same 4 GB one."""
+"""Tests of the profile editor, driven by keys. The GPU is always the same one with 4 GB."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def mine(home: Path) -> Path:
 
 @asynccontextmanager
 async def editing(*keys: str, size: tuple[int, int] = (120, 36)) -> AsyncIterator[Pilot[Any]]:
-    """The editor, opened on the first profile after `keys`."""
+    """Presses `keys` in the list of profiles, and opens the editor on the picked profile."""
     async with CodexApp().run_test(size=size) as pilot:
         await settled(pilot)
         await pilot.press(*keys, "e")
@@ -87,7 +87,7 @@ async def test_a_change_is_saved_and_no_other_byte_moves(mine: Path) -> None:
     assert mine.read_text() == MINE.replace("r = 32 ", "r = 8 ")
 
 
-async def test_help_and_errors_come_while_one_types(mine: Path) -> None:
+async def test_help_and_errors_appear_while_typing(mine: Path) -> None:
     async with editing() as pilot:
         await go_to(pilot, "model.max_seq_length")
         text = screen_text(pilot.app)
@@ -95,7 +95,7 @@ async def test_help_and_errors_come_while_one_types(mine: Path) -> None:
         assert "at least 16" in text
         await type_in(pilot, "2k")
         assert "should be a whole number" in screen_text(pilot.app)
-        await pilot.press("enter")  # it is not taken
+        await pilot.press("enter")  # the wrong value is refused
         assert editor(pilot).form.typing
         await pilot.press("escape")
         assert not editor(pilot).form.typing
@@ -103,7 +103,7 @@ async def test_help_and_errors_come_while_one_types(mine: Path) -> None:
         assert not editor(pilot).draft.dirty
 
 
-async def test_the_forecast_moves_while_one_types(mine: Path) -> None:
+async def test_the_forecast_changes_while_typing(mine: Path) -> None:
     async with editing() as pilot:
         before = editor(pilot).outlook
         await go_to(pilot, "model.max_seq_length")
@@ -130,7 +130,7 @@ async def test_choices_are_stepped_through_and_undone(mine: Path) -> None:
         assert "\ngradient_checkpointing" not in editor(pilot).draft.text
 
 
-async def test_a_combination_that_is_impossible_is_told_at_its_field(mine: Path) -> None:
+async def test_an_impossible_combination_is_shown_at_its_field(mine: Path) -> None:
     async with editing() as pilot:
         await go_to(pilot, "model.dtype")
         await pilot.press("left")
@@ -155,7 +155,7 @@ async def test_a_remedy_is_applied_with_one_key(mine: Path) -> None:
         assert "max_seq_length = 1024" in editor(pilot).draft.text
 
 
-async def test_of_a_shipped_profile_a_child_is_made(home: Path) -> None:
+async def test_editing_a_shipped_profile_makes_a_child(home: Path) -> None:
     async with editing("down") as pilot:
         await go_to(pilot, "training.learning_rate")
         await type_in(pilot, "1e-4")
@@ -176,7 +176,7 @@ async def test_of_a_shipped_profile_a_child_is_made(home: Path) -> None:
     assert "1e-4" not in (home / "shipped" / "small-card.toml").read_text()
 
 
-async def test_another_hands_change_is_never_overwritten_silently(mine: Path) -> None:
+async def test_a_change_by_another_program_is_never_overwritten_silently(mine: Path) -> None:
     async with editing() as pilot:
         await go_to(pilot, "lora.r")
         await type_in(pilot, "8")
@@ -194,7 +194,7 @@ async def test_another_hands_change_is_never_overwritten_silently(mine: Path) ->
         await pilot.press("t")
         await until(pilot, lambda: "lora_alpha = 64" in editor(pilot).draft.text)
         await pilot.press("u")
-        assert "r = 8 " in editor(pilot).draft.text  # mine is one step back
+        assert "r = 8 " in editor(pilot).draft.text  # undo restores the own change
 
 
 async def test_leaving_with_changes_asks(mine: Path) -> None:
@@ -222,7 +222,7 @@ async def test_every_way_out_asks(mine: Path, key: str) -> None:
         await until(pilot, lambda: not pilot.app.is_running or not isinstance(pilot.app.screen, EditorScreen))
 
 
-async def test_a_change_on_disk_is_read_where_nothing_would_be_lost(mine: Path) -> None:
+async def test_a_change_on_disk_is_read_if_nothing_would_be_lost(mine: Path) -> None:
     async with editing() as pilot:
         mine.write_text(MINE.replace("lora_alpha = 32", "lora_alpha = 64"))
         editor(pilot).files.check_disk()
@@ -237,7 +237,7 @@ async def test_a_change_on_disk_is_read_where_nothing_would_be_lost(mine: Path) 
         assert "r = 8 " in editor(pilot).draft.text
 
 
-async def test_a_parent_that_changes_on_disk_is_read_again_and_said_once(mine: Path) -> None:
+async def test_a_parent_that_changes_on_disk_is_read_again_and_reported_once(mine: Path) -> None:
     base, child = mine.with_name("zz-base.toml"), 'extends = "zz-base"\ntitle = "Child"\n'
     base.write_text('[model]\nname = "unsloth/Llama-3.2-3B-Instruct"\n[lora]\nr = 24\n')
     mine.write_text(child)
@@ -245,17 +245,17 @@ async def test_a_parent_that_changes_on_disk_is_read_again_and_said_once(mine: P
         await go_to(pilot, "lora.r")
         assert editor(pilot).picked.inherited == 24
         base.write_text(base.read_text().replace("24", "48"))
-        await pilot.press("question_mark", "escape")  # the editor looks when it is shown again
+        await pilot.press("question_mark", "escape")  # the editor checks the files when it is shown again
         await until(pilot, lambda: editor(pilot).picked.inherited == 48)
         assert "48" in next(row for row in screen_text(pilot.app).splitlines() if "▌   r " in row)
         editor(pilot).files.check_disk()
-        said = [notification.message for notification in pilot.app._notifications]
-        assert said == ["zz-base.toml changed on disk. The inherited values are updated."]
+        messages = [notification.message for notification in pilot.app._notifications]
+        assert messages == ["zz-base.toml changed on disk. The inherited values are updated."]
         assert not editor(pilot).draft.dirty
     assert mine.read_text() == child
 
 
-async def test_quitting_asks_above_another_screen_too(mine: Path) -> None:
+async def test_quitting_from_a_screen_above_the_editor_asks_too(mine: Path) -> None:
     async with editing() as pilot:
         await go_to(pilot, "lora.r")
         await type_in(pilot, "8")
@@ -272,7 +272,7 @@ async def test_quitting_asks_above_another_screen_too(mine: Path) -> None:
     assert mine.read_text() == MINE.replace("r = 32 ", "r = 8 ")
 
 
-async def test_a_file_that_is_no_toml_is_told_and_left(mine: Path) -> None:
+async def test_a_file_that_is_not_toml_is_reported_and_not_changed(mine: Path) -> None:
     mine.write_text("[model\n")
     async with CodexApp().run_test(size=(80, 24)) as pilot:
         await settled(pilot)

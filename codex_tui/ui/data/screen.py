@@ -81,9 +81,7 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
         self.view = DataView(target, self._changed)
         self.pane = "seen"
         self.numbered = False
-        self._shown: tuple[
-            object, ...
-        ] = ()  # the pane and the row on the screen, and the state that its text depends on
+        self._shown: tuple[object, ...] = ()  # the pane and the row on the screen, and the state of its text
         self._update_pending = False  # the next paint shows all changes since the last one
 
     def compose(self) -> ComposeResult:
@@ -160,9 +158,8 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
         if self.pane == "overview":
             right.border_title = "All rows"
             about.show(draw_summary(view.overview), Content(""))
-            text.set_text(
-                draw_overview(view, max(20, text.content_size.width)), keep_place=self._shown[:1] == ("overview",)
-            )
+            lines = draw_overview(view, max(20, text.content_size.width))
+            text.set_text(lines, keep_place=self._shown[:1] == ("overview",))
             self._shown = ("overview",)
             return
         right.border_title = f"Row {view.rows.current + 1:,} of {view.rows.count:,}" if view.rows.count else "Row"
@@ -178,8 +175,8 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
         """Returns the state that the text of the row depends on, without the pane and the number of the row."""
         view, reader = self.view, self.view.reader
         of_row = (reader.row and id(reader.row), reader.error, reader.status) if reader else ()
-        rows = view.rows
-        return (id(view), rows.error, rows.count > rows.current, id(rows.states), view.no_tokens, *of_row)
+        has_row = view.rows.count > view.rows.current
+        return (id(view), view.rows.error, has_row, id(view.rows.states), view.no_tokens, *of_row)
 
     def _show_work(self) -> None:
         work, works = self.query_one("#work", Heading), self.view.works
@@ -208,9 +205,8 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
 
     def _show_hints(self) -> None:
         focused_row = self.query_one(RowView).has_focus
-        keys = list_hints(
-            self.view, self.pane, self.prompt.kind, focused_row, self.has_class("one"), len(self.app.screen_stack) > 1
-        )
+        alone, leads_back = self.has_class("one"), len(self.app.screen_stack) > 1
+        keys = list_hints(self.view, self.pane, self.prompt.kind, focused_row, alone, leads_back)
         self.query_one(HintBar).show(keys, TYPING if self.prompt.kind else ALWAYS)
 
     def on_descendant_focus(self) -> None:

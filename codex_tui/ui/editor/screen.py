@@ -106,7 +106,6 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
 
     @property
     def picked(self) -> Field:
-        """The field that is picked in the form."""
         field = self.form.rows.field
         assert field is not None  # a profile has fields
         return field
@@ -122,18 +121,18 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
             self._update_help()
 
     def show_draft(self) -> None:
-        """Redraws everything after a change of the draft."""
+        """Redraws everything."""
         resolved = self.draft.resolved
         elsewhere = [line((f"✗ {clean(problem)}", "$error")) for problem in problems_elsewhere(resolved)]
         self.form.rows.set_fields(fields_of(self.draft), [*elsewhere, Content("")] if elsewhere else [])
-        name = f"Edit {clean(self.draft.path.stem)}"
-        self.query_one(TitleBar).show(name, draw_title(self.draft, self.files.conflict))
+        state = draw_title(self.draft, self.files.conflict)
+        self.query_one(TitleBar).show(f"Edit {clean(self.draft.path.stem)}", state)
         self._update_help()
         self._update_forecast(resolved)
 
     def _update_help(self) -> None:
-        roomy = self.has_class("beside")
-        self.query_one("#about", TextView).set_text(describe_field(self.picked, self.draft.resolved, roomy))
+        help_lines = describe_field(self.picked, self.draft.resolved, roomy=self.has_class("beside"))
+        self.query_one("#about", TextView).set_text(help_lines)
         self._update_hints()
 
     def _update_hints(self) -> None:
@@ -170,7 +169,6 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
             self._update_forecast(self._resolve_typed(event.value))
 
     def _resolve_typed(self, text: str) -> Resolved:
-        """Resolves the profile with the typed value, or without it if the file cannot be edited."""
         value = typed(self.picked.schema, text)
         try:
             unset = value is None and not self.picked.own
@@ -180,7 +178,6 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
 
     @property
     def path(self) -> str:
-        """The path of the picked field."""
         return self.picked.schema.path
 
     def on_form_entered(self, message: Form.Entered) -> None:

@@ -1,4 +1,4 @@
-"""The text of a row: the file is read and laid out only for the pane that shows it."""
+"""Tests of the text of a row: a row is read and laid out only for the pane that shows it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from training.dataset.index import RowIndex
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the functions that were called: to read a row, to parse it, to lay it out."""
+    """The names of the called functions among those that read, parse and lay out a row."""
     names: list[str] = []
 
     def count(owner: Any, name: str) -> None:
@@ -37,7 +37,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-async def test_a_row_is_read_and_laid_out_once_for_the_pane_that_is_asked(
+async def test_a_row_is_read_and_laid_out_once_and_only_for_its_pane(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: list[str]
 ) -> None:
     monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path / "home"))
@@ -57,7 +57,7 @@ async def test_a_row_is_read_and_laid_out_once_for_the_pane_that_is_asked(
         assert shown and any("Rook" in row.plain for row in shown)
         assert calls == expected
     dataset.write_text("gone\n")
-    for pane in ("seen", "raw"):  # a row that was read before the file changed is not shown as the file's
+    for pane in ("seen", "raw"):  # the row of the old file is not shown as a row of the new one
         shown = text.draw_pane(view, pane, False)
         assert shown and shown[0].plain.startswith("✗") and "rows.jsonl" in shown[0].plain
     await view.close()

@@ -1,4 +1,4 @@
-"""The geometry of charts: ticks are round, scales stay within their dots, rasters draw what they are told."""
+"""Tests of the geometry of charts: round ticks, scales within their dots, and the dots of a raster."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ def is_round(value: float) -> bool:
 
 
 @given(SENSIBLE, st.integers(1, 12))
-def test_steps_are_round_and_no_more_than_asked_for(span: float, most: int) -> None:
-    step = chart.round_step(span, most)
+def test_steps_are_round_and_within_the_maximum(span: float, max_parts: int) -> None:
+    step = chart.round_step(span, max_parts)
     assert is_round(step)
-    assert span / step <= most * (1 + 1e-6)
-    assert span / step > most / 2.6  # and none much rounder would do
+    assert span / step <= max_parts * (1 + 1e-6)
+    assert span / step > max_parts / 2.6  # the step is not much larger than necessary
 
 
 @given(st.floats(-1e6, 1e6), SENSIBLE, st.integers(1, 12))
-def test_a_snapped_range_holds_the_values_and_ends_on_ticks(low: float, span: float, most: int) -> None:
+def test_a_snapped_range_holds_the_values_and_ends_on_ticks(low: float, span: float, max_parts: int) -> None:
     high = low + span
-    ticks = chart.snap(low, high, most)
+    ticks = chart.snap(low, high, max_parts)
     slack = 1e-6 * max(abs(low), abs(high))
     assert ticks[0] <= low + slack and ticks[-1] >= high - slack
-    assert 2 <= len(ticks) <= most + 2
+    assert 2 <= len(ticks) <= max_parts + 2
 
 
 def test_a_snapped_range_stays_while_values_stay_within() -> None:
@@ -70,7 +70,7 @@ def test_counts_have_whole_ticks() -> None:
         ([0.0001, 0.0002], ["0.0001", "0.0002"]),
     ],
 )
-def test_labels_are_as_short_as_tells_them_apart(values: list[float], labels: list[str]) -> None:
+def test_labels_are_as_short_as_possible(values: list[float], labels: list[str]) -> None:
     assert chart.label_ticks(values) == labels
 
 
@@ -82,11 +82,11 @@ def test_durations(seconds: float, text: str) -> None:
 
 
 @given(st.floats(0, 1e8), st.integers(1, 10))
-def test_time_axes_end_at_a_length_with_a_name(seconds: float, most: int) -> None:
+def test_time_axes_end_at_a_usual_length_of_time(seconds: float, max_parts: int) -> None:
     high = chart.round_duration(seconds)
     assert high >= seconds
-    ticks = chart.find_duration_ticks(high, most)
-    assert ticks[0] == 0 and len(ticks) <= most + 1
+    ticks = chart.find_duration_ticks(high, max_parts)
+    assert ticks[0] == 0 and len(ticks) <= max_parts + 1
 
 
 @given(st.floats(-10, 10), st.floats(0.1, 20), st.floats(-100, 100), st.integers(1, 200))
@@ -101,7 +101,7 @@ def test_a_logarithmic_scale_gives_each_power_the_same_room() -> None:
     assert [scale.to_dot(value) for value in (0.01, 0.1, 1, 10, 100, 0, -5)] == [0, 10, 20, 30, 40, 0, 0]
 
 
-def drawn(raster: chart.Raster) -> list[str]:
+def draw(raster: chart.Raster) -> list[str]:
     return ["".join(chr(0x2800 | cell) for cell in row) for row in raster.rows()]
 
 
@@ -109,7 +109,7 @@ def test_a_raster_puts_dots_where_they_belong() -> None:
     raster = chart.Raster(2, 2)
     for x, y in ((0, 0), (3, 7), (99, 0), (0, -1)):
         raster.set_dot(x, y)
-    assert drawn(raster) == ["⠀⠈", "⡀⠀"]
+    assert draw(raster) == ["⠀⠈", "⡀⠀"]
 
 
 @given(st.integers(0, 7), st.integers(0, 23), st.integers(0, 23))
@@ -119,10 +119,10 @@ def test_a_column_is_its_dots(x: int, one: int, other: int) -> None:
     fast.draw_column(x, low, high)
     for y in range(low, high + 1):
         slow.set_dot(x, y)
-    assert drawn(fast) == drawn(slow)
+    assert draw(fast) == draw(slow)
 
 
 def test_a_line_joins_its_ends() -> None:
     raster = chart.Raster(4, 1)
     raster.draw_line(0, 0, 7, 3)
-    assert drawn(raster) == ["⣀⠤⠒⠉"]
+    assert draw(raster) == ["⣀⠤⠒⠉"]

@@ -1,4 +1,4 @@
-"""Painted widgets: only cells that changed are sent."""
+"""Tests of painted widgets: they send only the cells that changed."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def text(*parts: tuple[str, Style]) -> Strip:
     [
         ("step 10 of 99", "step 11 of 99", [(6, 7)]),
         ("aaaaaaaaaaaaaaaaaaaa", "baaaaaaaaaaaaaaaaaab", [(0, 1), (19, 20)]),
-        ("aaaaaaaaaa", "baaabaaaaa", [(0, 5)]),  # near each other: one span
+        ("aaaaaaaaaa", "baaabaaaaa", [(0, 5)]),  # close to each other: one span
         ("日本", "日曜", [(2, 4)]),  # both halves of a wide character
         ("ab", "abc", [(2, 3)]),
         ("é" + "x", "e\u0301x", [(0, 1)]),
         ("same", "same", []),
     ],
 )
-def test_spans_are_what_changed(old: str, new: str, spans: list[tuple[int, int]]) -> None:
+def test_spans_cover_the_changed_cells(old: str, new: str, spans: list[tuple[int, int]]) -> None:
     assert changed_spans(text((old, RED)), text((new, RED))) == spans
 
 
@@ -51,7 +51,7 @@ class Words(Painted):
         return super().refresh(*regions, **how)
 
 
-async def test_a_repaint_refreshes_changed_spans_alone_and_shows_them() -> None:
+async def test_a_repaint_refreshes_only_the_changed_spans_and_shows_them() -> None:
     class Host(App[None]):
         CSS = "Words { width: 20; height: 3; border: solid red; padding: 0 1; }"
 

@@ -1,4 +1,4 @@
-"""The four lists under one keyboard: what each key and the wheel do, and which part of a list is in sight."""
+"""Tests of the four scrolling widgets: the effect of each key and of the wheel, and the visible part of each list."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ class OneList(App[None]):
         yield self.widget
 
 
-def seen(widget: Painted) -> str:
-    """The line on which the picked row is painted, and its first words; of a text, its first line."""
+def find_pick(widget: Painted) -> str:
+    """Returns the line of the picked row and its first words, or the first line of a text."""
     lines = [widget.render_line(y).text.rstrip(" ┃") for y in range(HEIGHT)]
     picked = next((y for y, line in enumerate(lines) if line.startswith(MARK)), None)
     return lines[0] if picked is None else f"{picked} " + " ".join(lines[picked].lstrip(MARK + "·").split()[:2])
@@ -77,7 +77,7 @@ PRESSED = (
     "down", "j", "k", "up", "pagedown", "ctrl+d", "space", "wheel down", "pageup", "ctrl+u", "wheel up", "end", "up",
     "home", "G",
 )  # fmt: skip
-SEEN = {  # first, and after each of the keys
+EXPECTED = {  # first, and after each of the keys
     "choices": [
         "0 row 0", "2 row 1", "4 row 2", "2 row 1", "0 row 0", "6 row 10", "6 row 10", "6 row 10", "6 row 11",
         "0 row 1", "0 row 1", "0 row 0", "6 row 49", "4 row 48", "0 row 0", "6 row 49",
@@ -97,7 +97,7 @@ SEEN = {  # first, and after each of the keys
     ],
 }  # fmt: skip
 PAGES, MORE_PAGES = {"pageup": "Page up", "pagedown": "Page down"}, {"ctrl+u": "Page up", "ctrl+d": "Page down"}
-NAMES = {  # of the keys in the command palette
+NAMES = {  # the names of the keys in the command palette
     "choices": {**PAGES, "up": "Up", "down": "Down", "home": "First", "end": "Last", "enter": "Choose"},
     "row list": {
         **PAGES, **MORE_PAGES, "up": "Row above", "down": "Row below", "home": "First row", "end": "Last row",
@@ -119,12 +119,12 @@ async def test_each_key_moves_the_pick_and_the_window(name: str) -> None:
     async with app.run_test(size=(50, HEIGHT)) as pilot:
         app.widget.focus()
         await pilot.pause()
-        screens = [seen(app.widget)]
+        screens = [find_pick(app.widget)]
         for key in PRESSED:
             await (wheel(app, key) if key.startswith("wheel") else pilot.press(key))
             await pilot.pause()
-            screens.append(seen(app.widget))
-        assert dict(enumerate(screens)) == dict(enumerate(SEEN[name]))
+            screens.append(find_pick(app.widget))
+        assert dict(enumerate(screens)) == dict(enumerate(EXPECTED[name]))
 
 
 @pytest.mark.parametrize("name", LISTS)
@@ -150,14 +150,14 @@ async def test_a_click_picks_and_a_second_one_chooses() -> None:
     for name in ("choices", "row list"):
         app = Clicked(LISTS[name]())
         async with app.run_test(size=(50, HEIGHT)) as pilot:
-            await pilot.click(offset=(0, 0))  # it is picked already
+            await pilot.click(offset=(0, 0))  # this entry is already picked
             await pilot.click(offset=(3, 5))
             await pilot.pause()
             assert chosen.pop() == name and not chosen
-            assert seen(app.widget) == {"choices": "4 row 2", "row list": "5 row 5"}[name]
-            await pilot.click(offset=(49, 7))  # the edge of a row list stands for all rows
+            assert find_pick(app.widget) == {"choices": "4 row 2", "row list": "5 row 5"}[name]
+            await pilot.click(offset=(49, 7))  # the right edge of a row list is its scroll bar
             await pilot.pause()
-            assert seen(app.widget) == {"choices": "6 row 3", "row list": "7 row 999"}[name]
+            assert find_pick(app.widget) == {"choices": "6 row 3", "row list": "7 row 999"}[name]
             assert not chosen
 
 
