@@ -43,7 +43,7 @@ HINTS = {
 }
 
 
-def of_system(error: OSError) -> CodexError:
+def describe_os_error(error: OSError) -> CodexError:
     """What the system says of a file, as a sentence, with what to do."""
     from codex_tui.base.text import clean, shorten
 

@@ -12,7 +12,7 @@ import unicodedata
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 # Marks piled upon one letter beyond this many only serve to draw over the neighbouring lines.
-MOST_COMBINING = 4
+MAX_COMBINING = 4
 
 _BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 _INVISIBLE = "\u00ad\u200b\u2060\u2061\u2062\u2063\u2064\ufeff\ufff9\ufffa\ufffb"
@@ -45,7 +45,7 @@ def _without_storms(text: str) -> str:
     run = 0
     for character in text:
         run = run + 1 if unicodedata.category(character) in ("Mn", "Me") else 0
-        if run <= MOST_COMBINING:
+        if run <= MAX_COMBINING:
             kept.append(character)
     return "".join(kept)
 
@@ -55,12 +55,12 @@ def shorten(text: str, width: int) -> str:
     return text if len(text) <= width else text[: max(0, width - 1)] + "…"
 
 
-def counted(count: int, what: str) -> str:
+def pluralize(count: int, noun: str) -> str:
     """`1, "row"` as "1 row", `1234, "row"` as "1,234 rows"."""
-    return f"{count:,} {what}{'s' * (count != 1)}"
+    return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
-def duration(seconds: float | None) -> str:
+def format_duration(seconds: float | None) -> str:
     """`75` as "1:15", `4000` as "1:06:40"; unknown as "–"."""
     if seconds is None:
         return "–"

@@ -77,7 +77,7 @@ def check_push_options(args: argparse.Namespace) -> None:
 
 
 def run_push(args: argparse.Namespace) -> int:
-    from codex_tui.base.text import counted
+    from codex_tui.base.text import pluralize
     from codex_tui.commands.progress import print_progress
     from codex_tui.hub import cards, compare
     from codex_tui.hub import push as hub_push
@@ -98,7 +98,7 @@ def run_push(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(pushed_as_json(done) | {"rows": content.rows, "sha256": local.sha256}, indent=2))
         return DONE
-    say_pushed(done, f"{counted(content.rows, 'row')}, sha256 {local.sha256}")
+    say_pushed(done, f"{pluralize(content.rows, 'row')}, sha256 {local.sha256}")
     if content.bad:
         print(
             f"! {content.bad:,} of the rows can't be used for training. List them: codex-tui data check FILE",
@@ -138,7 +138,7 @@ def say_pushed(done: Pushed, what: str) -> None:
 
 
 def run_pull(args: argparse.Namespace) -> int:
-    from codex_tui.base.text import clean, counted
+    from codex_tui.base.text import clean, pluralize
     from codex_tui.commands.progress import print_progress
     from codex_tui.hub import compare, download
 
@@ -158,7 +158,7 @@ def run_pull(args: argparse.Namespace) -> int:
     if found.offline:
         print("! The Hub can't be reached. These files are from an earlier download.", file=sys.stderr)
     for path, count in zip(files, rows, strict=True):
-        print(clean(f"{path}: {'Parquet' if count is None else counted(count, 'row')}"))
+        print(clean(f"{path}: {'Parquet' if count is None else pluralize(count, 'row')}"))
     print(f"{found.repo} at revision {found.revision}")
     return DONE
 
@@ -208,10 +208,10 @@ def run_status(args: argparse.Namespace) -> int:
 def _facts(rows: int | None, sha256: str | None, modified: float | None) -> str:
     from datetime import datetime
 
-    from codex_tui.base.text import counted
+    from codex_tui.base.text import pluralize
 
     when = "unknown date" if modified is None else datetime.fromtimestamp(modified).strftime("%Y-%m-%d %H:%M")
-    return f"{'? rows' if rows is None else counted(rows, 'row')}  sha256 {(sha256 or '?')[:12]}  {when}"
+    return f"{'? rows' if rows is None else pluralize(rows, 'row')}  sha256 {(sha256 or '?')[:12]}  {when}"
 
 
 def _file(text: str) -> Any:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TextIO
 
-from codex_tui.base.text import counted
+from codex_tui.base.text import pluralize
 
 if TYPE_CHECKING:
     from codex_tui.data.check import Checked
@@ -80,7 +80,7 @@ def lines(found: Checked) -> Iterator[str]:
     """The lines for a person. Clean each before you print it: it may hold any text."""
     overview, source = found.overview, found.target.source
     bad = overview.rows - overview.kept
-    yield f"{source.name}: {counted(overview.rows, 'row')}, {overview.kept:,} kept, {bad:,} bad"
+    yield f"{source.name}: {pluralize(overview.rows, 'row')}, {overview.kept:,} kept, {bad:,} bad"
     if source.left_out:
         yield f"  left out, because they are no training split: {_some([path.name for path in source.left_out])}"
     for problem in islice(found.bad(), PROBLEMS_SHOWN):
@@ -111,9 +111,9 @@ def _figures(found: Checked) -> Iterator[tuple[str, str]]:
         yield "tokens", "  ".join(f"{name} {count:,}" for name, count in asdict(overview.tokens).items())
         limit = profile.model.max_seq_length
         lost = f", {overview.answers_lost:,} of them lose the whole answer" if overview.answers_lost else ""
-        yield "cut", f"{counted(overview.truncated or 0, 'row')} at max_seq_length = {limit:,}{lost}"
+        yield "cut", f"{pluralize(overview.truncated or 0, 'row')} at max_seq_length = {limit:,}{lost}"
         yield "learned", f"{overview.learned_tokens:,} of {overview.train_tokens:,} tokens an epoch"
-    yield "split", f"{counted(overview.train_rows, 'row')} for training, {overview.eval_rows:,} for evaluation"
+    yield "split", f"{pluralize(overview.train_rows, 'row')} for training, {overview.eval_rows:,} for evaluation"
     most = "" if overview.tokens else "at most "
     yield "steps", f"{most}{overview.steps_per_epoch:,} an epoch, {overview.total_steps:,} in total{_time(found)}"
 
@@ -128,13 +128,13 @@ def _duplicates(found: Checked) -> str:
 
 
 def _time(found: Checked) -> str:
-    from codex_tui.base.text import duration
+    from codex_tui.base.text import format_duration
 
     if found.overview.seconds_per_epoch is None or found.speed is None:
         return ""
     return (
-        f"; {duration(found.overview.seconds_per_epoch)} an epoch at the {found.speed:,.0f} tokens/s of the last run "
-        "with this model here"
+        f"; {format_duration(found.overview.seconds_per_epoch)} an epoch at the {found.speed:,.0f} tokens/s of the "
+        "last run with this model here"
     )
 
 

@@ -81,17 +81,17 @@ def _as_json(found: Forecast, remedies: list[Remedy]) -> dict[str, Any]:
 
 
 def _disk_lines(need: DiskNeed, free: float) -> list[str]:
-    from codex_tui.base.text import counted
+    from codex_tui.base.text import pluralize
 
     full = " ✗ The disk would fill up." if need.total_mib >= free else ""
     return [
         f"Disk: needs {need.total_mib:,.0f} MiB, {need.checkpoint_mib:,.0f} for each of"
-        f" {counted(need.checkpoints, 'checkpoint')}; {free:,.0f} MiB are free.{full}"
+        f" {pluralize(need.checkpoints, 'checkpoint')}; {free:,.0f} MiB are free.{full}"
     ]
 
 
 def _lines(found: Forecast, remedies: list[Remedy]) -> list[str]:
-    from codex_tui.base.text import counted
+    from codex_tui.base.text import pluralize
     from codex_tui.profiles.literals import literal
 
     rows = [(NAMES[name], mib) for name, mib in found.components.items()]
@@ -100,7 +100,7 @@ def _lines(found: Forecast, remedies: list[Remedy]) -> list[str]:
         rows += [("limit", found.limit_mib)]
     lines = [f"{name:<24}{mib:>8,.0f} MiB" for name, mib in rows]
     if found.offload_layers:
-        lines.append(f"Kept in host memory: {counted(found.offload_layers, 'layer')}.")
+        lines.append(f"Kept in host memory: {pluralize(found.offload_layers, 'layer')}.")
     if found.measured:
         lines.append("Measured here: corrected by the last probe of this profile on this card.")
     if found.verdict is None:

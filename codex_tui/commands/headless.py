@@ -6,7 +6,7 @@ import math
 import time
 
 from codex_tui.base.errors import DONE, FAILED, CodexError
-from codex_tui.base.text import clean, counted, duration, shorten
+from codex_tui.base.text import clean, format_duration, pluralize, shorten
 from codex_tui.runs.facts import read_facts
 from codex_tui.runs.follower import RunFollower
 from codex_tui.runs.outcome import describe_newer_events, describe_silence
@@ -115,7 +115,7 @@ def describe(event: ev.Event, state: RunState, phase_before: ev.Phase | None) ->
         case ev.Stopped():
             return f"stopped  step {event.step}"
         case ev.Done():
-            return f"done  {counted(event.step, 'step')}  {duration(event.seconds)}"
+            return f"done  {pluralize(event.step, 'step')}  {format_duration(event.seconds)}"
         case ev.Failed():
             hint = f"\n  {clean(event.hint)}" if event.hint else ""
             return f"failed: {clean(event.message)}{hint}"
@@ -152,7 +152,7 @@ def _metrics(event: ev.Metrics, state: RunState) -> str:
     if event.tokens_per_second is not None:
         parts.append(f"{event.tokens_per_second:,.0f} tokens/s")
     if (left := estimate_time_left(state)) is not None:
-        parts.append(f"ETA {duration(left)}")
+        parts.append(f"ETA {format_duration(left)}")
     return "  ".join(parts)
 
 

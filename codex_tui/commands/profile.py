@@ -49,7 +49,7 @@ def add(subparsers: Any) -> None:
 
 
 def run_list(args: argparse.Namespace) -> int:
-    from codex_tui.base.text import clean, counted
+    from codex_tui.base.text import clean, pluralize
     from codex_tui.profiles.library import list_profiles
 
     entries = list_profiles()
@@ -62,7 +62,7 @@ def run_list(args: argparse.Namespace) -> int:
     for entry in entries:
         origin = "shipped" if entry.shipped else "yours"
         base = f"extends {entry.profile.extends}" if entry.profile and entry.profile.extends else ""
-        says = f"✗ {counted(len(entry.problems), 'problem')}" if entry.problems else entry.title or base
+        says = f"✗ {pluralize(len(entry.problems), 'problem')}" if entry.problems else entry.title or base
         print(clean(f"{entry.name:<{width}}  {origin:<7}  {says}"))
     return DONE
 

@@ -74,21 +74,21 @@ class _Printer:
 
 def format_progress(tracker: ProgressTracker) -> str:
     """`sending train.jsonl  12.0 of 80.0 MB  0:07, about 0:40 left`, then the detail if there is one."""
-    from codex_tui.base.text import clean, duration
+    from codex_tui.base.text import clean, format_duration
 
     progress, seconds_left = tracker.progress, tracker.seconds_left
-    estimate = "" if seconds_left is None else f", about {duration(seconds_left)} left"
+    estimate = "" if seconds_left is None else f", about {format_duration(seconds_left)} left"
     parts = (
         clean(progress.step),
         _format_amount(progress),
-        duration(tracker.elapsed) + estimate,
+        format_duration(tracker.elapsed) + estimate,
         clean(progress.detail),
     )
     return "  ".join(filter(None, parts))
 
 
 def _format_amount(progress: Progress) -> str:
-    from codex_tui.base.text import counted
+    from codex_tui.base.text import pluralize
 
     done, total = progress.done, progress.total
     if progress.unit == "bytes":
@@ -96,8 +96,8 @@ def _format_amount(progress: Progress) -> str:
             return f"{_scaled(done, total)} of {format_size(total)}"
         return format_size(done) if done else ""
     if total:
-        return f"{done:,} of {counted(total, progress.unit.removesuffix('s'))}"
-    return counted(done, progress.unit.removesuffix("s")) if done else ""
+        return f"{done:,} of {pluralize(total, progress.unit.removesuffix('s'))}"
+    return pluralize(done, progress.unit.removesuffix("s")) if done else ""
 
 
 def format_size(count: int) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from codex_tui.base import locations
 from codex_tui.base.errors import CodexError
 from codex_tui.base.progress import OnProgress, Progress
-from codex_tui.base.text import counted
+from codex_tui.base.text import pluralize
 from codex_tui.data import sources
 from codex_tui.data.advice import Warned, advice
 from codex_tui.data.overview import Overview, overview
@@ -83,7 +83,7 @@ def check(target: Target, report: OnProgress) -> Checked:
 
 
 def _scan(index: RowIndex, columns: Columns, profile: Profile, report: OnProgress) -> Scan:
-    step = f"reading {counted(len(index), 'row')}"
+    step = f"reading {pluralize(len(index), 'row')}"
     report(Progress(step))
     found = scans.load_or_scan(
         index, columns, profile, locations.cache_home(),
@@ -109,7 +109,7 @@ async def _lengths(target: Target, rows: int, report: OnProgress) -> tuple[Lengt
                 case InspectReady(why=""):
                     await worker.send(Tokenise())
                 case InspectProgress(what="tokenising", done=done, total=total):
-                    report(Progress(f"counting the tokens of {counted(total, 'row')}", done, total, "rows"))
+                    report(Progress(f"counting the tokens of {pluralize(total, 'row')}", done, total, "rows"))
                 case StatsReady(lengths=str(path)):
                     if lengths := token_lengths.load(Path(path), rows):
                         return lengths, None

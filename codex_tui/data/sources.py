@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from codex_tui.base import locations
-from codex_tui.base.errors import BadInput, CodexError, of_system
+from codex_tui.base.errors import BadInput, CodexError, describe_os_error
 from codex_tui.base.progress import OnProgress, ignore_progress
-from codex_tui.base.text import counted
+from codex_tui.base.text import pluralize
 from codex_tui.environment import build
 from codex_tui.workers.process import trainer_environment
 from training.contract.config import Hub
@@ -88,7 +88,7 @@ def check_rows(source: Source, dataset: Dataset) -> None:
         listed = "\n".join(f"  {problem}" for problem in found.problems[:PROBLEMS_SHOWN])
         more = bad - PROBLEMS_SHOWN
         raise BadInput(
-            f"{source.name}: {bad:,} of {counted(rows, 'row')} can't be learned from:\n{listed}"
+            f"{source.name}: {bad:,} of {pluralize(rows, 'row')} can't be learned from:\n{listed}"
             + (f"\n  and {more} more" if more > 0 else ""),
             "Mend them"
             + (', or set on_bad_rows = "skip" under [dataset] to train on the rest.' if bad < rows else "."),
@@ -113,7 +113,7 @@ def _readable(path: Path) -> Path:
         try:
             copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:  # of the cache, not of the dataset
-            raise of_system(error) from None
+            raise describe_os_error(error) from None
         done = subprocess.run(
             [str(build.find_python(None)), "-m", "training", "jsonl", str(path), str(copy)],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, env=trainer_environment(), check=False,

@@ -8,7 +8,7 @@ from typing import Any
 import tomli_w
 
 from codex_tui.base.errors import BadInput
-from codex_tui.base.text import clean, duration
+from codex_tui.base.text import clean, format_duration
 from codex_tui.hub.cards import Trained, home_hidden
 from codex_tui.hub.push import CARD
 from codex_tui.runs.follower import snapshot
@@ -65,7 +65,7 @@ def _results(watched: WatchedRun) -> dict[str, str]:
         facts["last evaluation loss"] = f"{evals[-1][0]:.4f} (step {evals[-1][1]:,})"
         facts["best evaluation loss"] = f"{min(evals)[0]:.4f} (step {min(evals)[1]:,})"
     if state.started_at and state.ended_at:
-        facts["time"] = duration(state.ended_at - state.started_at - state.paused)
+        facts["time"] = format_duration(state.ended_at - state.started_at - state.paused)
     if state.resolved:
         facts["device"] = state.resolved.device
         facts["trained parameters"] = f"{state.resolved.trainable_parameters:,}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from codex_tui.base import locations
-from codex_tui.base.text import counted
+from codex_tui.base.text import pluralize
 from codex_tui.machine import facts, gpu
 from training.contract.model_path import is_path, model_folder, resolve_model_name
 from training.contract.profile import Profile
@@ -88,7 +88,7 @@ def disk_warning(profile: Profile, path: Path) -> str:
         return ""
     return (
         f"{path.stem} is forecast to take {need.total_mib:,.0f} MiB of disk, {need.checkpoint_mib:,.0f} for each of"
-        f" {counted(need.checkpoints, 'checkpoint')}, and {free:,.0f} are free in {locations.runs_home()}."
+        f" {pluralize(need.checkpoints, 'checkpoint')}, and {free:,.0f} are free in {locations.runs_home()}."
     )
 
 

@@ -8,7 +8,7 @@ from textual.message import Message
 from textual.message_pump import MessagePump
 from textual.worker import Worker, WorkerState
 
-from codex_tui.base.errors import CodexError, of_system
+from codex_tui.base.errors import CodexError, describe_os_error
 from training.contract.run_directory import RunDirectory
 
 
@@ -53,7 +53,7 @@ class ReportsWorkerErrors(MessagePump):
         if event.state is WorkerState.ERROR:
             error = event.worker.error
             if isinstance(error, OSError) and error.errno:  # for example a full disk, or a file that cannot be read
-                error = of_system(error)
+                error = describe_os_error(error)
             if isinstance(error, CodexError):
                 trouble = Trouble(error.message, error.hint)
             else:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-MOST_MIB = 10_000_000
+MAX_MIB = 10_000_000
 ATTENTION_AND_MLP = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
@@ -38,14 +38,14 @@ class Hardware(Table):
         'Which device trains: "auto" takes the first GPU, or the CPU where there is none; a number takes that GPU '
         '(as nvidia-smi counts them) and leaves the others free; "cpu" forces the CPU.',
     )
-    vram_limit_mib: Annotated[int, Field(ge=256, le=MOST_MIB)] | None = field(
+    vram_limit_mib: Annotated[int, Field(ge=256, le=MAX_MIB)] | None = field(
         None,
         "The most GPU memory that the run may use, CUDA context included. Beyond it the run fails at once, instead"
         " of spilling into slow shared memory without a word (WSL2). Unset: the card's memory less "
         "display_reserve_mib.",
         unit="MiB",
     )
-    display_reserve_mib: Annotated[int, Field(ge=0, le=MOST_MIB)] = field(
+    display_reserve_mib: Annotated[int, Field(ge=0, le=MAX_MIB)] = field(
         300,
         "GPU memory left for the desktop and other programs. Too little lets them push the run out of memory; 0 "
         "suits a card without a screen.",
@@ -57,7 +57,7 @@ class Hardware(Table):
         "hot days. Unset: the run never waits; only the card's own throttling protects it.",
         unit="°C",
     )
-    pinned_limit_mib: Annotated[int, Field(ge=0, le=MOST_MIB)] | None = field(
+    pinned_limit_mib: Annotated[int, Field(ge=0, le=MAX_MIB)] | None = field(
         None,
         "The most page-locked host memory that the run may use; it makes offloading fast. Unset: as much as this "
         "machine allows (tested at start; WSL2 allows 1 to 2 GB). 0: slower, but avoids an out-of-memory error "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.content import Content
 from textual.strip import Strip
 
-from codex_tui.base.text import clean, duration
+from codex_tui.base.text import clean, format_duration
 from codex_tui.runs.facts import RunFacts
 from codex_tui.runs.outcome import describe_silence
 from codex_tui.runs.state import compute_elapsed, estimate_time_left
@@ -65,18 +65,18 @@ class RunHeader(Painted):
         last = state.last
         if last is None:  # a running clock shows that the trainer is alive
             runs = state.started_at and not watched.ended
-            return _format_number("elapsed", duration(compute_elapsed(state))) if runs else Content("")
+            return _format_number("elapsed", format_duration(compute_elapsed(state))) if runs else Content("")
         numbers = [_format_number("loss", figures.format_loss(last.loss) if not last.not_finite else "NaN")]
         if state.evals:
             numbers.append(_format_number("eval", figures.format_loss(state.evals[-1].eval_loss)))
         if not watched.ended:
-            numbers.append(_format_number("ETA", duration(estimate_time_left(state))))
+            numbers.append(_format_number("ETA", format_duration(estimate_time_left(state))))
         if last.epoch is not None:
             total = f" / {self._facts.epochs:g}" if self._facts.epochs else ""
             numbers.append(_format_number("epoch", f"{last.epoch:.2f}{total}"))
         numbers.append(_format_number("tokens/s", figures.format_count(last.tokens_per_second)))
         numbers.append(_format_number("lr", figures.format_rate(last.learning_rate)))
-        numbers.append(_format_number("elapsed", duration(compute_elapsed(state))))
+        numbers.append(_format_number("elapsed", format_duration(compute_elapsed(state))))
         if last.grad_norm is not None:
             numbers.append(_format_number("grad norm", f"{last.grad_norm:.2f}"))
         numbers.append(_format_number("tokens", figures.format_count(last.tokens)))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from codex_tui.base.text import clean, counted, duration
+from codex_tui.base.text import clean, format_duration, pluralize
 from codex_tui.data.filter import MEANINGS
 from codex_tui.data.view import DataView
 from codex_tui.ui.data.histogram import draw_histogram
@@ -95,9 +95,9 @@ def draw_summary(overview: Overview | None) -> Content:
     """Draws the most important figures in one row."""
     if overview is None:
         return line(("No figures yet", STRONG))
-    parts: list[Part] = [(f"{overview.kept:,}", STRONG), f" of {counted(overview.rows, 'row')} usable"]
+    parts: list[Part] = [(f"{overview.kept:,}", STRONG), f" of {pluralize(overview.rows, 'row')} usable"]
     if overview.truncated is not None:
-        lost = f"{counted(overview.answers_lost or 0, 'answer')} lost"
+        lost = f"{pluralize(overview.answers_lost or 0, 'answer')} lost"
         parts += [f" · {overview.truncated:,} cut short · ", (lost, "bold $error" if overview.answers_lost else "")]
     return line(*parts)
 
@@ -113,7 +113,7 @@ def _draw_facts(view: DataView, overview: Overview) -> Iterator[Content]:
     yield from _draw_token_facts(view, overview)
     yield _draw_fact("steps", f"{overview.steps_per_epoch:,}", f"per epoch, {overview.total_steps:,} in total")
     if overview.seconds_per_epoch:
-        time = duration(overview.seconds_per_epoch)
+        time = format_duration(overview.seconds_per_epoch)
         yield _draw_fact("time", time, "per epoch on this GPU, at the speed of the last run")
     elif overview.tokens:
         yield _draw_fact("time", "–", "per epoch: known after a run on this machine")

@@ -10,7 +10,7 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.screen import Screen
 
-from codex_tui.base.text import clean, counted
+from codex_tui.base.text import clean, pluralize
 from codex_tui.data.filter import KINDS, Kind
 from codex_tui.data.target import Target
 from codex_tui.data.view import DataView
@@ -144,7 +144,7 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
 
     def _show_title(self) -> None:
         view, target = self.view, self.view.target
-        rows = counted(view.rows.count, "row") if view.rows.complete else f"{view.rows.count:,}+ rows"
+        rows = pluralize(view.rows.count, "row") if view.rows.complete else f"{view.rows.count:,}+ rows"
         parts = [clean(target.called), rows]
         if target.judge:
             parts.append(f"{'run' if target.run else 'profile'} {clean(target.judge)}")

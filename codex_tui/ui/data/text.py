@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from textual.content import Content
 
 from codex_tui.base.progress import ProgressTracker
-from codex_tui.base.text import clean, duration
+from codex_tui.base.text import clean, format_duration
 from codex_tui.data.filter import NEEDS_TOKENS
 from codex_tui.data.rows import RowPreview
 from codex_tui.data.view import DataView
@@ -97,7 +97,7 @@ def draw_work(work: ProgressTracker, keys: str, width: int) -> Content:
     progress, seconds_left = work.progress, work.seconds_left
     name = STEP_NAMES.get(progress.step, progress.step)
     bar = figures.draw_progress(progress.fraction, max(6, min(24, width - 60)))
-    remaining = f", about {duration(seconds_left)} left" if seconds_left is not None else ""
+    remaining = f", about {format_duration(seconds_left)} left" if seconds_left is not None else ""
     share = f" {figures.compute_percent(progress.done, progress.total)} %{remaining}" if progress.total else " …"
     return line((f"{name[:1].upper()}{name[1:]} ", MUTED), bar, share, (f"   {keys}" if keys else "", MUTED))
 

@@ -15,8 +15,8 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from codex_tui.base.errors import CodexError, of_system
-from codex_tui.base.text import clean, duration
+from codex_tui.base.errors import CodexError, describe_os_error
+from codex_tui.base.text import clean, format_duration
 from codex_tui.ui.forecast.ahead import here
 from codex_tui.ui.forecast.bar import change, summary
 from codex_tui.ui.kit import figures
@@ -105,7 +105,7 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
                 self._start, None if not dataset or dataset == clean(given or "") else dataset, name or None
             )
         except (CodexError, OSError) as trouble:
-            error = of_system(trouble) if isinstance(trouble, OSError) else trouble
+            error = describe_os_error(trouble) if isinstance(trouble, OSError) else trouble
             hint = f"\n{clean(error.hint, newlines=True)}" if error.hint else ""
             self._say(line((f"✗ {clean(error.message, newlines=True)}", "bold $error"), (hint, "")))
         else:
@@ -167,7 +167,7 @@ def _fetch_text(progress: Progress) -> Content:
 
 
 def _setup_text(progress: Progress) -> Content:
-    left = f", {duration(progress.seconds_left)} left" if progress.seconds_left is not None else ""
+    left = f", {format_duration(progress.seconds_left)} left" if progress.seconds_left is not None else ""
     bar = figures.draw_progress(progress.fraction, 40)
     return line(
         ("Setting up the training environment; once only.\n", MUTED),

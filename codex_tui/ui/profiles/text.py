@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from codex_tui.base.text import clean, counted, shorten
+from codex_tui.base.text import clean, pluralize, shorten
 from codex_tui.ui.forecast.bar import change, components, summary, verdict
 from codex_tui.ui.kit.choices import DrawEntry
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, line, spread
@@ -31,7 +31,7 @@ def row(entry: ProfileEntry, outlook: Outlook | None) -> DrawEntry:
 
     def lines(width: int) -> list[Content]:
         name = shorten(clean(entry.name), max(8, width - len(whose) - 2))
-        fit = line((f"✗ {counted(count, 'problem')}", "bold $error")) if count else _fit(outlook)
+        fit = line((f"✗ {pluralize(count, 'problem')}", "bold $error")) if count else _fit(outlook)
         return [
             spread(line((name, STRONG)), line((whose, MUTED)), width),
             line((shorten(clean(entry.title), width), MUTED)),
@@ -56,7 +56,7 @@ def about(entry: ProfileEntry, outlook: Outlook | None) -> Iterator[Content]:
     yield line((clean(entry.title or entry.name), STRONG))
     if entry.problems:
         yield Content("")
-        yield line((f"✗ {counted(len(entry.problems), 'problem')}; e edits the profile", "bold $error"))
+        yield line((f"✗ {pluralize(len(entry.problems), 'problem')}; e edits the profile", "bold $error"))
         for problem in entry.problems:
             where = f"line {problem.line}" if problem.line else "the file"
             where = f"{clean(problem.path.name)}, {where}" if problem.path else where
@@ -131,7 +131,7 @@ def _numbers(profile: Profile) -> Iterator[Content]:
     batch, accumulated = training.per_device_train_batch_size, training.gradient_accumulation_steps
     epochs = training.num_train_epochs
     in_epochs = f"{epochs:g} epoch{'s' if epochs != 1 else ''}"
-    length = counted(training.max_steps, "step") if training.max_steps else in_epochs
+    length = pluralize(training.max_steps, "step") if training.max_steps else in_epochs
     for name, value in (
         ("model", clean(model.name)),
         (

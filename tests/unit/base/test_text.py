@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codex_tui.base.text import MOST_COMBINING, clean, counted, duration, shorten
+from codex_tui.base.text import MAX_COMBINING, clean, format_duration, pluralize, shorten
 
 anything = st.text(st.characters(), max_size=200)  # surrogates, controls and marks included
 
@@ -47,11 +47,11 @@ def test_known_tricks_are_shown_for_what_they_are(hostile: str, shown: str) -> N
 
 
 def test_a_storm_of_marks_is_cut() -> None:
-    assert len(clean("e" + "\u0301" * 5000)) == 1 + MOST_COMBINING
+    assert len(clean("e" + "\u0301" * 5000)) == 1 + MAX_COMBINING
 
 
 def test_lengths_and_durations() -> None:
     assert shorten("abcdef", 4) == "abc…"
     assert shorten("abc", 4) == "abc"
-    assert [counted(n, "row") for n in (0, 1, 1234)] == ["0 rows", "1 row", "1,234 rows"]
-    assert [duration(s) for s in (None, 0, 75, 4000)] == ["–", "0:00", "1:15", "1:06:40"]
+    assert [pluralize(n, "row") for n in (0, 1, 1234)] == ["0 rows", "1 row", "1,234 rows"]
+    assert [format_duration(s) for s in (None, 0, 75, 4000)] == ["–", "0:00", "1:15", "1:06:40"]
