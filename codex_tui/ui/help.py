@@ -36,7 +36,7 @@ SECTIONS: tuple[Section, ...] = (
             ("z", "show only this pane, and back"),
             ("g", "logarithmic loss axis, and back"),
             ("x", "loss by steps, time or tokens"),
-            ("s", "stop and save; again: terminate, kill"),
+            ("s", "stop and save; again: end now, kill"),
             ("r", "resume a stopped, failed or lost run"),
             ("i", "settings in use, warnings, checkpoints"),
             ("l", "log"),

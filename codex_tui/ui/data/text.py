@@ -147,7 +147,7 @@ def draw_pane(view: DataView, pane: str, numbered: bool) -> list[Content] | None
     row = reader.row if reader and not reader.error else None
     try:
         if pane != "raw" and row and not row.problem and row.tokens is not None:
-            rows.read_text(1)  # raises if the file has changed since the row was asked for
+            rows.read_text(1)  # raises an error if the file has changed since the worker read the row
             return list(draw_tokens(row, numbered) if pane == "tokens" else draw_model_view(row))
         return _draw_file_row(view, pane)
     except (OSError, Unreadable) as error:
