@@ -23,7 +23,7 @@ from codex_tui.data import sources
 from codex_tui.environment import build
 from codex_tui.machine.outlook import outlook
 from codex_tui.profiles import library
-from codex_tui.profiles.literals import literal
+from codex_tui.profiles.literals import format_literal
 from codex_tui.runs.follower import snapshot
 from codex_tui.runs.library import is_run
 from codex_tui.runs.outcome import explain_config_error
@@ -61,7 +61,7 @@ def launch(
     Raises BadInput (profile, dataset or name can't be used) or EnvironmentMissing (nothing to train with).
     """
     check_name(name)
-    settings = library.checked(profile, overrides)
+    settings = library.require_profile(profile, overrides)
     if source is None:
         source = sources.source_of(settings, profile, dataset, report)
         sources.check_rows(source, settings.dataset)
@@ -174,8 +174,8 @@ def check_memory(profile: Profile, profile_file: Path, overrides: Mapping[str, A
     needed, limit = found.forecast.device_mib, found.forecast.limit_mib or 0
     message = f"{profile_file.stem} is forecast to take {needed:,.0f} MiB of the card, and may take {limit:,.0f}."
     if profile.launch.on_no_fit == "refuse":
-        sets = [part for field, value in overrides.items() for part in ("--set", f"{field}={literal(value)}")]
-        command = shlex.join(["codex-tui", "forecast", library.called(profile_file), *sets])
+        sets = [part for field, value in overrides.items() for part in ("--set", f"{field}={format_literal(value)}")]
+        command = shlex.join(["codex-tui", "forecast", library.format_profile_argument(profile_file), *sets])
         raise BadInput(message, f"See what would make it smaller: {command}")
     return message
 

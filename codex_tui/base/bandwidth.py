@@ -18,7 +18,7 @@ class Pace:
 
 
 LOW = Pace(tick=2.5, frame=0.5, low=True)
-FRAMES = "7"  # a second, of 15; fewer would be felt while one types
+FRAMES_PER_SECOND = "7"  # a second, of 15; fewer would be felt while one types
 
 pace = Pace()
 
@@ -33,6 +33,6 @@ def choose(asked: bool | None) -> None:
         asked = any(os.environ.get(name) for name in ("SSH_CONNECTION", "SSH_TTY"))
     pace = LOW if asked else Pace()
     if asked:
-        os.environ.setdefault("TEXTUAL_FPS", FRAMES)
+        os.environ.setdefault("TEXTUAL_FPS", FRAMES_PER_SECOND)
         if os.environ.get("COLORTERM"):  # a colour of 256 is 8 bytes shorter than one of 16 million
             os.environ.setdefault("TEXTUAL_COLOR_SYSTEM", "256")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 
 DONE, FAILED, BAD_INPUT, NO_ENVIRONMENT = 0, 1, 2, 3
-LONGEST_PATH = 4096
+MAX_PATH_LENGTH = 4096
 
 
 class CodexError(Exception):
@@ -31,7 +31,7 @@ class EnvironmentMissing(CodexError):
     exit_code = NO_ENVIRONMENT
 
 
-def room_hint(error: Exception) -> str:
+def hint_for_full_disk(error: Exception) -> str:
     """What to do where `error` is of a full disk, else ""."""
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     return "Free some space there, then try it again." if full else ""
@@ -47,6 +47,6 @@ def describe_os_error(error: OSError) -> CodexError:
     """What the system says of a file, as a sentence, with what to do."""
     from codex_tui.base.text import clean, shorten
 
-    where = f"{shorten(clean(error.filename), LONGEST_PATH)}: " if error.filename is not None else ""
+    where = f"{shorten(clean(error.filename), MAX_PATH_LENGTH)}: " if error.filename is not None else ""
     kind = BadInput if error.errno == errno.ENAMETOOLONG else CodexError  # the kernel's only word on what was typed
-    return kind(f"{where}{error.strerror or error}.", room_hint(error) or HINTS.get(error.errno or 0, ""))
+    return kind(f"{where}{error.strerror or error}.", hint_for_full_disk(error) or HINTS.get(error.errno or 0, ""))

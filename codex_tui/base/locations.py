@@ -9,16 +9,16 @@ from pathlib import Path
 from codex_tui.base.errors import BadInput
 
 
-def expanded(path: str | Path) -> Path:
+def expand_home(path: str | Path) -> Path:
     """`path` with its leading ~ replaced; as it is where no such user is known, for which pathlib raises."""
     return Path(os.path.expanduser(path))  # noqa: PTH111
 
 
 def _home(variable: str, default: str, inside: str) -> Path:
     if override := os.environ.get("CODEX_TUI_HOME"):
-        return _folder(expanded(override).absolute()) / inside
+        return _folder(expand_home(override).absolute()) / inside
     base = os.environ.get(variable) or ""
-    root = Path(base) if base.startswith("/") else persons_home() / default
+    root = Path(base) if base.startswith("/") else find_user_home() / default
     return root / "codex-tui"
 
 
@@ -35,7 +35,7 @@ def _folder(home: Path) -> Path:
     return home
 
 
-def persons_home() -> Path:
+def find_user_home() -> Path:
     """HOME; where it is not set, what the system knows. Raises BadInput where it knows nothing, as of a container's
     user who is a number alone."""
     try:

@@ -76,7 +76,7 @@ def load() -> Settings:
         field, problem = _explain(str(error))
         raise BadInput(f"{path}, line {find_lines(text).get(field, 1)}: {problem}", HINT) from None
     python = file.trainer.python
-    return Settings(locations.expanded(python) if python else None, file.app.low_bandwidth)
+    return Settings(locations.expand_home(python) if python else None, file.app.low_bandwidth)
 
 
 def _explain(message: str) -> tuple[str, str]:

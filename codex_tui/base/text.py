@@ -37,10 +37,10 @@ _SHOWN_WITH_LINES = {**_SHOWN, ord("\n"): "\n", 0x2028: "\n", 0x2029: "\n"}
 def clean(text: object, *, newlines: bool = False) -> str:
     """`text` with every character that a terminal could obey made visible. Line ends stay where `newlines`."""
     shown = str(text).translate(_SHOWN_WITH_LINES if newlines else _SHOWN)
-    return shown if shown.isascii() else _without_storms(shown)
+    return shown if shown.isascii() else _drop_extra_marks(shown)
 
 
-def _without_storms(text: str) -> str:
+def _drop_extra_marks(text: str) -> str:
     kept: list[str] = []
     run = 0
     for character in text:

@@ -54,13 +54,13 @@ def find_positions(text: str) -> Positions:
         if text[at] == "[":
             keys = _KEYS.search(text, at)
             assert keys
-            table = _dotted(keys[0])
+            table = _join_keys(keys[0])
             end = text.index("]", keys.end())
             end += 2 if text.startswith("[[", at) else 1
             positions.headers.setdefault(table, (at, end))
             at = end
         else:
-            at = _entry(text, at, table, "", False, positions)
+            at = _read_entry(text, at, table, "", False, positions)
     return positions
 
 
@@ -69,22 +69,22 @@ def _skip(text: str, at: int) -> int:
     return skipped.end() if skipped else at
 
 
-def _dotted(keys: str) -> str:
+def _join_keys(keys: str) -> str:
     parts = _ONE_KEY.findall(keys)
     return ".".join(next(iter(tomllib.loads(f"{part} = 0"))) if part[0] in "\"'" else part for part in parts)
 
 
-def _entry(text: str, at: int, table: str, within: str, inline: bool, positions: Positions) -> int:
+def _read_entry(text: str, at: int, table: str, within: str, inline: bool, positions: Positions) -> int:
     keys = _KEYS.match(text, at)
     assert keys, text[at : at + 20]
-    path = ".".join(filter(None, [within or table, _dotted(keys[0])]))
+    path = ".".join(filter(None, [within or table, _join_keys(keys[0])]))
     value = _skip(text, text.index("=", keys.end()) + 1)
-    end = _value(text, value, table, path, positions)
+    end = _read_value(text, value, table, path, positions)
     positions.entries[path] = Entry(path, table, at, value, end, inline)
     return end
 
 
-def _value(text: str, at: int, table: str, path: str, positions: Positions) -> int:
+def _read_value(text: str, at: int, table: str, path: str, positions: Positions) -> int:
     """The end of the value that begins at `at`."""
     if text[at] not in "[{":
         scalar = _SCALAR.match(text, at)
@@ -93,9 +93,9 @@ def _value(text: str, at: int, table: str, path: str, positions: Positions) -> i
     inside = at + 1
     while text[inside := _skip(text, inside)] not in "]}":
         if text[at] == "[":
-            inside = _value(text, inside, table, path, Positions())  # what is in an array has no path
+            inside = _read_value(text, inside, table, path, Positions())  # what is in an array has no path
         else:
-            inside = _entry(text, inside, table, path, True, positions)
+            inside = _read_entry(text, inside, table, path, True, positions)
     return inside + 1
 
 

@@ -231,6 +231,6 @@ def _file(text: str) -> Any:
 
 
 def _path(text: str) -> Any:
-    from codex_tui.base.locations import expanded
+    from codex_tui.base.locations import expand_home
 
-    return expanded(text)
+    return expand_home(text)

@@ -38,13 +38,13 @@ def add(subparsers: Any) -> None:
 
 def run_forecast(args: argparse.Namespace) -> int:
     from codex_tui.machine import forecast
-    from codex_tui.profiles.library import checked, find_profile
+    from codex_tui.profiles.library import find_profile, require_profile
     from codex_tui.profiles.overrides import parse_overrides
 
     if args.card is not None and not SMALLEST <= args.card <= LARGEST:
         raise BadInput(f"--card takes {SMALLEST:,} to {LARGEST:,} MiB.", "Use --card 4096 for a 4 GB card.")
     path = find_profile(args.profile)
-    profile = checked(path, parse_overrides(args.set))
+    profile = require_profile(path, parse_overrides(args.set))
     here = forecast.card(profile.hardware.device)
     size = args.card or (here.total_mib if here else None)
     found = forecast.of(profile, path, size)
@@ -92,7 +92,7 @@ def _disk_lines(need: DiskNeed, free: float) -> list[str]:
 
 def _lines(found: Forecast, remedies: list[Remedy]) -> list[str]:
     from codex_tui.base.text import pluralize
-    from codex_tui.profiles.literals import literal
+    from codex_tui.profiles.literals import format_literal
 
     rows = [(NAMES[name], mib) for name, mib in found.components.items()]
     rows += [("GPU memory at the peak", found.device_mib)]
@@ -112,6 +112,6 @@ def _lines(found: Forecast, remedies: list[Remedy]) -> list[str]:
         lines.append("Any one of these reduces it:")
     for remedy in remedies:
         enough = "✓" if remedy.fits else " "
-        option = shlex.quote(f"{remedy.field}={literal(remedy.value)}")
+        option = shlex.quote(f"{remedy.field}={format_literal(remedy.value)}")
         lines.append(f"  {enough} {remedy.frees_mib:>6,.0f} MiB  --set {option}  (costs {remedy.cost})")
     return lines

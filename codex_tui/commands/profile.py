@@ -70,25 +70,25 @@ def run_list(args: argparse.Namespace) -> int:
 def run_show(args: argparse.Namespace) -> int:
     from codex_tui.base.secrets import redact
     from codex_tui.base.text import clean
-    from codex_tui.profiles.commented import commented
-    from codex_tui.profiles.library import checked, find_profile
+    from codex_tui.profiles.commented import format_commented
+    from codex_tui.profiles.library import find_profile, require_profile
     from codex_tui.profiles.overrides import parse_overrides
     from codex_tui.profiles.resolve import resolve
 
     path = find_profile(args.profile)
     overrides = parse_overrides(args.set)
     if args.json:
-        print(json.dumps(checked(path, overrides).model_dump(mode="json"), indent=2))
+        print(json.dumps(require_profile(path, overrides).model_dump(mode="json"), indent=2))
         return DONE
     text = path.read_text(encoding="utf-8", errors="replace")
     resolved = resolve(text, path, overrides)
     if overrides:
-        checked(path, overrides)
-        text = commented(resolved.values)
+        require_profile(path, overrides)
+        text = format_commented(resolved.values)
     elif resolved.parent and not resolved.problems:
         print(clean(f"# Fields that are not set here take their values from {resolved.parent}"))
     print(clean(redact(text), newlines=True).rstrip("\n"))
-    checked(path, overrides)  # raises with the problems, below the text
+    require_profile(path, overrides)  # raises with the problems, below the text
     return DONE
 
 
@@ -112,13 +112,19 @@ def run_check(args: argparse.Namespace) -> int:
 
 
 def run_explain(args: argparse.Namespace) -> int:
-    from codex_tui.profiles.commented import example
+    from codex_tui.profiles.commented import format_example
     from codex_tui.profiles.schema import read_schema
 
     if args.json:
         found = [find_field(args.field)] if args.field else [*read_schema().values()]
         details = [
-            {"table": field.table, "name": field.name, "type": field.type, **vars(field), "example": example(field)}
+            {
+                "table": field.table,
+                "name": field.name,
+                "type": field.type,
+                **vars(field),
+                "example": format_example(field),
+            }
             for field in found
         ]
         print(json.dumps(details[0] if args.field else details, indent=2))
@@ -130,21 +136,21 @@ def run_explain(args: argparse.Namespace) -> int:
 
 
 def _explain(schema: FieldSchema) -> None:
-    from codex_tui.profiles.commented import example
+    from codex_tui.profiles.commented import format_example
 
     values = ", ".join([schema.type + (f" of {schema.unit}" if schema.unit else ""), *schema.limits])
     print(schema.path)
     print("\n".join(line.replace("#", " ", 1) for line in schema.comment))
     print(f"\n  values   {values}")
     print(f"  default  {_default(schema)}\n")
-    print((f"  [{schema.table}]\n" if schema.table else "") + f"  {example(schema)}")
+    print((f"  [{schema.table}]\n" if schema.table else "") + f"  {format_example(schema)}")
 
 
 def _list_fields() -> None:
     from codex_tui.base.text import shorten
-    from codex_tui.profiles.schema import read_schema, tables
+    from codex_tui.profiles.schema import read_schema, read_tables
 
-    about = {"": "The profile itself, before its tables.", **tables()}
+    about = {"": "The profile itself, before its tables.", **read_tables()}
     width = max(len(schema.name) for schema in read_schema().values())
     columns = get_terminal_size((120, 24)).columns
     for table, text in about.items():
@@ -157,18 +163,18 @@ def _list_fields() -> None:
 
 
 def _default(schema: FieldSchema) -> str:
-    from codex_tui.profiles.literals import literal
+    from codex_tui.profiles.literals import format_literal
 
     if schema.default is None:
         return "required" if schema.required else "unset"
-    return literal(schema.default)
+    return format_literal(schema.default)
 
 
 def find_field(field: str) -> FieldSchema:
     """Find the field with the dotted name `field`, or the only field with that last name. Raises BadInput."""
     from codex_tui.base.errors import BadInput
     from codex_tui.base.secrets import redact
-    from codex_tui.profiles.problems import near
+    from codex_tui.profiles.problems import find_close_match
     from codex_tui.profiles.schema import read_schema
 
     found = [schema for schema in read_schema().values() if field in (schema.path, schema.name)]
@@ -181,7 +187,7 @@ def find_field(field: str) -> FieldSchema:
     paths = {schema.path: schema.path for schema in read_schema().values()} | {
         schema.name: schema.path for schema in read_schema().values()
     }
-    close = near(field, paths)
+    close = find_close_match(field, paths)
     raise BadInput(
         f"A profile has no field called {redact(field)!r}.",
         f"Did you mean {paths[close]}?" if close else "List them: codex-tui profile explain",
@@ -189,7 +195,7 @@ def find_field(field: str) -> FieldSchema:
 
 
 def run_schema(_args: argparse.Namespace) -> int:
-    from codex_tui.profiles.schema import json_schema
+    from codex_tui.profiles.schema import build_json_schema
 
-    print(json.dumps(json_schema(), indent=2))
+    print(json.dumps(build_json_schema(), indent=2))
     return DONE

@@ -99,7 +99,7 @@ def run_train(args: argparse.Namespace) -> int:
     profile = library.find_profile(args.profile)
     launcher.check_name(args.name)
     overrides = parse_overrides(args.set)
-    settings = library.checked(profile, overrides)  # before a set-up of minutes, not after
+    settings = library.require_profile(profile, overrides)  # before a set-up of minutes, not after
     with print_progress() as report:
         source = sources.source_of(settings, profile, args.dataset, report)
     checked = None

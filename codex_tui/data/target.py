@@ -52,7 +52,7 @@ class Target:
     ) -> Target:
         """The rows of the profile at `path`, or of `names` instead; `revision` in place of the profile's. Raises
         BadInput, CodexError."""
-        profile = library.checked(path, {"dataset.revision": revision} if revision else {})
+        profile = library.require_profile(path, {"dataset.revision": revision} if revision else {})
         if not names:
             return cls(sources.source_of(profile, path, None, report), profile, path)
         return cls(_together(names, profile.dataset.revision, report), profile, path, names=tuple(names))

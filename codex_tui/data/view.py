@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codex_tui.base import locations
-from codex_tui.base.errors import room_hint
+from codex_tui.base.errors import hint_for_full_disk
 from codex_tui.base.progress import Progress, ProgressTracker
 from codex_tui.data.background import Background
 from codex_tui.data.filter import RowStates
@@ -74,7 +74,10 @@ class DataView:
         try:
             place = await asyncio.to_thread(self.target.worker_target)
         except OSError as error:
-            self.no_tokens = (f"{locations.cache_home()} can't be written: {error.strerror}.", room_hint(error))
+            self.no_tokens = (
+                f"{locations.cache_home()} can't be written: {error.strerror}.",
+                hint_for_full_disk(error),
+            )
         if self.background.closed.is_set():
             return
         if place is not None:

@@ -50,7 +50,7 @@ def find_python(explicit: Path | None = None) -> Path:
 def find_named_python(explicit: Path | None = None) -> Path | None:
     """Return the Python that an option or the settings name, without a check. None means the managed one."""
     if named := explicit or settings.load().trainer_python:
-        python = locations.expanded(named).absolute()  # not resolved: Python finds its venv by this path
+        python = locations.expand_home(named).absolute()  # not resolved: Python finds its venv by this path
         return python / "bin" / "python" if python.is_dir() else python  # the folder of an environment is accepted too
     return None
 

@@ -127,7 +127,7 @@ def with_licence(card: str, licence: str | None) -> str:
 
 def home_hidden(text: str) -> str:
     """`text` without the name of whose machine it was."""
-    home = str(locations.persons_home())
+    home = str(locations.find_user_home())
     return re.sub(re.escape(home) + r"(?![\w.-])", "~", text) if len(home) > 1 else text
 
 

@@ -136,8 +136,8 @@ def hub_token() -> str | None:
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
         if os.environ.get(name):
             return f"in ${name}"
-    hub = locations.expanded(os.environ.get("HF_HOME") or locations.persons_home() / ".cache" / "huggingface")
-    path = locations.expanded(os.environ.get("HF_TOKEN_PATH") or hub / "token")
+    hub = locations.expand_home(os.environ.get("HF_HOME") or locations.find_user_home() / ".cache" / "huggingface")
+    path = locations.expand_home(os.environ.get("HF_TOKEN_PATH") or hub / "token")
     with suppress(OSError):
         if path.stat().st_size:
             return f"in {path}"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from codex_tui.profiles.literals import literal
-from codex_tui.profiles.schema import FieldSchema, read_schema, tables
+from codex_tui.profiles.literals import format_literal
+from codex_tui.profiles.schema import FieldSchema, read_schema, read_tables
 
 # What stands in the place of a value that there is not: as the example of `profile explain`, or commented out.
 EXAMPLES: dict[str, Any] = {
@@ -36,24 +36,26 @@ EXAMPLES: dict[str, Any] = {
 }
 
 
-def example(schema: FieldSchema) -> str:
+def format_example(schema: FieldSchema) -> str:
     """The field as a line of TOML, with its default where it has one."""
-    return f"{schema.name} = {literal(EXAMPLES.get(schema.path, schema.default))}"
+    return f"{schema.name} = {format_literal(EXAMPLES.get(schema.path, schema.default))}"
 
 
-def commented(values: Mapping[str, Any], note: str = "") -> str:
+def format_commented(values: Mapping[str, Any], note: str = "") -> str:
     """The whole profile that `values` (by dotted path, as in `Resolved`) come to, below a `note` of its own.
 
     What is unset stays there as an example, commented out. `extends` is left out: nothing is left to be inherited, and
     what is unset here might be set there.
     """
-    lines = [f"{name} = {literal(values[name])}" for name in ("title", "description") if values.get(name)]
+    lines = [f"{name} = {format_literal(values[name])}" for name in ("title", "description") if values.get(name)]
     lines += [""] * bool(lines and note) + [f"# {line}".rstrip() for line in note.splitlines()]
-    for table in tables():
+    for table in read_tables():
         lines += [""] * bool(lines) + [f"[{table}]"]
         for schema in read_schema().values():
             if schema.table == table:
                 value = values.get(schema.path)
                 lines += schema.comment
-                lines.append(f"# {example(schema)}" if value is None else f"{schema.name} = {literal(value)}")
+                lines.append(
+                    f"# {format_example(schema)}" if value is None else f"{schema.name} = {format_literal(value)}"
+                )
     return "\n".join(lines) + "\n"

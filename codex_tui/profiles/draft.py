@@ -14,11 +14,11 @@ from typing import Any
 import tomli_w
 
 from codex_tui.base import locations
-from codex_tui.base.errors import BadInput, CodexError, room_hint
+from codex_tui.base.errors import BadInput, CodexError, hint_for_full_disk
 from codex_tui.base.toml_positions import BOM
 from codex_tui.profiles import toml_text
-from codex_tui.profiles.literals import literal, value_of
-from codex_tui.profiles.resolve import Resolved, anchored, resolve
+from codex_tui.profiles.literals import format_literal, parse_literal
+from codex_tui.profiles.resolve import Resolved, make_paths_absolute, resolve
 from codex_tui.profiles.schema import read_schema
 from training.contract import files
 
@@ -54,13 +54,13 @@ class Draft:
     def open(cls, path: Path) -> Draft:
         """Raises BadInput where the file can't be read."""
         disk = _read(path)
-        return cls(path, _text(path, disk), disk)
+        return cls(path, _decode(path, disk), disk)
 
     @classmethod
     def extending(cls, source: Path) -> Draft:
         """A new profile of the person's own that is as `source` in all it does not set itself."""
-        path = locations.user_profiles() / f"{free_name(f'my-{source.stem}')}.toml"
-        title = resolve(_text(source, _read(source)), source).values["title"] or source.stem
+        path = locations.user_profiles() / f"{find_free_name(f'my-{source.stem}')}.toml"
+        title = resolve(_decode(source, _read(source)), source).values["title"] or source.stem
         text = tomli_w.dumps({"extends": source.stem, "title": f"{title}, my own"})
         return cls(path, text, None, source)
 
@@ -110,12 +110,12 @@ class Draft:
     @property
     def own(self) -> dict[str, Any]:
         """What this file itself sets, as it stands there."""
-        return _fields(self.text)
+        return _read_fields(self.text)
 
     @property
     def changed(self) -> frozenset[str]:
         """The fields that this file sets otherwise than when it was saved."""
-        now, before = self.own, _fields(self._saved)
+        now, before = self.own, _read_fields(self._saved)
         return frozenset(path for path in {*now, *before} if repr(now.get(path)) != repr(before.get(path)))
 
     def with_value(self, path: str, text: str | None) -> str:
@@ -128,8 +128,8 @@ class Draft:
                 expected.pop(path)
             else:
                 new = toml_text.put(self.text, path, text, comment, list(read_schema()))
-                expected[path] = value_of(text)
-            right = repr(sorted(_fields(new).items())) == repr(sorted(expected.items()))
+                expected[path] = parse_literal(text)
+            right = repr(sorted(_read_fields(new).items())) == repr(sorted(expected.items()))
         except (ValueError, LookupError, AssertionError, RecursionError):
             right = False
         if not right:  # no splice is trusted unseen
@@ -141,7 +141,7 @@ class Draft:
     def set(self, path: str, text: str | None) -> None:
         """`path` is the TOML value `text` from now on; None unsets it. Raises CannotEdit."""
         now = self.own.get(path)
-        if (text is None and now is None) or (text is not None and repr(now) == repr(value_of(text))):
+        if (text is None and now is None) or (text is not None and repr(now) == repr(parse_literal(text))):
             return
         self._push(self.with_value(path, text))
 
@@ -162,7 +162,7 @@ class Draft:
     def reload(self) -> None:
         """Takes what the disk has; undo leads back to what was here. Raises BadInput."""
         disk = _read(self.path)
-        text = _text(self.path, disk)
+        text = _decode(self.path, disk)
         self._disk, self._saved = disk, text
         if text != self.text:
             self._push(text)
@@ -179,7 +179,7 @@ class Draft:
 
         Raises BadInput where that is there already.
         """
-        path = new_path(name)
+        path = choose_new_path(name)
         moved = self.moved_to(path.parent)
         _write(path, moved)
         if moved != self.text:
@@ -191,12 +191,12 @@ class Draft:
         """The text as it is to be in `folder`: what is relative to the folder of this file, made absolute. Raises
         BadInput where it is written in a way that can't be changed."""
         texts = {field: value for field, value in self.own.items() if isinstance(value, str)}
-        there = anchored(texts, folder)
+        there = make_paths_absolute(texts, folder)
         moved = Draft(self.path, self.text, None)
         try:
-            for field, value in anchored(texts, self.path.parent).items():
+            for field, value in make_paths_absolute(texts, self.path.parent).items():
                 if value != there[field]:
-                    moved.set(field, literal(value))
+                    moved.set(field, format_literal(value))
         except toml_text.CannotEdit as error:
             raise BadInput(f"{error}; it is relative to {self.path.parent}.") from None
         return moved.text
@@ -214,12 +214,12 @@ class Draft:
 def duplicate(path: Path, name: str) -> Path:
     """A copy of the file, comments and all, as the person's own profile `name`; in it, relative paths mean the same
     files. Raises BadInput."""
-    copy = new_path(name)
-    _write(copy, Draft(path, _text(path, _read(path)), None).moved_to(copy.parent))
+    copy = choose_new_path(name)
+    _write(copy, Draft(path, _decode(path, _read(path)), None).moved_to(copy.parent))
     return copy
 
 
-def wrong_with_name(name: str) -> str:
+def explain_bad_name(name: str) -> str:
     """Why a new profile of the person's own can't be called that; "" where it can."""
     name = name.strip().removesuffix(".toml")
     if not NAME.fullmatch(name):
@@ -228,19 +228,19 @@ def wrong_with_name(name: str) -> str:
     return f"There is a profile called {name} already." if path.exists() or path.is_symlink() else ""
 
 
-def new_path(name: str) -> Path:
+def choose_new_path(name: str) -> Path:
     """Where a new profile of that name goes. Raises BadInput where that can't be."""
-    if wrong := wrong_with_name(name):
+    if wrong := explain_bad_name(name):
         raise BadInput(wrong)
     folder = locations.user_profiles()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise BadInput(f"{folder} can't be made: {error.strerror}.", room_hint(error)) from None
+        raise BadInput(f"{folder} can't be made: {error.strerror}.", hint_for_full_disk(error)) from None
     return folder / f"{name.strip().removesuffix('.toml')}.toml"
 
 
-def free_name(name: str) -> str:
+def find_free_name(name: str) -> str:
     """`name`, or the first of `name-2`, `name-3`, ... that no profile of the person's own has."""
     number, free = 1, name
     while (locations.user_profiles() / f"{free}.toml").exists():
@@ -258,7 +258,9 @@ def _write(path: Path, text: str) -> None:
     except UnicodeEncodeError:
         raise BadInput(f"{path} can't be written: it has a character that UTF-8 has not.") from None
     except (OSError, RuntimeError) as error:
-        raise BadInput(f"{path} can't be written: {getattr(error, 'strerror', error)}.", room_hint(error)) from None
+        raise BadInput(
+            f"{path} can't be written: {getattr(error, 'strerror', error)}.", hint_for_full_disk(error)
+        ) from None
 
 
 def _read(path: Path) -> bytes:
@@ -268,14 +270,14 @@ def _read(path: Path) -> bytes:
         raise BadInput(f"{path} can't be read: {error.strerror}.") from None
 
 
-def _text(path: Path, disk: bytes) -> str:
+def _decode(path: Path, disk: bytes) -> str:
     try:
         return disk.decode()
     except UnicodeDecodeError:
         raise BadInput(f"{path} is not UTF-8 text.", "Save it as UTF-8 in an editor of text.") from None
 
 
-def _fields(text: str) -> dict[str, Any]:
+def _read_fields(text: str) -> dict[str, Any]:
     """Each field that the text sets, by its path; nothing where it is not TOML."""
     try:
         tables = tomllib.loads(text.removeprefix(BOM))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from codex_tui.profiles.draft import Draft
-from codex_tui.profiles.literals import typed, value_of
-from codex_tui.profiles.problems import ProfileProblem, validated
+from codex_tui.profiles.literals import parse_input, parse_literal
+from codex_tui.profiles.problems import ProfileProblem, validate_field
 from codex_tui.profiles.resolve import NOT_INHERITED, Resolved
 from codex_tui.profiles.schema import FieldSchema, read_schema
 
@@ -31,7 +31,7 @@ class Field:
         return known if not known or self.value is None or _among(self.value, known) else (*known, self.value)
 
 
-def fields_of(draft: Draft, resolved: Resolved | None = None) -> list[Field]:
+def list_fields(draft: Draft, resolved: Resolved | None = None) -> list[Field]:
     """Every field in the schema's order; `resolved` where the text is not yet the draft's."""
     resolved = resolved or draft.resolved
     own, changed = draft.own, draft.changed
@@ -52,31 +52,31 @@ def fields_of(draft: Draft, resolved: Resolved | None = None) -> list[Field]:
     ]
 
 
-def problems_elsewhere(resolved: Resolved) -> list[ProfileProblem]:
+def find_other_problems(resolved: Resolved) -> list[ProfileProblem]:
     """Those that belong to no field of this file: unknown names, syntax, what it extends."""
     return [problem for problem in resolved.problems if problem.path is not None or problem.field not in read_schema()]
 
 
-def complaint(schema: FieldSchema, text: str) -> str:
+def explain_invalid_input(schema: FieldSchema, text: str) -> str:
     """What is wrong with `text` by itself, typed into this field; "" where it will do."""
-    value = typed(schema, text)
+    value = parse_input(schema, text)
     if value is None:
         return ""
     try:
-        validated(schema.path, value_of(value))
+        validate_field(schema.path, parse_literal(value))
     except ValueError as error:
         return str(error)
     return ""
 
 
-def next_choice(field: Field, step: int) -> Any:
+def find_next_choice(field: Field, step: int) -> Any:
     """The choice after, or before, the value that stands there."""
     choices = field.choices
     at = next((number for number, choice in enumerate(choices) if repr(choice) == repr(field.value)), None)
     return choices[0 if at is None else (at + step) % len(choices)]
 
 
-def differences(resolved: Resolved) -> Iterator[tuple[str, Any, Any]]:
+def find_differences(resolved: Resolved) -> Iterator[tuple[str, Any, Any]]:
     """Each field that is not as it would be without this file: its path, its value here, its value there."""
     for path, value in resolved.values.items():
         if path not in NOT_INHERITED and repr(value) != repr(resolved.inherited[path]):

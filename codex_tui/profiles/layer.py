@@ -11,12 +11,12 @@ from typing import Any
 
 from codex_tui.base.secrets import NO_SECRETS, is_secret
 from codex_tui.base.toml_positions import find_lines
-from codex_tui.profiles.problems import ProfileError, ProfileProblem, is_table, unknown, validated
+from codex_tui.profiles.problems import ProfileError, ProfileProblem, explain_unknown_field, is_table, validate_field
 from codex_tui.profiles.schema import read_schema
 from training.contract import files
 from training.contract.secrets import has_token
 
-Field = tuple[str, ...]
+FieldPath = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -46,16 +46,16 @@ def read_text(path: Path) -> str:
 def read_layer(text: str, path: Path) -> tuple[Layer, list[ProfileProblem]]:
     """What `text` sets, and its problems in no order. Never raises."""
     text = text.removeprefix("\ufeff")
-    table, problems = _parsed(text)
+    table, problems = _parse(text)
     lines = {} if problems else find_lines(text)
-    secrets = set(_secrets(table))
-    problems += [ProfileProblem(".".join(field), _line(field, lines), NO_SECRETS) for field in secrets]
+    secrets = set(_find_secrets(table))
+    problems += [ProfileProblem(".".join(field), _find_line(field, lines), NO_SECRETS) for field in secrets]
     told = {problem.line for problem in problems}
     for number, line in enumerate(text.split("\n"), 1):
         if has_token(line) and number not in told:  # in a comment, say: a run keeps the file as it is
             problems.append(ProfileProblem("", number, NO_SECRETS))
     sets, values = set(), {}
-    for field, value in _fields(table):
+    for field, value in _iterate_fields(table):
         dotted = ".".join(field)
         known = dotted in read_schema() and dotted.split(".") == list(field)  # "lora.r" in quotes is another key
         if known:
@@ -64,14 +64,14 @@ def read_layer(text: str, path: Path) -> tuple[Layer, list[ProfileProblem]]:
             continue
         try:
             if not known:
-                raise ValueError(_unknown(field))
-            values[dotted] = validated(dotted, value)
+                raise ValueError(_explain_unknown(field))
+            values[dotted] = validate_field(dotted, value)
         except ValueError as error:
-            problems.append(ProfileProblem(dotted, _line(field, lines), str(error)))
+            problems.append(ProfileProblem(dotted, _find_line(field, lines), str(error)))
     return Layer(path, frozenset(sets), values, lines, text), problems
 
 
-def _parsed(text: str) -> tuple[dict[str, Any], list[ProfileProblem]]:
+def _parse(text: str) -> tuple[dict[str, Any], list[ProfileProblem]]:
     try:
         return tomllib.loads(text), []
     except RecursionError:
@@ -99,7 +99,7 @@ def _syntax_problem(message: str, text: str) -> ProfileProblem:
     return ProfileProblem("", line, "not valid TOML: " + re.sub(r"\s*\(at .*\)", "", message))
 
 
-def _fields(table: dict[str, Any]) -> Iterator[tuple[Field, Any]]:
+def _iterate_fields(table: dict[str, Any]) -> Iterator[tuple[FieldPath, Any]]:
     """Each field of a profile's two levels, and what else is there."""
     for name, value in table.items():
         if is_table(name) and isinstance(value, dict):
@@ -108,15 +108,15 @@ def _fields(table: dict[str, Any]) -> Iterator[tuple[Field, Any]]:
             yield (name,), value
 
 
-def _unknown(field: Field) -> str:
+def _explain_unknown(field: FieldPath) -> str:
     if len(field) == 1 and is_table(field[0]):
         return f"should be a table: write [{field[0]}] on a line of its own, and its fields below it"
-    return unknown("" if len(field) == 1 else field[0], field[-1])
+    return explain_unknown_field("" if len(field) == 1 else field[0], field[-1])
 
 
-def _secrets(table: dict[str, Any]) -> Iterator[Field]:
+def _find_secrets(table: dict[str, Any]) -> Iterator[FieldPath]:
     """Where a secret stands, however deep; without recursion, since dotted keys nest without limit."""
-    left: list[tuple[Field, Any]] = [((), table)]
+    left: list[tuple[FieldPath, Any]] = [((), table)]
     while left:
         field, value = left.pop()
         if isinstance(value, dict):
@@ -127,6 +127,6 @@ def _secrets(table: dict[str, Any]) -> Iterator[Field]:
             yield field
 
 
-def _line(field: Field, lines: dict[str, int]) -> int | None:
+def _find_line(field: FieldPath, lines: dict[str, int]) -> int | None:
     parents = (".".join(field[:length]) for length in range(len(field), 0, -1))
     return next((lines[parent] for parent in parents if parent in lines), None)

@@ -58,7 +58,7 @@ def read_entry(path: Path, shipped: bool, overrides: Mapping[str, Any] = {}) -> 
 
 def find_profile(text: str) -> Path:
     """The file that `text` names: a path, or the name of a profile. Raises BadInput."""
-    path = locations.expanded(text)
+    path = locations.expand_home(text)
     said = shorten(redact(text), NAME_SHOWN)
     if path.suffix == ".toml" or "/" in text:
         if os.path.isfile(path):  # noqa: PTH113  pathlib's raises for a name that can't be
@@ -81,7 +81,7 @@ def _is_none(path: Path) -> str:
     return "a link that leads nowhere" if os.path.islink(path) else "no such profile file"  # noqa: PTH114
 
 
-def called(path: Path) -> str:
+def format_profile_argument(path: Path) -> str:
     """What a command calls the profile at `path`: its name where that finds it, else the file."""
     try:
         return path.stem if find_profile(path.stem) == path else str(path)
@@ -89,7 +89,7 @@ def called(path: Path) -> str:
         return str(path)
 
 
-def editable_copy(entry: ProfileEntry) -> Path:
+def make_editable(entry: ProfileEntry) -> Path:
     """The file to edit: a shipped profile is first copied to the person's own, under the same name. Raises CodexError
     where it can't be."""
     if not entry.shipped:
@@ -104,7 +104,7 @@ def editable_copy(entry: ProfileEntry) -> Path:
     return own
 
 
-def checked(path: Path, overrides: Mapping[str, Any] = {}) -> Profile:
+def require_profile(path: Path, overrides: Mapping[str, Any] = {}) -> Profile:
     """The profile at `path` under `overrides`. Raises BadInput with every problem on a line of its own."""
     try:
         return load_profile(path, overrides)

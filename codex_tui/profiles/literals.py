@@ -13,63 +13,63 @@ from codex_tui.profiles.schema import FieldSchema
 _GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+")
 
 
-def literal(value: Any) -> str:
+def format_literal(value: Any) -> str:
     """`value` as TOML writes it."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(literal, value))}]"
+        return f"[{', '.join(map(format_literal, value))}]"
     return repr(value)
 
 
-def display_value(value: Any) -> str:
+def format_value(value: Any) -> str:
     """`value` as a person types it: text without quotes if it needs none, a list with commas; "" is unset."""
     if value is None:
         return ""
     if isinstance(value, str):
-        return value if _bare(value) else literal(value)
+        return value if _can_be_unquoted(value) else format_literal(value)
     if isinstance(value, list | tuple):
-        parts = [display_value(part) for part in value]
+        parts = [format_value(part) for part in value]
         plain = value and all(
             isinstance(part, str) and part == text and "," not in text and text[0] != "["
             for part, text in zip(value, parts, strict=True)
         )
-        return ", ".join(parts) if plain else literal(value)
-    return literal(value)
+        return ", ".join(parts) if plain else format_literal(value)
+    return format_literal(value)
 
 
-def typed(schema: FieldSchema, text: str) -> str | None:
+def parse_input(schema: FieldSchema, text: str) -> str | None:
     """The TOML value that `text` means for this field; None is unset. What is no number is taken as text, and the
     schema says what is wrong with that."""
     text = text.strip()
     if not text:
         return None
     for choice in schema.choices:
-        if text == display_value(choice):
-            return literal(choice)
+        if text == format_value(choice):
+            return format_literal(choice)
     if {"integer", "number"} & {*schema.kinds}:
         number = text.replace(",", "") if _GROUPED.fullmatch(text) else text
-        if isinstance(_parsed(number), int | float):
+        if isinstance(_parse_or_none(number), int | float):
             return number
         try:
-            return literal(float(number))
+            return format_literal(float(number))
         except ValueError:
             pass
     if "array" in schema.kinds:
-        if isinstance(_parsed(text), list):
+        if isinstance(_parse_or_none(text), list):
             return text
-        return literal([part for each in text.split(",") if (part := each.strip())])
-    return text if text[0] in "\"'" and isinstance(_parsed(text), str) else literal(text)
+        return format_literal([part for each in text.split(",") if (part := each.strip())])
+    return text if text[0] in "\"'" and isinstance(_parse_or_none(text), str) else format_literal(text)
 
 
-def value_of(text: str) -> Any:
+def parse_literal(text: str) -> Any:
     """The value of a TOML literal."""
     return tomllib.loads(f"v = {text}")["v"]
 
 
-def _parsed(text: str) -> Any:
+def _parse_or_none(text: str) -> Any:
     """The value where `text` is one TOML value and nothing more, else None."""
     try:
         table = tomllib.loads(f"v = {text}")
@@ -79,6 +79,6 @@ def _parsed(text: str) -> Any:
     return table["v"] if len(table) == 1 and entry.end == len(f"v = {text}") else None
 
 
-def _bare(text: str) -> bool:
+def _can_be_unquoted(text: str) -> bool:
     """May it stand without quotes: would it be read back as itself?"""
     return bool(text) and text == text.strip() and text[0] not in "\"'" and text.isprintable()

@@ -8,12 +8,12 @@ from typing import Any
 
 from codex_tui.base.errors import BadInput
 from codex_tui.base.secrets import redact
-from codex_tui.profiles.commented import example
-from codex_tui.profiles.problems import is_table, unknown, validated
-from codex_tui.profiles.resolve import anchored
+from codex_tui.profiles.commented import format_example
+from codex_tui.profiles.problems import explain_unknown_field, is_table, validate_field
+from codex_tui.profiles.resolve import make_paths_absolute
 from codex_tui.profiles.schema import FieldSchema, read_schema
 
-HOW = "Write it as in a profile: --set lora.r=8, --set model.dtype=float16. The fields: codex-tui profile explain"
+HINT = "Write it as in a profile: --set lora.r=8, --set model.dtype=float16. The fields: codex-tui profile explain"
 
 
 def parse_overrides(options: list[str]) -> dict[str, Any]:
@@ -27,28 +27,30 @@ def parse_overrides(options: list[str]) -> dict[str, Any]:
         field, equals, given = option.partition("=")
         field = field.strip()
         try:
-            values[field] = _override(field, given.strip() if equals else None)
+            values[field] = _parse_override(field, given.strip() if equals else None)
         except ValueError as error:
             said = redact(str(error))
-            raise BadInput(f"--set {redact(field)}: {said}{'' if said.endswith('?') else '.'}", HOW) from None
-    return values | anchored(values, Path.cwd())
+            raise BadInput(f"--set {redact(field)}: {said}{'' if said.endswith('?') else '.'}", HINT) from None
+    return values | make_paths_absolute(values, Path.cwd())
 
 
-def _override(field: str, given: str | None) -> Any:
+def _parse_override(field: str, given: str | None) -> Any:
     table, _, name = field.rpartition(".")
     if given is None:
         raise ValueError("has no value; should be TABLE.FIELD=VALUE")
     if is_table(field):
         first = next(schema for schema in read_schema().values() if schema.table == field)
-        raise ValueError(f"is a table; set one of its fields, such as {field}.{example(first).replace(' = ', '=', 1)}")
+        raise ValueError(
+            f"is a table; set one of its fields, such as {field}.{format_example(first).replace(' = ', '=', 1)}"
+        )
     if field not in read_schema():
-        raise ValueError(unknown(table, name))
+        raise ValueError(explain_unknown_field(table, name))
     if not table:
         raise ValueError("belongs to the file itself; only what stands in a table can be set for a run")
-    return validated(field, _value(read_schema()[field], given))
+    return validate_field(field, _parse_value(read_schema()[field], given))
 
 
-def _value(schema: FieldSchema, text: str) -> Any:
+def _parse_value(schema: FieldSchema, text: str) -> Any:
     try:
         table = tomllib.loads(f"value = {text}")
     except (ValueError, RecursionError):

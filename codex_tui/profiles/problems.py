@@ -19,12 +19,12 @@ from codex_tui.base.text import shorten
 from codex_tui.profiles.schema import FieldSchema, read_schema
 from training.contract.profile import Profile
 
-FIELD_SHOWN = 80
-MESSAGE_SHOWN = 300
+MAX_FIELD_LENGTH = 80
+MAX_MESSAGE_LENGTH = 300
 
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = _short.maxlong = 60
-given = _short.repr  # what a file says, as it is quoted in a message
+quote_value = _short.repr  # what a file says, as it is quoted in a message
 
 _KINDS = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array"}
 
@@ -41,8 +41,8 @@ class ProfileProblem:
 
     def __post_init__(self) -> None:
         # Whatever it says, it says in one line, and without a secret.
-        object.__setattr__(self, "field", shorten(redact(self.field), FIELD_SHOWN))
-        object.__setattr__(self, "message", shorten(redact(self.message), MESSAGE_SHOWN))
+        object.__setattr__(self, "field", shorten(redact(self.field), MAX_FIELD_LENGTH))
+        object.__setattr__(self, "message", shorten(redact(self.message), MAX_MESSAGE_LENGTH))
 
     def __str__(self) -> str:
         places = [f"in {self.path}"] if self.path else []
@@ -60,7 +60,7 @@ class ProfileError(Exception):
         super().__init__("\n".join(f"{path}: {problem}" for problem in problems))
 
 
-def validated(field: str, value: Any) -> Any:
+def validate_field(field: str, value: Any) -> Any:
     """`value` as the known `field` takes it. Raises ValueError, which says in words what it should be."""
     parts = value if isinstance(value, list) else [value]
     if any(is_secret(field, part) for part in parts):
@@ -78,10 +78,10 @@ def validated(field: str, value: Any) -> Any:
     try:
         return getattr(model.model_validate({**others, name: value}), name)
     except ValidationError:
-        raise ValueError(_wording(read_schema()[field], value)) from None
+        raise ValueError(_explain_invalid(read_schema()[field], value)) from None
 
 
-def _wording(schema: FieldSchema, value: Any) -> str:
+def _explain_invalid(schema: FieldSchema, value: Any) -> str:
     kind = _KINDS.get(type(value), "")
     fits = kind in schema.kinds or (kind == "integer" and "number" in schema.kinds)
     if isinstance(value, float) and not math.isfinite(value):
@@ -93,39 +93,39 @@ def _wording(schema: FieldSchema, value: Any) -> str:
         if kind == "string" and "string" not in schema.kinds:
             if re.fullmatch(r"[-+\d._eE]+|[Tt]rue|[Ff]alse", value):
                 message += ", not text in quotes"
-            elif close := near(value, [choice for choice in schema.choices if isinstance(choice, str)]):
+            elif close := find_close_match(value, [choice for choice in schema.choices if isinstance(choice, str)]):
                 message += f"; did you mean {json.dumps(close)}?"
     if isinstance(value, bool):
         return f"{message} (given: {str(value).lower()})"
-    return f"{message} (given: {given(value)})" if isinstance(value, str | int | float) else message
+    return f"{message} (given: {quote_value(value)})" if isinstance(value, str | int | float) else message
 
 
-def unknown(table: str, name: str) -> str:
+def explain_unknown_field(table: str, name: str) -> str:
     """What to say of a field that there is not."""
     if table and name in read_schema():
         return "unknown field; it belongs at the top of the file, above the tables"
     if homes := [schema.table for schema in read_schema().values() if schema.name == name and schema.table]:
         return "unknown field; it belongs in " + " or ".join(f"[{home}]" for home in homes)
     here = [schema.name for schema in read_schema().values() if schema.table == table] + (
-        [] if table else table_names()
+        [] if table else list_tables()
     )
-    if close := near(name, here):
+    if close := find_close_match(name, here):
         return f"unknown field; did you mean {close}?"
-    close = near(name, [schema.name for schema in read_schema().values()])
-    return f"unknown field; did you mean {home_of(close)}?" if close else "unknown field"
+    close = find_close_match(name, [schema.name for schema in read_schema().values()])
+    return f"unknown field; did you mean {describe_location(close)}?" if close else "unknown field"
 
 
-def home_of(name: str) -> str:
+def describe_location(name: str) -> str:
     """Where a field called `name` is: `learning_rate in [training]`."""
     homes = [f"[{schema.table}]" for schema in read_schema().values() if schema.name == name and schema.table]
     return f"{name} in {' or '.join(homes)}" if homes else name
 
 
-def table_names() -> list[str]:
+def list_tables() -> list[str]:
     return list(dict.fromkeys(schema.table for schema in read_schema().values() if schema.table))
 
 
-def near(word: str, known: Iterable[str]) -> str:
+def find_close_match(word: str, known: Iterable[str]) -> str:
     """The spelling of `known` that `word` is likely meant for, "" where there is none."""
     return next(iter(difflib.get_close_matches(word, list(known), n=1)), "")
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from codex_tui.base import locations
 from codex_tui.profiles.layer import Layer, read_layer, read_text
-from codex_tui.profiles.problems import ProfileError, ProfileProblem, given, near, validated
+from codex_tui.profiles.problems import ProfileError, ProfileProblem, find_close_match, quote_value, validate_field
 from codex_tui.profiles.schema import read_schema
 from training.contract.model_path import is_relative, resolve_model_name
 from training.contract.profile import Profile
@@ -59,28 +59,28 @@ def resolve(text: str, path: Path, overrides: Mapping[str, Any] = {}) -> Resolve
     A child's values replace its parent's field by field, a list as a whole. `extends`, title and description are each
     file's own. A relative path that a parent sets is relative to that parent.
     """
-    files, problems, whole = _chain(text, path)
-    valid, complaints = _valid(overrides)
+    files, problems, whole = _read_chain(text, path)
+    valid, complaints = _validate(overrides)
     problems += complaints
     layers = [Layer(path, frozenset(overrides), valid, {}), *files] if overrides else files
     if whole:
         named = any("model.name" in layer.sets for layer in layers)
         if not named and not any(problem.field == "model" for problem in problems):
             problems.append(ProfileProblem("model.name", files[0].lines.get("model"), NO_NAME))
-        problems += _impossible(layers, path)
+        problems += _find_conflicts(layers, path)
     problems.sort(key=lambda problem: (problem.path is not None, str(problem.path), problem.line or 0))
-    values = _merged(layers)
+    values = _merge(layers)
     return Resolved(
-        profile=None if problems else Profile.model_validate(_nested(values)),
+        profile=None if problems else Profile.model_validate(_nest(values)),
         problems=problems,
         values=values,
         own=files[0].sets,
-        inherited=_merged([Layer(path, frozenset(), {}, {}), *files[1:]]),
+        inherited=_merge([Layer(path, frozenset(), {}, {}), *files[1:]]),
         parents={layer.path: layer.text for layer in files[1:]},
     )
 
 
-def _chain(text: str, path: Path) -> tuple[list[Layer], list[ProfileProblem], bool]:
+def _read_chain(text: str, path: Path) -> tuple[list[Layer], list[ProfileProblem], bool]:
     """The file and what it extends, in turn; their problems; and whether all of it could be read."""
     layers: list[Layer] = []
     problems: list[ProfileProblem] = []
@@ -90,7 +90,7 @@ def _chain(text: str, path: Path) -> tuple[list[Layer], list[ProfileProblem], bo
         extends = layer.values.get("extends")
         source = here if layers else None
         if layers:
-            layer, unfit = _inheritable(layer)
+            layer, unfit = _select_inherited(layer)
             found += unfit
         problems += [replace(problem, path=source) for problem in found]
         layers.append(layer)
@@ -116,7 +116,7 @@ def find_parent(extends: str, child: Path) -> Path:
     Raises ValueError, in words, where there is none.
     """
     if _is_path(extends):
-        path = _normal(extends, child.parent)
+        path = _normalize(extends, child.parent)
         if os.path.isfile(path):  # noqa: PTH113  pathlib's raises for a name that can't be
             return path
         raise ValueError(f"there is no file {path}")
@@ -127,53 +127,53 @@ def find_parent(extends: str, child: Path) -> Path:
         if os.path.isfile(path) and os.path.realpath(path) != os.path.realpath(child):  # noqa: PTH113
             return path
     names = sorted({path.stem for folder in folders for path in folder.glob("*.toml")} - {child.stem})
-    close = near(extends, names)
+    close = find_close_match(extends, names)
     instead = f"did you mean {close}?" if close else f"there are: {', '.join(names)}"
-    raise ValueError(f"no profile is called {given(extends)}; {instead}")
+    raise ValueError(f"no profile is called {quote_value(extends)}; {instead}")
 
 
 def _is_path(extends: str) -> bool:
     return extends.endswith(".toml") or "/" in extends
 
 
-def _normal(extends: str, folder: Path) -> Path:
-    return Path(os.path.normpath(folder.absolute() / locations.expanded(extends)))
+def _normalize(extends: str, folder: Path) -> Path:
+    return Path(os.path.normpath(folder.absolute() / locations.expand_home(extends)))
 
 
-def _inheritable(layer: Layer) -> tuple[Layer, list[ProfileProblem]]:
+def _select_inherited(layer: Layer) -> tuple[Layer, list[ProfileProblem]]:
     """What a parent passes on, its relative paths made absolute; and what is wrong with those."""
     kept = {field: value for field, value in layer.values.items() if field not in NOT_INHERITED}
-    paths = anchored(kept, layer.path.parent)
-    valid, problems = _valid(paths, layer.lines)
+    paths = make_paths_absolute(kept, layer.path.parent)
+    valid, problems = _validate(paths, layer.lines)
     values = {field: value for field, value in kept.items() if field not in paths}
     return replace(layer, values=values | valid), problems
 
 
-def anchored(values: Mapping[str, Any], folder: Path) -> dict[str, str]:
+def make_paths_absolute(values: Mapping[str, Any], folder: Path) -> dict[str, str]:
     """The fields of `values` that name a file relative to `folder`, made absolute."""
     found = {}
     if is_relative(name := values.get("model.name") or ""):
         found["model.name"] = resolve_model_name(name, folder)
     rows = values.get("dataset.path") or DEMO_DATASET
     if rows != DEMO_DATASET and hub_id(rows, folder) is None:
-        found["dataset.path"] = str((folder / locations.expanded(rows)).resolve())
+        found["dataset.path"] = str((folder / locations.expand_home(rows)).resolve())
     if _is_path(extends := values.get("extends") or ""):
-        found["extends"] = str(_normal(extends, folder))
+        found["extends"] = str(_normalize(extends, folder))
     return found
 
 
-def _valid(values: Mapping[str, Any], lines: Mapping[str, int] = {}) -> tuple[dict[str, Any], list[ProfileProblem]]:
+def _validate(values: Mapping[str, Any], lines: Mapping[str, int] = {}) -> tuple[dict[str, Any], list[ProfileProblem]]:
     """Those of `values` that are valid by themselves, and what is wrong with the others."""
     valid, problems = {}, []
     for field, value in values.items():
         try:
-            valid[field] = validated(field, value)
+            valid[field] = validate_field(field, value)
         except ValueError as error:
             problems.append(ProfileProblem(field, lines.get(field), str(error)))
     return valid, problems
 
 
-def _merged(layers: list[Layer]) -> dict[str, Any]:
+def _merge(layers: list[Layer]) -> dict[str, Any]:
     """Every field's value: of the first layer that sets it, else the default."""
     values = {field: schema.default for field, schema in read_schema().items()}
     for layer in reversed(layers):
@@ -181,7 +181,7 @@ def _merged(layers: list[Layer]) -> dict[str, Any]:
     return values
 
 
-def _nested(values: dict[str, Any]) -> dict[str, Any]:
+def _nest(values: dict[str, Any]) -> dict[str, Any]:
     nested: dict[str, Any] = {}
     for field, value in values.items():
         table, _, name = field.rpartition(".")
@@ -189,9 +189,9 @@ def _nested(values: dict[str, Any]) -> dict[str, Any]:
     return nested
 
 
-def _impossible(layers: list[Layer], path: Path) -> list[ProfileProblem]:
+def _find_conflicts(layers: list[Layer], path: Path) -> list[ProfileProblem]:
     """The combinations that can't be had, each blamed on the deepest file that has it already."""
-    found = [_combinations(_merged(layers[depth:])) for depth in range(len(layers))]
+    found = [_check_combinations(_merge(layers[depth:])) for depth in range(len(layers))]
     problems = []
     for field, message in found[0].items():
         depth = 0
@@ -204,9 +204,9 @@ def _impossible(layers: list[Layer], path: Path) -> list[ProfileProblem]:
     return problems
 
 
-def _combinations(values: dict[str, Any]) -> dict[str, str]:
+def _check_combinations(values: dict[str, Any]) -> dict[str, str]:
     try:
-        Profile.model_validate(_nested(values | {"model.name": values["model.name"] or "-"}))
+        Profile.model_validate(_nest(values | {"model.name": values["model.name"] or "-"}))
     except ValidationError as error:
         return dict(error.errors()[0]["ctx"]["fields"])
     return {}

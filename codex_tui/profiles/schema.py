@@ -45,7 +45,9 @@ class FieldSchema:
         """In words: `"auto", "cpu" or a whole number`."""
         names = {"integer": "a whole number", "number": "a number", "string": "text", "array": "a list of names",
                  "boolean": "true or false"}  # fmt: skip
-        return _either([json.dumps(choice) for choice in self.choices] + [names[kind] for kind in self.kinds])
+        return _join_alternatives(
+            [json.dumps(choice) for choice in self.choices] + [names[kind] for kind in self.kinds]
+        )
 
     @property
     def comment(self) -> list[str]:
@@ -56,7 +58,7 @@ class FieldSchema:
         ]
 
 
-def _either(parts: list[str]) -> str:
+def _join_alternatives(parts: list[str]) -> str:
     return " or ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
 
 
@@ -75,7 +77,7 @@ def read_schema() -> dict[str, FieldSchema]:
     return found
 
 
-def tables() -> dict[str, str]:
+def read_tables() -> dict[str, str]:
     """The tables of a profile, in order, and what each is about."""
     schema = Profile.model_json_schema()
     return {
@@ -85,7 +87,7 @@ def tables() -> dict[str, str]:
     }
 
 
-def json_schema() -> dict[str, Any]:
+def build_json_schema() -> dict[str, Any]:
     """JSON Schema of a profile file. Nothing is required in it: what it extends may have it."""
     schema = Profile.model_json_schema()
     for table in (schema, *schema["$defs"].values()):

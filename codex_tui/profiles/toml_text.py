@@ -37,7 +37,7 @@ def put(text: str, path: str, literal: str, comment: Sequence[str], order: Seque
         return _put_line(text, sibling.end, [*comment, f"{relative} = {literal}"], _indent(text, sibling.start))
     if table in positions.headers:
         return _put_line(text, positions.headers[table][1], [*comment, f"{name} = {literal}"])
-    nl = newline(text)
+    nl = find_newline(text)
     if not table:
         start = len(BOM) if text.startswith(BOM) else 0
         gap = nl if text[start : start + 1] == "[" else ""
@@ -62,7 +62,7 @@ def take(text: str, path: str, comment: Sequence[str]) -> str:
     return text[:start] + text[end:]
 
 
-def newline(text: str) -> str:
+def find_newline(text: str) -> str:
     """How this text ends its lines."""
     return "\r\n" if text[: text.find("\n")].endswith("\r") else "\n"
 
@@ -80,7 +80,7 @@ def _indent(text: str, at: int) -> str:
 
 def _put_line(text: str, at: int, lines: list[str], indent: str = "") -> str:
     """`lines` below the line that `at` is on."""
-    nl = newline(text)
+    nl = find_newline(text)
     end = _line_end(text, at)
     new = nl.join(indent + line for line in lines)
     return text[:end] + (new + nl if text[:end].endswith("\n") else nl + new) + text[end:]

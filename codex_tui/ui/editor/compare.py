@@ -14,8 +14,8 @@ from textual.screen import ModalScreen
 from codex_tui.base.secrets import redact
 from codex_tui.base.text import clean
 from codex_tui.profiles.draft import Draft
-from codex_tui.profiles.fields import differences
-from codex_tui.profiles.literals import display_value
+from codex_tui.profiles.fields import find_differences
+from codex_tui.profiles.literals import format_value
 from codex_tui.ui.kit.dialogs import DIALOG_CSS, make_key_row
 from codex_tui.ui.kit.drawing import MUTED, STRONG, line
 from codex_tui.ui.kit.text_view import TextView
@@ -56,7 +56,7 @@ class CompareScreen(ModalScreen[None]):
 
     def _rows(self) -> Iterator[Content]:
         resolved = self._draft.resolved
-        changes = [*differences(resolved)]
+        changes = [*find_differences(resolved)]
         if not changes:
             yield line((f"No differences from {self._base_name}.", MUTED))
         base_label = "parent" if resolved.parent else "default"
@@ -74,4 +74,4 @@ class CompareScreen(ModalScreen[None]):
 
 
 def _format_value(value: object) -> str:
-    return "unset" if value is None else clean(redact(display_value(value))) or '""'
+    return "unset" if value is None else clean(redact(format_value(value))) or '""'

@@ -10,7 +10,7 @@ from textual.screen import Screen
 
 from codex_tui.base.errors import CodexError
 from codex_tui.base.text import clean
-from codex_tui.profiles.draft import ChangedOnDisk, Draft, duplicate, free_name, wrong_with_name
+from codex_tui.profiles.draft import ChangedOnDisk, Draft, duplicate, explain_bad_name, find_free_name
 from codex_tui.ui.kit.dialogs import Ask, Options
 from codex_tui.ui.messages import Trouble
 
@@ -59,9 +59,9 @@ class DraftFiles:
     async def save_as(self) -> bool:
         """Asks for a name and saves the draft under it. Returns whether it was saved."""
         new = self._draft.is_new
-        default = self._draft.path.stem if new else free_name(self._draft.path.stem)
+        default = self._draft.path.stem if new else find_free_name(self._draft.path.stem)
         name = await self._screen.app.push_screen_wait(
-            Ask("Save" if new else "Save as", f"Profile name. {NAME_HELP}", "save", default, wrong_with_name)
+            Ask("Save" if new else "Save as", f"Profile name. {NAME_HELP}", "save", default, explain_bad_name)
         )
         if name is None:
             return False
@@ -148,8 +148,8 @@ async def ask_to_duplicate(screen: Screen[Any], source: Path) -> Path | None:
     Returns the path of the copy, or None if a person cancels or the copy fails.
     """
     text = f"Name for the copy of {source.name} as saved on disk. {NAME_HELP}"
-    default = free_name(f"{source.stem}-copy")
-    name = await screen.app.push_screen_wait(Ask("Duplicate", text, "copy", default, wrong_with_name))
+    default = find_free_name(f"{source.stem}-copy")
+    name = await screen.app.push_screen_wait(Ask("Duplicate", text, "copy", default, explain_bad_name))
     if name is None:
         return None
     try:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def describe_field(field: Field, resolved: Resolved, roomy: bool) -> Iterator[Content]:
     """Describes a field in lines. If the pane is not `roomy`, puts the facts on one line and leaves out the rest."""
     from codex_tui.profiles.resolve import NOT_INHERITED
-    from codex_tui.profiles.schema import tables
+    from codex_tui.profiles.schema import read_tables
 
     schema = field.schema
     yield line((schema.name, STRONG), (f"   [{schema.table}]" if schema.table else "", MUTED))
@@ -40,7 +40,7 @@ def describe_field(field: Field, resolved: Resolved, roomy: bool) -> Iterator[Co
     yield from facts
     if schema.table:
         yield Content("")
-        yield line((f"{schema.table}: ", ACCENT), (tables()[schema.table], MUTED))
+        yield line((f"{schema.table}: ", ACCENT), (read_tables()[schema.table], MUTED))
 
 
 def _describe_origin(field: Field, resolved: Resolved) -> str:
@@ -58,6 +58,6 @@ def _describe_origin(field: Field, resolved: Resolved) -> str:
 
 
 def _format_value(value: object, missing: str) -> str:
-    from codex_tui.profiles.literals import display_value
+    from codex_tui.profiles.literals import format_value
 
-    return missing if value is None else clean(display_value(value)) or '""'
+    return missing if value is None else clean(format_value(value)) or '""'

@@ -155,9 +155,9 @@ class FieldList(PickList):
 def _format_value(field: Field) -> str:
     """Writes a value as text without control characters and secrets."""
     from codex_tui.base.secrets import redact
-    from codex_tui.profiles.literals import display_value
+    from codex_tui.profiles.literals import format_value
 
-    return clean(redact(display_value(field.value)))
+    return clean(redact(format_value(field.value)))
 
 
 def _format_unit(field: Field) -> str:

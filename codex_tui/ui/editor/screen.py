@@ -16,8 +16,8 @@ from textual.widgets import Input
 
 from codex_tui.base.text import clean
 from codex_tui.profiles.draft import Draft
-from codex_tui.profiles.fields import Field, complaint, fields_of, next_choice, problems_elsewhere
-from codex_tui.profiles.literals import display_value, literal, typed
+from codex_tui.profiles.fields import Field, explain_invalid_input, find_next_choice, find_other_problems, list_fields
+from codex_tui.profiles.literals import format_literal, format_value, parse_input
 from codex_tui.profiles.toml_text import CannotEdit
 from codex_tui.ui.editor.draft_files import DraftFiles
 from codex_tui.ui.editor.field_help import describe_field
@@ -123,8 +123,8 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
     def show_draft(self) -> None:
         """Redraws everything."""
         resolved = self.draft.resolved
-        elsewhere = [line((f"✗ {clean(problem)}", "$error")) for problem in problems_elsewhere(resolved)]
-        self.form.rows.set_fields(fields_of(self.draft), [*elsewhere, Content("")] if elsewhere else [])
+        elsewhere = [line((f"✗ {clean(problem)}", "$error")) for problem in find_other_problems(resolved)]
+        self.form.rows.set_fields(list_fields(self.draft), [*elsewhere, Content("")] if elsewhere else [])
         state = draw_title(self.draft, self.files.conflict)
         self.query_one(TitleBar).show(f"Edit {clean(self.draft.path.stem)}", state)
         self._update_help()
@@ -147,29 +147,29 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
 
     def on_field_list_cycle(self, message: FieldList.Cycle) -> None:
         if self.picked.choices:
-            self.set_field(literal(next_choice(self.picked, message.step)))
+            self.set_field(format_literal(find_next_choice(self.picked, message.step)))
 
     def on_field_list_unset(self) -> None:
         self.set_field(None)
 
     def on_field_list_edit(self) -> None:
         if not self.picked.schema.kinds:
-            self.set_field(literal(next_choice(self.picked, 1)))
+            self.set_field(format_literal(find_next_choice(self.picked, 1)))
             return
-        self.form.open_line(display_value(self.picked.value))
+        self.form.open_line(format_value(self.picked.value))
         self._update_hints()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Checks the value while a person types, and forecasts the memory that it would need."""
         if not self.form.typing:
             return
-        problem = complaint(self.picked.schema, event.value)
+        problem = explain_invalid_input(self.picked.schema, event.value)
         self.form.show_complaint(problem)
         if not problem:
             self._update_forecast(self._resolve_typed(event.value))
 
     def _resolve_typed(self, text: str) -> Resolved:
-        value = typed(self.picked.schema, text)
+        value = parse_input(self.picked.schema, text)
         try:
             unset = value is None and not self.picked.own
             return self.draft.resolved if unset else self.draft.resolve(self.draft.with_value(self.path, value))
@@ -182,11 +182,11 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
 
     def on_form_entered(self, message: Form.Entered) -> None:
         """Sets the field. A wrong value is refused and stays in the text line until a person corrects or cancels it."""
-        if complaint(self.picked.schema, message.text):
+        if explain_invalid_input(self.picked.schema, message.text):
             self.app.bell()
             return
         self.form.close_line()
-        self.set_field(typed(self.picked.schema, message.text))
+        self.set_field(parse_input(self.picked.schema, message.text))
         self.form.rows.action_move(message.move)
 
     def on_form_cancelled(self) -> None:
@@ -279,7 +279,7 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
             fits = outlook and outlook.forecast and outlook.forecast.verdict == "fits"
             self.notify("It fits. Nothing to change." if fits else "No suggestions.", markup=False)
         elif remedy := await self.app.push_screen_wait(RemediesScreen(outlook)):
-            self.set_field(literal(remedy.value), remedy.field)
+            self.set_field(format_literal(remedy.value), remedy.field)
 
     def action_find(self) -> None:
         self.run_worker(self._find(), group="find", exclusive=True, exit_on_error=False)
@@ -287,7 +287,7 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
     async def _find(self) -> None:
         from codex_tui.ui.kit.dialogs import Ask
 
-        names = [field.schema.path for field in fields_of(self.draft)]
+        names = [field.schema.path for field in list_fields(self.draft)]
 
         def check(text: str) -> str:
             return "" if any(text.strip().lower() in name for name in names) else "No field name contains this."

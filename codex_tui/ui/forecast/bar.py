@@ -97,9 +97,9 @@ def components(forecast: Forecast) -> Iterator[tuple[str, str, str, float]]:
 
 def change(remedy: Remedy) -> str:
     """`max_seq_length = 1024`."""
-    from codex_tui.profiles.literals import display_value
+    from codex_tui.profiles.literals import format_value
 
-    return clean(f"{remedy.field.rpartition('.')[2]} = {display_value(remedy.value)}")
+    return clean(f"{remedy.field.rpartition('.')[2]} = {format_value(remedy.value)}")
 
 
 def _headline(forecast: Forecast, card: Card | None, width: int) -> Content:

@@ -152,11 +152,11 @@ class ProfilesScreen(ReportsWorkerErrors, Screen[None]):
         entry = self.picked
         if entry is None:
             return
-        from codex_tui.profiles.library import editable_copy
+        from codex_tui.profiles.library import make_editable
 
         command = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
         try:
-            path = editable_copy(entry)
+            path = make_editable(entry)
             with self.app.suspend():
                 subprocess.run([*command, str(path)], check=False)
         except CodexError as error:

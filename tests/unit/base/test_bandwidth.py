@@ -45,7 +45,7 @@ def test_when_it_is_on(monkeypatch: pytest.MonkeyPatch, asked: bool | None, sett
     bandwidth.choose(asked)
     assert bandwidth.pace.low is low
     assert (os.environ.get("TEXTUAL_FPS"), os.environ.get("TEXTUAL_COLOR_SYSTEM")) == (
-        (bandwidth.FRAMES, "256") if low else (None, None)
+        (bandwidth.FRAMES_PER_SECOND, "256") if low else (None, None)
     )
 
 

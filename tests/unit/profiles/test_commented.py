@@ -6,8 +6,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codex_tui.profiles.commented import EXAMPLES, commented, example
-from codex_tui.profiles.problems import validated
+from codex_tui.profiles.commented import EXAMPLES, format_commented, format_example
+from codex_tui.profiles.problems import validate_field
 from codex_tui.profiles.resolve import load_profile, resolve
 from codex_tui.profiles.schema import FieldSchema, read_schema
 
@@ -24,7 +24,7 @@ KINDS: dict[str, st.SearchStrategy[Any]] = {
 def values_of(schema: FieldSchema) -> st.SearchStrategy[Any]:
     def taken(value: Any) -> Any:
         try:
-            return validated(schema.path, value)
+            return validate_field(schema.path, value)
         except ValueError:
             return EXAMPLES.get(schema.path, schema.default)
 
@@ -41,14 +41,14 @@ PROFILES = st.fixed_dictionaries(
 @given(PROFILES)
 @settings(max_examples=150, deadline=None)
 def test_what_is_written_is_read_back(values: dict[str, Any]) -> None:
-    text = commented(values, "a note\nof two lines")
+    text = format_commented(values, "a note\nof two lines")
     resolved = resolve(text, NAMED)
     assert resolved.values == {"extends": None, **values}
-    assert commented(resolved.values, "a note\nof two lines") == text
+    assert format_commented(resolved.values, "a note\nof two lines") == text
 
 
 def test_what_is_unset_is_there_as_an_example(tmp_path: Path) -> None:
-    text = commented({"model.name": "demo:llama"})
+    text = format_commented({"model.name": "demo:llama"})
     assert "\n# max_steps = 60\n" in text
     path = tmp_path / "mine.toml"
     path.write_text(text.replace('# name = "first-try"', 'name = "first-try"'))
@@ -58,5 +58,5 @@ def test_what_is_unset_is_there_as_an_example(tmp_path: Path) -> None:
 def test_every_example_is_a_value_that_the_field_takes() -> None:
     assert {path for path, schema in read_schema().items() if schema.optional or schema.required} <= {*EXAMPLES}
     for path, schema in read_schema().items():
-        assert example(schema).startswith(f"{schema.name} = ")
-        validated(path, EXAMPLES.get(path, schema.default))
+        assert format_example(schema).startswith(f"{schema.name} = ")
+        validate_field(path, EXAMPLES.get(path, schema.default))

@@ -10,7 +10,7 @@ from support.profile_texts import WRITTEN
 
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput
-from codex_tui.profiles.draft import ChangedOnDisk, Draft, duplicate, free_name
+from codex_tui.profiles.draft import ChangedOnDisk, Draft, duplicate, find_free_name
 from codex_tui.profiles.schema import read_schema
 from codex_tui.profiles.toml_text import CannotEdit
 
@@ -181,7 +181,7 @@ def test_copies_never_overwrite(home: Path) -> None:
             duplicate(path, name)
     with pytest.raises(BadInput, match="already"):
         Draft.open(path).save_as("mine")
-    assert (free_name("mine"), free_name("new")) == ("mine-2", "new")
+    assert (find_free_name("mine"), find_free_name("new")) == ("mine-2", "new")
 
 
 @pytest.mark.parametrize("text", ["[model\n", "lora = 3\n", "[[lora]]\nr = 1\n", "[lora.r]\nx = 1\n", "lora.r.x = 1\n"])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.profile_texts import NAMES, VALUES, WRITTEN, parsed, tables
 
 from codex_tui.base.toml_positions import find_positions
-from codex_tui.profiles.literals import display_value, literal, typed, value_of
+from codex_tui.profiles.literals import format_literal, format_value, parse_input, parse_literal
 from codex_tui.profiles.schema import read_schema
 from codex_tui.profiles.toml_text import put, take
 
@@ -31,7 +31,7 @@ def test_a_change_leaves_every_other_byte(table: tuple[str, dict[str, str]], nam
     text, written = table
     value = value if "\n" not in value else "7"
     new = put(text, f"lora.{name}", value, ["# said above"], ORDER)
-    assert parsed(new)["lora"] == {**parsed(text)["lora"], name: value_of(value)}
+    assert parsed(new)["lora"] == {**parsed(text)["lora"], name: parse_literal(value)}
     if name in written:
         entry = find_positions(text).entries[f"lora.{name}"]
         assert new == text[: entry.value] + value + text[entry.end :]
@@ -66,15 +66,15 @@ def test_what_is_shown_can_be_typed(data: st.DataObject, path: str) -> None:
     schema = read_schema()[path]
     kinds = [FITTING[kind] for kind in schema.kinds] + ([st.sampled_from(schema.choices)] if schema.choices else [])
     value = data.draw(st.one_of(kinds))
-    again = typed(schema, display_value(value))
+    again = parse_input(schema, format_value(value))
     assert again is not None
-    assert repr(value_of(again)) == repr(value)
-    assert repr(value_of(literal(value))) == repr(value)
+    assert repr(parse_literal(again)) == repr(value)
+    assert repr(parse_literal(format_literal(value))) == repr(value)
 
 
 @given(st.sampled_from(ORDER), st.text())
 def test_whatever_is_typed_is_one_value(path: str, text: str) -> None:
-    if (value := typed(read_schema()[path], text.encode("utf-8", "ignore").decode())) is not None:
+    if (value := parse_input(read_schema()[path], text.encode("utf-8", "ignore").decode())) is not None:
         assert parsed(put(WRITTEN.replace("dataset.x = 1\n", ""), path, value, [], ORDER))
 
 
@@ -98,4 +98,4 @@ def test_whatever_is_typed_is_one_value(path: str, text: str) -> None:
     ],
 )
 def test_typing(path: str, text: str, value: str | None) -> None:
-    assert typed(read_schema()[path], text) == value
+    assert parse_input(read_schema()[path], text) == value

@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.widget import Widget
 
 from codex_tui.profiles.draft import Draft
-from codex_tui.profiles.fields import fields_of
+from codex_tui.profiles.fields import list_fields
 from codex_tui.ui.editor.field_list import FieldList
 from codex_tui.ui.kit.choices import Choices
 from codex_tui.ui.kit.painted import Painted
@@ -37,7 +37,7 @@ def row_list() -> RowList:
 
 def field_list() -> FieldList:
     widget = FieldList()
-    widget.set_fields(fields_of(Draft(Path("mine.toml"), '[model]\nname = "x/y"\n', None)), [])
+    widget.set_fields(list_fields(Draft(Path("mine.toml"), '[model]\nname = "x/y"\n', None)), [])
     return widget
 
 
