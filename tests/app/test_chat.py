@@ -1,4 +1,4 @@
-"""The chat: nothing is loaded before a question, answers stream, and the worker goes with the pane."""
+"""The chat pane: the first question loads the model, answers stream, and the worker ends with the pane."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def test_a_question_loads_and_is_answered(make_run: Any, workers: Any) -> 
         assert workers.started == []
         pane = await ask(pilot, "where to hold")
         await until(pilot, lambda: pane.conversation.turns and pane.conversation.turns[-1].ended == "eos")
-        await until(pilot, lambda: "8 tokens, 16 a second" in screen_text(pilot.app))
+        await until(pilot, lambda: "8 tokens, 16 tokens/s" in screen_text(pilot.app))
         assert "› where to hold" in screen_text(pilot.app)
         assert "Hold the dock." in screen_text(pilot.app)
         await ask(pilot, "and then")
@@ -75,22 +75,22 @@ async def test_letters_are_text_while_typing(make_run: Any, workers: Any) -> Non
 async def test_a_missing_adapter_is_explained(make_run: Any, workers: Any) -> None:
     async with CodexApp(make_run(end="stopped", steps=20)).run_test(size=SIZE) as pilot:
         await settled(pilot)
-        await until(pilot, lambda: "The run left no adapter" in screen_text(pilot.app))
+        await until(pilot, lambda: "The run saved no adapter" in screen_text(pilot.app))
     async with CodexApp(make_run(name="other", end="training", steps=20)).run_test(size=SIZE) as pilot:
         await settled(pilot)
-        assert "No adapter yet" in screen_text(pilot.app)
+        assert "No adapter yet." in screen_text(pilot.app)
         await pilot.press("c", "ctrl+o")
         assert pilot.app.screen.query_one(ChatPane).conversation.use_adapter
 
 
-async def test_a_checkpoint_in_the_adapters_place_is_called_so_from_the_start(make_run: Any, workers: Any) -> None:
+async def test_a_checkpoint_that_answers_is_named_from_the_start(make_run: Any, workers: Any) -> None:
     run = make_run(end="stopped")
     async with CodexApp(run, pane="chat").run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: "Checkpoint 200 answers: the run left no adapter." in screen_text(pilot.app))
+        await until(pilot, lambda: "Checkpoint 200 answers: the run saved no adapter." in screen_text(pilot.app))
         await until(pilot, lambda: "Checkpoint 200 answers   " in screen_text(pilot.app))
 
 
-async def test_escape_stops_then_leaves_the_line_then_the_screen(make_run: Any, workers: Any) -> None:
+async def test_escape_stops_the_answer_then_leaves_the_input_then_the_screen(make_run: Any, workers: Any) -> None:
     workers.ends_by_itself = False
     async with CodexApp().run_test(size=SIZE) as pilot:
         pilot.app.post_message(OpenRun(make_run()))
@@ -98,7 +98,7 @@ async def test_escape_stops_then_leaves_the_line_then_the_screen(make_run: Any, 
         pane = await ask(pilot, "go")
         await until(pilot, lambda: "stop the answer" in screen_text(pilot.app))
         await pilot.press("escape")
-        await until(pilot, lambda: "leave the line" in screen_text(pilot.app))
+        await until(pilot, lambda: "leave chat" in screen_text(pilot.app))
         assert pane.query_one(Question).has_focus
         await pilot.press("escape")
         await until(pilot, lambda: pane.query_one(TextView).has_focus)
@@ -106,7 +106,7 @@ async def test_escape_stops_then_leaves_the_line_then_the_screen(make_run: Any, 
         await until(pilot, lambda: isinstance(pilot.app.screen, ProfilesScreen))
 
 
-async def test_a_question_while_the_model_loads_is_kept_in_the_line(make_run: Any, workers: Any) -> None:
+async def test_a_question_stays_in_the_input_while_the_model_loads(make_run: Any, workers: Any) -> None:
     workers.ends_by_itself = False
     async with CodexApp(make_run()).run_test(size=SIZE) as pilot:
         pane = await ask(pilot, "one")
@@ -116,16 +116,16 @@ async def test_a_question_while_the_model_loads_is_kept_in_the_line(make_run: An
         assert len(pane.conversation.turns) == 2
 
 
-async def test_a_second_copy_beside_a_run_on_the_gpu_is_warned_of(make_run: Any, workers: Any) -> None:
+async def test_a_warning_before_a_second_copy_of_the_model_on_the_gpu(make_run: Any, workers: Any) -> None:
     async with CodexApp(make_run(end="training", steps=50)).run_test(size=SIZE) as pilot:
         pane = await ask(pilot, "hi")
-        await until(pilot, lambda: "may not fit beside it" in pane.query_one(TextView).plain)
+        await until(pilot, lambda: "may not fit on the GPU" in pane.query_one(TextView).plain)
         assert workers.started == []
         await pilot.press("enter")
         await until(pilot, lambda: len(workers.started) == 1)
 
 
-async def test_a_chat_may_begin_with_the_base(make_run: Any, workers: Any) -> None:
+async def test_a_chat_can_start_with_the_base(make_run: Any, workers: Any) -> None:
     async with CodexApp(make_run(), pane="chat", base=True).run_test(size=SIZE) as pilot:
         pane = await ask(pilot, "hi")
         await until(pilot, lambda: pane.conversation.turns and pane.conversation.turns[-1].ended)

@@ -1,4 +1,4 @@
-"""Text from outside never reaches the terminal as anything but text."""
+"""Text from files, runs and models reaches the terminal only as plain text, never as markup or control codes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def test_in_dataset_rows_and_answers(make_run: Any, workers: Any) -> None:
         await pilot.pause()
         assert_harmless(pilot.app)
         await pilot.press("d", "c", "h", "i", "enter")
-        await until(pilot, lambda: "16 a second" in screen_text(pilot.app))
+        await until(pilot, lambda: "16 tokens/s" in screen_text(pilot.app))
         assert_harmless(pilot.app)
 
 

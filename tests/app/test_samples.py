@@ -1,4 +1,4 @@
-"""Answers and dataset rows can be browsed, raw and as the model sees them."""
+"""The samples pane: browse the answers and the dataset rows, raw and as the model sees them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ async def test_answers_are_browsed_from_the_newest(make_run: Any) -> None:
         await pilot.pause()
         text = screen_text(pilot.app)
         assert "Answer 3 / 5  step 120" in text
-        assert text.index("before") < text.index("step 80 ") < text.index("step 40 ")  # how it came to it
+        assert text.index("earlier answers") < text.index("step 80 ") < text.index("step 40 ")
         assert "step 160" not in text
         await pilot.press("greater_than_sign")
         await pilot.pause()

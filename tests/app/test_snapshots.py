@@ -102,7 +102,7 @@ def test_samples(snap_compare: Any, make_run: Any, workers: Any, size: tuple[int
 
 @SIZES
 def test_chat(snap_compare: Any, make_run: Any, workers: Any, size: tuple[int, int]) -> None:
-    keys = pressing("c", *"where", "enter", then="16 a second")
+    keys = pressing("c", *"where", "enter", then="16 tokens/s")
     assert snap_compare(CodexApp(make_run()), terminal_size=size, run_before=keys)
 
 

@@ -1,4 +1,4 @@
-"""A conversation with the run's model, streamed; the same loaded base with or without the adapter."""
+"""The chat pane: a streamed conversation with the run's model, with or without its adapter."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, line
 from codex_tui.ui.kit.hints import Hint
 from codex_tui.ui.kit.text_view import TextView
 from codex_tui.ui.messages import HintsChanged, ReportsWorkerErrors
-from codex_tui.workers.chat import Conversation, Turn
+from codex_tui.workers.chat import MAX_NEW_TOKENS, Conversation, Turn
 from training.contract.run_directory import RunDirectory
 
-ENDS = {"length": "cut at its longest length", "stopped": "stopped", "failed": "failed"}
+ENDS = {"length": f"stopped at the {MAX_NEW_TOKENS}-token limit", "stopped": "stopped", "failed": "failed"}
 
 
 class Question(Input):
-    """Where one types. Its own keys stay the terminal's usual ones."""
+    """The input line. Up leaves it; all other keys edit the text."""
 
     DEFAULT_CSS = """
     Question, Question:focus { height: 1; border: none; padding: 0 1; background: $panel; }
@@ -38,21 +38,21 @@ class Question(Input):
 
 
 class ChatPane(ReportsWorkerErrors, Vertical):
-    """Loads nothing before the first question; frees it all when it goes."""
+    """Loads the model at the first question, and frees its memory when the pane is removed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "stop", "Stop the answer, or leave"),
+        Binding("escape", "stop", "Stop the answer, or leave chat"),
         Binding("ctrl+o", "toggle_adapter", "Base or adapter", priority=True),
         Binding("ctrl+l", "clear", "Clear the conversation", priority=True),
     ]
 
     def __init__(self, run: RunDirectory, *, base: bool = False) -> None:
         super().__init__(id="chat", classes="pane")
-        self.conversation = Conversation(run, self._changed)
+        self.conversation = Conversation(run, self._draw_soon)
         self.conversation.use_adapter = not base
         self._run = run
         self._watched: WatchedRun | None = None
-        self._drawing_soon = False
+        self._draw_scheduled = False
         self._warned = False
         self._ended = False
 
@@ -73,20 +73,20 @@ class ChatPane(ReportsWorkerErrors, Vertical):
         self._watched = watched
         if watched.ended != self._ended:
             self._ended = watched.ended
-            self._changed()
+            self._draw_soon()
         chat = self.conversation
         if chat.look() if chat.status == "off" else chat.status == "ready" and chat.outdated:
-            self._changed()
+            self._draw_soon()
 
     def hints(self) -> list[Hint]:
         chat = self.conversation
-        more: list[Hint] = [("ctrl+o", "base" if chat.answers_with_adapter else "adapter")] if chat.adapter else []
+        keys: list[Hint] = [("ctrl+o", "base" if chat.answers_with_adapter else "adapter")] if chat.adapter else []
         if chat.turns:
-            more.append(("ctrl+l", "clear"))
+            keys.append(("ctrl+l", "clear"))
         if chat.status == "answering":
-            return [("Esc", "stop the answer"), *more]
+            return [("Esc", "stop the answer"), *keys]
         typing = self.query_one(Question).has_focus
-        return [("Enter", "ask"), ("Esc", "leave the line"), *more] if typing else [("c", "ask"), *more]
+        return [("Enter", "ask"), ("Esc", "leave chat"), *keys] if typing else [("c", "ask"), *keys]
 
     async def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
@@ -106,7 +106,7 @@ class ChatPane(ReportsWorkerErrors, Vertical):
         elif self.query_one(Question).has_focus:
             self.query_one(TextView).focus()
         else:
-            raise SkipAction  # Escape is the screen's then
+            raise SkipAction  # the screen handles Escape
 
     async def action_toggle_adapter(self) -> None:
         if self.conversation.adapter:
@@ -116,40 +116,40 @@ class ChatPane(ReportsWorkerErrors, Vertical):
         await self.conversation.clear()
 
     def _must_warn(self) -> bool:
-        """A second copy of the model beside one that trains may be one too many for the card; said once."""
+        """Whether to warn, once, that the next question loads a second copy of the model on a GPU that trains."""
         watched = self._watched
         resolved = watched.state.resolved if watched and not watched.ended else None
         on_gpu = resolved is not None and resolved.device != "cpu"
         return on_gpu and not self._warned and self.conversation.status == "off"
 
-    def _changed(self) -> None:
-        """Draws soon: tokens that come in one frame are drawn as one."""
-        if not self._drawing_soon and self.is_attached:
-            self._drawing_soon = True
+    def _draw_soon(self) -> None:
+        """Draw at the next frame, so that all tokens of a frame are drawn at once."""
+        if not self._draw_scheduled and self.is_attached:
+            self._draw_scheduled = True
             self.set_timer(bandwidth.pace.frame, self._draw)
 
     def _draw(self) -> None:
-        self._drawing_soon = False
+        self._draw_scheduled = False
         if not self.children:
             return
         chat = self.conversation
-        where = f" on {clean(chat.device)}" if chat.device else ""
-        left = line((chat.by.capitalize(), STRONG), (" answers", MUTED), (where, MUTED))
-        other = line(("ctrl+o", f"bold {ACCENT}"), (" base ⇄ adapter", MUTED)) if chat.adapter else Content("")
-        self.query_one(Heading).show(left, other)
+        device = f" on {clean(chat.device)}" if chat.device else ""
+        left = line((chat.by.capitalize(), STRONG), (" answers", MUTED), (device, MUTED))
+        switch = line(("ctrl+o", f"bold {ACCENT}"), (" base ⇄ adapter", MUTED)) if chat.adapter else Content("")
+        self.query_one(Heading).show(left, switch)
         self.query_one(TextView).set_text(self._paragraphs(), keep_place=True)
         self.post_message(HintsChanged())
 
     def _paragraphs(self) -> Iterator[Content]:
         chat = self.conversation
         if not chat.turns:
-            yield from self._welcome()
+            yield from self._welcome_paragraphs()
         for turn in chat.turns:
-            yield from _turn(turn, waiting=chat.status == "loading")
+            yield from _format_turn(turn, waiting=chat.status == "loading")
         if chat.status == "loading":
-            counted = f" {chat.progress[0]:,} / {chat.progress[1]:,}" if chat.progress else ""
-            doing = clean(chat.phase)
-            yield line((f"{doing[:1].upper()}{doing[1:]}{counted} …", MUTED))
+            progress = f" {chat.progress[0]:,} / {chat.progress[1]:,}" if chat.progress else ""
+            phase = clean(chat.phase)
+            yield line((f"{phase[:1].upper()}{phase[1:]}{progress} …", MUTED))
         if chat.error:
             yield line((f"✗ {clean(chat.error.message, newlines=True)}", "bold $error"))
             if chat.error.hint:
@@ -157,26 +157,25 @@ class ChatPane(ReportsWorkerErrors, Vertical):
             if chat.status == "failed":
                 yield line(("The next question loads the model again.", MUTED))
         if chat.status == "ready" and chat.outdated:
-            yield line(("The run has saved its adapter: the next question loads it.", MUTED))
+            yield line(("The run has saved its adapter. The next question loads it.", MUTED))
         if self._warned and chat.status == "off" and not chat.turns:
-            warning = "The run is training: a second copy of the model may not fit beside it."
-            yield line((f"{warning} Enter loads it all the same.", "$warning"))
+            warning = "The run is training. A second copy of the model may not fit on the GPU."
+            yield line((f"{warning} Enter loads it anyway.", "$warning"))
 
-    def _welcome(self) -> Iterator[Content]:
+    def _welcome_paragraphs(self) -> Iterator[Content]:
         adapter = self.conversation.adapter
         if adapter:
-            yield line(("Ask something: the model loads at the first question.", MUTED))
+            yield line(("Ask a question. The first one loads the model.", MUTED))
             if adapter.step is not None:
-                why = "the run left no adapter" if self._ended else "the run saves its adapter when it ends"
+                why = "the run saved no adapter" if self._ended else "the run saves its adapter when it ends"
                 yield line((f"{adapter.name.capitalize()} answers: {why}.", MUTED))
         elif self._ended:
-            yield line(("The run left no adapter; the base model answers.", MUTED))
+            yield line(("The run saved no adapter. You talk to the base model.", MUTED))
         else:
-            yield line(("No adapter yet: the run saves it when it ends or is stopped.", MUTED))
-            yield line(("Until then the base model answers.", MUTED))
+            yield line(("No adapter yet. Until the run ends or is stopped, you talk to the base model.", MUTED))
 
 
-def _turn(turn: Turn, waiting: bool) -> Iterator[Content]:
+def _format_turn(turn: Turn, waiting: bool) -> Iterator[Content]:
     text = clean(turn.text, newlines=True)
     if turn.role == "user":
         yield line(("› ", f"bold {ACCENT}"), (text, STRONG))
@@ -186,8 +185,8 @@ def _turn(turn: Turn, waiting: bool) -> Iterator[Content]:
             yield from (Content(piece) for piece in f"{text}▌".split("\n"))
         return
     yield from (Content(piece) for piece in text.rstrip().split("\n"))
-    about = [ENDS.get(turn.ended, ""), turn.by]
+    facts = [ENDS.get(turn.ended, ""), turn.by]
     if turn.tokens and turn.seconds:
-        about.append(f"{figures.format_count(turn.tokens)} tokens, {turn.tokens / turn.seconds:.0f} a second")
-    yield line((" · ".join(part for part in about if part), MUTED))
+        facts.append(f"{figures.format_count(turn.tokens)} tokens, {turn.tokens / turn.seconds:.0f} tokens/s")
+    yield line((" · ".join(part for part in facts if part), MUTED))
     yield Content("")

@@ -1,4 +1,4 @@
-"""What the model says, and what it learns from: the answers at each evaluation, and the rows of the dataset."""
+"""The samples pane: the model's answers at each evaluation, and the rows of the dataset."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from training.contract.run_directory import RunDirectory
 
 
 class SamplesPane(Vertical):
-    """Answers at first; the dataset's rows, which need a worker, when a person asks for them."""
+    """Shows answers at first. Dataset rows need a worker, which starts when the user switches to them."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left,h", "step(-1)", "Previous"),
@@ -41,7 +41,7 @@ class SamplesPane(Vertical):
         self.raw = False
         self.reader = RowReader(run, self._draw)
         self._samples: list[Sample] = []
-        self._picked: int | None = None  # None: the newest answer
+        self._picked: int | None = None  # the index of the shown answer; None for the newest
 
     def compose(self) -> ComposeResult:
         yield Heading()
@@ -67,7 +67,7 @@ class SamplesPane(Vertical):
         if self.showing == "rows":
             return [
                 ("← →", "browse"),
-                ("D", "all of the dataset"),
+                ("D", "whole dataset"),
                 ("d", "answers"),
                 ("v", "as the model sees it" if self.raw else "raw"),
             ]
@@ -96,42 +96,42 @@ class SamplesPane(Vertical):
         if not self.children:
             return
         self.post_message(HintsChanged())
-        left, body = self._answers() if self.showing == "answers" else self._rows()
-        self.query_one(Heading).show(left, line(("d", f"bold {ACCENT}"), (self._other(), MUTED)))
+        heading, body = self._format_answer() if self.showing == "answers" else self._format_row()
+        other = " dataset rows" if self.showing == "answers" else " answers"
+        self.query_one(Heading).show(heading, line(("d", f"bold {ACCENT}"), (other, MUTED)))
         self.query_one(RowView).set_text(body)
 
-    def _other(self) -> str:
-        return " dataset rows" if self.showing == "answers" else " answers"
-
-    def _answers(self) -> tuple[Content, list[Content]]:
+    def _format_answer(self) -> tuple[Content, list[Content]]:
+        """The heading and the paragraphs of the shown answer."""
         if not self._samples:
             return line(("Answers", STRONG)), [
-                line(("At each evaluation the model answers a fixed question; its answers come here.", MUTED))
+                line(("The model's answer to a fixed question appears here after each evaluation.", MUTED))
             ]
         index = len(self._samples) - 1 if self._picked is None else min(self._picked, len(self._samples) - 1)
         sample = self._samples[index]
-        left = line(("Answer", STRONG), f" {index + 1} / {len(self._samples)}", (f"  step {sample.step:,}", MUTED))
-        body = [line((_shown(sample.prompt), MUTED)), Content(""), Content(_shown(sample.text) or "(nothing)")]
+        heading = line(("Answer", STRONG), f" {index + 1} / {len(self._samples)}", (f"  step {sample.step:,}", MUTED))
+        body = [line((_shorten(sample.prompt), MUTED)), Content(""), Content(_shorten(sample.text) or "(empty answer)")]
         if sample.reference:
             same = sample.text.strip() == sample.reference.strip()
-            body += [Content(""), line(("✓ word for word the reference", "$success"))] if same else [
-                Content(""), line(("reference  ", MUTED), (_shown(sample.reference), MUTED)),
+            body += [Content(""), line(("✓ identical to the dataset's answer", "$success"))] if same else [
+                Content(""), line(("dataset's answer  ", MUTED), (_shorten(sample.reference), MUTED)),
             ]  # fmt: skip
-        body += list(self._earlier(index, body))
-        return left, body
+        body += list(self._list_earlier(index, body))
+        return heading, body
 
-    def _earlier(self, index: int, above: list[Content]) -> Iterator[Content]:
-        """The answers before that one, a row each, as far as there is room: how the model came to it."""
+    def _list_earlier(self, index: int, above: list[Content]) -> Iterator[Content]:
+        """The answers before number `index`, the newest first, one in a row, as many as fit below `above`."""
         width, height = self.query_one(RowView).content_size
         room = height - sum(len(paragraph.wrap(width)) for paragraph in above) - 2 if width else 0
         if index and room > 0:
             yield Content("")
-            yield line(("before", MUTED))
+            yield line(("earlier answers", MUTED))
             for past in reversed(self._samples[max(0, index - room) : index]):
-                text = _shown(past.text).replace("\n", " ")
+                text = _shorten(past.text).replace("\n", " ")
                 yield line((f"{f'step {past.step:,}':<11} {text}", MUTED)).truncate(width, ellipsis=True)
 
-    def _rows(self) -> tuple[Content, list[Content]]:
+    def _format_row(self) -> tuple[Content, list[Content]]:
+        """The heading and the paragraphs of the shown dataset row."""
         reader = self.reader
         if reader.error:
             return line(("Row", STRONG)), [
@@ -143,11 +143,11 @@ class SamplesPane(Vertical):
         row = reader.row
         if row is None:
             return line(("Row", STRONG)), [line(("Reading the dataset and the tokenizer …", MUTED))]
-        left = line(("Row", STRONG), f" {reader.index + 1:,} / {reader.rows:,}", (f"  {describe_row(row)}", MUTED))
+        heading = line(("Row", STRONG), f" {reader.index + 1:,} / {reader.rows:,}", (f"  {describe_row(row)}", MUTED))
         if row.problem:
-            return left, [line((f"✗ {clean(row.problem)}", "$error")), *draw_lines(row.text)]
-        return left, list(draw_raw(row.raw) if self.raw else draw_model_view(row, "as the model sees it"))
+            return heading, [line((f"✗ {clean(row.problem)}", "$error")), *draw_lines(row.text)]
+        return heading, list(draw_raw(row.raw) if self.raw else draw_model_view(row, "as the model sees it"))
 
 
-def _shown(text: str) -> str:
+def _shorten(text: str) -> str:
     return clean(truncate_middle(text), newlines=True)
