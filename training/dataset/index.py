@@ -23,9 +23,9 @@ from training.dataset.lines import Cancelled, Changed, DataFile, Lines, Read
 from training.dataset.records import Record, format_of, records
 from training.dataset.source import Source
 
-__all__ = ["Changed", "Progress", "RowIndex"]
+__all__ = ["Changed", "OnCount", "RowIndex"]
 
-Progress = Callable[[int, int], None]
+OnCount = Callable[[int, int], None]
 """Called with the bytes done and the total, about a thousand times for a gigabyte."""
 ROWS_PER_CHECK = 256  # rows read between two checks of `cancelled`
 
@@ -46,14 +46,14 @@ class RowIndex:
 
     @classmethod
     def open(
-        cls, source: Source, cache: Path, progress: Progress | None = None, cancelled: Cancelled | None = None
+        cls, source: Source, cache: Path, progress: OnCount | None = None, cancelled: Cancelled | None = None
     ) -> RowIndex:
         """Build an index. It is complete unless it was cancelled. Raises OSError and Unreadable."""
         index = cls(source, cache)
         index.build(progress, cancelled)
         return index
 
-    def build(self, progress: Progress | None = None, cancelled: Cancelled | None = None) -> bool:
+    def build(self, progress: OnCount | None = None, cancelled: Cancelled | None = None) -> bool:
         """Find the rows, from where the last call was cancelled. Returns True when done.
 
         Raises OSError and Unreadable. Its subclass Changed means that a file was written to meanwhile; the index is of
@@ -109,7 +109,7 @@ class RowIndex:
         text: str,
         start: int = 0,
         cancelled: Cancelled | None = None,
-        progress: Progress | None = None,
+        progress: OnCount | None = None,
     ) -> Iterator[int]:
         """Yield the positions of rows that contain `text`, from `start` on. `text` is matched as it is and in JSON's
         escapes, and A to Z match a to z. Ends early if cancelled. Raises OSError and Changed."""
@@ -122,7 +122,7 @@ class RowIndex:
                 yield before + match
             row = 0
 
-    def fingerprint(self, progress: Progress | None = None, cancelled: Cancelled | None = None) -> str | None:
+    def fingerprint(self, progress: OnCount | None = None, cancelled: Cancelled | None = None) -> str | None:
         """Compute the same checksum as source.sha256, with the help of the cache; None if cancelled. A gigabyte takes a
         second or two, so call this in a thread. Raises OSError and Changed."""
         sums = []
@@ -140,7 +140,7 @@ class RowIndex:
         file = bisect_right(self._ends, position)
         return file, position - (self._ends[file - 1] if file else 0)
 
-    def _reporter(self, number: int, progress: Progress | None) -> Read:
+    def _reporter(self, number: int, progress: OnCount | None) -> Read:
         before = sum(on_disk.size for on_disk in self._files[:number])
         return lambda read: progress(before + read, self.size) if progress else None
 
