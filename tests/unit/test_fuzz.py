@@ -50,7 +50,7 @@ def test_small_files_that_nest_too_deeply_are_damaged_ones(home: Path) -> None:
     stamp.parent.mkdir(parents=True)
     stamp.write_bytes(DEEP)
     assert read_stamp() == {}
-    place = history_cache._place(run.events)
+    place = history_cache._cache_path(run.events)
     place.parent.mkdir(parents=True)
     place.write_bytes(b"\x82\xa1x" + b"\x91" * 100_000 + b"\x00\xa1y\x00")
     assert history_cache.load_history(run.events) is None

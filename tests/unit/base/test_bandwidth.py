@@ -85,12 +85,12 @@ async def test_a_text_that_grows_leaps_by_half_a_page(
     async with app.run_test(size=(40, 10)) as pilot:
         view, tops = app.query_one(TextView), set()
         for number in range(40):
-            view.append([Content(f"line {number}")], most=1000)
+            view.append([Content(f"line {number}")], max_paragraphs=1000)
             view.render_line(0)
             tops.add(view._top)
             assert f"line {number}" in "".join(view.render_line(y).text for y in range(10))
         assert len(tops) - 1 == scrolls
-        view.append([Content("x")] * 500, most=1000)
+        view.append([Content("x")] * 500, max_paragraphs=1000)
         await pilot.pause()
         assert view.render_line(0).text.strip() == view.render_line(9).text.strip() == "x"  # no leap beyond the end
         await pilot.press("tab", "up", "up")
