@@ -35,8 +35,8 @@ async def test_a_question_loads_and_is_answered(make_run: Any, workers: Any) -> 
         assert "Hold the dock." in screen_text(pilot.app)
         await ask(pilot, "and then")
         await until(pilot, lambda: len(workers.started[0].sent) == 2)
-        said = [message["content"] for message in workers.started[0].sent[-1].messages]
-        assert said == ["where to hold", "Hold the dock.", "and then"]
+        contents = [message["content"] for message in workers.started[0].sent[-1].messages]
+        assert contents == ["where to hold", "Hold the dock.", "and then"]
         assert len(workers.started) == 1
     assert workers.started[0].closed
 

@@ -126,10 +126,10 @@ async def test_editing_a_shipped_profile_outside_copies_it_and_reads_it_again(
 
 
 async def test_launching_opens_the_cockpit(home: Path, make_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[dict[str, Any]] = []
+    requests: list[dict[str, Any]] = []
 
     def launch(profile: Path, **arguments: Any) -> Any:
-        asked.append(arguments)
+        requests.append(arguments)
         if arguments["dataset"]:
             raise BadInput(f"{arguments['dataset']}: no such dataset file.", "Give a JSONL file.")
         return make_run(name=arguments["name"] or "small-card-1", end="training", steps=10)
@@ -152,7 +152,7 @@ async def test_launching_opens_the_cockpit(home: Path, make_run: Any, monkeypatc
         assert "night" in screen_text(pilot.app)
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(pilot.app.screen, ProfilesScreen))
-    assert [arguments["name"] for arguments in asked] == [None, "night"]
+    assert [arguments["name"] for arguments in requests] == [None, "night"]
 
 
 async def test_the_set_up_is_seen(home: Path, make_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:

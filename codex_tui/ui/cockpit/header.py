@@ -66,7 +66,7 @@ class RunHeader(Painted):
         if last is None:  # a running clock shows that the trainer is alive
             runs = state.started_at and not watched.ended
             return _format_number("elapsed", format_duration(compute_elapsed(state))) if runs else Content("")
-        numbers = [_format_number("loss", figures.format_loss(last.loss) if not last.not_finite else "NaN")]
+        numbers = [_format_number("loss", figures.format_loss(last.loss) if not last.not_finite else "NaN/inf")]
         if state.evals:
             numbers.append(_format_number("eval", figures.format_loss(state.evals[-1].eval_loss)))
         if not watched.ended:

@@ -214,7 +214,7 @@ class LossChart(Painted):
         parts: list[tuple[str, Style, str]] = []
         if state.last:
             loss = state.last.loss
-            parts.append((RAW, self._style("raw"), f" loss {loss:.4f}" if loss is not None else " loss NaN"))
+            parts.append((RAW, self._style("raw"), f" loss {loss:.4f}" if loss is not None else " loss NaN/inf"))
         if state.losses and isfinite(smooth := state.losses.smooth[-1]):
             parts.append((SMOOTH, self._style("smooth"), f" smoothed {smooth:.4f}"))
         if state.evals and (eval_loss := state.evals[-1].eval_loss) is not None:
