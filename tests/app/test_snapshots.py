@@ -49,7 +49,7 @@ def test_picker(snap_compare: Any, size: tuple[int, int]) -> None:
 
 @SIZES
 def test_launch(snap_compare: Any, size: tuple[int, int]) -> None:
-    keys = pressing("down", "n", then="Name of the run")
+    keys = pressing("down", "n", then="Run name")
     assert snap_compare(CodexApp(), terminal_size=size, run_before=keys)
 
 

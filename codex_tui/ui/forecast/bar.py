@@ -1,4 +1,4 @@
-"""The memory that a fine-tune will take, part by part, against what the card has: a bar that reads without colour."""
+"""The forecast bar: the parts of GPU memory that a run needs, and the card's limit. It is readable without colour."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from codex_tui.base.text import clean
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, line, spread, to_strips
 from codex_tui.ui.kit.painted import Painted
 
-if TYPE_CHECKING:  # pydantic is read after the first paint
+if TYPE_CHECKING:  # pydantic is imported after the first paint
     from codex_tui.machine.forecast import Card
     from training.memory.forecast import Forecast, Remedy
 
-# Each component, the card's own share last: its name, the glyph of its cells, its colour.
+# The name, the glyph and the colour of each component of a forecast.
 PARTS = {
     "weights": ("weights", "█", ACCENT),
     "lora": ("LoRA", "▓", "$success"),
@@ -35,7 +35,7 @@ VERDICTS = {
 
 
 class ForecastBar(Painted):
-    """Five rows: the verdict, the bar, its marks, and what its glyphs mean."""
+    """Five rows: the verdict, the bar, its marks, and a legend of its glyphs."""
 
     DEFAULT_CSS = """
     ForecastBar { height: 5; }
@@ -45,14 +45,14 @@ class ForecastBar(Painted):
         super().__init__(id=id)
         self._forecast: Forecast | None = None
         self._card: Card | None = None
-        self._words = "Looking ahead …"
+        self._words = "Estimating memory …"
 
     def show(self, forecast: Forecast, card: Card | None) -> None:
         self._forecast, self._card = forecast, card
         self.repaint()
 
     def say(self, words: str) -> None:
-        """In place of a bar: why there is none."""
+        """Show why there is no forecast, instead of the bar."""
         self._forecast, self._words = None, words
         self.repaint()
 
@@ -60,57 +60,66 @@ class ForecastBar(Painted):
         forecast = self._forecast
         if forecast is None:
             return to_strips(self, line((clean(self._words), MUTED)).wrap(max(1, width)), width, height)
-        rows = [_headline(forecast, self._card, width), *_bar(forecast, self._card, width), *_legend(forecast, width)]
+        rows = [
+            _format_headline(forecast, self._card, width),
+            *_draw_bar(forecast, self._card, width),
+            *_format_legend(forecast, width),
+        ]
         return to_strips(self, rows, width, height)
 
 
 def verdict(forecast: Forecast) -> Content:
-    """`✓ fits`."""
+    """Format the verdict as "✓ fits"; empty if there is no card to fit on."""
     if forecast.verdict is None:
         return Content("")
     sign, word, style = VERDICTS[forecast.verdict]
     return line((f"{sign} {word}", style))
 
 
-def figure(forecast: Forecast) -> str:
-    """`3,701 of 3,796 MiB`."""
+def format_gb(forecast: Forecast) -> str:
+    """Format the memory that the run needs as "3.6 GB"."""
+    return f"{forecast.device_mib / 1024:.1f} GB"
+
+
+def _format_mib(forecast: Forecast) -> str:
+    """Format the needed memory and the limit as "3,701 of 3,796 MiB"."""
     limit = f" of {forecast.limit_mib:,.0f}" if forecast.limit_mib else ""
     return f"{forecast.device_mib:,.0f}{limit} MiB"
 
 
 def summary(forecast: Forecast, card: Card | None) -> Content:
-    """One line: how much of how much, and whether that fits, here and now."""
+    """One line: the needed memory, the limit, and whether the run fits, also in the memory that is free now."""
     if forecast.verdict is None:
-        return line("takes ", (figure(forecast), STRONG), ("; no card here to compare with", MUTED))
-    parts = line((figure(forecast), STRONG), ": ", verdict(forecast))
+        return line("needs ", (format_gb(forecast), STRONG), ("; no GPU found", MUTED))
+    parts = line((_format_mib(forecast), STRONG), ": ", verdict(forecast))
     if forecast.verdict != "no" and card is not None and card.free_mib < forecast.device_mib:
         parts = line(parts, (f", but only {card.free_mib:,.0f} MiB are free now", "bold $warning"))
-    return line(parts, (", as measured on this card", MUTED)) if forecast.measured else parts
+    return line(parts, (", measured on this card", MUTED)) if forecast.measured else parts
 
 
 def components(forecast: Forecast) -> Iterator[tuple[str, str, str, float]]:
-    """Each part that takes something: its name, glyph, colour and MiB."""
+    """The name, glyph, colour and MiB of each component that needs memory."""
     for key, mib in forecast.components.items():
         if mib >= 0.5:
             yield (*PARTS.get(key, (key.replace("_", " "), "▪", MUTED)), mib)
 
 
 def change(remedy: Remedy) -> str:
-    """`max_seq_length = 1024`."""
+    """Format the new value of the field as "max_seq_length = 1024"."""
     from codex_tui.profiles.literals import format_value
 
     return clean(f"{remedy.field.rpartition('.')[2]} = {format_value(remedy.value)}")
 
 
-def _headline(forecast: Forecast, card: Card | None, width: int) -> Content:
+def _format_headline(forecast: Forecast, card: Card | None, width: int) -> Content:
     marks = [f"{LIMIT} limit {forecast.limit_mib:,.0f}"] if forecast.limit_mib else []
     marks += [f"{NOW} free now {card.free_mib:,.0f} of {card.total_mib:,.0f}"] if card else []
     left = summary(forecast, card)
     return spread(left, line(("   ".join(marks), MUTED)), width)
 
 
-def _bar(forecast: Forecast, card: Card | None, width: int) -> Iterator[Content]:
-    """The bar, and the row of marks below it."""
+def _draw_bar(forecast: Forecast, card: Card | None, width: int) -> Iterator[Content]:
+    """The bar, then the row with the marks of the limit and the free memory."""
     total = forecast.card_mib or (card.total_mib if card else 0)
     parts = [*components(forecast)]
     shares = [(glyph, style, mib) for _, glyph, style, mib in parts]
@@ -118,7 +127,7 @@ def _bar(forecast: Forecast, card: Card | None, width: int) -> Iterator[Content]
     shares += [(FREE, MUTED, rest)] if rest > 0 else []
     shares += [(DISPLAY[1], DISPLAY[2], forecast.display_mib)] if forecast.display_mib >= 0.5 and total else []
     scale = sum(mib for _, _, mib in shares)
-    cells = _cells([mib for _, _, mib in shares], width)
+    cells = _divide_cells([mib for _, _, mib in shares], width)
     yield Content.assemble(*((glyph * count, style) for (glyph, style, _), count in zip(shares, cells, strict=True)))
     marks = [" "] * width
     for mark, mib in ((NOW, card.free_mib if card else None), (LIMIT, forecast.limit_mib)):
@@ -127,26 +136,26 @@ def _bar(forecast: Forecast, card: Card | None, width: int) -> Iterator[Content]
     yield line(("".join(marks).rstrip(), "bold $error" if forecast.verdict == "no" else ""))
 
 
-def _cells(values: list[float], width: int) -> list[int]:
-    """`width` cells shared out by `values`; whatever is there gets one at least."""
+def _divide_cells(values: list[float], width: int) -> list[int]:
+    """Divide `width` cells in proportion to `values`. Each value gets at least one cell."""
     total = sum(values) or 1
     cells = [max(1, int(value / total * width)) for value in values]
     while sum(cells) != width and cells:
         step = 1 if sum(cells) < width else -1
-        able = [number for number, count in enumerate(cells) if count > 1 or step > 0]
-        if not able:
+        resizable = [number for number, count in enumerate(cells) if count > 1 or step > 0]
+        if not resizable:
             break
-        cells[max(able, key=lambda number: step * (values[number] / total * width - cells[number]))] += step
+        cells[max(resizable, key=lambda number: step * (values[number] / total * width - cells[number]))] += step
     return cells
 
 
-def _legend(forecast: Forecast, width: int) -> Iterator[Content]:
+def _format_legend(forecast: Forecast, width: int) -> Iterator[Content]:
     parts = [*components(forecast)]
     if forecast.display_mib >= 0.5:
         parts.append((*DISPLAY, forecast.display_mib))
     entries = [line((glyph, style), f" {name} ", (f"{mib:,.0f}", MUTED)) for name, glyph, style, mib in parts]
     if layers := forecast.offload_layers:
-        entries.append(line((f"{layers} layers wait in host memory", MUTED)))
+        entries.append(line((f"{layers} layers kept in host memory", MUTED)))
     row = Content("")
     for entry in entries:
         longer = line(row, "   ", entry) if row else entry

@@ -1,4 +1,4 @@
-"""The last question before a run: which rows, and its name. Builds the environment where there is none."""
+"""The launch dialog: asks for the dataset and the run's name, and starts the run. Builds a missing environment."""
 
 from __future__ import annotations
 
@@ -61,13 +61,11 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         given = clean(profile.dataset.path or "") if profile else ""
         with Vertical():
             yield Static(line(("Launch ", "bold"), (clean(self._entry.title or self._entry.name), "bold")))
-            yield Static("Dataset: a file, folder or pattern, or owner/name of the Hub", classes="label", markup=False)
+            yield Static("Dataset: a file, folder or pattern, or owner/name on the Hub", classes="label", markup=False)
             kinds = "JSONL, JSON, CSV or Parquet; or demo:zombie-waves"
             yield Input(given, id="dataset", placeholder=kinds, select_on_focus=False)
-            yield Static("Name of the run", classes="label", markup=False)
-            yield Input(
-                id="name", placeholder=f"{clean(self._entry.name)}-1, or the next number", select_on_focus=False
-            )
+            yield Static("Run name", classes="label", markup=False)
+            yield Input(id="name", placeholder=f"{clean(self._entry.name)}-1 (automatic)", select_on_focus=False)
             yield Static(id="forecast", markup=False)
             yield Static(id="status", markup=False)
             yield make_key_row(("Enter", "launch"), ("Tab", "next field"), ("Esc", "cancel"))
@@ -109,7 +107,7 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
             hint = f"\n{clean(error.hint, newlines=True)}" if error.hint else ""
             self._say(line((f"✗ {clean(error.message, newlines=True)}", "bold $error"), (hint, "")))
         else:
-            if self.is_current:  # else a person left while the environment was built; the run shows among the runs
+            if self.is_current:  # else the user has left the dialog; the run is in the list of runs
                 self.post_message(OpenRun(run))
         finally:
             self._busy = False
@@ -131,7 +129,7 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         self._show_progress(progress, _fetch_text)
 
     def _show_progress(self, progress: Progress, text: Callable[[Progress], Content]) -> None:
-        """From the thread: at most two updates a second, and always the end of a step."""
+        """Show progress from the thread: at most two updates a second, and always the end of a step."""
         now = time.monotonic()
         if now - self._reported >= REPORT_EVERY or progress.done == progress.total:
             self._reported = now
@@ -170,7 +168,7 @@ def _setup_text(progress: Progress) -> Content:
     left = f", {format_duration(progress.seconds_left)} left" if progress.seconds_left is not None else ""
     bar = figures.draw_progress(progress.fraction, 40)
     return line(
-        ("Setting up the training environment; once only.\n", MUTED),
+        ("Setting up the training environment (only once).\n", MUTED),
         f"{clean(progress.step)}  ", (clean(progress.detail), MUTED), "\n",
         bar, f"  {progress.done} / {progress.total}{left}",
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The profile picker: what there is, what each is for, whether it fits this card, and what is wrong with it."""
+"""The profile picker: all profiles, with their purpose, their problems, and whether they fit on this card."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ class ProfilesScreen(ReportsWorkerErrors, Screen[None]):
         Binding("n", "launch", "Launch"),
         Binding("e", "edit", "Edit"),
         Binding("E", "edit_outside", "Edit in $EDITOR"),
-        Binding("d", "data", "Look at its dataset"),
+        Binding("d", "data", "Show its dataset"),
         Binding("D", "duplicate", "Duplicate"),
-        Binding("ctrl+r", "reload", "Read the profiles again"),
+        Binding("ctrl+r", "reload", "Refresh the list of profiles"),
         Binding("escape", "back", "Back", show=False),
     ]
 
@@ -64,7 +64,7 @@ class ProfilesScreen(ReportsWorkerErrors, Screen[None]):
         self.looked_ahead = False
 
     def compose(self) -> ComposeResult:
-        yield TitleBar("Profiles", "pick what to train; Enter launches it")
+        yield TitleBar("Profiles", "Choose a profile. Enter starts training.")
         with Horizontal():
             yield Choices(id="profiles", lines=3)
             yield TextView(id="profile")
@@ -111,9 +111,9 @@ class ProfilesScreen(ReportsWorkerErrors, Screen[None]):
             self.dismiss()
 
     def _sound(self) -> ProfileEntry | None:
-        """The picked profile, unless it has problems, which are told of."""
+        """The selected profile; if it has problems, tells the user and returns None."""
         if self.picked is not None and self.picked.problems:
-            self.notify("This profile has problems; e edits it.", severity="warning", markup=False)
+            self.notify("This profile has problems. Press e to edit it.", severity="warning", markup=False)
             return None
         return self.picked
 
@@ -143,10 +143,10 @@ class ProfilesScreen(ReportsWorkerErrors, Screen[None]):
             return
         from codex_tui.ui.data.open import open_profile
 
-        def back(_: object) -> None:  # the profile may have been edited there
+        def reload(_: object) -> None:  # the user may have edited the profile there
             self.call_later(self.action_reload, entry.name)
 
-        self.run_worker(open_profile(self, entry.path, back), group="data", exclusive=True, exit_on_error=False)
+        self.run_worker(open_profile(self, entry.path, reload), group="data", exclusive=True, exit_on_error=False)
 
     async def action_edit_outside(self) -> None:
         entry = self.picked
@@ -162,7 +162,9 @@ class ProfilesScreen(ReportsWorkerErrors, Screen[None]):
         except CodexError as error:
             self.post_message(Trouble(error.message, error.hint))
         except SuspendNotSupported:
-            self.post_message(Trouble("This terminal can't be lent to an editor.", f"Edit the file outside: {path}"))
+            self.post_message(
+                Trouble("An editor can't be opened from this terminal.", f"Edit the file in another terminal: {path}")
+            )
         except OSError as error:
             self.post_message(
                 Trouble(f"{command[0]} can't be started: {error.strerror}.", "Set EDITOR to your editor.")
@@ -182,7 +184,7 @@ class ProfilesScreen(ReportsWorkerErrors, Screen[None]):
     def _describe(self) -> None:
         entry = self.picked
         if entry is None:
-            where = "There are no profiles. Put a TOML file into the folder profiles of the app's settings."
+            where = "There are no profiles. Put a TOML file into the profiles folder of the app's settings."
             self.query_one("#profile", TextView).set_text([line((where, MUTED))])
             return
         index = self._entries.index(entry)

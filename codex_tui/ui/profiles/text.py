@@ -1,4 +1,4 @@
-"""How the picker tells of a profile: a few lines in the list, and all of it beside."""
+"""The texts of the profile picker: three lines for each profile in the list, and all details beside the list."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def about(entry: ProfileEntry, outlook: Outlook | None) -> Iterator[Content]:
     yield line((clean(entry.title or entry.name), STRONG))
     if entry.problems:
         yield Content("")
-        yield line((f"✗ {pluralize(len(entry.problems), 'problem')}; e edits the profile", "bold $error"))
+        yield line((f"✗ {pluralize(len(entry.problems), 'problem')}. Press e to edit the profile.", "bold $error"))
         for problem in entry.problems:
             where = f"line {problem.line}" if problem.line else "the file"
             where = f"{clean(problem.path.name)}, {where}" if problem.path else where
@@ -72,7 +72,7 @@ def about(entry: ProfileEntry, outlook: Outlook | None) -> Iterator[Content]:
             yield Content("")
             yield from _components(outlook)
     yield Content("")
-    where = "Shipped with the app; e makes one of your own." if entry.shipped else f"Yours: {_tilde(entry.path)}"
+    where = "Shipped with the app. Press e to make your own." if entry.shipped else f"Yours: {_tilde(entry.path)}"
     yield line((clean(where), MUTED))
     yield Content("")
     yield from _file(entry)
@@ -144,7 +144,7 @@ def _numbers(profile: Profile) -> Iterator[Content]:
         ("rate", f"{training.learning_rate:g}, {training.lr_scheduler_type}, {training.warmup_steps} warm-up steps"),
         ("length", length),
         ("optimiser", training.optim),
-        ("dataset", clean(profile.dataset.path or "asked for at the launch")),
+        ("dataset", clean(profile.dataset.path or "chosen at launch")),
     ):
         yield _number(name, Content(value))
 
