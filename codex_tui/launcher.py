@@ -63,7 +63,7 @@ def launch(
     check_name(name)
     settings = library.require_profile(profile, overrides)
     if source is None:
-        source = sources.source_of(settings, profile, dataset, report)
+        source = sources.find_profile_source(settings, profile, dataset, report)
         sources.check_rows(source, settings.dataset)
     check_memory(settings, profile, overrides)
     interpreter = build.find_python(python)
@@ -83,7 +83,7 @@ def launch(
             profile_name=profile.stem,
             profile=resolved,
             overrides=dict(overrides),
-            **sources.in_config(source),
+            **sources.to_config_fields(source),
             python=str(interpreter),
             cache=str(locations.cache_home()),
         )

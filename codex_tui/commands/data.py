@@ -40,10 +40,10 @@ def run_check(args: argparse.Namespace) -> int:
     from codex_tui.base.text import clean
     from codex_tui.commands.data_report import as_json, lines
     from codex_tui.commands.progress import print_progress
-    from codex_tui.data.check import check
+    from codex_tui.data.check import check_dataset
 
     with print_progress() as report:
-        found = check(_target(args, report), report)
+        found = check_dataset(_target(args, report), report)
     if args.json:
         as_json(found, sys.stdout)
     else:

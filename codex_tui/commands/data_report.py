@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from codex_tui.base.text import pluralize
 
 if TYPE_CHECKING:
-    from codex_tui.data.check import Checked
+    from codex_tui.data.check import CheckResult
     from codex_tui.data.overview import Overview
 
 PROBLEMS_SHOWN = 10
@@ -26,7 +26,7 @@ SHAPES = {
 LOST, REFUSED = "the whole answer is cut off", "the chat template refuses it"
 
 
-def as_json(found: Checked, out: TextIO) -> None:
+def as_json(found: CheckResult, out: TextIO) -> None:
     judged, overview, reading = found.target.profile is not None, found.overview, found.scan.reading
     duplicates = overview.duplicates
     document: dict[str, Any] = {
@@ -53,7 +53,7 @@ def as_json(found: Checked, out: TextIO) -> None:
     out.write("\n")
 
 
-def _bad(found: Checked) -> Iterator[dict[str, Any]]:
+def _bad(found: CheckResult) -> Iterator[dict[str, Any]]:
     for problem in found.bad():
         file = found.target.source.label(problem.file)
         yield {**({"file": file} if file else {}), "line": problem.line, "reason": problem.message}
@@ -65,18 +65,18 @@ def _skipped(overview: Overview) -> dict[str, int]:
     return {**overview.reasons, **{reason: rows for reason, rows in more.items() if rows}}
 
 
-def _warnings(found: Checked) -> list[Any]:
-    from codex_tui.data.advice import Warned, of_rows
+def _warnings(found: CheckResult) -> list[Any]:
+    from codex_tui.data.advice import Advice, advise_on_rows
 
     if found.target.profile is None:
-        return list(of_rows(found.overview, found.scan))
+        return list(advise_on_rows(found.overview, found.scan))
     if found.untold is None:
         return list(found.warnings)
     why, remedy = found.untold
-    return [Warned(f"Token counts are not available: {why.rstrip('.')}.", remedy), *found.warnings]
+    return [Advice(f"Token counts are not available: {why.rstrip('.')}.", remedy), *found.warnings]
 
 
-def lines(found: Checked) -> Iterator[str]:
+def lines(found: CheckResult) -> Iterator[str]:
     """The lines for a person. Clean each before you print it: it may hold any text."""
     overview, source = found.overview, found.target.source
     bad = overview.rows - overview.kept
@@ -99,7 +99,7 @@ def lines(found: Checked) -> Iterator[str]:
             yield f"  → {warned.remedy}"
 
 
-def _figures(found: Checked) -> Iterator[tuple[str, str]]:
+def _figures(found: CheckResult) -> Iterator[tuple[str, str]]:
     reading, overview = found.scan.reading, found.overview
     yield "shape", SHAPES.get(reading.shape or "", "")
     yield "columns", f"{_some(reading.used)} used" + (f"; {_some(reading.ignored)} ignored" if reading.ignored else "")
@@ -118,7 +118,7 @@ def _figures(found: Checked) -> Iterator[tuple[str, str]]:
     yield "steps", f"{most}{overview.steps_per_epoch:,} an epoch, {overview.total_steps:,} in total{_time(found)}"
 
 
-def _duplicates(found: Checked) -> str:
+def _duplicates(found: CheckResult) -> str:
     told = found.overview.duplicates
     near = "near-duplicates" if told.near_counted else "with the same words (too many rows for a closer search)"
     text = f"{told.exact:,} identical, {told.near:,} {near}"
@@ -127,7 +127,7 @@ def _duplicates(found: Checked) -> str:
     return text
 
 
-def _time(found: Checked) -> str:
+def _time(found: CheckResult) -> str:
     from codex_tui.base.text import format_duration
 
     if found.overview.seconds_per_epoch is None or found.speed is None:

@@ -101,7 +101,7 @@ def run_train(args: argparse.Namespace) -> int:
     overrides = parse_overrides(args.set)
     settings = library.require_profile(profile, overrides)  # before a set-up of minutes, not after
     with print_progress() as report:
-        source = sources.source_of(settings, profile, args.dataset, report)
+        source = sources.find_profile_source(settings, profile, args.dataset, report)
     checked = None
     with suppress(EnvironmentMissing):  # a Parquet file is looked at when it is built
         sources.check_rows(source, settings.dataset)

@@ -12,9 +12,9 @@ from codex_tui.base.errors import CodexError
 from codex_tui.base.progress import OnProgress, Progress
 from codex_tui.base.text import pluralize
 from codex_tui.data import sources
-from codex_tui.data.advice import Warned, advice
-from codex_tui.data.overview import Overview, overview
-from codex_tui.data.speed import tokens_per_second
+from codex_tui.data.advice import Advice, give_advice
+from codex_tui.data.overview import Overview, compute_overview
+from codex_tui.data.speed import find_last_speed
 from codex_tui.data.target import Target
 from codex_tui.environment import build
 from training.contract.messages import INSPECT, InspectProgress, InspectReady, StatsReady, Tokenise, WorkerError
@@ -29,14 +29,14 @@ from training.dataset.shapes import Columns, row_of
 
 
 @dataclass
-class Checked:
+class CheckResult:
     """`untold` says why nothing is known of tokens where a profile asks for them, and what to do; texts are as they
     came."""
 
     target: Target
     scan: Scan
     overview: Overview
-    warnings: tuple[Warned, ...]
+    warnings: tuple[Advice, ...]
     speed: float | None
     untold: tuple[str, str] | None
     _index: RowIndex
@@ -63,23 +63,23 @@ class Checked:
         return Problem(record.file, record.line, "")
 
 
-def check(target: Target, report: OnProgress) -> Checked:
+def check_dataset(target: Target, report: OnProgress) -> CheckResult:
     """Raises BadInput where a file can't be read, CodexError where a Parquet file needs what is not there."""
     profile = target.settings
     columns = Columns.of(profile.dataset)
-    with sources.reading(target.source):
-        source = sources.readable(target.source)
+    with sources.translate_read_errors(target.source):
+        source = sources.convert_parquet(target.source)
         index = RowIndex.open(
             source, locations.cache_home(), lambda done, total: report(Progress("finding the rows", done, total))
         )
         found = _scan(index, columns, profile, report)
     lengths, untold, speed = None, None, None
     if target.profile and found.kept:
-        lengths, untold = asyncio.run(_lengths(target, found.kept, report))
-        speed = tokens_per_second(target.profile, target.path)
-    figures = overview(found, lengths, profile, speed)
-    warnings = tuple(advice(figures, found, lengths, profile))
-    return Checked(target, found, figures, warnings, speed, untold, index, columns)
+        lengths, untold = asyncio.run(_count_tokens(target, found.kept, report))
+        speed = find_last_speed(target.profile, target.path)
+    figures = compute_overview(found, lengths, profile, speed)
+    warnings = tuple(give_advice(figures, found, lengths, profile))
+    return CheckResult(target, found, figures, warnings, speed, untold, index, columns)
 
 
 def _scan(index: RowIndex, columns: Columns, profile: Profile, report: OnProgress) -> Scan:
@@ -93,7 +93,7 @@ def _scan(index: RowIndex, columns: Columns, profile: Profile, report: OnProgres
     return found[1]
 
 
-async def _lengths(target: Target, rows: int, report: OnProgress) -> tuple[Lengths | None, tuple[str, str] | None]:
+async def _count_tokens(target: Target, rows: int, report: OnProgress) -> tuple[Lengths | None, tuple[str, str] | None]:
     """The lengths of the `rows` good rows; or None and a message and a hint that say why there are none."""
     from codex_tui.workers.process import Worker
 

@@ -17,7 +17,7 @@ from training.dataset.split import choose_eval_rows, count_steps
 
 
 @dataclass(frozen=True)
-class Tokens:
+class TokenPercentiles:
     """Of whole rows, uncut."""
 
     p50: int
@@ -28,7 +28,7 @@ class Tokens:
 
 
 @dataclass(frozen=True)
-class Duplicates:
+class DuplicateCounts:
     """Later rows that say what an earlier one says; `overlap`: rows held out with a twin among those trained on.
     `near_counted` is False where the dataset is too long to look for more than equal words."""
 
@@ -48,8 +48,8 @@ class Overview:
     reasons: dict[str, int]  # bad rows by what is wrong
     train_rows: int  # after the cut, as are eval_rows
     eval_rows: int
-    duplicates: Duplicates
-    tokens: Tokens | None
+    duplicates: DuplicateCounts
+    tokens: TokenPercentiles | None
     truncated: int | None  # rows longer than max_seq_length
     answers_lost: int | None  # rows of which the cut leaves nothing to learn; they are dropped
     learned_tokens: int | None  # an epoch, in the rows that are trained on
@@ -60,7 +60,9 @@ class Overview:
     seconds_per_epoch: float | None
 
 
-def overview(scan: Scan, lengths: Lengths | None, profile: Profile, tokens_per_second: float | None = None) -> Overview:
+def compute_overview(
+    scan: Scan, lengths: Lengths | None, profile: Profile, tokens_per_second: float | None = None
+) -> Overview:
     """`lengths` are those of the rows that `scan` kept."""
     kept = scan.kept
     held = choose_eval_rows(kept, profile)
@@ -68,8 +70,8 @@ def overview(scan: Scan, lengths: Lengths | None, profile: Profile, tokens_per_s
     tokens = truncated = lost = learned = spent = refused = None
     if lengths is not None:
         limit = profile.model.max_seq_length
-        every = _cut(lengths.counts, lengths.starts, (lengths.tokens[row] for row in lengths.unlearned), limit)
-        aside = _cut(
+        every = _apply_limit(lengths.counts, lengths.starts, (lengths.tokens[row] for row in lengths.unlearned), limit)
+        aside = _apply_limit(
             Counter(lengths.tokens[row] for row in held),
             Counter(lengths.start[row] for row in held),
             (lengths.tokens[row] for row in held if lengths.tokens[row] == lengths.start[row]),
@@ -80,7 +82,7 @@ def overview(scan: Scan, lengths: Lengths | None, profile: Profile, tokens_per_s
         truncated = sum(rows for length, rows in lengths.counts.items() if length > limit)
         refused = lengths.refused_count
         lost = every.dropped - refused
-        tokens = _percentiles(lengths.counts)
+        tokens = _compute_percentiles(lengths.counts)
     steps = count_steps(profile, train)
     return Overview(
         rows=scan.rows,
@@ -88,7 +90,7 @@ def overview(scan: Scan, lengths: Lengths | None, profile: Profile, tokens_per_s
         reasons=scan.reasons,
         train_rows=train,
         eval_rows=evaluated,
-        duplicates=Duplicates(scan.count(EXACT), scan.count(NEAR), scan.overlap, scan.near_counted),
+        duplicates=DuplicateCounts(scan.count(EXACT), scan.count(NEAR), scan.overlap, scan.near_counted),
         tokens=tokens,
         truncated=truncated,
         answers_lost=lost,
@@ -108,7 +110,7 @@ class _Cut:
     tokens: int
 
 
-def _cut(counts: Counter[int], starts: Counter[int], unlearned: Iterable[int], limit: int) -> _Cut:
+def _apply_limit(counts: Counter[int], starts: Counter[int], unlearned: Iterable[int], limit: int) -> _Cut:
     """What is left of rows of so many tokens, of which so many begin to be learned where; `unlearned` are the tokens of
     rows that have no answer at all, cut or not."""
     whole = sum(min(tokens, limit) * rows for tokens, rows in counts.items())
@@ -118,10 +120,12 @@ def _cut(counts: Counter[int], starts: Counter[int], unlearned: Iterable[int], l
     return _Cut(lost + len(empty), whole - given, whole - lost * limit - sum(empty))
 
 
-def _percentiles(counts: Counter[int]) -> Tokens | None:
+def _compute_percentiles(counts: Counter[int]) -> TokenPercentiles | None:
     """By nearest rank; None where no row has tokens."""
     ordered = sorted((tokens, rows) for tokens, rows in counts.items() if tokens)
     ends = list(accumulate(rows for _, rows in ordered))
     if not ends:
         return None
-    return Tokens(*(ordered[bisect_left(ends, ceil(share * ends[-1] / 100))][0] for share in (50, 90, 95, 99, 100)))
+    return TokenPercentiles(
+        *(ordered[bisect_left(ends, ceil(share * ends[-1] / 100))][0] for share in (50, 90, 95, 99, 100))
+    )

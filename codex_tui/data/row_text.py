@@ -7,19 +7,19 @@ import re
 from collections.abc import Iterator
 
 SPECIAL_TOKEN = re.compile(r"<\|[^|<>\n]{1,40}\|>|</?s>|\[/?INST\]|<(?:start|end)_of_turn>")
-MAX_TEXT = 100_000  # characters of one text on the screen
-MAX_WORDS = 200  # characters of a row in the list
+MAX_TEXT_LENGTH = 100_000  # characters of one text on the screen
+MAX_WORDS_LENGTH = 200  # characters of a row in the list
 
 
 def truncate_middle(text: str) -> str:
     """The beginning and the end of a huge `text`, and how many characters are left out between them."""
-    if len(text) <= MAX_TEXT:
+    if len(text) <= MAX_TEXT_LENGTH:
         return text
-    half = MAX_TEXT // 2
+    half = MAX_TEXT_LENGTH // 2
     return f"{text[:half]}\n… {len(text) - 2 * half:,} characters are not shown …\n{text[-half:]}"
 
 
-def plain(value: object) -> str:
+def format_plain(value: object) -> str:
     """A row's value as text: messages as turns, anything else as JSON."""
     if isinstance(value, str):
         return value
@@ -37,12 +37,12 @@ def _turn(value: object) -> tuple[str, str] | None:
     return str(value.get(who, "")), value[what] if isinstance(value[what], str) else json.dumps(value[what])
 
 
-def first_words(value: object) -> str:
+def find_first_words(value: object) -> str:
     """The first words of a row of any shape."""
     found: list[str] = []
-    room = MAX_WORDS
+    room = MAX_WORDS_LENGTH
     for text in _texts(value):
-        text = " ".join(text[:MAX_WORDS].split())
+        text = " ".join(text[:MAX_WORDS_LENGTH].split())
         if text and room > 0:
             found.append(text[:room])
             room -= len(text) + 3
@@ -67,7 +67,7 @@ def _texts(value: object, depth: int = 0) -> Iterator[str]:
         yield str(value)
 
 
-def parts_of(text: str) -> Iterator[tuple[str, bool]]:
+def split_special_tokens(text: str) -> Iterator[tuple[str, bool]]:
     """`text` in pieces, each with whether it is a special token."""
     at = 0
     for token in SPECIAL_TOKEN.finditer(text):

@@ -18,7 +18,7 @@ from codex_tui.base.errors import CodexError
 from codex_tui.data import sources
 from codex_tui.data.background import Background
 from codex_tui.data.filter import OWN_ORDER, Kind, RowStates
-from codex_tui.data.row_text import first_words
+from codex_tui.data.row_text import find_first_words
 from codex_tui.data.target import Target
 from training.dataset.index import RowIndex
 from training.dataset.records import BadRow, Record, Unreadable
@@ -121,7 +121,7 @@ class DataRows:
             if len(text := self.index.text(row, MAX_PREVIEW_BYTES + 1)) > MAX_PREVIEW_BYTES:
                 return RowPreview(row, signs, text[:400].decode("utf-8", "replace"), problem)
             record = self.index.record(row)
-            words = first_words(record.raw) if record.raw is not None else text.decode("utf-8", "replace")
+            words = find_first_words(record.raw) if record.raw is not None else text.decode("utf-8", "replace")
             row_of(record, self.columns)
         except (OSError, Unreadable) as error:
             return RowPreview(row, "✗", str(error), str(error))
@@ -210,8 +210,8 @@ class DataRows:
         self.built.set()
 
     def _find_rows(self, report: Callable[[int, int], None]) -> None:
-        with sources.reading(self._target.source):
-            self.index = RowIndex(sources.readable(self._target.source), locations.cache_home())
+        with sources.translate_read_errors(self._target.source):
+            self.index = RowIndex(sources.convert_parquet(self._target.source), locations.cache_home())
             self.index.build(report, self._background.closed.is_set)
 
     async def _refilter(self) -> None:

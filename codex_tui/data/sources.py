@@ -24,27 +24,32 @@ from training.dataset.rows import Rows, read
 from training.dataset.shapes import USUAL, Columns
 from training.dataset.source import DEMO_DATASET, Source, SourceProblem, hub_id, local, of_files
 
-PROBLEMS_SHOWN = 10
-ROW = 'A row is a line such as {"instruction": "…", "response": "…"}.'
+MAX_PROBLEMS = 10
+ROW_HINT = 'A row is a line such as {"instruction": "…", "response": "…"}.'
 
 
-def source_of(
+def find_profile_source(
     profile: Profile, profile_file: Path, override: str | None = None, report: OnProgress = ignore_progress
 ) -> Source:
     """The dataset that a run of `profile` takes; `override` is one from where one stands. Raises BadInput where
     there is none, CodexError where the Hub does not give it."""
     if override is not None:
-        return named(override, revision=profile.dataset.revision, report=report)
+        return find_source(override, revision=profile.dataset.revision, report=report)
     if profile.dataset.path is None:
         raise BadInput(
             f"The profile {profile_file.stem} names no dataset.",
             "Give one with --dataset FILE, or set path under [dataset] in the profile.",
         )
-    return named(profile.dataset.path, profile_file.parent, profile.dataset.revision, report)
+    return find_source(profile.dataset.path, profile_file.parent, profile.dataset.revision, report)
 
 
-def named(name: str, base: Path = Path(), revision: str | None = None, report: OnProgress = ignore_progress) -> Source:
-    """The dataset called `name`: a path relative to `base`, or a repository of the Hub. Raises as `source_of`."""
+def find_source(
+    name: str, base: Path = Path(), revision: str | None = None, report: OnProgress = ignore_progress
+) -> Source:
+    """Find the dataset `name`: a path relative to `base`, or a repository of the Hub.
+
+    Raises the errors of `find_profile_source`.
+    """
     try:
         if (repo := hub_id(name, base)) is None:
             return local(name, base)
@@ -56,14 +61,14 @@ def named(name: str, base: Path = Path(), revision: str | None = None, report: O
         raise BadInput(problem.message, problem.hint) from None
 
 
-def rows_of(source: Source, columns: Columns = USUAL) -> Rows:
-    """Its rows, good and bad. Raises BadInput where a file can't be read, EnvironmentMissing as `readable`."""
-    with reading(source):
-        return read(readable(source), columns)
+def read_rows(source: Source, columns: Columns = USUAL) -> Rows:
+    """Its rows, good and bad. Raises BadInput where a file can't be read, EnvironmentMissing as `convert_parquet`."""
+    with translate_read_errors(source):
+        return read(convert_parquet(source), columns)
 
 
 @contextmanager
-def reading(source: Source) -> Iterator[None]:
+def translate_read_errors(source: Source) -> Iterator[None]:
     """Raises BadInput in the place of what says that a file of `source` can't be read."""
     try:
         yield
@@ -73,20 +78,20 @@ def reading(source: Source) -> Iterator[None]:
         raise BadInput(error.message, error.hint) from None
 
 
-def readable(source: Source) -> Source:
+def convert_parquet(source: Source) -> Source:
     """`source` with a JSONL copy in place of each Parquet file: row n is line n. The training environment makes it,
     once. Raises EnvironmentMissing where there is none, OSError where a file can't be looked at."""
-    return Source(source.name, tuple(map(_readable, source.files)), source.hub, source.left_out)
+    return Source(source.name, tuple(map(_convert_file, source.files)), source.hub, source.left_out)
 
 
 def check_rows(source: Source, dataset: Dataset) -> None:
     """Refuses bad rows before anything is started, as the table `dataset` of the profile says. Raises BadInput naming
     the first ten with their lines."""
-    found = rows_of(source, Columns.of(dataset))
+    found = read_rows(source, Columns.of(dataset))
     bad, rows = len(found.problems), len(found.problems) + len(found.rows)
     if bad and (dataset.on_bad_rows == "refuse" or bad == rows):
-        listed = "\n".join(f"  {problem}" for problem in found.problems[:PROBLEMS_SHOWN])
-        more = bad - PROBLEMS_SHOWN
+        listed = "\n".join(f"  {problem}" for problem in found.problems[:MAX_PROBLEMS])
+        more = bad - MAX_PROBLEMS
         raise BadInput(
             f"{source.name}: {bad:,} of {pluralize(rows, 'row')} can't be learned from:\n{listed}"
             + (f"\n  and {more} more" if more > 0 else ""),
@@ -94,16 +99,16 @@ def check_rows(source: Source, dataset: Dataset) -> None:
             + (', or set on_bad_rows = "skip" under [dataset] to train on the rest.' if bad < rows else "."),
         )
     if not rows:
-        raise BadInput(f"{source.name} has no rows.", ROW)
+        raise BadInput(f"{source.name} has no rows.", ROW_HINT)
 
 
-def in_config(source: Source) -> dict[str, Any]:
+def to_config_fields(source: Source) -> dict[str, Any]:
     """The fields of a `RunConfig` that name `source`."""
     files = None if source.name == DEMO_DATASET else [str(path) for path in source.files]
     return {"dataset": source.name, "files": files, "hub": source.hub}
 
 
-def _readable(path: Path) -> Path:
+def _convert_file(path: Path) -> Path:
     if format_of(path) != "parquet":
         return path
     facts = path.stat()

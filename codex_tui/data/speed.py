@@ -9,44 +9,44 @@ from codex_tui.base.errors import CodexError
 from codex_tui.machine import forecast
 from codex_tui.runs import library, tailer
 from training.contract import events as ev
-from training.contract.config import ConfigError, RunConfig, table_of
+from training.contract.config import ConfigError, RunConfig, get_table
 from training.contract.model_path import resolve_model_name
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 
-LOOKED_AT = 50  # of the newest runs
-FEWEST = 3  # logged steps; the first of an attempt has more to do and does not count
+MAX_RUNS = 50  # of the newest runs
+MIN_LOGGED_STEPS = 3  # logged steps; the first of an attempt has more to do and does not count
 
 
-def tokens_per_second(profile: Profile, profile_file: Path | None = None) -> float | None:
+def find_last_speed(profile: Profile, profile_file: Path | None = None) -> float | None:
     """Of the newest run with the model of `profile` on the device that it picks; None where there is none that has
     logged a few steps. Evaluations and checkpoints take time of their own."""
     name = resolve_model_name(profile.model.name, profile_file.parent if profile_file else Path())
     card = forecast.card(profile.hardware.device)
-    for run in _newest():
-        if _model_name(run) == name and (speed := _speed(run, card.name if card else None)):
+    for run in _list_newest_runs():
+        if _read_model_name(run) == name and (speed := _compute_speed(run, card.name if card else None)):
             return speed
     return None
 
 
-def _model_name(run: RunDirectory) -> str:
+def _read_model_name(run: RunDirectory) -> str:
     """The model of `run`; "" if its config.json can't be read. Earlier apps wrote ~/model, this one the absolute
     path."""
     try:
-        name = table_of(RunConfig.read(run.config).profile, "model").get("name")
+        name = get_table(RunConfig.read(run.config).profile, "model").get("name")
     except ConfigError:
         return ""
     return resolve_model_name(name) if isinstance(name, str) else ""
 
 
-def _newest() -> list[RunDirectory]:
+def _list_newest_runs() -> list[RunDirectory]:
     try:
-        return library.list_run_directories()[:LOOKED_AT]
+        return library.list_run_directories()[:MAX_RUNS]
     except CodexError:  # what is asked here is a dataset
         return []
 
 
-def _speed(run: RunDirectory, card: str | None) -> float | None:
+def _compute_speed(run: RunDirectory, card: str | None) -> float | None:
     rates: list[float] = []
     device, first = "", True
     for event in tailer.sample_events(run.events):
@@ -59,4 +59,4 @@ def _speed(run: RunDirectory, card: str | None) -> float | None:
                 rates.append(event.tokens_per_second)
             first = False
     here = device.endswith(f"({card})") if card else device == "cpu"
-    return harmonic_mean(rates) if here and len(rates) >= FEWEST else None
+    return harmonic_mean(rates) if here and len(rates) >= MIN_LOGGED_STEPS else None

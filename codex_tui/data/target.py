@@ -21,7 +21,7 @@ from training.contract.run_directory import RunDirectory
 from training.dataset import kept
 from training.dataset.source import Source, SourceProblem, of_config
 
-TOGETHER = " + "  # between the names of several
+NAME_SEPARATOR = " + "  # between the names of several
 
 
 @dataclass(frozen=True)
@@ -54,15 +54,15 @@ class Target:
         BadInput, CodexError."""
         profile = library.require_profile(path, {"dataset.revision": revision} if revision else {})
         if not names:
-            return cls(sources.source_of(profile, path, None, report), profile, path)
-        return cls(_together(names, profile.dataset.revision, report), profile, path, names=tuple(names))
+            return cls(sources.find_profile_source(profile, path, None, report), profile, path)
+        return cls(_join_sources(names, profile.dataset.revision, report), profile, path, names=tuple(names))
 
     @classmethod
     def of_files(
         cls, names: Sequence[str], revision: str | None = None, report: OnProgress = ignore_progress
     ) -> Target:
         """The rows alone. Raises BadInput, CodexError."""
-        return cls(_together(names, revision, report))
+        return cls(_join_sources(names, revision, report))
 
     @property
     def settings(self) -> Profile:
@@ -77,7 +77,7 @@ class Target:
             return self.source.name
         if len(files) == 1:
             return files[0].name
-        several = TOGETHER in self.source.name
+        several = NAME_SEPARATOR in self.source.name
         return (
             f"{files[0].name} and {len(files) - 1} more"
             if several
@@ -97,7 +97,7 @@ class Target:
         resolved = self.profile.model_dump(mode="json")
         folder = self.path.parent if self.path else Path()
         resolved["model"]["name"] = resolve_model_name(self.profile.model.name, folder)
-        config = RunConfig(profile=resolved, **sources.in_config(self.source), cache=str(locations.cache_home()))
+        config = RunConfig(profile=resolved, **sources.to_config_fields(self.source), cache=str(locations.cache_home()))
         text = config.to_json()
         place = locations.cache_home() / "views" / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -106,10 +106,10 @@ class Target:
         return place
 
 
-def _together(names: Sequence[str], revision: str | None, report: OnProgress) -> Source:
-    found = [sources.named(name, revision=revision, report=report) for name in names]
+def _join_sources(names: Sequence[str], revision: str | None, report: OnProgress) -> Source:
+    found = [sources.find_source(name, revision=revision, report=report) for name in names]
     if len(found) == 1:
         return found[0]
     return Source(
-        TOGETHER.join(source.name for source in found), tuple(path for source in found for path in source.files)
+        NAME_SEPARATOR.join(source.name for source in found), tuple(path for source in found for path in source.files)
     )

@@ -21,7 +21,7 @@ from training.contract.messages import Cancelled, InspectAnswer, InspectProgress
 from training.dataset.records import Unreadable
 
 if TYPE_CHECKING:
-    from codex_tui.data.advice import Warned
+    from codex_tui.data.advice import Advice
     from codex_tui.data.overview import Overview
     from training.contract.profile import Profile
 
@@ -37,7 +37,7 @@ class DataView:
         self.background = Background(on_change)
         self.rows = DataRows(target, self.background, self._move_reader)
         self.overview: Overview | None = None
-        self.warnings: tuple[Warned, ...] = ()
+        self.warnings: tuple[Advice, ...] = ()
         self.reader: RowReader | None = None
         self.ids = False  # whether the reader asks for the id of every token
         self.no_tokens = ("", "")  # why there is no tokenizer, and a hint
@@ -211,15 +211,15 @@ class DataView:
         self._overviews += 1
         number, states, profile = self._overviews, self.rows.states, self.profile
         if states and profile:
-            from codex_tui.data.advice import advice
-            from codex_tui.data.overview import overview
-            from codex_tui.data.speed import tokens_per_second
+            from codex_tui.data.advice import give_advice
+            from codex_tui.data.overview import compute_overview
+            from codex_tui.data.speed import find_last_speed
 
-            def compute() -> tuple[Overview, tuple[Warned, ...]]:
+            def compute() -> tuple[Overview, tuple[Advice, ...]]:
                 if self._speed is None:
-                    self._speed = tokens_per_second(profile, self.target.path) or 0.0
-                figures = overview(states.scan, states.lengths, profile, self._speed or None)
-                return figures, tuple(advice(figures, states.scan, states.lengths, profile))
+                    self._speed = find_last_speed(profile, self.target.path) or 0.0
+                figures = compute_overview(states.scan, states.lengths, profile, self._speed or None)
+                return figures, tuple(give_advice(figures, states.scan, states.lengths, profile))
 
             result = await asyncio.to_thread(compute)
             if number == self._overviews:

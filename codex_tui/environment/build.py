@@ -28,7 +28,7 @@ from codex_tui.base.progress import OnProgress, Progress
 from codex_tui.environment import stack
 from codex_tui.environment.uv import Activity, Uv
 from codex_tui.machine import gpu
-from training.contract.files import naming
+from training.contract.files import name_path_in_errors
 
 Build = Literal["auto", "cpu", "cuda"]
 STAMP = "codex-train.json"
@@ -113,7 +113,7 @@ def make_trainer_path() -> Path:
     link = folder / "training"
     if not link.is_symlink() or link.readlink() != package:
         try:
-            with naming(link):
+            with name_path_in_errors(link):
                 folder.mkdir(parents=True, exist_ok=True)
                 fresh = folder / f".training-{os.getpid()}"
                 fresh.symlink_to(package, target_is_directory=True)

@@ -14,7 +14,7 @@ from codex_tui.hub.push import CARD
 from codex_tui.runs.follower import snapshot
 from codex_tui.runs.outcome import read_config
 from codex_tui.runs.watched import WatchedRun
-from training.contract.config import RunConfig, table_of
+from training.contract.config import RunConfig, get_table
 from training.contract.model_path import is_path
 from training.contract.run_directory import RunDirectory
 from training.dataset.source import DEMO_DATASET, hub_id
@@ -40,7 +40,7 @@ def trained(run: RunDirectory) -> Trained:
     """What the card says of the run. Raises BadInput if config.json can't be read."""
     config = read_config(run)
     base = str(
-        table_of(config.actual, "model").get("name") or table_of(config.profile, "model").get("name") or "unknown"
+        get_table(config.actual, "model").get("name") or get_table(config.profile, "model").get("name") or "unknown"
     )
     base_is_repo = hub_id(base) is not None
     return Trained(
@@ -99,7 +99,7 @@ def _portable(profile: dict[str, Any]) -> dict[str, Any]:
         if table is not None
     }
     for table, key in (("model", "name"), ("dataset", "path")):
-        value = table_of(kept, table).get(key)
+        value = get_table(kept, table).get(key)
         if isinstance(value, str) and is_path(value):
             kept[table][key] = Path(value).name
     return kept

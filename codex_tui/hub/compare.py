@@ -14,7 +14,7 @@ from codex_tui.hub.cards import Content, rows_on_card
 from codex_tui.hub.client import Connection, RemoteFile, bar, connected
 from codex_tui.hub.download import DATA_FILES, NO_DATA
 from codex_tui.hub.push import CARD, LocalFile
-from training.contract.files import naming
+from training.contract.files import name_path_in_errors
 from training.dataset.records import BadRow, Unreadable, records
 from training.dataset.shapes import Tally, row_of
 
@@ -127,7 +127,7 @@ def _told(hub: Connection, name: str, sha256: str) -> int | None:
 
 def _fetch(hub: Connection, file: RemoteFile) -> Path:
     hub.step(f"fetching {file.name}", 0, file.size)
-    with naming(hub.cache):
+    with name_path_in_errors(hub.cache):
         found = hub.api.hf_hub_download(
             hub.repo,
             file.name,

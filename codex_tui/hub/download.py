@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.base.progress import OnProgress
 from codex_tui.hub.client import AGAIN, Connection, bar, connected, is_unreachable, repo_id
-from training.contract.files import naming
+from training.contract.files import name_path_in_errors
 from training.dataset.records import SUFFIXES
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def fetch(repo: str, revision: str | None, report: OnProgress) -> Fetched:
             if is_unreachable(error) and (kept := _kept(repo, revision, offline=True)):
                 return _with_data(kept)
             raise
-        with naming(hub.cache):
+        with name_path_in_errors(hub.cache):
             return _with_data(_download(hub, info, revision))
 
 
@@ -163,7 +163,7 @@ def put(found: Fetched, folder: Path, *, replace: bool = False) -> list[Path]:
         raise BadInput(f"{in_the_way[0]} is there already and differs.", "Give another folder, or add --replace.")
     for path, target in changed:
         temporary = target.with_name(f".{target.name}.codex-tui")
-        with naming(target):
+        with name_path_in_errors(target):
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, temporary)

@@ -18,7 +18,7 @@ from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.base.progress import OnProgress, Progress
 from codex_tui.hub.client import Connection, Kind, bar, connected
-from training.contract.files import naming
+from training.contract.files import name_path_in_errors
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd
@@ -89,7 +89,7 @@ def push(
         private = _private(hub)
         old, revision = ("", "") if private is None else _card(hub, scratch)
         new = scratch / CARD
-        with naming(locations.cache_home()):
+        with name_path_in_errors(locations.cache_home()):
             new.write_text(card(old), encoding="utf-8")
         wanted = [*files, measure(new, CARD, lambda _: None)]
         missing = [file for file in wanted if private is None or not _is_there(hub, file)]
@@ -203,7 +203,7 @@ def _read_back(hub: Connection, file: LocalFile, revision: str, scratch: Path) -
 
 def _download(hub: Connection, name: str, revision: str, folder: Path) -> Path:
     """Past the cache, which might answer for the Hub."""
-    with naming(locations.cache_home()):
+    with name_path_in_errors(locations.cache_home()):
         found = hub.api.hf_hub_download(
             hub.repo,
             name,

@@ -11,7 +11,7 @@ from typing import Any
 from codex_tui.base import locations
 from codex_tui.base.text import pluralize
 from codex_tui.machine import facts, gpu
-from training.contract.model_path import is_path, model_folder, resolve_model_name
+from training.contract.model_path import find_model_folder, is_path, resolve_model_name
 from training.contract.profile import Profile
 from training.contract.units import MIB
 from training.memory import probes, remedies
@@ -133,7 +133,7 @@ def _config(name: str, revision: str | None, path: Path) -> dict[str, Any] | Non
     """The model's config.json: shipped with the app, in a local folder, or in the Hub's cache."""
     if (shipped := shipped_configs().get(name)) is not None:
         return shipped
-    if folder := model_folder(name, path.parent):
+    if folder := find_model_folder(name, path.parent):
         return _read(folder / "config.json")
     from huggingface_hub import try_to_load_from_cache
 

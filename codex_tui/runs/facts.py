@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from codex_tui.base.text import clean
-from training.contract.config import ConfigError, ConfigTooNew, RunConfig, table_of
+from training.contract.config import ConfigError, ConfigTooNew, RunConfig, get_table
 from training.contract.run_directory import RunDirectory
 
 
@@ -43,16 +43,16 @@ def read_facts(run: RunDirectory) -> RunFacts:
     except ConfigError:
         return RunFacts(name, clean(run.path))
     profile = config.profile
-    training = table_of(profile, "training")
+    training = get_table(profile, "training")
     epochs = training.get("num_train_epochs")
     return RunFacts(
         name=name,
         directory=clean(run.path),
         profile_name=clean(config.profile_name),
         title=clean(profile.get("title", "")),
-        model=clean(table_of(profile, "model").get("name", "")),
+        model=clean(get_table(profile, "model").get("name", "")),
         dataset=clean(config.dataset),
         epochs=epochs if isinstance(epochs, int | float) and not training.get("max_steps") else None,
-        device=device if isinstance(device := table_of(profile, "hardware").get("device"), int) else 0,
+        device=device if isinstance(device := get_table(profile, "hardware").get("device"), int) else 0,
         config=config,
     )

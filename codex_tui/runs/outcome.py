@@ -85,7 +85,7 @@ def _has_trained(run: RunDirectory) -> bool:
     with suppress(ConfigError):
         if RunConfig.read(run.config).actual:
             return True
-    return run.has_adapter() or bool(checkpoints.found_in(run.checkpoints))
+    return run.has_adapter() or bool(checkpoints.list_checkpoints(run.checkpoints))
 
 
 def find_last_write(run: RunDirectory) -> float:
@@ -99,8 +99,8 @@ def find_last_write(run: RunDirectory) -> float:
 
 def find_resume_step(run: RunDirectory) -> int:
     """Find the step that a resume continues from: the step of the last whole checkpoint, 0 if there is none."""
-    checkpoint = checkpoints.last_whole(run.checkpoints, thorough=False)
-    return checkpoints.step_of(checkpoint) if checkpoint else 0
+    checkpoint = checkpoints.find_last_whole(run.checkpoints, thorough=False)
+    return checkpoints.parse_step(checkpoint) if checkpoint else 0
 
 
 def find_leftovers(run: RunDirectory, status: str) -> Leftovers:

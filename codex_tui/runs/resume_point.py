@@ -31,8 +31,8 @@ def find_resume_point(run: RunDirectory, *, from_start: bool = False) -> ResumeP
     there is a whole one.
     """
     problems: list[str] = []
-    for path, file in checkpoints.judged(run.checkpoints):
-        step = checkpoints.step_of(path)
+    for path, file in checkpoints.check_each(run.checkpoints):
+        step = checkpoints.parse_step(path)
         if not file:
             if from_start:
                 raise BadInput(

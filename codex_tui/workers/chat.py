@@ -38,10 +38,10 @@ class Adapter(NamedTuple):
 
 def adapter_of(run: RunDirectory, *, thorough: bool) -> Adapter | None:
     """The adapter that the chat worker loads, or None if the base model answers. `thorough`: see `is_whole`."""
-    folder = checkpoints.answering(run, thorough=thorough)
+    folder = checkpoints.find_chat_adapter(run, thorough=thorough)
     if folder is None:
         return None
-    return Adapter() if folder == run.adapter else Adapter(checkpoints.step_of(folder))
+    return Adapter() if folder == run.adapter else Adapter(checkpoints.parse_step(folder))
 
 
 @dataclass
@@ -77,7 +77,7 @@ class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
 
     def look(self) -> bool:
         """Finds the adapter that the worker would load now. Returns whether it is another one than before."""
-        files = (self._run.has_adapter(), checkpoints.found_in(self._run.checkpoints)[-1:])
+        files = (self._run.has_adapter(), checkpoints.list_checkpoints(self._run.checkpoints)[-1:])
         if files == self._adapter_files:
             return False
         self._adapter_files, before = files, self.adapter

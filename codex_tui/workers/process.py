@@ -15,7 +15,7 @@ from codex_tui.base.secrets import redact
 from codex_tui.environment.build import find_python, make_trainer_path
 from training.contract.config import ConfigError, RunConfig
 from training.contract.messages import Answer, Request, WorkerError, WorkerProtocol, encode
-from training.contract.process import signal_name
+from training.contract.process import format_signal
 from training.contract.run_directory import RunDirectory
 
 MAX_LINE_BYTES = 64 * 1024 * 1024  # a row of a dataset is one message; asyncio's default of 64 KiB is too small
@@ -118,7 +118,7 @@ class Worker(Generic[Request, Answer]):
         code = await self._process.wait()
         await self._drain
         if code not in (0, -signal.SIGTERM):
-            reason = f"by signal {signal_name(-code)}" if code < 0 else f"with exit code {code}"
+            reason = f"by signal {format_signal(-code)}" if code < 0 else f"with exit code {code}"
             hints = (self.last_lines(), KILLED if code == -signal.SIGKILL else "")
             raise CodexError(f"The worker ended {reason}.", "\n".join(filter(None, hints)))
 

@@ -13,7 +13,7 @@ import pytest
 from support.config_file import read_config
 from support.training_runs import Talk, Trainer, demo_profile
 
-from codex_tui.data.overview import overview
+from codex_tui.data.overview import compute_overview
 from training.contract.run_directory import RunDirectory
 from training.dataset import lengths as token_lengths
 from training.dataset import scan as scans
@@ -101,7 +101,7 @@ def test_ids_and_labels_are_those_of_the_trainers_batches(inspect: Callable[...,
     profile = demo_profile(model={"max_seq_length": LENGTH}, dataset=settings)
     scan, lengths = scans.load(Path(digest["scan"])), token_lengths.load(Path(digest["lengths"]))
     assert scan and lengths
-    figures = overview(scan, lengths, profile)
+    figures = compute_overview(scan, lengths, profile)
     assert (figures.train_rows, figures.eval_rows) == (len(taught["train"]), len(taught["eval"]))
     assert [figures.steps_per_epoch, figures.total_steps] == taught["steps"]
     assert figures.learned_tokens == sum(label != -100 for _, labels in taught["train"] for label in labels)

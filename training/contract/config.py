@@ -141,7 +141,7 @@ class RunConfig(msgspec.Struct, kw_only=True, omit_defaults=True):
 _KEYS = frozenset(RunConfig.__struct_encode_fields__) - {"unknown"}
 
 
-def table_of(owner: dict[str, Any], key: str) -> dict[str, Any]:
+def get_table(owner: dict[str, Any], key: str) -> dict[str, Any]:
     """The table `key` of `owner`, such as a profile; {} if there is none or it is not a table."""
     value = owner.get(key)
     return value if isinstance(value, dict) else {}

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from training.contract.files import naming, open_file, open_to_append
+from training.contract.files import name_path_in_errors, open_file, open_to_append
 
 VERSION = 1
 
@@ -237,7 +237,7 @@ class EventWriter:
 
     def emit(self, event: Event) -> None:
         """Stamps `event` with the next `seq` and the time, and appends it as one line. Raises OSError."""
-        with self._lock, naming(self._path):
+        with self._lock, name_path_in_errors(self._path):
             if not self._in_place():
                 before = self._descriptor
                 self._open()
@@ -252,7 +252,7 @@ class EventWriter:
         os.close(self._descriptor)
 
     def _open(self) -> None:
-        seq, self._torn = _end_of(self._path)
+        seq, self._torn = _read_end(self._path)
         self._seq = max(self._seq, seq)
         self._descriptor = open_to_append(self._path)
 
@@ -277,12 +277,12 @@ class _Numbered(msgspec.Struct):
     seq: Count
 
 
-def finite(value: float | None) -> float | None:
+def finite_or_none(value: float | None) -> float | None:
     """`value`, or None where it is NaN or infinite: JSON has no word for these."""
     return value if value is not None and math.isfinite(value) else None
 
 
-def _end_of(path: Path, window: int = 1 << 20) -> tuple[int, bool]:
+def _read_end(path: Path, window: int = 1 << 20) -> tuple[int, bool]:
     """The next `seq` of the file at `path`, and whether its last line is torn."""
     if not path.exists():
         return 0, False

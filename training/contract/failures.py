@@ -59,9 +59,9 @@ _HINTS: dict[FailureKind, str] = {
 # Looked for in the texts of the exception and its causes, in this order: the particular before the general.
 _PINNING = r"pin_memory|cudaHostAlloc|cudaHostRegister|cudaMallocHost|pinned|page-locked"
 _CUDA_OUT_OF_MEMORY = r"CUDA out of memory|CUBLAS_STATUS_ALLOC_FAILED|CUDA error: out of memory|OutOfMemoryError"
-_FRAMES_LOOKED_AT = 3
+_MAX_FRAMES = 3
 
-_SIGNS: list[tuple[str, FailureKind, str]] = [
+_PATTERNS: list[tuple[str, FailureKind, str]] = [
     (_PINNING, "pinned_memory", "Page-locked host memory ran out."),
     (_CUDA_OUT_OF_MEMORY, "gpu_memory", "The GPU ran out of memory."),
     (r"DefaultCPUAllocator|can't allocate memory|Cannot allocate memory|std::bad_alloc",
@@ -92,7 +92,7 @@ _SIGNS: list[tuple[str, FailureKind, str]] = [
      "missing_library", "A library of the training stack is missing or broken."),
 ]  # fmt: skip
 
-_FILES: list[tuple[str, str, str]] = [
+_FILE_PATTERNS: list[tuple[str, str, str]] = [
     (r"SafetensorError: (.+)", "A file of weights is damaged ({}).",
      "Get the model anew: delete it from the Hub's cache, or copy its folder again."),
     (r"Can't find a valid checkpoint at (.+)", "{} was deleted or damaged while it was being loaded.",
@@ -102,7 +102,7 @@ _FILES: list[tuple[str, str, str]] = [
 
 def classify(error: BaseException) -> Failure:
     """The name of `error`, by its own type and text and those of what caused it."""
-    chain = _chain(error)
+    chain = _list_causes(error)
     for link in chain:
         if isinstance(link, TrainingFailure):
             return Failure(link.kind, link.message, link.hint or _HINTS.get(link.kind, ""))
@@ -113,20 +113,20 @@ def classify(error: BaseException) -> Failure:
             where = f": {link.filename} can't be written." if link.filename else "."
             return Failure("disk_full", f"The disk is full{where}", _HINTS["disk_full"])
     text = "\n".join(f"{type(link).__name__}: {link}" for link in chain)
-    if re.search(_CUDA_OUT_OF_MEMORY, text) and re.search(_PINNING, _innermost(error)):
+    if re.search(_CUDA_OUT_OF_MEMORY, text) and re.search(_PINNING, _format_innermost_lines(error)):
         # What WSL2 refuses to lock is reported as a full card; only the place tells.
         return Failure("pinned_memory", "Page-locked host memory ran out.", _HINTS["pinned_memory"])
-    for pattern, kind, message in _SIGNS:
+    for pattern, kind, message in _PATTERNS:
         if re.search(pattern, text):
             return Failure(kind, message, _HINTS[kind])
-    for pattern, message, hint in _FILES:
+    for pattern, message, hint in _FILE_PATTERNS:
         if found := re.search(pattern, text):
             return Failure("model_not_found", message.format(found[1]), hint)
-    return Failure("unknown", _sentence(error), _HINTS["unknown"])
+    return Failure("unknown", _summarize(error), _HINTS["unknown"])
 
 
 @contextmanager
-def writing(place: Path) -> Iterator[None]:
+def name_full_disk(place: Path) -> Iterator[None]:
     """Whatever a library says of a full disk within, `place` is what can't be written."""
     try:
         yield
@@ -136,7 +136,7 @@ def writing(place: Path) -> Iterator[None]:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(place)) from error
 
 
-def _chain(error: BaseException) -> list[BaseException]:
+def _list_causes(error: BaseException) -> list[BaseException]:
     """`error`, then what caused it, outermost first."""
     chain: list[BaseException] = []
     link: BaseException | None = error
@@ -146,12 +146,12 @@ def _chain(error: BaseException) -> list[BaseException]:
     return chain
 
 
-def _innermost(error: BaseException) -> str:
+def _format_innermost_lines(error: BaseException) -> str:
     """The source lines in which `error` arose."""
-    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES_LOOKED_AT:]
+    frames = traceback.extract_tb(error.__traceback__)[-_MAX_FRAMES:]
     return "\n".join(f"{frame.name}: {frame.line}" for frame in frames)
 
 
-def _sentence(error: BaseException) -> str:
+def _summarize(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__

@@ -14,25 +14,25 @@ from pathlib import Path
 from typing import BinaryIO
 
 UNFINISHED = ".tmp"
-LEFT_AFTER = 60.0  # seconds: no small file takes as long to write
-LARGEST = 64 * 2**20  # bytes of a file that is read whole
+ABANDONED_AFTER_SECONDS = 60.0  # seconds: no small file takes as long to write
+MAX_BYTES = 64 * 2**20  # bytes of a file that is read whole
 
 
 def write_atomically(path: Path, content: str | bytes, *, sync: bool = True) -> None:
-    """Replaces `path` (0600) as `replacing` does. Raises OSError, UnicodeEncodeError."""
+    """Replaces `path` (0600) as `open_replacement` does. Raises OSError, UnicodeEncodeError."""
     data = content.encode() if isinstance(content, str) else content
-    with naming(path), replacing(path, sync=sync) as file:
+    with name_path_in_errors(path), open_replacement(path, sync=sync) as file:
         file.write(data)
 
 
 @contextmanager
-def replacing(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
+def open_replacement(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
     """Yields a new file (0600) that takes the place of `path` at the end, in one step. A reader of `path` sees the old
     content or the new, never half of one. If anything fails, `path` stays as it was.
 
     `sync=False` saves the time that a disk needs, for what may be lost when the power fails. Raises OSError.
     """
-    with naming(path):
+    with name_path_in_errors(path):
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=UNFINISHED)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -40,7 +40,7 @@ def replacing(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
             file.flush()
             if sync:
                 os.fsync(file.fileno())
-        with naming(path):
+        with name_path_in_errors(path):
             Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
@@ -48,7 +48,7 @@ def replacing(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
+def name_path_in_errors(path: Path) -> Iterator[None]:
     """An OSError from within is one of `path`: the kernel names no file where a disk fills up in the middle of one, and
     a temporary one says nothing to a person."""
     try:
@@ -59,10 +59,10 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def clear_unfinished(folder: Path) -> None:
-    """Deletes the files in `folder` that a process was writing, as `replacing` does, when it was killed."""
+    """Deletes the files in `folder` that a process was writing, as `open_replacement` does, when it was killed."""
     for path in folder.glob(f".*{UNFINISHED}"):
         with suppress(OSError):
-            if time.time() - path.stat().st_mtime > LEFT_AFTER:
+            if time.time() - path.stat().st_mtime > ABANDONED_AFTER_SECONDS:
                 path.unlink()
 
 
@@ -98,7 +98,7 @@ def _open_regular(path: Path, flags: int) -> int:
 def read(path: Path) -> bytes:
     """All of a small file. Raises OSError, where it is not a small one too."""
     with open_file(path) as file:
-        data = file.read(LARGEST + 1)
-    if len(data) > LARGEST:
-        raise OSError(errno.EFBIG, f"it is larger than {LARGEST >> 20} MiB", str(path))
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise OSError(errno.EFBIG, f"it is larger than {MAX_BYTES >> 20} MiB", str(path))
     return data

@@ -19,7 +19,7 @@ def is_relative(name: str) -> bool:
     return name.startswith(".")
 
 
-def model_folder(name: str, base: Path = Path()) -> Path | None:
+def find_model_folder(name: str, base: Path = Path()) -> Path | None:
     """The absolute folder, without links, that `name` points to; a relative path starts in `base`.
 
     None for a Hub id and for the demo model. The folder need not exist.
@@ -35,5 +35,5 @@ def model_folder(name: str, base: Path = Path()) -> Path | None:
 
 def resolve_model_name(name: str, base: Path = Path()) -> str:
     """The name that a run's config.json has for `name`: a path becomes absolute, any other name stays as it is."""
-    folder = model_folder(name, base)
+    folder = find_model_folder(name, base)
     return name if folder is None else str(folder)

@@ -25,9 +25,9 @@ class ProcessIdentity(msgspec.Struct):
     @classmethod
     def of(cls, pid: int, attempt: int = 1) -> ProcessIdentity | None:
         """The process that has `pid` now; None where there is none."""
-        if (found := _look_up(pid)) is None:
+        if (found := _read_stat(pid)) is None:
             return None
-        return cls(pid, found[1], attempt, _boot_id())
+        return cls(pid, found[1], attempt, _read_boot_id())
 
     @classmethod
     def current(cls, attempt: int = 1) -> ProcessIdentity:
@@ -37,14 +37,14 @@ class ProcessIdentity(msgspec.Struct):
 
     def is_alive(self) -> bool:
         """True while that very process runs; a zombie counts as gone."""
-        if (found := _look_up(self.pid)) is None:
+        if (found := _read_stat(self.pid)) is None:
             return False
         state, create_time = found
         return state not in "ZX" and create_time == self.create_time and self.of_this_boot()
 
     def of_this_boot(self) -> bool:
         """False where the machine was started again since."""
-        return self.boot == _boot_id()
+        return self.boot == _read_boot_id()
 
 
 class Exit(msgspec.Struct):
@@ -58,7 +58,7 @@ class Exit(msgspec.Struct):
     parent: int = 0
 
 
-def signal_name(number: int) -> str:
+def format_signal(number: int) -> str:
     """SIGKILL, say; the number of a real-time one, which has no name."""
     try:
         return signal.Signals(number).name
@@ -66,7 +66,7 @@ def signal_name(number: int) -> str:
         return str(number)
 
 
-def _look_up(pid: int) -> tuple[str, float] | None:
+def _read_stat(pid: int) -> tuple[str, float] | None:
     """The state letter of `pid` and the seconds from the boot to its start, as proc(5) has them."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
@@ -76,7 +76,7 @@ def _look_up(pid: int) -> tuple[str, float] | None:
     return fields[0].decode(), int(fields[19]) / os.sysconf("SC_CLK_TCK")
 
 
-def _boot_id() -> str:
+def _read_boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 

@@ -46,13 +46,13 @@ class Profile(Table):
 
     @model_validator(mode="after")
     def _possible(self) -> Profile:
-        if found := dict(impossible(self)):
+        if found := dict(find_conflicts(self)):
             message = "; ".join(f"{field}: {what}" for field, what in found.items())
             raise PydanticCustomError("impossible", "{message}", {"message": message, "fields": found})
         return self
 
 
-def impossible(profile: Profile) -> Iterator[tuple[str, str]]:
+def find_conflicts(profile: Profile) -> Iterator[tuple[str, str]]:
     """Each field whose value can't be had together with another's, and why."""
     model, training, lora = profile.model, profile.training, profile.lora
     if model.load_in_4bit and model.dtype == "float32":

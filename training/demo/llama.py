@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from training.contract.failures import writing
+from training.contract.failures import name_full_disk
 from training.dataset.rows import read
 from training.dataset.source import DEMO_DATASET, DEMO_FILE, local
 
@@ -71,7 +71,7 @@ def build(cache: Path) -> Path:
     folder = cache / f"demo-llama-{_fingerprint()}"
     if folder.is_dir():
         return folder
-    with writing(folder):
+    with name_full_disk(folder):
         cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=cache, prefix=".demo-llama-"))
         try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from training.contract.checkpoints import ADAPTER
-from training.contract.failures import writing
+from training.contract.failures import name_full_disk
 from training.contract.run_directory import ADAPTER_CONFIG
 from training.finetune import checkpoints
 
@@ -26,7 +26,7 @@ def save(model: PeftModel, tokenizer: PreTrainedTokenizerBase, folder: Path, bes
     saved and not the model's; `best` is the folder of a checkpoint."""
     for unfinished in folder.parent.glob(f"{UNFINISHED}*"):  # left by a save that was killed
         shutil.rmtree(unfinished)
-    with writing(folder):
+    with name_full_disk(folder):
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=UNFINISHED))
         try:
             model.save_pretrained(temporary)

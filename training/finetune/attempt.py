@@ -32,8 +32,8 @@ class Attempt:
         self.number = _choose_number(run)
         # This reads every checkpoint once, and renames the damaged ones: those left are whole.
         self._set_aside = checkpoints.set_aside_broken(run.checkpoints)
-        self.resume_from = next(reversed(checkpoints.found_in(run.checkpoints)), None)
-        self.step = checkpoints.step_of(self.resume_from) if self.resume_from else 0
+        self.resume_from = next(reversed(checkpoints.list_checkpoints(run.checkpoints)), None)
+        self.step = checkpoints.parse_step(self.resume_from) if self.resume_from else 0
         self.events = ev.EventWriter(run.events)
         self.stop = StopRequests(run, self._terminate)
         self._parent = os.getppid()
@@ -104,7 +104,7 @@ class Attempt:
 
     def _terminate(self) -> None:
         # A quick check only: this request asks the process to end at once.
-        resumable = checkpoints.last_whole(self.run.checkpoints, thorough=False) is not None
+        resumable = checkpoints.find_last_whole(self.run.checkpoints, thorough=False) is not None
         self.end(ev.Stopped(step=self.step, resumable=resumable))
         os._exit(0)
 

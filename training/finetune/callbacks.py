@@ -112,9 +112,9 @@ class Reporter(TrainerCallback):
                 tokens=tokens,
                 tokens_per_second=round(new_tokens / seconds, 1) if seconds > 0 else None,
                 not_finite=tuple(name for name, x in figures.items() if x is not None and not math.isfinite(x)),
-                loss=ev.finite(figures["loss"]),
-                learning_rate=ev.finite(figures["learning_rate"]),
-                grad_norm=ev.finite(figures["grad_norm"]),
+                loss=ev.finite_or_none(figures["loss"]),
+                learning_rate=ev.finite_or_none(figures["learning_rate"]),
+                grad_norm=ev.finite_or_none(figures["grad_norm"]),
             )
         )
         self._report_memory(state.global_step)
@@ -134,7 +134,7 @@ class Reporter(TrainerCallback):
         self._emit(
             ev.Eval(
                 step=state.global_step,
-                eval_loss=ev.finite(metrics.get("eval_loss")),
+                eval_loss=ev.finite_or_none(metrics.get("eval_loss")),
                 epoch=state.epoch,
                 seconds=metrics.get("eval_runtime"),
             )

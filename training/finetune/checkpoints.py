@@ -13,22 +13,29 @@ from training.contract.checkpoints import (
     CHECKSUMS,
     PREFIX,
     UNFINISHED,
-    found_in,
+    check_each,
+    compute_checksums,
+    find_last_whole,
     is_whole,
-    judged,
-    last_whole,
-    step_of,
-    sums,
+    list_checkpoints,
+    parse_step,
 )
 
-__all__ = ["PREFIX", "UNFINISHED", "found_in", "is_whole", "last_whole", "step_of"]  # re-exported for the trainer
+__all__ = [
+    "PREFIX",
+    "UNFINISHED",
+    "find_last_whole",
+    "is_whole",
+    "list_checkpoints",
+    "parse_step",
+]  # re-exported for the trainer
 
 TO_DELETE = ".old-"
 
 
 def publish(checkpoint: Path, home: Path) -> None:
     """Add checksums to a finished checkpoint, flush it to the disk, and move it into `home`."""
-    (checkpoint / CHECKSUMS).write_text(json.dumps(sums(checkpoint), indent=2) + "\n", encoding="utf-8")
+    (checkpoint / CHECKSUMS).write_text(json.dumps(compute_checksums(checkpoint), indent=2) + "\n", encoding="utf-8")
     flush(checkpoint)
     target = home / checkpoint.name
     if target.exists():  # an earlier attempt was stopped at the same step
@@ -57,7 +64,9 @@ def set_aside_broken(folder: Path) -> list[SetAside]:
     """Rename every damaged checkpoint to `broken-checkpoint-N`, so that the rotation doesn't count it. Nothing is
     deleted, since someone may want to look at it. The checkpoints that keep their names are whole."""
     return [
-        SetAside(step_of(path), damaged, set_aside(path, "broken").name) for path, damaged in judged(folder) if damaged
+        SetAside(parse_step(path), damaged, set_aside(path, "broken").name)
+        for path, damaged in check_each(folder)
+        if damaged
     ]
 
 
@@ -77,7 +86,7 @@ def rotate(home: Path, limit: int | None, keep: str = "") -> bool:
     Each is renamed first. If the process is killed meanwhile, no half-deleted checkpoint keeps its name, and the next
     call deletes the rest.
     """
-    existing = found_in(home)
+    existing = list_checkpoints(home)
     deletable = [path for path in existing[:-1] if path.name != keep]
     surplus = deletable[: max(0, len(existing) - limit) if limit else 0]
     for path in surplus:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from training.contract import events as ev
-from training.contract.failures import TrainingFailure, writing
+from training.contract.failures import TrainingFailure, name_full_disk
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 from training.dataset.rows import Rows
@@ -61,7 +61,7 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
     profile = resolve_offload_layers(profile, shape, limit)
     if on_gpu and shape and (warning := limit_pinned_memory(profile, shape)):
         attempt.warn(warning)
-    with limit.explain_out_of_memory("The model can't be loaded", profile, shape), writing(hub_cache()):
+    with limit.explain_out_of_memory("The model can't be loaded", profile, shape), name_full_disk(hub_cache()):
         model, tokenizer = load_model(profile, source)
         limit.apply(loaded=False)  # the CUDA context has grown while the model was loaded
         attempt.report_loading("the adapter", 2)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from training.contract.failures import writing
+from training.contract.failures import name_full_disk
 from training.finetune import checkpoints
 
 
@@ -52,7 +52,7 @@ class Trainer(SFTTrainer):
         shutil.rmtree(self._unfinished, ignore_errors=True)  # it may be left from a save that was killed
         name = f"{checkpoints.PREFIX}{self.state.global_step}"
         try:
-            with writing(home / name):
+            with name_full_disk(home / name):
                 self._unfinished.mkdir(parents=True)
                 super()._save_checkpoint(model, trial)
                 checkpoints.publish(self._unfinished / name, home)

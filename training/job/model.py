@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from training.contract.failures import TrainingFailure, writing
-from training.contract.model_path import is_path, model_folder
+from training.contract.failures import TrainingFailure, name_full_disk
+from training.contract.model_path import find_model_folder, is_path
 from training.contract.profile import Profile
 from training.demo import llama
 from training.memory.forecast import check_modules
@@ -42,7 +42,7 @@ def hub_cache() -> Path:
 
 def local_folder(name: str) -> Path | None:
     """The folder that `name` points to; None for a Hub id. Raises TrainingFailure for a folder that is no model."""
-    folder = model_folder(name)
+    folder = find_model_folder(name)
     if folder and not (folder / "config.json").is_file():
         problem = "it has no config.json" if folder.is_dir() else "there is no such folder"
         raise TrainingFailure("model_not_found", f"{folder} is not a model: {problem}.")
@@ -72,7 +72,7 @@ def load_tokenizer(name: str, cache: Path, revision: str | None = None) -> PreTr
 
     if name == llama.NAME:
         return llama.build_tokenizer()
-    with writing(hub_cache()):
+    with name_full_disk(hub_cache()):
         return AutoTokenizer.from_pretrained(resolve_source(name, cache), revision=revision, trust_remote_code=False)
 
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from training.contract.log import trim_log
-from training.contract.process import Exit, die_with_parent, signal_name
+from training.contract.process import Exit, die_with_parent, format_signal
 from training.contract.run_directory import RunDirectory
 
 VMSTAT = Path("/proc/vmstat")
@@ -37,7 +37,7 @@ def fork(run: RunDirectory) -> int | None:
     code = None if killed_by else os.waitstatus_to_exitcode(status)
     out_of_memory = killed_by == signal.SIGKILL and count_oom_kills() > oom_kills_before
     with suppress(OSError):  # if the disk is full, nothing records the end, and the run shows as lost
-        signal_text = signal_name(killed_by) if killed_by else ""
+        signal_text = format_signal(killed_by) if killed_by else ""
         run.write_exit(Exit(child, code, signal_text, out_of_memory, os.getpid()))
     return code if code is not None else 128 + (killed_by or 0)
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from training.contract import files
-from training.contract.checkpoints import ADAPTER, adapter_is_whole
+from training.contract.checkpoints import ADAPTER, is_adapter_whole
 from training.contract.failures import TrainingFailure
 from training.contract.run_directory import ADAPTER_CONFIG, RunDirectory
 
@@ -33,7 +33,7 @@ def name_damaged_file(folder: Path | None, run: RunDirectory) -> Iterator[None]:
 
 
 def _find_damaged_file(folder: Path) -> Path | None:
-    if not adapter_is_whole(folder / ADAPTER):
+    if not is_adapter_whole(folder / ADAPTER):
         return folder / ADAPTER
     try:
         json.loads(files.read(folder / ADAPTER_CONFIG))

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from training.contract import checkpoints
-from training.contract.failures import TrainingFailure, writing
+from training.contract.failures import TrainingFailure, name_full_disk
 from training.contract.messages import (
     CHAT,
     AnswerEnd,
@@ -97,12 +97,12 @@ class ChatModel:
 
         from training.job import model
 
-        adapter = checkpoints.answering(run)
+        adapter = checkpoints.find_chat_adapter(run)
         actual = {**job.profile.model.model_dump(), **job.actual_model}
         dtype = getattr(torch, actual["dtype"] if actual["dtype"] != "auto" else "bfloat16")
         report(f"loading {job.profile.model.name}" + (" and the adapter" if adapter else ""), 1)
         source = model.resolve_source(job.model_name, job.cache)
-        with name_damaged_file(adapter, run), writing(model.hub_cache()):
+        with name_damaged_file(adapter, run), name_full_disk(model.hub_cache()):
             loaded, tokenizer = model.load_for_chat(
                 source,
                 revision=job.profile.model.revision,
@@ -111,7 +111,7 @@ class ChatModel:
                 adapter=adapter,
             )
         device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu"
-        step = None if adapter in (None, run.adapter) else checkpoints.step_of(adapter)
+        step = None if adapter in (None, run.adapter) else checkpoints.parse_step(adapter)
         return cls(device, adapter is not None, step, loaded, tokenizer, dtype)
 
     def stop(self, request_id: int) -> None:

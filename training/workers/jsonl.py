@@ -15,7 +15,7 @@ from training.dataset.records import Unreadable, records
 def write(path: Path, copy: Path) -> int:
     """Writes `copy` whole, or not at all. Returns 0, or 1 after one line on stderr that says what is wrong."""
     try:
-        with files.replacing(copy) as file:
+        with files.open_replacement(copy) as file:
             for record in records(path):
                 file.write(msgspec.json.encode(record.raw, enc_hook=str) + b"\n")
         return 0

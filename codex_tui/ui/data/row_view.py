@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator
 from textual.content import Content
 
 from codex_tui.base.text import clean
-from codex_tui.data.row_text import parts_of, plain, truncate_middle
+from codex_tui.data.row_text import format_plain, split_special_tokens, truncate_middle
 from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.drawing import MUTED, STRONG, Part, line
 from codex_tui.ui.kit.text_view import TextView
@@ -67,7 +67,7 @@ def draw_raw(values: object, used: Collection[str] | None = None) -> Iterator[Co
         yield Content("")
         ignored = used is not None and key not in used
         yield line((clean(truncate_middle(str(key))), MUTED), ("   ignored" if ignored else "", "$warning"))
-        yield from draw_lines(plain(value), MUTED if ignored else "")
+        yield from draw_lines(format_plain(value), MUTED if ignored else "")
 
 
 def draw_model_view(row: RenderedRow, name: str = "") -> Iterator[Content]:
@@ -162,4 +162,4 @@ def _draw_segment(segment: Segment) -> Content:
     text = clean(truncate_middle(segment.text), newlines=True)
     if style:
         return line((text, style))
-    return line(*((piece, MUTED if special else "") for piece, special in parts_of(text)))
+    return line(*((piece, MUTED if special else "") for piece, special in split_special_tokens(text)))

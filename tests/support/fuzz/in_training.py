@@ -79,7 +79,7 @@ def try_checkpoints(folder: Path) -> Callable[[Mutator, str], None]:
         path.write_bytes(mutate.json(json.loads(data)) if path.suffix == ".json" else mutate.bytes(data))
         before = sums(home)
         with guard(f"{what} {path.name}"):
-            found = checkpoints.last_whole(home)
+            found = checkpoints.find_last_whole(home)
             assert found is not None, "the older one is whole"
             if found == last and path.name == "trainer_state.json":
                 try:

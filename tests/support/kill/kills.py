@@ -183,10 +183,10 @@ def look(person: Person, name: str, told: str, *, killed: bool, seen: bool) -> N
                 json.loads(path.read_text())
             except ValueError:
                 tally.problems.append(f"{name}: {path.name} is damaged")
-    found = checkpoints.found_in(run.checkpoints)
+    found = checkpoints.list_checkpoints(run.checkpoints)
     for path in found:
         tally.expect(checkpoints.is_whole(path), f"{name}: {path.name} has its name and is not whole")
-    step = checkpoints.step_of(found[-1]) if found else 0
+    step = checkpoints.parse_step(found[-1]) if found else 0
     listed = person.listed(name)
     if killed:
         tally.expect(listed["state"] == "lost", f"{name} was killed, and is {listed['state']}")

@@ -25,7 +25,7 @@ def build_demo_model(cache: str) -> str:
 
 def damage_a_checkpoint(folder: str) -> list[Any]:
     """[newest whole checkpoint, {file: [is a copy without the file whole, is one with a cut file whole]}]."""
-    newest = checkpoints.last_whole(Path(folder))
+    newest = checkpoints.find_last_whole(Path(folder))
     assert newest is not None
     damaged = {}
     for name in ("trainer_state.json", "adapter_model.safetensors", "optimizer.pt", "rng_state.pth", "scheduler.pt"):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.fake_checkpoint import ARCHIVES, write_checkpoint
 
-from training.contract.checkpoints import CHECKSUMS, READ, damaged_file, found_in, last_whole
+from training.contract.checkpoints import CHECKSUMS, RESUME_FILES, find_damaged_file, find_last_whole, list_checkpoints
 from training.finetune import checkpoints
 
 
@@ -63,12 +63,12 @@ def test_a_damaged_checkpoint_is_passed_over_and_kept(
     tmp_path: Path, damage: Callable[[Path], object], thorough: bool
 ) -> None:
     good, bad = write_checkpoint(tmp_path, 10), write_checkpoint(tmp_path, 20)
-    assert last_whole(tmp_path, thorough=thorough) == bad
+    assert find_last_whole(tmp_path, thorough=thorough) == bad
     damage(bad)
-    assert last_whole(tmp_path, thorough=thorough) == good
+    assert find_last_whole(tmp_path, thorough=thorough) == good
     left = {path.name: path.read_bytes() for path in bad.iterdir()}
     [(step, file, name)] = checkpoints.set_aside_broken(tmp_path)
-    assert (step, name) == (20, "broken-checkpoint-20") and file in READ
+    assert (step, name) == (20, "broken-checkpoint-20") and file in RESUME_FILES
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broken-checkpoint-20", "checkpoint-10"]
     assert {path.name: path.read_bytes() for path in (tmp_path / "broken-checkpoint-20").iterdir()} == left
 
@@ -77,10 +77,10 @@ def test_a_damaged_checkpoint_is_passed_over_and_kept(
 def test_a_changed_byte_is_found_by_whoever_goes_on(tmp_path: Path, name: str) -> None:
     good, bad = write_checkpoint(tmp_path, 10), write_checkpoint(tmp_path, 20)
     flip(name)(bad)
-    assert last_whole(tmp_path) == good
+    assert find_last_whole(tmp_path) == good
 
 
-@pytest.mark.parametrize("name", READ)
+@pytest.mark.parametrize("name", RESUME_FILES)
 def test_a_published_one_is_held_to_its_checksums(tmp_path: Path, name: str) -> None:
     checkpoints.publish(write_checkpoint(tmp_path / "aside", 20), tmp_path)
     folder = tmp_path / "checkpoint-20"
@@ -88,19 +88,19 @@ def test_a_published_one_is_held_to_its_checksums(tmp_path: Path, name: str) -> 
     content = (folder / name).read_bytes()
     at = len(content) - 3 if name.endswith("tensors") else content.index(b"log_history" if name[0] == "t" else b"state")
     (folder / name).write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
-    assert damaged_file(folder) == name
+    assert find_damaged_file(folder) == name
     (folder / name).write_bytes(content)
     assert checkpoints.is_whole(folder)
     for sums in ("{", "[]", "5", "{}"):
         (folder / CHECKSUMS).write_text(sums)
-        assert damaged_file(folder) == CHECKSUMS
+        assert find_damaged_file(folder) == CHECKSUMS
 
 
 def test_a_history_with_a_loss_that_is_no_number_is_whole(tmp_path: Path) -> None:
     folder = write_checkpoint(tmp_path, 20)
     state = {"global_step": 20, "log_history": [{"loss": float("nan"), "step": 20}]}
     (folder / "trainer_state.json").write_text(json.dumps(state))
-    assert last_whole(tmp_path) == folder
+    assert find_last_whole(tmp_path) == folder
 
 
 def test_nothing_broken_is_ever_deleted(tmp_path: Path) -> None:
@@ -112,19 +112,19 @@ def test_nothing_broken_is_ever_deleted(tmp_path: Path) -> None:
         "broken-checkpoint-20": "damage 0",
         **{f"broken-checkpoint-20.{number + 1}": f"damage {number}" for number in (1, 2, 3)},
     }
-    assert last_whole(tmp_path) is None
+    assert find_last_whole(tmp_path) is None
 
 
 def test_a_checkpoint_of_the_same_step_is_kept_beside_the_new_one(tmp_path: Path) -> None:
     earlier = write_checkpoint(tmp_path, 20)
     (earlier / "note").write_text("mine")
     checkpoints.publish(write_checkpoint(tmp_path / checkpoints.UNFINISHED, 20), tmp_path)
-    assert last_whole(tmp_path) == earlier and not (earlier / "note").exists()
+    assert find_last_whole(tmp_path) == earlier and not (earlier / "note").exists()
     assert (tmp_path / "earlier-checkpoint-20" / "note").read_text() == "mine"
 
 
 def steps(home: Path) -> list[int]:
-    return [checkpoints.step_of(path) for path in found_in(home)]
+    return [checkpoints.parse_step(path) for path in list_checkpoints(home)]
 
 
 def test_the_oldest_go_and_the_best_stays(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_a_kill_in_a_rotation_leaves_none_half_there(tmp_path: Path, monkeypatch
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr("shutil.rmtree", killed)
         checkpoints.rotate(tmp_path, 1)
-    assert all(map(checkpoints.is_whole, found_in(tmp_path))) and steps(tmp_path) == [15]
+    assert all(map(checkpoints.is_whole, list_checkpoints(tmp_path))) and steps(tmp_path) == [15]
     checkpoints.set_aside_broken(tmp_path)
     checkpoints.rotate(tmp_path, 1)
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-15"]
@@ -161,5 +161,5 @@ def test_what_is_no_checkpoint_is_not_looked_at(tmp_path: Path) -> None:
     for name in ("checkpoint-", "checkpoint-x", "checkpoint-²", "checkpoint--5", "broken-checkpoint-9"):
         (tmp_path / name).mkdir()
     (tmp_path / "checkpoint-7").write_text("a file")
-    assert last_whole(tmp_path) is None
-    assert last_whole(tmp_path / "nowhere") is None
+    assert find_last_whole(tmp_path) is None
+    assert find_last_whole(tmp_path / "nowhere") is None

@@ -19,7 +19,7 @@ from training.contract.config import (
     Fingerprint,
     Hub,
     RunConfig,
-    table_of,
+    get_table,
 )
 from training.contract.profile import Profile
 from training.dataset.source import DEMO_FILE, Source, of_config
@@ -91,7 +91,7 @@ def test_the_keys_are_typed(path: Path) -> None:
     assert (config.version, config.name, config.created, config.app_version) == (1, "demo-1", 1763900000.123, "0.1.0")
     assert (config.profile_name, config.python) == ("demo", "/envs/codex-train/bin/python")
     assert (config.overrides, config.stack["bitsandbytes"]) == ({"training.max_steps": 5}, None)
-    assert table_of(config.actual, "model")["dtype"] == "float32"
+    assert get_table(config.actual, "model")["dtype"] == "float32"
     assert config.dataset_fingerprint == Fingerprint(
         sha256="0" * 64, rows=220, train_rows=209, eval_rows=11, dropped_rows=0, truncated_rows=0
     )

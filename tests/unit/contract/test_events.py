@@ -110,4 +110,4 @@ def test_a_pipe_in_its_place_is_an_error(tmp_path: Path) -> None:
 
 
 def test_what_is_not_finite_has_no_value() -> None:
-    assert [ev.finite(value) for value in (1.5, None, float("nan"), float("inf"))] == [1.5, None, None, None]
+    assert [ev.finite_or_none(value) for value in (1.5, None, float("nan"), float("inf"))] == [1.5, None, None, None]

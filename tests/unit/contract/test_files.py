@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from training.contract.files import delete_oldest, replacing
+from training.contract.files import delete_oldest, open_replacement
 
 
 def test_a_file_is_replaced_at_the_end_and_not_before(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text("old")
-    with replacing(path) as file:
+    with open_replacement(path) as file:
         file.write(b"new")
         file.flush()
         assert path.read_text() == "old"
@@ -24,7 +24,7 @@ def test_a_file_is_replaced_at_the_end_and_not_before(tmp_path: Path) -> None:
 
 def test_two_that_write_at_once_do_not_mix(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
-    with replacing(path) as first, replacing(path) as second:
+    with open_replacement(path) as first, open_replacement(path) as second:
         first.write(b"first")
         second.write(b"second")
     assert path.read_bytes() in (b"first", b"second")
@@ -34,7 +34,7 @@ def test_two_that_write_at_once_do_not_mix(tmp_path: Path) -> None:
 def test_an_error_leaves_the_old_file_and_keeps_its_own_name(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text("old")
-    with pytest.raises(FileNotFoundError) as error, replacing(path) as file:
+    with pytest.raises(FileNotFoundError) as error, open_replacement(path) as file:
         file.write(b"half")
         (tmp_path / "gone").read_bytes()
     assert error.value.filename == str(tmp_path / "gone")
@@ -43,7 +43,7 @@ def test_an_error_leaves_the_old_file_and_keeps_its_own_name(tmp_path: Path) -> 
 
 
 def test_an_error_of_the_file_itself_names_it(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError) as error, replacing(tmp_path / "no" / "rows.jsonl"):
+    with pytest.raises(FileNotFoundError) as error, open_replacement(tmp_path / "no" / "rows.jsonl"):
         pass
     assert error.value.filename == str(tmp_path / "no" / "rows.jsonl")
 

@@ -154,7 +154,7 @@ def test_a_profile_tells_of_tokens(capsys: pytest.CaptureFixture[str], words: No
 def test_an_epochs_time_is_told_from_the_last_run(
     capsys: pytest.CaptureFixture[str], words: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("codex_tui.data.check.tokens_per_second", lambda profile, path: 2.0)
+    monkeypatch.setattr("codex_tui.data.check.find_last_speed", lambda profile, path: 2.0)
     file, profile = rows_file(*(pair(f"It is {n}.") for n in range(10))), profile_file("eval_fraction = 0.0")
     assert told(capsys, file, "--profile", profile)["seconds_per_epoch"] == 30.0
     assert main(["data", "check", file, "--profile", profile]) == 0

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codex_tui.data.advice import advice
-from codex_tui.data.overview import overview
+from codex_tui.data.advice import give_advice
+from codex_tui.data.overview import compute_overview
 from training.contract.profile import Profile
 from training.dataset.lengths import Lengths
 from training.dataset.scan import BAD, EXACT, NEAR, Scan
@@ -43,7 +43,7 @@ def lengths_of(*rows: tuple[int, int]) -> Lengths:
 
 
 def messages(scan: Scan, lengths: Lengths | None, settings: Profile) -> str:
-    warnings = list(advice(overview(scan, lengths, settings), scan, lengths, settings))
+    warnings = list(give_advice(compute_overview(scan, lengths, settings), scan, lengths, settings))
     assert all(warning.message.endswith(".") and warning.remedy.endswith(".") for warning in warnings)
     return "\n".join(f"{warning.message} → {warning.remedy}" for warning in warnings)
 
@@ -55,7 +55,7 @@ ROW = st.tuples(st.integers(1, 300), st.integers(0, 300)).map(lambda row: (row[0
 def test_the_sums_are_those_of_the_rows(rows: list[tuple[int, int]], limit: int, fraction: float) -> None:
     settings = profile(limit, dataset={"eval_fraction": fraction, "max_eval_rows": 7},
                        training={"gradient_accumulation_steps": 3, "per_device_train_batch_size": 2})  # fmt: skip
-    found = overview(scan_of(len(rows)), lengths_of(*rows), settings, tokens_per_second=10)
+    found = compute_overview(scan_of(len(rows)), lengths_of(*rows), settings, tokens_per_second=10)
     cut = [(min(tokens, limit), max(0, min(tokens, limit) - start)) for tokens, start in rows]
     held = choose_eval_rows(len(rows), settings)
     train = [row for at, row in enumerate(cut) if at not in held and row[1]]
@@ -78,7 +78,7 @@ def test_refused_rows_are_neither_lost_nor_counted() -> None:
     lengths = lengths_of((50, 10), (60, 10))
     lengths.refuse("System role not supported")
     scan = scan_of(3, system_rows=1)
-    found = overview(scan, lengths, profile())
+    found = compute_overview(scan, lengths, profile())
     assert (found.kept, found.refused, found.answers_lost, found.train_rows) == (3, 1, 0, 2)
     assert found.tokens is not None
     assert found.tokens.p50 == 50
@@ -90,7 +90,7 @@ def test_refused_rows_are_neither_lost_nor_counted() -> None:
 
 
 def test_without_tokens_the_rest_is_known() -> None:
-    found = overview(scan_of(90, 10), None, profile(dataset={"on_bad_rows": "skip"}))
+    found = compute_overview(scan_of(90, 10), None, profile(dataset={"on_bad_rows": "skip"}))
     assert (found.rows, found.kept, found.tokens, found.learned_tokens, found.truncated) == (100, 90, None, None, None)
     assert (found.train_rows, found.steps_per_epoch, found.seconds_per_epoch) == (90, 90, None)
 
@@ -153,7 +153,7 @@ def test_duplicates_and_a_template_without_a_system_role() -> None:
     scan = scan_of(200)
     scan.states[5], scan.states[6:16] = EXACT, bytes([NEAR] * 10)
     lengths = replace(lengths_of(*GOOD), system_ignored=True)
-    found = overview(scan, lengths, profile())
+    found = compute_overview(scan, lengths, profile())
     assert (found.duplicates.exact, found.duplicates.near) == (1, 10)
     said = messages(scan, lengths, profile())
     assert "1 row repeats another and counts for more" in said

@@ -10,7 +10,7 @@ import pytest
 from support.config_file import write_config
 
 from codex_tui.base import locations
-from codex_tui.data.speed import tokens_per_second
+from codex_tui.data.speed import find_last_speed
 from codex_tui.machine import forecast
 from training.contract import events as ev
 from training.contract.profile import Profile
@@ -46,22 +46,22 @@ def run(name: str, model: Any, *rates: float | None, device: str = f"cuda:0 ({CA
 
 
 def test_the_newest_run_with_the_model_on_the_card() -> None:
-    assert tokens_per_second(profile()) is None
+    assert find_last_speed(profile()) is None
     run("a", "owner/model", 1, 500, 500, 500)
     run("b", "owner/model", 1, 50, 200, 50, 200)  # the first step has more to do; 80 is what its time comes to
     run("c", "owner/other", 1, 900, 900, 900)
     run("d", "owner/model", 1, 900, 900, 900, device="cpu")
     run("e", "owner/model", 1, 900, 900, 900, device="cuda:0 (Another)")
     run("f", "owner/model", 1, 900, None)
-    assert tokens_per_second(profile()) == pytest.approx(80)
-    assert tokens_per_second(profile(device="cpu")) == pytest.approx(900)
-    assert tokens_per_second(profile("owner/unknown")) is None
+    assert find_last_speed(profile()) == pytest.approx(80)
+    assert find_last_speed(profile(device="cpu")) == pytest.approx(900)
+    assert find_last_speed(profile("owner/unknown")) is None
 
 
 def test_a_model_beside_its_profile(tmp_path: Path) -> None:
     run("a", str(tmp_path / "profiles" / "net"), 1, 70, 70, 70)
-    assert tokens_per_second(profile("./net"), tmp_path / "profiles" / "p.toml") == pytest.approx(70)
-    assert tokens_per_second(profile("./net"), tmp_path / "elsewhere" / "p.toml") is None
+    assert find_last_speed(profile("./net"), tmp_path / "profiles" / "p.toml") == pytest.approx(70)
+    assert find_last_speed(profile("./net"), tmp_path / "elsewhere" / "p.toml") is None
 
 
 def test_a_model_named_from_home_in_a_run_of_an_earlier_version(
@@ -69,13 +69,13 @@ def test_a_model_named_from_home_in_a_run_of_an_earlier_version(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     run("a", "~/net", 1, 70, 70, 70)
-    assert tokens_per_second(profile("~/net"), tmp_path / "p.toml") == pytest.approx(70)
-    assert tokens_per_second(profile(str(tmp_path / "net"))) == pytest.approx(70)
-    assert tokens_per_second(profile("~/other"), tmp_path / "p.toml") is None
+    assert find_last_speed(profile("~/net"), tmp_path / "p.toml") == pytest.approx(70)
+    assert find_last_speed(profile(str(tmp_path / "net"))) == pytest.approx(70)
+    assert find_last_speed(profile("~/other"), tmp_path / "p.toml") is None
 
 
 @pytest.mark.parametrize("config", ["{", "[]", '{"profile": 5}', '{"profile": {"model": []}}'])
 def test_damaged_runs_do_no_harm(config: str) -> None:
     run("a", "owner/model", 1, 70, 70, 70)
     (locations.runs_home() / "a" / "config.json").write_text(config)
-    assert tokens_per_second(profile()) is None
+    assert find_last_speed(profile()) is None

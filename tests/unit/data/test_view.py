@@ -15,7 +15,7 @@ from support.fake_inspect import WordWorker
 
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, EnvironmentMissing
-from codex_tui.data.row_text import MAX_TEXT, MAX_WORDS, first_words, plain, truncate_middle
+from codex_tui.data.row_text import MAX_TEXT_LENGTH, MAX_WORDS_LENGTH, find_first_words, format_plain, truncate_middle
 from codex_tui.data.target import Target
 from codex_tui.data.view import DataView
 from training.contract.messages import StatsReady
@@ -233,27 +233,27 @@ def test_what_can_not_be_looked_at(tmp_path: Path, profile: Path) -> None:
 
 
 def test_the_first_words_of_every_shape() -> None:
-    assert first_words(
+    assert find_first_words(
         {"messages": [{"role": "user", "content": "Hi\n there"}, {"role": "assistant", "content": "Yes"}]}
     ) == ("Hi there · Yes")
-    assert first_words({"conversations": [{"from": "human", "value": "Hi"}]}) == "Hi"
-    assert first_words({"a": None, "b": 3, "c": {"d": ["x"]}}) == "3 · x"
-    assert len(first_words({"a": "x" * 10_000, "b": "y" * 10_000})) <= MAX_WORDS
+    assert find_first_words({"conversations": [{"from": "human", "value": "Hi"}]}) == "Hi"
+    assert find_first_words({"a": None, "b": 3, "c": {"d": ["x"]}}) == "3 · x"
+    assert len(find_first_words({"a": "x" * 10_000, "b": "y" * 10_000})) <= MAX_WORDS_LENGTH
     deep: object = "end"
     for _ in range(500):
         deep = [deep]
-    assert first_words(deep) == ""
+    assert find_first_words(deep) == ""
 
 
 def test_a_huge_text_is_cut_in_the_middle_and_says_so() -> None:
-    text = "a" * MAX_TEXT + "z" * MAX_TEXT
+    text = "a" * MAX_TEXT_LENGTH + "z" * MAX_TEXT_LENGTH
     assert truncate_middle("short") == "short"
     assert truncate_middle(text).startswith("aaa")
     assert truncate_middle(text).endswith("zzz")
-    assert f"{MAX_TEXT:,} characters are not shown" in truncate_middle(text)
+    assert f"{MAX_TEXT_LENGTH:,} characters are not shown" in truncate_middle(text)
 
 
 def test_turns_read_as_turns() -> None:
-    assert plain([{"role": "user", "content": "Hi"}, {"from": "gpt", "value": "Yes"}]) == "user: Hi\ngpt: Yes"
-    assert plain([]) == "[]"
-    assert plain({"é": 1}) == '{"é": 1}'
+    assert format_plain([{"role": "user", "content": "Hi"}, {"from": "gpt", "value": "Yes"}]) == "user: Hi\ngpt: Yes"
+    assert format_plain([]) == "[]"
+    assert format_plain({"é": 1}) == '{"é": 1}'
