@@ -145,8 +145,8 @@ def test_a_profile_tells_of_tokens(capsys: pytest.CaptureFixture[str], words: No
 
     assert main(["data", "check", "rows.jsonl", "--profile", "p.toml"]) == 0
     out = capsys.readouterr().out
-    assert "cut         2 rows at max_seq_length = 16, 1 with the whole answer\n" in out
-    assert "steps       11 an epoch, 11 in all\n" in out
+    assert "cut         2 rows at max_seq_length = 16, 1 of them lose the whole answer\n" in out
+    assert "steps       11 an epoch, 11 in total\n" in out
     assert "! 1 row of 42 loses the whole answer" in out
     assert "  → model.max_seq_length = 64 cuts none" in out
 
