@@ -1,1 +1,1 @@
-"""What every room of the app stands on: errors, clean text, folders, settings. It knows no other room."""
+"""The base of every room of the app: errors, clean text, folders, settings. It imports no other room."""

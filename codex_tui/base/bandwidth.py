@@ -1,4 +1,4 @@
-"""How much is sent to the terminal, and how often: less of it over a link that is slow or paid by the byte."""
+"""Decides how often the app sends how much to the terminal. It sends less over a slow or metered connection."""
 
 from __future__ import annotations
 
@@ -12,27 +12,32 @@ from codex_tui.base.errors import BadInput
 
 @dataclass(frozen=True)
 class Pace:
-    tick: float = 1.0  # seconds between two looks at the run: numbers that change faster can't be read
-    frame: float = 0.1  # a streamed answer is shown in steps of this length, whatever its speed
+    tick: float = 1.0  # seconds between two updates of the run: a person can't read numbers that change faster
+    frame: float = 0.1  # seconds between two updates of a streamed answer, whatever its speed
     low: bool = False
 
 
 LOW = Pace(tick=2.5, frame=0.5, low=True)
-FRAMES_PER_SECOND = "7"  # a second, of 15; fewer would be felt while one types
+FRAMES_PER_SECOND = "7"  # instead of 15; a person who types would notice fewer
 
 pace = Pace()
 
 
-def choose(asked: bool | None) -> None:
-    """By what was asked, else by settings.toml, else low over SSH. To be called before Textual is imported."""
+def choose(low_bandwidth: bool | None) -> None:
+    """Set `pace`. If `low_bandwidth` is None, settings.toml decides, and without a setting the pace is low over SSH.
+
+    Textual reads the environment when it is imported, so call this before.
+    """
     global pace
-    if asked is None:
-        with suppress(BadInput):  # doctor tells of it; it must not hide a run
-            asked = settings.load().low_bandwidth
-    if asked is None:
-        asked = any(os.environ.get(name) for name in ("SSH_CONNECTION", "SSH_TTY"))
-    pace = LOW if asked else Pace()
-    if asked:
+    if low_bandwidth is None:
+        with suppress(BadInput):  # a damaged settings.toml must not hide a run; doctor reports it
+            low_bandwidth = settings.load().low_bandwidth
+    if low_bandwidth is None:
+        low_bandwidth = any(os.environ.get(name) for name in ("SSH_CONNECTION", "SSH_TTY"))
+    pace = LOW if low_bandwidth else Pace()
+    if low_bandwidth:
         os.environ.setdefault("TEXTUAL_FPS", FRAMES_PER_SECOND)
-        if os.environ.get("COLORTERM"):  # a colour of 256 is 8 bytes shorter than one of 16 million
+        if os.environ.get(
+            "COLORTERM"
+        ):  # a code for one of 256 colours is 8 bytes shorter than one for 16 million colours
             os.environ.setdefault("TEXTUAL_COLOR_SYSTEM", "256")

@@ -1,4 +1,4 @@
-"""Errors a person can act on. The command line prints them without a traceback and exits with `exit_code`."""
+"""Errors that a person can act on. The command line prints them without a traceback and exits with `exit_code`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MAX_PATH_LENGTH = 4096
 
 
 class CodexError(Exception):
-    """`message` says what is wrong in one sentence, `hint` what to do about it."""
+    """An error with a `message` that says in one sentence what is wrong, and a `hint` that says what to do."""
 
     exit_code = FAILED
 
@@ -26,27 +26,27 @@ class BadInput(CodexError):
 
 
 class EnvironmentMissing(CodexError):
-    """No interpreter that can train, or one that lacks packages."""
+    """There is no Python that can train, or its environment lacks packages."""
 
     exit_code = NO_ENVIRONMENT
 
 
 def hint_for_full_disk(error: Exception) -> str:
-    """What to do where `error` is of a full disk, else ""."""
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return "Free some space there, then try it again." if full else ""
+    """Return what to do if `error` says that a disk is full, else ""."""
+    is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return "Free some space there, then try it again." if is_full else ""
 
 
 HINTS = {
     errno.EROFS: "Make it writable (it is mounted read-only), then try it again.",
-    errno.EACCES: "Look whose it is and who may use it (ls -ld), then try it again.",
+    errno.EACCES: "Check its owner and permissions (ls -ld), then try it again.",
 }
 
 
 def describe_os_error(error: OSError) -> CodexError:
-    """What the system says of a file, as a sentence, with what to do."""
+    """Turn an error of the operating system into a sentence with the path, and a hint that says what to do."""
     from codex_tui.base.text import clean, shorten
 
     where = f"{shorten(clean(error.filename), MAX_PATH_LENGTH)}: " if error.filename is not None else ""
-    kind = BadInput if error.errno == errno.ENAMETOOLONG else CodexError  # the kernel's only word on what was typed
+    kind = BadInput if error.errno == errno.ENAMETOOLONG else CodexError  # a typed name is too long
     return kind(f"{where}{error.strerror or error}.", hint_for_full_disk(error) or HINTS.get(error.errno or 0, ""))

@@ -1,4 +1,4 @@
-"""Where things live. `CODEX_TUI_HOME` overrides the XDG folders; nothing is created here."""
+"""The folders and files of the app. `CODEX_TUI_HOME` overrides the XDG folders. This module creates nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from codex_tui.base.errors import BadInput
 
 
 def expand_home(path: str | Path) -> Path:
-    """`path` with its leading ~ replaced; as it is where no such user is known, for which pathlib raises."""
+    """Replace a leading ~ of `path`. Return `path` unchanged if the user is unknown, where pathlib would raise."""
     return Path(os.path.expanduser(path))  # noqa: PTH111
 
 
@@ -23,9 +23,9 @@ def _home(variable: str, default: str, inside: str) -> Path:
 
 
 def _folder(home: Path) -> Path:
-    """`home`, which may not be there yet. Raises BadInput where it, or what leads to it, is something else."""
+    """Return `home`, which need not exist. Raises BadInput if it, or one of its parents, is not a folder."""
     for place in (home, *home.parents):
-        if os.path.isdir(place):  # noqa: PTH112  pathlib's raises for a name that can't be
+        if os.path.isdir(place):  # noqa: PTH112  pathlib raises for an impossible name
             break
         if os.path.exists(place):  # noqa: PTH110
             raise BadInput(
@@ -36,13 +36,13 @@ def _folder(home: Path) -> Path:
 
 
 def find_user_home() -> Path:
-    """HOME; where it is not set, what the system knows. Raises BadInput where it knows nothing, as of a container's
-    user who is a number alone."""
+    """Return HOME or, if it is not set, the home folder that the system has for the user. Raises BadInput if it has
+    none, as for a user of a container who has a number but no name."""
     try:
         return Path(os.environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir).absolute()
     except KeyError:
         raise BadInput(
-            "There is no knowing where your home is: HOME is not set.", "Set HOME, or CODEX_TUI_HOME to a folder."
+            "Your home folder is unknown: HOME is not set.", "Set HOME, or CODEX_TUI_HOME to a folder."
         ) from None
 
 
@@ -55,7 +55,7 @@ def config_home() -> Path:
 
 
 def cache_home() -> Path:
-    """What can be made again: the demo model, reading caches."""
+    """The folder for files that can be made again: the demo model, caches of datasets."""
     return _home("XDG_CACHE_HOME", ".cache", "cache")
 
 
@@ -77,7 +77,7 @@ def user_profiles() -> Path:
 
 
 def shipped_profiles() -> Path:
-    """Beside the code in an installed copy; at the top of a checkout."""
+    """The shipped profiles: beside the code in an installed copy, at the top in a checkout."""
     package = Path(__file__).resolve().parent.parent
     installed = package / "profiles" / "shipped"
     return installed if installed.is_dir() else package.parent / "profiles"

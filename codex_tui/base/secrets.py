@@ -1,4 +1,4 @@
-"""Tokens and passwords: none belongs in a profile, and none is ever shown."""
+"""Finds tokens and passwords. None belongs in a profile, and the app never shows one."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ NO_SECRETS = "a token does not belong in a profile; set HF_TOKEN in the environm
 
 _NAME = r"(?:token|api[_-]?key|password|secret)"
 _SECRET_NAME = re.compile(rf"(?:.*[_.-])?{_NAME}", re.IGNORECASE)
-# A secret that is set to a text or a list. One that can go on over several lines is hidden up to the end of everything,
-# any other up to the end of its line: where exactly it ends is not known in a text that may be damaged.
+# A line that sets a secret to a text or a list. The text may be damaged, so the end of the secret is not known: a value
+# that can span several lines is hidden up to the end of the text, any other up to the end of its line.
 _SET_SECRET = re.compile(
     rf"""({_NAME}["']?\s*=\s*)(?:(?:\[|\{{|"{{3}}|'{{3}})(?s:.*)|["'][^\r\n]*)""",
     re.IGNORECASE,
@@ -20,10 +20,10 @@ _SET_SECRET = re.compile(
 
 
 def is_secret(name: str, value: Any) -> bool:
-    """Whether the value looks like a token, or the name says that the value is a secret."""
+    """Return whether `value` looks like a token, or `name` is a name of a secret."""
     return isinstance(value, str) and (has_token(value) or bool(_SECRET_NAME.fullmatch(name)))
 
 
 def redact(text: str) -> str:
-    """`text` without what looks like a secret."""
+    """Replace everything in `text` that looks like a secret."""
     return _SET_SECRET.sub(r'\1"…"', redact_tokens(text))

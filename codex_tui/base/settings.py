@@ -1,4 +1,4 @@
-"""settings.toml, the few settings that belong to the person and not to a profile:
+"""Reads settings.toml, the few settings that belong to the person and not to a profile:
 
 [trainer]
 python = "~/miniconda3/envs/codex-train/bin/python"
@@ -21,11 +21,11 @@ from codex_tui.base.errors import BadInput
 from codex_tui.base.toml_positions import find_lines
 from training.contract import files
 
-HINT = 'It knows two tables: [trainer] with python = "PATH", and [app] with low_bandwidth = true or false.'
+HINT = 'The file has two tables: [trainer] with python = "PATH", and [app] with low_bandwidth = true or false.'
 
 
 class _Table(msgspec.Struct, forbid_unknown_fields=True):
-    """Its fields are strict: a text is no number, a number is no truth value."""
+    """A table with strict types: a text is not converted to a number, nor a number to true or false."""
 
 
 class _Trainer(_Table):
@@ -51,12 +51,12 @@ EXPECTED = {
 
 @dataclass(frozen=True)
 class Settings:
-    trainer_python: Path | None = None  # None: the managed environment
-    low_bandwidth: bool | None = None  # None: over SSH
+    trainer_python: Path | None = None  # None: use the managed environment
+    low_bandwidth: bool | None = None  # None: low over SSH, else normal
 
 
 def load() -> Settings:
-    """The settings, or the defaults if there is no file. Raises BadInput that names file, line and field."""
+    """Read the settings, or return the defaults if there is no file. Raises BadInput with file, line and field."""
     path = locations.settings_file()
     try:
         text = files.read(path).decode()
@@ -65,11 +65,11 @@ def load() -> Settings:
         return Settings()
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", error)
-        raise BadInput(f"{path} cannot be read: {why}.", "Mend it, or remove it to go back to the defaults.") from None
+        raise BadInput(f"{path} cannot be read: {why}.", "Fix it, or remove it to use the defaults.") from None
     except (ValueError, RecursionError) as error:
         is_syntax_error = isinstance(error, tomllib.TOMLDecodeError)  # its message ends with the line
         why = error if is_syntax_error else "nested too deeply, or a number has thousands of digits"
-        raise BadInput(f"{path}: {why}", "Correct the line, or remove the file to go back to the defaults.") from None
+        raise BadInput(f"{path}: {why}", "Correct the line, or remove the file to use the defaults.") from None
     try:
         file = msgspec.convert(tables, _File)
     except msgspec.ValidationError as error:
@@ -80,7 +80,7 @@ def load() -> Settings:
 
 
 def _explain(message: str) -> tuple[str, str]:
-    """The field that msgspec's message is about, and what is wrong with it in plain words."""
+    """Return the field that msgspec's message is about, and a plain sentence about the problem."""
     place = re.search(r" - at `\$\.([\w.]+)`$", message)
     table = place[1] if place else ""
     if unknown := re.match(r"Object contains unknown field `(.*?)`(?: - at `\$\.\w+`)?$", message, re.DOTALL):

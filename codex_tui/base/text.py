@@ -11,7 +11,7 @@ import unicodedata
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
-# Marks piled upon one letter beyond this many only serve to draw over the neighbouring lines.
+# Combining marks on one letter. More marks would draw over the neighbouring lines.
 MAX_COMBINING = 4
 
 _BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -35,33 +35,33 @@ _SHOWN_WITH_LINES = {**_SHOWN, ord("\n"): "\n", 0x2028: "\n", 0x2029: "\n"}
 
 
 def clean(text: object, *, newlines: bool = False) -> str:
-    """`text` with every character that a terminal could obey made visible. Line ends stay where `newlines`."""
+    """Make every character visible that a terminal could obey. Line ends stay as they are if `newlines`."""
     shown = str(text).translate(_SHOWN_WITH_LINES if newlines else _SHOWN)
     return shown if shown.isascii() else _drop_extra_marks(shown)
 
 
 def _drop_extra_marks(text: str) -> str:
-    kept: list[str] = []
+    result: list[str] = []
     run = 0
     for character in text:
         run = run + 1 if unicodedata.category(character) in ("Mn", "Me") else 0
         if run <= MAX_COMBINING:
-            kept.append(character)
-    return "".join(kept)
+            result.append(character)
+    return "".join(result)
 
 
 def shorten(text: str, width: int) -> str:
-    """`text` in at most `width` characters, its end replaced by an ellipsis where it is longer."""
+    """Cut `text` to at most `width` characters. A longer text ends with an ellipsis."""
     return text if len(text) <= width else text[: max(0, width - 1)] + "…"
 
 
 def pluralize(count: int, noun: str) -> str:
-    """`1, "row"` as "1 row", `1234, "row"` as "1,234 rows"."""
+    """Format `1, "row"` as "1 row" and `1234, "row"` as "1,234 rows"."""
     return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
 def format_duration(seconds: float | None) -> str:
-    """`75` as "1:15", `4000` as "1:06:40"; unknown as "–"."""
+    """Format 75 seconds as "1:15", 4000 as "1:06:40", and None as "–"."""
     if seconds is None:
         return "–"
     minutes, rest = divmod(max(0, round(seconds)), 60)

@@ -17,7 +17,7 @@ MAX_PARENTS = 8  # a key may have thousands of parts; no error names so deep a t
 _KEY = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')"""
 _KEYS = re.compile(rf"{_KEY}(?:[ \t]*\.[ \t]*{_KEY})*")
 _ONE_KEY = re.compile(_KEY)
-_SKIPPED = re.compile(r"(?:[\s,]|#[^\n]*)*")  # what may be between two keys or values
+_SKIPPED = re.compile(r"(?:[\s,]|#[^\n]*)*")  # everything that may be between two keys or values
 _SCALAR = re.compile(
     r'''"""(?:[^\\]|\\.)*?"""{1}"{0,2}|'''
     r"""'{3}.*?'{3}'{0,2}|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|"""
@@ -46,7 +46,7 @@ class Positions:
 
 
 def find_positions(text: str) -> Positions:
-    """The positions of everything in `text`, which must be valid TOML."""
+    """Find the positions of all keys, values and headers in `text`, which must be valid TOML."""
     positions = Positions()
     table = ""
     at = len(BOM) if text.startswith(BOM) else 0
@@ -85,7 +85,7 @@ def _read_entry(text: str, at: int, table: str, within: str, inline: bool, posit
 
 
 def _read_value(text: str, at: int, table: str, path: str, positions: Positions) -> int:
-    """The end of the value that begins at `at`."""
+    """Return the end of the value that begins at `at`. Add the keys inside it to `positions`."""
     if text[at] not in "[{":
         scalar = _SCALAR.match(text, at)
         assert scalar
@@ -93,16 +93,16 @@ def _read_value(text: str, at: int, table: str, path: str, positions: Positions)
     inside = at + 1
     while text[inside := _skip(text, inside)] not in "]}":
         if text[at] == "[":
-            inside = _read_value(text, inside, table, path, Positions())  # what is in an array has no path
+            inside = _read_value(text, inside, table, path, Positions())  # a key in an array has no path
         else:
             inside = _read_entry(text, inside, table, path, True, positions)
     return inside + 1
 
 
 def find_lines(text: str) -> dict[str, int]:
-    """The line of each key and each table of valid TOML, by its path; lines count from 1.
+    """Find the line of each key and each table of valid TOML, by its path. Lines count from 1.
 
-    A table that has no line of its own, as `a` of `a.b = 1`, has the line of what comes first in it.
+    A table without a line of its own, such as `a` of `a.b = 1`, gets the line of its first key.
     """
     positions = find_positions(text)
     starts = {path: entry.start for path, entry in positions.entries.items()}

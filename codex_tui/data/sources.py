@@ -1,5 +1,4 @@
-"""The dataset of a profile, for the app: found, fetched from the Hub where it lies there, and read without the training
-stack."""
+"""Finds the dataset of a profile, downloads it from the Hub if it is there, and reads it without the training stack."""
 
 from __future__ import annotations
 
@@ -31,8 +30,11 @@ ROW_HINT = 'A row is a line such as {"instruction": "…", "response": "…"}.'
 def find_profile_source(
     profile: Profile, profile_file: Path, override: str | None = None, report: OnProgress = ignore_progress
 ) -> Source:
-    """The dataset that a run of `profile` takes; `override` is one from where one stands. Raises BadInput where
-    there is none, CodexError where the Hub does not give it."""
+    """Find the dataset that a run of `profile` uses. `override` replaces it; a relative path in `override` is relative
+    to the current folder.
+
+    Raises BadInput if there is no such dataset, CodexError if the Hub does not deliver it.
+    """
     if override is not None:
         return find_source(override, revision=profile.dataset.revision, report=report)
     if profile.dataset.path is None:
@@ -62,14 +64,15 @@ def find_source(
 
 
 def read_rows(source: Source, columns: Columns = USUAL) -> Rows:
-    """Its rows, good and bad. Raises BadInput where a file can't be read, EnvironmentMissing as `convert_parquet`."""
+    """Read the good and the bad rows of `source`. Raises BadInput if a file can't be read, EnvironmentMissing if a
+    Parquet file needs the training environment and there is none."""
     with translate_read_errors(source):
         return read(convert_parquet(source), columns)
 
 
 @contextmanager
 def translate_read_errors(source: Source) -> Iterator[None]:
-    """Raises BadInput in the place of what says that a file of `source` can't be read."""
+    """Raise BadInput instead of an error that says that a file of `source` can't be read."""
     try:
         yield
     except OSError as error:
@@ -79,31 +82,30 @@ def translate_read_errors(source: Source) -> Iterator[None]:
 
 
 def convert_parquet(source: Source) -> Source:
-    """`source` with a JSONL copy in place of each Parquet file: row n is line n. The training environment makes it,
-    once. Raises EnvironmentMissing where there is none, OSError where a file can't be looked at."""
+    """Return `source` with a JSONL copy in place of each Parquet file, in which row n is line n. The training
+    environment writes each copy once. Raises EnvironmentMissing if there is none, OSError if a file can't be found."""
     return Source(source.name, tuple(map(_convert_file, source.files)), source.hub, source.left_out)
 
 
 def check_rows(source: Source, dataset: Dataset) -> None:
-    """Refuses bad rows before anything is started, as the table `dataset` of the profile says. Raises BadInput naming
-    the first ten with their lines."""
-    found = read_rows(source, Columns.of(dataset))
-    bad, rows = len(found.problems), len(found.problems) + len(found.rows)
+    """Check the rows before a run starts. Raises BadInput, with the first ten bad rows and their lines, if there are
+    bad rows that `dataset`, the profile's table, does not allow."""
+    content = read_rows(source, Columns.of(dataset))
+    bad, rows = len(content.problems), len(content.problems) + len(content.rows)
     if bad and (dataset.on_bad_rows == "refuse" or bad == rows):
-        listed = "\n".join(f"  {problem}" for problem in found.problems[:MAX_PROBLEMS])
+        listed = "\n".join(f"  {problem}" for problem in content.problems[:MAX_PROBLEMS])
         more = bad - MAX_PROBLEMS
         raise BadInput(
-            f"{source.name}: {bad:,} of {pluralize(rows, 'row')} can't be learned from:\n{listed}"
+            f"{source.name}: {bad:,} of {pluralize(rows, 'row')} can't be used for training:\n{listed}"
             + (f"\n  and {more} more" if more > 0 else ""),
-            "Mend them"
-            + (', or set on_bad_rows = "skip" under [dataset] to train on the rest.' if bad < rows else "."),
+            "Fix them" + (', or set on_bad_rows = "skip" under [dataset] to train on the rest.' if bad < rows else "."),
         )
     if not rows:
         raise BadInput(f"{source.name} has no rows.", ROW_HINT)
 
 
 def to_config_fields(source: Source) -> dict[str, Any]:
-    """The fields of a `RunConfig` that name `source`."""
+    """Return the fields of a `RunConfig` that describe `source`."""
     files = None if source.name == DEMO_DATASET else [str(path) for path in source.files]
     return {"dataset": source.name, "files": files, "hub": source.hub}
 
@@ -111,13 +113,13 @@ def to_config_fields(source: Source) -> dict[str, Any]:
 def _convert_file(path: Path) -> Path:
     if format_of(path) != "parquet":
         return path
-    facts = path.stat()
-    key = hashlib.sha256(f"{path.absolute()} {facts.st_size} {facts.st_mtime_ns}".encode()).hexdigest()[:24]
+    status = path.stat()
+    key = hashlib.sha256(f"{path.absolute()} {status.st_size} {status.st_mtime_ns}".encode()).hexdigest()[:24]
     copy = locations.cache_home() / "datasets" / f"{path.stem[:40]}-{key}.jsonl"
     if not copy.is_file():
         try:
             copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:  # of the cache, not of the dataset
+        except OSError as error:  # the cache is at fault, not the dataset
             raise describe_os_error(error) from None
         done = subprocess.run(
             [str(build.find_python(None)), "-m", "training", "jsonl", str(path), str(copy)],
@@ -127,5 +129,5 @@ def _convert_file(path: Path) -> Path:
             why = (done.stderr.strip().splitlines() or [f"{path} can't be read."])[-1]
             if why.startswith(str(copy)):
                 raise CodexError(why, "Free some space there, then try it again.")
-            raise BadInput(why, "Check that it is a whole Parquet file.")
+            raise BadInput(why, "Check that the Parquet file is complete.")
     return copy

@@ -161,8 +161,7 @@ def test_where_nobody_knows_a_home_it_is_said(
     monkeypatch.setattr(pwd, "getpwuid", nobody)
     assert main(arguments) == 2
     assert capsys.readouterr().err == (
-        "codex-tui: There is no knowing where your home is: HOME is not set.\n"
-        "Set HOME, or CODEX_TUI_HOME to a folder.\n"
+        "codex-tui: Your home folder is unknown: HOME is not set.\nSet HOME, or CODEX_TUI_HOME to a folder.\n"
     )
 
 

@@ -163,7 +163,7 @@ def test_an_epochs_time_is_told_from_the_last_run(
 
 def test_where_no_answer_is_left_nothing_passes(capsys: pytest.CaptureFixture[str], words: None) -> None:
     found = told(capsys, rows_file(pair("So.", "why " * 20)), "--profile", profile_file(), code=2)
-    assert "Nothing is learned at all" in found["warnings"][0]["message"]
+    assert "The model would learn nothing" in found["warnings"][0]["message"]
 
 
 def test_without_the_training_environment_the_rest_is_told(capsys: pytest.CaptureFixture[str]) -> None:

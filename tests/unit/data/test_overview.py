@@ -82,7 +82,7 @@ def test_refused_rows_are_neither_lost_nor_counted() -> None:
     assert (found.kept, found.refused, found.answers_lost, found.train_rows) == (3, 1, 0, 2)
     assert found.tokens is not None
     assert found.tokens.p50 == 50
-    assert "the run would fail: System role not supported. → Take the system messages out of the rows" in messages(
+    assert "the run would fail: System role not supported. → Remove the system messages from the rows" in messages(
         scan, lengths, profile()
     )
     brief = profile(dataset={"system_prompt": "Be brief."})
@@ -111,18 +111,18 @@ def test_a_good_dataset_has_no_warnings() -> None:
 @pytest.mark.parametrize(
     ("rows", "length", "said"),
     [
-        ([(400, 150), *GOOD], 100, "1 row of 201 loses the whole answer to the cut at 100 tokens: it teaches nothing "
-         "and is dropped. → model.max_seq_length = 192 leaves something of every answer, 448 cuts none"),
-        ([(400, 50)] * 3 + GOOD, 100, "3 rows (1.5 %) are cut at 100 tokens: the end of the answer is not learned, nor "
-         "where to stop. → model.max_seq_length = 448 cuts none."),
-        ([(400, 300)] * 3, 100, "Nothing is learned at all: no row to train on has any answer within 100 tokens. → "
-         "model.max_seq_length = 448"),
+        ([(400, 150), *GOOD], 100, "1 row of 201 loses the whole answer to the cut at 100 tokens and is dropped: "
+         "the model can't learn from it. → model.max_seq_length = 192 keeps a part of every answer, 448 cuts none"),
+        ([(400, 50)] * 3 + GOOD, 100, "3 rows (1.5 %) are cut at 100 tokens: the model does not learn how these "
+         "answers end or when to stop. → model.max_seq_length = 448 cuts none."),
+        ([(400, 300)] * 3, 100, "The model would learn nothing: no training row has any of its answer within 100 "
+         "tokens. → model.max_seq_length = 448"),
         ([(50, 50), *GOOD], 100, "leaves no answer in 1 row, which is dropped"),
-        (GOOD, 1000, "No row is longer than 90 tokens; the forecast counts memory for 1,000. → "
+        (GOOD, 1000, "No row is longer than 90 tokens; the memory forecast assumes 1,000. → "
          "model.max_seq_length = 128"),
         ([(900, 20), *GOOD], 1000, "99 % of the rows have at most 90 tokens; the few of up to 900 decide how much "
-         "memory the run takes. → model.max_seq_length = 128 would do; it cuts 1 row."),
-        (GOOD[:30], 100, "only 30 rows to train on"),
+         "memory the run needs. → model.max_seq_length = 128 needs less; it cuts 1 row."),
+        (GOOD[:30], 100, "only 30 training rows"),
     ],
 )  # fmt: skip
 def test_warnings_of_the_cut(rows: list[tuple[int, int]], length: int, said: str) -> None:
@@ -132,16 +132,17 @@ def test_warnings_of_the_cut(rows: list[tuple[int, int]], length: int, said: str
 @pytest.mark.parametrize(
     ("scan", "tables", "said"),
     [
-        (scan_of(200, 1), {}, "1 row can't be learned from, and the run is refused for it. → Mend it, or set "
+        (scan_of(200, 1), {}, "1 row can't be used for training, so the run will not start. → Fix it, or set "
          'dataset.on_bad_rows = "skip"'),
-        (scan_of(200, 50), {"dataset": {"on_bad_rows": "skip"}}, "50 rows (20 %) can't be learned from and are skip"),
-        (scan_of(0, 5), {}, "Not one of 5 rows can be learned from. → Name the columns that ask and answer: "
-         "dataset.instruction_column"),
+        (scan_of(200, 50), {"dataset": {"on_bad_rows": "skip"}}, "50 rows (20 %) can't be used for training and are "
+         "skipped."),
+        (scan_of(0, 5), {}, "None of the 5 rows can be used for training. → Name the columns with the questions and "
+         "answers: dataset.instruction_column"),
         (scan_of(0), {}, "There are no rows."),
         (scan_of(200, same_answer=200), {}, "Every answer is the same"),
-        (scan_of(200, wordless_answers=5), {}, "5 rows answer without a single letter or digit"),
+        (scan_of(200, wordless_answers=5), {}, "5 rows have an answer without a single letter or digit"),
         (scan_of(200, text_columns=("story",)), {}, 'The column "story" is ignored'),
-        (scan_of(200, overlap=1), {}, "1 row held out says the same as one that is trained on"),
+        (scan_of(200, overlap=1), {}, "1 evaluation row also occurs in training"),
         (scan_of(200), {"training": {"warmup_steps": 500}}, "ends at step 200, before the learning rate has risen"),
     ],
 )  # fmt: skip
@@ -156,6 +157,6 @@ def test_duplicates_and_a_template_without_a_system_role() -> None:
     found = compute_overview(scan, lengths, profile())
     assert (found.duplicates.exact, found.duplicates.near) == (1, 10)
     said = messages(scan, lengths, profile())
-    assert "1 row repeats another and counts for more" in said
-    assert "10 rows (5.0 %) say nearly what another one says" in said
-    assert "leaves system messages out without a word" in said
+    assert "1 row repeats another row and gives it more weight" in said
+    assert "10 rows (5.0 %) are nearly the same as another row" in said
+    assert "silently leaves out system messages" in said
