@@ -136,7 +136,7 @@ def _starting(run: RunDirectory) -> Iterator[None]:
 
 
 def _refuse_a_live(run: RunDirectory) -> None:
-    if run.trainer_alive():
+    if run.is_trainer_alive():
         raise BadInput(f"{run.name} is training already.", f"Watch it with: codex-tui attach {run.name}")
 
 
@@ -148,7 +148,7 @@ def stop(run: RunDirectory) -> Asked:
     identity = run.read_process()
     if identity is None or not identity.is_alive():
         raise BadInput(f"{run.name} is not training.", "See what there is with: codex-tui runs")
-    asked_before = run.stop_requested()
+    asked_before = run.read_stop_request()
     try:
         if asked_before is None:
             run.request_stop("save")
@@ -252,7 +252,7 @@ def _start(run: RunDirectory, python: Path, attempt: int) -> None:
     # The trainer says the same of itself once Python is up; until then viewers would take it for lost. But where two
     # were started at once, the one that holds the run's lock may have spoken already.
     identity = ProcessIdentity.of(child.pid, attempt)
-    if identity and not run.trainer_alive():
+    if identity and not run.is_trainer_alive():
         try:
             run.write_process(identity)
         except OSError:  # a full disk: nobody is to train unseen

@@ -70,9 +70,9 @@ def _warnings(found: CheckResult) -> list[Any]:
 
     if found.target.profile is None:
         return list(advise_on_rows(found.overview, found.scan))
-    if found.untold is None:
+    if found.token_error is None:
         return list(found.warnings)
-    why, remedy = found.untold
+    why, remedy = found.token_error
     return [Advice(f"Token counts are not available: {why.rstrip('.')}.", remedy), *found.warnings]
 
 

@@ -30,7 +30,7 @@ from training.dataset.shapes import Columns, row_of
 
 @dataclass
 class CheckResult:
-    """`untold` says why nothing is known of tokens where a profile asks for them, and what to do; texts are as they
+    """`token_error` says why nothing is known of tokens where a profile asks for them, and what to do; texts are as they
     came."""
 
     target: Target
@@ -38,7 +38,7 @@ class CheckResult:
     overview: Overview
     warnings: tuple[Advice, ...]
     speed: float | None
-    untold: tuple[str, str] | None
+    token_error: tuple[str, str] | None
     _index: RowIndex
     _columns: Columns
 
@@ -73,13 +73,13 @@ def check_dataset(target: Target, report: OnProgress) -> CheckResult:
             source, locations.cache_home(), lambda done, total: report(Progress("finding the rows", done, total))
         )
         found = _scan(index, columns, profile, report)
-    lengths, untold, speed = None, None, None
+    lengths, token_error, speed = None, None, None
     if target.profile and found.kept:
-        lengths, untold = asyncio.run(_count_tokens(target, found.kept, report))
+        lengths, token_error = asyncio.run(_count_tokens(target, found.kept, report))
         speed = find_last_speed(target.profile, target.path)
     figures = compute_overview(found, lengths, profile, speed)
     warnings = tuple(give_advice(figures, found, lengths, profile))
-    return CheckResult(target, found, figures, warnings, speed, untold, index, columns)
+    return CheckResult(target, found, figures, warnings, speed, token_error, index, columns)
 
 
 def _scan(index: RowIndex, columns: Columns, profile: Profile, report: OnProgress) -> Scan:
@@ -98,7 +98,7 @@ async def _count_tokens(target: Target, rows: int, report: OnProgress) -> tuple[
     from codex_tui.workers.process import Worker
 
     try:
-        place = target.worker_target()
+        place = target.prepare_worker_target()
         assert place is not None  # the target has a profile
         worker = await Worker.start(build.find_python(), INSPECT, place)
     except CodexError as error:

@@ -70,7 +70,7 @@ class Target:
         return self.profile or Profile.model_validate({"model": {"name": "-"}})
 
     @property
-    def called(self) -> str:
+    def label(self) -> str:
         """What its rows are called, shortly."""
         files = self.source.files
         if self.source.hub or ":" in self.source.name[:8]:
@@ -85,11 +85,11 @@ class Target:
         )
 
     @property
-    def judge(self) -> str:
+    def profile_name(self) -> str:
         """What the profile is called; "" where there is none."""
         return self.path.stem if self.path else self.run.name if self.run else ""
 
-    def worker_target(self) -> Path | None:
+    def prepare_worker_target(self) -> Path | None:
         """What the inspect worker is given: the run, or a config.json of the app's cache; None without a profile.
         Raises OSError."""
         if self.run is not None or self.profile is None:

@@ -72,7 +72,7 @@ class DataView:
         self.background.run(self.rows.build())
         place = None
         try:
-            place = await asyncio.to_thread(self.target.worker_target)
+            place = await asyncio.to_thread(self.target.prepare_worker_target)
         except OSError as error:
             self.no_tokens = (
                 f"{locations.cache_home()} can't be written: {error.strerror}.",

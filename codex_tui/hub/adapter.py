@@ -22,7 +22,7 @@ from training.dataset.source import DEMO_DATASET, hub_id
 
 def adapter_files(run: RunDirectory) -> list[Path]:
     """The adapter and its tokenizer, without the card that PEFT writes. Raises BadInput where there is no whole one."""
-    if run.trainer_alive():
+    if run.is_trainer_alive():
         raise BadInput(f"{run.name} is training.", f"Wait for its end, or: codex-tui stop {run.name}")
     if not run.has_adapter():
         raise BadInput(f"{run.name} has no adapter.", f"Train it to its end with: codex-tui resume {run.name}")

@@ -180,14 +180,14 @@ class Draft:
         Raises BadInput where that is there already.
         """
         path = choose_new_path(name)
-        moved = self.moved_to(path.parent)
+        moved = self.format_for_folder(path.parent)
         _write(path, moved)
         if moved != self.text:
             self._push(moved)
         self.path, self.source = path, None
         self._is_saved()
 
-    def moved_to(self, folder: Path) -> str:
+    def format_for_folder(self, folder: Path) -> str:
         """The text as it is to be in `folder`: what is relative to the folder of this file, made absolute. Raises
         BadInput where it is written in a way that can't be changed."""
         texts = {field: value for field, value in self.own.items() if isinstance(value, str)}
@@ -215,7 +215,7 @@ def duplicate(path: Path, name: str) -> Path:
     """A copy of the file, comments and all, as the person's own profile `name`; in it, relative paths mean the same
     files. Raises BadInput."""
     copy = choose_new_path(name)
-    _write(copy, Draft(path, _decode(path, _read(path)), None).moved_to(copy.parent))
+    _write(copy, Draft(path, _decode(path, _read(path)), None).format_for_folder(copy.parent))
     return copy
 
 

@@ -147,7 +147,7 @@ def find_run_to_open() -> RunDirectory | None:
 
 
 def _first_alive(runs: list[RunDirectory]) -> RunDirectory | None:
-    return next((run for run in runs if run.trainer_alive()), None)
+    return next((run for run in runs if run.is_trainer_alive()), None)
 
 
 def _list_readable() -> list[RunDirectory]:

@@ -41,10 +41,10 @@ def explain_lost(run: RunDirectory, state: RunState, *, no_event: bool = False) 
     phase = None if no_event else state.phase
     if exit_ := _read_exit(run):
         return _explain_exit(
-            exit_, _describe_place(state, phase), on_request=run.stop_requested() == "terminate"
+            exit_, _describe_place(state, phase), on_request=run.read_stop_request() == "terminate"
         ), lines
     identity = run.read_process()
-    if identity and identity.boot and not identity.of_this_boot():
+    if identity and identity.boot and not identity.is_of_this_boot():
         return f"The machine was restarted (or WSL2 shut down) {_describe_place(state, phase, 'after')}.", lines
     if state.attempt and phase:
         return f"The trainer ended {_describe_place(state, phase)} without a message; the cause is unknown.", lines

@@ -131,7 +131,7 @@ async def test_quitting_detaches_and_does_not_stop(make_run: Any) -> None:
         await pilot.press("q")
         await until(pilot, lambda: not app.is_running or app._exit)
     assert [watched.name for watched in app.find_live_runs()] == ["zombies-1"]
-    assert run.stop_requested() is None
+    assert run.read_stop_request() is None
     assert {path.name: path.read_bytes() for path in run.path.iterdir() if path.is_file()} == before
 
 
@@ -148,7 +148,7 @@ async def test_stop_asks_before_each_request(make_run: Any, monkeypatch: pytest.
 
     def stop(target: RunDirectory) -> str:
         requests.append(target.name)
-        level = "save" if target.stop_requested() is None else "terminate"
+        level = "save" if target.read_stop_request() is None else "terminate"
         target.request_stop(level)
         return level
 

@@ -169,7 +169,7 @@ def watched_run(name: str, python: Path, env: dict[str, str]) -> RunDirectory:
         probe.until(ATTACHED, timeout=TRAINING)
         run = find_run(name)
         deadline = time.monotonic() + TRAINING
-        while run.trainer_alive() and time.monotonic() < deadline:
+        while run.is_trainer_alive() and time.monotonic() < deadline:
             probe.watch(1.0)
     return run
 

@@ -43,7 +43,7 @@ def main() -> int:
             terminal.type("q")
             terminal.wait()
         run.request_stop()
-        wait_until(lambda: not run.trainer_alive())
+        wait_until(lambda: not run.is_trainer_alive())
         longest = {False: 0.0, True: 0.0}
         for before, after in pairwise(event for event in events(run) if event["type"] == "metrics"):
             meanwhile = stalled.first_step < after["step"] <= stalled.last_step

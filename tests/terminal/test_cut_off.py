@@ -66,7 +66,7 @@ def assert_complete(run: RunDirectory) -> None:
 
 def end(run: RunDirectory, codex_tui: str) -> None:
     subprocess.run([codex_tui, "stop", run.name], check=True)
-    wait_until(lambda: not run.trainer_alive())
+    wait_until(lambda: not run.is_trainer_alive())
 
 
 def test_a_run_outlives_what_it_was_started_in(way: Plain, steady: Path, home: Path, codex_tui: str) -> None:
@@ -78,7 +78,7 @@ def test_a_run_outlives_what_it_was_started_in(way: Plain, steady: Path, home: P
         way.cut(first)
     wait_until(lambda: not viewers(home))  # no app is left behind
     at = last_step(run)
-    assert run.trainer_alive() and at >= seen
+    assert run.is_trainer_alive() and at >= seen
     wait_until(lambda: last_step(run) >= at + 20)
     with way.open([codex_tui, "attach"]) as second:
         second.until(rf"cut\b(.*\n)*.*step\s+(?!{seen} )[1-9]\d+ / ")
@@ -99,7 +99,7 @@ def test_a_real_run_outlives_its_link(ssh: Ssh, home: Path, codex_tui: str) -> N
         first.type("?")
         first.until("low bandwidth")  # by itself, over SSH
         ssh.cut(first)
-    assert run.trainer_alive()
+    assert run.is_trainer_alive()
     with ssh.open([codex_tui, "attach"]) as second:
         second.until(r"demo-1(.*\n)*.*step\s+[1-9]")
         assert second.step >= seen

@@ -100,11 +100,11 @@ def test_ctrl_c_of_a_headless_viewer_leaves_the_run_alone(codex_tui: str, home: 
     rest, _ = viewer.communicate(timeout=PATIENCE)
     assert viewer.returncode == 130
     assert "Come back with: codex-tui attach kept" in rest
-    assert run.trainer_alive()
+    assert run.is_trainer_alive()
     subprocess.run([codex_tui, "stop", "kept"], check=True)
     subprocess.run([codex_tui, "stop", "kept"], check=False)  # a second time: at once
     deadline = time.monotonic() + PATIENCE
-    while run.trainer_alive() and time.monotonic() < deadline:
+    while run.is_trainer_alive() and time.monotonic() < deadline:
         time.sleep(0.2)
-    assert not run.trainer_alive()
+    assert not run.is_trainer_alive()
     assert runs(codex_tui)[0]["state"] == "stopped"

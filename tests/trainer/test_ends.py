@@ -70,7 +70,7 @@ def test_a_stop_before_the_first_step_ends_at_once(trainer: Trainer, how: str) -
     with run.log.open("a") as log:
         process = trainer.start(str(run.path), stdout=log, stderr=log)
         _wait_for(run, '"Unsloth"')
-        assert run.stop_requested() is None
+        assert run.read_stop_request() is None
         process.send_signal(signal.SIGHUP)  # a closed terminal is no request
         process.send_signal(signal.SIGINT)
         if how == "control":

@@ -56,7 +56,7 @@ def test_before_a_trainer_has_said_who_it_is_it_dies_with_its_parent(person: kil
         viewer.kill()
         pytest.skip("it was quicker than this test")
     kills.until_gone(trainer)
-    assert not run.trainer_alive()
+    assert not run.is_trainer_alive()
     assert "lost:" in viewer.communicate(timeout=points.STUCK)[0]
     assert person.listed("orphan")["state"] == "lost"
     assert not run.events.exists()

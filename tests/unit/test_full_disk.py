@@ -117,7 +117,7 @@ def test_a_run_is_neither_gone_on_with_nor_stopped_half(
     fill(disk)
     assert main(["stop", "kept"]) == 1
     assert capsys.readouterr().err == full(run.control)
-    assert run.stop_requested() is None
+    assert run.read_stop_request() is None
     assert {path.name for path in run.path.iterdir()} == {"config.json", "trainer.log", "process.json"}
 
 

@@ -68,7 +68,7 @@ def test_the_trainer_numbers_on_from_the_last_line_that_can_be_read(home: Path, 
 def test_a_stop_request_of_any_bytes_is_one(home: Path) -> None:
     run = RunDirectory(home)
     run.control.write_bytes(b"\xff\xfe")
-    assert run.stop_requested() == "save"
+    assert run.read_stop_request() == "save"
 
 
 def test_no_json_has_a_character_that_a_terminal_obeys(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

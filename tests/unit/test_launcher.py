@@ -151,11 +151,11 @@ def test_stop_asks_then_insists_then_kills(home: Path, tmp_path: Path, profile: 
     run = launcher.launch(profile, python=fake_interpreter(tmp_path, "waiting_trainer", "stubborn"))
     until(lambda: "training" in log(run))
     assert launcher.stop(run) == "save"
-    assert run.stop_requested() == "save"
-    assert run.trainer_alive()
+    assert run.read_stop_request() == "save"
+    assert run.is_trainer_alive()
     assert launcher.stop(run) == "terminate"
     until(lambda: "told to end" in log(run))
-    assert run.trainer_alive()
+    assert run.is_trainer_alive()
     assert launcher.stop(run) == "kill"
     assert launcher._children[-1].wait() == -signal.SIGKILL
     with pytest.raises(BadInput, match="is not training"):
@@ -168,12 +168,12 @@ def test_a_resumed_run_is_the_next_attempt_in_the_same_place(home: Path, python:
         launcher.resume(run)
     until(lambda: "training" in log(run))
     run.request_stop("terminate")
-    until(lambda: not run.trainer_alive())
+    until(lambda: not run.is_trainer_alive())
     launcher.resume(run)  # under the interpreter that config.json names
     identity = run.read_process()
     assert identity is not None and identity.is_alive()
     assert identity.attempt == 2
-    assert run.stop_requested() is None
+    assert run.read_stop_request() is None
     until(lambda: log(run).count("training") == 2)
     assert log(run).count("\n\n── attempt 2 ──\n") == 1 and "attempt 1" not in log(run)
     assert run.read_process() == identity
@@ -186,7 +186,7 @@ def test_of_two_that_start_at_once_the_one_that_trains_is_known(home: Path, pyth
     launcher._start(run, python, attempt=2)  # another viewer's, which looked before the first had said who it is
     until(lambda: "another process is training this run" in log(run))
     assert run.read_process() == holder
-    assert run.trainer_alive()
+    assert run.is_trainer_alive()
 
 
 def viewer_of_a_resume(run: RunDirectory) -> subprocess.Popen[str]:
@@ -218,14 +218,14 @@ def test_of_resumes_at_once_one_trains_and_the_others_are_refused(home: Path, py
         for viewer in viewers:
             viewer.kill()
             viewer.communicate()
-        until(lambda: not run.trainer_alive())
+        until(lambda: not run.is_trainer_alive())
 
 
 def test_a_launcher_that_is_killed_while_it_starts_locks_nobody_out(home: Path, python: Path, profile: Path) -> None:
     run = launcher.launch(profile, python=python)
     until(lambda: "training" in log(run))
     run.request_stop("terminate")
-    until(lambda: not run.trainer_alive())
+    until(lambda: not run.is_trainer_alive())
     script = (
         "import fcntl, os, sys, time; fcntl.flock(os.open(sys.argv[1], 0), 2); print(1, flush=True); time.sleep(99)"
     )
@@ -242,14 +242,14 @@ def test_a_launcher_that_is_killed_while_it_starts_locks_nobody_out(home: Path, 
     viewer.kill()
     viewer.communicate()
     run.request_stop("terminate")
-    until(lambda: not run.trainer_alive())
+    until(lambda: not run.is_trainer_alive())
 
 
 def test_a_process_that_has_the_pid_of_a_trainer_is_never_signalled(home: Path, python: Path, profile: Path) -> None:
     run = launcher.launch(profile, python=python)
     until(lambda: "training" in log(run))
     run.request_stop("terminate")
-    until(lambda: not run.trainer_alive())
+    until(lambda: not run.is_trainer_alive())
     before = run.read_process()
     assert before is not None
     with subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE) as other:

@@ -51,7 +51,7 @@ def test_no_bytes_break_a_reader(tmp_path_factory: pytest.TempPathFactory, data:
         path.write_bytes(data)
     assert run.read_process() is None
     assert run.read_exit() is None
-    assert run.stop_requested() in (None, "save", "terminate")
+    assert run.read_stop_request() in (None, "save", "terminate")
     assert not checkpoints.is_whole(checkpoint)
     assert tailer.decode(data + b"\n").damaged <= data.count(b"\n") + 1
     events.EventWriter(run.events).close()

@@ -40,9 +40,9 @@ class ProcessIdentity(msgspec.Struct):
         if (found := _read_stat(self.pid)) is None:
             return False
         state, create_time = found
-        return state not in "ZX" and create_time == self.create_time and self.of_this_boot()
+        return state not in "ZX" and create_time == self.create_time and self.is_of_this_boot()
 
-    def of_this_boot(self) -> bool:
+    def is_of_this_boot(self) -> bool:
         """False where the machine was started again since."""
         return self.boot == _read_boot_id()
 

@@ -76,7 +76,7 @@ class RunDirectory:
     def write_exit(self, found: Exit) -> None:
         files.write_atomically(self.exit, msgspec.json.encode(found).decode() + "\n")
 
-    def trainer_alive(self) -> bool:
+    def is_trainer_alive(self) -> bool:
         identity = self.read_process()
         return identity is not None and identity.is_alive()
 
@@ -84,7 +84,7 @@ class RunDirectory:
         """`save`: end the step, save a whole checkpoint and the adapter, end. `terminate`: end now, save nothing."""
         files.write_atomically(self.control, level + "\n")
 
-    def stop_requested(self) -> StopLevel | None:
+    def read_stop_request(self) -> StopLevel | None:
         try:
             text = files.read(self.control).decode(errors="replace").strip()
         except OSError:

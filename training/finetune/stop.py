@@ -42,7 +42,7 @@ class StopRequests:
 
     def _poll(self) -> None:
         while not self._ended.wait(POLL_SECONDS):
-            requested = self._run.stop_requested()
+            requested = self._run.read_stop_request()
             if requested == "terminate" or self._sigterm_count > 1:
                 self.level = "terminate"
             elif requested == "save" or self._sigterm_count == 1:

@@ -145,9 +145,9 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
     def _show_title(self) -> None:
         view, target = self.view, self.view.target
         rows = pluralize(view.rows.count, "row") if view.rows.complete else f"{view.rows.count:,}+ rows"
-        parts = [clean(target.called), rows]
-        if target.judge:
-            parts.append(f"{'run' if target.run else 'profile'} {clean(target.judge)}")
+        parts = [clean(target.label), rows]
+        if target.profile_name:
+            parts.append(f"{'run' if target.run else 'profile'} {clean(target.profile_name)}")
         self.query_one(TitleBar).show("Data", line((" · ".join(parts), MUTED)))
 
     def _show_row(self) -> None:

@@ -39,7 +39,7 @@ async def ask_to_stop(screen: Screen[None], run: RunDirectory, watched: WatchedR
 
 
 def _make_question(run: RunDirectory, watched: WatchedRun) -> Confirm:
-    last_request = run.stop_requested()
+    last_request = run.read_stop_request()
     checkpoints = watched.state.checkpoints
     saved = f"You keep the checkpoint at step {checkpoints[-1].step:,}." if checkpoints else (
         "No checkpoint is saved yet: you would lose all progress."

@@ -168,7 +168,7 @@ def process(bench: Bench) -> Try:
             bench.command("stop", run.name, allowed=(2,))
             bench.command("resume", run.name, "--python", NOWHERE, "--headless", allowed=(3,))
             with bench.guard("what the trainer asks"):
-                run.stop_requested()
+                run.read_stop_request()
                 LogTail(run.log).poll()
 
     return try_one

@@ -139,7 +139,7 @@ def kill_the_trainer(person: Person, name: str, moment: Moment, *, parent_first:
     run, tally = person.run(name), person.tally
     litter = len(temporary(run))
     viewer = person.train(name)
-    while not run.trainer_alive() and viewer.poll() is None:
+    while not run.is_trainer_alive() and viewer.poll() is None:
         time.sleep(0.002)
     if parent_first:
         time.sleep(person.random.uniform(0, 0.6 * IMPORTS))

@@ -25,7 +25,7 @@ Moment = Callable[[RunDirectory, random.Random], str]
 def _until(reached: Callable[[], bool], run: RunDirectory) -> bool:
     until = time.monotonic() + STUCK
     while not reached():
-        if time.monotonic() > until or (run.process.exists() and not run.trainer_alive()):
+        if time.monotonic() > until or (run.process.exists() and not run.is_trainer_alive()):
             return False
         time.sleep(0.0002)
     return True

@@ -22,7 +22,7 @@ writer, step = ev.EventWriter(run.events), 0
 writer.emit(ev.Started(attempt=1, pid=os.getpid()))
 writer.emit(ev.Resolved(total_steps=TOTAL_STEPS, steps_per_epoch=100, train_rows=800, eval_rows=0, device="cpu"))
 writer.emit(ev.Phase(name="training", total=TOTAL_STEPS, unit="steps"))
-while step < TOTAL_STEPS and not run.stop_requested():
+while step < TOTAL_STEPS and not run.read_stop_request():
     step += 1
     writer.emit(ev.Metrics(step=step, loss=1 + 10 / (step + 10), tokens=step * 100, tokens_per_second=2000.0))
     print(f"step {step}", flush=True)

@@ -25,5 +25,5 @@ attempt = 1 if before is None else before.attempt + (before.pid != os.getpid())
 run.write_process(ProcessIdentity.current(attempt))
 signal.signal(signal.SIGTERM, lambda *_: print("told to end", flush=True))
 print("training", os.getcwd(), sys.stdin.read() == "", os.environ["PYTHONPATH"], flush=True)  # noqa: PTH109  the text
-while run.stop_requested() != "terminate" or manner == "stubborn":
+while run.read_stop_request() != "terminate" or manner == "stubborn":
     time.sleep(0.01)

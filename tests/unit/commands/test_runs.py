@@ -107,5 +107,5 @@ def test_stop_and_resume_refuse_what_makes_no_sense(capsys: pytest.CaptureFixtur
 def test_the_first_stop_asks_politely(capsys: pytest.CaptureFixture[str]) -> None:
     run = make_run("live", ev.Started(attempt=1, pid=1), alive=True)
     assert main(["stop", "live"]) == 0
-    assert run.stop_requested() == "save"
+    assert run.read_stop_request() == "save"
     assert "finishes its step, saves a checkpoint and the adapter" in capsys.readouterr().out

@@ -32,25 +32,25 @@ def test_a_run_is_private_and_made_once(run: RunDirectory) -> None:
 
 
 def test_a_stop_request_escalates_and_clears(run: RunDirectory) -> None:
-    assert run.stop_requested() is None
+    assert run.read_stop_request() is None
     run.request_stop()
-    assert run.stop_requested() == "save"
+    assert run.read_stop_request() == "save"
     run.request_stop("terminate")
-    assert run.stop_requested() == "terminate"
+    assert run.read_stop_request() == "terminate"
     run.clear_stop()
-    assert run.stop_requested() is None
+    assert run.read_stop_request() is None
 
 
 def test_a_reused_pid_is_not_the_trainer(run: RunDirectory) -> None:
     run.write_process(ProcessIdentity.current())
-    assert run.trainer_alive()
+    assert run.is_trainer_alive()
     itself = ProcessIdentity.current()
     for other in (
         msgspec.structs.replace(itself, create_time=itself.create_time - 60),
         msgspec.structs.replace(itself, boot="of another boot"),
     ):
         run.write_process(other)
-        assert not run.trainer_alive()
+        assert not run.is_trainer_alive()
 
 
 def test_setting_the_clock_makes_nobody_another(run: RunDirectory) -> None:
@@ -109,7 +109,7 @@ def test_what_is_no_file_is_not_read(run: RunDirectory, kind: str) -> None:
         open_file(run.config)
     with pytest.raises(ConfigMissing, match=r"config\.json is not a file"):
         RunConfig.read(run.config)
-    assert (run.read_process(), run.read_exit(), run.stop_requested()) == (None, None, None)
+    assert (run.read_process(), run.read_exit(), run.read_stop_request()) == (None, None, None)
     assert list(Tailer(run.events).slices()) == []
     assert sample_events(run.events) == []
     assert LogTail(run.log).poll() == []

@@ -181,7 +181,7 @@ async def test_a_search_is_left_for_the_next(tmp_path: Path) -> None:
 
 async def test_the_config_of_a_profile_is_its_owners_alone(tmp_path: Path, profile: Path) -> None:
     target = Target.of_profile(profile, [str(write(tmp_path / "rows.jsonl"))])
-    place = target.worker_target()
+    place = target.prepare_worker_target()
     assert place and place.stat().st_mode & 0o777 == 0o600
     assert place.is_relative_to(locations.cache_home())
     config = json.loads(place.read_text())
@@ -194,9 +194,9 @@ def test_of_the_configs_only_the_newest_are_kept(profile: Path, monkeypatch: pyt
     places = []
     for length in range(40, 45):
         profile.write_text(PROFILE.replace("32", str(length)))
-        places.append(Target.of_profile(profile, ["demo:zombie-waves"]).worker_target())
+        places.append(Target.of_profile(profile, ["demo:zombie-waves"]).prepare_worker_target())
         os.utime(places[-1], (length, length))
-    again = Target.of_profile(profile, ["demo:zombie-waves"]).worker_target()
+    again = Target.of_profile(profile, ["demo:zombie-waves"]).prepare_worker_target()
     assert again == places[-1]
     assert sorted(again.parent.iterdir()) == sorted(places[2:])
 
@@ -216,10 +216,10 @@ def test_several_files_and_what_they_are_called(tmp_path: Path) -> None:
     paths = [str(write(tmp_path / name)) for name in ("a.jsonl", "b.jsonl")]
     target = Target.of_files(paths)
     assert [str(path) for path in target.source.files] == paths
-    assert target.called == "a.jsonl and 1 more"
-    assert Target.of_files([str(tmp_path)]).called == f"{tmp_path.name}, 2 files"
-    assert Target.of_files(paths[:1]).called == "a.jsonl"
-    assert Target.of_files(["demo:zombie-waves"]).called == "demo:zombie-waves"
+    assert target.label == "a.jsonl and 1 more"
+    assert Target.of_files([str(tmp_path)]).label == f"{tmp_path.name}, 2 files"
+    assert Target.of_files(paths[:1]).label == "a.jsonl"
+    assert Target.of_files(["demo:zombie-waves"]).label == "demo:zombie-waves"
 
 
 def test_what_can_not_be_looked_at(tmp_path: Path, profile: Path) -> None:
