@@ -1,1 +1,1 @@
-"""A dataset before a run: its rows, its check, its figures, and what to change about it."""
+"""A dataset before a run: its rows, its check, its figures, and advice on what to change."""

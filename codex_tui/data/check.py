@@ -1,4 +1,4 @@
-"""A dataset judged as a whole: read here, and where a profile names a model, tokenised by the inspect worker."""
+"""Checks a whole dataset. This module reads it; if a profile names a model, the inspect worker counts its tokens."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from training.dataset.shapes import Columns, row_of
 
 @dataclass
 class CheckResult:
-    """`token_error` says why nothing is known of tokens where a profile asks for them, and what to do; texts are as they
-    came."""
+    """The result of a check. `token_error` is a message and a hint if the tokens could not be counted although a
+    profile names a model. `speed` is in tokens a second. Clean the texts before they are shown."""
 
     target: Target
     scan: Scan
@@ -44,13 +44,13 @@ class CheckResult:
 
     @property
     def passes(self) -> bool:
-        """Whether a run would begin and learn something."""
-        found, profile = self.overview, self.target.profile
+        """Whether a run would start and learn something."""
+        overview, profile = self.overview, self.target.profile
         skips = profile is not None and profile.dataset.on_bad_rows == "skip"
-        return bool(found.train_rows and (skips or (not found.refused and found.kept == found.rows)))
+        return bool(overview.train_rows and (skips or (not overview.refused and overview.kept == overview.rows)))
 
     def bad(self) -> Iterator[Problem]:
-        """Every bad row, in order."""
+        """Yield the problem of every bad row, in the order of the rows."""
         for row in self.scan.positions(BAD):
             yield self.scan.problems.get(row) or self._problem(row)
 
@@ -64,7 +64,8 @@ class CheckResult:
 
 
 def check_dataset(target: Target, report: OnProgress) -> CheckResult:
-    """Raises BadInput where a file can't be read, CodexError where a Parquet file needs what is not there."""
+    """Check the dataset of `target`. Raises BadInput if a file can't be read, CodexError if a Parquet file needs the
+    training environment and there is none."""
     profile = target.settings
     columns = Columns.of(profile.dataset)
     with sources.translate_read_errors(target.source):
@@ -72,29 +73,29 @@ def check_dataset(target: Target, report: OnProgress) -> CheckResult:
         index = RowIndex.open(
             source, locations.cache_home(), lambda done, total: report(Progress("finding the rows", done, total))
         )
-        found = _scan(index, columns, profile, report)
+        scan = _scan(index, columns, profile, report)
     lengths, token_error, speed = None, None, None
-    if target.profile and found.kept:
-        lengths, token_error = asyncio.run(_count_tokens(target, found.kept, report))
+    if target.profile and scan.kept:
+        lengths, token_error = asyncio.run(_count_tokens(target, scan.kept, report))
         speed = find_last_speed(target.profile, target.path)
-    figures = compute_overview(found, lengths, profile, speed)
-    warnings = tuple(give_advice(figures, found, lengths, profile))
-    return CheckResult(target, found, figures, warnings, speed, token_error, index, columns)
+    figures = compute_overview(scan, lengths, profile, speed)
+    warnings = tuple(give_advice(figures, scan, lengths, profile))
+    return CheckResult(target, scan, figures, warnings, speed, token_error, index, columns)
 
 
 def _scan(index: RowIndex, columns: Columns, profile: Profile, report: OnProgress) -> Scan:
     step = f"reading {pluralize(len(index), 'row')}"
     report(Progress(step))
-    found = scans.load_or_scan(
+    loaded = scans.load_or_scan(
         index, columns, profile, locations.cache_home(),
         lambda done, total: report(Progress(step, done, total, "rows")),
     )  # fmt: skip
-    assert found is not None  # nobody cancels
-    return found[1]
+    assert loaded is not None  # only a cancelled scan is None
+    return loaded[1]
 
 
 async def _count_tokens(target: Target, rows: int, report: OnProgress) -> tuple[Lengths | None, tuple[str, str] | None]:
-    """The lengths of the `rows` good rows; or None and a message and a hint that say why there are none."""
+    """Return the lengths of the `rows` good rows; or None, and a message with a hint that say why."""
     from codex_tui.workers.process import Worker
 
     try:
@@ -113,7 +114,7 @@ async def _count_tokens(target: Target, rows: int, report: OnProgress) -> tuple[
                 case StatsReady(lengths=str(path)):
                     if lengths := token_lengths.load(Path(path), rows):
                         return lengths, None
-                    return None, ("The rows changed meanwhile.", "Check them again.")
+                    return None, ("The rows changed during the check.", "Check them again.")
                 case StatsReady(why=""):
                     pass  # the scan of a large dataset; the lengths follow
                 case InspectReady() | StatsReady():

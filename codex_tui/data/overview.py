@@ -1,5 +1,7 @@
-"""What a dataset comes to under a profile: rows, lengths, what the cut costs, steps and time. Pure, and quick enough to
-be asked again for every max_seq_length that is typed."""
+"""Computes the figures of a dataset under a profile: rows, lengths, losses to the cut, steps and time.
+
+The functions are pure, and fast enough to run again for every max_seq_length that a person types.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ from training.dataset.split import choose_eval_rows, count_steps
 
 @dataclass(frozen=True)
 class TokenPercentiles:
-    """Of whole rows, uncut."""
+    """Percentiles of the row lengths before the cut, in tokens."""
 
     p50: int
     p90: int
@@ -29,8 +31,8 @@ class TokenPercentiles:
 
 @dataclass(frozen=True)
 class DuplicateCounts:
-    """Later rows that say what an earlier one says; `overlap`: rows held out with a twin among those trained on.
-    `near_counted` is False where the dataset is too long to look for more than equal words."""
+    """The numbers of rows that repeat an earlier row, exactly or nearly. `overlap` counts the evaluation rows that also
+    occur in training. `near_counted` is False if the dataset is so large that `near` counts only equal words."""
 
     exact: int
     near: int
@@ -40,20 +42,20 @@ class DuplicateCounts:
 
 @dataclass(frozen=True)
 class Overview:
-    """`tokens` and what follows from it are None where nothing has been tokenised; the steps then count rows that the
-    cut may still take."""
+    """The figures of a dataset. Those that need tokens are None until the tokens are counted. Until then the steps also
+    count rows that may be dropped because the cut leaves nothing of their answer."""
 
     rows: int
-    kept: int  # that can be learned from
-    reasons: dict[str, int]  # bad rows by what is wrong
-    train_rows: int  # after the cut, as are eval_rows
-    eval_rows: int
+    kept: int  # rows that can be used for training
+    reasons: dict[str, int]  # the number of bad rows by their problem
+    train_rows: int  # after the cut
+    eval_rows: int  # after the cut
     duplicates: DuplicateCounts
     tokens: TokenPercentiles | None
     truncated: int | None  # rows longer than max_seq_length
-    answers_lost: int | None  # rows of which the cut leaves nothing to learn; they are dropped
-    learned_tokens: int | None  # an epoch, in the rows that are trained on
-    train_tokens: int | None  # an epoch, given and learned
+    answers_lost: int | None  # rows whose whole answer the cut removes; they are dropped
+    learned_tokens: int | None  # per epoch, in the training rows
+    train_tokens: int | None  # per epoch: those of the questions and of the answers
     refused: int | None  # rows that the model's chat template refuses
     steps_per_epoch: int
     total_steps: int
@@ -63,25 +65,27 @@ class Overview:
 def compute_overview(
     scan: Scan, lengths: Lengths | None, profile: Profile, tokens_per_second: float | None = None
 ) -> Overview:
-    """`lengths` are those of the rows that `scan` kept."""
+    """Compute the figures. `lengths` has the lengths of the rows that `scan` kept, or is None if they are not known."""
     kept = scan.kept
     held = choose_eval_rows(kept, profile)
     train, evaluated = kept - len(held), len(held)
     tokens = truncated = lost = learned = spent = refused = None
     if lengths is not None:
         limit = profile.model.max_seq_length
-        every = _apply_limit(lengths.counts, lengths.starts, (lengths.tokens[row] for row in lengths.unlearned), limit)
-        aside = _apply_limit(
+        all_rows = _apply_limit(
+            lengths.counts, lengths.starts, (lengths.tokens[row] for row in lengths.unlearned), limit
+        )
+        eval_part = _apply_limit(
             Counter(lengths.tokens[row] for row in held),
             Counter(lengths.start[row] for row in held),
             (lengths.tokens[row] for row in held if lengths.tokens[row] == lengths.start[row]),
             limit,
         )
-        train, evaluated = train - (every.dropped - aside.dropped), evaluated - aside.dropped
-        learned, spent = every.learned - aside.learned, every.tokens - aside.tokens
+        train, evaluated = train - (all_rows.dropped - eval_part.dropped), evaluated - eval_part.dropped
+        learned, spent = all_rows.learned - eval_part.learned, all_rows.tokens - eval_part.tokens
         truncated = sum(rows for length, rows in lengths.counts.items() if length > limit)
         refused = lengths.refused_count
-        lost = every.dropped - refused
+        lost = all_rows.dropped - refused
         tokens = _compute_percentiles(lengths.counts)
     steps = count_steps(profile, train)
     return Overview(
@@ -111,8 +115,11 @@ class _Cut:
 
 
 def _apply_limit(counts: Counter[int], starts: Counter[int], unlearned: Iterable[int], limit: int) -> _Cut:
-    """What is left of rows of so many tokens, of which so many begin to be learned where; `unlearned` are the tokens of
-    rows that have no answer at all, cut or not."""
+    """Compute what the cut at `limit` tokens leaves of some rows.
+
+    `counts` has the number of rows by length, `starts` the number of rows by the position where the answer starts,
+    `unlearned` the lengths of the rows that have no answer even without the cut.
+    """
     whole = sum(min(tokens, limit) * rows for tokens, rows in counts.items())
     given = sum(min(start, limit) * rows for start, rows in starts.items())
     lost = sum(rows for start, rows in starts.items() if start >= limit)
@@ -121,7 +128,7 @@ def _apply_limit(counts: Counter[int], starts: Counter[int], unlearned: Iterable
 
 
 def _compute_percentiles(counts: Counter[int]) -> TokenPercentiles | None:
-    """By nearest rank; None where no row has tokens."""
+    """Compute the percentiles by nearest rank. Returns None if no row has tokens."""
     ordered = sorted((tokens, rows) for tokens, rows in counts.items() if tokens)
     ends = list(accumulate(rows for _, rows in ordered))
     if not ends:

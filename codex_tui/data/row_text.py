@@ -1,4 +1,4 @@
-"""The texts of a row for the screen: as plain text, the middle of a huge one left out, special tokens found."""
+"""Prepares the texts of a row for the screen: plain text, a huge one without its middle, split at special tokens."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAX_WORDS_LENGTH = 200  # characters of a row in the list
 
 
 def truncate_middle(text: str) -> str:
-    """The beginning and the end of a huge `text`, and how many characters are left out between them."""
+    """Leave out the middle of a huge `text`, and say how many characters are left out."""
     if len(text) <= MAX_TEXT_LENGTH:
         return text
     half = MAX_TEXT_LENGTH // 2
@@ -20,7 +20,7 @@ def truncate_middle(text: str) -> str:
 
 
 def format_plain(value: object) -> str:
-    """A row's value as text: messages as turns, anything else as JSON."""
+    """Format a value of a row as text: messages as turns, anything else as JSON."""
     if isinstance(value, str):
         return value
     if isinstance(value, list) and value and all(_turn(turn) for turn in value):
@@ -38,17 +38,17 @@ def _turn(value: object) -> tuple[str, str] | None:
 
 
 def find_first_words(value: object) -> str:
-    """The first words of a row of any shape."""
-    found: list[str] = []
+    """Return the first words of a row of any shape."""
+    parts: list[str] = []
     room = MAX_WORDS_LENGTH
     for text in _texts(value):
         text = " ".join(text[:MAX_WORDS_LENGTH].split())
         if text and room > 0:
-            found.append(text[:room])
+            parts.append(text[:room])
             room -= len(text) + 3
         if room <= 0:
             break
-    return " · ".join(found)
+    return " · ".join(parts)
 
 
 def _texts(value: object, depth: int = 0) -> Iterator[str]:
@@ -68,7 +68,7 @@ def _texts(value: object, depth: int = 0) -> Iterator[str]:
 
 
 def split_special_tokens(text: str) -> Iterator[tuple[str, bool]]:
-    """`text` in pieces, each with whether it is a special token."""
+    """Split `text` into pieces. Each comes with True if it is a special token."""
     at = 0
     for token in SPECIAL_TOKEN.finditer(text):
         yield text[at : token.start()], False

@@ -1,4 +1,4 @@
-"""How fast the last run with a model was on the card that is here: what an epoch of another dataset is told from."""
+"""Finds the speed of the last run with a model on this GPU. It gives the time of an epoch of another dataset."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from training.contract.model_path import resolve_model_name
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 
-MAX_RUNS = 50  # of the newest runs
-MIN_LOGGED_STEPS = 3  # logged steps; the first of an attempt has more to do and does not count
+MAX_RUNS = 50  # the newest runs, which are searched
+MIN_LOGGED_STEPS = 3  # without the first step of an attempt, which is slower
 
 
 def find_last_speed(profile: Profile, profile_file: Path | None = None) -> float | None:
-    """Of the newest run with the model of `profile` on the device that it picks; None where there is none that has
-    logged a few steps. Evaluations and checkpoints take time of their own."""
+    """Return the tokens a second of the newest run with the model of `profile` on the device that it picks, without the
+    time of evaluations and checkpoints. Returns None if no such run has logged a few steps."""
     name = resolve_model_name(profile.model.name, profile_file.parent if profile_file else Path())
     card = forecast.card(profile.hardware.device)
     for run in _list_newest_runs():
@@ -42,7 +42,7 @@ def _read_model_name(run: RunDirectory) -> str:
 def _list_newest_runs() -> list[RunDirectory]:
     try:
         return library.list_run_directories()[:MAX_RUNS]
-    except CodexError:  # what is asked here is a dataset
+    except CodexError:  # a check of a dataset must not fail because of a run
         return []
 
 
@@ -58,5 +58,5 @@ def _compute_speed(run: RunDirectory, card: str | None) -> float | None:
             if not first:
                 rates.append(event.tokens_per_second)
             first = False
-    here = device.endswith(f"({card})") if card else device == "cpu"
-    return harmonic_mean(rates) if here and len(rates) >= MIN_LOGGED_STEPS else None
+    same_device = device.endswith(f"({card})") if card else device == "cpu"
+    return harmonic_mean(rates) if same_device and len(rates) >= MIN_LOGGED_STEPS else None

@@ -1,4 +1,4 @@
-"""What the data screen looks at: a dataset, and the profile that says how its rows are read and where they are cut."""
+"""The dataset that the data screen shows, and the profile that says how rows are read and where they are cut."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from training.contract.run_directory import RunDirectory
 from training.dataset import kept
 from training.dataset.source import Source, SourceProblem, of_config
 
-NAME_SEPARATOR = " + "  # between the names of several
+NAME_SEPARATOR = " + "  # between the names of several datasets
 
 
 @dataclass(frozen=True)
 class Target:
-    """`profile` is None where nobody named one: its rows can be read then, but not tokenised. `path` is its file, `run`
-    the run whose rows they are."""
+    """A dataset to show. `profile` is None if no profile was given: its rows can be read, but not tokenised.
+    `path` is the file of the profile, `run` the run that was trained on the rows."""
 
     source: Source
     profile: Profile | None = None
     path: Path | None = None
     run: RunDirectory | None = None
-    names: tuple[str, ...] = ()  # of the rows, where they are not the profile's own
+    names: tuple[str, ...] = ()  # of the datasets that replace the dataset of the profile
 
     @classmethod
     def of_run(cls, run: RunDirectory) -> Target:
-        """The rows and the profile that `run` was started with. Raises BadInput."""
+        """Return the rows and the profile with which `run` was started. Raises BadInput."""
         try:
             config, profile = RunConfig.read_with_profile(run.config)
             return cls(of_config(config), profile, run=run)
@@ -50,8 +50,8 @@ class Target:
     def of_profile(
         cls, path: Path, names: Sequence[str] = (), revision: str | None = None, report: OnProgress = ignore_progress
     ) -> Target:
-        """The rows of the profile at `path`, or of `names` instead; `revision` in place of the profile's. Raises
-        BadInput, CodexError."""
+        """Return the rows of the profile at `path`, or of the datasets `names` instead. `revision` replaces the
+        revision of the profile. Raises BadInput, CodexError."""
         profile = library.require_profile(path, {"dataset.revision": revision} if revision else {})
         if not names:
             return cls(sources.find_profile_source(profile, path, None, report), profile, path)
@@ -61,17 +61,17 @@ class Target:
     def of_files(
         cls, names: Sequence[str], revision: str | None = None, report: OnProgress = ignore_progress
     ) -> Target:
-        """The rows alone. Raises BadInput, CodexError."""
+        """Return the rows of `names` without a profile. Raises BadInput, CodexError."""
         return cls(_join_sources(names, revision, report))
 
     @property
     def settings(self) -> Profile:
-        """The profile; where there is none, what one says that leaves all to the defaults."""
+        """The profile, or a profile with all defaults if there is none."""
         return self.profile or Profile.model_validate({"model": {"name": "-"}})
 
     @property
     def label(self) -> str:
-        """What its rows are called, shortly."""
+        """A short name of the dataset."""
         files = self.source.files
         if self.source.hub or ":" in self.source.name[:8]:
             return self.source.name
@@ -86,12 +86,12 @@ class Target:
 
     @property
     def profile_name(self) -> str:
-        """What the profile is called; "" where there is none."""
+        """The name of the profile or of the run, "" if there is neither."""
         return self.path.stem if self.path else self.run.name if self.run else ""
 
     def prepare_worker_target(self) -> Path | None:
-        """What the inspect worker is given: the run, or a config.json of the app's cache; None without a profile.
-        Raises OSError."""
+        """Return what the inspect worker reads: the run directory, or a config.json that this method writes into the
+        app's cache. Returns None without a profile. Raises OSError."""
         if self.run is not None or self.profile is None:
             return self.run.path if self.run else None
         resolved = self.profile.model_dump(mode="json")
@@ -107,9 +107,9 @@ class Target:
 
 
 def _join_sources(names: Sequence[str], revision: str | None, report: OnProgress) -> Source:
-    found = [sources.find_source(name, revision=revision, report=report) for name in names]
-    if len(found) == 1:
-        return found[0]
+    parts = [sources.find_source(name, revision=revision, report=report) for name in names]
+    if len(parts) == 1:
+        return parts[0]
     return Source(
-        NAME_SEPARATOR.join(source.name for source in found), tuple(path for source in found for path in source.files)
+        NAME_SEPARATOR.join(source.name for source in parts), tuple(path for source in parts for path in source.files)
     )

@@ -1,5 +1,5 @@
-"""What the data screen shows, without the screen: the rows of a dataset, each as the model sees it, where rows are cut,
-and the figures of all rows. What needs the model's tokens is done by the inspect worker."""
+"""The state of the data screen, without the screen: the rows of a dataset, each as the model sees it, the limit at
+which rows are cut, and the figures of all rows. The inspect worker does everything that needs the model's tokens."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LIMITS = [64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 61
 
 
 class DataView:
-    """Has the `rows`, and the `reader` that asks the worker for them. Calls `on_change` when there is something new."""
+    """Has the `rows`, and the `reader` that requests them from the worker. Calls `on_change` when something is new."""
 
     def __init__(self, target: Target, on_change: Callable[[], None]) -> None:
         self.target = target
@@ -46,7 +46,7 @@ class DataView:
 
     @property
     def works(self) -> dict[str, ProgressTracker]:
-        """What goes on in the background, by name."""
+        """The work in the background, by name."""
         return self.background.works
 
     @property
@@ -170,14 +170,14 @@ class DataView:
             await self.tokenise()
 
     async def _read_stats(self, scan_path: str, lengths_path: str | None) -> None:
-        """Reads the files in which the worker left what it found out about all rows."""
+        """Reads the files with the worker's results for all rows."""
         from training.dataset import lengths, scan
 
         def read() -> RowStates | None:
-            found = scan.load(Path(scan_path), self.target.profile, self.rows.count)
-            if found is None:
+            loaded = scan.load(Path(scan_path), self.target.profile, self.rows.count)
+            if loaded is None:
                 return None
-            return RowStates(found, lengths.load(Path(lengths_path), found.kept) if lengths_path else None)
+            return RowStates(loaded, lengths.load(Path(lengths_path), loaded.kept) if lengths_path else None)
 
         await self.rows.built.wait()  # a scan is valid only for this number of rows
         states = await asyncio.to_thread(read)
@@ -197,8 +197,8 @@ class DataView:
 
         def read() -> RowStates | None:
             settings, cache, stop = self.target.settings, locations.cache_home(), self.background.closed.is_set
-            found = scan.load_or_scan(index, self.rows.columns, settings, cache, report, stop)
-            return RowStates(found[1], None) if found else None
+            loaded = scan.load_or_scan(index, self.rows.columns, settings, cache, report, stop)
+            return RowStates(loaded[1], None) if loaded else None
 
         with suppress(OSError, Unreadable):
             if states := await asyncio.to_thread(read):
