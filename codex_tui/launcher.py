@@ -1,31 +1,26 @@
-"""Starts, stops and resumes trainers: detached, in a session of their own, so that they outlive every viewer."""
+"""Starts, stops and resumes trainers. Each runs in a session of its own, so that it outlives the app."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import re
-import shlex
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from codex_tui import __version__
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, CodexError
-from codex_tui.base.progress import OnProgress, ignore_progress
 from codex_tui.data import sources
 from codex_tui.environment import build
-from codex_tui.machine.outlook import outlook
-from codex_tui.profiles import library
-from codex_tui.profiles.literals import format_literal
+from codex_tui.launch_plan import LaunchPlan, name_taken
 from codex_tui.runs.follower import snapshot
-from codex_tui.runs.library import is_run
 from codex_tui.runs.outcome import explain_config_error
 from codex_tui.runs.resume_point import ResumePoint, find_resume_point
 from codex_tui.workers.process import interpreter_of, trainer_environment
@@ -33,62 +28,44 @@ from training.contract.config import ConfigError, RunConfig
 from training.contract.files import open_to_append, write_atomically
 from training.contract.model_path import resolve_model_name
 from training.contract.process import ProcessIdentity
-from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
-from training.dataset.source import Source
 
-Asked = Literal["save", "terminate", "kill"]
+StopRequest = Literal["save", "terminate", "kill"]
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-
-# Held so that ended trainers are reaped and never linger as zombies of a long-lived app.
+# The app polls its trainers here, so that those that ended do not stay zombies while it runs.
 _children: list[subprocess.Popen[bytes]] = []
 
 
-def launch(
-    profile: Path,
-    *,
-    dataset: str | None = None,
-    name: str | None = None,
-    python: Path | None = None,
-    overrides: Mapping[str, Any] = {},
-    source: Source | None = None,
-    report: OnProgress = ignore_progress,
-) -> RunDirectory:
-    """Starts a fine-tune of `profile` and returns its run directory at once. `overrides` are fields by dotted path;
-    `source` is the dataset where its rows were checked before, else `report` hears how one of the Hub arrives.
+def launch(plan: LaunchPlan, python: Path | None = None) -> RunDirectory:
+    """Start the fine-tune that `plan` describes and return its run directory at once.
 
-    Raises BadInput (profile, dataset or name can't be used) or EnvironmentMissing (nothing to train with).
+    Raises EnvironmentMissing where there is nothing to train with, BadInput where the run's name was taken meanwhile
+    or the rows turn out to be bad, CodexError where the run directory can't be made.
     """
-    check_name(name)
-    settings = library.require_profile(profile, overrides)
-    if source is None:
-        source = sources.find_profile_source(settings, profile, dataset, report)
-        sources.check_rows(source, settings.dataset)
-    check_memory(settings, profile, overrides)
+    if not plan.rows_checked:
+        sources.check_rows(plan.source, plan.profile.dataset)
     interpreter = build.find_python(python)
-    resolved = settings.model_dump(mode="json")
-    resolved["model"]["name"] = resolve_model_name(settings.model.name, profile.parent)
+    resolved = plan.profile.model_dump(mode="json")
+    resolved["model"]["name"] = resolve_model_name(plan.profile.model.name, plan.profile_file.parent)
     homes = (str(locations.data_home()), str(locations.cache_home()))
-    _require_utf8(
-        profile.name, source.name, *map(str, source.files), resolved["model"]["name"], str(interpreter), *homes
-    )
-    run = _create(name, settings.launch.name or profile.stem)
+    files = (plan.profile_file.name, plan.source.name, *map(str, plan.source.files))
+    _require_utf8(*files, resolved["model"]["name"], str(interpreter), *homes)
+    run = _create(plan.name, plan.profile.launch.name or plan.profile_file.stem)
     try:
-        write_atomically(run.profile, profile.read_bytes())
+        write_atomically(run.profile, plan.profile_bytes)
         config = RunConfig(
             name=run.name,
             created=round(time.time(), 3),
             app_version=__version__,
-            profile_name=profile.stem,
+            profile_name=plan.profile_file.stem,
             profile=resolved,
-            overrides=dict(overrides),
-            **sources.to_config_fields(source),
+            overrides=dict(plan.overrides),
+            **sources.to_config_fields(plan.source),
             python=str(interpreter),
             cache=str(locations.cache_home()),
         )
         config.write(run.config)
-    except OSError:  # a full disk: what is half there is no run
+    except OSError:  # a full disk: half a run directory is no run
         shutil.rmtree(run.path, ignore_errors=True)
         raise
     _start(run, interpreter, attempt=1)
@@ -96,12 +73,12 @@ def launch(
 
 
 def resume(run: RunDirectory, python: Path | None = None, *, from_start: bool = False) -> ResumePoint:
-    """Goes on from the last whole checkpoint, in the same directory. Returns which one that is.
+    """Resume a run in its directory, from its last whole checkpoint. Returns the checkpoint.
 
-    Raises BadInput if it is training or done already, or if its config.json is damaged. Raises NoWholeCheckpoint if all
-    checkpoints are damaged and `from_start` is not set.
+    Raises BadInput if the run is training or done already, or if its config.json is damaged. Raises NoWholeCheckpoint
+    if all checkpoints are damaged and `from_start` is not set.
     """
-    _refuse_a_live(run)
+    _refuse_if_training(run)
     if run.has_adapter() and snapshot(run).status == "done":
         raise BadInput(f"{run.name} is done: nothing is left to train.", f"Chat with it: codex-tui chat {run.name}")
     try:
@@ -122,91 +99,54 @@ def resume(run: RunDirectory, python: Path | None = None, *, from_start: bool = 
 
 @contextmanager
 def _starting(run: RunDirectory) -> Iterator[None]:
-    """Of two that resume one run at once, the second waits until the first has said who trains, and is refused.
+    """Hold the lock for starting a trainer. If two processes resume one run at once, the second waits, then is refused.
 
-    The lock is the kernel's, so it dies with its owner. The trainer has another: it is started by hand, too.
+    The kernel frees the lock when its owner dies. The trainer takes a lock of its own, since it can be started by hand.
     """
     descriptor = os.open(run.path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        _refuse_a_live(run)
+        _refuse_if_training(run)
         yield
     finally:
         os.close(descriptor)
 
 
-def _refuse_a_live(run: RunDirectory) -> None:
+def _refuse_if_training(run: RunDirectory) -> None:
     if run.is_trainer_alive():
         raise BadInput(f"{run.name} is training already.", f"Watch it with: codex-tui attach {run.name}")
 
 
-def stop(run: RunDirectory) -> Asked:
-    """Asks the trainer to end: first with everything saved, the second time at once, the third time by SIGKILL.
+def stop(run: RunDirectory) -> StopRequest:
+    """Ask the trainer to end. The first request lets it save, the second ends it at once, the third kills it.
 
-    Returns what was asked. Raises BadInput where nothing is training.
+    Returns the request that was made. Raises BadInput where no trainer runs.
     """
     identity = run.read_process()
     if identity is None or not identity.is_alive():
         raise BadInput(f"{run.name} is not training.", "See what there is with: codex-tui runs")
-    asked_before = run.read_stop_request()
+    last_request = run.read_stop_request()
     try:
-        if asked_before is None:
+        if last_request is None:
             run.request_stop("save")
             return "save"
-        if asked_before == "save":
+        if last_request == "save":
             run.request_stop("terminate")
             os.kill(identity.pid, signal.SIGTERM)
             return "terminate"
         os.kill(identity.pid, signal.SIGKILL)
         return "kill"
-    except ProcessLookupError:  # it ended in between, which is what was wanted
+    except ProcessLookupError:  # the trainer has ended in the meantime
         return "terminate"
 
 
-def check_memory(profile: Profile, profile_file: Path, overrides: Mapping[str, Any] = {}) -> str:
-    """One sentence where the forecast says that the run does not fit here, "" where it fits or nothing is known.
-
-    Raises BadInput where launch.on_no_fit refuses it.
-    """
-    found = outlook(profile, profile_file)
-    if found.forecast is None or found.forecast.verdict != "no":
-        return ""
-    needed, limit = found.forecast.device_mib, found.forecast.limit_mib or 0
-    message = f"{profile_file.stem} is forecast to take {needed:,.0f} MiB of the card, and may take {limit:,.0f}."
-    if profile.launch.on_no_fit == "refuse":
-        sets = [part for field, value in overrides.items() for part in ("--set", f"{field}={format_literal(value)}")]
-        command = shlex.join(["codex-tui", "forecast", library.format_profile_argument(profile_file), *sets])
-        raise BadInput(message, f"See what would make it smaller: {command}")
-    return message
-
-
 def _require_utf8(*paths: str) -> None:
-    """Config, events and the training libraries take text alone. Raises BadInput for names of other bytes."""
+    """Raises BadInput for a path that is not UTF-8: config.json, events and the training libraries can't hold it."""
     for path in paths:
         try:
             path.encode()
         except UnicodeEncodeError:
             raise BadInput(f"The path {path} is not UTF-8.", "Rename it, or choose another.") from None
-
-
-def check_name(name: str | None) -> None:
-    """Raises BadInput where a new run can't be called `name`; None leaves the choice to the launcher."""
-    if name is None:
-        return
-    if not NAME.fullmatch(name) or name == "last":
-        raise BadInput(
-            f"{name!r} can't be a run's name.",
-            "Letters, digits, dot, dash and underscore, the first a letter or digit; at most 64; not 'last'.",
-        )
-    if (locations.runs_home() / name).exists():
-        raise _taken(name)
-
-
-def _taken(name: str) -> BadInput:
-    run = RunDirectory(locations.runs_home() / name)
-    if not is_run(run):
-        return BadInput(f"{run.path} is there already, and is no run.", "Choose another name, or move it away.")
-    return BadInput(f"There is a run called {name} already.", f"Choose another name, or: codex-tui resume {name}")
 
 
 def _create(name: str | None, base: str) -> RunDirectory:
@@ -218,9 +158,9 @@ def _create(name: str | None, base: str) -> RunDirectory:
             run.create()
             return run
         except OSError as error:
-            if os.path.isdir(run.path):  # noqa: PTH112  which takes what may not be looked at for missing
+            if os.path.isdir(run.path):  # noqa: PTH112  Path.is_dir raises for a folder without permission
                 if name is not None:
-                    raise _taken(name) from None
+                    raise name_taken(name) from None
                 number += 1
                 continue
             raise CodexError(
@@ -233,7 +173,7 @@ def _start(run: RunDirectory, python: Path, attempt: int) -> None:
     descriptor = open_to_append(run.log)
     try:
         if attempt > 1:
-            with suppress(OSError):  # a full disk; the trainer says what it needs
+            with suppress(OSError):  # a full disk: the trainer itself reports that
                 os.write(descriptor, f"\n── attempt {attempt} ──\n".encode())
         child = subprocess.Popen(
             [str(python), "-m", "training", str(run.path)],
@@ -249,13 +189,13 @@ def _start(run: RunDirectory, python: Path, attempt: int) -> None:
     finally:
         os.close(descriptor)
     _children.append(child)
-    # The trainer says the same of itself once Python is up; until then viewers would take it for lost. But where two
-    # were started at once, the one that holds the run's lock may have spoken already.
+    # The trainer writes its identity itself once Python is up. Until then the app would take it for lost. If two
+    # trainers were started at once, the one that holds the run's lock may have written its own identity already.
     identity = ProcessIdentity.of(child.pid, attempt)
     if identity and not run.is_trainer_alive():
         try:
             run.write_process(identity)
-        except OSError:  # a full disk: nobody is to train unseen
+        except OSError:  # a full disk: a trainer that nobody can find must not run
             child.kill()
             child.wait()
             raise

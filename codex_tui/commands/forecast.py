@@ -11,13 +11,13 @@ from codex_tui.base.errors import DONE, FAILED, BadInput
 from codex_tui.commands.options import add_set_option
 
 if TYPE_CHECKING:
-    from training.memory.disk import DiskNeed
+    from codex_tui.machine.forecast import ResourceForecast
     from training.memory.forecast import Forecast, Remedy
 
 NAMES = {"weights": "weights", "lora": "LoRA", "optimizer": "optimizer", "activations": "activations",
          "loss_head": "loss head", "context": "CUDA context"}  # fmt: skip
-SMALLEST, LARGEST = 256, 10_000_000
-SAYS = {"fits": "✓ fits", "tight": "~ tight", "no": "✗ does not fit"}
+MIN_CARD_MIB, MAX_CARD_MIB = 256, 10_000_000
+VERDICTS = {"fits": "✓ fits", "tight": "~ tight", "no": "✗ does not fit"}
 
 
 def add(subparsers: Any) -> None:
@@ -37,42 +37,37 @@ def add(subparsers: Any) -> None:
 
 
 def run_forecast(args: argparse.Namespace) -> int:
-    from codex_tui.machine import forecast
+    from codex_tui.machine.forecast import forecast_resources
     from codex_tui.profiles.library import find_profile, require_profile
     from codex_tui.profiles.overrides import parse_overrides
 
-    if args.card is not None and not SMALLEST <= args.card <= LARGEST:
-        raise BadInput(f"--card takes {SMALLEST:,} to {LARGEST:,} MiB.", "Use --card 4096 for a 4 GB card.")
+    if args.card is not None and not MIN_CARD_MIB <= args.card <= MAX_CARD_MIB:
+        raise BadInput(f"--card takes {MIN_CARD_MIB:,} to {MAX_CARD_MIB:,} MiB.", "Use --card 4096 for a 4 GB card.")
     path = find_profile(args.profile)
-    profile = require_profile(path, parse_overrides(args.set))
-    here = forecast.card(profile.hardware.device)
-    size = args.card or (here.total_mib if here else None)
-    found = forecast.of(profile, path, size)
-    if isinstance(found, forecast.NoForecast):
-        raise BadInput(found.reason)
-    remedies = forecast.remedies_of(profile, path, size) if found.verdict in ("tight", "no") else []
-    disk, free = forecast.disk_of(profile, path), forecast.disk_free_mib()
+    resources = forecast_resources(require_profile(path, parse_overrides(args.set)), path, args.card)
+    memory = resources.memory
+    if memory is None:
+        raise BadInput(resources.reason)
     if args.json:
-        told = {"disk_mib": disk and round(disk.total_mib, 1), "disk_free_mib": round(free)}
-        print(json.dumps(_as_json(found, remedies) | told, indent=2))
+        print(json.dumps(_memory_json(memory, resources.remedies) | _disk_json(resources), indent=2))
     else:
-        for line in [*_lines(found, remedies), *(_disk_lines(disk, free) if disk else [])]:
+        for line in [*_memory_lines(memory, resources.remedies), *_disk_lines(resources)]:
             print(line)
-    return FAILED if found.verdict == "no" else DONE
+    return FAILED if memory.verdict == "no" else DONE
 
 
-def _as_json(found: Forecast, remedies: list[Remedy]) -> dict[str, Any]:
+def _memory_json(memory: Forecast, remedies: list[Remedy]) -> dict[str, Any]:
     return {
-        "components": {name: round(mib, 1) for name, mib in found.components.items()},
-        "reserved_mib": round(found.reserved_mib, 1),
-        "device_mib": round(found.device_mib, 1),
-        "card_mib": found.card_mib,
-        "limit_mib": found.limit_mib,
-        "display_reserve_mib": found.display_mib,
-        "fits": None if found.verdict is None else found.verdict != "no",
-        "verdict": found.verdict,
-        "offload_layers": found.offload_layers,
-        "measured_here": found.measured,
+        "components": {name: round(mib, 1) for name, mib in memory.components.items()},
+        "reserved_mib": round(memory.reserved_mib, 1),
+        "device_mib": round(memory.device_mib, 1),
+        "card_mib": memory.card_mib,
+        "limit_mib": memory.limit_mib,
+        "display_reserve_mib": memory.display_mib,
+        "fits": None if memory.verdict is None else memory.verdict != "no",
+        "verdict": memory.verdict,
+        "offload_layers": memory.offload_layers,
+        "measured_here": memory.measured,
         "remedies": [
             {"field": r.field, "value": r.value, "frees_mib": r.frees_mib, "fits": r.fits, "cost": r.cost}
             for r in remedies
@@ -80,34 +75,42 @@ def _as_json(found: Forecast, remedies: list[Remedy]) -> dict[str, Any]:
     }
 
 
-def _disk_lines(need: DiskNeed, free: float) -> list[str]:
+def _disk_json(resources: ResourceForecast) -> dict[str, Any]:
+    disk = resources.disk
+    return {"disk_mib": disk and round(disk.total_mib, 1), "disk_free_mib": round(resources.disk_free_mib)}
+
+
+def _disk_lines(resources: ResourceForecast) -> list[str]:
     from codex_tui.base.text import pluralize
 
-    full = " ✗ The disk would fill up." if need.total_mib >= free else ""
+    disk = resources.disk
+    if disk is None:
+        return []
+    full = " ✗ The disk would fill up." if resources.fills_disk else ""
     return [
-        f"Disk: needs {need.total_mib:,.0f} MiB, {need.checkpoint_mib:,.0f} for each of"
-        f" {pluralize(need.checkpoints, 'checkpoint')}; {free:,.0f} MiB are free.{full}"
+        f"Disk: needs {disk.total_mib:,.0f} MiB, {disk.checkpoint_mib:,.0f} for each of"
+        f" {pluralize(disk.checkpoints, 'checkpoint')}; {resources.disk_free_mib:,.0f} MiB are free.{full}"
     ]
 
 
-def _lines(found: Forecast, remedies: list[Remedy]) -> list[str]:
+def _memory_lines(memory: Forecast, remedies: list[Remedy]) -> list[str]:
     from codex_tui.base.text import pluralize
     from codex_tui.profiles.literals import format_literal
 
-    rows = [(NAMES[name], mib) for name, mib in found.components.items()]
-    rows += [("GPU memory at the peak", found.device_mib)]
-    if found.limit_mib is not None:
-        rows += [("limit", found.limit_mib)]
+    rows = [(NAMES[name], mib) for name, mib in memory.components.items()]
+    rows += [("GPU memory at the peak", memory.device_mib)]
+    if memory.limit_mib is not None:
+        rows += [("limit", memory.limit_mib)]
     lines = [f"{name:<24}{mib:>8,.0f} MiB" for name, mib in rows]
-    if found.offload_layers:
-        lines.append(f"Kept in host memory: {pluralize(found.offload_layers, 'layer')}.")
-    if found.measured:
+    if memory.offload_layers:
+        lines.append(f"Kept in host memory: {pluralize(memory.offload_layers, 'layer')}.")
+    if memory.measured:
         lines.append("Measured here: corrected by the last probe of this profile on this card.")
-    if found.verdict is None:
+    if memory.verdict is None:
         lines.append("No GPU found to compare with. Use --card 4096 for a 4 GB card.")
         return lines
-    left = (found.limit_mib or 0) - found.device_mib
-    lines.append(f"{SAYS[found.verdict]}: {abs(left):,.0f} MiB {'free' if left >= 0 else 'too much'}.")
+    left = (memory.limit_mib or 0) - memory.device_mib
+    lines.append(f"{VERDICTS[memory.verdict]}: {abs(left):,.0f} MiB {'free' if left >= 0 else 'too much'}.")
     if remedies:
         lines.append("Any one of these reduces it:")
     for remedy in remedies:

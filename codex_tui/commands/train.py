@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -87,32 +86,21 @@ def run_demo(args: argparse.Namespace) -> int:
 
 def run_train(args: argparse.Namespace) -> int:
     from codex_tui import launcher
-    from codex_tui.base.errors import EnvironmentMissing
     from codex_tui.base.text import clean
     from codex_tui.commands.progress import print_progress
     from codex_tui.commands.setup import ensure_with_progress
-    from codex_tui.data import sources
-    from codex_tui.machine import forecast
-    from codex_tui.profiles import library
+    from codex_tui.launch_plan import make_plan
+    from codex_tui.profiles.library import find_profile
     from codex_tui.profiles.overrides import parse_overrides
 
-    profile = library.find_profile(args.profile)
-    launcher.check_name(args.name)
+    path = find_profile(args.profile)
     overrides = parse_overrides(args.set)
-    settings = library.require_profile(profile, overrides)  # before a set-up of minutes, not after
     with print_progress() as report:
-        source = sources.find_profile_source(settings, profile, args.dataset, report)
-    checked = None
-    with suppress(EnvironmentMissing):  # a Parquet file is looked at when it is built
-        sources.check_rows(source, settings.dataset)
-        checked = source
-    for warning in (launcher.check_memory(settings, profile, overrides), forecast.disk_warning(settings, profile)):
-        if warning:
-            print(f"{clean(warning)} It is tried all the same.", file=sys.stderr)
-    python = ensure_with_progress(args.python)
-    run = launcher.launch(
-        profile, dataset=args.dataset, name=args.name, python=python, overrides=overrides, source=checked
-    )
+        plan = make_plan(path, dataset=args.dataset, name=args.name, overrides=overrides, report=report)
+    for warning in plan.warnings:
+        print(f"{clean(warning)} It is tried all the same.", file=sys.stderr)
+    python = ensure_with_progress(args.python)  # may build the environment for minutes: after all that can be refused
+    run = launcher.launch(plan, python)
     return _watch(run, args)
 
 

@@ -22,7 +22,7 @@ def find_last_speed(profile: Profile, profile_file: Path | None = None) -> float
     """Return the tokens a second of the newest run with the model of `profile` on the device that it picks, without the
     time of evaluations and checkpoints. Returns None if no such run has logged a few steps."""
     name = resolve_model_name(profile.model.name, profile_file.parent if profile_file else Path())
-    card = forecast.card(profile.hardware.device)
+    card = forecast.read_card(profile.hardware.device)
     for run in _list_newest_runs():
         if _read_model_name(run) == name and (speed := _compute_speed(run, card.name if card else None)):
             return speed

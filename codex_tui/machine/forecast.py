@@ -1,4 +1,4 @@
-"""The forecast of a profile on this machine: finds the model's shape, the card and what was measured here."""
+"""Forecasts the GPU memory and the disk that a run will take on this machine, before anything is loaded."""
 
 from __future__ import annotations
 
@@ -22,15 +22,8 @@ from training.memory.wsl import wsl
 
 
 @dataclass(frozen=True)
-class NoForecast:
-    """Why there is none, in one sentence."""
-
-    reason: str
-
-
-@dataclass(frozen=True)
 class Card:
-    """A GPU as NVML sees it now, in MiB; `used_mib` counts every program's memory."""
+    """A GPU as NVML sees it now, in MiB. `used_mib` counts the memory of all programs."""
 
     name: str
     total_mib: float
@@ -38,8 +31,70 @@ class Card:
     used_mib: float
 
 
-def card(device: int | str = "auto") -> Card | None:
-    """The card that hardware.device picks; None where there is none, or NVML does not tell."""
+@dataclass(frozen=True)
+class ResourceForecast:
+    """What a run of `profile` will take of this machine.
+
+    `memory` is None where the GPU memory can't be forecast; `reason` then says why. `remedies` are changes that make
+    the run smaller; the list is empty where the run fits well. `disk` is None where the model's shape is not known.
+    `name` is the profile's name in messages.
+    """
+
+    name: str
+    profile: Profile
+    card: Card | None
+    memory: Forecast | None
+    reason: str
+    remedies: list[Remedy]
+    disk: DiskNeed | None
+    disk_free_mib: float
+
+    @property
+    def memory_warning(self) -> str:
+        """One sentence where the run does not fit into the card, else ""."""
+        if self.memory is None or self.memory.verdict != "no":
+            return ""
+        needed, limit = self.memory.device_mib, self.memory.limit_mib or 0
+        return f"{self.name} is forecast to take {needed:,.0f} MiB of the card, and may take {limit:,.0f}."
+
+    @property
+    def fills_disk(self) -> bool:
+        return self.disk is not None and self.disk.total_mib >= self.disk_free_mib
+
+    @property
+    def disk_warning(self) -> str:
+        """One sentence where the run would fill the disk, else ""."""
+        if self.disk is None or not self.fills_disk:
+            return ""
+        return (
+            f"{self.name} is forecast to take {self.disk.total_mib:,.0f} MiB of disk, "
+            f"{self.disk.checkpoint_mib:,.0f} for each of {pluralize(self.disk.checkpoints, 'checkpoint')}, "
+            f"and {self.disk_free_mib:,.0f} are free in {locations.runs_home()}."
+        )
+
+
+def forecast_resources(profile: Profile, path: Path, card_mib: float | None = None) -> ResourceForecast:
+    """Forecast what a run of `profile`, loaded from the file at `path`, will take here.
+
+    `card_mib` compares it with a card of that size instead of the card of this machine. Call this in a thread: the
+    driver may be slow to answer. It is asked once, and the model's config.json is read once.
+    """
+    card = read_card(profile.hardware.device)
+    card_mib = card_mib or (card.total_mib if card else None)
+    shape, reason = _find_shape(profile, path)
+    memory, changes = None, []
+    if profile.hardware.device == "cpu":
+        reason = "It runs on the CPU and takes nothing of a card."
+    elif shape:
+        machine = _describe_machine(profile, path, card, card_mib)
+        memory = forecast(profile, shape, machine)
+        changes = remedies.remedies(profile, shape, machine) if memory.verdict in ("tight", "no") else []
+    disk = disk_need(profile, shape, on_cpu=card is None) if shape else None
+    return ResourceForecast(path.stem, profile, card, memory, reason, changes, disk, facts.disk_free_gib() * 1024)
+
+
+def read_card(device: int | str = "auto") -> Card | None:
+    """Ask the driver for the card that hardware.device picks. None where there is no card, or no answer."""
     first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
     index = device if isinstance(device, int) else int(first) if device == "auto" and first.isdigit() else None
     if index is None:
@@ -55,96 +110,54 @@ def card(device: int | str = "auto") -> Card | None:
     return Card(str(name), memory.total / MIB, memory.free / MIB, memory.used / MIB)
 
 
-def of(profile: Profile, path: Path, card_mib: float | None) -> Forecast | NoForecast:
-    """The forecast of `profile`, which is the file at `path`, for a card of `card_mib`; what was measured on the card
-    that is here counts where it is that one."""
-    shape = _shape_on_card(profile, path)
-    return shape if isinstance(shape, NoForecast) else forecast(profile, shape, _machine(profile, path, card_mib))
-
-
-def remedies_of(profile: Profile, path: Path, card_mib: float | None) -> list[Remedy]:
-    """What would make it smaller, ranked; [] where there is no forecast."""
-    shape = _shape_on_card(profile, path)
-    return [] if isinstance(shape, NoForecast) else remedies.remedies(profile, shape, _machine(profile, path, card_mib))
-
-
-def disk_of(profile: Profile, path: Path) -> DiskNeed | None:
-    """What the run will write; None where the model's shape is not known."""
-    shape = _shape(profile, path)
-    if isinstance(shape, NoForecast):
-        return None
-    return disk_need(profile, shape, on_cpu=card(profile.hardware.device) is None)
-
-
-def disk_free_mib() -> float:
-    """Where runs are kept."""
-    return facts.disk_free_gib() * 1024
-
-
-def disk_warning(profile: Profile, path: Path) -> str:
-    """One sentence where the run is forecast to fill the disk, "" where it does not or nothing is known."""
-    need = disk_of(profile, path)
-    if need is None or need.total_mib < (free := disk_free_mib()):
-        return ""
-    return (
-        f"{path.stem} is forecast to take {need.total_mib:,.0f} MiB of disk, {need.checkpoint_mib:,.0f} for each of"
-        f" {pluralize(need.checkpoints, 'checkpoint')}, and {free:,.0f} are free in {locations.runs_home()}."
-    )
-
-
-def _shape_on_card(profile: Profile, path: Path) -> ModelShape | NoForecast:
-    if profile.hardware.device == "cpu":
-        return NoForecast("It runs on the CPU and takes nothing of a card.")
-    return _shape(profile, path)
-
-
-def _shape(profile: Profile, path: Path) -> ModelShape | NoForecast:
+def _find_shape(profile: Profile, path: Path) -> tuple[ModelShape | None, str]:
+    """The model's shape, or None and the reason why it is not known."""
     name = profile.model.name
-    config = _config(name, profile.model.revision, path)
+    config = _find_config(name, profile.model.revision, path)
     if config is None and is_path(name):
-        return NoForecast(f"{name} is not a model's folder: there is no config.json in it that can be read.")
+        return None, f"{name} is not a model's folder: there is no config.json in it that can be read."
     if config is None:
-        return NoForecast(f"{name} is not on this machine yet, so its size is not known; the first run downloads it.")
+        return None, f"{name} is not on this machine yet, so its size is not known; the first run downloads it."
     try:
         shape = ModelShape.of(config)
         check_modules(profile, shape)
-        return shape
+        return shape, ""
     except NoShape as missing:
-        return NoForecast(f"{name} can't be forecast: {missing}.")
+        return None, f"{name} can't be forecast: {missing}."
 
 
-def _machine(profile: Profile, path: Path, card_mib: float | None) -> Machine:
-    found = Machine(card_mib, expandable_segments=not wsl())
-    here = card(profile.hardware.device)
-    if here is None or card_mib is None or round(here.total_mib) != round(card_mib):
-        return found
+def _describe_machine(profile: Profile, path: Path, card: Card | None, card_mib: float | None) -> Machine:
+    """The machine to forecast for. What was measured on `card` counts where `card_mib` is that card's size."""
+    machine = Machine(card_mib, expandable_segments=not wsl())
+    if card is None or card_mib is None or round(card.total_mib) != round(card_mib):
+        return machine
     cache = locations.cache_home()
-    if last := probes.latest(cache, here.name):
-        found = replace(found, context_mib=last.context_mib)
+    if last := probes.latest(cache, card.name):
+        machine = replace(machine, context_mib=last.context_mib)
     # A launch writes this name into the run, and the trainer stores what it measures under the run's profile.
     name = resolve_model_name(profile.model.name, path.parent)
     profile = profile.model_copy(update={"model": profile.model.model_copy(update={"name": name})})
-    if probed := probes.read(cache, here.name, profile):
-        found = replace(found, measured=probed.measured)
-    return found
+    if probed := probes.read(cache, card.name, profile):
+        machine = replace(machine, measured=probed.measured)
+    return machine
 
 
-def _config(name: str, revision: str | None, path: Path) -> dict[str, Any] | None:
+def _find_config(name: str, revision: str | None, path: Path) -> dict[str, Any] | None:
     """The model's config.json: shipped with the app, in a local folder, or in the Hub's cache."""
     if (shipped := shipped_configs().get(name)) is not None:
         return shipped
     if folder := find_model_folder(name, path.parent):
-        return _read(folder / "config.json")
+        return _read_json(folder / "config.json")
     from huggingface_hub import try_to_load_from_cache
 
     try:
-        found = try_to_load_from_cache(name, "config.json", revision=revision)
-    except ValueError:  # no name that the Hub could have
+        cached = try_to_load_from_cache(name, "config.json", revision=revision)
+    except ValueError:  # the Hub can have no such name
         return None
-    return _read(Path(found)) if isinstance(found, str) else None
+    return _read_json(Path(cached)) if isinstance(cached, str) else None
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read_json(path: Path) -> dict[str, Any] | None:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

@@ -81,8 +81,8 @@ def _is_none(path: Path) -> str:
     return "a link that leads nowhere" if os.path.islink(path) else "no such profile file"  # noqa: PTH114
 
 
-def format_profile_argument(path: Path) -> str:
-    """What a command calls the profile at `path`: its name where that finds it, else the file."""
+def command_argument(path: Path) -> str:
+    """What to write for the profile at `path` in a command: its name if that finds this file, else the path."""
     try:
         return path.stem if find_profile(path.stem) == path else str(path)
     except BadInput:
@@ -105,7 +105,7 @@ def make_editable(entry: ProfileEntry) -> Path:
 
 
 def require_profile(path: Path, overrides: Mapping[str, Any] = {}) -> Profile:
-    """The profile at `path` under `overrides`. Raises BadInput with every problem on a line of its own."""
+    """Load the profile at `path` under `overrides`. Raises BadInput with one line for each problem."""
     try:
         return load_profile(path, overrides)
     except ProfileError as error:

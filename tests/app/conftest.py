@@ -58,7 +58,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (shipped / "broken.toml").write_text('[model]\nname = "x"\n[lora]\nrank = 3\n[training]\nlearning_rate = "fast"\n')
     monkeypatch.setattr(locations, "shipped_profiles", lambda: shipped)
     monkeypatch.setattr("codex_tui.ui.cockpit.gpu_panel._make_sampler", lambda device: SimpleNamespace(read=machine))
-    for name in ("card", "of", "remedies_of"):
+    for name in ("read_card", "forecast_resources"):
         monkeypatch.setattr(forecast, name, getattr(fake_forecast, name))
     monkeypatch.setattr("codex_tui.ui.runs.screen.time", SimpleNamespace(time=lambda: NOW))
     return tmp_path

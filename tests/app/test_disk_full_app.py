@@ -59,7 +59,7 @@ async def expect_one_notice(pilot: Pilot[Any], *expected: str) -> None:
 
 async def edit_rank(pilot: Pilot[Any]) -> Draft:
     await pilot.press("e")
-    await until(pilot, lambda: isinstance(pilot.app.screen, EditorScreen) and pilot.app.screen.outlook)
+    await until(pilot, lambda: isinstance(pilot.app.screen, EditorScreen) and pilot.app.screen.forecast)
     draft: Draft = pilot.app.screen.draft
     draft.set("lora.r", "8")
     return draft

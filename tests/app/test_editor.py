@@ -49,7 +49,7 @@ async def editing(*keys: str, size: tuple[int, int] = (120, 36)) -> AsyncIterato
     async with CodexApp().run_test(size=size) as pilot:
         await settled(pilot)
         await pilot.press(*keys, "e")
-        await until(pilot, lambda: isinstance(pilot.app.screen, EditorScreen) and pilot.app.screen.outlook)
+        await until(pilot, lambda: isinstance(pilot.app.screen, EditorScreen) and pilot.app.screen.forecast)
         yield pilot
 
 
@@ -105,10 +105,10 @@ async def test_help_and_errors_appear_while_typing(mine: Path) -> None:
 
 async def test_the_forecast_changes_while_typing(mine: Path) -> None:
     async with editing() as pilot:
-        before = editor(pilot).outlook
+        before = editor(pilot).forecast
         await go_to(pilot, "model.max_seq_length")
         await type_in(pilot, "16384")
-        await until(pilot, lambda: editor(pilot).outlook is not before and "too big" in screen_text(pilot.app))
+        await until(pilot, lambda: editor(pilot).forecast is not before and "too big" in screen_text(pilot.app))
         for part in ("weights", "LoRA", "optimiser", "activations", "loss head", "CUDA context", "display"):
             assert part in screen_text(pilot.app)
         await pilot.press("escape")
@@ -145,7 +145,7 @@ async def test_a_remedy_is_applied_with_one_key(mine: Path) -> None:
         await go_to(pilot, "model.max_seq_length")
         await type_in(pilot, "16384")
         await pilot.press("enter")
-        await until(pilot, lambda: editor(pilot).outlook and editor(pilot).outlook.remedies)
+        await until(pilot, lambda: editor(pilot).forecast and editor(pilot).forecast.remedies)
         assert "r" in pilot.app.screen.query_one(HintBar).keys
         await pilot.press("r")
         await until(pilot, lambda: isinstance(pilot.app.screen, RemediesScreen))

@@ -7,14 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.fake_interpreter import idle_interpreter
+from support.launch_work import ONCE_EACH, count_launch_work, write_profile
 from support.pilot import screen_text, settled, until
 from textual.widgets import Input
 
 from codex_tui import launcher
 from codex_tui.base import locations
-from codex_tui.base.errors import BadInput
 from codex_tui.base.progress import Progress
 from codex_tui.environment import build
+from codex_tui.launch_plan import LaunchPlan
+from codex_tui.machine import forecast
+from codex_tui.machine.forecast import forecast_resources, read_card
 from codex_tui.ui.app import CodexApp
 from codex_tui.ui.cockpit.screen import CockpitScreen
 from codex_tui.ui.kit.choices import Choices
@@ -22,6 +26,7 @@ from codex_tui.ui.kit.dialogs import Notice
 from codex_tui.ui.kit.hints import HintBar
 from codex_tui.ui.profiles.launch import LaunchDialog
 from codex_tui.ui.profiles.screen import ProfilesScreen
+from training.contract.run_directory import RunDirectory
 
 SIZE = (120, 36)
 
@@ -126,13 +131,11 @@ async def test_editing_a_shipped_profile_outside_copies_it_and_reads_it_again(
 
 
 async def test_launching_opens_the_cockpit(home: Path, make_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    requests: list[dict[str, Any]] = []
+    launched: list[LaunchPlan] = []
 
-    def launch(profile: Path, **arguments: Any) -> Any:
-        requests.append(arguments)
-        if arguments["dataset"]:
-            raise BadInput(f"{arguments['dataset']}: no such dataset file.", "Give a JSONL file.")
-        return make_run(name=arguments["name"] or "small-card-1", end="training", steps=10)
+    def launch(plan: LaunchPlan, python: Path) -> Any:
+        launched.append(plan)
+        return make_run(name=plan.name or "small-card-1", end="training", steps=10)
 
     monkeypatch.setattr(build, "ensure", lambda progress: Path("/usr/bin/python3"))
     monkeypatch.setattr(launcher, "launch", launch)
@@ -152,7 +155,30 @@ async def test_launching_opens_the_cockpit(home: Path, make_run: Any, monkeypatc
         assert "night" in screen_text(pilot.app)
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(pilot.app.screen, ProfilesScreen))
-    assert [arguments["name"] for arguments in requests] == [None, "night"]
+    [plan] = launched
+    assert (plan.name, plan.source.name) == ("night", "demo:zombie-waves")
+
+
+async def test_a_launch_does_its_slow_work_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    profile = write_profile(locations.user_profiles())
+    monkeypatch.setattr(forecast, "forecast_resources", forecast_resources)
+    monkeypatch.setattr(forecast, "read_card", read_card)
+    python = idle_interpreter(home, 60)
+    monkeypatch.setattr(build, "ensure", lambda progress: python)
+    opened: list[RunDirectory] = []
+    monkeypatch.setattr(CodexApp, "on_open_run", lambda self, message: opened.append(message.run))
+    async with CodexApp().run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        assert pilot.app.screen.picked.name == "counted"
+        counts = count_launch_work(profile, monkeypatch)
+        await pilot.press("enter")
+        await until(pilot, lambda: "Memory:" in screen_text(pilot.app))
+        await pilot.press("enter")
+        await until(pilot, lambda: opened)
+    for child in launcher._children:
+        child.kill()
+        child.wait()
+    assert counts == ONCE_EACH
 
 
 async def test_the_set_up_is_seen(home: Path, make_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from codex_tui.machine.forecast import Card, NoForecast
+from codex_tui.machine.forecast import Card, ResourceForecast
 from training.contract.profile import Profile
 from training.memory.forecast import Forecast, Remedy
 
 CARD = Card("NVIDIA GeForce RTX 3050 Laptop GPU", 4096, 3790, 306)
 
 
-def card(device: int | str = "auto") -> Card | None:
+def read_card(device: int | str = "auto") -> Card | None:
     return CARD
 
 
-def no_card(device: int | str = "auto") -> Card | None:
-    return None
+def forecast_resources(profile: Profile, path: Path, card_mib: float | None = None) -> ResourceForecast:
+    memory = _memory(profile)
+    reason = "" if memory else f"{profile.model.name} is not on this machine yet, so its size is not known."
+    remedies = _remedies(profile) if memory and memory.verdict in ("tight", "no") else []
+    return ResourceForecast(path.stem, profile, CARD, memory, reason, remedies, disk=None, disk_free_mib=100_000.0)
 
 
-def of(profile: Profile, path: Path, card_mib: float | None) -> Forecast | NoForecast:
+def _memory(profile: Profile) -> Forecast | None:
     if "3B" not in profile.model.name:
-        return NoForecast(f"{profile.model.name} is not on this machine yet, so its size is not known.")
+        return None
     training, model = profile.training, profile.model
     parts = {
         "weights": 2170.0 if model.load_in_4bit else 6128.0,
@@ -33,11 +36,11 @@ def of(profile: Profile, path: Path, card_mib: float | None) -> Forecast | NoFor
     }
     device = sum(parts.values())
     display = float(profile.hardware.display_reserve_mib)
-    limit = None if card_mib is None else profile.hardware.vram_limit_mib or card_mib - display
-    return Forecast(parts, device - 496, device, display, limit, card_mib, 0)
+    limit = profile.hardware.vram_limit_mib or CARD.total_mib - display
+    return Forecast(parts, device - 496, device, display, limit, CARD.total_mib, 0)
 
 
-def remedies_of(profile: Profile, path: Path, card_mib: float | None) -> list[Remedy]:
+def _remedies(profile: Profile) -> list[Remedy]:
     length, r = profile.model.max_seq_length, profile.lora.r
     return [
         Remedy("model.max_seq_length", 1024, 0.11 * (length - 1024), "longer rows are cut", True),

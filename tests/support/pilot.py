@@ -51,7 +51,7 @@ async def settled(pilot: Pilot[Any]) -> None:
             gpu = screen.query(GpuPanel)
             return bool(screen.focused and screen.follower and screen.follower.complete and gpu.first().has_reading)
         if isinstance(screen, ProfilesScreen):
-            return bool(screen.query(Choices)) and screen.picked is not None and screen.looked_ahead
+            return bool(screen.query(Choices)) and screen.picked is not None and screen.forecasts_ready
         return not isinstance(screen, RunsScreen) or any(choices.has_focus for choices in screen.query(Choices))
 
     await until(pilot, ready)

@@ -110,7 +110,7 @@ def test_nothing_is_left_beside_the_run(demo: RunDirectory, trainer: Trainer) ->
 
 def test_it_takes_the_disk_that_was_forecast(demo: RunDirectory) -> None:
     profile = Profile.model_validate(read_config(demo)["profile"])
-    need = forecast.disk_of(profile, locations.shipped_profiles() / "demo.toml")
+    need = forecast.forecast_resources(profile, locations.shipped_profiles() / "demo.toml").disk
     assert need is not None
     kept = sorted(demo.checkpoints.glob("checkpoint-*"))
     assert len(kept) == need.checkpoints - 1

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -18,6 +19,7 @@ from support.fake_interpreter import fake_interpreter
 from codex_tui import launcher
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, EnvironmentMissing
+from codex_tui.launch_plan import make_plan
 from training.contract.run_directory import RunDirectory
 
 
@@ -48,6 +50,10 @@ def no_trainer_stays(home: Path) -> Iterator[None]:
         child.wait()
 
 
+def launch(profile: Path, python: Path, **choices: Any) -> RunDirectory:
+    return launcher.launch(make_plan(profile, **choices), python)
+
+
 def until(reached: Callable[[], object]) -> None:
     while not reached():  # pytest-timeout ends a wait in vain
         time.sleep(0.01)
@@ -58,7 +64,7 @@ def log(run: RunDirectory) -> str:
 
 
 def test_a_launched_trainer_stands_on_its_own(home: Path, python: Path, profile: Path) -> None:
-    run = launcher.launch(profile, python=python)
+    run = launch(profile, python=python)
     assert run.path == home / "data" / "runs" / "small-1"
     identity = run.read_process()
     assert identity is not None and identity.is_alive()  # said by the launcher, before the trainer can
@@ -82,7 +88,7 @@ def test_a_launched_trainer_stands_on_its_own(home: Path, python: Path, profile:
 
 
 def test_a_run_is_its_owners_alone(home: Path, python: Path, profile: Path) -> None:
-    run = launcher.launch(profile, python=python)
+    run = launch(profile, python=python)
     until(lambda: run.lock.exists() and "training" in log(run))
     assert locations.runs_home().stat().st_mode & 0o777 == 0o700
     assert run.path.stat().st_mode & 0o777 == 0o700
@@ -91,31 +97,31 @@ def test_a_run_is_its_owners_alone(home: Path, python: Path, profile: Path) -> N
 
 
 def test_runs_are_numbered_and_names_are_kept(home: Path, python: Path, profile: Path) -> None:
-    assert [launcher.launch(profile, python=python).name for _ in range(2)] == ["small-1", "small-2"]
-    assert launcher.launch(profile, name="mine", python=python).name == "mine"
+    assert [launch(profile, python=python).name for _ in range(2)] == ["small-1", "small-2"]
+    assert launch(profile, name="mine", python=python).name == "mine"
     odd = profile.rename(profile.with_name("..Ünsafe name;$(x).toml"))
-    assert launcher.launch(odd, python=python).name == "nsafe-name-x-1"
+    assert launch(odd, python=python).name == "nsafe-name-x-1"
     with pytest.raises(BadInput, match="called mine already"):
-        launcher.launch(odd, name="mine", python=python)
+        launch(odd, name="mine", python=python)
 
 
 @pytest.mark.parametrize("name", ["", "..", "../mine", "/tmp/mine", ".mine", "-mine", "a b", "a\n", "last", "a" * 65])
 def test_a_name_stays_within_its_folder(home: Path, python: Path, profile: Path, name: str) -> None:
     with pytest.raises(BadInput, match="can't be a run's name"):
-        launcher.launch(profile, name=name, python=python)
+        launch(profile, name=name, python=python)
     assert not locations.runs_home().exists()
 
 
 def test_what_the_training_libraries_can_not_name_is_refused(home: Path, python: Path, profile: Path) -> None:
     rows = profile.with_name("rows.jsonl").rename(profile.with_name(os.fsdecode(b"rows-\xff.jsonl")))
     with pytest.raises(BadInput, match="is not UTF-8"):
-        launcher.launch(profile, dataset=str(rows), python=python)
+        launch(profile, dataset=str(rows), python=python)
     assert not locations.runs_home().exists()
 
 
 def test_a_model_beside_the_profile_is_found_from_anywhere(home: Path, python: Path, profile: Path) -> None:
     profile.write_text('[model]\nname = "./models/small"\n[dataset]\npath = "rows.jsonl"\n')
-    config = read_config(launcher.launch(profile, python=python))
+    config = read_config(launch(profile, python=python))
     assert config["profile"]["model"]["name"] == str(profile.parent / "models" / "small")
 
 
@@ -123,7 +129,7 @@ def test_a_run_keeps_what_it_came_to_and_what_was_set_for_it(home: Path, python:
     child = profile.with_name("deeper") / "child.toml"
     child.parent.mkdir()
     child.write_text('extends = "../small.toml"\n[lora]\nr = 8\n')
-    run = launcher.launch(child, python=python, overrides={"lora.lora_alpha": 4})
+    run = launch(child, python=python, overrides={"lora.lora_alpha": 4})
     config = read_config(run)
     assert run.name == "child-1"
     assert run.profile.read_bytes() == child.read_bytes()
@@ -131,24 +137,24 @@ def test_a_run_keeps_what_it_came_to_and_what_was_set_for_it(home: Path, python:
     assert (config["profile"]["lora"]["r"], config["profile"]["lora"]["lora_alpha"]) == (8, 4)
     assert config["dataset"] == str(profile.with_name("rows.jsonl"))  # relative to the file that names it
     assert config["overrides"] == {"lora.lora_alpha": 4}
-    assert "overrides" not in read_config(launcher.launch(child, python=python))
+    assert "overrides" not in read_config(launch(child, python=python))
 
 
 def test_a_profile_can_name_its_runs(home: Path, python: Path, profile: Path) -> None:
     profile.write_text(profile.read_text() + '[launch]\nname = "guide"\n')
-    assert [launcher.launch(profile, python=python).name for _ in range(2)] == ["guide-1", "guide-2"]
-    assert launcher.launch(profile, python=python, overrides={"launch.name": "other"}).name == "other-1"
-    assert launcher.launch(profile, name="mine", python=python).name == "mine"
+    assert [launch(profile, python=python).name for _ in range(2)] == ["guide-1", "guide-2"]
+    assert launch(profile, python=python, overrides={"launch.name": "other"}).name == "other-1"
+    assert launch(profile, name="mine", python=python).name == "mine"
 
 
 def test_an_interpreter_that_does_not_start_is_named(home: Path, profile: Path, tmp_path: Path) -> None:
     with pytest.raises(EnvironmentMissing, match="There is no Python at"):
-        launcher.launch(profile, python=tmp_path / "none")
+        launch(profile, python=tmp_path / "none")
     assert not locations.runs_home().exists()
 
 
 def test_stop_asks_then_insists_then_kills(home: Path, tmp_path: Path, profile: Path) -> None:
-    run = launcher.launch(profile, python=fake_interpreter(tmp_path, "waiting_trainer", "stubborn"))
+    run = launch(profile, python=fake_interpreter(tmp_path, "waiting_trainer", "stubborn"))
     until(lambda: "training" in log(run))
     assert launcher.stop(run) == "save"
     assert run.read_stop_request() == "save"
@@ -163,7 +169,7 @@ def test_stop_asks_then_insists_then_kills(home: Path, tmp_path: Path, profile: 
 
 
 def test_a_resumed_run_is_the_next_attempt_in_the_same_place(home: Path, python: Path, profile: Path) -> None:
-    run = launcher.launch(profile, python=python)
+    run = launch(profile, python=python)
     with pytest.raises(BadInput, match="is training already"):
         launcher.resume(run)
     until(lambda: "training" in log(run))
@@ -180,7 +186,7 @@ def test_a_resumed_run_is_the_next_attempt_in_the_same_place(home: Path, python:
 
 
 def test_of_two_that_start_at_once_the_one_that_trains_is_known(home: Path, python: Path, profile: Path) -> None:
-    run = launcher.launch(profile, python=python)
+    run = launch(profile, python=python)
     until(lambda: "training" in log(run))
     holder = run.read_process()
     launcher._start(run, python, attempt=2)  # another viewer's, which looked before the first had said who it is
@@ -197,7 +203,7 @@ def viewer_of_a_resume(run: RunDirectory) -> subprocess.Popen[str]:
 
 
 def test_of_resumes_at_once_one_trains_and_the_others_are_refused(home: Path, python: Path, profile: Path) -> None:
-    run = launcher.launch(profile, python=python)
+    run = launch(profile, python=python)
     until(lambda: "training" in log(run))
     first = launcher._children[-1]
     first.kill()  # its locks die with it
@@ -222,7 +228,7 @@ def test_of_resumes_at_once_one_trains_and_the_others_are_refused(home: Path, py
 
 
 def test_a_launcher_that_is_killed_while_it_starts_locks_nobody_out(home: Path, python: Path, profile: Path) -> None:
-    run = launcher.launch(profile, python=python)
+    run = launch(profile, python=python)
     until(lambda: "training" in log(run))
     run.request_stop("terminate")
     until(lambda: not run.is_trainer_alive())
@@ -246,7 +252,7 @@ def test_a_launcher_that_is_killed_while_it_starts_locks_nobody_out(home: Path, 
 
 
 def test_a_process_that_has_the_pid_of_a_trainer_is_never_signalled(home: Path, python: Path, profile: Path) -> None:
-    run = launcher.launch(profile, python=python)
+    run = launch(profile, python=python)
     until(lambda: "training" in log(run))
     run.request_stop("terminate")
     until(lambda: not run.is_trainer_alive())

@@ -24,8 +24,8 @@ from codex_tui.ui.editor.field_help import describe_field
 from codex_tui.ui.editor.field_list import FieldList
 from codex_tui.ui.editor.form import Form
 from codex_tui.ui.editor.text import WHILE_TYPING, draw_title, list_hints
-from codex_tui.ui.forecast.ahead import here
 from codex_tui.ui.forecast.bar import ForecastBar
+from codex_tui.ui.forecast.in_thread import forecast_profile
 from codex_tui.ui.kit.drawing import line
 from codex_tui.ui.kit.hints import ALWAYS, TYPING, HintBar
 from codex_tui.ui.kit.text_view import TextView
@@ -33,7 +33,7 @@ from codex_tui.ui.kit.title_bar import TitleBar
 from codex_tui.ui.messages import ReportsWorkerErrors, Trouble
 
 if TYPE_CHECKING:
-    from codex_tui.machine.outlook import Outlook
+    from codex_tui.machine.forecast import ResourceForecast
     from codex_tui.profiles.resolve import Resolved
     from training.contract.profile import Profile
 
@@ -81,7 +81,7 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
         super().__init__()
         self.draft = draft
         self.files = DraftFiles(self, draft, self.show_draft)
-        self.outlook: Outlook | None = None
+        self.forecast: ResourceForecast | None = None
 
     def compose(self) -> ComposeResult:
         yield TitleBar("Edit", "")
@@ -140,7 +140,7 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
         if self.form.typing:
             bar.show(WHILE_TYPING, TYPING)
         else:
-            bar.show(list_hints(self.picked, self.draft, bool(self.outlook and self.outlook.remedies)), ALWAYS)
+            bar.show(list_hints(self.picked, self.draft, bool(self.forecast and self.forecast.remedies)), ALWAYS)
 
     def on_field_list_moved(self) -> None:
         self._update_help()
@@ -212,22 +212,22 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
 
     def _update_forecast(self, resolved: Resolved) -> None:
         if resolved.profile is None:
-            self.outlook = None
+            self.forecast = None
             self.query_one(ForecastBar).say("No forecast: the profile has problems. Fix them first.")
             self._update_hints()
         else:
-            self._forecast(resolved.profile)
+            self._make_forecast(resolved.profile)
 
     @work(group="forecast", exclusive=True, exit_on_error=False)
-    async def _forecast(self, profile: Profile) -> None:
-        outlook = await asyncio.to_thread(here, profile, self.draft.path)
+    async def _make_forecast(self, profile: Profile) -> None:
+        forecast = await asyncio.to_thread(forecast_profile, profile, self.draft.path)
         if not self.is_attached:
             return
-        self.outlook = outlook
-        if outlook.forecast:
-            self.query_one(ForecastBar).show(outlook.forecast, outlook.card)
+        self.forecast = forecast
+        if forecast.memory:
+            self.query_one(ForecastBar).show(forecast.memory, forecast.card)
         else:
-            self.query_one(ForecastBar).say(outlook.reason)
+            self.query_one(ForecastBar).say(forecast.reason)
         self._update_hints()
 
     def _check_for_changes(self) -> None:
@@ -272,13 +272,12 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
         from codex_tui.ui.forecast.remedies import RemediesScreen
 
         profile = self.draft.resolved.profile
-        outlook = (
-            await asyncio.to_thread(here, profile, self.draft.path) if profile else None
-        )  # memory may have changed
-        if not outlook or not outlook.remedies:
-            fits = outlook and outlook.forecast and outlook.forecast.verdict == "fits"
+        # The forecast on the screen may be of an earlier text, so this makes a new one.
+        forecast = await asyncio.to_thread(forecast_profile, profile, self.draft.path) if profile else None
+        if not forecast or not forecast.remedies:
+            fits = forecast and forecast.memory and forecast.memory.verdict == "fits"
             self.notify("It fits. Nothing to change." if fits else "No suggestions.", markup=False)
-        elif remedy := await self.app.push_screen_wait(RemediesScreen(outlook)):
+        elif remedy := await self.app.push_screen_wait(RemediesScreen(forecast)):
             self.set_field(format_literal(remedy.value), remedy.field)
 
     def action_find(self) -> None:

@@ -18,7 +18,7 @@ from codex_tui.ui.kit.dialogs import DIALOG_CSS, make_key_row
 from codex_tui.ui.kit.drawing import MUTED, STRONG, line, spread
 
 if TYPE_CHECKING:
-    from codex_tui.machine.outlook import Outlook
+    from codex_tui.machine.forecast import ResourceForecast
     from training.memory.forecast import Remedy
 
 
@@ -32,23 +32,22 @@ class RemediesScreen(ModalScreen["Remedy | None"]):
     )
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,r", "dismiss(None)", "Close")]
 
-    def __init__(self, outlook: Outlook) -> None:
+    def __init__(self, forecast: ResourceForecast) -> None:
         super().__init__()
-        self._outlook = outlook
-        self._found = outlook.remedies
+        self._forecast = forecast
 
     def compose(self) -> ComposeResult:
         with Vertical():
             yield Static(line(("What would make it smaller", STRONG)))
-            if self._outlook.forecast:
-                yield Static(summary(self._outlook.forecast, self._outlook.card))
+            if self._forecast.memory:
+                yield Static(summary(self._forecast.memory, self._forecast.card))
             yield Choices(lines=2)
             yield make_key_row(("Enter", "apply"), ("↑ ↓", "choose"), ("Esc", "leave it"))
 
     def on_mount(self) -> None:
         choices = self.query_one(Choices)
-        choices.set_rows([(f"{number}", _row(remedy)) for number, remedy in enumerate(self._found)])
-        choices.styles.height = 2 * len(self._found)
+        choices.set_rows([(f"{number}", _row(remedy)) for number, remedy in enumerate(self._forecast.remedies)])
+        choices.styles.height = 2 * len(self._forecast.remedies)
         choices.focus()
 
     def on_choices_moved(self, message: Choices.Moved) -> None:
@@ -57,7 +56,7 @@ class RemediesScreen(ModalScreen["Remedy | None"]):
     def on_choices_chosen(self, message: Choices.Chosen) -> None:
         message.stop()
         index = self.query_one(Choices).index
-        self.dismiss(self._found[index] if index is not None else None)
+        self.dismiss(self._forecast.remedies[index] if index is not None else None)
 
 
 def _row(remedy: Remedy) -> DrawEntry:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
@@ -17,8 +16,8 @@ from textual.widgets import Input, Static
 
 from codex_tui.base.errors import CodexError, describe_os_error
 from codex_tui.base.text import clean, format_duration
-from codex_tui.ui.forecast.ahead import here
 from codex_tui.ui.forecast.bar import change, summary
+from codex_tui.ui.forecast.in_thread import forecast_profile
 from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.dialogs import DIALOG_CSS, make_key_row
 from codex_tui.ui.kit.drawing import MUTED, line
@@ -26,7 +25,7 @@ from codex_tui.ui.messages import OpenRun, ReportsWorkerErrors
 
 if TYPE_CHECKING:
     from codex_tui.base.progress import Progress
-    from codex_tui.machine.outlook import Outlook
+    from codex_tui.machine.forecast import ResourceForecast
     from codex_tui.profiles.library import ProfileEntry
     from training.contract.profile import Profile
     from training.contract.run_directory import RunDirectory
@@ -55,6 +54,7 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         self._entry = entry
         self._busy = False
         self._reported = 0.0
+        self._forecast: ResourceForecast | None = None
 
     def compose(self) -> ComposeResult:
         profile = self._entry.profile
@@ -76,15 +76,16 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         self.query_one("#status").display = False
         self.query_one("#forecast").display = False
         if self._entry.profile:
-            self.run_worker(self._look_ahead(self._entry.profile), group="forecast", exit_on_error=False)
+            self.run_worker(self._forecast_run(self._entry.profile), group="forecast", exit_on_error=False)
 
-    async def _look_ahead(self, profile: Profile) -> None:
-        outlook = await asyncio.to_thread(here, profile, self._entry.path)
+    async def _forecast_run(self, profile: Profile) -> None:
+        forecast = await asyncio.to_thread(forecast_profile, profile, self._entry.path)
+        self._forecast = forecast
         if self.is_attached:
-            forecast = self.query_one("#forecast", Static)
-            forecast.display = True
-            disk = line("\n", (f"{clean(outlook.disk)} It is tried all the same.", "$warning")) if outlook.disk else ""
-            forecast.update(line(_forecast_text(outlook), disk))
+            text = self.query_one("#forecast", Static)
+            text.display = True
+            warning = f"{clean(forecast.disk_warning)} It is tried all the same." if forecast.disk_warning else ""
+            text.update(line(_forecast_text(forecast), line("\n", (warning, "$warning")) if warning else ""))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
@@ -113,14 +114,15 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
             self._busy = False
 
     def _start(self, dataset: str | None, name: str | None) -> RunDirectory:
-        """In a thread: reading rows and building an environment take their time. Raises CodexError."""
+        """Runs in a thread: reading rows and building an environment take time. Raises CodexError."""
         from codex_tui import launcher
         from codex_tui.environment import build
+        from codex_tui.launch_plan import make_plan
 
-        python = build.ensure(self._report_setup)
-        return launcher.launch(
-            Path(self._entry.path), dataset=dataset, name=name, python=python, report=self._report_fetch
+        plan = make_plan(
+            self._entry.path, dataset=dataset, name=name, resources=self._forecast, report=self._report_fetch
         )
+        return launcher.launch(plan, build.ensure(self._report_setup))
 
     def _report_setup(self, progress: Progress) -> None:
         self._show_progress(progress, _setup_text)
@@ -142,18 +144,15 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
             status.update(text)
 
 
-def _forecast_text(outlook: Outlook) -> Content:
-    """One line, and what would help where it does not fit."""
-    if outlook.forecast is None:
-        return line(("Memory: ", MUTED), (clean(outlook.reason), MUTED))
-    text = line(("Memory: ", MUTED), summary(outlook.forecast, outlook.card))
-    if outlook.forecast.verdict != "no":
+def _forecast_text(forecast: ResourceForecast) -> Content:
+    """One line, and what would help where the run does not fit."""
+    if forecast.memory is None:
+        return line(("Memory: ", MUTED), (clean(forecast.reason), MUTED))
+    text = line(("Memory: ", MUTED), summary(forecast.memory, forecast.card))
+    if forecast.memory.verdict != "no":
         return text
-    help = (
-        f" {change(outlook.remedies[0])} gives back {outlook.remedies[0].frees_mib:,.0f} MiB;"
-        if outlook.remedies
-        else ""
-    )
+    remedy = forecast.remedies[0] if forecast.remedies else None
+    help = f" {change(remedy)} gives back {remedy.frees_mib:,.0f} MiB;" if remedy else ""
     return line(
         text, "\n", (f"It is likely to run out of memory.{help} e in the list of profiles edits it.", "$warning")
     )

@@ -15,7 +15,7 @@ from textual.containers import Horizontal
 from textual.screen import Screen
 
 from codex_tui.base.errors import CodexError
-from codex_tui.ui.forecast.ahead import of_all
+from codex_tui.ui.forecast.in_thread import forecast_entries
 from codex_tui.ui.kit.choices import Choices
 from codex_tui.ui.kit.drawing import MUTED, line
 from codex_tui.ui.kit.hints import HintBar
@@ -25,7 +25,7 @@ from codex_tui.ui.messages import ReportsWorkerErrors, Trouble
 from codex_tui.ui.profiles.text import about, row
 
 if TYPE_CHECKING:  # pydantic is read after the first paint
-    from codex_tui.machine.outlook import Outlook
+    from codex_tui.machine.forecast import ResourceForecast
     from codex_tui.profiles.library import ProfileEntry
 
 HINTS = (
@@ -60,8 +60,8 @@ class ProfilesScreen(ReportsWorkerErrors, Screen[None]):
     def __init__(self) -> None:
         super().__init__()
         self._entries: list[ProfileEntry] = []
-        self._outlooks: list[Outlook | None] = []
-        self.looked_ahead = False
+        self._forecasts: list[ResourceForecast | None] = []
+        self.forecasts_ready = False
 
     def compose(self) -> ComposeResult:
         yield TitleBar("Profiles", "Choose a profile. Enter starts training.")
@@ -78,20 +78,22 @@ class ProfilesScreen(ReportsWorkerErrors, Screen[None]):
     async def action_reload(self, pick: str | None = None) -> None:
         """Reads the profiles in a thread, and stands on the one named `pick`, or where it stood."""
         self._entries = await asyncio.to_thread(_read_profiles)
-        self._outlooks, self.looked_ahead = [None] * len(self._entries), False
+        self._forecasts, self.forecasts_ready = [None] * len(self._entries), False
         self._show(pick)
-        self.run_worker(self._look_ahead(), group="forecast", exclusive=True, exit_on_error=False)
+        self.run_worker(self._forecast_all(), group="forecast", exclusive=True, exit_on_error=False)
 
-    async def _look_ahead(self) -> None:
-        """What each takes: after they are shown, since the driver takes its time to answer."""
+    async def _forecast_all(self) -> None:
+        """Forecast every profile, after the list is shown: the driver is slow to answer."""
         entries = self._entries
-        outlooks = await asyncio.to_thread(of_all, entries)
+        forecasts = await asyncio.to_thread(forecast_entries, entries)
         if self.is_attached and entries is self._entries:
-            self._outlooks, self.looked_ahead = outlooks, True
+            self._forecasts, self.forecasts_ready = forecasts, True
             self._show()
 
     def _show(self, pick: str | None = None) -> None:
-        rows = [(entry.name, row(entry, look)) for entry, look in zip(self._entries, self._outlooks, strict=True)]
+        rows = [
+            (entry.name, row(entry, forecast)) for entry, forecast in zip(self._entries, self._forecasts, strict=True)
+        ]
         self.query_one(Choices).set_rows(rows, pick)
         self._describe()
 
@@ -188,7 +190,7 @@ class ProfilesScreen(ReportsWorkerErrors, Screen[None]):
             self.query_one("#profile", TextView).set_text([line((where, MUTED))])
             return
         index = self._entries.index(entry)
-        self.query_one("#profile", TextView).set_text(about(entry, self._outlooks[index]))
+        self.query_one("#profile", TextView).set_text(about(entry, self._forecasts[index]))
         self.query_one(HintBar).show(HINTS[1:] if entry.problems else HINTS)
 
 

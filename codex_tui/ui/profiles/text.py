@@ -15,7 +15,7 @@ from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, line, spread
 from training.contract import files
 
 if TYPE_CHECKING:  # pydantic is read after the first paint
-    from codex_tui.machine.outlook import Outlook
+    from codex_tui.machine.forecast import ResourceForecast
     from codex_tui.profiles.library import ProfileEntry
     from training.contract.profile import Profile
 
@@ -24,14 +24,14 @@ MOST_REMEDIES = 3  # the editor has them all
 NAME_WIDTH = 11
 
 
-def row(entry: ProfileEntry, outlook: Outlook | None) -> DrawEntry:
+def row(entry: ProfileEntry, forecast: ResourceForecast | None) -> DrawEntry:
     """Name, title, and whether it fits."""
     whose = "shipped" if entry.shipped else "yours"
     count = len(entry.problems)
 
     def lines(width: int) -> list[Content]:
         name = shorten(clean(entry.name), max(8, width - len(whose) - 2))
-        fit = line((f"✗ {pluralize(count, 'problem')}", "bold $error")) if count else _fit(outlook)
+        fit = line((f"✗ {pluralize(count, 'problem')}", "bold $error")) if count else _fit(forecast)
         return [
             spread(line((name, STRONG)), line((whose, MUTED)), width),
             line((shorten(clean(entry.title), width), MUTED)),
@@ -41,18 +41,18 @@ def row(entry: ProfileEntry, outlook: Outlook | None) -> DrawEntry:
     return lines
 
 
-def _fit(outlook: Outlook | None) -> Content:
-    if outlook is None:
+def _fit(forecast: ResourceForecast | None) -> Content:
+    if forecast is None:
         return Content("")
-    if outlook.forecast is None:
+    if forecast.memory is None:
         return line(("no forecast", MUTED))
-    taken = f"{outlook.forecast.device_mib:,.0f} MiB"
-    if outlook.forecast.verdict is None:
+    taken = f"{forecast.memory.device_mib:,.0f} MiB"
+    if forecast.memory.verdict is None:
         return line((f"takes {taken}", MUTED))
-    return line(verdict(outlook.forecast), (f"  {taken}", MUTED))
+    return line(verdict(forecast.memory), (f"  {taken}", MUTED))
 
 
-def about(entry: ProfileEntry, outlook: Outlook | None) -> Iterator[Content]:
+def about(entry: ProfileEntry, forecast: ResourceForecast | None) -> Iterator[Content]:
     yield line((clean(entry.title or entry.name), STRONG))
     if entry.problems:
         yield Content("")
@@ -66,11 +66,11 @@ def about(entry: ProfileEntry, outlook: Outlook | None) -> Iterator[Content]:
         if entry.description:
             yield line((clean(entry.description, newlines=True), ""))
         yield Content("")
-        yield from _memory(outlook)
+        yield from _memory(forecast)
         yield from _numbers(entry.profile)
-        if outlook and outlook.forecast:
+        if forecast and forecast.memory:
             yield Content("")
-            yield from _components(outlook)
+            yield from _components(forecast)
     yield Content("")
     where = "Shipped with the app. Press e to make your own." if entry.shipped else f"Yours: {_tilde(entry.path)}"
     yield line((clean(where), MUTED))
@@ -78,36 +78,36 @@ def about(entry: ProfileEntry, outlook: Outlook | None) -> Iterator[Content]:
     yield from _file(entry)
 
 
-def _memory(outlook: Outlook | None) -> Iterator[Content]:
+def _memory(forecast: ResourceForecast | None) -> Iterator[Content]:
     """Whether it fits, and if not, what would help."""
-    if outlook is None:
+    if forecast is None:
         yield _number("memory", Content("…"))
-    elif outlook.forecast is None:
-        yield _number("memory", line((clean(outlook.reason), MUTED)))
+    elif forecast.memory is None:
+        yield _number("memory", line((clean(forecast.reason), MUTED)))
     else:
-        yield _number("memory", summary(outlook.forecast, outlook.card))
-        for remedy in outlook.remedies[:MOST_REMEDIES]:
+        yield _number("memory", summary(forecast.memory, forecast.card))
+        for remedy in forecast.remedies[:MOST_REMEDIES]:
             gives = f"{f'−{remedy.frees_mib:,.0f}':>6} MiB {'✓' if remedy.fits else ' '} "
             yield line((gives, MUTED), change(remedy))
-        if outlook.remedies:
-            enough = "✓ is enough by itself; " if outlook.remedies[0].fits else ""
+        if forecast.remedies:
+            enough = "✓ is enough by itself; " if forecast.remedies[0].fits else ""
             yield line((f"{enough}e, then r, applies one", MUTED))
 
 
-def _components(outlook: Outlook) -> Iterator[Content]:
-    forecast = outlook.forecast
-    assert forecast
-    for name, _, _, mib in components(forecast):
+def _components(forecast: ResourceForecast) -> Iterator[Content]:
+    memory = forecast.memory
+    assert memory
+    for name, _, _, mib in components(memory):
         yield line((f"  {name:<14}", MUTED), f"{mib:>7,.0f} MiB")
-    yield line((f"  {'together':<14}", MUTED), (f"{forecast.device_mib:>7,.0f} MiB", STRONG))
-    if forecast.limit_mib and forecast.card_mib:
-        left = forecast.card_mib - forecast.display_mib
-        why = f"the card's {forecast.card_mib:,.0f}, less {forecast.display_mib:,.0f} for the display"
-        why = why if abs(left - forecast.limit_mib) < 1 else "vram_limit_mib"
-        yield line((f"  {'limit':<14}", MUTED), f"{forecast.limit_mib:>7,.0f} MiB", (f"   {why}", MUTED))
-    if outlook.card:
-        yield line((f"  {'free now':<14}", MUTED), f"{outlook.card.free_mib:>7,.0f} MiB",
-                   (f"   {clean(outlook.card.name)}", MUTED))  # fmt: skip
+    yield line((f"  {'together':<14}", MUTED), (f"{memory.device_mib:>7,.0f} MiB", STRONG))
+    if memory.limit_mib and memory.card_mib:
+        left = memory.card_mib - memory.display_mib
+        why = f"the card's {memory.card_mib:,.0f}, less {memory.display_mib:,.0f} for the display"
+        why = why if abs(left - memory.limit_mib) < 1 else "vram_limit_mib"
+        yield line((f"  {'limit':<14}", MUTED), f"{memory.limit_mib:>7,.0f} MiB", (f"   {why}", MUTED))
+    if forecast.card:
+        yield line((f"  {'free now':<14}", MUTED), f"{forecast.card.free_mib:>7,.0f} MiB",
+                   (f"   {clean(forecast.card.name)}", MUTED))  # fmt: skip
 
 
 def _file(entry: ProfileEntry) -> Iterator[Content]:

@@ -145,7 +145,7 @@ def small_files(bench: Bench) -> Try:
             stamp.write_bytes(mutate.json({"list": "0" * 64, "build": "cpu", "forced": False, "seconds": 9.0}))
         else:
             shape.write_bytes(mutate.json(mutate.random.choice(shapes)))
-        with bench.untouched("cache"), patch.object(forecast, "card", lambda device: card):
+        with bench.untouched("cache"), patch.object(forecast, "read_card", lambda device: card):
             if pick in (0, 2):
                 bench.command("chat", "last", "--prompt", "Who?", allowed=(2, 3))
                 with bench.guard("settings and stamp"):

@@ -11,13 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from codex_tui import launcher
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput
 from codex_tui.cli import main
-from codex_tui.machine import forecast
+from codex_tui.launch_plan import make_plan
+from codex_tui.machine import facts, forecast
 from codex_tui.profiles.overrides import parse_overrides
-from codex_tui.profiles.resolve import load_profile
 from training.dataset.source import DEMO_DATASET
 
 LAPTOP = forecast.Card("NVIDIA GeForce RTX 3050 Laptop GPU", 4096.0, 3790.0, 306.0)
@@ -28,7 +27,7 @@ SHIPPED = locations.shipped_profiles() / "rtx3050-4gb.toml"
 def without_a_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
-    monkeypatch.setattr(forecast, "card", lambda device="auto": None)
+    monkeypatch.setattr(forecast, "read_card", lambda device="auto": None)
     return tmp_path
 
 
@@ -70,7 +69,7 @@ def test_the_card_that_is_here_counts(monkeypatch: pytest.MonkeyPatch, capsys: p
         asked.append(device)
         return LAPTOP
 
-    monkeypatch.setattr(forecast, "card", card)
+    monkeypatch.setattr(forecast, "read_card", card)
     assert main(["forecast", "rtx3050-4gb", "--set", "hardware.device=1", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["card_mib"] == 4096
     assert set(asked) == {1}
@@ -131,23 +130,26 @@ def test_a_model_in_the_hubs_cache_is_found_offline(without_a_card: Path, capsys
 
 
 def test_a_launch_warns_or_refuses_as_the_profile_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forecast, "card", lambda device="auto": LAPTOP)
-    fitting = load_profile(SHIPPED)
-    assert launcher.check_memory(fitting, SHIPPED) == ""
-    longer = {"model.max_seq_length": 8192}
-    said = launcher.check_memory(load_profile(SHIPPED, longer), SHIPPED)
+    monkeypatch.setattr(forecast, "read_card", lambda device="auto": LAPTOP)
+    monkeypatch.setattr(facts, "disk_free_gib", lambda: 100.0)
+
+    def warnings(**overrides: object) -> list[str]:
+        fields = {name.replace("__", "."): value for name, value in overrides.items()}
+        return make_plan(SHIPPED, dataset=DEMO_DATASET, overrides=fields).warnings
+
+    assert warnings() == []
+    [said] = warnings(model__max_seq_length=8192)
     assert "rtx3050-4gb is forecast to take 4," in said
     assert "may take 3,796" in said
     with pytest.raises(BadInput, match="is forecast to take"):
-        launcher.check_memory(load_profile(SHIPPED, longer | {"launch.on_no_fit": "refuse"}), SHIPPED)
-    on_cpu = load_profile(SHIPPED, longer | {"launch.on_no_fit": "refuse", "hardware.device": "cpu"})
-    assert launcher.check_memory(on_cpu, SHIPPED) == ""
+        warnings(model__max_seq_length=8192, launch__on_no_fit="refuse")
+    assert warnings(model__max_seq_length=8192, launch__on_no_fit="refuse", hardware__device="cpu") == []
 
 
 def test_a_refusal_names_a_command_that_asks_the_same(
     without_a_card: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(forecast, "card", lambda device="auto": LAPTOP)
+    monkeypatch.setattr(forecast, "read_card", lambda device="auto": LAPTOP)
     mine = without_a_card / "my own" / "rtx3050-4gb.toml"  # not the shipped one of that name
     mine.parent.mkdir()
     mine.write_text('extends = "rtx3050-4gb"\n[launch]\non_no_fit = "refuse"\n')
@@ -162,5 +164,5 @@ def test_a_refusal_names_a_command_that_asks_the_same(
         assert main(["forecast", name, *options]) == 1
         capsys.readouterr()
         with pytest.raises(BadInput) as refused:
-            launcher.launch(path, dataset=DEMO_DATASET, overrides=parse_overrides(options[1::2]))
+            make_plan(path, dataset=DEMO_DATASET, overrides=parse_overrides(options[1::2]))
         assert refused.value.hint == hint

@@ -23,7 +23,7 @@ CARD = "NVIDIA GeForce RTX 3050"
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path))
     monkeypatch.setattr(
-        forecast, "card", lambda device: forecast.Card(CARD, 4096, 4000, 96) if device != "cpu" else None
+        forecast, "read_card", lambda device: forecast.Card(CARD, 4096, 4000, 96) if device != "cpu" else None
     )
 
 

@@ -20,7 +20,7 @@ SHIPPED = locations.shipped_profiles() / "rtx3050-4gb.toml"
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(forecast, "card", lambda device="auto": forecast.Card("RTX", 4096.0, 3790.0, 306.0))
+    monkeypatch.setattr(forecast, "read_card", lambda device="auto": forecast.Card("RTX", 4096.0, 3790.0, 306.0))
     return tmp_path
 
 
@@ -53,9 +53,9 @@ def test_a_launch_onto_a_disk_that_would_fill_up_is_warned_of(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     profile = load_profile(SHIPPED)
-    assert forecast.disk_warning(profile, SHIPPED) == ""
+    assert forecast.forecast_resources(profile, SHIPPED).disk_warning == ""
     monkeypatch.setattr(facts, "disk_free_gib", lambda: 0.1)
-    said = forecast.disk_warning(profile, SHIPPED)
+    said = forecast.forecast_resources(profile, SHIPPED).disk_warning
     assert "rtx3050-4gb is forecast to take" in said and "102 are free in" in said
     assert main(["forecast", "rtx3050-4gb"]) == 0
     assert "It would fill up." in capsys.readouterr().out
@@ -66,4 +66,6 @@ def test_a_launch_onto_a_disk_that_would_fill_up_is_warned_of(
 def test_of_a_model_that_is_not_known_nothing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(facts, "disk_free_gib", lambda: 0.0)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
-    assert forecast.disk_warning(load_profile(SHIPPED, {"model.name": "nobody/never-seen"}), SHIPPED) == ""
+    unknown = forecast.forecast_resources(load_profile(SHIPPED, {"model.name": "nobody/never-seen"}), SHIPPED)
+    assert unknown.disk is None
+    assert unknown.disk_warning == ""

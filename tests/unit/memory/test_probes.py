@@ -11,6 +11,7 @@ from support.fake_interpreter import idle_interpreter
 
 from codex_tui import launcher
 from codex_tui.base import locations
+from codex_tui.launch_plan import make_plan
 from codex_tui.machine import forecast
 from codex_tui.profiles.resolve import load_profile
 from training.contract.profile import Profile
@@ -68,12 +69,12 @@ def test_a_damaged_record_is_as_good_as_none(tmp_path: Path, text: str) -> None:
 
 def test_the_next_forecast_says_measured_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path))
-    monkeypatch.setattr(forecast, "card", lambda device="auto": forecast.Card(CARD, 4096.0, 3800.0, 296.0))
+    monkeypatch.setattr(forecast, "read_card", lambda device="auto": forecast.Card(CARD, 4096.0, 3800.0, 296.0))
 
     def told(profile: Profile, card_mib: float) -> Forecast:
-        found = forecast.of(profile, SHIPPED, card_mib)
-        assert isinstance(found, Forecast)
-        return found
+        memory = forecast.forecast_resources(profile, SHIPPED, card_mib).memory
+        assert memory
+        return memory
 
     before = told(PROFILE, 4096)
     assert not before.measured
@@ -92,7 +93,7 @@ def test_the_app_finds_what_the_trainer_measured(tmp_path: Path, monkeypatch: py
     """However the profile names the model: the launcher writes the run, the trainer its measurement, the app reads."""
     monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path / "app"))
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr(forecast, "card", lambda device="auto": forecast.Card(CARD, 4096.0, 3800.0, 296.0))
+    monkeypatch.setattr(forecast, "read_card", lambda device="auto": forecast.Card(CARD, 4096.0, 3800.0, 296.0))
     path = tmp_path / "profiles" / "mine.toml"
     for folder in (tmp_path / "m", path.parent / "m", path.parent / ".m"):
         folder.mkdir(parents=True)
@@ -101,22 +102,22 @@ def test_the_app_finds_what_the_trainer_measured(tmp_path: Path, monkeypatch: py
     path.write_text(f'[model]\nname = "{name.replace("ROOT", str(tmp_path))}"\n')
     profile = load_profile(path)
 
-    run = launcher.launch(path, dataset=DEMO_DATASET, python=idle_interpreter(tmp_path))
+    run = launcher.launch(make_plan(path, dataset=DEMO_DATASET), idle_interpreter(tmp_path))
     job = read_job(run.path)
     probes.write(job.cache, CARD, job.profile, TAKEN)
-    found = forecast.of(profile, path, 4096)
-    assert isinstance(found, Forecast) and found.measured
+    memory = forecast.forecast_resources(profile, path, 4096).memory
+    assert memory and memory.measured
 
 
 def test_a_model_that_is_not_here_has_no_forecast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     for name in ("nobody/never-seen", "not a hub name!!", "./nowhere"):
-        found = forecast.of(with_(model={"name": name}), SHIPPED, 4096)
-        assert isinstance(found, forecast.NoForecast)
-        assert name in found.reason
+        unknown = forecast.forecast_resources(with_(model={"name": name}), SHIPPED, 4096)
+        assert unknown.memory is None
+        assert name in unknown.reason
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "config.json").write_text('{"hidden_size": 64}')
-    odd = forecast.of(with_(model={"name": str(folder)}), SHIPPED, 4096)
-    assert isinstance(odd, forecast.NoForecast)
+    odd = forecast.forecast_resources(with_(model={"name": str(folder)}), SHIPPED, 4096)
+    assert odd.memory is None
     assert "num_attention_heads" in odd.reason

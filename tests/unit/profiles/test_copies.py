@@ -11,6 +11,7 @@ from support.fake_interpreter import idle_interpreter
 from codex_tui import launcher
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput
+from codex_tui.launch_plan import make_plan
 from codex_tui.profiles.draft import Draft, duplicate
 from codex_tui.profiles.resolve import load_profile, resolve
 from training.dataset.source import DEMO_DATASET
@@ -91,5 +92,5 @@ def test_a_model_in_a_folder_whose_name_is_no_text_is_refused(outside: Path, tmp
     assert (problem.field, problem.line, problem.path) == ("model.name", 3, parent)
     assert problem.message == "should be text in UTF-8"
     with pytest.raises(BadInput, match="is not UTF-8"):
-        launcher.launch(parent, dataset=DEMO_DATASET, python=idle_interpreter(tmp_path))
+        launcher.launch(make_plan(parent, dataset=DEMO_DATASET), idle_interpreter(tmp_path))
     assert not locations.runs_home().exists()

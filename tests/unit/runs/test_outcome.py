@@ -12,7 +12,7 @@ import pytest
 from support.fake_checkpoint import write_checkpoint
 from support.fake_runs import as_json, make_run
 
-from codex_tui import launcher
+from codex_tui import launch_plan, launcher
 from codex_tui.base.errors import BadInput
 from codex_tui.cli import main
 from codex_tui.runs import follower, library, outcome
@@ -44,11 +44,11 @@ def test_a_name_is_taken_by_a_run_or_by_what_is_none() -> None:
     run = trained()
     run.config.unlink()
     with pytest.raises(BadInput, match="codex-tui resume a"):
-        launcher.check_name("a")
+        launch_plan.check_name("a")
     run.process.unlink()
     run.events.unlink()
     with pytest.raises(BadInput, match="is there already, and is no run"):
-        launcher.check_name("a")
+        launch_plan.check_name("a")
 
 
 @pytest.mark.parametrize(

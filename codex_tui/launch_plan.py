@@ -1,0 +1,105 @@
+"""A launch before it happens: the profile resolved, the rows checked and the resources forecast, each of them once."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from codex_tui.base import locations
+from codex_tui.base.errors import BadInput, EnvironmentMissing
+from codex_tui.base.progress import OnProgress, ignore_progress
+from codex_tui.data import sources
+from codex_tui.machine import forecast
+from codex_tui.machine.forecast import ResourceForecast
+from codex_tui.profiles import library
+from codex_tui.profiles.literals import format_literal
+from codex_tui.runs.library import is_run
+from training.contract.profile import Profile
+from training.contract.run_directory import RunDirectory
+from training.dataset.source import Source
+
+RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True)
+class LaunchPlan:
+    """What `launcher.launch` needs to start a run, apart from the interpreter.
+
+    `profile_bytes` is the profile's file as it was when `profile` was resolved from it, under `overrides` (fields by
+    dotted path). `rows_checked` is False where the rows are in Parquet files and there is no training environment yet
+    that can read them; the launch checks them then. `name` is None where the launcher shall choose the run's name.
+    """
+
+    profile_file: Path
+    profile_bytes: bytes
+    profile: Profile
+    overrides: Mapping[str, Any]
+    source: Source
+    rows_checked: bool
+    resources: ResourceForecast
+    name: str | None
+
+    @property
+    def warnings(self) -> list[str]:
+        """One sentence each: why the run may fail, although it is allowed to start."""
+        return [text for text in (self.resources.memory_warning, self.resources.disk_warning) if text]
+
+
+def make_plan(
+    profile_file: Path,
+    *,
+    dataset: str | None = None,
+    name: str | None = None,
+    overrides: Mapping[str, Any] = {},
+    resources: ResourceForecast | None = None,
+    report: OnProgress = ignore_progress,
+) -> LaunchPlan:
+    """Plan a fine-tune of the profile in `profile_file`. Nothing is written.
+
+    `dataset` replaces the profile's own; `report` receives the progress of a download from the Hub. `resources` is a
+    forecast that the caller has already; it is used if it was made of this very profile.
+
+    Raises BadInput where the name, the profile or the dataset can't be used, or where the run does not fit and
+    launch.on_no_fit refuses it; CodexError where the Hub fails.
+    """
+    check_name(name)
+    profile = library.require_profile(profile_file, overrides)
+    profile_bytes = profile_file.read_bytes()
+    source = sources.find_profile_source(profile, profile_file, dataset, report)
+    try:
+        sources.check_rows(source, profile.dataset)
+        rows_checked = True
+    except EnvironmentMissing:
+        rows_checked = False
+    if resources is None or resources.profile != profile:
+        resources = forecast.forecast_resources(profile, profile_file)
+    if resources.memory_warning and profile.launch.on_no_fit == "refuse":
+        sets = [part for field, value in overrides.items() for part in ("--set", f"{field}={format_literal(value)}")]
+        command = shlex.join(["codex-tui", "forecast", library.command_argument(profile_file), *sets])
+        raise BadInput(resources.memory_warning, f"See what would make it smaller: {command}")
+    return LaunchPlan(profile_file, profile_bytes, profile, overrides, source, rows_checked, resources, name)
+
+
+def check_name(name: str | None) -> None:
+    """Raises BadInput where a new run can't have this name; None leaves the choice to the launcher."""
+    if name is None:
+        return
+    if not RUN_NAME.fullmatch(name) or name == "last":
+        raise BadInput(
+            f"{name!r} can't be a run's name.",
+            "Letters, digits, dot, dash and underscore, the first a letter or digit; at most 64; not 'last'.",
+        )
+    if (locations.runs_home() / name).exists():
+        raise name_taken(name)
+
+
+def name_taken(name: str) -> BadInput:
+    """The error to raise where there is something already in the place of a new run called `name`."""
+    run = RunDirectory(locations.runs_home() / name)
+    if not is_run(run):
+        return BadInput(f"{run.path} is there already, and is no run.", "Choose another name, or move it away.")
+    return BadInput(f"There is a run called {name} already.", f"Choose another name, or: codex-tui resume {name}")
