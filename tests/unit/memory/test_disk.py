@@ -46,7 +46,7 @@ def test_it_is_told_beside_the_memory(capsys: pytest.CaptureFixture[str]) -> Non
     assert told["disk_free_mib"] > 0
     assert main(["forecast", "rtx3050-4gb"]) == 0
     text = capsys.readouterr().out
-    assert f"On disk: {need():,.0f} MiB" in text and "fill up" not in text
+    assert f"Disk: needs {need():,.0f} MiB" in text and "fill up" not in text
 
 
 def test_a_launch_onto_a_disk_that_would_fill_up_is_warned_of(
@@ -58,7 +58,7 @@ def test_a_launch_onto_a_disk_that_would_fill_up_is_warned_of(
     said = forecast.forecast_resources(profile, SHIPPED).disk_warning
     assert "rtx3050-4gb is forecast to take" in said and "102 are free in" in said
     assert main(["forecast", "rtx3050-4gb"]) == 0
-    assert "It would fill up." in capsys.readouterr().out
+    assert "The disk would fill up." in capsys.readouterr().out
     assert main(["train", "rtx3050-4gb", "--dataset", "demo:zombie-waves", "--python", "/nowhere"]) == 3
     assert f"{said} It is tried all the same." in capsys.readouterr().err
 

@@ -83,7 +83,7 @@ def test_without_a_card_or_driver_it_says_why(driver: Driver, monkeypatch: pytes
         lockable_mib(16, 16)
 
 
-@pytest.mark.parametrize(("most", "state", "says"), [(9999, "ok", "2,048 MiB and more"), (1200, "ok", "1,200 MiB"),
+@pytest.mark.parametrize(("most", "state", "says"), [(9999, "ok", "at least 2,048 MiB"), (1200, "ok", "1,200 MiB"),
                                                      (96, "warning", "96 MiB")])  # fmt: skip
 def test_doctor_tells_it(driver: Driver, most: int, state: str, says: str) -> None:
     driver.most = most * MIB
@@ -96,5 +96,5 @@ def test_doctor_tells_it(driver: Driver, most: int, state: str, says: str) -> No
 def test_doctor_leaves_the_card_to_a_run_in_training(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(library, "find_live_run", lambda: RunDirectory("/nowhere/zombies-1"))
     [finding] = doctor.pinned_findings(LAPTOP)
-    assert "not tried while zombies-1 trains" in finding.found
+    assert "not tested while zombies-1 trains" in finding.found
     assert driver.contexts == 0
