@@ -79,7 +79,7 @@ def make_plan(
         resources = forecast.forecast_resources(profile, profile_file)
     if resources.memory_warning and profile.launch.on_no_fit == "refuse":
         sets = [part for field, value in overrides.items() for part in ("--set", f"{field}={format_literal(value)}")]
-        command = shlex.join(["codex-tui", "forecast", library.command_argument(profile_file), *sets])
+        command = shlex.join(["codex-tui", "forecast", library.format_profile_argument(profile_file), *sets])
         raise BadInput(resources.memory_warning, f"See what would make it smaller: {command}")
     return LaunchPlan(profile_file, profile_bytes, profile, overrides, source, rows_checked, resources, name)
 

@@ -81,7 +81,7 @@ def _is_none(path: Path) -> str:
     return "a link that leads nowhere" if os.path.islink(path) else "no such profile file"  # noqa: PTH114
 
 
-def command_argument(path: Path) -> str:
+def format_profile_argument(path: Path) -> str:
     """What to write for the profile at `path` in a command: its name if that finds this file, else the path."""
     try:
         return path.stem if find_profile(path.stem) == path else str(path)

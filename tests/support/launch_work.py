@@ -14,6 +14,7 @@ import pytest
 from codex_tui.data import sources
 from codex_tui.machine import gpu
 from codex_tui.profiles import resolve
+from training.contract.units import MIB
 from training.dataset.rows import Rows
 from training.memory.model_shape import shipped_configs
 
@@ -48,7 +49,7 @@ def count_launch_work(profile: Path, monkeypatch: pytest.MonkeyPatch) -> Counter
 
     def memory_info(handle: int) -> Any:
         counts["driver"] += 1
-        return SimpleNamespace(total=4096 * gpu.MIB, free=3790 * gpu.MIB, used=306 * gpu.MIB)
+        return SimpleNamespace(total=4096 * MIB, free=3790 * MIB, used=306 * MIB)
 
     nvml = SimpleNamespace(
         NVMLError=RuntimeError,

@@ -94,7 +94,7 @@ def test_what_is_wrong_is_said_before_the_forecast(
 def test_bad_rows_are_said_before_the_forecast(profile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     profile.with_name("rows.jsonl").write_text("{\n")
     counts = count_launch_work(profile, monkeypatch)
-    with pytest.raises(BadInput, match="can't be learned from"):
+    with pytest.raises(BadInput, match="line 1: not valid JSON"):
         make_plan(profile)
     assert counts == {"profile": 1, "rows": 1}
 
