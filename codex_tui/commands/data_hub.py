@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from codex_tui.base.errors import DONE, BadInput
 
 if TYPE_CHECKING:
-    from codex_tui.hub.push import Pushed
+    from codex_tui.hub.push import PushResult
 
 REPO_HELP = "the repository on the Hub"
 TOKEN = "The token comes from HF_TOKEN or `hf auth login`."
@@ -81,18 +81,18 @@ def run_push(args: argparse.Namespace) -> int:
     from codex_tui.commands.progress import print_progress
     from codex_tui.hub import cards, compare
     from codex_tui.hub import push as hub_push
-    from codex_tui.hub.client import repo_id
+    from codex_tui.hub.client import parse_repo_id
 
     check_push_options(args)
-    repo, path = repo_id(args.repo), _file(args.file)
+    repo, path = parse_repo_id(args.repo), _file(args.file)
     with print_progress() as report:
-        content = compare.count(path, report)
+        content = compare.count_rows(path, report)
         if not content.rows:
             raise BadInput(f"{path} has no rows.", "Add rows to it, then push it again.")
-        local = hub_push.measure(path, path.name, report)
+        local = hub_push.hash_file(path, path.name, report)
 
         def card(old: str) -> str:
-            return cards.dataset_card(old, repo, local.name, local.sha256, local.size, content, args.licence)
+            return cards.make_dataset_card(old, repo, local.name, local.sha256, local.size, content, args.licence)
 
         done = hub_push.push(repo, "dataset", [local], card, public=args.public, report=report)
     if args.json:
@@ -107,7 +107,7 @@ def run_push(args: argparse.Namespace) -> int:
     return DONE
 
 
-def pushed_as_json(done: Pushed) -> dict[str, Any]:
+def pushed_as_json(done: PushResult) -> dict[str, Any]:
     return {
         "repo": done.repo,
         "url": done.url,
@@ -120,7 +120,7 @@ def pushed_as_json(done: Pushed) -> dict[str, Any]:
     }
 
 
-def say_pushed(done: Pushed, what: str) -> None:
+def say_pushed(done: PushResult, what: str) -> None:
     from codex_tui.base.text import clean
     from codex_tui.commands.progress import format_size
 
@@ -144,11 +144,11 @@ def run_pull(args: argparse.Namespace) -> int:
 
     with print_progress() as report:
         found = download.fetch(args.repo, args.revision, report)
-        files = download.put(found, _path(args.to), replace=args.replace) if args.to else found.files
+        files = download.copy_files(found, _path(args.to), replace=args.replace) if args.to else found.files
         rows: list[int | None] = []
         for path in found.files:
             try:
-                rows.append(compare.count(path, report).rows)
+                rows.append(compare.count_rows(path, report).rows)
             except BadInput:  # Parquet, which is read by the training environment
                 rows.append(None)
     if args.json:
@@ -168,11 +168,11 @@ def run_status(args: argparse.Namespace) -> int:
     from codex_tui.commands.progress import print_progress
     from codex_tui.hub import compare
     from codex_tui.hub import push as hub_push
-    from codex_tui.hub.client import repo_id
+    from codex_tui.hub.client import parse_repo_id
 
-    repo, path = repo_id(args.repo), _file(args.file)
+    repo, path = parse_repo_id(args.repo), _file(args.file)
     with print_progress() as report:
-        found = compare.compare(repo, hub_push.measure(path, path.name, report), report)
+        found = compare.compare(repo, hub_push.hash_file(path, path.name, report), report)
     here, there = found.local, found.remote
     if args.json:
         local = {"file": str(path), "rows": found.local_rows, "sha256": here.sha256, "bytes": here.size}

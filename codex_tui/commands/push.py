@@ -30,19 +30,19 @@ def run_push(args: argparse.Namespace) -> int:
     from codex_tui.commands.progress import print_progress
     from codex_tui.hub import cards
     from codex_tui.hub import push as hub_push
-    from codex_tui.hub.adapter import adapter_files, trained
-    from codex_tui.hub.client import repo_id
+    from codex_tui.hub.adapter import describe_run, list_adapter_files
+    from codex_tui.hub.client import parse_repo_id
     from codex_tui.runs.library import find_run
 
     check_push_options(args)
-    repo, run = repo_id(args.repo), find_run(args.target)
-    files, told = adapter_files(run), trained(run)
+    repo, run = parse_repo_id(args.repo), find_run(args.target)
+    files, told = list_adapter_files(run), describe_run(run)
 
     def card(old: str) -> str:
-        return cards.model_card(old, repo, told, args.licence)
+        return cards.make_model_card(old, repo, told, args.licence)
 
     with print_progress() as report:
-        local = [hub_push.measure(path, path.relative_to(run.adapter).as_posix(), report) for path in files]
+        local = [hub_push.hash_file(path, path.relative_to(run.adapter).as_posix(), report) for path in files]
         done = hub_push.push(repo, "model", local, card, public=args.public, report=report)
     if args.json:
         sums = {file.name: file.sha256 for file in done.files}

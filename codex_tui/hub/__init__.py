@@ -1,1 +1,1 @@
-"""The Hugging Face Hub: download, push, compare, cards."""
+"""Downloads from the Hugging Face Hub, pushes to it, compares with it, and writes cards."""

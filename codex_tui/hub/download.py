@@ -1,4 +1,4 @@
-"""Datasets of the Hub: fetched into its local cache, usable offline afterwards."""
+"""Downloads datasets of the Hub into its local cache, where they can be used offline."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.base.progress import OnProgress
-from codex_tui.hub.client import AGAIN, Connection, bar, connected, is_unreachable, repo_id
+from codex_tui.hub.client import RUN_AGAIN, Connection, connect, is_unreachable, make_bar, parse_repo_id
 from training.contract.files import name_path_in_errors
 from training.dataset.records import SUFFIXES
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
 DATA_FILES = [f"*{suffix}" for suffix in SUFFIXES]
 NO_DATA = [".*", "*/.*", "*dataset_info.json", "*dataset_infos.json"]
-RESUMED_FROM = 8 * 2**20
-"""Bytes. The library begins a file anew when the line broke for good; one larger than this is gone on with."""
+MIN_RESUMED_BYTES = 8 * 2**20
+"""After a broken connection the library downloads a file again from the start. A larger file than this is resumed."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
-class Fetched:
-    """A dataset in the cache. `folder` is the snapshot its files lie in; `offline`: the Hub could not be asked."""
+class FetchedDataset:
+    """A dataset in the cache. `folder` is the snapshot folder of its files. `offline`: the Hub could not be reached."""
 
     repo: str
     files: list[Path]
@@ -43,89 +43,89 @@ class Fetched:
 
 
 def fetch_dataset(repo: str, revision: str | None, report: OnProgress) -> tuple[list[Path], str]:
-    """The data files of the dataset repository `repo` in the Hub's cache, and the commit they are of.
+    """Download the dataset repository `repo`. Returns its data files in the Hub's cache, and their commit.
 
-    Without a network the cache answers, where it has all of that revision. Raises CodexError.
+    Without a network, uses the cache if it has the whole revision. Raises CodexError if the download fails.
     """
-    found = fetch(repo, revision, report)
-    return found.files, found.revision
+    dataset = fetch(repo, revision, report)
+    return dataset.files, dataset.revision
 
 
-def fetch(repo: str, revision: str | None, report: OnProgress) -> Fetched:
-    """Raises CodexError."""
-    repo = repo_id(repo)
-    with connected(repo, "dataset", report) as hub:
-        if revision and _COMMIT.fullmatch(revision) and (kept := _kept(repo, revision)):
-            return _with_data(kept)
+def fetch(repo: str, revision: str | None, report: OnProgress) -> FetchedDataset:
+    """Download the dataset repository `repo`, or find it in the cache. Raises CodexError if that fails."""
+    repo = parse_repo_id(repo)
+    with connect(repo, "dataset", report) as hub:
+        if revision and _COMMIT.fullmatch(revision) and (cached := _find_cached(repo, revision)):
+            return _require_data(cached)
         try:
             info = hub.api.dataset_info(repo, revision=revision, files_metadata=True, timeout=10)
         except Exception as error:
-            if is_unreachable(error) and (kept := _kept(repo, revision, offline=True)):
-                return _with_data(kept)
+            if is_unreachable(error) and (cached := _find_cached(repo, revision, offline=True)):
+                return _require_data(cached)
             raise
         with name_path_in_errors(hub.cache):
-            return _with_data(_download(hub, info, revision))
+            return _require_data(_download(hub, info, revision))
 
 
-def _download(hub: Connection, info: DatasetInfo, revision: str | None) -> Fetched:
+def _download(hub: Connection, info: DatasetInfo, revision: str | None) -> FetchedDataset:
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils import filter_repo_objects
 
     commit = info.sha or ""
     siblings = {sibling.rfilename: sibling.size or 0 for sibling in info.siblings or ()}
     for name in filter_repo_objects(siblings, allow_patterns=DATA_FILES, ignore_patterns=NO_DATA):
-        if siblings[name] > RESUMED_FROM:
-            _go_on(hub, name, commit)
-    hub.step(f"fetching {hub.repo}")
+        if siblings[name] > MIN_RESUMED_BYTES:
+            _resume_large_file(hub, name, commit)
+    hub.start_step(f"fetching {hub.repo}")
     folder = snapshot_download(
         hub.repo,
         repo_type="dataset",
         revision=revision,
         allow_patterns=DATA_FILES,
         ignore_patterns=NO_DATA,
-        tqdm_class=bar(hub.doing, hub.report),
+        tqdm_class=make_bar(hub.action, hub.report),
     )
-    return _at(hub.repo, Path(folder))
+    return _list_snapshot(hub.repo, Path(folder))
 
 
-def _go_on(hub: Connection, name: str, commit: str) -> None:
-    """Puts a large file into the cache's blobs, going on where an earlier try ended."""
+def _resume_large_file(hub: Connection, name: str, commit: str) -> None:
+    """Download a large file into the blobs of the cache. Continues where an earlier download broke off."""
     from huggingface_hub import hf_hub_url
     from huggingface_hub.file_download import http_get
     from huggingface_hub.utils import build_hf_headers
 
-    found = hub.look(name, commit)
+    file_info = hub.find_file(name, commit)
     blobs = hub.cache / f"datasets--{hub.repo.replace('/', '--')}" / "blobs"
-    if found is None or not _SHA256.fullmatch(found.etag) or (blobs / found.etag).exists():
-        return  # without a checksum there is no knowing whether two halves fit
-    partial = blobs / f"{found.etag}.codex-tui"
+    if file_info is None or not _SHA256.fullmatch(file_info.etag) or (blobs / file_info.etag).exists():
+        return  # without a checksum, two parts of a file can't be checked
+    partial = blobs / f"{file_info.etag}.codex-tui"
     blobs.mkdir(parents=True, exist_ok=True)
     url = hf_hub_url(hub.repo, name, repo_type="dataset", revision=commit, endpoint=hub.api.endpoint)
-    hub.step(f"fetching {name}", total=found.size)
+    hub.start_step(f"fetching {name}", total=file_info.size)
     with os.fdopen(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            return  # another process fetches it; the library takes it whole
+            return  # another process downloads it; then the library downloads it as usual
         size = file.seek(0, os.SEEK_END)
         http_get(
             url,
             file,
-            resume_size=size if size <= found.size else 0,
+            resume_size=size if size <= file_info.size else 0,
             headers=build_hf_headers(),
-            expected_size=found.size,
-            tqdm_class=bar(hub.doing, hub.report),
+            expected_size=file_info.size,
+            tqdm_class=make_bar(hub.action, hub.report),
         )
         file.flush()
         file.seek(0)
-        if hashlib.file_digest(file, "sha256").hexdigest() != found.etag:
+        if hashlib.file_digest(file, "sha256").hexdigest() != file_info.etag:
             partial.unlink()
-            raise CodexError(f"{name} arrived damaged from {hub.repo}.", AGAIN)
-        partial.replace(blobs / found.etag)
+            raise CodexError(f"{name} arrived damaged from {hub.repo}.", RUN_AGAIN)
+        partial.replace(blobs / file_info.etag)
 
 
-def _kept(repo: str, revision: str | None, *, offline: bool = False) -> Fetched | None:
-    """What the cache has of that revision, where it has all of it."""
+def _find_cached(repo: str, revision: str | None, *, offline: bool = False) -> FetchedDataset | None:
+    """Find the revision in the cache. Returns None unless the cache has all of its files."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
@@ -138,29 +138,30 @@ def _kept(repo: str, revision: str | None, *, offline: bool = False) -> Fetched 
             ignore_patterns=NO_DATA,
             local_files_only=True,
         )
-        return _at(repo, Path(folder), offline=offline)
+        return _list_snapshot(repo, Path(folder), offline=offline)
     return None
 
 
-def _at(repo: str, folder: Path, *, offline: bool = False) -> Fetched:
+def _list_snapshot(repo: str, folder: Path, *, offline: bool = False) -> FetchedDataset:
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    return Fetched(repo, files, folder.name, folder, offline)
+    return FetchedDataset(repo, files, folder.name, folder, offline)
 
 
-def _with_data(found: Fetched) -> Fetched:
-    if not found.files:
-        kinds = ", ".join(SUFFIXES)
-        raise BadInput(f"{found.repo} has no data file.", f"The name of one ends in one of {kinds}.")
-    return found
+def _require_data(dataset: FetchedDataset) -> FetchedDataset:
+    if not dataset.files:
+        suffixes = ", ".join(SUFFIXES)
+        raise BadInput(f"{dataset.repo} has no data file.", f"Data files end in {suffixes}.")
+    return dataset
 
 
-def put(found: Fetched, folder: Path, *, replace: bool = False) -> list[Path]:
-    """Copies of the files in `folder`. Where one there differs: BadInput and nothing copied, or it is replaced."""
-    targets = [(path, folder / path.relative_to(found.folder)) for path in found.files]
+def copy_files(dataset: FetchedDataset, folder: Path, *, replace: bool = False) -> list[Path]:
+    """Copy the files of `dataset` into `folder`. Returns the copies. If a file there differs, it is replaced with
+    `replace`; otherwise this raises BadInput and copies nothing."""
+    targets = [(path, folder / path.relative_to(dataset.folder)) for path in dataset.files]
     changed = [pair for pair in targets if not pair[1].exists() or not filecmp.cmp(*pair, shallow=False)]
-    in_the_way = [target for _, target in changed if target.exists()]
-    if in_the_way and not replace:
-        raise BadInput(f"{in_the_way[0]} is there already and differs.", "Give another folder, or add --replace.")
+    conflicts = [target for _, target in changed if target.exists()]
+    if conflicts and not replace:
+        raise BadInput(f"{conflicts[0]} already exists and differs.", "Choose another folder, or add --replace.")
     for path, target in changed:
         temporary = target.with_name(f".{target.name}.codex-tui")
         with name_path_in_errors(target):

@@ -1,7 +1,7 @@
-"""Sends files and a card to a repository of the Hub: what has changed and nothing else, then reads it back.
+"""Sends changed files and a card to a repository of the Hub, then downloads them again to compare them.
 
-A repository is made private. What is in a public one is read by everyone at once, so nothing goes there, and none is
-made public, unless the person said so twice.
+New repositories are private. Everyone can read a public repository at once. So files are sent to a public repository,
+or a repository is made public, only if the person passed both --public and --yes-public.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.base.progress import OnProgress, Progress
-from codex_tui.hub.client import Connection, Kind, bar, connected
+from codex_tui.hub.client import Connection, Kind, connect, make_bar
 from training.contract.files import name_path_in_errors
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd
 
 CARD = "README.md"
-BLOCK = 1 << 20
-TWICE = "Say it twice where the world may read it: --public --yes-public"
+BLOCK_BYTES = 1 << 20
+CONFIRM_PUBLIC = "If everyone may read it, add: --public --yes-public"
 
 
 @dataclass(frozen=True)
 class LocalFile:
-    """`name` in the repository; the sums are what the Hub may give as its ETag."""
+    """A file here and its `name` in the repository. The Hub's ETag is one of the two checksums."""
 
     path: Path
     name: str
@@ -38,13 +38,14 @@ class LocalFile:
     sha256: str
     git_sha1: str
 
-    def is_at(self, etag: str) -> bool:
+    def matches(self, etag: str) -> bool:
+        """Whether a file of the Hub with this `etag` has the same content."""
         return etag in (self.sha256, self.git_sha1)
 
 
 @dataclass(frozen=True)
-class Pushed:
-    """`sent` are the names of what was not there as it is here; `published`: the repository was private before."""
+class PushResult:
+    """`sent` are the names of the new and changed files. `published`: a private repository was made public."""
 
     repo: str
     url: str
@@ -57,14 +58,14 @@ class Pushed:
     files: tuple[LocalFile, ...] = field(repr=False, default=())
 
 
-def measure(path: Path, name: str, report: OnProgress) -> LocalFile:
-    """Reads the file once. Raises OSError."""
+def hash_file(path: Path, name: str, report: OnProgress) -> LocalFile:
+    """Compute size and checksums of the file. Raises OSError if it can't be read."""
     size = path.stat().st_size
-    # Not to keep a secret: git names its blobs so.
+    # SHA-1 is not used for security here: git names its blobs by it.
     large, blob = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
     done = 0
     with path.open("rb") as file:
-        while block := file.read(BLOCK):
+        while block := file.read(BLOCK_BYTES):
             large.update(block)
             blob.update(block)
             done += len(block)
@@ -80,21 +81,21 @@ def push(
     *,
     public: bool = False,
     report: OnProgress,
-) -> Pushed:
-    """Makes `repo` hold `files` and the card that `card` makes of the one there ("" where there is none).
+) -> PushResult:
+    """Send `files` and a card to `repo`. `card` gets the present card ("" if there is none) and returns the new one.
 
-    `public` says that the person agreed, twice, to everyone reading it. Raises CodexError.
+    `public` means that the person agreed twice that everyone may read it. Raises CodexError if the push fails.
     """
-    with connected(repo, kind, report, writes=True) as hub, _scratch() as scratch:
-        private = _private(hub)
-        old, revision = ("", "") if private is None else _card(hub, scratch)
+    with connect(repo, kind, report, writes=True) as hub, _make_scratch() as scratch:
+        private = _is_private(hub)
+        old, revision = ("", "") if private is None else _download_card(hub, scratch)
         new = scratch / CARD
         with name_path_in_errors(locations.cache_home()):
             new.write_text(card(old), encoding="utf-8")
-        wanted = [*files, measure(new, CARD, lambda _: None)]
-        missing = [file for file in wanted if private is None or not _is_there(hub, file)]
+        local = [*files, hash_file(new, CARD, lambda _: None)]
+        missing = [file for file in local if private is None or not _is_uploaded(hub, file)]
         if missing and private is False and not public:
-            raise BadInput(f"{repo} is public: what is sent there is read by everyone at once.", TWICE)
+            raise BadInput(f"{repo} is public: everyone can read new files at once.", CONFIRM_PUBLIC)
         if private is None:
             _create(hub, public)
         if missing:
@@ -105,16 +106,16 @@ def push(
             revision = hub.api.repo_info(repo, repo_type=kind).sha or ""
         published = public and private is True
         if published:
-            hub.step("making it public")
+            hub.start_step(f"making {repo} public")
             hub.api.update_repo_settings(repo, repo_type=kind, private=False)
         sent = tuple(file.name for file in missing)
         size = sum(file.size for file in missing)
         is_private = not public and private is not False
-        return Pushed(repo, hub.url, is_private, private is None, published, sent, size, revision, tuple(files))
+        return PushResult(repo, hub.url, is_private, private is None, published, sent, size, revision, tuple(files))
 
 
-def _private(hub: Connection) -> bool | None:
-    """Whether the repository is private; None where there is none."""
+def _is_private(hub: Connection) -> bool | None:
+    """Whether the repository is private. None if it does not exist."""
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RevisionNotFoundError
 
     try:
@@ -127,45 +128,45 @@ def _private(hub: Connection) -> bool | None:
 
 
 def _create(hub: Connection, public: bool) -> None:
-    """Where an owner's rules make new repositories public all the same, nothing goes there."""
-    hub.step(f"making {hub.repo}")
+    """Create the repository. Raises CodexError if the owner's settings make a private one public."""
+    hub.start_step(f"creating {hub.repo}")
     hub.api.create_repo(hub.repo, repo_type=hub.kind, private=not public)
-    if not public and _private(hub) is False:
-        raise CodexError(f"{hub.repo} was asked to be private, and is public. Nothing was sent.", TWICE)
+    if not public and _is_private(hub) is False:
+        raise CodexError(f"{hub.repo} should be private, but the Hub made it public. Nothing was sent.", CONFIRM_PUBLIC)
 
 
-def _card(hub: Connection, scratch: Path) -> tuple[str, str]:
-    """The card as it is there and the revision; "" where there is none, or nothing yet."""
-    found = hub.look(CARD)
-    if found is None:
+def _download_card(hub: Connection, scratch: Path) -> tuple[str, str]:
+    """Download the present card. Returns its text and its revision, ("", "") if there is none."""
+    remote = hub.find_file(CARD)
+    if remote is None:
         return "", ""
-    path = _download(hub, CARD, found.commit or "main", scratch)
-    return path.read_text(encoding="utf-8", errors="replace"), found.commit
+    path = _download(hub, CARD, remote.commit or "main", scratch)
+    return path.read_text(encoding="utf-8", errors="replace"), remote.commit
 
 
-def _is_there(hub: Connection, file: LocalFile) -> bool:
-    found = hub.look(file.name)
-    return found is not None and file.is_at(found.etag)
+def _is_uploaded(hub: Connection, file: LocalFile) -> bool:
+    remote = hub.find_file(file.name)
+    return remote is not None and file.matches(remote.etag)
 
 
 def _send(hub: Connection, files: list[LocalFile]) -> str:
-    """One commit with all of `files`; the revision. Large files that arrived in an earlier try are not sent again."""
-    hub.step(f"sending {', '.join(file.name for file in files)}")
+    """Send all `files` in one commit. Returns its revision. Large files from an earlier try are not sent again."""
+    hub.start_step(f"sending {', '.join(file.name for file in files)}")
     names = ", ".join(file.name for file in files[:3]) + ("" if len(files) < 4 else f" and {len(files) - 3} more")
     commit = hub.api.create_commit(
-        hub.repo, _operations(files, hub), repo_type=hub.kind, commit_message=f"Upload {names} with codex-tui"
+        hub.repo, _make_operations(files, hub), repo_type=hub.kind, commit_message=f"Upload {names} with codex-tui"
     )
     return commit.oid
 
 
-def _operations(files: list[LocalFile], hub: Connection) -> list[CommitOperationAdd]:
+def _make_operations(files: list[LocalFile], hub: Connection) -> list[CommitOperationAdd]:
     from huggingface_hub import CommitOperationAdd
 
     total, sent = sum(file.size for file in files), dict.fromkeys((file.name for file in files), 0)
 
-    class Counted(CommitOperationAdd):
-        """Reports how much of the file has been read, which is how much was sent. Xet reads files by itself: then
-        the progress is the time alone."""
+    class ReportingOperation(CommitOperationAdd):
+        """Reports how many bytes of the file were read, and so were sent. Xet reads files itself; then the progress
+        shows only the time."""
 
         @contextmanager
         def as_file(self, with_tqdm: bool = False) -> Iterator[BinaryIO]:
@@ -173,52 +174,52 @@ def _operations(files: list[LocalFile], hub: Connection) -> list[CommitOperation
                 if with_tqdm:
                     read = file.read
 
-                    def counted(size: int = -1) -> bytes:
+                    def read_and_report(size: int = -1) -> bytes:
                         block = read(size)
                         sent[self.path_in_repo] = file.tell()
-                        hub.step(f"sending {self.path_in_repo}", sum(sent.values()), total)
+                        hub.start_step(f"sending {self.path_in_repo}", sum(sent.values()), total)
                         return block
 
-                    file.read = counted  # type: ignore[method-assign]
+                    file.read = read_and_report  # type: ignore[method-assign]
                 yield file
 
-    made: list[Any] = []
+    operations: list[Any] = []
     for file in files:
-        operation = Counted(path_in_repo=file.name, path_or_fileobj=file.path)
+        operation = ReportingOperation(path_in_repo=file.name, path_or_fileobj=file.path)
         operation.upload_info.sha256 = bytes.fromhex(file.sha256)
-        made.append(operation)
-    return made
+        operations.append(operation)
+    return operations
 
 
 def _read_back(hub: Connection, file: LocalFile, revision: str, scratch: Path) -> None:
-    """Raises CodexError where the Hub gives back something else."""
-    hub.step(f"reading back {file.name}", 0, file.size)
+    """Download `file` again. Raises CodexError if its content differs from the local file."""
+    hub.start_step(f"reading back {file.name}", 0, file.size)
     path = _download(hub, file.name, revision, scratch / "read-back")
-    with path.open("rb") as back:
-        if hashlib.file_digest(back, "sha256").hexdigest() != file.sha256:
-            message = f"What {hub.repo} gives back as {file.name} is not what was sent."
-            raise CodexError(message, "Push it again; nothing here is lost.")
+    with path.open("rb") as copy:
+        if hashlib.file_digest(copy, "sha256").hexdigest() != file.sha256:
+            message = f"{file.name} in {hub.repo} differs from the file that was sent."
+            raise CodexError(message, "Push it again. Your own file is unchanged.")
     path.unlink()
 
 
 def _download(hub: Connection, name: str, revision: str, folder: Path) -> Path:
-    """Past the cache, which might answer for the Hub."""
+    """Download a file into `folder`, without the cache, which could hide what the Hub really has."""
     with name_path_in_errors(locations.cache_home()):
-        found = hub.api.hf_hub_download(
+        downloaded = hub.api.hf_hub_download(
             hub.repo,
             name,
             repo_type=hub.kind,
             revision=revision,
             local_dir=folder,
             force_download=True,
-            tqdm_class=bar(f"reading back {name}", hub.report),
+            tqdm_class=make_bar(f"reading back {name}", hub.report),
         )
-    return Path(found)
+    return Path(downloaded)
 
 
 @contextmanager
-def _scratch() -> Iterator[Path]:
-    """A folder of our cache, because /tmp may be memory and a dataset large."""
+def _make_scratch() -> Iterator[Path]:
+    """Make a temporary folder in our cache, because a dataset may be too large for /tmp, which may be in memory."""
     locations.cache_home().mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=locations.cache_home(), prefix=".hub-") as folder:
         yield Path(folder)

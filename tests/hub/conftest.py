@@ -1,4 +1,4 @@
-"""A Hub on the loopback and a person who pushes to it."""
+"""Starts a Hub on the loopback interface, and a person who uses it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The adapter of a run and its model card, against a Hub on the loopback."""
+"""Tests pushing the adapter of a run and its model card to a Hub on the loopback interface."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from training.contract.process import ProcessIdentity
 
 def test_the_adapter_goes_with_a_card_to_a_private_repository(person: Person) -> None:
     run = make_run(person)
-    told = person.says("push", run.name, REPO)
+    result = person.says("push", run.name, REPO)
     there = person.hub.repos["model", REPO]
     assert there.private
     assert person.hub.created[0]["visibility"] == "private"
@@ -22,9 +22,9 @@ def test_the_adapter_goes_with_a_card_to_a_private_repository(person: Person) ->
     for name, content in FILES.items():
         if name != "README.md":
             assert files[name] == content
-    assert told["private"]
-    assert told["base_model"] == "meta/Tiny"
-    assert told["revision"] == there.commits[-1].sha
+    assert result["private"]
+    assert result["base_model"] == "meta/Tiny"
+    assert result["revision"] == there.commits[-1].sha
     card = card_of(person)
     front = card.split("---\n")[1]
     assert 'base_model: "meta/Tiny"\n' in front
@@ -37,7 +37,7 @@ def test_the_adapter_goes_with_a_card_to_a_private_repository(person: Person) ->
         "| best evaluation loss | 1.2500 (step 10) |",
         f"| sha256 | {'ab' * 32} |",
         "| rows | 200 |",
-        "| held out | 10 |",
+        "| evaluation rows | 10 |",
         "| name | train.jsonl |",
         "max_seq_length = 512",
         "| torch | 2.13.0 |",
@@ -45,7 +45,7 @@ def test_the_adapter_goes_with_a_card_to_a_private_repository(person: Person) ->
         assert fact in card
 
 
-def test_the_card_tells_neither_a_token_nor_whose_machine_it_was(person: Person) -> None:
+def test_the_card_has_neither_a_token_nor_the_home_folder(person: Person) -> None:
     make_run(person)
     person.says("push", "last", REPO)
     card = card_of(person)
@@ -53,10 +53,10 @@ def test_the_card_tells_neither_a_token_nor_whose_machine_it_was(person: Person)
     assert "hf_…" in card
     assert str(person.home) not in card
     assert "secret-folder" not in card
-    assert "````toml" in card  # a profile can't end the fence it stands in
+    assert "````toml" in card  # a profile can't end its own code fence
 
 
-def test_a_second_push_sends_nothing_and_a_changed_adapter_itself_alone(person: Person) -> None:
+def test_a_second_push_sends_only_what_has_changed(person: Person) -> None:
     run = make_run(person)
     person.says("push", run.name, REPO)
     person.hub.requests.clear()
@@ -79,14 +79,14 @@ def test_a_local_base_model_is_named_and_warned_of(person: Person) -> None:
     assert str(person.home) not in card
 
 
-@pytest.mark.parametrize("told", [["--public"], ["--yes-public"]])
-def test_public_is_not_said_once(person: Person, told: list[str]) -> None:
+@pytest.mark.parametrize("options", [["--public"], ["--yes-public"]])
+def test_one_public_option_is_not_enough(person: Person, options: list[str]) -> None:
     make_run(person)
-    assert person.runs("push", "last", REPO, *told).returncode == 2
+    assert person.runs("push", "last", REPO, *options).returncode == 2
     assert person.hub.requests == []
 
 
-def test_public_is_said_twice(person: Person) -> None:
+def test_both_options_make_it_public(person: Person) -> None:
     make_run(person)
     person.says("push", "last", REPO)
     assert person.says("push", "last", REPO, "--public", "--yes-public")["made_public"]
@@ -129,7 +129,7 @@ def test_the_parts_that_a_person_wrote_stay(person: Person) -> None:
     assert card_of(person).count("codex-tui:adapter") == 1
 
 
-def test_links_and_hidden_files_stay_at_home(person: Person) -> None:
+def test_links_and_hidden_files_are_not_sent(person: Person) -> None:
     run = make_run(person)
     elsewhere = Path(person.home / "private.txt")
     elsewhere.write_text("private")

@@ -1,4 +1,4 @@
-"""Transfers that take a while, or are broken off: what is told meanwhile, and what the next try has left to do."""
+"""Tests slow and interrupted transfers: their progress, and what the next try transfers."""
 
 import re
 import subprocess
@@ -21,19 +21,19 @@ def test_a_server_that_dies_in_the_middle_of_an_upload(person: Person) -> None:
     assert died.returncode == 1
     assert "stopped answering while sending train.jsonl" in died.stderr
     assert "Run the same command again" in died.stderr
-    assert "trying again" in died.stderr  # told while it tried
+    assert "trying again" in died.stderr  # reported while it tried again
     assert "train.jsonl" not in person.hub.dataset(REPO).commits[-1].files
 
     person.hub.start()
     person.hub.requests.clear()
-    told = person.says("data", "push", second, REPO)
-    assert sorted(told["sent"]) == ["README.md", "train.jsonl"]
+    result = person.says("data", "push", second, REPO)
+    assert sorted(result["sent"]) == ["README.md", "train.jsonl"]
     assert person.hub.dataset(REPO).commits[-1].files["train.jsonl"] == second.read_bytes()
     assert [request.size for request in person.hub.requests if request.method == "PUT"] == [second.stat().st_size]
 
 
 def test_a_large_upload_in_parts_goes_on_when_the_server_is_back(person: Person) -> None:
-    """Within one command: the library tries the part again that broke off."""
+    """Within one command, the library sends the interrupted part again."""
     file = person.file("train.jsonl", 20_000)
     person.hub.part, person.hub.dies_after = 300_000, 250_000
 
@@ -53,7 +53,7 @@ def test_a_large_upload_in_parts_goes_on_when_the_server_is_back(person: Person)
 
 
 def test_what_arrived_before_the_server_died_is_not_sent_again(person: Person) -> None:
-    """The bytes came, and the commit that would have named them did not."""
+    """The bytes arrived, but the commit with them did not."""
     file = person.file("train.jsonl", 1_000)
     person.says("data", "push", person.file("first.jsonl", 10), REPO)
     person.hub.blobs[sha256(file.read_bytes()).hexdigest()] = file.read_bytes()
@@ -62,7 +62,7 @@ def test_what_arrived_before_the_server_died_is_not_sent_again(person: Person) -
     assert [request for request in person.hub.requests if request.method == "PUT"] == []
 
 
-def test_a_download_goes_on_where_it_broke_off(person: Person) -> None:
+def test_a_download_continues_where_it_broke_off(person: Person) -> None:
     file = person.file("train.jsonl", 200_000)
     content = file.read_bytes()
     assert len(content) > 9 * 2**20
@@ -75,9 +75,9 @@ def test_a_download_goes_on_where_it_broke_off(person: Person) -> None:
 
     person.hub.start()
     person.hub.requests.clear()
-    told = person.says("data", "pull", REPO)
-    assert told["files"][0]["rows"] == 200_000
-    assert Path(told["files"][0]["path"]).read_bytes() == content
+    result = person.says("data", "pull", REPO)
+    assert result["files"][0]["rows"] == 200_000
+    assert Path(result["files"][0]["path"]).read_bytes() == content
     ranges = [request.range for request in person.hub.requests if request.method == "GET" and "resolve" in request.path]
     assert len(ranges) == 1
     begin = int((ranges[0] or "").removeprefix("bytes=").rstrip("-"))
@@ -85,7 +85,7 @@ def test_a_download_goes_on_where_it_broke_off(person: Person) -> None:
     assert not list(person.home.rglob("*.codex-tui"))
 
 
-def test_a_half_that_does_not_fit_is_thrown_away(person: Person) -> None:
+def test_a_partial_file_that_does_not_fit_is_deleted(person: Person) -> None:
     file = person.file("train.jsonl", 200_000)
     person.hub.add("dataset", REPO, {"train.jsonl": file.read_bytes()})
     blobs = person.home / "hf" / "hub" / "datasets--me--waves" / "blobs"
@@ -98,7 +98,7 @@ def test_a_half_that_does_not_fit_is_thrown_away(person: Person) -> None:
 
 
 def test_progress_is_plain_lines_on_a_pipe(person: Person) -> None:
-    """With bytes done, of how many, and no bar of the library's."""
+    """With the bytes done and the total, and without a bar of the library."""
     file = person.file("train.jsonl", 200_000)
     person.hub.add("dataset", REPO, {"train.jsonl": file.read_bytes()})
     person.hub.dies_after = 5_000_000
@@ -153,8 +153,8 @@ sys.exit(main(sys.argv[1:]))
 
 
 def test_an_upload_by_xet_shows_its_time(person: Person) -> None:
-    """The library's upload runs, without Xet's servers. Xet tells its bytes to the library's own bars alone, so there
-    is no amount, and none is made up."""
+    """The library's upload runs without Xet's servers. Xet reports its bytes only to the library's own bars, so the
+    progress shows no amount."""
     file = person.file("train.jsonl", 1_000)
     person.hub.blobs[sha256(file.read_bytes()).hexdigest()] = file.read_bytes()
     done = subprocess.run(

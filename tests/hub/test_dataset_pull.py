@@ -1,4 +1,4 @@
-"""A data file and its mirror: fetched, kept for a day without a network, and compared."""
+"""Tests fetching a data file, using it offline, and comparing it with the local one."""
 
 import json
 import os
@@ -18,8 +18,8 @@ def test_what_is_pulled_is_what_was_pushed_and_serves_offline(person: Person) ->
     file = person.file("train.jsonl", 200)
     revision = person.says("data", "push", file, REPO)["revision"]
     folder = person.home / "there"
-    told = person.says("data", "pull", REPO, "--to", folder)
-    assert told == {
+    result = person.says("data", "pull", REPO, "--to", folder)
+    assert result == {
         "repo": REPO,
         "revision": revision,
         "offline": False,
@@ -27,8 +27,8 @@ def test_what_is_pulled_is_what_was_pushed_and_serves_offline(person: Person) ->
     }
     assert (folder / "train.jsonl").read_bytes() == file.read_bytes()
     person.hub.stop()
-    for asked in ([], ["--revision", revision]):
-        again = person.says("data", "pull", REPO, *asked)
+    for options in ([], ["--revision", revision]):
+        again = person.says("data", "pull", REPO, *options)
         assert again["revision"] == revision
         assert Path(again["files"][0]["path"]).read_bytes() == file.read_bytes()
     assert "can't be reached" in person.runs("data", "pull", REPO).stderr
@@ -59,7 +59,7 @@ def test_an_old_revision_is_pulled_by_its_commit(person: Person) -> None:
     assert person.says("data", "pull", REPO)["files"][0]["rows"] == 250
 
 
-def test_status_tells_which_is_newer(person: Person) -> None:
+def test_status_says_which_is_newer(person: Person) -> None:
     file = person.file("train.jsonl", 200)
     person.says("data", "push", file, REPO)
     there = person.hub.dataset(REPO)
@@ -79,9 +79,9 @@ def test_status_tells_which_is_newer(person: Person) -> None:
     assert person.says("data", "status", file, REPO)["newer"] == "remote"
     assert "Download it:" in person.runs("data", "status", file, REPO).stdout
 
-    other = person.file("other.jsonl", 3)  # under another name here, and the one data file there
+    other = person.file("other.jsonl", 3)  # another name here, but the only data file there
     found = person.says("data", "status", other, REPO)["remote"]
-    assert (found["file"], found["rows"]) == ("train.jsonl", 200)  # counted, as that card tells none
+    assert (found["file"], found["rows"]) == ("train.jsonl", 200)  # counted, because the card does not have the number
 
 
 def test_status_of_a_file_so_small_that_the_hub_gives_no_sha256(person: Person) -> None:

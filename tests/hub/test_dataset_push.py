@@ -1,4 +1,4 @@
-"""A data file and its mirror: what is sent, what the card says, and who may read it."""
+"""Tests pushing a data file: what is sent, what the card says, and who may read it."""
 
 from hashlib import sha256
 
@@ -10,7 +10,7 @@ REPO = "me/waves"
 
 def test_the_first_push_makes_a_private_repository_with_the_file_and_a_card(person: Person) -> None:
     file = person.file("train.jsonl", 200)
-    told = person.says("data", "push", file, REPO)
+    result = person.says("data", "push", file, REPO)
     assert person.hub.created == [
         {"name": "waves", "organization": "me", "type": "dataset", "visibility": "private"},
     ]
@@ -22,26 +22,26 @@ def test_the_first_push_makes_a_private_repository_with_the_file_and_a_card(pers
     assert card.startswith("---\nlicense: unknown # to fill in")
     for fact in ("| rows | 200 |", "| shape | instruction |", f"`{digest}`", "instruction, response"):
         assert fact in card
-    assert told["created"]
-    assert told["private"]
-    assert (told["rows"], told["sha256"]) == (200, digest)
-    assert told["revision"] == there.commits[-1].sha
-    assert sorted(told["sent"]) == ["README.md", "train.jsonl"]
-    # Read back at that very commit, once it was there.
+    assert result["created"]
+    assert result["private"]
+    assert (result["rows"], result["sha256"]) == (200, digest)
+    assert result["revision"] == there.commits[-1].sha
+    assert sorted(result["sent"]) == ["README.md", "train.jsonl"]
+    # The file is read back at the new commit.
     commit = next(n for n, request in enumerate(person.hub.requests) if "/commit/" in request.path)
     after = [(request.method, request.path) for request in person.hub.requests[commit + 1 :]]
-    assert ("GET", f"/datasets/{REPO}/resolve/{told['revision']}/train.jsonl") in after
+    assert ("GET", f"/datasets/{REPO}/resolve/{result['revision']}/train.jsonl") in after
 
 
 def test_a_push_of_the_same_sends_nothing(person: Person) -> None:
     file = person.file("train.jsonl", 200)
     person.says("data", "push", file, REPO)
     person.hub.requests.clear()
-    told = person.says("data", "push", file, REPO)
+    result = person.says("data", "push", file, REPO)
     assert person.hub.sent() == []
-    assert told["sent"] == []
+    assert result["sent"] == []
     assert len(person.hub.dataset(REPO).commits) == 2  # the repository's own first, and ours
-    assert told["revision"] == person.hub.dataset(REPO).commits[-1].sha
+    assert result["revision"] == person.hub.dataset(REPO).commits[-1].sha
     assert "Nothing to send" in person.runs("data", "push", file, REPO).stdout
 
 
@@ -51,8 +51,8 @@ def test_a_changed_push_sends_what_has_changed(person: Person) -> None:
     person.says("data", "push", second, REPO)
     person.file("train.jsonl", 201)
     person.hub.requests.clear()
-    told = person.says("data", "push", first, REPO)
-    assert sorted(told["sent"]) == ["README.md", "train.jsonl"]
+    result = person.says("data", "push", first, REPO)
+    assert sorted(result["sent"]) == ["README.md", "train.jsonl"]
     assert [request.size for request in person.hub.requests if request.method == "PUT"] == [first.stat().st_size]
     there = person.hub.dataset(REPO).commits[-1].files
     assert there["train.jsonl"] == first.read_bytes()
@@ -79,19 +79,19 @@ def test_what_a_person_wrote_on_the_card_stays(person: Person) -> None:
     assert "license: cc-by-4.0\n" in there.commits[-1].files["README.md"].decode()
 
 
-@pytest.mark.parametrize("told", [["--public"], ["--yes-public"]])
-def test_public_is_not_said_once(person: Person, told: list[str]) -> None:
+@pytest.mark.parametrize("options", [["--public"], ["--yes-public"]])
+def test_one_public_option_is_not_enough(person: Person, options: list[str]) -> None:
     file = person.file("train.jsonl", 20)
-    refused = person.runs("data", "push", file, REPO, *told)
+    refused = person.runs("data", "push", file, REPO, *options)
     assert refused.returncode == 2
     assert "makes nothing public" in refused.stderr
     assert person.hub.requests == []
 
 
-def test_public_is_said_twice(person: Person) -> None:
+def test_both_options_make_it_public(person: Person) -> None:
     file = person.file("train.jsonl", 20)
-    told = person.says("data", "push", file, REPO, "--public", "--yes-public")
-    assert not told["private"]
+    result = person.says("data", "push", file, REPO, "--public", "--yes-public")
+    assert not result["private"]
     assert person.hub.created[0]["visibility"] == "public"
 
     private = "me/quiet"
@@ -101,7 +101,7 @@ def test_public_is_said_twice(person: Person) -> None:
     assert not person.hub.dataset(private).private
 
 
-def test_nothing_new_goes_to_a_public_repository_unless_it_is_said_twice(person: Person) -> None:
+def test_nothing_new_goes_to_a_public_repository_without_both_options(person: Person) -> None:
     file = person.file("train.jsonl", 20)
     person.says("data", "push", file, REPO, "--public", "--yes-public")
     assert person.says("data", "push", file, REPO)["sent"] == []

@@ -1,4 +1,4 @@
-"""Datasets and adapters of the Hub on a disk that fills up: one sentence, and nothing half there is ever taken."""
+"""Tests pulls and pushes on a disk that fills up: one sentence, and incomplete files are never used."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from support.progress_lines import without_progress
 REPO = "me/waves"
 ROW = b'{"instruction": "Who?", "response": "Rook."}\n'
 SMALL = ROW * 100
-LARGE = ROW * 200_000  # 9 MB, more than is fetched anew each time
+LARGE = ROW * 200_000  # 9 MB, so large that its download is resumed
 
 
 @pytest.fixture
@@ -23,40 +23,40 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         yield folder
 
 
-def says_full(told: str, place: Path) -> None:
-    """One sentence, and what to do."""
-    said, hint = without_progress(told).splitlines()
-    assert said == f"codex-tui: {place}: No space left on device."
+def assert_disk_full(output: str, place: Path) -> None:
+    """Assert that `output` is one sentence and a hint."""
+    message, hint = without_progress(output).splitlines()
+    assert message == f"codex-tui: {place}: No space left on device."
     assert "Free some space" in hint
 
 
-@pytest.mark.parametrize("large", [LARGE, ROW * 100_000], ids=["gone on with", "fetched by the library"])
+@pytest.mark.parametrize("large", [LARGE, ROW * 100_000], ids=["resumed", "fetched by the library"])
 def test_a_pull_goes_on_when_there_is_room(person: Person, disk: Path, large: bytes) -> None:
     commit = person.hub.add("dataset", REPO, {"a.jsonl": SMALL, "b.jsonl": large}).commits[-1].sha
     filler = fill(disk, but=3 << 20)
     home = {"HF_HOME": str(disk / "hf")}
     full = person.runs("data", "pull", REPO, **home)
     assert full.returncode == 1
-    says_full(full.stderr, disk / "hf" / "hub")
-    person.hub.stop()  # what is half there is nothing, for one without a network too
-    for asked in ([], ["--revision", commit]):
-        assert person.runs("data", "pull", REPO, *asked, **home).returncode == 1
-        assert person.runs("data", "pull", REPO, *asked, HF_HUB_OFFLINE="1", **home).returncode == 1
+    assert_disk_full(full.stderr, disk / "hf" / "hub")
+    person.hub.stop()  # incomplete files are not used offline either
+    for options in ([], ["--revision", commit]):
+        assert person.runs("data", "pull", REPO, *options, **home).returncode == 1
+        assert person.runs("data", "pull", REPO, *options, HF_HUB_OFFLINE="1", **home).returncode == 1
     person.hub.start()
     filler.unlink()
-    for asked in ([], ["--revision", commit]):
-        told = person.says("data", "pull", REPO, *asked, **home)
-        assert [Path(file["path"]).read_bytes() for file in told["files"]] == [SMALL, large]
+    for options in ([], ["--revision", commit]):
+        result = person.says("data", "pull", REPO, *options, **home)
+        assert [Path(file["path"]).read_bytes() for file in result["files"]] == [SMALL, large]
 
 
-def test_a_commit_of_which_a_part_is_there_is_not_whole(person: Person, disk: Path) -> None:
+def test_an_incomplete_commit_is_not_used(person: Person, disk: Path) -> None:
     commit = person.hub.add("dataset", REPO, {"a.jsonl": SMALL, "b.jsonl": LARGE}).commits[-1].sha
     filler = fill(disk, but=3 << 20)
     home = {"HF_HOME": str(disk / "hf")}
     assert person.runs("data", "pull", REPO, "--revision", commit, **home).returncode == 1
     filler.unlink()
-    told = person.says("data", "pull", REPO, "--revision", commit, **home)
-    assert [file["rows"] for file in told["files"]] == [100, 200_000]
+    result = person.says("data", "pull", REPO, "--revision", commit, **home)
+    assert [file["rows"] for file in result["files"]] == [100, 200_000]
 
 
 def test_copies_in_a_folder(person: Person, disk: Path) -> None:
@@ -67,7 +67,7 @@ def test_copies_in_a_folder(person: Person, disk: Path) -> None:
     fill(disk, but=1 << 20)
     full = person.runs("data", "pull", REPO, "--to", folder, "--replace")
     assert full.returncode == 1
-    says_full(full.stderr, folder / "b.jsonl")
+    assert_disk_full(full.stderr, folder / "b.jsonl")
     assert (folder / "b.jsonl").read_text() == "mine\n"
     assert {path.name for path in folder.iterdir()} <= {"a.jsonl", "b.jsonl"}
 
@@ -78,13 +78,13 @@ def test_a_push_stages_its_card_and_what_it_reads_back(person: Person, disk: Pat
     filler = fill(disk)
     full = person.runs("data", "push", file, REPO, **home)
     assert full.returncode == 1
-    says_full(full.stderr, disk / "cache")
+    assert_disk_full(full.stderr, disk / "cache")
     assert not person.hub.sent() and ("dataset", REPO) not in person.hub.repos
     filler.unlink()
     filler = fill(disk, but=200_000)  # room for the card alone
     full = person.runs("data", "push", file, REPO, **home)
     assert full.returncode == 1
-    says_full(full.stderr, disk / "cache")
+    assert_disk_full(full.stderr, disk / "cache")
     assert list((disk / "cache").iterdir()) == []
     filler.unlink()
     assert person.says("data", "push", file, REPO, **home)["sent"] == []
@@ -96,7 +96,7 @@ def test_an_adapter_stays_as_it_is(person: Person) -> None:
         filler = fill(disk, but=50_000)  # less than is read back
         full = person.runs("push", run.name, REPO)
         assert full.returncode == 1
-        says_full(full.stderr, disk / "cache")
+        assert_disk_full(full.stderr, disk / "cache")
         assert {path.name for path in disk.rglob("*") if path.is_file()} == {
             "filler", "config.json", "events.jsonl", "process.json", "profile.toml", *FILES,
         }  # fmt: skip
@@ -111,4 +111,4 @@ def test_status_fetches_what_it_compares_with(person: Person, disk: Path) -> Non
     fill(disk)
     full = person.runs("data", "status", file, REPO, HF_HOME=str(disk / "hf"))
     assert full.returncode == 1
-    says_full(full.stderr, disk / "hf" / "hub")
+    assert_disk_full(full.stderr, disk / "hf" / "hub")

@@ -1,4 +1,4 @@
-"""A model of the Hub, fetched by the trainer onto a disk that has no room for it."""
+"""Tests a model of the Hub that the trainer downloads to a disk without enough space."""
 
 from __future__ import annotations
 

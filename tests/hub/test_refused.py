@@ -1,4 +1,4 @@
-"""Who may not, what is not there, and nobody who answers: one sentence each, and never the token."""
+"""Tests the errors for missing rights, missing repositories and a Hub that does not answer. None shows the token."""
 
 import pytest
 from support.hub.person import Person
@@ -7,7 +7,7 @@ REPO = "me/waves"
 
 
 @pytest.mark.parametrize("command", [["push", "train.jsonl"], ["pull"], ["status", "train.jsonl"]])
-def test_a_wrong_token_is_named_by_where_it_is_and_no_more(person: Person, command: list[str]) -> None:
+def test_a_wrong_token_is_named_by_its_place_only(person: Person, command: list[str]) -> None:
     person.file("train.jsonl", 20)
     person.hub.add("dataset", REPO, {"train.jsonl": b"{}"})
     wrong = "hf_" + "w" * 34
@@ -21,7 +21,7 @@ def test_a_wrong_token_is_named_by_where_it_is_and_no_more(person: Person, comma
 def test_a_token_of_impossible_characters_is_not_quoted(person: Person) -> None:
     refused = person.runs("data", "push", person.file("train.jsonl", 20), REPO, HF_TOKEN="hf_ünmöglich secret")
     assert refused.returncode == 2
-    assert "characters that no token has" in refused.stderr
+    assert "has invalid characters" in refused.stderr
     assert "möglich" not in refused.stderr
 
 
@@ -29,7 +29,7 @@ def test_without_a_token_nothing_is_sent(person: Person) -> None:
     file = person.file("train.jsonl", 20)
     refused = person.runs("data", "push", file, REPO, HF_TOKEN=None)
     assert refused.returncode == 2
-    assert "no token" in refused.stderr
+    assert "No Hub token found" in refused.stderr
     assert "hf auth login" in refused.stderr
     assert person.hub.requests == []
 
@@ -40,7 +40,7 @@ def test_the_token_file_is_used(person: Person) -> None:
     path.write_text(person.token)
     told = person.says("data", "push", person.file("train.jsonl", 20), REPO, HF_TOKEN=None, HF_TOKEN_PATH=str(path))
     assert told["created"]
-    path.unlink()  # the one place where it may stand
+    path.unlink()  # it may be left only here
 
 
 def test_a_repository_that_is_not_there(person: Person) -> None:
@@ -55,7 +55,7 @@ def test_a_repository_that_is_not_there(person: Person) -> None:
     assert "no such revision" in refused.stderr
     unseen = person.runs("data", "pull", "me/nowhere", HF_TOKEN=None)
     assert unseen.returncode == 2
-    assert "private or not there" in unseen.stderr
+    assert "private or does not exist" in unseen.stderr
 
 
 def test_someone_elses_name_and_a_gated_repository(person: Person) -> None:
@@ -76,7 +76,7 @@ def test_a_name_that_no_repository_has(person: Person, name: str) -> None:
     assert person.hub.requests == []
 
 
-def test_nobody_answers(person: Person) -> None:
+def test_the_hub_does_not_answer(person: Person) -> None:
     file = person.file("train.jsonl", 20)
     person.hub.stop()
     for command in (["push", file], ["pull"], ["status", file]):
@@ -86,10 +86,10 @@ def test_nobody_answers(person: Person) -> None:
 
 
 @pytest.mark.parametrize("address", ["http://[::1", "nonsense", "http://127.0.0.1:99999", ""])
-def test_an_endpoint_that_is_nowhere(person: Person, address: str) -> None:
+def test_an_endpoint_that_is_not_an_address(person: Person, address: str) -> None:
     refused = person.runs("data", "pull", REPO, HF_ENDPOINT=address)
     assert refused.returncode == 2
-    assert "HF_ENDPOINT is no address" in refused.stderr
+    assert "HF_ENDPOINT is not a valid address" in refused.stderr
 
 
 def test_the_password_in_an_address_is_not_shown(person: Person) -> None:

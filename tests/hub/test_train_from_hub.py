@@ -1,4 +1,4 @@
-"""A dataset of the Hub is trained on as a file is, and from the cache when the Hub is gone."""
+"""Tests training on a dataset of the Hub, and from the cache when the Hub is not reachable."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from support.hub.person import Person
 
 
-def test_a_run_takes_its_rows_from_the_hub_and_afterwards_from_the_cache(person: Person, trainer_python: Path) -> None:
+def test_a_run_reads_its_rows_from_the_hub_and_later_from_the_cache(person: Person, trainer_python: Path) -> None:
     person.says("data", "push", person.file("train.jsonl", 40), "ann/guide")
     revision = person.says("data", "status", person.home / "train.jsonl", "ann/guide")["remote"]["revision"]
     sets = ["--set", "training.max_steps=2", "--set", "dataset.eval_fraction=0"]
