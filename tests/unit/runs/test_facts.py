@@ -1,4 +1,4 @@
-"""What a run is, out of a config.json that may hold anything."""
+"""Tests reading the facts of a run from config.json, whatever the file contains."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_steps_override_epochs(run: RunDirectory) -> None:
 
 
 @pytest.mark.parametrize("text", [None, "", "{", "[]", '"text"', "\xff"])
-def test_without_a_config_there_is_the_name(run: RunDirectory, text: str | None) -> None:
+def test_without_a_config_only_the_name_is_known(run: RunDirectory, text: str | None) -> None:
     if text is not None:
         run.config.write_bytes(text.encode("latin-1"))
     facts = read_facts(run)
@@ -54,12 +54,12 @@ def test_without_a_config_there_is_the_name(run: RunDirectory, text: str | None)
         {"profile": {"training": {"num_train_epochs": "three"}}},
     ],
 )
-def test_values_of_another_kind_do_no_harm(run: RunDirectory, config: dict[str, Any]) -> None:
+def test_values_of_a_wrong_type_are_ignored(run: RunDirectory, config: dict[str, Any]) -> None:
     write_config(run, config)
     assert read_facts(run).epochs is None
 
 
-def test_every_text_is_harmless(run: RunDirectory) -> None:
+def test_every_text_is_safe_to_show(run: RunDirectory) -> None:
     evil = "a\x1b]0;owned\x07b"
     write_config(
         run, {"profile_name": evil, "dataset": evil, "profile": {"title": evil, "model": {"name": f"x/{evil}"}}}

@@ -1,4 +1,4 @@
-"""A kept history is what reading it again would give, or it is not used."""
+"""Tests that a cached history equals the one read from the events, or is not used."""
 
 import os
 from dataclasses import replace
@@ -16,7 +16,7 @@ from training.contract.run_directory import RunDirectory
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
-    """A short run that is done, taken for a long one."""
+    """A short run that is done and counts as a long one."""
     monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(follower, "PREVIEW_FROM", 1)
     run = RunDirectory(tmp_path / "long-1")
@@ -40,7 +40,7 @@ def write(run: RunDirectory, *events: ev.Event) -> None:
 
 
 def read_all(run: RunDirectory) -> WatchedRun:
-    """Read the whole history, and let the follower keep it."""
+    """Read the whole history, so that the follower caches it."""
     reader = RunFollower(run)
     for _ in range(5):
         reader.poll()
@@ -59,16 +59,16 @@ def values(watched: WatchedRun) -> dict[str, object]:
     }
 
 
-def test_the_next_look_finds_the_same(run: RunDirectory) -> None:
+def test_the_next_look_gives_the_same(run: RunDirectory) -> None:
     first = read_all(run)
-    kept = history_cache.load_history(run.events)
-    assert kept is not None
-    assert values(replace(first, state=kept.state, damaged_lines=kept.damaged_lines)) == values(first)
+    history = history_cache.load_history(run.events)
+    assert history is not None
+    assert values(replace(first, state=history.state, damaged_lines=history.damaged_lines)) == values(first)
     assert values(read_all(run)) == values(first)
-    assert kept.offset == run.events.stat().st_size
+    assert history.offset == run.events.stat().st_size
 
 
-def test_what_is_kept_is_used_and_private(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cached_history_is_used_and_private(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
     before = os.umask(0o077)  # as the command line does
     try:
         first = read_all(run)
@@ -80,7 +80,7 @@ def test_what_is_kept_is_used_and_private(run: RunDirectory, monkeypatch: pytest
     assert values(read_all(run)) == values(first)
 
 
-def test_a_run_that_went_on_is_read_again(run: RunDirectory) -> None:
+def test_a_run_that_was_resumed_is_read_again(run: RunDirectory) -> None:
     read_all(run)
     write(run, ev.Started(attempt=2, pid=1, resume_step=100), ev.Metrics(step=101, loss=0.1), ev.Done(step=101))
     assert history_cache.load_history(run.events) is None
@@ -88,7 +88,7 @@ def test_a_run_that_went_on_is_read_again(run: RunDirectory) -> None:
     assert (len(state.losses), state.attempt, state.step) == (101, 2, 101)
 
 
-def test_a_kept_run_that_is_resumed_while_watched_goes_on(run: RunDirectory) -> None:
+def test_a_cached_run_that_is_resumed_while_watched_is_followed(run: RunDirectory) -> None:
     read_all(run)
     reader = RunFollower(run)
     reader.poll()
@@ -101,7 +101,7 @@ def test_a_kept_run_that_is_resumed_while_watched_goes_on(run: RunDirectory) -> 
     )
 
 
-def test_a_run_that_was_watched_to_its_end_is_kept(run: RunDirectory) -> None:
+def test_a_run_that_was_watched_to_its_end_is_cached(run: RunDirectory) -> None:
     write(run, ev.Started(attempt=2, pid=1, resume_step=100))
     reader = RunFollower(run)
     for _ in range(3):
@@ -114,7 +114,7 @@ def test_a_run_that_was_watched_to_its_end_is_kept(run: RunDirectory) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", b"\x00" * 40, b"\xff" * 4000, None])
-def test_what_does_not_fit_is_as_good_as_not_there(run: RunDirectory, damage: bytes | None) -> None:
+def test_a_damaged_history_is_ignored(run: RunDirectory, damage: bytes | None) -> None:
     first = read_all(run)
     [place] = (Path(os.environ["CODEX_TUI_HOME"]) / "cache" / "histories").iterdir()
     place.write_bytes(place.read_bytes()[:-100] if damage is None else damage)
@@ -122,7 +122,7 @@ def test_what_does_not_fit_is_as_good_as_not_there(run: RunDirectory, damage: by
     assert values(read_all(run)) == values(first)
 
 
-def test_another_version_of_the_app_reads_for_itself(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_history_of_another_app_version_is_ignored(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
     read_all(run)
     monkeypatch.setattr(history_cache, "__version__", "99")
     assert history_cache.load_history(run.events) is None
@@ -134,8 +134,8 @@ def test_a_history_of_another_format_is_ignored(run: RunDirectory, monkeypatch: 
     assert history_cache.load_history(run.events) is None
 
 
-def test_a_history_of_before_the_format_was_named_is_ignored(run: RunDirectory) -> None:
-    """It holds fields of `RunState` that are elsewhere now, under the same version of the app."""
+def test_a_history_without_a_format_is_ignored(run: RunDirectory) -> None:
+    """It has fields of `RunState` that were moved since, and the same version of the app."""
     first = read_all(run)
     [place] = (Path(os.environ["CODEX_TUI_HOME"]) / "cache" / "histories").iterdir()
     old = msgspec.msgpack.decode(place.read_bytes())
@@ -146,7 +146,7 @@ def test_a_history_of_before_the_format_was_named_is_ignored(run: RunDirectory) 
     assert values(read_all(run)) == values(first)
 
 
-def test_damaged_lines_are_kept_too(run: RunDirectory) -> None:
+def test_damaged_lines_are_cached_too(run: RunDirectory) -> None:
     with run.events.open("ab") as file:
         file.write(b'{"type":"metrics","st\n')
     assert read_all(run).damaged_lines == 1
@@ -154,7 +154,7 @@ def test_damaged_lines_are_kept_too(run: RunDirectory) -> None:
     assert read_all(run).damaged_lines == 1
 
 
-def test_only_ended_runs_and_the_newest_few_are_kept(
+def test_only_the_newest_ended_runs_are_cached(
     run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(history_cache, "MAX_HISTORIES", 2)
@@ -168,11 +168,11 @@ def test_only_ended_runs_and_the_newest_few_are_kept(
         other.create()
         write(other, ev.Started(attempt=1, pid=1), ev.Done(step=1))
         read_all(other)
-    kept = [name for name in "abc" if history_cache.load_history(tmp_path / name / "events.jsonl")]
-    assert kept == ["b", "c"]
+    cached = [name for name in "abc" if history_cache.load_history(tmp_path / name / "events.jsonl")]
+    assert cached == ["b", "c"]
 
 
-def test_a_cache_that_cannot_be_written_is_done_without(run: RunDirectory) -> None:
+def test_without_a_writable_cache_nothing_is_cached(run: RunDirectory) -> None:
     home = Path(os.environ["CODEX_TUI_HOME"])
     home.mkdir(exist_ok=True)
     (home / "cache").write_text("a file where the folder should be")

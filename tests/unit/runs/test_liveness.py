@@ -1,4 +1,4 @@
-"""The one rule that decides whether a run is alive, ended or lost."""
+"""Tests the rule that decides whether a run is alive, ended or lost."""
 
 from __future__ import annotations
 
@@ -35,5 +35,5 @@ def test_the_process_and_the_events_decide(
     assert WatchedRun(state, liveness).status == shown
 
 
-def test_a_sample_can_miss_the_newest_attempt_so_it_makes_no_ended_run_lost() -> None:
+def test_a_sampled_state_makes_no_ended_run_lost() -> None:
     assert decide_liveness(TrainerProcess(False, **NEW), RunState(status="done", attempt=1), sampled=True) == "ended"

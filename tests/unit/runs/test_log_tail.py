@@ -1,4 +1,4 @@
-"""The end of a log that grows, is cut and is drawn over."""
+"""Tests following the end of a log that grows, is trimmed, and has progress bars."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_lines_come_once_and_whole(path: Path) -> None:
     assert tail.poll() == ["th\u00fcrd", "\N{REPLACEMENT CHARACTER}"]
 
 
-def test_a_progress_bar_is_its_last_drawing(path: Path) -> None:
+def test_of_a_progress_bar_the_last_state_is_shown(path: Path) -> None:
     append(path, b"  1%\r 50%\r100%\r\nplain\r\n")
     assert LogTail(path).poll() == ["100%", "plain"]
 
@@ -66,7 +66,7 @@ def test_a_log_that_lost_its_middle_is_not_shown_twice(path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize(("before", "after"), [(300_000, 0), (10, 300_000)])
-def test_of_much_at_once_the_end_is_read_from_a_line_on(
+def test_of_many_new_bytes_only_the_last_whole_lines_are_read(
     path: Path, monkeypatch: pytest.MonkeyPatch, before: int, after: int
 ) -> None:
     monkeypatch.setattr(log_tail, "FIRST_LOOK", 100)
@@ -82,7 +82,7 @@ def test_of_much_at_once_the_end_is_read_from_a_line_on(
 
 def test_a_gigabyte_costs_no_more_than_its_end(path: Path) -> None:
     path.touch()
-    os.truncate(path, 2**30)  # a hole: it takes no room
+    os.truncate(path, 2**30)  # a sparse file: it needs no space
     append(path, b"\nthe end\n")
     assert LogTail(path).poll() == ["the end"]
 

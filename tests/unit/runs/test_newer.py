@@ -1,4 +1,4 @@
-"""A run that a newer Codex TUI wrote is said to be one, wherever a person looks at it."""
+"""Tests that every view of a run says if a newer Codex TUI wrote it."""
 
 from __future__ import annotations
 
@@ -46,16 +46,16 @@ def test_the_list_of_runs_says_it(capsys: pytest.CaptureFixture[str], last: ev.E
     assert main(["runs"]) == 0
     assert capsys.readouterr().out.count(sentence) == 1
     assert main(["runs", "--json"]) == 0
-    [told] = as_json(capsys)  # type: ignore[misc]
-    assert (told["step"], told["reason"].count(sentence)) == (7, 1)
+    [summary] = as_json(capsys)  # type: ignore[misc]
+    assert (summary["step"], summary["reason"].count(sentence)) == (7, 1)
 
 
 @pytest.mark.parametrize(("make", "sentence"), [(newer_config, CONFIG), (newer_events, EVENTS)])
 def test_the_list_says_it_of_a_run_that_trains(capsys: pytest.CaptureFixture[str], make: Any, sentence: str) -> None:
     make(ev.Phase(name="training"), alive=True)
     assert main(["runs", "--json"]) == 0
-    [told] = as_json(capsys)  # type: ignore[misc]
-    assert (told["state"], told["reason"]) == ("training", sentence)
+    [summary] = as_json(capsys)  # type: ignore[misc]
+    assert (summary["state"], summary["reason"]) == ("training", sentence)
 
 
 @pytest.mark.parametrize(("last", "code"), [(ev.Done(step=7), 0), (ev.Stopped(step=7), 1)])
@@ -69,10 +69,10 @@ def test_a_viewer_without_a_screen_says_it_once(
     assert lines.count(sentence) == 1
     assert lines.index(sentence) == 1
     assert any("loss 2.0000" in line for line in lines)
-    assert any("codex-tui" in line for line in lines[2:]) == (make is newer_events)  # the ways on
+    assert any("codex-tui" in line for line in lines[2:]) == (make is newer_events)  # the next steps
 
 
-def test_a_run_with_a_newer_config_is_not_gone_on_with(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_with_a_newer_config_is_not_used(capsys: pytest.CaptureFixture[str]) -> None:
     run = newer_config(ev.Stopped(step=7))
     run.adapter.mkdir()
     (run.adapter / "adapter_config.json").write_text("{}")
@@ -95,7 +95,7 @@ def test_events_of_a_newer_layout_are_not_damaged_lines() -> None:
     assert (watched.state.version, watched.damaged_lines, watched.status, watched.missing_events) == (2, 1, "done", 0)
 
 
-def test_a_newer_trainer_whose_first_word_is_not_understood(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_newer_trainer_whose_first_event_is_unknown(capsys: pytest.CaptureFixture[str]) -> None:
     run = make_run("zombies-1")
     run.events.write_text('{"type":"started","v":2,"seq":0,"time":1.0,"process":{"pid":5}}\n')
     assert main(["runs"]) == 0

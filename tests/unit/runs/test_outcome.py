@@ -1,4 +1,4 @@
-"""What is said of a trainer that could not say so itself, and of what its run has left."""
+"""Tests how the end of a lost run is explained, and which checkpoints and adapters are found."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_the_three_files_make_a_run() -> None:
     assert library.list_run_directories() == []
 
 
-def test_a_name_is_taken_by_a_run_or_by_what_is_none() -> None:
+def test_a_name_is_taken_by_any_folder() -> None:
     run = trained()
     run.config.unlink()
     with pytest.raises(BadInput, match="codex-tui resume a"):
@@ -69,7 +69,7 @@ def test_how_it_ended_is_one_short_sentence(how: Exit, reason: str) -> None:
 
 
 @pytest.mark.parametrize("signal", ["SIGKILL", "SIGTERM"])
-def test_a_kill_that_was_asked_for_is_no_accident(signal: str) -> None:
+def test_a_requested_kill_is_called_so(signal: str) -> None:
     run = trained()
     run.write_exit(Exit(os.getpid(), signal=signal))
     run.request_stop("save")
@@ -78,13 +78,13 @@ def test_a_kill_that_was_asked_for_is_no_accident(signal: str) -> None:
     assert snapshot(run).reason == "Killed on request at step 1,167."
 
 
-def test_before_the_first_step_it_says_during_what() -> None:
+def test_before_the_first_step_the_phase_is_named() -> None:
     run = make_run("a", STARTED, ev.Phase(name="loading"))
     run.write_exit(Exit(os.getpid(), signal="SIGKILL", for_memory=True))
     assert snapshot(run).reason == "Killed while loading by the kernel: memory had run out."
 
 
-def test_a_reboot_is_told_as_one() -> None:
+def test_a_reboot_is_recognised() -> None:
     run = trained()
     run.write_process(ProcessIdentity(os.getpid(), 1.0, boot="of another time"))
     assert snapshot(run).reason == "The machine was restarted (or WSL2 shut down) after step 1,167."
@@ -92,7 +92,7 @@ def test_a_reboot_is_told_as_one() -> None:
     assert snapshot(run).reason == "The trainer ended at step 1,167 without a message; the cause is unknown."
 
 
-def test_missing_events_are_named_where_it_had_trained() -> None:
+def test_missing_events_are_named_if_the_run_has_trained() -> None:
     run = trained()
     run.log.write_text("Unsloth: all is well.\n")
     run.events.unlink()
@@ -109,7 +109,7 @@ def make_fifo(path: Path) -> None:
     ("damage", "is_"),
     [(None, "missing"), (Path.mkdir, "not a file"), (make_fifo, "not a file"), (Path.touch, "damaged")],
 )
-def test_a_run_without_its_config_is_told_with_what_is_left(
+def test_a_run_without_its_config_is_shown_with_its_checkpoint(
     capsys: pytest.CaptureFixture[str], damage: Callable[[Path], None] | None, is_: str
 ) -> None:
     run = trained()
@@ -121,21 +121,21 @@ def test_a_run_without_its_config_is_told_with_what_is_left(
     left = "the checkpoint at step 1,160 is still there."
     assert f"config.json is {is_}, so resume and chat are not possible; {left}" in capsys.readouterr().out
     assert main(["runs", "--json"]) == 0
-    [told] = as_json(capsys)  # type: ignore[misc]
-    assert (told["state"], told["resume_step"]) == ("lost", None)
+    [summary] = as_json(capsys)  # type: ignore[misc]
+    assert (summary["state"], summary["resume_step"]) == ("lost", None)
     for command in (["resume", "a", "--headless"], ["chat", "a"], ["chat", "a", "--prompt", "hi"]):
         assert main(command) == 2
         assert f"config.json is {is_}; {left}\nStart over from its profile:" in capsys.readouterr().err
 
 
-def test_to_resume_what_was_deleted_says_so() -> None:
+def test_a_resume_of_a_deleted_run_says_so() -> None:
     run = trained()
     shutil.rmtree(run.path)
     with pytest.raises(BadInput, match="folder is gone"):
         launcher.resume(run)
 
 
-def test_what_is_promised_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_leftovers_are_checked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follower, "CHECK_EVERY", 0.0)
     run = trained()
     write_checkpoint(run.checkpoints, 600)
@@ -180,24 +180,24 @@ def test_a_live_run_whose_folder_is_deleted_is_lost_for_that_reason(monkeypatch:
     assert (reader.watched.status, reader.watched.reason) == ("lost", outcome.FOLDER_GONE)
 
 
-def heard(run: RunDirectory, hours_ago: float) -> None:
+def set_last_write(run: RunDirectory, hours_ago: float) -> None:
     for path in (run.events, run.process):
         os.utime(path, (time.time() - hours_ago * 3600,) * 2)
 
 
-def test_the_app_opens_on_what_happened_last() -> None:
+def test_the_app_opens_with_the_run_that_matters() -> None:
     assert library.find_run_to_open() is None
     lost, done = trained("lost"), make_run("done", STARTED, ev.Done(step=1))
-    heard(lost, 2)
-    heard(done, 1)
+    set_last_write(lost, 2)
+    set_last_write(done, 1)
     assert library.find_run_to_open() is None
-    heard(done, 3)  # though it was made later
+    set_last_write(done, 3)  # although it was created later
     assert getattr(library.find_run_to_open(), "name", "") == "lost"
     failed = make_run("failed", STARTED, ev.Failed(kind="unknown", message="It broke."))
-    heard(failed, 1)
+    set_last_write(failed, 1)
     assert getattr(library.find_run_to_open(), "name", "") == "failed"
     stopped = make_run("stopped", STARTED, ev.Stopped(step=1))
-    heard(stopped, 0.5)
+    set_last_write(stopped, 0.5)
     assert library.find_run_to_open() is None
     make_run("live", STARTED, alive=True)
     assert getattr(library.find_run_to_open(), "name", "") == "live"
@@ -212,9 +212,9 @@ def test_a_chat_waits_for_no_checkpoint_that_will_never_come(
 ) -> None:
     make_run("a", STARTED, last)
     assert main(["chat", "a", "--prompt", "hi"]) == 2
-    said = capsys.readouterr().err
-    assert f"a has no adapter and no whole checkpoint, and will get none: it {ended}.\n" in said
-    assert "Train it again: codex-tui resume a\nOr ask the base model: codex-tui chat a --base" in said
+    message = capsys.readouterr().err
+    assert f"a has no adapter and no whole checkpoint, and will get none: it {ended}.\n" in message
+    assert "Train it again: codex-tui resume a\nOr ask the base model: codex-tui chat a --base" in message
 
 
 def test_a_chat_with_a_run_that_trains_waits(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""A resume says from where it goes on before it starts, and starts no trainer on what can't be gone on with."""
+"""Tests that a resume says from which step it continues, and starts no trainer if it can't continue."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from training.contract.run_directory import RunDirectory
 
 @pytest.fixture
 def ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
-    """A run that nobody trains."""
+    """A run without a trainer."""
     monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path))
     run = RunDirectory(locations.runs_home() / "ended")
     run.create()
@@ -31,14 +31,14 @@ def ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the runs whose trainers would have been started."""
+    """The names of the runs for which a trainer would have been started."""
     started: list[str] = []
     monkeypatch.setattr(launcher, "interpreter_of", lambda _: Path(sys.executable))
     monkeypatch.setattr(launcher, "_start", lambda run, *_, **__: started.append(run.name))
     return started
 
 
-def test_it_goes_on_before_what_is_damaged(ended: RunDirectory, started: list[str]) -> None:
+def test_it_continues_from_the_last_whole_checkpoint(ended: RunDirectory, started: list[str]) -> None:
     write_checkpoint(ended.checkpoints, 10)
     flipped = write_checkpoint(ended.checkpoints, 20) / "optimizer.pt"
     flipped.write_bytes(flipped.read_bytes().replace(b"statestate", b"statEstate", 1))
@@ -48,12 +48,12 @@ def test_it_goes_on_before_what_is_damaged(ended: RunDirectory, started: list[st
     assert started == ["ended"]
 
 
-def test_without_checkpoints_it_begins_anew(ended: RunDirectory, started: list[str]) -> None:
+def test_without_checkpoints_it_starts_over(ended: RunDirectory, started: list[str]) -> None:
     assert launcher.resume(ended) == (0, "")
     assert started == ["ended"]
 
 
-def test_to_begin_anew_over_damage_is_a_decision(
+def test_to_start_over_after_damage_needs_an_option(
     ended: RunDirectory,
     started: list[str],
     capsys: pytest.CaptureFixture[str],
@@ -74,10 +74,10 @@ def test_to_begin_anew_over_damage_is_a_decision(
 
 
 @pytest.mark.parametrize("name", ["lock", "trainer.log", "events.jsonl"])
-def test_a_pipe_in_the_place_of_a_file_is_named(ended: RunDirectory, started: list[str], name: str) -> None:
+def test_a_pipe_instead_of_a_file_is_named(ended: RunDirectory, started: list[str], name: str) -> None:
     os.mkfifo(ended.path / name)
     with pytest.raises(CodexError, match=f"{name} is not a file"):
         launcher.resume(ended)
     assert not started
     with pytest.raises(OSError, match="not a file"):
-        open_to_append(ended.path / name)  # one that came later holds nobody up
+        open_to_append(ended.path / name)  # a pipe that appears later blocks nobody

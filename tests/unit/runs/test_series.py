@@ -1,4 +1,4 @@
-"""The series against plain lists: any way of filling it gives the same, and reductions lose no extreme."""
+"""Compares the series with plain lists: it does not depend on how it is filled, and downsampling keeps extremes."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def test_slices_give_the_same_as_one_piece(losses: list[float | None], cuts: lis
 
 @settings(max_examples=60)
 @given(LOSSES, st.integers(1, 40), st.floats(0, 100), st.floats(1, 400))
-def test_a_reduction_is_what_brute_force_finds(
+def test_downsampling_gives_what_brute_force_gives(
     losses: list[float | None], columns: int, low: float, width: float
 ) -> None:
     series, high = filled(losses), low + width
-    reduced = series.downsample("steps", low, high, columns)
+    summaries = series.downsample("steps", low, high, columns)
     edges = [low + index * (high - low) / columns for index in range(columns)] + [math.nextafter(high, math.inf)]
-    assert len(reduced) == columns
-    for column, start, end in zip(reduced, edges, edges[1:], strict=False):
+    assert len(summaries) == columns
+    for column, start, end in zip(summaries, edges, edges[1:], strict=False):
         inside = [index for index in range(len(losses)) if start <= index + 1 < end]
         points = [index for index in inside if losses[index] is not None]
         if not inside:
@@ -60,7 +60,7 @@ def test_a_reduction_is_what_brute_force_finds(
             assert math.isclose(column.smooth, smooth, rel_tol=1e-9, abs_tol=1e-6)
 
 
-def test_the_smoothed_curve_begins_on_the_losses_and_goes_on_as_a_moving_average() -> None:
+def test_the_smoothed_curve_begins_on_the_losses_and_continues_as_a_moving_average() -> None:
     series = filled([4.0, 2.0])
     assert list(series.smooth) == [4.0, 4.0 - 2.0 * 20 / 21]
     series = filled([1.0] * 200 + [2.0])
@@ -74,7 +74,7 @@ def test_a_point_that_is_not_finite_is_a_gap_and_does_not_disturb_the_average() 
     assert series.bounds() == (2.0, 4.0)
 
 
-def test_what_comes_again_supersedes_itself_and_all_after_it() -> None:
+def test_a_repeated_step_replaces_itself_and_all_later_ones() -> None:
     series = filled([5.0] * 200)
     series.append(101, 1.0, 50.5, 1010)
     assert list(series.steps) == list(range(1, 102))

@@ -1,4 +1,4 @@
-"""The reducer: what each event does to the state, and that the fast way through a history changes nothing."""
+"""Tests what each event does to the state, and that the fast way through a history gives the same result."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def after(*events: ev.Event) -> RunState:
     return reduce_all(RunState(), numbered(*events))
 
 
-def told(state: RunState) -> object:
-    """Everything a state says, in a form that can be compared; NaN equals itself."""
+def dump(state: RunState) -> object:
+    """Return all values of a state in a form that can be compared. NaN equals itself."""
     losses = state.losses
     columns = (losses.steps, losses.losses, losses.smooth, losses.times, losses.tokens)
     rest = {key: repr(value) for key, value in vars(state).items() if key != "losses"}
@@ -172,8 +172,8 @@ def test_any_slicing_gives_what_event_by_event_gives(events: list[ev.Event], ski
     edges = sorted({0, len(events), *(cut for cut in cuts if cut < len(events))})
     for start, end in pairwise(edges):
         sliced = reduce_all(sliced, events[start:end])
-    assert told(sliced) == told(one_by_one)
-    assert told(reduce_all(RunState(), events)) == told(one_by_one)
+    assert dump(sliced) == dump(one_by_one)
+    assert dump(reduce_all(RunState(), events)) == dump(one_by_one)
 
 
 def test_a_long_history_read_from_bytes_is_the_same_too() -> None:
@@ -188,8 +188,8 @@ def test_a_long_history_read_from_bytes_is_the_same_too() -> None:
     one_by_one = RunState()
     for event in events:
         one_by_one = reduce(one_by_one, event)
-    assert told(reduce_all(RunState(), decode(data).events)) == told(one_by_one)
-    assert told(reduce_all(RunState(), decode(data, points=True).events)) == told(one_by_one)
+    assert dump(reduce_all(RunState(), decode(data).events)) == dump(one_by_one)
+    assert dump(reduce_all(RunState(), decode(data, points=True).events)) == dump(one_by_one)
 
 
 def test_a_clock_that_was_set_back_between_attempts_takes_no_work_away() -> None:

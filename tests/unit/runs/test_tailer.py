@@ -1,4 +1,4 @@
-"""Reading a growing file of events: whole lines only, each once, and nothing in it can stop the reader."""
+"""Tests reading a growing file of events: only whole lines, each once, and no content stops the reader."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def metrics(count: int, first: int = 0) -> bytes:
     return b"".join(line(ev.Metrics(step=seq + 1, loss=1.0), seq) for seq in range(first, first + count))
 
 
-def everything(reader: Tailer) -> Slice:
+def read_all(reader: Tailer) -> Slice:
     pieces = list(reader.slices())
     return Slice(
         [event for piece in pieces for event in piece.events],
@@ -43,7 +43,7 @@ def test_a_missing_file_has_nothing_yet(path: Path) -> None:
     reader = Tailer(path)
     assert list(reader.slices()) == []
     path.write_bytes(metrics(2))
-    assert [event.seq for event in everything(reader).events] == [0, 1]
+    assert [event.seq for event in read_all(reader).events] == [0, 1]
 
 
 def test_a_torn_last_line_is_not_a_line_until_it_is_whole(path: Path) -> None:
@@ -53,9 +53,9 @@ def test_a_torn_last_line_is_not_a_line_until_it_is_whole(path: Path) -> None:
     with path.open("ab", buffering=0) as file:
         for byte in range(len(whole)):
             file.write(whole[byte : byte + 1])
-            got = everything(reader)
-            assert got.damaged == 0
-            seen += [event.seq for event in got.events]
+            result = read_all(reader)
+            assert result.damaged == 0
+            seen += [event.seq for event in result.events]
             assert len(seen) == whole[: byte + 1].count(b"\n")
     assert seen == [0, 1, 2]
 
@@ -63,7 +63,7 @@ def test_a_torn_last_line_is_not_a_line_until_it_is_whole(path: Path) -> None:
 def test_nothing_new_reads_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path.write_bytes(metrics(3))
     reader = Tailer(path)
-    everything(reader)
+    read_all(reader)
     monkeypatch.setattr(tailer, "decode", lambda data: pytest.fail("read again"))
     assert list(reader.slices()) == []
 
@@ -86,25 +86,25 @@ def test_nothing_new_reads_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) 
 )
 def test_a_damaged_line_is_counted_and_skipped(path: Path, damage: bytes) -> None:
     path.write_bytes(metrics(2) + damage + b"\n" + metrics(2, first=2))
-    got = everything(Tailer(path))
-    assert [event.seq for event in got.events] == [0, 1, 2, 3]
-    assert got.damaged == 1
+    result = read_all(Tailer(path))
+    assert [event.seq for event in result.events] == [0, 1, 2, 3]
+    assert result.damaged == 1
 
 
 def test_damage_in_a_long_file_costs_no_other_line() -> None:
     lines = metrics(5000).split(b"\n")[:-1]
     lines[17] = lines[4000] = b"{"
-    got = decode(b"\n".join(lines) + b"\n")
-    assert got.damaged == 2
-    assert [event.seq for event in got.events] == [seq for seq in range(5000) if seq not in (17, 4000)]
+    result = decode(b"\n".join(lines) + b"\n")
+    assert result.damaged == 2
+    assert [event.seq for event in result.events] == [seq for seq in range(5000) if seq not in (17, 4000)]
 
 
 def test_unknown_types_count_for_seq_and_no_more(path: Path) -> None:
     path.write_bytes(line(ev.Heartbeat()) + b'{"type":"holograms","seq":1,"time":5.0,"x":[{}]}\n' + metrics(1, first=2))
-    got = everything(Tailer(path))
-    assert got.damaged == 0
-    assert [type(event) for event in got.events] == [ev.Heartbeat, Unknown, ev.Metrics]
-    assert (got.events[1].seq, got.events[1].time) == (1, 5.0)
+    result = read_all(Tailer(path))
+    assert result.damaged == 0
+    assert [type(event) for event in result.events] == [ev.Heartbeat, Unknown, ev.Metrics]
+    assert (result.events[1].seq, result.events[1].time) == (1, 5.0)
 
 
 def test_points_are_metrics_without_their_figures_but_for_the_last() -> None:
@@ -119,35 +119,35 @@ def test_blank_lines_are_nothing() -> None:
     assert decode(b"\n{\n\n").damaged == 1
 
 
-def test_a_replaced_file_is_read_anew(path: Path) -> None:
+def test_a_replaced_file_is_read_again(path: Path) -> None:
     path.write_bytes(metrics(5))
     reader = Tailer(path)
-    everything(reader)
+    read_all(reader)
     other = path.with_suffix(".new")
     other.write_bytes(metrics(7))
     other.replace(path)
-    got = everything(reader)
-    assert got.restarted and len(got.events) == 7
+    result = read_all(reader)
+    assert result.restarted and len(result.events) == 7
 
 
-def test_a_truncated_file_is_read_anew(path: Path) -> None:
+def test_a_truncated_file_is_read_again(path: Path) -> None:
     path.write_bytes(metrics(5))
     reader = Tailer(path)
-    everything(reader)
+    read_all(reader)
     path.write_bytes(metrics(2))
-    got = everything(reader)
-    assert got.restarted and len(got.events) == 2
+    result = read_all(reader)
+    assert result.restarted and len(result.events) == 2
 
 
 def test_a_line_longer_than_a_slice_is_read_whole(path: Path) -> None:
     long = line(ev.Sample(step=1, prompt="p", text="x" * (3 * tailer.SLICE)), 1)
     path.write_bytes(metrics(1) + long + metrics(1, first=2))
-    got = everything(Tailer(path))
-    assert [event.seq for event in got.events] == [0, 1, 2]
-    assert got.damaged == 0
+    result = read_all(Tailer(path))
+    assert [event.seq for event in result.events] == [0, 1, 2]
+    assert result.damaged == 0
 
 
-def test_a_reader_that_stops_early_goes_on_where_it_stopped(path: Path) -> None:
+def test_a_reader_that_stops_early_continues_there(path: Path) -> None:
     path.write_bytes(metrics(20_000))
     reader = Tailer(path)
     seqs: list[int] = []
@@ -165,7 +165,7 @@ def test_a_sample_has_head_and_tail_and_no_line_twice(path: Path, count: int) ->
         assert (steps[0], steps[-1]) == (1, count)
     if count == 30_000:
         assert len(steps) < count / 5
-        # The middle is covered evenly: no gap is much longer than the way from one spot to the next.
+        # The middle is covered evenly: no gap is much longer than the distance between two spots.
         assert max(right - left for left, right in pairwise(steps)) < count / 25
 
 
