@@ -69,7 +69,7 @@ def test_to_start_over_after_damage_needs_an_option(
     assert not started
     monkeypatch.setattr("codex_tui.commands.train._watch", lambda *_: 0)
     assert main(["resume", "ended", "--from-start"]) == 0
-    assert "step 20 is damaged (adapter_model.safetensors). ended goes on from the start." in capsys.readouterr().err
+    assert "step 20 is damaged (adapter_model.safetensors). ended continues from the start." in capsys.readouterr().err
     assert started == ["ended"]
 
 
