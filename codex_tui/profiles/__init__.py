@@ -1,1 +1,1 @@
-"""Profiles as files: find, read, resolve over a parent, check, and edit while every other byte stays."""
+"""Profile files: finds, reads, resolves, checks and edits them. An edit leaves every other byte as it is."""

@@ -1,4 +1,4 @@
-"""A whole profile as text: every field under what it costs and buys."""
+"""Writes a whole profile as text. The comment above each field says what the field costs and gains."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from codex_tui.profiles.literals import format_literal
 from codex_tui.profiles.schema import FieldSchema, read_schema, read_tables
 
-# What stands in the place of a value that there is not: as the example of `profile explain`, or commented out.
+# The values of the examples in `profile explain`, and of the commented lines for fields that are not set.
 EXAMPLES: dict[str, Any] = {
     "extends": "rtx3050-4gb",
     "title": "My strategy guide",
@@ -37,15 +37,15 @@ EXAMPLES: dict[str, Any] = {
 
 
 def format_example(schema: FieldSchema) -> str:
-    """The field as a line of TOML, with its default where it has one."""
+    """Format the field as a line of TOML, with its example, or else with its default."""
     return f"{schema.name} = {format_literal(EXAMPLES.get(schema.path, schema.default))}"
 
 
 def format_commented(values: Mapping[str, Any], note: str = "") -> str:
-    """The whole profile that `values` (by dotted path, as in `Resolved`) come to, below a `note` of its own.
+    """Format `values` (by dotted path, as in `Resolved`) as a whole profile, with `note` as a comment at its top.
 
-    What is unset stays there as an example, commented out. `extends` is left out: nothing is left to be inherited, and
-    what is unset here might be set there.
+    A field that is not set becomes a commented example. `extends` is left out: the values are complete already, and
+    the parent may set a field that is not set here.
     """
     lines = [f"{name} = {format_literal(values[name])}" for name in ("title", "description") if values.get(name)]
     lines += [""] * bool(lines and note) + [f"# {line}".rstrip() for line in note.splitlines()]

@@ -1,6 +1,6 @@
-"""A profile file while a person edits it: its text, the steps to undo, and the changes that other programs make.
+"""A profile file while a person edits it: its text, the steps to undo, and the changes by other programs.
 
-Nothing is overwritten silently: a save raises if the file is not as it was read.
+Nothing is overwritten silently: a save raises if the file has changed since it was read.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class ChangedOnDisk(CodexError):
-    """The file is not as it was read. `gone`: it is not there any more."""
+    """The file has changed since it was read. `gone`: it was deleted."""
 
     def __init__(self, path: Path, gone: bool) -> None:
         self.gone = gone
-        what = "was deleted" if gone else "was changed by another program"
-        super().__init__(f"{path.name} {what} since it was read here.", "Nothing has been written.")
+        change = "was deleted" if gone else "was changed by another program"
+        super().__init__(f"{path.name} {change} since it was opened here.", "Nothing has been written.")
 
 
 class Draft:
-    """The text of one profile. `path` is its file; a new one has none yet (`is_new`) and says where it will be.
+    """The text of one profile. `path` is its file, which does not exist yet if `is_new`.
 
     `source` is the shipped profile that a new one extends.
     """
@@ -47,18 +47,18 @@ class Draft:
         self._saved = text
         self._texts = [text]
         self._at = 0
-        self._resolved: tuple[str, Resolved] | None = None  # of which text, and its values
+        self._resolved: tuple[str, Resolved] | None = None  # a text and its values
         self._changed_parents: set[Path] = set()  # not reported yet
 
     @classmethod
     def open(cls, path: Path) -> Draft:
-        """Raises BadInput where the file can't be read."""
+        """Open the profile at `path`. Raises BadInput if the file can't be read."""
         disk = _read(path)
         return cls(path, _decode(path, disk), disk)
 
     @classmethod
     def extending(cls, source: Path) -> Draft:
-        """A new profile of the person's own that is as `source` in all it does not set itself."""
+        """Return a new user profile that extends `source`."""
         path = locations.user_profiles() / f"{find_free_name(f'my-{source.stem}')}.toml"
         title = resolve(_decode(source, _read(source)), source).values["title"] or source.stem
         text = tomli_w.dumps({"extends": source.stem, "title": f"{title}, my own"})
@@ -109,17 +109,17 @@ class Draft:
 
     @property
     def own(self) -> dict[str, Any]:
-        """What this file itself sets, as it stands there."""
+        """The fields that this file itself sets, with its values."""
         return _read_fields(self.text)
 
     @property
     def changed(self) -> frozenset[str]:
-        """The fields that this file sets otherwise than when it was saved."""
+        """The fields whose values in this file have changed since it was saved."""
         now, before = self.own, _read_fields(self._saved)
         return frozenset(path for path in {*now, *before} if repr(now.get(path)) != repr(before.get(path)))
 
     def with_value(self, path: str, text: str | None) -> str:
-        """The whole text with `path` as the TOML value `text`, or unset. Raises CannotEdit."""
+        """Return the text with the field `path` set to the TOML value `text`; None unsets it. Raises CannotEdit."""
         comment = read_schema()[path].comment if "." in path else []
         expected = self.own
         try:
@@ -129,17 +129,17 @@ class Draft:
             else:
                 new = toml_text.put(self.text, path, text, comment, list(read_schema()))
                 expected[path] = parse_literal(text)
-            right = repr(sorted(_read_fields(new).items())) == repr(sorted(expected.items()))
+            is_correct = repr(sorted(_read_fields(new).items())) == repr(sorted(expected.items()))
         except (ValueError, LookupError, AssertionError, RecursionError):
-            right = False
-        if not right:  # no splice is trusted unseen
+            is_correct = False
+        if not is_correct:  # every edit is parsed again before it is used
             broken = any(not problem.field for problem in self.resolved.problems)
-            what = "This file has mistakes" if broken else f"{path} is written in a way"
-            raise toml_text.CannotEdit(f"{what} that only an editor of text can change")
+            subject = "This file has mistakes" if broken else f"{path} is written in a way"
+            raise toml_text.CannotEdit(f"{subject} that only a text editor can change")
         return new
 
     def set(self, path: str, text: str | None) -> None:
-        """`path` is the TOML value `text` from now on; None unsets it. Raises CannotEdit."""
+        """Set the field `path` to the TOML value `text`; None unsets it. Raises CannotEdit."""
         now = self.own.get(path)
         if (text is None and now is None) or (text is not None and repr(now) == repr(parse_literal(text))):
             return
@@ -160,7 +160,7 @@ class Draft:
             return True
 
     def reload(self) -> None:
-        """Takes what the disk has; undo leads back to what was here. Raises BadInput."""
+        """Read the file again; undo restores the text from before. Raises BadInput."""
         disk = _read(self.path)
         text = _decode(self.path, disk)
         self._disk, self._saved = disk, text
@@ -168,16 +168,15 @@ class Draft:
             self._push(text)
 
     def save(self, *, overwrite: bool = False) -> None:
-        """Writes the file in one step. Raises ChangedOnDisk, unless it may `overwrite`, and BadInput."""
+        """Write the file in one step. Raises ChangedOnDisk unless `overwrite`, and BadInput."""
         if not overwrite and self.changed_on_disk():
             raise ChangedOnDisk(self.path, not self.path.exists())
         _write(self.path, self.text)
         self._is_saved()
 
     def save_as(self, name: str) -> None:
-        """Goes on as the profile `name` of the person's own, in which relative paths mean the same files.
-
-        Raises BadInput where that is there already.
+        """Save the text as the user profile `name`, in which relative paths mean the same files, and continue with that
+        file. Raises BadInput if there is such a profile already.
         """
         path = choose_new_path(name)
         moved = self.format_for_folder(path.parent)
@@ -188,8 +187,8 @@ class Draft:
         self._is_saved()
 
     def format_for_folder(self, folder: Path) -> str:
-        """The text as it is to be in `folder`: what is relative to the folder of this file, made absolute. Raises
-        BadInput where it is written in a way that can't be changed."""
+        """Return the text for a file in `folder`, with the paths relative to this file made absolute. Raises BadInput
+        if such a path is written in a way that can't be changed."""
         texts = {field: value for field, value in self.own.items() if isinstance(value, str)}
         there = make_paths_absolute(texts, folder)
         moved = Draft(self.path, self.text, None)
@@ -212,15 +211,15 @@ class Draft:
 
 
 def duplicate(path: Path, name: str) -> Path:
-    """A copy of the file, comments and all, as the person's own profile `name`; in it, relative paths mean the same
-    files. Raises BadInput."""
+    """Copy the file, with its comments, to the user profile `name`, in which relative paths mean the same files. Raises
+    BadInput."""
     copy = choose_new_path(name)
     _write(copy, Draft(path, _decode(path, _read(path)), None).format_for_folder(copy.parent))
     return copy
 
 
 def explain_bad_name(name: str) -> str:
-    """Why a new profile of the person's own can't be called that; "" where it can."""
+    """Explain why a new user profile can't have this name; "" if it can."""
     name = name.strip().removesuffix(".toml")
     if not NAME.fullmatch(name):
         return "A name has letters, digits, dots, dashes and underscores, at most 64."
@@ -229,7 +228,7 @@ def explain_bad_name(name: str) -> str:
 
 
 def choose_new_path(name: str) -> Path:
-    """Where a new profile of that name goes. Raises BadInput where that can't be."""
+    """Return the path for a new user profile. Raises BadInput if the name is bad or the folder can't be made."""
     if wrong := explain_bad_name(name):
         raise BadInput(wrong)
     folder = locations.user_profiles()
@@ -241,7 +240,7 @@ def choose_new_path(name: str) -> Path:
 
 
 def find_free_name(name: str) -> str:
-    """`name`, or the first of `name-2`, `name-3`, ... that no profile of the person's own has."""
+    """Return `name`, or the first of `name-2`, `name-3`, ... that no user profile has."""
     number, free = 1, name
     while (locations.user_profiles() / f"{free}.toml").exists():
         number += 1
@@ -251,12 +250,12 @@ def find_free_name(name: str) -> str:
 
 def _write(path: Path, text: str) -> None:
     try:
-        target = path.resolve()  # a link stays one
+        target = path.resolve()  # write to the target of a symbolic link
         mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o600
         files.write_atomically(target, text)
         target.chmod(mode)
     except UnicodeEncodeError:
-        raise BadInput(f"{path} can't be written: it has a character that UTF-8 has not.") from None
+        raise BadInput(f"{path} can't be written: it has a character that UTF-8 does not have.") from None
     except (OSError, RuntimeError) as error:
         raise BadInput(
             f"{path} can't be written: {getattr(error, 'strerror', error)}.", hint_for_full_disk(error)
@@ -274,19 +273,19 @@ def _decode(path: Path, disk: bytes) -> str:
     try:
         return disk.decode()
     except UnicodeDecodeError:
-        raise BadInput(f"{path} is not UTF-8 text.", "Save it as UTF-8 in an editor of text.") from None
+        raise BadInput(f"{path} is not UTF-8 text.", "Save it as UTF-8 in a text editor.") from None
 
 
 def _read_fields(text: str) -> dict[str, Any]:
-    """Each field that the text sets, by its path; nothing where it is not TOML."""
+    """Return each field that the text sets, by its path; nothing if the text is not TOML."""
     try:
         tables = tomllib.loads(text.removeprefix(BOM))
     except (ValueError, RecursionError):
         return {}
-    found: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     for name, value in tables.items():
         if isinstance(value, dict):
-            found |= {f"{name}.{inner}": inside for inner, inside in value.items()}
+            fields |= {f"{name}.{inner}": inside for inner, inside in value.items()}
         else:
-            found[name] = value
-    return found
+            fields[name] = value
+    return fields

@@ -1,4 +1,4 @@
-"""What the editor shows of each field of a draft: its value, where that comes from, and what is wrong with it."""
+"""Lists the fields of a draft for the editor: the value, its origin, and its problems."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from codex_tui.profiles.schema import FieldSchema, read_schema
 
 @dataclass(frozen=True)
 class Field:
-    """One row. `own`: this file sets it; `changed`: otherwise than when it was saved."""
+    """One row of the editor. `own`: this file sets the field. `changed`: its value has changed since the last save."""
 
     schema: FieldSchema
     value: Any
@@ -26,13 +26,13 @@ class Field:
 
     @property
     def choices(self) -> tuple[Any, ...]:
-        """The values that ← and → go through; a number that stands there is one of them."""
+        """The values that ← and → select. The current value is one of them, even if it is a number."""
         known = self.schema.choices
         return known if not known or self.value is None or _among(self.value, known) else (*known, self.value)
 
 
 def list_fields(draft: Draft, resolved: Resolved | None = None) -> list[Field]:
-    """Every field in the schema's order; `resolved` where the text is not yet the draft's."""
+    """List every field in the schema's order. Give `resolved` to show a text that is not the draft's yet."""
     resolved = resolved or draft.resolved
     own, changed = draft.own, draft.changed
     problems: dict[str, list[str]] = {}
@@ -53,12 +53,12 @@ def list_fields(draft: Draft, resolved: Resolved | None = None) -> list[Field]:
 
 
 def find_other_problems(resolved: Resolved) -> list[ProfileProblem]:
-    """Those that belong to no field of this file: unknown names, syntax, what it extends."""
+    """Find the problems that belong to no known field of this file: unknown names, syntax, its parents."""
     return [problem for problem in resolved.problems if problem.path is not None or problem.field not in read_schema()]
 
 
 def explain_invalid_input(schema: FieldSchema, text: str) -> str:
-    """What is wrong with `text` by itself, typed into this field; "" where it will do."""
+    """Explain why `text` is not valid for this field, without regard to other fields; "" if it is valid."""
     value = parse_input(schema, text)
     if value is None:
         return ""
@@ -70,14 +70,14 @@ def explain_invalid_input(schema: FieldSchema, text: str) -> str:
 
 
 def find_next_choice(field: Field, step: int) -> Any:
-    """The choice after, or before, the value that stands there."""
+    """Return the choice that follows the current value by `step`, which may be negative."""
     choices = field.choices
     at = next((number for number, choice in enumerate(choices) if repr(choice) == repr(field.value)), None)
     return choices[0 if at is None else (at + step) % len(choices)]
 
 
 def find_differences(resolved: Resolved) -> Iterator[tuple[str, Any, Any]]:
-    """Each field that is not as it would be without this file: its path, its value here, its value there."""
+    """Yield each field that this file changes: its path, its value, and its inherited value."""
     for path, value in resolved.values.items():
         if path not in NOT_INHERITED and repr(value) != repr(resolved.inherited[path]):
             yield path, value, resolved.inherited[path]

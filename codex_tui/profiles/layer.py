@@ -1,4 +1,4 @@
-"""One profile file by itself: what it sets, where, and everything that is wrong with it."""
+"""Reads one profile file by itself: the fields it sets, their lines, and all its problems."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ FieldPath = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Layer:
-    """`values` has the fields that are valid by themselves, of all that the file `sets`. `lines` has the line number of
-    each field."""
+    """The content of one file. `sets` names all known fields that the file sets, `values` has the valid ones, `lines`
+    the line number of each field."""
 
     path: Path
     sets: frozenset[str]
@@ -32,7 +32,7 @@ class Layer:
 
 
 def read_text(path: Path) -> str:
-    """The text of a profile file. Raises ProfileError where it can't be read."""
+    """Read the text of a profile file. Raises ProfileError if it can't be read."""
     try:
         data = files.read(path)
         return data.decode("utf-8-sig")
@@ -44,15 +44,17 @@ def read_text(path: Path) -> str:
 
 
 def read_layer(text: str, path: Path) -> tuple[Layer, list[ProfileProblem]]:
-    """What `text` sets, and its problems in no order. Never raises."""
+    """Return the fields that `text` sets, and its problems in no order. Never raises."""
     text = text.removeprefix("\ufeff")
     table, problems = _parse(text)
     lines = {} if problems else find_lines(text)
     secrets = set(_find_secrets(table))
     problems += [ProfileProblem(".".join(field), _find_line(field, lines), NO_SECRETS) for field in secrets]
-    told = {problem.line for problem in problems}
+    lines_with_secret = {problem.line for problem in problems}
     for number, line in enumerate(text.split("\n"), 1):
-        if has_token(line) and number not in told:  # in a comment, say: a run keeps the file as it is
+        if (
+            has_token(line) and number not in lines_with_secret
+        ):  # in a comment too, since a run keeps a copy of the file
             problems.append(ProfileProblem("", number, NO_SECRETS))
     sets, values = set(), {}
     for field, value in _iterate_fields(table):
@@ -76,12 +78,12 @@ def _parse(text: str) -> tuple[dict[str, Any], list[ProfileProblem]]:
         return tomllib.loads(text), []
     except RecursionError:
         return {}, [ProfileProblem("", 1, "nested too deeply to be a profile")]
-    except ValueError as error:  # TOMLDecodeError, or what int() says of thousands of digits
+    except ValueError as error:  # TOMLDecodeError, or the error of int() for a number with thousands of digits
         return {}, [_syntax_problem(str(error), text)]
 
 
-# What tomllib says of the mistakes that people make most, in their own words.
-_PLAINLY = {
+# Plain words for the messages of tomllib about the most frequent mistakes.
+_PLAIN_MESSAGES = {
     r"^Cannot overwrite a value": "a key is set a second time",
     r"^Cannot declare \('(.+)',\) twice": r"the table [\1] is there a second time",
     r"^Exceeds the limit .*": "a number has thousands of digits",
@@ -89,18 +91,18 @@ _PLAINLY = {
 
 
 def _syntax_problem(message: str, text: str) -> ProfileProblem:
-    for said, meant in _PLAINLY.items():
-        message = re.sub(said, meant, message)
-    if found := re.search(r"\(at line (\d+), column \d+\)", message):
-        line = int(found[1])
-    else:  # at the end, or where the number is
+    for pattern, plain in _PLAIN_MESSAGES.items():
+        message = re.sub(pattern, plain, message)
+    if place := re.search(r"\(at line (\d+), column \d+\)", message):
+        line = int(place[1])
+    else:  # the problem is in a number, or at the end of the text
         digits = re.search(r"\d{4000}", text) if "digits" in message else None
         line = text.count("\n", 0, digits.start() if digits else None) + 1
     return ProfileProblem("", line, "not valid TOML: " + re.sub(r"\s*\(at .*\)", "", message))
 
 
 def _iterate_fields(table: dict[str, Any]) -> Iterator[tuple[FieldPath, Any]]:
-    """Each field of a profile's two levels, and what else is there."""
+    """Yield each field of the two levels of a profile, and every other key at these levels."""
     for name, value in table.items():
         if is_table(name) and isinstance(value, dict):
             yield from (((name, inner), given) for inner, given in value.items())
@@ -115,14 +117,14 @@ def _explain_unknown(field: FieldPath) -> str:
 
 
 def _find_secrets(table: dict[str, Any]) -> Iterator[FieldPath]:
-    """Where a secret stands, however deep; without recursion, since dotted keys nest without limit."""
-    left: list[tuple[FieldPath, Any]] = [((), table)]
-    while left:
-        field, value = left.pop()
+    """Find secrets at any depth. There is no recursion, since dotted keys may be nested without limit."""
+    todo: list[tuple[FieldPath, Any]] = [((), table)]
+    while todo:
+        field, value = todo.pop()
         if isinstance(value, dict):
-            left += [((*field, name) if len(field) < 8 else field, inner) for name, inner in value.items()]
+            todo += [((*field, name) if len(field) < 8 else field, inner) for name, inner in value.items()]
         elif isinstance(value, list):
-            left += [(field, inner) for inner in value]
+            todo += [(field, inner) for inner in value]
         elif is_secret(field[-1], value):
             yield field
 

@@ -1,4 +1,4 @@
-"""The profiles a person can pick: their own in the config folder, and the shipped ones."""
+"""Finds the profiles that a person can choose: the user profiles in the config folder, and the shipped ones."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from codex_tui.profiles.resolve import load_profile
 from training.contract.files import write_atomically
 from training.contract.profile import Profile
 
-NAME_SHOWN = 200
+MAX_NAME_LENGTH = 200  # characters of a name in a message
 
 
 @dataclass(frozen=True)
 class ProfileEntry:
-    """A row of the picker. `profile` is None where there are `problems`."""
+    """A row of the list of profiles. `profile` is None if there are `problems`."""
 
     name: str
     path: Path
@@ -40,13 +40,13 @@ class ProfileEntry:
 
 
 def list_profiles() -> list[ProfileEntry]:
-    """A person's own profiles first, then the shipped ones; of one name, the person's own alone."""
-    found: dict[str, ProfileEntry] = {}
+    """List the user profiles, then the shipped ones. A user profile hides a shipped one of the same name."""
+    entries: dict[str, ProfileEntry] = {}
     for folder, shipped in ((locations.user_profiles(), False), (locations.shipped_profiles(), True)):
         for path in sorted(folder.glob("*.toml")):
-            if path.stem not in found:
-                found[path.stem] = read_entry(path, shipped)
-    return list(found.values())
+            if path.stem not in entries:
+                entries[path.stem] = read_entry(path, shipped)
+    return list(entries.values())
 
 
 def read_entry(path: Path, shipped: bool, overrides: Mapping[str, Any] = {}) -> ProfileEntry:
@@ -57,23 +57,23 @@ def read_entry(path: Path, shipped: bool, overrides: Mapping[str, Any] = {}) -> 
 
 
 def find_profile(text: str) -> Path:
-    """The file that `text` names: a path, or the name of a profile. Raises BadInput."""
+    """Find the file that `text` names: a path, or the name of a profile. Raises BadInput."""
     path = locations.expand_home(text)
-    said = shorten(redact(text), NAME_SHOWN)
+    shown_name = shorten(redact(text), MAX_NAME_LENGTH)
     if path.suffix == ".toml" or "/" in text:
-        if os.path.isfile(path):  # noqa: PTH113  pathlib's raises for a name that can't be
+        if os.path.isfile(path):  # noqa: PTH113  pathlib raises for an impossible name
             return path.absolute()
-        raise BadInput(f"{said}: {_is_none(path)}.", "List the profiles with: codex-tui profile list")
+        raise BadInput(f"{shown_name}: {_explain_no_profile(path)}.", "List the profiles with: codex-tui profile list")
     for folder in (locations.user_profiles(), locations.shipped_profiles()):
         candidate = folder / f"{text}.toml"
         if os.path.isfile(candidate):  # noqa: PTH113
             return candidate
     names = ", ".join(sorted({entry.stem for folder in (locations.user_profiles(), locations.shipped_profiles())
                               for entry in folder.glob("*.toml")}))  # fmt: skip
-    raise BadInput(f"No profile is called {said!r}.", f"There are: {names}" if names else "")
+    raise BadInput(f"No profile is called {shown_name!r}.", f"There are: {names}" if names else "")
 
 
-def _is_none(path: Path) -> str:
+def _explain_no_profile(path: Path) -> str:
     if os.path.isdir(path):  # noqa: PTH112
         return "a folder, not a profile file"
     if os.path.exists(path):  # noqa: PTH110
@@ -90,8 +90,8 @@ def format_profile_argument(path: Path) -> str:
 
 
 def make_editable(entry: ProfileEntry) -> Path:
-    """The file to edit: a shipped profile is first copied to the person's own, under the same name. Raises CodexError
-    where it can't be."""
+    """Return the file to edit. A shipped profile is first copied to the user profiles, under the same name. Raises
+    CodexError if that fails."""
     if not entry.shipped:
         return entry.path
     own = locations.user_profiles() / entry.path.name

@@ -1,4 +1,4 @@
-"""What a person types into a field, as the text of a TOML value, and back."""
+"""Converts the text that a person types into a field to a TOML value, and back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+")
 
 
 def format_literal(value: Any) -> str:
-    """`value` as TOML writes it."""
+    """Format `value` as TOML."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
@@ -25,7 +25,7 @@ def format_literal(value: Any) -> str:
 
 
 def format_value(value: Any) -> str:
-    """`value` as a person types it: text without quotes if it needs none, a list with commas; "" is unset."""
+    """Format `value` as a person types it: text without quotes if it needs none, a list with commas, None as ""."""
     if value is None:
         return ""
     if isinstance(value, str):
@@ -41,8 +41,8 @@ def format_value(value: Any) -> str:
 
 
 def parse_input(schema: FieldSchema, text: str) -> str | None:
-    """The TOML value that `text` means for this field; None is unset. What is no number is taken as text, and the
-    schema says what is wrong with that."""
+    """Return the TOML value that `text` means for this field, or None to unset it. A number field accepts any text
+    here; the validation then explains the error."""
     text = text.strip()
     if not text:
         return None
@@ -65,12 +65,12 @@ def parse_input(schema: FieldSchema, text: str) -> str | None:
 
 
 def parse_literal(text: str) -> Any:
-    """The value of a TOML literal."""
+    """Return the value of a TOML literal."""
     return tomllib.loads(f"v = {text}")["v"]
 
 
 def _parse_or_none(text: str) -> Any:
-    """The value where `text` is one TOML value and nothing more, else None."""
+    """Return the value if `text` is one TOML value and nothing more, else None."""
     try:
         table = tomllib.loads(f"v = {text}")
     except (ValueError, RecursionError):
@@ -80,5 +80,5 @@ def _parse_or_none(text: str) -> Any:
 
 
 def _can_be_unquoted(text: str) -> bool:
-    """May it stand without quotes: would it be read back as itself?"""
+    """Return whether `text` without quotes would be read back as itself."""
     return bool(text) and text == text.strip() and text[0] not in "\"'" and text.isprintable()

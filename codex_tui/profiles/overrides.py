@@ -1,4 +1,4 @@
-"""`--set TABLE.FIELD=VALUE`: fields of a profile, set for one run."""
+"""Parses `--set TABLE.FIELD=VALUE`, which sets fields of a profile for one run."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ HINT = "Write it as in a profile: --set lora.r=8, --set model.dtype=float16. The
 
 
 def parse_overrides(options: list[str]) -> dict[str, Any]:
-    """The value of each field that `--set` names, by dotted path; of one named twice, the last.
+    """Return the value of each field that `--set` names, by dotted path. The last option for a field counts.
 
-    A value is TOML; a bare word is text. Paths are relative to the current folder, as on any command line. Raises
-    BadInput, naming the option, where one can't be read, names no field or has a value that the field does not take.
+    A value is TOML; a bare word is text. Paths are relative to the current folder. Raises BadInput, with the option, if
+    an option can't be parsed, names no field, or has a value that is not valid for the field.
     """
     values: dict[str, Any] = {}
     for option in options:
@@ -29,8 +29,8 @@ def parse_overrides(options: list[str]) -> dict[str, Any]:
         try:
             values[field] = _parse_override(field, given.strip() if equals else None)
         except ValueError as error:
-            said = redact(str(error))
-            raise BadInput(f"--set {redact(field)}: {said}{'' if said.endswith('?') else '.'}", HINT) from None
+            reason = redact(str(error))
+            raise BadInput(f"--set {redact(field)}: {reason}{'' if reason.endswith('?') else '.'}", HINT) from None
     return values | make_paths_absolute(values, Path.cwd())
 
 
@@ -46,7 +46,7 @@ def _parse_override(field: str, given: str | None) -> Any:
     if field not in read_schema():
         raise ValueError(explain_unknown_field(table, name))
     if not table:
-        raise ValueError("belongs to the file itself; only what stands in a table can be set for a run")
+        raise ValueError("belongs to the file itself; only a field of a table can be set for a run")
     return validate_field(field, _parse_value(read_schema()[field], given))
 
 

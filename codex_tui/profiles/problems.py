@@ -1,4 +1,4 @@
-"""What can be wrong with a profile, in plain words: each problem with its field and line."""
+"""Explains the problems of a profile in plain words, each with its field and line."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ MAX_MESSAGE_LENGTH = 300
 
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = _short.maxlong = 60
-quote_value = _short.repr  # what a file says, as it is quoted in a message
+quote_value = _short.repr  # shortens a value for a message
 
 _KINDS = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array"}
 
 
 @dataclass(frozen=True)
 class ProfileProblem:
-    """One thing wrong with a profile. `field` is dotted, "" where it is the file; `line` counts from 1; `path` is the
-    file where it is one that the profile extends."""
+    """One problem of a profile. `field` is dotted, or "" for the whole file. `line` counts from 1. `path` is the file
+    if the problem is in one that the profile extends."""
 
     field: str
     line: int | None
@@ -40,7 +40,7 @@ class ProfileProblem:
     path: Path | None = None
 
     def __post_init__(self) -> None:
-        # Whatever it says, it says in one line, and without a secret.
+        # A problem fits in one line and shows no secret.
         object.__setattr__(self, "field", shorten(redact(self.field), MAX_FIELD_LENGTH))
         object.__setattr__(self, "message", shorten(redact(self.message), MAX_MESSAGE_LENGTH))
 
@@ -52,7 +52,7 @@ class ProfileProblem:
 
 
 class ProfileError(Exception):
-    """A profile that can't be used. `problems` has all of them: the file's in its order, then those of its parents."""
+    """A profile that can't be used. `problems` has the problems of the file in its order, then those of its parents."""
 
     def __init__(self, path: Path, problems: list[ProfileProblem]) -> None:
         self.path = path
@@ -61,16 +61,18 @@ class ProfileError(Exception):
 
 
 def validate_field(field: str, value: Any) -> Any:
-    """`value` as the known `field` takes it. Raises ValueError, which says in words what it should be."""
+    """Return `value` converted to the type of the known `field`. Raises ValueError with a plain explanation."""
     parts = value if isinstance(value, list) else [value]
     if any(is_secret(field, part) for part in parts):
         raise ValueError(NO_SECRETS)
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:  # TOML has no more, and Python can't print them all
+    if (
+        isinstance(value, int) and not -(2**63) <= value < 2**63
+    ):  # the range of TOML; Python refuses to print some larger numbers
         raise ValueError(f"should be {read_schema()[field].type}; this number is too large")
     for text in (part for part in parts if isinstance(part, str)):
         if "\0" in text:
             raise ValueError("should be text without the character NUL")
-        if re.search("[\ud800-\udfff]", text):  # other bytes, from the command line or a path
+        if re.search("[\ud800-\udfff]", text):  # bytes that are not UTF-8, from the command line or a path
             raise ValueError("should be text in UTF-8")
     table, _, name = field.rpartition(".")
     model: Any = Profile.model_fields[table].annotation if table else Profile
@@ -101,22 +103,22 @@ def _explain_invalid(schema: FieldSchema, value: Any) -> str:
 
 
 def explain_unknown_field(table: str, name: str) -> str:
-    """What to say of a field that there is not."""
+    """Explain that there is no field `name` in `table`, and suggest a similar field or the right table."""
     if table and name in read_schema():
         return "unknown field; it belongs at the top of the file, above the tables"
     if homes := [schema.table for schema in read_schema().values() if schema.name == name and schema.table]:
         return "unknown field; it belongs in " + " or ".join(f"[{home}]" for home in homes)
-    here = [schema.name for schema in read_schema().values() if schema.table == table] + (
+    names = [schema.name for schema in read_schema().values() if schema.table == table] + (
         [] if table else list_tables()
     )
-    if close := find_close_match(name, here):
+    if close := find_close_match(name, names):
         return f"unknown field; did you mean {close}?"
     close = find_close_match(name, [schema.name for schema in read_schema().values()])
     return f"unknown field; did you mean {describe_location(close)}?" if close else "unknown field"
 
 
 def describe_location(name: str) -> str:
-    """Where a field called `name` is: `learning_rate in [training]`."""
+    """Return `name` with its tables, such as `learning_rate in [training]`."""
     homes = [f"[{schema.table}]" for schema in read_schema().values() if schema.name == name and schema.table]
     return f"{name} in {' or '.join(homes)}" if homes else name
 
@@ -126,7 +128,7 @@ def list_tables() -> list[str]:
 
 
 def find_close_match(word: str, known: Iterable[str]) -> str:
-    """The spelling of `known` that `word` is likely meant for, "" where there is none."""
+    """Return the word of `known` that is most similar to `word`, "" if none is similar."""
     return next(iter(difflib.get_close_matches(word, list(known), n=1)), "")
 
 

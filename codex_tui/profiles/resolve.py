@@ -1,4 +1,4 @@
-"""What a profile file comes to: over what it extends, under what the command line sets. All errors come at once."""
+"""Resolves a profile: the values of its file, the files it extends, and the command line. Reports all problems."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from training.contract.model_path import is_relative, resolve_model_name
 from training.contract.profile import Profile
 from training.dataset.source import DEMO_DATASET, hub_id
 
-# A file says these of itself alone: a parent's title over other values would mislead.
+# These fields describe one file only: the title of a parent would not fit other values.
 NOT_INHERITED = ("extends", "title", "description")
 
-NO_NAME = "required, but not there: name a model, or extend a profile that does"
+NO_NAME = "required, but not set: name a model, or extend a profile that does"
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Resolved:
     values: dict[str, Any]  # every field by its dotted path: with inheritance, defaults and overrides
     own: frozenset[str]  # the fields that this file itself sets
     inherited: dict[str, Any]  # the value of each field if this file did not set it
-    parents: dict[Path, str]  # the text of each file that could be read of those it extends, the nearest one first
+    parents: dict[Path, str]  # the text of each readable parent file, the nearest one first
 
     @property
     def parent(self) -> Path | None:
@@ -43,9 +43,9 @@ class Resolved:
 
 
 def load_profile(path: Path, overrides: Mapping[str, Any] = {}) -> Profile:
-    """The profile at `path`, over what it extends and under `overrides` (dotted path to value).
+    """Load the profile at `path` with the files it extends. `overrides` (dotted path to value) replace its values.
 
-    Raises ProfileError with everything that is wrong with it.
+    Raises ProfileError with all problems.
     """
     resolved = resolve(read_text(path), path, overrides)
     if resolved.profile is None:
@@ -54,7 +54,7 @@ def load_profile(path: Path, overrides: Mapping[str, Any] = {}) -> Profile:
 
 
 def resolve(text: str, path: Path, overrides: Mapping[str, Any] = {}) -> Resolved:
-    """What the profile `text` comes to; `path` is where it is, or would be. Never raises for what `text` says.
+    """Resolve the profile `text`. `path` is its file, which need not exist. Problems are returned, never raised.
 
     A child's values replace its parent's field by field, a list as a whole. `extends`, title and description are each
     file's own. A relative path that a parent sets is relative to that parent.
@@ -81,7 +81,7 @@ def resolve(text: str, path: Path, overrides: Mapping[str, Any] = {}) -> Resolve
 
 
 def _read_chain(text: str, path: Path) -> tuple[list[Layer], list[ProfileProblem], bool]:
-    """The file and what it extends, in turn; their problems; and whether all of it could be read."""
+    """Read the file and all files that it extends. Returns them, their problems, and whether all could be read."""
     layers: list[Layer] = []
     problems: list[ProfileProblem] = []
     here = path
@@ -111,19 +111,19 @@ def _read_chain(text: str, path: Path) -> tuple[list[Layer], list[ProfileProblem
 
 
 def find_parent(extends: str, child: Path) -> Path:
-    """The file that `extends` means in the file `child`: the name of a profile, or a file relative to the child.
+    """Find the file that `extends` means in the file `child`: the name of a profile, or a path relative to the child.
 
-    Raises ValueError, in words, where there is none.
+    Raises ValueError with a plain explanation if there is none.
     """
     if _is_path(extends):
         path = _normalize(extends, child.parent)
-        if os.path.isfile(path):  # noqa: PTH113  pathlib's raises for a name that can't be
+        if os.path.isfile(path):  # noqa: PTH113  pathlib raises for an impossible name
             return path
         raise ValueError(f"there is no file {path}")
     folders = (locations.user_profiles(), locations.shipped_profiles())
     for folder in folders:
         path = folder / f"{extends}.toml"
-        # A person's own version of a shipped profile may extend that, under its own name.
+        # A user profile may have the same name as the shipped profile that it extends.
         if os.path.isfile(path) and os.path.realpath(path) != os.path.realpath(child):  # noqa: PTH113
             return path
     names = sorted({path.stem for folder in folders for path in folder.glob("*.toml")} - {child.stem})
@@ -141,16 +141,16 @@ def _normalize(extends: str, folder: Path) -> Path:
 
 
 def _select_inherited(layer: Layer) -> tuple[Layer, list[ProfileProblem]]:
-    """What a parent passes on, its relative paths made absolute; and what is wrong with those."""
-    kept = {field: value for field, value in layer.values.items() if field not in NOT_INHERITED}
-    paths = make_paths_absolute(kept, layer.path.parent)
+    """Return the values that a parent passes on, with absolute paths, and the problems of these paths."""
+    inherited = {field: value for field, value in layer.values.items() if field not in NOT_INHERITED}
+    paths = make_paths_absolute(inherited, layer.path.parent)
     valid, problems = _validate(paths, layer.lines)
-    values = {field: value for field, value in kept.items() if field not in paths}
+    values = {field: value for field, value in inherited.items() if field not in paths}
     return replace(layer, values=values | valid), problems
 
 
 def make_paths_absolute(values: Mapping[str, Any], folder: Path) -> dict[str, str]:
-    """The fields of `values` that name a file relative to `folder`, made absolute."""
+    """Return the fields of `values` that name a file relative to `folder`, with absolute paths."""
     found = {}
     if is_relative(name := values.get("model.name") or ""):
         found["model.name"] = resolve_model_name(name, folder)
@@ -163,7 +163,7 @@ def make_paths_absolute(values: Mapping[str, Any], folder: Path) -> dict[str, st
 
 
 def _validate(values: Mapping[str, Any], lines: Mapping[str, int] = {}) -> tuple[dict[str, Any], list[ProfileProblem]]:
-    """Those of `values` that are valid by themselves, and what is wrong with the others."""
+    """Return the values that are valid by themselves, and the problems of the others."""
     valid, problems = {}, []
     for field, value in values.items():
         try:
@@ -174,7 +174,7 @@ def _validate(values: Mapping[str, Any], lines: Mapping[str, int] = {}) -> tuple
 
 
 def _merge(layers: list[Layer]) -> dict[str, Any]:
-    """Every field's value: of the first layer that sets it, else the default."""
+    """Return the value of every field: from the first layer that sets it, else the default."""
     values = {field: schema.default for field, schema in read_schema().items()}
     for layer in reversed(layers):
         values |= layer.values
@@ -190,7 +190,7 @@ def _nest(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _find_conflicts(layers: list[Layer], path: Path) -> list[ProfileProblem]:
-    """The combinations that can't be had, each blamed on the deepest file that has it already."""
+    """Find impossible combinations of values. Each is reported for the deepest file that already has it."""
     found = [_check_combinations(_merge(layers[depth:])) for depth in range(len(layers))]
     problems = []
     for field, message in found[0].items():

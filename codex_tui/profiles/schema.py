@@ -1,4 +1,4 @@
-"""What is known of each field of a profile: its type, unit, limits, default, and what it costs and buys.
+"""Describes each field of a profile: its type, unit, limits, default, and what it costs and gains.
 
 Read from the schema itself, once, so that the editor's help, `codex-tui profile explain`, the JSON Schema and the
 comments of the shipped profiles can't differ.
@@ -42,7 +42,7 @@ class FieldSchema:
 
     @property
     def type(self) -> str:
-        """In words: `"auto", "cpu" or a whole number`."""
+        """The type in words: `"auto", "cpu" or a whole number`."""
         names = {"integer": "a whole number", "number": "a number", "string": "text", "array": "a list of names",
                  "boolean": "true or false"}  # fmt: skip
         return _join_alternatives(
@@ -51,7 +51,7 @@ class FieldSchema:
 
     @property
     def comment(self) -> list[str]:
-        """The lines that stand above the field in a shipped profile."""
+        """The comment lines above the field in a shipped profile."""
         return [
             f"# {line}"
             for line in textwrap.wrap(self.text, COMMENT_WIDTH, break_long_words=False, break_on_hyphens=False)
@@ -64,7 +64,7 @@ def _join_alternatives(parts: list[str]) -> str:
 
 @functools.cache
 def read_schema() -> dict[str, FieldSchema]:
-    """Every field by its dotted path, in the schema's order."""
+    """Return every field by its dotted path, in the schema's order."""
     schema = Profile.model_json_schema()
     found: dict[str, FieldSchema] = {}
     for name, field in schema["properties"].items():
@@ -78,7 +78,7 @@ def read_schema() -> dict[str, FieldSchema]:
 
 
 def read_tables() -> dict[str, str]:
-    """The tables of a profile, in order, and what each is about."""
+    """Return the tables of a profile in order, each with its description."""
     schema = Profile.model_json_schema()
     return {
         name: schema["$defs"][field["$ref"].rpartition("/")[2]]["description"]
@@ -88,7 +88,7 @@ def read_tables() -> dict[str, str]:
 
 
 def build_json_schema() -> dict[str, Any]:
-    """JSON Schema of a profile file. Nothing is required in it: what it extends may have it."""
+    """Build the JSON Schema of a profile file. No field is required, since a parent file may set it."""
     schema = Profile.model_json_schema()
     for table in (schema, *schema["$defs"].values()):
         table.pop("required", None)
@@ -120,7 +120,7 @@ def _read_field(path: str, details: dict[str, Any], required: bool) -> FieldSche
             kinds.append(part["type"])
             limits += [words.format(f"{part[key]:,}") if "{}" in words else words
                        for key, words in _LIMITS.items() if key in part]  # fmt: skip
-    if "boolean" in kinds:  # true and false are choices like any other
+    if "boolean" in kinds:  # true and false are choices too
         kinds.remove("boolean")
         choices += [True, False]
     return FieldSchema(

@@ -15,11 +15,11 @@ from codex_tui.base.toml_positions import BOM, Entry, Positions, find_positions
 
 
 class CannotEdit(Exception):
-    """The text is written in a way in which this value can't be changed alone."""
+    """The text is written in a way that does not allow to change this value alone."""
 
 
 def put(text: str, path: str, literal: str, comment: Sequence[str], order: Sequence[str]) -> str:
-    """`text` with `path` set to `literal`. A new key comes where `order` has it, below `comment`."""
+    """Set `path` to `literal` in `text`. A new key goes to its place in `order`, below `comment`."""
     positions = find_positions(text)
     if entry := positions.entries.get(path):
         return text[: entry.value] + literal + text[entry.end :]
@@ -47,7 +47,7 @@ def put(text: str, path: str, literal: str, comment: Sequence[str], order: Seque
 
 
 def take(text: str, path: str, comment: Sequence[str]) -> str:
-    """`text` without `path`: its line goes, and `comment` where just that stands above it."""
+    """Remove the line of `path` from `text`, and `comment` if exactly that is above it."""
     positions = find_positions(text)
     entry = positions.entries[path]
     if entry.inline:
@@ -63,14 +63,14 @@ def take(text: str, path: str, comment: Sequence[str]) -> str:
 
 
 def find_newline(text: str) -> str:
-    """How this text ends its lines."""
+    """Return the line end that this text uses."""
     return "\r\n" if text[: text.find("\n")].endswith("\r") else "\n"
 
 
 def _line_end(text: str, at: int) -> int:
-    """Just behind the end of the line that `at` is on."""
-    found = text.find("\n", at)
-    return len(text) if found < 0 else found + 1
+    """Return the position after the line that contains `at`."""
+    end = text.find("\n", at)
+    return len(text) if end < 0 else end + 1
 
 
 def _indent(text: str, at: int) -> str:
@@ -79,7 +79,7 @@ def _indent(text: str, at: int) -> str:
 
 
 def _put_line(text: str, at: int, lines: list[str], indent: str = "") -> str:
-    """`lines` below the line that `at` is on."""
+    """Insert `lines` below the line that contains `at`."""
     nl = find_newline(text)
     end = _line_end(text, at)
     new = nl.join(indent + line for line in lines)
@@ -87,7 +87,7 @@ def _put_line(text: str, at: int, lines: list[str], indent: str = "") -> str:
 
 
 def _example(text: str, positions: Positions, table: str, name: str) -> int | None:
-    """Where `# name = …` stands in its table: a value that the file's writer left to be filled in."""
+    """Find `# name = …` in its table, an example that the author of the file left to be filled in."""
     if table and table not in positions.headers:
         return None
     start = positions.headers[table][1] if table else 0
@@ -99,7 +99,7 @@ def _example(text: str, positions: Positions, table: str, name: str) -> int | No
 
 
 def _inside(positions: Positions, braces: Entry) -> Iterator[Entry]:
-    """What stands in these braces, in the text's order."""
+    """Return the entries inside these braces, in the order of the text."""
     inside = (entry for entry in positions.entries.values() if braces.value < entry.start and entry.end < braces.end)
     return iter(sorted(inside, key=lambda entry: entry.start))
 

@@ -100,7 +100,7 @@ def test_a_header_that_is_not_utf8_is_said(home: Path, capsys: pytest.CaptureFix
 def test_the_editor_leaves_what_is_no_toml_alone(home: Path, text: str) -> None:
     file = home / "a.toml"
     file.write_text(text)
-    with pytest.raises(CannotEdit, match="only an editor of text"):
+    with pytest.raises(CannotEdit, match="only a text editor"):
         Draft.open(file).set("lora.r", "16")
 
 

@@ -78,7 +78,7 @@ def test_a_broken_profile_is_copied_too(outside: Path) -> None:
 def test_what_is_no_text_is_not_written(outside: Path) -> None:
     draft = Draft.open(outside)
     draft.set("title", '"\udcff"')
-    with pytest.raises(BadInput, match="can't be written: it has a character that UTF-8 has not"):
+    with pytest.raises(BadInput, match="can't be written: it has a character that UTF-8 does not have"):
         draft.save()
     assert outside.read_text() == WRITTEN
 
