@@ -1,7 +1,7 @@
-"""Which checkpoints can be gone on from: read by the trainer, which does, and by the app, which says from which step.
+"""Finds the checkpoints that a run can resume from. Used by the trainer to resume and by the app to show the step.
 
-`transformers.Trainer` writes a checkpoint file by file, and a resume from one without its optimizer or random state
-goes on silently wrong. So a folder counts only when it is whole.
+`transformers.Trainer` writes a checkpoint file by file. A resume without the optimizer or the random state would train
+wrongly without an error. So only a whole checkpoint counts.
 """
 
 from __future__ import annotations
@@ -21,39 +21,39 @@ from training.contract.run_directory import RunDirectory
 
 PREFIX = "checkpoint-"
 UNFINISHED = ".unfinished"
-"""The folder in which a checkpoint is written before it is one."""
+"""The folder in which a checkpoint is written before it is published."""
 ARCHIVES = ("optimizer.pt", "rng_state.pth", "scheduler.pt")
 STATE, ADAPTER = "trainer_state.json", "adapter_model.safetensors"
-RESUME_FILES = (STATE, ADAPTER, *ARCHIVES)  # by a resume
+RESUME_FILES = (STATE, ADAPTER, *ARCHIVES)  # the files that a resume reads
 CHECKSUMS = "checksums.json"
-"""SHA-256 of each of these by its name; checkpoints of other trainers have none."""
-MAX_HEADER_BYTES = 100_000_000  # bytes, as safetensors has it
+"""The file with the SHA-256 of each of RESUME_FILES by name. Checkpoints of other trainers have no such file."""
+MAX_HEADER_BYTES = 100_000_000  # the limit of the safetensors library
 
 
 def find_last_whole(folder: Path, *, thorough: bool = True) -> Path | None:
-    """The newest whole checkpoint under `folder`, or None. See `is_whole`."""
+    """Return the newest whole checkpoint under `folder`, or None. See `is_whole`."""
     return next((path for path, damaged in check_each(folder, thorough=thorough) if not damaged), None)
 
 
 def check_each(folder: Path, *, thorough: bool = True) -> Iterator[tuple[Path, str]]:
-    """The checkpoints under `folder`, the newest first, each with its `find_damaged_file`. One is read when it is asked
-    for."""
+    """Yield the checkpoints under `folder`, the newest first, each with its first damaged file ("" if it is whole). A
+    checkpoint is read only when the caller asks for it."""
     for path in reversed(list_checkpoints(folder)):
         yield path, find_damaged_file(path, thorough=thorough)
 
 
 def find_chat_adapter(run: RunDirectory, *, thorough: bool = True) -> Path | None:
-    """Whose adapter a chat with `run` takes: the run's own folder, else the last whole checkpoint; None for neither."""
+    """Return the folder with the adapter for a chat: the run's own adapter, else the last whole checkpoint."""
     return run.adapter if run.has_adapter() else find_last_whole(run.checkpoints, thorough=thorough)
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """All checkpoints under `folder`, whole or not, by their step."""
+    """List all checkpoints under `folder`, whole or not, in the order of their steps."""
     try:
-        found = [p for p in folder.iterdir() if p.name.startswith(PREFIX) and p.name[len(PREFIX) :].isdecimal()]
+        checkpoints = [p for p in folder.iterdir() if p.name.startswith(PREFIX) and p.name[len(PREFIX) :].isdecimal()]
     except OSError:
         return []
-    return sorted(found, key=parse_step)
+    return sorted(checkpoints, key=parse_step)
 
 
 def parse_step(checkpoint: Path) -> int:
@@ -61,13 +61,16 @@ def parse_step(checkpoint: Path) -> int:
 
 
 def is_whole(checkpoint: Path, *, thorough: bool = True) -> bool:
-    """Whether all that a resume reads is there, to its end. `thorough` reads every byte against its checksum; without
-    it a file that was changed in its middle passes, and a list of runs does not take seconds."""
+    """Return whether all files that a resume reads are there and complete.
+
+    `thorough` compares every byte with the checksums. Without it, a change in the middle of a file is not noticed, but
+    a list of runs does not take seconds.
+    """
     return not find_damaged_file(checkpoint, thorough=thorough)
 
 
 def find_damaged_file(checkpoint: Path, *, thorough: bool = True) -> str:
-    """The name of the first file for which `checkpoint` is not whole, "" where it is. See `is_whole`."""
+    """Return the name of the first missing or damaged file, "" if `checkpoint` is whole. See `is_whole`."""
     if not _is_state_whole(checkpoint):
         return STATE
     if not is_adapter_whole(checkpoint / ADAPTER):
@@ -79,12 +82,12 @@ def find_damaged_file(checkpoint: Path, *, thorough: bool = True) -> str:
 
 
 def compute_checksums(checkpoint: Path) -> dict[str, str]:
-    """The SHA-256 of each file that a resume reads. Raises OSError."""
-    found = {}
+    """Compute the SHA-256 of each file that a resume reads. Raises OSError."""
+    checksums = {}
     for name in RESUME_FILES:
         with files.open_file(checkpoint / name) as file:
-            found[name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found
+            checksums[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return checksums
 
 
 class _Logged(msgspec.Struct):
@@ -93,9 +96,9 @@ class _Logged(msgspec.Struct):
 
 
 class _State(msgspec.Struct):
-    """What a resume takes from trainer_state.json and trips over where it is something else."""
+    """The values of trainer_state.json that a resume reads. It fails if one has another type."""
 
-    global_step: int | float  # else 20.0 would be taken for 20
+    global_step: int | float  # with int alone, msgspec would accept 20.0 as 20
     log_history: list[_Logged]
     stateful_callbacks: dict[str, dict[str, Any] | list[dict[str, Any]]] = {}
 
@@ -103,10 +106,10 @@ class _State(msgspec.Struct):
 def _is_state_whole(checkpoint: Path) -> bool:
     try:
         with files.open_file(checkpoint / STATE) as file:
-            text = file.read().decode()  # msgspec skips a text without reading it
+            text = file.read().decode()  # checks UTF-8, which msgspec does not do for skipped texts
         try:
             step = msgspec.json.decode(text, type=_State).global_step
-        except msgspec.MsgspecError:  # Python writes a loss that was no number as NaN, and alone reads that
+        except msgspec.MsgspecError:  # Python writes NaN for such a loss, and only Python reads it
             step = msgspec.convert(json.loads(text), _State).global_step
         return isinstance(step, int) and step == parse_step(checkpoint)
     except (OSError, ValueError, RecursionError):
@@ -114,7 +117,7 @@ def _is_state_whole(checkpoint: Path) -> bool:
 
 
 def is_adapter_whole(path: Path) -> bool:
-    """By the format: the length of a header, the header in JSON, and as many bytes as its last tensor ends at."""
+    """Check the safetensors format: the length of the header, the JSON header, and the size of the file."""
     try:
         with files.open_file(path) as file:
             (length,) = struct.unpack("<Q", file.read(8))
@@ -128,14 +131,16 @@ def is_adapter_whole(path: Path) -> bool:
 
 
 def _find_changed_file(checkpoint: Path) -> str:
-    """The first file that its checksum does not fit, that of the checksums where they can't be read."""
+    """Return the first file that differs from its checksum, or CHECKSUMS if the checksums can't be read."""
     try:
-        written, found = json.loads(files.read(checkpoint / CHECKSUMS)), compute_checksums(checkpoint)
+        written, computed = json.loads(files.read(checkpoint / CHECKSUMS)), compute_checksums(checkpoint)
         return (
-            "" if written == found else next((name for name in RESUME_FILES if written[name] != found[name]), CHECKSUMS)
+            ""
+            if written == computed
+            else next((name for name in RESUME_FILES if written[name] != computed[name]), CHECKSUMS)
         )
     except FileNotFoundError:
-        return ""  # of another trainer
+        return ""  # another trainer wrote the checkpoint
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return CHECKSUMS
 
@@ -144,5 +149,5 @@ def _is_zip_whole(path: Path, thorough: bool) -> bool:
     try:
         with files.open_file(path) as file, zipfile.ZipFile(file) as archive:
             return bool(archive.namelist()) and (not thorough or archive.testzip() is None)
-    except Exception:  # noqa: BLE001  zipfile raises what it likes for bytes that are no archive
+    except Exception:  # noqa: BLE001  zipfile raises many types of errors for a damaged archive
         return False

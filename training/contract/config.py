@@ -78,7 +78,7 @@ class Fingerprint(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class RunConfig(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A run's settings, and what ran in their place. A key without a value is not written to the file."""
+    """The settings of a run, and what really ran. A key without a value is not written to the file."""
 
     version: int = VERSION
     name: str = ""
@@ -88,7 +88,7 @@ class RunConfig(msgspec.Struct, kw_only=True, omit_defaults=True):
     profile: dict[str, Any]  # the resolved profile with every default; see `read_with_profile`
     overrides: dict[str, Any] = {}  # from --set, by dotted field name; they are part of `profile` already
     dataset: str
-    files: list[str] | None = None  # the dataset's; None for the shipped sample and for runs of the first apps
+    files: list[str] | None = None  # of the dataset; None for the shipped sample and for runs of the first versions
     hub: Hub | None = None
     python: str = ""  # the interpreter of the trainer
     cache: str  # the folder for files that can be made again
@@ -142,13 +142,13 @@ _KEYS = frozenset(RunConfig.__struct_encode_fields__) - {"unknown"}
 
 
 def get_table(owner: dict[str, Any], key: str) -> dict[str, Any]:
-    """The table `key` of `owner`, such as a profile; {} if there is none or it is not a table."""
+    """Return the table `key` of `owner`, such as a profile; {} if there is none or it is not a table."""
     value = owner.get(key)
     return value if isinstance(value, dict) else {}
 
 
 def describe_newer(run: str, part: str, version: int, known: int) -> str:
-    """The sentence for a run that a later version of this program wrote. `part` is config or events."""
+    """Return the message for a run that a later version of this program wrote. `part` is config or events."""
     return f"{run} was written by a newer Codex TUI ({part} version {version}, this one knows {known})."
 
 

@@ -1,9 +1,9 @@
 """The events of a run: one JSON object a line in `RUN/events.jsonl`.
 
-The trainer appends, any number of viewers read, nobody waits. A line is one `os.write` to an O_APPEND descriptor, so
-lines never interleave; a last line without its newline is torn and not yet a line. Unknown `type`s are ignored by
-readers, so that an older app can watch a newer trainer. Times are Unix seconds of the producer: each attempt looks at
-the clock once and counts on from there, because the clock may be set in between (WSL2 does so after every sleep).
+The trainer appends, and any number of viewers read; none waits for another. A line is one `os.write` to an O_APPEND
+descriptor, so lines never interleave. A last line without a newline is incomplete and is not read yet. Readers ignore
+an unknown `type`, so that an older app can watch a newer trainer. Times are Unix seconds of the producer: each attempt
+reads the clock once and adds the time since then. The clock may be set later (WSL2 does so after every sleep).
 Memory is in MiB; a number that was not finite is `null` and named in `not_finite`.
 """
 
@@ -24,7 +24,7 @@ from training.contract.files import name_path_in_errors, open_file, open_to_appe
 VERSION = 1
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
-"""What a float holds exactly, so that a reader may keep it in any column of numbers."""
+"""The integers that a float holds exactly, so that a reader can keep them in any column of numbers."""
 
 PhaseName = Literal["loading", "tokenising", "probing", "training", "cooling", "evaluating", "saving"]
 
@@ -48,7 +48,7 @@ FailureKind = Literal[
 
 
 class Event(msgspec.Struct, kw_only=True, tag_field="type", gc=False):
-    """What every event carries. `seq` counts from 0 over all attempts of a run; a gap means lost lines."""
+    """The base of every event. `seq` counts from 0 over all attempts of a run; a gap means lost lines."""
 
     v: int = VERSION
     seq: int = 0
@@ -56,9 +56,10 @@ class Event(msgspec.Struct, kw_only=True, tag_field="type", gc=False):
 
 
 class Started(Event, tag="started"):
-    """A trainer process took the run over: attempt 1 is the first, each resume one more.
+    """A trainer process has started. The first attempt is 1; each resume adds one.
 
-    `resume_step` is the step of the checkpoint it goes on from (0: from the start); metrics past it are superseded.
+    `resume_step` is the step of the checkpoint that it continues from (0: from the start). Later metrics of earlier
+    attempts are superseded.
     """
 
     attempt: int
@@ -67,7 +68,7 @@ class Started(Event, tag="started"):
 
 
 class Phase(Event, tag="phase"):
-    """What the trainer is doing now. `total` is None where it can't be known; `unit` says what is counted."""
+    """The current work of the trainer. `done` and `total` count `unit`s. `total` is None if it is not known."""
 
     name: PhaseName
     done: int = 0
@@ -77,8 +78,8 @@ class Phase(Event, tag="phase"):
 
 
 class Resolved(Event, tag="resolved"):
-    """What really runs, once known: Unsloth may change what it was asked. `changed` maps a profile field, such as
-    `training.optim`, to (asked, ran, why)."""
+    """The settings that really run, since Unsloth may change some. `changed` maps a profile field, such as
+    `training.optim`, to (requested value, actual value, reason)."""
 
     total_steps: int
     steps_per_epoch: int
@@ -137,8 +138,8 @@ class Memory(Event, tag="memory"):
 class Probe(Event, tag="probe"):
     """The longest row went forward and backward before step 1: `rows` of `tokens` tokens each at once.
 
-    MiB; None on a CPU. `context_mib` is what the process holds beside the allocator's memory, `limit_mib` what it may
-    hold in all, `forecast_mib` what was forecast for the device.
+    MiB; None on a CPU. `context_mib` is the memory of the process outside the allocator, `limit_mib` the limit for the
+    process, `forecast_mib` the forecast for the device.
     """
 
     tokens: Count
@@ -173,11 +174,11 @@ class Warned(Event, tag="warning"):
 
 
 class Heartbeat(Event, tag="heartbeat"):
-    """Every few seconds from a thread of its own: the process lives, whatever the step takes."""
+    """A thread writes it every few seconds to show that the process is alive, even during a long step."""
 
 
 class Stopping(Event, tag="stopping"):
-    """A stop request was seen; a checkpoint and the adapter follow."""
+    """The trainer has read a stop request. It saves a checkpoint and the adapter next."""
 
     step: int
 
@@ -193,7 +194,7 @@ class Done(Event, tag="done"):
 
 
 class Failed(Event, tag="failed"):
-    """`message` is one sentence a person understands, `hint` what to do about it, `traceback` for the curious."""
+    """`message` is one sentence for a person, `hint` says what to do, `traceback` is for developers."""
 
     kind: FailureKind
     message: str
@@ -223,16 +224,16 @@ AnyEvent = (
 
 
 class EventWriter:
-    """Appends events to `path`; safe from several threads. Numbers go on where an earlier attempt ended.
+    """Appends events to `path`. Several threads may use it. `seq` continues after the last event of earlier attempts.
 
-    The file is its owner's alone (0600). Where it is deleted or replaced, events go on in what has its name then.
+    Only the owner may read the file (0600). If it is deleted or replaced, later events go to the new file at `path`.
     """
 
     def __init__(self, path: Path) -> None:
         self._path, self._lock = path, threading.Lock()
         self._encoder = msgspec.json.Encoder()
         self._epoch = time.time() - time.monotonic()
-        self._seq, self._told = 0, dict[type, Event]()  # what a viewer must know of the run, for a new file
+        self._seq, self._repeated = 0, dict[type, Event]()  # events that a new file must begin with
         self._open()
 
     def emit(self, event: Event) -> None:
@@ -242,11 +243,14 @@ class EventWriter:
                 before = self._descriptor
                 self._open()
                 os.close(before)
-                for told in (*self._told.values(), Warned(message=f"{self._path.name} was deleted or replaced.")):
-                    self._append(told)
+                for event_again in (
+                    *self._repeated.values(),
+                    Warned(message=f"{self._path.name} was deleted or replaced."),
+                ):
+                    self._append(event_again)
             self._append(event)
             if isinstance(event, Started | Resolved):
-                self._told[type(event)] = event
+                self._repeated[type(event)] = event
 
     def close(self) -> None:
         os.close(self._descriptor)
@@ -265,7 +269,7 @@ class EventWriter:
     def _append(self, event: Event) -> None:
         event.seq = self._seq
         event.time = round(self._epoch + time.monotonic(), 3)
-        # What a killed attempt or a full disk left is closed off, so that it spoils no line of ours.
+        # A killed attempt or a full disk may have left an incomplete line. A newline keeps it apart from this event.
         line = b"\n" * self._torn + self._encoder.encode(event) + b"\n"
         self._torn = os.write(self._descriptor, line) < len(line)
         if self._torn:
@@ -278,12 +282,12 @@ class _Numbered(msgspec.Struct):
 
 
 def finite_or_none(value: float | None) -> float | None:
-    """`value`, or None where it is NaN or infinite: JSON has no word for these."""
+    """Return `value`, or None if it is NaN or infinite, which JSON can't express."""
     return value if value is not None and math.isfinite(value) else None
 
 
 def _read_end(path: Path, window: int = 1 << 20) -> tuple[int, bool]:
-    """The next `seq` of the file at `path`, and whether its last line is torn."""
+    """Return the next `seq` of the file at `path`, and whether its last line is incomplete."""
     if not path.exists():
         return 0, False
     with open_file(path) as file:

@@ -1,4 +1,4 @@
-"""Gives a failure its name, a sentence and a remedy. Each kind needs a different fix, so each is told apart."""
+"""Classifies a failure: its kind, a message and a remedy. Each kind needs a different fix."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Failure:
 
 
 class TrainingFailure(Exception):
-    """A failure that the trainer itself found; it knows its name already."""
+    """A failure that the trainer itself detected, so its kind is known."""
 
     def __init__(self, kind: FailureKind, message: str, hint: str = "") -> None:
         self.kind = kind
@@ -56,7 +56,7 @@ _HINTS: dict[FailureKind, str] = {
     "unknown": "The traceback in the log says where it happened.",
 }
 
-# Looked for in the texts of the exception and its causes, in this order: the particular before the general.
+# Patterns for the texts of the exception and its causes. The first match counts, so special ones come first.
 _PINNING = r"pin_memory|cudaHostAlloc|cudaHostRegister|cudaMallocHost|pinned|page-locked"
 _CUDA_OUT_OF_MEMORY = r"CUDA out of memory|CUBLAS_STATUS_ALLOC_FAILED|CUDA error: out of memory|OutOfMemoryError"
 _MAX_FRAMES = 3
@@ -78,7 +78,7 @@ _PATTERNS: list[tuple[str, FailureKind, str]] = [
     (r"no file named model\.safetensors",
      "model_not_found", "The model has no safetensors weights; other formats can carry code and are not loaded."),
     (r"contains custom code|trust_remote_code",
-     "model_not_found", "The model comes with code of its own, which is never run."),
+     "model_not_found", "The model needs its own code, which is never run."),
     (r"RepositoryNotFoundError|RevisionNotFoundError|EntryNotFoundError|is not a local folder and is not a valid model|"
      r"not a valid model identifier|HFValidationError|Repository Not Found|does not appear to have a file named|"
      r"[Uu]nrecognized model|No config file found|is not a valid git identifier|no file named",
@@ -94,14 +94,14 @@ _PATTERNS: list[tuple[str, FailureKind, str]] = [
 
 _FILE_PATTERNS: list[tuple[str, str, str]] = [
     (r"SafetensorError: (.+)", "A file of weights is damaged ({}).",
-     "Get the model anew: delete it from the Hub's cache, or copy its folder again."),
+     "Download the model again: delete it from the Hub's cache, or copy its folder again."),
     (r"Can't find a valid checkpoint at (.+)", "{} was deleted or damaged while it was being loaded.",
-     "Resume the run again: it goes on from its last whole checkpoint."),
+     "Resume the run again: it continues from its last whole checkpoint."),
 ]  # fmt: skip
 
 
 def classify(error: BaseException) -> Failure:
-    """The name of `error`, by its own type and text and those of what caused it."""
+    """Classify `error` by its type and text, and by those of its causes."""
     chain = _list_causes(error)
     for link in chain:
         if isinstance(link, TrainingFailure):
@@ -114,7 +114,7 @@ def classify(error: BaseException) -> Failure:
             return Failure("disk_full", f"The disk is full{where}", _HINTS["disk_full"])
     text = "\n".join(f"{type(link).__name__}: {link}" for link in chain)
     if re.search(_CUDA_OUT_OF_MEMORY, text) and re.search(_PINNING, _format_innermost_lines(error)):
-        # What WSL2 refuses to lock is reported as a full card; only the place tells.
+        # CUDA reports a refused page lock under WSL2 as a full GPU. Only the source line shows the difference.
         return Failure("pinned_memory", "Page-locked host memory ran out.", _HINTS["pinned_memory"])
     for pattern, kind, message in _PATTERNS:
         if re.search(pattern, text):
@@ -127,7 +127,7 @@ def classify(error: BaseException) -> Failure:
 
 @contextmanager
 def name_full_disk(place: Path) -> Iterator[None]:
-    """Whatever a library says of a full disk within, `place` is what can't be written."""
+    """If a library reports a full disk inside the block, raise an OSError with the path `place` instead."""
     try:
         yield
     except Exception as error:
@@ -137,7 +137,7 @@ def name_full_disk(place: Path) -> Iterator[None]:
 
 
 def _list_causes(error: BaseException) -> list[BaseException]:
-    """`error`, then what caused it, outermost first."""
+    """Return `error` and its causes, the outermost first."""
     chain: list[BaseException] = []
     link: BaseException | None = error
     while link is not None and link not in chain:
@@ -147,7 +147,7 @@ def _list_causes(error: BaseException) -> list[BaseException]:
 
 
 def _format_innermost_lines(error: BaseException) -> str:
-    """The source lines in which `error` arose."""
+    """Return the source lines that raised `error`."""
     frames = traceback.extract_tb(error.__traceback__)[-_MAX_FRAMES:]
     return "\n".join(f"{frame.name}: {frame.line}" for frame in frames)
 

@@ -1,4 +1,4 @@
-"""Small files: replaced in one step, and read only where they are files."""
+"""Replaces small files in one step, and reads only regular files."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 UNFINISHED = ".tmp"
-ABANDONED_AFTER_SECONDS = 60.0  # seconds: no small file takes as long to write
-MAX_BYTES = 64 * 2**20  # bytes of a file that is read whole
+ABANDONED_AFTER_SECONDS = 60.0  # writing a small file takes less time
+MAX_BYTES = 64 * 2**20  # the largest file that `read` accepts
 
 
 def write_atomically(path: Path, content: str | bytes, *, sync: bool = True) -> None:
@@ -49,8 +49,8 @@ def open_replacement(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
 
 @contextmanager
 def name_path_in_errors(path: Path) -> Iterator[None]:
-    """An OSError from within is one of `path`: the kernel names no file where a disk fills up in the middle of one, and
-    a temporary one says nothing to a person."""
+    """Put `path` into every OSError of the block. Without it, an error of a full disk names no file, and an error of
+    a temporary file names a file that a person does not know."""
     try:
         yield
     except OSError as error:
@@ -77,14 +77,14 @@ def delete_oldest(folder: Path, pattern: str, max_files: int) -> None:
 
 
 def open_file(path: Path) -> BufferedReader:
-    """Opens `path` to read. Raises OSError, where it is no regular file too: a pipe in a file's place would hold the
-    reader up for ever, and a device have no end."""
+    """Opens `path` to read. Raises OSError, also if it is not a regular file: a pipe would block the reader for ever,
+    and a device may have no end."""
     return os.fdopen(_open_regular(path, os.O_RDONLY), "rb")
 
 
 def open_to_append(path: Path) -> int:
-    """A descriptor that appends to `path`, which is made (0600) where it is missing. Raises OSError as `open_file`."""
-    return _open_regular(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)  # to write alone, a pipe waits for a reader
+    """Returns a descriptor that appends to `path`. Creates the file (0600) if it is missing. Raises OSError."""
+    return _open_regular(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)  # with O_WRONLY, a pipe would wait for a reader
 
 
 def _open_regular(path: Path, flags: int) -> int:
@@ -96,7 +96,7 @@ def _open_regular(path: Path, flags: int) -> int:
 
 
 def read(path: Path) -> bytes:
-    """All of a small file. Raises OSError, where it is not a small one too."""
+    """Reads a small file. Raises OSError, also if the file is too large."""
     with open_file(path) as file:
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-MAX_LOG_BYTES = 16 * 2**20  # a library that prints in a loop must not fill the disk
+MAX_LOG_BYTES = 16 * 2**20  # so that a library that prints in a loop can't fill the disk
 BYTES_KEPT_AT_START, BYTES_KEPT_AT_END = 2**20, 7 * 2**20
 GAP = b"\n... the log grew beyond %d MiB; the lines that were here are left out ...\n"
 

@@ -1,4 +1,4 @@
-"""Where a model's name points to: a folder of this machine, or a repository of the Hub.
+"""Finds out where a model's name points to: a folder of this machine, or a repository of the Hub.
 
 The app and the trainer share this rule. A name that begins with ".", "/" or "~" is a path; no Hub id begins so. A
 relative path is relative to the profile that names it, so the app resolves it before the trainer reads it.
@@ -15,12 +15,12 @@ def is_path(name: str) -> bool:
 
 
 def is_relative(name: str) -> bool:
-    """Whether `name` is a path that depends on the folder of its profile."""
+    """Return whether `name` is a path that depends on the folder of its profile."""
     return name.startswith(".")
 
 
 def find_model_folder(name: str, base: Path = Path()) -> Path | None:
-    """The absolute folder, without links, that `name` points to; a relative path starts in `base`.
+    """Return the absolute folder, without links, that `name` points to; a relative path starts in `base`.
 
     None for a Hub id and for the demo model. The folder need not exist.
     """
@@ -34,6 +34,6 @@ def find_model_folder(name: str, base: Path = Path()) -> Path | None:
 
 
 def resolve_model_name(name: str, base: Path = Path()) -> str:
-    """The name that a run's config.json has for `name`: a path becomes absolute, any other name stays as it is."""
+    """Return the name for a run's config.json: a path becomes absolute, any other name stays as it is."""
     folder = find_model_folder(name, base)
     return name if folder is None else str(folder)

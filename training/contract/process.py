@@ -1,4 +1,4 @@
-"""Which process trains a run, and how it ended: process.json and exit.json."""
+"""The process that trains a run, and how it ended: process.json and exit.json."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import msgspec
 class ProcessIdentity(msgspec.Struct):
     """A process that can't be mistaken for a later one with the same pid.
 
-    `create_time` is seconds from the boot to its start, `boot` the id of that boot. A time of day would not do: it
-    changes when the clock is set, and WSL2 sets it whenever the laptop has slept.
+    `create_time` is seconds from the boot to its start, `boot` the id of that boot. The time of day is
+    not used, because it changes when the clock is set, and WSL2 sets it after every sleep of the laptop.
     """
 
     pid: int
@@ -24,10 +24,10 @@ class ProcessIdentity(msgspec.Struct):
 
     @classmethod
     def of(cls, pid: int, attempt: int = 1) -> ProcessIdentity | None:
-        """The process that has `pid` now; None where there is none."""
-        if (found := _read_stat(pid)) is None:
+        """Return the process that has `pid` now, or None if there is none."""
+        if (stat := _read_stat(pid)) is None:
             return None
-        return cls(pid, found[1], attempt, _read_boot_id())
+        return cls(pid, stat[1], attempt, _read_boot_id())
 
     @classmethod
     def current(cls, attempt: int = 1) -> ProcessIdentity:
@@ -36,20 +36,21 @@ class ProcessIdentity(msgspec.Struct):
         return identity
 
     def is_alive(self) -> bool:
-        """True while that very process runs; a zombie counts as gone."""
-        if (found := _read_stat(self.pid)) is None:
+        """Return True while this process runs. A zombie counts as ended."""
+        if (stat := _read_stat(self.pid)) is None:
             return False
-        state, create_time = found
+        state, create_time = stat
         return state not in "ZX" and create_time == self.create_time and self.is_of_this_boot()
 
     def is_of_this_boot(self) -> bool:
-        """False where the machine was started again since."""
+        """Return False if the machine was restarted after the process began."""
         return self.boot == _read_boot_id()
 
 
 class Exit(msgspec.Struct):
-    """How process `pid` ended: with an exit `code`, or by `signal`, such as SIGKILL; `for_memory`: the kernel took it
-    because memory had run out. `parent` saw it, and is whom the launcher knew before the trainer spoke."""
+    """How process `pid` ended: with an exit `code`, or by `signal`, such as SIGKILL; `for_memory`: the kernel
+    killed it because memory had run out. `parent` is the process that saw the end; the launcher knows its pid earlier
+    than the pid of the trainer."""
 
     pid: int
     code: int | None = None
@@ -59,7 +60,7 @@ class Exit(msgspec.Struct):
 
 
 def format_signal(number: int) -> str:
-    """SIGKILL, say; the number of a real-time one, which has no name."""
+    """Return the name of a signal, such as SIGKILL, or its number if it has no name."""
     try:
         return signal.Signals(number).name
     except ValueError:
@@ -72,7 +73,7 @@ def _read_stat(pid: int) -> tuple[str, float] | None:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
         return None
-    fields = stat.rpartition(b")")[2].split()  # the command's name before it may hold anything
+    fields = stat.rpartition(b")")[2].split()  # the name of the command before it may contain anything
     return fields[0].decode(), int(fields[19]) / os.sysconf("SC_CLK_TCK")
 
 
@@ -84,6 +85,9 @@ PR_SET_PDEATHSIG = 1  # of prctl(2)
 
 
 def die_with_parent(yes: bool) -> None:
-    """Until the trainer has written down who it is, viewers know its parent alone: if that dies, the run is lost, and
-    nobody must go on unseen."""
+    """Set whether the kernel kills this process when its parent dies.
+
+    Until the trainer has written process.json, viewers know only its parent. If the parent dies, they show the run as
+    lost, so the trainer must not continue unseen.
+    """
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL if yes else 0)

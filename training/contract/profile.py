@@ -23,7 +23,7 @@ from training.contract.tables import (
 
 
 class Profile(Table):
-    """A whole profile. `title` and `description` are what the picker shows."""
+    """A whole profile. The list of profiles shows `title` and `description`."""
 
     extends: Annotated[str, Field(min_length=1)] | None = field(
         None, "Start from another profile, by name or file; fields left unset here take its values."
@@ -46,14 +46,14 @@ class Profile(Table):
 
     @model_validator(mode="after")
     def _possible(self) -> Profile:
-        if found := dict(find_conflicts(self)):
-            message = "; ".join(f"{field}: {what}" for field, what in found.items())
-            raise PydanticCustomError("impossible", "{message}", {"message": message, "fields": found})
+        if conflicts := dict(find_conflicts(self)):
+            message = "; ".join(f"{field}: {reason}" for field, reason in conflicts.items())
+            raise PydanticCustomError("impossible", "{message}", {"message": message, "fields": conflicts})
         return self
 
 
 def find_conflicts(profile: Profile) -> Iterator[tuple[str, str]]:
-    """Each field whose value can't be had together with another's, and why."""
+    """Yield each field whose value contradicts another field, and the reason."""
     model, training, lora = profile.model, profile.training, profile.lora
     if model.load_in_4bit and model.dtype == "float32":
         yield "model.dtype", "float32 is not possible with load_in_4bit = true; use auto or bfloat16"

@@ -1,12 +1,12 @@
-"""The run directory: everything there is to know about a run, on disk, so that any viewer can come and go.
+"""The run directory: everything about a run is on disk, so that a viewer can open and close at any time.
 
-    profile.toml    the profile as picked, byte for byte
+    profile.toml    a copy of the chosen profile file
     config.json     the settings and what really ran; see `training.contract.config`
-    process.json    who trains: pid, create time and boot, so that a reused pid is never signalled
+    process.json    the trainer: pid, create time and boot, so that no other process gets its signals
     events.jsonl    see `training.contract.events`
     trainer.log     stdout and stderr of the trainer
     control         a stop request
-    exit.json       how the last trainer's process ended, where its parent lived to see it
+    exit.json       how the last trainer process ended, if its parent was alive then
     lock            held by the trainer while it lives (flock)
     checkpoints/    checkpoint-N folders as `transformers.Trainer` writes them
     adapter/        the result, in plain PEFT layout
@@ -51,7 +51,7 @@ class RunDirectory:
         return f"RunDirectory({str(self.path)!r})"
 
     def create(self) -> None:
-        """Makes the directory. Raises FileExistsError where there is one already."""
+        """Creates the directory. Raises FileExistsError if it exists."""
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path.mkdir(mode=0o700)
 
@@ -65,23 +65,23 @@ class RunDirectory:
         files.write_atomically(self.process, msgspec.json.encode(identity).decode() + "\n")
 
     def read_exit(self) -> Exit | None:
-        """How the trainer of process.json ended; None where that is not known."""
+        """Returns how the trainer of process.json ended, or None if that is not known."""
         try:
-            found = msgspec.json.decode(files.read(self.exit), type=Exit)
+            exit_ = msgspec.json.decode(files.read(self.exit), type=Exit)
         except (OSError, ValueError, RecursionError):
             return None
         process = self.read_process()
-        return found if process and process.pid in (found.pid, found.parent) else None
+        return exit_ if process and process.pid in (exit_.pid, exit_.parent) else None
 
-    def write_exit(self, found: Exit) -> None:
-        files.write_atomically(self.exit, msgspec.json.encode(found).decode() + "\n")
+    def write_exit(self, exit_: Exit) -> None:
+        files.write_atomically(self.exit, msgspec.json.encode(exit_).decode() + "\n")
 
     def is_trainer_alive(self) -> bool:
         identity = self.read_process()
         return identity is not None and identity.is_alive()
 
     def request_stop(self, level: StopLevel = "save") -> None:
-        """`save`: end the step, save a whole checkpoint and the adapter, end. `terminate`: end now, save nothing."""
+        """Ask the trainer to stop. `save`: finish the step, save checkpoint and adapter. `terminate`: save nothing."""
         files.write_atomically(self.control, level + "\n")
 
     def read_stop_request(self) -> StopLevel | None:

@@ -1,4 +1,4 @@
-"""What a token of the Hugging Face Hub looks like. Libraries put tokens into the addresses of their errors."""
+"""Finds tokens of the Hugging Face Hub. Libraries put tokens into the URLs of their error messages."""
 
 from __future__ import annotations
 

@@ -1,3 +1,3 @@
-"""Units that both programs count in."""
+"""Units that both programs use."""
 
 MIB = 2**20  # bytes

@@ -64,7 +64,7 @@ def test_a_damaged_file_of_weights_is_told_in_words() -> None:
     failure = classify(SafetensorError("Error while deserializing header: incomplete metadata, file not fully covered"))
     assert failure.kind == "model_not_found"
     assert failure.message.startswith("A file of weights is damaged (Error while deserializing header: incomplete")
-    assert "anew" in failure.hint
+    assert "Download the model again" in failure.hint
 
 
 def test_a_checkpoint_that_is_gone_is_named() -> None:
