@@ -31,10 +31,12 @@ def format_plain(value: object) -> str:
 def _turn(value: object) -> tuple[str, str] | None:
     if not isinstance(value, dict):
         return None
-    who, what = ("from", "value") if "from" in value else ("role", "content")
-    if what not in value:
+    role_key, text_key = ("from", "value") if "from" in value else ("role", "content")
+    if text_key not in value:
         return None
-    return str(value.get(who, "")), value[what] if isinstance(value[what], str) else json.dumps(value[what])
+    return str(value.get(role_key, "")), value[text_key] if isinstance(value[text_key], str) else json.dumps(
+        value[text_key]
+    )
 
 
 def find_first_words(value: object) -> str:

@@ -84,27 +84,27 @@ def _read_chain(text: str, path: Path) -> tuple[list[Layer], list[ProfileProblem
     """Read the file and all files that it extends. Returns them, their problems, and whether all could be read."""
     layers: list[Layer] = []
     problems: list[ProfileProblem] = []
-    here = path
+    file = path
     while True:
-        layer, found = read_layer(text, here)
+        layer, layer_problems = read_layer(text, file)
         extends = layer.values.get("extends")
-        source = here if layers else None
+        source = file if layers else None
         if layers:
-            layer, unfit = _select_inherited(layer)
-            found += unfit
-        problems += [replace(problem, path=source) for problem in found]
+            layer, path_problems = _select_inherited(layer)
+            layer_problems += path_problems
+        problems += [replace(problem, path=source) for problem in layer_problems]
         layers.append(layer)
         if extends is None:
-            broken = "extends" in layer.sets or any(not problem.field for problem in found)
+            broken = "extends" in layer.sets or any(not problem.field for problem in layer_problems)
             return layers, problems, not broken
         try:
-            here = find_parent(extends, layer.path)
-            if os.path.realpath(here) in {os.path.realpath(each.path) for each in layers}:
-                way = " → ".join([*(each.path.name for each in layers), here.name])
-                raise ValueError(f"goes in a circle, {way}: one of them has to stand on its own")
-            text = read_text(here)
+            file = find_parent(extends, layer.path)
+            if os.path.realpath(file) in {os.path.realpath(each.path) for each in layers}:
+                circle = " → ".join([*(each.path.name for each in layers), file.name])
+                raise ValueError(f"goes in a circle, {circle}: one of them has to stand on its own")
+            text = read_text(file)
         except ProfileError as error:
-            return layers, problems + [replace(problem, path=here) for problem in error.problems], False
+            return layers, problems + [replace(problem, path=file) for problem in error.problems], False
         except ValueError as error:
             problems.append(ProfileProblem("extends", layer.lines.get("extends"), str(error), source))
             return layers, problems, False
@@ -151,15 +151,15 @@ def _select_inherited(layer: Layer) -> tuple[Layer, list[ProfileProblem]]:
 
 def make_paths_absolute(values: Mapping[str, Any], folder: Path) -> dict[str, str]:
     """Return the fields of `values` that name a file relative to `folder`, with absolute paths."""
-    found = {}
+    absolute = {}
     if is_relative(name := values.get("model.name") or ""):
-        found["model.name"] = resolve_model_name(name, folder)
+        absolute["model.name"] = resolve_model_name(name, folder)
     rows = values.get("dataset.path") or DEMO_DATASET
     if rows != DEMO_DATASET and hub_id(rows, folder) is None:
-        found["dataset.path"] = str((folder / locations.expand_home(rows)).resolve())
+        absolute["dataset.path"] = str((folder / locations.expand_home(rows)).resolve())
     if _is_path(extends := values.get("extends") or ""):
-        found["extends"] = str(_normalize(extends, folder))
-    return found
+        absolute["extends"] = str(_normalize(extends, folder))
+    return absolute
 
 
 def _validate(values: Mapping[str, Any], lines: Mapping[str, int] = {}) -> tuple[dict[str, Any], list[ProfileProblem]]:
@@ -191,11 +191,11 @@ def _nest(values: dict[str, Any]) -> dict[str, Any]:
 
 def _find_conflicts(layers: list[Layer], path: Path) -> list[ProfileProblem]:
     """Find impossible combinations of values. Each is reported for the deepest file that already has it."""
-    found = [_check_combinations(_merge(layers[depth:])) for depth in range(len(layers))]
+    conflicts = [_check_combinations(_merge(layers[depth:])) for depth in range(len(layers))]
     problems = []
-    for field, message in found[0].items():
+    for field, message in conflicts[0].items():
         depth = 0
-        while depth + 1 < len(layers) and found[depth + 1].get(field) == message:
+        while depth + 1 < len(layers) and conflicts[depth + 1].get(field) == message:
             depth += 1
         layer = layers[depth]
         problems.append(
