@@ -149,7 +149,7 @@ async def test_a_remedy_is_applied_with_one_key(mine: Path) -> None:
         assert "r" in pilot.app.screen.query_one(HintBar).keys
         await pilot.press("r")
         await until(pilot, lambda: isinstance(pilot.app.screen, RemediesScreen))
-        assert "gives back" in screen_text(pilot.app)
+        assert "frees" in screen_text(pilot.app)
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, EditorScreen))
         assert "max_seq_length = 1024" in editor(pilot).draft.text

@@ -1,4 +1,4 @@
-"""The picker says what each profile is for and what is wrong with it, and launches without leaving the app."""
+"""The profile picker: it describes each profile, shows its problems, and starts training."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from training.contract.run_directory import RunDirectory
 SIZE = (120, 36)
 
 
-async def test_what_a_profile_is_for(home: Path) -> None:
+async def test_a_profile_is_described(home: Path) -> None:
     async with CodexApp().run_test(size=SIZE) as pilot:
         await settled(pilot)
         await pilot.press("down")
@@ -49,7 +49,7 @@ async def test_what_a_profile_is_for(home: Path) -> None:
             assert expected in text
 
 
-async def test_profiles_out_of_sight_are_seen_to_be_there(home: Path) -> None:
+async def test_a_scroll_bar_shows_that_there_are_more_profiles(home: Path) -> None:
     locations.user_profiles().mkdir(parents=True, exist_ok=True)
     for number in range(6):
         (locations.user_profiles() / f"own-{number}.toml").write_text('[model]\nname = "demo:llama"\n')
@@ -67,7 +67,7 @@ async def test_profiles_out_of_sight_are_seen_to_be_there(home: Path) -> None:
         assert "┃" not in "".join(profiles.render_line(y).text for y in range(profiles.content_size.height))
 
 
-async def test_a_pipe_among_the_profiles_holds_nobody_up(home: Path) -> None:
+async def test_a_pipe_among_the_profiles_does_not_block_the_list(home: Path) -> None:
     locations.user_profiles().mkdir(parents=True, exist_ok=True)
     os.mkfifo(locations.user_profiles() / "a-pipe.toml")
     async with CodexApp().run_test(size=SIZE) as pilot:
@@ -181,7 +181,9 @@ async def test_a_launch_does_its_slow_work_once(home: Path, monkeypatch: pytest.
     assert counts == ONCE_EACH
 
 
-async def test_the_set_up_is_seen(home: Path, make_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_dialog_shows_the_progress_of_the_set_up(
+    home: Path, make_run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     read, write = os.pipe()
 
     def ensure(progress: Any) -> Path:
@@ -202,7 +204,7 @@ async def test_the_set_up_is_seen(home: Path, make_run: Any, monkeypatch: pytest
         await settled(pilot)
 
 
-async def test_without_profiles_it_says_where_they_go(home: Path) -> None:
+async def test_an_empty_list_says_where_profiles_go(home: Path) -> None:
     for path in (home / "shipped").iterdir():
         path.unlink()
     async with CodexApp().run_test(size=SIZE) as pilot:

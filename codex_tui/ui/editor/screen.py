@@ -213,7 +213,7 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
     def _update_forecast(self, resolved: Resolved) -> None:
         if resolved.profile is None:
             self.forecast = None
-            self.query_one(ForecastBar).say("No forecast: the profile has problems. Fix them first.")
+            self.query_one(ForecastBar).show_reason("No forecast: the profile has problems. Fix them first.")
             self._update_hints()
         else:
             self._make_forecast(resolved.profile)
@@ -227,7 +227,7 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
         if forecast.memory:
             self.query_one(ForecastBar).show(forecast.memory, forecast.card)
         else:
-            self.query_one(ForecastBar).say(forecast.reason)
+            self.query_one(ForecastBar).show_reason(forecast.reason)
         self._update_hints()
 
     def _check_for_changes(self) -> None:

@@ -45,21 +45,21 @@ class ForecastBar(Painted):
         super().__init__(id=id)
         self._forecast: Forecast | None = None
         self._card: Card | None = None
-        self._words = "Estimating memory …"
+        self._reason = "Estimating memory …"
 
     def show(self, forecast: Forecast, card: Card | None) -> None:
         self._forecast, self._card = forecast, card
         self.repaint()
 
-    def say(self, words: str) -> None:
+    def show_reason(self, reason: str) -> None:
         """Show why there is no forecast, instead of the bar."""
-        self._forecast, self._words = None, words
+        self._forecast, self._reason = None, reason
         self.repaint()
 
     def paint(self, width: int, height: int) -> list[Strip]:
         forecast = self._forecast
         if forecast is None:
-            return to_strips(self, line((clean(self._words), MUTED)).wrap(max(1, width)), width, height)
+            return to_strips(self, line((clean(self._reason), MUTED)).wrap(max(1, width)), width, height)
         rows = [
             _format_headline(forecast, self._card, width),
             *_draw_bar(forecast, self._card, width),
@@ -68,7 +68,7 @@ class ForecastBar(Painted):
         return to_strips(self, rows, width, height)
 
 
-def verdict(forecast: Forecast) -> Content:
+def format_verdict(forecast: Forecast) -> Content:
     """Format the verdict as "✓ fits"; empty if there is no card to fit on."""
     if forecast.verdict is None:
         return Content("")
@@ -87,24 +87,24 @@ def _format_mib(forecast: Forecast) -> str:
     return f"{forecast.device_mib:,.0f}{limit} MiB"
 
 
-def summary(forecast: Forecast, card: Card | None) -> Content:
+def summarize(forecast: Forecast, card: Card | None) -> Content:
     """One line: the needed memory, the limit, and whether the run fits, also in the memory that is free now."""
     if forecast.verdict is None:
         return line("needs ", (format_gb(forecast), STRONG), ("; no GPU found", MUTED))
-    parts = line((_format_mib(forecast), STRONG), ": ", verdict(forecast))
+    parts = line((_format_mib(forecast), STRONG), ": ", format_verdict(forecast))
     if forecast.verdict != "no" and card is not None and card.free_mib < forecast.device_mib:
         parts = line(parts, (f", but only {card.free_mib:,.0f} MiB are free now", "bold $warning"))
     return line(parts, (", measured on this card", MUTED)) if forecast.measured else parts
 
 
-def components(forecast: Forecast) -> Iterator[tuple[str, str, str, float]]:
+def list_components(forecast: Forecast) -> Iterator[tuple[str, str, str, float]]:
     """The name, glyph, colour and MiB of each component that needs memory."""
     for key, mib in forecast.components.items():
         if mib >= 0.5:
             yield (*PARTS.get(key, (key.replace("_", " "), "▪", MUTED)), mib)
 
 
-def change(remedy: Remedy) -> str:
+def format_change(remedy: Remedy) -> str:
     """Format the new value of the field as "max_seq_length = 1024"."""
     from codex_tui.profiles.literals import format_value
 
@@ -114,14 +114,13 @@ def change(remedy: Remedy) -> str:
 def _format_headline(forecast: Forecast, card: Card | None, width: int) -> Content:
     marks = [f"{LIMIT} limit {forecast.limit_mib:,.0f}"] if forecast.limit_mib else []
     marks += [f"{NOW} free now {card.free_mib:,.0f} of {card.total_mib:,.0f}"] if card else []
-    left = summary(forecast, card)
-    return spread(left, line(("   ".join(marks), MUTED)), width)
+    return spread(summarize(forecast, card), line(("   ".join(marks), MUTED)), width)
 
 
 def _draw_bar(forecast: Forecast, card: Card | None, width: int) -> Iterator[Content]:
     """The bar, then the row with the marks of the limit and the free memory."""
     total = forecast.card_mib or (card.total_mib if card else 0)
-    parts = [*components(forecast)]
+    parts = [*list_components(forecast)]
     shares = [(glyph, style, mib) for _, glyph, style, mib in parts]
     rest = total - forecast.device_mib - forecast.display_mib
     shares += [(FREE, MUTED, rest)] if rest > 0 else []
@@ -150,7 +149,7 @@ def _divide_cells(values: list[float], width: int) -> list[int]:
 
 
 def _format_legend(forecast: Forecast, width: int) -> Iterator[Content]:
-    parts = [*components(forecast)]
+    parts = [*list_components(forecast)]
     if forecast.display_mib >= 0.5:
         parts.append((*DISPLAY, forecast.display_mib))
     entries = [line((glyph, style), f" {name} ", (f"{mib:,.0f}", MUTED)) for name, glyph, style, mib in parts]

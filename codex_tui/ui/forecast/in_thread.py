@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def forecast_profile(profile: Profile, path: Path) -> ResourceForecast:
-    """What a run of `profile` will take of this machine now."""
+    """Forecast the GPU memory and disk space that a run of `profile` needs on this machine now."""
     from codex_tui.machine import forecast
 
     return forecast.forecast_resources(profile, path)
 
 
 def forecast_entries(entries: Sequence[ProfileEntry]) -> list[ResourceForecast | None]:
-    """One forecast for each profile of the picker; None where a profile has problems."""
+    """Forecast each profile in the picker; None for a profile with problems."""
     return [forecast_profile(entry.profile, entry.path) if entry.profile else None for entry in entries]

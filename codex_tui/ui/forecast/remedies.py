@@ -1,4 +1,4 @@
-"""What would make a run smaller, the best first: what each change gives back and what it costs. Enter applies one."""
+"""The list of changes that reduce a run's memory, the best first. Enter applies one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from codex_tui.base.text import clean, shorten
-from codex_tui.ui.forecast.bar import change, summary
+from codex_tui.ui.forecast.bar import format_change, summarize
 from codex_tui.ui.kit.choices import Choices, DrawEntry
 from codex_tui.ui.kit.dialogs import DIALOG_CSS, make_key_row
 from codex_tui.ui.kit.drawing import MUTED, STRONG, line, spread
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 
 class RemediesScreen(ModalScreen["Remedy | None"]):
+    """Returns the chosen remedy, None if the user cancels."""
+
     DEFAULT_CSS = (
         DIALOG_CSS.format(name="RemediesScreen")
         + """
@@ -38,15 +40,15 @@ class RemediesScreen(ModalScreen["Remedy | None"]):
 
     def compose(self) -> ComposeResult:
         with Vertical():
-            yield Static(line(("What would make it smaller", STRONG)))
+            yield Static(line(("Any one of these reduces the memory:", STRONG)))
             if self._forecast.memory:
-                yield Static(summary(self._forecast.memory, self._forecast.card))
+                yield Static(summarize(self._forecast.memory, self._forecast.card))
             yield Choices(lines=2)
-            yield make_key_row(("Enter", "apply"), ("↑ ↓", "choose"), ("Esc", "leave it"))
+            yield make_key_row(("Enter", "apply"), ("↑ ↓", "choose"), ("Esc", "cancel"))
 
     def on_mount(self) -> None:
         choices = self.query_one(Choices)
-        choices.set_rows([(f"{number}", _row(remedy)) for number, remedy in enumerate(self._forecast.remedies)])
+        choices.set_rows([(f"{number}", _make_row(remedy)) for number, remedy in enumerate(self._forecast.remedies)])
         choices.styles.height = 2 * len(self._forecast.remedies)
         choices.focus()
 
@@ -59,13 +61,13 @@ class RemediesScreen(ModalScreen["Remedy | None"]):
         self.dismiss(self._forecast.remedies[index] if index is not None else None)
 
 
-def _row(remedy: Remedy) -> DrawEntry:
+def _make_row(remedy: Remedy) -> DrawEntry:
     def row(width: int) -> list[Content]:
-        gives = line(("gives back ", MUTED), f"{remedy.frees_mib:,.0f} MiB")
+        frees = line(("frees ", MUTED), f"{remedy.frees_mib:,.0f} MiB")
         enough = line(("✓ enough by itself", "$success"), "; " if remedy.cost else "") if remedy.fits else Content("")
-        name = shorten(change(remedy), width - gives.cell_length - 2)
+        name = shorten(format_change(remedy), width - frees.cell_length - 2)
         return [
-            spread(line((name, STRONG)), gives, width),
+            spread(line((name, STRONG)), frees, width),
             line(enough, (f"costs {clean(remedy.cost)}" if remedy.cost else "", MUTED)),
         ]
 

@@ -16,7 +16,7 @@ from textual.widgets import Input, Static
 
 from codex_tui.base.errors import CodexError, describe_os_error
 from codex_tui.base.text import clean, format_duration
-from codex_tui.ui.forecast.bar import change, summary
+from codex_tui.ui.forecast.bar import format_change, summarize
 from codex_tui.ui.forecast.in_thread import forecast_profile
 from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.dialogs import DIALOG_CSS, make_key_row
@@ -30,10 +30,12 @@ if TYPE_CHECKING:
     from training.contract.profile import Profile
     from training.contract.run_directory import RunDirectory
 
-REPORT_EVERY = 0.5  # seconds between two reports of the set-up
+REPORT_SECONDS = 0.5  # time between two reports of progress
 
 
 class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
+    """Shows the forecast of the profile. Enter starts the run and opens it in the cockpit."""
+
     DEFAULT_CSS = (
         DIALOG_CSS.format(name="LaunchDialog")
         + """
@@ -53,7 +55,7 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         super().__init__()
         self._entry = entry
         self._busy = False
-        self._reported = 0.0
+        self._reported_at = 0.0
         self._forecast: ResourceForecast | None = None
 
     def compose(self) -> ComposeResult:
@@ -84,8 +86,8 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         if self.is_attached:
             text = self.query_one("#forecast", Static)
             text.display = True
-            warning = f"{clean(forecast.disk_warning)} It is tried all the same." if forecast.disk_warning else ""
-            text.update(line(_forecast_text(forecast), line("\n", (warning, "$warning")) if warning else ""))
+            warning = f"{clean(forecast.disk_warning)} The run starts anyway." if forecast.disk_warning else ""
+            text.update(line(_format_forecast(forecast), line("\n", (warning, "$warning")) if warning else ""))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
@@ -98,7 +100,7 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         profile = self._entry.profile
         given = profile.dataset.path if profile else None
         name = self.query_one("#name", Input).value.strip()
-        self._say(line(("Starting …", MUTED)))
+        self._show_status(line(("Starting …", MUTED)))
         try:
             run = await asyncio.to_thread(
                 self._start, None if not dataset or dataset == clean(given or "") else dataset, name or None
@@ -106,7 +108,7 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         except (CodexError, OSError) as trouble:
             error = describe_os_error(trouble) if isinstance(trouble, OSError) else trouble
             hint = f"\n{clean(error.hint, newlines=True)}" if error.hint else ""
-            self._say(line((f"✗ {clean(error.message, newlines=True)}", "bold $error"), (hint, "")))
+            self._show_status(line((f"✗ {clean(error.message, newlines=True)}", "bold $error"), (hint, "")))
         else:
             if self.is_current:  # else the user has left the dialog; the run is in the list of runs
                 self.post_message(OpenRun(run))
@@ -114,7 +116,7 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
             self._busy = False
 
     def _start(self, dataset: str | None, name: str | None) -> RunDirectory:
-        """Runs in a thread: reading rows and building an environment take time. Raises CodexError."""
+        """Start the run. Call it in a thread: it may build an environment or fetch a dataset. Raises CodexError."""
         from codex_tui import launcher
         from codex_tui.environment import build
         from codex_tui.launch_plan import make_plan
@@ -125,45 +127,45 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         return launcher.launch(plan, build.ensure(self._report_setup))
 
     def _report_setup(self, progress: Progress) -> None:
-        self._show_progress(progress, _setup_text)
+        self._show_progress(progress, _format_setup)
 
     def _report_fetch(self, progress: Progress) -> None:
-        self._show_progress(progress, _fetch_text)
+        self._show_progress(progress, _format_fetch)
 
     def _show_progress(self, progress: Progress, text: Callable[[Progress], Content]) -> None:
         """Show progress from the thread: at most two updates a second, and always the end of a step."""
         now = time.monotonic()
-        if now - self._reported >= REPORT_EVERY or progress.done == progress.total:
-            self._reported = now
-            self.app.call_from_thread(self._say, text(progress))
+        if now - self._reported_at >= REPORT_SECONDS or progress.done == progress.total:
+            self._reported_at = now
+            self.app.call_from_thread(self._show_status, text(progress))
 
-    def _say(self, text: Content) -> None:
+    def _show_status(self, text: Content) -> None:
         if self.is_attached:
             status = self.query_one("#status", Static)
             status.display = True
             status.update(text)
 
 
-def _forecast_text(forecast: ResourceForecast) -> Content:
-    """One line, and what would help where the run does not fit."""
+def _format_forecast(forecast: ResourceForecast) -> Content:
+    """The memory in one line; if the run does not fit, also the best remedy."""
     if forecast.memory is None:
         return line(("Memory: ", MUTED), (clean(forecast.reason), MUTED))
-    text = line(("Memory: ", MUTED), summary(forecast.memory, forecast.card))
+    text = line(("Memory: ", MUTED), summarize(forecast.memory, forecast.card))
     if forecast.memory.verdict != "no":
         return text
     remedy = forecast.remedies[0] if forecast.remedies else None
-    help = f" {change(remedy)} gives back {remedy.frees_mib:,.0f} MiB;" if remedy else ""
+    help = f" {format_change(remedy)} frees {remedy.frees_mib:,.0f} MiB." if remedy else ""
     return line(
-        text, "\n", (f"It is likely to run out of memory.{help} e in the list of profiles edits it.", "$warning")
+        text, "\n", (f"It will probably run out of memory.{help} To edit the profile: Esc, then e.", "$warning")
     )
 
 
-def _fetch_text(progress: Progress) -> Content:
+def _format_fetch(progress: Progress) -> Content:
     share = f"  {figures.compute_percent(progress.done, progress.total)} %" if progress.total else ""
     return line((f"{clean(progress.step)}{share}", MUTED))
 
 
-def _setup_text(progress: Progress) -> Content:
+def _format_setup(progress: Progress) -> Content:
     left = f", {format_duration(progress.seconds_left)} left" if progress.seconds_left is not None else ""
     bar = figures.draw_progress(progress.fraction, 40)
     return line(

@@ -22,9 +22,9 @@ from codex_tui.ui.kit.hints import HintBar
 from codex_tui.ui.kit.text_view import TextView
 from codex_tui.ui.kit.title_bar import TitleBar
 from codex_tui.ui.messages import ReportsWorkerErrors, Trouble
-from codex_tui.ui.profiles.text import about, row
+from codex_tui.ui.profiles.text import describe_profile, make_row
 
-if TYPE_CHECKING:  # pydantic is read after the first paint
+if TYPE_CHECKING:  # pydantic is imported after the first paint
     from codex_tui.machine.forecast import ResourceForecast
     from codex_tui.profiles.library import ProfileEntry
 
@@ -41,6 +41,8 @@ HINTS = (
 
 
 class ProfilesScreen(ReportsWorkerErrors, Screen[None]):
+    """Lists the profiles; starts, edits, duplicates and shows the data of the selected one."""
+
     DEFAULT_CSS = """
     ProfilesScreen > Horizontal > * { border: round $rule; border-title-color: $text-muted; padding: 0 1; }
     ProfilesScreen > Horizontal > *:focus { border: round $primary; border-title-color: $primary; }
@@ -75,11 +77,11 @@ class ProfilesScreen(ReportsWorkerErrors, Screen[None]):
         self.query_one("#profile").border_title = "What it does"
         self.call_after_refresh(self.action_reload)
 
-    async def action_reload(self, pick: str | None = None) -> None:
-        """Reads the profiles in a thread, and stands on the one named `pick`, or where it stood."""
+    async def action_reload(self, select: str | None = None) -> None:
+        """Read the profiles in a thread and select the one called `select`, else keep the selection."""
         self._entries = await asyncio.to_thread(_read_profiles)
         self._forecasts, self.forecasts_ready = [None] * len(self._entries), False
-        self._show(pick)
+        self._show(select)
         self.run_worker(self._forecast_all(), group="forecast", exclusive=True, exit_on_error=False)
 
     async def _forecast_all(self) -> None:
@@ -90,11 +92,12 @@ class ProfilesScreen(ReportsWorkerErrors, Screen[None]):
             self._forecasts, self.forecasts_ready = forecasts, True
             self._show()
 
-    def _show(self, pick: str | None = None) -> None:
+    def _show(self, select: str | None = None) -> None:
         rows = [
-            (entry.name, row(entry, forecast)) for entry, forecast in zip(self._entries, self._forecasts, strict=True)
+            (entry.name, make_row(entry, forecast))
+            for entry, forecast in zip(self._entries, self._forecasts, strict=True)
         ]
-        self.query_one(Choices).set_rows(rows, pick)
+        self.query_one(Choices).set_rows(rows, select)
         self._describe()
 
     @property
@@ -112,7 +115,7 @@ class ProfilesScreen(ReportsWorkerErrors, Screen[None]):
         if len(self.app.screen_stack) > 1:
             self.dismiss()
 
-    def _sound(self) -> ProfileEntry | None:
+    def _pick_valid(self) -> ProfileEntry | None:
         """The selected profile; if it has problems, tells the user and returns None."""
         if self.picked is not None and self.picked.problems:
             self.notify("This profile has problems. Press e to edit it.", severity="warning", markup=False)
@@ -120,7 +123,7 @@ class ProfilesScreen(ReportsWorkerErrors, Screen[None]):
         return self.picked
 
     def action_launch(self) -> None:
-        if (entry := self._sound()) is None:
+        if (entry := self._pick_valid()) is None:
             return
         from codex_tui.ui.profiles.launch import LaunchDialog
 
@@ -141,7 +144,7 @@ class ProfilesScreen(ReportsWorkerErrors, Screen[None]):
         self.app.push_screen(EditorScreen(draft), self.action_reload)
 
     def action_data(self) -> None:
-        if (entry := self._sound()) is None:
+        if (entry := self._pick_valid()) is None:
             return
         from codex_tui.ui.data.open import open_profile
 
@@ -186,11 +189,11 @@ class ProfilesScreen(ReportsWorkerErrors, Screen[None]):
     def _describe(self) -> None:
         entry = self.picked
         if entry is None:
-            where = "There are no profiles. Put a TOML file into the profiles folder of the app's settings."
-            self.query_one("#profile", TextView).set_text([line((where, MUTED))])
+            text = "There are no profiles. Put a TOML file into the profiles folder of the app's settings."
+            self.query_one("#profile", TextView).set_text([line((text, MUTED))])
             return
         index = self._entries.index(entry)
-        self.query_one("#profile", TextView).set_text(about(entry, self._forecasts[index]))
+        self.query_one("#profile", TextView).set_text(describe_profile(entry, self._forecasts[index]))
         self.query_one(HintBar).show(HINTS[1:] if entry.problems else HINTS)
 
 

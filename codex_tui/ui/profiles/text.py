@@ -9,31 +9,31 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 
 from codex_tui.base.text import clean, pluralize, shorten
-from codex_tui.ui.forecast.bar import change, components, summary, verdict
+from codex_tui.ui.forecast.bar import format_change, format_gb, format_verdict, list_components, summarize
 from codex_tui.ui.kit.choices import DrawEntry
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, line, spread
 from training.contract import files
 
-if TYPE_CHECKING:  # pydantic is read after the first paint
+if TYPE_CHECKING:  # pydantic is imported after the first paint
     from codex_tui.machine.forecast import ResourceForecast
     from codex_tui.profiles.library import ProfileEntry
     from training.contract.profile import Profile
 
-MOST_LINES = 1000  # of a profile's file that are shown
-MOST_REMEDIES = 3  # the editor has them all
+MAX_FILE_LINES = 1000  # lines of a profile's file that are shown
+MAX_REMEDIES = 3  # the editor shows all of them
 NAME_WIDTH = 11
 
 
-def row(entry: ProfileEntry, forecast: ResourceForecast | None) -> DrawEntry:
-    """Name, title, and whether it fits."""
-    whose = "shipped" if entry.shipped else "yours"
+def make_row(entry: ProfileEntry, forecast: ResourceForecast | None) -> DrawEntry:
+    """Make the entry of a profile in the list: its name, its title, and whether it fits."""
+    owner = "shipped" if entry.shipped else "yours"
     count = len(entry.problems)
 
     def lines(width: int) -> list[Content]:
-        name = shorten(clean(entry.name), max(8, width - len(whose) - 2))
-        fit = line((f"✗ {pluralize(count, 'problem')}", "bold $error")) if count else _fit(forecast)
+        name = shorten(clean(entry.name), max(8, width - len(owner) - 2))
+        fit = line((f"✗ {pluralize(count, 'problem')}", "bold $error")) if count else _format_fit(forecast)
         return [
-            spread(line((name, STRONG)), line((whose, MUTED)), width),
+            spread(line((name, STRONG)), line((owner, MUTED)), width),
             line((shorten(clean(entry.title), width), MUTED)),
             fit,
         ]
@@ -41,18 +41,18 @@ def row(entry: ProfileEntry, forecast: ResourceForecast | None) -> DrawEntry:
     return lines
 
 
-def _fit(forecast: ResourceForecast | None) -> Content:
+def _format_fit(forecast: ResourceForecast | None) -> Content:
     if forecast is None:
         return Content("")
     if forecast.memory is None:
         return line(("no forecast", MUTED))
-    taken = f"{forecast.memory.device_mib:,.0f} MiB"
     if forecast.memory.verdict is None:
-        return line((f"takes {taken}", MUTED))
-    return line(verdict(forecast.memory), (f"  {taken}", MUTED))
+        return line((f"needs {format_gb(forecast.memory)}", MUTED))
+    return line(format_verdict(forecast.memory), (f"  {forecast.memory.device_mib:,.0f} MiB", MUTED))
 
 
-def about(entry: ProfileEntry, forecast: ResourceForecast | None) -> Iterator[Content]:
+def describe_profile(entry: ProfileEntry, forecast: ResourceForecast | None) -> Iterator[Content]:
+    """All details of a profile: its problems or its memory and settings, then its file."""
     yield line((clean(entry.title or entry.name), STRONG))
     if entry.problems:
         yield Content("")
@@ -66,72 +66,74 @@ def about(entry: ProfileEntry, forecast: ResourceForecast | None) -> Iterator[Co
         if entry.description:
             yield line((clean(entry.description, newlines=True), ""))
         yield Content("")
-        yield from _memory(forecast)
-        yield from _numbers(entry.profile)
+        yield from _format_memory(forecast)
+        yield from _format_settings(entry.profile)
         if forecast and forecast.memory:
             yield Content("")
-            yield from _components(forecast)
+            yield from _format_components(forecast)
     yield Content("")
-    where = "Shipped with the app. Press e to make your own." if entry.shipped else f"Yours: {_tilde(entry.path)}"
+    where = (
+        "Shipped with the app. Press e to make your own." if entry.shipped else f"Yours: {_shorten_home(entry.path)}"
+    )
     yield line((clean(where), MUTED))
     yield Content("")
-    yield from _file(entry)
+    yield from _format_file(entry)
 
 
-def _memory(forecast: ResourceForecast | None) -> Iterator[Content]:
-    """Whether it fits, and if not, what would help."""
+def _format_memory(forecast: ResourceForecast | None) -> Iterator[Content]:
+    """The memory that the run needs, and the changes that would reduce it if it does not fit."""
     if forecast is None:
-        yield _number("memory", Content("…"))
+        yield _format_pair("memory", Content("…"))
     elif forecast.memory is None:
-        yield _number("memory", line((clean(forecast.reason), MUTED)))
+        yield _format_pair("memory", line((clean(forecast.reason), MUTED)))
     else:
-        yield _number("memory", summary(forecast.memory, forecast.card))
-        for remedy in forecast.remedies[:MOST_REMEDIES]:
-            gives = f"{f'−{remedy.frees_mib:,.0f}':>6} MiB {'✓' if remedy.fits else ' '} "
-            yield line((gives, MUTED), change(remedy))
+        yield _format_pair("memory", summarize(forecast.memory, forecast.card))
+        for remedy in forecast.remedies[:MAX_REMEDIES]:
+            frees = f"{f'−{remedy.frees_mib:,.0f}':>6} MiB {'✓' if remedy.fits else ' '} "
+            yield line((frees, MUTED), format_change(remedy))
         if forecast.remedies:
-            enough = "✓ is enough by itself; " if forecast.remedies[0].fits else ""
-            yield line((f"{enough}e, then r, applies one", MUTED))
+            enough = "✓ is enough by itself. " if forecast.remedies[0].fits else ""
+            yield line((f"{enough}To apply one: e, then r.", MUTED))
 
 
-def _components(forecast: ResourceForecast) -> Iterator[Content]:
+def _format_components(forecast: ResourceForecast) -> Iterator[Content]:
     memory = forecast.memory
     assert memory
-    for name, _, _, mib in components(memory):
+    for name, _, _, mib in list_components(memory):
         yield line((f"  {name:<14}", MUTED), f"{mib:>7,.0f} MiB")
-    yield line((f"  {'together':<14}", MUTED), (f"{memory.device_mib:>7,.0f} MiB", STRONG))
+    yield line((f"  {'total':<14}", MUTED), (f"{memory.device_mib:>7,.0f} MiB", STRONG))
     if memory.limit_mib and memory.card_mib:
-        left = memory.card_mib - memory.display_mib
-        why = f"the card's {memory.card_mib:,.0f}, less {memory.display_mib:,.0f} for the display"
-        why = why if abs(left - memory.limit_mib) < 1 else "vram_limit_mib"
+        usable = memory.card_mib - memory.display_mib
+        why = f"the card's {memory.card_mib:,.0f} minus {memory.display_mib:,.0f} for the display"
+        why = why if abs(usable - memory.limit_mib) < 1 else "vram_limit_mib"
         yield line((f"  {'limit':<14}", MUTED), f"{memory.limit_mib:>7,.0f} MiB", (f"   {why}", MUTED))
     if forecast.card:
         yield line((f"  {'free now':<14}", MUTED), f"{forecast.card.free_mib:>7,.0f} MiB",
                    (f"   {clean(forecast.card.name)}", MUTED))  # fmt: skip
 
 
-def _file(entry: ProfileEntry) -> Iterator[Content]:
+def _format_file(entry: ProfileEntry) -> Iterator[Content]:
     """The profile as it is written: its comments explain each field. Problems are marked in place."""
     try:
-        lines = files.read(entry.path).decode(errors="replace").splitlines()[:MOST_LINES]
+        lines = files.read(entry.path).decode(errors="replace").splitlines()[:MAX_FILE_LINES]
     except OSError:
         return
-    wrong = {problem.line for problem in entry.problems if problem.path is None}
+    bad_lines = {problem.line for problem in entry.problems if problem.path is None}
     for number, text in enumerate(lines, 1):
         setting, sign, comment = clean(text).partition("#")
-        if wrong:
-            mark = ("✗", "bold $error") if number in wrong else " "
+        if bad_lines:
+            mark = ("✗", "bold $error") if number in bad_lines else " "
             yield line(mark, (f"{number:3} ", MUTED), setting, (sign + comment, MUTED))
         else:
             yield line(setting, (sign + comment, MUTED))
 
 
-def _numbers(profile: Profile) -> Iterator[Content]:
+def _format_settings(profile: Profile) -> Iterator[Content]:
     training, model = profile.training, profile.model
     batch, accumulated = training.per_device_train_batch_size, training.gradient_accumulation_steps
     epochs = training.num_train_epochs
-    in_epochs = f"{epochs:g} epoch{'s' if epochs != 1 else ''}"
-    length = pluralize(training.max_steps, "step") if training.max_steps else in_epochs
+    epochs_text = f"{epochs:g} epoch{'s' if epochs != 1 else ''}"
+    length = pluralize(training.max_steps, "step") if training.max_steps else epochs_text
     for name, value in (
         ("model", clean(model.name)),
         (
@@ -146,12 +148,13 @@ def _numbers(profile: Profile) -> Iterator[Content]:
         ("optimiser", training.optim),
         ("dataset", clean(profile.dataset.path or "chosen at launch")),
     ):
-        yield _number(name, Content(value))
+        yield _format_pair(name, Content(value))
 
 
-def _number(name: str, value: Content) -> Content:
+def _format_pair(name: str, value: Content) -> Content:
     return line((f"{name:<{NAME_WIDTH}}", MUTED), value)
 
 
-def _tilde(path: Path) -> Path:
+def _shorten_home(path: Path) -> Path:
+    """Write the home folder in `path` as ~."""
     return Path("~") / path.relative_to(Path.home()) if path.is_relative_to(Path.home()) else path
