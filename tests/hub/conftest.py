@@ -1,4 +1,4 @@
-"""Starts a Hub on the loopback interface, and a person who uses it."""
+"""Starts a Hub on the loopback interface, and a user of it."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.hub.person import Person
 from support.hub.server import Hub
+from support.hub.user import HubUser
 
 
 @pytest.fixture
-def person(tmp_path: Path) -> Iterator[Person]:
+def user(tmp_path: Path) -> Iterator[HubUser]:
     token = "hf_" + secrets.token_hex(17)
     hub = Hub(token)
     hub.start()
     try:
-        someone = Person(hub, tmp_path, token)
-        yield someone
-        assert not someone.left_behind()
+        user = HubUser(hub, tmp_path, token)
+        yield user
+        assert not user.files_with_token()
     finally:
         hub.stop()

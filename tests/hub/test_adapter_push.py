@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 from support.config_file import write_config
 from support.hub.adapter_run import FILES, REPO, TOKEN_IN_PROFILE, card_of, make_run
-from support.hub.person import Person
+from support.hub.user import HubUser
 
 from training.contract.process import ProcessIdentity
 
 
-def test_the_adapter_goes_with_a_card_to_a_private_repository(person: Person) -> None:
-    run = make_run(person)
-    result = person.says("push", run.name, REPO)
-    there = person.hub.repos["model", REPO]
+def test_the_adapter_goes_with_a_card_to_a_private_repository(user: HubUser) -> None:
+    run = make_run(user)
+    result = user.run_json("push", run.name, REPO)
+    there = user.hub.repos["model", REPO]
     assert there.private
-    assert person.hub.created[0]["visibility"] == "private"
+    assert user.hub.created[0]["visibility"] == "private"
     files = there.commits[-1].files
     for name, content in FILES.items():
         if name != "README.md":
@@ -25,7 +25,7 @@ def test_the_adapter_goes_with_a_card_to_a_private_repository(person: Person) ->
     assert result["private"]
     assert result["base_model"] == "meta/Tiny"
     assert result["revision"] == there.commits[-1].sha
-    card = card_of(person)
+    card = card_of(user)
     front = card.split("---\n")[1]
     assert 'base_model: "meta/Tiny"\n' in front
     assert "library_name: peft\n" in front
@@ -45,95 +45,95 @@ def test_the_adapter_goes_with_a_card_to_a_private_repository(person: Person) ->
         assert fact in card
 
 
-def test_the_card_has_neither_a_token_nor_the_home_folder(person: Person) -> None:
-    make_run(person)
-    person.says("push", "last", REPO)
-    card = card_of(person)
+def test_the_card_has_neither_a_token_nor_the_home_folder(user: HubUser) -> None:
+    make_run(user)
+    user.run_json("push", "last", REPO)
+    card = card_of(user)
     assert TOKEN_IN_PROFILE not in card
     assert "hf_…" in card
-    assert str(person.home) not in card
+    assert str(user.home) not in card
     assert "secret-folder" not in card
     assert "````toml" in card  # a profile can't end its own code fence
 
 
-def test_a_second_push_sends_only_what_has_changed(person: Person) -> None:
-    run = make_run(person)
-    person.says("push", run.name, REPO)
-    person.hub.requests.clear()
-    assert person.says("push", run.name, REPO)["sent"] == []
-    assert person.hub.sent() == []
+def test_a_second_push_sends_only_what_has_changed(user: HubUser) -> None:
+    run = make_run(user)
+    user.run_json("push", run.name, REPO)
+    user.hub.requests.clear()
+    assert user.run_json("push", run.name, REPO)["sent"] == []
+    assert user.hub.writes() == []
     weights = run.adapter / "adapter_model.safetensors"
     weights.write_bytes(bytes(100_000))
-    assert person.says("push", run.name, REPO)["sent"] == ["adapter_model.safetensors"]
-    assert person.hub.repos["model", REPO].commits[-1].files[weights.name] == bytes(100_000)
+    assert user.run_json("push", run.name, REPO)["sent"] == ["adapter_model.safetensors"]
+    assert user.hub.repos["model", REPO].commits[-1].files[weights.name] == bytes(100_000)
 
 
-def test_a_local_base_model_is_named_and_warned_of(person: Person) -> None:
-    make_run(person, base=f"{person.home}/models/tiny")
-    done = person.runs("push", "last", REPO)
+def test_a_local_base_model_is_named_and_warned_of(user: HubUser) -> None:
+    make_run(user, base=f"{user.home}/models/tiny")
+    done = user.run_command("push", "last", REPO)
     assert done.returncode == 0
     assert "no repository on the Hub" in done.stderr
-    card = card_of(person)
+    card = card_of(user)
     assert "base_model:" not in card
     assert "`tiny`" in card
-    assert str(person.home) not in card
+    assert str(user.home) not in card
 
 
 @pytest.mark.parametrize("options", [["--public"], ["--yes-public"]])
-def test_one_public_option_is_not_enough(person: Person, options: list[str]) -> None:
-    make_run(person)
-    assert person.runs("push", "last", REPO, *options).returncode == 2
-    assert person.hub.requests == []
+def test_one_public_option_is_not_enough(user: HubUser, options: list[str]) -> None:
+    make_run(user)
+    assert user.run_command("push", "last", REPO, *options).returncode == 2
+    assert user.hub.requests == []
 
 
-def test_both_options_make_it_public(person: Person) -> None:
-    make_run(person)
-    person.says("push", "last", REPO)
-    assert person.says("push", "last", REPO, "--public", "--yes-public")["made_public"]
-    assert not person.hub.repos["model", REPO].private
+def test_both_options_make_it_public(user: HubUser) -> None:
+    make_run(user)
+    user.run_json("push", "last", REPO)
+    assert user.run_json("push", "last", REPO, "--public", "--yes-public")["made_public"]
+    assert not user.hub.repos["model", REPO].private
 
 
-def test_a_run_without_an_adapter_or_that_trains_is_refused(person: Person) -> None:
-    run = make_run(person)
+def test_a_run_without_an_adapter_or_that_trains_is_refused(user: HubUser) -> None:
+    run = make_run(user)
     run.write_process(ProcessIdentity.current())
-    training = person.runs("push", "last", REPO)
+    training = user.run_command("push", "last", REPO)
     assert training.returncode == 2
     assert "is training" in training.stderr
     run.write_process(ProcessIdentity(os.getpid(), 1.0))
     (run.adapter / "adapter_config.json").unlink()
-    bare = person.runs("push", "last", REPO)
+    bare = user.run_command("push", "last", REPO)
     assert bare.returncode == 2
     assert "no adapter" in bare.stderr
-    assert person.runs("push", "no-such-run", REPO).returncode == 2
-    assert person.hub.requests == []
+    assert user.run_command("push", "no-such-run", REPO).returncode == 2
+    assert user.hub.requests == []
 
 
-def test_a_wrong_token_sends_nothing(person: Person) -> None:
-    make_run(person)
-    refused = person.runs("push", "last", REPO, HF_TOKEN="hf_" + "w" * 34)
+def test_a_wrong_token_sends_nothing(user: HubUser) -> None:
+    make_run(user)
+    refused = user.run_command("push", "last", REPO, HF_TOKEN="hf_" + "w" * 34)
     assert refused.returncode == 2
     assert "does not accept the token" in refused.stderr
-    assert person.hub.sent() == []
+    assert user.hub.writes() == []
 
 
-def test_the_parts_that_a_person_wrote_stay(person: Person) -> None:
-    run = make_run(person)
-    person.says("push", "last", REPO)
-    there = person.hub.repos["model", REPO]
-    there.commit({"README.md": f"{card_of(person)}\n## Use\n\nAt sea.\n".encode()})
+def test_the_parts_that_a_person_wrote_stay(user: HubUser) -> None:
+    run = make_run(user)
+    user.run_json("push", "last", REPO)
+    there = user.hub.repos["model", REPO]
+    there.commit({"README.md": f"{card_of(user)}\n## Use\n\nAt sea.\n".encode()})
     config = json.loads(run.config.read_text())
     write_config(run, {**config, "stack": {"torch": "2.14.0"}})
-    assert person.says("push", "last", REPO)["sent"] == ["README.md"]
-    assert card_of(person).endswith("\n## Use\n\nAt sea.\n")
-    assert "| torch | 2.14.0 |" in card_of(person)
-    assert card_of(person).count("codex-tui:adapter") == 1
+    assert user.run_json("push", "last", REPO)["sent"] == ["README.md"]
+    assert card_of(user).endswith("\n## Use\n\nAt sea.\n")
+    assert "| torch | 2.14.0 |" in card_of(user)
+    assert card_of(user).count("codex-tui:adapter") == 1
 
 
-def test_links_and_hidden_files_are_not_sent(person: Person) -> None:
-    run = make_run(person)
-    elsewhere = Path(person.home / "private.txt")
+def test_links_and_hidden_files_are_not_sent(user: HubUser) -> None:
+    run = make_run(user)
+    elsewhere = Path(user.home / "private.txt")
     elsewhere.write_text("private")
     (run.adapter / "notes.txt").symlink_to(elsewhere)
     (run.adapter / ".env").write_text("private")
-    person.says("push", "last", REPO)
-    assert not {"notes.txt", ".env"} & set(person.hub.repos["model", REPO].commits[-1].files)
+    user.run_json("push", "last", REPO)
+    assert not {"notes.txt", ".env"} & set(user.hub.repos["model", REPO].commits[-1].files)

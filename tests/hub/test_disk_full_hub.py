@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.disks import fill, mounted
 from support.hub.adapter_run import FILES, make_run
-from support.hub.person import Person
+from support.hub.user import HubUser
 from support.progress_lines import without_progress
 
 REPO = "me/waves"
@@ -31,70 +31,70 @@ def assert_disk_full(output: str, place: Path) -> None:
 
 
 @pytest.mark.parametrize("large", [LARGE, ROW * 100_000], ids=["resumed", "fetched by the library"])
-def test_a_pull_goes_on_when_there_is_room(person: Person, disk: Path, large: bytes) -> None:
-    commit = person.hub.add("dataset", REPO, {"a.jsonl": SMALL, "b.jsonl": large}).commits[-1].sha
+def test_a_pull_goes_on_when_there_is_room(user: HubUser, disk: Path, large: bytes) -> None:
+    commit = user.hub.add("dataset", REPO, {"a.jsonl": SMALL, "b.jsonl": large}).commits[-1].sha
     filler = fill(disk, but=3 << 20)
     home = {"HF_HOME": str(disk / "hf")}
-    full = person.runs("data", "pull", REPO, **home)
+    full = user.run_command("data", "pull", REPO, **home)
     assert full.returncode == 1
     assert_disk_full(full.stderr, disk / "hf" / "hub")
-    person.hub.stop()  # incomplete files are not used offline either
+    user.hub.stop()  # incomplete files are not used offline either
     for options in ([], ["--revision", commit]):
-        assert person.runs("data", "pull", REPO, *options, **home).returncode == 1
-        assert person.runs("data", "pull", REPO, *options, HF_HUB_OFFLINE="1", **home).returncode == 1
-    person.hub.start()
+        assert user.run_command("data", "pull", REPO, *options, **home).returncode == 1
+        assert user.run_command("data", "pull", REPO, *options, HF_HUB_OFFLINE="1", **home).returncode == 1
+    user.hub.start()
     filler.unlink()
     for options in ([], ["--revision", commit]):
-        result = person.says("data", "pull", REPO, *options, **home)
+        result = user.run_json("data", "pull", REPO, *options, **home)
         assert [Path(file["path"]).read_bytes() for file in result["files"]] == [SMALL, large]
 
 
-def test_an_incomplete_commit_is_not_used(person: Person, disk: Path) -> None:
-    commit = person.hub.add("dataset", REPO, {"a.jsonl": SMALL, "b.jsonl": LARGE}).commits[-1].sha
+def test_an_incomplete_commit_is_not_used(user: HubUser, disk: Path) -> None:
+    commit = user.hub.add("dataset", REPO, {"a.jsonl": SMALL, "b.jsonl": LARGE}).commits[-1].sha
     filler = fill(disk, but=3 << 20)
     home = {"HF_HOME": str(disk / "hf")}
-    assert person.runs("data", "pull", REPO, "--revision", commit, **home).returncode == 1
+    assert user.run_command("data", "pull", REPO, "--revision", commit, **home).returncode == 1
     filler.unlink()
-    result = person.says("data", "pull", REPO, "--revision", commit, **home)
+    result = user.run_json("data", "pull", REPO, "--revision", commit, **home)
     assert [file["rows"] for file in result["files"]] == [100, 200_000]
 
 
-def test_copies_in_a_folder(person: Person, disk: Path) -> None:
-    person.hub.add("dataset", REPO, {"a.jsonl": SMALL, "b.jsonl": LARGE})
+def test_copies_in_a_folder(user: HubUser, disk: Path) -> None:
+    user.hub.add("dataset", REPO, {"a.jsonl": SMALL, "b.jsonl": LARGE})
     folder = disk / "there"
     folder.mkdir()
     (folder / "b.jsonl").write_text("mine\n")
     fill(disk, but=1 << 20)
-    full = person.runs("data", "pull", REPO, "--to", folder, "--replace")
+    full = user.run_command("data", "pull", REPO, "--to", folder, "--replace")
     assert full.returncode == 1
     assert_disk_full(full.stderr, folder / "b.jsonl")
     assert (folder / "b.jsonl").read_text() == "mine\n"
     assert {path.name for path in folder.iterdir()} <= {"a.jsonl", "b.jsonl"}
 
 
-def test_a_push_stages_its_card_and_what_it_reads_back(person: Person, disk: Path) -> None:
-    file = person.file("train.jsonl", 20_000)
+def test_a_push_stages_its_card_and_what_it_reads_back(user: HubUser, disk: Path) -> None:
+    file = user.write_rows("train.jsonl", 20_000)
     home = {"CODEX_TUI_HOME": str(disk)}
     filler = fill(disk)
-    full = person.runs("data", "push", file, REPO, **home)
+    full = user.run_command("data", "push", file, REPO, **home)
     assert full.returncode == 1
     assert_disk_full(full.stderr, disk / "cache")
-    assert not person.hub.sent() and ("dataset", REPO) not in person.hub.repos
+    assert not user.hub.writes() and ("dataset", REPO) not in user.hub.repos
     filler.unlink()
     filler = fill(disk, but=200_000)  # room for the card alone
-    full = person.runs("data", "push", file, REPO, **home)
+    full = user.run_command("data", "push", file, REPO, **home)
     assert full.returncode == 1
     assert_disk_full(full.stderr, disk / "cache")
     assert list((disk / "cache").iterdir()) == []
     filler.unlink()
-    assert person.says("data", "push", file, REPO, **home)["sent"] == []
+    assert user.run_json("data", "push", file, REPO, **home)["sent"] == []
 
 
-def test_an_adapter_stays_as_it_is(person: Person) -> None:
-    with mounted(person.home / "codex", "size=2m") as disk:
-        run = make_run(person)
+def test_an_adapter_stays_as_it_is(user: HubUser) -> None:
+    with mounted(user.home / "codex", "size=2m") as disk:
+        run = make_run(user)
         filler = fill(disk, but=50_000)  # less than is read back
-        full = person.runs("push", run.name, REPO)
+        full = user.run_command("push", run.name, REPO)
         assert full.returncode == 1
         assert_disk_full(full.stderr, disk / "cache")
         assert {path.name for path in disk.rglob("*") if path.is_file()} == {
@@ -102,13 +102,13 @@ def test_an_adapter_stays_as_it_is(person: Person) -> None:
         }  # fmt: skip
         assert all((run.adapter / name).read_bytes() == content for name, content in FILES.items())
         filler.unlink()
-        assert person.says("push", run.name, REPO)["sent"] == []
+        assert user.run_json("push", run.name, REPO)["sent"] == []
 
 
-def test_status_fetches_what_it_compares_with(person: Person, disk: Path) -> None:
-    file = person.file("train.jsonl", 10)
-    person.hub.add("dataset", REPO, {"train.jsonl": LARGE, "README.md": b"a card"})
+def test_status_fetches_what_it_compares_with(user: HubUser, disk: Path) -> None:
+    file = user.write_rows("train.jsonl", 10)
+    user.hub.add("dataset", REPO, {"train.jsonl": LARGE, "README.md": b"a card"})
     fill(disk)
-    full = person.runs("data", "status", file, REPO, HF_HOME=str(disk / "hf"))
+    full = user.run_command("data", "status", file, REPO, HF_HOME=str(disk / "hf"))
     assert full.returncode == 1
     assert_disk_full(full.stderr, disk / "hf" / "hub")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.disks import fill, mounted
-from support.hub.person import Person
+from support.hub.user import HubUser
 
 from codex_tui.workers.process import trainer_environment
 
@@ -23,24 +23,24 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         yield folder
 
 
-def test_a_model_that_has_no_room(person: Person, disk: Path, trainer_python: Path) -> None:
+def test_a_model_that_has_no_room(user: HubUser, disk: Path, trainer_python: Path) -> None:
     built = subprocess.run(
-        [trainer_python, "-c", BUILD, person.home / "built"],
+        [trainer_python, "-c", BUILD, user.home / "built"],
         env=trainer_environment(), capture_output=True, text=True, check=True,
     )  # fmt: skip
     files = {path.name: path.read_bytes() for path in Path(built.stdout.splitlines()[-1]).iterdir()}
-    person.hub.add("model", REPO, files)
+    user.hub.add("model", REPO, files)
     filler = fill(disk, but=1 << 20)
     command = ["train", "demo", "--set", f"model.name={REPO}", "--set", "training.max_steps=2"]
     home = {"HF_HOME": str(disk / "hf"), "CUDA_VISIBLE_DEVICES": ""}
-    full = person.runs(*command, "--headless", "--python", trainer_python, **home)
+    full = user.run_command(*command, "--headless", "--python", trainer_python, **home)
     assert full.returncode == 1, full.stderr
     assert full.stdout.count("The disk is full") == 1
-    failed = json.loads((person.home / "codex/data/runs/demo-1/events.jsonl").read_text().splitlines()[-1])
+    failed = json.loads((user.home / "codex/data/runs/demo-1/events.jsonl").read_text().splitlines()[-1])
     assert (failed["kind"], failed["message"]) == ("disk_full", f"The disk is full: {disk}/hf/hub can't be written.")
-    asked = person.runs("chat", "demo-1", "--base", "--prompt", "Who?", **home)
+    asked = user.run_command("chat", "demo-1", "--base", "--prompt", "Who?", **home)
     assert asked.returncode == 1
     assert asked.stderr.splitlines()[0] == f"codex-tui: The disk is full: {disk}/hf/hub can't be written."
     filler.unlink()
-    again = person.runs("resume", "demo-1", "--headless", **home)
+    again = user.run_command("resume", "demo-1", "--headless", **home)
     assert again.returncode == 0, again.stdout + again.stderr

@@ -9,54 +9,55 @@ from pathlib import Path
 import pytest
 from support.kill import kills, points
 
-MOMENTS = (points.in_a_json_file, points.in_an_event, points.in_a_checkpoint)
+KILL_POINTS = (points.during_checkpoint, points.during_json_file, points.during_event)
 
 
 @pytest.fixture(scope="module")
-def person(trainer_python: Path, tmp_path_factory: pytest.TempPathFactory) -> kills.Person:
-    someone = kills.Person(tmp_path_factory.mktemp("kills"), trainer_python, kills.Tally(), seed=3)
-    someone.profile = {**kills.PROFILE, "training.max_steps": 24, "evaluation.eval_steps": 12}
-    return someone
+def user(trainer_python: Path, tmp_path_factory: pytest.TempPathFactory) -> kills.LocalUser:
+    user = kills.LocalUser(tmp_path_factory.mktemp("kills"), trainer_python, kills.Tally(), seed=3)
+    user.profile = {**kills.PROFILE, "training.max_steps": 24, "evaluation.eval_steps": 12}
+    return user
 
 
-def test_a_run_that_was_killed_again_and_again_is_the_same_to_the_last_bit(person: kills.Person) -> None:
-    tally = person.tally
-    for number, moment in enumerate(MOMENTS):
-        watching = kills.bystander(person, "killed")
-        assert kills.kill_the_trainer(person, "killed", moment, parent_first=number == 2)
-        watching.join()
+def test_a_run_that_was_killed_again_and_again_is_the_same_to_the_last_bit(user: kills.LocalUser) -> None:
+    tally = user.tally
+    for number, kill_point in enumerate(KILL_POINTS):
+        viewer = kills.start_viewer_to_kill(user, "killed")
+        assert kills.kill_trainer(user, "killed", kill_point, parent_first=number == 2)
+        viewer.join()
     # Of two that go on with it at once, one does.
-    both = [person.start("resume", "killed", "--headless") for _ in range(2)]
-    told = [process.communicate(timeout=points.STUCK)[0] for process in both]
-    assert sorted(process.returncode for process in both) == [0, 2], told
-    assert sum("killed is training already." in text for text in told) == 1
-    kills.compare(person, "killed", kills.finish(person, "whole"))
+    both = [user.start("resume", "killed", "--headless") for _ in range(2)]
+    outputs = [process.communicate(timeout=points.PATIENCE)[0] for process in both]
+    assert sorted(process.returncode for process in both) == [0, 2], outputs
+    assert sum("killed is training already." in text for text in outputs) == 1
+    kills.compare_with(user, "killed", kills.train_to_the_end(user, "undisturbed"))
     assert not tally.problems
     assert tally.identical == 1
-    assert tally.kills["trainer"] == len(MOMENTS)
-    assert tally.in_the_middle["checkpoint"] or tally.in_the_middle["JSON file"]
+    assert tally.kills["trainer"] == len(KILL_POINTS)
+    assert tally.during_write["checkpoint"] >= 1
+    assert tally.during_write["event"] == 1
 
 
-def test_a_killed_chat_worker_says_so_and_the_next_answers(person: kills.Person) -> None:
-    kills.kill_a_chat(person, "killed")
-    assert not person.tally.problems
-    assert person.says("chat", "killed", "--prompt", "Which weapon first?", "--max-new-tokens", "4")
-    [told] = [run for run in json.loads(person.says("runs", "--json")) if run["name"] == "killed"]
-    assert (told["state"], told["resume_step"]) == ("done", None)
+def test_a_killed_chat_worker_says_so_and_the_next_answers(user: kills.LocalUser) -> None:
+    kills.kill_chat_worker(user, "killed")
+    assert not user.tally.problems
+    assert user.run_command("chat", "killed", "--prompt", "Which weapon first?", "--max-new-tokens", "4")
+    [entry] = [run for run in json.loads(user.run_command("runs", "--json")) if run["name"] == "killed"]
+    assert (entry["state"], entry["resume_step"]) == ("done", None)
 
 
-def test_before_a_trainer_has_said_who_it_is_it_dies_with_its_parent(person: kills.Person) -> None:
+def test_before_a_trainer_has_said_who_it_is_it_dies_with_its_parent(user: kills.LocalUser) -> None:
     """Viewers know the parent alone by then: a trainer that went on would be one that nobody sees."""
-    viewer, run = person.train("orphan"), person.run("orphan")
-    while not ((trainer := kills.trainer_of(run)) and (parent := kills.parent_of(trainer))):
+    viewer, run = user.train("orphan"), user.run_directory("orphan")
+    while not ((trainer := kills.find_trainer(run)) and (parent := kills.find_parent(trainer))):
         assert viewer.poll() is None
         time.sleep(0.002)
     kills.kill(parent)
     if (identity := run.read_process()) and identity.pid == trainer.pid:
         viewer.kill()
         pytest.skip("it was quicker than this test")
-    kills.until_gone(trainer)
+    kills.wait_until_gone(trainer)
     assert not run.is_trainer_alive()
-    assert "lost:" in viewer.communicate(timeout=points.STUCK)[0]
-    assert person.listed("orphan")["state"] == "lost"
+    assert "lost:" in viewer.communicate(timeout=points.PATIENCE)[0]
+    assert user.list_run("orphan")["state"] == "lost"
     assert not run.events.exists()

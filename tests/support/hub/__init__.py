@@ -1,1 +1,1 @@
-"""A Hugging Face Hub on the loopback, and a person at a shell who uses it."""
+"""A Hugging Face Hub on the loopback, and a user at a shell who uses it."""

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from support.config_file import write_config
-from support.hub.person import Person
+from support.hub.user import HubUser
 from training.contract import events as ev
 from training.contract.process import ProcessIdentity
 from training.contract.profile import Profile
@@ -22,14 +22,14 @@ FILES = {
 }
 
 
-def make_run(person: Person, name: str = "waves-1", base: str = "meta/Tiny", **changes: Any) -> RunDirectory:
-    run = RunDirectory(person.home / "codex" / "data" / "runs" / name)
+def make_run(user: HubUser, name: str = "waves-1", base: str = "meta/Tiny", **changes: Any) -> RunDirectory:
+    run = RunDirectory(user.home / "codex" / "data" / "runs" / name)
     run.create()
     profile = Profile.model_validate(
         {
             "title": f"with ``` in it and {TOKEN_IN_PROFILE}",
             "model": {"name": base, "max_seq_length": 512},
-            "dataset": {"path": f"{person.home}/secret-folder/train.jsonl"},
+            "dataset": {"path": f"{user.home}/secret-folder/train.jsonl"},
         }
     )
     run.profile.write_text("")
@@ -39,7 +39,7 @@ def make_run(person: Person, name: str = "waves-1", base: str = "meta/Tiny", **c
             "name": name,
             "profile_name": "waves",
             "profile": profile.model_dump(mode="json"),
-            "dataset": f"{person.home}/secret-folder/train.jsonl",
+            "dataset": f"{user.home}/secret-folder/train.jsonl",
             "dataset_fingerprint": {"sha256": "ab" * 32, "rows": 200, "train_rows": 190, "eval_rows": 10},
             "stack": {"torch": "2.13.0", "peft": "0.21.2", "bitsandbytes": None},
             **changes,
@@ -64,5 +64,5 @@ def make_run(person: Person, name: str = "waves-1", base: str = "meta/Tiny", **c
     return run
 
 
-def card_of(person: Person) -> str:
-    return person.hub.repos["model", REPO].commits[-1].files["README.md"].decode()
+def card_of(user: HubUser) -> str:
+    return user.hub.repos["model", REPO].commits[-1].files["README.md"].decode()

@@ -1,6 +1,6 @@
-"""The Hub over HTTP, as far as `huggingface_hub` needs it: repositories in memory, every request on record.
+"""A Hub over HTTP, as far as `huggingface_hub` needs one: repositories in memory, and a record of every request.
 
-It can die in the middle of a transfer: then nothing listens on its port until `start()`, and it has kept what it had.
+It can end in the middle of a transfer. Then nothing listens on its port until `start()`; it keeps what it had.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from support.hub.store import Repo, Request
 
-PIECE = 1 << 16
+CHUNK = 1 << 16
 
 
 @dataclass
 class Hub:
-    """`large_from`: bytes from which a file goes by LFS, in parts of `part` bytes where that is set.
+    """`large_from`: the size in bytes from which a file is sent by LFS, in parts of `part` bytes if that is set.
 
-    `dies_after`: bytes of a transfer that are let through.
+    `dies_after`: the bytes of a transfer after which the server ends.
     """
 
     token: str
@@ -52,8 +52,8 @@ class Hub:
         repo.commit(files)
         return repo
 
-    def sent(self) -> list[Request]:
-        """What changed something, or brought bytes."""
+    def writes(self) -> list[Request]:
+        """The requests that changed something or sent bytes."""
         return [request for request in self.requests if request.method not in ("GET", "HEAD")]
 
     def start(self) -> None:
@@ -69,7 +69,7 @@ class Hub:
             self._server = None  # by now the port is free for the next one
 
 
-class _Died(Exception):
+class _ServerDied(Exception):
     pass
 
 
@@ -96,7 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
             if given not in (None, self.hub.token) and not path.startswith("/lfs/"):
                 return self._error(401, "", "Invalid username or password.")
             self._route(path, query, body, given == self.hub.token)
-        except _Died:
+        except _ServerDied:
             self.close_connection = True
             threading.Thread(target=self.hub.stop).start()
             self.connection.close()
@@ -106,7 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self.rfile.read(size)
         self.rfile.read(min(size, self.hub.dies_after))
         self.hub.dies_after = None
-        raise _Died
+        raise _ServerDied
 
     def _route(self, path: str, query: dict[str, list[str]], body: bytes, known: bool) -> None:
         for method, pattern, answer in _ROUTES:
@@ -265,9 +265,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(content[: self.hub.dies_after])
             self.wfile.flush()
             self.hub.dies_after = None
-            raise _Died
-        for start in range(0, len(content), PIECE):
-            self.wfile.write(content[start : start + PIECE])
+            raise _ServerDied
+        for start in range(0, len(content), CHUNK):
+            self.wfile.write(content[start : start + CHUNK])
 
 
 def _stamp(date: datetime) -> str:

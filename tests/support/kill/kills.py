@@ -1,4 +1,4 @@
-"""Ends the product's processes with SIGKILL, at the points of points.py, and looks at what is left."""
+"""Ends the product's processes with SIGKILL, at the kill points of points.py, and checks what is left."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 
-from support.kill.points import IMPORTS, STUCK, Moment, temporary
+from support.kill.points import PATIENCE, STARTUP_SECONDS, KillPoint, temporary_files
 from support.terminal import Terminal
 from support.training_runs import events, losses
 from training.contract import checkpoints
@@ -27,7 +27,7 @@ from training.contract.run_directory import RunDirectory
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMAND = [sys.executable, "-m", "codex_tui"]
-ENDED = ("lost", "stopped", "failed", "done")
+END_STATES = ("lost", "stopped", "failed", "done")
 PROFILE = {
     "training.max_steps": 180,
     "lora.lora_dropout": 0.1,  # so that the random state matters
@@ -39,27 +39,27 @@ PROFILE = {
 
 @dataclass
 class Tally:
-    """What was killed, how often in the middle of a write, and every lie and loss that was found."""
+    """Counts what was killed, and keeps every false statement and every loss of data that was found."""
 
     kills: Counter[str] = field(default_factory=Counter)
-    in_the_middle: Counter[str] = field(default_factory=Counter)
+    during_write: Counter[str] = field(default_factory=Counter)
     resumes: int = 0
     runs: int = 0
-    fewest: int = 99  # kills of one run's trainer
+    min_kills: int = 99  # of one run's trainer
     identical: int = 0
     problems: list[str] = field(default_factory=list)
 
-    def expect(self, true: object, problem: str) -> None:
-        if not true:
+    def expect(self, condition: object, problem: str) -> None:
+        if not condition:
             self.problems.append(problem)
             print(f"  ! {problem}", flush=True)
 
 
-class Person:
-    """Someone with a home of their own, whose processes are killed."""
+class LocalUser:
+    """Someone with a CODEX_TUI_HOME of their own, who types commands; a test kills the processes."""
 
     def __init__(self, folder: Path, python: Path, tally: Tally, seed: int) -> None:
-        self.home, self.tally, self.random = folder, tally, random.Random(seed)
+        self.home, self.tally, self.rng = folder, tally, random.Random(seed)
         self.profile: dict[str, Any] = PROFILE
         self.environment = {
             **os.environ,
@@ -71,7 +71,7 @@ class Person:
         (folder / "config").mkdir(parents=True)
         (folder / "config" / "settings.toml").write_text(f"[trainer]\npython = {json.dumps(str(python))}\n")
 
-    def run(self, name: str) -> RunDirectory:
+    def run_directory(self, name: str) -> RunDirectory:
         return RunDirectory(self.home / "data" / "runs" / name)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
@@ -80,29 +80,30 @@ class Person:
             env=self.environment, cwd=self.home, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
-    def says(self, *arguments: str, code: int | None = 0) -> str:
+    def run_command(self, *arguments: str, code: int | None = 0) -> str:
+        """Run a command to its end and return what it prints. Any exit code is right if `code` is None."""
         process = self.start(*arguments)
-        out, _ = process.communicate(timeout=STUCK)
-        self.tally.expect("Traceback" not in out, f"{arguments} shows a traceback: {out[-800:]}")
-        self.tally.expect(
-            code is None or process.returncode == code, f"{arguments}: {process.returncode}: {out[-300:]}"
-        )
-        return out
+        output, _ = process.communicate(timeout=PATIENCE)
+        self.tally.expect("Traceback" not in output, f"{arguments} shows a traceback: {output[-800:]}")
+        right = code is None or process.returncode == code
+        self.tally.expect(right, f"{arguments}: {process.returncode}: {output[-300:]}")
+        return output
 
-    def listed(self, name: str) -> dict[str, Any]:
-        return next(run for run in json.loads(self.says("runs", "--json")) if run["name"] == name)
+    def list_run(self, name: str) -> dict[str, Any]:
+        """What `runs --json` says about one run."""
+        return next(run for run in json.loads(self.run_command("runs", "--json")) if run["name"] == name)
 
     def train(self, name: str) -> subprocess.Popen[str]:
-        """Starts the run, or goes on with it; what is returned watches it."""
-        if self.run(name).config.exists():
+        """Start or resume a run; the process that is returned is its viewer."""
+        if self.run_directory(name).config.exists():
             self.tally.resumes += 1
             return self.start("resume", name, "--headless")
         sets = [part for key, value in self.profile.items() for part in ("--set", f"{key}={value}")]
         return self.start("train", "demo", "--name", name, "--headless", *sets)
 
 
-def trainer_of(run: RunDirectory) -> psutil.Process | None:
-    """The process that trains: until it has spoken, the child of the one that the launcher knows."""
+def find_trainer(run: RunDirectory) -> psutil.Process | None:
+    """The process that trains. Before it has written process.json, it is a child of the one that the launcher knows."""
     identity = run.read_process()
     if identity is None or not identity.is_alive():
         return None
@@ -113,7 +114,7 @@ def trainer_of(run: RunDirectory) -> psutil.Process | None:
     return None
 
 
-def parent_of(trainer: psutil.Process) -> psutil.Process | None:
+def find_parent(trainer: psutil.Process) -> psutil.Process | None:
     with contextlib.suppress(psutil.Error):
         parent = trainer.parent()
         return parent if parent and "training" in parent.cmdline() else None
@@ -123,54 +124,55 @@ def parent_of(trainer: psutil.Process) -> psutil.Process | None:
 def kill(process: psutil.Process) -> None:
     with contextlib.suppress(psutil.Error):
         process.send_signal(signal.SIGKILL)
-    until_gone(process)
+    wait_until_gone(process)
 
 
-def until_gone(process: psutil.Process, seconds: float = 120.0) -> None:
-    """A zombie is gone: whoever started it may be busy."""
-    until = time.monotonic() + seconds
+def wait_until_gone(process: psutil.Process) -> None:
+    """A zombie counts as gone: the process that started it may be busy."""
+    end = time.monotonic() + PATIENCE
     with contextlib.suppress(psutil.Error):
-        while process.status() != psutil.STATUS_ZOMBIE and time.monotonic() < until:
+        while process.status() != psutil.STATUS_ZOMBIE and time.monotonic() < end:
             time.sleep(0.002)
 
 
-def kill_the_trainer(person: Person, name: str, moment: Moment, *, parent_first: bool = False) -> bool:
-    """Starts or resumes the run and kills its trainer at `moment`. False where it was done before."""
-    run, tally = person.run(name), person.tally
-    litter = len(temporary(run))
-    viewer = person.train(name)
+def kill_trainer(user: LocalUser, name: str, kill_point: KillPoint, *, parent_first: bool = False) -> bool:
+    """Start or resume the run, kill its trainer at `kill_point`, and check what is left. False if the run was done
+    before that."""
+    run, tally = user.run_directory(name), user.tally
+    old_files = len(temporary_files(run))
+    viewer = user.train(name)
     while not run.is_trainer_alive() and viewer.poll() is None:
         time.sleep(0.002)
     if parent_first:
-        time.sleep(person.random.uniform(0, 0.6 * IMPORTS))
-        if (trainer := trainer_of(run)) and (parent := parent_of(trainer)):
+        time.sleep(user.rng.uniform(0, 0.6 * STARTUP_SECONDS))
+        if (trainer := find_trainer(run)) and (parent := find_parent(trainer)):
             kill(parent)
             tally.kills["supervisor"] += 1
             tally.expect(trainer.is_running(), f"{name}: the trainer died with its parent")
-    meant = moment(run, person.random)
-    trainer = trainer_of(run)
-    parent = parent_of(trainer) if trainer else None
+    write = kill_point(run, user.rng)
+    trainer = find_trainer(run)
+    parent = find_parent(trainer) if trainer else None
     if trainer is not None:
         kill(trainer)
         tally.kills["trainer"] += 1
-        if meant == "event" or (meant == "JSON file" and len(temporary(run)) > litter):
-            tally.in_the_middle[meant] += 1
+        if write == "event" or (write == "JSON file" and len(temporary_files(run)) > old_files):
+            tally.during_write[write] += 1
         elif (run.checkpoints / checkpoints.UNFINISHED).exists():
-            tally.in_the_middle["checkpoint"] += 1
-        if parent:  # it has something to write down
-            until_gone(parent)
-    told, _ = viewer.communicate(timeout=STUCK)
+            tally.during_write["checkpoint"] += 1
+        if parent:  # it still writes exit.json
+            wait_until_gone(parent)
+    output, _ = viewer.communicate(timeout=PATIENCE)
     last = events(run)[-1]["type"] if events(run) else ""
     killed = trainer is not None and last not in ("done", "stopped", "failed")
-    look(person, name, told, killed=killed, seen=killed and parent is not None)
+    check_what_is_left(user, name, output, killed=killed, parent_lived=killed and parent is not None)
     return last != "done"
 
 
-def look(person: Person, name: str, told: str, *, killed: bool, seen: bool) -> None:
-    """Whether everything on disk is whole, and whether `runs` and the viewer tell the truth about it. `seen`: the
-    trainer's parent lived to see by what it was killed."""
-    run, tally = person.run(name), person.tally
-    tally.expect("Traceback" not in told, f"{name}: the viewer shows a traceback: {told[-600:]}")
+def check_what_is_left(user: LocalUser, name: str, output: str, *, killed: bool, parent_lived: bool) -> None:
+    """Check that every file is whole, and that `runs` and the viewer's `output` say what is true. If `parent_lived`,
+    the trainer's parent saw which signal ended the trainer."""
+    run, tally = user.run_directory(name), user.tally
+    tally.expect("Traceback" not in output, f"{name}: the viewer shows a traceback: {output[-600:]}")
     lines = run.events.read_bytes().split(b"\n") if run.events.exists() else [b""]
     for line in lines[:-1]:  # the last is torn, or empty
         try:
@@ -187,52 +189,50 @@ def look(person: Person, name: str, told: str, *, killed: bool, seen: bool) -> N
     for path in found:
         tally.expect(checkpoints.is_whole(path), f"{name}: {path.name} has its name and is not whole")
     step = checkpoints.parse_step(found[-1]) if found else 0
-    listed = person.listed(name)
+    entry = user.list_run(name)
     if killed:
-        tally.expect(listed["state"] == "lost", f"{name} was killed, and is {listed['state']}")
-        tally.expect(listed["resume_step"] == step, f"{name}: {listed['resume_step']} is told, {step} is there")
-        for text in (listed["reason"], told) if seen else ():
+        tally.expect(entry["state"] == "lost", f"{name} was killed, and `runs` says {entry['state']}")
+        tally.expect(entry["resume_step"] == step, f"{name}: `runs` says step {entry['resume_step']}, not {step}")
+        for text in (entry["reason"], output) if parent_lived else ():
             tally.expect("by SIGKILL" in text, f"{name}: nobody says what killed it: {text[-300:]}")
-        says = f"Resume from the last checkpoint, step {step}:" if step else "Start it again:"
-        tally.expect(says in told, f"{name}: the viewer does not say {says!r}: {told[-300:]}")
+        advice = f"Resume from the last checkpoint, step {step}:" if step else "Start it again:"
+        tally.expect(advice in output, f"{name}: the viewer does not say {advice!r}: {output[-300:]}")
     else:
-        tally.expect(listed["state"] in ENDED, f"{name} is {listed['state']}, and nothing trains")
+        tally.expect(entry["state"] in END_STATES, f"{name} is {entry['state']}, and nothing trains")
 
 
-def bystander(person: Person, name: str) -> threading.Thread:
-    """Starts the app or a second viewer on the run, and kills it some time later. The trainer must not care."""
-    kind = person.random.choice(("app", "viewer"))
-    delay, life = person.random.uniform(0, IMPORTS), person.random.uniform(0.05, 3.0)
+def start_viewer_to_kill(user: LocalUser, name: str) -> threading.Thread:
+    """Start the app or a second viewer on the run, and kill it some time later. The trainer must not notice."""
+    kind = user.rng.choice(("app", "viewer"))
+    delay, life = user.rng.uniform(0, STARTUP_SECONDS), user.rng.uniform(0.05, 3.0)
 
     def live_and_die() -> None:
-        run = person.run(name)
         time.sleep(delay)
-        if not run.config.exists():
+        if not user.run_directory(name).config.exists():
             return
         if kind == "app":
-            with Terminal([*COMMAND, "attach", name], env=person.environment) as terminal:
+            with Terminal([*COMMAND, "attach", name], env=user.environment) as terminal:
                 terminal.read(life)
                 os.kill(terminal.pid, signal.SIGKILL)
         else:
-            viewer = person.start("attach", name, "--headless")
+            viewer = user.start("attach", name, "--headless")
             time.sleep(life)
             viewer.kill()
             viewer.communicate()
-        person.tally.kills[kind] += 1
+        user.tally.kills[kind] += 1
 
     thread = threading.Thread(target=live_and_die)
     thread.start()
     return thread
 
 
-def finish(person: Person, name: str) -> RunDirectory:
-    """Trains to the end."""
-    run = person.run(name)
+def train_to_the_end(user: LocalUser, name: str) -> RunDirectory:
+    run = user.run_directory(name)
     for _ in range(3):
         if run.has_adapter() and events(run)[-1]["type"] == "done":
             break
-        person.train(name).communicate(timeout=2 * STUCK)
-    person.tally.expect(person.listed(name)["state"] == "done", f"{name} did not come to its end")
+        user.train(name).communicate(timeout=2 * PATIENCE)
+    user.tally.expect(user.list_run(name)["state"] == "done", f"{name} did not come to its end")
     return run
 
 
@@ -243,26 +243,26 @@ def fingerprint(run: RunDirectory) -> tuple[dict[int, tuple[float, ...]], dict[i
     return losses(run), evaluated, hashlib.sha256(adapter).hexdigest()
 
 
-def compare(person: Person, name: str, whole: RunDirectory) -> None:
-    person.tally.runs += 1
-    for what, here, there in zip(
-        ("losses", "evaluations", "adapter"), fingerprint(person.run(name)), fingerprint(whole), strict=True
-    ):
-        if here != there:
-            person.tally.problems.append(f"{name}: its {what} differ from the uninterrupted run's")
+def compare_with(user: LocalUser, name: str, undisturbed: RunDirectory) -> None:
+    user.tally.runs += 1
+    ours, theirs = fingerprint(user.run_directory(name)), fingerprint(undisturbed)
+    for part, one, other in zip(("losses", "evaluations", "adapter"), ours, theirs, strict=True):
+        if one != other:
+            user.tally.problems.append(f"{name}: its {part} differ from the uninterrupted run's")
             return
-    person.tally.identical += 1
+    user.tally.identical += 1
 
 
-def kill_a_chat(person: Person, name: str) -> None:
-    """Kills the worker behind `codex-tui chat --prompt`: one clear sentence, and the next question is answered."""
-    asked = person.start("chat", name, "--prompt", "Which weapon first?", "--max-new-tokens", "200")
-    time.sleep(person.random.uniform(0.3, IMPORTS))
+def kill_chat_worker(user: LocalUser, name: str) -> None:
+    """Kill the worker behind `codex-tui chat --prompt`: the command says so in one clear sentence."""
+    chat = user.start("chat", name, "--prompt", "Which weapon first?", "--max-new-tokens", "200")
+    time.sleep(user.rng.uniform(0.3, STARTUP_SECONDS))
     with contextlib.suppress(psutil.Error):
-        for worker in psutil.Process(asked.pid).children():
+        for worker in psutil.Process(chat.pid).children():
             kill(worker)
-            person.tally.kills["chat worker"] += 1
-    told, _ = asked.communicate(timeout=STUCK)
-    person.tally.expect("Traceback" not in told, f"chat shows a traceback: {told[-600:]}")
-    if asked.returncode:
-        person.tally.expect("The worker ended by signal SIGKILL" in told, f"chat does not say what happened: {told}")
+            user.tally.kills["chat worker"] += 1
+    output, _ = chat.communicate(timeout=PATIENCE)
+    user.tally.expect("Traceback" not in output, f"chat shows a traceback: {output[-600:]}")
+    if chat.returncode:
+        message = "The worker ended by signal SIGKILL"
+        user.tally.expect(message in output, f"chat does not say what happened: {output}")

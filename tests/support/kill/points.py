@@ -1,71 +1,86 @@
-"""Moments at which to end a trainer: random ones, and in the middle of a write.
+"""Kill points: the points of a run at which its trainer is killed. Some are random, some are in the middle of a write.
 
-Where a write is to be hit, its traces are waited for: the folder of an unfinished checkpoint, the temporary file of a
-JSON file, events that grow.
+A kill point in a write waits for the traces of that write: the folder of an unfinished checkpoint, the temporary file
+of a JSON file, events that grow.
 """
 
 from __future__ import annotations
 
 import os
 import random
+import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from training.contract import checkpoints
 from training.contract.run_directory import RunDirectory
 
-IMPORTS = 7.0  # seconds until a trainer trains, about
-STUCK = 600.0
+STARTUP_SECONDS = 7.0  # until a trainer trains, about
+PATIENCE = 600.0  # seconds; only a test that fails waits that long
 JSON_FILES = (".config.json.", ".process.json.")
-Moment = Callable[[RunDirectory, random.Random], str]
-"""Waits until a run's trainer is to be killed; what it is in the middle of, as the counter has it."""
+KillPoint = Callable[[RunDirectory, random.Random], str]
+"""Waits until it is time to kill a run's trainer, and returns what the trainer writes then: a key of
+`Tally.during_write`, or "" for nothing."""
 
 
-def _until(reached: Callable[[], bool], run: RunDirectory) -> bool:
-    until = time.monotonic() + STUCK
+def at_random(run: RunDirectory, rng: random.Random) -> str:
+    end = time.monotonic() + rng.uniform(0, 1.3 * STARTUP_SECONDS)
+    _wait_until(lambda: time.monotonic() >= end, run)
+    return ""
+
+
+def during_checkpoint(run: RunDirectory, rng: random.Random) -> str:
+    """Pauses the trainer in the middle of one of the next four saves, so that the kill cannot come too late."""
+    skipped = rng.randint(0, 3)
+    unfinished = run.checkpoints / checkpoints.UNFINISHED
+    while _wait_until(lambda: not unfinished.exists(), run) and _wait_until(unfinished.exists, run):
+        if skipped <= 0:
+            time.sleep(rng.uniform(0, 0.05))
+            _signal_trainer(run, signal.SIGSTOP)
+            if unfinished.exists():
+                break
+            _signal_trainer(run, signal.SIGCONT)  # the save was quicker: take the next one
+        skipped -= 1
+    return "checkpoint"
+
+
+def during_json_file(run: RunDirectory, rng: random.Random) -> str:
+    """A small file is written so quickly that this is often just after the write."""
+    before, config = set(temporary_files(run)), run.config.stat().st_ino
+    _wait_until(lambda: bool(set(temporary_files(run)) - before) or run.config.stat().st_ino != config, run)
+    return "JSON file"
+
+
+def during_event(run: RunDirectory, rng: random.Random) -> str:
+    for _ in range(rng.randint(1, 30)):
+        before = _size(run.events)
+        _wait_until(lambda: _size(run.events) > before, run)  # noqa: B023  it is called at once
+    return "event"
+
+
+def temporary_files(run: RunDirectory) -> list[str]:
+    try:
+        return [name for name in os.listdir(run.path) if name.startswith(JSON_FILES)]  # noqa: PTH208  it is quicker
+    except OSError:
+        return []
+
+
+def _wait_until(reached: Callable[[], bool], run: RunDirectory) -> bool:
+    """False if the trainer ended first."""
+    end = time.monotonic() + PATIENCE
     while not reached():
-        if time.monotonic() > until or (run.process.exists() and not run.is_trainer_alive()):
+        if time.monotonic() > end or (run.process.exists() and not run.is_trainer_alive()):
             return False
         time.sleep(0.0002)
     return True
 
 
-def at_random(run: RunDirectory, chance: random.Random) -> str:
-    until = time.monotonic() + chance.uniform(0, 1.3 * IMPORTS)
-    _until(lambda: time.monotonic() >= until, run)
-    return ""
-
-
-def in_a_checkpoint(run: RunDirectory, chance: random.Random) -> str:
-    unfinished = run.checkpoints / checkpoints.UNFINISHED
-    later, goes_on = chance.randint(0, 3), True
-    while goes_on and (later >= 0 or not unfinished.exists()):
-        goes_on = _until(lambda: not unfinished.exists(), run) and _until(unfinished.exists, run)
-        if later <= 0:
-            time.sleep(chance.uniform(0, 0.05))  # it is missed where the save was quicker: then the next one
-        later -= 1
-    return "checkpoint"
-
-
-def in_a_json_file(run: RunDirectory, chance: random.Random) -> str:
-    before, config = set(temporary(run)), run.config.stat().st_ino
-    _until(lambda: bool(set(temporary(run)) - before) or run.config.stat().st_ino != config, run)  # or it was missed
-    return "JSON file"
-
-
-def in_an_event(run: RunDirectory, chance: random.Random) -> str:
-    for _ in range(chance.randint(1, 30)):
-        before = _size(run.events)
-        _until(lambda: _size(run.events) > before, run)  # noqa: B023  it is asked at once
-    return "event"
-
-
-def temporary(run: RunDirectory) -> list[str]:
-    try:
-        return [name for name in os.listdir(run.path) if name.startswith(JSON_FILES)]  # noqa: PTH208  the quicker one
-    except OSError:
-        return []
+def _signal_trainer(run: RunDirectory, number: signal.Signals) -> None:
+    if (identity := run.read_process()) and identity.is_alive():
+        with suppress(ProcessLookupError):
+            os.kill(identity.pid, number)
 
 
 def _size(path: Path) -> int:

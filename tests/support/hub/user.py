@@ -1,4 +1,4 @@
-"""Someone at a shell who knows one Hub: the commands as processes of their own."""
+"""Someone at a shell who uses one Hub: each command is a process of its own."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any
 
 from support.hub.server import Hub
 
-SECONDS = 120.0
+SECONDS = 300.0
 
 
 @dataclass
-class Person:
-    """Someone at a shell, with a home of their own. Every output is looked through for the token."""
+class HubUser:
+    """Someone at a shell, with a home of their own. No output may hold the token."""
 
     hub: Hub
     home: Path
@@ -37,7 +37,7 @@ class Person:
         }
         return {name: value for name, value in {**kept, **ours, **changes}.items() if value is not None}
 
-    def runs(self, *arguments: str | Path, **environment: str | None) -> subprocess.CompletedProcess[str]:
+    def run_command(self, *arguments: str | Path, **environment: str | None) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [sys.executable, "-m", "codex_tui", *map(str, arguments)],
             env=self.environment(**environment),
@@ -46,23 +46,23 @@ class Person:
             text=True,
             timeout=SECONDS,
         )
-        told = done.stdout + done.stderr
-        assert self.token not in told
-        assert "Traceback" not in told
+        output = done.stdout + done.stderr
+        assert self.token not in output
+        assert "Traceback" not in output
         return done
 
-    def says(self, *arguments: str | Path, **environment: str | None) -> Any:
-        """What a command prints as JSON."""
-        done = self.runs(*arguments, "--json", **environment)
+    def run_json(self, *arguments: str | Path, **environment: str | None) -> Any:
+        """Run a command with --json, and return what it prints."""
+        done = self.run_command(*arguments, "--json", **environment)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    def file(self, name: str, rows: int, word: str = "answer") -> Path:
+    def write_rows(self, name: str, rows: int, word: str = "answer") -> Path:
         path = self.home / name
         lines = [json.dumps({"instruction": f"question {n}", "response": f"{word} {n}"}) for n in range(rows)]
         path.write_text("\n".join(lines) + "\n")
         return path
 
-    def left_behind(self) -> list[Path]:
-        """Files of this person, a home's worth, that hold the token."""
+    def files_with_token(self) -> list[Path]:
+        """The files in this home that hold the token."""
         return [path for path in self.home.rglob("*") if path.is_file() and self.token.encode() in path.read_bytes()]
