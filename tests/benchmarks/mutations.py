@@ -1,7 +1,8 @@
-"""Tries inputs that lie: `python tests/benchmarks/mutations.py [--count 10000] [--seed 1] [--kinds events,rows]`.
+"""Tries broken and hostile inputs:
+`python tests/benchmarks/mutations.py [--count 10000] [--seed 1] [--kinds events,rows]`.
 
 Each goes through the code that a person's command would use. Prints one JSON line: how many were tried of each kind,
-the exit codes met, and the failures, which are told on stderr, each with the seed that makes it again.
+the exit codes, and the number of failures. The failures are on stderr, each with the seed that makes its input again.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from support.fuzz.checks import Bench, attempt, show  # noqa: E402
-from support.fuzz.kinds import IN_TRAINING, KINDS, in_training, shares  # noqa: E402
+from support.fuzz.checks import FuzzSession, fuzz, print_failures  # noqa: E402
+from support.fuzz.kinds import IN_TRAINING, KINDS, fuzz_in_training, split_count  # noqa: E402
 
 
 def main() -> int:
@@ -27,21 +28,21 @@ def main() -> int:
     parser.add_argument("--kinds", default=",".join([*KINDS, *IN_TRAINING]))
     args = parser.parse_args()
     began = time.monotonic()
-    benches: dict[str, Bench] = {}
+    sessions: dict[str, FuzzSession] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for name, count in shares(args.count, args.kinds.split(",")).items():
+        for name, count in split_count(args.count, args.kinds.split(",")).items():
             if name in IN_TRAINING:
-                benches[name] = in_training(name, count, args.seed, Path(folder))
+                sessions[name] = fuzz_in_training(name, count, args.seed, Path(folder))
             else:
-                benches[name] = attempt(name, KINDS[name], count, args.seed, Path(folder))
+                sessions[name] = fuzz(name, KINDS[name], count, args.seed, Path(folder))
             print(f"{name}: {count} tried, {time.monotonic() - began:.0f} s", file=sys.stderr)
-    show(benches)
+    print_failures(sessions)
     codes: dict[int, int] = {}
-    for bench in benches.values():
-        for code, times in bench.codes.items():
+    for session in sessions.values():
+        for code, times in session.codes.items():
             codes[code] = codes.get(code, 0) + times
-    tried = shares(args.count, args.kinds.split(","))
-    failures = sum(len(bench.failures) for bench in benches.values())
+    tried = split_count(args.count, args.kinds.split(","))
+    failures = sum(len(session.failures) for session in sessions.values())
     print(
         json.dumps({
             "tried": sum(tried.values()), "failures": failures, "seed": args.seed, "by_kind": tried,

@@ -1,4 +1,4 @@
-"""What inputs that lie once broke: each is refused, or passed over, in words."""
+"""Inputs that fuzzing found to break something once: each is now refused or skipped, with a clear message."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from support.fake_checkpoint import write_checkpoint
 from support.fuzz.runs import make_run
-from support.fuzz.workers import CHAT_ANSWERS, FakeProcess, nowhere
+from support.fuzz.workers import CHAT_ANSWERS, FakeProcess, find_no_interpreter
 
 from codex_tui.base import locations
 from codex_tui.cli import main
@@ -143,7 +143,7 @@ async def test_an_answer_that_is_broken_off_can_be_asked_for_again(
         return Worker(FakeProcess(b"".join(map(encode, said)), 0), CHAT)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Worker, "start", start)
-    monkeypatch.setattr("codex_tui.workers.process.interpreter_of", nowhere)
+    monkeypatch.setattr("codex_tui.workers.process.interpreter_of", find_no_interpreter)
     talk = Conversation(make_run(home), lambda: None)
     await talk.ask("Hi")
     await talk._reading  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""Inputs that lie, a few hundred of them; `tests/benchmarks/mutations.py` tries ten thousand."""
+"""A few hundred broken and hostile inputs; `tests/benchmarks/mutations.py` tries ten thousand."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.fuzz.checks import CONTROL, attempt
-from support.fuzz.kinds import KINDS, in_training
+from support.fuzz.checks import CONTROL, fuzz
+from support.fuzz.kinds import KINDS, fuzz_in_training
 
 from codex_tui.base.text import clean
 from codex_tui.runs import tailer
 from training.contract import checkpoints, events, messages
 from training.contract.run_directory import RunDirectory
 
-COUNTS = {"screens": 1, "asked": 12, "workers": 12, "arguments": 12, "profile": 16}
+COUNTS = {"screens": 1, "worker_requests": 12, "worker_answers": 12, "arguments": 12, "profile": 16}
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=["Cs"])),
@@ -28,16 +28,16 @@ JSON = st.recursive(
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
-def test_a_lie_is_told_in_words_and_changes_nothing(kind: str, tmp_path: Path) -> None:
-    assert attempt(kind, KINDS[kind], COUNTS.get(kind, 24), 7, tmp_path).failures == []
+def test_a_broken_input_gets_a_clear_message_and_changes_nothing(kind: str, tmp_path: Path) -> None:
+    assert fuzz(kind, KINDS[kind], COUNTS.get(kind, 24), 7, tmp_path).failures == []
 
 
-def test_a_parquet_file_that_lies_is_told_in_words(trainer_python: Path, tmp_path: Path) -> None:
-    assert in_training("parquet", 40, 7, tmp_path).failures == []
+def test_a_broken_parquet_file_gets_a_clear_message(trainer_python: Path, tmp_path: Path) -> None:
+    assert fuzz_in_training("parquet", 40, 7, tmp_path).failures == []
 
 
-def test_a_lie_is_the_same_again(tmp_path: Path) -> None:
-    first, second = (attempt("events", KINDS["events"], 5, 3, tmp_path / each) for each in "ab")
+def test_a_seed_makes_the_same_input_again(tmp_path: Path) -> None:
+    first, second = (fuzz("events", KINDS["events"], 5, 3, tmp_path / each) for each in "ab")
     assert first.codes == second.codes
 
 

@@ -1,1 +1,1 @@
-"""Inputs that are wrong in every way that we could think of, and what must hold for each of them."""
+"""Broken and hostile inputs of every kind, and the checks that must hold for each of them."""

@@ -32,7 +32,7 @@ STATE = {
 
 
 @contextlib.contextmanager
-def guard(what: str) -> Iterator[None]:
+def expect_no_crash(what: str) -> Iterator[None]:
     signal.alarm(60)
     try:
         yield
@@ -43,11 +43,11 @@ def guard(what: str) -> Iterator[None]:
         signal.alarm(0)
 
 
-def sums(folder: Path) -> dict[str, str]:
+def checksums(folder: Path) -> dict[str, str]:
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
 
 
-def whole(folder: Path, step: int) -> None:
+def write_checkpoint(folder: Path, step: int) -> None:
     """A checkpoint as transformers writes it, but for its sizes."""
     import numpy
     from safetensors.numpy import save_file
@@ -67,7 +67,7 @@ def try_checkpoints(folder: Path) -> Callable[[Mutator, str], None]:
 
     home = folder / "checkpoints"
     for step in (6, 12):
-        whole(home / f"checkpoint-{step}", step)
+        write_checkpoint(home / f"checkpoint-{step}", step)
     last = home / "checkpoint-12"
     files = {path: path.read_bytes() for path in last.iterdir()}
 
@@ -77,8 +77,8 @@ def try_checkpoints(folder: Path) -> Callable[[Mutator, str], None]:
         path = mutate.random.choice([last / "trainer_state.json", *files])
         data = files[path]
         path.write_bytes(mutate.json(json.loads(data)) if path.suffix == ".json" else mutate.bytes(data))
-        before = sums(home)
-        with guard(f"{what} {path.name}"):
+        before = checksums(home)
+        with expect_no_crash(f"{what} {path.name}"):
             found = checkpoints.find_last_whole(home)
             assert found is not None, "the older one is whole"
             if found == last and path.name == "trainer_state.json":
@@ -89,7 +89,7 @@ def try_checkpoints(folder: Path) -> Callable[[Mutator, str], None]:
                     return
                 assert type(state.global_step) is int
                 checkpoints.find_best_step(state.log_history)
-            assert sums(home) == before, "something was overwritten"
+            assert checksums(home) == before, "something was overwritten"
 
     return try_one
 
@@ -106,14 +106,14 @@ def try_parquet(folder: Path) -> Callable[[Mutator, str], None]:
     def try_one(mutate: Mutator, what: str) -> None:
         copy.unlink(missing_ok=True)
         file.write_bytes(mutate.bytes(data))
-        before, said = sums(folder), io.StringIO()
-        with guard(what), contextlib.redirect_stderr(said):
+        before, said = checksums(folder), io.StringIO()
+        with expect_no_crash(what), contextlib.redirect_stderr(said):
             code = jsonl.write(file, copy)
             assert code in (0, 1)
             assert copy.is_file() == (code == 0), "a copy of a broken file"
             assert bool(said.getvalue().strip()) == (code == 1), "no message"
             copy.unlink(missing_ok=True)
-            assert sums(folder) == before, "something was overwritten"
+            assert checksums(folder) == before, "something was overwritten"
 
     return try_one
 

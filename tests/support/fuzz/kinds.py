@@ -1,4 +1,4 @@
-"""The kinds of input that may lie, each with the commands that a person would meet it with."""
+"""The kinds of input, each with the commands that read it."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from codex_tui.machine import forecast
 from codex_tui.profiles.draft import Draft
 from codex_tui.profiles.resolve import load_profile
 from codex_tui.profiles.toml_text import CannotEdit
-from support.fuzz.checks import NOWHERE, Bench, Kind, Try
+from support.fuzz.checks import NOWHERE, FuzzKind, FuzzSession, TryInput
 from support.fuzz.mutate import TEXTS, Mutator
-from support.fuzz.runs import config, events, history, make_run, process, screens
-from support.fuzz.workers import asked, workers
+from support.fuzz.runs import fuzz_config, fuzz_events, fuzz_history, fuzz_process, fuzz_screens, make_run
+from support.fuzz.workers import fuzz_worker_answers, fuzz_worker_requests
 from training.memory import probes
 
 
-def profile(bench: Bench) -> Try:
+def fuzz_profile(session: FuzzSession) -> TryInput:
     names = sorted(locations.shipped_profiles().glob("*.toml"))
-    file = bench.home / "lie.toml"
-    child = bench.home / "child.toml"
-    child.write_text('extends = "lie.toml"\n[lora]\nr = 4\n')
+    file = session.home / "mutated.toml"
+    child = session.home / "child.toml"
+    child.write_text('extends = "mutated.toml"\n[lora]\nr = 4\n')
 
     def try_one(mutate: Mutator) -> None:
         file.write_bytes(mutate.toml(mutate.random.choice(names).read_text(encoding="utf-8")))
-        with bench.untouched():
-            bench.command("profile", "check", mutate.random.choice((file, child)))
-            bench.command("profile", mutate.random.choice(("show", "check")), file, "--json")
-            bench.command("profile", "show", file)
-            bench.command("forecast", file, "--card", "4096", *mutate.random.choice(((), ("--json",))))
-            bench.command(
+        with session.expect_unchanged():
+            session.run_command("profile", "check", mutate.random.choice((file, child)))
+            session.run_command("profile", mutate.random.choice(("show", "check")), file, "--json")
+            session.run_command("profile", "show", file)
+            session.run_command("forecast", file, "--card", "4096", *mutate.random.choice(((), ("--json",))))
+            session.run_command(
                 "train", file, "--dataset", "demo:zombie-waves", "--python", NOWHERE, "--headless", allowed=(2, 3)
             )
-            with bench.guard("the editor", CannotEdit):
+            with session.expect_no_crash("the editor", CannotEdit):
                 draft = Draft.open(file)
                 draft.set("lora.r", "16")
                 draft.set("lora.r", None)
@@ -50,7 +50,7 @@ def profile(bench: Bench) -> Try:
     return try_one
 
 
-def rows(bench: Bench) -> Try:
+def fuzz_rows(session: FuzzSession) -> TryInput:
     pairs = [{"instruction": f"Which weapon {n}?", "response": f"The shotgun, {n} times."} for n in range(6)]
     chats = [
         {"messages": [{"role": "user", "content": f"Hi {n}"}, {"role": "assistant", "content": "Yes."}]}
@@ -70,56 +70,56 @@ def rows(bench: Bench) -> Try:
             "json": mutate.json(found),
             "csv": mutate.bytes(f"instruction,response\n{table}".encode()),
         }[kind]
-        file = bench.home / f"rows.{kind}"
+        file = session.home / f"rows.{kind}"
         file.write_bytes(data)
-        with bench.untouched("cache"):
-            bench.command("data", "check", file, *mutate.random.choice(((), ("--json",), ("--profile", "demo"))))
-            bench.command("train", "demo", "--dataset", file, "--python", NOWHERE, "--headless", allowed=(2, 3))
+        with session.expect_unchanged("cache"):
+            session.run_command("data", "check", file, *mutate.random.choice(((), ("--json",), ("--profile", "demo"))))
+            session.run_command("train", "demo", "--dataset", file, "--python", NOWHERE, "--headless", allowed=(2, 3))
 
     return try_one
 
 
-def caches(bench: Bench) -> Try:
-    """Scans, lengths and indexes under CACHE/datasets, and what a probe measured."""
-    file = bench.home / "rows.jsonl"
+def fuzz_caches(session: FuzzSession) -> TryInput:
+    """Scans, lengths and indexes in the folder datasets of the cache."""
+    file = session.home / "rows.jsonl"
     file.write_text("".join(f'{{"instruction": "a {n % 7}", "response": "b"}}\n' for n in range(40)) + "{}\n")
-    honest = bench.command("data", "check", file, "--json")
+    expected = session.run_command("data", "check", file, "--json")
     folder = locations.cache_home() / "datasets"
-    wholes = {path: path.read_bytes() for path in folder.iterdir()}
+    originals = {path: path.read_bytes() for path in folder.iterdir()}
 
     def try_one(mutate: Mutator) -> None:
-        for path, whole in wholes.items():
-            path.write_bytes(whole)
-        path = mutate.random.choice(list(wholes))
-        path.write_bytes(_packed(mutate, wholes[path]))
-        with bench.untouched("cache"):
-            bench.command("data", "check", file, *mutate.random.choice(((), ("--json",))))
-            for path in wholes:
+        for path, valid in originals.items():
+            path.write_bytes(valid)
+        path = mutate.random.choice(list(originals))
+        path.write_bytes(_mutate_packed(mutate, originals[path]))
+        with session.expect_unchanged("cache"):
+            session.run_command("data", "check", file, *mutate.random.choice(((), ("--json",))))
+            for path in originals:
                 path.unlink(missing_ok=True)
-            if bench.command("data", "check", file, "--json") != honest:
-                bench.fail("data check", "says something else without its cache")
+            if session.run_command("data", "check", file, "--json") != expected:
+                session.fail("data check", "says something else without its cache")
 
     return try_one
 
 
-def _packed(mutate: Mutator, whole: bytes) -> bytes:
-    """A file of the cache that lies in a value, its checksum right, or in its bytes."""
+def _mutate_packed(mutate: Mutator, valid: bytes) -> bytes:
+    """A file of the cache with a wrong value and the right checksum, or with wrong bytes."""
     if mutate.random.random() < 0.5:
         try:
-            data = msgspec.msgpack.encode(mutate._changed(msgspec.msgpack.decode(whole[4:])))
+            data = msgspec.msgpack.encode(mutate.change_one_value(msgspec.msgpack.decode(valid[4:])))
             return zlib.crc32(data).to_bytes(4, "big") + data
         except (msgspec.MsgspecError, ValueError, OverflowError, TypeError):
             pass
-    return mutate.bytes(whole)
+    return mutate.bytes(valid)
 
 
-def small_files(bench: Bench) -> Try:
-    """settings.toml, what a probe measured, the stamp of the environment, and the config.json of a model."""
-    make_run(bench.home)
-    demo = bench.home / "own.toml"
+def fuzz_small_files(session: FuzzSession) -> TryInput:
+    """settings.toml, a probe's measurement, the stamp of the environment, and the config.json of a model."""
+    make_run(session.home)
+    demo = session.home / "own.toml"
     demo.write_text('[model]\nname = "./model"\n')
-    (bench.home / "model").mkdir()
-    shape = bench.home / "model" / "config.json"
+    (session.home / "model").mkdir()
+    shape = session.home / "model" / "config.json"
     shapes = list(json.loads((Path(probes.__file__).parent / "model_shapes.json").read_text()).values())
     shape.write_text(json.dumps(shapes[0]))
     card = forecast.Card("Card", 4096.0, 4000.0, 96.0)
@@ -145,24 +145,24 @@ def small_files(bench: Bench) -> Try:
             stamp.write_bytes(mutate.json({"list": "0" * 64, "build": "cpu", "forced": False, "seconds": 9.0}))
         else:
             shape.write_bytes(mutate.json(mutate.random.choice(shapes)))
-        with bench.untouched("cache"), patch.object(forecast, "read_card", lambda device: card):
+        with session.expect_unchanged("cache"), patch.object(forecast, "read_card", lambda device: card):
             if pick in (0, 2):
-                bench.command("chat", "last", "--prompt", "Who?", allowed=(2, 3))
-                with bench.guard("settings and stamp"):
+                session.run_command("chat", "last", "--prompt", "Who?", allowed=(2, 3))
+                with session.expect_no_crash("settings and stamp"):
                     read_stamp()
                     settings.load()
             else:
-                said = bench.command("forecast", demo, "--json", allowed=(0, 1, 2))
+                said = session.run_command("forecast", demo, "--json", allowed=(0, 1, 2))
                 if "NaN" in said or "Infinity" in said:
-                    bench.fail("forecast", "says NaN or Infinity")
-                bench.command("forecast", demo, "--card", "6000", allowed=(0, 1, 2))
+                    session.fail("forecast", "says NaN or Infinity")
+                session.run_command("forecast", demo, "--card", "6000", allowed=(0, 1, 2))
 
     return try_one
 
 
-def arguments(bench: Bench) -> Try:
-    """What is typed: names of runs, profiles, fields and files."""
-    make_run(bench.home)
+def fuzz_arguments(session: FuzzSession) -> TryInput:
+    """Arguments of commands: names of runs, profiles, fields and files."""
+    make_run(session.home)
     fields = ["lora.r=8", "training.learning_rate=1e-4", 'model.name="x"', "lora.target_modules=[]", "extends=demo"]
 
     def try_one(mutate: Mutator) -> None:
@@ -181,43 +181,44 @@ def arguments(bench: Bench) -> Try:
             ["stop", f"x{text}"], ["chat", "last", "--prompt", text, "--max-new-tokens", "1"], ["resume", f"x{text}"],
             ["runs", text], [f"x{text}"], ["train", "demo", "--dataset", text, "--python", NOWHERE],
         ]  # fmt: skip
-        with bench.untouched("cache", "hub"):
+        with session.expect_unchanged("cache", "hub"):
             for call in mutate.random.sample(calls, 4):
-                bench.command(*call)
+                session.run_command(*call)
 
     return try_one
 
 
-def in_training(kind: str, count: int, seed: int, folder: Path) -> Bench:
-    """Checkpoints and Parquet files, which only the training environment reads: all in one process of it."""
-    bench = Bench(folder / kind)
-    bench.home.mkdir()
+def fuzz_in_training(kind: str, count: int, seed: int, folder: Path) -> FuzzSession:
+    """Try checkpoints or Parquet files, which only the training environment reads, in one process there."""
+    session = FuzzSession(folder / kind)
+    session.home.mkdir()
     script = Path(__file__).with_name("in_training.py")
     done = subprocess.run(
-        [build.find_python(), script, kind, str(count), str(seed), bench.home],
+        [build.find_python(), script, kind, str(count), str(seed), session.home],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, script.parents[2:4]))},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:
-        bench.fail(kind, f"ended with {done.returncode}: {done.stderr[-500:]}")
+        session.fail(kind, f"ended with {done.returncode}: {done.stderr[-500:]}")
     else:
-        bench.failures += json.loads(done.stdout.splitlines()[-1])
-    return bench
+        session.failures += json.loads(done.stdout.splitlines()[-1])
+    return session
 
 
-KINDS: dict[str, Kind] = {
-    "profile": profile, "rows": rows, "events": events, "history": history, "config": config, "process": process,
-    "caches": caches, "small_files": small_files, "arguments": arguments,
-    "workers": workers, "asked": asked, "screens": screens,
+KINDS: dict[str, FuzzKind] = {
+    "profile": fuzz_profile, "rows": fuzz_rows, "events": fuzz_events, "history": fuzz_history,
+    "config": fuzz_config, "process": fuzz_process, "caches": fuzz_caches, "small_files": fuzz_small_files,
+    "arguments": fuzz_arguments, "worker_answers": fuzz_worker_answers, "worker_requests": fuzz_worker_requests,
+    "screens": fuzz_screens,
 }  # fmt: skip
 IN_TRAINING = ("checkpoints", "parquet")
 WEIGHTS = {"screens": 0.03, "caches": 0.5}
-"""A kind that takes longer has fewer; 1 where nothing is said."""
+"""The share of a kind that takes longer than the others; it is 1 for those that are not named."""
 
 
-def shares(count: int, kinds: list[str]) -> dict[str, int]:
-    """`count` inputs over `kinds`."""
-    whole = sum(WEIGHTS.get(kind, 1) for kind in kinds)
-    found = {kind: max(1, round(count * WEIGHTS.get(kind, 1) / whole)) for kind in kinds}
+def split_count(count: int, kinds: list[str]) -> dict[str, int]:
+    """Split `count` inputs among `kinds`."""
+    total = sum(WEIGHTS.get(kind, 1) for kind in kinds)
+    found = {kind: max(1, round(count * WEIGHTS.get(kind, 1) / total)) for kind in kinds}
     found[kinds[0]] += max(0, count - sum(found.values()))
     return found

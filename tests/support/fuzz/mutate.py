@@ -1,5 +1,5 @@
-"""Makes lies out of whole inputs: values of the wrong kind or size, broken bytes, and texts that would like to be
-obeyed."""
+"""Makes broken and hostile inputs out of valid ones: values of the wrong kind or size, broken bytes, and texts that
+try to command the terminal."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ BYTES = (b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\x1b[2J", b"\xc2\x9b", b"\n", b"
 
 
 class Mutator:
-    """The same `seed` makes the same lies."""
+    """The same `seed` makes the same inputs."""
 
     def __init__(self, seed: int | str) -> None:
         self.random = random.Random(seed)
 
     def value(self, depth: int = 2) -> Any:
-        """Anything that JSON has a word for, and some that it has not."""
+        """Any JSON value, and some that JSON has no word for."""
         pick = self.random.random()
         if pick < 0.4:
             return self.random.choice(TEXTS)
@@ -38,18 +38,18 @@ class Mutator:
             return [self.value(depth - 1) for _ in range(self.random.randrange(3))]
         return {str(self.random.choice(("a", "", "__proto__", "\x1b[2J"))): self.value(depth - 1)}
 
-    def json(self, whole: Any) -> bytes:
-        """`whole` as JSON, with one to three things wrong: in a value, or in its bytes."""
-        lie = json.loads(json.dumps(whole))
+    def json(self, valid: Any) -> bytes:
+        """`valid` as JSON, with one to three things wrong: in a value, or in its bytes."""
+        mutated = json.loads(json.dumps(valid))
         for _ in range(self.random.randrange(4)):
-            lie = self._changed(lie)
-        text = json.dumps(lie, ensure_ascii=self.random.random() < 0.5).encode("utf-8", "surrogatepass")
+            mutated = self.change_one_value(mutated)
+        text = json.dumps(mutated, ensure_ascii=self.random.random() < 0.5).encode("utf-8", "surrogatepass")
         if text.startswith(b'{"') and self.random.random() < 0.03:
             text = b'{"x": ' + b"[" * 20_000 + b"]" * 20_000 + b", " + text[1:]
         return text if self.random.random() < 0.75 else self.bytes(text)
 
     def json_lines(self, rows: list[Any]) -> bytes:
-        """Lines of which some lie, are torn, are gone or come twice."""
+        """JSON lines of which some are wrong, torn, missing or doubled."""
         lines = [json.dumps(row).encode() for row in rows]
         for _ in range(self.random.randrange(1, 4)):
             at = self.random.randrange(len(lines))
@@ -62,7 +62,7 @@ class Mutator:
         return b"\n".join(lines) + b"\n" * (self.random.random() < 0.8)
 
     def toml(self, text: str) -> bytes:
-        """A profile or settings with values, keys, lines or bytes of another kind."""
+        """`text`, a profile or settings, with wrong values, keys, lines or bytes."""
         lines = text.splitlines()
         for _ in range(self.random.randrange(1, 4)):
             at = self.random.randrange(len(lines))
@@ -81,7 +81,7 @@ class Mutator:
         return data if self.random.random() < 0.7 else self.bytes(data)
 
     def bytes(self, data: bytes) -> bytes:
-        """Some bytes of it cut off, doubled, flipped or put in."""
+        """`data` with some bytes cut off, doubled, flipped or inserted."""
         for _ in range(self.random.randrange(1, 4)):
             at = self.random.randrange(len(data) + 1)
             end = min(len(data), at + self.random.choice((1, 1, 2, 8, 64, 4096)))
@@ -108,10 +108,10 @@ class Mutator:
         except ValueError:  # a number of more digits than Python prints
             return "9" * 5000
 
-    def _changed(self, whole: Any) -> Any:
-        """`whole` with one value in it, or itself, replaced, gone or under another name."""
+    def change_one_value(self, valid: Any) -> Any:
+        """`valid` with one of its values replaced, removed or renamed; sometimes a value in its place."""
         places: list[tuple[Any, Any]] = []
-        left = [whole]
+        left = [valid]
         while left:
             owner = left.pop()
             if isinstance(owner, dict | list):
@@ -130,4 +130,4 @@ class Mutator:
             owner[str(self.random.choice(TEXTS))] = owner.pop(key)
         else:
             owner.append(owner[key])
-        return whole
+        return valid

@@ -1,4 +1,4 @@
-"""Runs whose files lie, as the commands and the app look at them."""
+"""Damaged run directories, read by the commands and the app."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from codex_tui.runs.follower import RunFollower, snapshot
 from codex_tui.runs.log_tail import LogTail
 from codex_tui.ui.app import CodexApp
 from support.config_file import read_config, write_config
-from support.fuzz.checks import CONTROL, NOWHERE, Bench, Try
+from support.fuzz.checks import CONTROL, NOWHERE, FuzzSession, TryInput
 from support.fuzz.mutate import TEXTS, Mutator
 from support.pilot import screen_text
 from training.contract import events as ev
@@ -31,8 +31,8 @@ from training.job.job import check_rows, read_all_rows, read_job
 
 
 def make_run(home: Path, steps: int = 12) -> RunDirectory:
-    """An ended run with an adapter and a checkpoint, in which everything is said that can be."""
-    run = RunDirectory(locations.runs_home() / "lies-1")
+    """An ended run with an adapter, a checkpoint and an event of every kind."""
+    run = RunDirectory(locations.runs_home() / "fuzzed-1")
     run.create()
     run.profile.write_text("")
     demo = load_profile(locations.shipped_profiles() / "demo.toml")
@@ -47,7 +47,7 @@ def make_run(home: Path, steps: int = 12) -> RunDirectory:
     run.write_exit(Exit(os.getpid(), None, "SIGKILL"))
     run.log.write_text("Unsloth: patched.\nRuntimeError: it broke\n")
     writer = ev.EventWriter(run.events)
-    for event in _said(steps):
+    for event in _make_events(steps):
         writer.emit(event)
     writer.close()
     run.adapter.mkdir()
@@ -55,7 +55,7 @@ def make_run(home: Path, steps: int = 12) -> RunDirectory:
     return run
 
 
-def _said(steps: int) -> list[ev.Event]:
+def _make_events(steps: int) -> list[ev.Event]:
     found: list[ev.Event] = [
         ev.Started(attempt=1, pid=1), ev.Phase(name="tokenising", done=5, total=9, unit="rows"),
         ev.Resolved(total_steps=steps, steps_per_epoch=4, train_rows=9, eval_rows=2, changed={"lora.r": (8, 4, "why")}),
@@ -74,71 +74,71 @@ def _said(steps: int) -> list[ev.Event]:
     return found + last
 
 
-def _look_at(bench: Bench, run: RunDirectory, mutate: Mutator) -> None:
-    bench.command("runs", *mutate.random.choice(((), ("--json",))), allowed=(0,))
-    bench.command("attach", run.name, "--headless", allowed=(0, 1))
-    with bench.guard("RunFollower"):
+def _look_at_run(session: FuzzSession, run: RunDirectory, mutate: Mutator) -> None:
+    session.run_command("runs", *mutate.random.choice(((), ("--json",))), allowed=(0,))
+    session.run_command("attach", run.name, "--headless", allowed=(0, 1))
+    with session.expect_no_crash("RunFollower"):
         watched = RunFollower(run)
         while not watched.complete:
             watched.poll()
         snapshot(run)
 
 
-def events(bench: Bench) -> Try:
-    run = make_run(bench.home)
-    whole = [json.loads(line) for line in run.events.read_bytes().splitlines()]
+def fuzz_events(session: FuzzSession) -> TryInput:
+    run = make_run(session.home)
+    valid = [json.loads(line) for line in run.events.read_bytes().splitlines()]
 
     def try_one(mutate: Mutator) -> None:
-        run.events.write_bytes(mutate.json_lines(whole))
-        with bench.untouched("cache"):
-            _look_at(bench, run, mutate)
+        run.events.write_bytes(mutate.json_lines(valid))
+        with session.expect_unchanged("cache"):
+            _look_at_run(session, run, mutate)
 
     return try_one
 
 
-def history(bench: Bench) -> Try:
-    """What the cache keeps of a long run's events."""
-    run = make_run(bench.home, steps=50)
+def fuzz_history(session: FuzzSession) -> TryInput:
+    """The cached history of a long run."""
+    run = make_run(session.home, steps=50)
     with patch.object(follower, "PREVIEW_FROM", 1):
         watched = RunFollower(run)
         for _ in range(3):
             watched.poll()
     [place] = (locations.cache_home() / "histories").iterdir()
-    whole = place.read_bytes()
-    plain = msgspec.msgpack.decode(whole)
+    valid = place.read_bytes()
+    plain = msgspec.msgpack.decode(valid)
 
     def try_one(mutate: Mutator) -> None:
-        lie = mutate.bytes(whole)
+        mutated = mutate.bytes(valid)
         if mutate.random.random() < 0.5:
-            changed = mutate._changed(msgspec.msgpack.decode(whole))
+            changed = mutate.change_one_value(msgspec.msgpack.decode(valid))
             try:
-                lie = msgspec.msgpack.encode(changed)
+                mutated = msgspec.msgpack.encode(changed)
             except (ValueError, OverflowError, TypeError):
-                lie = msgspec.msgpack.encode(plain)
-        place.write_bytes(lie)
-        with patch.object(follower, "PREVIEW_FROM", 1), bench.untouched("cache"):
-            _look_at(bench, run, mutate)
+                mutated = msgspec.msgpack.encode(plain)
+        place.write_bytes(mutated)
+        with patch.object(follower, "PREVIEW_FROM", 1), session.expect_unchanged("cache"):
+            _look_at_run(session, run, mutate)
 
     return try_one
 
 
-def config(bench: Bench) -> Try:
-    run = make_run(bench.home)
-    whole = read_config(run) | {"files": [str(bench.home / "rows.jsonl")], "hub": {"repo": "a/b", "revision": "c"}}
-    (bench.home / "rows.jsonl").write_text('{"instruction": "a", "response": "b"}\n')
+def fuzz_config(session: FuzzSession) -> TryInput:
+    run = make_run(session.home)
+    valid = read_config(run) | {"files": [str(session.home / "rows.jsonl")], "hub": {"repo": "a/b", "revision": "c"}}
+    (session.home / "rows.jsonl").write_text('{"instruction": "a", "response": "b"}\n')
 
     def try_one(mutate: Mutator) -> None:
-        run.config.write_bytes(mutate.json(whole if mutate.random.random() < 0.5 else run_config))
-        with bench.untouched("cache"):
-            _look_at(bench, run, mutate)
-            bench.command("resume", run.name, "--python", NOWHERE, "--headless", allowed=(2, 3))
-            bench.command("chat", run.name, "--prompt", "Who?", allowed=(2, 3))
-            with bench.guard("facts"):
+        run.config.write_bytes(mutate.json(valid if mutate.random.random() < 0.5 else run_config))
+        with session.expect_unchanged("cache"):
+            _look_at_run(session, run, mutate)
+            session.run_command("resume", run.name, "--python", NOWHERE, "--headless", allowed=(2, 3))
+            session.run_command("chat", run.name, "--prompt", "Who?", allowed=(2, 3))
+            with session.expect_no_crash("facts"):
                 facts = read_facts(run)
                 assert clean(facts.title + facts.model + facts.dataset) == facts.title + facts.model + facts.dataset
-            with bench.guard("the data screen"):
+            with session.expect_no_crash("the data screen"):
                 Target.of_run(run)
-            with bench.guard("the trainer", TrainingFailure):
+            with session.expect_no_crash("the trainer", TrainingFailure):
                 job = read_job(run.path)
                 check_rows(job, read_all_rows(job))
                 assert isinstance(job.model_name, str)
@@ -147,37 +147,37 @@ def config(bench: Bench) -> Try:
     return try_one
 
 
-def process(bench: Bench) -> Try:
-    """process.json, exit.json, the stop request and the log of a run that has no last word."""
-    run = make_run(bench.home)
+def fuzz_process(session: FuzzSession) -> TryInput:
+    """process.json, exit.json, the stop request and the log of a run whose events have no end."""
+    run = make_run(session.home)
     run.events.write_bytes(b"".join(run.events.read_bytes().splitlines(keepends=True)[:20]))
-    wholes = {path: path.read_bytes() for path in (run.process, run.exit, run.log)}
-    wholes[run.control] = b"save\n"
+    originals = {path: path.read_bytes() for path in (run.process, run.exit, run.log)}
+    originals[run.control] = b"save\n"
 
     def try_one(mutate: Mutator) -> None:
-        for path, whole in wholes.items():
-            path.write_bytes(whole)
+        for path, valid in originals.items():
+            path.write_bytes(valid)
         path = mutate.random.choice([run.process, run.process, run.exit, run.exit, run.log, run.control])
         if path in (run.process, run.exit):
-            path.write_bytes(mutate.json(json.loads(wholes[path])))
+            path.write_bytes(mutate.json(json.loads(originals[path])))
         else:
             hostile = mutate.random.choice(TEXTS).encode("utf-8", "surrogatepass")
-            path.write_bytes(mutate.bytes(wholes[path] + hostile))
-        with patch.object(outcome, "EXIT_WAIT_SECONDS", 0), bench.untouched("cache"):
-            _look_at(bench, run, mutate)
-            bench.command("stop", run.name, allowed=(2,))
-            bench.command("resume", run.name, "--python", NOWHERE, "--headless", allowed=(3,))
-            with bench.guard("what the trainer asks"):
+            path.write_bytes(mutate.bytes(originals[path] + hostile))
+        with patch.object(outcome, "EXIT_WAIT_SECONDS", 0), session.expect_unchanged("cache"):
+            _look_at_run(session, run, mutate)
+            session.run_command("stop", run.name, allowed=(2,))
+            session.run_command("resume", run.name, "--python", NOWHERE, "--headless", allowed=(3,))
+            with session.expect_no_crash("what the trainer asks"):
                 run.read_stop_request()
                 LogTail(run.log).poll()
 
     return try_one
 
 
-def screens(bench: Bench) -> Try:
-    """A run that lies, in the app itself: every pane of the cockpit, the details and the list of runs."""
-    run = make_run(bench.home)
-    whole = [json.loads(line) for line in run.events.read_bytes().splitlines()]
+def fuzz_screens(session: FuzzSession) -> TryInput:
+    """A damaged run in the app: every pane of the cockpit, the details and the list of runs."""
+    run = make_run(session.home)
+    valid = [json.loads(line) for line in run.events.read_bytes().splitlines()]
     settings_of_run = read_config(run)
 
     async def look() -> None:
@@ -186,11 +186,11 @@ def screens(bench: Bench) -> Try:
                 await pilot.press(keys)
                 await pilot.pause()
                 if bad := CONTROL.search(screen_text(pilot.app).replace("\n", "")):
-                    bench.fail("screen", f"shows {bad[0]!r} after {keys}")
+                    session.fail("screen", f"shows {bad[0]!r} after {keys}")
 
     def try_one(mutate: Mutator) -> None:
         pick = mutate.random.choice(("events", "events", "config", "exit"))
-        said = mutate.json_lines(whole) if pick == "events" else b"".join(msgspec.json.encode(e) + b"\n" for e in whole)
+        said = mutate.json_lines(valid) if pick == "events" else b"".join(msgspec.json.encode(e) + b"\n" for e in valid)
         # of a run that is lost, what its trainer's parent wrote down is shown
         run.events.write_bytes(b"".join(said.splitlines(keepends=True)[:20]) if pick == "exit" else said)
         run.config.write_bytes(
@@ -198,7 +198,11 @@ def screens(bench: Bench) -> Try:
         )
         run.write_exit(Exit(os.getpid(), None, mutate.random.choice(TEXTS).replace("\ud800", "")))
         run.log.write_text(mutate.random.choice(TEXTS), errors="surrogatepass")
-        with patch.object(outcome, "EXIT_WAIT_SECONDS", 0), bench.untouched("cache"), bench.guard("the app"):
+        with (
+            patch.object(outcome, "EXIT_WAIT_SECONDS", 0),
+            session.expect_unchanged("cache"),
+            session.expect_no_crash("the app"),
+        ):
             asyncio.run(look())
 
     return try_one

@@ -1,4 +1,4 @@
-"""Workers that lie to the app, and an app that lies to its workers."""
+"""Workers that send the app broken messages, and an app that sends its workers broken requests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from codex_tui.ui.data.row_view import describe_row, draw_model_view, draw_raw, 
 from codex_tui.workers.chat import Conversation
 from codex_tui.workers.inspect import RowReader
 from codex_tui.workers.process import Worker
-from support.fuzz.checks import CONTROL, NOWHERE, Bench, Try
+from support.fuzz.checks import CONTROL, NOWHERE, FuzzSession, TryInput
 from support.fuzz.mutate import Mutator
 from support.fuzz.runs import make_run
 from training.contract.messages import (
@@ -43,7 +43,7 @@ from training.workers import inspect as inspect_worker
 
 
 class FakeProcess:
-    """Said all it has to say, and ended."""
+    """A process that has written all its output and has ended."""
 
     pid = 1
 
@@ -85,10 +85,10 @@ REQUESTS: list[Message] = [
 ]
 
 
-def workers(bench: Bench) -> Try:
-    """What a worker says: to the chat, to the viewer of rows, to the commands."""
-    run = make_run(bench.home)
-    rows = bench.home / "rows.jsonl"
+def fuzz_worker_answers(session: FuzzSession) -> TryInput:
+    """What a worker answers: to the chat, to the row reader, to the commands."""
+    run = make_run(session.home)
+    rows = session.home / "rows.jsonl"
     rows.write_text('{"instruction": "a", "response": "b"}\n' * 4)
 
     async def chat() -> None:
@@ -96,7 +96,7 @@ def workers(bench: Bench) -> Try:
         await talk.ask("Hi")
         await asyncio.wait_for(asyncio.shield(talk._reading), 30) if talk._reading else None  # type: ignore[arg-type]
         if talk.busy or talk.status in ("loading", "answering"):
-            bench.fail("chat", f"waits for ever: {talk.status}")
+            session.fail("chat", f"waits for ever: {talk.status}")
         await talk.close()
 
     async def read() -> None:
@@ -104,7 +104,7 @@ def workers(bench: Bench) -> Try:
         await reader.start()
         await asyncio.wait_for(asyncio.shield(reader._reading), 30) if reader._reading else None  # type: ignore[arg-type]
         if reader.status not in ("failed", "off"):
-            bench.fail("rows", f"waits for ever: {reader.status}")
+            session.fail("rows", f"waits for ever: {reader.status}")
         if row := reader.row:
             shown = [
                 describe_row(row),
@@ -113,7 +113,7 @@ def workers(bench: Bench) -> Try:
                 *draw_tokens(row, True),
                 *draw_tokens(row, False),
             ]
-            _harmless(bench, "row", *(getattr(part, "plain", part) for part in shown))
+            _expect_harmless(session, "row", *(getattr(part, "plain", part) for part in shown))
         await reader.close()
 
     def try_one(mutate: Mutator) -> None:
@@ -125,31 +125,32 @@ def workers(bench: Bench) -> Try:
             return Worker(FakeProcess(said[protocol.command], code), protocol)  # type: ignore[arg-type]
 
         with (
-            patch.object(Worker, "start", start), patch("codex_tui.workers.process.interpreter_of", nowhere),
-            patch("codex_tui.environment.build.find_python", nowhere), bench.untouched("cache"),
+            patch.object(Worker, "start", start),
+            patch("codex_tui.workers.process.interpreter_of", find_no_interpreter),
+            patch("codex_tui.environment.build.find_python", find_no_interpreter), session.expect_unchanged("cache"),
         ):  # fmt: skip
-            with bench.guard("chat"):
+            with session.expect_no_crash("chat"):
                 asyncio.run(chat())
-            with bench.guard("rows"):
+            with session.expect_no_crash("rows"):
                 asyncio.run(read())
-            bench.command("chat", run.name, "--prompt", "Hi", terminal=True, allowed=(0, 1, 2))
-            bench.command("data", "check", rows, "--profile", "demo", allowed=(0, 2))
+            session.run_command("chat", run.name, "--prompt", "Hi", terminal=True, allowed=(0, 1, 2))
+            session.run_command("data", "check", rows, "--profile", "demo", allowed=(0, 2))
 
     return try_one
 
 
-def nowhere(*_: object) -> Path:
+def find_no_interpreter(*_: object) -> Path:
     return Path(NOWHERE)
 
 
-def _harmless(bench: Bench, what: str, *texts: str) -> None:
+def _expect_harmless(session: FuzzSession, what: str, *texts: str) -> None:
     if bad := CONTROL.search("".join(texts).replace("\n", "")):
-        bench.fail(what, f"shows {bad[0]!r}")
+        session.fail(what, f"shows {bad[0]!r}")
 
 
-def asked(bench: Bench) -> Try:
-    """What the app says to its workers: each line is answered in JSON, and none of them ends the worker."""
-    run = make_run(bench.home)
+def fuzz_worker_requests(session: FuzzSession) -> TryInput:
+    """What the app sends to its workers: the worker answers each line in JSON, and no line ends it."""
+    run = make_run(session.home)
     lines = msgspec.to_builtins(REQUESTS)
 
     def try_one(mutate: Mutator) -> None:
@@ -165,16 +166,16 @@ def asked(bench: Bench) -> Try:
                 patch.object(chat_worker.ChatModel, "load", without_model),
                 patch.object(module.threading, "Thread", Mock()),
                 patch("os._exit", lambda code: None), contextlib.redirect_stderr(io.StringIO()),
-                bench.untouched("cache", "datasets"), bench.guard(module.__name__),
+                session.expect_unchanged("cache", "datasets"), session.expect_no_crash(module.__name__),
             ):  # fmt: skip
                 serve(run.path)
             answers = [msgspec.json.decode(line) for line in out.getvalue().splitlines()]
             if not answers or answers[0].get("type") != "ready":
-                bench.fail(module.__name__, f"was not ready: {answers[:1]}")
+                session.fail(module.__name__, f"was not ready: {answers[:1]}")
 
     return try_one
 
 
 def without_model(*_: object) -> chat_worker.ChatModel:
-    """A chat worker that has loaded nothing."""
+    """A chat worker without a model."""
     return chat_worker.ChatModel("cpu", False, None, None, None, None)
