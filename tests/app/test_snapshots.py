@@ -76,7 +76,7 @@ def test_remedies(snap_compare: Any, size: tuple[int, int]) -> None:
 
 @SIZES
 def test_comparison(snap_compare: Any, size: tuple[int, int]) -> None:
-    keys = pressing("down", "e", *["pagedown"] * 2, *["down"] * 3, "right", "c", then="parent")
+    keys = pressing("down", "e", *["pagedown"] * 2, *["down"] * 3, "right", "c", then="⇄")
     assert snap_compare(CodexApp(), terminal_size=size, run_before=keys)
 
 
