@@ -58,6 +58,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (shipped / "broken.toml").write_text('[model]\nname = "x"\n[lora]\nrank = 3\n[training]\nlearning_rate = "fast"\n')
     monkeypatch.setattr(locations, "shipped_profiles", lambda: shipped)
     monkeypatch.setattr("codex_tui.ui.cockpit.gpu_panel._make_sampler", lambda device: SimpleNamespace(read=machine))
+    for name in ("LIVE_SAMPLE_TICKS", "IDLE_SAMPLE_TICKS"):  # one reading, or a slow machine would draw more of them
+        monkeypatch.setattr(f"codex_tui.ui.cockpit.screen.{name}", 10**9)
     for name in ("read_card", "forecast_resources"):
         monkeypatch.setattr(forecast, name, getattr(fake_forecast, name))
     monkeypatch.setattr("codex_tui.ui.runs.screen.time", SimpleNamespace(time=lambda: NOW))

@@ -12,7 +12,7 @@ from typing import Any
 
 from support.hub.server import Hub
 
-SECONDS = 300.0
+SECONDS = 600.0
 
 
 @dataclass
