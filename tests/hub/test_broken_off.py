@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from support.hub.user import SECONDS, HubUser
+from support.programs import PROGRAMS
 
 REPO = "me/waves"
 
@@ -131,34 +132,13 @@ def test_progress_is_plain_lines_on_a_pipe(user: HubUser) -> None:
     assert all(line.startswith(("fetching", "the Hub does not answer", "counting")) for line in lines)
 
 
-XET = """
-import sys, time
-from types import SimpleNamespace
-from huggingface_hub.utils import _xet
-
-class Commit:
-    def __init__(self, **_):
-        pass
-    def __enter__(self):
-        return self
-    def __exit__(self, *_):
-        pass
-    def start_upload_file(self, path, sha256):
-        time.sleep(7)
-
-_xet.get_xet_session = lambda: SimpleNamespace(new_upload_commit=Commit)
-from codex_tui.cli import main
-sys.exit(main(sys.argv[1:]))
-"""
-
-
 def test_an_upload_by_xet_shows_its_time(user: HubUser) -> None:
     """The library's upload runs without Xet's servers. Xet reports its bytes only to the library's own bars, so the
     progress shows no amount."""
     file = user.write_rows("train.jsonl", 1_000)
     user.hub.blobs[sha256(file.read_bytes()).hexdigest()] = file.read_bytes()
     done = subprocess.run(
-        [sys.executable, "-c", XET, "data", "push", str(file), REPO],
+        [sys.executable, PROGRAMS / "xet_upload.py", "data", "push", str(file), REPO],
         env=user.environment(HF_HUB_DISABLE_XET=None),
         capture_output=True,
         text=True,

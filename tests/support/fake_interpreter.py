@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import textwrap
 from pathlib import Path
 
 from support.programs import PROGRAMS
@@ -24,8 +23,6 @@ assert sys.argv[1:3] == ["-m", "training"], sys.argv
 def fake_interpreter(folder: Path, program: str, *options: str) -> Path:
     """An executable that runs a script of support/programs, `program.py *options *arguments`, in place of
     `python -m training *arguments`. The script can import `training`."""
-    if not program.isidentifier():
-        return _write(folder, f"arguments = sys.argv[3:]\n{textwrap.dedent(program)}")
     path = str(PROGRAMS / f"{program}.py")
     return _write(folder, f"sys.argv[:3] = {[path, *options]!r}\nrunpy.run_path({path!r}, run_name='__main__')")
 

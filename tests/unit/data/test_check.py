@@ -15,28 +15,6 @@ from codex_tui.base import locations
 from codex_tui.cli import main
 from training.dataset import scan as scans
 
-WORDS = """
-    from pathlib import Path
-    from training.contract.messages import INSPECT, InspectProgress, InspectReady, StatsReady, Tokenise
-    from training.dataset import lengths
-    from training.dataset.rows import read
-    from training.dataset.source import local
-    from training.workers.pipe import Pipe
-    config = json.loads(Path(arguments[1]).read_text())
-    pipe = Pipe(INSPECT)
-    pipe.send(InspectReady(rows=0, why=config["profile"]["title"]))
-    pipe.send(StatsReady(scan="a scan", lengths=None))  # a large dataset is scanned in the background
-    for request in pipe.requests():
-        assert request == Tokenise()
-        found = lengths.Lengths()
-        for row in read(local(config["dataset"])).rows:
-            pipe.send(InspectProgress(what="tokenising", done=len(found.tokens), total=9))
-            words = [len(message["content"].split()) for message in row.messages]
-            found.add(sum(words), sum(words[:-1]))
-        place = Path(arguments[1] + ".lengths")
-        lengths.save(place, found)
-        pipe.send(StatsReady(scan=None, lengths=str(place)))
-"""
 KEYS = {"rows", "kept", "bad", "columns", "shape", "tokens", "truncated", "answers_lost", "learned_tokens",
         "duplicates", "steps_per_epoch", "seconds_per_epoch", "warnings", "skipped"}  # fmt: skip
 
@@ -52,7 +30,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def words(folder: Path) -> None:
     """The settings name the stand-in."""
     locations.settings_file().parent.mkdir(parents=True)
-    locations.settings_file().write_text(f"[trainer]\npython = {json.dumps(str(fake_interpreter(folder, WORDS)))}\n")
+    locations.settings_file().write_text(
+        f"[trainer]\npython = {json.dumps(str(fake_interpreter(folder, 'word_counting_worker')))}\n"
+    )
 
 
 def rows_file(*rows: Any, name: str = "rows.jsonl") -> str:

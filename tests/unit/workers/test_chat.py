@@ -16,49 +16,6 @@ from support.fake_interpreter import fake_interpreter
 from codex_tui.workers.chat import Conversation
 from training.contract.run_directory import RunDirectory
 
-# Answers with the question in capitals, word for word; "forever" until it is stopped, "break" and "die" as they say.
-CHAT = """
-    import glob, os, threading
-    from training.contract.failures import TrainingFailure
-    from training.contract.messages import CHAT, AnswerEnd, ChatReady, Loading, StopAnswer, Token
-    from training.workers.pipe import Pipe
-
-    def forever(number):
-        while number not in stopped:
-            pipe.send(Token(id=number, text="on and "))
-            wake.wait(0.01)
-        pipe.send(AnswerEnd(id=number, reason="stopped", tokens=3, seconds=0.5))
-
-    pipe = Pipe(CHAT)
-    stopped, wake = set(), threading.Event()
-    own = os.path.exists(arguments[1] + "/adapter/adapter_config.json")
-    steps = [] if own else [int(path[-4:]) for path in glob.glob(arguments[1] + "/checkpoints/*")]
-    pipe.send(Loading(detail="loading it", done=1, total=4))
-    if os.path.exists(arguments[1] + "/killed"):
-        os.kill(os.getpid(), 9)
-    if os.path.exists(arguments[1] + "/no model"):
-        pipe.send_error(TrainingFailure("model_not_found", "There is no such model.", "Check model.name."))
-        sys.exit(1)
-    pipe.send(ChatReady(device="a card", has_adapter=own or bool(steps), step=max(steps, default=None)))
-    for request in pipe.requests():
-        number = request.id
-        if isinstance(request, StopAnswer):
-            stopped.add(number)
-            continue
-        question = request.messages[-1]["content"]
-        if question == "die":
-            sys.exit("Out of memory.")
-        elif question == "break":
-            pipe.send_error(TrainingFailure("unknown", "That went wrong.", "Ask again."), number)
-        elif question == "forever":
-            threading.Thread(target=forever, args=(number,)).start()
-        else:
-            pipe.send(Token(id=number - 1, text="of an answer that nobody waits for any more"))
-            for word in (question.upper(), " ", str(len(request.messages)), " ", str(request.adapter)):
-                pipe.send(Token(id=number, text=word))
-            pipe.send(AnswerEnd(id=number, reason="eos", tokens=5, seconds=0.25))
-"""
-
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
@@ -67,7 +24,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
     run.create()
     run.adapter.mkdir()
     (run.adapter / "adapter_config.json").write_text("{}")
-    write_config(run, {"python": str(fake_interpreter(tmp_path, CHAT))})
+    write_config(run, {"python": str(fake_interpreter(tmp_path, "chat_worker"))})
     return run
 
 

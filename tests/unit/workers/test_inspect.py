@@ -15,30 +15,13 @@ from codex_tui.workers.inspect import RowReader
 from training.contract.messages import RenderedRow
 from training.contract.run_directory import RunDirectory
 
-# `line` counts how often it was asked; row 3 is one that the chat template refuses.
-INSPECT = """
-    from training.contract.failures import TrainingFailure
-    from training.contract.messages import INSPECT, InspectReady, RenderedRow
-    from training.workers.pipe import Pipe
-
-    pipe = Pipe(INSPECT)
-    pipe.send(InspectReady(rows=200))
-    for asked, request in enumerate(pipe.requests(), 1):
-        if request.index == 13:
-            sys.exit("Out of memory.")
-        elif request.index == 3:
-            pipe.send_error(TrainingFailure("bad_data", "line 4: refused.", "Mend it."), 3)
-        else:
-            pipe.send(RenderedRow(index=request.index, line=asked, max_seq_length=64))
-"""
-
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
     monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path / "home"))
     run = RunDirectory(tmp_path / "run")
     run.create()
-    write_config(run, {"python": str(fake_interpreter(tmp_path, INSPECT))})
+    write_config(run, {"python": str(fake_interpreter(tmp_path, "inspect_worker"))})
     return run
 
 

@@ -28,13 +28,6 @@ class Said(Message, tag="said"):
 
 
 PROTOCOL: WorkerProtocol[Run, Said | WorkerError] = WorkerProtocol("chat", Run, Said | WorkerError)
-ECHO = """
-    print("ready to echo", arguments, file=sys.stderr)
-    for line in sys.stdin:
-        message = json.loads(line)
-        exec(message["code"])
-        print(json.dumps({"type": "said", "text": message["text"]}), flush=True)
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -43,8 +36,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextlib.asynccontextmanager
-async def started(folder: Path, body: str = ECHO) -> AsyncIterator[Worker[Run, Said | WorkerError]]:
-    worker = await Worker.start(fake_interpreter(folder, body), PROTOCOL, Path("a run"))
+async def started(folder: Path, program: str = "echo_worker") -> AsyncIterator[Worker[Run, Said | WorkerError]]:
+    worker = await Worker.start(fake_interpreter(folder, program), PROTOCOL, Path("a run"))
     try:
         yield worker
     finally:
@@ -121,13 +114,7 @@ async def test_one_that_ends_well_says_nothing(tmp_path: Path) -> None:
 
 async def test_one_that_does_not_listen_is_ended_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("codex_tui.workers.process.GRACE_SECONDS", 0.1)
-    deaf = """
-        import signal, time
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        print(json.dumps({"type": "said", "text": "deaf"}), flush=True)
-        time.sleep(99)
-    """
-    async with started(tmp_path, deaf) as worker:
+    async with started(tmp_path, "deaf_worker") as worker:
         assert await anext(aiter(worker)) == Said("deaf")
     assert worker._process.returncode == -signal.SIGKILL
 
