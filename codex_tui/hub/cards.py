@@ -44,7 +44,7 @@ def make_dataset_card(
     """Return the card `old` with the part about the file `name` added or replaced. An empty `old` makes a new card."""
     facts = {
         "rows": f"{content.rows:,}",
-        "rows that can't be learned from": f"{content.bad:,}" if content.bad else "none",
+        "rows that can't be used for training": f"{content.bad:,}" if content.bad else "none",
         "shape": content.shape or "unknown",
         "columns": _join_names(content.used),
         "columns not used": _join_names(content.ignored),

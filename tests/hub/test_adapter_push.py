@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.config_file import write_config
-from support.hub.adapter_run import FILES, REPO, TOKEN_IN_PROFILE, card_of, make_run
+from support.hub.adapter_run import FILES, REPO, TOKEN_IN_PROFILE, make_run, read_card
 from support.hub.user import HubUser
 
 from training.contract.process import ProcessIdentity
@@ -25,7 +25,7 @@ def test_the_adapter_goes_with_a_card_to_a_private_repository(user: HubUser) -> 
     assert result["private"]
     assert result["base_model"] == "meta/Tiny"
     assert result["revision"] == there.commits[-1].sha
-    card = card_of(user)
+    card = read_card(user)
     front = card.split("---\n")[1]
     assert 'base_model: "meta/Tiny"\n' in front
     assert "library_name: peft\n" in front
@@ -48,7 +48,7 @@ def test_the_adapter_goes_with_a_card_to_a_private_repository(user: HubUser) -> 
 def test_the_card_has_neither_a_token_nor_the_home_folder(user: HubUser) -> None:
     make_run(user)
     user.run_json("push", "last", REPO)
-    card = card_of(user)
+    card = read_card(user)
     assert TOKEN_IN_PROFILE not in card
     assert "hf_…" in card
     assert str(user.home) not in card
@@ -73,7 +73,7 @@ def test_a_local_base_model_is_named_and_warned_of(user: HubUser) -> None:
     done = user.run_command("push", "last", REPO)
     assert done.returncode == 0
     assert "no repository on the Hub" in done.stderr
-    card = card_of(user)
+    card = read_card(user)
     assert "base_model:" not in card
     assert "`tiny`" in card
     assert str(user.home) not in card
@@ -120,13 +120,13 @@ def test_the_parts_that_a_person_wrote_stay(user: HubUser) -> None:
     run = make_run(user)
     user.run_json("push", "last", REPO)
     there = user.hub.repos["model", REPO]
-    there.commit({"README.md": f"{card_of(user)}\n## Use\n\nAt sea.\n".encode()})
+    there.commit({"README.md": f"{read_card(user)}\n## Use\n\nAt sea.\n".encode()})
     config = json.loads(run.config.read_text())
     write_config(run, {**config, "stack": {"torch": "2.14.0"}})
     assert user.run_json("push", "last", REPO)["sent"] == ["README.md"]
-    assert card_of(user).endswith("\n## Use\n\nAt sea.\n")
-    assert "| torch | 2.14.0 |" in card_of(user)
-    assert card_of(user).count("codex-tui:adapter") == 1
+    assert read_card(user).endswith("\n## Use\n\nAt sea.\n")
+    assert "| torch | 2.14.0 |" in read_card(user)
+    assert read_card(user).count("codex-tui:adapter") == 1
 
 
 def test_links_and_hidden_files_are_not_sent(user: HubUser) -> None:

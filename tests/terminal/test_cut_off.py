@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 from support.fake_interpreter import fake_interpreter
 from support.kill.connections import (
-    Plain,
-    Ssh,
-    Tmux,
+    LocalTerminal,
+    SshTerminal,
+    TmuxTerminal,
     events,
+    find_viewers,
     last_step,
     sshd,
     stall,
     steps,
-    viewers,
     wait_until,
 )
 from support.terminal import TRAINING_PATIENCE
@@ -38,18 +38,18 @@ def steady(home: Path) -> Path:
 
 
 @pytest.fixture
-def ssh(home: Path, tmp_path: Path) -> Iterator[Ssh]:
+def ssh(home: Path, tmp_path: Path) -> Iterator[SshTerminal]:
     with sshd(tmp_path) as (listener, options):
-        yield Ssh(home, tmp_path, listener, options)
+        yield SshTerminal(home, tmp_path, listener, options)
 
 
 @pytest.fixture(params=["terminal", "tmux", "ssh"])
-def way(request: pytest.FixtureRequest, home: Path, tmp_path: Path) -> Plain:
+def way(request: pytest.FixtureRequest, home: Path, tmp_path: Path) -> LocalTerminal:
     if request.param == "ssh":
         return request.getfixturevalue("ssh")
     if request.param == "tmux" and not shutil.which("tmux"):
         pytest.skip("there is no tmux on this machine")
-    return Plain(home, tmp_path) if request.param == "terminal" else Tmux(home, tmp_path)
+    return LocalTerminal(home, tmp_path) if request.param == "terminal" else TmuxTerminal(home, tmp_path)
 
 
 def assert_complete(run: RunDirectory) -> None:
@@ -69,14 +69,14 @@ def end(run: RunDirectory, codex_tui: str) -> None:
     wait_until(lambda: not run.is_trainer_alive())
 
 
-def test_a_run_outlives_what_it_was_started_in(way: Plain, steady: Path, home: Path, codex_tui: str) -> None:
+def test_a_run_outlives_what_it_was_started_in(way: LocalTerminal, steady: Path, home: Path, codex_tui: str) -> None:
     run = RunDirectory(home / "data" / "runs" / "cut")
     with way.open([codex_tui, "train", "demo", "--name", "cut", "--python", str(steady)]) as first:
         first.until(r"step\s+[1-9]\d+ / ")
         drawn, seen = first.dots, first.step
-        assert viewers(home)
+        assert find_viewers(home)
         way.cut(first)
-    wait_until(lambda: not viewers(home))  # no app is left behind
+    wait_until(lambda: not find_viewers(home))  # no app is left behind
     at = last_step(run)
     assert run.is_trainer_alive() and at >= seen
     wait_until(lambda: last_step(run) >= at + 20)
@@ -91,7 +91,7 @@ def test_a_run_outlives_what_it_was_started_in(way: Plain, steady: Path, home: P
     assert_complete(run)
 
 
-def test_a_real_run_outlives_its_link(ssh: Ssh, home: Path, codex_tui: str) -> None:
+def test_a_real_run_outlives_its_link(ssh: SshTerminal, home: Path, codex_tui: str) -> None:
     run = RunDirectory(home / "data" / "runs" / "demo-1")
     with ssh.open([codex_tui, "demo", "--set", "training.num_train_epochs=3"]) as first:
         first.until(r"training(.*\n)*.*step\s+[1-9]", timeout=TRAINING_PATIENCE)
@@ -111,7 +111,7 @@ def test_a_real_run_outlives_its_link(ssh: Ssh, home: Path, codex_tui: str) -> N
 
 def test_a_terminal_that_stops_reading(steady: Path, home: Path, tmp_path: Path, codex_tui: str) -> None:
     run = RunDirectory(home / "data" / "runs" / "cut")
-    with Plain(home, tmp_path).open(
+    with LocalTerminal(home, tmp_path).open(
         [codex_tui, "train", "demo", "--name", "cut", "--python", str(steady), "--no-low-bandwidth"]
     ) as terminal:
         terminal.until(r"step\s+[1-9]\d+ / ")

@@ -1,4 +1,4 @@
-"""A finished run with an adapter, as small as it can be."""
+"""Makes a finished run with a minimal adapter."""
 
 from __future__ import annotations
 
@@ -64,5 +64,5 @@ def make_run(user: HubUser, name: str = "waves-1", base: str = "meta/Tiny", **ch
     return run
 
 
-def card_of(user: HubUser) -> str:
+def read_card(user: HubUser) -> str:
     return user.hub.repos["model", REPO].commits[-1].files["README.md"].decode()

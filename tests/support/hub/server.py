@@ -108,77 +108,77 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.dies_after = None
         raise _ServerDied
 
-    def _route(self, path: str, query: dict[str, list[str]], body: bytes, known: bool) -> None:
+    def _route(self, path: str, query: dict[str, list[str]], body: bytes, authorized: bool) -> None:
         for method, pattern, answer in _ROUTES:
             if method == self.command.replace("HEAD", "GET") and (found := re.fullmatch(pattern, path)):
-                return answer(self, {**found.groupdict(), **{key: v[0] for key, v in query.items()}}, body, known)
+                return answer(self, {**found.groupdict(), **{key: v[0] for key, v in query.items()}}, body, authorized)
         return self._error(404, "", f"no route for {self.command} {path}")
 
-    def _repo(self, asked: dict[str, str], known: bool) -> Repo | None:
-        kind = (asked.get("kind") or "model").rstrip("s")
-        repo = self.hub.repos.get((kind, asked["name"]))
-        if repo is None or (repo.private and not known):
-            self._error(404 if known else 401, "RepoNotFound", "Repository not found")
+    def _repo(self, parameters: dict[str, str], authorized: bool) -> Repo | None:
+        kind = (parameters.get("kind") or "model").rstrip("s")
+        repo = self.hub.repos.get((kind, parameters["name"]))
+        if repo is None or (repo.private and not authorized):
+            self._error(404 if authorized else 401, "RepoNotFound", "Repository not found")
         elif repo.gated:
             self._error(403, "GatedRepo", "Access to this repository is restricted")
         else:
             return repo
         return None
 
-    def _create(self, _asked: dict[str, str], body: bytes, known: bool) -> None:
-        if not known:
+    def _create(self, _parameters: dict[str, str], body: bytes, authorized: bool) -> None:
+        if not authorized:
             return self._error(401, "", "Invalid username or password.")
-        told = json.loads(body)
-        self.hub.created.append(told)
-        kind, name = told.get("type", "model"), f"{told['organization']}/{told['name']}"
-        if told["organization"] == "others":
+        request = json.loads(body)
+        self.hub.created.append(request)
+        kind, name = request.get("type", "model"), f"{request['organization']}/{request['name']}"
+        if request["organization"] == "others":
             return self._error(403, "", "You don't have the rights to create a repository under this namespace")
         if (kind, name) in self.hub.repos:
             return self._error(409, "", "You already created this repo")
-        self.hub.add(kind, name, {".gitattributes": b""}, private=told.get("visibility") != "public")
+        self.hub.add(kind, name, {".gitattributes": b""}, private=request.get("visibility") != "public")
         return self._json({"url": f"{self.hub.url}/{'datasets/' if kind == 'dataset' else ''}{name}", "name": name})
 
-    def _settings(self, asked: dict[str, str], body: bytes, known: bool) -> None:
-        if repo := self._repo(asked, known):
+    def _settings(self, parameters: dict[str, str], body: bytes, authorized: bool) -> None:
+        if repo := self._repo(parameters, authorized):
             repo.private = json.loads(body)["visibility"] != "public"
             self._json({})
 
-    def _info(self, asked: dict[str, str], _body: bytes, known: bool) -> None:
-        if not (repo := self._repo(asked, known)):
+    def _info(self, parameters: dict[str, str], _body: bytes, authorized: bool) -> None:
+        if not (repo := self._repo(parameters, authorized)):
             return None
-        if not (commit := repo.at(asked.get("revision") or "main")):
+        if not (commit := repo.at(parameters.get("revision") or "main")):
             return self._error(404, "RevisionNotFound", "Invalid rev id")
         siblings = [{"rfilename": name, "size": len(content)} for name, content in commit.files.items()]
-        told = {"id": repo.name, "sha": commit.sha, "private": repo.private, "siblings": siblings, "tags": []}
-        return self._json({**told, "lastModified": _stamp(commit.date), "downloads": 0, "likes": 0})
+        answer = {"id": repo.name, "sha": commit.sha, "private": repo.private, "siblings": siblings, "tags": []}
+        return self._json({**answer, "lastModified": _stamp(commit.date), "downloads": 0, "likes": 0})
 
-    def _tree(self, asked: dict[str, str], _body: bytes, known: bool) -> None:
-        if not (repo := self._repo(asked, known)):
+    def _tree(self, parameters: dict[str, str], _body: bytes, authorized: bool) -> None:
+        if not (repo := self._repo(parameters, authorized)):
             return None
-        if not (commit := repo.at(asked["revision"])):
+        if not (commit := repo.at(parameters["revision"])):
             return self._error(404, "RevisionNotFound", "Invalid rev id")
         return self._json([repo.entry(name, content) for name, content in commit.files.items()])
 
-    def _paths(self, asked: dict[str, str], body: bytes, known: bool) -> None:
+    def _paths(self, parameters: dict[str, str], body: bytes, authorized: bool) -> None:
         """With the commit in which each last changed."""
-        if not (repo := self._repo(asked, known)):
+        if not (repo := self._repo(parameters, authorized)):
             return
-        told = []
+        answer = []
         for name in parse_qs(body.decode())["paths"]:
             if (content := repo.commits[-1].files.get(name)) is not None:
                 last = next(commit for commit in repo.commits if commit.files.get(name) == content)
                 date = {"id": last.sha, "title": last.message, "date": _stamp(last.date)}
-                told.append({**repo.entry(name, content), "lastCommit": date})
-        self._json(told)
+                answer.append({**repo.entry(name, content), "lastCommit": date})
+        self._json(answer)
 
-    def _resolve(self, asked: dict[str, str], _body: bytes, known: bool) -> None:
-        if not (repo := self._repo(asked, known)):
+    def _resolve(self, parameters: dict[str, str], _body: bytes, authorized: bool) -> None:
+        if not (repo := self._repo(parameters, authorized)):
             return None
-        if not (commit := repo.at(asked["revision"])):
+        if not (commit := repo.at(parameters["revision"])):
             return self._error(404, "RevisionNotFound", "Invalid rev id")
-        if (content := commit.files.get(asked["file"])) is None:
+        if (content := commit.files.get(parameters["file"])) is None:
             return self._error(404, "EntryNotFound", "Entry not found")
-        headers = {"X-Repo-Commit": commit.sha, "ETag": f'"{repo.etag(asked["file"], content)}"'}
+        headers = {"X-Repo-Commit": commit.sha, "ETag": f'"{repo.etag(parameters["file"], content)}"'}
         begin = re.match(r"bytes=(\d+)-", self.headers.get("Range") or "")
         if begin:
             first = int(begin[1])
@@ -186,19 +186,19 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(206, content[first:], headers)
         return self._send(200, content, headers)
 
-    def _preupload(self, asked: dict[str, str], body: bytes, known: bool) -> None:
-        if not (repo := self._repo(asked, known)):
+    def _preupload(self, parameters: dict[str, str], body: bytes, authorized: bool) -> None:
+        if not (repo := self._repo(parameters, authorized)):
             return
-        told = []
+        answer = []
         for file in json.loads(body)["files"]:
             old = repo.commits[-1].files.get(file["path"])
             mode = "lfs" if file["size"] >= self.hub.large_from else "regular"
             oid = None if old is None else repo.etag(file["path"], old)
-            told.append({"path": file["path"], "uploadMode": mode, "shouldIgnore": False, "oid": oid})
-        self._json({"files": told})
+            answer.append({"path": file["path"], "uploadMode": mode, "shouldIgnore": False, "oid": oid})
+        self._json({"files": answer})
 
-    def _batch(self, asked: dict[str, str], body: bytes, known: bool) -> None:
-        if not self._repo(asked, known):
+    def _batch(self, parameters: dict[str, str], body: bytes, authorized: bool) -> None:
+        if not self._repo(parameters, authorized):
             return
         objects = []
         for wanted in json.loads(body)["objects"]:
@@ -211,22 +211,22 @@ class _Handler(BaseHTTPRequestHandler):
             objects.append(wanted)
         self._json({"transfer": "basic", "objects": objects})
 
-    def _put(self, asked: dict[str, str], body: bytes, _known: bool) -> None:
-        if hashlib.sha256(body).hexdigest() != asked["oid"]:
+    def _put(self, parameters: dict[str, str], body: bytes, _authorized: bool) -> None:
+        if hashlib.sha256(body).hexdigest() != parameters["oid"]:
             return self._error(400, "", "The checksum is wrong")
-        self.hub.blobs[asked["oid"]] = body
+        self.hub.blobs[parameters["oid"]] = body
         return self._json({})
 
-    def _put_part(self, asked: dict[str, str], body: bytes, _known: bool) -> None:
-        self.hub.blobs[f"{asked['oid']}/{asked['part']}"] = body
-        self._send(200, b"{}", {"ETag": f'"part-{asked["part"]}"'})
+    def _put_part(self, parameters: dict[str, str], body: bytes, _authorized: bool) -> None:
+        self.hub.blobs[f"{parameters['oid']}/{parameters['part']}"] = body
+        self._send(200, b"{}", {"ETag": f'"part-{parameters["part"]}"'})
 
-    def _join(self, asked: dict[str, str], body: bytes, known: bool) -> None:
+    def _join(self, parameters: dict[str, str], body: bytes, authorized: bool) -> None:
         parts = range(len(json.loads(body)["parts"]))
-        self._put(asked, b"".join(self.hub.blobs[f"{asked['oid']}/{part}"] for part in parts), known)
+        self._put(parameters, b"".join(self.hub.blobs[f"{parameters['oid']}/{part}"] for part in parts), authorized)
 
-    def _commit(self, asked: dict[str, str], body: bytes, known: bool) -> None:
-        if not (repo := self._repo(asked, known)):
+    def _commit(self, parameters: dict[str, str], body: bytes, authorized: bool) -> None:
+        if not (repo := self._repo(parameters, authorized)):
             return
         changes, message = {}, ""
         for line in map(json.loads, body.splitlines()):
@@ -241,7 +241,7 @@ class _Handler(BaseHTTPRequestHandler):
         made = repo.commit(changes, message)
         self._json({"commitUrl": f"{self.hub.url}/{repo.name}/commit/{made.sha}", "commitOid": made.sha})
 
-    def _validate(self, _asked: dict[str, str], body: bytes, _known: bool) -> None:
+    def _validate(self, _parameters: dict[str, str], body: bytes, _authorized: bool) -> None:
         front = json.loads(body)["content"].startswith("---\n")
         self._json({"errors": [], "warnings": [] if front else [{"message": "empty or missing yaml metadata"}]})
 

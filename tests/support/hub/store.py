@@ -1,4 +1,4 @@
-"""What the Hub of the tests keeps in memory: repositories with their commits, and what it was asked."""
+"""What the tests' Hub keeps in memory: repositories with their commits, and the requests it got."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Commit:
 
 @dataclass
 class Repo:
-    """Newest commit last. `large` are the names that were uploaded as LFS files."""
+    """The newest commit is the last one. `large` holds the names of the files that were uploaded by LFS."""
 
     kind: str
     name: str
@@ -45,7 +45,7 @@ class Repo:
         return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
     def entry(self, name: str, content: bytes) -> dict[str, Any]:
-        """As the Hub lists a file."""
+        """A file as the Hub lists it."""
         entry: dict[str, Any] = {"type": "file", "path": name, "size": len(content), "oid": self.etag(name, content)}
         if name in self.large:
             entry["lfs"] = {"oid": entry["oid"], "size": len(content), "pointerSize": 134}

@@ -1,4 +1,4 @@
-"""A run that trains as long as one looks, the ways to a terminal that can be cut, and one that is not read."""
+"""Ways to a terminal whose connection a test can cut, and a terminal that nobody reads."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ def last_step(run: RunDirectory) -> int:
     return (steps(run) or [0])[-1]
 
 
-def wait_until(what: Callable[[], object], seconds: float = PATIENCE) -> None:
+def wait_until(reached: Callable[[], object], seconds: float = PATIENCE) -> None:
     deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline, "it never came to be"
+    while not reached():
+        assert time.monotonic() < deadline, "it never happened"
         time.sleep(0.05)
 
 
-def viewers(home: Path) -> list[psutil.Process]:
-    """The apps that run in `home`."""
+def find_viewers(home: Path) -> list[psutil.Process]:
+    """Find the apps that run with `home` as their CODEX_TUI_HOME."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
@@ -63,8 +63,8 @@ def viewers(home: Path) -> list[psutil.Process]:
 
 
 @dataclass
-class Plain:
-    """A window on one's own desk, closed hard."""
+class LocalTerminal:
+    """A terminal window on the same machine. `cut` closes it without a warning."""
 
     home: Path
     folder: Path
@@ -76,8 +76,8 @@ class Plain:
         terminal.hang_up()
 
 
-class Tmux(Plain):
-    """A session of tmux whose server is told to go."""
+class TmuxTerminal(LocalTerminal):
+    """A tmux session. `cut` ends the tmux server."""
 
     def _tmux(self, *arguments: str) -> list[str]:
         return ["tmux", "-S", str(self.folder / "tmux"), "-f", os.devnull, *arguments]
@@ -91,8 +91,8 @@ class Tmux(Plain):
 
 
 @dataclass
-class Ssh(Plain):
-    """A link to a real sshd on loopback, whose both ends die without a goodbye."""
+class SshTerminal(LocalTerminal):
+    """A connection to a real sshd on the loopback interface. `cut` kills both of its ends."""
 
     listener: psutil.Process
     options: Sequence[str]
@@ -113,8 +113,8 @@ class Ssh(Plain):
 
 @contextmanager
 def sshd(folder: Path) -> Iterator[tuple[psutil.Process, list[str]]]:
-    """A server with keys, port and configuration of its own, and how to reach it. CODEX_TUI_TEST_SSHD names another
-    program than the installed one. Skips where there is none."""
+    """Start an sshd with its own keys, port and configuration. Yields its process, and the options with which ssh
+    reaches it. CODEX_TUI_TEST_SSHD names a program other than the installed one. Skips the test if there is none."""
     program = os.environ.get("CODEX_TUI_TEST_SSHD") or shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
     if not (program and shutil.which("ssh")):
         pytest.skip("there is no sshd (openssh-server) or no ssh on this machine")
