@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 from pathlib import Path
@@ -90,4 +89,6 @@ def die_with_parent(yes: bool) -> None:
     Until the trainer has written process.json, viewers know only its parent. If the parent dies, they show the run as
     lost, so the trainer must not continue unseen.
     """
+    import ctypes  # here, because the app imports this module before its first paint
+
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL if yes else 0)
