@@ -61,10 +61,10 @@ def main() -> int:
     return 1 if tally.problems or tally.identical < tally.runs else 0
 
 
-def runs(user: kills.LocalUser, kills: int) -> None:
-    """Runs that are killed ten times each, until `kills` have been tried."""
+def runs(user: kills.LocalUser, count: int) -> None:
+    """Runs that are killed ten times each, until `count` kills have been tried."""
     undisturbed, number = kills.train_to_the_end(user, "undisturbed"), 0
-    while sum(user.tally.kills.values()) < kills:
+    while sum(user.tally.kills.values()) < count:
         number += 1
         name, before = f"killed-{number}", user.tally.kills["trainer"]
         chosen = user.rng.sample(KILL_POINTS, len(KILL_POINTS)) + [points.during_checkpoint] * len(KILL_POINTS)
