@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from training.memory import probes, remedies
 from training.memory.disk import DiskNeed, disk_need
 from training.memory.forecast import Forecast, Machine, Remedy, check_modules, forecast
 from training.memory.model_shape import ModelShape, NoShape, shipped_configs
+from training.memory.visible_gpu import first_visible_gpu
 from training.memory.wsl import wsl
 
 
@@ -95,7 +95,7 @@ def forecast_resources(profile: Profile, path: Path, card_mib: float | None = No
 
 def read_card(device: int | str = "auto") -> Card | None:
     """Ask the driver for the card that hardware.device picks. None where there is no card, or no answer."""
-    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    first = first_visible_gpu()
     index = device if isinstance(device, int) else int(first) if device == "auto" and first.isdigit() else None
     if index is None:
         return None
