@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from codex_tui import __version__
-from codex_tui.base.errors import FAILED, CodexError, describe_os_error
+from codex_tui.base.errors import FAILED, CodexError, convert_os_error
 
 # In the order of `--help`. Each module has add(subparsers), which sets `run` on its parsers.
 COMMANDS = ("train", "runs", "chat", "profile", "forecast", "data", "push", "setup", "doctor")
@@ -74,7 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
         if error.filename is None and error.errno == errno.ENOSPC:  # only the output has no file name
             error.filename = "the output"
             _discard_output()
-        return _print_error(describe_os_error(error))
+        return _print_error(convert_os_error(error))
     except KeyboardInterrupt:
         print("", file=sys.stderr)  # noqa: T201
         return 130

@@ -80,7 +80,7 @@ def make_plan(
     if resources.memory_warning and profile.launch.on_no_fit == "refuse":
         sets = [part for field, value in overrides.items() for part in ("--set", f"{field}={format_literal(value)}")]
         command = shlex.join(["codex-tui", "forecast", library.format_profile_argument(profile_file), *sets])
-        raise BadInput(resources.memory_warning, f"See what would make it smaller: {command}")
+        raise BadInput(resources.memory_warning, f"To see which changes make it fit, run: {command}")
     return LaunchPlan(profile_file, profile_bytes, profile, overrides, source, rows_checked, resources, name)
 
 

@@ -164,7 +164,7 @@ def _create(name: str | None, base: str) -> RunDirectory:
                 number += 1
                 continue
             raise CodexError(
-                f"{run.path} can't be made: {error.strerror}.", "CODEX_TUI_HOME names another place."
+                f"{run.path} can't be made: {error.strerror}.", "Set CODEX_TUI_HOME to a folder that you can write to."
             ) from error
 
 
@@ -191,7 +191,7 @@ def _start(run: RunDirectory, python: Path, attempt: int) -> None:
     _children.append(child)
     # The trainer writes its identity itself once Python is up. Until then the app would take it for lost. If two
     # trainers were started at once, the one that holds the run's lock may have written its own identity already.
-    identity = ProcessIdentity.of(child.pid, attempt)
+    identity = ProcessIdentity.from_pid(child.pid, attempt)
     if identity and not run.is_trainer_alive():
         try:
             run.write_process(identity)

@@ -43,7 +43,7 @@ HINTS = {
 }
 
 
-def describe_os_error(error: OSError) -> CodexError:
+def convert_os_error(error: OSError) -> CodexError:
     """Turn an error of the operating system into a sentence with the path, and a hint that says what to do."""
     from codex_tui.base.text import clean, shorten
 

@@ -58,7 +58,7 @@ def _target(args: argparse.Namespace, report: OnProgress) -> Target:
     from codex_tui.profiles.library import find_profile
 
     if args.profile:
-        return Target.of_profile(find_profile(args.profile), args.files, args.dataset_revision, report)
+        return Target.from_profile(find_profile(args.profile), args.files, args.dataset_revision, report)
     if not args.files:
         raise BadInput("No dataset is named.", "Give one: codex-tui data check FILE")
-    return Target.of_files(args.files, args.dataset_revision, report)
+    return Target.from_files(args.files, args.dataset_revision, report)

@@ -33,7 +33,7 @@ def run_view(args: argparse.Namespace) -> int:
         raise BadInput("No dataset is named.", "Give a file, or a profile that names one: --profile P")
     with print_progress() as report:
         target = (
-            Target.of_profile(path, args.files, None, report) if path else Target.of_files(args.files, None, report)
+            Target.from_profile(path, args.files, None, report) if path else Target.from_files(args.files, None, report)
         )
     otherwise = "codex-tui data check FILE --profile P"
     return open_app(None, data=target, low_bandwidth=args.low_bandwidth, otherwise=otherwise)

@@ -70,7 +70,7 @@ def run_list(args: argparse.Namespace) -> int:
 def run_show(args: argparse.Namespace) -> int:
     from codex_tui.base.secrets import redact
     from codex_tui.base.text import clean
-    from codex_tui.profiles.commented import format_commented
+    from codex_tui.profiles.comments import format_with_comments
     from codex_tui.profiles.library import find_profile, require_profile
     from codex_tui.profiles.overrides import parse_overrides
     from codex_tui.profiles.resolve import resolve
@@ -84,7 +84,7 @@ def run_show(args: argparse.Namespace) -> int:
     resolved = resolve(text, path, overrides)
     if overrides:
         require_profile(path, overrides)
-        text = format_commented(resolved.values)
+        text = format_with_comments(resolved.values)
     elif resolved.parent and not resolved.problems:
         print(clean(f"# Fields that are not set here take their values from {resolved.parent}"))
     print(clean(redact(text), newlines=True).rstrip("\n"))
@@ -112,7 +112,7 @@ def run_check(args: argparse.Namespace) -> int:
 
 
 def run_explain(args: argparse.Namespace) -> int:
-    from codex_tui.profiles.commented import format_example
+    from codex_tui.profiles.comments import format_example
     from codex_tui.profiles.schema import read_schema
 
     if args.json:
@@ -136,7 +136,7 @@ def run_explain(args: argparse.Namespace) -> int:
 
 
 def _explain(schema: FieldSchema) -> None:
-    from codex_tui.profiles.commented import format_example
+    from codex_tui.profiles.comments import format_example
 
     values = ", ".join([schema.type + (f" of {schema.unit}" if schema.unit else ""), *schema.limits])
     print(schema.path)

@@ -67,7 +67,7 @@ def check_dataset(target: Target, report: OnProgress) -> CheckResult:
     """Check the dataset of `target`. Raises BadInput if a file can't be read, CodexError if a Parquet file needs the
     training environment and there is none."""
     profile = target.settings
-    columns = Columns.of(profile.dataset)
+    columns = Columns.from_dataset(profile.dataset)
     with sources.translate_read_errors(target.source):
         source = sources.convert_parquet(target.source)
         index = RowIndex.open(

@@ -54,7 +54,7 @@ class DataRows:
         self.needle = ""
         self.current = 0
         self.built = asyncio.Event()  # every row has been found, or none can be
-        self.columns = Columns.of(target.settings.dataset)
+        self.columns = Columns.from_dataset(target.settings.dataset)
         self._target = target
         self._limit = target.profile.model.max_seq_length if target.profile else 0
         self._background, self._on_move = background, on_move

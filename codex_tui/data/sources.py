@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from codex_tui.base import locations
-from codex_tui.base.errors import BadInput, CodexError, describe_os_error
+from codex_tui.base.errors import BadInput, CodexError, convert_os_error
 from codex_tui.base.progress import OnProgress, ignore_progress
 from codex_tui.base.text import pluralize
 from codex_tui.environment import build
@@ -21,7 +21,7 @@ from training.contract.tables import Dataset
 from training.dataset.records import Unreadable, format_of
 from training.dataset.rows import Rows, read
 from training.dataset.shapes import USUAL, Columns
-from training.dataset.source import DEMO_DATASET, Source, SourceProblem, hub_id, local, of_files
+from training.dataset.source import DEMO_DATASET, Source, SourceProblem, hub_id, local, source_from_files
 
 MAX_PROBLEMS = 10
 ROW_HINT = 'A row is a line such as {"instruction": "…", "response": "…"}.'
@@ -58,7 +58,7 @@ def find_source(
         from codex_tui.hub.download import fetch_dataset
 
         files, commit = fetch_dataset(repo, revision, report)
-        return of_files(f"hf://{repo}", files, Hub(repo, commit))
+        return source_from_files(f"hf://{repo}", files, Hub(repo, commit))
     except SourceProblem as problem:
         raise BadInput(problem.message, problem.hint) from None
 
@@ -90,7 +90,7 @@ def convert_parquet(source: Source) -> Source:
 def check_rows(source: Source, dataset: Dataset) -> None:
     """Check the rows before a run starts. Raises BadInput, with the first ten bad rows and their lines, if there are
     bad rows that `dataset`, the profile's table, does not allow."""
-    content = read_rows(source, Columns.of(dataset))
+    content = read_rows(source, Columns.from_dataset(dataset))
     bad, rows = len(content.problems), len(content.problems) + len(content.rows)
     if bad and (dataset.on_bad_rows == "refuse" or bad == rows):
         listed = "\n".join(f"  {problem}" for problem in content.problems[:MAX_PROBLEMS])
@@ -120,7 +120,7 @@ def _convert_file(path: Path) -> Path:
         try:
             copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:  # the cache is at fault, not the dataset
-            raise describe_os_error(error) from None
+            raise convert_os_error(error) from None
         done = subprocess.run(
             [str(build.find_python(None)), "-m", "training", "jsonl", str(path), str(copy)],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, env=trainer_environment(), check=False,

@@ -19,7 +19,7 @@ from training.contract.model_path import resolve_model_name
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 from training.dataset import kept
-from training.dataset.source import Source, SourceProblem, of_config
+from training.dataset.source import Source, SourceProblem, source_from_config
 
 NAME_SEPARATOR = " + "  # between the names of several datasets
 
@@ -36,18 +36,18 @@ class Target:
     names: tuple[str, ...] = ()  # of the datasets that replace the dataset of the profile
 
     @classmethod
-    def of_run(cls, run: RunDirectory) -> Target:
+    def from_run(cls, run: RunDirectory) -> Target:
         """Return the rows and the profile with which `run` was started. Raises BadInput."""
         try:
             config, profile = RunConfig.read_with_profile(run.config)
-            return cls(of_config(config), profile, run=run)
+            return cls(source_from_config(config), profile, run=run)
         except ConfigError as error:
             raise explain_config_error(run, error) from None
         except SourceProblem as problem:
             raise BadInput(problem.message, problem.hint) from None
 
     @classmethod
-    def of_profile(
+    def from_profile(
         cls, path: Path, names: Sequence[str] = (), revision: str | None = None, report: OnProgress = ignore_progress
     ) -> Target:
         """Return the rows of the profile at `path`, or of the datasets `names` instead. `revision` replaces the
@@ -58,7 +58,7 @@ class Target:
         return cls(_join_sources(names, profile.dataset.revision, report), profile, path, names=tuple(names))
 
     @classmethod
-    def of_files(
+    def from_files(
         cls, names: Sequence[str], revision: str | None = None, report: OnProgress = ignore_progress
     ) -> Target:
         """Return the rows of `names` without a profile. Raises BadInput, CodexError."""

@@ -23,7 +23,7 @@ from typing import Literal
 import psutil
 
 from codex_tui.base import locations, settings
-from codex_tui.base.errors import BadInput, EnvironmentMissing, describe_os_error
+from codex_tui.base.errors import BadInput, EnvironmentMissing, convert_os_error
 from codex_tui.base.progress import OnProgress, Progress
 from codex_tui.environment import stack
 from codex_tui.environment.uv import Activity, Uv
@@ -119,7 +119,7 @@ def make_trainer_path() -> Path:
                 fresh.symlink_to(package, target_is_directory=True)
                 fresh.replace(link)
         except OSError as error:
-            raise describe_os_error(error) from None
+            raise convert_os_error(error) from None
     return folder
 
 

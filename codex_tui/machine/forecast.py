@@ -119,7 +119,7 @@ def _find_shape(profile: Profile, path: Path) -> tuple[ModelShape | None, str]:
     if config is None:
         return None, f"{name} is not on this machine yet, so its size is not known; the first run downloads it."
     try:
-        shape = ModelShape.of(config)
+        shape = ModelShape.from_config(config)
         check_modules(profile, shape)
         return shape, ""
     except NoShape as missing:

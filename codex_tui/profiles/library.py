@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from codex_tui.base import locations
-from codex_tui.base.errors import BadInput, describe_os_error
+from codex_tui.base.errors import BadInput, convert_os_error
 from codex_tui.base.secrets import redact
 from codex_tui.base.text import shorten
 from codex_tui.profiles.problems import ProfileError, ProfileProblem
@@ -100,7 +100,7 @@ def make_editable(entry: ProfileEntry) -> Path:
             own.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_atomically(own, entry.path.read_bytes())
         except OSError as error:
-            raise describe_os_error(error) from None
+            raise convert_os_error(error) from None
     return own
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from codex_tui.base.errors import BadInput
 from codex_tui.base.secrets import redact
-from codex_tui.profiles.commented import format_example
+from codex_tui.profiles.comments import format_example
 from codex_tui.profiles.problems import explain_unknown_field, is_table, validate_field
 from codex_tui.profiles.resolve import make_paths_absolute
 from codex_tui.profiles.schema import FieldSchema, read_schema

@@ -8,7 +8,7 @@ from textual.message import Message
 from textual.message_pump import MessagePump
 from textual.worker import Worker, WorkerState
 
-from codex_tui.base.errors import CodexError, describe_os_error
+from codex_tui.base.errors import CodexError, convert_os_error
 from training.contract.run_directory import RunDirectory
 
 
@@ -53,9 +53,11 @@ class ReportsWorkerErrors(MessagePump):
         if event.state is WorkerState.ERROR:
             error = event.worker.error
             if isinstance(error, OSError) and error.errno:  # for example a full disk, or a file that cannot be read
-                error = describe_os_error(error)
+                error = convert_os_error(error)
             if isinstance(error, CodexError):
                 trouble = Trouble(error.message, error.hint)
             else:
-                trouble = Trouble(f"Unexpected error: {error or type(error).__name__}", "A training run continues.")
+                trouble = Trouble(
+                    f"Unexpected error: {str(error) or type(error).__name__}", "A training run continues."
+                )
             self.post_message(trouble)

@@ -39,7 +39,7 @@ def rows(count: int = 40) -> list[str]:
 
 def app_on(dataset: Path, profile: Path | None) -> CodexApp:
     names = [str(dataset)]
-    return CodexApp(data=Target.of_profile(profile, names) if profile else Target.of_files(names))
+    return CodexApp(data=Target.from_profile(profile, names) if profile else Target.from_files(names))
 
 
 def screen_of(pilot: Pilot[Any]) -> DataScreen:

@@ -21,7 +21,7 @@ from training.dataset import kept, lengths, scan
 from training.dataset.index import RowIndex
 from training.dataset.records import BadRow
 from training.dataset.shapes import Columns, Row, row_of
-from training.dataset.source import of_config
+from training.dataset.source import source_from_config
 
 
 class WordWorker(InProcessWorker):
@@ -32,9 +32,9 @@ class WordWorker(InProcessWorker):
     def begin(self) -> None:
         path = self.place / "config.json" if self.place.is_dir() else self.place
         config, self.profile = RunConfig.read_with_profile(path)
-        self._columns = Columns.of(self.profile.dataset)
+        self._columns = Columns.from_dataset(self.profile.dataset)
         self._cache = locations.cache_home()
-        self._index = RowIndex.open(of_config(config), self._cache)
+        self._index = RowIndex.open(source_from_config(config), self._cache)
         self.say(InspectReady(rows=len(self._index)))
 
     def take(self, request: Message) -> None:

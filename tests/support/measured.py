@@ -65,7 +65,7 @@ def _run(row: dict[str, str]) -> Run:
     return Run(
         name=" ".join(asked),
         profile=profile,
-        shape=ModelShape.of(shipped_configs()[MODELS[row["shape"]]]),
+        shape=ModelShape.from_config(shipped_configs()[MODELS[row["shape"]]]),
         machine=Machine(context_mib=value["context_mib"], expandable_segments=row["segments"] == "expandable"),
         allocated_mib=value["peak_allocated_mib"],
         reserved_mib=max(value["peak_reserved_mib"], value["loading_mib"]),

@@ -74,7 +74,9 @@ def test_a_run_is_not_begun_half(
     python = refusing_interpreter(disk.parent)
     fill(disk)
     assert main(["train", "demo", "--dataset", str(rows), "--python", str(python), "--headless"]) == 1
-    assert capsys.readouterr().err.endswith(f"tried all the same.\n{full(disk / 'home/data/runs/demo-1/profile.toml')}")
+    assert capsys.readouterr().err.endswith(
+        f"The run starts anyway.\n{full(disk / 'home/data/runs/demo-1/profile.toml')}"
+    )
     assert list((disk / "home/data/runs").iterdir()) == []
     assert main(["data", "check", str(rows)]) == 0  # what it would keep for the next time is not needed
     assert main(["runs"]) == 0

@@ -58,7 +58,7 @@ def all_but_reading(home: Path, python: str, why: str, **environment: str) -> No
         code, told = says(home, *command, "--headless", "--python", python, **environment)
         assert code == 1, told
         assert f"can't be made: {why}." in told
-        assert "CODEX_TUI_HOME names another place" in told
+        assert "Set CODEX_TUI_HOME to a folder that you can write to" in told
     code, told = says(home, "setup", **environment)
     assert code in (2, 3), told  # its settings can't be read, or it can't be built
     assert str(home) in told and told.count(why) == 1

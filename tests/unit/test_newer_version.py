@@ -82,7 +82,7 @@ def test_a_run_with_a_newer_config_is_not_used(capsys: pytest.CaptureFixture[str
         assert main(command) == 2
         assert CONFIG.replace(". Update", ".\nUpdate") in capsys.readouterr().err
     with pytest.raises(BadInput, match="config version 2"):
-        Target.of_run(run)
+        Target.from_run(run)
     assert run.config.read_bytes() == before
 
 

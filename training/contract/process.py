@@ -22,7 +22,7 @@ class ProcessIdentity(msgspec.Struct):
     boot: str = ""
 
     @classmethod
-    def of(cls, pid: int, attempt: int = 1) -> ProcessIdentity | None:
+    def from_pid(cls, pid: int, attempt: int = 1) -> ProcessIdentity | None:
         """Return the process that has `pid` now, or None if there is none."""
         if (stat := _read_stat(pid)) is None:
             return None
@@ -30,7 +30,7 @@ class ProcessIdentity(msgspec.Struct):
 
     @classmethod
     def current(cls, attempt: int = 1) -> ProcessIdentity:
-        identity = cls.of(os.getpid(), attempt)
+        identity = cls.from_pid(os.getpid(), attempt)
         assert identity is not None
         return identity
 

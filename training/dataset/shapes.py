@@ -43,7 +43,7 @@ class Columns:
     text: str | None = None
 
     @classmethod
-    def of(cls, dataset: Dataset) -> Columns:
+    def from_dataset(cls, dataset: Dataset) -> Columns:
         return cls(**{name: getattr(dataset, f"{name}_column") for name in cls.__dataclass_fields__})
 
     def key(self) -> dict[str, str]:

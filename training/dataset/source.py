@@ -60,7 +60,7 @@ def local(name: str, base: Path = Path()) -> Source:
         raise SourceProblem("An empty name is not a file.", HINT)
     path = (base / _expand_user(name)).absolute()
     if path.is_dir():
-        return of_files(str(path), _list_data_files(path))
+        return source_from_files(str(path), _list_data_files(path))
     if path.is_file():
         return Source(str(path), (path,))
     if glob.has_magic(name) and not path.exists():
@@ -75,7 +75,7 @@ def local(name: str, base: Path = Path()) -> Source:
     raise SourceProblem(f"{path}: {problem}.", HINT)
 
 
-def of_files(name: str, files: Sequence[Path], hub: Hub | None = None) -> Source:
+def source_from_files(name: str, files: Sequence[Path], hub: Hub | None = None) -> Source:
     """Take the data files of a folder or a repository. If some have "train" in their names, take only those.
 
     Raises SourceProblem if there is no data file.
@@ -99,7 +99,7 @@ def _list_data_files(folder: Path) -> list[Path]:
     )
 
 
-def of_config(config: RunConfig) -> Source:
+def source_from_config(config: RunConfig) -> Source:
     """Find the files of a run's dataset. Raises SourceProblem."""
     if config.files is not None:
         return Source(config.dataset, tuple(map(Path, config.files)), config.hub)

@@ -19,7 +19,7 @@ from training.contract.tables import Model
 from training.dataset.records import Unreadable
 from training.dataset.rows import Rows, read
 from training.dataset.shapes import Columns
-from training.dataset.source import Source, SourceProblem, of_config, sha256
+from training.dataset.source import Source, SourceProblem, sha256, source_from_config
 
 MAX_PROBLEMS_SHOWN = 10
 
@@ -51,7 +51,7 @@ def read_job(target: Path) -> Job:
     try:
         config, profile = RunConfig.read_with_profile(path)
         _check_actual_model(config, profile, path)
-        return Job(config, profile, of_config(config), Path(config.cache))
+        return Job(config, profile, source_from_config(config), Path(config.cache))
     except ConfigError as error:
         hint = error.hint or "Start a new run from this run's profile.toml."
         raise TrainingFailure("bad_config", error.message, hint) from error
@@ -89,7 +89,7 @@ def explain_unreadable_dataset(job: Job) -> Iterator[None]:
 def read_all_rows(job: Job) -> Rows:
     """Read the whole dataset, with its bad rows listed. Raises TrainingFailure if it can't be read."""
     with explain_unreadable_dataset(job):
-        return read(job.source, Columns.of(job.profile.dataset))
+        return read(job.source, Columns.from_dataset(job.profile.dataset))
 
 
 def describe_dataset_change(job: Job, rows: Rows) -> str:

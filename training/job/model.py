@@ -82,7 +82,7 @@ def read_shape(source: str, profile: Profile) -> ModelShape | None:
 
     try:
         config = AutoConfig.from_pretrained(source, revision=profile.model.revision, trust_remote_code=False)
-        shape = ModelShape.of(config.to_dict())
+        shape = ModelShape.from_config(config.to_dict())
         check_modules(profile, shape)
     except Exception:  # noqa: BLE001  training works without a forecast, and Unsloth may know the model by another name
         return None

@@ -31,7 +31,7 @@ class ModelShape:
     tie_word_embeddings: bool
 
     @classmethod
-    def of(cls, config: dict[str, Any]) -> ModelShape:
+    def from_config(cls, config: dict[str, Any]) -> ModelShape:
         """Read the shape from the contents of a config.json. Raises NoShape."""
         inner = config.get("text_config")
         config = {**config, **inner} if isinstance(inner, dict) else config

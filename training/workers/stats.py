@@ -65,7 +65,7 @@ class DatasetStats:
     """
 
     def __init__(self, job: Job, index: RowIndex) -> None:
-        self.columns = Columns.of(job.profile.dataset)
+        self.columns = Columns.from_dataset(job.profile.dataset)
         self.scan: Scan | None = None
         self._job, self._index = job, index
 
@@ -137,7 +137,7 @@ def _writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         message = f"{path} can't be written: {error.strerror}."
-        raise CacheNotWritable("unknown", message, "CODEX_TUI_HOME names another place.") from error
+        raise CacheNotWritable("unknown", message, "Set CODEX_TUI_HOME to a folder that you can write to.") from error
 
 
 def hash_tokenizer(tokenizer: Any) -> str:

@@ -51,6 +51,6 @@ async def reload_target(target: Target, name: str | None) -> Target | None:
     own = target.path is not None and name == target.path.stem
     try:
         path = target.path if own and target.path else find_profile(name or "")
-        return await asyncio.to_thread(TargetClass.of_profile, path, target.names)
+        return await asyncio.to_thread(TargetClass.from_profile, path, target.names)
     except CodexError:
         return None

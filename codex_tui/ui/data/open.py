@@ -36,14 +36,14 @@ async def open_profile(screen: Screen[Any], path: Path, then: Callable[[Any], An
     """
     from codex_tui.data.target import Target
 
-    await _open(screen, lambda report: Target.of_profile(path, report=report), then)
+    await _open(screen, lambda report: Target.from_profile(path, report=report), then)
 
 
 async def open_run(screen: Screen[Any], run: RunDirectory) -> None:
     """Opens the rows with which `run` was started. Call it in a worker."""
     from codex_tui.data.target import Target
 
-    await _open(screen, lambda _: Target.of_run(run), None)
+    await _open(screen, lambda _: Target.from_run(run), None)
 
 
 async def _open(screen: Screen[Any], find: Callable[[OnProgress], Target], then: Callable[[Any], Any] | None) -> None:

@@ -14,7 +14,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from codex_tui.base.errors import CodexError, describe_os_error
+from codex_tui.base.errors import CodexError, convert_os_error
 from codex_tui.base.text import clean, format_duration
 from codex_tui.ui.forecast.bar import format_change, summarize
 from codex_tui.ui.forecast.in_thread import forecast_profile
@@ -106,7 +106,7 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
                 self._start, None if not dataset or dataset == clean(given or "") else dataset, name or None
             )
         except (CodexError, OSError) as trouble:
-            error = describe_os_error(trouble) if isinstance(trouble, OSError) else trouble
+            error = convert_os_error(trouble) if isinstance(trouble, OSError) else trouble
             hint = f"\n{clean(error.hint, newlines=True)}" if error.hint else ""
             self._show_status(line((f"✗ {clean(error.message, newlines=True)}", "bold $error"), (hint, "")))
         else:

@@ -137,7 +137,7 @@ def fuzz_config(session: FuzzSession) -> TryInput:
                 facts = read_facts(run)
                 assert clean(facts.title + facts.model + facts.dataset) == facts.title + facts.model + facts.dataset
             with session.expect_no_crash("the data screen"):
-                Target.of_run(run)
+                Target.from_run(run)
             with session.expect_no_crash("the trainer", TrainingFailure):
                 job = read_job(run.path)
                 check_rows(job, read_all_rows(job))

@@ -75,7 +75,7 @@ def of_run(path: str) -> dict[str, Any]:
     profile = job.profile
     model, tokenizer = sft.load_model(profile, resolve_source(profile.model.name, job.cache))
     adapted = sft.add_adapter(model, profile)
-    rows = read(job.source, Columns.of(profile.dataset)).rows
+    rows = read(job.source, Columns.from_dataset(profile.dataset)).rows
     examples = tokenise(
         rows,
         tokenizer,

@@ -10,7 +10,7 @@ from training.finetune import pinned
 from training.memory.model_shape import ModelShape, shipped_configs
 from training.memory.pinned_memory import PinnedUnknown
 
-SHAPE = ModelShape.of(shipped_configs()["unsloth/Llama-3.2-3B-Instruct-bnb-4bit"])
+SHAPE = ModelShape.from_config(shipped_configs()["unsloth/Llama-3.2-3B-Instruct-bnb-4bit"])
 VARIABLES = ("UNSLOTH_DISABLE_PINNED_MEMORY", "UNSLOTH_GC_PINNED_MAX_GB")
 
 

@@ -100,7 +100,7 @@ def failures() -> list[list[str]]:
 
 def probe_that_does_not_fit() -> list[str]:
     """[kind, message, hint] of a probe that runs out of memory."""
-    shape = ModelShape.of(shipped_configs()["unsloth/Llama-3.2-3B-Instruct-bnb-4bit"])
+    shape = ModelShape.from_config(shipped_configs()["unsloth/Llama-3.2-3B-Instruct-bnb-4bit"])
     capped: Any = limit(vram_limit_mib=3000)
     capped.apply = lambda loaded: None
     torch.cuda.is_available = lambda: False

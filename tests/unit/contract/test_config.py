@@ -22,7 +22,7 @@ from training.contract.config import (
     get_table,
 )
 from training.contract.profile import Profile
-from training.dataset.source import DEMO_FILE, Source, of_config
+from training.dataset.source import DEMO_FILE, Source, source_from_config
 
 FIRST_PROFILE = """{
     "title": "", "description": "", "hardware": {"device": "auto", "vram_limit_mib": null},
@@ -95,7 +95,9 @@ def test_the_keys_are_typed(path: Path) -> None:
     assert config.dataset_fingerprint == Fingerprint(
         sha256="0" * 64, rows=220, train_rows=209, eval_rows=11, dropped_rows=0, truncated_rows=0
     )
-    assert of_config(config) == Source("demo:zombie-waves", (Path("/cache/a/train.jsonl"),), Hub("me/waves", "abc"))
+    assert source_from_config(config) == Source(
+        "demo:zombie-waves", (Path("/cache/a/train.jsonl"),), Hub("me/waves", "abc")
+    )
 
 
 def test_a_file_without_a_version_is_of_the_first(path: Path) -> None:
@@ -103,7 +105,7 @@ def test_a_file_without_a_version_is_of_the_first(path: Path) -> None:
     config = RunConfig.read(path)
     assert (config.version, config.files, config.hub, config.overrides) == (1, None, None, {})
     assert (config.stack, config.actual, config.dataset_fingerprint) == ({}, {}, None)
-    assert of_config(config).files == (DEMO_FILE,)
+    assert source_from_config(config).files == (DEMO_FILE,)
 
 
 def test_keys_that_are_not_known_are_kept_when_the_trainer_adds_its_own(path: Path) -> None:

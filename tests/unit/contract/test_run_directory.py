@@ -57,16 +57,16 @@ def test_setting_the_clock_makes_nobody_another(run: RunDirectory) -> None:
     """WSL2 sets it after every sleep: so a process is known by a clock that nobody sets."""
     since_boot = time.clock_gettime(time.CLOCK_BOOTTIME)
     child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
-    identity = ProcessIdentity.of(child.pid)
+    identity = ProcessIdentity.from_pid(child.pid)
     assert identity is not None
     assert since_boot - 0.1 <= identity.create_time <= time.clock_gettime(time.CLOCK_BOOTTIME)
     child.communicate()
-    assert ProcessIdentity.of(child.pid) is None
+    assert ProcessIdentity.from_pid(child.pid) is None
 
 
 def test_a_zombie_is_gone(run: RunDirectory) -> None:
     child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
-    identity = ProcessIdentity.of(child.pid)
+    identity = ProcessIdentity.from_pid(child.pid)
     assert identity is not None
     assert identity.is_alive()
     child.kill()

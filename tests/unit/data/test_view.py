@@ -79,7 +79,7 @@ def many(tmp_path: Path) -> Path:
 
 
 async def test_rows_can_be_read_before_all_are_found(many: Path, go_on: Event) -> None:
-    view = DataView(Target.of_files([str(many)]), lambda: None)
+    view = DataView(Target.from_files([str(many)]), lambda: None)
     await view.start()
     await until(lambda: view.rows.count)
     assert not view.rows.complete
@@ -98,7 +98,7 @@ async def test_a_search_goes_on_among_rows_that_are_found_later(
     many: Path, go_on: Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("codex_tui.data.view.MAX_ROWS_TOKENISED_UNASKED", 0)  # no scan comes and looks once more
-    view = DataView(Target.of_files([str(many)]), lambda: None)
+    view = DataView(Target.from_files([str(many)]), lambda: None)
     await view.start()
     await until(lambda: view.rows.count)
     view.rows.search("q199999")
@@ -116,7 +116,7 @@ async def test_a_scan_that_comes_before_the_rows_are_counted_is_kept(
     monkeypatch.setattr("codex_tui.environment.build.find_python", without_python)  # no worker, which would wait too
     whole = scan.Scan(bytearray(200_000), array("I", range(200_000)))
     scan.save(tmp_path / "a.scan", whole)
-    view = DataView(Target.of_profile(profile, [str(many)]), lambda: None)
+    view = DataView(Target.from_profile(profile, [str(many)]), lambda: None)
     await view.start()
     view._hear(StatsReady(scan=str(tmp_path / "a.scan"), lengths=None))
     await asyncio.sleep(0.3)
@@ -126,7 +126,7 @@ async def test_a_scan_that_comes_before_the_rows_are_counted_is_kept(
 
 
 async def test_what_is_asked_before_there_is_a_reader_is_not_forgotten(tmp_path: Path, profile: Path) -> None:
-    view = DataView(Target.of_profile(profile, [str(write(tmp_path / "rows.jsonl"))]), lambda: None)
+    view = DataView(Target.from_profile(profile, [str(write(tmp_path / "rows.jsonl"))]), lambda: None)
     await view.set_ids(True)
     await view.set_limit(16)
     await view.start()
@@ -136,7 +136,7 @@ async def test_what_is_asked_before_there_is_a_reader_is_not_forgotten(tmp_path:
 
 
 async def test_a_filter_that_waits_for_tokens_is_empty_until_they_are_counted(tmp_path: Path, profile: Path) -> None:
-    view = DataView(Target.of_profile(profile, [str(write(tmp_path / "rows.jsonl"))]), lambda: None)
+    view = DataView(Target.from_profile(profile, [str(write(tmp_path / "rows.jsonl"))]), lambda: None)
     view.rows.filter("cut")
     assert (view.rows.filtering, list(view.rows.listed)) == (True, [])
     await view.start()
@@ -159,14 +159,14 @@ async def test_a_filter_that_waits_for_tokens_is_empty_until_they_are_counted(tm
 
 async def test_the_usual_lengths_have_the_profiles_own_among_them(tmp_path: Path, profile: Path) -> None:
     profile.write_text(PROFILE.replace("32", "1000"))
-    view = DataView(Target.of_profile(profile, [str(write(tmp_path / "rows.jsonl"))]), lambda: None)
+    view = DataView(Target.from_profile(profile, [str(write(tmp_path / "rows.jsonl"))]), lambda: None)
     assert (view.next_limit(-1), view.next_limit(1)) == (768, 1024)
     view.rows.set_limit(1024)
     assert view.next_limit(-1) == 1000
 
 
 async def test_a_search_is_left_for_the_next(tmp_path: Path) -> None:
-    view = DataView(Target.of_files([str(write(tmp_path / "rows.jsonl"))]), lambda: None)
+    view = DataView(Target.from_files([str(write(tmp_path / "rows.jsonl"))]), lambda: None)
     await view.start()
     await until(lambda: view.rows.complete and not view.works)
     for text in ("q", "q1", "q17"):
@@ -180,7 +180,7 @@ async def test_a_search_is_left_for_the_next(tmp_path: Path) -> None:
 
 
 async def test_the_config_of_a_profile_is_its_owners_alone(tmp_path: Path, profile: Path) -> None:
-    target = Target.of_profile(profile, [str(write(tmp_path / "rows.jsonl"))])
+    target = Target.from_profile(profile, [str(write(tmp_path / "rows.jsonl"))])
     place = target.prepare_worker_target()
     assert place and place.stat().st_mode & 0o777 == 0o600
     assert place.is_relative_to(locations.cache_home())
@@ -194,9 +194,9 @@ def test_of_the_configs_only_the_newest_are_kept(profile: Path, monkeypatch: pyt
     places = []
     for length in range(40, 45):
         profile.write_text(PROFILE.replace("32", str(length)))
-        places.append(Target.of_profile(profile, ["demo:zombie-waves"]).prepare_worker_target())
+        places.append(Target.from_profile(profile, ["demo:zombie-waves"]).prepare_worker_target())
         os.utime(places[-1], (length, length))
-    again = Target.of_profile(profile, ["demo:zombie-waves"]).prepare_worker_target()
+    again = Target.from_profile(profile, ["demo:zombie-waves"]).prepare_worker_target()
     assert again == places[-1]
     assert sorted(again.parent.iterdir()) == sorted(places[2:])
 
@@ -204,7 +204,7 @@ def test_of_the_configs_only_the_newest_are_kept(profile: Path, monkeypatch: pyt
 async def test_what_was_scanned_is_known_the_next_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = str(write(tmp_path / "rows.jsonl"))
     for _ in ("scanned", "kept"):
-        view = DataView(Target.of_files([rows]), lambda: None)
+        view = DataView(Target.from_files([rows]), lambda: None)
         await view.start()
         await until(lambda view=view: view.rows.states and not view.works)
         assert list(view.rows.states.scan.problems) == [3]
@@ -214,19 +214,19 @@ async def test_what_was_scanned_is_known_the_next_time(tmp_path: Path, monkeypat
 
 def test_several_files_and_what_they_are_called(tmp_path: Path) -> None:
     paths = [str(write(tmp_path / name)) for name in ("a.jsonl", "b.jsonl")]
-    target = Target.of_files(paths)
+    target = Target.from_files(paths)
     assert [str(path) for path in target.source.files] == paths
     assert target.label == "a.jsonl and 1 more"
-    assert Target.of_files([str(tmp_path)]).label == f"{tmp_path.name}, 2 files"
-    assert Target.of_files(paths[:1]).label == "a.jsonl"
-    assert Target.of_files(["demo:zombie-waves"]).label == "demo:zombie-waves"
+    assert Target.from_files([str(tmp_path)]).label == f"{tmp_path.name}, 2 files"
+    assert Target.from_files(paths[:1]).label == "a.jsonl"
+    assert Target.from_files(["demo:zombie-waves"]).label == "demo:zombie-waves"
 
 
 def test_what_can_not_be_looked_at(tmp_path: Path, profile: Path) -> None:
     for find in (
-        lambda: Target.of_files([str(tmp_path / "nowhere.jsonl")]),
-        lambda: Target.of_profile(profile),  # names no dataset
-        lambda: Target.of_run(RunDirectory(tmp_path / "norun")),
+        lambda: Target.from_files([str(tmp_path / "nowhere.jsonl")]),
+        lambda: Target.from_profile(profile),  # names no dataset
+        lambda: Target.from_run(RunDirectory(tmp_path / "norun")),
     ):
         with pytest.raises(BadInput):
             find()

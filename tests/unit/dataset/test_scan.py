@@ -36,7 +36,7 @@ def index_of(tmp_path: Path, *rows: Any, name: str = "rows.jsonl") -> RowIndex:
 
 
 def scanned(index: RowIndex, profile: Profile = profile()) -> Scan:  # noqa: B008
-    found = scans.scan(index, Columns.of(profile.dataset), profile)
+    found = scans.scan(index, Columns.from_dataset(profile.dataset), profile)
     assert found is not None
     return found
 

@@ -26,7 +26,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def need(**fields: object) -> float:
     profile = load_profile(SHIPPED, {name.replace("__", "."): value for name, value in fields.items()})
-    return disk_need(profile, ModelShape.of(shipped_configs()[profile.model.name])).total_mib
+    return disk_need(profile, ModelShape.from_config(shipped_configs()[profile.model.name])).total_mib
 
 
 def test_what_is_kept_and_how_large_it_is_decides() -> None:
@@ -60,7 +60,7 @@ def test_a_launch_onto_a_disk_that_would_fill_up_is_warned_of(
     assert main(["forecast", "rtx3050-4gb"]) == 0
     assert "The disk would fill up." in capsys.readouterr().out
     assert main(["train", "rtx3050-4gb", "--dataset", "demo:zombie-waves", "--python", "/nowhere"]) == 3
-    assert f"{said} It is tried all the same." in capsys.readouterr().err
+    assert f"{said} The run starts anyway." in capsys.readouterr().err
 
 
 def test_of_a_model_that_is_not_known_nothing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

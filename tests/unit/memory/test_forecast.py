@@ -18,7 +18,7 @@ from training.memory.remedies import remedies, with_value
 
 WITHIN = 0.05
 SEED_TABLE = load_profile(shipped_profiles() / "rtx3050-4gb.toml")
-LLAMA_3B = ModelShape.of(shipped_configs()[SEED_TABLE.model.name])
+LLAMA_3B = ModelShape.from_config(shipped_configs()[SEED_TABLE.model.name])
 LAPTOP = Machine(4096)
 
 
@@ -159,13 +159,13 @@ def test_small_and_paged_optimiser_states() -> None:
 
 def test_a_config_without_a_shape_says_what_is_missing() -> None:
     with pytest.raises(NoShape, match="hidden_size"):
-        ModelShape.of({"num_attention_heads": 4})
+        ModelShape.from_config({"num_attention_heads": 4})
     with pytest.raises(NoShape, match="mixture of experts"):
-        ModelShape.of({"num_experts": 8})
+        ModelShape.from_config({"num_experts": 8})
     odd: Any
     for odd in ("four", -4, 0, True, [4], 10**200, 4.0):
         with pytest.raises(NoShape, match="num_attention_heads"):
-            ModelShape.of({"num_attention_heads": odd})
+            ModelShape.from_config({"num_attention_heads": odd})
     whole = {
         "vocab_size": 9,
         "hidden_size": 8,
@@ -174,16 +174,16 @@ def test_a_config_without_a_shape_says_what_is_missing() -> None:
         "num_attention_heads": 2,
     }
     for text_config in ([], "x", 3, None):
-        assert ModelShape.of({**whole, "text_config": text_config, "quantization_config": []}).hidden_size == 8
+        assert ModelShape.from_config({**whole, "text_config": text_config, "quantization_config": []}).hidden_size == 8
     with pytest.raises(NoShape, match="num_hidden_layers"):
-        ModelShape.of({**whole, "num_hidden_layers": 10_000_000})
+        ModelShape.from_config({**whole, "num_hidden_layers": 10_000_000})
 
 
 @pytest.mark.parametrize("path", sorted(shipped_profiles().glob("*.toml")), ids=lambda path: path.stem)
 def test_every_shipped_profile_is_forecast_offline_and_fits_its_card(path: Path) -> None:
     profile = load_profile(path)
     size = next((int(part[:-2]) * 1024 for part in path.stem.split("-") if part.endswith("gb")), None)
-    found = forecast(profile, ModelShape.of(shipped_configs()[profile.model.name]), Machine(size))
+    found = forecast(profile, ModelShape.from_config(shipped_configs()[profile.model.name]), Machine(size))
     assert found.verdict in ("fits", "tight", None)
 
 

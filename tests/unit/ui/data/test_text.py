@@ -46,7 +46,7 @@ async def test_a_row_is_read_and_laid_out_once_and_only_for_its_pane(
     profile, dataset = tmp_path / "mine.toml", tmp_path / "rows.jsonl"
     profile.write_text('[model]\nname = "demo:llama"\n')
     dataset.write_text(json.dumps({"instruction": "Who?", "response": "Rook", "source": "guide"}) + "\n")
-    view = DataView(Target.of_profile(profile, [str(dataset)]), lambda: None)
+    view = DataView(Target.from_profile(profile, [str(dataset)]), lambda: None)
     await view.set_ids(True)
     await view.start()
     while not (view.reader and view.reader.row and view.overview and not view.works):

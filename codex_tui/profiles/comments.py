@@ -41,7 +41,7 @@ def format_example(schema: FieldSchema) -> str:
     return f"{schema.name} = {format_literal(EXAMPLES.get(schema.path, schema.default))}"
 
 
-def format_commented(values: Mapping[str, Any], note: str = "") -> str:
+def format_with_comments(values: Mapping[str, Any], note: str = "") -> str:
     """Format `values` (by dotted path, as in `Resolved`) as a whole profile, with `note` as a comment at its top.
 
     A field that is not set becomes a commented example. `extends` is left out: the values are complete already, and

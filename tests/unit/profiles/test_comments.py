@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codex_tui.profiles.commented import EXAMPLES, format_commented, format_example
+from codex_tui.profiles.comments import EXAMPLES, format_example, format_with_comments
 from codex_tui.profiles.problems import validate_field
 from codex_tui.profiles.resolve import load_profile, resolve
 from codex_tui.profiles.schema import FieldSchema, read_schema
@@ -41,14 +41,14 @@ PROFILES = st.fixed_dictionaries(
 @given(PROFILES)
 @settings(max_examples=150, deadline=None)
 def test_what_is_written_is_read_back(values: dict[str, Any]) -> None:
-    text = format_commented(values, "a note\nof two lines")
+    text = format_with_comments(values, "a note\nof two lines")
     resolved = resolve(text, NAMED)
     assert resolved.values == {"extends": None, **values}
-    assert format_commented(resolved.values, "a note\nof two lines") == text
+    assert format_with_comments(resolved.values, "a note\nof two lines") == text
 
 
 def test_what_is_unset_is_there_as_an_example(tmp_path: Path) -> None:
-    text = format_commented({"model.name": "demo:llama"})
+    text = format_with_comments({"model.name": "demo:llama"})
     assert "\n# max_steps = 60\n" in text
     path = tmp_path / "mine.toml"
     path.write_text(text.replace('# name = "first-try"', 'name = "first-try"'))
