@@ -13,6 +13,7 @@ from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, EnvironmentMissing
 from codex_tui.base.progress import OnProgress, ignore_progress
 from codex_tui.data import sources
+from codex_tui.hub.model import MissingModel, find_missing_model
 from codex_tui.machine import forecast
 from codex_tui.machine.forecast import ResourceForecast
 from codex_tui.profiles import library
@@ -32,6 +33,7 @@ class LaunchPlan:
     `profile_bytes` is the profile's file as it was when `profile` was resolved from it, under `overrides` (fields by
     dotted path). `rows_checked` is False where the rows are in Parquet files and there is no training environment yet
     that can read them; the launch checks them then. `name` is None where the launcher shall choose the run's name.
+    `missing_model` is None where the model is on this machine, or where nobody has looked for it.
     """
 
     profile_file: Path
@@ -42,11 +44,20 @@ class LaunchPlan:
     rows_checked: bool
     resources: ResourceForecast
     name: str | None
+    missing_model: MissingModel | None = None
 
     @property
     def warnings(self) -> list[str]:
-        """One sentence each: why the run may fail, although it is allowed to start."""
-        return [text for text in (self.resources.memory_warning, self.resources.disk_warning) if text]
+        """One sentence each: why the run may fail or take very long, although it is allowed to start."""
+        resources, model = self.resources, self.missing_model
+        problem = model.note if model and model.problem else ""
+        texts = (resources.memory_warning, resources.disk_warning, resources.cpu_warning, problem)
+        return [text for text in texts if text]
+
+    @property
+    def download_note(self) -> str:
+        """One sentence where the run first downloads its model, else ""."""
+        return self.missing_model.note if self.missing_model and not self.missing_model.problem else ""
 
 
 def make_plan(
@@ -56,12 +67,14 @@ def make_plan(
     name: str | None = None,
     overrides: Mapping[str, Any] = {},
     resources: ResourceForecast | None = None,
+    find_model: bool = True,
     report: OnProgress = ignore_progress,
 ) -> LaunchPlan:
     """Plan a fine-tune of the profile in `profile_file`. Nothing is written.
 
     `dataset` replaces the profile's own; `report` receives the progress of a download from the Hub. `resources` is a
-    forecast that the caller has already; it is used if it was made of this very profile.
+    forecast that the caller has already; it is used if it was made of this very profile. With `find_model`, the plan
+    says whether the model must be downloaded; without a network, that takes a few seconds.
 
     Raises BadInput where the name, the profile or the dataset can't be used, or where the run does not fit and
     launch.on_no_fit refuses it; CodexError where the Hub fails.
@@ -81,7 +94,8 @@ def make_plan(
         sets = [part for field, value in overrides.items() for part in ("--set", f"{field}={format_literal(value)}")]
         command = shlex.join(["codex-tui", "forecast", library.format_profile_argument(profile_file), *sets])
         raise BadInput(resources.memory_warning, f"To see which changes make it fit, run: {command}")
-    return LaunchPlan(profile_file, profile_bytes, profile, overrides, source, rows_checked, resources, name)
+    missing = find_missing_model(profile, profile_file) if find_model else None
+    return LaunchPlan(profile_file, profile_bytes, profile, overrides, source, rows_checked, resources, name, missing)
 
 
 def check_name(name: str | None) -> None:

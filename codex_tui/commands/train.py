@@ -99,6 +99,8 @@ def run_train(args: argparse.Namespace) -> int:
         plan = make_plan(path, dataset=args.dataset, name=args.name, overrides=overrides, report=report)
     for warning in plan.warnings:
         print(f"{clean(warning)} The run starts anyway.", file=sys.stderr)
+    if plan.download_note:
+        print(clean(plan.download_note), file=sys.stderr)
     python = ensure_with_progress(args.python)  # may build the environment for minutes: after all that can be refused
     run = launcher.launch(plan, python)
     return _watch(run, args)

@@ -13,6 +13,7 @@ from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, CodexError, convert_os_error
 from codex_tui.base.progress import OnProgress, ignore_progress
 from codex_tui.base.text import pluralize
+from codex_tui.data import suggest
 from codex_tui.environment import build
 from codex_tui.workers.process import trainer_environment
 from training.contract.config import Hub
@@ -60,7 +61,8 @@ def find_source(
         files, commit = fetch_dataset(repo, revision, report)
         return source_from_files(f"hf://{repo}", files, Hub(repo, commit))
     except SourceProblem as problem:
-        raise BadInput(problem.message, problem.hint) from None
+        similar = suggest.find_similar(name, base)
+        raise BadInput(problem.message, f"Did you mean {similar}?" if similar else problem.hint) from None
 
 
 def read_rows(source: Source, columns: Columns = USUAL) -> Rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from training.memory.forecast import Forecast, Machine, Remedy, check_modules, f
 from training.memory.model_shape import ModelShape, NoShape, shipped_configs
 from training.memory.visible_gpu import first_visible_gpu
 from training.memory.wsl import wsl
+
+_GIGABYTES = re.compile(r"\b(\d{1,3}(?:\.\d)?) ?GB\b")
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,8 @@ class ResourceForecast:
 
     `memory` is None where the GPU memory can't be forecast; `reason` then says why. `remedies` are changes that make
     the run smaller; the list is empty where the run fits well. `disk` is None where the model's shape is not known.
-    `name` is the profile's name in messages.
+    `name` is the profile's name in messages. `no_card` says why the run would train on the CPU, although the profile
+    does not ask for it; else it is "".
     """
 
     name: str
@@ -48,11 +52,19 @@ class ResourceForecast:
     remedies: list[Remedy]
     disk: DiskNeed | None
     disk_free_mib: float
+    no_card: str = ""
+
+    @property
+    def cpu_warning(self) -> str:
+        """One sentence where the run would train on the CPU, although the profile does not ask for it, else ""."""
+        if not self.no_card or self.profile.model.name.startswith("demo:"):
+            return ""
+        return f"No GPU can be used ({self.no_card}): {self.name} would train on the CPU, many times slower."
 
     @property
     def memory_warning(self) -> str:
-        """One sentence where the run does not fit into the card, else ""."""
-        if self.memory is None or self.memory.verdict != "no":
+        """One sentence where the run does not fit into this machine's card, else ""."""
+        if self.card is None or self.memory is None or self.memory.verdict != "no":
             return ""
         needed, limit = self.memory.device_mib, self.memory.limit_mib or 0
         return f"{self.name} is forecast to take {needed:,.0f} MiB of the card, and may take {limit:,.0f}."
@@ -73,14 +85,17 @@ class ResourceForecast:
         )
 
 
-def forecast_resources(profile: Profile, path: Path, card_mib: float | None = None) -> ResourceForecast:
+def forecast_resources(
+    profile: Profile, path: Path, card_mib: float | None = None, *, use_title: bool = False
+) -> ResourceForecast:
     """Forecast what a run of `profile`, loaded from the file at `path`, will take here.
 
-    `card_mib` compares it with a card of that size instead of the card of this machine. Call this in a thread: the
-    driver may be slow to answer. It is asked once, and the model's config.json is read once.
+    `card_mib` compares it with a card of that size instead of the card of this machine. With `use_title`, a machine
+    without a card compares it with the card in the profile's title. Call this in a thread: the driver may be slow to
+    answer. It is asked once, and the model's config.json is read once.
     """
     card = read_card(profile.hardware.device)
-    card_mib = card_mib or (card.total_mib if card else None)
+    card_mib = card_mib or (card.total_mib if card else read_title_card(profile) if use_title else None)
     shape, reason = _find_shape(profile, path)
     memory, changes = None, []
     if profile.hardware.device == "cpu":
@@ -90,7 +105,15 @@ def forecast_resources(profile: Profile, path: Path, card_mib: float | None = No
         memory = forecast(profile, shape, machine)
         changes = remedies.remedies(profile, shape, machine) if memory.verdict in ("tight", "no") else []
     disk = disk_need(profile, shape, on_cpu=card is None) if shape else None
-    return ResourceForecast(path.stem, profile, card, memory, reason, changes, disk, facts.disk_free_gib() * 1024)
+    no_card = "" if card else explain_no_card(profile.hardware.device)
+    disk_free = facts.disk_free_gib() * 1024
+    return ResourceForecast(path.stem, profile, card, memory, reason, changes, disk, disk_free, no_card)
+
+
+def read_title_card(profile: Profile) -> float | None:
+    """The size in MiB of the card that the profile's title names, as in "4 GB card: Llama 3.2 3B"."""
+    size = _GIGABYTES.search(profile.title)
+    return 1024 * float(size[1]) if size else None
 
 
 def read_card(device: int | str = "auto") -> Card | None:
@@ -108,6 +131,22 @@ def read_card(device: int | str = "auto") -> Card | None:
     except nvml.NVMLError:
         return None
     return Card(str(name), memory.total / MIB, memory.free / MIB, memory.used / MIB)
+
+
+def explain_no_card(device: int | str) -> str:
+    """Say why a run with this hardware.device would train on the CPU; "" if it asks for the CPU, or if it is not
+    certain."""
+    first = first_visible_gpu()
+    if device == "cpu" or (device == "auto" and first and not first.isdigit()):
+        return ""
+    if device == "auto" and not first:
+        return "CUDA_VISIBLE_DEVICES hides every GPU"
+    try:
+        return "" if gpu.load_nvml().nvmlDeviceGetCount() else "the NVIDIA driver knows no GPU"
+    except gpu.NvmlUnavailable as unavailable:
+        return str(unavailable)
+    except Exception:  # noqa: BLE001  a driver fails in many ways
+        return "the NVIDIA driver does not answer"
 
 
 def _find_shape(profile: Profile, path: Path) -> tuple[ModelShape | None, str]:

@@ -11,6 +11,7 @@ from codex_tui.profiles.literals import parse_input, parse_literal
 from codex_tui.profiles.problems import ProfileProblem, validate_field
 from codex_tui.profiles.resolve import NOT_INHERITED, Resolved
 from codex_tui.profiles.schema import FieldSchema, read_schema
+from codex_tui.profiles.toml_text import CannotEdit
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,17 @@ def explain_invalid_input(schema: FieldSchema, text: str) -> str:
     except ValueError as error:
         return str(error)
     return ""
+
+
+def resolve_input(draft: Draft, field: Field, text: str) -> Resolved:
+    """Resolve the draft with the value that `text` means for `field`. The draft stays as it is."""
+    value = parse_input(field.schema, text)
+    if value is None and not field.own:
+        return draft.resolved
+    try:
+        return draft.resolve(draft.with_value(field.schema.path, value))
+    except CannotEdit:
+        return draft.resolved
 
 
 def find_next_choice(field: Field, step: int) -> Any:

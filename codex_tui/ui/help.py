@@ -90,10 +90,11 @@ SECTIONS: tuple[Section, ...] = (
     (
         "Editor",
         (
-            ("Enter", "edit the value; ← → change a choice"),
+            ("Enter", "edit the value, or type digits; ← → choose"),
             ("Del", "remove the value from this file"),
             ("u, U", "undo, redo"),
             ("s, S", "save, save under another name"),
+            ("n", "save and launch; ctrl+n while typing"),
             ("c", "compare with the parent"),
             ("r", "ways to make it fit; Enter applies one"),
             ("/", "find a field"),

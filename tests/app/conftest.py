@@ -62,6 +62,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setattr(f"codex_tui.ui.cockpit.screen.{name}", 10**9)
     for name in ("read_card", "forecast_resources"):
         monkeypatch.setattr(forecast, name, getattr(fake_forecast, name))
+    monkeypatch.setattr("codex_tui.launch_plan.find_missing_model", lambda profile, path: None)  # no test asks the Hub
     monkeypatch.setattr("codex_tui.ui.runs.screen.time", SimpleNamespace(time=lambda: NOW))
     return tmp_path
 

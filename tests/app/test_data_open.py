@@ -114,7 +114,7 @@ async def test_it_opens_from_the_picker_and_from_the_cockpit(home: Path, make_ru
         await see(pilot, "run zombies-1", "440 rows")
         await pilot.press("escape", "p")
         await settled(pilot)
-        await pilot.press("down", "d")
+        await pilot.press("d")
         await until(pilot, lambda: isinstance(pilot.app.screen, DataScreen))
         await see(pilot, "profile small-card")
         await pilot.press("question_mark")

@@ -20,7 +20,7 @@ from codex_tui.profiles.draft import Draft
 from codex_tui.ui.app import CodexApp
 from codex_tui.ui.editor.screen import EditorScreen
 from codex_tui.ui.kit.dialogs import Ask, Notice, Options
-from codex_tui.ui.profiles.launch import LaunchDialog
+from codex_tui.ui.launch.dialog import LaunchDialog
 from codex_tui.ui.profiles.screen import ProfilesScreen
 
 SIZE = (120, 36)

@@ -10,17 +10,24 @@ from typing import Any
 import pytest
 from support.pilot import screen_text, settled, until
 from support.screens import EVIL
+from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from codex_tui import launcher
 from codex_tui.base import locations
+from codex_tui.environment import build
+from codex_tui.launch_plan import LaunchPlan
 from codex_tui.ui.app import CodexApp
+from codex_tui.ui.cockpit.screen import CockpitScreen
 from codex_tui.ui.editor.compare import CompareScreen
 from codex_tui.ui.editor.screen import EditorScreen
 from codex_tui.ui.forecast.remedies import RemediesScreen
 from codex_tui.ui.kit.dialogs import Ask
 from codex_tui.ui.kit.hints import HintBar
+from codex_tui.ui.launch.dialog import LaunchDialog
 from codex_tui.ui.profiles.screen import ProfilesScreen
+from training.contract.run_directory import RunDirectory
 
 MINE = """\
 # My own, in my own order.
@@ -115,6 +122,95 @@ async def test_the_forecast_changes_while_typing(mine: Path) -> None:
         await until(pilot, lambda: "too big" not in screen_text(pilot.app))
 
 
+async def test_typing_replaces_the_value(mine: Path) -> None:
+    async with editing() as pilot:
+        await go_to(pilot, "model.max_seq_length")
+        await pilot.press("enter")
+        await until(pilot, lambda: editor(pilot).form.typing)
+        assert editor(pilot).form.typed == "2048"
+        await pilot.press("1", "9", "2", "enter")
+        assert editor(pilot).picked.value == 192
+        await pilot.press("enter", "end", "0", "enter")  # after a move the value is extended
+        assert editor(pilot).picked.value == 1920
+
+
+async def test_digits_begin_a_new_value_and_none_is_lost_when_they_arrive_at_once(mine: Path) -> None:
+    async with editing() as pilot:
+        await go_to(pilot, "model.max_seq_length")
+        for key in ("1", "9", "2"):  # all of them come before the text line has the focus
+            pilot.app.post_message(Key(key, key))
+        pilot.app.post_message(Key("enter", "\r"))
+        await until(pilot, lambda: editor(pilot).picked.value == 192)
+        assert not editor(pilot).form.typing
+        await go_to(pilot, "model.dtype")
+        await pilot.press("1")  # the field takes no number
+        assert not editor(pilot).form.typing
+
+
+async def test_the_asked_name_is_replaced_by_typing(mine: Path) -> None:
+    async with editing() as pilot:
+        await pilot.press("S")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Ask))
+        await pilot.press(*"night", "enter")
+        await until(pilot, mine.with_name("night.toml").exists)
+
+
+async def test_a_change_is_saved_and_launched_with_few_keys(
+    mine: Path, make_run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the list of profiles to a run with another max_seq_length. It took 17 keys before."""
+    plans: list[LaunchPlan] = []
+
+    def launch(plan: LaunchPlan, python: Path) -> RunDirectory:
+        plans.append(plan)
+        return make_run(name="mine-1", end="training", steps=10)
+
+    monkeypatch.setattr(build, "ensure", lambda progress: Path("/usr/bin/python3"))
+    monkeypatch.setattr(launcher, "launch", launch)
+    mine.write_text(MINE + '[dataset]\npath = "demo:zombie-waves"\n')
+    keys = ["e", "pagedown", "pagedown", "down", "down", "1", "9", "2", "ctrl+n", "enter"]
+    async with CodexApp().run_test(size=(120, 36)) as pilot:
+        await settled(pilot)
+        await pilot.press(*keys[:1])
+        await until(pilot, lambda: isinstance(pilot.app.screen, EditorScreen))
+        await pilot.press(*keys[1:-1])
+        await until(pilot, lambda: isinstance(pilot.app.screen, LaunchDialog))
+        assert "max_seq_length = 192" in mine.read_text()
+        await pilot.press("escape")
+        assert editor(pilot).picked.value == 192  # Escape leads back to the editor
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(pilot.app.screen, LaunchDialog))
+        await pilot.press(keys[-1])
+        await until(pilot, lambda: isinstance(pilot.app.screen, CockpitScreen))
+        await settled(pilot)
+        await pilot.press("escape")
+        await until(
+            pilot, lambda: isinstance(pilot.app.screen, ProfilesScreen) and "192 tokens" in screen_text(pilot.app)
+        )
+    assert len(keys) == 10
+    assert [plan.profile.model.max_seq_length for plan in plans] == [192]
+
+
+async def test_a_draft_with_a_problem_is_not_launched(mine: Path) -> None:
+    async with editing() as pilot:
+        await go_to(pilot, "model.max_seq_length")
+        await pilot.press("3", "ctrl+n")  # less than the smallest length
+        assert editor(pilot).form.typing
+        await pilot.press("escape")
+        await go_to(pilot, "model.dtype")
+        await pilot.press("left", "n")
+        await until(pilot, lambda: any("1 problem" in each.message for each in pilot.app._notifications))
+    assert mine.read_text() == MINE
+
+
+async def test_a_shipped_profile_without_a_change_is_launched_as_it_is(home: Path) -> None:
+    async with editing() as pilot:
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(pilot.app.screen, LaunchDialog))
+        assert "Launch Llama 3.2 3B on 6 GB" in screen_text(pilot.app)
+    assert not list(locations.user_profiles().glob("*.toml"))
+
+
 async def test_choices_are_stepped_through_and_undone(mine: Path) -> None:
     async with editing() as pilot:
         await go_to(pilot, "training.gradient_checkpointing")
@@ -156,7 +252,7 @@ async def test_a_remedy_is_applied_with_one_key(mine: Path) -> None:
 
 
 async def test_editing_a_shipped_profile_makes_a_child(home: Path) -> None:
-    async with editing("down") as pilot:
+    async with editing() as pilot:
         await go_to(pilot, "training.learning_rate")
         await type_in(pilot, "1e-4")
         await pilot.press("enter", "s")
@@ -276,7 +372,7 @@ async def test_a_file_that_is_not_toml_is_reported_and_not_changed(mine: Path) -
     mine.write_text("[model\n")
     async with CodexApp().run_test(size=(80, 24)) as pilot:
         await settled(pilot)
-        await pilot.press("e")
+        await pilot.press("down", "e")
         await until(pilot, lambda: "not valid TOML" in screen_text(pilot.app))
         await until(pilot, lambda: isinstance(pilot.app.screen, EditorScreen))
         await pilot.press("pagedown", "right")

@@ -24,18 +24,17 @@ from codex_tui.ui.cockpit.screen import CockpitScreen
 from codex_tui.ui.kit.choices import Choices
 from codex_tui.ui.kit.dialogs import Notice
 from codex_tui.ui.kit.hints import HintBar
-from codex_tui.ui.profiles.launch import LaunchDialog
+from codex_tui.ui.launch.dialog import LaunchDialog
 from codex_tui.ui.profiles.screen import ProfilesScreen
 from training.contract.run_directory import RunDirectory
 
 SIZE = (120, 36)
+REPOSITORY = Path(__file__).parents[2]
 
 
 async def test_a_profile_is_described(home: Path) -> None:
     async with CodexApp().run_test(size=SIZE) as pilot:
         await settled(pilot)
-        await pilot.press("down")
-        await pilot.pause()
         text = screen_text(pilot.app)
         for expected in (
             "small-card",
@@ -47,6 +46,40 @@ async def test_a_profile_is_described(home: Path) -> None:
             'name = "unsloth/Llama-3.2-3B-Instruct"',
         ):
             assert expected in text
+
+
+async def test_without_a_card_the_list_compares_with_the_card_of_the_title(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forecast, "forecast_resources", forecast_resources)
+    monkeypatch.setattr(forecast, "read_card", lambda device="auto": None)
+    for path in (home / "shipped").iterdir():
+        path.unlink()
+    for name in ("demo", "rtx3050-4gb-8b", "rtx3050-4gb"):
+        (home / "shipped" / f"{name}.toml").write_bytes((REPOSITORY / "profiles" / f"{name}.toml").read_bytes())
+    for size in ((80, 24), (120, 36)):
+        async with CodexApp().run_test(size=size) as pilot:
+            await settled(pilot)
+            text = screen_text(pilot.app)
+            assert pilot.app.screen.picked.name == "demo"
+            assert "recommended" in text
+            assert "✓ fits 4 GB: 3.4 GB" in text  # the 8B profile keeps layers in host memory
+            assert "~ tight on 4 GB: 3.6 GB" in text
+            assert "6,341" not in text
+
+
+async def test_what_fits_comes_first_and_the_selection_stays_where_a_person_moved_it(home: Path) -> None:
+    locations.user_profiles().mkdir(parents=True, exist_ok=True)
+    (locations.user_profiles() / "own.toml").write_text('[model]\nname = "x/not-here"\n')
+    async with CodexApp().run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        screen = pilot.app.screen
+        assert [entry.name for entry in screen._entries] == ["small-card", "own", "broken"]
+        assert screen.picked.name == "small-card"
+        assert "recommended" in screen_text(pilot.app)
+        await pilot.press("down", "ctrl+r")
+        await settled(pilot)
+        assert screen.picked.name == "own"
 
 
 async def test_a_scroll_bar_shows_that_there_are_more_profiles(home: Path) -> None:
@@ -72,6 +105,8 @@ async def test_a_pipe_among_the_profiles_does_not_block_the_list(home: Path) -> 
     os.mkfifo(locations.user_profiles() / "a-pipe.toml")
     async with CodexApp().run_test(size=SIZE) as pilot:
         await settled(pilot)
+        while pilot.app.screen.picked.name != "a-pipe":
+            await pilot.press("down")
         await until(pilot, lambda: "can't be read: it is not a file" in screen_text(pilot.app))
         await pilot.press("e")
         await until(pilot, lambda: isinstance(pilot.app.screen, Notice))
@@ -91,6 +126,7 @@ async def test_ctrl_c_names_the_key_that_quits(home: Path, make_run: Any) -> Non
 async def test_problems_name_field_and_line(home: Path) -> None:
     async with CodexApp().run_test(size=SIZE) as pilot:
         await settled(pilot)
+        await pilot.press("end")
         text = screen_text(pilot.app)
         assert "✗ 2 problems" in text
         assert "line 4  lora.rank" in text
@@ -121,7 +157,7 @@ async def test_editing_a_shipped_profile_outside_copies_it_and_reads_it_again(
     monkeypatch.setattr(app, "suspend", nullcontext)
     async with app.run_test(size=SIZE) as pilot:
         await settled(pilot)
-        await pilot.press("down", "E")
+        await pilot.press("E")
         await until(pilot, lambda: "My own" in screen_text(pilot.app))
         assert "yours" in screen_text(pilot.app)
     own = locations.user_profiles() / "small-card.toml"
@@ -141,7 +177,7 @@ async def test_launching_opens_the_cockpit(home: Path, make_run: Any, monkeypatc
     monkeypatch.setattr(launcher, "launch", launch)
     async with CodexApp().run_test(size=SIZE) as pilot:
         await settled(pilot)
-        await pilot.press("down", "n")
+        await pilot.press("n")
         await until(pilot, lambda: isinstance(pilot.app.screen, LaunchDialog))
         dataset = pilot.app.screen.query_one("#dataset", Input)
         assert dataset.value == "demo:zombie-waves"
@@ -195,7 +231,7 @@ async def test_the_dialog_shows_the_progress_of_the_set_up(
     monkeypatch.setattr(launcher, "launch", lambda *a, **k: make_run(end="training", steps=10))
     async with CodexApp().run_test(size=SIZE) as pilot:
         await settled(pilot)
-        await pilot.press("down", "n", "enter")
+        await pilot.press("n", "enter")
         await until(pilot, lambda: "12 / 30" in screen_text(pilot.app))
         assert "torch 2.13.0" in screen_text(pilot.app)
         assert "1:05 left" in screen_text(pilot.app)

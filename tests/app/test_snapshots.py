@@ -44,12 +44,12 @@ def test_cockpit_of_a_lost_run(snap_compare: Any, make_run: Any, size: tuple[int
 
 @SIZES
 def test_picker(snap_compare: Any, size: tuple[int, int]) -> None:
-    assert snap_compare(CodexApp(), terminal_size=size, run_before=pressing("down", then="2,048"))
+    assert snap_compare(CodexApp(), terminal_size=size, run_before=pressing(then="2,048"))
 
 
 @SIZES
 def test_launch(snap_compare: Any, size: tuple[int, int]) -> None:
-    keys = pressing("down", "n", then="Run name")
+    keys = pressing("n", then="Run name")
     assert snap_compare(CodexApp(), terminal_size=size, run_before=keys)
 
 
@@ -57,26 +57,26 @@ def test_launch(snap_compare: Any, size: tuple[int, int]) -> None:
 def test_editor(snap_compare: Any, size: tuple[int, int]) -> None:
     """A value that was changed, and one that is being typed and is wrong."""
     keys = pressing(
-        "down", "e", *["pagedown"] * 2, *["down"] * 4, "right", "up", "up", "enter", "5", "x", then="given: "
+        "e", *["pagedown"] * 2, *["down"] * 4, "right", "up", "up", "enter", "end", "5", "x", then="given: "
     )
     assert snap_compare(CodexApp(), terminal_size=size, run_before=keys)
 
 
 @SIZES
 def test_editor_of_what_does_not_fit(snap_compare: Any, size: tuple[int, int]) -> None:
-    keys = pressing("down", "e", *["pagedown"] * 2, *["down"] * 2, "enter", "0", "enter", then="too big")
+    keys = pressing("e", *["pagedown"] * 2, *["down"] * 2, "enter", "end", "0", "enter", then="too big")
     assert snap_compare(CodexApp(), terminal_size=size, run_before=keys)
 
 
 @SIZES
 def test_remedies(snap_compare: Any, size: tuple[int, int]) -> None:
-    keys = pressing("down", "e", *["pagedown"] * 2, *["down"] * 2, "enter", "0", "enter", "r", then="enough by itself")
+    keys = pressing("e", *["pagedown"] * 2, *["down"] * 2, "enter", "end", "0", "enter", "r", then="enough by itself")
     assert snap_compare(CodexApp(), terminal_size=size, run_before=keys)
 
 
 @SIZES
 def test_comparison(snap_compare: Any, size: tuple[int, int]) -> None:
-    keys = pressing("down", "e", *["pagedown"] * 2, *["down"] * 3, "right", "c", then="⇄")
+    keys = pressing("e", *["pagedown"] * 2, *["down"] * 3, "right", "c", then="⇄")
     assert snap_compare(CodexApp(), terminal_size=size, run_before=keys)
 
 

@@ -15,7 +15,9 @@ def read_card(device: int | str = "auto") -> Card | None:
     return CARD
 
 
-def forecast_resources(profile: Profile, path: Path, card_mib: float | None = None) -> ResourceForecast:
+def forecast_resources(
+    profile: Profile, path: Path, card_mib: float | None = None, *, use_title: bool = False
+) -> ResourceForecast:
     memory = _memory(profile)
     reason = "" if memory else f"{profile.model.name} is not on this machine yet, so its size is not known."
     remedies = _remedies(profile) if memory and memory.verdict in ("tight", "no") else []

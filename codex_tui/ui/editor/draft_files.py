@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual.screen import Screen
 
 from codex_tui.base.errors import CodexError
-from codex_tui.base.text import clean
+from codex_tui.base.text import clean, pluralize
 from codex_tui.profiles.draft import ChangedOnDisk, Draft, duplicate, explain_bad_name, find_free_name
 from codex_tui.ui.kit.dialogs import Ask, Options
 from codex_tui.ui.messages import Trouble
+
+if TYPE_CHECKING:
+    from codex_tui.profiles.library import ProfileEntry
 
 NAME_HELP = "It is saved in the profiles folder of your settings."
 
@@ -71,6 +75,20 @@ class DraftFiles:
             self._screen.post_message(Trouble(error.message, error.hint))
             return False
         return self._report_saved()
+
+    async def save_for_launch(self) -> ProfileEntry | None:
+        """Saves the draft if that is necessary. Returns the profile to launch, or None if it is not saved or can't
+        start. A new draft without a change is not saved: the shipped profile that it extends is launched."""
+        from codex_tui.profiles.library import read_entry
+
+        if problems := len(self._draft.resolved.problems):
+            self._screen.notify(f"It can't start yet: {pluralize(problems, 'problem')}.", severity="warning")
+            return None
+        if self._draft.source and not self._draft.dirty:
+            return await asyncio.to_thread(read_entry, self._draft.source, True)
+        if self._draft.dirty and not await self.save():
+            return None
+        return await asyncio.to_thread(read_entry, self._draft.path, False)
 
     async def duplicate(self) -> None:
         await ask_to_duplicate(self._screen, self._draft.source or self._draft.path)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from string import digits
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.content import Content
+from textual.events import Key
 from textual.message import Message
 from textual.strip import Strip
 
@@ -44,7 +46,11 @@ class FieldList(PickList):
             return isinstance(message, FieldList.Moved)
 
     class Edit(Message):
-        """Asks to edit the value of the picked field."""
+        """Asks to edit the value of the picked field. `digit` is a digit that a person has typed in the list, or ""."""
+
+        def __init__(self, digit: str = "") -> None:
+            super().__init__()
+            self.digit = digit
 
     class Unset(Message):
         """Asks to remove the picked field from the file, so that its value is inherited."""
@@ -138,6 +144,12 @@ class FieldList(PickList):
 
     def action_choose(self) -> None:
         self.post_message(FieldList.Edit())
+
+    def on_key(self, event: Key) -> None:
+        """A digit begins a new value of the picked field."""
+        if event.character and event.character in digits:
+            event.stop()
+            self.post_message(FieldList.Edit(event.character))
 
     def action_cycle(self, step: int) -> None:
         self.post_message(FieldList.Cycle(step))

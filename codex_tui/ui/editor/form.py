@@ -72,14 +72,22 @@ class Form(Container):
         """Whether the text line is open."""
         return bool(self.text_line.display)
 
+    @property
+    def typed(self) -> str:
+        return self.text_line.value
+
     def open_line(self, text: str) -> None:
-        """Opens the text line, with `text` in it, over the picked value."""
+        """Opens the text line over the picked value, with `text` in it. The text is selected: typing replaces it."""
         self.text_line.display = True
         self.text_line.value = text
-        self.text_line.cursor_position = len(text)
+        self.text_line.select_all()
         self.rows.set_complaint("")
         self._place_line()
         self.text_line.focus()
+
+    def type(self, text: str) -> None:
+        """Types `text` into the open text line."""
+        self.text_line.replace(text, *sorted(self.text_line.selection))
 
     def close_line(self) -> None:
         if self.typing:

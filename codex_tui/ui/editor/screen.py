@@ -16,13 +16,21 @@ from textual.widgets import Input
 
 from codex_tui.base.text import clean
 from codex_tui.profiles.draft import Draft
-from codex_tui.profiles.fields import Field, explain_invalid_input, find_next_choice, find_other_problems, list_fields
+from codex_tui.profiles.fields import (
+    Field,
+    explain_invalid_input,
+    find_next_choice,
+    find_other_problems,
+    list_fields,
+    resolve_input,
+)
 from codex_tui.profiles.literals import format_literal, format_value, parse_input
 from codex_tui.profiles.toml_text import CannotEdit
 from codex_tui.ui.editor.draft_files import DraftFiles
 from codex_tui.ui.editor.field_help import describe_field
 from codex_tui.ui.editor.field_list import FieldList
 from codex_tui.ui.editor.form import Form
+from codex_tui.ui.editor.questions import ask_field, ask_remedy
 from codex_tui.ui.editor.text import WHILE_TYPING, draw_title, list_hints
 from codex_tui.ui.forecast.bar import ForecastBar
 from codex_tui.ui.forecast.in_thread import forecast_profile
@@ -66,6 +74,7 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
         Binding("u", "undo", "Undo"),
         Binding("U,ctrl+r", "redo", "Redo"),
         Binding("s,ctrl+s", "save", "Save"),
+        Binding("n,ctrl+n", "launch", "Save and launch"),
         Binding("S", "save_as", "Save under another name"),
         Binding("D", "duplicate", "Duplicate the file"),
         Binding("c", "compare", "Compare with the parent"),
@@ -152,12 +161,24 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
     def on_field_list_unset(self) -> None:
         self.set_field(None)
 
-    def on_field_list_edit(self) -> None:
-        if not self.picked.schema.kinds:
+    def on_field_list_edit(self, message: FieldList.Edit) -> None:
+        """Opens the text line for the picked field. A digit replaces the value of a field that takes numbers.
+
+        Over a slow connection several keys arrive at once, so a later key can come here after the text line has opened.
+        """
+        kinds = {*self.picked.schema.kinds}
+        if self.form.typing and not message.digit:
+            self.form.text_line.action_done(0)
+        elif message.digit and not kinds & {"integer", "number"}:
+            self.app.bell()
+        elif not kinds:
             self.set_field(format_literal(find_next_choice(self.picked, 1)))
-            return
-        self.form.open_line(format_value(self.picked.value))
-        self._update_hints()
+        else:
+            if not self.form.typing:
+                self.form.open_line(format_value(self.picked.value))
+            if message.digit:
+                self.form.type(message.digit)
+            self._update_hints()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Checks the value while a person types, and forecasts the memory that it would need."""
@@ -166,28 +187,25 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
         problem = explain_invalid_input(self.picked.schema, event.value)
         self.form.show_complaint(problem)
         if not problem:
-            self._update_forecast(self._resolve_typed(event.value))
-
-    def _resolve_typed(self, text: str) -> Resolved:
-        value = parse_input(self.picked.schema, text)
-        try:
-            unset = value is None and not self.picked.own
-            return self.draft.resolved if unset else self.draft.resolve(self.draft.with_value(self.path, value))
-        except CannotEdit:
-            return self.draft.resolved
-
-    @property
-    def path(self) -> str:
-        return self.picked.schema.path
+            self._update_forecast(resolve_input(self.draft, self.picked, event.value))
 
     def on_form_entered(self, message: Form.Entered) -> None:
-        """Sets the field. A wrong value is refused and stays in the text line until a person corrects or cancels it."""
-        if explain_invalid_input(self.picked.schema, message.text):
+        if self._accept(message.text):
+            self.form.rows.action_move(message.move)
+
+    def _accept(self, text: str) -> bool:
+        """Sets the picked field to the typed text. A wrong value is refused and stays in the text line until a person
+        corrects or cancels it. Returns whether the value was accepted."""
+        if explain_invalid_input(self.picked.schema, text):
             self.app.bell()
-            return
+            return False
         self.form.close_line()
-        self.set_field(parse_input(self.picked.schema, message.text))
-        self.form.rows.action_move(message.move)
+        self.set_field(parse_input(self.picked.schema, text))
+        return True
+
+    def _accept_typed(self) -> bool:
+        """Sets the picked field if the text line is open. Returns False if the typed value is wrong."""
+        return not self.form.typing or self._accept(self.form.typed)
 
     def on_form_cancelled(self) -> None:
         self.form.close_line()
@@ -197,7 +215,7 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
     def set_field(self, value: str | None, path: str | None = None) -> None:
         """Sets the field at `path`, by default the picked one, to a TOML value. None removes it from the file."""
         try:
-            self.draft.set(path or self.path, value)
+            self.draft.set(path or self.picked.schema.path, value)
         except CannotEdit as error:
             self.post_message(Trouble(f"{error}.", "Press Esc to leave, then E to open the file in your own editor."))
         self.show_draft()
@@ -243,7 +261,19 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
         self.run_worker(work, group="files", exclusive=True, exit_on_error=False)
 
     def action_save(self) -> None:
-        self._run(self.files.save())
+        if self._accept_typed():
+            self._run(self.files.save())
+
+    def action_launch(self) -> None:
+        """Saves the draft and opens the launch dialog with it."""
+        if self._accept_typed():
+            self._run(self._launch())
+
+    async def _launch(self) -> None:
+        from codex_tui.ui.launch.dialog import LaunchDialog
+
+        if entry := await self.files.save_for_launch():
+            self.app.push_screen(LaunchDialog(entry))
 
     def action_save_as(self) -> None:
         self._run(self.files.save_as())
@@ -269,30 +299,13 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
         self.run_worker(self._remedies(), group="remedies", exclusive=True, exit_on_error=False)
 
     async def _remedies(self) -> None:
-        from codex_tui.ui.forecast.remedies import RemediesScreen
-
-        profile = self.draft.resolved.profile
-        # The forecast on the screen may be of an earlier text, so this makes a new one.
-        forecast = await asyncio.to_thread(forecast_profile, profile, self.draft.path) if profile else None
-        if not forecast or not forecast.remedies:
-            fits = forecast and forecast.memory and forecast.memory.verdict == "fits"
-            self.notify("It fits. Nothing to change." if fits else "No suggestions.", markup=False)
-        elif remedy := await self.app.push_screen_wait(RemediesScreen(forecast)):
+        if remedy := await ask_remedy(self, self.draft):
             self.set_field(format_literal(remedy.value), remedy.field)
 
     def action_find(self) -> None:
         self.run_worker(self._find(), group="find", exclusive=True, exit_on_error=False)
 
     async def _find(self) -> None:
-        from codex_tui.ui.kit.dialogs import Ask
-
         names = [field.schema.path for field in list_fields(self.draft)]
-
-        def check(text: str) -> str:
-            return "" if any(text.strip().lower() in name for name in names) else "No field name contains this."
-
-        if text := await self.app.push_screen_wait(
-            Ask("Find a field", "Part of the field's name", "go to field", "", check)
-        ):
-            order = [*range(self.form.rows.index + 1, len(names)), *range(self.form.rows.index + 1)]
-            self.form.rows.pick(next(number for number in order if text.lower() in names[number]))
+        if (number := await ask_field(self, names, self.form.rows.index)) is not None:
+            self.form.rows.pick(number)

@@ -10,7 +10,12 @@ from codex_tui.profiles.fields import Field
 from codex_tui.ui.kit.drawing import MUTED, line
 from codex_tui.ui.kit.hints import Hint
 
-WHILE_TYPING: list[Hint] = [("Enter", "save value"), ("Esc", "cancel"), ("↑ ↓", "save and move")]
+WHILE_TYPING: list[Hint] = [
+    ("Enter", "keep value"),
+    ("Esc", "cancel"),
+    ("ctrl+n", "save and launch"),
+    ("↑ ↓", "keep and move"),
+]
 
 
 def draw_title(draft: Draft, conflict: bool) -> Content:
@@ -32,7 +37,7 @@ def list_hints(field: Field, draft: Draft, has_remedies: bool) -> list[Hint]:
     keys: list[Hint] = [("Enter", "edit") if field.schema.kinds else ("Enter", "next")]
     keys += [("← →", "choose")] if len(field.choices) > 1 else []
     keys += [("Del", "remove")] if field.own else []
-    keys += [("s", "save")] if draft.dirty or draft.is_new else []
+    keys += [("s", "save"), ("n", "save and launch")] if draft.dirty else [("n", "launch")]
     keys += [("u", "undo")] if draft.can_undo else []
     keys += [("r", "suggestions")] if has_remedies else []
     return [*keys, ("c", "compare"), ("/", "find"), ("S", "save as"), ("D", "duplicate"), ("Esc", "back")]

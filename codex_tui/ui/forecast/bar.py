@@ -26,6 +26,7 @@ PARTS = {
     "context": ("CUDA context", "▤", MUTED),
 }
 DISPLAY = ("display", "╱", MUTED)
+MIN_GB_MIB = 102.4  # a smaller size is shown in MB
 FREE, LIMIT, NOW = "·", "▲", "△"
 VERDICTS = {
     "fits": ("✓", "fits", "bold $success"),
@@ -76,24 +77,28 @@ def format_verdict(forecast: Forecast) -> Content:
     return line((f"{sign} {word}", style))
 
 
-def format_gb(forecast: Forecast) -> str:
-    """Format the memory that the run needs as "3.6 GB"."""
-    return f"{forecast.device_mib / 1024:.1f} GB"
+def format_gb(mib: float, digits: int = 2) -> str:
+    """Format 3701 MiB as "3.61 GB", and 93 MiB as "93 MB"."""
+    return f"{mib / 1024:.{digits}f} GB" if mib >= MIN_GB_MIB else f"{mib:.0f} MB"
 
 
-def _format_mib(forecast: Forecast) -> str:
-    """Format the needed memory and the limit as "3,701 of 3,796 MiB"."""
-    limit = f" of {forecast.limit_mib:,.0f}" if forecast.limit_mib else ""
-    return f"{forecast.device_mib:,.0f}{limit} MiB"
+def _format_number(mib: float) -> str:
+    return f"{mib / 1024:.2f}"
 
 
 def summarize(forecast: Forecast, card: Card | None) -> Content:
-    """One line: the needed memory, the limit, and whether the run fits, also in the memory that is free now."""
+    """One line: the needed memory, the limit, and whether the run fits, also in the memory that is free now. Without a
+    card, it says with which card the forecast compares."""
+    need = format_gb(forecast.device_mib)
     if forecast.verdict is None:
-        return line("needs ", (format_gb(forecast), STRONG), ("; no GPU found", MUTED))
-    parts = line((_format_mib(forecast), STRONG), ": ", format_verdict(forecast))
+        return line("needs ", (need, STRONG), ("; no GPU found", MUTED))
+    limit = f" of {format_gb(forecast.limit_mib)}" if forecast.limit_mib else ""
+    need = _format_number(forecast.device_mib) if limit else need
+    parts = line((f"{need}{limit}", STRONG), ": ", format_verdict(forecast))
+    if card is None and forecast.card_mib:
+        return line(parts, (f" on a {forecast.card_mib / 1024:.3g} GB card; no GPU found here", MUTED))
     if forecast.verdict != "no" and card is not None and card.free_mib < forecast.device_mib:
-        parts = line(parts, (f", but only {card.free_mib:,.0f} MiB are free now", "bold $warning"))
+        parts = line(parts, (f", but only {format_gb(card.free_mib)} is free now", "bold $warning"))
     return line(parts, (", measured on this card", MUTED)) if forecast.measured else parts
 
 
@@ -112,8 +117,8 @@ def format_change(remedy: Remedy) -> str:
 
 
 def _format_headline(forecast: Forecast, card: Card | None, width: int) -> Content:
-    marks = [f"{LIMIT} limit {forecast.limit_mib:,.0f}"] if forecast.limit_mib else []
-    marks += [f"{NOW} free now {card.free_mib:,.0f} of {card.total_mib:,.0f}"] if card else []
+    marks = [f"{LIMIT} limit {format_gb(forecast.limit_mib)}"] if forecast.limit_mib else []
+    marks += [f"{NOW} free now {_format_number(card.free_mib)} of {format_gb(card.total_mib)}"] if card else []
     return spread(summarize(forecast, card), line(("   ".join(marks), MUTED)), width)
 
 
@@ -152,7 +157,7 @@ def _format_legend(forecast: Forecast, width: int) -> Iterator[Content]:
     parts = [*list_components(forecast)]
     if forecast.display_mib >= 0.5:
         parts.append((*DISPLAY, forecast.display_mib))
-    entries = [line((glyph, style), f" {name} ", (f"{mib:,.0f}", MUTED)) for name, glyph, style, mib in parts]
+    entries = [line((glyph, style), f" {name} ", (_format_number(mib), MUTED)) for name, glyph, style, mib in parts]
     if layers := forecast.offload_layers:
         entries.append(line((f"{layers} layers kept in host memory", MUTED)))
     row = Content("")

@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 
 
 def forecast_profile(profile: Profile, path: Path) -> ResourceForecast:
-    """Forecast the GPU memory and disk space that a run of `profile` needs on this machine now."""
+    """Forecast the GPU memory and disk space that a run of `profile` needs on this machine now. A machine without a
+    card compares it with the card in the profile's title."""
     from codex_tui.machine import forecast
 
-    return forecast.forecast_resources(profile, path)
+    return forecast.forecast_resources(profile, path, use_title=True)
 
 
-def forecast_entries(entries: Sequence[ProfileEntry]) -> list[ResourceForecast | None]:
-    """Forecast each profile in the picker; None for a profile with problems."""
-    return [forecast_profile(entry.profile, entry.path) if entry.profile else None for entry in entries]
+def forecast_entries(entries: Sequence[ProfileEntry]) -> dict[Path, ResourceForecast]:
+    """Forecast each profile in the picker that has no problems, by its path."""
+    return {entry.path: forecast_profile(entry.profile, entry.path) for entry in entries if entry.profile}

@@ -12,7 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from codex_tui.base.text import clean, shorten
-from codex_tui.ui.forecast.bar import format_change, summarize
+from codex_tui.ui.forecast.bar import format_change, format_gb, summarize
 from codex_tui.ui.kit.choices import Choices, DrawEntry
 from codex_tui.ui.kit.dialogs import DIALOG_CSS, make_key_row
 from codex_tui.ui.kit.drawing import MUTED, STRONG, line, spread
@@ -63,7 +63,7 @@ class RemediesScreen(ModalScreen["Remedy | None"]):
 
 def _make_row(remedy: Remedy) -> DrawEntry:
     def row(width: int) -> list[Content]:
-        frees = line(("frees ", MUTED), f"{remedy.frees_mib:,.0f} MiB")
+        frees = line(("frees ", MUTED), format_gb(remedy.frees_mib))
         enough = line(("✓ enough by itself", "$success"), "; " if remedy.cost else "") if remedy.fits else Content("")
         name = shorten(format_change(remedy), width - frees.cell_length - 2)
         return [

@@ -132,7 +132,7 @@ class Ask(ModalScreen[str | None]):
         with Vertical():
             yield Static(line((clean(self._title), "bold")))
             yield Static(Content(clean(self._text, newlines=True)))
-            yield Input(self._default, select_on_focus=False)
+            yield Input(self._default)
             yield Static(id="problem", markup=False)
             yield make_key_row(("Enter", self._action), ("Esc", "cancel"))
 

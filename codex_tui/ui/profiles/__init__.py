@@ -1,1 +1,1 @@
-"""The profile picker, and the dialog that starts a run."""
+"""The profile picker."""

@@ -22,6 +22,7 @@ from codex_tui.ui.kit.hints import HintBar
 from codex_tui.ui.kit.text_view import TextView
 from codex_tui.ui.kit.title_bar import TitleBar
 from codex_tui.ui.messages import ReportsWorkerErrors, Trouble
+from codex_tui.ui.profiles.order import find_recommended, sort_entries
 from codex_tui.ui.profiles.text import describe_profile, make_row
 
 if TYPE_CHECKING:  # pydantic is imported after the first paint
@@ -62,8 +63,9 @@ class ProfilesScreen(ReportsWorkerErrors, Screen[None]):
     def __init__(self) -> None:
         super().__init__()
         self._entries: list[ProfileEntry] = []
-        self._forecasts: list[ResourceForecast | None] = []
+        self._forecasts: dict[Path, ResourceForecast] = {}
         self.forecasts_ready = False
+        self._outdated = False  # whether the profiles may have changed since the list was made
 
     def compose(self) -> ComposeResult:
         yield TitleBar("Profiles", "Choose a profile. Enter starts training.")
@@ -78,25 +80,40 @@ class ProfilesScreen(ReportsWorkerErrors, Screen[None]):
         self.call_after_refresh(self.action_reload)
 
     async def action_reload(self, select: str | None = None) -> None:
-        """Read the profiles in a thread and select the one called `select`, else keep the selection."""
+        """Read the profiles in a thread and select the one called `select`, else keep the selection.
+
+        Until the new forecasts are made, the earlier ones are shown.
+        """
+        self._outdated = False
         self._entries = await asyncio.to_thread(_read_profiles)
-        self._forecasts, self.forecasts_ready = [None] * len(self._entries), False
-        self._show(select)
-        self.run_worker(self._forecast_all(), group="forecast", exclusive=True, exit_on_error=False)
+        self.forecasts_ready = False
+        if self.is_attached:
+            self._show(select)
+            self.run_worker(self._forecast_all(), group="forecast", exclusive=True, exit_on_error=False)
+
+    def on_screen_resume(self) -> None:
+        if self._outdated:  # the editor has started a run, and did not return here by itself
+            self.call_later(self.action_reload)
 
     async def _forecast_all(self) -> None:
         """Forecast every profile, after the list is shown: the driver is slow to answer."""
-        entries = self._entries
+        entries, is_first = self._entries, not self._forecasts
         forecasts = await asyncio.to_thread(forecast_entries, entries)
         if self.is_attached and entries is self._entries:
             self._forecasts, self.forecasts_ready = forecasts, True
-            self._show()
+            has_moved = self.query_one(Choices).index != 0
+            self._show(select_first=is_first and not has_moved)
 
-    def _show(self, select: str | None = None) -> None:
+    def _show(self, select: str | None = None, *, select_first: bool = False) -> None:
+        """Show the profiles in their order. The selection stays on its profile, unless `select_first`."""
+        self._entries[:] = sort_entries(self._entries, self._forecasts)
+        recommended = find_recommended(self._entries, self._forecasts)
         rows = [
-            (entry.name, make_row(entry, forecast))
-            for entry, forecast in zip(self._entries, self._forecasts, strict=True)
+            (entry.name, make_row(entry, self._forecasts.get(entry.path), entry is recommended))
+            for entry in self._entries
         ]
+        if select_first and self._entries:
+            select = self._entries[0].name
         self.query_one(Choices).set_rows(rows, select)
         self._describe()
 
@@ -125,7 +142,7 @@ class ProfilesScreen(ReportsWorkerErrors, Screen[None]):
     def action_launch(self) -> None:
         if (entry := self._pick_valid()) is None:
             return
-        from codex_tui.ui.profiles.launch import LaunchDialog
+        from codex_tui.ui.launch.dialog import LaunchDialog
 
         self.app.push_screen(LaunchDialog(entry))
 
@@ -141,6 +158,7 @@ class ProfilesScreen(ReportsWorkerErrors, Screen[None]):
         except CodexError as error:
             self.post_message(Trouble(error.message, error.hint))
             return
+        self._outdated = True
         self.app.push_screen(EditorScreen(draft), self.action_reload)
 
     def action_data(self) -> None:
@@ -192,8 +210,7 @@ class ProfilesScreen(ReportsWorkerErrors, Screen[None]):
             text = "There are no profiles. Put a TOML file into the profiles folder of the app's settings."
             self.query_one("#profile", TextView).set_text([line((text, MUTED))])
             return
-        index = self._entries.index(entry)
-        self.query_one("#profile", TextView).set_text(describe_profile(entry, self._forecasts[index]))
+        self.query_one("#profile", TextView).set_text(describe_profile(entry, self._forecasts.get(entry.path)))
         self.query_one(HintBar).show(HINTS[1:] if entry.problems else HINTS)
 
 

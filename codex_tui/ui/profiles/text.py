@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 
 from codex_tui.base.text import clean, pluralize, shorten
-from codex_tui.ui.forecast.bar import format_change, format_gb, format_verdict, list_components, summarize
+from codex_tui.ui.forecast.bar import (
+    format_change,
+    format_gb,
+    format_verdict,
+    list_components,
+    summarize,
+)
 from codex_tui.ui.kit.choices import DrawEntry
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, line, spread
 from training.contract import files
@@ -22,9 +28,10 @@ if TYPE_CHECKING:  # pydantic is imported after the first paint
 MAX_FILE_LINES = 1000  # lines of a profile's file that are shown
 MAX_REMEDIES = 3  # the editor shows all of them
 NAME_WIDTH = 11
+PREPOSITIONS = {"fits": "", "tight": "on ", "no": "for "}  # between a verdict and the size of a card
 
 
-def make_row(entry: ProfileEntry, forecast: ResourceForecast | None) -> DrawEntry:
+def make_row(entry: ProfileEntry, forecast: ResourceForecast | None, recommended: bool) -> DrawEntry:
     """Make the entry of a profile in the list: its name, its title, and whether it fits."""
     owner = "shipped" if entry.shipped else "yours"
     count = len(entry.problems)
@@ -35,7 +42,7 @@ def make_row(entry: ProfileEntry, forecast: ResourceForecast | None) -> DrawEntr
         return [
             spread(line((name, STRONG)), line((owner, MUTED)), width),
             line((shorten(clean(entry.title), width), MUTED)),
-            fit,
+            spread(fit, line(("recommended", "bold $success")), width) if recommended else fit,
         ]
 
     return lines
@@ -46,9 +53,14 @@ def _format_fit(forecast: ResourceForecast | None) -> Content:
         return Content("")
     if forecast.memory is None:
         return line(("no forecast", MUTED))
+    need = format_gb(forecast.memory.device_mib, 1)
     if forecast.memory.verdict is None:
-        return line((f"needs {format_gb(forecast.memory)}", MUTED))
-    return line(format_verdict(forecast.memory), (f"  {forecast.memory.device_mib:,.0f} MiB", MUTED))
+        return line((f"needs {need}", MUTED))
+    card_mib = forecast.memory.card_mib
+    where = " "
+    if forecast.card is None and card_mib:
+        where = f" {PREPOSITIONS[forecast.memory.verdict]}{card_mib / 1024:.3g} GB:"
+    return line(format_verdict(forecast.memory), (f"{where} {need}", MUTED))
 
 
 def describe_profile(entry: ProfileEntry, forecast: ResourceForecast | None) -> Iterator[Content]:
@@ -89,7 +101,7 @@ def _format_memory(forecast: ResourceForecast | None) -> Iterator[Content]:
     else:
         yield _format_pair("memory", summarize(forecast.memory, forecast.card))
         for remedy in forecast.remedies[:MAX_REMEDIES]:
-            frees = f"{f'−{remedy.frees_mib:,.0f}':>6} MiB {'✓' if remedy.fits else ' '} "
+            frees = f"{f'−{format_gb(remedy.frees_mib)}':>9} {'✓' if remedy.fits else ' '} "
             yield line((frees, MUTED), format_change(remedy))
         if forecast.remedies:
             enough = "✓ is enough by itself. " if forecast.remedies[0].fits else ""
@@ -100,15 +112,15 @@ def _format_components(forecast: ResourceForecast) -> Iterator[Content]:
     memory = forecast.memory
     assert memory
     for name, _, _, mib in list_components(memory):
-        yield line((f"  {name:<14}", MUTED), f"{mib:>7,.0f} MiB")
-    yield line((f"  {'total':<14}", MUTED), (f"{memory.device_mib:>7,.0f} MiB", STRONG))
+        yield line((f"  {name:<14}", MUTED), f"{format_gb(mib):>9}")
+    yield line((f"  {'total':<14}", MUTED), (f"{format_gb(memory.device_mib):>9}", STRONG))
     if memory.limit_mib and memory.card_mib:
         usable = memory.card_mib - memory.display_mib
-        why = f"the card's {memory.card_mib:,.0f} minus {memory.display_mib:,.0f} for the display"
+        why = f"the card's {format_gb(memory.card_mib)} minus {format_gb(memory.display_mib)} for the display"
         why = why if abs(usable - memory.limit_mib) < 1 else "vram_limit_mib"
-        yield line((f"  {'limit':<14}", MUTED), f"{memory.limit_mib:>7,.0f} MiB", (f"   {why}", MUTED))
+        yield line((f"  {'limit':<14}", MUTED), f"{format_gb(memory.limit_mib):>9}", (f"   {why}", MUTED))
     if forecast.card:
-        yield line((f"  {'free now':<14}", MUTED), f"{forecast.card.free_mib:>7,.0f} MiB",
+        yield line((f"  {'free now':<14}", MUTED), f"{format_gb(forecast.card.free_mib):>9}",
                    (f"   {clean(forecast.card.name)}", MUTED))  # fmt: skip
 
 

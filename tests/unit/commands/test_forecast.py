@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from codex_tui import launch_plan
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput
 from codex_tui.cli import main
@@ -132,6 +133,7 @@ def test_a_model_in_the_hubs_cache_is_found_offline(without_a_card: Path, capsys
 def test_a_launch_warns_or_refuses_as_the_profile_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forecast, "read_card", lambda device="auto": LAPTOP)
     monkeypatch.setattr(facts, "disk_free_gib", lambda: 100.0)
+    monkeypatch.setattr(launch_plan, "find_missing_model", lambda profile, path: None)
 
     def warnings(**overrides: object) -> list[str]:
         fields = {name.replace("__", "."): value for name, value in overrides.items()}

@@ -16,7 +16,7 @@ from textual.widgets import Input, Static
 
 from codex_tui.base.errors import CodexError, convert_os_error
 from codex_tui.base.text import clean, format_duration
-from codex_tui.ui.forecast.bar import format_change, summarize
+from codex_tui.ui.forecast.bar import format_change, format_gb, summarize
 from codex_tui.ui.forecast.in_thread import forecast_profile
 from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.dialogs import DIALOG_CSS, make_key_row
@@ -154,7 +154,7 @@ def _format_forecast(forecast: ResourceForecast) -> Content:
     if forecast.memory.verdict != "no":
         return text
     remedy = forecast.remedies[0] if forecast.remedies else None
-    help = f" {format_change(remedy)} frees {remedy.frees_mib:,.0f} MiB." if remedy else ""
+    help = f" {format_change(remedy)} frees {format_gb(remedy.frees_mib)}." if remedy else ""
     return line(
         text, "\n", (f"It will probably run out of memory.{help} To edit the profile: Esc, then e.", "$warning")
     )
