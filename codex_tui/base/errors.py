@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import errno
 
+from codex_tui.base.secrets import redact
+
 DONE, FAILED, BAD_INPUT, NO_ENVIRONMENT = 0, 1, 2, 3
 MAX_PATH_LENGTH = 4096
 
 
 class CodexError(Exception):
-    """An error with a `message` that says in one sentence what is wrong, and a `hint` that says what to do."""
+    """An error with a `message` that says in one sentence what is wrong, and a `hint` that says what to do.
+
+    Both are shown, so secrets are taken out: a person may have pasted a URL with a password where a path was expected.
+    """
 
     exit_code = FAILED
 
     def __init__(self, message: str, hint: str = "") -> None:
-        self.message = message
-        self.hint = hint
-        super().__init__(f"{message}\n{hint}" if hint else message)
+        self.message = redact(message)
+        self.hint = redact(hint)
+        super().__init__(f"{self.message}\n{self.hint}" if hint else self.message)
 
 
 class BadInput(CodexError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from training.contract.secrets import has_token, redact_tokens
+from training.contract.secrets import has_secret, redact_secrets
 
 NO_SECRETS = "a token does not belong in a profile; set HF_TOKEN in the environment, or run: hf auth login"
 
@@ -20,10 +20,10 @@ _SET_SECRET = re.compile(
 
 
 def is_secret(name: str, value: Any) -> bool:
-    """Return whether `value` looks like a token, or `name` is a name of a secret."""
-    return isinstance(value, str) and (has_token(value) or bool(_SECRET_NAME.fullmatch(name)))
+    """Return whether `value` holds a token or the credentials of a URL, or `name` is a name of a secret."""
+    return isinstance(value, str) and (has_secret(value) or bool(_SECRET_NAME.fullmatch(name)))
 
 
 def redact(text: str) -> str:
     """Replace everything in `text` that looks like a secret."""
-    return _SET_SECRET.sub(r'\1"…"', redact_tokens(text))
+    return _SET_SECRET.sub(r'\1"…"', redact_secrets(text))

@@ -14,7 +14,7 @@ from codex_tui.base.toml_positions import find_lines
 from codex_tui.profiles.problems import ProfileError, ProfileProblem, explain_unknown_field, is_table, validate_field
 from codex_tui.profiles.schema import read_schema
 from training.contract import files
-from training.contract.secrets import has_token
+from training.contract.secrets import has_secret
 
 FieldPath = tuple[str, ...]
 
@@ -53,7 +53,7 @@ def read_layer(text: str, path: Path) -> tuple[Layer, list[ProfileProblem]]:
     lines_with_secret = {problem.line for problem in problems}
     for number, line in enumerate(text.split("\n"), 1):
         if (
-            has_token(line) and number not in lines_with_secret
+            has_secret(line) and number not in lines_with_secret
         ):  # in a comment too, since a run keeps a copy of the file
             problems.append(ProfileProblem("", number, NO_SECRETS))
     sets, values = set(), {}

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from codex_tui.base.errors import BadInput
-from codex_tui.base.secrets import redact
 from codex_tui.profiles.comments import format_example
 from codex_tui.profiles.problems import explain_unknown_field, is_table, validate_field
 from codex_tui.profiles.resolve import make_paths_absolute
@@ -29,8 +28,8 @@ def parse_overrides(options: list[str]) -> dict[str, Any]:
         try:
             values[field] = _parse_override(field, given.strip() if equals else None)
         except ValueError as error:
-            reason = redact(str(error))
-            raise BadInput(f"--set {redact(field)}: {reason}{'' if reason.endswith('?') else '.'}", HINT) from None
+            reason = str(error)
+            raise BadInput(f"--set {field}: {reason}{'' if reason.endswith('?') else '.'}", HINT) from None
     return values | make_paths_absolute(values, Path.cwd())
 
 

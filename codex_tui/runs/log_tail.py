@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from training.contract.files import open_file
+from training.contract.secrets import redact_secrets
 
 FIRST_LOOK = 256 * 1024  # bytes from the end of the log that the first poll reads
 MAX_BYTES_AT_ONCE = 1024 * 1024  # if more bytes are new, only the last ones are read
@@ -24,7 +25,8 @@ class LogTail:
         self._shown = b""
 
     def poll(self) -> list[str]:
-        """Read the lines that are new since the last call. Returns [] if there are none or if there is no file."""
+        """Read the lines that are new since the last call, with secrets redacted: libraries may write them. Returns []
+        if there are no new lines or if there is no file."""
         try:
             size = self._path.stat().st_size
         except OSError:
@@ -47,7 +49,7 @@ class LogTail:
         self._offset = size
         self._shown = (self._shown + data)[-REMEMBERED:]
         *lines, self._rest = (self._rest + data).split(b"\n")
-        return [_strip_redrawn(line).decode("utf-8", "replace") for line in lines]
+        return [redact_secrets(_strip_redrawn(line).decode("utf-8", "replace")) for line in lines]
 
 
 def _strip_redrawn(line: bytes) -> bytes:

@@ -18,6 +18,7 @@ from training.contract.config import UPDATE, ConfigError, ConfigTooNew, RunConfi
 from training.contract.files import open_file
 from training.contract.process import Exit
 from training.contract.run_directory import RunDirectory
+from training.contract.secrets import redact_secrets
 
 EXIT_WAIT_SECONDS = 0.25
 """How long to wait for exit.json, which the parent of a dead trainer writes."""
@@ -183,11 +184,11 @@ def _list_saved(run: RunDirectory) -> str:
 
 
 def read_log_tail(run: RunDirectory, lines: int = 12, window: int = 8192) -> tuple[str, ...]:
-    """Read the last `lines` lines of trainer.log that are not blank, from its last `window` bytes."""
+    """Read the last `lines` lines of trainer.log that are not blank, from its last `window` bytes. Redact secrets."""
     try:
         with open_file(run.log) as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - window))
             text = file.read().decode("utf-8", "replace")
     except OSError:
         return ()
-    return tuple(line.rstrip() for line in text.splitlines() if line.strip())[-lines:]
+    return tuple(redact_secrets(line.rstrip()) for line in text.splitlines() if line.strip())[-lines:]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.contract.events import FailureKind
-from training.contract.secrets import redact_tokens
+from training.contract.secrets import redact_secrets
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Failure:
     hint: str
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "message", redact_tokens(self.message))
-        object.__setattr__(self, "hint", redact_tokens(self.hint))
+        object.__setattr__(self, "message", redact_secrets(self.message))
+        object.__setattr__(self, "hint", redact_secrets(self.hint))
 
 
 class TrainingFailure(Exception):

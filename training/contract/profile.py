@@ -55,6 +55,8 @@ class Profile(Table):
 def find_conflicts(profile: Profile) -> Iterator[tuple[str, str]]:
     """Yield each field whose value contradicts another field, and the reason."""
     model, training, lora = profile.model, profile.training, profile.lora
+    if "://" in model.name:
+        yield "model.name", "a URL is no model; name it as on the Hub, owner/name, or give the path of its folder"
     if model.load_in_4bit and model.dtype == "float32":
         yield "model.dtype", "float32 is not possible with load_in_4bit = true; use auto or bfloat16"
     if model.offload_layers and not training.gradient_checkpointing:

@@ -20,6 +20,9 @@ DEMO_DATASET = "demo:zombie-waves"
 DEMO_FILE = Path(__file__).resolve().parents[1] / "demo" / "zombie_waves.jsonl"
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+_URL = re.compile(
+    r"\s*[A-Za-z][A-Za-z0-9+.-]+://(?:(?:www\.)?(?:huggingface\.co|hf\.co)/datasets/(?P<page>[\w.-]+/[\w.-]+))?"
+)
 _TRAIN = re.compile(r"(?:^|[-_.])train(?:[-_.]|$)", re.IGNORECASE)
 
 
@@ -56,6 +59,10 @@ def local(name: str, base: Path = Path()) -> Source:
     """
     if name == DEMO_DATASET:
         return Source(name, (DEMO_FILE,))
+    if url := _URL.match(name):
+        usual = "Download the file and give its path, or name a dataset as owner/name."
+        hint = f"Name it as {url['page']}." if url["page"] else usual
+        raise SourceProblem(f"{name} is a URL, not a file or a dataset of the Hub.", hint)
     if not name.strip():
         raise SourceProblem("An empty name is not a file.", HINT)
     path = (base / _expand_user(name)).absolute()

@@ -12,7 +12,7 @@ from pathlib import Path
 from training.contract import events as ev
 from training.contract import failures, files
 from training.contract.run_directory import RunDirectory
-from training.contract.secrets import redact_tokens
+from training.contract.secrets import redact_secrets
 from training.finetune.attempt import Attempt, print_error
 from training.finetune.gpu import open_card
 from training.job import environ
@@ -55,7 +55,7 @@ def train(path: Path) -> int:
         attempt.end(sft.train(attempt, job, rows, card))
         code = 0
     except (Exception, SystemExit) as error:  # noqa: BLE001  every failure gets a name, an event and a traceback
-        text = redact_tokens(traceback.format_exc())
+        text = redact_secrets(traceback.format_exc())
         print_error(text)
         failure = failures.classify(error)
         failed = ev.Failed(

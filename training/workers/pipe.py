@@ -11,7 +11,7 @@ from typing import Generic
 
 from training.contract import failures
 from training.contract.messages import Answer, NotUnderstood, Request, WorkerError, WorkerProtocol, encode
-from training.contract.secrets import redact_tokens
+from training.contract.secrets import redact_secrets
 
 
 class Pipe(Generic[Request, Answer]):
@@ -32,7 +32,7 @@ class Pipe(Generic[Request, Answer]):
 
     def send_error(self, error: BaseException, request: int | None = None) -> None:
         """Sends a failure: of the request with the id `request`, or of the whole worker."""
-        print(redact_tokens("".join(traceback.format_exception(error))), file=sys.stderr)  # noqa: T201
+        print(redact_secrets("".join(traceback.format_exception(error))), file=sys.stderr)  # noqa: T201
         failure = failures.classify(error)
         self.send(WorkerError(id=request, kind=failure.kind, message=failure.message, hint=failure.hint))
 

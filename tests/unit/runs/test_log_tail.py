@@ -9,7 +9,9 @@ import pytest
 
 from codex_tui.runs import log_tail
 from codex_tui.runs.log_tail import LogTail
+from codex_tui.runs.outcome import read_log_tail
 from training.contract import log as trainer_log
+from training.contract.run_directory import RunDirectory
 
 
 @pytest.fixture
@@ -37,6 +39,14 @@ def test_lines_come_once_and_whole(path: Path) -> None:
 def test_of_a_progress_bar_the_last_state_is_shown(path: Path) -> None:
     append(path, b"  1%\r 50%\r100%\r\nplain\r\n")
     assert LogTail(path).poll() == ["100%", "plain"]
+
+
+def test_a_secret_in_the_log_is_not_shown(path: Path) -> None:
+    """Libraries write the URL of a failed download."""
+    append(path, b"GET https://u:s3cret@host.invalid/a?X-Amz-Signature=s3cret&part=1 failed\n")
+    shown = "GET https://\u2026@host.invalid/a?X-Amz-Signature=\u2026&part=1 failed"
+    assert LogTail(path).poll() == [shown]
+    assert read_log_tail(RunDirectory(path.parent)) == (shown,)
 
 
 def test_a_new_file_in_its_place_is_read_from_its_start(path: Path) -> None:
