@@ -12,18 +12,20 @@ from typing import NoReturn
 
 from codex_tui import __version__
 from codex_tui.base.errors import FAILED, CodexError, convert_os_error
+from training.contract import telemetry
 
 # In the order of `--help`. Each module has add(subparsers), which sets `run` on its parsers.
 COMMANDS = ("train", "runs", "chat", "profile", "forecast", "data", "push", "setup", "doctor")
 
 
 class Parser(argparse.ArgumentParser):
-    """Cleans what the person typed before an error repeats it on the terminal."""
+    """Cleans what the person typed, and takes secrets out, before an error repeats it on the terminal."""
 
     def error(self, message: str) -> NoReturn:
+        from codex_tui.base.secrets import redact
         from codex_tui.base.text import clean
 
-        super().error(clean(message))
+        super().error(clean(redact(message)))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -48,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code. A person's mistake shows no traceback."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    telemetry.opt_out()
     os.umask(0o077)  # only the owner may read runs, profiles and settings
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal with another encoding shows "?" instead of an error
@@ -57,12 +60,15 @@ def main(arguments: list[str] | None = None) -> int:
             from codex_tui.commands.open_app import open_live_run
 
             return open_live_run()
+        from codex_tui.base import settings
+
         args = parser().parse_args(arguments)
         if not hasattr(args, "run"):
             from codex_tui.commands.open_app import open_live_run
 
             return open_live_run(args.low_bandwidth)
-        code = int(args.run(args))
+        with settings.use_python(getattr(args, "python", None)):
+            code = int(args.run(args))
         sys.stdout.flush()  # now, while a failure can still be reported
         return code
     except CodexError as error:

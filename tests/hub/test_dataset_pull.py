@@ -35,6 +35,15 @@ def test_what_is_pulled_is_what_was_pushed_and_serves_offline(user: HubUser) -> 
     user.run_json("data", "pull", REPO, HF_HUB_OFFLINE="1")
 
 
+def test_a_pull_asks_for_nothing_but_the_dataset(user: HubUser) -> None:
+    """With a new HF_HOME, the library would ask for the list of coding agents, to report which one runs it."""
+    user.run_json("data", "push", user.write_rows("train.jsonl", 200), REPO)
+    user.hub.requests.clear()
+    user.run_json("data", "pull", REPO, HF_HOME=str(user.home / "new"))
+    assert user.hub.requests
+    assert [request.path for request in user.hub.requests if REPO not in request.path] == []
+
+
 def test_a_pull_leaves_alone_what_differs(user: HubUser) -> None:
     user.run_json("data", "push", user.write_rows("train.jsonl", 200), REPO)
     folder = user.home / "there"

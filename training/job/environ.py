@@ -6,6 +6,7 @@ import logging
 import os
 from pathlib import Path
 
+from training.contract import telemetry
 from training.contract.profile import Profile
 from training.demo import llama
 from training.job.model import go_offline_if_needed
@@ -18,8 +19,6 @@ QUIET = {
     "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
     "TRANSFORMERS_VERBOSITY": "error",
     "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "DO_NOT_TRACK": "1",
     "WANDB_DISABLED": "true",
 }
 
@@ -38,6 +37,7 @@ FIXED_SEGMENTS = "expandable_segments:False,max_split_size_mb:256"
 
 def prepare(profile: Profile, cache: Path) -> None:
     """Silence the libraries, show them only the device that `profile` asks for, and keep their files under `cache`."""
+    telemetry.opt_out()
     for name, value in (QUIET | SAME_MEMORY_EVERYWHERE).items():
         os.environ.setdefault(name, value)
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

@@ -24,7 +24,8 @@ class HubUser:
     token: str
 
     def environment(self, **changes: str | None) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING", "XDG_"))}
+        ignored = ("HF_", "HUGGING", "XDG_", "DO_NOT_TRACK")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(ignored)}
         ours = {
             "HOME": str(self.home),
             "CODEX_TUI_HOME": str(self.home / "codex"),
@@ -32,7 +33,6 @@ class HubUser:
             "HF_ENDPOINT": self.hub.url,
             "HF_TOKEN": self.token,
             "HF_HUB_DISABLE_XET": "1",
-            "HF_HUB_DISABLE_TELEMETRY": "1",
             "PYTHONPATH": str(Path(__file__).resolve().parents[3]),
         }
         return {name: value for name, value in {**kept, **ours, **changes}.items() if value is not None}
