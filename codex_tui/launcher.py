@@ -23,7 +23,7 @@ from codex_tui.launch_plan import LaunchPlan, name_taken
 from codex_tui.runs.follower import snapshot
 from codex_tui.runs.outcome import explain_config_error
 from codex_tui.runs.resume_point import ResumePoint, find_resume_point
-from codex_tui.workers.process import interpreter_of, trainer_environment
+from codex_tui.workers.process import find_python_for, trainer_environment
 from training.contract.config import ConfigError, RunConfig
 from training.contract.files import open_to_append, write_atomically
 from training.contract.model_path import resolve_model_name
@@ -37,14 +37,15 @@ _children: list[subprocess.Popen[bytes]] = []
 
 
 def launch(plan: LaunchPlan, python: Path | None = None) -> RunDirectory:
-    """Start the fine-tune that `plan` describes and return its run directory at once.
+    """Start the fine-tune that `plan` describes and return its run directory at once. `python` is the interpreter that
+    `build.ensure` returned, if the caller has called it.
 
     Raises EnvironmentMissing where there is nothing to train with, BadInput where the run's name was taken meanwhile
     or the rows turn out to be bad, CodexError where the run directory can't be made.
     """
     if not plan.rows_checked:
         sources.check_rows(plan.source, plan.profile.dataset)
-    interpreter = build.find_python(python)
+    interpreter = python or build.find_python()
     resolved = plan.profile.model_dump(mode="json")
     resolved["model"]["name"] = resolve_model_name(plan.profile.model.name, plan.profile_file.parent)
     homes = (str(locations.data_home()), str(locations.cache_home()))
@@ -72,7 +73,7 @@ def launch(plan: LaunchPlan, python: Path | None = None) -> RunDirectory:
     return run
 
 
-def resume(run: RunDirectory, python: Path | None = None, *, from_start: bool = False) -> ResumePoint:
+def resume(run: RunDirectory, *, from_start: bool = False) -> ResumePoint:
     """Resume a run in its directory, from its last whole checkpoint. Returns the checkpoint.
 
     Raises BadInput if the run is training or done already, or if its config.json is damaged. Raises NoWholeCheckpoint
@@ -86,9 +87,10 @@ def resume(run: RunDirectory, python: Path | None = None, *, from_start: bool = 
     except ConfigError as error:
         raise explain_config_error(run, error) from None
     for path in (run.lock, run.log, run.events):
-        if path.exists() and not path.is_file():
-            raise CodexError(f"{path} is not a file.", f"Move it away, then: codex-tui resume {run.name}")
-    interpreter = build.find_python(python) if python else interpreter_of(run)
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            problem = "a link, and nothing is written through it" if path.is_symlink() else "not a file"
+            raise CodexError(f"{path} is {problem}.", f"Move it away, then: codex-tui resume {run.name}")
+    interpreter = find_python_for(run)
     with _starting(run):
         point = find_resume_point(run, from_start=from_start)
         before = run.read_process()

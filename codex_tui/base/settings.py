@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -55,8 +57,27 @@ class Settings:
     low_bandwidth: bool | None = None  # None: low over SSH, else normal
 
 
+_python_option: Path | None = None
+
+
+@contextmanager
+def use_python(path: Path | None) -> Iterator[None]:
+    """Inside the block, let `path` replace the interpreter that the file names. This is the option `--python`."""
+    global _python_option
+    before, _python_option = _python_option, path
+    try:
+        yield
+    finally:
+        _python_option = before
+
+
 def load() -> Settings:
     """Read the settings, or return the defaults if there is no file. Raises BadInput with file, line and field."""
+    settings = _read()
+    return replace(settings, trainer_python=_python_option) if _python_option else settings
+
+
+def _read() -> Settings:
     path = locations.settings_file()
     try:
         text = files.read(path).decode()
@@ -75,8 +96,11 @@ def load() -> Settings:
     except msgspec.ValidationError as error:
         field, problem = _explain(str(error))
         raise BadInput(f"{path}, line {find_lines(text).get(field, 1)}: {problem}", HINT) from None
-    python = file.trainer.python
-    return Settings(locations.expand_home(python) if python else None, file.app.low_bandwidth)
+    python = locations.expand_home(file.trainer.python) if file.trainer.python else None
+    if python and not python.is_absolute():  # it would name another program in each folder
+        line = find_lines(text).get("trainer.python", 1)
+        raise BadInput(f"{path}, line {line}: {EXPECTED['trainer.python']}, and begins with / or ~", HINT)
+    return Settings(python, file.app.low_bandwidth)
 
 
 def _explain(message: str) -> tuple[str, str]:

@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from codex_tui.base.errors import DONE, BadInput, CodexError
-from codex_tui.commands.options import add_low_bandwidth_option
+from codex_tui.commands.options import add_low_bandwidth_option, add_python_option
 from codex_tui.commands.train import RUN_HELP
 from training.contract.run_directory import RunDirectory
 
@@ -32,6 +32,7 @@ def add(subparsers: Any) -> None:
         default=256,
         help="length limit of the answer, in tokens (default: 256)",
     )
+    add_python_option(parser, "chat with")
     add_low_bandwidth_option(parser)
     parser.set_defaults(run=run_chat)
 
@@ -87,12 +88,15 @@ def _text(prompt: bytes) -> str:
 async def _ask(run: RunDirectory, prompt: str, *, adapter: bool, max_new_tokens: int) -> int:
     """Print the answer on stdout as it comes. If stderr is a terminal, show there what is loading."""
     from codex_tui.base.text import clean
-    from codex_tui.workers.process import Worker, interpreter_of
+    from codex_tui.workers.process import Worker, describe_unused_python, find_python_for
     from training.contract.messages import CHAT, AnswerEnd, ChatReady, Generate, Loading, Token, WorkerError
 
     # A pipe gets the answer unchanged; control characters must not reach a terminal.
     shown = (lambda text: clean(text, newlines=True)) if sys.stdout.isatty() else str
-    worker = await Worker.start(interpreter_of(run), CHAT, run.path)
+    python = find_python_for(run)
+    if notice := describe_unused_python(run):
+        print(clean(notice), file=sys.stderr)
+    worker = await Worker.start(python, CHAT, run.path)
     try:
         async for answer in worker:
             match answer:

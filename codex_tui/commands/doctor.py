@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from codex_tui.base.errors import DONE, FAILED, NO_ENVIRONMENT, CodexError
+from codex_tui.commands.options import add_python_option
 
 if TYPE_CHECKING:
     from codex_tui.environment.stack import EnvironmentReport
@@ -35,7 +36,7 @@ def add(subparsers: Any) -> None:
         description="Checks the GPU, the training environment, the disk and the terminal. Exits with 3 if nothing can "
         "train, with 1 if the folders of the app can't be written.",
     )
-    parser.add_argument("--python", metavar="PATH", type=Path, help="check this interpreter")
+    add_python_option(parser, "check")
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     parser.set_defaults(run=run_doctor)
 
@@ -45,7 +46,7 @@ def run_doctor(args: argparse.Namespace) -> int:
     from codex_tui.machine import facts
     from training.memory.wsl import wsl
 
-    report, trainer = examine_trainer(args.python)
+    report, trainer = examine_trainer()
     gpu = facts.gpu_facts()
     kind = wsl()
     unwritable = facts.unwritable()
@@ -85,23 +86,25 @@ def run_doctor(args: argparse.Namespace) -> int:
     return DONE if ok else FAILED if ready else NO_ENVIRONMENT
 
 
-def examine_trainer(named: Path | None) -> tuple[EnvironmentReport | None, list[Finding]]:
+def examine_trainer() -> tuple[EnvironmentReport | None, list[Finding]]:
     """Examine the interpreter that would train. A finding with the state "bad" means that it can't."""
     from codex_tui.base import locations
     from codex_tui.environment import build, stack
 
     try:
-        python = build.find_named_python(named)
+        python = build.find_named_python()
         managed = python is None
         if managed and not build.find_managed_python():
-            state = "is of another version or build" if build.read_stamp() else "is not built"
+            state = "is damaged, or of another version or build" if build.read_stamp() else "is not built"
             place = locations.managed_environment()
             return None, [Finding("trainer", "bad", f"codex-train {state}: {place}", "codex-tui setup")]
-        report = stack.describe(python or locations.managed_environment() / "bin" / "python")
+        report = stack.describe(python or build.managed_python())
     except CodexError as error:
         advice = " ".join(error.hint.split()) or "codex-tui setup"
         return None, [Finding("trainer", "bad", error.message, advice)]
     findings = [Finding("trainer", "ok", f"{report.python} (Python {report.python_version})")]
+    if report.version_problem:
+        findings = [Finding("trainer", "bad", f"{report.python} is {report.version_problem}", "codex-tui setup")]
     remedy = "codex-tui setup" if managed else "pip install {0}=={1} in it"
     for package in report.stack:
         advice = remedy.format(package.name, package.pinned)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 
 def add_dataset(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +26,11 @@ def add_low_bandwidth_option(parser: argparse.ArgumentParser) -> None:
         default=argparse.SUPPRESS,
         help="send less to the terminal, less often and in 256 colours (automatic over SSH)",
     )
+
+
+def add_python_option(parser: argparse.ArgumentParser, verb: str) -> None:
+    """Add `--python`. `codex_tui.cli.main` lets it replace the interpreter of the settings."""
+    parser.add_argument("--python", metavar="PATH", type=Path, help=f"{verb} this interpreter or environment folder")
 
 
 def add_set_option(parser: argparse.ArgumentParser) -> None:

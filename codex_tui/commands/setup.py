@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codex_tui.base.errors import DONE, CodexError, EnvironmentMissing
+from codex_tui.commands.options import add_python_option
 
 if TYPE_CHECKING:
     from codex_tui.environment.build import Build
@@ -27,7 +28,7 @@ def add(subparsers: Any) -> None:
     build = parser.add_mutually_exclusive_group()
     build.add_argument("--cpu", action="store_true", help="install torch without CUDA, even if there is an NVIDIA GPU")
     build.add_argument("--cuda", action="store_true", help="install torch with CUDA, even if there is no NVIDIA GPU")
-    parser.add_argument("--python", metavar="PATH", type=Path, help="check this interpreter instead of building one")
+    add_python_option(parser, "check, instead of building one,")
     parser.add_argument("--verify", action="store_true", help="also import Unsloth in it (half a minute)")
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     parser.set_defaults(run=run_setup)
@@ -61,13 +62,9 @@ def _set_up(args: argparse.Namespace) -> dict[str, Any]:
     from codex_tui.environment import stack
 
     build: Build = "cpu" if args.cpu else "cuda" if args.cuda else "auto"
-    python = ensure_with_progress(args.python, build)
-    managed = environment_build.find_named_python(args.python) is None
+    python = ensure_with_progress(build)
+    managed = environment_build.find_named_python() is None
     report = stack.describe(python)
-    if managed and any(package.state != "ok" for package in report.packages):
-        environment_build.mark_missing()  # a package was changed by hand: build it again
-        python = ensure_with_progress(args.python, build)
-        report = stack.describe(python)
     if args.verify:
         _verify(python)
     return {
@@ -80,13 +77,13 @@ def _set_up(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def ensure_with_progress(python: Path | None = None, build: Build = "auto") -> Path:
+def ensure_with_progress(build: Build = "auto") -> Path:
     """Return the trainer's interpreter. If it must be built first, print the progress on stderr."""
     from codex_tui.commands.progress import print_progress
     from codex_tui.environment import build as environment_build
 
     with print_progress("codex-train: ") as report:
-        return environment_build.ensure(report, python, build=build)
+        return environment_build.ensure(report, build=build)
 
 
 def _verify(python: Path) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any
 
-from codex_tui.commands.options import add_low_bandwidth_option, add_set_option
+from codex_tui.commands.options import add_low_bandwidth_option, add_python_option, add_set_option
 from training.contract.run_directory import RunDirectory
 
 RUN_HELP = "a run's name, the beginning of a name if only one run has it, or 'last'"
@@ -68,10 +67,8 @@ def add(subparsers: Any) -> None:
     for command in (demo, train):
         command.add_argument("--name", metavar="NAME", help="the run's name (default: the profile's name and a number)")
         add_set_option(command)
-    for command in (demo, train, resume):
-        command.add_argument(
-            "--python", metavar="PATH", type=Path, help="train with this interpreter or environment folder"
-        )
+    for command in (demo, train, attach, resume):
+        add_python_option(command, "train and chat with")
     for command in (demo, train, attach, resume):
         command.add_argument(
             "--headless", action="store_true", help="print plain progress lines instead of opening the app"
@@ -101,7 +98,7 @@ def run_train(args: argparse.Namespace) -> int:
         print(f"{clean(warning)} The run starts anyway.", file=sys.stderr)
     if plan.download_note:
         print(clean(plan.download_note), file=sys.stderr)
-    python = ensure_with_progress(args.python)  # may build the environment for minutes: after all that can be refused
+    python = ensure_with_progress()  # may build the environment for minutes: after all that can be refused
     run = launcher.launch(plan, python)
     return _watch(run, args)
 
@@ -116,11 +113,14 @@ def run_resume(args: argparse.Namespace) -> int:
     from codex_tui import launcher
     from codex_tui.base.text import clean
     from codex_tui.runs.library import find_run
+    from codex_tui.workers.process import describe_unused_python
 
     run = find_run(args.target)
-    point = launcher.resume(run, args.python, from_start=args.from_start)
+    point = launcher.resume(run, from_start=args.from_start)
     if point.damaged:
         print(clean(f"{point.damaged} {run.name} continues {point.start}."), file=sys.stderr)
+    if notice := describe_unused_python(run):
+        print(clean(notice), file=sys.stderr)
     return _watch(run, args)
 
 

@@ -124,7 +124,7 @@ def _convert_file(path: Path) -> Path:
         except OSError as error:  # the cache is at fault, not the dataset
             raise convert_os_error(error) from None
         done = subprocess.run(
-            [str(build.find_python(None)), "-m", "training", "jsonl", str(path), str(copy)],
+            [str(build.find_python()), "-m", "training", "jsonl", str(path), str(copy)],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, env=trainer_environment(), check=False,
         )  # fmt: skip
         if done.returncode:

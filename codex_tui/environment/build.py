@@ -35,10 +35,10 @@ STAMP = "codex-train.json"
 GIB_NEEDED = {"cpu": 2, "cuda": 9}
 
 
-def find_python(explicit: Path | None = None) -> Path:
-    """Return `explicit`, else the Python in the settings, else the managed one. Raises EnvironmentMissing if that can't
-    train."""
-    if named := find_named_python(explicit):
+def find_python() -> Path:
+    """Return the Python that `--python` or the settings name, else the managed one. Nothing else is ever started: a run
+    may be copied from anywhere, so its config.json has no say. Raises EnvironmentMissing if that Python can't train."""
+    if named := find_named_python():
         return _check_python(named)
     if python := find_managed_python():
         return python
@@ -47,18 +47,18 @@ def find_python(explicit: Path | None = None) -> Path:
     )
 
 
-def find_named_python(explicit: Path | None = None) -> Path | None:
-    """Return the Python that an option or the settings name, without a check. None means the managed one."""
-    if named := explicit or settings.load().trainer_python:
+def find_named_python() -> Path | None:
+    """Return the Python that `--python` or the settings name, without a check. None means the managed one."""
+    if named := settings.load().trainer_python:
         python = locations.expand_home(named).absolute()  # not resolved: Python finds its venv by this path
         return python / "bin" / "python" if python.is_dir() else python  # the folder of an environment is accepted too
     return None
 
 
-def ensure(report: OnProgress, python: Path | None = None, *, build: Build = "auto") -> Path:
+def ensure(report: OnProgress, *, build: Build = "auto") -> Path:
     """Return the trainer's Python. Builds the managed environment first if it is missing, or if its package list or its
     build of torch is not the right one. Raises EnvironmentMissing if that fails."""
-    if named := find_named_python(python):
+    if named := find_named_python():
         return _check_python(named)
     if ready := find_managed_python(build):
         return ready
@@ -75,10 +75,14 @@ def ensure(report: OnProgress, python: Path | None = None, *, build: Build = "au
         ) from None
 
 
+def managed_python() -> Path:
+    """Return where the managed Python is once the environment is built."""
+    return locations.managed_environment() / "bin" / "python"
+
+
 def find_managed_python(build: Build = "auto") -> Path | None:
     """Return the managed Python if its package list and build are right, else None. Only reads one file."""
-    root = locations.managed_environment()
-    python = root / "bin" / "python"
+    python = managed_python()
     stamp = read_stamp()
     if stamp.get("list") != stack.hash_pins() or not python.exists():  # the Python that it was made from may be gone
         return None
@@ -97,11 +101,6 @@ def read_stamp() -> dict[str, object]:
         if isinstance(stamp, dict):
             return stamp
     return {}
-
-
-def mark_missing() -> None:
-    """Delete the stamp, so that the managed environment counts as missing."""
-    (locations.managed_environment() / STAMP).unlink(missing_ok=True)
 
 
 def make_trainer_path() -> Path:
@@ -199,7 +198,7 @@ def _build_in(fresh: Path, root: Path, torch_build: str, forced: bool, report: O
     fresh.rename(root)
     shutil.rmtree(old, ignore_errors=True)
     report(packages("ready", len(pins), f"in {seconds:.0f} s"))
-    return root / "bin" / "python"
+    return managed_python()
 
 
 def _choose_base_python() -> str:

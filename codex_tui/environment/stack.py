@@ -93,6 +93,14 @@ class EnvironmentReport:
     packages: tuple[Package, ...]
 
     @property
+    def version_problem(self) -> str:
+        """Why this version of Python can't train, or "". An older Python ignores PYTHONSAFEPATH, so it would import
+        modules from the run directory, which may be copied from anywhere."""
+        version = tuple(map(int, re.findall(r"\d+", self.python_version)[:2]))
+        oldest = ".".join(map(str, MIN_PYTHON))
+        return "" if version >= MIN_PYTHON else f"Python {self.python_version}; the trainer needs {oldest} or newer"
+
+    @property
     def missing(self) -> tuple[Package, ...]:
         """The packages that training needs and that are not installed."""
         return tuple(p for p in self.packages if p.needed and p.state == "missing")
@@ -137,7 +145,12 @@ def describe(python: Path) -> EnvironmentReport:
 
 
 def require(report: EnvironmentReport) -> None:
-    """Raise EnvironmentMissing if a needed package is missing. Its hint has the command that installs the packages."""
+    """Raise EnvironmentMissing if the Python is too old, or if a needed package is missing. Then the hint has the
+    command that installs the packages."""
+    if problem := report.version_problem:
+        raise EnvironmentMissing(
+            f"{report.python} is {problem}", "Use another Python, or let `codex-tui setup` build one."
+        )
     if not report.missing:
         return
     lacking = {p.name: f"{p.name}=={p.pinned}" for p in report.packages if p.state == "missing"}

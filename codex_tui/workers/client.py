@@ -30,6 +30,7 @@ class WorkerClient(ABC, Generic[Request, Answer]):
         """`target` is a run, or a config.json without a run."""
         self.status: WorkerStatus = "off"
         self.error: CodexError | None = None
+        self.notice = ""  # a remark on the interpreter of the last start
         self._protocol = protocol
         self._target = target
         self._on_change = on_change
@@ -49,7 +50,7 @@ class WorkerClient(ABC, Generic[Request, Answer]):
             self._prepare()
             self._on_change()
             try:
-                python = await asyncio.to_thread(_find_interpreter, self._target)
+                python, self.notice = await asyncio.to_thread(_find_interpreter, self._target)
                 place = self._target.path if isinstance(self._target, RunDirectory) else self._target
                 self._worker = await Worker.start(python, self._protocol, place)
             except CodexError as error:
@@ -115,9 +116,11 @@ class WorkerClient(ABC, Generic[Request, Answer]):
         self.status = "off"
 
 
-def _find_interpreter(target: RunDirectory | Path) -> Path:
-    """Raises EnvironmentMissing."""
-    from codex_tui.environment.build import find_python
-    from codex_tui.workers.process import interpreter_of
+def _find_interpreter(target: RunDirectory | Path) -> tuple[Path, str]:
+    """Return the interpreter, and a remark if the run's config.json names another one. Raises EnvironmentMissing."""
+    from codex_tui.environment import build
+    from codex_tui.workers.process import describe_unused_python, find_python_for
 
-    return interpreter_of(target) if isinstance(target, RunDirectory) else find_python()
+    if isinstance(target, RunDirectory):
+        return find_python_for(target), describe_unused_python(target)
+    return build.find_python(), ""

@@ -10,9 +10,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Generic
 
-from codex_tui.base.errors import CodexError
+from codex_tui.base import locations
+from codex_tui.base.errors import CodexError, EnvironmentMissing
 from codex_tui.base.secrets import redact
-from codex_tui.environment.build import find_python, make_trainer_path
+from codex_tui.environment import build
+from training.contract import cache
 from training.contract.config import ConfigError, RunConfig
 from training.contract.messages import Answer, Request, WorkerError, WorkerProtocol, encode
 from training.contract.process import format_signal
@@ -29,23 +31,37 @@ def trainer_environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONHOME", "PYTHONSTARTUP")}
     return {
         **kept,
-        "PYTHONPATH": str(make_trainer_path()),
+        cache.VARIABLE: str(locations.cache_home()),
+        "PYTHONPATH": str(build.make_trainer_path()),
         "PYTHONSAFEPATH": "1",
         "PYTHONUNBUFFERED": "1",
         "PYTHONIOENCODING": "utf-8",
     }
 
 
-def interpreter_of(run: RunDirectory) -> Path:
-    """The interpreter that trained `run` if it still exists, else the one that would train now.
-
-    Raises EnvironmentMissing if that one can't train.
-    """
+def find_python_for(run: RunDirectory) -> Path:
+    """Return the interpreter that trains now, whatever config.json names. Raises EnvironmentMissing."""
     try:
-        python = RunConfig.read(run.config).python
+        return build.find_python()
+    except EnvironmentMissing as error:
+        hint = "\n".join(filter(None, (error.hint, describe_unused_python(run))))
+        raise EnvironmentMissing(error.message, hint) from None
+
+
+def describe_unused_python(run: RunDirectory) -> str:
+    """Say how to use the interpreter that config.json names, if it is another one than would be started and exists
+    here; else return ""."""
+    try:
+        recorded = RunConfig.read(run.config).python
     except ConfigError:
-        python = ""
-    return find_python(Path(python) if python and Path(python).exists() else None)
+        return ""
+    used = build.find_named_python() or build.managed_python()
+    if not recorded or recorded == str(used) or not os.path.exists(recorded):  # noqa: PTH110  pathlib raises for a NUL
+        return ""
+    return (
+        f"The config.json of {run.name} names another interpreter, {recorded}. It is not started, because a copied run "
+        f"could name any program. If you trust it, name it with --python or in {locations.settings_file()}."
+    )
 
 
 class Worker(Generic[Request, Answer]):

@@ -90,7 +90,7 @@ def write_run(
     os.utime(run.profile, (NOW - 3600, NOW - 3600))
     settings = Profile.model_validate({"model": {"name": "unsloth/Llama-3.2-3B-Instruct"}})
     config = {"name": name, "created": NOW - 3600, "profile_name": profile, "profile": settings.model_dump(mode="json")}
-    write_config(run, {**config, "dataset": "demo:zombie-waves", "python": "/usr/bin/python3"})
+    write_config(run, {**config, "dataset": "demo:zombie-waves"})
     run.log.write_text(log)
     lines = []
     for number, (delay, event) in enumerate(_events(end, steps, total, text, message)):
@@ -182,7 +182,7 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> type[FakeWorker]:
     """The workers that were started; each test has a class of its own."""
     kind = type("Workers", (FakeWorker,), {"started": []})
     monkeypatch.setattr("codex_tui.workers.process.Worker", kind)
-    monkeypatch.setattr("codex_tui.workers.process.interpreter_of", lambda run: Path("/usr/bin/python3"))
+    monkeypatch.setattr("codex_tui.environment.build.find_python", lambda: Path("/usr/bin/python3"))
     return kind
 
 
@@ -206,6 +206,5 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> type[WordWorker]:
     """The inspect worker, in the same process."""
     kind = type("Words", (WordWorker,), {"started": []})
     monkeypatch.setattr("codex_tui.workers.process.Worker", kind)
-    monkeypatch.setattr("codex_tui.environment.build.find_python", lambda *a: Path("/usr/bin/python3"))
-    monkeypatch.setattr("codex_tui.workers.process.interpreter_of", lambda run: Path("/usr/bin/python3"))
+    monkeypatch.setattr("codex_tui.environment.build.find_python", lambda: Path("/usr/bin/python3"))
     return kind

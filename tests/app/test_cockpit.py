@@ -223,7 +223,7 @@ async def test_a_resume_shows_the_step_it_resumes_from(make_run: Any, monkeypatc
     (write_checkpoint(run.checkpoints, 60) / "optimizer.pt").write_bytes(b"")
     started: list[RunDirectory] = []
     monkeypatch.setattr(launcher, "_start", lambda run, *_, **__: started.append(run))
-    monkeypatch.setattr(launcher, "interpreter_of", lambda _: Path(sys.executable))
+    monkeypatch.setattr("codex_tui.environment.build.find_python", lambda: Path(sys.executable))
     async with CodexApp(run).run_test(size=WIDE) as pilot:
         await settled(pilot)
         await pilot.press("r")

@@ -149,7 +149,7 @@ async def test_a_run_that_can_be_neither_stopped_nor_resumed(
     disk: Path, make_run: MakeRun, workers: Any, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     python = idle_interpreter(home, 60)
-    monkeypatch.setattr("codex_tui.launcher.interpreter_of", lambda _: python)
+    monkeypatch.setattr(build, "find_python", lambda: python)
     build.make_trainer_path()
     run = make_run("waves-1", "training")
     filler = fill(disk)

@@ -24,6 +24,7 @@ from typing import Any
 from random_models import SHAPES
 
 from codex_tui.profiles.resolve import load_profile
+from training.contract import cache
 from training.contract import events as ev
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
@@ -54,7 +55,9 @@ def train(run: RunDirectory) -> dict[str, Any]:
 
     device = DeviceMemory()
     with run.log.open("wb") as log:
-        done = subprocess.run([sys.executable, "-m", "training", str(run.path)], stdout=log, stderr=log, check=False)
+        environ = {**os.environ, cache.VARIABLE: str(run.path.parent / "cache")}
+        command = [sys.executable, "-m", "training", str(run.path)]
+        done = subprocess.run(command, stdout=log, stderr=log, env=environ, check=False)
     events = ev_of(run)
     if done.returncode or not isinstance(events[-1], ev.Done):
         sys.exit(f"{events[-1]}\n{run.log.read_text()[-3000:]}")

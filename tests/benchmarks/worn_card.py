@@ -24,6 +24,7 @@ from typing import Any
 
 from gpu import ROOT, ev_of, shaped
 
+from training.contract import cache
 from training.contract import events as ev
 from training.contract.run_directory import RunDirectory
 
@@ -34,7 +35,12 @@ BELOW = 3  # °C that the limit is set below the heat reached
 def begin(run: RunDirectory, environment: dict[str, str]) -> subprocess.Popen[bytes]:
     with run.log.open("ab") as log:
         command = [sys.executable, "-m", "training", str(run.path)]
-        return subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **environment})
+        return subprocess.Popen(
+            command,
+            stdout=log,
+            stderr=log,
+            env={**os.environ, cache.VARIABLE: str(run.path.parent / "cache"), **environment},
+        )
 
 
 def prepared(work: Path, name: str, config: dict[str, Any], **hardware: Any) -> RunDirectory:

@@ -8,7 +8,7 @@ from typing import Any
 from training.contract.files import write_atomically
 from training.contract.run_directory import RunDirectory
 
-REQUIRED: dict[str, Any] = {"profile": {}, "dataset": "demo:zombie-waves", "cache": "/nowhere"}
+REQUIRED: dict[str, Any] = {"profile": {}, "dataset": "demo:zombie-waves"}
 
 
 def read_config(run: RunDirectory) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
+from codex_tui.base import locations
 from support.programs import PROGRAMS
 
 _SCRIPT = """\
@@ -13,18 +15,20 @@ import json, runpy, sys
 
 if sys.argv[1] == "-c":  # asked what it has installed
     names = json.load(sys.stdin)
-    print(json.dumps({{"python": "3.11.0", "cuda": None, "packages": dict.fromkeys(names, "1.0")}}))
+    print(json.dumps({{"python": "{version}", "cuda": None, "packages": dict.fromkeys(names, "1.0")}}))
     sys.exit()
 assert sys.argv[1:3] == ["-m", "training"], sys.argv
 {body}
 """
 
 
-def fake_interpreter(folder: Path, program: str, *options: str) -> Path:
+def fake_interpreter(folder: Path, program: str, *options: str, version: str = "3.11.0") -> Path:
     """An executable that runs a script of support/programs, `program.py *options *arguments`, in place of
     `python -m training *arguments`. The script can import `training`."""
     path = str(PROGRAMS / f"{program}.py")
-    return _write(folder, f"sys.argv[:3] = {[path, *options]!r}\nrunpy.run_path({path!r}, run_name='__main__')")
+    return _write(
+        folder, f"sys.argv[:3] = {[path, *options]!r}\nrunpy.run_path({path!r}, run_name='__main__')", version
+    )
 
 
 def refusing_interpreter(folder: Path) -> Path:
@@ -37,8 +41,14 @@ def idle_interpreter(folder: Path, seconds: float = 0.0) -> Path:
     return _write(folder, f"import time; time.sleep({seconds})")
 
 
-def _write(folder: Path, body: str) -> Path:
+def name_in_settings(python: Path) -> None:
+    """Write settings that name `python`, as a person does."""
+    locations.settings_file().parent.mkdir(parents=True, exist_ok=True)
+    locations.settings_file().write_text(f"[trainer]\npython = {json.dumps(str(python))}\n")
+
+
+def _write(folder: Path, body: str, version: str = "3.11.0") -> Path:
     python = folder / "python"
-    python.write_text(_SCRIPT.format(python=sys.executable, body=body), encoding="utf-8")
+    python.write_text(_SCRIPT.format(python=sys.executable, body=body, version=version), encoding="utf-8")
     python.chmod(0o700)
     return python

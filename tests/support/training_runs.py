@@ -14,6 +14,7 @@ from codex_tui.base import locations
 from codex_tui.profiles.resolve import load_profile
 from codex_tui.workers.process import trainer_environment
 from support.config_file import write_config
+from training.contract import cache
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 
@@ -23,10 +24,11 @@ TESTS = Path(__file__).parents[1]
 
 @dataclass
 class Trainer:
-    """Makes run directories as the launcher does and trains them. `cache` is shared by all runs of a session."""
+    """Makes run directories as the launcher does and trains them. The runs share `cache`, by default in `folder`."""
 
     python: Path
     folder: Path
+    cache: Path | None = None
 
     def run(self, name: str, profile: Profile, dataset: str | None = None) -> RunDirectory:
         run = RunDirectory(self.folder / name)
@@ -41,7 +43,6 @@ class Trainer:
                 "profile": profile.model_dump(mode="json"),
                 "dataset": dataset or profile.dataset.path,
                 "python": str(self.python),
-                "cache": str(self.folder / "cache"),
                 "app_version": "0",
             },
         )
@@ -51,7 +52,8 @@ class Trainer:
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [str(self.python), "-m", "training", *arguments],
-            env=trainer_environment() | {"CUDA_VISIBLE_DEVICES": ""},
+            env=trainer_environment()
+            | {"CUDA_VISIBLE_DEVICES": "", cache.VARIABLE: str(self.cache or self.folder / "cache")},
             cwd=self.folder,
             text=True,
             start_new_session=True,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.config_file import write_config
-from support.fake_interpreter import fake_interpreter
+from support.fake_interpreter import fake_interpreter, name_in_settings
 from support.terminal import Terminal
 
 from codex_tui.base import locations
@@ -59,8 +59,9 @@ def folder(home: Path, tmp_path: Path) -> Path:
     write_config(run, {
         "version": 1, "name": run.name, "created": 1e9, "profile_name": EVIL,
         "profile": profile.model_dump(mode="json"), "dataset": str(folder / "rows.jsonl"), "cache": EVIL,
-        "python": str(fake_interpreter(tmp_path, "hostile_chat_worker")),
+        "python": EVIL,
     })  # fmt: skip
+    name_in_settings(fake_interpreter(tmp_path, "hostile_chat_worker"))
     run.write_process(ProcessIdentity(1, 1.0))
     run.profile.write_text("")
     run.log.write_text(f"{EVIL}\n{WORD}\n{STORM}\n", encoding="utf-8")

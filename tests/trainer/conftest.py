@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,8 +33,9 @@ def talk(trainer: Trainer) -> Iterator[Callable[..., Talk]]:
     """Starts workers that end with the test."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(*arguments: str) -> Talk:
-        process = trainer.start(*arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    def start(*arguments: str, cache: Path | None = None) -> Talk:
+        user = replace(trainer, cache=cache or trainer.cache)
+        process = user.start(*arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         started.append(process)
         return Talk(process)
 

@@ -28,10 +28,8 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def run_on(disk: Path, trainer: Trainer, **training: Any) -> RunDirectory:
-    """A run there, whose cache is elsewhere."""
-    run = Trainer(trainer.python, disk).run("run", profile(**training))
-    write_config(run, read_config(run) | {"cache": str(trainer.folder / "cache")})
-    return run
+    """A run there. Its cache is elsewhere: `trainer` trains it."""
+    return Trainer(trainer.python, disk).run("run", profile(**training))
 
 
 def profile(*, patience: int = 0, **training: Any) -> Any:
@@ -119,8 +117,8 @@ def test_the_oldest_makes_room_for_the_newest(trainer: Trainer, disk: Path) -> N
 
 def test_a_model_that_has_no_place(trainer: Trainer, disk: Path, tmp_path: Path) -> None:
     """A run of its own place, and a cache that is full before the demo model is there."""
-    run = Trainer(trainer.python, tmp_path).run("run", profile(max_steps=2))
-    write_config(run, read_config(run) | {"cache": str(disk)})
+    trainer = Trainer(trainer.python, tmp_path, disk)
+    run = trainer.run("run", profile(max_steps=2))
     fill(disk)
     assert trainer.train(run) == 1
     failed = events(run)[-1]
@@ -131,8 +129,8 @@ def test_a_model_that_has_no_place(trainer: Trainer, disk: Path, tmp_path: Path)
 def test_a_full_cache_disturbs_neither_a_run_nor_a_chat(
     trainer: Trainer, disk: Path, tmp_path: Path, talk: Callable[..., Talk]
 ) -> None:
-    run = Trainer(trainer.python, tmp_path).run("run", profile(max_steps=2))
-    write_config(run, read_config(run) | {"cache": str(disk)})
+    trainer = Trainer(trainer.python, tmp_path, disk)
+    run = trainer.run("run", profile(max_steps=2))
     filler = fill(disk, but=8 << 20)
     assert trainer.run_program("files", "build_demo_model", str(disk))
     filler.unlink()
@@ -140,7 +138,7 @@ def test_a_full_cache_disturbs_neither_a_run_nor_a_chat(
     assert trainer.train(run) == 0, run.log.read_text()
     assert [event["type"] for event in events(run)][-1] == "done"
     assert not events(run, "warning")
-    worker = talk("chat", str(run.path))
+    worker = talk("chat", str(run.path), cache=disk)
     assert worker.until("ready", "error")[-1]["type"] == "ready"
     assert worker.answer("Who?", max_new_tokens=4) is not None
 

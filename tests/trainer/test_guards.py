@@ -97,7 +97,6 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_is_named_and_what_was_whole_stays_whole(trainer: Trainer, small_disk: Path) -> None:
     profile = demo_profile(checkpoints={"save_steps": 2, "save_total_limit": 20}, training={"max_steps": 60})
     run = Trainer(trainer.python, small_disk).run("full", profile)
-    write_config(run, read_config(run) | {"cache": str(trainer.folder / "cache")})
     assert trainer.train(run) == 1
     failed = events(run)[-1]
     assert (failed["type"], failed["kind"]) == ("failed", "disk_full"), failed

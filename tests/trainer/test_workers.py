@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from support.config_file import read_config, write_config
 from support.training_runs import Talk, Trainer, demo_profile, events
 
 from training.contract.run_directory import RunDirectory
@@ -46,6 +47,17 @@ def test_chat_answers_as_the_run_did_and_as_the_base_does(demo: RunDirectory, ta
     assert worker.until("error")[-1]["id"] is None
     worker.process.stdin.close()
     assert worker.process.wait(300) == 0
+
+
+def test_a_run_whose_home_has_moved_uses_the_cache_of_today(
+    demo: RunDirectory, trainer: Trainer, talk: Callable[..., Talk]
+) -> None:
+    run = RunDirectory(trainer.folder / "chat-moved")
+    shutil.copytree(demo.path, run.path)
+    write_config(run, read_config(run) | {"cache": "/proc/old/home/cache"})  # nothing can be written there
+    worker = talk("chat", str(run.path))
+    assert worker.until("ready", "error")[-1]["type"] == "ready"
+    assert worker.answer("Who?", max_new_tokens=4)
 
 
 def test_chat_says_what_is_wrong_with_a_run(trainer: Trainer, talk: Callable[..., Talk]) -> None:

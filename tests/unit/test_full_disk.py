@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.config_file import write_config
 from support.disks import fill, mounted
-from support.fake_interpreter import idle_interpreter, refusing_interpreter
+from support.fake_interpreter import idle_interpreter, name_in_settings, refusing_interpreter
 
 from codex_tui.base import locations
 from codex_tui.base.errors import CodexError
@@ -95,11 +95,11 @@ def test_an_edited_profile_is_not_lost(disk: Path) -> None:
     assert "1e-4" in document.text
 
 
-def a_run(home: Path, python: Path) -> RunDirectory:
+def a_run(home: Path) -> RunDirectory:
     run = RunDirectory(home / "data" / "runs" / "kept")
     run.create()
     profile = load_profile(locations.shipped_profiles() / "demo.toml").model_dump(mode="json")
-    write_config(run, {"name": "kept", "profile": profile, "dataset": "demo:zombie-waves", "python": str(python)})
+    write_config(run, {"name": "kept", "profile": profile, "dataset": "demo:zombie-waves"})
     run.log.touch()
     return run
 
@@ -108,8 +108,8 @@ def test_a_run_is_neither_gone_on_with_nor_stopped_half(
     disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("CODEX_TUI_HOME", str(disk))
-    python = idle_interpreter(tmp_path, 60)
-    run = a_run(disk, python)
+    name_in_settings(idle_interpreter(tmp_path, 60))
+    run = a_run(disk)
     build.make_trainer_path()
     filler = fill(disk)
     assert main(["resume", "kept", "--headless"]) == 1
@@ -130,12 +130,12 @@ def test_a_trainer_that_has_no_place_is_not_started(
     with mounted(tmp_path / "small", "size=1m,nr_inodes=20") as disk:
         monkeypatch.setenv("CODEX_TUI_HOME", str(disk))
         python = refusing_interpreter(tmp_path)
-        run = a_run(disk, python)
+        run = a_run(disk)
         with pytest.raises(OSError, match="No space left"):
             for number in range(20):
                 (disk / str(number)).touch()
         for command in (["resume", "kept", "--headless"], ["chat", "kept", "--base", "--prompt", "Who?"]):
-            assert main(command) == 1
+            assert main([*command, "--python", str(python)]) == 1
             told = capsys.readouterr().err
             assert told.startswith(f"codex-tui: {disk}/cache/trainer-path/"), told
             assert told.endswith("/training: No space left on device.\nFree some space there, then try it again.\n")

@@ -107,7 +107,7 @@ def test_the_editor_leaves_what_is_no_toml_alone(home: Path, text: str) -> None:
 def test_a_path_that_is_too_long_is_bad_input(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     long = f"{'x' * 300}/{'y' * 70_000}"
     (home / "config").mkdir()
-    (home / "config" / "settings.toml").write_text(f'[trainer]\npython = "./{long}"\n')
+    (home / "config" / "settings.toml").write_text(f'[trainer]\npython = "/{long}"\n')
     profile = home / "a.toml"
     profile.write_text(f'[model]\nname = "./{long}"\n')
     for command in (["train", str(profile), "--dataset", "demo:zombie-waves", "--headless"], ["setup", "--json"]):
@@ -143,7 +143,7 @@ async def test_an_answer_that_is_broken_off_can_be_asked_for_again(
         return Worker(FakeProcess(b"".join(map(encode, said)), 0), CHAT)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Worker, "start", start)
-    monkeypatch.setattr("codex_tui.workers.process.interpreter_of", find_no_interpreter)
+    monkeypatch.setattr("codex_tui.environment.build.find_python", find_no_interpreter)
     talk = Conversation(make_run(home), lambda: None)
     await talk.ask("Hi")
     await talk._reading  # type: ignore[misc]

@@ -106,7 +106,7 @@ def test_rows_that_need_the_environment_are_checked_by_the_launch(
     plan = make_plan(profile, dataset=str(profile.with_name("rows.parquet")))
     assert not plan.rows_checked
     python = refusing_interpreter(tmp_path)  # it is asked to read the rows
-    monkeypatch.setattr("codex_tui.data.sources.build.find_python", lambda named: python)
+    monkeypatch.setattr("codex_tui.data.sources.build.find_python", lambda: python)
     with pytest.raises(BadInput, match="should not have been started"):
         launcher.launch(plan, python)
     assert not (home / "data" / "runs").exists()

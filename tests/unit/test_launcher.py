@@ -14,10 +14,10 @@ from typing import Any
 import msgspec
 import pytest
 from support.config_file import read_config
-from support.fake_interpreter import fake_interpreter
+from support.fake_interpreter import fake_interpreter, name_in_settings
 
 from codex_tui import launcher
-from codex_tui.base import locations
+from codex_tui.base import locations, settings
 from codex_tui.base.errors import BadInput, EnvironmentMissing
 from codex_tui.launch_plan import make_plan
 from training.contract.run_directory import RunDirectory
@@ -30,8 +30,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def python(tmp_path: Path) -> Path:
-    return fake_interpreter(tmp_path, "waiting_trainer", "obedient")
+def python(home: Path, tmp_path: Path) -> Path:
+    """An interpreter that the settings name."""
+    python = fake_interpreter(tmp_path, "waiting_trainer", "obedient")
+    name_in_settings(python)
+    return python
 
 
 @pytest.fixture
@@ -148,8 +151,9 @@ def test_a_profile_can_name_its_runs(home: Path, python: Path, profile: Path) ->
 
 
 def test_an_interpreter_that_does_not_start_is_named(home: Path, profile: Path, tmp_path: Path) -> None:
-    with pytest.raises(EnvironmentMissing, match="There is no Python at"):
-        launch(profile, python=tmp_path / "none")
+    plan = make_plan(profile)
+    with settings.use_python(tmp_path / "none"), pytest.raises(EnvironmentMissing, match="There is no Python at"):
+        launcher.launch(plan)
     assert not locations.runs_home().exists()
 
 
@@ -175,7 +179,7 @@ def test_a_resumed_run_is_the_next_attempt_in_the_same_place(home: Path, python:
     until(lambda: "training" in log(run))
     run.request_stop("terminate")
     until(lambda: not run.is_trainer_alive())
-    launcher.resume(run)  # under the interpreter that config.json names
+    launcher.resume(run)
     identity = run.read_process()
     assert identity is not None and identity.is_alive()
     assert identity.attempt == 2

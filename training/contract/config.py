@@ -90,8 +90,8 @@ class RunConfig(msgspec.Struct, kw_only=True, omit_defaults=True):
     dataset: str
     files: list[str] | None = None  # of the dataset; None for the shipped sample and for runs of the first versions
     hub: Hub | None = None
-    python: str = ""  # the interpreter of the trainer
-    cache: str  # the folder for files that can be made again
+    python: str = ""  # the interpreter of the trainer; only information, since a copied run must not start a program
+    cache: str = ""  # the cache folder of the launch; only information, see `training.contract.cache`
     stack: dict[str, str | None] = {}  # package versions; None: not installed
     actual: dict[str, Any] = {}  # the profile's tables with the values that ran
     dataset_fingerprint: Fingerprint | None = None

@@ -83,8 +83,14 @@ def open_file(path: Path) -> BufferedReader:
 
 
 def open_to_append(path: Path) -> int:
-    """Returns a descriptor that appends to `path`. Creates the file (0600) if it is missing. Raises OSError."""
-    return _open_regular(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)  # with O_WRONLY, a pipe would wait for a reader
+    """Returns a descriptor that appends to `path`. Creates the file (0600) if it is missing.
+
+    Raises OSError, also for a link: in a run that was copied from anywhere, it may lead to a file outside of the run.
+    """
+    if path.is_symlink():
+        raise OSError(errno.EINVAL, "it is a link", str(path))
+    # With O_WRONLY, a pipe would wait for a reader.
+    return _open_regular(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW)
 
 
 def _open_regular(path: Path, flags: int) -> int:

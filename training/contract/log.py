@@ -15,7 +15,7 @@ def trim_log(log: Path) -> None:
     appending to it."""
     if log.stat().st_size <= MAX_LOG_BYTES:
         return
-    descriptor = os.open(log, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+    descriptor = os.open(log, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         end = os.pread(descriptor, BYTES_KEPT_AT_END, os.fstat(descriptor).st_size - BYTES_KEPT_AT_END)
         os.ftruncate(descriptor, BYTES_KEPT_AT_START)

@@ -78,8 +78,12 @@ class Attempt:
 
     def _reserve_room(self) -> None:
         """Reserve disk space in a file. `end` deletes it, so that the last event can be written on a full disk too."""
-        with suppress(OSError), self.run.reserve.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, RESERVED_BYTES)
+        with suppress(OSError):
+            descriptor = files.open_to_append(self.run.reserve)
+            try:
+                os.posix_fallocate(descriptor, 0, RESERVED_BYTES)
+            finally:
+                os.close(descriptor)
 
     def _beat(self) -> None:
         while not self._ended.wait(HEARTBEAT_SECONDS):

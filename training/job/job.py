@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from training.contract.cache import cache_home
 from training.contract.config import ConfigDamaged, ConfigError, RunConfig
 from training.contract.failures import TrainingFailure
 from training.contract.profile import Profile
@@ -51,7 +52,7 @@ def read_job(target: Path) -> Job:
     try:
         config, profile = RunConfig.read_with_profile(path)
         _check_actual_model(config, profile, path)
-        return Job(config, profile, source_from_config(config), Path(config.cache))
+        return Job(config, profile, source_from_config(config), cache_home())
     except ConfigError as error:
         hint = error.hint or "Start a new run from this run's profile.toml."
         raise TrainingFailure("bad_config", error.message, hint) from error

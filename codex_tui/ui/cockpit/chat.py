@@ -146,6 +146,8 @@ class ChatPane(ReportsWorkerErrors, Vertical):
             yield from self._welcome_paragraphs()
         for turn in chat.turns:
             yield from _format_turn(turn, waiting=chat.status == "loading")
+        if chat.notice:
+            yield line((clean(chat.notice), "$warning"))
         if chat.status == "loading":
             progress = f" {chat.progress[0]:,} / {chat.progress[1]:,}" if chat.progress else ""
             phase = clean(chat.phase)

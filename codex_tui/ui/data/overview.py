@@ -30,6 +30,9 @@ def draw_overview(view: DataView, width: int) -> Iterator[Content]:
         yield line((f"✗ {clean(view.rows.error[0], newlines=True)}", "$error"))
         yield line((clean(view.rows.error[1], newlines=True), MUTED))
         return
+    if view.reader and view.reader.notice:
+        yield line((clean(view.reader.notice), "$warning"))
+        yield Content("")
     if view.reader and view.reader.status == "failed" and view.reader.error:
         yield line((f"✗ {clean(view.reader.error.message, newlines=True)}", "$error"))
         yield line((clean(view.reader.error.hint, newlines=True), MUTED))

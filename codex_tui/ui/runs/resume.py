@@ -7,6 +7,7 @@ import asyncio
 from textual.screen import Screen
 
 from codex_tui.base.errors import CodexError
+from codex_tui.base.text import clean
 from codex_tui.ui.kit.dialogs import Confirm
 from codex_tui.ui.messages import Trouble
 from training.contract.run_directory import RunDirectory
@@ -19,6 +20,7 @@ async def resume(screen: Screen[None], run: RunDirectory, *, from_start: bool = 
     """
     from codex_tui import launcher
     from codex_tui.runs.resume_point import NoWholeCheckpoint
+    from codex_tui.workers.process import describe_unused_python
 
     try:
         point = await asyncio.to_thread(launcher.resume, run, from_start=from_start)
@@ -29,5 +31,6 @@ async def resume(screen: Screen[None], run: RunDirectory, *, from_start: bool = 
     except CodexError as error:
         screen.post_message(Trouble(error.message, error.hint))
     else:
-        text = f"{point.damaged} Resuming {point.start}.".lstrip()
-        screen.notify(text, severity="warning" if point.damaged else "information", markup=False)
+        notice = await asyncio.to_thread(describe_unused_python, run)
+        text = f"{point.damaged} Resuming {point.start}. {notice}".strip()
+        screen.notify(clean(text), severity="warning" if point.damaged or notice else "information", markup=False)

@@ -126,7 +126,6 @@ def fuzz_worker_answers(session: FuzzSession) -> TryInput:
 
         with (
             patch.object(Worker, "start", start),
-            patch("codex_tui.workers.process.interpreter_of", find_no_interpreter),
             patch("codex_tui.environment.build.find_python", find_no_interpreter), session.expect_unchanged("cache"),
         ):  # fmt: skip
             with session.expect_no_crash("chat"):

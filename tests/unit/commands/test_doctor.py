@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from codex_tui.base import settings
 from codex_tui.base.errors import EnvironmentMissing
 from codex_tui.base.progress import OnProgress, Progress
 from codex_tui.cli import main
@@ -126,7 +127,8 @@ def test_gpus_with_something_to_say(facts: GpuFacts | str, cuda: str | None, top
 def test_packages_of_other_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     described = report(trl="1.14.0", peft=None, tyro=None)
     monkeypatch.setattr(stack, "describe", lambda python: described)
-    _, findings = doctor.examine_trainer(Path("/env/bin/python"))
+    with settings.use_python(Path("/env/bin/python")):
+        _, findings = doctor.examine_trainer()
     found = states(findings)
     assert (found["trl"], found["peft"], found["torch"], found["other packages"]) == ("warning", "bad", "ok", "warning")
     with pytest.raises(EnvironmentMissing, match="lacks peft\n"):

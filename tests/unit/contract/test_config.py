@@ -143,7 +143,7 @@ def test_damage_is_named_by_file_and_field(path: Path, values: dict[str, Any], f
     assert (caught.value.field, caught.value.message) == (field, f"{path} is damaged ({field}: {reason}).")
 
 
-@pytest.mark.parametrize("key", ["profile", "dataset", "cache"])
+@pytest.mark.parametrize("key", ["profile", "dataset"])
 def test_a_key_that_every_file_has_is_missed(path: Path, key: str) -> None:
     path.write_text(json.dumps({name: value for name, value in WHOLE.items() if name != key}))
     with pytest.raises(ConfigDamaged) as caught:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from support.wheels import make_wheel
 
-from codex_tui.base import locations
+from codex_tui.base import locations, settings
 from codex_tui.base.errors import BadInput, EnvironmentMissing
 from codex_tui.base.progress import Progress
 from codex_tui.environment import build, stack
@@ -64,6 +64,11 @@ def small(tmp_path: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 def ignore(progress: Progress) -> None:
     pass
+
+
+def remove_stamp() -> None:
+    """Make the environment count as missing."""
+    (locations.managed_environment() / build.STAMP).unlink()
 
 
 def read_versions(python: Path) -> dict[str, str | None]:
@@ -132,7 +137,7 @@ def test_interrupted_setup_is_done_again(small: Path) -> None:
 
 def test_environment_without_stamp_or_python_is_missing(small: Path) -> None:
     python = build.ensure(ignore)
-    build.mark_missing()
+    remove_stamp()
     with pytest.raises(EnvironmentMissing, match="not built yet"):
         build.find_python()
     build.ensure(ignore)
@@ -145,7 +150,7 @@ def test_environment_in_use_is_not_replaced(small: Path) -> None:
     script = "print(1, flush=True); input()"
     with subprocess.Popen([python, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as user:
         assert user.stdout and user.stdout.readline()  # before it runs, its command line is empty
-        build.mark_missing()
+        remove_stamp()
         with pytest.raises(BadInput, match=str(user.pid)):
             build.ensure(ignore)
         assert user.stdin
@@ -199,16 +204,16 @@ def test_named_interpreter_that_lacks_packages(small: Path, tmp_path: Path) -> N
     bare = tmp_path / "bare"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare], check=True)
     for named in (bare, bare / "bin" / "python"):  # the folder of an environment is accepted too
-        with pytest.raises(EnvironmentMissing, match="lacks torch, trl") as error:
-            build.find_python(named)
+        with settings.use_python(named), pytest.raises(EnvironmentMissing, match="lacks torch, trl") as error:
+            build.find_python()
         assert "-m pip install torch==2.13.0 && " in error.value.hint
         assert "--no-deps sympy==1.0 trl==1.15.0 tyro==1.0.17" in error.value.hint
 
 
 @pytest.mark.parametrize("named", ["/nowhere/python", "/dev/null", "/bin/true", "/bin/ls"])
 def test_named_interpreter_that_is_no_python(small: Path, named: str) -> None:
-    with pytest.raises(EnvironmentMissing, match=named) as error:
-        build.ensure(ignore, Path(named))
+    with settings.use_python(Path(named)), pytest.raises(EnvironmentMissing, match=named) as error:
+        build.ensure(ignore)
     assert len(error.value.message) < 200  # a program that is no Python may print any long text
     assert "Errno" not in error.value.message
 
@@ -217,9 +222,10 @@ def test_settings_name_an_interpreter(small: Path) -> None:
     python = build.ensure(ignore)
     locations.settings_file().parent.mkdir(parents=True)
     locations.settings_file().write_text(f"[trainer]\npython = {json.dumps(str(python))}\n")
-    build.mark_missing()
+    remove_stamp()
     assert build.find_python() == python
-    assert build.find_python(python.parent.parent) == python
+    with settings.use_python(python.parent.parent):
+        assert build.find_python() == python
 
 
 def test_trainer_path_contains_only_the_trainer(small: Path) -> None:

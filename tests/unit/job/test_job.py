@@ -22,7 +22,7 @@ from training.job.job import read_job
             json.dumps({"profile": {"model": {"name": 3}}, "dataset": "demo:zombie-waves", "cache": "/"}),
             "is damaged (profile.model.name: Input should be",
         ),
-        (json.dumps({"profile": {"model": {"name": "demo:llama"}}, "dataset": "a"}), "is damaged (cache: missing"),
+        (json.dumps({"profile": {"model": {"name": "demo:llama"}}}), "is damaged (dataset: missing"),
         (
             json.dumps(
                 {"profile": {"model": {"name": "demo:llama"}}, "dataset": "a", "cache": "/", "hub": {"repo": 5}}

@@ -33,7 +33,7 @@ def ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
 def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the runs for which a trainer would have been started."""
     started: list[str] = []
-    monkeypatch.setattr(launcher, "interpreter_of", lambda _: Path(sys.executable))
+    monkeypatch.setattr("codex_tui.environment.build.find_python", lambda: Path(sys.executable))
     monkeypatch.setattr(launcher, "_start", lambda run, *_, **__: started.append(run.name))
     return started
 

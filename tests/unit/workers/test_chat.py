@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 from support.config_file import write_config
 from support.fake_checkpoint import write_checkpoint
-from support.fake_interpreter import fake_interpreter
+from support.fake_interpreter import fake_interpreter, name_in_settings
 
 from codex_tui.workers.chat import Conversation
 from training.contract.run_directory import RunDirectory
@@ -24,7 +23,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
     run.create()
     run.adapter.mkdir()
     (run.adapter / "adapter_config.json").write_text("{}")
-    write_config(run, {"python": str(fake_interpreter(tmp_path, "chat_worker"))})
+    write_config(run, {})
+    name_in_settings(fake_interpreter(tmp_path, "chat_worker"))
     return run
 
 
@@ -181,9 +181,7 @@ async def test_no_worker_outlives_a_conversation_that_was_left_while_it_started(
 
 
 async def test_an_interpreter_that_is_gone_is_told(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
-    home = Path(os.environ["CODEX_TUI_HOME"])
-    (home / "config").mkdir(parents=True)
-    (home / "config" / "settings.toml").write_text('[trainer]\npython = "/nowhere/python"\n')
+    name_in_settings(Path("/nowhere/python"))
     write_config(run, {"python": "/nowhere/else/python"})
     async with talking(run) as conversation:
         await conversation.ask("who?")

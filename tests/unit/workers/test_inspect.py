@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.config_file import write_config
-from support.fake_interpreter import fake_interpreter
+from support.fake_interpreter import fake_interpreter, name_in_settings
 
 from codex_tui.workers import inspect
 from codex_tui.workers.inspect import RowReader
@@ -21,7 +21,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
     monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path / "home"))
     run = RunDirectory(tmp_path / "run")
     run.create()
-    write_config(run, {"python": str(fake_interpreter(tmp_path, "inspect_worker"))})
+    write_config(run, {})
+    name_in_settings(fake_interpreter(tmp_path, "inspect_worker"))
     return run
 
 
