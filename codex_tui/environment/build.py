@@ -43,7 +43,7 @@ def find_python() -> Path:
     if python := find_managed_python():
         return python
     raise EnvironmentMissing(
-        "The training environment is not built yet, or is out of date", "Build it: codex-tui setup"
+        "The training environment is not built yet, or is out of date or damaged", "Build it: codex-tui setup"
     )
 
 
@@ -81,7 +81,8 @@ def managed_python() -> Path:
 
 
 def find_managed_python(build: Build = "auto") -> Path | None:
-    """Return the managed Python if its package list and build are right, else None. Only reads one file."""
+    """Return the managed Python if it is complete, and its package list and build are right; else None. Only looks at
+    files, for a tenth of a second."""
     python = managed_python()
     stamp = read_stamp()
     if stamp.get("list") != stack.hash_pins() or not python.exists():  # the Python that it was made from may be gone
@@ -91,7 +92,7 @@ def find_managed_python(build: Build = "auto") -> Path | None:
         is_right = stamp.get("forced") or stamp.get("build") == "cuda" or not gpu.nvidia_present()
     else:
         is_right = stamp.get("build") == build
-    return python if is_right else None
+    return python if is_right and stack.is_complete(locations.managed_environment()) else None
 
 
 def read_stamp() -> dict[str, object]:

@@ -144,6 +144,36 @@ def describe(python: Path) -> EnvironmentReport:
     return EnvironmentReport(python, answer["python"], answer["cuda"], tuple(packages))
 
 
+def is_complete(root: Path) -> bool:
+    """Return whether the virtual environment `root` has the packages of the list, each with all its modules. What is
+    left after a deletion that was broken off has not."""
+    installed = {_normalize(info.name): info for info in root.glob("lib/python3*/site-packages/*.dist-info")}
+    if not (root / "pyvenv.cfg").is_file():
+        return False
+    for pin in load_pins():
+        # torch 2.13.0+cpu is torch 2.13.0 in another build.
+        info = installed.get(_normalize(f"{pin.name}-{pin.version}"))
+        if info is None and pin.group == "cuda":
+            continue  # a CPU build
+        if info is None or not _has_all_modules(info):
+            return False
+    return True
+
+
+def _normalize(name: str) -> str:
+    """Return a comparable name for `NAME-VERSION`, `NAME-VERSION+BUILD.dist-info` and the like."""
+    return re.sub(r"[-_.]+", "-", name.removesuffix(".dist-info").partition("+")[0]).lower()
+
+
+def _has_all_modules(info: Path) -> bool:
+    try:
+        record = (info / "RECORD").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+    names = re.findall(r"^([^.,\n][^,\n]*\.(?:py|so)),", record, re.MULTILINE)
+    return all(os.path.exists(f"{info.parent}/{name}") for name in names)  # noqa: PTH110  half the time
+
+
 def require(report: EnvironmentReport) -> None:
     """Raise EnvironmentMissing if the Python is too old, or if a needed package is missing. Then the hint has the
     command that installs the packages."""

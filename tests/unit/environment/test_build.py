@@ -145,6 +145,28 @@ def test_environment_without_stamp_or_python_is_missing(small: Path) -> None:
     assert build.find_managed_python() is None
 
 
+@pytest.mark.parametrize(
+    "deleted",
+    ["trl-1.15.0.dist-info", "trl-1.15.0.dist-info/RECORD", "torch/version.py", "sympy", "../../../pyvenv.cfg", "."],
+)
+def test_half_deleted_environment_is_built_again(small: Path, deleted: str) -> None:
+    python = build.ensure(ignore)
+    [site] = python.parents[1].glob("lib/python3*/site-packages")
+    subprocess.run(["rm", "-r", (site / deleted).resolve()], check=True)
+    with pytest.raises(EnvironmentMissing, match="damaged"):
+        build.find_python()
+    assert build.ensure(ignore) == build.find_python() == python
+    assert read_versions(python)["trl"] == "1.15.0"
+    assert (site / "torch" / "version.py").is_file()
+
+
+def test_package_that_was_changed_by_hand_is_installed_again(small: Path) -> None:
+    python = build.ensure(ignore)
+    [site] = python.parents[1].glob("lib/python3*/site-packages")
+    (site / "tyro-1.0.17.dist-info").rename(site / "tyro-1.0.16.dist-info")
+    assert read_versions(build.ensure(ignore))["tyro"] == "1.0.17"
+
+
 def test_environment_in_use_is_not_replaced(small: Path) -> None:
     python = build.ensure(ignore)
     script = "print(1, flush=True); input()"
