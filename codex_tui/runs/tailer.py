@@ -36,7 +36,8 @@ _kinds = ev.AnyEvent.__args__
 _decoder = msgspec.json.Decoder(ev.AnyEvent)
 _point_kinds = tuple(Point if kind is ev.Metrics else kind for kind in _kinds)
 _point_decoder = msgspec.json.Decoder(Union[_point_kinds])  # noqa: UP007  the union is made from a list
-_METRICS = b'{"type":"metrics"'  # never occurs inside a JSON string, where quotes are escaped
+_METRICS, _EVAL, _STARTED = (b'{"type":"%s"' % kind for kind in (b"metrics", b"eval", b"started"))
+"""How the trainer begins these lines. They never occur inside a JSON string, where quotes are escaped."""
 _any_type = msgspec.json.Decoder(_AnyType)
 _known = {kind.__struct_config__.tag for kind in _kinds}
 # A damaged line may be nested too deeply for the decoder, or contain a number too large for a float.
@@ -146,6 +147,44 @@ def sample_events(path: Path, spots: int = 512, length: int = 2048, ends: int = 
     except OSError:
         return []
     return events
+
+
+def find_landmarks(path: Path) -> list[ev.Event]:
+    """Read all evaluations, and the start of each attempt with the event before it. A sample may miss them.
+
+    Searching takes a tenth of the time of decoding. Returns [] if the file can't be read.
+    """
+    events: list[ev.Event] = []
+    line = b""  # the last one so far
+    try:
+        for data in _read_lines(path):
+            data = line + data
+            starts = set(_find_all(data, _EVAL, len(line)))
+            for start in _find_all(data, _STARTED, len(line)):
+                starts |= {start, data.rfind(b"\n", 0, max(0, start - 1)) + 1}
+            for start in sorted(starts):
+                events += decode(data[start : data.index(b"\n", start)]).events
+            line = data[data.rfind(b"\n", 0, -1) + 1 :]
+    except OSError:
+        return []
+    return events
+
+
+def _read_lines(path: Path, length: int = 8 * SLICE) -> Iterator[bytes]:
+    """Yield the whole lines of the file in pieces of about `length` bytes."""
+    with open_file(path) as file:
+        rest = b""
+        while data := file.read(length):
+            lines, newline, rest = (rest + data).rpartition(b"\n")
+            if newline:
+                yield lines + newline
+
+
+def _find_all(data: bytes, start: bytes, first: int) -> Iterator[int]:
+    """Yield the positions of all lines from `first` on that begin with `start`."""
+    while (first := data.find(start, first)) >= 0:
+        yield first
+        first += 1
 
 
 def _decode_line(line: bytes) -> ev.Event | None:

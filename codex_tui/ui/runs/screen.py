@@ -26,7 +26,7 @@ from codex_tui.ui.runs.status import format_status
 from training.contract.run_directory import RunDirectory
 
 if TYPE_CHECKING:
-    from codex_tui.runs.library import RunSummary
+    from codex_tui.runs.summary import RunSummary
 
 HINTS = (("Esc", "back"), ("p", "profiles"), ("↑ ↓", "choose"), ("ctrl+r", "refresh"))
 COLUMNS = (("state", 13), ("step", 15), ("loss", 8), ("eval", 8), ("started", 13))

@@ -21,7 +21,15 @@ from codex_tui.profiles.resolve import load_profile
 from codex_tui.profiles.toml_text import CannotEdit
 from support.fuzz.checks import NOWHERE, FuzzKind, FuzzSession, TryInput
 from support.fuzz.mutate import TEXTS, Mutator
-from support.fuzz.runs import fuzz_config, fuzz_events, fuzz_history, fuzz_process, fuzz_screens, make_run
+from support.fuzz.runs import (
+    fuzz_config,
+    fuzz_events,
+    fuzz_history,
+    fuzz_process,
+    fuzz_screens,
+    fuzz_summaries,
+    make_run,
+)
 from support.fuzz.workers import fuzz_worker_answers, fuzz_worker_requests
 from training.memory import probes
 
@@ -207,9 +215,9 @@ def fuzz_in_training(kind: str, count: int, seed: int, folder: Path) -> FuzzSess
 
 KINDS: dict[str, FuzzKind] = {
     "profile": fuzz_profile, "rows": fuzz_rows, "events": fuzz_events, "history": fuzz_history,
-    "config": fuzz_config, "process": fuzz_process, "caches": fuzz_caches, "small_files": fuzz_small_files,
-    "arguments": fuzz_arguments, "worker_answers": fuzz_worker_answers, "worker_requests": fuzz_worker_requests,
-    "screens": fuzz_screens,
+    "summaries": fuzz_summaries, "config": fuzz_config, "process": fuzz_process, "caches": fuzz_caches,
+    "small_files": fuzz_small_files, "arguments": fuzz_arguments, "worker_answers": fuzz_worker_answers,
+    "worker_requests": fuzz_worker_requests, "screens": fuzz_screens,
 }  # fmt: skip
 IN_TRAINING = ("checkpoints", "parquet")
 WEIGHTS = {"screens": 0.03, "caches": 0.5}

@@ -14,7 +14,7 @@ from codex_tui.base import locations
 from codex_tui.base.text import clean
 from codex_tui.data.target import Target
 from codex_tui.profiles.resolve import load_profile
-from codex_tui.runs import follower, outcome
+from codex_tui.runs import follower, library, outcome, summary_cache
 from codex_tui.runs.facts import read_facts
 from codex_tui.runs.follower import RunFollower, snapshot
 from codex_tui.runs.log_tail import LogTail
@@ -117,6 +117,32 @@ def fuzz_history(session: FuzzSession) -> TryInput:
                 mutated = msgspec.msgpack.encode(plain)
         place.write_bytes(mutated)
         with patch.object(follower, "PREVIEW_FROM", 1), session.expect_unchanged("cache"):
+            _look_at_run(session, run, mutate)
+
+    return try_one
+
+
+def fuzz_summaries(session: FuzzSession) -> TryInput:
+    """The kept summaries of ended runs. Damaged ones change nothing that `runs` says."""
+    run = make_run(session.home)
+    with patch.object(summary_cache, "MIN_AGE_SECONDS", -1e9):
+        [truth] = library.list_runs()
+    [place] = (locations.cache_home() / "summaries").iterdir()
+    valid = place.read_bytes()
+    content = msgspec.msgpack.decode(valid[summary_cache.DIGEST_BYTES :])
+
+    def try_one(mutate: Mutator) -> None:
+        place.write_bytes(mutate.bytes(valid))
+        with session.expect_unchanged("cache"), session.expect_no_crash("the list of runs"):
+            library.find_run_to_open()
+            assert library.list_runs() == [truth]
+        changed = mutate.change_one_value(content)
+        try:
+            body = msgspec.msgpack.encode(changed)
+        except (ValueError, OverflowError, TypeError):
+            return
+        place.write_bytes(summary_cache.compute_digest(body) + body)  # a right checksum of a wrong value
+        with session.expect_unchanged("cache"):
             _look_at_run(session, run, mutate)
 
     return try_one

@@ -1,0 +1,163 @@
+"""Keeps what is known of ended runs in one file of the cache folder, so that their events are not read again.
+
+A summary is used only while every file that it was made from is the same: inode, size, and the times of the last
+modification and of the last change of the inode, which nobody can set. The file has a checksum of itself. Whatever does
+not match is ignored, and the run is read again. The file can be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+from msgspec import structs
+
+from codex_tui import __version__
+from codex_tui.base.locations import cache_home
+from codex_tui.runs.summary import RunSummary
+from training.contract import files
+from training.contract.checkpoints import PREFIX, RESUME_FILES
+from training.contract.run_directory import ADAPTER_CONFIG, RunDirectory
+
+FORMAT = 1
+"""Increase this when the same events give another summary, so that older summaries are ignored. A change of the fields
+of `RunSummary` needs no increase."""
+MIN_AGE_SECONDS = 2.0
+"""A file that changed this recently may change again without a new time, because the kernel's clock ticks slowly."""
+MAX_SUMMARY_BYTES = 16 * 1024
+MAX_FOLDERS = 4  # runs folders, such as those of several CODEX_TUI_HOMEs with one cache
+DIGEST_BYTES = 16
+_FILES = (
+    "", "/events.jsonl", "/config.json", "/process.json", "/exit.json", "/control", "/trainer.log", "/profile.toml",
+    "/adapter", f"/adapter/{ADAPTER_CONFIG}", "/checkpoints",
+)  # fmt: skip
+
+
+_Identity = tuple[int, int, int, int]
+"""Inode, size, and the times of the last modification and of the last change of the inode."""
+
+
+class _Entry(msgspec.Struct, frozen=True):
+    """What is known of one run. `dead_process` is the identity of its process.json if that process was found dead;
+    `files` is that of all files that `summary` was made from."""
+
+    dead_process: _Identity | None = None
+    files: bytes = b""
+    summary: RunSummary | None = None
+
+
+class _Content(msgspec.Struct):
+    version: str
+    runs_home: str
+    entries: dict[str, _Entry]  # by the run's name
+
+
+class SummaryCache:
+    """What is known of the runs in `home`: the summaries of ended ones, and which trainers are dead."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = str(home)
+        self._path = cache_home() / "summaries" / hashlib.sha256(os.fsencode(home)).hexdigest()[:32]
+        self._entries = self._load()
+        self._changed = False
+
+    def find(self, name: str) -> RunSummary | None:
+        """Return the summary of the run called `name`, or None if there is none for its files as they are now."""
+        entry = self._entries.get(name)
+        if entry is None or entry.summary is None:
+            return None
+        identity, _ = _identify_files(f"{self._home}/{name}", entry.summary)
+        return entry.summary if entry.files == identity else None
+
+    def add(self, run: RunDirectory, summary: RunSummary, began: float) -> None:
+        """Keep the summary of an ended run. `began` is the Unix time at which the reading of its files began: a run
+        that has changed since, or just before, is not kept."""
+        identity, changed_at = _identify_files(str(run.path), summary)
+        if not summary.ended or changed_at > began - MIN_AGE_SECONDS or run.is_trainer_alive():
+            return
+        entry = self._entries.get(run.name, _Entry())
+        with suppress(ValueError, TypeError, OverflowError):  # a damaged file may give a value that can't be kept
+            if len(msgspec.msgpack.encode(summary)) <= MAX_SUMMARY_BYTES:
+                self._put(run.name, structs.replace(entry, files=identity, summary=summary))
+
+    def is_known_dead(self, name: str, process: os.stat_result) -> bool:
+        """Whether the trainer was found dead when its process.json was as `process` says."""
+        entry = self._entries.get(name)
+        return entry is not None and entry.dead_process == _identify(process)
+
+    def add_dead(self, name: str, process: os.stat_result) -> None:
+        """Keep that the trainer of this process.json is dead. No other process can be mistaken for it later."""
+        if process.st_ctime < time.time() - MIN_AGE_SECONDS:
+            self._put(name, structs.replace(self._entries.get(name, _Entry()), dead_process=_identify(process)))
+
+    def _put(self, name: str, entry: _Entry) -> None:
+        with suppress(UnicodeEncodeError):  # a name that is not UTF-8 can't be kept
+            name.encode()
+            self._entries[name] = entry
+            self._changed = True
+
+    def save(self, names: Collection[str]) -> None:
+        """Write the summaries of the runs called `names`. Does nothing if none is new or the cache can't be written."""
+        gone = self._entries.keys() - set(names)
+        if not (self._changed or gone):
+            return
+        entries = {name: entry for name, entry in self._entries.items() if name not in gone}
+        with suppress(OSError, ValueError):  # ValueError: a name that is not UTF-8
+            data = msgspec.msgpack.encode(_Content(_describe_version(), self._home, entries))
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            files.write_atomically(self._path, compute_digest(data) + data, sync=False)
+            files.delete_oldest(self._path.parent, "[0-9a-f]*", MAX_FOLDERS)
+
+    def _load(self) -> dict[str, _Entry]:
+        try:
+            data = files.read(self._path)
+            digest, body = data[:DIGEST_BYTES], data[DIGEST_BYTES:]
+            if digest != compute_digest(body):
+                return {}
+            content = msgspec.msgpack.decode(body, type=_Content)
+        except (OSError, ValueError, TypeError, RecursionError):
+            return {}
+        is_ours = content.version == _describe_version() and content.runs_home == self._home
+        return content.entries if is_ours else {}
+
+
+def _identify_files(directory: str, summary: RunSummary) -> tuple[bytes, float]:
+    """Return a digest of what the kernel says about the files that `summary` depends on, and the Unix time of their
+    last change. A run that is done is not resumed, so the files inside its checkpoints do not matter."""
+    checkpoints = f"{directory}/checkpoints"
+    try:
+        folders = sorted(name for name in os.listdir(checkpoints) if name.startswith(PREFIX))  # noqa: PTH208
+    except OSError:
+        folders = []
+    files_inside = () if summary.status == "done" else RESUME_FILES
+    paths = [directory + file for file in _FILES]
+    for folder in folders:
+        paths += [f"{checkpoints}/{folder}", *(f"{checkpoints}/{folder}/{file}" for file in files_inside)]
+    seen: list[object] = [directory, *folders]
+    changed_at = 0
+    for path in paths:
+        try:
+            status = os.stat(path)  # noqa: PTH116  half the time of Path.stat
+        except OSError:
+            seen.append(None)
+        else:
+            seen.append(_identify(status))
+            changed_at = max(changed_at, status.st_ctime_ns)
+    return compute_digest(repr(seen).encode(errors="surrogateescape")), changed_at / 1e9
+
+
+def _identify(status: os.stat_result) -> _Identity:
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def compute_digest(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest()
+
+
+def _describe_version() -> str:
+    return f"{__version__} format {FORMAT} {' '.join(RunSummary.__struct_fields__)}"
