@@ -19,7 +19,9 @@ def test_chat_answers_as_the_run_did_and_as_the_base_does(demo: RunDirectory, ta
     worker = talk("chat", str(demo.path))
     greeting = worker.until("ready", "error")
     assert [message["type"] for message in greeting[:-1]] == ["phase"] * (len(greeting) - 1)
-    assert greeting[-1] == {"type": "ready", "device": "cpu", "has_adapter": True, "step": None}
+    form = {"max_tokens": 68}  # the longest row of the demo
+    ready = {"type": "ready", "device": "cpu", "has_adapter": True, "step": None, "form": form, "context": 2048}
+    assert greeting[-1] == ready
 
     tuned = worker.answer(sample["prompt"])
     untuned = worker.answer(sample["prompt"], adapter=False)

@@ -1,7 +1,8 @@
 """The run configuration: the content of `RUN/config.json`. Every program reads and writes the file through this module.
 
-The launcher writes the file before it starts the trainer. The trainer adds what really ran: `stack`, `actual` and
-`dataset_fingerprint`. The app reads the file to show the run, the workers to load its model and its dataset.
+The launcher writes the file before it starts the trainer. The trainer adds what really ran: `stack`, `actual`,
+`dataset_fingerprint` and `row_form`. The app reads the file to show the run, the workers to load its model and its
+dataset.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
@@ -77,6 +78,18 @@ class Fingerprint(msgspec.Struct, kw_only=True, omit_defaults=True):
     skipped: list[str] | None = None
 
 
+class RowForm(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """The form of the rows that a run learned from. Its chat and its samples use the same form.
+
+    With `text`, the rows are plain text without a chat template. `system_prompt` is the system message of most rows,
+    `max_tokens` the number of tokens of the longest row.
+    """
+
+    text: bool = False
+    system_prompt: str | None = None
+    max_tokens: Annotated[int, msgspec.Meta(ge=0)] | None = None
+
+
 class RunConfig(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The settings of a run, and what really ran. A key without a value is not written to the file."""
 
@@ -95,6 +108,7 @@ class RunConfig(msgspec.Struct, kw_only=True, omit_defaults=True):
     stack: dict[str, str | None] = {}  # package versions; None: not installed
     actual: dict[str, Any] = {}  # the profile's tables with the values that ran
     dataset_fingerprint: Fingerprint | None = None
+    row_form: RowForm | None = None
     unknown: dict[str, Any] = {}  # the file's other keys, which are written back unchanged
 
     @classmethod
@@ -127,6 +141,16 @@ class RunConfig(msgspec.Struct, kw_only=True, omit_defaults=True):
         except ValidationError as error:
             first = error.errors()[0]
             raise ConfigDamaged(path, ".".join(("profile", *map(str, first["loc"]))), first["msg"]) from None
+
+    def find_row_form(self) -> RowForm:
+        """Return the form that the trainer recorded. Before that, and for a run of an older trainer, return what the
+        profile tells."""
+        if self.row_form is not None:
+            return self.row_form
+        dataset = get_table(self.profile, "dataset")
+        prompt = dataset.get("system_prompt")
+        is_text = isinstance(dataset.get("text_column"), str)
+        return RowForm(text=is_text, system_prompt=prompt if isinstance(prompt, str) and not is_text else None)
 
     def write(self, path: Path) -> None:
         """Replace the file at `path` in one step. Raises OSError, or UnicodeEncodeError for a path that is no UTF-8."""

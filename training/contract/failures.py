@@ -86,11 +86,15 @@ _PATTERNS: list[tuple[str, FailureKind, str]] = [
     (r"driver.*(?:too old|insufficient|mismatch)|CUDA driver version|no kernel image is available|"
      r"libcuda\.so|libnvidia|NVML_ERROR_LIB|Error 80[34]",
      "driver_mismatch", "The GPU's driver and the installed CUDA libraries don't fit."),
-    (r"chat_template is not set|does not have a chat template",
-     "bad_config", "The model has no chat template; choose one that was made for chat, an Instruct model."),
     (r"cannot open shared object file|undefined symbol|DLL load failed|No module named|cannot import name",
      "missing_library", "A library of the training stack is missing or broken."),
 ]  # fmt: skip
+
+_NO_CHAT_TEMPLATE = r"chat_template is not set|does not have a chat template"
+_NO_CHAT_TEMPLATE_HINT = (
+    "Set model.name to the Instruct model of the same family, or train on plain text: name its column in "
+    "dataset.text_column."
+)
 
 _FILE_PATTERNS: list[tuple[str, str, str]] = [
     (r"SafetensorError: (.+)", "A file of weights is damaged ({}).",
@@ -116,6 +120,8 @@ def classify(error: BaseException) -> Failure:
     if re.search(_CUDA_OUT_OF_MEMORY, text) and re.search(_PINNING, _format_innermost_lines(error)):
         # CUDA reports a refused page lock under WSL2 as a full GPU. Only the source line shows the difference.
         return Failure("pinned_memory", "Page-locked host memory ran out.", _HINTS["pinned_memory"])
+    if re.search(_NO_CHAT_TEMPLATE, text):
+        return Failure("bad_config", "The model has no chat template.", _NO_CHAT_TEMPLATE_HINT)
     for pattern, kind, message in _PATTERNS:
         if re.search(pattern, text):
             return Failure(kind, message, _HINTS[kind])

@@ -4,7 +4,8 @@ There are two workers, each a process of the training environment. The app sends
 worker sends answers to its stdout:
 
 chat     the app sends Generate and StopAnswer.
-         The worker sends Loading while it loads the model, then ChatReady, then for each request Token and AnswerEnd.
+         The worker sends Loading while it loads the model, then ChatReady, then for each request AnswerBegin, Token
+         and AnswerEnd.
 inspect  the app sends ShowRow, Tokenise and Cancel.
          The worker sends InspectReady, then a RenderedRow for each ShowRow. For all rows together it sends
          InspectProgress, then StatsReady or Cancelled.
@@ -22,12 +23,16 @@ from typing import Annotated, Any, Generic, Literal, TypedDict, TypeVar, get_arg
 import msgspec
 from msgspec import UNSET, UnsetType, field
 
+from training.contract.config import RowForm
 from training.contract.events import Count, FailureKind
 
 RowCount = Annotated[int, msgspec.Meta(ge=0, le=(1 << 32) - 1)]
 """A number of rows, or the index of a row: the dataset's tables have 32 bits for it."""
 
 NewTokens = Annotated[int, msgspec.Meta(ge=1)]
+Temperature = Annotated[float, msgspec.Meta(ge=0, le=100)]
+AnswerReason = Literal["eos", "length", "context", "stopped"]
+TopP = Annotated[float, msgspec.Meta(gt=0, le=1)]
 
 
 class Message(msgspec.Struct, tag_field="type"):
@@ -45,13 +50,21 @@ class ChatTurn(TypedDict):
 
 
 class Generate(Message, tag="generate"):
-    """Asks for the answer to the last of `messages`. A `temperature` of 0 always picks the likeliest token."""
+    """Asks for the answer to the last of `messages`, which have no system message.
+
+    The worker puts the run's own system message before them, or `system_prompt` if it is set (None: no message). If the
+    run learned plain text, the messages are one text, which the model continues. A `temperature` of 0 always picks the
+    likeliest token; otherwise the same `seed` gives the same answer, and a `seed` of None another one each time.
+    """
 
     id: Count
     messages: list[ChatTurn]
     adapter: bool = True
     max_new_tokens: NewTokens = 256
-    temperature: float = 0.0
+    temperature: Temperature = 0.0
+    top_p: TopP = 1.0
+    seed: Count | None = None
+    system_prompt: str | UnsetType | None = UNSET
 
 
 class StopAnswer(Message, tag="stop"):
@@ -72,11 +85,26 @@ class Loading(Message, tag="phase"):
 
 
 class ChatReady(Message, tag="ready"):
-    """The model is loaded. `step` is the step of the checkpoint with the adapter, None for the run's own adapter."""
+    """The model is loaded. `step` is the step of the checkpoint with the adapter, None for the run's own adapter.
+
+    `form` is the form of the rows that the run learned from. `context` is the largest number of tokens that the model
+    can see, None if it names none.
+    """
 
     device: str
     has_adapter: bool
     step: Count | None = None
+    form: RowForm = field(default_factory=RowForm)
+    context: Count | None = None
+
+
+class AnswerBegin(Message, tag="begin"):
+    """The answer to the request `id` begins. The prompt has `tokens` tokens. `left_out` counts the oldest messages that
+    do not fit into the model's context and are left out; of a plain text, the tokens at its start."""
+
+    id: Count
+    tokens: Count
+    left_out: Count = 0
 
 
 class Token(Message, tag="token"):
@@ -87,10 +115,11 @@ class Token(Message, tag="token"):
 
 
 class AnswerEnd(Message, tag="end"):
-    """The answer to the request `id` is complete. "length" means that it reached `max_new_tokens`."""
+    """The answer to the request `id` is complete. "length" means that it reached `max_new_tokens`, "context" that it
+    reached the end of the model's context."""
 
     id: Count
-    reason: Literal["eos", "length", "stopped"]
+    reason: AnswerReason
     tokens: Count
     seconds: float
 
@@ -204,7 +233,7 @@ class WorkerError(Message, tag="error"):
 
 
 ChatRequest = Generate | StopAnswer
-ChatAnswer = Loading | ChatReady | Token | AnswerEnd | WorkerError
+ChatAnswer = Loading | ChatReady | AnswerBegin | Token | AnswerEnd | WorkerError
 InspectRequest = ShowRow | Tokenise | Cancel
 InspectAnswer = InspectReady | RenderedRow | InspectProgress | StatsReady | Cancelled | WorkerError
 

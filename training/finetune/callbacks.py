@@ -14,6 +14,7 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from training.contract import events as ev
+from training.contract.config import RowForm
 from training.contract.profile import Profile
 from training.contract.units import MIB
 from training.dataset.shapes import Message, Row
@@ -21,6 +22,7 @@ from training.dataset.split import choose_eval_rows
 from training.finetune import checkpoints
 from training.finetune.attempt import Attempt
 from training.finetune.gpu import Card
+from training.job.prompt import describe_rows, encode_prompt
 from training.job.tokens import with_system_prompt
 
 if TYPE_CHECKING:
@@ -34,36 +36,39 @@ MIN_SECONDS_BETWEEN_REPORTS = 1.0  # for memory, and for the progress of an eval
 class Question:
     """The question for the model at each evaluation, and the dataset's answer to it ("" if there is none).
 
-    For a dataset of plain text, `messages` is empty and `text` is the beginning of a text that the model continues.
+    For a dataset of plain text, `turns` has one turn: the beginning of a text that the model continues.
     """
 
-    messages: list[Message]
+    turns: list[Message]
+    form: RowForm
     reference: str
     max_new_tokens: int
-    text: str = ""
 
     @property
     def prompt(self) -> str:
-        return self.text or self.messages[-1]["content"]
+        return self.turns[-1]["content"]
 
     @classmethod
     def from_profile(cls, profile: Profile, rows: list[Row]) -> Question:
         """Take the profile's sample_prompt if it is set, else the first evaluation row, else the first row."""
-        settings = profile.evaluation
+        settings, system_prompt = profile.evaluation, profile.dataset.system_prompt
         row = rows[min(choose_eval_rows(len(rows), profile), default=0)]
-        if row.text is not None:
+        if settings.sample_prompt:
+            form = describe_rows(rows, system_prompt, ())
+            turns: list[Message] = [{"role": "user", "content": settings.sample_prompt}]
+            asked = with_system_prompt(turns, form.system_prompt)
+            chats = (with_system_prompt(row.messages, system_prompt) for row in rows if row.text is None)
+            reference = next((messages[-1]["content"] for messages in chats if messages[:-1] == asked), "")
+        elif row.text is not None:
+            form = RowForm(text=True)
             words = row.text.split()
             half = len(words) // 2
-            beginning = settings.sample_prompt or " ".join(words[:half]) or row.text
-            reference = "" if settings.sample_prompt else " ".join(words[half:])
-            return cls([], reference, settings.sample_max_new_tokens, beginning)
-        if settings.sample_prompt:
-            messages: list[Message] = [{"role": "user", "content": settings.sample_prompt}]
-            reference = next((row.messages[-1]["content"] for row in rows if row.messages[:-1] == messages), "")
+            turns = [{"role": "user", "content": " ".join(words[:half]) or row.text}]
+            reference = " ".join(words[half:])
         else:
-            messages, reference = row.messages[:-1], row.messages[-1]["content"]
-        messages = with_system_prompt(messages, profile.dataset.system_prompt)
-        return cls(messages, reference, settings.sample_max_new_tokens)
+            form = RowForm(system_prompt=system_prompt)
+            turns, reference = row.messages[:-1], row.messages[-1]["content"]
+        return cls(turns, form, reference, settings.sample_max_new_tokens)
 
 
 class Reporter(TrainerCallback):
@@ -201,12 +206,7 @@ def generate_answer(
     """Generate the greedy answer. It uses no random numbers, so training continues exactly as without it."""
     from unsloth import FastLanguageModel
 
-    if question.text:
-        inputs = tokenizer(question.text, return_tensors="pt").to(model.device)
-    else:
-        inputs = tokenizer.apply_chat_template(
-            question.messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
-        ).to(model.device)
+    inputs = encode_prompt(tokenizer, question.turns, question.form).to(model.device)
     dtype = torch.bfloat16 if bf16 else torch.float16
     FastLanguageModel.for_inference(model)
     try:

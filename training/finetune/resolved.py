@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,6 +16,7 @@ from training.dataset.rows import Rows
 from training.dataset.source import sha256
 from training.dataset.split import Steps
 from training.job.job import Job
+from training.job.prompt import describe_rows
 from training.job.tokens import Examples
 
 if TYPE_CHECKING:
@@ -74,6 +76,11 @@ def record(
             truncated_rows=examples.truncated,
             skipped=[str(problem) for problem in rows.problems[:MAX_SKIPPED_LISTED]]
             + examples.refused[:MAX_SKIPPED_LISTED],
+        ),
+        row_form=describe_rows(
+            rows.rows,
+            job.profile.dataset.system_prompt,
+            (len(example["input_ids"]) for example in chain(examples.train, examples.eval)),
         ),
     )
     config.write(run.config)

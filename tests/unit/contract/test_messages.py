@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from training.contract.config import RowForm
 from training.contract.messages import (
     CHAT,
     INSPECT,
+    AnswerBegin,
     AnswerEnd,
     Cancel,
     Cancelled,
@@ -34,7 +36,11 @@ from training.contract.messages import (
 HI = {"role": "user", "content": "Hi"}
 REQUESTS: list[tuple[Any, Message, dict[str, Any]]] = [
     (CHAT, Generate(id=1, messages=[HI], adapter=False, max_new_tokens=9, temperature=0.5),
-     {"type": "generate", "id": 1, "messages": [HI], "adapter": False, "max_new_tokens": 9, "temperature": 0.5}),
+     {"type": "generate", "id": 1, "messages": [HI], "adapter": False, "max_new_tokens": 9, "temperature": 0.5,
+      "top_p": 1.0, "seed": None}),
+    (CHAT, Generate(id=1, messages=[HI], top_p=0.5, seed=7, system_prompt=None),
+     {"type": "generate", "id": 1, "messages": [HI], "adapter": True, "max_new_tokens": 256, "temperature": 0.0,
+      "top_p": 0.5, "seed": 7, "system_prompt": None}),
     (CHAT, StopAnswer(id=1), {"type": "stop", "id": 1}),
     (INSPECT, ShowRow(index=3, ids=True, max_seq_length=9),
      {"type": "row", "index": 3, "ids": True, "max_seq_length": 9}),
@@ -56,7 +62,11 @@ ERROR_ON_THE_PIPE = {"type": "error", "id": None, "kind": "bad_data", "message":
 ANSWERS: list[tuple[Any, Message, dict[str, Any]]] = [
     (CHAT, Loading(detail="it", done=1, total=2), {"type": "phase", "detail": "it", "done": 1, "total": 2}),
     (CHAT, ChatReady(device="cpu", has_adapter=True, step=20),
-     {"type": "ready", "device": "cpu", "has_adapter": True, "step": 20}),
+     {"type": "ready", "device": "cpu", "has_adapter": True, "step": 20, "form": {}, "context": None}),
+    (CHAT, ChatReady(device="cpu", has_adapter=True, form=RowForm(system_prompt="Be brief."), context=2048),
+     {"type": "ready", "device": "cpu", "has_adapter": True, "step": None, "form": {"system_prompt": "Be brief."},
+      "context": 2048}),
+    (CHAT, AnswerBegin(id=1, tokens=20, left_out=2), {"type": "begin", "id": 1, "tokens": 20, "left_out": 2}),
     (CHAT, Token(id=1, text="Hi"), {"type": "token", "id": 1, "text": "Hi"}),
     (CHAT, AnswerEnd(id=1, reason="eos", tokens=2, seconds=0.5),
      {"type": "end", "id": 1, "reason": "eos", "tokens": 2, "seconds": 0.5}),
