@@ -40,6 +40,15 @@ def clean(text: object, *, newlines: bool = False) -> str:
     return shown if shown.isascii() else _drop_extra_marks(shown)
 
 
+def clean_text(text: str) -> str:
+    """Make a text of several lines harmless and keep its tabs, for a text field and for the clipboard.
+
+    A terminal pastes the end of a line as a carriage return.
+    """
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    return "\t".join(clean(part, newlines=True) for part in lines.split("\t"))
+
+
 def _drop_extra_marks(text: str) -> str:
     result: list[str] = []
     run = 0

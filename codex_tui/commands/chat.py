@@ -6,31 +6,40 @@ import argparse
 import asyncio
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codex_tui.base.errors import DONE, BadInput, CodexError
 from codex_tui.commands.options import add_low_bandwidth_option, add_python_option
 from codex_tui.commands.train import RUN_HELP
 from training.contract.run_directory import RunDirectory
 
+if TYPE_CHECKING:
+    from codex_tui.workers.chat_settings import ChatSettings
+
 
 def add(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "chat",
-        help="chat with a run's adapter",
-        description="Opens the app on the run's chat. With --prompt, prints one greedy answer and nothing else.",
+        help="chat with a run's adapter, or let it continue a text",
+        description="Opens the app on the run's chat. With --prompt, prints one answer and nothing else. A run that "
+        "learned plain text has no chat: it continues the prompt.",
     )
     parser.add_argument("target", metavar="RUN", help=RUN_HELP)
     parser.add_argument(
         "--prompt", metavar="TEXT", help="ask this and print only the answer; '-' reads the question from stdin"
     )
     parser.add_argument("--base", action="store_true", help="ask the base model, without the adapter")
-    parser.add_argument(
-        "--max-new-tokens",
-        metavar="N",
-        type=int,
-        default=256,
-        help="length limit of the answer, in tokens (default: 256)",
+    one = parser.add_argument_group("with --prompt")
+    one.add_argument(
+        "--system", metavar="TEXT", help="use this system message, not the run's own; '' for no system message"
+    )
+    one.add_argument(
+        "--temperature", metavar="T", default="0", help="0 (the default) is greedy: always the likeliest token"
+    )
+    one.add_argument("--top-p", metavar="P", default="1", help="choose among the likeliest tokens that add up to P")
+    one.add_argument("--seed", metavar="N", default="", help="the same seed gives the same answer")
+    one.add_argument(
+        "--max-new-tokens", metavar="N", default="256", help="length limit of the answer, in tokens (default: 256)"
     )
     add_python_option(parser, "chat with")
     add_low_bandwidth_option(parser)
@@ -51,8 +60,7 @@ def run_chat(args: argparse.Namespace) -> int:
     prompt = _text(sys.stdin.buffer.read().rstrip(b"\r\n") if args.prompt == "-" else os.fsencode(args.prompt))
     if not prompt.strip():
         raise BadInput("The prompt is empty.", 'Ask something: --prompt "Which weapon first?"')
-    if args.max_new_tokens < 1:
-        raise BadInput(f"--max-new-tokens {args.max_new_tokens} is too small: it must be at least 1.")
+    settings = _read_settings(args)
     if not args.base:
         from codex_tui.workers.chat import adapter_of
 
@@ -61,7 +69,7 @@ def run_chat(args: argparse.Namespace) -> int:
             raise _no_adapter(run)  # before the slow load of the model
         if found.step is not None:
             print(f"{found.name.capitalize()} answers, because the run has saved no adapter yet.", file=sys.stderr)
-    return asyncio.run(_ask(run, prompt, adapter=not args.base, max_new_tokens=args.max_new_tokens))
+    return asyncio.run(_ask(run, prompt, settings, adapter=not args.base))
 
 
 def _no_adapter(run: RunDirectory) -> BadInput:
@@ -78,6 +86,14 @@ def _no_adapter(run: RunDirectory) -> BadInput:
     )
 
 
+def _read_settings(args: argparse.Namespace) -> ChatSettings:
+    """Raises BadInput."""
+    from codex_tui.workers.chat_settings import EXPECTED, ChatSettings, parse_setting
+
+    numbers = {name: parse_setting(name, getattr(args, name), f"--{name.replace('_', '-')}") for name in EXPECTED}
+    return ChatSettings(**numbers) if args.system is None else ChatSettings(args.system.strip() or None, **numbers)
+
+
 def _text(prompt: bytes) -> str:
     try:
         return prompt.decode()
@@ -85,11 +101,22 @@ def _text(prompt: bytes) -> str:
         raise BadInput("The prompt is not UTF-8 text.") from None
 
 
-async def _ask(run: RunDirectory, prompt: str, *, adapter: bool, max_new_tokens: int) -> int:
+async def _ask(run: RunDirectory, prompt: str, settings: ChatSettings, *, adapter: bool) -> int:
     """Print the answer on stdout as it comes. If stderr is a terminal, show there what is loading."""
+    from msgspec import UNSET
+
     from codex_tui.base.text import clean
     from codex_tui.workers.process import Worker, describe_unused_python, find_python_for
-    from training.contract.messages import CHAT, AnswerEnd, ChatReady, Generate, Loading, Token, WorkerError
+    from training.contract.messages import (
+        CHAT,
+        AnswerBegin,
+        AnswerEnd,
+        ChatReady,
+        ChatTurn,
+        Loading,
+        Token,
+        WorkerError,
+    )
 
     # A pipe gets the answer unchanged; control characters must not reach a terminal.
     shown = (lambda text: clean(text, newlines=True)) if sys.stdout.isatty() else str
@@ -107,14 +134,13 @@ async def _ask(run: RunDirectory, prompt: str, *, adapter: bool, max_new_tokens:
                 case ChatReady():
                     if sys.stderr.isatty():
                         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-                    await worker.send(
-                        Generate(
-                            id=1,
-                            messages=[{"role": "user", "content": prompt}],
-                            adapter=adapter,
-                            max_new_tokens=max_new_tokens,
-                        )
-                    )
+                    if sys.stderr.isatty() and settings.system_prompt is UNSET and answer.form.system_prompt:
+                        print(f"System message: {clean(answer.form.system_prompt)}", file=sys.stderr)
+                    turn = ChatTurn(role="user", content=prompt)
+                    await worker.send(settings.make_request(1, [turn], adapter=adapter))
+                case AnswerBegin() if answer.left_out:
+                    left_out = f"The first {answer.left_out:,} tokens of the text do not fit into the model's context"
+                    print(f"{left_out}. They are left out.", file=sys.stderr)
                 case Token():
                     print(shown(answer.text), end="", flush=True)
                 case AnswerEnd():

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, NamedTuple
 
+from msgspec import UnsetType
+
 from codex_tui.base.errors import CodexError
+from codex_tui.workers.chat_settings import ChatSettings
 from codex_tui.workers.client import WorkerClient
 from training.contract import checkpoints
+from training.contract.config import ConfigError, RowForm, RunConfig
 from training.contract.messages import (
     CHAT,
+    AnswerBegin,
     AnswerEnd,
     ChatAnswer,
     ChatReady,
     ChatRequest,
-    Generate,
+    ChatTurn,
     Loading,
     StopAnswer,
     Token,
     WorkerError,
 )
 from training.contract.run_directory import RunDirectory
-
-MAX_NEW_TOKENS = 256
 
 
 class Adapter(NamedTuple):
@@ -49,6 +54,7 @@ class Turn:
     """One question or one answer. `text` is not yet cleaned for the terminal.
 
     `by` names the model that answers: "base", "adapter" or "checkpoint 200". `ended` is "" while the answer grows.
+    `prompt_tokens` and `left_out` are those of AnswerBegin. `sampling` says how the tokens were chosen.
     """
 
     role: Literal["user", "assistant"]
@@ -57,32 +63,49 @@ class Turn:
     ended: str = ""
     tokens: int = 0
     seconds: float = 0.0
+    prompt_tokens: int = 0
+    left_out: int = 0
+    sampling: str = ""
 
 
 class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
-    """The turns with one run's model. Nothing is loaded before the first question."""
+    """The turns with one run's model. Nothing is loaded before the first question.
+
+    A run that learned plain text continues a text: the user's turn is its beginning, and each answer that follows
+    continues it.
+    """
 
     def __init__(self, run: RunDirectory, on_change: Callable[[], None]) -> None:
         super().__init__(CHAT, run, on_change)
         self.turns: list[Turn] = []
+        self.waiting: list[str] = []  # questions that are asked after the current answer
+        self.settings = ChatSettings()
+        self.form = RowForm()
+        self.context: int | None = None
         self.phase = ""  # what the worker loads now
         self.progress: tuple[int, int] | None = None
         self.device = ""
         self.adapter: Adapter | None = None  # loaded, or to be loaded by the first question
         self.use_adapter = True
         self._run = run
-        self._adapter_files: object = None  # when `look` looked last
+        self._files: object = None  # when `look` looked last
+        self._loaded_adapter: object = None  # the run's own adapter when the worker was started
         self._request_id = 0
+        self._asking: asyncio.Task[None] | None = None
         self.look()
 
     def look(self) -> bool:
-        """Finds the adapter that the worker would load now. Returns whether it is another one than before."""
-        files = (self._run.has_adapter(), checkpoints.list_checkpoints(self._run.checkpoints)[-1:])
-        if files == self._adapter_files:
+        """Finds the adapter that the worker would load now, and the form of the rows. Returns whether one changed."""
+        files = (
+            self._own_adapter(),
+            checkpoints.list_checkpoints(self._run.checkpoints)[-1:],
+            _stamp(self._run.config),
+        )
+        if files == self._files:
             return False
-        self._adapter_files, before = files, self.adapter
-        self.adapter = adapter_of(self._run, thorough=False)
-        return self.adapter != before
+        self._files, before = files, (self.adapter, self.form)
+        self.adapter, self.form = adapter_of(self._run, thorough=False), read_row_form(self._run)
+        return (self.adapter, self.form) != before
 
     @property
     def answers_with_adapter(self) -> bool:
@@ -94,24 +117,39 @@ class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
         return self.adapter.name if self.use_adapter and self.adapter else "base"
 
     @property
+    def system_prompt(self) -> str | None:
+        """The system message of the next answers."""
+        edited = self.settings.system_prompt
+        return self.form.system_prompt if isinstance(edited, UnsetType) else edited
+
+    @property
     def outdated(self) -> bool:
-        """Whether the run has saved its adapter, but the worker has loaded a checkpoint's or none."""
-        return self.adapter != Adapter() and self._run.has_adapter()
+        """Whether the run has saved its adapter since the worker loaded a checkpoint, an older adapter or none."""
+        own = self._own_adapter()
+        return own is not None and own != self._loaded_adapter
 
     @property
     def busy(self) -> bool:
         """Whether the last answer has not ended."""
         return bool(self.turns) and not self.turns[-1].ended
 
+    @property
+    def can_continue(self) -> bool:
+        """Whether the last text can be continued."""
+        return self.form.text and bool(self.turns) and not self.busy
+
     async def ask(self, text: str) -> None:
-        """Adds the question and an empty answer; the worker fills it once it is ready."""
-        if self.busy:
-            return
-        self.turns += [Turn("user", text, ended="said"), Turn("assistant", "", by=self.by)]
-        await self.start()
-        if self.status == "ready":
-            await self._generate()
+        """Asks `text` when the model is loaded and all earlier questions are answered."""
+        self.waiting.append(text)
+        if not self.busy:
+            await self._ask_next()
         self._on_change()
+
+    async def continue_text(self) -> None:
+        """Continues the last text, where its last answer ended."""
+        if self.can_continue:
+            await self._add_answer()
+            self._on_change()
 
     async def stop(self) -> None:
         """Ends the answer that is being written. Its text stays."""
@@ -124,9 +162,25 @@ class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
 
     async def clear(self) -> None:
         await self.stop()
+        self._request_id += 1  # what still comes of the stopped answer is ignored
         self.turns.clear()
+        self.waiting.clear()
         self.error = None
         self._on_change()
+
+    def make_messages(self) -> list[ChatTurn]:
+        """The messages that the last answer answers. A question without an answer is left out of the history."""
+        turns = self.turns[:-1]
+        if self.form.text:
+            turns = turns[max(place for place, turn in enumerate(turns) if turn.role == "user") :]
+        else:
+            pairs = zip(turns[::2], turns[1::2], strict=False)
+            turns = [turn for question, answer in pairs if answer.text for turn in (question, answer)] + turns[-1:]
+        return [{"role": turn.role, "content": turn.text} for turn in turns]
+
+    def _own_adapter(self) -> object:
+        """Identifies the adapter that the run has saved; None before that."""
+        return _stamp(self._run.adapter) if self._run.has_adapter() else None
 
     def _is_outdated(self) -> bool:
         return self.outdated
@@ -134,19 +188,27 @@ class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
     def _prepare(self) -> None:
         self.phase, self.progress = "starting", None
         self.look()
+        self._loaded_adapter = self._own_adapter()
+
+    async def _ask_next(self) -> None:
+        self.turns.append(Turn("user", self.waiting.pop(0), ended="said"))
+        await self._add_answer()
+
+    async def _add_answer(self) -> None:
+        """Adds an empty answer; the worker fills it once it is ready."""
+        self.turns.append(Turn("assistant", "", by=self.by))
+        await self.start()
+        if self.status == "ready":
+            await self._generate()
 
     async def _generate(self) -> None:
         self._request_id += 1
-        self.turns[-1].by = self.by  # only the worker knows which adapter it has loaded
+        self.error = None
+        answer = self.turns[-1]
+        answer.by, answer.sampling = self.by, self.settings.sampling  # only the worker knows which adapter it has
         self.status = "answering"
-        await self._send(
-            Generate(
-                id=self._request_id,
-                messages=[{"role": turn.role, "content": turn.text} for turn in self.turns[:-1] if turn.text],
-                adapter=self.answers_with_adapter,
-                max_new_tokens=MAX_NEW_TOKENS,
-            )
-        )
+        messages, adapter = self.make_messages(), self.answers_with_adapter
+        await self._send(self.settings.make_request(self._request_id, messages, adapter=adapter))
 
     async def _receive(self, answer: ChatAnswer) -> None:
         match answer:
@@ -155,10 +217,12 @@ class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
                 self.progress = (answer.done, answer.total) if answer.total else None
             case ChatReady():
                 self.status, self.phase, self.progress = "ready", "", None
-                self.device = answer.device
+                self.device, self.context, self.form = answer.device, answer.context, answer.form
                 self.adapter = Adapter(answer.step) if answer.has_adapter else None
                 if self.busy:
                     await self._generate()
+            case AnswerBegin() if self._is_current(answer.id):
+                self.turns[-1].prompt_tokens, self.turns[-1].left_out = answer.tokens, answer.left_out
             case Token() if self._is_current(answer.id):
                 self.turns[-1].text += answer.text
             case AnswerEnd():
@@ -166,8 +230,20 @@ class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
                 if self._is_current(answer.id):
                     turn = self.turns[-1]
                     turn.ended, turn.tokens, turn.seconds = answer.reason, answer.tokens, answer.seconds
+                await self._go_on()
             case WorkerError():
-                self._fail(CodexError(answer.message, answer.hint), fatal=False)
+                if answer.id == self._request_id:
+                    self._fail(CodexError(answer.message, answer.hint), fatal=False)
+                self.status = "ready"
+                await self._go_on()
+
+    async def _go_on(self) -> None:
+        """Answers the question that was asked while an earlier answer was stopped, or asks the next one that waits."""
+        if self.busy:
+            await self._generate()
+        elif self.waiting:
+            # Another task does it: it may start another worker, which ends the task that reads from this one.
+            self._asking = asyncio.create_task(self._ask_next())
 
     def _is_current(self, request_id: int) -> bool:
         return request_id == self._request_id and bool(self.turns)
@@ -182,3 +258,21 @@ class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
         if self.busy:
             self.turns[-1].ended = "failed"
         super()._fail(error, fatal=fatal)
+
+
+def read_row_form(run: RunDirectory) -> RowForm:
+    """The form of the rows that the run learned from, as far as its config.json tells it."""
+    try:
+        config = RunConfig.read(run.config)
+    except ConfigError:
+        return RowForm()
+    return config.find_row_form()
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Identifies the file or folder at `path`: another one has another stamp. None if there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns

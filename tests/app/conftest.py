@@ -20,8 +20,10 @@ from support.screens import EVIL, NOW, MakeRun, machine
 from codex_tui.base import locations
 from codex_tui.machine import forecast
 from training.contract import events as ev
+from training.contract.config import RowForm
 from training.contract.messages import (
     INSPECT,
+    AnswerBegin,
     AnswerEnd,
     ChatReady,
     Generate,
@@ -82,6 +84,7 @@ def write_run(
     message: str = "The GPU ran out of memory at step 121.",
     profile: str = "small-card",
     log: str = "Unsloth: patched 28 layers.\n",
+    form: RowForm | None = None,
 ) -> RunDirectory:
     """A run directory as a trainer leaves it; `end` is its state, "training" one that this process keeps alive."""
     run = RunDirectory(locations.runs_home() / name)
@@ -90,6 +93,7 @@ def write_run(
     os.utime(run.profile, (NOW - 3600, NOW - 3600))
     settings = Profile.model_validate({"model": {"name": "unsloth/Llama-3.2-3B-Instruct"}})
     config = {"name": name, "created": NOW - 3600, "profile_name": profile, "profile": settings.model_dump(mode="json")}
+    config |= {"row_form": msgspec.to_builtins(form)} if form else {}
     write_config(run, {**config, "dataset": "demo:zombie-waves"})
     run.log.write_text(log)
     lines = []
@@ -144,17 +148,25 @@ class FakeWorker(InProcessWorker):
 
     answer: list[str] = ["Hold ", "the dock."]
     ends_by_itself = True
+    loads = True  # whether the model is loaded at once
+    form = RowForm(max_tokens=128)
+    prompt_tokens, left_out = 20, 0
 
     def begin(self) -> None:
         if self.protocol is INSPECT:
             self.say(InspectReady(rows=3))
             return
         self.say(Loading(detail="loading", done=1, total=2))
-        self.say(ChatReady(device="cpu", has_adapter=True))
+        if self.loads:
+            self.be_ready()
+
+    def be_ready(self) -> None:
+        self.say(ChatReady(device="cpu", has_adapter=True, form=self.form, context=2048))
 
     def take(self, request: Message) -> None:
         match request:
             case Generate(id=number):
+                self.say(AnswerBegin(id=number, tokens=self.prompt_tokens, left_out=self.left_out))
                 for piece in self.answer:
                     self.say(Token(id=number, text=piece))
                 if self.ends_by_itself:

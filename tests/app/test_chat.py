@@ -7,11 +7,13 @@ from typing import Any
 from support.pilot import screen_text, settled, until
 
 from codex_tui.ui.app import CodexApp
-from codex_tui.ui.cockpit.chat import ChatPane, Question
+from codex_tui.ui.cockpit.chat import ChatPane
+from codex_tui.ui.cockpit.question import Question
 from codex_tui.ui.cockpit.screen import CockpitScreen
-from codex_tui.ui.kit.text_view import TextView
+from codex_tui.ui.kit.text_search import SearchableText
 from codex_tui.ui.messages import OpenRun
 from codex_tui.ui.profiles.screen import ProfilesScreen
+from training.contract.config import RowForm
 
 SIZE = (120, 36)
 
@@ -101,25 +103,74 @@ async def test_escape_stops_the_answer_then_leaves_the_input_then_the_screen(mak
         await until(pilot, lambda: "leave chat" in screen_text(pilot.app))
         assert pane.query_one(Question).has_focus
         await pilot.press("escape")
-        await until(pilot, lambda: pane.query_one(TextView).has_focus)
+        await until(pilot, lambda: pane.query_one(SearchableText).has_focus)
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(pilot.app.screen, ProfilesScreen))
 
 
-async def test_a_question_stays_in_the_input_while_the_model_loads(make_run: Any, workers: Any) -> None:
-    workers.ends_by_itself = False
+async def test_questions_wait_while_the_model_loads_and_are_answered_one_after_the_other(
+    make_run: Any, workers: Any
+) -> None:
+    workers.loads = False
     async with CodexApp(make_run()).run_test(size=SIZE) as pilot:
         pane = await ask(pilot, "one")
-        await until(pilot, lambda: len(pane.conversation.turns) == 2)
-        await pilot.press("t", "w", "o", "enter")
-        assert pane.query_one(Question).value == "two"
-        assert len(pane.conversation.turns) == 2
+        await until(pilot, lambda: len(workers.started) == 1)
+        await ask(pilot, "two")
+        await ask(pilot, "three")
+        assert pane.conversation.waiting == ["two", "three"]
+        await until(pilot, lambda: screen_text(pilot.app).count("waits for the model") == 2)
+        assert pane.query_one(Question).text == ""
+        workers.started[0].be_ready()
+        await until(pilot, lambda: [turn.ended for turn in pane.conversation.turns] == ["said", "eos"] * 3)
+        asked = [[message["content"] for message in request.messages] for request in workers.started[0].sent]
+        assert asked[2] == ["one", "Hold the dock.", "two", "Hold the dock.", "three"]
+        await until(pilot, lambda: "waits" not in screen_text(pilot.app))
+
+
+async def test_a_new_adapter_is_named_by_the_answers_that_it_gives(make_run: Any, workers: Any) -> None:
+    run = make_run(end="stopped")
+    workers.form = RowForm()
+    async with CodexApp(run).run_test(size=SIZE) as pilot:
+        pane = await ask(pilot, "one")
+        await until(pilot, lambda: pane.conversation.turns and pane.conversation.turns[-1].ended)
+        run.adapter.mkdir()
+        (run.adapter / "adapter_config.json").write_text("{}")
+        await ask(pilot, "two")
+        await until(pilot, lambda: len(workers.started) == 2)
+        await until(pilot, lambda: pane.conversation.turns[-1].ended == "eos")
+        run.adapter.rename(run.path / "old")  # a resumed run saves another adapter in its place
+        run.adapter.mkdir()
+        (run.adapter / "adapter_config.json").write_text("{}")
+        await ask(pilot, "three")
+        await until(pilot, lambda: len(workers.started) == 3)
+
+
+async def test_a_cut_conversation_says_so(make_run: Any, workers: Any) -> None:
+    workers.left_out, workers.prompt_tokens = 4, 1792
+    async with CodexApp(make_run(), pane="chat").run_test(size=SIZE) as pilot:
+        pane = await ask(pilot, "one")
+        text = pane.query_one(SearchableText)
+        await until(pilot, lambda: "The first 4 messages did not fit into the model's context of 2,048" in text.plain)
+        hint = "The conversation is longer than the rows it learned from (128 tokens)."
+        assert hint in text.plain
+        await ask(pilot, "two")
+        await until(pilot, lambda: len(pane.conversation.turns) == 4 and pane.conversation.turns[-1].ended)
+        assert text.plain.count(hint) == 1  # it is said once
+        assert text.plain.count("did not fit") == 2  # each answer lacks something else
+
+
+async def test_the_base_model_learned_from_no_rows(make_run: Any, workers: Any) -> None:
+    workers.prompt_tokens = 500
+    async with CodexApp(make_run(), pane="chat", base=True).run_test(size=SIZE) as pilot:
+        pane = await ask(pilot, "one")
+        await until(pilot, lambda: pane.conversation.turns and pane.conversation.turns[-1].ended)
+        assert "longer than the rows" not in pane.query_one(SearchableText).plain
 
 
 async def test_a_warning_before_a_second_copy_of_the_model_on_the_gpu(make_run: Any, workers: Any) -> None:
     async with CodexApp(make_run(end="training", steps=50)).run_test(size=SIZE) as pilot:
         pane = await ask(pilot, "hi")
-        await until(pilot, lambda: "may not fit on the GPU" in pane.query_one(TextView).plain)
+        await until(pilot, lambda: "may not fit on the GPU" in pane.query_one(SearchableText).plain)
         assert workers.started == []
         await pilot.press("enter")
         await until(pilot, lambda: len(workers.started) == 1)

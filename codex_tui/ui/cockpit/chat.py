@@ -13,37 +13,44 @@ from textual.content import Content
 from textual.widgets import Input
 
 from codex_tui.base import bandwidth
-from codex_tui.base.text import clean
+from codex_tui.base.text import clean, clean_text, pluralize
 from codex_tui.runs.watched import WatchedRun
-from codex_tui.ui.cockpit.samples import Heading
-from codex_tui.ui.kit import figures
+from codex_tui.ui.cockpit.question import Question
+from codex_tui.ui.cockpit.transcript import Paragraph, draw_conversation, draw_state
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, line
+from codex_tui.ui.kit.heading import Heading
 from codex_tui.ui.kit.hints import Hint
-from codex_tui.ui.kit.text_view import TextView
+from codex_tui.ui.kit.text_input import LineInput
+from codex_tui.ui.kit.text_search import SearchableText
 from codex_tui.ui.messages import HintsChanged, ReportsWorkerErrors
-from codex_tui.workers.chat import MAX_NEW_TOKENS, Conversation, Turn
+from codex_tui.workers.chat import Conversation
+from codex_tui.workers.chat_settings import ChatSettings
 from training.contract.run_directory import RunDirectory
-
-ENDS = {"length": f"stopped at the {MAX_NEW_TOKENS}-token limit", "stopped": "stopped", "failed": "failed"}
-
-
-class Question(Input):
-    """The input line. Up leaves it; all other keys edit the text."""
-
-    DEFAULT_CSS = """
-    Question, Question:focus { height: 1; border: none; padding: 0 1; background: $panel; }
-    """
-
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("up,pageup", "app.focus_previous", show=False)]
 
 
 class ChatPane(ReportsWorkerErrors, Vertical):
     """Loads the model at the first question, and frees its memory when the pane is removed."""
 
+    DEFAULT_CSS = """
+    ChatPane LineInput, ChatPane LineInput:focus {
+        display: none; height: 1; border: none; padding: 0 1; background: $panel;
+    }
+    ChatPane.searching LineInput { display: block; }
+    ChatPane.searching Question { display: none; }
+    """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "stop", "Stop the answer, or leave chat"),
         Binding("ctrl+o", "toggle_adapter", "Base or adapter", priority=True),
         Binding("ctrl+l", "clear", "Clear the conversation", priority=True),
+        Binding("ctrl+s", "settings", "System message, temperature and other settings of the chat", priority=True),
+        Binding("pageup", "page(-1)", "Page up", show=False, priority=True),
+        Binding("pagedown", "page(1)", "Page down", show=False, priority=True),
+        Binding("y", "copy", "Copy the picked answer, or the last one"),
+        Binding("left", "pick(-1)", "Pick an earlier answer", show=False),
+        Binding("right", "pick(1)", "Pick a later answer", show=False),
+        Binding("slash", "search", "Search the conversation"),
+        Binding("n", "find(1)", "Next match", show=False),
+        Binding("N", "find(-1)", "Previous match", show=False),
     ]
 
     def __init__(self, run: RunDirectory, *, base: bool = False) -> None:
@@ -55,19 +62,24 @@ class ChatPane(ReportsWorkerErrors, Vertical):
         self._draw_scheduled = False
         self._warned = False
         self._ended = False
+        self._picked: int | None = None  # the index of the picked answer among the turns; None for the last one
+        self._places: list[int | None] = []  # the turn of each paragraph
 
     def compose(self) -> ComposeResult:
         yield Heading()
-        yield TextView(follows=True)
-        question = Question(placeholder="Ask the model", select_on_focus=False)
-        question.cursor_blink = False
-        yield question
+        yield SearchableText(follows=True)
+        yield LineInput(placeholder="Search the conversation", id="search")
+        yield Question()
 
     def on_mount(self) -> None:
         self._draw()
 
     async def on_unmount(self) -> None:
         await self.conversation.close()
+
+    @property
+    def text(self) -> SearchableText:
+        return self.query_one(SearchableText)
 
     def show(self, watched: WatchedRun) -> None:
         self._watched = watched
@@ -81,30 +93,47 @@ class ChatPane(ReportsWorkerErrors, Vertical):
     def hints(self) -> list[Hint]:
         chat = self.conversation
         keys: list[Hint] = [("ctrl+o", "base" if chat.answers_with_adapter else "adapter")] if chat.adapter else []
+        keys.append(("ctrl+s", "settings"))
         if chat.turns:
             keys.append(("ctrl+l", "clear"))
+        if self.has_class("searching"):
+            return [("Enter", "keep the matches"), ("Esc", "end the search")]
+        typing = self.query_one(Question).has_focus
         if chat.status == "answering":
             return [("Esc", "stop the answer"), *keys]
-        typing = self.query_one(Question).has_focus
-        return [("Enter", "ask"), ("Esc", "leave chat"), *keys] if typing else [("c", "ask"), *keys]
+        verb = "continue" if chat.form.text else "ask"
+        if typing:
+            return [("Enter", verb), ("ctrl+j", "new line"), ("Esc", "leave chat"), *keys]
+        if self.text.needle:
+            return [("n N", "next, previous match"), ("/", "search"), ("Esc", "end the search")]
+        own: list[Hint] = [("c", verb)]
+        if self._find_answers():
+            own += [("y", "copy"), ("← →", "pick an answer"), ("/", "search")]
+        return [*own, *keys]
 
-    async def on_input_submitted(self, event: Input.Submitted) -> None:
-        event.stop()
-        text = event.value.strip()
-        if not text or self.conversation.busy:
+    async def on_question_asked(self, message: Question.Asked) -> None:
+        message.stop()
+        chat, text = self.conversation, message.text
+        continues = not text.strip() and chat.can_continue
+        if not text.strip() and not continues:
             return
         if self._must_warn():
             self._warned = True
             self._draw()
             return
-        event.input.clear()
-        self.run_worker(self.conversation.ask(text), exit_on_error=False, group="chat")
+        self.query_one(Question).take_text()
+        self._picked = None
+        # The spaces at the ends of a text belong to it; those of a question do not.
+        asking = chat.continue_text() if continues else chat.ask(text if chat.form.text else text.strip())
+        self.run_worker(asking, exit_on_error=False, group="chat")
 
     async def action_stop(self) -> None:
-        if self.conversation.status == "answering":
+        if self.has_class("searching") or (self.text.needle and not self.query_one(Question).has_focus):
+            self._end_search("")
+        elif self.conversation.status == "answering":
             await self.conversation.stop()
         elif self.query_one(Question).has_focus:
-            self.query_one(TextView).focus()
+            self.text.focus()
         else:
             raise SkipAction  # the screen handles Escape
 
@@ -113,7 +142,79 @@ class ChatPane(ReportsWorkerErrors, Vertical):
             await self.conversation.toggle_adapter()
 
     async def action_clear(self) -> None:
+        self._picked = None
         await self.conversation.clear()
+
+    def action_settings(self) -> None:
+        from codex_tui.ui.cockpit.chat_settings import ChatSettingsDialog
+
+        chat = self.conversation
+        dialog = ChatSettingsDialog(chat.settings, chat.form.system_prompt, is_text=chat.form.text)
+        self.app.push_screen(dialog, self._use_settings)
+
+    def _use_settings(self, settings: ChatSettings | None) -> None:
+        if settings is not None:
+            self.conversation.settings = settings
+            self._draw()
+
+    def action_page(self, pages: int) -> None:
+        self.text.action_page(pages)
+
+    def action_pick(self, step: int) -> None:
+        answers = self._find_answers()
+        if not answers:
+            return
+        if self._picked in answers:
+            step += answers.index(self._picked)
+            self._picked = answers[max(0, min(step, len(answers) - 1))]
+        else:
+            self._picked = answers[-1]
+        self._draw()
+        self.text.show_paragraph(self._places.index(self._picked))
+
+    def action_copy(self) -> None:
+        answers = self._find_answers()
+        if not answers:
+            return
+        turn = self.conversation.turns[self._picked if self._picked in answers else answers[-1]]
+        text = clean_text(turn.text.strip())
+        self.app.copy_to_clipboard(text)
+        self.notify(f"{pluralize(len(text), 'character')} of the answer are copied.", markup=False)
+
+    def _find_answers(self) -> list[int]:
+        """Returns the indices of the turns that are answers with a text."""
+        turns = self.conversation.turns
+        return [index for index, turn in enumerate(turns) if turn.role == "assistant" and turn.text.strip()]
+
+    def action_search(self) -> None:
+        self.add_class("searching")
+        field = self.query_one("#search", LineInput)
+        field.value = self.text.needle
+        field.focus()
+        self._draw()
+
+    def action_find(self, step: int) -> None:
+        if not self.text.needle:
+            raise SkipAction
+        self.text.find(step)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        event.stop()
+        if self.has_class("searching"):
+            self.text.search(event.value)
+            self._draw()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        self._end_search(event.value)
+
+    def _end_search(self, needle: str) -> None:
+        """Closes the search field and keeps the matches of `needle` highlighted."""
+        self.remove_class("searching")
+        if needle != self.text.needle:
+            self.text.search(needle)
+        self.text.focus()
+        self._draw()
 
     def _must_warn(self) -> bool:
         """Whether to warn, once, that the next question loads a second copy of the model on a GPU that trains."""
@@ -132,63 +233,31 @@ class ChatPane(ReportsWorkerErrors, Vertical):
         self._draw_scheduled = False
         if not self.children:
             return
-        chat = self.conversation
-        device = f" on {clean(chat.device)}" if chat.device else ""
-        left = line((chat.by.capitalize(), STRONG), (" answers", MUTED), (device, MUTED))
-        switch = line(("ctrl+o", f"bold {ACCENT}"), (" base ⇄ adapter", MUTED)) if chat.adapter else Content("")
-        self.query_one(Heading).show(left, switch)
-        self.query_one(TextView).set_text(self._paragraphs(), keep_place=True)
+        paragraphs = list(self._paragraphs())
+        self._places = [place for place, _ in paragraphs]
+        self.text.set_text((text for _, text in paragraphs), keep_place=True)
+        self.query_one(Heading).show(*self._draw_heading())
+        is_text = self.conversation.form.text
+        self.query_one(Question).placeholder = "Begin a text" if is_text else "Ask the model"
         self.post_message(HintsChanged())
 
-    def _paragraphs(self) -> Iterator[Content]:
+    def _draw_heading(self) -> tuple[Content, Content]:
         chat = self.conversation
-        if not chat.turns:
-            yield from self._welcome_paragraphs()
-        for turn in chat.turns:
-            yield from _format_turn(turn, waiting=chat.status == "loading")
-        if chat.notice:
-            yield line((clean(chat.notice), "$warning"))
-        if chat.status == "loading":
-            progress = f" {chat.progress[0]:,} / {chat.progress[1]:,}" if chat.progress else ""
-            phase = clean(chat.phase)
-            yield line((f"{phase[:1].upper()}{phase[1:]}{progress} …", MUTED))
-        if chat.error:
-            yield line((f"✗ {clean(chat.error.message, newlines=True)}", "bold $error"))
-            if chat.error.hint:
-                yield line((clean(chat.error.hint, newlines=True), MUTED))
-            if chat.status == "failed":
-                yield line(("The next question loads the model again.", MUTED))
-        if chat.status == "ready" and chat.outdated:
-            yield line(("The run has saved its adapter. The next question loads it.", MUTED))
+        if self.text.needle:
+            count = self.text.matches
+            found = f"{count:,} match{'' if count == 1 else 'es'}"
+            return line((found, STRONG), (f" of “{clean(self.text.needle)}”", MUTED)), Content("")
+        does = " continues the text" if chat.form.text else " answers"
+        device = f" on {clean(chat.device)}" if chat.device else ""
+        sampling = f" · {chat.settings.sampling}" if chat.settings.sampling else ""
+        left = line((chat.by.capitalize(), STRONG), (f"{does}{device}{sampling}", MUTED))
+        switch = line(("ctrl+o", f"bold {ACCENT}"), (" base ⇄ adapter", MUTED)) if chat.adapter else Content("")
+        return left, switch
+
+    def _paragraphs(self) -> Iterator[Paragraph]:
+        chat = self.conversation
+        yield from draw_conversation(chat, self._picked)
+        yield from ((None, text) for text in draw_state(chat, run_ended=self._ended))
         if self._warned and chat.status == "off" and not chat.turns:
             warning = "The run is training. A second copy of the model may not fit on the GPU."
-            yield line((f"{warning} Enter loads it anyway.", "$warning"))
-
-    def _welcome_paragraphs(self) -> Iterator[Content]:
-        adapter = self.conversation.adapter
-        if adapter:
-            yield line(("Ask a question. The first one loads the model.", MUTED))
-            if adapter.step is not None:
-                why = "the run saved no adapter" if self._ended else "the run saves its adapter when it ends"
-                yield line((f"{adapter.name.capitalize()} answers: {why}.", MUTED))
-        elif self._ended:
-            yield line(("The run saved no adapter. You talk to the base model.", MUTED))
-        else:
-            yield line(("No adapter yet. Until the run ends or is stopped, you talk to the base model.", MUTED))
-
-
-def _format_turn(turn: Turn, waiting: bool) -> Iterator[Content]:
-    text = clean(turn.text, newlines=True)
-    if turn.role == "user":
-        yield line(("› ", f"bold {ACCENT}"), (text, STRONG))
-        return
-    if not turn.ended:
-        if not waiting:
-            yield from (Content(piece) for piece in f"{text}▌".split("\n"))
-        return
-    yield from (Content(piece) for piece in text.rstrip().split("\n"))
-    facts = [ENDS.get(turn.ended, ""), turn.by]
-    if turn.tokens and turn.seconds:
-        facts.append(f"{figures.format_count(turn.tokens)} tokens, {turn.tokens / turn.seconds:.0f} tokens/s")
-    yield line((" · ".join(part for part in facts if part), MUTED))
-    yield Content("")
+            yield None, line((f"{warning} Enter loads it anyway.", "$warning"))

@@ -12,7 +12,6 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.events import DescendantFocus
 from textual.screen import Screen
-from textual.widgets import Input
 
 from codex_tui.base import bandwidth
 from codex_tui.base.text import clean
@@ -212,7 +211,7 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         self.query_one(TabStrip).show(self._current)
 
     def _show_hints(self) -> None:
-        typing = isinstance(self.focused, Input)
+        typing = self.focused is not None and self.focused.check_consume_key("a", "a")
         panes = (*self._first_panes, *(self._later_panes or ()))
         own: list[Hint] = next((pane.hints() for pane in panes if pane.id == self._current), [])
         status, broken = self.watched.status, self.watched.leftovers.broken

@@ -74,7 +74,7 @@ class TextView(Scrolling):
         if width != self._width:
             self._width = width
             self._wrapped = [self._wrap(paragraph) for paragraph in self._paragraphs]
-        rows = [row for rows in self._wrapped for row in rows]
+        rows = self._list_rows()
         last = max(0, len(rows) - height)
         self._top = self._find_following_top(last, height) if self._at_end else max(0, min(self._top, last))
         visible = rows[self._top : self._top + height]
@@ -84,6 +84,23 @@ class TextView(Scrolling):
             start = visible[-1].truncate(room, ellipsis=False) if visible[-1].cell_length > room else visible[-1]
             visible[-1] = Content.assemble(start, " " * (room - start.cell_length), below)
         return to_strips(self, visible, width, height)
+
+    def show_paragraph(self, index: int) -> None:
+        """Scrolls just far enough to show the paragraph `index`."""
+        first = sum(map(len, self._wrapped[:index]))
+        self._show_rows(first, first + len(self._wrapped[index]) - 1)
+
+    def _show_rows(self, first: int, last: int) -> None:
+        """Scrolls just far enough to show the rows `first` to `last`; if they are too many, the first ones."""
+        height = self.content_size.height
+        self._keep_in_sight(first, min(last, first + height - 1), self._last_top() + self.size.height, height)
+        self._at_end = self._follows and self._top >= self._last_top()
+        self.post_message(HintsChanged())
+        self.repaint()
+
+    def _list_rows(self) -> list[Content]:
+        """All rows, as they are painted."""
+        return [row for rows in self._wrapped for row in rows]
 
     def _find_following_top(self, last: int, height: int) -> int:
         """Finds the top row that keeps the end visible. `last` is the largest possible top row.

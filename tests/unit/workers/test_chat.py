@@ -8,11 +8,13 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from support.config_file import write_config
+from support.config_file import read_config, write_config
 from support.fake_checkpoint import write_checkpoint
 from support.fake_interpreter import fake_interpreter, name_in_settings
 
 from codex_tui.workers.chat import Conversation
+from codex_tui.workers.chat_settings import ChatSettings
+from training.contract.config import RowForm
 from training.contract.run_directory import RunDirectory
 
 
@@ -78,13 +80,13 @@ async def test_an_answer_is_stopped_and_what_is_there_stays(run: RunDirectory) -
     async with talking(run) as conversation:
         await conversation.ask("forever")
         await until(lambda: conversation.turns[-1].text)
-        await conversation.ask("not now")  # one at a time
+        await conversation.ask("next")  # one at a time
         assert len(conversation.turns) == 2
         await conversation.stop()
-        await until(lambda: conversation.status == "ready")
-        assert conversation.turns[-1].ended == "stopped"
-        assert conversation.turns[-1].text.startswith("on and ")
-        assert await answer(conversation, "next") == "NEXT 3 True"
+        await until(lambda: len(conversation.turns) == 4 and not conversation.busy)
+        assert conversation.turns[1].ended == "stopped"
+        assert conversation.turns[1].text.startswith("on and ")
+        assert conversation.turns[3].text == "NEXT 3 True"
 
 
 async def test_a_cleared_answer_leaves_nothing_behind(run: RunDirectory) -> None:
@@ -188,3 +190,67 @@ async def test_an_interpreter_that_is_gone_is_told(run: RunDirectory, monkeypatc
         assert conversation.status == "failed"
         assert "/nowhere/python" in told(conversation)[0]
         assert conversation.turns[-1].ended == "failed"
+
+
+async def test_questions_wait_their_turn(run: RunDirectory) -> None:
+    async with talking(run) as conversation:
+        await asyncio.gather(*(conversation.ask(text) for text in ("one", "break", "three")))
+        await until(lambda: len(conversation.turns) == 6 and not conversation.busy)
+        # The question that failed has no answer, so it is no part of the history.
+        assert [turn.text for turn in conversation.turns[1::2]] == ["ONE 1 True", "", "THREE 3 True"]
+        assert [turn.ended for turn in conversation.turns[1::2]] == ["eos", "failed", "eos"]
+        assert conversation.error is None
+
+
+async def test_questions_that_wait_outlive_a_worker(run: RunDirectory) -> None:
+    async with talking(run) as conversation:
+        await asyncio.gather(*(conversation.ask(text) for text in ("die", "two")))
+        await until(lambda: conversation.status == "failed")
+        await until(lambda: conversation._worker is None)
+        assert conversation.waiting == ["two"]
+        await conversation.ask("three")
+        await until(lambda: len(conversation.turns) == 6 and not conversation.busy)
+        assert [turn.text for turn in conversation.turns[1::2]] == ["", "TWO 1 True", "THREE 3 True"]
+
+
+async def test_a_question_right_after_a_cleared_answer_is_answered(run: RunDirectory) -> None:
+    async with talking(run) as conversation:
+        await conversation.ask("forever")
+        await until(lambda: conversation.turns[-1].text)
+        await conversation.clear()
+        assert await answer(conversation, "next") == "NEXT 1 True"
+
+
+async def test_another_adapter_of_the_same_run_is_loaded(run: RunDirectory) -> None:
+    """A run that was stopped has an adapter; when it is resumed and done, it has another one in the same folder."""
+    async with talking(run) as conversation:
+        assert await answer(conversation, "first") == "FIRST 1 True"
+        first = conversation._worker.pid
+        assert not conversation.outdated
+        run.adapter.rename(run.path / "old")
+        run.adapter.mkdir()
+        (run.adapter / "adapter_config.json").write_text("{}")
+        assert conversation.outdated
+        assert await answer(conversation, "second") == "SECOND 3 True"
+        assert conversation._worker.pid != first
+
+
+async def test_the_form_of_the_rows_is_read_from_the_run(run: RunDirectory) -> None:
+    """An older run has no row_form: then its profile tells the form."""
+    config = read_config(run)
+    for values, form in (
+        ({}, RowForm()),
+        ({"profile": {"dataset": {"system_prompt": "Be brief."}}}, RowForm(system_prompt="Be brief.")),
+        ({"profile": {"dataset": {"system_prompt": "Be brief.", "text_column": "story"}}}, RowForm(text=True)),
+        ({"profile": {"dataset": 3}}, RowForm()),
+        ({"row_form": {"text": True, "max_tokens": 90}}, RowForm(text=True, max_tokens=90)),
+        ({"row_form": {"text": "yes"}}, RowForm()),  # a damaged config.json, which the worker reports
+    ):
+        write_config(run, config | values)
+        assert Conversation(run, lambda: None).form == form
+    conversation = Conversation(run, lambda: None)
+    write_config(run, config | {"row_form": {"system_prompt": "Be kind."}})
+    assert conversation.look()  # the trainer has recorded it
+    assert conversation.system_prompt == "Be kind."
+    conversation.settings = ChatSettings(system_prompt=None)
+    assert conversation.system_prompt is None

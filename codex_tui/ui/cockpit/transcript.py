@@ -1,0 +1,137 @@
+"""Draws a conversation: the system message, the questions, the answers and what is to be said about each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import UNSET
+from textual.content import Content
+
+from codex_tui.base.text import clean
+from codex_tui.ui.kit import figures
+from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, line
+from codex_tui.workers.chat import Conversation, Turn
+
+Paragraph = tuple[int | None, Content]
+"""The index of the turn that the paragraph belongs to, None if it belongs to none, and its text."""
+
+
+def draw_conversation(chat: Conversation, picked: int | None) -> Iterator[Paragraph]:
+    """Draws everything that was said. `picked` is the index of the answer that a person has picked."""
+    yield from ((None, text) for text in _draw_system_prompt(chat))
+    was_long = False
+    for index, turn in enumerate(chat.turns):
+        if turn.role == "user":
+            yield from ((index, row) for row in _draw_question(turn.text))
+            continue
+        is_long = _is_longer_than_rows(chat, turn)
+        notes = list(_draw_notes(chat, turn, is_long and not was_long))
+        was_long = is_long
+        if turn.ended or chat.status != "loading":
+            yield from ((index, row) for row in _draw_answer(turn, index == picked))
+            yield from ((index, row) for row in notes)
+        if turn.ended:
+            yield index, Content("")
+    yield from ((None, row) for row in _draw_waiting(chat))
+
+
+def _draw_system_prompt(chat: Conversation) -> Iterator[Content]:
+    if chat.form.text:
+        return
+    edited = chat.settings.system_prompt is not UNSET
+    label = "system (edited)  " if edited else "system  "
+    if chat.system_prompt:
+        yield line((label, ACCENT), (clean(chat.system_prompt, newlines=True), MUTED))
+        yield Content("")
+    elif edited and chat.form.system_prompt:
+        yield line((label, ACCENT), ("no message", MUTED))
+        yield Content("")
+
+
+def _draw_question(text: str) -> Iterator[Content]:
+    first, *rest = clean(text, newlines=True).split("\n")
+    yield line(("› ", f"bold {ACCENT}"), (first, STRONG))
+    yield from (line("  ", (row, STRONG)) for row in rest)
+
+
+def _draw_answer(turn: Turn, picked: bool) -> Iterator[Content]:
+    text = clean(turn.text, newlines=True)
+    if not turn.ended:
+        yield from map(Content, f"{text}▌".split("\n"))
+        return
+    yield from map(Content, text.rstrip().split("\n"))
+    facts = [turn.by, turn.sampling]
+    if turn.tokens and turn.seconds:
+        facts.append(f"{figures.format_count(turn.tokens)} tokens, {turn.tokens / turn.seconds:.0f} tokens/s")
+    mark = ("▌ picked  ", f"bold {ACCENT}") if picked else ""
+    yield line(mark, (" · ".join(filter(None, [_describe_end(turn), *facts])), MUTED))
+
+
+def _describe_end(turn: Turn) -> str:
+    match turn.ended:
+        case "length":
+            return f"stopped at the {figures.format_count(turn.tokens)}-token limit"
+        case "context":
+            return "stopped at the end of the model's context"
+        case "eos":
+            return ""
+    return turn.ended
+
+
+def _draw_notes(chat: Conversation, turn: Turn, is_long: bool) -> Iterator[Content]:
+    if turn.left_out:
+        context = f"the model's context of {chat.context or 0:,} tokens"
+        what = f"{turn.left_out:,} tokens of the text" if chat.form.text else f"{turn.left_out:,} messages"
+        yield line((f"The first {what} did not fit into {context}. They were left out.", "$warning"))
+    if is_long:
+        limit = f"{chat.form.max_tokens or 0:,} tokens"
+        subject = "The text" if chat.form.text else "The conversation"
+        hint = "" if chat.form.text else " ctrl+l starts a new one."
+        yield line((f"{subject} is longer than the rows it learned from ({limit}).{hint}", MUTED))
+
+
+def _is_longer_than_rows(chat: Conversation, turn: Turn) -> bool:
+    longest = chat.form.max_tokens
+    return longest is not None and turn.by != "base" and turn.prompt_tokens + turn.tokens > longest
+
+
+def _draw_waiting(chat: Conversation) -> Iterator[Content]:
+    for text in chat.waiting:
+        yield from _draw_question(text)
+        yield line(("  waits for the model" if chat.status == "loading" else "  waits for its turn", MUTED))
+
+
+def draw_state(chat: Conversation, *, run_ended: bool) -> Iterator[Content]:
+    """Draws what is to be said below the conversation: who will answer, what is loaded, and what went wrong."""
+    if not chat.turns:
+        yield from _draw_welcome(chat, run_ended)
+    if chat.notice:
+        yield line((clean(chat.notice), "$warning"))
+    if chat.status == "loading":
+        progress = f" {chat.progress[0]:,} / {chat.progress[1]:,}" if chat.progress else ""
+        phase = clean(chat.phase)
+        yield line((f"{phase[:1].upper()}{phase[1:]}{progress} …", MUTED))
+    if chat.error:
+        yield line((f"✗ {clean(chat.error.message, newlines=True)}", "bold $error"))
+        if chat.error.hint:
+            yield line((clean(chat.error.hint, newlines=True), MUTED))
+        if chat.status == "failed":
+            yield line(("The next question loads the model again.", MUTED))
+    if chat.status == "ready" and chat.outdated:
+        yield line(("The run has saved its adapter. The next question loads it.", MUTED))
+
+
+def _draw_welcome(chat: Conversation, run_ended: bool) -> Iterator[Content]:
+    adapter = chat.adapter
+    if chat.form.text:
+        yield line(("This run learned plain text. Begin a text, and the model continues it.", MUTED))
+        yield line(("Enter in the empty field continues it further. The first text loads the model.", MUTED))
+    elif adapter:
+        yield line(("Ask a question. The first one loads the model.", MUTED))
+    if adapter and adapter.step is not None:
+        why = "the run saved no adapter" if run_ended else "the run saves its adapter when it ends"
+        yield line((f"{adapter.name.capitalize()} answers: {why}.", MUTED))
+    elif not adapter and run_ended:
+        yield line(("The run saved no adapter. You talk to the base model.", MUTED))
+    elif not adapter:
+        yield line(("No adapter yet. Until the run ends or is stopped, you talk to the base model.", MUTED))
