@@ -20,6 +20,7 @@ from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.data import sources
 from codex_tui.environment import build
 from codex_tui.launch_plan import LaunchPlan, name_taken
+from codex_tui.runs.facts import suggest_chat
 from codex_tui.runs.follower import snapshot
 from codex_tui.runs.outcome import explain_config_error
 from codex_tui.runs.resume_point import ResumePoint, find_resume_point
@@ -81,7 +82,7 @@ def resume(run: RunDirectory, *, from_start: bool = False) -> ResumePoint:
     """
     _refuse_if_training(run)
     if run.has_adapter() and snapshot(run).status == "done":
-        raise BadInput(f"{run.name} is done: nothing is left to train.", f"Chat with it: codex-tui chat {run.name}")
+        raise BadInput(f"{run.name} is done: nothing is left to train.", suggest_chat(run))
     try:
         RunConfig.read_with_profile(run.config)
     except ConfigError as error:

@@ -7,7 +7,7 @@ import time
 
 from codex_tui.base.errors import DONE, FAILED, CodexError
 from codex_tui.base.text import clean, format_duration, pluralize, shorten
-from codex_tui.runs.facts import read_facts
+from codex_tui.runs.facts import read_facts, suggest_chat
 from codex_tui.runs.follower import RunFollower
 from codex_tui.runs.outcome import describe_newer_events, describe_silence
 from codex_tui.runs.state import RunState, estimate_time_left
@@ -35,7 +35,7 @@ def follow(run: RunDirectory) -> int:
         return DETACHED
     if watched.status == "done":
         if not newer:
-            print(f"Chat with it: codex-tui chat {name}", flush=True)
+            print(suggest_chat(run), flush=True)
         return DONE
     leftovers = watched.leftovers
     if leftovers.broken:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from collections.abc import Sequence
 from typing import Any
 
+from codex_tui.base.text import clean
 from codex_tui.base.toml_positions import find_positions
 from codex_tui.profiles.schema import FieldSchema
 
@@ -62,6 +64,22 @@ def parse_input(schema: FieldSchema, text: str) -> str | None:
             return text
         return format_literal([part for each in text.split(",") if (part := each.strip())])
     return text if text[0] in "\"'" and isinstance(_parse_or_none(text), str) else format_literal(text)
+
+
+def insert_pasted(kinds: Sequence[str], before: str, pasted: str, after: str) -> str:
+    """Return the input of a field after `pasted` was inserted between `before` and `after`.
+
+    Several lines become the items of a list, or a quoted text with line breaks, as the field takes it. `kinds` are the
+    JSON types that it takes.
+    """
+    lines = pasted.splitlines()
+    if len(lines) > 1 and "array" in kinds:
+        return before + ", ".join(line.strip().rstrip(",") for line in lines if line.strip()) + after
+    if len(lines) > 1 and "string" in kinds:
+        text = "\n".join(lines)
+        is_quoted = before.lstrip().startswith('"')
+        return f"{before}{format_literal(text)[1:-1]}{after}" if is_quoted else format_literal(before + text + after)
+    return before + clean(" ".join(line.strip() for line in lines)) + after
 
 
 def parse_literal(text: str) -> Any:

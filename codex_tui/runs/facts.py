@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from codex_tui.base.text import clean
-from training.contract.config import ConfigError, ConfigTooNew, RunConfig, get_table
+from training.contract.config import ConfigError, ConfigTooNew, RowForm, RunConfig, get_table
 from training.contract.run_directory import RunDirectory
 
 
@@ -56,3 +56,17 @@ def read_facts(run: RunDirectory) -> RunFacts:
         device=device if isinstance(device := get_table(profile, "hardware").get("device"), int) else 0,
         config=config,
     )
+
+
+def read_row_form(run: RunDirectory) -> RowForm:
+    """Read the form of the rows that `run` learned from, as far as its config.json tells it."""
+    try:
+        return RunConfig.read(run.config).find_row_form()
+    except ConfigError:
+        return RowForm()
+
+
+def suggest_chat(run: RunDirectory) -> str:
+    """Return the sentence with the command that uses the adapter of `run`."""
+    use = "Let it continue a text" if read_row_form(run).text else "Chat with it"
+    return f"{use}: codex-tui chat {clean(run.name)}"

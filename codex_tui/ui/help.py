@@ -71,10 +71,14 @@ SECTIONS: tuple[Section, ...] = (
         "Chat",
         (
             ("c", "ask a question; the first loads the model"),
-            ("Enter", "send the question"),
+            ("Enter", "send the question; ctrl+j: new line"),
+            ("↑ ↓", "earlier questions, while typing"),
             ("Esc", "stop the answer, or leave chat"),
             ("ctrl+o", "switch between base model and adapter"),
+            ("ctrl+s", "system message, temperature, seed, …"),
             ("ctrl+l", "clear the conversation"),
+            ("y, ← →", "copy an answer, pick one"),
+            ("/, n N", "search, next and previous match"),
         ),
     ),
     (

@@ -11,10 +11,11 @@ from typing import Literal, NamedTuple
 from msgspec import UnsetType
 
 from codex_tui.base.errors import CodexError
+from codex_tui.runs.facts import read_row_form
 from codex_tui.workers.chat_settings import ChatSettings
 from codex_tui.workers.client import WorkerClient
 from training.contract import checkpoints
-from training.contract.config import ConfigError, RowForm, RunConfig
+from training.contract.config import RowForm
 from training.contract.messages import (
     CHAT,
     AnswerBegin,
@@ -258,15 +259,6 @@ class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
         if self.busy:
             self.turns[-1].ended = "failed"
         super()._fail(error, fatal=fatal)
-
-
-def read_row_form(run: RunDirectory) -> RowForm:
-    """The form of the rows that the run learned from, as far as its config.json tells it."""
-    try:
-        config = RunConfig.read(run.config)
-    except ConfigError:
-        return RowForm()
-    return config.find_row_form()
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

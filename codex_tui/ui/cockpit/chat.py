@@ -20,7 +20,7 @@ from codex_tui.ui.cockpit.transcript import Paragraph, draw_conversation, draw_s
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, line
 from codex_tui.ui.kit.heading import Heading
 from codex_tui.ui.kit.hints import Hint
-from codex_tui.ui.kit.text_input import LineInput
+from codex_tui.ui.kit.line_input import LineInput
 from codex_tui.ui.kit.text_search import SearchableText
 from codex_tui.ui.messages import HintsChanged, ReportsWorkerErrors
 from codex_tui.workers.chat import Conversation

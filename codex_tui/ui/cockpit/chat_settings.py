@@ -16,7 +16,8 @@ from codex_tui.base.errors import BadInput
 from codex_tui.base.text import clean, clean_text
 from codex_tui.ui.kit.dialogs import DIALOG_CSS, make_key_row
 from codex_tui.ui.kit.drawing import MUTED, line
-from codex_tui.ui.kit.text_input import LineInput, TextBox
+from codex_tui.ui.kit.line_input import LineInput
+from codex_tui.ui.kit.text_box import TextBox
 from codex_tui.workers.chat_settings import ChatSettings, parse_setting
 
 HELP = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual import events
 from textual.message import Message
 
-from codex_tui.ui.kit.text_input import TextBox
+from codex_tui.ui.kit.text_box import TextBox
 
 NEW_LINE_KEYS = ("shift+enter", "ctrl+j", "alt+enter")  # many terminals send Enter for Shift+Enter; all know Ctrl+J
 

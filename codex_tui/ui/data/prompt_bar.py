@@ -13,6 +13,7 @@ from textual.widgets import Input
 from codex_tui.data.view import DataView
 from codex_tui.ui.kit.drawing import MUTED, line
 from codex_tui.ui.kit.heading import Heading
+from codex_tui.ui.kit.line_input import LineInput
 
 Question = Literal["search", "go", "limit"]
 LABELS: dict[Question, str] = {"search": "Search: ", "go": "Go to row: ", "limit": "Try max_seq_length: "}
@@ -39,9 +40,7 @@ class PromptBar(Horizontal):
 
     def compose(self) -> ComposeResult:
         yield Heading()
-        field = Input(select_on_focus=False)
-        field.cursor_blink = False
-        yield field
+        yield LineInput()
 
     def open(self, kind: Question, view: DataView) -> None:
         """Asks the question `kind` about `view`. Does not ask for a length if the rows have no profile."""

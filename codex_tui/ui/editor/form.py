@@ -8,13 +8,19 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.message import Message
-from textual.widgets import Input
 
+from codex_tui.profiles.literals import insert_pasted
 from codex_tui.ui.editor.field_list import VALUE_COLUMN, FieldList
+from codex_tui.ui.kit.line_input import LineInput
 
 
-class ValueInput(Input):
-    """The text line. Enter, Up, Down and Tab accept the typed value; all but Enter then move to another field."""
+class ValueInput(LineInput):
+    """The text line. Enter, Up, Down and Tab accept the typed value; all but Enter then move to another field.
+
+    `kinds` are the JSON types that the field takes. They decide what the lines of a pasted text become.
+    """
+
+    kinds: tuple[str, ...] = ()
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "done(0)", show=False),
@@ -22,6 +28,11 @@ class ValueInput(Input):
         Binding("shift+tab,up", "done(-1)", show=False),
         Binding("escape", "cancel", "Cancel", show=False),
     ]
+
+    def paste(self, text: str) -> None:
+        start, end = sorted(self.selection)
+        self.value = insert_pasted(self.kinds, self.value[:start], text, self.value[end:])
+        self.cursor_position = len(self.value)
 
     def action_done(self, move: int) -> None:
         self.post_message(Form.Entered(self.value, move))
@@ -55,9 +66,7 @@ class Form(Container):
 
     def compose(self) -> ComposeResult:
         yield FieldList()
-        text_line = ValueInput(id="typed", select_on_focus=False)
-        text_line.cursor_blink = False
-        yield text_line
+        yield ValueInput(id="typed")
 
     @property
     def rows(self) -> FieldList:
@@ -76,9 +85,13 @@ class Form(Container):
     def typed(self) -> str:
         return self.text_line.value
 
-    def open_line(self, text: str) -> None:
-        """Opens the text line over the picked value, with `text` in it. The text is selected: typing replaces it."""
+    def open_line(self, text: str, kinds: tuple[str, ...]) -> None:
+        """Opens the text line over the picked value, with `text` in it. The text is selected: typing replaces it.
+
+        `kinds` are the JSON types that the field takes.
+        """
         self.text_line.display = True
+        self.text_line.kinds = kinds
         self.text_line.value = text
         self.text_line.select_all()
         self.rows.set_complaint("")

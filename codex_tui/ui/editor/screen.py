@@ -175,7 +175,7 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
             self.set_field(format_literal(find_next_choice(self.picked, 1)))
         else:
             if not self.form.typing:
-                self.form.open_line(format_value(self.picked.value))
+                self.form.open_line(format_value(self.picked.value), self.picked.schema.kinds)
             if message.digit:
                 self.form.type(message.digit)
             self._update_hints()

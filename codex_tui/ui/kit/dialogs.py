@@ -15,6 +15,7 @@ from textual.widgets import Input, Static
 
 from codex_tui.base.text import clean
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, line
+from codex_tui.ui.kit.line_input import LineInput
 
 DIALOG_CSS = """
 {name} {{ align: center middle; background: $background 60%; }}
@@ -132,12 +133,11 @@ class Ask(ModalScreen[str | None]):
         with Vertical():
             yield Static(line((clean(self._title), "bold")))
             yield Static(Content(clean(self._text, newlines=True)))
-            yield Input(self._default)
+            yield LineInput(self._default, select_on_focus=True)
             yield Static(id="problem", markup=False)
             yield make_key_row(("Enter", self._action), ("Esc", "cancel"))
 
     def on_mount(self) -> None:
-        self.query_one(Input).cursor_blink = False
         self.query_one("#problem").display = False
 
     def on_input_changed(self, event: Input.Changed) -> None:

@@ -21,6 +21,7 @@ from codex_tui.ui.forecast.in_thread import forecast_profile
 from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.dialogs import DIALOG_CSS, make_key_row
 from codex_tui.ui.kit.drawing import MUTED, line
+from codex_tui.ui.kit.line_input import LineInput
 from codex_tui.ui.messages import OpenRun, ReportsWorkerErrors
 
 if TYPE_CHECKING:
@@ -65,16 +66,14 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
             yield Static(line(("Launch ", "bold"), (clean(self._entry.title or self._entry.name), "bold")))
             yield Static("Dataset: a file, folder or pattern, or owner/name on the Hub", classes="label", markup=False)
             kinds = "JSONL, JSON, CSV or Parquet; or demo:zombie-waves"
-            yield Input(given, id="dataset", placeholder=kinds, select_on_focus=False)
+            yield LineInput(given, id="dataset", placeholder=kinds)
             yield Static("Run name", classes="label", markup=False)
-            yield Input(id="name", placeholder=f"{clean(self._entry.name)}-1 (automatic)", select_on_focus=False)
+            yield LineInput(id="name", placeholder=f"{clean(self._entry.name)}-1 (automatic)")
             yield Static(id="forecast", markup=False)
             yield Static(id="status", markup=False)
             yield make_key_row(("Enter", "launch"), ("Tab", "next field"), ("Esc", "cancel"))
 
     def on_mount(self) -> None:
-        for field in self.query(Input):
-            field.cursor_blink = False
         self.query_one("#status").display = False
         self.query_one("#forecast").display = False
         if self._entry.profile:
