@@ -56,6 +56,7 @@ class Turn:
 
     `by` names the model that answers: "base", "adapter" or "checkpoint 200". `ended` is "" while the answer grows.
     `prompt_tokens` and `left_out` are those of AnswerBegin. `sampling` says how the tokens were chosen.
+    `of_newer_adapter` says that the run has saved the adapter again since the last answer of its adapter.
     """
 
     role: Literal["user", "assistant"]
@@ -67,6 +68,7 @@ class Turn:
     prompt_tokens: int = 0
     left_out: int = 0
     sampling: str = ""
+    of_newer_adapter: bool = False
 
 
 class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
@@ -91,7 +93,9 @@ class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
         self._run = run
         self._files: object = None  # when `look` looked last
         self._loaded_adapter: object = None  # the run's own adapter when the worker was started
+        self._answered_adapter: object = None  # the run's own adapter that gave the last answer
         self._request_id = 0
+        self._answer = Turn("assistant", "")  # of the last request; after `clear` it is no longer among the turns
         self._asking: asyncio.Task[None] | None = None
         self.look()
 
@@ -163,7 +167,6 @@ class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
 
     async def clear(self) -> None:
         await self.stop()
-        self._request_id += 1  # what still comes of the stopped answer is ignored
         self.turns.clear()
         self.waiting.clear()
         self.error = None
@@ -205,8 +208,11 @@ class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
     async def _generate(self) -> None:
         self._request_id += 1
         self.error = None
-        answer = self.turns[-1]
+        answer = self._answer = self.turns[-1]
         answer.by, answer.sampling = self.by, self.settings.sampling  # only the worker knows which adapter it has
+        if self.answers_with_adapter:
+            before, self._answered_adapter = self._answered_adapter, self._loaded_adapter
+            answer.of_newer_adapter = before not in (None, self._loaded_adapter)
         self.status = "answering"
         messages, adapter = self.make_messages(), self.answers_with_adapter
         await self._send(self.settings.make_request(self._request_id, messages, adapter=adapter))
@@ -222,20 +228,17 @@ class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
                 self.adapter = Adapter(answer.step) if answer.has_adapter else None
                 if self.busy:
                     await self._generate()
-            case AnswerBegin() if self._is_current(answer.id):
-                self.turns[-1].prompt_tokens, self.turns[-1].left_out = answer.tokens, answer.left_out
-            case Token() if self._is_current(answer.id):
-                self.turns[-1].text += answer.text
-            case AnswerEnd():
-                self.status = "ready"
-                if self._is_current(answer.id):
-                    turn = self.turns[-1]
-                    turn.ended, turn.tokens, turn.seconds = answer.reason, answer.tokens, answer.seconds
+            case AnswerBegin() if self._is_expected(answer.id):
+                self._answer.prompt_tokens, self._answer.left_out = answer.tokens, answer.left_out
+            case Token() if self._is_expected(answer.id):
+                self._answer.text += answer.text
+            case AnswerEnd() if self._is_expected(answer.id):
+                self.status, turn = "ready", self._answer
+                turn.ended, turn.tokens, turn.seconds = answer.reason, answer.tokens, answer.seconds
                 await self._go_on()
-            case WorkerError():
-                if answer.id == self._request_id:
-                    self._fail(CodexError(answer.message, answer.hint), fatal=False)
-                self.status = "ready"
+            case WorkerError() if self._is_expected(answer.id):
+                self._answer.ended = "failed"
+                self._fail(CodexError(answer.message, answer.hint), fatal=False)
                 await self._go_on()
 
     async def _go_on(self) -> None:
@@ -246,8 +249,8 @@ class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
             # Another task does it: it may start another worker, which ends the task that reads from this one.
             self._asking = asyncio.create_task(self._ask_next())
 
-    def _is_current(self, request_id: int) -> bool:
-        return request_id == self._request_id and bool(self.turns)
+    def _is_expected(self, request_id: int | None) -> bool:
+        return request_id == self._request_id and self.status == "answering"
 
     def _on_end(self, last_lines: str) -> None:
         if self.busy:
@@ -256,7 +259,7 @@ class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
             self.status = "off"
 
     def _fail(self, error: CodexError, *, fatal: bool = True) -> None:
-        if self.busy:
+        if fatal and self.busy:
             self.turns[-1].ended = "failed"
         super()._fail(error, fatal=fatal)
 

@@ -13,6 +13,10 @@ NEW_LINE_KEYS = ("shift+enter", "ctrl+j", "alt+enter")  # many terminals send En
 class Question(TextBox):
     """Enter sends the text. Up on the first line and Down on the last one show earlier and later questions."""
 
+    DEFAULT_CSS = """
+    Question, Question:focus { max-height: 40%; }
+    """
+
     class Asked(Message):
         """Says that a person has sent `text`. The field keeps it until `take_text` is called."""
 

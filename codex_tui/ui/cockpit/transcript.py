@@ -79,6 +79,8 @@ def _describe_end(turn: Turn) -> str:
 
 
 def _draw_notes(chat: Conversation, turn: Turn, is_long: bool) -> Iterator[Content]:
+    if turn.of_newer_adapter:
+        yield line(("The run has saved its adapter again. This answer is the new one's.", MUTED))
     if turn.left_out:
         context = f"the model's context of {chat.context or 0:,} tokens"
         what = f"{turn.left_out:,} tokens of the text" if chat.form.text else f"{turn.left_out:,} messages"

@@ -19,7 +19,9 @@ from codex_tui.workers.process import Worker
 from support.fuzz.checks import CONTROL, NOWHERE, FuzzSession, TryInput
 from support.fuzz.mutate import Mutator
 from support.fuzz.runs import make_run
+from training.contract.config import RowForm
 from training.contract.messages import (
+    AnswerBegin,
     AnswerEnd,
     Cancel,
     ChatReady,
@@ -61,7 +63,8 @@ class FakeProcess:
 
 CHAT_ANSWERS: list[Message] = [
     Loading(detail="loading", done=1, total=2),
-    ChatReady(device="cpu", has_adapter=True),
+    ChatReady(device="cpu", has_adapter=True, form=RowForm(system_prompt="Be brief.", max_tokens=9), context=20),
+    AnswerBegin(id=1, tokens=9, left_out=2),
     *(Token(id=1, text=f"word {n} ") for n in range(4)),
     AnswerEnd(id=1, reason="eos", tokens=4, seconds=0.5),
     WorkerError(id=1, kind="bad_data", message="It broke.", hint="Mend it."),
@@ -77,7 +80,7 @@ INSPECT_ANSWERS: list[Message] = [
     StatsReady(scan="/nowhere", lengths=None),
 ]  # fmt: skip
 REQUESTS: list[Message] = [
-    Generate(id=1, messages=[{"role": "user", "content": "Hi"}]),
+    Generate(id=1, messages=[{"role": "user", "content": "Hi"}], top_p=0.5, seed=7, system_prompt="Be brief."),
     StopAnswer(id=1),
     ShowRow(index=3, ids=True, max_seq_length=9),
     Tokenise(),
@@ -179,4 +182,4 @@ def fuzz_worker_requests(session: FuzzSession) -> TryInput:
 
 def without_model(*_: object) -> chat_worker.ChatModel:
     """A chat worker without a model."""
-    return chat_worker.ChatModel("cpu", False, None, None, None, None)
+    return chat_worker.ChatModel("cpu", False, None, RowForm(), None, None, None, None)

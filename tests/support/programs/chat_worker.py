@@ -1,5 +1,5 @@
 """A chat worker without a model. It answers a question word for word, in capitals; "forever" until it is stopped;
-"break" with an error; and at "die" it ends."""
+"break" with an error; "your request?" with the request; and at "die" it ends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 from training.contract.failures import TrainingFailure
-from training.contract.messages import CHAT, AnswerEnd, ChatReady, Loading, StopAnswer, Token
+from training.contract.messages import CHAT, AnswerEnd, ChatReady, Loading, StopAnswer, Token, encode
 from training.workers.pipe import Pipe
 
 run = Path(sys.argv[2])
@@ -45,6 +45,9 @@ for request in pipe.requests():
         sys.exit("Out of memory.")
     elif question == "break":
         pipe.send_error(TrainingFailure("unknown", "That went wrong.", "Ask again."), number)
+    elif question == "your request?":
+        pipe.send(Token(id=number, text=encode(request).decode()))
+        pipe.send(AnswerEnd(id=number, reason="eos", tokens=5, seconds=0.25))
     elif question == "forever":
         threading.Thread(target=answer_forever, args=(number,)).start()
     else:

@@ -233,6 +233,11 @@ async def test_another_adapter_of_the_same_run_is_loaded(run: RunDirectory) -> N
         assert conversation.outdated
         assert await answer(conversation, "second") == "SECOND 3 True"
         assert conversation._worker.pid != first
+        await conversation.toggle_adapter()
+        await answer(conversation, "base")
+        await conversation.toggle_adapter()
+        await answer(conversation, "third")
+        assert [turn.of_newer_adapter for turn in conversation.turns[1::2]] == [False, True, False, False]
 
 
 async def test_the_form_of_the_rows_is_read_from_the_run(run: RunDirectory) -> None:
