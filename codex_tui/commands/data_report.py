@@ -23,7 +23,7 @@ SHAPES = {
     "conversations": "conversations with from and value (ShareGPT)",
     "text": "plain text, all of it learned",
 }
-LOST, REFUSED = "the whole answer is cut off", "the chat template refuses it"
+LOST, REFUSED = "no answer is left before the cut", "the chat template refuses it"
 
 
 def as_json(found: CheckResult, out: TextIO) -> None:
@@ -37,6 +37,8 @@ def as_json(found: CheckResult, out: TextIO) -> None:
         "shape": reading.shape,
         "tokens": asdict(overview.tokens) if overview.tokens else None,
         "truncated": overview.truncated,
+        "answers": overview.answers,
+        "answers_cut": overview.answers_cut,
         "answers_lost": overview.answers_lost,
         "learned_tokens": overview.learned_tokens,
         "duplicates": {
@@ -44,6 +46,7 @@ def as_json(found: CheckResult, out: TextIO) -> None:
             "near": duplicates.near,
             "overlap": duplicates.overlap if judged else None,
         },
+        "train_sequences": overview.train_sequences if judged else None,
         "steps_per_epoch": overview.steps_per_epoch if judged else None,
         "seconds_per_epoch": overview.seconds_per_epoch and round(overview.seconds_per_epoch, 1),
         "warnings": [{"message": warned.message, "remedy": warned.remedy} for warned in _warnings(found)],
@@ -61,7 +64,7 @@ def _bad(found: CheckResult) -> Iterator[dict[str, Any]]:
 
 def _skipped(overview: Overview) -> dict[str, int]:
     """Count the rows that are not used for training, by reason."""
-    more = {LOST: overview.answers_lost, REFUSED: overview.refused}
+    more = {LOST: overview.dropped_rows, REFUSED: overview.refused}
     return {**overview.reasons, **{reason: rows for reason, rows in more.items() if rows}}
 
 
@@ -110,9 +113,19 @@ def _figures(found: CheckResult) -> Iterator[tuple[str, str]]:
     if overview.tokens:
         yield "tokens", "  ".join(f"{name} {count:,}" for name, count in asdict(overview.tokens).items())
         limit = profile.model.max_seq_length
-        lost = f", {overview.answers_lost:,} of them lose the whole answer" if overview.answers_lost else ""
-        yield "cut", f"{pluralize(overview.truncated or 0, 'row')} at max_seq_length = {limit:,}{lost}"
-        yield "learned", f"{overview.learned_tokens:,} of {overview.train_tokens:,} tokens an epoch"
+        fate = "left out" if profile.dataset.long_rows == "drop" else "cut"
+        answers = f"; {pluralize(overview.answers_lost or 0, 'answer')} lost, {overview.answers_cut:,} cut short"
+        yield (
+            fate,
+            (
+                f"{pluralize(overview.truncated or 0, 'row')} at max_seq_length = {limit:,}"
+                f"{answers if overview.truncated else ''}"
+            ),
+        )
+        which = "every answer" if profile.dataset.learn == "all_answers" else "only the last answer of each row"
+        yield "learned", f"{overview.learned_tokens:,} of {overview.train_tokens:,} tokens an epoch; {which}"
+        if overview.train_sequences > overview.train_rows:
+            yield "sequences", f"{overview.train_sequences:,}, because the chat template changes earlier answers"
     yield "split", f"{pluralize(overview.train_rows, 'row')} for training, {overview.eval_rows:,} for evaluation"
     most = "" if overview.tokens else "at most "
     yield "steps", f"{most}{overview.steps_per_epoch:,} an epoch, {overview.total_steps:,} in total{_time(found)}"

@@ -158,9 +158,9 @@ def _metrics(event: ev.Metrics, state: RunState) -> str:
 
 def _resolved(event: ev.Resolved) -> list[str]:
     noun = "row" if event.train_rows == 1 else "rows"
-    rows = (
-        f"{event.train_rows:,} training {noun}, {event.eval_rows:,} for evaluation, {event.truncated_rows:,} cut short"
-    )
+    several = f" in {event.train_sequences:,} sequences" if event.train_sequences > event.train_rows else ""
+    rows = f"{event.train_rows:,} training {noun}{several}, {event.eval_rows:,} for evaluation"
+    rows = f"{rows}, {event.truncated_rows:,} cut short"
     lines = [f"{rows}, {event.dropped_rows:,} skipped; {event.total_steps:,} steps on {event.device}"]
     for field, (asked, ran, why) in event.changed.items():
         lines.append(f"  {field}: {asked} is not available here; used {ran}{f' ({why})' if why else ''}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from codex_tui.base.text import pluralize
 from codex_tui.data.overview import Overview
 from training.contract.profile import Profile
-from training.dataset.lengths import Lengths
+from training.dataset.lengths import Lengths, describe_template_faults
 from training.dataset.scan import Scan
 
 LENGTH_STEP = 64  # tokens; every advised max_seq_length is a multiple of it
@@ -64,6 +64,8 @@ def _advise_on_template(overview: Overview, scan: Scan, lengths: Lengths, profil
             else "Remove the system messages from the rows, or choose a model whose template has the system role "
             "(model.name)."
             if about_system
+            else "Choose a model whose chat template has tools (model.name), or remove them from the rows."
+            if "tool" in why
             else "Fix these rows, or choose a model with another chat template (model.name)."
         )
         yield Advice(
@@ -75,41 +77,64 @@ def _advise_on_template(overview: Overview, scan: Scan, lengths: Lengths, profil
             "The model's chat template silently leaves out system messages: the model learns nothing from them.",
             "Move their text into the questions, or choose a model whose template has the system role (model.name).",
         )
+    for message, remedy in describe_template_faults(lengths.reasoning_lost, lengths.endless):
+        yield Advice(message, remedy)
 
 
 def _advise_on_cut(overview: Overview, lengths: Lengths, profile: Profile) -> Iterator[Advice]:
     limit, tokens = profile.model.max_seq_length, overview.tokens
     if tokens is None:
         return
-    partial_length, full_length = _round_up(max(lengths.starts) + 1), _round_up(tokens.max)
-    lost_rows = sum(rows for start, rows in lengths.starts.items() if start >= limit)
-    empty_rows, cut_rows = (overview.answers_lost or 0) - lost_rows, (overview.truncated or 0) - lost_rows
+    full_length, long_rows = _round_up(tokens.max), overview.truncated or 0
+    cuts_none = f"model.max_seq_length = {full_length} cuts none"
     if not overview.train_rows:
         yield Advice(
             f"The model would learn nothing: no training row has any of its answer within {limit:,} tokens.",
             f"model.max_seq_length = {full_length} cuts no row." if tokens.max > limit else "Check the answers.",
         )
-    elif lost_rows:
+    elif long_rows and profile.dataset.long_rows == "refuse":
         yield Advice(
-            f"{_rows(lost_rows)} of {overview.kept:,} {_choose(lost_rows, 'loses', 'lose')} the whole answer to the "
-            f"cut at {limit:,} tokens and {_choose(lost_rows, 'is', 'are')} dropped: the model can't learn from "
-            f"{_choose(lost_rows, 'it', 'them')}.",
-            (f"model.max_seq_length = {partial_length} keeps a part of every answer, {full_length} cuts none"
-             if partial_length < full_length else f"model.max_seq_length = {full_length} cuts none")
-            + "; or shorten the questions of these rows.",
-        )  # fmt: skip
-    if empty_rows:
+            f"{_rows(long_rows)} {_choose(long_rows, 'is', 'are')} longer than {limit:,} tokens, so the run will not "
+            "start.",
+            f'{cuts_none}. Or set dataset.long_rows to "cut" or "drop".',
+        )
+    elif long_rows and profile.dataset.long_rows == "drop":
+        share = _format_percent(long_rows / overview.kept)
         yield Advice(
-            f"The chat template leaves no answer in {_rows(empty_rows)}, which "
-            f"{_choose(empty_rows, 'is', 'are')} dropped.",
+            f"{_rows(long_rows)} ({share}) longer than {limit:,} tokens {_choose(long_rows, 'is', 'are')} dropped: "
+            f"{_format_share(overview.answers_lost, overview.answers)}.",
+            f'{cuts_none}. With dataset.long_rows = "cut", the model learns the part before the cut.',
+        )
+    else:
+        yield from _advise_on_cut_answers(overview, lengths, limit)
+    if empty := lengths.empty_rows:
+        yield Advice(
+            f"The chat template leaves no answer in {_rows(empty)}, which {_choose(empty, 'is', 'are')} dropped.",
             "Check that these answers are not empty, or choose a model with another template (model.name).",
         )
-    if overview.train_rows and cut_rows > 0:
+
+
+def _advise_on_cut_answers(overview: Overview, lengths: Lengths, limit: int) -> Iterator[Advice]:
+    assert overview.tokens is not None
+    full_length, p99 = _round_up(overview.tokens.max), _round_up(overview.tokens.p99)
+    cuts_none = f"model.max_seq_length = {full_length} cuts none"
+    if lost := overview.answers_lost:
+        partial_length = _round_up(max(lengths.starts) + 1)
+        rows = (overview.dropped_rows or 0) - lengths.empty_rows
+        fate = f" {_rows(rows)} {_choose(rows, 'has no other answer and is', 'have no other answer and are')} dropped."
         yield Advice(
-            f"{_rows(cut_rows)} ({_format_percent(cut_rows / overview.kept)}) {_choose(cut_rows, 'is', 'are')} cut at "
-            f"{limit:,} tokens: the model does not learn how these answers end or when to stop.",
-            f"model.max_seq_length = {full_length} cuts none"
-            + (f", {_round_up(tokens.p99)} cuts at most 1 %." if limit < _round_up(tokens.p99) < full_length else "."),
+            f"{_format_share(lost, overview.answers)} {_choose(lost, 'lies', 'lie')} wholly beyond the cut at "
+            f"{limit:,} tokens: the model can't learn {_choose(lost, 'it', 'them')}.{fate if rows else ''}",
+            (f"model.max_seq_length = {partial_length} keeps a part of every answer, {full_length} cuts none"
+             if partial_length < full_length else cuts_none)
+            + "; or shorten these rows.",
+        )  # fmt: skip
+    if cut := overview.answers_cut:
+        yield Advice(
+            f"{pluralize(cut, 'answer')} ({_format_percent(cut / (overview.answers or cut))}) "
+            f"{_choose(cut, 'is', 'are')} cut at {limit:,} tokens: the model does not learn how "
+            f"{_choose(cut, 'it ends', 'they end')} or when to stop.",
+            cuts_none + (f", {p99} cuts at most 1 %." if limit < p99 < full_length else "."),
         )
 
 
@@ -209,7 +234,7 @@ def _advise_on_max_length(overview: Overview, lengths: Lengths, profile: Profile
             f"model.max_seq_length = {enough} cuts nothing.",
         )
     elif (longest := min(limit, tokens.max)) >= 2 * usual:
-        cut = sum(rows for length, rows in lengths.counts.items() if length > usual)
+        cut = sum(length > usual for length in lengths.longest)
         yield Advice(
             f"99 % of the rows have at most {tokens.p99:,} tokens; the few of up to {longest:,} decide how much memory "
             "the run needs.",
@@ -219,6 +244,10 @@ def _advise_on_max_length(overview: Overview, lengths: Lengths, profile: Profile
 
 def _rows(count: int) -> str:
     return pluralize(count, "row")
+
+
+def _format_share(answers: int | None, of: int | None) -> str:
+    return f"{pluralize(answers or 0, 'answer')} of {of or 0:,}"
 
 
 def _choose(count: int, one: str, several: str) -> str:

@@ -47,6 +47,8 @@ class CheckResult:
         """Whether a run would start and learn something."""
         overview, profile = self.overview, self.target.profile
         skips = profile is not None and profile.dataset.on_bad_rows == "skip"
+        if profile is not None and profile.dataset.long_rows == "refuse" and overview.truncated:
+            return False
         return bool(overview.train_rows and (skips or (not overview.refused and overview.kept == overview.rows)))
 
     def bad(self) -> Iterator[Problem]:

@@ -18,7 +18,7 @@ OWN_ORDER = ("longest", "duplicates")  # the other filters keep the order of the
 # Each sign of a row and its meaning.
 MEANINGS = {
     "✗": "bad",
-    "!": "its whole answer is lost",
+    "!": "all of its answers are lost",
     ">": "cut",
     "=": "duplicate",
     "~": "nearly a duplicate",
@@ -50,9 +50,9 @@ class RowStates:
         if kind == "duplicates":  # the duplicates of a row stand together, after it
             return array("I", sorted(scan.alike(), key=lambda row: (scan.twins[row], row)))
         if kind == "cut" and lengths:
-            return array("I", (good[place] for place, tokens in enumerate(lengths.tokens) if tokens > limit))
+            return array("I", (good[place] for place, tokens in enumerate(lengths.longest) if tokens > limit))
         if kind == "longest" and lengths:
-            places = sorted(range(len(good)), key=lengths.tokens.__getitem__, reverse=True)
+            places = sorted(range(len(good)), key=lengths.longest.__getitem__, reverse=True)
             return array("I", (good[place] for place in places))
         return array("I")
 
@@ -70,7 +70,7 @@ class RowStates:
                 first = "✗"
             elif not self.lengths.learned(place, limit):
                 first = "!"
-            elif self.lengths.tokens[place] > limit:
+            elif self.lengths.longest[place] > limit:
                 first = ">"
         twin = "=" if state & EXACT else "~" if state & NEAR else ""
         return first + twin + ("e" if state & HELD_OUT else "")

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate
 from math import ceil
 
 from training.contract.profile import Profile
-from training.dataset.lengths import Lengths
+from training.dataset.lengths import Lengths, Remainder
 from training.dataset.scan import EXACT, NEAR, Scan
 from training.dataset.split import choose_eval_rows, count_steps
 
@@ -50,10 +49,14 @@ class Overview:
     reasons: dict[str, int]  # the number of bad rows by their problem
     train_rows: int  # after the cut
     eval_rows: int  # after the cut
+    train_sequences: int  # of the training rows: more than these, if the chat template changes earlier answers
     duplicates: DuplicateCounts
     tokens: TokenPercentiles | None
     truncated: int | None  # rows longer than max_seq_length
-    answers_lost: int | None  # rows whose whole answer the cut removes; they are dropped
+    answers: int | None  # that the rows teach, before the cut
+    answers_cut: int | None  # answers that lose their end
+    answers_lost: int | None  # answers of which nothing is learned, because of the cut
+    dropped_rows: int | None  # rows of which nothing is learned, although the chat template accepts them
     learned_tokens: int | None  # per epoch, in the training rows
     train_tokens: int | None  # per epoch: those of the questions and of the answers
     refused: int | None  # rows that the model's chat template refuses
@@ -69,35 +72,35 @@ def compute_overview(
     kept = scan.kept
     held = choose_eval_rows(kept, profile)
     train, evaluated = kept - len(held), len(held)
-    tokens = truncated = lost = learned = spent = refused = None
+    sequences = train
+    tokens = truncated = answers = answers_cut = lost = dropped = learned = spent = refused = None
     if lengths is not None:
         limit = profile.model.max_seq_length
-        all_rows = _apply_limit(
-            lengths.counts, lengths.starts, (lengths.tokens[row] for row in lengths.unlearned), limit
-        )
-        eval_part = _apply_limit(
-            Counter(lengths.tokens[row] for row in held),
-            Counter(lengths.start[row] for row in held),
-            (lengths.tokens[row] for row in held if lengths.tokens[row] == lengths.start[row]),
-            limit,
-        )
-        train, evaluated = train - (all_rows.dropped - eval_part.dropped), evaluated - eval_part.dropped
-        learned, spent = all_rows.learned - eval_part.learned, all_rows.tokens - eval_part.tokens
-        truncated = sum(rows for length, rows in lengths.counts.items() if length > limit)
+        everything = _apply_limit(lengths, profile)
+        eval_part = _apply_limit(lengths.select(held), profile)
+        train, evaluated = everything.rows - eval_part.rows, eval_part.rows
+        sequences = everything.sequences - eval_part.sequences
+        learned, spent = everything.learned - eval_part.learned, everything.tokens - eval_part.tokens
+        truncated = sum(tokens > limit for tokens in lengths.longest)
+        answers, answers_cut, lost = len(lengths.starts), everything.answers_cut, everything.answers_lost
         refused = lengths.refused_count
-        lost = all_rows.dropped - refused
-        tokens = _compute_percentiles(lengths.counts)
-    steps = count_steps(profile, train)
+        dropped = kept - everything.rows - refused
+        tokens = _compute_percentiles(lengths.token_counts)
+    steps = count_steps(profile, sequences)
     return Overview(
         rows=scan.rows,
         kept=kept,
         reasons=scan.reasons,
         train_rows=train,
         eval_rows=evaluated,
+        train_sequences=sequences,
         duplicates=DuplicateCounts(scan.count(EXACT), scan.count(NEAR), scan.overlap, scan.near_counted),
         tokens=tokens,
         truncated=truncated,
+        answers=answers,
+        answers_cut=answers_cut,
         answers_lost=lost,
+        dropped_rows=dropped,
         learned_tokens=learned,
         train_tokens=spent,
         refused=refused,
@@ -107,24 +110,9 @@ def compute_overview(
     )
 
 
-@dataclass(frozen=True)
-class _Cut:
-    dropped: int
-    learned: int
-    tokens: int
-
-
-def _apply_limit(counts: Counter[int], starts: Counter[int], unlearned: Iterable[int], limit: int) -> _Cut:
-    """Compute what the cut at `limit` tokens leaves of some rows.
-
-    `counts` has the number of rows by length, `starts` the number of rows by the position where the answer starts,
-    `unlearned` the lengths of the rows that have no answer even without the cut.
-    """
-    whole = sum(min(tokens, limit) * rows for tokens, rows in counts.items())
-    given = sum(min(start, limit) * rows for start, rows in starts.items())
-    lost = sum(rows for start, rows in starts.items() if start >= limit)
-    empty = [tokens for tokens in unlearned if tokens < limit]
-    return _Cut(lost + len(empty), whole - given, whole - lost * limit - sum(empty))
+def _apply_limit(lengths: Lengths, profile: Profile) -> Remainder:
+    limit = profile.model.max_seq_length
+    return lengths.drop(limit) if profile.dataset.long_rows == "drop" else lengths.cut(limit)
 
 
 def _compute_percentiles(counts: Counter[int]) -> TokenPercentiles | None:

@@ -31,6 +31,7 @@ from training.contract.messages import (
     Loading,
     Message,
     RenderedRow,
+    RenderedSequence,
     Segment,
     ShowRow,
     StopAnswer,
@@ -183,9 +184,10 @@ def _row(index: int) -> RenderedRow:
         Segment("At the dock. " + EVIL, learned=True),
         Segment(" And then the roof.", cut=True),
     ]
+    sequence = RenderedSequence(segments=segments, tokens=40, spans=[(12, 40)], learned_tokens=20)
     return RenderedRow(
-        index=index, line=index + 1, raw={"instruction": "Where?", "response": EVIL}, segments=segments, tokens=40,
-        learned_tokens=20, max_seq_length=32, truncated=True, split="train",
+        index=index, line=index + 1, raw={"instruction": "Where?", "response": EVIL}, sequences=[sequence],
+        max_seq_length=32, split="train",
     )  # fmt: skip
 
 

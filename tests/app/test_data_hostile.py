@@ -15,7 +15,7 @@ from codex_tui.base.text import clean
 from codex_tui.data.rows import RowPreview
 from codex_tui.ui.data.row_view import draw_model_view, draw_raw, draw_tokens
 from codex_tui.ui.data.text import draw_preview
-from training.contract.messages import RenderedRow, Segment
+from training.contract.messages import RenderedRow, RenderedSequence, Segment
 
 # Any Unicode, control characters, markup
 HOSTILE = st.text(
@@ -26,10 +26,11 @@ CONTROLS = {chr(code) for code in (*range(0x20), *range(0x7F, 0xA0))} - {"\n"}
 
 @given(question=HOSTILE, answer=HOSTILE, key=HOSTILE)
 def test_whatever_a_row_has_is_shown_as_text(question: str, answer: str, key: str) -> None:
-    message = RenderedRow(
-        index=0, line=1, segments=[Segment(question), Segment(answer, learned=True), Segment(key, cut=True)], tokens=9,
-        start=3, learned_tokens=3, max_seq_length=6, truncated=True, ids=[(1, question), (2, answer), (3, key)],
+    sequence = RenderedSequence(
+        segments=[Segment(question), Segment(answer, learned=True), Segment(key, cut=True)],
+        tokens=9, spans=[(3, 6)], learned_tokens=3, ids=[(1, question), (2, answer), (3, key)],
     )  # fmt: skip
+    message = RenderedRow(index=0, line=1, sequences=[sequence, sequence], max_seq_length=6)
     values = {key: question, "response": answer, "messages": [{"role": key, "content": answer}], "more": [key, 1.5]}
     shown = [
         *draw_model_view(message),

@@ -12,6 +12,7 @@ from training.contract.messages import (
     InspectReady,
     Message,
     RenderedRow,
+    RenderedSequence,
     Segment,
     ShowRow,
     StatsReady,
@@ -54,7 +55,7 @@ class WordWorker(InProcessWorker):
         counted = lengths.Lengths()
         for row in found.good():
             given, learned = _words(row_of(self._index.record(row), self._columns))
-            counted.add(len(given) + len(learned), len(given))
+            counted.add([(len(given) + len(learned), [(len(given), len(given) + len(learned))])])
         places = [kept.cache_path(self._cache, kind, str(self._index.source.files)) for kind in ("scan", "lengths")]
         scan.save(places[0], found)
         lengths.save(places[1], counted)
@@ -70,17 +71,22 @@ class WordWorker(InProcessWorker):
             rendered.problem, rendered.split = str(problem), "bad"
             return rendered
         tagged = [(word, place >= len(given), place >= limit) for place, word in enumerate(given + learned)]
+        segments: list[Segment] = []
         for word, is_learned, cut in tagged:
-            last = rendered.segments[-1] if rendered.segments else None
+            last = segments[-1] if segments else None
             if last is None or (last.learned, last.cut) != (is_learned, cut):
-                rendered.segments.append(last := Segment(text="", learned=is_learned, cut=cut))
+                segments.append(last := Segment(text="", learned=is_learned, cut=cut))
             last.text += word
-        rendered.learned_tokens = sum(is_learned and not cut for _, is_learned, cut in tagged)
-        rendered.shape, rendered.tokens, rendered.start = "instruction", len(tagged), len(given)
-        rendered.truncated = len(tagged) > limit
-        rendered.split = "train" if rendered.learned_tokens else "dropped"
+        sequence = RenderedSequence(
+            segments=segments,
+            tokens=len(tagged),
+            spans=[(len(given), len(tagged))],
+            learned_tokens=sum(is_learned and not cut for _, is_learned, cut in tagged),
+        )
         if request.ids:
-            rendered.ids = [(place, word) for place, (word, *_) in enumerate(tagged)]
+            sequence.ids = [(place, word) for place, (word, *_) in enumerate(tagged)]
+        rendered.shape, rendered.sequences = "instruction", [sequence]
+        rendered.split = "train" if sequence.learned_tokens else "dropped"
         return rendered
 
 

@@ -82,13 +82,15 @@ def test_ids_and_labels_are_those_of_the_trainers_batches(inspect: Callable[...,
     shown: dict[str, list[Any]] = {"train": [], "eval": [], "dropped": [], "bad": []}
     for index in range(len(MIXED)):
         row = worker.row(index, ids=True)
-        ids = [token for token, _ in row.get("ids", [])]
-        assert len(ids) == (row["tokens"] or 0)
-        labels = [token if at >= row["start"] else -100 for at, token in enumerate(ids)]
-        assert sum(label != -100 for label in labels[:LENGTH]) == (row["learned_tokens"] or 0)
-        parts = [(part["learned"], part["cut"]) for part in row["segments"]]
-        assert parts == sorted(parts, key=lambda part: (part[1], part[0]))
-        shown[row["split"]].append([ids[:LENGTH], labels[:LENGTH]])
+        for sequence in row["sequences"]:
+            ids = [token for token, _ in sequence["ids"]]
+            assert len(ids) == sequence["tokens"]
+            learned = {at for start, end in sequence["spans"] for at in range(start, end)}
+            labels = [token if at in learned else -100 for at, token in enumerate(ids)]
+            assert sum(label != -100 for label in labels[:LENGTH]) == sequence["learned_tokens"]
+            shown[row["split"]].append([ids[:LENGTH], labels[:LENGTH]])
+        if row["split"] == "bad":
+            shown["bad"].append(row["problem"])
     folder = Path(worker.talk.process.args[-1]).parent
     taught = trainer.run_program("batches", "of_run", str(folder))
     assert sorted(shown["train"]) == sorted(taught["train"])
@@ -107,7 +109,9 @@ def test_ids_and_labels_are_those_of_the_trainers_batches(inspect: Callable[...,
     assert figures.learned_tokens == sum(label != -100 for _, labels in taught["train"] for label in labels)
     assert figures.train_tokens == sum(len(ids) for ids, _ in taught["train"])
     rows = [worker.row(index) for index in scan.good()]
-    assert [(row["tokens"], row["start"]) for row in rows] == list(zip(lengths.tokens, lengths.start, strict=True))
+    for position, row in enumerate(rows):
+        found = [(sequence["tokens"], [tuple(span) for span in sequence["spans"]]) for sequence in row["sequences"]]
+        assert found == lengths.list_sequences(position)
 
 
 def test_what_is_shown_of_a_row(inspect: Callable[..., Inspect]) -> None:
@@ -115,7 +119,8 @@ def test_what_is_shown_of_a_row(inspect: Callable[..., Inspect]) -> None:
     first = worker.row(0)
     assert (first["line"], first["file"], first["shape"], first["problem"]) == (2, "", "instruction", "")
     assert first["raw"] == {"instruction": "Who is Rook?", "response": "A hero."}
-    assert first["segments"] == [
+    [sequence] = first["sequences"]
+    assert sequence["segments"] == [
         {
             "text": "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nBe brief.<|eot_id|>"
             "<|start_header_id|>user<|end_header_id|>\n\nWho is Rook?<|eot_id|>"
@@ -125,22 +130,26 @@ def test_what_is_shown_of_a_row(inspect: Callable[..., Inspect]) -> None:
         },
         {"text": "A hero.<|eot_id|>", "learned": True, "cut": False},
     ]
-    assert (first["truncated"], first["split"], first["max_seq_length"]) == (False, "train", 64)
-    assert 0 < first["learned_tokens"] == first["tokens"] - first["start"]
-    assert "ids" not in first
+    assert (first["split"], first["max_seq_length"]) == ("train", 64)
+    [[start, end]] = sequence["spans"]
+    assert 0 < sequence["learned_tokens"] == end - start
+    assert end == sequence["tokens"]
+    assert "ids" not in sequence
 
     bad = worker.row(1)
-    assert (bad["split"], bad["raw"], bad["tokens"], bad["text"]) == ("bad", None, None, "not a row")
+    assert (bad["split"], bad["raw"], bad["sequences"], bad["text"]) == ("bad", None, [], "not a row")
     assert "not valid JSON" in bad["problem"]
     long = worker.row(2, max_seq_length=100)
-    assert [(s["learned"], s["cut"]) for s in long["segments"]] == [(False, False), (True, False), (True, True)]
-    assert (long["truncated"], long["max_seq_length"], long["split"]) == (True, 100, "train")
-    assert long["segments"][2]["text"].endswith("five<|eot_id|>")
-    assert worker.row(2, max_seq_length=10_000)["truncated"] is False
+    segments = long["sequences"][0]["segments"]
+    assert [(s["learned"], s["cut"]) for s in segments] == [(False, False), (True, False), (True, True)]
+    assert (long["max_seq_length"], long["split"]) == (100, "train")
+    assert segments[2]["text"].endswith("five<|eot_id|>")
     wholly_cut = worker.row(3)
-    assert (wholly_cut["split"], wholly_cut["learned_tokens"]) == ("dropped", 0)
-    text = worker.row(6)
-    assert (text["shape"], text["start"]) == ("text", 0)
+    assert (wholly_cut["split"], wholly_cut["sequences"][0]["learned_tokens"]) == ("dropped", 0)
+    several = worker.row(4, max_seq_length=100)["sequences"][0]["segments"]
+    assert [segment["text"] for segment in several if segment["learned"]] == ["Ho<|eot_id|>", "No.<|eot_id|>"]
+    text = worker.row(6)["sequences"][0]
+    assert text["spans"] == [[0, text["tokens"]]]
     assert [part["text"] for part in text["segments"]] == ["Plain text,\n learned whole.<|eot_id|>"]
     assert worker.row(len(MIXED))["type"] == worker.row(-1)["type"] == worker.row("0")["type"] == "error"
 
@@ -183,7 +192,7 @@ def test_counting_is_cancelled_and_rows_do_not_wait_for_it(inspect: Callable[...
     worker = inspect(rows)
     worker.talk.say(type="tokenise")
     worker.talk.until("progress")
-    assert worker.row(19_999)["tokens"] > 20  # long before all are counted
+    assert worker.row(19_999)["sequences"][0]["tokens"] > 20  # long before all are counted
     worker.talk.say(type="cancel")
     heard = worker.talk.until("cancelled", "digest")
     assert heard[-1] == {"type": "cancelled"}
@@ -212,7 +221,7 @@ def test_rows_are_read_without_a_tokenizer(trainer: Trainer, talk: Callable[...,
     assert (worker.ready["type"], worker.ready["rows"], worker.ready["kept"]) == ("ready", 1, 1)
     assert "/nowhere/a-model is not a model" in worker.ready["why"]
     row = worker.row(0)
-    assert (row["raw"], row["tokens"], row["segments"]) == (MIXED[0], None, [])
+    assert (row["raw"], row["sequences"]) == (MIXED[0], [])
     assert "/nowhere/a-model" in row["why"]
     digest = worker.tokenise()[1]
     assert digest["lengths"] is None
@@ -245,9 +254,9 @@ def test_a_template_that_refuses_a_row(demo: RunDirectory, trainer: Trainer, tal
     worker = Inspect(talk("inspect", str(trainer.run("inspect-system", demo_profile(model={"name": str(folder)}),
                                                      str(rows)).path)))  # fmt: skip
     refused = worker.row(0)
-    assert (refused["split"], refused["tokens"]) == ("bad", None)
+    assert (refused["split"], refused["sequences"]) == ("bad", [])
     assert "refuses this row: System role not supported" in refused["problem"]
-    assert worker.row(1)["tokens"] > 0
+    assert worker.row(1)["sequences"][0]["tokens"] > 0
     lengths = token_lengths.load(Path(worker.tokenise()[1]["lengths"]))
     assert lengths and lengths.refused_count == 1
     assert "System role not supported" in lengths.refused[0]

@@ -136,6 +136,8 @@ class RunConfig(msgspec.Struct, kw_only=True, omit_defaults=True):
         from training.contract.profile import Profile
 
         config = cls.read(path)
+        if isinstance(dataset := config.profile.setdefault("dataset", {}), dict):
+            dataset.setdefault("learn", "last_answer")  # a run from before this field learned only the last answers
         try:
             return config, Profile.model_validate(config.profile)
         except ValidationError as error:

@@ -79,12 +79,14 @@ class Phase(Event, tag="phase"):
 
 class Resolved(Event, tag="resolved"):
     """The settings that really run, since Unsloth may change some. `changed` maps a profile field, such as
-    `training.optim`, to (requested value, actual value, reason)."""
+    `training.optim`, to (requested value, actual value, reason). `train_sequences` are more than the training rows if
+    the chat template changes earlier answers; earlier trainers did not write it."""
 
     total_steps: int
     steps_per_epoch: int
     train_rows: int
     eval_rows: int
+    train_sequences: int = 0
     dropped_rows: int = 0
     truncated_rows: int = 0
     trainable_parameters: int = 0

@@ -163,20 +163,33 @@ class InspectReady(Message, tag="ready"):
 
 
 class Segment(msgspec.Struct):
-    """A part of a row's text that is learned or not, and that is inside the cut or beyond it."""
+    """A part of a sequence's text that is learned or not, and that is inside the cut or beyond it."""
 
     text: str
     learned: bool = False
     cut: bool = False
 
 
+class RenderedSequence(msgspec.Struct):
+    """A sequence of tokens that the model learns from.
+
+    `spans` are the learned places: the first one, and the one after the last one. `learned_tokens` counts those before
+    the cut. `ids` is only sent if the request asks for it: the id and the text of each token.
+    """
+
+    segments: list[Segment]
+    tokens: Count
+    spans: list[tuple[Count, Count]]
+    learned_tokens: Count
+    ids: list[tuple[Count, str]] | UnsetType = UNSET
+
+
 class RenderedRow(Message, tag="row", kw_only=True):
     """One row as the model sees it.
 
     `file` is empty if the dataset has a single file. `problem` says why a row is bad; `text` is then its line if it is
-    not JSON. `tokens`, `start` and `learned_tokens` are None without a tokenizer; `why` says why there is none. `start`
-    is the place of the first learned token. `split` is empty while it is not known. `ids` is only sent if the request
-    asks for it: the id and the text of each token.
+    not JSON. `sequences` is empty without a tokenizer; `why` says why there is none. There are several if the chat
+    template changes earlier answers. `split` is empty while it is not known.
     """
 
     index: RowCount
@@ -186,15 +199,24 @@ class RenderedRow(Message, tag="row", kw_only=True):
     problem: str = ""
     text: str = ""
     shape: str | None = None
-    segments: list[Segment] = field(default_factory=list)
-    tokens: Count | None = None
-    start: Count | None = None
-    learned_tokens: Count | None = None
+    sequences: list[RenderedSequence] = field(default_factory=list)
     max_seq_length: Count
-    truncated: bool = False
     split: Literal["train", "eval", "dropped", "bad", ""] = ""
     why: str = ""
-    ids: list[tuple[Count, str]] | UnsetType = UNSET
+
+    @property
+    def tokens(self) -> int:
+        """The tokens of all sequences, before the cut."""
+        return sum(sequence.tokens for sequence in self.sequences)
+
+    @property
+    def learned_tokens(self) -> int:
+        """The tokens that are learned after the cut."""
+        return sum(sequence.learned_tokens for sequence in self.sequences)
+
+    @property
+    def truncated(self) -> bool:
+        return any(sequence.tokens > self.max_seq_length for sequence in self.sequences)
 
 
 class InspectProgress(Message, tag="progress"):

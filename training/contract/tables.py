@@ -173,6 +173,12 @@ class Dataset(Table):
         "A column of plain text. All of it is learned, without a chat template. Unset: text, if no column holds a "
         "question.",
     )
+    learn: Literal["all_answers", "last_answer"] = field(
+        "all_answers",
+        "Which answers of a conversation are learned: all of them, or only the last one. Each answer is learned as the "
+        "model gives it. If the chat template changes earlier answers (Qwen3 removes their reasoning), a conversation "
+        "becomes several sequences, which costs time. A message with weight 0 or train = false is never learned.",
+    )
     eval_fraction: Annotated[float, Field(ge=0, lt=1)] = field(
         0.05,
         "The share of rows held out for the evaluation loss, which shows whether the model learns or only "
@@ -191,6 +197,12 @@ class Dataset(Table):
     on_bad_rows: Literal["refuse", "skip"] = field(
         "refuse",
         '"refuse" lists the bad rows and does not start; "skip" trains on the other rows and says how many it skipped.',
+    )
+    long_rows: Literal["cut", "drop", "refuse"] = field(
+        "cut",
+        'What happens to rows longer than max_seq_length: "cut" learns the answers, or parts of them, up to the cut; '
+        '"drop" leaves these rows out, so that the model never learns an answer without its end; "refuse" does not '
+        "start the run.",
     )
 
 

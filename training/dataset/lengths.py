@@ -1,109 +1,313 @@
-"""Holds how many tokens each good row has, and where its answer begins.
+"""Holds how many tokens each good row has, and which of them are learned.
 
-The learned part is always the end of a row. So these two numbers tell what remains after the cut for every
-max_seq_length, without tokenising again.
+These places tell what the cut leaves for every max_seq_length, without tokenising again.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 
 import msgspec
 
+from training.contract.tables import Dataset
 from training.dataset import kept
 from training.dataset.shapes import Columns
 
-VERSION = 1
+VERSION = 2
 MAX_REASONS = 1000  # refused rows whose reasons are kept
+NEVER = 2**32 - 1  # in place of a position
+
+Span = tuple[int, int]  # the place of the first learned token, and the place after the last one
+
+
+def _numbers() -> array[int]:
+    return array("I")
 
 
 @dataclass
 class Lengths:
-    """For each good row, in order: the number of tokens before the cut, and the position of the first learned one. The
-    two are equal if nothing is learned.
+    """The good rows, in order. A row has one sequence of tokens, or several where the chat template changes earlier
+    answers; a sequence has a span of learned tokens for each answer that it teaches. All are before the cut.
 
-    `refused` maps the positions of good rows that the chat template refuses to the reasons; they have 0 tokens.
-    `system_ignored` means that the template silently leaves out system messages.
+    `refused` maps the positions of good rows that the chat template refuses to the reasons; they have no sequence.
+    `system_ignored` means that the template silently leaves out system messages. `reasoning_lost` counts answers whose
+    reasoning it leaves out, `endless` answers without an end-of-turn token.
     """
 
-    tokens: array[int] = field(default_factory=lambda: array("I"))
-    start: array[int] = field(default_factory=lambda: array("I"))
+    sequences: array[int] = field(default_factory=_numbers)  # of each row
+    tokens: array[int] = field(default_factory=_numbers)  # of each sequence
+    answers: array[int] = field(default_factory=_numbers)  # of each sequence
+    starts: array[int] = field(default_factory=_numbers)  # of each answer
+    ends: array[int] = field(default_factory=_numbers)  # of each answer
     refused: dict[int, str] = field(default_factory=dict)
     refused_count: int = 0
     system_ignored: bool = False
+    reasoning_lost: int = 0
+    endless: int = 0
 
-    def add(self, tokens: int, start: int) -> None:
-        self.tokens.append(tokens)
-        self.start.append(start)
+    @property
+    def rows(self) -> int:
+        return len(self.sequences)
+
+    def add(self, sequences: Iterable[tuple[int, Sequence[Span]]]) -> None:
+        """Add a row: the number of tokens and the learned spans of each of its sequences."""
+        before = len(self.tokens)
+        for tokens, spans in sequences:
+            self.tokens.append(tokens)
+            self.answers.append(len(spans))
+            self.starts.extend(start for start, _ in spans)
+            self.ends.extend(end for _, end in spans)
+        self.sequences.append(len(self.tokens) - before)
 
     def refuse(self, reason: str) -> None:
         if len(self.refused) < MAX_REASONS:
-            self.refused[len(self.tokens)] = reason
+            self.refused[self.rows] = reason
         self.refused_count += 1
-        self.add(0, 0)
+        self.add(())
+
+    def list_sequences(self, row: int) -> list[tuple[int, list[Span]]]:
+        """List the sequences of a row, as they were added. Like all methods below, only for use when all rows are
+        added."""
+        found = []
+        for sequence in range(self._sequence_ends[row] - self.sequences[row], self._sequence_ends[row]):
+            first, last = self._answer_ends[sequence] - self.answers[sequence], self._answer_ends[sequence]
+            spans = zip(self.starts[first:last], self.ends[first:last], strict=True)
+            found.append((self.tokens[sequence], list(spans)))
+        return found
+
+    def select(self, rows: Iterable[int]) -> Lengths:
+        """Return the lengths of some rows alone."""
+        selected = Lengths()
+        for row in rows:
+            selected.add(self.list_sequences(row))
+        return selected
+
+    def learned(self, row: int, max_seq_length: int) -> int:
+        """Count the row's learned tokens that remain after the cut."""
+        return sum(
+            max(0, min(end, max_seq_length) - start) for _, spans in self.list_sequences(row) for start, end in spans
+        )
+
+    def cut(self, max_seq_length: int) -> Remainder:
+        """Compute what remains if each sequence is cut at `max_seq_length`."""
+        limit = max_seq_length
+        whole = sum(min(tokens, limit) * count for tokens, count in self.token_counts.items())
+        lost = sum(count for start, count in self._first_counts.items() if limit <= start < NEVER)
+        empty = sum(min(self.tokens[sequence], limit) for sequence in self._empty)
+        answers_lost = sum(count for start, count in self._start_counts.items() if start >= limit)
+        return Remainder(
+            rows=self.rows - sum(count for start, count in self._row_counts.items() if start >= limit),
+            sequences=len(self.tokens) - lost - self._first_counts[NEVER],
+            tokens=whole - lost * limit - empty,
+            learned=sum(min(end, limit) * count for end, count in self._end_counts.items())
+            - sum(min(start, limit) * count for start, count in self._start_counts.items()),
+            answers_cut=sum(count for end, count in self._end_counts.items() if end > limit) - answers_lost,
+            answers_lost=answers_lost,
+        )
+
+    def drop(self, max_seq_length: int) -> Remainder:
+        """Compute what remains if each sequence longer than `max_seq_length` is left out."""
+        short = [(tokens, total) for tokens, total in self._totals.items() if tokens <= max_seq_length]
+        answers = sum(total.answers for _, total in short)
+        return Remainder(
+            rows=sum(total.rows for _, total in short),
+            sequences=sum(total.sequences for _, total in short),
+            tokens=sum(tokens * total.sequences for tokens, total in short),
+            learned=sum(total.learned for _, total in short),
+            answers_cut=0,
+            answers_lost=len(self.starts) - answers,
+        )
+
+    @property
+    def empty_rows(self) -> int:
+        """The number of rows in which the chat template leaves no answer."""
+        return self._row_counts[NEVER] - self.refused_count
 
     @cached_property
-    def counts(self) -> Counter[int]:
-        """Number of rows by their number of tokens. Use it only when all rows are added."""
+    def longest(self) -> array[int]:
+        """The tokens of each row's longest sequence; 0 for a refused row."""
+        if self._is_plain:
+            return self.tokens
+        return array(
+            "I",
+            (
+                max(self.tokens[end - count : end], default=0)
+                for end, count in zip(self._sequence_ends, self.sequences, strict=True)
+            ),
+        )
+
+    @cached_property
+    def token_counts(self) -> Counter[int]:
+        """The number of sequences by their number of tokens."""
         return Counter(self.tokens)
 
     @cached_property
-    def starts(self) -> Counter[int]:
-        """Number of rows by the position of their first learned token. Use it only when all rows are added."""
-        return Counter(self.start)
-
-    @cached_property
-    def unlearned(self) -> array[int]:
-        """The rows with nothing to learn, even before the cut. Use it only when all rows are added."""
-        return array("I", (row for row, (tokens, start) in enumerate(zip(self.tokens, self.start, strict=True))
-                           if tokens == start))  # fmt: skip
-
-    @cached_property
     def ordered(self) -> array[int]:
-        """The numbers of tokens of all rows, ascending."""
+        """The numbers of tokens of all sequences, ascending."""
         ordered = array("I")
-        for tokens, rows in sorted(self.counts.items()):
-            ordered.extend(array("I", [tokens]) * rows)
+        for tokens, count in sorted(self.token_counts.items()):
+            ordered.extend(array("I", [tokens]) * count)
         return ordered
 
-    def learned(self, position: int, max_seq_length: int) -> int:
-        """Count the answer's tokens that remain after the cut."""
-        return max(0, min(self.tokens[position], max_seq_length) - self.start[position])
+    @cached_property
+    def _is_plain(self) -> bool:
+        """Whether every row has one sequence."""
+        return len(self.tokens) == self.rows and 0 not in self.sequences
+
+    @cached_property
+    def _sequence_ends(self) -> array[int]:
+        return array("I", accumulate(self.sequences))
+
+    @cached_property
+    def _answer_ends(self) -> array[int]:
+        return array("I", accumulate(self.answers))
+
+    @cached_property
+    def _firsts(self) -> array[int]:
+        """The place of each sequence's first learned token; NEVER if it teaches nothing."""
+        return array(
+            "I",
+            (
+                self.starts[end - count] if count else NEVER
+                for end, count in zip(self._answer_ends, self.answers, strict=True)
+            ),
+        )
+
+    @cached_property
+    def _empty(self) -> list[int]:
+        """The sequences that teach nothing."""
+        return [sequence for sequence, answers in enumerate(self.answers) if not answers]
+
+    @cached_property
+    def _first_counts(self) -> Counter[int]:
+        return Counter(self._firsts)
+
+    @cached_property
+    def _row_counts(self) -> Counter[int]:
+        """The number of rows by the first place where any of their sequences teaches something."""
+        if self._is_plain:
+            return self._first_counts
+        ends = zip(self._sequence_ends, self.sequences, strict=True)
+        return Counter(min(self._firsts[end - count : end], default=NEVER) for end, count in ends)
+
+    @cached_property
+    def _totals(self) -> dict[int, _Total]:
+        """What the sequences of each length teach."""
+        totals: defaultdict[int, _Total] = defaultdict(_Total)
+        sequence = answer = 0
+        for count in self.sequences:
+            shortest = NEVER
+            for tokens, answers in zip(
+                self.tokens[sequence : sequence + count], self.answers[sequence : sequence + count], strict=True
+            ):
+                if answers:
+                    shortest = min(shortest, tokens)
+                    total, end = totals[tokens], answer + answers
+                    total.sequences += 1
+                    total.answers += answers
+                    total.learned += sum(self.ends[answer:end]) - sum(self.starts[answer:end])
+                    answer = end
+            sequence += count
+            totals[shortest].rows += 1
+        return totals
+
+    @cached_property
+    def _start_counts(self) -> Counter[int]:
+        return Counter(self.starts)
+
+    @cached_property
+    def _end_counts(self) -> Counter[int]:
+        return Counter(self.ends)
+
+
+@dataclass(slots=True)
+class _Total:
+    """What the sequences of one length teach. `rows` have their shortest sequence among them."""
+
+    sequences: int = 0
+    answers: int = 0
+    learned: int = 0
+    rows: int = 0
+
+
+@dataclass(frozen=True)
+class Remainder:
+    """What remains of some rows under a max_seq_length."""
+
+    rows: int  # that still teach something
+    sequences: int  # that still teach something
+    tokens: int  # of these sequences
+    learned: int
+    answers_cut: int  # their end is cut off
+    answers_lost: int  # no token of them remains
+
+
+def describe_template_faults(reasoning_lost: int, endless: int) -> Iterator[tuple[str, str]]:
+    """Yield what a model does not learn because of its chat template, each with a remedy. The arguments are numbers of
+    answers, as in Lengths."""
+    if reasoning_lost:
+        yield (
+            f"The model's chat template leaves out the reasoning of {reasoning_lost:,} answer"
+            f"{'s' if reasoning_lost > 1 else ''}: the model does not learn to reason like this.",
+            "Choose a model whose template keeps the reasoning (model.name), or remove it from the rows.",
+        )
+    if endless:
+        yield (
+            f"The model's chat template writes no end-of-turn token after {endless:,} answer"
+            f"{'s' if endless > 1 else ''}: the model does not learn to stop.",
+            "Choose a model with another chat template (model.name).",
+        )
 
 
 class _Cached(msgspec.Struct):
     version: int
+    sequences: bytes
     tokens: bytes
-    start: bytes
+    answers: bytes
+    starts: bytes
+    ends: bytes
     refused: dict[int, str]
     refused_count: int
     system_ignored: bool
+    reasoning_lost: int
+    endless: int
 
 
-def cache_path(cache: Path, fingerprint: str, columns: Columns, tokenizer: str, system_prompt: str | None) -> Path:
+_ARRAYS = ("sequences", "tokens", "answers", "starts", "ends")
+
+
+def cache_path(cache: Path, fingerprint: str, tokenizer: str, dataset: Dataset) -> Path:
     """Return the path in the cache. `fingerprint` is the dataset's checksum, and `tokenizer` that of the tokenizer."""
-    return kept.cache_path(cache, "lengths", VERSION, fingerprint, columns.key(), tokenizer, system_prompt)
+    columns = Columns.of(dataset).key()
+    return kept.cache_path(
+        cache, "lengths", VERSION, fingerprint, columns, tokenizer, dataset.system_prompt, dataset.learn
+    )
 
 
 def save(path: Path, lengths: Lengths) -> None:
     """Write the lengths to the cache. Raises OSError."""
-    columns = lengths.tokens.tobytes(), lengths.start.tobytes()
-    kept.save(path, _Cached(VERSION, *columns, lengths.refused, lengths.refused_count, lengths.system_ignored))
+    values = {name: getattr(lengths, name) for name in Lengths.__dataclass_fields__}
+    values |= {name: values[name].tobytes() for name in _ARRAYS}
+    kept.save(path, _Cached(VERSION, **values))
 
 
 def load(path: Path, rows: int | None = None) -> Lengths | None:
     """Load the lengths; None if they are missing, damaged, or not those of `rows` good rows."""
     cached = kept.load(path, _Cached)
-    if cached is None or cached.version != VERSION or len(cached.tokens) != len(cached.start):
+    if cached is None or cached.version != VERSION:
         return None
+    values = {name: getattr(cached, name) for name in Lengths.__dataclass_fields__}
     try:
-        tokens, start = array("I", cached.tokens), array("I", cached.start)
+        lengths = Lengths(**values | {name: array("I", values[name]) for name in _ARRAYS})
     except ValueError:  # the last number is incomplete
         return None
-    if rows is not None and len(tokens) != rows:
+    sizes = (sum(lengths.sequences), sum(lengths.answers), len(lengths.ends))
+    if sizes != (len(lengths.tokens), len(lengths.starts), len(lengths.starts)) or len(lengths.answers) != sizes[0]:
         return None
-    return Lengths(tokens, start, cached.refused, cached.refused_count, cached.system_ignored)
+    return lengths if rows is None or lengths.rows == rows else None

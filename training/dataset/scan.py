@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from array import array
@@ -22,7 +23,7 @@ from training.dataset.records import BadRow, Record
 from training.dataset.shapes import Columns, Reading, Row, Tally, row_of
 from training.dataset.split import choose_eval_rows
 
-VERSION = 1
+VERSION = 2
 BAD, EXACT, NEAR, HELD_OUT = 1, 2, 4, 8
 """Flags of a row's state. Of equal rows, only the later ones have the flag of a duplicate."""
 
@@ -180,7 +181,7 @@ class _Scanner:
     def _look_for_twin(self, row: int, good: Row) -> None:
         """Compare the row with earlier ones, without the system message: often all rows have the same one."""
         result = self._result
-        texts = [part for message in good.messages for part in (message["role"], message["content"])]
+        texts = [json.dumps(message, sort_keys=True) for message in good.messages]
         first = self._duplicates.exact(row, texts if good.text is None else ["", good.text])
         if first != row:
             result.states[row], result.twins[row] = EXACT, result.twins[first]

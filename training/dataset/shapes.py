@@ -1,13 +1,14 @@
-"""Reads the question and the answer of a row, in any of the usual shapes.
+"""Reads the question and the answers of a row, in any of the usual shapes.
 
     instruction        {"instruction": "...", "response": "..."}   also question, query, prompt; output, completion,
-                       answer; optional: input or context, and system
+                       answer; optional: input or context, system, and history: [["question", "answer"], ...]
     prompt_completion  {"prompt": "...", "completion": "..."}      texts, or lists of messages
-    messages           {"messages": [{"role": "user", "content": "..."}, ...]}
+    messages           {"messages": [{"role": "user", "content": "..."}, ...], "tools": [...]}
     conversations      {"conversations": [{"from": "human", "value": "..."}, ...]}     ShareGPT
     text               {"text": "..."}                             learned whole, without a chat template
 
-A profile's dataset.*_column fields name other columns.
+A profile's dataset.*_column fields name other columns. Rows for other kinds of training (preferences, images) are
+refused, because their worst answers would be learned as good ones.
 """
 
 from __future__ import annotations
@@ -17,18 +18,18 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from training.contract.tables import Dataset
-from training.dataset.records import BadRow, Record, describe_type
+from training.dataset.messages import Message, Turn, check_text, is_empty, parse_messages, parse_tools
+from training.dataset.records import BadRow, Record
 
 Shape = Literal["instruction", "prompt_completion", "messages", "conversations", "text"]
-Message = dict[str, str]
 
 INSTRUCTION = ("instruction", "question", "query", "prompt")
 RESPONSE = ("response", "output", "completion", "answer")
 CONTEXT = ("input", "context")
-ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
-SHAREGPT = {"system": "system", "human": "user", "user": "user", "gpt": "assistant", "chatgpt": "assistant",
-            "assistant": "assistant", "model": "assistant", "bot": "assistant"}  # fmt: skip
-TOOLS = {"tool", "function", "function_call", "observation", "tool_call", "tool_response"}
+TOOLS = ("tools", "functions")
+REJECTED = ("rejected", "rejected_response", "non_preferred_output")  # the answer to avoid, in rows with preferences
+MARKS = ("label", "kto_tag")  # false marks an answer to avoid
+MEDIA = ("image", "images", "video", "videos", "audio", "audios")
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,12 @@ USUAL = Columns()
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row that the model can learn from. `messages` ends with the assistant's answer. A row of plain text has `text`
-    instead, and all of it is learned. `used` are the columns that were read."""
+    """A row that the model can learn from.
+
+    `answers` are the positions of the messages that are learned; `messages` ends with the last of them. `tools` are the
+    functions that the model may call. A row of plain text has `text` instead, and all of it is learned. `used` are the
+    columns that were read.
+    """
 
     file: int
     line: int
@@ -65,6 +70,8 @@ class Row:
     shape: Shape
     used: tuple[str, ...]
     messages: list[Message]
+    answers: tuple[int, ...] = ()
+    tools: list[dict[str, Any]] | None = None
     text: str | None = None
 
 
@@ -99,25 +106,76 @@ class Tally:
         return Reading(shape, tuple(self._used), tuple(name for name in self._seen if name not in self._used))
 
 
+@dataclass(frozen=True, slots=True)
+class _Conversation:
+    """What was read of a row. `given` counts the turns at the beginning that are never learned."""
+
+    shape: Shape
+    used: tuple[str, ...]
+    turns: list[Turn]
+    given: int = 0
+    tools: list[dict[str, Any]] | None = None
+
+
 def row_of(record: Record, columns: Columns = USUAL) -> Row:
-    """Read the question and the answer of `record`. Raises BadRow if the model can't learn from it."""
+    """Read the question and the answers of `record`. Raises BadRow if the model can't learn from it."""
     raw = record.raw
     if raw is None:
         raise BadRow(record.problem)
-    shape, used, messages, text = _parse(raw, columns)
-    return Row(record.file, record.line, raw, shape, used, messages, text)
-
-
-def _parse(raw: dict[str, Any], columns: Columns) -> tuple[Shape, tuple[str, ...], list[Message], str | None]:
+    _refuse_other_kinds(raw, columns)
     chat = columns.messages or next((name for name in ("messages", "conversations") if name in raw), None)
     if columns.text or columns.instruction or columns.response:
         chat = columns.messages
-    if chat:
-        return _parse_chat(raw, chat, columns)
-    if columns.text or (_has_no_pair(raw, columns) and "text" in raw):
+    if not chat and (columns.text or (_has_no_pair(raw, columns) and "text" in raw)):
         name = columns.text or "text"
-        return "text", (name,), [], _required_text(raw, name)
-    return _parse_pair(raw, columns)
+        return Row(record.file, record.line, raw, "text", (name,), [], text=_required_text(raw, name))
+    read = _parse_chat(raw, chat, columns) if chat else _parse_pair(raw, columns)
+    if read.shape != "instruction":
+        _refuse_marked(raw)
+    answers = _find_answers(read)
+    messages = [turn.message for turn in read.turns[: answers[-1] + 1]]
+    return Row(record.file, record.line, raw, read.shape, read.used, messages, answers, read.tools)
+
+
+def _refuse_other_kinds(raw: dict[str, Any], columns: Columns) -> None:
+    """Raise BadRow for a row with preferences, or with more than text."""
+    if not (columns.response or columns.messages or columns.text):
+        for name in REJECTED:
+            if raw.get(name):
+                good = next((column for column in ("chosen", "preferred_output") if column in raw), None)
+                field = "messages_column" if good and isinstance(raw[good], list) else "response_column"
+                remedy = f'; to learn the good one, set dataset.{field} = "{good}"' if good else ""
+                raise BadRow(f'"{name}" is an answer to avoid (preference data), not one to learn{remedy}')
+    for name in MEDIA:
+        if raw.get(name) and name not in columns.key().values():
+            raise BadRow(f'the row has images or sound ("{name}"), and only text can be trained')
+
+
+def _refuse_marked(raw: dict[str, Any]) -> None:
+    """Raise BadRow if the row marks its answer as one to avoid, as data for KTO does."""
+    for name in MARKS:
+        if raw.get(name) is False or raw.get(name) in ("false", "False"):
+            raise BadRow(f'"{name}" is false: the row marks its answer as one to avoid (KTO)')
+
+
+def _find_answers(read: _Conversation) -> tuple[int, ...]:
+    """Find the turns that are learned: answers to a question that the row does not exclude. Empty ones teach nothing.
+
+    Raises BadRow if there is none.
+    """
+    turns = read.turns
+    if not any(turn.message["role"] == "assistant" for turn in turns[read.given :]):
+        raise BadRow("no assistant message to learn from")
+    asked = next((i for i, turn in enumerate(turns) if turn.message["role"] == "user"), len(turns))
+    allowed = [i for i, turn in enumerate(turns) if turn.learnable and i >= read.given]
+    if not allowed:
+        raise BadRow("every assistant message has weight 0 or train = false: there is none to learn from")
+    if is_empty(turns[allowed[-1]].message):
+        raise BadRow("the last assistant message is empty")
+    answers = tuple(i for i in allowed if i > asked and not is_empty(turns[i].message))
+    if not answers:
+        raise BadRow("no user message before the answer")
+    return answers
 
 
 def _has_no_pair(raw: dict[str, Any], columns: Columns) -> bool:
@@ -125,7 +183,7 @@ def _has_no_pair(raw: dict[str, Any], columns: Columns) -> bool:
     return not named and not any(name in raw for name in (*INSTRUCTION, *RESPONSE))
 
 
-def _parse_pair(raw: dict[str, Any], columns: Columns) -> tuple[Shape, tuple[str, ...], list[Message], None]:
+def _parse_pair(raw: dict[str, Any], columns: Columns) -> _Conversation:
     question = _choose_column(raw, columns.instruction, INSTRUCTION)
     answer = _choose_column(raw, columns.response, RESPONSE)
     context = _choose_column(raw, columns.context, CONTEXT)
@@ -142,65 +200,47 @@ def _parse_pair(raw: dict[str, Any], columns: Columns) -> tuple[Shape, tuple[str
     used = tuple(name for name in (system, question, context, answer) if name is not None)
     shape: Shape = "prompt_completion" if (question, answer) == ("prompt", "completion") else "instruction"
     if isinstance(raw[question], list) and isinstance(raw[answer], list):
-        return shape, used, _check_messages(_parse_messages(raw[question]) + _parse_messages(raw[answer])), None
+        prompt, completion = parse_messages(raw[question], question), parse_messages(raw[answer], answer)
+        tools, tools_used = _find_tools(raw)
+        return _Conversation(shape, (*used, *tools_used), prompt + completion, len(prompt), tools)
     user, more = _required_text(raw, question), _optional_text(raw, context)
-    system_prompt = _optional_text(raw, system)
-    messages = [{"role": "system", "content": system_prompt}] if system_prompt else []
-    messages.append({"role": "user", "content": f"{user}\n\n{more}" if more else user})
-    messages.append({"role": "assistant", "content": _required_text(raw, answer)})
-    return shape, used, messages, None
+    system_prompt, history = _optional_text(raw, system), _parse_history(raw)
+    pairs = [*history, (f"{user}\n\n{more}" if more else user, _required_text(raw, answer))]
+    turns = [Turn({"role": "system", "content": system_prompt})] if system_prompt else []
+    for asked, given in pairs:
+        turns += [Turn({"role": "user", "content": asked}), Turn({"role": "assistant", "content": given}, True)]
+    return _Conversation(shape, (*used, *(("history",) if history else ())), turns)
 
 
-def _parse_chat(raw: dict[str, Any], name: str, columns: Columns) -> tuple[Shape, tuple[str, ...], list[Message], None]:
+def _parse_history(raw: dict[str, Any]) -> list[tuple[str, str]]:
+    """Read Alpaca's earlier turns, a list of pairs. A column `history` of another type is none of them."""
+    history = raw.get("history")
+    if not isinstance(history, list):
+        return []
+    if not all(isinstance(pair, list) and [type(text) for text in pair] == [str, str] for pair in history):
+        raise BadRow('"history" must be a list of pairs: a question and an answer')
+    return [(question, answer) for question, answer in history]
+
+
+def _parse_chat(raw: dict[str, Any], name: str, columns: Columns) -> _Conversation:
     if name not in raw:
         raise BadRow(f'"{name}" is missing')
-    messages = _parse_messages(raw[name], name)
+    turns = parse_messages(raw[name], name)
     sharegpt = "from" in raw[name][0] if raw[name] else False
     used: tuple[str, ...] = (name,)
     system = _choose_column(raw, columns.system, ("system",))
-    if system and (prompt := _optional_text(raw, system)) and messages[:1] and messages[0]["role"] != "system":
-        messages, used = [{"role": "system", "content": prompt}, *messages], (system, name)
-    return "conversations" if sharegpt else "messages", used, _check_messages(messages), None
+    if system and (prompt := _optional_text(raw, system)) and turns[:1] and turns[0].message["role"] != "system":
+        turns, used = [Turn({"role": "system", "content": prompt}), *turns], (system, name)
+    tools, tools_used = _find_tools(raw)
+    return _Conversation("conversations" if sharegpt else "messages", (*used, *tools_used), turns, tools=tools)
 
 
-def _parse_messages(value: Any, name: str = "messages") -> list[Message]:
-    if not isinstance(value, list):
-        raise BadRow(f'"{name}" must be a list, found {describe_type(value)}')
-    messages: list[Message] = []
-    for position, item in enumerate(value, 1):
-        where = f"message {position}"
-        if not isinstance(item, dict):
-            raise BadRow(f"{where} must be an object with role and content, found {describe_type(item)}")
-        role_key, text_key, roles = ("from", "value", SHAREGPT) if "from" in item else ("role", "content", ROLES)
-        role = item.get(role_key)
-        if (isinstance(role, str) and role in TOOLS) or item.get("tool_calls"):
-            raise BadRow(f"{where}: tool calls and their results are not supported")
-        if not isinstance(role, str) or role not in roles:
-            known = ", ".join(dict.fromkeys(roles.values())) if role_key == "role" else "system, human or gpt"
-            raise BadRow(f'{where}: "{role_key}" must be {known.replace("user, assistant", "user or assistant")}')
-        messages.append({"role": roles[role], "content": _parse_content(item.get(text_key), f'{where}: "{text_key}"')})
-    return messages
-
-
-def _parse_content(value: Any, where: str) -> str:
-    """Read a message's content: text, or a list of parts that are all text."""
-    if isinstance(value, list) and value and all(isinstance(part, dict) for part in value):
-        if any(part.get("type") != "text" for part in value):
-            raise BadRow(f"{where} has parts other than text, which are not supported")
-        return "".join(_check_text(part.get("text"), where) for part in value)
-    return _check_text(value, where)
-
-
-def _check_messages(messages: list[Message]) -> list[Message]:
-    last = max((i for i, message in enumerate(messages) if message["role"] == "assistant"), default=None)
-    if last is None:
-        raise BadRow("no assistant message to learn from")
-    messages = messages[: last + 1]  # the model can't learn from a question without an answer
-    if not messages[-1]["content"].strip():
-        raise BadRow("the last assistant message is empty")
-    if not any(message["role"] == "user" for message in messages):
-        raise BadRow("no user message before the answer")
-    return messages
+def _find_tools(raw: dict[str, Any]) -> tuple[list[dict[str, Any]] | None, tuple[str, ...]]:
+    """Find the tools of a row, and the column that has them."""
+    for name in TOOLS:
+        if raw.get(name) and (tools := parse_tools(raw[name])):
+            return tools, (name,)
+    return None, ()
 
 
 def _choose_column(raw: dict[str, Any], named: str | None, usual: tuple[str, ...]) -> str | None:
@@ -211,17 +251,11 @@ def _choose_column(raw: dict[str, Any], named: str | None, usual: tuple[str, ...
 def _required_text(raw: dict[str, Any], name: str) -> str:
     if name not in raw:
         raise BadRow(f'"{name}" is missing')
-    text = _check_text(raw[name], f'"{name}"')
+    text = check_text(raw[name], f'"{name}"')
     if not text.strip():
         raise BadRow(f'"{name}" is empty')
     return text
 
 
 def _optional_text(raw: dict[str, Any], name: str | None) -> str:
-    return "" if name is None or raw[name] is None else _check_text(raw[name], f'"{name}"').strip()
-
-
-def _check_text(value: Any, where: str) -> str:
-    if not isinstance(value, str):
-        raise BadRow(f"{where} must be text, found {describe_type(value)}")
-    return value
+    return "" if name is None or raw[name] is None else check_text(raw[name], f'"{name}"').strip()

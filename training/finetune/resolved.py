@@ -70,8 +70,8 @@ def record(
             sha256=sha256(job.source),
             revision=job.source.hub.revision if job.source.hub else None,
             rows=len(rows.rows) + len(rows.problems),
-            train_rows=len(examples.train),
-            eval_rows=len(examples.eval),
+            train_rows=examples.train_rows,
+            eval_rows=examples.eval_rows,
             dropped_rows=examples.dropped + len(rows.problems),
             truncated_rows=examples.truncated,
             skipped=[str(problem) for problem in rows.problems[:MAX_SKIPPED_LISTED]]
@@ -87,8 +87,9 @@ def record(
     return ev.Resolved(
         total_steps=steps.total,
         steps_per_epoch=steps.per_epoch,
-        train_rows=len(examples.train),
-        eval_rows=len(examples.eval),
+        train_rows=examples.train_rows,
+        eval_rows=examples.eval_rows,
+        train_sequences=len(examples.train),
         dropped_rows=examples.dropped + len(rows.problems),
         truncated_rows=examples.truncated,
         trainable_parameters=sum(p.numel() for p in parameters if p.requires_grad),

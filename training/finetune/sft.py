@@ -19,6 +19,7 @@ from training.contract import events as ev
 from training.contract.failures import TrainingFailure, name_full_disk
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
+from training.dataset.lengths import describe_template_faults
 from training.dataset.rows import Rows
 from training.dataset.split import Steps, choose_eval_rows, count_steps
 from training.finetune import adapter, checkpoints, resolved
@@ -33,7 +34,7 @@ from training.finetune.trainer import Trainer
 from training.finetune.vram import VramLimit
 from training.job.job import Job
 from training.job.model import hub_cache, read_shape, resolve_source
-from training.job.tokens import Examples, tokenise
+from training.job.tokens import Examples, describe_other_reading, tokenise
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -71,15 +72,17 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
     examples = tokenise(
         rows.rows,
         tokenizer,
-        max_seq_length=profile.model.max_seq_length,
-        system_prompt=profile.dataset.system_prompt,
+        profile,
         eval_rows=choose_eval_rows(len(rows.rows), profile),
         progress=lambda done: emit(ev.Phase(name="tokenising", done=done, total=len(rows.rows), unit="rows")),
-        skip_refused=profile.dataset.on_bad_rows == "skip",
     )
     if examples.refused:
         count = len(examples.refused)
         attempt.warn(f"{count} row{'s are' if count > 1 else ' is'} left out. The first: {examples.refused[0]}")
+    for message, _ in describe_template_faults(examples.reasoning_lost, examples.endless):
+        attempt.warn(message)
+    if attempt.resume_from and (changed := describe_other_reading(job, examples)):
+        attempt.warn(changed)
     if not examples.train:
         raise TrainingFailure(
             "bad_data",

@@ -1,47 +1,73 @@
 """Turns rows into token ids and labels. The trainer and the sample viewer both use it, so the viewer shows exactly what
 the model learns.
 
-A row's messages go through the model's chat template. The last assistant message is the answer: the model learns it,
-and everything before it is the prompt and is masked. These are TRL's prompt/completion semantics. Plain text is learned
-whole.
+A row's messages go through the model's chat template. The model learns the answers, and everything else is masked.
+Plain text is learned whole. A row is one sequence of tokens; where the chat template changes earlier answers, it is
+several (see chat_template.py).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 from training.contract.failures import TrainingFailure
-from training.dataset.shapes import Message, Row
+from training.contract.tables import Dataset
+from training.dataset.messages import Message
+from training.dataset.shapes import Row
+from training.job.chat_template import ChatTemplate, Conversation, Rendered, Span, TemplateRefusal
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from training.contract.profile import Profile
+    from training.job.job import Job
+
 IGNORED = -100  # cross-entropy skips tokens with this label
+BATCH_ROWS = 256  # the tokenizer encodes a batch on all cores
 PROGRESS_SECONDS = 0.25
+END_TOKENS = 3  # an answer's end-of-turn token is one of its last tokens
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """One row as token ids, with its full length or cut. `learned[i]` says whether the loss counts token i."""
+    """A sequence of token ids, whole or cut. `spans` are its parts that are learned, in order."""
 
     input_ids: list[int]
-    learned: list[bool]
+    spans: tuple[Span, ...]
 
     @property
-    def start(self) -> int:
-        """The position of the first learned token; the number of tokens if none is learned. All tokens after the first
-        learned one are learned too."""
-        return len(self.learned) - sum(self.learned)
+    def learned_tokens(self) -> int:
+        return sum(end - start for start, end in self.spans)
 
     def cut(self, max_seq_length: int) -> Encoded:
-        return Encoded(self.input_ids[:max_seq_length], self.learned[:max_seq_length])
+        spans = tuple((start, min(end, max_seq_length)) for start, end in self.spans if start < max_seq_length)
+        return Encoded(self.input_ids[:max_seq_length], spans)
 
     @property
     def labels(self) -> list[int]:
-        return [token if learned else IGNORED for token, learned in zip(self.input_ids, self.learned, strict=True)]
+        labels = [IGNORED] * len(self.input_ids)
+        for start, end in self.spans:
+            labels[start:end] = self.input_ids[start:end]
+        return labels
+
+
+@dataclass(slots=True)
+class EncodedRow:
+    """The sequences of a row. `refusal` says why the chat template can't render the row; it then has no sequences.
+
+    `reasoning_lost` counts answers whose reasoning the template leaves out, `endless` answers without an end-of-turn
+    token.
+    """
+
+    sequences: list[Encoded] = field(default_factory=list)
+    refusal: str = ""
+    reasoning_lost: int = 0
+    endless: int = 0
 
 
 @dataclass
@@ -50,9 +76,15 @@ class Examples:
 
     train: list[dict[str, list[int]]] = field(default_factory=list)
     eval: list[dict[str, list[int]]] = field(default_factory=list)
+    train_rows: int = 0  # that `train` is made of: a row may be several sequences
+    eval_rows: int = 0
     dropped: int = 0  # rows with nothing left to learn after the cut
-    truncated: int = 0  # rows whose answer lost its end in the cut
+    truncated: int = 0  # rows that lost their end in the cut, but not all answers
+    answers: int = 0  # answers that are learned, or would be without the cut
+    reasoning_lost: int = 0
+    endless: int = 0
     refused: list[str] = field(default_factory=list)  # why the chat template refused a row, for each refused row
+    too_long: list[str] = field(default_factory=list)  # rows longer than max_seq_length, for each row
 
 
 def with_system_prompt(messages: list[Message], system_prompt: str | None) -> list[Message]:
@@ -62,72 +94,193 @@ def with_system_prompt(messages: list[Message], system_prompt: str | None) -> li
     return [{"role": "system", "content": system_prompt}, *messages]
 
 
-def encode_row(tokenizer: PreTrainedTokenizerBase, row: Row, system_prompt: str | None) -> Encoded:
-    """Encode `row` in the model's chat format; plain text as it is, with an end-of-text token.
+class RowEncoder:
+    """Encodes rows for the profile's table `dataset`: conversations in the model's chat format, plain text as it is."""
 
-    Raises TrainingFailure if the model's chat template refuses the row.
-    """
-    from jinja2 import TemplateError
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, dataset: Dataset) -> None:
+        self._tokenizer, self._dataset = tokenizer, dataset
+        self._template: ChatTemplate | None = None
+        added = getattr(tokenizer, "added_tokens_decoder", {}).items()
+        self._special_ids = {*tokenizer.all_special_ids, *(token for token, text in added if text.special)}
 
-    if row.text is not None:
-        ids = [*tokenizer(row.text)["input_ids"], tokenizer.eos_token_id]
-        return Encoded(ids, [True] * len(ids))
-    messages = with_system_prompt(row.messages, system_prompt)
-    try:
-        prompt = _apply_template(tokenizer, messages[:-1], add_generation_prompt=True)
-        ids = _apply_template(tokenizer, messages)
-    except TemplateError as error:  # some templates have no system role, or require that the roles alternate
-        message = f"line {row.line}: the model's chat template refuses this row: {error}."
-        raise TrainingFailure("bad_data", message) from error
-    # The answer begins where the conversation first differs from the prompt.
-    start = next((i for i, (a, b) in enumerate(zip(prompt, ids, strict=False)) if a != b), len(prompt))
-    return Encoded(ids, [position >= start for position in range(len(ids))])
+    def encode(self, rows: Sequence[Row]) -> list[EncodedRow]:
+        """Encode a batch of rows. It is as long as `rows`."""
+        encoded = [EncodedRow() for _ in rows]
+        texts: list[tuple[EncodedRow, Rendered]] = []
+        for row, result in zip(rows, encoded, strict=True):
+            if row.text is not None:
+                result.sequences.append(self._encode_text(row.text))
+                continue
+            try:
+                conversation = self.render(row)
+            except TemplateRefusal as refusal:
+                result.refusal = str(refusal)
+                continue
+            result.reasoning_lost = conversation.reasoning_lost
+            texts += [(result, rendered) for rendered in conversation.texts]
+        encodings = self._encode_batch([rendered.text for _, rendered in texts])
+        for (result, rendered), (ids, offsets) in zip(texts, encodings, strict=True):
+            self._add_sequence(result, rendered, ids, offsets)
+        return encoded
 
+    def _encode_batch(self, texts: list[str]) -> Iterator[tuple[list[int], Any]]:
+        """Encode texts that have all of their special tokens. Yield for each the ids, and an object that knows the
+        characters of each token; None if the tokenizer does not tell them."""
+        if not self._tokenizer.is_fast:
+            for text in texts:
+                yield self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"], None
+            return
+        backend = self._tokenizer.backend_tokenizer  # twice as fast as the tokenizer itself, with the same ids
+        backend.no_truncation()
+        backend.no_padding()
+        for encoding in backend.encode_batch(texts, add_special_tokens=False):
+            yield encoding.ids, encoding
 
-def _apply_template(
-    tokenizer: PreTrainedTokenizerBase, messages: list[Message], *, add_generation_prompt: bool = False
-) -> list[int]:
-    # return_dict=False returns plain ids; by default they come in a BatchEncoding.
-    return list(
-        tokenizer.apply_chat_template(
-            messages, add_generation_prompt=add_generation_prompt, tokenize=True, return_dict=False
+    def render(self, row: Row) -> Conversation:
+        """Render a row that is a conversation. Raises TemplateRefusal."""
+        return self._render(row, self._dataset.system_prompt)
+
+    def _render(self, row: Row, system_prompt: str | None) -> Conversation:
+        if self._template is None:
+            self._template = ChatTemplate(self._tokenizer)
+        messages = with_system_prompt(row.messages, system_prompt)
+        answers = row.answers if self._dataset.learn == "all_answers" else row.answers[-1:]
+        added = len(messages) - len(row.messages)
+        return self._template.render(messages, [added + answer for answer in answers], row.tools)
+
+    def ignores_system(self, row: Row) -> bool:
+        """Whether the chat template silently leaves out the system message of `row`."""
+        without = replace(row, messages=[message for message in row.messages if message["role"] != "system"])
+        removed = len(row.messages) - len(without.messages)
+        without = replace(without, answers=tuple(answer - removed for answer in row.answers))
+        try:
+            return self.render(row).texts == self._render(without, None).texts
+        except TemplateRefusal:
+            return False
+
+    def _add_sequence(self, row: EncodedRow, rendered: Rendered, ids: list[int], encoding: Any) -> None:
+        spans: list[Span] = []
+        for answer in rendered.answers:
+            found = [self._find_tokens(rendered.text, ids, encoding, span) for span in answer]
+            spans += [span for span in found if span[0] < span[1]]
+            ends = [token for start, end in found for token in ids[start:end]][-END_TOKENS:]
+            row.endless += self._special_ids.isdisjoint(ends)
+        row.sequences.append(Encoded(ids, tuple(spans)))
+
+    def _find_tokens(self, text: str, ids: list[int], encoding: Any, span: Span) -> Span:
+        """Find the tokens that have any of the characters in `span`."""
+        start, end = span
+        places = range(len(ids))
+        if encoding is not None:
+            return (
+                bisect_right(places, start, key=lambda token: encoding.token_to_chars(token)[1]),
+                bisect_left(places, end, key=lambda token: encoding.token_to_chars(token)[0]),
+            )
+        first, last = (  # a tokenizer without offsets: count the tokens before each place
+            len(ids) if place == len(text) else self._count_same(text[:place], ids) for place in (start, end)
         )
-    )
+        return first, last
+
+    def _count_same(self, beginning: str, ids: list[int]) -> int:
+        before = self._tokenizer(beginning, add_special_tokens=False, verbose=False)["input_ids"]
+        return next((i for i, (a, b) in enumerate(zip(before, ids, strict=False)) if a != b), len(before))
+
+    def _encode_text(self, text: str) -> Encoded:
+        """Encode a plain text with the tokens for its beginning and its end, once each."""
+        tokenizer = self._tokenizer
+        ids: list[int] = list(tokenizer(text, verbose=False)["input_ids"])
+        if ids[:2] == [tokenizer.bos_token_id] * 2:  # the text has one, and the tokenizer added another
+            del ids[0]
+        if text.rstrip().endswith(str(tokenizer.eos_token)):
+            if ids[-2:] == [tokenizer.eos_token_id] * 2:
+                del ids[-1]
+        elif ids[-1:] != [tokenizer.eos_token_id]:
+            ids.append(tokenizer.eos_token_id)
+        return Encoded(ids, ((0, len(ids)),))
+
+
+def describe_refusal(row: Row, reason: str) -> str:
+    return f"line {row.line}: the model's chat template refuses this row: {reason.rstrip('.')}."
 
 
 def tokenise(
     rows: list[Row],
     tokenizer: PreTrainedTokenizerBase,
+    profile: Profile,
     *,
-    max_seq_length: int,
-    system_prompt: str | None,
     eval_rows: set[int],
     progress: Callable[[int], None],
-    skip_refused: bool = False,
 ) -> Examples:
-    """Tokenise all rows and cut them to `max_seq_length`. `eval_rows` are the positions of the evaluation rows.
+    """Tokenise all rows, and cut or drop long ones. `eval_rows` are the positions of the evaluation rows.
 
     Calls `progress` with the number of rows done, a few times a second. Raises TrainingFailure if the chat template
-    refuses a row, unless `skip_refused` is set.
+    refuses a row, unless the profile skips bad rows, and if rows are too long, if the profile refuses these.
     """
-    examples = Examples()
+    examples, limit = Examples(), profile.model.max_seq_length
+    encoder = RowEncoder(tokenizer, profile.dataset)
     reported_at = 0.0
-    for position, row in enumerate(rows):
-        try:
-            encoded = encode_row(tokenizer, row, system_prompt)
-        except TrainingFailure as refusal:
-            if not skip_refused:
-                raise
-            examples.refused.append(refusal.message)
-            encoded = Encoded([], [])
-        cut = encoded.cut(max_seq_length)
-        if not any(cut.learned):
-            examples.dropped += 1
-        else:
-            examples.truncated += len(cut.input_ids) < len(encoded.input_ids)
-            split = examples.eval if position in eval_rows else examples.train
-            split.append({"input_ids": cut.input_ids, "labels": cut.labels})
-        if position + 1 == len(rows) or time.monotonic() - reported_at > PROGRESS_SECONDS:
+    done = 0
+    for batch in _batches(rows):
+        for position, row, encoded in zip(range(done, len(rows)), batch, encoder.encode(batch), strict=False):
+            _add(examples, row, encoded, profile, is_eval=position in eval_rows)
+        done += len(batch)
+        if done == len(rows) or time.monotonic() - reported_at > PROGRESS_SECONDS:
             reported_at = time.monotonic()
-            progress(position + 1)
+            progress(done)
+    if examples.too_long and profile.dataset.long_rows == "refuse":
+        count = len(examples.too_long)
+        raise TrainingFailure(
+            "bad_data",
+            f"{count} row{'s are' if count > 1 else ' is'} longer than {limit} tokens. "
+            f"The first: {examples.too_long[0]}.",
+            'Raise model.max_seq_length, or set dataset.long_rows to "cut" or "drop".',
+        )
     return examples
+
+
+def _batches(rows: list[Row]) -> Iterator[list[Row]]:
+    remaining = iter(rows)
+    while batch := list(islice(remaining, BATCH_ROWS)):
+        yield batch
+
+
+def _add(examples: Examples, row: Row, encoded: EncodedRow, profile: Profile, *, is_eval: bool) -> None:
+    """Add the sequences of `row`, cut or dropped if they are too long. Raises TrainingFailure for a refused row."""
+    limit, long_rows = profile.model.max_seq_length, profile.dataset.long_rows
+    if encoded.refusal:
+        message = describe_refusal(row, encoded.refusal)
+        if profile.dataset.on_bad_rows == "refuse":
+            raise TrainingFailure("bad_data", message)
+        examples.refused.append(message)
+    examples.reasoning_lost += encoded.reasoning_lost
+    examples.endless += encoded.endless
+    longest = max((len(sequence.input_ids) for sequence in encoded.sequences), default=0)
+    if longest > limit:
+        examples.too_long.append(f"line {row.line} has {longest} tokens")
+    split, added = examples.eval if is_eval else examples.train, 0
+    for sequence in encoded.sequences:
+        examples.answers += len(sequence.spans)
+        cut = sequence.cut(limit)
+        if cut.spans and (long_rows == "cut" or len(sequence.input_ids) <= limit):
+            added += 1
+            split.append({"input_ids": cut.input_ids, "labels": cut.labels})
+    if not added:
+        examples.dropped += 1
+        return
+    if is_eval:
+        examples.eval_rows += 1
+    else:
+        examples.train_rows += 1
+    if longest > limit:
+        examples.truncated += 1
+
+
+def describe_other_reading(job: Job, examples: Examples) -> str:
+    """Say in a sentence that the same file has other training rows now than when the run began; "" if not."""
+    before = job.config.dataset_fingerprint
+    if before is None or before.train_rows in (None, examples.train_rows):
+        return ""
+    return (
+        f"The run began with {before.train_rows:,} training rows, and this version of Codex TUI reads "
+        f"{examples.train_rows:,} in the same file. The order of the rows differs from now on."
+    )

@@ -28,6 +28,7 @@ from training.contract.messages import (
     InspectReady,
     InspectRequest,
     RenderedRow,
+    RenderedSequence,
     Segment,
     ShowRow,
     StatsReady,
@@ -39,7 +40,7 @@ from training.dataset.scan import BAD, HELD_OUT
 from training.dataset.shapes import row_of
 from training.job import environ
 from training.job.job import Job, explain_unreadable_dataset, read_job
-from training.job.tokens import Encoded, encode_row
+from training.job.tokens import Encoded, RowEncoder, describe_refusal
 from training.workers.pipe import Pipe
 from training.workers.stats import CacheNotWritable, DatasetStats, PriorityLock
 
@@ -95,6 +96,7 @@ class RowInspector:
         self._stats = DatasetStats(job, self._index)
         self._scan_file: Path | None = None
         self._tokenizer: Any = None
+        self._encoder: RowEncoder | None = None
         self._lock = PriorityLock()
         self._why = self._hint = ""  # why there is no tokenizer
         self._tasks: queue.SimpleQueue[tuple[Task, threading.Event]] = queue.SimpleQueue()
@@ -192,27 +194,27 @@ class RowInspector:
                 why = f"{self._why} {self._hint}".strip()
                 return rendered(shape=row.shape, split=self._split(index, None), why=why)
             with self._lock.urgent():
-                try:
-                    encoded = encode_row(self._tokenizer, row, self._job.profile.dataset.system_prompt)
-                except TrainingFailure as failure:  # the chat template refuses the row
-                    return rendered(shape=row.shape, problem=failure.message, split="bad")
-                return self._add_tokens(rendered(shape=row.shape), encoded, with_ids=request.ids)
+                if self._encoder is None:
+                    self._encoder = RowEncoder(self._tokenizer, self._job.profile.dataset)
+                [encoded] = self._encoder.encode([row])
+                if encoded.refusal:
+                    return rendered(shape=row.shape, problem=describe_refusal(row, encoded.refusal), split="bad")
+                sequences = [self._render_sequence(sequence, limit, request.ids) for sequence in encoded.sequences]
+            learned_tokens = sum(sequence.learned_tokens for sequence in sequences)
+            return rendered(shape=row.shape, sequences=sequences, split=self._split(index, learned_tokens))
 
-    def _add_tokens(self, row: RenderedRow, encoded: Encoded, *, with_ids: bool) -> RenderedRow:
-        limit = row.max_seq_length
-        learned_tokens = sum(encoded.learned[:limit])
-        row = replace(
-            row,
-            segments=self._segments(encoded.input_ids, encoded.learned, limit),
-            tokens=len(encoded.input_ids),
-            start=encoded.start,
-            learned_tokens=learned_tokens,
-            truncated=len(encoded.input_ids) > limit,
-            split=self._split(row.index, learned_tokens),
+    def _render_sequence(self, encoded: Encoded, limit: int, with_ids: bool) -> RenderedSequence:
+        ids = encoded.input_ids
+        is_kept = len(ids) <= limit or self._job.profile.dataset.long_rows == "cut"
+        sequence = RenderedSequence(
+            segments=self._segments(encoded, limit),
+            tokens=len(ids),
+            spans=list(encoded.spans),
+            learned_tokens=encoded.cut(limit).learned_tokens if is_kept else 0,
         )
         if with_ids:
-            row = replace(row, ids=[(token, self._tokenizer.decode([token])) for token in encoded.input_ids[:MAX_IDS]])
-        return row
+            sequence.ids = [(token, self._tokenizer.decode([token])) for token in ids[:MAX_IDS]]
+        return sequence
 
     def _split(self, index: int, learned_tokens: int | None) -> Split:
         if learned_tokens == 0:
@@ -222,13 +224,17 @@ class RowInspector:
         state = scan.states[index]
         return "bad" if state & BAD else "eval" if state & HELD_OUT else "train"
 
-    def _segments(self, ids: list[int], learned: list[bool], limit: int) -> list[Segment]:
+    def _segments(self, encoded: Encoded, limit: int) -> list[Segment]:
         """The templated text, split where learning starts or ends and at the cut."""
-        tagged = ((is_learned, position >= limit, token) for position, (token, is_learned) in
-                  enumerate(zip(ids, learned, strict=True)))  # fmt: skip
+        ids = encoded.input_ids
+        places = {0, len(ids), min(limit, len(ids)), *itertools.chain.from_iterable(encoded.spans)}
         return [
-            Segment(text=self._tokenizer.decode([token for *_, token in group]), learned=is_learned, cut=is_cut)
-            for (is_learned, is_cut), group in itertools.groupby(tagged, key=lambda item: item[:2])
+            Segment(
+                text=self._tokenizer.decode(ids[first:last]),
+                learned=any(start <= first < end for start, end in encoded.spans),
+                cut=first >= limit,
+            )
+            for first, last in itertools.pairwise(sorted(places))
         ]
 
 

@@ -8,9 +8,8 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import replace
-from itertools import compress
+from contextlib import contextmanager
+from itertools import compress, islice
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,12 @@ from training.dataset.lengths import Lengths
 from training.dataset.scan import BAD, PROGRESS_SECONDS, Scan
 from training.dataset.shapes import Columns, Row, row_of
 from training.job.job import Job
-from training.job.tokens import encode_row
+from training.job.tokens import RowEncoder
 
 Report = Callable[[int, int], None]
 IsCancelled = Callable[[], bool]
+
+BATCH_ROWS = 64  # encoded while a row to show waits
 
 
 class CacheNotWritable(TrainingFailure):
@@ -94,8 +95,7 @@ class DatasetStats:
             return None
         with lock.patient():
             tokenizer_hash = hash_tokenizer(tokenizer)
-        prompt = self._job.profile.dataset.system_prompt
-        path = token_lengths.cache_path(self._job.cache, fingerprint, self.columns, tokenizer_hash, prompt)
+        path = token_lengths.cache_path(self._job.cache, fingerprint, tokenizer_hash, self._job.profile.dataset)
         if token_lengths.load(path, self.scan.kept):
             return path, True
         lengths = self._measure(tokenizer, lock, report, is_cancelled)
@@ -107,26 +107,27 @@ class DatasetStats:
 
     def _measure(self, tokenizer: Any, lock: PriorityLock, report: Report, is_cancelled: IsCancelled) -> Lengths | None:
         assert self.scan is not None
-        total, prompt = self.scan.kept, self._job.profile.dataset.system_prompt
-        lengths, reported_at, tried_system = Lengths(), 0.0, False
-        good = (not state & BAD for state in self.scan.states)
-        for done, record in enumerate(compress(self._index.records(), good)):
+        total, dataset = self.scan.kept, self._job.profile.dataset
+        encoder, lengths, reported_at = RowEncoder(tokenizer, dataset), Lengths(), 0.0
+        good = compress(self._index.records(), (not state & BAD for state in self.scan.states))
+        has_tried_system = False
+        while batch := [row_of(record, self.columns) for record in islice(good, BATCH_ROWS)]:
             if is_cancelled():
                 return None
             if time.monotonic() - reported_at > PROGRESS_SECONDS:
                 reported_at = time.monotonic()
-                report(done, total)
-            row = row_of(record, self.columns)
-            try:
-                with lock.patient():
-                    encoded = encode_row(tokenizer, row, prompt)
-                    if not tried_system and row.messages and (prompt or row.messages[0]["role"] == "system"):
-                        tried_system = True
-                        lengths.system_ignored = _encode_without_system(tokenizer, row) == encoded.input_ids
-            except TrainingFailure as failure:
-                lengths.refuse(failure.message.partition(": ")[2] or failure.message)
-            else:
-                lengths.add(len(encoded.input_ids), encoded.start)
+                report(lengths.rows, total)
+            with lock.patient():
+                for encoded in encoder.encode(batch):
+                    if encoded.refusal:
+                        lengths.refuse(encoded.refusal)
+                        continue
+                    lengths.add((len(sequence.input_ids), sequence.spans) for sequence in encoded.sequences)
+                    lengths.reasoning_lost += encoded.reasoning_lost
+                    lengths.endless += encoded.endless
+                if not has_tried_system and (row := _find_system(batch, dataset.system_prompt)):
+                    has_tried_system = True
+                    lengths.system_ignored = encoder.ignores_system(row)
         report(total, total)
         return lengths
 
@@ -148,8 +149,6 @@ def hash_tokenizer(tokenizer: Any) -> str:
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _encode_without_system(tokenizer: Any, row: Row) -> list[int] | None:
-    messages = [message for message in row.messages if message["role"] != "system"]
-    with suppress(TrainingFailure):
-        return encode_row(tokenizer, replace(row, messages=messages), None).input_ids
-    return None
+def _find_system(rows: list[Row], system_prompt: str | None) -> Row | None:
+    """Find a conversation with a system message."""
+    return next((row for row in rows if row.messages and (system_prompt or row.messages[0]["role"] == "system")), None)

@@ -71,6 +71,8 @@ def describe_run(facts: RunFacts, watched: WatchedRun) -> Iterator[Content]:
             else ""
         )
         yield _pair("rows", f"{resolved.train_rows:,} training rows, {resolved.eval_rows:,} for evaluation{lost}")
+        if resolved.train_sequences > resolved.train_rows:
+            yield _pair("sequences", f"{resolved.train_sequences:,}, because the chat template changes earlier answers")
         for field, (requested, used, why) in resolved.changed.items():
             text = (
                 f"{requested} is not available here; used {used} ({why})" if why else f"set to {requested}; used {used}"

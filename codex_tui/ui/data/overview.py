@@ -138,11 +138,21 @@ def _draw_token_facts(view: DataView, overview: Overview) -> Iterator[Content]:
         yield _draw_fact("tokens", "–", reason)
         return
     cut_style = "$warning" if overview.truncated else ""
-    yield _draw_fact("cut short", f"{overview.truncated:,}", f"longer than {view.limit:,} tokens", cut_style)
-    lost_style = "bold $error" if overview.answers_lost else ""
-    yield _draw_fact("", f"{overview.answers_lost:,}", "lose their whole answer", lost_style)
+    settings = view.target.settings.dataset
+    fate = "left out" if settings.long_rows == "drop" else "cut short"
+    yield _draw_fact(fate, f"{overview.truncated:,}", f"rows longer than {view.limit:,} tokens", cut_style)
+    if overview.truncated:
+        lost_style = "bold $error" if overview.answers_lost else ""
+        yield _draw_fact("", f"{overview.answers_lost:,}", f"of {overview.answers:,} answers lost", lost_style)
+        yield _draw_fact("", f"{overview.answers_cut:,}", "answers lose their end", cut_style)
     learned, trained = figures.format_count(overview.learned_tokens), figures.format_count(overview.train_tokens)
     yield _draw_fact("learned", learned, f"of {trained} tokens per epoch")
+    if overview.answers:
+        which = "all that the rows have" if settings.learn == "all_answers" else "the last one of each row"
+        yield _draw_fact("", f"{overview.answers:,}", f"answers, {which}")
+    if overview.train_sequences > overview.train_rows:
+        yield _draw_fact("sequences", f"{overview.train_sequences:,}", "from the training rows: the chat template")
+        yield _draw_fact("", "", "changes earlier answers, and each is learned as it is given")
     if overview.refused:
         yield _draw_fact("refused", f"{overview.refused:,}", "by the model's chat template", "bold $error")
 

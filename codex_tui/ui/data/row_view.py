@@ -14,7 +14,7 @@ from codex_tui.data.row_text import format_plain, split_special_tokens, truncate
 from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.drawing import MUTED, STRONG, Part, line
 from codex_tui.ui.kit.text_view import TextView
-from training.contract.messages import RenderedRow, Segment
+from training.contract.messages import RenderedRow, RenderedSequence, Segment
 
 LEARNED = "underline $success"
 CUT = "strike $text-muted"
@@ -53,7 +53,7 @@ def _find_sign(row: Content) -> Part | None:
 def describe_row(row: RenderedRow) -> str:
     """Writes the row's split, tokens and line number in one line."""
     parts: list[str] = [row.split]
-    if row.tokens is not None:
+    if row.sequences:
         parts.append(f"{figures.format_count(row.tokens)} tokens, {figures.format_count(row.learned_tokens)} learned")
     if row.line:
         parts.append(f"line {figures.format_count(row.line)}")
@@ -73,13 +73,24 @@ def draw_raw(values: object, used: Collection[str] | None = None) -> Iterator[Co
 def draw_model_view(row: RenderedRow, name: str = "") -> Iterator[Content]:
     """Draws the row with the chat template applied, its special tokens in a faint colour, and the cut at its place."""
     yield _draw_legend(row, name)
+    for number, sequence in enumerate(row.sequences, 1):
+        yield from _draw_sequence_heading(row, number)
+        learnable = [_draw_segment(segment) for segment in sequence.segments if not segment.cut]
+        cut = [_draw_segment(segment) for segment in sequence.segments if segment.cut]
+        yield from Content("").join(learnable).split("\n", allow_blank=True) if learnable else []
+        if cut:
+            yield _draw_cut(row, sequence)
+            yield from Content("").join(cut).split("\n", allow_blank=True)
+
+
+def _draw_sequence_heading(row: RenderedRow, number: int) -> Iterator[Content]:
     yield Content("")
-    learnable = [_draw_segment(segment) for segment in row.segments if not segment.cut]
-    cut = [_draw_segment(segment) for segment in row.segments if segment.cut]
-    yield from Content("").join(learnable).split("\n", allow_blank=True) if learnable else []
-    if cut:
-        yield _draw_cut(row)
-        yield from Content("").join(cut).split("\n", allow_blank=True)
+    if (count := len(row.sequences)) > 1:
+        if number == 1:
+            yield line(("The chat template changes earlier answers. So the row becomes several sequences,", MUTED))
+            yield line(("and each answer is learned as the model gives it.", MUTED))
+            yield Content("")
+        yield line((f"sequence {number} of {count}", STRONG))
 
 
 def _draw_legend(row: RenderedRow, name: str = "") -> Content:
@@ -90,35 +101,43 @@ def _draw_legend(row: RenderedRow, name: str = "") -> Content:
     return line(*parts)
 
 
-def _draw_cut(row: RenderedRow) -> Content:
-    limit, tokens = row.max_seq_length, row.tokens or 0
-    loss = "the whole answer is lost" if not row.learned_tokens else f"{tokens - limit:,} tokens are lost"
+def _draw_cut(row: RenderedRow, sequence: RenderedSequence) -> Content:
+    limit = row.max_seq_length
+    lost = f"{sequence.tokens - limit:,} tokens are lost"
+    loss = lost if sequence.learned_tokens else "all of its answers are lost"
     return line((f"┄┄ cut at {limit:,}: {loss} ┄┄", "bold $warning"))
 
 
 def draw_tokens(row: RenderedRow, numbered: bool) -> Iterator[Content]:
     """Draws the tokens, separated by lines. If `numbered`, draws one row per token, with its place, id and text."""
-    tokens = row.ids or []
-    start, limit = row.start or 0, row.max_seq_length
     yield _draw_legend(row)
-    yield Content("")
+    for number, sequence in enumerate(row.sequences, 1):
+        yield from _draw_sequence_heading(row, number)
+        yield from _draw_sequence_tokens(row, sequence, numbered)
+
+
+def _draw_sequence_tokens(row: RenderedRow, sequence: RenderedSequence, numbered: bool) -> Iterator[Content]:
+    tokens, limit = sequence.ids or [], row.max_seq_length
+    learned = {place for start, end in sequence.spans for place in range(start, min(end, len(tokens)))}
     shown_to = 0
     for first, last in _select_tokens(len(tokens), limit):
         if first > shown_to:
             yield _draw_omission(first - shown_to)
         if first == limit and first:
-            yield _draw_cut(row)
-        words = [_draw_token(place, tokens[place], start, limit, numbered) for place in range(first, last)]
+            yield _draw_cut(row, sequence)
+        words = []
+        for place in range(first, last):
+            style = CUT if place >= limit else LEARNED if place in learned else ""
+            words.append(_draw_token(place, tokens[place], style, numbered))
         yield from words if numbered else Content("").join(words).split("\n", allow_blank=True)
         shown_to = last
-    if (more := (row.tokens or 0) - shown_to) > 0:
+    if (more := sequence.tokens - shown_to) > 0:
         yield _draw_omission(more)
 
 
-def _draw_token(place: int, token: tuple[int, str], start: int, limit: int, numbered: bool) -> Content:
-    """Draws a token, a pair of its id and its text. Learning starts at the place `start`, and the cut is at `limit`."""
+def _draw_token(place: int, token: tuple[int, str], style: str, numbered: bool) -> Content:
+    """Draws a token, a pair of its id and its text."""
     token_id, text = token
-    style = CUT if place >= limit else LEARNED if place >= start else ""
     word = clean(text[:MAX_TOKEN_CHARACTERS])
     if numbered:
         return line((f"{place:>7,} {token_id:>8} ", MUTED), (word or "(empty)", style))

@@ -106,7 +106,7 @@ def draw_heading(view: DataView) -> Content:
     """Draws the heading above the row: its length, its split and its place in the file."""
     rows, row = view.rows, view.reader.row if view.reader else None
     parts: list[str] = []
-    if row and row.tokens is not None:
+    if row and row.sequences:
         parts.append(f"{figures.format_count(row.tokens)} tokens, {figures.format_count(row.learned_tokens)} learned")
     if row and row.split:
         parts.append(SPLIT_NAMES.get(row.split, row.split))
@@ -146,7 +146,7 @@ def draw_pane(view: DataView, pane: str, numbered: bool) -> list[Content] | None
         return [] if rows.count else explain_empty_list(view)
     row = reader.row if reader and not reader.error else None
     try:
-        if pane != "raw" and row and not row.problem and row.tokens is not None:
+        if pane != "raw" and row and not row.problem and row.sequences:
             rows.read_text(1)  # raises an error if the file has changed since the worker read the row
             return list(draw_tokens(row, numbered) if pane == "tokens" else draw_model_view(row))
         return _draw_file_row(view, pane)

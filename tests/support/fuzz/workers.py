@@ -31,6 +31,7 @@ from training.contract.messages import (
     Loading,
     Message,
     RenderedRow,
+    RenderedSequence,
     Segment,
     ShowRow,
     StatsReady,
@@ -72,9 +73,11 @@ CHAT_ANSWERS: list[Message] = [
 INSPECT_ANSWERS: list[Message] = [
     InspectReady(rows=9, kept=8, train_rows=7, eval_rows=1),
     RenderedRow(
-        index=0, line=1, raw={"a": "b"}, shape="text", tokens=9, start=4, learned_tokens=3, max_seq_length=7,
-        segments=[Segment("<|user|> Hi"), Segment("Yes.", learned=True, cut=True)], truncated=True, split="train",
-        ids=[(1, "a"), (2, "b")],
+        index=0, line=1, raw={"a": "b"}, shape="text", max_seq_length=7, split="train",
+        sequences=[RenderedSequence(
+            segments=[Segment("<|user|> Hi"), Segment("Yes.", learned=True, cut=True)], tokens=9, spans=[(4, 9)],
+            learned_tokens=3, ids=[(1, "a"), (2, "b")],
+        )],
     ),
     InspectProgress(what="tokenising", done=3, total=9),
     StatsReady(scan="/nowhere", lengths=None),

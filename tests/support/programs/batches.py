@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 from training.dataset.rows import read
 from training.dataset.shapes import Columns
@@ -51,9 +52,10 @@ def compare_with_trl(path: str) -> dict[str, Any]:
             {name: tensor.tolist() for name, tensor in batch.items()} for batch in trainer.get_train_dataloader()
         ]
 
-    examples = tokenise(
-        rows, tokenizer, max_seq_length=LENGTH, system_prompt=None, eval_rows=set(), progress=lambda done: None
+    profile = Profile.model_validate(
+        {"model": {"name": "demo:llama", "max_seq_length": LENGTH}, "dataset": {"learn": "last_answer"}}
     )
+    examples = tokenise(rows, tokenizer, profile, eval_rows=set(), progress=lambda done: None)
     our_count, ours = batches(examples.train, dataset_kwargs={"skip_prepare_dataset": True})
     their_count, theirs = batches([{"prompt": row.messages[:-1], "completion": row.messages[-1:]} for row in rows])
     keys = ["input_ids", "labels", "attention_mask"]
@@ -79,8 +81,7 @@ def of_run(path: str) -> dict[str, Any]:
     examples = tokenise(
         rows,
         tokenizer,
-        max_seq_length=profile.model.max_seq_length,
-        system_prompt=profile.dataset.system_prompt,
+        profile,
         eval_rows=choose_eval_rows(len(rows), profile),
         progress=lambda done: None,
     )

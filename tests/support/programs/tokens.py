@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from training.contract.failures import TrainingFailure
+from training.contract.profile import Profile
+from training.contract.tables import Dataset
 from training.dataset.records import Record
 from training.dataset.rows import read
 from training.dataset.shapes import row_of
 from training.dataset.source import local
 from training.demo.llama import build_tokenizer
-from training.job.tokens import encode_row, tokenise
+from training.job.tokens import RowEncoder, tokenise
 
 
 def decode(path: str) -> dict[str, Any]:
@@ -18,10 +20,10 @@ def decode(path: str) -> dict[str, Any]:
     tokenizer = build_tokenizer()
     texts = []
     rows = read(local(path))
-    for row in rows.rows:
-        encoded = encode_row(tokenizer, row, None)
-        start = encoded.learned.count(False)
-        assert encoded.learned == [False] * start + [True] * (len(encoded.learned) - start)
+    for row, found in zip(rows.rows, RowEncoder(tokenizer, Dataset()).encode(rows.rows), strict=True):
+        [encoded] = found.sequences
+        [(start, end)] = encoded.spans
+        assert end == len(encoded.input_ids)
         halves = encoded.input_ids[:start], encoded.input_ids[start:]
         texts.append([row.line, *(tokenizer.decode(ids, clean_up_tokenization_spaces=False) for ids in halves)])
     return {"rows": texts, "bad": [problem.line for problem in rows.problems]}
@@ -40,15 +42,10 @@ def refuse_system_messages() -> list[Any]:
     ]
 
     def tokenised(*, skip: bool) -> list[Any]:
-        examples = tokenise(
-            rows,
-            tokenizer,
-            max_seq_length=64,
-            system_prompt=None,
-            eval_rows=set(),
-            progress=lambda done: None,
-            skip_refused=skip,
+        profile = Profile.model_validate(
+            {"model": {"name": "-", "max_seq_length": 64}, "dataset": {"on_bad_rows": "skip" if skip else "refuse"}}
         )
+        examples = tokenise(rows, tokenizer, profile, eval_rows=set(), progress=lambda done: None)
         return [len(examples.train), examples.dropped, examples.refused]
 
     try:

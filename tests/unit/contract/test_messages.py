@@ -23,6 +23,7 @@ from training.contract.messages import (
     Message,
     NotUnderstood,
     RenderedRow,
+    RenderedSequence,
     Segment,
     ShowRow,
     StatsReady,
@@ -49,14 +50,20 @@ REQUESTS: list[tuple[Any, Message, dict[str, Any]]] = [
 ]  # fmt: skip
 ROW = {
     "type": "row", "index": 3, "file": "", "line": 4, "raw": {"a": "b"}, "problem": "", "text": "", "shape": "text",
-    "segments": [{"text": "Hi", "learned": True, "cut": False}], "tokens": 2, "start": 0, "learned_tokens": 2,
-    "max_seq_length": 9, "truncated": False, "split": "train", "why": "",
+    "sequences": [{"segments": [{"text": "Hi", "learned": True, "cut": False}], "tokens": 2, "spans": [[0, 2]],
+                   "learned_tokens": 2}],
+    "max_seq_length": 9, "split": "train", "why": "",
 }  # fmt: skip
+SEQUENCE = RenderedSequence(segments=[Segment("Hi", learned=True)], tokens=2, spans=[(0, 2)], learned_tokens=2)
 RENDERED = RenderedRow(
-    index=3, line=4, raw={"a": "b"}, shape="text", segments=[Segment("Hi", learned=True)], tokens=2, start=0,
-    learned_tokens=2, max_seq_length=9, split="train",
+    index=3, line=4, raw={"a": "b"}, shape="text", sequences=[SEQUENCE], max_seq_length=9, split="train",
 )  # fmt: skip
-WITH_IDS = RenderedRow(index=3, line=4, max_seq_length=9, ids=[(5, "Hi")])
+WITH_IDS = RenderedRow(
+    index=3,
+    line=4,
+    max_seq_length=9,
+    sequences=[RenderedSequence([], tokens=1, spans=[], learned_tokens=0, ids=[(5, "Hi")])],
+)
 ERROR = WorkerError(id=None, kind="bad_data", message="It broke.", hint="Mend it.")
 ERROR_ON_THE_PIPE = {"type": "error", "id": None, "kind": "bad_data", "message": "It broke.", "hint": "Mend it."}
 ANSWERS: list[tuple[Any, Message, dict[str, Any]]] = [
@@ -74,8 +81,9 @@ ANSWERS: list[tuple[Any, Message, dict[str, Any]]] = [
     (INSPECT, InspectReady(rows=9, kept=8, train_rows=7, eval_rows=1, scan="/s", why="no", hint="do"),
      {"type": "ready", "rows": 9, "kept": 8, "train_rows": 7, "eval_rows": 1, "scan": "/s", "why": "no", "hint": "do"}),
     (INSPECT, RENDERED, ROW),
-    (INSPECT, WITH_IDS, ROW | {"raw": None, "shape": None, "segments": [], "tokens": None, "start": None,
-                               "learned_tokens": None, "split": "", "ids": [[5, "Hi"]]}),
+    (INSPECT, WITH_IDS, ROW | {"raw": None, "shape": None, "split": "",
+                               "sequences": [{"segments": [], "tokens": 1, "spans": [], "learned_tokens": 0,
+                                              "ids": [[5, "Hi"]]}]}),
     (INSPECT, InspectProgress(what="scanning", done=1, total=2),
      {"type": "progress", "what": "scanning", "done": 1, "total": 2}),
     (INSPECT, StatsReady(scan="/s", lengths="/l", cached=True),

@@ -15,7 +15,8 @@ from codex_tui.base import locations
 from codex_tui.cli import main
 from training.dataset import scan as scans
 
-KEYS = {"rows", "kept", "bad", "columns", "shape", "tokens", "truncated", "answers_lost", "learned_tokens",
+KEYS = {"rows", "kept", "bad", "columns", "shape", "tokens", "truncated", "answers", "answers_cut", "answers_lost",
+        "train_sequences", "learned_tokens",
         "duplicates", "steps_per_epoch", "seconds_per_epoch", "warnings", "skipped"}  # fmt: skip
 
 
@@ -67,7 +68,8 @@ def test_rows_alone(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["columns"] == {"used": ["instruction", "response"], "ignored": ["note"]}
     assert found["duplicates"] == {"exact": 1, "near": 0, "overlap": None}
     assert found["skipped"] == {"not valid JSON": 1, '"response" is empty': 1}
-    assert [found[key] for key in ("tokens", "truncated", "answers_lost", "steps_per_epoch")] == [None] * 4
+    unknown = ("tokens", "truncated", "answers", "answers_cut", "answers_lost", "train_sequences", "steps_per_epoch")
+    assert [found[key] for key in unknown] == [None] * len(unknown)
     assert all(warning["remedy"] for warning in found["warnings"])
 
     assert main(["data", "check", file]) == 2
@@ -118,16 +120,16 @@ def test_a_profile_tells_of_tokens(capsys: pytest.CaptureFixture[str], words: No
     assert found["tokens"] == {"p50": 6, "p90": 6, "p95": 6, "p99": 23, "max": 23}
     assert (found["truncated"], found["answers_lost"], found["kept"]) == (2, 1, 42)
     assert found["learned_tokens"] == 40 * 3 + 16 - 3
-    assert found["skipped"] == {"the whole answer is cut off": 1}
+    assert found["skipped"] == {"no answer is left before the cut": 1}
     assert found["steps_per_epoch"] == 11  # of 4 rows each
     assert found["seconds_per_epoch"] is None
-    assert any("loses the whole answer" in warning["message"] for warning in found["warnings"])
+    assert any("lies wholly beyond the cut" in warning["message"] for warning in found["warnings"])
 
     assert main(["data", "check", "rows.jsonl", "--profile", "p.toml"]) == 0
     out = capsys.readouterr().out
-    assert "cut         2 rows at max_seq_length = 16, 1 of them lose the whole answer\n" in out
+    assert "cut         2 rows at max_seq_length = 16; 1 answer lost, 1 cut short\n" in out
     assert "steps       11 an epoch, 11 in total\n" in out
-    assert "! 1 row of 42 loses the whole answer" in out
+    assert "! 1 answer of 42 lies wholly beyond the cut at 16 tokens: the model can't learn it. 1 row has no" in out
     assert "  → model.max_seq_length = 64 cuts none" in out
 
 

@@ -36,9 +36,10 @@ def scan_of(good: int, bad: int = 0, **facts: Any) -> Scan:
 
 
 def lengths_of(*rows: tuple[int, int]) -> Lengths:
+    """Rows with one answer at their end, each as its tokens and the place where the answer starts."""
     found = Lengths()
     for tokens, start in rows:
-        found.add(tokens, start)
+        found.add([(tokens, [(start, tokens)] if start < tokens else [])])
     return found
 
 
@@ -48,26 +49,53 @@ def messages(scan: Scan, lengths: Lengths | None, settings: Profile) -> str:
     return "\n".join(f"{warning.message} → {warning.remedy}" for warning in warnings)
 
 
-ROW = st.tuples(st.integers(1, 300), st.integers(0, 300)).map(lambda row: (row[0], min(row)))
+SEQUENCE = st.lists(st.integers(0, 300), max_size=6, unique=True).flatmap(
+    lambda edges: st.tuples(
+        st.integers(max([1, *edges]), 310),
+        st.just(list(zip(sorted(edges)[::2], sorted(edges)[1::2], strict=False))),
+    )
+)
+ROW = st.lists(SEQUENCE, min_size=1, max_size=3)
 
 
-@given(st.lists(ROW, min_size=1, max_size=40), st.integers(16, 300), st.sampled_from([0.0, 0.1, 0.5]))
-def test_the_sums_are_those_of_the_rows(rows: list[tuple[int, int]], limit: int, fraction: float) -> None:
-    settings = profile(limit, dataset={"eval_fraction": fraction, "max_eval_rows": 7},
+@given(
+    st.lists(ROW, min_size=1, max_size=30),
+    st.integers(16, 300),
+    st.sampled_from([0.0, 0.1, 0.5]),
+    st.sampled_from(["cut", "drop"]),
+)
+def test_the_sums_are_those_of_the_rows(rows: list[Any], limit: int, fraction: float, long_rows: str) -> None:
+    settings = profile(limit, dataset={"eval_fraction": fraction, "max_eval_rows": 7, "long_rows": long_rows},
                        training={"gradient_accumulation_steps": 3, "per_device_train_batch_size": 2})  # fmt: skip
-    found = compute_overview(scan_of(len(rows)), lengths_of(*rows), settings, tokens_per_second=10)
-    cut = [(min(tokens, limit), max(0, min(tokens, limit) - start)) for tokens, start in rows]
+    lengths = Lengths()
+    for row in rows:
+        lengths.add(row)
+    found = compute_overview(scan_of(len(rows)), lengths, settings, tokens_per_second=10)
+    longest = limit if long_rows == "drop" else 10**9
+    cut = [  # [tokens, learned tokens] of the sequences that remain of each row
+        [
+            (min(tokens, limit), learned)
+            for tokens, spans in row
+            if tokens <= longest and (learned := sum(max(0, min(end, limit) - start) for start, end in spans))
+        ]
+        for row in rows
+    ]
     held = choose_eval_rows(len(rows), settings)
-    train = [row for at, row in enumerate(cut) if at not in held and row[1]]
-    assert found.truncated == sum(tokens > limit for tokens, _ in rows)
-    assert found.answers_lost == sum(not learned for _, learned in cut)
+    train = [sequences for at, sequences in enumerate(cut) if at not in held and sequences]
+    answers = [(tokens, *span) for row in rows for tokens, spans in row for span in spans]
+    assert found.truncated == sum(any(tokens > limit for tokens, _ in row) for row in rows)
+    assert found.answers == len(answers)
+    assert found.answers_lost == sum(tokens > longest or start >= limit for tokens, start, _ in answers)
+    assert found.answers_cut == sum(start < limit < end and tokens <= longest for tokens, start, end in answers)
+    assert found.dropped_rows == sum(not sequences for sequences in cut)
     assert found.train_rows == len(train)
-    assert found.eval_rows == sum(1 for at in held if cut[at][1])
-    assert found.learned_tokens == sum(learned for _, learned in train)
-    assert found.train_tokens == sum(kept for kept, _ in train)
-    assert found.steps_per_epoch == ceil(ceil(len(train) / 2) / 3)
+    assert found.train_sequences == sum(map(len, train))
+    assert found.eval_rows == sum(1 for at in held if cut[at])
+    assert found.learned_tokens == sum(learned for sequences in train for _, learned in sequences)
+    assert found.train_tokens == sum(kept for sequences in train for kept, _ in sequences)
+    assert found.steps_per_epoch == ceil(ceil(found.train_sequences / 2) / 3)
     assert found.seconds_per_epoch == (found.train_tokens / 10 if train else None)
-    ordered = sorted(tokens for tokens, _ in rows)
+    ordered = sorted(tokens for row in rows for tokens, _ in row)
     assert found.tokens is not None
     assert found.tokens.max == ordered[-1]
     assert found.tokens.p50 == ordered[(len(ordered) + 1) // 2 - 1]
@@ -79,7 +107,8 @@ def test_refused_rows_are_neither_lost_nor_counted() -> None:
     lengths.refuse("System role not supported")
     scan = scan_of(3, system_rows=1)
     found = compute_overview(scan, lengths, profile())
-    assert (found.kept, found.refused, found.answers_lost, found.train_rows) == (3, 1, 0, 2)
+    assert (found.kept, found.refused, found.train_rows) == (3, 1, 2)
+    assert (found.answers_lost, found.dropped_rows) == (0, 0)
     assert found.tokens is not None
     assert found.tokens.p50 == 50
     assert "the run would fail: System role not supported. → Remove the system messages from the rows" in messages(
@@ -111,10 +140,11 @@ def test_a_good_dataset_has_no_warnings() -> None:
 @pytest.mark.parametrize(
     ("rows", "length", "said"),
     [
-        ([(400, 150), *GOOD], 100, "1 row of 201 loses the whole answer to the cut at 100 tokens and is dropped: "
-         "the model can't learn from it. → model.max_seq_length = 192 keeps a part of every answer, 448 cuts none"),
-        ([(400, 50)] * 3 + GOOD, 100, "3 rows (1.5 %) are cut at 100 tokens: the model does not learn how these "
-         "answers end or when to stop. → model.max_seq_length = 448 cuts none."),
+        ([(400, 150), *GOOD], 100, "1 answer of 201 lies wholly beyond the cut at 100 tokens: the model can't "
+         "learn it. 1 row has no other answer and is dropped. → model.max_seq_length = 192 keeps a part of every "
+         "answer, 448 cuts none"),
+        ([(400, 50)] * 3 + GOOD, 100, "3 answers (1.5 %) are cut at 100 tokens: the model does not learn how "
+         "they end or when to stop. → model.max_seq_length = 448 cuts none."),
         ([(400, 300)] * 3, 100, "The model would learn nothing: no training row has any of its answer within 100 "
          "tokens. → model.max_seq_length = 448"),
         ([(50, 50), *GOOD], 100, "leaves no answer in 1 row, which is dropped"),
@@ -160,3 +190,34 @@ def test_duplicates_and_a_template_without_a_system_role() -> None:
     assert "1 row repeats another row and gives it more weight" in said
     assert "10 rows (5.0 %) are nearly the same as another row" in said
     assert "silently leaves out system messages" in said
+
+
+def test_a_cut_conversation_still_teaches_its_earlier_answers() -> None:
+    lengths = Lengths()
+    for _ in range(200):
+        lengths.add([(300, [(20, 40), (60, 90), (200, 240), (260, 300)])])
+    found = compute_overview(scan_of(200), lengths, profile(220))
+    assert (found.train_rows, found.truncated, found.answers) == (200, 200, 800)
+    assert (found.answers_lost, found.answers_cut, found.dropped_rows) == (200, 200, 0)
+    said = messages(scan_of(200), lengths, profile(220))
+    assert "200 answers of 800 lie wholly beyond the cut at 220 tokens: the model can't learn them. →" in said
+    assert "200 answers (25 %) are cut at 220 tokens" in said
+
+
+@pytest.mark.parametrize(
+    ("long_rows", "said"),
+    [
+        ("drop", "3 rows (1.5 %) longer than 100 tokens are dropped: 3 answers of 203. → model.max_seq_length = 448"),
+        ("refuse", "3 rows are longer than 100 tokens, so the run will not start. → model.max_seq_length = 448"),
+    ],
+)
+def test_long_rows_are_dropped_or_refused(long_rows: str, said: str) -> None:
+    rows = [(400, 50)] * 3 + GOOD
+    assert said in messages(scan_of(203), lengths_of(*rows), profile(100, dataset={"long_rows": long_rows}))
+
+
+def test_what_the_template_takes_away_is_counted() -> None:
+    lengths = replace(lengths_of(*GOOD), reasoning_lost=2, endless=200)
+    said = messages(scan_of(200), lengths, profile())
+    assert "leaves out the reasoning of 2 answers: the model does not learn to reason like this. → Choose" in said
+    assert "writes no end-of-turn token after 200 answers: the model does not learn to stop. → Choose" in said

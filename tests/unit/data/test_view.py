@@ -143,7 +143,7 @@ async def test_a_filter_that_waits_for_tokens_is_empty_until_they_are_counted(tm
     await until(lambda: view.overview and view.overview.tokens and not view.rows.filtering)
     assert view.rows.states and view.rows.states.lengths
     wanted = [
-        row for row, tokens in zip(view.rows.states.good, view.rows.states.lengths.tokens, strict=True) if tokens > 32
+        row for row, tokens in zip(view.rows.states.good, view.rows.states.lengths.longest, strict=True) if tokens > 32
     ]
     assert list(view.rows.listed) == wanted == []
     await view.set_limit(10)
