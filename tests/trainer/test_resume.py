@@ -34,6 +34,8 @@ ASKED = {
         "max_eval_rows": 7,
         "system_prompt": "Answer in one sentence.",
         "on_bad_rows": "skip",
+        "learn": "last_answer",
+        "long_rows": "drop",
     },
     "training": {
         "num_train_epochs": 3.0,

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import json
+import shutil
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from support.programs.chat_templates import STYLES, build_tokenizer
+from training.contract.messages import ShowRow, StatsReady
 from training.contract.tables import Dataset
+from training.dataset import lengths
 from training.dataset.records import Record
 from training.dataset.shapes import Row, row_of
-from training.job.tokens import RowEncoder
+from training.demo import llama
+from training.job.job import read_job
+from training.job.tokens import IGNORED, Encoded, RowEncoder
+from training.workers.inspect import RowInspector
 
-IGNORED = -100
 Masked = tuple[list[int], list[int]]  # token ids and labels
 
 
 def encode(path: str, learn: str = "all_answers") -> dict[str, list[Any]]:
     """For each style, the rows of the JSON at `path`: a list of [ids, labels], or the reason of a refusal."""
-    raws = json.loads(Path(path).read_text())
-    rows = [row_of(Record(0, line, raw)) for line, raw in enumerate(raws, 1)]
+    rows = _read(path)
     found: dict[str, list[Any]] = {}
     for name, style in STYLES.items():
         encoder = RowEncoder(build_tokenizer(style), Dataset(learn=learn))
@@ -36,11 +42,12 @@ def compare(path: str) -> dict[str, list[Any]]:
     import unsloth  # noqa: F401  first: it patches the libraries
     from unsloth_zoo.dataset_utils import train_on_responses_only
 
-    raws = json.loads(Path(path).read_text())
-    rows = [row_of(Record(0, line, raw)) for line, raw in enumerate(raws, 1)]
+    rows = _read(path)
     ours = encode(path)
     found: dict[str, list[Any]] = {}
     for name, style in STYLES.items():
+        if name == "endless":  # its markers are words, which Unsloth does not find among other words
+            continue
         tokenizer = build_tokenizer(style)
         label = (
             None
@@ -99,3 +106,114 @@ def _spans(labels: list[int]) -> list[tuple[int, int]]:
 def _describe(tokenizer: Any, sequences: list[Any]) -> list[list[str]]:
     """The texts of the learned parts."""
     return [[tokenizer.decode(ids[first:last]) for first, last in _spans(labels)] for ids, labels in sequences]
+
+
+def describe(path: str) -> dict[str, list[dict[str, Any]]]:
+    """What each style makes of the rows of the JSON at `path`: refusals, texts, and the learned parts of each text."""
+    rows = _read(path)
+    found = {}
+    for name, style in STYLES.items():
+        tokenizer = build_tokenizer(style)
+        found[name] = [
+            {
+                "refusal": row.refusal,
+                "reasoning_lost": row.reasoning_lost,
+                "endless": row.endless,
+                "texts": [tokenizer.decode(sequence.input_ids) for sequence in row.sequences],
+                "learned": [
+                    [tokenizer.decode(sequence.input_ids[start:end]) for start, end in sequence.spans]
+                    for sequence in row.sequences
+                ],
+            }
+            for row in RowEncoder(tokenizer, Dataset()).encode(rows)
+        ]
+    return found
+
+
+def find_violations(path: str, learn: str) -> tuple[dict[str, int], list[Any]]:
+    """Check that each answer is learned once, in a sequence that shows before it what the model sees before it answers.
+
+    Returns how many answers were checked of each style, and what is wrong.
+    """
+    rows, checked, wrong = _read(path), dict.fromkeys(STYLES, 0), []
+    for name, style in STYLES.items():
+        tokenizer = build_tokenizer(style)
+        encoded = RowEncoder(tokenizer, Dataset(learn=learn)).encode(rows)
+        for row, result in zip(rows, encoded, strict=True):
+            if result.refusal:
+                continue
+            answers = row.answers if learn == "all_answers" else row.answers[-1:]
+            spans = [(sequence.input_ids, *span) for sequence in result.sequences for span in sequence.spans]
+            if len(spans) != len(answers):
+                wrong.append([name, row.raw, len(spans), len(answers)])
+            for place in answers:
+                checked[name] += 1
+                before, after = _render_apart(tokenizer, row, place)
+                texts = [(tokenizer.decode(ids[:start]), tokenizer.decode(ids[start:end])) for ids, start, end in spans]
+                expected = (_decode(tokenizer, before), _decode(tokenizer, after))
+                if sum(_is_alike(found, expected) for found in texts) != 1:
+                    wrong.append([name, row.raw, expected, texts])
+    return checked, wrong[:3]
+
+
+def _render_apart(tokenizer: Any, row: Row, place: int) -> tuple[str, str]:
+    """The text before the answer at `place`, as the model sees it when it answers, and the text of the answer."""
+    prompt = tokenizer.apply_chat_template(row.messages[:place], tokenize=False, add_generation_prompt=True)
+    whole = tokenizer.apply_chat_template(row.messages[: place + 1], tokenize=False)
+    prompt = prompt.removesuffix("<think>\n")  # R1 takes the reasoning out of all answers
+    header = prompt[-8:]
+    answer = whole[len(prompt) :] if whole.startswith(prompt) else whole[whole.rindex(header) + len(header) :]
+    return prompt, answer
+
+
+def _decode(tokenizer: Any, text: str) -> str:
+    """The text as it comes back from its tokens: a small tokenizer does not know all characters."""
+    decoded: str = tokenizer.decode(tokenizer(text, add_special_tokens=False)["input_ids"])
+    return decoded
+
+
+def _is_alike(found: tuple[str, str], expected: tuple[str, str]) -> bool:
+    """A space between the two may belong to either, and the line after the end of a turn is not learned."""
+    return all(a.strip() == b.strip().removesuffix("<|endoftext|>").strip() or a.strip() == b.strip()
+               for a, b in zip(found, expected, strict=True))  # fmt: skip
+
+
+def build_model(style: str, folder: str) -> str:
+    """Build the demo's model in `folder`, with the tokenizer of `style`."""
+    shutil.copytree(llama.build(Path("cache")), folder)
+    (Path(folder) / "chat_template.jinja").unlink(missing_ok=True)
+    build_tokenizer(STYLES[style]).save_pretrained(folder)
+    return folder
+
+
+def of_worker(path: str) -> dict[str, Any]:
+    """What the inspect worker says of the run at `path`: ids and labels after the cut, by split; and all lengths."""
+    job = read_job(Path(path))
+    sent: list[Any] = []
+    pipe = SimpleNamespace(send=sent.append)
+    inspector = RowInspector(job, pipe)
+    ready = inspector.prepare()
+    found: dict[str, Any] = {"train": [], "eval": [], "dropped": [], "bad": [], "rows": []}
+    limit = job.profile.model.max_seq_length
+    for index in range(ready.rows):
+        row = inspector.render(ShowRow(index=index, ids=True))
+        if row.split != "bad":
+            found["rows"].append([[sequence.tokens, sequence.spans] for sequence in row.sequences])
+        for sequence in row.sequences:
+            ids = [token for token, _ in sequence.ids]
+            encoded = Encoded(ids, tuple(sequence.spans)).cut(limit)
+            if encoded.spans:
+                found[row.split].append([encoded.input_ids, encoded.labels])
+    inspector.start()
+    inspector.begin("tokenise")
+    while not any(isinstance(message, StatsReady) for message in sent):
+        time.sleep(0.01)
+    [ready_stats] = [message for message in sent if isinstance(message, StatsReady)]
+    counted = lengths.load(Path(ready_stats.lengths))
+    assert counted is not None
+    found["lengths"] = [counted.list_sequences(row) for row in range(counted.rows) if counted.sequences[row]]
+    return found
+
+
+def _read(path: str) -> list[Row]:
+    return [row_of(Record(0, line, raw)) for line, raw in enumerate(json.loads(Path(path).read_text()), 1)]
