@@ -284,7 +284,7 @@ _ARRAYS = ("sequences", "tokens", "answers", "starts", "ends")
 
 def cache_path(cache: Path, fingerprint: str, tokenizer: str, dataset: Dataset) -> Path:
     """Return the path in the cache. `fingerprint` is the dataset's checksum, and `tokenizer` that of the tokenizer."""
-    columns = Columns.of(dataset).key()
+    columns = Columns.from_dataset(dataset).key()
     return kept.cache_path(
         cache, "lengths", VERSION, fingerprint, columns, tokenizer, dataset.system_prompt, dataset.learn
     )

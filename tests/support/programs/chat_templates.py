@@ -162,7 +162,7 @@ def build_tokenizer(style: Style) -> PreTrainedTokenizerFast:
     if style.spaces == "metaspace":
         tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
         tokenizer.decoder = decoders.Metaspace()
-        alphabet = [chr(code) for code in range(33, 127)]
+        alphabet = ["\n", *map(chr, range(33, 127))]
     else:
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         tokenizer.decoder = decoders.ByteLevel()
