@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
-from support.config_file import read_config
+from support.config_file import read_config, write_config
 from support.training_runs import Trainer, demo_profile, events, losses
 
 from training.contract.profile import Profile
@@ -141,6 +143,30 @@ def test_in_4_bit_it_goes_on_as_if_never_interrupted_too(demo: RunDirectory, tra
     assert 0 < first < second
     whole = losses(demo)
     assert losses(run) == {step: whole[step] for step in range(1, second + 1)}
+
+
+def test_a_run_from_before_dataset_learn_keeps_its_mask(trainer: Trainer) -> None:
+    """Such a run learned the last answer of each conversation only. Its resume does so too."""
+    rows = trainer.folder / "conversations.jsonl"
+    turns = [
+        {"role": role, "content": f"{role} says {word}."} for word in ("yes", "no") for role in ("user", "assistant")
+    ]
+    rows.write_text("".join(json.dumps({"messages": [*turns, *turns[:2]], "n": n}) + "\n" for n in range(40)))
+    tables = {"training": {"max_steps": 12}, "dataset": {"learn": "last_answer", "eval_fraction": 0.0}}
+    whole, stopped = (trainer.run(f"{name}-older", demo_profile(**tables), str(rows)) for name in ("whole", "stopped"))
+    for run in (whole, stopped):
+        config = read_config(run)
+        del config["profile"]["dataset"]["learn"], config["profile"]["dataset"]["long_rows"]
+        write_config(run, config)
+    assert trainer.train(whole) == 0, whole.log.read_text()
+    assert trainer.stop_after_a_step(stopped) == 0, stopped.log.read_text()
+    assert trainer.train(stopped) == 0, stopped.log.read_text()
+    assert losses(stopped) == losses(whole)
+    assert events(stopped, "warning") == []
+    assert read_config(stopped)["actual"]["dataset"]["learn"] == "last_answer"
+    newer = trainer.run("newer", demo_profile(**tables | {"dataset": {"eval_fraction": 0.0}}), str(rows))
+    assert trainer.train(newer) == 0, newer.log.read_text()
+    assert losses(newer)[1] != losses(whole)[1]
 
 
 def _without(step: int | None, values: dict[int, tuple[float, ...]]) -> dict[int, tuple[float, ...]]:

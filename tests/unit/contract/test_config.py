@@ -177,3 +177,11 @@ def test_a_file_that_may_not_be_read_says_so(path: Path, monkeypatch: pytest.Mon
     )
     with pytest.raises(ConfigError, match=r"config\.json is not readable \(Permission denied\)\."):
         RunConfig.read(path)
+
+
+def test_a_run_from_before_dataset_learn_learned_the_last_answer(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    for dataset, learn in (({}, "last_answer"), ({"learn": "all_answers"}, "all_answers"), (None, "last_answer")):
+        profile = {"model": {"name": "-"}} | ({} if dataset is None else {"dataset": dataset})
+        path.write_text(json.dumps({"version": 1, "profile": profile, "dataset": "rows.jsonl", "cache": "/c"}))
+        assert RunConfig.read_with_profile(path)[1].dataset.learn == learn
