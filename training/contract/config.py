@@ -136,10 +136,8 @@ class RunConfig(msgspec.Struct, kw_only=True, omit_defaults=True):
         from training.contract.profile import Profile
 
         config = cls.read(path)
-        if isinstance(dataset := config.profile.setdefault("dataset", {}), dict):
-            dataset.setdefault("learn", "last_answer")  # a run from before this field learned only the last answers
         try:
-            return config, Profile.model_validate(config.profile)
+            return config, Profile.model_validate(_keep_old_mask(config.profile))
         except ValidationError as error:
             first = error.errors()[0]
             raise ConfigDamaged(path, ".".join(("profile", *map(str, first["loc"]))), first["msg"]) from None
@@ -165,6 +163,12 @@ class RunConfig(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 _KEYS = frozenset(RunConfig.__struct_encode_fields__) - {"unknown"}
+
+
+def _keep_old_mask(profile: dict[str, Any]) -> dict[str, Any]:
+    """Add dataset.learn to the profile of a run that is older than this field: it learned only the last answers."""
+    dataset = profile.get("dataset", {})
+    return {**profile, "dataset": {"learn": "last_answer", **dataset}} if isinstance(dataset, dict) else profile
 
 
 def get_table(owner: dict[str, Any], key: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ for request in pipe.requests():
     for row in read(local(config["dataset"])).rows:
         pipe.send(InspectProgress(what="tokenising", done=len(found.tokens), total=9))
         words = [len(message["content"].split()) for message in row.messages]
-        found.add(sum(words), sum(words[:-1]))
+        found.add([(sum(words), [(sum(words[:-1]), sum(words))])])
     file = Path(f"{place}.lengths")
     lengths.save(file, found)
     pipe.send(StatsReady(scan=None, lengths=str(file)))
