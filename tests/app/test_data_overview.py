@@ -18,7 +18,7 @@ async def test_the_overview_shows_the_figures_of_all_rows(dataset: Path, profile
         await counted(pilot)
         await pilot.press("4")
         text = await see(pilot, "38 of 40 rows usable", "max_seq_length 40 ┄┄")
-        for expected in ("not valid JSON", "longer than 40 tokens", "lose their whole answer", "per epoch",
+        for expected in ("not valid JSON", "longer than 40 tokens", "of 38 answers lost", "lose their end", "per epoch",
                          "used instruction, response", "ignored source", "p50", "p99", "line 11", "→"):  # fmt: skip
             assert expected in text
 
