@@ -12,7 +12,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -71,13 +71,13 @@ def use_python(path: Path | None) -> Iterator[None]:
         _python_option = before
 
 
+def find_named_python() -> Path | None:
+    """Return the interpreter that `--python` or the file names. The file is not read if the option is given."""
+    return _python_option or load().trainer_python
+
+
 def load() -> Settings:
     """Read the settings, or return the defaults if there is no file. Raises BadInput with file, line and field."""
-    settings = _read()
-    return replace(settings, trainer_python=_python_option) if _python_option else settings
-
-
-def _read() -> Settings:
     path = locations.settings_file()
     try:
         text = files.read(path).decode()

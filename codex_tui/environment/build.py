@@ -49,7 +49,7 @@ def find_python() -> Path:
 
 def find_named_python() -> Path | None:
     """Return the Python that `--python` or the settings name, without a check. None means the managed one."""
-    if named := settings.load().trainer_python:
+    if named := settings.find_named_python():
         python = locations.expand_home(named).absolute()  # not resolved: Python finds its venv by this path
         return python / "bin" / "python" if python.is_dir() else python  # the folder of an environment is accepted too
     return None

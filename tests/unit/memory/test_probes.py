@@ -14,6 +14,8 @@ from codex_tui.base import locations
 from codex_tui.launch_plan import make_plan
 from codex_tui.machine import forecast
 from codex_tui.profiles.resolve import load_profile
+from codex_tui.workers.process import trainer_environment
+from training.contract import cache
 from training.contract.profile import Profile
 from training.dataset.source import DEMO_DATASET
 from training.job.job import read_job
@@ -103,6 +105,7 @@ def test_the_app_finds_what_the_trainer_measured(tmp_path: Path, monkeypatch: py
     profile = load_profile(path)
 
     run = launcher.launch(make_plan(path, dataset=DEMO_DATASET), idle_interpreter(tmp_path))
+    monkeypatch.setenv(cache.VARIABLE, trainer_environment()[cache.VARIABLE])
     job = read_job(run.path)
     probes.write(job.cache, CARD, job.profile, TAKEN)
     memory = forecast.forecast_resources(profile, path, 4096).memory
