@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
+from support.config_file import read_config, write_config
 from support.pilot import screen_text, settled, until
 
 from codex_tui.ui.app import CodexApp
@@ -41,6 +43,19 @@ async def test_a_question_loads_and_is_answered(make_run: Any, workers: Any) -> 
         assert contents == ["where to hold", "Hold the dock.", "and then"]
         assert len(workers.started) == 1
     assert workers.started[0].closed
+
+
+async def test_an_interpreter_that_only_the_run_names_is_told(make_run: Any, workers: Any) -> None:
+    run = make_run()
+    write_config(run, read_config(run) | {"python": sys.executable})
+    async with CodexApp(run).run_test(size=SIZE) as pilot:
+        await ask(pilot, "one")
+        await until(pilot, lambda: "names another interpreter" in screen_text(pilot.app))
+        await until(pilot, lambda: "Hold the dock." in screen_text(pilot.app))
+        assert "names another interpreter" in screen_text(pilot.app)
+        await ask(pilot, "two")
+        await until(pilot, lambda: screen_text(pilot.app).count("Hold the dock.") == 2)
+        assert "names another interpreter" not in screen_text(pilot.app)
 
 
 async def test_base_and_adapter_from_one_worker(make_run: Any, workers: Any) -> None:

@@ -49,11 +49,16 @@ class Trainer:
         run.log.touch(mode=0o600)
         return run
 
+    @property
+    def environ(self) -> dict[str, str]:
+        """The environment variables of every process that is started."""
+        folder = self.cache or self.folder / "cache"
+        return trainer_environment() | {"CUDA_VISIBLE_DEVICES": "", cache.VARIABLE: str(folder)}
+
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [str(self.python), "-m", "training", *arguments],
-            env=trainer_environment()
-            | {"CUDA_VISIBLE_DEVICES": "", cache.VARIABLE: str(self.cache or self.folder / "cache")},
+            env=self.environ,
             cwd=self.folder,
             text=True,
             start_new_session=True,
@@ -77,15 +82,10 @@ class Trainer:
 
     def run_program(self, program: str, function: str, *arguments: str) -> Any:
         """Run a function of support/programs/ in the training environment, and return its result."""
-        environ = trainer_environment()
+        environ = self.environ
         done = subprocess.run(
             [str(self.python), "-m", "support.programs", program, function, *arguments],
-            env=environ
-            | {
-                "PYTHONPATH": f"{environ['PYTHONPATH']}{os.pathsep}{TESTS}",
-                "CUDA_VISIBLE_DEVICES": "",
-                "HF_HUB_OFFLINE": "1",
-            },
+            env=environ | {"PYTHONPATH": f"{environ['PYTHONPATH']}{os.pathsep}{TESTS}", "HF_HUB_OFFLINE": "1"},
             cwd=self.folder,
             capture_output=True,
             text=True,

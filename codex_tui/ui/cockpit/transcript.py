@@ -107,7 +107,7 @@ def draw_state(chat: Conversation, *, run_ended: bool) -> Iterator[Content]:
     """Draws what is to be said below the conversation: who will answer, what is loaded, and what went wrong."""
     if not chat.turns:
         yield from _draw_welcome(chat, run_ended)
-    if chat.notice:
+    if chat.notice and len(chat.turns) <= 2:  # after the first answer it was read
         yield line((clean(chat.notice), "$warning"))
     if chat.status == "loading":
         progress = f" {chat.progress[0]:,} / {chat.progress[1]:,}" if chat.progress else ""
