@@ -9,7 +9,6 @@ low_bandwidth = true
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import msgspec
 
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput
+from codex_tui.base.toml import MAX_BYTES, TomlError, parse_toml
 from codex_tui.base.toml_positions import find_lines
 from training.contract import files
 
@@ -80,17 +80,16 @@ def load() -> Settings:
     """Read the settings, or return the defaults if there is no file. Raises BadInput with file, line and field."""
     path = locations.settings_file()
     try:
-        text = files.read(path).decode()
-        tables = tomllib.loads(text)
+        text = files.read(path, MAX_BYTES).decode()
+        tables = parse_toml(text)
     except FileNotFoundError:
         return Settings()
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", error)
         raise BadInput(f"{path} cannot be read: {why}.", "Fix it, or remove it to use the defaults.") from None
-    except (ValueError, RecursionError) as error:
-        is_syntax_error = isinstance(error, tomllib.TOMLDecodeError)  # its message ends with the line
-        why = error if is_syntax_error else "nested too deeply, or a number has thousands of digits"
-        raise BadInput(f"{path}: {why}", "Correct the line, or remove the file to use the defaults.") from None
+    except TomlError as error:
+        hint = "Correct the line, or remove the file to use the defaults."
+        raise BadInput(f"{path}: {error.message} (at line {error.line}).", hint) from None
     try:
         file = msgspec.convert(tables, _File)
     except msgspec.ValidationError as error:

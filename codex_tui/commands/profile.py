@@ -70,17 +70,19 @@ def run_list(args: argparse.Namespace) -> int:
 def run_show(args: argparse.Namespace) -> int:
     from codex_tui.base.secrets import redact
     from codex_tui.base.text import clean
+    from codex_tui.base.toml import MAX_BYTES
     from codex_tui.profiles.comments import format_with_comments
     from codex_tui.profiles.library import find_profile, require_profile
     from codex_tui.profiles.overrides import parse_overrides
     from codex_tui.profiles.resolve import resolve
+    from training.contract import files
 
     path = find_profile(args.profile)
     overrides = parse_overrides(args.set)
     if args.json:
         print(json.dumps(require_profile(path, overrides).model_dump(mode="json"), indent=2))
         return DONE
-    text = path.read_text(encoding="utf-8", errors="replace")
+    text = files.read(path, MAX_BYTES).decode(errors="replace")
     resolved = resolve(text, path, overrides)
     if overrides:
         require_profile(path, overrides)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from codex_tui.base import locations
 from codex_tui.machine import gpu
+from training.contract import files
 
 LOGIND = ("org.freedesktop.login1", "/org/freedesktop/login1", "org.freedesktop.login1.Manager", "KillUserProcesses")
 
@@ -72,7 +73,7 @@ def wsl_idle_timeouts(users: Path = Path("/mnt/c/Users")) -> dict[str, str]:
         for path in users.glob("*/.wslconfig"):
             parser = configparser.ConfigParser(strict=False, interpolation=None)
             with suppress(configparser.Error, OSError, UnicodeDecodeError):
-                parser.read_string(path.read_text(encoding="utf-8-sig"))
+                parser.read_string(files.read(path).decode("utf-8-sig"))
                 for section in parser.sections():
                     for option in ("vmIdleTimeout", "instanceIdleTimeout"):
                         if value := parser.get(section, option, fallback=""):

@@ -11,6 +11,7 @@ from typing import Any
 from codex_tui.base import locations
 from codex_tui.base.text import pluralize
 from codex_tui.machine import facts, gpu
+from training.contract import files
 from training.contract.model_path import find_model_folder, is_path, resolve_model_name
 from training.contract.profile import Profile
 from training.contract.units import MIB
@@ -198,7 +199,7 @@ def _find_config(name: str, revision: str | None, path: Path) -> dict[str, Any] 
 
 def _read_json(path: Path) -> dict[str, Any] | None:
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(files.read(path))
     except (OSError, ValueError, RecursionError):
         return None
     return config if isinstance(config, dict) else None

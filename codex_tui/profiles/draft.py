@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import stat
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import tomli_w
 
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, CodexError, hint_for_full_disk
+from codex_tui.base.toml import MAX_BYTES, parse_toml
 from codex_tui.base.toml_positions import BOM
 from codex_tui.profiles import toml_text
 from codex_tui.profiles.literals import format_literal, parse_literal
@@ -155,7 +155,7 @@ class Draft:
         if self._disk is None:
             return False
         try:
-            return files.read(self.path) != self._disk
+            return files.read(self.path, MAX_BYTES) != self._disk
         except OSError:
             return True
 
@@ -264,7 +264,7 @@ def _write(path: Path, text: str) -> None:
 
 def _read(path: Path) -> bytes:
     try:
-        return files.read(path)
+        return files.read(path, MAX_BYTES)
     except OSError as error:
         raise BadInput(f"{path} can't be read: {error.strerror}.") from None
 
@@ -279,8 +279,8 @@ def _decode(path: Path, disk: bytes) -> str:
 def _read_fields(text: str) -> dict[str, Any]:
     """Return each field that the text sets, by its path; nothing if the text is not TOML."""
     try:
-        tables = tomllib.loads(text.removeprefix(BOM))
-    except (ValueError, RecursionError):
+        tables = parse_toml(text.removeprefix(BOM))
+    except ValueError:
         return {}
     fields: dict[str, Any] = {}
     for name, value in tables.items():

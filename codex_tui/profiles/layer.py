@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import re
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from codex_tui.base.secrets import NO_SECRETS, is_secret
+from codex_tui.base.toml import MAX_BYTES, TomlError, parse_toml
 from codex_tui.base.toml_positions import find_lines
 from codex_tui.profiles.problems import ProfileError, ProfileProblem, explain_unknown_field, is_table, validate_field
 from codex_tui.profiles.schema import read_schema
 from training.contract import files
 from training.contract.secrets import has_secret
+
+MAX_FIELDS = 500  # of one file; there are about a hundred fields, and each unknown one costs a search for similar names
 
 FieldPath = tuple[str, ...]
 
@@ -34,7 +35,7 @@ class Layer:
 def read_text(path: Path) -> str:
     """Read the text of a profile file. Raises ProfileError if it can't be read."""
     try:
-        data = files.read(path)
+        data = files.read(path, MAX_BYTES)
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
@@ -75,30 +76,13 @@ def read_layer(text: str, path: Path) -> tuple[Layer, list[ProfileProblem]]:
 
 def _parse(text: str) -> tuple[dict[str, Any], list[ProfileProblem]]:
     try:
-        return tomllib.loads(text), []
-    except RecursionError:
-        return {}, [ProfileProblem("", 1, "nested too deeply to be a profile")]
-    except ValueError as error:  # TOMLDecodeError, or the error of int() for a number with thousands of digits
-        return {}, [_syntax_problem(str(error), text)]
-
-
-# Plain words for the messages of tomllib about the most frequent mistakes.
-_PLAIN_MESSAGES = {
-    r"^Cannot overwrite a value": "a key is set a second time",
-    r"^Cannot declare \('(.+)',\) twice": r"the table [\1] is there a second time",
-    r"^Exceeds the limit .*": "a number has thousands of digits",
-}
-
-
-def _syntax_problem(message: str, text: str) -> ProfileProblem:
-    for pattern, plain in _PLAIN_MESSAGES.items():
-        message = re.sub(pattern, plain, message)
-    if place := re.search(r"\(at line (\d+), column \d+\)", message):
-        line = int(place[1])
-    else:  # the problem is in a number, or at the end of the text
-        digits = re.search(r"\d{4000}", text) if "digits" in message else None
-        line = text.count("\n", 0, digits.start() if digits else None) + 1
-    return ProfileProblem("", line, "not valid TOML: " + re.sub(r"\s*\(at .*\)", "", message))
+        table = parse_toml(text)
+    except TomlError as error:
+        return {}, [ProfileProblem("", error.line, error.message)]
+    if (count := sum(1 for _ in _iterate_fields(table))) > MAX_FIELDS:
+        message = f"sets {count:,} fields, more than the {MAX_FIELDS} that a profile can have"
+        return {}, [ProfileProblem("", None, message)]
+    return table, []
 
 
 def _iterate_fields(table: dict[str, Any]) -> Iterator[tuple[FieldPath, Any]]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Sequence
 from typing import Any
 
 from codex_tui.base.text import clean
+from codex_tui.base.toml import parse_toml
 from codex_tui.base.toml_positions import find_positions
 from codex_tui.profiles.schema import FieldSchema
 
@@ -84,14 +84,14 @@ def insert_pasted(kinds: Sequence[str], before: str, pasted: str, after: str) ->
 
 def parse_literal(text: str) -> Any:
     """Return the value of a TOML literal."""
-    return tomllib.loads(f"v = {text}")["v"]
+    return parse_toml(f"v = {text}")["v"]
 
 
 def _parse_or_none(text: str) -> Any:
     """Return the value if `text` is one TOML value and nothing more, else None."""
     try:
-        table = tomllib.loads(f"v = {text}")
-    except (ValueError, RecursionError):
+        table = parse_toml(f"v = {text}")
+    except ValueError:
         return None
     entry = find_positions(f"v = {text}").entries["v"]
     return table["v"] if len(table) == 1 and entry.end == len(f"v = {text}") else None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
 from codex_tui.base.errors import BadInput
+from codex_tui.base.toml import parse_toml
 from codex_tui.profiles.comments import format_example
 from codex_tui.profiles.problems import explain_unknown_field, is_table, validate_field
 from codex_tui.profiles.resolve import make_paths_absolute
@@ -51,8 +51,8 @@ def _parse_override(field: str, given: str | None) -> Any:
 
 def _parse_value(schema: FieldSchema, text: str) -> Any:
     try:
-        table = tomllib.loads(f"value = {text}")
-    except (ValueError, RecursionError):
+        table = parse_toml(f"value = {text}")
+    except ValueError:
         return text
     value = table["value"]
     if len(table) > 1 or (schema.kinds == ("string",) and not isinstance(value, str)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from training.dataset.source import DEMO_DATASET, hub_id
 
 # These fields describe one file only: the title of a parent would not fit other values.
 NOT_INHERITED = ("extends", "title", "description")
+
+MAX_CHAIN = 8  # files that extend each other
+MAX_COMPARED_NAMES = 200  # comparing each wrong name in a folder of profiles with all of its names takes quadratic time
 
 NO_NAME = "required, but not set: name a model, or extend a profile that does"
 
@@ -102,6 +106,8 @@ def _read_chain(text: str, path: Path) -> tuple[list[Layer], list[ProfileProblem
             if os.path.realpath(file) in {os.path.realpath(each.path) for each in layers}:
                 circle = " → ".join([*(each.path.name for each in layers), file.name])
                 raise ValueError(f"goes in a circle, {circle}: one of them has to stand on its own")
+            if len(layers) == MAX_CHAIN:
+                raise ValueError(_describe_long_chain(layers))
             text = read_text(file)
         except ProfileError as error:
             return layers, problems + [replace(problem, path=file) for problem in error.problems], False
@@ -126,10 +132,30 @@ def find_parent(extends: str, child: Path) -> Path:
         # A user profile may have the same name as the shipped profile that it extends.
         if os.path.isfile(path) and os.path.realpath(path) != os.path.realpath(child):  # noqa: PTH113
             return path
-    names = sorted({path.stem for folder in folders for path in folder.glob("*.toml")} - {child.stem})
-    close = find_close_match(extends, names)
-    instead = f"did you mean {close}?" if close else f"there are: {', '.join(names)}"
-    raise ValueError(f"no profile is called {quote_value(extends)}; {instead}")
+    raise ValueError(f"no profile is called {quote_value(extends)}; {_suggest_parent(extends, child, folders)}")
+
+
+def _suggest_parent(extends: str, child: Path, folders: tuple[Path, ...]) -> str:
+    names = [name for folder in folders for name in _list_names(folder, _modified(folder))]
+    if len(names) > MAX_COMPARED_NAMES:
+        return "codex-tui profile list shows the names"
+    others = sorted({*names} - {child.stem})
+    close = find_close_match(extends, others)
+    return f"did you mean {close}?" if close else f"there are: {', '.join(others)}"
+
+
+@lru_cache(maxsize=4)
+def _list_names(folder: Path, _modified_at: int) -> list[str]:
+    return [path.stem for path in folder.glob("*.toml")]
+
+
+def _modified(folder: Path) -> int:
+    return folder.stat().st_mtime_ns if folder.exists() else 0
+
+
+def _describe_long_chain(layers: list[Layer]) -> str:
+    names = " → ".join(layer.path.name for layer in layers)
+    return f"leads through more than {MAX_CHAIN} files, {names} → …: extend one that is nearer to the values"
 
 
 def _is_path(extends: str) -> bool:

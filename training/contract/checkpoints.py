@@ -27,7 +27,8 @@ STATE, ADAPTER = "trainer_state.json", "adapter_model.safetensors"
 RESUME_FILES = (STATE, ADAPTER, *ARCHIVES)  # the files that a resume reads
 CHECKSUMS = "checksums.json"
 """The file with the SHA-256 of each of RESUME_FILES by name. Checkpoints of other trainers have no such file."""
-MAX_HEADER_BYTES = 100_000_000  # the limit of the safetensors library
+MAX_STATE_BYTES = 2**30  # of trainer_state.json, which grows by each logged step
+MAX_HEADER_BYTES = 16 * 2**20  # of an adapter; one of 100,000 tensors has less
 
 
 def find_last_whole(folder: Path, *, thorough: bool = True) -> Path | None:
@@ -106,7 +107,7 @@ class _State(msgspec.Struct):
 def _is_state_whole(checkpoint: Path) -> bool:
     try:
         with files.open_file(checkpoint / STATE) as file:
-            text = file.read().decode()  # checks UTF-8, which msgspec does not do for skipped texts
+            text = file.read(MAX_STATE_BYTES).decode()  # checks UTF-8, which msgspec does not do for skipped texts
         try:
             step = msgspec.json.decode(text, type=_State).global_step
         except msgspec.MsgspecError:  # Python writes NaN for such a loss, and only Python reads it

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 UNFINISHED = ".tmp"
 ABANDONED_AFTER_SECONDS = 60.0  # writing a small file takes less time
-MAX_BYTES = 64 * 2**20  # the largest file that `read` accepts
+MAX_BYTES = 4 * 2**20  # the largest file that `read` accepts; JSON takes up to fifty times as much memory
 
 
 def write_atomically(path: Path, content: str | bytes, *, sync: bool = True) -> None:
@@ -101,10 +101,10 @@ def _open_regular(path: Path, flags: int) -> int:
     return descriptor
 
 
-def read(path: Path) -> bytes:
-    """Reads a small file. Raises OSError, also if the file is too large."""
+def read(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
+    """Reads a small file. Raises OSError, also if the file is larger than `max_bytes`."""
     with open_file(path) as file:
-        data = file.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise OSError(errno.EFBIG, f"it is larger than {MAX_BYTES >> 20} MiB", str(path))
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise OSError(errno.EINVAL, f"it is larger than {max_bytes >> 20} MiB", str(path))
     return data

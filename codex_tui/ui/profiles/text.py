@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 
 from codex_tui.base.text import clean, pluralize, shorten
+from codex_tui.base.toml import MAX_BYTES
 from codex_tui.ui.forecast.bar import (
     format_change,
     format_gb,
@@ -127,7 +128,7 @@ def _format_components(forecast: ResourceForecast) -> Iterator[Content]:
 def _format_file(entry: ProfileEntry) -> Iterator[Content]:
     """The profile as it is written: its comments explain each field. Problems are marked in place."""
     try:
-        lines = files.read(entry.path).decode(errors="replace").splitlines()[:MAX_FILE_LINES]
+        lines = files.read(entry.path, MAX_BYTES).decode(errors="replace").splitlines()[:MAX_FILE_LINES]
     except OSError:
         return
     bad_lines = {problem.line for problem in entry.problems if problem.path is None}

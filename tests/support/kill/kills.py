@@ -254,15 +254,19 @@ def compare_with(user: LocalUser, name: str, undisturbed: RunDirectory) -> None:
 
 
 def kill_chat_worker(user: LocalUser, name: str) -> None:
-    """Kill the worker behind `codex-tui chat --prompt`: the command says so in one clear sentence."""
+    """Kill the worker behind `codex-tui chat --prompt`: the command says so in one clear sentence. A run that was lost
+    before its first checkpoint has no adapter, so the command refuses to start a worker."""
+    can_answer = checkpoints.find_chat_adapter(user.run_directory(name)) is not None
     chat = user.start("chat", name, "--prompt", "Which weapon first?", "--max-new-tokens", "200")
     time.sleep(user.rng.uniform(0.3, STARTUP_SECONDS))
     with contextlib.suppress(psutil.Error):
-        for worker in psutil.Process(chat.pid).children():
-            kill(worker)
-            user.tally.kills["chat worker"] += 1
+        for child in psutil.Process(chat.pid).children():
+            if "training" in child.cmdline():  # another child is a question to the interpreter
+                kill(child)
+                user.tally.kills["chat worker"] += 1
     output, _ = chat.communicate(timeout=PATIENCE)
     user.tally.expect("Traceback" not in output, f"chat shows a traceback: {output[-600:]}")
+    user.tally.expect(can_answer or chat.returncode, f"chat answers for {name}, which has no adapter: {output}")
     if chat.returncode:
-        message = "The worker ended by signal SIGKILL"
+        message = "The worker ended by signal SIGKILL" if can_answer else "has no adapter and no whole checkpoint"
         user.tally.expect(message in output, f"chat does not say what happened: {output}")

@@ -9,6 +9,7 @@ import pytest
 
 from codex_tui.base import locations, settings
 from codex_tui.base.errors import BadInput
+from codex_tui.base.toml import MAX_BYTES
 
 
 @pytest.fixture
@@ -65,6 +66,15 @@ def test_mistakes_are_named_with_file_and_line(file: Path, text: str, said: str)
 def test_a_pipe_in_its_place_holds_nobody_up(file: Path) -> None:
     os.mkfifo(file)
     with pytest.raises(BadInput, match="cannot be read: it is not a file"):
+        settings.load()
+
+
+def test_a_file_beyond_the_limits_is_refused_at_once(file: Path) -> None:
+    file.write_text("[app]\n" + ".".join(["a"] * 100_000) + " = 1\n")
+    with pytest.raises(BadInput, match=r"a key has more than 16 parts, separated by dots \(at line 2\)"):
+        settings.load()
+    file.write_text("#" * (MAX_BYTES + 1))
+    with pytest.raises(BadInput, match="it is larger than 1 MiB"):
         settings.load()
 
 
