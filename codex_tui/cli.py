@@ -77,7 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
         _discard_output()
         return FAILED
     except OSError as error:  # a full disk, a file that can't be read
-        if error.filename is None and error.errno == errno.ENOSPC:  # only the output has no file name
+        if error.filename is None and error.errno in (errno.ENOSPC, errno.EFBIG):  # only the output has no file name
             error.filename = "the output"
             _discard_output()
         return _print_error(convert_os_error(error))

@@ -36,10 +36,15 @@ class EnvironmentMissing(CodexError):
     exit_code = NO_ENVIRONMENT
 
 
-def hint_for_full_disk(error: Exception) -> str:
-    """Return what to do if `error` says that a disk is full, else ""."""
-    is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return "Free some space there, then try it again." if is_full else ""
+def hint_for_failed_write(error: Exception) -> str:
+    """Return what to do if `error` says that a disk is full or a file too large, else ""."""
+    code = error.errno if isinstance(error, OSError) else None
+    if code == errno.EFBIG:
+        from training.contract.files import describe_size_limit
+
+        reason, hint = describe_size_limit()
+        return f"{reason[:1].upper()}{reason[1:]}. {hint}"
+    return "Free some space there, then try it again." if code in (errno.ENOSPC, errno.EDQUOT) else ""
 
 
 HINTS = {
@@ -54,4 +59,4 @@ def convert_os_error(error: OSError) -> CodexError:
 
     where = f"{shorten(clean(error.filename), MAX_PATH_LENGTH)}: " if error.filename is not None else ""
     kind = BadInput if error.errno == errno.ENAMETOOLONG else CodexError  # a typed name is too long
-    return kind(f"{where}{error.strerror or error}.", hint_for_full_disk(error) or HINTS.get(error.errno or 0, ""))
+    return kind(f"{where}{error.strerror or error}.", hint_for_failed_write(error) or HINTS.get(error.errno or 0, ""))

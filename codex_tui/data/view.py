@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codex_tui.base import locations
-from codex_tui.base.errors import hint_for_full_disk
+from codex_tui.base.errors import hint_for_failed_write
 from codex_tui.base.progress import Progress, ProgressTracker
 from codex_tui.data.background import Background
 from codex_tui.data.filter import RowStates
@@ -76,7 +76,7 @@ class DataView:
         except OSError as error:
             self.no_tokens = (
                 f"{locations.cache_home()} can't be written: {error.strerror}.",
-                hint_for_full_disk(error),
+                hint_for_failed_write(error),
             )
         if self.background.closed.is_set():
             return

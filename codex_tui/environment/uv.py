@@ -153,6 +153,7 @@ class Uv:
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
+            restore_signals=False,  # else SIGXFSZ would kill uv where a file becomes too large, and uv could not say so
         )
         activity, last, started = Activity({}), deque[str](maxlen=40), time.monotonic()
         reported_at = 0.0
@@ -200,6 +201,16 @@ _REASONS = (
         r"(?:`| to | at )(/[^`:]+?)`?: (?:No space left|Disk quota)",
         "The disk is full: {} can't be written",
         "Free some space there, then run it again.",
+    ),
+    (
+        r"(?:`| to | at )(/[^`:]+?)`?: File too large",
+        "{} can't be written: it would be larger than a file may be",
+        "Look at the limit with `ulimit -f`, raise it with `ulimit -f unlimited`, then run it again.",
+    ),
+    (
+        r"File too large|os error 27\b",
+        "A file would be larger than a file may be",
+        "Look at the limit with `ulimit -f`, raise it with `ulimit -f unlimited`, then run it again.",
     ),
     (r"No space left|os error 28|Disk quota", "The disk is full", "Free some space, then run it again."),
     (

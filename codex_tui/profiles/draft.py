@@ -13,7 +13,7 @@ from typing import Any
 import tomli_w
 
 from codex_tui.base import locations
-from codex_tui.base.errors import BadInput, CodexError, hint_for_full_disk
+from codex_tui.base.errors import BadInput, CodexError, hint_for_failed_write
 from codex_tui.base.toml import MAX_BYTES, parse_toml
 from codex_tui.base.toml_positions import BOM
 from codex_tui.profiles import toml_text
@@ -235,7 +235,7 @@ def choose_new_path(name: str) -> Path:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise BadInput(f"{folder} can't be made: {error.strerror}.", hint_for_full_disk(error)) from None
+        raise BadInput(f"{folder} can't be made: {error.strerror}.", hint_for_failed_write(error)) from None
     return folder / f"{name.strip().removesuffix('.toml')}.toml"
 
 
@@ -258,7 +258,7 @@ def _write(path: Path, text: str) -> None:
         raise BadInput(f"{path} can't be written: it has a character that UTF-8 does not have.") from None
     except (OSError, RuntimeError) as error:
         raise BadInput(
-            f"{path} can't be written: {getattr(error, 'strerror', error)}.", hint_for_full_disk(error)
+            f"{path} can't be written: {getattr(error, 'strerror', error)}.", hint_for_failed_write(error)
         ) from None
 
 

@@ -33,6 +33,7 @@ FailureKind = Literal[
     "pinned_memory",
     "host_memory",
     "disk_full",
+    "file_size_limit",
     "model_not_found",
     "gated_model",
     "offline",

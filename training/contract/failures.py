@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.contract.events import FailureKind
+from training.contract.files import describe_size_limit, reaches_size_limit
 from training.contract.secrets import redact_secrets
 
 
@@ -44,6 +45,7 @@ _HINTS: dict[FailureKind, str] = {
     "host_memory": "Close other programs, give the machine (under WSL2: .wslconfig) more memory or swap, or "
     "choose a smaller model.",
     "disk_full": "Free some space, or lower checkpoints.save_total_limit, and resume the run.",
+    "file_size_limit": "Raise the limit with `ulimit -f unlimited`, or use a folder on another file system.",
     "model_not_found": "Check model.name and model.revision: a Hub id such as unsloth/Llama-3.2-3B-Instruct, a "
     'folder, or "demo:llama".',
     "gated_model": "Accept the model's licence on its Hub page and log in with a token that may read it.",
@@ -59,6 +61,7 @@ _HINTS: dict[FailureKind, str] = {
 # Patterns for the texts of the exception and its causes. The first match counts, so special ones come first.
 _PINNING = r"pin_memory|cudaHostAlloc|cudaHostRegister|cudaMallocHost|pinned|page-locked"
 _CUDA_OUT_OF_MEMORY = r"CUDA out of memory|CUBLAS_STATUS_ALLOC_FAILED|CUDA error: out of memory|OutOfMemoryError"
+_TOO_LARGE = r"File too large|os error 27\b"
 _MAX_FRAMES = 3
 
 _PATTERNS: list[tuple[str, FailureKind, str]] = [
@@ -113,6 +116,8 @@ def classify(error: BaseException) -> Failure:
     for link in chain:
         if isinstance(link, MemoryError):
             return Failure("host_memory", "The machine ran out of memory.", _HINTS["host_memory"])
+        if isinstance(link, OSError) and link.errno == errno.EFBIG:
+            return _explain_size_limit(link.filename)
         if isinstance(link, OSError) and link.errno in (errno.ENOSPC, errno.EDQUOT):
             where = f": {link.filename} can't be written." if link.filename else "."
             return Failure("disk_full", f"The disk is full{where}", _HINTS["disk_full"])
@@ -122,6 +127,8 @@ def classify(error: BaseException) -> Failure:
         return Failure("pinned_memory", "Page-locked host memory ran out.", _HINTS["pinned_memory"])
     if re.search(_NO_CHAT_TEMPLATE, text):
         return Failure("bad_config", "The model has no chat template.", _NO_CHAT_TEMPLATE_HINT)
+    if re.search(_TOO_LARGE, text):
+        return _explain_size_limit()
     for pattern, kind, message in _PATTERNS:
         if re.search(pattern, text):
             return Failure(kind, message, _HINTS[kind])
@@ -131,15 +138,42 @@ def classify(error: BaseException) -> Failure:
     return Failure("unknown", _summarize(error), _HINTS["unknown"])
 
 
+def _explain_size_limit(path: str | None = None) -> Failure:
+    reason, hint = describe_size_limit()
+    return Failure("file_size_limit", f"{path or 'A file'} can't be written: {reason}.", hint)
+
+
 @contextmanager
 def name_full_disk(place: Path) -> Iterator[None]:
-    """If a library reports a full disk inside the block, raise an OSError with the path `place` instead."""
+    """If a library reports inside the block that a disk is full or a file too large, raise an OSError with the path
+    `place` instead. The error of `name_large_file` stays as it is."""
     try:
         yield
     except Exception as error:
-        if classify(error).kind != "disk_full":
+        codes = {"disk_full": errno.ENOSPC, "file_size_limit": errno.EFBIG}
+        code = codes.get(classify(error).kind)
+        if code is None or (code == errno.EFBIG and getattr(error, "filename", None)):
             raise
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(place)) from error
+        raise OSError(code, os.strerror(code), str(place)) from error
+
+
+@contextmanager
+def name_large_file(unfinished: Path, place: Path) -> Iterator[None]:
+    """If a file that a library writes into the folder `unfinished` becomes too large, raise an OSError with its path.
+    `place` is the folder's name once it is finished."""
+    try:
+        yield
+    except Exception as error:
+        kind = classify(error).kind
+        if kind not in ("disk_full", "file_size_limit"):
+            raise
+        written = [path for path in unfinished.rglob("*") if path.is_file()]
+        last = max(written, key=lambda path: path.stat().st_mtime_ns, default=None)
+        # torch tells both failures in the same words.
+        if last is None or (kind == "disk_full" and not reaches_size_limit(last)):
+            raise
+        path = str(place / last.relative_to(unfinished))
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path) from error
 
 
 def _list_causes(error: BaseException) -> list[BaseException]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import stat
 import tempfile
 import time
@@ -56,6 +57,28 @@ def name_path_in_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         error.filename, error.filename2 = str(path), None
         raise
+
+
+def reaches_size_limit(path: Path) -> bool:
+    """Return whether `path` is as large as the shell's limit (`ulimit -f`) allows."""
+    limit = find_size_limit()
+    return limit is not None and path.is_file() and path.stat().st_size >= limit
+
+
+def find_size_limit() -> int | None:
+    """Return the bytes that a file of this process may have at most (`ulimit -f`); None if the shell sets no limit."""
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    return None if limit == resource.RLIM_INFINITY else limit
+
+
+def describe_size_limit() -> tuple[str, str]:
+    """Return why a file can't become larger, and what to do about it."""
+    if (limit := find_size_limit()) is None:
+        return "its file system allows no larger file", "Use a folder on another file system: FAT ends at 4 GB a file."
+    return (
+        f"a file may have {limit:,} bytes at most (ulimit -f)",
+        "Nothing is damaged. Raise the limit with `ulimit -f unlimited`, then try it again.",
+    )
 
 
 def clear_unfinished(folder: Path) -> None:

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from training.contract.failures import name_full_disk
+from training.contract.failures import name_full_disk, name_large_file
 from training.dataset.rows import read
 from training.dataset.source import DEMO_DATASET, DEMO_FILE, local
 
@@ -75,7 +75,8 @@ def build(cache: Path) -> Path:
         cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=cache, prefix=".demo-llama-"))
         try:
-            _write(temporary)
+            with name_large_file(temporary, folder):
+                _write(temporary)
             try:
                 temporary.rename(folder)
             except OSError:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from training.contract.checkpoints import ADAPTER
-from training.contract.failures import name_full_disk
+from training.contract.failures import name_full_disk, name_large_file
 from training.contract.run_directory import ADAPTER_CONFIG
 from training.finetune import checkpoints
 
@@ -29,8 +29,9 @@ def save(model: PeftModel, tokenizer: PreTrainedTokenizerBase, folder: Path, bes
     with name_full_disk(folder):
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=UNFINISHED))
         try:
-            model.save_pretrained(temporary)
-            tokenizer.save_pretrained(temporary)
+            with name_large_file(temporary, folder):
+                model.save_pretrained(temporary)
+                tokenizer.save_pretrained(temporary)
             if best:
                 for name in (ADAPTER, ADAPTER_CONFIG):
                     shutil.copyfile(best / name, temporary / name)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from training.contract.failures import name_full_disk
+from training.contract.failures import name_full_disk, name_large_file
 from training.finetune import checkpoints
 
 
@@ -54,7 +54,8 @@ class Trainer(SFTTrainer):
         try:
             with name_full_disk(home / name):
                 self._unfinished.mkdir(parents=True)
-                super()._save_checkpoint(model, trial)
+                with name_large_file(self._unfinished / name, home / name):
+                    super()._save_checkpoint(model, trial)
                 checkpoints.publish(self._unfinished / name, home)
         finally:
             shutil.rmtree(self._unfinished, ignore_errors=True)

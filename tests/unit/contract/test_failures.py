@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import os
+from pathlib import Path
 
 import pytest
 
-from training.contract.failures import TrainingFailure, classify
+from training.contract.failures import TrainingFailure, classify, name_full_disk, name_large_file
 
 OFFLINE = (
     "We couldn't connect to 'https://huggingface.co' to load the files, and couldn't find them in the cached files.\n"
@@ -35,6 +37,8 @@ GATED = "You are trying to access a gated repo.\nMake sure to have access to it 
         (MemoryError(), "host_memory"),
         (OSError(errno.ENOSPC, "No space left on device"), "disk_full"),
         (RuntimeError("I/O error: No space left on device (os error 28)"), "disk_full"),
+        (OSError(errno.EFBIG, "File too large"), "file_size_limit"),
+        (RuntimeError("I/O error: File too large (os error 27)"), "file_size_limit"),
         (OSError(OFFLINE), "offline"),
         (OSError(NOT_FOUND), "model_not_found"),
         (OSError(REPOSITORY), "model_not_found"),
@@ -65,6 +69,40 @@ def test_a_damaged_file_of_weights_is_told_in_words() -> None:
     assert failure.kind == "model_not_found"
     assert failure.message.startswith("A file of weights is damaged (Error while deserializing header: incomplete")
     assert "Download the model again" in failure.hint
+
+
+def test_a_file_that_becomes_too_large_is_named_with_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The libraries name no file, and torch tells a full disk and a file that is too large in the same words."""
+    SafetensorError = type("SafetensorError", (Exception,), {})  # noqa: N806  as the library calls it
+    unfinished, place = tmp_path / ".unfinished" / "checkpoint-3", tmp_path / "checkpoint-3"
+    unfinished.mkdir(parents=True)
+    (unfinished / "model.safetensors").write_bytes(b"x" * 10)
+    for error, name in (
+        (SafetensorError("Error while serializing: I/O error: File too large (os error 27)"), "model.safetensors"),
+        (RuntimeError("[enforce fail at inline_container.cc:626] . unexpected pos 64 vs 0"), "optimizer.pt"),
+    ):
+        (unfinished / name).write_bytes(b"x" * 100)
+        os.utime(unfinished / name, (2**32, 2**32))
+        monkeypatch.setattr("training.contract.files.find_size_limit", lambda: 100)
+        with pytest.raises(OSError, match="File too large") as caught, name_full_disk(tmp_path):  # noqa: SIM117
+            with name_large_file(unfinished, place):
+                raise error
+        failure = classify(caught.value)
+        assert failure.kind == "file_size_limit"
+        assert failure.message == f"{place / name} can't be written: a file may have 100 bytes at most (ulimit -f)."
+        assert failure.hint == "Nothing is damaged. Raise the limit with `ulimit -f unlimited`, then try it again."
+        monkeypatch.setattr("training.contract.files.find_size_limit", lambda: None)
+        assert "its file system allows no larger file" in classify(caught.value).message
+        assert "FAT ends at 4 GB" in classify(caught.value).hint
+
+
+def test_a_full_disk_under_a_limit_is_still_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.contract.files.find_size_limit", lambda: 100)
+    (tmp_path / "optimizer.pt").write_bytes(b"x" * 99)
+    with pytest.raises(OSError, match="No space") as caught, name_full_disk(tmp_path):  # noqa: SIM117
+        with name_large_file(tmp_path, tmp_path):
+            raise RuntimeError("[enforce fail at inline_container.cc:626] . unexpected pos 64 vs 0")
+    assert classify(caught.value).kind == "disk_full"
 
 
 def test_a_checkpoint_that_is_gone_is_named() -> None:

@@ -72,6 +72,11 @@ def test_downloads_are_counted_and_the_rest_estimated() -> None:
     ("output", "message"),
     [
         ("error: Failed to write to x: No space left on device (os error 28)", "disk is full"),
+        (
+            "error: Failed to install\n  cause: failed to copy to `/envs/t/large.so`: File too large (os error 27)",
+            "/envs/t/large.so can't be written: it would be larger than a file may be",
+        ),
+        ("error: Failed to write to x: File too large (os error 27)", "would be larger than a file may be"),
         ("error: Request failed\n  cause: error sending request for url (https://a.example/)", "cannot be reached"),
         ("× No solution found:\n╰─▶ Because there is no version of trl==9, ...", "does not have a pinned version"),
         ("error: No interpreter found for Python >=3.11, <3.14 in search path", "no Python 3.11 to 3.13"),

@@ -1,0 +1,57 @@
+"""A file that becomes larger than the shell (`ulimit -f`) allows: the failure names the file and the limit."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from support.config_file import read_config, write_config
+from support.training_runs import Trainer, demo_profile, events
+
+from training.contract.run_directory import RunDirectory
+
+
+@contextmanager
+def size_limit(size: int) -> Iterator[None]:
+    """Limit the files of the processes that are started inside to `size` bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def assert_too_large(run: RunDirectory, path: str, size: int) -> None:
+    failed = events(run)[-1]
+    assert (failed["type"], failed["kind"]) == ("failed", "file_size_limit"), failed
+    assert failed["message"].endswith(f"{path} can't be written: a file may have {size:,} bytes at most (ulimit -f).")
+    assert failed["hint"] == "Nothing is damaged. Raise the limit with `ulimit -f unlimited`, then try it again."
+
+
+def test_the_demo_model(trainer: Trainer) -> None:
+    run = trainer.run("large-model", demo_profile())
+    cache = trainer.folder / "empty"
+    write_config(run, read_config(run) | {"cache": str(cache)})
+    with size_limit(1_024_000):
+        assert trainer.train(run) == 1
+    assert_too_large(run, "/model.safetensors", 1_024_000)
+    assert f"{cache}/demo-llama-" in events(run)[-1]["message"]
+    assert [path.name for path in cache.iterdir() if "demo-llama" in path.name] == []
+
+
+def test_a_checkpoint_and_the_adapter(trainer: Trainer) -> None:
+    profile = demo_profile(training={"max_steps": 1}, checkpoints={"save_steps": 1})
+    free = trainer.run("free", profile)
+    assert trainer.train(free) == 0, free.log.read_text()
+    sizes = {path.name: path.stat().st_size for path in (free.checkpoints / "checkpoint-1").iterdir()}
+    for name, place in (
+        ("optimizer.pt", "checkpoints/checkpoint-1"),
+        ("adapter_model.safetensors", "checkpoints/checkpoint-1"),
+    ):
+        run = trainer.run(f"limited-{name}", profile)
+        with size_limit(sizes[name] - 1):
+            assert trainer.train(run) == 1
+        assert_too_large(run, f"{run.path / place / name}", sizes[name] - 1)
+        assert list(run.checkpoints.iterdir()) == []
