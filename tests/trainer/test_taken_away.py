@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from support.config_file import read_config, write_config
 from support.fake_checkpoint import write_checkpoint
 from support.training_runs import Trainer, demo_profile, events
 
+from training.contract import checkpoints
 from training.contract.run_directory import RunDirectory
 
 ROW = json.dumps({"instruction": "Who are you?", "response": "A sample."}) + "\n"
@@ -95,3 +97,55 @@ def test_a_run_whose_folder_is_gone_is_not_trained_unseen(trainer: Trainer, how:
     _, complaint = process.communicate(timeout=300)
     assert process.returncode == 1
     assert f"{run.path} was moved or deleted" in complaint
+
+
+def start_training(trainer: Trainer, run: RunDirectory) -> subprocess.Popen[str]:
+    """Start the trainer of `run`, and wait until it has logged a step."""
+    with run.log.open("a") as log:
+        process = trainer.start(str(run.path), stdout=log, stderr=log)
+    while not events(run, "metrics"):
+        assert process.poll() is None, run.log.read_text()
+        time.sleep(0.02)
+    return process
+
+
+def rename_while_it_sleeps(run: RunDirectory, name: str, *, stop: bool) -> RunDirectory:
+    """Rename the run between two steps of its trainer, right after a stop request if `stop`."""
+    identity = run.read_process()
+    assert identity is not None
+    os.kill(identity.pid, signal.SIGSTOP)
+    if stop:
+        run.request_stop()
+    renamed = RunDirectory(run.path.rename(run.path.with_name(name)))
+    os.kill(identity.pid, signal.SIGCONT)
+    return renamed
+
+
+def test_a_run_that_is_renamed_while_a_stop_is_pending_is_saved_under_its_new_name(trainer: Trainer) -> None:
+    run = trainer.run("car", demo_profile(training={"max_steps": 100_000}))
+    process = start_training(trainer, run)
+    renamed = rename_while_it_sleeps(run, "car-renamed", stop=True)
+    assert process.wait(300) == 0, renamed.log.read_text()
+    assert not run.path.exists()
+    stopped = events(renamed)[-1]
+    assert stopped["type"] == "stopped"
+    last = renamed.checkpoints / f"checkpoint-{stopped['step']}"
+    assert checkpoints.find_last_whole(renamed.checkpoints) == last
+    assert events(renamed, "checkpoint")[-1]["path"] == f"checkpoints/{last.name}"
+    assert renamed.has_adapter()
+    assert told(renamed) == ["The run was renamed while it trained. It is called car-renamed now."]
+    exit_ = renamed.read_exit()
+    assert exit_ is not None and exit_.code == 0
+    assert not renamed.reserve.exists()
+
+
+def test_a_run_that_is_renamed_goes_on_and_saves_under_its_new_name(trainer: Trainer) -> None:
+    run = trainer.run("van", demo_profile(training={"max_steps": 60}, checkpoints={"save_steps": 30}))
+    process = start_training(trainer, run)
+    renamed = rename_while_it_sleeps(run, "van-renamed", stop=False)
+    assert process.wait(300) == 0, renamed.log.read_text()
+    assert not run.path.exists()
+    assert events(renamed)[-1]["type"] == "done"
+    assert [event["seq"] for event in events(renamed)] == list(range(len(events(renamed))))
+    assert checkpoints.is_whole(renamed.checkpoints / "checkpoint-60")
+    assert renamed.has_adapter()

@@ -14,6 +14,7 @@ import math
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -230,10 +231,11 @@ class EventWriter:
     """Appends events to `path`. Several threads may use it. `seq` continues after the last event of earlier attempts.
 
     Only the owner may read the file (0600). If it is deleted or replaced, later events go to the new file at `path`.
+    `find_path` returns where the file is now, if its folder was renamed.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path, self._lock = path, threading.Lock()
+    def __init__(self, path: Path, find_path: Callable[[], Path | None] = lambda: None) -> None:
+        self._path, self._find_path, self._lock = path, find_path, threading.Lock()
         self._encoder = msgspec.json.Encoder()
         self._epoch = time.time() - time.monotonic()
         self._seq, self._repeated = 0, dict[type, Event]()  # events that a new file must begin with
@@ -267,7 +269,11 @@ class EventWriter:
         try:
             return os.path.samestat(os.fstat(self._descriptor), os.stat(self._path))  # noqa: PTH116  half the time
         except FileNotFoundError:
-            return False
+            present = self._find_path()
+            if present is None or present == self._path:
+                return False
+            self._path = present
+            return self._in_place()
 
     def _append(self, event: Event) -> None:
         event.seq = self._seq

@@ -16,6 +16,7 @@ Folders are 0700 and files 0600. No token or secret is ever written here.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -54,6 +55,21 @@ class RunDirectory:
         """Creates the directory. Raises FileExistsError if it exists."""
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path.mkdir(mode=0o700)
+
+    @classmethod
+    def locate(cls, folder: int) -> RunDirectory | None:
+        """Return the run whose open folder is `folder`, by its present name, since someone may have renamed it. Returns
+        None if it was deleted. A deletion may be partial: the run's process may have written new files since."""
+        run = cls(Path(f"/proc/self/fd/{folder}").readlink())
+        return run if run.is_open_as(folder) else None
+
+    def is_open_as(self, folder: int) -> bool:
+        """Return whether the folder with the descriptor `folder` is this run's."""
+        try:
+            same = os.path.samestat(os.fstat(folder), self.path.stat())
+        except FileNotFoundError:
+            return False
+        return same and (self.config.exists() or self.lock.exists())
 
     def read_process(self) -> ProcessIdentity | None:
         try:

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 
 from training.contract import events as ev
 from training.contract import files
@@ -34,10 +35,11 @@ class Attempt:
         self._set_aside = checkpoints.set_aside_broken(run.checkpoints)
         self.resume_from = next(reversed(checkpoints.list_checkpoints(run.checkpoints)), None)
         self.step = checkpoints.parse_step(self.resume_from) if self.resume_from else 0
-        self.events = ev.EventWriter(run.events)
         self.stop = StopRequests(run, self._terminate)
         self._parent = os.getppid()
+        self._locating = threading.Lock()
         self._folder = os.open(run.path, os.O_RDONLY | os.O_CLOEXEC)
+        self.events = ev.EventWriter(run.events, self._find_events)
         self._ended = threading.Event()
         self._ending = threading.Lock()
 
@@ -60,6 +62,19 @@ class Attempt:
         self.stop.watch()
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
 
+    def locate_run(self) -> RunDirectory:
+        """Return the run's directory, where it is now. Ask before each save: a save under an old name would make the
+        folder anew. Ends the process if the run was deleted, or if another folder has its name."""
+        with self._locating:
+            if self.run.is_open_as(self._folder):
+                return self.run
+            run = RunDirectory.locate(self._folder)
+            if run is None or self.run.path.exists():
+                print_error(f"{self.run.path} was moved or deleted. Training ends: nobody could watch or resume it.")
+                os._exit(1)
+            self._follow(run)
+            return run
+
     def warn(self, message: str) -> None:
         self.events.emit(ev.Warned(message=message))
 
@@ -73,7 +88,7 @@ class Attempt:
             if not self._ended.is_set():
                 self._ended.set()
                 self.stop.end()
-                self.run.reserve.unlink(missing_ok=True)
+                (RunDirectory.locate(self._folder) or self.run).reserve.unlink(missing_ok=True)
                 self.events.emit(event)
 
     def _reserve_room(self) -> None:
@@ -87,9 +102,7 @@ class Attempt:
 
     def _beat(self) -> None:
         while not self._ended.wait(HEARTBEAT_SECONDS):
-            if self._run_is_gone():
-                print_error(f"{self.run.path} was moved or deleted. Training ends: nobody could watch or resume it.")
-                os._exit(1)
+            self.locate_run()
             with suppress(OSError):  # on a full disk the training loop fails by itself, with a better message
                 self.events.emit(ev.Heartbeat())
                 if self.run.read_process() != self._identity:  # the launcher may have written its entry after ours
@@ -97,14 +110,15 @@ class Attempt:
                 if os.getppid() != self._parent:  # the supervisor was killed, so the log is ours to trim
                     trim_log(self.run.log)
 
-    def _run_is_gone(self) -> bool:
-        """Check whether the run's directory was moved or deleted. A deletion may be partial: this process may have
-        written new files since."""
-        try:
-            moved = not os.path.samestat(os.fstat(self._folder), self.run.path.stat())
-        except FileNotFoundError:
-            return True
-        return moved or not (self.run.config.exists() or self.run.lock.exists())
+    def _find_events(self) -> Path | None:
+        run = RunDirectory.locate(self._folder)
+        return run.events if run else None
+
+    def _follow(self, run: RunDirectory) -> None:
+        if self.resume_from:
+            self.resume_from = run.path / self.resume_from.relative_to(self.run.path)
+        self.run = self.stop.run = run
+        self.warn(f"The run was renamed while it trained. It is called {run.name} now.")
 
     def _terminate(self) -> None:
         # A quick check only: this request asks the process to end at once.

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event:
     """Fine-tune the model as `job` asks, and return the attempt's last event. Every error is raised to the caller."""
-    profile, run, emit = job.profile, attempt.run, attempt.events.emit
+    profile, emit = job.profile, attempt.events.emit
     started = time.monotonic()
     on_gpu = torch.cuda.is_available()
     if isinstance(profile.hardware.device, int) and not on_gpu:
@@ -93,7 +93,8 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
 
     # Trainer
     steps = count_steps(profile, len(examples.train))
-    trainer = build_trainer(profile, run, model, tokenizer, examples, steps, attempt.warn)
+    trainer = build_trainer(profile, attempt.locate_run(), model, tokenizer, examples, steps, attempt.warn)
+    trainer.find_home = lambda: attempt.locate_run().checkpoints
     if profile.launch.probe:
         trainer.add_callback(Probe(trainer, examples.train, attempt, job, profile, shape, limit))
     trainer.add_callback(Reporter(attempt, Question.from_profile(profile, rows.rows), card))
@@ -105,7 +106,7 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
         trainer.add_callback(CoolDown(attempt, card, profile.hardware.pause_above_celsius))
 
     # Train
-    emit(resolved.record(job, run, trainer, examples, rows, steps, profile.model.offload_layers))
+    emit(resolved.record(job, attempt.locate_run(), trainer, examples, rows, steps, profile.model.offload_layers))
     attempt.stop.can_save = True
     with limit.explain_out_of_memory("The run can't go on", profile, shape):
         trainer.train(resume_from_checkpoint=str(attempt.resume_from) if attempt.resume_from else None)
@@ -113,6 +114,7 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
     # Save
     emit(ev.Phase(name="saving", detail="adapter"))
     best_step = checkpoints.find_best_step(trainer.state.log_history) if profile.evaluation.patience else None
+    run = attempt.locate_run()
     best = run.checkpoints / f"{checkpoints.PREFIX}{best_step}"
     use_best = best_step and not attempt.stop.level and checkpoints.is_whole(best)
     adapter.save(model, tokenizer, run.adapter, best if use_best else None)

@@ -23,7 +23,7 @@ class StopRequests:
     def __init__(self, run: RunDirectory, terminate: Callable[[], None]) -> None:
         self.level: StopLevel | None = None
         self.can_save = False  # True while a training loop looks at `level` after each step
-        self._run = run
+        self.run = run
         self._terminate = terminate
         self._sigterm_count = 0
         self._ended = threading.Event()
@@ -42,7 +42,7 @@ class StopRequests:
 
     def _poll(self) -> None:
         while not self._ended.wait(POLL_SECONDS):
-            requested = self._run.read_stop_request()
+            requested = self.run.read_stop_request()
             if requested == "terminate" or self._sigterm_count > 1:
                 self.level = "terminate"
             elif requested == "save" or self._sigterm_count == 1:

@@ -27,6 +27,7 @@ class Trainer(SFTTrainer):
         self._unfinished: Path | None = None  # the folder that a checkpoint is being written to
         self._warn = warn
         self._keep_best = keep_best
+        self.find_home: Callable[[], Path] = lambda: Path(self.args.output_dir)  # asked before each save
         super().__init__(*args, **kwargs)
 
     def _get_output_dir(self, trial: Any) -> str:
@@ -36,7 +37,7 @@ class Trainer(SFTTrainer):
         if not all(bool(torch.isfinite(p).all()) for p in self.model.parameters() if p.requires_grad):
             self._warn("The adapter has NaN or infinite values. This checkpoint is not saved.")
             return
-        home = Path(self.args.output_dir)
+        home = self.find_home()
         limit = self.args.save_total_limit
         try:
             self._write(model, trial, home)
@@ -53,7 +54,8 @@ class Trainer(SFTTrainer):
         name = f"{checkpoints.PREFIX}{self.state.global_step}"
         try:
             with name_full_disk(home / name):
-                self._unfinished.mkdir(parents=True)
+                home.mkdir(exist_ok=True)  # but not the run's folder, which someone may be renaming now
+                self._unfinished.mkdir()
                 with name_large_file(self._unfinished / name, home / name):
                     super()._save_checkpoint(model, trial)
                 checkpoints.publish(self._unfinished / name, home)

@@ -22,6 +22,7 @@ POLL_SECONDS = 0.5  # between two checks of the log's size
 def fork(run: RunDirectory) -> int | None:
     """Fork the trainer. Returns None in the trainer's process, and its exit code in the parent when it ends."""
     oom_kills_before, parent = count_oom_kills(), os.getpid()
+    folder = os.open(run.path, os.O_RDONLY | os.O_CLOEXEC)  # by which it is found again if someone renames it
     child = os.fork()
     if child == 0:
         die_with_parent(True)
@@ -38,7 +39,7 @@ def fork(run: RunDirectory) -> int | None:
     out_of_memory = killed_by == signal.SIGKILL and count_oom_kills() > oom_kills_before
     with suppress(OSError):  # if the disk is full, nothing records the end, and the run shows as lost
         signal_text = format_signal(killed_by) if killed_by else ""
-        run.write_exit(Exit(child, code, signal_text, out_of_memory, os.getpid()))
+        (RunDirectory.locate(folder) or run).write_exit(Exit(child, code, signal_text, out_of_memory, os.getpid()))
     return code if code is not None else 128 + (killed_by or 0)
 
 

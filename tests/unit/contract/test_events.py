@@ -111,3 +111,15 @@ def test_a_pipe_in_its_place_is_an_error(tmp_path: Path) -> None:
 
 def test_what_is_not_finite_has_no_value() -> None:
     assert [ev.finite_or_none(value) for value in (1.5, None, float("nan"), float("inf"))] == [1.5, None, None, None]
+
+
+def test_events_of_a_run_that_was_renamed_go_on_in_their_file(tmp_path: Path) -> None:
+    (tmp_path / "car").mkdir()
+    writer = ev.EventWriter(tmp_path / "car" / "events.jsonl", lambda: tmp_path / "van" / "events.jsonl")
+    writer.emit(ev.Heartbeat())
+    (tmp_path / "car").rename(tmp_path / "van")
+    (tmp_path / "car").mkdir()  # someone else's
+    for _ in range(2):
+        writer.emit(ev.Heartbeat())
+    assert list((tmp_path / "car").iterdir()) == []
+    assert [event["seq"] for event in lines(tmp_path / "van" / "events.jsonl")] == [0, 1, 2]
