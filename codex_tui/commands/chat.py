@@ -16,6 +16,8 @@ from training.contract.run_directory import RunDirectory
 if TYPE_CHECKING:
     from codex_tui.workers.chat_settings import ChatSettings
 
+WAITING = "waiting for the answer to begin"
+
 
 def add(subparsers: Any) -> None:
     parser = subparsers.add_parser(
@@ -42,6 +44,13 @@ def add(subparsers: Any) -> None:
         "--max-new-tokens", metavar="N", default="256", help="length limit of the answer, in tokens (default: 256)"
     )
     add_python_option(parser, "chat with")
+    parser.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=int,
+        default=300,
+        help="with --prompt: give up when nothing comes from the model for so long (default: 300)",
+    )
     add_low_bandwidth_option(parser)
     parser.set_defaults(run=run_chat)
 
@@ -61,6 +70,8 @@ def run_chat(args: argparse.Namespace) -> int:
     if not prompt.strip():
         raise BadInput("The prompt is empty.", 'Ask something: --prompt "Which weapon first?"')
     settings = _read_settings(args)
+    if args.timeout < 1:
+        raise BadInput(f"--timeout {args.timeout} is too small: it must be at least 1.")
     if not args.base:
         from codex_tui.workers.chat import adapter_of
 
@@ -69,7 +80,7 @@ def run_chat(args: argparse.Namespace) -> int:
             raise _no_adapter(run)  # before the slow load of the model
         if found.step is not None:
             print(f"{found.name.capitalize()} answers, because the run has saved no adapter yet.", file=sys.stderr)
-    return asyncio.run(_ask(run, prompt, settings, adapter=not args.base))
+    return asyncio.run(_ask(run, prompt, settings, adapter=not args.base, timeout=args.timeout))
 
 
 def _no_adapter(run: RunDirectory) -> BadInput:
@@ -101,11 +112,17 @@ def _text(prompt: bytes) -> str:
         raise BadInput("The prompt is not UTF-8 text.") from None
 
 
-async def _ask(run: RunDirectory, prompt: str, settings: ChatSettings, *, adapter: bool) -> int:
-    """Print the answer on stdout as it comes. If stderr is a terminal, show there what is loading."""
+async def _ask(
+    run: RunDirectory, prompt: str, settings: ChatSettings, *, adapter: bool, timeout: float
+) -> int:
+    """Print the answer on stdout as it comes. Until it begins, stderr shows what the worker does."""
+    from contextlib import ExitStack
+
     from msgspec import UNSET
 
+    from codex_tui.base.progress import Progress
     from codex_tui.base.text import clean
+    from codex_tui.commands.progress import print_progress
     from codex_tui.workers.process import Worker, describe_unused_python, find_python_for
     from training.contract.messages import (
         CHAT,
@@ -120,34 +137,49 @@ async def _ask(run: RunDirectory, prompt: str, settings: ChatSettings, *, adapte
 
     # A pipe gets the answer unchanged; control characters must not reach a terminal.
     shown = (lambda text: clean(text, newlines=True)) if sys.stdout.isatty() else str
-    python = find_python_for(run)
     if notice := describe_unused_python(run):
         print(clean(notice), file=sys.stderr)
-    worker = await Worker.start(python, CHAT, run.path)
+    until_answer = ExitStack()
+    report = until_answer.enter_context(print_progress())
+    report(Progress("starting the worker that answers"))
+    worker = None
+
+    def notify(text: str) -> None:
+        nonlocal report
+        until_answer.close()
+        print(text, file=sys.stderr)
+        report = until_answer.enter_context(print_progress())
+        report(Progress(WAITING))
+
     try:
+        python = await asyncio.to_thread(find_python_for, run)
+        worker = await Worker.start(python, CHAT, run.path, silence_limit=timeout)
         async for answer in worker:
             match answer:
-                case Loading() if sys.stderr.isatty():
-                    print(f"\r\x1b[K{clean(answer.detail)}", end="", file=sys.stderr, flush=True)
+                case Loading():
+                    report(Progress(answer.detail))
                 case ChatReady() if adapter and not answer.has_adapter:
                     raise _no_adapter(run)
                 case ChatReady():
-                    if sys.stderr.isatty():
-                        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
                     if sys.stderr.isatty() and settings.system_prompt is UNSET and answer.form.system_prompt:
-                        print(f"System message: {clean(answer.form.system_prompt)}", file=sys.stderr)
+                        notify(f"System message: {clean(answer.form.system_prompt)}")
+                    report(Progress(WAITING))
                     turn = ChatTurn(role="user", content=prompt)
                     await worker.send(settings.make_request(1, [turn], adapter=adapter))
                 case AnswerBegin() if answer.left_out:
                     left_out = f"The first {answer.left_out:,} tokens of the text do not fit into the model's context"
-                    print(f"{left_out}. They are left out.", file=sys.stderr)
+                    notify(f"{left_out}. They are left out.")
                 case Token():
+                    until_answer.close()
                     print(shown(answer.text), end="", flush=True)
                 case AnswerEnd():
+                    until_answer.close()
                     print()
                     return DONE
                 case WorkerError():
                     raise CodexError(answer.message, answer.hint)
         raise CodexError("The chat worker ended without an answer.", worker.last_lines())
     finally:
-        await worker.close()
+        until_answer.close()
+        if worker is not None:
+            await worker.close()

@@ -126,7 +126,7 @@ def test_a_run_that_is_renamed_while_a_stop_is_pending_is_saved_under_its_new_na
     process = start_training(trainer, run)
     renamed = rename_while_it_sleeps(run, "car-renamed", stop=True)
     assert process.wait(300) == 0, renamed.log.read_text()
-    assert not run.path.exists()
+    assert not run.path.exists(), list(run.path.rglob("*"))
     stopped = events(renamed)[-1]
     assert stopped["type"] == "stopped"
     last = renamed.checkpoints / f"checkpoint-{stopped['step']}"
@@ -144,7 +144,7 @@ def test_a_run_that_is_renamed_goes_on_and_saves_under_its_new_name(trainer: Tra
     process = start_training(trainer, run)
     renamed = rename_while_it_sleeps(run, "van-renamed", stop=False)
     assert process.wait(300) == 0, renamed.log.read_text()
-    assert not run.path.exists()
+    assert not run.path.exists(), list(run.path.rglob("*"))
     assert events(renamed)[-1]["type"] == "done"
     assert [event["seq"] for event in events(renamed)] == list(range(len(events(renamed))))
     assert checkpoints.is_whole(renamed.checkpoints / "checkpoint-60")

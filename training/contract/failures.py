@@ -158,22 +158,20 @@ def name_full_disk(place: Path) -> Iterator[None]:
 
 
 @contextmanager
-def name_large_file(unfinished: Path, place: Path) -> Iterator[None]:
+def name_large_file(unfinished: Path, place: Path, weights: str) -> Iterator[None]:
     """If a file that a library writes into the folder `unfinished` becomes too large, raise an OSError with its path.
-    `place` is the folder's name once it is finished."""
+    `place` is the folder's name once it is finished, `weights` the name of the file with the weights in it."""
     try:
         yield
     except Exception as error:
-        kind = classify(error).kind
-        if kind not in ("disk_full", "file_size_limit"):
+        if classify(error).kind == "file_size_limit":  # from safetensors, which deletes its unfinished file
+            name = weights
+        else:  # torch reports it in words that say nothing
+            written = (path for path in unfinished.rglob("*") if path.is_file() and reaches_size_limit(path))
+            name = next((str(path.relative_to(unfinished)) for path in written), "")
+        if not name:
             raise
-        written = [path for path in unfinished.rglob("*") if path.is_file()]
-        last = max(written, key=lambda path: path.stat().st_mtime_ns, default=None)
-        # torch tells both failures in the same words.
-        if last is None or (kind == "disk_full" and not reaches_size_limit(last)):
-            raise
-        path = str(place / last.relative_to(unfinished))
-        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path) from error
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(place / name)) from error
 
 
 def _list_causes(error: BaseException) -> list[BaseException]:

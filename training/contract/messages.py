@@ -7,8 +7,8 @@ chat     the app sends Generate and StopAnswer.
          The worker sends Loading while it loads the model, then ChatReady, then for each request AnswerBegin, Token
          and AnswerEnd.
 inspect  the app sends ShowRow, Tokenise and Cancel.
-         The worker sends InspectReady, then a RenderedRow for each ShowRow. For all rows together it sends
-         InspectProgress, then StatsReady or Cancelled.
+         The worker sends Loading, then InspectReady, then a RenderedRow for each ShowRow. For all rows together it
+         sends InspectProgress, then StatsReady or Cancelled.
 
 Both workers send WorkerError. A worker ends when its stdin closes.
 
@@ -18,7 +18,7 @@ To add a message: define its struct here, add it to a union below, and `match` i
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Generic, Literal, TypedDict, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypedDict, TypeVar, get_args
 
 import msgspec
 from msgspec import UNSET, UnsetType, field
@@ -37,6 +37,11 @@ TopP = Annotated[float, msgspec.Meta(gt=0, le=1)]
 
 class Message(msgspec.Struct, tag_field="type"):
     """The base of all messages. On the pipe, `type` is the tag of the class."""
+
+    awaits_answer: ClassVar[bool] = True
+    """Of a request: whether the worker answers it."""
+    more_follows: ClassVar[bool] = False
+    """Of an answer: whether it is a part of an answer that is not complete yet."""
 
 
 # Requests to the chat worker
@@ -70,6 +75,7 @@ class Generate(Message, tag="generate"):
 class StopAnswer(Message, tag="stop"):
     """Ends the answer to the request `id` after its next token, or before its first token."""
 
+    awaits_answer = False  # AnswerEnd answers Generate
     id: Count
 
 
@@ -77,8 +83,10 @@ class StopAnswer(Message, tag="stop"):
 
 
 class Loading(Message, tag="phase"):
-    """The worker begins one of the `total` steps of loading the model. `done` counts the finished steps."""
+    """The worker is at one of the `total` steps of loading. `done` counts the finished steps. It is sent again every
+    few seconds as long as the worker does something, so a worker that hangs is silent."""
 
+    more_follows = True
     detail: str
     done: Count
     total: Count
@@ -102,6 +110,7 @@ class AnswerBegin(Message, tag="begin"):
     """The answer to the request `id` begins. The prompt has `tokens` tokens. `left_out` counts the oldest messages that
     do not fit into the model's context and are left out; of a plain text, the tokens at its start."""
 
+    more_follows = True
     id: Count
     tokens: Count
     left_out: Count = 0
@@ -110,6 +119,7 @@ class AnswerBegin(Message, tag="begin"):
 class Token(Message, tag="token"):
     """The next piece of the answer to the request `id`."""
 
+    more_follows = True
     id: Count
     text: str
 
@@ -220,6 +230,7 @@ class RenderedRow(Message, tag="row", kw_only=True):
 
 
 class InspectProgress(Message, tag="progress"):
+    more_follows = True
     what: Literal["scanning", "tokenising"]
     done: Count
     total: Count
@@ -257,7 +268,7 @@ class WorkerError(Message, tag="error"):
 ChatRequest = Generate | StopAnswer
 ChatAnswer = Loading | ChatReady | AnswerBegin | Token | AnswerEnd | WorkerError
 InspectRequest = ShowRow | Tokenise | Cancel
-InspectAnswer = InspectReady | RenderedRow | InspectProgress | StatsReady | Cancelled | WorkerError
+InspectAnswer = Loading | InspectReady | RenderedRow | InspectProgress | StatsReady | Cancelled | WorkerError
 
 Request = TypeVar("Request", bound=Message)
 Answer = TypeVar("Answer", bound=Message)

@@ -75,7 +75,7 @@ def build(cache: Path) -> Path:
         cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=cache, prefix=".demo-llama-"))
         try:
-            with name_large_file(temporary, folder):
+            with name_large_file(temporary, folder, "model.safetensors"):
                 _write(temporary)
             try:
                 temporary.rename(folder)

@@ -29,7 +29,7 @@ def save(model: PeftModel, tokenizer: PreTrainedTokenizerBase, folder: Path, bes
     with name_full_disk(folder):
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=UNFINISHED))
         try:
-            with name_large_file(temporary, folder):
+            with name_large_file(temporary, folder, ADAPTER):
                 model.save_pretrained(temporary)
                 tokenizer.save_pretrained(temporary)
             if best:

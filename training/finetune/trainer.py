@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from training.contract.checkpoints import ADAPTER
 from training.contract.failures import name_full_disk, name_large_file
 from training.finetune import checkpoints
 
@@ -56,7 +57,7 @@ class Trainer(SFTTrainer):
             with name_full_disk(home / name):
                 home.mkdir(exist_ok=True)  # but not the run's folder, which someone may be renaming now
                 self._unfinished.mkdir()
-                with name_large_file(self._unfinished / name, home / name):
+                with name_large_file(self._unfinished / name, home / name, ADAPTER):
                     super()._save_checkpoint(model, trial)
                 checkpoints.publish(self._unfinished / name, home)
         finally:

@@ -25,11 +25,12 @@ LOADING_STEPS = 2
 def serve(path: Path) -> int:
     pipe: ChatPipe = Pipe(CHAT)
     try:
-        run, job = RunDirectory(path), read_job(path)
-        environ.prepare(job.profile, job.cache)
-        model = ChatModel.load(
-            run, job, lambda detail, done: pipe.send(Loading(detail=detail, done=done, total=LOADING_STEPS))
-        )
+        with pipe.repeat_loading():
+            run, job = RunDirectory(path), read_job(path)
+            environ.prepare(job.profile, job.cache)
+            model = ChatModel.load(
+                run, job, lambda detail, done: pipe.send(Loading(detail=detail, done=done, total=LOADING_STEPS))
+            )
         pipe.send(
             ChatReady(
                 device=model.device,

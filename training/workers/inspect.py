@@ -27,6 +27,7 @@ from training.contract.messages import (
     InspectProgress,
     InspectReady,
     InspectRequest,
+    Loading,
     RenderedRow,
     RenderedSequence,
     Segment,
@@ -56,11 +57,14 @@ MAX_IDS = 20_000
 def serve(target: Path) -> int:
     pipe: InspectPipe = Pipe(INSPECT)
     try:
-        job = read_job(target)
-        environ.prepare(job.profile, job.cache)
-        block_torch()
-        inspector = RowInspector(job, pipe)
-        pipe.send(inspector.prepare())
+        pipe.send(Loading(detail="loading the tokenizer and the rows", done=0, total=1))
+        with pipe.repeat_loading():
+            job = read_job(target)
+            environ.prepare(job.profile, job.cache)
+            block_torch()
+            inspector = RowInspector(job, pipe)
+            ready = inspector.prepare()
+        pipe.send(ready)
     except Exception as error:  # noqa: BLE001  the app shows any error
         pipe.send_error(error)
         return 1

@@ -9,11 +9,13 @@ from pathlib import Path
 import msgspec
 
 from training.contract import files
+from training.contract.process import die_with_parent
 from training.dataset.records import Unreadable, records
 
 
 def write(path: Path, copy: Path) -> int:
     """Writes `copy` whole, or not at all. Returns 0, or 1 after one line on stderr that says what is wrong."""
+    die_with_parent(True)
     try:
         with files.open_replacement(copy) as file:
             for record in records(path):

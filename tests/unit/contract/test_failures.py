@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 from pathlib import Path
 
 import pytest
@@ -76,16 +75,17 @@ def test_a_file_that_becomes_too_large_is_named_with_the_limit(tmp_path: Path, m
     SafetensorError = type("SafetensorError", (Exception,), {})  # noqa: N806  as the library calls it
     unfinished, place = tmp_path / ".unfinished" / "checkpoint-3", tmp_path / "checkpoint-3"
     unfinished.mkdir(parents=True)
-    (unfinished / "model.safetensors").write_bytes(b"x" * 10)
+    (unfinished / "config.json").write_bytes(b"x" * 10)
     for error, name in (
         (SafetensorError("Error while serializing: I/O error: File too large (os error 27)"), "model.safetensors"),
         (RuntimeError("[enforce fail at inline_container.cc:626] . unexpected pos 64 vs 0"), "optimizer.pt"),
+        (RuntimeError("basic_ios::clear: iostream error"), "optimizer.pt"),
     ):
-        (unfinished / name).write_bytes(b"x" * 100)
-        os.utime(unfinished / name, (2**32, 2**32))
+        if name == "optimizer.pt":  # safetensors deletes its file
+            (unfinished / name).write_bytes(b"x" * 100)
         monkeypatch.setattr("training.contract.files.find_size_limit", lambda: 100)
         with pytest.raises(OSError, match="File too large") as caught, name_full_disk(tmp_path):  # noqa: SIM117
-            with name_large_file(unfinished, place):
+            with name_large_file(unfinished, place, "model.safetensors"):
                 raise error
         failure = classify(caught.value)
         assert failure.kind == "file_size_limit"
@@ -100,7 +100,7 @@ def test_a_full_disk_under_a_limit_is_still_a_full_disk(tmp_path: Path, monkeypa
     monkeypatch.setattr("training.contract.files.find_size_limit", lambda: 100)
     (tmp_path / "optimizer.pt").write_bytes(b"x" * 99)
     with pytest.raises(OSError, match="No space") as caught, name_full_disk(tmp_path):  # noqa: SIM117
-        with name_large_file(tmp_path, tmp_path):
+        with name_large_file(tmp_path, tmp_path, "model.safetensors"):
             raise RuntimeError("[enforce fail at inline_container.cc:626] . unexpected pos 64 vs 0")
     assert classify(caught.value).kind == "disk_full"
 
