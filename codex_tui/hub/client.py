@@ -21,6 +21,7 @@ from codex_tui.base import secrets
 from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.base.progress import OnProgress, Progress, ignore_progress
 from codex_tui.base.text import clean, shorten
+from codex_tui.hub.limits import AnswerLimits
 from codex_tui.machine import facts
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Connection:
     repo: str
     kind: Kind
     report: OnProgress
+    limits: AnswerLimits
     action: str = ""
 
     @property
@@ -121,8 +123,10 @@ def connect(
                 raise BadInput("The Hub token has invalid characters.", TOKEN_HINT)
             if writes and not token:
                 raise BadInput("No Hub token found, and sending needs one.", TOKEN_HINT)
-            connection = Connection(HfApi(token=token if writes else None), repo, kind, report)
-            yield connection
+            limits = AnswerLimits(repo, find_endpoint(), report)
+            connection = Connection(HfApi(token=token if writes else None), repo, kind, report, limits)
+            with limits.hold():
+                yield connection
         except (HTTPError, OSError, ValueError, RuntimeError, LookupError, TypeError, AssertionError) as error:
             if _is_local(error):
                 raise

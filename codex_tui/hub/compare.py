@@ -84,6 +84,7 @@ def compare(repo: str, local: LocalFile, report: OnProgress) -> Comparison:
     """Compare `local` with its mirror in `repo`. Raises CodexError for errors of the Hub, OSError for files."""
     rows = count_rows(local.path, report).rows
     with connect(repo, "dataset", report) as hub:
+        report(Progress(f"asking the Hub about {repo}"))
         info = hub.api.dataset_info(repo, timeout=10)
         file = hub.find_file(local.name) or _find_only_file(hub, info)
         remote = _describe_remote(hub, info, file, local, rows) if file else None
@@ -133,6 +134,7 @@ def _read_rows_from_card(hub: Connection, name: str, sha256: str) -> int | None:
 
 def _fetch(hub: Connection, file: RemoteFile) -> Path:
     hub.start_step(f"fetching {file.name}", 0, file.size)
+    hub.limits.max_file_bytes = file.size or None
     with name_path_in_errors(hub.cache):
         downloaded = hub.api.hf_hub_download(
             hub.repo,

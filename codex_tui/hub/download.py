@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codex_tui.base.errors import BadInput, CodexError
-from codex_tui.base.progress import OnProgress
+from codex_tui.base.progress import OnProgress, Progress
 from codex_tui.hub.client import RUN_AGAIN, Connection, connect, is_unreachable, make_bar, parse_repo_id
 from training.contract.files import name_path_in_errors
 from training.dataset.records import SUFFIXES
@@ -58,6 +58,7 @@ def fetch(repo: str, revision: str | None, report: OnProgress) -> FetchedDataset
         if revision and _COMMIT.fullmatch(revision) and (cached := _find_cached(repo, revision)):
             return _require_data(cached)
         try:
+            report(Progress(f"asking the Hub about {repo}"))
             info = hub.api.dataset_info(repo, revision=revision, files_metadata=True, timeout=10)
         except Exception as error:
             if is_unreachable(error) and (cached := _find_cached(repo, revision, offline=True)):
@@ -73,7 +74,9 @@ def _download(hub: Connection, info: DatasetInfo, revision: str | None) -> Fetch
 
     commit = info.sha or ""
     siblings = {sibling.rfilename: sibling.size or 0 for sibling in info.siblings or ()}
-    for name in filter_repo_objects(siblings, allow_patterns=DATA_FILES, ignore_patterns=NO_DATA):
+    names = list(filter_repo_objects(siblings, allow_patterns=DATA_FILES, ignore_patterns=NO_DATA))
+    hub.limits.max_file_bytes = max((siblings[name] for name in names), default=0) or None
+    for name in names:
         if siblings[name] > MIN_RESUMED_BYTES:
             _resume_large_file(hub, name, commit)
     hub.start_step(f"fetching {hub.repo}")
@@ -108,14 +111,18 @@ def _resume_large_file(hub: Connection, name: str, commit: str) -> None:
         except OSError:
             return  # another process downloads it; then the library downloads it as usual
         size = file.seek(0, os.SEEK_END)
-        http_get(
-            url,
-            file,
-            resume_size=size if size <= file_info.size else 0,
-            headers=build_hf_headers(),
-            expected_size=file_info.size,
-            tqdm_class=make_bar(hub.action, hub.report),
-        )
+        try:
+            http_get(
+                url,
+                file,
+                resume_size=size if size <= file_info.size else 0,
+                headers=build_hf_headers(),
+                expected_size=file_info.size,
+                tqdm_class=make_bar(hub.action, hub.report),
+            )
+        except CodexError:  # the answer was larger than announced, so nothing of it can be right
+            partial.unlink()
+            raise
         file.flush()
         file.seek(0)
         if hashlib.file_digest(file, "sha256").hexdigest() != file_info.etag:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 CARD = "README.md"
 BLOCK_BYTES = 1 << 20
+MAX_CARD_BYTES = 2**20
 CONFIRM_PUBLIC = "If everyone may read it, add: --public --yes-public"
 
 
@@ -140,7 +141,10 @@ def _download_card(hub: Connection, scratch: Path) -> tuple[str, str]:
     remote = hub.find_file(CARD)
     if remote is None:
         return "", ""
-    path = _download(hub, CARD, remote.commit or "main", scratch)
+    if remote.size > MAX_CARD_BYTES:
+        message = f"{CARD} of {hub.repo} has {remote.size:,} bytes. A card can have {MAX_CARD_BYTES:,}."
+        raise CodexError(message, "Make it smaller on the Hub, then push again.")
+    path = _download(hub, CARD, remote.commit or "main", scratch, remote.size)
     return path.read_text(encoding="utf-8", errors="replace"), remote.commit
 
 
@@ -194,7 +198,7 @@ def _make_operations(files: list[LocalFile], hub: Connection) -> list[CommitOper
 def _read_back(hub: Connection, file: LocalFile, revision: str, scratch: Path) -> None:
     """Download `file` again. Raises CodexError if its content differs from the local file."""
     hub.start_step(f"reading back {file.name}", 0, file.size)
-    path = _download(hub, file.name, revision, scratch / "read-back")
+    path = _download(hub, file.name, revision, scratch / "read-back", file.size)
     with path.open("rb") as copy:
         if hashlib.file_digest(copy, "sha256").hexdigest() != file.sha256:
             message = f"{file.name} in {hub.repo} differs from the file that was sent."
@@ -202,8 +206,9 @@ def _read_back(hub: Connection, file: LocalFile, revision: str, scratch: Path) -
     path.unlink()
 
 
-def _download(hub: Connection, name: str, revision: str, folder: Path) -> Path:
-    """Download a file into `folder`, without the cache, which could hide what the Hub really has."""
+def _download(hub: Connection, name: str, revision: str, folder: Path, size: int) -> Path:
+    """Download a file of `size` bytes into `folder`, without the cache, which could hide what the Hub really has."""
+    hub.limits.max_file_bytes = size or None
     with name_path_in_errors(locations.cache_home()):
         downloaded = hub.api.hf_hub_download(
             hub.repo,
