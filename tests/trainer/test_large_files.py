@@ -54,4 +54,4 @@ def test_a_checkpoint_and_the_adapter(trainer: Trainer) -> None:
         with size_limit(sizes[name] - 1):
             assert trainer.train(run) == 1
         assert_too_large(run, f"{run.path / place / name}", sizes[name] - 1)
-        assert list(run.checkpoints.iterdir()) == []
+        assert [path.name for path in run.checkpoints.iterdir() if path.is_dir()] == []

@@ -39,6 +39,7 @@ class Trainer(SFTTrainer):
             self._warn("The adapter has NaN or infinite values. This checkpoint is not saved.")
             return
         home = self.find_home()
+        self.args.output_dir = str(home)  # TRL writes a README.md there
         limit = self.args.save_total_limit
         try:
             self._write(model, trial, home)
