@@ -112,9 +112,7 @@ def _text(prompt: bytes) -> str:
         raise BadInput("The prompt is not UTF-8 text.") from None
 
 
-async def _ask(
-    run: RunDirectory, prompt: str, settings: ChatSettings, *, adapter: bool, timeout: float
-) -> int:
+async def _ask(run: RunDirectory, prompt: str, settings: ChatSettings, *, adapter: bool, timeout: float) -> int:
     """Print the answer on stdout as it comes. Until it begins, stderr shows what the worker does."""
     from contextlib import ExitStack
 
