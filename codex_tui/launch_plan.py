@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, EnvironmentMissing
 from codex_tui.base.progress import OnProgress, ignore_progress
 from codex_tui.data import sources
@@ -18,12 +16,9 @@ from codex_tui.machine import forecast
 from codex_tui.machine.forecast import ResourceForecast
 from codex_tui.profiles import library
 from codex_tui.profiles.literals import format_literal
-from codex_tui.runs.library import is_run
+from codex_tui.runs.changes import check_name
 from training.contract.profile import Profile
-from training.contract.run_directory import RunDirectory
 from training.dataset.source import Source
-
-RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -96,24 +91,3 @@ def make_plan(
         raise BadInput(resources.memory_warning, f"To see which changes make it fit, run: {command}")
     missing = find_missing_model(profile, profile_file) if find_model else None
     return LaunchPlan(profile_file, profile_bytes, profile, overrides, source, rows_checked, resources, name, missing)
-
-
-def check_name(name: str | None) -> None:
-    """Raises BadInput where a new run can't have this name; None leaves the choice to the launcher."""
-    if name is None:
-        return
-    if not RUN_NAME.fullmatch(name) or name == "last":
-        raise BadInput(
-            f"{name!r} can't be a run's name.",
-            "Letters, digits, dot, dash and underscore, the first a letter or digit; at most 64; not 'last'.",
-        )
-    if (locations.runs_home() / name).exists():
-        raise name_taken(name)
-
-
-def name_taken(name: str) -> BadInput:
-    """The error to raise where there is something already in the place of a new run called `name`."""
-    run = RunDirectory(locations.runs_home() / name)
-    if not is_run(run):
-        return BadInput(f"{run.path} is there already, and is no run.", "Choose another name, or move it away.")
-    return BadInput(f"There is a run called {name} already.", f"Choose another name, or: codex-tui resume {name}")

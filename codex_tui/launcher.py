@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +17,8 @@ from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.data import sources
 from codex_tui.environment import build
-from codex_tui.launch_plan import LaunchPlan, name_taken
+from codex_tui.launch_plan import LaunchPlan
+from codex_tui.runs.changes import hold, name_taken
 from codex_tui.runs.facts import suggest_chat
 from codex_tui.runs.follower import snapshot
 from codex_tui.runs.outcome import explain_config_error
@@ -92,27 +91,13 @@ def resume(run: RunDirectory, *, from_start: bool = False) -> ResumePoint:
             problem = "a link, and nothing is written through it" if path.is_symlink() else "not a file"
             raise CodexError(f"{path} is {problem}.", f"Move it away, then: codex-tui resume {run.name}")
     interpreter = find_python_for(run)
-    with _starting(run):
+    with hold(run):
+        _refuse_if_training(run)
         point = find_resume_point(run, from_start=from_start)
         before = run.read_process()
         run.clear_stop()
         _start(run, interpreter, attempt=before.attempt + 1 if before else 1)
     return point
-
-
-@contextmanager
-def _starting(run: RunDirectory) -> Iterator[None]:
-    """Hold the lock for starting a trainer. If two processes resume one run at once, the second waits, then is refused.
-
-    The kernel frees the lock when its owner dies. The trainer takes a lock of its own, since it can be started by hand.
-    """
-    descriptor = os.open(run.path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        _refuse_if_training(run)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _refuse_if_training(run: RunDirectory) -> None:

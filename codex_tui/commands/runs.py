@@ -1,23 +1,30 @@
-"""The command `runs`: lists the runs, newest first."""
+"""The command `runs`: lists the runs, newest first. Its subcommands, in `runs_change.py`, change them."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
+import sys
 import textwrap
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from codex_tui.base.errors import DONE
+from codex_tui.commands import runs_change
 
 if TYPE_CHECKING:
     from codex_tui.runs.summary import RunSummary
 
+MAX_NAME_WIDTH, MIN_NAME_WIDTH = 40, 24
+INDENT = "    "  # before the remark on a run, which has lines of its own on a terminal
+
 
 def add(subparsers: Any) -> None:
-    parser = subparsers.add_parser("runs", help="list the runs, newest first")
+    parser = subparsers.add_parser("runs", help="list the runs, newest first; delete, rename or annotate one")
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     parser.set_defaults(run=run_runs)
+    runs_change.add(parser.add_subparsers(title="commands that change runs", metavar="COMMAND"))
 
 
 def run_runs(args: argparse.Namespace) -> int:
@@ -43,18 +50,84 @@ def _print_json(summaries: Iterable[RunSummary]) -> None:
     print("[]" if separator == "[" else "\n]")
 
 
-def _print_table(names: list[str], summaries: Iterable[RunSummary]) -> None:
-    from codex_tui.base.text import clean, shorten
+class _Column(NamedTuple):
+    title: str
+    width: int
+    align: str = ">"
 
-    width = min(40, max(map(len, names)))
-    print(f"{'NAME':<{width}}  {'STATE':<10}  {'STEP':>13}  {'LOSS':>8}  {'EVAL':>8}  REASON")
+
+# The first columns have precedence where the terminal has no room for all.
+_COLUMNS = (
+    _Column("STATE", 10, "<"), _Column("STEP", 13), _Column("BEST EVAL", 9), _Column("DISK", 8), _Column("TIME", 8),
+    _Column("LOSS", 7), _Column("MODEL", 24, "<"),
+)  # fmt: skip
+
+
+def _print_table(names: list[str], summaries: Iterable[RunSummary]) -> None:
+    """Print one line a run. On a terminal no line is longer than a row, and remarks have lines of their own."""
+    from codex_tui.base.text import clean
+
+    name_width = min(MAX_NAME_WIDTH, max(4, *map(len, names)))
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    columns: Sequence[_Column] = _COLUMNS
+    if room is not None:
+        least = min(name_width, MIN_NAME_WIDTH)
+        while columns and least + _measure(columns) > room:
+            columns = columns[:-1]
+        name_width = max(1, min(name_width, room - _measure(columns)))
+    all_columns = (_Column("NAME", name_width, "<"), *columns)
+    header = [column.title for column in all_columns]
+    print(_format_row(all_columns, header) + ("" if room else "  REASON"))
     for summary in summaries:
-        steps = f"{summary.step}/{summary.total_steps}" if summary.total_steps else str(summary.step)
-        print(
-            f"{shorten(clean(summary.name), width):<{width}}  {summary.status:<10}  {steps:>13}"
-            f"  {_number(summary.loss):>8}  {_number(summary.eval_loss):>8}  {clean(summary.remark)}".rstrip(),
-            flush=True,
-        )
+        row = _format_row(all_columns, [clean(summary.name), *_list_cells(summary)])
+        remark = clean(" ".join(filter(None, (summary.note, summary.remark))))
+        if room is None:
+            print(f"{row}  {remark}".rstrip(), flush=True)
+            continue
+        print("\n".join([row.rstrip(), *_wrap(remark, room)]), flush=True)
+
+
+def _measure(columns: Sequence[_Column]) -> int:
+    return sum(2 + column.width for column in columns)
+
+
+def _list_cells(summary: RunSummary) -> list[str]:
+    """The texts of all columns but the name, in the order of `_COLUMNS`."""
+    from codex_tui.base.text import format_duration
+    from codex_tui.commands.progress import format_size
+
+    return [
+        summary.status,
+        f"{summary.step}/{summary.total_steps}" if summary.total_steps else str(summary.step),
+        _number(summary.best_eval_loss),
+        format_size(summary.disk_bytes),
+        format_duration(summary.seconds),
+        _number(summary.loss),
+        summary.model.rstrip("/").rpartition("/")[2],
+    ]
+
+
+def _format_row(columns: Sequence[_Column], cells: Sequence[str]) -> str:
+    fitted = [_fit(cell, column) for column, cell in zip(columns, cells, strict=False)]
+    return "  ".join(fitted)
+
+
+def _fit(text: str, column: _Column) -> str:
+    """Pad or cut `text` to the width of `column`, where some characters need two cells."""
+    from codex_tui.base.text import shorten
+
+    if text.isascii():
+        return f"{shorten(text, column.width):{column.align}{column.width}}"
+    from rich.cells import cell_len, set_cell_size
+
+    if cell_len(text) > column.width:
+        text = set_cell_size(text, column.width - 1) + "…"
+    blanks = " " * (column.width - cell_len(text))
+    return text + blanks if column.align == "<" else blanks + text
+
+
+def _wrap(text: str, room: int) -> list[str]:
+    return textwrap.wrap(text, max(20, room), initial_indent=INDENT, subsequent_indent=INDENT)
 
 
 def _number(value: float | None) -> str:

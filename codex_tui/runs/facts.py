@@ -6,7 +6,11 @@ from dataclasses import dataclass, field
 
 from codex_tui.base.text import clean
 from training.contract.config import ConfigError, ConfigTooNew, RowForm, RunConfig, get_table
+from training.contract.files import open_file
 from training.contract.run_directory import RunDirectory
+
+MAX_NOTE = 500
+"""Characters of a note. The rest of a longer file is not read."""
 
 
 @dataclass(frozen=True)
@@ -70,3 +74,17 @@ def suggest_chat(run: RunDirectory) -> str:
     """Return the sentence with the command that uses the adapter of `run`."""
     use = "Let it continue a text" if read_row_form(run).text else "Chat with it"
     return f"{use}: codex-tui chat {clean(run.name)}"
+
+
+def read_note(run: RunDirectory) -> str:
+    """Read the note of `run` as one clean line. Returns "" if there is none or if it can't be read."""
+    try:
+        with open_file(run.note) as file:
+            text = file.read(MAX_NOTE * 4).decode(errors="replace")
+    except OSError:
+        return ""
+    return tidy_note(text)[:MAX_NOTE]
+
+
+def tidy_note(text: str) -> str:
+    return clean(" ".join(text.split()))

@@ -74,6 +74,17 @@ def find_run(text: str) -> RunDirectory:
     raise BadInput(f"No run is called {text!r}.", "List them with: codex-tui runs")
 
 
+def find_exact_run(name: str) -> RunDirectory:
+    """Find the run whose whole name is `name`, for a change that can't be undone. Raises BadInput if there is none."""
+    home = locations.runs_home()
+    names = [other for other in _list_folder() if name and other.startswith(name) and _is_run(f"{home}/{other}")]
+    if name in names:
+        return RunDirectory(home / name)
+    if names:
+        raise BadInput(f"No run is called {name!r}.", f"Write the whole name: {', '.join(sorted(names)[:8])}")
+    raise BadInput(f"No run is called {name!r}.", "List them with: codex-tui runs")
+
+
 def _no_runs() -> BadInput:
     return BadInput("There are no runs yet.", "Start one with: codex-tui demo")
 

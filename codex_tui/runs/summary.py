@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from codex_tui.runs.facts import read_facts
+from codex_tui.runs.facts import read_facts, read_note
 from codex_tui.runs.outcome import describe_newer_events, describe_resume
 from codex_tui.runs.state import RunState, compute_elapsed, reduce_all
 from codex_tui.runs.watched import ENDED, ShownStatus, WatchedRun
@@ -20,7 +20,7 @@ from training.contract.run_directory import RunDirectory
 
 
 class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of the list of runs. `model`, `dataset` and `profile_name` are clean; the other texts are raw.
+    """One row of the list of runs. `model`, `dataset`, `profile_name` and `note` are clean; the other texts are raw.
 
     `created` is in Unix seconds. `seconds` is the time of training, None before it began. `reason` is a sentence that
     says why the run ended. `resume_step` is the step that a resume would continue from, 0 for the start. It is None if
@@ -41,6 +41,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     best_eval_step: int | None = None
     seconds: float | None = None
     disk_bytes: int = 0
+    note: str = ""
     has_adapter: bool = False
     created: float = 0.0
     reason: str = ""
@@ -80,6 +81,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
             "best_eval_step": self.best_eval_step,
             "seconds": None if self.seconds is None else round(self.seconds, 3),
             "disk_bytes": self.disk_bytes,
+            "note": self.note,
             "adapter": str(RunDirectory(self.directory).adapter) if self.has_adapter else None,
             "reason": self.reason,
             "resume_step": self.resume_step,
@@ -109,6 +111,7 @@ def summarise(run: RunDirectory) -> RunSummary:
         best_eval_step=best.step if best else None,
         seconds=compute_elapsed(state),
         disk_bytes=measure_folder(run.path),
+        note=read_note(run),
         has_adapter=run.has_adapter(),
         created=read_created(str(run.path)),
         reason=f"{newer} {_explain_end(watched)}".strip(),

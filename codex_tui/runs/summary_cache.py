@@ -34,7 +34,7 @@ MAX_FOLDERS = 4  # runs folders, such as those of several CODEX_TUI_HOMEs with o
 DIGEST_BYTES = 16
 _FILES = (
     "", "/events.jsonl", "/config.json", "/process.json", "/exit.json", "/control", "/trainer.log", "/profile.toml",
-    "/adapter", f"/adapter/{ADAPTER_CONFIG}", "/checkpoints",
+    "/note.txt", "/adapter", f"/adapter/{ADAPTER_CONFIG}", "/checkpoints",
 )  # fmt: skip
 
 

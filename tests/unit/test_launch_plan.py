@@ -10,12 +10,13 @@ from support.config_file import read_config
 from support.fake_interpreter import idle_interpreter, refusing_interpreter
 from support.launch_work import ONCE_EACH, count_launch_work, write_profile
 
-from codex_tui import launch_plan, launcher
+from codex_tui import launcher
 from codex_tui.base.errors import BadInput
 from codex_tui.cli import main
 from codex_tui.commands import train
 from codex_tui.launch_plan import make_plan
 from codex_tui.machine import facts
+from codex_tui.runs import changes
 from training.contract.run_directory import RunDirectory
 
 
@@ -119,4 +120,4 @@ def test_a_name_that_was_taken_meanwhile_is_refused(tmp_path: Path, profile: Pat
     with pytest.raises(BadInput, match="a run called mine already"):
         launcher.launch(plan, python)
     with pytest.raises(BadInput, match="a run called mine already"):
-        launch_plan.check_name("mine")
+        changes.check_name("mine")

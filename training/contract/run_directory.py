@@ -7,6 +7,7 @@
     trainer.log     stdout and stderr of the trainer
     control         a stop request
     exit.json       how the last trainer process ended, if its parent was alive then
+    note.txt        a line that the person wrote about the run
     lock            held by the trainer while it lives (flock)
     checkpoints/    checkpoint-N folders as `transformers.Trainer` writes them
     adapter/        the result, in plain PEFT layout
@@ -44,6 +45,7 @@ class RunDirectory:
         self.events = self.path / "events.jsonl"
         self.log = self.path / "trainer.log"
         self.control = self.path / "control"
+        self.note = self.path / "note.txt"
         self.lock = self.path / "lock"
         self.checkpoints = self.path / "checkpoints"
         self.adapter = self.path / "adapter"

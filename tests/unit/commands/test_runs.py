@@ -50,6 +50,7 @@ def test_runs_tell_the_truth(capsys: pytest.CaptureFixture[str]) -> None:
         "best_eval_step": 20,
         "seconds": by_name["demo-1"]["seconds"],
         "disk_bytes": sum(file.lstat().st_size for file in done.path.rglob("*") if file.is_file()),
+        "note": "",
         "adapter": str(done.adapter),
         "reason": "",
         "resume_step": None,

@@ -12,10 +12,10 @@ import pytest
 from support.fake_checkpoint import write_checkpoint
 from support.fake_runs import as_json, make_run
 
-from codex_tui import launch_plan, launcher
+from codex_tui import launcher
 from codex_tui.base.errors import BadInput
 from codex_tui.cli import main
-from codex_tui.runs import follower, library, outcome
+from codex_tui.runs import changes, follower, library, outcome
 from codex_tui.runs.follower import RunFollower, snapshot
 from codex_tui.runs.watched import Leftovers
 from training.contract import events as ev
@@ -44,11 +44,11 @@ def test_a_name_is_taken_by_any_folder() -> None:
     run = trained()
     run.config.unlink()
     with pytest.raises(BadInput, match="codex-tui resume a"):
-        launch_plan.check_name("a")
+        changes.check_name("a")
     run.process.unlink()
     run.events.unlink()
     with pytest.raises(BadInput, match="is there already, and is no run"):
-        launch_plan.check_name("a")
+        changes.check_name("a")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,141 @@
+"""The commands `runs rm`, `runs rename`, `runs note` and `runs clean`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from codex_tui.base.errors import DONE, FAILED, BadInput
+
+if TYPE_CHECKING:
+    from training.contract.run_directory import RunDirectory
+
+
+def add(subparsers: Any) -> None:
+    rm = subparsers.add_parser("rm", help="delete runs with all their files")
+    rm.add_argument("names", metavar="RUN", nargs="+", help="the whole name of a run")
+    _add_yes(rm)
+    rm.set_defaults(run=run_rm)
+    rename = subparsers.add_parser("rename", help="give a run that has ended another name")
+    rename.add_argument("name", metavar="RUN", help="the whole name of the run")
+    rename.add_argument("new_name", metavar="NEW_NAME")
+    rename.set_defaults(run=run_rename)
+    note = subparsers.add_parser("note", help="write a note to a run, or print it")
+    note.add_argument("target", metavar="RUN", help="a run's name, the start of it, or last")
+    note.add_argument("text", metavar="TEXT", nargs="?", help='the note; "" deletes it; without it, prints the note')
+    note.set_defaults(run=run_note)
+    clean = subparsers.add_parser("clean", help="delete checkpoints that neither a resume nor a chat needs")
+    clean.add_argument("names", metavar="RUN", nargs="*", help="the whole name of a run (all that have ended)")
+    _add_yes(clean)
+    clean.set_defaults(run=run_clean)
+
+
+def _add_yes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
+    parser.add_argument("--json", action="store_true", help="print JSON, for scripts; needs --yes")
+
+
+def run_rm(args: argparse.Namespace) -> int:
+    from codex_tui.base.text import clean, pluralize
+    from codex_tui.commands.progress import format_size
+    from codex_tui.runs.changes import delete_run, refuse_if_live
+    from codex_tui.runs.library import find_exact_run
+    from codex_tui.runs.summary import measure_folder
+
+    runs = _unique([find_exact_run(name) for name in args.names])
+    for run in runs:
+        refuse_if_live(run)
+    sizes = [measure_folder(run.path) for run in runs]
+    if not args.json:
+        for run, size in zip(runs, sizes, strict=True):
+            print(f"{clean(run.name)}  {format_size(size)}", file=sys.stderr)
+    if not _confirm(args, f"Delete {pluralize(len(runs), 'run')} and free {format_size(sum(sizes))}?"):
+        return FAILED
+    freed = {}
+    for run in runs:
+        freed[run.name] = delete_run(run)
+        if not args.json:
+            print(f"Deleted {clean(run.name)}: {format_size(freed[run.name])} freed.", flush=True)
+    if args.json:
+        print(json.dumps({"deleted": list(freed), "freed_bytes": sum(freed.values())}, indent=2))
+    return DONE
+
+
+def run_rename(args: argparse.Namespace) -> int:
+    from codex_tui.base.text import clean
+    from codex_tui.runs.changes import rename_run
+    from codex_tui.runs.library import find_exact_run
+
+    run = find_exact_run(args.name)
+    print(f"{clean(run.name)} is now called {rename_run(run, args.new_name).name}.")
+    return DONE
+
+
+def run_note(args: argparse.Namespace) -> int:
+    from codex_tui.runs.changes import write_note
+    from codex_tui.runs.facts import read_note
+    from codex_tui.runs.library import find_run
+
+    run = find_run(args.target)
+    if args.text is not None:
+        write_note(run, args.text)
+    elif note := read_note(run):
+        print(note)
+    return DONE
+
+
+def run_clean(args: argparse.Namespace) -> int:
+    from codex_tui.base.progress import Progress
+    from codex_tui.base.text import clean
+    from codex_tui.commands.progress import format_size, print_progress
+    from codex_tui.runs.changes import refuse_if_live
+    from codex_tui.runs.cleanup import delete_unneeded, find_unneeded
+    from codex_tui.runs.library import find_exact_run, list_run_directories
+    from codex_tui.runs.summary import summarise
+
+    runs = _unique([find_exact_run(name) for name in args.names])
+    for run in runs:
+        refuse_if_live(run)
+    runs = runs or list_run_directories()
+    found = {}
+    with print_progress() as report:
+        for number, run in enumerate(runs):
+            report(Progress("checking the checkpoints", number, len(runs), "runs", run.name))
+            if (unneeded := find_unneeded(run, summarise(run))).folders:
+                found[run] = unneeded
+    if not args.json:
+        for run, unneeded in found.items():
+            print(f"{clean(run.name)}  {format_size(unneeded.size)}: {clean(unneeded.describe())}", file=sys.stderr)
+    if not found and not args.json:
+        print("No checkpoint can go: a resume or a chat needs each of them.")
+        return DONE
+    size = sum(unneeded.size for unneeded in found.values())
+    if found and not _confirm(args, f"Delete these checkpoints and free {format_size(size)}?"):
+        return FAILED
+    deleted = {run.name: delete_unneeded(run, summarise) for run in found}
+    freed = sum(unneeded.size for unneeded in deleted.values())
+    if args.json:
+        names = {name: [path.name for path in unneeded.folders] for name, unneeded in deleted.items()}
+        print(json.dumps({"deleted": names, "freed_bytes": freed}, indent=2))
+    else:
+        print(f"{format_size(freed)} freed.")
+    return DONE
+
+
+def _unique(runs: list[RunDirectory]) -> list[RunDirectory]:
+    return list({run.path: run for run in runs}.values())
+
+
+def _confirm(args: argparse.Namespace, question: str) -> bool:
+    """Ask the person, unless --yes is given. Raises BadInput if there is no terminal to ask on."""
+    if args.yes:
+        return True
+    if args.json or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise BadInput(f"{question} This needs an answer.", "Add --yes to answer it.")
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() in ("y", "yes"):
+        return True
+    print("Nothing was deleted.", file=sys.stderr)
+    return False
