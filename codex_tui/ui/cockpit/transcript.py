@@ -18,6 +18,8 @@ Paragraph = tuple[int | None, Content]
 
 def draw_conversation(chat: Conversation, picked: int | None) -> Iterator[Paragraph]:
     """Draws everything that was said. `picked` is the index of the answer that a person has picked."""
+    if chat.notice:  # above the questions, so that it scrolls away and hides no answer
+        yield from ((None, text) for text in (line((clean(chat.notice), "$warning")), Content("")))
     yield from ((None, text) for text in _draw_system_prompt(chat))
     was_long = False
     for index, turn in enumerate(chat.turns):
@@ -107,8 +109,6 @@ def draw_state(chat: Conversation, *, run_ended: bool) -> Iterator[Content]:
     """Draws what is to be said below the conversation: who will answer, what is loaded, and what went wrong."""
     if not chat.turns:
         yield from _draw_welcome(chat, run_ended)
-    if chat.notice and len(chat.turns) <= 2:  # after the first answer it was read
-        yield line((clean(chat.notice), "$warning"))
     if chat.status == "loading":
         progress = f" {chat.progress[0]:,} / {chat.progress[1]:,}" if chat.progress else ""
         phase = clean(chat.phase)
