@@ -5,8 +5,8 @@ from __future__ import annotations
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from support.config_file import read_config, write_config
 from support.training_runs import Trainer, demo_profile, events
 
 from training.contract.run_directory import RunDirectory
@@ -30,12 +30,12 @@ def assert_too_large(run: RunDirectory, path: str, size: int) -> None:
     assert failed["hint"] == "Nothing is damaged. Raise the limit with `ulimit -f unlimited`, then try it again."
 
 
-def test_the_demo_model(trainer: Trainer) -> None:
-    run = trainer.run("large-model", demo_profile())
-    cache = trainer.folder / "empty"
-    write_config(run, read_config(run) | {"cache": str(cache)})
+def test_the_demo_model(trainer: Trainer, tmp_path: Path) -> None:
+    cache = tmp_path / "empty"
+    of_its_own = Trainer(trainer.python, tmp_path, cache)
+    run = of_its_own.run("large-model", demo_profile())
     with size_limit(1_024_000):
-        assert trainer.train(run) == 1
+        assert of_its_own.train(run) == 1
     assert_too_large(run, "/model.safetensors", 1_024_000)
     assert f"{cache}/demo-llama-" in events(run)[-1]["message"]
     assert [path.name for path in cache.iterdir() if "demo-llama" in path.name] == []
