@@ -14,6 +14,8 @@ REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 # Combining marks on one letter. More marks would draw over the neighbouring lines.
 MAX_COMBINING = 4
 
+MIN_GB_MIB = 102.4  # a smaller size is shown in MB
+
 _BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 _INVISIBLE = "\u00ad\u200b\u2060\u2061\u2062\u2063\u2064\ufeff\ufff9\ufffa\ufffb"
 
@@ -67,6 +69,11 @@ def shorten(text: str, width: int) -> str:
 def pluralize(count: int, noun: str) -> str:
     """Format `1, "row"` as "1 row" and `1234, "row"` as "1,234 rows"."""
     return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
+def format_gb(mib: float, digits: int = 2) -> str:
+    """Format 3701 MiB as "3.61 GB", and 93 MiB as "93 MB"."""
+    return f"{mib / 1024:.{digits}f} GB" if mib >= MIN_GB_MIB else f"{mib:.0f} MB"
 
 
 def format_duration(seconds: float | None) -> str:

@@ -18,10 +18,12 @@ MIN_TRAIN_ROWS = 50  # a model memorises fewer rows
 
 @dataclass(frozen=True)
 class Advice:
-    """A problem of the dataset and its remedy. `remedy` names the field of the profile to change, if there is one."""
+    """A problem of the dataset and its remedy. `remedy` names the field of the profile to change, if there is one.
+    `max_seq_length` is the remedy where that field alone cuts no row."""
 
     message: str
     remedy: str
+    max_seq_length: int | None = None
 
 
 def give_advice(overview: Overview, scan: Scan, lengths: Lengths | None, profile: Profile) -> Iterator[Advice]:
@@ -91,12 +93,14 @@ def _advise_on_cut(overview: Overview, lengths: Lengths, profile: Profile) -> It
         yield Advice(
             f"The model would learn nothing: no training row has any of its answer within {limit:,} tokens.",
             f"model.max_seq_length = {full_length} cuts no row." if tokens.max > limit else "Check the answers.",
+            full_length if tokens.max > limit else None,
         )
     elif long_rows and profile.dataset.long_rows == "refuse":
         yield Advice(
             f"{_rows(long_rows)} {_choose(long_rows, 'is', 'are')} longer than {limit:,} tokens, so the run will not "
             "start.",
             f'{cuts_none}. Or set dataset.long_rows to "cut" or "drop".',
+            full_length,
         )
     elif long_rows and profile.dataset.long_rows == "drop":
         share = _format_percent(long_rows / overview.kept)
@@ -104,6 +108,7 @@ def _advise_on_cut(overview: Overview, lengths: Lengths, profile: Profile) -> It
             f"{_rows(long_rows)} ({share}) longer than {limit:,} tokens {_choose(long_rows, 'is', 'are')} dropped: "
             f"{_format_share(overview.answers_lost, overview.answers)}.",
             f'{cuts_none}. With dataset.long_rows = "cut", the model learns the part before the cut.',
+            full_length,
         )
     else:
         yield from _advise_on_cut_answers(overview, lengths, limit)
@@ -128,6 +133,7 @@ def _advise_on_cut_answers(overview: Overview, lengths: Lengths, limit: int) -> 
             (f"model.max_seq_length = {partial_length} keeps a part of every answer, {full_length} cuts none"
              if partial_length < full_length else cuts_none)
             + "; or shorten these rows.",
+            full_length,
         )  # fmt: skip
     if cut := overview.answers_cut:
         yield Advice(
@@ -135,6 +141,7 @@ def _advise_on_cut_answers(overview: Overview, lengths: Lengths, limit: int) -> 
             f"{_choose(cut, 'is', 'are')} cut at {limit:,} tokens: the model does not learn how "
             f"{_choose(cut, 'it ends', 'they end')} or when to stop.",
             cuts_none + (f", {p99} cuts at most 1 %." if limit < p99 < full_length else "."),
+            full_length,
         )
 
 
@@ -232,6 +239,7 @@ def _advise_on_max_length(overview: Overview, lengths: Lengths, profile: Profile
         yield Advice(
             f"No row is longer than {tokens.max:,} tokens; the memory forecast assumes {limit:,}.",
             f"model.max_seq_length = {enough} cuts nothing.",
+            enough,
         )
     elif (longest := min(limit, tokens.max)) >= 2 * usual:
         cut = sum(length > usual for length in lengths.longest)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codex_tui.base import locations
-from codex_tui.base.errors import CodexError
+from codex_tui.base.errors import CodexError, convert_os_error
 from codex_tui.base.progress import OnProgress, Progress
 from codex_tui.base.text import pluralize
 from codex_tui.data import sources
@@ -26,6 +26,9 @@ from training.dataset.lengths import Lengths
 from training.dataset.records import BadRow
 from training.dataset.scan import BAD, Problem, Scan
 from training.dataset.shapes import Columns, row_of
+
+MAX_ROWS_COUNTED = 200_000  # rows that are counted before a launch; more of them take too long
+CHANGED = ("The rows changed during the check.", "Check them again.")
 
 
 @dataclass
@@ -98,33 +101,72 @@ def _scan(index: RowIndex, columns: Columns, profile: Profile, report: OnProgres
 
 async def _count_tokens(target: Target, rows: int, report: OnProgress) -> tuple[Lengths | None, tuple[str, str] | None]:
     """Return the lengths of the `rows` good rows; or None, and a message with a hint that say why."""
+    try:
+        _, path = await _count_in_worker(target, report)
+    except CodexError as error:
+        return None, (error.message, error.hint)
+    if lengths := token_lengths.load(path, rows):
+        return lengths, None
+    return None, CHANGED
+
+
+@dataclass(frozen=True)
+class CountedRows:
+    """All rows of a dataset: what a scan finds, and their lengths in tokens. They serve every max_seq_length."""
+
+    scan: Scan
+    lengths: Lengths
+
+    def advise(self, profile: Profile) -> tuple[Overview, tuple[Advice, ...]]:
+        """Compute the figures and the advice for a run of `profile`."""
+        overview = compute_overview(self.scan, self.lengths, profile)
+        return overview, tuple(give_advice(overview, self.scan, self.lengths, profile))
+
+
+async def count_rows(target: Target, report: OnProgress) -> CountedRows:
+    """Count the rows of `target`, which has a profile, and their tokens, in the inspect worker. Cancelling ends the
+    worker. Raises CodexError where that is not possible, or where there are more than MAX_ROWS_COUNTED rows."""
+    scan_path, lengths_path = await _count_in_worker(target, report, MAX_ROWS_COUNTED)
+
+    def load() -> CountedRows | None:
+        loaded = scans.load(scan_path, target.profile) if scan_path else None
+        lengths = token_lengths.load(lengths_path, loaded.kept) if loaded else None
+        return CountedRows(loaded, lengths) if loaded and lengths else None
+
+    if counted := await asyncio.to_thread(load):
+        return counted
+    raise CodexError(*CHANGED)
+
+
+async def _count_in_worker(target: Target, report: OnProgress, max_rows: int | None = None) -> tuple[Path | None, Path]:
+    """Return the files of the scan and of the lengths, which the inspect worker writes. Raises CodexError."""
     from codex_tui.workers.process import Worker
 
     try:
-        place = target.prepare_worker_target()
-        assert place is not None  # the target has a profile
-        worker = await Worker.start(build.find_python(), INSPECT, place)
-    except CodexError as error:
-        return None, (error.message, error.hint)
+        place = await asyncio.to_thread(target.prepare_worker_target)
+    except OSError as error:
+        raise convert_os_error(error) from None
+    assert place is not None  # the target has a profile
+    worker = await Worker.start(await asyncio.to_thread(build.find_python), INSPECT, place)
     try:
         async for answer in worker:
             match answer:
+                case InspectReady(why="", rows=rows) if max_rows is not None and rows > max_rows:
+                    raise CodexError(
+                        f"{rows:,} rows are too many to count before the start.", "To count them: Esc, then d, then t."
+                    )
                 case InspectReady(why=""):
                     await worker.send(Tokenise())
                 case InspectProgress(what="tokenising", done=done, total=total):
                     report(Progress(f"counting the tokens of {pluralize(total, 'row')}", done, total, "rows"))
-                case StatsReady(lengths=str(path)):
-                    if lengths := token_lengths.load(Path(path), rows):
-                        return lengths, None
-                    return None, ("The rows changed during the check.", "Check them again.")
+                case StatsReady(scan=scan, lengths=str(lengths)):
+                    return Path(scan) if scan else None, Path(lengths)
                 case StatsReady(why=""):
                     pass  # the scan of a large dataset; the lengths follow
                 case InspectReady() | StatsReady():
-                    return None, (answer.why, answer.hint)
+                    raise CodexError(answer.why, answer.hint)
                 case WorkerError():
-                    return None, (answer.message, answer.hint)
-    except CodexError as error:
-        return None, (error.message, error.hint)
+                    raise CodexError(answer.message, answer.hint)
     finally:
         await worker.close()
-    return None, ("The worker has ended.", "")
+    raise CodexError("The worker has ended.")

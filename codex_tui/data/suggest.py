@@ -28,7 +28,7 @@ def list_recent_datasets() -> list[str]:
     """List the datasets of the newest runs, the newest first, as far as they still exist. A path in the current folder
     is relative to it."""
     names: dict[str, None] = {}
-    with suppress(CodexError):
+    with suppress(CodexError):  # a folder of runs that can't be read suggests nothing
         for run in library.list_run_directories()[:MAX_RUNS]:
             try:
                 config = RunConfig.read(run.config)

@@ -19,7 +19,7 @@ from training.contract.model_path import resolve_model_name
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 from training.dataset import kept
-from training.dataset.source import Source, SourceProblem, source_from_config
+from training.dataset.source import Source, SourceProblem, hub_id, source_from_config
 
 NAME_SEPARATOR = " + "  # between the names of several datasets
 
@@ -104,6 +104,16 @@ class Target:
         write_atomically(place, text)
         delete_oldest(place.parent, "*.json", kept.MAX_FILES)
         return place
+
+
+def find_local_target(profile: Profile, path: Path, name: str | None) -> Target | None:
+    """Return the rows that a run of `profile`, loaded from `path`, would use; the dataset `name` replaces its own.
+    Returns None for a repository of the Hub: nothing is downloaded. Raises BadInput."""
+    dataset = name or profile.dataset.path
+    if dataset is not None and hub_id(dataset, Path() if name else path.parent) is not None:
+        return None
+    source = sources.find_profile_source(profile, path, name)
+    return Target(source, profile, path, names=(name,) if name else ())
 
 
 def _join_sources(names: Sequence[str], revision: str | None, report: OnProgress) -> Source:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from codex_tui.base import locations
-from codex_tui.base.text import pluralize
+from codex_tui.base.text import format_gb, pluralize
 from codex_tui.machine import facts, gpu
 from training.contract import files
 from training.contract.model_path import find_model_folder, is_path, resolve_model_name
@@ -68,7 +68,7 @@ class ResourceForecast:
         if self.card is None or self.memory is None or self.memory.verdict != "no":
             return ""
         needed, limit = self.memory.device_mib, self.memory.limit_mib or 0
-        return f"{self.name} is forecast to take {needed:,.0f} MiB of the card, and may take {limit:,.0f}."
+        return f"{self.name} is forecast to take {format_gb(needed)} of the card, and may take {format_gb(limit)}."
 
     @property
     def fills_disk(self) -> bool:
@@ -80,9 +80,9 @@ class ResourceForecast:
         if self.disk is None or not self.fills_disk:
             return ""
         return (
-            f"{self.name} is forecast to take {self.disk.total_mib:,.0f} MiB of disk, "
-            f"{self.disk.checkpoint_mib:,.0f} for each of {pluralize(self.disk.checkpoints, 'checkpoint')}, "
-            f"and {self.disk_free_mib:,.0f} are free in {locations.runs_home()}."
+            f"{self.name} is forecast to take {format_gb(self.disk.total_mib)} of disk, "
+            f"{format_gb(self.disk.checkpoint_mib)} for each of {pluralize(self.disk.checkpoints, 'checkpoint')}, "
+            f"and {format_gb(self.disk_free_mib)} is free in {locations.runs_home()}."
         )
 
 

@@ -26,6 +26,7 @@ class RunFacts:
     title: str = ""
     model: str = ""
     dataset: str = ""
+    max_seq_length: int | None = None
     epochs: float | None = None
     device: int = 0  # index of the GPU that it trains on, as nvidia-smi counts
     config: RunConfig | None = field(default=None, compare=False)
@@ -56,6 +57,7 @@ def read_facts(run: RunDirectory) -> RunFacts:
         title=clean(profile.get("title", "")),
         model=clean(get_table(profile, "model").get("name", "")),
         dataset=clean(config.dataset),
+        max_seq_length=length if isinstance(length := get_table(profile, "model").get("max_seq_length"), int) else None,
         epochs=epochs if isinstance(epochs, int | float) and not training.get("max_steps") else None,
         device=device if isinstance(device := get_table(profile, "hardware").get("device"), int) else 0,
         config=config,

@@ -65,7 +65,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setattr(f"codex_tui.ui.cockpit.screen.{name}", 10**9)
     for name in ("read_card", "forecast_resources"):
         monkeypatch.setattr(forecast, name, getattr(fake_forecast, name))
-    monkeypatch.setattr("codex_tui.launch_plan.find_missing_model", lambda profile, path: None)  # no test asks the Hub
+    for module in ("launch_plan", "hub.model"):  # no test asks the Hub
+        monkeypatch.setattr(f"codex_tui.{module}.find_missing_model", lambda profile, path: None)
     monkeypatch.setattr("codex_tui.ui.runs.screen.time", SimpleNamespace(time=lambda: NOW))
     return tmp_path
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from support.pilot import screen_text, settled, until
 from support.screens import EVIL
-from textual.events import Key
+from textual.events import Key, Paste
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -145,6 +145,18 @@ async def test_digits_begin_a_new_value_and_none_is_lost_when_they_arrive_at_onc
         await go_to(pilot, "model.dtype")
         await pilot.press("1")  # the field takes no number
         assert not editor(pilot).form.typing
+
+
+async def test_a_pasted_text_keeps_all_its_lines(mine: Path) -> None:
+    async with editing() as pilot:
+        await go_to(pilot, "dataset.system_prompt")
+        await pilot.press("enter")
+        await until(pilot, lambda: editor(pilot).form.text_line.has_focus)
+        pilot.app.post_message(Paste("You are a pirate.\nAnswer in pirate words.\n"))
+        await until(pilot, lambda: "pirate words" in editor(pilot).form.typed)
+        await pilot.press("enter", "s")
+        await until(pilot, lambda: not editor(pilot).draft.dirty)
+        assert editor(pilot).draft.own["dataset.system_prompt"] == "You are a pirate.\nAnswer in pirate words."
 
 
 async def test_the_asked_name_is_replaced_by_typing(mine: Path) -> None:

@@ -208,7 +208,7 @@ async def test_a_launch_does_its_slow_work_once(home: Path, monkeypatch: pytest.
         assert pilot.app.screen.picked.name == "counted"
         counts = count_launch_work(profile, monkeypatch)
         await pilot.press("enter")
-        await until(pilot, lambda: "Memory:" in screen_text(pilot.app))
+        await until(pilot, lambda: pilot.app.screen.checks.forecast and "Memory" in screen_text(pilot.app))
         await pilot.press("enter")
         await until(pilot, lambda: opened)
     for child in launcher._children:

@@ -48,8 +48,8 @@ def test_picker(snap_compare: Any, size: tuple[int, int]) -> None:
 
 
 @SIZES
-def test_launch(snap_compare: Any, size: tuple[int, int]) -> None:
-    keys = pressing("n", then="Run name")
+def test_launch(snap_compare: Any, worker: Any, size: tuple[int, int]) -> None:
+    keys = pressing("n", then="to train on")
     assert snap_compare(CodexApp(), terminal_size=size, run_before=keys)
 
 

@@ -41,8 +41,8 @@ def test_the_train_command_does_everything_once(
     assert main(["train", str(profile), "--python", str(idle_interpreter(tmp_path))]) == 0
     assert counts == ONCE_EACH
     memory, disk, *_ = capsys.readouterr().err.splitlines()
-    assert memory.startswith("counted is forecast to take") and "MiB of the card" in memory
-    assert disk.startswith("counted is forecast to take") and "MiB of disk" in disk
+    assert memory.startswith("counted is forecast to take") and "GB of the card" in memory
+    assert disk.startswith("counted is forecast to take") and "GB of disk" in disk
     [run] = watched
     assert read_config(run)["profile"]["model"]["name"] == str(tmp_path / "model")
 

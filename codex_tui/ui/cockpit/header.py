@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.content import Content
 from textual.strip import Strip
 
-from codex_tui.base.text import clean, format_duration
+from codex_tui.base.text import clean, format_duration, pluralize
 from codex_tui.runs.facts import RunFacts
 from codex_tui.runs.outcome import describe_silence
 from codex_tui.runs.state import compute_elapsed, estimate_time_left
@@ -49,6 +49,10 @@ class RunHeader(Painted):
             names.append(line(("profile ", MUTED), facts.profile_name))
         if facts.model:
             names.append(line(("model ", MUTED), facts.short_model))
+        if watched and (resolved := watched.state.resolved) and resolved.truncated_rows:
+            rows = resolved.train_rows + resolved.eval_rows
+            limit = f" at {facts.max_seq_length:,} tokens" if facts.max_seq_length else ""
+            names.append(line((f"{resolved.truncated_rows:,} of {pluralize(rows, 'row')} cut{limit}", "$warning")))
         return spread(fit_parts(names, width - status.cell_length - 2), status, width)
 
     def _format_progress(self, width: int, watched: WatchedRun) -> Content:

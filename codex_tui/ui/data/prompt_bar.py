@@ -53,7 +53,7 @@ class PromptBar(Horizontal):
         label.show(line((LABELS[kind], MUTED)), Content(""))
         field = self.query_one(Input)
         field.value = view.rows.needle if kind == "search" else ""
-        field.cursor_position = len(field.value)
+        field.select_all()
         field.focus()
 
     def cancel(self) -> None:

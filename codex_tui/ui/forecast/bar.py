@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 from textual.strip import Strip
 
-from codex_tui.base.text import clean
+from codex_tui.base.text import clean, format_gb
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, line, spread, to_strips
 from codex_tui.ui.kit.painted import Painted
 
@@ -26,7 +26,6 @@ PARTS = {
     "context": ("CUDA context", "▤", MUTED),
 }
 DISPLAY = ("display", "╱", MUTED)
-MIN_GB_MIB = 102.4  # a smaller size is shown in MB
 FREE, LIMIT, NOW = "·", "▲", "△"
 VERDICTS = {
     "fits": ("✓", "fits", "bold $success"),
@@ -75,11 +74,6 @@ def format_verdict(forecast: Forecast) -> Content:
         return Content("")
     sign, word, style = VERDICTS[forecast.verdict]
     return line((f"{sign} {word}", style))
-
-
-def format_gb(mib: float, digits: int = 2) -> str:
-    """Format 3701 MiB as "3.61 GB", and 93 MiB as "93 MB"."""
-    return f"{mib / 1024:.{digits}f} GB" if mib >= MIN_GB_MIB else f"{mib:.0f} MB"
 
 
 def _format_number(mib: float) -> str:

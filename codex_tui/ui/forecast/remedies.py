@@ -11,8 +11,8 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from codex_tui.base.text import clean, shorten
-from codex_tui.ui.forecast.bar import format_change, format_gb, summarize
+from codex_tui.base.text import clean, format_gb, shorten
+from codex_tui.ui.forecast.bar import format_change, summarize
 from codex_tui.ui.kit.choices import Choices, DrawEntry
 from codex_tui.ui.kit.dialogs import DIALOG_CSS, make_key_row
 from codex_tui.ui.kit.drawing import MUTED, STRONG, line, spread

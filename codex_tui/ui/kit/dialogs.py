@@ -28,10 +28,14 @@ DIALOG_CSS = """
 """
 
 
+def format_keys(*pairs: tuple[str, str]) -> Content:
+    """Formats the last row of a dialog: pairs of a key and the name of its action."""
+    return Content("    ").join(line((key, f"bold {ACCENT}"), (f" {action}", MUTED)) for key, action in pairs)
+
+
 def make_key_row(*pairs: tuple[str, str]) -> Static:
-    """Makes the last row of a dialog from pairs of a key and the name of its action."""
-    parts = [line((key, f"bold {ACCENT}"), (f" {action}", MUTED)) for key, action in pairs]
-    return Static(Content("    ").join(parts), classes="keys")
+    """Makes the last row of a dialog."""
+    return Static(format_keys(*pairs), classes="keys")
 
 
 class Confirm(ModalScreen[bool]):

@@ -1,55 +1,68 @@
-"""The launch dialog: asks for the dataset and the run's name, and starts the run. Builds a missing environment."""
+"""The launch dialog: asks for the dataset and the run's name, checks them, and starts the run."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
+from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from codex_tui.base.errors import CodexError, convert_os_error
 from codex_tui.base.text import clean, format_duration
-from codex_tui.ui.forecast.bar import format_change, format_gb, summarize
 from codex_tui.ui.forecast.in_thread import forecast_profile
 from codex_tui.ui.kit import figures
-from codex_tui.ui.kit.dialogs import DIALOG_CSS, make_key_row
+from codex_tui.ui.kit.dialogs import DIALOG_CSS, format_keys
 from codex_tui.ui.kit.drawing import MUTED, line
 from codex_tui.ui.kit.line_input import LineInput
+from codex_tui.ui.launch.checks import APPLY_KEY, Checks, RowsChecked, describe_checks
+from codex_tui.ui.launch.dataset_input import DatasetInput, Suggestions
 from codex_tui.ui.messages import OpenRun, ReportsWorkerErrors
 
 if TYPE_CHECKING:
     from codex_tui.base.progress import Progress
-    from codex_tui.machine.forecast import ResourceForecast
+    from codex_tui.data.check import CountedRows
     from codex_tui.profiles.library import ProfileEntry
     from training.contract.profile import Profile
     from training.contract.run_directory import RunDirectory
 
 REPORT_SECONDS = 0.5  # time between two reports of progress
+OTHER_ROWS = 14  # rows of the dialog without the checks
+MIN_CHECK_ROWS = 3
+MIN_HEIGHT_FOR_BOTH = 36  # rows of a terminal with room for the checks and an error
+TYPING_SECONDS = 0.6  # the rows are checked when a person has not typed for so long
 
 
 class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
-    """Shows the forecast of the profile. Enter starts the run and opens it in the cockpit."""
+    """Shows what a run of the profile needs and what is wrong with its rows. Enter starts it and opens the cockpit.
+
+    The checks run beside the dialog: a person can launch before they end.
+    """
 
     DEFAULT_CSS = (
         DIALOG_CSS.format(name="LaunchDialog")
         + """
-    LaunchDialog Input { height: 1; border: none; padding: 0 1; background: $panel; margin-bottom: 1; }
-    LaunchDialog Input:focus { border: none; }
+    LaunchDialog > Vertical { width: 84; }
+    LaunchDialog Input, LaunchDialog Input:focus {
+        height: 1; border: none; padding: 0 1; background: $panel; margin-bottom: 1;
+    }
     LaunchDialog .label { margin-bottom: 0; color: $text-muted; }
     LaunchDialog Input:focus { background-tint: $primary 20%; }
+    LaunchDialog VerticalScroll { height: auto; margin-bottom: 1; }
+    LaunchDialog #checks { margin-bottom: 0; }
     """
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss", "Cancel"),
         Binding("up", "app.focus_previous", show=False),
         Binding("down", "app.focus_next", show=False),
+        Binding(APPLY_KEY, "apply_length", "Use the advised max_seq_length for this run"),
     ]
 
     def __init__(self, entry: ProfileEntry) -> None:
@@ -57,36 +70,109 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         self._entry = entry
         self._busy = False
         self._reported_at = 0.0
-        self._forecast: ResourceForecast | None = None
+        self._counted: CountedRows | None = None
+        self.checks = Checks(entry.profile.model.max_seq_length if entry.profile else 0)
 
     def compose(self) -> ComposeResult:
-        profile = self._entry.profile
-        given = clean(profile.dataset.path or "") if profile else ""
+        suggestions = Suggestions()
         with Vertical():
             yield Static(line(("Launch ", "bold"), (clean(self._entry.title or self._entry.name), "bold")))
             yield Static("Dataset: a file, folder or pattern, or owner/name on the Hub", classes="label", markup=False)
             kinds = "JSONL, JSON, CSV or Parquet; or demo:zombie-waves"
-            yield LineInput(given, id="dataset", placeholder=kinds)
+            yield DatasetInput(self._given, suggestions, kinds)
+            yield suggestions
             yield Static("Run name", classes="label", markup=False)
-            yield LineInput(id="name", placeholder=f"{clean(self._entry.name)}-1 (automatic)")
-            yield Static(id="forecast", markup=False)
+            yield LineInput(id="name", placeholder=f"{clean(self._entry.name)}-1 (automatic)", select_on_focus=True)
+            with VerticalScroll(can_focus=False):
+                yield Static(id="checks", markup=False)
             yield Static(id="status", markup=False)
-            yield make_key_row(("Enter", "launch"), ("Tab", "next field"), ("Esc", "cancel"))
+            yield Static(id="keys", classes="keys", markup=False)
 
     def on_mount(self) -> None:
         self.query_one("#status").display = False
-        self.query_one("#forecast").display = False
+        self._show_checks(self.checks)
         if self._entry.profile:
-            self.run_worker(self._forecast_run(self._entry.profile), group="forecast", exit_on_error=False)
+            self._start_worker("forecast", self._forecast(self._entry.profile))
+            self._start_worker("model", self._find_model(self._entry.profile))
+            self._start_worker("rows", self._check_rows(self._entry.profile, None))
 
-    async def _forecast_run(self, profile: Profile) -> None:
+    def on_resize(self) -> None:
+        """Leaves room for the fields and the keys in a small terminal."""
+        self.query_one(VerticalScroll).styles.max_height = max(MIN_CHECK_ROWS, int(0.9 * self.size.height) - OTHER_ROWS)
+
+    @property
+    def _given(self) -> str:
+        """The dataset of the profile, or ""."""
+        profile = self._entry.profile
+        return clean(profile.dataset.path or "") if profile else ""
+
+    @property
+    def _dataset(self) -> str | None:
+        """The dataset that a person has typed in place of the profile's."""
+        typed = self.query_one(DatasetInput).value.strip()
+        return typed if typed and typed != self._given else None
+
+    def _start_worker(self, group: str, work: Any) -> None:
+        self.run_worker(work, group=group, exclusive=True, exit_on_error=False)
+
+    async def _forecast(self, profile: Profile) -> None:
         forecast = await asyncio.to_thread(forecast_profile, profile, self._entry.path)
-        self._forecast = forecast
-        if self.is_attached:
-            text = self.query_one("#forecast", Static)
-            text.display = True
-            warning = f"{clean(forecast.disk_warning)} The run starts anyway." if forecast.disk_warning else ""
-            text.update(line(_format_forecast(forecast), line("\n", (warning, "$warning")) if warning else ""))
+        self._show_checks(self.checks.change(forecast=forecast))
+
+    async def _find_model(self, profile: Profile) -> None:
+        from codex_tui.hub.model import find_missing_model
+
+        missing = await asyncio.to_thread(find_missing_model, profile, self._entry.path)
+        self._show_checks(self.checks.change(missing=missing, model_checked=True))
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        event.stop()
+        if event.input.id == "dataset" and (profile := self._entry.profile):
+            self._counted = None
+            self._start_worker("rows", self._check_rows(profile, self._dataset, TYPING_SECONDS))
+
+    async def _check_rows(self, profile: Profile, dataset: str | None, delay: float = 0.0) -> None:
+        """Counts the tokens of the rows in the inspect worker, which ends when the dialog is left."""
+        from codex_tui.data.check import count_rows
+        from codex_tui.data.target import find_local_target
+
+        await asyncio.sleep(delay)
+        if not dataset and not self._given:
+            self._show_checks(self.checks.change(rows="choose a dataset"))
+            return
+        self._show_checks(self.checks.change(rows="…"))
+        try:
+            target = await asyncio.to_thread(find_local_target, profile, self._entry.path, dataset)
+            if target is None:
+                self._show_checks(self.checks.change(rows="checked after the download from the Hub"))
+                return
+            self._counted = await count_rows(target, self._report_rows)
+            await self._advise()
+        except CodexError as error:
+            self._show_checks(self.checks.change(rows=error))
+
+    async def _advise(self) -> None:
+        """Shows the figures of the counted rows under the max_seq_length of this run."""
+        if (counted := self._counted) and (profile := self._run_profile()):
+            overview, advice = await asyncio.to_thread(counted.advise, profile)
+            self._show_checks(self.checks.change(rows=RowsChecked(overview, advice, profile.dataset.long_rows)))
+
+    def _run_profile(self) -> Profile | None:
+        """The profile with the max_seq_length of this run."""
+        profile, length = self._entry.profile, self.checks.length
+        if profile is None or length is None:
+            return profile
+        return profile.model_copy(update={"model": profile.model.model_copy(update={"max_seq_length": length})})
+
+    def action_apply_length(self) -> None:
+        """Uses the advised max_seq_length for this run, or, when it is used already, the profile's again."""
+        length = self.checks.advised_length
+        if length is None or self._busy:
+            return
+        self._show_checks(self.checks.change(length=None if self.checks.length else length))
+        if profile := self._run_profile():
+            self._start_worker("forecast", self._forecast(profile))
+            self._start_worker("advice", self._advise())
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
@@ -95,15 +181,10 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
             self.run_worker(self._launch(), exit_on_error=False)
 
     async def _launch(self) -> None:
-        dataset = self.query_one("#dataset", Input).value.strip()
-        profile = self._entry.profile
-        given = profile.dataset.path if profile else None
         name = self.query_one("#name", Input).value.strip()
         self._show_status(line(("Starting …", MUTED)))
         try:
-            run = await asyncio.to_thread(
-                self._start, None if not dataset or dataset == clean(given or "") else dataset, name or None
-            )
+            run = await asyncio.to_thread(self._start, self._dataset, name or None)
         except (CodexError, OSError) as trouble:
             error = convert_os_error(trouble) if isinstance(trouble, OSError) else trouble
             hint = f"\n{clean(error.hint, newlines=True)}" if error.hint else ""
@@ -120,8 +201,15 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         from codex_tui.environment import build
         from codex_tui.launch_plan import make_plan
 
+        length = self.checks.length
         plan = make_plan(
-            self._entry.path, dataset=dataset, name=name, resources=self._forecast, report=self._report_fetch
+            self._entry.path,
+            dataset=dataset,
+            name=name,
+            overrides={"model.max_seq_length": length} if length else {},
+            resources=self.checks.forecast,
+            find_model=False,  # the dialog has said what it knows
+            report=self._report_fetch,
         )
         return launcher.launch(plan, build.ensure(self._report_setup))
 
@@ -138,25 +226,34 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
             self._reported_at = now
             self.app.call_from_thread(self._show_status, text(progress))
 
+    def _report_rows(self, progress: Progress) -> None:
+        self._show_checks(self.checks.change(rows=progress))
+
+    def _show_checks(self, checks: Checks) -> None:
+        self.checks = checks
+        if not self.is_attached:
+            return
+        self.query_one("#checks", Static).update(describe_checks(checks))
+        self._show_keys()
+
+    def on_dataset_input_suggested(self) -> None:
+        self._show_keys()
+
+    def _show_keys(self) -> None:
+        if self.query_one(DatasetInput).is_suggesting:
+            keys = [("↓ ↑", "choose"), ("Tab", "complete"), ("Enter", "take"), ("Esc", "cancel")]
+        else:
+            keys = [("Enter", "launch"), ("Tab", "next field"), ("Esc", "cancel")]
+            if length := self.checks.advised_length:
+                keys.insert(1, (APPLY_KEY, f"use {length:,}"))
+        self.query_one("#keys", Static).update(format_keys(*keys))
+
     def _show_status(self, text: Content) -> None:
         if self.is_attached:
             status = self.query_one("#status", Static)
             status.display = True
             status.update(text)
-
-
-def _format_forecast(forecast: ResourceForecast) -> Content:
-    """The memory in one line; if the run does not fit, also the best remedy."""
-    if forecast.memory is None:
-        return line(("Memory: ", MUTED), (clean(forecast.reason), MUTED))
-    text = line(("Memory: ", MUTED), summarize(forecast.memory, forecast.card))
-    if forecast.memory.verdict != "no":
-        return text
-    remedy = forecast.remedies[0] if forecast.remedies else None
-    help = f" {format_change(remedy)} frees {format_gb(remedy.frees_mib)}." if remedy else ""
-    return line(
-        text, "\n", (f"It will probably run out of memory.{help} To edit the profile: Esc, then e.", "$warning")
-    )
+            self.query_one(VerticalScroll).display = self.size.height >= MIN_HEIGHT_FOR_BOTH
 
 
 def _format_fetch(progress: Progress) -> Content:

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from codex_tui.base.text import clean, pluralize, shorten
+from codex_tui.base.text import clean, format_gb, pluralize, shorten
 from codex_tui.base.toml import MAX_BYTES
 from codex_tui.ui.forecast.bar import (
     format_change,
-    format_gb,
     format_verdict,
     list_components,
     summarize,

@@ -141,8 +141,8 @@ def test_a_launch_warns_or_refuses_as_the_profile_says(monkeypatch: pytest.Monke
 
     assert warnings() == []
     [said] = warnings(model__max_seq_length=8192)
-    assert "rtx3050-4gb is forecast to take 4," in said
-    assert "may take 3,796" in said
+    assert "rtx3050-4gb is forecast to take 4.33 GB of the card" in said
+    assert "may take 3.71 GB" in said
     with pytest.raises(BadInput, match="is forecast to take"):
         warnings(model__max_seq_length=8192, launch__on_no_fit="refuse")
     assert warnings(model__max_seq_length=8192, launch__on_no_fit="refuse", hardware__device="cpu") == []

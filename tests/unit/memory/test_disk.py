@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from codex_tui import launch_plan
 from codex_tui.base import locations
 from codex_tui.cli import main
 from codex_tui.machine import facts, forecast
@@ -55,8 +56,9 @@ def test_a_launch_onto_a_disk_that_would_fill_up_is_warned_of(
     profile = load_profile(SHIPPED)
     assert forecast.forecast_resources(profile, SHIPPED).disk_warning == ""
     monkeypatch.setattr(facts, "disk_free_gib", lambda: 0.1)
+    monkeypatch.setattr(launch_plan, "find_missing_model", lambda profile, path: None)
     said = forecast.forecast_resources(profile, SHIPPED).disk_warning
-    assert "rtx3050-4gb is forecast to take" in said and "102 are free in" in said
+    assert "rtx3050-4gb is forecast to take" in said and "0.10 GB is free in" in said
     assert main(["forecast", "rtx3050-4gb"]) == 0
     assert "The disk would fill up." in capsys.readouterr().out
     assert main(["train", "rtx3050-4gb", "--dataset", "demo:zombie-waves", "--python", "/nowhere"]) == 3

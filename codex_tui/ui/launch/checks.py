@@ -1,0 +1,152 @@
+"""What the launch dialog finds out before a run starts, in words: memory, device, model and rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+
+from codex_tui.base.errors import BadInput, CodexError
+from codex_tui.base.text import clean, format_gb, pluralize
+from codex_tui.ui.forecast.bar import format_change, summarize
+from codex_tui.ui.kit import figures
+from codex_tui.ui.kit.drawing import MUTED, line
+
+if TYPE_CHECKING:
+    from codex_tui.base.progress import Progress
+    from codex_tui.data.advice import Advice
+    from codex_tui.data.overview import Overview
+    from codex_tui.hub.model import MissingModel
+    from codex_tui.machine.forecast import ResourceForecast
+
+APPLY_KEY = "ctrl+l"
+MAX_ADVICE = 3  # pieces of advice that are shown; `data check` and the data screen show all, with all remedies
+LABEL_WIDTH = 8
+
+
+@dataclass(frozen=True)
+class RowsChecked:
+    """The figures of the rows under the profile of this run, and the advice. `long_rows` is the profile's setting."""
+
+    overview: Overview
+    advice: tuple[Advice, ...]
+    long_rows: str
+
+
+@dataclass(frozen=True)
+class Checks:
+    """The results so far. None: not known yet. `model_checked` says that `missing` is final, where None means that the
+    model is here. `rows` can be an error or the progress of the check. `length` is the max_seq_length of this run if it
+    is not the profile's, and `own_length` the profile's."""
+
+    own_length: int
+    forecast: ResourceForecast | None = None
+    missing: MissingModel | None = None
+    model_checked: bool = False
+    rows: RowsChecked | CodexError | Progress | str | None = None
+    length: int | None = None
+
+    def change(self, **values: object) -> Checks:
+        return replace(self, **values)  # type: ignore[arg-type]
+
+    @property
+    def advised_length(self) -> int | None:
+        """The max_seq_length that the key applies: the advised one, or the profile's own after that."""
+        if self.length is not None:
+            return self.own_length
+        if not isinstance(self.rows, RowsChecked):
+            return None
+        return next((each.max_seq_length for each in self.rows.advice if each.max_seq_length), None)
+
+
+def describe_checks(checks: Checks) -> Content:
+    """All lines of the checks."""
+    lines = [
+        *_describe_rows(checks),
+        *_describe_forecast(checks.forecast, checks.missing),
+        *_describe_model(checks),
+        *_list_advice(checks),
+    ]
+    return Content("\n").join(lines)
+
+
+def _describe_forecast(forecast: ResourceForecast | None, missing: MissingModel | None) -> Iterator[Content]:
+    if forecast is None:
+        yield _label("Memory", line(("…", MUTED)))
+        return
+    if forecast.memory:
+        yield _label("Memory", summarize(forecast.memory, forecast.card))
+        if forecast.memory_warning:
+            remedy = forecast.remedies[0] if forecast.remedies else None
+            help = f" {format_change(remedy)} frees {format_gb(remedy.frees_mib)}." if remedy else ""
+            yield _warn(f"It will probably run out of memory.{help} To edit the profile: Esc, then e.")
+    elif missing is None:  # else the model's own line says why there is no forecast
+        yield _label("Memory", line((clean(forecast.reason), MUTED)))
+    for warning in (forecast.cpu_warning, forecast.disk_warning and f"{forecast.disk_warning} The run starts anyway."):
+        if warning:
+            yield _warn(clean(warning))
+
+
+def _describe_model(checks: Checks) -> Iterator[Content]:
+    missing = checks.missing
+    if missing is not None and missing.problem:
+        yield line((f"✗ {clean(missing.note)}", "$error"), (f" {clean(missing.hint)}", MUTED))
+    elif missing is not None:
+        yield _label("Model", line(clean(missing.note)))
+    elif not checks.model_checked:
+        yield _label("Model", line(("…", MUTED)))
+
+
+def _describe_rows(checks: Checks) -> Iterator[Content]:
+    rows = checks.rows
+    if isinstance(rows, str):
+        yield _label("Rows", line((clean(rows), MUTED)))
+    elif isinstance(rows, BadInput):
+        yield line((f"✗ {clean(rows.message, newlines=True)}", "$error"), (f" {clean(rows.hint)}", MUTED))
+    elif isinstance(rows, CodexError):  # the launch does not need the count
+        why = "the model's tokenizer is not here." if checks.missing else f"{clean(rows.message)} {clean(rows.hint)}"
+        yield _label("Rows", line((f"not counted: {why}", MUTED)))
+    elif isinstance(rows, RowsChecked):
+        yield _label("Rows", _describe_cut(rows, checks))
+    elif rows is not None:
+        share = f"  {figures.compute_percent(rows.done, rows.total)} %" if rows.total else ""
+        yield _label("Rows", line((f"{clean(rows.step)}{share}", MUTED)))
+
+
+def _describe_cut(rows: RowsChecked, checks: Checks) -> Content:
+    overview, limit = rows.overview, checks.length or checks.own_length
+    here = " for this run" if checks.length else ""
+    if overview.truncated:
+        enough = next((each.max_seq_length for each in rows.advice if each.max_seq_length), None)
+        remedy = f"; {enough:,} cuts none" if enough else ""
+        verb = "is" if overview.truncated == 1 else "are"
+        fate = {
+            "drop": f"longer than {limit:,} tokens and dropped{here}",
+            "refuse": f"longer than {limit:,} tokens{here}, so it can't start",
+        }.get(rows.long_rows, f"cut at {limit:,} tokens{here}")
+        rows_text = f"{overview.truncated:,} of {pluralize(overview.kept, 'row')} {verb} {fate}{remedy}."
+        return line((rows_text, "$warning"))
+    return line(f"{overview.train_rows:,} to train on; none is cut at {limit:,} tokens{here}.")
+
+
+def _list_advice(checks: Checks) -> Iterator[Content]:
+    """The advice about the rows, without that which `_describe_cut` gives. First comes what the key can apply."""
+    rows = checks.rows
+    if not isinstance(rows, RowsChecked):
+        return
+    others = [each for each in rows.advice if not (each.max_seq_length and rows.overview.truncated)]
+    others.sort(key=lambda each: each.max_seq_length is None)
+    for advice in others[:MAX_ADVICE]:
+        yield _warn(f"{clean(advice.message)} {clean(advice.remedy) if advice.max_seq_length else ''}".strip())
+    if others:
+        yield line(("  What to do about the rows: Esc, then d, then 4.", MUTED))
+
+
+def _label(name: str, text: Content) -> Content:
+    return line((f"{name:<{LABEL_WIDTH}}", MUTED), text)
+
+
+def _warn(text: str) -> Content:
+    return line((f"! {text}", "$warning"))

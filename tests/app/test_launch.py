@@ -1,0 +1,296 @@
+"""Tests of the launch dialog: what it finds out before a run starts, and how it helps to name a dataset."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.config_file import write_config
+from support.fake_inspect import WordWorker
+from support.pilot import screen_text, settled, until
+from support.screens import EVIL
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from codex_tui import launcher
+from codex_tui.base import locations
+from codex_tui.base.errors import EnvironmentMissing
+from codex_tui.data import check
+from codex_tui.environment import build
+from codex_tui.hub.model import MissingModel
+from codex_tui.launch_plan import LaunchPlan
+from codex_tui.machine import forecast
+from codex_tui.machine.forecast import forecast_resources
+from codex_tui.ui.app import CodexApp
+from codex_tui.ui.launch.dataset_input import DatasetInput
+from codex_tui.ui.launch.dialog import LaunchDialog
+from training.contract.run_directory import RunDirectory
+
+SIZE = (120, 36)
+MODEL = "unsloth/Llama-3.2-3B-Instruct"
+
+
+@pytest.fixture
+def folder(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with a dataset of 300 rows of which 148 are longer than 128 words."""
+    folder = home / "work"
+    (folder / "data").mkdir(parents=True)
+    lengths = [40] * 152 + [150] * 148
+    rows = [{"instruction": f"Question {n}", "response": "word " * (size - 8)} for n, size in enumerate(lengths)]
+    (folder / "guide.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "tips.jsonl").write_text(json.dumps(rows[0]) + "\n")
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def mine(folder: Path) -> Path:
+    path = locations.user_profiles() / "mine.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text(f'[model]\nname = "{MODEL}"\nmax_seq_length = 128\n[dataset]\npath = "{folder}/guide.jsonl"\n')
+    return path
+
+
+@pytest.fixture
+def plans(monkeypatch: pytest.MonkeyPatch, make_run: Any) -> list[LaunchPlan]:
+    """The plans of the runs that the dialog starts."""
+    plans: list[LaunchPlan] = []
+
+    def launch(plan: LaunchPlan, python: Path) -> RunDirectory:
+        plans.append(plan)
+        return make_run(name=plan.name or "mine-1", end="training", steps=10)
+
+    monkeypatch.setattr(build, "ensure", lambda progress: Path("/usr/bin/python3"))
+    monkeypatch.setattr(launcher, "launch", launch)
+    return plans
+
+
+@asynccontextmanager
+async def launching(size: tuple[int, int] = SIZE) -> AsyncIterator[Pilot[Any]]:
+    async with CodexApp().run_test(size=size) as pilot:
+        await settled(pilot)
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(pilot.app.screen, LaunchDialog))
+        yield pilot
+
+
+async def see(pilot: Pilot[Any], *texts: str) -> None:
+    """Waits for the texts, wherever the dialog breaks its lines."""
+
+    def words() -> str:
+        lines = screen_text(pilot.app).splitlines()
+        return " ".join(" ".join(line.replace("│", " ") for line in lines).split())
+
+    try:
+        await until(pilot, lambda: all(text in words() for text in texts))
+    except AssertionError:
+        raise AssertionError(f"{texts} not in: {words()}") from None
+
+
+def dataset(pilot: Pilot[Any]) -> str:
+    return pilot.app.screen.query_one(DatasetInput).value
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36), (200, 60)])
+async def test_the_cut_is_told_and_one_key_avoids_it(
+    mine: Path, worker: type[WordWorker], plans: list[LaunchPlan], size: tuple[int, int]
+) -> None:
+    async with launching(size) as pilot:
+        await see(pilot, "148 of 300 rows are cut at 128 tokens; 192 cuts none.", "ctrl+l use 192", "Enter launch")
+        await pilot.press("ctrl+l")
+        await see(pilot, "none is cut at 192 tokens for this run", "ctrl+l use 128")
+        assert pilot.app.screen.checks.forecast.profile.model.max_seq_length == 192
+        await pilot.press("ctrl+l", "ctrl+l")
+        await see(pilot, "none is cut at 192 tokens for this run")
+        await pilot.press("enter")
+        await until(pilot, lambda: plans)
+    [plan] = plans
+    assert dict(plan.overrides) == {"model.max_seq_length": 192}
+    assert plan.profile.model.max_seq_length == 192
+    assert "max_seq_length = 128" in mine.read_text()  # the profile keeps its own
+    assert all(each.closed for each in worker.started)
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("drop", "148 of 300 rows are longer than 128 tokens and dropped; 192 cuts none."),
+        ("refuse", "148 of 300 rows are longer than 128 tokens, so it can't start; 192 cuts none."),
+    ],
+)
+async def test_what_happens_to_long_rows_is_told(mine: Path, worker: type[WordWorker], setting: str, says: str) -> None:
+    mine.write_text(mine.read_text() + f'long_rows = "{setting}"\n')
+    async with launching() as pilot:
+        await see(pilot, says)
+        await pilot.press("ctrl+l")
+        await see(pilot, "none is cut at 192 tokens for this run")
+
+
+async def test_the_other_advice_is_told_too(mine: Path, folder: Path, worker: type[WordWorker]) -> None:
+    (folder / "guide.jsonl").write_text('{"instruction": "Who?", "response": "Rook."}\n' * 60)
+    async with launching() as pilot:
+        await see(pilot, "evaluation rows also occur in training", "Every answer is the same")
+        await see(pilot, "What to do about the rows: Esc, then d, then 4.")
+    async with launching((80, 24)) as pilot:
+        await see(pilot, "none is cut", "evaluation rows also occur", "Enter launch", "Esc cancel")
+
+
+async def test_leaving_the_dialog_ends_the_count(
+    mine: Path, worker: type[WordWorker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "holds_back", True)
+    async with launching() as pilot:
+        await see(pilot, "counting the tokens of 100 rows 25 %")
+        await pilot.press("escape")
+        await until(pilot, lambda: worker.started and all(each.closed for each in worker.started))
+
+
+async def test_a_large_dataset_is_not_counted_before_the_start(
+    mine: Path, worker: type[WordWorker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check, "MAX_ROWS_COUNTED", 299)
+    async with launching() as pilot:
+        await see(pilot, "not counted: 300 rows are too many to count before the start.")
+
+
+async def test_another_dataset_is_checked_after_it_was_typed(mine: Path, worker: type[WordWorker]) -> None:
+    async with launching() as pilot:
+        await see(pilot, "148 of 300 rows")
+        pilot.app.screen.query_one(DatasetInput).value = ""
+        await pilot.press(*"guid.jsonl")
+        await see(pilot, "no such dataset file. Did you mean guide.jsonl?")
+        pilot.app.screen.query_one(DatasetInput).value = "tips.jsonl"
+        await see(pilot, "1 to train on; none is cut at 128 tokens")
+        pilot.app.screen.query_one(DatasetInput).value = "me/waves"
+        await see(pilot, "checked after the download from the Hub")
+
+
+async def test_a_missing_environment_is_no_obstacle(
+    mine: Path, monkeypatch: pytest.MonkeyPatch, plans: list[LaunchPlan]
+) -> None:
+    def find(*_: object) -> Path:
+        raise EnvironmentMissing("There is no training environment.", "Run: codex-tui setup")
+
+    monkeypatch.setattr(build, "find_python", find)
+    async with launching() as pilot:
+        await see(pilot, "not counted: There is no training environment.")
+        await pilot.press("enter")
+        await until(pilot, lambda: plans)
+
+
+async def test_a_missing_gpu_is_told(mine: Path, worker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forecast, "forecast_resources", forecast_resources)
+    monkeypatch.setattr(forecast, "read_card", lambda device="auto": None)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    async with launching((80, 24)) as pilot:
+        await see(pilot, "No GPU can be used (CUDA_VISIBLE_DEVICES hides every GPU): mine would train on the CPU")
+    mine.write_text(mine.read_text() + '[hardware]\ndevice = "cpu"\n')  # it is asked for
+    async with launching() as pilot:
+        await see(pilot, "It runs on the CPU", "148 of 300 rows")
+        assert "No GPU can be used" not in screen_text(pilot.app)
+
+
+@pytest.mark.parametrize(
+    ("missing", "says"),
+    [
+        (MissingModel(MODEL, size=2_300_000_000), "is not on this machine: the run downloads 2.3 GB first."),
+        (
+            MissingModel(MODEL, problem="The Hub can't be reached at huggingface.co.", hint="Check the network."),
+            "is not on this machine. The Hub can't be reached at huggingface.co. Check the network.",
+        ),
+    ],
+)
+async def test_a_missing_model_is_told_and_the_run_can_start(
+    mine: Path,
+    worker: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    plans: list[LaunchPlan],
+    missing: MissingModel,
+    says: str,
+) -> None:
+    monkeypatch.setattr("codex_tui.hub.model.find_missing_model", lambda profile, path: missing)
+    for size in ((80, 24), SIZE):
+        async with launching(size) as pilot:
+            await see(pilot, says, "Enter launch")
+            await pilot.press("enter")
+            await until(pilot, lambda: plans)
+        plans.clear()
+
+
+async def test_a_slow_hub_blocks_neither_the_screen_nor_the_launch(
+    mine: Path, worker: Any, monkeypatch: pytest.MonkeyPatch, plans: list[LaunchPlan]
+) -> None:
+    read, write = os.pipe()
+
+    def ask(profile: object, path: Path) -> None:
+        os.read(read, 1)
+
+    monkeypatch.setattr("codex_tui.hub.model.find_missing_model", ask)
+    async with launching() as pilot:
+        await see(pilot, "Model …", "148 of 300 rows")
+        await pilot.press("tab", *"night", "enter")
+        await until(pilot, lambda: plans)
+        os.write(write, b"x")
+    assert plans[0].name == "night"
+
+
+async def test_paths_and_earlier_datasets_are_suggested(home: Path, folder: Path, worker: Any) -> None:
+    shipped = home / "shipped" / "small-card.toml"
+    shipped.write_text(shipped.read_text().replace('path = "demo:zombie-waves"', ""))
+    run = RunDirectory(locations.runs_home() / "earlier-1")
+    run.create()
+    other = home / "other.jsonl"
+    other.write_text("{}\n")
+    write_config(run, {"dataset": str(other), "files": [str(other)]})
+    async with launching() as pilot:
+        await see(pilot, "choose a dataset")
+        await until(pilot, lambda: pilot.app.screen.query_one(DatasetInput)._names)
+        await pilot.press("down")
+        await see(pilot, str(other)[-20:], "guide.jsonl", "tips.jsonl", "↓ ↑ choose")
+        assert dataset(pilot) == str(other)
+        await pilot.press("down")
+        assert dataset(pilot) == "guide.jsonl"
+        await pilot.press("up", "up")  # back to what was typed
+        assert dataset(pilot) == ""
+        await pilot.press("down", "down", "enter")  # takes the suggestion, and does not launch yet
+        assert dataset(pilot) == "guide.jsonl"
+        await see(pilot, "Enter launch", "285 to train on")
+
+
+async def test_tab_completes_a_path_and_then_goes_on(folder: Path, worker: Any) -> None:
+    (folder / "data" / "wiki-1.jsonl").write_text("{}\n")
+    (folder / "data" / "wiki-2.jsonl").write_text("{}\n")
+    async with launching() as pilot:
+        field = pilot.app.screen.query_one(DatasetInput)
+        await pilot.press("d")  # replaces the selected dataset of the profile
+        await until(pilot, lambda: field._names == ["data/"])
+        await pilot.press("tab")
+        await until(pilot, lambda: field._names == ["data/wiki-1.jsonl", "data/wiki-2.jsonl"])
+        await pilot.press("tab")
+        assert field.value == "data/wiki-"
+        await until(pilot, lambda: field.is_suggesting)
+        await pilot.press("2", "tab")
+        assert field.value == "data/wiki-2.jsonl" or await _completes(pilot, field)
+        await pilot.press("tab")
+        await until(pilot, lambda: pilot.app.screen.query_one("#name", Input).has_focus)
+        assert not field.is_suggesting
+
+
+async def _completes(pilot: Pilot[Any], field: DatasetInput) -> bool:
+    """Whether Tab completes the path after the suggestions for it have come."""
+    await until(pilot, lambda: field._names == ["data/wiki-2.jsonl"])
+    await pilot.press("tab")
+    return field.value == "data/wiki-2.jsonl"
+
+
+async def test_names_with_control_characters_are_not_suggested(folder: Path, worker: Any) -> None:
+    (folder / f"zz{EVIL.replace('/', '')}.jsonl").write_text("{}\n")
+    (folder / "zz-good.jsonl").write_text("{}\n")
+    async with launching() as pilot:
+        await pilot.press("z", "z")
+        await until(pilot, lambda: pilot.app.screen.query_one(DatasetInput)._names == ["zz-good.jsonl"])
