@@ -1,13 +1,16 @@
 """The baseline: the script that one would write without Codex TUI, for the same profile. Nothing of ours but the rows.
 
-    PYTHONPATH=. CODEX_TRAIN_PYTHON tests/benchmarks/bare_unsloth.py CONFIG.json OUTPUT_DIR
+    PYTHONPATH=. CODEX_TRAIN_PYTHON tests/benchmarks/bare_unsloth.py CONFIG.json OUTPUT_DIR [--packing] [--padded]
 
-CONFIG.json is that of a run directory. Prints one JSON line: peak memory in MiB (allocated, reserved, and of the whole
+CONFIG.json is that of a run directory. Without options the script leaves padding to Unsloth, as its notebooks do;
+`--packing` fills rows of max_seq_length, `--padded` pads. Prints one JSON
+line: peak memory in MiB (allocated, reserved, and of the whole
 device by NVML, where there is a GPU), the median seconds of a step and the tokens of the median step a second.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import statistics
@@ -16,6 +19,7 @@ import threading
 import time
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 QUIET = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "TRANSFORMERS_VERBOSITY": "error"}
 
@@ -44,13 +48,26 @@ class DeviceMemory:
         threading.Thread(target=watch, daemon=True).start()
 
 
-def main(config_path: Path, output: Path) -> None:
+def prepare(config_path: Path) -> dict[str, Any]:
+    """Set the environment before Unsloth is imported. Returns the configuration at `config_path`."""
     os.environ.update(QUIET)
-    device = DeviceMemory()
-    config = json.loads(config_path.read_text())
-    profile = config["profile"]
-    if profile["model"]["name"] == "demo:llama":  # as the trainer does: threads would wait longer than they work
+    config: dict[str, Any] = json.loads(config_path.read_text())
+    if config["profile"]["model"]["name"] == "demo:llama":  # threads would wait longer than they work
         os.environ["OMP_NUM_THREADS"] = "1"
+    return config
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("config", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--packing", action="store_true")
+    parser.add_argument("--padded", action="store_true")
+    options = parser.parse_args(arguments)
+    config = prepare(options.config)
+    output = options.output
+    profile = config["profile"]
+    device = DeviceMemory()
     from unsloth import FastLanguageModel, is_bfloat16_supported  # isort: skip
 
     import torch
@@ -106,7 +123,7 @@ def main(config_path: Path, output: Path) -> None:
             max_steps=settings["max_steps"] or -1,
             bf16=is_bfloat16_supported(),
             max_length=base["max_seq_length"],
-            padding_free=False,  # as Unsloth decides by itself for the trainer's rows, which come tokenised
+            **({"packing": True} if options.packing else {"padding_free": False} if options.padded else {}),
             include_num_input_tokens_seen="non_padding",
             eval_strategy="steps" if held_out else "no",
             eval_steps=evaluation["eval_steps"] or 100,
@@ -141,4 +158,4 @@ def main(config_path: Path, output: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(sys.argv[1:])

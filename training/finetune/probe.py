@@ -1,10 +1,11 @@
-"""The probe runs the longest row forward and backward before step 1. A run that doesn't fit fails at once, and the
-forecast learns what the run really takes on this GPU."""
+"""The probe runs the largest pass forward and backward before step 1: a batch of the longest row, or a full pass of
+packed rows. A run that doesn't fit fails at once, and the forecast learns what the run really takes on this GPU."""
 
 # ruff: noqa: ARG002  transformers calls every callback with the same arguments, used or not
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -49,14 +50,21 @@ class Probe(TrainerCallback):
         limit: VramLimit,
     ) -> None:
         self._trainer = trainer
-        self._longest = max(train_rows, key=lambda row: len(row["input_ids"]))
+        self._rows = find_largest_pass(train_rows, trainer.args.per_device_train_batch_size, trainer.pass_tokens)
         self._emit = attempt.events.emit
         self._job, self._profile, self._shape, self._limit = job, profile, shape, limit
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        tokens = len(self._longest["input_ids"])
-        self._emit(ev.Phase(name="probing", detail=f"the longest row, {tokens:,} tokens"))
-        task = f"The longest row, {tokens:,} tokens, can't be trained"
+        batch_size = self._profile.training.per_device_train_batch_size
+        if self._trainer.pass_tokens is None:
+            tokens = len(self._rows[0]["input_ids"])
+            largest = f"the longest row, {tokens:,} tokens"
+        else:
+            total = sum(len(row["input_ids"]) for row in self._rows)
+            tokens = math.ceil(total / batch_size)
+            largest = f"the fullest pass, {total:,} tokens"
+        self._emit(ev.Phase(name="probing", detail=largest))
+        task = f"{largest[0].upper()}{largest[1:]}, can't be trained"
         with (
             self._limit.explain_out_of_memory(task, self._profile, self._shape),
             leave_undisturbed(self._trainer),
@@ -64,22 +72,22 @@ class Probe(TrainerCallback):
             self._run_pass(WARM_UP_TOKENS)
             self._limit.apply(loaded=True)
             reset_peaks()
-            self._run_pass(tokens)
-            self._run_pass(tokens)  # this one starts with gradients in memory, as most passes of a step do
+            self._run_pass()
+            self._run_pass()  # this one starts with gradients in memory, as most passes of a step do
             event = self._measure(tokens)
         self._limit.apply(loaded=True)
         self._emit(event)
 
-    def _run_pass(self, tokens: int) -> None:
-        """Run forward and backward on a batch of the longest row's first `tokens` tokens."""
-        row = {name: values[:tokens] for name, values in self._longest.items()}
-        batch = dict(self._trainer.data_collator([row] * self._trainer.args.per_device_train_batch_size))
+    def _run_pass(self, max_tokens: int | None = None) -> None:
+        """Run forward and backward on the largest pass, or on the first `max_tokens` tokens of each of its rows."""
+        rows = [{name: values[:max_tokens] for name, values in row.items()} for row in self._rows]
+        batch = dict(self._trainer.data_collator(rows))
         learned = (batch["labels"] != IGNORED).sum().clamp(min=1).to(self._trainer.args.device)
         self._trainer.training_step(self._trainer.model_wrapped, batch, num_items_in_batch=learned)
 
     def _measure(self, tokens: int) -> ev.Probe:
         """Read the peaks of memory, and keep them for later forecasts."""
-        event = ev.Probe(tokens=tokens, rows=self._trainer.args.per_device_train_batch_size)
+        event = ev.Probe(tokens=tokens, rows=self._profile.training.per_device_train_batch_size)
         if not torch.cuda.is_available():
             return event
         torch.cuda.synchronize()
@@ -98,6 +106,23 @@ class Probe(TrainerCallback):
             with suppress(OSError):  # a full disk costs the next forecast, and must not cost the run
                 probes.write(self._job.cache, self._limit.card.name, self._job.profile, probed)
         return event
+
+
+def find_largest_pass(
+    train_rows: list[dict[str, list[int]]], batch_size: int, pass_tokens: int | None
+) -> list[dict[str, list[int]]]:
+    """Return the rows of the pass that needs the most memory. `batch_size` is the trainer's, which for packed rows
+    counts all rows of a step; `pass_tokens` is the limit of a packed pass, or None if rows are padded."""
+    by_length = sorted(train_rows, key=lambda row: len(row["input_ids"]), reverse=True)
+    if pass_tokens is None:
+        return [by_length[0]] * batch_size
+    rows, room = [by_length[0]], pass_tokens - len(by_length[0]["input_ids"])
+    for row in by_length[1:batch_size]:
+        if room <= 0:
+            break
+        rows.append({name: values[:room] for name, values in row.items()})
+        room -= len(row["input_ids"])
+    return rows
 
 
 def reset_peaks() -> None:

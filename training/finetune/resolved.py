@@ -35,6 +35,7 @@ AUTO_LAYERS = "as many as the GPU's limit requires"
 CHANGE_REASONS = {
     "training.optim": "8-bit and unfused optimizers have no CPU kernels",
     "training.gradient_checkpointing": "offloading activations needs a GPU; plain checkpointing is used",
+    "training.packing": "Unsloth can't keep packed rows of this model apart",
     "model.offload_layers": "there is no GPU to offload from",
     "model.offload_embedding": "there is no GPU to offload from",
     "model.load_in_4bit": "bitsandbytes can't quantise this model here",
@@ -127,6 +128,10 @@ def _actual_tables(asked: dict[str, Any], trainer: Trainer) -> dict[str, Any]:
     )
     used = {name: getattr(args, name) for name in actual["training"] if hasattr(args, name)}
     used["max_steps"] = used["max_steps"] if used["max_steps"] > 0 else None
+    used["packing"] = asked["training"]["packing"] if trainer.pass_tokens else "off"
+    if trainer.pass_tokens:  # the arguments count all rows of a step as one batch, which runs in passes
+        for name in ("per_device_train_batch_size", "gradient_accumulation_steps"):
+            used[name] = asked["training"][name]
     actual["training"].update({name: getattr(value, "value", value) for name, value in used.items()})
     actual["training"]["gradient_checkpointing"] = _actual_checkpointing(asked, args, on_gpu)
     actual["evaluation"].update(

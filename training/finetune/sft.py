@@ -6,7 +6,6 @@ from __future__ import annotations
 from unsloth import FastLanguageModel, is_bfloat16_supported  # first: it patches the libraries below
 
 import torch
-from datasets import Dataset
 from transformers import PrinterCallback
 from trl import SFTConfig
 # isort: on
@@ -22,7 +21,7 @@ from training.contract.run_directory import RunDirectory
 from training.dataset.lengths import describe_template_faults
 from training.dataset.rows import Rows
 from training.dataset.split import Steps, choose_eval_rows, count_steps
-from training.finetune import adapter, checkpoints, resolved
+from training.finetune import adapter, checkpoints, packing, resolved
 from training.finetune.attempt import Attempt
 from training.finetune.callbacks import Question, Reporter, StopOnRequest
 from training.finetune.gpu import Card
@@ -174,14 +173,20 @@ def build_trainer(
     sentence when it leaves out a checkpoint.
     """
     training, evaluation = profile.training, profile.evaluation
+    batch_size, accumulation_steps = training.per_device_train_batch_size, training.gradient_accumulation_steps
+    pass_tokens = batch_size * profile.model.max_seq_length  # the forecast's memory is for a pass of this size
+    packed = training.packing != "off"
+    if packed:  # the trainer gets all rows of a step at once
+        batch_size, accumulation_steps = batch_size * accumulation_steps, 1
     args = SFTConfig(
         output_dir=str(run.checkpoints),
         max_length=profile.model.max_seq_length,
         dataset_kwargs={"skip_prepare_dataset": True},
         num_train_epochs=training.num_train_epochs,
         max_steps=training.max_steps or -1,
-        per_device_train_batch_size=training.per_device_train_batch_size,
-        gradient_accumulation_steps=training.gradient_accumulation_steps,
+        per_device_train_batch_size=batch_size,
+        gradient_accumulation_steps=accumulation_steps,
+        padding_free=packed,
         learning_rate=training.learning_rate,
         lr_scheduler_type=training.lr_scheduler_type,
         warmup_steps=training.warmup_steps,
@@ -194,7 +199,7 @@ def build_trainer(
         **choose_precision(profile),
         logging_steps=training.logging_steps,
         logging_nan_inf_filter=False,  # a NaN must show in the log, not be replaced
-        include_num_input_tokens_seen="non_padding",
+        include_num_input_tokens_seen="all" if packed else "non_padding",  # packed rows have no padding
         eval_strategy="steps" if examples.eval else "no",
         eval_steps=evaluation.eval_steps or max(1, steps.total // 10),
         per_device_eval_batch_size=evaluation.per_device_eval_batch_size,
@@ -211,9 +216,17 @@ def build_trainer(
         model=model,
         processing_class=tokenizer,
         args=args,
-        train_dataset=Dataset.from_list(examples.train),
-        eval_dataset=Dataset.from_list(examples.eval) if examples.eval else None,
+        train_dataset=packing.make_dataset(examples.train, profile.model.max_seq_length),
+        eval_dataset=packing.make_dataset(examples.eval, profile.model.max_seq_length) if examples.eval else None,
     )
+    if packed and packing.enable(trainer, pass_tokens):
+        trainer.pass_tokens = pass_tokens
+    elif packed:
+        kind = model.config.model_type
+        warn(f"Rows of a model of type {kind} can't be packed, because Unsloth can't keep them apart. They are padded.")
+        table = training.model_copy(update={"packing": "off"})
+        unpacked = profile.model_copy(update={"training": table})
+        return build_trainer(unpacked, run, model, tokenizer, examples, steps, warn)
     trainer.remove_callback(PrinterCallback)
     # A resume loads the adapter in float32. Start in float32 too, or a resumed run differs from an uninterrupted one.
     for parameter in model.parameters():

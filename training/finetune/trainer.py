@@ -18,11 +18,14 @@ from typing import Any
 from training.contract.checkpoints import ADAPTER
 from training.contract.failures import name_full_disk, name_large_file
 from training.finetune import checkpoints
+from training.finetune.packing import split_into_passes
 
 
 class Trainer(SFTTrainer):
     """Calls `warn` with a sentence when it leaves out a checkpoint. `keep_best`: never delete the checkpoint with the
-    lowest evaluation loss."""
+    lowest evaluation loss. `pass_tokens`: the most tokens of packed rows in one pass; None if rows are not packed."""
+
+    pass_tokens: int | None = None
 
     def __init__(self, *args: Any, warn: Callable[[str], None], keep_best: bool, **kwargs: Any) -> None:
         self._unfinished: Path | None = None  # the folder that a checkpoint is being written to
@@ -30,6 +33,15 @@ class Trainer(SFTTrainer):
         self._keep_best = keep_best
         self.find_home: Callable[[], Path] = lambda: Path(self.args.output_dir)  # asked before each save
         super().__init__(*args, **kwargs)
+
+    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
+        """Run the batch in passes of at most `pass_tokens` tokens, each of whole rows, and add up their gradients."""
+        if self.pass_tokens is None:
+            return super().training_step(model, inputs, num_items_in_batch)
+        passes = split_into_passes(inputs, self.pass_tokens)
+        return torch.stack(
+            [super(Trainer, self).training_step(model, part, num_items_in_batch) for part in passes]
+        ).sum()
 
     def _get_output_dir(self, trial: Any) -> str:
         return str(self._unfinished or super()._get_output_dir(trial))

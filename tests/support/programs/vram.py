@@ -110,6 +110,7 @@ def probe_that_does_not_fit() -> list[str]:
 
     trainer: Any = SimpleNamespace(
         args=SimpleNamespace(per_device_train_batch_size=1, gradient_accumulation_steps=1, device="cpu"),
+        pass_tokens=None,
         data_collator=lambda rows: {name: torch.tensor([row[name] for row in rows]) for name in rows[0]},
         model=torch.nn.Linear(1, 1),
         model_wrapped=None,

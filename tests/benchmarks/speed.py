@@ -1,0 +1,177 @@
+"""Speed of training beside bare Unsloth: wall time, GPU-busy time, kernels and memory, for long and for short rows.
+
+    PYTHONPATH=. python tests/benchmarks/speed.py [long] [short] [--shape 3b] [--pairs 5] [--steps 4] [--work DIR]
+
+Run it with an interpreter that has the training stack. All scripts of a table are loaded at once and take turns of
+`--steps` steps, so that a noisy host slows all of them. The model has random weights and the shape of a real one.
+`--shape demo` takes the demo's model, and needs no GPU.
+`--variant NAME=VALUE` adds our trainer once more with that environment variable.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from gpu import PROFILE, ROOT, config_of
+
+from codex_tui.profiles.resolve import load_profile
+from training.contract.run_directory import RunDirectory
+
+HERE = Path(__file__).resolve().parent
+WARM_UP = 3  # steps
+PROFILED = 2  # steps
+PACKED_ROWS = 48  # rows a step of the comparison with bare packing, whose step is 4 packs of about 12 rows
+
+
+@dataclass
+class Script:
+    """One fine-tune that waits for commands."""
+
+    name: str
+    process: subprocess.Popen[str]
+    answers: IO[str]
+    log: Path
+    turns: list[dict[str, Any]] = field(default_factory=list)
+
+    def ask(self, command: str) -> dict[str, Any]:
+        assert self.process.stdin
+        self.process.stdin.write(f"{command}\n")
+        self.process.stdin.flush()
+        return self.read()
+
+    def read(self) -> dict[str, Any]:
+        line = self.answers.readline()
+        if not line:
+            sys.exit(f"{self.name} ended: {self.log.read_text()[-3000:]}")
+        return json.loads(line)
+
+
+def start(name: str, arguments: list[str], work: Path, environ: dict[str, str]) -> Script:
+    read, write = os.pipe()
+    log = work / f"{name}.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, str(HERE / "meter.py"), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+            pass_fds=[write],
+            env=os.environ | {"METER_FD": str(write)} | environ,
+            text=True,
+            cwd=work,
+        )
+    os.close(write)
+    return Script(name, process, os.fdopen(read), log)
+
+
+def write_rows(path: Path, count: int, words: tuple[int, int]) -> None:
+    """Rows whose answers have between `words[0]` and `words[1]` words of six letters."""
+    dice = random.Random(0)
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    with path.open("w") as file:
+        for number in range(count):
+            answer = " ".join("".join(dice.choices(letters, k=6)) for _ in range(dice.randint(*words)))
+            file.write(json.dumps({"instruction": f"Say {number}.", "response": answer}) + "\n")
+
+
+def make_config(model: str, rows: Path, work: Path, *, accumulation: int, packing: str) -> dict[str, Any]:
+    profile = load_profile(PROFILE)
+    tables = {
+        "model": profile.model.model_copy(update={"name": model, "max_seq_length": 2048}),
+        "dataset": profile.dataset.model_copy(update={"eval_fraction": 0.0}),
+        "training": profile.training.model_copy(
+            update={"max_steps": 10_000, "gradient_accumulation_steps": accumulation, "packing": packing}
+        ),
+        "checkpoints": profile.checkpoints.model_copy(update={"save_steps": 10_000}),
+    }
+    return config_of(profile.model_copy(update=tables), str(rows), work / "cache")
+
+
+def compare(table: str, model: str, work: Path, args: argparse.Namespace) -> None:
+    work = work / table
+    work.mkdir()
+    rows = work / "rows.jsonl"
+    write_rows(rows, 4000, (6, 17) if table == "short" else (2048, 2048))
+    scripts = []
+
+    def add(name: str, *options: str, accumulation: int = 4, packing: str = "off", **env: str) -> None:
+        config = make_config(model, rows, work, accumulation=accumulation, packing=packing)
+        run = RunDirectory(work / name)
+        run.create()
+        run.config.write_text(json.dumps(config))
+        ours = name.startswith("ours")
+        arguments = ["ours", str(run.path)] if ours else ["bare", str(run.config), str(run.path / "bare"), *options]
+        scripts.append(start(name, arguments, work, env))
+
+    add("bare")
+    if table == "short":
+        add("bare-packing", "--packing")
+        add("ours-4-rows", packing="auto")
+        add(f"ours-{PACKED_ROWS}-rows", packing="auto", accumulation=PACKED_ROWS)
+    else:
+        add("ours-off")
+        add("ours-auto", packing="auto")
+    for variant in args.variant:
+        name, _, value = variant.partition("=")
+        add(f"ours-{variant}", packing="auto", **{name: value})
+    for script in scripts:
+        script.read()
+    for script in scripts:
+        script.ask(f"steps {WARM_UP}")
+    for _ in range(args.pairs):
+        for script in scripts:
+            script.turns.append(script.ask(f"steps {args.steps}"))
+    for script in scripts:
+        report(table, script, script.ask(f"profile {PROFILED}"))
+    for script in scripts:
+        script.process.kill()
+
+
+def report(table: str, script: Script, profiled: dict[str, Any]) -> None:
+    rates = [turn["tokens"] / turn["seconds"] for turn in script.turns]
+    figures = {
+        "table": table,
+        "script": script.name,
+        "tokens_per_second": round(statistics.median(rates), 1),
+        "lowest": round(min(rates), 1),
+        "highest": round(max(rates), 1),
+        "tokens_a_step": round(sum(turn["tokens"] for turn in script.turns) / sum(1 for _ in script.turns)),
+        "kernels_per_1000_tokens": round(1000 * profiled.get("kernels", 0) / profiled["tokens"], 1),
+        "busy_ms_per_1000_tokens": round(1e6 * profiled.get("busy_seconds", 0) / profiled["tokens"], 2),
+        "reserved_mib": profiled.get("reserved_mib"),
+        "allocated_mib": profiled.get("allocated_mib"),
+    }
+    print(json.dumps(figures), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tables", nargs="*", choices=["long", "short"], default=["long", "short"])
+    parser.add_argument("--shape", default="3b")
+    parser.add_argument("--pairs", type=int, default=5, help="turns of each script")
+    parser.add_argument("--steps", type=int, default=4, help="steps of a turn")
+    parser.add_argument("--variant", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--work", type=Path, default=None, help="a folder with room for the model")
+    args = parser.parse_args()
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    with tempfile.TemporaryDirectory(dir=args.work) as temporary:
+        work = Path(temporary)
+        model = "demo:llama" if args.shape == "demo" else str(work / args.shape)
+        if args.shape != "demo":
+            subprocess.run([sys.executable, str(HERE / "random_models.py"), args.shape, model], check=True)
+        for table in args.tables:
+            compare(table, model, work, args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Packed rows teach what the same rows teach one by one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from support.training_runs import Trainer, demo_profile, events, losses
+
+from training.contract.profile import Profile
+
+ROUNDING = 1e-5  # of the largest gradient; in float32 the sums have another order
+
+
+@pytest.fixture(scope="module")
+def compared(trainer: Trainer) -> Any:
+    return trainer.run_program("packing", "compare")
+
+
+def test_a_step_has_the_same_rows_in_fewer_passes(compared: Any) -> None:
+    assert compared["same_rows"]
+    assert compared["steps"][0] == compared["steps"][1]
+    assert len(compared["passes"]) == compared["fewest_passes"] < 12
+    assert max(compared["passes"]) <= 3 * 64
+
+
+def test_loss_and_gradients_are_those_of_single_rows(compared: Any) -> None:
+    loss = compared["loss"]
+    assert loss["packed"] == pytest.approx(loss["alone"], rel=1e-6)
+    assert loss["packed"] == pytest.approx(loss["padded"], rel=1e-6)
+    assert compared["largest_gradient"] > 0.01
+    for difference in compared["difference"].values():
+        assert difference < ROUNDING * compared["largest_gradient"]
+
+
+def test_rows_that_see_each_other_would_be_noticed(compared: Any) -> None:
+    """With a key-value cache, transformers drops the mask between packed rows without a word."""
+    assert abs(compared["crossed_loss"] - compared["loss"]["alone"]) > 1e-4
+
+
+def test_a_model_that_can_not_be_packed_is_padded_and_says_so(trainer: Trainer) -> None:
+    figures = trainer.run_program("packing", "blocked")
+    assert figures["warnings"] == [
+        "Rows of a model of type gemma2 can't be packed, because Unsloth can't keep them apart. They are padded."
+    ]
+    assert (figures["batch_size"], figures["accumulation_steps"], figures["pass_tokens"]) == (3, 4, None)
+    assert "attention_mask" in figures["keys"]
+
+
+def accumulating(**training: Any) -> Profile:
+    return demo_profile(
+        training={"max_steps": 6, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 4, **training}
+    )
+
+
+def test_events_count_rows_steps_and_tokens_as_without_packing(trainer: Trainer) -> None:
+    packed, padded = (trainer.run(f"packing-{value}", accumulating(packing=value)) for value in ("auto", "off"))
+    for run in (packed, padded):
+        assert trainer.train(run) == 0, run.log.read_text()
+    [resolved], [unpacked] = events(packed, "resolved"), events(padded, "resolved")
+    for name in ("total_steps", "steps_per_epoch", "train_rows", "eval_rows", "changed"):
+        assert resolved[name] == unpacked[name], name
+    tokens = [[event["tokens"] for event in events(run, "metrics")] for run in (packed, padded)]
+    assert tokens[0] == tokens[1]
+    first, second = ([loss for loss, _, _ in losses(run).values()] for run in (packed, padded))
+    assert first == pytest.approx(second, abs=0.02)  # bfloat16 rounds the sums differently
+    [probe] = events(packed, "probe")
+    assert probe["rows"] == 2
+
+
+def test_a_packed_run_resumes_as_if_never_interrupted(trainer: Trainer) -> None:
+    whole = trainer.run("packing-whole", accumulating())
+    stopped = trainer.run("packing-stopped", accumulating())
+    assert trainer.train(whole) == 0
+    assert trainer.stop_after_a_step(stopped) == 0
+    assert trainer.train(stopped) == 0
+    assert losses(stopped) == losses(whole)
