@@ -24,6 +24,7 @@ from training.job.job import read_job
 from training.job.model import resolve_source
 from training.job.tokens import tokenise
 
+PACKED = ("input_ids", "labels", "position_ids")
 LENGTH = 40  # it cuts some answers in part, and some wholly
 
 
@@ -72,7 +73,7 @@ def compare_with_trl(path: str) -> dict[str, Any]:
 
 
 def of_run(path: str) -> dict[str, Any]:
-    """The rows in the batches of the run at `path`, each as [token ids, labels], without their padding."""
+    """The rows in the batches of the run at `path`, each as [token ids, labels], without padding."""
     job = read_job(Path(path))
     profile = job.profile
     model, tokenizer = sft.load_model(profile, resolve_source(profile.model.name, job.cache))
@@ -96,9 +97,12 @@ def of_run(path: str) -> dict[str, Any]:
 
 
 def _rows_in(loader: Iterable[dict[str, Any]]) -> list[Any]:
-    found = []
+    """The rows of packed batches: position ids begin again at 0 with each row."""
+    rows: list[Any] = []
     for batch in loader:
-        columns = (batch[key].tolist() for key in ("input_ids", "labels", "attention_mask"))
-        for ids, labels, mask in zip(*columns, strict=True):
-            found.append([[x for x, m in zip(values, mask, strict=True) if m] for values in (ids, labels)])
-    return found
+        for token, label, position in zip(*(batch[key][0].tolist() for key in PACKED), strict=True):
+            if position == 0:
+                rows.append([[], []])
+            rows[-1][0].append(token)
+            rows[-1][1].append(label)
+    return rows
