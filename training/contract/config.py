@@ -137,7 +137,7 @@ class RunConfig(msgspec.Struct, kw_only=True, omit_defaults=True):
 
         config = cls.read(path)
         try:
-            return config, Profile.model_validate(_keep_old_mask(config.profile))
+            return config, Profile.model_validate(_keep_old_defaults(config.profile))
         except ValidationError as error:
             first = error.errors()[0]
             raise ConfigDamaged(path, ".".join(("profile", *map(str, first["loc"]))), first["msg"]) from None
@@ -165,10 +165,16 @@ class RunConfig(msgspec.Struct, kw_only=True, omit_defaults=True):
 _KEYS = frozenset(RunConfig.__struct_encode_fields__) - {"unknown"}
 
 
-def _keep_old_mask(profile: dict[str, Any]) -> dict[str, Any]:
-    """Add dataset.learn to the profile of a run that is older than this field: it learned only the last answers."""
-    dataset = profile.get("dataset", {})
-    return {**profile, "dataset": {"learn": "last_answer", **dataset}} if isinstance(dataset, dict) else profile
+# What a run did before its profile had the field. A resume must go on as the run began.
+_BEFORE_THE_FIELD = {"dataset": {"learn": "last_answer"}, "training": {"packing": "off"}}
+
+
+def _keep_old_defaults(profile: dict[str, Any]) -> dict[str, Any]:
+    """Return the profile of a run, with the fields that its program did not have yet as that program behaved."""
+    tables = {name: profile.get(name, {}) for name in _BEFORE_THE_FIELD}
+    return profile | {
+        name: _BEFORE_THE_FIELD[name] | table for name, table in tables.items() if isinstance(table, dict)
+    }
 
 
 def get_table(owner: dict[str, Any], key: str) -> dict[str, Any]:

@@ -81,6 +81,7 @@ def test_older_files_open_and_are_written_as_they_were(path: Path, text: str) ->
     config, profile = RunConfig.read_with_profile(path)
     first = json.loads(FIRST_PROFILE)
     first["dataset"]["learn"] = "last_answer"  # what such a run learned
+    first["training"]["packing"] = "off"
     assert profile == Profile.model_validate(first)
     config.write(path)
     assert json.loads(path.read_text()) == json.loads(text)
@@ -187,3 +188,10 @@ def test_a_run_from_before_dataset_learn_learned_the_last_answer(tmp_path: Path)
         profile = {"model": {"name": "-"}} | ({} if dataset is None else {"dataset": dataset})
         path.write_text(json.dumps({"version": 1, "profile": profile, "dataset": "rows.jsonl", "cache": "/c"}))
         assert RunConfig.read_with_profile(path)[1].dataset.learn == learn
+
+
+def test_a_run_from_before_training_packing_goes_on_unpacked(path: Path) -> None:
+    for training, packing in (({}, "off"), ({"packing": "auto"}, "auto"), (None, "off")):
+        profile = {"model": {"name": "-"}} | ({} if training is None else {"training": training})
+        path.write_text(json.dumps({"version": 1, "profile": profile, "dataset": "rows.jsonl"}))
+        assert RunConfig.read_with_profile(path)[1].training.packing == packing
