@@ -51,9 +51,7 @@ def compare(dtype: str = "float32") -> dict[str, Any]:
             if "lora_B" in name:
                 parameter.normal_(std=0.02)
     rows = read(local("demo:zombie-waves")).rows[:40]
-    examples = tokenise(
-        rows, tokenizer, max_seq_length=LENGTH, system_prompt=None, eval_rows=set(), progress=lambda done: None
-    )
+    examples = tokenise(rows, tokenizer, profile, eval_rows=set(), progress=lambda done: None)
 
     def build(packing: str) -> Any:
         asked = make_profile(packing, dtype)
