@@ -31,3 +31,9 @@ def test_rows_that_the_template_refuses_end_the_run_or_are_left_out(trainer: Tra
     (trained, dropped, refused), message = trainer.run_program("tokens", "refuse_system_messages")
     assert message == "line 2: the model's chat template refuses this row: no system role."
     assert (trained, dropped, refused) == (2, 1, [message])
+
+
+def test_a_sample_asks_a_row_that_the_template_accepts_with_its_tools(trainer: Trainer) -> None:
+    prompt, tools, reference = trainer.run_program("tokens", "choose_question")
+    assert (prompt, reference) == ("Where?", '{"name": "find", "arguments": {"who": "Rook"}}')
+    assert tools == [{"type": "function", "function": {"name": "find"}}]

@@ -89,6 +89,12 @@ def is_empty(message: Message) -> bool:
     return not (message["content"].strip() or message.get("tool_calls") or message.get("reasoning_content"))
 
 
+def format_answer(message: Message) -> str:
+    """Format an answer for a person: its text, or its tool calls as JSON."""
+    calls = [json.dumps(call["function"], ensure_ascii=False) for call in message.get("tool_calls", ())]
+    return "\n".join(filter(None, (message["content"], *calls)))
+
+
 def _parse_content(value: Any, where: str) -> str:
     """Read a message's content: text, or a list of parts that are all text."""
     if isinstance(value, list) and value and all(isinstance(part, dict) for part in value):

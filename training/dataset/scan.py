@@ -19,6 +19,7 @@ from training.contract.profile import Profile
 from training.dataset import kept
 from training.dataset.duplicates import Duplicates
 from training.dataset.index import RowIndex
+from training.dataset.messages import format_answer
 from training.dataset.records import BadRow, Record
 from training.dataset.shapes import Columns, Reading, Row, Tally, row_of
 from training.dataset.split import choose_eval_rows
@@ -172,7 +173,7 @@ class _Scanner:
         if good.text is not None:
             return
         self._result.system_rows += good.messages[0]["role"] == "system"
-        answer = good.messages[-1]["content"].strip()
+        answer = format_answer(good.messages[-1]).strip()
         if self._first_answer is None:
             self._first_answer = answer
         self._result.same_answer += answer == self._first_answer

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,8 @@ from training.contract import events as ev
 from training.contract.config import RowForm
 from training.contract.profile import Profile
 from training.contract.units import MIB
-from training.dataset.shapes import Message, Row
+from training.dataset.messages import Message, format_answer
+from training.dataset.shapes import Row
 from training.dataset.split import choose_eval_rows
 from training.finetune import checkpoints
 from training.finetune.attempt import Attempt
@@ -43,16 +45,22 @@ class Question:
     form: RowForm
     reference: str
     max_new_tokens: int
+    tools: list[dict[str, Any]] | None = None
 
     @property
     def prompt(self) -> str:
         return self.turns[-1]["content"]
 
     @classmethod
-    def from_profile(cls, profile: Profile, rows: list[Row]) -> Question:
-        """Take the profile's sample_prompt if it is set, else the first evaluation row, else the first row."""
+    def from_profile(cls, profile: Profile, rows: list[Row], refused: Collection[int] = ()) -> Question:
+        """Take the profile's sample_prompt if it is set, else the first evaluation row, else the first row.
+
+        `refused` are the positions of the rows that the chat template refuses: they are not asked.
+        """
         settings, system_prompt = profile.evaluation, profile.dataset.system_prompt
-        row = rows[min(choose_eval_rows(len(rows), profile), default=0)]
+        candidates = (*sorted(choose_eval_rows(len(rows), profile)), *range(len(rows)))
+        row = rows[next((position for position in candidates if position not in refused), 0)]
+        tools = None
         if settings.sample_prompt:
             form = describe_rows(rows, system_prompt, ())
             turns: list[Message] = [{"role": "user", "content": settings.sample_prompt}]
@@ -67,8 +75,8 @@ class Question:
             reference = " ".join(words[half:])
         else:
             form = RowForm(system_prompt=system_prompt)
-            turns, reference = row.messages[:-1], row.messages[-1]["content"]
-        return cls(turns, form, reference, settings.sample_max_new_tokens)
+            turns, reference, tools = row.messages[:-1], format_answer(row.messages[-1]), row.tools
+        return cls(turns, form, reference, settings.sample_max_new_tokens, tools)
 
 
 class Reporter(TrainerCallback):
@@ -206,7 +214,7 @@ def generate_answer(
     """Generate the greedy answer. It uses no random numbers, so training continues exactly as without it."""
     from unsloth import FastLanguageModel
 
-    inputs = encode_prompt(tokenizer, question.turns, question.form).to(model.device)
+    inputs = encode_prompt(tokenizer, question.turns, question.form, question.tools).to(model.device)
     dtype = torch.bfloat16 if bf16 else torch.float16
     FastLanguageModel.for_inference(model)
     try:

@@ -76,7 +76,7 @@ def record(
             dropped_rows=examples.dropped + len(rows.problems),
             truncated_rows=examples.truncated,
             skipped=[str(problem) for problem in rows.problems[:MAX_SKIPPED_LISTED]]
-            + examples.refused[:MAX_SKIPPED_LISTED],
+            + list(examples.refused.values())[:MAX_SKIPPED_LISTED],
         ),
         row_form=describe_rows(
             rows.rows,

@@ -77,7 +77,9 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
     )
     if examples.refused:
         count = len(examples.refused)
-        attempt.warn(f"{count} row{'s are' if count > 1 else ' is'} left out. The first: {examples.refused[0]}")
+        attempt.warn(
+            f"{count} row{'s are' if count > 1 else ' is'} left out. The first: {next(iter(examples.refused.values()))}"
+        )
     for message, _ in describe_template_faults(examples.reasoning_lost, examples.endless):
         attempt.warn(message)
     if attempt.resume_from and (changed := describe_other_reading(job, examples)):
@@ -96,7 +98,7 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
     trainer.find_home = lambda: attempt.locate_run().checkpoints
     if profile.launch.probe:
         trainer.add_callback(Probe(trainer, examples.train, attempt, job, profile, shape, limit))
-    trainer.add_callback(Reporter(attempt, Question.from_profile(profile, rows.rows), card))
+    trainer.add_callback(Reporter(attempt, Question.from_profile(profile, rows.rows, examples.refused), card))
     trainer.add_callback(LossWatch(profile.training.stop_after_bad_steps))
     trainer.add_callback(StopOnRequest(attempt))
     if profile.evaluation.patience and examples.eval:

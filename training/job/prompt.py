@@ -61,9 +61,11 @@ def _first_row_is_text(job: Job) -> bool:
     return False
 
 
-def encode_prompt(tokenizer: PreTrainedTokenizerBase, turns: list[Message], form: RowForm) -> Any:
+def encode_prompt(
+    tokenizer: PreTrainedTokenizerBase, turns: list[Message], form: RowForm, tools: list[dict[str, Any]] | None = None
+) -> Any:
     """Encode what the model answers: a conversation with the form's system message, or a text that it continues. A text
-    may come in several turns, which are joined.
+    may come in several turns, which are joined. `tools` are the functions that the model may call.
 
     Raises TrainingFailure if the model's chat template refuses the messages.
     """
@@ -74,7 +76,7 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, turns: list[Message], form
     messages = with_system_prompt(turns, form.system_prompt)
     try:
         return tokenizer.apply_chat_template(
-            messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
+            messages, tools=tools, add_generation_prompt=True, return_tensors="pt", return_dict=True
         )
     except TemplateError as error:
         hint = "Remove the system message: some templates have none." if messages[0]["role"] == "system" else ""

@@ -83,7 +83,7 @@ class Examples:
     answers: int = 0  # answers that are learned, or would be without the cut
     reasoning_lost: int = 0
     endless: int = 0
-    refused: list[str] = field(default_factory=list)  # why the chat template refused a row, for each refused row
+    refused: dict[int, str] = field(default_factory=dict)  # why the chat template refused rows, by their position
     too_long: list[str] = field(default_factory=list)  # rows longer than max_seq_length, for each row
 
 
@@ -222,6 +222,10 @@ def tokenise(
     done = 0
     for batch in _batches(rows):
         for position, row, encoded in zip(range(done, len(rows)), batch, encoder.encode(batch), strict=False):
+            if encoded.refusal:
+                examples.refused[position] = describe_refusal(row, encoded.refusal)
+                if profile.dataset.on_bad_rows == "refuse":
+                    raise TrainingFailure("bad_data", examples.refused[position])
             _add(examples, row, encoded, profile, is_eval=position in eval_rows)
         done += len(batch)
         if done == len(rows) or time.monotonic() - reported_at > PROGRESS_SECONDS:
@@ -245,13 +249,8 @@ def _batches(rows: list[Row]) -> Iterator[list[Row]]:
 
 
 def _add(examples: Examples, row: Row, encoded: EncodedRow, profile: Profile, *, is_eval: bool) -> None:
-    """Add the sequences of `row`, cut or dropped if they are too long. Raises TrainingFailure for a refused row."""
+    """Add the sequences of `row`, cut or dropped if they are too long."""
     limit, long_rows = profile.model.max_seq_length, profile.dataset.long_rows
-    if encoded.refusal:
-        message = describe_refusal(row, encoded.refusal)
-        if profile.dataset.on_bad_rows == "refuse":
-            raise TrainingFailure("bad_data", message)
-        examples.refused.append(message)
     examples.reasoning_lost += encoded.reasoning_lost
     examples.endless += encoded.endless
     longest = max((len(sequence.input_ids) for sequence in encoded.sequences), default=0)

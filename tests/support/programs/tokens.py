@@ -46,10 +46,28 @@ def refuse_system_messages() -> list[Any]:
             {"model": {"name": "-", "max_seq_length": 64}, "dataset": {"on_bad_rows": "skip" if skip else "refuse"}}
         )
         examples = tokenise(rows, tokenizer, profile, eval_rows=set(), progress=lambda done: None)
-        return [len(examples.train), examples.dropped, examples.refused]
+        return [len(examples.train), examples.dropped, list(examples.refused.values())]
 
     try:
         tokenised(skip=False)
     except TrainingFailure as failure:
         return [tokenised(skip=True), failure.message]
     raise AssertionError("no row was refused")
+
+
+def choose_question() -> list[Any]:
+    """[the question, its tools, the reference] that is asked at an evaluation if the first row is refused."""
+    from training.finetune.callbacks import Question
+
+    call = {"function": {"name": "find", "arguments": '{"who": "Rook"}'}}
+    raws: list[dict[str, Any]] = [
+        {"instruction": "Who?", "response": "Rook.", "system": "Be brief."},
+        {
+            "messages": [{"role": "user", "content": "Where?"}, {"role": "assistant", "tool_calls": [call]}],
+            "tools": [{"name": "find"}],
+        },
+    ]
+    rows = [row_of(Record(0, line, raw)) for line, raw in enumerate(raws, 1)]
+    profile = Profile.model_validate({"model": {"name": "-"}, "dataset": {"eval_fraction": 0.0}})
+    question = Question.from_profile(profile, rows, {0: "no system role"})
+    return [question.prompt, question.tools, question.reference]
