@@ -122,8 +122,8 @@ def _figures(found: CheckResult) -> Iterator[tuple[str, str]]:
                 f"{answers if overview.truncated else ''}"
             ),
         )
-        which = "every answer" if profile.dataset.learn == "all_answers" else "only the last answer of each row"
-        yield "learned", f"{overview.learned_tokens:,} of {overview.train_tokens:,} tokens an epoch; {which}"
+        learned = f"{overview.learned_tokens:,} of {overview.train_tokens:,} tokens an epoch"
+        yield "learned", f'{learned}; dataset.learn = "{profile.dataset.learn}"'
         if overview.train_sequences > overview.train_rows:
             yield "sequences", f"{overview.train_sequences:,}, because the chat template changes earlier answers"
     yield "split", f"{pluralize(overview.train_rows, 'row')} for training, {overview.eval_rows:,} for evaluation"

@@ -16,7 +16,7 @@ ASKED = {
     "hardware": {"device": "cpu", "vram_limit_mib": 4096},
     "model": {
         "name": "demo:llama",
-        "max_seq_length": 64,
+        "max_seq_length": 160,
         "load_in_4bit": False,
         "dtype": "float32",
         "offload_layers": 1,
@@ -37,7 +37,7 @@ ASKED = {
         "system_prompt": "Answer in one sentence.",
         "on_bad_rows": "skip",
         "learn": "last_answer",
-        "long_rows": "drop",
+        "long_rows": "refuse",
     },
     "training": {
         "num_train_epochs": 3.0,

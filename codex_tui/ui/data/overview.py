@@ -148,8 +148,9 @@ def _draw_token_facts(view: DataView, overview: Overview) -> Iterator[Content]:
     learned, trained = figures.format_count(overview.learned_tokens), figures.format_count(overview.train_tokens)
     yield _draw_fact("learned", learned, f"of {trained} tokens per epoch")
     if overview.answers:
-        which = "all that the rows have" if settings.learn == "all_answers" else "the last one of each row"
-        yield _draw_fact("", f"{overview.answers:,}", f"answers, {which}")
+        learned_answers = overview.answers - (overview.answers_lost or 0)
+        words = f'of {overview.answers:,} answers; dataset.learn = "{settings.learn}"'
+        yield _draw_fact("", f"{learned_answers:,}", words)
     if overview.train_sequences > overview.train_rows:
         yield _draw_fact("sequences", f"{overview.train_sequences:,}", "from the training rows: the chat template")
         yield _draw_fact("", "", "changes earlier answers, and each is learned as it is given")
