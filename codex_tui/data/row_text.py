@@ -32,11 +32,13 @@ def _turn(value: object) -> tuple[str, str] | None:
     if not isinstance(value, dict):
         return None
     role_key, text_key = ("from", "value") if "from" in value else ("role", "content")
-    if text_key not in value:
+    if text_key not in value and not value.get("tool_calls"):
         return None
-    return str(value.get(role_key, "")), value[text_key] if isinstance(value[text_key], str) else json.dumps(
-        value[text_key]
+    parts = [value.get(key) for key in ("reasoning_content", "thinking", text_key, "tool_calls", "function_call")]
+    texts = (
+        part if isinstance(part, str) else json.dumps(part, ensure_ascii=False, default=str) for part in parts if part
     )
+    return str(value.get(role_key, "")), "\n".join(texts)
 
 
 def find_first_words(value: object) -> str:

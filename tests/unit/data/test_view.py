@@ -255,5 +255,9 @@ def test_a_huge_text_is_cut_in_the_middle_and_says_so() -> None:
 
 def test_turns_read_as_turns() -> None:
     assert format_plain([{"role": "user", "content": "Hi"}, {"from": "gpt", "value": "Yes"}]) == "user: Hi\ngpt: Yes"
+    thought = {"role": "assistant", "content": "The dock.", "reasoning_content": "One door."}
+    assert format_plain([thought]) == "assistant: One door.\nThe dock."
+    called = {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "find"}}]}
+    assert format_plain([called]) == 'assistant: [{"function": {"name": "find"}}]'
     assert format_plain([]) == "[]"
     assert format_plain({"é": 1}) == '{"é": 1}'
