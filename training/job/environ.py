@@ -14,7 +14,7 @@ from training.memory.visible_gpu import first_visible_gpu
 from training.memory.wsl import wsl
 
 QUIET = {
-    "TOKENIZERS_PARALLELISM": "false",
+    "TOKENIZERS_PARALLELISM": "true",  # a batch of rows on all cores; no process of ours tokenises after a fork
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
     "TRANSFORMERS_VERBOSITY": "error",

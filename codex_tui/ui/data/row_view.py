@@ -87,8 +87,8 @@ def _draw_sequence_heading(row: RenderedRow, number: int) -> Iterator[Content]:
     yield Content("")
     if (count := len(row.sequences)) > 1:
         if number == 1:
-            yield line(("The chat template changes earlier answers. So the row becomes several sequences,", MUTED))
-            yield line(("and each answer is learned as the model gives it.", MUTED))
+            words = "The chat template changes earlier answers, so the row becomes several sequences."
+            yield line((f"{words} Each answer is learned as the model gives it.", MUTED))
             yield Content("")
         yield line((f"sequence {number} of {count}", STRONG))
 
