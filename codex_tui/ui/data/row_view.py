@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from textual.content import Content
 
-from codex_tui.base.text import clean
+from codex_tui.base.text import clean, pluralize
 from codex_tui.data.row_text import format_plain, split_special_tokens, truncate_middle
 from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.drawing import MUTED, STRONG, Part, line
@@ -103,8 +103,9 @@ def _draw_legend(row: RenderedRow, name: str = "") -> Content:
 
 def _draw_cut(row: RenderedRow, sequence: RenderedSequence) -> Content:
     limit = row.max_seq_length
-    lost = f"{sequence.tokens - limit:,} tokens are lost"
-    loss = lost if sequence.learned_tokens else "all of its answers are lost"
+    lost = sequence.tokens - limit
+    tokens = f"{pluralize(lost, 'token')} {'is' if lost == 1 else 'are'} lost"
+    loss = tokens if sequence.learned_tokens else "all of its answers are lost"
     return line((f"┄┄ cut at {limit:,}: {loss} ┄┄", "bold $warning"))
 
 

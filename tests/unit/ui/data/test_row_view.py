@@ -25,7 +25,7 @@ def learned_words(row: RenderedRow, numbered: bool = True) -> list[tuple[str, st
         for content in draw_tokens(row, numbered)
         for span in content.spans
         if span.style in (LEARNED, CUT)
-    ][1:]  # without the legend, which has the colour too
+    ]
 
 
 def test_every_span_is_marked_and_the_cut_is_in_its_place() -> None:
@@ -34,7 +34,7 @@ def test_every_span_is_marked_and_the_cut_is_in_its_place() -> None:
     assert [word for word in learned_words(row) if word[0] in dict(marked)] == marked
     text = "\n".join(content.plain for content in draw_model_view(row))
     assert "sequence" not in text
-    assert text.index("No") < text.index("cut at 7: 1 tokens are lost") < text.index("thing.")
+    assert text.index("No") < text.index("cut at 7: 1 token is lost") < text.index("thing.")
 
 
 def test_several_sequences_are_explained() -> None:
