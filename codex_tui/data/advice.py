@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from codex_tui.base.text import pluralize
 from codex_tui.data.overview import Overview
 from training.contract.profile import Profile
-from training.dataset.lengths import Lengths, describe_template_faults
+from training.dataset.lengths import Lengths
 from training.dataset.scan import Scan
 
 LENGTH_STEP = 64  # tokens; every advised max_seq_length is a multiple of it
@@ -79,7 +79,7 @@ def _advise_on_template(overview: Overview, scan: Scan, lengths: Lengths, profil
             "The model's chat template silently leaves out system messages: the model learns nothing from them.",
             "Move their text into the questions, or choose a model whose template has the system role (model.name).",
         )
-    for message, remedy in describe_template_faults(lengths.reasoning_lost, lengths.endless):
+    for message, remedy in lengths.faults.explain():
         yield Advice(message, remedy)
 
 

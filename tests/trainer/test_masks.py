@@ -76,13 +76,14 @@ def test_what_a_template_leaves_out_is_known(trainer: Trainer) -> None:
     assert refusals["chatml"] == ["it has no place for tools", "it leaves out tool calls", "", ""]
     assert refusals["gemma"][3] == "System role not supported"
     # The reasoning of both answers reaches Qwen 3's template, and no other one; it is learned with its answer.
-    lost = {style: rows[2]["reasoning_lost"] for style, rows in found.items()}
+    lost = {style: rows[2]["faults"]["reasoning_lost"] for style, rows in found.items()}
     assert lost == {style: 0 if style == "qwen-3" else 2 for style in STYLES}
     assert found["qwen-3"][2]["learned"] == [
         ["<think>\nIt has one entrance.\n</think>\n\nThe dock.<|im_end|>"],
         ["<think>\nClose range first.\n</think>\n\nThe shotgun.<|im_end|>"],
     ]
-    assert {style for style, rows in found.items() if rows[2]["endless"]} == {"endless"}
+    assert {style for style, rows in found.items() if rows[2]["faults"]["endless"]} == {"endless"}
+    assert {style for style, rows in found.items() if rows[2]["faults"]["unlike_chat"]} == {"r1"}
     # Mistral shows the system message in the newest question only: the model answers it, so it learns from it.
     assert found["mistral"][3]["texts"] == [
         "<s>[INST] Be brief.\n\nWhat comes 0?[/INST] You need gun 0, <unk> and 3.5 <b>.\nThen wait.</s>",

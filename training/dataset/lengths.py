@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
@@ -18,6 +18,7 @@ import msgspec
 from training.contract.tables import Dataset
 from training.dataset import kept
 from training.dataset.shapes import Columns
+from training.dataset.template_faults import TemplateFaults
 
 VERSION = 2
 MAX_REASONS = 1000  # refused rows whose reasons are kept
@@ -36,8 +37,7 @@ class Lengths:
     answers; a sequence has a span of learned tokens for each answer that it teaches. All are before the cut.
 
     `refused` maps the positions of good rows that the chat template refuses to the reasons; they have no sequence.
-    `system_ignored` means that the template silently leaves out system messages. `reasoning_lost` counts answers whose
-    reasoning it leaves out, `endless` answers without an end-of-turn token.
+    `system_ignored` means that the template silently leaves out system messages.
     """
 
     sequences: array[int] = field(default_factory=_numbers)  # of each row
@@ -48,8 +48,7 @@ class Lengths:
     refused: dict[int, str] = field(default_factory=dict)
     refused_count: int = 0
     system_ignored: bool = False
-    reasoning_lost: int = 0
-    endless: int = 0
+    faults: TemplateFaults = field(default_factory=TemplateFaults)
 
     @property
     def rows(self) -> int:
@@ -248,23 +247,6 @@ class Remainder:
     answers_lost: int  # no token of them remains
 
 
-def describe_template_faults(reasoning_lost: int, endless: int) -> Iterator[tuple[str, str]]:
-    """Yield what a model does not learn because of its chat template, each with a remedy. The arguments are numbers of
-    answers, as in Lengths."""
-    if reasoning_lost:
-        yield (
-            f"The model's chat template leaves out the reasoning of {reasoning_lost:,} answer"
-            f"{'s' if reasoning_lost > 1 else ''}: the model does not learn to reason like this.",
-            "Choose a model whose template keeps the reasoning (model.name), or remove it from the rows.",
-        )
-    if endless:
-        yield (
-            f"The model's chat template writes no end-of-turn token after {endless:,} answer"
-            f"{'s' if endless > 1 else ''}: the model does not learn to stop.",
-            "Choose a model with another chat template (model.name).",
-        )
-
-
 class _Cached(msgspec.Struct):
     version: int
     sequences: bytes
@@ -275,8 +257,7 @@ class _Cached(msgspec.Struct):
     refused: dict[int, str]
     refused_count: int
     system_ignored: bool
-    reasoning_lost: int
-    endless: int
+    faults: TemplateFaults
 
 
 _ARRAYS = ("sequences", "tokens", "answers", "starts", "ends")

@@ -18,7 +18,6 @@ from training.contract import events as ev
 from training.contract.failures import TrainingFailure, name_full_disk
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
-from training.dataset.lengths import describe_template_faults
 from training.dataset.rows import Rows
 from training.dataset.split import Steps, choose_eval_rows, count_steps
 from training.finetune import adapter, checkpoints, packing, resolved
@@ -80,7 +79,7 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
         attempt.warn(
             f"{count} row{'s are' if count > 1 else ' is'} left out. The first: {next(iter(examples.refused.values()))}"
         )
-    for message, _ in describe_template_faults(examples.reasoning_lost, examples.endless):
+    for message, _ in examples.faults.explain():
         attempt.warn(message)
     if attempt.resume_from and (changed := describe_other_reading(job, examples)):
         attempt.warn(changed)

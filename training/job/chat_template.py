@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from training.dataset.messages import Message
+from training.dataset.template_faults import TemplateFaults
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -43,20 +44,21 @@ class Rendered:
 
 @dataclass
 class Conversation:
-    """All texts of a conversation, and how many of its answers lost their reasoning in the template."""
+    """All texts of a conversation, and what the template takes away from its answers."""
 
     texts: list[Rendered]
-    reasoning_lost: int = 0
+    faults: TemplateFaults
 
 
 @dataclass(slots=True)
 class _Answer:
     """A text that ends with an answer, as the model gives it. The answer begins at `start`; `marked` are the spans that
-    {% generation %} encloses."""
+    {% generation %} encloses. `unlike_chat`: in a chat the answer begins with a text that is missing here."""
 
     text: str
     start: int
     marked: list[Span] | None
+    unlike_chat: bool = False
 
 
 class ChatTemplate:
@@ -76,7 +78,10 @@ class ChatTemplate:
         """Render the conversation so that it teaches the answers at `positions`. Raises TemplateRefusal."""
         answers = [self._render_answer(messages, position, tools) for position in positions]
         self._check_nothing_left_out(answers[-1].text, messages, tools)
-        lost = sum(map(_lost_reasoning, (messages[position] for position in positions), answers))
+        faults = TemplateFaults(
+            reasoning_lost=sum(map(_lost_reasoning, (messages[position] for position in positions), answers)),
+            unlike_chat=sum(answer.unlike_chat for answer in answers),
+        )
         texts: list[Rendered] = []
         while answers:
             last = answers[-1]
@@ -86,7 +91,7 @@ class ChatTemplate:
             ]
             texts.append(Rendered(last.text, spans))
             answers = [answer for answer, end in zip(answers, ends, strict=True) if not end]
-        return Conversation(texts[::-1], lost)
+        return Conversation(texts[::-1], faults)
 
     def _render_answer(self, messages: list[Message], position: int, tools: Any) -> _Answer:
         prompt, _ = self._render(messages[:position], tools, for_answer=True)
@@ -96,7 +101,7 @@ class ChatTemplate:
         same = next((place for place, (a, b) in enumerate(zip(prompt, text, strict=False)) if a != b), len(text))
         if text.startswith(self._render(messages[:position], tools)[0]):
             # The prompt ends with more than each answer begins with, such as <think>.
-            return _Answer(text, self._find_token_start(prompt, same), marked)
+            return _Answer(text, self._find_token_start(prompt, same), marked, unlike_chat=True)
         # The template changes the question when it has an answer. The model answers the unchanged one.
         tail = bisect_left(range(1, len(prompt) + 1), True, key=lambda length: prompt[-length:] not in text)
         start = text.rfind(prompt[len(prompt) - tail :]) + tail if tail else same

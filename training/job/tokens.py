@@ -19,6 +19,7 @@ from training.contract.failures import TrainingFailure
 from training.contract.tables import Dataset
 from training.dataset.messages import Message
 from training.dataset.shapes import Row
+from training.dataset.template_faults import TemplateFaults
 from training.job.chat_template import ChatTemplate, Conversation, Rendered, Span, TemplateRefusal
 
 if TYPE_CHECKING:
@@ -58,16 +59,11 @@ class Encoded:
 
 @dataclass(slots=True)
 class EncodedRow:
-    """The sequences of a row. `refusal` says why the chat template can't render the row; it then has no sequences.
-
-    `reasoning_lost` counts answers whose reasoning the template leaves out, `endless` answers without an end-of-turn
-    token.
-    """
+    """The sequences of a row. `refusal` says why the chat template can't render the row; it then has no sequences."""
 
     sequences: list[Encoded] = field(default_factory=list)
     refusal: str = ""
-    reasoning_lost: int = 0
-    endless: int = 0
+    faults: TemplateFaults = field(default_factory=TemplateFaults)
 
 
 @dataclass
@@ -81,8 +77,7 @@ class Examples:
     dropped: int = 0  # rows with nothing left to learn after the cut
     truncated: int = 0  # rows that lost their end in the cut, but not all answers
     answers: int = 0  # answers that are learned, or would be without the cut
-    reasoning_lost: int = 0
-    endless: int = 0
+    faults: TemplateFaults = field(default_factory=TemplateFaults)
     refused: dict[int, str] = field(default_factory=dict)  # why the chat template refused rows, by their position
     too_long: list[str] = field(default_factory=list)  # rows longer than max_seq_length, for each row
 
@@ -116,7 +111,7 @@ class RowEncoder:
             except TemplateRefusal as refusal:
                 result.refusal = str(refusal)
                 continue
-            result.reasoning_lost = conversation.reasoning_lost
+            result.faults = conversation.faults
             texts += [(result, rendered) for rendered in conversation.texts]
         encodings = self._encode_batch([rendered.text for _, rendered in texts])
         for (result, rendered), (ids, offsets) in zip(texts, encodings, strict=True):
@@ -164,7 +159,7 @@ class RowEncoder:
             found = [self._find_tokens(rendered.text, ids, encoding, span) for span in answer]
             spans += [span for span in found if span[0] < span[1]]
             ends = [token for start, end in found for token in ids[start:end]][-END_TOKENS:]
-            row.endless += self._special_ids.isdisjoint(ends)
+            row.faults.endless += self._special_ids.isdisjoint(ends)
         row.sequences.append(Encoded(ids, tuple(spans)))
 
     def _find_tokens(self, text: str, ids: list[int], encoding: Any, span: Span) -> Span:
@@ -251,8 +246,7 @@ def _batches(rows: list[Row]) -> Iterator[list[Row]]:
 def _add(examples: Examples, row: Row, encoded: EncodedRow, profile: Profile, *, is_eval: bool) -> None:
     """Add the sequences of `row`, cut or dropped if they are too long."""
     limit, long_rows = profile.model.max_seq_length, profile.dataset.long_rows
-    examples.reasoning_lost += encoded.reasoning_lost
-    examples.endless += encoded.endless
+    examples.faults.add(encoded.faults)
     longest = max((len(sequence.input_ids) for sequence in encoded.sequences), default=0)
     if longest > limit:
         examples.too_long.append(f"line {row.line} has {longest} tokens")

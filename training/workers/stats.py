@@ -123,8 +123,7 @@ class DatasetStats:
                         lengths.refuse(encoded.refusal)
                         continue
                     lengths.add((len(sequence.input_ids), sequence.spans) for sequence in encoded.sequences)
-                    lengths.reasoning_lost += encoded.reasoning_lost
-                    lengths.endless += encoded.endless
+                    lengths.faults.add(encoded.faults)
                 if not has_tried_system and (row := _find_system(batch, dataset.system_prompt)):
                     has_tried_system = True
                     lengths.system_ignored = encoder.ignores_system(row)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -117,8 +118,7 @@ def describe(path: str) -> dict[str, list[dict[str, Any]]]:
         found[name] = [
             {
                 "refusal": row.refusal,
-                "reasoning_lost": row.reasoning_lost,
-                "endless": row.endless,
+                "faults": asdict(row.faults),
                 "texts": [tokenizer.decode(sequence.input_ids) for sequence in row.sequences],
                 "learned": [
                     [tokenizer.decode(sequence.input_ids[start:end]) for start, end in sequence.spans]

@@ -17,6 +17,7 @@ from training.contract.profile import Profile
 from training.dataset.lengths import Lengths
 from training.dataset.scan import BAD, EXACT, NEAR, Scan
 from training.dataset.split import choose_eval_rows, count_steps
+from training.dataset.template_faults import TemplateFaults
 
 
 def profile(length: int = 100, **tables: dict[str, Any]) -> Profile:
@@ -217,7 +218,8 @@ def test_long_rows_are_dropped_or_refused(long_rows: str, said: str) -> None:
 
 
 def test_what_the_template_takes_away_is_counted() -> None:
-    lengths = replace(lengths_of(*GOOD), reasoning_lost=2, endless=200)
+    lengths = replace(lengths_of(*GOOD), faults=TemplateFaults(reasoning_lost=2, endless=200, unlike_chat=1))
     said = messages(scan_of(200), lengths, profile())
     assert "leaves out the reasoning of 2 answers: the model does not learn to reason like this. → Choose" in said
+    assert "1 answer is learned without it, so the chat may differ from what was learned. → Choose" in said
     assert "writes no end-of-turn token after 200 answers: the model does not learn to stop. → Choose" in said

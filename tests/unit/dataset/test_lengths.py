@@ -9,10 +9,11 @@ import pytest
 from training.contract.tables import Dataset
 from training.dataset import lengths as token_lengths
 from training.dataset.lengths import Lengths
+from training.dataset.template_faults import TemplateFaults
 
 
 def some() -> Lengths:
-    found = Lengths(reasoning_lost=3)
+    found = Lengths(faults=TemplateFaults(reasoning_lost=3))
     for tokens, spans in ((10, [(4, 10)]), (100, [(20, 30), (60, 100)]), (10, [])):
         found.add([(tokens, spans)])
     found.refuse("no system role")
