@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,8 @@ def open_app(
     from codex_tui.base import bandwidth
 
     bandwidth.choose(low_bandwidth)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # as after nohup: the app would outlive its terminal
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     from codex_tui.ui.app import CodexApp
 
     app = CodexApp(run, pane=pane, base=base, data=data)

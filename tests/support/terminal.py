@@ -165,10 +165,14 @@ class Terminal:
                 self._code = os.waitstatus_to_exitcode(status)
         return self._code
 
-    def hang_up(self) -> None:
-        """Closes the terminal hard, as a lost link or a closed window does, and waits until the program is gone."""
+    def close(self) -> None:
+        """Close the terminal hard, as a lost link or a closed window does."""
         with contextlib.suppress(OSError):
             os.close(self._descriptor)
+
+    def hang_up(self) -> None:
+        """Close the terminal hard, and wait until the program is gone."""
+        self.close()
         if self._code is None:
             for sent in (signal.SIGHUP, signal.SIGKILL):
                 with contextlib.suppress(ProcessLookupError):

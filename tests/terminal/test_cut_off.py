@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from support.fake_interpreter import fake_interpreter
 from support.kill.connections import (
@@ -22,7 +23,7 @@ from support.kill.connections import (
     steps,
     wait_until,
 )
-from support.terminal import TRAINING_PATIENCE
+from support.terminal import TRAINING_PATIENCE, Terminal
 
 from codex_tui.runs.follower import RunFollower
 from training.contract.run_directory import RunDirectory
@@ -125,3 +126,12 @@ def test_a_terminal_that_stops_reading(steady: Path, home: Path, tmp_path: Path,
     assert_complete(run)
     times = [event["time"] for event in events(run) if event["type"] == "metrics"]
     assert max(after - before for before, after in itertools.pairwise(times)) < STALL_SECONDS  # of 0.05
+
+
+def test_an_app_that_ignores_hangups_ends_with_its_terminal(home: Path, codex_tui: str) -> None:
+    """As after `nohup`. Otherwise the app waits for keys that never come, and uses half a core."""
+    with Terminal(["sh", "-c", f"trap '' HUP; exec {codex_tui}"], env={"CODEX_TUI_HOME": str(home)}) as terminal:
+        terminal.until(r"Profiles")
+        app = psutil.Process(terminal.pid)
+        terminal.close()
+        wait_until(lambda: not app.is_running() or app.status() == psutil.STATUS_ZOMBIE)
