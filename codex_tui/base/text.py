@@ -83,3 +83,18 @@ def format_duration(seconds: float | None) -> str:
     minutes, rest = divmod(max(0, round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def format_size(count: int) -> str:
+    """Format 1234567 bytes as "1.2 MB"."""
+    return f"{scale_size(count, count)} {_find_unit(count)[0]}"
+
+
+def scale_size(count: int, total: int) -> str:
+    """Format `count` bytes in the unit that suits `total`, without the unit."""
+    divisor = _find_unit(total)[1]
+    return f"{count / divisor:.1f}" if divisor > 1 else f"{count}"
+
+
+def _find_unit(count: int) -> tuple[str, int]:
+    return next(((u, d) for u, d in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)) if count >= d), ("B", 1))

@@ -121,8 +121,7 @@ def pushed_as_json(done: PushResult) -> dict[str, Any]:
 
 
 def say_pushed(done: PushResult, what: str) -> None:
-    from codex_tui.base.text import clean
-    from codex_tui.commands.progress import format_size
+    from codex_tui.base.text import clean, format_size
 
     seen = "private" if done.private else "public"
     if done.created:

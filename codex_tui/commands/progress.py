@@ -88,28 +88,13 @@ def format_progress(tracker: ProgressTracker) -> str:
 
 
 def _format_amount(progress: Progress) -> str:
-    from codex_tui.base.text import pluralize
+    from codex_tui.base.text import format_size, pluralize, scale_size
 
     done, total = progress.done, progress.total
     if progress.unit == "bytes":
         if total:
-            return f"{_scaled(done, total)} of {format_size(total)}"
+            return f"{scale_size(done, total)} of {format_size(total)}"
         return format_size(done) if done else ""
     if total:
         return f"{done:,} of {pluralize(total, progress.unit.removesuffix('s'))}"
     return pluralize(done, progress.unit.removesuffix("s")) if done else ""
-
-
-def format_size(count: int) -> str:
-    """`1234567` as "1.2 MB"."""
-    return f"{_scaled(count, count)} {_unit(count)[0]}"
-
-
-def _scaled(count: int, total: int) -> str:
-    """`count` bytes in the unit that suits `total`."""
-    divisor = _unit(total)[1]
-    return f"{count / divisor:.1f}" if divisor > 1 else f"{count}"
-
-
-def _unit(count: int) -> tuple[str, int]:
-    return next(((u, d) for u, d in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)) if count >= d), ("B", 1))

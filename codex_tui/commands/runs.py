@@ -93,8 +93,7 @@ def _measure(columns: Sequence[_Column]) -> int:
 
 def _list_cells(summary: RunSummary) -> list[str]:
     """The texts of all columns but the name, in the order of `_COLUMNS`."""
-    from codex_tui.base.text import format_duration
-    from codex_tui.commands.progress import format_size
+    from codex_tui.base.text import format_duration, format_size
 
     return [
         summary.status,

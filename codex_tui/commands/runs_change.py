@@ -38,8 +38,7 @@ def _add_yes(parser: argparse.ArgumentParser) -> None:
 
 
 def run_rm(args: argparse.Namespace) -> int:
-    from codex_tui.base.text import clean, pluralize
-    from codex_tui.commands.progress import format_size
+    from codex_tui.base.text import clean, format_size, pluralize
     from codex_tui.runs.changes import delete_run, refuse_if_live
     from codex_tui.runs.library import find_exact_run
     from codex_tui.runs.summary import measure_folder
@@ -88,8 +87,8 @@ def run_note(args: argparse.Namespace) -> int:
 
 def run_clean(args: argparse.Namespace) -> int:
     from codex_tui.base.progress import Progress
-    from codex_tui.base.text import clean
-    from codex_tui.commands.progress import format_size, print_progress
+    from codex_tui.base.text import clean, format_size
+    from codex_tui.commands.progress import print_progress
     from codex_tui.runs.changes import refuse_if_live
     from codex_tui.runs.cleanup import delete_unneeded, find_unneeded
     from codex_tui.runs.library import find_exact_run, list_run_directories

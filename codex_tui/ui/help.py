@@ -92,6 +92,17 @@ SECTIONS: tuple[Section, ...] = (
         ),
     ),
     (
+        "Runs",
+        (
+            ("Enter", "open; r resumes it"),
+            ("/", "filter by words; Esc shows all"),
+            ("s, S", "next order, the order before"),
+            ("n, R", "write a note, rename"),
+            ("d, Del", "delete the run"),
+            ("c", "delete checkpoints that no one needs"),
+        ),
+    ),
+    (
         "Editor",
         (
             ("Enter", "edit the value, or type digits; ← → choose"),

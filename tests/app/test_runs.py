@@ -15,6 +15,7 @@ from codex_tui import launcher
 from codex_tui.runs.resume_point import ResumePoint
 from codex_tui.ui.app import CodexApp
 from codex_tui.ui.cockpit.screen import CockpitScreen
+from codex_tui.ui.kit.choices import Choices
 from codex_tui.ui.kit.hints import HintBar
 from training.contract import events as ev
 from training.contract.process import ProcessIdentity
@@ -31,7 +32,7 @@ async def test_enter_opens_the_selected_run(home: Path, make_run: Any) -> None:
         await until(pilot, lambda: "newest" in screen_text(pilot.app))
         text = screen_text(pilot.app)
         assert text.index("newest") < text.index("older")
-        assert ["run", "state", "step", "loss", "eval", "started"] in [
+        assert ["run", "state", "step", "best", "eval", "time", "disk", "started", "model"] in [
             row.strip("│ ").split() for row in text.split("\n")
         ]
         for expected in ("✗ failed", "✓ done", "80 / 200", "2 h ago", "4 h ago"):
@@ -96,3 +97,88 @@ async def test_the_selected_run_shows_why_it_ended_and_can_be_resumed(
         await until(pilot, lambda: screen_text(pilot.app).count("? lost") == 1)
         assert resumed == ["lost"]
         assert "r" not in hints.keys
+
+
+def make_two(make_run: Any) -> tuple[RunDirectory, RunDirectory]:
+    """The newest is done and small; the older is lost, and has a large file."""
+    small, large = make_run(name="small", end="done", steps=80), make_run(name="large", end="lost", steps=40)
+    (large.path / "big").write_bytes(bytes(3_000_000))
+    for age, run in enumerate((small, large), 1):
+        os.utime(run.profile, (NOW - age * 7200, NOW - age * 7200))
+    return small, large
+
+
+def listed(pilot: Any) -> list[str]:
+    return [run.name for run in pilot.app.screen._runs]
+
+
+async def test_the_list_is_sorted_and_filtered(home: Path, make_run: Any) -> None:
+    make_two(make_run)
+    async with CodexApp().run_test(size=(120, 36)) as pilot:
+        await settled(pilot)
+        await pilot.press("o")
+        await until(pilot, lambda: "2 runs · newest first" in screen_text(pilot.app))
+        assert listed(pilot) == ["small", "large"]
+        await pilot.press("s", "s")
+        await until(pilot, lambda: "largest first" in screen_text(pilot.app))
+        assert listed(pilot) == ["large", "small"]
+        await pilot.press("slash", *"LOST llama")
+        await until(pilot, lambda: "1 of 2 runs" in screen_text(pilot.app))
+        assert listed(pilot) == ["large"]
+        await pilot.press("enter")
+        assert isinstance(pilot.app.screen.focused, Choices)
+        await pilot.press("escape")
+        await until(pilot, lambda: listed(pilot) == ["large", "small"])
+
+
+async def test_the_preview_shows_the_selected_run(home: Path, make_run: Any) -> None:
+    small, _ = make_two(make_run)
+    small.note.write_text("the best \x1b[2Jone")
+    async with CodexApp().run_test(size=(120, 36)) as pilot:
+        await settled(pilot)
+        await pilot.press("o")
+        await until(pilot, lambda: "step 80" in screen_text(pilot.app))
+        assert "the best ␛[2Jone" in screen_text(pilot.app)
+        await pilot.press("down")
+        await until(pilot, lambda: "without a message" in screen_text(pilot.app))
+        await until(pilot, lambda: "checkpoint" in screen_text(pilot.app))
+        assert "3.0 MB" in screen_text(pilot.app)
+
+
+async def test_a_run_is_annotated_renamed_and_deleted(home: Path, make_run: Any) -> None:
+    small, large = make_two(make_run)
+    async with CodexApp().run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        await pilot.press("o")
+        await until(pilot, lambda: bool(getattr(pilot.app.screen, "_runs", None)))
+        await pilot.press("n")
+        await until(pilot, lambda: "remember" in screen_text(pilot.app))
+        await pilot.press(*"keep", "enter")
+        await until(pilot, lambda: "keep" in screen_text(pilot.app) and not pilot.app.screen.is_modal)
+        assert small.note.read_text() == "keep\n"
+        await pilot.press("R")
+        await until(pilot, lambda: "Its new name" in screen_text(pilot.app))
+        await pilot.press("end", *"-2", "enter")
+        await until(pilot, lambda: not pilot.app.screen.is_modal and listed(pilot) == ["small-2", "large"])
+        await pilot.press("down", "d")
+        await until(pilot, lambda: "frees 3.0 MB" in screen_text(pilot.app))
+        await pilot.press("escape", "d")
+        await until(pilot, lambda: "frees 3.0 MB" in screen_text(pilot.app))
+        assert large.path.exists()
+        await pilot.press("enter")
+        await until(pilot, lambda: not pilot.app.screen.is_modal and listed(pilot) == ["small-2"])
+        assert not large.path.exists()
+
+
+async def test_a_live_run_is_neither_renamed_nor_deleted(home: Path, make_run: Any) -> None:
+    run = make_run(end="training", steps=80)
+    async with CodexApp().run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        await pilot.press("o")
+        await until(pilot, lambda: "● training" in screen_text(pilot.app))
+        for key in ("R", "d", "c"):
+            await pilot.press(key)
+            await until(pilot, lambda: "Stop it first" in screen_text(pilot.app))
+            await pilot.press("escape")
+            await until(pilot, lambda: not pilot.app.screen.is_modal)
+        assert run.path.exists()

@@ -1,9 +1,11 @@
-"""The list of all runs, newest first."""
+"""The list of all runs: sorted, filtered, and with a preview of the selected one."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
+from time import monotonic
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
@@ -11,113 +13,238 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import Screen
-from textual.strip import Strip
-from textual.widgets import Static
+from textual.timer import Timer
+from textual.widgets import Input, Static
 
-from codex_tui.base.text import clean, shorten
-from codex_tui.ui.kit import figures
-from codex_tui.ui.kit.choices import MARGIN, Choices, DrawEntry
-from codex_tui.ui.kit.drawing import MUTED, line, to_strips
-from codex_tui.ui.kit.hints import HintBar
-from codex_tui.ui.kit.painted import Painted
+from codex_tui.base.errors import CodexError
+from codex_tui.base.text import clean
+from codex_tui.ui.kit.choices import Choices
+from codex_tui.ui.kit.drawing import MUTED, line
+from codex_tui.ui.kit.hints import TYPING, HintBar
 from codex_tui.ui.kit.title_bar import TitleBar
 from codex_tui.ui.messages import OpenRun, ReportsWorkerErrors, Trouble
-from codex_tui.ui.runs.status import format_status
+from codex_tui.ui.runs.columns import ORDERS, ColumnTitles, make_row, select
+from codex_tui.ui.runs.preview import Preview, read_details
 from training.contract.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     from codex_tui.runs.summary import RunSummary
 
-HINTS = (("Esc", "back"), ("p", "profiles"), ("↑ ↓", "choose"), ("ctrl+r", "refresh"))
-COLUMNS = (("state", 13), ("step", 15), ("loss", 8), ("eval", 8), ("started", 13))
+HINTS = (
+    ("/", "filter"),
+    ("s", "sort"),
+    ("n", "note"),
+    ("R", "rename"),
+    ("d", "delete"),
+    ("c", "clean up"),
+    ("Esc", "back"),
+    ("p", "profiles"),
+    ("ctrl+r", "refresh"),
+)
+FILTER_HINTS = (("Enter", "keep the filter"), ("Esc", "show all"))
 REFRESH_SECONDS = 3.0  # how often the list is read again while a run trains
-STEP_WIDTH = 13  # steps are aligned to the right in this width
-NARROW_COLUMNS = ("state", "step", "loss", "started")  # the columns of a narrow screen
-WIDE = 90  # from this width on all columns are shown
-
-
-class Columns(Painted):
-    """The row with the names of the columns."""
-
-    DEFAULT_CSS = """
-    Columns { height: 1; }
-    """
-
-    def paint(self, width: int, height: int) -> list[Strip]:
-        columns, room = _choose_columns(width - MARGIN)
-        names = [
-            "run".ljust(room),
-            *((name.rjust(STEP_WIDTH) if name == "step" else name).ljust(size) for name, size in columns),
-        ]
-        return to_strips(self, [line((" " * 2 + "  ".join(names), MUTED))], width, height)
+BATCH_SECONDS = 0.2  # the list shows the runs that were read in this time
+PREVIEW_DELAY = 0.15  # seconds that a run stays selected before its curve is read
+MIN_PREVIEW_HEIGHT = 10  # rows; a lower terminal shows only why the run ended
 
 
 class RunsScreen(ReportsWorkerErrors, Screen[None]):
     """The list of runs. Enter opens one in the cockpit, r resumes it."""
 
     DEFAULT_CSS = """
-    RunsScreen > Vertical { border: round $primary; border-title-color: $primary; padding: 0; }
+    RunsScreen > Vertical { border: round $primary; border-title-color: $primary; padding: 0; height: 1fr; }
+    RunsScreen > Vertical { border-subtitle-color: $text-muted; }
     RunsScreen #why { padding: 0 2; height: auto; min-height: 2; max-height: 5; }
     RunsScreen #empty { padding: 1 2; height: auto; display: none; }
+    RunsScreen #filter, RunsScreen #filter:focus {
+        height: 1; border: none; padding: 0 2; display: none; background: $panel; background-tint: $primary 20%;
+    }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "resume", "Resume the run"),
+        Binding("slash", "filter", "Filter the runs"),
+        Binding("s", "sort(1)", "Sort the runs in another order"),
+        Binding("S", "sort(-1)", "Sort the runs in the order before", show=False),
+        Binding("n", "change('annotate')", "Write a note to the run"),
+        Binding("R", "change('rename')", "Rename the run"),
+        Binding("d,delete", "change('delete')", "Delete the run"),
+        Binding("c", "change('clean_up')", "Delete the run's checkpoints that no one needs"),
         Binding("ctrl+r", "reload", "Refresh the list of runs"),
         Binding("escape", "back", "Back", show=False),
     ]
 
     def __init__(self) -> None:
         super().__init__()
-        self._runs: list[RunSummary] = []
+        self._all: list[RunSummary] = []
+        self._runs: list[RunSummary] = []  # those that the list shows, in its order
+        self._order = ORDERS[0]
+        self._total = 0
+        self._loading = False
+        self._outdated = False  # whether something has changed since the current reading began
+        self._preview_timer: Timer | None = None
 
     def compose(self) -> ComposeResult:
-        yield TitleBar("Runs", "newest first; Enter opens one")
+        yield TitleBar("Runs", "Enter opens one")
         with Vertical() as box:
             box.border_title = "Runs"
             yield Static(
                 line(("No runs yet. Press p for the profiles; Enter there starts training.", MUTED)), id="empty"
             )
-            yield Columns()
+            yield ColumnTitles()
             yield Choices(id="runs")
+            field = Input(id="filter", placeholder="words of a name, state, model, dataset or note")
+            field.cursor_blink = False
+            yield field
             yield Static(id="why")
+        yield Preview()
         yield HintBar((("Enter", "open"), *HINTS))
 
     def on_mount(self) -> None:
         self.call_after_refresh(self.action_reload)
         self.set_interval(REFRESH_SECONDS, self._reload_while_one_trains)
 
+    def on_resize(self) -> None:
+        self._divide_height()
+
     async def _reload_while_one_trains(self) -> None:
-        if self.is_current and any(not run.ended for run in self._runs):
-            await self.action_reload()
+        if self.is_current and any(not run.ended for run in self._all):
+            self.action_reload()
 
-    async def action_reload(self) -> None:
-        from codex_tui.base.errors import CodexError
+    def action_reload(self, select: str | None = None) -> None:
+        if self._loading:
+            self._outdated = True
+            return
+        self._loading, self._outdated = True, False
+        self.run_worker(self._load(select), group="load", exit_on_error=False)
 
+    async def _load(self, pick: str | None) -> None:
+        """Read all runs in a thread. The first time they are shown as they come; later the old list stays meanwhile."""
+        from codex_tui.runs.library import list_names, summarise_runs
+
+        first, found = not self._all, []
         try:
-            self._runs = await asyncio.to_thread(_read_runs)
+            names = await asyncio.to_thread(list_names)
+            self._total = len(names)
+            summaries = summarise_runs(names)
+            while batch := await asyncio.to_thread(_take, summaries):
+                found += batch
+                if first and self.is_attached:
+                    self._all = found
+                    self._show(pick)
+            self._all = found
         except CodexError as error:
             self.post_message(Trouble(error.message, error.hint))
+        finally:
+            self._loading = False
+        if self.is_attached:
+            self._show(pick)
+            if self._outdated:
+                self.action_reload(pick)
+
+    def _show(self, pick: str | None = None) -> None:
+        """Show the runs that the filter lets through, in their order."""
+        text = self._filter.value
+        self._runs = select(self._all, self._order, text)
         now = time.time()
         choices = self.query_one(Choices)
-        choices.set_rows([(run.name, _make_row(run, now)) for run in self._runs])
-        choices.display = self.query_one(Columns).display = bool(self._runs)
-        self.query_one("#empty").display = not self._runs
-        choices.focus()
+        choices.set_rows([(run.name, make_row(run, now)) for run in self._runs], pick)
+        choices.display = self.query_one(ColumnTitles).display = bool(self._all)
+        self.query_one("#empty").display = not self._total and not self._loading
+        shown = f"{len(self._runs):,} of " if text.strip() else ""
+        reading = f", reading {len(self._all):,}" if len(self._all) < self._total else ""
+        count = f"{shown}{self._total:,} run{'s' * (self._total != 1)}{reading}"
+        self.query_one(Vertical).border_subtitle = f"{count} · {self._order.name}" if self._total else ""
+        self._divide_height()
+        if not self._filter.has_focus and not choices.has_focus:
+            choices.focus()
+
+    def _divide_height(self) -> None:
+        """Give the list the rows that it needs, up to half of the screen, and the rest to the preview."""
+        height = self.size.height
+        room = max(len(self._runs), 3) + 3 + self._filter.display  # the border and the titles of the columns
+        top = min(room, height // 2)
+        has_room = bool(self._all) and height - 2 - top >= MIN_PREVIEW_HEIGHT and height >= 30
+        self.query_one(Preview).display = has_room
+        self.query_one("#why").display = not has_room
+        self.query_one(Vertical).styles.height = top if has_room else "1fr"
+
+    @property
+    def _filter(self) -> Input:
+        return self.query_one("#filter", Input)
 
     @property
     def _picked_run(self) -> RunSummary | None:
         index = self.query_one(Choices).index
         return None if index is None else self._runs[index]
 
+    def _find_neighbour(self) -> str | None:
+        """Return the name of the run to select when the selected one is gone."""
+        index = self.query_one(Choices).index or 0
+        others = self._runs[index + 1 : index + 2] or self._runs[:index][-1:]
+        return others[0].name if others else None
+
     def on_choices_moved(self) -> None:
         run = self._picked_run
         self.query_one("#why", Static).update(_explain_end(run) if run else "")
+        self._show_hints()
+        preview = self.query_one(Preview)
+        preview.show(run)
+        if self._preview_timer:
+            self._preview_timer.stop()
+        if run and preview.display:
+            self._preview_timer = self.set_timer(PREVIEW_DELAY, self._read_preview)
+
+    def _read_preview(self) -> None:
+        if run := self._picked_run:
+            self.run_worker(self._fill_preview(run), group="preview", exclusive=True, exit_on_error=False)
+
+    async def _fill_preview(self, run: RunSummary) -> None:
+        details = await asyncio.to_thread(read_details, run)
+        if (picked := self._picked_run) and picked.directory == run.directory:
+            self.query_one(Preview).show(picked, details)
+
+    def _show_hints(self) -> None:
+        bar = self.query_one(HintBar)
+        if self._filter.has_focus:
+            bar.show(FILTER_HINTS, TYPING)
+            return
+        run = self._picked_run
         resume = (("r", "resume"),) if run and run.resume_step is not None else ()
-        self.query_one(HintBar).show((("Enter", "open"), *resume, *HINTS))
+        bar.show((("Enter", "open"), *resume, *HINTS))
 
     def on_choices_chosen(self) -> None:
         if run := self._picked_run:
             self.post_message(OpenRun(RunDirectory(run.path)))
+
+    def action_sort(self, steps: int) -> None:
+        self._order = ORDERS[(ORDERS.index(self._order) + steps) % len(ORDERS)]
+        self._show()
+
+    def action_filter(self) -> None:
+        self._filter.display = True
+        self._filter.focus()
+        self._divide_height()
+
+    def on_input_changed(self) -> None:
+        self._show()
+
+    def on_input_submitted(self) -> None:
+        self._filter.display = bool(self._filter.value.strip())
+        self.query_one(Choices).focus()
+        self._divide_height()
+
+    def on_descendant_focus(self) -> None:
+        self._show_hints()
+
+    def action_back(self) -> None:
+        """Escape first ends the filter, then closes the screen."""
+        if self._filter.display:
+            self._filter.value = ""
+            self._filter.display = False
+            self.query_one(Choices).focus()
+            self._show()
+        elif len(self.app.screen_stack) > 1:
+            self.dismiss()
 
     def action_resume(self) -> None:
         from codex_tui.runs.outcome import explain_no_resume
@@ -133,60 +260,41 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
         from codex_tui.ui.runs.resume import resume
 
         await resume(self, run)
-        await self.action_reload()
+        self.action_reload()
 
-    def action_back(self) -> None:
-        if len(self.app.screen_stack) > 1:
-            self.dismiss()
+    def action_change(self, kind: str) -> None:
+        if run := self._picked_run:
+            self.run_worker(self._change(kind, run), group="change", exclusive=True, exit_on_error=False)
+
+    async def _change(self, kind: str, run: RunSummary) -> None:
+        from codex_tui.ui.runs import change
+
+        directory, pick = RunDirectory(run.path), None
+        if kind == "rename":
+            pick = await change.rename(self, directory)
+        elif kind == "annotate":
+            await change.annotate(self, run)
+        elif kind == "delete":
+            neighbour = self._find_neighbour()
+            pick = neighbour if await change.delete(self, directory) else None
+        else:
+            await change.clean_up(self, directory)
+        self.action_reload(pick)
 
 
-def _read_runs() -> list[RunSummary]:
-    from codex_tui.runs.library import list_runs
-
-    return list_runs()
+def _take(summaries: Iterator[RunSummary]) -> list[RunSummary]:
+    """Take the next summaries, as many as come in `BATCH_SECONDS`; none at the end."""
+    deadline = monotonic() + BATCH_SECONDS
+    batch = []
+    for summary in summaries:
+        batch.append(summary)
+        if monotonic() >= deadline:
+            break
+    return batch
 
 
 def _explain_end(run: RunSummary) -> Content:
     """Why the run ended, and what the user can do about it."""
     remedy = "" if run.remedy in run.reason else run.remedy
-    return Content("\n").join([Content(clean(run.reason)), line((clean(remedy), MUTED))])
-
-
-def _make_row(run: RunSummary, now: float) -> DrawEntry:
-    steps = f"{run.step:,} / {run.total_steps:,}" if run.total_steps else f"{run.step:,}"
-    cells = {
-        "state": format_status(run.status),
-        "step": Content(steps.rjust(STEP_WIDTH)),
-        "loss": Content(figures.format_loss(run.loss)),
-        "eval": Content(figures.format_loss(run.eval_loss)),
-        "started": line((format_age(now - run.created), MUTED)),
-    }
-
-    def row(width: int) -> list[Content]:
-        columns, room = _choose_columns(width)
-        parts: list[Content] = [Content(shorten(clean(run.name), room).ljust(room))]
-        parts += [cells[name].pad_right(max(0, size - cells[name].cell_length)) for name, size in columns]
-        free = width - sum(part.cell_length + 2 for part in parts)
-        if run.remark and free > 12:
-            parts.append(line((shorten(clean(run.remark), free), MUTED)))
-        return [Content("  ").join(parts)]
-
-    return row
-
-
-def _choose_columns(width: int) -> tuple[list[tuple[str, int]], int]:
-    """The columns that fit into `width`, each with its width, and the width of the run's name before them."""
-    columns = [(name, size) for name, size in COLUMNS if width >= WIDE or name in NARROW_COLUMNS]
-    return columns, max(10, min(40, width - sum(size + 2 for _, size in columns)))
-
-
-def format_age(seconds: float) -> str:
-    """Format `seconds` as "3 min ago". The finest unit is a minute, so that a refreshed list rarely changes."""
-    minutes = int(seconds // 60)
-    if minutes < 1:
-        return "just now"
-    if minutes < 60:
-        return f"{minutes} min ago"
-    if minutes < 48 * 60:
-        return f"{minutes // 60} h ago"
-    return f"{minutes // (24 * 60)} days ago"
+    rows = [Content(clean(run.reason)), line((clean(remedy), MUTED))]
+    return Content("\n").join([*([Content(run.note)] if run.note else []), *rows])

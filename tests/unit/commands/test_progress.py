@@ -10,7 +10,8 @@ from support.programs import PROGRAMS
 from support.progress_lines import without_progress
 
 from codex_tui.base.progress import Progress, ProgressTracker
-from codex_tui.commands.progress import format_progress, format_size
+from codex_tui.base.text import format_size
+from codex_tui.commands.progress import format_progress
 
 
 def line(now: Progress, elapsed: float, first_done: int = 0) -> str:
