@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from support.screens import NOW
 
 from codex_tui import launcher
 from codex_tui.runs.resume_point import ResumePoint
+from codex_tui.runs.summary import summarise
 from codex_tui.ui.app import CodexApp
 from codex_tui.ui.cockpit.screen import CockpitScreen
 from codex_tui.ui.kit.choices import Choices
@@ -84,6 +86,7 @@ async def test_the_selected_run_shows_why_it_ended_and_can_be_resumed(
         await pilot.press("o")
         await until(pilot, lambda: "The trainer ended at step 80 without a message" in screen_text(pilot.app))
         assert "Resume continues from step 80." in screen_text(pilot.app)
+        await until(pilot, lambda: "3 runs · newest first" in screen_text(pilot.app))
         hints = pilot.app.screen.query_one(HintBar)
         assert "r" in hints.keys
         await pilot.press("down")
@@ -182,3 +185,26 @@ async def test_a_live_run_is_neither_renamed_nor_deleted(home: Path, make_run: A
             await pilot.press("escape")
             await until(pilot, lambda: not pilot.app.screen.is_modal)
         assert run.path.exists()
+
+
+async def test_a_long_list_is_shown_while_it_is_read(
+    home: Path, make_run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_two(make_run)
+    go_on = threading.Event()
+
+    def summarise_second_later(run: RunDirectory) -> Any:
+        if run.name == "large":
+            go_on.wait(60)
+        return summarise(run)
+
+    monkeypatch.setattr("codex_tui.ui.runs.screen.BATCH_SECONDS", 0.0)
+    monkeypatch.setattr("codex_tui.runs.library.summarise", summarise_second_later)
+    async with CodexApp().run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        await pilot.press("o")
+        await until(pilot, lambda: "2 runs, 1 read · newest first" in screen_text(pilot.app))
+        assert listed(pilot) == ["small"]
+        go_on.set()
+        await until(pilot, lambda: "2 runs · newest first" in screen_text(pilot.app))
+        assert listed(pilot) == ["small", "large"]

@@ -43,7 +43,7 @@ HINTS = (
 )
 FILTER_HINTS = (("Enter", "keep the filter"), ("Esc", "show all"))
 REFRESH_SECONDS = 3.0  # how often the list is read again while a run trains
-BATCH_SECONDS = 0.2  # the list shows the runs that were read in this time
+BATCH_SECONDS = 1.0  # a list that takes longer to read is shown in parts
 PREVIEW_DELAY = 0.15  # seconds that a run stays selected before its curve is read
 MIN_PREVIEW_HEIGHT = 10  # rows; a lower terminal shows only why the run ended
 
@@ -151,7 +151,7 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
         choices.display = self.query_one(ColumnTitles).display = bool(self._all)
         self.query_one("#empty").display = not self._total and not self._loading
         shown = f"{len(self._runs):,} of " if text.strip() else ""
-        reading = f", reading {len(self._all):,}" if len(self._all) < self._total else ""
+        reading = f", {len(self._all):,} read" if len(self._all) < self._total else ""
         count = f"{shown}{self._total:,} run{'s' * (self._total != 1)}{reading}"
         self.query_one(Vertical).border_subtitle = f"{count} · {self._order.name}" if self._total else ""
         self._divide_height()
