@@ -144,7 +144,7 @@ async def test_the_preview_shows_the_selected_run(home: Path, make_run: Any) -> 
         assert "the best ␛[2Jone" in screen_text(pilot.app)
         await pilot.press("down")
         await until(pilot, lambda: "without a message" in screen_text(pilot.app))
-        await until(pilot, lambda: "checkpoint" in screen_text(pilot.app))
+        await until(pilot, lambda: "1 checkpoint" in screen_text(pilot.app))
         assert "3.0 MB" in screen_text(pilot.app)
 
 

@@ -95,9 +95,12 @@ def _draw_facts(run: RunSummary, details: Details | None, width: int) -> list[Co
     steps = f"{run.step:,} of {run.total_steps:,}" if run.total_steps else f"{run.step:,}"
     sizes = format_size(run.disk_bytes)
     if details:
-        parts = [f"{pluralize(details.checkpoints, 'checkpoint')} {format_size(details.checkpoint_bytes)}"]
-        parts += [f"adapter {format_size(details.adapter_bytes)}"] * run.has_adapter
-        sizes += f": {', '.join(parts)}"
+        parts = []
+        if details.checkpoints:
+            parts = [f"{pluralize(details.checkpoints, 'checkpoint')} {format_size(details.checkpoint_bytes)}"]
+        if run.has_adapter:
+            parts.append(f"adapter {format_size(details.adapter_bytes)}")
+        sizes += f": {', '.join(parts)}" if parts else ""
     facts = (
         ("note", run.note),
         ("model", run.model),
@@ -106,7 +109,6 @@ def _draw_facts(run: RunSummary, details: Details | None, width: int) -> list[Co
         ("steps", f"{steps} in {format_duration(run.seconds)}"),
         ("loss", f"{figures.format_loss(run.loss)}{best}"),
         ("disk", sizes),
-        ("folder", clean(run.directory)),
     )
     rows = [line((f"{'state':<{LABEL}}", MUTED), format_status(run.status))]
     rows += [Content(text) for text in textwrap.wrap(clean(run.remark), max(20, width))[:3]]
