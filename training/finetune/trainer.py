@@ -1,4 +1,5 @@
-"""TRL's trainer, with checkpoints that become whole in one step: written aside, flushed to the disk, then renamed."""
+"""TRL's trainer, with an evaluation loss that does not depend on the batch size, and with checkpoints that become whole
+in one step: written aside, flushed to the disk, then renamed."""
 
 from __future__ import annotations
 
@@ -13,12 +14,16 @@ import errno
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from training.contract.checkpoints import ADAPTER
 from training.contract.failures import name_full_disk, name_large_file
 from training.finetune import checkpoints
 from training.finetune.packing import split_into_passes
+from training.job.tokens import IGNORED
+
+if TYPE_CHECKING:
+    from transformers.trainer_utils import EvalLoopOutput
 
 
 class Trainer(SFTTrainer):
@@ -32,6 +37,7 @@ class Trainer(SFTTrainer):
         self._warn = warn
         self._keep_best = keep_best
         self.find_home: Callable[[], Path] = lambda: Path(self.args.output_dir)  # asked before each save
+        self._eval_loss_sum, self._eval_tokens = 0.0, 0  # of the current evaluation
         super().__init__(*args, **kwargs)
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
@@ -42,6 +48,23 @@ class Trainer(SFTTrainer):
         return torch.stack(
             [super(Trainer, self).training_step(model, part, num_items_in_batch) for part in passes]
         ).sum()
+
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
+        """Evaluate, with the mean loss of all learned tokens, as in training. transformers takes the mean of the
+        batches, which depends on which rows are in a batch."""
+        self._eval_loss_sum, self._eval_tokens = 0.0, 0
+        output = super().evaluation_loop(*args, **kwargs)
+        if self._eval_tokens:
+            output.metrics["eval_loss"] = self._eval_loss_sum / self._eval_tokens
+        return output
+
+    def prediction_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        tokens = int((inputs["labels"][..., 1:] != IGNORED).sum())  # no token predicts the first one
+        loss, *rest = super().prediction_step(model, inputs, *args, **kwargs)
+        if tokens:  # the mean of no tokens may be NaN
+            self._eval_loss_sum += tokens * loss.item()
+            self._eval_tokens += tokens
+        return loss, *rest
 
     def _get_output_dir(self, trial: Any) -> str:
         return str(self._unfinished or super()._get_output_dir(trial))

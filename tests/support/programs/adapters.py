@@ -26,3 +26,21 @@ def ask(base: str, adapter: str, questions: str) -> list[list[str]]:
     tuned = answers()
     with model.disable_adapter():
         return [tuned, answers()]
+
+
+def measure_loss(base: str, adapter: str, pairs: str) -> list[float]:
+    """The mean loss of the answers in `pairs`, a JSON list of [question, answer]: over all their tokens, and over the
+    means of the rows."""
+    tokenizer = AutoTokenizer.from_pretrained(adapter)
+    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), adapter).eval()
+    losses = []
+    for question, answer in json.loads(pairs):
+        chat = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+        prompt = tokenizer.apply_chat_template(chat[:1], add_generation_prompt=True, tokenize=False)
+        whole = tokenizer.apply_chat_template(chat, tokenize=False)
+        start, tokens = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in (prompt, whole))
+        inputs = torch.tensor([tokens])
+        with torch.inference_mode():
+            logits = model(input_ids=inputs).logits[0, :-1]
+        losses.append(torch.nn.functional.cross_entropy(logits, inputs[0, 1:], reduction="none")[len(start) - 1 :])
+    return [torch.cat(losses).mean().item(), torch.stack([row.mean() for row in losses]).mean().item()]
