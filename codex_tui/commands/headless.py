@@ -10,7 +10,8 @@ from codex_tui.base.text import clean, format_duration, pluralize, shorten
 from codex_tui.runs.facts import read_facts, suggest_chat
 from codex_tui.runs.follower import RunFollower
 from codex_tui.runs.outcome import describe_newer_events, describe_silence
-from codex_tui.runs.state import RunState, estimate_time_left
+from codex_tui.runs.pace import estimate_time_left
+from codex_tui.runs.state import RunState, compute_elapsed
 from codex_tui.runs.watched import WatchedRun
 from training.contract import events as ev
 from training.contract.run_directory import RunDirectory
@@ -115,7 +116,7 @@ def describe(event: ev.Event, state: RunState, phase_before: ev.Phase | None) ->
         case ev.Stopped():
             return f"stopped  step {event.step}"
         case ev.Done():
-            return f"done  {pluralize(event.step, 'step')}  {format_duration(event.seconds)}"
+            return f"done  {pluralize(event.step, 'step')}  {format_duration(compute_elapsed(state))}"
         case ev.Failed():
             hint = f"\n  {clean(event.hint)}" if event.hint else ""
             return f"failed: {clean(event.message)}{hint}"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from statistics import harmonic_mean
 
 from codex_tui.base.errors import CodexError
 from codex_tui.machine import forecast
 from codex_tui.runs import library, tailer
+from codex_tui.runs.pace import average_uninterrupted
 from training.contract import events as ev
 from training.contract.config import ConfigError, RunConfig, get_table
 from training.contract.model_path import resolve_model_name
@@ -20,7 +20,7 @@ MIN_LOGGED_STEPS = 3  # without the first step of an attempt, which is slower
 
 def find_last_speed(profile: Profile, profile_file: Path | None = None) -> float | None:
     """Return the tokens a second of the newest run with the model of `profile` on the device that it picks, without the
-    time of evaluations and checkpoints. Returns None if no such run has logged a few steps."""
+    time of evaluations, checkpoints and pauses. Returns None if no such run has logged a few steps."""
     name = resolve_model_name(profile.model.name, profile_file.parent if profile_file else Path())
     card = forecast.read_card(profile.hardware.device)
     for run in _list_newest_runs():
@@ -47,7 +47,7 @@ def _list_newest_runs() -> list[RunDirectory]:
 
 
 def _compute_speed(run: RunDirectory, card: str | None) -> float | None:
-    rates: list[float] = []
+    token_seconds: list[float] = []
     device, first = "", True
     for event in tailer.sample_events(run.events):
         if isinstance(event, ev.Started):
@@ -56,7 +56,8 @@ def _compute_speed(run: RunDirectory, card: str | None) -> float | None:
             device = event.device
         elif isinstance(event, ev.Metrics) and event.tokens_per_second:
             if not first:
-                rates.append(event.tokens_per_second)
+                token_seconds.append(1 / event.tokens_per_second)
             first = False
     same_device = device.endswith(f"({card})") if card else device == "cpu"
-    return harmonic_mean(rates) if same_device and len(rates) >= MIN_LOGGED_STEPS else None
+    seconds = average_uninterrupted(token_seconds)
+    return 1 / seconds if same_device and seconds and len(token_seconds) >= MIN_LOGGED_STEPS else None

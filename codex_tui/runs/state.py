@@ -31,8 +31,6 @@ Status = Literal[
     "done",
     "failed",
 ]
-PACE_POINTS = 50
-"""The time left is estimated from the pace of this many logged steps."""
 _ENDED: frozenset[str] = frozenset({"stopped", "done", "failed"})
 
 
@@ -49,7 +47,7 @@ class RunState:
     resolved: ev.Resolved | None = None
     step: int = 0
     last: ev.Metrics | None = None
-    losses: Series = field(default_factory=Series)  # its times are seconds of training, without the breaks
+    losses: Series = field(default_factory=Series)  # its times are seconds of training, nothing else
     evals: list[ev.Eval] = field(default_factory=list)
     samples: list[ev.Sample] = field(default_factory=list)
     memory: ev.Memory | None = None
@@ -64,8 +62,10 @@ class RunState:
     ended_at: float | None = None
     missing_events: int = 0  # how many numbers `seq` has skipped
     next_seq: int = 0
+    resume_step: int = 0  # the step from which the last attempt continues
     paused: float = 0.0  # the seconds between the attempts
     training_since: float = 0.0  # the clock time at which the seconds of training are 0
+    idle_since: float | None = None  # the clock time at which the trainer stopped to take steps; None: it takes them
 
     @property
     def ended(self) -> bool:
@@ -106,16 +106,6 @@ def compute_elapsed(state: RunState) -> float | None:
     if state.started_at is None or state.last_event_at is None:
         return None
     return max(0.0, (state.ended_at or state.last_event_at) - state.started_at - state.paused)
-
-
-def estimate_time_left(state: RunState, window: int = PACE_POINTS) -> float | None:
-    """Return the seconds to the last step at the pace of the last `window` points. None if that is not known."""
-    steps, times = state.losses.steps, state.losses.times
-    first = max(0, len(steps) - 1 - window)
-    if not state.total_steps or len(steps) - first < 2:
-        return None
-    pace = (times[-1] - times[first]) / (steps[-1] - steps[first])
-    return max(0.0, pace * (state.total_steps - state.step))
 
 
 # These run a million times, so each is a C function that `map` calls without Python bytecode.
@@ -170,6 +160,7 @@ def _on_started(state: RunState, event: ev.Started) -> None:
     state.status, state.reason = "preparing", ""
     state.attempt, state.pid = event.attempt, event.pid
     state.phase = state.failure = state.ended_at = None
+    state.memory = state.gpu = None  # of a process that has ended
     if state.started_at is None or state.last_event_at is None:
         state.started_at = event.time
     else:
@@ -178,10 +169,11 @@ def _on_started(state: RunState, event: ev.Started) -> None:
     state.evals = [earlier for earlier in state.evals if earlier.step <= event.resume_step]
     state.samples = [earlier for earlier in state.samples if earlier.step <= event.resume_step]
     state.checkpoints = [earlier for earlier in state.checkpoints if earlier.step <= event.resume_step]
-    state.step = event.resume_step
+    state.step = state.resume_step = event.resume_step
     if state.last and state.last.step > event.resume_step:
         state.last = None
     _start_clock(state, event.time)
+    state.idle_since = event.time
 
 
 def _on_version(state: RunState, event: ev.Event) -> None:
@@ -189,16 +181,18 @@ def _on_version(state: RunState, event: ev.Event) -> None:
     state.version = max(state.version, event.v)
 
 
-def _start_clock(state: RunState, time: float) -> None:
-    """Continue the count of training seconds at `time`, from the value of the last point."""
+def _start_clock(state: RunState, time: float, seconds: float = 0.0) -> None:
+    """Continue the count of training seconds at `time`, from `seconds` or from the value of the last point."""
     times = state.losses.times
-    state.training_since = time - (times[-1] if times else 0.0)
+    state.training_since = time - max(seconds, times[-1] if times else 0.0)
 
 
 def _on_phase(state: RunState, event: ev.Phase) -> None:
-    first_training = event.name == "training" and state.status in ("preparing", "probing")
-    if first_training and (not state.phase or state.phase.name != "training"):
-        _start_clock(state, event.time)
+    if event.name != "training":
+        state.idle_since = event.time if state.idle_since is None else state.idle_since
+    elif state.idle_since is not None:
+        _start_clock(state, event.time, state.idle_since - state.training_since)
+        state.idle_since = None
     state.phase = event
     if state.status not in _ENDED and state.status != "stopping":
         state.status = _STATUS_IN.get(event.name, "preparing")

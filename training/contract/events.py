@@ -82,7 +82,8 @@ class Phase(Event, tag="phase"):
 class Resolved(Event, tag="resolved"):
     """The settings that really run, since Unsloth may change some. `changed` maps a profile field, such as
     `training.optim`, to (requested value, actual value, reason). `train_sequences` are more than the training rows if
-    the chat template changes earlier answers; earlier trainers did not write it."""
+    the chat template changes earlier answers. `eval_steps` and `save_steps` are the steps between two evaluations and
+    two checkpoints, 0 if there are none. Earlier trainers did not write these three."""
 
     total_steps: int
     steps_per_epoch: int
@@ -91,6 +92,8 @@ class Resolved(Event, tag="resolved"):
     train_sequences: int = 0
     dropped_rows: int = 0
     truncated_rows: int = 0
+    eval_steps: Count = 0
+    save_steps: Count = 0
     trainable_parameters: int = 0
     total_parameters: int = 0
     device: str = "cpu"
@@ -167,10 +170,11 @@ class Gpu(Event, tag="gpu"):
 
 
 class Checkpoint(Event, tag="checkpoint"):
-    """A whole checkpoint is on disk; `path` is relative to the run directory."""
+    """A whole checkpoint is on disk; `path` is relative to the run directory. Writing it took `seconds`."""
 
     step: int
     path: str
+    seconds: float | None = None
 
 
 class Warned(Event, tag="warning"):
@@ -193,6 +197,8 @@ class Stopped(Event, tag="stopped"):
 
 
 class Done(Event, tag="done"):
+    """`seconds` counts this attempt alone, from the loading of the model on."""
+
     step: int
     seconds: float | None = None
 

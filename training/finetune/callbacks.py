@@ -80,7 +80,11 @@ class Question:
 
 
 class Reporter(TrainerCallback):
-    """Writes an event for everything that `transformers.Trainer` reports."""
+    """Writes an event for everything that `transformers.Trainer` reports.
+
+    Its clock runs only while steps are taken: not during an evaluation, a save, or a pause before a step by a callback
+    that was added earlier.
+    """
 
     def __init__(self, attempt: Attempt, question: Question, card: Card | None) -> None:
         self._attempt = attempt
@@ -88,26 +92,32 @@ class Reporter(TrainerCallback):
         self._question = question
         self._card = card
         self._memory_reported_at = self._batch_reported_at = 0.0
-        self._step_started_at = 0.0
-        self._step_seconds = 0.0  # time in steps since the last log; evaluations and saves don't count
+        self._phase = ""  # name of the last phase reported
+        self._saving_since = 0.0
+        self._clock_started_at: float | None = None  # None while the clock stands
+        self._step_seconds = 0.0  # time in steps since the last log
         self._tokens_logged = 0
         self._batches = 0  # batches done in the current evaluation
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._attempt.step = state.global_step
         self._tokens_logged = int(state.num_input_tokens_seen)
-        self._report_training(state)
 
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self._step_started_at = time.monotonic()
+        if self._phase != "training":
+            self._report_phase("training", done=state.global_step, total=state.max_steps, unit="steps")
+        if self._clock_started_at is None:
+            self._clock_started_at = time.monotonic()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self._step_seconds += time.monotonic() - self._step_started_at
         self._attempt.step = state.global_step
+        control.should_log |= control.should_training_stop  # the last step, whatever logging_steps is
+        if control.should_log or control.should_evaluate or control.should_save:
+            self._stop_clock()
         if control.should_evaluate:
-            self._emit(ev.Phase(name="evaluating"))
+            self._report_phase("evaluating")
         elif control.should_save:
-            self._emit(ev.Phase(name="saving", detail="checkpoint"))
+            self._report_saving()
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, Any], **_: Any
@@ -139,7 +149,7 @@ class Reporter(TrainerCallback):
         self._batches += 1
         if now - self._batch_reported_at > MIN_SECONDS_BETWEEN_REPORTS:
             self._batch_reported_at = now
-            self._emit(ev.Phase(name="evaluating", done=self._batches, total=len(eval_dataloader), unit="batches"))
+            self._report_phase("evaluating", done=self._batches, total=len(eval_dataloader), unit="batches")
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         metrics, model, tokenizer = kwargs["metrics"], kwargs["model"], kwargs["processing_class"]
@@ -161,22 +171,32 @@ class Reporter(TrainerCallback):
             )
         )
         if control.should_save:
-            self._emit(ev.Phase(name="saving", detail="checkpoint"))
-        else:
-            self._report_training(state)
+            self._report_saving()
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         run = self._attempt.run
         folder = run.checkpoints / f"{checkpoints.PREFIX}{state.global_step}"
         if checkpoints.is_whole(folder):
-            self._emit(ev.Checkpoint(step=state.global_step, path=str(folder.relative_to(run.path))))
+            seconds = round(time.monotonic() - self._saving_since, 3)
+            path = str(folder.relative_to(run.path))
+            self._emit(ev.Checkpoint(step=state.global_step, path=path, seconds=seconds))
         else:
             self._emit(ev.Warned(message=f"The checkpoint of step {state.global_step} is incomplete on disk."))
-        self._report_training(state)
 
-    def _report_training(self, state: TrainerState) -> None:
-        if state.global_step < state.max_steps:
-            self._emit(ev.Phase(name="training", done=state.global_step, total=state.max_steps, unit="steps"))
+    def _stop_clock(self) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()  # the kernels of the step may still run
+        if self._clock_started_at is not None:
+            self._step_seconds += time.monotonic() - self._clock_started_at
+            self._clock_started_at = None
+
+    def _report_saving(self) -> None:
+        self._saving_since = time.monotonic()
+        self._report_phase("saving", detail="checkpoint")
+
+    def _report_phase(self, name: ev.PhaseName, **details: Any) -> None:
+        self._phase = name
+        self._emit(ev.Phase(name=name, **details))
 
     def _report_memory(self, step: int) -> None:
         now = time.monotonic()

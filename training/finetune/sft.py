@@ -6,7 +6,7 @@ from __future__ import annotations
 from unsloth import FastLanguageModel, is_bfloat16_supported  # first: it patches the libraries below
 
 import torch
-from transformers import PrinterCallback
+from transformers import PrinterCallback, TrainerCallback
 from trl import SFTConfig
 # isort: on
 
@@ -97,13 +97,9 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
     trainer.find_home = lambda: attempt.locate_run().checkpoints
     if profile.launch.probe:
         trainer.add_callback(Probe(trainer, examples.train, attempt, job, profile, shape, limit))
-    trainer.add_callback(Reporter(attempt, Question.from_profile(profile, rows.rows, examples.refused), card))
-    trainer.add_callback(LossWatch(profile.training.stop_after_bad_steps))
-    trainer.add_callback(StopOnRequest(attempt))
-    if profile.evaluation.patience and examples.eval:
-        trainer.add_callback(StopEarly(attempt, profile.evaluation.patience))
-    if card and profile.hardware.pause_above_celsius:
-        trainer.add_callback(CoolDown(attempt, card, profile.hardware.pause_above_celsius))
+    question = Question.from_profile(profile, rows.rows, examples.refused)
+    for callback in build_callbacks(attempt, profile, question, card):
+        trainer.add_callback(callback)
 
     # Train
     emit(resolved.record(job, attempt.locate_run(), trainer, examples, rows, steps, profile.model.offload_layers))
@@ -234,6 +230,17 @@ def build_trainer(
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
     return trainer
+
+
+def build_callbacks(attempt: Attempt, profile: Profile, question: Question, card: Card | None) -> list[TrainerCallback]:
+    """Create the callbacks in the order in which they are called. Those before Reporter may request a checkpoint, which
+    it reports, or pause the run before a step, which is then no part of the step."""
+    callbacks: list[TrainerCallback] = [StopOnRequest(attempt)]
+    if profile.evaluation.patience:
+        callbacks.append(StopEarly(attempt, profile.evaluation.patience))
+    if card and profile.hardware.pause_above_celsius:
+        callbacks.append(CoolDown(attempt, card, profile.hardware.pause_above_celsius))
+    return [*callbacks, Reporter(attempt, question, card), LossWatch(profile.training.stop_after_bad_steps)]
 
 
 def choose_precision(profile: Profile) -> dict[str, Any]:

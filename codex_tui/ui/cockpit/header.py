@@ -8,7 +8,8 @@ from textual.strip import Strip
 from codex_tui.base.text import clean, format_duration, pluralize
 from codex_tui.runs.facts import RunFacts
 from codex_tui.runs.outcome import describe_silence
-from codex_tui.runs.state import compute_elapsed, estimate_time_left
+from codex_tui.runs.pace import estimate_time_left, estimate_tokens_per_second
+from codex_tui.runs.state import compute_elapsed
 from codex_tui.runs.watched import WatchedRun
 from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, fit_parts, line, spread, to_strips
@@ -78,7 +79,7 @@ class RunHeader(Painted):
         if last.epoch is not None:
             total = f" / {self._facts.epochs:g}" if self._facts.epochs else ""
             numbers.append(_format_number("epoch", f"{last.epoch:.2f}{total}"))
-        numbers.append(_format_number("tokens/s", figures.format_count(last.tokens_per_second)))
+        numbers.append(_format_number("tokens/s", figures.format_count(estimate_tokens_per_second(state))))
         numbers.append(_format_number("lr", figures.format_rate(last.learning_rate)))
         numbers.append(_format_number("elapsed", format_duration(compute_elapsed(state))))
         if last.grad_norm is not None:

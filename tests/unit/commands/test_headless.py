@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 
+import msgspec
 import pytest
 from support.fake_runs import make_run
 
@@ -20,14 +21,27 @@ pytestmark = pytest.mark.usefixtures("empty_home")
 def test_a_headless_viewer_prints_a_line_a_logging_step(capsys: pytest.CaptureFixture[str]) -> None:
     events = [ev.Started(attempt=1, pid=1), ev.Resolved(total_steps=3, steps_per_epoch=3, train_rows=3, eval_rows=0)]
     events += [ev.Metrics(step=step, loss=1 / step, learning_rate=1e-3) for step in (1, 2, 3)]
-    make_run("a", *events, ev.Sample(step=3, prompt="hi \x1b[2J", text="\x1b]0;owned\x07"), ev.Done(step=3, seconds=75))
+    make_run("a", *events, ev.Sample(step=3, prompt="hi \x1b[2J", text="\x1b]0;owned\x07"), ev.Done(step=3))
     assert main(["attach", "a", "--headless"]) == 0
     out = capsys.readouterr().out
     assert [line for line in out.splitlines() if line.startswith("step ")][1].startswith(
         "step 2/3  loss 0.5000  lr 1.00e-03"
     )
-    assert "done  3 steps  1:15" in out
+    assert "done  3 steps  0:00" in out
     assert "\x1b" not in out
+
+
+def test_the_last_line_counts_the_time_of_all_attempts(capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run("a")
+    first = (ev.Started(attempt=1, pid=1), ev.Metrics(step=150, loss=1.0), ev.Stopped(step=151))
+    second = (ev.Started(attempt=2, pid=2, resume_step=151), ev.Done(step=400, seconds=72))
+    times = (0, 297, 300, 90_000, 90_075)
+    with run.events.open("wb") as file:
+        for seq, (event, time_of_event) in enumerate(zip((*first, *second), times, strict=True)):
+            event.seq, event.time = seq, 1e9 + time_of_event
+            file.write(msgspec.json.encode(event) + b"\n")
+    assert main(["attach", "a", "--headless"]) == 0
+    assert "done  400 steps  6:15\n" in capsys.readouterr().out
 
 
 def test_a_change_without_its_reason_is_a_damaged_line(capsys: pytest.CaptureFixture[str]) -> None:

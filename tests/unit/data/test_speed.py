@@ -58,6 +58,11 @@ def test_the_newest_run_with_the_model_on_the_card() -> None:
     assert find_last_speed(profile("owner/unknown")) is None
 
 
+def test_a_pause_in_one_step_does_not_change_the_speed() -> None:
+    run("a", "owner/model", 1, *[1000] * 200, 0.5, *[1000] * 200)
+    assert find_last_speed(profile()) == pytest.approx(1000)
+
+
 def test_a_model_beside_its_profile(tmp_path: Path) -> None:
     run("a", str(tmp_path / "profiles" / "net"), 1, 70, 70, 70)
     assert find_last_speed(profile("./net"), tmp_path / "profiles" / "p.toml") == pytest.approx(70)

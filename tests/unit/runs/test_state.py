@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codex_tui.runs.points import Unknown
-from codex_tui.runs.state import RunState, compute_elapsed, estimate_time_left, reduce, reduce_all
+from codex_tui.runs.state import RunState, compute_elapsed, reduce, reduce_all
 from codex_tui.runs.tailer import decode
 from training.contract import events as ev
 
@@ -68,7 +68,7 @@ def test_a_run_from_start_to_end() -> None:
     ]
     assert (state.step, state.total_steps, state.attempt) == (3, 3, 1)
     assert list(state.losses.steps) == [1, 2, 3]
-    assert list(state.losses.times) == [1.0, 2.0, 6.0]  # from the moment training began
+    assert list(state.losses.times) == [1.0, 2.0, 4.0]  # from the moment training began, without the evaluation
     assert state.evals[-1].eval_loss == 0.5
     assert state.checkpoints[-1].step == 3
     assert state.missing_events == 0
@@ -125,11 +125,35 @@ def test_a_failure_says_why() -> None:
     assert (state.status, state.reason) == ("failed", "The loss is NaN.")
 
 
-def test_time_left_follows_the_recent_pace() -> None:
-    state = after(ev.Resolved(total_steps=100, steps_per_epoch=10, train_rows=1, eval_rows=0), *steps(1, 20))
-    assert estimate_time_left(state) == 80.0
-    assert estimate_time_left(after(*steps(1, 20))) is None
-    assert estimate_time_left(RunState()) is None
+def test_readings_of_the_process_that_ended_are_gone_after_a_resume() -> None:
+    before = [ev.Started(attempt=1, pid=1), *steps(1, 9), ev.Memory(step=9, host_mib=900.0), ev.Gpu(temperature=80)]
+    state = after(*before, ev.Started(attempt=2, pid=2, resume_step=9))
+    assert (state.memory, state.gpu, len(state.gpu_history)) == (None, None, 1)
+    assert state.last is not None  # the loss at this step is still the loss
+
+
+def test_only_steps_count_as_time_of_training() -> None:
+    """With two steps between logged ones, an evaluation and a save after an odd step, and a pause of the card."""
+    events: list[tuple[float, ev.Event]] = [
+        (0, ev.Started(attempt=1, pid=1)),
+        (5, ev.Phase(name="loading")),
+        (20, ev.Phase(name="training")),
+        (22, ev.Metrics(step=2)),
+        (23, ev.Phase(name="evaluating")),
+        (50, ev.Phase(name="evaluating", done=1, total=2)),
+        (90, ev.Phase(name="saving")),
+        (100, ev.Phase(name="training")),
+        (101, ev.Metrics(step=4)),
+        (102, ev.Phase(name="saving")),
+        (103, ev.Phase(name="cooling")),
+        (900, ev.Phase(name="training")),
+        (901, ev.Phase(name="training")),
+        (902, ev.Metrics(step=6)),
+    ]
+    for seq, (time, event) in enumerate(events):
+        event.seq, event.time = seq, 1e9 + time
+    state = reduce_all(RunState(), [event for _, event in events])
+    assert list(state.losses.times) == [2, 4, 7]
 
 
 EVENTS = st.one_of(
