@@ -34,6 +34,16 @@ def test_a_hot_card_is_saved_for_and_waited_for(trainer: Trainer) -> None:
     assert slow[4] == 302
 
 
+def test_the_time_of_a_pause_or_a_checkpoint_is_no_part_of_a_step(trainer: Trainer) -> None:
+    figures, saved, phases = trainer.run_program("reporter", "report_speed", "1")
+    assert figures == [[step, 500] for step in range(1, 7)]
+    assert saved == [[2, 20]]
+    assert phases == ["training", "saving", "cooling", "training"]
+    figures, saved, phases = trainer.run_program("reporter", "report_speed", "4")
+    assert figures == [[4, 500], [6, 500]]  # the last step is logged too
+    assert saved == [[2, 20]]
+
+
 def test_a_loss_that_is_lost_ends_the_run_and_is_not_saved(trainer: Trainer) -> None:
     lost, found_again, at_once, exploded, jump, learned = trainer.run_program("guards", "watch_losses")
     assert lost == ["nan_loss", "The loss was NaN or infinite from step 13 to step 15.", [*range(1, 13)]]

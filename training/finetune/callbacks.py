@@ -111,7 +111,7 @@ class Reporter(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._attempt.step = state.global_step
-        control.should_log |= control.should_training_stop  # the last step, whatever logging_steps is
+        control.should_log |= state.global_step >= state.max_steps  # whatever logging_steps is
         if control.should_log or control.should_evaluate or control.should_save:
             self._stop_clock()
         if control.should_evaluate:
