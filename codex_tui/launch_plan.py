@@ -71,8 +71,8 @@ def make_plan(
     forecast that the caller has already; it is used if it was made of this very profile. With `find_model`, the plan
     says whether the model must be downloaded; without a network, that takes a few seconds.
 
-    Raises BadInput where the name, the profile or the dataset can't be used, or where the run does not fit and
-    launch.on_no_fit refuses it; CodexError where the Hub fails.
+    Raises BadInput where the name, the profile or the dataset can't be used, where the model lacks modules of the table
+    lora, or where the run does not fit and launch.on_no_fit refuses it; CodexError where the Hub fails.
     """
     check_name(name)
     profile = library.require_profile(profile_file, overrides)
@@ -85,6 +85,8 @@ def make_plan(
         rows_checked = False
     if resources is None or resources.profile != profile:
         resources = forecast.forecast_resources(profile, profile_file)
+    if unknown := resources.unknown_modules:
+        raise BadInput(unknown.message, unknown.hint)
     if resources.memory_warning and profile.launch.on_no_fit == "refuse":
         sets = [part for field, value in overrides.items() for part in ("--set", f"{field}={format_literal(value)}")]
         command = shlex.join(["codex-tui", "forecast", library.format_profile_argument(profile_file), *sets])

@@ -47,7 +47,7 @@ def run_forecast(args: argparse.Namespace) -> int:
     resources = forecast_resources(require_profile(path, parse_overrides(args.set)), path, args.card)
     memory = resources.memory
     if memory is None:
-        raise BadInput(resources.reason)
+        raise BadInput(resources.reason, resources.unknown_modules.hint if resources.unknown_modules else "")
     if args.json:
         print(json.dumps(_memory_json(memory, resources.remedies) | _disk_json(resources), indent=2))
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,9 @@ from codex_tui.base.errors import BAD_INPUT, DONE
 from codex_tui.commands.options import add_set_option
 
 if TYPE_CHECKING:
+    from codex_tui.profiles.problems import ProfileProblem
     from codex_tui.profiles.schema import FieldSchema
+    from training.contract.profile import Profile
 
 
 def add(subparsers: Any) -> None:
@@ -100,17 +103,33 @@ def run_check(args: argparse.Namespace) -> int:
     from codex_tui.profiles.overrides import parse_overrides
 
     path: Path = find_profile(args.profile)
-    entry = read_entry(path, shipped=False, overrides=parse_overrides(args.set))
+    overrides = parse_overrides(args.set)
+    entry = read_entry(path, shipped=False, overrides=overrides)
+    problems = entry.problems or (_compare_with_model(entry.profile, path, overrides) if entry.profile else [])
     if args.json:
         errors = [{**({"path": str(p.path)} if p.path else {}), "field": p.field, "line": p.line, "message": p.message}
-                  for p in entry.problems]  # fmt: skip
+                  for p in problems]  # fmt: skip
         print(json.dumps({"ok": not errors, "errors": errors}, indent=2))
-    elif entry.problems:
-        for problem in entry.problems:
+    elif problems:
+        for problem in problems:
             print(clean(f"✗ {path}: {problem}"))
     else:
         print(clean(f"✓ {path} is a valid profile."))
-    return BAD_INPUT if entry.problems else DONE
+    return BAD_INPUT if problems else DONE
+
+
+def _compare_with_model(profile: Profile, path: Path, overrides: Mapping[str, Any]) -> list[ProfileProblem]:
+    """Find what does not fit the profile's model, if the model's config.json is on this machine."""
+    from codex_tui.base.toml_positions import find_lines
+    from codex_tui.machine.model_config import find_config, find_unknown_modules
+    from codex_tui.profiles.problems import ProfileProblem
+
+    config = find_config(profile.model.name, profile.model.revision, path)
+    unknown = find_unknown_modules(profile, config)
+    if unknown is None:
+        return []
+    line = None if unknown.field in overrides else find_lines(path.read_text(encoding="utf-8")).get(unknown.field)
+    return [ProfileProblem(unknown.field, line, f"{unknown.problem}. {unknown.hint}")]
 
 
 def run_explain(args: argparse.Namespace) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,14 +10,15 @@ from typing import Any
 from codex_tui.base import locations
 from codex_tui.base.text import format_gb, pluralize
 from codex_tui.machine import facts, gpu
-from training.contract import files
-from training.contract.model_path import find_model_folder, is_path, resolve_model_name
+from codex_tui.machine.model_config import find_config, find_unknown_modules
+from training.contract.model_path import is_path, resolve_model_name
 from training.contract.profile import Profile
 from training.contract.units import MIB
 from training.memory import probes, remedies
 from training.memory.disk import DiskNeed, disk_need
 from training.memory.forecast import Forecast, Machine, Remedy, check_modules, forecast
-from training.memory.model_shape import ModelShape, NoShape, shipped_configs
+from training.memory.model_shape import ModelShape, NoShape
+from training.memory.module_names import UnknownModules
 from training.memory.visible_gpu import first_visible_gpu
 from training.memory.wsl import wsl
 
@@ -42,7 +42,7 @@ class ResourceForecast:
     `memory` is None where the GPU memory can't be forecast; `reason` then says why. `remedies` are changes that make
     the run smaller; the list is empty where the run fits well. `disk` is None where the model's shape is not known.
     `name` is the profile's name in messages. `no_card` says why the run would train on the CPU, although the profile
-    does not ask for it; else it is "".
+    does not ask for it; else it is "". `unknown_modules` says which modules of the table lora the model lacks.
     """
 
     name: str
@@ -54,6 +54,7 @@ class ResourceForecast:
     disk: DiskNeed | None
     disk_free_mib: float
     no_card: str = ""
+    unknown_modules: UnknownModules | None = None
 
     @property
     def cpu_warning(self) -> str:
@@ -97,7 +98,9 @@ def forecast_resources(
     """
     card = read_card(profile.hardware.device)
     card_mib = card_mib or (card.total_mib if card else read_title_card(profile) if use_title else None)
-    shape, reason = _find_shape(profile, path)
+    config = find_config(profile.model.name, profile.model.revision, path)
+    unknown_modules = find_unknown_modules(profile, config)
+    shape, reason = (None, str(unknown_modules)) if unknown_modules else _find_shape(profile, config)
     memory, changes = None, []
     if profile.hardware.device == "cpu":
         reason = "It runs on the CPU and takes nothing of a card."
@@ -108,7 +111,9 @@ def forecast_resources(
     disk = disk_need(profile, shape, on_cpu=card is None) if shape else None
     no_card = "" if card else explain_no_card(profile.hardware.device)
     disk_free = facts.disk_free_gib() * 1024
-    return ResourceForecast(path.stem, profile, card, memory, reason, changes, disk, disk_free, no_card)
+    return ResourceForecast(
+        path.stem, profile, card, memory, reason, changes, disk, disk_free, no_card, unknown_modules
+    )
 
 
 def read_title_card(profile: Profile) -> float | None:
@@ -150,10 +155,9 @@ def explain_no_card(device: int | str) -> str:
         return "the NVIDIA driver does not answer"
 
 
-def _find_shape(profile: Profile, path: Path) -> tuple[ModelShape | None, str]:
+def _find_shape(profile: Profile, config: dict[str, Any] | None) -> tuple[ModelShape | None, str]:
     """The model's shape, or None and the reason why it is not known."""
     name = profile.model.name
-    config = _find_config(name, profile.model.revision, path)
     if config is None and is_path(name):
         return None, f"{name} is not a model's folder: there is no config.json in it that can be read."
     if config is None:
@@ -180,26 +184,3 @@ def _describe_machine(profile: Profile, path: Path, card: Card | None, card_mib:
     if probed := probes.read(cache, card.name, profile):
         machine = replace(machine, measured=probed.measured)
     return machine
-
-
-def _find_config(name: str, revision: str | None, path: Path) -> dict[str, Any] | None:
-    """The model's config.json: shipped with the app, in a local folder, or in the Hub's cache."""
-    if (shipped := shipped_configs().get(name)) is not None:
-        return shipped
-    if folder := find_model_folder(name, path.parent):
-        return _read_json(folder / "config.json")
-    from huggingface_hub import try_to_load_from_cache
-
-    try:
-        cached = try_to_load_from_cache(name, "config.json", revision=revision)
-    except ValueError:  # the Hub can have no such name
-        return None
-    return _read_json(Path(cached)) if isinstance(cached, str) else None
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    try:
-        config = json.loads(files.read(path))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return config if isinstance(config, dict) else None

@@ -28,18 +28,18 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def profile(batch_size: int, patience: int | None = None) -> Profile:
+def profile(batch_size: int) -> Profile:
     return demo_profile(
         dataset={"eval_fraction": 0.25},
-        training={"max_steps": 2, "per_device_train_batch_size": 4},
-        evaluation={"eval_steps": 1, "per_device_eval_batch_size": batch_size, "patience": patience},
+        training={"max_steps": 2, "per_device_train_batch_size": 4, "learning_rate": 0.02, "warmup_steps": 0},
+        evaluation={"eval_steps": 1, "per_device_eval_batch_size": batch_size},
         checkpoints={"save_steps": 1},
     )
 
 
 def test_the_eval_loss_does_not_depend_on_the_batch_size(trainer: Trainer, dataset: Path) -> None:
     losses: dict[int, list[float]] = {}
-    for batch_size in (1, 3, 8):  # 3 leaves a smaller batch at the end
+    for batch_size in (1, 3):  # 3 leaves a smaller batch at the end
         run = trainer.run(f"batches-of-{batch_size}", profile(batch_size), str(dataset))
         assert trainer.train(run) == 0, run.log.read_text()
         losses[batch_size] = [event["eval_loss"] for event in events(run, "eval")]
@@ -51,7 +51,6 @@ def test_the_eval_loss_does_not_depend_on_the_batch_size(trainer: Trainer, datas
             losses[batch_size],
         ]
     assert losses[3] == pytest.approx(losses[1], rel=1e-3)
-    assert losses[8] == pytest.approx(losses[1], rel=1e-3)
 
     rows = read(local(str(dataset))).rows
     held_out = [rows[position] for position in sorted(choose_eval_rows(len(rows), profile(1)))]
@@ -59,4 +58,4 @@ def test_the_eval_loss_does_not_depend_on_the_batch_size(trainer: Trainer, datas
     base = json.loads((run.adapter / "adapter_config.json").read_text())["base_model_name_or_path"]
     over_tokens, over_rows = trainer.run_program("adapters", "measure_loss", base, str(run.adapter), json.dumps(pairs))
     assert abs(over_rows - over_tokens) > 0.02 * over_tokens  # the rows tell the two means apart
-    assert losses[8][-1] == pytest.approx(over_tokens, rel=5e-3)
+    assert losses[3][-1] == pytest.approx(over_tokens, rel=5e-3)

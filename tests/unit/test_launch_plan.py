@@ -92,6 +92,17 @@ def test_what_is_wrong_is_said_before_the_forecast(
     assert not {"driver", "shape", "rows"} & set(counts)
 
 
+@pytest.mark.parametrize("field", ["lora.target_modules", "lora.modules_to_save"])
+def test_modules_that_the_model_does_not_have_are_refused(
+    profile: Path, monkeypatch: pytest.MonkeyPatch, field: str
+) -> None:
+    counts = count_launch_work(profile, monkeypatch)
+    with pytest.raises(BadInput, match=f"{field} has nosuch, which the model doesn't have") as refused:
+        make_plan(profile, overrides={field: ["nosuch"]})
+    assert refused.value.hint.startswith("The model has q_proj" if "target" in field else "The model has embed_tokens")
+    assert counts["shape"] == 1
+
+
 def test_bad_rows_are_said_before_the_forecast(profile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     profile.with_name("rows.jsonl").write_text("{\n")
     counts = count_launch_work(profile, monkeypatch)

@@ -89,6 +89,10 @@ _PATTERNS: list[tuple[str, FailureKind, str]] = [
     (r"driver.*(?:too old|insufficient|mismatch)|CUDA driver version|no kernel image is available|"
      r"libcuda\.so|libnvidia|NVML_ERROR_LIB|Error 80[34]",
      "driver_mismatch", "The GPU's driver and the installed CUDA libraries don't fit."),
+    (r"Target modules .* not found in the base model|Target module .* is not supported",
+     "bad_config", "lora.target_modules names layers that can't have an adapter in this model."),
+    (r"Module = .* is not allowed\. Only",
+     "bad_config", "lora.modules_to_save may name embed_tokens, lm_head and normalisation layers only."),
     (r"cannot open shared object file|undefined symbol|DLL load failed|No module named|cannot import name",
      "missing_library", "A library of the training stack is missing or broken."),
 ]  # fmt: skip

@@ -25,14 +25,16 @@ from training.finetune.attempt import Attempt
 from training.finetune.callbacks import Question, Reporter, StopOnRequest
 from training.finetune.gpu import Card
 from training.finetune.guards import CoolDown, LossWatch, StopEarly
+from training.finetune.modules import list_module_names, require_modules
 from training.finetune.offload import resolve_offload_layers
 from training.finetune.pinned import limit_pinned_memory
 from training.finetune.probe import Probe
 from training.finetune.trainer import Trainer
 from training.finetune.vram import VramLimit
 from training.job.job import Job
-from training.job.model import hub_cache, read_shape, resolve_source
+from training.job.model import find_shape, hub_cache, read_config, resolve_source
 from training.job.tokens import Examples, describe_other_reading, tokenise
+from training.memory.module_names import ModuleNames
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -56,13 +58,17 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
     # Model
     attempt.report_loading(profile.model.name, 1)
     source = resolve_source(profile.model.name, job.cache)
-    shape = read_shape(source, profile)
+    config = read_config(source, profile.model.revision)
+    if not attempt.resume_from and (names := ModuleNames.from_config(config)):
+        require_modules(attempt, profile, names)
+    shape = find_shape(config, profile)
     profile = resolve_offload_layers(profile, shape, limit)
     if on_gpu and shape and (warning := limit_pinned_memory(profile, shape)):
         attempt.warn(warning)
     with limit.explain_out_of_memory("The model can't be loaded", profile, shape), name_full_disk(hub_cache()):
         model, tokenizer = load_model(profile, source)
         limit.apply(loaded=False)  # the CUDA context has grown while the model was loaded
+        require_modules(attempt, profile, list_module_names(model))
         attempt.report_loading("the adapter", 2)
         model = add_adapter(model, profile)
 

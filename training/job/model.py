@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -14,7 +14,7 @@ from training.contract.model_path import find_model_folder, is_path
 from training.contract.profile import Profile
 from training.demo import llama
 from training.memory.forecast import check_modules
-from training.memory.model_shape import ModelShape
+from training.memory.model_shape import ModelShape, NoShape
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -76,15 +76,23 @@ def load_tokenizer(name: str, cache: Path, revision: str | None = None) -> PreTr
         return AutoTokenizer.from_pretrained(resolve_source(name, cache), revision=revision, trust_remote_code=False)
 
 
-def read_shape(source: str, profile: Profile) -> ModelShape | None:
-    """Read the shape of the model at `source`, a folder or a Hub id; None if no forecast can be made with it."""
+def read_config(source: str, revision: str | None) -> dict[str, Any]:
+    """Read the config.json of the model at `source`, a folder or a Hub id; {} if transformers can't read it."""
     from transformers import AutoConfig
 
     try:
-        config = AutoConfig.from_pretrained(source, revision=profile.model.revision, trust_remote_code=False)
-        shape = ModelShape.from_config(config.to_dict())
+        config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)
+        return dict(config.to_dict())
+    except Exception:  # noqa: BLE001  Unsloth may know the model by another name; if not, the load says what is wrong
+        return {}
+
+
+def find_shape(config: dict[str, Any], profile: Profile) -> ModelShape | None:
+    """Find the model's shape in its config.json; None if no forecast can be made with it."""
+    try:
+        shape = ModelShape.from_config(config)
         check_modules(profile, shape)
-    except Exception:  # noqa: BLE001  training works without a forecast, and Unsloth may know the model by another name
+    except NoShape:
         return None
     return shape
 

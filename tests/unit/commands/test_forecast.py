@@ -81,7 +81,8 @@ def test_the_card_that_is_here_counts(monkeypatch: pytest.MonkeyPatch, capsys: p
     [
         (["rtx3050-4gb", "--card", "3"], "--card takes 256 to 10,000,000 MiB"),
         (["rtx3050-4gb", "--card", "9" * 400], "--card takes 256 to 10,000,000 MiB"),
-        (["rtx3050-4gb", "--set", 'lora.target_modules=["fooo"]'], "fooo, whose size is not known"),
+        (["rtx3050-4gb", "--set", 'lora.target_modules=["fooo"]'], "fooo, which the model doesn't have"),
+        (["rtx3050-4gb", "--set", 'lora.modules_to_save=["norm"]'], "norm, whose size is not known"),
         (["rtx3050-4gb", "--set", 'model.name="./nowhere"'], "is not a model's folder"),
         (["rtx3050-4gb", "--set", 'hardware.device="cpu"'], "runs on the CPU"),
         (["no-such-profile"], "No profile is called"),

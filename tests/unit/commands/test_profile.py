@@ -283,3 +283,20 @@ def test_what_is_no_file_is_listed_as_that_and_never_waited_for(home: Path, caps
                        ("folder", "a folder, not a profile file"), ("none", "no such profile file")):  # fmt: skip
         path = folder / f"{name}.toml"
         assert f"{path}: {what}." in told(capsys, "profile", "check", str(path), exit_code=2)
+
+
+def test_check_compares_the_modules_with_the_model(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = home / "misspelt.toml"
+    path.write_text('[model]\nname = "demo:llama"\n[lora]\ntarget_modules = ["q_proj", "gate_porj"]\n')
+    assert main(["profile", "check", str(path)]) == 2
+    says = "has gate_porj, which the model doesn't have. The model has q_proj, k_proj,"
+    assert f"line 4: lora.target_modules: {says}" in capsys.readouterr().out
+    assert main(["profile", "check", str(path), "--json", "--set", 'lora.modules_to_save=["nosuch"]']) == 2
+    [error] = json.loads(capsys.readouterr().out)["errors"]
+    assert (error["field"], error["line"]) == ("lora.target_modules", 4)
+    right = 'lora.target_modules=["q_proj"]'
+    assert main(["profile", "check", str(path), "--set", right, "--set", 'lora.modules_to_save=["nosuch"]']) == 2
+    assert ": lora.modules_to_save: has nosuch, which the model" in capsys.readouterr().out
+    assert main(["profile", "check", str(path), "--set", right]) == 0
+    path.write_text(path.read_text().replace("demo:llama", "nobody/never-seen"))  # its names are not known
+    assert main(["profile", "check", str(path)]) == 0

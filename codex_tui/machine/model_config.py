@@ -1,0 +1,49 @@
+"""Finds the config.json of a profile's model on this machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from training.contract import files
+from training.contract.model_path import find_model_folder
+from training.contract.profile import Profile
+from training.memory.model_shape import shipped_configs
+from training.memory.module_names import ModuleNames, UnknownModules, check_module_names
+
+
+def find_config(name: str, revision: str | None, path: Path) -> dict[str, Any] | None:
+    """Return the config.json of the model `name` in the profile at `path`: shipped with the app, in a local folder, or
+    in the Hub's cache. None if there is none that can be read."""
+    if (shipped := shipped_configs().get(name)) is not None:
+        return shipped
+    if folder := find_model_folder(name, path.parent):
+        return _read_json(folder / "config.json")
+    from huggingface_hub import try_to_load_from_cache
+
+    try:
+        cached = try_to_load_from_cache(name, "config.json", revision=revision)
+    except ValueError:  # the Hub can have no such name
+        return None
+    return _read_json(Path(cached)) if isinstance(cached, str) else None
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        config = json.loads(files.read(path))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return config if isinstance(config, dict) else None
+
+
+def find_unknown_modules(profile: Profile, config: dict[str, Any] | None) -> UnknownModules | None:
+    """Find the modules that `profile` names and the model with this config.json does not have. None if there are none,
+    or if the names are not known."""
+    if config is None or (names := ModuleNames.from_config(config)) is None:
+        return None
+    try:
+        check_module_names(profile, names)
+    except UnknownModules as unknown:
+        return unknown
+    return None
