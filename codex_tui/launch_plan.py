@@ -19,6 +19,7 @@ from codex_tui.profiles.literals import format_literal
 from codex_tui.runs.changes import check_name
 from training.contract.profile import Profile
 from training.dataset.source import Source
+from training.dataset.split import choose_eval_rows, count_steps, find_sparse_logging
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,10 @@ class LaunchPlan:
     """What `launcher.launch` needs to start a run, apart from the interpreter.
 
     `profile_bytes` is the profile's file as it was when `profile` was resolved from it, under `overrides` (fields by
-    dotted path). `rows_checked` is False where the rows are in Parquet files and there is no training environment yet
-    that can read them; the launch checks them then. `name` is None where the launcher shall choose the run's name.
-    `missing_model` is None where the model is on this machine, or where nobody has looked for it.
+    dotted path). `good_rows` is the number of rows that can be used, or None where they are in Parquet files and there
+    is no training environment yet that can read them; the launch checks them then. `name` is None where the launcher
+    shall choose the run's name. `missing_model` is None where the model is on this machine, or where nobody has looked
+    for it.
     """
 
     profile_file: Path
@@ -36,7 +38,7 @@ class LaunchPlan:
     profile: Profile
     overrides: Mapping[str, Any]
     source: Source
-    rows_checked: bool
+    good_rows: int | None
     resources: ResourceForecast
     name: str | None
     missing_model: MissingModel | None = None
@@ -46,8 +48,22 @@ class LaunchPlan:
         """One sentence each: why the run may fail or take very long, although it is allowed to start."""
         resources, model = self.resources, self.missing_model
         problem = model.note if model and model.problem else ""
-        texts = (resources.memory_warning, resources.disk_warning, resources.cpu_warning, problem)
+        texts = (
+            resources.memory_warning,
+            resources.disk_warning,
+            resources.cpu_warning,
+            problem,
+            self._logging_warning,
+        )
         return [text for text in texts if text]
+
+    @property
+    def _logging_warning(self) -> str:
+        if self.good_rows is None:
+            return ""
+        train_rows = self.good_rows - len(choose_eval_rows(self.good_rows, self.profile))
+        sparse = find_sparse_logging(self.profile, count_steps(self.profile, train_rows).total)
+        return f"{sparse.message} {sparse.remedy}" if sparse else ""
 
     @property
     def download_note(self) -> str:
@@ -79,10 +95,9 @@ def make_plan(
     profile_bytes = profile_file.read_bytes()
     source = sources.find_profile_source(profile, profile_file, dataset, report)
     try:
-        sources.check_rows(source, profile.dataset)
-        rows_checked = True
+        good_rows = sources.check_rows(source, profile.dataset)
     except EnvironmentMissing:
-        rows_checked = False
+        good_rows = None
     if resources is None or resources.profile != profile:
         resources = forecast.forecast_resources(profile, profile_file)
     if unknown := resources.unknown_modules:
@@ -92,4 +107,4 @@ def make_plan(
         command = shlex.join(["codex-tui", "forecast", library.format_profile_argument(profile_file), *sets])
         raise BadInput(resources.memory_warning, f"To see which changes make it fit, run: {command}")
     missing = find_missing_model(profile, profile_file) if find_model else None
-    return LaunchPlan(profile_file, profile_bytes, profile, overrides, source, rows_checked, resources, name, missing)
+    return LaunchPlan(profile_file, profile_bytes, profile, overrides, source, good_rows, resources, name, missing)

@@ -43,7 +43,7 @@ def launch(plan: LaunchPlan, python: Path | None = None) -> RunDirectory:
     Raises EnvironmentMissing where there is nothing to train with, BadInput where the run's name was taken meanwhile
     or the rows turn out to be bad, CodexError where the run directory can't be made.
     """
-    if not plan.rows_checked:
+    if plan.good_rows is None:
         sources.check_rows(plan.source, plan.profile.dataset)
     interpreter = python or build.find_python()
     resolved = plan.profile.model_dump(mode="json")

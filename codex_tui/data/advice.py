@@ -10,6 +10,7 @@ from codex_tui.data.overview import Overview
 from training.contract.profile import Profile
 from training.dataset.lengths import Lengths
 from training.dataset.scan import Scan
+from training.dataset.split import find_sparse_logging
 
 LENGTH_STEP = 64  # tokens; every advised max_seq_length is a multiple of it
 MIN_SHARE = 0.01  # of the rows; a fault in fewer rows is not worth advice
@@ -41,6 +42,7 @@ def give_advice(overview: Overview, scan: Scan, lengths: Lengths | None, profile
     yield from advise_on_rows(overview, scan)
     if overview.kept:
         yield from _advise_on_size(overview, profile)
+        yield from _advise_on_logging(overview, profile)
         if overview.tokens is not None and lengths is not None:
             yield from _advise_on_max_length(overview, lengths, profile)
 
@@ -229,6 +231,11 @@ def _advise_on_size(overview: Overview, profile: Profile) -> Iterator[Advice]:
             f"{warmup:,}).",
             f"training.warmup_steps = {steps // 10}, or more epochs: training.num_train_epochs.",
         )
+
+
+def _advise_on_logging(overview: Overview, profile: Profile) -> Iterator[Advice]:
+    if overview.train_rows and (sparse := find_sparse_logging(profile, overview.total_steps)):
+        yield Advice(sparse.message, sparse.remedy)
 
 
 def _advise_on_max_length(overview: Overview, lengths: Lengths, profile: Profile) -> Iterator[Advice]:

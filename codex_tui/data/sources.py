@@ -89,9 +89,12 @@ def convert_parquet(source: Source) -> Source:
     return Source(source.name, tuple(map(_convert_file, source.files)), source.hub, source.left_out)
 
 
-def check_rows(source: Source, dataset: Dataset) -> None:
-    """Check the rows before a run starts. Raises BadInput, with the first ten bad rows and their lines, if there are
-    bad rows that `dataset`, the profile's table, does not allow."""
+def check_rows(source: Source, dataset: Dataset) -> int:
+    """Check the rows before a run starts, and return the number of good ones.
+
+    Raises BadInput, with the first ten bad rows and their lines, if there are bad rows that `dataset`, the profile's
+    table, does not allow.
+    """
     content = read_rows(source, Columns.from_dataset(dataset))
     bad, rows = len(content.problems), len(content.problems) + len(content.rows)
     if bad and (dataset.on_bad_rows == "refuse" or bad == rows):
@@ -104,6 +107,7 @@ def check_rows(source: Source, dataset: Dataset) -> None:
         )
     if not rows:
         raise BadInput(f"{source.name} has no rows.", ROW_HINT)
+    return len(content.rows)
 
 
 def to_config_fields(source: Source) -> dict[str, Any]:

@@ -103,6 +103,14 @@ def test_modules_that_the_model_does_not_have_are_refused(
     assert counts["shape"] == 1
 
 
+def test_a_loss_that_is_logged_once_is_warned_of(profile: Path) -> None:
+    often, once = (make_plan(profile, overrides={"training.logging_steps": steps}).warnings for steps in (1, 2))
+    assert [warning for warning in once if warning not in often] == [
+        "The loss is logged every 2 steps, and the run has 1 step: it shows one loss, at the end. "
+        "To see the loss fall, set training.logging_steps = 1."
+    ]
+
+
 def test_bad_rows_are_said_before_the_forecast(profile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     profile.with_name("rows.jsonl").write_text("{\n")
     counts = count_launch_work(profile, monkeypatch)
@@ -116,7 +124,7 @@ def test_rows_that_need_the_environment_are_checked_by_the_launch(
 ) -> None:
     profile.with_name("rows.parquet").write_bytes(b"PAR1")
     plan = make_plan(profile, dataset=str(profile.with_name("rows.parquet")))
-    assert not plan.rows_checked
+    assert plan.good_rows is None
     python = refusing_interpreter(tmp_path)  # it is asked to read the rows
     monkeypatch.setattr("codex_tui.data.sources.build.find_python", lambda: python)
     with pytest.raises(BadInput, match="should not have been started"):

@@ -73,8 +73,8 @@ class Phase(Event, tag="phase"):
     """The current work of the trainer. `done` and `total` count `unit`s. `total` is None if it is not known."""
 
     name: PhaseName
-    done: int = 0
-    total: int | None = None
+    done: Count = 0
+    total: Count | None = None
     unit: str = ""
     detail: str = ""
 
@@ -85,11 +85,11 @@ class Resolved(Event, tag="resolved"):
     the chat template changes earlier answers. `eval_steps` and `save_steps` are the steps between two evaluations and
     two checkpoints, 0 if there are none. Earlier trainers did not write these three."""
 
-    total_steps: int
-    steps_per_epoch: int
-    train_rows: int
-    eval_rows: int
-    train_sequences: int = 0
+    total_steps: Count
+    steps_per_epoch: Count
+    train_rows: Count
+    eval_rows: Count
+    train_sequences: Count = 0
     dropped_rows: int = 0
     truncated_rows: int = 0
     eval_steps: Count = 0

@@ -16,6 +16,13 @@ class Steps(NamedTuple):
     total: int
 
 
+class SparseLogging(NamedTuple):
+    """A warning, and how to follow the run more closely."""
+
+    message: str
+    remedy: str
+
+
 def choose_eval_rows(rows: int, profile: Profile) -> set[int]:
     """Choose the evaluation rows among `rows` good rows, by position. The same seed chooses the same rows, and at least
     one row is left for training."""
@@ -32,3 +39,15 @@ def count_steps(profile: Profile, rows: int) -> Steps:
     batches = ceil(rows / training.per_device_train_batch_size)
     per_epoch = ceil(batches / training.gradient_accumulation_steps)
     return Steps(per_epoch, training.max_steps or ceil(per_epoch * training.num_train_epochs))
+
+
+def find_sparse_logging(profile: Profile, total_steps: int) -> SparseLogging | None:
+    """Find out whether a run of `total_steps` is over before its loss is logged for the first time."""
+    every = profile.training.logging_steps
+    if not 0 < total_steps < every:
+        return None
+    steps = f"{total_steps:,} step{'s' if total_steps > 1 else ''}"
+    return SparseLogging(
+        f"The loss is logged every {every:,} steps, and the run has {steps}: it shows one loss, at the end.",
+        f"To see the loss fall, set training.logging_steps = {max(1, total_steps // 50)}.",
+    )

@@ -19,7 +19,7 @@ from training.contract.failures import TrainingFailure, name_full_disk
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 from training.dataset.rows import Rows
-from training.dataset.split import Steps, choose_eval_rows, count_steps
+from training.dataset.split import Steps, choose_eval_rows, count_steps, find_sparse_logging
 from training.finetune import adapter, checkpoints, packing, resolved
 from training.finetune.attempt import Attempt
 from training.finetune.callbacks import Question, Reporter, StopOnRequest
@@ -99,6 +99,8 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
 
     # Trainer
     steps = count_steps(profile, len(examples.train))
+    if sparse := find_sparse_logging(profile, steps.total):
+        attempt.warn(f"{sparse.message} {sparse.remedy}")
     trainer = build_trainer(profile, attempt.locate_run(), model, tokenizer, examples, steps, attempt.warn)
     trainer.find_home = lambda: attempt.locate_run().checkpoints
     if profile.launch.probe:

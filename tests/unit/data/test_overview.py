@@ -223,3 +223,11 @@ def test_what_the_template_takes_away_is_counted() -> None:
     assert "leaves out the reasoning of 2 answers: the model does not learn to reason like this. → Choose" in said
     assert "1 answer is learned without it, so the chat may differ from what was learned. → Choose" in said
     assert "writes no end-of-turn token after 200 answers: the model does not learn to stop. → Choose" in said
+
+
+def test_a_loss_that_is_logged_once_is_warned_of() -> None:
+    scan, lengths = scan_of(60), lengths_of(*[(10, 5)] * 60)
+    assert "logged" not in messages(scan, lengths, profile(training={"logging_steps": 60}))
+    says = "The loss is logged every 61 steps, and the run has 60 steps: it shows one loss, at the end."
+    assert says in messages(scan, lengths, profile(training={"logging_steps": 61}))
+    assert says in messages(scan, None, profile(training={"logging_steps": 61}))  # before the tokens are counted
