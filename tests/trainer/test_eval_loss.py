@@ -30,6 +30,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def profile(batch_size: int) -> Profile:
     return demo_profile(
+        model={"load_in_4bit": False, "dtype": "float32"},  # as in measure_loss
         dataset={"eval_fraction": 0.25},
         training={"max_steps": 2, "per_device_train_batch_size": 4, "learning_rate": 0.02, "warmup_steps": 0},
         evaluation={"eval_steps": 1, "per_device_eval_batch_size": batch_size},
