@@ -44,6 +44,8 @@ from training.contract.messages import (
 from training.workers import chat as chat_worker
 from training.workers import inspect as inspect_worker
 
+SILENCE_LIMIT = 60.0  # seconds
+
 
 class FakeProcess:
     """A process that has written all its output and has ended."""
@@ -127,8 +129,10 @@ def fuzz_worker_answers(session: FuzzSession) -> TryInput:
         answers = {"chat": CHAT_ANSWERS, "inspect": INSPECT_ANSWERS}
         said = {command: mutate.json_lines(msgspec.to_builtins(each)) for command, each in answers.items()}
 
-        async def start(_python: Path, protocol: WorkerProtocol[Any, Any], _place: Path) -> Worker[Any, Any]:
-            return Worker(FakeProcess(said[protocol.command], code), protocol)  # type: ignore[arg-type]
+        async def start(
+            _python: Path, protocol: WorkerProtocol[Any, Any], *_: object, **_limits: object
+        ) -> Worker[Any, Any]:
+            return Worker(FakeProcess(said[protocol.command], code), protocol, SILENCE_LIMIT)  # type: ignore[arg-type]
 
         with (
             patch.object(Worker, "start", start),
@@ -175,8 +179,8 @@ def fuzz_worker_requests(session: FuzzSession) -> TryInput:
             ):  # fmt: skip
                 serve(run.path)
             answers = [msgspec.json.decode(line) for line in out.getvalue().splitlines()]
-            # On a slow machine the progress of the scan comes first.
-            first = next((answer for answer in answers if answer.get("type") != "progress"), {})
+            # On a slow machine the progress of the start and of the scan comes first.
+            first = next((answer for answer in answers if answer.get("type") not in ("phase", "progress")), {})
             if first.get("type") != "ready":
                 session.fail(module.__name__, f"was not ready: {answers[:3]}")
 
