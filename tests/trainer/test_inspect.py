@@ -149,8 +149,8 @@ def test_what_is_shown_of_a_row(inspect: Callable[..., Inspect]) -> None:
     several = worker.row(4, max_seq_length=100)["sequences"][0]["segments"]
     assert [segment["text"] for segment in several if segment["learned"]] == ["Ho<|eot_id|>", "No.<|eot_id|>"]
     text = worker.row(6)["sequences"][0]
-    assert text["spans"] == [[0, text["tokens"]]]
-    assert [part["text"] for part in text["segments"]] == ["Plain text,\n learned whole.<|eot_id|>"]
+    assert text["spans"] == [[1, text["tokens"]]]  # nothing comes before the first token
+    assert "".join(part["text"] for part in text["segments"]) == "Plain text,\n learned whole.<|eot_id|>"
     assert worker.row(len(MIXED))["type"] == worker.row(-1)["type"] == worker.row("0")["type"] == "error"
 
 

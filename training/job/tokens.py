@@ -191,7 +191,7 @@ class RowEncoder:
                 del ids[-1]
         elif ids[-1:] != [tokenizer.eos_token_id]:
             ids.append(tokenizer.eos_token_id)
-        return Encoded(ids, ((0, len(ids)),))
+        return Encoded(ids, ((1, len(ids)),))  # nothing comes before the first token, so it can't be learned
 
 
 def describe_refusal(row: Row, reason: str) -> str:

@@ -71,3 +71,24 @@ def choose_question() -> list[Any]:
     profile = Profile.model_validate({"model": {"name": "-"}, "dataset": {"eval_fraction": 0.0}})
     question = Question.from_profile(profile, rows, {0: "no system role"})
     return [question.prompt, question.tools, question.reference]
+
+
+def treat_long_rows() -> dict[str, Any]:
+    """For each value of dataset.long_rows: [[tokens and learned tokens] of the sequences, dropped rows, truncated rows];
+    or the failure."""
+    tokenizer = build_tokenizer()
+    turn = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Rook is a hero."}]
+    rows = [row_of(Record(0, line, {"messages": turn * turns})) for line, turns in enumerate((1, 5), 1)]
+    found: dict[str, Any] = {}
+    for long_rows in ("cut", "drop", "refuse"):
+        profile = Profile.model_validate(
+            {"model": {"name": "-", "max_seq_length": 50}, "dataset": {"long_rows": long_rows}}
+        )
+        try:
+            examples = tokenise(rows, tokenizer, profile, eval_rows=set(), progress=lambda done: None)
+        except TrainingFailure as failure:
+            found[long_rows] = failure.message
+            continue
+        sequences = [[len(one["labels"]), sum(label >= 0 for label in one["labels"])] for one in examples.train]
+        found[long_rows] = [sequences, examples.dropped, examples.truncated]
+    return found
