@@ -24,6 +24,9 @@ def decode(path: str) -> dict[str, Any]:
         [encoded] = found.sequences
         [(start, end)] = encoded.spans
         assert end == len(encoded.input_ids)
+        if row.text is not None:
+            assert start == 1  # nothing comes before the first token; it may be a part of a character
+            start = 0
         halves = encoded.input_ids[:start], encoded.input_ids[start:]
         texts.append([row.line, *(tokenizer.decode(ids, clean_up_tokenization_spaces=False) for ids in halves)])
     return {"rows": texts, "bad": [problem.line for problem in rows.problems]}
@@ -74,8 +77,8 @@ def choose_question() -> list[Any]:
 
 
 def treat_long_rows() -> dict[str, Any]:
-    """For each value of dataset.long_rows: [[tokens and learned tokens] of the sequences, dropped rows, truncated rows];
-    or the failure."""
+    """For each value of dataset.long_rows: [[tokens and learned tokens] of the sequences, dropped rows, truncated
+    rows]; or the failure."""
     tokenizer = build_tokenizer()
     turn = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Rook is a hero."}]
     rows = [row_of(Record(0, line, {"messages": turn * turns})) for line, turns in enumerate((1, 5), 1)]
