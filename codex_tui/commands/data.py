@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from codex_tui.base.errors import BAD_INPUT, DONE, BadInput
-from codex_tui.commands import data_hub, data_view
+from codex_tui.commands import data_hub, data_lengths, data_view
 from codex_tui.commands.options import add_dataset
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def add(subparsers: Any) -> None:
     check.add_argument("--dataset-revision", metavar="R", help="a branch, tag or commit of a dataset on the Hub")
     check.add_argument("--json", action="store_true", help="print JSON, for scripts")
     check.set_defaults(run=run_check)
+    data_lengths.add(actions)
     data_view.add(actions)
     data_hub.add(actions)
 

@@ -41,8 +41,7 @@ def run_forecast(args: argparse.Namespace) -> int:
     from codex_tui.profiles.library import find_profile, require_profile
     from codex_tui.profiles.overrides import parse_overrides
 
-    if args.card is not None and not MIN_CARD_MIB <= args.card <= MAX_CARD_MIB:
-        raise BadInput(f"--card takes {MIN_CARD_MIB:,} to {MAX_CARD_MIB:,} MiB.", "Use --card 4096 for a 4 GB card.")
+    check_card(args.card)
     path = find_profile(args.profile)
     resources = forecast_resources(require_profile(path, parse_overrides(args.set)), path, args.card)
     memory = resources.memory
@@ -54,6 +53,12 @@ def run_forecast(args: argparse.Namespace) -> int:
         for line in [*_memory_lines(memory, resources.remedies), *_disk_lines(resources)]:
             print(line)
     return FAILED if memory.verdict == "no" else DONE
+
+
+def check_card(mib: int | None) -> None:
+    """Raise BadInput if no card has the size that --card gives."""
+    if mib is not None and not MIN_CARD_MIB <= mib <= MAX_CARD_MIB:
+        raise BadInput(f"--card takes {MIN_CARD_MIB:,} to {MAX_CARD_MIB:,} MiB.", "Use --card 4096 for a 4 GB card.")
 
 
 def _memory_json(memory: Forecast, remedies: list[Remedy]) -> dict[str, Any]:

@@ -34,10 +34,12 @@ CHANGED = ("The rows changed during the check.", "Check them again.")
 @dataclass
 class CheckResult:
     """The result of a check. `token_error` is a message and a hint if the tokens could not be counted although a
-    profile names a model. `speed` is in tokens a second. Clean the texts before they are shown."""
+    profile names a model; `lengths` is then None. `speed` is in tokens a second. Clean the texts before they are
+    shown."""
 
     target: Target
     scan: Scan
+    lengths: Lengths | None
     overview: Overview
     warnings: tuple[Advice, ...]
     speed: float | None
@@ -85,7 +87,7 @@ def check_dataset(target: Target, report: OnProgress) -> CheckResult:
         speed = find_last_speed(target.profile, target.path)
     figures = compute_overview(scan, lengths, profile, speed)
     warnings = tuple(give_advice(figures, scan, lengths, profile))
-    return CheckResult(target, scan, figures, warnings, speed, token_error, index, columns)
+    return CheckResult(target, scan, lengths, figures, warnings, speed, token_error, index, columns)
 
 
 def _scan(index: RowIndex, columns: Columns, profile: Profile, report: OnProgress) -> Scan:

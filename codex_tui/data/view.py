@@ -65,7 +65,7 @@ class DataView:
         profile = self.target.profile
         if profile is None or self.limit == self.own_limit:
             return profile
-        return profile.model_copy(update={"model": profile.model.model_copy(update={"max_seq_length": self.limit})})
+        return profile.with_max_seq_length(self.limit)
 
     async def start(self) -> None:
         """Finds the rows, and starts the inspect worker."""

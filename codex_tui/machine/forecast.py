@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from training.memory.module_names import UnknownModules
 from training.memory.visible_gpu import first_visible_gpu
 from training.memory.wsl import wsl
 
+CPU_REASON = "It runs on the CPU and takes nothing of a card."
 _GIGABYTES = re.compile(r"\b(\d{1,3}(?:\.\d)?) ?GB\b")
 
 
@@ -103,7 +105,7 @@ def forecast_resources(
     shape, reason = (None, str(unknown_modules)) if unknown_modules else _find_shape(profile, config)
     memory, changes = None, []
     if profile.hardware.device == "cpu":
-        reason = "It runs on the CPU and takes nothing of a card."
+        reason = CPU_REASON
     elif shape:
         machine = _describe_machine(profile, path, card, card_mib)
         memory = forecast(profile, shape, machine)
@@ -114,6 +116,27 @@ def forecast_resources(
     return ResourceForecast(
         path.stem, profile, card, memory, reason, changes, disk, disk_free, no_card, unknown_modules
     )
+
+
+def forecast_lengths(
+    profile: Profile, path: Path, lengths: Sequence[int], card_mib: float | None = None
+) -> tuple[list[Forecast], str]:
+    """Forecast the GPU memory of `profile`, loaded from the file at `path`, for each max_seq_length of `lengths`.
+
+    Returns an empty list, and the reason, where it can't be forecast. Call this in a thread, as `forecast_resources`.
+    """
+    if profile.hardware.device == "cpu":
+        return [], CPU_REASON
+    shape, reason = _find_shape(profile, find_config(profile.model.name, profile.model.revision, path))
+    if shape is None:
+        return [], reason
+    card = read_card(profile.hardware.device)
+    card_mib = card_mib or (card.total_mib if card else None)
+    found = []
+    for length in lengths:
+        at_length = profile.with_max_seq_length(length)
+        found.append(forecast(at_length, shape, _describe_machine(at_length, path, card, card_mib)))
+    return found, ""
 
 
 def read_title_card(profile: Profile) -> float | None:

@@ -51,3 +51,40 @@ def test_a_model_that_is_not_there_leaves_the_rest(
     found = told(capsys, str(rows), "--profile", str(profile))
     assert (found["kept"], found["tokens"]) == (30, None)
     assert f"{tmp_path / 'no-model'} is not a model" in found["warnings"][0]["message"]
+
+
+def test_lengths_are_compared(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows, profile = tmp_path / "rows.jsonl", tmp_path / "p.toml"
+    rows.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    profile.write_text('[model]\nname = "demo:llama"\nmax_seq_length = 48\n')
+    command = ["data", "lengths", str(rows), "--profile", str(profile)]
+    assert main([*command, "--card", "4096", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    checked = told(capsys, str(rows), "--profile", str(profile))
+    at_48, at_longest = found["lengths"]
+    assert (at_48["max_seq_length"], at_longest["max_seq_length"]) == (48, checked["tokens"]["max"])
+    assert at_48["whole_rows"] == 30 - checked["truncated"]
+    for name in ("answers_cut", "answers_lost", "learned_tokens"):
+        assert at_48[name] == checked[name]
+    assert (at_longest["whole_rows"], at_longest["answers_cut"], at_longest["answers_lost"]) == (30, 0, 0)
+    assert found["longest_that_fits"] == at_longest["max_seq_length"]
+    assert (found["long_rows"], found["tokens_per_second"]) == ("cut", None)
+    assert main([*command, "--long-rows", "drop"]) == 0
+    text = capsys.readouterr().out
+    assert "Longer rows are left out" in text
+    assert "▸     48" in text
+    assert f"Every row is whole from {at_longest['max_seq_length']} on." in text
+    assert "The time of an epoch is not known" in text
+
+
+def test_lengths_need_a_profile_with_a_model(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows, profile = tmp_path / "rows.jsonl", tmp_path / "p.toml"
+    rows.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    profile.write_text('[model]\nname = "./no-model"\n')
+    assert main(["data", "lengths", str(rows)]) == 2
+    assert "--profile" in capsys.readouterr().err
+    assert main(["data", "lengths", str(rows), "--profile", str(profile)]) == 1
+    assert "is not a model" in capsys.readouterr().err
+    rows.write_text("{}\n")
+    assert main(["data", "lengths", str(rows), "--profile", str(profile)]) == 2
+    assert "has no row that can be used" in capsys.readouterr().err

@@ -39,6 +39,9 @@ class Profile(Table):
     checkpoints: Checkpoints = Checkpoints()
     launch: Launch = Launch()
 
+    def with_max_seq_length(self, length: int) -> Profile:
+        return self.model_copy(update={"model": self.model.model_copy(update={"max_seq_length": length})})
+
     @field_validator("title", "description")
     @classmethod
     def _one_text(cls, text: str) -> str:
