@@ -28,27 +28,30 @@ def add(subparsers: Any) -> None:
 def run_push(args: argparse.Namespace) -> int:
     from codex_tui.base.text import clean
     from codex_tui.commands.progress import print_progress
-    from codex_tui.hub import cards
     from codex_tui.hub import push as hub_push
-    from codex_tui.hub.adapter import describe_run, list_adapter_files
+    from codex_tui.hub.adapter import list_adapter_files, make_card
+    from codex_tui.hub.cards import set_licence
     from codex_tui.hub.client import parse_repo_id
     from codex_tui.runs.library import find_run
+    from codex_tui.runs.outcome import read_config
+    from training.contract.model_card import find_base_model
 
     check_push_options(args)
     repo, run = parse_repo_id(args.repo), find_run(args.target)
-    files, told = list_adapter_files(run), describe_run(run)
+    files, make_model_card = list_adapter_files(run), make_card(run)
+    base, base_is_repo = find_base_model(read_config(run))
 
     def card(old: str) -> str:
-        return cards.make_model_card(old, repo, told, args.licence)
+        return set_licence(make_model_card(old, repo.partition("/")[2]), args.licence)
 
     with print_progress() as report:
         local = [hub_push.hash_file(path, path.relative_to(run.adapter).as_posix(), report) for path in files]
         done = hub_push.push(repo, "model", local, card, public=args.public, report=report)
     if args.json:
         sums = {file.name: file.sha256 for file in done.files}
-        print(json.dumps(pushed_as_json(done) | {"run": run.name, "base_model": told.base, "files": sums}, indent=2))
+        print(json.dumps(pushed_as_json(done) | {"run": run.name, "base_model": base, "files": sums}, indent=2))
         return DONE
-    say_pushed(done, clean(f"the adapter of {run.name} for {told.base}"))
-    if not told.base_is_repo:
+    say_pushed(done, clean(f"the adapter of {run.name} for {base}"))
+    if not base_is_repo:
         print("! Its base model is no repository on the Hub: others can't load the adapter.", file=sys.stderr)
     return DONE

@@ -13,7 +13,8 @@ from codex_tui.base.progress import OnProgress, Progress
 from codex_tui.hub.cards import FileContent, find_rows_on_card
 from codex_tui.hub.client import Connection, RemoteFile, connect, make_bar
 from codex_tui.hub.download import DATA_FILES, NO_DATA
-from codex_tui.hub.push import CARD, LocalFile
+from codex_tui.hub.push import LocalFile
+from training.contract.card_text import CARD
 from training.contract.files import name_path_in_errors
 from training.dataset.records import BadRow, Unreadable, records
 from training.dataset.shapes import Tally, row_of

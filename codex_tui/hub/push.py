@@ -18,12 +18,12 @@ from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.base.progress import OnProgress, Progress
 from codex_tui.hub.client import Connection, Kind, connect, make_bar
+from training.contract.card_text import CARD
 from training.contract.files import name_path_in_errors
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd
 
-CARD = "README.md"
 BLOCK_BYTES = 1 << 20
 MAX_CARD_BYTES = 2**20
 CONFIRM_PUBLIC = "If everyone may read it, add: --public --yes-public"

@@ -57,6 +57,7 @@ class RunState:
     checkpoints: list[ev.Checkpoint] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     failure: ev.Failed | None = None
+    adapter_step: int | None = None  # of a run that is done: the step of the adapter, if it is not the last step
     started_at: float | None = None  # the start of the first attempt
     last_event_at: float | None = None
     ended_at: float | None = None
@@ -159,7 +160,7 @@ def _on_started(state: RunState, event: ev.Started) -> None:
     _on_version(state, event)
     state.status, state.reason = "preparing", ""
     state.attempt, state.pid = event.attempt, event.pid
-    state.phase = state.failure = state.ended_at = None
+    state.phase = state.failure = state.ended_at = state.adapter_step = None
     state.memory = state.gpu = None  # of a process that has ended
     if state.started_at is None or state.last_event_at is None:
         state.started_at = event.time
@@ -167,7 +168,7 @@ def _on_started(state: RunState, event: ev.Started) -> None:
         state.paused += event.time - state.last_event_at  # negative if the clock was set back in between
     state.losses.cut_after(event.resume_step)
     state.evals = [earlier for earlier in state.evals if earlier.step <= event.resume_step]
-    state.samples = [earlier for earlier in state.samples if earlier.step <= event.resume_step]
+    state.samples = [earlier for earlier in state.samples if earlier.step <= event.resume_step and event.resume_step]
     state.checkpoints = [earlier for earlier in state.checkpoints if earlier.step <= event.resume_step]
     state.step = state.resume_step = event.resume_step
     if state.last and state.last.step > event.resume_step:
@@ -242,6 +243,7 @@ def _on_stopped(state: RunState, event: ev.Stopped) -> None:
 
 def _on_done(state: RunState, event: ev.Done) -> None:
     state.status, state.step, state.ended_at = "done", event.step, event.time
+    state.adapter_step = event.adapter_step
 
 
 def _on_failed(state: RunState, event: ev.Failed) -> None:

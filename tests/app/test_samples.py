@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from support.pilot import screen_strips, screen_text, settled, until
 
 from codex_tui.ui.app import CodexApp
+from training.contract import events as ev
 
 SIZE = (200, 60)
 
@@ -24,6 +26,35 @@ async def test_answers_are_browsed_from_the_newest(make_run: Any) -> None:
         await pilot.press("greater_than_sign")
         await pilot.pause()
         assert "Answer 5 / 5" in screen_text(pilot.app)
+
+
+async def test_the_base_models_answer_stays_on_the_screen(make_run: Any) -> None:
+    run = make_run(end="training", steps=80)
+    lines = run.events.read_bytes().splitlines(keepends=True)
+    base = ev.Sample(step=0, prompt="Where do two players hold?", text="Hold hold hold", cut_at=3)
+    run.events.write_bytes(b"".join([*lines[:3], msgspec.json.encode(base) + b"\n", *lines[3:]]))
+    async with CodexApp(run).run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        text = screen_text(pilot.app)
+        assert "Answer 3 / 3  step 80" in text
+        assert "before, base model  Hold hold hold … cut at 3 tokens" in text
+        assert text.index("before, base model") < text.index("earlier answers") < text.index("step 40 ")
+        assert text.count("Hold hold hold") == 1
+        await pilot.press("3", "less_than_sign")
+        await pilot.pause()
+        text = screen_text(pilot.app)
+        assert "Answer 1 / 3  the base model, before training" in text
+        assert "before, base model" not in text
+
+
+async def test_an_answer_that_was_cut_says_so(make_run: Any) -> None:
+    run = make_run(end="training", steps=80)
+    writer = ev.EventWriter(run.events)
+    writer.emit(ev.Sample(step=80, prompt="Where?", text="Hold the", cut_at=2_048))
+    writer.close()
+    async with CodexApp(run).run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        assert "Hold the … cut at 2,048 tokens" in screen_text(pilot.app)
 
 
 async def test_rows_raw_and_as_the_model_sees_them(make_run: Any, workers: Any) -> None:

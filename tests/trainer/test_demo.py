@@ -41,7 +41,7 @@ def test_events_tell_the_whole_story(demo: RunDirectory) -> None:
     assert told[-1]["type"] == "done"
     phases = [event["name"] for event in told if event["type"] == "phase"]
     firsts = sorted(set(phases), key=phases.index)
-    assert firsts == ["loading", "tokenising", "probing", "training", "evaluating", "saving"]
+    assert firsts == ["loading", "tokenising", "probing", "sampling", "training", "evaluating", "saving"]
     loading = [event for event in told if event["type"] == "phase" and event["name"] == "loading"]
     assert [(event["detail"], event["done"], event["total"]) for event in loading] == [
         ("Unsloth", 0, 3),
@@ -70,13 +70,37 @@ def test_the_longest_row_was_probed_before_the_first_step(demo: RunDirectory) ->
 
 
 def test_evaluations_bring_samples(demo: RunDirectory) -> None:
-    evals, samples = events(demo, "eval"), events(demo, "sample")
+    evals, [before, *samples] = events(demo, "eval"), events(demo, "sample")
     assert len(evals) >= 6
     assert [event["step"] for event in evals] == [event["step"] for event in samples]
+    assert before["step"] == 0
+    assert before["seq"] < events(demo, "metrics")[0]["seq"]
+    assert before["text"] != before["reference"]
+    assert before["cut_at"] == read_config(demo)["profile"]["evaluation"]["sample_max_new_tokens"]
+    assert samples[-1]["cut_at"] is None
     assert all(event["eval_loss"] > 0 for event in evals)
     assert {event["prompt"] for event in samples} == {samples[0]["prompt"]}
     assert samples[0]["text"] != samples[0]["reference"]
     assert samples[-1]["text"] == samples[-1]["reference"]
+
+
+def test_the_adapter_has_a_card_with_facts(demo: RunDirectory) -> None:
+    card = (demo.adapter / "README.md").read_text()
+    evals, [resolved] = events(demo, "eval"), events(demo, "resolved")
+    best = min(evals, key=lambda event: event["eval_loss"])
+    for fact in (
+        f"# {demo.name}",
+        "A LoRA adapter for `demo:llama`, trained with Codex TUI.",
+        "| state | done |",
+        f"| steps | {resolved['total_steps']:,} of {resolved['total_steps']:,} |",
+        f"| last training loss | {events(demo, 'metrics')[-1]['loss']:.4f} (step {resolved['total_steps']:,}) |",
+        f"| best evaluation loss | {best['eval_loss']:.4f} (step {best['step']:,}) |",
+        "| name | demo:zombie-waves |",
+        f"| torch | {read_config(demo)['stack']['torch']} |",
+    ):
+        assert fact in card
+    assert "[More Information Needed]" not in card
+    assert not list(demo.checkpoints.rglob("README.md"))
 
 
 def test_checkpoints_are_limited_and_whole(demo: RunDirectory) -> None:

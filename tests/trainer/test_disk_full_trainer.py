@@ -94,7 +94,7 @@ def test_a_checkpoint_is_named(trainer: Trainer, disk: Path) -> None:
     place = run.checkpoints / "checkpoint-2"
     assert events(run)[-1]["message"] == f"The disk is full: {place} can't be written."
     assert not run.adapter.exists()
-    assert {path.name for path in run.checkpoints.iterdir()} == {"README.md"}  # of the library
+    assert not list(run.checkpoints.iterdir())
 
 
 def test_the_oldest_makes_room_for_the_newest(trainer: Trainer, disk: Path) -> None:

@@ -50,6 +50,7 @@ def test_plain_text_is_learned_whole_and_gone_on_with(trainer: Trainer, tmp_path
     rows = tmp_path / "book.jsonl"
     rows.write_text("".join(json.dumps({"story": f"Rook fights wave {n} with an axe."}) + "\n" for n in range(12)))
     run = trained(trainer, "text", quick(text_column="story"), str(rows))
-    [sample] = events(run, "sample")
+    before, sample = events(run, "sample")
+    assert (before["step"], before["prompt"]) == (0, sample["prompt"])
     assert sample["prompt"].startswith("Rook fights")
     assert sample["reference"].endswith("an axe.")

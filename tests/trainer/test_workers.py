@@ -15,7 +15,7 @@ from training.contract.run_directory import RunDirectory
 
 
 def test_chat_answers_as_the_run_did_and_as_the_base_does(demo: RunDirectory, talk: Callable[..., Talk]) -> None:
-    sample = events(demo, "sample")[-1]
+    before, *_, sample = events(demo, "sample")
     worker = talk("chat", str(demo.path))
     greeting = worker.until("ready", "error")
     assert [message["type"] for message in greeting[:-1]] == ["phase"] * (len(greeting) - 1)
@@ -26,6 +26,7 @@ def test_chat_answers_as_the_run_did_and_as_the_base_does(demo: RunDirectory, ta
     tuned = worker.answer(sample["prompt"])
     untuned = worker.answer(sample["prompt"], adapter=False)
     assert tuned == sample["text"] == sample["reference"]
+    assert untuned.startswith(before["text"])  # the sample at step 0 is the base model's answer
     assert untuned != tuned
     assert worker.answer(sample["prompt"], temperature=2.0, max_new_tokens=8) is not None
     assert worker.answer(sample["prompt"]) == tuned  # switching and sampling leave nothing behind

@@ -27,7 +27,7 @@ VERSION = 1
 Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
 """The integers that a float holds exactly, so that a reader can keep them in any column of numbers."""
 
-PhaseName = Literal["loading", "tokenising", "probing", "training", "cooling", "evaluating", "saving"]
+PhaseName = Literal["loading", "tokenising", "probing", "sampling", "training", "cooling", "evaluating", "saving"]
 
 FailureKind = Literal[
     "gpu_memory",
@@ -121,12 +121,16 @@ class Eval(Event, tag="eval"):
 
 
 class Sample(Event, tag="sample"):
-    """The model's greedy answer to the profile's fixed question, at an evaluation."""
+    """The model's greedy answer to the profile's fixed question, at an evaluation. At step 0 it is the base model's.
+
+    `cut_at` is the number of tokens at which the answer was cut. None: the model ended its answer itself.
+    """
 
     step: int
     prompt: str
     text: str
     reference: str = ""
+    cut_at: Count | None = None
 
 
 class Memory(Event, tag="memory"):
@@ -197,10 +201,14 @@ class Stopped(Event, tag="stopped"):
 
 
 class Done(Event, tag="done"):
-    """`seconds` counts this attempt alone, from the loading of the model on."""
+    """All steps are done and the adapter is saved. `seconds` counts this attempt alone, from the loading of the model on.
+
+    `adapter_step` is the step of the saved weights if it is not `step`, because an earlier evaluation was better.
+    """
 
     step: int
     seconds: float | None = None
+    adapter_step: Count | None = None
 
 
 class Failed(Event, tag="failed"):

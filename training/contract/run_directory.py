@@ -9,6 +9,7 @@
     exit.json       how the last trainer process ended, if its parent was alive then
     note.txt        a line that the person wrote about the run
     lock            held by the trainer while it lives (flock)
+    announced       what viewers have told the person, one line each; see `codex_tui.runs.announced`
     checkpoints/    checkpoint-N folders as `transformers.Trainer` writes them
     adapter/        the result, in plain PEFT layout
 
@@ -47,6 +48,7 @@ class RunDirectory:
         self.control = self.path / "control"
         self.note = self.path / "note.txt"
         self.lock = self.path / "lock"
+        self.announced = self.path / "announced"
         self.checkpoints = self.path / "checkpoints"
         self.adapter = self.path / "adapter"
 

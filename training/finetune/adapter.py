@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from training.contract.card_text import CARD
 from training.contract.checkpoints import ADAPTER
 from training.contract.failures import name_full_disk, name_large_file
 from training.contract.run_directory import ADAPTER_CONFIG
@@ -21,9 +22,11 @@ UNFINISHED = ".adapter-"
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # arguments of the system call renameat2
 
 
-def save(model: PeftModel, tokenizer: PreTrainedTokenizerBase, folder: Path, best: Path | None = None) -> None:
-    """Save the adapter and the tokenizer in `folder`, and delete what was there. If `best` is given, its adapter is
-    saved and not the model's; `best` is the folder of a checkpoint."""
+def save(
+    model: PeftModel, tokenizer: PreTrainedTokenizerBase, folder: Path, card: str, best: Path | None = None
+) -> None:
+    """Save the adapter, the tokenizer and the model card in `folder`, and delete what was there. If `best` is given,
+    its adapter is saved and not the model's; `best` is the folder of a checkpoint."""
     for unfinished in folder.parent.glob(f"{UNFINISHED}*"):  # left by a save that was killed
         shutil.rmtree(unfinished)
     with name_full_disk(folder):
@@ -35,6 +38,7 @@ def save(model: PeftModel, tokenizer: PreTrainedTokenizerBase, folder: Path, bes
             if best:
                 for name in (ADAPTER, ADAPTER_CONFIG):
                     shutil.copyfile(best / name, temporary / name)
+            (temporary / CARD).write_text(card, encoding="utf-8")  # instead of PEFT's template without facts
             checkpoints.flush(temporary)
             if folder.exists():
                 _exchange(temporary, folder)  # after this, `temporary` is the old adapter

@@ -99,9 +99,14 @@ class Reporter(TrainerCallback):
         self._tokens_logged = 0
         self._batches = 0  # batches done in the current evaluation
 
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         self._attempt.step = state.global_step
         self._tokens_logged = int(state.num_input_tokens_seen)
+        if state.global_step == 0 and args.eval_strategy != "no":
+            self._report_phase("sampling", detail="the base model's answer")
+            self._report_sample(args, state, kwargs)  # a new adapter changes nothing yet
 
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if self._phase != "training":
@@ -152,7 +157,7 @@ class Reporter(TrainerCallback):
             self._report_phase("evaluating", done=self._batches, total=len(eval_dataloader), unit="batches")
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        metrics, model, tokenizer = kwargs["metrics"], kwargs["model"], kwargs["processing_class"]
+        metrics = kwargs["metrics"]
         self._batches = 0
         self._emit(
             ev.Eval(
@@ -162,14 +167,7 @@ class Reporter(TrainerCallback):
                 seconds=metrics.get("eval_runtime"),
             )
         )
-        self._emit(
-            ev.Sample(
-                step=state.global_step,
-                prompt=self._question.prompt,
-                text=generate_answer(model, tokenizer, self._question, bf16=args.bf16, fp16=args.fp16),
-                reference=self._question.reference,
-            )
-        )
+        self._report_sample(args, state, kwargs)
         if control.should_save:
             self._report_saving()
 
@@ -182,6 +180,19 @@ class Reporter(TrainerCallback):
             self._emit(ev.Checkpoint(step=state.global_step, path=path, seconds=seconds))
         else:
             self._emit(ev.Warned(message=f"The checkpoint of step {state.global_step} is incomplete on disk."))
+
+    def _report_sample(self, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]) -> None:
+        model, tokenizer, question = kwargs["model"], kwargs["processing_class"], self._question
+        text, cut_at = generate_answer(model, tokenizer, question, bf16=args.bf16, fp16=args.fp16)
+        self._emit(
+            ev.Sample(
+                step=state.global_step,
+                prompt=question.prompt,
+                text=text,
+                reference=question.reference,
+                cut_at=cut_at,
+            )
+        )
 
     def _stop_clock(self) -> None:
         if torch.cuda.is_available():
@@ -230,8 +241,11 @@ class StopOnRequest(TrainerCallback):
 
 def generate_answer(
     model: PeftModel, tokenizer: PreTrainedTokenizerBase, question: Question, *, bf16: bool, fp16: bool
-) -> str:
-    """Generate the greedy answer. It uses no random numbers, so training continues exactly as without it."""
+) -> tuple[str, int | None]:
+    """Generate the greedy answer. It uses no random numbers, so training continues exactly as without it.
+
+    Also returns the number of tokens at which the answer was cut, or None if the model ended it itself.
+    """
     from unsloth import FastLanguageModel
 
     inputs = encode_prompt(tokenizer, question.turns, question.form, question.tools).to(model.device)
@@ -244,4 +258,8 @@ def generate_answer(
             output = model.generate(**inputs, max_new_tokens=question.max_new_tokens, do_sample=False, use_cache=False)
     finally:
         FastLanguageModel.for_training(model)
-    return tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+    tokens = output[0, inputs["input_ids"].shape[1] :]
+    ends = model.generation_config.eos_token_id
+    end_ids = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
+    is_cut = len(tokens) >= question.max_new_tokens and int(tokens[-1]) not in end_ids
+    return tokenizer.decode(tokens, skip_special_tokens=True), len(tokens) if is_cut else None

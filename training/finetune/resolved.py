@@ -10,7 +10,7 @@ import msgspec
 import torch
 
 from training.contract import events as ev
-from training.contract.config import Fingerprint
+from training.contract.config import Fingerprint, RunConfig
 from training.contract.run_directory import RunDirectory
 from training.dataset.rows import Rows
 from training.dataset.source import sha256
@@ -53,8 +53,8 @@ def record(
     rows: Rows,
     steps: Steps,
     offloaded: int | str,
-) -> ev.Resolved:
-    """Add the settings that really run to the run's config.json, and return them as an event.
+) -> tuple[RunConfig, ev.Resolved]:
+    """Add the settings that really run to the run's config.json. Returns the new config, and its event.
 
     `offloaded` is the number of layers kept in host memory.
     """
@@ -85,7 +85,7 @@ def record(
         ),
     )
     config.write(run.config)
-    return ev.Resolved(
+    return config, ev.Resolved(
         total_steps=steps.total,
         steps_per_epoch=steps.per_epoch,
         train_rows=examples.train_rows,

@@ -23,6 +23,7 @@ from training.dataset.split import Steps, choose_eval_rows, count_steps, find_sp
 from training.finetune import adapter, checkpoints, packing, resolved
 from training.finetune.attempt import Attempt
 from training.finetune.callbacks import Question, Reporter, StopOnRequest
+from training.finetune.card import make_card
 from training.finetune.gpu import Card
 from training.finetune.guards import CoolDown, LossWatch, StopEarly
 from training.finetune.modules import list_module_names, require_modules
@@ -110,7 +111,9 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
         trainer.add_callback(callback)
 
     # Train
-    emit(resolved.record(job, attempt.locate_run(), trainer, examples, rows, steps, profile.model.offload_layers))
+    run, offloaded = attempt.locate_run(), profile.model.offload_layers
+    config, actual = resolved.record(job, run, trainer, examples, rows, steps, offloaded)
+    emit(actual)
     attempt.stop.can_save = True
     with limit.explain_out_of_memory("The run can't go on", profile, shape):
         trainer.train(resume_from_checkpoint=str(attempt.resume_from) if attempt.resume_from else None)
@@ -121,10 +124,14 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
     run = attempt.locate_run()
     best = run.checkpoints / f"{checkpoints.PREFIX}{best_step}"
     use_best = best_step and not attempt.stop.level and checkpoints.is_whole(best)
-    adapter.save(model, tokenizer, run.adapter, best if use_best else None)
-    if attempt.stop.level and attempt.step < trainer.state.max_steps:
+    adapter_step = best_step if use_best and best_step != attempt.step else None
+    stopped = bool(attempt.stop.level) and attempt.step < trainer.state.max_steps
+    model_card = make_card(run.name, config, trainer.state, actual, stopped=stopped, adapter_step=adapter_step)
+    adapter.save(model, tokenizer, run.adapter, model_card, best if use_best else None)
+    if stopped:
         return ev.Stopped(step=attempt.step)
-    return ev.Done(step=attempt.step, seconds=round(time.monotonic() - started, 1))
+    seconds = round(time.monotonic() - started, 1)
+    return ev.Done(step=attempt.step, seconds=seconds, adapter_step=adapter_step)
 
 
 def load_model(profile: Profile, source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

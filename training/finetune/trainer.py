@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from training.contract.card_text import CARD
 from training.contract.checkpoints import ADAPTER
 from training.contract.failures import name_full_disk, name_large_file
 from training.finetune import checkpoints
@@ -74,7 +75,6 @@ class Trainer(SFTTrainer):
             self._warn("The adapter has NaN or infinite values. This checkpoint is not saved.")
             return
         home = self.find_home()
-        self.args.output_dir = str(home)  # TRL writes a README.md there
         limit = self.args.save_total_limit
         try:
             self._write(model, trial, home)
@@ -95,10 +95,14 @@ class Trainer(SFTTrainer):
                 self._unfinished.mkdir()
                 with name_large_file(self._unfinished / name, home / name, ADAPTER):
                     super()._save_checkpoint(model, trial)
+                (self._unfinished / name / CARD).unlink(missing_ok=True)  # PEFT's template without facts
                 checkpoints.publish(self._unfinished / name, home)
         finally:
             shutil.rmtree(self._unfinished, ignore_errors=True)
             self._unfinished = None
+
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """Write no card of TRL's: `adapter.save` writes ours."""
 
     def _rotate(self, home: Path, limit: int | None) -> bool:
         best = checkpoints.find_best_step(self.state.log_history) if self._keep_best else None

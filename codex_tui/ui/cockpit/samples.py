@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 
-from codex_tui.base.text import clean
+from codex_tui.base.text import clean, pluralize
 from codex_tui.data.row_text import truncate_middle
 from codex_tui.runs.state import RunState
 from codex_tui.ui.data.row_view import RowView, describe_row, draw_lines, draw_model_view, draw_raw
@@ -109,24 +109,37 @@ class SamplesPane(Vertical):
             ]
         index = len(self._samples) - 1 if self._picked is None else min(self._picked, len(self._samples) - 1)
         sample = self._samples[index]
-        heading = line(("Answer", STRONG), f" {index + 1} / {len(self._samples)}", (f"  step {sample.step:,}", MUTED))
-        body = [line((_shorten(sample.prompt), MUTED)), Content(""), Content(_shorten(sample.text) or "(empty answer)")]
-        if sample.reference:
-            same = sample.text.strip() == sample.reference.strip()
-            body += [Content(""), line(("✓ identical to the dataset's answer", "$success"))] if same else [
-                Content(""), line(("dataset's answer  ", MUTED), (_shorten(sample.reference), MUTED)),
-            ]  # fmt: skip
-        body += list(self._list_earlier(index, body))
-        return heading, body
-
-    def _list_earlier(self, index: int, above: list[Content]) -> Iterator[Content]:
-        """The answers before number `index`, the newest first, one in a row, as many as fit below `above`."""
+        at = f"  step {sample.step:,}" if sample.step else "  the base model, before training"
+        heading = line(("Answer", STRONG), f" {index + 1} / {len(self._samples)}", (at, MUTED))
+        prompt, answer = line((_shorten(sample.prompt), MUTED)), _format_text(sample)
+        before, reference = self._format_before(sample), _format_reference(sample)
+        parts = [part for part in (prompt, answer, reference, before) if part]
+        body = [row for part in parts for row in (part, Content(""))][:-1]
         width, height = self.query_one(RowView).content_size
-        room = height - sum(len(paragraph.wrap(width)) for paragraph in above) - 2 if width else 0
-        if index and room > 0:
+        if not width:
+            return heading, body
+        if _count_rows(body, width) > height:  # the start of the base model's answer is on the screen all the same
+            first = before.first_line.truncate(width, ellipsis=True) if before else before
+            return heading, [part for part in (prompt, answer, first, reference) if part]
+        return heading, [*body, *self._list_earlier(index, height - _count_rows(body, width) - 2)]
+
+    def _format_before(self, sample: Sample) -> Content | None:
+        """The base model's answer, to compare `sample` with. The events of older runs have none."""
+        before = self._samples[0]
+        return (
+            line(("before, base model  ", MUTED), _format_text(before, MUTED))
+            if sample.step > before.step == 0
+            else None
+        )
+
+    def _list_earlier(self, index: int, room: int) -> Iterator[Content]:
+        """The answers before number `index`, the newest first, one in each of `room` rows."""
+        earlier = [past for past in self._samples[:index] if past.step]  # the base model's answer has its own place
+        if earlier and room > 0:
+            width = self.query_one(RowView).content_size.width
             yield Content("")
             yield line(("earlier answers", MUTED))
-            for past in reversed(self._samples[max(0, index - room) : index]):
+            for past in earlier[-room:][::-1]:
                 text = _shorten(past.text).replace("\n", " ")
                 yield line((f"{f'step {past.step:,}':<11} {text}", MUTED)).truncate(width, ellipsis=True)
 
@@ -147,6 +160,27 @@ class SamplesPane(Vertical):
         if row.problem:
             return heading, [line((f"✗ {clean(row.problem)}", "$error")), *draw_lines(row.text)]
         return heading, list(draw_raw(row.raw) if self.raw else draw_model_view(row, "as the model sees it"))
+
+
+def _format_text(sample: Sample, style: str = "") -> Content:
+    """The answer, and a remark if it was cut."""
+    text = (_shorten(sample.text) or "(empty answer)", style)
+    if sample.cut_at is None:
+        return line(text)
+    return line(text, (f" … cut at {pluralize(sample.cut_at, 'token')}", "$warning"))
+
+
+def _format_reference(sample: Sample) -> Content | None:
+    """The dataset's answer, if it has one."""
+    if not sample.reference:
+        return None
+    if sample.text.strip() == sample.reference.strip():
+        return line(("✓ identical to the dataset's answer", "$success"))
+    return line(("dataset's answer  ", MUTED), (_shorten(sample.reference), MUTED))
+
+
+def _count_rows(paragraphs: list[Content], width: int) -> int:
+    return sum(len(paragraph.wrap(width)) for paragraph in paragraphs)
 
 
 def _shorten(text: str) -> str:

@@ -29,10 +29,11 @@ def names(folder: Path) -> set[str]:
 
 def test_the_new_one_takes_the_place_of_the_old_and_of_what_a_kill_left(tmp_path: Path) -> None:
     folder = tmp_path / "adapter"
-    adapter.save(Saved("old"), Saved("tokenizer"), folder)
+    adapter.save(Saved("old"), Saved("tokenizer"), folder, "# A card\n")
     (tmp_path / ".adapter-killed" / "half").mkdir(parents=True)
-    adapter.save(Saved("new"), Saved("tokenizer"), folder)
-    assert names(folder) == {"new", "tokenizer"}
+    adapter.save(Saved("new"), Saved("tokenizer"), folder, "# A card\n")
+    assert names(folder) == {"new", "tokenizer", "README.md"}
+    assert (folder / "README.md").read_text() == "# A card\n"
     assert names(tmp_path) == {"adapter"}
     assert folder.stat().st_mode & 0o077 == 0
 
@@ -54,10 +55,10 @@ def test_two_folders_change_places(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_a_save_that_fails_leaves_the_old_one(tmp_path: Path) -> None:
     folder = tmp_path / "adapter"
-    adapter.save(Saved("old"), Saved("tokenizer"), folder)
+    adapter.save(Saved("old"), Saved("tokenizer"), folder, "# A card\n")
     with pytest.raises(OSError):
-        adapter.save(Saved("new"), Saved(""), folder)
-    assert names(folder) == {"old", "tokenizer"}
+        adapter.save(Saved("new"), Saved(""), folder, "# A card\n")
+    assert names(folder) == {"old", "tokenizer", "README.md"}
     assert names(tmp_path) == {"adapter"}
 
 

@@ -1,0 +1,138 @@
+"""Writes the card (README.md) of an adapter. The trainer saves it with the adapter, and a push sends it to the Hub."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from training.contract.card_text import escape_text, format_part, format_table, make_printable, put_part
+from training.contract.config import RunConfig, get_table
+from training.contract.model_path import is_path
+from training.contract.secrets import redact_secrets
+
+TAGS = ("lora", "sft", "trl", "unsloth", "codex-tui")
+_DATASET_LABELS = {
+    "sha256": "sha256",
+    "revision": "revision",
+    "rows": "rows",
+    "train_rows": "training rows",
+    "eval_rows": "evaluation rows",
+    "dropped_rows": "skipped rows",
+    "truncated_rows": "rows cut at the sequence length",
+}
+_HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True)
+class Results:
+    """What training has achieved. The pairs are a step and the loss after it. `adapter_step` is the step of the saved
+    weights if it is not the last step."""
+
+    status: str
+    step: int
+    total_steps: int | None = None
+    loss: tuple[int, float] | None = None
+    evals: Sequence[tuple[int, float]] = ()
+    adapter_step: int | None = None
+    duration: str = ""
+    device: str = ""
+    trained_parameters: int | None = None
+
+    @property
+    def best(self) -> tuple[int, float] | None:
+        """The first evaluation with the lowest loss."""
+        return min(self.evals, key=lambda pair: pair[1], default=None)
+
+
+def find_base_model(config: RunConfig) -> tuple[str, bool]:
+    """Return the name of the base model, and whether it is a repository of the Hub. A path has no folders in the name,
+    because they may contain a person's name."""
+    name = str(get_table(config.actual, "model").get("name") or get_table(config.profile, "model").get("name") or "")
+    is_repo = bool(_HUB_ID.fullmatch(name))
+    return (name if is_repo else Path(name).name or "unknown"), is_repo
+
+
+def make_model_card(old: str, title: str, run: str, config: RunConfig, results: Results) -> str:
+    """Return the card `old` with the part about the adapter added or replaced. An empty `old` makes a new card."""
+    base, is_repo = find_base_model(config)
+    profile = _format_profile(config.profile)
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", profile)), default=0))
+    part = format_part(
+        "adapter",
+        {"run": run},
+        f"A LoRA adapter for `{escape_text(base)}`, trained with Codex TUI.\n\n"
+        f"## Result\n\n{format_table(_list_results(results))}\n\n"
+        f"## Dataset\n\n{format_table(_list_dataset_facts(config))}\n\n"
+        f"## Profile\n\n{fence}toml\n{profile}\n{fence}\n\n"
+        f"## Trained with\n\n{format_table({name: version for name, version in config.stack.items() if version})}",
+    )
+    if not old.strip():
+        front = [f"base_model: {json.dumps(base)}"] if is_repo else []
+        front += ["library_name: peft", "pipeline_tag: text-generation", "tags:", *(f"- {tag}" for tag in TAGS)]
+        old = "\n".join(("---", *front, "---", "", f"# {escape_text(title)}", "", part, ""))
+    return put_part(old, part, "adapter", None)
+
+
+def hide_home(text: str) -> str:
+    """Replace the home folder in `text` by ~, because it may contain the person's name."""
+    home = os.path.expanduser("~")  # noqa: PTH111  pathlib raises for a user without a home
+    return re.sub(re.escape(home) + r"(?![\w.-])", "~", text) if len(home) > 1 else text
+
+
+def _list_results(results: Results) -> dict[str, str]:
+    total = f" of {results.total_steps:,}" if results.total_steps else ""
+    facts = {"state": results.status, "steps": f"{results.step:,}{total}"}
+    if results.loss:
+        facts["last training loss"] = _format_loss(results.loss)
+    if results.best:
+        facts["last evaluation loss"] = _format_loss(results.evals[-1])
+        facts["best evaluation loss"] = _format_loss(results.best)
+    if results.adapter_step:
+        facts["weights of step"] = f"{results.adapter_step:,}"
+    if results.duration:
+        facts["time"] = results.duration
+    if results.device:
+        facts["device"] = results.device
+    if results.trained_parameters:
+        facts["trained parameters"] = f"{results.trained_parameters:,}"
+    return facts
+
+
+def _format_loss(pair: tuple[int, float]) -> str:
+    return f"{pair[1]:.4f} (step {pair[0]:,})"
+
+
+def _list_dataset_facts(config: RunConfig) -> dict[str, str]:
+    """List the dataset's name and numbers. The name has no folders, because they may contain a person's name."""
+    name = config.dataset
+    facts = {"name": name if config.hub or name.startswith("demo:") else Path(name).name}
+    for key, label in _DATASET_LABELS.items():
+        if (value := getattr(config.dataset_fingerprint, key, None)) is not None:
+            facts[label] = f"{value:,}" if isinstance(value, int) else str(value)
+    return facts
+
+
+def _format_profile(profile: dict[str, Any]) -> str:
+    """Format the profile as TOML, without values that are not set, and with file names instead of paths."""
+    tables = {name: table for name, table in profile.items() if isinstance(table, dict)}
+    lines = _format_values({name: value for name, value in profile.items() if name not in tables})
+    for name, table in tables.items():
+        if values := _format_values(table):
+            lines += ["", f"[{name}]", *values]
+    text = redact_secrets(hide_home("\n".join(lines).strip()))
+    return "\n".join(map(make_printable, text.split("\n")))
+
+
+def _format_values(table: dict[str, Any]) -> list[str]:
+    """Format each value as JSON. A text, a number, true or false, and a list of these look the same in TOML."""
+    lines = []
+    for key, value in table.items():
+        if value is not None:
+            name = Path(value).name if isinstance(value, str) and is_path(value) else value
+            lines.append(f"{key} = {json.dumps(name, ensure_ascii=False)}")
+    return lines
