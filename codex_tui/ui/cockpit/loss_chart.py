@@ -1,37 +1,46 @@
-"""The loss chart: a faint line for the raw loss, a strong one for the smoothed loss, diamonds for evaluations."""
+"""The chart of a run: its losses, or another curve, over steps, time or tokens, with a cursor and a zoom."""
 
 from __future__ import annotations
 
-from itertools import groupby
-from math import isfinite
-from typing import ClassVar, get_args
+from collections.abc import Iterator
+from typing import ClassVar, Literal, get_args
 
 from rich.style import Style
+from textual.binding import Binding, BindingType
 from textual.strip import Strip
 
-from codex_tui.runs.series import Axis
+from codex_tui.runs.curves import CURVE_NAMES, Curves
+from codex_tui.runs.series import Axis, ChartColumn
 from codex_tui.runs.watched import WatchedRun
+from codex_tui.ui.cockpit import plot
+from codex_tui.ui.cockpit.chart_legend import CurveShown, describe_cursor, describe_values, fit_legend
+from codex_tui.ui.cockpit.chart_window import ChartWindow
+from codex_tui.ui.cockpit.small_charts import draw_small_charts, has_room
 from codex_tui.ui.kit import chart
 from codex_tui.ui.kit.hints import Hint
 from codex_tui.ui.kit.painted import Painted, make_strip
+from codex_tui.ui.messages import HintsChanged
+from training.contract.run_directory import RunDirectory
 
-RAW, SMOOTH, EVAL = "⠒", "━", "◆"
-"""The signs of the legend. They differ, so that nobody needs to tell colours apart."""
+EVAL, BEST = "◆", "★"
+"""The signs of evaluations. They differ from those of the curves, so that nobody needs to tell colours apart."""
 MIN_NAMED_MARGIN = 6
 """The margin must have this width to hold the name of the x axis."""
 MIN_EVAL_DISTANCE = 3
 """Columns between two diamonds at least, so that the curve stays visible between them."""
+PAGE = 10  # columns that the cursor moves with Shift
+SCALE_HINTS = {"fit": "whole range", "log": "log scale", "whole": "linear scale"}
+READ_BUDGET = 0.05  # seconds to read the events of another curve at once
+
+YScale = Literal["fit", "log", "whole"]
+"""fit: linear; the highest values are left out if they flatten the rest. whole: linear, with all values."""
 
 
-class LossChart(Painted):
-    """The losses of a run over steps, time or tokens, on a linear or logarithmic scale."""
+class LossChart(Painted, can_focus=True):
+    """Shows the losses at first. The other curves of `run` are read when someone asks for them."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
-        "loss-chart--raw",
-        "loss-chart--smooth",
-        "loss-chart--eval",
-        "loss-chart--axis",
-        "loss-chart--label",
+        f"loss-chart--{part}" for part in ("raw", "smooth", "eval", "axis", "label", "cursor")
     }
     DEFAULT_CSS = """
     LossChart {
@@ -42,29 +51,53 @@ class LossChart(Painted):
         & > .loss-chart--eval { color: $warning; text-style: bold; }
         & > .loss-chart--axis { color: $foreground 35%; }
         & > .loss-chart--label { color: $foreground 75%; }
+        & > .loss-chart--cursor { color: $foreground; text-style: bold; }
     }
     """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left,h", "move(-1)", "Read the value to the left", show=False),
+        Binding("right", "move(1)", "Read the value to the right", show=False),
+        Binding("shift+left", f"move(-{PAGE})", "Read a value further left", show=False),
+        Binding("shift+right", f"move({PAGE})", "Read a value further right", show=False),
+        Binding("home", "move(-1000000)", "Read the first value", show=False),
+        Binding("end", "move(1000000)", "Read the last value", show=False),
+        Binding("plus,equals_sign", "zoom(0.5)", "Zoom into the chart", show=False),
+        Binding("minus", "zoom(2.0)", "Zoom out of the chart", show=False),
+        Binding("escape", "close_cursor", "Whole chart", show=False),
+    ]
 
-    def __init__(
-        self,
-        watched: WatchedRun | None = None,
-        *,
-        name: str | None = None,
-        id: str | None = None,
-        classes: str | None = None,
-    ) -> None:
-        super().__init__(name=name, id=id, classes=classes)
+    def __init__(self, run: RunDirectory | None = None, watched: WatchedRun | None = None) -> None:
+        super().__init__(id="chart")
         self._watched = watched or WatchedRun()
+        self._curves = Curves(run) if run else None
+        self._curve = 0  # 0 for the losses, else 1 + the number of another curve
         self._axis: Axis = "steps"
-        self._log = False
+        self._scale: YScale = "fit"
+        self._window = ChartWindow()
+        self._drawn: tuple[float, float, int] = (0.0, 1.0, 1)  # the x axis as painted: low, high, columns
+        self._is_reading = False  # whether a timer will read more of the other curves
+        self._is_cut = False  # whether the highest values are left out
 
     def show(self, watched: WatchedRun) -> None:
         self._watched = watched
+        if self._curve or has_room(*self.content_size):
+            self._read_curves()
         self.repaint()
 
-    def toggle_log_scale(self) -> None:
-        self._log = not self._log
+    @property
+    def title(self) -> str:
+        name = CURVE_NAMES[self._curve - 1] if self._curve else "loss"
+        return name[0].upper() + name[1:]
+
+    def cycle_scale(self) -> None:
+        """Change the scale: linear, then logarithmic, then linear with all values if that differs."""
+        self._scale = self._next_scale()
         self.repaint()
+
+    def _next_scale(self) -> YScale:
+        if self._scale == "fit":
+            return "log"
+        return "whole" if self._scale == "log" and self._is_cut else "fit"
 
     def cycle_x_axis(self) -> None:
         """Change the x axis: steps, then time, then tokens, then steps again."""
@@ -75,163 +108,187 @@ class LossChart(Painted):
         axes: tuple[Axis, ...] = get_args(Axis)
         return axes[(axes.index(self._axis) + 1) % len(axes)]
 
+    def cycle_curve(self) -> None:
+        """Show the next curve that the events of the run have."""
+        self._read_curves()
+        self._curve = self._next_curve()
+        self.repaint()
+
+    def _next_curve(self) -> int:
+        if self._curves is None:
+            return 0
+        having = [number for number, name in enumerate(CURVE_NAMES, 1) if self._curves.series[name]]
+        return next((number for number in having if number > self._curve), 0)
+
+    def _read_curves(self) -> None:
+        """Read new events of the other curves. A long history is read in parts, between which the screen is free."""
+        if self._curves and not self._is_reading:
+            self._curves.poll(READ_BUDGET)
+            if not self._curves.complete:
+                self._is_reading = True
+                self.set_timer(READ_BUDGET, self._continue_reading)
+
+    def _continue_reading(self) -> None:
+        self._is_reading = False
+        self._read_curves()
+        self.repaint()
+
+    def action_move(self, columns: int) -> None:
+        self._window.move(self._shown().series, self._axis, *self._drawn, columns)
+        self._changed()
+
+    def action_zoom(self, factor: float) -> None:
+        self._window.zoom(factor, int(self._find_x_high("steps")))
+        self._changed()
+
+    def action_close_cursor(self) -> None:
+        self._window.close()
+        self._changed()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
+        """Leave Escape to the screen while there is neither a cursor nor a zoom."""
+        return action != "close_cursor" or self._window.cursor is not None or self._window.is_zoomed
+
+    def _changed(self) -> None:
+        self.repaint()
+        self.refresh_bindings()
+        self.post_message(HintsChanged())
+
     def hints(self) -> list[Hint]:
-        return [("g", "linear scale" if self._log else "log scale"), ("x", f"over {self._next_axis()}")]
+        own: list[Hint] = [("g", SCALE_HINTS[self._next_scale()]), ("x", f"over {self._next_axis()}")]
+        if self._curves:
+            following = self._next_curve()
+            back = "loss" if self._curve else "other curves"
+            own.append(("y", CURVE_NAMES[following - 1] if following else back))
+        if self._window.cursor is not None or self._window.is_zoomed:
+            return [("← →", "read values"), ("+ -", "zoom"), ("escape", "whole chart"), *own]
+        return [*own, ("← →", "read values"), ("+ -", "zoom")]
 
     def paint(self, width: int, height: int) -> list[Strip]:
-        bounds = self._bounds()
+        shown = self._shown()
+        low, high = self._window.find_range(shown.series, self._axis, self._find_x_high(self._axis))
+        below: list[Strip] = []
+        if self._curves and has_room(width, height):
+            below = draw_small_charts(self._curves, self._axis, low, high, width, self._style)
+        return self._paint_curve(shown, low, high, width, height - len(below)) + below
+
+    def _paint_curve(self, shown: CurveShown, low: float, high: float, width: int, height: int) -> list[Strip]:
+        evals = list(self._find_evals(shown, low, high))
+        # The margin depends on the labels, and these on the values, so the widest usual margin is taken first.
+        columns = shown.series.downsample(self._axis, low, high, max(1, width - MIN_NAMED_MARGIN - 1) * 2)
+        bounds = self._find_y_range(columns, [loss for _, loss, _ in evals])
         if bounds is None:
             return self._paint_empty(width, height)
+        legend = self._paint_legend(shown, bounds, width)
         if height < 4 or width < 16:
-            return [self._legend(width)]
+            return [legend]
         with_line = height >= 8  # a lower chart has only the labels of the x axis
         rows = height - 2 - with_line
-        low, high, values = self._y_ticks(*bounds, rows)
+        y_low, y_high, values = plot.find_y_ticks(bounds, rows, log=self._scale == "log")
         labels = chart.label_ticks(values)
         margin = max(MIN_NAMED_MARGIN if width >= 40 else 4, *(len(label) + 1 for label in labels))
-        columns = width - margin - 1
-        y = chart.Scale(low, high, rows * 4, self._log)
-        x_high = self._x_high()
+        cells = width - margin - 1
+        self._drawn = (low, high, cells)
+        y = chart.Scale(y_low, y_high, rows * 4, self._scale == "log" and y_low > 0)
+        if cells * 2 != len(columns):
+            columns = shown.series.downsample(self._axis, low, high, cells * 2)
+        styles = {name: self._style(name) for name in ("raw", "smooth", "eval", "cursor", "label", "axis")}
+        raw, line = plot.draw_curve(columns, rows, y, smooth=shown.smooth)
+        marks = self._place_marks(shown, evals, rows, y)
+        plotted = plot.compose_rows(raw, line, marks, self._find_cursor_column(shown), styles)
         at_row = {rows - 1 - y.to_dot(value) // 4: label for value, label in zip(values, labels, strict=True)}
-        label, axis = self._style("label"), self._style("axis")
-        lines = [self._legend(width)]
-        for row, plot in enumerate(self._plot(columns, rows, y, x_high)):
+        lines = [legend]
+        for row, strip in enumerate(plotted):
             tick = at_row.get(row)
-            left = make_strip((f"{tick or '':>{margin - 1}} ", label), ("┤" if tick else "│", axis))
-            lines.append(Strip.join([left, plot]))
-        return lines + self._x_axis(margin, columns, x_high, with_line)
+            left = make_strip((f"{tick or '':>{margin - 1}} ", styles["label"]), ("┤" if tick else "│", styles["axis"]))
+            lines.append(Strip.join([left, strip]))
+        axis, text = plot.draw_x_axis(self._axis, low, high, margin, cells, named=margin >= MIN_NAMED_MARGIN)
+        if with_line:
+            lines.append(make_strip((axis, styles["axis"])))
+        return [*lines, make_strip((text, styles["label"]))]
+
+    def _shown(self) -> CurveShown:
+        state = self._watched.state
+        if self._curve and self._curves:
+            name = CURVE_NAMES[self._curve - 1]
+            return CurveShown(name, self._curves.series[name])
+        return CurveShown("loss", state.losses, state.evals, state.last)
 
     def _style(self, part: str) -> Style:
         return self.get_component_rich_style(f"loss-chart--{part}")
 
-    def _bounds(self) -> tuple[float, float] | None:
-        """The lowest and highest loss in the chart; None if it is empty."""
-        bounds = self._watched.state.losses.bounds()
-        values = list(bounds) if bounds else []
-        values += [loss for event in self._watched.state.evals if (loss := event.eval_loss) is not None]
-        return (min(values), max(values)) if values else None
+    def _find_y_range(self, columns: list[ChartColumn | None], evals: list[float]) -> plot.YRange | None:
+        fitting = plot.find_y_range(columns, evals, whole=False)
+        self._is_cut = fitting is not None and fitting.cut_max is not None
+        return fitting if self._scale == "fit" else plot.find_y_range(columns, evals, whole=True)
 
-    def _y_ticks(self, low: float, high: float, rows: int) -> tuple[float, float, list[float]]:
-        max_ticks = max(2, (rows + 1) // 3)
-        if self._log and high > 0:
-            low, high = chart.snap_log(max(low, high * 1e-6), high)
-            return low, high, chart.find_log_ticks(low, high, max_ticks)
-        values = chart.snap(low, high, max_ticks)
-        return values[0], values[-1], values
-
-    def _x_high(self) -> float:
-        """The upper end of the x axis: the run's last step if it is known, else a round number, so that the axis rarely
-        changes while the curve grows."""
+    def _find_x_high(self, axis: Axis) -> float:
+        """The upper end of the x axis of the whole run: its last step if it is known, else a round number, so that the
+        axis rarely changes while the curve grows."""
         state = self._watched.state
-        xs = state.losses.values(self._axis)
+        xs = state.losses.values(axis)
         latest = float(xs[-1]) if xs else 0.0
-        if self._axis == "steps":
+        if axis == "steps":
             latest = max(latest, state.step, *(event.step for event in state.evals[-1:]))
             if state.total_steps and not self._watched.ended:
                 return max(latest, state.total_steps)
         if self._watched.ended:
             return max(latest, 1.0)
-        if self._axis == "time":
+        if axis == "time":
             return chart.round_duration(latest)
         return chart.round_up(max(latest, 10.0))
 
-    def _plot(self, columns: int, rows: int, y: chart.Scale, x_high: float) -> list[Strip]:
-        losses = self._watched.state.losses
-        raw, smooth = chart.Raster(columns, rows), chart.Raster(columns, rows)
-        before: tuple[int, int, int, int, int] | None = None
-        for x, column in enumerate(losses.downsample(self._axis, 0.0, x_high, columns * 2)):
-            if column is None:
-                continue
-            if not isfinite(column.low):
-                before = None  # a gap, because no finite loss was logged here
-                continue
-            low, high, mean, level = map(y.to_dot, column)
-            raw.draw_column(x, low, high)
-            if before is None:
-                smooth.set_dot(x, level)
-            else:
-                x0, low0, high0, mean0, level0 = before
-                smooth.draw_line(x0, level0, x, level)
-                if x > x0 + 1 or low > high0 or high < low0:
-                    raw.draw_line(x0, mean0, x, mean)
-            before = x, low, high, mean, level
-        return self._compose_rows(raw, smooth, self._eval_marks(columns, rows, y, x_high))
+    def _find_evals(self, shown: CurveShown, low: float, high: float) -> Iterator[tuple[float, float, int]]:
+        """The evaluations in the window, the newest first: x value, loss and step."""
+        for event in reversed(shown.evals):
+            x = shown.series.x_of_step(event.step, self._axis)
+            if event.eval_loss is not None and x is not None and low <= x <= high:
+                yield float(x), event.eval_loss, event.step
 
-    def _eval_marks(self, columns: int, rows: int, y: chart.Scale, x_high: float) -> dict[tuple[int, int], str]:
-        marks = {}
-        free = columns
-        for event in reversed(self._watched.state.evals):  # from the last one, which is always drawn
-            x = self._watched.state.losses.x_of_step(event.step, self._axis)
-            if event.eval_loss is not None and x is not None:
-                column = min(columns - 1, int(x / x_high * columns))
-                if column < free:
-                    marks[rows - 1 - y.to_dot(event.eval_loss) // 4, column] = EVAL
-                    free = column - MIN_EVAL_DISTANCE + 1
+    def _place_marks(
+        self, shown: CurveShown, evals: list[tuple[float, float, int]], rows: int, y: chart.Scale
+    ) -> dict[tuple[int, int], str]:
+        """The best evaluation, which has a sign of its own, and the newest one always have a place."""
+        low, high, columns = self._drawn
+        best = shown.best.step if shown.best else None
+        always = (best, evals[0][2]) if evals else ()
+        marks: dict[tuple[int, int], str] = {}
+        for x, loss, step in sorted(evals, key=lambda mark: (mark[2] != best, mark[2] not in always)):
+            column = plot.place_column(x, low, high, columns)
+            is_free = all(abs(column - other) >= MIN_EVAL_DISTANCE for _, other in marks)
+            if 0 <= y.place(loss) < y.dots and (is_free or step in always):
+                marks.setdefault((rows - 1 - y.to_dot(loss) // 4, column), BEST if step == best else EVAL)
         return marks
 
-    def _compose_rows(self, raw: chart.Raster, smooth: chart.Raster, marks: dict[tuple[int, int], str]) -> list[Strip]:
-        """Lay evaluations over the smoothed line, and that over the raw one. A cell shows only the topmost of them."""
-        styles = {"eval": self._style("eval"), "smooth": self._style("smooth"), "raw": self._style("raw")}
-        lines = []
-        for row, (faint, strong) in enumerate(zip(raw.rows(), smooth.rows(), strict=True)):
-            cells = [
-                ("smooth", chr(0x2800 | line)) if line else ("raw", chr(0x2800 | dots) if dots else " ")
-                for dots, line in zip(faint, strong, strict=True)
-            ]
-            for (mark_row, column), sign in marks.items():
-                if mark_row == row:
-                    cells[column] = ("eval", sign)
-            runs = groupby(cells, lambda cell: cell[0])
-            lines.append(make_strip(*(("".join(text for _, text in run), styles[kind]) for kind, run in runs)))
-        return lines
+    def _find_cursor_column(self, shown: CurveShown) -> int | None:
+        low, high, columns = self._drawn
+        if self._window.cursor is None:
+            return None
+        x = shown.series.x_of_step(self._window.cursor, self._axis)
+        column = None if x is None else plot.place_column(x, low, high, columns)
+        return column if column is not None and 0 <= column < columns else None
 
-    def _x_axis(self, margin: int, columns: int, x_high: float, with_line: bool) -> list[Strip]:
-        max_ticks = max(1, columns // 12)
-        if self._axis == "time":
-            values = chart.find_duration_ticks(x_high, max_ticks)
-            labels = [chart.label_duration(value) for value in values]
-        else:
-            values = chart.find_ticks(0.0, x_high, max_ticks, whole=True)
-            labels = chart.label_ticks(values)
-        line, text = ["─"] * columns, [" "] * (margin + 1 + columns)
-        if margin >= MIN_NAMED_MARGIN:
-            text[: len(self._axis)] = self._axis
-        free = margin
-        for value, label in zip(values, labels, strict=True):
-            column = min(columns - 1, int(value / x_high * columns))
-            line[column] = "┴"
-            start = min(margin + 1 + column - len(label) // 2, len(text) - len(label))
-            if start >= free:
-                text[start : start + len(label)] = label
-                free = start + len(label) + 1
-        lines = [make_strip((" " * margin + "└" + "".join(line), self._style("axis")))] if with_line else []
-        return [*lines, make_strip(("".join(text), self._style("label")))]
-
-    def _legend(self, width: int) -> Strip:
-        """The signs with their meaning and last value. Parts that do not fit into `width` are left out."""
-        state = self._watched.state
-        label = self._style("label")
-        parts: list[tuple[str, Style, str]] = []
-        if state.last:
-            loss = state.last.loss
-            parts.append((RAW, self._style("raw"), f" loss {loss:.4f}" if loss is not None else " loss NaN/inf"))
-        if state.losses and isfinite(smooth := state.losses.smooth[-1]):
-            parts.append((SMOOTH, self._style("smooth"), f" smoothed {smooth:.4f}"))
-        if state.evals and (eval_loss := state.evals[-1].eval_loss) is not None:
-            parts.append((EVAL, self._style("eval"), f" eval {eval_loss:.4f}"))
-        if self._log:
-            parts.append(("", label, "logarithmic"))
-        room = width
-        segments: list[tuple[str, Style]] = []
-        for sign, style, text in parts:
-            room -= len(sign) + len(text) + 2
-            if room + 2 < 0:
-                break
-            segments += [(sign, style), (text + "  ", label)]
-        return make_strip(*segments)
+    def _paint_legend(self, shown: CurveShown, bounds: plot.YRange, width: int) -> Strip:
+        notes = []
+        if self._scale == "log":
+            notes.append("logarithmic")
+        elif bounds.cut_max is not None:
+            notes.append(f"scaled to 90 %, max {bounds.cut_max:.4g}")
+        if self._window.is_zoomed:
+            notes.append("zoomed")
+        if self._curve and self._curves and not self._curves.complete:
+            notes.append("reading …")
+        parts = (
+            describe_values(shown, EVAL, BEST)
+            if self._window.cursor is None
+            else describe_cursor(shown, self._window.cursor, self._axis, EVAL)
+        )
+        return fit_legend(parts, notes, width, self._style)
 
     def _paint_empty(self, width: int, height: int) -> list[Strip]:
-        if self._watched.ended:
+        if self._window.is_zoomed:
+            text = "No value was logged here."
+        elif self._watched.ended:
             text = "No loss was logged."
         elif self._watched.state.losses:
             text = "No finite loss yet."

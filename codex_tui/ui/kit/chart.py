@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil, floor, isfinite, log10
 
+MAX_OUTSIDE = 2.0
+"""A value outside of a scale is placed at most this many heights away, so that a line to it is drawn quickly."""
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _DURATIONS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)  # seconds
 # The bit of each dot of a Braille character, by row and column. Unicode added the last row later, so its bits differ.
@@ -27,11 +29,15 @@ class Scale:
 
     def to_dot(self, value: float) -> int:
         """Returns the dot nearest to `value`. A value outside the range gets the first or the last dot."""
+        return min(self.dots - 1, max(0, self.place(value)))
+
+    def place(self, value: float) -> int:
+        """Returns the dot nearest to `value`; below 0 or above the last dot for a value outside the range."""
         low, high = self.low, self.high
         if self.log:
             low, high, value = log10(low), log10(high), log10(max(value, self.low))
         share = (value - low) / (high - low) if high > low else 0.5
-        return round(min(1.0, max(0.0, share)) * (self.dots - 1))
+        return round(min(MAX_OUTSIDE, max(-MAX_OUTSIDE, share)) * (self.dots - 1))
 
 
 def round_step(span: float, max_parts: int) -> float:
@@ -120,12 +126,12 @@ def round_up(value: float) -> float:
     return next(tick for tick in _list_log_candidates(value, value) if tick >= value * (1 - 1e-9))
 
 
-def find_duration_ticks(high: float, max_parts: int) -> list[float]:
-    """Finds at most `max_parts` + 1 ticks from 0 to `high` seconds, at round minutes, hours or days."""
-    step = next((step for step in _DURATIONS if high / step <= max_parts), None)
+def find_duration_ticks(low: float, high: float, max_parts: int) -> list[float]:
+    """Finds at most `max_parts` + 1 ticks from `low` to `high` seconds, at round minutes, hours or days."""
+    step = next((step for step in _DURATIONS if (high - low) / step <= max_parts), None)
     if step is None:
-        step = 86400 * ceil(high / 86400 / max_parts)
-    return [float(index * step) for index in range(floor(high / step + 1e-9) + 1)]
+        step = 86400 * ceil((high - low) / 86400 / max_parts)
+    return [float(index * step) for index in range(ceil(low / step - 1e-9), floor(high / step + 1e-9) + 1)]
 
 
 def round_duration(seconds: float) -> float:

@@ -5,18 +5,24 @@ from __future__ import annotations
 import math
 
 import pytest
+from support.fake_runs import make_run
 from textual.app import App, ComposeResult
 
+from codex_tui.runs.follower import RunFollower
 from codex_tui.runs.state import RunState, reduce_all
 from codex_tui.runs.watched import WatchedRun
-from codex_tui.ui.cockpit.loss_chart import EVAL, LossChart
+from codex_tui.ui.cockpit.loss_chart import BEST, EVAL, LossChart
 from codex_tui.ui.kit.painted import changed_spans
 from training.contract import events as ev
 
 
 class Host(App[None]):
+    def __init__(self, chart: LossChart | None = None) -> None:
+        super().__init__()
+        self.chart = chart or LossChart()
+
     def compose(self) -> ComposeResult:
-        yield LossChart()
+        yield self.chart
 
 
 def make_state(steps: int, total: int, *more: ev.Event) -> RunState:
@@ -80,10 +86,104 @@ async def test_a_chart_without_losses_says_why() -> None:
 
 
 async def test_a_logarithmic_axis_is_labelled_as_one() -> None:
-    text = await draw(make_state(100, 100), 78, 18, "toggle_log_scale")
+    text = await draw(make_state(100, 100), 78, 18, "cycle_scale")
     assert "logarithmic" in text.split("\n")[0]
     labels = [line.split("┤")[0].strip() for line in text.split("\n") if "┤" in line]
     assert labels == ["5.0", "2.0", "1.0", "0.5", "0.2", "0.1"]
+
+
+def make_steep_state(*spikes: int) -> RunState:
+    """The losses fall from 11 within 10 of 200 steps, and then from 0.6 to 0.2."""
+    events: list[ev.Event] = []
+    for step in range(1, 201):
+        loss = 11.0 / step if step <= 10 or step in spikes else 0.6 - step / 500
+        events.append(ev.Metrics(step=step, loss=40.0 if step in spikes else loss, seq=step - 1, time=1000.0 + step))
+    return reduce_all(RunState(), [*events, ev.Done(step=200, seq=200, time=1201.0)])
+
+
+def read_labels(text: str) -> list[float]:
+    return [float(line.split("┤")[0]) for line in text.split("\n") if "┤" in line]
+
+
+async def test_steep_first_losses_do_not_flatten_the_rest() -> None:
+    text = await draw(make_steep_state(), 100, 18)
+    assert "scaled to 90 %, max 11" in text.split("\n")[0]
+    assert max(read_labels(text)) < 1.5
+    log = await draw(make_steep_state(), 100, 18, "cycle_scale")
+    assert "logarithmic" in log.split("\n")[0] and max(read_labels(log)) >= 10
+    whole = await draw(make_steep_state(), 100, 18, *["cycle_scale"] * 2)
+    assert "scaled" not in whole.split("\n")[0] and max(read_labels(whole)) >= 11
+    assert await draw(make_steep_state(), 100, 18, *["cycle_scale"] * 3) == text
+
+
+async def test_one_spike_does_not_flatten_the_rest() -> None:
+    text = await draw(make_steep_state(120), 100, 18)
+    assert "max 40" in text.split("\n")[0]
+    assert max(read_labels(text)) < 1.5
+
+
+async def test_losses_that_fill_the_chart_are_all_shown() -> None:
+    state = make_state(100, 100)
+    assert "scaled" not in await draw(state, 100, 18)
+    assert await draw(state, 100, 18, *["cycle_scale"] * 2) == await draw(state, 100, 18)
+
+
+async def test_the_best_evaluation_has_a_sign_of_its_own() -> None:
+    losses = [0.28, 0.24, 0.18, 0.19, 0.21, 0.22]
+    evals = [ev.Eval(step=90 + number, eval_loss=loss) for number, loss in enumerate(losses)]
+    text = await draw(make_state(89, 100, *evals), 120, 18)
+    assert "◆ eval 0.2200  ★ best 0.1800 at 92" in text.split("\n")[0]
+    plotted = "".join(text.split("\n")[1:])
+    assert plotted.count(BEST) == 1
+    assert EVAL in plotted
+    assert BEST not in await draw(make_state(60, 120), 120, 18)  # the newest is the best
+
+
+async def test_a_cursor_reads_the_values_of_a_point() -> None:
+    app = Host()
+    async with app.run_test(size=(100, 18)) as pilot:
+        chart = app.query_one(LossChart)
+        chart.show(WatchedRun(make_state(60, 120)))
+        chart.focus()
+        await pilot.press("left")
+        assert read_lines(chart).startswith("│ step 60  loss 0.5217  ━ smoothed 0.5045  ◆ eval 0.6722 at 60")
+        assert any("│" in line[8:] for line in read_lines(chart).split("\n")[1:])
+        await pilot.press("left")
+        assert read_lines(chart).startswith("│ step 59  loss 0.3360")
+        await pilot.press("home")
+        assert read_lines(chart).startswith("│ step 1  loss 3.2118  ━ smoothed 3.2118")
+        await pilot.press("left", "shift+right")
+        step = int(read_lines(chart).split()[2])
+        assert 10 <= step <= 16
+        chart.cycle_x_axis()
+        await pilot.pause()
+        assert read_lines(chart).startswith(f"│ step {step} (0:{step:02})")
+        await pilot.press("escape")
+        assert read_lines(chart).startswith("⠒ loss 0.5217")
+
+
+async def test_a_zoom_shows_a_part_of_the_run_and_follows_the_newest_step() -> None:
+    app = Host()
+    async with app.run_test(size=(100, 18)) as pilot:
+        chart = app.query_one(LossChart)
+        chart.show(WatchedRun(make_state(400, 400)))
+        chart.focus()
+        await pilot.press("plus", "plus")
+        lines = read_lines(chart).split("\n")
+        assert "zoomed" in lines[0]
+        labels = [float(label) for label in lines[-1].split()[1:]]
+        assert 300 <= labels[0] <= 320 and 390 <= labels[-1] <= 412
+        chart.show(WatchedRun(make_state(600, 600)))
+        assert 590 <= float(read_lines(chart).split()[-1]) <= 612
+        await pilot.press("home")
+        assert read_lines(chart).startswith("│ step 1 ")
+        labels = [float(label) for label in read_lines(chart).split("\n")[-1].split()[1:]]
+        assert labels[0] == 0  # the window goes with the cursor
+        await pilot.press("minus", "minus", "minus", "escape")
+        lines = read_lines(chart).split("\n")
+        assert "zoomed" not in lines[0]
+        assert lines[-1].split()[1] == "0" and lines[-1].split()[-1] == "600"
+        assert not chart.check_action("close_cursor", ())
 
 
 @pytest.mark.parametrize("height", range(9, 30))
@@ -124,6 +224,36 @@ async def test_a_new_point_changes_a_handful_of_cells() -> None:
         after = [chart.render_line(y) for y in range(24)]
         spans = [span for old, new in zip(before, after, strict=True) for span in changed_spans(old, new)]
         assert 1 <= sum(end - start for start, end in spans) <= 24
+
+
+@pytest.mark.usefixtures("empty_home")
+async def test_a_new_point_of_all_curves_changes_few_cells() -> None:
+    def metrics(step: int) -> ev.Metrics:
+        return ev.Metrics(
+            step=step, loss=1.0 + math.sin(step) / 9, learning_rate=2e-4 - step * 1e-6, grad_norm=0.7, tokens=step,
+            tokens_per_second=1000.0 + step % 7,
+        )  # fmt: skip
+
+    resolved = ev.Resolved(total_steps=120, steps_per_epoch=10, train_rows=80, eval_rows=8)
+    run = make_run("a", ev.Started(attempt=1, pid=1), resolved, *map(metrics, range(1, 61)), alive=True)
+    follower = RunFollower(run)
+    follower.poll(60.0)
+    app = Host(LossChart(run, follower.watched))
+    async with app.run_test(size=(131, 24)) as pilot:
+        chart = app.query_one(LossChart)
+        chart.show(follower.watched)
+        await pilot.pause()
+        assert "learning rate 1.40e-4" in read_lines(chart)
+        before = [chart.render_line(y) for y in range(24)]
+        writer = ev.EventWriter(run.events)
+        writer.emit(metrics(61))
+        writer.close()
+        follower.poll(60.0)
+        chart.show(follower.watched)
+        after = [chart.render_line(y) for y in range(24)]
+        assert "learning rate 1.39e-4" in read_lines(chart)
+        spans = [span for old, new in zip(before, after, strict=True) for span in changed_spans(old, new)]
+        assert 1 <= sum(end - start for start, end in spans) <= 60
 
 
 @pytest.mark.parametrize("theme", ["textual-dark", "textual-light"])

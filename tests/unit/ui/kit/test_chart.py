@@ -85,7 +85,7 @@ def test_durations(seconds: float, text: str) -> None:
 def test_time_axes_end_at_a_usual_length_of_time(seconds: float, max_parts: int) -> None:
     high = chart.round_duration(seconds)
     assert high >= seconds
-    ticks = chart.find_duration_ticks(high, max_parts)
+    ticks = chart.find_duration_ticks(0.0, high, max_parts)
     assert ticks[0] == 0 and len(ticks) <= max_parts + 1
 
 
