@@ -4,6 +4,9 @@
 python = "~/miniconda3/envs/codex-train/bin/python"
 [app]
 low_bandwidth = true
+[notify]
+command = ["notify-send", "{title}", "{message}"]
+terminal = false
 """
 
 from __future__ import annotations
@@ -23,7 +26,10 @@ from codex_tui.base.toml import MAX_BYTES, TomlError, parse_toml
 from codex_tui.base.toml_positions import find_lines
 from training.contract import files
 
-HINT = 'The file has two tables: [trainer] with python = "PATH", and [app] with low_bandwidth = true or false.'
+HINT = (
+    'The file has three tables: [trainer] with python = "PATH", [app] with low_bandwidth = true or false, and [notify] '
+    'with command = ["PROGRAM", "ARGUMENT"] and terminal = true or false.'
+)
 
 
 class _Table(msgspec.Struct, forbid_unknown_fields=True):
@@ -38,9 +44,18 @@ class _App(_Table):
     low_bandwidth: bool | None = None
 
 
+_Command = Annotated[list[Annotated[str, msgspec.Meta(pattern=r"^[^\0]*$")]], msgspec.Meta(min_length=1)]
+
+
+class _Notify(_Table):
+    command: _Command | None = None
+    terminal: bool = True
+
+
 class _File(_Table):
     trainer: _Trainer = msgspec.field(default_factory=_Trainer)
     app: _App = msgspec.field(default_factory=_App)
+    notify: _Notify = msgspec.field(default_factory=_Notify)
 
 
 EXPECTED = {
@@ -48,6 +63,9 @@ EXPECTED = {
     "trainer.python": "'python' is the path of an interpreter, in quotes",
     "app": "'app' is a table",
     "app.low_bandwidth": "'low_bandwidth' is true or false",
+    "notify": "'notify' is a table",
+    "notify.command": "'command' is a list of texts in quotes: the program and its arguments",
+    "notify.terminal": "'terminal' is true or false",
 }
 
 
@@ -55,6 +73,8 @@ EXPECTED = {
 class Settings:
     trainer_python: Path | None = None  # None: use the managed environment
     low_bandwidth: bool | None = None  # None: low over SSH, else normal
+    notify_command: tuple[str, ...] = ()  # the program and its arguments; see `notify.run_command`
+    notify_terminal: bool = True  # ring the bell and show a notification
 
 
 _python_option: Path | None = None
@@ -99,12 +119,16 @@ def load() -> Settings:
     if python and not python.is_absolute():  # it would name another program in each folder
         line = find_lines(text).get("trainer.python", 1)
         raise BadInput(f"{path}, line {line}: {EXPECTED['trainer.python']}, and begins with / or ~", HINT)
-    return Settings(python, file.app.low_bandwidth)
+    command = file.notify.command or []
+    if command and "/" in command[0] and not locations.expand_home(command[0]).is_absolute():
+        line = find_lines(text).get("notify.command", 1)
+        raise BadInput(f"{path}, line {line}: the program in 'command' must begin with / or ~, or be only a name", HINT)
+    return Settings(python, file.app.low_bandwidth, tuple(command), file.notify.terminal)
 
 
 def _explain(message: str) -> tuple[str, str]:
     """Return the field that msgspec's message is about, and a plain sentence about the problem."""
-    place = re.search(r" - at `\$\.([\w.]+)`$", message)
+    place = re.search(r" - at `\$\.([\w.]+)(?:\[[\d.]*\])?`$", message)
     table = place[1] if place else ""
     if unknown := re.match(r"Object contains unknown field `(.*?)`(?: - at `\$\.\w+`)?$", message, re.DOTALL):
         name = unknown[1]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 
-from codex_tui.base.errors import DONE, FAILED, CodexError
+from codex_tui.base import notify, settings
+from codex_tui.base.errors import DONE, FAILED, BadInput, CodexError
 from codex_tui.base.text import clean, format_duration, pluralize, shorten
+from codex_tui.runs.announcements import Announcement, Announcer
 from codex_tui.runs.facts import read_facts, suggest_chat
 from codex_tui.runs.follower import RunFollower
 from codex_tui.runs.outcome import describe_newer_events, describe_silence
 from codex_tui.runs.pace import estimate_time_left
+from codex_tui.runs.result import describe_losses
 from codex_tui.runs.state import RunState, compute_elapsed
 from codex_tui.runs.watched import WatchedRun
 from training.contract import events as ev
@@ -35,6 +39,10 @@ def follow(run: RunDirectory) -> int:
         print(f"\nDetached. {name} continues. Come back with: codex-tui attach {name}", flush=True)
         return DETACHED
     if watched.status == "done":
+        if losses := describe_losses(watched.state):
+            print(losses, flush=True)
+        if run.has_adapter():
+            print(f"Adapter: {clean(run.adapter)}", flush=True)
         if not newer:
             print(suggest_chat(run), flush=True)
         return DONE
@@ -52,16 +60,20 @@ def follow(run: RunDirectory) -> int:
 def _print_until_end(run: RunDirectory, newer: str) -> WatchedRun:
     """`newer` is what was printed about a newer version of config.json."""
     follower = RunFollower(run, on_event=_EventPrinter(clean(run.name), newer), check_every=0.0)
+    announcer = Announcer(run)
     printed_silence = 0
     while True:
         follower.poll(math.inf)
         watched = follower.watched
+        announcement = announcer.find_new(watched)
         if watched.liveness == "lost":
             if not run.path.exists():
                 hint = "List the runs: codex-tui runs"
                 raise CodexError(f"{run.path} was deleted while it was watched.", hint)
             log_tail = (f"  {clean(line)}" for line in watched.log_tail)
             print(clean(f"lost: {watched.reason}"), *log_tail, sep="\n", flush=True)
+        if announcement:
+            _announce(announcement)
         if watched.liveness in ("ended", "lost"):
             return watched
         silent = watched.silent_seconds
@@ -71,6 +83,21 @@ def _print_until_end(run: RunDirectory, newer: str) -> WatchedRun:
             printed_silence = silent
             print(describe_silence(silent), flush=True)
         time.sleep(LOOK_EVERY)
+
+
+def _announce(announcement: Announcement) -> None:
+    """Ring the terminal, if there is one, and run the person's command."""
+    try:
+        asked = settings.load()
+    except BadInput as error:
+        print(f"! {error}", file=sys.stderr, flush=True)
+        return
+    if asked.notify_terminal and sys.stdout.isatty():
+        print(notify.format_notification(announcement.title, announcement.message), end="", flush=True)
+    if asked.notify_command and announcement.first:
+        problem = notify.run_command(asked.notify_command, announcement.facts)
+        if problem:
+            print(f"! {problem}", file=sys.stderr, flush=True)
 
 
 class _EventPrinter:
@@ -106,7 +133,9 @@ def describe(event: ev.Event, state: RunState, phase_before: ev.Phase | None) ->
         case ev.Eval():
             return f"eval  step {event.step}  eval_loss {_number(event.eval_loss)}"
         case ev.Sample():
-            return clean(f"sample  step {event.step}  {event.prompt} → {shorten(event.text, LONGEST_ANSWER)}")
+            cut = f" (cut at {pluralize(event.cut_at, 'token')})" if event.cut_at else ""
+            at = f"step {event.step}" if event.step else "base model"
+            return clean(f"sample  {at}  {event.prompt} → {shorten(event.text, LONGEST_ANSWER)}{cut}")
         case ev.Checkpoint():
             return clean(f"checkpoint  step {event.step}  {event.path}")
         case ev.Warned():

@@ -38,7 +38,7 @@ def open_app(
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise BadInput("The app needs a terminal.", f"Without one: {otherwise}")
-    from codex_tui.base import bandwidth
+    from codex_tui.base import bandwidth, notify
 
     bandwidth.choose(low_bandwidth)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # as after nohup: the app would outlive its terminal
@@ -46,7 +46,11 @@ def open_app(
     from codex_tui.ui.app import CodexApp
 
     app = CodexApp(run, pane=pane, base=base, data=data)
-    app.run()
+    try:
+        app.run()
+    finally:
+        if app.alerts.has_title:
+            print(notify.RESTORE_TITLE, end="", flush=True)
     for watched in app.find_live_runs():
         print(f"{watched.name} continues. Come back with: codex-tui attach {watched.name}")
     return DONE if app.return_code in (0, None) else FAILED

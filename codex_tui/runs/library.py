@@ -10,8 +10,10 @@ from typing import NamedTuple
 
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, CodexError
+from codex_tui.runs.announced import has_seen_end
 from codex_tui.runs.summary import RunSummary, read_created, summarise
 from codex_tui.runs.summary_cache import SummaryCache
+from codex_tui.runs.watched import ENDED
 from training.contract.run_directory import RunDirectory
 
 _FILES_OF_A_RUN = ("config.json", "process.json", "events.jsonl")
@@ -95,15 +97,21 @@ def find_live_run() -> RunDirectory | None:
 
 
 def find_run_to_open() -> RunDirectory | None:
-    """Find the run that the app shows at its start: the one that trains, else the last one if it was lost or failed."""
+    """Find the run that the app shows at its start: the one that trains, else the last one if it needs a person.
+
+    The last run needs one if it was lost or failed, and if no screen has shown yet how it ended.
+    """
     from codex_tui.runs.follower import snapshot  # slow to import, and not needed for a start without runs
 
     looks = _look_at_files()
     if live := _find_newest_live(looks):
         return live
     last = max(looks, key=lambda look: look.written, default=None)
-    run = RunDirectory(locations.runs_home() / last.name) if last else None
-    return run if run and snapshot(run).status in ("lost", "failed") else None
+    if last is None:
+        return None
+    run = RunDirectory(locations.runs_home() / last.name)
+    status = snapshot(run).status
+    return run if status in ("lost", "failed") or (status in ENDED and not has_seen_end(run)) else None
 
 
 class _Look(NamedTuple):

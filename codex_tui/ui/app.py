@@ -14,8 +14,10 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from codex_tui.base import bandwidth
+from codex_tui.ui.alerts import Alerts
 from codex_tui.ui.kit.spans import TerminalCells
-from codex_tui.ui.messages import HasUnsavedChanges, OpenRun, Trouble
+from codex_tui.ui.messages import CockpitClosed, HasUnsavedChanges, OpenRun, RunChanged, Trouble
 from codex_tui.ui.themes import DARK, LIGHT
 from training.contract.run_directory import RunDirectory
 
@@ -59,6 +61,7 @@ class CodexApp(App[None]):
         self._base = base
         self._terminal = TerminalCells()
         self._opened_runs: dict[str, RunDirectory] = {}
+        self.alerts = Alerts(self._write_to_terminal, self._complain)
         self.register_theme(DARK)
         self.register_theme(LIGHT)
         self.theme = DARK.name
@@ -85,6 +88,7 @@ class CodexApp(App[None]):
         from codex_tui.ui.cockpit.screen import CockpitScreen
 
         self._opened_runs[run.name] = run
+        self.alerts.stop_following(run)
         return CockpitScreen(run, pane, base=base)
 
     async def on_open_run(self, message: OpenRun) -> None:
@@ -100,6 +104,22 @@ class CodexApp(App[None]):
 
         if isinstance(screen, CockpitScreen):
             await screen.free_workers()
+
+    def on_run_changed(self, message: RunChanged) -> None:
+        self.alerts.on_change(message.run, message.watched)
+        if message.watched.ended:
+            self.alerts.on_end_shown(message.run)
+
+    def on_cockpit_closed(self, message: CockpitClosed) -> None:
+        self.alerts.keep_following(message.follower)
+
+    def _write_to_terminal(self, sequence: str) -> None:
+        if self._driver and not self.is_headless:
+            self._driver.write(sequence)
+
+    def _complain(self, sentence: str) -> None:
+        """Show a problem of the person's notify command. It runs in a thread of its own."""
+        self.call_later(self.notify, sentence, severity="error", markup=False)
 
     def on_trouble(self, message: Trouble) -> None:
         from codex_tui.ui.kit.dialogs import Notice
@@ -158,10 +178,13 @@ class CodexApp(App[None]):
 
     def on_mount(self) -> None:
         self.app_resume_signal.subscribe(self, self._redraw_all)
+        self.app_suspend_signal.subscribe(self, lambda _: self.alerts.suspend_title())
+        self.set_interval(bandwidth.pace.tick, self.alerts.poll)
 
     def _redraw_all(self, _: object) -> None:
         """Redraws the screen after another program (an editor, the shell) has used the terminal."""
         self._terminal.forget()
+        self.alerts.resume_title()
         self.refresh(layout=True)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:

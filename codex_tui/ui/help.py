@@ -34,8 +34,9 @@ SECTIONS: tuple[Section, ...] = (
         (
             ("1 … 5", "show a pane; Tab shows the next one"),
             ("z", "show only this pane, and back"),
-            ("g", "logarithmic loss axis, and back"),
-            ("x", "loss by steps, time or tokens"),
+            ("g", "chart: logarithmic, all values, linear"),
+            ("x, y", "chart: steps, time, tokens; other curves"),
+            ("← → + -", "chart: read a value; zoom in and out"),
             ("s", "stop and save; again: end now, kill"),
             ("r", "resume a stopped, failed or lost run"),
             ("i", "settings in use, warnings, checkpoints"),

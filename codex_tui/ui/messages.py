@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from textual.message import Message
 from textual.message_pump import MessagePump
@@ -11,6 +11,10 @@ from textual.worker import Worker, WorkerState
 from codex_tui.base.errors import CodexError, convert_os_error
 from training.contract.run_directory import RunDirectory
 
+if TYPE_CHECKING:
+    from codex_tui.runs.follower import RunFollower
+    from codex_tui.runs.watched import WatchedRun
+
 
 class OpenRun(Message):
     """Asks the app to open the cockpit of `run` above the first screen."""
@@ -18,6 +22,26 @@ class OpenRun(Message):
     def __init__(self, run: RunDirectory) -> None:
         super().__init__()
         self.run = run
+
+
+class RunChanged(Message):
+    """Says what the cockpit of `run` shows now. The app sets the terminal's title by it, and announces events."""
+
+    def __init__(self, run: RunDirectory, watched: WatchedRun) -> None:
+        super().__init__()
+        self.run = run
+        self.watched = watched
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, RunChanged) and message.run is self.run
+
+
+class CockpitClosed(Message):
+    """Hands the follower of a run that still trains to the app, which announces how the run ends."""
+
+    def __init__(self, follower: RunFollower) -> None:
+        super().__init__()
+        self.follower = follower
 
 
 class Trouble(Message):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,19 +14,52 @@ from codex_tui.ui.app import CodexApp
 from codex_tui.ui.cockpit.screen import CockpitScreen
 from codex_tui.ui.kit.hints import HintBar
 from codex_tui.ui.profiles.screen import ProfilesScreen
+from training.contract import events as ev
+from training.contract.process import ProcessIdentity
 from training.contract.run_directory import RunDirectory
 
 WIDE, NARROW = (120, 36), (80, 24)
 
 
 @pytest.mark.parametrize(("end", "opens"), [("lost", True), ("failed", True), ("stopped", False), ("done", False)])
-def test_the_app_opens_a_run_that_was_lost_or_failed(
+async def test_the_app_opens_a_run_that_ended_since_the_last_look_and_one_that_was_lost_or_failed(
     make_run: Any, monkeypatch: pytest.MonkeyPatch, end: str, opens: bool
 ) -> None:
     run, opened = make_run(end=end, steps=80), []
     monkeypatch.setattr(open_app, "open_app", lambda run, **_: opened.append(run and run.name))
     open_app.open_live_run()
-    assert opened == [run.name if opens else None]
+    assert opened == [run.name]
+    async with CodexApp(run).run_test(size=NARROW) as pilot:
+        await settled(pilot)
+        await until(pilot, run.announced.exists)
+    open_app.open_live_run()
+    assert opened[1:] == [run.name if opens else None]
+
+
+@pytest.mark.parametrize("size", [NARROW, WIDE])
+async def test_a_run_that_is_done_says_what_was_reached_and_what_comes_next(
+    make_run: Any, home: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    monkeypatch.setenv("HOME", str(home))
+    run: RunDirectory = make_run(end="training", steps=200)
+    async with CodexApp(run).run_test(size=size) as pilot:
+        await settled(pilot)
+        run.adapter.mkdir()
+        (run.adapter / "adapter_config.json").write_text("{}")
+        run.write_process(ProcessIdentity(999_999, 1.0))
+        writer = ev.EventWriter(run.events)
+        writer.emit(ev.Eval(step=200, eval_loss=0.9))
+        writer.emit(ev.Done(step=200, adapter_step=160))
+        writer.close()
+        await until(pilot, lambda: "✓ Done in" in screen_text(pilot.app))
+        text = " ".join(screen_text(pilot.app).split())
+        assert "Eval loss 1.5433 → 0.9000, best 0.4658 at step 200 (worse since)." in text
+        assert "Adapter of step 160: ~/data/runs/zombies-1/adapter" in text
+        assert "c chat with it 3 its answers i details p train another" in text
+        assert "to share it: codex-tui push zombies-1 OWNER/NAME" in text
+        shutil.rmtree(run.adapter)
+        await until(pilot, lambda: "chat with it" not in screen_text(pilot.app))
+        assert "codex-tui push" not in screen_text(pilot.app)
 
 
 async def test_p_opens_the_picker_from_a_lost_run(make_run: Any) -> None:

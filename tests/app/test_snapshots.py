@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,12 @@ from codex_tui.ui.cockpit.banner import Banner
 
 SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 36), (200, 60)], ids=lambda size: f"{size[0]}x{size[1]}")
 Act = Callable[[Pilot[Any]], Awaitable[None]]
+
+
+@pytest.fixture(autouse=True)
+def short_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths are shown as ~/data/…, which is the same in every picture."""
+    monkeypatch.setenv("HOME", str(home))
 
 
 def pressing(*keys: str, then: str = "") -> Act:

@@ -201,7 +201,7 @@ class Stopped(Event, tag="stopped"):
 
 
 class Done(Event, tag="done"):
-    """All steps are done and the adapter is saved. `seconds` counts this attempt alone, from the loading of the model on.
+    """All steps are done and the adapter is saved. `seconds` counts this attempt alone, from loading the model on.
 
     `adapter_step` is the step of the saved weights if it is not `step`, because an earlier evaluation was better.
     """

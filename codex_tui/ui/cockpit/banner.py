@@ -1,4 +1,4 @@
-"""The banner of a run that failed, stopped or was lost: what happened, what to do, and the keys for it."""
+"""The banner of a run that has ended: what happened, what to do next, and the keys for it."""
 
 from __future__ import annotations
 
@@ -7,26 +7,30 @@ from textual.geometry import Size
 from textual.strip import Strip
 
 from codex_tui.base.text import clean
+from codex_tui.runs.result import describe_losses, describe_time
 from codex_tui.runs.watched import Leftovers, WatchedRun
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, line, to_strips
 from codex_tui.ui.kit.painted import Painted
 from codex_tui.ui.runs.status import SIGNS
+from training.contract.model_card import hide_home
+from training.contract.run_directory import RunDirectory
 
 
 class Banner(Painted):
-    """Hidden while the run is well."""
+    """Hidden until the run ends."""
 
     DEFAULT_CSS = """
     Banner { display: none; height: auto; max-height: 6; padding: 0 1; background: $panel; }
     """
 
-    def __init__(self) -> None:
+    def __init__(self, run: RunDirectory) -> None:
         super().__init__(id="banner")
+        self._run = run
         self._paragraphs: list[Content] = []
 
     def show(self, watched: WatchedRun, newer: str = "") -> None:
         """`newer` is one sentence if a newer Codex TUI wrote the run."""
-        lines = explain_outcome(watched, newer)
+        lines = explain_outcome(self._run, watched, newer)
         if [entry.plain for entry in lines] == [entry.plain for entry in self._paragraphs]:
             return
         self._paragraphs = lines
@@ -42,8 +46,8 @@ class Banner(Painted):
         return to_strips(self, rows, width, height)
 
 
-def explain_outcome(watched: WatchedRun, newer: str = "") -> list[Content]:
-    """The lines of the banner; an empty list while the run is well. `newer`: see `Banner.show`."""
+def explain_outcome(run: RunDirectory, watched: WatchedRun, newer: str = "") -> list[Content]:
+    """The lines of the banner; an empty list until the run ends. `newer`: see `Banner.show`."""
     state, leftovers = watched.state, watched.leftovers
     sign, style = SIGNS.get(watched.status, ("", ""))
     lines: list[Content] = []
@@ -60,10 +64,15 @@ def explain_outcome(watched: WatchedRun, newer: str = "") -> list[Content]:
     elif watched.status == "stopped":
         stopped = f"{sign} Stopped at step {state.step:,}"
         lines.append(line((stopped, f"bold {style}"), f" on request.{_describe_saved(leftovers)}"))
+    elif watched.status == "done":
+        lines.append(line((f"{sign} {describe_time(state)}", f"bold {style}"), f" {describe_losses(state)}"))
+        if leftovers.has_adapter:
+            of_step = f" of step {state.adapter_step:,}" if state.adapter_step else ""
+            lines.append(line((f"Adapter{of_step}: ", MUTED), clean(hide_home(str(run.adapter)))))
     if leftovers.broken and leftovers.broken not in (watched.reason, newer):
         lines.append(Content(clean(leftovers.broken)))
     if lines:
-        lines.append(_list_keys(leftovers))
+        lines.append(_list_keys(run, watched))
     return [line((newer, "bold $warning")), *lines] if newer else lines
 
 
@@ -76,9 +85,15 @@ def _describe_saved(leftovers: Leftovers) -> str:
     return f" The{checkpoint} and the adapter are saved." if checkpoint else " The adapter is saved."
 
 
-def _list_keys(leftovers: Leftovers) -> Content:
-    step = leftovers.resume_step
-    resume = [] if step is None else [("r", f"resume from step {step:,}" if step else "start over")]
-    pairs = [*resume, ("l", "log"), ("p", "profiles")]
+def _list_keys(run: RunDirectory, watched: WatchedRun) -> Content:
+    step, share = watched.leftovers.resume_step, ""
+    if watched.status == "done":
+        pairs = [("3", "its answers"), ("i", "details"), ("p", "train another")]
+        if watched.leftovers.has_adapter and not watched.leftovers.broken:
+            pairs.insert(0, ("c", "chat with it"))
+            share = f"  to share it: codex-tui push {clean(run.name)} OWNER/NAME"
+    else:
+        resume = [] if step is None else [("r", f"resume from step {step:,}" if step else "start over")]
+        pairs = [*resume, ("l", "log"), ("p", "profiles")]
     parts = [line((key, f"bold {ACCENT}"), (f" {does}", MUTED)) for key, does in pairs]
-    return Content("  ").join(parts)
+    return line(Content("  ").join(parts), (share, MUTED))

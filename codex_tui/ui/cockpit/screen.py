@@ -25,7 +25,7 @@ from codex_tui.ui.cockpit.hints import choose_hints
 from codex_tui.ui.cockpit.loss_chart import LossChart
 from codex_tui.ui.kit.hints import ALWAYS, TYPING, Hint, HintBar
 from codex_tui.ui.kit.tabs import TabStrip
-from codex_tui.ui.messages import ReportsWorkerErrors
+from codex_tui.ui.messages import CockpitClosed, ReportsWorkerErrors, RunChanged
 from training.contract.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -71,8 +71,9 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         Binding("d", "rows", "Dataset rows or answers", show=False),
         Binding("D", "data", "Show the run's dataset"),
         Binding("z", "zoom", "Zoom, and back"),
-        Binding("g", "log_scale", "Logarithmic or linear loss"),
+        Binding("g", "log_scale", "Scale of the chart"),
         Binding("x", "x_axis", "Loss over steps, time or tokens"),
+        Binding("y", "curve", "Loss, learning rate, gradient norm, speed, memory"),
         Binding("s", "stop", "Stop the run"),
         Binding("r", "resume", "Resume the run"),
         Binding("i", "details", "Details of the run"),
@@ -88,18 +89,17 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         self._base = base
         self._facts = read_facts(run)
         self._ticks = 0
-        self._first_panes = (LossChart(self.watched, id="chart"), GpuPanel(self._facts.device))
+        self._first_panes = (LossChart(run, self.watched), GpuPanel(self._facts.device))
         self._later_panes: tuple[SamplesPane, ChatPane, LogPane] | None = None
 
     def compose(self) -> ComposeResult:
         yield RunHeader(self._facts)
-        yield Banner()
+        yield Banner(self.run_directory)
         yield TabStrip(PANES)
         yield Container(*self._first_panes, id="panes")
         yield HintBar()
 
     def on_mount(self) -> None:
-        self._first_panes[0].can_focus = True
         self._arrange()
         self._show()
         self.call_after_refresh(self._load_rest)
@@ -169,6 +169,12 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
             chat.show(watched)
             log.poll()
         self._show_hints()
+        if self.follower.complete:
+            self.post_message(RunChanged(self.run_directory, watched))
+
+    def on_unmount(self) -> None:
+        if self.live and self.follower.complete:
+            self.app.post_message(CockpitClosed(self.follower))
 
     async def free_workers(self) -> None:
         """End the processes that hold a tokenizer or a model; returns once their memory is free."""
@@ -205,7 +211,7 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         self.set_class(width >= MIN_SIZE_FOR_LONG_LOG[0] and height >= MIN_SIZE_FOR_LONG_LOG[1], "long-log")
         for number, (name, title) in enumerate(PANES, 1):
             for pane in self.query(f"#{name}"):
-                pane.border_title = f"{number} {title}"
+                pane.border_title = f"{number} {self._first_panes[0].title if name == 'chart' else title}"
                 pane.set_class(name == self._current, "current")
                 pane.set_class(tabs and name == "gpu" and self._current != "gpu", "line")
         self.query_one(TabStrip).show(self._current)
@@ -249,11 +255,16 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
             self.dismiss()
 
     def action_log_scale(self) -> None:
-        self._first_panes[0].toggle_log_scale()
+        self._first_panes[0].cycle_scale()
         self._show_hints()
 
     def action_x_axis(self) -> None:
         self._first_panes[0].cycle_x_axis()
+        self._show_hints()
+
+    def action_curve(self) -> None:
+        self._first_panes[0].cycle_curve()
+        self._arrange()
         self._show_hints()
 
     def action_details(self) -> None:

@@ -29,6 +29,12 @@ def test_interpreter_may_start_with_a_tilde(file: Path) -> None:
     assert settings.load().trainer_python == Path.home() / "envs/a/bin/python"
 
 
+def test_a_notify_command_is_a_program_and_its_arguments(file: Path) -> None:
+    assert (settings.load().notify_command, settings.load().notify_terminal) == ((), True)
+    file.write_text('[notify]\ncommand = ["~/bin/tell", "", "{title}"]\nterminal = false\n')
+    assert (settings.load().notify_command, settings.load().notify_terminal) == (("~/bin/tell", "", "{title}"), False)
+
+
 def test_low_bandwidth_is_neither_on_nor_off_by_itself(file: Path) -> None:
     assert settings.load().low_bandwidth is None
     file.write_text("[app]\nlow_bandwidth = false\n")
@@ -49,6 +55,13 @@ def test_low_bandwidth_is_neither_on_nor_off_by_itself(file: Path) -> None:
         ("[app]\npython = 1\n", "line 2: there is no setting 'python' in [app]"),
         ("[app]\nlow_bandwidth = 1\n", "line 2: 'low_bandwidth' is true or false"),
         ('[trainer]\npython = ""\n', "line 2: 'python' is the path"),
+        ('[notify]\ncommand = "notify-send"\n', "line 2: 'command' is a list"),
+        ("[notify]\ncommand = []\n", "line 2: 'command' is a list"),
+        ('[notify]\ncommand = ["a", 1]\n', "line 2: 'command' is a list"),
+        ('[notify]\ncommand = ["a\\u0000"]\n', "line 2: 'command' is a list"),
+        ('[notify]\ncommand = ["./a"]\n', "line 2: the program in 'command' must begin with / or ~"),
+        ('[notify]\nterminal = "no"\n', "line 2: 'terminal' is true or false"),
+        ("notify = 1\n", "line 1: 'notify' is a table"),
         ('app = "low_bandwidth"\n', "line 1: 'app' is a table"),
         ("# python\ntrainer = { python = true }\n", "line 2: 'python' is the path"),
         ("[trainer.python]\na = 1\n", "line 1: 'python' is the path"),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import sys
 import threading
 import time
+from pathlib import Path
 
 import msgspec
 import pytest
 from support.fake_runs import make_run
 
+from codex_tui.base import locations
 from codex_tui.cli import main
 from training.contract import events as ev
 from training.contract.process import ProcessIdentity
@@ -42,6 +46,54 @@ def test_the_last_line_counts_the_time_of_all_attempts(capsys: pytest.CaptureFix
             file.write(msgspec.json.encode(event) + b"\n")
     assert main(["attach", "a", "--headless"]) == 0
     assert "done  400 steps  6:15\n" in capsys.readouterr().out
+
+
+def test_a_good_end_says_what_was_reached_and_where_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run("a", ev.Started(attempt=1, pid=1), ev.Eval(step=1, eval_loss=0.5), ev.Eval(step=2, eval_loss=0.25),
+                   ev.Sample(step=0, prompt="Hi", text="Hi hi", cut_at=2), ev.Done(step=2))  # fmt: skip
+    run.adapter.mkdir()
+    (run.adapter / "adapter_config.json").write_text("{}")
+    assert main(["attach", "a", "--headless"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "sample  base model  Hi → Hi hi (cut at 2 tokens)" in lines
+    assert lines[-3:] == [
+        "Eval loss 0.5000 → 0.2500, the best.",
+        f"Adapter: {run.adapter}",
+        "Chat with it: codex-tui chat a",
+    ]
+
+
+def test_the_notify_command_runs_at_the_end_of_a_run_and_not_for_an_old_end(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    written = tmp_path / "written"
+    settings = locations.settings_file()
+    settings.parent.mkdir(parents=True)
+    script = "import sys; open(sys.argv[1], 'a').write(sys.argv[2] + ' '); sys.exit('no server')"
+    command = [sys.executable, "-c", script, str(written), "{title}"]
+    settings.write_text(f"[notify]\ncommand = {json.dumps(command)}\n")
+    run = make_run("a", ev.Started(attempt=1, pid=1), ev.Metrics(step=1, loss=1.0), alive=True)
+
+    def go_on() -> None:
+        while not written.exists() and "step 1" not in "".join(printed):
+            printed.append(capsys.readouterr().out)
+            time.sleep(0.05)
+        writer = ev.EventWriter(run.events)
+        writer.emit(ev.Failed(kind="unknown", message="It broke."))
+        writer.close()
+        run.write_process(ProcessIdentity(os.getpid(), 1.0))
+
+    printed: list[str] = []
+    trainer = threading.Thread(target=go_on)
+    trainer.start()
+    assert main(["attach", "a", "--headless"]) == 1
+    trainer.join()
+    assert written.read_text() == "a failed "
+    assert "exit code 1: no server" in capsys.readouterr().err
+    for path in (run.events, run.process):
+        os.utime(path, (time.time() - 9e6,) * 2)
+    assert main(["attach", "a", "--headless"]) == 1
+    assert written.read_text() == "a failed "
 
 
 def test_a_change_without_its_reason_is_a_damaged_line(capsys: pytest.CaptureFixture[str]) -> None:

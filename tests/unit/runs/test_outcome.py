@@ -16,6 +16,7 @@ from codex_tui import launcher
 from codex_tui.base.errors import BadInput
 from codex_tui.cli import main
 from codex_tui.runs import changes, follower, library, outcome
+from codex_tui.runs.announced import claim
 from codex_tui.runs.follower import RunFollower, snapshot
 from codex_tui.runs.watched import Leftovers
 from training.contract import events as ev
@@ -190,6 +191,10 @@ def test_the_app_opens_with_the_run_that_matters() -> None:
     lost, done = trained("lost"), make_run("done", STARTED, ev.Done(step=1))
     set_last_write(lost, 2)
     set_last_write(done, 1)
+    assert getattr(library.find_run_to_open(), "name", "") == "done"
+    assert claim(done, "seen")
+    set_last_write(lost, 2)
+    set_last_write(done, 1)
     assert library.find_run_to_open() is None
     set_last_write(done, 3)  # although it was created later
     assert getattr(library.find_run_to_open(), "name", "") == "lost"
@@ -198,6 +203,8 @@ def test_the_app_opens_with_the_run_that_matters() -> None:
     assert getattr(library.find_run_to_open(), "name", "") == "failed"
     stopped = make_run("stopped", STARTED, ev.Stopped(step=1))
     set_last_write(stopped, 0.5)
+    assert getattr(library.find_run_to_open(), "name", "") == "stopped"
+    assert claim(stopped, "seen")
     assert library.find_run_to_open() is None
     make_run("live", STARTED, alive=True)
     assert getattr(library.find_run_to_open(), "name", "") == "live"

@@ -1,0 +1,145 @@
+"""Each event of a run is announced once: done, failed, lost and paused, to every viewer, with one command in all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+from support.fake_runs import make_run
+
+from codex_tui.runs.announced import claim, has_seen_end
+from codex_tui.runs.announcements import Announcement, Announcer
+from codex_tui.runs.follower import RunFollower
+from training.contract import events as ev
+from training.contract.process import ProcessIdentity
+from training.contract.run_directory import RunDirectory
+
+pytestmark = pytest.mark.usefixtures("empty_home")
+STARTED, METRICS = ev.Started(attempt=1, pid=1), ev.Metrics(step=2, loss=1.0)
+RESOLVED = ev.Resolved(total_steps=9, steps_per_epoch=9, train_rows=3, eval_rows=0)
+
+
+class Viewer:
+    def __init__(self, run: RunDirectory) -> None:
+        self.follower = RunFollower(run, check_every=0.0)
+        self.announcer = Announcer(run)
+
+    def look(self) -> Announcement | None:
+        self.follower.poll(60.0)
+        return self.announcer.find_new(self.follower.watched)
+
+
+def append(run: RunDirectory, *events: ev.Event) -> None:
+    writer = ev.EventWriter(run.events)
+    for event in events:
+        writer.emit(event)
+    writer.close()
+
+
+def test_the_end_is_announced_to_each_viewer_and_first_to_one() -> None:
+    run = make_run("a", STARTED, RESOLVED, METRICS, alive=True)
+    viewers = [Viewer(run), Viewer(run)]
+    assert [viewer.look() for viewer in viewers] == [None, None]
+    append(run, ev.Eval(step=9, eval_loss=0.25), ev.Done(step=9))
+    one, other = (viewer.look() for viewer in viewers)
+    assert one is not None and other is not None
+    assert (one.title, one.event) == ("a is done", "done")
+    assert one.message.endswith("Eval loss 0.2500.")
+    assert one.facts["step"] == one.facts["total_steps"] == "9"
+    assert one.facts["directory"] == str(run.path)
+    assert (one.first, other.first) == (True, False)
+    assert [viewer.look() for viewer in viewers] == [None, None]
+
+
+def test_a_failure_and_a_lost_run_are_announced_with_their_reason() -> None:
+    run = make_run("a", STARTED, METRICS, alive=True)
+    viewer = Viewer(run)
+    viewer.look()
+    append(run, ev.Failed(kind="unknown", message="It \x1b[2J broke.\nTwice."))
+    failed = viewer.look()
+    assert failed is not None
+    assert (failed.title, failed.message) == ("a failed", "It ␛[2J broke.↵Twice.")
+
+    lost = make_run("b", STARTED, ev.Phase(name="training"), METRICS, alive=True)
+    viewer = Viewer(lost)
+    viewer.look()
+    lost.write_process(ProcessIdentity(999_999, 1.0))
+    announcement = viewer.look()
+    assert announcement is not None
+    assert (announcement.title, announcement.event) == ("b was lost", "lost")
+    assert "at step 2" in announcement.message
+
+
+def test_a_pause_is_announced_once_for_each_pause() -> None:
+    run = make_run("a", STARTED, METRICS, alive=True)
+    viewer = Viewer(run)
+    viewer.look()
+    cooling = [ev.Phase(name="cooling", detail=f"{celsius} °C, continues at 79 °C") for celsius in (90, 85)]
+    append(run, cooling[0])
+    paused = viewer.look()
+    assert paused is not None
+    assert (paused.title, paused.message) == ("a is paused", "The GPU is too hot (90 °C, continues at 79 °C).")
+    append(run, cooling[1])
+    assert viewer.look() is None
+    append(run, ev.Phase(name="training"), ev.Metrics(step=3, loss=1.0))
+    assert viewer.look() is None
+    append(run, ev.Phase(name="cooling"))
+    again = viewer.look()
+    assert again is not None and again.first
+
+
+def test_a_stop_on_request_is_not_announced() -> None:
+    run = make_run("a", STARTED, METRICS, alive=True)
+    viewer = Viewer(run)
+    viewer.look()
+    append(run, ev.Stopped(step=2))
+    assert viewer.look() is None
+
+
+def test_an_old_end_is_not_announced_and_one_since_the_viewer_started_is() -> None:
+    old = make_run("old", STARTED, ev.Done(step=1))
+    for path in (old.events, old.process):
+        os.utime(path, (time.time() - 9e6,) * 2)
+    assert Viewer(old).look() is None
+    assert Viewer(make_run("quick", STARTED, ev.Failed(kind="unknown", message="No."))).look() is not None
+
+
+def test_a_second_attempt_is_announced_anew() -> None:
+    run = make_run("a", STARTED, ev.Failed(kind="unknown", message="No."))
+    first = Viewer(run).look()
+    run.write_process(ProcessIdentity(os.getpid(), 1.0, attempt=2))
+    append(run, ev.Started(attempt=2, pid=1), ev.Done(step=1))
+    second = Viewer(run).look()
+    assert first and second and first.first and second.first
+
+
+def claim_done(path: Path) -> bool:
+    return claim(RunDirectory(path), "done")
+
+
+def test_of_many_processes_one_is_first() -> None:
+    run = make_run("a", STARTED, ev.Done(step=1))
+    with get_context("spawn").Pool(4) as pool:
+        assert sum(pool.map(claim_done, [run.path] * 40)) == 1
+
+
+def test_an_end_is_seen_once_a_screen_has_shown_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run("a", STARTED, ev.Done(step=1))
+    assert not has_seen_end(run)
+    assert claim(run, "seen")
+    assert has_seen_end(run)
+    run.write_process(ProcessIdentity(os.getpid(), 1.0, attempt=2))
+    assert not has_seen_end(run)
+
+
+def test_a_run_that_cant_be_written_is_never_claimed() -> None:
+    run = make_run("a", STARTED, ev.Done(step=1))
+    run.announced.mkdir()
+    assert not claim(run, "done")
+    assert not has_seen_end(run)
+    shutil.rmtree(run.path)
+    assert not claim(run, "done")
