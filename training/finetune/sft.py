@@ -112,7 +112,7 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
 
     # Train
     run, offloaded = attempt.locate_run(), profile.model.offload_layers
-    config, actual = resolved.record(job, run, trainer, examples, rows, steps, offloaded)
+    run_config, actual = resolved.record(job, run, trainer, examples, rows, steps, offloaded)
     emit(actual)
     attempt.stop.can_save = True
     with limit.explain_out_of_memory("The run can't go on", profile, shape):
@@ -126,7 +126,7 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
     use_best = best_step and not attempt.stop.level and checkpoints.is_whole(best)
     adapter_step = best_step if use_best and best_step != attempt.step else None
     stopped = bool(attempt.stop.level) and attempt.step < trainer.state.max_steps
-    model_card = make_card(run.name, config, trainer.state, actual, stopped=stopped, adapter_step=adapter_step)
+    model_card = make_card(run.name, run_config, trainer.state, actual, stopped=stopped, adapter_step=adapter_step)
     adapter.save(model, tokenizer, run.adapter, model_card, best if use_best else None)
     if stopped:
         return ev.Stopped(step=attempt.step)
