@@ -58,6 +58,8 @@ async def test_in_profiles(home: Path, field: str) -> None:
     (own / "a.toml").write_text(f'{field} = "{escaped}"\n[model]\nname = "x"\n')
     async with CodexApp().run_test(size=SIZE) as pilot:
         await settled(pilot)
+        await pilot.press(*["down"] * len(list(locations.shipped_profiles().glob("*.toml"))))  # it comes last
+        await until(pilot, lambda: "[INST] hi" in screen_text(pilot.app))
         assert_harmless(pilot.app)
 
 
