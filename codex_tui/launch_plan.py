@@ -10,12 +10,12 @@ from typing import Any
 
 from codex_tui.base.errors import BadInput, EnvironmentMissing
 from codex_tui.base.progress import OnProgress, ignore_progress
+from codex_tui.base.toml import format_literal
 from codex_tui.data import sources
 from codex_tui.hub.model import MissingModel, find_missing_model
 from codex_tui.machine import forecast
 from codex_tui.machine.forecast import ResourceForecast
 from codex_tui.profiles import library
-from codex_tui.profiles.literals import format_literal
 from codex_tui.runs.changes import check_name
 from training.contract.profile import Profile
 from training.dataset.source import Source

@@ -5,6 +5,7 @@ tomllib alone has no limits: one key of 20,000 parts, a file of 40 kB, costs it 
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from typing import Any
@@ -45,6 +46,17 @@ def parse_toml(text: str) -> dict[str, Any]:
         raise TomlError("nested too deeply", 1) from None
     except ValueError as error:  # TOMLDecodeError, or the error of int() for a number with thousands of digits
         raise _explain(str(error), text) from None
+
+
+def format_literal(value: Any) -> str:
+    """Format `value` as TOML."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(format_literal, value))}]"
+    return repr(value)
 
 
 def _find_long_key(text: str) -> int | None:

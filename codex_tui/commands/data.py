@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from codex_tui.base.errors import BAD_INPUT, DONE, BadInput
 from codex_tui.commands import data_hub, data_lengths, data_view
-from codex_tui.commands.options import add_dataset
+from codex_tui.commands.options import add_dataset, add_group
 
 if TYPE_CHECKING:
     from codex_tui.base.progress import OnProgress
@@ -19,7 +19,7 @@ def add(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "data", help="check a dataset before you spend a GPU hour on it; mirror it on the Hub"
     )
-    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    actions = add_group(parser)
     check = actions.add_parser(
         "check",
         help="count the rows, list the bad ones, and report tokens and steps for a profile",

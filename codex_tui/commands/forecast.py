@@ -100,7 +100,7 @@ def _disk_lines(resources: ResourceForecast) -> list[str]:
 
 def _memory_lines(memory: Forecast, remedies: list[Remedy]) -> list[str]:
     from codex_tui.base.text import pluralize
-    from codex_tui.profiles.literals import format_literal
+    from codex_tui.base.toml import format_literal
 
     rows = [(NAMES[name], mib) for name, mib in memory.components.items()]
     rows += [("GPU memory at the peak", memory.device_mib)]

@@ -3,7 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
+from typing import Any, NoReturn
+
+from codex_tui.base.errors import BAD_INPUT
+
+
+def add_group(parser: argparse.ArgumentParser) -> Any:
+    """Return where to add the commands below `parser`. Without one of them, the help of `parser` is printed."""
+
+    def print_help(_: argparse.Namespace) -> NoReturn:
+        parser.print_help(sys.stderr)
+        parser.exit(BAD_INPUT)
+
+    parser.set_defaults(run=print_help)
+    return parser.add_subparsers(title="actions", metavar="ACTION")
 
 
 def add_dataset(parser: argparse.ArgumentParser) -> None:

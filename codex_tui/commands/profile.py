@@ -10,7 +10,7 @@ from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
 from codex_tui.base.errors import BAD_INPUT, DONE
-from codex_tui.commands.options import add_set_option
+from codex_tui.commands.options import add_group, add_set_option
 
 if TYPE_CHECKING:
     from codex_tui.profiles.problems import ProfileProblem
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def add(subparsers: Any) -> None:
     parser = subparsers.add_parser("profile", help="list, show, check or explain profiles")
-    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    actions = add_group(parser)
 
     listing = actions.add_parser("list", help="list your profiles and the shipped ones")
     listing.set_defaults(run=run_list)
@@ -184,7 +184,7 @@ def _list_fields() -> None:
 
 
 def _default(schema: FieldSchema) -> str:
-    from codex_tui.profiles.literals import format_literal
+    from codex_tui.base.toml import format_literal
 
     if schema.default is None:
         return "required" if schema.required else "unset"
@@ -193,9 +193,9 @@ def _default(schema: FieldSchema) -> str:
 
 def find_field(field: str) -> FieldSchema:
     """Find the field with the dotted name `field`, or the only field with that last name. Raises BadInput."""
+    from codex_tui.base.close_match import find_close_match
     from codex_tui.base.errors import BadInput
     from codex_tui.base.secrets import redact
-    from codex_tui.profiles.problems import find_close_match
     from codex_tui.profiles.schema import read_schema
 
     found = [schema for schema in read_schema().values() if field in (schema.path, schema.name)]

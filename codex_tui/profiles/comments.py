@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from codex_tui.profiles.literals import format_literal
+from codex_tui.base.toml import format_literal
 from codex_tui.profiles.schema import FieldSchema, read_schema, read_tables
 
 # The values of the examples in `profile explain`, and of the commented lines for fields that are not set.

@@ -12,12 +12,11 @@ from typing import Any
 
 import tomli_w
 
-from codex_tui.base import locations
+from codex_tui.base import locations, toml_text
 from codex_tui.base.errors import BadInput, CodexError, hint_for_failed_write
-from codex_tui.base.toml import MAX_BYTES, parse_toml
+from codex_tui.base.toml import MAX_BYTES, format_literal, parse_toml
 from codex_tui.base.toml_positions import BOM
-from codex_tui.profiles import toml_text
-from codex_tui.profiles.literals import format_literal, parse_literal
+from codex_tui.profiles.literals import parse_literal
 from codex_tui.profiles.resolve import Resolved, make_paths_absolute, resolve
 from codex_tui.profiles.schema import read_schema
 from training.contract import files

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from codex_tui.base.toml_text import CannotEdit
 from codex_tui.profiles.draft import Draft
 from codex_tui.profiles.literals import parse_input, parse_literal
 from codex_tui.profiles.problems import ProfileProblem, validate_field
 from codex_tui.profiles.resolve import NOT_INHERITED, Resolved
 from codex_tui.profiles.schema import FieldSchema, read_schema
-from codex_tui.profiles.toml_text import CannotEdit
 
 
 @dataclass(frozen=True)

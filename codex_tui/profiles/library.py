@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from codex_tui.base import locations
+from codex_tui.base.close_match import suggest
 from codex_tui.base.errors import BadInput, convert_os_error
 from codex_tui.base.secrets import redact
 from codex_tui.base.text import shorten
@@ -68,9 +69,16 @@ def find_profile(text: str) -> Path:
         candidate = folder / f"{text}.toml"
         if os.path.isfile(candidate):  # noqa: PTH113
             return candidate
-    names = ", ".join(sorted({entry.stem for folder in (locations.user_profiles(), locations.shipped_profiles())
-                              for entry in folder.glob("*.toml")}))  # fmt: skip
-    raise BadInput(f"No profile is called {shown_name!r}.", f"There are: {names}" if names else "")
+    names = list_names()
+    there_are = f"There are: {', '.join(names)}" if names else ""
+    hint = " ".join(filter(None, [suggest(text, names), there_are]))
+    raise BadInput(f"No profile is called {shown_name!r}.", hint)
+
+
+def list_names() -> list[str]:
+    """List the names of all profiles, without a look into them."""
+    folders = (locations.user_profiles(), locations.shipped_profiles())
+    return sorted({entry.stem for folder in folders for entry in folder.glob("*.toml")})
 
 
 def _explain_no_profile(path: Path) -> str:

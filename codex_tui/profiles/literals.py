@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from typing import Any
 
 from codex_tui.base.text import clean
-from codex_tui.base.toml import parse_toml
+from codex_tui.base.toml import format_literal, parse_toml
 from codex_tui.base.toml_positions import find_positions
 from codex_tui.profiles.schema import FieldSchema
 
 _GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+")
-
-
-def format_literal(value: Any) -> str:
-    """Format `value` as TOML."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(format_literal, value))}]"
-    return repr(value)
 
 
 def format_value(value: Any) -> str:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import re
 import reprlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from codex_tui.base.close_match import find_close_match
 from codex_tui.base.secrets import NO_SECRETS, is_secret, redact
 from codex_tui.base.text import shorten
 from codex_tui.profiles.schema import FieldSchema, read_schema
@@ -125,11 +124,6 @@ def describe_location(name: str) -> str:
 
 def list_tables() -> list[str]:
     return list(dict.fromkeys(schema.table for schema in read_schema().values() if schema.table))
-
-
-def find_close_match(word: str, known: Iterable[str]) -> str:
-    """Return the word of `known` that is most similar to `word`, "" if none is similar."""
-    return next(iter(difflib.get_close_matches(word, list(known), n=1)), "")
 
 
 def is_table(name: str) -> bool:

@@ -12,8 +12,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from codex_tui.base import locations
+from codex_tui.base.close_match import find_close_match
 from codex_tui.profiles.layer import Layer, read_layer, read_text
-from codex_tui.profiles.problems import ProfileError, ProfileProblem, find_close_match, quote_value, validate_field
+from codex_tui.profiles.problems import ProfileError, ProfileProblem, quote_value, validate_field
 from codex_tui.profiles.schema import read_schema
 from training.contract.model_path import is_relative, resolve_model_name
 from training.contract.profile import Profile

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from codex_tui.base import locations
+from codex_tui.base.close_match import suggest
 from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.runs.announced import has_seen_end
 from codex_tui.runs.summary import RunSummary, read_created, summarise
@@ -71,9 +72,7 @@ def find_run(text: str) -> RunDirectory:
         return RunDirectory(home / names[0])
     if names:
         raise BadInput(f"Several runs begin with {text!r}.", f"Choose one: {', '.join(sorted(names)[:8])}")
-    if not list_names():
-        raise _no_runs()
-    raise BadInput(f"No run is called {text!r}.", "List them with: codex-tui runs")
+    raise _no_such_run(text)
 
 
 def find_exact_run(name: str) -> RunDirectory:
@@ -84,7 +83,14 @@ def find_exact_run(name: str) -> RunDirectory:
         return RunDirectory(home / name)
     if names:
         raise BadInput(f"No run is called {name!r}.", f"Write the whole name: {', '.join(sorted(names)[:8])}")
-    raise BadInput(f"No run is called {name!r}.", "List them with: codex-tui runs")
+    raise _no_such_run(name)
+
+
+def _no_such_run(name: str) -> BadInput:
+    names = list_names()
+    if not names:
+        return _no_runs()
+    return BadInput(f"No run is called {name!r}.", suggest(name, names) or "List them with: codex-tui runs")
 
 
 def _no_runs() -> BadInput:

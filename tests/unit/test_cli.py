@@ -24,6 +24,7 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["--help"], "Exit codes"),
         (["train", "--help"], "--dataset"),
         (["--version"], "codex-tui "),
+        (["-V"], "codex-tui "),
     ):
         with pytest.raises(SystemExit) as ended:
             main(arguments)
@@ -36,6 +37,61 @@ def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["trian"], "there is no command 'trian'; did you mean train?"),
+        (["data", "chek"], "there is no command 'chek'; did you mean check?"),
+        (["view", "x.jsonl"], "there is no command 'view'; did you mean data view?"),
+        (["zzz"], "there is no command 'zzz'"),
+        (["train", "demo", "--heedless"], "unrecognized arguments: --heedless; did you mean --headless?"),
+        (["train", "demo", "--nmae=a"], "unrecognized arguments: --nmae=a; did you mean --name?"),
+        (["--verison"], "did you mean --version?"),
+    ],
+)
+def test_a_mistyped_command_or_option_is_suggested(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train", "rtx3050-4bg"], "Did you mean rtx3050-4gb?"),
+        (["profile", "show", "rtx3050-4gb.tmol/"], "no such profile file"),
+        (["profile", "explain", "lora.lora_alhpa"], "Did you mean lora.lora_alpha?"),
+        (
+            ["profile", "show", "demo", "--set", "lora.lora_alhpa=1"],
+            "--set lora.lora_alhpa: unknown field; did you mean lora_alpha?",
+        ),
+        (["profile", "show", "demo", "--set", "loar.r=1"], "--set loar.r: unknown field; it belongs in [lora]"),
+        (["profile", "show", "demo", "--set", "loar.lora_alhpa=1"], "did you mean lora_alpha in [lora]?"),
+        (["chat", "zmobies-1"], "Did you mean zombies-1?"),
+        (["runs", "rm", "zmobies-1", "--yes"], "Did you mean zombies-1?"),
+    ],
+)
+def test_a_mistyped_name_is_suggested(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    make_run("zombies-1", ev.Started(attempt=1, pid=1), ev.Done(step=1))
+    assert main(arguments) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("group", "commands"), [("data", ("check", "push")), ("profile", ("list", "schema"))])
+def test_a_bare_group_prints_its_help(
+    group: str, commands: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([group])
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert all(f"\n    {command} " in told for command in commands)
+    assert "required" not in told
 
 
 def test_chat_refuses_before_anything_is_loaded(

@@ -12,10 +12,10 @@ from support.fuzz.runs import make_run
 from support.fuzz.workers import CHAT_ANSWERS, SILENCE_LIMIT, FakeProcess, find_no_interpreter
 
 from codex_tui.base import locations
+from codex_tui.base.toml_text import CannotEdit
 from codex_tui.cli import main
 from codex_tui.environment.build import read_stamp
 from codex_tui.profiles.draft import Draft
-from codex_tui.profiles.toml_text import CannotEdit
 from codex_tui.runs import history_cache
 from codex_tui.workers.chat import Conversation
 from codex_tui.workers.process import Worker

@@ -34,6 +34,11 @@ def test_the_commands_load_neither_textual_nor_pydantic() -> None:
     assert not loaded_after("import codex_tui.cli; codex_tui.cli.parser()") & {"textual", "pydantic", "rich"}
 
 
+def test_suggestions_and_completion_load_only_when_they_are_needed() -> None:
+    loaded = loaded_after("import codex_tui.cli; codex_tui.cli.parser()")
+    assert not loaded & {"argcomplete", "difflib", "msgspec.json", "codex_tui.base.toml_text"}
+
+
 def test_the_first_screen_waits_for_no_validation() -> None:
     assert "pydantic" not in loaded_after("import codex_tui.ui.app")
 

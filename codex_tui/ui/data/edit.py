@@ -22,8 +22,8 @@ def open_draft(screen: Screen[Any], view: DataView) -> Draft | None:
 
     Returns None after it has shown an error, if the profile cannot be opened or edited.
     """
+    from codex_tui.base.toml_text import CannotEdit
     from codex_tui.profiles.draft import Draft
-    from codex_tui.profiles.toml_text import CannotEdit
 
     path = view.target.path
     assert path is not None

@@ -15,6 +15,8 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 from codex_tui.base.text import clean
+from codex_tui.base.toml import format_literal
+from codex_tui.base.toml_text import CannotEdit
 from codex_tui.profiles.draft import Draft
 from codex_tui.profiles.fields import (
     Field,
@@ -24,8 +26,7 @@ from codex_tui.profiles.fields import (
     list_fields,
     resolve_input,
 )
-from codex_tui.profiles.literals import format_literal, format_value, parse_input
-from codex_tui.profiles.toml_text import CannotEdit
+from codex_tui.profiles.literals import format_value, parse_input
 from codex_tui.ui.editor.draft_files import DraftFiles
 from codex_tui.ui.editor.field_help import describe_field
 from codex_tui.ui.editor.field_list import FieldList

@@ -13,12 +13,12 @@ from unittest.mock import patch
 import msgspec
 
 from codex_tui.base import locations, settings
+from codex_tui.base.toml_text import CannotEdit
 from codex_tui.environment import build
 from codex_tui.environment.build import read_stamp
 from codex_tui.machine import forecast
 from codex_tui.profiles.draft import Draft
 from codex_tui.profiles.resolve import load_profile
-from codex_tui.profiles.toml_text import CannotEdit
 from support.fuzz.checks import NOWHERE, FuzzKind, FuzzSession, TryInput
 from support.fuzz.mutate import TEXTS, Mutator
 from support.fuzz.runs import (

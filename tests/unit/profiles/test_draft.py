@@ -10,9 +10,9 @@ from support.profile_texts import WRITTEN
 
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput
+from codex_tui.base.toml_text import CannotEdit
 from codex_tui.profiles.draft import ChangedOnDisk, Draft, duplicate, find_free_name
 from codex_tui.profiles.schema import read_schema
-from codex_tui.profiles.toml_text import CannotEdit
 
 
 @pytest.fixture

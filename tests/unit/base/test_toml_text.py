@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.profile_texts import NAMES, VALUES, WRITTEN, parsed, tables
 
+from codex_tui.base.toml import format_literal
 from codex_tui.base.toml_positions import find_positions
-from codex_tui.profiles.literals import format_literal, format_value, parse_input, parse_literal
+from codex_tui.base.toml_text import put, take
+from codex_tui.profiles.literals import format_value, parse_input, parse_literal
 from codex_tui.profiles.schema import read_schema
-from codex_tui.profiles.toml_text import put, take
 
 ORDER = list(read_schema())
 
