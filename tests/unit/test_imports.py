@@ -36,7 +36,7 @@ def test_the_commands_load_neither_textual_nor_pydantic() -> None:
 
 def test_suggestions_and_completion_load_only_when_they_are_needed() -> None:
     loaded = loaded_after("import codex_tui.cli; codex_tui.cli.parser()")
-    assert not loaded & {"argcomplete", "difflib", "msgspec.json", "codex_tui.base.toml_text"}
+    assert not loaded & {"argcomplete", "difflib", "codex_tui.base.toml_text"}
 
 
 def test_the_first_screen_waits_for_no_validation() -> None:
