@@ -214,7 +214,7 @@ def _facts(rows: int | None, sha256: str | None, modified: float | None) -> str:
 
 
 def _file(text: str) -> Any:
-    from training.dataset.records import SUFFIXES
+    from training.dataset.formats import SUFFIXES
 
     path = _path(text)
     if not path.is_file():

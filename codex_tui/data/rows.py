@@ -20,8 +20,9 @@ from codex_tui.data.background import Background
 from codex_tui.data.filter import OWN_ORDER, Kind, RowStates
 from codex_tui.data.row_text import find_first_words
 from codex_tui.data.target import Target
+from training.dataset.formats import Unreadable
 from training.dataset.index import RowIndex
-from training.dataset.records import BadRow, Record, Unreadable
+from training.dataset.records import BadRow, Record
 from training.dataset.shapes import Columns, Row, row_of
 
 MAX_PREVIEW_BYTES = 64 * 1024  # a longer row is not parsed for the list

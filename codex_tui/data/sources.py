@@ -19,7 +19,7 @@ from codex_tui.workers.process import trainer_environment
 from training.contract.config import Hub
 from training.contract.profile import Profile
 from training.contract.tables import Dataset
-from training.dataset.records import Unreadable, format_of
+from training.dataset.formats import Unreadable, format_of
 from training.dataset.rows import Rows, read
 from training.dataset.shapes import USUAL, Columns
 from training.dataset.source import DEMO_DATASET, Source, SourceProblem, hub_id, local, source_from_files

@@ -16,7 +16,7 @@ from codex_tui.base import locations
 from codex_tui.base.errors import CodexError
 from codex_tui.runs import library
 from training.contract.config import ConfigError, RunConfig
-from training.dataset.records import SUFFIXES
+from training.dataset.formats import SUFFIXES
 from training.dataset.source import DEMO_DATASET
 
 MAX_RUNS = 40  # the newest runs whose datasets are suggested

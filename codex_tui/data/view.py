@@ -18,7 +18,7 @@ from codex_tui.data.rows import DataRows
 from codex_tui.data.target import Target
 from codex_tui.workers.inspect import RowReader
 from training.contract.messages import Cancelled, InspectAnswer, InspectProgress, InspectReady, StatsReady
-from training.dataset.records import Unreadable
+from training.dataset.formats import Unreadable
 
 if TYPE_CHECKING:
     from codex_tui.data.advice import Advice

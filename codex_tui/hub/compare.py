@@ -16,7 +16,8 @@ from codex_tui.hub.download import DATA_FILES, NO_DATA
 from codex_tui.hub.push import LocalFile
 from training.contract.card_text import CARD
 from training.contract.files import name_path_in_errors
-from training.dataset.records import BadRow, Unreadable, records
+from training.dataset.formats import Unreadable
+from training.dataset.records import BadRow, records
 from training.dataset.shapes import Tally, row_of
 
 if TYPE_CHECKING:

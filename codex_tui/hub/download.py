@@ -17,7 +17,7 @@ from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.base.progress import OnProgress, Progress
 from codex_tui.hub.client import RUN_AGAIN, Connection, connect, is_unreachable, make_bar, parse_repo_id
 from training.contract.files import name_path_in_errors
-from training.dataset.records import SUFFIXES
+from training.dataset.formats import SUFFIXES
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import DatasetInfo

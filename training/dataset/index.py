@@ -19,8 +19,9 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
+from training.dataset.formats import format_of
 from training.dataset.lines import Cancelled, Changed, DataFile, Lines, Read
-from training.dataset.records import Record, format_of, records
+from training.dataset.records import Record, records
 from training.dataset.source import Source
 
 __all__ = ["Changed", "OnCount", "RowIndex"]

@@ -19,7 +19,8 @@ from typing import TypeVar
 import msgspec
 
 from training.dataset import kept
-from training.dataset.records import BYTE_ORDER_MARK, MAX_LINE_BYTES, BadRow, Record, Unreadable, parse_line
+from training.dataset.formats import BYTE_ORDER_MARK, MAX_LINE_BYTES, Unreadable
+from training.dataset.records import BadRow, Record, parse_line
 
 Cancelled = Callable[[], bool]
 Read = Callable[[int], None]

@@ -102,8 +102,15 @@ def _parse_content(value: Any, where: str) -> str:
             if part.get("type") != "text":
                 kind = OTHER_PARTS.get(str(part.get("type")), "parts other than text")
                 raise BadRow(f"{where} has {kind}, and only text can be trained")
-        return "".join(check_text(part.get("text"), where) for part in value)
+        return "".join(_parse_part(part, where) for part in value)
     return check_text(value, where)
+
+
+def _parse_part(part: dict[str, Any], where: str) -> str:
+    """Read a part of type "text": OpenAI calls its key `text`, LLaMA-Factory `value`."""
+    if "text" not in part and "value" not in part:
+        raise BadRow(f'{where} has a part without "text"')
+    return check_text(part.get("text", part.get("value")), where)
 
 
 def check_text(value: Any, where: str) -> str:

@@ -7,39 +7,30 @@ lines are allowed.
 from __future__ import annotations
 
 import csv
+import io
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any
 
-Format = Literal["jsonl", "json", "csv", "parquet"]
+from training.dataset.formats import (
+    BYTE_ORDER_MARK,
+    MAX_LINE_BYTES,
+    Unreadable,
+    find_row_list,
+    format_of,
+    open_data,
+)
 
-SUFFIXES: dict[str, Format] = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "json",
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".parquet": "parquet",
-}
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-MAX_LINE_BYTES = 16 * 2**20
-"""For a line of JSONL. No model can read more, and a file with longer lines is not JSONL."""
-ACCEPTED = "Give a JSONL, JSON or CSV file in UTF-8, or a Parquet file whose name ends in .parquet."
 DELIMITERS = ",;\t|"
+_SEPARATOR = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 
 
 class BadRow(ValueError):
     """A row that the model can't learn from. The text says why, in a few words."""
-
-
-class Unreadable(Exception):
-    """A file that can't be read at all, with a message and a hint."""
-
-    def __init__(self, message: str, hint: str = "") -> None:
-        self.message, self.hint = message, hint
-        super().__init__(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,26 +45,6 @@ class Record:
     line: int
     raw: dict[str, Any] | None
     problem: str = ""
-
-
-def format_of(path: Path) -> Format:
-    """Tell the format from the file's name. A .json file may contain JSONL, and so may a file with an unknown name.
-
-    Raises OSError, and Unreadable if the file should contain text but does not.
-    """
-    by_name = SUFFIXES.get(path.suffix.lower(), "jsonl")
-    if by_name == "parquet":
-        return by_name
-    with path.open("rb") as file:
-        beginning = file.read(4096).removeprefix(BYTE_ORDER_MARK).lstrip()
-    if not may_be_text(beginning):
-        raise Unreadable(f"{path} is not a text file: it contains NUL bytes.", ACCEPTED)
-    return by_name if by_name != "json" or beginning[:1] == b"[" else "jsonl"
-
-
-def may_be_text(beginning: bytes) -> bool:
-    """Guess from its beginning whether a file is text. If it begins like JSON, a NUL byte may be damage in one row."""
-    return b"\0" not in beginning or beginning[:1] in (b"{", b"[")
 
 
 def records(path: Path, file: int = 0) -> Iterator[Record]:
@@ -102,6 +73,8 @@ def parse_line(line: bytes) -> dict[str, Any]:
     except RecursionError:
         raise BadRow("nested too deeply") from None
     except json.JSONDecodeError as error:
+        if line[-2:] == b"},":  # rows that were copied from an array
+            return parse_line(line[:-1])
         if line.startswith(b"["):
             raise BadRow("a JSON array over several lines; JSONL has one object a line") from None
         raise BadRow(f"not valid JSON: {error.msg} (column {error.colno})") from None
@@ -113,7 +86,7 @@ def parse_line(line: bytes) -> dict[str, Any]:
 
 
 def _jsonl(path: Path) -> NumberedRows:
-    with path.open("rb") as file:
+    with open_data(path) as file:
         number = 0
         while line := file.readline(MAX_LINE_BYTES + 2):
             number += 1
@@ -129,17 +102,45 @@ def _jsonl(path: Path) -> NumberedRows:
 
 
 def _json(path: Path) -> NumberedRows:
-    """Read the elements of an array, each with its own line. If the array is broken, read the elements before that."""
+    """Read an array, an object that holds one under a name such as "data", or objects over several lines. Each element
+    has its own line. If the JSON is broken, read what comes before that."""
     try:
-        text = path.read_bytes().removeprefix(BYTE_ORDER_MARK).decode("utf-8")
+        with open_data(path) as file:
+            text = file.read().removeprefix(BYTE_ORDER_MARK).decode("utf-8")
     except UnicodeDecodeError as error:
         raise Unreadable(f"{path} is not UTF-8 text (byte {error.start + 1}).", "Save it as UTF-8.") from None
+    start = _skip_space(text, 0)
+    if text[start : start + 1] == "[":
+        return _json_values(text, start + 1, "]")
+    try:
+        value, end = json.JSONDecoder().raw_decode(text, start)
+    except (ValueError, RecursionError):
+        return _json_values(text, start, "")
+    name = find_row_list(value) if _skip_space(text, end) == len(text) else None
+    return _json_values(text, _find_member(text, start, name) + 1, "]") if name else _json_values(text, start, "")
+
+
+def _find_member(text: str, at: int, name: str) -> int:
+    """Return where the value of the member `name` begins in the object that begins at `at`."""
+    decoder, key = json.JSONDecoder(), None
+    while True:
+        key, at = decoder.raw_decode(text, _skip_space(text, at + 1))
+        at = _skip_space(text, _skip_space(text, at) + 1)  # after the colon
+        if key == name:
+            return at
+        at = _skip_space(text, decoder.raw_decode(text, at)[1])
+
+
+def _json_values(text: str, at: int, closing: str) -> NumberedRows:
+    """Read the elements of an array from its first one on; or, without `closing`, all values up to the end of the
+    text."""
     decoder = json.JSONDecoder(parse_constant=_refuse_constant)
     escapes = "\\ud" in text.lower()
-    at, line, counted = text.index("[") + 1, 1, 0
+    line, counted = 1, 0
+    what = "array" if closing else "JSON"
     while True:
         at = _skip_space(text, at)
-        if text[at : at + 1] == "]":
+        if text[at : at + 1] == closing:
             return
         line, counted = line + text.count("\n", counted, at), at
         try:
@@ -149,7 +150,7 @@ def _json(path: Path) -> NumberedRows:
             return
         except ValueError as error:
             reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-            yield line, f"the array is broken here, nothing after it was read: {reason}"
+            yield line, f"the {what} is broken here, nothing after it was read: {reason}"
             return
         try:
             if escapes:
@@ -160,7 +161,7 @@ def _json(path: Path) -> NumberedRows:
         at = _skip_space(text, end)
         if text[at : at + 1] == ",":
             at += 1
-        elif text[at : at + 1] != "]":
+        elif closing and text[at : at + 1] != closing:
             line += text.count("\n", counted, at)
             yield line, "the array is broken here, nothing after it was read: expected a comma or ]"
             return
@@ -174,28 +175,42 @@ def _skip_space(text: str, at: int) -> int:
 
 def _csv(path: Path) -> NumberedRows:
     # Bytes that are not UTF-8 are read as lone surrogates, so that only their own row is bad.
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        first = file.readline()
-        file.seek(0)
-        delimiter = max(DELIMITERS, key=first.count)
-        csv.field_size_limit(MAX_LINE_BYTES)
-        reader = csv.reader(file, delimiter=delimiter, strict=True)
-        header: list[str] | None = None
-        while True:
-            line = reader.line_num + 1
-            try:
-                cells = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                yield line, f"not valid CSV: {error}"
-                continue
-            if header is None:
-                header = cells
-                if not _is_text(cells):
-                    raise Unreadable(f"{path}: its header (line {line}) is not UTF-8 text.", "Save it as UTF-8.")
-            elif cells:
-                yield line, _combine(header, cells)
+    with (
+        open_data(path) as binary,
+        io.TextIOWrapper(binary, encoding="utf-8-sig", errors="surrogateescape", newline="") as file,
+    ):
+        yield from _csv_rows(path, file)
+
+
+def _csv_rows(path: Path, file: IO[str]) -> NumberedRows:
+    first, before = file.readline(), 0
+    while first.isspace():
+        first, before = file.readline(), before + 1
+    if named := _SEPARATOR.fullmatch(first):  # Excel's line that names the delimiter
+        first, before = file.readline(), before + 1
+    delimiter = named[1] if named else max(DELIMITERS, key=first.count)
+    # A space after each delimiter is part of the style, and a quote may follow it.
+    spaced = delimiter in first and first.count(delimiter) == first.count(f"{delimiter} ")
+    csv.field_size_limit(MAX_LINE_BYTES)
+    reader = csv.reader(chain([first], file), delimiter=delimiter, strict=True, skipinitialspace=spaced)
+    header: list[str] | None = None
+    while True:
+        line = before + reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield line, f"not valid CSV: {error}"
+            continue
+        if not any(map(str.strip, cells)):  # an empty line, or Excel's row of empty cells
+            continue
+        if header is None:
+            header = [name.strip() for name in cells]
+            if not _is_text(cells):
+                raise Unreadable(f"{path}: its header (line {line}) is not UTF-8 text.", "Save it as UTF-8.")
+        else:
+            yield line, _combine(header, cells)
 
 
 def _combine(header: list[str], cells: list[str]) -> dict[str, Any] | str:

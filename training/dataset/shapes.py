@@ -203,9 +203,10 @@ def _parse_pair(raw: dict[str, Any], columns: Columns) -> _Conversation:
         prompt, completion = parse_messages(raw[question], question), parse_messages(raw[answer], answer)
         tools, tools_used = _find_tools(raw)
         return _Conversation(shape, (*used, *tools_used), prompt + completion, len(prompt), tools)
-    user, more = _required_text(raw, question), _optional_text(raw, context)
+    more = _optional_text(raw, context)
+    user = "" if more and _is_blank(raw[question]) else _required_text(raw, question)
     system_prompt, history = _optional_text(raw, system), _parse_history(raw)
-    pairs = [*history, (f"{user}\n\n{more}" if more else user, _required_text(raw, answer))]
+    pairs = [*history, ("\n\n".join(filter(None, (user, more))), _required_text(raw, answer))]
     turns = [Turn({"role": "system", "content": system_prompt})] if system_prompt else []
     for asked, given in pairs:
         turns += [Turn({"role": "user", "content": asked}), Turn({"role": "assistant", "content": given}, True)]
@@ -246,6 +247,10 @@ def _find_tools(raw: dict[str, Any]) -> tuple[list[dict[str, Any]] | None, tuple
 def _choose_column(raw: dict[str, Any], named: str | None, usual: tuple[str, ...]) -> str | None:
     """Choose the column to read; None if the row has none."""
     return next((name for name in ((named,) if named else usual) if name in raw), None)
+
+
+def _is_blank(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def _required_text(raw: dict[str, Any], name: str) -> str:

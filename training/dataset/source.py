@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.contract.config import Hub, RunConfig
-from training.dataset.records import SUFFIXES
+from training.dataset.formats import SUFFIXES
 
 DEMO_DATASET = "demo:zombie-waves"
 DEMO_FILE = Path(__file__).resolve().parents[1] / "demo" / "zombie_waves.jsonl"

@@ -17,7 +17,7 @@ from training.contract.failures import TrainingFailure
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 from training.contract.tables import Model
-from training.dataset.records import Unreadable
+from training.dataset.formats import Unreadable
 from training.dataset.rows import Rows, read
 from training.dataset.shapes import Columns
 from training.dataset.source import Source, SourceProblem, sha256, source_from_config

@@ -17,7 +17,8 @@ from msgspec.structs import replace
 
 from training.contract.config import RowForm
 from training.contract.failures import TrainingFailure
-from training.dataset.records import BadRow, Unreadable, records
+from training.dataset.formats import Unreadable
+from training.dataset.records import BadRow, records
 from training.dataset.shapes import Columns, Message, Row, row_of
 from training.job.tokens import with_system_prompt
 

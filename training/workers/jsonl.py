@@ -10,7 +10,8 @@ import msgspec
 
 from training.contract import files
 from training.contract.process import die_with_parent
-from training.dataset.records import Unreadable, records
+from training.dataset.formats import Unreadable
+from training.dataset.records import records
 
 
 def write(path: Path, copy: Path) -> int:

@@ -14,7 +14,7 @@ from codex_tui.data.view import DataView
 from codex_tui.ui.data.row_view import draw_lines, draw_model_view, draw_raw, draw_tokens
 from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, line
-from training.dataset.records import Unreadable
+from training.dataset.formats import Unreadable
 
 SPLIT_NAMES = {"train": "training", "eval": "evaluation", "dropped": "skipped"}
 PANES = (("seen", "Model"), ("raw", "Raw"), ("tokens", "Tokens"), ("overview", "Overview"))

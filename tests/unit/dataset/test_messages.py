@@ -151,3 +151,22 @@ def test_the_good_answer_of_preferences_can_be_named() -> None:
 def test_other_values_are_no_marks(more: dict[str, Any]) -> None:
     assert read({"prompt": "a", "completion": "b", **more}).answers == (1,)
     assert read({"instruction": "a", "output": "b", "label": False}).answers == (1,)
+
+
+@pytest.mark.parametrize("key", ["text", "value"])
+def test_parts_of_text_are_joined(key: str) -> None:
+    parts = [{"type": "text", key: "Which "}, {"type": "text", key: "gun?"}]
+    row = read({"messages": [{"role": "user", "content": parts}, {"role": "assistant", "content": "The rifle."}]})
+    assert row.messages[0]["content"] == "Which gun?"
+
+
+def test_a_part_without_text_is_named() -> None:
+    content = [{"type": "text", "words": "Gun?"}]
+    with pytest.raises(BadRow, match='message 1: "content" has a part without "text"'):
+        read({"messages": [{"role": "user", "content": content}, {"role": "assistant", "content": "b"}]})
+
+
+@pytest.mark.parametrize("question", ["", " ", None])
+def test_an_empty_instruction_leaves_the_input_as_the_question(question: str | None) -> None:
+    row = read({"instruction": question, "input": "What clears stage two?", "output": "Fire traps."})
+    assert row.messages[0]["content"] == "What clears stage two?"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.dataset.records import Unreadable
+from training.dataset.formats import Unreadable
 from training.dataset.rows import Rows
 from training.dataset.rows import read as read_all
 from training.dataset.shapes import USUAL, Columns, Reading
