@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from codex_tui.base.text import pluralize
@@ -13,6 +14,7 @@ from codex_tui.base.text import pluralize
 if TYPE_CHECKING:
     from codex_tui.data.check import CheckResult
     from codex_tui.data.overview import Overview
+    from training.dataset.source import Source
 
 PROBLEMS_SHOWN = 10
 COLUMNS_SHOWN = 12
@@ -30,6 +32,8 @@ def as_json(found: CheckResult, out: TextIO) -> None:
     judged, overview, reading = found.target.profile is not None, found.overview, found.scan.reading
     duplicates = overview.duplicates
     document: dict[str, Any] = {
+        "files": [str(path) for path in found.target.source.files],
+        "left_out": [{"file": str(left.path), "reason": left.reason} for left in found.target.source.left_out],
         "rows": overview.rows,
         "kept": overview.kept,
         "bad": list(_bad(found)),
@@ -84,8 +88,11 @@ def lines(found: CheckResult) -> Iterator[str]:
     overview, source = found.overview, found.target.source
     bad = overview.rows - overview.kept
     yield f"{source.name}: {pluralize(overview.rows, 'row')}, {overview.kept:,} kept, {bad:,} bad"
-    if source.left_out:
-        yield f"  left out, because they are no training split: {_some([path.name for path in source.left_out])}"
+    if len(source.files) > 1 or source.left_out:
+        yield f"  files read: {_some([_shorten(path, source) for path in source.files])}"
+    for reason in dict.fromkeys(left.reason for left in source.left_out):
+        names = [_shorten(left.path, source) for left in source.left_out if left.reason == reason]
+        yield f"  left out ({reason}): {_some(names)}"
     for problem in islice(found.bad(), PROBLEMS_SHOWN):
         file = source.label(problem.file)
         yield f"  {f'{file}, ' * bool(file)}line {problem.line}: {problem.message}"
@@ -100,6 +107,14 @@ def lines(found: CheckResult) -> Iterator[str]:
         yield f"! {warned.message}"
         if warned.remedy:
             yield f"  → {warned.remedy}"
+
+
+def _shorten(path: Path, source: Source) -> str:
+    """Return the path of a file inside of its folder or repository."""
+    parts = path.parts
+    if source.hub and source.hub.revision in parts:
+        return "/".join(parts[parts.index(source.hub.revision) + 1 :])
+    return str(path.relative_to(source.name)) if path.is_relative_to(source.name) else path.name
 
 
 def _figures(found: CheckResult) -> Iterator[tuple[str, str]]:

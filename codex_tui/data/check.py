@@ -76,7 +76,7 @@ def check_dataset(target: Target, report: OnProgress) -> CheckResult:
     profile = target.settings
     columns = Columns.from_dataset(profile.dataset)
     with sources.translate_read_errors(target.source):
-        source = sources.convert_parquet(target.source)
+        source = sources.convert_files(target.source)
         index = RowIndex.open(
             source, locations.cache_home(), lambda done, total: report(Progress("finding the rows", done, total))
         )

@@ -212,7 +212,7 @@ class DataRows:
 
     def _find_rows(self, report: Callable[[int, int], None]) -> None:
         with sources.translate_read_errors(self._target.source):
-            self.index = RowIndex(sources.convert_parquet(self._target.source), locations.cache_home())
+            self.index = RowIndex(sources.convert_files(self._target.source), locations.cache_home())
             self.index.build(report, self._background.closed.is_set)
 
     async def _refilter(self) -> None:

@@ -19,7 +19,7 @@ from codex_tui.workers.process import trainer_environment
 from training.contract.config import Hub
 from training.contract.profile import Profile
 from training.contract.tables import Dataset
-from training.dataset.formats import Unreadable, format_of
+from training.dataset.formats import Unreadable, find_compression, format_of
 from training.dataset.rows import Rows, read
 from training.dataset.shapes import USUAL, Columns
 from training.dataset.source import DEMO_DATASET, Source, SourceProblem, hub_id, local, source_from_files
@@ -59,7 +59,8 @@ def find_source(
         from codex_tui.hub.download import fetch_dataset
 
         files, commit = fetch_dataset(repo, revision, report)
-        return source_from_files(f"hf://{repo}", files, Hub(repo, commit))
+        folder = next((parent for parent in files[0].parents if parent.name == commit), files[0].parent)
+        return source_from_files(f"hf://{repo}", folder, files, Hub(repo, commit))
     except SourceProblem as problem:
         similar = suggest.find_similar(name, base)
         raise BadInput(problem.message, f"Did you mean {similar}?" if similar else problem.hint) from None
@@ -69,7 +70,7 @@ def read_rows(source: Source, columns: Columns = USUAL) -> Rows:
     """Read the good and the bad rows of `source`. Raises BadInput if a file can't be read, EnvironmentMissing if a
     Parquet file needs the training environment and there is none."""
     with translate_read_errors(source):
-        return read(convert_parquet(source), columns)
+        return read(convert_files(source), columns)
 
 
 @contextmanager
@@ -83,9 +84,10 @@ def translate_read_errors(source: Source) -> Iterator[None]:
         raise BadInput(error.message, error.hint) from None
 
 
-def convert_parquet(source: Source) -> Source:
-    """Return `source` with a JSONL copy in place of each Parquet file, in which row n is line n. The training
-    environment writes each copy once. Raises EnvironmentMissing if there is none, OSError if a file can't be found."""
+def convert_files(source: Source) -> Source:
+    """Return `source` with a copy in place of each file that only the training environment can read: a JSONL file for
+    Parquet, in which row n is line n, and the unpacked file for Zstandard. The training environment writes each copy
+    once. Raises EnvironmentMissing if there is none, OSError if a file can't be found."""
     return Source(source.name, tuple(map(_convert_file, source.files)), source.hub, source.left_out)
 
 
@@ -117,11 +119,13 @@ def to_config_fields(source: Source) -> dict[str, Any]:
 
 
 def _convert_file(path: Path) -> Path:
-    if format_of(path) != "parquet":
+    unpack = find_compression(path) == "zstd"
+    if not unpack and format_of(path) != "parquet":
         return path
+    suffix = Path(path.stem).suffix if unpack else ".jsonl"
     status = path.stat()
     key = hashlib.sha256(f"{path.absolute()} {status.st_size} {status.st_mtime_ns}".encode()).hexdigest()[:24]
-    copy = locations.cache_home() / "datasets" / f"{path.stem[:40]}-{key}.jsonl"
+    copy = locations.cache_home() / "datasets" / f"{path.stem[:40]}-{key}{suffix}"
     if not copy.is_file():
         try:
             copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -135,5 +139,5 @@ def _convert_file(path: Path) -> Path:
             why = (done.stderr.strip().splitlines() or [f"{path} can't be read."])[-1]
             if why.startswith(str(copy)):
                 raise CodexError(why, "Free some space there, then try it again.")
-            raise BadInput(why, "Check that the Parquet file is complete.")
+            raise BadInput(why, "Check that the file is complete.")
     return copy

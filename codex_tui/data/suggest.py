@@ -16,7 +16,7 @@ from codex_tui.base import locations
 from codex_tui.base.errors import CodexError
 from codex_tui.runs import library
 from training.contract.config import ConfigError, RunConfig
-from training.dataset.formats import SUFFIXES
+from training.dataset.formats import is_data_file
 from training.dataset.source import DEMO_DATASET
 
 MAX_RUNS = 40  # the newest runs whose datasets are suggested
@@ -98,7 +98,7 @@ def _list_data_entries(folder: Path) -> Iterator[str]:
             with suppress(OSError):
                 if entry.is_dir():
                     yield f"{entry.name}/"
-                elif entry.name.lower().endswith(tuple(SUFFIXES)):
+                elif is_data_file(entry.name):
                     yield entry.name
 
 

@@ -121,5 +121,7 @@ def _join_sources(names: Sequence[str], revision: str | None, report: OnProgress
     if len(parts) == 1:
         return parts[0]
     return Source(
-        NAME_SEPARATOR.join(source.name for source in parts), tuple(path for source in parts for path in source.files)
+        NAME_SEPARATOR.join(source.name for source in parts),
+        tuple(path for source in parts for path in source.files),
+        left_out=tuple(left for source in parts for left in source.left_out),
     )

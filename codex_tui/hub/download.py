@@ -17,12 +17,12 @@ from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.base.progress import OnProgress, Progress
 from codex_tui.hub.client import RUN_AGAIN, Connection, connect, is_unreachable, make_bar, parse_repo_id
 from training.contract.files import name_path_in_errors
-from training.dataset.formats import SUFFIXES
+from training.dataset.formats import DATA_SUFFIXES, SUFFIXES, is_data_file
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import DatasetInfo
 
-DATA_FILES = [f"*{suffix}" for suffix in SUFFIXES]
+DATA_FILES = [f"*{suffix}" for suffix in DATA_SUFFIXES]
 NO_DATA = [".*", "*/.*", "*dataset_info.json", "*dataset_infos.json"]
 MIN_RESUMED_BYTES = 8 * 2**20
 """After a broken connection the library downloads a file again from the start. A larger file than this is resumed."""
@@ -150,7 +150,7 @@ def _find_cached(repo: str, revision: str | None, *, offline: bool = False) -> F
 
 
 def _list_snapshot(repo: str, folder: Path, *, offline: bool = False) -> FetchedDataset:
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    files = sorted(path for path in folder.rglob("*") if is_data_file(path.name) and path.is_file())
     return FetchedDataset(repo, files, folder.name, folder, offline)
 
 

@@ -38,8 +38,12 @@ def test_every_format_comes_to_the_same(
     assert 0 < found["truncated"] < 30
     assert found["learned_tokens"] > 100
     assert found["steps_per_epoch"] == 7  # 28 rows, two held out, four a step
-    for other in (array, table, parquet):
-        assert told(capsys, str(other), "--profile", str(profile)) == found
+    packed = [tmp_path / "rows.jsonl.zst", tmp_path / "packed.csv.zst"]
+    for file, name in zip((lines, table), packed, strict=True):
+        trainer.run_program("files", "pack_with_zstandard", str(file), str(name))
+    for other in (array, table, parquet, *packed):
+        same = {**found, "files": [str(other)]}
+        assert told(capsys, str(other), "--profile", str(profile)) == same
 
 
 def test_a_model_that_is_not_there_leaves_the_rest(

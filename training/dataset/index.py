@@ -1,7 +1,8 @@
 """Gives any row of a dataset at once, by its position among all rows, good and bad, of all files.
 
 For a JSONL file only the offsets of the rows are held in memory (see lines.py). Finding them takes a second for a
-gigabyte. The rows of a JSON array, a CSV or a Parquet file are held in memory, and take as much of it as they take on
+gigabyte. The rows of a JSON array, a CSV, a Parquet or a
+compressed file are held in memory, and take as much of it as they take on
 the disk uncompressed. Reading a JSON array needs ten times as much for a moment.
 
     index = RowIndex(source, cache)
@@ -19,7 +20,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from training.dataset.formats import format_of
+from training.dataset.formats import find_compression, format_of
 from training.dataset.lines import Cancelled, Changed, DataFile, Lines, Read
 from training.dataset.records import Record, records
 from training.dataset.source import Source
@@ -39,7 +40,7 @@ class RowIndex:
         self.source = source
         self._files = [DataFile(path, cache) for path in source.files]
         self._parts: list[Lines | _RowsInMemory] = [
-            Lines(on_disk, number) if format_of(on_disk.path) == "jsonl" else _RowsInMemory(on_disk, number)
+            Lines(on_disk, number) if _has_lines(on_disk.path) else _RowsInMemory(on_disk, number)
             for number, on_disk in enumerate(self._files)
         ]
         self._ends: list[int] = []  # rows up to the end of each file that is complete
@@ -198,6 +199,10 @@ class _RowsInMemory:
             if any(needle in text for needle in needles):
                 yield row
         read(self._on_disk.size)
+
+
+def _has_lines(path: Path) -> bool:
+    return format_of(path) == "jsonl" and find_compression(path) is None
 
 
 def _pack(record: Record) -> bytes | Record:

@@ -12,9 +12,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 from training.contract.config import Hub, RunConfig
-from training.dataset.formats import SUFFIXES
+from training.dataset.formats import SUFFIXES, is_data_file, strip_data_suffix
 
 DEMO_DATASET = "demo:zombie-waves"
 DEMO_FILE = Path(__file__).resolve().parents[1] / "demo" / "zombie_waves.jsonl"
@@ -23,8 +24,15 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]
 _URL = re.compile(
     r"\s*[A-Za-z][A-Za-z0-9+.-]+://(?:(?:www\.)?(?:huggingface\.co|hf\.co)/datasets/(?P<page>[\w.-]+/[\w.-]+))?"
 )
-_TRAIN = re.compile(r"(?:^|[-_.])train(?:[-_.]|$)", re.IGNORECASE)
 
+Split = Literal["train", "validation", "test"]
+SPLIT_WORDS: dict[str, Split] = {
+    "train": "train", "training": "train",
+    "validation": "validation", "valid": "validation", "dev": "validation", "val": "validation",
+    "test": "test", "testing": "test", "eval": "test", "evaluation": "test",
+}  # fmt: skip
+"""The words that name a split in the name of a file or of a folder, as the library `datasets` reads them."""
+_WORD_ENDS = re.compile(r"[-._ 0-9]+")
 
 HINT = "Give the path of a JSONL, JSON, CSV or Parquet file."
 
@@ -37,15 +45,21 @@ class SourceProblem(ValueError):
         super().__init__(message)
 
 
+class LeftOut(NamedTuple):
+    """A file of a folder or repository that is not used, and why."""
+
+    path: Path
+    reason: str
+
+
 @dataclass(frozen=True)
 class Source:
-    """The files of a dataset, in order. `name` is its name on screens. `left_out` are the data files beside them that
-    don't belong to the training split."""
+    """The files of a dataset, in order. `name` is its name on screens. `left_out` are the files beside them."""
 
     name: str
     files: tuple[Path, ...]
     hub: Hub | None = None
-    left_out: tuple[Path, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
     def label(self, file: int) -> str:
         """Return the name of file number `file` for messages; "" if there is only one file."""
@@ -67,7 +81,7 @@ def local(name: str, base: Path = Path()) -> Source:
         raise SourceProblem("An empty name is not a file.", HINT)
     path = (base / _expand_user(name)).absolute()
     if path.is_dir():
-        return source_from_files(str(path), _list_data_files(path))
+        return source_from_files(str(path), path, _list_files(path))
     if path.is_file():
         return Source(str(path), (path,))
     if glob.has_magic(name) and not path.exists():
@@ -75,34 +89,68 @@ def local(name: str, base: Path = Path()) -> Source:
         files = tuple(file for file in map(Path, matches) if file.is_file())
         if not files:
             raise SourceProblem(f"{path}: no file matches this pattern.", "Check the pattern; ** includes subfolders.")
-        return Source(str(path), files)
+        return _source_from_pattern(str(path), files)
     if path.exists():
         raise SourceProblem(f"{path}: not a file.", "Give a file, a folder or a pattern.")
     problem = "this link points to a file that does not exist" if path.is_symlink() else "no such dataset file"
     raise SourceProblem(f"{path}: {problem}.", HINT)
 
 
-def source_from_files(name: str, files: Sequence[Path], hub: Hub | None = None) -> Source:
-    """Take the data files of a folder or a repository. If some have "train" in their names, take only those.
+def find_split(path: Path) -> Split | None:
+    """Tell the split of a file from the names of the file and of its folders, as `datasets` does. A name with several
+    such words counts as test, else as validation, so that no row of these is ever trained on."""
+    names = (*path.parts[:-1], strip_data_suffix(path.name))
+    splits = {SPLIT_WORDS[word] for name in names for word in _WORD_ENDS.split(name.lower()) if word in SPLIT_WORDS}
+    return next((split for split in ("test", "validation", "train") if split in splits), None)
 
-    Raises SourceProblem if there is no data file.
+
+def source_from_files(name: str, folder: Path, files: Sequence[Path], hub: Hub | None = None) -> Source:
+    """Take the data files among `files`, which are in `folder`, without those of the test and validation splits. If
+    some are named as the training split, take only those.
+
+    Raises SourceProblem if that leaves no file.
     """
-    train = [path for path in files if _TRAIN.search(path.stem)] or files
-    if not train:
+    data = [path for path in files if is_data_file(path.name)]
+    if not data:
         kinds = ", ".join(SUFFIXES)
         raise SourceProblem(f"{name} contains no data file.", f"A data file's name ends in one of {kinds}.")
-    chosen = set(train)
-    return Source(name, tuple(train), hub, tuple(path for path in files if path not in chosen))
+    splits = {path: find_split(path.relative_to(folder)) for path in data}
+    wanted = "train" if "train" in splits.values() else None
+    chosen = tuple(path for path in data if splits[path] == wanted)
+    if not chosen:
+        held = " and ".join(split for split in ("validation", "test") if split in splits.values())
+        raise SourceProblem(
+            f"{name} has only {held} files, which are not trained on.", "To train on one of them, give its own path."
+        )
+    taken = set(chosen)
+    left_out = (LeftOut(path, _explain_left_out(path, splits)) for path in files if path not in taken)
+    return Source(name, chosen, hub, tuple(left_out))
 
 
-def _list_data_files(folder: Path) -> list[Path]:
-    """List the data files in `folder` and its subfolders, without hidden ones."""
+def _source_from_pattern(name: str, files: tuple[Path, ...]) -> Source:
+    """Take the files that a pattern matches, without those of the test and validation splits beside others."""
+    folder = next(parent for parent in Path(name).parents if not glob.has_magic(str(parent)))
+    splits = {path: find_split(path.relative_to(folder)) for path in files}
+    chosen = tuple(path for path in files if splits[path] in ("train", None))
+    if not chosen:
+        return Source(name, files)  # the pattern names such a split itself
+    left_out = (LeftOut(path, _explain_left_out(path, splits)) for path in files if path not in set(chosen))
+    return Source(name, chosen, left_out=tuple(left_out))
+
+
+def _explain_left_out(path: Path, splits: dict[Path, Split | None]) -> str:
+    if path not in splits:
+        return "not a data file"
+    split = splits[path]
+    return f"the {split} split" if split else "not named as the training split, which other files are"
+
+
+def _list_files(folder: Path) -> list[Path]:
+    """List the files in `folder` and its subfolders, without hidden ones."""
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
 
 
@@ -122,7 +170,7 @@ def hub_id(name: str, base: Path = Path()) -> str | None:
     """Return the Hub repository that `name` stands for; None if it is a path, or the name of a file on this machine."""
     if name.startswith("hf://"):
         return name.removeprefix("hf://").removeprefix("datasets/")
-    is_id = _HUB_ID.fullmatch(name) and Path(name).suffix.lower() not in SUFFIXES
+    is_id = _HUB_ID.fullmatch(name) and not is_data_file(name)
     return name if is_id and not (base / name).exists() else None
 
 

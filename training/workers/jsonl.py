@@ -1,8 +1,9 @@
-"""`python -m training jsonl FILE COPY`: a dataset file as JSONL, row n on line n, for an app without a Parquet
-reader."""
+"""`python -m training jsonl FILE COPY`: copies a file that the app can't read. A Parquet file becomes JSONL, with row n
+on line n; a file that Zstandard packed is unpacked."""
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import msgspec
 
 from training.contract import files
 from training.contract.process import die_with_parent
-from training.dataset.formats import Unreadable
+from training.dataset.formats import Unreadable, find_compression, open_data
 from training.dataset.records import records
 
 
@@ -19,6 +20,10 @@ def write(path: Path, copy: Path) -> int:
     die_with_parent(True)
     try:
         with files.open_replacement(copy) as file:
+            if find_compression(path) == "zstd":
+                with open_data(path) as unpacked:
+                    shutil.copyfileobj(unpacked, file)
+                return 0
             for record in records(path):
                 file.write(msgspec.json.encode(record.raw, enc_hook=str) + b"\n")
         return 0

@@ -19,6 +19,13 @@ def write_parquet(rows: str, path: str) -> None:
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(json.loads(Path(rows).read_text())), path)
 
 
+def pack_with_zstandard(file: str, packed: str) -> None:
+    import pyarrow
+
+    with pyarrow.CompressedOutputStream(packed, "zstd") as stream:
+        stream.write(Path(file).read_bytes())
+
+
 def build_demo_model(cache: str) -> str:
     return str(llama.build(Path(cache)))
 

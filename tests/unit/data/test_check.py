@@ -15,7 +15,8 @@ from codex_tui.base import locations
 from codex_tui.cli import main
 from training.dataset import scan as scans
 
-KEYS = {"rows", "kept", "bad", "columns", "shape", "tokens", "truncated", "answers", "answers_cut", "answers_lost",
+KEYS = {"files", "left_out", "rows", "kept", "bad",
+        "columns", "shape", "tokens", "truncated", "answers", "answers_cut", "answers_lost",
         "train_sequences", "learned_tokens",
         "duplicates", "steps_per_epoch", "seconds_per_epoch", "warnings", "skipped"}  # fmt: skip
 
@@ -55,6 +56,26 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> 
     found = json.loads(capsys.readouterr().out)
     assert set(found) == KEYS
     return found
+
+
+def test_the_files_of_a_folder_are_listed(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    for name in ("rows/train/a.jsonl", "rows/test/a.jsonl", "rows/README.md"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        rows_file(pair(f"It is in {name}."), name=name)
+    found = told(capsys, "rows")
+    assert found["rows"] == 1
+    assert found["files"] == [str(folder / "rows/train/a.jsonl")]
+    assert found["left_out"] == [
+        {"file": str(folder / "rows/README.md"), "reason": "not a data file"},
+        {"file": str(folder / "rows/test/a.jsonl"), "reason": "the test split"},
+    ]
+    assert main(["data", "check", "rows"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:4] == [
+        "  files read: train/a.jsonl",
+        "  left out (not a data file): README.md",
+        "  left out (the test split): test/a.jsonl",
+    ]
 
 
 def test_rows_alone(capsys: pytest.CaptureFixture[str]) -> None:

@@ -176,7 +176,10 @@ def test_a_name_means_a_file_a_folder_a_pattern_or_the_hub(tmp_path: Path) -> No
         (data / name).write_text("")
     found = local("guide", tmp_path)
     assert [path.name for path in found.files] == ["train-00000.jsonl"]
-    assert [path.name for path in found.left_out] == ["test.jsonl"]
+    assert [(left.path.name, left.reason) for left in found.left_out] == [
+        ("notes.txt", "not a data file"),
+        ("test.jsonl", "the test split"),
+    ]
     assert local("demo:zombie-waves").files[0].name == "zombie_waves.jsonl"
     for name, said in (
         ("none.jsonl", "no such dataset file"),

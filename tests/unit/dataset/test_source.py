@@ -1,0 +1,79 @@
+"""Which files of a folder, a pattern or a repository are trained on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from training.dataset.source import SourceProblem, find_split, local
+
+
+def make(folder: Path, *names: str) -> Path:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text('{"instruction": "Who?", "response": "Rook."}\n')
+    return folder
+
+
+def chosen(folder: Path, name: str = ".") -> tuple[list[str], dict[str, str]]:
+    source = local(name, folder) if name != "." else local(str(folder))
+    return (
+        [str(path.relative_to(folder)) for path in source.files],
+        {str(left.path.relative_to(folder)): left.reason for left in source.left_out},
+    )
+
+
+TEST, VALIDATION = "the test split", "the validation split"
+
+
+@pytest.mark.parametrize(
+    ("train", "left_out"),
+    [
+        (["train/data.jsonl"], {"test/data.jsonl": TEST}),
+        (["training.jsonl"], {"testing.jsonl": TEST}),
+        (["data.jsonl"], {"validation.jsonl": VALIDATION}),
+        (["guide.jsonl"], {"guide_test.jsonl": TEST}),
+        (["train1.jsonl", "train2.jsonl"], {"test.jsonl": TEST}),
+        (["data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet"],
+         {"data/validation-00000-of-00001.parquet": VALIDATION}),
+        (["Train.JSONL"], {"Dev.jsonl": VALIDATION, "my val.csv": VALIDATION, "evaluation/rows.json": TEST}),
+        (["my-train-rows.jsonl.gz"], {"my-eval-rows.jsonl.gz": TEST, "train/test.jsonl": TEST}),
+        (["train.jsonl"],
+         {"more.jsonl": "not named as the training split, which other files are", "README.md": "not a data file"}),
+        (["contest.jsonl", "trainer.csv", "value.json"], {}),
+        (["a.jsonl", "b.jsonl.zst"], {"rows.xlsx": "not a data file"}),
+    ],
+)  # fmt: skip
+def test_only_the_training_split_is_used(tmp_path: Path, train: list[str], left_out: dict[str, str]) -> None:
+    make(tmp_path, *train, *left_out, ".cache/test.jsonl", ".hidden.jsonl")
+    assert chosen(tmp_path) == (train, left_out)
+
+
+@pytest.mark.parametrize("names", [["test.jsonl"], ["dev/a.jsonl", "test/a.jsonl"]])
+def test_a_folder_without_training_rows_is_refused(tmp_path: Path, names: list[str]) -> None:
+    with pytest.raises(SourceProblem, match=r"has only .*test files, which are not trained on") as told:
+        local(str(make(tmp_path, *names)))
+    assert "give its own path" in told.value.hint
+    assert local(str(tmp_path / names[-1])).files == (tmp_path / names[-1],)
+
+
+def test_the_name_of_the_folder_itself_says_nothing(tmp_path: Path) -> None:
+    assert chosen(make(tmp_path / "test", "rows.jsonl")) == (["rows.jsonl"], {})
+
+
+def test_a_pattern_leaves_out_other_splits_unless_it_names_one(tmp_path: Path) -> None:
+    make(tmp_path / "test", "a.jsonl", "train.jsonl", "dev.jsonl", "test-1.jsonl", "test-2.jsonl")
+    folder = tmp_path / "test"
+    assert chosen(folder, "*.jsonl") == (
+        ["a.jsonl", "train.jsonl"],
+        {"dev.jsonl": VALIDATION, "test-1.jsonl": TEST, "test-2.jsonl": TEST},
+    )
+    assert chosen(folder, "test-*.jsonl") == (["test-1.jsonl", "test-2.jsonl"], {})
+
+
+def test_a_name_of_two_splits_is_not_trained_on() -> None:
+    assert find_split(Path("train_test.jsonl")) == "test"
+    assert find_split(Path("train-dev/rows.jsonl")) == "validation"
+    assert find_split(Path("latest.jsonl")) is None
