@@ -19,7 +19,7 @@ from codex_tui.profiles import library
 from codex_tui.runs.changes import check_name
 from training.contract.profile import Profile
 from training.dataset.source import Source
-from training.dataset.split import choose_eval_rows, count_steps, find_sparse_logging
+from training.dataset.split import count_steps, count_train_rows, find_sparse_logging
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class LaunchPlan:
     """What `launcher.launch` needs to start a run, apart from the interpreter.
 
     `profile_bytes` is the profile's file as it was when `profile` was resolved from it, under `overrides` (fields by
-    dotted path). `good_rows` is the number of rows that can be used, or None where they are in Parquet files and there
+    dotted path). `good_rows` is the number of rows that can be used (the last
+    `validation_rows` of them only for the evaluation), or None where they are in Parquet files and there
     is no training environment yet that can read them; the launch checks them then. `name` is None where the launcher
     shall choose the run's name. `missing_model` is None where the model is on this machine, or where nobody has looked
     for it.
@@ -42,6 +43,7 @@ class LaunchPlan:
     resources: ResourceForecast
     name: str | None
     missing_model: MissingModel | None = None
+    validation_rows: int = 0
 
     @property
     def warnings(self) -> list[str]:
@@ -61,7 +63,7 @@ class LaunchPlan:
     def _logging_warning(self) -> str:
         if self.good_rows is None:
             return ""
-        train_rows = self.good_rows - len(choose_eval_rows(self.good_rows, self.profile))
+        train_rows = count_train_rows(self.good_rows, self.profile, self.validation_rows)
         sparse = find_sparse_logging(self.profile, count_steps(self.profile, train_rows).total)
         return f"{sparse.message} {sparse.remedy}" if sparse else ""
 
@@ -95,9 +97,9 @@ def make_plan(
     profile_bytes = profile_file.read_bytes()
     source = sources.find_profile_source(profile, profile_file, dataset, report)
     try:
-        good_rows = sources.check_rows(source, profile.dataset)
+        good_rows, validation_rows = sources.check_rows(source, profile.dataset)
     except EnvironmentMissing:
-        good_rows = None
+        good_rows, validation_rows = None, 0
     if resources is None or resources.profile != profile:
         resources = forecast.forecast_resources(profile, profile_file)
     if unknown := resources.unknown_modules:
@@ -107,4 +109,6 @@ def make_plan(
         command = shlex.join(["codex-tui", "forecast", library.format_profile_argument(profile_file), *sets])
         raise BadInput(resources.memory_warning, f"To see which changes make it fit, run: {command}")
     missing = find_missing_model(profile, profile_file) if find_model else None
-    return LaunchPlan(profile_file, profile_bytes, profile, overrides, source, good_rows, resources, name, missing)
+    return LaunchPlan(
+        profile_file, profile_bytes, profile, overrides, source, good_rows, resources, name, missing, validation_rows
+    )

@@ -32,7 +32,8 @@ def as_json(found: CheckResult, out: TextIO) -> None:
     judged, overview, reading = found.target.profile is not None, found.overview, found.scan.reading
     duplicates = overview.duplicates
     document: dict[str, Any] = {
-        "files": [str(path) for path in found.target.source.files],
+        "files": [str(path) for path in found.target.source.train_files],
+        "eval_files": [str(path) for path in found.target.source.eval_files],
         "left_out": [{"file": str(left.path), "reason": left.reason} for left in found.target.source.left_out],
         "rows": overview.rows,
         "kept": overview.kept,
@@ -89,7 +90,9 @@ def lines(found: CheckResult) -> Iterator[str]:
     bad = overview.rows - overview.kept
     yield f"{source.name}: {pluralize(overview.rows, 'row')}, {overview.kept:,} kept, {bad:,} bad"
     if len(source.files) > 1 or source.left_out:
-        yield f"  files read: {_some([_shorten(path, source) for path in source.files])}"
+        yield f"  files read: {_some([_shorten(path, source) for path in source.train_files])}"
+    if source.eval_files:
+        yield f"  only for the evaluation: {_some([_shorten(path, source) for path in source.eval_files])}"
     for reason in dict.fromkeys(left.reason for left in source.left_out):
         names = [_shorten(left.path, source) for left in source.left_out if left.reason == reason]
         yield f"  left out ({reason}): {_some(names)}"

@@ -70,17 +70,19 @@ def compute_overview(
 ) -> Overview:
     """Compute the figures. `lengths` has the lengths of the rows that `scan` kept, or is None if they are not known."""
     kept = scan.kept
-    held = choose_eval_rows(kept, profile)
-    train, evaluated = kept - len(held), len(held)
+    validation = scan.kept_validation
+    held = choose_eval_rows(kept, profile, validation)
+    outside = range(kept - validation, kept) if validation else held  # the rows that are not trained on
+    train, evaluated = kept - len(outside), len(held)
     sequences = train
     tokens = truncated = answers = answers_cut = lost = dropped = learned = spent = refused = None
     if lengths is not None:
         limit = profile.model.max_seq_length
         everything = _apply_limit(lengths, profile)
-        eval_part = _apply_limit(lengths.select(held), profile)
-        train, evaluated = everything.rows - eval_part.rows, eval_part.rows
-        sequences = everything.sequences - eval_part.sequences
-        learned, spent = everything.learned - eval_part.learned, everything.tokens - eval_part.tokens
+        evaluated = _apply_limit(lengths.select(held), profile).rows
+        rest = _apply_limit(lengths.select(outside), profile)
+        train, sequences = everything.rows - rest.rows, everything.sequences - rest.sequences
+        learned, spent = everything.learned - rest.learned, everything.tokens - rest.tokens
         truncated = sum(tokens > limit for tokens in lengths.longest)
         answers, answers_cut, lost = len(lengths.starts), everything.answers_cut, everything.answers_lost
         refused = lengths.refused_count

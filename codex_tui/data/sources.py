@@ -6,6 +6,7 @@ import hashlib
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +89,12 @@ def convert_files(source: Source) -> Source:
     """Return `source` with a copy in place of each file that only the training environment can read: a JSONL file for
     Parquet, in which row n is line n, and the unpacked file for Zstandard. The training environment writes each copy
     once. Raises EnvironmentMissing if there is none, OSError if a file can't be found."""
-    return Source(source.name, tuple(map(_convert_file, source.files)), source.hub, source.left_out)
+    return replace(source, files=tuple(map(_convert_file, source.files)))
 
 
-def check_rows(source: Source, dataset: Dataset) -> int:
-    """Check the rows before a run starts, and return the number of good ones.
+def check_rows(source: Source, dataset: Dataset) -> tuple[int, int]:
+    """Check the rows before a run starts. Return the number of good ones, and how many of them are in the validation
+    split.
 
     Raises BadInput, with the first ten bad rows and their lines, if there are bad rows that `dataset`, the profile's
     table, does not allow.
@@ -109,13 +111,16 @@ def check_rows(source: Source, dataset: Dataset) -> int:
         )
     if not rows:
         raise BadInput(f"{source.name} has no rows.", ROW_HINT)
-    return len(content.rows)
+    if len(content.rows) == content.validation:
+        raise BadInput(f"The training files of {source.name} have no good rows.", ROW_HINT)
+    return len(content.rows), content.validation
 
 
 def to_config_fields(source: Source) -> dict[str, Any]:
     """Return the fields of a `RunConfig` that describe `source`."""
-    files = None if source.name == DEMO_DATASET else [str(path) for path in source.files]
-    return {"dataset": source.name, "files": files, "hub": source.hub}
+    files = None if source.name == DEMO_DATASET else [str(path) for path in source.train_files]
+    eval_files = [str(path) for path in source.eval_files]
+    return {"dataset": source.name, "files": files, "eval_files": eval_files, "hub": source.hub}
 
 
 def _convert_file(path: Path) -> Path:

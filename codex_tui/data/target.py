@@ -122,6 +122,10 @@ def _join_sources(names: Sequence[str], revision: str | None, report: OnProgress
         return parts[0]
     return Source(
         NAME_SEPARATOR.join(source.name for source in parts),
-        tuple(path for source in parts for path in source.files),
+        (
+            *(path for source in parts for path in source.train_files),
+            *(path for source in parts for path in source.eval_files),
+        ),
         left_out=tuple(left for source in parts for left in source.left_out),
+        validation_files=sum(source.validation_files for source in parts),
     )

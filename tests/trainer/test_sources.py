@@ -54,3 +54,18 @@ def test_plain_text_is_learned_whole_and_gone_on_with(trainer: Trainer, tmp_path
     assert (before["step"], before["prompt"]) == (0, sample["prompt"])
     assert sample["prompt"].startswith("Rook fights")
     assert sample["reference"].endswith("an axe.")
+
+
+def test_a_validation_split_is_only_evaluated(trainer: Trainer, tmp_path: Path) -> None:
+    folder = tmp_path / "guide"
+    for name, rows in (("train", 9), ("validation", 6), ("test", 4)):
+        (folder / name).mkdir(parents=True)
+        lines = (json.dumps({"instruction": f"Which {name} {n}?", "response": f"The {name} {n}."}) for n in range(rows))
+        (folder / name / "rows.jsonl").write_text("\n".join(lines))
+    run = trained(trainer, "splits", quick(max_eval_rows=4), str(folder))
+    [resolved] = events(run, "resolved")
+    assert (resolved["train_rows"], resolved["eval_rows"]) == (9, 4)
+    assert events(run, "sample")[0]["prompt"].startswith("Which validation")
+    config = read_config(run)
+    assert config["files"] == [str(folder / "train" / "rows.jsonl")]
+    assert config["eval_files"] == [str(folder / "validation" / "rows.jsonl")]

@@ -102,6 +102,7 @@ class RunConfig(msgspec.Struct, kw_only=True, omit_defaults=True):
     overrides: dict[str, Any] = {}  # from --set, by dotted field name; they are part of `profile` already
     dataset: str
     files: list[str] | None = None  # of the dataset; None for the shipped sample and for runs of the first versions
+    eval_files: list[str] = []  # of the dataset's validation split; [] where evaluation rows are held out of `files`
     hub: Hub | None = None
     python: str = ""  # the interpreter of the trainer; only information, since a copied run must not start a program
     cache: str = ""  # the cache folder of the launch; only information, see `training.contract.cache`

@@ -89,6 +89,11 @@ class RowIndex:
             yield from part.records(row)
             row = 0
 
+    def count_validation(self) -> int:
+        """Count the rows of the validation split, good and bad. They are the last ones of a complete index."""
+        train_files = len(self.source.train_files)
+        return len(self) - (self._ends[train_files - 1] if train_files else 0)
+
     def text(self, position: int, limit: int | None = None) -> bytes:
         """Read the first `limit` bytes of a row as the file has it, without the line end.
 

@@ -25,11 +25,13 @@ class RowProblem:
 
 @dataclass
 class Rows:
-    """All rows, in the order of the files and of their lines."""
+    """All rows, in the order of the files and of their lines. The last `validation` of the good rows are those of the
+    validation split."""
 
     rows: list[Row] = field(default_factory=list)
     problems: list[RowProblem] = field(default_factory=list)
     reading: Reading = field(default_factory=Reading)
+    validation: int = 0
 
 
 def read(source: Source, columns: Columns = USUAL) -> Rows:
@@ -44,5 +46,6 @@ def read(source: Source, columns: Columns = USUAL) -> Rows:
         else:
             tally.add(row)
             result.rows.append(row)
+            result.validation += row.file >= len(source.train_files)
     result.reading = tally.reading
     return result

@@ -24,7 +24,7 @@ from training.dataset.records import BadRow, Record
 from training.dataset.shapes import Columns, Reading, Row, Tally, row_of
 from training.dataset.split import choose_eval_rows
 
-VERSION = 2
+VERSION = 3
 BAD, EXACT, NEAR, HELD_OUT = 1, 2, 4, 8
 """Flags of a row's state. Of equal rows, only the later ones have the flag of a duplicate."""
 
@@ -58,6 +58,7 @@ class Scan:
     system_rows: int = 0  # rows with a system message of their own
     text_columns: tuple[str, ...] = ()  # ignored columns with a lot of text
     overlap: int = 0  # evaluation rows that are equal or similar to a training row
+    validation: int = 0  # the last rows, good and bad, that belong to the validation split
 
     @property
     def rows(self) -> int:
@@ -67,6 +68,11 @@ class Scan:
     def kept(self) -> int:
         """Number of good rows."""
         return self.rows - self.count(BAD)
+
+    @property
+    def kept_validation(self) -> int:
+        """Number of good rows of the validation split."""
+        return sum(not state & BAD for state in self.states[self.rows - self.validation :])
 
     def count(self, flags: int) -> int:
         """Count the rows that have any of `flags`."""
@@ -91,11 +97,13 @@ class Scan:
         return {*later, *(self.twins[row] for row in later)}
 
     def split(self, profile: Profile) -> None:
-        """Mark the evaluation rows that `profile` chooses, and count those with an equal or similar training row."""
+        """Mark the rows that are not trained on: the evaluation rows that `profile` chooses, and all rows of the
+        validation split. Count the evaluation rows with an equal or similar training row."""
         self.states = self.states.translate(bytes(state & ~HELD_OUT for state in range(256)))
         good = self.good()
-        held = [good[position] for position in choose_eval_rows(len(good), profile)]
-        for row in held:
+        outside = self.kept_validation
+        held = [good[position] for position in choose_eval_rows(len(good), profile, outside)]
+        for row in (*held, *good[len(good) - outside :]):
             self.states[row] |= HELD_OUT
         alike = self.alike()
         trained = {self.twins[row] for row in alike if not self.states[row] & HELD_OUT}
@@ -114,7 +122,7 @@ def scan(
     Raises OSError and Unreadable if a file can no longer be read.
     """
     total = len(index)
-    result = Scan(bytearray(total), array("I", range(total)))
+    result = Scan(bytearray(total), array("I", range(total)), validation=index.count_validation())
     scanner = _Scanner(result, Duplicates(total))
     reported_at = time.monotonic()
     for row, record in enumerate(index.records()):
@@ -217,11 +225,13 @@ class _Cached(msgspec.Struct):
     system_rows: int
     text_columns: tuple[str, ...]
     overlap: int
+    validation: int
 
 
-def cache_path(cache: Path, fingerprint: str, columns: Columns) -> Path:
-    """Return the path in the cache. `fingerprint` is the dataset's checksum. The split is left to `load`."""
-    return kept.cache_path(cache, "scan", VERSION, fingerprint, columns.key())
+def cache_path(cache: Path, fingerprint: str, columns: Columns, validation: int = 0) -> Path:
+    """Return the path in the cache. `fingerprint` is the dataset's checksum, `validation` the number of its last rows
+    that are the validation split. The choice of evaluation rows is left to `load`."""
+    return kept.cache_path(cache, "scan", VERSION, fingerprint, columns.key(), validation)
 
 
 def save(path: Path, result: Scan) -> None:
@@ -237,7 +247,7 @@ def load(path: Path, profile: Profile | None = None, rows: int | None = None) ->
     cached = kept.load(path, _Cached)
     if cached is None or cached.version != VERSION or len(cached.twins) != 4 * len(cached.states):
         return None
-    if rows is not None and len(cached.states) != rows:
+    if cached.validation > len(cached.states) or (rows is not None and len(cached.states) != rows):
         return None
     if max(array("I", cached.twins), default=0) >= max(1, len(cached.states)):
         return None
@@ -276,7 +286,7 @@ def load_or_scan(
     fingerprint = index.fingerprint(cancelled=cancelled)
     if fingerprint is None:
         return None
-    path = cache_path(cache, fingerprint, columns)
+    path = cache_path(cache, fingerprint, columns, index.count_validation())
     if cached := load(path, profile, len(index)):
         return path, cached
     if (result := scan(index, columns, profile, progress, cancelled)) is None:

@@ -54,12 +54,23 @@ class LeftOut(NamedTuple):
 
 @dataclass(frozen=True)
 class Source:
-    """The files of a dataset, in order. `name` is its name on screens. `left_out` are the files beside them."""
+    """The files of a dataset, in order. `name` is its name on screens. `left_out` are the files beside them. The last
+    `validation_files` of the files are the validation split: the evaluation reads them, and no step is trained on
+    them."""
 
     name: str
     files: tuple[Path, ...]
     hub: Hub | None = None
     left_out: tuple[LeftOut, ...] = ()
+    validation_files: int = 0
+
+    @property
+    def train_files(self) -> tuple[Path, ...]:
+        return self.files[: len(self.files) - self.validation_files]
+
+    @property
+    def eval_files(self) -> tuple[Path, ...]:
+        return self.files[len(self.files) - self.validation_files :]
 
     def label(self, file: int) -> str:
         """Return the name of file number `file` for messages; "" if there is only one file."""
@@ -105,10 +116,10 @@ def find_split(path: Path) -> Split | None:
 
 
 def source_from_files(name: str, folder: Path, files: Sequence[Path], hub: Hub | None = None) -> Source:
-    """Take the data files among `files`, which are in `folder`, without those of the test and validation splits. If
-    some are named as the training split, take only those.
+    """Take the data files among `files`, which are in `folder`, without those of the test split. If some are named as
+    the training split, take only those. The files of the validation split are for the evaluation.
 
-    Raises SourceProblem if that leaves no file.
+    Raises SourceProblem if no file is left to train on.
     """
     data = [path for path in files if is_data_file(path.name)]
     if not data:
@@ -122,20 +133,28 @@ def source_from_files(name: str, folder: Path, files: Sequence[Path], hub: Hub |
         raise SourceProblem(
             f"{name} has only {held} files, which are not trained on.", "To train on one of them, give its own path."
         )
-    taken = set(chosen)
-    left_out = (LeftOut(path, _explain_left_out(path, splits)) for path in files if path not in taken)
-    return Source(name, chosen, hub, tuple(left_out))
+    return _divide(name, chosen, files, splits, hub)
 
 
 def _source_from_pattern(name: str, files: tuple[Path, ...]) -> Source:
-    """Take the files that a pattern matches, without those of the test and validation splits beside others."""
+    """Take the files that a pattern matches, with the rules of a folder. Without "train" in its name, a file belongs to
+    the training split all the same, and a pattern that matches only other splits names them itself."""
     folder = next(parent for parent in Path(name).parents if not glob.has_magic(str(parent)))
     splits = {path: find_split(path.relative_to(folder)) for path in files}
     chosen = tuple(path for path in files if splits[path] in ("train", None))
     if not chosen:
         return Source(name, files)  # the pattern names such a split itself
-    left_out = (LeftOut(path, _explain_left_out(path, splits)) for path in files if path not in set(chosen))
-    return Source(name, chosen, left_out=tuple(left_out))
+    return _divide(name, chosen, files, splits)
+
+
+def _divide(
+    name: str, train: tuple[Path, ...], files: Sequence[Path], splits: dict[Path, Split | None], hub: Hub | None = None
+) -> Source:
+    """Make the source of the training files `train`, and of the validation files among `splits`."""
+    validation = tuple(path for path, split in splits.items() if split == "validation")
+    taken = {*train, *validation}
+    left_out = tuple(LeftOut(path, _explain_left_out(path, splits)) for path in files if path not in taken)
+    return Source(name, (*train, *validation), hub, left_out, len(validation))
 
 
 def _explain_left_out(path: Path, splits: dict[Path, Split | None]) -> str:
@@ -157,7 +176,8 @@ def _list_files(folder: Path) -> list[Path]:
 def source_from_config(config: RunConfig) -> Source:
     """Find the files of a run's dataset. Raises SourceProblem."""
     if config.files is not None:
-        return Source(config.dataset, tuple(map(Path, config.files)), config.hub)
+        files = tuple(map(Path, (*config.files, *config.eval_files)))
+        return Source(config.dataset, files, config.hub, validation_files=len(config.eval_files))
     try:
         return local(config.dataset)
     except SourceProblem:

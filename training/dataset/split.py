@@ -23,14 +23,26 @@ class SparseLogging(NamedTuple):
     remedy: str
 
 
-def choose_eval_rows(rows: int, profile: Profile) -> set[int]:
+def choose_eval_rows(rows: int, profile: Profile, validation: int = 0) -> set[int]:
     """Choose the evaluation rows among `rows` good rows, by position. The same seed chooses the same rows, and at least
-    one row is left for training."""
+    one row is left for training.
+
+    The last `validation` of the rows are those of a validation split, if the dataset has one. Then all evaluation rows
+    are among these, and none of these is trained on.
+    """
     settings = profile.dataset
     if settings.eval_fraction == 0 or rows < 2:
         return set()
+    if validation:
+        count = min(settings.max_eval_rows, validation)
+        return set(random.Random(profile.training.seed).sample(range(rows - validation, rows), count))
     count = min(settings.max_eval_rows, max(1, round(rows * settings.eval_fraction)), rows - 1)
     return set(random.Random(profile.training.seed).sample(range(rows), count))
+
+
+def count_train_rows(rows: int, profile: Profile, validation: int = 0) -> int:
+    """Count the training rows among `rows` good rows. See `choose_eval_rows`."""
+    return rows - (validation or len(choose_eval_rows(rows, profile)))
 
 
 def count_steps(profile: Profile, rows: int) -> Steps:

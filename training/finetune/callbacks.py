@@ -20,7 +20,6 @@ from training.contract.profile import Profile
 from training.contract.units import MIB
 from training.dataset.messages import Message, format_answer
 from training.dataset.shapes import Row
-from training.dataset.split import choose_eval_rows
 from training.finetune import checkpoints
 from training.finetune.attempt import Attempt
 from training.finetune.gpu import Card
@@ -52,13 +51,16 @@ class Question:
         return self.turns[-1]["content"]
 
     @classmethod
-    def from_profile(cls, profile: Profile, rows: list[Row], refused: Collection[int] = ()) -> Question:
+    def from_profile(
+        cls, profile: Profile, rows: list[Row], refused: Collection[int] = (), eval_rows: Collection[int] = ()
+    ) -> Question:
         """Take the profile's sample_prompt if it is set, else the first evaluation row, else the first row.
 
-        `refused` are the positions of the rows that the chat template refuses: they are not asked.
+        `refused` are the positions of the rows that the chat template refuses: they are not asked. `eval_rows` are the
+        positions of the evaluation rows.
         """
         settings, system_prompt = profile.evaluation, profile.dataset.system_prompt
-        candidates = (*sorted(choose_eval_rows(len(rows), profile)), *range(len(rows)))
+        candidates = (*sorted(eval_rows), *range(len(rows)))
         row = rows[next((position for position in candidates if position not in refused), 0)]
         tools = None
         if settings.sample_prompt:

@@ -74,11 +74,12 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
         model = add_adapter(model, profile)
 
     # Data
+    eval_rows = choose_eval_rows(len(rows.rows), profile, rows.validation)
     examples = tokenise(
         rows.rows,
         tokenizer,
         profile,
-        eval_rows=choose_eval_rows(len(rows.rows), profile),
+        eval_rows=eval_rows,
         progress=lambda done: emit(ev.Phase(name="tokenising", done=done, total=len(rows.rows), unit="rows")),
     )
     if examples.refused:
@@ -106,7 +107,7 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
     trainer.find_home = lambda: attempt.locate_run().checkpoints
     if profile.launch.probe:
         trainer.add_callback(Probe(trainer, examples.train, attempt, job, profile, shape, limit))
-    question = Question.from_profile(profile, rows.rows, examples.refused)
+    question = Question.from_profile(profile, rows.rows, examples.refused, eval_rows)
     for callback in build_callbacks(attempt, profile, question, card):
         trainer.add_callback(callback)
 

@@ -21,6 +21,7 @@ from training.dataset.formats import Unreadable
 from training.dataset.rows import Rows, read
 from training.dataset.shapes import Columns
 from training.dataset.source import Source, SourceProblem, sha256, source_from_config
+from training.dataset.split import choose_eval_rows
 
 MAX_PROBLEMS_SHOWN = 10
 
@@ -88,9 +89,16 @@ def explain_unreadable_dataset(job: Job) -> Iterator[None]:
 
 
 def read_all_rows(job: Job) -> Rows:
-    """Read the whole dataset, with its bad rows listed. Raises TrainingFailure if it can't be read."""
+    """Read the dataset, with its bad rows listed. Of a validation split, keep only the evaluation rows. Raises
+    TrainingFailure if the dataset can't be read."""
     with explain_unreadable_dataset(job):
-        return read(job.source, Columns.from_dataset(job.profile.dataset))
+        rows = read(job.source, Columns.from_dataset(job.profile.dataset))
+    if rows.validation:
+        train = len(rows.rows) - rows.validation
+        held = sorted(choose_eval_rows(len(rows.rows), job.profile, rows.validation))
+        rows.rows[train:] = [rows.rows[position] for position in held]
+        rows.validation = len(held)
+    return rows
 
 
 def describe_dataset_change(job: Job, rows: Rows) -> str:
@@ -124,7 +132,7 @@ def check_rows(job: Job, rows: Rows) -> None:
             f"{job.source.name} has {count} bad row{'s' if count > 1 else ''}: {shown}{more}.",
             'Fix these lines, or set dataset.on_bad_rows = "skip" to train on the others.',
         )
-    if not rows.rows:
+    if len(rows.rows) == rows.validation:
         raise TrainingFailure(
             "bad_data",
             f"{job.source.name} has no rows to train on.",

@@ -195,3 +195,14 @@ def test_a_run_from_before_training_packing_goes_on_unpacked(path: Path) -> None
         profile = {"model": {"name": "-"}} | ({} if training is None else {"training": training})
         path.write_text(json.dumps({"version": 1, "profile": profile, "dataset": "rows.jsonl"}))
         assert RunConfig.read_with_profile(path)[1].training.packing == packing
+
+
+def test_a_run_without_eval_files_holds_out_rows_of_its_files(tmp_path: Path) -> None:
+    before = RunConfig(profile={}, dataset="rows", files=["/rows/train.jsonl", "/rows/validation.jsonl"])
+    before.write(tmp_path / "config.json")
+    source = source_from_config(RunConfig.read(tmp_path / "config.json"))
+    assert source.train_files == source.files == (Path("/rows/train.jsonl"), Path("/rows/validation.jsonl"))
+    now = RunConfig(profile={}, dataset="rows", files=["/rows/train.jsonl"], eval_files=["/rows/validation.jsonl"])
+    now.write(tmp_path / "config.json")
+    source = source_from_config(RunConfig.read(tmp_path / "config.json"))
+    assert (source.train_files, source.eval_files) == ((Path("/rows/train.jsonl"),), (Path("/rows/validation.jsonl"),))

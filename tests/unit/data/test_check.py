@@ -15,7 +15,7 @@ from codex_tui.base import locations
 from codex_tui.cli import main
 from training.dataset import scan as scans
 
-KEYS = {"files", "left_out", "rows", "kept", "bad",
+KEYS = {"files", "eval_files", "left_out", "rows", "kept", "bad",
         "columns", "shape", "tokens", "truncated", "answers", "answers_cut", "answers_lost",
         "train_sequences", "learned_tokens",
         "duplicates", "steps_per_epoch", "seconds_per_epoch", "warnings", "skipped"}  # fmt: skip
@@ -76,6 +76,25 @@ def test_the_files_of_a_folder_are_listed(capsys: pytest.CaptureFixture[str], fo
         "  left out (not a data file): README.md",
         "  left out (the test split): test/a.jsonl",
     ]
+
+
+def test_a_validation_split_is_the_evaluation_set(
+    capsys: pytest.CaptureFixture[str], folder: Path, words: None
+) -> None:
+    Path("rows").mkdir()
+    rows_file(*(pair(f"Answer {n}.", f"Question {n}?") for n in range(20)), name="rows/guide.jsonl")
+    rows_file(*(pair(f"Held {n}.", f"Kept {n}?") for n in range(7)), name="rows/guide-valid.jsonl")
+    found = told(capsys, "rows", "--profile", profile_file("max_eval_rows = 5"))
+    assert (found["rows"], found["kept"], found["steps_per_epoch"]) == (27, 27, 5)
+    assert found["files"] == [str(folder / "rows/guide.jsonl")]
+    assert found["eval_files"] == [str(folder / "rows/guide-valid.jsonl")]
+    assert main(["data", "check", "rows", "--profile", "p.toml"]) == 0
+    out = capsys.readouterr().out
+    assert "  only for the evaluation: guide-valid.jsonl\n" in out
+    assert "20 rows for training, 5 for evaluation" in out
+    told(capsys, "rows", "--profile", profile_file("eval_fraction = 0.0"))
+    assert main(["data", "check", "rows", "--profile", "p.toml"]) == 0
+    assert "20 rows for training, 0 for evaluation" in capsys.readouterr().out
 
 
 def test_rows_alone(capsys: pytest.CaptureFixture[str]) -> None:

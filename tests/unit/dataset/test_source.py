@@ -18,14 +18,15 @@ def make(folder: Path, *names: str) -> Path:
 
 
 def chosen(folder: Path, name: str = ".") -> tuple[list[str], dict[str, str]]:
+    """The training files, and what becomes of the others."""
     source = local(name, folder) if name != "." else local(str(folder))
-    return (
-        [str(path.relative_to(folder)) for path in source.files],
-        {str(left.path.relative_to(folder)): left.reason for left in source.left_out},
-    )
+    assert source.files == (*source.train_files, *source.eval_files)
+    others = {str(path.relative_to(folder)): EVAL for path in source.eval_files}
+    others |= {str(left.path.relative_to(folder)): left.reason for left in source.left_out}
+    return [str(path.relative_to(folder)) for path in source.train_files], others
 
 
-TEST, VALIDATION = "the test split", "the validation split"
+TEST, EVAL = "the test split", "for the evaluation"
 
 
 @pytest.mark.parametrize(
@@ -33,12 +34,12 @@ TEST, VALIDATION = "the test split", "the validation split"
     [
         (["train/data.jsonl"], {"test/data.jsonl": TEST}),
         (["training.jsonl"], {"testing.jsonl": TEST}),
-        (["data.jsonl"], {"validation.jsonl": VALIDATION}),
+        (["data.jsonl"], {"validation.jsonl": EVAL}),
         (["guide.jsonl"], {"guide_test.jsonl": TEST}),
         (["train1.jsonl", "train2.jsonl"], {"test.jsonl": TEST}),
         (["data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet"],
-         {"data/validation-00000-of-00001.parquet": VALIDATION}),
-        (["Train.JSONL"], {"Dev.jsonl": VALIDATION, "my val.csv": VALIDATION, "evaluation/rows.json": TEST}),
+         {"data/validation-00000-of-00001.parquet": EVAL}),
+        (["Train.JSONL"], {"Dev.jsonl": EVAL, "my val.csv": EVAL, "evaluation/rows.json": TEST}),
         (["my-train-rows.jsonl.gz"], {"my-eval-rows.jsonl.gz": TEST, "train/test.jsonl": TEST}),
         (["train.jsonl"],
          {"more.jsonl": "not named as the training split, which other files are", "README.md": "not a data file"}),
@@ -68,7 +69,7 @@ def test_a_pattern_leaves_out_other_splits_unless_it_names_one(tmp_path: Path) -
     folder = tmp_path / "test"
     assert chosen(folder, "*.jsonl") == (
         ["a.jsonl", "train.jsonl"],
-        {"dev.jsonl": VALIDATION, "test-1.jsonl": TEST, "test-2.jsonl": TEST},
+        {"dev.jsonl": EVAL, "test-1.jsonl": TEST, "test-2.jsonl": TEST},
     )
     assert chosen(folder, "test-*.jsonl") == (["test-1.jsonl", "test-2.jsonl"], {})
 
