@@ -23,9 +23,18 @@ from training.contract.tables import Dataset
 from training.dataset.formats import Unreadable, find_compression, format_of
 from training.dataset.rows import Rows, read
 from training.dataset.shapes import USUAL, Columns
-from training.dataset.source import DEMO_DATASET, Source, SourceProblem, hub_id, local, source_from_files
+from training.dataset.source import (
+    DEMO_DATASET,
+    Source,
+    SourceProblem,
+    add_eval_files,
+    hub_id,
+    local,
+    source_from_files,
+)
 
 MAX_PROBLEMS = 10
+ALL_ROWS = Dataset()
 ROW_HINT = 'A row is a line such as {"instruction": "…", "response": "…"}.'
 
 
@@ -37,31 +46,44 @@ def find_profile_source(
 
     Raises BadInput if there is no such dataset, CodexError if the Hub does not deliver it.
     """
-    if override is not None:
-        return find_source(override, revision=profile.dataset.revision, report=report)
-    if profile.dataset.path is None:
+    dataset = profile.dataset
+    if override is None and dataset.path is None:
         raise BadInput(
             f"The profile {profile_file.stem} names no dataset.",
             "Give one with --dataset FILE, or set path under [dataset] in the profile.",
         )
-    return find_source(profile.dataset.path, profile_file.parent, profile.dataset.revision, report)
+    name, base = (dataset.path or "", profile_file.parent) if override is None else (override, Path())
+    return add_eval_path(find_source(name, base, dataset, report), dataset, profile_file.parent)
+
+
+def add_eval_path(source: Source, dataset: Dataset, base: Path) -> Source:
+    """Return `source` with the files that `dataset` names as the evaluation set. Raises BadInput."""
+    if dataset.eval_path is None:
+        return source
+    try:
+        return add_eval_files(source, local(dataset.eval_path, base))
+    except SourceProblem as problem:
+        raise BadInput(f"dataset.eval_path: {problem.message}", problem.hint) from None
 
 
 def find_source(
-    name: str, base: Path = Path(), revision: str | None = None, report: OnProgress = ignore_progress
+    name: str, base: Path = Path(), dataset: Dataset = ALL_ROWS, report: OnProgress = ignore_progress
 ) -> Source:
-    """Find the dataset `name`: a path relative to `base`, or a repository of the Hub.
+    """Find the dataset `name`: a path relative to `base`, or a repository of the Hub. `dataset` has the revision, the
+    configuration and the split to take.
 
     Raises the errors of `find_profile_source`.
     """
     try:
         if (repo := hub_id(name, base)) is None:
-            return local(name, base)
+            return local(name, base, dataset.split)
+        from codex_tui.hub.configurations import select_configuration
         from codex_tui.hub.download import fetch_dataset
 
-        files, commit = fetch_dataset(repo, revision, report)
+        files, commit = fetch_dataset(repo, dataset.revision, report)
         folder = next((parent for parent in files[0].parents if parent.name == commit), files[0].parent)
-        return source_from_files(f"hf://{repo}", folder, files, Hub(repo, commit))
+        listed = select_configuration(repo, folder, files, dataset.config)
+        return source_from_files(f"hf://{repo}", folder, files, Hub(repo, commit), dataset.split, listed)
     except SourceProblem as problem:
         similar = suggest.find_similar(name, base)
         raise BadInput(problem.message, f"Did you mean {similar}?" if similar else problem.hint) from None

@@ -18,6 +18,7 @@ from training.contract.files import delete_oldest, write_atomically
 from training.contract.model_path import resolve_model_name
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
+from training.contract.tables import Dataset
 from training.dataset import kept
 from training.dataset.source import Source, SourceProblem, hub_id, source_from_config
 
@@ -55,14 +56,15 @@ class Target:
         profile = library.require_profile(path, {"dataset.revision": revision} if revision else {})
         if not names:
             return cls(sources.find_profile_source(profile, path, None, report), profile, path)
-        return cls(_join_sources(names, profile.dataset.revision, report), profile, path, names=tuple(names))
+        joined = sources.add_eval_path(_join_sources(names, profile.dataset, report), profile.dataset, path.parent)
+        return cls(joined, profile, path, names=tuple(names))
 
     @classmethod
     def from_files(
         cls, names: Sequence[str], revision: str | None = None, report: OnProgress = ignore_progress
     ) -> Target:
         """Return the rows of `names` without a profile. Raises BadInput, CodexError."""
-        return cls(_join_sources(names, revision, report))
+        return cls(_join_sources(names, Dataset(revision=revision), report))
 
     @property
     def settings(self) -> Profile:
@@ -116,8 +118,8 @@ def find_local_target(profile: Profile, path: Path, name: str | None) -> Target 
     return Target(source, profile, path, names=(name,) if name else ())
 
 
-def _join_sources(names: Sequence[str], revision: str | None, report: OnProgress) -> Source:
-    parts = [sources.find_source(name, revision=revision, report=report) for name in names]
+def _join_sources(names: Sequence[str], dataset: Dataset, report: OnProgress) -> Source:
+    parts = [sources.find_source(name, dataset=dataset, report=report) for name in names]
     if len(parts) == 1:
         return parts[0]
     return Source(

@@ -22,7 +22,7 @@ from training.dataset.formats import DATA_SUFFIXES, SUFFIXES, is_data_file
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import DatasetInfo
 
-DATA_FILES = [f"*{suffix}" for suffix in DATA_SUFFIXES]
+DATA_FILES = ["README.md", *(f"*{suffix}" for suffix in DATA_SUFFIXES)]
 NO_DATA = [".*", "*/.*", "*dataset_info.json", "*dataset_infos.json"]
 MIN_RESUMED_BYTES = 8 * 2**20
 """After a broken connection the library downloads a file again from the start. A larger file than this is resumed."""

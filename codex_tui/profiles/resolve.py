@@ -184,6 +184,8 @@ def make_paths_absolute(values: Mapping[str, Any], folder: Path) -> dict[str, st
     rows = values.get("dataset.path") or DEMO_DATASET
     if rows != DEMO_DATASET and hub_id(rows, folder) is None:
         absolute["dataset.path"] = str((folder / locations.expand_home(rows)).resolve())
+    if rows := values.get("dataset.eval_path"):
+        absolute["dataset.eval_path"] = str((folder / locations.expand_home(rows)).resolve())
     if _is_path(extends := values.get("extends") or ""):
         absolute["extends"] = str(_normalize(extends, folder))
     return absolute

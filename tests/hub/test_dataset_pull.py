@@ -134,3 +134,31 @@ def test_fetch_dataset_gives_files_and_commit(user: HubUser) -> None:
     assert [Path(path).name for path in found] == ["train-0.jsonl", "test.csv"]
     user.hub.stop()
     assert fetched() == [found, commit]
+
+
+def test_a_repository_of_several_configurations_needs_a_choice(user: HubUser) -> None:
+    rows = json.dumps({"instruction": "a", "response": "b"}).encode() + b"\n"
+    card = b"""---
+configs:
+- config_name: main
+  data_files:
+  - {split: train, path: main/rows.jsonl}
+  - {split: test, path: main/more.jsonl}
+- config_name: short
+  data_files: short/*.jsonl
+---
+"""
+    files = {"main/rows.jsonl": rows * 3, "main/more.jsonl": rows, "short/rows.jsonl": rows}
+    user.hub.add("dataset", REPO, {**files, "README.md": card})
+    profile = user.home / "p.toml"
+    profile.write_text(f'[model]\nname = "demo:llama"\n[dataset]\npath = "hf://{REPO}"\n')
+    refused = user.run_command("data", "check", "--profile", profile)
+    assert refused.returncode == 2
+    assert f"{REPO} has 2 configurations: main, short" in refused.stderr
+    profile.write_text(profile.read_text() + 'config = "main"\n')
+    found = json.loads(user.run_command("data", "check", "--profile", profile, "--json").stdout)
+    assert found["rows"] == 3
+    assert {Path(left["file"]).name: left["reason"] for left in found["left_out"]} == {
+        "more.jsonl": "the test split",
+        "rows.jsonl": "of another configuration",
+    }

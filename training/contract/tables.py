@@ -154,6 +154,21 @@ class Dataset(Table):
         None, "A branch, tag or commit of a dataset on the Hub, so that it does not change under you. Costs nothing. "
         "Unset: the newest.",
     )  # fmt: skip
+    config: Column = field(
+        None,
+        "The configuration of a dataset on the Hub, as its page names it. Costs nothing. Unset: the repository's "
+        "default.",
+    )
+    split: Column = field(
+        None,
+        "The split to train on, by its name in the names of the files and folders or on the Hub. Unset: train, or the "
+        "files that belong to no split.",
+    )
+    eval_path: Column = field(
+        None,
+        "A file, a folder or a pattern, relative to the profile, whose rows are the evaluation set. They are not "
+        "trained on. Unset: the dataset's validation split; without one, eval_fraction of the rows.",
+    )
     instruction_column: Column = field(
         None, "The column with the question. Unset: instruction, question, query or prompt."
     )

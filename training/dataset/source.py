@@ -9,7 +9,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -32,6 +32,7 @@ SPLIT_WORDS: dict[str, Split] = {
     "test": "test", "testing": "test", "eval": "test", "evaluation": "test",
 }  # fmt: skip
 """The words that name a split in the name of a file or of a folder, as the library `datasets` reads them."""
+_SHARD = re.compile(r"-\d{5}-of-\d{5}.*")
 _WORD_ENDS = re.compile(r"[-._ 0-9]+")
 
 HINT = "Give the path of a JSONL, JSON, CSV or Parquet file."
@@ -77,8 +78,9 @@ class Source:
         return self.files[file].name if len(self.files) > 1 else ""
 
 
-def local(name: str, base: Path = Path()) -> Source:
-    """Find the files of `name` on this machine. It is relative to `base`, absolute, or begins with ~.
+def local(name: str, base: Path = Path(), split: str | None = None) -> Source:
+    """Find the files of `name` on this machine. It is relative to `base`, absolute, or begins with ~. Of a folder, take
+    the files of `split`; see `source_from_files`.
 
     Raises SourceProblem.
     """
@@ -92,7 +94,7 @@ def local(name: str, base: Path = Path()) -> Source:
         raise SourceProblem("An empty name is not a file.", HINT)
     path = (base / _expand_user(name)).absolute()
     if path.is_dir():
-        return source_from_files(str(path), path, _list_files(path))
+        return source_from_files(str(path), path, _list_files(path), split=split)
     if path.is_file():
         return Source(str(path), (path,))
     if glob.has_magic(name) and not path.exists():
@@ -115,9 +117,18 @@ def find_split(path: Path) -> Split | None:
     return next((split for split in ("test", "validation", "train") if split in splits), None)
 
 
-def source_from_files(name: str, folder: Path, files: Sequence[Path], hub: Hub | None = None) -> Source:
+def source_from_files(
+    name: str,
+    folder: Path,
+    files: Sequence[Path],
+    hub: Hub | None = None,
+    split: str | None = None,
+    listed: Mapping[Path, str] | None = None,
+) -> Source:
     """Take the data files among `files`, which are in `folder`, without those of the test split. If some are named as
     the training split, take only those. The files of the validation split are for the evaluation.
+
+    `split` names the split to train on instead. `listed` has the split of each file, if the repository says it.
 
     Raises SourceProblem if no file is left to train on.
     """
@@ -125,13 +136,22 @@ def source_from_files(name: str, folder: Path, files: Sequence[Path], hub: Hub |
     if not data:
         kinds = ", ".join(SUFFIXES)
         raise SourceProblem(f"{name} contains no data file.", f"A data file's name ends in one of {kinds}.")
-    splits = {path: find_split(path.relative_to(folder)) for path in data}
+    splits: dict[Path, str | None] = (
+        {path: find_split(path.relative_to(folder)) for path in data} if listed is None else {**listed}
+    )
+    if split is not None:
+        chosen = tuple(path for path in splits if splits[path] == split or _is_named(path.relative_to(folder), split))
+        if not chosen:
+            known = ", ".join(sorted({name for name in splits.values() if name})) or "none"
+            raise SourceProblem(f"{name} has no split {split}.", f"Splits there: {known}. Change dataset.split.")
+        return _divide(name, chosen, files, splits, hub)
     wanted = "train" if "train" in splits.values() else None
-    chosen = tuple(path for path in data if splits[path] == wanted)
+    chosen = tuple(path for path in splits if splits[path] == wanted)
     if not chosen:
-        held = " and ".join(split for split in ("validation", "test") if split in splits.values())
+        held = " and ".join(sorted({split for split in splits.values() if split}, reverse=True))
         raise SourceProblem(
-            f"{name} has only {held} files, which are not trained on.", "To train on one of them, give its own path."
+            f"{name} has only {held} files, which are not trained on.",
+            "To train on one of them, give its own path, or set dataset.split.",
         )
     return _divide(name, chosen, files, splits, hub)
 
@@ -148,18 +168,42 @@ def _source_from_pattern(name: str, files: tuple[Path, ...]) -> Source:
 
 
 def _divide(
-    name: str, train: tuple[Path, ...], files: Sequence[Path], splits: dict[Path, Split | None], hub: Hub | None = None
+    name: str,
+    train: tuple[Path, ...],
+    files: Sequence[Path],
+    splits: Mapping[Path, str | None],
+    hub: Hub | None = None,
 ) -> Source:
     """Make the source of the training files `train`, and of the validation files among `splits`."""
-    validation = tuple(path for path, split in splits.items() if split == "validation")
+    validation = tuple(path for path, split in splits.items() if split == "validation" and path not in train)
     taken = {*train, *validation}
     left_out = tuple(LeftOut(path, _explain_left_out(path, splits)) for path in files if path not in taken)
     return Source(name, (*train, *validation), hub, left_out, len(validation))
 
 
-def _explain_left_out(path: Path, splits: dict[Path, Split | None]) -> str:
+def add_eval_files(source: Source, evaluation: Source) -> Source:
+    """Replace the validation split of `source` with the files of `evaluation`. Raises SourceProblem if no file is left
+    to train on."""
+    train = tuple(path for path in source.train_files if path not in evaluation.files)
+    if not train:
+        raise SourceProblem(
+            f"{evaluation.name} is all of the dataset, so no rows are left to train on.", "Change dataset.eval_path."
+        )
+    replaced = (path for path in source.eval_files if path not in evaluation.files)
+    left_out = (*source.left_out, *(LeftOut(path, "dataset.eval_path names other rows") for path in replaced))
+    kept = tuple(left for left in left_out if left.path not in evaluation.files)
+    return Source(source.name, (*train, *evaluation.files), source.hub, kept, len(evaluation.files))
+
+
+def _is_named(path: Path, split: str) -> bool:
+    """Tell whether a file or one of its folders is named as `split`, also as one of several parts:
+    train_sft-00000-of-00002.parquet."""
+    return split in (*path.parts[:-1], _SHARD.sub("", strip_data_suffix(path.name)))
+
+
+def _explain_left_out(path: Path, splits: Mapping[Path, str | None]) -> str:
     if path not in splits:
-        return "not a data file"
+        return "of another configuration" if is_data_file(path.name) else "not a data file"
     split = splits[path]
     return f"the {split} split" if split else "not named as the training split, which other files are"
 

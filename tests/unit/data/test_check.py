@@ -97,6 +97,20 @@ def test_a_validation_split_is_the_evaluation_set(
     assert "20 rows for training, 0 for evaluation" in capsys.readouterr().out
 
 
+def test_the_profile_names_the_split_and_the_evaluation_rows(
+    capsys: pytest.CaptureFixture[str], folder: Path, words: None
+) -> None:
+    Path("rows").mkdir()
+    for name, count in (("rows/train", 8), ("rows/test", 5), ("held", 3)):
+        rows_file(*(pair(f"Answer {name} {n}.", f"Question {name} {n}?") for n in range(count)), name=f"{name}.jsonl")
+    found = told(capsys, "--profile", profile_file('path = "rows"\nsplit = "test"\neval_path = "held.jsonl"'))
+    assert found["rows"] == 8
+    assert found["files"] == [str(folder / "rows/test.jsonl")]
+    assert found["eval_files"] == [str(folder / "held.jsonl")]
+    assert main(["data", "check", "--profile", profile_file('path = "rows"\neval_path = "none.jsonl"')]) == 2
+    assert "dataset.eval_path: " in capsys.readouterr().err
+
+
 def test_rows_alone(capsys: pytest.CaptureFixture[str]) -> None:
     file = rows_file(pair("b", note="x"), "{broken", pair("b", note="y"), pair(""))
     found = told(capsys, file, code=2)

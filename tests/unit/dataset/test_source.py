@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from training.dataset.source import SourceProblem, find_split, local
+from training.dataset.source import SourceProblem, add_eval_files, find_split, local
 
 
 def make(folder: Path, *names: str) -> Path:
@@ -78,3 +78,26 @@ def test_a_name_of_two_splits_is_not_trained_on() -> None:
     assert find_split(Path("train_test.jsonl")) == "test"
     assert find_split(Path("train-dev/rows.jsonl")) == "validation"
     assert find_split(Path("latest.jsonl")) is None
+
+
+def test_a_split_can_be_named(tmp_path: Path) -> None:
+    make(tmp_path, "data/train_sft-00000-of-00001.jsonl", "data/train_gen-00000-of-00001.jsonl", "data/test.jsonl")
+    make(tmp_path, "data/validation.jsonl")
+    for split, file in (("train_sft", "train_sft-00000-of-00001"), ("test", "test"), ("validation", "validation")):
+        source = local(str(tmp_path), split=split)
+        assert source.train_files == (tmp_path / "data" / f"{file}.jsonl",)
+        assert len(source.eval_files) == (split != "validation")
+    assert len(local(str(tmp_path)).train_files) == 2
+    with pytest.raises(SourceProblem, match="has no split nosuch") as told:
+        local(str(tmp_path), split="nosuch")
+    assert "test, train, validation" in told.value.hint
+
+
+def test_evaluation_files_can_be_named(tmp_path: Path) -> None:
+    make(tmp_path, "a.jsonl", "b.jsonl", "validation.jsonl")
+    source = add_eval_files(local(str(tmp_path)), local("b.jsonl", tmp_path))
+    assert source.train_files == (tmp_path / "a.jsonl",)
+    assert source.eval_files == (tmp_path / "b.jsonl",)
+    assert [left.path.name for left in source.left_out] == ["validation.jsonl"]
+    with pytest.raises(SourceProblem, match="no rows are left"):
+        add_eval_files(local("a.jsonl", tmp_path), local("a.jsonl", tmp_path))

@@ -1,0 +1,75 @@
+"""Reads which files of a dataset repository belong to which configuration and split: the list `configs` at the top of
+its README.md, as the library `datasets` reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from codex_tui.base.errors import BadInput
+
+HINT = "Set dataset.config in the profile, or add --set dataset.config=NAME."
+
+
+def select_configuration(repo: str, folder: Path, files: Sequence[Path], config: str | None) -> dict[Path, str] | None:
+    """Return the files of the configuration `config` with the split of each; None if the repository lists none.
+
+    Without `config`, this is the default configuration. Raises BadInput if there is no such configuration, or if the
+    repository has several and no default.
+    """
+    listed = _read_configurations(folder)
+    if not listed:
+        if config is None:
+            return None
+        raise BadInput(f"{repo} has no configurations, so {config} is none.", "Remove dataset.config from the profile.")
+    names = ", ".join(listed)
+    if config is None:
+        marked = [name for name, entry in listed.items() if entry.get("default") is True]
+        config = next(iter(marked or (["default"] if "default" in listed else listed)), "")
+        if len(listed) > 1 and not marked and config != "default":
+            raise BadInput(f"{repo} has {len(listed)} configurations: {names}.", HINT)
+    elif config not in listed:
+        raise BadInput(f"{repo} has no configuration {config}. It has {names}.", HINT)
+    known = set(files)
+    return {
+        path: split
+        for split, pattern in _list_patterns(listed[config])
+        for path in _match(folder / str(listed[config].get("data_dir") or ""), pattern)
+        if path in known
+    }
+
+
+def _read_configurations(folder: Path) -> dict[str, dict[str, Any]]:
+    """Read the configurations that name files. {} if the README.md lists none, or can't be read."""
+    from huggingface_hub import metadata_load
+
+    card: Any = None
+    with suppress(Exception):  # whatever a stranger's file may hold
+        card = metadata_load(folder / "README.md")
+    configs = card.get("configs") if isinstance(card, dict) else None
+    entries = [entry for entry in configs if isinstance(entry, dict)] if isinstance(configs, list) else []
+    return {str(entry.get("config_name", "default")): entry for entry in entries if entry.get("data_files")}
+
+
+def _list_patterns(entry: dict[str, Any]) -> list[tuple[str, str]]:
+    """List the splits of a configuration with their patterns. `data_files` is a pattern, a list of them, a list of
+    objects with split and path, or an object from split to patterns."""
+    found: list[tuple[str, str]] = []
+    data_files = entry["data_files"]
+    parts = list(data_files.items()) if isinstance(data_files, dict) else data_files
+    for part in parts if isinstance(parts, list) else [parts]:
+        split, paths = part if isinstance(part, tuple) else ("train", part)
+        if isinstance(part, dict):
+            split, paths = part.get("split", "train"), part.get("path")
+        found += [
+            (str(split), path) for path in (paths if isinstance(paths, list) else [paths]) if isinstance(path, str)
+        ]
+    return found
+
+
+def _match(folder: Path, pattern: str) -> list[Path]:
+    with suppress(ValueError, NotImplementedError, OSError):
+        return sorted(folder.glob(pattern))
+    return []

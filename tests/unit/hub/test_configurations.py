@@ -1,0 +1,62 @@
+"""The configurations and splits that a dataset repository lists in its README.md."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from codex_tui.base.errors import BadInput
+from codex_tui.hub.configurations import select_configuration
+
+TWO = """configs:
+- config_name: main
+  data_files:
+  - split: train
+    path: main/train-*.jsonl
+  - split: test
+    path: [main/test.jsonl, ../../outside.jsonl]
+- config_name: socratic
+  data_dir: socratic
+  data_files: "*.jsonl"
+"""
+
+
+def select(folder: Path, yaml: str, config: str | None = None) -> dict[str, str] | None:
+    files = []
+    for name in ("main/train-0.jsonl", "main/test.jsonl", "socratic/rows.jsonl"):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+        files.append(path)
+    (folder / "README.md").write_text(f"---\n{yaml}---\n# Guide\n")
+    listed = select_configuration("ann/guide", folder, files, config)
+    return listed and {str(path.relative_to(folder)): split for path, split in listed.items()}
+
+
+def test_the_named_configuration_is_taken(tmp_path: Path) -> None:
+    assert select(tmp_path, TWO, "main") == {"main/train-0.jsonl": "train", "main/test.jsonl": "test"}
+    assert select(tmp_path, TWO, "socratic") == {"socratic/rows.jsonl": "train"}
+
+
+def test_the_default_is_taken(tmp_path: Path) -> None:
+    default = TWO.replace("- config_name: socratic", "- config_name: socratic\n  default: true")
+    assert select(tmp_path, default) == {"socratic/rows.jsonl": "train"}
+    assert select(tmp_path, TWO.replace("main\n", "default\n", 1)) is not None
+    one = "configs:\n- config_name: guide\n  data_files:\n    train: main/*.jsonl\n"
+    assert select(tmp_path, one) == {"main/train-0.jsonl": "train", "main/test.jsonl": "train"}
+
+
+def test_without_a_default_the_profile_must_choose(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="ann/guide has 2 configurations: main, socratic") as told:
+        select(tmp_path, TWO)
+    assert "dataset.config" in told.value.hint
+    with pytest.raises(BadInput, match=r"has no configuration nosuch\. It has main, socratic"):
+        select(tmp_path, TWO, "nosuch")
+
+
+@pytest.mark.parametrize("yaml", ["", "license: mit\n", "configs: 7\n", "configs: [1, {}]\n", "configs: [\n"])
+def test_a_repository_that_lists_none(tmp_path: Path, yaml: str) -> None:
+    assert select(tmp_path, yaml) is None
+    with pytest.raises(BadInput, match="has no configurations"):
+        select(tmp_path, yaml, "main")
