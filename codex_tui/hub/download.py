@@ -22,7 +22,8 @@ from training.dataset.formats import DATA_SUFFIXES, SUFFIXES, is_data_file
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import DatasetInfo
 
-DATA_FILES = ["README.md", *(f"*{suffix}" for suffix in DATA_SUFFIXES)]
+DATA_FILES = [f"*{suffix}" for suffix in DATA_SUFFIXES]
+FETCHED_FILES = ["README.md", *DATA_FILES]  # the README.md lists the configurations
 NO_DATA = [".*", "*/.*", "*dataset_info.json", "*dataset_infos.json"]
 MIN_RESUMED_BYTES = 8 * 2**20
 """After a broken connection the library downloads a file again from the start. A larger file than this is resumed."""
@@ -74,7 +75,7 @@ def _download(hub: Connection, info: DatasetInfo, revision: str | None) -> Fetch
 
     commit = info.sha or ""
     siblings = {sibling.rfilename: sibling.size or 0 for sibling in info.siblings or ()}
-    names = list(filter_repo_objects(siblings, allow_patterns=DATA_FILES, ignore_patterns=NO_DATA))
+    names = list(filter_repo_objects(siblings, allow_patterns=FETCHED_FILES, ignore_patterns=NO_DATA))
     hub.limits.max_file_bytes = max((siblings[name] for name in names), default=0) or None
     for name in names:
         if siblings[name] > MIN_RESUMED_BYTES:
@@ -84,7 +85,7 @@ def _download(hub: Connection, info: DatasetInfo, revision: str | None) -> Fetch
         hub.repo,
         repo_type="dataset",
         revision=revision,
-        allow_patterns=DATA_FILES,
+        allow_patterns=FETCHED_FILES,
         ignore_patterns=NO_DATA,
         tqdm_class=make_bar(hub.action, hub.report),
     )
@@ -141,7 +142,7 @@ def _find_cached(repo: str, revision: str | None, *, offline: bool = False) -> F
             repo,
             repo_type="dataset",
             revision=revision,
-            allow_patterns=DATA_FILES,
+            allow_patterns=FETCHED_FILES,
             ignore_patterns=NO_DATA,
             local_files_only=True,
         )

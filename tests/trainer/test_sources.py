@@ -66,6 +66,3 @@ def test_a_validation_split_is_only_evaluated(trainer: Trainer, tmp_path: Path) 
     [resolved] = events(run, "resolved")
     assert (resolved["train_rows"], resolved["eval_rows"]) == (9, 4)
     assert events(run, "sample")[0]["prompt"].startswith("Which validation")
-    config = read_config(run)
-    assert config["files"] == [str(folder / "train" / "rows.jsonl")]
-    assert config["eval_files"] == [str(folder / "validation" / "rows.jsonl")]
