@@ -210,6 +210,9 @@ async def test_a_run_on_plain_text_continues_the_text(make_run: Any, workers: An
         await pilot.press(*"New", "enter")
         await until(pilot, lambda: len(pane.conversation.turns) == 5 and pane.conversation.turns[-1].ended)
         assert [message["content"] for message in sent(workers).messages] == ["New"]
+        workers.answer = []  # the text has ended
+        await pilot.press("enter")
+        await until(pilot, lambda: "(empty answer)" in pane.query_one(SearchableText).plain)
         await pilot.press("ctrl+s")
         await until(pilot, lambda: isinstance(pilot.app.screen, ChatSettingsDialog))
         assert not pilot.app.screen.query(SystemPrompt)

@@ -92,8 +92,9 @@ class ChatPane(ReportsWorkerErrors, Vertical):
 
     def hints(self) -> list[Hint]:
         chat = self.conversation
-        keys: list[Hint] = [("ctrl+o", "base" if chat.answers_with_adapter else "adapter")] if chat.adapter else []
-        keys.append(("ctrl+s", "settings"))
+        keys: list[Hint] = [("ctrl+s", "settings")]
+        if chat.adapter:
+            keys.append(("ctrl+o", "base" if chat.answers_with_adapter else "adapter"))
         if chat.turns:
             keys.append(("ctrl+l", "clear"))
         if self.has_class("searching"):
@@ -103,7 +104,7 @@ class ChatPane(ReportsWorkerErrors, Vertical):
             return [("Esc", "stop the answer"), *keys]
         verb = "continue" if chat.form.text else "ask"
         if typing:
-            return [("Enter", verb), ("ctrl+j", "new line"), ("Esc", "leave chat"), *keys]
+            return [("Enter", verb), ("ctrl+j", "new line"), keys[0], ("Esc", "leave chat"), *keys[1:]]
         if self.text.needle:
             return [("n N", "next, previous match"), ("/", "search"), ("Esc", "end the search")]
         own: list[Hint] = [("c", verb)]

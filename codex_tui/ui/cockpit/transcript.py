@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from msgspec import UNSET
 from textual.content import Content
 
-from codex_tui.base.text import clean
+from codex_tui.base.text import clean, pluralize
 from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, line
 from codex_tui.workers.chat import Conversation, Turn
@@ -61,10 +61,13 @@ def _draw_answer(turn: Turn, picked: bool) -> Iterator[Content]:
     if not turn.ended:
         yield from map(Content, f"{text}▌".split("\n"))
         return
-    yield from map(Content, text.rstrip().split("\n"))
+    if text.strip():
+        yield from map(Content, text.rstrip().split("\n"))
+    elif turn.ended != "failed":
+        yield line(("(empty answer)", MUTED))
     facts = [turn.by, turn.sampling]
     if turn.tokens and turn.seconds:
-        facts.append(f"{figures.format_count(turn.tokens)} tokens, {turn.tokens / turn.seconds:.0f} tokens/s")
+        facts.append(f"{pluralize(turn.tokens, 'token')}, {turn.tokens / turn.seconds:.0f} tokens/s")
     mark = ("▌ picked  ", f"bold {ACCENT}") if picked else ""
     yield line(mark, (" · ".join(filter(None, [_describe_end(turn), *facts])), MUTED))
 
