@@ -35,14 +35,10 @@ def add(subparsers: Any) -> None:
     one.add_argument(
         "--system", metavar="TEXT", help="use this system message, not the run's own; '' for no system message"
     )
-    one.add_argument(
-        "--temperature", metavar="T", default="0", help="0 (the default) is greedy: always the likeliest token"
-    )
-    one.add_argument("--top-p", metavar="P", default="1", help="choose among the likeliest tokens that add up to P")
-    one.add_argument("--seed", metavar="N", default="", help="the same seed gives the same answer")
-    one.add_argument(
-        "--max-new-tokens", metavar="N", default="256", help="length limit of the answer, in tokens (default: 256)"
-    )
+    one.add_argument("--temperature", metavar="T", help="0 (the default) is greedy: always the likeliest token")
+    one.add_argument("--top-p", metavar="P", help="choose among the likeliest tokens that add up to P (default: 1)")
+    one.add_argument("--seed", metavar="N", help="the same seed gives the same answer")
+    one.add_argument("--max-new-tokens", metavar="N", help="length limit of the answer, in tokens (default: 256)")
     add_python_option(parser, "chat with")
     parser.add_argument(
         "--timeout",
@@ -58,10 +54,16 @@ def add(subparsers: Any) -> None:
 def run_chat(args: argparse.Namespace) -> int:
     from codex_tui.runs.library import find_run
     from codex_tui.runs.outcome import read_config
+    from codex_tui.workers.chat_settings import ChatSettings
 
     run = find_run(args.target)
     read_config(run)
+    settings = _read_settings(args)
     if args.prompt is None:
+        if settings != ChatSettings():
+            raise BadInput(
+                "The settings of an answer work only with --prompt.", "In the app, ctrl+s sets them for the session."
+            )
         from codex_tui.commands.open_app import open_app
 
         otherwise = f"codex-tui chat {run.name} --prompt TEXT"
@@ -69,7 +71,6 @@ def run_chat(args: argparse.Namespace) -> int:
     prompt = _text(sys.stdin.buffer.read().rstrip(b"\r\n") if args.prompt == "-" else os.fsencode(args.prompt))
     if not prompt.strip():
         raise BadInput("The prompt is empty.", 'Ask something: --prompt "Which weapon first?"')
-    settings = _read_settings(args)
     if args.timeout < 1:
         raise BadInput(f"--timeout {args.timeout} is too small: it must be at least 1.")
     if not args.base:
@@ -101,7 +102,8 @@ def _read_settings(args: argparse.Namespace) -> ChatSettings:
     """Raises BadInput."""
     from codex_tui.workers.chat_settings import EXPECTED, ChatSettings, parse_setting
 
-    numbers = {name: parse_setting(name, getattr(args, name), f"--{name.replace('_', '-')}") for name in EXPECTED}
+    given = {name: text for name in EXPECTED if (text := getattr(args, name)) is not None}
+    numbers = {name: parse_setting(name, text, f"--{name.replace('_', '-')}") for name, text in given.items()}
     return ChatSettings(**numbers) if args.system is None else ChatSettings(args.system.strip() or None, **numbers)
 
 

@@ -107,6 +107,8 @@ def test_chat_refuses_before_anything_is_loaded(
         (["--prompt", "Who?", "--temperature", "warm"], "--temperature warm: give a number from 0"),
         (["--prompt", "Who?", "--top-p", "1.5"], "--top-p 1.5: give a number above 0"),
         (["--prompt", "Who?", "--seed", "-1"], "--seed -1: give a whole number"),
+        (["--seed", "1"], "only with --prompt"),
+        (["--system", "Be brief."], "only with --prompt"),
         (["--prompt", "Who?"], "no adapter and no whole checkpoint"),
         (["--base"], "--prompt TEXT"),
         ([], "--prompt TEXT"),

@@ -73,9 +73,8 @@ class ChatSettingsDialog(ModalScreen[ChatSettings | None]):
                 for name, about in HELP.items():
                     yield Static(line(name))
                     value = getattr(self._settings, name)
-                    yield LineInput(
-                        "" if value is None else f"{value:g}" if isinstance(value, float) else str(value), id=name
-                    )
+                    text = "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+                    yield LineInput(text, select_on_focus=True, id=name)
                     yield Static(line((f" {about}", MUTED)))
             yield Static(id="problem", markup=False)
             yield make_key_row(("ctrl+s", "use"), ("Tab", "next field"), ("Esc", "cancel"))
