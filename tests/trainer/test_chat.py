@@ -148,3 +148,22 @@ def test_sampling_is_repeated_by_its_seed(demo: RunDirectory, talk: Callable[...
     assert ask(worker, question, seed=1, **hot)[0] == first
     greedy = ask(worker, question)[0]
     assert ask(worker, question, temperature=2.0, top_p=1e-6, seed=3)[0] == greedy
+
+
+def test_a_sample_shows_the_tools_of_its_row(trainer: Trainer) -> None:
+    prompt = trainer.run_program("prompts", "encode_sample_with_tools")
+    assert '"name": "refill"' in prompt
+    assert prompt.index("refill") < prompt.index("Refill?")
+
+
+def test_a_chat_template_that_refuses_the_system_message_is_explained(trainer: Trainer) -> None:
+    message, hint = trainer.run_program("prompts", "refuse_system_message")
+    assert message == "The model's chat template refuses this conversation: System role not supported."
+    assert hint.startswith("Remove the system message")
+
+
+def test_an_answer_that_runs_out_of_gpu_memory_is_explained(trainer: Trainer) -> None:
+    begin, error = trainer.run_program("prompts", "run_out_of_memory")
+    assert (begin["type"], error["type"], error["id"], error["kind"]) == ("begin", "error", 3, "gpu_memory")
+    assert error["message"] == f"The answer to {begin['tokens']} tokens needs more GPU memory than is free."
+    assert "Clear the conversation" in error["hint"]
