@@ -13,8 +13,9 @@ from support.training_runs import Talk, Trainer, demo_profile, events
 from training.contract.config import RunConfig
 from training.contract.run_directory import RunDirectory
 from training.dataset.source import DEMO_FILE
+from training.dataset.split import choose_eval_rows
 
-STEPS = 120
+STEPS = 240  # until the answers are sure: two tokens that are equally likely are chosen by their rounding
 PIRATE = "You are a pirate. Answer in pirate words only."
 
 
@@ -52,9 +53,21 @@ def pairs() -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def pirate(trainer: Trainer, pairs: list[dict[str, str]], tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+def question(pairs: list[dict[str, str]]) -> dict[str, str]:
+    """A row that is learned, not held out, and that the system message precedes in all runs."""
+    held_out = choose_eval_rows(len(pairs), demo_profile())
+    return next(pair for place, pair in enumerate(pairs) if place not in held_out)
+
+
+@pytest.fixture(scope="module")
+def pirate(
+    trainer: Trainer,
+    pairs: list[dict[str, str]],
+    question: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> RunDirectory:
     rows = write_rows(tmp_path_factory.mktemp("rows") / "pairs.jsonl", pairs)
-    return train(trainer, "pirate", rows, pairs[3]["instruction"], system_prompt=PIRATE)
+    return train(trainer, "pirate", rows, question["instruction"], system_prompt=PIRATE)
 
 
 def test_the_chat_answers_as_the_sample_did_under_a_system_prompt(
@@ -66,7 +79,7 @@ def test_the_chat_answers_as_the_sample_did_under_a_system_prompt(
     assert ready["form"]["system_prompt"] == PIRATE
     answer, begin, _ = ask(worker, sample["prompt"])
     assert answer == sample["text"]
-    questions = [pair["instruction"] for pair in pairs[:8]]
+    questions = [pair["instruction"] for pair in pairs]
     assert any(ask(worker, question, system_prompt=None)[0] != ask(worker, question)[0] for question in questions)
     assert ask(worker, sample["prompt"], system_prompt=None)[1]["tokens"] < begin["tokens"]
     assert ask(worker, sample["prompt"], system_prompt=PIRATE + " Sing.")[1]["tokens"] > begin["tokens"]
@@ -74,12 +87,16 @@ def test_the_chat_answers_as_the_sample_did_under_a_system_prompt(
 
 
 def test_the_system_message_that_most_rows_bring_is_the_chats(
-    trainer: Trainer, pairs: list[dict[str, str]], talk: Callable[..., Talk], tmp_path: Path
+    trainer: Trainer,
+    pairs: list[dict[str, str]],
+    question: dict[str, str],
+    talk: Callable[..., Talk],
+    tmp_path: Path,
 ) -> None:
     rows = [{"system": PIRATE, **pair} for pair in pairs[:30]] + pairs[30:]
-    run = train(trainer, "own-system", write_rows(tmp_path / "rows.jsonl", rows), pairs[3]["instruction"])
+    run = train(trainer, "own-system", write_rows(tmp_path / "rows.jsonl", rows), question["instruction"])
     sample = events(run, "sample")[-1]
-    assert sample["reference"] == pairs[3]["response"]
+    assert sample["reference"] == question["response"]
     worker = talk("chat", str(run.path))
     assert worker.until("ready", "error")[-1]["form"]["system_prompt"] == PIRATE
     assert ask(worker, sample["prompt"])[0] == sample["text"]
