@@ -26,7 +26,7 @@ from codex_tui.runs.resume_point import ResumePoint, find_resume_point
 from codex_tui.workers.process import find_python_for, trainer_environment
 from training.contract.config import ConfigError, RunConfig
 from training.contract.files import open_to_append, write_atomically
-from training.contract.model_path import resolve_model_name
+from training.contract.model_path import resolve_model_paths
 from training.contract.process import ProcessIdentity
 from training.contract.run_directory import RunDirectory
 
@@ -47,7 +47,7 @@ def launch(plan: LaunchPlan, python: Path | None = None) -> RunDirectory:
         sources.check_rows(plan.source, plan.profile.dataset)
     interpreter = python or build.find_python()
     resolved = plan.profile.model_dump(mode="json")
-    resolved["model"]["name"] = resolve_model_name(plan.profile.model.name, plan.profile_file.parent)
+    resolved["model"] = resolve_model_paths(resolved["model"], plan.profile_file.parent)
     homes = (str(locations.data_home()), str(locations.cache_home()))
     files = (plan.profile_file.name, plan.source.name, *map(str, plan.source.files))
     _require_utf8(*files, resolved["model"]["name"], str(interpreter), *homes)

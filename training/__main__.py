@@ -1,12 +1,12 @@
-"""`python -m training RUN | chat RUN | inspect RUN_OR_CONFIG | jsonl FILE COPY`. Each command imports only what it
-needs."""
+"""`python -m training RUN | chat RUN | inspect RUN_OR_CONFIG | jsonl FILE COPY | template CONFIG FOLDER`. Each
+command imports only what it needs."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-USAGE = "usage: python -m training RUN | chat RUN | inspect RUN_OR_CONFIG | jsonl FILE COPY"
+USAGE = "usage: python -m training RUN | chat RUN | inspect RUN_OR_CONFIG | jsonl FILE COPY | template CONFIG FOLDER"
 
 
 def main(arguments: list[str]) -> int:
@@ -23,6 +23,10 @@ def main(arguments: list[str]) -> int:
             from training.workers import jsonl
 
             return jsonl.write(Path(path).absolute(), Path(copy).absolute())
+        case ["template", config, folder]:
+            from training.workers import tokenizer
+
+            return tokenizer.write(Path(config).absolute(), Path(folder).absolute())
         case [run] if not run.startswith("-"):
             from training.contract.run_directory import RunDirectory
             from training.keeper import supervisor

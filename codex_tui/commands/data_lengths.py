@@ -48,6 +48,7 @@ def run_lengths(args: argparse.Namespace) -> int:
     from codex_tui.data.length_options import add_memory, compare_lengths
     from codex_tui.data.target import Target
     from codex_tui.profiles.library import find_profile
+    from training.contract.failures import NO_CHAT_TEMPLATE
 
     check_card(args.card)
     if not args.profile:
@@ -57,7 +58,8 @@ def run_lengths(args: argparse.Namespace) -> int:
         target = Target.from_profile(path, args.files, None, report)
         found = check_dataset(target, report)
     if found.token_error:
-        raise CodexError(*found.token_error)
+        message, hint = found.token_error
+        raise (BadInput if message == NO_CHAT_TEMPLATE else CodexError)(message, hint)
     if found.lengths is None:
         raise BadInput(f"{target.source.name} has no row that can be used.", "See why: codex-tui data check FILE")
     profile = target.settings

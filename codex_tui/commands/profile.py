@@ -106,15 +106,18 @@ def run_check(args: argparse.Namespace) -> int:
     overrides = parse_overrides(args.set)
     entry = read_entry(path, shipped=False, overrides=overrides)
     problems = entry.problems or (_compare_with_model(entry.profile, path, overrides) if entry.profile else [])
+    warnings = [] if problems else _warn_of_model(entry.profile, path)
     if args.json:
         errors = [{**({"path": str(p.path)} if p.path else {}), "field": p.field, "line": p.line, "message": p.message}
                   for p in problems]  # fmt: skip
-        print(json.dumps({"ok": not errors, "errors": errors}, indent=2))
+        print(json.dumps({"ok": not errors, "errors": errors, "warnings": warnings}, indent=2))
     elif problems:
         for problem in problems:
             print(clean(f"✗ {path}: {problem}"))
     else:
         print(clean(f"✓ {path} is a valid profile."))
+        for warning in warnings:
+            print(clean(f"! {warning['field']}: {warning['message']}"))
     return BAD_INPUT if problems else DONE
 
 
@@ -130,6 +133,17 @@ def _compare_with_model(profile: Profile, path: Path, overrides: Mapping[str, An
         return []
     line = None if unknown.field in overrides else find_lines(path.read_text(encoding="utf-8")).get(unknown.field)
     return [ProfileProblem(unknown.field, line, f"{unknown.problem}. {unknown.hint}")]
+
+
+def _warn_of_model(profile: Profile | None, path: Path) -> list[dict[str, str]]:
+    """Warn of what the profile's model can't do, if its tokenizer is on this machine."""
+    from codex_tui.machine.model_config import lacks_chat_template
+    from training.contract.failures import NO_CHAT_TEMPLATE, NO_CHAT_TEMPLATE_HINT
+
+    if profile is None or profile.dataset.text_column or not lacks_chat_template(profile, path):
+        return []
+    message = f"{NO_CHAT_TEMPLATE} It can learn plain text only. {NO_CHAT_TEMPLATE_HINT}"
+    return [{"field": "model.chat_template", "message": message}]
 
 
 def run_explain(args: argparse.Namespace) -> int:

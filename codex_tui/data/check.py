@@ -17,6 +17,7 @@ from codex_tui.data.overview import Overview, compute_overview
 from codex_tui.data.speed import find_last_speed
 from codex_tui.data.target import Target
 from codex_tui.environment import build
+from training.contract.failures import NO_CHAT_TEMPLATE
 from training.contract.messages import INSPECT, InspectProgress, InspectReady, StatsReady, Tokenise, WorkerError
 from training.contract.profile import Profile
 from training.dataset import lengths as token_lengths
@@ -52,6 +53,8 @@ class CheckResult:
         """Whether a run would start and learn something."""
         overview, profile = self.overview, self.target.profile
         skips = profile is not None and profile.dataset.on_bad_rows == "skip"
+        if self.token_error and self.token_error[0] == NO_CHAT_TEMPLATE:
+            return False
         if profile is not None and profile.dataset.long_rows == "refuse" and overview.truncated:
             return False
         return bool(overview.train_rows and (skips or (not overview.refused and overview.kept == overview.rows)))

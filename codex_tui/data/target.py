@@ -15,7 +15,7 @@ from codex_tui.profiles import library
 from codex_tui.runs.outcome import explain_config_error
 from training.contract.config import ConfigError, RunConfig
 from training.contract.files import delete_oldest, write_atomically
-from training.contract.model_path import resolve_model_name
+from training.contract.model_path import resolve_model_paths
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 from training.contract.tables import Dataset
@@ -98,7 +98,7 @@ class Target:
             return self.run.path if self.run else None
         resolved = self.profile.model_dump(mode="json")
         folder = self.path.parent if self.path else Path()
-        resolved["model"]["name"] = resolve_model_name(self.profile.model.name, folder)
+        resolved["model"] = resolve_model_paths(resolved["model"], folder)
         config = RunConfig(profile=resolved, **sources.to_config_fields(self.source), cache=str(locations.cache_home()))
         text = config.to_json()
         place = locations.cache_home() / "views" / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"

@@ -29,6 +29,29 @@ def find_config(name: str, revision: str | None, path: Path) -> dict[str, Any] |
     return _read_json(Path(cached)) if isinstance(cached, str) else None
 
 
+def lacks_chat_template(profile: Profile, path: Path) -> bool:
+    """Whether the tokenizer of the model in `profile`, loaded from the file at `path`, is on this machine and has no
+    chat template, and the profile gives it none."""
+    name = profile.model.name
+    if profile.model.chat_template or not (folder := find_model_folder(name, path.parent) or _find_snapshot(profile)):
+        return False
+    config = _read_json(folder / "tokenizer_config.json")
+    if config is None or not any((folder / file).is_file() for file in ("tokenizer.json", "tokenizer.model")):
+        return False
+    return not config.get("chat_template") and not any(folder.glob("*chat_template*"))
+
+
+def _find_snapshot(profile: Profile) -> Path | None:
+    """Find the folder of the profile's model in the Hub's cache."""
+    from huggingface_hub import try_to_load_from_cache
+
+    try:
+        cached = try_to_load_from_cache(profile.model.name, "tokenizer_config.json", revision=profile.model.revision)
+    except ValueError:  # the Hub can have no such name
+        return None
+    return Path(cached).parent if isinstance(cached, str) else None
+
+
 def _read_json(path: Path) -> dict[str, Any] | None:
     try:
         config = json.loads(files.read(path))

@@ -18,6 +18,7 @@ EXAMPLES: dict[str, Any] = {
     "hardware.pinned_limit_mib": 1024,
     "model.name": "unsloth/Llama-3.2-3B-Instruct-bnb-4bit",
     "model.revision": "main",
+    "model.chat_template": "chatml",
     "dataset.path": "my_rows.jsonl",
     "dataset.revision": "main",
     "dataset.config": "default",

@@ -179,8 +179,9 @@ def _select_inherited(layer: Layer) -> tuple[Layer, list[ProfileProblem]]:
 def make_paths_absolute(values: Mapping[str, Any], folder: Path) -> dict[str, str]:
     """Return the fields of `values` that name a file relative to `folder`, with absolute paths."""
     absolute = {}
-    if is_relative(name := values.get("model.name") or ""):
-        absolute["model.name"] = resolve_model_name(name, folder)
+    for field in ("model.name", "model.chat_template"):
+        if is_relative(name := values.get(field) or ""):
+            absolute[field] = resolve_model_name(name, folder)
     rows = values.get("dataset.path") or DEMO_DATASET
     if rows != DEMO_DATASET and hub_id(rows, folder) is None:
         absolute["dataset.path"] = str((folder / locations.expand_home(rows)).resolve())

@@ -16,6 +16,7 @@ ASKED = {
     "hardware": {"device": "cpu", "vram_limit_mib": 4096},
     "model": {
         "name": "demo:llama",
+        "chat_template": "llama-3",
         "max_seq_length": 160,
         "load_in_4bit": False,
         "dtype": "float32",

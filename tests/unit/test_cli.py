@@ -155,7 +155,7 @@ def test_profile_check(empty_home: Path, capsys: pytest.CaptureFixture[str]) -> 
     file.write_text('[model]\nname = "x"\nmax_seq_lenght = 1\n')
     assert main(["profile", "check", str(file), "--json"]) == 2
     told = as_json(capsys)
-    assert set(told) == {"ok", "errors"}
+    assert set(told) == {"ok", "errors", "warnings"}
     assert told["ok"] is False
     assert told["errors"] == [
         {"field": "model.max_seq_lenght", "line": 3, "message": "unknown field; did you mean max_seq_length?"}

@@ -98,9 +98,10 @@ _PATTERNS: list[tuple[str, FailureKind, str]] = [
 ]  # fmt: skip
 
 _NO_CHAT_TEMPLATE = r"chat_template is not set|does not have a chat template"
-_NO_CHAT_TEMPLATE_HINT = (
-    "Set model.name to the Instruct model of the same family, or train on plain text: name its column in "
-    "dataset.text_column."
+NO_CHAT_TEMPLATE = "The model has no chat template."
+NO_CHAT_TEMPLATE_HINT = (
+    'Set model.chat_template = "chatml", or model.name to the Instruct model of the same family, or train on plain '
+    "text: name its column in dataset.text_column."
 )
 
 _FILE_PATTERNS: list[tuple[str, str, str]] = [
@@ -130,7 +131,7 @@ def classify(error: BaseException) -> Failure:
         # CUDA reports a refused page lock under WSL2 as a full GPU. Only the source line shows the difference.
         return Failure("pinned_memory", "Page-locked host memory ran out.", _HINTS["pinned_memory"])
     if re.search(_NO_CHAT_TEMPLATE, text):
-        return Failure("bad_config", "The model has no chat template.", _NO_CHAT_TEMPLATE_HINT)
+        return Failure("bad_config", NO_CHAT_TEMPLATE, NO_CHAT_TEMPLATE_HINT)
     if re.search(_TOO_LARGE, text):
         return _explain_size_limit()
     for pattern, kind, message in _PATTERNS:

@@ -7,7 +7,9 @@ relative path is relative to the profile that names it, so the app resolves it b
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 
 def is_path(name: str) -> bool:
@@ -31,6 +33,12 @@ def find_model_folder(name: str, base: Path = Path()) -> Path | None:
         return Path(os.path.realpath(folder))
     except ValueError:  # no file can have this name
         return folder
+
+
+def resolve_model_paths(model: Mapping[str, Any], base: Path = Path()) -> dict[str, Any]:
+    """Return the table `model` of a profile in the folder `base` for a run's config.json: all paths are absolute."""
+    names = ("name", "chat_template")
+    return {**model} | {name: resolve_model_name(model[name], base) for name in names if model.get(name)}
 
 
 def resolve_model_name(name: str, base: Path = Path()) -> str:

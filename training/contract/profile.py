@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from training.contract import chat_templates
 from training.contract.tables import (
     Checkpoints,
     Dataset,
@@ -60,6 +61,8 @@ def find_conflicts(profile: Profile) -> Iterator[tuple[str, str]]:
     model, training, lora = profile.model, profile.training, profile.lora
     if "://" in model.name:
         yield "model.name", "a URL is no model; name it as on the Hub, owner/name, or give the path of its folder"
+    if model.chat_template and (problem := chat_templates.find_problem(model.chat_template)):
+        yield "model.chat_template", problem
     if model.load_in_4bit and model.dtype == "float32":
         yield "model.dtype", "float32 is not possible with load_in_4bit = true; use auto or bfloat16"
     if model.offload_layers and not training.gradient_checkpointing:

@@ -32,6 +32,7 @@ from training.finetune.pinned import limit_pinned_memory
 from training.finetune.probe import Probe
 from training.finetune.trainer import Trainer
 from training.finetune.vram import VramLimit
+from training.job.chosen_template import set_chat_template
 from training.job.job import Job
 from training.job.model import find_shape, hub_cache, read_config, resolve_source
 from training.job.tokens import Examples, describe_other_reading, tokenise
@@ -136,10 +137,11 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
 
 
 def load_model(profile: Profile, source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load the base model, quantised as the profile asks, and its tokenizer. `source` is a folder or a Hub id."""
+    """Load the base model, quantised as the profile asks, and its tokenizer, with the chat template that the profile
+    chooses. `source` is a folder or a Hub id."""
     on_gpu = torch.cuda.is_available()
     settings = profile.model
-    return FastLanguageModel.from_pretrained(
+    model, tokenizer = FastLanguageModel.from_pretrained(
         source,
         revision=settings.revision,
         max_seq_length=settings.max_seq_length,
@@ -151,6 +153,7 @@ def load_model(profile: Profile, source: str) -> tuple[PreTrainedModel, PreTrain
         **({"offload_layers": settings.offload_layers} if settings.offload_layers and on_gpu else {}),
         **({"offload_embedding": settings.offload_embedding} if on_gpu else {}),
     )
+    return model, set_chat_template(tokenizer, settings.chat_template)
 
 
 def add_adapter(model: PreTrainedModel, profile: Profile) -> PeftModel:

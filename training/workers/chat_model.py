@@ -19,6 +19,7 @@ from training.contract.run_directory import RunDirectory
 from training.job.job import Job
 from training.job.prompt import find_row_form, fit_prompt
 from training.workers.adapter import name_damaged_file
+from training.workers.tokenizer import load_tokenizer
 
 TOO_LONG = "The answer to {:,} tokens needs more GPU memory than is free."
 TOO_LONG_HINT = "Clear the conversation, ask a shorter question, or lower max_new_tokens."
@@ -62,6 +63,8 @@ class ChatModel:
                 dtype=str(dtype).removeprefix("torch."),
                 adapter=adapter,
             )
+        if adapter is None and job.profile.model.chat_template:  # an adapter has it in its tokenizer
+            tokenizer = load_tokenizer(job)
         device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu"
         step = None if adapter in (None, run.adapter) else checkpoints.parse_step(adapter)
         context = getattr(loaded.config.get_text_config(), "max_position_embeddings", None)

@@ -44,6 +44,7 @@ from training.job.job import Job, explain_unreadable_dataset, read_job
 from training.job.tokens import Encoded, RowEncoder, describe_refusal
 from training.workers.pipe import Pipe
 from training.workers.stats import CacheNotWritable, DatasetStats, PriorityLock
+from training.workers.tokenizer import load_tokenizer
 
 InspectPipe = Pipe[InspectRequest, InspectAnswer]
 Task = Literal["scan", "tokenise"]
@@ -109,9 +110,7 @@ class RowInspector:
     def prepare(self) -> InspectReady:
         """Loads the tokenizer and scans a dataset that is not too large. Raises TrainingFailure if it can't be read."""
         try:
-            from training.job.model import load_tokenizer
-
-            self._tokenizer = load_tokenizer(self._job.model_name, self._job.cache, self._job.profile.model.revision)
+            self._tokenizer = load_tokenizer(self._job)
         except Exception as error:  # noqa: BLE001  the rows can be read without it
             self._why, self._hint = _explain(error)
         if len(self._index) <= MAX_ROWS_SCANNED_BEFORE_READY:

@@ -3,8 +3,6 @@ cache, so that the next start finds them there."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +20,7 @@ from training.dataset.scan import BAD, PROGRESS_SECONDS, Scan
 from training.dataset.shapes import Columns, Row, row_of
 from training.job.job import Job
 from training.job.tokens import RowEncoder
+from training.workers.tokenizer import hash_tokenizer
 
 Report = Callable[[int, int], None]
 IsCancelled = Callable[[], bool]
@@ -138,14 +137,6 @@ def _writing(path: Path) -> Iterator[None]:
     except OSError as error:
         message = f"{path} can't be written: {error.strerror}."
         raise CacheNotWritable("unknown", message, "Set CODEX_TUI_HOME to a folder that you can write to.") from error
-
-
-def hash_tokenizer(tokenizer: Any) -> str:
-    """A hash of everything that decides the tokens of a row: the vocabulary, its rules and the chat template."""
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    vocabulary = backend.to_str() if backend is not None else json.dumps(tokenizer.get_vocab(), sort_keys=True)
-    parts = (type(tokenizer).__name__, vocabulary, str(tokenizer.chat_template), str(tokenizer.special_tokens_map))
-    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _find_system(rows: list[Row], system_prompt: str | None) -> Row | None:

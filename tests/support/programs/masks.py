@@ -217,3 +217,21 @@ def of_worker(path: str) -> dict[str, Any]:
 
 def _read(path: str) -> list[Row]:
     return [row_of(Record(0, line, raw)) for line, raw in enumerate(json.loads(Path(path).read_text()), 1)]
+
+
+def build_base_model(folder: str) -> str:
+    """Build the demo's model in `folder`, without a chat template."""
+    shutil.copytree(llama.build(Path("cache")), folder)
+    (Path(folder) / "chat_template.jinja").unlink(missing_ok=True)
+    tokenizer = llama.build_tokenizer()
+    tokenizer.chat_template = None
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def list_unsloth_templates() -> list[str]:
+    """The names that Unsloth knows."""
+    import unsloth  # noqa: F401  before its parts
+    from unsloth.chat_templates import CHAT_TEMPLATES
+
+    return sorted(CHAT_TEMPLATES)
