@@ -29,7 +29,6 @@ MIN_NAMED_MARGIN = 6
 MIN_EVAL_DISTANCE = 3
 """Columns between two diamonds at least, so that the curve stays visible between them."""
 PAGE = 10  # columns that the cursor moves with Shift
-SCALE_HINTS = {"fit": "whole range", "log": "log scale", "whole": "linear scale"}
 READ_BUDGET = 0.05  # seconds to read the events of another curve at once
 
 YScale = Literal["fit", "log", "whole"]
@@ -99,6 +98,12 @@ class LossChart(Painted, can_focus=True):
             return "log"
         return "whole" if self._scale == "log" and self._is_cut else "fit"
 
+    def _describe_next_scale(self) -> str:
+        following = self._next_scale()
+        if following == "fit" and self._is_cut:
+            return "fit 90 %"
+        return {"fit": "linear scale", "log": "log scale", "whole": "all values"}[following]
+
     def cycle_x_axis(self) -> None:
         """Change the x axis: steps, then time, then tokens, then steps again."""
         self._axis = self._next_axis()
@@ -155,7 +160,7 @@ class LossChart(Painted, can_focus=True):
         self.post_message(HintsChanged())
 
     def hints(self) -> list[Hint]:
-        own: list[Hint] = [("g", SCALE_HINTS[self._next_scale()]), ("x", f"over {self._next_axis()}")]
+        own: list[Hint] = [("g", self._describe_next_scale()), ("x", f"over {self._next_axis()}")]
         if self._curves:
             following = self._next_curve()
             back = "loss" if self._curve else "other curves"

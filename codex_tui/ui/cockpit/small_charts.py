@@ -37,9 +37,9 @@ def draw_small_charts(
     having = having[: width // MIN_WIDTH]
     cells = width // len(having) - GAP
     columns = [_draw(name, series, axis, low, high, cells, style) for name, series in having]
-    gap = Strip.blank(GAP)
+    gap, blank = (make_strip((" " * count, style("label"))) for count in (GAP, width))
     rows = [Strip.join([part for strip in row for part in (strip, gap)]) for row in zip(*columns, strict=True)]
-    return [Strip.blank(width), *rows]
+    return [blank, *rows]
 
 
 def _draw(
@@ -51,7 +51,7 @@ def _draw(
     rows = HEIGHT - 2
     lines = [make_strip((f"{heading:<{cells}}", style("label")))]
     if bounds is None:
-        return lines + [Strip.blank(cells)] * rows
+        return lines + [make_strip((" " * cells, style("label")))] * rows
     margin = 0.0 if bounds.high > bounds.low else abs(bounds.high) or 1.0  # a constant is drawn in the middle
     y = chart.Scale(bounds.low - margin, bounds.high + margin, rows * 4)
     raw, line = plot.draw_curve(columns, rows, y, smooth=name in SMOOTHED)

@@ -116,6 +116,24 @@ async def test_steep_first_losses_do_not_flatten_the_rest() -> None:
     assert await draw(make_steep_state(), 100, 18, *["cycle_scale"] * 3) == text
 
 
+@pytest.mark.parametrize(
+    ("state", "names"),
+    [
+        (make_steep_state(), ["log scale", "all values", "fit 90 %", "log scale"]),
+        (make_state(100, 100), ["log scale", "linear scale", "log scale"]),
+    ],
+)
+async def test_the_hint_names_the_next_scale(state: RunState, names: list[str]) -> None:
+    app = Host()
+    async with app.run_test(size=(100, 18)) as pilot:
+        chart = app.query_one(LossChart)
+        chart.show(WatchedRun(state))
+        await pilot.pause()
+        for name in names:
+            assert ("g", name) in chart.hints()
+            chart.cycle_scale()
+
+
 async def test_one_spike_does_not_flatten_the_rest() -> None:
     text = await draw(make_steep_state(120), 100, 18)
     assert "max 40" in text.split("\n")[0]
@@ -245,6 +263,7 @@ async def test_a_new_point_of_all_curves_changes_few_cells() -> None:
         await pilot.pause()
         assert "learning rate 1.40e-4" in read_lines(chart)
         before = [chart.render_line(y) for y in range(24)]
+        assert all(segment.style and segment.style.bgcolor for strip in before for segment in strip)
         writer = ev.EventWriter(run.events)
         writer.emit(metrics(61))
         writer.close()
