@@ -74,6 +74,8 @@ def test_a_run_that_gets_no_better_ends_with_its_best_adapter(trainer: Trainer) 
     sums = [hashlib.sha256((folder / "adapter_model.safetensors").read_bytes()).hexdigest()
             for folder in (run.adapter, run.checkpoints / f"checkpoint-{best}")]  # fmt: skip
     assert sums[0] == sums[1]
+    assert events(run)[-1]["adapter_step"] == best
+    assert f"| weights of step | {best} |" in (run.adapter / "README.md").read_text()
 
 
 def test_how_a_killed_trainer_ended_is_known(trainer: Trainer) -> None:

@@ -14,7 +14,7 @@ from codex_tui.runs.series import Axis, ChartColumn
 from codex_tui.runs.watched import WatchedRun
 from codex_tui.ui.cockpit import plot
 from codex_tui.ui.cockpit.chart_legend import CurveShown, describe_cursor, describe_values, fit_legend
-from codex_tui.ui.cockpit.chart_window import ChartWindow
+from codex_tui.ui.cockpit.chart_window import ChartWindow, find_axis_end
 from codex_tui.ui.cockpit.small_charts import draw_small_charts, has_room
 from codex_tui.ui.kit import chart
 from codex_tui.ui.kit.hints import Hint
@@ -143,7 +143,7 @@ class LossChart(Painted, can_focus=True):
         self._changed()
 
     def action_zoom(self, factor: float) -> None:
-        self._window.zoom(factor, int(self._find_x_high("steps")))
+        self._window.zoom(factor, int(find_axis_end(self._watched, "steps")))
         self._changed()
 
     def action_close_cursor(self) -> None:
@@ -171,7 +171,7 @@ class LossChart(Painted, can_focus=True):
 
     def paint(self, width: int, height: int) -> list[Strip]:
         shown = self._shown()
-        low, high = self._window.find_range(shown.series, self._axis, self._find_x_high(self._axis))
+        low, high = self._window.find_range(shown.series, self._axis, find_axis_end(self._watched, self._axis))
         below: list[Strip] = []
         if self._curves and has_room(width, height):
             below = draw_small_charts(self._curves, self._axis, low, high, width, self._style)
@@ -226,22 +226,6 @@ class LossChart(Painted, can_focus=True):
         fitting = plot.find_y_range(columns, evals, whole=False)
         self._is_cut = fitting is not None and fitting.cut_max is not None
         return fitting if self._scale == "fit" else plot.find_y_range(columns, evals, whole=True)
-
-    def _find_x_high(self, axis: Axis) -> float:
-        """The upper end of the x axis of the whole run: its last step if it is known, else a round number, so that the
-        axis rarely changes while the curve grows."""
-        state = self._watched.state
-        xs = state.losses.values(axis)
-        latest = float(xs[-1]) if xs else 0.0
-        if axis == "steps":
-            latest = max(latest, state.step, *(event.step for event in state.evals[-1:]))
-            if state.total_steps and not self._watched.ended:
-                return max(latest, state.total_steps)
-        if self._watched.ended:
-            return max(latest, 1.0)
-        if axis == "time":
-            return chart.round_duration(latest)
-        return chart.round_up(max(latest, 10.0))
 
     def _find_evals(self, shown: CurveShown, low: float, high: float) -> Iterator[tuple[float, float, int]]:
         """The evaluations in the window, the newest first: x value, loss and step."""

@@ -46,7 +46,7 @@ def report_speed(logging_steps: str) -> list[list[Any]]:
     profile = Profile.model_validate({"model": {"name": "demo:llama"}, "hardware": {"pause_above_celsius": 85}})
     question: Any = None  # no evaluation asks it
     handlers = sft.build_callbacks(attempt, profile, question, card)
-    state, control, args = TrainerState(max_steps=STEPS), TrainerControl(), SimpleNamespace()
+    state, control, args = TrainerState(max_steps=STEPS), TrainerControl(), SimpleNamespace(eval_strategy="no")
     state.num_input_tokens_seen = 0
 
     def call(moment: str, **details: Any) -> None:
