@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")  # Textual reads these once, on import
@@ -14,18 +15,34 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
-from codex_tui.base import bandwidth
+from codex_tui.base import bandwidth, settings
+from codex_tui.base.errors import BadInput, CodexError
+from codex_tui.base.text import clean
 from codex_tui.ui.alerts import Alerts
 from codex_tui.ui.kit.spans import TerminalCells
-from codex_tui.ui.messages import CockpitClosed, HasUnsavedChanges, OpenRun, RunChanged, Trouble
-from codex_tui.ui.themes import DARK, LIGHT
+from codex_tui.ui.messages import (
+    CockpitClosed,
+    HasUnsavedChanges,
+    OpenProfile,
+    OpenRun,
+    RunChanged,
+    ShowField,
+    ShowsFields,
+    Trouble,
+)
+from codex_tui.ui.themes import DARK, LIGHT, for_16_colours
 from training.contract.run_directory import RunDirectory
 
 if TYPE_CHECKING:
+    from textual.command import Provider
+
     from codex_tui.data.target import Target
 
-HIDDEN_ACTIONS = frozenset({"app.focus_next", "app.focus_previous", "screen.copy_text"})
-"""Textual's actions of every screen that the command palette leaves out, because they are of no use there."""
+
+def _get_finder() -> type[Provider]:
+    from codex_tui.ui.palette import Finder
+
+    return Finder
 
 
 class CodexApp(App[None]):
@@ -38,6 +55,7 @@ class CodexApp(App[None]):
     CSS = """
     * { scrollbar-size-vertical: 1; scrollbar-color: $rule; scrollbar-background: $background; }
     """
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = App.COMMANDS | {_get_finder}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "quit", "Quit", show=False),
         Binding("p", "profiles", "Profiles", show=False),
@@ -62,9 +80,12 @@ class CodexApp(App[None]):
         self._terminal = TerminalCells()
         self._opened_runs: dict[str, RunDirectory] = {}
         self.alerts = Alerts(self._write_to_terminal, self._complain)
-        self.register_theme(DARK)
-        self.register_theme(LIGHT)
-        self.theme = DARK.name
+        self._is_light = False
+        for theme in (DARK, LIGHT):
+            self.register_theme(for_16_colours(theme) if self.console.color_system == "standard" else theme)
+        with suppress(BadInput):  # a damaged settings.toml must not hide a run; doctor reports it
+            self._is_light = settings.load().theme == "light"
+        self.theme = LIGHT.name if self._is_light else DARK.name
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return {"rule": "#808080"}  # for themes other than DARK and LIGHT
@@ -93,10 +114,39 @@ class CodexApp(App[None]):
 
     async def on_open_run(self, message: OpenRun) -> None:
         """Opens the run above the first screen, so that Escape returns to the first screen."""
+        if self._has_unsaved_changes():
+            return
         while len(self.screen_stack) > 1:
             await self.pop_screen()
         await self._free_workers(self.screen)
         await self.push_screen(self._cockpit(message.run))
+
+    async def on_open_profile(self, message: OpenProfile) -> None:
+        if self._has_unsaved_changes():
+            return
+        from codex_tui.ui.profiles.screen import ProfilesScreen
+
+        await self._go_to(ProfilesScreen)
+        if isinstance(self.screen, ProfilesScreen):
+            await self.screen.action_reload(message.name)
+
+    def on_show_field(self, message: ShowField) -> None:
+        if isinstance(self.screen, ShowsFields):
+            self.screen.show_field(message.path)
+            return
+        from codex_tui.profiles.schema import read_schema
+        from codex_tui.ui.kit.dialogs import Notice
+
+        schema = read_schema()[message.path]
+        values = ", ".join([schema.type, *schema.limits])
+        self.push_screen(Notice(message.path, f"{schema.text}\nValues: {values}."))
+
+    def _has_unsaved_changes(self) -> bool:
+        """Whether a screen has unsaved changes, which another screen would discard. Says so if it has."""
+        if any(isinstance(screen, HasUnsavedChanges) and screen.unsaved for screen in self.screen_stack):
+            self.notify("The profile has unsaved changes. Save it (s) or leave it (Esc) first.", markup=False)
+            return True
+        return False
 
     async def _free_workers(self, screen: Screen[Any]) -> None:
         """Unloads the models of a cockpit that is no longer visible. The next model needs their memory."""
@@ -155,10 +205,17 @@ class CodexApp(App[None]):
     def action_help(self) -> None:
         from codex_tui.ui.help import HelpScreen
 
-        self.push_screen(HelpScreen())
+        self.push_screen(HelpScreen(self.screen))
 
     def action_toggle_theme(self) -> None:
-        self.theme = LIGHT.name if self.theme == DARK.name else DARK.name
+        self._is_light = not self._is_light
+        self.theme = LIGHT.name if self._is_light else DARK.name
+        from codex_tui.base.settings_change import change_setting
+
+        try:
+            change_setting("app.theme", "light" if self._is_light else "dark")
+        except CodexError as error:
+            self.notify(f"The theme is not remembered: {clean(error.message)}", markup=False)
 
     async def _go_to(self, screen: type[Screen[Any]]) -> None:
         """Shows `screen`. Goes back to it if it is open already, and otherwise opens it on top."""
@@ -189,14 +246,16 @@ class CodexApp(App[None]):
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Returns a named command for each key of the screen."""
+        from codex_tui.ui.palette import describe_command, is_command
+
         seen = set()
-        for _, binding, enabled, _ in screen.active_bindings.values():
-            known = binding.action in seen or binding.action in HIDDEN_ACTIONS
-            if enabled and binding.description and not known and not binding.system:
+        for node, binding, enabled, _ in screen.active_bindings.values():
+            wanted = binding.action not in seen and is_command(binding.action, node)
+            if enabled and binding.description and wanted and not binding.system:
                 seen.add(binding.action)
                 yield SystemCommand(
                     binding.description,
-                    f"Key: {self.get_key_display(binding)}",
+                    describe_command(binding.action, self.get_key_display(binding)),
                     lambda action=binding.action: self.call_later(self._run_from_palette, action),
                 )
 

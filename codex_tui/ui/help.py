@@ -1,14 +1,14 @@
-"""The help screen: all keys on one screen."""
+"""The help screen: all keys on one screen, first those of the screen below it."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
+from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
 from codex_tui.base import bandwidth
@@ -16,7 +16,6 @@ from codex_tui.ui.kit.drawing import ACCENT, MUTED, line
 
 Section = tuple[str, tuple[tuple[str, str], ...]]  # a title, and pairs of a key and its action
 MIN_TWO_COLUMN_WIDTH = 116  # cells; a narrower terminal shows the sections in one column
-LEFT_SECTIONS = 4  # number of sections in the left column
 SECTIONS: tuple[Section, ...] = (
     (
         "Everywhere",
@@ -119,6 +118,15 @@ SECTIONS: tuple[Section, ...] = (
     ("Texts", (("↑ ↓", "scroll; PgUp, PgDn: one page"), ("Home End", "start, end; at its end the log follows"))),
 )
 
+SCREEN_SECTIONS = {
+    "CockpitScreen": ("Cockpit", "Chat", "Samples"),
+    "DataScreen": ("Data", "Texts"),
+    "ProfilesScreen": ("Profiles",),
+    "EditorScreen": ("Editor",),
+    "RunsScreen": ("Runs",),
+}
+"""The sections that belong to a screen, by the name of its class. They come first when the help opens there."""
+
 
 class HelpScreen(ModalScreen[None]):
     DEFAULT_CSS = """
@@ -134,17 +142,37 @@ class HelpScreen(ModalScreen[None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark", "dismiss", "Close")]
 
+    def __init__(self, screen: Screen[Any]) -> None:
+        super().__init__()
+        self._sections = order_sections(screen)
+
     def compose(self) -> ComposeResult:
+        left = count_left_sections(self._sections)
         with VerticalScroll() as scroll:
             scroll.border_title = "Keys"
             low = "low bandwidth · " if bandwidth.pace.low else ""
             scroll.border_subtitle = f"{low}↑ ↓ scroll · Esc closes"
             with Container():
-                yield Static(_draw_sections(SECTIONS[:LEFT_SECTIONS]))
-                yield Static(_draw_sections(SECTIONS[LEFT_SECTIONS:]))
+                yield Static(_draw_sections(self._sections[:left]))
+                yield Static(_draw_sections(self._sections[left:]))
 
     def on_resize(self) -> None:
         self.set_class(self.size.width >= MIN_TWO_COLUMN_WIDTH, "wide")
+
+
+def order_sections(screen: Screen[Any]) -> tuple[Section, ...]:
+    """Returns all sections: first that of the focused pane of `screen`, then that of the screen, then the others."""
+    titles = SCREEN_SECTIONS.get(type(screen).__name__, ())
+    panes = [node.id.title() for node in screen.focused.ancestors_with_self if node.id] if screen.focused else []
+    first = [*(title for title in panes if title in titles), *titles[:1], "Everywhere", *titles[1:]]
+    rank = {title: number for number, title in reversed([*enumerate(first)])}
+    return tuple(sorted(SECTIONS, key=lambda section: rank.get(section[0], len(first))))
+
+
+def count_left_sections(sections: tuple[Section, ...]) -> int:
+    """Returns how many sections the left column has, so that the columns are about equally long."""
+    lengths = [len(entries) + 2 for _, entries in sections]
+    return min(range(1, len(sections)), key=lambda count: (max(sum(lengths[:count]), sum(lengths[count:])), -count))
 
 
 def _draw_sections(sections: tuple[Section, ...]) -> Content:

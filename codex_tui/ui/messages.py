@@ -44,6 +44,22 @@ class CockpitClosed(Message):
         self.follower = follower
 
 
+class OpenProfile(Message):
+    """Asks the app to show the profile called `name` in the list of profiles."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+
+
+class ShowField(Message):
+    """Asks to show the profile field with the dotted name `path`: the editor goes there, the app explains it."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.path = path
+
+
 class Trouble(Message):
     """Asks the app to show an error. The receiver must pass both texts through `clean`; the sender need not."""
 
@@ -61,6 +77,13 @@ class HasUnsavedChanges(Protocol):
     def unsaved(self) -> bool: ...
 
     def ask_and_quit(self) -> None: ...
+
+
+@runtime_checkable
+class ShowsFields(Protocol):
+    """A screen that can go to the profile field with the dotted name `path`."""
+
+    def show_field(self, path: str) -> None: ...
 
 
 class HintsChanged(Message):

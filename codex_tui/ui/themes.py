@@ -3,6 +3,8 @@ over SSH, where COLORTERM is often missing."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from textual.theme import Theme
 
 DARK = Theme(
@@ -46,3 +48,32 @@ LIGHT = Theme(
         "input-selection-background": "#87afd7",
     },
 )
+
+
+def for_16_colours(theme: Theme) -> Theme:
+    """Returns `theme` for a terminal with 16 colours, where it would show red or grey text on grey.
+
+    All text is on the background.
+    """
+    colours = _DARK_16 if theme.dark else _LIGHT_16
+    background, text = colours["background"], colours["foreground"]
+    variables = {
+        "rule": colours["secondary"],
+        "text-muted": text,
+        "text-disabled": text,
+        "input-cursor-background": text,
+        "input-cursor-foreground": background,
+        "input-selection-background": colours["secondary"],
+    }
+    return Theme(theme.name, dark=theme.dark, surface=background, panel=background, variables=variables, **colours)
+
+
+# Each is one of the 16 colours that Rich knows, so that it stays as it is.
+_DARK_16: dict[str, Any] = {
+    "background": "#000000", "foreground": "#aaaaaa", "primary": "#55ffff", "accent": "#55ffff",
+    "secondary": "#aaaaaa", "success": "#55ff55", "warning": "#ffff55", "error": "#ff5555",
+}  # fmt: skip
+_LIGHT_16: dict[str, Any] = {
+    "background": "#ffffff", "foreground": "#000000", "primary": "#0000aa", "accent": "#0000aa",
+    "secondary": "#aaaaaa", "success": "#00aa00", "warning": "#aa00aa", "error": "#aa0000",
+}  # fmt: skip

@@ -28,6 +28,12 @@ class RunHeader(Painted):
         super().__init__(id="header")
         self._facts = facts
         self._watched = watched
+        self._last_loading: float | None = None
+
+    def show_last_loading(self, seconds: float) -> None:
+        """`seconds` is how long the last run of this model took to its first step."""
+        self._last_loading = seconds
+        self.repaint()
 
     def show(self, facts: RunFacts, watched: WatchedRun) -> None:
         self._facts, self._watched = facts, watched
@@ -65,12 +71,18 @@ class RunHeader(Painted):
         style = END_STYLES.get(watched.status, ACCENT)
         return line(figures.draw_progress(done / total if total else 0, room, style), "  ", figure)
 
+    def _describe_launch(self, width: int, elapsed: float | None) -> Content:
+        """Before the first step: how long it takes, and what was launched."""
+        times = [] if elapsed is None else [_format_number("elapsed", format_duration(elapsed))]
+        if self._last_loading is not None:
+            times.append(_format_number("first step last time after", format_duration(self._last_loading)))
+        return fit_parts([*times, *_describe_rows(self._facts)], width)
+
     def _format_numbers(self, width: int, watched: WatchedRun) -> Content:
         state = watched.state
         last = state.last
         if last is None:  # a running clock shows that the trainer is alive
-            runs = state.started_at and not watched.ended
-            return _format_number("elapsed", format_duration(compute_elapsed(state))) if runs else Content("")
+            return Content("") if watched.ended else self._describe_launch(width, compute_elapsed(state))
         numbers = [_format_number("loss", figures.format_loss(last.loss) if not last.not_finite else "NaN/inf")]
         if state.evals:
             numbers.append(_format_number("eval", figures.format_loss(state.evals[-1].eval_loss)))
@@ -88,6 +100,14 @@ class RunHeader(Painted):
         if state.attempt > 1:
             numbers.append(_format_number("attempt", str(state.attempt)))
         return fit_parts(numbers, width)
+
+
+def _describe_rows(facts: RunFacts) -> list[Content]:
+    """What was launched, beside the names in the title."""
+    length = f"{facts.max_seq_length:,}" if facts.max_seq_length else ""
+    dataset = facts.dataset.rstrip("/").rpartition("/")[2]
+    pairs = (("dataset", dataset), ("max_seq_length", length), ("epochs", f"{facts.epochs:g}" if facts.epochs else ""))
+    return [_format_number(name, value) for name, value in pairs if value]
 
 
 def count_progress(watched: WatchedRun) -> tuple[int, int | None, str, str]:

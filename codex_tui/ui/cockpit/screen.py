@@ -5,6 +5,7 @@ The screen must open quickly, so it first paints the header, the loss chart and 
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
@@ -123,6 +124,15 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         self.action_pane(self._current)
         self.set_interval(bandwidth.pace.tick, self._tick)
         self._sample_gpu()
+        if self.live and self.watched.state.last is None:
+            self.run_worker(self._show_last_loading(), exit_on_error=False)
+
+    async def _show_last_loading(self) -> None:
+        from codex_tui.runs.loading_time import find_last_loading_time
+
+        seconds = await asyncio.to_thread(find_last_loading_time, self.run_directory)
+        if seconds is not None and self.is_attached:
+            self.query_one(RunHeader).show_last_loading(seconds)
 
     @property
     def watched(self) -> WatchedRun:

@@ -303,6 +303,12 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
         if remedy := await ask_remedy(self, self.draft):
             self.set_field(format_literal(remedy.value), remedy.field)
 
+    def show_field(self, path: str) -> None:
+        """Goes to the field with the dotted name `path`."""
+        names = [field.schema.path for field in list_fields(self.draft)]
+        if path in names and self._accept_typed():
+            self.form.rows.pick(names.index(path))
+
     def action_find(self) -> None:
         self.run_worker(self._find(), group="find", exclusive=True, exit_on_error=False)
 

@@ -1,0 +1,157 @@
+"""The command palette: what each command does, and the runs, profiles and fields that it finds."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from functools import partial
+from typing import NamedTuple
+
+from textual.binding import Binding
+from textual.command import Hit, Hits, Provider
+from textual.message import Message
+from textual.widgets import Input, TextArea
+
+from codex_tui.base import locations
+from codex_tui.base.errors import CodexError
+from codex_tui.base.text import clean
+from codex_tui.ui.messages import OpenProfile, OpenRun, ShowField
+from training.contract.run_directory import RunDirectory
+
+_EDITING = {item.action for widget in (Input, TextArea) for item in widget.BINDINGS if isinstance(item, Binding)}
+_MOVING = {"move", "page", "focus_next", "focus_previous", "copy_text"}
+
+DESCRIPTIONS = {
+    "quit": "Ends the app. A training run continues.",
+    "leave('quit')": "Ends the app. A training run continues.",
+    "profiles": "Lists the profiles: choose one and start training.",
+    "leave('profiles')": "Lists the profiles: choose one and start training.",
+    "runs": "Lists the runs, live and ended ones.",
+    "leave('runs')": "Lists the runs, live and ended ones.",
+    "help": "Shows all keys, first those of this screen.",
+    "toggle_theme": "Changes between light and dark colours, and remembers the choice.",
+    "command_palette": "Finds commands, runs, profiles and fields by name.",
+    "pane('chart')": "Shows the losses of the run.",
+    "pane('gpu')": "Shows memory, load, temperature and power of the GPU.",
+    "pane('samples')": "Shows what the model answers, and the rows of the dataset.",
+    "pane('chat')": "Asks the adapter or the base model.",
+    "pane('log')": "Shows the trainer's log.",
+    "pane('model')": "Shows the row as the model sees it.",
+    "pane('raw')": "Shows the row as it is in the file.",
+    "pane('tokens')": "Shows the row token by token.",
+    "pane('overview')": "Shows the totals of the dataset: lengths, cut rows, steps.",
+    "rows": "Changes between the run's answers and the rows of its dataset.",
+    "toggle_rows": "Changes between the run's answers and the rows of its dataset.",
+    "toggle_raw": "Changes between the raw row and the model's view of it.",
+    "zoom": "Shows only this pane, or all of them again.",
+    "log_scale": "Draws the losses on a logarithmic axis, or on a linear one again.",
+    "x_axis": "Draws the losses over steps, over time or over tokens.",
+    "stop": "Saves a checkpoint and the adapter, then ends the run. In the chat: stops the answer.",
+    "resume": "Continues the run from its last whole checkpoint.",
+    "details": "Shows the settings in use, warnings and checkpoints of the run.",
+    "back": "Returns to the screen before.",
+    "leave": "Returns to the screen before; asks first about unsaved changes.",
+    "toggle_adapter": "Lets the base model answer, or the adapter again.",
+    "clear": "Starts a new conversation. Nothing of the old one is kept.",
+    "settings": "Changes how the model answers, for this session.",
+    "copy": "Copies an answer to the clipboard.",
+    "search": "Finds a text in the conversation.",
+    "find(1)": "Goes to the next place with the text that you search for.",
+    "find(-1)": "Goes to the place before with the text that you search for.",
+    "pick(-1)": "Picks the answer above, to copy it.",
+    "pick(1)": "Picks the answer below, to copy it.",
+    "launch": "Starts a training run with this profile.",
+    "edit": "Opens the profile in the editor.",
+    "edit_outside": "Opens the profile in the editor of your shell, $EDITOR.",
+    "data": "Shows the rows of the dataset, and what is wrong with them.",
+    "duplicate": "Copies the profile with its comments under a new name.",
+    "reload": "Reads the list from the disk again.",
+    "choose": "Opens the entry that is picked.",
+    "next_view": "Shows the row in another way: as the model sees it, raw, or in tokens.",
+    "numbers": "Shows the number of each token beside its text.",
+    "ask('search')": "Shows only the rows that contain a text.",
+    "ask('go')": "Goes to the row with a number.",
+    "ask('limit')": "Shows where rows would be cut at another max_seq_length.",
+    "next_filter": "Shows another part of the rows: all, bad, cut, longest or duplicates.",
+    "filter('all')": "Shows all rows.",
+    "filter('bad')": "Shows the rows that can't be used, with the reason.",
+    "filter('cut')": "Shows the rows that max_seq_length cuts.",
+    "filter('longest')": "Shows the rows by their length.",
+    "filter('duplicates')": "Shows the rows that are there more than once.",
+    "limit(-1)": "Shows where rows would be cut at a shorter max_seq_length.",
+    "limit(1)": "Shows where rows would be cut at a longer max_seq_length.",
+    "limit(0)": "Returns to the max_seq_length of the profile.",
+    "step(-1)": "Shows the entry before this one.",
+    "step(1)": "Shows the entry after this one.",
+    "step(-1000000)": "Shows the first entry.",
+    "step(1000000)": "Shows the last entry.",
+    "tokenise": "Counts the tokens of all rows, or stops the count.",
+    "undo": "Takes the last change back.",
+    "redo": "Makes the change again that was taken back.",
+    "save": "Writes the changes into the profile's file and nothing else.",
+    "save_as": "Writes a new profile under another name.",
+    "compare": "Shows the fields that differ from the parent profile.",
+    "remedies": "Lists changes that make the profile need less memory.",
+    "find": "Goes to the field whose name contains a text.",
+    "cycle(1)": "Sets the field to its next choice.",
+    "cycle(-1)": "Sets the field to the choice before.",
+    "unset": "Removes the value from this file; the parent's value or the default counts.",
+    "filter": "Shows only the runs that contain a text.",
+    "sort(1)": "Orders the runs by another column.",
+    "sort(-1)": "Orders the runs by the column before.",
+    "change('annotate')": "Writes a line of your own to the run.",
+    "change('rename')": "Gives the run another name. It must have ended.",
+    "change('delete')": "Deletes the run with all its files, after a question.",
+    "change('clean_up')": "Deletes checkpoints that neither a resume nor a chat needs.",
+}
+"""What each action does, in a sentence."""
+
+
+def is_command(action: str, node: object) -> bool:
+    """Whether the palette lists `action` of the widget `node`. It leaves out the keys that move a list or a cursor."""
+    if isinstance(node, Input | TextArea) and action in _EDITING:
+        return False
+    return _get_name(action).partition("(")[0] not in _MOVING
+
+
+def describe_command(action: str, key: str) -> str:
+    return " ".join(filter(None, [DESCRIPTIONS.get(_get_name(action), ""), f"Key: {key}"]))
+
+
+def _get_name(action: str) -> str:
+    return action.removeprefix("app.").removeprefix("screen.")
+
+
+class _Entry(NamedTuple):
+    title: str
+    help: str
+    message: Message
+
+
+class Finder(Provider):
+    """Finds runs, profiles and fields by a part of their names."""
+
+    async def startup(self) -> None:
+        self._entries = await asyncio.to_thread(_list_entries)
+
+    async def search(self, query: str) -> Hits:
+        matcher = self.matcher(query)
+        for title, about, message in self._entries:
+            if (score := matcher.match(title)) > 0:
+                yield Hit(score, matcher.highlight(title), partial(self.app.post_message, message), help=about)
+
+
+def _list_entries() -> list[_Entry]:
+    from codex_tui.profiles.library import list_profiles
+    from codex_tui.profiles.schema import read_schema
+    from codex_tui.runs.library import list_names
+
+    entries: list[_Entry] = []
+    with suppress(CodexError, OSError):  # a folder that can't be read has no entries here
+        home = locations.runs_home()
+        entries += [_Entry(f"Run {clean(name)}", "Opens the run.", OpenRun(RunDirectory(home / name)))
+                    for name in list_names()]  # fmt: skip
+    with suppress(CodexError, OSError):
+        entries += [_Entry(f"Profile {clean(entry.name)}", clean(entry.title), OpenProfile(entry.name))
+                    for entry in list_profiles()]  # fmt: skip
+    return entries + [_Entry(f"Field {path}", field.text, ShowField(path)) for path, field in read_schema().items()]
