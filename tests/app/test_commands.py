@@ -32,7 +32,7 @@ async def choose(pilot: Any, text: str) -> None:
     """Type `text` into the command palette and choose the first command that it finds."""
     await pilot.press("ctrl+p")
     await until(pilot, lambda: isinstance(pilot.app.screen, CommandPalette))
-    await pilot.press(*text)
+    await pilot.press(*("space" if letter == " " else letter for letter in text))
     found = pilot.app.screen.query_one(OptionList)
     wanted = text.partition("_")[0].lower()
     await until(pilot, lambda: found.option_count and wanted in str(found.get_option_at_index(0).prompt).lower())
@@ -53,7 +53,8 @@ async def test_the_palette_describes_each_command_and_has_no_keys_of_movement(ma
         await until(pilot, lambda: pilot.app.screen.focused)
         commands = list_commands(pilot.app)
         assert not {"Up", "Down", "Page up", "First", "Field above", "Move cursor left"} & {*commands}
-        assert commands["Help"] == f"{DESCRIPTIONS['help']} Key: ?"
+        if screen != "chat":  # where "?" is typed
+            assert commands["Help"] == f"{DESCRIPTIONS['help']} Key: ?"
         nothing_said = {title for title, about in commands.items() if about.startswith("Key: ")}
         assert not nothing_said
 
