@@ -19,7 +19,7 @@ from codex_tui.ui.messages import OpenProfile, OpenRun, ShowField
 from training.contract.run_directory import RunDirectory
 
 _EDITING = {item.action for widget in (Input, TextArea) for item in widget.BINDINGS if isinstance(item, Binding)}
-_MOVING = {"move", "page", "focus_next", "focus_previous", "copy_text"}
+_MOVING = {"move", "page", "page_left", "page_right", "focus_next", "focus_previous", "copy_text"}
 
 DESCRIPTIONS = {
     "quit": "Ends the app. A training run continues.",
@@ -44,6 +44,9 @@ DESCRIPTIONS = {
     "toggle_rows": "Changes between the run's answers and the rows of its dataset.",
     "toggle_raw": "Changes between the raw row and the model's view of it.",
     "zoom": "Shows only this pane, or all of them again.",
+    "zoom(0.5)": "Shows fewer steps in the chart, around the one that the cursor reads.",
+    "zoom(2.0)": "Shows more steps in the chart.",
+    "curve": "Draws another curve: learning rate, gradient norm, speed, memory or temperature.",
     "log_scale": "Draws the losses on a logarithmic axis, or on a linear one again.",
     "x_axis": "Draws the losses over steps, over time or over tokens.",
     "stop": "Saves a checkpoint and the adapter, then ends the run. In the chat: stops the answer.",
