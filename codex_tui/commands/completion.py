@@ -34,5 +34,5 @@ def add(subparsers: Any) -> None:
 def run_completion(args: argparse.Namespace) -> int:
     import argcomplete
 
-    print(argcomplete.shellcode(["codex-tui"], shell=args.shell))
+    print(argcomplete.shellcode(["codex-tui"], True, args.shell))
     return DONE
