@@ -120,7 +120,9 @@ class FuzzSession:
         return {
             str(path.relative_to(self.home)): hashlib.sha256(path.read_bytes()).hexdigest()
             for path in self.home.rglob("*")
-            if path.is_file() and path.relative_to(self.home).parts[0] not in except_below
+            if path.is_file()
+            and path.name != "announced"  # each viewer of a run adds to this file
+            and path.relative_to(self.home).parts[0] not in except_below
         }
 
 
