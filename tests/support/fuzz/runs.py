@@ -14,7 +14,7 @@ from codex_tui.base import locations
 from codex_tui.base.text import clean
 from codex_tui.data.target import Target
 from codex_tui.profiles.resolve import load_profile
-from codex_tui.runs import follower, library, outcome, summary_cache
+from codex_tui.runs import announced, follower, library, outcome, summary_cache
 from codex_tui.runs.facts import read_facts
 from codex_tui.runs.follower import RunFollower, snapshot
 from codex_tui.runs.log_tail import LogTail
@@ -125,6 +125,8 @@ def fuzz_history(session: FuzzSession) -> TryInput:
 def fuzz_summaries(session: FuzzSession) -> TryInput:
     """The kept summaries of ended runs. Damaged ones change nothing that `runs` says."""
     run = make_run(session.home)
+    for word in ("seen", "failed"):  # viewers note both in the run directory, whose size `runs` shows
+        announced.claim(run, word)
     with patch.object(summary_cache, "MIN_AGE_SECONDS", -1e9):
         [truth] = library.list_runs()
     [place] = (locations.cache_home() / "summaries").iterdir()
