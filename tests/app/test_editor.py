@@ -180,7 +180,7 @@ async def test_a_change_is_saved_and_launched_with_few_keys(
     monkeypatch.setattr(build, "ensure", lambda progress: Path("/usr/bin/python3"))
     monkeypatch.setattr(launcher, "launch", launch)
     mine.write_text(MINE + '[dataset]\npath = "demo:zombie-waves"\n')
-    keys = ["e", "pagedown", "pagedown", "down", "down", "down", "1", "9", "2", "ctrl+n", "enter"]
+    keys = ["e", "pagedown", "pagedown", "down", "down", "1", "9", "2", "ctrl+n", "enter"]
     async with CodexApp().run_test(size=(120, 36)) as pilot:
         await settled(pilot)
         await pilot.press(*keys[:1])
@@ -199,7 +199,7 @@ async def test_a_change_is_saved_and_launched_with_few_keys(
         await until(
             pilot, lambda: isinstance(pilot.app.screen, ProfilesScreen) and "192 tokens" in screen_text(pilot.app)
         )
-    assert len(keys) == 11
+    assert len(keys) == 10
     assert [plan.profile.model.max_seq_length for plan in plans] == [192]
 
 

@@ -64,26 +64,26 @@ def test_launch(snap_compare: Any, worker: Any, size: tuple[int, int]) -> None:
 def test_editor(snap_compare: Any, size: tuple[int, int]) -> None:
     """A value that was changed, and one that is being typed and is wrong."""
     keys = pressing(
-        "e", *["pagedown"] * 2, *["down"] * 5, "right", "up", "up", "enter", "end", "5", "x", then="given: "
+        "e", *["pagedown"] * 2, *["down"] * 4, "right", "up", "up", "enter", "end", "5", "x", then="given: "
     )
     assert snap_compare(CodexApp(), terminal_size=size, run_before=keys)
 
 
 @SIZES
 def test_editor_of_what_does_not_fit(snap_compare: Any, size: tuple[int, int]) -> None:
-    keys = pressing("e", *["pagedown"] * 2, *["down"] * 3, "enter", "end", "0", "enter", then="too big")
+    keys = pressing("e", *["pagedown"] * 2, *["down"] * 2, "enter", "end", "0", "enter", then="too big")
     assert snap_compare(CodexApp(), terminal_size=size, run_before=keys)
 
 
 @SIZES
 def test_remedies(snap_compare: Any, size: tuple[int, int]) -> None:
-    keys = pressing("e", *["pagedown"] * 2, *["down"] * 3, "enter", "end", "0", "enter", "r", then="enough by itself")
+    keys = pressing("e", *["pagedown"] * 2, *["down"] * 2, "enter", "end", "0", "enter", "r", then="enough by itself")
     assert snap_compare(CodexApp(), terminal_size=size, run_before=keys)
 
 
 @SIZES
 def test_comparison(snap_compare: Any, size: tuple[int, int]) -> None:
-    keys = pressing("e", *["pagedown"] * 2, *["down"] * 4, "right", "c", then="⇄")
+    keys = pressing("e", *["pagedown"] * 2, *["down"] * 3, "right", "c", then="⇄")
     assert snap_compare(CodexApp(), terminal_size=size, run_before=keys)
 
 

@@ -79,12 +79,6 @@ class Model(Table):
         "A branch, tag or commit on the Hub, so that the model does not change under you. Costs nothing. Unset: "
         "the newest.",
     )
-    chat_template: Annotated[str, Field(min_length=1)] | None = field(
-        None,
-        'The chat format for a base model, which has none: a template of Unsloth ("chatml", "llama-3", "qwen-3", …), or'
-        ' a file with a Jinja template ("./…"). Saved with the adapter, so that a chat uses it. Costs nothing. Unset: '
-        "the model's own.",
-    )
     max_seq_length: Annotated[int, Field(ge=16, le=1_048_576)] = field(
         2048,
         "The longest row in tokens; longer rows are cut. Activation memory grows with it, so halve it first when "
@@ -111,6 +105,12 @@ class Model(Table):
         False,
         "Keep the input embedding in host memory. Saves 1 GB on the card with Llama 3.1 8B and makes steps "
         "slightly slower; saves nothing where the output head shares it (Llama 3.2 1B and 3B).",
+    )
+    chat_template: Annotated[str, Field(min_length=1)] | None = field(
+        None,
+        'The chat format for a base model, which has none: a template of Unsloth ("chatml", "llama-3", "qwen-3", …), or'
+        ' a file with a Jinja template ("./…"). Saved with the adapter, so that a chat uses it. Costs nothing. Unset: '
+        "the model's own.",
     )
 
 
