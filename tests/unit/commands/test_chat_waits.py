@@ -47,7 +47,13 @@ def start_chat(folder: Path, how: str, *options: str) -> subprocess.Popen[str]:
     locations.settings_file().parent.mkdir(parents=True, exist_ok=True)
     locations.settings_file().write_text(f"[trainer]\npython = {json.dumps(str(python))}\n")
     command = [sys.executable, "-m", "codex_tui", "chat", "a", "--prompt", "Who?", "--base", *options]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # the tests may run under nohup
+    )
 
 
 def wait_until_gone(pid: int) -> None:
