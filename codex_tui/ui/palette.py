@@ -36,7 +36,7 @@ DESCRIPTIONS = {
     "pane('samples')": "Shows what the model answers, and the rows of the dataset.",
     "pane('chat')": "Asks the adapter or the base model.",
     "pane('log')": "Shows the trainer's log.",
-    "pane('model')": "Shows the row as the model sees it.",
+    "pane('seen')": "Shows the row as the model sees it.",
     "pane('raw')": "Shows the row as it is in the file.",
     "pane('tokens')": "Shows the row token by token.",
     "pane('overview')": "Shows the totals of the dataset: lengths, cut rows, steps.",

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
+from pathlib import Path
 from typing import Any
 
 import pytest
+from support.data_screen import app_on
 from support.pilot import screen_text, settled, until
 from textual.app import App
+from textual.binding import Binding
 from textual.command import CommandPalette
 from textual.widgets import OptionList
 
+from codex_tui import ui
 from codex_tui.base import locations, settings
 from codex_tui.ui.app import CodexApp
 from codex_tui.ui.cockpit.screen import CockpitScreen
@@ -60,6 +66,24 @@ async def test_the_palette_describes_each_command_and_has_no_keys_of_movement(ma
             assert commands["Help"] == f"{DESCRIPTIONS['help']} Key: ?"
         nothing_said = {title for title, about in commands.items() if about.startswith("Key: ")}
         assert not nothing_said
+
+
+async def test_the_palette_describes_each_command_of_the_data_screen(profile: Path, dataset: Path, worker: Any) -> None:
+    async with app_on(dataset, profile).run_test(size=WIDE) as pilot:
+        await settled(pilot)
+        await until(pilot, lambda: pilot.app.screen.focused)
+        commands = list_commands(pilot.app)
+        assert commands["Model"] == "Shows the row as the model sees it. Key: 1"
+        assert not {title for title, about in commands.items() if about.startswith("Key: ")}
+
+
+def test_each_description_is_of_an_action_that_a_key_has() -> None:
+    actions = {binding.action for _, binding in CodexApp()._bindings}
+    for found in pkgutil.walk_packages(ui.__path__, f"{ui.__name__}."):
+        for value in vars(importlib.import_module(found.name)).values():
+            own = vars(value).get("BINDINGS", ()) if isinstance(value, type) else ()
+            actions |= {binding.action for binding in own if isinstance(binding, Binding)}
+    assert not {*DESCRIPTIONS} - {action.removeprefix("app.").removeprefix("screen.") for action in actions}
 
 
 async def test_the_palette_opens_a_run(make_run: Any) -> None:
