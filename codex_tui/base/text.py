@@ -66,6 +66,11 @@ def shorten(text: str, width: int) -> str:
     return text if len(text) <= width else text[: max(0, width - 1)] + "…"
 
 
+def shorten_start(text: str, width: int) -> str:
+    """Cut the beginning of `text`, for a path whose end says more. See `shorten`."""
+    return text if len(text) <= width else "…" + text[len(text) - max(0, width - 1) :]
+
+
 def pluralize(count: int, noun: str) -> str:
     """Format `1, "row"` as "1 row" and `1234, "row"` as "1,234 rows"."""
     return f"{count:,} {noun}{'s' * (count != 1)}"

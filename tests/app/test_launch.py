@@ -262,6 +262,18 @@ async def test_paths_and_earlier_datasets_are_suggested(home: Path, folder: Path
         await see(pilot, "Enter launch", "285 to train on")
 
 
+async def test_a_long_suggestion_keeps_its_end_and_the_count_of_the_others(folder: Path, worker: Any) -> None:
+    deep = f"data/{'x' * 100}/"
+    (folder / deep).mkdir()
+    for number in range(8):
+        (folder / deep / f"wiki-{number}.jsonl").write_text("{}\n")
+    async with launching((80, 24)) as pilot:
+        pilot.app.screen.query_one(DatasetInput).value = deep
+        await see(pilot, "xxx/wiki-0.jsonl", "xxx/wiki-5.jsonl 2 more")
+        await pilot.press(*["down"] * 8)
+        await see(pilot, "xxx/wiki-7.jsonl 2 more")  # the chosen one too
+
+
 async def test_tab_completes_a_path_and_then_goes_on(folder: Path, worker: Any) -> None:
     (folder / "data" / "wiki-1.jsonl").write_text("{}\n")
     (folder / "data" / "wiki-2.jsonl").write_text("{}\n")

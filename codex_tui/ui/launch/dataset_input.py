@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.strip import Strip
 
-from codex_tui.base.text import clean, shorten
+from codex_tui.base.text import clean, shorten_start
 from codex_tui.ui.kit.drawing import MUTED, line, to_strips
 from codex_tui.ui.kit.line_input import LineInput
 from codex_tui.ui.kit.painted import Painted
@@ -43,14 +43,15 @@ class Suggestions(Painted):
 
     def paint(self, width: int, height: int) -> list[Strip]:
         top = max(0, (self._index or 0) - height + 1)
+        shown = self._names[top : top + height]
+        hidden = len(self._names) - len(shown)
         rows = []
-        for number, name in enumerate(self._names[top : top + height], top):
-            text = shorten(name, max(1, width - 4))
+        for number, name in enumerate(shown, top):
+            is_last = number == top + len(shown) - 1
+            note = f"   {hidden} more" if hidden and is_last else ""
+            text = line(shorten_start(name, max(1, width - 4 - len(note))), (note, MUTED))
             chosen = number == self._index
             rows.append(highlight(line((MARK, "$primary"), text), width, True) if chosen else line("  ", text))
-        hidden = len(self._names) - len(rows)
-        if hidden and rows:
-            rows[-1] = line(rows[-1], (f"   {hidden} more", MUTED))
         return to_strips(self, rows, width, height)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codex_tui.base.text import MAX_COMBINING, clean, format_duration, pluralize, shorten
+from codex_tui.base.text import MAX_COMBINING, clean, format_duration, pluralize, shorten, shorten_start
 
 anything = st.text(st.characters(), max_size=200)  # surrogates, controls and marks included
 
@@ -53,5 +53,6 @@ def test_a_storm_of_marks_is_cut() -> None:
 def test_lengths_and_durations() -> None:
     assert shorten("abcdef", 4) == "abc…"
     assert shorten("abc", 4) == "abc"
+    assert [shorten_start("abcdef", width) for width in (6, 4, 1, 0)] == ["abcdef", "…def", "…", "…"]
     assert [pluralize(n, "row") for n in (0, 1, 1234)] == ["0 rows", "1 row", "1,234 rows"]
     assert [format_duration(s) for s in (None, 0, 75, 4000)] == ["–", "0:00", "1:15", "1:06:40"]
