@@ -1,4 +1,4 @@
-"""No field loses a line of a pasted text: not the launch dialog, the search of the data screen, nor the editor."""
+"""No field loses a line of a pasted text: not the launch dialog, the data screen, the editor, nor the list of runs."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from codex_tui.ui.app import CodexApp
 from codex_tui.ui.editor.screen import EditorScreen
 from codex_tui.ui.kit.dialogs import Ask
 from codex_tui.ui.launch.dialog import LaunchDialog
+from codex_tui.ui.runs.screen import RunsScreen
 
 MINE = 'title = "Mine"\n[model]\nname = "unsloth/Llama-3.2-3B-Instruct"\n'
 
@@ -75,3 +76,13 @@ async def test_a_search_for_several_lines(dataset: Path, profile: Path, worker: 
         await pilot.press("slash")
         await until(pilot, lambda: isinstance(pilot.app.focused, Input))
         assert await paste(pilot, "wave\n12\n") == "wave 12"
+
+
+async def test_the_filter_of_the_runs_takes_several_lines(home: Path) -> None:
+    async with CodexApp().run_test(size=(120, 36)) as pilot:
+        await settled(pilot)
+        await pilot.press("o")
+        await until(pilot, lambda: isinstance(pilot.app.screen, RunsScreen))
+        await pilot.press("slash")
+        await until(pilot, lambda: isinstance(pilot.app.focused, Input))
+        assert await paste(pilot, "zombies\nllama\n") == "zombies llama"

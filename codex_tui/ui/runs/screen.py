@@ -17,10 +17,11 @@ from textual.timer import Timer
 from textual.widgets import Input, Static
 
 from codex_tui.base.errors import CodexError
-from codex_tui.base.text import clean
+from codex_tui.base.text import clean, pluralize
 from codex_tui.ui.kit.choices import Choices
 from codex_tui.ui.kit.drawing import MUTED, line
 from codex_tui.ui.kit.hints import TYPING, HintBar
+from codex_tui.ui.kit.line_input import LineInput
 from codex_tui.ui.kit.title_bar import TitleBar
 from codex_tui.ui.messages import OpenRun, ReportsWorkerErrors, Trouble
 from codex_tui.ui.runs.columns import ORDERS, ColumnTitles, make_row, select
@@ -92,9 +93,7 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
             )
             yield ColumnTitles()
             yield Choices(id="runs")
-            field = Input(id="filter", placeholder="words of a name, state, model, dataset or note")
-            field.cursor_blink = False
-            yield field
+            yield LineInput(id="filter", placeholder="words of a name, state, model, dataset or note")
             yield Static(id="why")
         yield Preview()
         yield HintBar((("Enter", "open"), *HINTS))
@@ -152,7 +151,7 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
         self.query_one("#empty").display = not self._total and not self._loading
         shown = f"{len(self._runs):,} of " if text.strip() else ""
         reading = f", {len(self._all):,} read" if len(self._all) < self._total else ""
-        count = f"{shown}{self._total:,} run{'s' * (self._total != 1)}{reading}"
+        count = f"{shown}{pluralize(self._total, 'run')}{reading}"
         self.query_one(Vertical).border_subtitle = f"{count} · {self._order.name}" if self._total else ""
         self._divide_height()
         if not self._filter.has_focus and not choices.has_focus:
