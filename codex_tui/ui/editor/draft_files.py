@@ -155,7 +155,7 @@ class DraftFiles:
         self.conflict = False
         self._show()
         problems = len(self._draft.resolved.problems)
-        warning = f" It cannot start yet: {problems} problem{'s' if problems > 1 else ''}." if problems else ""
+        warning = f" It cannot start yet: {pluralize(problems, 'problem')}." if problems else ""
         self._screen.notify(f"Saved {clean(self._draft.path.name)}.{warning}", markup=False)
         return True
 
