@@ -99,13 +99,13 @@ def main(arguments: list[str] | None = None) -> int:
             from codex_tui.commands.open_app import open_live_run
 
             return open_live_run()
-        from codex_tui.base import settings
-
         args = parser().parse_args(arguments)
         if not hasattr(args, "run"):
             from codex_tui.commands.open_app import open_live_run
 
             return open_live_run(args.low_bandwidth)
+        from codex_tui.base import settings
+
         with settings.use_python(getattr(args, "python", None)):
             code = int(args.run(args))
         sys.stdout.flush()  # now, while a failure can still be reported

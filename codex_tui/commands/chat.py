@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -52,6 +51,8 @@ def add(subparsers: Any) -> None:
 
 
 def run_chat(args: argparse.Namespace) -> int:
+    import asyncio  # slow to import, and only this command needs it
+
     from codex_tui.runs.library import find_run
     from codex_tui.runs.outcome import read_config
     from codex_tui.workers.chat_settings import ChatSettings
@@ -116,6 +117,7 @@ def _text(prompt: bytes) -> str:
 
 async def _ask(run: RunDirectory, prompt: str, settings: ChatSettings, *, adapter: bool, timeout: float) -> int:
     """Print the answer on stdout as it comes. Until it begins, stderr shows what the worker does."""
+    import asyncio
     from contextlib import ExitStack
 
     from msgspec import UNSET
