@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codex_tui.base.errors import DONE, BadInput
-from codex_tui.commands.options import add_dataset
+from codex_tui.base.errors import DONE, BadInput, CodexError
+from codex_tui.commands.options import add_card_option, add_dataset, check_card
 
 if TYPE_CHECKING:
     from codex_tui.data.length_options import LengthOption, LengthOptions
@@ -32,17 +32,13 @@ def add(actions: Any) -> None:
     parser.add_argument(
         "--long-rows", choices=("cut", "drop"), help="cut longer rows, or leave them out (default: as in the profile)"
     )
-    parser.add_argument(
-        "--card", metavar="MIB", type=int, help="forecast for a card of this size, in MiB, instead of this machine's"
-    )
+    add_card_option(parser)
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     parser.set_defaults(run=run_lengths)
 
 
 def run_lengths(args: argparse.Namespace) -> int:
-    from codex_tui.base.errors import CodexError
     from codex_tui.base.text import clean
-    from codex_tui.commands.forecast import check_card
     from codex_tui.commands.progress import print_progress
     from codex_tui.data.check import check_dataset
     from codex_tui.data.length_options import add_memory, compare_lengths

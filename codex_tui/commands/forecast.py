@@ -8,7 +8,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from codex_tui.base.errors import DONE, FAILED, BadInput
-from codex_tui.commands.options import add_set_option
+from codex_tui.commands.options import add_card_option, add_set_option, check_card
 
 if TYPE_CHECKING:
     from codex_tui.machine.forecast import ResourceForecast
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 NAMES = {"weights": "weights", "lora": "LoRA", "optimizer": "optimizer", "activations": "activations",
          "loss_head": "loss head", "context": "CUDA context"}  # fmt: skip
-MIN_CARD_MIB, MAX_CARD_MIB = 256, 10_000_000
 VERDICTS = {"fits": "✓ fits", "tight": "~ tight", "no": "✗ does not fit"}
 
 
@@ -28,9 +27,7 @@ def add(subparsers: Any) -> None:
         "not fit, lists what would reduce it. Exits with 1 if it does not fit, with 2 if no forecast is possible.",
     )
     parser.add_argument("profile", metavar="PROFILE", help="a profile's name or file")
-    parser.add_argument(
-        "--card", metavar="MIB", type=int, help="forecast for a card of this size, in MiB, instead of this machine's"
-    )
+    add_card_option(parser)
     add_set_option(parser)
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     parser.set_defaults(run=run_forecast)
@@ -53,12 +50,6 @@ def run_forecast(args: argparse.Namespace) -> int:
         for line in [*_memory_lines(memory, resources.remedies), *_disk_lines(resources)]:
             print(line)
     return FAILED if memory.verdict == "no" else DONE
-
-
-def check_card(mib: int | None) -> None:
-    """Raise BadInput if no card has the size that --card gives."""
-    if mib is not None and not MIN_CARD_MIB <= mib <= MAX_CARD_MIB:
-        raise BadInput(f"--card takes {MIN_CARD_MIB:,} to {MAX_CARD_MIB:,} MiB.", "Use --card 4096 for a 4 GB card.")
 
 
 def _memory_json(memory: Forecast, remedies: list[Remedy]) -> dict[str, Any]:

@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from codex_tui.base.errors import BAD_INPUT
+from codex_tui.base.errors import BAD_INPUT, BadInput
+
+MIN_CARD_MIB, MAX_CARD_MIB = 256, 10_000_000
 
 
 def add_group(parser: argparse.ArgumentParser) -> Any:
@@ -31,6 +33,19 @@ def add_dataset(parser: argparse.ArgumentParser) -> None:
         "profile's dataset)",
     )
     parser.add_argument("--profile", metavar="P", help="use this profile to read and check the rows: a name or a file")
+
+
+def add_card_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--card`. The command passes `args.card` to `check_card`."""
+    parser.add_argument(
+        "--card", metavar="MIB", type=int, help="forecast for a card of this size, in MiB, instead of this machine's"
+    )
+
+
+def check_card(mib: int | None) -> None:
+    """Raise BadInput if no card has the size that --card gives."""
+    if mib is not None and not MIN_CARD_MIB <= mib <= MAX_CARD_MIB:
+        raise BadInput(f"--card takes {MIN_CARD_MIB:,} to {MAX_CARD_MIB:,} MiB.", "Use --card 4096 for a 4 GB card.")
 
 
 def add_low_bandwidth_option(parser: argparse.ArgumentParser) -> None:
