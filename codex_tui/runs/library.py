@@ -65,7 +65,7 @@ def find_run(text: str) -> RunDirectory:
         if names := list_names():
             return RunDirectory(home / names[0])
         raise _no_runs()
-    names = [name for name in _list_folder() if text and name.startswith(text) and _is_run(f"{home}/{name}")]
+    names = _list_matches(text)
     if text in names:
         return RunDirectory(home / text)
     if len(names) == 1:
@@ -77,13 +77,18 @@ def find_run(text: str) -> RunDirectory:
 
 def find_exact_run(name: str) -> RunDirectory:
     """Find the run whose whole name is `name`, for a change that can't be undone. Raises BadInput if there is none."""
-    home = locations.runs_home()
-    names = [other for other in _list_folder() if name and other.startswith(name) and _is_run(f"{home}/{other}")]
+    names = _list_matches(name)
     if name in names:
-        return RunDirectory(home / name)
+        return RunDirectory(locations.runs_home() / name)
     if names:
         raise BadInput(f"No run is called {name!r}.", f"Write the whole name: {', '.join(sorted(names)[:8])}")
     raise _no_such_run(name)
+
+
+def _list_matches(start: str) -> list[str]:
+    """List the names of the runs that begin with `start`; none if it is empty."""
+    home = str(locations.runs_home())
+    return [name for name in _list_folder() if start and name.startswith(start) and _is_run(f"{home}/{name}")]
 
 
 def _no_such_run(name: str) -> BadInput:
@@ -134,8 +139,6 @@ def _look_at_files() -> list[_Look]:
     looks = []
     try:
         names = _list_folder()
-    except BadInput:
-        raise
     except CodexError:
         return []
     for name in names:
