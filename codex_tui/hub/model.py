@@ -123,14 +123,14 @@ def _is_cached(cache: Path, name: str, revision: str | None) -> bool:
         folders = [folder for folder in cache.iterdir() if folder.name.lower() == folder_name]
     except OSError:
         return False
-    return any(_has_weights(snapshot) for folder in folders for snapshot in _list_snapshots(folder, revision))
+    return any(_has_weights(_find_snapshot(folder, revision)) for folder in folders)
 
 
-def _list_snapshots(folder: Path, revision: str | None) -> list[Path]:
+def _find_snapshot(folder: Path, revision: str | None) -> Path:
     commit = revision or "main"
     with suppress(OSError, ValueError):  # `revision` may be a commit
         commit = (folder / "refs" / commit).read_text().strip()
-    return [folder / "snapshots" / commit]
+    return folder / "snapshots" / commit
 
 
 def _has_weights(snapshot: Path) -> bool:

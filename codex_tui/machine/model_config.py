@@ -20,36 +20,36 @@ def find_config(name: str, revision: str | None, path: Path) -> dict[str, Any] |
         return shipped
     if folder := find_model_folder(name, path.parent):
         return _read_json(folder / "config.json")
-    from huggingface_hub import try_to_load_from_cache
-
-    try:
-        cached = try_to_load_from_cache(name, "config.json", revision=revision)
-    except ValueError:  # the Hub can have no such name
-        return None
-    return _read_json(Path(cached)) if isinstance(cached, str) else None
+    cached = _find_cached(name, "config.json", revision)
+    return _read_json(cached) if cached else None
 
 
 def lacks_chat_template(profile: Profile, path: Path) -> bool:
     """Whether the tokenizer of the model in `profile`, loaded from the file at `path`, is on this machine and has no
     chat template, and the profile gives it none."""
-    name = profile.model.name
-    if profile.model.chat_template or not (folder := find_model_folder(name, path.parent) or _find_snapshot(profile)):
+    model = profile.model
+    if model.chat_template:
         return False
+    if not (folder := find_model_folder(model.name, path.parent)):
+        cached = _find_cached(model.name, "tokenizer_config.json", model.revision)
+        if cached is None:
+            return False
+        folder = cached.parent
     config = _read_json(folder / "tokenizer_config.json")
     if config is None or not any((folder / file).is_file() for file in ("tokenizer.json", "tokenizer.model")):
         return False
     return not config.get("chat_template") and not any(folder.glob("*chat_template*"))
 
 
-def _find_snapshot(profile: Profile) -> Path | None:
-    """Find the folder of the profile's model in the Hub's cache."""
+def _find_cached(name: str, file: str, revision: str | None) -> Path | None:
+    """Find a file of the model `name` in the Hub's cache."""
     from huggingface_hub import try_to_load_from_cache
 
     try:
-        cached = try_to_load_from_cache(profile.model.name, "tokenizer_config.json", revision=profile.model.revision)
+        cached = try_to_load_from_cache(name, file, revision=revision)
     except ValueError:  # the Hub can have no such name
         return None
-    return Path(cached).parent if isinstance(cached, str) else None
+    return Path(cached) if isinstance(cached, str) else None
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

@@ -76,6 +76,7 @@ class Curves:
 
     def _flush(self) -> None:
         for name, points in self._new.items():
-            steps, values, times, tokens = map(list, zip(*points.values(), strict=True)) if points else ([], [], [], [])
-            self.series[name].extend(steps, values, times, tokens)
-            points.clear()
+            if points:
+                steps, values, times, tokens = map(list, zip(*points.values(), strict=True))
+                self.series[name].extend(steps, values, times, tokens)
+                points.clear()
