@@ -48,6 +48,14 @@ def parse_toml(text: str) -> dict[str, Any]:
         raise _explain(str(error), text) from None
 
 
+def parse_value(text: str) -> Any:
+    """Return the value that `text` means as TOML. Raises TomlError if it is no value, or if a key follows it."""
+    table = parse_toml(f"value = {text}")
+    if len(table) > 1:
+        raise TomlError("more than one value", 1)
+    return table["value"]
+
+
 def format_literal(value: Any) -> str:
     """Format `value` as TOML."""
     if isinstance(value, bool):

@@ -42,7 +42,7 @@ def run_config(args: argparse.Namespace) -> int:
     if args.value is not None or args.unset:
         from codex_tui.base.settings_change import change_setting
 
-        change_setting(args.key, None if args.unset else _parse_value(args.key, args.value))
+        change_setting(args.key, None if args.unset else _interpret(args.key, args.value))
         values = settings.read_values()
     if args.json:
         print(json.dumps({args.key: values[args.key]}))
@@ -73,17 +73,16 @@ def _format(value: Any) -> str:
     return value if isinstance(value, str) else format_literal(value)
 
 
-def _parse_value(key: str, text: str) -> Any:
+def _interpret(key: str, text: str) -> Any:
     """Return the value that a person typed. A relative path of an interpreter is meant from the current folder."""
-    from codex_tui.base.toml import TomlError, parse_toml
+    from codex_tui.base.toml import TomlError, parse_value
 
     if key == "trainer.python":
         return text if text.startswith("~") or not text else str(Path(text).absolute())
     try:
-        table = parse_toml(f"value = {text}")
+        return parse_value(text)
     except TomlError:
         return text
-    return table["value"] if len(table) == 1 else text
 
 
 def _suggest_setting(key: str) -> str:

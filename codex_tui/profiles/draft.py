@@ -14,9 +14,8 @@ import tomli_w
 
 from codex_tui.base import locations, toml_text
 from codex_tui.base.errors import BadInput, CodexError, hint_for_failed_write
-from codex_tui.base.toml import MAX_BYTES, format_literal, parse_toml
+from codex_tui.base.toml import MAX_BYTES, format_literal, parse_toml, parse_value
 from codex_tui.base.toml_positions import BOM
-from codex_tui.profiles.literals import parse_literal
 from codex_tui.profiles.resolve import Resolved, make_paths_absolute, resolve
 from codex_tui.profiles.schema import read_schema
 from training.contract import files
@@ -127,7 +126,7 @@ class Draft:
                 expected.pop(path)
             else:
                 new = toml_text.put(self.text, path, text, comment, list(read_schema()))
-                expected[path] = parse_literal(text)
+                expected[path] = parse_value(text)
             is_correct = repr(sorted(_read_fields(new).items())) == repr(sorted(expected.items()))
         except (ValueError, LookupError, AssertionError, RecursionError):
             is_correct = False
@@ -140,7 +139,7 @@ class Draft:
     def set(self, path: str, text: str | None) -> None:
         """Set the field `path` to the TOML value `text`; None unsets it. Raises CannotEdit."""
         now = self.own.get(path)
-        if (text is None and now is None) or (text is not None and repr(now) == repr(parse_literal(text))):
+        if (text is None and now is None) or (text is not None and repr(now) == repr(parse_value(text))):
             return
         self._push(self.with_value(path, text))
 

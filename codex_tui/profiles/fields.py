@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from codex_tui.base.toml import parse_value
 from codex_tui.base.toml_text import CannotEdit
 from codex_tui.profiles.draft import Draft
-from codex_tui.profiles.literals import parse_input, parse_literal
+from codex_tui.profiles.literals import parse_input
 from codex_tui.profiles.problems import ProfileProblem, validate_field
 from codex_tui.profiles.resolve import NOT_INHERITED, Resolved
 from codex_tui.profiles.schema import FieldSchema, read_schema
@@ -64,7 +65,7 @@ def explain_invalid_input(schema: FieldSchema, text: str) -> str:
     if value is None:
         return ""
     try:
-        validate_field(schema.path, parse_literal(value))
+        validate_field(schema.path, parse_value(value))
     except ValueError as error:
         return str(error)
     return ""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from codex_tui.base.text import clean
-from codex_tui.base.toml import format_literal, parse_toml
+from codex_tui.base.toml import TomlError, format_literal, parse_value
 from codex_tui.base.toml_positions import find_positions
 from codex_tui.profiles.schema import FieldSchema
 
@@ -70,19 +70,14 @@ def insert_pasted(kinds: Sequence[str], before: str, pasted: str, after: str) ->
     return before + clean(" ".join(line.strip() for line in lines)) + after
 
 
-def parse_literal(text: str) -> Any:
-    """Return the value of a TOML literal."""
-    return parse_toml(f"v = {text}")["v"]
-
-
 def _parse_or_none(text: str) -> Any:
     """Return the value if `text` is one TOML value and nothing more, else None."""
     try:
-        table = parse_toml(f"v = {text}")
-    except ValueError:
+        value = parse_value(text)
+    except TomlError:
         return None
-    entry = find_positions(f"v = {text}").entries["v"]
-    return table["v"] if len(table) == 1 and entry.end == len(f"v = {text}") else None
+    line = f"value = {text}"
+    return value if find_positions(line).entries["value"].end == len(line) else None  # a comment may follow it
 
 
 def _can_be_unquoted(text: str) -> bool:

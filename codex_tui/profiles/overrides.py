@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from codex_tui.base.errors import BadInput
-from codex_tui.base.toml import parse_toml
+from codex_tui.base.toml import TomlError, parse_value
 from codex_tui.profiles.comments import format_example
 from codex_tui.profiles.problems import explain_unknown_field, is_table, validate_field
 from codex_tui.profiles.resolve import make_paths_absolute
@@ -46,15 +46,13 @@ def _parse_override(field: str, given: str | None) -> Any:
         raise ValueError(explain_unknown_field(table, name))
     if not table:
         raise ValueError("belongs to the file itself; only a field of a table can be set for a run")
-    return validate_field(field, _parse_value(read_schema()[field], given))
+    return validate_field(field, _interpret(read_schema()[field], given))
 
 
-def _parse_value(schema: FieldSchema, text: str) -> Any:
+def _interpret(schema: FieldSchema, text: str) -> Any:
     try:
-        table = parse_toml(f"value = {text}")
-    except ValueError:
+        value = parse_value(text)
+    except TomlError:
         return text
-    value = table["value"]
-    if len(table) > 1 or (schema.kinds == ("string",) and not isinstance(value, str)):
-        return text  # a name such as 2024 needs no quotes
-    return value
+    is_name = schema.kinds == ("string",) and not isinstance(value, str)  # a name such as 2024 needs no quotes
+    return text if is_name else value

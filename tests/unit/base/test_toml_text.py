@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.profile_texts import NAMES, VALUES, WRITTEN, parsed, tables
 
-from codex_tui.base.toml import format_literal
+from codex_tui.base.toml import format_literal, parse_value
 from codex_tui.base.toml_positions import find_positions
 from codex_tui.base.toml_text import put, take
-from codex_tui.profiles.literals import format_value, parse_input, parse_literal
+from codex_tui.profiles.literals import format_value, parse_input
 from codex_tui.profiles.schema import read_schema
 
 ORDER = list(read_schema())
@@ -32,7 +32,7 @@ def test_a_change_leaves_every_other_byte(table: tuple[str, dict[str, str]], nam
     text, written = table
     value = value if "\n" not in value else "7"
     new = put(text, f"lora.{name}", value, ["# said above"], ORDER)
-    assert parsed(new)["lora"] == {**parsed(text)["lora"], name: parse_literal(value)}
+    assert parsed(new)["lora"] == {**parsed(text)["lora"], name: parse_value(value)}
     if name in written:
         entry = find_positions(text).entries[f"lora.{name}"]
         assert new == text[: entry.value] + value + text[entry.end :]
@@ -69,8 +69,8 @@ def test_what_is_shown_can_be_typed(data: st.DataObject, path: str) -> None:
     value = data.draw(st.one_of(kinds))
     again = parse_input(schema, format_value(value))
     assert again is not None
-    assert repr(parse_literal(again)) == repr(value)
-    assert repr(parse_literal(format_literal(value))) == repr(value)
+    assert repr(parse_value(again)) == repr(value)
+    assert repr(parse_value(format_literal(value))) == repr(value)
 
 
 @given(st.sampled_from(ORDER), st.text())
