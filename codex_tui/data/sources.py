@@ -78,12 +78,12 @@ def find_source(
         if (repo := hub_id(name, base)) is None:
             return local(name, base, dataset.split)
         from codex_tui.hub.configurations import select_configuration
-        from codex_tui.hub.download import fetch_dataset
+        from codex_tui.hub.download import fetch
 
-        files, commit = fetch_dataset(repo, dataset.revision, report)
-        folder = next((parent for parent in files[0].parents if parent.name == commit), files[0].parent)
-        listed = select_configuration(repo, folder, files, dataset.config)
-        return source_from_files(f"hf://{repo}", folder, files, Hub(repo, commit), dataset.split, listed)
+        fetched = fetch(repo, dataset.revision, report)
+        listed = select_configuration(repo, fetched.folder, fetched.files, dataset.config)
+        hub = Hub(repo, fetched.revision)
+        return source_from_files(f"hf://{repo}", fetched.folder, fetched.files, hub, dataset.split, listed)
     except SourceProblem as problem:
         similar = suggest.find_similar(name, base)
         raise BadInput(problem.message, f"Did you mean {similar}?" if similar else problem.hint) from None

@@ -43,17 +43,11 @@ class FetchedDataset:
     offline: bool = False
 
 
-def fetch_dataset(repo: str, revision: str | None, report: OnProgress) -> tuple[list[Path], str]:
-    """Download the dataset repository `repo`. Returns its data files in the Hub's cache, and their commit.
+def fetch(repo: str, revision: str | None, report: OnProgress) -> FetchedDataset:
+    """Download the dataset repository `repo` into the Hub's cache.
 
     Without a network, uses the cache if it has the whole revision. Raises CodexError if the download fails.
     """
-    dataset = fetch(repo, revision, report)
-    return dataset.files, dataset.revision
-
-
-def fetch(repo: str, revision: str | None, report: OnProgress) -> FetchedDataset:
-    """Download the dataset repository `repo`, or find it in the cache. Raises CodexError if that fails."""
     repo = parse_repo_id(repo)
     with connect(repo, "dataset", report) as hub:
         if revision and _COMMIT.fullmatch(revision) and (cached := _find_cached(repo, revision)):

@@ -16,6 +16,7 @@ from textual.widgets import Input
 
 from codex_tui.base.errors import BadInput
 from codex_tui.base.progress import OnProgress, Progress
+from codex_tui.hub.download import FetchedDataset
 from codex_tui.ui.app import CodexApp
 from codex_tui.ui.data.open import Fetching
 from codex_tui.ui.data.screen import DataScreen
@@ -31,7 +32,7 @@ class FakeDownload:
         self.go_on, self.ended = Event(), Event()
         self.fails = self.arrived = False
 
-    def fetch(self, repo: str, revision: str | None, report: OnProgress) -> tuple[list[Path], str]:
+    def fetch(self, repo: str, revision: str | None, report: OnProgress) -> FetchedDataset:
         try:
             report(Progress(f"fetching {repo}", 25, 100))
             self.go_on.wait(60)
@@ -41,7 +42,7 @@ class FakeDownload:
             self.ended.set()
         if self.fails:
             raise BadInput("The Hub stopped answering.", "Run it again.")
-        return [self.file], "c" * 40
+        return FetchedDataset(repo, [self.file], "c" * 40, self.file.parent)
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def hub(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDownload]:
     small = home / "shipped" / "small-card.toml"
     small.write_text(small.read_text().replace("demo:zombie-waves", "ann/rows"))
     download = FakeDownload(home / "rows.jsonl")
-    monkeypatch.setattr("codex_tui.hub.download.fetch_dataset", download.fetch)
+    monkeypatch.setattr("codex_tui.hub.download.fetch", download.fetch)
     yield download
     download.go_on.set()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
-from codex_tui.hub.download import fetch_dataset
+from codex_tui.hub.download import fetch
 
-files, commit = fetch_dataset(sys.argv[1], None, lambda progress: None)
-print(json.dumps([[str(path) for path in files], commit]))
+fetched = fetch(sys.argv[1], None, lambda progress: None)
+print(json.dumps([[str(path) for path in fetched.files], fetched.revision]))
