@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.fake_runs import append_events
 from support.pilot import screen_text, settled, until
 
 from codex_tui.base import locations
@@ -35,20 +36,13 @@ def set_command(*command: str, terminal: bool = True) -> None:
     settings.write_text(f"[notify]\ncommand = {json.dumps(list(command))}\nterminal = {json.dumps(terminal)}\n")
 
 
-def append(run: RunDirectory, *events: ev.Event) -> None:
-    writer = ev.EventWriter(run.events)
-    for event in events:
-        writer.emit(event)
-    writer.close()
-
-
 async def test_the_title_has_state_and_progress(make_run: Any, sent: list[str]) -> None:
     run: RunDirectory = make_run(end="training", steps=100)
     async with CodexApp(run).run_test(size=SIZE) as pilot:
         await settled(pilot)
         await until(pilot, lambda: sent)
         assert sent == ["\x1b[22;0t\x1b]0;● 50 % zombies-1\a"]
-        append(run, ev.Metrics(step=101, loss=1.0), ev.Metrics(step=102, loss=1.0))
+        append_events(run, ev.Metrics(step=101, loss=1.0), ev.Metrics(step=102, loss=1.0))
         await until(pilot, lambda: len(sent) == 2)
         assert sent[1:] == ["\x1b]0;● 51 % zombies-1\a"]
 
@@ -59,9 +53,9 @@ async def test_the_end_rings_once_and_runs_the_command_once(make_run: Any, sent:
     run: RunDirectory = make_run(end="training", steps=200)
     async with CodexApp(run).run_test(size=SIZE) as pilot:
         await settled(pilot)
-        append(run, ev.Done(step=200))
+        append_events(run, ev.Done(step=200))
         await until(pilot, lambda: written.exists() and written.read_text())
-        append(run, ev.Heartbeat())
+        append_events(run, ev.Heartbeat())
         await pilot.pause(2.0)
         [rung] = [sequence for sequence in sent if sequence.startswith("\a")]
         assert "zombies-1 is done: Done in" in rung
@@ -84,7 +78,7 @@ async def test_the_bell_can_be_turned_off(make_run: Any, sent: list[str]) -> Non
     run: RunDirectory = make_run(end="training", steps=200)
     async with CodexApp(run).run_test(size=SIZE) as pilot:
         await settled(pilot)
-        append(run, ev.Failed(kind="unknown", message="It broke."))
+        append_events(run, ev.Failed(kind="unknown", message="It broke."))
         await until(pilot, lambda: "\x1b]0;✗ zombies-1 failed\a" in sent)
         await pilot.pause()
         assert not [sequence for sequence in sent if sequence.startswith("\a")]
@@ -95,7 +89,7 @@ async def test_a_command_that_cant_run_is_a_notice(make_run: Any, sent: list[str
     run: RunDirectory = make_run(end="training", steps=200)
     async with CodexApp(run).run_test(size=SIZE) as pilot:
         await settled(pilot)
-        append(run, ev.Done(step=200))
+        append_events(run, ev.Done(step=200))
         await until(pilot, lambda: list(pilot.app._notifications))
         [notification] = pilot.app._notifications
         assert "/no/such/[program] can't be started" in notification.message
@@ -119,7 +113,7 @@ async def test_a_run_whose_cockpit_is_closed_is_announced_too(make_run: Any, sen
             screen.post_message(OpenRun(RunDirectory(locations.runs_home() / name)))
             await until(pilot, lambda name=name: f"{name}  " in screen_text(app).split("\n")[0])
             await settled(pilot)
-        append(live, ev.Failed(kind="unknown", message="It broke."))
+        append_events(live, ev.Failed(kind="unknown", message="It broke."))
         await until(pilot, lambda: any("live failed: It broke." in sequence for sequence in sent))
 
 

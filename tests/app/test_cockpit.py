@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from support.config_file import read_config, write_config
 from support.fake_checkpoint import write_checkpoint
+from support.fake_runs import append_events
 from support.pilot import screen_text, settled, until
 from textual.widgets import Input
 
@@ -236,9 +237,7 @@ async def test_a_silent_trainer_is_not_shown_as_lost(make_run: Any, size: tuple[
         await settled(pilot)
         await until(pilot, lambda: "silent for 2 min, process is alive" in screen_text(pilot.app))
         assert "● training" in screen_text(pilot.app)
-        writer = ev.EventWriter(run.events)
-        writer.emit(ev.Heartbeat())
-        writer.close()
+        append_events(run, ev.Heartbeat())
         await until(pilot, lambda: "silent" not in screen_text(pilot.app))
 
 

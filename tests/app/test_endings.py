@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.fake_runs import append_events
 from support.pilot import screen_text, settled, until
 
 from codex_tui.commands import open_app
@@ -47,10 +48,7 @@ async def test_a_run_that_is_done_says_what_was_reached_and_what_comes_next(
         run.adapter.mkdir()
         (run.adapter / "adapter_config.json").write_text("{}")
         run.write_process(ProcessIdentity(999_999, 1.0))
-        writer = ev.EventWriter(run.events)
-        writer.emit(ev.Eval(step=200, eval_loss=0.9))
-        writer.emit(ev.Done(step=200, adapter_step=160))
-        writer.close()
+        append_events(run, ev.Eval(step=200, eval_loss=0.9), ev.Done(step=200, adapter_step=160))
         await until(pilot, lambda: "✓ Done in" in screen_text(pilot.app))
         text = " ".join(screen_text(pilot.app).split())
         assert "Eval loss 1.5433 → 0.9000, best 0.4658 at step 200 (worse since)." in text

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from support.fake_runs import append_events
 from support.pilot import screen_strips, screen_text, settled, until
 
 from codex_tui.ui.app import CodexApp
@@ -49,9 +50,7 @@ async def test_the_base_models_answer_stays_on_the_screen(make_run: Any) -> None
 
 async def test_an_answer_that_was_cut_says_so(make_run: Any) -> None:
     run = make_run(end="training", steps=80)
-    writer = ev.EventWriter(run.events)
-    writer.emit(ev.Sample(step=80, prompt="Where?", text="Hold the", cut_at=2_048))
-    writer.close()
+    append_events(run, ev.Sample(step=80, prompt="Where?", text="Hold the", cut_at=2_048))
     async with CodexApp(run).run_test(size=SIZE) as pilot:
         await settled(pilot)
         assert "Hold the … cut at 2,048 tokens" in screen_text(pilot.app)

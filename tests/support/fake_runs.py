@@ -22,11 +22,16 @@ def make_run(name: str, *events: ev.Event, alive: bool = False) -> RunDirectory:
     run.profile.write_text("")
     write_config(run, {"name": name, "profile_name": "demo", "profile": {}, "created": time.time() - 3600})
     run.write_process(ProcessIdentity.current() if alive else ProcessIdentity(os.getpid(), 1.0))
+    append_events(run, *events)
+    return run
+
+
+def append_events(run: RunDirectory, *events: ev.Event) -> None:
+    """Add `events` to those of `run`, as its trainer does."""
     writer = ev.EventWriter(run.events)
     for event in events:
         writer.emit(event)
     writer.close()
-    return run
 
 
 def as_json(capsys: pytest.CaptureFixture[str]) -> object:

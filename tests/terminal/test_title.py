@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from support.fake_runs import make_run
+from support.fake_runs import append_events, make_run
 from support.terminal import Terminal
 
 from training.contract import events as ev
@@ -22,10 +22,7 @@ def test_the_terminal_shows_the_run_and_rings_at_its_end(codex_tui: str, home: o
         terminal.until_true(lambda: "\x1b]0;● 50 % a\x07".encode() in terminal.received, "no title")
         assert terminal.received.index(SAVED) < terminal.received.index(b"\x1b]0;")
         assert b"\x07" not in OSC.sub(b"", terminal.received)
-        writer = ev.EventWriter(run.events)
-        writer.emit(ev.Eval(step=10, eval_loss=0.25))
-        writer.emit(ev.Done(step=10))
-        writer.close()
+        append_events(run, ev.Eval(step=10, eval_loss=0.25), ev.Done(step=10))
         terminal.until("Done in")
         terminal.until_true(lambda: b"\x07\x1b]9;a is done: Done in" in terminal.received, "no bell")
         assert "\x1b]0;✓ a done\x07".encode() in terminal.received

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from support.fake_runs import make_run
+from support.fake_runs import append_events, make_run
 
 from codex_tui.base import locations
 from codex_tui.cli import main
@@ -78,9 +78,7 @@ def test_the_notify_command_runs_at_the_end_of_a_run_and_not_for_an_old_end(
         while not written.exists() and "step 1" not in "".join(printed):
             printed.append(capsys.readouterr().out)
             time.sleep(0.05)
-        writer = ev.EventWriter(run.events)
-        writer.emit(ev.Failed(kind="unknown", message="It broke."))
-        writer.close()
+        append_events(run, ev.Failed(kind="unknown", message="It broke."))
         run.write_process(ProcessIdentity(os.getpid(), 1.0))
 
     printed: list[str] = []

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from support.wheels import make_wheel
+from support.wheels import make_wheel, only_these_wheels
 
 from codex_tui.base import locations, settings
 from codex_tui.base.errors import BadInput, EnvironmentMissing
@@ -49,17 +49,8 @@ def wheels(tmp_path: Path) -> Path:
 @pytest.fixture
 def small(tmp_path: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home without an environment, a small list, and pip settings that allow only the test's wheels."""
-    listed = tmp_path / "list.txt"
-    listed.write_text(LIST)
-    monkeypatch.setattr(stack, "PINS_FILE", listed)
-    stack.load_pins.cache_clear()
-    monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
-    monkeypatch.setattr(gpu, "nvidia_present", lambda: False)
-    yield tmp_path / "home"
-    stack.load_pins.cache_clear()
+    with only_these_wheels(wheels, LIST, tmp_path / "home", monkeypatch) as folder:
+        yield folder
 
 
 def ignore(progress: Progress) -> None:

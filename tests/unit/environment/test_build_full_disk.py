@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 from support.disks import fill, mounted
-from support.wheels import make_wheel
+from support.wheels import make_wheel, only_these_wheels
 
 from codex_tui.cli import main
 from codex_tui.environment import build, stack
-from codex_tui.machine import gpu
 
 LIST = "# [torch]\ntorch==2.13.0\n# [stack]\ntrl==1.15.0\n"
 
@@ -34,17 +33,8 @@ def home(tmp_path: Path, disk: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     make_wheel(wheels, "torch", "2.13.0", files={"torch/version.py": "cuda: str | None = None\n"})
     make_wheel(wheels, "trl", "1.15.0", files={"trl/large.py": random.Random(1).randbytes(8 << 20).hex()})
     make_wheel(wheels, "tyro", "1.0.17")
-    listed = tmp_path / "list.txt"
-    listed.write_text(LIST)
-    monkeypatch.setattr(stack, "PINS_FILE", listed)
-    stack.load_pins.cache_clear()
-    monkeypatch.setenv("CODEX_TUI_HOME", str(disk / "home"))
-    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
-    monkeypatch.setattr(gpu, "nvidia_present", lambda: False)
-    yield disk / "home"
-    stack.load_pins.cache_clear()
+    with only_these_wheels(wheels, LIST, disk / "home", monkeypatch) as folder:
+        yield folder
 
 
 def test_a_disk_that_is_too_small_is_reported_before_anything_is_written(

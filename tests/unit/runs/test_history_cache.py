@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from support.fake_runs import append_events
 
 from codex_tui.runs import follower, history_cache
 from codex_tui.runs.follower import RunFollower
@@ -21,22 +22,20 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
     monkeypatch.setattr(follower, "PREVIEW_FROM", 1)
     run = RunDirectory(tmp_path / "long-1")
     run.create()
-    write(run, ev.Started(attempt=1, pid=1), ev.Phase(name="training"))
-    write(
-        run, ev.Resolved(total_steps=300, steps_per_epoch=300, train_rows=300, eval_rows=3, changed={"a": (1, 2, "")})
+    append_events(run, ev.Started(attempt=1, pid=1), ev.Phase(name="training"))
+    append_events(
+        run,
+        ev.Resolved(total_steps=300, steps_per_epoch=300, train_rows=300, eval_rows=3, changed={"a": (1, 2, "")}),
+        *[ev.Metrics(step=step, loss=None if step == 7 else 1 / step, tokens=step) for step in range(1, 301)],
+        ev.Eval(step=300, eval_loss=0.5),
+        ev.Sample(step=300, prompt="a", text="b"),
+        ev.Gpu(temperature=61.0),
+        ev.Memory(step=300, host_mib=1.5),
+        ev.Checkpoint(step=300, path="c"),
+        ev.Warned(message="d"),
+        ev.Done(step=300, seconds=3.0),
     )
-    write(run, *[ev.Metrics(step=step, loss=None if step == 7 else 1 / step, tokens=step) for step in range(1, 301)])
-    write(run, ev.Eval(step=300, eval_loss=0.5), ev.Sample(step=300, prompt="a", text="b"), ev.Gpu(temperature=61.0))
-    write(run, ev.Memory(step=300, host_mib=1.5), ev.Checkpoint(step=300, path="c"), ev.Warned(message="d"))
-    write(run, ev.Done(step=300, seconds=3.0))
     return run
-
-
-def write(run: RunDirectory, *events: ev.Event) -> None:
-    writer = ev.EventWriter(run.events)
-    for event in events:
-        writer.emit(event)
-    writer.close()
 
 
 def read_all(run: RunDirectory) -> WatchedRun:
@@ -82,7 +81,7 @@ def test_a_cached_history_is_used_and_private(run: RunDirectory, monkeypatch: py
 
 def test_a_run_that_was_resumed_is_read_again(run: RunDirectory) -> None:
     read_all(run)
-    write(run, ev.Started(attempt=2, pid=1, resume_step=100), ev.Metrics(step=101, loss=0.1), ev.Done(step=101))
+    append_events(run, ev.Started(attempt=2, pid=1, resume_step=100), ev.Metrics(step=101, loss=0.1), ev.Done(step=101))
     assert history_cache.load_history(run.events) is None
     state = read_all(run).state
     assert (len(state.losses), state.attempt, state.step) == (101, 2, 101)
@@ -92,7 +91,7 @@ def test_a_cached_run_that_is_resumed_while_watched_is_followed(run: RunDirector
     read_all(run)
     reader = RunFollower(run)
     reader.poll()
-    write(run, ev.Started(attempt=2, pid=1, resume_step=100), ev.Metrics(step=101, loss=0.1), ev.Done(step=101))
+    append_events(run, ev.Started(attempt=2, pid=1, resume_step=100), ev.Metrics(step=101, loss=0.1), ev.Done(step=101))
     assert reader.poll()
     assert (len(reader.watched.state.losses), reader.watched.state.attempt, reader.watched.missing_events) == (
         101,
@@ -102,12 +101,12 @@ def test_a_cached_run_that_is_resumed_while_watched_is_followed(run: RunDirector
 
 
 def test_a_run_that_was_watched_to_its_end_is_cached(run: RunDirectory) -> None:
-    write(run, ev.Started(attempt=2, pid=1, resume_step=100))
+    append_events(run, ev.Started(attempt=2, pid=1, resume_step=100))
     reader = RunFollower(run)
     for _ in range(3):
         reader.poll()
     assert history_cache.load_history(run.events) is None
-    write(run, ev.Metrics(step=101, loss=0.1), ev.Done(step=101))
+    append_events(run, ev.Metrics(step=101, loss=0.1), ev.Done(step=101))
     for _ in range(3):
         reader.poll()
     assert history_cache.load_history(run.events) is not None
@@ -160,13 +159,13 @@ def test_only_the_newest_ended_runs_are_cached(
     monkeypatch.setattr(history_cache, "MAX_HISTORIES", 2)
     live = RunDirectory(tmp_path / "live")
     live.create()
-    write(live, ev.Started(attempt=1, pid=1), ev.Metrics(step=1, loss=1.0))
+    append_events(live, ev.Started(attempt=1, pid=1), ev.Metrics(step=1, loss=1.0))
     read_all(live)
     assert history_cache.load_history(live.events) is None
     for name in ("a", "b", "c"):
         other = RunDirectory(tmp_path / name)
         other.create()
-        write(other, ev.Started(attempt=1, pid=1), ev.Done(step=1))
+        append_events(other, ev.Started(attempt=1, pid=1), ev.Done(step=1))
         read_all(other)
     cached = [name for name in "abc" if history_cache.load_history(tmp_path / name / "events.jsonl")]
     assert cached == ["b", "c"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from support.fake_checkpoint import write_checkpoint
-from support.fake_runs import make_run
+from support.fake_runs import append_events, make_run
 
 from codex_tui.base import locations
 from codex_tui.runs import library, summary_cache
@@ -68,13 +68,6 @@ def overwrite_in_place(path: Path, old: bytes, new: bytes) -> None:
     while path.stat().st_ctime_ns == before.st_ctime_ns:  # the kernel's clock ticks every few milliseconds
         path.write_bytes(data)
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-
-
-def append_events(run: RunDirectory, *events: ev.Event) -> None:
-    writer = ev.EventWriter(run.events)
-    for event in events:
-        writer.emit(event)
-    writer.close()
 
 
 def resume(run: RunDirectory) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from support.fake_runs import make_run
+from support.fake_runs import append_events, make_run
 from textual.app import App, ComposeResult
 
 from codex_tui.runs.follower import RunFollower
@@ -264,9 +264,7 @@ async def test_a_new_point_of_all_curves_changes_few_cells() -> None:
         assert "learning rate 1.40e-4" in read_lines(chart)
         before = [chart.render_line(y) for y in range(24)]
         assert all(segment.style and segment.style.bgcolor for strip in before for segment in strip)
-        writer = ev.EventWriter(run.events)
-        writer.emit(metrics(61))
-        writer.close()
+        append_events(run, metrics(61))
         follower.poll(60.0)
         chart.show(follower.watched)
         after = [chart.render_line(y) for y in range(24)]
