@@ -154,6 +154,8 @@ def _look_at_files() -> list[_Look]:
 def _find_newest_live(looks: list[_Look]) -> RunDirectory | None:
     """Find the newest run that is training. A process that was found dead and whose process.json is the same is not
     looked for again."""
+    if not looks:  # the folder may be unreadable just now, so the cache is not cleared
+        return None
     home = locations.runs_home()
     cache = SummaryCache(home)
     live = []

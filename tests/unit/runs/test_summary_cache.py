@@ -201,6 +201,19 @@ def test_a_deleted_run_leaves_the_cache() -> None:
     assert b"done" not in find_cache_file().read_bytes()
 
 
+def test_a_folder_that_cannot_be_read_leaves_the_cache_as_it_is() -> None:
+    make_runs()
+    library.list_runs()
+    kept, home = find_cache_file().read_bytes(), locations.runs_home()
+    away = home.rename(home.with_name("away"))
+    assert library.find_live_run() is None
+    home.write_text("a file where the folder should be")
+    assert library.find_live_run() is None
+    home.unlink()
+    away.rename(home)
+    assert find_cache_file().read_bytes() == kept
+
+
 def test_a_name_that_is_no_text_costs_only_time(monkeypatch: pytest.MonkeyPatch) -> None:
     done, lost = make_runs()
     strange = os.fsdecode(b"caf\xe9")
