@@ -27,11 +27,10 @@ class LaunchPlan:
     """What `launcher.launch` needs to start a run, apart from the interpreter.
 
     `profile_bytes` is the profile's file as it was when `profile` was resolved from it, under `overrides` (fields by
-    dotted path). `good_rows` is the number of rows that can be used (the last
-    `validation_rows` of them only for the evaluation), or None where they are in Parquet files and there
-    is no training environment yet that can read them; the launch checks them then. `name` is None where the launcher
-    shall choose the run's name. `missing_model` is None where the model is on this machine, or where nobody has looked
-    for it.
+    dotted path). `good_rows` is the number of rows that can be used; the last `validation_rows` of them are only for
+    the evaluation. It is None if only the training environment can read the rows and there is none yet; the launch
+    checks them then. `name` is None if the launcher chooses the run's name. `missing_model` is None if the model is on
+    this machine, or if nobody has looked for it.
     """
 
     profile_file: Path

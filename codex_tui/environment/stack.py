@@ -145,8 +145,8 @@ def describe(python: Path) -> EnvironmentReport:
 
 
 def is_complete(root: Path) -> bool:
-    """Return whether the virtual environment `root` has the packages of the list, each with all its modules. What is
-    left after a deletion that was broken off has not."""
+    """Return whether the virtual environment `root` has the packages of the list, each with all its modules. An
+    environment whose deletion was interrupted lacks some."""
     installed = {_normalize(info.name): info for info in root.glob("lib/python3*/site-packages/*.dist-info")}
     if not (root / "pyvenv.cfg").is_file():
         return False

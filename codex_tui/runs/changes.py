@@ -22,7 +22,7 @@ RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def check_name(name: str | None) -> None:
-    """Raises BadInput where a run can't get this name; None leaves the choice to the launcher."""
+    """Raises BadInput if a new run can't get this name. With None, the launcher chooses the name."""
     if name is None:
         return
     if not RUN_NAME.fullmatch(name) or name == "last":
@@ -35,7 +35,7 @@ def check_name(name: str | None) -> None:
 
 
 def name_taken(name: str) -> BadInput:
-    """The error to raise where there is something already in the place of a new run called `name`."""
+    """The error to raise if a new run can't be called `name`, because a file or folder with that name exists."""
     run = RunDirectory(locations.runs_home() / name)
     if not is_run(run):
         return BadInput(f"{run.path} is there already, and is no run.", "Choose another name, or move it away.")
