@@ -1,9 +1,8 @@
 """Gives any row of a dataset at once, by its position among all rows, good and bad, of all files.
 
 For a JSONL file only the offsets of the rows are held in memory (see lines.py). Finding them takes a second for a
-gigabyte. The rows of a JSON array, a CSV, a Parquet or a
-compressed file are held in memory, and take as much of it as they take on
-the disk uncompressed. Reading a JSON array needs ten times as much for a moment.
+gigabyte. The rows of a JSON array, a CSV, a Parquet or a compressed file are held in memory, and take as much of it as
+they take on the disk uncompressed. Reading a JSON array needs ten times as much for a moment.
 
     index = RowIndex(source, cache)
     index.build()          # in a thread; rows found so far can be read meanwhile, and `len` grows
@@ -12,7 +11,6 @@ the disk uncompressed. Reading a JSON array needs ten times as much for a moment
 
 from __future__ import annotations
 
-import hashlib
 import json
 from array import array
 from bisect import bisect_right
@@ -23,7 +21,7 @@ from pathlib import Path
 from training.dataset.formats import find_compression, format_of
 from training.dataset.lines import Cancelled, Changed, DataFile, Lines, Read
 from training.dataset.records import Record, records
-from training.dataset.source import Source
+from training.dataset.source import Source, combine_checksums
 
 __all__ = ["Changed", "OnCount", "RowIndex"]
 
@@ -138,7 +136,7 @@ class RowIndex:
             if checksum is None:
                 return None
             sums.append(checksum)
-        return sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest()
+        return combine_checksums(sums)
 
     def _locate(self, position: int) -> tuple[int, int]:
         """Return the number of the row's file, and the row's number in that file."""

@@ -239,11 +239,16 @@ def hub_id(name: str, base: Path = Path()) -> str | None:
 
 
 def sha256(source: Source) -> str:
-    """Compute the checksum of the file; for several files, the checksum of their checksums. Raises OSError."""
+    """Compute the checksum of a dataset from its files. Raises OSError."""
     sums = []
     for path in source.files:
         with path.open("rb") as file:
             sums.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return combine_checksums(sums)
+
+
+def combine_checksums(sums: list[str]) -> str:
+    """Return the checksum of a dataset from those of its files: of one file its own, else the checksum of all."""
     return sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest()
 
 
