@@ -70,10 +70,9 @@ def open_data(path: Path) -> Iterator[IO[bytes]]:
     try:
         with _open(path, compression) as file:
             yield file
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise Unreadable(f"{path} can't be unpacked: {str(error).rstrip('.')}.", "Check that it is complete.") from None
-    except OSError as error:
-        if compression != "zstd" or error.errno is not None:
+    except (EOFError, zlib.error, OSError) as error:
+        # gzip's BadGzipFile and pyarrow's error for damaged Zstandard are OSErrors without a number.
+        if compression is None or getattr(error, "errno", None) is not None:
             raise
         raise Unreadable(f"{path} can't be unpacked: {str(error).rstrip('.')}.", "Check that it is complete.") from None
 
@@ -108,8 +107,10 @@ def format_of(path: Path) -> Format:
         beginning = file.read(4096).removeprefix(BYTE_ORDER_MARK).lstrip()
         if not may_be_text(beginning):
             raise Unreadable(f"{path} is not a text file: it contains NUL bytes.", ACCEPTED)
-        if kind == "csv" or beginning[:1] not in (b"[", b"{"):
-            return kind if kind == "csv" else "jsonl"
+        if kind == "csv":
+            return kind
+        if beginning[:1] not in (b"[", b"{"):
+            return "jsonl"
         line, end, after = beginning.partition(b"\n")
         if not end:
             line += file.readline(MAX_LINE_BYTES)
