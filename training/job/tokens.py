@@ -76,7 +76,6 @@ class Examples:
     eval_rows: int = 0
     dropped: int = 0  # rows with nothing left to learn after the cut
     truncated: int = 0  # rows that lost their end in the cut, but not all answers
-    answers: int = 0  # answers that are learned, or would be without the cut
     faults: TemplateFaults = field(default_factory=TemplateFaults)
     refused: dict[int, str] = field(default_factory=dict)  # why the chat template refused rows, by their position
     too_long: list[str] = field(default_factory=list)  # rows longer than max_seq_length, for each row
@@ -252,7 +251,6 @@ def _add(examples: Examples, row: Row, encoded: EncodedRow, profile: Profile, *,
         examples.too_long.append(f"line {row.line} has {longest} tokens")
     split, added = examples.eval if is_eval else examples.train, 0
     for sequence in encoded.sequences:
-        examples.answers += len(sequence.spans)
         cut = sequence.cut(limit)
         if cut.spans and (long_rows == "cut" or len(sequence.input_ids) <= limit):
             added += 1

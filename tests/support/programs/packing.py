@@ -20,7 +20,6 @@ from training.finetune.packing import group_rows
 from training.job.model import resolve_source
 from training.job.tokens import IGNORED, Examples, tokenise
 
-ROWS_A_STEP = 12  # 3 rows in a batch, 4 batches in a step
 LENGTH = 64
 
 
