@@ -17,6 +17,8 @@ import msgspec
 from training.contract import files
 
 if TYPE_CHECKING:  # the app's first screen does not load pydantic
+    from pydantic import ValidationError
+
     from training.contract.profile import Profile
 
 VERSION = 1
@@ -46,6 +48,12 @@ class ConfigDamaged(ConfigError):
     def __init__(self, path: Path, field: str = "", reason: str = "") -> None:
         self.field = field
         super().__init__(path, f"damaged ({field}: {reason})" if field else "damaged")
+
+    @classmethod
+    def from_validation(cls, path: Path, table: str, error: ValidationError) -> ConfigDamaged:
+        """Return the error for the first wrong value in `table`, which pydantic has validated."""
+        first = error.errors()[0]
+        return cls(path, ".".join((table, *map(str, first["loc"]))), first["msg"])
 
 
 class ConfigTooNew(ConfigError):
@@ -140,8 +148,7 @@ class RunConfig(msgspec.Struct, kw_only=True, omit_defaults=True):
         try:
             return config, Profile.model_validate(_keep_old_defaults(config.profile))
         except ValidationError as error:
-            first = error.errors()[0]
-            raise ConfigDamaged(path, ".".join(("profile", *map(str, first["loc"]))), first["msg"]) from None
+            raise ConfigDamaged.from_validation(path, "profile", error) from None
 
     def find_row_form(self) -> RowForm:
         """Return the form that the trainer recorded. Before that, and for a run of an older trainer, return what the

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from training.contract.cache import cache_home
-from training.contract.config import ConfigDamaged, ConfigError, RunConfig
+from training.contract.config import ConfigDamaged, ConfigError, RunConfig, get_table
 from training.contract.failures import TrainingFailure
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
@@ -43,8 +43,7 @@ class Job:
     @property
     def actual_model(self) -> dict[str, Any]:
         """The values that ran in place of the profile's table `model`; {} before the model is loaded."""
-        values: dict[str, Any] = self.config.actual.get("model", {})
-        return values
+        return get_table(self.config.actual, "model")
 
 
 def read_job(target: Path) -> Job:
@@ -69,9 +68,7 @@ def _check_actual_model(config: RunConfig, profile: Profile, path: Path) -> None
     try:
         Model.model_validate({**profile.model.model_dump(), **values})
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(("actual.model", *map(str, first["loc"])))
-        raise ConfigDamaged(path, field, first["msg"]) from None
+        raise ConfigDamaged.from_validation(path, "actual.model", error) from None
 
 
 @contextmanager
