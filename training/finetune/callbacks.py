@@ -23,7 +23,7 @@ from training.dataset.shapes import Row
 from training.finetune import checkpoints
 from training.finetune.attempt import Attempt
 from training.finetune.gpu import Card
-from training.job.prompt import describe_rows, encode_prompt
+from training.job.prompt import describe_rows, encode_prompt, list_end_tokens
 from training.job.tokens import with_system_prompt
 
 if TYPE_CHECKING:
@@ -261,7 +261,5 @@ def generate_answer(
     finally:
         FastLanguageModel.for_training(model)
     tokens = output[0, inputs["input_ids"].shape[1] :]
-    ends = model.generation_config.eos_token_id
-    end_ids = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
-    is_cut = len(tokens) >= question.max_new_tokens and int(tokens[-1]) not in end_ids
+    is_cut = len(tokens) >= question.max_new_tokens and int(tokens[-1]) not in list_end_tokens(model, tokenizer)
     return tokenizer.decode(tokens, skip_special_tokens=True), len(tokens) if is_cut else None

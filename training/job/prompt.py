@@ -18,8 +18,9 @@ from msgspec.structs import replace
 from training.contract.config import RowForm
 from training.contract.failures import TrainingFailure
 from training.dataset.formats import Unreadable
+from training.dataset.messages import Message
 from training.dataset.records import BadRow, records
-from training.dataset.shapes import Columns, Message, Row, row_of
+from training.dataset.shapes import Columns, Row, row_of
 from training.job.tokens import with_system_prompt
 
 if TYPE_CHECKING:
@@ -55,8 +56,7 @@ def find_row_form(job: Job) -> RowForm:
 
 def _first_row_is_text(job: Job) -> bool:
     with suppress(OSError, Unreadable):  # the dataset may be gone, or on another machine
-        files = enumerate(job.source.files)
-        for record in chain.from_iterable(records(path, number) for number, path in files):
+        for record in chain.from_iterable(map(records, job.source.files)):
             with suppress(BadRow):
                 return row_of(record, Columns.from_dataset(job.profile.dataset)).text is not None
     return False
@@ -83,6 +83,13 @@ def encode_prompt(
         hint = "Remove the system message: some templates have none." if messages[0]["role"] == "system" else ""
         message = f"The model's chat template refuses this conversation: {str(error).rstrip('.')}."
         raise TrainingFailure("bad_data", message, hint) from error
+
+
+def list_end_tokens(model: Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """List the tokens that end an answer: those of the model's generation config, and the tokenizer's."""
+    configured = model.generation_config.eos_token_id
+    tokens = {tokenizer.eos_token_id, *(configured if isinstance(configured, list) else [configured])}
+    return sorted(token for token in tokens if token is not None)
 
 
 @dataclass(frozen=True)

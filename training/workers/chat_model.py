@@ -17,7 +17,7 @@ from training.contract.failures import TrainingFailure, name_full_disk
 from training.contract.messages import AnswerBegin, AnswerEnd, AnswerReason, ChatAnswer, Generate, Token
 from training.contract.run_directory import RunDirectory
 from training.job.job import Job
-from training.job.prompt import find_row_form, fit_prompt
+from training.job.prompt import find_row_form, fit_prompt, list_end_tokens
 from training.workers.adapter import name_damaged_file
 from training.workers.tokenizer import load_tokenizer
 
@@ -85,6 +85,7 @@ class ChatModel:
         turns = [{"role": turn["role"], "content": turn["content"]} for turn in request.messages]
         prompt = fit_prompt(self._tokenizer, turns, form, context=self.context, max_new_tokens=request.max_new_tokens)
         send(AnswerBegin(id=request.id, tokens=prompt.tokens, left_out=prompt.left_out))
+        end_tokens = list_end_tokens(self._model, self._tokenizer)
         began = time.monotonic()
         # A model that was loaded without an adapter has no method to switch it off.
         base = self._model.disable_adapter() if self.has_adapter and not with_adapter else contextlib.nullcontext()
@@ -94,7 +95,7 @@ class ChatModel:
                 output = self._model.generate(
                     **prompt.inputs.to(self._model.device),
                     max_new_tokens=prompt.max_new_tokens,
-                    eos_token_id=self._end_tokens(),
+                    eos_token_id=end_tokens,
                     pad_token_id=self._tokenizer.pad_token_id,
                     streamer=self._streamer(lambda text: send(Token(id=request.id, text=text))),
                     stopping_criteria=self._stopping_criteria(request.id),
@@ -104,7 +105,7 @@ class ChatModel:
             torch.cuda.empty_cache()
             raise TrainingFailure("gpu_memory", TOO_LONG.format(prompt.tokens), TOO_LONG_HINT) from error
         tokens = output.shape[1] - prompt.tokens
-        if int(output[0, -1]) in self._end_tokens():
+        if int(output[0, -1]) in end_tokens:
             reason: AnswerReason = "eos"
         elif request.id in self._stopped:
             reason = "stopped"
@@ -112,12 +113,6 @@ class ChatModel:
             reason = "length" if prompt.max_new_tokens == request.max_new_tokens else "context"
         send(AnswerEnd(id=request.id, reason=reason, tokens=tokens, seconds=round(time.monotonic() - began, 3)))
         self._stopped.discard(request.id)
-
-    def _end_tokens(self) -> list[int]:
-        """The tokens that end an answer: those of the model's generation config, and the tokenizer's."""
-        configured = self._model.generation_config.eos_token_id
-        tokens = {self._tokenizer.eos_token_id, *(configured if isinstance(configured, list) else [configured])}
-        return sorted(token for token in tokens if token is not None)
 
     def _streamer(self, receive: Callable[[str], None]) -> Any:
         from transformers import TextStreamer
