@@ -33,6 +33,7 @@ NewTokens = Annotated[int, msgspec.Meta(ge=1)]
 Temperature = Annotated[float, msgspec.Meta(ge=0, le=100)]
 AnswerReason = Literal["eos", "length", "context", "stopped"]
 TopP = Annotated[float, msgspec.Meta(gt=0, le=1)]
+RowSplit = Literal["train", "eval", "dropped", "bad", ""]
 
 
 class Message(msgspec.Struct, tag_field="type"):
@@ -211,7 +212,7 @@ class RenderedRow(Message, tag="row", kw_only=True):
     shape: str | None = None
     sequences: list[RenderedSequence] = field(default_factory=list)
     max_seq_length: Count
-    split: Literal["train", "eval", "dropped", "bad", ""] = ""
+    split: RowSplit = ""
     why: str = ""
 
     @property

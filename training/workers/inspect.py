@@ -30,6 +30,7 @@ from training.contract.messages import (
     Loading,
     RenderedRow,
     RenderedSequence,
+    RowSplit,
     Segment,
     ShowRow,
     StatsReady,
@@ -48,7 +49,6 @@ from training.workers.tokenizer import load_tokenizer
 
 InspectPipe = Pipe[InspectRequest, InspectAnswer]
 Task = Literal["scan", "tokenise"]
-Split = Literal["train", "eval", "dropped", "bad", ""]
 
 MAX_ROWS_SCANNED_BEFORE_READY = 50_000  # a larger dataset is scanned in the background
 MAX_TEXT_BYTES = 100_000  # of a bad row
@@ -164,7 +164,7 @@ class RowInspector:
                 return self._stats_ready(None, False, self._why, self._hint)
             lengths = self._stats.find_lengths(
                 self._tokenizer, self._lock, self._reporter("tokenising"), cancelled.is_set
-            )  # fmt: skip
+            )
         return Cancelled() if lengths is None else self._stats_ready(*lengths)
 
     def _stats_ready(self, lengths: Path | None, cached: bool, why: str = "", hint: str = "") -> StatsReady:
@@ -219,7 +219,7 @@ class RowInspector:
             sequence.ids = [(token, self._tokenizer.decode([token])) for token in ids[:MAX_IDS]]
         return sequence
 
-    def _split(self, index: int, learned_tokens: int | None) -> Split:
+    def _split(self, index: int, learned_tokens: int | None) -> RowSplit:
         if learned_tokens == 0:
             return "dropped"
         if (scan := self._stats.scan) is None:
