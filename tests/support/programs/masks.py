@@ -180,10 +180,7 @@ def _is_alike(found: tuple[str, str], expected: tuple[str, str]) -> bool:
 
 def build_model(style: str, folder: str) -> str:
     """Build the demo's model in `folder`, with the tokenizer of `style`."""
-    shutil.copytree(llama.build(Path("cache")), folder)
-    (Path(folder) / "chat_template.jinja").unlink(missing_ok=True)
-    build_tokenizer(STYLES[style]).save_pretrained(folder)
-    return folder
+    return _copy_demo_model(folder, build_tokenizer(STYLES[style]))
 
 
 def of_worker(path: str) -> dict[str, Any]:
@@ -221,10 +218,15 @@ def _read(path: str) -> list[Row]:
 
 def build_base_model(folder: str) -> str:
     """Build the demo's model in `folder`, without a chat template."""
-    shutil.copytree(llama.build(Path("cache")), folder)
-    (Path(folder) / "chat_template.jinja").unlink(missing_ok=True)
     tokenizer = llama.build_tokenizer()
     tokenizer.chat_template = None
+    return _copy_demo_model(folder, tokenizer)
+
+
+def _copy_demo_model(folder: str, tokenizer: Any) -> str:
+    """Build the demo's model in `folder`, with `tokenizer` in place of its own."""
+    shutil.copytree(llama.build(Path("cache")), folder)
+    (Path(folder) / "chat_template.jinja").unlink(missing_ok=True)
     tokenizer.save_pretrained(folder)
     return folder
 
