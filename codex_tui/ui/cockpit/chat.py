@@ -32,9 +32,7 @@ class ChatPane(ReportsWorkerErrors, Vertical):
     """Loads the model at the first question, and frees its memory when the pane is removed."""
 
     DEFAULT_CSS = """
-    ChatPane LineInput, ChatPane LineInput:focus {
-        display: none; height: 1; border: none; padding: 0 1; background: $panel;
-    }
+    ChatPane LineInput { display: none; }
     ChatPane.searching LineInput { display: block; }
     ChatPane.searching Question { display: none; }
     """

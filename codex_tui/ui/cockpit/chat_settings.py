@@ -41,9 +41,6 @@ class ChatSettingsDialog(ModalScreen[ChatSettings | None]):
         + """
     ChatSettingsDialog Grid { grid-size: 3; grid-columns: 16 18 1fr; grid-rows: 1; height: auto; margin-bottom: 1; }
     ChatSettingsDialog Grid Static { margin: 0; height: 1; }
-    ChatSettingsDialog LineInput, ChatSettingsDialog LineInput:focus {
-        height: 1; border: none; padding: 0 1; background: $panel;
-    }
     ChatSettingsDialog LineInput:focus, ChatSettingsDialog TextBox:focus { background-tint: $primary 20%; }
     ChatSettingsDialog TextBox { margin-bottom: 1; }
     ChatSettingsDialog .label { margin-bottom: 0; }

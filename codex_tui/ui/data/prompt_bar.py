@@ -28,7 +28,7 @@ class PromptBar(Horizontal):
     DEFAULT_CSS = """
     PromptBar { height: 1; display: none; dock: bottom; margin-bottom: 1; padding: 0 1; }
     PromptBar Input, PromptBar Input:focus {
-        height: 1; width: 1fr; border: none; padding: 0; background: $panel; background-tint: $primary 20%;
+        width: 1fr; padding: 0; background-tint: $primary 20%;
     }
     """
 

@@ -48,8 +48,7 @@ class Form(Container):
     Form { layers: rows line; height: 1fr; width: 1fr; }
     Form FieldList { layer: rows; }
     Form ValueInput, Form ValueInput:focus {
-        layer: line; display: none; height: 1; border: none; padding: 0; background: $panel;
-        background-tint: $primary 20%;
+        layer: line; display: none; padding: 0; background-tint: $primary 20%;
     }
     """
 

@@ -123,7 +123,7 @@ class Ask(ModalScreen[str | None]):
     DEFAULT_CSS = (
         DIALOG_CSS.format(name="Ask")
         + """
-    Ask Input, Ask Input:focus { height: 1; border: none; padding: 0 1; background: $panel; margin-bottom: 1; }
+    Ask LineInput { margin-bottom: 1; }
     Ask #problem { color: $error; }
     """
     )

@@ -11,6 +11,10 @@ from codex_tui.base.text import clean
 class LineInput(Input):
     """A field of one line. The lines of a pasted text are joined by spaces; Textual would keep only the first one."""
 
+    DEFAULT_CSS = """
+    LineInput, LineInput:focus { height: 1; border: none; padding: 0 1; background: $panel; }
+    """
+
     def __init__(
         self, value: str = "", *, placeholder: str = "", select_on_focus: bool = False, id: str | None = None
     ) -> None:

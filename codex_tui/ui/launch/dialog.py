@@ -49,11 +49,9 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         DIALOG_CSS.format(name="LaunchDialog")
         + """
     LaunchDialog > Vertical { width: 84; }
-    LaunchDialog Input, LaunchDialog Input:focus {
-        height: 1; border: none; padding: 0 1; background: $panel; margin-bottom: 1;
-    }
+    LaunchDialog LineInput { margin-bottom: 1; }
     LaunchDialog .label { margin-bottom: 0; color: $text-muted; }
-    LaunchDialog Input:focus { background-tint: $primary 20%; }
+    LaunchDialog LineInput:focus { background-tint: $primary 20%; }
     LaunchDialog VerticalScroll { height: auto; margin-bottom: 1; }
     LaunchDialog #checks { margin-bottom: 0; }
     """

@@ -57,9 +57,7 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
     RunsScreen > Vertical { border-subtitle-color: $text-muted; }
     RunsScreen #why { padding: 0 2; height: auto; min-height: 2; max-height: 5; }
     RunsScreen #empty { padding: 1 2; height: auto; display: none; }
-    RunsScreen #filter, RunsScreen #filter:focus {
-        height: 1; border: none; padding: 0 2; display: none; background: $panel; background-tint: $primary 20%;
-    }
+    RunsScreen #filter { padding: 0 2; display: none; background-tint: $primary 20%; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "resume", "Resume the run"),
