@@ -208,3 +208,31 @@ async def test_a_long_list_is_shown_while_it_is_read(
         go_on.set()
         await until(pilot, lambda: "2 runs · newest first" in screen_text(pilot.app))
         assert listed(pilot) == ["small", "large"]
+
+
+async def test_a_run_that_is_renamed_while_the_list_is_read_stays_selected(
+    home: Path, make_run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, large = make_two(make_run)
+    reading, go_on = threading.Event(), threading.Event()
+
+    def summarise_later(run: RunDirectory) -> Any:
+        reading.set()
+        go_on.wait(60)
+        return summarise(run)
+
+    async with CodexApp().run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        await pilot.press("o")
+        await until(pilot, lambda: "2 runs · newest first" in screen_text(pilot.app))
+        monkeypatch.setattr("codex_tui.runs.library.summarise", summarise_later)
+        await pilot.press("down", "ctrl+r")
+        await until(pilot, reading.is_set)
+        await pilot.press("R")
+        await until(pilot, lambda: "Its new name" in screen_text(pilot.app))
+        await pilot.press("end", *"-2", "enter")
+        await until(pilot, lambda: not large.path.exists() and not pilot.app.screen.is_modal)
+        await settled(pilot)
+        go_on.set()
+        await until(pilot, lambda: listed(pilot) == ["small", "large-2"])
+        await until(pilot, lambda: pilot.app.screen._picked_run.name == "large-2")

@@ -79,6 +79,7 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
         self._order = ORDERS[0]
         self._total = 0
         self._loading = False
+        self._wanted: str | None = None  # the name of the run to select when the list has it
         self._outdated = False  # whether something has changed since the current reading began
         self._preview_timer: Timer | None = None
 
@@ -108,13 +109,14 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
             self.action_reload()
 
     def action_reload(self, select: str | None = None) -> None:
+        self._wanted = select or self._wanted
         if self._loading:
             self._outdated = True
             return
         self._loading, self._outdated = True, False
-        self.run_worker(self._load(select), group="load", exit_on_error=False)
+        self.run_worker(self._load(), group="load", exit_on_error=False)
 
-    async def _load(self, pick: str | None) -> None:
+    async def _load(self) -> None:
         """Read all runs in a thread. The first time they are shown as they come; later the old list stays meanwhile."""
         from codex_tui.runs.library import list_names, summarise_runs
 
@@ -127,16 +129,18 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
                 found += batch
                 if first and self.is_attached:
                     self._all = found
-                    self._show(pick)
+                    self._show(self._wanted)
             self._all = found
         except CodexError as error:
             self.post_message(Trouble(error.message, error.hint))
         finally:
             self._loading = False
         if self.is_attached:
-            self._show(pick)
+            self._show(self._wanted)
             if self._outdated:
-                self.action_reload(pick)
+                self.action_reload()
+            else:
+                self._wanted = None
 
     def _show(self, pick: str | None = None) -> None:
         """Show the runs that the filter lets through, in their order."""
