@@ -99,8 +99,8 @@ class Fetching(ModalScreen[None]):
     def _show(self) -> None:
         if progress := self.progress:
             bar = figures.draw_progress(progress.fraction, 40) if progress.total else ""
-            share = f"  {figures.compute_percent(progress.done, progress.total)} %" if progress.total else ""
-            self.query_one("#progress", Static).update(line((clean(progress.step), MUTED), "\n", bar, share))
+            text = line((clean(progress.step), MUTED), "\n", bar, figures.format_share(progress))
+            self.query_one("#progress", Static).update(text)
 
     def action_end(self) -> None:
         self.download.cancel()

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from textual.content import Content
 
 from codex_tui.ui.kit.chart import Raster, Scale
 from codex_tui.ui.kit.drawing import MUTED, line
+
+if TYPE_CHECKING:
+    from codex_tui.base.progress import Progress
 
 
 def format_loss(value: float | None) -> str:
@@ -44,6 +48,11 @@ def format_gib(mib: float | None) -> str:
 def compute_percent(done: float, total: float) -> int:
     """Returns the percentage, rounded down: 100 means that all is done."""
     return int(100 * done / total) if total else 0
+
+
+def format_share(progress: Progress) -> str:
+    """Formats the percentage of `progress` as "  25 %", for the end of a line; "" if the total is unknown."""
+    return f"  {compute_percent(progress.done, progress.total)} %" if progress.total else ""
 
 
 def draw_progress(fraction: float, width: int, style: str = "$primary") -> Content:

@@ -111,8 +111,7 @@ def _describe_rows(checks: Checks) -> Iterator[Content]:
     elif isinstance(rows, RowsChecked):
         yield _label("Rows", _describe_cut(rows, checks))
     elif rows is not None:
-        share = f"  {figures.compute_percent(rows.done, rows.total)} %" if rows.total else ""
-        yield _label("Rows", line((f"{clean(rows.step)}{share}", MUTED)))
+        yield _label("Rows", line((f"{clean(rows.step)}{figures.format_share(rows)}", MUTED)))
 
 
 def _describe_cut(rows: RowsChecked, checks: Checks) -> Content:

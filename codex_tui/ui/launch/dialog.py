@@ -255,8 +255,7 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
 
 
 def _format_fetch(progress: Progress) -> Content:
-    share = f"  {figures.compute_percent(progress.done, progress.total)} %" if progress.total else ""
-    return line((f"{clean(progress.step)}{share}", MUTED))
+    return line((f"{clean(progress.step)}{figures.format_share(progress)}", MUTED))
 
 
 def _format_setup(progress: Progress) -> Content:
