@@ -17,7 +17,10 @@ from support.fake_inspect import WordWorker
 from support.fake_worker import InProcessWorker
 from support.screens import EVIL, NOW, MakeRun, machine
 
+from codex_tui import launcher
 from codex_tui.base import locations
+from codex_tui.environment import build
+from codex_tui.launch_plan import LaunchPlan
 from codex_tui.machine import forecast
 from training.contract import events as ev
 from training.contract.config import RowForm
@@ -199,6 +202,20 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> type[FakeWorker]:
     monkeypatch.setattr("codex_tui.workers.process.Worker", kind)
     monkeypatch.setattr("codex_tui.environment.build.find_python", lambda: Path("/usr/bin/python3"))
     return kind
+
+
+@pytest.fixture
+def plans(monkeypatch: pytest.MonkeyPatch, make_run: MakeRun) -> list[LaunchPlan]:
+    """The plans of the runs that the dialog starts."""
+    plans: list[LaunchPlan] = []
+
+    def launch(plan: LaunchPlan, python: Path) -> RunDirectory:
+        plans.append(plan)
+        return make_run(name=plan.name or "mine-1", end="training", steps=10)
+
+    monkeypatch.setattr(build, "ensure", lambda progress: Path("/usr/bin/python3"))
+    monkeypatch.setattr(launcher, "launch", launch)
+    return plans
 
 
 @pytest.fixture

@@ -14,9 +14,7 @@ from textual.events import Key, Paste
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from codex_tui import launcher
 from codex_tui.base import locations
-from codex_tui.environment import build
 from codex_tui.launch_plan import LaunchPlan
 from codex_tui.ui.app import CodexApp
 from codex_tui.ui.cockpit.screen import CockpitScreen
@@ -27,7 +25,6 @@ from codex_tui.ui.kit.dialogs import Ask
 from codex_tui.ui.kit.hints import HintBar
 from codex_tui.ui.launch.dialog import LaunchDialog
 from codex_tui.ui.profiles.screen import ProfilesScreen
-from training.contract.run_directory import RunDirectory
 
 MINE = """\
 # My own, in my own order.
@@ -167,18 +164,8 @@ async def test_the_asked_name_is_replaced_by_typing(mine: Path) -> None:
         await until(pilot, mine.with_name("night.toml").exists)
 
 
-async def test_a_change_is_saved_and_launched_with_few_keys(
-    mine: Path, make_run: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_change_is_saved_and_launched_with_few_keys(mine: Path, plans: list[LaunchPlan]) -> None:
     """From the list of profiles to a run with another max_seq_length. It took 17 keys before."""
-    plans: list[LaunchPlan] = []
-
-    def launch(plan: LaunchPlan, python: Path) -> RunDirectory:
-        plans.append(plan)
-        return make_run(name="mine-1", end="training", steps=10)
-
-    monkeypatch.setattr(build, "ensure", lambda progress: Path("/usr/bin/python3"))
-    monkeypatch.setattr(launcher, "launch", launch)
     mine.write_text(MINE + '[dataset]\npath = "demo:zombie-waves"\n')
     keys = ["e", "pagedown", "pagedown", "down", "down", "1", "9", "2", "ctrl+n", "enter"]
     async with CodexApp().run_test(size=(120, 36)) as pilot:

@@ -17,7 +17,6 @@ from support.screens import EVIL
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from codex_tui import launcher
 from codex_tui.base import locations
 from codex_tui.base.errors import EnvironmentMissing
 from codex_tui.data import check
@@ -54,20 +53,6 @@ def mine(folder: Path) -> Path:
     path.parent.mkdir(parents=True)
     path.write_text(f'[model]\nname = "{MODEL}"\nmax_seq_length = 128\n[dataset]\npath = "{folder}/guide.jsonl"\n')
     return path
-
-
-@pytest.fixture
-def plans(monkeypatch: pytest.MonkeyPatch, make_run: Any) -> list[LaunchPlan]:
-    """The plans of the runs that the dialog starts."""
-    plans: list[LaunchPlan] = []
-
-    def launch(plan: LaunchPlan, python: Path) -> RunDirectory:
-        plans.append(plan)
-        return make_run(name=plan.name or "mine-1", end="training", steps=10)
-
-    monkeypatch.setattr(build, "ensure", lambda progress: Path("/usr/bin/python3"))
-    monkeypatch.setattr(launcher, "launch", launch)
-    return plans
 
 
 @asynccontextmanager

@@ -166,15 +166,7 @@ async def test_editing_a_shipped_profile_outside_copies_it_and_reads_it_again(
     assert "My own" not in (home / "shipped" / "small-card.toml").read_text()
 
 
-async def test_launching_opens_the_cockpit(home: Path, make_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    launched: list[LaunchPlan] = []
-
-    def launch(plan: LaunchPlan, python: Path) -> Any:
-        launched.append(plan)
-        return make_run(name=plan.name or "small-card-1", end="training", steps=10)
-
-    monkeypatch.setattr(build, "ensure", lambda progress: Path("/usr/bin/python3"))
-    monkeypatch.setattr(launcher, "launch", launch)
+async def test_launching_opens_the_cockpit(home: Path, plans: list[LaunchPlan]) -> None:
     async with CodexApp().run_test(size=SIZE) as pilot:
         await settled(pilot)
         await pilot.press("n")
@@ -191,7 +183,7 @@ async def test_launching_opens_the_cockpit(home: Path, make_run: Any, monkeypatc
         assert "night" in screen_text(pilot.app)
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(pilot.app.screen, ProfilesScreen))
-    [plan] = launched
+    [plan] = plans
     assert (plan.name, plan.source.name) == ("night", "demo:zombie-waves")
 
 
