@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import time
-from multiprocessing import get_context
-from pathlib import Path
+from subprocess import PIPE, Popen
 
 import pytest
 from support.fake_runs import make_run
+from support.programs import PROGRAMS
 
 from codex_tui.runs.announced import claim, has_seen_end
 from codex_tui.runs.announcements import Announcement, Announcer
@@ -117,14 +118,18 @@ def test_a_second_attempt_is_announced_anew() -> None:
     assert first and second and first.first and second.first
 
 
-def claim_done(path: Path) -> bool:
-    return claim(RunDirectory(path), "done")
-
-
 def test_of_many_processes_one_is_first() -> None:
     run = make_run("a", STARTED, ev.Done(step=1))
-    with get_context("spawn").Pool(4) as pool:
-        assert sum(pool.map(claim_done, [run.path] * 40)) == 1
+    command = [sys.executable, PROGRAMS / "claim_end.py", run.path]
+    viewers = [Popen(command, stdin=PIPE, stdout=PIPE, text=True) for _ in range(6)]
+    for viewer in viewers:
+        assert viewer.stdout and viewer.stdout.readline() == "ready\n"
+    for viewer in viewers:
+        assert viewer.stdin
+        viewer.stdin.close()
+    answers = [viewer.stdout.read().strip() for viewer in viewers if viewer.stdout]
+    assert sorted(answers) == ["False"] * 5 + ["True"]
+    assert [viewer.wait() for viewer in viewers] == [0] * 6
 
 
 def test_an_end_is_seen_once_a_screen_has_shown_it(monkeypatch: pytest.MonkeyPatch) -> None:
