@@ -11,4 +11,7 @@ scan        finds bad rows and duplicates in one pass over all rows
 duplicates  finds rows that are equal or nearly equal
 lengths     holds how many tokens each row has
 kept        keeps results in the cache
+book        reads a question book, and finds everything that is wrong with it
+marks       marks an answer: the conditions of its question, and chrF
+patterns    searches with regular expressions that may need too long
 """

@@ -1,0 +1,103 @@
+"""Marks an answer: whether it passes a question's conditions, equals the reference, and how similar it is to it."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+
+from training.contract.judgement import Condition, Question
+from training.dataset.patterns import search_all
+
+ORDER, BETA = 6, 2  # of chrF: n-grams of up to 6 characters, and recall counts twice as much as precision
+
+
+def mark_all(pairs: Sequence[tuple[Question, str]]) -> tuple[list[bool | None], list[str]]:
+    """Tell for each question and answer whether the answer passes; None if the question has no conditions.
+
+    Returns the ids of the questions whose regular expressions need too long, too. Their answers do not pass.
+    """
+    searches: dict[tuple[str, str], bool | None] = {}
+    for question, answer in pairs:
+        for condition in (*question.must, *question.must_not):
+            if condition.re:
+                searches[condition.re, fold(answer)] = None
+    searches.update(zip(searches, search_all(list(searches)), strict=True))
+    passed: list[bool | None] = []
+    slow: dict[str, None] = {}
+    for question, answer in pairs:
+        text = fold(answer)
+        must = [_holds(condition, text, searches) for condition in question.must]
+        must_not = [_holds(condition, text, searches) for condition in question.must_not]
+        if None in must or None in must_not:
+            slow[question.id] = None
+        # A condition that can't be decided fails, whichever kind it is.
+        passes = all(must) and all(found is False for found in must_not)
+        passed.append(passes if question.has_marks else None)
+    return passed, list(slow)
+
+
+def find_failed(question: Question, answer: str) -> list[str]:
+    """List the names of the conditions that `answer` fails, such as "must 2"."""
+    searches: dict[tuple[str, str], bool | None] = {}
+    text = fold(answer)
+    patterns = [(condition.re, text) for condition in (*question.must, *question.must_not) if condition.re]
+    searches.update(zip(patterns, search_all(patterns), strict=True))
+    failed = []
+    for name, conditions, wanted in (("must", question.must, True), ("must_not", question.must_not, False)):
+        for place, condition in enumerate(conditions, 1):
+            if _holds(condition, text, searches) is not wanted:
+                failed.append(f"{name} {place}" if len(conditions) > 1 else name)
+    return failed
+
+
+def fold(text: str) -> str:
+    """Remove differences that do not matter: the forms of a character, case, and the kinds of spaces."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return " ".join(folded.split())
+
+
+def _holds(condition: Condition, text: str, searches: dict[tuple[str, str], bool | None]) -> bool | None:
+    if condition.re:
+        return searches[condition.re, text]
+    return any(_contains(text, fold(part)) for part in condition.any)
+
+
+def _contains(text: str, part: str) -> bool:
+    """Whether `part` stands in `text`. A number is a whole one: "stage 1" does not stand in "stage 10"."""
+    place = text.find(part)
+    while place >= 0:
+        before, after = text[place - 1 : place], text[place + len(part) : place + len(part) + 1]
+        if not (part[0].isdecimal() and before.isdecimal()) and not (part[-1].isdecimal() and after.isdecimal()):
+            return True
+        place = text.find(part, place + 1)
+    return False
+
+
+def is_exact(answer: str, reference: str) -> bool:
+    return " ".join(answer.split()) == " ".join(reference.split())
+
+
+def compute_chrf(answer: str, reference: str) -> float:
+    """Compute chrF (Popović 2015) of one sentence, from 0 to 100: the F-score of character n-grams, without spaces.
+
+    The same as sacrebleu's `sentence_chrf`, which would bring 90 MB of packages into the app.
+    """
+    hypothesis, wanted = "".join(answer.split()), "".join(reference.split())
+    precision = recall = 0.0
+    orders = 0
+    for order in range(1, ORDER + 1):
+        ours, theirs = _count_pieces(hypothesis, order), _count_pieces(wanted, order)
+        if ours and theirs:
+            common = (ours & theirs).total()
+            precision += common / ours.total()
+            recall += common / theirs.total()
+            orders += 1
+    if not precision + recall:
+        return 0.0
+    precision, recall, weight = precision / orders, recall / orders, BETA**2
+    return 100 * (1 + weight) * precision * recall / (weight * precision + recall)
+
+
+def _count_pieces(text: str, length: int) -> Counter[str]:
+    return Counter(text[start : start + length] for start in range(len(text) - length + 1))
