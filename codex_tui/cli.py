@@ -16,7 +16,10 @@ from codex_tui.base.errors import FAILED, CodexError, convert_os_error
 from training.contract import telemetry
 
 # In the order of `--help`. Each module has add(subparsers), which sets `run` on its parsers.
-COMMANDS = ("train", "runs", "chat", "profile", "forecast", "data", "push", "setup", "doctor", "config", "completion")
+COMMANDS = (
+    "train", "runs", "compare", "chat", "profile", "forecast", "data", "push", "setup", "doctor", "config",
+    "completion",
+)  # fmt: skip
 
 
 class Parser(argparse.ArgumentParser):

@@ -61,7 +61,7 @@ def test_a_shell_completes_commands_options_profiles_and_runs(shell: str, progra
     if not shutil.which(shell):
         pytest.skip(f"{shell} is not installed")
     make_run("zombies-1", ev.Started(attempt=1, pid=1), ev.Done(step=1))
-    assert {"completion", "config"} == complete("codex-tui co", shell)
+    assert {"compare", "completion", "config"} == complete("codex-tui co", shell)
     assert "--headless" in complete("codex-tui train --h", shell)
     assert "rtx3050-4gb" in complete("codex-tui train ", shell)
     assert {"zombies-1"} == complete("codex-tui chat zom", shell)
@@ -75,6 +75,7 @@ def test_each_kind_of_argument_has_its_values(program: Path) -> None:
     (program / "mine.toml").touch()
     assert complete("codex-tui attach ") == {"last", "zombies-1"}
     assert complete("codex-tui runs note z") == {"zombies-1"}
+    assert complete("codex-tui compare last z") == {"zombies-1"}
     assert complete("codex-tui data check --profile rtx") >= {"rtx3050-4gb"}
     assert complete("codex-tui profile show mi") == {"mine.toml"}
     assert complete("codex-tui data check ro") == {"rows.jsonl"}
