@@ -27,10 +27,11 @@ MEANINGS = {
 
 
 class RowStates:
-    """The state of every row, and its length once the model's tokens are counted."""
+    """The state of every row, and its length once the model's tokens are counted. With `drops_long`, rows longer than
+    the limit are left out, otherwise they are cut."""
 
-    def __init__(self, scan: Scan, lengths: Lengths | None) -> None:
-        self.scan, self.lengths = scan, lengths
+    def __init__(self, scan: Scan, lengths: Lengths | None, drops_long: bool = False) -> None:
+        self.scan, self.lengths, self._drops_long = scan, lengths, drops_long
         self.good = scan.good()
 
     def place(self, row: int) -> int | None:
@@ -68,7 +69,7 @@ class RowStates:
         if self.lengths and place is not None:
             if place in self.lengths.refused:
                 first = "✗"
-            elif not self.lengths.learned(place, limit):
+            elif not self.lengths.learned(place, limit, self._drops_long):
                 first = "!"
             elif self.lengths.longest[place] > limit:
                 first = ">"

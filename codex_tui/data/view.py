@@ -177,7 +177,8 @@ class DataView:
             loaded = scan.load(Path(scan_path), self.target.profile, self.rows.count)
             if loaded is None:
                 return None
-            return RowStates(loaded, lengths.load(Path(lengths_path), loaded.kept) if lengths_path else None)
+            counted = lengths.load(Path(lengths_path), loaded.kept) if lengths_path else None
+            return RowStates(loaded, counted, self.target.settings.dataset.long_rows == "drop")
 
         await self.rows.built.wait()  # a scan is valid only for this number of rows
         states = await asyncio.to_thread(read)

@@ -37,6 +37,18 @@ async def test_filters_and_their_signs(dataset: Path, profile: Path, worker: Any
         await until(pilot, lambda: screen.view.rows.kind == "bad")
 
 
+async def test_rows_that_are_dropped_for_their_length_have_the_sign_of_lost_answers(
+    dataset: Path, profile: Path, worker: Any
+) -> None:
+    profile.write_text(profile.read_text() + 'long_rows = "drop"\n')
+    async with app_on(dataset, profile).run_test(size=(200, 60)) as pilot:
+        await counted(pilot)
+        for sign in (" 7 !", " 9 !"):
+            await until(
+                pilot, lambda sign=sign: {f"{sign} ", f"{sign}e"} & {*pieces(screen_text(pilot.app), len(sign) + 1)}
+            )
+
+
 async def test_search_finds_while_typing_and_escape_ends_it(dataset: Path, profile: Path, worker: Any) -> None:
     async with app_on(dataset, profile).run_test(size=SIZE) as pilot:
         await counted(pilot)

@@ -114,6 +114,15 @@ def test_ids_and_labels_are_those_of_the_trainers_batches(inspect: Callable[...,
         assert found == lengths.list_sequences(position)
 
 
+def test_no_part_of_a_row_that_is_dropped_for_its_length_is_learned(inspect: Callable[..., Inspect]) -> None:
+    worker = inspect(MIXED, long_rows="drop")
+    for index, split in ((0, "train"), (2, "dropped")):
+        row = worker.row(index)
+        [sequence] = row["sequences"]
+        learned = any(segment["learned"] for segment in sequence["segments"])
+        assert (row["split"], learned, bool(sequence["learned_tokens"])) == (split, split == "train", split == "train")
+
+
 def test_what_is_shown_of_a_row(inspect: Callable[..., Inspect]) -> None:
     worker = inspect(["", *MIXED], length=64, system_prompt="Be brief.")
     first = worker.row(0)

@@ -24,7 +24,8 @@ VERSION = 2
 MAX_REASONS = 1000  # refused rows whose reasons are kept
 NEVER = 2**32 - 1  # in place of a position
 
-Span = tuple[int, int]  # the place of the first learned token, and the place after the last one
+Span = tuple[int, int]
+"""The first place of a part, and the place after its last one: of tokens, or of the characters of a text."""
 
 
 def _numbers() -> array[int]:
@@ -87,10 +88,13 @@ class Lengths:
             selected.add(self.list_sequences(row))
         return selected
 
-    def learned(self, row: int, max_seq_length: int) -> int:
-        """Count the row's learned tokens that remain after the cut."""
+    def learned(self, row: int, max_seq_length: int, drops_long: bool = False) -> int:
+        """Count the row's learned tokens that remain if longer sequences are cut, or left out (`drops_long`)."""
         return sum(
-            max(0, min(end, max_seq_length) - start) for _, spans in self.list_sequences(row) for start, end in spans
+            max(0, min(end, max_seq_length) - start)
+            for tokens, spans in self.list_sequences(row)
+            if not drops_long or tokens <= max_seq_length
+            for start, end in spans
         )
 
     def cut(self, max_seq_length: int) -> Remainder:

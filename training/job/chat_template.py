@@ -17,14 +17,12 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from training.dataset.lengths import Span
 from training.dataset.messages import Message
 from training.dataset.template_faults import TemplateFaults
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-Span = tuple[int, int]
-"""The first place of a part, and the place after its last one: of characters, or of tokens."""
 
 _GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
 _THINKING = re.compile(r"<think>(.*?)</think>", re.DOTALL)

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from training.contract.failures import TrainingFailure
 from training.contract.tables import Dataset
+from training.dataset.lengths import Span
 from training.dataset.messages import Message
 from training.dataset.shapes import Row
 from training.dataset.template_faults import TemplateFaults
-from training.job.chat_template import ChatTemplate, Conversation, Rendered, Span, TemplateRefusal
+from training.job.chat_template import ChatTemplate, Conversation, Rendered, TemplateRefusal
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

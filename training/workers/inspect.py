@@ -210,7 +210,7 @@ class RowInspector:
         ids = encoded.input_ids
         is_kept = len(ids) <= limit or self._job.profile.dataset.long_rows == "cut"
         sequence = RenderedSequence(
-            segments=self._segments(encoded, limit),
+            segments=self._segments(encoded, limit, is_kept),
             tokens=len(ids),
             spans=list(encoded.spans),
             learned_tokens=encoded.cut(limit).learned_tokens if is_kept else 0,
@@ -227,14 +227,15 @@ class RowInspector:
         state = scan.states[index]
         return "bad" if state & BAD else "eval" if state & HELD_OUT else "train"
 
-    def _segments(self, encoded: Encoded, limit: int) -> list[Segment]:
-        """The templated text, split where learning starts or ends and at the cut."""
+    def _segments(self, encoded: Encoded, limit: int, is_kept: bool) -> list[Segment]:
+        """The templated text, split where learning starts or ends and at the cut. Nothing is learned of a sequence that
+        is not kept."""
         ids = encoded.input_ids
         places = {0, len(ids), min(limit, len(ids)), *itertools.chain.from_iterable(encoded.spans)}
         return [
             Segment(
                 text=self._tokenizer.decode(ids[first:last]),
-                learned=any(start <= first < end for start, end in encoded.spans),
+                learned=is_kept and any(start <= first < end for start, end in encoded.spans),
                 cut=first >= limit,
             )
             for first, last in itertools.pairwise(sorted(places))

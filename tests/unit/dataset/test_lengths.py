@@ -26,6 +26,8 @@ def test_the_cut() -> None:
     assert [found.learned(row, 1000) for row in range(5)] == [6, 50, 0, 0, 36]
     assert [found.learned(row, 64) for row in range(5)] == [6, 14, 0, 0, 30]
     assert [found.learned(row, 8) for row in range(5)] == [4, 0, 0, 0, 4]
+    assert [found.learned(row, 64, drops_long=True) for row in range(5)] == [6, 0, 0, 0, 6]
+    assert [found.learned(row, 100, drops_long=True) for row in range(5)] == [6, 50, 0, 0, 36]
     assert list(found.ordered) == [10, 10, 10, 70, 100]
     assert list(found.longest) == [10, 100, 10, 0, 70]
     assert found.empty_rows == 1
