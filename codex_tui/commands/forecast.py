@@ -49,7 +49,7 @@ def run_forecast(args: argparse.Namespace) -> int:
     else:
         for line in [*_memory_lines(memory, resources.remedies), *_disk_lines(resources)]:
             print(line)
-    return FAILED if memory.verdict == "no" else DONE
+    return FAILED if memory.fits is False else DONE
 
 
 def _memory_json(memory: Forecast, remedies: list[Remedy]) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def _memory_json(memory: Forecast, remedies: list[Remedy]) -> dict[str, Any]:
         "card_mib": memory.card_mib,
         "limit_mib": memory.limit_mib,
         "display_reserve_mib": memory.display_mib,
-        "fits": None if memory.verdict is None else memory.verdict != "no",
+        "fits": memory.fits,
         "verdict": memory.verdict,
         "offload_layers": memory.offload_layers,
         "measured_here": memory.measured,

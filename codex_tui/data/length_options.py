@@ -34,8 +34,7 @@ class LengthOption:
     @property
     def fits(self) -> bool | None:
         """Whether the run fits into the card; None where it is not known."""
-        verdict = self.memory.verdict if self.memory else None
-        return None if verdict is None else verdict != "no"
+        return self.memory.fits if self.memory else None
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ class ResourceForecast:
     @property
     def memory_warning(self) -> str:
         """One sentence where the run does not fit into this machine's card, else ""."""
-        if self.card is None or self.memory is None or self.memory.verdict != "no":
+        if self.card is None or self.memory is None or self.memory.fits is not False:
             return ""
         needed, limit = self.memory.device_mib, self.memory.limit_mib or 0
         return f"{self.name} is forecast to take {format_gb(needed)} of the card, and may take {format_gb(limit)}."

@@ -88,11 +88,16 @@ class Forecast:
     tight_from: float = TIGHT_SHARE
 
     @property
+    def fits(self) -> bool | None:
+        """Whether the run fits, well or tightly; None if no limit is known."""
+        return None if self.limit_mib is None else self.device_mib <= self.limit_mib
+
+    @property
     def verdict(self) -> Verdict | None:
-        """Whether the run fits; None if no limit is known."""
+        """How well the run fits; None if no limit is known."""
         if self.limit_mib is None:
             return None
-        if self.device_mib > self.limit_mib:
+        if not self.fits:
             return "no"
         return "tight" if self.device_mib > self.tight_from * self.limit_mib else "fits"
 

@@ -73,4 +73,4 @@ def _rank(entry: ProfileEntry, forecast: ResourceForecast | None) -> int:
         return BROKEN
     if forecast is None or forecast.memory is None:
         return UNKNOWN
-    return TOO_BIG if forecast.memory.verdict == "no" else FITS
+    return TOO_BIG if forecast.memory.fits is False else FITS
