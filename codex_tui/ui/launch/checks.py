@@ -74,7 +74,7 @@ def describe_checks(checks: Checks) -> Content:
 
 def _describe_forecast(forecast: ResourceForecast | None, missing: MissingModel | None) -> Iterator[Content]:
     if forecast is None:
-        yield _label("Memory", line(("…", MUTED)))
+        yield _label("Memory", line(("computing the forecast …", MUTED)))
         return
     if forecast.memory:
         yield _label("Memory", summarize(forecast.memory, forecast.card))
@@ -96,7 +96,7 @@ def _describe_model(checks: Checks) -> Iterator[Content]:
     elif missing is not None:
         yield _label("Model", line(clean(missing.note)))
     elif not checks.model_checked:
-        yield _label("Model", line(("…", MUTED)))
+        yield _label("Model", line(("looking for it on this machine …", MUTED)))
 
 
 def _describe_rows(checks: Checks) -> Iterator[Content]:

@@ -138,7 +138,7 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         if not dataset and not self._given:
             self._show_checks(self.checks.change(rows="choose a dataset"))
             return
-        self._show_checks(self.checks.change(rows="…"))
+        self._show_checks(self.checks.change(rows="reading the files …"))
         try:
             target = await asyncio.to_thread(find_local_target, profile, self._entry.path, dataset)
             if target is None:

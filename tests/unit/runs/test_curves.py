@@ -5,20 +5,12 @@ from __future__ import annotations
 import math
 
 import pytest
-from support.fake_runs import make_run
+from support.fake_runs import append_events, make_run
 
 from codex_tui.runs.curves import Curves
 from training.contract import events as ev
-from training.contract.run_directory import RunDirectory
 
 pytestmark = pytest.mark.usefixtures("empty_home")
-
-
-def append(run: RunDirectory, *events: ev.Event) -> None:
-    writer = ev.EventWriter(run.events)
-    for event in events:
-        writer.emit(event)
-    writer.close()
 
 
 def metrics(step: int, rate: float) -> ev.Metrics:
@@ -56,11 +48,11 @@ def test_new_events_are_added_and_a_resume_takes_back_later_points() -> None:
     run = make_run("a", ev.Started(attempt=1, pid=1), *[metrics(step, step / 10) for step in range(1, 6)])
     curves = Curves(run)
     curves.poll(math.inf)
-    append(run, ev.Started(attempt=2, pid=1, resume_step=3), metrics(4, 9.0))
+    append_events(run, ev.Started(attempt=2, pid=1, resume_step=3), metrics(4, 9.0))
     assert curves.poll(math.inf)
     assert list(curves.series["learning rate"].losses) == [0.1, 0.2, 0.3, 9.0]
     run.events.unlink()
-    append(run, ev.Started(attempt=1, pid=1), metrics(1, 7.0))
+    append_events(run, ev.Started(attempt=1, pid=1), metrics(1, 7.0))
     assert curves.poll(math.inf)
     assert list(curves.series["learning rate"].losses) == [7.0]
 
