@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -210,17 +210,20 @@ async def test_a_missing_model_is_told_and_the_run_can_start(
 async def test_a_slow_hub_blocks_neither_the_screen_nor_the_launch(
     mine: Path, worker: Any, monkeypatch: pytest.MonkeyPatch, plans: list[LaunchPlan]
 ) -> None:
-    read, write = os.pipe()
+    answer = Event()
 
     def ask(profile: object, path: Path) -> None:
-        os.read(read, 1)
+        answer.wait()
 
     monkeypatch.setattr("codex_tui.hub.model.find_missing_model", ask)
-    async with launching() as pilot:
-        await see(pilot, "Model …", "148 of 300 rows")
-        await pilot.press("tab", *"night", "enter")
-        await until(pilot, lambda: plans)
-        os.write(write, b"x")
+    try:
+        async with launching() as pilot:
+            await see(pilot, "Model looking for it on this machine …", "148 of 300 rows")
+            await pilot.press("tab", *"night", "enter")
+            await until(pilot, lambda: plans)
+            answer.set()
+    finally:  # the app waits for its threads, so a failed test would never end
+        answer.set()
     assert plans[0].name == "night"
 
 
