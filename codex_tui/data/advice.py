@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from codex_tui.base.text import pluralize
 from codex_tui.data.overview import Overview
 from training.contract.profile import Profile
+from training.contract.units import round_up_length
 from training.dataset.lengths import Lengths
 from training.dataset.scan import Scan
 from training.dataset.split import find_sparse_logging
 
-LENGTH_STEP = 64  # tokens; every advised max_seq_length is a multiple of it
 MIN_SHARE = 0.01  # of the rows; a fault in fewer rows is not worth advice
 MIN_TRAIN_ROWS = 50  # a model memorises fewer rows
 
@@ -89,7 +89,7 @@ def _advise_on_cut(overview: Overview, lengths: Lengths, profile: Profile) -> It
     limit, tokens = profile.model.max_seq_length, overview.tokens
     if tokens is None:
         return
-    full_length, long_rows = _round_up(tokens.max), overview.truncated or 0
+    full_length, long_rows = round_up_length(tokens.max), overview.truncated or 0
     cuts_none = f"model.max_seq_length = {full_length} cuts none"
     if not overview.train_rows:
         yield Advice(
@@ -123,10 +123,10 @@ def _advise_on_cut(overview: Overview, lengths: Lengths, profile: Profile) -> It
 
 def _advise_on_cut_answers(overview: Overview, lengths: Lengths, limit: int) -> Iterator[Advice]:
     assert overview.tokens is not None
-    full_length, p99 = _round_up(overview.tokens.max), _round_up(overview.tokens.p99)
+    full_length, p99 = round_up_length(overview.tokens.max), round_up_length(overview.tokens.p99)
     cuts_none = f"model.max_seq_length = {full_length} cuts none"
     if lost := overview.answers_lost:
-        partial_length = _round_up(max(lengths.starts) + 1)
+        partial_length = round_up_length(max(lengths.starts) + 1)
         rows = (overview.dropped_rows or 0) - lengths.empty_rows
         fate = f" {_rows(rows)} {_choose(rows, 'has no other answer and is', 'have no other answer and are')} dropped."
         yield Advice(
@@ -241,7 +241,7 @@ def _advise_on_logging(overview: Overview, profile: Profile) -> Iterator[Advice]
 def _advise_on_max_length(overview: Overview, lengths: Lengths, profile: Profile) -> Iterator[Advice]:
     limit, tokens = profile.model.max_seq_length, overview.tokens
     assert tokens is not None
-    enough, usual = _round_up(tokens.max), _round_up(tokens.p99)
+    enough, usual = round_up_length(tokens.max), round_up_length(tokens.p99)
     if limit >= 2 * enough:
         yield Advice(
             f"No row is longer than {tokens.max:,} tokens; the memory forecast assumes {limit:,}.",
@@ -271,7 +271,3 @@ def _choose(count: int, one: str, several: str) -> str:
 
 def _format_percent(share: float) -> str:
     return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.1f} %" if share >= 0.001 else "under 0.1 %"
-
-
-def _round_up(tokens: int) -> int:
-    return -(-tokens // LENGTH_STEP) * LENGTH_STEP

@@ -23,7 +23,7 @@ from codex_tui.runs.state import RunState
 from training.contract import events as ev
 from training.contract import files
 
-FORMAT = 4
+FORMAT = 5
 """Increase this when a field of `RunState`, `Series` or `History` changes, so that older histories are ignored."""
 MAX_HISTORIES = 8  # one with a million logged steps has about 40 MB
 

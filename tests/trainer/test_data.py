@@ -41,8 +41,8 @@ def test_a_sample_asks_a_row_that_the_template_accepts_with_its_tools(trainer: T
 
 def test_long_rows_are_cut_dropped_or_refused(trainer: Trainer) -> None:
     found = trainer.run_program("tokens", "treat_long_rows")
-    (short, long), dropped, truncated = found["cut"]
+    (short, long), dropped, truncated, longest = found["cut"]
     assert (long[0], dropped, truncated) == (50, 0, 1)
     assert long[1] > short[1]  # the answers before the cut are learned
-    assert found["drop"] == [[short], 1, 0]
-    assert found["refuse"].startswith("1 row is longer than 50 tokens. The first: line 2 has ")
+    assert found["drop"] == [[short], 1, 0, longest]
+    assert found["refuse"].startswith(f"1 row is longer than 50 tokens. The first: line 2 has {longest} tokens")

@@ -117,6 +117,7 @@ def test_config_records_what_ran(demo: RunDirectory) -> None:
     assert config["actual"]["model"]["load_in_4bit"] is True
     assert config["actual"]["training"]["optim"] == "adamw_torch_fused"
     [resolved] = events(demo, "resolved")
+    assert (resolved["truncated_rows"], resolved["longest_row"] > 0) == (0, True)
     assert resolved["changed"]["training.optim"][:2] == ["adamw_8bit", "adamw_torch_fused"]
     fingerprint = config["dataset_fingerprint"]
     assert fingerprint["rows"] == fingerprint["train_rows"] + fingerprint["eval_rows"] >= 200

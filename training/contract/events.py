@@ -83,7 +83,8 @@ class Resolved(Event, tag="resolved"):
     """The settings that really run, since Unsloth may change some. `changed` maps a profile field, such as
     `training.optim`, to (requested value, actual value, reason). `train_sequences` are more than the training rows if
     the chat template changes earlier answers. `eval_steps` and `save_steps` are the steps between two evaluations and
-    two checkpoints, 0 if there are none. Earlier trainers did not write these three."""
+    two checkpoints, 0 if there are none. `longest_row` is the tokens of the longest row before the cut. Earlier
+    trainers did not write these four."""
 
     total_steps: Count
     steps_per_epoch: Count
@@ -92,6 +93,7 @@ class Resolved(Event, tag="resolved"):
     train_sequences: Count = 0
     dropped_rows: int = 0
     truncated_rows: int = 0
+    longest_row: Count = 0
     eval_steps: Count = 0
     save_steps: Count = 0
     trainable_parameters: int = 0

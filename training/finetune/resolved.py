@@ -93,6 +93,7 @@ def record(
         train_sequences=len(examples.train),
         dropped_rows=examples.dropped + len(rows.problems),
         truncated_rows=examples.truncated,
+        longest_row=examples.longest,
         eval_steps=int(trainer.args.eval_steps) if examples.eval else 0,
         save_steps=int(trainer.args.save_steps),
         trainable_parameters=sum(p.numel() for p in parameters if p.requires_grad),

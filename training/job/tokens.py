@@ -77,6 +77,7 @@ class Examples:
     eval_rows: int = 0
     dropped: int = 0  # rows with nothing left to learn after the cut
     truncated: int = 0  # rows that lost their end in the cut, but not all answers
+    longest: int = 0  # tokens of the longest row before the cut
     faults: TemplateFaults = field(default_factory=TemplateFaults)
     refused: dict[int, str] = field(default_factory=dict)  # why the chat template refused rows, by their position
     too_long: list[str] = field(default_factory=list)  # rows longer than max_seq_length, for each row
@@ -248,6 +249,7 @@ def _add(examples: Examples, row: Row, encoded: EncodedRow, profile: Profile, *,
     limit, long_rows = profile.model.max_seq_length, profile.dataset.long_rows
     examples.faults.add(encoded.faults)
     longest = max((len(sequence.input_ids) for sequence in encoded.sequences), default=0)
+    examples.longest = max(examples.longest, longest)
     if longest > limit:
         examples.too_long.append(f"line {row.line} has {longest} tokens")
     split, added = examples.eval if is_eval else examples.train, 0

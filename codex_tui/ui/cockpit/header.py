@@ -15,6 +15,8 @@ from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, fit_parts, line, spread, to_strips
 from codex_tui.ui.kit.painted import Painted
 from codex_tui.ui.runs.status import END_STYLES, format_status
+from training.contract.events import Resolved
+from training.contract.units import round_up_length
 
 
 class RunHeader(Painted):
@@ -51,16 +53,19 @@ class RunHeader(Painted):
         status = format_status(watched.status) if watched else Content("")
         if watched and watched.silent_seconds and not watched.ended:
             status = line(status, (f", {describe_silence(watched.silent_seconds)}", "bold $warning"))
-        names = [line((facts.name, STRONG))]
+        room = width - status.cell_length - 2
+        name, others = line((facts.name, STRONG)), []
         if facts.profile_name:
-            names.append(line(("profile ", MUTED), facts.profile_name))
+            others.append(line(("profile ", MUTED), facts.profile_name))
         if facts.model:
-            names.append(line(("model ", MUTED), facts.short_model))
+            others.append(line(("model ", MUTED), facts.short_model))
+        names = [name, *others]
         if watched and (resolved := watched.state.resolved) and resolved.truncated_rows:
-            rows = resolved.train_rows + resolved.eval_rows
-            limit = f" at {facts.max_seq_length:,} tokens" if facts.max_seq_length else ""
-            names.append(line((f"{resolved.truncated_rows:,} of {pluralize(rows, 'row')} cut{limit}", "$warning")))
-        return spread(fit_parts(names, width - status.cell_length - 2), status, width)
+            sentence, short = (line((text, "$warning")) for text in _describe_cut(resolved, facts.max_seq_length))
+            names = [name, sentence, *others]
+            if fit_parts(names, room).cell_length < sum(part.cell_length + 3 for part in names) - 3:
+                names[1] = short  # so that more of the others fit
+        return spread(fit_parts(names, room), status, width)
 
     def _format_progress(self, width: int, watched: WatchedRun) -> Content:
         done, total, label, unit = count_progress(watched)
@@ -100,6 +105,14 @@ class RunHeader(Painted):
         if state.attempt > 1:
             numbers.append(_format_number("attempt", str(state.attempt)))
         return fit_parts(numbers, width)
+
+
+def _describe_cut(resolved: Resolved, limit: int | None) -> tuple[str, str]:
+    """How many rows are cut, and the length that cuts none: as a sentence, and in short."""
+    cut, rows = resolved.truncated_rows, pluralize(resolved.train_rows + resolved.eval_rows, "row")
+    remedy = f"; {round_up_length(resolved.longest_row):,} cuts none" if resolved.longest_row else ""
+    at = f" at {limit:,} tokens" if limit else ""
+    return f"{cut:,} of {rows} {'is' if cut == 1 else 'are'} cut{at}{remedy}", f"{cut:,} of {rows} cut{remedy}"
 
 
 def _describe_rows(facts: RunFacts) -> list[Content]:

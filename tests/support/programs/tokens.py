@@ -78,7 +78,7 @@ def choose_question() -> list[Any]:
 
 def treat_long_rows() -> dict[str, Any]:
     """For each value of dataset.long_rows: [[tokens and learned tokens] of the sequences, dropped rows, truncated
-    rows]; or the failure."""
+    rows, tokens of the longest row]; or the failure."""
     tokenizer = build_tokenizer()
     turn = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Rook is a hero."}]
     rows = [row_of(Record(0, line, {"messages": turn * turns})) for line, turns in enumerate((1, 5), 1)]
@@ -93,5 +93,5 @@ def treat_long_rows() -> dict[str, Any]:
             found[long_rows] = failure.message
             continue
         sequences = [[len(one["labels"]), sum(label >= 0 for label in one["labels"])] for one in examples.train]
-        found[long_rows] = [sequences, examples.dropped, examples.truncated]
+        found[long_rows] = [sequences, examples.dropped, examples.truncated, examples.longest]
     return found

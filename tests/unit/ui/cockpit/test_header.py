@@ -1,4 +1,4 @@
-"""Tests of the cockpit's header: it says that rows are cut, and at how many tokens."""
+"""Tests of the cockpit's header: it says that rows are cut, and at which length none is."""
 
 from __future__ import annotations
 
@@ -11,17 +11,32 @@ from codex_tui.ui.cockpit.header import RunHeader
 from training.contract import events as ev
 
 
-def title(width: int, cut: int, limit: int | None = 128) -> str:
-    resolved = ev.Resolved(total_steps=10, steps_per_epoch=10, train_rows=285, eval_rows=15, truncated_rows=cut)
-    facts = RunFacts("zombies-1", profile_name="mine", model="me/tiny", max_seq_length=limit)
+def title(width: int, cut: int, limit: int | None = 128, longest: int = 182) -> str:
+    resolved = ev.Resolved(
+        total_steps=10, steps_per_epoch=10, train_rows=285, eval_rows=15, truncated_rows=cut, longest_row=longest
+    )
+    facts = RunFacts("zombies-20261128-112810", profile_name="mine", model="me/tiny", max_seq_length=limit)
     return RunHeader(facts, WatchedRun(RunState(resolved=resolved)))._format_title(width).plain
 
 
 @pytest.mark.parametrize(
-    ("cut", "limit", "says"),
-    [(148, 128, "148 of 300 rows cut at 128 tokens"), (148, None, "148 of 300 rows cut"), (0, 128, "")],
+    ("cut", "limit", "longest", "says"),
+    [
+        (148, 128, 182, "148 of 300 rows are cut at 128 tokens; 192 cuts none"),
+        (1, 128, 2049, "1 of 300 rows is cut at 128 tokens; 2,112 cuts none"),
+        (148, 128, 0, "148 of 300 rows are cut at 128 tokens "),  # an earlier trainer did not count the longest row
+        (148, None, 182, "148 of 300 rows are cut; 192 cuts none"),
+        (0, 128, 120, ""),
+    ],
 )
-def test_cut_rows_are_told_where_there_is_room(cut: int, limit: int | None, says: str) -> None:
-    wide, narrow = title(120, cut, limit), title(40, cut, limit)
+def test_the_header_says_which_length_cuts_no_row(cut: int, limit: int | None, longest: int, says: str) -> None:
+    wide = title(140, cut, limit, longest)
     assert says in wide and ("cut" in wide) == bool(says)
-    assert "zombies-1" in narrow and "cut" not in narrow
+    assert "profile mine" in wide and "model tiny" in wide
+
+
+def test_a_narrow_header_is_shorter_and_keeps_the_remedy() -> None:
+    at_80 = title(78, 148)
+    assert at_80.startswith("zombies-20261128-112810   148 of 300 rows cut; 192 cuts none")
+    narrow = title(40, 148)
+    assert "zombies-20261128-112810" in narrow and "cut" not in narrow
