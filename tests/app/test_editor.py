@@ -119,6 +119,16 @@ async def test_the_forecast_changes_while_typing(mine: Path) -> None:
         await until(pilot, lambda: "too big" not in screen_text(pilot.app))
 
 
+async def test_a_long_path_keeps_its_name(mine: Path) -> None:
+    path = f"/data/{'x' * 100}/guide.jsonl"
+    mine.write_text(f'{MINE}\n[dataset]\npath = "{path}"\nsystem_prompt = "You are {"very " * 20}kind."\n')
+    async with editing(size=(80, 24)) as pilot:
+        await go_to(pilot, "dataset.path")
+        assert "xxx/guide.jsonl" in screen_text(pilot.app)
+        await go_to(pilot, "dataset.system_prompt")
+        assert "You are very very" in screen_text(pilot.app)
+
+
 async def test_typing_replaces_the_value(mine: Path) -> None:
     async with editing() as pilot:
         await go_to(pilot, "model.max_seq_length")

@@ -12,7 +12,7 @@ from textual.events import Key
 from textual.message import Message
 from textual.strip import Strip
 
-from codex_tui.base.text import clean, shorten
+from codex_tui.base.text import clean, shorten, shorten_start
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, line, to_strips
 from codex_tui.ui.kit.scrolling import MARK, PickList, bind_scroll_keys, highlight
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # pydantic is read after the first paint
 NAME_WIDTH = 28  # cells: the longest name and a space
 VALUE_COLUMN = 4 + NAME_WIDTH  # the column where values begin
 CHANGED, OWN = "●", "·"
+PATHS = ("model.name", "dataset.path")  # fields that may be paths: what is cut is the beginning
 CONTEXT_ROWS = 2  # visible rows above and below the picked one, so that its heading is visible
 
 
@@ -132,7 +133,8 @@ class FieldList(PickList):
             value = line(("unset", MUTED))
         else:
             unit = f" {_format_unit(field)}" if field.schema.unit and not isinstance(field.value, str) else ""
-            text = shorten(_format_value(field), max(1, width - 4 - len(unit)))
+            cut = shorten_start if field.schema.path in PATHS else shorten
+            text = cut(_format_value(field), max(1, width - 4 - len(unit)))
             value = line((text, "$error" if field.problems else STRONG if field.own else ""), (unit, MUTED))
         return line(("‹ ", ACCENT), value, (" ›", ACCENT)) if picked and len(field.choices) > 1 else value
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from textual.content import Content
 from textual.strip import Strip
 
-from codex_tui.base.text import clean, format_duration, format_size, pluralize
+from codex_tui.base.text import clean, format_duration, format_size, pluralize, shorten, shorten_start
 from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.chart import Raster, Scale
 from codex_tui.ui.kit.drawing import MUTED, line, to_strips
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 POINTS = 400
 """Points of the curve that are read. A wider curve would need a terminal of more than 400 columns."""
 LABEL = 9  # width of the names of the facts
+PATHS = ("model", "dataset")  # the facts that may be paths: what is cut is the beginning
 MIN_CURVE_WIDTH, MAX_CURVE_HEIGHT = 24, 20
 
 
@@ -79,7 +80,7 @@ class Preview(Painted):
         if self._run is None:
             return to_strips(self, [], width, height)
         left = min(76, width // 2) if width >= 2 * MIN_CURVE_WIDTH + LABEL else width
-        facts = _draw_facts(self._run, self._details, left)
+        facts = draw_facts(self._run, self._details, left)
         curve = _draw_curve(self._details, width - left - 3, height) if left < width else []
         rows = [
             line(pad(facts[y] if y < len(facts) else Content(""), left + 3), curve[y] if y < len(curve) else "")
@@ -88,7 +89,7 @@ class Preview(Painted):
         return to_strips(self, rows, width, height)
 
 
-def _draw_facts(run: RunSummary, details: Details | None, width: int) -> list[Content]:
+def draw_facts(run: RunSummary, details: Details | None, width: int) -> list[Content]:
     best = "" if run.best_eval_loss is None else (
         f", best eval {figures.format_loss(run.best_eval_loss)} at step {run.best_eval_step:,}"
     )  # fmt: skip
@@ -114,8 +115,9 @@ def _draw_facts(run: RunSummary, details: Details | None, width: int) -> list[Co
     rows += [Content(text) for text in textwrap.wrap(clean(run.remark), max(20, width))[:3]]
     for name, value in facts:
         if value:
-            fact = line((f"{name:<{LABEL}}", MUTED), value)
-            rows.append(fact.truncate(width, ellipsis=True) if fact.cell_length > width else fact)
+            cut = shorten_start if name in PATHS else shorten
+            fact = line((f"{name:<{LABEL}}", MUTED), cut(value, max(1, width - LABEL)))
+            rows.append(fact.truncate(width, ellipsis=True))  # a wide character needs two cells
     return rows
 
 
