@@ -77,11 +77,11 @@ def run_chat(args: argparse.Namespace) -> int:
     if not args.base:
         from codex_tui.workers.chat import adapter_of
 
-        found = adapter_of(run, thorough=True)
-        if found is None:
+        adapter = adapter_of(run, thorough=True)
+        if adapter is None:
             raise _no_adapter(run)  # before the slow load of the model
-        if found.step is not None:
-            print(f"{found.name.capitalize()} answers, because the run has saved no adapter yet.", file=sys.stderr)
+        if adapter.step is not None:
+            print(f"{adapter.name.capitalize()} answers, because the run has saved no adapter yet.", file=sys.stderr)
     return asyncio.run(_ask(run, prompt, settings, adapter=not args.base, timeout=args.timeout))
 
 

@@ -44,13 +44,13 @@ def run_check(args: argparse.Namespace) -> int:
     from codex_tui.data.check import check_dataset
 
     with print_progress() as report:
-        found = check_dataset(_target(args, report), report)
+        result = check_dataset(_target(args, report), report)
     if args.json:
-        as_json(found, sys.stdout)
+        as_json(result, sys.stdout)
     else:
-        for line in lines(found):
+        for line in lines(result):
             print(clean(line))
-    return DONE if found.passes else BAD_INPUT
+    return DONE if result.passes else BAD_INPUT
 
 
 def _target(args: argparse.Namespace, report: OnProgress) -> Target:

@@ -120,7 +120,7 @@ def pushed_as_json(done: PushResult) -> dict[str, Any]:
     }
 
 
-def say_pushed(done: PushResult, what: str) -> None:
+def say_pushed(done: PushResult, meaning: str) -> None:
     from codex_tui.base.text import clean, format_size
 
     seen = "private" if done.private else "public"
@@ -132,7 +132,7 @@ def say_pushed(done: PushResult, what: str) -> None:
         print("Nothing to send: the repository has the same files.")
     if done.published:
         print(f"{done.repo} was private. It is public now.")
-    print(clean(f"{done.repo} ({seen}) at revision {done.revision[:12]}: {what}"))
+    print(clean(f"{done.repo} ({seen}) at revision {done.revision[:12]}: {meaning}"))
     print(clean(done.url))
 
 
@@ -142,23 +142,27 @@ def run_pull(args: argparse.Namespace) -> int:
     from codex_tui.hub import compare, download
 
     with print_progress() as report:
-        found = download.fetch(args.repo, args.revision, report)
-        files = download.copy_files(found, _path(args.to), replace=args.replace) if args.to else found.files
+        dataset = download.fetch(args.repo, args.revision, report)
+        files = download.copy_files(dataset, _path(args.to), replace=args.replace) if args.to else dataset.files
         rows: list[int | None] = []
-        for path in found.files:
+        for path in dataset.files:
             try:
                 rows.append(compare.count_rows(path, report).rows)
             except BadInput:  # Parquet, which is read by the training environment
                 rows.append(None)
     if args.json:
-        told = [{"path": str(path), "rows": count} for path, count in zip(files, rows, strict=True)]
-        print(json.dumps({"repo": found.repo, "revision": found.revision, "offline": found.offline, "files": told}))
+        listed = [{"path": str(path), "rows": count} for path, count in zip(files, rows, strict=True)]
+        print(
+            json.dumps(
+                {"repo": dataset.repo, "revision": dataset.revision, "offline": dataset.offline, "files": listed}
+            )
+        )
         return DONE
-    if found.offline:
+    if dataset.offline:
         print("! The Hub can't be reached. These files are from an earlier download.", file=sys.stderr)
     for path, count in zip(files, rows, strict=True):
         print(clean(f"{path}: {'Parquet' if count is None else pluralize(count, 'row')}"))
-    print(f"{found.repo} at revision {found.revision}")
+    print(f"{dataset.repo} at revision {dataset.revision}")
     return DONE
 
 
@@ -171,10 +175,10 @@ def run_status(args: argparse.Namespace) -> int:
 
     repo, path = parse_repo_id(args.repo), _file(args.file)
     with print_progress() as report:
-        found = compare.compare(repo, hub_push.hash_file(path, path.name, report), report)
-    here, there = found.local, found.remote
+        comparison = compare.compare(repo, hub_push.hash_file(path, path.name, report), report)
+    here, there = comparison.local, comparison.remote
     if args.json:
-        local = {"file": str(path), "rows": found.local_rows, "sha256": here.sha256, "bytes": here.size}
+        local = {"file": str(path), "rows": comparison.local_rows, "sha256": here.sha256, "bytes": here.size}
         remote = there and {
             "file": there.name,
             "rows": there.rows,
@@ -184,10 +188,10 @@ def run_status(args: argparse.Namespace) -> int:
             "modified": there.modified,
             "private": there.private,
         }
-        local["modified"] = found.local_modified
-        print(json.dumps({"repo": repo, "newer": found.newer, "local": local, "remote": remote}, indent=2))
+        local["modified"] = comparison.local_modified
+        print(json.dumps({"repo": repo, "newer": comparison.newer, "local": local, "remote": remote}, indent=2))
         return DONE
-    print(clean(f"local  {_facts(found.local_rows, here.sha256, found.local_modified)}  {path}"))
+    print(clean(f"local  {_facts(comparison.local_rows, here.sha256, comparison.local_modified)}  {path}"))
     if there is None:
         print(clean(f"Hub    {repo} has no file {here.name}."))
     else:
@@ -199,7 +203,7 @@ def run_status(args: argparse.Namespace) -> int:
             "local": "The local file is newer. Push it: codex-tui data push FILE OWNER/NAME",
             "remote": "The file on the Hub is newer. Download it: codex-tui data pull OWNER/NAME",
             "unknown": "They differ. It is unknown which one is newer.",
-        }[found.newer]
+        }[comparison.newer]
     )
     return DONE
 
@@ -218,8 +222,8 @@ def _file(text: str) -> Any:
 
     path = _path(text)
     if not path.is_file():
-        what = "not a file" if path.exists() else "no such data file"
-        raise BadInput(f"{path}: {what}.", "Give a JSONL, JSON or CSV file.")
+        problem = "not a file" if path.exists() else "no such data file"
+        raise BadInput(f"{path}: {problem}.", "Give a JSONL, JSON or CSV file.")
     mirrored = [suffix for suffix, kind in SUFFIXES.items() if kind != "parquet"]  # whose rows the app can count
     if path.suffix.lower() not in mirrored:
         raise BadInput(

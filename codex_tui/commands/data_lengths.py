@@ -52,22 +52,22 @@ def run_lengths(args: argparse.Namespace) -> int:
     path: Path = find_profile(args.profile)
     with print_progress() as report:
         target = Target.from_profile(path, args.files, None, report)
-        found = check_dataset(target, report)
-    if found.token_error:
-        message, hint = found.token_error
+        result = check_dataset(target, report)
+    if result.token_error:
+        message, hint = result.token_error
         raise (BadInput if message == NO_CHAT_TEMPLATE else CodexError)(message, hint)
-    if found.lengths is None:
+    if result.lengths is None:
         raise BadInput(f"{target.source.name} has no row that can be used.", "See why: codex-tui data check FILE")
     profile = target.settings
     if args.long_rows:
         table = profile.dataset.model_copy(update={"long_rows": args.long_rows})
         profile = profile.model_copy(update={"dataset": table})
-    choice = add_memory(compare_lengths(found.scan, found.lengths, profile, found.speed), profile, path, args.card)
+    choice = add_memory(compare_lengths(result.scan, result.lengths, profile, result.speed), profile, path, args.card)
     target = Target(target.source, profile, path)
     if args.json:
-        print(json.dumps(_as_json(choice, target, found.speed), indent=2))
+        print(json.dumps(_as_json(choice, target, result.speed), indent=2))
         return DONE
-    for line in _lines(choice, target, found.speed):
+    for line in _lines(choice, target, result.speed):
         print(clean(line))
     return DONE
 

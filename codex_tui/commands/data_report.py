@@ -28,16 +28,16 @@ SHAPES = {
 LOST, REFUSED = "no answer is left before the cut", "the chat template refuses it"
 
 
-def as_json(found: CheckResult, out: TextIO) -> None:
-    judged, overview, reading = found.target.profile is not None, found.overview, found.scan.reading
+def as_json(result: CheckResult, out: TextIO) -> None:
+    judged, overview, reading = result.target.profile is not None, result.overview, result.scan.reading
     duplicates = overview.duplicates
     document: dict[str, Any] = {
-        "files": [str(path) for path in found.target.source.train_files],
-        "eval_files": [str(path) for path in found.target.source.eval_files],
-        "left_out": [{"file": str(left.path), "reason": left.reason} for left in found.target.source.left_out],
+        "files": [str(path) for path in result.target.source.train_files],
+        "eval_files": [str(path) for path in result.target.source.eval_files],
+        "left_out": [{"file": str(left.path), "reason": left.reason} for left in result.target.source.left_out],
         "rows": overview.rows,
         "kept": overview.kept,
-        "bad": list(_bad(found)),
+        "bad": list(_bad(result)),
         "columns": {"used": list(reading.used), "ignored": list(reading.ignored)},
         "shape": reading.shape,
         "tokens": asdict(overview.tokens) if overview.tokens else None,
@@ -54,16 +54,16 @@ def as_json(found: CheckResult, out: TextIO) -> None:
         "train_sequences": overview.train_sequences if judged else None,
         "steps_per_epoch": overview.steps_per_epoch if judged else None,
         "seconds_per_epoch": overview.seconds_per_epoch and round(overview.seconds_per_epoch, 1),
-        "warnings": [{"message": warned.message, "remedy": warned.remedy} for warned in _warnings(found)],
+        "warnings": [{"message": warned.message, "remedy": warned.remedy} for warned in _warnings(result)],
         "skipped": _skipped(overview),
     }
     json.dump(document, out, indent=2)
     out.write("\n")
 
 
-def _bad(found: CheckResult) -> Iterator[dict[str, Any]]:
-    for problem in found.bad():
-        file = found.target.source.label(problem.file)
+def _bad(result: CheckResult) -> Iterator[dict[str, Any]]:
+    for problem in result.bad():
+        file = result.target.source.label(problem.file)
         yield {**({"file": file} if file else {}), "line": problem.line, "reason": problem.message}
 
 
@@ -73,20 +73,20 @@ def _skipped(overview: Overview) -> dict[str, int]:
     return {**overview.reasons, **{reason: rows for reason, rows in more.items() if rows}}
 
 
-def _warnings(found: CheckResult) -> list[Any]:
+def _warnings(result: CheckResult) -> list[Any]:
     from codex_tui.data.advice import Advice, advise_on_rows
 
-    if found.target.profile is None:
-        return list(advise_on_rows(found.overview, found.scan))
-    if found.token_error is None:
-        return list(found.warnings)
-    why, remedy = found.token_error
-    return [Advice(f"Token counts are not available: {why.rstrip('.')}.", remedy), *found.warnings]
+    if result.target.profile is None:
+        return list(advise_on_rows(result.overview, result.scan))
+    if result.token_error is None:
+        return list(result.warnings)
+    why, remedy = result.token_error
+    return [Advice(f"Token counts are not available: {why.rstrip('.')}.", remedy), *result.warnings]
 
 
-def lines(found: CheckResult) -> Iterator[str]:
+def lines(result: CheckResult) -> Iterator[str]:
     """The lines for a person. Clean each before you print it: it may hold any text."""
-    overview, source = found.overview, found.target.source
+    overview, source = result.overview, result.target.source
     bad = overview.rows - overview.kept
     yield f"{source.name}: {pluralize(overview.rows, 'row')}, {overview.kept:,} kept, {bad:,} bad"
     if len(source.files) > 1 or source.left_out:
@@ -96,7 +96,7 @@ def lines(found: CheckResult) -> Iterator[str]:
     for reason in dict.fromkeys(left.reason for left in source.left_out):
         names = [_shorten(left.path, source) for left in source.left_out if left.reason == reason]
         yield f"  left out ({reason}): {_some(names)}"
-    for problem in islice(found.bad(), PROBLEMS_SHOWN):
+    for problem in islice(result.bad(), PROBLEMS_SHOWN):
         file = source.label(problem.file)
         yield f"  {f'{file}, ' * bool(file)}line {problem.line}: {problem.message}"
     if bad > PROBLEMS_SHOWN:
@@ -105,8 +105,8 @@ def lines(found: CheckResult) -> Iterator[str]:
     if not overview.kept:
         yield '  No row can be used. A row looks like this: {"instruction": "…", "response": "…"}.'
         return
-    yield from (f"{name:<11} {text}" for name, text in _figures(found) if text)
-    for warned in _warnings(found):
+    yield from (f"{name:<11} {text}" for name, text in _figures(result) if text)
+    for warned in _warnings(result):
         yield f"! {warned.message}"
         if warned.remedy:
             yield f"  → {warned.remedy}"
@@ -120,12 +120,12 @@ def _shorten(path: Path, source: Source) -> str:
     return str(path.relative_to(source.name)) if path.is_relative_to(source.name) else path.name
 
 
-def _figures(found: CheckResult) -> Iterator[tuple[str, str]]:
-    reading, overview = found.scan.reading, found.overview
+def _figures(result: CheckResult) -> Iterator[tuple[str, str]]:
+    reading, overview = result.scan.reading, result.overview
     yield "shape", SHAPES.get(reading.shape or "", "")
     yield "columns", f"{_some(reading.used)} used" + (f"; {_some(reading.ignored)} ignored" if reading.ignored else "")
-    yield "duplicates", _duplicates(found)
-    profile = found.target.profile
+    yield "duplicates", _duplicates(result)
+    profile = result.target.profile
     if profile is None:
         return
     if overview.tokens:
@@ -146,25 +146,25 @@ def _figures(found: CheckResult) -> Iterator[tuple[str, str]]:
             yield "sequences", f"{overview.train_sequences:,}, because the chat template changes earlier answers"
     yield "split", f"{pluralize(overview.train_rows, 'row')} for training, {overview.eval_rows:,} for evaluation"
     most = "" if overview.tokens else "at most "
-    yield "steps", f"{most}{overview.steps_per_epoch:,} an epoch, {overview.total_steps:,} in total{_time(found)}"
+    yield "steps", f"{most}{overview.steps_per_epoch:,} an epoch, {overview.total_steps:,} in total{_time(result)}"
 
 
-def _duplicates(found: CheckResult) -> str:
-    told = found.overview.duplicates
-    near = "near-duplicates" if told.near_counted else "with the same words (too many rows for a closer search)"
-    text = f"{told.exact:,} identical, {told.near:,} {near}"
-    if found.target.profile is not None:
-        text += f"; {told.overlap:,} evaluation rows also occur in training"
+def _duplicates(result: CheckResult) -> str:
+    duplicates = result.overview.duplicates
+    near = "near-duplicates" if duplicates.near_counted else "with the same words (too many rows for a closer search)"
+    text = f"{duplicates.exact:,} identical, {duplicates.near:,} {near}"
+    if result.target.profile is not None:
+        text += f"; {duplicates.overlap:,} evaluation rows also occur in training"
     return text
 
 
-def _time(found: CheckResult) -> str:
+def _time(result: CheckResult) -> str:
     from codex_tui.base.text import format_duration
 
-    if found.overview.seconds_per_epoch is None or found.speed is None:
+    if result.overview.seconds_per_epoch is None or result.speed is None:
         return ""
     return (
-        f"; {format_duration(found.overview.seconds_per_epoch)} an epoch at the {found.speed:,.0f} tokens/s of the "
+        f"; {format_duration(result.overview.seconds_per_epoch)} an epoch at the {result.speed:,.0f} tokens/s of the "
         "last run with this model here"
     )
 

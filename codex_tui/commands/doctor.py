@@ -111,8 +111,8 @@ def examine_trainer() -> tuple[EnvironmentReport | None, list[Finding]]:
         if package.installed is None:
             finding = Finding(package.name, "bad", "missing", advice)
         elif package.state == "other":
-            found = f"{package.installed}, not the tested {package.pinned}"
-            finding = Finding(package.name, "warning", found, f"if training fails: {advice}")
+            text = f"{package.installed}, not the tested {package.pinned}"
+            finding = Finding(package.name, "warning", text, f"if training fails: {advice}")
         else:
             finding = Finding(package.name, "ok", package.installed)
         findings.append(finding)
@@ -123,12 +123,12 @@ def _further_packages(report: EnvironmentReport) -> Finding:
     further = [package for package in report.packages if not package.needed]
     missing = [package.name for package in further if package.state == "missing"]
     other = sum(package.state == "other" for package in further)
-    found = f"{len(further) - len(missing) - other} at the pinned versions"
+    text = f"{len(further) - len(missing) - other} at the pinned versions"
     if other:
-        found += f", {other} at other versions"
+        text += f", {other} at other versions"
     if missing:
-        found += f", missing: {', '.join(missing)}"
-    return Finding("other packages", "warning" if missing else "ok", found)
+        text += f", missing: {', '.join(missing)}"
+    return Finding("other packages", "warning" if missing else "ok", text)
 
 
 def gpu_findings(gpu: GpuFacts | str, report: EnvironmentReport | None) -> Iterator[Finding]:
@@ -162,40 +162,40 @@ def pinned_findings(gpu: GpuFacts | str) -> Iterator[Finding]:
         yield Finding(topic, "ok", f"not tested while {run.name} trains, because the test needs GPU memory")
         return
     try:
-        found = lockable_mib(PINNED_TRIED_MIB, PINNED_BLOCK_MIB)
+        mib = lockable_mib(PINNED_TRIED_MIB, PINNED_BLOCK_MIB)
     except PinnedUnknown as unknown:
         yield Finding(topic, "warning", f"can't be tested: {unknown}")
         return
-    if found >= PINNED_TRIED_MIB:
-        yield Finding(topic, "ok", f"at least {found:,.0f} MiB")
-    elif found >= PINNED_WANTED_MIB:
-        yield Finding(topic, "ok", f"{found:,.0f} MiB (WSL2 allows 1 to 2 GB)")
+    if mib >= PINNED_TRIED_MIB:
+        yield Finding(topic, "ok", f"at least {mib:,.0f} MiB")
+    elif mib >= PINNED_WANTED_MIB:
+        yield Finding(topic, "ok", f"{mib:,.0f} MiB (WSL2 allows 1 to 2 GB)")
     else:
         advice = "a run uses what there is, with slower steps. More RAM for WSL2: .wslconfig, [wsl2] memory="
-        yield Finding(topic, "warning", f"{found:,.0f} MiB", advice)
+        yield Finding(topic, "warning", f"{mib:,.0f} MiB", advice)
 
 
 def _cuda(gpu: GpuFacts, report: EnvironmentReport | None) -> Finding:
     if gpu.cuda is None:
         return Finding("CUDA", "warning", "unknown: NVML does not report it")
-    found = f"the driver supports {gpu.cuda[0]}.{gpu.cuda[1]}"
+    text = f"the driver supports {gpu.cuda[0]}.{gpu.cuda[1]}"
     if report is None:
-        return Finding("CUDA", "ok", found)
+        return Finding("CUDA", "ok", text)
     if report.torch_cuda is None:
-        return Finding("CUDA", "warning", f"{found}, torch is a CPU build", "codex-tui setup --cuda")
-    found += f", torch is built for {report.torch_cuda}"
+        return Finding("CUDA", "warning", f"{text}, torch is a CPU build", "codex-tui setup --cuda")
+    text += f", torch is built for {report.torch_cuda}"
     if gpu.cuda[0] < int(report.torch_cuda.partition(".")[0]):  # within a major version they work together
-        return Finding("CUDA", "bad", found, "update the NVIDIA driver: torch will not find the GPU")
-    return Finding("CUDA", "ok", found)
+        return Finding("CUDA", "bad", text, "update the NVIDIA driver: torch will not find the GPU")
+    return Finding("CUDA", "ok", text)
 
 
 def _capability(capability: tuple[int, int]) -> Finding:
-    found = f"{capability[0]}.{capability[1]}"
+    text = f"{capability[0]}.{capability[1]}"
     if capability < (7, 5):
-        return Finding("capability", "bad", found, "too old: this torch needs 7.5 (Turing) or newer")
+        return Finding("capability", "bad", text, "too old: this torch needs 7.5 (Turing) or newer")
     if capability < (8, 0):
-        return Finding("capability", "ok", f"{found}: no bfloat16", 'dtype = "auto" in a profile takes float16')
-    return Finding("capability", "ok", f"{found}: bfloat16")
+        return Finding("capability", "ok", f"{text}: no bfloat16", 'dtype = "auto" in a profile takes float16')
+    return Finding("capability", "ok", f"{text}: bfloat16")
 
 
 def wsl_findings(version: int, timeouts: dict[str, str]) -> Iterator[Finding]:
@@ -265,5 +265,5 @@ def other_findings(
     colours = {0: "no colours", 2**24: "16 million colours"}.get(terminal.colours, f"{terminal.colours} colours")
     small = 0 < terminal.columns < 80 or 0 < terminal.rows < 24  # 0: a terminal that does not know
     size = f"{terminal.columns}x{terminal.rows}" if terminal.columns else "size unknown"
-    found = f"{size}, {colours}"
-    yield Finding("terminal", "warning" if small else "ok", found, "make it 80x24 or larger" if small else "")
+    text = f"{size}, {colours}"
+    yield Finding("terminal", "warning" if small else "ok", text, "make it 80x24 or larger" if small else "")

@@ -151,7 +151,7 @@ def run_explain(args: argparse.Namespace) -> int:
     from codex_tui.profiles.schema import read_schema
 
     if args.json:
-        found = [find_field(args.field)] if args.field else [*read_schema().values()]
+        fields = [find_field(args.field)] if args.field else [*read_schema().values()]
         details = [
             {
                 "table": field.table,
@@ -160,7 +160,7 @@ def run_explain(args: argparse.Namespace) -> int:
                 **vars(field),
                 "example": format_example(field),
             }
-            for field in found
+            for field in fields
         ]
         print(json.dumps(details[0] if args.field else details, indent=2))
     elif args.field:
@@ -212,12 +212,12 @@ def find_field(field: str) -> FieldSchema:
     from codex_tui.base.secrets import redact
     from codex_tui.profiles.schema import read_schema
 
-    found = [schema for schema in read_schema().values() if field in (schema.path, schema.name)]
-    if len(found) == 1:
-        return found[0]
-    if found:
+    matches = [schema for schema in read_schema().values() if field in (schema.path, schema.name)]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
         raise BadInput(
-            f"{field} is in several tables.", "Name one of them: " + ", ".join(schema.path for schema in found)
+            f"{field} is in several tables.", "Name one of them: " + ", ".join(schema.path for schema in matches)
         )
     paths = {schema.path: schema.path for schema in read_schema().values()} | {
         schema.name: schema.path for schema in read_schema().values()

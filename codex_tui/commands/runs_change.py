@@ -98,22 +98,22 @@ def run_clean(args: argparse.Namespace) -> int:
     for run in runs:
         refuse_if_live(run)
     runs = runs or list_run_directories()
-    found = {}
+    unneeded_of = {}
     with print_progress() as report:
         for number, run in enumerate(runs):
             report(Progress("checking the checkpoints", number, len(runs), "runs", run.name))
             if (unneeded := find_unneeded(run, summarise(run))).folders:
-                found[run] = unneeded
+                unneeded_of[run] = unneeded
     if not args.json:
-        for run, unneeded in found.items():
+        for run, unneeded in unneeded_of.items():
             print(f"{clean(run.name)}  {format_size(unneeded.size)}: {clean(unneeded.describe())}", file=sys.stderr)
-    if not found and not args.json:
+    if not unneeded_of and not args.json:
         print("No checkpoint can go: a resume or a chat needs each of them.")
         return DONE
-    size = sum(unneeded.size for unneeded in found.values())
-    if found and not _confirm(args, f"Delete these checkpoints and free {format_size(size)}?"):
+    size = sum(unneeded.size for unneeded in unneeded_of.values())
+    if unneeded_of and not _confirm(args, f"Delete these checkpoints and free {format_size(size)}?"):
         return FAILED
-    deleted = {run.name: delete_unneeded(run, summarise) for run in found}
+    deleted = {run.name: delete_unneeded(run, summarise) for run in unneeded_of}
     freed = sum(unneeded.size for unneeded in deleted.values())
     if args.json:
         names = {name: [path.name for path in unneeded.folders] for name, unneeded in deleted.items()}

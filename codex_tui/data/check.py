@@ -26,7 +26,7 @@ from training.dataset.index import RowIndex
 from training.dataset.lengths import Lengths
 from training.dataset.records import BadRow
 from training.dataset.scan import BAD, Problem, Scan
-from training.dataset.shapes import Columns, row_of
+from training.dataset.shapes import Columns, read_row
 
 MAX_ROWS_COUNTED = 200_000  # rows that are counted before a launch; more of them take too long
 CHANGED = ("The rows changed during the check.", "Check them again.")
@@ -67,7 +67,7 @@ class CheckResult:
     def _problem(self, row: int) -> Problem:
         record = self._index.record(row)
         try:
-            row_of(record, self._columns)
+            read_row(record, self._columns)
         except BadRow as problem:
             return Problem(record.file, record.line, str(problem))
         return Problem(record.file, record.line, "")

@@ -23,7 +23,7 @@ from codex_tui.data.target import Target
 from training.dataset.formats import Unreadable
 from training.dataset.index import RowIndex
 from training.dataset.records import BadRow, Record
-from training.dataset.shapes import Columns, Row, row_of
+from training.dataset.shapes import Columns, Row, read_row
 
 MAX_PREVIEW_BYTES = 64 * 1024  # a longer row is not parsed for the list
 MAX_PREVIEWS = 4096  # lines of the list that are kept in memory
@@ -123,7 +123,7 @@ class DataRows:
                 return RowPreview(row, signs, text[:400].decode("utf-8", "replace"), problem)
             record = self.index.record(row)
             words = find_first_words(record.raw) if record.raw is not None else text.decode("utf-8", "replace")
-            row_of(record, self.columns)
+            read_row(record, self.columns)
         except (OSError, Unreadable) as error:
             return RowPreview(row, "✗", str(error), str(error))
         except BadRow as error:
@@ -142,7 +142,7 @@ class DataRows:
         """What is learned from `record`, the current row, and why nothing can be learned from it ("" if something
         can)."""
         try:
-            row = row_of(record, self.columns)
+            row = read_row(record, self.columns)
         except BadRow as error:
             return None, str(error)
         return row, self.states.problem(self.current) if self.states else ""
@@ -258,5 +258,5 @@ class DataRows:
                 matches.append(row)
         if filtered is None or kind not in OWN_ORDER or stop.is_set():
             return matches
-        found = set(matches)
-        return array("I", (row for row in filtered if row in found))
+        matching = set(matches)
+        return array("I", (row for row in filtered if row in matching))

@@ -18,7 +18,7 @@ from training.contract.card_text import CARD
 from training.contract.files import name_path_in_errors
 from training.dataset.formats import Unreadable
 from training.dataset.records import BadRow, records
-from training.dataset.shapes import Tally, row_of
+from training.dataset.shapes import Tally, read_row
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import DatasetInfo
@@ -70,7 +70,7 @@ def count_rows(path: Path, report: OnProgress) -> FileContent:
         for record in records(path):
             rows += 1
             try:
-                tally.add(row_of(record))
+                tally.add(read_row(record))
             except BadRow:
                 tally.add_bad(record)
                 bad += 1

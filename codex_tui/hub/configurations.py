@@ -56,17 +56,17 @@ def _read_configurations(folder: Path) -> dict[str, dict[str, Any]]:
 def _list_patterns(entry: dict[str, Any]) -> list[tuple[str, str]]:
     """List the splits of a configuration with their patterns. `data_files` is a pattern, a list of them, a list of
     objects with split and path, or an object from split to patterns."""
-    found: list[tuple[str, str]] = []
+    patterns: list[tuple[str, str]] = []
     data_files = entry["data_files"]
     parts = list(data_files.items()) if isinstance(data_files, dict) else data_files
     for part in parts if isinstance(parts, list) else [parts]:
         split, paths = part if isinstance(part, tuple) else ("train", part)
         if isinstance(part, dict):
             split, paths = part.get("split", "train"), part.get("path")
-        found += [
+        patterns += [
             (str(split), path) for path in (paths if isinstance(paths, list) else [paths]) if isinstance(path, str)
         ]
-    return found
+    return patterns
 
 
 def _match(folder: Path, pattern: str) -> list[Path]:

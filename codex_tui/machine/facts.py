@@ -68,7 +68,7 @@ def gpu_facts() -> GpuFacts | str:
 def wsl_idle_timeouts(users: Path = Path("/mnt/c/Users")) -> dict[str, str]:
     """What .wslconfig says of shutting down when idle: vmIdleTimeout, instanceIdleTimeout (milliseconds, -1 is
     never). {} where it says nothing."""
-    found: dict[str, str] = {}
+    timeouts: dict[str, str] = {}
     with suppress(OSError):
         for path in users.glob("*/.wslconfig"):
             parser = configparser.ConfigParser(strict=False, interpolation=None)
@@ -77,8 +77,8 @@ def wsl_idle_timeouts(users: Path = Path("/mnt/c/Users")) -> dict[str, str]:
                 for section in parser.sections():
                     for option in ("vmIdleTimeout", "instanceIdleTimeout"):
                         if value := parser.get(section, option, fallback=""):
-                            found[option] = value.strip()
-    return found
+                            timeouts[option] = value.strip()
+    return timeouts
 
 
 def killed_at_logout(
@@ -109,8 +109,8 @@ def _kills_user_processes(etc: Path) -> bool:
     with suppress(OSError):
         for path in [etc / "logind.conf", *sorted((etc / "logind.conf.d").glob("*.conf"))]:
             if path.is_file():
-                found = re.findall(r"^\s*KillUserProcesses\s*=\s*(\w+)", path.read_text(), re.M)
-                set_to = found[-1] if found else set_to  # the last one counts
+                values = re.findall(r"^\s*KillUserProcesses\s*=\s*(\w+)", path.read_text(), re.M)
+                set_to = values[-1] if values else set_to  # the last one counts
     return set_to.lower() in ("yes", "true", "1", "on")
 
 

@@ -132,11 +132,11 @@ def forecast_lengths(
         return [], reason
     card = read_card(profile.hardware.device)
     card_mib = card_mib or (card.total_mib if card else None)
-    found = []
+    forecasts = []
     for length in lengths:
         at_length = profile.with_max_seq_length(length)
-        found.append(forecast(at_length, shape, _describe_machine(at_length, path, card, card_mib)))
-    return found, ""
+        forecasts.append(forecast(at_length, shape, _describe_machine(at_length, path, card, card_mib)))
+    return forecasts, ""
 
 
 def read_title_card(profile: Profile) -> float | None:

@@ -154,12 +154,12 @@ class Sampler:
 
     def read(self) -> Reading:
         try:
-            found = self._read_gpu()
+            gpu = self._read_gpu()
         except Exception as error:  # noqa: BLE001  what comes from the driver fails in many ways, and a panel is a panel
             self._fail(f"the NVIDIA driver does not answer: {str(error) or type(error).__name__}")
-            found = None
-        reading = without_gpu("" if found else self._reason)
-        return replace(reading, gpu=found)
+            gpu = None
+        reading = without_gpu("" if gpu else self._reason)
+        return replace(reading, gpu=gpu)
 
     def close(self) -> None:
         if self._nvml is not None:
@@ -236,10 +236,10 @@ class Sampler:
 
 
 def _throttles(nvml: ModuleType, mask: int | None) -> tuple[str, ...]:
-    found = []
+    reasons = []
     for name, words in _THROTTLES:
         # The newer half of NVML's names says ClocksEventReason, the older ClocksThrottleReason.
         bit = getattr(nvml, f"nvmlClocksEventReason{name}", None) or getattr(nvml, f"nvmlClocksThrottleReason{name}", 0)
         if mask and bit and mask & bit:
-            found.append(words)
-    return tuple(found)
+            reasons.append(words)
+    return tuple(reasons)

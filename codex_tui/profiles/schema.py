@@ -66,15 +66,15 @@ def _join_alternatives(parts: list[str]) -> str:
 def read_schema() -> dict[str, FieldSchema]:
     """Return every field by its dotted path, in the schema's order."""
     schema = Profile.model_json_schema()
-    found: dict[str, FieldSchema] = {}
+    fields: dict[str, FieldSchema] = {}
     for name, field in schema["properties"].items():
         if "$ref" in field:
             table = schema["$defs"][field["$ref"].rpartition("/")[2]]
             for inner, details in table["properties"].items():
-                found[f"{name}.{inner}"] = _read_field(f"{name}.{inner}", details, inner in table.get("required", ()))
+                fields[f"{name}.{inner}"] = _read_field(f"{name}.{inner}", details, inner in table.get("required", ()))
         else:
-            found[name] = _read_field(name, field, False)
-    return found
+            fields[name] = _read_field(name, field, False)
+    return fields
 
 
 def read_tables() -> dict[str, str]:

@@ -41,21 +41,21 @@ def find_unneeded(run: RunDirectory, summary: RunSummary) -> Unneeded:
     """Find the checkpoints that no one needs. Reads whole checkpoints to find a whole one, which can take seconds."""
     if not summary.ended or run.checkpoints.is_symlink():
         return Unneeded()
-    found = checkpoints.list_checkpoints(run.checkpoints)
-    if any(path.is_symlink() for path in found):
+    paths = checkpoints.list_checkpoints(run.checkpoints)
+    if any(path.is_symlink() for path in paths):
         return Unneeded()
     kept: dict[Path, str] = {}
     has_adapter = run.has_adapter() and checkpoints.is_adapter_whole(run.adapter / checkpoints.ADAPTER)
     if summary.status != "done" or not has_adapter:
         last = checkpoints.find_last_whole(run.checkpoints)
         if last is None and not has_adapter:
-            return Unneeded(kept=tuple((checkpoints.parse_step(path), "nothing else is left") for path in found))
+            return Unneeded(kept=tuple((checkpoints.parse_step(path), "nothing else is left") for path in paths))
         if last is not None:
             kept[last] = "a chat loads it" if summary.status == "done" else "a resume continues from it"
     best = run.checkpoints / f"{checkpoints.PREFIX}{summary.best_eval_step}"
-    if best in found and not (has_adapter and summary.best_eval_step == summary.step):
+    if best in paths and not (has_adapter and summary.best_eval_step == summary.step):
         kept.setdefault(best, "the best evaluation")
-    folders = [path for path in found if path not in kept] + _list_leftovers(run)
+    folders = [path for path in paths if path not in kept] + _list_leftovers(run)
     return Unneeded(
         tuple(folders),
         sum(map(measure_folder, folders)),

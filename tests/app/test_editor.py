@@ -113,7 +113,7 @@ async def test_the_forecast_changes_while_typing(mine: Path) -> None:
         await go_to(pilot, "model.max_seq_length")
         await type_in(pilot, "16384")
         await until(pilot, lambda: editor(pilot).forecast is not before and "too big" in screen_text(pilot.app))
-        for part in ("weights", "LoRA", "optimiser", "activations", "loss head", "CUDA context", "display"):
+        for part in ("weights", "LoRA", "optimizer", "activations", "loss head", "CUDA context", "display"):
             assert part in screen_text(pilot.app)
         await pilot.press("escape")
         await until(pilot, lambda: "too big" not in screen_text(pilot.app))

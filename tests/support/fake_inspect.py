@@ -21,7 +21,7 @@ from training.contract.messages import (
 from training.dataset import kept, lengths, scan
 from training.dataset.index import RowIndex
 from training.dataset.records import BadRow
-from training.dataset.shapes import Columns, Row, row_of
+from training.dataset.shapes import Columns, Row, read_row
 from training.dataset.source import source_from_config
 
 
@@ -54,7 +54,7 @@ class WordWorker(InProcessWorker):
         assert found is not None
         counted = lengths.Lengths()
         for row in found.good():
-            given, learned = _words(row_of(self._index.record(row), self._columns))
+            given, learned = _words(read_row(self._index.record(row), self._columns))
             counted.add([(len(given) + len(learned), [(len(given), len(given) + len(learned))])])
         places = [kept.cache_path(self._cache, kind, str(self._index.source.files)) for kind in ("scan", "lengths")]
         scan.save(places[0], found)
@@ -66,7 +66,7 @@ class WordWorker(InProcessWorker):
         limit = request.max_seq_length or self.profile.model.max_seq_length
         rendered = RenderedRow(index=request.index, line=record.line, raw=record.raw, max_seq_length=limit)
         try:
-            given, learned = _words(row_of(record, self._columns))
+            given, learned = _words(read_row(record, self._columns))
         except BadRow as problem:
             rendered.problem, rendered.split = str(problem), "bad"
             return rendered

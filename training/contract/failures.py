@@ -138,8 +138,8 @@ def classify(error: BaseException) -> Failure:
         if re.search(pattern, text):
             return Failure(kind, message, _HINTS[kind])
     for pattern, message, hint in _FILE_PATTERNS:
-        if found := re.search(pattern, text):
-            return Failure("model_not_found", message.format(found[1]), hint)
+        if match := re.search(pattern, text):
+            return Failure("model_not_found", message.format(match[1]), hint)
     return Failure("unknown", _summarize(error), _HINTS["unknown"])
 
 

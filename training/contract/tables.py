@@ -228,7 +228,7 @@ class Dataset(Table):
 
 
 class Training(Table):
-    """The optimisation, as `transformers.TrainingArguments` names it."""
+    """The optimization, as `transformers.TrainingArguments` names it."""
 
     num_train_epochs: Annotated[float, Field(gt=0, le=10_000)] = field(
         1.0,

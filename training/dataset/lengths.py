@@ -74,12 +74,12 @@ class Lengths:
     def list_sequences(self, row: int) -> list[tuple[int, list[Span]]]:
         """List the sequences of a row, as they were added. Like all methods below, only for use when all rows are
         added."""
-        found = []
+        sequences = []
         for sequence in range(self._sequence_ends[row] - self.sequences[row], self._sequence_ends[row]):
             first, last = self._answer_ends[sequence] - self.answers[sequence], self._answer_ends[sequence]
             spans = zip(self.starts[first:last], self.ends[first:last], strict=True)
-            found.append((self.tokens[sequence], list(spans)))
-        return found
+            sequences.append((self.tokens[sequence], list(spans)))
+        return sequences
 
     def select(self, rows: Iterable[int]) -> Lengths:
         """Return the lengths of some rows alone."""

@@ -32,7 +32,7 @@ def mark_all(pairs: Sequence[tuple[Question, str]]) -> tuple[list[bool | None], 
         if None in must or None in must_not:
             slow[question.id] = None
         # A condition that can't be decided fails, whichever kind it is.
-        passes = all(must) and all(found is False for found in must_not)
+        passes = all(must) and all(holds is False for holds in must_not)
         passed.append(passes if question.has_marks else None)
     return passed, list(slow)
 

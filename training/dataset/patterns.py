@@ -16,9 +16,9 @@ import json, re, signal, sys
 for line in sys.stdin:
     pattern, text = json.loads(line)
     signal.setitimer(signal.ITIMER_VIRTUAL, float(sys.argv[1]))
-    found = re.search(pattern, text, re.IGNORECASE) is not None
+    matches = re.search(pattern, text, re.IGNORECASE) is not None
     signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-    print(int(found), flush=True)
+    print(int(matches), flush=True)
 """
 
 

@@ -137,7 +137,7 @@ def _json_values(text: str, at: int, closing: str) -> NumberedRows:
     decoder = json.JSONDecoder(parse_constant=_refuse_constant)
     escapes = "\\ud" in text.lower()
     line, counted = 1, 0
-    what = "array" if closing else "JSON"
+    kind = "array" if closing else "JSON"
     while True:
         at = _skip_space(text, at)
         if text[at : at + 1] == closing:
@@ -150,7 +150,7 @@ def _json_values(text: str, at: int, closing: str) -> NumberedRows:
             return
         except ValueError as error:
             reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-            yield line, f"the {what} is broken here, nothing after it was read: {reason}"
+            yield line, f"the {kind} is broken here, nothing after it was read: {reason}"
             return
         try:
             if escapes:

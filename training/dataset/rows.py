@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from training.dataset.records import BadRow, records
-from training.dataset.shapes import USUAL, Columns, Reading, Row, Tally, row_of
+from training.dataset.shapes import USUAL, Columns, Reading, Row, Tally, read_row
 from training.dataset.source import Source
 
 
@@ -39,7 +39,7 @@ def read(source: Source, columns: Columns = USUAL) -> Rows:
     result, tally = Rows(), Tally()
     for record in chain.from_iterable(records(path, number) for number, path in enumerate(source.files)):
         try:
-            row = row_of(record, columns)
+            row = read_row(record, columns)
         except BadRow as problem:
             tally.add_bad(record)
             result.problems.append(RowProblem(record.line, str(problem), source.label(record.file)))

@@ -21,7 +21,7 @@ from training.dataset.duplicates import Duplicates
 from training.dataset.index import RowIndex
 from training.dataset.messages import format_answer
 from training.dataset.records import BadRow, Record
-from training.dataset.shapes import Columns, Reading, Row, Tally, row_of
+from training.dataset.shapes import Columns, Reading, Row, Tally, read_row
 from training.dataset.split import choose_eval_rows
 
 VERSION = 3
@@ -151,7 +151,7 @@ class _Scanner:
 
     def add(self, row: int, record: Record, columns: Columns) -> None:
         try:
-            good = row_of(record, columns)
+            good = read_row(record, columns)
         except BadRow as problem:
             self._add_bad(row, record, str(problem))
             return

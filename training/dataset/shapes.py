@@ -117,7 +117,7 @@ class _Conversation:
     tools: list[dict[str, Any]] | None = None
 
 
-def row_of(record: Record, columns: Columns = USUAL) -> Row:
+def read_row(record: Record, columns: Columns = USUAL) -> Row:
     """Read the question and the answers of `record`. Raises BadRow if the model can't learn from it."""
     raw = record.raw
     if raw is None:

@@ -20,7 +20,7 @@ from training.contract.failures import TrainingFailure
 from training.dataset.formats import Unreadable
 from training.dataset.messages import Message
 from training.dataset.records import BadRow, records
-from training.dataset.shapes import Columns, Row, row_of
+from training.dataset.shapes import Columns, Row, read_row
 from training.job.tokens import with_system_prompt
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _first_row_is_text(job: Job) -> bool:
     with suppress(OSError, Unreadable):  # the dataset may be gone, or on another machine
         for record in chain.from_iterable(map(records, job.source.files)):
             with suppress(BadRow):
-                return row_of(record, Columns.from_dataset(job.profile.dataset)).text is not None
+                return read_row(record, Columns.from_dataset(job.profile.dataset)).text is not None
     return False
 
 

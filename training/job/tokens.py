@@ -157,9 +157,9 @@ class RowEncoder:
     def _add_sequence(self, row: EncodedRow, rendered: Rendered, ids: list[int], encoding: Any) -> None:
         spans: list[Span] = []
         for answer in rendered.answers:
-            found = [self._find_tokens(rendered.text, ids, encoding, span) for span in answer]
-            spans += [span for span in found if span[0] < span[1]]
-            ends = [token for start, end in found for token in ids[start:end]][-END_TOKENS:]
+            places = [self._find_tokens(rendered.text, ids, encoding, span) for span in answer]
+            spans += [span for span in places if span[0] < span[1]]
+            ends = [token for start, end in places for token in ids[start:end]][-END_TOKENS:]
             row.faults.endless += self._special_ids.isdisjoint(ends)
         row.sequences.append(Encoded(ids, tuple(spans)))
 

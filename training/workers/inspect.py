@@ -39,7 +39,7 @@ from training.contract.messages import (
 from training.dataset.index import RowIndex
 from training.dataset.records import BadRow
 from training.dataset.scan import BAD, HELD_OUT
-from training.dataset.shapes import row_of
+from training.dataset.shapes import read_row
 from training.job import environ
 from training.job.job import Job, explain_unreadable_dataset, read_job
 from training.job.tokens import Encoded, RowEncoder, describe_refusal
@@ -189,7 +189,7 @@ class RowInspector:
                 RenderedRow, index=index, file=file, line=record.line, raw=record.raw, max_seq_length=limit
             )
             try:
-                row = row_of(record, self._stats.columns)
+                row = read_row(record, self._stats.columns)
             except BadRow as problem:
                 text = self._index.text(index, MAX_TEXT_BYTES).decode("utf-8", "replace")
                 return rendered(problem=str(problem), text=text, split="bad")

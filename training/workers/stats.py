@@ -17,7 +17,7 @@ from training.dataset import scan as scans
 from training.dataset.index import RowIndex
 from training.dataset.lengths import Lengths
 from training.dataset.scan import BAD, PROGRESS_SECONDS, Scan
-from training.dataset.shapes import Columns, Row, row_of
+from training.dataset.shapes import Columns, Row, read_row
 from training.job.job import Job
 from training.job.tokens import RowEncoder
 from training.workers.tokenizer import hash_tokenizer
@@ -71,12 +71,12 @@ class DatasetStats:
 
     def find_scan(self, report: Report, is_cancelled: IsCancelled) -> Path | None:
         """Sets `self.scan`, from the cache or by reading all rows. Returns its file."""
-        found = scans.load_or_scan(
+        loaded = scans.load_or_scan(
             self._index, self.columns, self._job.profile, self._job.cache, report, is_cancelled, self._save_scan
         )
-        if found is None:
+        if loaded is None:
             return None
-        path, self.scan = found
+        path, self.scan = loaded
         return path
 
     def _save_scan(self, path: Path, scan: Scan) -> None:
@@ -110,7 +110,7 @@ class DatasetStats:
         encoder, lengths, reported_at = RowEncoder(tokenizer, dataset), Lengths(), 0.0
         good = compress(self._index.records(), (not state & BAD for state in self.scan.states))
         has_tried_system = False
-        while batch := [row_of(record, self.columns) for record in islice(good, BATCH_ROWS)]:
+        while batch := [read_row(record, self.columns) for record in islice(good, BATCH_ROWS)]:
             if is_cancelled():
                 return None
             if time.monotonic() - reported_at > PROGRESS_SECONDS:

@@ -244,8 +244,8 @@ class ChatPane(ReportsWorkerErrors, Vertical):
         chat = self.conversation
         if self.text.needle:
             count = self.text.matches
-            found = f"{count:,} match{'' if count == 1 else 'es'}"
-            return line((found, STRONG), (f" of “{clean(self.text.needle)}”", MUTED)), Content("")
+            matches = f"{count:,} match{'' if count == 1 else 'es'}"
+            return line((matches, STRONG), (f" of “{clean(self.text.needle)}”", MUTED)), Content("")
         does = " continues the text" if chat.form.text else " answers"
         device = f" on {clean(chat.device)}" if chat.device else ""
         sampling = f" · {chat.settings.sampling}" if chat.settings.sampling else ""

@@ -88,8 +88,8 @@ def _draw_notes(chat: Conversation, turn: Turn, is_long: bool) -> Iterator[Conte
         yield line(("The run has saved its adapter again. This answer is the new one's.", MUTED))
     if turn.left_out:
         context = f"the model's context of {chat.context or 0:,} tokens"
-        what = f"{turn.left_out:,} tokens of the text" if chat.form.text else f"{turn.left_out:,} messages"
-        yield line((f"The first {what} did not fit into {context}. They were left out.", "$warning"))
+        left_out = f"{turn.left_out:,} tokens of the text" if chat.form.text else f"{turn.left_out:,} messages"
+        yield line((f"The first {left_out} did not fit into {context}. They were left out.", "$warning"))
     if is_long:
         limit = f"{chat.form.max_tokens or 0:,} tokens"
         subject = "The text" if chat.form.text else "The conversation"

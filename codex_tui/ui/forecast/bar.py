@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # pydantic is imported after the first paint
 PARTS = {
     "weights": ("weights", "█", ACCENT),
     "lora": ("LoRA", "▓", "$success"),
-    "optimizer": ("optimiser", "▒", "$secondary"),
+    "optimizer": ("optimizer", "▒", "$secondary"),
     "activations": ("activations", "░", "$warning"),
     "loss_head": ("loss head", "▚", "$secondary"),
     "context": ("CUDA context", "▤", MUTED),

@@ -61,8 +61,8 @@ class SearchableText(TextView):
 
     def _highlight(self, paragraph: Content) -> Content:
         if self.needle:
-            for found in re.finditer(re.escape(self.needle), paragraph.plain, re.IGNORECASE):
-                paragraph = paragraph.stylize(MATCH, found.start(), found.end())
+            for match in re.finditer(re.escape(self.needle), paragraph.plain, re.IGNORECASE):
+                paragraph = paragraph.stylize(MATCH, match.start(), match.end())
                 self.matches += 1
         return paragraph
 

@@ -157,7 +157,7 @@ def _format_settings(profile: Profile) -> Iterator[Content]:
         ("batch", f"{batch} x {accumulated} accumulated = {batch * accumulated}"),
         ("rate", f"{training.learning_rate:g}, {training.lr_scheduler_type}, {training.warmup_steps} warm-up steps"),
         ("length", length),
-        ("optimiser", training.optim),
+        ("optimizer", training.optim),
         ("dataset", clean(profile.dataset.path or "chosen at launch")),
     ):
         yield _format_pair(name, Content(value))

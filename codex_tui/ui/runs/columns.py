@@ -121,8 +121,8 @@ ORDERS = (
 def select(runs: Sequence[RunSummary], order: Order, text: str) -> list[RunSummary]:
     """Return the runs that have every word of `text` somewhere, in this order. Equal ones stay newest first."""
     words = text.casefold().split()
-    found = [run for run in runs if all(word in _list_text(run) for word in words)] if words else list(runs)
-    return sorted(found, key=order.key)
+    matching = [run for run in runs if all(word in _list_text(run) for word in words)] if words else list(runs)
+    return sorted(matching, key=order.key)
 
 
 def _list_text(run: RunSummary) -> str:

@@ -120,17 +120,17 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
         """Read all runs in a thread. The first time they are shown as they come; later the old list stays meanwhile."""
         from codex_tui.runs.library import list_names, summarise_runs
 
-        first, found = not self._all, []
+        first, runs = not self._all, []
         try:
             names = await asyncio.to_thread(list_names)
             self._total = len(names)
             summaries = summarise_runs(names)
             while batch := await asyncio.to_thread(_take, summaries):
-                found += batch
+                runs += batch
                 if first and self.is_attached:
-                    self._all = found
+                    self._all = runs
                     self._show(self._wanted)
-            self._all = found
+            self._all = runs
         except CodexError as error:
             self.post_message(Trouble(error.message, error.hint))
         finally:

@@ -15,7 +15,7 @@ from training.contract.messages import ShowRow, StatsReady
 from training.contract.tables import Dataset
 from training.dataset import lengths
 from training.dataset.records import Record
-from training.dataset.shapes import Row, row_of
+from training.dataset.shapes import Row, read_row
 from training.demo import llama
 from training.job.job import read_job
 from training.job.tokens import IGNORED, Encoded, RowEncoder
@@ -213,7 +213,7 @@ def of_worker(path: str) -> dict[str, Any]:
 
 
 def _read(path: str) -> list[Row]:
-    return [row_of(Record(0, line, raw)) for line, raw in enumerate(json.loads(Path(path).read_text()), 1)]
+    return [read_row(Record(0, line, raw)) for line, raw in enumerate(json.loads(Path(path).read_text()), 1)]
 
 
 def build_base_model(folder: str) -> str:

@@ -12,7 +12,7 @@ from training.contract.config import RowForm
 from training.contract.messages import Generate
 from training.contract.profile import Profile
 from training.dataset.records import Record
-from training.dataset.shapes import row_of
+from training.dataset.shapes import read_row
 from training.demo import llama
 from training.job.prompt import encode_prompt
 from training.workers.chat_model import ChatModel
@@ -25,7 +25,7 @@ def encode_sample_with_tools() -> str:
 
     messages = [{"role": "user", "content": "Refill?"}, {"role": "assistant", "content": "In an hour."}]
     tools = [{"type": "function", "function": {"name": "refill", "parameters": {}}}]
-    row = row_of(Record(0, 1, {"messages": messages, "tools": tools}))
+    row = read_row(Record(0, 1, {"messages": messages, "tools": tools}))
     question = Question.from_profile(Profile.model_validate({"model": {"name": "x"}}), [row])
     tokenizer = build_tokenizer(STYLES["qwen-3"])
     inputs = encode_prompt(tokenizer, question.turns, question.form, question.tools)

@@ -9,7 +9,7 @@ from training.contract.profile import Profile
 from training.contract.tables import Dataset
 from training.dataset.records import Record
 from training.dataset.rows import read
-from training.dataset.shapes import row_of
+from training.dataset.shapes import read_row
 from training.dataset.source import local
 from training.demo.llama import build_tokenizer
 from training.job.tokens import RowEncoder, tokenise
@@ -40,7 +40,7 @@ def refuse_system_messages() -> list[Any]:
         "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
     )
     rows = [
-        row_of(Record(0, line, {"instruction": "Who?", "response": "Rook.", "system": system}))
+        read_row(Record(0, line, {"instruction": "Who?", "response": "Rook.", "system": system}))
         for line, system in enumerate(("", "Be brief.", ""), 1)
     ]
 
@@ -70,7 +70,7 @@ def choose_question() -> list[Any]:
             "tools": [{"name": "find"}],
         },
     ]
-    rows = [row_of(Record(0, line, raw)) for line, raw in enumerate(raws, 1)]
+    rows = [read_row(Record(0, line, raw)) for line, raw in enumerate(raws, 1)]
     profile = Profile.model_validate({"model": {"name": "-"}, "dataset": {"eval_fraction": 0.0}})
     question = Question.from_profile(profile, rows, {0: "no system role"})
     return [question.prompt, question.tools, question.reference]
@@ -81,7 +81,7 @@ def treat_long_rows() -> dict[str, Any]:
     rows, tokens of the longest row]; or the failure."""
     tokenizer = build_tokenizer()
     turn = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Rook is a hero."}]
-    rows = [row_of(Record(0, line, {"messages": turn * turns})) for line, turns in enumerate((1, 5), 1)]
+    rows = [read_row(Record(0, line, {"messages": turn * turns})) for line, turns in enumerate((1, 5), 1)]
     found: dict[str, Any] = {}
     for long_rows in ("cut", "drop", "refuse"):
         profile = Profile.model_validate(

@@ -20,7 +20,7 @@ from training.dataset import lines
 from training.dataset.formats import BYTE_ORDER_MARK, format_of, may_be_text
 from training.dataset.index import RowIndex
 from training.dataset.records import BadRow, Record, records
-from training.dataset.shapes import Columns, row_of
+from training.dataset.shapes import Columns, read_row
 from training.dataset.source import Source, sha256
 
 ROW = b'{"instruction": "Who?", "response": "Rook."}'
@@ -204,7 +204,7 @@ def test_what_the_generator_damages_is_found(tmp_path: Path) -> None:
     bad = []
     for record in index.records():
         try:
-            row_of(record, Columns())
+            read_row(record, Columns())
         except BadRow as problem:
             bad.append((record.line, str(problem)))
     assert len(index) == 100

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from training.dataset.records import BadRow, Record
-from training.dataset.shapes import USUAL, Columns, Row, row_of
+from training.dataset.shapes import USUAL, Columns, Row, read_row
 
 ASK = {"role": "user", "content": "Who?"}
 CALL = {"id": "c1", "type": "function", "function": {"name": "find", "arguments": '{"who": "Rook"}'}}
@@ -15,7 +15,7 @@ READ_CALL = {"type": "function", "function": {"name": "find", "arguments": {"who
 
 
 def read(raw: dict[str, Any], columns: Columns = USUAL) -> Row:
-    return row_of(Record(0, 1, raw), columns)
+    return read_row(Record(0, 1, raw), columns)
 
 
 def answer(content: str = "Rook.", **more: Any) -> dict[str, Any]:

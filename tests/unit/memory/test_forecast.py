@@ -150,7 +150,7 @@ def test_remedies_say_what_they_give_back_and_applied_they_do() -> None:
         Profile.model_validate(with_value(profile, remedy.field, remedy.value).model_dump())
 
 
-def test_small_and_paged_optimiser_states() -> None:
+def test_small_and_paged_optimizer_states() -> None:
     assert optimizer_bytes([4095], "adamw_8bit") == 8 * 4095
     assert optimizer_bytes([4096], "adamw_8bit") == 2 * 4096 + 8 * 16
     assert optimizer_bytes([1 << 20], "paged_adamw_8bit") == 8 * 4096

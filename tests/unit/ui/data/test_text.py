@@ -32,7 +32,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         monkeypatch.setattr(owner, name, counting)
 
     count(RowIndex, "record")
-    count(rows, "row_of")
+    count(rows, "read_row")
     count(text, "draw_raw")
     return names
 
@@ -51,7 +51,7 @@ async def test_a_row_is_read_and_laid_out_once_and_only_for_its_pane(
     await view.start()
     while not (view.reader and view.reader.row and view.overview and not view.works):
         await asyncio.sleep(0.01)
-    for pane, expected in (("seen", []), ("tokens", []), ("raw", ["record", "row_of", "draw_raw"])):
+    for pane, expected in (("seen", []), ("tokens", []), ("raw", ["record", "read_row", "draw_raw"])):
         calls.clear()
         shown = text.draw_pane(view, pane, False)
         assert shown and any("Rook" in row.plain for row in shown)
