@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 
-from codex_tui.base.secrets import redact
-
 DONE, FAILED, BAD_INPUT, NO_ENVIRONMENT = 0, 1, 2, 3
 MAX_PATH_LENGTH = 4096
 
@@ -19,6 +17,8 @@ class CodexError(Exception):
     exit_code = FAILED
 
     def __init__(self, message: str, hint: str = "") -> None:
+        from codex_tui.base.secrets import redact  # its patterns take milliseconds to compile, and few starts fail
+
         self.message = redact(message)
         self.hint = redact(hint)
         super().__init__(f"{self.message}\n{self.hint}" if hint else self.message)

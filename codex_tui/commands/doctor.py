@@ -154,7 +154,7 @@ def pinned_findings(gpu: GpuFacts | str) -> Iterator[Finding]:
     """Try how much host memory can be page-locked. Checkpointing "unsloth" and offloading use it."""
     if isinstance(gpu, str):
         return
-    from codex_tui.runs.library import find_live_run
+    from codex_tui.runs.live import find_live_run
     from training.memory.pinned_memory import PinnedUnknown, lockable_mib
 
     topic = "page-locked memory"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def open_live_run(low_bandwidth: bool | None = None) -> int:
     """Open the app on the live run, on the last run if it was lost or failed, or on the list of profiles."""
-    from codex_tui.runs.library import find_run_to_open
+    from codex_tui.runs.live import find_run_to_open
 
     return open_app(find_run_to_open(), low_bandwidth=low_bandwidth)
 

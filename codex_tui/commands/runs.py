@@ -28,7 +28,8 @@ def add(subparsers: Any) -> None:
 
 
 def run_runs(args: argparse.Namespace) -> int:
-    from codex_tui.runs.library import list_names, summarise_runs
+    from codex_tui.runs.library import list_names
+    from codex_tui.runs.summaries import summarise_runs
 
     names = list_names()
     summaries = summarise_runs(names)

@@ -37,7 +37,7 @@ def check_name(name: str | None) -> None:
 def name_taken(name: str) -> BadInput:
     """The error to raise if a new run can't be called `name`, because a file or folder with that name exists."""
     run = RunDirectory(locations.runs_home() / name)
-    if not is_run(run):
+    if not is_run(str(run.path)):
         return BadInput(f"{run.path} is there already, and is no run.", "Choose another name, or move it away.")
     return BadInput(f"There is a run called {name} already.", f"Choose another name, or: codex-tui resume {name}")
 

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from codex_tui.runs.facts import read_facts, read_note
+from codex_tui.runs.library import read_created
 from codex_tui.runs.outcome import describe_newer_events, describe_resume
 from codex_tui.runs.state import RunState, compute_elapsed, reduce_all
 from codex_tui.runs.watched import ENDED, ShownStatus, WatchedRun
@@ -149,16 +150,6 @@ def _list_sizes(folder: str) -> Iterator[int]:
                     yield entry.stat(follow_symlinks=False).st_size
     except OSError:
         return
-
-
-def read_created(directory: str) -> float:
-    """When the run was created, in Unix seconds. The profile is written only at that time, so its file time is used."""
-    for path in (f"{directory}/profile.toml", directory):
-        try:
-            return os.stat(path).st_mtime  # noqa: PTH116  a list of thousands of runs makes no Path for each
-        except OSError:
-            continue
-    return 0.0
 
 
 def _explain_end(watched: WatchedRun) -> str:

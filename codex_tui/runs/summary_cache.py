@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import time
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
-from msgspec import structs
 
 from codex_tui import __version__
 from codex_tui.base.locations import cache_home
@@ -24,7 +22,7 @@ from training.contract import files
 from training.contract.checkpoints import PREFIX, RESUME_FILES
 from training.contract.run_directory import ADAPTER_CONFIG, RunDirectory
 
-FORMAT = 1
+FORMAT = 2
 """Increase this when the same events give another summary, so that older summaries are ignored. A change of the fields
 of `RunSummary` needs no increase."""
 MIN_AGE_SECONDS = 2.0
@@ -43,12 +41,10 @@ _Identity = tuple[int, int, int, int]
 
 
 class _Entry(msgspec.Struct, frozen=True):
-    """What is known of one run. `dead_process` is the identity of its process.json if that process was found dead;
-    `files` is that of all files that `summary` was made from."""
+    """What is known of one run. `files` is the identity of all files that `summary` was made from."""
 
-    dead_process: _Identity | None = None
-    files: bytes = b""
-    summary: RunSummary | None = None
+    files: bytes
+    summary: RunSummary
 
 
 class _Content(msgspec.Struct):
@@ -58,7 +54,7 @@ class _Content(msgspec.Struct):
 
 
 class SummaryCache:
-    """What is known of the runs in `home`: the summaries of ended ones, and which trainers are dead."""
+    """The summaries of the ended runs in `home`."""
 
     def __init__(self, home: Path) -> None:
         self._home = str(home)
@@ -69,7 +65,7 @@ class SummaryCache:
     def find(self, name: str) -> RunSummary | None:
         """Return the summary of the run called `name`, or None if there is none for its files as they are now."""
         entry = self._entries.get(name)
-        if entry is None or entry.summary is None:
+        if entry is None:
             return None
         identity, _ = _identify_files(f"{self._home}/{name}", entry.summary)
         return entry.summary if entry.files == identity else None
@@ -80,26 +76,11 @@ class SummaryCache:
         identity, changed_at = _identify_files(str(run.path), summary)
         if not summary.ended or changed_at > began - MIN_AGE_SECONDS or run.is_trainer_alive():
             return
-        entry = self._entries.get(run.name, _Entry())
         with suppress(ValueError, TypeError, OverflowError):  # a damaged file may give a value that can't be kept
+            run.name.encode()  # nor can a name that is not UTF-8
             if len(msgspec.msgpack.encode(summary)) <= MAX_SUMMARY_BYTES:
-                self._put(run.name, structs.replace(entry, files=identity, summary=summary))
-
-    def is_known_dead(self, name: str, process: os.stat_result) -> bool:
-        """Whether the trainer was found dead when its process.json was as `process` says."""
-        entry = self._entries.get(name)
-        return entry is not None and entry.dead_process == _identify(process)
-
-    def add_dead(self, name: str, process: os.stat_result) -> None:
-        """Keep that the trainer of this process.json is dead. No other process can be mistaken for it later."""
-        if process.st_ctime < time.time() - MIN_AGE_SECONDS:
-            self._put(name, structs.replace(self._entries.get(name, _Entry()), dead_process=_identify(process)))
-
-    def _put(self, name: str, entry: _Entry) -> None:
-        with suppress(UnicodeEncodeError):  # a name that is not UTF-8 can't be kept
-            name.encode()
-            self._entries[name] = entry
-            self._changed = True
+                self._entries[run.name] = _Entry(identity, summary)
+                self._changed = True
 
     def save(self, names: Collection[str]) -> None:
         """Write the summaries of the runs called `names`. Does nothing if none is new or the cache can't be written."""

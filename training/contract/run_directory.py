@@ -32,25 +32,42 @@ ADAPTER_CONFIG = "adapter_config.json"  # PEFT writes it into the folder of an a
 StopLevel = Literal["save", "terminate"]
 
 
+class _Inside:
+    """The path of a file or folder in a run directory. It is made when it is first used, because a list of thousands
+    of runs uses few of them."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __set_name__(self, owner: type, attribute: str) -> None:
+        self._attribute = attribute
+
+    def __get__(self, run: RunDirectory, owner: type) -> Path:
+        path: Path = run.path / self._name
+        run.__dict__[self._attribute] = path  # which Python finds before it asks here again
+        return path
+
+
 class RunDirectory:
     """Paths and small files of one run. Reading never changes anything; JSON files are replaced atomically."""
+
+    profile = _Inside("profile.toml")
+    config = _Inside("config.json")
+    process = _Inside("process.json")
+    exit = _Inside("exit.json")
+    reserve = _Inside(".reserve")
+    events = _Inside("events.jsonl")
+    log = _Inside("trainer.log")
+    control = _Inside("control")
+    note = _Inside("note.txt")
+    lock = _Inside("lock")
+    announced = _Inside("announced")
+    checkpoints = _Inside("checkpoints")
+    adapter = _Inside("adapter")
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self.name = self.path.name
-        self.profile = self.path / "profile.toml"
-        self.config = self.path / "config.json"
-        self.process = self.path / "process.json"
-        self.exit = self.path / "exit.json"
-        self.reserve = self.path / ".reserve"
-        self.events = self.path / "events.jsonl"
-        self.log = self.path / "trainer.log"
-        self.control = self.path / "control"
-        self.note = self.path / "note.txt"
-        self.lock = self.path / "lock"
-        self.announced = self.path / "announced"
-        self.checkpoints = self.path / "checkpoints"
-        self.adapter = self.path / "adapter"
 
     def __repr__(self) -> str:
         return f"RunDirectory({str(self.path)!r})"

@@ -118,7 +118,8 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
 
     async def _load(self) -> None:
         """Read all runs in a thread. The first time they are shown as they come; later the old list stays meanwhile."""
-        from codex_tui.runs.library import list_names, summarise_runs
+        from codex_tui.runs.library import list_names
+        from codex_tui.runs.summaries import summarise_runs
 
         first, runs = not self._all, []
         try:

@@ -14,7 +14,7 @@ from codex_tui.base import locations
 from codex_tui.base.text import clean
 from codex_tui.data.target import Target
 from codex_tui.profiles.resolve import load_profile
-from codex_tui.runs import announced, follower, library, outcome, summary_cache
+from codex_tui.runs import announced, follower, live, outcome, summaries, summary_cache
 from codex_tui.runs.facts import read_facts
 from codex_tui.runs.follower import RunFollower, snapshot
 from codex_tui.runs.log_tail import LogTail
@@ -128,7 +128,7 @@ def fuzz_summaries(session: FuzzSession) -> TryInput:
     for word in ("seen", "failed"):  # viewers note both in the run directory, whose size `runs` shows
         announced.claim(run, word)
     with patch.object(summary_cache, "MIN_AGE_SECONDS", -1e9):
-        [truth] = library.list_runs()
+        [truth] = summaries.list_runs()
     [place] = (locations.cache_home() / "summaries").iterdir()
     valid = place.read_bytes()
     content = msgspec.msgpack.decode(valid[summary_cache.DIGEST_BYTES :])
@@ -136,8 +136,8 @@ def fuzz_summaries(session: FuzzSession) -> TryInput:
     def try_one(mutate: Mutator) -> None:
         place.write_bytes(mutate.bytes(valid))
         with session.expect_unchanged("cache"), session.expect_no_crash("the list of runs"):
-            library.find_run_to_open()
-            assert library.list_runs() == [truth]
+            live.find_run_to_open()
+            assert summaries.list_runs() == [truth]
         changed = mutate.change_one_value(content)
         try:
             body = msgspec.msgpack.encode(changed)

@@ -9,7 +9,7 @@ import pytest
 
 from codex_tui.commands import doctor
 from codex_tui.machine.facts import GpuFacts
-from codex_tui.runs import library
+from codex_tui.runs import live
 from training.contract.run_directory import RunDirectory
 from training.contract.units import MIB
 from training.memory import pinned_memory
@@ -54,7 +54,7 @@ class Driver:
 
 @pytest.fixture
 def driver(monkeypatch: pytest.MonkeyPatch) -> Driver:
-    monkeypatch.setattr(library, "find_live_run", lambda: None)
+    monkeypatch.setattr(live, "find_live_run", lambda: None)
     found = Driver(most=1200 * MIB)
     monkeypatch.setattr(pinned_memory, "_load_library", lambda: found)
     return found
@@ -94,7 +94,7 @@ def test_doctor_tells_it(driver: Driver, most: int, state: str, says: str) -> No
 
 
 def test_doctor_leaves_the_card_to_a_run_in_training(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library, "find_live_run", lambda: RunDirectory("/nowhere/zombies-1"))
+    monkeypatch.setattr(live, "find_live_run", lambda: RunDirectory("/nowhere/zombies-1"))
     [finding] = doctor.pinned_findings(LAPTOP)
     assert "not tested while zombies-1 trains" in finding.found
     assert driver.contexts == 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 from support.fake_runs import make_run
 
@@ -51,13 +49,3 @@ def test_without_runs_every_name_says_how_to_start_one() -> None:
     for text in ("last", "a"):
         with pytest.raises(BadInput, match="no runs yet"):
             library.find_run(text)
-
-
-def test_the_newest_live_run_is_found() -> None:
-    make_ended("ended")
-    for number, name in enumerate(("old", "new", "older"), 1):
-        run = make_run(name, ev.Started(attempt=1, pid=1), alive=True)
-        os.utime(run.profile, (1e9 - number,) * 2 if name != "new" else (1e9,) * 2)
-    live = library.find_live_run()
-    assert live is not None
-    assert live.name == "new"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from codex_tui import launcher
 from codex_tui.base.errors import BadInput
 from codex_tui.cli import main
 from codex_tui.runs import changes, follower, library, outcome
-from codex_tui.runs.announced import claim
 from codex_tui.runs.follower import RunFollower, snapshot
 from codex_tui.runs.watched import Leftovers
 from training.contract import events as ev
@@ -179,35 +177,6 @@ def test_a_live_run_whose_folder_is_deleted_is_lost_for_that_reason(monkeypatch:
     shutil.rmtree(run.path)
     assert reader.poll()
     assert (reader.watched.status, reader.watched.reason) == ("lost", outcome.FOLDER_GONE)
-
-
-def set_last_write(run: RunDirectory, hours_ago: float) -> None:
-    for path in (run.events, run.process):
-        os.utime(path, (time.time() - hours_ago * 3600,) * 2)
-
-
-def test_the_app_opens_with_the_run_that_matters() -> None:
-    assert library.find_run_to_open() is None
-    lost, done = trained("lost"), make_run("done", STARTED, ev.Done(step=1))
-    set_last_write(lost, 2)
-    set_last_write(done, 1)
-    assert getattr(library.find_run_to_open(), "name", "") == "done"
-    assert claim(done, "seen")
-    set_last_write(lost, 2)
-    set_last_write(done, 1)
-    assert library.find_run_to_open() is None
-    set_last_write(done, 3)  # although it was created later
-    assert getattr(library.find_run_to_open(), "name", "") == "lost"
-    failed = make_run("failed", STARTED, ev.Failed(kind="unknown", message="It broke."))
-    set_last_write(failed, 1)
-    assert getattr(library.find_run_to_open(), "name", "") == "failed"
-    stopped = make_run("stopped", STARTED, ev.Stopped(step=1))
-    set_last_write(stopped, 0.5)
-    assert getattr(library.find_run_to_open(), "name", "") == "stopped"
-    assert claim(stopped, "seen")
-    assert library.find_run_to_open() is None
-    make_run("live", STARTED, alive=True)
-    assert getattr(library.find_run_to_open(), "name", "") == "live"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from support.fake_checkpoint import write_checkpoint
 from support.fake_runs import append_events, make_run
 
 from codex_tui.base import locations
-from codex_tui.runs import library, summary_cache
+from codex_tui.runs import library, summaries, summary_cache
 from codex_tui.runs.summary import RunSummary, summarise
 from training.contract import events as ev
 from training.contract.process import Exit, ProcessIdentity
@@ -52,11 +52,11 @@ def find_cache_file() -> Path:
 
 def test_an_ended_run_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     make_runs()
-    first = library.list_runs()
+    first = summaries.list_runs()
     assert first == read_anew()
-    monkeypatch.setattr(library, "summarise", lambda run: pytest.fail(f"{run} was read again"))
+    monkeypatch.setattr(summaries, "summarise", lambda run: pytest.fail(f"{run} was read again"))
     monkeypatch.setattr("codex_tui.runs.tailer.decode", lambda *_: pytest.fail("events were read again"))
-    assert library.list_runs() == first
+    assert summaries.list_runs() == first
     assert find_cache_file().stat().st_mode & 0o077 == 0
 
 
@@ -112,12 +112,12 @@ CHANGES: dict[str, Callable[[RunDirectory, RunDirectory], object]] = {
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
 def test_every_change_of_a_run_is_seen(change: Callable[[RunDirectory, RunDirectory], object]) -> None:
     done, lost = make_runs()
-    before = library.list_runs()
+    before = summaries.list_runs()
     change(done, lost)
-    after = library.list_runs()
+    after = summaries.list_runs()
     assert after == read_anew()
     assert after != before
-    assert library.list_runs() == after
+    assert summaries.list_runs() == after
 
 
 def damage(data: bytes) -> list[bytes]:
@@ -143,103 +143,74 @@ def damage(data: bytes) -> list[bytes]:
 @pytest.mark.parametrize("number", range(12))
 def test_a_damaged_or_lying_file_is_ignored(number: int) -> None:
     make_runs()
-    first = library.list_runs()
+    first = summaries.list_runs()
     path = find_cache_file()
     path.write_bytes(damage(path.read_bytes())[number])
-    assert library.list_runs() == first
-    path.write_bytes(damage(path.read_bytes())[number])
-    library.find_run_to_open()
-    assert library.list_runs() == first
+    assert summaries.list_runs() == first
 
 
 def test_the_summary_of_one_run_is_never_shown_for_another() -> None:
     make_runs()
-    first = library.list_runs()
+    first = summaries.list_runs()
     path = find_cache_file()
     content = msgspec.msgpack.decode(path.read_bytes()[16:])
     entries = content["entries"]
     body = msgspec.msgpack.encode(content | {"entries": {"done": entries["lost"], "lost": entries["done"]}})
     path.write_bytes(summary_cache.compute_digest(body) + body)
-    assert library.list_runs() == first
+    assert summaries.list_runs() == first
 
 
 def test_only_ended_runs_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     live = make_run("live", STARTED, ev.Metrics(step=1, loss=1.0), alive=True)
     ending = make_run("ending", STARTED, ev.Done(step=1), alive=True)  # its trainer has not left yet
-    library.list_runs()
+    summaries.list_runs()
     read: list[str] = []
-    monkeypatch.setattr(library, "summarise", lambda run: (read.append(run.name), summarise(run))[1])
-    library.list_runs()
+    monkeypatch.setattr(summaries, "summarise", lambda run: (read.append(run.name), summarise(run))[1])
+    summaries.list_runs()
     assert sorted(read) == [ending.name, live.name]
 
 
 def test_a_run_that_has_just_changed_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(summary_cache, "MIN_AGE_SECONDS", 1e9)
     make_runs()
-    library.list_runs()
+    summaries.list_runs()
     assert not (locations.cache_home() / "summaries").exists()
 
 
 def test_what_was_listed_before_an_interrupt_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     make_runs()
     names = library.list_names()
-    summaries = library.summarise_runs(names)
-    next(summaries)
-    summaries.close()
+    listing = summaries.summarise_runs(names)
+    next(listing)
+    listing.close()
     read: list[str] = []
-    monkeypatch.setattr(library, "summarise", lambda run: (read.append(run.name), summarise(run))[1])
-    library.list_runs()
+    monkeypatch.setattr(summaries, "summarise", lambda run: (read.append(run.name), summarise(run))[1])
+    summaries.list_runs()
     assert read == names[1:]
 
 
 def test_a_deleted_run_leaves_the_cache() -> None:
     done, _ = make_runs()
-    library.list_runs()
+    summaries.list_runs()
     shutil.rmtree(done.path)
-    library.list_runs()
+    summaries.list_runs()
     assert b"lost" in find_cache_file().read_bytes()
     assert b"done" not in find_cache_file().read_bytes()
-
-
-def test_a_folder_that_cannot_be_read_leaves_the_cache_as_it_is() -> None:
-    make_runs()
-    library.list_runs()
-    kept, home = find_cache_file().read_bytes(), locations.runs_home()
-    away = home.rename(home.with_name("away"))
-    assert library.find_live_run() is None
-    home.write_text("a file where the folder should be")
-    assert library.find_live_run() is None
-    home.unlink()
-    away.rename(home)
-    assert find_cache_file().read_bytes() == kept
 
 
 def test_a_name_that_is_no_text_costs_only_time(monkeypatch: pytest.MonkeyPatch) -> None:
     done, lost = make_runs()
     strange = os.fsdecode(b"caf\xe9")
     done.path.rename(done.path.with_name(strange))
-    assert library.find_live_run() is None
-    first = library.list_runs()
+    first = summaries.list_runs()
     assert {summary.name for summary in first} == {strange, lost.name}
     read: list[str] = []
-    monkeypatch.setattr(library, "summarise", lambda run: (read.append(run.name), summarise(run))[1])
-    assert library.list_runs() == first
+    monkeypatch.setattr(summaries, "summarise", lambda run: (read.append(run.name), summarise(run))[1])
+    assert summaries.list_runs() == first
     assert read == [strange]
 
 
 def test_without_a_writable_cache_nothing_is_kept() -> None:
     make_runs()
     locations.cache_home().write_text("a file where the folder should be")
-    assert library.list_runs() == library.list_runs() == read_anew()
-
-
-def test_a_dead_trainer_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    _, lost = make_runs()
-    assert library.find_live_run() is None
-    with monkeypatch.context() as patch:
-        patch.setattr(RunDirectory, "is_trainer_alive", lambda run: pytest.fail(f"{run} was looked for again"))
-        assert library.find_live_run() is None
-    lost.write_process(ProcessIdentity.current(attempt=2))
-    live = library.find_live_run()
-    assert live is not None
-    assert live.name == "lost"
+    assert summaries.list_runs() == summaries.list_runs() == read_anew()

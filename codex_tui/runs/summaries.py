@@ -1,0 +1,32 @@
+"""Lists the summaries of runs. The summary of an ended run that has not changed comes from a cache."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from codex_tui.base import locations
+from codex_tui.runs.library import list_names
+from codex_tui.runs.summary import RunSummary, summarise
+from codex_tui.runs.summary_cache import SummaryCache
+from training.contract.run_directory import RunDirectory
+
+
+def list_runs() -> list[RunSummary]:
+    """List the summaries of all runs, newest first. Raises CodexError if the runs can't be read."""
+    return list(summarise_runs(list_names()))
+
+
+def summarise_runs(names: list[str]) -> Iterator[RunSummary]:
+    """Yield the summary of each run in `names`, which are all runs. An ended run that has not changed is not read."""
+    home = locations.runs_home()
+    cache = SummaryCache(home)
+    try:
+        for name in names:
+            if (summary := cache.find(name)) is None:
+                run, began = RunDirectory(home / name), time.time()
+                summary = summarise(run)
+                cache.add(run, summary, began)
+            yield summary
+    finally:
+        cache.save(names)
