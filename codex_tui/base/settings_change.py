@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from codex_tui.base import locations, settings
+from codex_tui.base import locations, settings, settings_schema
 from codex_tui.base.errors import BadInput, convert_os_error
 from codex_tui.base.toml import format_literal
 from codex_tui.base.toml_positions import find_positions
@@ -25,8 +25,8 @@ def change_setting(name: str, value: Any) -> None:
             new = put(text, name, format_literal(value), [], [])
         else:
             new = take(text, name, []) if name in find_positions(text).entries else text
-        settings.parse(new)
-    except settings.BadSetting as error:
+        settings_schema.parse(new)
+    except settings_schema.BadSetting as error:
         raise BadInput(f"{name}: {error.problem}.", settings.HINT) from None
     except CannotEdit as error:
         raise BadInput(f"{name} can't be changed: {error}.", f"Edit it by hand: {locations.settings_file()}") from None

@@ -56,7 +56,7 @@ def _list_fields() -> list[str]:
 
 
 def _list_settings() -> list[str]:
-    from codex_tui.base.settings import HELP
+    from codex_tui.base.settings_schema import HELP
 
     return list(HELP)
 

@@ -52,7 +52,7 @@ def run_config(args: argparse.Namespace) -> int:
 
 
 def _print_all(values: dict[str, Any], as_json: bool) -> None:
-    from codex_tui.base import locations, settings
+    from codex_tui.base import locations, settings_schema
     from codex_tui.base.text import clean
 
     if as_json:
@@ -61,7 +61,7 @@ def _print_all(values: dict[str, Any], as_json: bool) -> None:
     shown = {name: clean(_format(value)) for name, value in values.items()}
     name_width, value_width = max(map(len, shown)), max(map(len, shown.values()))
     for name, value in shown.items():
-        print(f"{name:<{name_width}}  {value:<{value_width}}  {settings.HELP[name]}")
+        print(f"{name:<{name_width}}  {value:<{value_width}}  {settings_schema.HELP[name]}")
     print(f"\nThe file: {clean(locations.settings_file())}")
 
 
@@ -86,8 +86,8 @@ def _interpret(key: str, text: str) -> Any:
 
 
 def _suggest_setting(key: str) -> str:
-    from codex_tui.base import settings
+    from codex_tui.base import settings_schema
     from codex_tui.base.close_match import suggest
 
-    parts = [name for name in settings.HELP if key in name.split(".")]
-    return f"Did you mean {' or '.join(parts)}?" if parts else suggest(key, settings.HELP)
+    parts = [name for name in settings_schema.HELP if key in name.split(".")]
+    return f"Did you mean {' or '.join(parts)}?" if parts else suggest(key, settings_schema.HELP)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")  # Textual reads these once, on import
@@ -18,7 +20,6 @@ from textual.screen import Screen
 from codex_tui.base import bandwidth, settings
 from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.base.text import clean
-from codex_tui.ui.alerts import Alerts
 from codex_tui.ui.kit.spans import TerminalCells
 from codex_tui.ui.messages import (
     CockpitClosed,
@@ -37,6 +38,16 @@ if TYPE_CHECKING:
     from textual.command import Provider
 
     from codex_tui.data.target import Target
+    from codex_tui.ui.alerts import Alerts
+
+
+COLLECT_GARBAGE_AFTER = 1.0  # seconds after the start, when the first screen is complete
+
+
+def _collect_garbage() -> None:
+    """Let Python look for garbage from now on, but not among the thousands of objects of the imports."""
+    gc.freeze()
+    gc.enable()
 
 
 def _get_finder() -> type[Provider]:
@@ -79,13 +90,22 @@ class CodexApp(App[None]):
         self._base = base
         self._terminal = TerminalCells()
         self._opened_runs: dict[str, RunDirectory] = {}
-        self.alerts = Alerts(self._write_to_terminal, self._complain)
         self._is_light = False
         for theme in (DARK, LIGHT):
             self.register_theme(for_16_colours(theme) if self.console.color_system == "standard" else theme)
         with suppress(BadInput):  # a damaged settings.toml must not hide a run; doctor reports it
             self._is_light = settings.load().theme == "light"
-        self.theme = LIGHT.name if self._is_light else DARK.name
+        if self._is_light:
+            self.theme = LIGHT.name
+        else:  # as Textual's own theme is dark too, new variables are all that it needs before the first paint
+            self.set_reactive(CodexApp.theme, DARK.name)
+            self.stylesheet.set_variables(self.get_css_variables())
+
+    @cached_property
+    def alerts(self) -> Alerts:
+        from codex_tui.ui.alerts import Alerts  # the first paint of most screens does without it
+
+        return Alerts(self._write_to_terminal, self._complain)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return {"rule": "#808080"}  # for themes other than DARK and LIGHT
@@ -236,7 +256,9 @@ class CodexApp(App[None]):
     def on_mount(self) -> None:
         self.app_resume_signal.subscribe(self, self._redraw_all)
         self.app_suspend_signal.subscribe(self, lambda _: self.alerts.suspend_title())
-        self.set_interval(bandwidth.pace.tick, self.alerts.poll)
+        self.set_interval(bandwidth.pace.tick, lambda: self.alerts.poll())
+        if not gc.isenabled():
+            self.set_timer(COLLECT_GARBAGE_AFTER, _collect_garbage)
 
     def _redraw_all(self, _: object) -> None:
         """Redraws the screen after another program (an editor, the shell) has used the terminal."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import grimp
 import pytest
 
+MAKE_PARSER = "from codex_tui.commands.parser import make_parser; make_parser()"
 HEAVY = ("torch", "unsloth", "transformers", "trl", "peft", "datasets", "bitsandbytes", "numpy")
 
 
@@ -21,7 +22,7 @@ def loaded_after(code: str) -> set[str]:
 @pytest.mark.parametrize(
     "code",
     [
-        "import codex_tui.cli; codex_tui.cli.parser()",
+        MAKE_PARSER,
         "import codex_tui.ui.app, codex_tui.ui.cockpit.screen, codex_tui.ui.profiles.screen",
         "import codex_tui.launcher, codex_tui.runs.library, codex_tui.machine.gpu",
     ],
@@ -31,16 +32,29 @@ def test_the_app_never_loads_the_training_stack(code: str) -> None:
 
 
 def test_the_commands_load_neither_textual_nor_pydantic() -> None:
-    assert not loaded_after("import codex_tui.cli; codex_tui.cli.parser()") & {"textual", "pydantic", "rich"}
+    assert not loaded_after(MAKE_PARSER) & {"textual", "pydantic", "rich"}
 
 
 def test_suggestions_and_completion_load_only_when_they_are_needed() -> None:
-    loaded = loaded_after("import codex_tui.cli; codex_tui.cli.parser()")
+    loaded = loaded_after(MAKE_PARSER)
     assert not loaded & {"argcomplete", "difflib", "codex_tui.base.toml_text"}
 
 
 def test_the_first_screen_waits_for_no_validation() -> None:
     assert "pydantic" not in loaded_after("import codex_tui.ui.app")
+
+
+def test_the_first_paint_waits_for_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a start without runs and settings, only these modules are imported beside Textual."""
+    monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path))
+    code = (
+        "import codex_tui.cli, codex_tui.commands.open_app\n"
+        "from codex_tui.base import bandwidth; bandwidth.choose(None)\n"
+        "from codex_tui.runs.live import find_run_to_open; assert find_run_to_open() is None\n"
+        "from codex_tui.ui.app import CodexApp; CodexApp().get_default_screen()"
+    )
+    late = {"argparse", "hashlib", "json", "psutil", "pydantic", "tomllib", "training.contract.events"}
+    assert not loaded_after(code) & late
 
 
 def test_the_contract_loads_no_terminal() -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shlex
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -15,15 +13,12 @@ from textual.containers import Horizontal
 from textual.screen import Screen
 
 from codex_tui.base.errors import CodexError
-from codex_tui.ui.forecast.in_thread import forecast_entries
 from codex_tui.ui.kit.choices import Choices
 from codex_tui.ui.kit.drawing import MUTED, line
 from codex_tui.ui.kit.hints import HintBar
 from codex_tui.ui.kit.text_view import TextView
 from codex_tui.ui.kit.title_bar import TitleBar
 from codex_tui.ui.messages import ReportsWorkerErrors, Trouble
-from codex_tui.ui.profiles.order import find_recommended, sort_entries
-from codex_tui.ui.profiles.text import describe_profile, make_row
 
 if TYPE_CHECKING:  # pydantic is imported after the first paint
     from codex_tui.machine.forecast import ResourceForecast
@@ -97,6 +92,8 @@ class ProfilesScreen(ReportsWorkerErrors, Screen[None]):
 
     async def _forecast_all(self) -> None:
         """Forecast every profile, after the list is shown: the driver is slow to answer."""
+        from codex_tui.ui.forecast.in_thread import forecast_entries
+
         entries, is_first = self._entries, not self._forecasts
         forecasts = await asyncio.to_thread(forecast_entries, entries)
         if self.is_attached and entries is self._entries:
@@ -106,6 +103,9 @@ class ProfilesScreen(ReportsWorkerErrors, Screen[None]):
 
     def _show(self, select: str | None = None, *, select_first: bool = False) -> None:
         """Show the profiles in their order. The selection stays on its profile, unless `select_first`."""
+        from codex_tui.ui.profiles.order import find_recommended, sort_entries
+        from codex_tui.ui.profiles.text import make_row  # slow to import, and not needed for the first paint
+
         self._entries[:] = sort_entries(self._entries, self._forecasts)
         recommended = find_recommended(self._entries, self._forecasts)
         rows = [
@@ -175,6 +175,9 @@ class ProfilesScreen(ReportsWorkerErrors, Screen[None]):
         entry = self.picked
         if entry is None:
             return
+        import shlex
+        import subprocess
+
         from codex_tui.profiles.library import make_editable
 
         command = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
@@ -210,6 +213,8 @@ class ProfilesScreen(ReportsWorkerErrors, Screen[None]):
             text = "There are no profiles. Put a TOML file into the profiles folder of the app's settings."
             self.query_one("#profile", TextView).set_text([line((text, MUTED))])
             return
+        from codex_tui.ui.profiles.text import describe_profile
+
         self.query_one("#profile", TextView).set_text(describe_profile(entry, self._forecasts.get(entry.path)))
         self.query_one(HintBar).show(HINTS[1:] if entry.problems else HINTS)
 

@@ -10,8 +10,8 @@ import pytest
 from textual.app import App, ComposeResult
 from textual.content import Content
 
-from codex_tui import cli
 from codex_tui.base import bandwidth, locations
+from codex_tui.commands.parser import make_parser
 from codex_tui.ui.kit.text_view import TextView
 
 
@@ -63,7 +63,7 @@ def test_what_it_changes_is_halved_at_least() -> None:
 )
 def test_every_command_that_opens_the_app_has_it(arguments: list[str]) -> None:
     def asked(*given: str) -> bool | None:
-        parsed: argparse.Namespace = cli.parser().parse_args(given)
+        parsed: argparse.Namespace = make_parser().parse_args(given)
         return parsed.low_bandwidth
 
     assert asked(*arguments) is None

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.fake_runs import as_json
 
-from codex_tui.base import locations, settings
+from codex_tui.base import locations, settings, settings_schema
 from codex_tui.cli import main
 
 pytestmark = pytest.mark.usefixtures("empty_home")
@@ -25,9 +25,9 @@ def test_every_setting_is_listed_with_its_value_and_meaning(capsys: pytest.Captu
     assert main(["config"]) == 0
     lines = capsys.readouterr().out.splitlines()
     names = settings.read_values()
-    assert {"trainer.python", "app.low_bandwidth", "app.theme"} <= set(names) == set(settings.HELP)
+    assert {"trainer.python", "app.low_bandwidth", "app.theme"} <= set(names) == set(settings_schema.HELP)
     for name in names:
-        assert any(line.startswith(name) and settings.HELP[name] in line for line in lines), name
+        assert any(line.startswith(name) and settings_schema.HELP[name] in line for line in lines), name
     assert any(line.split()[:2] == ["app.low_bandwidth", "true"] for line in lines)
     assert any(line.split()[:2] == ["app.theme", "unset"] for line in lines)
     assert str(locations.settings_file()) in lines[-1]
