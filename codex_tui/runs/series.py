@@ -39,16 +39,18 @@ class Series:
 
     `losses` may contain NaN. `smooth` is the exponential moving average, computed point by point, so that it looks the
     same at any width. It starts close to the losses and skips NaN. `times` are seconds of training, `tokens` counts.
+
+    The smoothed curve and the summaries of blocks are made when something asks for them: a list of runs never does.
     """
 
     def __init__(self) -> None:
         self.steps = array("q")
         self.losses = array("d")
-        self.smooth = array("d")
         self.times = array("d")
         self.tokens = array("q")
-        self._mean = 0.0  # the last value of the smoothed curve
-        self._finite = 0  # number of finite points so far
+        self._smooth = array("d")  # of the first points; see `_catch_up`
+        self._mean = 0.0  # the last value of `_smooth`
+        self._finite = 0  # number of finite points that `_smooth` has
         self._low = array("d")  # summaries of whole blocks, of their finite points only
         self._high = array("d")
         self._sum = array("d")
@@ -76,22 +78,25 @@ class Series:
         floats, integers = f"{len(steps)}d", f"{len(steps)}q"
         self.steps.frombytes(pack(integers, *steps))
         self.losses.frombytes(pack(floats, *finite_or_nan))
-        self.smooth.frombytes(pack(floats, *self._smooth_losses(finite_or_nan)))
         self.times.frombytes(pack(floats, *times))
         self.tokens.frombytes(pack(integers, *tokens))
-        self._summarise_blocks()
 
     def cut_after(self, step: int) -> None:
         """Remove all points after `step`."""
         keep = bisect_right(self.steps, step)
         if keep == len(self.steps):
             return
-        for column in (self.steps, self.losses, self.smooth, self.times, self.tokens):
+        for column in (self.steps, self.losses, self._smooth, self.times, self.tokens):
             del column[keep:]
         for blocks in (self._low, self._high, self._sum, self._smooth_sum, self._finite_points):
             del blocks[keep // BLOCK :]
-        self._finite = sum(1 for loss in self.losses if isfinite(loss))
-        self._mean = next((mean for mean in reversed(self.smooth) if isfinite(mean)), 0.0)
+        self._finite = sum(map(isfinite, self._smooth))
+        self._mean = next((mean for mean in reversed(self._smooth) if isfinite(mean)), 0.0)
+
+    @property
+    def smooth(self) -> array[float]:
+        self._catch_up()
+        return self._smooth
 
     def values(self, axis: Axis) -> array[float] | array[int]:
         """Return the x values of all points on `axis`."""
@@ -108,11 +113,13 @@ class Series:
         """Return the smallest and the largest finite loss, or None if there is none."""
         if not self.steps:
             return None
+        self._catch_up()
         column = self._column(0, len(self.steps))
         return (column.low, column.high) if isfinite(column.low) else None
 
     def downsample(self, axis: Axis, low: float, high: float, columns: int) -> list[ChartColumn | None]:
         """Divide [low, high] into `columns` equal parts and summarise each. None for a part without points."""
+        self._catch_up()
         xs = self.values(axis)
         width = (high - low) / columns
         reduced: list[ChartColumn | None] = []
@@ -125,6 +132,13 @@ class Series:
             reduced.append(self._column(start, end) if end > start else None)
             start = max(start, end)
         return reduced
+
+    def _catch_up(self) -> None:
+        """Smooth and summarise the points that are new."""
+        new = self.losses[len(self._smooth) :]
+        if new:
+            self._smooth.frombytes(pack(f"{len(new)}d", *self._smooth_losses(new)))
+            self._summarise_blocks()
 
     def _smooth_losses(self, losses: Sequence[float]) -> list[float]:
         mean, finite = self._mean, self._finite
@@ -153,7 +167,7 @@ class Series:
     def _summarise(self, start: int, end: int) -> tuple[float, float, float, float, int]:
         """Return the low, high, sum, smoothed sum and number of the finite points in [start, end)."""
         losses: Sequence[float] = self.losses[start:end]
-        smooth: Sequence[float] = self.smooth[start:end]
+        smooth: Sequence[float] = self._smooth[start:end]
         if not isfinite(sum(losses)):
             losses = [loss for loss in losses if isfinite(loss)]
             smooth = [mean for mean in smooth if isfinite(mean)]

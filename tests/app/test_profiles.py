@@ -152,7 +152,7 @@ async def test_editing_a_shipped_profile_outside_copies_it_and_reads_it_again(
 
     monkeypatch.setenv("EDITOR", "my-editor --wait")
     monkeypatch.delenv("VISUAL", raising=False)
-    monkeypatch.setattr("codex_tui.ui.profiles.screen.subprocess.run", edit)
+    monkeypatch.setattr("subprocess.run", edit)
     app = CodexApp()
     monkeypatch.setattr(app, "suspend", nullcontext)
     async with app.run_test(size=SIZE) as pilot:
