@@ -6,28 +6,9 @@ from bisect import bisect_left, bisect_right
 from math import ceil
 
 from codex_tui.runs.series import Axis, Series
-from codex_tui.runs.watched import WatchedRun
-from codex_tui.ui.kit import chart
 
 MIN_SPAN = 8  # steps; a smaller window would show only a few points
 FOLLOW_PARTS = 8  # a window that follows the newest step moves by this part of its span, so that few cells change
-
-
-def find_axis_end(watched: WatchedRun, axis: Axis) -> float:
-    """Find the upper end of the x axis of the whole run: the run's last step if it is known, else a round number, so
-    that the axis rarely changes while the curve grows."""
-    state = watched.state
-    xs = state.losses.values(axis)
-    latest = float(xs[-1]) if xs else 0.0
-    if axis == "steps":
-        latest = max(latest, state.step, *(event.step for event in state.evals[-1:]))
-        if state.total_steps and not watched.ended:
-            return max(latest, state.total_steps)
-    if watched.ended:
-        return max(latest, 1.0)
-    if axis == "time":
-        return chart.round_duration(latest)
-    return chart.round_up(max(latest, 10.0))
 
 
 class ChartWindow:

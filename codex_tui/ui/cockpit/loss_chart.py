@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar
 
 from rich.style import Style
 from textual.binding import Binding, BindingType
 from textual.strip import Strip
 
 from codex_tui.runs.curves import CURVE_NAMES, Curves
-from codex_tui.runs.series import Axis, ChartColumn
+from codex_tui.runs.series import Axis
 from codex_tui.runs.watched import WatchedRun
-from codex_tui.ui.cockpit import plot
 from codex_tui.ui.cockpit.chart_legend import CurveShown, describe_cursor, describe_values, fit_legend
-from codex_tui.ui.cockpit.chart_window import ChartWindow, find_axis_end
+from codex_tui.ui.cockpit.chart_window import ChartWindow
 from codex_tui.ui.cockpit.small_charts import draw_small_charts, has_room
-from codex_tui.ui.kit import chart
+from codex_tui.ui.kit import plot
 from codex_tui.ui.kit.hints import Hint
 from codex_tui.ui.kit.painted import Painted, make_strip
 from codex_tui.ui.messages import HintsChanged
@@ -24,15 +23,10 @@ from training.contract.run_directory import RunDirectory
 
 EVAL, BEST = "◆", "★"
 """The signs of evaluations. They differ from those of the curves, so that nobody needs to tell colours apart."""
-MIN_NAMED_MARGIN = 6
-"""The margin must have this width to hold the name of the x axis."""
 MIN_EVAL_DISTANCE = 3
 """Columns between two diamonds at least, so that the curve stays visible between them."""
 PAGE = 10  # columns that the cursor moves with Shift
 READ_BUDGET = 0.05  # seconds to read the events of another curve at once
-
-YScale = Literal["fit", "log", "whole"]
-"""fit: linear; the highest values are left out if they flatten the rest. whole: linear, with all values."""
 
 
 class LossChart(Painted, can_focus=True):
@@ -71,11 +65,10 @@ class LossChart(Painted, can_focus=True):
         self._curves = Curves(run) if run else None
         self._curve = 0  # 0 for the losses, else 1 + the number of another curve
         self._axis: Axis = "steps"
-        self._scale: YScale = "fit"
+        self._scale = plot.YScale()
         self._window = ChartWindow()
         self._drawn: tuple[float, float, int] = (0.0, 1.0, 1)  # the x axis as painted: low, high, columns
         self._is_reading = False  # whether a timer will read more of the other curves
-        self._is_cut = False  # whether the highest values are left out
 
     def show(self, watched: WatchedRun) -> None:
         self._watched = watched
@@ -90,28 +83,13 @@ class LossChart(Painted, can_focus=True):
 
     def cycle_scale(self) -> None:
         """Change the scale: linear, then logarithmic, then linear with all values if that differs."""
-        self._scale = self._next_scale()
+        self._scale.cycle()
         self.repaint()
-
-    def _next_scale(self) -> YScale:
-        if self._scale == "fit":
-            return "log"
-        return "whole" if self._scale == "log" and self._is_cut else "fit"
-
-    def _describe_next_scale(self) -> str:
-        following = self._next_scale()
-        if following == "fit" and self._is_cut:
-            return "fit 90 %"
-        return {"fit": "linear scale", "log": "log scale", "whole": "all values"}[following]
 
     def cycle_x_axis(self) -> None:
         """Change the x axis: steps, then time, then tokens, then steps again."""
-        self._axis = self._next_axis()
+        self._axis = plot.find_next_axis(self._axis)
         self.repaint()
-
-    def _next_axis(self) -> Axis:
-        axes: tuple[Axis, ...] = get_args(Axis)
-        return axes[(axes.index(self._axis) + 1) % len(axes)]
 
     def cycle_curve(self) -> None:
         """Show the next curve that the events of the run have."""
@@ -143,7 +121,7 @@ class LossChart(Painted, can_focus=True):
         self._changed()
 
     def action_zoom(self, factor: float) -> None:
-        self._window.zoom(factor, int(find_axis_end(self._watched, "steps")))
+        self._window.zoom(factor, int(plot.find_axis_end(self._watched, "steps")))
         self._changed()
 
     def action_close_cursor(self) -> None:
@@ -160,7 +138,10 @@ class LossChart(Painted, can_focus=True):
         self.post_message(HintsChanged())
 
     def hints(self) -> list[Hint]:
-        own: list[Hint] = [("g", self._describe_next_scale()), ("x", f"over {self._next_axis()}")]
+        own: list[Hint] = [
+            ("g", self._scale.describe_next()),
+            ("x", f"over {plot.find_next_axis(self._axis)}"),
+        ]
         if self._curves:
             following = self._next_curve()
             back = "loss" if self._curve else "other curves"
@@ -171,7 +152,7 @@ class LossChart(Painted, can_focus=True):
 
     def paint(self, width: int, height: int) -> list[Strip]:
         shown = self._shown()
-        low, high = self._window.find_range(shown.series, self._axis, find_axis_end(self._watched, self._axis))
+        low, high = self._window.find_range(shown.series, self._axis, plot.find_axis_end(self._watched, self._axis))
         below: list[Strip] = []
         if self._curves and has_room(width, height):
             below = draw_small_charts(self._curves, self._axis, low, high, width, self._style)
@@ -180,37 +161,22 @@ class LossChart(Painted, can_focus=True):
     def _paint_curve(self, shown: CurveShown, low: float, high: float, width: int, height: int) -> list[Strip]:
         evals = list(self._find_evals(shown, low, high))
         # The margin depends on the labels, and these on the values, so the widest usual margin is taken first.
-        columns = shown.series.downsample(self._axis, low, high, max(1, width - MIN_NAMED_MARGIN - 1) * 2)
-        bounds = self._find_y_range(columns, [loss for _, loss, _ in evals])
+        columns = shown.series.downsample(self._axis, low, high, max(1, width - plot.MIN_NAMED_MARGIN - 1) * 2)
+        bounds = self._scale.find_range(columns, [loss for _, loss, _ in evals])
         if bounds is None:
             return self._paint_empty(width, height)
         legend = self._paint_legend(shown, bounds, width)
         if height < 4 or width < 16:
             return [legend]
-        with_line = height >= 8  # a lower chart has only the labels of the x axis
-        rows = height - 2 - with_line
-        y_low, y_high, values = plot.find_y_ticks(bounds, rows, log=self._scale == "log")
-        labels = chart.label_ticks(values)
-        margin = max(MIN_NAMED_MARGIN if width >= 40 else 4, *(len(label) + 1 for label in labels))
-        cells = width - margin - 1
-        self._drawn = (low, high, cells)
-        y = chart.Scale(y_low, y_high, rows * 4, self._scale == "log" and y_low > 0)
-        if cells * 2 != len(columns):
-            columns = shown.series.downsample(self._axis, low, high, cells * 2)
+        frame = plot.Frame(bounds, width, height - 1, log=self._scale.is_log)
+        self._drawn = (low, high, frame.columns)
+        if frame.columns * 2 != len(columns):
+            columns = shown.series.downsample(self._axis, low, high, frame.columns * 2)
         styles = {name: self._style(name) for name in ("raw", "smooth", "eval", "cursor", "label", "axis")}
-        raw, line = plot.draw_curve(columns, rows, y, smooth=shown.smooth)
-        marks = self._place_marks(shown, evals, rows, y)
+        raw, line = plot.draw_curve(columns, frame.rows, frame.y, smooth=shown.smooth)
+        marks = self._place_marks(shown, evals, frame)
         plotted = plot.compose_rows(raw, line, marks, self._find_cursor_column(shown), styles)
-        at_row = {rows - 1 - y.to_dot(value) // 4: label for value, label in zip(values, labels, strict=True)}
-        lines = [legend]
-        for row, strip in enumerate(plotted):
-            tick = at_row.get(row)
-            left = make_strip((f"{tick or '':>{margin - 1}} ", styles["label"]), ("┤" if tick else "│", styles["axis"]))
-            lines.append(Strip.join([left, strip]))
-        axis, text = plot.draw_x_axis(self._axis, low, high, margin, cells, named=margin >= MIN_NAMED_MARGIN)
-        if with_line:
-            lines.append(make_strip((axis, styles["axis"])))
-        return [*lines, make_strip((text, styles["label"]))]
+        return [legend, *frame.draw(plotted, self._axis, low, high, styles)]
 
     def _shown(self) -> CurveShown:
         state = self._watched.state
@@ -222,11 +188,6 @@ class LossChart(Painted, can_focus=True):
     def _style(self, part: str) -> Style:
         return self.get_component_rich_style(f"loss-chart--{part}")
 
-    def _find_y_range(self, columns: list[ChartColumn | None], evals: list[float]) -> plot.YRange | None:
-        fitting = plot.find_y_range(columns, evals, whole=False)
-        self._is_cut = fitting is not None and fitting.cut_max is not None
-        return fitting if self._scale == "fit" else plot.find_y_range(columns, evals, whole=True)
-
     def _find_evals(self, shown: CurveShown, low: float, high: float) -> Iterator[tuple[float, float, int]]:
         """The evaluations in the window, the newest first: x value, loss and step."""
         for event in reversed(shown.evals):
@@ -235,7 +196,7 @@ class LossChart(Painted, can_focus=True):
                 yield float(x), event.eval_loss, event.step
 
     def _place_marks(
-        self, shown: CurveShown, evals: list[tuple[float, float, int]], rows: int, y: chart.Scale
+        self, shown: CurveShown, evals: list[tuple[float, float, int]], frame: plot.Frame
     ) -> dict[tuple[int, int], str]:
         """The best evaluation, which has a sign of its own, and the newest one always have a place."""
         low, high, columns = self._drawn
@@ -245,8 +206,8 @@ class LossChart(Painted, can_focus=True):
         for x, loss, step in sorted(evals, key=lambda mark: (mark[2] != best, mark[2] not in always)):
             column = plot.place_column(x, low, high, columns)
             is_free = all(abs(column - other) >= MIN_EVAL_DISTANCE for _, other in marks)
-            if 0 <= y.place(loss) < y.dots and (is_free or step in always):
-                marks.setdefault((rows - 1 - y.to_dot(loss) // 4, column), BEST if step == best else EVAL)
+            if 0 <= frame.y.place(loss) < frame.y.dots and (is_free or step in always):
+                marks.setdefault((frame.find_row(loss), column), BEST if step == best else EVAL)
         return marks
 
     def _find_cursor_column(self, shown: CurveShown) -> int | None:
@@ -258,11 +219,7 @@ class LossChart(Painted, can_focus=True):
         return column if column is not None and 0 <= column < columns else None
 
     def _paint_legend(self, shown: CurveShown, bounds: plot.YRange, width: int) -> Strip:
-        notes = []
-        if self._scale == "log":
-            notes.append("logarithmic")
-        elif bounds.cut_max is not None:
-            notes.append(f"scaled to 90 %, max {bounds.cut_max:.4g}")
+        notes = self._scale.describe(bounds)
         if self._window.is_zoomed:
             notes.append("zoomed")
         if self._curve and self._curves and not self._curves.complete:

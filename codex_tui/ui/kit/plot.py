@@ -1,16 +1,17 @@
-"""Draws a curve as text: its range of values, its dots, the signs on it, and the x axis."""
+"""Draws curves as text: the range of their values, their dots, the signs on them, and both axes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from math import isfinite
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from rich.style import Style
 from textual.strip import Strip
 
 from codex_tui.runs.series import Axis, ChartColumn
+from codex_tui.runs.watched import WatchedRun
 from codex_tui.ui.kit import chart
 from codex_tui.ui.kit.painted import make_strip
 
@@ -18,6 +19,11 @@ FITTING_SHARE = 0.9
 """If the highest columns flatten the others, the scale fits only this share of them."""
 MIN_GAIN = 2.0
 """A scale leaves out values only if the others get at least this many times the height."""
+MIN_NAMED_MARGIN = 6
+"""The margin must have this width to hold the name of the x axis."""
+
+ScaleName = Literal["fit", "log", "whole"]
+"""fit: linear; the highest values are left out if they flatten the rest. whole: linear, with all values."""
 
 
 class YRange(NamedTuple):
@@ -44,6 +50,78 @@ def find_y_range(columns: Iterable[ChartColumn | None], others: Iterable[float],
     if whole or high - low < MIN_GAIN * (fitting - low) or fitting <= low:
         return YRange(low, high)
     return YRange(low, fitting, high)
+
+
+class YScale:
+    """The scale that the user chose for the y axis. `cycle` goes from linear to logarithmic to linear with all values;
+    the last one is left out if it would look the same as the first."""
+
+    def __init__(self) -> None:
+        self.name: ScaleName = "fit"
+        self._is_cut = False  # whether the highest values are left out
+
+    @property
+    def is_log(self) -> bool:
+        return self.name == "log"
+
+    def cycle(self) -> None:
+        self.name = self._find_next()
+
+    def describe_next(self) -> str:
+        following = self._find_next()
+        if following == "fit" and self._is_cut:
+            return "fit 90 %"
+        return {"fit": "linear scale", "log": "log scale", "whole": "all values"}[following]
+
+    def describe(self, bounds: YRange) -> list[str]:
+        """Return what a person must know about the scale to read it; nothing if it is linear and has all values."""
+        if self.is_log:
+            return ["logarithmic"]
+        return [] if bounds.cut_max is None else [f"scaled to 90 %, max {bounds.cut_max:.4g}"]
+
+    def find_range(self, columns: Sequence[ChartColumn | None], others: Sequence[float]) -> YRange | None:
+        """Find the range of values to draw. Returns None if there is no finite value. See `find_y_range`."""
+        fitting = find_y_range(columns, others, whole=False)
+        self._is_cut = fitting is not None and fitting.cut_max is not None
+        return fitting if self.name == "fit" else find_y_range(columns, others, whole=True)
+
+    def _find_next(self) -> ScaleName:
+        if self.name == "fit":
+            return "log"
+        return "whole" if self.name == "log" and self._is_cut else "fit"
+
+
+class Frame:
+    """The axes around a plot of `width` by `height` cells. The plot has `rows` rows and `columns` columns of cells, and
+    `y` maps its values to dots."""
+
+    def __init__(self, bounds: YRange, width: int, height: int, *, log: bool) -> None:
+        self._has_line = height >= 7  # a lower chart has only the labels of the x axis
+        self.rows = height - 1 - self._has_line
+        low, high, values = find_y_ticks(bounds, self.rows, log=log)
+        labels = chart.label_ticks(values)
+        self._margin = max(MIN_NAMED_MARGIN if width >= 40 else 4, *(len(label) + 1 for label in labels))
+        self.columns = width - self._margin - 1
+        self.y = chart.Scale(low, high, self.rows * 4, log and low > 0)
+        self._labels = {self.find_row(value): label for value, label in zip(values, labels, strict=True)}
+
+    def find_row(self, value: float) -> int:
+        """Find the row of `value`, which is in the range of the axis."""
+        return self.rows - 1 - self.y.to_dot(value) // 4
+
+    def draw(
+        self, plotted: Iterable[Strip], axis: Axis, low: float, high: float, styles: Mapping[str, Style]
+    ) -> list[Strip]:
+        """Add the axes to the rows of the plot. The x axis goes from `low` to `high`. `styles` has label and axis."""
+        margin, lines = self._margin, []
+        for row, strip in enumerate(plotted):
+            tick = self._labels.get(row, "")
+            left = make_strip((f"{tick:>{margin - 1}} ", styles["label"]), ("┤" if tick else "│", styles["axis"]))
+            lines.append(Strip.join([left, strip]))
+        line, text = draw_x_axis(axis, low, high, margin, self.columns, named=margin >= MIN_NAMED_MARGIN)
+        if self._has_line:
+            lines.append(make_strip((line, styles["axis"])))
+        return [*lines, make_strip((text, styles["label"]))]
 
 
 def find_y_ticks(bounds: YRange, rows: int, *, log: bool) -> tuple[float, float, list[float]]:
@@ -142,3 +220,26 @@ def draw_x_axis(axis: Axis, low: float, high: float, margin: int, columns: int, 
             text[start : start + len(label)] = label
             free = start + len(label) + 1
     return " " * margin + "└" + "".join(line), "".join(text)
+
+
+def find_next_axis(axis: Axis) -> Axis:
+    """Return the x axis after `axis`: steps, time, tokens, and steps again."""
+    axes: tuple[Axis, ...] = get_args(Axis)
+    return axes[(axes.index(axis) + 1) % len(axes)]
+
+
+def find_axis_end(watched: WatchedRun, axis: Axis) -> float:
+    """Find the upper end of the x axis of the whole run: the run's last step if it is known, else a round number, so
+    that the axis rarely changes while the curve grows."""
+    state = watched.state
+    xs = state.losses.values(axis)
+    latest = float(xs[-1]) if xs else 0.0
+    if axis == "steps":
+        latest = max(latest, state.step, *(event.step for event in state.evals[-1:]))
+        if state.total_steps and not watched.ended:
+            return max(latest, state.total_steps)
+    if watched.ended:
+        return max(latest, 1.0)
+    if axis == "time":
+        return chart.round_duration(latest)
+    return chart.round_up(max(latest, 10.0))
