@@ -85,6 +85,8 @@ def format_setting(value: Any) -> str:
         return "unset"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.10g}"
     if isinstance(value, list):
         return ", ".join(map(format_setting, value)) or "none"
     return clean(redact(str(value))) or '""'

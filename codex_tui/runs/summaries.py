@@ -30,3 +30,14 @@ def summarise_runs(names: list[str]) -> Iterator[RunSummary]:
             yield summary
     finally:
         cache.save(names)
+
+
+def take_batch(summaries: Iterator[RunSummary], seconds: float) -> list[RunSummary]:
+    """Take the next summaries, as many as come in `seconds`, but at least one; none at the end."""
+    deadline = time.monotonic() + seconds
+    batch = []
+    for summary in summaries:
+        batch.append(summary)
+        if time.monotonic() >= deadline:
+            break
+    return batch

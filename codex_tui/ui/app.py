@@ -31,7 +31,7 @@ from codex_tui.ui.messages import (
     ShowsFields,
     Trouble,
 )
-from codex_tui.ui.themes import DARK, LIGHT, for_16_colours
+from codex_tui.ui.themes import DARK, LIGHT, MAX_CURVES, for_16_colours
 from training.contract.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -108,7 +108,8 @@ class CodexApp(App[None]):
         return Alerts(self._write_to_terminal, self._complain)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
-        return {"rule": "#808080"}  # for themes other than DARK and LIGHT
+        """Returns the variables of themes other than DARK and LIGHT."""
+        return {"rule": "#808080", **{f"curve-{number}": "#808080" for number in range(1, MAX_CURVES + 1)}}
 
     def get_default_screen(self) -> Screen[Any]:
         if self._first_run is not None:

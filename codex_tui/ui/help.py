@@ -97,9 +97,19 @@ SECTIONS: tuple[Section, ...] = (
             ("Enter", "open; r resumes it"),
             ("/", "filter by words; Esc shows all"),
             ("s, S", "next order, the order before"),
+            ("Space, v", "mark runs; compare the marked ones"),
             ("n, R", "write a note, rename"),
             ("d, Del", "delete the run"),
             ("c", "delete checkpoints that no one needs"),
+        ),
+    ),
+    (
+        "Comparison",
+        (
+            ("y", "loss or evaluation loss"),
+            ("x, g", "steps, time, tokens; other scales"),
+            ("z", "only the chart, only the table, both"),
+            ("↑ ↓ ← →", "scroll the table; ← → other runs"),
         ),
     ),
     (
@@ -124,6 +134,7 @@ SCREEN_SECTIONS = {
     "ProfilesScreen": ("Profiles",),
     "EditorScreen": ("Editor",),
     "RunsScreen": ("Runs",),
+    "ComparisonScreen": ("Comparison",),
 }
 """The sections that belong to a screen, by the name of its class. They come first when the help opens there."""
 

@@ -19,7 +19,7 @@ from codex_tui.ui.messages import OpenProfile, OpenRun, ShowField
 from training.contract.run_directory import RunDirectory
 
 _EDITING = {item.action for widget in (Input, TextArea) for item in widget.BINDINGS if isinstance(item, Binding)}
-_MOVING = {"move", "page", "page_left", "page_right", "focus_next", "focus_previous", "copy_text"}
+_MOVING = {"move", "page", "shift", "page_left", "page_right", "focus_next", "focus_previous", "copy_text"}
 
 DESCRIPTIONS = {
     "quit": "Ends the app. A training run continues.",
@@ -43,10 +43,10 @@ DESCRIPTIONS = {
     "rows": "Changes between the run's answers and the rows of its dataset.",
     "toggle_rows": "Changes between the run's answers and the rows of its dataset.",
     "toggle_raw": "Changes between the raw row and the model's view of it.",
-    "zoom": "Shows only this pane, or all of them again.",
+    "zoom": "Shows only one pane, or all of them again.",
     "zoom(0.5)": "Shows fewer steps in the chart, around the one that the cursor reads.",
     "zoom(2.0)": "Shows more steps in the chart.",
-    "curve": "Draws another curve: learning rate, gradient norm, speed, memory or temperature.",
+    "curve": "Draws another curve, such as the learning rate, or the evaluation losses of compared runs.",
     "log_scale": "Draws the losses on a logarithmic axis, or on a linear one again.",
     "x_axis": "Draws the losses over steps, over time or over tokens.",
     "stop": "Saves a checkpoint and the adapter, then ends the run. In the chat: stops the answer.",
@@ -93,7 +93,8 @@ DESCRIPTIONS = {
     "redo": "Makes the change again that was taken back.",
     "save": "Writes the changes into the profile's file and nothing else.",
     "save_as": "Writes a new profile under another name.",
-    "compare": "Shows the fields that differ from the parent profile.",
+    "compare": "Shows what differs: a profile and its parent, or the marked runs.",
+    "mark": "Marks the run for a comparison, or takes the mark away.",
     "remedies": "Lists changes that make the profile need less memory.",
     "find": "Goes to the field whose name contains a text.",
     "cycle(1)": "Sets the field to its next choice.",

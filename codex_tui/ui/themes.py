@@ -7,6 +7,15 @@ from typing import Any
 
 from textual.theme import Theme
 
+MAX_CURVES = 8
+"""The number of curves that one chart can tell apart. The theme variables curve-1 to curve-8 are their colours."""
+
+
+def name_curve_colours(*colours: str) -> dict[str, str]:
+    """Return the theme variables with the colours of the curves."""
+    return {f"curve-{number}": colour for number, colour in enumerate(colours, 1)}
+
+
 DARK = Theme(
     name="codex-dark",
     dark=True,
@@ -25,6 +34,7 @@ DARK = Theme(
         "text-muted": "#8a8a8a",
         "input-cursor-background": "#d0d0d0",
         "input-selection-background": "#005f87",
+        **name_curve_colours("#5fafff", "#d7af5f", "#87d75f", "#ff87d7", "#ff875f", "#5fd7d7", "#af87ff", "#d0d0d0"),
     },
 )
 
@@ -46,6 +56,7 @@ LIGHT = Theme(
         "text-muted": "#626262",
         "input-cursor-background": "#303030",
         "input-selection-background": "#87afd7",
+        **name_curve_colours("#005faf", "#af5f00", "#008700", "#af0087", "#d70000", "#008787", "#5f00af", "#303030"),
     },
 )
 
@@ -64,6 +75,7 @@ def for_16_colours(theme: Theme) -> Theme:
         "input-cursor-background": text,
         "input-cursor-foreground": background,
         "input-selection-background": colours["secondary"],
+        **name_curve_colours(*(_CURVES_ON_BLACK if theme.dark else _CURVES_ON_WHITE)),
     }
     return Theme(theme.name, dark=theme.dark, surface=background, panel=background, variables=variables, **colours)
 
@@ -77,3 +89,5 @@ _LIGHT_16: dict[str, Any] = {
     "background": "#ffffff", "foreground": "#000000", "primary": "#0000aa", "accent": "#0000aa",
     "secondary": "#aaaaaa", "success": "#00aa00", "warning": "#aa00aa", "error": "#aa0000",
 }  # fmt: skip
+_CURVES_ON_BLACK = ("#55ffff", "#ffff55", "#55ff55", "#ff55ff", "#ff5555", "#ffffff", "#5555ff", "#aaaaaa")
+_CURVES_ON_WHITE = ("#0000aa", "#aa0000", "#00aa00", "#aa00aa", "#00aaaa", "#000000", "#aa5500", "#555555")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.config_file import read_config, write_config
 from support.pilot import screen_text, settled, until
 from support.screens import NOW
 from textual.pilot import Pilot
@@ -95,6 +96,20 @@ def test_runs(snap_compare: Any, make_run: Any, monkeypatch: pytest.MonkeyPatch,
         os.utime(run.profile, (NOW - age * 4000, NOW - age * 4000))
     then = "zombies-5" if size[1] < 30 else "loss 0"  # the preview has read the curve
     assert snap_compare(CodexApp(), terminal_size=size, run_before=pressing("o", then=then))
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)], ids=lambda size: f"{size[0]}x{size[1]}")
+def test_compared_runs(snap_compare: Any, make_run: Any, size: tuple[int, int]) -> None:
+    """Three runs with different learning rates; the last one holds other rows out."""
+    for number, rate in enumerate((2e-4, 1e-3, 5e-5)):
+        run = make_run(name=f"rate-{rate:g}", end="stopped" if number == 1 else "done", steps=200 - 60 * number)
+        config = read_config(run)
+        config["profile"]["training"] |= {"learning_rate": rate, "seed": 1 if number == 2 else 3407}
+        config["dataset_fingerprint"] = {"sha256": "1a" * 32, "rows": 220, "train_rows": 209, "eval_rows": 11}
+        write_config(run, config)
+        os.utime(run.profile, (NOW - number * 4000, NOW - number * 4000))
+    keys = pressing("o", *["space"] * 3, "v", then="training.learning_rate" if size[0] > 80 else "learning_rate")
+    assert snap_compare(CodexApp(), terminal_size=size, run_before=keys)
 
 
 @SIZES

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.cells import set_cell_size
@@ -56,16 +57,25 @@ COLUMNS = (
 
 
 class ColumnTitles(Painted):
-    """The row with the names of the columns."""
+    """The row with the names of the columns. While runs are marked, all names have a place for the mark before them."""
 
     DEFAULT_CSS = """
     ColumnTitles { height: 1; }
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._has_marks = False
+
+    def show(self, *, has_marks: bool) -> None:
+        self._has_marks = has_marks
+        self.repaint()
+
     def paint(self, width: int, height: int) -> list[Strip]:
         columns, room = choose_columns(width - MARGIN)
         titles = [title.rjust(size) if right else title.ljust(size) for title, size, _, _, right in columns]
-        return to_strips(self, [line((" " * 2 + (" " * GAP).join(["run".ljust(room), *titles]), MUTED))], width, height)
+        run = "  run" if self._has_marks else "run"
+        return to_strips(self, [line((" " * 2 + (" " * GAP).join([run.ljust(room), *titles]), MUTED))], width, height)
 
 
 def choose_columns(width: int) -> tuple[list[Column], int]:
@@ -80,13 +90,19 @@ def choose_columns(width: int) -> tuple[list[Column], int]:
     return [column for column in COLUMNS if column in shown], min(MAX_NAME, max(1, min(width, MIN_NAME) + max(0, free)))
 
 
-def make_row(run: RunSummary, now: float) -> DrawEntry:
-    return partial(_draw_row, run, now)
+def make_row(run: RunSummary, now: float, marks: Mapping[str, int]) -> DrawEntry:
+    """`marks` has the number of each marked run, which gives it the letter and the colour of its curve."""
+    return partial(_draw_row, run, now, marks)
 
 
-def _draw_row(run: RunSummary, now: float, width: int) -> list[Content]:
+def _draw_row(run: RunSummary, now: float, marks: Mapping[str, int], width: int) -> list[Content]:
     columns, room = choose_columns(width)
-    parts = [Content(set_cell_size(shorten(clean(run.name), room), room))]
+    mark = Content("")
+    if marks:
+        number = marks.get(run.name)
+        mark = line("  ") if number is None else line((f"{ascii_uppercase[number]} ", f"bold $curve-{number + 1}"))
+        room -= mark.cell_length
+    parts = [line(mark, set_cell_size(shorten(clean(run.name), room), room))]
     for column in columns:
         cell = column.draw(run, now)
         blanks = " " * max(0, column.width - cell.cell_length)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import textwrap
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from textual.content import Content
 from textual.strip import Strip
+from textual.timer import Timer
 
 from codex_tui.base.text import clean, format_duration, format_size, pluralize, shorten, shorten_start
 from codex_tui.ui.kit import figures
@@ -14,6 +17,7 @@ from codex_tui.ui.kit.chart import Raster, Scale
 from codex_tui.ui.kit.drawing import MUTED, line, to_strips
 from codex_tui.ui.kit.painted import Painted
 from codex_tui.ui.kit.scrolling import pad
+from codex_tui.ui.messages import ReportsWorkerErrors
 from codex_tui.ui.runs.status import format_status
 
 if TYPE_CHECKING:
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
 
 POINTS = 400
 """Points of the curve that are read. A wider curve would need a terminal of more than 400 columns."""
+READ_DELAY = 0.15  # seconds that a run stays selected before its curve is read
 LABEL = 9  # width of the names of the facts
 PATHS = ("model", "dataset")  # the facts that may be paths: what is cut is the beginning
 MIN_CURVE_WIDTH, MAX_CURVE_HEIGHT = 24, 20
@@ -58,7 +63,14 @@ def read_details(run: RunSummary) -> Details:
     )
 
 
-class Preview(Painted):
+def explain_end(run: RunSummary) -> Content:
+    """Why the run ended, and what the user can do about it."""
+    remedy = "" if run.remedy in run.reason else run.remedy
+    rows = [Content(clean(run.reason)), line((clean(remedy), MUTED))]
+    return Content("\n").join([*([Content(run.note)] if run.note else []), *rows])
+
+
+class Preview(ReportsWorkerErrors, Painted):
     DEFAULT_CSS = """
     Preview { height: 1fr; display: none; border: round $rule; border-title-color: $text-muted; padding: 0 1; }
     """
@@ -67,14 +79,28 @@ class Preview(Painted):
         super().__init__(id="preview")
         self._run: RunSummary | None = None
         self._details: Details | None = None
+        self._timer: Timer | None = None
 
-    def show(self, run: RunSummary | None, details: Details | None = None) -> None:
-        """Show `run`. Without `details`, those of the same run stay until newer ones are read."""
-        if details or run is None or self._run is None or run.directory != self._run.directory:
-            self._details = details
+    def show(self, run: RunSummary | None) -> None:
+        """Show `run`, and read its details after a while. Those of the same run stay until newer ones are read."""
+        if run is None or self._run is None or run.directory != self._run.directory:
+            self._details = None
         self._run = run
         self.border_title = clean(run.name) if run else ""
         self.repaint()
+        if self._timer:
+            self._timer.stop()
+        if run and self.display:
+            self._timer = self.set_timer(READ_DELAY, partial(self._read, run))
+
+    def _read(self, run: RunSummary) -> None:
+        self.run_worker(self._fill(run), exclusive=True, exit_on_error=False)
+
+    async def _fill(self, run: RunSummary) -> None:
+        details = await asyncio.to_thread(read_details, run)
+        if self._run and self._run.directory == run.directory:
+            self._details = details
+            self.repaint()
 
     def paint(self, width: int, height: int) -> list[Strip]:
         if self._run is None:

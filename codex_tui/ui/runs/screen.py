@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
-from time import monotonic
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.content import Content
 from textual.screen import Screen
-from textual.timer import Timer
 from textual.widgets import Input, Static
 
+from codex_tui.base import locations
 from codex_tui.base.errors import CodexError
 from codex_tui.base.text import clean, pluralize
 from codex_tui.ui.kit.choices import Choices
@@ -25,7 +22,9 @@ from codex_tui.ui.kit.line_input import LineInput
 from codex_tui.ui.kit.title_bar import TitleBar
 from codex_tui.ui.messages import OpenRun, ReportsWorkerErrors, Trouble
 from codex_tui.ui.runs.columns import ORDERS, ColumnTitles, make_row, select
-from codex_tui.ui.runs.preview import Preview, read_details
+from codex_tui.ui.runs.marks import Marks
+from codex_tui.ui.runs.preview import Preview, explain_end
+from codex_tui.ui.themes import MAX_CURVES
 from training.contract.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
 HINTS = (
     ("/", "filter"),
     ("s", "sort"),
+    ("Space", "mark"),
     ("n", "note"),
     ("R", "rename"),
     ("d", "delete"),
@@ -45,7 +45,6 @@ HINTS = (
 FILTER_HINTS = (("Enter", "keep the filter"), ("Esc", "show all"))
 REFRESH_SECONDS = 3.0  # how often the list is read again while a run trains
 BATCH_SECONDS = 1.0  # a list that takes longer to read is shown in parts
-PREVIEW_DELAY = 0.15  # seconds that a run stays selected before its curve is read
 MIN_PREVIEW_HEIGHT = 10  # rows; a lower terminal shows only why the run ended
 
 
@@ -64,6 +63,8 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
         Binding("slash", "filter", "Filter the runs"),
         Binding("s", "sort(1)", "Sort the runs in another order"),
         Binding("S", "sort(-1)", "Sort the runs in the order before", show=False),
+        Binding("space", "mark", "Mark the run for a comparison"),
+        Binding("v", "compare", "Compare the marked runs"),
         Binding("n", "change('annotate')", "Write a note to the run"),
         Binding("R", "change('rename')", "Rename the run"),
         Binding("d,delete", "change('delete')", "Delete the run"),
@@ -81,7 +82,7 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
         self._loading = False
         self._wanted: str | None = None  # the name of the run to select when the list has it
         self._outdated = False  # whether something has changed since the current reading began
-        self._preview_timer: Timer | None = None
+        self._marks = Marks()
 
     def compose(self) -> ComposeResult:
         yield TitleBar("Runs", "Enter opens one")
@@ -119,14 +120,14 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
     async def _load(self) -> None:
         """Read all runs in a thread. The first time they are shown as they come; later the old list stays meanwhile."""
         from codex_tui.runs.library import list_names
-        from codex_tui.runs.summaries import summarise_runs
+        from codex_tui.runs.summaries import summarise_runs, take_batch
 
         first, runs = not self._all, []
         try:
             names = await asyncio.to_thread(list_names)
             self._total = len(names)
             summaries = summarise_runs(names)
-            while batch := await asyncio.to_thread(_take, summaries):
+            while batch := await asyncio.to_thread(take_batch, summaries, BATCH_SECONDS):
                 runs += batch
                 if first and self.is_attached:
                     self._all = runs
@@ -149,12 +150,16 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
         self._runs = select(self._all, self._order, text)
         now = time.time()
         choices = self.query_one(Choices)
-        choices.set_rows([(run.name, make_row(run, now)) for run in self._runs], pick)
+        if not self._loading:
+            self._marks.keep_only({run.name for run in self._all})
+        self.query_one(ColumnTitles).show(has_marks=bool(self._marks))
+        choices.set_rows([(run.name, make_row(run, now, self._marks.numbers)) for run in self._runs], pick)
         choices.display = self.query_one(ColumnTitles).display = bool(self._all)
         self.query_one("#empty").display = not self._total and not self._loading
         shown = f"{len(self._runs):,} of " if text.strip() else ""
         reading = f", {len(self._all):,} read" if len(self._all) < self._total else ""
-        count = f"{shown}{pluralize(self._total, 'run')}{reading}"
+        marked = f" · {len(self._marks)} marked" if self._marks else ""
+        count = f"{shown}{pluralize(self._total, 'run')}{reading}{marked}"
         self.query_one(Vertical).border_subtitle = f"{count} · {self._order.name}" if self._total else ""
         self._divide_height()
         if not self._filter.has_focus and not choices.has_focus:
@@ -187,23 +192,9 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
 
     def on_choices_moved(self) -> None:
         run = self._picked_run
-        self.query_one("#why", Static).update(_explain_end(run) if run else "")
+        self.query_one("#why", Static).update(explain_end(run) if run else "")
         self._show_hints()
-        preview = self.query_one(Preview)
-        preview.show(run)
-        if self._preview_timer:
-            self._preview_timer.stop()
-        if run and preview.display:
-            self._preview_timer = self.set_timer(PREVIEW_DELAY, self._read_preview)
-
-    def _read_preview(self) -> None:
-        if run := self._picked_run:
-            self.run_worker(self._fill_preview(run), group="preview", exclusive=True, exit_on_error=False)
-
-    async def _fill_preview(self, run: RunSummary) -> None:
-        details = await asyncio.to_thread(read_details, run)
-        if (picked := self._picked_run) and picked.directory == run.directory:
-            self.query_one(Preview).show(picked, details)
+        self.query_one(Preview).show(run)
 
     def _show_hints(self) -> None:
         bar = self.query_one(HintBar)
@@ -212,7 +203,8 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
             return
         run = self._picked_run
         resume = (("r", "resume"),) if run and run.resume_step is not None else ()
-        bar.show((("Enter", "open"), *resume, *HINTS))
+        comparison = (("v", f"compare {len(self._marks)}"),) if len(self._marks) > 1 else ()
+        bar.show((("Enter", "open"), *comparison, *resume, *HINTS))
 
     def on_choices_chosen(self) -> None:
         if run := self._picked_run:
@@ -239,14 +231,36 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
         self._show_hints()
 
     def action_back(self) -> None:
-        """Escape first ends the filter, then closes the screen."""
+        """Escape first ends the filter, then removes the marks, then closes the screen."""
         if self._filter.display:
             self._filter.value = ""
             self._filter.display = False
             self.query_one(Choices).focus()
             self._show()
+        elif self._marks:
+            self._marks.clear()
+            self._show()
         elif len(self.app.screen_stack) > 1:
             self.dismiss()
+
+    def action_mark(self) -> None:
+        """Mark the selected run, or take its mark away, and select the next run."""
+        if (run := self._picked_run) is None:
+            return
+        if not self._marks.toggle(run.name):
+            self.notify(f"At most {MAX_CURVES} runs fit in one comparison.", markup=False)
+            return
+        self._show()
+        self.query_one(Choices).action_move(1)
+
+    def action_compare(self) -> None:
+        if len(self._marks) < 2:
+            self.notify("Mark two or more runs with the space bar first.", markup=False)
+            return
+        from codex_tui.ui.compare.screen import ComparisonScreen
+
+        home = locations.runs_home()
+        self.app.push_screen(ComparisonScreen([RunDirectory(home / name) for name in self._marks.names]))
 
     def action_resume(self) -> None:
         from codex_tui.runs.outcome import explain_no_resume
@@ -274,6 +288,8 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
         directory, pick = RunDirectory(run.path), None
         if kind == "rename":
             pick = await change.rename(self, directory)
+            if pick:
+                self._marks.rename(run.name, pick)
         elif kind == "annotate":
             await change.annotate(self, run)
         elif kind == "delete":
@@ -282,21 +298,3 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
         else:
             await change.clean_up(self, directory)
         self.action_reload(pick)
-
-
-def _take(summaries: Iterator[RunSummary]) -> list[RunSummary]:
-    """Take the next summaries, as many as come in `BATCH_SECONDS`; none at the end."""
-    deadline = monotonic() + BATCH_SECONDS
-    batch = []
-    for summary in summaries:
-        batch.append(summary)
-        if monotonic() >= deadline:
-            break
-    return batch
-
-
-def _explain_end(run: RunSummary) -> Content:
-    """Why the run ended, and what the user can do about it."""
-    remedy = "" if run.remedy in run.reason else run.remedy
-    rows = [Content(clean(run.reason)), line((clean(remedy), MUTED))]
-    return Content("\n").join([*([Content(run.note)] if run.note else []), *rows])

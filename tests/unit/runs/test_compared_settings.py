@@ -72,7 +72,7 @@ def test_equal_values_have_equal_keys() -> None:
 
 
 def test_settings_are_written_plainly() -> None:
-    assert [format_setting(value) for value in (None, True, 2e-5, ["q", "k"], [], "", "a\x1b[2J\nb")] == [
-        "unset", "true", "2e-05", "q, k", "none", '""', "a␛[2J↵b",
+    assert [format_setting(value) for value in (None, True, 2e-5, 6 * 1e-4, ["q", "k"], [], "", "a\x1b[2J\nb")] == [
+        "unset", "true", "2e-05", "0.0006", "q, k", "none", '""', "a␛[2J↵b",
     ]  # fmt: skip
     assert "aB3" not in format_setting("use hf_" + "aB3" * 12)
