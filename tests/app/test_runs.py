@@ -199,7 +199,7 @@ async def test_a_long_list_is_shown_while_it_is_read(
         return summarise(run)
 
     monkeypatch.setattr("codex_tui.ui.runs.screen.BATCH_SECONDS", 0.0)
-    monkeypatch.setattr("codex_tui.runs.library.summarise", summarise_second_later)
+    monkeypatch.setattr("codex_tui.runs.summaries.summarise", summarise_second_later)
     async with CodexApp().run_test(size=(80, 24)) as pilot:
         await settled(pilot)
         await pilot.press("o")
@@ -225,7 +225,7 @@ async def test_a_run_that_is_renamed_while_the_list_is_read_stays_selected(
         await settled(pilot)
         await pilot.press("o")
         await until(pilot, lambda: "2 runs · newest first" in screen_text(pilot.app))
-        monkeypatch.setattr("codex_tui.runs.library.summarise", summarise_later)
+        monkeypatch.setattr("codex_tui.runs.summaries.summarise", summarise_later)
         await pilot.press("down", "ctrl+r")
         await until(pilot, reading.is_set)
         await pilot.press("R")

@@ -259,8 +259,8 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
             return
         from codex_tui.ui.compare.screen import ComparisonScreen
 
-        home = locations.runs_home()
-        self.app.push_screen(ComparisonScreen([RunDirectory(home / name) for name in self._marks.names]))
+        runs = [RunDirectory(locations.runs_home() / name) for name in self._marks.names]
+        self.app.push_screen(ComparisonScreen(runs))
 
     def action_resume(self) -> None:
         from codex_tui.runs.outcome import explain_no_resume
