@@ -1,12 +1,15 @@
-"""`python -m training RUN | chat RUN | inspect RUN_OR_CONFIG | jsonl FILE COPY | template CONFIG FOLDER`. Each
-command imports only what it needs."""
+"""`python -m training RUN | chat RUN | judge RUN | inspect RUN_OR_CONFIG | jsonl FILE COPY | template CONFIG FOLDER`.
+Each command imports only what it needs."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-USAGE = "usage: python -m training RUN | chat RUN | inspect RUN_OR_CONFIG | jsonl FILE COPY | template CONFIG FOLDER"
+USAGE = (
+    "usage: python -m training RUN | chat RUN | judge RUN | inspect RUN_OR_CONFIG | jsonl FILE COPY | "
+    "template CONFIG FOLDER"
+)
 
 
 def main(arguments: list[str]) -> int:
@@ -15,6 +18,10 @@ def main(arguments: list[str]) -> int:
             from training.workers import chat
 
             return chat.serve(Path(run).absolute())
+        case ["judge", run]:
+            from training.judge import worker
+
+            return worker.serve(Path(run).absolute())
         case ["inspect", target]:
             from training.workers import inspect
 

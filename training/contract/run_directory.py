@@ -12,6 +12,7 @@
     announced       what viewers have told the person, one line each; see `codex_tui.runs.announced`
     checkpoints/    checkpoint-N folders as `transformers.Trainer` writes them
     adapter/        the result, in plain PEFT layout
+    judgements/     how the adapter answers the questions of a book; see `training.contract.judgement`
 
 Folders are 0700 and files 0600. No token or secret is ever written here.
 """
@@ -64,6 +65,7 @@ class RunDirectory:
     announced = _Inside("announced")
     checkpoints = _Inside("checkpoints")
     adapter = _Inside("adapter")
+    judgements = _Inside("judgements")
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)

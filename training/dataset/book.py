@@ -123,7 +123,7 @@ class _Reader:
 
 
 def _list_unknown(raw: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for name in raw.keys() - set(FIELDS):
+    for name in (name for name in raw if name not in FIELDS):
         close = difflib.get_close_matches(name, FIELDS, 1)
         yield name, f"unknown field; did you mean {close[0]}?" if close else f"unknown field; use {', '.join(FIELDS)}"
 
@@ -195,7 +195,7 @@ class _Fields:
         if not isinstance(value, dict) or value.get("role") not in ROLES:
             self._fail(field, f"must have a role ({', '.join(ROLES)}) and content")
             return {"role": "user", "content": ""}
-        for name in value.keys() - {"role", "content"}:
+        for name in (name for name in value if name not in ("role", "content")):
             self._fail(field, f"unknown field {name}; use role and content")
         return {"role": value["role"], "content": self._check_text(field, value.get("content"))}
 

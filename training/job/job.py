@@ -45,6 +45,17 @@ class Job:
         """The values that ran in place of the profile's table `model`; {} before the model is loaded."""
         return get_table(self.config.actual, "model")
 
+    @property
+    def dtype(self) -> str:
+        """The name of the precision that ran, such as bfloat16."""
+        dtype = str(self.actual_model.get("dtype", self.profile.model.dtype))
+        return "bfloat16" if dtype == "auto" else dtype
+
+    @property
+    def load_in_4bit(self) -> bool:
+        """Whether the base model that ran was quantised to 4 bits."""
+        return bool(self.actual_model.get("load_in_4bit", self.profile.model.load_in_4bit))
+
 
 def read_job(target: Path) -> Job:
     """Read the job of a run directory, or of a config.json alone. Raises TrainingFailure."""

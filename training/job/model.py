@@ -100,15 +100,31 @@ def find_shape(config: dict[str, Any], profile: Profile) -> ModelShape | None:
 def load_for_chat(
     folder: str, *, revision: str | None, load_in_4bit: bool, dtype: str, adapter: Path | None
 ) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase]:
-    """Load the model, its adapter if there is one, and its tokenizer, with plain transformers and peft.
-
-    They give the same greedy tokens as Unsloth and start in a fraction of its time. `dtype` names the precision of the
-    run. Generate under `torch.autocast` with the same precision, as the trainer does.
-    """
+    """Load the model, its adapter if there is one, and its tokenizer, with plain transformers and peft. See
+    `load_base`."""
     if adapter:
         require_safetensors(adapter)
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(
+        adapter or folder, revision=None if adapter else revision, trust_remote_code=False
+    )
+    base = load_base(folder, revision=revision, load_in_4bit=load_in_4bit, dtype=dtype)
+    if adapter is None:
+        return base, tokenizer
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(base, adapter).eval(), tokenizer
+
+
+def load_base(folder: str, *, revision: str | None, load_in_4bit: bool, dtype: str) -> PreTrainedModel:
+    """Load the model without an adapter, with plain transformers.
+
+    It gives the same greedy tokens as Unsloth and starts in a fraction of its time. `dtype` names the precision of the
+    run. Generate under `torch.autocast` with the same precision, as the trainer does.
+    """
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     compute = getattr(torch, dtype)
     quantisation = BitsAndBytesConfig(
@@ -116,9 +132,6 @@ def load_for_chat(
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=compute,
-    )
-    tokenizer = AutoTokenizer.from_pretrained(
-        adapter or folder, revision=None if adapter else revision, trust_remote_code=False
     )
     base = AutoModelForCausalLM.from_pretrained(
         folder,
@@ -134,11 +147,7 @@ def load_for_chat(
     for module in base.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
-    if adapter is None:
-        return base.eval(), tokenizer
-    from peft import PeftModel
-
-    return PeftModel.from_pretrained(base, adapter).eval(), tokenizer
+    return base.eval()
 
 
 def _hub_answers() -> bool:

@@ -110,6 +110,7 @@ def fit_prompt(
     *,
     context: int | None,
     max_new_tokens: int,
+    tools: list[dict[str, Any]] | None = None,
 ) -> FittedPrompt:
     """Encode `turns` for a model that sees at most `context` tokens; None: any number.
 
@@ -121,7 +122,7 @@ def fit_prompt(
     if not turns:
         raise TrainingFailure("bad_data", "There is no message to answer.")
     left_out = 0
-    inputs = encode_prompt(tokenizer, turns, form)
+    inputs = encode_prompt(tokenizer, turns, form, tools)
     tokens = inputs["input_ids"].shape[1]
     if context is None:
         return FittedPrompt(inputs, tokens, 0, max_new_tokens)
@@ -132,7 +133,7 @@ def fit_prompt(
         tokens = limit
     while tokens > limit and (later := _find_next_question(turns, left_out)):
         left_out = later
-        inputs = encode_prompt(tokenizer, turns[left_out:], form)
+        inputs = encode_prompt(tokenizer, turns[left_out:], form, tools)
         tokens = inputs["input_ids"].shape[1]
     if tokens >= context:
         message = f"The question has {tokens:,} tokens; the model's context has {context:,}."

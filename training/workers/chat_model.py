@@ -51,16 +51,14 @@ class ChatModel:
         from training.job import model
 
         adapter = checkpoints.find_chat_adapter(run)
-        actual = {**job.profile.model.model_dump(), **job.actual_model}
-        dtype = getattr(torch, actual["dtype"] if actual["dtype"] != "auto" else "bfloat16")
         report(f"loading {job.profile.model.name}" + (" and the adapter" if adapter else ""), 1)
         source = model.resolve_source(job.model_name, job.cache)
         with name_damaged_file(adapter, run), name_full_disk(model.hub_cache()):
             loaded, tokenizer = model.load_for_chat(
                 source,
                 revision=job.profile.model.revision,
-                load_in_4bit=actual["load_in_4bit"],
-                dtype=str(dtype).removeprefix("torch."),
+                load_in_4bit=job.load_in_4bit,
+                dtype=job.dtype,
                 adapter=adapter,
             )
         if adapter is None and job.profile.model.chat_template:  # an adapter has it in its tokenizer
@@ -68,6 +66,7 @@ class ChatModel:
         device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu"
         step = None if adapter in (None, run.adapter) else checkpoints.parse_step(adapter)
         context = getattr(loaded.config.get_text_config(), "max_position_embeddings", None)
+        dtype = getattr(torch, job.dtype)
         return cls(device, adapter is not None, step, find_row_form(job), context, loaded, tokenizer, dtype)
 
     def stop(self, request_id: int) -> None:

@@ -1,0 +1,23 @@
+"""Keeps a judgement away from a machine that trains: a second model would take the trainer's memory and its time."""
+
+from __future__ import annotations
+
+import time
+
+from codex_tui.base.errors import CodexError
+from codex_tui.base.progress import OnProgress, Progress
+from codex_tui.runs.library import find_live_run
+
+POLL_SECONDS = 2.0
+
+
+def require_idle(report: OnProgress, *, wait: bool) -> None:
+    """Return when no run trains. With `wait` it may take long; else raises CodexError if one does."""
+    while run := find_live_run():
+        if not wait:
+            raise CodexError(
+                f"{run.name} is training, and a judgement would take memory and time from it.",
+                f"Wait until it has ended: add --wait. Or stop it: codex-tui stop {run.name}",
+            )
+        report(Progress("waiting for the end of a run", detail=run.name))
+        time.sleep(POLL_SECONDS)

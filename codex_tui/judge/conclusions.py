@@ -1,0 +1,144 @@
+"""Says in plain sentences what a judgement shows, and what it can't show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from codex_tui.base.text import pluralize
+from training.contract.judgement import BASE, Difference, Group, Judgement
+
+MIN_QUESTIONS = 6
+"""With fewer, even a win at every question can be chance (a sign test gives 6 % for five of five)."""
+MAX_P = 0.05
+BY_HEART_GAP = 0.25
+"""How much higher the share of passes must be among the trained questions to call it learned by heart."""
+SMALL_ON = 1e-3
+
+
+@dataclass(frozen=True)
+class _Names:
+    """What the two sides are called in a sentence."""
+
+    adapter: str
+    other: str
+
+
+def draw_conclusions(judgement: Judgement) -> list[str]:
+    """The texts may contain names from outside: clean them before they are shown."""
+    names = _name_sides(judgement)
+    sentences = [_conclude(pluralize(judgement.overall.questions, "question"), judgement.overall, names)]
+    if judgement.known:
+        count = judgement.known.questions
+        stand = "stands" if count == 1 else "stand"
+        sentences.append(_conclude(f"{count:,} of them {stand} in the training rows", judgement.known, names))
+    if judgement.known and judgement.unseen:
+        count = judgement.unseen.questions
+        sentences.append(_conclude(f"{count:,} {'is' if count == 1 else 'are'} unseen", judgement.unseen, names))
+        sentences += _conclude_by_heart(judgement.known, judgement.unseen)
+    if judgement.known and not judgement.unseen:
+        sentences.append("Nothing can be said about questions that were not trained: the book has none.")
+    sentences += _conclude_tags(judgement.tags, names)
+    sentences += _conclude_loss(judgement.overall.loss, names)
+    if judgement.proof.on < SMALL_ON and judgement.against.name == BASE:
+        sentences.append("The adapter changes nothing: the model gives the same logits with it and without it.")
+    return sentences
+
+
+def is_sure(difference: Difference) -> bool:
+    """Whether the sign test and the interval agree that one side is better."""
+    return difference.p <= MAX_P and (difference.low > 0 or difference.high < 0)
+
+
+def _name_sides(judgement: Judgement) -> _Names:
+    if judgement.against.name == BASE:
+        return _Names("the adapter", "base")
+    return _Names(judgement.run, judgement.against.name)
+
+
+def _conclude(subject: str, group: Group, names: _Names) -> str:
+    """`40 questions: base passes 0, the adapter 29: 29 more, 95 % between 23 and 34.`"""
+    if group.passes is None:
+        return _conclude_chrf(subject, group, names)
+    difference, count = group.passes, group.adapter.marked
+    levels = f"{names.other} passes {_count(group.other.passes, count)}, {names.adapter} {group.adapter.passes:,}"
+    subject = subject if count == group.questions else f"{subject}, {count:,} with conditions"
+    if count < MIN_QUESTIONS:
+        return f"{subject}: {levels}. So few show nothing."
+    change = round(difference.estimate * count)
+    more = f"{abs(change):,} {'more' if change >= 0 else 'fewer'}"
+    if is_sure(difference):
+        return f"{subject}: {levels}: {more}, 95 % between {_format_range(difference, count)}."
+    if not difference.wins + difference.losses:
+        return f"{subject}: {levels}. No difference is seen."
+    return f"{subject}: {levels}. This can be chance: 95 % between {_format_range(difference, count, signed=True)}."
+
+
+def _count(passes: int, of: int) -> str:
+    return "none" if not passes and of else f"{passes:,}"
+
+
+def _format_range(difference: Difference, count: int, *, signed: bool = False) -> str:
+    low, high = round(difference.low * count), round(difference.high * count)
+    if signed:
+        return f"{low:+,} and {high:+,}".replace("-", "−").replace("+0", "0")
+    low, high = sorted((abs(low), abs(high)))
+    return f"{low:,} and {high:,}"
+
+
+def _conclude_chrf(subject: str, group: Group, names: _Names) -> str:
+    if group.chrf is None or group.adapter.chrf is None or group.other.chrf is None:
+        return f"{subject}: nothing to compare."
+    levels = (
+        f"{names.other} gives {_count(group.other.exact, group.other.referenced)} of the references exactly, "
+        f"{names.adapter} {group.adapter.exact:,}; chrF {group.other.chrf:.0f} and {group.adapter.chrf:.0f}"
+    )
+    if group.adapter.referenced < MIN_QUESTIONS:
+        return f"{subject}: {levels}. So few show nothing."
+    low, high = f"{group.chrf.low:+.0f}".replace("-", "−"), f"{group.chrf.high:+.0f}".replace("-", "−")
+    if is_sure(group.chrf):
+        return f"{subject}: {levels}: {group.chrf.estimate:+.0f}, 95 % between {low} and {high}.".replace(": -", ": −")
+    return f"{subject}: {levels}. This can be chance: 95 % between {low} and {high}."
+
+
+def _conclude_by_heart(known: Group, unseen: Group) -> Iterator[str]:
+    """Compare the shares of passes; without conditions, the shares of exact answers."""
+    use_passes = bool(known.adapter.marked and unseen.adapter.marked)
+    trained, other = (
+        (level.passes / level.marked) if use_passes else (level.exact / max(1, level.referenced))
+        for level in (known.adapter, unseen.adapter)
+    )
+    verb = "passes" if use_passes else "answers exactly"
+    if trained - other < BY_HEART_GAP:
+        return
+    yield (
+        f"The adapter {verb} {trained:.0%} of the trained questions and {other:.0%} of the unseen: "
+        f"much of what it knows is learned by heart."
+    ).replace("%", " %")
+
+
+def _conclude_tags(tags: dict[str, Group], names: _Names) -> Iterator[str]:
+    for tag, group in tags.items():
+        main = group.main
+        counted = group.adapter.marked if group.passes else group.adapter.referenced
+        if main is None or counted < MIN_QUESTIONS:
+            yield f"Nothing can be said about *{tag}*: {pluralize(counted, 'question')}."
+        elif is_sure(main):
+            better = names.adapter if main.estimate > 0 else names.other
+            yield f"*{tag}*: {better} is better at {max(main.wins, main.losses):,} of {counted:,} questions."
+        else:
+            yield f"*{tag}*: no difference can be shown with {counted:,} questions."
+
+
+def _conclude_loss(difference: Difference | None, names: _Names) -> Iterator[str]:
+    if difference is None or difference.wins + difference.losses + difference.ties < MIN_QUESTIONS:
+        return
+    if is_sure(difference):
+        way = "less" if difference.estimate < 0 else "more"
+        low, high = sorted((abs(difference.low), abs(difference.high)))
+        yield (
+            f"A token of the right answers costs {names.adapter} {abs(difference.estimate):.2f} {way} loss, "
+            f"95 % between {low:.2f} and {high:.2f}."
+        )
+    else:
+        yield "The loss on the right answers is not shown to differ."

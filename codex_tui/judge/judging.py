@@ -1,0 +1,200 @@
+"""Judges: asks the worker what is not known yet, keeps each answer as it comes, and writes the result."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from codex_tui.base.progress import OnProgress, Progress
+from codex_tui.base.text import pluralize
+from codex_tui.judge.conclusions import draw_conclusions
+from codex_tui.judge.groups import judge_answers, make_group, make_tag_groups
+from codex_tui.judge.journal import Entry, Journal, make_key
+from codex_tui.judge.plan import JudgePlan, Side
+from codex_tui.judge.worker_talk import Talk, start_worker
+from training.contract import judgement as contract
+from training.contract.judge_messages import Answered, AskModels, Measured, ModelsReady, Proved, QuestionList, Work
+from training.contract.judge_messages import Side as SideName
+from training.contract.judgement import Answer, JudgedQuestion, Judgement, Loss, Proof, Question
+from training.contract.run_directory import RunDirectory
+
+SIDES: tuple[SideName, ...] = ("other", "adapter")
+UNMEASURED = Loss(total=0.0, tokens=0)
+"""In the journal: the reference can't be measured, since the template refuses it or it is too long."""
+
+
+async def judge(plan: JudgePlan, report: OnProgress) -> Judgement:
+    """Make the judgement and write it to the run's directory. Raises CodexError, OSError."""
+    with Journal(plan.run) as journal:
+        async with start_worker(plan.run, report) as talk:
+            listed = await talk.list_questions(plan.questions, _find_path(plan))
+            asked = Asked(plan, listed.questions, journal)
+            if asked.count_missing():
+                await _ask(talk, asked, report)
+        report(Progress("computing the intervals"))
+        result = await asyncio.to_thread(_make_judgement, asked, listed)
+    contract.write(find_file(plan), result)
+    return result
+
+
+async def _ask(talk: Talk, asked: Asked, report: OnProgress) -> None:
+    """Ask what the journal does not have, and keep each answer there."""
+    plan, journal = asked.plan, asked.journal
+    works = {side: asked.find_work(side) for side in SIDES}
+    names: dict[SideName, str] = {"adapter": "the adapter answers", "other": f"{plan.against.name} answers"}
+    done, device = dict.fromkeys(SIDES, 0), ""
+    request = AskModels(
+        questions=asked.questions,
+        adapter_work=works["adapter"],
+        other_work=works["other"],
+        max_new_tokens=plan.max_new_tokens,
+        other=_find_path(plan),
+    )
+    async for answer in talk.ask(request):
+        match answer:
+            case ModelsReady():
+                device = answer.device
+                report(Progress(names["other"], 0, len(works["other"].answers), "questions"))
+            case Answered():
+                done[answer.side] += 1
+                journal.add(Entry(key=asked.answer_keys[answer.side][answer.index], answer=answer.answer))
+                total = len(works[answer.side].answers)
+                report(Progress(names[answer.side], done[answer.side], total, "questions"))
+            case Measured():
+                journal.add(Entry(key=asked.loss_keys[answer.side][answer.index], loss=answer.loss))
+            case Proved():
+                journal.add(Entry(key=asked.proof_key, proof=answer.proof, device=device))
+    for side in SIDES:
+        for place in asked.find_work(side).losses:
+            journal.add(Entry(key=asked.loss_keys[side][place], loss=UNMEASURED))
+
+
+def _find_path(plan: JudgePlan) -> str | None:
+    return str(plan.other.run.path) if plan.other else None
+
+
+def find_file(plan: JudgePlan) -> Path:
+    return plan.run.judgements / f"{plan.name}.json"
+
+
+async def list_held_out(run: RunDirectory, report: OnProgress) -> QuestionList:
+    """Make questions from the rows that `run` held out. Raises CodexError."""
+    async with start_worker(run, report) as talk:
+        return await talk.list_questions(None, None)
+
+
+@dataclass
+class Asked:
+    """What the questions of a judgement need, and what of it the journal has already."""
+
+    plan: JudgePlan
+    questions: list[Question]
+    journal: Journal
+    answer_keys: dict[SideName, list[str]] = field(default_factory=dict)
+    loss_keys: dict[SideName, list[str]] = field(default_factory=dict)
+    proof_key: str = ""
+
+    def __post_init__(self) -> None:
+        plan = self.plan
+        for name in SIDES:
+            # The base model is asked in the form of the run, too.
+            side = plan.other if name == "other" and plan.other else plan.adapter
+            weights = side.model.sha256 if name == "adapter" or plan.other else contract.BASE
+            self.answer_keys[name] = [self._make_answer_key(side, weights, question) for question in self.questions]
+            self.loss_keys[name] = [self._make_loss_key(side, weights, question) for question in self.questions]
+        self.proof_key = make_key("proof", plan.adapter.identity, plan.adapter.model.sha256, plan.against.sha256)
+
+    def _make_answer_key(self, side: Side, weights: str, question: Question) -> str:
+        asked = [question.messages, question.tools, self.plan.max_new_tokens]
+        return make_key("answer", side.identity, weights, side.form.text, side.form.system_prompt, *asked)
+
+    def _make_loss_key(self, side: Side, weights: str, question: Question) -> str:
+        asked = [question.messages, question.tools, question.reference]
+        return make_key("loss", side.identity, weights, side.form.text, side.form.system_prompt, *asked)
+
+    def find_work(self, side: SideName) -> Work:
+        answers = [place for place, key in enumerate(self.answer_keys[side]) if not self._has(key, "answer")]
+        losses = [
+            place
+            for place, key in enumerate(self.loss_keys[side])
+            if self.questions[place].reference and not self._has(key, "loss")
+        ]
+        return Work(answers=answers, losses=losses)
+
+    def _has(self, key: str, part: str) -> bool:
+        entry = self.journal.find(key)
+        return entry is not None and getattr(entry, part) is not None
+
+    def count_missing(self) -> int:
+        works = [self.find_work(side) for side in SIDES]
+        return sum(len(work.answers) + len(work.losses) for work in works) + (not self._has(self.proof_key, "proof"))
+
+    def list_answers(self, side: SideName) -> list[Answer]:
+        entries = [self.journal.find(key) for key in self.answer_keys[side]]
+        return [entry.answer for entry in entries if entry and entry.answer]
+
+    def list_losses(self, side: SideName) -> list[Loss | None]:
+        entries = [self.journal.find(key) for key in self.loss_keys[side]]
+        return [entry.loss if entry and entry.loss and entry.loss.tokens else None for entry in entries]
+
+    def find_proof(self) -> tuple[Proof, str]:
+        entry = self.journal.find(self.proof_key)
+        assert entry and entry.proof
+        return entry.proof, entry.device
+
+
+def _make_judgement(asked: Asked, listed: QuestionList) -> Judgement:
+    plan, questions = asked.plan, asked.questions
+    adapter, slow = judge_answers(questions, asked.list_answers("adapter"), asked.list_losses("adapter"))
+    other, slow_too = judge_answers(questions, asked.list_answers("other"), asked.list_losses("other"))
+    judged = [
+        JudgedQuestion(question=question, adapter=one, other=two)
+        for question, one, two in zip(questions, adapter, other, strict=True)
+    ]
+    proof, device = asked.find_proof()
+    overall = make_group(judged)
+    known = [one for one in judged if one.question.known]
+    unseen = [one for one in judged if not one.question.known]
+    result = Judgement(
+        name=plan.name,
+        created=time.time(),
+        run=plan.run.name,
+        adapter=plan.adapter.model,
+        against=plan.against,
+        base=plan.adapter.base_name,
+        book=plan.book,
+        max_new_tokens=plan.max_new_tokens,
+        system_prompt=plan.adapter.form.system_prompt,
+        device=device,
+        proof=proof,
+        overall=overall,
+        known=make_group(known) if known else None,
+        unseen=None if listed.problem or not unseen else make_group(unseen) if known else overall,
+        tags=make_tag_groups(judged),
+        answers=judged,
+    )
+    result.conclusions = draw_conclusions(result)
+    result.notes = _list_notes(asked, listed, dict.fromkeys([*slow, *slow_too]))
+    return result
+
+
+def _list_notes(asked: Asked, listed: QuestionList, slow: dict[str, None]) -> list[str]:
+    notes: list[str] = []
+    if listed.problem:
+        notes.append(f"Nobody knows which questions stand in the training rows: {listed.problem}")
+    if listed.skipped:
+        notes.append(f"{pluralize(listed.skipped, 'held-out row')} made no question.")
+    if slow:
+        ids = ", ".join(list(slow)[:10])
+        notes.append(f"A regular expression needs more than a second for an answer; it counts as failed: {ids}.")
+    if cut := sum(answer.ended != "eos" for answer in asked.list_answers("adapter")):
+        limit = asked.plan.max_new_tokens
+        notes.append(f"{pluralize(cut, 'answer')} of the adapter did not end within {limit:,} tokens.")
+    step = asked.plan.adapter.model.step
+    if step is not None:
+        notes.append(f"The checkpoint of step {step:,} answered, because the run has saved no adapter yet.")
+    if asked.journal.problem:
+        notes.append(asked.journal.problem)
+    return notes

@@ -1,0 +1,158 @@
+"""What a judgement compares: the adapter of a run, the other side and the questions. Checked before a model loads."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from codex_tui.base.errors import BadInput
+from codex_tui.base.text import pluralize
+from codex_tui.runs.follower import snapshot
+from codex_tui.runs.outcome import read_config
+from training.contract import checkpoints, files
+from training.contract.config import RowForm, RunConfig, get_table
+from training.contract.judgement import BASE, Book, Model, Question
+from training.contract.run_directory import RunDirectory
+from training.dataset.book import DEMO_BOOK, DEMO_BOOK_FILE, BookDamaged, read_book
+from training.dataset.source import DEMO_DATASET
+
+HELD_OUT = "held-out"
+"""The name of the book that is made from the held-out rows."""
+DEFAULT_NEW_TOKENS, MIN_NEW_TOKENS = 256, 64
+MAX_FAULTS_SHOWN = 20
+_UNSAFE = re.compile(r"[^\w.-]+")
+
+
+@dataclass(frozen=True)
+class Side:
+    """The adapter of one run. `identity` has everything that decides its base model's answers."""
+
+    run: RunDirectory
+    config: RunConfig
+    model: Model
+    identity: dict[str, Any]
+    form: RowForm
+
+    @property
+    def base_name(self) -> str:
+        return str(self.identity["name"])
+
+
+@dataclass(frozen=True)
+class JudgePlan:
+    """A judgement that can begin. `questions` of None are made from the held-out rows. `other` of None is the base."""
+
+    adapter: Side
+    other: Side | None
+    book: Book
+    questions: list[Question] | None
+    max_new_tokens: int
+    name: str
+
+    @property
+    def run(self) -> RunDirectory:
+        return self.adapter.run
+
+    @property
+    def against(self) -> Model:
+        return self.other.model if self.other else Model(name=BASE)
+
+
+def make_plan(
+    run: RunDirectory,
+    against: RunDirectory | None = None,
+    book: str | None = None,
+    max_new_tokens: int | None = None,
+    name: str | None = None,
+) -> JudgePlan:
+    """Check everything that can be checked without a model. Raises BadInput."""
+    adapter = read_side(run)
+    other = read_side(against) if against else None
+    if other:
+        _check_comparable(adapter, other)
+    found, questions = _find_book(adapter, book)
+    stem = Path(found.name).name.removesuffix(".jsonl") if questions is not None else HELD_OUT
+    if found.name == DEMO_BOOK:
+        stem = DEMO_BOOK
+    default = f"{stem}-vs-{other.run.name}" if other else stem
+    return JudgePlan(
+        adapter=adapter,
+        other=other,
+        book=found,
+        questions=questions,
+        max_new_tokens=max_new_tokens or _choose_new_tokens(adapter.form),
+        name=_UNSAFE.sub("-", name or default).strip(".-")[:80] or "judgement",
+    )
+
+
+def read_side(run: RunDirectory) -> Side:
+    """Find the adapter of `run`: the one that a chat would load. Raises BadInput if there is none."""
+    config = read_config(run)
+    folder = checkpoints.find_chat_adapter(run)
+    if folder is None:
+        raise explain_missing_adapter(run)
+    step = None if folder == run.adapter else checkpoints.parse_step(folder)
+    own, actual = get_table(config.profile, "model"), get_table(config.actual, "model")
+    values = own | actual
+    identity = {key: values.get(key) for key in ("name", "load_in_4bit", "dtype")}
+    identity |= {key: own.get(key) for key in ("revision", "chat_template")}
+    try:
+        with files.open_file(folder / checkpoints.ADAPTER) as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise BadInput(f"{folder / checkpoints.ADAPTER} can't be read: {error.strerror}.") from None
+    return Side(run, config, Model(name=run.name, step=step, sha256=sha256), identity, config.find_row_form())
+
+
+def explain_missing_adapter(run: RunDirectory) -> BadInput:
+    watched = snapshot(run)
+    if not watched.ended:
+        return BadInput(f"{run.name} has no adapter yet.", "Wait for its first checkpoint.")
+    return BadInput(f"{run.name} has no adapter and no whole checkpoint.", f"Train it: codex-tui resume {run.name}")
+
+
+def _check_comparable(one: Side, two: Side) -> None:
+    if one.run.path == two.run.path:
+        raise BadInput(f"{one.run.name} can't be compared with itself.", "Name another run, or: --against base")
+    if one.model.sha256 == two.model.sha256:
+        raise BadInput(f"{one.run.name} and {two.run.name} have the same adapter, byte for byte.")
+    for key in ("name", "revision", "load_in_4bit", "dtype"):
+        if one.identity[key] != two.identity[key]:
+            raise BadInput(
+                f"{one.run.name} and {two.run.name} do not have the same base model: model.{key} is "
+                f"{one.identity[key]!r} and {two.identity[key]!r}.",
+                "Judge each against its base: --against base",
+            )
+
+
+def _find_book(side: Side, book: str | None) -> tuple[Book, list[Question] | None]:
+    """Find the book. Without a name, the shipped sample has its own; other runs are asked their held-out rows."""
+    if book is None and side.config.dataset == DEMO_DATASET:
+        book = DEMO_BOOK
+    if book is None or book == HELD_OUT:
+        return Book(name=HELD_OUT), None
+    path = DEMO_BOOK_FILE if book == DEMO_BOOK else Path(book).expanduser()
+    try:
+        found = read_book(path)
+    except BookDamaged as error:
+        raise _describe_damage(error) from None
+    return Book(name=book if book == DEMO_BOOK else str(path.absolute()), sha256=found.sha256), found.questions
+
+
+def _describe_damage(error: BookDamaged) -> BadInput:
+    faults = error.faults
+    if len(faults) == 1:
+        return BadInput(f"{error.path}, {faults[0]}." if faults[0].line else f"{error.path} {faults[0]}.")
+    lines = [f"  {fault}" for fault in faults[:MAX_FAULTS_SHOWN]]
+    rest = len(faults) - len(lines)
+    lines += [f"  and {rest:,} more"] if rest else []
+    return BadInput("\n".join([f"{error.path} has {pluralize(len(faults), 'fault')}:", *lines]))
+
+
+def _choose_new_tokens(form: RowForm) -> int:
+    """Choose the length limit of an answer: no answer of the training was longer than its longest row."""
+    longest = form.max_tokens or DEFAULT_NEW_TOKENS
+    return max(MIN_NEW_TOKENS, min(DEFAULT_NEW_TOKENS, longest))

@@ -1,0 +1,87 @@
+"""The requests to the judge worker, one after the other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from codex_tui.base.errors import CodexError
+from codex_tui.base.progress import OnProgress, Progress
+from codex_tui.workers.process import Worker, find_python_for
+from training.contract.judge_messages import (
+    JUDGE,
+    AskModels,
+    JudgeAnswer,
+    JudgeEnd,
+    JudgeRequest,
+    ListQuestions,
+    MeasureRows,
+    ModelsReady,
+    QuestionList,
+    RowMeasured,
+)
+from training.contract.judgement import Question
+from training.contract.messages import Loading
+from training.contract.run_directory import RunDirectory
+
+
+@asynccontextmanager
+async def start_worker(run: RunDirectory, report: OnProgress) -> AsyncIterator[Talk]:
+    """Start the worker of `run`. It ends with the block. Raises CodexError."""
+    report(Progress("starting the worker that judges"))
+    python = await asyncio.to_thread(find_python_for, run)
+    worker = await Worker.start(python, JUDGE, run.path)
+    try:
+        yield Talk(worker, report)
+    finally:
+        await worker.close()
+
+
+class Talk:
+    """One worker. Reports what it loads. Each request raises CodexError if it fails."""
+
+    def __init__(self, worker: Worker[JudgeRequest, JudgeAnswer], report: OnProgress) -> None:
+        self._worker, self._report = worker, report
+        self._answers = aiter(worker)
+
+    async def list_questions(self, questions: list[Question] | None, other: str | None) -> QuestionList:
+        """Check `questions`, or make some from the held-out rows. `other` is the path of another run."""
+        await self._worker.send(ListQuestions(questions=questions, other=other))
+        async for answer in self._receive():
+            if isinstance(answer, QuestionList):
+                return answer
+        raise self._explain_end()
+
+    async def ask(self, request: AskModels) -> AsyncIterator[JudgeAnswer]:
+        """Yield everything that the worker sends until all is answered."""
+        await self._worker.send(request)
+        async for answer in self._receive():
+            if isinstance(answer, JudgeEnd):
+                return
+            yield answer
+        raise self._explain_end()
+
+    async def measure_rows(self, first: int, report: OnProgress) -> AsyncIterator[RowMeasured]:
+        """Yield the rows from the position `first` on."""
+        await self._worker.send(MeasureRows(first=first))
+        async for answer in self._receive():
+            match answer:
+                case RowMeasured():
+                    report(Progress("measuring the rows", answer.position + 1, answer.total, "rows"))
+                    yield answer
+                case JudgeEnd():
+                    return
+        raise self._explain_end()
+
+    async def _receive(self) -> AsyncIterator[JudgeAnswer]:
+        """Yield the worker's answers. Once the models are there, a Loading only says that the worker still works."""
+        loaded = False
+        async for answer in self._answers:
+            loaded = loaded or isinstance(answer, ModelsReady)
+            if isinstance(answer, Loading) and not loaded:
+                self._report(Progress(answer.detail))
+            yield answer
+
+    def _explain_end(self) -> CodexError:
+        return CodexError("The worker that judges ended without an answer.", self._worker.last_lines())

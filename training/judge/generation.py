@@ -1,0 +1,105 @@
+"""Answers many questions at once: batches with padding on the left, always the likeliest token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from training.contract.failures import TrainingFailure
+from training.contract.judgement import Answer, EndReason, Question
+from training.job.prompt import fit_prompt, list_end_tokens
+from training.judge.models import JudgeModels, Speaker
+
+BATCH = 32
+NO_ROOM = "The answer to {} needs more GPU memory than is free."
+NO_ROOM_HINT = "Close other programs that use the card, or lower --max-new-tokens."
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """The tokens of question number `index`. The answer may have `max_new_tokens`."""
+
+    index: int
+    ids: list[int]
+    max_new_tokens: int
+
+
+def encode_prompts(
+    questions: Sequence[Question], places: Sequence[int], speaker: Speaker, context: int | None, max_new_tokens: int
+) -> list[Prompt]:
+    """Encode the questions at `places` as a chat does. Raises TrainingFailure, which names the question."""
+    prompts = []
+    for place in places:
+        question = questions[place]
+        try:
+            fitted = fit_prompt(
+                speaker.tokenizer, question.messages, speaker.form, context=context, max_new_tokens=max_new_tokens,
+                tools=question.tools,
+            )  # fmt: skip
+        except TrainingFailure as failure:
+            raise TrainingFailure(failure.kind, f"Question {question.id}: {failure.message}", failure.hint) from failure
+        prompts.append(Prompt(place, fitted.inputs["input_ids"][0].tolist(), fitted.max_new_tokens))
+    return prompts
+
+
+def generate_answers(
+    models: JudgeModels, model: Any, speaker: Speaker, prompts: list[Prompt], max_new_tokens: int
+) -> Iterator[tuple[int, Answer]]:
+    """Yield the answer to each prompt, those of a batch together. Raises TrainingFailure."""
+    import torch
+
+    waiting = sorted(prompts, key=lambda prompt: (prompt.max_new_tokens, len(prompt.ids)))
+    size = BATCH
+    while waiting:
+        batch = [prompt for prompt in waiting[:size] if prompt.max_new_tokens == waiting[0].max_new_tokens]
+        try:
+            answers = _generate(models, model, speaker, batch, max_new_tokens)
+        except torch.OutOfMemoryError as error:
+            torch.cuda.empty_cache()
+            if len(batch) == 1:
+                message = NO_ROOM.format(f"{len(batch[0].ids):,} tokens")
+                raise TrainingFailure("gpu_memory", message, NO_ROOM_HINT) from error
+            size = len(batch) // 2
+            continue
+        yield from zip((prompt.index for prompt in batch), answers, strict=True)
+        del waiting[: len(batch)]
+
+
+def _generate(
+    models: JudgeModels, model: Any, speaker: Speaker, batch: list[Prompt], max_new_tokens: int
+) -> list[Answer]:
+    import torch
+
+    tokenizer = speaker.tokenizer
+    end_tokens = list_end_tokens(model, tokenizer)
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else end_tokens[0]
+    ids, mask = pad_left([prompt.ids for prompt in batch], pad, model.device)
+    with torch.inference_mode(), models.autocast():
+        output = model.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            max_new_tokens=batch[0].max_new_tokens,
+            do_sample=False,
+            eos_token_id=end_tokens,
+            pad_token_id=pad,
+        )
+    answers = []
+    for tokens in output[:, ids.shape[1] :].tolist():
+        end = next((place for place, token in enumerate(tokens) if token in end_tokens), None)
+        ended: EndReason = "context" if batch[0].max_new_tokens < max_new_tokens else "length"
+        if end is not None:
+            tokens, ended = tokens[: end + 1], "eos"
+        text = tokenizer.decode(tokens, skip_special_tokens=True)
+        answers.append(Answer(text=text, tokens=len(tokens), ended=ended))
+    return answers
+
+
+def pad_left(rows: list[list[int]], pad: int, device: Any) -> tuple[Any, Any]:
+    """Return the token ids of all rows as one tensor, and the mask of what is not padding."""
+    import torch
+
+    width = max(map(len, rows))
+    ids = torch.tensor([[pad] * (width - len(row)) + row for row in rows], device=device)
+    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=device)
+    return ids, mask

@@ -1,0 +1,173 @@
+"""`python -m training judge RUN`: asks the models that are compared, and measures their losses.
+
+The messages are in `training.contract.judge_messages`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from training.contract.judge_messages import (
+    JUDGE,
+    Answered,
+    AskModels,
+    JudgeAnswer,
+    JudgeEnd,
+    JudgeRequest,
+    ListQuestions,
+    Measured,
+    MeasureRows,
+    ModelsReady,
+    Proved,
+    RowMeasured,
+    Side,
+    Work,
+)
+from training.contract.judgement import Loss, Question
+from training.contract.messages import Loading
+from training.contract.run_directory import RunDirectory
+from training.dataset.messages import format_answer
+from training.dataset.shapes import Row
+from training.job import environ
+from training.job.job import Job, read_job
+from training.job.tokens import Encoded, RowEncoder
+from training.judge.generation import encode_prompts, generate_answers
+from training.judge.losses import encode_reference, measure_losses
+from training.judge.models import STEPS, JudgeModels
+from training.judge.questions import check_book, iterate_rows, list_held_out, read_split_rows
+from training.workers.pipe import Pipe
+
+JudgePipe = Pipe[JudgeRequest, JudgeAnswer]
+SIDES: tuple[Side, ...] = ("other", "adapter")  # the base model first: it takes longer, since it rarely stops by itself
+CHUNK = 256  # rows that are measured at once
+MAX_EXCERPT = 300
+PROBE = "What should I do first?"
+
+
+def serve(path: Path) -> int:
+    pipe: JudgePipe = Pipe(JUDGE)
+    try:
+        pipe.send(Loading(detail="reading the run", done=0, total=STEPS))
+        job = read_job(path)
+        environ.prepare(job.profile, job.cache)
+    except Exception as error:  # noqa: BLE001  the app shows any error
+        pipe.send_error(error)
+        return 1
+    for request in pipe.requests():
+        try:
+            with pipe.repeat_loading():
+                _answer(pipe, RunDirectory(path), job, request)
+        except BrokenPipeError:
+            os._exit(0)
+        except Exception as error:  # noqa: BLE001  the app shows any error
+            pipe.send_error(error)
+            return 1
+    return 0
+
+
+def _answer(pipe: JudgePipe, run: RunDirectory, job: Job, request: JudgeRequest) -> None:
+    match request:
+        case ListQuestions():
+            pipe.send(Loading(detail="reading the rows", done=0, total=STEPS))
+            other = None if request.other is None else Path(request.other)
+            if request.questions is None:
+                pipe.send(list_held_out(job, other))
+            else:
+                pipe.send(check_book(job, request.questions, other))
+        case AskModels():
+            _ask_models(pipe, run, job, request)
+        case MeasureRows():
+            _measure_rows(pipe, run, job, request.first)
+
+
+def _load(pipe: JudgePipe, run: RunDirectory, job: Job, other: Path | None, probe: str) -> JudgeModels:
+    models = JudgeModels.load(
+        run, job, other, probe, lambda detail, done: pipe.send(Loading(detail=detail, done=done, total=STEPS))
+    )
+    pipe.send(ModelsReady(device=models.device))
+    return models
+
+
+def _ask_models(pipe: JudgePipe, run: RunDirectory, job: Job, request: AskModels) -> None:
+    other = None if request.other is None else Path(request.other)
+    models = _load(pipe, run, job, other, request.questions[0].text if request.questions else PROBE)
+    for side, work in zip(SIDES, (request.other_work, request.adapter_work), strict=True):
+        _ask(pipe, models, side, work, request.questions, request.max_new_tokens)
+    pipe.send(Proved(proof=models.prove()))
+    pipe.send(JudgeEnd())
+
+
+def _ask(
+    pipe: JudgePipe, models: JudgeModels, side: Side, work: Work, questions: list[Question], max_new_tokens: int
+) -> None:
+    speaker = models.speakers[side]
+    prompts = encode_prompts(questions, work.answers, speaker, models.context, max_new_tokens)
+    with models.switch_to(side) as model:
+        for index, answer in generate_answers(models, model, speaker, prompts, max_new_tokens):
+            pipe.send(Answered(side=side, index=index, answer=answer))
+        encoded = [(place, encode_reference(questions[place], speaker, models.context)) for place in work.losses]
+        places = [place for place, sequence in encoded if sequence]
+        sequences = [sequence for _, sequence in encoded if sequence]
+        for place, loss in measure_losses(models, model, speaker, sequences):
+            pipe.send(Measured(side=side, index=places[place], loss=loss))
+
+
+def _measure_rows(pipe: JudgePipe, run: RunDirectory, job: Job, first: int) -> None:
+    """Send the losses of every row that the model learned from or was evaluated on, cut as they were."""
+    pipe.send(Loading(detail="reading the rows", done=0, total=STEPS))
+    split = read_split_rows(job)
+    rows = islice(enumerate(iterate_rows(split)), first, None)
+    models = _load(pipe, run, job, None, PROBE)
+    encoder = RowEncoder(models.speakers["adapter"].tokenizer, job.profile.dataset)
+    total = len(split.train) + len(split.held_out)
+    while chunk := list(islice(rows, CHUNK)):
+        encoded = encoder.encode([row for _, (row, _) in chunk])
+        sequences = [(place, cut) for place, row in enumerate(encoded) for cut in _cut(row.sequences, job)]
+        losses = {side: _measure_chunk(models, side, sequences) for side in SIDES}
+        for place, (position, (row, held_out)) in enumerate(chunk):
+            if place in losses["adapter"]:
+                pair = losses["adapter"][place], losses["other"][place]
+                pipe.send(_describe_row(job, row, position, total, held_out, *pair))
+    pipe.send(Proved(proof=models.prove()))
+    pipe.send(JudgeEnd())
+
+
+def _cut(sequences: list[Encoded], job: Job) -> Iterator[Encoded]:
+    limit, long_rows = job.profile.model.max_seq_length, job.profile.dataset.long_rows
+    for sequence in sequences:
+        cut = sequence.cut(limit)
+        if cut.spans and (long_rows == "cut" or len(sequence.input_ids) <= limit):
+            yield cut
+
+
+def _measure_chunk(models: JudgeModels, side: Side, sequences: list[tuple[int, Encoded]]) -> dict[int, Loss]:
+    """Return the loss of each row by its place in the chunk. A row may be several sequences."""
+    losses: dict[int, Loss] = {}
+    speaker = models.speakers["adapter"]
+    with models.switch_to(side) as model:
+        for number, loss in measure_losses(models, model, speaker, [sequence for _, sequence in sequences]):
+            place = sequences[number][0]
+            before = losses.get(place, Loss(total=0.0, tokens=0))
+            losses[place] = Loss(total=before.total + loss.total, tokens=before.tokens + loss.tokens)
+    return losses
+
+
+def _describe_row(
+    job: Job, row: Row, position: int, total: int, held_out: bool, adapter: Loss, base: Loss
+) -> RowMeasured:
+    answer = row.messages[row.answers[-1]] if row.answers else None
+    question = next((turn["content"] for turn in reversed(row.messages) if turn["role"] == "user"), "")
+    return RowMeasured(
+        position=position,
+        total=total,
+        file=job.source.label(row.file),
+        line=row.line,
+        held_out=held_out,
+        question=question[:MAX_EXCERPT],
+        answer=(format_answer(answer) if answer else row.text or "")[:MAX_EXCERPT],
+        adapter=adapter,
+        base=base,
+    )
