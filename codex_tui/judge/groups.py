@@ -35,8 +35,8 @@ def make_group(judged: Sequence[JudgedQuestion]) -> Group:
         questions=len(judged),
         adapter=_make_level([one.adapter for one in judged]),
         other=_make_level([one.other for one in judged]),
-        passes=_compare(judged, lambda one: one.passed, 0),
-        chrf=_compare(judged, lambda one: one.chrf, EQUAL_CHRF),
+        passes=_compare(judged, lambda one: one.passed, is_share=True),
+        chrf=_compare(judged, lambda one: one.chrf),
         loss=_compare_losses(judged),
     )
 
@@ -64,11 +64,12 @@ def _make_level(judged: Sequence[Judged]) -> Level:
 
 
 def _compare(
-    judged: Sequence[JudgedQuestion], read: Callable[[Judged], float | None], equal: float
+    judged: Sequence[JudgedQuestion], read: Callable[[Judged], float | None], *, is_share: bool = False
 ) -> Difference | None:
     pairs = [(read(one.adapter), read(one.other)) for one in judged]
     differences = [float(a) - float(b) for a, b in pairs if a is not None and b is not None]
-    return compare(differences, [_sign(value, equal) for value in differences]) if differences else None
+    better = [_sign(value, EQUAL_CHRF) for value in differences]
+    return compare(differences, better, is_share=is_share) if differences else None
 
 
 def _compare_losses(judged: Sequence[JudgedQuestion]) -> Difference | None:

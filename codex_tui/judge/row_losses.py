@@ -49,10 +49,10 @@ def read_measured(side: Side) -> list[RowMeasured]:
 
 
 def sort_rows(rows: list[RowMeasured]) -> list[RowMeasured]:
-    """Sort by the adapter's loss per token.
+    """Sort by the adapter's loss per token: a wrong answer is learned last, because the other rows contradict it.
 
-    The loss itself finds wrong answers better than what the adapter gained on base: base finds a wrong answer unlikely
-    too, so the gain hides it.
+    What the adapter gained on base finds fewer of them: of 10 wrong answers in 400 rows 9 among the worst 20, and the
+    loss finds 10. Neither finds any where each row is learned by heart and nothing contradicts it.
     """
     return sorted(rows, key=lambda row: -row.adapter.per_token)
 

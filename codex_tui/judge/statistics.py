@@ -18,11 +18,17 @@ CONFIDENCE = 0.95
 
 
 def compare(
-    differences: Sequence[float], better: Sequence[int], weights: Sequence[float] | None = None, draws: int = DRAWS
+    differences: Sequence[float],
+    better: Sequence[int],
+    weights: Sequence[float] | None = None,
+    *,
+    is_share: bool = False,
 ) -> Difference:
     """Compare two models by the difference of each question. `better` is 1 where the adapter is better, -1 where it is
-    worse, else 0. The estimate is the mean, by `weights` if there are any."""
-    low, high = bootstrap(differences, weights, draws)
+    worse, else 0. The estimate is the mean, by `weights` if there are any. `is_share`: each difference is 1, 0 or -1.
+    """
+    equal = is_share and min(differences) == max(differences)
+    low, high = _find_bounds(differences[0], len(differences)) if equal else bootstrap(differences, weights)
     wins, losses = better.count(1), better.count(-1)
     return Difference(
         estimate=_average(differences, weights),
@@ -55,6 +61,14 @@ def bootstrap(
         means = sorted(total.real / total.imag for total in sums)
     tail = _find_tail(count)
     return _find_quantile(means, tail), _find_quantile(means, 1 - tail)
+
+
+def _find_bounds(difference: float, count: int) -> tuple[float, float]:
+    """The exact interval (Clopper and Pearson) where all differences are the same: draws from them show no doubt."""
+    share = ((1 - CONFIDENCE) / 2) ** (1 / count)
+    if difference:
+        return (share, 1.0) if difference > 0 else (-1.0, -share)
+    return share - 1, 1 - share
 
 
 def sign_test(wins: int, losses: int) -> float:
