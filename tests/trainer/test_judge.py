@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -97,16 +96,14 @@ def test_base_answered_without_the_adapter(first: judgement.Judgement, runs: Pat
     assert refused.startswith("The base model's answers can't be trusted: with the adapter switched off, its logits ")
 
 
-def test_batched_answers_are_those_of_the_chat(
+def test_batched_answers_of_the_adapter_are_those_of_the_chat(
     first: judgement.Judgement, runs: Path, talk: Callable[..., Talk]
 ) -> None:
     worker = talk("chat", str(runs / "demo"))
     worker.until("ready", "error")
     chosen = first.answers[:4] + first.answers[-4:]
-    for one in chosen:
-        for judged, adapter in ((one.adapter, True), (one.other, False)):
-            answer = worker.answer(one.question.text, adapter=adapter, max_new_tokens=first.max_new_tokens)
-            assert judged.answer.text == answer
+    for one in chosen:  # base, a random model, has several likeliest tokens, and rounding chooses
+        assert worker.answer(one.question.text, max_new_tokens=first.max_new_tokens) == one.adapter.answer.text
     assert all(one.adapter.answer.ended == "eos" for one in chosen)
 
 
@@ -119,7 +116,10 @@ def test_nothing_is_asked_twice_and_a_killed_judgement_goes_on(
     assert journal.read_bytes() == whole
     lines = whole.splitlines(keepends=True)
     journal.write_bytes(b"".join(lines[:50]) + lines[50][:10])  # killed while it wrote
-    assert ask("demo") == before
+    again = ask("demo")
+    assert again["conclusions"] == before["conclusions"]
+    for side in ("adapter", "base"):
+        assert again[side] == pytest.approx(before[side], rel=1e-3)  # other batches round differently
     added = journal.read_bytes()[len(b"".join(lines[:50])) :]
     assert len(added.splitlines()) == len(lines) - 50 + 1
 
@@ -162,7 +162,10 @@ def test_the_losses_of_the_rows_are_those_of_the_evaluation(
     file = Path(told["file"])
     lines = file.read_bytes().splitlines(keepends=True)
     file.write_bytes(b"".join(lines[:300]) + lines[300][:20])  # killed while it wrote
-    assert ask("demo", "--rows") == told
+    again = ask("demo", "--rows")["rows"]
+    assert len(again) == len(rows)
+    by_line = {row["line"]: row["adapter_loss"] for row in rows}  # other batches round differently
+    assert all(row["adapter_loss"] == pytest.approx(by_line[row["line"]], rel=0.01, abs=0.01) for row in again)
 
 
 def test_planted_wrong_answers_are_among_the_worst_rows(
@@ -174,6 +177,6 @@ def test_planted_wrong_answers_are_among_the_worst_rows(
     )
     run = trainer.run("planted", profile, str(tmp_path / "rows.jsonl"))
     assert trainer.train(run) == 0, run.log.read_text()
-    os.rename(run.path, runs / "planted")
+    run.path.rename(runs / "planted")
     worst = ask("planted", "--rows")["rows"][:20]
     assert len({row["line"] for row in worst} & set(wrong)) >= WRONG - 2
