@@ -6,7 +6,7 @@ import time
 
 from codex_tui.base.errors import CodexError
 from codex_tui.base.progress import OnProgress, Progress
-from codex_tui.runs.library import find_live_run
+from codex_tui.runs.live import find_live_run
 
 POLL_SECONDS = 2.0
 
