@@ -7,7 +7,7 @@ from typing import Any
 
 from training.contract.judgement import Question
 from training.dataset.records import Record
-from training.dataset.shapes import Row, row_of
+from training.dataset.shapes import Row, read_row
 from training.judge.known import mark_known
 
 
@@ -16,7 +16,7 @@ def ask(*questions: str) -> list[Question]:
 
 
 def row(**values: Any) -> Row:
-    return row_of(Record(0, 1, values))
+    return read_row(Record(0, 1, values))
 
 
 def find_known(questions: list[Question], *rows: Row) -> list[str]:
