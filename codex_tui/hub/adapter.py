@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from codex_tui.base.errors import BadInput
@@ -11,8 +14,10 @@ from codex_tui.runs.follower import snapshot
 from codex_tui.runs.outcome import read_config
 from codex_tui.runs.state import compute_elapsed
 from codex_tui.runs.watched import WatchedRun
-from training.contract import files
+from training.contract import files, judgement
 from training.contract.card_text import CARD, END
+from training.contract.checkpoints import ADAPTER
+from training.contract.judgement import JudgementHead
 from training.contract.model_card import Results, make_model_card
 from training.contract.run_directory import RunDirectory
 
@@ -40,9 +45,32 @@ def make_card(run: RunDirectory) -> Callable[[str, str], str]:
     An empty present card stands for the card in the adapter's folder, if the trainer wrote it. Raises BadInput if
     config.json can't be read.
     """
-    config, results = read_config(run), collect_results(snapshot(run))
+    config = read_config(run)
+    results = replace(collect_results(snapshot(run)), judgements=_list_judgements(run))
     local = _read_local_card(run)
     return lambda old, title: make_model_card(old if old.strip() else local, title, run.name, config, results)
+
+
+def update_local_card(run: RunDirectory) -> None:
+    """Write the newest facts into the card in the adapter's folder, unless someone else wrote that card. Raises
+    BadInput, OSError."""
+    if _read_local_card(run):
+        files.write_atomically(run.adapter / CARD, make_card(run)("", run.name))
+
+
+def _list_judgements(run: RunDirectory) -> list[JudgementHead]:
+    """List the judgements of the adapter as it is now, the newest first. Those of older weights are left out."""
+    try:
+        with files.open_file(run.adapter / ADAPTER) as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return []
+    found = []
+    for path in judgement.list_files(run.judgements):
+        with suppress(judgement.JudgementError):
+            if (head := judgement.read_head(path)).adapter.sha256 == sha256:
+                found.append(head)
+    return found
 
 
 def collect_results(watched: WatchedRun) -> Results:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from codex_tui.base.errors import BadInput
 from codex_tui.base.progress import OnProgress, Progress
 from codex_tui.base.text import pluralize
+from codex_tui.hub.adapter import update_local_card
 from codex_tui.judge.conclusions import draw_conclusions
 from codex_tui.judge.groups import judge_answers, make_group, make_tag_groups
 from codex_tui.judge.journal import Entry, Journal, make_key
@@ -36,6 +39,8 @@ async def judge(plan: JudgePlan, report: OnProgress) -> Judgement:
         report(Progress("computing the intervals"))
         result = await asyncio.to_thread(_make_judgement, asked, listed)
     contract.write(find_file(plan), result)
+    with suppress(BadInput):  # the card is about the run's own adapter; a checkpoint has none
+        update_local_card(plan.run)
     return result
 
 

@@ -10,6 +10,7 @@ import time
 from contextlib import suppress
 
 from codex_tui.base.errors import BadInput
+from codex_tui.runs.judged import list_judged
 from codex_tui.runs.state import RunState
 from codex_tui.runs.watched import ENDED, Leftovers
 from training.contract import checkpoints
@@ -117,14 +118,15 @@ def find_leftovers(run: RunDirectory, status: str) -> Leftovers:
         except ConfigError as error:
             broken = f"config.json is {error.trouble}, so resume and chat are not possible; {_list_saved(run)}."
     step = None if broken or status == "done" else find_resume_step(run)
-    return Leftovers(step, run.has_adapter(), broken)
+    judged = next((one.conclusion for one in list_judged(run)), "")
+    return Leftovers(step, run.has_adapter(), broken, judged)
 
 
 def stat_leftovers(run: RunDirectory, leftovers: Leftovers) -> tuple[int, ...]:
-    """Return file times. While they stay the same, so does the result of `find_leftovers`. Costs five stat calls."""
+    """Return file times. While they stay the same, so does the result of `find_leftovers`. Costs six stat calls."""
     last_checkpoint = run.checkpoints / f"{checkpoints.PREFIX}{leftovers.resume_step}"
     times = []
-    for path in (run.path, run.config, run.adapter, run.checkpoints, last_checkpoint):
+    for path in (run.path, run.config, run.adapter, run.checkpoints, last_checkpoint, run.judgements):
         try:
             times.append(path.stat().st_mtime_ns)
         except OSError:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from codex_tui.runs.facts import read_facts, read_note
+from codex_tui.runs.judged import JudgedSummary, list_judged
 from codex_tui.runs.library import read_created
 from codex_tui.runs.outcome import describe_newer_events, describe_resume
 from codex_tui.runs.state import RunState, compute_elapsed, reduce_all
@@ -48,6 +49,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     resume_step: int | None = None
     broken: str = ""
+    judgements: tuple[JudgedSummary, ...] = ()
 
     @property
     def path(self) -> Path:
@@ -86,6 +88,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
             "adapter": str(RunDirectory(self.directory).adapter) if self.has_adapter else None,
             "reason": self.reason,
             "resume_step": self.resume_step,
+            "judgements": [one.as_json() for one in self.judgements],
         }
 
 
@@ -118,6 +121,7 @@ def summarise(run: RunDirectory) -> RunSummary:
         reason=f"{newer} {_explain_end(watched)}".strip(),
         resume_step=watched.leftovers.resume_step,
         broken=watched.leftovers.broken,
+        judgements=list_judged(run),
     )
 
 

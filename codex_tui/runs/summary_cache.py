@@ -32,7 +32,7 @@ MAX_FOLDERS = 4  # runs folders, such as those of several CODEX_TUI_HOMEs with o
 DIGEST_BYTES = 16
 _FILES = (
     "", "/events.jsonl", "/config.json", "/process.json", "/exit.json", "/control", "/trainer.log", "/profile.toml",
-    "/note.txt", "/adapter", f"/adapter/{ADAPTER_CONFIG}", "/checkpoints",
+    "/note.txt", "/adapter", f"/adapter/{ADAPTER_CONFIG}", "/checkpoints", "/judgements",
 )  # fmt: skip
 
 
@@ -117,6 +117,7 @@ def _identify_files(directory: str, summary: RunSummary) -> tuple[bytes, float]:
         folders = []
     files_inside = () if summary.status == "done" else RESUME_FILES
     paths = [directory + file for file in _FILES]
+    paths += [f"{directory}/judgements/{one.name}.json" for one in summary.judgements]
     for folder in folders:
         paths += [f"{checkpoints}/{folder}", *(f"{checkpoints}/{folder}/{file}" for file in files_inside)]
     seen: list[object] = [directory, *folders]

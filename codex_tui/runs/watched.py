@@ -20,11 +20,13 @@ ENDED: frozenset[ShownStatus] = frozenset({"stopped", "done", "failed", "lost"})
 
 @dataclass(frozen=True)
 class Leftovers:
-    """The checkpoint and adapter of an ended run. `broken` may contain a path: clean it before it is shown."""
+    """The checkpoint, the adapter and the newest judgement of an ended run. `broken` and `judged` may hold text from
+    outside: clean them before they are shown."""
 
     resume_step: int | None = None  # step of the last whole checkpoint, 0 for none; None: no resume is possible
     has_adapter: bool = False
     broken: str = ""  # one sentence: why no resume is possible (the folder or config.json is gone)
+    judged: str = ""  # one sentence: what the newest judgement shows
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ shown.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
@@ -22,6 +22,7 @@ BASE = "base"
 MAX_BYTES = 32 * 2**20
 MAX_SHOWN = 100  # of the files in a run; a folder with more was not written by this program
 
+T = TypeVar("T")
 Known = Literal["", "exact", "near"]
 EndReason = Literal["eos", "length", "context"]
 Finite = Annotated[float, msgspec.Meta(ge=-1e300, le=1e300)]
@@ -171,8 +172,9 @@ class Book(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str = ""
 
 
-class Judgement(msgspec.Struct, kw_only=True):
-    """The whole result. `known` are the questions that stand in the training rows, `unseen` the others."""
+class JudgementHead(msgspec.Struct, kw_only=True):
+    """The result without the answers, for lists. `known` are the questions that stand in the training rows, `unseen`
+    the others."""
 
     version: int = VERSION
     name: str
@@ -192,6 +194,11 @@ class Judgement(msgspec.Struct, kw_only=True):
     tags: dict[str, Group] = {}
     conclusions: list[str] = []
     notes: list[str] = []
+
+
+class Judgement(JudgementHead, kw_only=True):
+    """The whole result."""
+
     answers: list[JudgedQuestion] = []
 
 
@@ -205,6 +212,15 @@ class JudgementError(Exception):
 
 def read(path: Path) -> Judgement:
     """Read the judgement at `path`. Raises JudgementError."""
+    return _read(path, Judgement)
+
+
+def read_head(path: Path) -> JudgementHead:
+    """Read the judgement at `path` without its answers. Raises JudgementError."""
+    return _read(path, JudgementHead)
+
+
+def _read(path: Path, kind: type[T]) -> T:
     again = "Judge the run again, or delete the file."
     try:
         data = files.read(path, MAX_BYTES)
@@ -216,7 +232,7 @@ def read(path: Path) -> Judgement:
             raise JudgementError(
                 f"{path} was written by a newer Codex TUI (version {version}, this one knows {VERSION}).", UPDATE
             )
-        return msgspec.json.decode(data, type=Judgement)
+        return msgspec.json.decode(data, type=kind)
     except (ValueError, RecursionError) as error:
         raise JudgementError(f"{path} is damaged: {error}.", again) from None
 
@@ -234,6 +250,17 @@ def list_files(folder: Path) -> list[Path]:
         return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)[:MAX_SHOWN]
     except OSError:
         return []
+
+
+def describe_levels(group: Group) -> str:
+    """Describe both sides in one line: "passes 0 → 26 of 40, chrF 7 → 68, loss 6.95 → 0.45"."""
+    adapter, other = group.adapter, group.other
+    parts = [f"passes {other.passes:,} → {adapter.passes:,} of {adapter.marked:,}"] if adapter.marked else []
+    if adapter.chrf is not None and other.chrf is not None:
+        parts.append(f"chrF {other.chrf:.0f} → {adapter.chrf:.0f}")
+    if adapter.loss is not None and other.loss is not None:
+        parts.append(f"loss {other.loss:.2f} → {adapter.loss:.2f}")
+    return ", ".join(parts)
 
 
 class _Version(msgspec.Struct):

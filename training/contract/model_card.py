@@ -12,6 +12,7 @@ from typing import Any
 
 from training.contract.card_text import escape_text, format_part, format_table, make_printable, put_part
 from training.contract.config import RunConfig, get_table
+from training.contract.judgement import JudgementHead, describe_levels
 from training.contract.model_path import is_path
 from training.contract.secrets import redact_secrets
 
@@ -42,6 +43,7 @@ class Results:
     duration: str = ""
     device: str = ""
     trained_parameters: int | None = None
+    judgements: Sequence[JudgementHead] = ()
 
     @property
     def best(self) -> tuple[int, float] | None:
@@ -66,7 +68,7 @@ def make_model_card(old: str, title: str, run: str, config: RunConfig, results: 
         "adapter",
         {"run": run},
         f"A LoRA adapter for `{escape_text(base)}`, trained with Codex TUI.\n\n"
-        f"## Result\n\n{format_table(_list_results(results))}\n\n"
+        f"## Result\n\n{format_table(_list_results(results))}\n\n{_format_judgements(results.judgements)}"
         f"## Dataset\n\n{format_table(_list_dataset_facts(config))}\n\n"
         f"## Profile\n\n{fence}toml\n{profile}\n{fence}\n\n"
         f"## Trained with\n\n{format_table({name: version for name, version in config.stack.items() if version})}",
@@ -101,6 +103,16 @@ def _list_results(results: Results) -> dict[str, str]:
     if results.trained_parameters:
         facts["trained parameters"] = f"{results.trained_parameters:,}"
     return facts
+
+
+def _format_judgements(judgements: Sequence[JudgementHead]) -> str:
+    """Format what the adapter was worth: one line for each book, and the sentences of the newest judgement."""
+    if not judgements:
+        return ""
+    lines = {f"{Path(one.book.name).name}, against {one.against.name}": describe_levels(one.overall)
+             for one in judgements}  # fmt: skip
+    sentences = "\n".join(f"- {escape_text(sentence)}" for sentence in judgements[0].conclusions)
+    return f"## Judged\n\n{format_table(lines)}\n\n{sentences}\n\n"
 
 
 def _format_loss(pair: tuple[int, float]) -> str:

@@ -1,0 +1,103 @@
+"""The judgements of a run in the list of runs, in its banner and on its card."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+from support.config_file import write_config
+from support.fake_runs import as_json, make_run
+from support.judged import judge_pairs, make_judgement
+
+from codex_tui.cli import main
+from codex_tui.hub.adapter import make_card, update_local_card
+from codex_tui.runs.follower import snapshot
+from codex_tui.ui.cockpit.banner import explain_outcome
+from training.contract import events as ev
+from training.contract import judgement
+from training.contract.card_text import CARD
+from training.contract.run_directory import RunDirectory
+
+WEIGHTS = b"weights"
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
+    monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path))
+    run = make_run("a", ev.Started(attempt=1, pid=1), ev.Done(step=1))
+    run.adapter.mkdir()
+    (run.adapter / "adapter_config.json").write_text("{}")
+    (run.adapter / "adapter_model.safetensors").write_bytes(WEIGHTS)
+    write_config(run, {"profile": {"model": {"name": "org/model"}}, "dataset": "rows.jsonl"})
+    return run
+
+
+def save(run: RunDirectory, name: str = "book", conclusion: str = "40 questions: much better.") -> Path:
+    result = make_judgement(judge_pairs([(True, False)] * 8))
+    result.adapter = judgement.Model(name="a", sha256=hashlib.sha256(WEIGHTS).hexdigest())
+    result.conclusions = [conclusion]
+    path = run.judgements / f"{name}.json"
+    judgement.write(path, result)
+    return path
+
+
+def test_the_list_of_runs_has_them_and_leaves_damaged_ones_out(
+    run: RunDirectory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = save(run)
+    (run.judgements / "bad.json").write_text("{")
+    (run.judgements / "answers.jsonl").write_text("")
+    assert main(["runs", "--json"]) == 0
+    [listed] = as_json(capsys)  # type: ignore[misc]
+    assert listed["judgements"] == [
+        {
+            "name": "book",
+            "against": "base",
+            "book": "/books/book.jsonl",
+            "created": 1.0,
+            "questions": 8,
+            "marked": 8,
+            "adapter_passes": 8,
+            "other_passes": 0,
+            "levels": "passes 0 → 8 of 8, chrF 0 → 100, loss 3.07 → 0.54",
+            "conclusion": "40 questions: much better.",
+        }
+    ]
+    path.unlink()
+    assert main(["runs", "--json"]) == 0
+    assert as_json(capsys)[0]["judgements"] == []  # type: ignore[index]
+
+
+def test_the_banner_shows_the_newest_without_control_characters(run: RunDirectory) -> None:
+    before = [entry.plain for entry in explain_outcome(run, snapshot(run))]
+    save(run, conclusion="It \x1b[2Jpasses.")
+    lines = [entry.plain for entry in explain_outcome(run, snapshot(run))]
+    assert "Judged: It ␛[2Jpasses." in lines
+    assert [text for text in lines if not text.startswith("Judged")] == before
+
+
+def test_the_card_has_those_of_the_adapter_as_it_is(run: RunDirectory) -> None:
+    save(run, conclusion="It passes <b>all</b>.")
+    card = make_card(run)("", "a")
+    assert "## Judged" in card
+    assert "| book.jsonl, against base | passes 0 → 8 of 8, chrF 0 → 100, loss 3.07 → 0.54 |" in card
+    assert "- It passes &lt;b&gt;all&lt;/b&gt;." in card
+    assert "/books" not in card
+    (run.adapter / CARD).write_text("Mine.")
+    update_local_card(run)
+    assert (run.adapter / CARD).read_text() == "Mine."
+    (run.adapter / CARD).write_text(card.replace("## Judged", "## Old"))
+    update_local_card(run)
+    assert "## Judged" in (run.adapter / CARD).read_text()
+    (run.adapter / "adapter_model.safetensors").write_bytes(b"trained again")
+    assert "## Judged" not in make_card(run)("", "a")
+
+
+def test_a_summary_is_read_again_when_a_judgement_is_made(run: RunDirectory) -> None:
+    follower = snapshot(run)
+    assert follower.leftovers.judged == ""
+    save(run)
+    assert snapshot(run).leftovers.judged == "40 questions: much better."
+    assert json.loads((run.judgements / "book.json").read_text())["version"] == judgement.VERSION
