@@ -33,6 +33,12 @@ def test_loss_and_gradients_are_those_of_single_rows(compared: Any) -> None:
         assert difference < ROUNDING * compared["largest_gradient"]
 
 
+def test_an_evaluation_has_the_same_loss_in_fewer_passes(compared: Any) -> None:
+    packed, padded = compared["eval_loss"]
+    assert packed == pytest.approx(padded, rel=1e-6)
+    assert compared["eval_passes"] == compared["fewest_eval_passes"] < 10
+
+
 def test_rows_that_see_each_other_would_be_noticed(compared: Any) -> None:
     """With a key-value cache, transformers drops the mask between packed rows without a word."""
     assert abs(compared["crossed_loss"] - compared["loss"]["alone"]) > 1e-4

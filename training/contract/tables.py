@@ -312,7 +312,8 @@ class Evaluation(Table):
     )
     per_device_eval_batch_size: Rows = field(
         1,
-        "Rows in one forward pass of an evaluation. No gradients are kept, but the activations must fit.",
+        "Rows in one forward pass of an evaluation. With packing, a pass holds the tokens of this many rows of "
+        "max_seq_length. No gradients are kept, but the activations must fit.",
         unit="rows",
     )
     patience: Steps | None = field(

@@ -1,5 +1,6 @@
-"""The probe runs the largest pass forward and backward before step 1: a batch of the longest row, or a full pass of
-packed rows. A run that doesn't fit fails at once, and the forecast learns what the run really takes on this GPU."""
+"""The probe runs the largest pass of training, forward and backward, and the largest pass of an evaluation before
+step 1: a batch of the longest row, or a full pass of packed rows. A run that doesn't fit fails at once, not in its
+first evaluation, and the forecast learns what the run really takes on this GPU."""
 
 # ruff: noqa: ARG002  transformers calls every callback with the same arguments, used or not
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +20,10 @@ from training.contract import events as ev
 from training.contract.profile import Profile
 from training.contract.units import MIB
 from training.finetune.attempt import Attempt
+from training.finetune.packing import Row
 from training.finetune.vram import VramLimit
 from training.job.job import Job
-from training.job.tokens import IGNORED
+from training.job.tokens import IGNORED, Examples
 from training.memory import probes
 from training.memory.forecast import forecast, optimizer_bytes
 from training.memory.model_shape import ModelShape
@@ -35,14 +37,14 @@ WARM_UP_TOKENS = 32  # a row of this length loads every kernel
 class Probe(TrainerCallback):
     """Runs once, when training begins: by then the model is prepared for its first step.
 
-    `train_rows` are tokenised. `profile` is the one that runs, with the number of offloaded layers in it; `shape` is
+    `profile` is the one that runs, with the number of offloaded layers in it; `shape` is
     None if no forecast can be made for the model.
     """
 
     def __init__(
         self,
         trainer: Trainer,
-        train_rows: list[dict[str, list[int]]],
+        examples: Examples,
         attempt: Attempt,
         job: Job,
         profile: Profile,
@@ -50,33 +52,54 @@ class Probe(TrainerCallback):
         limit: VramLimit,
     ) -> None:
         self._trainer = trainer
-        self._rows = find_largest_pass(train_rows, trainer.args.per_device_train_batch_size, trainer.pass_tokens)
+        args = trainer.args
+        self._rows = find_largest_pass(examples.train, args.per_device_train_batch_size, trainer.pass_tokens)
+        self._eval_rows = examples.eval and find_largest_pass(
+            examples.eval, args.per_device_eval_batch_size, trainer.eval_pass_tokens
+        )
         self._emit = attempt.events.emit
         self._job, self._profile, self._shape, self._limit = job, profile, shape, limit
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        batch_size = self._profile.training.per_device_train_batch_size
-        if self._trainer.pass_tokens is None:
-            tokens = len(self._rows[0]["input_ids"])
-            largest = f"the longest row, {tokens:,} tokens"
-        else:
-            total = sum(len(row["input_ids"]) for row in self._rows)
-            tokens = math.ceil(total / batch_size)
-            largest = f"the fullest pass, {total:,} tokens"
+        largest, tokens = self._describe(self._rows)
+        if self._trainer.pass_tokens is not None:
+            tokens = math.ceil(tokens / self._profile.training.per_device_train_batch_size)
         self._emit(ev.Phase(name="probing", detail=largest))
-        task = f"{largest[0].upper()}{largest[1:]}, can't be trained"
-        with (
-            self._limit.explain_out_of_memory(task, self._profile, self._shape),
-            leave_undisturbed(self._trainer),
-        ):
-            self._run_pass(WARM_UP_TOKENS)
-            self._limit.apply(loaded=True)
-            reset_peaks()
-            self._run_pass()
-            self._run_pass()  # this one starts with gradients in memory, as most passes of a step do
+        with leave_undisturbed(self._trainer):
+            with self._explain(f"{largest[0].upper()}{largest[1:]}, can't be trained"):
+                self._run_pass(WARM_UP_TOKENS)
+                self._limit.apply(loaded=True)
+                reset_peaks()
+                self._run_pass()
+                self._run_pass()  # this one starts with gradients in memory, as most passes of a step do
+            if self._eval_rows:
+                largest_eval = self._describe(self._eval_rows)[0]
+                with self._explain(f"{largest_eval[0].upper()}{largest_eval[1:]}, can't be evaluated"):
+                    self._evaluate()
             event = self._measure(tokens)
         self._limit.apply(loaded=True)
         self._emit(event)
+
+    def _describe(self, rows: list[Row]) -> tuple[str, int]:
+        """Return the name and the number of tokens of a pass of `rows`; of padded rows the tokens of one row."""
+        if self._trainer.pass_tokens is None:
+            tokens = len(rows[0]["input_ids"])
+            return f"the longest row, {tokens:,} tokens", tokens
+        tokens = sum(len(row["input_ids"]) for row in rows)
+        return f"the fullest pass, {tokens:,} tokens", tokens
+
+    def _explain(self, task: str) -> AbstractContextManager[None]:
+        return self._limit.explain_out_of_memory(task, self._profile, self._shape)
+
+    def _evaluate(self) -> None:
+        """Run the largest pass of an evaluation."""
+        model = self._trainer.model
+        model.zero_grad(set_to_none=True)  # as after a step
+        model.eval()
+        try:
+            self._trainer.prediction_step(model, dict(self._trainer.data_collator(self._eval_rows)), True)
+        finally:
+            model.train()
 
     def _run_pass(self, max_tokens: int | None = None) -> None:
         """Run forward and backward on the largest pass, or on the first `max_tokens` tokens of each of its rows."""
@@ -108,21 +131,20 @@ class Probe(TrainerCallback):
         return event
 
 
-def find_largest_pass(
-    train_rows: list[dict[str, list[int]]], batch_size: int, pass_tokens: int | None
-) -> list[dict[str, list[int]]]:
-    """Return the rows of the pass that needs the most memory. `batch_size` is the trainer's, which for packed rows
-    counts all rows of a step; `pass_tokens` is the limit of a packed pass, or None if rows are padded."""
-    by_length = sorted(train_rows, key=lambda row: len(row["input_ids"]), reverse=True)
+def find_largest_pass(rows: list[Row], batch_size: int, pass_tokens: int | None) -> list[Row]:
+    """Return the rows of the pass that needs the most memory. `rows` are tokenised. `batch_size` is the trainer's,
+    which for packed rows counts all rows of a step; `pass_tokens` is the limit of a packed pass, or None if rows are
+    padded."""
+    by_length = sorted(rows, key=lambda row: len(row["input_ids"]), reverse=True)
     if pass_tokens is None:
         return [by_length[0]] * batch_size
-    rows, room = [by_length[0]], pass_tokens - len(by_length[0]["input_ids"])
+    largest, room = [by_length[0]], pass_tokens - len(by_length[0]["input_ids"])
     for row in by_length[1:batch_size]:
         if room <= 0:
             break
-        rows.append({name: values[:room] for name, values in row.items()})
+        largest.append({name: values[:room] for name, values in row.items()})
         room -= len(row["input_ids"])
-    return rows
+    return largest
 
 
 def reset_peaks() -> None:
@@ -159,4 +181,5 @@ def leave_undisturbed(trainer: Trainer) -> Iterator[None]:
         if token_count is not None:
             trainer._total_train_tokens = token_count
             trainer._metrics["train"].clear()
+            trainer._metrics["eval"].clear()
         reset_peaks()  # this also frees the blocks that the probe has split

@@ -137,9 +137,9 @@ def _actual_tables(asked: dict[str, Any], trainer: Trainer) -> dict[str, Any]:
             used[name] = asked["training"][name]
     actual["training"].update({name: getattr(value, "value", value) for name, value in used.items()})
     actual["training"]["gradient_checkpointing"] = _actual_checkpointing(asked, args, on_gpu)
-    actual["evaluation"].update(
-        eval_steps=int(args.eval_steps), per_device_eval_batch_size=args.per_device_eval_batch_size
-    )
+    actual["evaluation"]["eval_steps"] = int(args.eval_steps)
+    if not trainer.pass_tokens:
+        actual["evaluation"]["per_device_eval_batch_size"] = args.per_device_eval_batch_size
     actual["checkpoints"].update(save_steps=int(args.save_steps), save_total_limit=args.save_total_limit)
     return actual
 

@@ -107,7 +107,7 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
     trainer = build_trainer(profile, attempt.locate_run(), model, tokenizer, examples, steps, attempt.warn)
     trainer.find_home = lambda: attempt.locate_run().checkpoints
     if profile.launch.probe:
-        trainer.add_callback(Probe(trainer, examples.train, attempt, job, profile, shape, limit))
+        trainer.add_callback(Probe(trainer, examples, attempt, job, profile, shape, limit))
     question = Question.from_profile(profile, rows.rows, examples.refused, eval_rows)
     for callback in build_callbacks(attempt, profile, question, card):
         trainer.add_callback(callback)
@@ -190,10 +190,13 @@ def build_trainer(
     """
     training, evaluation = profile.training, profile.evaluation
     batch_size, accumulation_steps = training.per_device_train_batch_size, training.gradient_accumulation_steps
-    pass_tokens = batch_size * profile.model.max_seq_length  # the forecast's memory is for a pass of this size
+    eval_batch_size = evaluation.per_device_eval_batch_size
+    # The forecast's memory is for passes of this size.
+    pass_tokens, eval_pass_tokens = (rows * profile.model.max_seq_length for rows in (batch_size, eval_batch_size))
     packed = training.packing != "off"
-    if packed:  # the trainer gets all rows of a step at once
+    if packed:  # the trainer gets all rows of a step at once, and many of an evaluation
         batch_size, accumulation_steps = batch_size * accumulation_steps, 1
+        eval_batch_size = max(eval_batch_size, packing.EVAL_ROWS)
     args = SFTConfig(
         output_dir=str(run.checkpoints),
         max_length=profile.model.max_seq_length,
@@ -218,7 +221,7 @@ def build_trainer(
         include_num_input_tokens_seen="all" if packed else "non_padding",  # packed rows have no padding
         eval_strategy="steps" if examples.eval else "no",
         eval_steps=evaluation.eval_steps or max(1, steps.total // 10),
-        per_device_eval_batch_size=evaluation.per_device_eval_batch_size,
+        per_device_eval_batch_size=eval_batch_size,
         prediction_loss_only=True,
         save_strategy="steps",
         save_steps=profile.checkpoints.save_steps or max(1, steps.total // 5),
@@ -235,8 +238,8 @@ def build_trainer(
         train_dataset=packing.make_dataset(examples.train, profile.model.max_seq_length),
         eval_dataset=packing.make_dataset(examples.eval, profile.model.max_seq_length) if examples.eval else None,
     )
-    if packed and packing.enable(trainer, pass_tokens):
-        trainer.pass_tokens = pass_tokens
+    if packed and packing.enable(trainer):
+        trainer.pass_tokens, trainer.eval_pass_tokens = pass_tokens, eval_pass_tokens
     elif packed:
         kind = model.config.model_type
         warn(f"Rows of a model of type {kind} can't be packed, because Unsloth can't keep them apart. They are padded.")

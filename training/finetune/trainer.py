@@ -29,9 +29,11 @@ if TYPE_CHECKING:
 
 class Trainer(SFTTrainer):
     """Calls `warn` with a sentence when it leaves out a checkpoint. `keep_best`: never delete the checkpoint with the
-    lowest evaluation loss. `pass_tokens`: the most tokens of packed rows in one pass; None if rows are not packed."""
+    lowest evaluation loss. `pass_tokens` and `eval_pass_tokens`: the most tokens of packed rows in one pass of training
+    and of an evaluation; None if rows are not packed."""
 
     pass_tokens: int | None = None
+    eval_pass_tokens: int | None = None
 
     def __init__(self, *args: Any, warn: Callable[[str], None], keep_best: bool, **kwargs: Any) -> None:
         self._unfinished: Path | None = None  # the folder that a checkpoint is being written to
@@ -60,6 +62,14 @@ class Trainer(SFTTrainer):
         return output
 
     def prediction_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Evaluate the batch, in passes of at most `eval_pass_tokens` tokens. Returns the outcome of the last pass: the
+        loss of the evaluation comes from the sums."""
+        if self.eval_pass_tokens is None:
+            return self._evaluate_pass(model, inputs, *args, **kwargs)
+        passes = split_into_passes(inputs, self.eval_pass_tokens)
+        return [self._evaluate_pass(model, part, *args, **kwargs) for part in passes][-1]
+
+    def _evaluate_pass(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         tokens = int((inputs["labels"][..., 1:] != IGNORED).sum())  # no token predicts the first one
         loss, *rest = super().prediction_step(model, inputs, *args, **kwargs)
         if tokens:  # the mean of no tokens may be NaN

@@ -34,6 +34,7 @@ def make_profile(packing: str, dtype: str = "float32") -> Profile:
                 "gradient_checkpointing": False,
             },
             "dataset": {"eval_fraction": 0.0},
+            "evaluation": {"per_device_eval_batch_size": 3},
         }
     )
 
@@ -51,6 +52,7 @@ def compare(dtype: str = "float32") -> dict[str, Any]:
                 parameter.normal_(std=0.02)
     rows = read(local("demo:zombie-waves")).rows[:40]
     examples = tokenise(rows, tokenizer, profile, eval_rows=set(), progress=lambda done: None)
+    examples.eval = sorted(examples.train, key=lambda row: len(row["input_ids"]))[:30]
 
     def build(packing: str) -> Any:
         asked = make_profile(packing, dtype)
@@ -69,12 +71,15 @@ def compare(dtype: str = "float32") -> dict[str, Any]:
     learned = (whole["labels"] != IGNORED).sum()
     batches = [batch for _, batch in zip(range(4), padded.get_train_dataloader(), strict=False)]
     model.forward = count_tokens
-    figures = {
+    figures: dict[str, Any] = {
         "packed": step(packed, [dict(whole)], learned),
         "passes": list(passes),
         "padded": step(padded, [dict(batch) for batch in batches], learned),
         "alone": step(padded, [row for batch in batches for row in split(batch)], learned),
     }
+    passes.clear()
+    eval_loss = [trainer.evaluate()["eval_loss"] for trainer in (packed, padded)]
+    eval_lengths = [len(row["input_ids"]) for row in examples.eval]
     model.forward = forward
     with torch.no_grad():  # with a cache, transformers drops the mask between rows: the silent failure
         crossed = model(
@@ -93,6 +98,9 @@ def compare(dtype: str = "float32") -> dict[str, Any]:
         "fewest_passes": len(group_rows(lengths, 3 * LENGTH)),
         "same_rows": sorted(flat) == sorted(whole["input_ids"][0].tolist()),
         "crossed_loss": crossed.loss.item(),
+        "eval_loss": eval_loss,
+        "eval_passes": len(passes) - len(examples.eval) // 3,  # those of the padded evaluation
+        "fewest_eval_passes": len(group_rows(eval_lengths, 3 * LENGTH)),
         "steps": [packed.get_train_dataloader().__len__(), -(-len(padded.get_train_dataloader()) // 4)],
     }
 

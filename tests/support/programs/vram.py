@@ -13,6 +13,7 @@ import torch  # isort: skip
 from training.contract.failures import TrainingFailure, classify
 from training.contract.profile import Profile
 from training.finetune.vram import VramLimit
+from training.job.tokens import Examples
 from training.memory import probes
 from training.memory.model_shape import ModelShape, shipped_configs
 
@@ -98,28 +99,41 @@ def failures() -> list[list[str]]:
     ]
 
 
-def probe_that_does_not_fit() -> list[str]:
-    """[kind, message, hint] of a probe that runs out of memory."""
+def probes_that_do_not_fit() -> list[list[str]]:
+    """[kind, message, hint] of a probe that runs out of memory in training, and of one that does in an evaluation."""
+    return [fail_in("training_step"), fail_in("prediction_step")]
+
+
+def fail_in(method: str) -> list[str]:
+    torch.cuda.is_available = lambda: True
     shape = ModelShape.from_config(shipped_configs()["unsloth/Llama-3.2-3B-Instruct-bnb-4bit"])
     capped: Any = limit(vram_limit_mib=3000)
     capped.apply = lambda loaded: None
-    torch.cuda.is_available = lambda: False
+    torch.cuda.is_available = lambda: False  # the probe itself runs on the CPU
 
-    def training_step(*arguments: Any, **options: Any) -> None:
+    def run_out_of_memory(*arguments: Any, **options: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 252.00 MiB.")
 
     trainer: Any = SimpleNamespace(
-        args=SimpleNamespace(per_device_train_batch_size=1, gradient_accumulation_steps=1, device="cpu"),
+        args=SimpleNamespace(
+            per_device_train_batch_size=1, per_device_eval_batch_size=1, gradient_accumulation_steps=1, device="cpu"
+        ),
         pass_tokens=None,
+        eval_pass_tokens=None,
         data_collator=lambda rows: {name: torch.tensor([row[name] for row in rows]) for name in rows[0]},
         model=torch.nn.Linear(1, 1),
         model_wrapped=None,
-        training_step=training_step,
+        training_step=lambda *arguments, **options: None,
+        prediction_step=lambda *arguments, **options: None,
     )
+    setattr(trainer, method, run_out_of_memory)
     attempt: Any = SimpleNamespace(events=SimpleNamespace(emit=lambda event: None))
     job: Any = None
-    rows = [{"input_ids": [1] * length, "labels": [1] * length} for length in (8, 40, 8)]
-    subject = probe.Probe(trainer, rows, attempt, job, profile(), shape, capped)
+    train, held_out = (
+        [{"input_ids": [1] * length, "labels": [1] * length} for length in lengths] for lengths in ((8, 40, 8), (3, 30))
+    )
+    examples = Examples(train=train, eval=held_out)
+    subject = probe.Probe(trainer, examples, attempt, job, profile(), shape, capped)
     try:
         subject.on_train_begin(trainer.args, None, None)
     except TrainingFailure as error:
