@@ -41,8 +41,9 @@ def run_lengths(args: argparse.Namespace) -> int:
     from codex_tui.base.text import clean
     from codex_tui.commands.progress import print_progress
     from codex_tui.data.check import check_dataset
-    from codex_tui.data.length_options import add_memory, compare_lengths
+    from codex_tui.data.length_options import compare_lengths
     from codex_tui.data.target import Target
+    from codex_tui.machine.forecast import forecast_lengths
     from codex_tui.profiles.library import find_profile
     from training.contract.failures import NO_CHAT_TEMPLATE
 
@@ -62,7 +63,8 @@ def run_lengths(args: argparse.Namespace) -> int:
     if args.long_rows:
         table = profile.dataset.model_copy(update={"long_rows": args.long_rows})
         profile = profile.model_copy(update={"dataset": table})
-    choice = add_memory(compare_lengths(result.scan, result.lengths, profile, result.speed), profile, path, args.card)
+    choice = compare_lengths(result.scan, result.lengths, profile, result.speed)
+    choice = choice.with_memory(forecast_lengths(profile, path, choice.lengths, args.card))
     target = Target(target.source, profile, path)
     if args.json:
         print(json.dumps(_as_json(choice, target, result.speed), indent=2))

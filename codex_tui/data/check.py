@@ -9,7 +9,7 @@ from pathlib import Path
 
 from codex_tui.base import locations
 from codex_tui.base.errors import CodexError, convert_os_error
-from codex_tui.base.progress import OnProgress, Progress
+from codex_tui.base.progress import OnProgress, Progress, ProgressTracker
 from codex_tui.base.text import pluralize
 from codex_tui.data import sources
 from codex_tui.data.advice import Advice, give_advice
@@ -126,6 +126,17 @@ class CountedRows:
         """Compute the figures and the advice for a run of `profile`."""
         overview = compute_overview(self.scan, self.lengths, profile)
         return overview, tuple(give_advice(overview, self.scan, self.lengths, profile))
+
+
+@dataclass(frozen=True)
+class TokenCount:
+    """How far the tokens are counted: all `rows`; or the `work` that counts them; or the `reason` why they are not
+    counted, with a hint. Clean the texts before they are shown."""
+
+    rows: CountedRows | None = None
+    work: ProgressTracker | None = None
+    reason: str = ""
+    hint: str = ""
 
 
 async def count_rows(target: Target, report: OnProgress) -> CountedRows:

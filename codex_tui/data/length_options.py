@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from codex_tui.data.overview import Overview, compute_overview
-from codex_tui.machine.forecast import forecast_lengths
+from codex_tui.machine.forecast import Card, LengthForecasts
 from training.contract.profile import Profile
 from training.dataset.lengths import Lengths
 from training.dataset.scan import Scan
@@ -39,10 +39,47 @@ class LengthOption:
 
 @dataclass(frozen=True)
 class LengthOptions:
-    """The lengths to choose from, ascending. `no_memory` says why their memory is not known."""
+    """The lengths to choose from, ascending, for a run of `profile`, whose own length is one of them. `no_memory` says
+    why their memory is not known. `card` is the GPU of this machine; without one, the memory may have been compared
+    with another card."""
 
     options: list[LengthOption]
+    profile: Profile
+    tokens_per_second: float | None = None
     no_memory: str = ""
+    card: Card | None = None
+
+    @property
+    def own_length(self) -> int:
+        """The profile's own max_seq_length."""
+        return self.profile.model.max_seq_length
+
+    @property
+    def long_rows(self) -> str:
+        """What happens to longer rows."""
+        return self.profile.dataset.long_rows
+
+    @property
+    def limit_mib(self) -> float | None:
+        """The memory that the run may use; None if it is not known."""
+        memory = self.options[0].memory
+        return memory.limit_mib if memory else None
+
+    @property
+    def lengths(self) -> list[int]:
+        return [option.max_seq_length for option in self.options]
+
+    def with_memory(self, forecasts: LengthForecasts) -> LengthOptions:
+        """Return these lengths with the forecast of each of them."""
+        if not forecasts.memory:
+            return replace(self, no_memory=forecasts.reason, card=forecasts.card)
+        pairs = zip(self.options, forecasts.memory, strict=True)
+        options = [replace(option, memory=memory) for option, memory in pairs]
+        return replace(self, options=options, no_memory="", card=forecasts.card)
+
+    def starts(self, option: LengthOption) -> bool:
+        """Whether a run with the length of `option` starts."""
+        return self.long_rows != "refuse" or not option.overview.truncated
 
     @property
     def longest_fitting(self) -> int | None:
@@ -55,35 +92,26 @@ class LengthOptions:
         return min((option.max_seq_length for option in self.options if not option.overview.truncated), default=None)
 
 
-def list_lengths(longest: int, own: int) -> list[int]:
+def list_lengths(longest: int, *own: int) -> list[int]:
     """List the lengths to compare: the powers of two and the lengths halfway between them, up to the `longest` row. The
-    profile's `own` is one of them."""
+    profile's `own` is one of them, and each other one that a person asks for."""
     usual = [length for power in range(MAX_POWER) for length in (2**power, 3 * 2**power // 2)]
     last = min(max(longest, SHORTEST), 2**MAX_POWER)
-    return sorted({*(length for length in usual if MIN_LENGTH <= length < last), last, own})
+    return sorted({*(length for length in usual if MIN_LENGTH <= length < last), last, *own})
 
 
 def compare_lengths(
-    scan: Scan, lengths: Lengths, profile: Profile, tokens_per_second: float | None = None
+    scan: Scan, lengths: Lengths, profile: Profile, tokens_per_second: float | None = None, others: Iterable[int] = ()
 ) -> LengthOptions:
-    """Compute the figures of every length. The memory is not forecast yet."""
+    """Compute the figures of every length, also of `others`. The memory is not forecast yet."""
     longest = max(lengths.token_counts, default=0)
     return LengthOptions(
         [
             LengthOption(
                 length, compute_overview(scan, lengths, profile.with_max_seq_length(length), tokens_per_second)
             )
-            for length in list_lengths(longest, profile.model.max_seq_length)
-        ]
-    )
-
-
-def add_memory(choice: LengthOptions, profile: Profile, path: Path, card_mib: float | None = None) -> LengthOptions:
-    """Add the forecast of every length. `path` is the file of `profile`. Call this in a thread: it asks the driver."""
-    lengths = [option.max_seq_length for option in choice.options]
-    forecasts, reason = forecast_lengths(profile, path, lengths, card_mib)
-    if not forecasts:
-        return replace(choice, no_memory=reason)
-    return LengthOptions(
-        [replace(option, memory=memory) for option, memory in zip(choice.options, forecasts, strict=True)]
+            for length in list_lengths(longest, profile.model.max_seq_length, *others)
+        ],
+        profile,
+        tokens_per_second,
     )

@@ -89,6 +89,15 @@ class ResourceForecast:
         )
 
 
+@dataclass(frozen=True)
+class LengthForecasts:
+    """The forecast of each max_seq_length, in `memory`; it is empty where none can be made, and `reason` says why."""
+
+    memory: list[Forecast]
+    card: Card | None
+    reason: str = ""
+
+
 def forecast_resources(
     profile: Profile, path: Path, card_mib: float | None = None, *, use_title: bool = False
 ) -> ResourceForecast:
@@ -99,7 +108,7 @@ def forecast_resources(
     answer. It is asked once, and the model's config.json is read once.
     """
     card = read_card(profile.hardware.device)
-    card_mib = card_mib or (card.total_mib if card else read_title_card(profile) if use_title else None)
+    card_mib = card_mib or _find_card_size(profile, card, use_title)
     config = find_config(profile.model.name, profile.model.revision, path)
     unknown_modules = find_unknown_modules(profile, config)
     shape, reason = (None, str(unknown_modules)) if unknown_modules else _find_shape(profile, config)
@@ -119,24 +128,26 @@ def forecast_resources(
 
 
 def forecast_lengths(
-    profile: Profile, path: Path, lengths: Sequence[int], card_mib: float | None = None
-) -> tuple[list[Forecast], str]:
-    """Forecast the GPU memory of `profile`, loaded from the file at `path`, for each max_seq_length of `lengths`.
-
-    Returns an empty list, and the reason, where it can't be forecast. Call this in a thread, as `forecast_resources`.
-    """
+    profile: Profile, path: Path, lengths: Sequence[int], card_mib: float | None = None, *, use_title: bool = False
+) -> LengthForecasts:
+    """Forecast the GPU memory of `profile`, loaded from the file at `path`, for each max_seq_length of `lengths`. The
+    other arguments are those of `forecast_resources`. Call this in a thread too."""
+    card = read_card(profile.hardware.device)
     if profile.hardware.device == "cpu":
-        return [], CPU_REASON
+        return LengthForecasts([], card, CPU_REASON)
     shape, reason = _find_shape(profile, find_config(profile.model.name, profile.model.revision, path))
     if shape is None:
-        return [], reason
-    card = read_card(profile.hardware.device)
-    card_mib = card_mib or (card.total_mib if card else None)
+        return LengthForecasts([], card, reason)
+    card_mib = card_mib or _find_card_size(profile, card, use_title)
     forecasts = []
     for length in lengths:
         at_length = profile.with_max_seq_length(length)
         forecasts.append(forecast(at_length, shape, _describe_machine(at_length, path, card, card_mib)))
-    return forecasts, ""
+    return LengthForecasts(forecasts, card)
+
+
+def _find_card_size(profile: Profile, card: Card | None, use_title: bool) -> float | None:
+    return card.total_mib if card else read_title_card(profile) if use_title else None
 
 
 def read_title_card(profile: Profile) -> float | None:

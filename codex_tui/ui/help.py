@@ -63,8 +63,19 @@ SECTIONS: tuple[Section, ...] = (
             ("", "l longest first, d duplicates"),
             ("[ ] =", "try another max_seq_length"),
             ("Bksp", "return to the profile's max_seq_length"),
+            ("m", "compare every max_seq_length"),
             ("e", "edit the profile, with that length"),
             ("t", "start or stop counting all tokens"),
+        ),
+    ),
+    (
+        "Lengths",
+        (
+            ("← →", "shorter, longer max_seq_length"),
+            ("d", "cut longer rows, or drop them"),
+            ("f", "the longest that fits the card"),
+            ("= Bksp", "another length, the profile's own"),
+            ("Enter", "use it: save it, or set it for this run"),
         ),
     ),
     (
@@ -131,6 +142,7 @@ SECTIONS: tuple[Section, ...] = (
 SCREEN_SECTIONS = {
     "CockpitScreen": ("Cockpit", "Chat", "Samples"),
     "DataScreen": ("Data", "Texts"),
+    "LengthsScreen": ("Lengths",),
     "ProfilesScreen": ("Profiles",),
     "EditorScreen": ("Editor",),
     "RunsScreen": ("Runs",),

@@ -1,37 +1,69 @@
-"""Moves from the data screen to the editor of its profile, and back."""
+"""Changes the profile of the data screen: in the editor, or at once if the change comes from the lengths screen."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textual.screen import Screen
 
 from codex_tui.base import locations
 from codex_tui.base.errors import CodexError
+from codex_tui.base.text import clean
+from codex_tui.base.toml import format_literal
+from codex_tui.base.toml_text import CannotEdit
 from codex_tui.ui.messages import Trouble
 
 if TYPE_CHECKING:  # importing pydantic here would delay the first paint
     from codex_tui.data.target import Target
-    from codex_tui.data.view import DataView
     from codex_tui.profiles.draft import Draft
 
+Changes = Mapping[str, Any]  # fields of the profile, and their new values
+Then = Callable[[str | None], Coroutine[Any, Any, None]]  # is called with the name of the profile
+NO_PROFILE = "No profile to edit. A run keeps the profile it was started with."
 
-def open_draft(screen: Screen[Any], view: DataView) -> Draft | None:
-    """Opens the profile for the editor, with the max_seq_length of the data screen.
 
-    Returns None after it has shown an error, if the profile cannot be opened or edited.
-    """
-    from codex_tui.base.toml_text import CannotEdit
+def is_shipped(path: Path) -> bool:
+    return path.is_relative_to(locations.shipped_profiles())
+
+
+def edit_profile(screen: Screen[Any], path: Path | None, changes: Changes, then: Then) -> None:
+    """Opens the editor with `changes` as unsaved changes. A shipped profile gets a copy that extends it."""
+    from codex_tui.ui.editor.screen import EditorScreen
+
+    if path is None:
+        screen.notify(NO_PROFILE, markup=False)
+    elif draft := _make_draft(screen, path, changes):
+        screen.app.push_screen(EditorScreen(draft), then)
+
+
+def save_changes(screen: Screen[Any], path: Path | None, changes: Changes, then: Then) -> None:
+    """Writes `changes` into the person's own profile. Opens the editor if the profile is a shipped one."""
+    if path is None or is_shipped(path):
+        edit_profile(screen, path, changes, then)
+    elif not changes:
+        screen.notify(f"{clean(path.stem)} has these values already.", markup=False)
+    elif draft := _make_draft(screen, path, changes):
+        try:
+            draft.save()
+        except CodexError as error:
+            screen.post_message(Trouble(error.message, error.hint))
+            return
+        values = ", ".join(f"{field.rpartition('.')[2]} = {format_literal(value)}" for field, value in changes.items())
+        screen.notify(f"Saved {clean(path.name)}: {values}", markup=False)
+        screen.call_later(then, path.stem)
+
+
+def _make_draft(screen: Screen[Any], path: Path, changes: Changes) -> Draft | None:
+    """Makes a draft of the profile with `changes`. Returns None after it has shown an error, if that is impossible."""
     from codex_tui.profiles.draft import Draft
 
-    path = view.target.path
-    assert path is not None
     try:
-        shipped = path.is_relative_to(locations.shipped_profiles())
-        draft = Draft.extending(path) if shipped else Draft.open(path)
-        if view.limit != view.own_limit:
-            draft.set("model.max_seq_length", str(view.limit))
+        draft = Draft.extending(path) if is_shipped(path) else Draft.open(path)
+        for field, value in changes.items():
+            draft.set(field, format_literal(value))
     except CannotEdit as error:
         screen.post_message(
             Trouble(f"{error}.", "In the list of profiles, press E to open the file in your own editor.")

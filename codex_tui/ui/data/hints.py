@@ -25,6 +25,7 @@ def list_hints(view: DataView, pane: str, question: str, on_row: bool, alone: bo
         keys += [("i", "ids")] if pane == "tokens" else []
         keys += [("[ ]", "length")] if view.target.profile else []
         keys += [("Bksp", "profile's length")] if view.limit != view.own_limit else []
+    keys += [("m", "lengths")] if view.target.profile else []
     if not on_row or not alone:
         keys += [("/", "search"), ("g", "go to"), ("f", "filter")]
         keys += [(kind[0], kind) for kind in KINDS if kind != view.rows.kind]

@@ -10,11 +10,13 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.screen import Screen
 
-from codex_tui.base.text import clean, pluralize
+from codex_tui.base.text import clean
 from codex_tui.data.filter import KINDS, Kind
 from codex_tui.data.target import Target
 from codex_tui.data.view import DataView
+from codex_tui.ui.data.edit import Changes, edit_profile, reload_target, save_changes
 from codex_tui.ui.data.hints import list_hints
+from codex_tui.ui.data.lengths import describe_count, name_purpose
 from codex_tui.ui.data.overview import draw_overview, draw_summary
 from codex_tui.ui.data.prompt_bar import PromptBar, Question
 from codex_tui.ui.data.row_view import RowView
@@ -25,15 +27,16 @@ from codex_tui.ui.data.text import (
     draw_limit,
     draw_pane,
     draw_row,
-    draw_work,
+    draw_title,
     explain_empty_list,
 )
-from codex_tui.ui.kit.drawing import MUTED, line
 from codex_tui.ui.kit.heading import Heading
 from codex_tui.ui.kit.hints import ALWAYS, TYPING, HintBar
 from codex_tui.ui.kit.row_list import RowList
 from codex_tui.ui.kit.tabs import TabStrip
 from codex_tui.ui.kit.title_bar import TitleBar
+from codex_tui.ui.kit.work import draw_work
+from codex_tui.ui.lengths.screen import LengthsScreen
 from codex_tui.ui.messages import ReportsWorkerErrors
 
 MIN_WIDTH_BESIDE = 100  # columns; a narrower terminal shows either the list or the row
@@ -71,6 +74,7 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
         Binding("backspace", "limit(0)", "The profile's own max_seq_length"),
         Binding("left,h", "step(-1)", "Previous row", show=False),
         Binding("right", "step(1)", "Next row", show=False),
+        Binding("m", "lengths", "Compare every max_seq_length"),
         Binding("e", "edit", "Edit the profile"),
         Binding("t", "tokenise", "Start or stop counting tokens"),
         Binding("escape", "back", "Back", show=False),
@@ -83,11 +87,12 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
         self.numbered = False
         self._shown: tuple[object, ...] = ()  # the pane and the row on the screen, and the state of its text
         self._update_pending = False  # the next paint shows all changes since the last one
+        self._lengths: LengthsScreen | None = None  # is above this screen
 
     def compose(self) -> ComposeResult:
         yield TitleBar("Data", "")
         with Horizontal():
-            yield RowList(self._draw_row, self._moved, id="rows")
+            yield RowList(lambda place: draw_row(self.view, place), self._moved, id="rows")
             with Vertical(id="right"):
                 yield TabStrip(PANES)
                 yield Heading(id="about")
@@ -117,10 +122,9 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
         """Whether the row fills the screen."""
         return self.has_class("one") and self.has_class("reading")
 
-    def _draw_row(self, place: int) -> Content:
-        return draw_row(self.view, place)
-
     def _changed(self) -> None:
+        if self._lengths:
+            self._lengths.show(describe_count(self.view))
         if self.is_attached and not self._update_pending:
             self._update_pending = True
             self.call_after_refresh(self._show_once)
@@ -138,17 +142,9 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
             f"Rows: {FILTERS[view.rows.kind]}" + (f" with “{clean(view.rows.needle)}”" if view.rows.needle else "")
         )
         rows.border_subtitle = Content(f"{place + 1:,} of {count:,}" if count else "")
-        self._show_title()
+        self.query_one(TitleBar).show("Data", draw_title(view))
         self._show_row()
         self._show_bottom()
-
-    def _show_title(self) -> None:
-        view, target = self.view, self.view.target
-        rows = pluralize(view.rows.count, "row") if view.rows.complete else f"{view.rows.count:,}+ rows"
-        parts = [clean(target.label), rows]
-        if target.profile_name:
-            parts.append(f"{'run' if target.run else 'profile'} {clean(target.profile_name)}")
-        self.query_one(TitleBar).show("Data", line((" · ".join(parts), MUTED)))
 
     def _show_row(self) -> None:
         view, text, about = self.view, self.query_one(RowView), self.query_one("#about", Heading)
@@ -259,18 +255,22 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
 
     def action_edit(self) -> None:
         """Opens the editor with the max_seq_length of this screen as an unsaved change."""
-        from codex_tui.ui.data.edit import open_draft
-        from codex_tui.ui.editor.screen import EditorScreen
+        changes = {} if self.view.limit == self.view.own_limit else {"model.max_seq_length": self.view.limit}
+        edit_profile(self, self.view.target.path, changes, self._on_edited)
 
-        if self.view.target.path is None:
-            self.notify("No profile to edit. A run keeps the profile it was started with.", markup=False)
-        elif draft := open_draft(self, self.view):
-            self.app.push_screen(EditorScreen(draft), self._on_edited)
+    def action_lengths(self) -> None:
+        view, purpose = self.view, name_purpose(self.view)
+        length = None if view.limit == view.own_limit else view.limit
+        self._lengths = LengthsScreen(view.target, describe_count(view), purpose, length, self.action_tokenise)
+        self.app.push_screen(self._lengths, self._use_length)
+
+    def _use_length(self, changes: Changes | None) -> None:
+        self._lengths = None
+        if changes is not None:
+            save_changes(self, self.view.target.path, changes, self._on_edited)
 
     async def _on_edited(self, name: str | None) -> None:
         """Reads the rows again with the edited profile."""
-        from codex_tui.ui.data.edit import reload_target
-
         if target := await reload_target(self.view.target, name):
             before, self.view = self.view, DataView(target, self._changed)
             self.view.rows.current, self.view.ids = before.rows.current, before.ids

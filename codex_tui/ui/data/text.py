@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 from textual.content import Content
 
-from codex_tui.base.progress import ProgressTracker
-from codex_tui.base.text import clean, format_duration
+from codex_tui.base.text import clean, pluralize
 from codex_tui.data.filter import NEEDS_TOKENS
 from codex_tui.data.rows import RowPreview
 from codex_tui.data.view import DataView
@@ -20,7 +19,6 @@ SPLIT_NAMES = {"train": "training", "eval": "evaluation", "dropped": "skipped"}
 PANES = (("seen", "Model"), ("raw", "Raw"), ("tokens", "Tokens"), ("overview", "Overview"))
 FILTERS = {"all": "all", "bad": "bad", "cut": "cut", "longest": "longest first", "duplicates": "duplicates"}
 SIGN_STYLES = {"✗": "bold $error", "!": "bold $error", ">": "bold $warning", "=": "$secondary", "~": "$secondary"}
-STEP_NAMES = {"scanning": "reading the rows", "tokenising": "counting tokens", "indexing": "finding the rows"}
 MAX_UNREADABLE_BYTES = 200_000  # shown of a row that is not JSON
 
 
@@ -92,14 +90,13 @@ def _explain_counting(view: DataView) -> Content:
     return line(("Press t to count them.", MUTED)) if not view.works else Content("")
 
 
-def draw_work(work: ProgressTracker, keys: str, width: int) -> Content:
-    """Draws the work in progress, with its progress and the remaining time."""
-    progress, seconds_left = work.progress, work.seconds_left
-    name = STEP_NAMES.get(progress.step, progress.step)
-    bar = figures.draw_progress(progress.fraction, max(6, min(24, width - 60)))
-    remaining = f", about {format_duration(seconds_left)} left" if seconds_left is not None else ""
-    share = f" {figures.compute_percent(progress.done, progress.total)} %{remaining}" if progress.total else " …"
-    return line((f"{name[:1].upper()}{name[1:]} ", MUTED), bar, share, (f"   {keys}" if keys else "", MUTED))
+def draw_title(view: DataView) -> Content:
+    """Draws what is shown: the dataset, its rows, and the profile or the run."""
+    target, count = view.target, view.rows.count
+    parts = [clean(target.label), pluralize(count, "row") if view.rows.complete else f"{count:,}+ rows"]
+    if target.profile_name:
+        parts.append(f"{'run' if target.run else 'profile'} {clean(target.profile_name)}")
+    return line((" · ".join(parts), MUTED))
 
 
 def draw_heading(view: DataView) -> Content:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from codex_tui.base import locations
-from codex_tui.data.length_options import add_memory, compare_lengths, list_lengths
+from codex_tui.data.length_options import compare_lengths, list_lengths
 from codex_tui.machine import forecast
 from codex_tui.profiles.resolve import load_profile
 from training.contract.profile import Profile
@@ -72,7 +72,8 @@ def test_memory_is_forecast_for_each_length_and_the_longest_that_fits_is_known(
     lengths = Lengths()
     lengths.add([(40_000, [(10, 40_000)])])
     settings = load_profile(SHIPPED)
-    choice = add_memory(compare_lengths(Scan(bytearray(1), array("I", [0])), lengths, settings), settings, SHIPPED)
+    choice = compare_lengths(Scan(bytearray(1), array("I", [0])), lengths, settings)
+    choice = choice.with_memory(forecast.forecast_lengths(settings, SHIPPED, choice.lengths))
     for option in choice.options:
         alone = forecast.forecast_resources(settings.with_max_seq_length(option.max_seq_length), SHIPPED)
         assert option.memory == alone.memory is not None
@@ -85,6 +86,7 @@ def test_memory_that_cannot_be_forecast_is_explained() -> None:
     settings = load_profile(SHIPPED)
     hardware = settings.hardware.model_copy(update={"device": "cpu"})
     settings = settings.model_copy(update={"hardware": hardware})
-    choice = add_memory(compare_lengths(*three_rows(), settings), settings, SHIPPED)
+    choice = compare_lengths(*three_rows(), settings)
+    choice = choice.with_memory(forecast.forecast_lengths(settings, SHIPPED, choice.lengths))
     assert choice.no_memory == "It runs on the CPU and takes nothing of a card."
     assert choice.longest_fitting is None
