@@ -34,4 +34,4 @@ def describe_count(view: DataView) -> TokenCount:
 def name_purpose(view: DataView) -> str:
     """Says what the lengths screen does with the picked length; "" for a run, which keeps its profile."""
     path = view.target.path
-    return "" if path is None else "edit a copy" if is_shipped(path) else "save in the profile"
+    return "" if path is None else "edit a copy" if is_shipped(path) else "save it"
