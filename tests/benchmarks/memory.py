@@ -96,7 +96,7 @@ def measure(row: dict[str, Any]) -> dict[str, Any]:
     from training.finetune import sft
     from training.finetune.probe import Probe
     from training.finetune.vram import VramLimit
-    from training.job.tokens import Examples
+    from training.job.examples import Examples
 
     profile = Profile.model_validate({
         "model": {"name": str(folder_of(row["shape"], load_in_4bit=row["load_in_4bit"])),

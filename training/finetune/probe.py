@@ -22,8 +22,9 @@ from training.contract.units import MIB
 from training.finetune.attempt import Attempt
 from training.finetune.packing import Row
 from training.finetune.vram import VramLimit
+from training.job.examples import Examples
 from training.job.job import Job
-from training.job.tokens import IGNORED, Examples
+from training.job.tokens import IGNORED
 from training.memory import probes
 from training.memory.forecast import forecast, optimizer_bytes
 from training.memory.model_shape import ModelShape

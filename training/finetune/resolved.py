@@ -15,9 +15,9 @@ from training.contract.run_directory import RunDirectory
 from training.dataset.rows import Rows
 from training.dataset.source import sha256
 from training.dataset.split import Steps
+from training.job.examples import Examples
 from training.job.job import Job
 from training.job.prompt import describe_rows
-from training.job.tokens import Examples
 
 if TYPE_CHECKING:
     from peft import PeftModel

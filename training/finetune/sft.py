@@ -33,9 +33,9 @@ from training.finetune.probe import Probe
 from training.finetune.trainer import Trainer
 from training.finetune.vram import VramLimit
 from training.job.chosen_template import set_chat_template
+from training.job.examples import Examples, describe_other_reading, tokenise
 from training.job.job import Job
 from training.job.model import find_shape, hub_cache, read_config, resolve_source
-from training.job.tokens import Examples, describe_other_reading, tokenise
 from training.memory.module_names import ModuleNames
 
 if TYPE_CHECKING:

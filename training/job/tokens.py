@@ -8,14 +8,12 @@ several (see chat_template.py).
 
 from __future__ import annotations
 
-import time
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from training.contract.failures import TrainingFailure
 from training.contract.tables import Dataset
 from training.dataset.lengths import Span
 from training.dataset.messages import Message
@@ -26,12 +24,7 @@ from training.job.chat_template import ChatTemplate, Conversation, Rendered, Tem
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from training.contract.profile import Profile
-    from training.job.job import Job
-
 IGNORED = -100  # cross-entropy skips tokens with this label
-BATCH_ROWS = 256  # the tokenizer encodes a batch on all cores
-PROGRESS_SECONDS = 0.25
 END_TOKENS = 3  # an answer's end-of-turn token is one of its last tokens
 
 
@@ -47,6 +40,8 @@ class Encoded:
         return sum(end - start for start, end in self.spans)
 
     def cut(self, max_seq_length: int) -> Encoded:
+        if len(self.input_ids) <= max_seq_length:
+            return self
         spans = tuple((start, min(end, max_seq_length)) for start, end in self.spans if start < max_seq_length)
         return Encoded(self.input_ids[:max_seq_length], spans)
 
@@ -67,20 +62,13 @@ class EncodedRow:
     faults: TemplateFaults = field(default_factory=TemplateFaults)
 
 
-@dataclass
-class Examples:
-    """Tokenised rows. `train` and `eval` hold {"input_ids": [...], "labels": [...]}, ready for SFTTrainer."""
+@dataclass(frozen=True, slots=True)
+class _RenderedRow:
+    """A row on its way to tokens: its texts, or its plain text."""
 
-    train: list[dict[str, list[int]]] = field(default_factory=list)
-    eval: list[dict[str, list[int]]] = field(default_factory=list)
-    train_rows: int = 0  # that `train` is made of: a row may be several sequences
-    eval_rows: int = 0
-    dropped: int = 0  # rows with nothing left to learn after the cut
-    truncated: int = 0  # rows that lost their end in the cut, but not all answers
-    longest: int = 0  # tokens of the longest row before the cut
-    faults: TemplateFaults = field(default_factory=TemplateFaults)
-    refused: dict[int, str] = field(default_factory=dict)  # why the chat template refused rows, by their position
-    too_long: list[str] = field(default_factory=list)  # rows longer than max_seq_length, for each row
+    encoded: EncodedRow
+    texts: list[Rendered]
+    plain: str | None
 
 
 def with_system_prompt(messages: list[Message], system_prompt: str | None) -> list[Message]:
@@ -101,35 +89,60 @@ class RowEncoder:
 
     def encode(self, rows: Sequence[Row]) -> list[EncodedRow]:
         """Encode a batch of rows. It is as long as `rows`."""
-        encoded = [EncodedRow() for _ in rows]
-        texts: list[tuple[EncodedRow, Rendered]] = []
-        for row, result in zip(rows, encoded, strict=True):
-            if row.text is not None:
-                result.sequences.append(self._encode_text(row.text))
-                continue
-            try:
-                conversation = self.render(row)
-            except TemplateRefusal as refusal:
-                result.refusal = str(refusal)
-                continue
-            result.faults = conversation.faults
-            texts += [(result, rendered) for rendered in conversation.texts]
-        encodings = self._encode_batch([rendered.text for _, rendered in texts])
-        for (result, rendered), (ids, offsets) in zip(texts, encodings, strict=True):
-            self._add_sequence(result, rendered, ids, offsets)
-        return encoded
+        return self._tokenise(self._render_batch(rows))
 
-    def _encode_batch(self, texts: list[str]) -> Iterator[tuple[list[int], Any]]:
-        """Encode texts that have all of their special tokens. Yield for each the ids, and an object that knows the
-        characters of each token; None if the tokenizer does not tell them."""
+    def encode_batches(self, batches: Iterable[Sequence[Row]]) -> Iterator[list[EncodedRow]]:
+        """Encode batches of rows. The tokenizer works on all cores in a thread while the next batch is rendered."""
+        with ThreadPoolExecutor(1) as thread:
+            started: Future[list[EncodedRow]] | None = None
+            for rows in batches:
+                batch = self._render_batch(rows)
+                previous, started = started, thread.submit(self._tokenise, batch)
+                if previous:
+                    yield previous.result()
+            if started:
+                yield started.result()
+
+    def _render_batch(self, rows: Sequence[Row]) -> list[_RenderedRow]:
+        batch = []
+        for row in rows:
+            texts: list[Rendered] = []
+            encoded = EncodedRow()
+            if row.text is None:
+                try:
+                    conversation = self.render(row)
+                except TemplateRefusal as refusal:
+                    encoded.refusal = str(refusal)
+                else:
+                    texts, encoded.faults = conversation.texts, conversation.faults
+            batch.append(_RenderedRow(encoded, texts, row.text))
+        return batch
+
+    def _tokenise(self, batch: list[_RenderedRow]) -> list[EncodedRow]:
+        texts = [(row.encoded, rendered) for row in batch for rendered in row.texts]
+        encodings = self._encode_texts([rendered.text for _, rendered in texts], add_special_tokens=False)
+        for (encoded, rendered), (ids, encoding) in zip(texts, encodings, strict=True):
+            self._add_sequence(encoded, rendered, ids, encoding)
+        plain = [(row.encoded, row.plain) for row in batch if row.plain is not None]
+        encodings = self._encode_texts([text for _, text in plain], add_special_tokens=True)
+        for (encoded, text), (ids, _) in zip(plain, encodings, strict=True):
+            encoded.sequences.append(self._finish_plain(text, ids))
+        return [row.encoded for row in batch]
+
+    def _encode_texts(self, texts: list[str], *, add_special_tokens: bool) -> Iterator[tuple[list[int], Any]]:
+        """Encode texts. Yield for each the ids, and an object that knows the characters of each token; None if the
+        tokenizer does not tell them."""
         if not self._tokenizer.is_fast:
             for text in texts:
-                yield self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"], None
+                encoded = self._tokenizer(text, add_special_tokens=add_special_tokens, verbose=False)
+                yield list(encoded["input_ids"]), None
             return
         backend = self._tokenizer.backend_tokenizer  # twice as fast as the tokenizer itself, with the same ids
-        backend.no_truncation()
-        backend.no_padding()
-        for encoding in backend.encode_batch(texts, add_special_tokens=False):
+        if backend.truncation is not None:  # another thread may be using the tokenizer: change it only if necessary
+            backend.no_truncation()
+        if backend.padding is not None:
+            backend.no_padding()
+        for encoding in backend.encode_batch(texts, add_special_tokens=add_special_tokens):
             yield encoding.ids, encoding
 
     def render(self, row: Row) -> Conversation:
@@ -159,7 +172,7 @@ class RowEncoder:
         for answer in rendered.answers:
             places = [self._find_tokens(rendered.text, ids, encoding, span) for span in answer]
             spans += [span for span in places if span[0] < span[1]]
-            ends = [token for start, end in places for token in ids[start:end]][-END_TOKENS:]
+            ends = [token for start, end in places for token in ids[max(start, end - END_TOKENS) : end]][-END_TOKENS:]
             row.faults.endless += self._special_ids.isdisjoint(ends)
         row.sequences.append(Encoded(ids, tuple(spans)))
 
@@ -181,10 +194,9 @@ class RowEncoder:
         before = self._tokenizer(beginning, add_special_tokens=False, verbose=False)["input_ids"]
         return next((i for i, (a, b) in enumerate(zip(before, ids, strict=False)) if a != b), len(before))
 
-    def _encode_text(self, text: str) -> Encoded:
-        """Encode a plain text with the tokens for its beginning and its end, once each."""
+    def _finish_plain(self, text: str, ids: list[int]) -> Encoded:
+        """Give a plain text the tokens for its beginning and its end, once each."""
         tokenizer = self._tokenizer
-        ids: list[int] = list(tokenizer(text, verbose=False)["input_ids"])
         if ids[:2] == [tokenizer.bos_token_id] * 2:  # the text has one, and the tokenizer added another
             del ids[0]
         if text.rstrip().endswith(str(tokenizer.eos_token)):
@@ -197,84 +209,3 @@ class RowEncoder:
 
 def describe_refusal(row: Row, reason: str) -> str:
     return f"line {row.line}: the model's chat template refuses this row: {reason.rstrip('.')}."
-
-
-def tokenise(
-    rows: list[Row],
-    tokenizer: PreTrainedTokenizerBase,
-    profile: Profile,
-    *,
-    eval_rows: set[int],
-    progress: Callable[[int], None],
-) -> Examples:
-    """Tokenise all rows, and cut or drop long ones. `eval_rows` are the positions of the evaluation rows.
-
-    Calls `progress` with the number of rows done, a few times a second. Raises TrainingFailure if the chat template
-    refuses a row, unless the profile skips bad rows, and if rows are too long, if the profile refuses these.
-    """
-    examples, limit = Examples(), profile.model.max_seq_length
-    encoder = RowEncoder(tokenizer, profile.dataset)
-    reported_at = 0.0
-    done = 0
-    for batch in _batches(rows):
-        for position, row, encoded in zip(range(done, len(rows)), batch, encoder.encode(batch), strict=False):
-            if encoded.refusal:
-                examples.refused[position] = describe_refusal(row, encoded.refusal)
-                if profile.dataset.on_bad_rows == "refuse":
-                    raise TrainingFailure("bad_data", examples.refused[position])
-            _add(examples, row, encoded, profile, is_eval=position in eval_rows)
-        done += len(batch)
-        if done == len(rows) or time.monotonic() - reported_at > PROGRESS_SECONDS:
-            reported_at = time.monotonic()
-            progress(done)
-    if examples.too_long and profile.dataset.long_rows == "refuse":
-        count = len(examples.too_long)
-        raise TrainingFailure(
-            "bad_data",
-            f"{count} row{'s are' if count > 1 else ' is'} longer than {limit} tokens. "
-            f"The first: {examples.too_long[0]}.",
-            'Raise model.max_seq_length, or set dataset.long_rows to "cut" or "drop".',
-        )
-    return examples
-
-
-def _batches(rows: list[Row]) -> Iterator[list[Row]]:
-    remaining = iter(rows)
-    while batch := list(islice(remaining, BATCH_ROWS)):
-        yield batch
-
-
-def _add(examples: Examples, row: Row, encoded: EncodedRow, profile: Profile, *, is_eval: bool) -> None:
-    """Add the sequences of `row`, cut or dropped if they are too long."""
-    limit, long_rows = profile.model.max_seq_length, profile.dataset.long_rows
-    examples.faults.add(encoded.faults)
-    longest = max((len(sequence.input_ids) for sequence in encoded.sequences), default=0)
-    examples.longest = max(examples.longest, longest)
-    if longest > limit:
-        examples.too_long.append(f"line {row.line} has {longest} tokens")
-    split, added = examples.eval if is_eval else examples.train, 0
-    for sequence in encoded.sequences:
-        cut = sequence.cut(limit)
-        if cut.spans and (long_rows == "cut" or len(sequence.input_ids) <= limit):
-            added += 1
-            split.append({"input_ids": cut.input_ids, "labels": cut.labels})
-    if not added:
-        examples.dropped += 1
-        return
-    if is_eval:
-        examples.eval_rows += 1
-    else:
-        examples.train_rows += 1
-    if longest > limit:
-        examples.truncated += 1
-
-
-def describe_other_reading(job: Job, examples: Examples) -> str:
-    """Say in a sentence that the same file has other training rows now than when the run began; "" if not."""
-    before = job.config.dataset_fingerprint
-    if before is None or before.train_rows in (None, examples.train_rows):
-        return ""
-    return (
-        f"The run began with {before.train_rows:,} training rows, and this version of Codex TUI reads "
-        f"{examples.train_rows:,} in the same file. The order of the rows differs from now on."
-    )

@@ -20,9 +20,9 @@ from training.dataset.shapes import Columns
 from training.dataset.source import local
 from training.dataset.split import choose_eval_rows, count_steps
 from training.finetune import sft
+from training.job.examples import tokenise
 from training.job.job import read_job
 from training.job.model import resolve_source
-from training.job.tokens import tokenise
 
 PACKED = ("input_ids", "labels", "position_ids")
 LENGTH = 40  # it cuts some answers in part, and some wholly

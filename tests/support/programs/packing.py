@@ -17,8 +17,9 @@ from training.dataset.rows import read
 from training.dataset.source import local
 from training.dataset.split import count_steps
 from training.finetune.packing import group_rows
+from training.job.examples import Examples, tokenise
 from training.job.model import resolve_source
-from training.job.tokens import IGNORED, Examples, tokenise
+from training.job.tokens import IGNORED
 
 LENGTH = 64
 

@@ -12,7 +12,8 @@ from training.dataset.rows import read
 from training.dataset.shapes import read_row
 from training.dataset.source import local
 from training.demo.llama import build_tokenizer
-from training.job.tokens import RowEncoder, tokenise
+from training.job.examples import tokenise
+from training.job.tokens import RowEncoder
 
 
 def decode(path: str) -> dict[str, Any]:

@@ -1,0 +1,122 @@
+"""Makes the trainer's examples of a dataset's rows: tokenises the rows, cuts or drops the long ones, and divides them
+into training and evaluation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from training.contract.failures import TrainingFailure
+from training.dataset.shapes import Row
+from training.dataset.template_faults import TemplateFaults
+from training.job.tokens import EncodedRow, RowEncoder, describe_refusal
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from training.contract.profile import Profile
+    from training.job.job import Job
+
+BATCH_ROWS = 256
+PROGRESS_SECONDS = 0.25
+
+
+@dataclass
+class Examples:
+    """Tokenised rows. `train` and `eval` hold {"input_ids": [...], "labels": [...]}, ready for SFTTrainer."""
+
+    train: list[dict[str, list[int]]] = field(default_factory=list)
+    eval: list[dict[str, list[int]]] = field(default_factory=list)
+    train_rows: int = 0  # that `train` is made of: a row may be several sequences
+    eval_rows: int = 0
+    dropped: int = 0  # rows with nothing left to learn after the cut
+    truncated: int = 0  # rows that lost their end in the cut, but not all answers
+    longest: int = 0  # tokens of the longest row before the cut
+    faults: TemplateFaults = field(default_factory=TemplateFaults)
+    refused: dict[int, str] = field(default_factory=dict)  # why the chat template refused rows, by their position
+    too_long: list[str] = field(default_factory=list)  # rows longer than max_seq_length, for each row
+
+
+def tokenise(
+    rows: list[Row],
+    tokenizer: PreTrainedTokenizerBase,
+    profile: Profile,
+    *,
+    eval_rows: set[int],
+    progress: Callable[[int], None],
+) -> Examples:
+    """Tokenise all rows, and cut or drop long ones. `eval_rows` are the positions of the evaluation rows.
+
+    Calls `progress` with the number of rows done, a few times a second. Raises TrainingFailure if the chat template
+    refuses a row, unless the profile skips bad rows, and if rows are too long, if the profile refuses these.
+    """
+    examples, limit = Examples(), profile.model.max_seq_length
+    encoder = RowEncoder(tokenizer, profile.dataset)
+    reported_at = 0.0
+    done = 0
+    for batch in encoder.encode_batches(_batches(rows)):
+        for position, encoded in enumerate(batch, done):
+            row = rows[position]
+            if encoded.refusal:
+                examples.refused[position] = describe_refusal(row, encoded.refusal)
+                if profile.dataset.on_bad_rows == "refuse":
+                    raise TrainingFailure("bad_data", examples.refused[position])
+            _add(examples, row, encoded, profile, is_eval=position in eval_rows)
+        done += len(batch)
+        if done == len(rows) or time.monotonic() - reported_at > PROGRESS_SECONDS:
+            reported_at = time.monotonic()
+            progress(done)
+    if examples.too_long and profile.dataset.long_rows == "refuse":
+        count = len(examples.too_long)
+        raise TrainingFailure(
+            "bad_data",
+            f"{count} row{'s are' if count > 1 else ' is'} longer than {limit} tokens. "
+            f"The first: {examples.too_long[0]}.",
+            'Raise model.max_seq_length, or set dataset.long_rows to "cut" or "drop".',
+        )
+    return examples
+
+
+def _batches(rows: list[Row]) -> Iterator[list[Row]]:
+    remaining = iter(rows)
+    while batch := list(islice(remaining, BATCH_ROWS)):
+        yield batch
+
+
+def _add(examples: Examples, row: Row, encoded: EncodedRow, profile: Profile, *, is_eval: bool) -> None:
+    """Add the sequences of `row`, cut or dropped if they are too long."""
+    limit, long_rows = profile.model.max_seq_length, profile.dataset.long_rows
+    examples.faults.add(encoded.faults)
+    longest = max((len(sequence.input_ids) for sequence in encoded.sequences), default=0)
+    examples.longest = max(examples.longest, longest)
+    if longest > limit:
+        examples.too_long.append(f"line {row.line} has {longest} tokens")
+    split, added = examples.eval if is_eval else examples.train, 0
+    for sequence in encoded.sequences:
+        cut = sequence.cut(limit)
+        if cut.spans and (long_rows == "cut" or len(sequence.input_ids) <= limit):
+            added += 1
+            split.append({"input_ids": cut.input_ids, "labels": cut.labels})
+    if not added:
+        examples.dropped += 1
+        return
+    if is_eval:
+        examples.eval_rows += 1
+    else:
+        examples.train_rows += 1
+    if longest > limit:
+        examples.truncated += 1
+
+
+def describe_other_reading(job: Job, examples: Examples) -> str:
+    """Say in a sentence that the same file has other training rows now than when the run began; "" if not."""
+    before = job.config.dataset_fingerprint
+    if before is None or before.train_rows in (None, examples.train_rows):
+        return ""
+    return (
+        f"The run began with {before.train_rows:,} training rows, and this version of Codex TUI reads "
+        f"{examples.train_rows:,} in the same file. The order of the rows differs from now on."
+    )
