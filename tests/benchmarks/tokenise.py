@@ -28,9 +28,9 @@ except ImportError:  # an older checkout
     from training.job.tokens import tokenise
 tokenizer, rows = build_tokenizer(), read(local(sys.argv[1])).rows
 profile = Profile.model_validate({"model": {"name": "demo:llama", "max_seq_length": 2048}})
-tokenise(rows[:100], tokenizer, profile, eval_rows=set(), progress=lambda done: None)
+tokenise(rows[:100], tokenizer, profile, eval_rows=set(), progress=lambda *_: None)
 wall, cpu = time.perf_counter(), time.process_time()
-examples = tokenise(rows, tokenizer, profile, eval_rows=set(), progress=lambda done: None)
+examples = tokenise(rows, tokenizer, profile, eval_rows=set(), progress=lambda *_: None)
 wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
 print(json.dumps([wall, cpu, sum(len(example["input_ids"]) for example in examples.train)]))
 """

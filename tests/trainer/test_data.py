@@ -33,6 +33,16 @@ def test_rows_that_the_template_refuses_end_the_run_or_are_left_out(trainer: Tra
     assert (trained, dropped, refused) == (2, 1, [message])
 
 
+def test_rows_are_tokenised_once(trainer: Trainer) -> None:
+    """The second time they come from the cache, the same to the last id. Other rows and settings are others."""
+    found = trainer.run_program("tokens", "tokenise_again", str(trainer.folder / "tokens-cache"))
+    assert found["same"]
+    assert found["details"] == {
+        "first": ["", ""], "again": ["from the cache"], "another row": ["", ""], "another mask": ["", ""],
+        "another template": ["", ""],
+    }  # fmt: skip
+
+
 def test_a_sample_asks_a_row_that_the_template_accepts_with_its_tools(trainer: Trainer) -> None:
     prompt, tools, reference = trainer.run_program("tokens", "choose_question")
     assert (prompt, reference) == ("Where?", '{"name": "find", "arguments": {"who": "Rook"}}')

@@ -120,6 +120,9 @@ def test_resume_goes_on_as_if_never_interrupted(stopped: RunDirectory, whole: Ru
     assert [event["seq"] for event in told] == list(range(len(told)))
     second = [event for event in told if event["type"] == "started"][1]
     assert (second["attempt"], second["resume_step"]) == (2, step)
+    tokenising = [event for event in events(stopped, "phase") if event["name"] == "tokenising"][-1]
+    assert tokenising["detail"] == "from the cache"
+    assert tokenising["done"] == tokenising["total"]
     assert told[-1]["type"] == "done"
     assert not broken.exists()
     [warned] = events(stopped, "warning")

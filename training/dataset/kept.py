@@ -43,9 +43,9 @@ def load(path: Path, kind: type[T]) -> T | None:
     return result
 
 
-def save(path: Path, result: Any) -> None:
-    """Replaces `path` (0600) in one step. Raises OSError."""
+def save(path: Path, result: Any, max_files: int | None = None) -> None:
+    """Replaces `path` (0600) in one step. Of its kind, `max_files` files are kept, or MAX_FILES. Raises OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     data = msgspec.msgpack.encode(result)
     files.write_atomically(path, zlib.crc32(data).to_bytes(4, "big") + data)
-    files.delete_oldest(path.parent, f"*{path.suffix}", MAX_FILES)
+    files.delete_oldest(path.parent, f"*{path.suffix}", max_files or MAX_FILES)

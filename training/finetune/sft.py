@@ -81,7 +81,10 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
         tokenizer,
         profile,
         eval_rows=eval_rows,
-        progress=lambda done: emit(ev.Phase(name="tokenising", done=done, total=len(rows.rows), unit="rows")),
+        progress=lambda done, detail: emit(
+            ev.Phase(name="tokenising", detail=detail, done=done, total=len(rows.rows), unit="rows")
+        ),
+        cache=job.cache,
     )
     if examples.refused:
         count = len(examples.refused)

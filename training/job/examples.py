@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from training.contract.failures import TrainingFailure
 from training.dataset.shapes import Row
 from training.dataset.template_faults import TemplateFaults
+from training.job import kept_tokens
 from training.job.tokens import EncodedRow, RowEncoder, describe_refusal
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 256
 PROGRESS_SECONDS = 0.25
+FROM_CACHE = "from the cache"
 
 
 @dataclass
@@ -46,29 +49,29 @@ def tokenise(
     profile: Profile,
     *,
     eval_rows: set[int],
-    progress: Callable[[int], None],
+    progress: Callable[[int, str], None],
+    cache: Path | None = None,
 ) -> Examples:
-    """Tokenise all rows, and cut or drop long ones. `eval_rows` are the positions of the evaluation rows.
+    """Tokenise all rows, and cut or drop long ones. `eval_rows` are the positions of the evaluation rows. Rows that
+    were tokenised before are read from `cache`.
 
-    Calls `progress` with the number of rows done, a few times a second. Raises TrainingFailure if the chat template
-    refuses a row, unless the profile skips bad rows, and if rows are too long, if the profile refuses these.
+    Calls `progress` with the number of rows done, a few times a second, and with where their tokens come from. Raises
+    TrainingFailure if the chat template refuses a row, unless the profile skips bad rows, and if rows are too long, if
+    the profile refuses these.
     """
     examples, limit = Examples(), profile.model.max_seq_length
-    encoder = RowEncoder(tokenizer, profile.dataset)
-    reported_at = 0.0
-    done = 0
-    for batch in encoder.encode_batches(_batches(rows)):
-        for position, encoded in enumerate(batch, done):
-            row = rows[position]
-            if encoded.refusal:
-                examples.refused[position] = describe_refusal(row, encoded.refusal)
-                if profile.dataset.on_bad_rows == "refuse":
-                    raise TrainingFailure("bad_data", examples.refused[position])
-            _add(examples, row, encoded, profile, is_eval=position in eval_rows)
-        done += len(batch)
-        if done == len(rows) or time.monotonic() - reported_at > PROGRESS_SECONDS:
-            reported_at = time.monotonic()
-            progress(done)
+    all_encoded = _encode(
+        rows,
+        RowEncoder(tokenizer, profile.dataset),
+        progress,
+        cache and kept_tokens.cache_path(cache, rows, tokenizer, profile.dataset),
+    )
+    for position, (row, encoded) in enumerate(zip(rows, all_encoded, strict=True)):
+        if encoded.refusal:
+            examples.refused[position] = describe_refusal(row, encoded.refusal)
+            if profile.dataset.on_bad_rows == "refuse":
+                raise TrainingFailure("bad_data", examples.refused[position])
+        _add(examples, row, encoded, profile, is_eval=position in eval_rows)
     if examples.too_long and profile.dataset.long_rows == "refuse":
         count = len(examples.too_long)
         raise TrainingFailure(
@@ -78,6 +81,26 @@ def tokenise(
             'Raise model.max_seq_length, or set dataset.long_rows to "cut" or "drop".',
         )
     return examples
+
+
+def _encode(
+    rows: list[Row], encoder: RowEncoder, progress: Callable[[int, str], None], path: Path | None
+) -> Iterator[EncodedRow]:
+    """Yield each row with its tokens, from the cache at `path` if it has them. Otherwise they are put there."""
+    if path and (known := kept_tokens.load(path, len(rows))):
+        progress(len(rows), FROM_CACHE)
+        yield from known
+        return
+    encoded: list[EncodedRow] = []
+    reported_at = 0.0
+    for batch in encoder.encode_batches(_batches(rows)):
+        yield from batch
+        encoded += batch
+        if len(encoded) == len(rows) or time.monotonic() - reported_at > PROGRESS_SECONDS:
+            reported_at = time.monotonic()
+            progress(len(encoded), "")
+    if path:
+        kept_tokens.save(path, encoded)
 
 
 def _batches(rows: list[Row]) -> Iterator[list[Row]]:

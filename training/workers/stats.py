@@ -19,8 +19,8 @@ from training.dataset.lengths import Lengths
 from training.dataset.scan import BAD, PROGRESS_SECONDS, Scan
 from training.dataset.shapes import Columns, Row, read_row
 from training.job.job import Job
+from training.job.kept_tokens import hash_tokenizer
 from training.job.tokens import RowEncoder
-from training.workers.tokenizer import hash_tokenizer
 
 Report = Callable[[int, int], None]
 IsCancelled = Callable[[], bool]

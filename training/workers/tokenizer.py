@@ -23,6 +23,7 @@ from training.contract.process import die_with_parent
 from training.job import environ, model
 from training.job.chosen_template import set_chat_template
 from training.job.job import Job, read_job
+from training.job.kept_tokens import hash_tokenizer
 
 
 def load_tokenizer(job: Job) -> Any:
@@ -37,14 +38,6 @@ def load_tokenizer(job: Job) -> Any:
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-
-
-def hash_tokenizer(tokenizer: Any) -> str:
-    """A hash of everything that decides the tokens of a row: the vocabulary, its rules and the chat template."""
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    vocabulary = backend.to_str() if backend is not None else json.dumps(tokenizer.get_vocab(), sort_keys=True)
-    parts = (type(tokenizer).__name__, vocabulary, str(tokenizer.chat_template), str(tokenizer.special_tokens_map))
-    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _load_own(job: Job) -> Any:

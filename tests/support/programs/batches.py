@@ -56,7 +56,7 @@ def compare_with_trl(path: str) -> dict[str, Any]:
     profile = Profile.model_validate(
         {"model": {"name": "demo:llama", "max_seq_length": LENGTH}, "dataset": {"learn": "last_answer"}}
     )
-    examples = tokenise(rows, tokenizer, profile, eval_rows=set(), progress=lambda done: None)
+    examples = tokenise(rows, tokenizer, profile, eval_rows=set(), progress=lambda done, detail: None)
     our_count, ours = batches(examples.train, dataset_kwargs={"skip_prepare_dataset": True})
     their_count, theirs = batches([{"prompt": row.messages[:-1], "completion": row.messages[-1:]} for row in rows])
     keys = ["input_ids", "labels", "attention_mask"]
@@ -84,7 +84,7 @@ def of_run(path: str) -> dict[str, Any]:
         tokenizer,
         profile,
         eval_rows=choose_eval_rows(len(rows), profile),
-        progress=lambda done: None,
+        progress=lambda done, detail: None,
     )
     steps = count_steps(profile, len(examples.train))
     trainer = sft.build_trainer(profile, RunDirectory(Path("batches")), adapted, tokenizer, examples, steps, print)

@@ -52,7 +52,7 @@ def compare(dtype: str = "float32") -> dict[str, Any]:
             if "lora_B" in name:
                 parameter.normal_(std=0.02)
     rows = read(local("demo:zombie-waves")).rows[:40]
-    examples = tokenise(rows, tokenizer, profile, eval_rows=set(), progress=lambda done: None)
+    examples = tokenise(rows, tokenizer, profile, eval_rows=set(), progress=lambda done, detail: None)
     examples.eval = sorted(examples.train, key=lambda row: len(row["input_ids"]))[:30]
 
     def build(packing: str) -> Any:

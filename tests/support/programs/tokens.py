@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from training.contract.failures import TrainingFailure
@@ -9,11 +10,13 @@ from training.contract.profile import Profile
 from training.contract.tables import Dataset
 from training.dataset.records import Record
 from training.dataset.rows import read
-from training.dataset.shapes import read_row
+from training.dataset.shapes import Row, read_row
 from training.dataset.source import local
 from training.demo.llama import build_tokenizer
-from training.job.examples import tokenise
+from training.job.examples import Examples, tokenise
 from training.job.tokens import RowEncoder
+
+REFUSING = "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
 
 
 def decode(path: str) -> dict[str, Any]:
@@ -36,10 +39,7 @@ def decode(path: str) -> dict[str, Any]:
 def refuse_system_messages() -> list[Any]:
     """[[training rows, dropped rows, refused rows] if those are skipped, the failure if they are not]."""
     tokenizer = build_tokenizer()
-    tokenizer.chat_template = (
-        "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
-        "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
-    )
+    tokenizer.chat_template = REFUSING + ("{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}")
     rows = [
         read_row(Record(0, line, {"instruction": "Who?", "response": "Rook.", "system": system}))
         for line, system in enumerate(("", "Be brief.", ""), 1)
@@ -49,7 +49,7 @@ def refuse_system_messages() -> list[Any]:
         profile = Profile.model_validate(
             {"model": {"name": "-", "max_seq_length": 64}, "dataset": {"on_bad_rows": "skip" if skip else "refuse"}}
         )
-        examples = tokenise(rows, tokenizer, profile, eval_rows=set(), progress=lambda done: None)
+        examples = tokenise(rows, tokenizer, profile, eval_rows=set(), progress=lambda done, detail: None)
         return [len(examples.train), examples.dropped, list(examples.refused.values())]
 
     try:
@@ -89,10 +89,50 @@ def treat_long_rows() -> dict[str, Any]:
             {"model": {"name": "-", "max_seq_length": 50}, "dataset": {"long_rows": long_rows}}
         )
         try:
-            examples = tokenise(rows, tokenizer, profile, eval_rows=set(), progress=lambda done: None)
+            examples = tokenise(rows, tokenizer, profile, eval_rows=set(), progress=lambda done, detail: None)
         except TrainingFailure as failure:
             found[long_rows] = failure.message
             continue
         sequences = [[len(one["labels"]), sum(label >= 0 for label in one["labels"])] for one in examples.train]
         found[long_rows] = [sequences, examples.dropped, examples.truncated, examples.longest]
     return found
+
+
+def tokenise_again(cache: str) -> dict[str, Any]:
+    """Rows of two batches, tokenised again in several ways: whether the second time is as the first, and the details of
+    each progress."""
+    tokenizer, details = build_tokenizer(), {}
+
+    def tokenised(name: str, *, learn: str = "all_answers", last: str = "Sure.") -> Examples:
+        heard: list[str] = []
+        rows = [_make_turns(line, system="refused" if line == 3 else "", last=last) for line in range(300)]
+        profile = Profile.model_validate(
+            {"model": {"name": "-", "max_seq_length": 40}, "dataset": {"learn": learn, "on_bad_rows": "skip"}}
+        )
+        examples = tokenise(
+            rows,
+            tokenizer,
+            profile,
+            eval_rows={7, 8},
+            progress=lambda done, detail: heard.append(detail),
+            cache=Path(cache),
+        )
+        details[name] = [heard[0], heard[-1]] if len(heard) > 1 else heard
+        return examples
+
+    tokenizer.chat_template = REFUSING + str(tokenizer.chat_template)
+    first, again = tokenised("first"), tokenised("again")
+    tokenised("another row", last="No.")
+    tokenised("another mask", learn="last_answer")
+    tokenizer.chat_template += " "
+    tokenised("another template")
+    assert len(first.refused) == 1
+    assert first.truncated
+    return {"same": first == again, "details": details}
+
+
+def _make_turns(line: int, *, system: str, last: str) -> Row:
+    messages = [{"role": "system", "content": system}] if system else []
+    for answer in (f"It is {line}.", last):
+        messages += [{"role": "user", "content": "Which gun?"}, {"role": "assistant", "content": answer}]
+    return read_row(Record(0, line, {"messages": messages}))
