@@ -15,10 +15,10 @@ from codex_tui.runs.follower import RunFollower
 from codex_tui.runs.outcome import describe_newer_events, describe_silence
 from codex_tui.runs.pace import estimate_time_left
 from codex_tui.runs.result import describe_losses
-from codex_tui.runs.state import RunState, compute_elapsed
 from codex_tui.runs.watched import WatchedRun
 from training.contract import events as ev
 from training.contract.run_directory import RunDirectory
+from training.history.state import RunState, compute_elapsed
 
 LOOK_EVERY = 0.2
 DETACHED = 130

@@ -6,13 +6,14 @@ from pathlib import Path
 
 from codex_tui.base.errors import CodexError
 from codex_tui.machine import forecast
-from codex_tui.runs import library, tailer
+from codex_tui.runs import library
 from codex_tui.runs.pace import average_uninterrupted
 from training.contract import events as ev
 from training.contract.config import ConfigError, RunConfig, get_table
 from training.contract.model_path import resolve_model_name
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
+from training.history import tailer
 
 MAX_RUNS = 50  # the newest runs, which are searched
 MIN_LOGGED_STEPS = 3  # without the first step of an attempt, which is slower

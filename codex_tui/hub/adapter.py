@@ -12,7 +12,6 @@ from codex_tui.base.errors import BadInput
 from codex_tui.base.text import format_duration
 from codex_tui.runs.follower import snapshot
 from codex_tui.runs.outcome import read_config
-from codex_tui.runs.state import compute_elapsed
 from codex_tui.runs.watched import WatchedRun
 from training.contract import files, judgement
 from training.contract.card_text import CARD, END
@@ -20,6 +19,7 @@ from training.contract.checkpoints import ADAPTER
 from training.contract.judgement import JudgementHead
 from training.contract.model_card import Results, make_model_card
 from training.contract.run_directory import RunDirectory
+from training.history.state import compute_elapsed
 
 
 def list_adapter_files(run: RunDirectory) -> list[Path]:

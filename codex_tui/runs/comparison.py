@@ -20,10 +20,10 @@ from codex_tui.runs.compared_settings import (
     format_setting,
     read_settings,
 )
-from codex_tui.runs.state import RunState, compute_elapsed
 from codex_tui.runs.summary import find_best_evaluation, measure_folder
 from codex_tui.runs.watched import ShownStatus, WatchedRun
 from training.contract.run_directory import RunDirectory
+from training.history.state import RunState, compute_elapsed
 
 Best = Literal["lowest", "highest"]
 

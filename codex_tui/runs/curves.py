@@ -9,11 +9,11 @@ import time
 from collections import defaultdict
 from typing import Literal, get_args
 
-from codex_tui.runs.series import Series
-from codex_tui.runs.state import RunState, reduce
-from codex_tui.runs.tailer import Tailer
 from training.contract import events as ev
 from training.contract.run_directory import RunDirectory
+from training.history.series import Series
+from training.history.state import RunState, reduce
+from training.history.tailer import Tailer
 
 CurveName = Literal["learning rate", "gradient norm", "tokens/s", "VRAM", "temperature"]
 CURVE_NAMES: tuple[CurveName, ...] = get_args(CurveName)

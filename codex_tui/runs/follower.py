@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from codex_tui.runs import history_cache, liveness, outcome, tailer
-from codex_tui.runs.state import RunState, reduce, reduce_all
+from codex_tui.runs import liveness, outcome
 from codex_tui.runs.watched import Leftovers, WatchedRun
 from training.contract import events as ev
 from training.contract.run_directory import RunDirectory
+from training.history import tailer
+from training.history.columns import EventsFile, History, find_events, read_history
+from training.history.state import RunState, reduce, reduce_all
 
 LIVE_BUDGET, HISTORY_BUDGET = 0.05, 0.1
 """Seconds that one poll may read before the screen handles the keyboard again."""
 PREVIEW_FROM = 2 * 1024 * 1024
-"""If events.jsonl has at least this many bytes, a sample of it is shown until all of it is read."""
+"""If events.jsonl has at least this many bytes, its history or a sample of it is shown until all of it is read."""
+COMPARE_BUDGET = 0.02
+"""Seconds that one poll waits for the comparison of a history with its events."""
 CHECK_EVERY = 2.0
 """Seconds between two checks of the trainer's process."""
 SILENT_FROM = 30.0
@@ -28,10 +33,11 @@ OnEvent = Callable[[ev.Event, RunState], None]
 class RunFollower:
     """Keeps `watched` up to date each time `poll` is called. Any number of followers may watch one run.
 
-    Until a long history is read, `watched.state` comes from a sample of it, so that the whole curve shows at once.
-    `complete` is True once the history has been read. It stays True while new events arrive.
+    Until a long run is read, `watched.state` comes from RUN/history, or without it from a sample of the events, so that
+    the whole curve shows at once. Only the events after those of RUN/history are read, once a thread has found that it
+    is of this run's events. `complete` is True once all is read. It stays True while new events arrive.
 
-    If `on_event` is given, it is called with each event and the state after that event. No sample is used then.
+    If `on_event` is given, it is called with each event and the state after that event. All events are read then.
     """
 
     def __init__(self, run: RunDirectory, *, on_event: OnEvent | None = None, check_every: float | None = None) -> None:
@@ -45,7 +51,7 @@ class RunFollower:
         self._tailer = tailer.Tailer(run.events, points=on_event is None)
         self._started = False
         self._next_check = 0.0
-        self._is_cached = False  # whether the history cache has `_state`
+        self._comparison: _Comparison | None = None
         self._leftovers_seen: tuple[object, ...] = ()  # file times at the last look for leftovers
         self._heard_at = 0.0  # monotonic time of the last event
 
@@ -55,7 +61,9 @@ class RunFollower:
             self._started = True
             self._begin()
             if self.watched.sampled:
-                return True  # show the sample before the events are read
+                return True  # show the history or the sample before the events are read
+        if not self._compare(budget_seconds):
+            return False
         before, was_complete = self.watched, self.complete
         process = liveness.find_process(self.run) if time.monotonic() >= self._next_check else None
         has_read, caught_up = self._read(time.monotonic() + budget_seconds)
@@ -66,19 +74,17 @@ class RunFollower:
             self.watched = WatchedRun(self._state, damaged_lines=self._damaged_lines)
         elif has_read:
             self._on_sign_of_life()
-        elif not self._is_cached and self._state.ended and self._tailer.size >= PREVIEW_FROM:
-            # Saving waits for a poll without new events, because the history is on the screen by then.
-            history_cache.save_history(self.run.events, self._tailer.offset, self._state, self._damaged_lines)
-            self._is_cached = True
         if process is not None and caught_up:
             self._check(process)
         self._look_at_leftovers()
         return has_read or not was_complete or self.watched != before
 
     def snapshot(self) -> WatchedRun:
-        """Look at the run once, quickly: reads all events of a short history and a sample of a long one."""
+        """Look at the run once, quickly. Of a long run without a history, reads only a sample of the events."""
         process = liveness.find_process(self.run)
         self.poll(math.inf)
+        if self._comparison:
+            self.poll(math.inf)
         if self.watched.sampled:
             self._check(process)
             self._look_at_leftovers()
@@ -92,13 +98,27 @@ class RunFollower:
             return
         if size < PREVIEW_FROM or self._on_event:
             return
-        if history := history_cache.load_history(self.run.events):
-            self._state, self._damaged_lines = history.state, history.damaged_lines
-            self.watched = WatchedRun(self._state, damaged_lines=self._damaged_lines)
-            self._tailer.offset = history.offset
-            self._is_cached = True
+        if history := read_history(self.run.history, size):
+            self._comparison = _Comparison(self.run, history)
+            self.watched = WatchedRun(history.state, damaged_lines=history.damaged_lines, sampled=True)
         else:
             self.watched = WatchedRun(read_sample(self.run), sampled=True)
+
+    def _compare(self, budget_seconds: float) -> bool:
+        """Compare the history with its events, if there is one, and continue from it. Returns False if that goes on."""
+        comparison = self._comparison
+        if comparison is None:
+            return True
+        if not comparison.has_ended(min(budget_seconds, COMPARE_BUDGET) if math.isfinite(budget_seconds) else None):
+            return False
+        self._comparison = None
+        if comparison.events is None:  # the history is of other events
+            self.watched = WatchedRun(read_sample(self.run), sampled=True)
+            return True
+        history = comparison.history
+        self._state, self._damaged_lines = history.state, history.damaged_lines
+        self._tailer.skip(history.offset, comparison.events)
+        return True
 
     def _read(self, deadline: float) -> tuple[bool, bool]:
         """Read until the end of the file or the deadline. Returns (whether events came, whether the end is reached)."""
@@ -121,7 +141,6 @@ class RunFollower:
 
     def _on_sign_of_life(self) -> None:
         """Note that the trainer has written an event. It is alive, so its process is not checked for a while."""
-        self._is_cached = False
         self._heard_at = time.monotonic()
         self._next_check = self._heard_at + self._check_every
         self.watched = WatchedRun(self._state, leftovers=self.watched.leftovers, damaged_lines=self._damaged_lines)
@@ -157,6 +176,26 @@ class RunFollower:
             self._leftovers_seen = ()
         if leftovers != watched.leftovers:
             self.watched = replace(watched, leftovers=leftovers)
+
+
+class _Comparison:
+    """Compares `history` with the events of `run` in a thread. `events` is their file if they are equal."""
+
+    def __init__(self, run: RunDirectory, history: History) -> None:
+        self._run, self.history = run, history
+        self._thread: threading.Thread | None = None
+        self.events: EventsFile | None = None
+
+    def has_ended(self, timeout: float | None) -> bool:
+        """Wait up to `timeout` seconds for the end. None: as long as it takes."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._compare, daemon=True)
+            self._thread.start()
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _compare(self) -> None:
+        self.events = find_events(self._run.events, self.history.parts)
 
 
 def snapshot(run: RunDirectory) -> WatchedRun:

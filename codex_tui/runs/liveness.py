@@ -7,10 +7,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from codex_tui.runs.state import RunState
 from codex_tui.runs.watched import Liveness
 from training.contract.config import ConfigError, RunConfig
 from training.contract.run_directory import RunDirectory
+from training.history.state import RunState
 
 LAUNCH_GRACE_SECONDS = 30.0
 """Seconds that a launched trainer has to write process.json: Python may have to be loaded from a slow disk."""

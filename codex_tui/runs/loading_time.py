@@ -5,10 +5,10 @@ from __future__ import annotations
 from codex_tui.base.errors import CodexError
 from codex_tui.runs.facts import read_facts
 from codex_tui.runs.library import list_run_directories
-from codex_tui.runs.tailer import decode
 from training.contract import events as ev
 from training.contract.files import open_file
 from training.contract.run_directory import RunDirectory
+from training.history.tailer import decode
 
 MAX_RUNS = 20  # runs to look at, the newest first
 HEAD_BYTES = 1 << 18  # of events.jsonl: the first step is far before

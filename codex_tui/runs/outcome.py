@@ -11,7 +11,6 @@ from contextlib import suppress
 
 from codex_tui.base.errors import BadInput
 from codex_tui.runs.judged import list_judged
-from codex_tui.runs.state import RunState
 from codex_tui.runs.watched import ENDED, Leftovers
 from training.contract import checkpoints
 from training.contract import events as ev
@@ -20,6 +19,7 @@ from training.contract.files import open_file
 from training.contract.process import Exit
 from training.contract.run_directory import RunDirectory
 from training.contract.secrets import redact_secrets
+from training.history.state import RunState
 
 EXIT_WAIT_SECONDS = 0.25
 """How long to wait for exit.json, which the parent of a dead trainer writes."""

@@ -8,8 +8,8 @@ from itertools import pairwise
 from math import inf
 from statistics import fmean, median_low
 
-from codex_tui.runs.state import RunState
 from training.contract import events as ev
+from training.history.state import RunState
 
 PACE_POINTS = 50  # the logged steps that the pace is estimated from
 RECENT = 10  # the evaluations and checkpoints whose duration is expected again

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import isfinite
 
 from codex_tui.base.text import format_duration
-from codex_tui.runs.state import RunState, compute_elapsed
+from training.history.state import RunState, compute_elapsed
 
 
 def describe_time(state: RunState) -> str:

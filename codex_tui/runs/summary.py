@@ -15,10 +15,10 @@ from codex_tui.runs.facts import read_facts, read_note
 from codex_tui.runs.judged import JudgedSummary, list_judged
 from codex_tui.runs.library import read_created
 from codex_tui.runs.outcome import describe_newer_events, describe_resume
-from codex_tui.runs.state import RunState, compute_elapsed, reduce_all
 from codex_tui.runs.watched import ENDED, ShownStatus, WatchedRun
 from training.contract import events as ev
 from training.contract.run_directory import RunDirectory
+from training.history.state import RunState, compute_elapsed, reduce_all
 
 
 class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,7 +133,7 @@ def find_best_evaluation(state: RunState) -> ev.Eval | None:
 
 def complete_evaluations(run: RunDirectory, watched: WatchedRun) -> RunState:
     """Return the sampled state with every evaluation and every break, which a sample may have missed."""
-    from codex_tui.runs.tailer import find_landmarks
+    from training.history.tailer import find_landmarks
 
     landmarks = reduce_all(RunState(), find_landmarks(run.events))
     return replace(watched.state, evals=landmarks.evals, paused=landmarks.paused)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from codex_tui.runs.state import RunState, Status
 from training.contract import events as ev
+from training.history.state import RunState, Status
 
 Liveness = Literal["starting", "alive", "ended", "lost"]
 """starting: the process of a new attempt runs and has written no event yet. alive: the process of the last attempt

@@ -17,11 +17,11 @@ from codex_tui.cli import main
 from codex_tui.environment import build
 from codex_tui.profiles.draft import Draft
 from codex_tui.profiles.resolve import load_profile
-from codex_tui.runs import tailer
 from training.contract import events as ev
 from training.contract.files import write_atomically
 from training.contract.process import ProcessIdentity
 from training.contract.run_directory import RunDirectory
+from training.history import tailer
 
 ROWS = '{"instruction": "Who?", "response": "Rook."}\n' * 3
 

@@ -14,10 +14,7 @@ from support.disks import fill, mounted
 from support.progress_lines import without_progress
 
 from codex_tui.cli import main
-from codex_tui.runs import history_cache
-from codex_tui.runs.state import RunState
 from training.contract.profile import Profile
-from training.contract.run_directory import RunDirectory
 from training.dataset import kept
 from training.dataset.index import RowIndex
 from training.dataset.source import local
@@ -69,20 +66,6 @@ def test_a_probe_is_remembered_whole_or_as_before(disk: Path) -> None:
         probes.write(disk, "A card", PROFILE, probes.Probed(128, 2000.0, 300.0, 0))
     assert probes.read(disk, "A card", PROFILE) == old
     assert len(list((disk / "probes").rglob("*.json"))) == len([*(disk / "probes").rglob("*")]) - 1
-
-
-def test_a_history_is_kept_whole_or_not(disk: Path, tmp_path: Path) -> None:
-    run = RunDirectory(tmp_path / "run")
-    run.create()
-    run.events.write_text("{}\n")
-    state = RunState(reason="x" * 10_000)
-    filler = fill(disk, but=4096)
-    history_cache.save_history(run.events, 3, state, 0)
-    assert history_cache.load_history(run.events) is None
-    assert not list((disk / "cache" / "histories").iterdir())
-    filler.unlink()
-    history_cache.save_history(run.events, 3, state, 0)
-    assert history_cache.load_history(run.events) is not None
 
 
 def test_a_dataset_is_read_without_its_index(disk: Path, tmp_path: Path) -> None:

@@ -8,15 +8,16 @@ from pathlib import Path
 import msgspec
 import pytest
 from support.fake_checkpoint import write_checkpoint
+from support.fake_runs import append_events
 from support.fuzz.runs import make_run
 from support.fuzz.workers import CHAT_ANSWERS, SILENCE_LIMIT, FakeProcess, find_no_interpreter
+from support.history_file import join_chunk, split_chunks
 
 from codex_tui.base import locations
 from codex_tui.base.toml_text import CannotEdit
 from codex_tui.cli import main
 from codex_tui.environment.build import read_stamp
 from codex_tui.profiles.draft import Draft
-from codex_tui.runs import history_cache
 from codex_tui.workers.chat import Conversation
 from codex_tui.workers.process import Worker
 from training.contract import checkpoints
@@ -24,6 +25,8 @@ from training.contract import events as ev
 from training.contract.messages import CHAT, ChatAnswer, ChatRequest, Message, Token, encode
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
+from training.history.columns import read_history
+from training.history.recorder import Recorder
 from training.memory import probes
 
 DEEP = b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b',"pid":1,"create_time":1.0,"seq":4}'
@@ -50,10 +53,13 @@ def test_small_files_that_nest_too_deeply_are_damaged_ones(home: Path) -> None:
     stamp.parent.mkdir(parents=True)
     stamp.write_bytes(DEEP)
     assert read_stamp() == {}
-    place = history_cache._cache_path(run.events)
-    place.parent.mkdir(parents=True)
-    place.write_bytes(b"\x82\xa1x" + b"\x91" * 100_000 + b"\x00\xa1y\x00")
-    assert history_cache.load_history(run.events) is None
+    append_events(run, ev.Warned(message="x" * 20_000))
+    recorder = Recorder(run.path)
+    recorder.poll(at_end=True)
+    recorder.close()
+    [chunk] = split_chunks(run.history.read_bytes())
+    run.history.write_bytes(join_chunk(chunk, b"\x82\xa1x" + b"\x91" * 100_000 + b"\x00\xa1y\x00"))
+    assert read_history(run.history, run.events.stat().st_size) is None
 
 
 @pytest.mark.parametrize("line", [DEEP, b'{"seq": 1e400}', b'{"seq": 1' + b"0" * 400 + b"}", b'{"seq": -7}'])

@@ -14,9 +14,9 @@ from support.fuzz.checks import CONTROL, fuzz
 from support.fuzz.kinds import KINDS, fuzz_in_training
 
 from codex_tui.base.text import clean
-from codex_tui.runs import tailer
 from training.contract import checkpoints, events, messages
 from training.contract.run_directory import RunDirectory
+from training.history import tailer
 
 COUNTS = {"screens": 1, "worker_requests": 12, "worker_answers": 12, "arguments": 12, "profile": 16}
 

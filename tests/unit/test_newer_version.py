@@ -13,10 +13,10 @@ from codex_tui.base.errors import BadInput
 from codex_tui.cli import main
 from codex_tui.data.target import Target
 from codex_tui.runs.follower import snapshot
-from codex_tui.runs.state import RunState, reduce, reduce_all
-from codex_tui.runs.tailer import Tailer, decode
 from training.contract import events as ev
 from training.contract.run_directory import RunDirectory
+from training.history.state import RunState, reduce, reduce_all
+from training.history.tailer import Tailer, decode
 
 pytestmark = pytest.mark.usefixtures("empty_home")
 

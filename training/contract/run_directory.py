@@ -3,6 +3,7 @@
     profile.toml    a copy of the chosen profile file
     config.json     the settings and what really ran; see `training.contract.config`
     process.json    the trainer: pid, create time and boot, so that no other process gets its signals
+    history         state and curve from events.jsonl in columns; see `training.history.columns`. It can be deleted
     events.jsonl    see `training.contract.events`
     trainer.log     stdout and stderr of the trainer
     control         a stop request
@@ -58,6 +59,7 @@ class RunDirectory:
     exit = _Inside("exit.json")
     reserve = _Inside(".reserve")
     events = _Inside("events.jsonl")
+    history = _Inside("history")
     log = _Inside("trainer.log")
     control = _Inside("control")
     note = _Inside("note.txt")

@@ -10,13 +10,18 @@ import os
 import signal
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from training.contract.log import trim_log
 from training.contract.process import Exit, die_with_parent, format_signal
 from training.contract.run_directory import RunDirectory
 
+if TYPE_CHECKING:
+    from training.history.recorder import Recorder
+
 VMSTAT = Path("/proc/vmstat")
-POLL_SECONDS = 0.5  # between two checks of the log's size
+POLL_SECONDS = 0.5  # between two checks of the log's size, and of the events' size
+MIN_RECORDED_BYTES = 1 << 20  # of events; shorter ones are read in 10 ms
 
 
 def fork(run: RunDirectory) -> int | None:
@@ -33,7 +38,7 @@ def fork(run: RunDirectory) -> int | None:
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGTERM))
-    status = _wait(child, run.log)
+    status = _wait(child, run.log, _HistoryKeeper(folder))
     killed_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
     code = None if killed_by else os.waitstatus_to_exitcode(status)
     out_of_memory = killed_by == signal.SIGKILL and count_oom_kills() > oom_kills_before
@@ -43,13 +48,41 @@ def fork(run: RunDirectory) -> int | None:
     return code if code is not None else 128 + (killed_by or 0)
 
 
-def _wait(child: int, log: Path) -> int:
-    """Wait until `child` ends, trimming the log meanwhile, and return its wait status."""
+class _HistoryKeeper:
+    """Records the history of the run whose open folder is `folder`, once its events are long enough to need it."""
+
+    def __init__(self, folder: int) -> None:
+        self._folder = Path(f"/proc/self/fd/{folder}")  # which leads there even after someone renames it
+        self._recorder: Recorder | None = None
+        self._has_failed = False
+
+    def poll(self, *, at_end: bool = False) -> None:
+        try:
+            if self._has_failed or (self._recorder is None and not self._is_long()):
+                return
+            if self._recorder is None:
+                from training.history.recorder import Recorder  # here, because the trainer shares what is imported
+
+                self._recorder = Recorder(self._folder)
+            self._recorder.poll(at_end=at_end)
+        except Exception:  # noqa: BLE001  viewers do without the history, but not without exit.json
+            self._has_failed = True
+
+    def _is_long(self) -> bool:
+        try:
+            return (self._folder / "events.jsonl").stat().st_size >= MIN_RECORDED_BYTES
+        except OSError:
+            return False
+
+
+def _wait(child: int, log: Path, history: _HistoryKeeper) -> int:
+    """Wait until `child` ends, trimming the log and recording the history meanwhile, and return its wait status."""
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])  # sigtimedwait needs it blocked, to miss none
     while True:
         ended, status = os.waitpid(child, os.WNOHANG)
         with suppress(OSError):
             trim_log(log)
+        history.poll(at_end=bool(ended))
         if ended:
             return status
         signal.sigtimedwait([signal.SIGCHLD], POLL_SECONDS)

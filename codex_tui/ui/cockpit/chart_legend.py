@@ -11,10 +11,10 @@ from rich.style import Style
 from textual.strip import Strip
 
 from codex_tui.base.text import format_duration
-from codex_tui.runs.series import Axis, Series
 from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.painted import make_strip
 from training.contract import events as ev
+from training.history.series import Axis, Series
 
 RAW, SMOOTH, CURSOR = "⠒", "━", "│"
 Part = tuple[str, str, str]  # a sign, the name of its style, and a text

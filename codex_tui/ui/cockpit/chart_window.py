@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from math import ceil
 
-from codex_tui.runs.series import Axis, Series
+from training.history.series import Axis, Series
 
 MIN_SPAN = 8  # steps; a smaller window would show only a few points
 FOLLOW_PARTS = 8  # a window that follows the newest step moves by this part of its span, so that few cells change

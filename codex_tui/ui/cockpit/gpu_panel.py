@@ -13,12 +13,12 @@ from textual.content import Content
 from textual.strip import Strip
 
 from codex_tui.base.text import clean
-from codex_tui.runs.state import RunState
 from codex_tui.runs.watched import WatchedRun
 from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.drawing import MUTED, STRONG, fit_parts, line, to_strips
 from codex_tui.ui.kit.hints import Hint
 from codex_tui.ui.kit.painted import Painted
+from training.history.state import RunState
 
 if TYPE_CHECKING:  # importing it loads psutil and NVML, which the first paint does not need
     from codex_tui.machine.gpu import GpuReading, Reading, Sampler

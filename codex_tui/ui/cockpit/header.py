@@ -9,7 +9,6 @@ from codex_tui.base.text import clean, format_duration, pluralize
 from codex_tui.runs.facts import RunFacts
 from codex_tui.runs.outcome import describe_silence
 from codex_tui.runs.pace import estimate_time_left, estimate_tokens_per_second
-from codex_tui.runs.state import compute_elapsed
 from codex_tui.runs.watched import WatchedRun
 from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, fit_parts, line, spread, to_strips
@@ -17,6 +16,7 @@ from codex_tui.ui.kit.painted import Painted
 from codex_tui.ui.runs.status import END_STYLES, format_status
 from training.contract.events import Resolved
 from training.contract.units import round_up_length
+from training.history.state import compute_elapsed
 
 
 class RunHeader(Painted):

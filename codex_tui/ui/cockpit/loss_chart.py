@@ -10,7 +10,6 @@ from textual.binding import Binding, BindingType
 from textual.strip import Strip
 
 from codex_tui.runs.curves import CURVE_NAMES, Curves
-from codex_tui.runs.series import Axis
 from codex_tui.runs.watched import WatchedRun
 from codex_tui.ui.cockpit.chart_legend import CurveShown, describe_cursor, describe_values, fit_legend
 from codex_tui.ui.cockpit.chart_window import ChartWindow
@@ -20,6 +19,7 @@ from codex_tui.ui.kit.hints import Hint
 from codex_tui.ui.kit.painted import Painted, make_strip
 from codex_tui.ui.messages import HintsChanged
 from training.contract.run_directory import RunDirectory
+from training.history.series import Axis
 
 EVAL, BEST = "◆", "★"
 """The signs of evaluations. They differ from those of the curves, so that nobody needs to tell colours apart."""

@@ -12,7 +12,6 @@ from textual.content import Content
 
 from codex_tui.base.text import clean, pluralize
 from codex_tui.data.row_text import truncate_middle
-from codex_tui.runs.state import RunState
 from codex_tui.ui.data.row_view import RowView, describe_row, draw_lines, draw_model_view, draw_raw
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, line
 from codex_tui.ui.kit.heading import Heading
@@ -21,6 +20,7 @@ from codex_tui.ui.messages import HintsChanged
 from codex_tui.workers.inspect import RowReader
 from training.contract.events import Sample
 from training.contract.run_directory import RunDirectory
+from training.history.state import RunState
 
 
 class SamplesPane(Vertical):

@@ -9,10 +9,10 @@ from textual.strip import Strip
 
 from codex_tui.base import bandwidth
 from codex_tui.runs.curves import Curves
-from codex_tui.runs.series import Axis, Series
 from codex_tui.ui.cockpit.chart_legend import SMOOTHED, format_value
 from codex_tui.ui.kit import chart, plot
 from codex_tui.ui.kit.painted import make_strip
+from training.history.series import Axis, Series
 
 HEIGHT = 6  # rows: a blank one, the names, and the curves
 MIN_CHART_SIZE = (100, 18)  # columns and rows of a chart that has room for small ones

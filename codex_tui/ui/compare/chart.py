@@ -13,13 +13,13 @@ from rich.style import Style
 from textual.strip import Strip
 
 from codex_tui.base.text import shorten_start
-from codex_tui.runs.series import Axis, ChartColumn, Series
 from codex_tui.runs.watched import WatchedRun
 from codex_tui.ui.compare.curves import CURVE_NAMES, CurveName, build_eval_curve, reduce_to_line
 from codex_tui.ui.kit import figures, plot
 from codex_tui.ui.kit.chart import Raster
 from codex_tui.ui.kit.painted import Painted, make_strip
 from codex_tui.ui.themes import MAX_CURVES
+from training.history.series import Axis, ChartColumn, Series
 
 MIN_LEGEND_ENTRY = 19  # cells of a run in the legend
 LEGEND_GAP = 3

@@ -6,8 +6,8 @@ from bisect import bisect_right
 from math import nan
 from typing import Literal, get_args
 
-from codex_tui.runs.series import Axis, ChartColumn, Series
-from codex_tui.runs.state import RunState
+from training.history.series import Axis, ChartColumn, Series
+from training.history.state import RunState
 
 CurveName = Literal["loss", "eval loss"]
 CURVE_NAMES: tuple[CurveName, ...] = get_args(CurveName)

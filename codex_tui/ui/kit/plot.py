@@ -10,10 +10,10 @@ from typing import Literal, NamedTuple, get_args
 from rich.style import Style
 from textual.strip import Strip
 
-from codex_tui.runs.series import Axis, ChartColumn
 from codex_tui.runs.watched import WatchedRun
 from codex_tui.ui.kit import chart
 from codex_tui.ui.kit.painted import make_strip
+from training.history.series import Axis, ChartColumn
 
 FITTING_SHARE = 0.9
 """If the highest columns flatten the others, the scale fits only this share of them."""

@@ -22,11 +22,13 @@ from codex_tui.ui.app import CodexApp
 from support.config_file import read_config, write_config
 from support.fuzz.checks import CONTROL, NOWHERE, FuzzSession, TryInput
 from support.fuzz.mutate import TEXTS, Mutator
+from support.history_file import join_chunk, split_chunks
 from support.pilot import screen_text
 from training.contract import events as ev
 from training.contract.failures import TrainingFailure
 from training.contract.process import Exit, ProcessIdentity
 from training.contract.run_directory import RunDirectory
+from training.history.recorder import Recorder
 from training.job.job import check_rows, read_all_rows, read_job
 
 
@@ -97,25 +99,30 @@ def fuzz_events(session: FuzzSession) -> TryInput:
 
 
 def fuzz_history(session: FuzzSession) -> TryInput:
-    """The cached history of a long run."""
+    """RUN/history. A damaged one changes nothing, and one that lies with a right checksum breaks nothing."""
     run = make_run(session.home, steps=50)
+    recorder = Recorder(run.path)
+    recorder.poll(at_end=True)
+    recorder.close()
+    valid = run.history.read_bytes()
+    [chunk] = split_chunks(valid)
     with patch.object(follower, "PREVIEW_FROM", 1):
-        watched = RunFollower(run)
-        for _ in range(3):
-            watched.poll()
-    [place] = (locations.cache_home() / "histories").iterdir()
-    valid = place.read_bytes()
-    plain = msgspec.msgpack.decode(valid)
+        truth = snapshot(run).state
 
     def try_one(mutate: Mutator) -> None:
-        mutated = mutate.bytes(valid)
-        if mutate.random.random() < 0.5:
-            changed = mutate.change_one_value(msgspec.msgpack.decode(valid))
-            try:
-                mutated = msgspec.msgpack.encode(changed)
-            except (ValueError, OverflowError, TypeError):
-                mutated = msgspec.msgpack.encode(plain)
-        place.write_bytes(mutated)
+        run.history.write_bytes(mutate.bytes(valid))
+        with patch.object(follower, "PREVIEW_FROM", 1), session.expect_unchanged("cache"):
+            _look_at_run(session, run, mutate)
+            with session.expect_no_crash("the history"):
+                watched = RunFollower(run)
+                while not watched.complete:
+                    watched.poll()
+                assert vars(watched.watched.state) | {"losses": 0} == vars(truth) | {"losses": 0}
+        try:
+            rest = msgspec.msgpack.encode(mutate.change_one_value(msgspec.msgpack.decode(chunk.rest)))
+        except (ValueError, OverflowError, TypeError):
+            return
+        run.history.write_bytes(join_chunk(chunk, rest))
         with patch.object(follower, "PREVIEW_FROM", 1), session.expect_unchanged("cache"):
             _look_at_run(session, run, mutate)
 
@@ -127,16 +134,21 @@ def fuzz_summaries(session: FuzzSession) -> TryInput:
     run = make_run(session.home)
     for word in ("seen", "failed"):  # viewers note both in the run directory, whose size `runs` shows
         announced.claim(run, word)
-    with patch.object(summary_cache, "MIN_AGE_SECONDS", -1e9):
+    with patch.object(summary_cache, "MIN_AGE_SECONDS", -1e9), patch.object(live, "MIN_AGE_SECONDS", -1e9):
         [truth] = summaries.list_runs()
+        to_open = live.find_run_to_open()
+    dead_trainers = locations.cache_home() / "dead-trainers"
+    dead = dead_trainers.read_bytes()
     [place] = (locations.cache_home() / "summaries").iterdir()
     valid = place.read_bytes()
     content = msgspec.msgpack.decode(valid[summary_cache.DIGEST_BYTES :])
 
     def try_one(mutate: Mutator) -> None:
         place.write_bytes(mutate.bytes(valid))
+        dead_trainers.write_bytes(mutate.bytes(dead))
         with session.expect_unchanged("cache"), session.expect_no_crash("the list of runs"):
-            live.find_run_to_open()
+            opened = live.find_run_to_open()
+            assert (opened and opened.path) == (to_open and to_open.path)
             assert summaries.list_runs() == [truth]
         changed = mutate.change_one_value(content)
         try:

@@ -12,13 +12,14 @@ import pytest
 from support.config_file import write_config
 from support.fake_checkpoint import write_checkpoint
 
-from codex_tui.runs import follower, liveness, tailer
+from codex_tui.runs import follower, liveness
 from codex_tui.runs.follower import RunFollower, snapshot
-from codex_tui.runs.state import RunState, reduce_all
-from codex_tui.runs.tailer import decode
 from training.contract import events as ev
 from training.contract.process import ProcessIdentity
 from training.contract.run_directory import RunDirectory
+from training.history import tailer
+from training.history.state import RunState, reduce_all
+from training.history.tailer import decode
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from codex_tui.runs.liveness import TrainerProcess, decide_liveness
-from codex_tui.runs.state import RunState, Status
 from codex_tui.runs.watched import Liveness, ShownStatus, WatchedRun
+from training.history.state import RunState, Status
 
 NEW = {"attempt": 2, "newer_than_events": True}  # a second attempt, which has written no event yet
 

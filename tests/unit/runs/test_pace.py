@@ -7,8 +7,8 @@ from itertools import count
 import pytest
 
 from codex_tui.runs.pace import average_uninterrupted, estimate_time_left, estimate_tokens_per_second
-from codex_tui.runs.state import RunState, reduce
 from training.contract import events as ev
+from training.history.state import RunState, reduce
 
 
 class Clock:

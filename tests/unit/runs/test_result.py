@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from codex_tui.runs.result import describe_losses, describe_time
-from codex_tui.runs.state import RunState, reduce
 from training.contract import events as ev
+from training.history.state import RunState, reduce
 
 
 def make_state(*losses: float | None) -> RunState:

@@ -35,7 +35,7 @@ def test_the_summary_of_a_long_run_is_exact(monkeypatch: pytest.MonkeyPatch) -> 
     short = summarise(run)
     assert (short.best_eval_loss, short.best_eval_step, short.step) == (0.5, 750, 2000)
     monkeypatch.setattr(follower, "PREVIEW_FROM", 1)
-    monkeypatch.setattr("codex_tui.runs.tailer.sample_events.__defaults__", (4, 256, 1024))
+    monkeypatch.setattr("training.history.tailer.sample_events.__defaults__", (4, 256, 1024))
     assert follower.snapshot(run).sampled
     assert summarise(run) == short
 

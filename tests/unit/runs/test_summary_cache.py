@@ -55,7 +55,7 @@ def test_an_ended_run_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     first = summaries.list_runs()
     assert first == read_anew()
     monkeypatch.setattr(summaries, "summarise", lambda run: pytest.fail(f"{run} was read again"))
-    monkeypatch.setattr("codex_tui.runs.tailer.decode", lambda *_: pytest.fail("events were read again"))
+    monkeypatch.setattr("training.history.tailer.decode", lambda *_: pytest.fail("events were read again"))
     assert summaries.list_runs() == first
     assert find_cache_file().stat().st_mode & 0o077 == 0
 

@@ -9,11 +9,11 @@ from support.fake_runs import append_events, make_run
 from textual.app import App, ComposeResult
 
 from codex_tui.runs.follower import RunFollower
-from codex_tui.runs.state import RunState, reduce_all
 from codex_tui.runs.watched import WatchedRun
 from codex_tui.ui.cockpit.loss_chart import BEST, EVAL, LossChart
 from codex_tui.ui.kit.painted import changed_spans
 from training.contract import events as ev
+from training.history.state import RunState, reduce_all
 
 
 class Host(App[None]):

@@ -9,11 +9,11 @@ import pytest
 from rich.color import Color, ColorSystem
 from textual.app import App, ComposeResult
 
-from codex_tui.runs.state import RunState, reduce_all
 from codex_tui.runs.watched import WatchedRun
 from codex_tui.ui.compare.chart import RunsChart, ShownRun
 from codex_tui.ui.themes import DARK, LIGHT, MAX_CURVES, for_16_colours
 from training.contract import events as ev
+from training.history.state import RunState, reduce_all
 
 
 def make_run(letter: str, height: float, steps: int = 100, name: str = "", pause: float = 1.0) -> ShownRun:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from codex_tui.runs.state import RunState, reduce_all
 from codex_tui.ui.compare.curves import build_eval_curve, reduce_to_line
 from training.contract import events as ev
+from training.history.state import RunState, reduce_all
 
 
 def make_state(*evals: tuple[int, float | None]) -> RunState:

@@ -9,9 +9,9 @@ from typing import NamedTuple, Union
 
 import msgspec
 
-from codex_tui.runs.points import Point, Unknown
 from training.contract import events as ev
 from training.contract.files import open_file
+from training.history.points import Point, Unknown
 
 SLICE = 512 * 1024
 """Bytes of a slice. Decoding it takes about 5 ms. Callers check their time budget between slices."""
@@ -57,6 +57,10 @@ class Tailer:
         self.size = 0
         self._identity: tuple[int, int] | None = None
         self._read_at: tuple[int, int] | None = None  # size and mtime_ns when the file was last read to its end
+
+    def skip(self, offset: int, identity: tuple[int, int]) -> None:
+        """Begin at `offset` of the file whose device and inode are `identity`; at the start if it has been replaced."""
+        self.offset, self._identity = offset, identity
 
     def slices(self) -> Iterator[Slice]:
         """Yield the new events, a slice at a time, up to the last whole line. Stop iterating when time is up."""

@@ -15,9 +15,9 @@ from itertools import compress, count, groupby, repeat
 from operator import attrgetter, eq, not_, sub
 from typing import Any, Literal
 
-from codex_tui.runs.points import Point, Unknown
-from codex_tui.runs.series import Series
 from training.contract import events as ev
+from training.history.points import Point, Unknown
+from training.history.series import Series
 
 Status = Literal[
     "preparing",

@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codex_tui.runs.series import BLOCK, Series
+from training.history.series import BLOCK, Series
 
 LOSSES = st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6)), max_size=4 * BLOCK)
 

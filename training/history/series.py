@@ -9,7 +9,7 @@ from itertools import islice
 from math import inf, isfinite, nan
 from operator import lt
 from struct import pack
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 Axis = Literal["steps", "time", "tokens"]
 
@@ -20,6 +20,8 @@ WARMUP = 20
 curve follows the steep losses at the start of a run, where a fixed small weight would stay far above them."""
 BLOCK = 128
 """Points per summary. A million points are drawn from a few thousand summaries."""
+NUMBER_BYTES = 8  # of each number of a column
+COLUMNS = 5  # of the points, and of the summaries
 
 
 class ChartColumn(NamedTuple):
@@ -29,6 +31,23 @@ class ChartColumn(NamedTuple):
     high: float
     mean: float
     smooth: float
+
+
+class PackedPoints(NamedTuple):
+    """The `length` points of a series from `first` on, and the summaries of the blocks that begin there or later.
+    `finite` and `mean` are those of the whole series."""
+
+    first: int
+    length: int
+    finite: int
+    mean: float
+    data: bytes | memoryview
+
+    def count_blocks(self) -> int:
+        return (self.first + self.length) // BLOCK - self.first // BLOCK
+
+    def count_bytes(self) -> int:
+        return NUMBER_BYTES * COLUMNS * (self.length + self.count_blocks())
 
 
 _NOTHING_FINITE = ChartColumn(nan, nan, nan, nan)
@@ -49,6 +68,7 @@ class Series:
         self.times = array("d")
         self.tokens = array("q")
         self._smooth = array("d")  # of the first points; see `_catch_up`
+        self.kept = 0  # number of first points that `cut_after` has left alone since someone last set this
         self._mean = 0.0  # the last value of `_smooth`
         self._finite = 0  # number of finite points that `_smooth` has
         self._low = array("d")  # summaries of whole blocks, of their finite points only
@@ -84,14 +104,42 @@ class Series:
     def cut_after(self, step: int) -> None:
         """Remove all points after `step`."""
         keep = bisect_right(self.steps, step)
-        if keep == len(self.steps):
-            return
-        for column in (self.steps, self.losses, self._smooth, self.times, self.tokens):
+        if keep < len(self.steps):
+            self._cut(keep)
+            self._finite = sum(map(isfinite, self._smooth))
+            self._mean = next((mean for mean in reversed(self._smooth) if isfinite(mean)), 0.0)
+
+    def _cut(self, keep: int) -> None:
+        self.kept = min(self.kept, keep)
+        for column in self._columns():
             del column[keep:]
-        for blocks in (self._low, self._high, self._sum, self._smooth_sum, self._finite_points):
+        for blocks in self._block_columns():
             del blocks[keep // BLOCK :]
-        self._finite = sum(map(isfinite, self._smooth))
-        self._mean = next((mean for mean in reversed(self._smooth) if isfinite(mean)), 0.0)
+
+    def _columns(self) -> tuple[array[Any], ...]:
+        return self.steps, self.losses, self._smooth, self.times, self.tokens
+
+    def _block_columns(self) -> tuple[array[Any], ...]:
+        return self._low, self._high, self._sum, self._smooth_sum, self._finite_points
+
+    def pack(self, first: int) -> PackedPoints:
+        """Return the points from `first` on as bytes."""
+        self._catch_up()
+        columns = [column[first:].tobytes() for column in self._columns()]
+        blocks = [column[first // BLOCK :].tobytes() for column in self._block_columns()]
+        return PackedPoints(first, len(self) - first, self._finite, self._mean, b"".join(columns + blocks))
+
+    def unpack(self, packed: PackedPoints) -> None:
+        """Replace all points from `packed.first` on. Raises ValueError if the number of bytes is wrong."""
+        if packed.first > len(self.steps) or len(packed.data) != packed.count_bytes():
+            raise ValueError(packed.first)
+        self._cut(packed.first)
+        end = 0
+        for columns, count in ((self._columns(), packed.length), (self._block_columns(), packed.count_blocks())):
+            for column in columns:
+                start, end = end, end + NUMBER_BYTES * count
+                column.frombytes(packed.data[start:end])
+        self._finite, self._mean = packed.finite, packed.mean
 
     @property
     def smooth(self) -> array[float]:

@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from codex_tui.runs import tailer
-from codex_tui.runs.points import Point, Unknown
-from codex_tui.runs.tailer import Slice, Tailer, decode, sample_events
 from training.contract import events as ev
+from training.history import tailer
+from training.history.points import Point, Unknown
+from training.history.tailer import Slice, Tailer, decode, sample_events
 
 ENCODER = msgspec.json.Encoder()
 

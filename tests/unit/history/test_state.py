@@ -9,10 +9,10 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codex_tui.runs.points import Unknown
-from codex_tui.runs.state import RunState, compute_elapsed, reduce, reduce_all
-from codex_tui.runs.tailer import decode
 from training.contract import events as ev
+from training.history.points import Unknown
+from training.history.state import RunState, compute_elapsed, reduce, reduce_all
+from training.history.tailer import decode
 
 
 def numbered(*events: ev.Event, first: int = 0, clock: float = 1000.0) -> list[ev.Event]:

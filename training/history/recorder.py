@@ -1,0 +1,90 @@
+"""Writes RUN/history while the run trains. The trainer's parent process does it, so that no step waits for it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from training.contract.files import open_file, open_to_append
+from training.history.columns import encode_chunk, find_events, read_history
+from training.history.state import RunState, reduce_all
+from training.history.tailer import Tailer
+
+MIN_CHUNK_BYTES = 1 << 20
+"""Bytes of events that a chunk is made from at least. A viewer parses as many in 10 ms."""
+GROWTH = 16
+"""A chunk is also made from at least this fraction of all events, so that the states in the file stay few."""
+
+
+class Recorder:
+    """Follows the events of the run in `folder`, and appends to its history. Call `poll` now and then.
+
+    Raises OSError if another process records the run, or if the file can't be opened.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._events = folder / "events.jsonl"
+        self._descriptor = open_to_append(folder / "history")
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._begin(folder / "history")
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+    def _begin(self, path: Path) -> None:
+        """Continue the history that is there, if it is of these events, else begin a new one."""
+        self._tailer = Tailer(self._events, points=True)
+        self._state, self._damaged_lines = RunState(), 0
+        self._recorded = 0  # the offset up to which the file tells of the events
+        history = read_history(path, self._events.stat().st_size if self._events.exists() else 0)
+        events = find_events(self._events, history.parts) if history else None
+        self._size = history.size if history and events else 0
+        if history and events:
+            self._state, self._damaged_lines, self._recorded = history.state, history.damaged_lines, history.offset
+            self._state.losses.kept = len(self._state.losses)
+            self._tailer.skip(history.offset, events)
+        os.ftruncate(self._descriptor, self._size)
+
+    def poll(self, *, at_end: bool = False) -> None:
+        """Append a chunk if there are enough new events, or `at_end` if there are any. Raises OSError.
+
+        Keeps the file as it was if it can't be written, for example because the disk is full.
+        """
+        least = 1 if at_end else max(MIN_CHUNK_BYTES, self._recorded // GROWTH)
+        with suppress(FileNotFoundError):
+            if 0 <= self._events.stat().st_size - self._recorded < least:
+                return
+            self._read()
+            with open_file(self._events) as file:
+                self._append(file.fileno())
+
+    def _read(self) -> None:
+        for piece in self._tailer.slices():
+            if piece.restarted:
+                self._state, self._damaged_lines = RunState(), 0
+                self._recorded = self._size = 0
+                os.ftruncate(self._descriptor, 0)
+            self._damaged_lines += piece.damaged
+            reduce_all(self._state, piece.events)
+
+    def _append(self, events: int) -> None:
+        start, end, losses = self._recorded, self._tailer.offset, self._state.losses
+        if end <= start:
+            return
+        chunk = encode_chunk(events, start, end, self._state, self._damaged_lines)
+        if chunk is None:
+            return
+        try:
+            written = os.write(self._descriptor, chunk)
+        except OSError:
+            written = 0
+        if written < len(chunk):
+            os.ftruncate(self._descriptor, self._size)
+            return
+        losses.kept, self._size, self._recorded = len(losses), self._size + len(chunk), end
