@@ -3,7 +3,8 @@
 Runs of the demo model on the CPU are killed ten times each, and their parents, apps and second viewers too (SIGKILL),
 at random points and in the middle of checkpoints, JSON files and events, then compared with one that nobody disturbed:
 losses, gradient norms, learning rates, evaluations and the adapter must be the same to the last bit. Chat workers,
-set-ups and pushes to a Hub on the loopback are killed as well. It needs the environment `codex-train`; for 200 kills it
+set-ups and pushes to a Hub on the loopback are killed as well, and a trainer that only logs, with the process that
+records its history. It needs the environment `codex-train`; for 200 kills it
 takes about half an hour on two cores.
 """
 
@@ -24,16 +25,17 @@ sys.path[:0] = [str(HERE.parent), str(HERE.parents[1])]
 
 from support.hub.server import Hub  # noqa: E402
 from support.hub.user import HubUser  # noqa: E402
-from support.kill import kills, points  # noqa: E402
+from support.kill import history, kills, points  # noqa: E402
 
 from codex_tui.environment import build  # noqa: E402
+from training.contract.run_directory import RunDirectory  # noqa: E402
 
 KILL_POINTS = (
     points.at_random, points.during_checkpoint, points.during_json_file, points.at_random, points.during_checkpoint,
     points.during_event, points.at_random, points.during_checkpoint, points.during_json_file, points.at_random,
 )  # fmt: skip
 TIMES = 10  # that a run's trainer is killed
-SET_UPS, PUSHES = 0.02, 0.05  # of the kills
+SET_UPS, PUSHES, HISTORIES = 0.02, 0.05, 0.2  # of the kills
 
 
 def main() -> int:
@@ -45,6 +47,7 @@ def main() -> int:
     tally, began = kills.Tally(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="codex-tui-kills-") as folder:
         home = Path(folder)
+        histories(home / "histories", tally, round(HISTORIES * args.kills), args.seed)
         pushes(home / "hub", tally, round(PUSHES * args.kills), args.seed)
         set_ups(home / "set-up", tally, round(SET_UPS * args.kills), args.seed)
         user = kills.LocalUser(home / "user", build.find_python(), tally, args.seed)
@@ -104,6 +107,22 @@ def set_ups(home: Path, tally: kills.Tally, count: int, seed: int) -> None:
         user.run_command("doctor", code=None)
     tally.expect("Ready to train" in user.run_command("setup", "--cpu"), "set-up does not end well after it was killed")
     print(f"set-up: {dict(tally.kills)}", flush=True)
+
+
+def histories(home: Path, tally: kills.Tally, count: int, seed: int) -> None:
+    """A trainer that logs thousands of steps, or the parent that records them, is killed. Viewers see the events."""
+    rng, run = random.Random(seed), RunDirectory(home / "long")
+    for number in range(count):
+        if number % 10 == 0:
+            run = RunDirectory(home / f"long-{number}")
+            run.create()
+            run.log.touch()
+        tally.kills[f"logging {history.kill_attempt(run, rng)}"] += 1
+        if number % 5 == 4:
+            history.tear(run.history, rng)
+        wrong = history.find_difference(run)
+        tally.expect(not wrong, f"the history of {run.name} is wrong after kill {number + 1}: {wrong}")
+    print(f"history: {dict(tally.kills)}", flush=True)
 
 
 def pushes(home: Path, tally: kills.Tally, count: int, seed: int) -> None:

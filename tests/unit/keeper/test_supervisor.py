@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from support.kill import history
 from support.programs import PROGRAMS
 
 from training.contract import log as trainer_log
 from training.contract.run_directory import RunDirectory
+from training.history.columns import read_history
 
 
 def test_a_trainer_that_prints_in_a_loop(tmp_path: Path) -> None:
@@ -53,3 +57,42 @@ def test_any_signal_that_ended_the_trainer_is_written_down(tmp_path: Path, numbe
     ended = subprocess.run([sys.executable, PROGRAMS / "killed_trainer.py", run.path, str(number)], check=False)
     assert ended.returncode == 128 + number
     assert json.loads((run.path / "exit.json").read_text())["signal"] == name
+
+
+def test_the_history_of_a_long_run_is_recorded_to_its_end_under_any_name(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    run.create()
+    run.log.touch()
+    attempt = history.start_attempt(run, steps=3000)
+    while not run.history.exists():
+        assert attempt.poll() is None
+        time.sleep(0.002)
+    renamed = RunDirectory(run.path.rename(tmp_path / "renamed"))
+    assert attempt.wait() == 0
+    recorded = read_history(renamed.history, renamed.events.stat().st_size)
+    assert recorded is not None
+    assert recorded.offset == renamed.events.stat().st_size
+    assert recorded.state.status == "done"
+    assert len(recorded.state.losses) == 3000
+    assert not history.find_difference(renamed)
+
+
+def test_a_history_whose_writer_is_killed_tells_nothing_wrong(tmp_path: Path) -> None:
+    rng, run = random.Random(7), RunDirectory(tmp_path / "run")
+    run.create()
+    run.log.touch()
+    for number in range(5):
+        history.kill_attempt(run, rng)
+        if number == 2:
+            history.tear(run.history, rng)
+        assert not history.find_difference(run)
+
+
+def test_a_history_that_cannot_be_written_leaves_the_record_of_the_end(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    run.create()
+    run.log.touch()
+    run.history.mkdir()
+    assert history.start_attempt(run, steps=500).wait() == 0
+    assert json.loads(run.exit.read_text())["code"] == 0
+    assert not history.find_difference(run)

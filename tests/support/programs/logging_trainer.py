@@ -1,0 +1,40 @@
+"""`logging_trainer.py RUN STEPS`: a trainer that logs STEPS steps from where the run is, as fast as a disk allows.
+
+Its parent records the history from the first event on, in small chunks.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import time
+from pathlib import Path
+
+from training.contract import events as ev
+from training.contract.run_directory import RunDirectory
+from training.history import recorder
+from training.history.state import RunState, reduce_all
+from training.history.tailer import decode
+from training.keeper import supervisor
+
+supervisor.POLL_SECONDS, supervisor.MIN_RECORDED_BYTES, recorder.MIN_CHUNK_BYTES = 0.01, 1, 8192
+run = RunDirectory(Path(sys.argv[1]))
+before = RunState()
+if run.events.exists():
+    reduce_all(before, decode(run.events.read_bytes().rpartition(b"\n")[0] + b"\n").events)
+code = supervisor.fork(run)
+if code is not None:
+    sys.exit(code)
+folder = os.open(run.path, os.O_RDONLY)
+writer = ev.EventWriter(run.events, lambda: Path(f"/proc/self/fd/{folder}").readlink() / run.events.name)
+first = before.step * 9 // 10
+writer.emit(ev.Started(attempt=before.attempt + 1, pid=os.getpid(), resume_step=first))
+writer.emit(ev.Phase(name="training"))
+for step in range(first + 1, first + int(sys.argv[2]) + 1):
+    writer.emit(ev.Metrics(step=step, loss=random.random(), tokens=step))
+    if step % 100 == 0:
+        writer.emit(ev.Eval(step=step, eval_loss=random.random()))
+        time.sleep(0.002)
+writer.emit(ev.Done(step=step))
+os._exit(0)
