@@ -45,16 +45,14 @@ def rows(trainer: Trainer) -> Path:
     return file
 
 
-def train(trainer: Trainer, base_model: Path, rows: Path, name: str, choice: str) -> RunDirectory:
+def make_run(trainer: Trainer, base_model: Path, rows: Path, name: str, choice: str) -> RunDirectory:
     profile = demo_profile(
         model={"name": str(base_model), "chat_template": choice},
         dataset={"path": None, "eval_fraction": 0.1},
         training={"max_steps": STEPS, "warmup_steps": 1},
         evaluation={"eval_steps": STEPS, "sample_prompt": "How much is 3 + 1?", "sample_max_new_tokens": 16},
     )
-    run = trainer.run(name, profile, str(rows))
-    assert trainer.train(run) == 0, run.log.read_text()
-    return run
+    return trainer.run(name, profile, str(rows))
 
 
 def test_the_names_are_those_of_unsloth(trainer: Trainer) -> None:
@@ -67,7 +65,12 @@ def test_trainer_data_screen_and_chat_use_the_chosen_template(
 ) -> None:
     file = trainer.folder / "template.jinja"
     file.write_text(TEMPLATE)
-    run = train(trainer, base_model, rows, f"base-{choice}", str(file) if choice == "file" else choice)
+    run = make_run(trainer, base_model, rows, f"base-{choice}", str(file) if choice == "file" else choice)
+    if choice == "file":  # the run goes on with the template that it began with
+        assert trainer.stop_after_a_step(run) == 0, run.log.read_text()
+        file.write_text("changed {{ messages[0].content }}")
+    assert trainer.train(run) == 0, run.log.read_text()
+    file.unlink()
     taught = trainer.run_program("batches", "of_run", str(run.path))
     shown = trainer.run_program("masks", "of_worker", str(run.path))
     assert sorted(shown["train"]) == sorted(taught["train"])
@@ -75,7 +78,6 @@ def test_trainer_data_screen_and_chat_use_the_chosen_template(
     template = (run.adapter / "chat_template.jinja").read_text()
     assert template == TEMPLATE if choice == "file" else "<|im_start|>" in template
     assert not [*trainer.folder.glob("_unsloth*")]  # it is the trainer's working directory
-    file.unlink()  # the adapter has it
     sample = events(run, "sample")[-1]
     worker = talk("chat", str(run.path))
     worker.until("ready", "error")

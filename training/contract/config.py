@@ -1,8 +1,8 @@
 """The run configuration: the content of `RUN/config.json`. Every program reads and writes the file through this module.
 
 The launcher writes the file before it starts the trainer. The trainer adds what really ran: `stack`, `actual`,
-`dataset_fingerprint` and `row_form`. The app reads the file to show the run, the workers to load its model and its
-dataset.
+`chat_template`, `dataset_fingerprint` and `row_form`. The app reads the file to show the run, the workers to load its
+model and its dataset.
 """
 
 from __future__ import annotations
@@ -116,6 +116,7 @@ class RunConfig(msgspec.Struct, kw_only=True, omit_defaults=True):
     cache: str = ""  # the cache folder of the launch; only information, see `training.contract.cache`
     stack: dict[str, str | None] = {}  # package versions; None: not installed
     actual: dict[str, Any] = {}  # the profile's tables with the values that ran
+    chat_template: str = ""  # the text of the file that the profile's model.chat_template names; see `keep_template`
     dataset_fingerprint: Fingerprint | None = None
     row_form: RowForm | None = None
     unknown: dict[str, Any] = {}  # the file's other keys, which are written back unchanged

@@ -32,7 +32,7 @@ from training.finetune.pinned import limit_pinned_memory
 from training.finetune.probe import Probe
 from training.finetune.trainer import Trainer
 from training.finetune.vram import VramLimit
-from training.job.chosen_template import set_chat_template
+from training.job.chosen_template import keep_template, set_chat_template
 from training.job.examples import Examples, describe_other_reading, tokenise
 from training.job.job import Job
 from training.job.model import find_shape, hub_cache, read_config, resolve_source
@@ -58,6 +58,7 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
     limit.apply(loaded=False)
 
     # Model
+    job = keep_template(job)
     attempt.report_loading(profile.model.name, 1)
     source = resolve_source(profile.model.name, job.cache)
     config = read_config(source, profile.model.revision)
@@ -68,7 +69,7 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
     if on_gpu and shape and (warning := limit_pinned_memory(profile, shape)):
         attempt.warn(warning)
     with limit.explain_out_of_memory("The model can't be loaded", profile, shape), name_full_disk(hub_cache()):
-        model, tokenizer = load_model(profile, source)
+        model, tokenizer = load_model(profile, source, job.config.chat_template)
         limit.apply(loaded=False)  # the CUDA context has grown while the model was loaded
         require_modules(attempt, profile, list_module_names(model))
         attempt.report_loading("the adapter", 2)
@@ -139,9 +140,11 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
     return ev.Done(step=attempt.step, seconds=seconds, adapter_step=adapter_step)
 
 
-def load_model(profile: Profile, source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def load_model(
+    profile: Profile, source: str, chat_template: str = ""
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load the base model, quantised as the profile asks, and its tokenizer, with the chat template that the profile
-    chooses. `source` is a folder or a Hub id."""
+    chooses. `source` is a folder or a Hub id, `chat_template` the text of the template's file, if the run keeps it."""
     on_gpu = torch.cuda.is_available()
     settings = profile.model
     model, tokenizer = FastLanguageModel.from_pretrained(
@@ -156,7 +159,7 @@ def load_model(profile: Profile, source: str) -> tuple[PreTrainedModel, PreTrain
         **({"offload_layers": settings.offload_layers} if settings.offload_layers and on_gpu else {}),
         **({"offload_embedding": settings.offload_embedding} if on_gpu else {}),
     )
-    return model, set_chat_template(tokenizer, settings.chat_template)
+    return model, set_chat_template(tokenizer, settings.chat_template, chat_template)
 
 
 def add_adapter(model: PreTrainedModel, profile: Profile) -> PeftModel:

@@ -30,7 +30,7 @@ def load_tokenizer(job: Job) -> Any:
     """Load the tokenizer of `job`. This does not import torch. Raises TrainingFailure."""
     tokenizer, choice = _load_own(job), job.profile.model.chat_template
     if choice is None or is_path(choice):
-        return set_chat_template(tokenizer, choice)
+        return set_chat_template(tokenizer, choice, job.config.chat_template)
     key = hashlib.sha256("\0".join((hash_tokenizer(tokenizer), choice, version("unsloth"))).encode()).hexdigest()[:32]
     folder = job.cache / "tokenizers" / key
     if not folder.is_dir():

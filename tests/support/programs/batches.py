@@ -76,7 +76,7 @@ def of_run(path: str) -> dict[str, Any]:
     """The rows in the batches of the run at `path`, each as [token ids, labels], without padding."""
     job = read_job(Path(path))
     profile = job.profile
-    model, tokenizer = sft.load_model(profile, resolve_source(profile.model.name, job.cache))
+    model, tokenizer = sft.load_model(profile, resolve_source(profile.model.name, job.cache), job.config.chat_template)
     adapted = sft.add_adapter(model, profile)
     rows = read(job.source, Columns.from_dataset(profile.dataset)).rows
     examples = tokenise(
