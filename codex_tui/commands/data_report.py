@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from codex_tui.base.text import pluralize
@@ -14,7 +13,6 @@ from codex_tui.base.text import pluralize
 if TYPE_CHECKING:
     from codex_tui.data.check import CheckResult
     from codex_tui.data.overview import Overview
-    from training.dataset.source import Source
 
 PROBLEMS_SHOWN = 10
 COLUMNS_SHOWN = 12
@@ -90,11 +88,10 @@ def lines(result: CheckResult) -> Iterator[str]:
     bad = overview.rows - overview.kept
     yield f"{source.name}: {pluralize(overview.rows, 'row')}, {overview.kept:,} kept, {bad:,} bad"
     if len(source.files) > 1 or source.left_out:
-        yield f"  files read: {_some([_shorten(path, source) for path in source.train_files])}"
+        yield f"  files read: {_some([*map(source.shorten, source.train_files)])}"
     if source.eval_files:
-        yield f"  only for the evaluation: {_some([_shorten(path, source) for path in source.eval_files])}"
-    for reason in dict.fromkeys(left.reason for left in source.left_out):
-        names = [_shorten(left.path, source) for left in source.left_out if left.reason == reason]
+        yield f"  only for the evaluation: {_some([*map(source.shorten, source.eval_files)])}"
+    for reason, names in source.group_left_out().items():
         yield f"  left out ({reason}): {_some(names)}"
     for problem in islice(result.bad(), PROBLEMS_SHOWN):
         file = source.label(problem.file)
@@ -110,14 +107,6 @@ def lines(result: CheckResult) -> Iterator[str]:
         yield f"! {warned.message}"
         if warned.remedy:
             yield f"  → {warned.remedy}"
-
-
-def _shorten(path: Path, source: Source) -> str:
-    """Return the path of a file inside of its folder or repository."""
-    parts = path.parts
-    if source.hub and source.hub.revision in parts:
-        return "/".join(parts[parts.index(source.hub.revision) + 1 :])
-    return str(path.relative_to(source.name)) if path.is_relative_to(source.name) else path.name
 
 
 def _figures(result: CheckResult) -> Iterator[tuple[str, str]]:

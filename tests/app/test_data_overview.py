@@ -35,6 +35,24 @@ async def test_the_overview_accounts_for_every_bad_row(home: Path, profile: Path
         await see(pilot, "4 usable, 8 skipped", "2  for other reasons; press b to list all")
 
 
+async def test_the_overview_lists_the_files_that_are_left_out(
+    home: Path, dataset: Path, profile: Path, worker: Any
+) -> None:
+    folder = home / "guide"
+    for name in ("train/a.jsonl", "train/b.jsonl", "test/a.jsonl", "dev.jsonl", *(f"notes/{n}.txt" for n in range(5))):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(dataset.read_bytes())
+    async with app_on(folder, profile).run_test(size=(200, 60)) as pilot:
+        await counted(pilot)
+        await pilot.press("4")
+        await see(
+            pilot,
+            "2  read for training; 1 file only for the evaluation",
+            "1  left out (the test split): test/a.jsonl",
+            "5  left out (not a data file): notes/0.txt, notes/1.txt, notes/2.txt and 2 more",
+        )
+
+
 @given(st.lists(st.integers(1, 5000), min_size=1, max_size=200), st.integers(16, 6000))
 def test_the_histogram_counts_every_row_once(tokens: list[int], limit: int) -> None:
     drawn = [line.plain for line in draw_histogram(sorted(tokens), limit, {"p50": 1}, 80)]

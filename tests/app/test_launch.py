@@ -125,6 +125,16 @@ async def test_the_other_advice_is_told_too(mine: Path, folder: Path, worker: ty
         await see(pilot, "none is cut", "evaluation rows also occur", "Enter launch", "Esc cancel")
 
 
+async def test_files_that_are_left_out_are_counted(mine: Path, folder: Path, worker: type[WordWorker]) -> None:
+    (folder / "rows").mkdir()
+    (folder / "guide.jsonl").rename(folder / "rows" / "guide.jsonl")
+    (folder / "rows" / "README.md").touch()
+    (folder / "rows" / "guide_test.jsonl").touch()
+    mine.write_text(mine.read_text().replace("guide.jsonl", "rows"))
+    async with launching((80, 24)) as pilot:
+        await see(pilot, "148 of 300 rows are cut", "2 files of the dataset are left out: Esc, d, 4 says why.")
+
+
 async def test_leaving_the_dialog_ends_the_count(
     mine: Path, worker: type[WordWorker], monkeypatch: pytest.MonkeyPatch
 ) -> None:

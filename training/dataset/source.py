@@ -77,6 +77,20 @@ class Source:
         """Return the name of file number `file` for messages; "" if there is only one file."""
         return self.files[file].name if len(self.files) > 1 else ""
 
+    def shorten(self, path: Path) -> str:
+        """Return the path of a file inside of the folder or the repository."""
+        parts = path.parts
+        if self.hub and self.hub.revision in parts:
+            return "/".join(parts[parts.index(self.hub.revision) + 1 :])
+        return str(path.relative_to(self.name)) if path.is_relative_to(self.name) else path.name
+
+    def group_left_out(self) -> dict[str, list[str]]:
+        """Return the files that are not used, by reason."""
+        groups: dict[str, list[str]] = {}
+        for path, reason in self.left_out:
+            groups.setdefault(reason, []).append(self.shorten(path))
+        return groups
+
 
 def local(name: str, base: Path = Path(), split: str | None = None) -> Source:
     """Find the files of `name` on this machine. It is relative to `base`, absolute, or begins with ~. Of a folder, take

@@ -17,9 +17,11 @@ from codex_tui.ui.kit.drawing import MUTED, STRONG, Part, line
 
 if TYPE_CHECKING:
     from codex_tui.data.overview import Overview
+    from training.dataset.source import Source
 
 NAME_WIDTH = 12  # cells
 MAX_REASONS = 6
+MAX_FILES = 3  # names for each reason why files are left out
 MAX_BAD_ROWS = 10
 
 
@@ -112,6 +114,7 @@ def _draw_facts(view: DataView, overview: Overview) -> Iterator[Content]:
         yield _draw_fact("", f"{rows:,}", clean(reason))
     if others := sum(list(overview.reasons.values())[MAX_REASONS:]):
         yield _draw_fact("", f"{others:,}", "for other reasons; press b to list all")
+    yield from _draw_files(view.target.source)
     yield _draw_fact("training", f"{overview.train_rows:,}", f"rows; {overview.eval_rows:,} for evaluation")
     yield from _draw_token_facts(view, overview)
     yield _draw_fact("steps", f"{overview.steps_per_epoch:,}", f"per epoch, {overview.total_steps:,} in total")
@@ -127,6 +130,18 @@ def _draw_facts(view: DataView, overview: Overview) -> Iterator[Content]:
         yield _draw_fact("columns", "", "used " + clean(", ".join(reading.used)))
         if reading.ignored:
             yield _draw_fact("", "", "ignored " + clean(", ".join(reading.ignored)), "$warning")
+
+
+def _draw_files(source: Source) -> Iterator[Content]:
+    """Draws which files of a folder or a repository are read, and why the others are not."""
+    if len(source.files) == 1 and not source.left_out:
+        return
+    held = f"; {pluralize(len(source.eval_files), 'file')} only for the evaluation" if source.eval_files else ""
+    yield _draw_fact("files", f"{len(source.train_files):,}", f"read for training{held}")
+    for reason, names in source.group_left_out().items():
+        more = f" and {len(names) - MAX_FILES:,} more" if len(names) > MAX_FILES else ""
+        listed = ", ".join(names[:MAX_FILES]) + more
+        yield _draw_fact("", f"{len(names):,}", clean(f"left out ({reason}): {listed}"))
 
 
 def _draw_token_facts(view: DataView, overview: Overview) -> Iterator[Content]:

@@ -33,6 +33,7 @@ class RowsChecked:
     overview: Overview
     advice: tuple[Advice, ...]
     long_rows: str
+    files_left_out: int = 0  # of the folder or repository
 
 
 @dataclass(frozen=True)
@@ -109,9 +110,15 @@ def _describe_rows(checks: Checks) -> Iterator[Content]:
         why = "the model's tokenizer is not here." if checks.missing else f"{clean(rows.message)} {clean(rows.hint)}"
         yield _label("Rows", line((f"not counted: {why}", MUTED)))
     elif isinstance(rows, RowsChecked):
-        yield _label("Rows", _describe_cut(rows, checks))
+        yield _label("Rows", line(_describe_cut(rows, checks), (_describe_left_out(rows.files_left_out), MUTED)))
     elif rows is not None:
         yield _label("Rows", line((f"{clean(rows.step)}{figures.format_share(rows)}", MUTED)))
+
+
+def _describe_left_out(files: int) -> str:
+    if not files:
+        return ""
+    return f" {pluralize(files, 'file')} of the dataset {'is' if files == 1 else 'are'} left out: Esc, d, 4 says why."
 
 
 def _describe_cut(rows: RowsChecked, checks: Checks) -> Content:

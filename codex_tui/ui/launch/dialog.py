@@ -69,6 +69,7 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         self._busy = False
         self._reported_at = 0.0
         self._counted: CountedRows | None = None
+        self._files_left_out = 0
         self.checks = Checks(entry.profile.model.max_seq_length if entry.profile else 0)
 
     def compose(self) -> ComposeResult:
@@ -144,6 +145,7 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
             if target is None:
                 self._show_checks(self.checks.change(rows="checked after the download from the Hub"))
                 return
+            self._files_left_out = len(target.source.left_out)
             self._counted = await count_rows(target, self._report_rows)
             await self._advise()
         except CodexError as error:
@@ -153,7 +155,8 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         """Shows the figures of the counted rows under the max_seq_length of this run."""
         if (counted := self._counted) and (profile := self._run_profile()):
             overview, advice = await asyncio.to_thread(counted.advise, profile)
-            self._show_checks(self.checks.change(rows=RowsChecked(overview, advice, profile.dataset.long_rows)))
+            checked = RowsChecked(overview, advice, profile.dataset.long_rows, self._files_left_out)
+            self._show_checks(self.checks.change(rows=checked))
 
     def _run_profile(self) -> Profile | None:
         """The profile with the max_seq_length of this run."""
