@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from training.dataset.source import Source
 
 NAME_WIDTH = 12  # cells
+WORDS_AT = 24  # the cell where the words after a figure begin
 MAX_REASONS = 6
 MAX_FILES = 3  # names for each reason why files are left out
 MAX_BAD_ROWS = 10
@@ -46,7 +47,8 @@ def draw_overview(view: DataView, width: int) -> Iterator[Content]:
         yield from _explain_missing_overview(view)
         return
     yield from _draw_warnings(view, width)
-    yield from _draw_facts(view, overview)
+    for fact in _draw_facts(view, overview):
+        yield from _wrap_beside(fact[:WORDS_AT], fact[WORDS_AT:], width)
     if view.rows.states and view.rows.states.lengths and overview.tokens:
         yield Content("")
         tokens = overview.tokens
