@@ -89,6 +89,8 @@ def lines(result: CheckResult) -> Iterator[str]:
     yield f"{source.name}: {pluralize(overview.rows, 'row')}, {overview.kept:,} kept, {bad:,} bad"
     if len(source.files) > 1 or source.left_out:
         yield f"  files read: {_some([*map(source.shorten, source.train_files)])}"
+    if merging := source.describe_merging():
+        yield f"  {merging}"
     if source.eval_files:
         yield f"  only for the evaluation: {_some([*map(source.shorten, source.eval_files)])}"
     for reason, names in source.group_left_out().items():

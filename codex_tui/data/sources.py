@@ -77,13 +77,15 @@ def find_source(
     try:
         if (repo := hub_id(name, base)) is None:
             return local(name, base, dataset.split)
-        from codex_tui.hub.configurations import select_configuration
+        from codex_tui.hub.configurations import list_folders, select_configuration
         from codex_tui.hub.download import fetch
 
         fetched = fetch(repo, dataset.revision, report)
         listed = select_configuration(repo, fetched.folder, fetched.files, dataset.config)
         hub = Hub(repo, fetched.revision)
-        return source_from_files(f"hf://{repo}", fetched.folder, fetched.files, hub, dataset.split, listed)
+        source = source_from_files(f"hf://{repo}", fetched.folder, fetched.files, hub, dataset.split, listed)
+        folders = list_folders(fetched.folder, source.train_files) if listed is None else []
+        return replace(source, merged_folders=tuple(folders) if len(folders) > 1 else ())
     except SourceProblem as problem:
         similar = suggest.find_similar(name, base)
         raise BadInput(problem.message, f"Did you mean {similar}?" if similar else problem.hint) from None

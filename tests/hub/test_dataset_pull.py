@@ -136,6 +136,24 @@ def test_fetch_dataset_gives_files_and_commit(user: HubUser) -> None:
     assert fetched() == [found, commit]
 
 
+def test_folders_without_a_list_of_configurations_are_read_together(user: HubUser) -> None:
+    """`datasets` does so too; one of them can be chosen."""
+    rows = json.dumps({"instruction": "a", "response": "b"}).encode() + b"\n"
+    files = {"en/train.jsonl": rows * 3, "en/test.jsonl": rows, "fr/train.jsonl": rows * 2}
+    user.hub.add("dataset", REPO, files)
+    profile = user.home / "p.toml"
+    profile.write_text(f'[model]\nname = "demo:llama"\n[dataset]\npath = "hf://{REPO}"\n')
+    told = user.run_command("data", "check", "--profile", profile).stdout
+    assert "5 rows" in told
+    assert "its 2 folders are read together" in told
+    assert 'dataset.config = "en"' in told
+    profile.write_text(profile.read_text() + 'config = "en"\n')
+    told = user.run_command("data", "check", "--profile", profile).stdout
+    assert "3 rows" in told
+    assert "left out (of another configuration): fr/train.jsonl" in told
+    assert "read together" not in told
+
+
 def test_a_repository_of_several_configurations_needs_a_choice(user: HubUser) -> None:
     rows = json.dumps({"instruction": "a", "response": "b"}).encode() + b"\n"
     card = b"""---

@@ -57,13 +57,14 @@ class LeftOut(NamedTuple):
 class Source:
     """The files of a dataset, in order. `name` is its name on screens. `left_out` are the files beside them. The last
     `validation_files` of the files are the validation split: the evaluation reads them, and no step is trained on
-    them."""
+    them. `merged_folders` are the folders of a repository without configurations, which are read together."""
 
     name: str
     files: tuple[Path, ...]
     hub: Hub | None = None
     left_out: tuple[LeftOut, ...] = ()
     validation_files: int = 0
+    merged_folders: tuple[str, ...] = ()
 
     @property
     def train_files(self) -> tuple[Path, ...]:
@@ -83,6 +84,15 @@ class Source:
         if self.hub and self.hub.revision in parts:
             return "/".join(parts[parts.index(self.hub.revision) + 1 :])
         return str(path.relative_to(self.name)) if path.is_relative_to(self.name) else path.name
+
+    def describe_merging(self) -> str:
+        """Say in a sentence that folders are read together; "" if not."""
+        if not self.merged_folders:
+            return ""
+        return (
+            f"The repository lists no configurations, so its {len(self.merged_folders)} folders are read together, as "
+            f'the library datasets does. To train on one: dataset.config = "{self.merged_folders[0]}".'
+        )
 
     def group_left_out(self) -> dict[str, list[str]]:
         """Return the files that are not used, by reason."""
@@ -137,7 +147,7 @@ def source_from_files(
     files: Sequence[Path],
     hub: Hub | None = None,
     split: str | None = None,
-    listed: Mapping[Path, str] | None = None,
+    listed: Mapping[Path, str | None] | None = None,
 ) -> Source:
     """Take the data files among `files`, which are in `folder`, without those of the test split. If some are named as
     the training split, take only those. The files of the validation split are for the evaluation.
@@ -150,8 +160,8 @@ def source_from_files(
     if not data:
         kinds = ", ".join(SUFFIXES)
         raise SourceProblem(f"{name} contains no data file.", f"A data file's name ends in one of {kinds}.")
-    splits: dict[Path, str | None] = (
-        {path: find_split(path.relative_to(folder)) for path in data} if listed is None else {**listed}
+    splits: Mapping[Path, str | None] = (
+        {path: find_split(path.relative_to(folder)) for path in data} if listed is None else listed
     )
     if split is not None:
         chosen = tuple(path for path in splits if splits[path] == split or _is_named(path.relative_to(folder), split))

@@ -140,6 +140,8 @@ def _draw_files(source: Source) -> Iterator[Content]:
         return
     held = f"; {pluralize(len(source.eval_files), 'file')} only for the evaluation" if source.eval_files else ""
     yield _draw_fact("files", f"{len(source.train_files):,}", f"read for training{held}")
+    if merging := source.describe_merging():
+        yield _draw_fact("", "", clean(merging))
     for reason, names in source.group_left_out().items():
         more = f" and {len(names) - MAX_FILES:,} more" if len(names) > MAX_FILES else ""
         listed = ", ".join(names[:MAX_FILES]) + more

@@ -22,7 +22,7 @@ TWO = """configs:
 """
 
 
-def select(folder: Path, yaml: str, config: str | None = None) -> dict[str, str] | None:
+def select(folder: Path, yaml: str, config: str | None = None) -> dict[str, str | None] | None:
     files = []
     for name in ("main/train-0.jsonl", "main/test.jsonl", "socratic/rows.jsonl"):
         path = folder / name
@@ -58,5 +58,18 @@ def test_without_a_default_the_profile_must_choose(tmp_path: Path) -> None:
 @pytest.mark.parametrize("yaml", ["", "license: mit\n", "configs: 7\n", "configs: [1, {}]\n", "configs: [\n"])
 def test_a_repository_that_lists_none(tmp_path: Path, yaml: str) -> None:
     assert select(tmp_path, yaml) is None
-    with pytest.raises(BadInput, match="has no configurations"):
-        select(tmp_path, yaml, "main")
+    assert select(tmp_path, yaml, "main") == {"main/train-0.jsonl": "train", "main/test.jsonl": "test"}
+    with pytest.raises(BadInput, match="has no configurations, and no folder nosuch") as told:
+        select(tmp_path, yaml, "nosuch")
+    assert told.value.hint == "Set dataset.config to one of its folders: main, socratic."
+    for outside in ("..", "../guide", "/", "main/train-0.jsonl"):
+        with pytest.raises(BadInput, match="and no folder"):
+            select(tmp_path, yaml, outside)
+
+
+def test_a_configuration_may_be_a_folder(tmp_path: Path) -> None:
+    yaml = "configs:\n- config_name: a\n  data_dir: main\n- config_name: b\n  data_dir: socratic\n"
+    assert select(tmp_path, yaml, "a") == {"main/train-0.jsonl": "train", "main/test.jsonl": "test"}
+    assert select(tmp_path, yaml, "b") == {"socratic/rows.jsonl": None}
+    with pytest.raises(BadInput, match="has 2 configurations: a, b"):
+        select(tmp_path, yaml)
