@@ -12,6 +12,8 @@ from training.contract.judge_messages import RowMeasured
 from training.contract.judgement import BASE, Difference, Group, Judgement, Level
 
 HEADINGS = ("", "N", "PASS", "DIFFERENCE", "WIN/LOSS/TIE", "CHRF", "LOSS")
+WITHOUT_MARKS = ("", "N", "EXACT", "CHRF BY", "WIN/LOSS/TIE", "CHRF", "LOSS")
+"""The headings where no question has conditions: chrF then decides."""
 
 
 def format_json(judgement: Judgement, path: Path) -> dict[str, Any]:
@@ -76,8 +78,9 @@ def _format_table(judgement: Judgement) -> Iterator[str]:
     if judgement.known and judgement.unseen:
         groups["unseen"] = judgement.unseen
     groups |= {f"*{tag}*": group for tag, group in judgement.tags.items()}
-    rows = [HEADINGS, *(_list_cells(name, group) for name, group in groups.items())]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
+    headings = HEADINGS if judgement.overall.passes else WITHOUT_MARKS
+    rows = [headings, *(_list_cells(name, group) for name, group in groups.items())]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(headings))]
     for row in rows:
         first, *rest = (cell.ljust(width) if not place else cell.rjust(width)
                         for place, (cell, width) in enumerate(zip(row, widths, strict=True)))  # fmt: skip
@@ -89,12 +92,18 @@ def _list_cells(name: str, group: Group) -> tuple[str, ...]:
     return (
         name[:24],
         f"{group.questions:,}",
-        f"{group.other.passes} → {group.adapter.passes}" if group.adapter.marked else "–",
+        _format_counts(group),
         _format_difference(group),
         f"{main.wins}/{main.losses}/{main.ties}" if main else "–",
         _format_levels(group, "chrf", 0),
         _format_levels(group, "loss", 2),
     )
+
+
+def _format_counts(group: Group) -> str:
+    if group.adapter.marked:
+        return f"{group.other.passes:,} → {group.adapter.passes:,}"
+    return f"{group.other.exact:,} → {group.adapter.exact:,}" if group.adapter.referenced else "–"
 
 
 def _format_difference(group: Group) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from training.contract import files
-from training.contract.judgement import Answer, Loss, Proof
+from training.contract.judgement import Answer, Loss, Proof, make_folder
 from training.contract.run_directory import RunDirectory
 
 NAME = "answers.jsonl"
@@ -75,7 +75,7 @@ class Journal:
                 self._entries[entry.key] = entry
 
     def _open(self) -> int:
-        self._path.parent.mkdir(mode=0o700, exist_ok=True)
+        make_folder(self._path.parent)
         if self.problem and self._path.is_file() and not self._path.is_symlink():  # it is too large: begin a new one
             self._path.unlink()
         descriptor = files.open_to_append(self._path)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from codex_tui.base.errors import BadInput
+from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.base.progress import OnProgress, Progress
 from codex_tui.base.text import pluralize
 from codex_tui.hub.adapter import update_local_card
@@ -38,7 +38,10 @@ async def judge(plan: JudgePlan, report: OnProgress) -> Judgement:
                 await _ask(talk, asked, report)
         report(Progress("computing the intervals"))
         result = await asyncio.to_thread(_make_judgement, asked, listed)
-    contract.write(find_file(plan), result)
+    try:
+        contract.write(find_file(plan), result)
+    except contract.JudgementError as error:
+        raise CodexError(error.message, error.hint) from None
     with suppress(BadInput):  # the card is about the run's own adapter; a checkpoint has none
         update_local_card(plan.run)
     return result

@@ -17,6 +17,7 @@ from codex_tui.judge.plan import Side
 from codex_tui.judge.worker_talk import start_worker
 from training.contract import files
 from training.contract.judge_messages import RowMeasured
+from training.contract.judgement import make_folder
 
 NAME = "rows.jsonl"
 VERSION = 1
@@ -85,7 +86,7 @@ class _Recorder:
     """Appends rows to the file. It begins a new file unless `rows` are the ones in it."""
 
     def __init__(self, path: Path, header: RowsHeader, rows: list[RowMeasured]) -> None:
-        path.parent.mkdir(mode=0o700, exist_ok=True)
+        make_folder(path.parent)
         lines = [msgspec.json.encode(value) + b"\n" for value in (header, *rows)]
         files.write_atomically(path, b"".join(lines))  # without what may follow the last good line
         self._descriptor = files.open_to_append(path)

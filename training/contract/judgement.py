@@ -7,6 +7,7 @@ shown.
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -238,9 +239,23 @@ def _read(path: Path, kind: type[T]) -> T:
 
 
 def write(path: Path, judgement: Judgement) -> None:
-    """Replace the file at `path` in one step. Raises OSError."""
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    files.write_atomically(path, msgspec.json.format(msgspec.json.encode(judgement), indent=1) + b"\n")
+    """Replace the file at `path` in one step. Raises OSError, and JudgementError if nobody could read it again."""
+    make_folder(path.parent)
+    content = msgspec.json.format(msgspec.json.encode(judgement), indent=1) + b"\n"
+    if len(content) > MAX_BYTES:
+        raise JudgementError(
+            f"The answers need {len(content) >> 20} MiB, and a judgement may have {MAX_BYTES >> 20} MiB.",
+            "Divide the book into several. No answer is lost.",
+        )
+    files.write_atomically(path, content)
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of a run's judgements. Raises OSError, also for a link: in a run that was copied from anywhere, it
+    may lead to a folder outside of the run."""
+    if folder.is_symlink():
+        raise OSError(errno.EINVAL, "it is a link", str(folder))
+    folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def list_files(folder: Path) -> list[Path]:

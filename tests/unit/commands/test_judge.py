@@ -11,9 +11,12 @@ from support.config_file import write_config
 from support.fake_runs import make_run
 from support.judged import judge_pairs, make_judgement
 
+from codex_tui.base.progress import Progress
 from codex_tui.cli import main
 from codex_tui.commands.judge_report import format_json, format_report
+from codex_tui.judge.card_guard import POLL_SECONDS, require_idle
 from training.contract import events as ev
+from training.contract.process import ProcessIdentity
 from training.contract.run_directory import RunDirectory
 
 MODEL = {"name": "org/model", "load_in_4bit": True, "dtype": "bfloat16"}
@@ -124,3 +127,25 @@ def test_a_task_for_lm_eval_is_written(tmp_path: Path, capsys: pytest.CaptureFix
     assert "no_reference" not in config
     book.write_text(json.dumps(questions[1]) + "\n")
     assert "No question has a reference" in fail(capsys, "a", "--book", str(book), "--export-lm-eval", str(folder))
+
+
+def test_without_conditions_the_table_has_exact_answers() -> None:
+    result = make_judgement(judge_pairs([(None, None)] * 8))
+    lines = list(format_report(result, Path("/x/book.json")))
+    assert re.sub(r" +", " ", lines[2]).strip() == "N EXACT CHRF BY WIN/LOSS/TIE CHRF LOSS"
+    assert re.sub(r" +", " ", lines[3]) == "all 8 0 → 0 +0 (+0 to +0) 0/0/8 0 → 0 3.07 → 0.54"
+
+
+def test_waiting_ends_with_the_run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    live = make_run("live", ev.Started(attempt=1, pid=1), alive=True)
+    waits: list[float] = []
+
+    def end_the_run(seconds: float) -> None:
+        waits.append(seconds)
+        live.write_process(ProcessIdentity(999_999, 1.0))
+
+    monkeypatch.setattr("codex_tui.judge.card_guard.time.sleep", end_the_run)
+    progress: list[Progress] = []
+    require_idle(progress.append, wait=True)
+    assert waits == [POLL_SECONDS]
+    assert [one.detail for one in progress] == ["live"]

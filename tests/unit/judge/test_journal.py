@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support.judged import judge_pairs, make_judgement
 
 from codex_tui.judge import journal
 from codex_tui.judge.journal import NAME, Entry, Journal, make_key
-from training.contract.judgement import Answer
+from training.contract.judgement import Answer, write
 from training.contract.run_directory import RunDirectory
 
 ANSWER = Answer(text="Yes.\x1b[2J", tokens=2, ended="eos")
@@ -60,6 +61,14 @@ def test_a_link_is_not_written_through(run: RunDirectory, tmp_path: Path) -> Non
     with pytest.raises(OSError, match="it is a link"), Journal(run) as opened:
         opened.add(Entry(key="a", answer=ANSWER))
     assert target.read_text() == "mine\n"
+    (run.judgements / NAME).unlink()
+    run.judgements.rmdir()
+    run.judgements.symlink_to(tmp_path)
+    with pytest.raises(OSError, match="it is a link"), Journal(run) as opened:
+        opened.add(Entry(key="a", answer=ANSWER))
+    with pytest.raises(OSError, match="it is a link"):
+        write(run.judgements / "book.json", make_judgement(judge_pairs([(True, False)])))
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "elsewhere"}
 
 
 def test_a_key_depends_on_all_values() -> None:
