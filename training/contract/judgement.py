@@ -251,8 +251,8 @@ def write(path: Path, judgement: Judgement) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make the folder of a run's judgements. Raises OSError, also for a link: in a run that was copied from anywhere, it
-    may lead to a folder outside of the run."""
+    """Make the folder of a run's judgements. Raises OSError, also for a link: in a run that was copied from anywhere,
+    it may lead to a folder outside of the run."""
     if folder.is_symlink():
         raise OSError(errno.EINVAL, "it is a link", str(folder))
     folder.mkdir(mode=0o700, exist_ok=True)
