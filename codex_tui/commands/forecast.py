@@ -1,4 +1,4 @@
-"""The command `forecast`: how much memory a profile needs, whether it fits, and what would reduce it."""
+"""The command `forecast`: how much memory a profile needs, whether it fits, what would reduce it, and its speed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from codex_tui.commands.options import add_card_option, add_set_option, check_ca
 
 if TYPE_CHECKING:
     from codex_tui.machine.forecast import ResourceForecast
+    from codex_tui.machine.speed import Speed
     from training.memory.forecast import Forecast, Remedy
 
 NAMES = {"weights": "weights", "lora": "LoRA", "optimizer": "optimizer", "activations": "activations",
@@ -22,9 +23,10 @@ VERDICTS = {"fits": "✓ fits", "tight": "~ tight", "no": "✗ does not fit"}
 def add(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "forecast",
-        help="forecast how much memory a profile needs, and whether it fits",
+        help="forecast how much memory a profile needs, whether it fits, and how fast it trains",
         description="Counts the GPU memory that a fine-tune needs, part by part, before anything is loaded. If it does "
-        "not fit, lists what would reduce it. Exits with 1 if it does not fit, with 2 if no forecast is possible.",
+        "not fit, lists what would reduce it. Gives the speed that is measured here or estimated for the card. Exits "
+        "with 1 if it does not fit, with 2 if no forecast is possible.",
     )
     parser.add_argument("profile", metavar="PROFILE", help="a profile's name or file")
     add_card_option(parser)
@@ -34,20 +36,30 @@ def add(subparsers: Any) -> None:
 
 
 def run_forecast(args: argparse.Namespace) -> int:
+    from codex_tui.data.duration import find_speed
+    from codex_tui.data.speed import find_last_speed
     from codex_tui.machine.forecast import forecast_resources
     from codex_tui.profiles.library import find_profile, require_profile
     from codex_tui.profiles.overrides import parse_overrides
 
     check_card(args.card)
     path = find_profile(args.profile)
-    resources = forecast_resources(require_profile(path, parse_overrides(args.set)), path, args.card)
+    profile = require_profile(path, parse_overrides(args.set))
+    resources = forecast_resources(profile, path, args.card)
     memory = resources.memory
     if memory is None:
         raise BadInput(resources.reason, resources.unknown_modules.hint if resources.unknown_modules else "")
+    speed = find_speed(resources, profile.model.max_seq_length, find_last_speed(profile, path))
     if args.json:
-        print(json.dumps(_memory_json(memory, resources.remedies) | _disk_json(resources), indent=2))
+        print(
+            json.dumps(_memory_json(memory, resources.remedies) | _disk_json(resources) | _speed_json(speed), indent=2)
+        )
     else:
-        for line in [*_memory_lines(memory, resources.remedies), *_disk_lines(resources)]:
+        for line in [
+            *_memory_lines(memory, resources.remedies),
+            *_disk_lines(resources),
+            _speed_line(resources, speed),
+        ]:
             print(line)
     return FAILED if memory.fits is False else DONE
 
@@ -87,6 +99,24 @@ def _disk_lines(resources: ResourceForecast) -> list[str]:
         f"Disk: needs {disk.total_mib:,.0f} MiB, {disk.checkpoint_mib:,.0f} for each of"
         f" {pluralize(disk.checkpoints, 'checkpoint')}; {resources.disk_free_mib:,.0f} MiB are free.{full}"
     ]
+
+
+def _speed_json(speed: Speed | None) -> dict[str, Any]:
+    if speed is None:
+        return {"tokens_per_second": None}
+    low, high = round(speed.slow, 1), round(speed.fast, 1)
+    return {"tokens_per_second": {"low": low, "high": high, "measured_here": speed.measured}}
+
+
+def _speed_line(resources: ResourceForecast, speed: Speed | None) -> str:
+    from codex_tui.base.text import clean
+
+    if speed is None:
+        return "Speed: not known before the first run with this model here."
+    if speed.measured:
+        return f"Speed: {speed.fast:,.0f} tokens/s in the last run with this model here."
+    card = clean(resources.card.name) if resources.card else ""
+    return f"Speed: {speed.slow:,.0f} to {speed.fast:,.0f} tokens/s in rows of full length, estimated for {card}."
 
 
 def _memory_lines(memory: Forecast, remedies: list[Remedy]) -> list[str]:

@@ -44,7 +44,8 @@ class ResourceForecast:
     `memory` is None where the GPU memory can't be forecast; `reason` then says why. `remedies` are changes that make
     the run smaller; the list is empty where the run fits well. `disk` is None where the model's shape is not known.
     `name` is the profile's name in messages. `no_card` says why the run would train on the CPU, although the profile
-    does not ask for it; else it is "". `unknown_modules` says which modules of the table lora the model lacks.
+    does not ask for it; else it is "". `unknown_modules` says which modules of the table lora the model lacks. `shape`
+    is None where the model's shape is not known.
     """
 
     name: str
@@ -57,6 +58,7 @@ class ResourceForecast:
     disk_free_mib: float
     no_card: str = ""
     unknown_modules: UnknownModules | None = None
+    shape: ModelShape | None = None
 
     @property
     def cpu_warning(self) -> str:
@@ -123,7 +125,7 @@ def forecast_resources(
     no_card = "" if card else explain_no_card(profile.hardware.device)
     disk_free = facts.disk_free_gib() * 1024
     return ResourceForecast(
-        path.stem, profile, card, memory, reason, changes, disk, disk_free, no_card, unknown_modules
+        path.stem, profile, card, memory, reason, changes, disk, disk_free, no_card, unknown_modules, shape
     )
 
 

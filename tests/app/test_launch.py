@@ -19,7 +19,7 @@ from textual.widgets import Input
 
 from codex_tui.base import locations
 from codex_tui.base.errors import EnvironmentMissing
-from codex_tui.data import check
+from codex_tui.data import check, speed
 from codex_tui.environment import build
 from codex_tui.hub.model import MissingModel
 from codex_tui.launch_plan import LaunchPlan
@@ -114,6 +114,16 @@ async def test_what_happens_to_long_rows_is_told(mine: Path, worker: type[WordWo
         await see(pilot, says)
         await pilot.press("ctrl+l")
         await see(pilot, "none is cut at 192 tokens for this run")
+
+
+async def test_the_time_is_estimated_until_a_run_has_measured_the_speed(
+    mine: Path, worker: type[WordWorker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with launching((80, 24)) as pilot:
+        await see(pilot, "Time", " for 72 steps, estimated for this card")
+    monkeypatch.setattr(speed, "find_last_speed", lambda profile, path: 250.0)
+    async with launching() as pilot:
+        await see(pilot, "for 72 steps, at the 250 tokens/s of the last run with this model")
 
 
 async def test_the_other_advice_is_told_too(mine: Path, folder: Path, worker: type[WordWorker]) -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 from codex_tui.machine.forecast import Card, ResourceForecast
 from training.contract.profile import Profile
 from training.memory.forecast import Forecast, Remedy
+from training.memory.model_shape import ModelShape, shipped_configs
 
+LLAMA_3B = "unsloth/Llama-3.2-3B-Instruct-bnb-4bit"
 CARD = Card("NVIDIA GeForce RTX 3050 Laptop GPU", 4096, 3790, 306)
 
 
@@ -21,7 +23,10 @@ def forecast_resources(
     memory = _memory(profile)
     reason = "" if memory else f"{profile.model.name} is not on this machine yet, so its size is not known."
     remedies = _remedies(profile) if memory and memory.verdict in ("tight", "no") else []
-    return ResourceForecast(path.stem, profile, CARD, memory, reason, remedies, disk=None, disk_free_mib=100_000.0)
+    shape = ModelShape.from_config(shipped_configs()[LLAMA_3B]) if memory else None
+    return ResourceForecast(
+        path.stem, profile, CARD, memory, reason, remedies, disk=None, disk_free_mib=100_000.0, shape=shape
+    )
 
 
 def _memory(profile: Profile) -> Forecast | None:

@@ -1,4 +1,4 @@
-"""What the launch dialog finds out before a run starts, in words: memory, device, model and rows."""
+"""What the launch dialog finds out before a run starts, in words: rows, time, memory, device and model."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 
 from codex_tui.base.errors import BadInput, CodexError
-from codex_tui.base.text import clean, format_gb, pluralize
+from codex_tui.base.text import clean, format_duration, format_gb, pluralize
 from codex_tui.ui.forecast.bar import format_change, summarize
 from codex_tui.ui.kit import figures
-from codex_tui.ui.kit.drawing import MUTED, line
+from codex_tui.ui.kit.drawing import MUTED, STRONG, line
 
 if TYPE_CHECKING:
     from codex_tui.base.progress import Progress
@@ -40,7 +40,8 @@ class RowsChecked:
 class Checks:
     """The results so far. None: not known yet. `model_checked` says that `missing` is final, where None means that the
     model is here. `rows` can be an error or the progress of the check. `length` is the max_seq_length of this run if it
-    is not the profile's, and `own_length` the profile's."""
+    is not the profile's, and `own_length` the profile's. `measured_speed` is that of the last run with this model here,
+    in tokens a second."""
 
     own_length: int
     forecast: ResourceForecast | None = None
@@ -48,6 +49,7 @@ class Checks:
     model_checked: bool = False
     rows: RowsChecked | CodexError | Progress | str | None = None
     length: int | None = None
+    measured_speed: float | None = None
 
     def change(self, **values: object) -> Checks:
         return replace(self, **values)  # type: ignore[arg-type]
@@ -66,6 +68,7 @@ def describe_checks(checks: Checks) -> Content:
     """All lines of the checks."""
     lines = [
         *_describe_rows(checks),
+        *_describe_time(checks),
         *_describe_forecast(checks.forecast, checks.missing),
         *_describe_model(checks),
         *_list_advice(checks),
@@ -119,6 +122,24 @@ def _describe_left_out(files: int) -> str:
     if not files:
         return ""
     return f" {pluralize(files, 'file')} of the dataset {'is' if files == 1 else 'are'} left out: Esc, d, 4 says why."
+
+
+def _describe_time(checks: Checks) -> Iterator[Content]:
+    """How long the run will take; nothing until the rows are counted, or if no speed is known."""
+    if checks.forecast is None or not isinstance(checks.rows, RowsChecked):
+        return
+    from codex_tui.data.duration import forecast_duration
+
+    duration = forecast_duration(checks.forecast, checks.rows.overview, checks.measured_speed)
+    if duration is None:
+        return
+    steps, longest = pluralize(duration.steps, "step"), format_duration(duration.longest)
+    if duration.speed.measured:
+        source = f"at the {duration.speed.fast:,.0f} tokens/s of the last run with this model"
+        yield _label("Time", line((longest, STRONG), f" for {steps}", (f", {source}", MUTED)))
+    else:
+        times = f"{format_duration(duration.shortest)} to {longest}"
+        yield _label("Time", line((times, STRONG), f" for {steps}", (", estimated for this card", MUTED)))
 
 
 def _describe_cut(rows: RowsChecked, checks: Checks) -> Content:

@@ -115,8 +115,12 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         self.run_worker(work, group=group, exclusive=True, exit_on_error=False)
 
     async def _forecast(self, profile: Profile) -> None:
+        from codex_tui.data.speed import find_last_speed
+
         forecast = await asyncio.to_thread(forecast_profile, profile, self._entry.path)
         self._show_checks(self.checks.change(forecast=forecast))
+        speed = await asyncio.to_thread(find_last_speed, profile, self._entry.path)
+        self._show_checks(self.checks.change(measured_speed=speed))
 
     async def _find_model(self, profile: Profile) -> None:
         from codex_tui.hub.model import find_missing_model

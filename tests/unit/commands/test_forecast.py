@@ -15,6 +15,7 @@ from codex_tui import launch_plan
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput
 from codex_tui.cli import main
+from codex_tui.data import speed
 from codex_tui.launch_plan import make_plan
 from codex_tui.machine import facts, forecast
 from codex_tui.profiles.overrides import parse_overrides
@@ -74,6 +75,24 @@ def test_the_card_that_is_here_counts(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert main(["forecast", "rtx3050-4gb", "--set", "hardware.device=1", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["card_mib"] == 4096
     assert set(asked) == {1}
+
+
+def test_the_speed_is_estimated_or_that_of_the_last_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["forecast", "rtx3050-4gb"]) == 0
+    assert "Speed: not known before the first run with this model here." in capsys.readouterr().out
+    monkeypatch.setattr(forecast, "read_card", lambda device="auto": LAPTOP)
+    assert main(["forecast", "rtx3050-4gb"]) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("Speed: "))
+    assert line.endswith("tokens/s in rows of full length, estimated for NVIDIA GeForce RTX 3050 Laptop GPU.")
+    assert main(["forecast", "rtx3050-4gb", "--json"]) == 0
+    rate = json.loads(capsys.readouterr().out)["tokens_per_second"]
+    assert 100 < rate["low"] < rate["high"] < 1000
+    assert rate["measured_here"] is False
+    monkeypatch.setattr(speed, "find_last_speed", lambda profile, path: 321.0)
+    assert main(["forecast", "rtx3050-4gb"]) == 0
+    assert "Speed: 321 tokens/s in the last run with this model here." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

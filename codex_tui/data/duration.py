@@ -1,0 +1,45 @@
+"""Forecasts how long a run will take: from the speed measured on this card with this model, else from an estimate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from codex_tui.data.overview import Overview
+from codex_tui.machine.forecast import ResourceForecast
+from codex_tui.machine.speed import Speed, estimate_speed
+
+
+@dataclass(frozen=True)
+class Duration:
+    """The seconds of a run's training, without its start, evaluations and checkpoints."""
+
+    shortest: float
+    longest: float
+    steps: int
+    speed: Speed
+
+
+def forecast_duration(
+    resources: ResourceForecast, overview: Overview, measured_speed: float | None = None
+) -> Duration | None:
+    """Forecast the duration of the run of `resources` on the rows of `overview`. `measured_speed` is in tokens a
+    second. Returns None if the rows are not tokenised, or if no speed is known."""
+    if not overview.train_tokens or not overview.train_sequences or not overview.steps_per_epoch:
+        return None
+    speed = find_speed(resources, overview.train_tokens / overview.train_sequences, measured_speed)
+    if speed is None:
+        return None
+    tokens = overview.train_tokens * overview.total_steps / overview.steps_per_epoch
+    return Duration(tokens / speed.fast, tokens / speed.slow, overview.total_steps, speed)
+
+
+def find_speed(resources: ResourceForecast, row_tokens: float, measured_speed: float | None = None) -> Speed | None:
+    """Return the measured speed, or an estimate for rows of `row_tokens` tokens on this machine's card; None if there
+    is neither."""
+    if measured_speed:
+        return Speed(measured_speed, measured_speed)
+    if resources.shape is None or resources.card is None or resources.memory is None:
+        return None
+    model = resources.profile.model.model_copy(update={"offload_layers": resources.memory.offload_layers})
+    profile = resources.profile.model_copy(update={"model": model})
+    return estimate_speed(profile, resources.shape, resources.card.name, row_tokens)

@@ -1,0 +1,120 @@
+"""Estimates how fast a GPU fine-tunes a model, from the GPU's rates and the model's shape, before anything ran on it.
+
+A pass takes the time of its arithmetic, of the weights that are read and unpacked, and of its many small kernels; or
+the time that the CPU needs to launch the kernels, if that is longer. docs/measurements.md compares the estimate with
+measurements.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from training.contract.profile import Profile
+from training.memory.model_shape import ModelShape
+
+CARDS = Path(__file__).with_name("cards.toml")
+FORWARD, BACKWARD = 2, 2  # floating point operations for each weight and token; frozen weights have no gradient
+NF4_BYTES, HALF_BYTES = 0.52, 2  # of one weight
+KERNELS_PER_LAYER = 250  # of a pass with one row, forward and backward
+
+
+@dataclass(frozen=True)
+class Rates:
+    """The rates of a GPU: floating point operations a second, and bytes of its memory a second."""
+
+    operations: float
+    bandwidth: float
+
+
+@dataclass(frozen=True)
+class Reach:
+    """The share of the rates that a run reaches, the seconds that a small kernel takes and those that its launch takes,
+    and the kernels that each further row of a packed pass adds to a layer."""
+
+    operations: float
+    bandwidth: float
+    kernel_seconds: float
+    launch_seconds: float
+    row_kernels: int
+
+
+SLOW = Reach(0.5, 0.7, 2.5e-6, 55e-6, 30)  # torch before 2.12 runs the attention for each row of a pass
+FAST = Reach(0.8, 0.9, 1.5e-6, 35e-6, 0)
+
+
+@dataclass(frozen=True)
+class Speed:
+    """The lowest and the highest speed that is probable, in tokens a second. Both are equal for a measured speed."""
+
+    slow: float
+    fast: float
+
+    @property
+    def measured(self) -> bool:
+        return self.slow == self.fast
+
+
+@functools.cache
+def _load_cards() -> dict[str, list[float]]:
+    groups = tomllib.loads(CARDS.read_text(encoding="utf-8"))
+    return {name: rates for group in groups.values() for name, rates in group.items()}
+
+
+def find_rates(card: str) -> Rates | None:
+    """Find the rates of the card that the driver calls `card`; None if they are not known."""
+    laptop = "Laptop" in card
+    names = [
+        name for name in _load_cards() if ("Laptop" in name) == laptop and re.search(rf"\b{re.escape(name)}\b", card)
+    ]
+    if not names:
+        return None
+    operations, bandwidth = _load_cards()[max(names, key=len)]
+    return Rates(operations * 1e12, bandwidth * 1e9)
+
+
+def estimate_speed(profile: Profile, shape: ModelShape, card: str, row_tokens: float) -> Speed | None:
+    """Estimate the speed of a run with rows of `row_tokens` tokens on average. Returns None if the rates of `card` are
+    not known, or if layers wait in host memory: the time to move them is not known before a run."""
+    rates = find_rates(card)
+    if rates is None or profile.model.offload_layers or row_tokens <= 0:
+        return None
+    tokens = _count_pass_tokens(profile, row_tokens)
+    slow, fast = (tokens / _estimate_pass(profile, shape, rates, reach, tokens, row_tokens) for reach in (SLOW, FAST))
+    return Speed(slow, fast)
+
+
+def _count_pass_tokens(profile: Profile, row_tokens: float) -> float:
+    """The tokens of one pass: of a batch, or of as many rows of a step as fit into a packed pass."""
+    training = profile.training
+    batch = training.per_device_train_batch_size
+    if training.packing == "off":
+        return batch * row_tokens
+    largest = batch * profile.model.max_seq_length
+    return min(batch * training.gradient_accumulation_steps * row_tokens, max(largest, row_tokens))
+
+
+def _estimate_pass(
+    profile: Profile, shape: ModelShape, rates: Rates, reach: Reach, tokens: float, row_tokens: float
+) -> float:
+    """The seconds of a pass over `tokens` tokens, forward and backward."""
+    layers = shape.num_hidden_layers
+    linear = layers * shape.layer_parameters
+    forwards = 2 if profile.training.gradient_checkpointing else 1  # checkpointing repeats the forward pass
+    operations = tokens * linear * (forwards * FORWARD + BACKWARD)
+    operations += tokens * shape.embedding_parameters * (FORWARD + BACKWARD)
+    attention = 2 * row_tokens * shape.num_attention_heads * shape.head_dim  # causal: half of the scores
+    operations += tokens * layers * attention * (forwards + 2)
+    weight_bytes = NF4_BYTES + 2 * HALF_BYTES if profile.model.load_in_4bit else HALF_BYTES  # unpacked, then read
+    moved = (forwards + 1) * linear * weight_bytes + 2 * shape.embedding_parameters * HALF_BYTES
+    more_rows = max(0.0, tokens / row_tokens - 1) if profile.training.packing != "off" else 0.0
+    kernels = layers * (KERNELS_PER_LAYER + more_rows * reach.row_kernels)
+    busy = (
+        operations / (rates.operations * reach.operations)
+        + moved / (rates.bandwidth * reach.bandwidth)
+        + kernels * reach.kernel_seconds
+    )
+    return max(busy, kernels * reach.launch_seconds)

@@ -1,0 +1,86 @@
+"""The estimated speed of a run, beside speeds that were measured (docs/measurements.md)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from codex_tui.base import locations
+from codex_tui.machine.speed import Speed, estimate_speed, find_rates
+from codex_tui.profiles.resolve import load_profile
+from training.contract.profile import Profile
+from training.memory.model_shape import ModelShape, shipped_configs
+from training.memory.remedies import with_value
+
+H100, H200 = "NVIDIA H100 80GB HBM3", "NVIDIA H200"
+LAPTOP = "NVIDIA GeForce RTX 3050 Laptop GPU"
+MODELS = {
+    "3B": "unsloth/Llama-3.2-3B-Instruct-bnb-4bit",
+    "8B": "unsloth/Meta-Llama-3.1-8B-Instruct-bnb-4bit",
+}
+
+
+def estimate(card: str, model: str, row_tokens: int, **training: Any) -> Speed | None:
+    profile: Profile = load_profile(locations.shipped_profiles() / "rtx3050-4gb.toml")
+    for name, value in {"packing": "off", **training}.items():
+        profile = with_value(profile, f"training.{name}", value)
+    return estimate_speed(profile, ModelShape.from_config(shipped_configs()[MODELS[model]]), card, row_tokens)
+
+
+@pytest.mark.parametrize(
+    ("card", "model", "row_tokens", "training", "measured"),
+    [
+        (H200, "3B", 2048, {}, 6464),
+        (H200, "3B", 89, {}, 279),
+        (H200, "3B", 89, {"packing": "auto"}, 744),
+        (H200, "3B", 89, {"packing": "auto", "gradient_accumulation_steps": 48}, 2451),
+        (H100, "3B", 2048, {}, 6064),
+        (H100, "8B", 512, {}, 1393),
+        (H100, "8B", 1024, {}, 2621),
+    ],
+)
+def test_measured_speeds_lie_in_the_range(
+    card: str, model: str, row_tokens: int, training: dict[str, Any], measured: int
+) -> None:
+    speed = estimate(card, model, row_tokens, **training)
+    assert speed is not None and not speed.measured
+    assert speed.slow < measured < speed.fast
+
+
+def test_packing_makes_short_rows_faster_on_a_small_card_and_the_range_is_narrow() -> None:
+    alone, packed = estimate(LAPTOP, "3B", 89), estimate(LAPTOP, "3B", 89, packing="auto")
+    assert alone and packed
+    assert packed.slow > 1.3 * alone.slow
+    assert packed.fast < 1.6 * packed.slow
+
+
+def test_no_pass_is_longer_than_a_packed_pass_may_be() -> None:
+    full, more = (estimate(LAPTOP, "3B", 512, packing="auto", gradient_accumulation_steps=n) for n in (4, 64))
+    assert full == more
+
+
+@pytest.mark.parametrize(
+    ("card", "operations"),
+    [
+        ("NVIDIA GeForce RTX 3050 Laptop GPU", 12e12),
+        ("NVIDIA GeForce RTX 3050 Ti Laptop GPU", 14e12),
+        ("NVIDIA GeForce RTX 3050", 18e12),
+        ("NVIDIA L4", 121e12),
+        ("NVIDIA L40S", 362e12),
+        ("NVIDIA A100-SXM4-80GB", 312e12),
+        ("NVIDIA H100 PCIe", 756e12),
+        ("NVIDIA GeForce GTX 1050", None),
+        ("NVIDIA GeForce RTX 6090 Laptop GPU", None),
+    ],
+)
+def test_a_card_is_found_by_the_drivers_name(card: str, operations: float | None) -> None:
+    rates = find_rates(card)
+    assert (rates.operations if rates else None) == operations
+
+
+def test_nothing_is_estimated_for_an_unknown_card_or_layers_in_host_memory() -> None:
+    assert estimate("NVIDIA GeForce GTX 1050", "3B", 89) is None
+    profile = with_value(load_profile(locations.shipped_profiles() / "rtx3050-4gb.toml"), "model.offload_layers", 8)
+    shape = ModelShape.from_config(shipped_configs()[MODELS["3B"]])
+    assert estimate_speed(profile, shape, LAPTOP, 89) is None
