@@ -15,6 +15,9 @@ from support.pilot import wait_for_idle
 from codex_tui.base.progress import Progress
 from codex_tui.environment import build
 
+# All models here are tiny: threads would wait for each other longer than they work. The trainer does this for the demo.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 # The same examples every time, on however slow a machine; `pytest --hypothesis-profile=search` looks for new ones.
 settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("suite", settings.get_profile("search"), derandomize=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 from support.fake_interpreter import fake_interpreter
 
 from codex_tui.base.errors import CodexError
-from codex_tui.workers.process import Worker
+from codex_tui.workers.process import Worker, trainer_environment
 from training.contract.messages import Message, WorkerError, WorkerProtocol
 
 
@@ -145,3 +147,9 @@ async def test_no_token_is_repeated_from_what_it_complains_of(tmp_path: Path) ->
     async with started(tmp_path) as worker:
         await worker.send(Run(f"print('401 for hf_{'a1' * 17}', file=sys.stderr); sys.exit(1)"))
         assert "401 for hf_…" in (await failure(worker)).hint
+
+
+def test_the_bytecode_of_the_stack_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")  # as in many containers
+    command = [sys.executable, "-c", "import sys; print(sys.dont_write_bytecode)"]
+    assert subprocess.check_output(command, env=trainer_environment(), text=True) == "False\n"
