@@ -61,7 +61,7 @@ def _conclude(subject: str, group: Group, names: _Names) -> str:
     if group.passes is None:
         return _conclude_chrf(subject, group, names)
     difference, count = group.passes, group.adapter.marked
-    levels = f"{names.other} passes {_count(group.other.passes, count)}, {names.adapter} {group.adapter.passes:,}"
+    levels = f"{names.other} passes {_count(group.other.passes, count)}, {names.adapter} {_count(group.adapter.passes, count)}"
     subject = subject if count == group.questions else f"{subject}, {count:,} with conditions"
     if count < MIN_QUESTIONS:
         return f"{subject}: {levels}. So few show nothing."
@@ -91,7 +91,7 @@ def _conclude_chrf(subject: str, group: Group, names: _Names) -> str:
         return f"{subject}: nothing to compare."
     levels = (
         f"{names.other} gives {_count(group.other.exact, group.other.referenced)} of the references exactly, "
-        f"{names.adapter} {group.adapter.exact:,}; chrF {group.other.chrf:.0f} and {group.adapter.chrf:.0f}"
+        f"{names.adapter} {_count(group.adapter.exact, group.adapter.referenced)}; chrF {group.other.chrf:.0f} and {group.adapter.chrf:.0f}"
     )
     if group.adapter.referenced < MIN_QUESTIONS:
         return f"{subject}: {levels}. So few show nothing."

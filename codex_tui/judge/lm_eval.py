@@ -10,6 +10,7 @@ import json
 import re
 import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from codex_tui.base.errors import BadInput
@@ -17,6 +18,9 @@ from codex_tui.base.text import pluralize
 from codex_tui.judge.plan import JudgePlan
 from training.contract import checkpoints, files
 from training.contract.judgement import Question
+from training.contract.run_directory import ADAPTER_CONFIG
+
+DEMO_MODEL = "demo:llama"
 
 
 def export_task(plan: JudgePlan, questions: Sequence[Question], folder: Path) -> list[str]:
@@ -39,12 +43,23 @@ def export_task(plan: JudgePlan, questions: Sequence[Question], folder: Path) ->
         without = "has no reference or has" if left_out == 1 else "have no reference or have"
         lines.append(f"{pluralize(left_out, 'question')} {without} several turns, and can't be asked there.")
     adapter = checkpoints.find_chat_adapter(plan.run) or plan.run.adapter
+    base = _find_loaded_base(plan, adapter)
     command = [
         "lm_eval", "--model", "hf", "--tasks", task, "--include_path", str(folder.absolute()), "--model_args",
-        f"pretrained={plan.adapter.base_name},peft={adapter},tokenizer={adapter}",
+        f"pretrained={base},peft={adapter},tokenizer={adapter}",
         *([] if plan.adapter.form.text else ["--apply_chat_template"]), "--log_samples", "--output_path", "lm-eval-out",
     ]  # fmt: skip
     return [*lines, f"Run it where lm_eval is installed: {shlex.join(command)}"]
+
+
+def _find_loaded_base(plan: JudgePlan, adapter: Path) -> str:
+    """Find the folder or Hub id of the base model. A comma would begin another argument of the harness."""
+    name = plan.adapter.base_name
+    if name == DEMO_MODEL:  # it was built in the cache
+        with suppress(OSError, ValueError, AttributeError, RecursionError):
+            config = json.loads(files.read(adapter / ADAPTER_CONFIG))
+            name = str(config.get("base_model_name_or_path", name))
+    return "BASE_MODEL" if "," in name else name
 
 
 def _format_config(plan: JudgePlan, task: str, data: Path) -> str:

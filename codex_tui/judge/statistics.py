@@ -15,6 +15,7 @@ from training.contract.judgement import Difference
 DRAWS = 10_000
 SEED = 15
 CONFIDENCE = 0.95
+MAX_LOSS = 690.0  # its perplexity is a number that a file can hold
 
 
 def compare(
@@ -79,7 +80,7 @@ def sign_test(wins: int, losses: int) -> float:
 
 
 def compute_perplexity(loss: float) -> float:
-    return exp(min(loss, 700.0))
+    return exp(min(loss, MAX_LOSS))
 
 
 def _average(differences: Sequence[float], weights: Sequence[float] | None) -> float:

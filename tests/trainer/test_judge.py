@@ -90,10 +90,11 @@ def test_the_adapter_passes_what_it_learned_and_little_else(
 def test_base_answered_without_the_adapter(first: judgement.Judgement, runs: Path, trainer: Trainer) -> None:
     assert first.proof.off == 0
     assert first.proof.on > 0.5
-    off, on, refused = trainer.run_program("judging", "sabotage", str(runs / "demo"))
+    off, on, refused, fitting = trainer.run_program("judging", "sabotage", str(runs / "demo"))
     assert off == 0
     assert on > 0.5
     assert refused.startswith("The base model's answers can't be trusted: with the adapter switched off, its logits ")
+    assert fitting == [32, 1, 5, 12, 32]
 
 
 def test_batched_answers_of_the_adapter_are_those_of_the_chat(

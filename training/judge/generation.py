@@ -11,7 +11,8 @@ from training.contract.judgement import Answer, EndReason, Question
 from training.job.prompt import fit_prompt, list_end_tokens
 from training.judge.models import JudgeModels, Speaker
 
-BATCH = 32
+MAX_BATCH = 32
+MAX_CACHE_SHARE = 0.5  # of the free GPU memory, for the keys and values of a batch
 NO_ROOM = "The answer to {} needs more GPU memory than is free."
 NO_ROOM_HINT = "Close other programs that use the card, or lower --max-new-tokens."
 
@@ -50,8 +51,9 @@ def generate_answers(
     import torch
 
     waiting = sorted(prompts, key=lambda prompt: (prompt.max_new_tokens, len(prompt.ids)))
-    size = BATCH
+    size = MAX_BATCH
     while waiting:
+        size = min(size, count_fitting(model, len(waiting[:size][-1].ids) + waiting[0].max_new_tokens))
         batch = [prompt for prompt in waiting[:size] if prompt.max_new_tokens == waiting[0].max_new_tokens]
         try:
             answers = _generate(models, model, speaker, batch, max_new_tokens)
@@ -64,6 +66,22 @@ def generate_answers(
             continue
         yield from zip((prompt.index for prompt in batch), answers, strict=True)
         del waiting[: len(batch)]
+
+
+def count_fitting(model: Any, tokens: int) -> int:
+    """Count the answers that fit on the GPU together, each with `tokens` tokens. Under WSL2 a larger batch would not
+    fail: the driver moves memory to the host, and everything becomes slow."""
+    import torch
+
+    if model.device.type != "cuda":
+        return MAX_BATCH
+    config = model.config.get_text_config()
+    heads = config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // heads
+    kept_heads = getattr(config, "num_key_value_heads", None) or heads
+    token_bytes = 2 * config.num_hidden_layers * kept_heads * width * 2  # keys and values, two bytes each
+    free, _ = torch.cuda.mem_get_info()
+    return max(1, min(MAX_BATCH, int(free * MAX_CACHE_SHARE / (token_bytes * tokens))))
 
 
 def _generate(

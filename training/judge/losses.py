@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import isfinite
 from typing import Any
 
 from training.contract.config import RowForm
@@ -48,7 +49,8 @@ def _make_row(form: RowForm, question: Question, text: str) -> Row:
 def measure_losses(
     models: JudgeModels, model: Any, speaker: Speaker, sequences: Sequence[Encoded]
 ) -> Iterator[tuple[int, Loss]]:
-    """Yield the place of each sequence and its loss, those of a batch together. Raises TrainingFailure."""
+    """Yield the place of each sequence and its loss, those of a batch together. A loss that is no number is left out.
+    Raises TrainingFailure."""
     import torch
 
     token_bytes = 6 * int(model.config.get_text_config().vocab_size)
@@ -68,7 +70,8 @@ def measure_losses(
                 ) from error
             size = len(batch) // 2
             continue
-        yield from zip(waiting[: len(batch)], losses, strict=True)
+        pairs = zip(waiting[: len(batch)], losses, strict=True)
+        yield from ((place, loss) for place, loss in pairs if isfinite(loss.total))
         del waiting[: len(batch)]
 
 

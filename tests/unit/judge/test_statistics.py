@@ -62,4 +62,4 @@ def test_the_sign_test_is_exact(wins: int, losses: int, p: float) -> None:
 
 def test_a_perplexity_never_overflows() -> None:
     assert compute_perplexity(0.0) == 1.0
-    assert compute_perplexity(1e6) == pytest.approx(1.01423e304, rel=1e-3)
+    assert 1e299 < compute_perplexity(1e6) < 1e300
