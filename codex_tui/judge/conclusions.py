@@ -61,7 +61,8 @@ def _conclude(subject: str, group: Group, names: _Names) -> str:
     if group.passes is None:
         return _conclude_chrf(subject, group, names)
     difference, count = group.passes, group.adapter.marked
-    levels = f"{names.other} passes {_count(group.other.passes, count)}, {names.adapter} {_count(group.adapter.passes, count)}"
+    passes = [_count(level.passes, count) for level in (group.other, group.adapter)]
+    levels = f"{names.other} passes {passes[0]}, {names.adapter} {passes[1]}"
     subject = subject if count == group.questions else f"{subject}, {count:,} with conditions"
     if count < MIN_QUESTIONS:
         return f"{subject}: {levels}. So few show nothing."
@@ -89,9 +90,10 @@ def _format_range(difference: Difference, count: int, *, signed: bool = False) -
 def _conclude_chrf(subject: str, group: Group, names: _Names) -> str:
     if group.chrf is None or group.adapter.chrf is None or group.other.chrf is None:
         return f"{subject}: nothing to compare."
+    exact = [_count(level.exact, level.referenced) for level in (group.other, group.adapter)]
     levels = (
-        f"{names.other} gives {_count(group.other.exact, group.other.referenced)} of the references exactly, "
-        f"{names.adapter} {_count(group.adapter.exact, group.adapter.referenced)}; chrF {group.other.chrf:.0f} and {group.adapter.chrf:.0f}"
+        f"{names.other} gives {exact[0]} of the references exactly, {names.adapter} {exact[1]}; "
+        f"chrF {group.other.chrf:.0f} and {group.adapter.chrf:.0f}"
     )
     if group.adapter.referenced < MIN_QUESTIONS:
         return f"{subject}: {levels}. So few show nothing."
