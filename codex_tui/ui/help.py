@@ -86,6 +86,7 @@ SECTIONS: tuple[Section, ...] = (
             ("↑ ↓", "earlier questions, while typing"),
             ("Esc", "stop the answer, or leave chat"),
             ("ctrl+o", "switch between base model and adapter"),
+            ("ctrl+r", "ask both, and see the differences"),
             ("ctrl+s", "system message, temperature, seed, …"),
             ("ctrl+l", "clear the conversation"),
             ("y, ← →", "copy an answer, pick one"),

@@ -55,6 +55,7 @@ DESCRIPTIONS = {
     "back": "Returns to the screen before.",
     "leave": "Returns to the screen before; asks first about unsaved changes.",
     "toggle_adapter": "Lets the base model answer, or the adapter again.",
+    "ask_both": "Asks base and adapter the typed question, or the other model the last one, side by side.",
     "clear": "Starts a new conversation. Nothing of the old one is kept.",
     "settings": "Changes how the model answers, for this session.",
     "copy": "Copies an answer to the clipboard.",

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from msgspec import UnsetType
 
@@ -14,6 +13,7 @@ from codex_tui.base.errors import CodexError
 from codex_tui.runs.facts import read_row_form
 from codex_tui.workers.chat_settings import ChatSettings
 from codex_tui.workers.client import WorkerClient
+from codex_tui.workers.turns import Turn, WaitingQuestion
 from training.contract import checkpoints
 from training.contract.config import RowForm
 from training.contract.messages import (
@@ -50,27 +50,6 @@ def adapter_of(run: RunDirectory, *, thorough: bool) -> Adapter | None:
     return Adapter() if folder == run.adapter else Adapter(checkpoints.parse_step(folder))
 
 
-@dataclass
-class Turn:
-    """One question or one answer. `text` is not yet cleaned for the terminal.
-
-    `by` names the model that answers: "base", "adapter" or "checkpoint 200". `ended` is "" while the answer grows.
-    `prompt_tokens` and `left_out` are those of AnswerBegin. `sampling` says how the tokens were chosen.
-    `of_newer_adapter` says that the run has saved the adapter again since the last answer of its adapter.
-    """
-
-    role: Literal["user", "assistant"]
-    text: str
-    by: str = ""
-    ended: str = ""
-    tokens: int = 0
-    seconds: float = 0.0
-    prompt_tokens: int = 0
-    left_out: int = 0
-    sampling: str = ""
-    of_newer_adapter: bool = False
-
-
 class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
     """The turns with one run's model. Nothing is loaded before the first question.
 
@@ -81,7 +60,7 @@ class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
     def __init__(self, run: RunDirectory, on_change: Callable[[], None]) -> None:
         super().__init__(CHAT, run, on_change)
         self.turns: list[Turn] = []
-        self.waiting: list[str] = []  # questions that are asked after the current answer
+        self.waiting: list[WaitingQuestion] = []
         self.settings = ChatSettings()
         self.form = RowForm()
         self.context: int | None = None
@@ -119,7 +98,10 @@ class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
     @property
     def by(self) -> str:
         """The name of the model that answers: "base", "adapter", "checkpoint 200"."""
-        return self.adapter.name if self.use_adapter and self.adapter else "base"
+        return self._name_model(with_adapter=self.use_adapter)
+
+    def _name_model(self, *, with_adapter: bool) -> str:
+        return self.adapter.name if with_adapter and self.adapter else "base"
 
     @property
     def system_prompt(self) -> str | None:
@@ -135,17 +117,23 @@ class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
 
     @property
     def busy(self) -> bool:
-        """Whether the last answer has not ended."""
-        return bool(self.turns) and not self.turns[-1].ended
+        """Whether the last answer, or the other model's answer beside it, has not ended."""
+        return bool(self.turns) and self.turns[-1].open_answer is not None
 
     @property
     def can_continue(self) -> bool:
         """Whether the last text can be continued."""
         return self.form.text and bool(self.turns) and not self.busy
 
-    async def ask(self, text: str) -> None:
-        """Asks `text` when the model is loaded and all earlier questions are answered."""
-        self.waiting.append(text)
+    @property
+    def can_ask_other(self) -> bool:
+        """Whether the last question can be asked of the other model too."""
+        return self.adapter is not None and bool(self.turns) and not self.busy and self.turns[-1].other is None
+
+    async def ask(self, text: str, *, of_both: bool = False) -> None:
+        """Asks `text` when the model is loaded and all earlier questions are answered. `of_both`: asks base and
+        adapter, the one after the other."""
+        self.waiting.append(WaitingQuestion(text, of_both))
         if not self.busy:
             await self._ask_next()
         self._on_change()
@@ -156,9 +144,17 @@ class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
             await self._add_answer()
             self._on_change()
 
+    async def ask_other(self) -> None:
+        """Asks the last question of the other model too."""
+        if self.can_ask_other:
+            self._add_other()
+            await self._answer_when_ready()
+            self._on_change()
+
     async def stop(self) -> None:
-        """Ends the answer that is being written. Its text stays."""
+        """Ends the answer that is being written. Its text stays. The other model is no longer asked."""
         if self.status == "answering":
+            self._forget_unasked()
             await self._send(StopAnswer(id=self._request_id))
 
     async def toggle_adapter(self) -> None:
@@ -195,12 +191,29 @@ class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
         self._loaded_adapter = self._own_adapter()
 
     async def _ask_next(self) -> None:
-        self.turns.append(Turn("user", self.waiting.pop(0), ended="said"))
-        await self._add_answer()
+        question = self.waiting.pop(0)
+        self.turns.append(Turn("user", question.text, ended="said"))
+        await self._add_answer(of_both=question.of_both)
 
-    async def _add_answer(self) -> None:
+    async def _add_answer(self, *, of_both: bool = False) -> None:
         """Adds an empty answer; the worker fills it once it is ready."""
-        self.turns.append(Turn("assistant", "", by=self.by))
+        self.turns.append(Turn("assistant", "", by=self.by, with_adapter=self.answers_with_adapter))
+        if of_both and self.adapter:
+            self._add_other()
+        await self._answer_when_ready()
+
+    def _add_other(self) -> None:
+        answer = self.turns[-1]
+        with_adapter = not answer.with_adapter
+        answer.other = Turn("assistant", "", by=self._name_model(with_adapter=with_adapter), with_adapter=with_adapter)
+
+    def _forget_unasked(self) -> None:
+        """Take the other model's answer away if it has not been asked yet."""
+        answer = self.turns[-1]
+        if answer.other and self._answer is not answer.other:
+            answer.other = None
+
+    async def _answer_when_ready(self) -> None:
         await self.start()
         if self.status == "ready":
             await self._generate()
@@ -208,14 +221,19 @@ class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
     async def _generate(self) -> None:
         self._request_id += 1
         self.error = None
-        answer = self._answer = self.turns[-1]
-        answer.by, answer.sampling = self.by, self.settings.sampling  # only the worker knows which adapter it has
-        if self.answers_with_adapter:
+        turn = self.turns[-1]
+        answer = self._answer = turn.open_answer or turn
+        if answer is turn:
+            answer.with_adapter = self.answers_with_adapter  # only the worker knows which adapter it has
+            if turn.other:
+                turn.other.with_adapter = not answer.with_adapter
+        answer.by, answer.sampling = self._name_model(with_adapter=answer.with_adapter), self.settings.sampling
+        if answer.with_adapter:
             before, self._answered_adapter = self._answered_adapter, self._loaded_adapter
             answer.of_newer_adapter = before not in (None, self._loaded_adapter)
         self.status = "answering"
-        messages, adapter = self.make_messages(), self.answers_with_adapter
-        await self._send(self.settings.make_request(self._request_id, messages, adapter=adapter))
+        request = self.settings.make_request(self._request_id, self.make_messages(), adapter=answer.with_adapter)
+        await self._send(request)
 
     async def _receive(self, answer: ChatAnswer) -> None:
         match answer:
@@ -226,6 +244,8 @@ class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
                 self.status, self.phase, self.progress = "ready", "", None
                 self.device, self.context, self.form = answer.device, answer.context, answer.form
                 self.adapter = Adapter(answer.step) if answer.has_adapter else None
+                if self.adapter is None and self.turns:
+                    self.turns[-1].other = None  # there is no other model to ask
                 if self.busy:
                     await self._generate()
             case AnswerBegin() if self._is_expected(answer.id):
@@ -260,7 +280,8 @@ class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
 
     def _fail(self, error: CodexError, *, fatal: bool = True) -> None:
         if fatal and self.busy:
-            self.turns[-1].ended = "failed"
+            for answer in self.turns[-1].answers:
+                answer.ended = answer.ended or "failed"
         super()._fail(error, fatal=fatal)
 
 

@@ -152,6 +152,7 @@ class FakeWorker(InProcessWorker):
     """Answers like `python -m training chat` and `inspect`, with the same answer and the same row each time."""
 
     answer: list[str] = ["Hold ", "the dock."]
+    base_answer: list[str] | None = None  # of the base model, if it is another one
     ends_by_itself = True
     loads = True  # whether the model is loaded at once
     form = RowForm(max_tokens=128)
@@ -170,9 +171,9 @@ class FakeWorker(InProcessWorker):
 
     def take(self, request: Message) -> None:
         match request:
-            case Generate(id=number):
+            case Generate(id=number, adapter=with_adapter):
                 self.say(AnswerBegin(id=number, tokens=self.prompt_tokens, left_out=self.left_out))
-                for piece in self.answer:
+                for piece in self.answer if with_adapter else self.base_answer or self.answer:
                     self.say(Token(id=number, text=piece))
                 if self.ends_by_itself:
                     self.say(AnswerEnd(id=number, reason="eos", tokens=8, seconds=0.5))

@@ -25,6 +25,7 @@ from codex_tui.ui.kit.text_search import SearchableText
 from codex_tui.ui.messages import HintsChanged, ReportsWorkerErrors
 from codex_tui.workers.chat import Conversation
 from codex_tui.workers.chat_settings import ChatSettings
+from codex_tui.workers.turns import Turn
 from training.contract.run_directory import RunDirectory
 
 
@@ -39,6 +40,7 @@ class ChatPane(ReportsWorkerErrors, Vertical):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "stop", "Stop the answer, or leave chat"),
         Binding("ctrl+o", "toggle_adapter", "Base or adapter", priority=True),
+        Binding("ctrl+r", "ask_both", "Ask base and adapter the same question", priority=True),
         Binding("ctrl+l", "clear", "Clear the conversation", priority=True),
         Binding("ctrl+s", "settings", "System message, temperature and other settings of the chat", priority=True),
         Binding("pageup", "page(-1)", "Page up", show=False, priority=True),
@@ -60,8 +62,8 @@ class ChatPane(ReportsWorkerErrors, Vertical):
         self._draw_scheduled = False
         self._warned = False
         self._ended = False
-        self._picked: int | None = None  # the index of the picked answer among the turns; None for the last one
-        self._places: list[int | None] = []  # the turn of each paragraph
+        self._picked: Turn | None = None  # the picked answer; None for the last one
+        self._places: list[tuple[Turn, ...]] = []  # the turns of each paragraph
 
     def compose(self) -> ComposeResult:
         yield Heading()
@@ -79,6 +81,10 @@ class ChatPane(ReportsWorkerErrors, Vertical):
     def text(self) -> SearchableText:
         return self.query_one(SearchableText)
 
+    def on_resize(self) -> None:
+        if any(turn.other for turn in self.conversation.turns):
+            self.call_after_refresh(self._draw)  # the columns have another width
+
     def show(self, watched: WatchedRun) -> None:
         self._watched = watched
         if watched.ended != self._ended:
@@ -93,6 +99,7 @@ class ChatPane(ReportsWorkerErrors, Vertical):
         keys: list[Hint] = [("ctrl+s", "settings")]
         if chat.adapter:
             keys.append(("ctrl+o", "base" if chat.answers_with_adapter else "adapter"))
+            keys.append(("ctrl+r", "ask both"))
         if chat.turns:
             keys.append(("ctrl+l", "clear"))
         if self.has_class("searching"):
@@ -116,15 +123,39 @@ class ChatPane(ReportsWorkerErrors, Vertical):
         continues = not text.strip() and chat.can_continue
         if not text.strip() and not continues:
             return
-        if self._must_warn():
-            self._warned = True
-            self._draw()
+        if self._warn_first():
             return
+        self._take_text()
+        asking = chat.continue_text() if continues else chat.ask(self._trim(text))
+        self.run_worker(asking, exit_on_error=False, group="chat")
+
+    def action_ask_both(self) -> None:
+        """Ask base and adapter the typed question. If nothing is typed, ask the other model the last question too."""
+        chat, text = self.conversation, self.query_one(Question).text
+        if not chat.adapter:
+            self.notify("There is no adapter yet: only the base model can answer.", markup=False)
+        elif not text.strip() and not chat.can_ask_other:
+            self.notify("Type a question for both models first.", markup=False)
+        elif not self._warn_first():
+            self._take_text()
+            asking = chat.ask(self._trim(text), of_both=True) if text.strip() else chat.ask_other()
+            self.run_worker(asking, exit_on_error=False, group="chat")
+
+    def _trim(self, text: str) -> str:
+        """The spaces at the ends of a text belong to it; those of a question do not."""
+        return text if self.conversation.form.text else text.strip()
+
+    def _take_text(self) -> None:
         self.query_one(Question).take_text()
         self._picked = None
-        # The spaces at the ends of a text belong to it; those of a question do not.
-        asking = chat.continue_text() if continues else chat.ask(text if chat.form.text else text.strip())
-        self.run_worker(asking, exit_on_error=False, group="chat")
+
+    def _warn_first(self) -> bool:
+        """Warn, once, that the next question loads a second copy of the model. Returns whether it did."""
+        if not self._must_warn():
+            return False
+        self._warned = True
+        self._draw()
+        return True
 
     async def action_stop(self) -> None:
         if self.has_class("searching") or (self.text.needle and not self.query_one(Question).has_focus):
@@ -169,21 +200,21 @@ class ChatPane(ReportsWorkerErrors, Vertical):
         else:
             self._picked = answers[-1]
         self._draw()
-        self.text.show_paragraph(self._places.index(self._picked))
+        self.text.show_paragraph(next(at for at, turns in enumerate(self._places) if self._picked in turns))
 
     def action_copy(self) -> None:
         answers = self._find_answers()
         if not answers:
             return
-        turn = self.conversation.turns[self._picked if self._picked in answers else answers[-1]]
-        text = clean_text(turn.text.strip())
+        answer = self._picked if self._picked in answers else answers[-1]
+        text = clean_text(answer.text.strip())
         self.app.copy_to_clipboard(text)
         self.notify(f"{pluralize(len(text), 'character')} of the answer are copied.", markup=False)
 
-    def _find_answers(self) -> list[int]:
-        """Returns the indices of the turns that are answers with a text."""
-        turns = self.conversation.turns
-        return [index for index, turn in enumerate(turns) if turn.role == "assistant" and turn.text.strip()]
+    def _find_answers(self) -> list[Turn]:
+        """Returns the answers that have a text."""
+        answers = [answer for turn in self.conversation.turns if turn.role == "assistant" for answer in turn.answers]
+        return [answer for answer in answers if answer.text.strip()]
 
     def action_search(self) -> None:
         self.add_class("searching")
@@ -255,8 +286,10 @@ class ChatPane(ReportsWorkerErrors, Vertical):
 
     def _paragraphs(self) -> Iterator[Paragraph]:
         chat = self.conversation
-        yield from draw_conversation(chat, self._picked)
-        yield from ((None, text) for text in draw_state(chat, run_ended=self._ended))
+        # A search looks for a text in whole lines, so that answers are not in columns meanwhile.
+        in_lines = self.text.needle or self.has_class("searching")
+        yield from draw_conversation(chat, self._picked, 0 if in_lines else self.text.content_size.width)
+        yield from (((), text) for text in draw_state(chat, run_ended=self._ended))
         if self._warned and chat.status == "off" and not chat.turns:
             warning = "The run is training. A second copy of the model may not fit on the GPU."
-            yield None, line((f"{warning} Enter loads it anyway.", "$warning"))
+            yield (), line((f"{warning} Enter loads it anyway.", "$warning"))

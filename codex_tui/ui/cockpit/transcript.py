@@ -8,33 +8,60 @@ from msgspec import UNSET
 from textual.content import Content
 
 from codex_tui.base.text import clean, pluralize
+from codex_tui.ui.cockpit.side_by_side import MIN_SIDE_BY_SIDE, lay_side_by_side, mark_differences
 from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, line
-from codex_tui.workers.chat import Conversation, Turn
+from codex_tui.workers.chat import Conversation
+from codex_tui.workers.turns import Turn
 
-Paragraph = tuple[int | None, Content]
-"""The index of the turn that the paragraph belongs to, None if it belongs to none, and its text."""
+Paragraph = tuple[tuple[Turn, ...], Content]
+"""The turns that the paragraph belongs to, two of them where answers are side by side, and its text."""
 
 
-def draw_conversation(chat: Conversation, picked: int | None) -> Iterator[Paragraph]:
-    """Draws everything that was said. `picked` is the index of the answer that a person has picked."""
+def draw_conversation(chat: Conversation, picked: Turn | None, width: int) -> Iterator[Paragraph]:
+    """Draws everything that was said. `picked` is the answer that a person has picked. Two answers to one question are
+    side by side if `width` cells have room for them, else below each other."""
     if chat.notice:  # above the questions, so that it scrolls away and hides no answer
-        yield from ((None, text) for text in (line((clean(chat.notice), "$warning")), Content("")))
-    yield from ((None, text) for text in _draw_system_prompt(chat))
+        yield from (((), text) for text in (line((clean(chat.notice), "$warning")), Content("")))
+    yield from (((), text) for text in _draw_system_prompt(chat))
     was_long = False
-    for index, turn in enumerate(chat.turns):
+    for turn in chat.turns:
         if turn.role == "user":
-            yield from ((index, row) for row in _draw_question(turn.text))
+            yield from (((turn,), row) for row in _draw_question(turn.text))
             continue
         is_long = _is_longer_than_rows(chat, turn)
         notes = list(_draw_notes(chat, turn, is_long and not was_long))
         was_long = is_long
-        if turn.ended or chat.status != "loading":
-            yield from ((index, row) for row in _draw_answer(turn, index == picked))
-            yield from ((index, row) for row in notes)
-        if turn.ended:
-            yield index, Content("")
-    yield from ((None, row) for row in _draw_waiting(chat))
+        if turn.other:
+            yield from _draw_both(chat, turn, turn.other, picked, width)
+        elif turn.ended or chat.status != "loading":
+            yield from (((turn,), row) for row in _draw_answer(turn, clean(turn.text, newlines=True), turn is picked))
+        yield from (((turn,), row) for row in notes)
+        if not turn.open_answer:
+            yield (turn,), Content("")
+    yield from (((), row) for row in _draw_waiting(chat))
+
+
+def _draw_both(chat: Conversation, turn: Turn, other: Turn, picked: Turn | None, width: int) -> Iterator[Paragraph]:
+    """Draws the answers of both models, with the words that only one of them has."""
+    texts, same = mark_differences(turn, other)
+    blocks: list[list[Content]] = []
+    for answer, text in zip((turn, other), texts, strict=True):
+        block = [line((clean(answer.by).capitalize(), f"bold {ACCENT}"))]
+        if answer.ended or answer.text:
+            block += _draw_answer(answer, text, answer is picked)
+        elif chat.status == "loading":
+            block.append(line(("waits for the model", MUTED)))
+        else:
+            block.append(line(("▌" if answer is turn.open_answer else "waits for its turn", MUTED)))
+        blocks.append(block)
+    if width >= MIN_SIDE_BY_SIDE:
+        yield from (((turn, other), row) for row in lay_side_by_side(width, *blocks))
+    else:
+        yield from (((turn,), row) for row in [*blocks[0], Content("")])
+        yield from (((other,), row) for row in blocks[1])
+    if same:
+        yield (turn, other), line((same, MUTED))
 
 
 def _draw_system_prompt(chat: Conversation) -> Iterator[Content]:
@@ -56,13 +83,14 @@ def _draw_question(text: str) -> Iterator[Content]:
     yield from (line("  ", (row, STRONG)) for row in rest)
 
 
-def _draw_answer(turn: Turn, picked: bool) -> Iterator[Content]:
-    text = clean(turn.text, newlines=True)
+def _draw_answer(turn: Turn, text: Content | str, picked: bool) -> Iterator[Content]:
+    """Draws the clean `text` of an answer, and what is to be said about it."""
+    content = Content(text) if isinstance(text, str) else text
     if not turn.ended:
-        yield from map(Content, f"{text}▌".split("\n"))
+        yield from Content.assemble(content, "▌").split("\n", allow_blank=True)
         return
-    if text.strip():
-        yield from map(Content, text.rstrip().split("\n"))
+    if content.plain.strip():
+        yield from content.rstrip().split("\n", allow_blank=True)
     elif turn.ended != "failed":
         yield line(("(empty answer)", MUTED))
     facts = [turn.by, turn.sampling]
@@ -103,8 +131,8 @@ def _is_longer_than_rows(chat: Conversation, turn: Turn) -> bool:
 
 
 def _draw_waiting(chat: Conversation) -> Iterator[Content]:
-    for text in chat.waiting:
-        yield from _draw_question(text)
+    for question in chat.waiting:
+        yield from _draw_question(question.text)
         yield line(("  waits for the model" if chat.status == "loading" else "  waits for its turn", MUTED))
 
 

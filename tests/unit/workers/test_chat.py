@@ -207,7 +207,7 @@ async def test_questions_that_wait_outlive_a_worker(run: RunDirectory) -> None:
         await asyncio.gather(*(conversation.ask(text) for text in ("die", "two")))
         await until(lambda: conversation.status == "failed")
         await until(lambda: conversation._worker is None)
-        assert conversation.waiting == ["two"]
+        assert [question.text for question in conversation.waiting] == ["two"]
         await conversation.ask("three")
         await until(lambda: len(conversation.turns) == 6 and not conversation.busy)
         assert [turn.text for turn in conversation.turns[1::2]] == ["", "TWO 1 True", "THREE 3 True"]
