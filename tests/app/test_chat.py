@@ -219,7 +219,6 @@ async def test_one_key_asks_both_models_and_shows_the_answers_side_by_side(make_
         [worker] = workers.started
         assert [request.adapter for request in worker.sent] == [True, False]
         assert worker.sent[0].messages == worker.sent[1].messages
-        await pilot.press("z")
         await until(pilot, lambda: "│ Base" in screen_text(pilot.app))
         await until(pilot, lambda: "the others are underlined" in screen_text(pilot.app))
         [row] = [row for row in screen_text(pilot.app).split("\n") if "the dock." in row]
