@@ -51,6 +51,7 @@ def as_json(result: CheckResult, out: TextIO) -> None:
         },
         "train_sequences": overview.train_sequences if judged else None,
         "steps_per_epoch": overview.steps_per_epoch if judged else None,
+        "passes": overview.passes and {name: round(value, 3) for name, value in overview.passes._asdict().items()},
         "seconds_per_epoch": overview.seconds_per_epoch and round(overview.seconds_per_epoch, 1),
         "warnings": [{"message": warned.message, "remedy": warned.remedy} for warned in _warnings(result)],
         "skipped": _skipped(overview),
@@ -138,6 +139,8 @@ def _figures(result: CheckResult) -> Iterator[tuple[str, str]]:
     yield "split", f"{pluralize(overview.train_rows, 'row')} for training, {overview.eval_rows:,} for evaluation"
     most = "" if overview.tokens else "at most "
     yield "steps", f"{most}{overview.steps_per_epoch:,} an epoch, {overview.total_steps:,} in total{_time(result)}"
+    if passes := overview.passes:
+        yield "packing", f"{passes.per_step:.1f} passes a step, {passes.fill:.0%} of each filled with rows"
 
 
 def _duplicates(result: CheckResult) -> str:

@@ -13,6 +13,7 @@ from math import ceil
 
 from training.contract.profile import Profile
 from training.dataset.lengths import Lengths, Remainder
+from training.dataset.passes import PassUse, estimate_pass_use
 from training.dataset.scan import EXACT, NEAR, Scan
 from training.dataset.split import choose_eval_rows, count_steps
 
@@ -63,6 +64,7 @@ class Overview:
     steps_per_epoch: int
     total_steps: int
     seconds_per_epoch: float | None
+    passes: PassUse | None = None  # None if rows are not packed
 
 
 def compute_overview(
@@ -75,7 +77,7 @@ def compute_overview(
     outside = range(kept - validation, kept) if validation else held  # the rows that are not trained on
     train, evaluated = kept - len(outside), len(held)
     sequences = train
-    tokens = truncated = answers = answers_cut = lost = dropped = learned = spent = refused = None
+    tokens = truncated = answers = answers_cut = lost = dropped = learned = spent = refused = passes = None
     if lengths is not None:
         limit = profile.model.max_seq_length
         everything = _apply_limit(lengths, profile)
@@ -88,6 +90,7 @@ def compute_overview(
         refused = lengths.refused_count
         dropped = kept - everything.rows - refused
         tokens = _compute_percentiles(lengths.token_counts)
+        passes = estimate_pass_use(lengths.token_counts, profile)
     steps = count_steps(profile, sequences)
     return Overview(
         rows=scan.rows,
@@ -109,6 +112,7 @@ def compute_overview(
         steps_per_epoch=steps.per_epoch,
         total_steps=steps.total,
         seconds_per_epoch=spent / tokens_per_second if spent and tokens_per_second else None,
+        passes=passes,
     )
 
 

@@ -6,11 +6,13 @@ Position ids that start again at 0 keep the rows apart in the attention. No targ
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
 from datasets import Dataset
+
+from training.dataset.passes import group_rows
 
 if TYPE_CHECKING:
     from trl import SFTTrainer
@@ -42,24 +44,6 @@ def enable(trainer: SFTTrainer) -> bool:
     # Unsloth clears padding_free on every CPU, but transformers' own attention separates rows by position ids
     trainer.data_collator.padding_free = True
     return True
-
-
-def group_rows(lengths: Sequence[int], pass_tokens: int) -> list[list[int]]:
-    """Group rows of `lengths` tokens for passes of at most `pass_tokens`, by best fit decreasing. Returns the positions
-    in `lengths`. A row longer than a pass gets a group of its own."""
-    groups: list[list[int]] = []
-    free: list[int] = []  # tokens left in each group
-    for position in sorted(range(len(lengths)), key=lambda position: (-lengths[position], position)):
-        needed = lengths[position]
-        fitting = [group for group, room in enumerate(free) if room >= needed]
-        if fitting:
-            best = min(fitting, key=lambda group: free[group])
-            groups[best].append(position)
-            free[best] -= needed
-        else:
-            groups.append([position])
-            free.append(pass_tokens - needed)
-    return groups
 
 
 def split_into_passes(batch: Batch, pass_tokens: int) -> Iterator[Batch]:

@@ -120,6 +120,8 @@ def _draw_facts(view: DataView, overview: Overview) -> Iterator[Content]:
     yield _draw_fact("training", f"{overview.train_rows:,}", f"rows; {overview.eval_rows:,} for evaluation")
     yield from _draw_token_facts(view, overview)
     yield _draw_fact("steps", f"{overview.steps_per_epoch:,}", f"per epoch, {overview.total_steps:,} in total")
+    if passes := overview.passes:
+        yield _draw_fact("packing", f"{passes.fill:.0%}", f"of each pass filled, {passes.per_step:.1f} passes a step")
     if overview.seconds_per_epoch:
         time = format_duration(overview.seconds_per_epoch)
         yield _draw_fact("time", time, "per epoch on this GPU, at the speed of the last run")

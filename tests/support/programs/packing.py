@@ -13,10 +13,10 @@ from typing import Any
 
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
+from training.dataset.passes import group_rows
 from training.dataset.rows import read
 from training.dataset.source import local
 from training.dataset.split import count_steps
-from training.finetune.packing import group_rows
 from training.job.examples import Examples, tokenise
 from training.job.model import resolve_source
 from training.job.tokens import IGNORED

@@ -1,0 +1,62 @@
+"""How the rows of a step share passes, and how full the passes are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from training.contract.profile import Profile
+from training.dataset.passes import estimate_pass_use, group_rows
+
+
+def profile(batch: int, accumulation: int, **dataset: Any) -> Profile:
+    training = {"per_device_train_batch_size": batch, "gradient_accumulation_steps": accumulation, "warmup_steps": 0}
+    return Profile.model_validate(
+        {"model": {"name": "-", "max_seq_length": 100}, "training": training, "dataset": dataset}
+    )
+
+
+@given(st.lists(st.integers(1, 120), max_size=40))
+def test_every_row_is_in_one_pass_that_holds_it(lengths: list[int]) -> None:
+    groups = group_rows(lengths, 100)
+    assert sorted(row for group in groups for row in group) == [*range(len(lengths))]
+    for group in groups:
+        assert len(group) == 1 or sum(lengths[row] for row in group) <= 100
+
+
+@pytest.mark.parametrize(
+    ("lengths", "batch", "accumulation", "per_step", "fill"),
+    [
+        ({25: 40}, 1, 4, 1.0, 1.0),  # four rows fill a pass
+        ({10: 40}, 1, 4, 1.0, 0.4),
+        ({60: 40}, 1, 4, 4.0, 0.6),  # no two rows fit together
+        ({60: 40}, 2, 4, 8 / 3, 0.9),  # three rows in a pass of 200 tokens
+        ({500: 40}, 1, 4, 4.0, 1.0),  # cut at 100
+        ({10: 2}, 1, 4, 1.0, 0.2),  # fewer rows than a step has
+        ({0: 7, 25: 40}, 1, 4, 1.0, 1.0),  # refused rows have no tokens
+    ],
+)
+def test_passes_of_equal_rows(
+    lengths: dict[int, int], batch: int, accumulation: int, per_step: float, fill: float
+) -> None:
+    use = estimate_pass_use(Counter(lengths), profile(batch, accumulation))
+    assert use is not None
+    assert use.per_step == pytest.approx(per_step, rel=0.15)
+    assert use.fill == pytest.approx(fill, rel=0.15)
+
+
+def test_rows_that_are_dropped_take_no_pass() -> None:
+    use = estimate_pass_use(Counter({25: 40, 500: 1000}), profile(1, 4, long_rows="drop"))
+    assert use == (1.0, 1.0)
+
+
+def test_nothing_is_said_of_unpacked_rows_or_of_none() -> None:
+    packed = profile(1, 4)
+    unpacked = packed.model_copy(update={"training": packed.training.model_copy(update={"packing": "off"})})
+    assert estimate_pass_use(Counter({25: 40}), unpacked) is None
+    assert estimate_pass_use(Counter(), packed) is None
+    assert estimate_pass_use(Counter({0: 3}), packed) is None

@@ -1,0 +1,60 @@
+"""How the rows of an optimizer step share passes through the model when they are packed."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from training.contract.profile import Profile
+
+MAX_SAMPLED_ROWS = 8192
+
+
+class PassUse(NamedTuple):
+    """`per_step`: the mean number of passes of an optimizer step. `fill`: the mean share of a pass's tokens that rows
+    take, where 1 is a pass of per_device_train_batch_size rows of max_seq_length."""
+
+    per_step: float
+    fill: float
+
+
+def group_rows(lengths: Sequence[int], pass_tokens: int) -> list[list[int]]:
+    """Group rows of `lengths` tokens for passes of at most `pass_tokens`, by best fit decreasing. Returns the positions
+    in `lengths`. A row longer than a pass gets a group of its own."""
+    groups: list[list[int]] = []
+    free: list[int] = []  # tokens left in each group
+    for position in sorted(range(len(lengths)), key=lambda position: (-lengths[position], position)):
+        needed = lengths[position]
+        fitting = [group for group, room in enumerate(free) if room >= needed]
+        if fitting:
+            best = min(fitting, key=lambda group: free[group])
+            groups[best].append(position)
+            free[best] -= needed
+        else:
+            groups.append([position])
+            free.append(pass_tokens - needed)
+    return groups
+
+
+def estimate_pass_use(lengths: Counter[int], profile: Profile) -> PassUse | None:
+    """Estimate from steps of random rows how full packed passes are. `lengths` counts the rows by their tokens before
+    the cut; those without tokens were refused. Returns None if rows are not packed, or if there are none."""
+    training, limit = profile.training, profile.model.max_seq_length
+    longest = limit if profile.dataset.long_rows == "drop" else max(lengths, default=0)
+    lengths = Counter({tokens: rows for tokens, rows in lengths.items() if 0 < tokens <= longest})
+    total = lengths.total()
+    if training.packing == "off" or not total:
+        return None
+    rows_per_step = min(total, training.per_device_train_batch_size * training.gradient_accumulation_steps)
+    steps = max(1, min(total, MAX_SAMPLED_ROWS) // rows_per_step)
+    sampler = random.Random(training.seed)
+    drawn = sampler.choices([*lengths], [*lengths.values()], k=steps * rows_per_step)
+    rows = [min(tokens, limit) for tokens in drawn]
+    pass_tokens = training.per_device_train_batch_size * limit
+    passes = sum(
+        len(group_rows(rows[start : start + rows_per_step], pass_tokens))
+        for start in range(0, len(rows), rows_per_step)
+    )
+    return PassUse(passes / steps, sum(rows) / (passes * pass_tokens))
