@@ -14,7 +14,7 @@ from support.fuzz.checks import CONTROL, fuzz
 from support.fuzz.kinds import KINDS, fuzz_in_training
 
 from codex_tui.base.text import clean
-from training.contract import checkpoints, events, messages
+from training.contract import checkpoints, events, judge_messages, messages
 from training.contract.run_directory import RunDirectory
 from training.history import tailer
 
@@ -55,7 +55,7 @@ def test_no_bytes_break_a_reader(tmp_path_factory: pytest.TempPathFactory, data:
     assert not checkpoints.is_whole(checkpoint)
     assert tailer.decode(data + b"\n").damaged <= data.count(b"\n") + 1
     events.EventWriter(run.events).close()
-    for protocol in (messages.CHAT, messages.INSPECT):
+    for protocol in (messages.CHAT, messages.INSPECT, judge_messages.JUDGE):
         try:
             answer = protocol.read_answer(data)
         except messages.NotUnderstood:
@@ -73,7 +73,11 @@ def test_nothing_that_a_terminal_obeys_is_left(text: str) -> None:
 
 ANSWERS = {
     (protocol, kind.__struct_config__.tag): kind
-    for protocol, union in ((messages.CHAT, messages.ChatAnswer), (messages.INSPECT, messages.InspectAnswer))
+    for protocol, union in (
+        (messages.CHAT, messages.ChatAnswer),
+        (messages.INSPECT, messages.InspectAnswer),
+        (judge_messages.JUDGE, judge_messages.JudgeAnswer),
+    )
     for kind in get_args(union)
 }
 

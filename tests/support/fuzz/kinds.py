@@ -20,6 +20,7 @@ from codex_tui.machine import forecast
 from codex_tui.profiles.draft import Draft
 from codex_tui.profiles.resolve import load_profile
 from support.fuzz.checks import NOWHERE, FuzzKind, FuzzSession, TryInput
+from support.fuzz.judge import fuzz_judge
 from support.fuzz.mutate import TEXTS, Mutator
 from support.fuzz.runs import (
     fuzz_config,
@@ -217,7 +218,7 @@ KINDS: dict[str, FuzzKind] = {
     "profile": fuzz_profile, "rows": fuzz_rows, "events": fuzz_events, "history": fuzz_history,
     "summaries": fuzz_summaries, "config": fuzz_config, "process": fuzz_process, "caches": fuzz_caches,
     "small_files": fuzz_small_files, "arguments": fuzz_arguments, "worker_answers": fuzz_worker_answers,
-    "worker_requests": fuzz_worker_requests, "screens": fuzz_screens,
+    "worker_requests": fuzz_worker_requests, "screens": fuzz_screens, "judge": fuzz_judge,
 }  # fmt: skip
 IN_TRAINING = ("checkpoints", "parquet")
 WEIGHTS = {"screens": 0.03, "caches": 0.5}
