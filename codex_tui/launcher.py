@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Literal
 
@@ -137,11 +138,19 @@ def _require_utf8(*paths: str) -> None:
             raise BadInput(f"The path {path} is not UTF-8.", "Rename it, or choose another.") from None
 
 
-def _create(name: str | None, base: str) -> RunDirectory:
+def propose_name(base: str) -> str:
+    """Return the first free name of a run that begins with `base`, such as the profile's name.
+
+    It reads the folder of the runs, which can be slow: call it in a thread.
+    """
     base = re.sub(r"[^A-Za-z0-9._-]+", "-", base).strip("-.")[:48] or "run"
-    number = 1
+    home = str(locations.runs_home())
+    return next(name for number in count(1) if not os.path.lexists(f"{home}/{(name := f'{base}-{number}')}"))
+
+
+def _create(name: str | None, base: str) -> RunDirectory:
     while True:
-        run = RunDirectory(locations.runs_home() / (name or f"{base}-{number}"))
+        run = RunDirectory(locations.runs_home() / (name or propose_name(base)))
         try:
             run.create()
             return run
@@ -149,8 +158,7 @@ def _create(name: str | None, base: str) -> RunDirectory:
             if os.path.isdir(run.path):  # noqa: PTH112  Path.is_dir raises for a folder without permission
                 if name is not None:
                     raise name_taken(name) from None
-                number += 1
-                continue
+                continue  # another program has made it meanwhile
             raise CodexError(
                 f"{run.path} can't be made: {error.strerror}.", "Set CODEX_TUI_HOME to a folder that you can write to."
             ) from error

@@ -65,7 +65,7 @@ _VALUES: dict[str, Callable[[], list[str]]] = {
     "PROFILE": _list_profiles,
     "P": _list_profiles,
     "RUN": _list_runs,
-    "FIELD": _list_fields,
+    "FIELD": lambda: [*_list_fields(), *(field.rpartition(".")[2] for field in _list_fields())],
     "TABLE.FIELD=VALUE": lambda: [f"{field}=" for field in _list_fields() if "." in field],
     "KEY": _list_settings,
 }

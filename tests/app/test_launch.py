@@ -126,6 +126,14 @@ async def test_the_time_is_estimated_until_a_run_has_measured_the_speed(
         await see(pilot, "for 72 steps, at the 250 tokens/s of the last run with this model")
 
 
+async def test_the_dialog_names_the_run_as_the_launch_will(mine: Path, worker: Any) -> None:
+    stem = mine.stem
+    for number in (1, 2, 4):
+        RunDirectory(locations.runs_home() / f"{stem}-{number}").create()
+    async with launching() as pilot:
+        await see(pilot, f"{stem}-3 (automatic)")
+
+
 async def test_the_other_advice_is_told_too(mine: Path, folder: Path, worker: type[WordWorker]) -> None:
     (folder / "guide.jsonl").write_text('{"instruction": "Who?", "response": "Rook."}\n' * 60)
     async with launching() as pilot:

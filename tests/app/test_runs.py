@@ -19,6 +19,7 @@ from codex_tui.ui.app import CodexApp
 from codex_tui.ui.cockpit.screen import CockpitScreen
 from codex_tui.ui.kit.choices import Choices
 from codex_tui.ui.kit.hints import HintBar
+from codex_tui.ui.runs.preview import Preview
 from training.contract import events as ev
 from training.contract.process import ProcessIdentity
 from training.contract.run_directory import RunDirectory
@@ -134,10 +135,11 @@ async def test_the_list_is_sorted_and_filtered(home: Path, make_run: Any) -> Non
         await until(pilot, lambda: listed(pilot) == ["large", "small"])
 
 
-async def test_the_preview_shows_the_selected_run(home: Path, make_run: Any) -> None:
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)])
+async def test_the_preview_shows_the_selected_run(home: Path, make_run: Any, size: tuple[int, int]) -> None:
     small, _ = make_two(make_run)
     small.note.write_text("the best \x1b[2Jone")
-    async with CodexApp().run_test(size=(120, 36)) as pilot:
+    async with CodexApp().run_test(size=size) as pilot:
         await settled(pilot)
         await pilot.press("o")
         await until(pilot, lambda: "step 80" in screen_text(pilot.app))
@@ -145,7 +147,18 @@ async def test_the_preview_shows_the_selected_run(home: Path, make_run: Any) -> 
         await pilot.press("down")
         await until(pilot, lambda: "without a message" in screen_text(pilot.app))
         await until(pilot, lambda: "1 checkpoint" in screen_text(pilot.app))
-        assert "3.0 MB" in screen_text(pilot.app)
+        assert "3.0 MB" in screen_text(pilot.app) and "…" not in screen_text(pilot.app)
+
+
+async def test_a_preview_takes_no_row_from_the_list_of_a_low_terminal(home: Path, make_run: Any) -> None:
+    names = [f"r-{number}" for number in range(10)]
+    for name in names:
+        make_run(name=name, end="done", steps=3)
+    async with CodexApp().run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        await pilot.press("o")
+        await until(pilot, lambda: all(name in screen_text(pilot.app) for name in names))
+        assert not pilot.app.screen.query_one(Preview).display
 
 
 async def test_a_run_is_annotated_renamed_and_deleted(home: Path, make_run: Any) -> None:

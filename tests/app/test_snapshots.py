@@ -94,7 +94,7 @@ def test_runs(snap_compare: Any, make_run: Any, monkeypatch: pytest.MonkeyPatch,
     for age, end in enumerate(("training", "done", "failed", "stopped", "lost"), 1):
         run = make_run(name=f"zombies-{age}", end=end, steps=80)
         os.utime(run.profile, (NOW - age * 4000, NOW - age * 4000))
-    then = "zombies-5" if size[1] < 30 else "loss 0"  # the preview has read the curve
+    then = "dataset  " if size[0] < 100 else "loss 0"  # the preview shows the facts, or has read the curve
     assert snap_compare(CodexApp(), terminal_size=size, run_before=pressing("o", then=then))
 
 

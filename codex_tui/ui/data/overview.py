@@ -124,7 +124,7 @@ def _draw_facts(view: DataView, overview: Overview) -> Iterator[Content]:
         yield _draw_fact("packing", f"{passes.fill:.0%}", f"of each pass filled, {passes.per_step:.1f} passes a step")
     if overview.seconds_per_epoch:
         time = format_duration(overview.seconds_per_epoch)
-        yield _draw_fact("time", time, "per epoch on this GPU, at the speed of the last run")
+        yield _draw_fact("time", time, "per epoch, as fast as the last run here")
     elif overview.tokens:
         yield _draw_fact("time", "–", "per epoch: known after a run on this machine")
     yield from _draw_duplicates(overview)

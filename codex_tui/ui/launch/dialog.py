@@ -81,7 +81,7 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
             yield DatasetInput(self._given, suggestions, kinds)
             yield suggestions
             yield Static("Run name", classes="label", markup=False)
-            yield LineInput(id="name", placeholder=f"{clean(self._entry.name)}-1 (automatic)", select_on_focus=True)
+            yield LineInput(id="name", placeholder="automatic", select_on_focus=True)
             with VerticalScroll(can_focus=False):
                 yield Static(id="checks", markup=False)
             yield Static(id="status", markup=False)
@@ -90,6 +90,7 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
     def on_mount(self) -> None:
         self.query_one("#status").display = False
         self._show_checks(self.checks)
+        self._start_worker("name", self._propose_name())
         if self._entry.profile:
             self._start_worker("forecast", self._forecast(self._entry.profile))
             self._start_worker("model", self._find_model(self._entry.profile))
@@ -113,6 +114,14 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
 
     def _start_worker(self, group: str, work: Any) -> None:
         self.run_worker(work, group=group, exclusive=True, exit_on_error=False)
+
+    async def _propose_name(self) -> None:
+        from codex_tui import launcher
+
+        profile = self._entry.profile
+        base = (profile.launch.name if profile else None) or self._entry.name
+        name = await asyncio.to_thread(launcher.propose_name, base)
+        self.query_one("#name", Input).placeholder = f"{clean(name)} (automatic)"
 
     async def _forecast(self, profile: Profile) -> None:
         from codex_tui.data.speed import find_last_speed

@@ -28,7 +28,9 @@ POINTS = 400
 READ_DELAY = 0.15  # seconds that a run stays selected before its curve is read
 LABEL = 9  # width of the names of the facts
 PATHS = ("model", "dataset")  # the facts that may be paths: what is cut is the beginning
+MIN_FACTS_WIDTH, MAX_FACTS_WIDTH = 54, 76
 MIN_CURVE_WIDTH, MAX_CURVE_HEIGHT = 24, 20
+GAP = 3  # cells between the facts and the curve
 
 
 class Details(NamedTuple):
@@ -105,14 +107,27 @@ class Preview(ReportsWorkerErrors, Painted):
     def paint(self, width: int, height: int) -> list[Strip]:
         if self._run is None:
             return to_strips(self, [], width, height)
-        left = min(76, width // 2) if width >= 2 * MIN_CURVE_WIDTH + LABEL else width
+        rows = _draw_end(self._run, width)
+        below = height - len(rows)
+        left = min(MAX_FACTS_WIDTH, max(MIN_FACTS_WIDTH, width // 2))
+        room = width - left - GAP
+        if room < MIN_CURVE_WIDTH:
+            left, room = width, 0
         facts = draw_facts(self._run, self._details, left)
-        curve = _draw_curve(self._details, width - left - 3, height) if left < width else []
-        rows = [
-            line(pad(facts[y] if y < len(facts) else Content(""), left + 3), curve[y] if y < len(curve) else "")
-            for y in range(height)
+        curve = _draw_curve(self._details, room, below) if room else []
+        rows += [
+            line(pad(facts[y] if y < len(facts) else Content(""), width - room), curve[y] if y < len(curve) else "")
+            for y in range(below)
         ]
         return to_strips(self, rows, width, height)
+
+
+def _draw_end(run: RunSummary, width: int) -> list[Content]:
+    """How the run ended, and what can be done about it: a line for each, over the whole width."""
+    rows = [line((f"{'state':<{LABEL}}", MUTED), format_status(run.status))]
+    for text, style in ((run.reason, ""), ("" if run.remedy in run.reason else run.remedy, MUTED)):
+        rows += [line((row, style)) for row in textwrap.wrap(clean(text), max(20, width))]
+    return rows
 
 
 def draw_facts(run: RunSummary, details: Details | None, width: int) -> list[Content]:
@@ -137,8 +152,7 @@ def draw_facts(run: RunSummary, details: Details | None, width: int) -> list[Con
         ("loss", f"{figures.format_loss(run.loss)}{best}"),
         ("disk", sizes),
     )
-    rows = [line((f"{'state':<{LABEL}}", MUTED), format_status(run.status))]
-    rows += [Content(text) for text in textwrap.wrap(clean(run.remark), max(20, width))[:3]]
+    rows: list[Content] = []
     for name, value in facts:
         if value:
             cut = shorten_start if name in PATHS else shorten

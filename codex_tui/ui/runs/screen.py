@@ -46,6 +46,7 @@ FILTER_HINTS = (("Enter", "keep the filter"), ("Esc", "show all"))
 REFRESH_SECONDS = 3.0  # how often the list is read again while a run trains
 BATCH_SECONDS = 1.0  # a list that takes longer to read is shown in parts
 MIN_PREVIEW_HEIGHT = 10  # rows; a lower terminal shows only why the run ended
+MIN_DIVIDED_HEIGHT = 30  # rows; a lower terminal shows a preview only if it takes no row from the list
 
 
 class RunsScreen(ReportsWorkerErrors, Screen[None]):
@@ -170,7 +171,8 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
         height = self.size.height
         room = max(len(self._runs), 3) + 3 + self._filter.display  # the border and the titles of the columns
         top = min(room, height // 2)
-        has_room = bool(self._all) and height - 2 - top >= MIN_PREVIEW_HEIGHT and height >= 30
+        is_half_empty = height >= MIN_DIVIDED_HEIGHT or room <= top
+        has_room = bool(self._all) and is_half_empty and height - 2 - top >= MIN_PREVIEW_HEIGHT
         self.query_one(Preview).display = has_room
         self.query_one("#why").display = not has_room
         self.query_one(Vertical).styles.height = top if has_room else "1fr"

@@ -81,6 +81,7 @@ def test_each_kind_of_argument_has_its_values(program: Path) -> None:
     assert complete("codex-tui data check ro") == {"rows.jsonl"}
     assert complete("codex-tui train demo --dataset ro") == {"rows.jsonl"}
     assert complete("codex-tui profile explain lora.lora_al") == {"lora.lora_alpha"}
+    assert complete("codex-tui profile explain lora_al") == {"lora_alpha"}  # `explain` takes the last name, too
     assert complete("codex-tui train demo --set lora.lora_al") == {"lora.lora_alpha="}
     assert complete("codex-tui config app.") == {"app.low_bandwidth", "app.theme"}
     assert complete("codex-tui completion f") == {"fish"}
