@@ -278,7 +278,7 @@ class CodexApp(App[None]):
                 seen.add(binding.action)
                 yield SystemCommand(
                     binding.description,
-                    describe_command(binding.action, self.get_key_display(binding)),
+                    describe_command(binding),
                     lambda action=binding.action: self.call_later(self._run_from_palette, action),
                 )
 

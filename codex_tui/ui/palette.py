@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from textual.binding import Binding
 from textual.command import Hit, Hits, Provider
+from textual.keys import format_key
 from textual.message import Message
 from textual.widgets import Input, TextArea
 
@@ -116,6 +117,10 @@ DESCRIPTIONS = {
     "change('clean_up')": "Deletes checkpoints that neither a resume nor a chat needs.",
 }
 """What each action does, in a sentence."""
+_KEY_NAMES = {
+    "enter": "Enter", "escape": "Esc", "tab": "Tab", "delete": "Del", "backspace": "Bksp",
+    "home": "Home", "end": "End", "pageup": "PgUp", "pagedown": "PgDn",
+}  # fmt: skip
 
 
 def is_command(action: str, node: object) -> bool:
@@ -125,8 +130,11 @@ def is_command(action: str, node: object) -> bool:
     return _get_name(action).partition("(")[0] not in _MOVING
 
 
-def describe_command(action: str, key: str) -> str:
-    return " ".join(filter(None, [DESCRIPTIONS.get(_get_name(action), ""), f"Key: {key}"]))
+def describe_command(binding: Binding) -> str:
+    """What the action does, and its key as the help writes it: ctrl+t, Enter, Esc."""
+    modifiers, key = binding.parse_key()
+    name = "+".join([*modifiers, _KEY_NAMES.get(key, format_key(key))])
+    return " ".join(filter(None, [DESCRIPTIONS.get(_get_name(binding.action), ""), f"Key: {name}"]))
 
 
 def _get_name(action: str) -> str:

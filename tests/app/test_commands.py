@@ -64,6 +64,7 @@ async def test_the_palette_describes_each_command_and_has_no_keys_of_movement(ma
         assert not {"Up", "Down", "Page up", "First", "Field above", "Move cursor left"} & {*commands}
         if screen != "chat":  # where "?" is typed
             assert commands["Help"] == f"{DESCRIPTIONS['help']} Key: ?"
+            assert commands["Dark or light theme"].endswith("Key: ctrl+t")  # written as in the help
         nothing_said = {title for title, about in commands.items() if about.startswith("Key: ")}
         assert not nothing_said
 
@@ -74,6 +75,7 @@ async def test_the_palette_describes_each_command_of_the_data_screen(profile: Pa
         await until(pilot, lambda: pilot.app.screen.focused)
         commands = list_commands(pilot.app)
         assert commands["Model"] == "Shows the row as the model sees it. Key: 1"
+        assert commands["Read the row"].endswith("Key: Enter")
         assert not {title for title, about in commands.items() if about.startswith("Key: ")}
 
 
