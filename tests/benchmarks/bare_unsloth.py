@@ -54,6 +54,8 @@ def prepare(config_path: Path) -> dict[str, Any]:
     config: dict[str, Any] = json.loads(config_path.read_text())
     if config["profile"]["model"]["name"] == "demo:llama":  # threads would wait longer than they work
         os.environ["OMP_NUM_THREADS"] = "1"
+    if config["profile"]["model"]["dtype"] == "float32":  # Unsloth computes in bfloat16 all the same where a CPU can
+        os.environ["UNSLOTH_CPU_BF16"] = "0"
     return config
 
 
@@ -121,7 +123,7 @@ def main(arguments: list[str]) -> None:
             output_dir=str(output),
             **{key: settings[key] for key in same},
             max_steps=settings["max_steps"] or -1,
-            bf16=is_bfloat16_supported(),
+            bf16=base["dtype"] == "bfloat16" or (base["dtype"] == "auto" and is_bfloat16_supported()),
             max_length=base["max_seq_length"],
             **({"packing": True} if options.packing else {"padding_free": False} if options.padded else {}),
             include_num_input_tokens_seen="non_padding",

@@ -21,6 +21,7 @@ from training.contract.process import ProcessIdentity
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 from training.contract.tables import Model
+from training.history.recorder import Recorder
 
 SPIKE = 9.0
 """The loss of one step, near the middle: it is on the screen only once the complete history is."""
@@ -40,6 +41,14 @@ def finished(path: Path, steps: int) -> RunDirectory:
             last = seq
         done = ev.Done(step=steps, seconds=steps * 0.5, seq=last + 1, time=round(clock, 3))
         file.write(encoder.encode(done) + b"\n")
+    return run
+
+
+def record(run: RunDirectory) -> RunDirectory:
+    """Record the history of `run`, as the trainer's parent does meanwhile."""
+    recorder = Recorder(run.path)
+    recorder.poll(at_end=True)
+    recorder.close()
     return run
 
 

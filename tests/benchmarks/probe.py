@@ -16,6 +16,7 @@ import termios
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import psutil
 import pyte
@@ -36,9 +37,10 @@ class Probe:
     ) -> None:
         sys.setswitchinterval(0.0005)  # so that drawing here does not delay the stamps
         self.bytes = 0
+        self.cpu_when_shown = 0.0  # seconds of CPU time that the program had used when `until` found its pattern
         self._screen = pyte.Screen(*size)
         self._stream = pyte.ByteStream(self._screen)
-        self._chunks: queue.Queue[tuple[float, bytes]] = queue.Queue()
+        self._chunks: queue.Queue[tuple[float, float, bytes]] = queue.Queue()
         child_env = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", **(env or {})}
         ready, go = os.pipe()  # the program starts once its terminal has a size
         self.started = time.monotonic()
@@ -106,7 +108,7 @@ class Probe:
     def _take(self, timeout: float) -> float | None:
         """Draws the next chunk; when it came. None where none came in time or the program has ended."""
         try:
-            stamp, data = self._chunks.get(timeout=timeout)
+            stamp, self.cpu_when_shown, data = self._chunks.get(timeout=timeout)
         except queue.Empty:
             return None
         if not data:
@@ -123,12 +125,20 @@ class Probe:
                 data = os.read(self.terminal, 65536)
             except OSError:  # the program has ended
                 data = b""
-            self._chunks.put((time.monotonic(), data))
+            self._chunks.put((time.monotonic(), self._measure_cpu(), data))
             if not data:
                 return
             for question, answer in REPLIES.items():
                 if question in data:
                     os.write(self.terminal, answer)
+
+    def _measure_cpu(self) -> float:
+        """Seconds of CPU time of all threads so far, more exactly than psutil tells."""
+        nanoseconds = 0
+        for path in Path(f"/proc/{self.pid}/task").glob("*/schedstat"):
+            with contextlib.suppress(OSError):
+                nanoseconds += int(path.read_text().split()[0])
+        return nanoseconds / 1e9
 
     def _cpu(self) -> float:
         total = 0.0
