@@ -22,6 +22,7 @@ from probe import Probe
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from support.fake_checkpoint import write_checkpoint
 
+from codex_tui.runs.announced import claim
 from codex_tui.runs.summary_cache import MIN_AGE_SECONDS
 from training.contract.process import ProcessIdentity
 from training.contract.run_directory import RunDirectory
@@ -41,7 +42,8 @@ def main() -> int:
         few, many = (make_home(Path(folder) / name, count) for name, count in (("few", FEW), ("many", args.runs)))
         time.sleep(MIN_AGE_SECONDS + 0.5)  # a run that has just changed is read again
         print(f"{'figure':52} {'measured':>12}   target", flush=True)
-        report("first paint, its runs never looked at", f"{time_start(many) / time_start(few):.2f} x", "")
+        unseen = time_start(many)[0] / time_start(few)[0]
+        report("first paint, its runs never looked at", f"{unseen:.2f} x", "")
         report(f"`runs` with {args.runs:,} runs, never listed: first line", f"{time_first_line(many):.2f} s", "<= 1 s")
         clear_cache(many)
         report(f"`runs` with {args.runs:,} runs, never listed", f"{time_command(many, 'runs'):.2f} s", "")
@@ -49,8 +51,12 @@ def main() -> int:
             seconds = statistics.median(time_command(many, *command) for _ in range(args.repeats))
             report(f"`{' '.join(command)}` with {args.runs:,} runs, listed before", f"{seconds:.2f} s", "<= 1 s")
         starts = [(time_start(few), time_start(many)) for _ in range(args.repeats)]
-        ratio = statistics.median(many for _, many in starts) / statistics.median(few for few, _ in starts)
-        report(f"first paint of the app, {args.runs:,} runs over {FEW}", f"{ratio:.2f} x", "<= 1.1 x")
+        wall, cpu = (
+            statistics.median(many[part] for _, many in starts) / statistics.median(few[part] for few, _ in starts)
+            for part in (0, 1)
+        )
+        figure = f"first paint of the app, {args.runs:,} runs over {FEW}"
+        report(figure, f"{wall:.2f} x", f"<= 1.1 x   {cpu:.2f} x of its CPU time")
     return 0
 
 
@@ -63,6 +69,7 @@ def make_home(home: Path, count: int) -> dict[str, str]:
     first = logged_runs.finished(home / "data" / "runs" / "run-0001", STEPS)
     first.profile.write_text("")
     first.write_process(ProcessIdentity(os.getpid(), 1.0))
+    claim(first, "seen")  # else the app would open on the last run
     first.adapter.mkdir()
     (first.adapter / "adapter_config.json").write_text("{}")
     for step in (STEPS // 2, STEPS):
@@ -94,9 +101,10 @@ def time_first_line(env: dict[str, str]) -> float:
     return seconds
 
 
-def time_start(env: dict[str, str]) -> float:
+def time_start(env: dict[str, str]) -> tuple[float, float]:
+    """Seconds until the first paint, and the CPU time until then."""
     with Probe(APP, env=env) as probe:
-        return probe.until(FIRST_SCREEN)
+        return probe.until(FIRST_SCREEN), probe.cpu_when_shown
 
 
 if __name__ == "__main__":
