@@ -1,7 +1,7 @@
 """Compares runs: their results, the settings that differ, and the reasons why their losses can't be compared.
 
-The values come from the run directories alone: the results from events.jsonl and the folder of the adapter, the
-settings from config.json.
+The values come from the run directories alone: the results from events.jsonl, the judgements and the folder of the
+adapter, the settings from config.json.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from codex_tui.base.text import clean, format_duration, format_gb, format_size
 from codex_tui.runs.comparability import Reason, find_reasons
+from codex_tui.runs.compared_judgements import BookResult, group_by_book, read_book_results
 from codex_tui.runs.compared_settings import (
     UNKNOWN,
     ComparedSettings,
@@ -51,6 +52,12 @@ class Results:
     host_mib: float | None = None
     trainable_parameters: int | None = None
     adapter_bytes: int | None = None
+    judgements: tuple[BookResult, ...] = ()
+
+    @property
+    def unfinished_total(self) -> int | None:
+        """The planned steps of a run that has not taken all of them."""
+        return self.total_steps if self.total_steps != self.step else None
 
 
 class Row(NamedTuple):
@@ -135,6 +142,7 @@ def find_results(run: RunDirectory, watched: WatchedRun) -> Results:
         host_mib=memory.host_mib if memory else None,
         trainable_parameters=_find_parameters(state),
         adapter_bytes=measure_folder(run.adapter) if run.has_adapter() else None,
+        judgements=read_book_results(run),
     )
 
 
@@ -161,24 +169,50 @@ def _find_parameters(state: RunState) -> int | None:
 def _list_results(results: Sequence[Results], *, comparable: bool) -> Iterator[Row]:
     """Yield the rows that have a value. Losses that can't be compared have no best one."""
     yield Row("state", tuple(one.status for one in results))
-    for title, name, write, best in _RESULTS:
+    for title, name, write, best in _LOSSES:
+        yield from _list_values(title, [getattr(one, name) for one in results], write, best if comparable else None)
+    yield from _list_judgements(results, comparable=comparable)
+    for title, name, write, best in _COSTS:
         values = [getattr(one, name) for one in results]
-        if name == "total_steps" and values == [one.step for one in results]:
-            continue
-        if any(value is not None for value in values):
-            texts = tuple(UNKNOWN if value is None else write(value) for value in values)
-            if name in _TIMES:
-                values = [value if one.status == "done" else None for value, one in zip(values, results, strict=True)]
-            yield Row(title, texts, _find_best(values, best if comparable or name not in _LOSSES else None))
+        is_time = name in _TIMES
+        ranked = [value if one.status == "done" else None for value, one in zip(values, results, strict=True)]
+        yield from _list_values(title, values, write, best, ranked if is_time else values)
 
 
-_RESULTS: tuple[tuple[str, str, Callable[[Any], str], Best | None], ...] = (
+def _list_values(
+    title: str,
+    values: Sequence[Any],
+    write: Callable[[Any], str],
+    best: Best | None,
+    ranked: Sequence[float | None] | None = None,
+) -> Iterator[Row]:
+    """Yield the row if it has a value. `ranked` are the values that can be the best, by default all."""
+    if any(value is not None for value in values):
+        texts = tuple(UNKNOWN if value is None else write(value) for value in values)
+        yield Row(title, texts, _find_best(values if ranked is None else ranked, best))
+
+
+def _list_judgements(results: Sequence[Results], *, comparable: bool) -> Iterator[Row]:
+    """Yield how the runs answer each book. The same questions can be compared whatever the runs learned from; the
+    held-out rows only if they are the same."""
+    for title, found in group_by_book([one.judgements for one in results]):
+        best: Best | None = "highest" if comparable or any(one and one.sha256 for one in found) else None
+        passes = [one if one and one.marked else None for one in found]
+        rates = [one.pass_rate if one else None for one in passes]
+        yield from _list_values(f"passes {title}", passes, lambda one: f"{one.passes} of {one.marked}", best, rates)
+        yield from _list_values(f"chrF {title}", [one.chrf if one else None for one in found], "{:.1f}".format, best)
+
+
+_Rows = tuple[tuple[str, str, Callable[[Any], str], Best | None], ...]
+_LOSSES: _Rows = (
     ("steps", "step", "{:,}".format, None),
-    ("planned steps", "total_steps", "{:,}".format, None),
+    ("planned steps", "unfinished_total", "{:,}".format, None),
     ("best eval loss", "best_eval_loss", "{:.4f}".format, "lowest"),
     ("at step", "best_eval_step", "{:,}".format, None),
     ("last eval loss", "eval_loss", "{:.4f}".format, "lowest"),
     ("smoothed loss", "smoothed_loss", "{:.4f}".format, "lowest"),
+)
+_COSTS: _Rows = (
     ("training time", "training_seconds", format_duration, "lowest"),
     ("whole time", "seconds", format_duration, "lowest"),
     ("tokens", "tokens", "{:,}".format, None),
@@ -188,9 +222,6 @@ _RESULTS: tuple[tuple[str, str, Callable[[Any], str], Best | None], ...] = (
     ("trained parameters", "trainable_parameters", "{:,}".format, None),
     ("adapter", "adapter_bytes", format_size, "lowest"),
 )
-
-
-_LOSSES = ("best_eval_loss", "eval_loss", "smoothed_loss")
 _TIMES = ("training_seconds", "seconds")
 """Only the time of a run that is done can be the best: one that was stopped early is not faster."""
 
