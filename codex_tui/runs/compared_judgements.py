@@ -11,7 +11,7 @@ from training.contract.judgement import JudgementError, list_files, read_head
 from training.contract.run_directory import RunDirectory
 
 MAX_BOOKS = 20  # of one run
-MAX_TITLE = 14
+MAX_TITLE = 17
 
 
 @dataclass(frozen=True)
