@@ -60,6 +60,11 @@ class DataView:
         return self.target.profile.model.max_seq_length if self.target.profile else 0
 
     @property
+    def changes(self) -> dict[str, int]:
+        """The fields of the profile with other values in this view."""
+        return {} if self.limit == self.own_limit else {"model.max_seq_length": self.limit}
+
+    @property
     def profile(self) -> Profile | None:
         """The profile, with `limit` as its max_seq_length."""
         profile = self.target.profile

@@ -243,6 +243,8 @@ class CodexApp(App[None]):
         if self.screen.is_modal or isinstance(self.screen, screen):
             return
         if any(isinstance(open_screen, screen) for open_screen in self.screen_stack):
+            if self._has_unsaved_changes():  # of an editor below a screen that has no question about them
+                return
             while not isinstance(self.screen, screen):
                 await self.pop_screen()
         else:

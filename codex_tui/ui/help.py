@@ -134,6 +134,7 @@ SECTIONS: tuple[Section, ...] = (
             ("n", "save and launch; ctrl+n while typing"),
             ("c", "compare with the parent"),
             ("r", "ways to make it fit; Enter applies one"),
+            ("m", "compare every max_seq_length"),
             ("/", "find a field"),
         ),
     ),

@@ -90,6 +90,7 @@ DESCRIPTIONS = {
     "step(1)": "Shows the entry after this one.",
     "step(-1000000)": "Shows the first entry.",
     "step(1000000)": "Shows the last entry.",
+    "apply_length": "Uses the max_seq_length that cuts no row, for this run only, or the profile's again.",
     "lengths": "Compares every max_seq_length: whole rows, answers, memory and time.",
     "use": "Uses the picked max_seq_length: saves it, or sets it for this run.",
     "switch_long_rows": "Shows the figures if longer rows are dropped, or cut again.",

@@ -28,6 +28,7 @@ from codex_tui.machine.forecast import forecast_resources
 from codex_tui.ui.app import CodexApp
 from codex_tui.ui.launch.dataset_input import DatasetInput
 from codex_tui.ui.launch.dialog import LaunchDialog
+from codex_tui.ui.lengths.screen import LengthsScreen
 from training.contract.run_directory import RunDirectory
 
 SIZE = (120, 36)
@@ -99,6 +100,36 @@ async def test_the_cut_is_told_and_one_key_avoids_it(
     assert plan.profile.model.max_seq_length == 192
     assert "max_seq_length = 128" in mine.read_text()  # the profile keeps its own
     assert all(each.closed for each in worker.started)
+
+
+async def test_a_length_of_the_comparison_is_used_for_this_run(
+    mine: Path, worker: type[WordWorker], plans: list[LaunchPlan]
+) -> None:
+    async with launching() as pilot:
+        await see(pilot, "148 of 300 rows are cut at 128 tokens; 192 cuts none.", "ctrl+g lengths")
+        await pilot.press("ctrl+g")
+        screen = pilot.app.screen
+        assert isinstance(screen, LengthsScreen)
+        await until(pilot, lambda: screen.choice)
+        await pilot.press("d")
+        await until(pilot, lambda: screen.choice.long_rows == "drop")
+        await pilot.press("enter")
+        await see(
+            pilot, "148 of 300 rows are longer than 128 tokens and dropped for this run", "ctrl+l as in the profile"
+        )
+        await pilot.press("ctrl+g")  # goes on with these values
+        await until(pilot, lambda: pilot.app.screen.choice.long_rows == "drop")
+        await pilot.press("right", "escape", "ctrl+g")
+        await until(pilot, lambda: pilot.app.screen.choice)
+        longest = pilot.app.screen.choice.lengths[-1]
+        await pilot.press("right", "enter")
+        await see(pilot, f"none is cut at {longest} tokens for this run", "ctrl+l use 128")
+        assert pilot.app.screen.checks.forecast.profile.model.max_seq_length == longest
+        await pilot.press("enter")
+        await until(pilot, lambda: plans)
+    assert dict(plans[0].overrides) == {"model.max_seq_length": longest, "dataset.long_rows": "drop"}
+    assert plans[0].profile.dataset.long_rows == "drop"
+    assert "max_seq_length = 128" in mine.read_text()
 
 
 @pytest.mark.parametrize(

@@ -2,79 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support import data_screen
 from support.data_screen import app_on, counted, screen_of, see
+from support.lengths_screen import LENGTHS, compared, opened, picked, write_rows
 from support.pilot import screen_text, until
 from textual.pilot import Pilot
 
-from codex_tui.base import locations
-from codex_tui.data.target import Target
 from codex_tui.machine import forecast
 from codex_tui.profiles.library import require_profile
-from codex_tui.ui.app import CodexApp
 from codex_tui.ui.data.screen import DataScreen
-from codex_tui.ui.editor.screen import EditorScreen
 from codex_tui.ui.lengths.screen import LengthsScreen
 from training.contract.messages import InspectReady
 
 SIZE = (120, 36)
-LENGTHS = [40, 128, 192, 256, 384, 512, 620]  # from which a person chooses: the last one is the longest row
 SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 36), (200, 60)], ids=lambda size: f"{size[0]}x{size[1]}")
 
 
 @pytest.fixture
 def dataset(home: Path) -> Path:
-    """41 rows of 20 to 620 words. One has a question of 300 words."""
-    sizes = [*[12] * 20, *[140] * 10, *[250] * 6, *[380] * 4]
-    rows = [
-        {"instruction": f"Ask {number}?", "response": " ".join(["word"] * size)} for number, size in enumerate(sizes)
-    ]
-    rows.append({"instruction": " ".join(["ask"] * 300), "response": " ".join(["word"] * 318)})
-    path = home / "rows.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
-
-
-def lengths_of(pilot: Pilot[Any]) -> LengthsScreen:
-    assert isinstance(pilot.app.screen, LengthsScreen)
-    return pilot.app.screen
-
-
-async def opened(pilot: Pilot[Any], long_rows: str = "cut") -> LengthsScreen:
-    """Open the lengths of the data screen, and wait until all figures are known."""
-    await counted(pilot)
-    await pilot.press("m")
-    return await compared(pilot, long_rows)
-
-
-async def compared(pilot: Pilot[Any], long_rows: str = "cut") -> LengthsScreen:
-    """Wait until all figures are known."""
-
-    def ready() -> bool:
-        screen = pilot.app.screen
-        choice = screen.choice if isinstance(screen, LengthsScreen) else None
-        return bool(
-            choice and choice.long_rows == long_rows and (choice.no_memory or choice.options[0].memory is not None)
-        )
-
-    await until(pilot, ready)
-    return lengths_of(pilot)
-
-
-def picked(pilot: Pilot[Any]) -> int:
-    option = lengths_of(pilot).option
-    assert option
-    return option.max_seq_length
-
-
-def notices(pilot: Pilot[Any]) -> list[str]:
-    return [notification.message for notification in pilot.app._notifications]
+    return write_rows(home / "rows.jsonl")
 
 
 def read_length(path: Path) -> Any:
@@ -133,52 +82,6 @@ async def test_d_switches_between_cut_and_drop(dataset: Path, profile: Path, wor
         await pilot.press("d")
         await compared(pilot, "cut")
         await see(pilot, "longer rows are cut")
-
-
-async def test_enter_saves_the_length_in_ones_own_profile(dataset: Path, profile: Path, worker: Any) -> None:
-    profile.write_text("# mine\n" + profile.read_text())
-    async with app_on(dataset, profile).run_test(size=SIZE) as pilot:
-        await opened(pilot)
-        await pilot.press("right", "right", "d", "enter")
-        await until(pilot, lambda: notices(pilot) == ['Saved mine.toml: max_seq_length = 192, long_rows = "drop"'])
-        await until(pilot, lambda: isinstance(pilot.app.screen, DataScreen) and screen_of(pilot).view.own_limit == 192)
-        assert profile.read_text().startswith("# mine\n")
-        values = tomllib.loads(profile.read_text())
-        assert values["model"] == {"name": "demo:llama", "max_seq_length": 192}
-        assert values["dataset"] == {"eval_fraction": 0.1, "long_rows": "drop"}
-        await opened(pilot, "drop")  # the new values are the profile's own
-        assert picked(pilot) == 192
-        await pilot.press("enter")
-        await until(pilot, lambda: "mine has these values already." in notices(pilot))
-
-
-async def test_a_shipped_profile_gets_a_copy_with_the_length(dataset: Path, home: Path, worker: Any) -> None:
-    shipped = locations.shipped_profiles() / "small.toml"
-    shipped.write_text(data_screen.PROFILE)
-    async with app_on(dataset, shipped).run_test(size=SIZE) as pilot:
-        await opened(pilot)
-        await pilot.press("right", "enter")
-        await until(pilot, lambda: isinstance(pilot.app.screen, EditorScreen))
-        draft = pilot.app.screen.draft
-        assert (draft.is_new, draft.dirty, draft.own["extends"], draft.own["model.max_seq_length"]) == (
-            True, True, "small", 128,
-        )  # fmt: skip
-        assert read_length(shipped) == 40
-
-
-async def test_a_profile_that_cannot_be_written_is_not_lost(
-    dataset: Path, profile: Path, worker: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    async with app_on(dataset, profile).run_test(size=SIZE) as pilot:
-        await opened(pilot)
-        before = profile.read_text()
-        monkeypatch.setattr("training.contract.files.write_atomically", fail)
-        await pilot.press("right", "enter")
-        await see(pilot, "mine.toml can't be written: No space left on device.")
-        assert profile.read_text() == before
 
 
 async def test_another_length_is_added(dataset: Path, profile: Path, worker: Any) -> None:
@@ -281,18 +184,6 @@ async def test_a_dataset_without_a_profile_and_one_without_good_rows_have_no_len
         await pilot.press("m")
         await see(pilot, "No row can be used, so there are no lengths.")
         await pilot.press("d", "f", "backspace", "equals_sign", "enter", "right")
-        assert isinstance(pilot.app.screen, LengthsScreen)
-
-
-async def test_a_run_keeps_its_length(dataset: Path, make_run: Any, worker: Any) -> None:
-    run = make_run()
-    config = json.loads(run.config.read_text())
-    config |= {"dataset": str(dataset), "files": [str(dataset)]}
-    run.config.write_text(json.dumps(config))
-    async with CodexApp(data=Target.from_run(run)).run_test(size=SIZE) as pilot:
-        await opened(pilot)
-        assert "Enter" not in screen_text(pilot.app).splitlines()[-1]
-        await pilot.press("left", "enter")
         assert isinstance(pilot.app.screen, LengthsScreen)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +14,13 @@ from codex_tui.base.errors import CodexError
 from codex_tui.base.text import clean
 from codex_tui.base.toml import format_literal
 from codex_tui.base.toml_text import CannotEdit
+from codex_tui.ui.lengths.screen import Changes
 from codex_tui.ui.messages import Trouble
 
 if TYPE_CHECKING:  # importing pydantic here would delay the first paint
     from codex_tui.data.target import Target
     from codex_tui.profiles.draft import Draft
 
-Changes = Mapping[str, Any]  # fields of the profile, and their new values
 Then = Callable[[str | None], Coroutine[Any, Any, None]]  # is called with the name of the profile
 NO_PROFILE = "No profile to edit. A run keeps the profile it was started with."
 

@@ -255,13 +255,11 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
 
     def action_edit(self) -> None:
         """Opens the editor with the max_seq_length of this screen as an unsaved change."""
-        changes = {} if self.view.limit == self.view.own_limit else {"model.max_seq_length": self.view.limit}
-        edit_profile(self, self.view.target.path, changes, self._on_edited)
+        edit_profile(self, self.view.target.path, self.view.changes, self._on_edited)
 
     def action_lengths(self) -> None:
         view, purpose = self.view, name_purpose(self.view)
-        length = None if view.limit == view.own_limit else view.limit
-        self._lengths = LengthsScreen(view.target, describe_count(view), purpose, length, self.action_tokenise)
+        self._lengths = LengthsScreen(view.target, describe_count(view), purpose, view.changes, self.action_tokenise)
         self.app.push_screen(self._lengths, self._use_length)
 
     def _use_length(self, changes: Changes | None) -> None:

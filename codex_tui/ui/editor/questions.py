@@ -1,4 +1,5 @@
-"""The editor's questions: which field to go to, and which remedy to apply. Call them in a worker."""
+"""The editor's questions: which field to go to, which max_seq_length to set, and which remedy to apply. Call them in a
+worker."""
 
 from __future__ import annotations
 
@@ -8,10 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from textual.screen import Screen
 
+from codex_tui.base.errors import CodexError
+from codex_tui.base.progress import Progress, ProgressTracker
 from codex_tui.profiles.draft import Draft
 from codex_tui.ui.forecast.in_thread import forecast_profile
+from codex_tui.ui.messages import Trouble
 
 if TYPE_CHECKING:
+    from codex_tui.data.target import Target
+    from codex_tui.ui.lengths.screen import Changes, LengthsScreen
     from training.memory.forecast import Remedy
 
 
@@ -27,6 +33,46 @@ async def ask_field(screen: Screen[Any], names: Sequence[str], index: int) -> in
         return None
     order = [*range(index + 1, len(names)), *range(index + 1)]
     return next(number for number in order if text.lower() in names[number])
+
+
+async def ask_length(screen: Screen[Any], draft: Draft) -> Changes | None:
+    """Compares every max_seq_length for the dataset of the draft. Returns the fields to change, None on Escape."""
+    from codex_tui.data.check import TokenCount
+    from codex_tui.data.target import find_local_target
+    from codex_tui.ui.lengths.screen import LengthsScreen
+
+    if (profile := draft.resolved.profile) is None:
+        screen.notify("The profile has problems. Fix them first.", severity="warning")
+        return None
+    try:
+        target = await asyncio.to_thread(find_local_target, profile, draft.path, None)
+    except CodexError as error:
+        screen.post_message(Trouble(error.message, error.hint))
+        return None
+    if target is None:
+        hint = "In the list of profiles, press d to download them, then m."
+        screen.post_message(Trouble("The rows are compared after their download from the Hub.", hint))
+        return None
+    work = ProgressTracker(Progress("loading the tokenizer"))
+    lengths = LengthsScreen(target, TokenCount(work=work), "set it")
+    counting = screen.run_worker(_count_tokens(lengths, target, work), group="count", exit_on_error=False)
+    try:
+        return await screen.app.push_screen_wait(lengths)
+    finally:
+        counting.cancel()
+
+
+async def _count_tokens(lengths: LengthsScreen, target: Target, work: ProgressTracker) -> None:
+    from codex_tui.data.check import TokenCount, count_rows
+
+    def report(progress: Progress) -> None:
+        work.update(progress)
+        lengths.show(TokenCount(work=work))
+
+    try:
+        lengths.show(TokenCount(await count_rows(target, report)))
+    except CodexError as error:
+        lengths.show(TokenCount(reason=error.message, hint=error.hint))
 
 
 async def ask_remedy(screen: Screen[Any], draft: Draft) -> Remedy | None:

@@ -31,7 +31,7 @@ from codex_tui.ui.editor.draft_files import DraftFiles
 from codex_tui.ui.editor.field_help import describe_field
 from codex_tui.ui.editor.field_list import FieldList
 from codex_tui.ui.editor.form import Form
-from codex_tui.ui.editor.questions import ask_field, ask_remedy
+from codex_tui.ui.editor.questions import ask_field, ask_length, ask_remedy
 from codex_tui.ui.editor.text import WHILE_TYPING, draw_title, list_hints
 from codex_tui.ui.forecast.bar import ForecastBar
 from codex_tui.ui.forecast.in_thread import forecast_profile
@@ -80,6 +80,7 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
         Binding("D", "duplicate", "Duplicate the file"),
         Binding("c", "compare", "Compare with the parent"),
         Binding("r", "remedies", "Ways to make it fit"),
+        Binding("m", "lengths", "Compare every max_seq_length"),
         Binding("slash", "find", "Find a field"),
         Binding("escape", "leave", "Back", show=False),
         Binding("p", "leave('profiles')", "Profiles", show=False),
@@ -302,6 +303,13 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
     async def _remedies(self) -> None:
         if remedy := await ask_remedy(self, self.draft):
             self.set_field(format_literal(remedy.value), remedy.field)
+
+    def action_lengths(self) -> None:
+        self.run_worker(self._compare_lengths(), group="lengths", exclusive=True, exit_on_error=False)
+
+    async def _compare_lengths(self) -> None:
+        for path, value in (await ask_length(self, self.draft) or {}).items():
+            self.set_field(format_literal(value), path)
 
     def show_field(self, path: str) -> None:
         """Goes to the field with the dotted name `path`."""

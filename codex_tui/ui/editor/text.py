@@ -17,6 +17,8 @@ WHILE_TYPING: list[Hint] = [
     ("↑ ↓", "keep and move"),
 ]
 
+LENGTH_FIELDS = ("model.max_seq_length", "dataset.long_rows")
+
 
 def draw_title(draft: Draft, conflict: bool) -> Content:
     """Draws the state of the draft. The most important part comes first, because a narrow row is cut at its end."""
@@ -39,5 +41,6 @@ def list_hints(field: Field, draft: Draft, has_remedies: bool) -> list[Hint]:
     keys += [("Del", "remove")] if field.own else []
     keys += [("s", "save"), ("n", "save and launch")] if draft.dirty else [("n", "launch")]
     keys += [("u", "undo")] if draft.can_undo else []
+    keys += [("m", "compare lengths")] if field.schema.path in LENGTH_FIELDS else []
     keys += [("r", "suggestions")] if has_remedies else []
     return [*keys, ("c", "compare"), ("/", "find"), ("S", "save as"), ("D", "duplicate"), ("Esc", "back")]

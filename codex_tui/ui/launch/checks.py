@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from textual.content import Content
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from codex_tui.hub.model import MissingModel
     from codex_tui.machine.forecast import ResourceForecast
 
-APPLY_KEY = "ctrl+l"
+APPLY_KEY, COMPARE_KEY = "ctrl+l", "ctrl+g"
+LENGTH = "model.max_seq_length"
 MAX_ADVICE = 3  # pieces of advice that are shown; `data check` and the data screen show all, with all remedies
 LABEL_WIDTH = 8
 
@@ -39,25 +40,31 @@ class RowsChecked:
 @dataclass(frozen=True)
 class Checks:
     """The results so far. None: not known yet. `model_checked` says that `missing` is final, where None means that the
-    model is here. `rows` can be an error or the progress of the check. `length` is the max_seq_length of this run if it
-    is not the profile's, and `own_length` the profile's. `measured_speed` is that of the last run with this model here,
-    in tokens a second."""
+    model is here. `rows` can be an error or the progress of the check. `changes` are the fields of the profile that
+    have other values for this run, and `own_length` is the profile's max_seq_length. `measured_speed` is that of the
+    last run with this model here, in tokens a second."""
 
     own_length: int
     forecast: ResourceForecast | None = None
     missing: MissingModel | None = None
     model_checked: bool = False
     rows: RowsChecked | CodexError | Progress | str | None = None
-    length: int | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
     measured_speed: float | None = None
 
     def change(self, **values: object) -> Checks:
         return replace(self, **values)  # type: ignore[arg-type]
 
     @property
+    def length(self) -> int:
+        """The max_seq_length of this run."""
+        length: int = self.changes.get(LENGTH, self.own_length)
+        return length
+
+    @property
     def advised_length(self) -> int | None:
-        """The max_seq_length that the key applies: the advised one, or the profile's own after that."""
-        if self.length is not None:
+        """The max_seq_length that the key applies: the advised one, or the profile's own after a change."""
+        if self.changes:
             return self.own_length
         if not isinstance(self.rows, RowsChecked):
             return None
@@ -143,8 +150,8 @@ def _describe_time(checks: Checks) -> Iterator[Content]:
 
 
 def _describe_cut(rows: RowsChecked, checks: Checks) -> Content:
-    overview, limit = rows.overview, checks.length or checks.own_length
-    here = " for this run" if checks.length else ""
+    overview, limit = rows.overview, checks.length
+    here = " for this run" if checks.changes else ""
     if overview.truncated:
         enough = next((each.max_seq_length for each in rows.advice if each.max_seq_length), None)
         remedy = f"; {enough:,} cuts none" if enough else ""

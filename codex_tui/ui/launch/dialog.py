@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
@@ -21,13 +21,14 @@ from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.dialogs import DIALOG_CSS, format_keys
 from codex_tui.ui.kit.drawing import MUTED, line
 from codex_tui.ui.kit.line_input import LineInput
-from codex_tui.ui.launch.checks import APPLY_KEY, Checks, RowsChecked, describe_checks
+from codex_tui.ui.launch.checks import APPLY_KEY, COMPARE_KEY, LENGTH, Checks, RowsChecked, describe_checks
 from codex_tui.ui.launch.dataset_input import DatasetInput, Suggestions
 from codex_tui.ui.messages import OpenRun, ReportsWorkerErrors
 
 if TYPE_CHECKING:
     from codex_tui.base.progress import Progress
     from codex_tui.data.check import CountedRows
+    from codex_tui.data.target import Target
     from codex_tui.profiles.library import ProfileEntry
     from training.contract.profile import Profile
     from training.contract.run_directory import RunDirectory
@@ -61,6 +62,7 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         Binding("up", "app.focus_previous", show=False),
         Binding("down", "app.focus_next", show=False),
         Binding(APPLY_KEY, "apply_length", "Use the advised max_seq_length for this run"),
+        Binding(COMPARE_KEY, "lengths", "Compare every max_seq_length"),
     ]
 
     def __init__(self, entry: ProfileEntry) -> None:
@@ -68,8 +70,8 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         self._entry = entry
         self._busy = False
         self._reported_at = 0.0
-        self._counted: CountedRows | None = None
-        self._files_left_out = 0
+        self._counted: CountedRows | None = None  # of `_target`
+        self._target: Target | None = None
         self.checks = Checks(entry.profile.model.max_seq_length if entry.profile else 0)
 
     def compose(self) -> ComposeResult:
@@ -158,32 +160,46 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
             if target is None:
                 self._show_checks(self.checks.change(rows="checked after the download from the Hub"))
                 return
-            self._files_left_out = len(target.source.left_out)
-            self._counted = await count_rows(target, self._report_rows)
+            self._counted, self._target = await count_rows(target, self._report_rows), target
             await self._advise()
         except CodexError as error:
             self._show_checks(self.checks.change(rows=error))
 
     async def _advise(self) -> None:
         """Shows the figures of the counted rows under the max_seq_length of this run."""
-        if (counted := self._counted) and (profile := self._run_profile()):
+        if (counted := self._counted) and (target := self._target) and (profile := self._run_profile()):
             overview, advice = await asyncio.to_thread(counted.advise, profile)
-            checked = RowsChecked(overview, advice, profile.dataset.long_rows, self._files_left_out)
+            checked = RowsChecked(overview, advice, profile.dataset.long_rows, len(target.source.left_out))
             self._show_checks(self.checks.change(rows=checked))
 
     def _run_profile(self) -> Profile | None:
-        """The profile with the max_seq_length of this run."""
-        profile, length = self._entry.profile, self.checks.length
-        if profile is None or length is None:
-            return profile
-        return profile.model_copy(update={"model": profile.model.model_copy(update={"max_seq_length": length})})
+        """The profile with the changes of this run."""
+        from training.memory.remedies import with_value
+
+        if profile := self._entry.profile:
+            for field, value in self.checks.changes.items():
+                profile = with_value(profile, field, value)
+        return profile
 
     def action_apply_length(self) -> None:
         """Uses the advised max_seq_length for this run, or, when it is used already, the profile's again."""
-        length = self.checks.advised_length
-        if length is None or self._busy:
+        if length := self.checks.advised_length:
+            self._change_profile({} if self.checks.changes else {LENGTH: length})
+
+    def action_lengths(self) -> None:
+        """Compares every max_seq_length. The picked one is used for this run."""
+        from codex_tui.data.check import TokenCount
+        from codex_tui.ui.lengths.screen import LengthsScreen
+
+        if self._counted and self._target and not self._busy:
+            count, changes = TokenCount(self._counted), dict(self.checks.changes)
+            self.app.push_screen(LengthsScreen(self._target, count, "use for this run", changes), self._change_profile)
+
+    def _change_profile(self, changes: Mapping[str, Any] | None) -> None:
+        """Uses other values for this run; None changes nothing."""
+        if changes is None or self._busy:
             return
-        self._show_checks(self.checks.change(length=None if self.checks.length else length))
+        self._show_checks(self.checks.change(changes=changes))
         if profile := self._run_profile():
             self._start_worker("forecast", self._forecast(profile))
             self._start_worker("advice", self._advise())
@@ -215,12 +231,11 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         from codex_tui.environment import build
         from codex_tui.launch_plan import make_plan
 
-        length = self.checks.length
         plan = make_plan(
             self._entry.path,
             dataset=dataset,
             name=name,
-            overrides={"model.max_seq_length": length} if length else {},
+            overrides=dict(self.checks.changes),
             resources=self.checks.forecast,
             find_model=False,  # the dialog has said what it knows
             report=self._report_fetch,
@@ -257,9 +272,11 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         if self.query_one(DatasetInput).is_suggesting:
             keys = [("↓ ↑", "choose"), ("Tab", "complete"), ("Enter", "take"), ("Esc", "cancel")]
         else:
-            keys = [("Enter", "launch"), ("Tab", "next field"), ("Esc", "cancel")]
+            keys = [("Enter", "launch")]
             if length := self.checks.advised_length:
-                keys.insert(1, (APPLY_KEY, f"use {length:,}"))
+                keys += [(APPLY_KEY, f"use {length:,}" if length != self.checks.length else "as in the profile")]
+            keys += [(COMPARE_KEY, "lengths")] if self._counted else [("Tab", "next field")]
+            keys += [("Esc", "cancel")]
         self.query_one("#keys", Static).update(format_keys(*keys))
 
     def _show_status(self, text: Content) -> None:

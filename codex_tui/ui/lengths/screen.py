@@ -55,8 +55,8 @@ class LengthsScreen(ReportsWorkerErrors, Screen["Changes | None"]):
     None on Escape.
 
     The caller counts the tokens, and calls `show` when there is something new. `toggle_count` starts or stops the
-    count. `purpose` says what Enter does with the length; where it is "", nothing can be done with it. `length` is the
-    length to pick first, if it is not the profile's own.
+    count. `purpose` says what Enter does with the length; where it is "", nothing can be done with it. `changes` are
+    the values to begin with.
     """
 
     DEFAULT_CSS = """
@@ -95,15 +95,16 @@ class LengthsScreen(ReportsWorkerErrors, Screen["Changes | None"]):
         target: Target,
         count: TokenCount,
         purpose: str,
-        length: int | None = None,
+        changes: Changes | None = None,
         toggle_count: Callable[[], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         super().__init__()
         self.choice: LengthOptions | None = None
         self._target, self._count, self._purpose, self._toggle_count = target, count, purpose, toggle_count
         self._profile = target.settings  # with the `long_rows` that a person has switched to
-        self._others: set[int] = {length} if length else set()
-        self._picked = length or self._profile.model.max_seq_length
+        self._picked: int = (changes or {}).get(LENGTH, self._profile.model.max_seq_length)
+        self._others = {self._picked}
+        self._set_long_rows((changes or {}).get(LONG_ROWS, self._profile.dataset.long_rows))
         self._speed: float | None = None
         self._speed_known = False
         self._forecasts: LengthForecasts | None = None  # of the lengths of `choice`
@@ -263,9 +264,12 @@ class LengthsScreen(ReportsWorkerErrors, Screen["Changes | None"]):
         return settings[(settings.index(self._profile.dataset.long_rows) + 1) % len(settings)]
 
     def action_switch_long_rows(self) -> None:
-        dataset = self._profile.dataset.model_copy(update={"long_rows": self._next_long_rows})
-        self._profile = self._profile.model_copy(update={"dataset": dataset})
+        self._set_long_rows(self._next_long_rows)
         self._compare()
+
+    def _set_long_rows(self, long_rows: str) -> None:
+        dataset = self._profile.dataset.model_copy(update={"long_rows": long_rows})
+        self._profile = self._profile.model_copy(update={"dataset": dataset})
 
     def action_ask_length(self) -> None:
         if self.choice:
