@@ -1,23 +1,22 @@
 """The curves of a run beside its loss: learning rate, gradient norm, speed, GPU memory and temperature.
 
-They are read from the events only when someone looks at them, so that a run of a million steps opens quickly.
+They are read only when someone looks at them, so that a run of a million steps opens quickly.
 """
 
 from __future__ import annotations
 
+import math
 import time
-from collections import defaultdict
-from typing import Literal, get_args
 
-from training.contract import events as ev
 from training.contract.run_directory import RunDirectory
+from training.history.columns import Comparison, read_history
 from training.history.series import Series
 from training.history.state import RunState, reduce
 from training.history.tailer import Tailer
+from training.history.values import CURVE_NAMES, CurveName, Values
 
-CurveName = Literal["learning rate", "gradient norm", "tokens/s", "VRAM", "temperature"]
-CURVE_NAMES: tuple[CurveName, ...] = get_args(CurveName)
-Point = tuple[int, float, float, int]  # step, value, seconds of training, tokens
+BATCH = 8192  # points that are drawn before the clock is looked at
+COMPARE_BUDGET = 0.02  # seconds that one poll waits for the comparison of RUN/history with the events
 
 
 class Curves:
@@ -27,56 +26,78 @@ class Curves:
     """
 
     def __init__(self, run: RunDirectory) -> None:
+        self._run = run
         self._tailer = Tailer(run.events)
+        self._comparison: Comparison | None = None
+        self._has_begun = False
         self._reset()
         self.complete = False
 
     def _reset(self) -> None:
-        self._state = RunState()
+        self._state, self._values = RunState(), Values()
+        self._drawn = 0  # how many points of the loss curve have their values in `series`
         self.series: dict[CurveName, Series] = {name: Series() for name in CURVE_NAMES}
-        self._new: dict[CurveName, dict[int, Point]] = defaultdict(dict)  # by step: the last value of a step counts
 
     def poll(self, budget_seconds: float) -> bool:
-        """Read new events for about `budget_seconds`. Returns True if a curve has new points."""
-        deadline, has_read = time.monotonic() + budget_seconds, False
+        """Read new events for about `budget_seconds`. Returns True if a curve may have new points."""
+        deadline = time.monotonic() + budget_seconds
+        if not self._begin(budget_seconds):
+            return False
+        has_read = self._drawn < len(self._state.losses)  # those of RUN/history
+        if has_read and not self._draw(deadline):
+            return True
         for piece in self._tailer.slices():
             if piece.restarted:
                 self._reset()
             for event in piece.events:
-                self._add(event)
-            self._flush()
+                reduce(self._state, event)
+                self._values.add(event, len(self._state.losses))
+            self._draw(math.inf)
             has_read = has_read or bool(piece.events)
             if time.monotonic() >= deadline:
                 return has_read
         self.complete = True
         return has_read
 
-    def _add(self, event: ev.Event) -> None:
-        if isinstance(event, ev.Started):
-            self._flush()
-            for series in self.series.values():
-                series.cut_after(event.resume_step)
-        reduce(self._state, event)
-        match event:
-            case ev.Metrics():
-                self._add_value("learning rate", event.learning_rate)
-                self._add_value("gradient norm", event.grad_norm)
-                self._add_value("tokens/s", event.tokens_per_second)
-            case ev.Memory():
-                self._add_value("VRAM", event.device_mib or event.reserved_mib)
-            case ev.Gpu():
-                self._add_value("VRAM", event.used_mib)
-                self._add_value("temperature", event.temperature)
+    def _begin(self, budget_seconds: float) -> bool:
+        """Begin with RUN/history, if it is of this run's events. Returns False while that is not known yet."""
+        if not self._has_begun:
+            self._has_begun = True
+            if history := read_history(self._run.history, self._run.events, values=True):
+                self._comparison = Comparison(self._run.events, history)
+        if self._comparison:
+            timeout = None if math.isinf(budget_seconds) else min(budget_seconds, COMPARE_BUDGET)
+            if not self._comparison.has_ended(timeout):
+                return False
+            if self._comparison.events:
+                history = self._comparison.history
+                self._state, self._values = history.state, history.values
+                self._tailer.skip(history.offset, self._comparison.events)
+            self._comparison = None
+        return True
 
-    def _add_value(self, name: CurveName, value: float | None) -> None:
+    def _draw(self, deadline: float) -> bool:
+        """Put values into `series` until `deadline`. Returns True if it has all."""
         losses = self._state.losses
-        if value is not None and losses:
-            step = losses.steps[-1]
-            self._new[name][step] = (step, value, losses.times[-1], losses.tokens[-1])
+        start = max(0, min(self._drawn, losses.kept) - 1)  # the last point may have got another value
+        for series in self.series.values():
+            series.cut_after(losses.steps[start] - 1 if start < len(losses) else -1)
+        while start < len(losses):
+            end = min(start + BATCH, len(losses))
+            for name, series in self.series.items():
+                self._extend(series, name, start, end)
+            self._drawn = losses.kept = start = end
+            if time.monotonic() >= deadline:
+                break
+        return start == len(losses)
 
-    def _flush(self) -> None:
-        for name, points in self._new.items():
-            if points:
-                steps, values, times, tokens = map(list, zip(*points.values(), strict=True))
-                self.series[name].extend(steps, values, times, tokens)
-                points.clear()
+    def _extend(self, series: Series, name: CurveName, start: int, end: int) -> None:
+        losses, values = self._state.losses, self._values.columns[name][start:end]
+        rows = (losses.steps[start:end], values, losses.times[start:end], losses.tokens[start:end])
+        if not math.isfinite(sum(values)):
+            having = [row for row in zip(*rows, strict=True) if not math.isnan(row[1])]
+            if not having:
+                return
+            rows = tuple(zip(*having, strict=True))  # type: ignore[assignment]
+        series.extend(*map(list, rows))  # type: ignore[arg-type]
+        series.catch_up()

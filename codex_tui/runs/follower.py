@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +12,7 @@ from codex_tui.runs.watched import Leftovers, WatchedRun
 from training.contract import events as ev
 from training.contract.run_directory import RunDirectory
 from training.history import tailer
-from training.history.columns import EventsFile, History, find_events, read_history
+from training.history.columns import Comparison, read_history
 from training.history.state import RunState, reduce, reduce_all
 
 LIVE_BUDGET, HISTORY_BUDGET = 0.05, 0.1
@@ -51,7 +50,7 @@ class RunFollower:
         self._tailer = tailer.Tailer(run.events, points=on_event is None)
         self._started = False
         self._next_check = 0.0
-        self._comparison: _Comparison | None = None
+        self._comparison: Comparison | None = None
         self._leftovers_seen: tuple[object, ...] = ()  # file times at the last look for leftovers
         self._heard_at = 0.0  # monotonic time of the last event
 
@@ -98,8 +97,8 @@ class RunFollower:
             return
         if size < PREVIEW_FROM or self._on_event:
             return
-        if history := read_history(self.run.history, size):
-            self._comparison = _Comparison(self.run, history)
+        if history := read_history(self.run.history, self.run.events):
+            self._comparison = Comparison(self.run.events, history)
             self.watched = WatchedRun(history.state, damaged_lines=history.damaged_lines, sampled=True)
         else:
             self.watched = WatchedRun(read_sample(self.run), sampled=True)
@@ -176,26 +175,6 @@ class RunFollower:
             self._leftovers_seen = ()
         if leftovers != watched.leftovers:
             self.watched = replace(watched, leftovers=leftovers)
-
-
-class _Comparison:
-    """Compares `history` with the events of `run` in a thread. `events` is their file if they are equal."""
-
-    def __init__(self, run: RunDirectory, history: History) -> None:
-        self._run, self.history = run, history
-        self._thread: threading.Thread | None = None
-        self.events: EventsFile | None = None
-
-    def has_ended(self, timeout: float | None) -> bool:
-        """Wait up to `timeout` seconds for the end. None: as long as it takes."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._compare, daemon=True)
-            self._thread.start()
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
-
-    def _compare(self) -> None:
-        self.events = find_events(self._run.events, self.history.parts)
 
 
 def snapshot(run: RunDirectory) -> WatchedRun:

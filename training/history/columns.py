@@ -1,15 +1,17 @@
 """RUN/history: what events.jsonl says, in columns of numbers, so that a viewer need not parse a million events.
 
 events.jsonl stays the truth. The file consists of chunks, and each belongs to a part of events.jsonl, of which it has
-the offsets and the checksum. It has the points that the part added to the curve as columns of eight-byte numbers, and
-after them the rest of the state at its end. A chunk that is torn or damaged, that belongs to other events, or that
-another version wrote, is not used, nor are those after it. So any fault of the file costs time and changes nothing.
+the offsets and the checksum. It has the points that the part added to the curve as columns of eight-byte numbers, then
+the rest of the state at its end, and last the values beside the loss, which few viewers need. A chunk that is torn or
+damaged, that belongs to other events, or that another version wrote, is not used, nor are those after it. So any fault
+of the file costs time and changes nothing.
 """
 
 from __future__ import annotations
 
 import os
 import struct
+import threading
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,9 +25,10 @@ from training.contract import events as ev
 from training.contract.files import open_file
 from training.history.series import PackedPoints, Series
 from training.history.state import RunState
+from training.history.values import Values, count_bytes
 
-FORMAT = 1
-"""Increase this when a field of `RunState` or a column of `Series` changes, so that older files are ignored."""
+FORMAT = 2
+"""Increase this when a field of `RunState`, or a column of `Series` or `Values`, changes: older files are ignored."""
 READ_BYTES = 1 << 20
 MAX_GROWTH = 8  # a chunk has at most this many bytes for each byte of all events, and a little more
 _MAGIC = b"codexh%02d" % FORMAT
@@ -45,9 +48,10 @@ class History(NamedTuple):
     """The state after the first `offset` bytes of events.jsonl, of which `damaged_lines` could not be read.
 
     `parts` are the offsets and checksums of the events that it was made from; see `find_events`. `size` is the number
-    of bytes of RUN/history that it comes from."""
+    of bytes of RUN/history that it comes from. `values` is empty unless it was asked for."""
 
     state: RunState
+    values: Values
     offset: int
     damaged_lines: int
     parts: list[tuple[int, int, int]]
@@ -61,19 +65,21 @@ class _Chunk(NamedTuple):
     damaged_lines: int
     points: PackedPoints
     state: memoryview
+    values: bytes
     size: int
 
 
-def read_history(path: Path, max_offset: int) -> History | None:
-    """Read the file at `path`, as far as it is whole and tells of the first `max_offset` bytes of events.jsonl.
+def read_history(path: Path, events: Path, *, values: bool = False) -> History | None:
+    """Read the file at `path`, as far as it is whole and not ahead of the file `events`.
 
-    Returns None if there is nothing to use. Call `find_events` before you rely on the result.
+    Returns None if there is nothing to use. Use a `Comparison` before you rely on the result.
     """
-    losses, parts, last, size = Series(), [], None, 0
+    losses, beside, parts, last, size = Series(), Values(), [], None, 0
     try:
         with open_file(path) as file:
-            for chunk in _read_chunks(file, max_offset):
+            for chunk in _read_chunks(file, events.stat().st_size, values=values):
                 losses.unpack(chunk.points)
+                beside.unpack(chunk.points.first, chunk.values)
                 parts.append((chunk.start, chunk.end, chunk.checksum))
                 last, size = chunk, size + chunk.size
         if last is None:
@@ -82,10 +88,10 @@ def read_history(path: Path, max_offset: int) -> History | None:
     except (OSError, ValueError, TypeError, OverflowError, MemoryError, RecursionError):
         return None
     state.losses = losses
-    return History(state, last.end, last.damaged_lines, parts, size)
+    return History(state, beside, last.end, last.damaged_lines, parts, size)
 
 
-def _read_chunks(file: BinaryIO, max_offset: int) -> Iterator[_Chunk]:
+def _read_chunks(file: BinaryIO, max_offset: int, *, values: bool) -> Iterator[_Chunk]:
     """Yield the chunks up to the first one that is torn or damaged, that does not continue the one before, or that
     tells of events after `max_offset`."""
     offset = 0
@@ -93,15 +99,23 @@ def _read_chunks(file: BinaryIO, max_offset: int) -> Iterator[_Chunk]:
         magic, start, end, checksum, damaged, first, length, finite, mean, columns, rest = _HEADER.unpack(header)
         if magic != _MAGIC or start != offset or not start < end <= max_offset:
             return
-        if columns + rest > MAX_GROWTH * end + READ_BYTES:  # before that many bytes are read
+        beside = count_bytes(length)
+        if columns + rest + beside > MAX_GROWTH * end + READ_BYTES:  # before that many bytes are read
             return
         body = file.read(columns + rest)
         if file.read(_CHECKSUM.size) != _CHECKSUM.pack(crc32(body, crc32(header))):
             return
+        data = b""
+        if values:
+            data = file.read(beside)
+            if file.read(_CHECKSUM.size) != _CHECKSUM.pack(crc32(data)):
+                return
+        else:
+            file.seek(beside + _CHECKSUM.size, os.SEEK_CUR)
         view = memoryview(body)
         points = PackedPoints(first, length, finite, mean, view[:columns])
-        size = len(header) + len(body) + _CHECKSUM.size
-        yield _Chunk(start, end, checksum, damaged, points, view[columns:], size)
+        size = len(header) + len(body) + beside + 2 * _CHECKSUM.size
+        yield _Chunk(start, end, checksum, damaged, points, view[columns:], data, size)
         offset = end
 
 
@@ -134,8 +148,29 @@ def _compute_checksum(descriptor: int, start: int, end: int, buffer: bytearray) 
     return checksum
 
 
-def encode_chunk(descriptor: int, start: int, end: int, state: RunState, damaged_lines: int) -> bytes | None:
-    """Encode what the events from `start` to `end` added to `state`. Its first `losses.kept` points are kept already.
+class Comparison:
+    """Compares `history` with the events at `path` in a thread. `events` is their file if they are equal."""
+
+    def __init__(self, path: Path, history: History) -> None:
+        self._path, self.history = path, history
+        self._thread: threading.Thread | None = None
+        self.events: EventsFile | None = None
+
+    def has_ended(self, timeout: float | None) -> bool:
+        """Wait up to `timeout` seconds for the end. None: as long as it takes."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._compare, daemon=True)
+            self._thread.start()
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _compare(self) -> None:
+        self.events = find_events(self._path, self.history.parts)
+
+
+def encode_chunk(descriptor: int, start: int, end: int, state: RunState, values: Values, damaged: int) -> bytes | None:
+    """Encode what the events from `start` to `end` added to `state` and `values`. The first `losses.kept` points are
+    kept already. `damaged` counts the damaged lines up to `end`.
 
     `descriptor` is that of events.jsonl. Returns None if the file is shorter.
     """
@@ -145,11 +180,12 @@ def encode_chunk(descriptor: int, start: int, end: int, state: RunState, damaged
     points = state.losses.pack(state.losses.kept)
     rest = msgspec.msgpack.encode(replace(state, losses=Series()), enc_hook=_encode)
     header = _HEADER.pack(
-        _MAGIC, start, end, checksum, damaged_lines,
+        _MAGIC, start, end, checksum, damaged,
         points.first, points.length, points.finite, points.mean, len(points.data), len(rest),
     )  # fmt: skip
     chunk = b"".join((header, points.data, rest))
-    return chunk + _CHECKSUM.pack(crc32(chunk))
+    beside = values.pack(points.first)
+    return b"".join((chunk, _CHECKSUM.pack(crc32(chunk)), beside, _CHECKSUM.pack(crc32(beside))))
 
 
 def _encode(value: Any) -> Any:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from training.contract.files import open_file, open_to_append
 from training.history.columns import encode_chunk, find_events, read_history
-from training.history.state import RunState, reduce_all
+from training.history.state import RunState, reduce
 from training.history.tailer import Tailer
+from training.history.values import Values
 
 MIN_CHUNK_BYTES = 1 << 20
 """Bytes of events that a chunk is made from at least. A viewer parses as many in 10 ms."""
@@ -39,15 +40,16 @@ class Recorder:
 
     def _begin(self, path: Path) -> None:
         """Continue the history that is there, if it is of these events, else begin a new one."""
-        self._tailer = Tailer(self._events, points=True)
-        self._state, self._damaged_lines = RunState(), 0
+        self._tailer = Tailer(self._events)
+        self._state, self._values, self._damaged_lines = RunState(), Values(), 0
         self._recorded = 0  # the offset up to which the file tells of the events
-        history = read_history(path, self._events.stat().st_size if self._events.exists() else 0)
+        history = read_history(path, self._events, values=True)
         events = find_events(self._events, history.parts) if history else None
         self._size = history.size if history and events else 0
         if history and events:
-            self._state, self._damaged_lines, self._recorded = history.state, history.damaged_lines, history.offset
-            self._state.losses.kept = len(self._state.losses)
+            self._state, self._values = history.state, history.values
+            self._damaged_lines, self._recorded = history.damaged_lines, history.offset
+            self._keep_points()
             self._tailer.skip(history.offset, events)
         os.ftruncate(self._descriptor, self._size)
 
@@ -67,17 +69,19 @@ class Recorder:
     def _read(self) -> None:
         for piece in self._tailer.slices():
             if piece.restarted:
-                self._state, self._damaged_lines = RunState(), 0
+                self._state, self._values, self._damaged_lines = RunState(), Values(), 0
                 self._recorded = self._size = 0
                 os.ftruncate(self._descriptor, 0)
             self._damaged_lines += piece.damaged
-            reduce_all(self._state, piece.events)
+            for event in piece.events:
+                reduce(self._state, event)
+                self._values.add(event, len(self._state.losses))
 
     def _append(self, events: int) -> None:
-        start, end, losses = self._recorded, self._tailer.offset, self._state.losses
+        start, end = self._recorded, self._tailer.offset
         if end <= start:
             return
-        chunk = encode_chunk(events, start, end, self._state, self._damaged_lines)
+        chunk = encode_chunk(events, start, end, self._state, self._values, self._damaged_lines)
         if chunk is None:
             return
         try:
@@ -87,4 +91,9 @@ class Recorder:
         if written < len(chunk):
             os.ftruncate(self._descriptor, self._size)
             return
-        losses.kept, self._size, self._recorded = len(losses), self._size + len(chunk), end
+        self._size, self._recorded = self._size + len(chunk), end
+        self._keep_points()
+
+    def _keep_points(self) -> None:
+        """Note that the file has all points so far. The last one may still get other values beside its loss."""
+        self._state.losses.kept = max(0, len(self._state.losses) - 1)

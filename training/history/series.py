@@ -67,7 +67,7 @@ class Series:
         self.losses = array("d")
         self.times = array("d")
         self.tokens = array("q")
-        self._smooth = array("d")  # of the first points; see `_catch_up`
+        self._smooth = array("d")  # of the first points; see `catch_up`
         self.kept = 0  # number of first points that `cut_after` has left alone since someone last set this
         self._mean = 0.0  # the last value of `_smooth`
         self._finite = 0  # number of finite points that `_smooth` has
@@ -105,8 +105,8 @@ class Series:
         """Remove all points after `step`."""
         keep = bisect_right(self.steps, step)
         if keep < len(self.steps):
+            self._finite -= sum(map(isfinite, self._smooth[keep:]))
             self._cut(keep)
-            self._finite = sum(map(isfinite, self._smooth))
             self._mean = next((mean for mean in reversed(self._smooth) if isfinite(mean)), 0.0)
 
     def _cut(self, keep: int) -> None:
@@ -124,7 +124,7 @@ class Series:
 
     def pack(self, first: int) -> PackedPoints:
         """Return the points from `first` on as bytes."""
-        self._catch_up()
+        self.catch_up()
         columns = [column[first:].tobytes() for column in self._columns()]
         blocks = [column[first // BLOCK :].tobytes() for column in self._block_columns()]
         return PackedPoints(first, len(self) - first, self._finite, self._mean, b"".join(columns + blocks))
@@ -143,7 +143,7 @@ class Series:
 
     @property
     def smooth(self) -> array[float]:
-        self._catch_up()
+        self.catch_up()
         return self._smooth
 
     def values(self, axis: Axis) -> array[float] | array[int]:
@@ -161,13 +161,13 @@ class Series:
         """Return the smallest and the largest finite loss, or None if there is none."""
         if not self.steps:
             return None
-        self._catch_up()
+        self.catch_up()
         column = self._column(0, len(self.steps))
         return (column.low, column.high) if isfinite(column.low) else None
 
     def downsample(self, axis: Axis, low: float, high: float, columns: int) -> list[ChartColumn | None]:
         """Divide [low, high] into `columns` equal parts and summarise each. None for a part without points."""
-        self._catch_up()
+        self.catch_up()
         xs = self.values(axis)
         width = (high - low) / columns
         reduced: list[ChartColumn | None] = []
@@ -181,7 +181,7 @@ class Series:
             start = max(start, end)
         return reduced
 
-    def _catch_up(self) -> None:
+    def catch_up(self) -> None:
         """Smooth and summarise the points that are new."""
         new = self.losses[len(self._smooth) :]
         if new:

@@ -13,6 +13,7 @@ from support.fake_runs import append_events
 from support.history_file import join_chunk, split_chunks
 
 from codex_tui.runs import follower
+from codex_tui.runs.curves import Curves
 from codex_tui.runs.follower import RunFollower, snapshot
 from training.contract import events as ev
 from training.contract.run_directory import RunDirectory
@@ -32,8 +33,9 @@ def _short_runs_count_as_long_ones(monkeypatch: pytest.MonkeyPatch) -> None:
 def train(first: int, last: int) -> Iterator[ev.Event]:
     noise = random.Random(first)
     for step in range(first, last + 1):
-        yield ev.Metrics(step=step, loss=None if step % 97 == 7 else noise.random(), tokens=step)
-        yield ev.Memory(step=step, host_mib=1.5 + step)
+        loss, rate = None if step % 97 == 7 else noise.random(), None if step % 10 == 3 else 1 / step
+        yield ev.Metrics(step=step, loss=loss, tokens=step, learning_rate=rate)
+        yield ev.Memory(step=step, host_mib=1.5 + step, reserved_mib=float(step))
         if step % 50 == 0:
             yield ev.Gpu(temperature=60.0 + step / 1000)
             yield ev.Phase(name="evaluating")
@@ -104,8 +106,24 @@ def read_without(run: RunDirectory) -> dict[str, object]:
 
 
 def count_chunks(run: RunDirectory) -> int:
-    history = read_history(run.history, run.events.stat().st_size)
+    history = read_history(run.history, run.events, values=True)
     return len(history.parts) if history else 0
+
+
+def read_curves(run: RunDirectory, *, with_history: bool = True) -> dict[str, object]:
+    """The curves beside the loss, read in several polls."""
+    away = run.path / "away"
+    if not with_history:
+        run.history.rename(away)
+    curves = Curves(run)
+    while not curves.complete:
+        curves.poll(0.0)
+    if not with_history:
+        away.rename(run.history)
+    return {
+        name: {column: repr(value) for column, value in vars(series).items() if column != "kept"}
+        for name, series in curves.series.items()
+    }
 
 
 def test_a_recorded_run_is_the_same_and_its_events_are_not_parsed(
@@ -124,10 +142,37 @@ def test_a_recorded_run_is_the_same_and_its_events_are_not_parsed(
     assert [one.step for one in watched.state.evals] == list(range(50, 901, 50))
 
 
+def test_the_curves_beside_the_loss_come_from_the_history(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("codex_tui.runs.curves.BATCH", 100)
+    truth = read_curves(run, with_history=False)
+    assert "array('q', [1, 2," in str(truth["VRAM"])
+    assert "array('q', [50, 100," in str(truth["temperature"])
+    with monkeypatch.context() as patch:
+        patch.setattr("training.history.tailer.decode", lambda *_, **__: pytest.fail("the events were parsed"))
+        assert read_curves(run) == truth
+    append_events(run, ev.Gpu(temperature=99.0), ev.Started(attempt=3, pid=1, resume_step=600), *train(601, 650))
+    assert read_curves(run) == read_curves(run, with_history=False)
+    record(run)
+    assert read_curves(run) == read_curves(run, with_history=False)
+
+
+@pytest.mark.parametrize("at", [0.2, 0.5, 0.8, 0.999])
+def test_curves_of_a_damaged_history_come_from_the_events(run: RunDirectory, at: float) -> None:
+    truth, data = read_curves(run, with_history=False), run.history.read_bytes()
+    run.history.write_bytes(change_byte(data, int(len(data) * at)))
+    assert read_curves(run) == truth
+    run.history.write_bytes(data[: int(len(data) * at)])
+    assert read_curves(run) == truth
+    run.history.write_bytes(data)
+    event = run.events.read_bytes().replace(b'"host_mib":2.5', b'"host_mib":3.5', 1)
+    run.events.write_bytes(event)
+    assert read_curves(run) == read_curves(run, with_history=False)
+
+
 def test_the_first_look_shows_the_whole_curve_before_the_events_are_compared(
     run: RunDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(follower, "find_events", lambda *_: pytest.fail("the first paint waited"))
+    monkeypatch.setattr("training.history.columns.find_events", lambda *_: pytest.fail("the first paint waited"))
     reader = RunFollower(run)
     assert reader.poll()
     assert len(reader.watched.state.losses) == 900
@@ -190,7 +235,7 @@ def test_a_damaged_history_costs_time_and_changes_nothing(run: RunDirectory, fau
     assert list_values(read_all(run)) == truth
     append_events(run, ev.Warned(message="later"))  # by a third attempt, whose recorder repairs the file
     record(run, at_end=True)
-    history = read_history(run.history, run.events.stat().st_size)
+    history = read_history(run.history, run.events)
     assert history is not None
     assert history.offset == run.events.stat().st_size
     assert history.size == run.history.stat().st_size
@@ -232,7 +277,7 @@ def test_events_that_were_changed_later_count(run: RunDirectory, where: float) -
 
 def test_a_history_that_is_ahead_of_its_events_is_used_as_far_as_they_go(run: RunDirectory) -> None:
     """As after a power failure, when a part of events.jsonl was lost."""
-    history = read_history(run.history, run.events.stat().st_size)
+    history = read_history(run.history, run.events)
     assert history is not None
     for kept in (history.parts[-1][1] - 1, history.parts[2][1] + 5, history.parts[0][1] - 1):
         os.truncate(run.events, kept)
@@ -247,7 +292,7 @@ def test_events_that_were_replaced_begin_a_new_history(run: RunDirectory) -> Non
     append_events(run, ev.Started(attempt=3, pid=1), *train(1, 30))
     recording.poll()
     recording.close()
-    history = read_history(run.history, run.events.stat().st_size)
+    history = read_history(run.history, run.events)
     assert history is not None
     assert find_events(run.events, history.parts) is not None
     assert len(history.state.losses) == 30

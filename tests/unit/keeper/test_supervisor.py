@@ -69,7 +69,7 @@ def test_the_history_of_a_long_run_is_recorded_to_its_end_under_any_name(tmp_pat
         time.sleep(0.002)
     renamed = RunDirectory(run.path.rename(tmp_path / "renamed"))
     assert attempt.wait() == 0
-    recorded = read_history(renamed.history, renamed.events.stat().st_size)
+    recorded = read_history(renamed.history, renamed.events)
     assert recorded is not None
     assert recorded.offset == renamed.events.stat().st_size
     assert recorded.state.status == "done"
