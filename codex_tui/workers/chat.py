@@ -51,7 +51,7 @@ def adapter_of(run: RunDirectory, *, thorough: bool) -> Adapter | None:
 
 
 class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
-    """The turns with one run's model. Nothing is loaded before the first question.
+    """The turns with one run's model. It is loaded by `start`, or by the first question.
 
     A run that learned plain text continues a text: the user's turn is its beginning, and each answer that follows
     continues it.

@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import pytest
 from support.config_file import read_config, write_config
+from support.fake_runs import append_events
 from support.pilot import screen_text, settled, until
 
 from codex_tui.ui.app import CodexApp
@@ -16,6 +18,8 @@ from codex_tui.ui.kit.hints import HintBar
 from codex_tui.ui.kit.text_search import SearchableText
 from codex_tui.ui.messages import OpenRun
 from codex_tui.ui.profiles.screen import ProfilesScreen
+from codex_tui.workers import room
+from training.contract import events as ev
 from training.contract.config import RowForm
 
 SIZE = (120, 36)
@@ -44,6 +48,50 @@ async def test_a_question_loads_and_is_answered(make_run: Any, workers: Any) -> 
         assert contents == ["where to hold", "Hold the dock.", "and then"]
         assert len(workers.started) == 1
     assert workers.started[0].closed
+
+
+async def test_the_model_of_an_ended_run_loads_when_a_person_goes_to_the_question(
+    make_run: Any, workers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "has_room_for_chat", lambda run: True)
+    async with CodexApp(make_run()).run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await pilot.press("c")
+        pane = pilot.app.screen.query_one(ChatPane)
+        await until(pilot, lambda: pane.conversation.status == "ready")
+        assert workers.started[0].sent == []
+        await pilot.press("h", "i", "enter")
+        await until(pilot, lambda: pane.conversation.turns and pane.conversation.turns[-1].ended == "eos")
+        assert len(workers.started) == 1
+    assert workers.started[0].closed
+
+
+async def test_the_model_loads_when_the_run_ends_in_view(
+    make_run: Any, workers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "has_room_for_chat", lambda run: True)
+    run = make_run(end="training", steps=50)
+    async with CodexApp(run).run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await pilot.press("c")
+        assert workers.started == []
+        append_events(run, ev.Done(step=50))
+        run.process.unlink()
+        await until(pilot, lambda: len(workers.started) == 1)
+
+
+async def test_a_gpu_without_room_loads_only_for_a_question(
+    make_run: Any, workers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "has_room_for_chat", lambda run: False)
+    async with CodexApp(make_run()).run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await pilot.press("c")
+        pane = pilot.app.screen.query_one(ChatPane)
+        await pilot.app.workers.wait_for_complete()
+        assert workers.started == []
+        await pilot.press("h", "i", "enter")
+        await until(pilot, lambda: pane.conversation.turns and pane.conversation.turns[-1].ended == "eos")
 
 
 async def test_an_interpreter_that_only_the_run_names_is_told(make_run: Any, workers: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -10,6 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
+from textual.events import DescendantFocus
 from textual.widgets import Input
 
 from codex_tui.base import bandwidth
@@ -30,7 +32,8 @@ from training.contract.run_directory import RunDirectory
 
 
 class ChatPane(ReportsWorkerErrors, Vertical):
-    """Loads the model at the first question, and frees its memory when the pane is removed."""
+    """Loads the model when a person goes to the question, or when the run ends in view, if the GPU has room for it;
+    else at the first question. Frees the memory when the pane is removed."""
 
     DEFAULT_CSS = """
     ChatPane LineInput { display: none; }
@@ -62,6 +65,7 @@ class ChatPane(ReportsWorkerErrors, Vertical):
         self._draw_scheduled = False
         self._warned = False
         self._ended = False
+        self._loads_early = True  # until it has tried once
         self._picked: Turn | None = None  # the picked answer; None for the last one
         self._places: list[tuple[Turn, ...]] = []  # the turns of each paragraph
 
@@ -85,14 +89,33 @@ class ChatPane(ReportsWorkerErrors, Vertical):
         if any(turn.other for turn in self.conversation.turns):
             self.call_after_refresh(self._draw)  # the columns have another width
 
+    def on_descendant_focus(self, event: DescendantFocus) -> None:
+        if isinstance(event.widget, Question):
+            self._load_early()
+
     def show(self, watched: WatchedRun) -> None:
+        ends_in_view = watched.ended and self._watched is not None
         self._watched = watched
         if watched.ended != self._ended:
             self._ended = watched.ended
             self._draw_soon()
+            if ends_in_view or self.query_one(Question).has_focus:
+                self._load_early()
         chat = self.conversation
         if chat.look() if chat.status == "off" else chat.status == "ready" and chat.outdated:
             self._draw_soon()
+
+    def _load_early(self) -> None:
+        """Load the model of a run that has ended, once, so that the first answer comes sooner."""
+        if self._loads_early and self._ended and self.conversation.status == "off":
+            self._loads_early = False
+            self.run_worker(self._load_if_there_is_room(), exit_on_error=False, group="chat")
+
+    async def _load_if_there_is_room(self) -> None:
+        from codex_tui.workers.room import has_room_for_chat
+
+        if await asyncio.to_thread(has_room_for_chat, self._run):
+            await self.conversation.start()
 
     def hints(self) -> list[Hint]:
         chat = self.conversation
