@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import time
 from dataclasses import dataclass
@@ -14,12 +13,12 @@ from codex_tui.base import locations
 from codex_tui.profiles.resolve import load_profile
 from codex_tui.workers.process import trainer_environment
 from support.config_file import write_config
+from support.program_server import PLAIN, PRELOADED, start_server
 from training.contract import cache
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 
 MINUTES = 60.0
-TESTS = Path(__file__).parents[1]
 
 
 @dataclass
@@ -82,17 +81,8 @@ class Trainer:
 
     def run_program(self, program: str, function: str, *arguments: str) -> Any:
         """Run a function of support/programs/ in the training environment, and return its result."""
-        environ = self.environ
-        done = subprocess.run(
-            [str(self.python), "-m", "support.programs", program, function, *arguments],
-            env=environ | {"PYTHONPATH": f"{environ['PYTHONPATH']}{os.pathsep}{TESTS}", "HF_HUB_OFFLINE": "1"},
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=10 * MINUTES,
-        )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout.splitlines()[-1])
+        server = start_server(self.python, PRELOADED.get(program, PLAIN))
+        return server.run(self.folder, self.environ, program, function, *arguments)
 
 
 @dataclass

@@ -13,7 +13,7 @@ import torch  # isort: skip
 from training.contract.failures import TrainingFailure, classify
 from training.contract.profile import Profile
 from training.finetune.vram import VramLimit
-from training.job.tokens import Examples
+from training.job.examples import Examples
 from training.memory import probes
 from training.memory.model_shape import ModelShape, shipped_configs
 
