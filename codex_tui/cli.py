@@ -26,12 +26,11 @@ def main(arguments: list[str] | None = None) -> int:
             return open_live_run()
         from codex_tui.commands.parser import make_parser  # slow to import
 
-        parser = make_parser()
         if "_ARGCOMPLETE" in os.environ:
             from codex_tui.commands.completion_values import print_completions
 
-            print_completions(parser)
-        args = parser.parse_args(arguments)
+            print_completions(make_parser())
+        args = make_parser(arguments[0] if arguments else "").parse_args(arguments)
         if not hasattr(args, "run"):
             from codex_tui.commands.open_app import open_live_run
 

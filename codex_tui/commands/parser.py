@@ -15,6 +15,8 @@ COMMANDS = (
     "train", "runs", "compare", "chat", "judge", "profile", "forecast", "data", "push", "setup", "doctor",
     "config", "completion",
 )  # fmt: skip
+# The commands that have no module of their own.
+_MODULES = dict.fromkeys(("demo", "attach", "stop", "resume"), "train")
 
 
 class Parser(argparse.ArgumentParser):
@@ -61,7 +63,9 @@ def _list_commands(group: argparse._SubParsersAction[Any]) -> Iterator[str]:
                 yield from (f"{name} {below}" for below in _list_commands(action))
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser(command: str = "") -> argparse.ArgumentParser:
+    """Make the parser of `command` alone, or of all commands if there is none of that name. All take much longer."""
+    module = _MODULES.get(command, command)
     root = Parser(
         prog="codex-tui",
         description="The training cockpit for one small GPU. Without a command, opens the app: on the live run, on the "
@@ -73,6 +77,6 @@ def make_parser() -> argparse.ArgumentParser:
     add_low_bandwidth_option(root)
     root.set_defaults(low_bandwidth=None)
     subparsers = root.add_subparsers(title="commands", metavar="COMMAND")
-    for name in COMMANDS:
+    for name in (module,) if module in COMMANDS else COMMANDS:
         import_module(f"codex_tui.commands.{name}").add(subparsers)
     return root

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import os
 import subprocess
@@ -14,6 +15,7 @@ from support.fake_runs import as_json, make_run
 
 from codex_tui.base import locations
 from codex_tui.cli import main
+from codex_tui.commands.parser import make_parser
 from training.contract import events as ev
 
 pytestmark = pytest.mark.usefixtures("empty_home")
@@ -209,3 +211,16 @@ def test_an_output_of_another_encoding_gets_what_it_can_show(tmp_path: Path) -> 
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert " ? " in done.stdout  # for –
+
+
+def list_parsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    [groups] = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    return dict(groups.choices)
+
+
+def test_the_parser_of_one_command_is_that_of_all_and_knows_no_other() -> None:
+    for name, parser in list_parsers(make_parser()).items():
+        alone = list_parsers(make_parser(name))
+        assert alone[name].format_help() == parser.format_help()
+        assert len(alone) < 6
+    assert list_parsers(make_parser("nothing")).keys() == list_parsers(make_parser()).keys()
