@@ -74,7 +74,8 @@ class Hub(msgspec.Struct, frozen=True):
 
 class Fingerprint(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The dataset that the run was trained on. A resume with another dataset is refused. `skipped` lists the bad rows
-    with line and reason. Older trainers wrote neither `revision` nor `skipped`."""
+    with line and reason. Older trainers wrote neither `revision` nor `skipped`. With `other_kinds_refused`, rows for
+    other kinds of training (KTO, DPO, images) were bad rows; older trainers learned from them."""
 
     sha256: str
     revision: str | None = None
@@ -84,6 +85,7 @@ class Fingerprint(msgspec.Struct, kw_only=True, omit_defaults=True):
     dropped_rows: int | None = None
     truncated_rows: int | None = None
     skipped: list[str] | None = None
+    other_kinds_refused: bool = False
 
 
 class RowForm(msgspec.Struct, kw_only=True, omit_defaults=True):

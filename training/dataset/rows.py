@@ -26,20 +26,21 @@ class RowProblem:
 @dataclass
 class Rows:
     """All rows, in the order of the files and of their lines. The last `validation` of the good rows are those of the
-    validation split."""
+    validation split. `other_kinds_refused`: rows for other kinds of training are among the problems."""
 
     rows: list[Row] = field(default_factory=list)
     problems: list[RowProblem] = field(default_factory=list)
     reading: Reading = field(default_factory=Reading)
     validation: int = 0
+    other_kinds_refused: bool = True
 
 
-def read(source: Source, columns: Columns = USUAL) -> Rows:
+def read(source: Source, columns: Columns = USUAL, *, refuse_other_kinds: bool = True) -> Rows:
     """Read all rows. Raises OSError and Unreadable if a file can't be read at all."""
-    result, tally = Rows(), Tally()
+    result, tally = Rows(other_kinds_refused=refuse_other_kinds), Tally()
     for record in chain.from_iterable(records(path, number) for number, path in enumerate(source.files)):
         try:
-            row = read_row(record, columns)
+            row = read_row(record, columns, refuse_other_kinds=refuse_other_kinds)
         except BadRow as problem:
             tally.add_bad(record)
             result.problems.append(RowProblem(record.line, str(problem), source.label(record.file)))

@@ -117,12 +117,14 @@ class _Conversation:
     tools: list[dict[str, Any]] | None = None
 
 
-def read_row(record: Record, columns: Columns = USUAL) -> Row:
-    """Read the question and the answers of `record`. Raises BadRow if the model can't learn from it."""
+def read_row(record: Record, columns: Columns = USUAL, *, refuse_other_kinds: bool = True) -> Row:
+    """Read the question and the answers of `record`. Raises BadRow if the model can't learn from it, or if the row is
+    for another kind of training and `refuse_other_kinds` is set."""
     raw = record.raw
     if raw is None:
         raise BadRow(record.problem)
-    _refuse_other_kinds(raw, columns)
+    if refuse_other_kinds:
+        _refuse_other_kinds(raw, columns)
     chat = columns.messages or next((name for name in ("messages", "conversations") if name in raw), None)
     if columns.text or columns.instruction or columns.response:
         chat = columns.messages
@@ -130,7 +132,7 @@ def read_row(record: Record, columns: Columns = USUAL) -> Row:
         name = columns.text or "text"
         return Row(record.file, record.line, raw, "text", (name,), [], text=_required_text(raw, name))
     read = _parse_chat(raw, chat, columns) if chat else _parse_pair(raw, columns)
-    if read.shape != "instruction":
+    if refuse_other_kinds and read.shape != "instruction":
         _refuse_marked(raw)
     answers = _find_answers(read)
     messages = [turn.message for turn in read.turns[: answers[-1] + 1]]

@@ -47,7 +47,7 @@ def train(path: Path) -> int:
             check_dataset_unchanged(job, rows, run)
         elif changed := describe_dataset_change(job, rows):
             attempt.warn(f"{changed} The run starts over with the new data.")
-        check_rows(job, rows)
+        check_rows(job, rows, run)
         local_folder(job.profile.model.name)
         attempt.report_loading("Unsloth", 0)
         from training.finetune import sft

@@ -77,6 +77,7 @@ def record(
             truncated_rows=examples.truncated,
             skipped=[str(problem) for problem in rows.problems[:MAX_SKIPPED_LISTED]]
             + list(examples.refused.values())[:MAX_SKIPPED_LISTED],
+            other_kinds_refused=rows.other_kinds_refused,
         ),
         row_form=describe_rows(
             rows.rows,

@@ -97,10 +97,12 @@ def explain_unreadable_dataset(job: Job) -> Iterator[None]:
 
 
 def read_all_rows(job: Job) -> Rows:
-    """Read the dataset, with its bad rows listed. Of a validation split, keep only the evaluation rows. Raises
-    TrainingFailure if the dataset can't be read."""
+    """Read the dataset, with its bad rows listed. Of a validation split, keep only the evaluation rows. A run that
+    began with rows which are refused today goes on with them. Raises TrainingFailure if the dataset can't be read."""
+    before = job.config.dataset_fingerprint
+    refuse = before is None or before.other_kinds_refused
     with explain_unreadable_dataset(job):
-        rows = read(job.source, Columns.from_dataset(job.profile.dataset))
+        rows = read(job.source, Columns.from_dataset(job.profile.dataset), refuse_other_kinds=refuse)
     if rows.validation:
         train = len(rows.rows) - rows.validation
         held = sorted(choose_eval_rows(len(rows.rows), job.profile, rows.validation))
@@ -125,20 +127,25 @@ def describe_dataset_change(job: Job, rows: Rows) -> str:
 def check_dataset_unchanged(job: Job, rows: Rows, run: RunDirectory) -> None:
     """Raise TrainingFailure if `run` would resume with other rows than it began with."""
     if changed := describe_dataset_change(job, rows):
-        command = shlex.join(["codex-tui", "train", str(run.profile), "--dataset", job.source.name])
-        raise TrainingFailure("bad_data", changed, f"Put the old data back, or start a new run: {command}")
+        hint = f"Put the old data back, or start a new run: {_new_run_command(job, run)}"
+        raise TrainingFailure("bad_data", changed, hint)
 
 
-def check_rows(job: Job, rows: Rows) -> None:
+def _new_run_command(job: Job, run: RunDirectory) -> str:
+    return shlex.join(["codex-tui", "train", str(run.profile), "--dataset", job.source.name])
+
+
+def check_rows(job: Job, rows: Rows, run: RunDirectory) -> None:
     """Raise TrainingFailure if there are bad rows, unless the profile skips them, and if there is no good row."""
     if rows.problems and job.profile.dataset.on_bad_rows == "refuse":
         count = len(rows.problems)
         shown = "; ".join(str(problem) for problem in rows.problems[:MAX_PROBLEMS_SHOWN])
         more = f"; and {count - MAX_PROBLEMS_SHOWN} more" if count > MAX_PROBLEMS_SHOWN else ""
+        hint = 'Fix these lines, or set dataset.on_bad_rows = "skip" to train on the others.'
+        if job.config.dataset_fingerprint is not None:  # an older version read them otherwise
+            hint = f"This version can't go on with them. Fix them, then start a new run: {_new_run_command(job, run)}"
         raise TrainingFailure(
-            "bad_data",
-            f"{job.source.name} has {count} bad row{'s' if count > 1 else ''}: {shown}{more}.",
-            'Fix these lines, or set dataset.on_bad_rows = "skip" to train on the others.',
+            "bad_data", f"{job.source.name} has {count} bad row{'s' if count > 1 else ''}: {shown}{more}.", hint
         )
     if len(rows.rows) == rows.validation:
         raise TrainingFailure(

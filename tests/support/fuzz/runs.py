@@ -180,7 +180,7 @@ def fuzz_config(session: FuzzSession) -> TryInput:
                 Target.from_run(run)
             with session.expect_no_crash("the trainer", TrainingFailure):
                 job = read_job(run.path)
-                check_rows(job, read_all_rows(job))
+                check_rows(job, read_all_rows(job), run)
                 assert isinstance(job.model_name, str)
 
     run_config = read_config(run)

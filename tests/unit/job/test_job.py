@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from training.contract.failures import TrainingFailure
-from training.job.job import read_job
+from training.job.job import read_all_rows, read_job
 
 
 @pytest.mark.parametrize(
@@ -55,3 +56,28 @@ def test_what_really_ran_is_looked_at_too(tmp_path: Path, actual: object) -> Non
     (tmp_path / "config.json").write_text(json.dumps(config | {"actual": actual}))
     with pytest.raises(TrainingFailure, match=str(tmp_path / "config.json")):
         read_job(tmp_path)
+
+
+@pytest.mark.parametrize(("fingerprint", "good"), [
+    (None, 1),
+    ({"sha256": "0", "rows": 4}, 4),  # of a trainer that refused no such rows
+    ({"sha256": "0", "rows": 4, "other_kinds_refused": True}, 1),
+])  # fmt: skip
+def test_a_run_goes_on_with_rows_that_are_refused_today(
+    tmp_path: Path, fingerprint: dict[str, Any] | None, good: int
+) -> None:
+    raws: list[dict[str, Any]] = [
+        {"prompt": "Map?", "completion": "The dock.", "label": True},
+        {"prompt": "Map?", "completion": "Give up.", "label": False},
+        {"prompt": "Map?", "response": "The dock.", "rejected": "Give up."},
+        {"instruction": "Map?", "response": "The dock.", "image": "dock.png"},
+    ]
+    dataset = tmp_path / "rows.jsonl"
+    dataset.write_text("".join(json.dumps(raw) + "\n" for raw in raws))
+    config = {"version": 1, "profile": {"model": {"name": "demo:llama"}}, "dataset": str(dataset)}
+    (tmp_path / "config.json").write_text(
+        json.dumps(config | ({"dataset_fingerprint": fingerprint} if fingerprint else {}))
+    )
+    rows = read_all_rows(read_job(tmp_path))
+    assert (len(rows.rows), len(rows.problems)) == (good, 4 - good)
+    assert rows.other_kinds_refused is (good == 1)
