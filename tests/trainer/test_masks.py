@@ -63,8 +63,16 @@ def test_ids_and_labels_are_those_of_unsloth_and_trl(trainer: Trainer) -> None:
     assert {style: differences for style, (_, differences) in found.items()} == {style: [] for style in found}
     compared = {style: rows for style, (rows, _) in found.items()}
     # The others: Gemma has no system role, and the templates without tools refuse the row that has them.
-    assert compared == {"gemma": 5, "mistral": 5, "chatml": 8, "llama-3": 9, "qwen-3": 9, "r1": 8, "generation": 8,
-                        "phi-3": 8}  # fmt: skip
+    rows = {"gemma": 5, "mistral": 5, "chatml": 8, "llama-3": 9, "qwen-3": 9, "r1": 8, "phi-3": 8}
+    kinds = ("", " with BOS", " of bytes", " of pieces")  # the last two don't tell the characters of their tokens
+    expected = {f"{style}{kind}": count for style, count in rows.items() for kind in kinds}
+    assert compared == expected | {"generation": 8, "generation with BOS": 8}
+
+
+def test_texts_begin_and_end_once_with_every_kind_of_tokenizer(trainer: Trainer) -> None:
+    """Whether or not the tokenizer adds such a token by itself, and whether or not the text has it already."""
+    found = trainer.run_program("masks", "encode_texts")
+    assert found == {kind: ["Hi", "Hi"] for kind in ("", "with BOS", "of bytes", "of pieces")}
 
 
 def test_what_a_template_leaves_out_is_known(trainer: Trainer) -> None:

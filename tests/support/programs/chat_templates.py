@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from training.dataset.rows import read
 from training.dataset.source import DEMO_DATASET, local
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizer, PreTrainedTokenizerFast
 
 GEMMA = """{{ bos_token }}{% if messages[0].role == 'system' %}
 {{- raise_exception('System role not supported') }}{% endif %}
@@ -183,3 +186,51 @@ def build_tokenizer(style: Style) -> PreTrainedTokenizerFast:
     )
     fast.chat_template = style.template
     return fast
+
+
+def build_with_bos(style: Style) -> PreTrainedTokenizerFast:
+    """The tokenizer of `style`, which also begins each text with its first token, as that of Llama 3 does."""
+    from tokenizers.processors import TemplateProcessing
+
+    fast = build_tokenizer(style)
+    begin = style.special[0]
+    fast.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"{begin} $A", special_tokens=[(begin, fast.convert_tokens_to_ids(begin))]
+    )
+    return fast
+
+
+def build_of_bytes(style: Style) -> PreTrainedTokenizer:
+    """A tokenizer in Python, which does not tell the characters of its tokens. Each byte is a token."""
+    from transformers import AddedToken, ByT5Tokenizer
+
+    begin, end, *others = (AddedToken(token, special=True, normalized=False) for token in style.special)
+    slow = ByT5Tokenizer(eos_token=end, bos_token=begin, extra_ids=0)
+    slow.add_tokens([begin, *others], special_tokens=True)
+    slow.chat_template = style.template
+    return slow
+
+
+def build_of_pieces(style: Style) -> PreTrainedTokenizer:
+    """A SentencePiece tokenizer in Python, trained on the shipped sample."""
+    folder = Path(tempfile.mkdtemp(dir="."))
+    import sentencepiece
+    from transformers.tokenization_utils_sentencepiece import SentencePieceBackend
+
+    texts = [message["content"] for row in read(local(DEMO_DATASET)).rows for message in row.messages]
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(texts), model_prefix=str(folder / "pieces"), vocab_size=600, model_type="bpe",
+        byte_fallback=True, user_defined_symbols=["\n"], minloglevel=2,
+    )  # fmt: skip
+    begin, end, *others = style.special
+    slow = SentencePieceBackend(
+        vocab_file=str(folder / "pieces.model"), bos_token=begin, eos_token=end, unk_token="<unk>", legacy=False
+    )
+    slow.add_tokens([begin, end, *others], special_tokens=True)
+    slow.chat_template = style.template
+    return slow
+
+
+BUILDERS: dict[str, Callable[[Style], Any]] = {
+    "": build_tokenizer, "with BOS": build_with_bos, "of bytes": build_of_bytes, "of pieces": build_of_pieces,
+}  # fmt: skip

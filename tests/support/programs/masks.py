@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from support.programs.chat_templates import STYLES, build_tokenizer
+from support.programs.chat_templates import BUILDERS, STYLES, build_tokenizer
 from training.contract.messages import ShowRow, StatsReady
 from training.contract.tables import Dataset
 from training.dataset import lengths
@@ -24,46 +25,56 @@ from training.workers.inspect import RowInspector
 Masked = tuple[list[int], list[int]]  # token ids and labels
 
 
-def encode(path: str, learn: str = "all_answers") -> dict[str, list[Any]]:
-    """For each style, the rows of the JSON at `path`: a list of [ids, labels], or the reason of a refusal."""
-    rows = _read(path)
-    found: dict[str, list[Any]] = {}
-    for name, style in STYLES.items():
-        encoder = RowEncoder(build_tokenizer(style), Dataset(learn=learn))
-        found[name] = [
-            row.refusal or [(sequence.input_ids, sequence.labels) for sequence in row.sequences]
-            for row in encoder.encode(rows)
-        ]
-    return found
-
-
 def compare(path: str) -> dict[str, list[Any]]:
-    """`encode` beside the references: for each style, what differs as [row, ours, reference]; and how many rows were
-    compared."""
+    """The rows of the JSON at `path` beside the references, for each style and kind of tokenizer: how many rows were
+    compared, and what differs as [row, ours, reference]."""
     import unsloth  # noqa: F401  first: it patches the libraries
     from unsloth_zoo.dataset_utils import train_on_responses_only
 
     rows = _read(path)
-    ours = encode(path)
     found: dict[str, list[Any]] = {}
-    for name, style in STYLES.items():
+    for (name, style), (kind, build) in itertools.product(STYLES.items(), BUILDERS.items()):
         if name == "endless":  # its markers are words, which Unsloth does not find among other words
             continue
-        tokenizer = build_tokenizer(style)
+        tokenizer = build(style)
+        if name == "generation" and not tokenizer.is_fast:  # TRL's mask needs the characters of each token
+            continue
         label = (
             None
             if name == "generation"
             else train_on_responses_only(None, style.question, style.answer, tokenizer=tokenizer, return_function=True)
         )
         differences, compared = [], 0
-        for line, (row, mine) in enumerate(zip(rows, ours[name], strict=True)):
-            if isinstance(mine, str) or (name == "mistral" and _is_beyond_markers(row)):
+        for line, (row, mine) in enumerate(zip(rows, RowEncoder(tokenizer, Dataset()).encode(rows), strict=True)):
+            if mine.refusal or (name == "mistral" and _is_beyond_markers(row)):
                 continue
             compared += 1
+            ours = [(sequence.input_ids, sequence.labels) for sequence in mine.sequences]
             reference = _reference(name, tokenizer, row, label)
-            if [list(masked) for masked in mine] != [list(masked) for masked in reference]:
-                differences.append([line, _describe(tokenizer, mine), _describe(tokenizer, reference)])
-        found[name] = [compared, differences]
+            if ours != reference:
+                differences.append([line, _describe(tokenizer, ours), _describe(tokenizer, reference)])
+        found[f"{name} {kind}".strip()] = [compared, differences]
+    return found
+
+
+def encode_texts() -> dict[str, list[str]]:
+    """For each kind of tokenizer: a text without the tokens for begin and end, and one with them, encoded; without
+    what encloses each, which must be there once."""
+    style = STYLES["llama-3"]
+    begin, end, *_ = style.special
+    found: dict[str, list[str]] = {}
+    for kind, build in BUILDERS.items():
+        tokenizer = build(style)
+        adds_begin = kind == "with BOS"
+        rows = [read_row(Record(0, 1, {"text": text})) for text in ("Hi", f"{begin}Hi{end}")]
+        found[kind] = []
+        for row, has_begin in zip(RowEncoder(tokenizer, Dataset()).encode(rows), (adds_begin, True), strict=True):
+            [sequence] = row.sequences
+            ids = sequence.input_ids
+            assert ids.count(tokenizer.bos_token_id) == has_begin
+            assert ids[-1] == tokenizer.eos_token_id
+            assert ids.count(tokenizer.eos_token_id) == 1
+            found[kind].append(tokenizer.decode(ids[has_begin:-1]))
     return found
 
 
