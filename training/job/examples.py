@@ -93,7 +93,7 @@ def _encode(
         return
     encoded: list[EncodedRow] = []
     reported_at = 0.0
-    for batch in encoder.encode_batches(_batches(rows)):
+    for batch in map(encoder.encode, _batches(rows)):
         yield from batch
         encoded += batch
         if len(encoded) == len(rows) or time.monotonic() - reported_at > PROGRESS_SECONDS:

@@ -9,8 +9,7 @@ several (see chat_template.py).
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -62,15 +61,6 @@ class EncodedRow:
     faults: TemplateFaults = field(default_factory=TemplateFaults)
 
 
-@dataclass(frozen=True, slots=True)
-class _RenderedRow:
-    """A row on its way to tokens: its texts, or its plain text."""
-
-    encoded: EncodedRow
-    texts: list[Rendered]
-    plain: str | None
-
-
 def with_system_prompt(messages: list[Message], system_prompt: str | None) -> list[Message]:
     """Put the system prompt before `messages`, unless they begin with a system message of their own."""
     if not system_prompt or messages[0]["role"] == "system":
@@ -89,59 +79,39 @@ class RowEncoder:
 
     def encode(self, rows: Sequence[Row]) -> list[EncodedRow]:
         """Encode a batch of rows. It is as long as `rows`."""
-        return self._tokenise(self._render_batch(rows))
-
-    def encode_batches(self, batches: Iterable[Sequence[Row]]) -> Iterator[list[EncodedRow]]:
-        """Encode batches of rows. The tokenizer works on all cores in a thread while the next batch is rendered."""
-        with ThreadPoolExecutor(1) as thread:
-            started: Future[list[EncodedRow]] | None = None
-            for rows in batches:
-                batch = self._render_batch(rows)
-                previous, started = started, thread.submit(self._tokenise, batch)
-                if previous:
-                    yield previous.result()
-            if started:
-                yield started.result()
-
-    def _render_batch(self, rows: Sequence[Row]) -> list[_RenderedRow]:
-        batch = []
-        for row in rows:
-            texts: list[Rendered] = []
-            encoded = EncodedRow()
-            if row.text is None:
-                try:
-                    conversation = self.render(row)
-                except TemplateRefusal as refusal:
-                    encoded.refusal = str(refusal)
-                else:
-                    texts, encoded.faults = conversation.texts, conversation.faults
-            batch.append(_RenderedRow(encoded, texts, row.text))
-        return batch
-
-    def _tokenise(self, batch: list[_RenderedRow]) -> list[EncodedRow]:
-        texts = [(row.encoded, rendered) for row in batch for rendered in row.texts]
+        encoded = [EncodedRow() for _ in rows]
+        texts: list[tuple[EncodedRow, Rendered]] = []
+        plain: list[tuple[EncodedRow, str]] = []
+        for row, result in zip(rows, encoded, strict=True):
+            if row.text is not None:
+                plain.append((result, row.text))
+                continue
+            try:
+                conversation = self.render(row)
+            except TemplateRefusal as refusal:
+                result.refusal = str(refusal)
+                continue
+            result.faults = conversation.faults
+            texts += [(result, rendered) for rendered in conversation.texts]
         encodings = self._encode_texts([rendered.text for _, rendered in texts], add_special_tokens=False)
-        for (encoded, rendered), (ids, encoding) in zip(texts, encodings, strict=True):
-            self._add_sequence(encoded, rendered, ids, encoding)
-        plain = [(row.encoded, row.plain) for row in batch if row.plain is not None]
+        for (result, rendered), (ids, encoding) in zip(texts, encodings, strict=True):
+            self._add_sequence(result, rendered, ids, encoding)
         encodings = self._encode_texts([text for _, text in plain], add_special_tokens=True)
-        for (encoded, text), (ids, _) in zip(plain, encodings, strict=True):
-            encoded.sequences.append(self._finish_plain(text, ids))
-        return [row.encoded for row in batch]
+        for (result, text), (ids, _) in zip(plain, encodings, strict=True):
+            result.sequences.append(self._finish_plain(text, ids))
+        return encoded
 
     def _encode_texts(self, texts: list[str], *, add_special_tokens: bool) -> Iterator[tuple[list[int], Any]]:
-        """Encode texts. Yield for each the ids, and an object that knows the characters of each token; None if the
-        tokenizer does not tell them."""
+        """Encode texts, on all cores. Yield for each the ids, and an object that knows the characters of each token;
+        None if the tokenizer does not tell them."""
         if not self._tokenizer.is_fast:
             for text in texts:
                 encoded = self._tokenizer(text, add_special_tokens=add_special_tokens, verbose=False)
                 yield list(encoded["input_ids"]), None
             return
         backend = self._tokenizer.backend_tokenizer  # twice as fast as the tokenizer itself, with the same ids
-        if backend.truncation is not None:  # another thread may be using the tokenizer: change it only if necessary
-            backend.no_truncation()
-        if backend.padding is not None:
-            backend.no_padding()
+        backend.no_truncation()
+        backend.no_padding()
         for encoding in backend.encode_batch(texts, add_special_tokens=add_special_tokens):
             yield encoding.ids, encoding
 

@@ -108,32 +108,24 @@ class DatasetStats:
         assert self.scan is not None
         total, dataset = self.scan.kept, self._job.profile.dataset
         encoder, lengths, reported_at = RowEncoder(tokenizer, dataset), Lengths(), 0.0
-
-        def read_batches() -> Iterator[list[Row]]:
-            has_tried_system = False
-            while batch := [read_row(record, self.columns) for record in islice(good, BATCH_ROWS)]:
-                if not has_tried_system and (row := _find_system(batch, dataset.system_prompt)):
-                    has_tried_system = True
-                    lengths.system_ignored = encoder.ignores_system(row)
-                yield batch
-
         good = compress(self._index.records(), (not state & BAD for state in self.scan.states))
-        batches = encoder.encode_batches(read_batches())
-        while True:
+        has_tried_system = False
+        while batch := [read_row(record, self.columns) for record in islice(good, BATCH_ROWS)]:
             if is_cancelled():
                 return None
             if time.monotonic() - reported_at > PROGRESS_SECONDS:
                 reported_at = time.monotonic()
                 report(lengths.rows, total)
             with lock.patient():
-                if (batch := next(batches, None)) is None:
-                    break
-            for encoded in batch:
-                if encoded.refusal:
-                    lengths.refuse(encoded.refusal)
-                    continue
-                lengths.add((len(sequence.input_ids), sequence.spans) for sequence in encoded.sequences)
-                lengths.faults.add(encoded.faults)
+                for encoded in encoder.encode(batch):
+                    if encoded.refusal:
+                        lengths.refuse(encoded.refusal)
+                        continue
+                    lengths.add((len(sequence.input_ids), sequence.spans) for sequence in encoded.sequences)
+                    lengths.faults.add(encoded.faults)
+                if not has_tried_system and (row := _find_system(batch, dataset.system_prompt)):
+                    has_tried_system = True
+                    lengths.system_ignored = encoder.ignores_system(row)
         report(total, total)
         return lengths
 
