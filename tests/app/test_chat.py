@@ -60,6 +60,7 @@ async def test_the_model_of_an_ended_run_loads_when_a_person_goes_to_the_questio
         pane = pilot.app.screen.query_one(ChatPane)
         await until(pilot, lambda: pane.conversation.status == "ready")
         assert workers.started[0].sent == []
+        await until(pilot, lambda: "loads the model" not in screen_text(pilot.app))
         await pilot.press("h", "i", "enter")
         await until(pilot, lambda: pane.conversation.turns and pane.conversation.turns[-1].ended == "eos")
         assert len(workers.started) == 1

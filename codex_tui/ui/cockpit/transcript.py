@@ -158,9 +158,11 @@ def _draw_welcome(chat: Conversation, run_ended: bool) -> Iterator[Content]:
     adapter = chat.adapter
     if chat.form.text:
         yield line(("This run learned plain text. Begin a text, and the model continues it.", MUTED))
-        yield line(("Enter in the empty field continues it further. The first text loads the model.", MUTED))
+        loads = " The first text loads the model." if chat.status == "off" else ""
+        yield line((f"Enter in the empty field continues it further.{loads}", MUTED))
     elif adapter:
-        yield line(("Ask a question. The first one loads the model.", MUTED))
+        loads = " The first one loads the model." if chat.status == "off" else ""
+        yield line((f"Ask a question.{loads}", MUTED))
     if adapter and adapter.step is not None:
         why = "the run saved no adapter" if run_ended else "the run saves its adapter when it ends"
         yield line((f"{adapter.name.capitalize()} answers: {why}.", MUTED))
