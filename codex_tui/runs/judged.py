@@ -7,10 +7,12 @@ from typing import Any
 
 import msgspec
 
+from codex_tui.base.text import shorten
 from training.contract.run_directory import RunDirectory
 
 MAX_LISTED = 5
 MAX_TEXT = 300
+MAX_NAME = 16
 
 
 class JudgedSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +28,11 @@ class JudgedSummary(msgspec.Struct, frozen=True, kw_only=True):
     other_passes: int
     levels: str  # both sides in one line
     conclusion: str  # the first sentence
+
+    @property
+    def summary(self) -> str:
+        """One line that fits into a terminal of 80 columns."""
+        return f"against {shorten(self.against, MAX_NAME)}: {self.levels}"
 
     def as_json(self) -> dict[str, Any]:
         values: dict[str, Any] = msgspec.to_builtins(self)

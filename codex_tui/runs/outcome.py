@@ -118,7 +118,7 @@ def find_leftovers(run: RunDirectory, status: str) -> Leftovers:
         except ConfigError as error:
             broken = f"config.json is {error.trouble}, so resume and chat are not possible; {_list_saved(run)}."
     step = None if broken or status == "done" else find_resume_step(run)
-    judged = next((one.conclusion for one in list_judged(run)), "")
+    judged = next((one.summary for one in list_judged(run)), "")
     return Leftovers(step, run.has_adapter(), broken, judged)
 
 

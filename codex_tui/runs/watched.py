@@ -26,7 +26,7 @@ class Leftovers:
     resume_step: int | None = None  # step of the last whole checkpoint, 0 for none; None: no resume is possible
     has_adapter: bool = False
     broken: str = ""  # one sentence: why no resume is possible (the folder or config.json is gone)
-    judged: str = ""  # one sentence: what the newest judgement shows
+    judged: str = ""  # the newest judgement in one line
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def explain_outcome(run: RunDirectory, watched: WatchedRun, newer: str = "") -> 
     elif watched.status == "done":
         lines.append(line((f"{sign} {describe_time(state)}", f"bold {style}"), f" {describe_losses(state)}"))
         if leftovers.judged:
-            lines.append(line(("Judged: ", MUTED), clean(leftovers.judged)))
+            lines.append(line(("Judged ", MUTED), clean(leftovers.judged)))
         if leftovers.has_adapter:
             of_step = f" of step {state.adapter_step:,}" if state.adapter_step else ""
             lines.append(line((f"Adapter{of_step}: ", MUTED), clean(hide_home(str(run.adapter)))))

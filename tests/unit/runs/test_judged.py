@@ -34,8 +34,10 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
     return run
 
 
-def save(run: RunDirectory, name: str = "book", conclusion: str = "40 questions: much better.") -> Path:
-    result = make_judgement(judge_pairs([(True, False)] * 8))
+def save(
+    run: RunDirectory, name: str = "book", conclusion: str = "40 questions: much better.", against: str = "base"
+) -> Path:
+    result = make_judgement(judge_pairs([(True, False)] * 8), against)
     result.adapter = judgement.Model(name="a", sha256=hashlib.sha256(WEIGHTS).hexdigest())
     result.conclusions = [conclusion]
     path = run.judgements / f"{name}.json"
@@ -72,9 +74,9 @@ def test_the_list_of_runs_has_them_and_leaves_damaged_ones_out(
 
 def test_the_banner_shows_the_newest_without_control_characters(run: RunDirectory) -> None:
     before = [entry.plain for entry in explain_outcome(run, snapshot(run))]
-    save(run, conclusion="It \x1b[2Jpasses.")
+    save(run, against="\x1b[2Jevil")
     lines = [entry.plain for entry in explain_outcome(run, snapshot(run))]
-    assert "Judged: It ␛[2Jpasses." in lines
+    assert "Judged against ␛[2Jevil: passes 0 → 8 of 8, chrF 0 → 100, loss 3.07 → 0.54" in lines
     assert [text for text in lines if not text.startswith("Judged")] == before
 
 
@@ -99,5 +101,5 @@ def test_a_summary_is_read_again_when_a_judgement_is_made(run: RunDirectory) -> 
     follower = snapshot(run)
     assert follower.leftovers.judged == ""
     save(run)
-    assert snapshot(run).leftovers.judged == "40 questions: much better."
+    assert snapshot(run).leftovers.judged.startswith("against base: passes 0 → 8 of 8")
     assert json.loads((run.judgements / "book.json").read_text())["version"] == judgement.VERSION
