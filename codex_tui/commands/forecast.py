@@ -89,15 +89,15 @@ def _disk_json(resources: ResourceForecast) -> dict[str, Any]:
 
 
 def _disk_lines(resources: ResourceForecast) -> list[str]:
-    from codex_tui.base.text import pluralize
+    from codex_tui.base.text import format_gb, pluralize
 
     disk = resources.disk
     if disk is None:
         return []
     full = " ✗ The disk would fill up." if resources.fills_disk else ""
     return [
-        f"Disk: needs {disk.total_mib:,.0f} MiB, {disk.checkpoint_mib:,.0f} for each of"
-        f" {pluralize(disk.checkpoints, 'checkpoint')}; {resources.disk_free_mib:,.0f} MiB are free.{full}"
+        f"Disk: needs {format_gb(disk.total_mib)}, {format_gb(disk.checkpoint_mib)} for each of"
+        f" {pluralize(disk.checkpoints, 'checkpoint')}; {format_gb(resources.disk_free_mib, 1)} are free.{full}"
     ]
 
 

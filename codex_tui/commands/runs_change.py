@@ -73,6 +73,7 @@ def run_rename(args: argparse.Namespace) -> int:
 
 
 def run_note(args: argparse.Namespace) -> int:
+    from codex_tui.base.text import clean
     from codex_tui.runs.changes import write_note
     from codex_tui.runs.facts import read_note
     from codex_tui.runs.library import find_run
@@ -80,6 +81,8 @@ def run_note(args: argparse.Namespace) -> int:
     run = find_run(args.target)
     if args.text is not None:
         write_note(run, args.text)
+        note = read_note(run)
+        print(f"{clean(run.name)} now has the note: {note}" if note else f"{clean(run.name)} has no note now.")
     elif note := read_note(run):
         print(note)
     return DONE

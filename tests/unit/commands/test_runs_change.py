@@ -99,7 +99,7 @@ def test_rename_and_note(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "old is now called new.\n"
     assert main(["runs", "note", "new", "best so far"]) == 0
     assert main(["runs", "note", "new"]) == 0
-    assert capsys.readouterr().out == "best so far\n"
+    assert capsys.readouterr().out == "new now has the note: best so far\nbest so far\n"
     assert main(["runs", "--json"]) == 0
     [shown] = json.loads(capsys.readouterr().out)
     assert (shown["name"], shown["note"]) == ("new", "best so far")
@@ -107,7 +107,7 @@ def test_rename_and_note(capsys: pytest.CaptureFixture[str]) -> None:
     assert "best so far" in capsys.readouterr().out
     assert main(["runs", "note", "new", ""]) == 0
     assert main(["runs", "note", "new"]) == 0
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().out == "new has no note now.\n"
 
 
 def test_clean_deletes_what_no_one_needs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from codex_tui import launch_plan
 from codex_tui.base import locations
+from codex_tui.base.text import format_gb
 from codex_tui.cli import main
 from codex_tui.machine import facts, forecast
 from codex_tui.profiles.resolve import load_profile
@@ -47,7 +48,7 @@ def test_it_is_told_beside_the_memory(capsys: pytest.CaptureFixture[str]) -> Non
     assert told["disk_free_mib"] > 0
     assert main(["forecast", "rtx3050-4gb"]) == 0
     text = capsys.readouterr().out
-    assert f"Disk: needs {need():,.0f} MiB" in text and "fill up" not in text
+    assert f"Disk: needs {format_gb(need())}" in text and "fill up" not in text
 
 
 def test_a_launch_onto_a_disk_that_would_fill_up_is_warned_of(
