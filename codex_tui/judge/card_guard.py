@@ -15,9 +15,17 @@ def require_idle(report: OnProgress, *, wait: bool) -> None:
     """Return when no run trains. With `wait` it may take long; else raises CodexError if one does."""
     while run := find_live_run():
         if not wait:
-            raise CodexError(
-                f"{run.name} is training, and a judgement would take memory and time from it.",
-                f"Wait until it has ended: add --wait. Or stop it: codex-tui stop {run.name}",
-            )
+            hint = f"Wait until it has ended: add --wait. Or stop it: codex-tui stop {run.name}"
+            raise CodexError(_explain(run.name), hint)
         report(Progress("waiting for the end of a run", detail=run.name))
         time.sleep(POLL_SECONDS)
+
+
+def explain_busy() -> str:
+    """Say in a sentence why nothing can be judged now; "" if no run trains."""
+    run = find_live_run()
+    return _explain(run.name) if run else ""
+
+
+def _explain(run: str) -> str:
+    return f"{run} is training, and a judgement would take memory and time from it."

@@ -41,6 +41,7 @@ SECTIONS: tuple[Section, ...] = (
             ("i", "settings in use, warnings, checkpoints"),
             ("l", "log"),
             ("D", "the run's dataset, all rows"),
+            ("J", "judge the run, or see its judgement"),
         ),
     ),
     (
@@ -110,6 +111,7 @@ SECTIONS: tuple[Section, ...] = (
             ("/", "filter by words; Esc shows all"),
             ("s, S", "next order, the order before"),
             ("Space, v", "mark runs; compare the marked ones"),
+            ("J", "judge the run, or see its judgement"),
             ("n, R", "write a note, rename"),
             ("d, Del", "delete the run"),
             ("c", "delete checkpoints that no one needs"),
@@ -122,6 +124,19 @@ SECTIONS: tuple[Section, ...] = (
             ("x, g", "steps, time, tokens; other scales"),
             ("z", "only the chart, only the table, both"),
             ("↑ ↓ ← →", "scroll the table; ← → other runs"),
+        ),
+    ),
+    (
+        "Judgement",
+        (
+            ("n, r", "judge the run; go on after a stop"),
+            ("Enter", "read a question; ← → other ones"),
+            ("w, b, f", "worse, better, failed; a all"),
+            ("t, T", "next tag, the tag before"),
+            ("/", "search; Esc shows all"),
+            ("y, Y", "copy the answer, the question with both"),
+            ("← →", "newer, older judgement"),
+            ("1, 2", "the result, the questions"),
         ),
     ),
     (
@@ -149,6 +164,8 @@ SCREEN_SECTIONS = {
     "EditorScreen": ("Editor",),
     "RunsScreen": ("Runs",),
     "ComparisonScreen": ("Comparison",),
+    "JudgeScreen": ("Judgement",),
+    "QuestionScreen": ("Judgement", "Texts"),
 }
 """The sections that belong to a screen, by the name of its class. They come first when the help opens there."""
 

@@ -86,6 +86,14 @@ class ShowsFields(Protocol):
     def show_field(self, path: str) -> None: ...
 
 
+@runtime_checkable
+class HoldsModels(Protocol):
+    """A screen whose workers hold a model or a tokenizer."""
+
+    async def free_workers(self) -> None:
+        """End the workers; return once their memory is free."""
+
+
 class HintsChanged(Message):
     """Says that the keys of a pane have changed, so that the screen updates its hints."""
 

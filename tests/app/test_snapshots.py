@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.config_file import read_config, write_config
+from support.judge_screen import write_judgement
 from support.pilot import screen_text, settled, until
 from support.screens import NOW
 from textual.pilot import Pilot
@@ -110,6 +112,31 @@ def test_compared_runs(snap_compare: Any, make_run: Any, size: tuple[int, int]) 
         os.utime(run.profile, (NOW - number * 4000, NOW - number * 4000))
     keys = pressing("o", *["space"] * 3, "v", then="training.learning_rate" if size[0] > 80 else "learning_rate")
     assert snap_compare(CodexApp(), terminal_size=size, run_before=keys)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)], ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("view", ["result", "questions", "one"])
+def test_judgement(
+    snap_compare: Any, make_run: Any, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], view: str
+) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    run = make_run()
+    write_judgement(run)
+    shown, keys = {
+        "result": ("win/loss/tie", []),
+        "questions": ("1 / 24", ["2"]),
+        "one": ("exactly the reference", ["2", "enter"]),
+    }[view]
+
+    async def act(pilot: Pilot[Any]) -> None:
+        await settled(pilot)
+        await pilot.press("J")
+        await until(pilot, lambda: "base passes 1" in screen_text(pilot.app))
+        await pilot.press(*keys)
+        await until(pilot, lambda: shown in screen_text(pilot.app))
+
+    assert snap_compare(CodexApp(run), terminal_size=size, run_before=act)
 
 
 @SIZES

@@ -5,9 +5,10 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from training.contract.judgement import Condition, Question
-from training.dataset.patterns import search_all
+from training.dataset.patterns import find_all, search_all
 
 ORDER, BETA = 6, 2  # of chrF: n-grams of up to 6 characters, and recall counts twice as much as precision
 
@@ -37,17 +38,44 @@ def mark_all(pairs: Sequence[tuple[Question, str]]) -> tuple[list[bool | None], 
     return passed, list(slow)
 
 
+@dataclass(frozen=True)
+class Checked:
+    """A condition and an answer. `passes` is None if its regular expression needs too long. `found` are the texts of
+    the condition that stand in the answer, or what the regular expression matches."""
+
+    kind: str  # "must" or "must_not"
+    condition: Condition
+    passes: bool | None
+    found: tuple[str, ...]
+
+
+def check_conditions(question: Question, answer: str) -> list[Checked]:
+    """Check each condition of `question`, first those of `must`."""
+    text = fold(answer)
+    conditions = [("must", one) for one in question.must] + [("must_not", one) for one in question.must_not]
+    patterns = [condition.re for _, condition in conditions if condition.re]
+    matches = dict(zip(patterns, find_all([(pattern, text) for pattern in patterns]), strict=True))
+    checked = []
+    for kind, condition in conditions:
+        found: tuple[str, ...] | None = tuple(part for part in condition.any if _contains(text, fold(part)))
+        if condition.re:
+            match = matches[condition.re]
+            found = None if match.matches is None else (match.text,) if match.matches else ()
+        checked.append(
+            Checked(kind, condition, None if found is None else bool(found) == (kind == "must"), found or ())
+        )
+    return checked
+
+
 def find_failed(question: Question, answer: str) -> list[str]:
     """List the names of the conditions that `answer` fails, such as "must 2"."""
-    searches: dict[tuple[str, str], bool | None] = {}
-    text = fold(answer)
-    patterns = [(condition.re, text) for condition in (*question.must, *question.must_not) if condition.re]
-    searches.update(zip(patterns, search_all(patterns), strict=True))
     failed = []
-    for name, conditions, wanted in (("must", question.must, True), ("must_not", question.must_not, False)):
-        for place, condition in enumerate(conditions, 1):
-            if _holds(condition, text, searches) is not wanted:
-                failed.append(f"{name} {place}" if len(conditions) > 1 else name)
+    checked = check_conditions(question, answer)
+    for kind in ("must", "must_not"):
+        of_kind = [check for check in checked if check.kind == kind]
+        for place, check in enumerate(of_kind, 1):
+            if not check.passes:
+                failed.append(f"{kind} {place}" if len(of_kind) > 1 else kind)
     return failed
 
 

@@ -93,6 +93,7 @@ def _list_keys(run: RunDirectory, watched: WatchedRun) -> Content:
         pairs = [("3", "its answers"), ("i", "details"), ("p", "train another")]
         if watched.leftovers.has_adapter and not watched.leftovers.broken:
             pairs.insert(0, ("c", "chat with it"))
+            pairs.insert(1, ("J", "its judgement" if watched.leftovers.judged else "judge it"))
             share = f"  to share it: codex-tui push {clean(run.name)} OWNER/NAME"
     else:
         resume = [] if step is None else [("r", f"resume from step {step:,}" if step else "start over")]

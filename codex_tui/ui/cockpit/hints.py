@@ -28,6 +28,7 @@ def choose_hints(own: Sequence[Hint], pane: str, status: str, broken: str, typin
         *run_keys,
         ("z", "back" if zoomed else "zoom"),
         ("1-5", "panes"),
+        ("J", "judge"),
         ("i", "details"),
         ("p", "profiles"),
         ("o", "runs"),

@@ -71,6 +71,7 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         Binding("l", "pane('log')", "Log"),
         Binding("d", "rows", "Dataset rows or answers", show=False),
         Binding("D", "data", "Show the run's dataset"),
+        Binding("J", "judge", "Judgement of the run"),
         Binding("z", "zoom", "Zoom, and back"),
         Binding("g", "log_scale", "Scale of the chart"),
         Binding("x", "x_axis", "Loss over steps, time or tokens"),
@@ -252,6 +253,11 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         from codex_tui.ui.data.open import open_run
 
         self.run_worker(open_run(self, self.run_directory), group="data", exclusive=True, exit_on_error=False)
+
+    def action_judge(self) -> None:
+        from codex_tui.ui.judge.screen import JudgeScreen
+
+        self.app.push_screen(JudgeScreen(self.run_directory))
 
     def action_zoom(self) -> None:
         self.toggle_class("zoomed")

@@ -21,8 +21,9 @@ from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.dialogs import DIALOG_CSS, format_keys
 from codex_tui.ui.kit.drawing import MUTED, line
 from codex_tui.ui.kit.line_input import LineInput
+from codex_tui.ui.kit.suggesting_input import Suggestions
 from codex_tui.ui.launch.checks import APPLY_KEY, COMPARE_KEY, LENGTH, Checks, RowsChecked, describe_checks
-from codex_tui.ui.launch.dataset_input import DatasetInput, Suggestions
+from codex_tui.ui.launch.dataset_input import DatasetInput
 from codex_tui.ui.messages import OpenRun, ReportsWorkerErrors
 
 if TYPE_CHECKING:
@@ -265,7 +266,7 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         self.query_one("#checks", Static).update(describe_checks(checks))
         self._show_keys()
 
-    def on_dataset_input_suggested(self) -> None:
+    def on_suggesting_input_suggested(self) -> None:
         self._show_keys()
 
     def _show_keys(self) -> None:

@@ -34,6 +34,7 @@ HINTS = (
     ("/", "filter"),
     ("s", "sort"),
     ("Space", "mark"),
+    ("J", "judge"),
     ("n", "note"),
     ("R", "rename"),
     ("d", "delete"),
@@ -66,6 +67,7 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
         Binding("S", "sort(-1)", "Sort the runs in the order before", show=False),
         Binding("space", "mark", "Mark the run for a comparison"),
         Binding("v", "compare", "Compare the marked runs"),
+        Binding("J", "judge", "Judgement of the run"),
         Binding("n", "change('annotate')", "Write a note to the run"),
         Binding("R", "change('rename')", "Rename the run"),
         Binding("d,delete", "change('delete')", "Delete the run"),
@@ -263,6 +265,12 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
 
         runs = [RunDirectory(locations.runs_home() / name) for name in self._marks.names]
         self.app.push_screen(ComparisonScreen(runs))
+
+    def action_judge(self) -> None:
+        from codex_tui.ui.judge.screen import JudgeScreen
+
+        if run := self._picked_run:
+            self.app.push_screen(JudgeScreen(RunDirectory(run.path)), lambda _: self.action_reload())
 
     def action_resume(self) -> None:
         from codex_tui.runs.outcome import explain_no_resume

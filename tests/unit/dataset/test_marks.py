@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from training.contract.judgement import Condition, Question
-from training.dataset.marks import compute_chrf, find_failed, is_exact, mark_all
+from training.dataset.marks import check_conditions, compute_chrf, find_failed, is_exact, mark_all
 from training.dataset.patterns import search_all
 
 # Written by sacrebleu 2.6.0: [answer, reference, sentence_chrf(answer, [reference]).score] for each pair.
@@ -80,3 +80,21 @@ def test_chrf_is_that_of_sacrebleu() -> None:
 def test_exact_ignores_only_spaces() -> None:
     assert is_exact(" Two  words.\n", "Two words.")
     assert not is_exact("two words.", "Two words.")
+
+
+def test_what_was_found_of_each_condition() -> None:
+    question = Question(
+        id="a",
+        messages=[],
+        must=(Condition(any=("The Dock", "the pier")), Condition(re=r"wave \d+"), Condition(re=ENDLESS)),
+        must_not=(Condition(any=("train",)), Condition(re="roof")),
+    )
+    answer = "Hold THE DOCK until wave 12, by train. " + "a" * 40 + "b"
+    checked = check_conditions(question, answer)
+    assert [(one.kind, one.passes, one.found) for one in checked] == [
+        ("must", True, ("The Dock",)),
+        ("must", True, ("wave 12",)),
+        ("must", None, ()),
+        ("must_not", False, ("train",)),
+        ("must_not", True, ()),
+    ]
