@@ -231,7 +231,9 @@ async def test_other_judgements_and_damaged_files(run: Any) -> None:
     damage(run, "broken")
     async with CodexApp(run).run_test(size=(120, 36)) as pilot:
         await open_judgement(pilot, "held-out.jsonl")
-        await see(pilot, "1 of 2", "broken.json is damaged")
+        await see(pilot, "1 of 2", "! 1 file can't be shown")
+        await pilot.press("1", "end")
+        await see(pilot, "broken.json is damaged")
         await pilot.press("right")
         await see(pilot, "guide.jsonl", "2 of 2", "24 questions: base")
         await pilot.press("left")

@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.screen import Screen
 
 from codex_tui.base import bandwidth
-from codex_tui.base.text import clean
+from codex_tui.base.text import clean, pluralize
 from codex_tui.judge.plan import HELD_OUT
 from codex_tui.judge.results import Shelf, Show, read_shelf
 from codex_tui.ui.judge.questions import QuestionList, QuestionsPane
@@ -39,6 +39,7 @@ class JudgeScreen(ReportsWorkerErrors, Screen[None]):
     DEFAULT_CSS = """
     JudgeScreen > Vertical { border: round $rule; border-title-color: $text-muted; padding: 0 1; height: 1fr; }
     JudgeScreen > Vertical { border-subtitle-color: $text-muted; }
+    JudgeScreen > #result { border-subtitle-color: $warning; }
     JudgeScreen > Vertical:focus-within { border: round $primary; border-title-color: $primary; }
     JudgeScreen.one TabStrip { display: block; }
     JudgeScreen.one > Vertical { display: none; }
@@ -140,6 +141,8 @@ class JudgeScreen(ReportsWorkerErrors, Screen[None]):
             paragraphs = [*draw_result(judgement, shelf.problems, width)]
             self.query_one(TitleBar).show("Judgement", describe_title(shelf, self._place))
         text.set_text(paragraphs, keep_place=True)
+        unread = len(shelf.problems)
+        self.query_one("#result").border_subtitle = f"! {pluralize(unread, 'file')} can't be shown" if unread else ""
         needed = sum(len(row.wrap(width)) if row else 1 for row in paragraphs) + FRAME_HEIGHT
         alone = self.has_class("one") or judgement is None
         self.query_one("#result").styles.height = "1fr" if alone else min(needed, (self.app.size.height - 2) // 2)
