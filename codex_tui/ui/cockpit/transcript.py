@@ -8,7 +8,7 @@ from msgspec import UNSET
 from textual.content import Content
 
 from codex_tui.base.text import clean, pluralize
-from codex_tui.ui.cockpit.side_by_side import MIN_SIDE_BY_SIDE, lay_side_by_side, mark_differences
+from codex_tui.ui.kit.side_by_side import MIN_SIDE_BY_SIDE, lay_side_by_side, mark_differences
 from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, line
 from codex_tui.workers.chat import Conversation
@@ -44,7 +44,7 @@ def draw_conversation(chat: Conversation, picked: Turn | None, width: int) -> It
 
 def _draw_both(chat: Conversation, turn: Turn, other: Turn, picked: Turn | None, width: int) -> Iterator[Paragraph]:
     """Draws the answers of both models, with the words that only one of them has."""
-    texts, same = mark_differences(turn, other)
+    texts, same = mark_differences(turn.text, other.text, ended=bool(turn.ended and other.ended))
     blocks: list[list[Content]] = []
     for answer, text in zip((turn, other), texts, strict=True):
         block = [line((clean(answer.by).capitalize(), f"bold {ACCENT}"))]

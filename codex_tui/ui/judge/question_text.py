@@ -42,8 +42,7 @@ def draw_question(judgement: Judgement, judged: JudgedQuestion, checks: Checks |
         yield line(("reference", ACCENT))
         yield from _draw_lines(question.reference)
     yield Content("")
-    texts = [clean(side.answer.text.strip(), newlines=True) for side in (judged.other, judged.adapter)]
-    contents, sentence = mark_differences(*texts)
+    contents, sentence = mark_differences(judged.other.answer.text.strip(), judged.adapter.answer.text.strip())
     blocks = [
         [_draw_side_title(name, side), *_list_answer_lines(text), _draw_facts(side)]
         for name, side, text in zip((other, adapter), (judged.other, judged.adapter), contents, strict=True)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from textual.content import Content
 
+from codex_tui.base.text import clean
 from codex_tui.ui.kit.drawing import line
 from codex_tui.ui.kit.scrolling import pad
 
@@ -32,11 +33,12 @@ class _Differences(NamedTuple):
     share: float
 
 
-def mark_differences(one: str, other: str) -> tuple[tuple[Content, Content], str]:
-    """Return two clean texts with their own words marked, and a sentence about how much is the same: "" if one of them
-    is empty or too long."""
-    contents = Content(one), Content(other)
-    found = _find_differences(one, other) if one.strip() and other.strip() else None
+def mark_differences(one: str, other: str, *, ended: bool = True) -> tuple[tuple[Content, Content], str]:
+    """Clean two answers, and mark the words that only one of them has. Also returns a sentence about how much is the
+    same: "" if an answer is empty or too long. Nothing is marked until both have `ended`."""
+    texts = clean(one, newlines=True), clean(other, newlines=True)
+    contents = Content(texts[0]), Content(texts[1])
+    found = _find_differences(*texts) if ended and all(text.strip() for text in texts) else None
     if found is None:
         return contents, ""
     if not found.first and not found.second:

@@ -6,12 +6,7 @@ import time
 
 from textual.content import Content
 
-from codex_tui.ui.cockpit.side_by_side import DIFFERENT, MAX_WORDS, lay_side_by_side, mark_differences
-from codex_tui.workers.turns import Turn
-
-
-def answer(text: str, ended: str = "eos") -> Turn:
-    return Turn("assistant", text, ended=ended)
+from codex_tui.ui.kit.side_by_side import DIFFERENT, MAX_WORDS, lay_side_by_side, mark_differences
 
 
 def marked(content: Content) -> list[str]:
@@ -20,7 +15,7 @@ def marked(content: Content) -> list[str]:
 
 def test_words_that_only_one_answer_has_are_marked() -> None:
     (one, other), told = mark_differences(
-        answer("Upgrade the shotgun first, then\nthe grenade drum."), answer("Upgrade the rifle first, then the drum.")
+        "Upgrade the shotgun first, then\nthe grenade drum.", "Upgrade the rifle first, then the drum."
     )
     assert marked(one) == ["shotgun", "grenade"]
     assert marked(other) == ["rifle"]
@@ -29,32 +24,32 @@ def test_words_that_only_one_answer_has_are_marked() -> None:
 
 
 def test_answers_that_share_almost_nothing_are_not_marked() -> None:
-    (one, other), told = mark_differences(answer("The shotgun, always."), answer("I am a model and cannot say."))
+    (one, other), told = mark_differences("The shotgun, always.", "I am a model and cannot say.")
     assert not marked(one) and not marked(other)
     assert told == "0 % of the words are the same."
 
 
 def test_equal_answers_say_so() -> None:
-    assert mark_differences(answer("The dock. "), answer("The\ndock."))[1] == "The answers have the same words."
+    assert mark_differences("The dock. ", "The\ndock.")[1] == "The answers have the same words."
 
 
 def test_nothing_is_marked_until_both_have_ended() -> None:
-    for one, other in ((answer("a b", ""), answer("a c")), (answer("a b"), answer("", "")), (answer(""), answer("a"))):
-        contents, told = mark_differences(one, other)
+    for one, other, ended in (("a b", "a c", False), ("a b", "", False), ("", "a", True)):
+        contents, told = mark_differences(one, other, ended=ended)
         assert told == "" and not any(map(marked, contents))
 
 
 def test_control_characters_are_harmless() -> None:
-    (one, _), _ = mark_differences(answer("a \x1b[2J b c d"), answer("a b c d"))
+    (one, _), _ = mark_differences("a \x1b[2J b c d", "a b c d")
     assert "\x1b" not in one.plain and marked(one) == ["␛[2J"]
 
 
 def test_very_long_answers_are_not_compared() -> None:
     words = " ".join(f"word{number}" for number in range(MAX_WORDS))
     began = time.process_time()
-    contents, told = mark_differences(answer(f"{words} one more"), answer(words))
+    contents, told = mark_differences(f"{words} one more", words)
     assert told == "" and not any(map(marked, contents))
-    assert mark_differences(answer(words), answer(words))[1] == "The answers have the same words."
+    assert mark_differences(words, words)[1] == "The answers have the same words."
     assert time.process_time() - began < 5
 
 
