@@ -8,9 +8,9 @@ from msgspec import UNSET
 from textual.content import Content
 
 from codex_tui.base.text import clean, pluralize
-from codex_tui.ui.kit.side_by_side import MIN_SIDE_BY_SIDE, lay_side_by_side, mark_differences
 from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, line
+from codex_tui.ui.kit.side_by_side import MIN_SIDE_BY_SIDE, lay_side_by_side, mark_differences
 from codex_tui.workers.chat import Conversation
 from codex_tui.workers.turns import Turn
 
