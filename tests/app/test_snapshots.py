@@ -126,7 +126,7 @@ def test_judgement(
     shown, keys = {
         "result": ("win/loss/tie", []),
         "questions": ("1 / 24", ["2"]),
-        "one": ("exactly the reference", ["2", "enter"]),
+        "one": ("has “loading dock”", ["2", "enter"]),
     }[view]
 
     async def act(pilot: Pilot[Any]) -> None:

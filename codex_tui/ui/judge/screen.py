@@ -70,6 +70,7 @@ class JudgeScreen(ReportsWorkerErrors, Screen[None]):
         self.work = JudgeWork(run, self._work_changed)
         self._shelf: Shelf | None = None  # None until the files are read
         self._place = 0  # of the shown judgement
+        self._drawn: Judgement | None = None  # the one in the text
         self._pane = "result"
 
     def compose(self) -> ComposeResult:
@@ -140,7 +141,8 @@ class JudgeScreen(ReportsWorkerErrors, Screen[None]):
         else:
             paragraphs = [*draw_result(judgement, shelf.problems, width)]
             self.query_one(TitleBar).show("Judgement", describe_title(shelf, self._place))
-        text.set_text(paragraphs, keep_place=True)
+        text.set_text(paragraphs, keep_place=judgement is self._drawn)
+        self._drawn = judgement
         unread = len(shelf.problems)
         self.query_one("#result").border_subtitle = f"! {pluralize(unread, 'file')} can't be shown" if unread else ""
         needed = sum(len(row.wrap(width)) if row else 1 for row in paragraphs) + FRAME_HEIGHT
