@@ -38,13 +38,16 @@ def fork(run: RunDirectory) -> int | None:
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGTERM))
-    status = _wait(child, run.log, _HistoryKeeper(folder))
+    history = _HistoryKeeper(folder)
+    status = _wait(child, run.log, history)
     killed_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
     code = None if killed_by else os.waitstatus_to_exitcode(status)
     out_of_memory = killed_by == signal.SIGKILL and count_oom_kills() > oom_kills_before
     with suppress(OSError):  # if the disk is full, nothing records the end, and the run shows as lost
         signal_text = format_signal(killed_by) if killed_by else ""
         (RunDirectory.locate(folder) or run).write_exit(Exit(child, code, signal_text, out_of_memory, os.getpid()))
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # there is no trainer to pass it on to
+    history.poll(at_end=True)  # after exit.json, which viewers wait for
     return code if code is not None else 128 + (killed_by or 0)
 
 
@@ -65,6 +68,8 @@ class _HistoryKeeper:
 
                 self._recorder = Recorder(self._folder)
             self._recorder.poll(at_end=at_end)
+        except BlockingIOError:  # the parent of the attempt before is still recording its end
+            pass
         except Exception:  # noqa: BLE001  viewers do without the history, but not without exit.json
             self._has_failed = True
 
@@ -82,9 +87,9 @@ def _wait(child: int, log: Path, history: _HistoryKeeper) -> int:
         ended, status = os.waitpid(child, os.WNOHANG)
         with suppress(OSError):
             trim_log(log)
-        history.poll(at_end=bool(ended))
         if ended:
             return status
+        history.poll()
         signal.sigtimedwait([signal.SIGCHLD], POLL_SECONDS)
 
 

@@ -17,6 +17,7 @@ from support.programs import PROGRAMS
 from training.contract import log as trainer_log
 from training.contract.run_directory import RunDirectory
 from training.history.columns import read_history
+from training.history.recorder import Recorder
 
 
 def test_a_trainer_that_prints_in_a_loop(tmp_path: Path) -> None:
@@ -95,4 +96,20 @@ def test_a_history_that_cannot_be_written_leaves_the_record_of_the_end(tmp_path:
     run.history.mkdir()
     assert history.start_attempt(run, steps=500).wait() == 0
     assert json.loads(run.exit.read_text())["code"] == 0
+    assert not history.find_difference(run)
+
+
+def test_an_attempt_waits_until_the_one_before_has_recorded_its_end(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    run.create()
+    run.log.touch()
+    assert history.start_attempt(run, steps=300).wait() == 0
+    before, size = Recorder(run.path), run.history.stat().st_size
+    attempt = history.start_attempt(run, steps=3000)
+    while run.events.stat().st_size < 5 * size and attempt.poll() is None:
+        time.sleep(0.002)
+    assert run.history.stat().st_size == size
+    before.close()
+    assert attempt.wait() == 0
+    assert run.history.stat().st_size > size
     assert not history.find_difference(run)
