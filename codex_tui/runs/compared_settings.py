@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from codex_tui.base.secrets import redact
-from codex_tui.base.text import clean
+from codex_tui.base.text import clean, shorten
 from training.contract.config import ConfigError, ConfigTooNew, Fingerprint, RunConfig
 from training.contract.run_directory import RunDirectory
 
 UNKNOWN = "–"
+TOO_DEEP = "…"  # stands for a value that is nested too deeply
+MAX_TEXT = 400  # characters of a value that are shown
 _LEFT_OUT = frozenset({"launch.name"})  # it names the run and changes nothing
 _FOUR_BIT_COPY = re.compile(r"(-unsloth)?-bnb-4bit$")
 
@@ -75,12 +77,23 @@ def find_differences(settings: Sequence[dict[str, Any]]) -> list[str]:
 
 def make_key(value: Any) -> str:
     """Return a text that is equal for equal values. A whole number equals the same number with a fraction of 0."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return json.dumps(float(value) if is_number else value, sort_keys=True, default=str)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    try:
+        return json.dumps(value, sort_keys=True, default=str)
+    except RecursionError:  # no trainer writes such a value
+        return TOO_DEEP
 
 
 def format_setting(value: Any) -> str:
-    """Format a value of config.json as one clean line without secrets."""
+    """Format a value of config.json as one clean line without secrets. The end of a very long one is left out."""
+    try:
+        return shorten(_format(value), MAX_TEXT)
+    except RecursionError:
+        return TOO_DEEP
+
+
+def _format(value: Any) -> str:
     if value is None:
         return "unset"
     if isinstance(value, bool):
@@ -88,7 +101,7 @@ def format_setting(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.10g}"
     if isinstance(value, list):
-        return ", ".join(map(format_setting, value)) or "none"
+        return ", ".join(map(_format, value)) or "none"
     return clean(redact(str(value))) or '""'
 
 

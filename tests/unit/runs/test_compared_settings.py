@@ -8,7 +8,14 @@ import pytest
 from support.config_file import read_config, write_config
 from support.fake_runs import make_run
 
-from codex_tui.runs.compared_settings import find_differences, format_setting, make_key, read_settings
+from codex_tui.runs.compared_settings import (
+    MAX_TEXT,
+    TOO_DEEP,
+    find_differences,
+    format_setting,
+    make_key,
+    read_settings,
+)
 from training.contract.run_directory import RunDirectory
 
 pytestmark = pytest.mark.usefixtures("empty_home")
@@ -76,3 +83,22 @@ def test_settings_are_written_plainly() -> None:
         "unset", "true", "2e-05", "0.0006", "q, k", "none", '""', "a␛[2J↵b",
     ]  # fmt: skip
     assert "aB3" not in format_setting("use hf_" + "aB3" * 12)
+
+
+def test_values_that_no_trainer_writes_are_compared_all_the_same() -> None:
+    deep: Any = 1
+    for _ in range(300):
+        deep = [deep]
+    actual = {"lora": {"r": 10**400, "lora_alpha": deep, "bias": {"a": 1}}, "training": 7, "model": {"name": 5}}
+    odd, other = read_settings(make("odd", actual=actual)), read_settings(make("other"))
+    names = find_differences([odd.values, other.values])
+    assert {"lora.r", "lora.lora_alpha", "lora.bias", "model.name"} <= {*names}
+    assert all(len(format_setting(odd.values[name])) <= MAX_TEXT for name in names)
+    assert odd.base_model == "5"
+
+
+def test_a_value_that_is_nested_too_deeply_is_left_out() -> None:
+    deep: Any = 1
+    for _ in range(5000):
+        deep = [deep]
+    assert format_setting(deep) == make_key(deep) == TOO_DEEP
