@@ -54,6 +54,7 @@ def test_runs_tell_the_truth(capsys: pytest.CaptureFixture[str]) -> None:
         "adapter": str(done.adapter),
         "reason": "",
         "resume_step": None,
+        "judgements": [],
     }
     assert by_name["demo-2"]["state"] == "lost"
     assert "at step 3" in by_name["demo-2"]["reason"]
