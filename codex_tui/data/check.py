@@ -131,12 +131,14 @@ class CountedRows:
 @dataclass(frozen=True)
 class TokenCount:
     """How far the tokens are counted: all `rows`; or the `work` that counts them; or the `reason` why they are not
-    counted, with a hint. Clean the texts before they are shown."""
+    counted, with a hint. `by_key` says that a person can start or stop the count. Clean the texts before they are
+    shown."""
 
     rows: CountedRows | None = None
     work: ProgressTracker | None = None
     reason: str = ""
     hint: str = ""
+    by_key: bool = False
 
 
 async def count_rows(target: Target, report: OnProgress) -> CountedRows:

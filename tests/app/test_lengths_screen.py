@@ -170,6 +170,7 @@ async def test_a_missing_tokenizer_is_explained(
     async with app_on(dataset, profile).run_test(size=SIZE) as pilot:
         await pilot.press("m")
         await see(pilot, "unsloth/x is not on this machine.", "Start a run, which downloads it.")
+        assert screen_text(pilot.app).splitlines()[-1].split()[:2] == ["Esc", "back"]  # t can't start the count
 
 
 async def test_a_dataset_without_a_profile_and_one_without_good_rows_have_no_lengths(

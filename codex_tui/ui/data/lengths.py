@@ -24,11 +24,11 @@ def describe_count(view: DataView) -> TokenCount:
     reason, hint = view.rows.error or ((error.message, error.hint) if error else view.no_tokens)
     if reason:
         return TokenCount(reason=reason, hint=hint)
-    if work := next((view.works[name] for name in WORKS if name in view.works), None):
-        return TokenCount(work=work)
+    if name := next((name for name in WORKS if name in view.works), None):
+        return TokenCount(work=view.works[name], by_key=name == "tokenising")
     if reader is None or reader.status == "loading":
         return TokenCount(work=ProgressTracker(Progress("loading the tokenizer")))
-    return TokenCount(reason="The tokens have not been counted.", hint="Press t to count them.")
+    return TokenCount(reason="The tokens have not been counted.", hint="Press t to count them.", by_key=True)
 
 
 def name_purpose(view: DataView) -> str:

@@ -192,7 +192,6 @@ class LengthsScreen(ReportsWorkerErrors, Screen["Changes | None"]):
         """Draws everything. It is cheap: only the cells that differ are sent."""
         self._show_title()
         choice, option = self.choice, self.option
-        counting = self._toggle_count is not None and not self._count.rows  # whether the key t does something
         self.set_class(option is None, "empty")
         if choice and option and self._count.rows:
             self._arrange()
@@ -209,8 +208,8 @@ class LengthsScreen(ReportsWorkerErrors, Screen["Changes | None"]):
             self.query_one("#notes", Static).update(Content("\n").join(draw_notes(choice)))
             self._show_memory(choice, option)
         else:
-            self.query_one("#message", Static).update(explain_missing(self._count, counting, self.size.width))
-        self.query_one(HintBar).show(list_hints(choice, self._purpose, self._next_long_rows, counting))
+            self.query_one("#message", Static).update(explain_missing(self._count, self.size.width))
+        self.query_one(HintBar).show(list_hints(choice, self._purpose, self._next_long_rows, self._count.by_key))
 
     def _arrange(self) -> None:
         width, height = self.app.size
@@ -290,7 +289,7 @@ class LengthsScreen(ReportsWorkerErrors, Screen["Changes | None"]):
             self._compare()
 
     async def action_tokenise(self) -> None:
-        if self._toggle_count and not self._count.rows:
+        if self._toggle_count and self._count.by_key:
             await self._toggle_count()
 
     def action_use(self) -> None:

@@ -180,14 +180,14 @@ def _explain_memory(choice: LengthOptions) -> Iterator[Content]:
         yield line((f"{words} {limit:,.0f} MiB of {where}.", style))
 
 
-def explain_missing(count: TokenCount, by_key: bool, width: int) -> Content:
-    """Says why there is nothing to compare yet. With `by_key`, the key t starts and stops the count."""
+def explain_missing(count: TokenCount, width: int) -> Content:
+    """Says why there is nothing to compare yet."""
     if count.rows and count.rows.lengths.tokens:
         return line((f"Comparing the lengths of {pluralize(count.rows.lengths.rows, 'row')} …", MUTED))
     if count.rows:
         return line("No row can be used, so there are no lengths.\n", ("See why: codex-tui data check FILE", MUTED))
     if count.work:
-        return draw_work(count.work, "t stops" if by_key else "", width)
+        return draw_work(count.work, "t stops" if count.by_key else "", width)
     reason = line((clean(count.reason, newlines=True), "$warning"))
     return line(reason, "\n", (clean(count.hint, newlines=True), MUTED))
 
