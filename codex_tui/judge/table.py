@@ -20,7 +20,7 @@ def make_table(judgement: Judgement, width: int) -> list[tuple[str, ...]]:
             columns.append([heading, *cells])
     widths = [max(map(len, column)) for column in columns]
     widths[0] = min(widths[0], MAX_NAME)
-    while len(columns) > 2 and sum(widths[1:]) + GAP * len(columns) + min(widths[0], MIN_NAME) > width:
+    while len(columns) > 2 and sum(widths[1:]) + GAP * (len(columns) - 1) + min(widths[0], MIN_NAME) > width:
         columns.pop()
         widths.pop()
     widths[0] = max(MIN_NAME, min(widths[0], width - sum(widths[1:]) - GAP * (len(columns) - 1)))
@@ -43,7 +43,7 @@ def _list_headings(judgement: Judgement) -> tuple[str, ...]:
         "N",
         counted,
         f"{decides} (95 %)",
-        "win/loss/tie",
+        "W/L/T",
         "loss/token",
         "chrF",
         "loss by (95 %)",

@@ -159,7 +159,7 @@ async def test_the_result_is_shown_at_once(run: Any) -> None:
     async with CodexApp(run).run_test(size=(120, 36)) as pilot:
         await open_judgement(pilot, "24 questions: base passes 1, the adapter")
         text = words_of(pilot)
-        assert "Nothing can be said about" not in text.split("win/loss/tie")[0].split("•")[1]
+        assert "Nothing can be said about" not in text.split("W/L/T")[0].split("•")[1]
         assert "known by heart" in text and "weapon priority" in text and "1 → " in text
         await see(pilot, "▲ better", "✗ fail", "✓ pass", "Where do two players hold in wave 0?", "1 / 24")
 

@@ -124,7 +124,7 @@ def test_judgement(
     run = make_run()
     write_judgement(run)
     shown, keys = {
-        "result": ("win/loss/tie", []),
+        "result": ("W/L/T", []),
         "questions": ("1 / 24", ["2"]),
         "one": ("has “loading dock”", ["2", "enter"]),
     }[view]

@@ -54,10 +54,13 @@ def describe_groups(judged: JudgedQuestion) -> str:
 def draw_entry(judged: JudgedQuestion, names: tuple[str, str], needle: str, width: int) -> list[Content]:
     adapter, other = names
     question = clean(judged.question.text[:MAX_ANSWER])
-    about = line((describe_groups(judged), ACCENT))
     left = line(draw_verdict(judged), "  ", (question, STRONG))
-    room = width - about.cell_length - 2
-    first = spread(left.truncate(room, ellipsis=True), about, width) if room > width // 2 else left
+    known = KNOWN if judged.question.known else ""
+    about = line((describe_groups(judged), ACCENT))
+    if left.cell_length + about.cell_length + 2 > width:  # the question is more important than its tags
+        about = line((known, ACCENT))
+    room = width - about.cell_length - 2 * bool(about)
+    first = spread(left.truncate(room, ellipsis=True), about, width)
     rows = [first, *_draw_answers(judged, (other, adapter), width)]
     return [highlight_needle(row, needle) for row in rows]
 

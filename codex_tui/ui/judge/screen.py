@@ -32,6 +32,7 @@ from training.contract.run_directory import RunDirectory
 
 PANES = (("result", "Result"), ("questions", "Questions"))
 MIN_SIZE_FOR_BOTH = (100, 30)  # a smaller screen shows one pane and tabs
+MAX_RESULT_SHARE = 0.58  # of the height; the questions have the rest
 FRAME_WIDTH, FRAME_HEIGHT = 4, 2  # cells of a box around its content
 
 
@@ -147,7 +148,9 @@ class JudgeScreen(ReportsWorkerErrors, Screen[None]):
         self.query_one("#result").border_subtitle = f"! {pluralize(unread, 'file')} can't be shown" if unread else ""
         needed = sum(len(row.wrap(width)) if row else 1 for row in paragraphs) + FRAME_HEIGHT
         alone = self.has_class("one") or judgement is None
-        self.query_one("#result").styles.height = "1fr" if alone else min(needed, (self.app.size.height - 2) // 2)
+        self.query_one("#result").styles.height = (
+            "1fr" if alone else min(needed, int(MAX_RESULT_SHARE * self.app.size.height))
+        )
 
     def _show_work(self) -> None:
         work, tracker = self.query_one("#work", Heading), self.work.tracker

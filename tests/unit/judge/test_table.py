@@ -16,7 +16,7 @@ def cells_of(rows: list[tuple[str, ...]], name: str) -> dict[str, str]:
 
 def test_a_wide_table_has_every_figure() -> None:
     cells = cells_of(make_table(make_judgement(judge_questions(24)), 400), "all")
-    assert cells["N"] == "24" and cells["passes"] == "1 → 18" and cells["win/loss/tie"] == "18/1/5"
+    assert cells["N"] == "24" and cells["passes"] == "1 → 18" and cells["W/L/T"] == "18/1/5"
     assert cells["difference (95 %)"].startswith("+17 (+")
     assert cells["loss/token"] == "6.90 → 0.40" and cells["loss by (95 %)"].startswith("−6.50 (−")
     assert cells["perplexity"] == "992.3 → 1.5" and cells["chrF"].startswith("14 → ")
@@ -30,7 +30,7 @@ def test_a_table_fits_and_keeps_what_matters_most(width: int) -> None:
     headings = [cell.strip() for cell in rows[0]]
     assert headings[1:3] == ["N", "passes"]
     if width >= 76:
-        assert headings[3:6] == ["difference (95 %)", "win/loss/tie", "loss/token"]
+        assert headings[3:7] == ["difference (95 %)", "W/L/T", "loss/token", "chrF"]
 
 
 def test_without_conditions_chrf_decides() -> None:
