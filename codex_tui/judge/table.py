@@ -8,6 +8,7 @@ from training.contract.judgement import Difference, Group, Judgement
 GAP = 2
 MAX_NAME, MIN_NAME = 28, 10
 UNKNOWN = "–"
+MAIN_COLUMNS = 7  # up to chrF
 
 
 def make_table(judgement: Judgement, width: int) -> list[tuple[str, ...]]:
@@ -20,7 +21,9 @@ def make_table(judgement: Judgement, width: int) -> list[tuple[str, ...]]:
             columns.append([heading, *cells])
     widths = [max(map(len, column)) for column in columns]
     widths[0] = min(widths[0], MAX_NAME)
-    while len(columns) > 2 and sum(widths[1:]) + GAP * (len(columns) - 1) + min(widths[0], MIN_NAME) > width:
+    while (
+        len(columns) > 2 and sum(widths[1:]) + GAP * (len(columns) - 1) + _find_least(len(columns), widths[0]) > width
+    ):
         columns.pop()
         widths.pop()
     widths[0] = max(MIN_NAME, min(widths[0], width - sum(widths[1:]) - GAP * (len(columns) - 1)))
@@ -28,6 +31,11 @@ def make_table(judgement: Judgement, width: int) -> list[tuple[str, ...]]:
         tuple(_fit(cell, widths[place], left=not place) for place, cell in enumerate(row))
         for row in zip(*columns, strict=True)
     ]
+
+
+def _find_least(columns: int, name: int) -> int:
+    """Names are cut to keep the main columns, but not for the others."""
+    return min(name, MIN_NAME) if columns <= MAIN_COLUMNS else name
 
 
 def _fit(cell: str, width: int, *, left: bool) -> str:

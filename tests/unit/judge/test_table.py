@@ -29,6 +29,8 @@ def test_a_table_fits_and_keeps_what_matters_most(width: int) -> None:
     assert len(lengths) == 1 and lengths.pop() <= width
     headings = [cell.strip() for cell in rows[0]]
     assert headings[1:3] == ["N", "passes"]
+    if width >= 90:
+        assert "weapon priority" in {row[0].strip() for row in rows}
     if width >= 76:
         assert headings[3:7] == ["difference (95 %)", "W/L/T", "loss/token", "chrF"]
 
