@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import json
 import os
@@ -51,6 +52,10 @@ class ProgramServer:
             assert answer == "0\n", errors.read() or self._read_errors()
             return json.loads(output.read().splitlines()[-1])
 
+    def stop(self) -> None:
+        self._process.communicate()
+        self._errors.close()
+
     def _read_errors(self) -> str:
         self._errors.seek(0)
         return self._errors.read()
@@ -64,4 +69,6 @@ def make_environ(variables: dict[str, str]) -> dict[str, str]:
 
 @functools.cache
 def start_server(python: Path, modules: tuple[str, ...]) -> ProgramServer:
-    return ProgramServer(python, modules)
+    server = ProgramServer(python, modules)
+    atexit.register(server.stop)
+    return server

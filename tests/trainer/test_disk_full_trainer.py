@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,18 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         yield folder
 
 
-def run_on(disk: Path, trainer: Trainer, **training: Any) -> RunDirectory:
-    """A run there. Its cache is elsewhere: `trainer` trains it."""
-    return Trainer(trainer.python, disk).run("run", profile(**training))
+@pytest.fixture(scope="module")
+def trained(trainer: Trainer) -> RunDirectory:
+    """A run of two steps with a checkpoint of each, to be copied to a disk."""
+    run = trainer.run("run", profile(max_steps=2, patience=3))
+    assert trainer.train(run) == 0, run.log.read_text()
+    return run
+
+
+@pytest.fixture
+def run(trained: RunDirectory, disk: Path) -> RunDirectory:
+    """A copy of the trained run on the disk. The cache is elsewhere, because `trainer` trains it."""
+    return RunDirectory(shutil.copytree(trained.path, disk / "run"))
 
 
 def profile(*, patience: int = 0, **training: Any) -> Any:
@@ -53,9 +63,7 @@ def digests(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
 
 
-def test_the_adapter_at_the_end(trainer: Trainer, disk: Path) -> None:
-    run = run_on(disk, trainer, max_steps=2, patience=3)
-    assert trainer.train(run) == 0, run.log.read_text()
+def test_the_adapter_at_the_end(trainer: Trainer, run: RunDirectory, disk: Path) -> None:
     old = digests(run.adapter)
     checkpoint, adapter = size(run.checkpoints / "checkpoint-2"), size(run.adapter)
     goes_on(run, max_steps=3, patience=3)
@@ -74,7 +82,7 @@ def test_the_adapter_at_the_end(trainer: Trainer, disk: Path) -> None:
 
 
 def test_the_adapter_on_a_stop(trainer: Trainer, disk: Path) -> None:
-    run = run_on(disk, trainer, max_steps=2)
+    run = Trainer(trainer.python, disk).run("run", profile(max_steps=2))
     assert trainer.train(run) == 0, run.log.read_text()
     old = digests(run.adapter)
     checkpoint, adapter = size(run.checkpoints / "checkpoint-2"), size(run.adapter)
@@ -88,7 +96,7 @@ def test_the_adapter_on_a_stop(trainer: Trainer, disk: Path) -> None:
 
 
 def test_a_checkpoint_is_named(trainer: Trainer, disk: Path) -> None:
-    run = run_on(disk, trainer, max_steps=2)
+    run = Trainer(trainer.python, disk).run("run", profile(max_steps=2))
     fill(disk, but=ROOM_FOR_THE_REST)
     assert trainer.train(run) == 1
     place = run.checkpoints / "checkpoint-2"
@@ -97,19 +105,11 @@ def test_a_checkpoint_is_named(trainer: Trainer, disk: Path) -> None:
     assert not list(run.checkpoints.iterdir())
 
 
-def test_the_oldest_makes_room_for_the_newest(trainer: Trainer, disk: Path) -> None:
+def test_the_oldest_makes_room_for_the_newest(trainer: Trainer, run: RunDirectory, disk: Path) -> None:
     """It would have gone next; the last whole one stays until there is another."""
-    kept = {"save_steps": 1, "save_total_limit": 2}
-
-    def ask_for(steps: int) -> dict[str, Any]:
-        profile = demo_profile(training={"max_steps": steps}, checkpoints=kept)
-        return read_config(run) | {"profile": profile.model_dump()}
-
-    run = run_on(disk, trainer)
-    write_config(run, ask_for(2))
-    assert trainer.train(run) == 0, run.log.read_text()
     checkpoint, adapter = size(run.checkpoints / "checkpoint-2"), size(run.adapter)
-    write_config(run, ask_for(3))
+    longer = demo_profile(training={"max_steps": 3}, checkpoints={"save_steps": 1, "save_total_limit": 2})
+    write_config(run, read_config(run) | {"profile": longer.model_dump()})
     fill(disk, but=checkpoint // 2 + adapter + ROOM_FOR_THE_REST)
     assert trainer.train(run) == 0, run.log.read_text()
     assert sorted(path.name for path in run.checkpoints.glob("checkpoint-*")) == ["checkpoint-2", "checkpoint-3"]

@@ -41,11 +41,9 @@ def test_the_demo_model(trainer: Trainer, tmp_path: Path) -> None:
     assert [path.name for path in cache.iterdir() if "demo-llama" in path.name] == []
 
 
-def test_a_checkpoint_and_the_adapter(trainer: Trainer) -> None:
+def test_a_checkpoint_and_the_adapter(trainer: Trainer, demo: RunDirectory) -> None:
     profile = demo_profile(training={"max_steps": 1}, checkpoints={"save_steps": 1})
-    free = trainer.run("free", profile)
-    assert trainer.train(free) == 0, free.log.read_text()
-    sizes = {path.name: path.stat().st_size for path in (free.checkpoints / "checkpoint-1").iterdir()}
+    sizes = {path.name: path.stat().st_size for path in max(demo.checkpoints.iterdir()).iterdir()}
     for name, place in (
         ("optimizer.pt", "checkpoints/checkpoint-1"),
         ("adapter_model.safetensors", "checkpoints/checkpoint-1"),

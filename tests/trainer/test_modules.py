@@ -9,7 +9,6 @@ import json
 import os
 from typing import Any
 
-import pytest
 from support.training_runs import Trainer, demo_profile, events
 
 from training.memory.module_names import BY_MODEL_TYPE
@@ -26,30 +25,32 @@ def test_the_list_of_names_is_what_transformers_builds(trainer: Trainer) -> None
     assert built == listed
 
 
-@pytest.mark.parametrize(
-    ("lora", "message", "hint"),
-    [
-        (
-            {"target_modules": ["q_proj", "nope_proj"]},
-            "lora.target_modules has nope_proj, which the model doesn't have.",
-            f"The model has {SEVEN}.",
-        ),
-        (
-            {"target_modules": ["wq", "wk"]},
-            "lora.target_modules has wq and wk, which the model doesn't have.",
-            f"The model has {SEVEN}.",
-        ),
-        (
-            {"modules_to_save": ["lm_head", "nosuch"]},
-            "lora.modules_to_save has nosuch, which the model doesn't have.",
-            "The model has embed_tokens, input_layernorm, post_attention_layernorm, norm and lm_head.",
-        ),
-    ],
-)
-def test_a_module_that_the_model_does_not_have_ends_the_run_before_it_loads(
-    trainer: Trainer, request: pytest.FixtureRequest, lora: dict[str, Any], message: str, hint: str
-) -> None:
-    run = trainer.run(f"modules-{request.node.callspec.id}", demo_profile(lora=lora, training={"max_steps": 1}))
+REFUSALS: list[tuple[dict[str, Any], str, str]] = [
+    (
+        {"target_modules": ["q_proj", "nope_proj"]},
+        "lora.target_modules has nope_proj, which the model doesn't have.",
+        f"The model has {SEVEN}.",
+    ),
+    (
+        {"target_modules": ["wq", "wk"]},
+        "lora.target_modules has wq and wk, which the model doesn't have.",
+        f"The model has {SEVEN}.",
+    ),
+    (
+        {"modules_to_save": ["lm_head", "nosuch"]},
+        "lora.modules_to_save has nosuch, which the model doesn't have.",
+        "The model has embed_tokens, input_layernorm, post_attention_layernorm, norm and lm_head.",
+    ),
+]
+
+
+def test_a_module_that_the_model_does_not_have_ends_the_run_before_it_loads(trainer: Trainer) -> None:
+    loras = json.dumps([lora for lora, _, _ in REFUSALS])
+    assert trainer.run_program("modules", "refuse", loras) == [
+        ["bad_config", message, hint] for _, message, hint in REFUSALS
+    ]
+    lora, message, hint = REFUSALS[-1]
+    run = trainer.run("modules", demo_profile(lora=lora, training={"max_steps": 1}))
     assert trainer.train(run) == 1
     failed = events(run)[-1]
     assert (failed["type"], failed["kind"], failed["message"], failed["hint"]) == (

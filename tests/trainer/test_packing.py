@@ -8,6 +8,7 @@ import pytest
 from support.training_runs import Trainer, demo_profile, events, losses
 
 from training.contract.profile import Profile
+from training.contract.run_directory import RunDirectory
 
 ROUNDING = 1e-5  # of the largest gradient; in float32 the sums have another order
 
@@ -59,10 +60,16 @@ def accumulating(**training: Any) -> Profile:
     )
 
 
-def test_events_count_rows_steps_and_tokens_as_without_packing(trainer: Trainer) -> None:
-    packed, padded = (trainer.run(f"packing-{value}", accumulating(packing=value)) for value in ("auto", "off"))
-    for run in (packed, padded):
-        assert trainer.train(run) == 0, run.log.read_text()
+@pytest.fixture(scope="module")
+def packed(trainer: Trainer) -> RunDirectory:
+    run = trainer.run("packing-auto", accumulating(packing="auto"))
+    assert trainer.train(run) == 0, run.log.read_text()
+    return run
+
+
+def test_events_count_rows_steps_and_tokens_as_without_packing(trainer: Trainer, packed: RunDirectory) -> None:
+    padded = trainer.run("packing-off", accumulating(packing="off"))
+    assert trainer.train(padded) == 0, padded.log.read_text()
     [resolved], [unpacked] = events(packed, "resolved"), events(padded, "resolved")
     for name in ("total_steps", "steps_per_epoch", "train_rows", "eval_rows", "changed"):
         assert resolved[name] == unpacked[name], name
@@ -74,10 +81,8 @@ def test_events_count_rows_steps_and_tokens_as_without_packing(trainer: Trainer)
     assert probe["rows"] == 2
 
 
-def test_a_packed_run_resumes_as_if_never_interrupted(trainer: Trainer) -> None:
-    whole = trainer.run("packing-whole", accumulating())
-    stopped = trainer.run("packing-stopped", accumulating())
-    assert trainer.train(whole) == 0
+def test_a_packed_run_resumes_as_if_never_interrupted(trainer: Trainer, packed: RunDirectory) -> None:
+    stopped = trainer.run("packing-stopped", accumulating(packing="auto"))
     assert trainer.stop_after_a_step(stopped) == 0
     assert trainer.train(stopped) == 0
-    assert losses(stopped) == losses(whole)
+    assert losses(stopped) == losses(packed)

@@ -9,12 +9,16 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import signal
 import sys
 import traceback
 from typing import Any
 
+TIMEOUT_SECONDS = 600
+
 
 def run(call: dict[str, Any]) -> None:
+    signal.alarm(TIMEOUT_SECONDS)
     os.chdir(call["folder"])
     os.environ.clear()
     os.environ.update(call["environ"])
