@@ -37,7 +37,7 @@ def add(subparsers: Any) -> None:
 
 def run_forecast(args: argparse.Namespace) -> int:
     from codex_tui.data.duration import find_speed
-    from codex_tui.data.speed import find_last_speed
+    from codex_tui.data.speed import find_last_speed_on
     from codex_tui.machine.forecast import forecast_resources
     from codex_tui.profiles.library import find_profile, require_profile
     from codex_tui.profiles.overrides import parse_overrides
@@ -49,7 +49,8 @@ def run_forecast(args: argparse.Namespace) -> int:
     memory = resources.memory
     if memory is None:
         raise BadInput(resources.reason, resources.unknown_modules.hint if resources.unknown_modules else "")
-    speed = find_speed(resources, profile.model.max_seq_length, find_last_speed(profile, path))
+    last_speed = find_last_speed_on(resources.card, profile, path)
+    speed = find_speed(resources, profile.model.max_seq_length, last_speed)
     if args.json:
         print(
             json.dumps(_memory_json(memory, resources.remedies) | _disk_json(resources) | _speed_json(speed), indent=2)

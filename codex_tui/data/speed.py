@@ -22,8 +22,12 @@ MIN_LOGGED_STEPS = 3  # without the first step of an attempt, which is slower
 def find_last_speed(profile: Profile, profile_file: Path | None = None) -> float | None:
     """Return the tokens a second of the newest run with the model of `profile` on the device that it picks, without the
     time of evaluations, checkpoints and pauses. Returns None if no such run has logged a few steps."""
+    return find_last_speed_on(forecast.read_card(profile.hardware.device), profile, profile_file)
+
+
+def find_last_speed_on(card: forecast.Card | None, profile: Profile, profile_file: Path | None = None) -> float | None:
+    """Return the same as `find_last_speed` for a device that is known: `card`, or None for the CPU."""
     name = resolve_model_name(profile.model.name, profile_file.parent if profile_file else Path())
-    card = forecast.read_card(profile.hardware.device)
     for run in _list_newest_runs():
         if _read_model_name(run) == name and (speed := _compute_speed(run, card.name if card else None)):
             return speed

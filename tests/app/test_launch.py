@@ -152,7 +152,7 @@ async def test_the_time_is_estimated_until_a_run_has_measured_the_speed(
 ) -> None:
     async with launching((80, 24)) as pilot:
         await see(pilot, "Time", " for 72 steps, estimated for this card")
-    monkeypatch.setattr(speed, "find_last_speed", lambda profile, path: 250.0)
+    monkeypatch.setattr(speed, "find_last_speed_on", lambda card, profile, path: 250.0)
     async with launching() as pilot:
         await see(pilot, "for 72 steps, at the 250 tokens/s of the last run with this model")
 

@@ -127,11 +127,11 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         self.query_one("#name", Input).placeholder = f"{clean(name)} (automatic)"
 
     async def _forecast(self, profile: Profile) -> None:
-        from codex_tui.data.speed import find_last_speed
+        from codex_tui.data.speed import find_last_speed_on
 
         forecast = await asyncio.to_thread(forecast_profile, profile, self._entry.path)
         self._show_checks(self.checks.change(forecast=forecast))
-        speed = await asyncio.to_thread(find_last_speed, profile, self._entry.path)
+        speed = await asyncio.to_thread(find_last_speed_on, forecast.card, profile, self._entry.path)
         self._show_checks(self.checks.change(measured_speed=speed))
 
     async def _find_model(self, profile: Profile) -> None:

@@ -90,7 +90,7 @@ def test_the_speed_is_estimated_or_that_of_the_last_run(
     rate = json.loads(capsys.readouterr().out)["tokens_per_second"]
     assert 100 < rate["low"] < rate["high"] < 1000
     assert rate["measured_here"] is False
-    monkeypatch.setattr(speed, "find_last_speed", lambda profile, path: 321.0)
+    monkeypatch.setattr(speed, "find_last_speed_on", lambda card, profile, path: 321.0)
     assert main(["forecast", "rtx3050-4gb"]) == 0
     assert "Speed: 321 tokens/s in the last run with this model here." in capsys.readouterr().out
 
