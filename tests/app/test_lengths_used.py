@@ -79,7 +79,7 @@ async def test_a_profile_that_cannot_be_written_is_not_lost(
         before = profile.read_text()
         monkeypatch.setattr("training.contract.files.write_atomically", fail)
         await pilot.press("right", "enter")
-        await see(pilot, "mine.toml can't be written: No space left on device.")
+        await see(pilot, "can't be written: No space left on device.")
         assert profile.read_text() == before
 
 
