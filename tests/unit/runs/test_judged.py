@@ -78,7 +78,7 @@ def test_the_banner_shows_the_newest_without_control_characters(run: RunDirector
     lines = [entry.plain for entry in explain_outcome(run, snapshot(run))]
     assert "Judged against ␛[2Jevil: passes 0 → 8 of 8, chrF 0 → 100, loss 3.07 → 0.54" in lines
     rest = [text.replace("J its judgement", "J judge it") for text in lines if not text.startswith("Judged")]
-        assert rest == before
+    assert rest == before
 
 
 def test_the_card_has_those_of_the_adapter_as_it_is(run: RunDirectory) -> None:
