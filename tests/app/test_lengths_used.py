@@ -13,6 +13,7 @@ from support.data_screen import app_on, screen_of, see
 from support.lengths_screen import compared, notices, opened, picked, write_rows
 from support.pilot import screen_text, settled, until
 from textual.pilot import Pilot
+from textual.widgets import Static
 
 from codex_tui.base import locations
 from codex_tui.data import check
@@ -21,6 +22,7 @@ from codex_tui.profiles.library import require_profile
 from codex_tui.ui.app import CodexApp
 from codex_tui.ui.data.screen import DataScreen
 from codex_tui.ui.editor.screen import EditorScreen
+from codex_tui.ui.kit.dialogs import Notice
 from codex_tui.ui.lengths.screen import LengthsScreen
 from codex_tui.ui.messages import OpenProfile
 from codex_tui.ui.profiles.screen import ProfilesScreen
@@ -79,7 +81,9 @@ async def test_a_profile_that_cannot_be_written_is_not_lost(
         before = profile.read_text()
         monkeypatch.setattr("training.contract.files.write_atomically", fail)
         await pilot.press("right", "enter")
-        await see(pilot, "can't be written: No space left on device.")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Notice))
+        message = str(pilot.app.screen.query(Static).first().render())  # the path may wrap on the screen
+        assert message == f"{profile} can't be written: No space left on device."
         assert profile.read_text() == before
 
 
