@@ -154,7 +154,7 @@ async def test_the_time_is_estimated_until_a_run_has_measured_the_speed(
         await see(pilot, "Time", " for 72 steps, estimated for this card")
     monkeypatch.setattr(speed, "find_last_speed_on", lambda card, profile, path: 250.0)
     async with launching() as pilot:
-        await see(pilot, "for 72 steps, at the 250 tokens/s of the last run with this model")
+        await see(pilot, "for 72 steps, at the last run's 250 tokens/s")
 
 
 async def test_the_dialog_names_the_run_as_the_launch_will(mine: Path, worker: Any) -> None:

@@ -142,7 +142,7 @@ def _describe_time(checks: Checks) -> Iterator[Content]:
         return
     steps, longest = pluralize(duration.steps, "step"), format_duration(duration.longest)
     if duration.speed.measured:
-        source = f"at the {duration.speed.fast:,.0f} tokens/s of the last run with this model"
+        source = f"at the last run's {duration.speed.fast:,.0f} tokens/s"
         yield _label("Time", line((longest, STRONG), f" for {steps}", (f", {source}", MUTED)))
     else:
         times = f"{format_duration(duration.shortest)} to {longest}"
