@@ -15,7 +15,6 @@ import json
 import re
 from bisect import bisect_left
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from training.dataset.lengths import Span
@@ -23,7 +22,6 @@ from training.dataset.messages import Message
 from training.dataset.template_faults import TemplateFaults
 
 if TYPE_CHECKING:
-    import jinja2
     from transformers import PreTrainedTokenizerBase
 
 _GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
@@ -163,36 +161,27 @@ class ChatTemplate:
 
 
 class _Template:
-    """A compiled template. It gives the texts of `render_jinja_template`, in half the time: that function copies all
-    globals of the template's environment twice for each text."""
+    """A chat template with the special tokens of its tokenizer."""
 
     def __init__(self, text: str, special: dict[str, str]) -> None:
         self._text, self._special = text, special
         self._has_marks = bool(_GENERATION.search(text))
 
-    @cached_property
-    def _compiled(self) -> tuple[jinja2.Template, dict[str, Any]]:
-        """The template, and the values that every text has. Raises TemplateError."""
-        from transformers.utils.chat_template_utils import _compile_jinja_template
-
-        template = _compile_jinja_template(self._text)
-        return template, {**template.globals, "documents": None, **self._special}
-
     def render(self, messages: list[Message], tools: Any, *, for_answer: bool) -> tuple[str, list[Span] | None]:
-        """Return the text, and the spans that {% generation %} encloses; None without this block."""
-        if self._has_marks and not for_answer:
-            return self._render_marks(messages, tools)
-        values = {"messages": messages, "tools": tools, "add_generation_prompt": for_answer}
-        template, common = self._compiled
-        return "".join(template.root_render_func(template.new_context(common | values, shared=True))), None
-
-    def _render_marks(self, messages: list[Message], tools: Any) -> tuple[str, list[Span]]:
+        """Return the text, and the spans that {% generation %} encloses; None without this block. Raises
+        TemplateError."""
         from transformers.utils.chat_template_utils import render_jinja_template
 
+        marked = self._has_marks and not for_answer
         texts, marks = render_jinja_template(
-            [messages], tools=tools, chat_template=self._text, return_assistant_tokens_mask=True, **self._special
+            [messages],
+            tools=tools,
+            chat_template=self._text,
+            add_generation_prompt=for_answer,
+            return_assistant_tokens_mask=marked,
+            **self._special,
         )
-        return texts[0], marks[0]
+        return texts[0], marks[0] if marked else None
 
 
 def _lost_reasoning(message: Message, answer: _Answer) -> bool:
