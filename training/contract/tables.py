@@ -162,8 +162,8 @@ class Dataset(Table):
     )  # fmt: skip
     config: Column = field(
         None,
-        "The configuration of a dataset on the Hub, as its page names it. Costs nothing. Unset: the repository's "
-        "default.",
+        "The configuration of a dataset on the Hub, as its page names it, or one of its folders. Costs nothing. Unset: "
+        "the repository's default.",
     )
     split: Column = field(
         None,
