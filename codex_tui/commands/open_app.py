@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import sys
 from typing import TYPE_CHECKING
@@ -45,6 +46,8 @@ def open_app(
     bandwidth.choose(low_bandwidth)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # as after nohup: the app would outlive its terminal
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    for name in ("COLUMNS", "LINES"):  # exported, they would hide the terminal's own size, and each change of it
+        os.environ.pop(name, None)
     from codex_tui.ui.app import CodexApp
 
     app = CodexApp(run, pane=pane, base=base, data=data)
