@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 from functools import lru_cache
@@ -21,6 +22,8 @@ DIFFERENT = "underline"  # the style of words that only one of the texts has; it
 MIN_MARKED_SHARE = 0.2
 """If a smaller share of the words is the same, nearly all words would be marked, so none is."""
 MAX_WORDS = 2000  # of a text; a comparison of longer ones would take seconds
+MAX_WORD_PAIRS = 60_000
+"""Pairs of equal words. Two texts that repeat the same few words have millions, and a comparison would take minutes."""
 
 Span = tuple[int, int]
 
@@ -35,7 +38,7 @@ class _Differences(NamedTuple):
 
 def mark_differences(one: str, other: str, *, ended: bool = True) -> tuple[tuple[Content, Content], str]:
     """Clean two answers, and mark the words that only one of them has. Also returns a sentence about how much is the
-    same: "" if an answer is empty or too long. Nothing is marked until both have `ended`."""
+    same: "" if an answer is empty, too long or too repetitive. Nothing is marked until both have `ended`."""
     texts = clean(one, newlines=True), clean(other, newlines=True)
     contents = Content(texts[0]), Content(texts[1])
     found = _find_differences(*texts) if ended and all(text.strip() for text in texts) else None
@@ -66,11 +69,16 @@ def _underline(content: Content, spans: Sequence[Span]) -> Content:
 
 @lru_cache(maxsize=64)
 def _find_differences(one: str, other: str) -> _Differences | None:
-    """Compare two texts word by word. Returns None if they are too long."""
+    """Compare two texts word by word. Returns None if they are too long or too repetitive."""
     first, second = list(re.finditer(r"\S+", one)), list(re.finditer(r"\S+", other))
     if max(len(first), len(second)) > MAX_WORDS:
         return None
     words = [[word[0] for word in side] for side in (first, second)]
+    if words[0] == words[1]:
+        return _Differences((), (), 1.0)
+    counts = [Counter(side) for side in words]
+    if sum(count * counts[1][word] for word, count in counts[0].items()) > MAX_WORD_PAIRS:
+        return None
     matcher = SequenceMatcher(None, words[0], words[1], autojunk=False)
     own: tuple[list[Span], list[Span]] = ([], [])
     for kind, start, end, other_start, other_end in matcher.get_opcodes():

@@ -53,6 +53,17 @@ def test_very_long_answers_are_not_compared() -> None:
     assert time.process_time() - began < 5
 
 
+def test_answers_that_repeat_the_same_words_are_not_compared() -> None:
+    began = time.process_time()
+    for count in (100, 200, 400, MAX_WORDS // 2):  # a base model repeats itself up to the length limit
+        one, other = " ".join(["go", "on"] * count), " ".join(["go", "up"] * count)
+        contents, told = mark_differences(one, other)
+        assert (told == "") == (count >= 400)
+        assert any(map(marked, contents)) == (count < 400)
+        assert mark_differences(f"{one} ", one)[1] == "The answers have the same words."
+    assert time.process_time() - began < 5
+
+
 def test_columns_have_equal_widths_and_wide_characters_count_twice() -> None:
     rows = [*lay_side_by_side(23, [Content("one two three four")], [Content("质量好坏 five"), Content("six")])]
     assert [row.plain.rstrip() for row in rows] == ["one two    │ 质量好坏", "three four │ five", "           │ six"]
