@@ -128,11 +128,15 @@ def _check_comparable(one: Side, two: Side) -> None:
             )
 
 
+def choose_default_book(dataset: str) -> str:
+    """Return the name of the book for a run on `dataset`: the shipped sample has its own, other runs have their
+    held-out rows."""
+    return DEMO_BOOK if dataset == DEMO_DATASET else HELD_OUT
+
+
 def _find_book(side: Side, book: str | None) -> tuple[Book, list[Question] | None]:
-    """Find the book. Without a name, the shipped sample has its own; other runs are asked their held-out rows."""
-    if book is None and side.config.dataset == DEMO_DATASET:
-        book = DEMO_BOOK
-    if book is None or book == HELD_OUT:
+    book = choose_default_book(side.config.dataset) if book is None else book
+    if book == HELD_OUT:
         return Book(name=HELD_OUT), None
     path = DEMO_BOOK_FILE if book == DEMO_BOOK else Path(book).expanduser()
     try:

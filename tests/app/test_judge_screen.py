@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.config_file import read_config, write_config
 from support.judge_screen import JudgeWorker, count_asked, damage, judge_questions, judge_side, write_judgement
 from support.pilot import screen_text, settled, until
 from support.screens import EVIL
@@ -17,6 +18,7 @@ from codex_tui.ui.cockpit.screen import CockpitScreen
 from codex_tui.ui.judge.question import QuestionScreen
 from codex_tui.ui.judge.screen import JudgeScreen
 from codex_tui.ui.kit.hints import HintBar
+from training.contract import judgement
 from training.contract.run_directory import RunDirectory
 
 
@@ -24,6 +26,7 @@ from training.contract.run_directory import RunDirectory
 def run(make_run: Any) -> RunDirectory:
     run = make_run()
     (run.adapter / "adapter_model.safetensors").write_bytes(b"weights")
+    write_config(run, read_config(run) | {"dataset": "rows.jsonl"})
     return run
 
 
@@ -138,6 +141,19 @@ async def test_the_dialog_completes_a_book_and_names_its_faults(
         await pilot.press(*["backspace"] * 6, *"base", "enter")
         await see(pilot, "bosses.jsonl, line 1")
         assert not worker.started
+
+
+async def test_the_dialog_begins_with_the_book_that_the_command_uses(run: Any, worker: Any, home: Path) -> None:
+    write_config(run, read_config(run) | {"dataset": "demo:zombie-waves"})
+    async with CodexApp(run).run_test(size=(80, 24)) as pilot:
+        await open_judgement(pilot, "has not been judged yet.")
+        await pilot.press("n")
+        await see(pilot, "Judge zombies-1", "Enter judge")
+        field = pilot.app.screen.query_one("#book", Input)
+        assert field.value == "demo:zombie-waves"
+        await pilot.press("ctrl+u", "enter")  # an empty field is the same book
+        await see(pilot, "40 questions: base passes")
+    assert judgement.read(run.judgements / "demo-zombie-waves.json").book.name == "demo:zombie-waves"
 
 
 async def test_a_failure_keeps_the_answers_and_offers_to_go_on(run: Any, worker: Any) -> None:

@@ -13,7 +13,6 @@ from textual.screen import Screen
 
 from codex_tui.base import bandwidth
 from codex_tui.base.text import clean, pluralize
-from codex_tui.judge.plan import HELD_OUT
 from codex_tui.judge.results import Shelf, Show, read_shelf
 from codex_tui.ui.judge.questions import QuestionList, QuestionsPane
 from codex_tui.ui.judge.result import describe_title, draw_empty, draw_problems, draw_result
@@ -27,7 +26,7 @@ from codex_tui.ui.kit.text_view import TextView
 from codex_tui.ui.kit.title_bar import TitleBar
 from codex_tui.ui.kit.work import draw_work
 from codex_tui.ui.messages import HoldsModels, ReportsWorkerErrors
-from training.contract.judgement import BASE, Judgement
+from training.contract.judgement import Judgement
 from training.contract.run_directory import RunDirectory
 
 PANES = (("result", "Result"), ("questions", "Questions"))
@@ -230,9 +229,10 @@ class JudgeScreen(ReportsWorkerErrors, Screen[None]):
             self.app.push_screen(JudgeDialog(self.run_directory, before), self._start)
 
     def _suggest_request(self) -> Request:
-        """The book and the other side of the shown judgement."""
-        shown = self.judgement
-        return Request(shown.book.name, shown.against.name) if shown else Request(HELD_OUT, BASE)
+        """Suggest the book and the other side of the shown judgement; without one, what the command would use."""
+        if shown := self.judgement:
+            return Request(shown.book.name, shown.against.name)
+        return Request.make_default(self.run_directory)
 
     def action_go_on(self) -> None:
         if self.work.stopped and not self.work.tracker:

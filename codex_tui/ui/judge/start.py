@@ -110,8 +110,9 @@ class JudgeDialog(ReportsWorkerErrors, ModalScreen[Request | None]):
             self.run_worker(self._check(), exit_on_error=False)
 
     async def _check(self) -> None:
-        book = self.query_one(BookInput).value.strip() or HELD_OUT
-        request = Request(book, self.query_one(AgainstInput).value.strip() or BASE)
+        default = Request.make_default(self._run)
+        book = self.query_one(BookInput).value.strip() or default.book
+        request = Request(book, self.query_one(AgainstInput).value.strip() or default.against)
         try:
             await asyncio.to_thread(request.make_plan, self._run)
         except CodexError as error:

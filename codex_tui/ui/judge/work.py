@@ -10,7 +10,8 @@ from codex_tui.base.errors import BadInput
 from codex_tui.base.progress import Progress, ProgressTracker
 from codex_tui.judge.card_guard import explain_busy
 from codex_tui.judge.judging import find_file, judge
-from codex_tui.judge.plan import JudgePlan, make_plan
+from codex_tui.judge.plan import JudgePlan, choose_default_book, make_plan
+from codex_tui.runs.facts import read_facts
 from codex_tui.runs.library import find_run
 from training.contract.judgement import BASE
 from training.contract.run_directory import RunDirectory
@@ -22,6 +23,11 @@ class Request:
 
     book: str
     against: str
+
+    @classmethod
+    def make_default(cls, run: RunDirectory) -> Request:
+        """Make the request that the command makes without options."""
+        return cls(choose_default_book(read_facts(run).dataset), BASE)
 
     def make_plan(self, run: RunDirectory) -> JudgePlan:
         """Check the request. Raises CodexError, also while a run trains. Call it in a thread."""
