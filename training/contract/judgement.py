@@ -8,6 +8,7 @@ shown.
 from __future__ import annotations
 
 import errno
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -259,12 +260,15 @@ def make_folder(folder: Path) -> None:
 
 
 def list_files(folder: Path) -> list[Path]:
-    """List the files of a run's judgements, the newest first. Empty if there are none or if they can't be listed."""
-    try:
-        found = [path for path in folder.iterdir() if path.suffix == ".json" and not path.name.startswith(".")]
-        return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)[:MAX_SHOWN]
-    except OSError:
-        return []
+    """List the files of a run's judgements, the newest first. Leaves out what can't be looked at, such as a link to
+    nowhere or a file that was just deleted."""
+    times: dict[Path, float] = {}
+    with suppress(OSError):  # there is no folder, or nobody may list it
+        for path in folder.iterdir():
+            if path.suffix == ".json" and not path.name.startswith("."):
+                with suppress(OSError):
+                    times[path] = path.stat().st_mtime
+    return sorted(times, key=times.__getitem__, reverse=True)[:MAX_SHOWN]
 
 
 def describe_levels(group: Group) -> str:

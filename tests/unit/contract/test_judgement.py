@@ -20,6 +20,8 @@ def test_a_judgement_is_read_as_it_was_written(tmp_path: Path) -> None:
     (path.parent / "answers.jsonl").touch()
     assert list_files(path.parent) == [path]
     assert list_files(tmp_path / "none") == []
+    (path.parent / "gone.json").symlink_to(tmp_path / "nowhere.json")
+    assert list_files(path.parent) == [path]
 
 
 @pytest.mark.parametrize(
