@@ -30,21 +30,14 @@ UNMEASURED = Loss(total=0.0, tokens=0)
 
 async def judge(plan: JudgePlan, report: OnProgress) -> Judgement:
     """Make the judgement and write it to the run's directory. Raises CodexError, OSError."""
-    with Journal(plan.run) as journal:
+    with await asyncio.to_thread(Journal, plan.run) as journal:
         async with start_worker(plan.run, report) as talk:
             listed = await talk.list_questions(plan.questions, _find_path(plan))
             asked = Asked(plan, listed.questions, journal)
             if asked.count_missing():
                 await _ask(talk, asked, report)
         report(Progress("computing the intervals"))
-        result = await asyncio.to_thread(_make_judgement, asked, listed)
-    try:
-        contract.write(find_file(plan), result)
-    except contract.JudgementError as error:
-        raise CodexError(error.message, error.hint) from None
-    with suppress(BadInput):  # the card is about the run's own adapter; a checkpoint has none
-        update_local_card(plan.run)
-    return result
+        return await asyncio.to_thread(_write_judgement, asked, listed)
 
 
 async def _ask(talk: Talk, asked: Asked, report: OnProgress) -> None:
@@ -151,6 +144,18 @@ class Asked:
         entry = self.journal.find(self.proof_key)
         assert entry and entry.proof
         return entry.proof, entry.device
+
+
+def _write_judgement(asked: Asked, listed: QuestionList) -> Judgement:
+    """Make the judgement, and write it to the run's directory and to the card of its adapter."""
+    result = _make_judgement(asked, listed)
+    try:
+        contract.write(find_file(asked.plan), result)
+    except contract.JudgementError as error:
+        raise CodexError(error.message, error.hint) from None
+    with suppress(BadInput):  # the card is about the run's own adapter; a checkpoint has none
+        update_local_card(asked.plan.run)
+    return result
 
 
 def _make_judgement(asked: Asked, listed: QuestionList) -> Judgement:
