@@ -71,10 +71,12 @@ def explain_outcome(run: RunDirectory, watched: WatchedRun, newer: str = "") -> 
         if leftovers.has_adapter:
             of_step = f" of step {state.adapter_step:,}" if state.adapter_step else ""
             lines.append(line((f"Adapter{of_step}: ", MUTED), clean(hide_home(str(run.adapter)))))
+            if not leftovers.broken:
+                lines.append(line((f"To share it: codex-tui push {clean(run.name)} OWNER/NAME", MUTED)))
     if leftovers.broken and leftovers.broken not in (watched.reason, newer):
         lines.append(Content(clean(leftovers.broken)))
     if lines:
-        lines.append(_list_keys(run, watched))
+        lines.append(_list_keys(watched))
     return [line((newer, "bold $warning")), *lines] if newer else lines
 
 
@@ -87,16 +89,15 @@ def _describe_saved(leftovers: Leftovers) -> str:
     return f" The{checkpoint} and the adapter are saved." if checkpoint else " The adapter is saved."
 
 
-def _list_keys(run: RunDirectory, watched: WatchedRun) -> Content:
-    step, share = watched.leftovers.resume_step, ""
+def _list_keys(watched: WatchedRun) -> Content:
+    step = watched.leftovers.resume_step
     if watched.status == "done":
         pairs = [("3", "its answers"), ("i", "details"), ("p", "train another")]
         if watched.leftovers.has_adapter and not watched.leftovers.broken:
             pairs.insert(0, ("c", "chat with it"))
             pairs.insert(1, ("J", "its judgement" if watched.leftovers.judged else "judge it"))
-            share = f"  to share it: codex-tui push {clean(run.name)} OWNER/NAME"
     else:
         resume = [] if step is None else [("r", f"resume from step {step:,}" if step else "start over")]
         pairs = [*resume, ("l", "log"), ("p", "profiles")]
     parts = [line((key, f"bold {ACCENT}"), (f" {does}", MUTED)) for key, does in pairs]
-    return line(Content("  ").join(parts), (share, MUTED))
+    return Content("  ").join(parts)
