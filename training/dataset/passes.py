@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -24,17 +25,17 @@ def group_rows(lengths: Sequence[int], pass_tokens: int) -> list[list[int]]:
     """Group rows of `lengths` tokens for passes of at most `pass_tokens`, by best fit decreasing. Returns the positions
     in `lengths`. A row longer than a pass gets a group of its own."""
     groups: list[list[int]] = []
-    free: list[int] = []  # tokens left in each group
+    rooms: list[tuple[int, int]] = []  # the tokens left in each group, and the number of the group; ascending
     for position in sorted(range(len(lengths)), key=lambda position: (-lengths[position], position)):
         needed = lengths[position]
-        fitting = [group for group, room in enumerate(free) if room >= needed]
-        if fitting:
-            best = min(fitting, key=lambda group: free[group])
-            groups[best].append(position)
-            free[best] -= needed
+        place = bisect_left(rooms, (needed,))  # of the fullest group that has room
+        if place < len(rooms):
+            room, group = rooms.pop(place)
         else:
-            groups.append([position])
-            free.append(pass_tokens - needed)
+            room, group = pass_tokens, len(groups)
+            groups.append([])
+        groups[group].append(position)
+        insort(rooms, (room - needed, group))
     return groups
 
 

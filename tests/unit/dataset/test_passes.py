@@ -60,3 +60,16 @@ def test_nothing_is_said_of_unpacked_rows_or_of_none() -> None:
     assert estimate_pass_use(Counter({25: 40}), unpacked) is None
     assert estimate_pass_use(Counter(), packed) is None
     assert estimate_pass_use(Counter({0: 3}), packed) is None
+
+
+@given(st.lists(st.integers(1, 120), max_size=40))
+def test_a_row_joins_the_fullest_pass_that_has_room(lengths: list[int]) -> None:
+    sizes = [[lengths[row] for row in group] for group in group_rows(lengths, 100)]
+    expected: list[list[int]] = []
+    for tokens in sorted(lengths, reverse=True):
+        with_room = [group for group in expected if sum(group) + tokens <= 100]
+        if with_room:
+            max(with_room, key=sum).append(tokens)
+        else:
+            expected.append([tokens])
+    assert sizes == expected
