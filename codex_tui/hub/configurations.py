@@ -39,7 +39,13 @@ def select_configuration(
     if not entry.get("data_files"):
         return _find_splits(base, files)
     known = set(files)
-    return {path: split for split, pattern in _list_patterns(entry) for path in _match(base, pattern) if path in known}
+    return {
+        path: split
+        for split, pattern in _list_patterns(entry)
+        if _is_inside(base / pattern, folder)
+        for path in _match(base, pattern)
+        if path in known
+    }
 
 
 def list_folders(folder: Path, files: Iterable[Path]) -> list[str]:
@@ -50,13 +56,8 @@ def list_folders(folder: Path, files: Iterable[Path]) -> list[str]:
 
 def _select_folder(repo: str, folder: Path, files: Sequence[Path], name: str) -> dict[Path, str | None]:
     base = folder / name
-    if (
-        base.is_relative_to(folder)
-        and ".." not in base.parts
-        and base.is_dir()
-        and (found := _find_splits(base, files))
-    ):
-        return found
+    if _is_inside(base, folder) and base.is_dir() and (splits := _find_splits(base, files)):
+        return splits
     folders = ", ".join(list_folders(folder, files))
     remedy = f"Set dataset.config to one of its folders: {folders}." if folders else "Remove dataset.config."
     raise BadInput(f"{repo} has no configurations, and no folder {name} with data.", remedy)
@@ -97,6 +98,10 @@ def _list_patterns(entry: dict[str, Any]) -> list[tuple[str, str]]:
             (str(split), path) for path in (paths if isinstance(paths, list) else [paths]) if isinstance(path, str)
         ]
     return patterns
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    return path.is_relative_to(folder) and ".." not in path.parts
 
 
 def _match(folder: Path, pattern: str) -> list[Path]:

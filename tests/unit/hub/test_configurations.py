@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,3 +75,22 @@ def test_a_configuration_may_be_a_folder(tmp_path: Path) -> None:
     assert select(tmp_path, yaml, "b") == {"socratic/rows.jsonl": None}
     with pytest.raises(BadInput, match="has 2 configurations: a, b"):
         select(tmp_path, yaml)
+
+
+@pytest.mark.parametrize(
+    ("data_dir", "pattern"), [("..", "**/*.jsonl"), ("main", "../../**/*.jsonl"), ("/usr/lib", "**/*.jsonl")]
+)
+def test_nothing_outside_the_repository_is_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data_dir: str, pattern: str
+) -> None:
+    searched: list[str] = []
+    scandir = os.scandir
+
+    def record(path: Any = ".") -> Any:
+        searched.append(os.path.normpath(path))
+        return scandir(path)
+
+    yaml = f"configs:\n- config_name: a\n  data_dir: {data_dir}\n  data_files: '{pattern}'\n"
+    monkeypatch.setattr(os, "scandir", record)
+    assert not select(tmp_path / "repository", yaml, "a")
+    assert [path for path in searched if not path.startswith(str(tmp_path / "repository"))] == []
