@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from support.pilot import screen_text, until
 from textual.pilot import Pilot
 
 from codex_tui.machine import forecast
+from codex_tui.machine.forecast import LengthForecasts, forecast_lengths
 from codex_tui.profiles.library import require_profile
 from codex_tui.ui.data.screen import DataScreen
 from codex_tui.ui.lengths.screen import LengthsScreen
@@ -93,6 +95,30 @@ async def test_another_length_is_added(dataset: Path, profile: Path, worker: Any
         await until(pilot, lambda: isinstance(pilot.app.screen, LengthsScreen) and picked(pilot) == 300)
         screen = await compared(pilot)
         assert screen.choice.lengths == sorted([*LENGTHS, 300])
+
+
+async def test_long_rows_can_be_switched_while_another_length_is_forecast(
+    dataset: Path, profile: Path, worker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, release = Event(), Event()
+
+    def forecast_slowly(*arguments: Any, **options: Any) -> LengthForecasts:
+        if not first.is_set():
+            first.set()
+            release.wait(60)
+        return forecast_lengths(*arguments, **options)
+
+    async with app_on(dataset, profile).run_test(size=SIZE) as pilot:
+        await opened(pilot)
+        monkeypatch.setattr(forecast, "forecast_lengths", forecast_slowly)
+        await pilot.press("equals_sign", *"300", "enter")
+        await until(pilot, first.is_set)
+        await pilot.press("d")
+        screen = await compared(pilot, "drop")
+        release.set()
+        assert screen.choice
+        assert screen.choice.lengths == sorted([*LENGTHS, 300])
+        assert all(option.memory for option in screen.choice.options)
 
 
 async def test_the_length_that_is_tried_on_the_data_screen_is_picked(dataset: Path, profile: Path, worker: Any) -> None:

@@ -158,7 +158,9 @@ class LengthsScreen(ReportsWorkerErrors, Screen["Changes | None"]):
         choice = await asyncio.to_thread(
             compare_lengths, rows.scan, rows.lengths, profile, self._speed, frozenset(self._others)
         )
-        if self._forecasts is None or self.choice is None or self.choice.lengths != choice.lengths:
+        if self.choice and self.choice.lengths != choice.lengths:
+            self._forecasts = None
+        if self._forecasts is None:
             self._set_choice(choice)
             file = path or (self._target.run.profile if self._target.run else Path())
             self._forecasts = await asyncio.to_thread(forecast_lengths, profile, file, choice.lengths, use_title=True)
