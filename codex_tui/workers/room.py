@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from pydantic import ValidationError
-
 from codex_tui.machine.forecast import forecast_resources
 from training.contract.config import ConfigError, RunConfig
-from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 
 SPARE_MIB = 300.0  # for the cache of keys and values of a conversation, and for other programs
@@ -18,8 +15,8 @@ def has_room_for_chat(run: RunDirectory) -> bool:
     Call this in a thread: it asks the driver.
     """
     try:
-        profile = Profile.model_validate(RunConfig.read(run.config).profile)
-    except (ConfigError, ValidationError):
+        _, profile = RunConfig.read_with_profile(run.config)
+    except ConfigError:
         return False
     resources = forecast_resources(profile, run.config)
     if resources.card is None:
