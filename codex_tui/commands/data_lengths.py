@@ -61,32 +61,30 @@ def run_lengths(args: argparse.Namespace) -> int:
         raise BadInput(f"{target.source.name} has no row that can be used.", "See why: codex-tui data check FILE")
     profile = target.settings
     if args.long_rows:
-        table = profile.dataset.model_copy(update={"long_rows": args.long_rows})
-        profile = profile.model_copy(update={"dataset": table})
+        profile = profile.with_value("dataset.long_rows", args.long_rows)
     choice = compare_lengths(result.scan, result.lengths, profile, result.speed)
     choice = choice.with_memory(forecast_lengths(profile, path, choice.lengths, args.card))
-    target = Target(target.source, profile, path)
     if args.json:
-        print(json.dumps(_as_json(choice, target, result.speed), indent=2))
+        print(json.dumps(_as_json(choice), indent=2))
         return DONE
-    for line in _lines(choice, target, result.speed):
+    for line in _lines(choice, target):
         print(clean(line))
     return DONE
 
 
-def _as_json(choice: LengthOptions, target: Target, speed: float | None) -> dict[str, Any]:
-    overview, profile = choice.options[0].overview, target.settings
-    memory = choice.options[0].memory
+def _as_json(choice: LengthOptions) -> dict[str, Any]:
+    first, speed = choice.options[0], choice.tokens_per_second
+    overview, memory = first.overview, first.memory
     return {
         "rows": overview.rows,
         "kept": overview.kept,
         "longest": overview.tokens and overview.tokens.max,
         "answers": overview.answers,
-        "long_rows": profile.dataset.long_rows,
-        "max_seq_length": profile.model.max_seq_length,
+        "long_rows": choice.long_rows,
+        "max_seq_length": choice.own_length,
         "longest_that_fits": choice.longest_fitting,
         "card_mib": memory and memory.card_mib,
-        "limit_mib": memory and memory.limit_mib,
+        "limit_mib": choice.limit_mib,
         "no_forecast": choice.no_memory or None,
         "tokens_per_second": speed and round(speed, 1),
         "lengths": [_option_as_json(option) for option in choice.options],
@@ -107,12 +105,11 @@ def _option_as_json(option: LengthOption) -> dict[str, Any]:
     }
 
 
-def _lines(choice: LengthOptions, target: Target, speed: float | None) -> Iterator[str]:
+def _lines(choice: LengthOptions, target: Target) -> Iterator[str]:
     """The lines for a person. Clean each before you print it: it may hold any text."""
     from codex_tui.base.text import pluralize
 
-    profile, overview = target.settings, choice.options[0].overview
-    long_rows, own = profile.dataset.long_rows, profile.model.max_seq_length
+    overview, long_rows, speed = choice.options[0].overview, choice.long_rows, choice.tokens_per_second
     yield (
         f"{target.source.name}: {pluralize(overview.kept, 'row')} with {pluralize(overview.answers or 0, 'answer')}. "
         f'Longer rows {FATES[long_rows]} (dataset.long_rows = "{long_rows}").'
@@ -121,7 +118,7 @@ def _lines(choice: LengthOptions, target: Target, speed: float | None) -> Iterat
     widths = [max(len(row[column]) for row in table) for column in range(len(HEADINGS))]
     places = ["", *(option.max_seq_length for option in choice.options)]
     for place, row in zip(places, table, strict=True):
-        mark = "▸" if place == own else " "
+        mark = "▸" if place == choice.own_length else " "
         yield f"{mark} {'  '.join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))}".rstrip()
     yield f"▸ is {target.profile_name}'s own length."
     yield _explain_fit(choice)
@@ -136,12 +133,11 @@ def _lines(choice: LengthOptions, target: Target, speed: float | None) -> Iterat
 def _explain_fit(choice: LengthOptions) -> str:
     if choice.no_memory:
         return f"GPU memory is not known: {choice.no_memory}"
-    memory = choice.options[0].memory
-    if memory is None or memory.limit_mib is None:
+    if choice.limit_mib is None:
         return "No GPU is here to compare the memory with. Use --card 4096 for a 4 GB card."
     if choice.longest_fitting is None:
-        return f"None of these lengths fits into {memory.limit_mib:,.0f} MiB."
-    return f"{choice.longest_fitting:,} is the longest of them that fits into {memory.limit_mib:,.0f} MiB."
+        return f"None of these lengths fits into {choice.limit_mib:,.0f} MiB."
+    return f"{choice.longest_fitting:,} is the longest of them that fits into {choice.limit_mib:,.0f} MiB."
 
 
 def _cells(option: LengthOption) -> tuple[str, ...]:

@@ -40,6 +40,5 @@ def find_speed(resources: ResourceForecast, row_tokens: float, measured_speed: f
         return Speed(measured_speed, measured_speed)
     if resources.shape is None or resources.card is None or resources.memory is None:
         return None
-    model = resources.profile.model.model_copy(update={"offload_layers": resources.memory.offload_layers})
-    profile = resources.profile.model_copy(update={"model": model})
+    profile = resources.profile.with_value("model.offload_layers", resources.memory.offload_layers)
     return estimate_speed(profile, resources.shape, resources.card.name, row_tokens)

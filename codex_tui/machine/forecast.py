@@ -216,7 +216,7 @@ def _describe_machine(profile: Profile, path: Path, card: Card | None, card_mib:
         machine = replace(machine, context_mib=last.context_mib)
     # A launch writes this name into the run, and the trainer stores what it measures under the run's profile.
     name = resolve_model_name(profile.model.name, path.parent)
-    profile = profile.model_copy(update={"model": profile.model.model_copy(update={"name": name})})
+    profile = profile.with_value("model.name", name)
     if probed := probes.read(cache, card.name, profile):
         machine = replace(machine, measured=probed.measured)
     return machine

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -40,8 +40,13 @@ class Profile(Table):
     checkpoints: Checkpoints = Checkpoints()
     launch: Launch = Launch()
 
+    def with_value(self, field: str, value: Any) -> Profile:
+        """Return a copy with another value in `field`, such as "model.name". The value is not validated."""
+        table, _, name = field.rpartition(".")
+        return self.model_copy(update={table: getattr(self, table).model_copy(update={name: value})})
+
     def with_max_seq_length(self, length: int) -> Profile:
-        return self.model_copy(update={"model": self.model.model_copy(update={"max_seq_length": length})})
+        return self.with_value("model.max_seq_length", length)
 
     @field_validator("title", "description")
     @classmethod

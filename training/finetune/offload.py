@@ -20,4 +20,4 @@ def resolve_offload_layers(profile: Profile, shape: ModelShape | None, limit: Vr
     if profile.model.offload_layers != "auto" or limit.mib is None or shape is None:
         return profile
     layers = find_fewest_layers(profile, shape, limit.machine, limit.mib)
-    return profile.model_copy(update={"model": profile.model.model_copy(update={"offload_layers": layers})})
+    return profile.with_value("model.offload_layers", layers)

@@ -120,8 +120,7 @@ class Probe(TrainerCallback):
         event.context_mib = round(self._limit.context_mib, 1)
         event.limit_mib = self._limit.mib
         if self._shape:
-            shorter = self._profile.model.model_copy(update={"max_seq_length": tokens})
-            profile = self._profile.model_copy(update={"model": shorter})
+            profile = self._profile.with_max_seq_length(tokens)
             machine = replace(self._limit.machine, context_mib=event.context_mib)
             event.forecast_mib = round(forecast(profile, self._shape, machine).device_mib, 1)
         if self._limit.card and self._profile.model.offload_layers != "auto":

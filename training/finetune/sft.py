@@ -249,8 +249,7 @@ def build_trainer(
     elif packed:
         kind = model.config.model_type
         warn(f"Rows of a model of type {kind} can't be packed, because Unsloth can't keep them apart. They are padded.")
-        table = training.model_copy(update={"packing": "off"})
-        unpacked = profile.model_copy(update={"training": table})
+        unpacked = profile.with_value("training.packing", "off")
         return build_trainer(unpacked, run, model, tokenizer, examples, steps, warn)
     trainer.remove_callback(PrinterCallback)
     # A resume loads the adapter in float32. Start in float32 too, or a resumed run differs from an uninterrupted one.

@@ -169,8 +169,7 @@ def _correction(profile: Profile, shape: ModelShape, machine: Machine, limit: fl
     """Compute by how many MiB the probe's measurement differs from the forecast for the same rows."""
     if (measured := machine.measured) is None:
         return 0.0
-    model = profile.model.model_copy(update={"max_seq_length": measured.tokens})
-    probed = profile.model_copy(update={"model": model})
+    probed = profile.with_max_seq_length(measured.tokens)
     return measured.reserved_mib - sum(_parts(probed, shape, machine, measured.offload_layers, limit).values())
 
 

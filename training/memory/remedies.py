@@ -24,7 +24,7 @@ def remedies(profile: Profile, shape: ModelShape, machine: Machine) -> list[Reme
     machine = replace(machine, measured=None)  # a measurement holds only for the profile as it is
     before = forecast(profile, shape, machine)
     # With "auto", the run would use the memory that a change frees to keep more layers on the GPU.
-    profile = with_value(profile, "model.offload_layers", before.offload_layers)
+    profile = profile.with_value("model.offload_layers", before.offload_layers)
     enough = ("fits",) if before.verdict == "tight" else ("fits", "tight")
 
     def fits(candidate: Profile) -> bool:
@@ -32,17 +32,11 @@ def remedies(profile: Profile, shape: ModelShape, machine: Machine) -> list[Reme
 
     helpful = []
     for field, value, cost in _candidates(profile, shape, fits):
-        candidate = with_value(profile, field, value)
+        candidate = profile.with_value(field, value)
         freed = before.device_mib - forecast(candidate, shape, machine).device_mib
         if freed >= MIN_FREED_MIB:
             helpful.append(Remedy(field, value, round(freed), cost, fits(candidate)))
     return sorted(helpful, key=lambda remedy: not remedy.fits)
-
-
-def with_value(profile: Profile, field: str, value: Any) -> Profile:
-    """Return a copy of `profile` with another value in one field. The value is not validated."""
-    table, _, name = field.rpartition(".")
-    return profile.model_copy(update={table: getattr(profile, table).model_copy(update={name: value})})
 
 
 def _candidates(profile: Profile, shape: ModelShape, fits: Callable[[Profile], bool]) -> Iterator[tuple[str, Any, str]]:
@@ -83,7 +77,7 @@ def _offload_enough_layers(profile: Profile, shape: ModelShape, fits: Callable[[
     no further layer can be offloaded."""
     first = max(STREAMED_LAYERS, int(profile.model.offload_layers)) + 1
     counts = range(first, shape.num_hidden_layers)
-    enough = (count for count in counts if fits(with_value(profile, "model.offload_layers", count)))
+    enough = (count for count in counts if fits(profile.with_value("model.offload_layers", count)))
     return next(enough, counts[-1] if counts else None)
 
 
@@ -91,5 +85,5 @@ def _shorten_enough(profile: Profile, fits: Callable[[Profile], bool]) -> int:
     """Find the longest sequence length, in steps of 256, that is enough. If none is, return half of the current one."""
     current = profile.model.max_seq_length
     lengths = range((current - 1) // 256 * 256, MIN_SEQ_LENGTH - 1, -256)
-    enough = (length for length in lengths if fits(with_value(profile, "model.max_seq_length", length)))
+    enough = (length for length in lengths if fits(profile.with_max_seq_length(length)))
     return next(enough, max(MIN_SEQ_LENGTH, current // 2))

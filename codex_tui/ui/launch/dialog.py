@@ -175,11 +175,9 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
 
     def _run_profile(self) -> Profile | None:
         """The profile with the changes of this run."""
-        from training.memory.remedies import with_value
-
         if profile := self._entry.profile:
             for field, value in self.checks.changes.items():
-                profile = with_value(profile, field, value)
+                profile = profile.with_value(field, value)
         return profile
 
     def action_apply_length(self) -> None:

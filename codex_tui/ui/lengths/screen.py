@@ -269,8 +269,7 @@ class LengthsScreen(ReportsWorkerErrors, Screen["Changes | None"]):
         self._compare()
 
     def _set_long_rows(self, long_rows: str) -> None:
-        dataset = self._profile.dataset.model_copy(update={"long_rows": long_rows})
-        self._profile = self._profile.model_copy(update={"dataset": dataset})
+        self._profile = self._profile.with_value(LONG_ROWS, long_rows)
 
     def action_ask_length(self) -> None:
         if self.choice:

@@ -11,7 +11,6 @@ from codex_tui.machine.speed import Speed, estimate_speed, find_rates
 from codex_tui.profiles.resolve import load_profile
 from training.contract.profile import Profile
 from training.memory.model_shape import ModelShape, shipped_configs
-from training.memory.remedies import with_value
 
 H100, H200 = "NVIDIA H100 80GB HBM3", "NVIDIA H200"
 LAPTOP = "NVIDIA GeForce RTX 3050 Laptop GPU"
@@ -24,7 +23,7 @@ MODELS = {
 def estimate(card: str, model: str, row_tokens: int, **training: Any) -> Speed | None:
     profile: Profile = load_profile(locations.shipped_profiles() / "rtx3050-4gb.toml")
     for name, value in {"packing": "off", **training}.items():
-        profile = with_value(profile, f"training.{name}", value)
+        profile = profile.with_value(f"training.{name}", value)
     return estimate_speed(profile, ModelShape.from_config(shipped_configs()[MODELS[model]]), card, row_tokens)
 
 
@@ -81,6 +80,6 @@ def test_a_card_is_found_by_the_drivers_name(card: str, operations: float | None
 
 def test_nothing_is_estimated_for_an_unknown_card_or_layers_in_host_memory() -> None:
     assert estimate("NVIDIA GeForce GTX 1050", "3B", 89) is None
-    profile = with_value(load_profile(locations.shipped_profiles() / "rtx3050-4gb.toml"), "model.offload_layers", 8)
+    profile = load_profile(locations.shipped_profiles() / "rtx3050-4gb.toml").with_value("model.offload_layers", 8)
     shape = ModelShape.from_config(shipped_configs()[MODELS["3B"]])
     assert estimate_speed(profile, shape, LAPTOP, 89) is None

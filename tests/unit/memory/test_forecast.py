@@ -14,7 +14,7 @@ from codex_tui.profiles.resolve import load_profile
 from training.contract.profile import Profile
 from training.memory.forecast import CONTEXT_MIB, Forecast, Machine, Measured, forecast, optimizer_bytes
 from training.memory.model_shape import ModelShape, NoShape, shipped_configs
-from training.memory.remedies import remedies, with_value
+from training.memory.remedies import remedies
 
 WITHIN = 0.05
 SEED_TABLE = load_profile(shipped_profiles() / "rtx3050-4gb.toml")
@@ -144,10 +144,10 @@ def test_remedies_say_what_they_give_back_and_applied_they_do() -> None:
     assert [remedy.fits for remedy in found] == sorted((remedy.fits for remedy in found), reverse=True)
     assert any(remedy.fits for remedy in found)
     for remedy in found:
-        after = forecast(with_value(profile, remedy.field, remedy.value), LLAMA_3B, machine)
+        after = forecast(profile.with_value(remedy.field, remedy.value), LLAMA_3B, machine)
         assert before.device_mib - after.device_mib == pytest.approx(remedy.frees_mib, abs=1)
         assert remedy.fits == (after.verdict != "no")
-        Profile.model_validate(with_value(profile, remedy.field, remedy.value).model_dump())
+        Profile.model_validate(profile.with_value(remedy.field, remedy.value).model_dump())
 
 
 def test_small_and_paged_optimizer_states() -> None:
