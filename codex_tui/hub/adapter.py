@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,12 +64,7 @@ def _list_judgements(run: RunDirectory) -> list[JudgementHead]:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return []
-    found = []
-    for path in judgement.list_files(run.judgements):
-        with suppress(judgement.JudgementError):
-            if (head := judgement.read_head(path)).adapter.sha256 == sha256:
-                found.append(head)
-    return found
+    return [head for _, head in judgement.read_heads(run.judgements) if head.adapter.sha256 == sha256]
 
 
 def collect_results(watched: WatchedRun) -> Results:

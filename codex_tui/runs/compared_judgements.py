@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 from codex_tui.base.text import clean, shorten
-from training.contract.judgement import JudgementError, list_files, read_head
+from training.contract.judgement import read_heads
 from training.contract.run_directory import RunDirectory
 
 MAX_BOOKS = 20  # of one run
@@ -39,14 +38,12 @@ class BookResult:
 def read_book_results(run: RunDirectory) -> tuple[BookResult, ...]:
     """Read the newest judgement of each book. A file that can't be read is left out."""
     found: dict[str, BookResult] = {}
-    for path in list_files(run.judgements)[:MAX_BOOKS]:
-        with suppress(JudgementError):
-            head = read_head(path)
-            level = head.overall.adapter
-            result = BookResult(
-                head.book.name, head.book.sha256, head.overall.questions, level.passes, level.marked, level.chrf
-            )
-            found.setdefault(result.key, result)
+    for _, head in read_heads(run.judgements, MAX_BOOKS):
+        level = head.overall.adapter
+        result = BookResult(
+            head.book.name, head.book.sha256, head.overall.questions, level.passes, level.marked, level.chrf
+        )
+        found.setdefault(result.key, result)
     return tuple(found.values())
 
 

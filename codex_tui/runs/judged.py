@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -39,26 +39,20 @@ class JudgedSummary(msgspec.Struct, frozen=True, kw_only=True):
         return values
 
 
-def list_judged(run: RunDirectory) -> tuple[JudgedSummary, ...]:
-    """List the newest judgements of `run`, the newest first. A file that can't be read is left out."""
-    from training.contract.judgement import JudgementError, describe_levels, list_files, read_head  # not at a start
+def summarise_judgements(run: RunDirectory) -> Iterator[JudgedSummary]:
+    """Yield the newest judgements of `run`, the newest first. A file that can't be read is left out."""
+    from training.contract.judgement import describe_levels, read_heads  # not at a start
 
-    found = []
-    for path in list_files(run.judgements)[:MAX_LISTED]:
-        with suppress(JudgementError):
-            head = read_head(path)
-            found.append(
-                JudgedSummary(
-                    name=path.stem,
-                    against=head.against.name[:MAX_TEXT],
-                    book=head.book.name[:MAX_TEXT],
-                    created=head.created,
-                    questions=head.overall.questions,
-                    marked=head.overall.adapter.marked,
-                    adapter_passes=head.overall.adapter.passes,
-                    other_passes=head.overall.other.passes,
-                    levels=describe_levels(head.overall),
-                    conclusion=next(iter(head.conclusions), "")[:MAX_TEXT],
-                )
-            )
-    return tuple(found)
+    for path, head in read_heads(run.judgements, MAX_LISTED):
+        yield JudgedSummary(
+            name=path.stem,
+            against=head.against.name[:MAX_TEXT],
+            book=head.book.name[:MAX_TEXT],
+            created=head.created,
+            questions=head.overall.questions,
+            marked=head.overall.adapter.marked,
+            adapter_passes=head.overall.adapter.passes,
+            other_passes=head.overall.other.passes,
+            levels=describe_levels(head.overall),
+            conclusion=next(iter(head.conclusions), "")[:MAX_TEXT],
+        )

@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 
 from codex_tui.base.errors import BadInput
-from codex_tui.runs.judged import list_judged
+from codex_tui.runs.judged import summarise_judgements
 from codex_tui.runs.watched import ENDED, Leftovers
 from training.contract import checkpoints
 from training.contract import events as ev
@@ -118,7 +118,7 @@ def find_leftovers(run: RunDirectory, status: str) -> Leftovers:
         except ConfigError as error:
             broken = f"config.json is {error.trouble}, so resume and chat are not possible; {_list_saved(run)}."
     step = None if broken or status == "done" else find_resume_step(run)
-    judged = next((one.summary for one in list_judged(run)), "")
+    judged = next((one.summary for one in summarise_judgements(run)), "")
     return Leftovers(step, run.has_adapter(), broken, judged)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from codex_tui.runs.facts import read_facts, read_note
-from codex_tui.runs.judged import JudgedSummary, list_judged
+from codex_tui.runs.judged import JudgedSummary, summarise_judgements
 from codex_tui.runs.library import read_created
 from codex_tui.runs.outcome import describe_newer_events, describe_resume
 from codex_tui.runs.watched import ENDED, ShownStatus, WatchedRun
@@ -121,7 +121,7 @@ def summarise(run: RunDirectory) -> RunSummary:
         reason=f"{newer} {_explain_end(watched)}".strip(),
         resume_step=watched.leftovers.resume_step,
         broken=watched.leftovers.broken,
-        judgements=list_judged(run),
+        judgements=tuple(summarise_judgements(run)),
     )
 
 

@@ -8,6 +8,7 @@ shown.
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -220,6 +221,17 @@ def read(path: Path) -> Judgement:
 def read_head(path: Path) -> JudgementHead:
     """Read the judgement at `path` without its answers. Raises JudgementError."""
     return _read(path, JudgementHead)
+
+
+def read_heads(folder: Path, max_files: int = MAX_SHOWN) -> Iterator[tuple[Path, JudgementHead]]:
+    """Yield the newest judgements in `folder` with their files, the newest first. A file that can't be read is left
+    out."""
+    for path in list_files(folder)[:max_files]:
+        try:
+            head = read_head(path)
+        except JudgementError:
+            continue
+        yield path, head
 
 
 def _read(path: Path, kind: type[T]) -> T:
