@@ -9,14 +9,13 @@ import math
 import time
 
 from training.contract.run_directory import RunDirectory
-from training.history.columns import Comparison, read_history
+from training.history.columns import HistoryCheck, read_history
 from training.history.series import Series
 from training.history.state import RunState, reduce
 from training.history.tailer import Tailer
 from training.history.values import CURVE_NAMES, CurveName, Values
 
 BATCH = 8192  # points that are drawn before the clock is looked at
-COMPARE_BUDGET = 0.02  # seconds that one poll waits for the comparison of RUN/history with the events
 
 
 class Curves:
@@ -28,7 +27,7 @@ class Curves:
     def __init__(self, run: RunDirectory) -> None:
         self._run = run
         self._tailer = Tailer(run.events)
-        self._comparison: Comparison | None = None
+        self._history_check: HistoryCheck | None = None
         self._has_begun = False
         self._reset()
         self.complete = False
@@ -64,16 +63,14 @@ class Curves:
         if not self._has_begun:
             self._has_begun = True
             if history := read_history(self._run.history, self._run.events, values=True):
-                self._comparison = Comparison(self._run.events, history)
-        if self._comparison:
-            timeout = None if math.isinf(budget_seconds) else min(budget_seconds, COMPARE_BUDGET)
-            if not self._comparison.has_ended(timeout):
+                self._history_check = HistoryCheck(self._run.events, history)
+        if check := self._history_check:
+            if not check.has_ended(budget_seconds):
                 return False
-            if self._comparison.events:
-                history = self._comparison.history
-                self._state, self._values = history.state, history.values
-                self._tailer.skip(history.offset, self._comparison.events)
-            self._comparison = None
+            if check.events:
+                self._state, self._values = check.history.state, check.history.values
+                self._tailer.skip(check.history.offset, check.events)
+            self._history_check = None
         return True
 
     def _draw(self, deadline: float) -> bool:

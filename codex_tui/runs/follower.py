@@ -12,15 +12,13 @@ from codex_tui.runs.watched import Leftovers, WatchedRun
 from training.contract import events as ev
 from training.contract.run_directory import RunDirectory
 from training.history import tailer
-from training.history.columns import Comparison, read_history
+from training.history.columns import HistoryCheck, read_history
 from training.history.state import RunState, reduce, reduce_all
 
 LIVE_BUDGET, HISTORY_BUDGET = 0.05, 0.1
 """Seconds that one poll may read before the screen handles the keyboard again."""
 PREVIEW_FROM = 2 * 1024 * 1024
 """If events.jsonl has at least this many bytes, its history or a sample of it is shown until all of it is read."""
-COMPARE_BUDGET = 0.02
-"""Seconds that one poll waits for the comparison of a history with its events."""
 CHECK_EVERY = 2.0
 """Seconds between two checks of the trainer's process."""
 SILENT_FROM = 30.0
@@ -50,7 +48,7 @@ class RunFollower:
         self._tailer = tailer.Tailer(run.events, points=on_event is None)
         self._started = False
         self._next_check = 0.0
-        self._comparison: Comparison | None = None
+        self._history_check: HistoryCheck | None = None
         self._leftovers_seen: tuple[object, ...] = ()  # file times at the last look for leftovers
         self._heard_at = 0.0  # monotonic time of the last event
 
@@ -61,7 +59,7 @@ class RunFollower:
             self._begin()
             if self.watched.sampled:
                 return True  # show the history or the sample before the events are read
-        if not self._compare(budget_seconds):
+        if not self._check_history(budget_seconds):
             return False
         before, was_complete = self.watched, self.complete
         process = liveness.find_process(self.run) if time.monotonic() >= self._next_check else None
@@ -82,7 +80,7 @@ class RunFollower:
         """Look at the run once, quickly. Of a long run without a history, reads only a sample of the events."""
         process = liveness.find_process(self.run)
         self.poll(math.inf)
-        if self._comparison:
+        if self._history_check:
             self.poll(math.inf)
         if self.watched.sampled:
             self._check(process)
@@ -98,25 +96,25 @@ class RunFollower:
         if size < PREVIEW_FROM or self._on_event:
             return
         if history := read_history(self.run.history, self.run.events):
-            self._comparison = Comparison(self.run.events, history)
+            self._history_check = HistoryCheck(self.run.events, history)
             self.watched = WatchedRun(history.state, damaged_lines=history.damaged_lines, sampled=True)
         else:
             self.watched = WatchedRun(read_sample(self.run), sampled=True)
 
-    def _compare(self, budget_seconds: float) -> bool:
+    def _check_history(self, budget_seconds: float) -> bool:
         """Compare the history with its events, if there is one, and continue from it. Returns False if that goes on."""
-        comparison = self._comparison
-        if comparison is None:
+        check = self._history_check
+        if check is None:
             return True
-        if not comparison.has_ended(min(budget_seconds, COMPARE_BUDGET) if math.isfinite(budget_seconds) else None):
+        if not check.has_ended(budget_seconds):
             return False
-        self._comparison = None
-        if comparison.events is None:  # the history is of other events
+        self._history_check = None
+        if check.events is None:  # the history is of other events
             self.watched = WatchedRun(read_sample(self.run), sampled=True)
             return True
-        history = comparison.history
+        history = check.history
         self._state, self._damaged_lines = history.state, history.damaged_lines
-        self._tailer.skip(history.offset, comparison.events)
+        self._tailer.skip(history.offset, check.events)
         return True
 
     def _read(self, deadline: float) -> tuple[bool, bool]:

@@ -15,6 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
+from math import isinf
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 from zlib import crc32
@@ -30,6 +31,7 @@ from training.history.values import Values, count_bytes
 FORMAT = 2
 """Increase this when a field of `RunState`, or a column of `Series` or `Values`, changes: older files are ignored."""
 READ_BYTES = 1 << 20
+CHECK_SECONDS = 0.02  # that a poll waits at most for a `HistoryCheck`
 MAX_GROWTH = 8  # a chunk has at most this many bytes for each byte of all events, and a little more
 _MAGIC = b"codexh%02d" % FORMAT
 _CHECKSUM = struct.Struct("=I")
@@ -72,7 +74,7 @@ class _Chunk(NamedTuple):
 def read_history(path: Path, events: Path, *, values: bool = False) -> History | None:
     """Read the file at `path`, as far as it is whole and not ahead of the file `events`.
 
-    Returns None if there is nothing to use. Use a `Comparison` before you rely on the result.
+    Returns None if there is nothing to use. Use a `HistoryCheck` before you rely on the result.
     """
     losses, beside, parts, last, size = Series(), Values(), [], None, 0
     try:
@@ -148,7 +150,7 @@ def _compute_checksum(descriptor: int, start: int, end: int, buffer: bytearray) 
     return checksum
 
 
-class Comparison:
+class HistoryCheck:
     """Compares `history` with the events at `path` in a thread. `events` is their file if they are equal."""
 
     def __init__(self, path: Path, history: History) -> None:
@@ -156,12 +158,12 @@ class Comparison:
         self._thread: threading.Thread | None = None
         self.events: EventsFile | None = None
 
-    def has_ended(self, timeout: float | None) -> bool:
-        """Wait up to `timeout` seconds for the end. None: as long as it takes."""
+    def has_ended(self, budget_seconds: float) -> bool:
+        """Wait for the end: a small part of a finite budget, or as long as it takes if the budget is infinite."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._compare, daemon=True)
             self._thread.start()
-        self._thread.join(timeout)
+        self._thread.join(None if isinf(budget_seconds) else min(budget_seconds, CHECK_SECONDS))
         return not self._thread.is_alive()
 
     def _compare(self) -> None:
