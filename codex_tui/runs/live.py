@@ -12,21 +12,19 @@ import os
 import time
 from contextlib import suppress
 from pathlib import Path
-from zlib import crc32
 
 import msgspec
 
 from codex_tui.base import locations
+from codex_tui.base.checked_file import read_checked, write_checked
 from codex_tui.base.errors import CodexError
 from codex_tui.runs.library import is_run, list_folder, read_created, stat_file
-from training.contract import files
 from training.contract.run_directory import RunDirectory
 
 FORMAT = "dead trainers 1"
 """Increase the number when a field of `_Look` changes."""
 MIN_AGE_SECONDS = 2.0
 """A folder that changed this recently may change again without a new time, because the kernel's clock ticks slowly."""
-CHECKSUM_BYTES = 4
 
 
 class _Look(msgspec.Struct, array_like=True, frozen=True):
@@ -147,21 +145,10 @@ class _DeadTrainers:
         if not self._found or self._found == self._known:
             return
         with suppress(OSError, UnicodeEncodeError):  # a name that is not UTF-8 can't be kept
-            data = msgspec.msgpack.encode(_Content(FORMAT, str(self.home), self._found))
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            files.write_atomically(self._path, _compute_checksum(data) + data, sync=False)
+            write_checked(self._path, _Content(FORMAT, str(self.home), self._found))
 
     def _load(self) -> dict[str, _Look]:
-        try:
-            data = files.read(self._path)
-            checksum, body = data[:CHECKSUM_BYTES], data[CHECKSUM_BYTES:]
-            if checksum != _compute_checksum(body):
-                return {}
-            content = msgspec.msgpack.decode(body, type=_Content)
-        except (OSError, ValueError, TypeError, RecursionError):
+        content = read_checked(self._path, _Content)
+        if content is None or (content.format, content.runs_home) != (FORMAT, str(self.home)):
             return {}
-        return content.looks if (content.format, content.runs_home) == (FORMAT, str(self.home)) else {}
-
-
-def _compute_checksum(data: bytes) -> bytes:
-    return crc32(data).to_bytes(CHECKSUM_BYTES, "big")
+        return content.looks

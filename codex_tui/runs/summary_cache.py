@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from codex_tui import __version__
+from codex_tui.base.checked_file import read_checked, write_checked
 from codex_tui.base.locations import cache_home
 from codex_tui.runs.summary import RunSummary
 from training.contract import files
@@ -89,22 +90,14 @@ class SummaryCache:
             return
         entries = {name: entry for name, entry in self._entries.items() if name not in gone}
         with suppress(OSError, ValueError):  # ValueError: a name that is not UTF-8
-            data = msgspec.msgpack.encode(_Content(_describe_version(), self._home, entries))
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            files.write_atomically(self._path, compute_digest(data) + data, sync=False)
+            write_checked(self._path, _Content(_describe_version(), self._home, entries))
             files.delete_oldest(self._path.parent, "[0-9a-f]*", MAX_FOLDERS)
 
     def _load(self) -> dict[str, _Entry]:
-        try:
-            data = files.read(self._path)
-            digest, body = data[:DIGEST_BYTES], data[DIGEST_BYTES:]
-            if digest != compute_digest(body):
-                return {}
-            content = msgspec.msgpack.decode(body, type=_Content)
-        except (OSError, ValueError, TypeError, RecursionError):
+        content = read_checked(self._path, _Content)
+        if content is None or (content.version, content.runs_home) != (_describe_version(), self._home):
             return {}
-        is_ours = content.version == _describe_version() and content.runs_home == self._home
-        return content.entries if is_ours else {}
+        return content.entries
 
 
 def _identify_files(directory: str, summary: RunSummary) -> tuple[bytes, float]:
@@ -130,15 +123,12 @@ def _identify_files(directory: str, summary: RunSummary) -> tuple[bytes, float]:
         else:
             seen.append(_identify(status))
             changed_at = max(changed_at, status.st_ctime_ns)
-    return compute_digest(repr(seen).encode(errors="surrogateescape")), changed_at / 1e9
+    digest = hashlib.blake2b(repr(seen).encode(errors="surrogateescape"), digest_size=DIGEST_BYTES).digest()
+    return digest, changed_at / 1e9
 
 
 def _identify(status: os.stat_result) -> _Identity:
     return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-
-
-def compute_digest(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest()
 
 
 def _describe_version() -> str:

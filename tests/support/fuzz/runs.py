@@ -11,6 +11,7 @@ from unittest.mock import patch
 import msgspec
 
 from codex_tui.base import locations
+from codex_tui.base.checked_file import CHECKSUM_BYTES, compute_checksum
 from codex_tui.base.text import clean
 from codex_tui.data.target import Target
 from codex_tui.profiles.resolve import load_profile
@@ -141,7 +142,7 @@ def fuzz_summaries(session: FuzzSession) -> TryInput:
     dead = dead_trainers.read_bytes()
     [place] = (locations.cache_home() / "summaries").iterdir()
     valid = place.read_bytes()
-    content = msgspec.msgpack.decode(valid[summary_cache.DIGEST_BYTES :])
+    content = msgspec.msgpack.decode(valid[CHECKSUM_BYTES:])
 
     def try_one(mutate: Mutator) -> None:
         place.write_bytes(mutate.bytes(valid))
@@ -155,7 +156,7 @@ def fuzz_summaries(session: FuzzSession) -> TryInput:
             body = msgspec.msgpack.encode(changed)
         except (ValueError, OverflowError, TypeError):
             return
-        place.write_bytes(summary_cache.compute_digest(body) + body)  # a right checksum of a wrong value
+        place.write_bytes(compute_checksum(body) + body)  # a right checksum of a wrong value
         with session.expect_unchanged("cache"):
             _look_at_run(session, run, mutate)
 

@@ -12,6 +12,7 @@ import pytest
 from support.fake_runs import append_events, make_run
 
 from codex_tui.base import locations
+from codex_tui.base.checked_file import CHECKSUM_BYTES, compute_checksum
 from codex_tui.runs import live
 from codex_tui.runs.announced import claim
 from training.contract import events as ev
@@ -120,17 +121,17 @@ def test_a_damaged_file_is_ignored(number: int) -> None:
     claim(done, "seen")
     assert find_name() is None
     data = find_cache_file().read_bytes()
-    body = data[live.CHECKSUM_BYTES :]
+    body = data[CHECKSUM_BYTES:]
     home = str(locations.runs_home()).encode()
     wrong = [
         b"",
         data[:-9],
         b"\xff" * 4000,
         data.replace(b"lost", b"done"),
-        live._compute_checksum(other := body.replace(home, home[:-1] + b"X")) + other,
-        live._compute_checksum(other := body.replace(live.FORMAT.encode(), live.FORMAT[:-1].encode() + b"9")) + other,
-        live._compute_checksum(other := b"\x91" * 100_000) + other,
-        live._compute_checksum(other := msgspec.msgpack.encode([live.FORMAT, home.decode(), {"done": [1, 2]}])) + other,
+        compute_checksum(other := body.replace(home, home[:-1] + b"X")) + other,
+        compute_checksum(other := body.replace(live.FORMAT.encode(), live.FORMAT[:-1].encode() + b"9")) + other,
+        compute_checksum(other := b"\x91" * 100_000) + other,
+        compute_checksum(other := msgspec.msgpack.encode([live.FORMAT, home.decode(), {"done": [1, 2]}])) + other,
     ]
     done.write_process(ProcessIdentity.current(attempt=2))
     find_cache_file().write_bytes(wrong[number])

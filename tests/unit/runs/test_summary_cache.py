@@ -13,6 +13,7 @@ from support.fake_checkpoint import write_checkpoint
 from support.fake_runs import append_events, make_run
 
 from codex_tui.base import locations
+from codex_tui.base.checked_file import CHECKSUM_BYTES, compute_checksum
 from codex_tui.runs import library, summaries, summary_cache
 from codex_tui.runs.summary import RunSummary, summarise
 from training.contract import events as ev
@@ -121,7 +122,7 @@ def test_every_change_of_a_run_is_seen(change: Callable[[RunDirectory, RunDirect
 
 
 def damage(data: bytes) -> list[bytes]:
-    content = msgspec.msgpack.decode(data[16:])
+    content = msgspec.msgpack.decode(data[CHECKSUM_BYTES:])
     other_version = msgspec.msgpack.encode(content | {"version": "0.0"})
     lie = content["entries"]["lost"]["summary"] | {"status": "won"}
     lying = msgspec.msgpack.encode(
@@ -135,8 +136,8 @@ def damage(data: bytes) -> list[bytes]:
         data[:-100],
         data[:200] + b"\x00" + data[201:],
         data.replace(b"lost", b"done"),
-        *(summary_cache.compute_digest(body) + body for body in (other_version, lying, other_home)),
-        *(summary_cache.compute_digest(body) + body for body in (b"\x91" * 100_000, b"\xc0", b"\x80")),
+        *(compute_checksum(body) + body for body in (other_version, lying, other_home)),
+        *(compute_checksum(body) + body for body in (b"\x91" * 100_000, b"\xc0", b"\x80")),
     ]
 
 
@@ -153,10 +154,10 @@ def test_the_summary_of_one_run_is_never_shown_for_another() -> None:
     make_runs()
     first = summaries.list_runs()
     path = find_cache_file()
-    content = msgspec.msgpack.decode(path.read_bytes()[16:])
+    content = msgspec.msgpack.decode(path.read_bytes()[CHECKSUM_BYTES:])
     entries = content["entries"]
     body = msgspec.msgpack.encode(content | {"entries": {"done": entries["lost"], "lost": entries["done"]}})
-    path.write_bytes(summary_cache.compute_digest(body) + body)
+    path.write_bytes(compute_checksum(body) + body)
     assert summaries.list_runs() == first
 
 
