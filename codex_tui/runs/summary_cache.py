@@ -29,6 +29,7 @@ of `RunSummary` needs no increase."""
 MIN_AGE_SECONDS = 2.0
 """A file that changed this recently may change again without a new time, because the kernel's clock ticks slowly."""
 MAX_SUMMARY_BYTES = 16 * 1024
+MAX_CACHE_BYTES = 64 * 2**20  # more than ten thousand runs with judgements need
 MAX_FOLDERS = 4  # runs folders, such as those of several CODEX_TUI_HOMEs with one cache
 DIGEST_BYTES = 16
 _FILES = (
@@ -94,7 +95,7 @@ class SummaryCache:
             files.delete_oldest(self._path.parent, "[0-9a-f]*", MAX_FOLDERS)
 
     def _load(self) -> dict[str, _Entry]:
-        content = read_checked(self._path, _Content)
+        content = read_checked(self._path, _Content, MAX_CACHE_BYTES)
         if content is None or (content.version, content.runs_home) != (_describe_version(), self._home):
             return {}
         return content.entries

@@ -161,6 +161,19 @@ def test_the_summary_of_one_run_is_never_shown_for_another() -> None:
     assert summaries.list_runs() == first
 
 
+def test_a_file_of_very_many_runs_is_used() -> None:
+    make_runs()
+    summaries.list_runs()
+    path = find_cache_file()
+    content = msgspec.msgpack.decode(path.read_bytes()[CHECKSUM_BYTES:])
+    done = content["entries"]["done"]
+    long = done | {"summary": done["summary"] | {"reason": "r" * 15_000}}
+    content["entries"] |= {f"run-{number}": long for number in range(500)}
+    body = msgspec.msgpack.encode(content)
+    path.write_bytes(compute_checksum(body) + body)
+    assert summary_cache.SummaryCache(locations.runs_home()).find("done") is not None
+
+
 def test_only_ended_runs_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     live = make_run("live", STARTED, ev.Metrics(step=1, loss=1.0), alive=True)
     ending = make_run("ending", STARTED, ev.Done(step=1), alive=True)  # its trainer has not left yet
