@@ -61,13 +61,14 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def remedy(self) -> str:
-        """One sentence: from which step a resume would continue, or why no resume is possible."""
-        return self.broken or ("" if self.resume_step is None else describe_resume(self.resume_step))
+        """One sentence: from which step a resume would continue, or why no resume is possible. "" if `reason` has it."""
+        remedy = self.broken or ("" if self.resume_step is None else describe_resume(self.resume_step))
+        return "" if remedy in self.reason else remedy
 
     @property
     def remark(self) -> str:
         """The reason why the run ended, and the remedy."""
-        return self.reason if self.remedy in self.reason else f"{self.reason} {self.remedy}".strip()
+        return f"{self.reason} {self.remedy}".strip()
 
     def as_json(self) -> dict[str, Any]:
         return {

@@ -67,8 +67,7 @@ def read_details(run: RunSummary) -> Details:
 
 def explain_end(run: RunSummary) -> Content:
     """Why the run ended, and what the user can do about it."""
-    remedy = "" if run.remedy in run.reason else run.remedy
-    rows = [Content(clean(run.reason)), line((clean(remedy), MUTED))]
+    rows = [Content(clean(run.reason)), line((clean(run.remedy), MUTED))]
     return Content("\n").join([*([Content(run.note)] if run.note else []), *rows])
 
 
@@ -125,7 +124,7 @@ class Preview(ReportsWorkerErrors, Painted):
 def _draw_end(run: RunSummary, width: int) -> list[Content]:
     """How the run ended, and what can be done about it: a line for each, over the whole width."""
     rows = [line((f"{'state':<{LABEL}}", MUTED), format_status(run.status))]
-    for text, style in ((run.reason, ""), ("" if run.remedy in run.reason else run.remedy, MUTED)):
+    for text, style in ((run.reason, ""), (run.remedy, MUTED)):
         rows += [line((row, style)) for row in textwrap.wrap(clean(text), max(20, width))]
     return rows
 
