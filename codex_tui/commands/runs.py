@@ -44,11 +44,10 @@ def run_runs(args: argparse.Namespace) -> int:
 
 def _print_json(summaries: Iterable[RunSummary]) -> None:
     """Print a list, one run at a time, as `json.dumps` with `indent=2` would print all."""
-    # No value is a list or a table, so new lines in the separators indent as `indent=2` does, which is slow.
-    encode = json.JSONEncoder(separators=(",\n    ", ": ")).encode
     separator = "["
     for summary in summaries:
-        print(f"{separator}\n  {{\n    {encode(summary.as_json())[1:-1]}\n  }}", end="", flush=True)
+        entry = "\n" + json.dumps(summary.as_json(), indent=2)
+        print(separator + entry.replace("\n", "\n  "), end="", flush=True)
         separator = ","
     print("[]" if separator == "[" else "\n]")
 

@@ -61,7 +61,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def remedy(self) -> str:
-        """One sentence: from which step a resume would continue, or why no resume is possible. "" if `reason` has it."""
+        """One sentence: from which step a resume would continue, or why none is possible. "" if `reason` has it."""
         remedy = self.broken or ("" if self.resume_step is None else describe_resume(self.resume_step))
         return "" if remedy in self.reason else remedy
 

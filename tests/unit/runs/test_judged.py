@@ -45,6 +45,16 @@ def save(
     return path
 
 
+def test_the_list_of_runs_is_indented_json(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
+    save(run)
+    make_run("b", ev.Started(attempt=1, pid=1), ev.Done(step=1))
+    assert main(["runs", "--json"]) == 0
+    printed = capsys.readouterr().out
+    listed = json.loads(printed)
+    assert sorted(len(one["judgements"]) for one in listed) == [0, 1]
+    assert printed == json.dumps(listed, indent=2) + "\n"
+
+
 def test_the_list_of_runs_has_them_and_leaves_damaged_ones_out(
     run: RunDirectory, capsys: pytest.CaptureFixture[str]
 ) -> None:
