@@ -13,7 +13,7 @@ from codex_tui.base.errors import DONE, BadInput
 
 if TYPE_CHECKING:
     from codex_tui.base.progress import OnProgress
-    from codex_tui.runs.comparison import Comparison, Row
+    from codex_tui.runs.comparison import ComparedRun, Comparison, Row
     from training.contract.run_directory import RunDirectory
 
 MIN_COLUMN, MAX_COLUMN = 11, 24  # cells of a column with settings, which may continue on the next line
@@ -61,7 +61,7 @@ def _check_different(runs: Sequence[RunDirectory]) -> None:
         raise BadInput("A comparison needs two or more runs.", f"Name another one: codex-tui compare {names[0]} RUN")
 
 
-def _read(run: RunDirectory, number: int, count: int, report: OnProgress) -> Any:
+def _read(run: RunDirectory, number: int, count: int, report: OnProgress) -> ComparedRun:
     """Read all events of `run`, which may take seconds."""
     from codex_tui.base.progress import Progress
     from codex_tui.runs.comparison import read_run

@@ -206,6 +206,22 @@ async def test_a_damaged_run_is_named_and_the_others_are_shown(make_run: Any) ->
         await until(pilot, lambda: "B: config.json is damaged." in screen_text(pilot.app))
 
 
+async def test_settings_of_an_ended_run_are_not_read_at_each_key(
+    make_run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for run in make_runs(make_run, 2):
+        config = read_config(run)
+        del config["dataset_fingerprint"]  # as the runs of older versions
+        write_config(run, config)
+    async with CodexApp().run_test(size=(80, 24)) as pilot:
+        await open_comparison(pilot, 2)
+        monkeypatch.setattr(
+            "codex_tui.ui.compare.screen.read_settings", lambda run: pytest.fail(f"{run} is read again")
+        )
+        await pilot.press("y")
+        await until(pilot, lambda: "Eval loss over steps" in screen_text(pilot.app))
+
+
 async def test_the_palette_compares(make_run: Any) -> None:
     make_runs(make_run, 2)
     async with CodexApp().run_test(size=(120, 36)) as pilot:

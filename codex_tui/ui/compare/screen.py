@@ -119,10 +119,10 @@ class ComparisonScreen(ReportsWorkerErrors, Screen[None]):
         compared = []
         for number, follower in enumerate(self._followers):
             watched, run = follower.watched, follower.run
-            if self._settings[number].fingerprint is None and watched.state.resolved:
-                self._settings[number] = read_settings(run)  # the trainer has added what really runs
             if self._results[number] is None and follower.complete:
                 self._results[number] = find_results(run, watched)
+                if self._settings[number].fingerprint is None and watched.state.resolved:
+                    self._settings[number] = read_settings(run)  # the trainer has added what really runs
             results = self._results[number] or Results(watched.status)
             compared.append(ComparedRun(run.name, self._settings[number], results))
         comparison = compare(compared)
