@@ -90,6 +90,11 @@ def format_duration(seconds: float | None) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def format_percent(share: float) -> str:
+    """Format a share of 0.39 as "39 %"."""
+    return f"{100 * share:.0f} %"
+
+
 def format_size(count: int) -> str:
     """Format 1234567 bytes as "1.2 MB"."""
     return f"{scale_size(count, count)} {_find_unit(count)[0]}"

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TextIO
 
-from codex_tui.base.text import pluralize
+from codex_tui.base.text import format_percent, pluralize
 
 if TYPE_CHECKING:
     from codex_tui.data.check import CheckResult
@@ -140,7 +140,7 @@ def _figures(result: CheckResult) -> Iterator[tuple[str, str]]:
     most = "" if overview.tokens else "at most "
     yield "steps", f"{most}{overview.steps_per_epoch:,} an epoch, {overview.total_steps:,} in total{_time(result)}"
     if passes := overview.passes:
-        yield "packing", f"{passes.per_step:.1f} passes a step, {passes.fill:.0%} of each filled with rows"
+        yield "packing", f"{passes.per_step:.1f} passes a step, {format_percent(passes.fill)} of each filled with rows"
 
 
 def _duplicates(result: CheckResult) -> str:

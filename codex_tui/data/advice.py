@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from codex_tui.base.text import pluralize
+from codex_tui.base.text import format_percent, pluralize
 from codex_tui.data.overview import Overview
 from training.contract.profile import Profile
 from training.contract.units import round_up_length
@@ -105,7 +105,7 @@ def _advise_on_cut(overview: Overview, lengths: Lengths, profile: Profile) -> It
             full_length,
         )
     elif long_rows and profile.dataset.long_rows == "drop":
-        share = _format_percent(long_rows / overview.kept)
+        share = _format_small_share(long_rows / overview.kept)
         yield Advice(
             f"{_rows(long_rows)} ({share}) longer than {limit:,} tokens {_choose(long_rows, 'is', 'are')} dropped: "
             f"{_format_share(overview.answers_lost, overview.answers)}.",
@@ -139,7 +139,7 @@ def _advise_on_cut_answers(overview: Overview, lengths: Lengths, limit: int) -> 
         )  # fmt: skip
     if cut := overview.answers_cut:
         yield Advice(
-            f"{pluralize(cut, 'answer')} ({_format_percent(cut / (overview.answers or cut))}) "
+            f"{pluralize(cut, 'answer')} ({_format_small_share(cut / (overview.answers or cut))}) "
             f"{_choose(cut, 'is', 'are')} cut at {limit:,} tokens: the model does not learn how "
             f"{_choose(cut, 'it ends', 'they end')} or when to stop.",
             cuts_none + (f", {p99} cuts at most 1 %." if limit < p99 < full_length else "."),
@@ -172,7 +172,7 @@ def _advise_on_bad(overview: Overview, profile: Profile) -> Iterator[Advice]:
         )
     elif bad > MIN_SHARE * overview.rows:
         yield Advice(
-            f"{_rows(bad)} ({_format_percent(bad / overview.rows)}) can't be used for training and "
+            f"{_rows(bad)} ({_format_small_share(bad / overview.rows)}) can't be used for training and "
             f"{_choose(bad, 'is', 'are')} skipped.",
             'Fix them. With dataset.on_bad_rows = "refuse", a run does not start while there are bad rows.',
         )
@@ -210,8 +210,8 @@ def _advise_on_duplicates(overview: Overview) -> Iterator[Advice]:
         )
     if near > MIN_SHARE * overview.kept:
         yield Advice(
-            f"{_rows(near)} ({_format_percent(near / overview.kept)}) {_choose(near, 'is', 'are')} nearly the same as "
-            "another row.",
+            f"{_rows(near)} ({_format_small_share(near / overview.kept)}) {_choose(near, 'is', 'are')} nearly the same "
+            "as another row.",
             "Keep one of each kind, unless you want the variants. To repeat all rows equally, raise "
             "training.num_train_epochs.",
         )
@@ -269,5 +269,5 @@ def _choose(count: int, one: str, several: str) -> str:
     return one if count == 1 else several
 
 
-def _format_percent(share: float) -> str:
-    return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.1f} %" if share >= 0.001 else "under 0.1 %"
+def _format_small_share(share: float) -> str:
+    return format_percent(share) if share >= 0.1 else f"{100 * share:.1f} %" if share >= 0.001 else "under 0.1 %"

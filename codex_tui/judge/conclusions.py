@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from codex_tui.base.text import pluralize
+from codex_tui.base.text import format_percent, pluralize
 from training.contract.judgement import BASE, Difference, Group, Judgement
 
 MIN_QUESTIONS = 6
@@ -114,9 +114,9 @@ def _conclude_by_heart(known: Group, unseen: Group) -> Iterator[str]:
     if trained - other < BY_HEART_GAP:
         return
     yield (
-        f"The adapter {verb} {trained:.0%} of the trained questions and {other:.0%} of the unseen: "
-        f"much of what it knows is learned by heart."
-    ).replace("%", " %")
+        f"The adapter {verb} {format_percent(trained)} of the trained questions and {format_percent(other)} of the "
+        "unseen: much of what it knows is learned by heart."
+    )
 
 
 def _conclude_tags(tags: dict[str, Group], names: _Names) -> Iterator[str]:

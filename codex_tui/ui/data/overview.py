@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from codex_tui.base.text import clean, format_duration, pluralize
+from codex_tui.base.text import clean, format_duration, format_percent, pluralize
 from codex_tui.data.filter import MEANINGS
 from codex_tui.data.view import DataView
 from codex_tui.ui.data.histogram import draw_histogram
@@ -121,7 +121,9 @@ def _draw_facts(view: DataView, overview: Overview) -> Iterator[Content]:
     yield from _draw_token_facts(view, overview)
     yield _draw_fact("steps", f"{overview.steps_per_epoch:,}", f"per epoch, {overview.total_steps:,} in total")
     if passes := overview.passes:
-        yield _draw_fact("packing", f"{passes.fill:.0%}", f"of each pass filled, {passes.per_step:.1f} passes a step")
+        yield _draw_fact(
+            "packing", format_percent(passes.fill), f"of each pass filled, {passes.per_step:.1f} passes a step"
+        )
     if overview.seconds_per_epoch:
         time = format_duration(overview.seconds_per_epoch)
         yield _draw_fact("time", time, "per epoch, as fast as the last run here")

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from textual.content import Content
 
-from codex_tui.base.text import clean
+from codex_tui.base.text import clean, format_percent
 from codex_tui.ui.kit.drawing import line
 from codex_tui.ui.kit.scrolling import pad
 
@@ -46,7 +46,7 @@ def mark_differences(one: str, other: str, *, ended: bool = True) -> tuple[tuple
         return contents, ""
     if not found.first and not found.second:
         return contents, "The answers have the same words."
-    sentence = f"{found.share:.0%} of the words are the same".replace("%", " %")
+    sentence = f"{format_percent(found.share)} of the words are the same"
     if found.share < MIN_MARKED_SHARE:
         return contents, f"{sentence}."
     marked = (_underline(contents[0], found.first), _underline(contents[1], found.second))
