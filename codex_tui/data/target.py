@@ -91,6 +91,13 @@ class Target:
         """The name of the profile or of the run, "" if there is neither."""
         return self.path.stem if self.path else self.run.name if self.run else ""
 
+    def describe(self, rows: str) -> str:
+        """Return the title of a screen with these rows: the dataset, `rows`, and the profile or the run."""
+        parts = [self.label, rows]
+        if self.profile_name:
+            parts.append(f"{'run' if self.run else 'profile'} {self.profile_name}")
+        return " · ".join(filter(None, parts))
+
     def prepare_worker_target(self) -> Path | None:
         """Return what the inspect worker reads: the run directory, or a config.json that this method writes into the
         app's cache. Returns None without a profile. Raises OSError."""

@@ -92,11 +92,9 @@ def _explain_counting(view: DataView) -> Content:
 
 def draw_title(view: DataView) -> Content:
     """Draws what is shown: the dataset, its rows, and the profile or the run."""
-    target, count = view.target, view.rows.count
-    parts = [clean(target.label), pluralize(count, "row") if view.rows.complete else f"{count:,}+ rows"]
-    if target.profile_name:
-        parts.append(f"{'run' if target.run else 'profile'} {clean(target.profile_name)}")
-    return line((" · ".join(parts), MUTED))
+    count = view.rows.count
+    rows = pluralize(count, "row") if view.rows.complete else f"{count:,}+ rows"
+    return line((clean(view.target.describe(rows)), MUTED))
 
 
 def draw_heading(view: DataView) -> Content:

@@ -227,13 +227,8 @@ class LengthsScreen(ReportsWorkerErrors, Screen["Changes | None"]):
         self.query_one(LengthList).styles.height = max(4, min(lines + borders, room - MIN_CHART_ROWS - borders))
 
     def _show_title(self) -> None:
-        target = self._target
-        parts = [clean(target.label)]
-        if self._count.rows:
-            parts.append(pluralize(self._count.rows.scan.kept, "row"))
-        if target.profile_name:
-            parts.append(f"{'run' if target.run else 'profile'} {clean(target.profile_name)}")
-        self.query_one(TitleBar).show("Lengths", line((" · ".join(parts), MUTED)))
+        rows = pluralize(self._count.rows.scan.kept, "row") if self._count.rows else ""
+        self.query_one(TitleBar).show("Lengths", line((clean(self._target.describe(rows)), MUTED)))
 
     def _show_memory(self, choice: LengthOptions, option: LengthOption) -> None:
         bar = self.query_one(ForecastBar)
