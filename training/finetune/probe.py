@@ -67,15 +67,14 @@ class Probe(TrainerCallback):
             tokens = math.ceil(tokens / self._profile.training.per_device_train_batch_size)
         self._emit(ev.Phase(name="probing", detail=largest))
         with leave_undisturbed(self._trainer):
-            with self._explain(f"{largest[0].upper()}{largest[1:]}, can't be trained"):
+            with self._explain(largest, "trained"):
                 self._run_pass(WARM_UP_TOKENS)
                 self._limit.apply(loaded=True)
                 reset_peaks()
                 self._run_pass()
                 self._run_pass()  # this one starts with gradients in memory, as most passes of a step do
             if self._eval_rows:
-                largest_eval = self._describe(self._eval_rows)[0]
-                with self._explain(f"{largest_eval[0].upper()}{largest_eval[1:]}, can't be evaluated"):
+                with self._explain(self._describe(self._eval_rows)[0], "evaluated"):
                     self._evaluate()
             event = self._measure(tokens)
         self._limit.apply(loaded=True)
@@ -89,7 +88,8 @@ class Probe(TrainerCallback):
         tokens = sum(len(row["input_ids"]) for row in rows)
         return f"the fullest pass, {tokens:,} tokens", tokens
 
-    def _explain(self, task: str) -> AbstractContextManager[None]:
+    def _explain(self, largest: str, verb: str) -> AbstractContextManager[None]:
+        task = f"{largest[0].upper()}{largest[1:]}, can't be {verb}"
         return self._limit.explain_out_of_memory(task, self._profile, self._shape)
 
     def _evaluate(self) -> None:
