@@ -108,12 +108,14 @@ def load(path: Path, rows: int) -> list[EncodedRow] | None:
         return None
     if len(answers) != len(tokens) or 2 * sum(answers) != len(spans):
         return None
-    found, rest = [], _list_sequences(tokens, answers, spans, ids)
-    for position, count in enumerate(sequences):
-        found.append(EncodedRow(list(islice(rest, count)), cached.refused.get(position, "")))
-    if found:
-        found[0].faults = cached.faults
-    return found
+    remaining = _list_sequences(tokens, answers, spans, ids)
+    encoded = [
+        EncodedRow(list(islice(remaining, count)), cached.refused.get(position, ""))
+        for position, count in enumerate(sequences)
+    ]
+    if encoded:
+        encoded[0].faults = cached.faults
+    return encoded
 
 
 def _list_sequences(tokens: memoryview, answers: memoryview, spans: memoryview, ids: memoryview) -> Iterator[Encoded]:
