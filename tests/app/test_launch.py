@@ -29,6 +29,7 @@ from codex_tui.ui.app import CodexApp
 from codex_tui.ui.launch.dataset_input import DatasetInput
 from codex_tui.ui.launch.dialog import LaunchDialog
 from codex_tui.ui.lengths.screen import LengthsScreen
+from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 
 SIZE = (120, 36)
@@ -212,6 +213,29 @@ async def test_another_dataset_is_checked_after_it_was_typed(mine: Path, worker:
         await see(pilot, "1 to train on; none is cut at 128 tokens")
         pilot.app.screen.query_one(DatasetInput).value = "me/waves"
         await see(pilot, "checked after the download from the Hub")
+
+
+async def test_late_figures_of_an_earlier_dataset_are_not_shown(
+    mine: Path, worker: type[WordWorker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late, release, advise = Event(), Event(), check.CountedRows.advise
+
+    def advise_late(self: check.CountedRows, profile: Profile) -> Any:
+        if not late.is_set():
+            late.set()
+            release.wait(60)
+        return advise(self, profile)
+
+    async with launching() as pilot:
+        await see(pilot, "148 of 300 rows are cut at 128 tokens")
+        monkeypatch.setattr(check.CountedRows, "advise", advise_late)
+        await pilot.press("ctrl+l")
+        await until(pilot, late.is_set)
+        pilot.app.screen.query_one(DatasetInput).value = "tips.jsonl"
+        await see(pilot, "1 to train on; none is cut at 192 tokens for this run")
+        release.set()
+        await until(pilot, lambda: not any(each.group == "advice" and each.is_running for each in pilot.app.workers))
+        assert pilot.app.screen.checks.rows.overview.kept == 1
 
 
 async def test_a_missing_environment_is_no_obstacle(

@@ -170,6 +170,8 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         """Shows the figures of the counted rows under the max_seq_length of this run."""
         if (counted := self._counted) and (target := self._target) and (profile := self._run_profile()):
             overview, advice = await asyncio.to_thread(counted.advise, profile)
+            if counted is not self._counted or profile != self._run_profile():
+                return  # other rows or other values have been chosen meanwhile
             checked = RowsChecked(overview, advice, profile.dataset.long_rows, len(target.source.left_out))
             self._show_checks(self.checks.change(rows=checked))
 
