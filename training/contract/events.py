@@ -27,6 +27,9 @@ VERSION = 1
 Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
 """The integers that a float holds exactly, so that a reader can keep them in any column of numbers."""
 
+Seconds = Annotated[float, msgspec.Meta(ge=-1e11, le=1e11)]
+"""Unix seconds up to the year 5138, or a part of them: finite, and so is the difference of any two."""
+
 PhaseName = Literal["loading", "tokenising", "probing", "sampling", "training", "cooling", "evaluating", "saving"]
 
 FailureKind = Literal[
@@ -54,7 +57,7 @@ class Event(msgspec.Struct, kw_only=True, tag_field="type", gc=False):
 
     v: int = VERSION
     seq: int = 0
-    time: float = 0.0
+    time: Seconds = 0.0
 
 
 class Started(Event, tag="started"):

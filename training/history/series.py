@@ -130,7 +130,8 @@ class Series:
         return PackedPoints(first, len(self) - first, self._finite, self._mean, b"".join(columns + blocks))
 
     def unpack(self, packed: PackedPoints) -> None:
-        """Replace all points from `packed.first` on. Raises ValueError if the number of bytes is wrong."""
+        """Replace all points from `packed.first` on. Raises ValueError if the number of bytes is wrong, or if a time is
+        not finite."""
         if packed.first > len(self.steps) or len(packed.data) != packed.count_bytes():
             raise ValueError(packed.first)
         self._cut(packed.first)
@@ -139,6 +140,8 @@ class Series:
             for column in columns:
                 start, end = end, end + NUMBER_BYTES * count
                 column.frombytes(packed.data[start:end])
+        if not isfinite(sum(self.times[packed.first :])):
+            raise ValueError(packed.first)
         self._finite, self._mean = packed.finite, packed.mean
 
     @property

@@ -58,15 +58,17 @@ class RunState:
     warnings: list[str] = field(default_factory=list)
     failure: ev.Failed | None = None
     adapter_step: int | None = None  # of a run that is done: the step of the adapter, if it is not the last step
-    started_at: float | None = None  # the start of the first attempt
-    last_event_at: float | None = None
-    ended_at: float | None = None
+    started_at: ev.Seconds | None = None  # the start of the first attempt
+    last_event_at: ev.Seconds | None = None
+    ended_at: ev.Seconds | None = None
     missing_events: int = 0  # how many numbers `seq` has skipped
     next_seq: int = 0
     resume_step: int = 0  # the step from which the last attempt continues
-    paused: float = 0.0  # the seconds between the attempts
-    training_since: float = 0.0  # the clock time at which the seconds of training are 0
-    idle_since: float | None = None  # the clock time at which the trainer stopped to take steps; None: it takes them
+    paused: ev.Seconds = 0.0  # the seconds between the attempts
+    training_since: ev.Seconds = 0.0  # the clock time at which the seconds of training are 0
+    idle_since: ev.Seconds | None = (
+        None  # the clock time at which the trainer stopped to take steps; None: it takes them
+    )
 
     @property
     def ended(self) -> bool:

@@ -6,11 +6,14 @@ import os
 import random
 import shutil
 from collections.abc import Callable, Iterator
+from math import inf, nan
 from pathlib import Path
+from struct import pack
 
+import msgspec
 import pytest
 from support.fake_runs import append_events
-from support.history_file import join_chunk, split_chunks
+from support.history_file import Chunk, join_chunk, split_chunks
 
 from codex_tui.runs import follower
 from codex_tui.runs.curves import Curves
@@ -18,9 +21,9 @@ from codex_tui.runs.follower import RunFollower, snapshot
 from training.contract import events as ev
 from training.contract.run_directory import RunDirectory
 from training.history import recorder
-from training.history.columns import find_events, read_history
+from training.history.columns import History, find_events, read_history
 from training.history.recorder import Recorder
-from training.history.series import BLOCK
+from training.history.series import BLOCK, NUMBER_BYTES
 
 
 @pytest.fixture(autouse=True)
@@ -305,6 +308,28 @@ def test_a_state_that_lies_with_a_right_checksum_does_no_harm(run: RunDirectory)
     for old, new in ((b"done", b"dine"), (b"evals", b"avals"), (b"losses\xc0", b"losses\x01"), (b"status", b"")):
         run.history.write_bytes(b"".join(join_chunk(chunk, chunk.rest.replace(old, new)) for chunk in chunks))
         assert read_all(run).complete
+
+
+@pytest.mark.parametrize("value", [nan, inf, -inf])
+def test_times_that_no_clock_shows_are_not_used(run: RunDirectory, value: float) -> None:
+    """They would end the app where they are shown."""
+    chunk, *_ = split_chunks(run.history.read_bytes())
+    points = bytearray(chunk.points)
+    column = len(read_history_of(run, chunk).state.losses) * NUMBER_BYTES
+    points[3 * column : 3 * column + NUMBER_BYTES] = pack("=d", value)  # the first of the times
+    state = msgspec.msgpack.decode(chunk.rest)
+    late = msgspec.msgpack.encode(state | {"started_at": value})
+    for lying in (join_chunk(chunk._replace(points=bytes(points)), chunk.rest), join_chunk(chunk, late)):
+        run.history.write_bytes(lying)
+        assert read_history(run.history, run.events) is None
+
+
+def read_history_of(run: RunDirectory, chunk: Chunk) -> History:
+    """Read a history that has only `chunk`."""
+    run.history.write_bytes(join_chunk(chunk, chunk.rest))
+    history = read_history(run.history, run.events)
+    assert history
+    return history
 
 
 def test_no_place_makes_the_viewer_wait_or_follow_a_link(run: RunDirectory) -> None:
