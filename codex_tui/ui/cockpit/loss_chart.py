@@ -15,11 +15,10 @@ from codex_tui.ui.cockpit.chart_legend import CurveShown, describe_cursor, descr
 from codex_tui.ui.cockpit.chart_window import ChartWindow
 from codex_tui.ui.cockpit.small_charts import draw_small_charts, has_room
 from codex_tui.ui.kit import plot
+from codex_tui.ui.kit.curve_chart import CurveChart
 from codex_tui.ui.kit.hints import Hint
-from codex_tui.ui.kit.painted import Painted, make_strip
 from codex_tui.ui.messages import HintsChanged
 from training.contract.run_directory import RunDirectory
-from training.history.series import Axis
 
 EVAL, BEST = "◆", "★"
 """The signs of evaluations. They differ from those of the curves, so that nobody needs to tell colours apart."""
@@ -29,7 +28,7 @@ PAGE = 10  # columns that the cursor moves with Shift
 READ_BUDGET = 0.05  # seconds to read the events of another curve at once
 
 
-class LossChart(Painted, can_focus=True):
+class LossChart(CurveChart, can_focus=True):
     """Shows the losses at first. The other curves of `run` are read when someone asks for them."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -60,12 +59,10 @@ class LossChart(Painted, can_focus=True):
     ]
 
     def __init__(self, run: RunDirectory | None = None, watched: WatchedRun | None = None) -> None:
-        super().__init__(id="chart")
+        super().__init__()
         self._watched = watched or WatchedRun()
         self._curves = Curves(run) if run else None
         self._curve = 0  # 0 for the losses, else 1 + the number of another curve
-        self._axis: Axis = "steps"
-        self._scale = plot.YScale()
         self._window = ChartWindow()
         self._drawn: tuple[float, float, int] = (0.0, 1.0, 1)  # the x axis as painted: low, high, columns
         self._is_reading = False  # whether a timer will read more of the other curves
@@ -80,16 +77,6 @@ class LossChart(Painted, can_focus=True):
     def title(self) -> str:
         name = CURVE_NAMES[self._curve - 1] if self._curve else "loss"
         return name[0].upper() + name[1:]
-
-    def cycle_scale(self) -> None:
-        """Change the scale: linear, then logarithmic, then linear with all values if that differs."""
-        self._scale.cycle()
-        self.repaint()
-
-    def cycle_x_axis(self) -> None:
-        """Change the x axis: steps, then time, then tokens, then steps again."""
-        self._axis = plot.find_next_axis(self._axis)
-        self.repaint()
 
     def cycle_curve(self) -> None:
         """Show the next curve that the events of the run have."""
@@ -138,10 +125,7 @@ class LossChart(Painted, can_focus=True):
         self.post_message(HintsChanged())
 
     def hints(self) -> list[Hint]:
-        own: list[Hint] = [
-            ("g", self._scale.describe_next()),
-            ("x", f"over {plot.find_next_axis(self._axis)}"),
-        ]
+        own: list[Hint] = [self._hint_at_scale(), self._hint_at_x_axis()]
         if self._curves:
             following = self._next_curve()
             back = "loss" if self._curve else "other curves"
@@ -240,5 +224,4 @@ class LossChart(Painted, can_focus=True):
             text = "No finite loss yet."
         else:
             text = "Waiting for the first step…"
-        line = make_strip((text[:width].center(width), self._style("label")))
-        return [Strip.blank(width, self.rich_style)] * ((height - 1) // 2) + [line]
+        return self._draw_text(text, self._style("label"), width, height)

@@ -17,9 +17,10 @@ from codex_tui.runs.watched import WatchedRun
 from codex_tui.ui.compare.curves import CURVE_NAMES, CurveName, build_eval_curve, reduce_to_line
 from codex_tui.ui.kit import figures, plot
 from codex_tui.ui.kit.chart import Raster
-from codex_tui.ui.kit.painted import Painted, make_strip
+from codex_tui.ui.kit.curve_chart import CurveChart
+from codex_tui.ui.kit.painted import make_strip
 from codex_tui.ui.themes import MAX_CURVES
-from training.history.series import Axis, ChartColumn, Series
+from training.history.series import ChartColumn, Series
 
 MIN_LEGEND_ENTRY = 19  # cells of a run in the legend
 LEGEND_GAP = 3
@@ -38,7 +39,7 @@ class ShownRun:
         return self.watched.state.losses if name == "loss" else build_eval_curve(self.watched.state)
 
 
-class RunsChart(Painted):
+class RunsChart(CurveChart):
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "runs-chart--axis",
         "runs-chart--label",
@@ -60,24 +61,14 @@ class RunsChart(Painted):
     )
 
     def __init__(self, runs: Sequence[ShownRun]) -> None:
-        super().__init__(id="chart")
+        super().__init__()
         self._runs = runs
         self._curve: CurveName = "loss"
-        self._axis: Axis = "steps"
-        self._scale = plot.YScale()
 
     @property
     def title(self) -> str:
         curve = "Smoothed loss" if self._curve == "loss" else self._curve.capitalize()
         return f"{curve} over {self._axis}"
-
-    def cycle_scale(self) -> None:
-        self._scale.cycle()
-        self.repaint()
-
-    def cycle_x_axis(self) -> None:
-        self._axis = plot.find_next_axis(self._axis)
-        self.repaint()
 
     def cycle_curve(self) -> None:
         self._curve = self._find_next_curve()
@@ -87,11 +78,7 @@ class RunsChart(Painted):
         return CURVE_NAMES[(CURVE_NAMES.index(self._curve) + 1) % len(CURVE_NAMES)]
 
     def hints(self) -> list[tuple[str, str]]:
-        return [
-            ("y", self._find_next_curve()),
-            ("x", f"over {plot.find_next_axis(self._axis)}"),
-            ("g", self._scale.describe_next()),
-        ]
+        return [("y", self._find_next_curve()), self._hint_at_x_axis(), self._hint_at_scale()]
 
     def paint(self, width: int, height: int) -> list[Strip]:
         curves = [run.get_curve(self._curve) for run in self._runs]
@@ -186,8 +173,7 @@ class RunsChart(Painted):
 
     def _paint_empty(self, width: int, height: int) -> list[Strip]:
         text = "No loss was logged yet." if self._curve == "loss" else "No run has been evaluated yet."
-        line = make_strip((text[:width].center(width), self._style("label")))
-        return [Strip.blank(width, self.rich_style)] * max(0, (height - 1) // 2) + [line]
+        return self._draw_text(text, self._style("label"), width, height)
 
     def _style(self, part: str) -> Style:
         return self.get_component_rich_style(f"runs-chart--{part}")
