@@ -36,6 +36,11 @@ class RowsChecked:
     long_rows: str
     files_left_out: int = 0  # of the folder or repository
 
+    @property
+    def advised_length(self) -> int | None:
+        """The max_seq_length of the first advice that names one."""
+        return next((each.max_seq_length for each in self.advice if each.max_seq_length), None)
+
 
 @dataclass(frozen=True)
 class Checks:
@@ -66,9 +71,7 @@ class Checks:
         """The max_seq_length that the key applies: the advised one, or the profile's own after a change."""
         if self.changes:
             return self.own_length
-        if not isinstance(self.rows, RowsChecked):
-            return None
-        return next((each.max_seq_length for each in self.rows.advice if each.max_seq_length), None)
+        return self.rows.advised_length if isinstance(self.rows, RowsChecked) else None
 
 
 def describe_checks(checks: Checks) -> Content:
@@ -153,7 +156,7 @@ def _describe_cut(rows: RowsChecked, checks: Checks) -> Content:
     overview, limit = rows.overview, checks.length
     here = " for this run" if checks.changes else ""
     if overview.truncated:
-        enough = next((each.max_seq_length for each in rows.advice if each.max_seq_length), None)
+        enough = rows.advised_length
         remedy = f"; {enough:,} cuts none" if enough else ""
         verb = "is" if overview.truncated == 1 else "are"
         fate = {
