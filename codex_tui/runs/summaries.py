@@ -6,15 +6,9 @@ import time
 from collections.abc import Iterator
 
 from codex_tui.base import locations
-from codex_tui.runs.library import list_names
 from codex_tui.runs.summary import RunSummary, summarise
 from codex_tui.runs.summary_cache import SummaryCache
 from training.contract.run_directory import RunDirectory
-
-
-def list_runs() -> list[RunSummary]:
-    """List the summaries of all runs, newest first. Raises CodexError if the runs can't be read."""
-    return list(summarise_runs(list_names()))
 
 
 def summarise_runs(names: list[str]) -> Iterator[RunSummary]:

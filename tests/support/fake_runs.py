@@ -9,6 +9,9 @@ import time
 import pytest
 
 from codex_tui.base import locations
+from codex_tui.runs.library import list_names
+from codex_tui.runs.summaries import summarise_runs
+from codex_tui.runs.summary import RunSummary
 from support.config_file import write_config
 from training.contract import events as ev
 from training.contract.process import ProcessIdentity
@@ -32,6 +35,11 @@ def append_events(run: RunDirectory, *events: ev.Event) -> None:
     for event in events:
         writer.emit(event)
     writer.close()
+
+
+def list_summaries() -> list[RunSummary]:
+    """List the summaries of all runs, newest first, as the list of runs does."""
+    return list(summarise_runs(list_names()))
 
 
 def as_json(capsys: pytest.CaptureFixture[str]) -> object:

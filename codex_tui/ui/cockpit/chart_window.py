@@ -23,15 +23,12 @@ class ChartWindow:
     def is_zoomed(self) -> bool:
         return self._span is not None
 
-    def close(self) -> bool:
-        """Put the cursor away or, if there is none, show the whole run. Returns False if there was nothing to do."""
+    def close(self) -> None:
+        """Put the cursor away or, if there is none, show the whole run."""
         if self.cursor is not None:
             self.cursor = None
-        elif self._span is not None:
-            self._span = self._center = None
         else:
-            return False
-        return True
+            self._span = self._center = None
 
     def zoom(self, factor: float, last_step: int) -> None:
         """Make the window `factor` times as wide, around the cursor or at the newest step. `last_step` is that of the

@@ -15,12 +15,13 @@ from codex_tui.base.checked_file import CHECKSUM_BYTES, compute_checksum
 from codex_tui.base.text import clean
 from codex_tui.data.target import Target
 from codex_tui.profiles.resolve import load_profile
-from codex_tui.runs import announced, follower, live, outcome, summaries, summary_cache
+from codex_tui.runs import announced, follower, live, outcome, summary_cache
 from codex_tui.runs.facts import read_facts
 from codex_tui.runs.follower import RunFollower, snapshot
 from codex_tui.runs.log_tail import LogTail
 from codex_tui.ui.app import CodexApp
 from support.config_file import read_config, write_config
+from support.fake_runs import list_summaries
 from support.fuzz.checks import CONTROL, NOWHERE, FuzzSession, TryInput
 from support.fuzz.mutate import TEXTS, Mutator
 from support.history_file import join_chunk, split_chunks
@@ -136,7 +137,7 @@ def fuzz_summaries(session: FuzzSession) -> TryInput:
     for word in ("seen", "failed"):  # viewers note both in the run directory, whose size `runs` shows
         announced.claim(run, word)
     with patch.object(summary_cache, "MIN_AGE_SECONDS", -1e9), patch.object(live, "MIN_AGE_SECONDS", -1e9):
-        [truth] = summaries.list_runs()
+        [truth] = list_summaries()
         to_open = live.find_run_to_open()
     dead_trainers = locations.cache_home() / "dead-trainers"
     dead = dead_trainers.read_bytes()
@@ -150,7 +151,7 @@ def fuzz_summaries(session: FuzzSession) -> TryInput:
         with session.expect_unchanged("cache"), session.expect_no_crash("the list of runs"):
             opened = live.find_run_to_open()
             assert (opened and opened.path) == (to_open and to_open.path)
-            assert summaries.list_runs() == [truth]
+            assert list_summaries() == [truth]
         changed = mutate.change_one_value(content)
         try:
             body = msgspec.msgpack.encode(changed)

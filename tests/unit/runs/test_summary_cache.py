@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from support.fake_checkpoint import write_checkpoint
-from support.fake_runs import append_events, make_run
+from support.fake_runs import append_events, list_summaries, make_run
 
 from codex_tui.base import locations
 from codex_tui.base.checked_file import CHECKSUM_BYTES, compute_checksum
@@ -53,11 +53,11 @@ def find_cache_file() -> Path:
 
 def test_an_ended_run_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     make_runs()
-    first = summaries.list_runs()
+    first = list_summaries()
     assert first == read_anew()
     monkeypatch.setattr(summaries, "summarise", lambda run: pytest.fail(f"{run} was read again"))
     monkeypatch.setattr("training.history.tailer.decode", lambda *_: pytest.fail("events were read again"))
-    assert summaries.list_runs() == first
+    assert list_summaries() == first
     assert find_cache_file().stat().st_mode & 0o077 == 0
 
 
@@ -113,12 +113,12 @@ CHANGES: dict[str, Callable[[RunDirectory, RunDirectory], object]] = {
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
 def test_every_change_of_a_run_is_seen(change: Callable[[RunDirectory, RunDirectory], object]) -> None:
     done, lost = make_runs()
-    before = summaries.list_runs()
+    before = list_summaries()
     change(done, lost)
-    after = summaries.list_runs()
+    after = list_summaries()
     assert after == read_anew()
     assert after != before
-    assert summaries.list_runs() == after
+    assert list_summaries() == after
 
 
 def damage(data: bytes) -> list[bytes]:
@@ -144,26 +144,26 @@ def damage(data: bytes) -> list[bytes]:
 @pytest.mark.parametrize("number", range(12))
 def test_a_damaged_or_lying_file_is_ignored(number: int) -> None:
     make_runs()
-    first = summaries.list_runs()
+    first = list_summaries()
     path = find_cache_file()
     path.write_bytes(damage(path.read_bytes())[number])
-    assert summaries.list_runs() == first
+    assert list_summaries() == first
 
 
 def test_the_summary_of_one_run_is_never_shown_for_another() -> None:
     make_runs()
-    first = summaries.list_runs()
+    first = list_summaries()
     path = find_cache_file()
     content = msgspec.msgpack.decode(path.read_bytes()[CHECKSUM_BYTES:])
     entries = content["entries"]
     body = msgspec.msgpack.encode(content | {"entries": {"done": entries["lost"], "lost": entries["done"]}})
     path.write_bytes(compute_checksum(body) + body)
-    assert summaries.list_runs() == first
+    assert list_summaries() == first
 
 
 def test_a_file_of_very_many_runs_is_used() -> None:
     make_runs()
-    summaries.list_runs()
+    list_summaries()
     path = find_cache_file()
     content = msgspec.msgpack.decode(path.read_bytes()[CHECKSUM_BYTES:])
     done = content["entries"]["done"]
@@ -177,17 +177,17 @@ def test_a_file_of_very_many_runs_is_used() -> None:
 def test_only_ended_runs_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     live = make_run("live", STARTED, ev.Metrics(step=1, loss=1.0), alive=True)
     ending = make_run("ending", STARTED, ev.Done(step=1), alive=True)  # its trainer has not left yet
-    summaries.list_runs()
+    list_summaries()
     read: list[str] = []
     monkeypatch.setattr(summaries, "summarise", lambda run: (read.append(run.name), summarise(run))[1])
-    summaries.list_runs()
+    list_summaries()
     assert sorted(read) == [ending.name, live.name]
 
 
 def test_a_run_that_has_just_changed_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(summary_cache, "MIN_AGE_SECONDS", 1e9)
     make_runs()
-    summaries.list_runs()
+    list_summaries()
     assert not (locations.cache_home() / "summaries").exists()
 
 
@@ -199,15 +199,15 @@ def test_what_was_listed_before_an_interrupt_is_kept(monkeypatch: pytest.MonkeyP
     listing.close()
     read: list[str] = []
     monkeypatch.setattr(summaries, "summarise", lambda run: (read.append(run.name), summarise(run))[1])
-    summaries.list_runs()
+    list_summaries()
     assert read == names[1:]
 
 
 def test_a_deleted_run_leaves_the_cache() -> None:
     done, _ = make_runs()
-    summaries.list_runs()
+    list_summaries()
     shutil.rmtree(done.path)
-    summaries.list_runs()
+    list_summaries()
     assert b"lost" in find_cache_file().read_bytes()
     assert b"done" not in find_cache_file().read_bytes()
 
@@ -216,15 +216,15 @@ def test_a_name_that_is_no_text_costs_only_time(monkeypatch: pytest.MonkeyPatch)
     done, lost = make_runs()
     strange = os.fsdecode(b"caf\xe9")
     done.path.rename(done.path.with_name(strange))
-    first = summaries.list_runs()
+    first = list_summaries()
     assert {summary.name for summary in first} == {strange, lost.name}
     read: list[str] = []
     monkeypatch.setattr(summaries, "summarise", lambda run: (read.append(run.name), summarise(run))[1])
-    assert summaries.list_runs() == first
+    assert list_summaries() == first
     assert read == [strange]
 
 
 def test_without_a_writable_cache_nothing_is_kept() -> None:
     make_runs()
     locations.cache_home().write_text("a file where the folder should be")
-    assert summaries.list_runs() == summaries.list_runs() == read_anew()
+    assert list_summaries() == list_summaries() == read_anew()
