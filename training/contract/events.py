@@ -27,6 +27,9 @@ VERSION = 1
 Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
 """The integers that a float holds exactly, so that a reader can keep them in any column of numbers."""
 
+Finite = Annotated[float, msgspec.Meta(ge=-1e300, le=1e300)]
+"""Numbers that can be added, compared and drawn: no result of that is infinite."""
+
 Seconds = Annotated[float, msgspec.Meta(ge=-1e11, le=1e11)]
 """Unix seconds up to the year 5138, or a part of them: finite, and so is the difference of any two."""
 
@@ -109,20 +112,20 @@ class Metrics(Event, tag="metrics"):
     """One logging step. `tokens` counts the trained-on input tokens since step 0, over all attempts."""
 
     step: Count
-    epoch: float | None = None
-    loss: float | None = None
-    learning_rate: float | None = None
-    grad_norm: float | None = None
+    epoch: Finite | None = None
+    loss: Finite | None = None
+    learning_rate: Finite | None = None
+    grad_norm: Finite | None = None
     tokens: Count = 0
-    tokens_per_second: float | None = None
+    tokens_per_second: Finite | None = None
     not_finite: tuple[str, ...] = ()
 
 
 class Eval(Event, tag="eval"):
     step: Count
-    eval_loss: float | None = None
-    epoch: float | None = None
-    seconds: float | None = None
+    eval_loss: Finite | None = None
+    epoch: Finite | None = None
+    seconds: Finite | None = None
 
 
 class Sample(Event, tag="sample"):
@@ -142,13 +145,13 @@ class Memory(Event, tag="memory"):
     """torch.cuda's figures in MiB; on CPU `host_mib` (resident set) alone. `device_mib` is NVML's, all processes."""
 
     step: int
-    allocated_mib: float | None = None
-    reserved_mib: float | None = None
-    peak_allocated_mib: float | None = None
-    peak_reserved_mib: float | None = None
-    device_mib: float | None = None
-    total_mib: float | None = None
-    host_mib: float | None = None
+    allocated_mib: Finite | None = None
+    reserved_mib: Finite | None = None
+    peak_allocated_mib: Finite | None = None
+    peak_reserved_mib: Finite | None = None
+    device_mib: Finite | None = None
+    total_mib: Finite | None = None
+    host_mib: Finite | None = None
 
 
 class Probe(Event, tag="probe"):
@@ -160,22 +163,22 @@ class Probe(Event, tag="probe"):
 
     tokens: Count
     rows: Count
-    peak_allocated_mib: float | None = None
-    peak_reserved_mib: float | None = None
-    context_mib: float | None = None
-    limit_mib: float | None = None
-    forecast_mib: float | None = None
+    peak_allocated_mib: Finite | None = None
+    peak_reserved_mib: Finite | None = None
+    context_mib: Finite | None = None
+    limit_mib: Finite | None = None
+    forecast_mib: Finite | None = None
 
 
 class Gpu(Event, tag="gpu"):
     """NVML readings by the trainer, so that the history survives a detach: MiB, °C, %, W, MHz; None: unsupported."""
 
-    used_mib: float | None = None
-    total_mib: float | None = None
-    temperature: float | None = None
-    utilisation: float | None = None
-    power: float | None = None
-    sm_clock: float | None = None
+    used_mib: Finite | None = None
+    total_mib: Finite | None = None
+    temperature: Finite | None = None
+    utilisation: Finite | None = None
+    power: Finite | None = None
+    sm_clock: Finite | None = None
 
 
 class Checkpoint(Event, tag="checkpoint"):
@@ -183,7 +186,7 @@ class Checkpoint(Event, tag="checkpoint"):
 
     step: int
     path: str
-    seconds: float | None = None
+    seconds: Finite | None = None
 
 
 class Warned(Event, tag="warning"):
@@ -212,7 +215,7 @@ class Done(Event, tag="done"):
     """
 
     step: int
-    seconds: float | None = None
+    seconds: Finite | None = None
     adapter_step: Count | None = None
 
 

@@ -11,13 +11,13 @@ import errno
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
 from training.contract import files
 from training.contract.config import UPDATE
-from training.contract.events import Count
+from training.contract.events import Count, Finite
 
 VERSION = 1
 BASE = "base"
@@ -28,7 +28,6 @@ MAX_SHOWN = 100  # of the files in a run; a folder with more was not written by 
 T = TypeVar("T")
 Known = Literal["", "exact", "near"]
 EndReason = Literal["eos", "length", "context"]
-Finite = Annotated[float, msgspec.Meta(ge=-1e300, le=1e300)]
 
 
 class Condition(msgspec.Struct, frozen=True, omit_defaults=True):

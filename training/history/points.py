@@ -14,5 +14,5 @@ class Point(ev.Event, tag="metrics"):
     """The fields of a `Metrics` that the curve needs. Decoding a million of these takes two thirds of the time."""
 
     step: ev.Count
-    loss: float | None = None
+    loss: ev.Finite | None = None
     tokens: ev.Count = 0

@@ -68,11 +68,12 @@ def test_nothing_new_reads_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert list(reader.slices()) == []
 
 
-@pytest.mark.parametrize("time", [-1.7e308, 1.7e308])
+@pytest.mark.parametrize("field", ["time", "loss"])
+@pytest.mark.parametrize("value", [-1.7e308, 1.7e308])
 @pytest.mark.parametrize("points", [True, False])
-def test_a_line_with_a_time_that_no_clock_shows_is_damaged(time: float, points: bool) -> None:
-    """The difference of two such times is infinite, which nothing can draw or write."""
-    impossible = ENCODER.encode(ev.Metrics(step=4, loss=1.0, time=time)) + b"\n"
+def test_a_line_with_an_impossible_number_is_damaged(field: str, value: float, points: bool) -> None:
+    """The sum or the difference of two such numbers is infinite, which nothing can draw or write."""
+    impossible = ENCODER.encode(ev.Metrics(step=4, **{field: value})) + b"\n"
     result = decode(metrics(3) + impossible + metrics(1, first=4), points=points)
     assert [event.seq for event in result.events] == [0, 1, 2, 4]
     assert result.damaged == 1
