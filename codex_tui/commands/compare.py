@@ -27,8 +27,9 @@ def add(subparsers: Any) -> None:
         "compare",
         help="compare runs: results, and the settings that differ",
         description="Prints the results of two or more runs and only the settings that differ, with a star at the best "
-        "value of a row. Runs on other data, other held-out rows or other learned tokens are said not to be "
-        "comparable, and why. In the app, mark runs in their list with the space bar and press v to see their curves.",
+        "value of a row. If the runs had other data, other held-out rows or other learned tokens, it says that their "
+        "losses can't be compared, and why. In the app, mark runs in their list with the space bar and press v to see "
+        "their curves.",
     )
     parser.add_argument("targets", metavar="RUN", nargs="+", help="two or more runs: a name, the start of it, or last")
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")

@@ -58,9 +58,9 @@ class Recorder:
 
         Keeps the file as it was if it can't be written, for example because the disk is full.
         """
-        least = 1 if at_end else max(MIN_CHUNK_BYTES, self._recorded // GROWTH)
+        min_bytes = 1 if at_end else max(MIN_CHUNK_BYTES, self._recorded // GROWTH)
         with suppress(FileNotFoundError):
-            if 0 <= self._events.stat().st_size - self._recorded < least:
+            if 0 <= self._events.stat().st_size - self._recorded < min_bytes:
                 return
             self._read()
             with open_file(self._events) as file:
