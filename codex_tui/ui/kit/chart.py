@@ -7,6 +7,8 @@ from math import ceil, floor, isfinite, log10
 
 MAX_OUTSIDE = 2.0
 """A value outside of a scale is placed at most this many heights away, so that a line to it is drawn quickly."""
+MIN_SPAN = 1e-290
+"""A smaller range of values counts as none: a part of it may be too small for a number."""
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _DURATIONS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)  # seconds
 # The bit of each dot of a Braille character, by row and column. Unicode added the last row later, so its bits differ.
@@ -42,8 +44,8 @@ class Scale:
 
 def round_step(span: float, max_parts: int) -> float:
     """Finds the smallest round number (1, 2, 2.5 or 5 times a power of ten) that divides `span` into at most
-    `max_parts` parts. Returns 1.0 if `span` is not a positive finite number."""
-    if not (span > 0 and isfinite(span)):
+    `max_parts` parts. Returns 1.0 if `span` is not a positive finite number, or so small that its parts may be 0."""
+    if not (span > MIN_SPAN and isfinite(span)):
         return 1.0
     rough = span / max(1, max_parts)
     power = 10.0 ** floor(log10(rough))

@@ -127,7 +127,7 @@ class Frame:
 def find_y_ticks(bounds: YRange, rows: int, *, log: bool) -> tuple[float, float, list[float]]:
     """Find the ends of the y axis, which enclose `bounds`, and the values that get a label."""
     max_ticks = max(2, (rows + 1) // 3)
-    if log and bounds.high > 0:
+    if log and bounds.high > chart.MIN_SPAN:  # the powers of ten below a smaller number may be 0
         low, high = chart.snap_log(max(bounds.low, bounds.high * 1e-6), bounds.high)
         return low, high, chart.find_log_ticks(low, high, max_ticks)
     values = chart.snap(bounds.low, bounds.high, max_ticks)
