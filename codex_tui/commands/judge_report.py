@@ -8,8 +8,11 @@ from typing import Any
 
 import msgspec
 
+from codex_tui.judge.conclusions import describe_proof
+from codex_tui.judge.results import list_main_groups
+from codex_tui.judge.table import GAP, UNKNOWN, align, format_pair, format_right, format_wins
 from training.contract.judge_messages import RowMeasured
-from training.contract.judgement import BASE, Difference, Group, Judgement, Level
+from training.contract.judgement import BASE, Difference, Group, Judgement
 
 HEADINGS = ("", "N", "PASS", "DIFFERENCE", "WIN/LOSS/TIE", "CHRF", "LOSS")
 WITHOUT_MARKS = ("", "N", "EXACT", "CHRF BY", "WIN/LOSS/TIE", "CHRF", "LOSS")
@@ -67,71 +70,37 @@ def format_report(judgement: Judgement, path: Path) -> Iterator[str]:
         yield ""
         yield from judgement.notes
     yield ""
-    yield _format_proof(judgement)
+    yield describe_proof(judgement.proof)
     yield f"All answers: {path}"
 
 
 def _format_table(judgement: Judgement) -> Iterator[str]:
-    groups = {"all": judgement.overall}
-    if judgement.known:
-        groups["known by heart"] = judgement.known
-    if judgement.known and judgement.unseen:
-        groups["unseen"] = judgement.unseen
-    groups |= {f"*{tag}*": group for tag, group in judgement.tags.items()}
+    groups = list_main_groups(judgement) | {f"*{tag}*": group for tag, group in judgement.tags.items()}
     headings = HEADINGS if judgement.overall.passes else WITHOUT_MARKS
-    rows = [headings, *(_list_cells(name, group) for name, group in groups.items())]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(headings))]
-    for row in rows:
-        first, *rest = (cell.ljust(width) if not place else cell.rjust(width)
-                        for place, (cell, width) in enumerate(zip(row, widths, strict=True)))  # fmt: skip
-        yield "  ".join((first, *rest)).rstrip()
+    columns = [*zip(headings, *(_list_cells(name, group) for name, group in groups.items()), strict=True)]
+    for row in align(columns, [max(map(len, column)) for column in columns]):
+        yield (" " * GAP).join(row).rstrip()
 
 
 def _list_cells(name: str, group: Group) -> tuple[str, ...]:
-    main = group.main
+    ours, theirs = group.adapter, group.other
     return (
         name[:24],
         f"{group.questions:,}",
-        _format_counts(group),
+        format_right(group),
         _format_difference(group),
-        f"{main.wins}/{main.losses}/{main.ties}" if main else "–",
-        _format_levels(group, "chrf", 0),
-        _format_levels(group, "loss", 2),
+        format_wins(group.main),
+        format_pair(theirs.chrf, ours.chrf),
+        format_pair(theirs.loss, ours.loss, 2),
     )
-
-
-def _format_counts(group: Group) -> str:
-    if group.adapter.marked:
-        return f"{group.other.passes:,} → {group.adapter.passes:,}"
-    return f"{group.other.exact:,} → {group.adapter.exact:,}" if group.adapter.referenced else "–"
 
 
 def _format_difference(group: Group) -> str:
     difference, count = group.main, group.adapter.marked if group.passes else 1
     if difference is None:
-        return "–"
+        return UNKNOWN
     estimate, low, high = (round(value * count) for value in (difference.estimate, difference.low, difference.high))
     return f"{estimate:+} ({low:+} to {high:+})".replace("-", "−")
-
-
-def _format_levels(group: Group, name: str, digits: int) -> str:
-    values = [_read(level, name) for level in (group.other, group.adapter)]
-    return "–" if None in values else " → ".join(f"{value:.{digits}f}" for value in values)
-
-
-def _read(level: Level, name: str) -> float | None:
-    value: float | None = getattr(level, name)
-    return value
-
-
-def _format_proof(judgement: Judgement) -> str:
-    proof = judgement.proof
-    if proof.off is None:
-        return f"Proof that two adapters answered: their logits differ by {proof.on:.3g}."
-    return (
-        f"Proof that base answered without the adapter: its logits differ by {proof.off:.3g} from those before the "
-        f"adapter was loaded, and by {proof.on:.3g} from the adapter's."
-    )
 
 
 def format_rows_json(run: str, rows: Sequence[RowMeasured], path: Path) -> dict[str, Any]:

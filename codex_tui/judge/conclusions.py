@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from codex_tui.base.text import format_percent, pluralize
-from training.contract.judgement import BASE, Difference, Group, Judgement
+from codex_tui.judge.table import format_signed
+from training.contract.judgement import BASE, Difference, Group, Judgement, Proof
 
 MIN_QUESTIONS = 6
 """With fewer, even a win at every question can be chance (a sign test gives 6 % for five of five)."""
@@ -45,6 +46,16 @@ def draw_conclusions(judgement: Judgement) -> list[str]:
     return sentences
 
 
+def describe_proof(proof: Proof) -> str:
+    """Say how it is known that the right weights answered."""
+    if proof.off is None:
+        return f"Proof that two adapters answered: their logits differ by {proof.on:.3g}."
+    return (
+        f"Proof that base answered without the adapter: its logits differ by {proof.off:.3g} from those before the "
+        f"adapter was loaded, and by {proof.on:.3g} from the adapter's."
+    )
+
+
 def is_sure(difference: Difference) -> bool:
     """Whether the sign test and the interval agree that one side is better."""
     return difference.p <= MAX_P and (difference.low > 0 or difference.high < 0)
@@ -80,10 +91,10 @@ def _count(passes: int, of: int) -> str:
 
 
 def _format_range(difference: Difference, count: int, *, signed: bool = False) -> str:
-    low, high = round(difference.low * count), round(difference.high * count)
+    low, high = difference.low * count, difference.high * count
     if signed:
-        return f"{low:+,} and {high:+,}".replace("-", "−").replace("+0", "0")
-    low, high = sorted((abs(low), abs(high)))
+        return f"{format_signed(low)} and {format_signed(high)}"
+    low, high = sorted((abs(round(low)), abs(round(high))))
     return f"{low:,} and {high:,}"
 
 
@@ -97,10 +108,10 @@ def _conclude_chrf(subject: str, group: Group, names: _Names) -> str:
     )
     if group.adapter.referenced < MIN_QUESTIONS:
         return f"{subject}: {levels}. So few show nothing."
-    low, high = f"{group.chrf.low:+.0f}".replace("-", "−"), f"{group.chrf.high:+.0f}".replace("-", "−")
+    between = f"95 % between {_format_range(group.chrf, 1, signed=True)}"
     if is_sure(group.chrf):
-        return f"{subject}: {levels}: {group.chrf.estimate:+.0f}, 95 % between {low} and {high}.".replace(": -", ": −")
-    return f"{subject}: {levels}. This can be chance: 95 % between {low} and {high}."
+        return f"{subject}: {levels}: {format_signed(group.chrf.estimate)}, {between}."
+    return f"{subject}: {levels}. This can be chance: {between}."
 
 
 def _conclude_by_heart(known: Group, unseen: Group) -> Iterator[str]:

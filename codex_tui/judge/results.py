@@ -50,13 +50,19 @@ def compare_answers(judged: JudgedQuestion) -> Verdict:
     return "better" if difference > 0 else "worse"
 
 
-def list_groups(judgement: Judgement) -> dict[str, Group]:
-    """List the groups of questions by their names: all, those that were trained, the others, and those of each tag."""
+def list_main_groups(judgement: Judgement) -> dict[str, Group]:
+    """List the groups of questions by their names: all, those that were trained, and the others."""
     groups = {"all": judgement.overall}
     if judgement.known:
         groups[KNOWN] = judgement.known
     if judgement.known and judgement.unseen:
         groups[UNSEEN] = judgement.unseen
+    return groups
+
+
+def list_groups(judgement: Judgement) -> dict[str, Group]:
+    """List the main groups, and the questions of each tag."""
+    groups = list_main_groups(judgement)
     return groups | {tag: group for tag, group in judgement.tags.items() if tag not in groups}
 
 

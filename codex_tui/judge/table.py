@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from codex_tui.judge.results import list_groups
 from training.contract.judgement import Difference, Group, Judgement
 
@@ -27,6 +29,11 @@ def make_table(judgement: Judgement, width: int) -> list[tuple[str, ...]]:
         columns.pop()
         widths.pop()
     widths[0] = max(MIN_NAME, min(widths[0], width - sum(widths[1:]) - GAP * (len(columns) - 1)))
+    return align(columns, widths)
+
+
+def align(columns: Sequence[Sequence[str]], widths: Sequence[int]) -> list[tuple[str, ...]]:
+    """Return the rows of `columns`, with cells of these widths: names on the left, figures on the right."""
     return [
         tuple(_fit(cell, widths[place], left=not place) for place, cell in enumerate(row))
         for row in zip(*columns, strict=True)
@@ -63,26 +70,33 @@ def _list_headings(judgement: Judgement) -> tuple[str, ...]:
 
 def _list_cells(group: Group) -> tuple[str, ...]:
     ours, theirs, main = group.adapter, group.other, group.main
-    marked = bool(ours.marked)
     return (
         f"{group.questions:,}",
-        _format_pair(theirs.passes, ours.passes) if marked else _format_exact(group),
+        format_right(group),
         _format_difference(main, ours.marked if group.passes else 1, 0),
-        f"{main.wins}/{main.losses}/{main.ties}" if main else UNKNOWN,
-        _format_pair(theirs.loss, ours.loss, 2),
-        _format_pair(theirs.chrf, ours.chrf),
+        format_wins(main),
+        format_pair(theirs.loss, ours.loss, 2),
+        format_pair(theirs.chrf, ours.chrf),
         _format_difference(group.loss, 1, 2),
         _format_difference(group.chrf, 1, 0) if group.passes else UNKNOWN,  # else it is the third cell
-        _format_pair(_limit(theirs.perplexity), _limit(ours.perplexity), 1),
-        _format_pair(theirs.ended, ours.ended),
+        format_pair(_limit(theirs.perplexity), _limit(ours.perplexity), 1),
+        format_pair(theirs.ended, ours.ended),
     )
 
 
-def _format_exact(group: Group) -> str:
-    return _format_pair(group.other.exact, group.adapter.exact) if group.adapter.referenced else UNKNOWN
+def format_right(group: Group) -> str:
+    """Format how many answers of both sides pass; without conditions, how many are exactly the reference."""
+    ours, theirs = group.adapter, group.other
+    if ours.marked:
+        return format_pair(theirs.passes, ours.passes)
+    return format_pair(theirs.exact, ours.exact) if ours.referenced else UNKNOWN
 
 
-def _format_pair(other: float | None, adapter: float | None, digits: int = 0) -> str:
+def format_wins(difference: Difference | None) -> str:
+    return f"{difference.wins}/{difference.losses}/{difference.ties}" if difference else UNKNOWN
+
+
+def format_pair(other: float | None, adapter: float | None, digits: int = 0) -> str:
     """Format what the other side has and what the adapter has: "0 → 29"."""
     if other is None or adapter is None:
         return UNKNOWN
@@ -93,11 +107,12 @@ def _format_difference(difference: Difference | None, scale: int, digits: int) -
     if difference is None:
         return UNKNOWN
     values = [value * scale for value in (difference.estimate, difference.low, difference.high)]
-    estimate, low, high = (_format_signed(value, digits) for value in values)
+    estimate, low, high = (format_signed(value, digits) for value in values)
     return f"{estimate} ({low} to {high})"
 
 
-def _format_signed(value: float, digits: int) -> str:
+def format_signed(value: float, digits: int = 0) -> str:
+    """Format "+1.5", "−1.5" or "0": what is rounded to nothing has no sign."""
     text = f"{value:+,.{digits}f}".replace("-", "−")
     return text[1:] if not text.strip("+−0.,") else text
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from textual.content import Content
 
 from codex_tui.base.text import clean
+from codex_tui.judge.conclusions import describe_proof
 from codex_tui.judge.results import Shelf
 from codex_tui.judge.table import GAP, make_table
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, Part, line
@@ -40,7 +41,7 @@ def draw_result(judgement: Judgement, problems: tuple[str, ...], width: int) -> 
         yield _draw_conclusion(sentence, STRONG if not place else "")
     yield Content("")
     yield from _draw_table(judgement, width)
-    notes = [*judgement.notes, _describe_proof(judgement)]
+    notes = [*judgement.notes, describe_proof(judgement.proof)]
     yield Content("")
     yield from (line((clean(note), MUTED)) for note in notes)
     yield from draw_problems(problems)
@@ -62,16 +63,6 @@ def _draw_table(judgement: Judgement, width: int) -> Iterator[Content]:
     for place, cells in enumerate(make_table(judgement, width)):
         row = (" " * GAP).join(clean(cell) for cell in cells)
         yield line((row, MUTED if not place else STRONG if place == 1 else "")).truncate(width)
-
-
-def _describe_proof(judgement: Judgement) -> str:
-    proof = judgement.proof
-    if proof.off is None:
-        return f"Proof that two adapters answered: their logits differ by {proof.on:.3g}."
-    return (
-        f"Proof that base answered without the adapter: its logits differ by {proof.off:.3g} from those before the "
-        f"adapter was loaded, and by {proof.on:.3g} from the adapter's."
-    )
 
 
 def describe_title(shelf: Shelf, place: int) -> Content:

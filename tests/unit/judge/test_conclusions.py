@@ -52,6 +52,11 @@ def test_without_conditions_the_references_decide() -> None:
     assert "passes" not in draw_conclusions(make_judgement(judged))[0]
 
 
+def test_a_difference_that_rounds_to_nothing_has_no_sign() -> None:
+    sentences = draw_conclusions(make_judgement(judge_pairs([(None, None)] * 8)))
+    assert sentences[0].endswith("chrF 0 and 0. This can be chance: 95 % between 0 and 0.")
+
+
 def test_an_adapter_that_changes_nothing_is_reported() -> None:
     sentences = draw_conclusions(make_judgement(judge_pairs([BOTH] * 8), on=0.0))
     assert sentences[0] == "8 questions: base passes 8, the adapter 8. No difference is seen."
