@@ -12,7 +12,6 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.events import DescendantFocus
-from textual.widgets import Input
 
 from codex_tui.base import bandwidth
 from codex_tui.base.text import clean, clean_text, pluralize
@@ -22,7 +21,7 @@ from codex_tui.ui.cockpit.transcript import Paragraph, draw_conversation, draw_s
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, line
 from codex_tui.ui.kit.heading import Heading
 from codex_tui.ui.kit.hints import Hint
-from codex_tui.ui.kit.line_input import LineInput
+from codex_tui.ui.kit.search_field import SearchField
 from codex_tui.ui.kit.text_search import SearchableText
 from codex_tui.ui.messages import HintsChanged, ReportsWorkerErrors
 from codex_tui.workers.chat import Conversation
@@ -35,11 +34,6 @@ class ChatPane(ReportsWorkerErrors, Vertical):
     """Loads the model when a person goes to the question, or when the run ends in view, if the GPU has room for it;
     else at the first question. Frees the memory when the pane is removed."""
 
-    DEFAULT_CSS = """
-    ChatPane LineInput { display: none; }
-    ChatPane.searching LineInput { display: block; }
-    ChatPane.searching Question { display: none; }
-    """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "stop", "Stop the answer, or leave chat"),
         Binding("ctrl+o", "toggle_adapter", "Base or adapter", priority=True),
@@ -71,8 +65,9 @@ class ChatPane(ReportsWorkerErrors, Vertical):
 
     def compose(self) -> ComposeResult:
         yield Heading()
-        yield SearchableText(follows=True)
-        yield LineInput(placeholder="Search the conversation", id="search")
+        text = SearchableText(follows=True)
+        yield text
+        yield SearchField(text, "Search the conversation", self._search_changed)
         yield Question()
 
     def on_mount(self) -> None:
@@ -84,6 +79,10 @@ class ChatPane(ReportsWorkerErrors, Vertical):
     @property
     def text(self) -> SearchableText:
         return self.query_one(SearchableText)
+
+    @property
+    def _search(self) -> SearchField:
+        return self.query_one(SearchField)
 
     def on_resize(self) -> None:
         if any(turn.other for turn in self.conversation.turns):
@@ -125,7 +124,7 @@ class ChatPane(ReportsWorkerErrors, Vertical):
             keys.append(("ctrl+r", "ask both"))
         if chat.turns:
             keys.append(("ctrl+l", "clear"))
-        if self.has_class("searching"):
+        if self._search.is_open:
             return [("Enter", "keep the matches"), ("Esc", "end the search")]
         typing = self.query_one(Question).has_focus
         if chat.status == "answering":
@@ -181,8 +180,8 @@ class ChatPane(ReportsWorkerErrors, Vertical):
         return True
 
     async def action_stop(self) -> None:
-        if self.has_class("searching") or (self.text.needle and not self.query_one(Question).has_focus):
-            self._end_search("")
+        if self._search.is_open or (self.text.needle and not self.query_one(Question).has_focus):
+            self._search.end_search("")
         elif self.conversation.status == "answering":
             await self.conversation.stop()
         elif self.query_one(Question).has_focus:
@@ -240,34 +239,16 @@ class ChatPane(ReportsWorkerErrors, Vertical):
         return [answer for answer in answers if answer.text.strip()]
 
     def action_search(self) -> None:
-        self.add_class("searching")
-        field = self.query_one("#search", LineInput)
-        field.value = self.text.needle
-        field.focus()
+        self._search.open()
+
+    def _search_changed(self) -> None:
+        self.query_one(Question).display = not self._search.is_open
         self._draw()
 
     def action_find(self, step: int) -> None:
         if not self.text.needle:
             raise SkipAction
         self.text.find(step)
-
-    def on_input_changed(self, event: Input.Changed) -> None:
-        event.stop()
-        if self.has_class("searching"):
-            self.text.search(event.value)
-            self._draw()
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        event.stop()
-        self._end_search(event.value)
-
-    def _end_search(self, needle: str) -> None:
-        """Closes the search field and keeps the matches of `needle` highlighted."""
-        self.remove_class("searching")
-        if needle != self.text.needle:
-            self.text.search(needle)
-        self.text.focus()
-        self._draw()
 
     def _must_warn(self) -> bool:
         """Whether to warn, once, that the next question loads a second copy of the model on a GPU that trains."""
@@ -310,7 +291,7 @@ class ChatPane(ReportsWorkerErrors, Vertical):
     def _paragraphs(self) -> Iterator[Paragraph]:
         chat = self.conversation
         # A search looks for a text in whole lines, so that answers are not in columns meanwhile.
-        in_lines = self.text.needle or self.has_class("searching")
+        in_lines = self.text.needle or self._search.is_open
         yield from draw_conversation(chat, self._picked, 0 if in_lines else self.text.content_size.width)
         yield from (((), text) for text in draw_state(chat, run_ended=self._ended))
         if self._warned and chat.status == "off" and not chat.turns:

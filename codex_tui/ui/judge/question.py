@@ -10,14 +10,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import Screen
-from textual.widgets import Input
 
 from codex_tui.base.text import clean, clean_text, pluralize
 from codex_tui.ui.judge.question_text import Checks, draw_heading, draw_question, format_copy
 from codex_tui.ui.kit.drawing import MUTED, line
 from codex_tui.ui.kit.heading import Heading
 from codex_tui.ui.kit.hints import ALWAYS, TYPING, Hint, HintBar
-from codex_tui.ui.kit.line_input import LineInput
+from codex_tui.ui.kit.search_field import SearchField
 from codex_tui.ui.kit.text_search import SearchableText
 from codex_tui.ui.kit.title_bar import TitleBar
 from codex_tui.ui.messages import ReportsWorkerErrors
@@ -30,8 +29,6 @@ class QuestionScreen(ReportsWorkerErrors, Screen[int]):
     DEFAULT_CSS = """
     QuestionScreen > Vertical { border: round $primary; padding: 0 1; height: 1fr; }
     QuestionScreen Heading { margin-bottom: 1; }
-    QuestionScreen LineInput { display: none; }
-    QuestionScreen.searching LineInput { display: block; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left,h", "step(-1)", "Previous question"),
@@ -53,8 +50,9 @@ class QuestionScreen(ReportsWorkerErrors, Screen[int]):
         yield TitleBar("Question", line((clean(self._judgement.run), MUTED)).plain)
         with Vertical():
             yield Heading()
-            yield SearchableText()
-            yield LineInput(placeholder="Search the question", id="search")
+            text = SearchableText()
+            yield text
+            yield SearchField(text, "Search the question", self._show_hints)
         yield HintBar()
 
     def on_mount(self) -> None:
@@ -68,6 +66,10 @@ class QuestionScreen(ReportsWorkerErrors, Screen[int]):
     @property
     def text(self) -> SearchableText:
         return self.query_one(SearchableText)
+
+    @property
+    def _search(self) -> SearchField:
+        return self.query_one(SearchField)
 
     @property
     def _judged(self) -> JudgedQuestion:
@@ -100,7 +102,7 @@ class QuestionScreen(ReportsWorkerErrors, Screen[int]):
 
     def _show_hints(self) -> None:
         bar = self.query_one(HintBar)
-        if self.has_class("searching"):
+        if self._search.is_open:
             bar.show([("Enter", "keep the matches"), ("Esc", "end the search")], TYPING)
             return
         keys: list[Hint] = [("← →", "previous, next"), ("y", "copy the answer"), ("Y", "copy all"), ("/", "search")]
@@ -124,35 +126,15 @@ class QuestionScreen(ReportsWorkerErrors, Screen[int]):
         self.notify("The question and both answers are copied.", markup=False)
 
     def action_search(self) -> None:
-        self.add_class("searching")
-        field = self.query_one(LineInput)
-        field.value = self.text.needle
-        field.focus()
-        self._show_hints()
+        self._search.open()
 
     def action_find(self, step: int) -> None:
         if self.text.needle:
             self.text.find(step)
 
-    def on_input_changed(self, event: Input.Changed) -> None:
-        event.stop()
-        if self.has_class("searching"):
-            self.text.search(event.value)
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        event.stop()
-        self._end_search(event.value)
-
-    def _end_search(self, needle: str) -> None:
-        self.remove_class("searching")
-        if needle != self.text.needle:
-            self.text.search(needle)
-        self.text.focus()
-        self._show_hints()
-
     def action_back(self) -> None:
         """Escape first ends the search, then closes the screen."""
-        if self.has_class("searching") or self.text.needle != self._needle:
-            self._end_search(self._needle)
+        if self._search.is_open or self.text.needle != self._needle:
+            self._search.end_search(self._needle)
         else:
             self.dismiss(self._place)
