@@ -14,10 +14,11 @@ from textual.content import Content
 from textual.events import DescendantFocus
 
 from codex_tui.base import bandwidth
-from codex_tui.base.text import clean, clean_text, pluralize
+from codex_tui.base.text import clean
 from codex_tui.runs.watched import WatchedRun
 from codex_tui.ui.cockpit.question import Question
 from codex_tui.ui.cockpit.transcript import Paragraph, draw_conversation, draw_state
+from codex_tui.ui.kit.clipboard import copy_answer
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, line
 from codex_tui.ui.kit.heading import Heading
 from codex_tui.ui.kit.hints import Hint
@@ -229,9 +230,7 @@ class ChatPane(ReportsWorkerErrors, Vertical):
         if not answers:
             return
         answer = self._picked if self._picked in answers else answers[-1]
-        text = clean_text(answer.text.strip())
-        self.app.copy_to_clipboard(text)
-        self.notify(f"{pluralize(len(text), 'character')} of the answer are copied.", markup=False)
+        copy_answer(self, answer.text)
 
     def _find_answers(self) -> list[Turn]:
         """Returns the answers that have a text."""

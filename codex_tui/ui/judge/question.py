@@ -11,8 +11,10 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import Screen
 
-from codex_tui.base.text import clean, clean_text, pluralize
-from codex_tui.ui.judge.question_text import Checks, draw_heading, draw_question, format_copy
+from codex_tui.base.text import clean
+from codex_tui.ui.judge.copying import copy_question
+from codex_tui.ui.judge.question_text import Checks, draw_heading, draw_question
+from codex_tui.ui.kit.clipboard import copy_answer
 from codex_tui.ui.kit.drawing import MUTED, line
 from codex_tui.ui.kit.heading import Heading
 from codex_tui.ui.kit.hints import ALWAYS, TYPING, Hint, HintBar
@@ -117,13 +119,10 @@ class QuestionScreen(ReportsWorkerErrors, Screen[int]):
             self._show()
 
     def action_copy(self) -> None:
-        text = clean_text(self._judged.adapter.answer.text.strip())
-        self.app.copy_to_clipboard(text)
-        self.notify(f"{pluralize(len(text), 'character')} of the answer are copied.", markup=False)
+        copy_answer(self, self._judged.adapter.answer.text)
 
     def action_copy_all(self) -> None:
-        self.app.copy_to_clipboard(format_copy(self._judgement, self._judged))
-        self.notify("The question and both answers are copied.", markup=False)
+        copy_question(self, self._judgement, self._judged)
 
     def action_search(self) -> None:
         self._search.open()

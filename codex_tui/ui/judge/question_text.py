@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from textual.content import Content
 
-from codex_tui.base.text import clean, clean_text, pluralize
+from codex_tui.base.text import clean, pluralize
 from codex_tui.judge.results import KNOWN
 from codex_tui.ui.judge.entry import draw_mark, draw_verdict, name_sides
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, line
@@ -56,16 +56,6 @@ def draw_question(judgement: Judgement, judged: JudgedQuestion, checks: Checks |
     if sentence:
         yield Content("")
         yield line((sentence, MUTED))
-
-
-def format_copy(judgement: Judgement, judged: JudgedQuestion) -> str:
-    """Write the question with both answers, for the clipboard."""
-    adapter, other = name_sides(judgement)
-    parts = [("question", judged.question.text), (other, judged.other.answer.text)]
-    parts.append((adapter, judged.adapter.answer.text))
-    if judged.question.reference:
-        parts.append(("reference", judged.question.reference))
-    return "\n\n".join(f"{name}: {clean_text(text.strip())}" for name, text in parts)
 
 
 def _draw_messages(judgement: Judgement, question: Question) -> Iterator[Content]:

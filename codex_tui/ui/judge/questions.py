@@ -12,12 +12,13 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Input
 
-from codex_tui.base.text import clean, clean_text, pluralize
+from codex_tui.base.text import clean
 from codex_tui.judge.results import Show, contains, is_in_group, is_shown, list_groups
+from codex_tui.ui.judge.copying import copy_question
 from codex_tui.ui.judge.entry import LINES, draw_entry, name_sides
 from codex_tui.ui.judge.question import QuestionScreen
-from codex_tui.ui.judge.question_text import format_copy
 from codex_tui.ui.kit.choices import Choices
+from codex_tui.ui.kit.clipboard import copy_answer
 from codex_tui.ui.kit.line_input import LineInput
 from training.contract.judgement import JudgedQuestion, Judgement
 
@@ -48,14 +49,11 @@ class QuestionList(Choices):
 
     def action_copy(self) -> None:
         if judged := self.picked:
-            text = clean_text(judged.adapter.answer.text.strip())
-            self.app.copy_to_clipboard(text)
-            self.notify(f"{pluralize(len(text), 'character')} of the answer are copied.", markup=False)
+            copy_answer(self, judged.adapter.answer.text)
 
     def action_copy_all(self) -> None:
         if (judged := self.picked) and self.judgement:
-            self.app.copy_to_clipboard(format_copy(self.judgement, judged))
-            self.notify("The question and both answers are copied.", markup=False)
+            copy_question(self, self.judgement, judged)
 
 
 class QuestionsPane(Vertical):
