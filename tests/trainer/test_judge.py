@@ -167,6 +167,7 @@ def test_the_losses_of_the_rows_are_those_of_the_evaluation(
     assert len(again) == len(rows)
     by_line = {row["line"]: row["adapter_loss"] for row in rows}  # other batches round differently
     assert all(row["adapter_loss"] == pytest.approx(by_line[row["line"]], rel=0.01, abs=0.01) for row in again)
+    assert ask("demo", "--rows")["rows"] == again  # nothing is left to measure
 
 
 def test_planted_wrong_answers_are_among_the_worst_rows(

@@ -2,7 +2,8 @@
 
 The app sends ListQuestions, AskModels and MeasureRows. The worker answers ListQuestions with QuestionList. It answers
 AskModels with Loading while it loads, ModelsReady, an Answered for each answer, a Measured for each reference, Proved
-and JudgeEnd. It answers MeasureRows with a RowMeasured for each row, Proved and JudgeEnd.
+and JudgeEnd. It answers MeasureRows with a RowMeasured for each row, Proved and JudgeEnd; with JudgeEnd alone if
+no row is left.
 """
 
 from __future__ import annotations

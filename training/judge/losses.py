@@ -19,23 +19,28 @@ MAX_BATCH = 32
 POSITIONS = 256  # that are converted to full precision at once
 
 
-def encode_reference(question: Question, speaker: Speaker, context: int | None) -> Encoded | None:
-    """Encode a question with its reference as a training row. None if the template refuses it, or if it is longer than
-    the model's context."""
+def encode_references(
+    questions: Sequence[Question], places: Sequence[int], speaker: Speaker, context: int | None
+) -> Iterator[tuple[int, Encoded]]:
+    """Yield each of the `places` with its question and reference, encoded as a training row. Leaves out those that the
+    template refuses, and those that are longer than the model's context."""
     encoder = RowEncoder(speaker.tokenizer, speaker.job.profile.dataset)
+    for place in places:
+        sequence = _encode_reference(questions[place], speaker, encoder)
+        if sequence and (context is None or len(sequence.input_ids) <= context):
+            yield place, sequence
+
+
+def _encode_reference(question: Question, speaker: Speaker, encoder: RowEncoder) -> Encoded | None:
     if speaker.form.text:
         begin = "".join(turn["content"] for turn in question.messages)
         encoded = encoder.encode([_make_row(RowForm(text=True), question, begin + question.reference)])[0]
         ids = encoded.sequences[0].input_ids
         before = speaker.tokenizer(begin, verbose=False)["input_ids"]
         same = next((place for place, (a, b) in enumerate(zip(before, ids, strict=False)) if a != b), len(before))
-        sequence = Encoded(ids, ((max(1, same), len(ids)),))
-    else:
-        encoded = encoder.encode([_make_row(speaker.form, question, "")])[0]
-        if not encoded.sequences:
-            return None
-        sequence = encoded.sequences[-1]
-    return None if context is not None and len(sequence.input_ids) > context else sequence
+        return Encoded(ids, ((max(1, same), len(ids)),))
+    encoded = encoder.encode([_make_row(speaker.form, question, "")])[0]
+    return encoded.sequences[-1] if encoded.sequences else None
 
 
 def _make_row(form: RowForm, question: Question, text: str) -> Row:

@@ -6,6 +6,7 @@ The messages are in `training.contract.judge_messages`.
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -35,7 +36,7 @@ from training.job import environ
 from training.job.job import Job, read_job
 from training.job.tokens import Encoded, RowEncoder
 from training.judge.generation import encode_prompts, generate_answers
-from training.judge.losses import encode_reference, measure_losses
+from training.judge.losses import add_losses, encode_references, measure_losses
 from training.judge.models import STEPS, JudgeModels
 from training.judge.questions import check_book, iterate_rows, list_held_out, read_split_rows
 from training.workers.pipe import Pipe
@@ -108,21 +109,22 @@ def _ask(
     with models.switch_to(side) as model:
         for index, answer in generate_answers(models, model, speaker, prompts, max_new_tokens):
             pipe.send(Answered(side=side, index=index, answer=answer))
-        encoded = [(place, encode_reference(questions[place], speaker, models.context)) for place in work.losses]
-        places = [place for place, sequence in encoded if sequence]
-        sequences = [sequence for _, sequence in encoded if sequence]
-        for place, loss in measure_losses(models, model, speaker, sequences):
-            pipe.send(Measured(side=side, index=places[place], loss=loss))
+        encoded = list(encode_references(questions, work.losses, speaker, models.context))
+        for number, loss in measure_losses(models, model, speaker, [sequence for _, sequence in encoded]):
+            pipe.send(Measured(side=side, index=encoded[number][0], loss=loss))
 
 
 def _measure_rows(pipe: JudgePipe, run: RunDirectory, job: Job, first: int) -> None:
     """Send the losses of every row that the model learned from or was evaluated on, cut as they were."""
     pipe.send(Loading(detail="reading the rows", done=0, total=STEPS))
     split = read_split_rows(job)
+    total = len(split.train) + len(split.held_out)
+    if first >= total:  # all rows are measured already
+        pipe.send(JudgeEnd())
+        return
     rows = islice(enumerate(iterate_rows(split)), first, None)
     models = _load(pipe, run, job, None, PROBE)
     encoder = RowEncoder(models.speakers["adapter"].tokenizer, job.profile.dataset)
-    total = len(split.train) + len(split.held_out)
     while chunk := list(islice(rows, CHUNK)):
         encoded = encoder.encode([row for _, (row, _) in chunk])
         sequences = [(place, cut) for place, row in enumerate(encoded) for cut in _cut(row.sequences, job)]
@@ -145,14 +147,12 @@ def _cut(sequences: list[Encoded], job: Job) -> Iterator[Encoded]:
 
 def _measure_chunk(models: JudgeModels, side: Side, sequences: list[tuple[int, Encoded]]) -> dict[int, Loss]:
     """Return the loss of each row by its place in the chunk. A row may be several sequences."""
-    losses: dict[int, Loss] = {}
+    losses: defaultdict[int, list[Loss]] = defaultdict(list)
     speaker = models.speakers["adapter"]
     with models.switch_to(side) as model:
         for number, loss in measure_losses(models, model, speaker, [sequence for _, sequence in sequences]):
-            place = sequences[number][0]
-            before = losses.get(place, Loss(total=0.0, tokens=0))
-            losses[place] = Loss(total=before.total + loss.total, tokens=before.tokens + loss.tokens)
-    return losses
+            losses[sequences[number][0]].append(loss)
+    return {place: add_losses(parts) for place, parts in losses.items()}
 
 
 def _describe_row(
