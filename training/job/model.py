@@ -121,7 +121,7 @@ def load_base(folder: str, *, revision: str | None, load_in_4bit: bool, dtype: s
     """Load the model without an adapter, with plain transformers.
 
     It gives the same greedy tokens as Unsloth and starts in a fraction of its time. `dtype` names the precision of the
-    run. Generate under `torch.autocast` with the same precision, as the trainer does.
+    run. Use the model under `autocast`.
     """
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
@@ -148,6 +148,13 @@ def load_base(folder: str, *, revision: str | None, load_in_4bit: bool, dtype: s
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
     return base.eval()
+
+
+def autocast(model: Any, dtype: Any) -> Any:
+    """Return the context in which a model computes with the precision of its run, as it does in the trainer."""
+    import torch
+
+    return torch.autocast(model.device.type, dtype, enabled=dtype is not torch.float32)
 
 
 def _hub_answers() -> bool:

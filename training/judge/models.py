@@ -110,10 +110,8 @@ class JudgeModels:
         yield self._model
 
     def autocast(self) -> Any:
-        """The precision of the run, as the trainer and the chat use it."""
-        import torch
-
-        return torch.autocast(self._model.device.type, self.dtype, enabled=self.dtype is not torch.float32)
+        """Return the context in which the model computes with the precision of the run."""
+        return models.autocast(self._model, self.dtype)
 
     def prove(self) -> Proof:
         """Compare the two sides once more. Raises TrainingFailure if the base model answers with an adapter."""
@@ -150,7 +148,7 @@ def _read_logits(model: Any, ids: Any, dtype: Any) -> Any:
     """Return the logits after the last token of `ids`, in full precision on the CPU."""
     import torch
 
-    with torch.inference_mode(), torch.autocast(ids.device.type, dtype, enabled=dtype is not torch.float32):
+    with torch.inference_mode(), models.autocast(model, dtype):
         return model(input_ids=ids).logits[0, -1].float().cpu()
 
 

@@ -77,6 +77,8 @@ class ChatModel:
         """Sends the beginning of the answer, each token as soon as it exists, and the end. Raises TrainingFailure."""
         import torch
 
+        from training.job.model import autocast
+
         with_adapter = request.adapter and self.has_adapter
         form = self.form
         if request.system_prompt is not UNSET:
@@ -88,9 +90,8 @@ class ChatModel:
         began = time.monotonic()
         # A model that was loaded without an adapter has no method to switch it off.
         base = self._model.disable_adapter() if self.has_adapter and not with_adapter else contextlib.nullcontext()
-        autocast = torch.autocast(self._model.device.type, self._dtype, enabled=self._dtype is not torch.float32)
         try:
-            with torch.inference_mode(), autocast, base:
+            with torch.inference_mode(), autocast(self._model, self._dtype), base:
                 output = self._model.generate(
                     **prompt.inputs.to(self._model.device),
                     max_new_tokens=prompt.max_new_tokens,
