@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from codex_tui.base.errors import BadInput
+from codex_tui.base.locations import expand_home
 from codex_tui.base.text import pluralize
 from codex_tui.runs.follower import snapshot
 from codex_tui.runs.outcome import read_config
@@ -138,7 +139,7 @@ def _find_book(side: Side, book: str | None) -> tuple[Book, list[Question] | Non
     book = choose_default_book(side.config.dataset) if book is None else book
     if book == HELD_OUT:
         return Book(name=HELD_OUT), None
-    path = DEMO_BOOK_FILE if book == DEMO_BOOK else Path(book).expanduser()
+    path = DEMO_BOOK_FILE if book == DEMO_BOOK else expand_home(book)
     try:
         found = read_book(path)
     except BookDamaged as error:

@@ -60,7 +60,8 @@ def test_a_faulty_book_shows_all_its_faults(tmp_path: Path, capsys: pytest.Captu
     assert told.startswith(f"codex-tui: {book} has 3 faults:\n  line 1, mast: unknown field; did you mean must?\n")
     book.write_text("")
     assert fail(capsys, "a", "--book", str(book)) == f"codex-tui: {book} has no questions.\n"
-    assert "No such file" in fail(capsys, "a", "--book", str(tmp_path / "none.jsonl"))
+    for missing in (str(tmp_path / "none.jsonl"), "~nobody-has-this-name/book.jsonl"):
+        assert "No such file" in fail(capsys, "a", "--book", missing)
 
 
 def test_what_can_not_be_compared_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
