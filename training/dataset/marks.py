@@ -93,7 +93,7 @@ def _holds(condition: Condition, text: str, searches: dict[tuple[str, str], bool
 
 def _contains(text: str, part: str) -> bool:
     """Whether `part` stands in `text`. A number is a whole one: "stage 1" does not stand in "stage 10"."""
-    place = text.find(part)
+    place = text.find(part) if part else -1  # a book has no empty text, but a damaged judgement may
     while place >= 0:
         before, after = text[place - 1 : place], text[place + len(part) : place + len(part) + 1]
         if not (part[0].isdecimal() and before.isdecimal()) and not (part[-1].isdecimal() and after.isdecimal()):

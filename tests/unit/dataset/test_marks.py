@@ -82,6 +82,11 @@ def test_exact_ignores_only_spaces() -> None:
     assert not is_exact("two words.", "Two words.")
 
 
+def test_an_empty_condition_of_a_damaged_file_stands_in_no_answer() -> None:
+    question = Question(id="x", messages=[], must=(Condition(any=("", "a")),), must_not=(Condition(any=(" ",)),))
+    assert [(check.passes, check.found) for check in check_conditions(question, "a")] == [(True, ("a",)), (True, ())]
+
+
 def test_what_was_found_of_each_condition() -> None:
     question = Question(
         id="a",
