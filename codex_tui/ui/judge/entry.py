@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import zip_longest
-
 from textual.content import Content
 
 from codex_tui.base.text import clean, shorten
 from codex_tui.judge.results import KNOWN, Verdict, compare_answers
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, line, spread
-from codex_tui.ui.kit.scrolling import pad
-from codex_tui.ui.kit.side_by_side import BETWEEN, MIN_SIDE_BY_SIDE
+from codex_tui.ui.kit.side_by_side import MIN_SIDE_BY_SIDE, find_column_width, join_columns
 from training.contract.judgement import BASE, Judged, JudgedQuestion, Judgement
 
 LINES = 3
@@ -78,11 +75,8 @@ def _draw_answers(judged: JudgedQuestion, names: tuple[str, str], width: int) ->
     ]
     if width < MIN_SIDE_BY_SIDE:
         return [side.truncate(width, ellipsis=True) for side in sides]
-    column = (width - len(BETWEEN)) // 2
-    columns = [_wrap_short(side, column) for side in sides]
-    return [
-        line(pad(one, column), (BETWEEN, "$rule"), two) for one, two in zip_longest(*columns, fillvalue=Content(""))
-    ]
+    column = find_column_width(width)
+    return [*join_columns(column, *(_wrap_short(side, column) for side in sides))]
 
 
 def _draw_answer(name: str, judged: Judged, name_width: int) -> Content:

@@ -55,9 +55,18 @@ def mark_differences(one: str, other: str, *, ended: bool = True) -> tuple[tuple
 
 def lay_side_by_side(width: int, left: Sequence[Content], right: Sequence[Content]) -> Iterator[Content]:
     """Wrap two blocks of lines to columns of equal width, and join their rows."""
-    column = (width - len(BETWEEN)) // 2
-    columns = [[row for text in block for row in text.wrap(column)] for block in (left, right)]
-    for one, other in zip_longest(*columns, fillvalue=Content("")):
+    column = find_column_width(width)
+    return join_columns(column, *([row for text in block for row in text.wrap(column)] for block in (left, right)))
+
+
+def find_column_width(width: int) -> int:
+    """Return the cells of each column, where both together have `width`."""
+    return (width - len(BETWEEN)) // 2
+
+
+def join_columns(column: int, left: Sequence[Content], right: Sequence[Content]) -> Iterator[Content]:
+    """Join the rows of two columns, each as wide as `column`."""
+    for one, other in zip_longest(left, right, fillvalue=Content("")):
         yield line(pad(one, column), (BETWEEN, "$rule"), other)
 
 
