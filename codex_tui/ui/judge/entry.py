@@ -8,6 +8,7 @@ from codex_tui.base.text import clean, shorten
 from codex_tui.judge.results import KNOWN, Verdict, compare_answers
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, line, spread
 from codex_tui.ui.kit.side_by_side import MIN_SIDE_BY_SIDE, find_column_width, join_columns
+from codex_tui.ui.kit.text_search import highlight_matches
 from training.contract.judgement import BASE, Judged, JudgedQuestion, Judgement
 
 LINES = 3
@@ -59,13 +60,7 @@ def draw_entry(judged: JudgedQuestion, names: tuple[str, str], needle: str, widt
     room = width - about.cell_length - 2 * bool(about)
     first = spread(left.truncate(room, ellipsis=True), about, width)
     rows = [first, *_draw_answers(judged, (other, adapter), width)]
-    return [highlight_needle(row, needle) for row in rows]
-
-
-def highlight_needle(row: Content, needle: str) -> Content:
-    """Mark the places of the searched text."""
-    start = row.plain.casefold().find(needle.casefold()) if needle else -1
-    return row if start < 0 else row.stylize("bold $warning", start, start + len(needle))
+    return [highlight_matches(row, needle)[0] for row in rows]
 
 
 def _draw_answers(judged: JudgedQuestion, names: tuple[str, str], width: int) -> list[Content]:

@@ -60,11 +60,17 @@ class SearchableText(TextView):
         return rows
 
     def _highlight(self, paragraph: Content) -> Content:
-        if self.needle:
-            for match in re.finditer(re.escape(self.needle), paragraph.plain, re.IGNORECASE):
-                paragraph = paragraph.stylize(MATCH, match.start(), match.end())
-                self.matches += 1
-        return paragraph
+        highlighted, matches = highlight_matches(paragraph, self.needle)
+        self.matches += matches
+        return highlighted
+
+
+def highlight_matches(text: Content, needle: str) -> tuple[Content, int]:
+    """Highlight each place of `needle`, in any case of letters. Also return the number of places."""
+    places = [match.span() for match in re.finditer(re.escape(needle), text.plain, re.IGNORECASE)] if needle else []
+    for start, end in places:
+        text = text.stylize(MATCH, start, end)
+    return text, len(places)
 
 
 def _has_match(row: Content) -> bool:
