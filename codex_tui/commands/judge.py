@@ -136,7 +136,7 @@ def _run_worker(work: Callable[[OnProgress], Coroutine[Any, Any, T]], *, wait: b
             require_idle(report, wait=wait)
             return asyncio.run(work(report))
     except KeyboardInterrupt:
-        print("\nWhat was answered so far is kept: the same command goes on from here.", file=sys.stderr)
+        print("\nThe results so far are kept: the same command goes on from here.", file=sys.stderr)
         raise
 
 

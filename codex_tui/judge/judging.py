@@ -33,21 +33,21 @@ async def judge(plan: JudgePlan, report: OnProgress) -> Judgement:
     with await asyncio.to_thread(Journal, plan.run) as journal:
         async with start_worker(plan.run, report) as talk:
             listed = await talk.list_questions(plan.questions, _find_path(plan))
-            asked = Asked(plan, listed.questions, journal)
-            if asked.count_missing():
-                await _ask(talk, asked, report)
+            checklist = Checklist(plan, listed.questions, journal)
+            if checklist.count_missing():
+                await _ask(talk, checklist, report)
         report(Progress("computing the intervals"))
-        return await asyncio.to_thread(_write_judgement, asked, listed)
+        return await asyncio.to_thread(_write_judgement, checklist, listed)
 
 
-async def _ask(talk: Talk, asked: Asked, report: OnProgress) -> None:
+async def _ask(talk: Talk, checklist: Checklist, report: OnProgress) -> None:
     """Ask what the journal does not have, and keep each answer there."""
-    plan, journal = asked.plan, asked.journal
-    works = {side: asked.find_work(side) for side in SIDES}
+    plan, journal = checklist.plan, checklist.journal
+    works = {side: checklist.find_work(side) for side in SIDES}
     names: dict[SideName, str] = {"adapter": "the adapter answers", "other": f"{plan.against.name} answers"}
     done, device = dict.fromkeys(SIDES, 0), ""
     request = AskModels(
-        questions=asked.questions,
+        questions=checklist.questions,
         adapter_work=works["adapter"],
         other_work=works["other"],
         max_new_tokens=plan.max_new_tokens,
@@ -60,16 +60,16 @@ async def _ask(talk: Talk, asked: Asked, report: OnProgress) -> None:
                 report(Progress(names["other"], 0, len(works["other"].answers), "questions"))
             case Answered():
                 done[answer.side] += 1
-                journal.add(Entry(key=asked.answer_keys[answer.side][answer.index], answer=answer.answer))
+                journal.add(Entry(key=checklist.answer_keys[answer.side][answer.index], answer=answer.answer))
                 total = len(works[answer.side].answers)
                 report(Progress(names[answer.side], done[answer.side], total, "questions"))
             case Measured():
-                journal.add(Entry(key=asked.loss_keys[answer.side][answer.index], loss=answer.loss))
+                journal.add(Entry(key=checklist.loss_keys[answer.side][answer.index], loss=answer.loss))
             case Proved():
-                journal.add(Entry(key=asked.proof_key, proof=answer.proof, device=device))
+                journal.add(Entry(key=checklist.proof_key, proof=answer.proof, device=device))
     for side in SIDES:
-        for place in asked.find_work(side).losses:
-            journal.add(Entry(key=asked.loss_keys[side][place], loss=UNMEASURED))
+        for place in checklist.find_work(side).losses:
+            journal.add(Entry(key=checklist.loss_keys[side][place], loss=UNMEASURED))
 
 
 def _find_path(plan: JudgePlan) -> str | None:
@@ -87,8 +87,8 @@ async def list_held_out(run: RunDirectory, report: OnProgress) -> QuestionList:
 
 
 @dataclass
-class Asked:
-    """What the questions of a judgement need, and what of it the journal has already."""
+class Checklist:
+    """The keys of all results that a judgement needs, and which of them the journal does not have yet."""
 
     plan: JudgePlan
     questions: list[Question]
@@ -146,27 +146,27 @@ class Asked:
         return entry.proof, entry.device
 
 
-def _write_judgement(asked: Asked, listed: QuestionList) -> Judgement:
+def _write_judgement(checklist: Checklist, listed: QuestionList) -> Judgement:
     """Make the judgement, and write it to the run's directory and to the card of its adapter."""
-    result = _make_judgement(asked, listed)
+    result = _make_judgement(checklist, listed)
     try:
-        contract.write(find_file(asked.plan), result)
+        contract.write(find_file(checklist.plan), result)
     except contract.JudgementError as error:
         raise CodexError(error.message, error.hint) from None
     with suppress(BadInput):  # the card is about the run's own adapter; a checkpoint has none
-        update_local_card(asked.plan.run)
+        update_local_card(checklist.plan.run)
     return result
 
 
-def _make_judgement(asked: Asked, listed: QuestionList) -> Judgement:
-    plan, questions = asked.plan, asked.questions
-    adapter, slow = judge_answers(questions, asked.list_answers("adapter"), asked.list_losses("adapter"))
-    other, slow_too = judge_answers(questions, asked.list_answers("other"), asked.list_losses("other"))
+def _make_judgement(checklist: Checklist, listed: QuestionList) -> Judgement:
+    plan, questions = checklist.plan, checklist.questions
+    adapter, slow = judge_answers(questions, checklist.list_answers("adapter"), checklist.list_losses("adapter"))
+    other, slow_too = judge_answers(questions, checklist.list_answers("other"), checklist.list_losses("other"))
     judged = [
         JudgedQuestion(question=question, adapter=one, other=two)
         for question, one, two in zip(questions, adapter, other, strict=True)
     ]
-    proof, device = asked.find_proof()
+    proof, device = checklist.find_proof()
     overall = make_group(judged)
     known = [one for one in judged if one.question.known]
     unseen = [one for one in judged if not one.question.known]
@@ -189,11 +189,11 @@ def _make_judgement(asked: Asked, listed: QuestionList) -> Judgement:
         answers=judged,
     )
     result.conclusions = draw_conclusions(result)
-    result.notes = _list_notes(asked, listed, dict.fromkeys([*slow, *slow_too]))
+    result.notes = _list_notes(checklist, listed, dict.fromkeys([*slow, *slow_too]))
     return result
 
 
-def _list_notes(asked: Asked, listed: QuestionList, slow: dict[str, None]) -> list[str]:
+def _list_notes(checklist: Checklist, listed: QuestionList, slow: dict[str, None]) -> list[str]:
     notes: list[str] = []
     if listed.problem:
         notes.append(f"Nobody knows which questions stand in the training rows: {listed.problem}")
@@ -202,12 +202,12 @@ def _list_notes(asked: Asked, listed: QuestionList, slow: dict[str, None]) -> li
     if slow:
         ids = ", ".join(list(slow)[:10])
         notes.append(f"A regular expression needs more than a second for an answer; it counts as failed: {ids}.")
-    if cut := sum(answer.ended != "eos" for answer in asked.list_answers("adapter")):
-        limit = asked.plan.max_new_tokens
+    if cut := sum(answer.ended != "eos" for answer in checklist.list_answers("adapter")):
+        limit = checklist.plan.max_new_tokens
         notes.append(f"{pluralize(cut, 'answer')} of the adapter did not end within {limit:,} tokens.")
-    step = asked.plan.adapter.model.step
+    step = checklist.plan.adapter.model.step
     if step is not None:
         notes.append(f"The checkpoint of step {step:,} answered, because the run has saved no adapter yet.")
-    if asked.journal.problem:
-        notes.append(asked.journal.problem)
+    if checklist.journal.problem:
+        notes.append(checklist.journal.problem)
     return notes

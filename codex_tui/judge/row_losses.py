@@ -37,7 +37,7 @@ async def measure_rows(side: Side, report: OnProgress) -> list[RowMeasured]:
     rows = list(_read_rows(path, header))
     with _Recorder(path, header, rows) as recorder:
         async with start_worker(side.run, report) as talk:
-            async for row in talk.measure_rows(rows[-1].position + 1 if rows else 0, report):
+            async for row in talk.measure_rows(rows[-1].position + 1 if rows else 0):
                 recorder.add(row)
                 rows.append(row)
     report(Progress("sorting the rows"))

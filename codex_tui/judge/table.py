@@ -24,7 +24,8 @@ def make_table(judgement: Judgement, width: int) -> list[tuple[str, ...]]:
     widths = [max(map(len, column)) for column in columns]
     widths[0] = min(widths[0], MAX_NAME)
     while (
-        len(columns) > 2 and sum(widths[1:]) + GAP * (len(columns) - 1) + _find_least(len(columns), widths[0]) > width
+        len(columns) > 2
+        and sum(widths[1:]) + GAP * (len(columns) - 1) + _find_min_name_width(len(columns), widths[0]) > width
     ):
         columns.pop()
         widths.pop()
@@ -40,7 +41,7 @@ def align(columns: Sequence[Sequence[str]], widths: Sequence[int]) -> list[tuple
     ]
 
 
-def _find_least(columns: int, name: int) -> int:
+def _find_min_name_width(columns: int, name: int) -> int:
     """Names are cut to keep the main columns, but not for the others."""
     return min(name, MIN_NAME) if columns <= MAIN_COLUMNS else name
 

@@ -62,13 +62,13 @@ class Talk:
             yield answer
         raise self._explain_end()
 
-    async def measure_rows(self, first: int, report: OnProgress) -> AsyncIterator[RowMeasured]:
+    async def measure_rows(self, first: int) -> AsyncIterator[RowMeasured]:
         """Yield the rows from the position `first` on."""
         await self._worker.send(MeasureRows(first=first))
         async for answer in self._receive():
             match answer:
                 case RowMeasured():
-                    report(Progress("measuring the rows", answer.position + 1, answer.total, "rows"))
+                    self._report(Progress("measuring the rows", answer.position + 1, answer.total, "rows"))
                     yield answer
                 case JudgeEnd():
                     return

@@ -49,7 +49,7 @@ class QuestionScreen(ReportsWorkerErrors, Screen[int]):
         self._checks: dict[int, Checks] = {}  # by place
 
     def compose(self) -> ComposeResult:
-        yield TitleBar("Question", line((clean(self._judgement.run), MUTED)).plain)
+        yield TitleBar("Question", clean(self._judgement.run))
         with Vertical():
             yield Heading()
             text = SearchableText()

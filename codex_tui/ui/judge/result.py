@@ -13,7 +13,7 @@ from codex_tui.judge.conclusions import describe_proof
 from codex_tui.judge.results import Shelf
 from codex_tui.judge.table import GAP, make_table
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, Part, line
-from training.contract.judgement import BASE, Judgement
+from training.contract.judgement import Judgement
 from training.contract.model_card import hide_home
 
 WELCOME = (
@@ -68,7 +68,7 @@ def _draw_table(judgement: Judgement, width: int) -> Iterator[Content]:
 def describe_title(shelf: Shelf, place: int) -> Content:
     """Describe the shown judgement, for the title: what was compared, and with which questions."""
     judgement = shelf.judgements[place]
-    against = judgement.against.name if judgement.against.name == BASE else clean(judgement.against.name)
+    against = clean(judgement.against.name)
     book = clean(hide_home(judgement.book.name))
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(max(0, min(judgement.created, 4e9))))
     count = len(shelf.judgements)
