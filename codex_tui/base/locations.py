@@ -68,6 +68,11 @@ def managed_environment() -> Path:
     return data_home() / "envs" / "codex-train"
 
 
+def managed_llama_cpp() -> Path:
+    """The llama.cpp that `codex-tui setup --export` installs."""
+    return data_home() / "envs" / "llama-cpp"
+
+
 def settings_file() -> Path:
     return config_home() / "settings.toml"
 

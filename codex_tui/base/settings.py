@@ -8,6 +8,8 @@ theme = "light"
 [notify]
 command = ["notify-send", "{title}", "{message}"]
 terminal = false
+[llama_cpp]
+path = "~/llama.cpp"
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ class Settings(NamedTuple):
     notify_command: tuple[str, ...] = ()  # the program and its arguments; see `notify.run_command`
     notify_terminal: bool = True  # ring the bell and show a notification
     theme: Theme | None = None  # None: dark
+    llama_cpp: Path | None = None  # the folder of the person's llama.cpp; None: look for it
 
 
 _python_option: Path | None = None
@@ -66,6 +69,7 @@ def load() -> Settings:
         tuple(file.notify.command or ()),
         file.notify.terminal,
         file.app.theme,
+        locations.expand_home(file.llama_cpp.path) if file.llama_cpp.path else None,
     )
 
 

@@ -38,10 +38,15 @@ class _Notify(_Table):
     terminal: bool = True
 
 
+class _LlamaCpp(_Table):
+    path: Annotated[str, msgspec.Meta(pattern=r"^[^\0]+$")] | None = None
+
+
 class File(_Table):
     trainer: _Trainer = msgspec.field(default_factory=_Trainer)
     app: _App = msgspec.field(default_factory=_App)
     notify: _Notify = msgspec.field(default_factory=_Notify)
+    llama_cpp: _LlamaCpp = msgspec.field(default_factory=_LlamaCpp)
 
 
 EXPECTED = {
@@ -53,6 +58,8 @@ EXPECTED = {
     "notify": "'notify' is a table",
     "notify.command": "'command' is a list of texts in quotes: the program and its arguments",
     "notify.terminal": "'terminal' is true or false",
+    "llama_cpp": "'llama_cpp' is a table",
+    "llama_cpp.path": "'path' is the folder of your llama.cpp, in quotes",
 }
 
 HELP = {
@@ -61,6 +68,7 @@ HELP = {
     "app.theme": "dark or light (unset: dark)",
     "notify.command": "the program that tells you how a run ends, with its arguments (unset: none)",
     "notify.terminal": "ring the bell and show a notification when a run ends",
+    "llama_cpp.path": "the folder of your own llama.cpp (unset: PATH, then what codex-tui setup --export installs)",
 }
 """The meaning of each setting, by its dotted name."""
 
@@ -79,9 +87,9 @@ def parse(text: str) -> File:
         file = msgspec.convert(parse_toml(text), File)
     except msgspec.ValidationError as error:
         raise BadSetting(*_explain(str(error))) from None
-    python = file.trainer.python
-    if python and not locations.expand_home(python).is_absolute():  # it would name another program in each folder
-        raise BadSetting("trainer.python", f"{EXPECTED['trainer.python']}, and begins with / or ~")
+    for name, path in (("trainer.python", file.trainer.python), ("llama_cpp.path", file.llama_cpp.path)):
+        if path and not locations.expand_home(path).is_absolute():  # it would name another program in each folder
+            raise BadSetting(name, f"{EXPECTED[name]}, and begins with / or ~")
     program = file.notify.command[0] if file.notify.command else ""
     if "/" in program and not locations.expand_home(program).is_absolute():
         raise BadSetting("notify.command", "the program in 'command' must begin with / or ~, or be only a name")

@@ -74,10 +74,10 @@ def _format(value: Any) -> str:
 
 
 def _interpret(key: str, text: str) -> Any:
-    """Return the value that a person typed. A relative path of an interpreter is meant from the current folder."""
+    """Return the value that a person typed. A relative path is meant from the current folder."""
     from codex_tui.base.toml import TomlError, parse_value
 
-    if key == "trainer.python":
+    if key in ("trainer.python", "llama_cpp.path"):
         return text if text.startswith("~") or not text else str(Path(text).absolute())
     try:
         return parse_value(text)

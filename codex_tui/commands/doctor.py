@@ -43,6 +43,7 @@ def add(subparsers: Any) -> None:
 
 def run_doctor(args: argparse.Namespace) -> int:
     from codex_tui.base.text import clean
+    from codex_tui.environment.llama_cpp import describe_tools, find_llama_cpp
     from codex_tui.machine import facts
     from training.memory.wsl import wsl
 
@@ -58,6 +59,7 @@ def run_doctor(args: argparse.Namespace) -> int:
         *pinned_findings(gpu),
         *wsl_findings(kind, facts.wsl_idle_timeouts() if kind else {}),
         *trainer,
+        *llama_cpp_findings(),
         *home_findings(unwritable),
         *other_findings(free, token, terminal, facts.killed_at_logout()),
     ]
@@ -73,6 +75,7 @@ def run_doctor(args: argparse.Namespace) -> int:
             "python_version": report.python_version if report else None,
             "torch_cuda": report.torch_cuda if report else None,
             "packages": {p.name: asdict(p) | {"state": p.state} for p in report.packages} if report else {},
+            "llama_cpp": describe_tools(find_llama_cpp()),
             "disk_free_gib": round(free, 1),
             "hub_token": token is not None,
             "terminal": asdict(terminal) if terminal else None,
@@ -129,6 +132,28 @@ def _further_packages(report: EnvironmentReport) -> Finding:
     if missing:
         text += f", missing: {', '.join(missing)}"
     return Finding("other packages", "warning" if missing else "ok", text)
+
+
+def llama_cpp_findings() -> Iterator[Finding]:
+    """Examine the tools that write and serve GGUF files. Only an export needs them."""
+    from codex_tui.environment.llama_cpp import NEEDED, describe_tools, find_llama_cpp
+
+    try:
+        llama_cpp = find_llama_cpp()
+    except CodexError as error:
+        yield Finding("llama.cpp", "warning", error.message, error.hint)
+        return
+    if len(llama_cpp.missing) == len(NEEDED):
+        yield Finding("llama.cpp", "ok", "none", "only GGUF files and `serve` need it: codex-tui setup --export")
+        return
+    for name, tool in describe_tools(llama_cpp).items():
+        if tool:
+            details = ", ".join(filter(None, (f"from {tool['origin']}", tool["version"])))
+            yield Finding(name, "ok", f"{tool['path']} ({details})")
+        elif name in NEEDED:
+            yield Finding(name, "warning", "missing", "codex-tui setup --export")
+        else:
+            yield Finding(name, "ok", "missing", "only adapters in GGUF need it")
 
 
 def gpu_findings(gpu: GpuFacts | str, report: EnvironmentReport | None) -> Iterator[Finding]:

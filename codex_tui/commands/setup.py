@@ -1,4 +1,5 @@
-"""The command `setup`: builds the training environment, or checks one that you name. Other commands use it, too."""
+"""The command `setup`: builds the training environment, or checks one that you name, and installs llama.cpp.
+Other commands use it, too."""
 
 from __future__ import annotations
 
@@ -30,6 +31,11 @@ def add(subparsers: Any) -> None:
     build.add_argument("--cuda", action="store_true", help="install torch with CUDA, even if there is no NVIDIA GPU")
     add_python_option(parser, "check, instead of building one,")
     parser.add_argument("--verify", action="store_true", help="also import Unsloth in it (half a minute)")
+    parser.add_argument(
+        "--export",
+        action="store_true",
+        help="also install llama.cpp, for GGUF files and the server (100 MB to download), unless you have your own",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     parser.set_defaults(run=run_setup)
 
@@ -54,6 +60,8 @@ def run_setup(args: argparse.Namespace) -> int:
         for name, package in answer["packages"].items():
             if package["state"] == "other":
                 print(f"! {name} is {clean(package['installed'])}; the tested version is {package['pinned']}")
+        for name, tool in answer.get("llama_cpp", {}).items():
+            print(f"{name}: {clean(tool['path'])} (from {tool['origin']})" if tool else f"{name}: none")
     return DONE
 
 
@@ -67,6 +75,7 @@ def _set_up(args: argparse.Namespace) -> dict[str, Any]:
     report = stack.describe(python)
     if args.verify:
         _verify(python)
+    more = {"llama_cpp": _set_up_llama_cpp()} if args.export else {}
     return {
         "ok": True,
         "python": str(python),
@@ -74,7 +83,16 @@ def _set_up(args: argparse.Namespace) -> dict[str, Any]:
         "managed": managed,
         "build": "cuda" if report.torch_cuda else "cpu",
         "packages": {p.name: {"pinned": p.pinned, "installed": p.installed, "state": p.state} for p in report.packages},
+        **more,
     }
+
+
+def _set_up_llama_cpp() -> dict[str, Any]:
+    from codex_tui.commands.progress import print_progress
+    from codex_tui.environment.llama_cpp import describe_tools, ensure_llama_cpp
+
+    with print_progress("llama.cpp: ") as report:
+        return describe_tools(ensure_llama_cpp(report))
 
 
 def ensure_with_progress(build: Build = "auto") -> Path:

@@ -65,7 +65,7 @@ def ensure(report: OnProgress, *, build: Build = "auto") -> Path:
     root = locations.managed_environment()
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(root.with_name("codex-train.lock"), report) as lock:
+        with hold_lock(root.with_name("codex-train.lock"), report) as lock:
             # Another process may have built it while this one waited for the lock.
             return find_managed_python(build) or _build(root, build, report, lock)
     except OSError as error:
@@ -134,7 +134,7 @@ def _require(python: Path) -> None:
 
 
 @contextmanager
-def _lock(path: Path, report: OnProgress) -> Iterator[int]:
+def hold_lock(path: Path, report: OnProgress) -> Iterator[int]:
     """Hold the lock that allows one setup at a time. Yields its file descriptor. If the setup dies, the kernel frees
     the lock once its uv process has ended too."""
     with path.open("w") as file:

@@ -237,4 +237,4 @@ def explain_failure(lines: Sequence[str]) -> EnvironmentMissing:
     for pattern, message, hint in _REASONS:
         if match := re.search(pattern, unwrapped, re.IGNORECASE):
             return EnvironmentMissing(message.format(*match.groups()), f"{hint}\nOutput of uv: {message_of_uv}")
-    return EnvironmentMissing("The training environment could not be built", f"Output of uv: {message_of_uv}")
+    return EnvironmentMissing("The environment could not be built", f"Output of uv: {message_of_uv}")
