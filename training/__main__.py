@@ -1,5 +1,5 @@
-"""`python -m training RUN | chat RUN | judge RUN | inspect RUN_OR_CONFIG | jsonl FILE COPY | template CONFIG FOLDER`.
-Each command imports only what it needs."""
+"""`python -m training RUN | chat RUN | judge RUN | export RUN | inspect RUN_OR_CONFIG | jsonl FILE COPY |
+template CONFIG FOLDER`. Each command imports only what it needs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 USAGE = (
-    "usage: python -m training RUN | chat RUN | judge RUN | inspect RUN_OR_CONFIG | jsonl FILE COPY | "
+    "usage: python -m training RUN | chat RUN | judge RUN | export RUN | inspect RUN_OR_CONFIG | jsonl FILE COPY | "
     "template CONFIG FOLDER"
 )
 
@@ -22,6 +22,10 @@ def main(arguments: list[str]) -> int:
             from training.judge import worker
 
             return worker.serve(Path(run).absolute())
+        case ["export", run]:
+            from training.export import worker as export_worker
+
+            return export_worker.serve(Path(run).absolute())
         case ["inspect", target]:
             from training.workers import inspect
 

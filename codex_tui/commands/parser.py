@@ -12,7 +12,7 @@ from codex_tui.commands.options import add_low_bandwidth_option
 
 # In the order of `--help`. Each module has add(subparsers), which sets `run` on its parsers.
 COMMANDS = (
-    "train", "runs", "compare", "chat", "judge", "profile", "forecast", "data", "push", "setup", "doctor",
+    "train", "runs", "compare", "chat", "judge", "export", "profile", "forecast", "data", "push", "setup", "doctor",
     "config", "completion",
 )  # fmt: skip
 # The commands that have no module of their own.

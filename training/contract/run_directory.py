@@ -14,6 +14,7 @@
     checkpoints/    checkpoint-N folders as `transformers.Trainer` writes them
     adapter/        the result, in plain PEFT layout
     judgements/     how the adapter answers the questions of a book; see `training.contract.judgement`
+    exports/        exported models, a folder for each kind of export; see `codex_tui.export.steps`
 
 Folders are 0700 and files 0600. No token or secret is ever written here.
 """
@@ -68,6 +69,7 @@ class RunDirectory:
     checkpoints = _Inside("checkpoints")
     adapter = _Inside("adapter")
     judgements = _Inside("judgements")
+    exports = _Inside("exports")
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)

@@ -1,0 +1,66 @@
+"""What an export does: the run, its adapter, the kind of the result and its folder. Checked before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from codex_tui.base.errors import BadInput
+from codex_tui.base.locations import expand_home
+from codex_tui.export.records import check_folder
+from codex_tui.judge.plan import Side, read_side
+from training.contract import checkpoints
+from training.contract.export_messages import BaseChoice
+from training.contract.run_directory import RunDirectory
+
+Kind = Literal["adapter", "merged", "gguf", "ollama"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+QUANTS = ("q4_k_m", "q8_0", "f16")
+"""The number types of a GGUF file that an export offers, the default first."""
+
+
+@dataclass(frozen=True)
+class ExportPlan:
+    """An export that can begin. `side` is the run with its adapter, `adapter` the folder of that, `out`
+    the folder of the result. `quants` are number types of GGUF files, in the order in which the person gave them."""
+
+    side: Side
+    adapter: Path
+    kind: Kind
+    out: Path
+    quants: tuple[str, ...]
+    choice: BaseChoice
+
+    @property
+    def run(self) -> RunDirectory:
+        return self.side.run
+
+
+def make_plan(
+    run: RunDirectory,
+    kind: Kind,
+    *,
+    out: str | None = None,
+    quants: Sequence[str] = (),
+    choice: BaseChoice = "trained",
+) -> ExportPlan:
+    """Check everything that can be checked without a model. Raises BadInput."""
+    if quants and kind not in ("gguf", "ollama"):
+        raise BadInput(f"--quant does not go with --to {kind}.", "Use: --to gguf --quant q4_k_m")
+    side = read_side(run)
+    folder = checkpoints.find_chat_adapter(run)
+    assert folder is not None  # read_side has found one
+    place = expand_home(out).absolute() if out else run.exports / kind
+    check_folder(place)
+    return ExportPlan(side, folder, kind, place, parse_quants(quants) if quants else QUANTS[:1], choice)
+
+
+def parse_quants(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the number types in lower case, each once. Raises BadInput."""
+    wanted = dict.fromkeys(name.strip().lower() for name in names if name.strip())
+    for name in wanted:
+        if name not in QUANTS:
+            raise BadInput(f"--quant {name} is not known.", f"Use one or more of {', '.join(QUANTS)}.")
+    return tuple(wanted) or QUANTS[:1]

@@ -1,0 +1,183 @@
+"""Merges an adapter into its base model, tensor by tensor: what is in memory is a block of rows, or one tensor that has
+4 bits."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from training.contract.failures import TrainingFailure
+from training.contract.files import name_path_in_errors
+from training.export.adapter import Adapter, Change
+from training.export.base import BLOCK_ELEMENTS, Base
+from training.export.model_files import write_json
+from training.export.tensors import (
+    INDEX,
+    NewTensor,
+    StoredTensor,
+    divide_into_shards,
+    iterate_bytes,
+    name_shards,
+    write_header,
+)
+
+HEAD = "lm_head.weight"
+EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embed_in.weight")
+
+
+@dataclass(frozen=True)
+class Merge:
+    """What the merged model has: each tensor, the tensor of the base that it is made from, and the change to it.
+
+    `untied`: the base has one matrix for input and output, and the adapter changes only one of them or each in its own
+    way. Then the merged model has both.
+    """
+
+    base: Base
+    adapter: Adapter
+    tensors: dict[str, tuple[str, Change | None]]
+    untied: bool
+
+    @classmethod
+    def plan(cls, base: Base, adapter: Adapter) -> Merge:
+        """Find the tensor for each change. Raises TrainingFailure if the base lacks one, or if the sizes differ."""
+        changes = {_find_name(base, name): change for name, change in adapter.changes.items()}
+        embedding = _find_embedding(base)
+        untied = HEAD not in base.tensors and bool(embedding) and bool({HEAD, embedding} & changes.keys())
+        tensors = {name: (name, changes.pop(name, None)) for name in base.tensors}
+        if untied:
+            tensors[HEAD] = (embedding, changes.pop(HEAD, None))
+        if changes:
+            raise TrainingFailure(
+                "bad_config",
+                f"The adapter in {adapter.folder} changes {next(iter(changes))}, which the files in {base.folder} "
+                "do not have.",
+                "It was trained on another model, or on one whose files have other names. Export the adapter itself: "
+                "--to adapter",
+            )
+        merge = cls(base, adapter, tensors, untied)
+        for name, (source, change) in tensors.items():
+            if change:
+                merge._check_shape(name, source, change)
+        return merge
+
+    @property
+    def adapted(self) -> int:
+        return sum(change is not None for _, change in self.tensors.values())
+
+    @property
+    def parameters(self) -> int:
+        return sum(prod(tensor.shape) for tensor in self.list_new())
+
+    @property
+    def size(self) -> int:
+        return sum(tensor.size for tensor in self.list_new())
+
+    def list_new(self) -> list[NewTensor]:
+        """List the tensors of the merged model in the order in which they are written."""
+        return [
+            NewTensor(
+                name,
+                self.base.find_dtype(source),
+                change.replacement.shape if change and change.replacement else self.base.find_shape(source),
+            )
+            for name, (source, change) in self.tensors.items()
+        ]
+
+    def find_vocabulary(self) -> int | None:
+        """Return the number of tokens if the adapter has an embedding with another number of them than the base."""
+        source, change = self.tensors.get(_find_embedding(self.base), ("", None))
+        if change is None or change.replacement is None:
+            return None
+        rows = change.replacement.shape[0]
+        return None if rows == self.base.find_shape(source)[0] else rows
+
+    def _check_shape(self, name: str, source: str, change: Change) -> None:
+        shape = self.base.find_shape(source)
+        if change.replacement is not None:
+            fits = change.replacement.shape[1:] == shape[1:] and len(change.replacement.shape) == len(shape)
+        else:
+            fits = change.find_shape(self.adapter.fan_in_fan_out) == shape
+        if not fits:
+            raise TrainingFailure(
+                "bad_config",
+                f"The adapter in {self.adapter.folder} does not fit {name}, which has the shape {list(shape)} in "
+                f"{self.base.folder}.",
+                "Give the base model that it was trained on.",
+            )
+
+    def write(self, folder: Path, report: Callable[[int, int], None]) -> list[str]:
+        """Write the weights into `folder`. Returns the names of the files. `report` gets the bytes that are done, and
+        all. Raises TrainingFailure, OSError."""
+        shards = divide_into_shards(self.list_new())
+        total, done = self.size, 0
+        self._check_disk(folder, total)
+        names = name_shards(len(shards))
+        for name, shard in zip(names, shards, strict=True):
+            path = folder / name
+            with name_path_in_errors(path), path.open("wb") as file:
+                write_header(file, shard)
+                for tensor in shard:
+                    for data in self._iterate_bytes(tensor.name):
+                        file.write(data)
+                        done += len(data)
+                        report(done, total)
+        if len(names) > 1:
+            self._write_index(folder, dict(zip(names, shards, strict=True)), total)
+            names.append(INDEX)
+        return names
+
+    def _iterate_bytes(self, name: str) -> Iterator[memoryview]:
+        import torch
+
+        source, change = self.tensors[name]
+        dtype = getattr(torch, self.base.find_dtype(source))
+        if change and change.replacement is not None:
+            for block in _iterate_rows(change.replacement):
+                yield from iterate_bytes(block.to(dtype))
+            return
+        whole = bool(change and self.adapter.needs_whole(change))
+        for first, block in self.base.iterate_blocks(source, whole=whole):
+            if change:
+                block = self.adapter.apply(change, block.float(), first).to(dtype)
+            yield from iterate_bytes(block)
+
+    def _check_disk(self, folder: Path, total: int) -> None:
+        free = shutil.disk_usage(folder).free
+        if free < total:
+            raise TrainingFailure(
+                "disk_full",
+                f"The merged model needs {total / 1e9:.2f} GB in {folder}, and {free / 1e9:.2f} GB is free.",
+                "Free some space there, or use a folder on another disk.",
+            )
+
+    def _write_index(self, folder: Path, shards: dict[str, list[NewTensor]], total: int) -> None:
+        weights = {tensor.name: name for name, shard in shards.items() for tensor in shard}
+        write_json(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": dict(sorted(weights.items()))})
+
+
+def _find_name(base: Base, name: str) -> str:
+    """Return the base's name of the tensor that PEFT knows as `name`. The files of some models leave out the first part
+    of their names."""
+    if name in base.tensors or name == HEAD:
+        return name
+    shorter = [known for known in base.tensors if name.endswith(f".{known}") or known.endswith(f".{name}")]
+    return shorter[0] if len(shorter) == 1 else name
+
+
+def _find_embedding(base: Base) -> str:
+    found = [name for name in base.tensors if name.endswith(EMBEDDINGS)]
+    return found[0] if len(found) == 1 else ""
+
+
+def _iterate_rows(tensor: StoredTensor) -> Iterator[Any]:
+    if not tensor.shape:
+        yield tensor.read()
+        return
+    step = max(1, BLOCK_ELEMENTS // max(1, prod(tensor.shape[1:])))
+    for first in range(0, tensor.shape[0], step):
+        yield tensor.read(first, step)

@@ -1,0 +1,103 @@
+"""The files of a merged model beside its weights: configuration, tokenizer with the run's chat template, licence."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from training.contract import files
+from training.contract.failures import TrainingFailure
+
+CONFIG, GENERATION, TOKENIZER = "config.json", "generation_config.json", "tokenizer_config.json"
+TEMPLATE = "chat_template.jinja"
+TOKENIZER_FILES = (
+    "tokenizer*.json", "tokenizer.model*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt",
+    "*.tiktoken", "spiece.model", "sentencepiece*.model", "chat_template.jinja", "additional_chat_templates/*.jinja",
+)  # fmt: skip
+LICENCES = ("LICENSE*", "LICENCE*", "NOTICE*", "COPYING*", "USE_POLICY*")
+MAX_JSON_BYTES = 16 * 2**20
+
+
+def write_json(path: Path, values: Any) -> None:
+    files.write_atomically(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_config(folder: Path, base: dict[str, Any], dtype: str, *, untied: bool, vocabulary: int | None) -> None:
+    """Write the base's config.json for weights in `dtype`. `vocabulary` is the new number of rows of the embedding."""
+    config = {key: value for key, value in base.items() if key not in ("quantization_config", "dtype", "_name_or_path")}
+    config["torch_dtype"] = dtype  # each version of transformers, vLLM and llama.cpp knows this name
+    inner = config.get("text_config")
+    tables = [config, inner] if isinstance(inner, dict) else [config]
+    for table in tables:
+        if untied:
+            table["tie_word_embeddings"] = False
+        if vocabulary is not None and "vocab_size" in table:
+            table["vocab_size"] = vocabulary
+    write_json(folder / CONFIG, config)
+
+
+def copy_tokenizer(source: Path, folder: Path, template: str) -> None:
+    """Copy the tokenizer of the adapter in `source`. `template` is the text of the run's own chat template, "" if it
+    has none: it is written if the tokenizer has no template. Raises TrainingFailure, OSError."""
+    for path in _find_files(source, TOKENIZER_FILES):
+        target = folder / path.relative_to(source)
+        target.parent.mkdir(exist_ok=True)
+        shutil.copyfile(path, target)
+    if not (folder / TOKENIZER).is_file():
+        raise TrainingFailure(
+            "model_not_found",
+            f"{source} has no {TOKENIZER}, so the merged model would have no tokenizer.",
+            "Train the adapter again, or copy the tokenizer of its base model there.",
+        )
+    if template and not (folder / TEMPLATE).exists() and not read_json(folder / TOKENIZER).get("chat_template"):
+        (folder / TEMPLATE).write_text(template, encoding="utf-8")
+
+
+def write_generation_config(folder: Path, base: Path, config: dict[str, Any]) -> None:
+    """Write the base's generation_config.json. It ends an answer also at the end token of the run's tokenizer, which a
+    chat template may have changed: without it, no answer would end."""
+    values = read_json(base / GENERATION) if (base / GENERATION).is_file() else {}
+    ends = values.get("eos_token_id", config.get("eos_token_id"))
+    tokens = [token for token in (ends if isinstance(ends, list) else [ends]) if isinstance(token, int)]
+    own = _find_end_token(folder)
+    tokens = list(dict.fromkeys([*([own] if own is not None else []), *tokens]))
+    if tokens:
+        values["eos_token_id"] = tokens if len(tokens) > 1 else tokens[0]
+    for name in ("bos_token_id", "pad_token_id"):
+        if name not in values and isinstance(config.get(name), int):
+            values[name] = config[name]
+    write_json(folder / GENERATION, values)
+
+
+def _find_end_token(folder: Path) -> int | None:
+    """Return the id of the end token of the tokenizer in `folder`."""
+    from transformers import AutoTokenizer
+
+    token: int | None = AutoTokenizer.from_pretrained(folder, trust_remote_code=False).eos_token_id
+    return token
+
+
+def copy_licences(base: Path, folder: Path) -> None:
+    for path in _find_files(base, LICENCES):
+        shutil.copyfile(path, folder / path.name)
+
+
+def _find_files(folder: Path, patterns: tuple[str, ...]) -> Iterator[Path]:
+    for path in sorted([*folder.glob("*"), *folder.glob("*/*")]):
+        if path.is_file() and any(fnmatch(path.relative_to(folder).as_posix(), pattern) for pattern in patterns):
+            yield path
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Raises TrainingFailure."""
+    try:
+        values = json.loads(files.read(path, MAX_JSON_BYTES))
+    except (OSError, ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict):
+        raise TrainingFailure("model_not_found", f"{path} is damaged.")
+    return values

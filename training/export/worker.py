@@ -1,0 +1,99 @@
+"""`python -m training export RUN`: merges the run's adapter into its base model.
+
+The messages are in `training.contract.export_messages`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from training.contract.export_messages import (
+    EXPORT,
+    BaseDescribed,
+    DescribeBase,
+    ExportAnswer,
+    ExportRequest,
+    Merged,
+    Merging,
+)
+from training.contract.export_messages import Merge as MergeRequest
+from training.contract.messages import Loading
+from training.contract.run_directory import RunDirectory
+from training.export.adapter import Adapter
+from training.export.base import Base
+from training.export.merge import Merge
+from training.export.model import write_model
+from training.job import environ
+from training.job.job import Job, read_job
+from training.job.model import resolve_source
+from training.judge.models import find_adapter
+from training.workers.pipe import Pipe
+
+ExportPipe = Pipe[ExportRequest, ExportAnswer]
+STEPS = 2
+REPORT_SECONDS = 0.2
+
+
+def serve(path: Path) -> int:
+    pipe: ExportPipe = Pipe(EXPORT)
+    try:
+        pipe.send(Loading(detail="reading the run", done=0, total=STEPS))
+        job = read_job(path)
+        environ.prepare(job.profile, job.cache)
+    except Exception as error:  # noqa: BLE001  the app shows any error
+        pipe.send_error(error)
+        return 1
+    for request in pipe.requests():
+        try:
+            with pipe.repeat_loading():
+                _answer(pipe, RunDirectory(path), job, request)
+        except BrokenPipeError:
+            os._exit(0)
+        except Exception as error:  # noqa: BLE001  the app shows any error
+            pipe.send_error(error)
+            return 1
+    return 0
+
+
+def _answer(pipe: ExportPipe, run: RunDirectory, job: Job, request: ExportRequest) -> None:
+    pipe.send(Loading(detail="reading the base model", done=1, total=STEPS))
+    merge = _plan(run, job, request)
+    match request:
+        case DescribeBase():
+            pipe.send(
+                BaseDescribed(
+                    fingerprint=merge.base.compute_fingerprint(),
+                    size=merge.size,
+                    tensors=len(merge.tensors),
+                    adapted=merge.adapted,
+                    parameters=merge.parameters,
+                    dtype=job.dtype,
+                    quantised=merge.base.has_four_bits,
+                )
+            )
+        case MergeRequest():
+            files = write_model(merge, job.config.chat_template, Path(request.folder), _make_report(pipe))
+            pipe.send(Merged(files=files, untied=merge.untied))
+
+
+def _plan(run: RunDirectory, job: Job, request: ExportRequest) -> Merge:
+    folder = Path(resolve_source(request.base, job.cache))
+    base = Base.open(folder, job.dtype, request.choice, load_in_4bit=job.load_in_4bit)
+    return Merge.plan(base, Adapter.read(find_adapter(run)))
+
+
+def _make_report(pipe: ExportPipe) -> Callable[[int, int], None]:
+    """Return a function that sends the progress of a merge: at most five times a second, and at the end."""
+    last = 0.0
+
+    def report(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if done == total or now - last >= REPORT_SECONDS:
+            last = now
+            pipe.send(Merging(done=done, total=total))
+
+    return report
