@@ -1,4 +1,4 @@
-"""`python -m training RUN | chat RUN | judge RUN | export RUN | inspect RUN_OR_CONFIG | jsonl FILE COPY |
+"""`python -m training RUN | chat RUN | judge RUN | export RUN | gguf FOLDER | inspect RUN_OR_CONFIG | jsonl FILE COPY |
 template CONFIG FOLDER`. Each command imports only what it needs."""
 
 from __future__ import annotations
@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 USAGE = (
-    "usage: python -m training RUN | chat RUN | judge RUN | export RUN | inspect RUN_OR_CONFIG | jsonl FILE COPY | "
-    "template CONFIG FOLDER"
+    "usage: python -m training RUN | chat RUN | judge RUN | export RUN | gguf FOLDER | inspect RUN_OR_CONFIG | "
+    "jsonl FILE COPY | template CONFIG FOLDER"
 )
 
 
@@ -26,6 +26,10 @@ def main(arguments: list[str]) -> int:
             from training.export import worker as export_worker
 
             return export_worker.serve(Path(run).absolute())
+        case ["gguf", folder]:
+            from training.export import gguf_worker
+
+            return gguf_worker.serve(Path(folder).absolute())
         case ["inspect", target]:
             from training.workers import inspect
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 MIN_PACE_SECONDS = 2.0  # an estimate from fewer seconds of a step is a guess
 
-Unit = Literal["bytes", "rows", "packages", "runs", "questions"]
+Unit = Literal["bytes", "rows", "packages", "runs", "questions", "texts"]
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from support.training_runs import Talk, Trainer, demo_profile
 
+from codex_tui.base.errors import EnvironmentMissing
+from codex_tui.base.progress import ignore_progress
+from codex_tui.environment.llama_cpp import LlamaCpp, ensure_llama_cpp
 from training.contract.run_directory import RunDirectory
 
 
@@ -26,6 +29,17 @@ def demo(trainer: Trainer) -> RunDirectory:
     code = trainer.train(run)
     assert code == 0, run.log.read_text()
     return run
+
+
+@pytest.fixture(scope="session")
+def llama_cpp(trainer_python: Path) -> LlamaCpp:
+    """The real llama.cpp; installed where the person's own would be, so once for all sessions."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("CODEX_TUI_HOME", raising=False)
+        try:
+            return ensure_llama_cpp(ignore_progress)
+        except EnvironmentMissing as error:
+            pytest.skip(f"llama.cpp can't be installed here: {error.message}")
 
 
 @pytest.fixture

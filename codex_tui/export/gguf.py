@@ -1,0 +1,221 @@
+"""Writes the GGUF files of a merged model, and proves that they read a text as the run does.
+
+Each function writes into a folder that it is given, and returns facts about the file for the report. The steps of an
+export call them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from codex_tui.base.errors import BadInput, CodexError
+from codex_tui.base.progress import OnProgress, Progress
+from codex_tui.base.text import pluralize, shorten
+from codex_tui.engines.llama_server import ServerOptions, start_server
+from codex_tui.environment import build
+from codex_tui.environment.llama_cpp import LlamaCpp, Tool, read_version
+from codex_tui.workers.process import Worker
+from training.contract.gguf_messages import (
+    FLOAT_TYPES,
+    GGUF,
+    QUANTS,
+    AdapterConverted,
+    ConvertAdapter,
+    Converted,
+    ConvertModel,
+    FloatType,
+    GgufAnswer,
+    GgufRequest,
+    Quantized,
+    QuantizeModel,
+    TokenSample,
+    Writing,
+)
+from training.contract.messages import Loading, WorkerError
+
+DEFAULT_QUANT = "q4_k_m"
+T = TypeVar("T", bound=GgufAnswer)
+
+DIFFICULT_TEXTS = (
+    "Which weapon should I upgrade first?",
+    "  two spaces, a\ttab\nand a line\n\n\nand three   \n",
+    "It's 3 o'clock; they'VE 12345 coins, 3.14 or 1,000,000?!",
+    'def f(x: int) -> str:\n    return f"{x!r}"  # ok\n',
+    "Привет, мир! Ещё раз: ёлка, объект.",
+    "你好，世界。これはテストです。안녕하세요",
+    "naïve café — “quotes” … №5 ½ ﬁ",
+    "🚀👩‍👩‍👧 نص עברית हिन्दी ไทย",
+    "CamelCase snake_case kebab-case https://example.org/a?b=c&d=%20",
+    "\r\n\u00a0\u2003\ufeff|<s></s>[INST] <|x|>",
+)
+"""Texts in which tokenizers differ: spaces, numbers, contractions, scripts, emoji."""
+
+_BITS_PER_WEIGHT = {
+    "f32": 32.0, "f16": 16.0, "bf16": 16.0, "q8_0": 8.5, "q6_k": 6.6, "q5_k_m": 5.7, "q5_k_s": 5.6, "q5_0": 5.6,
+    "q4_k_m": 4.9, "q4_k_s": 4.7, "q4_0": 4.6, "iq4_nl": 4.6, "iq4_xs": 4.4, "q3_k_l": 4.4, "q3_k_m": 4.0,
+    "q3_k_s": 3.6, "q2_k": 3.4,
+}  # fmt: skip
+_VOCABULARY_BYTES = 16 * 2**20  # and other metadata, at most
+_SPARE = 1.1  # small models have larger embeddings, which keep more bits
+
+
+def parse_quants(text: str) -> list[str]:
+    """Return the types in a list such as "q4_k_m,f16", each once. Raises BadInput."""
+    names = [name.strip().lower() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in _BITS_PER_WEIGHT:
+            raise BadInput(f"There is no type {name!r}.", f"Choose among: {', '.join((*FLOAT_TYPES, *QUANTS))}")
+    if not names:
+        raise BadInput("No type is named.", f"For example: --quant {DEFAULT_QUANT}")
+    return list(dict.fromkeys(names))
+
+
+def estimate_bytes(quant: str, parameters: int) -> int:
+    """Estimate the size of a file, rather too large."""
+    return int(parameters * _BITS_PER_WEIGHT[quant] / 8 * _SPARE) + _VOCABULARY_BYTES
+
+
+def name_file(name: str, quant: str) -> str:
+    """Return the name of a model's file in the way of llama.cpp, such as guide-Q4_K_M.gguf."""
+    return f"{name}-{quant.upper()}.gguf"
+
+
+async def convert_model(
+    llama_cpp: LlamaCpp,
+    model: Path,
+    tokenizer: Path,
+    float_type: FloatType,
+    texts: Sequence[str],
+    out: Path,
+    report: OnProgress,
+) -> dict[str, Any]:
+    """Write the merged `model` to `out`. `tokenizer` is the folder with the run's tokenizer.
+
+    The vocabulary, the special tokens and the chat template in the file are compared with it, and llama-server must
+    read `texts` as the same tokens. Difficult texts are tried too: where the converter does not know the tokenizer,
+    they must be the same as well. Raises CodexError if anything differs.
+    """
+    request = ConvertModel(
+        converter=str(_require(llama_cpp.converter)),
+        model=str(model),
+        tokenizer=str(tokenizer),
+        out=str(out),
+        float_type=float_type,
+        texts=[*texts, *DIFFICULT_TEXTS],
+    )
+    converted = await _ask(request, Converted, out.parent, f"writing {out.name}", report)
+    different = await _find_different_tokens(llama_cpp, out, converted.samples, report)
+    own = [text for text in different if text in texts]
+    if own or (different and not converted.known):
+        raise _refuse_tokens(own or different, len(converted.samples), converted.known)
+    return {
+        "quant": float_type,
+        "pre_tokenizer": converted.pre_tokenizer,
+        "pre_tokenizer_known": converted.known,
+        "compared_texts": len(converted.samples),
+        "different_texts": different,
+        **_describe_tools(llama_cpp),
+    }
+
+
+async def _find_different_tokens(
+    llama_cpp: LlamaCpp, model: Path, samples: Sequence[TokenSample], report: OnProgress
+) -> list[str]:
+    """Return the texts that llama-server reads as other tokens than the run's tokenizer."""
+    different: list[str] = []
+    async with start_server(_require(llama_cpp.server), ServerOptions(model, context=512), report) as server:
+        for done, sample in enumerate(samples):
+            report(Progress("comparing the tokens of texts", done, len(samples), "texts"))
+            if await server.tokenize(sample.text) != sample.ids:
+                different.append(sample.text)
+    return different
+
+
+def _refuse_tokens(different: Sequence[str], compared: int, known: bool) -> CodexError:
+    reason = "" if known else " Its converter does not know this tokenizer."
+    return CodexError(
+        f"llama.cpp reads {pluralize(len(different), 'text')} of {compared} as other tokens than the run, such as "
+        f"{shorten(different[0], 60)!r}.{reason}",
+        "The file was not kept, because the model would not understand its prompts. "
+        "A newer llama.cpp may: codex-tui config llama_cpp.path FOLDER",
+    )
+
+
+async def quantize_model(
+    llama_cpp: LlamaCpp, source: Path, quant: str, out: Path, report: OnProgress
+) -> dict[str, Any]:
+    """Write the GGUF file `source` as `quant` to `out`. Raises CodexError."""
+    quantizer = str(_require(llama_cpp.quantizer))
+    request = QuantizeModel(quantizer=quantizer, source=str(source), out=str(out), quant=quant)
+    quantized = await _ask(request, Quantized, out.parent, f"quantising to {quant}", report)
+    return {"quant": quant, "fallbacks": quantized.fallbacks, "tensors": quantized.tensors}
+
+
+def describe_fallbacks(facts: dict[str, Any]) -> str:
+    """Say that tensors have another type than the one that was asked for; "" if none has."""
+    if not facts.get("fallbacks"):
+        return ""
+    return (
+        f"{facts['fallbacks']} of {facts['tensors']} tensors keep more bits than {facts['quant']}, because their rows "
+        "can't be divided by 256. The file is larger, and no worse."
+    )
+
+
+async def convert_adapter(
+    llama_cpp: LlamaCpp, base: Path, adapter: Path, out: Path, report: OnProgress
+) -> dict[str, Any]:
+    """Write the adapter in the folder `adapter` to `out`. `base` is the folder of its base model. Raises CodexError if
+    the format has no place for such an adapter."""
+    if llama_cpp.lora_converter is None:
+        raise CodexError(
+            "The converter for adapters, convert_lora_to_gguf.py, is missing.",
+            "It is in a checkout of llama.cpp: codex-tui config llama_cpp.path FOLDER",
+        )
+    request = ConvertAdapter(
+        converter=str(llama_cpp.lora_converter.path), base=str(base), adapter=str(adapter), out=str(out)
+    )
+    await _ask(request, AdapterConverted, out.parent, f"writing {out.name}", report)
+    return {"quant": "f16"}
+
+
+def _require(tool: Tool | None) -> Path:
+    if tool is None:
+        raise CodexError("llama.cpp is missing.", "Install it: codex-tui setup --export")
+    return tool.path
+
+
+def _describe_tools(llama_cpp: LlamaCpp) -> dict[str, Any]:
+    server = _require(llama_cpp.server)
+    return {"llama_cpp": read_version(server), "llama_server": str(server)}
+
+
+async def _ask(request: GgufRequest, kind: type[T], folder: Path, step: str, report: OnProgress) -> T:
+    """Start the worker, ask it once, and return its answer. It ends with this call. Raises CodexError."""
+    async with _start_worker(folder) as worker:
+        report(Progress("starting the converter"))
+        await worker.send(request)
+        async for answer in worker:
+            match answer:
+                case Loading():
+                    report(Progress(answer.detail))
+                case Writing():
+                    report(Progress(step, answer.done, answer.total))
+                case WorkerError():
+                    raise CodexError(answer.message, answer.hint)
+                case _ if isinstance(answer, kind):
+                    return answer
+        raise CodexError("The worker that writes GGUF files ended without an answer.", worker.last_lines())
+
+
+@asynccontextmanager
+async def _start_worker(folder: Path) -> AsyncIterator[Worker[GgufRequest, GgufAnswer]]:
+    python = await asyncio.to_thread(build.find_python)
+    worker = await Worker.start(python, GGUF, folder)
+    try:
+        yield worker
+    finally:
+        await asyncio.shield(worker.close())

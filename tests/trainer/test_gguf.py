@@ -1,0 +1,259 @@
+"""GGUF files of the demo, written and served by the real llama.cpp, against transformers and peft."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.training_runs import Trainer
+
+from codex_tui.base.errors import CodexError
+from codex_tui.base.progress import Progress, ignore_progress
+from codex_tui.engines.llama_server import LlamaServer, ServerAnswer, ServerOptions, start_server
+from codex_tui.environment.llama_cpp import LlamaCpp
+from codex_tui.export import gguf
+from training import demo as demo_package
+from training.contract.process import ProcessIdentity
+from training.contract.run_directory import RunDirectory
+
+SAMPLE = Path(demo_package.__file__).with_name("zombie_waves.jsonl")
+QUANTS = ("f16", "q8_0", "q4_k_m")
+NEW_TOKENS = 64
+
+
+@pytest.fixture(scope="module")
+def home(trainer: Trainer, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A home whose settings name the shared interpreter."""
+    root = tmp_path_factory.mktemp("gguf")
+    (root / "config").mkdir()
+    (root / "config" / "settings.toml").write_text(f"[trainer]\npython = {json.dumps(str(trainer.python))}\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CODEX_TUI_HOME", str(root))
+        yield root
+
+
+@pytest.fixture(scope="module")
+def pairs() -> list[list[str]]:
+    """30 training questions and their answers."""
+    with SAMPLE.open() as lines:
+        rows = [json.loads(line) for line in islice(lines, 30)]
+    return [[row["instruction"], row["response"]] for row in rows]
+
+
+@pytest.fixture(scope="module")
+def merged(trainer: Trainer, demo: RunDirectory, home: Path) -> Path:
+    trainer.run_program("llama", "merge", str(demo.path), str(home / "merged"))
+    return home / "merged"
+
+
+@pytest.fixture(scope="module")
+def expected(trainer: Trainer, merged: Path, pairs: list[list[str]]) -> list[dict[str, Any]]:
+    return trainer.run_program("llama", "answer", str(merged), json.dumps(pairs))
+
+
+@pytest.fixture(scope="module")
+def files(llama_cpp: LlamaCpp, demo: RunDirectory, merged: Path, pairs: list[list[str]]) -> dict[str, Any]:
+    """The path and the facts of each file, by its type."""
+    paths = {quant: merged.parent / gguf.name_file("demo", quant) for quant in QUANTS}
+    questions = [question for question, _ in pairs]
+    convert = gguf.convert_model(llama_cpp, merged, demo.adapter, "f16", questions, paths["f16"], ignore_progress)
+    facts = {"f16": asyncio.run(convert)}
+    for quant in QUANTS[1:]:
+        steps: list[Progress] = []
+        facts[quant] = asyncio.run(gguf.quantize_model(llama_cpp, paths["f16"], quant, paths[quant], steps.append))
+        assert steps[-1].step == f"quantising to {quant}"
+        assert steps[-1].fraction > 0.9
+    return {quant: (paths[quant], facts[quant]) for quant in QUANTS}
+
+
+def with_server(llama_cpp: LlamaCpp, options: ServerOptions, ask: Callable[[LlamaServer], Awaitable[Any]]) -> Any:
+    async def run() -> Any:
+        async with start_server(llama_cpp.server.path, options, ignore_progress) as server:
+            return await ask(server)
+
+    return asyncio.run(run())
+
+
+def turns(question: str) -> list[Any]:
+    return [{"role": "user", "content": question}]
+
+
+def test_the_facts_of_a_file_say_how_it_was_written(files: dict[str, Any]) -> None:
+    _, facts = files["f16"]
+    # The converter does not know the demo's tokenizer. That "gpt-2" is right was shown by the texts.
+    assert (facts["pre_tokenizer"], facts["pre_tokenizer_known"]) == ("gpt-2", False)
+    assert facts["compared_texts"] == 30 + len(gguf.DIFFICULT_TEXTS)
+    assert facts["different_texts"] == []
+    assert facts["llama_cpp"]
+    assert gguf.describe_fallbacks(files["q8_0"][1]) == ""
+    assert gguf.describe_fallbacks(files["q4_k_m"][1]).startswith("15 of 21 tensors keep more bits than q4_k_m")
+    sizes = [files[quant][0].stat().st_size for quant in QUANTS]
+    assert sizes == sorted(sizes, reverse=True)
+    assert all(files[quant][0].stat().st_size < gguf.estimate_bytes(quant, 656_000) for quant in QUANTS)
+
+
+@pytest.mark.parametrize(("quant", "at_least"), [("f16", 30), ("q8_0", 30), ("q4_k_m", 28)])
+def test_the_server_answers_as_transformers(
+    llama_cpp: LlamaCpp, files: dict[str, Any], expected: list[dict[str, Any]], quant: str, at_least: int
+) -> None:
+    async def ask(server: LlamaServer) -> list[tuple[list[int], ServerAnswer]]:
+        return [
+            (await server.encode_chat(turns(one["question"])), await server.answer(turns(one["question"]), NEW_TOKENS))
+            for one in expected
+        ]
+
+    answers = with_server(llama_cpp, ServerOptions(files[quant][0]), ask)
+    assert [prompt for prompt, _ in answers] == [one["prompt"] for one in expected]
+    assert all(answer.prompt_tokens == len(prompt) for prompt, answer in answers)
+    same = [
+        (answer.text, answer.ended, answer.tokens) == (one["text"], one["ended"], one["tokens"])
+        for (_, answer), one in zip(answers, expected, strict=True)
+    ]
+    assert sum(same) >= at_least
+
+
+def test_the_server_measures_the_loss_of_transformers(
+    llama_cpp: LlamaCpp, files: dict[str, Any], expected: list[dict[str, Any]]
+) -> None:
+    async def ask(server: LlamaServer) -> list[list[float]]:
+        return [await server.measure(one["prompt"], one["given"]) for one in expected[:3]]
+
+    measured = with_server(llama_cpp, ServerOptions(files["f16"][0]), ask)
+    for ours, one in zip(measured, expected, strict=False):
+        assert ours == pytest.approx(one["log_probabilities"], abs=0.02)
+
+
+def test_a_text_is_continued_from_its_tokens(
+    llama_cpp: LlamaCpp, files: dict[str, Any], expected: list[dict[str, Any]]
+) -> None:
+    one = expected[0]
+    answer = with_server(
+        llama_cpp, ServerOptions(files["f16"][0]), lambda server: server.continue_text(one["prompt"], NEW_TOKENS)
+    )
+    assert (answer.text, answer.ended, answer.prompt_tokens) == (one["text"], one["ended"], len(one["prompt"]))
+
+
+def copy_tokenizer(demo: RunDirectory, folder: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """Copy the run's tokenizer with another tokenizer.json."""
+    folder.mkdir()
+    for path in demo.adapter.glob("*token*"):
+        shutil.copy(path, folder)
+    shutil.copy(demo.adapter / "chat_template.jinja", folder)
+    description = json.loads((folder / "tokenizer.json").read_text())
+    change(description)
+    (folder / "tokenizer.json").write_text(json.dumps(description))
+    return folder
+
+
+def test_another_template_is_refused(llama_cpp: LlamaCpp, demo: RunDirectory, merged: Path, tmp_path: Path) -> None:
+    other = copy_tokenizer(demo, tmp_path / "tokenizer", lambda description: None)
+    template = other / "chat_template.jinja"
+    template.write_text(template.read_text() + " ")
+    convert = gguf.convert_model(llama_cpp, merged, other, "f16", [], tmp_path / "a.gguf", ignore_progress)
+    with pytest.raises(CodexError, match="not have the tokenizer of the run: its chat template is another text"):
+        asyncio.run(convert)
+
+
+def test_an_unknown_tokenizer_is_refused_unless_the_tokens_are_the_same(
+    llama_cpp: LlamaCpp, demo: RunDirectory, merged: Path, tmp_path: Path
+) -> None:
+    def split_digits(description: dict[str, Any]) -> None:
+        digits = {"type": "Digits", "individual_digits": True}
+        description["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [digits, description["pre_tokenizer"]]}
+
+    def normalize(description: dict[str, Any]) -> None:
+        description["normalizer"] = {"type": "NFC"}
+
+    def convert(name: str, change: Callable[[dict[str, Any]], None], texts: list[str]) -> str:
+        folder = copy_tokenizer(demo, tmp_path / name, change)
+        model = shutil.copytree(merged, tmp_path / f"{name}-model")
+        shutil.copy(folder / "tokenizer.json", model)
+        with pytest.raises(CodexError) as caught:
+            asyncio.run(
+                gguf.convert_model(llama_cpp, model, folder, "f16", texts, tmp_path / "b.gguf", ignore_progress)
+            )
+        return caught.value.message
+
+    assert convert("digits", split_digits, []).startswith("The converter of llama.cpp does not know this tokenizer")
+    message = convert("nfc", normalize, ["a cafe\u0301"])
+    assert message.startswith("llama.cpp reads 1 text of 11 as other tokens than the run, such as 'a cafe")
+    assert message.endswith("Its converter does not know this tokenizer.")
+
+
+def test_an_adapter_with_whole_modules_is_refused(llama_cpp: LlamaCpp, demo: RunDirectory, home: Path) -> None:
+    base = Path(json.loads((demo.adapter / "adapter_config.json").read_text())["base_model_name_or_path"])
+    with pytest.raises(CodexError, match=r"it has whole modules \(embed_tokens, lm_head\)") as caught:
+        asyncio.run(gguf.convert_adapter(llama_cpp, base, demo.adapter, home / "a.gguf", ignore_progress))
+    assert caught.value.hint == "Merge it instead."
+
+
+@pytest.mark.parametrize("rslora", ["", "yes"])
+def test_an_adapter_on_its_base_is_the_adapter_of_peft(
+    llama_cpp: LlamaCpp,
+    files: dict[str, Any],
+    merged: Path,
+    trainer: Trainer,
+    pairs: list[list[str]],
+    tmp_path: Path,
+    rslora: str,
+) -> None:
+    adapter, out = tmp_path / "adapter", tmp_path / "adapter.gguf"
+    without, with_adapter = trainer.run_program(
+        "llama", "make_adapter", str(merged), str(adapter), json.dumps(pairs[:2]), rslora
+    )
+    asyncio.run(gguf.convert_adapter(llama_cpp, merged, adapter, out, ignore_progress))
+
+    async def ask(server: LlamaServer) -> list[list[float]]:
+        return [await server.measure(one["prompt"], one["given"]) for one in with_adapter]
+
+    measured = with_server(llama_cpp, ServerOptions(files["f16"][0], lora=out), ask)
+    for ours, one, base in zip(measured, with_adapter, without, strict=True):
+        assert ours == pytest.approx(one["log_probabilities"], abs=0.05)
+        assert sum(ours) != pytest.approx(sum(base["log_probabilities"]), rel=0.05)
+
+
+def test_the_server_says_why_it_can_not_start(llama_cpp: LlamaCpp, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.gguf"
+    damaged.write_bytes(b"GGUF" + bytes(100))
+    with pytest.raises(CodexError, match=r"llama-server ended with exit code \d+") as caught:
+        with_server(llama_cpp, ServerOptions(damaged), lambda server: server.tokenize("a"))
+    assert "damaged.gguf" in caught.value.hint
+
+
+HOLD = """
+import asyncio, sys
+from pathlib import Path
+from codex_tui.base.progress import ignore_progress
+from codex_tui.engines.llama_server import ServerOptions, start_server
+
+async def hold():
+    async with start_server(Path(sys.argv[1]), ServerOptions(Path(sys.argv[2])), ignore_progress) as server:
+        print(server._process.pid, flush=True)
+        await server.wait()
+
+asyncio.run(hold())
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_the_server_never_outlives_us(llama_cpp: LlamaCpp, files: dict[str, Any], number: int) -> None:
+    command = [sys.executable, "-c", HOLD, str(llama_cpp.server.path), str(files["f16"][0])]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as holder:
+        assert holder.stdout is not None
+        server = ProcessIdentity.from_pid(int(holder.stdout.readline()))
+        assert server is not None
+        assert server.is_alive()
+        holder.send_signal(number)
+        holder.wait()
+        while server.is_alive():  # the test's timeout ends it
+            time.sleep(0.05)
