@@ -38,7 +38,7 @@ CHANGES_BASE = ("pissa", "olora", "loftq", "corda")
 
 @dataclass
 class Change:
-    """What an adapter does to one tensor of the base: it adds A times B to it, or replaces it."""
+    """What an adapter does to one tensor of the base: it replaces it, adds A times B to it, or both."""
 
     parts: dict[str, StoredTensor] = field(default_factory=dict)
     scale: float = 1.0
@@ -79,7 +79,7 @@ class Adapter:
             if part is None:
                 if ".lora_" in name:
                     raise _refuse(folder, f"the tensor {tensor.name}")
-                changes[name] = Change(replacement=tensor)
+                changes.setdefault(name.replace(".base_layer.", "."), Change()).replacement = tensor
                 continue
             module = name.removesuffix(f".{part}")
             changes.setdefault(f"{module}.weight", Change()).parts[part] = tensor
@@ -88,31 +88,32 @@ class Adapter:
                 _complete(change, name.removesuffix(".weight"), config, folder)
         return cls(folder, changes, bool(config.get("fan_in_fan_out")))
 
-    def apply(self, change: Change, weight: Tensor, first: int) -> Tensor:
+    def compute_delta(self, change: Change) -> Tensor:
+        """Compute what is added to a whole tensor, in float32. In parts it would be rounded in another way than in
+        PEFT."""
+        a_name, b_name = EMBEDDING if change.is_embedding else LINEAR
+        delta = _read(change, b_name) @ _read(change, a_name)
+        if change.is_embedding or self.fan_in_fan_out:
+            delta = delta.T
+        return delta.mul_(change.scale)
+
+    def apply(self, change: Change, delta: Tensor, weight: Tensor, first: int) -> Tensor:
         """Return the rows `weight` of a base tensor with the change. The first of them has the number `first`. `weight`
         is in float32 and is changed in place."""
         import torch
 
-        delta = self._compute_delta(change, first, weight.shape[0])
-        weight += delta
-        if MAGNITUDE in change.parts:
-            magnitude = _read(change, MAGNITUDE)
-            if self.fan_in_fan_out:
-                return (magnitude / torch.linalg.norm(weight.T, dim=1)) * weight
-            magnitude = magnitude[first : first + weight.shape[0]]
-            return (magnitude / torch.linalg.norm(weight, dim=1)).view(-1, 1) * weight
-        return weight
+        weight += delta[first : first + weight.shape[0]]
+        if MAGNITUDE not in change.parts:
+            return weight
+        magnitude = _read(change, MAGNITUDE)
+        if self.fan_in_fan_out:
+            return weight.mul_(magnitude / torch.linalg.norm(weight.T, dim=1))
+        magnitude = magnitude[first : first + weight.shape[0]]
+        return weight.mul_((magnitude / torch.linalg.norm(weight, dim=1)).view(-1, 1))
 
     def needs_whole(self, change: Change) -> bool:
         """Return whether a row of the result depends on other rows."""
         return MAGNITUDE in change.parts and self.fan_in_fan_out
-
-    def _compute_delta(self, change: Change, first: int, rows: int) -> Tensor:
-        a_name, b_name = EMBEDDING if change.is_embedding else LINEAR
-        a, b = _read(change, a_name), _read(change, b_name)
-        if change.is_embedding or self.fan_in_fan_out:
-            return (b @ a[:, first : first + rows]).T * change.scale
-        return (b[first : first + rows] @ a) * change.scale
 
 
 def _read(change: Change, part: str) -> Tensor:

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CONFIG = "config.json"
-BLOCK_ELEMENTS = 16 * 2**20
-"""A tensor is merged in blocks of rows of this size, in float32."""
 FLOATS = ("float32", "float16", "bfloat16")
 STATE = ".quant_state.bitsandbytes__"
 """In the name of the tensor that describes how bitsandbytes packed another one."""
@@ -76,21 +74,16 @@ class Base:
         return self.dtype if name in self.packed or tensor.dtype == self._usual else tensor.dtype
 
     def iterate_blocks(self, name: str, *, whole: bool = False) -> Iterator[tuple[int, Tensor]]:
-        """Yield the tensor's rows, as the run loaded them, in blocks: the number of the first row, and the rows."""
+        """Yield the tensor's rows, as the run loaded them, in blocks: the number of the first row, and the rows. One
+        that has 4 bits comes as a whole."""
         import torch
 
         dtype = getattr(torch, self.find_dtype(name))
-        shape = self.find_shape(name)
-        rows, row_size = (shape[0], max(1, _count_elements(shape[1:]))) if shape else (1, 1)
-        step = rows if whole or not shape else max(1, BLOCK_ELEMENTS // row_size)
-        loaded = self._load_through_4bit(name, dtype) if name in self.packed or name in self.quantised else None
-        if not rows:
-            yield 0, self.tensors[name].read().to(dtype)
-        for first in range(0, rows, step):
-            yield (
-                first,
-                self.tensors[name].read(first, step).to(dtype) if loaded is None else loaded[first : first + step],
-            )
+        if name in self.packed or name in self.quantised:
+            yield 0, self._load_through_4bit(name, dtype)
+            return
+        for first, block in self.tensors[name].iterate_blocks(whole=whole):
+            yield first, block.to(dtype)
 
     def _load_through_4bit(self, name: str, dtype: Any) -> Tensor:
         import bitsandbytes.functional as bnb
@@ -125,13 +118,6 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise TrainingFailure("model_not_found", f"{folder / CONFIG} is damaged.")
     return config
-
-
-def _count_elements(shape: tuple[int, ...]) -> int:
-    count = 1
-    for size in shape:
-        count *= size
-    return count
 
 
 def _find_packed(stored: dict[str, StoredTensor]) -> dict[str, dict[str, StoredTensor]]:

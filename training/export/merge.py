@@ -1,29 +1,31 @@
-"""Merges an adapter into its base model, tensor by tensor: what is in memory is a block of rows, or one tensor that has
-4 bits."""
+"""Merges an adapter into its base model, tensor by tensor. In memory are the change of one tensor, and a block of its
+rows; the whole tensor if it has 4 bits."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from training.contract.failures import TrainingFailure
 from training.contract.files import name_path_in_errors
 from training.export.adapter import Adapter, Change
-from training.export.base import BLOCK_ELEMENTS, Base
+from training.export.base import Base
 from training.export.model_files import write_json
 from training.export.tensors import (
     INDEX,
     NewTensor,
-    StoredTensor,
     divide_into_shards,
     iterate_bytes,
     name_shards,
     write_header,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 HEAD = "lm_head.weight"
 EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embed_in.weight")
@@ -98,15 +100,17 @@ class Merge:
 
     def _check_shape(self, name: str, source: str, change: Change) -> None:
         shape = self.base.find_shape(source)
+        fits = True
         if change.replacement is not None:
             fits = change.replacement.shape[1:] == shape[1:] and len(change.replacement.shape) == len(shape)
-        else:
-            fits = change.find_shape(self.adapter.fan_in_fan_out) == shape
+            shape = change.replacement.shape
+        if change.parts:
+            fits = fits and change.find_shape(self.adapter.fan_in_fan_out) == shape
         if not fits:
             raise TrainingFailure(
                 "bad_config",
-                f"The adapter in {self.adapter.folder} does not fit {name}, which has the shape {list(shape)} in "
-                f"{self.base.folder}.",
+                f"The adapter in {self.adapter.folder} does not fit {name}, which has the shape "
+                f"{list(self.base.find_shape(source))} in {self.base.folder}.",
                 "Give the base model that it was trained on.",
             )
 
@@ -136,14 +140,16 @@ class Merge:
 
         source, change = self.tensors[name]
         dtype = getattr(torch, self.base.find_dtype(source))
-        if change and change.replacement is not None:
-            for block in _iterate_rows(change.replacement):
-                yield from iterate_bytes(block.to(dtype))
-            return
         whole = bool(change and self.adapter.needs_whole(change))
-        for first, block in self.base.iterate_blocks(source, whole=whole):
-            if change:
-                block = self.adapter.apply(change, block.float(), first).to(dtype)
+        delta = self.adapter.compute_delta(change) if change and change.parts else None
+        blocks: Iterable[tuple[int, Tensor]]
+        if change and change.replacement is not None:
+            blocks = ((first, block.to(dtype)) for first, block in change.replacement.iterate_blocks(whole=whole))
+        else:
+            blocks = self.base.iterate_blocks(source, whole=whole)
+        for first, block in blocks:
+            if change and delta is not None:
+                block = self.adapter.apply(change, delta, block.float(), first).to(dtype)
             yield from iterate_bytes(block)
 
     def _check_disk(self, folder: Path, total: int) -> None:
@@ -172,12 +178,3 @@ def _find_name(base: Base, name: str) -> str:
 def _find_embedding(base: Base) -> str:
     found = [name for name in base.tensors if name.endswith(EMBEDDINGS)]
     return found[0] if len(found) == 1 else ""
-
-
-def _iterate_rows(tensor: StoredTensor) -> Iterator[Any]:
-    if not tensor.shape:
-        yield tensor.read()
-        return
-    step = max(1, BLOCK_ELEMENTS // max(1, prod(tensor.shape[1:])))
-    for first in range(0, tensor.shape[0], step):
-        yield tensor.read(first, step)

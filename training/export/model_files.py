@@ -13,13 +13,13 @@ from training.contract import files
 from training.contract.failures import TrainingFailure
 
 CONFIG, GENERATION, TOKENIZER = "config.json", "generation_config.json", "tokenizer_config.json"
-TEMPLATE = "chat_template.jinja"
+FAST, TEMPLATE = "tokenizer.json", "chat_template.jinja"
 TOKENIZER_FILES = (
     "tokenizer*.json", "tokenizer.model*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt",
     "*.tiktoken", "spiece.model", "sentencepiece*.model", "chat_template.jinja", "additional_chat_templates/*.jinja",
 )  # fmt: skip
 LICENCES = ("LICENSE*", "LICENCE*", "NOTICE*", "COPYING*", "USE_POLICY*")
-MAX_JSON_BYTES = 16 * 2**20
+MAX_JSON_BYTES = 128 * 2**20  # of tokenizer.json, with a large vocabulary
 
 
 def write_json(path: Path, values: Any) -> None:
@@ -61,6 +61,7 @@ def write_generation_config(folder: Path, base: Path, config: dict[str, Any]) ->
     """Write the base's generation_config.json. It ends an answer also at the end token of the run's tokenizer, which a
     chat template may have changed: without it, no answer would end."""
     values = read_json(base / GENERATION) if (base / GENERATION).is_file() else {}
+    values.pop("_from_model_config", None)
     ends = values.get("eos_token_id", config.get("eos_token_id"))
     tokens = [token for token in (ends if isinstance(ends, list) else [ends]) if isinstance(token, int)]
     own = _find_end_token(folder)
@@ -74,11 +75,32 @@ def write_generation_config(folder: Path, base: Path, config: dict[str, Any]) ->
 
 
 def _find_end_token(folder: Path) -> int | None:
-    """Return the id of the end token of the tokenizer in `folder`."""
+    """Return the id of the end token of the tokenizer in `folder`. Reads its files, because the libraries need hundreds
+    of megabytes for that."""
+    token = _read_content(read_json(folder / TOKENIZER).get("eos_token"))
+    for number, added in _list_added_tokens(folder):
+        if token is not None and _read_content(added) == token:
+            return number
+    if token is None or (folder / FAST).is_file():
+        return None
     from transformers import AutoTokenizer
 
-    token: int | None = AutoTokenizer.from_pretrained(folder, trust_remote_code=False).eos_token_id
-    return token
+    slow: int | None = AutoTokenizer.from_pretrained(folder, trust_remote_code=False).eos_token_id
+    return slow
+
+
+def _read_content(token: Any) -> str | None:
+    """Return the text of a token, which the files have as a text or as a table."""
+    content = token.get("content") if isinstance(token, dict) else token
+    return content if isinstance(content, str) else None
+
+
+def _list_added_tokens(folder: Path) -> Iterator[tuple[int, Any]]:
+    if (folder / FAST).is_file():
+        added = read_json(folder / FAST).get("added_tokens")
+        for token in added if isinstance(added, list) else []:
+            if isinstance(token, dict) and isinstance(token.get("id"), int):
+                yield token["id"], token
 
 
 def copy_licences(base: Path, folder: Path) -> None:

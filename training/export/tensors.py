@@ -17,6 +17,7 @@ from training.contract.failures import TrainingFailure
 if TYPE_CHECKING:
     from torch import Tensor
 
+BLOCK_ELEMENTS = 16 * 2**20  # in a block of rows; a merge has it in float32
 MAX_HEADER_BYTES = 64 * 2**20
 MAX_SHARD_BYTES = 4_000_000_000  # FAT and many programs end at 4 GiB
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
@@ -53,6 +54,13 @@ class StoredTensor:
         shape = (rows, *self.shape[1:]) if self.shape else ()
         kind = getattr(torch, self.dtype)
         return torch.frombuffer(data, dtype=kind).reshape(shape) if data else torch.empty(shape, dtype=kind)
+
+    def iterate_blocks(self, *, whole: bool = False) -> Iterator[tuple[int, Tensor]]:
+        """Yield the rows in blocks, or all at once: the number of the first row, and the rows."""
+        rows = self.shape[0] if self.shape else 1
+        step = rows if whole else max(1, BLOCK_ELEMENTS // max(1, prod(self.shape[1:])))
+        for first in range(0, max(1, rows), max(1, step)):
+            yield first, self.read(first, step)
 
 
 def read_header(path: Path) -> list[StoredTensor]:
