@@ -13,11 +13,13 @@ from codex_tui.base.progress import OnProgress, ignore_progress
 from codex_tui.base.toml import format_literal
 from codex_tui.data import sources
 from codex_tui.hub.model import MissingModel, find_missing_model
+from codex_tui.judge.books import load_profile_book
 from codex_tui.machine import forecast
 from codex_tui.machine.forecast import ResourceForecast
 from codex_tui.profiles import library
 from codex_tui.runs.changes import check_name
 from training.contract.profile import Profile
+from training.dataset.book import QuestionBook
 from training.dataset.source import Source
 from training.dataset.split import count_steps, count_train_rows, find_sparse_logging
 
@@ -30,7 +32,7 @@ class LaunchPlan:
     dotted path). `good_rows` is the number of rows that can be used; the last `validation_rows` of them are only for
     the evaluation. It is None if only the training environment can read the rows and there is none yet; the launch
     checks them then. `name` is None if the launcher chooses the run's name. `missing_model` is None if the model is on
-    this machine, or if nobody has looked for it.
+    this machine, or if nobody has looked for it. `book` has the questions that the profile's evaluation.book names.
     """
 
     profile_file: Path
@@ -43,6 +45,7 @@ class LaunchPlan:
     name: str | None
     missing_model: MissingModel | None = None
     validation_rows: int = 0
+    book: QuestionBook | None = None
 
     @property
     def warnings(self) -> list[str]:
@@ -88,13 +91,14 @@ def make_plan(
     forecast that the caller has already; it is used if it was made of this very profile. With `find_model`, the plan
     says whether the model must be downloaded; without a network, that takes a few seconds.
 
-    Raises BadInput where the name, the profile or the dataset can't be used, where the model lacks modules of the table
-    lora, or where the run does not fit and launch.on_no_fit refuses it; CodexError where the Hub fails.
+    Raises BadInput where the name, the profile, the dataset or the book can't be used, where the model lacks modules of
+    the table lora, or where the run does not fit and launch.on_no_fit refuses it; CodexError where the Hub fails.
     """
     check_name(name)
     profile = library.require_profile(profile_file, overrides)
     profile_bytes = profile_file.read_bytes()
     source = sources.find_profile_source(profile, profile_file, dataset, report)
+    book = load_profile_book(profile, profile_file.parent)
     try:
         good_rows, validation_rows = sources.check_rows(source, profile.dataset)
     except EnvironmentMissing:
@@ -109,5 +113,6 @@ def make_plan(
         raise BadInput(resources.memory_warning, f"To see which changes make it fit, run: {command}")
     missing = find_missing_model(profile, profile_file) if find_model else None
     return LaunchPlan(
-        profile_file, profile_bytes, profile, overrides, source, good_rows, resources, name, missing, validation_rows
-    )
+        profile_file, profile_bytes, profile, overrides, source, good_rows, resources, name, missing, validation_rows,
+        book,
+    )  # fmt: skip

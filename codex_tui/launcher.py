@@ -30,6 +30,7 @@ from training.contract.files import open_to_append, write_atomically
 from training.contract.model_path import resolve_model_paths
 from training.contract.process import ProcessIdentity
 from training.contract.run_directory import RunDirectory
+from training.dataset.source import DEMO_BOOK
 
 StopRequest = Literal["save", "terminate", "kill"]
 
@@ -48,13 +49,18 @@ def launch(plan: LaunchPlan, python: Path | None = None) -> RunDirectory:
         sources.check_rows(plan.source, plan.profile.dataset)
     interpreter = python or build.find_python()
     resolved = plan.profile.model_dump(mode="json")
-    resolved["model"] = resolve_model_paths(resolved["model"], plan.profile_file.parent)
+    folder = plan.profile_file.parent
+    resolved["model"] = resolve_model_paths(resolved["model"], folder)
+    if (book := plan.profile.evaluation.book) and book != DEMO_BOOK:
+        resolved["evaluation"]["book"] = str((folder / locations.expand_home(book)).resolve())
     homes = (str(locations.data_home()), str(locations.cache_home()))
     files = (plan.profile_file.name, plan.source.name, *map(str, plan.source.files))
-    _require_utf8(*files, resolved["model"]["name"], str(interpreter), *homes)
+    _require_utf8(*files, resolved["model"]["name"], book or "", str(interpreter), *homes)
     run = _create(plan.name, plan.profile.launch.name or plan.profile_file.stem)
     try:
         write_atomically(run.profile, plan.profile_bytes)
+        if plan.book:
+            write_atomically(run.book, plan.book.content)
         config = RunConfig(
             name=run.name,
             created=round(time.time(), 3),

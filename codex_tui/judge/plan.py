@@ -9,21 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from codex_tui.base.errors import BadInput
-from codex_tui.base.locations import expand_home
-from codex_tui.base.text import pluralize
+from codex_tui.judge.books import load_book
 from codex_tui.runs.follower import snapshot
 from codex_tui.runs.outcome import read_config
 from training.contract import checkpoints, files
 from training.contract.config import RowForm, RunConfig, get_table
-from training.contract.judgement import BASE, Book, Model, Question
+from training.contract.judgement import BASE, Book, Model, Question, choose_max_new_tokens
 from training.contract.run_directory import RunDirectory
-from training.dataset.book import DEMO_BOOK, DEMO_BOOK_FILE, BookDamaged, read_book
-from training.dataset.source import DEMO_DATASET
+from training.dataset.source import DEMO_BOOK, DEMO_DATASET
 
 HELD_OUT = "held-out"
 """The name of the book that is made from the held-out rows."""
-DEFAULT_NEW_TOKENS, MIN_NEW_TOKENS = 256, 64
-MAX_FAULTS_SHOWN = 20
 _UNSAFE = re.compile(r"[^\w.-]+")
 
 
@@ -84,7 +80,7 @@ def make_plan(
         other=other,
         book=found,
         questions=questions,
-        max_new_tokens=max_new_tokens or _choose_new_tokens(adapter.form),
+        max_new_tokens=max_new_tokens or choose_max_new_tokens(adapter.form),
         name=_UNSAFE.sub("-", name or default).strip(".-")[:80] or "judgement",
     )
 
@@ -139,25 +135,6 @@ def _find_book(side: Side, book: str | None) -> tuple[Book, list[Question] | Non
     book = choose_default_book(side.config.dataset) if book is None else book
     if book == HELD_OUT:
         return Book(name=HELD_OUT), None
-    path = DEMO_BOOK_FILE if book == DEMO_BOOK else expand_home(book)
-    try:
-        found = read_book(path)
-    except BookDamaged as error:
-        raise _describe_damage(error) from None
-    return Book(name=book if book == DEMO_BOOK else str(path.absolute()), sha256=found.sha256), found.questions
-
-
-def _describe_damage(error: BookDamaged) -> BadInput:
-    faults = error.faults
-    if len(faults) == 1:
-        return BadInput(f"{error.path}, {faults[0]}." if faults[0].line else f"{error.path} {faults[0]}.")
-    lines = [f"  {fault}" for fault in faults[:MAX_FAULTS_SHOWN]]
-    rest = len(faults) - len(lines)
-    lines += [f"  and {rest:,} more"] if rest else []
-    return BadInput("\n".join([f"{error.path} has {pluralize(len(faults), 'fault')}:", *lines]))
-
-
-def _choose_new_tokens(form: RowForm) -> int:
-    """Choose the length limit of an answer: no answer of the training was longer than its longest row."""
-    longest = form.max_tokens or DEFAULT_NEW_TOKENS
-    return max(MIN_NEW_TOKENS, min(DEFAULT_NEW_TOKENS, longest))
+    found = load_book(book)
+    name = book if book == DEMO_BOOK else str(found.path.absolute())
+    return Book(name=name, sha256=found.sha256), found.questions

@@ -35,6 +35,7 @@ EXAMPLES: dict[str, Any] = {
     "evaluation.eval_steps": 50,
     "evaluation.patience": 3,
     "evaluation.sample_prompt": "What should I do first?",
+    "evaluation.book": "my_questions.jsonl",
     "checkpoints.save_steps": 100,
     "launch.name": "first-try",
 }

@@ -18,7 +18,7 @@ from codex_tui.profiles.problems import ProfileError, ProfileProblem, quote_valu
 from codex_tui.profiles.schema import read_schema
 from training.contract.model_path import is_relative, resolve_model_name
 from training.contract.profile import Profile
-from training.dataset.source import DEMO_DATASET, hub_id
+from training.dataset.source import DEMO_BOOK, DEMO_DATASET, hub_id
 
 # These fields describe one file only: the title of a parent would not fit other values.
 NOT_INHERITED = ("extends", "title", "description")
@@ -187,6 +187,8 @@ def make_paths_absolute(values: Mapping[str, Any], folder: Path) -> dict[str, st
         absolute["dataset.path"] = str((folder / locations.expand_home(rows)).resolve())
     if rows := values.get("dataset.eval_path"):
         absolute["dataset.eval_path"] = str((folder / locations.expand_home(rows)).resolve())
+    if (book := values.get("evaluation.book")) and book != DEMO_BOOK:
+        absolute["evaluation.book"] = str((folder / locations.expand_home(book)).resolve())
     if _is_path(extends := values.get("extends") or ""):
         absolute["extends"] = str(_normalize(extends, folder))
     return absolute

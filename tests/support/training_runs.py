@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from codex_tui.base import locations
+from codex_tui.judge.books import load_profile_book
 from codex_tui.profiles.resolve import load_profile
 from codex_tui.workers.process import trainer_environment
 from support.config_file import write_config
@@ -45,6 +46,8 @@ class Trainer:
                 "app_version": "0",
             },
         )
+        if book := load_profile_book(profile, self.folder):
+            run.book.write_bytes(book.content)
         run.log.touch(mode=0o600)
         return run
 

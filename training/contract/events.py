@@ -141,6 +141,24 @@ class Sample(Event, tag="sample"):
     cut_at: Count | None = None
 
 
+class PassRate(Event, tag="pass_rate"):
+    """How many of the questions of the profile's book the adapter answered so that they pass, at an evaluation and at
+    the end. `trained_questions` of the questions stand in the training rows; their answers may be learned by heart.
+    `book` is the SHA-256 of the book."""
+
+    step: Count
+    passes: Count
+    questions: Count
+    trained_passes: Count = 0
+    trained_questions: Count = 0
+    seconds: Finite | None = None
+    book: str = ""
+
+    @property
+    def rate(self) -> float:
+        return self.passes / self.questions if self.questions else 0.0
+
+
 class Memory(Event, tag="memory"):
     """torch.cuda's figures in MiB; on CPU `host_mib` (resident set) alone. `device_mib` is NVML's, all processes."""
 
@@ -236,6 +254,7 @@ AnyEvent = (
     | Metrics
     | Eval
     | Sample
+    | PassRate
     | Memory
     | Probe
     | Gpu

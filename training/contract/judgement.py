@@ -16,12 +16,13 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from training.contract import files
-from training.contract.config import UPDATE
+from training.contract.config import UPDATE, RowForm
 from training.contract.events import Count, Finite
 
 VERSION = 1
 BASE = "base"
 """The name of the base model as the other side of a comparison."""
+DEFAULT_NEW_TOKENS, MIN_NEW_TOKENS = 256, 64
 MAX_BYTES = 32 * 2**20
 MAX_SHOWN = 100  # of the files in a run; a folder with more was not written by this program
 
@@ -210,6 +211,11 @@ class JudgementError(Exception):
     def __init__(self, message: str, hint: str = "") -> None:
         self.message, self.hint = message, hint
         super().__init__(message)
+
+
+def choose_max_new_tokens(form: RowForm) -> int:
+    """Choose the length limit of an answer: no answer of the training was longer than its longest row."""
+    return max(MIN_NEW_TOKENS, min(DEFAULT_NEW_TOKENS, form.max_tokens or DEFAULT_NEW_TOKENS))
 
 
 def read(path: Path) -> Judgement:

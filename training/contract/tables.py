@@ -331,6 +331,12 @@ class Evaluation(Table):
     sample_max_new_tokens: Annotated[int, Field(ge=1, le=4096)] = field(
         96, "Length limit for that answer, in tokens. Costs time, and a little memory for each token.", unit="tokens"
     )
+    book: Annotated[str, Field(min_length=1)] | None = field(
+        None,
+        'A question book: a JSONL file (see codex-tui judge --help), or the shipped "demo:zombie-waves". At each '
+        "evaluation and at the end, the model answers its questions, and the share that passes is a curve beside the "
+        "loss. Costs time: 40 short answers take as long as training on a few hundred rows, in each evaluation.",
+    )
 
 
 class Checkpoints(Table):

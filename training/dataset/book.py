@@ -18,6 +18,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,6 @@ from training.dataset.formats import BYTE_ORDER_MARK
 from training.dataset.marks import find_failed, fold, mark_all
 from training.dataset.records import BadRow, describe_type, parse_line
 
-DEMO_BOOK = "demo:zombie-waves"
 DEMO_BOOK_FILE = Path(__file__).resolve().parents[1] / "demo" / "zombie_waves_book.jsonl"
 FIELDS = ("id", "question", "messages", "must", "must_not", "reference", "tags")
 ROLES = ("system", "user", "assistant")
@@ -60,9 +60,15 @@ class BookDamaged(Exception):
 
 @dataclass(frozen=True)
 class QuestionBook:
+    """`content` are the bytes of the file at `path`, and `sha256` is their checksum."""
+
     path: Path
-    sha256: str
+    content: bytes
     questions: list[Question]
+
+    @cached_property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
 
 
 def read_book(path: Path) -> QuestionBook:
@@ -82,7 +88,7 @@ def read_book(path: Path) -> QuestionBook:
         reader.faults.append(BookFault(0, "", f"has {reader.lines:,} questions; a book has {MAX_QUESTIONS:,} at most"))
     if reader.faults:
         raise BookDamaged(path, sorted(reader.faults, key=lambda fault: fault.line))
-    return QuestionBook(path, hashlib.sha256(data).hexdigest(), reader.questions)
+    return QuestionBook(path, data, reader.questions)
 
 
 class _Reader:

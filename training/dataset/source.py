@@ -18,6 +18,7 @@ from training.contract.config import Hub, RunConfig
 from training.dataset.formats import SUFFIXES, is_data_file, strip_data_suffix
 
 DEMO_DATASET = "demo:zombie-waves"
+DEMO_BOOK = DEMO_DATASET  # the shipped question book has the name of the sample that it asks about
 DEMO_FILE = Path(__file__).resolve().parents[1] / "demo" / "zombie_waves.jsonl"
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")

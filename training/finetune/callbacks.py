@@ -22,7 +22,9 @@ from training.dataset.messages import Message, format_answer
 from training.dataset.shapes import Row
 from training.finetune import checkpoints
 from training.finetune.attempt import Attempt
+from training.finetune.book_judge import BookJudge
 from training.finetune.gpu import Card
+from training.finetune.inference import USE_CACHE, let_answer
 from training.job.prompt import describe_rows, encode_prompt, list_end_tokens
 from training.job.tokens import with_system_prompt
 
@@ -88,11 +90,14 @@ class Reporter(TrainerCallback):
     that was added earlier.
     """
 
-    def __init__(self, attempt: Attempt, question: Question, card: Card | None) -> None:
+    def __init__(
+        self, attempt: Attempt, question: Question, card: Card | None, book_judge: BookJudge | None = None
+    ) -> None:
         self._attempt = attempt
         self._emit = attempt.events.emit
         self._question = question
         self._card = card
+        self._book_judge = book_judge
         self._memory_reported_at = self._batch_reported_at = 0.0
         self._phase = ""  # name of the last phase reported
         self._saving_since = 0.0
@@ -116,14 +121,18 @@ class Reporter(TrainerCallback):
         if self._clock_started_at is None:
             self._clock_started_at = time.monotonic()
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self._attempt.step = state.global_step
         control.should_log |= state.global_step >= state.max_steps  # whatever logging_steps is
-        if control.should_log or control.should_evaluate or control.should_save:
+        asks = self._book_judge is not None and self._book_judge.is_due(args, state)
+        if control.should_log or control.should_evaluate or control.should_save or asks:
             self._stop_clock()
         if control.should_evaluate:
             self._report_phase("evaluating")
-        elif control.should_save:
+            return
+        if asks:  # at the end, and in a run without evaluation rows
+            self._report_pass_rate(args, state, kwargs)
+        if control.should_save:
             self._report_saving()
 
     def on_log(
@@ -170,6 +179,7 @@ class Reporter(TrainerCallback):
             )
         )
         self._report_sample(args, state, kwargs)
+        self._report_pass_rate(args, state, kwargs)
         if control.should_save:
             self._report_saving()
 
@@ -195,6 +205,11 @@ class Reporter(TrainerCallback):
                 cut_at=cut_at,
             )
         )
+
+    def _report_pass_rate(self, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]) -> None:
+        if self._book_judge:
+            self._report_phase("evaluating", detail="the questions of the book")
+            self._book_judge.report(kwargs["model"], kwargs["processing_class"], args, state)
 
     def _stop_clock(self) -> None:
         if torch.cuda.is_available():
@@ -244,22 +259,14 @@ class StopOnRequest(TrainerCallback):
 def generate_answer(
     model: PeftModel, tokenizer: PreTrainedTokenizerBase, question: Question, *, bf16: bool, fp16: bool
 ) -> tuple[str, int | None]:
-    """Generate the greedy answer. It uses no random numbers, so training continues exactly as without it.
+    """Generate the greedy answer.
 
     Also returns the number of tokens at which the answer was cut, or None if the model ended it itself.
     """
-    from unsloth import FastLanguageModel
-
     inputs = encode_prompt(tokenizer, question.turns, question.form, question.tools).to(model.device)
-    dtype = torch.bfloat16 if bf16 else torch.float16
-    FastLanguageModel.for_inference(model)
-    try:
-        with torch.inference_mode(), torch.autocast(model.device.type, dtype, enabled=bf16 or fp16):
-            # Don't use the key-value cache: with it, on a GPU, Unsloth's decoding of a 4-bit model in training gives
-            # other words than the model itself, and than the chat gives later (docs/measurements.md).
-            output = model.generate(**inputs, max_new_tokens=question.max_new_tokens, do_sample=False, use_cache=False)
-    finally:
-        FastLanguageModel.for_training(model)
+    limit = question.max_new_tokens
+    with let_answer(model, bf16=bf16, fp16=fp16) as autocast, torch.inference_mode(), autocast():
+        output = model.generate(**inputs, max_new_tokens=limit, do_sample=False, use_cache=USE_CACHE)
     tokens = output[0, inputs["input_ids"].shape[1] :]
-    is_cut = len(tokens) >= question.max_new_tokens and int(tokens[-1]) not in list_end_tokens(model, tokenizer)
+    is_cut = len(tokens) >= limit and int(tokens[-1]) not in list_end_tokens(model, tokenizer)
     return tokenizer.decode(tokens, skip_special_tokens=True), len(tokens) if is_cut else None

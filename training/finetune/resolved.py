@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import torch
 
 from training.contract import events as ev
-from training.contract.config import Fingerprint, RunConfig
+from training.contract.config import Fingerprint, RowForm, RunConfig
 from training.contract.run_directory import RunDirectory
 from training.dataset.rows import Rows
 from training.dataset.source import sha256
 from training.dataset.split import Steps
 from training.job.examples import Examples
 from training.job.job import Job
-from training.job.prompt import describe_rows
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -51,6 +49,7 @@ def record(
     trainer: Trainer,
     examples: Examples,
     rows: Rows,
+    row_form: RowForm,
     steps: Steps,
     offloaded: int | str,
 ) -> tuple[RunConfig, ev.Resolved]:
@@ -79,11 +78,7 @@ def record(
             + list(examples.refused.values())[:MAX_SKIPPED_LISTED],
             other_kinds_refused=rows.other_kinds_refused,
         ),
-        row_form=describe_rows(
-            rows.rows,
-            job.profile.dataset.system_prompt,
-            (len(example["input_ids"]) for example in chain(examples.train, examples.eval)),
-        ),
+        row_form=row_form,
     )
     config.write(run.config)
     return config, ev.Resolved(

@@ -22,6 +22,7 @@ from training.dataset.rows import Rows
 from training.dataset.split import Steps, choose_eval_rows, count_steps, find_sparse_logging
 from training.finetune import adapter, checkpoints, packing, resolved
 from training.finetune.attempt import Attempt
+from training.finetune.book_judge import BookJudge, prepare_book_judge
 from training.finetune.callbacks import Question, Reporter, StopOnRequest
 from training.finetune.card import make_card
 from training.finetune.gpu import Card
@@ -36,6 +37,7 @@ from training.job.chosen_template import keep_template, set_chat_template
 from training.job.examples import Examples, describe_other_reading, tokenise
 from training.job.job import Job
 from training.job.model import find_shape, hub_cache, read_config, resolve_source
+from training.job.prompt import describe_rows
 from training.memory.module_names import ModuleNames
 
 if TYPE_CHECKING:
@@ -113,12 +115,14 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
     if profile.launch.probe:
         trainer.add_callback(Probe(trainer, examples, attempt, job, profile, shape, limit))
     question = Question.from_profile(profile, rows.rows, examples.refused, eval_rows)
-    for callback in build_callbacks(attempt, profile, question, card):
+    form = describe_rows(rows.rows, profile.dataset.system_prompt, examples.lengths)
+    book_judge = prepare_book_judge(attempt, profile, rows.rows, eval_rows, form, model, tokenizer)
+    for callback in build_callbacks(attempt, profile, question, book_judge, card):
         trainer.add_callback(callback)
 
     # Train
     run, offloaded = attempt.locate_run(), profile.model.offload_layers
-    run_config, actual = resolved.record(job, run, trainer, examples, rows, steps, offloaded)
+    run_config, actual = resolved.record(job, run, trainer, examples, rows, form, steps, offloaded)
     emit(actual)
     attempt.stop.can_save = True
     with limit.explain_out_of_memory("The run can't go on", profile, shape):
@@ -259,7 +263,9 @@ def build_trainer(
     return trainer
 
 
-def build_callbacks(attempt: Attempt, profile: Profile, question: Question, card: Card | None) -> list[TrainerCallback]:
+def build_callbacks(
+    attempt: Attempt, profile: Profile, question: Question, book_judge: BookJudge | None, card: Card | None
+) -> list[TrainerCallback]:
     """Create the callbacks in the order in which they are called. Those before Reporter may request a checkpoint, which
     it reports, or pause the run before a step, which is then no part of the step."""
     callbacks: list[TrainerCallback] = [StopOnRequest(attempt)]
@@ -267,7 +273,7 @@ def build_callbacks(attempt: Attempt, profile: Profile, question: Question, card
         callbacks.append(StopEarly(attempt, profile.evaluation.patience))
     if card and profile.hardware.pause_above_celsius:
         callbacks.append(CoolDown(attempt, card, profile.hardware.pause_above_celsius))
-    return [*callbacks, Reporter(attempt, question, card), LossWatch(profile.training.stop_after_bad_steps)]
+    return [*callbacks, Reporter(attempt, question, card, book_judge), LossWatch(profile.training.stop_after_bad_steps)]
 
 
 def choose_precision(profile: Profile) -> dict[str, Any]:

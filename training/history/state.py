@@ -50,6 +50,7 @@ class RunState:
     losses: Series = field(default_factory=Series)  # its times are seconds of training, nothing else
     evals: list[ev.Eval] = field(default_factory=list)
     samples: list[ev.Sample] = field(default_factory=list)
+    pass_rates: list[ev.PassRate] = field(default_factory=list)
     memory: ev.Memory | None = None
     probe: ev.Probe | None = None  # the last probe
     gpu: ev.Gpu | None = None
@@ -170,6 +171,7 @@ def _on_started(state: RunState, event: ev.Started) -> None:
         state.paused += event.time - state.last_event_at  # negative if the clock was set back in between
     state.losses.cut_after(event.resume_step)
     state.evals = [earlier for earlier in state.evals if earlier.step <= event.resume_step]
+    state.pass_rates = [earlier for earlier in state.pass_rates if earlier.step <= event.resume_step]
     state.samples = [earlier for earlier in state.samples if earlier.step <= event.resume_step and event.resume_step]
     state.checkpoints = [earlier for earlier in state.checkpoints if earlier.step <= event.resume_step]
     state.step = state.resume_step = event.resume_step
@@ -211,6 +213,10 @@ def _on_eval(state: RunState, event: ev.Eval) -> None:
 
 def _on_sample(state: RunState, event: ev.Sample) -> None:
     state.samples.append(event)
+
+
+def _on_pass_rate(state: RunState, event: ev.PassRate) -> None:
+    state.pass_rates.append(event)
 
 
 def _on_memory(state: RunState, event: ev.Memory) -> None:
@@ -268,6 +274,7 @@ _HANDLERS: dict[type, Callable[[RunState, Any], None]] = {
     Point: lambda state, event: _on_metrics(state, [event]),
     ev.Eval: _on_eval,
     ev.Sample: _on_sample,
+    ev.PassRate: _on_pass_rate,
     ev.Memory: _on_memory,
     ev.Probe: _on_probe,
     ev.Gpu: _on_gpu,
@@ -280,4 +287,4 @@ _HANDLERS: dict[type, Callable[[RunState, Any], None]] = {
 }
 # No handler of a frequent event reads a field that another one writes, so their order does not matter.
 _LOGGED = frozenset({ev.Metrics, Point})
-_FREQUENT = _LOGGED | frozenset({ev.Memory, ev.Gpu, ev.Heartbeat, ev.Sample, ev.Checkpoint, ev.Eval})
+_FREQUENT = _LOGGED | frozenset({ev.Memory, ev.Gpu, ev.Heartbeat, ev.Sample, ev.Checkpoint, ev.Eval, ev.PassRate})

@@ -42,6 +42,11 @@ class Examples:
     refused: dict[int, str] = field(default_factory=dict)  # why the chat template refused rows, by their position
     too_long: list[str] = field(default_factory=list)  # rows longer than max_seq_length, for each row
 
+    @property
+    def lengths(self) -> list[int]:
+        """The number of tokens of each sequence."""
+        return [len(example["input_ids"]) for example in (*self.train, *self.eval)]
+
 
 def tokenise(
     rows: list[Row],

@@ -10,8 +10,8 @@ from training.contract.config import RowForm
 from training.contract.failures import TrainingFailure
 from training.contract.judgement import Loss, Question
 from training.dataset.shapes import Row
+from training.job.answers import pad_left
 from training.job.tokens import Encoded, RowEncoder, with_system_prompt
-from training.judge.generation import pad_left
 from training.judge.models import JudgeModels, Speaker
 
 MAX_LOGITS_BYTES = 256 * 2**20  # of one batch; a vocabulary of 128,000 needs 0.5 MB a token in full precision

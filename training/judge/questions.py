@@ -10,11 +10,11 @@ from training.contract.failures import TrainingFailure
 from training.contract.judge_messages import QuestionList
 from training.contract.judgement import Question
 from training.dataset.book import MAX_QUESTIONS
+from training.dataset.known import mark_known
 from training.dataset.rows import Rows
 from training.dataset.shapes import Row
 from training.dataset.split import choose_eval_rows
 from training.job.job import Job, describe_dataset_change, read_all_rows, read_job
-from training.judge.known import mark_known
 
 NO_HELD_OUT = "{} held out no rows, so there is nothing to ask."
 USE_BOOK = "Give questions with --book FILE, or train with dataset.eval_fraction above 0."

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -33,9 +34,9 @@ from training.contract.run_directory import RunDirectory
 from training.dataset.messages import format_answer
 from training.dataset.shapes import Row
 from training.job import environ
+from training.job.answers import Answerer, count_fitting, encode_prompts, generate_answers
 from training.job.job import Job, read_job
 from training.job.tokens import Encoded, RowEncoder
-from training.judge.generation import encode_prompts, generate_answers
 from training.judge.losses import add_losses, encode_references, measure_losses
 from training.judge.models import STEPS, JudgeModels
 from training.judge.questions import check_book, iterate_rows, list_held_out, read_split_rows
@@ -105,9 +106,10 @@ def _ask(
     pipe: JudgePipe, models: JudgeModels, side: Side, work: Work, questions: list[Question], max_new_tokens: int
 ) -> None:
     speaker = models.speakers[side]
-    prompts = encode_prompts(questions, work.answers, speaker, models.context, max_new_tokens)
+    prompts = encode_prompts(questions, work.answers, speaker.tokenizer, speaker.form, models.context, max_new_tokens)
     with models.switch_to(side) as model:
-        for index, answer in generate_answers(models, model, speaker, prompts, max_new_tokens):
+        answerer = Answerer(model, speaker.tokenizer, models.autocast, partial(count_fitting, model))
+        for index, answer in generate_answers(answerer, prompts, max_new_tokens):
             pipe.send(Answered(side=side, index=index, answer=answer))
         encoded = list(encode_references(questions, work.losses, speaker, models.context))
         for number, loss in measure_losses(models, model, speaker, [sequence for _, sequence in encoded]):

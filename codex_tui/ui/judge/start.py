@@ -22,7 +22,7 @@ from codex_tui.ui.kit.suggesting_input import SuggestingInput, Suggestions
 from codex_tui.ui.messages import ReportsWorkerErrors
 from training.contract.judgement import BASE
 from training.contract.run_directory import RunDirectory
-from training.dataset.book import DEMO_BOOK
+from training.dataset.source import DEMO_BOOK
 
 MAX_RUNS = 200
 

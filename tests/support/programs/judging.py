@@ -13,8 +13,8 @@ from peft import PeftModel
 from training.contract.failures import TrainingFailure
 from training.contract.run_directory import RunDirectory
 from training.job import environ
+from training.job.answers import count_fitting
 from training.job.job import read_job
-from training.judge.generation import count_fitting
 from training.judge.models import JudgeModels
 
 

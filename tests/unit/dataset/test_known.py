@@ -6,9 +6,9 @@ import random
 from typing import Any
 
 from training.contract.judgement import Question
+from training.dataset.known import mark_known
 from training.dataset.records import Record
 from training.dataset.shapes import Row, read_row
-from training.judge.known import mark_known
 
 
 def ask(*questions: str) -> list[Question]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
+from training.contract.config import RowForm
 from training.contract.failures import TrainingFailure
 from training.contract.judgement import Answer, EndReason, Question
 from training.job.prompt import fit_prompt, list_end_tokens
-from training.judge.models import JudgeModels, Speaker
 
 MAX_BATCH = 32
 MAX_CACHE_SHARE = 0.5  # of the free GPU memory, for the keys and values of a batch
@@ -26,8 +27,29 @@ class Prompt:
     max_new_tokens: int
 
 
+@dataclass(frozen=True)
+class Answerer:
+    """A model that answers, its tokenizer, and `autocast`, the context in which it computes with its run's precision.
+
+    `count_fitting` returns how many answers fit into memory together, if each has so many tokens with its question.
+    Without `use_cache`, each token is computed from the whole text before it: slower, and never different from what the
+    model itself says.
+    """
+
+    model: Any
+    tokenizer: Any
+    autocast: Callable[[], AbstractContextManager[Any]]
+    count_fitting: Callable[[int], int]
+    use_cache: bool = True
+
+
 def encode_prompts(
-    questions: Sequence[Question], places: Sequence[int], speaker: Speaker, context: int | None, max_new_tokens: int
+    questions: Sequence[Question],
+    places: Sequence[int],
+    tokenizer: Any,
+    form: RowForm,
+    context: int | None,
+    max_new_tokens: int,
 ) -> list[Prompt]:
     """Encode the questions at `places` as a chat does. Raises TrainingFailure, which names the question."""
     prompts = []
@@ -35,28 +57,25 @@ def encode_prompts(
         question = questions[place]
         try:
             fitted = fit_prompt(
-                speaker.tokenizer, question.messages, speaker.form, context=context, max_new_tokens=max_new_tokens,
-                tools=question.tools,
-            )  # fmt: skip
+                tokenizer, question.messages, form, context=context, max_new_tokens=max_new_tokens, tools=question.tools
+            )
         except TrainingFailure as failure:
             raise TrainingFailure(failure.kind, f"Question {question.id}: {failure.message}", failure.hint) from failure
         prompts.append(Prompt(place, fitted.inputs["input_ids"][0].tolist(), fitted.max_new_tokens))
     return prompts
 
 
-def generate_answers(
-    models: JudgeModels, model: Any, speaker: Speaker, prompts: list[Prompt], max_new_tokens: int
-) -> Iterator[tuple[int, Answer]]:
+def generate_answers(answerer: Answerer, prompts: list[Prompt], max_new_tokens: int) -> Iterator[tuple[int, Answer]]:
     """Yield the answer to each prompt, those of a batch together. Raises TrainingFailure."""
     import torch
 
     waiting = sorted(prompts, key=lambda prompt: (prompt.max_new_tokens, len(prompt.ids)))
     size = MAX_BATCH
     while waiting:
-        size = min(size, count_fitting(model, len(waiting[:size][-1].ids) + waiting[0].max_new_tokens))
+        size = max(1, min(size, answerer.count_fitting(len(waiting[:size][-1].ids) + waiting[0].max_new_tokens)))
         batch = [prompt for prompt in waiting[:size] if prompt.max_new_tokens == waiting[0].max_new_tokens]
         try:
-            answers = _generate(models, model, speaker, batch, max_new_tokens)
+            answers = _generate(answerer, batch, max_new_tokens)
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             if len(batch) == 1:
@@ -84,16 +103,14 @@ def count_fitting(model: Any, tokens: int) -> int:
     return max(1, min(MAX_BATCH, int(free * MAX_CACHE_SHARE / (token_bytes * tokens))))
 
 
-def _generate(
-    models: JudgeModels, model: Any, speaker: Speaker, batch: list[Prompt], max_new_tokens: int
-) -> list[Answer]:
+def _generate(answerer: Answerer, batch: list[Prompt], max_new_tokens: int) -> list[Answer]:
     import torch
 
-    tokenizer = speaker.tokenizer
+    model, tokenizer = answerer.model, answerer.tokenizer
     end_tokens = list_end_tokens(model, tokenizer)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else end_tokens[0]
     ids, mask = pad_left([prompt.ids for prompt in batch], pad, model.device)
-    with torch.inference_mode(), models.autocast():
+    with torch.inference_mode(), answerer.autocast():
         output = model.generate(
             input_ids=ids,
             attention_mask=mask,
@@ -101,6 +118,7 @@ def _generate(
             do_sample=False,
             eos_token_id=end_tokens,
             pad_token_id=pad,
+            use_cache=answerer.use_cache,
         )
     answers = []
     for tokens in output[:, ids.shape[1] :].tolist():
