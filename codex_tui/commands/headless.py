@@ -14,7 +14,8 @@ from codex_tui.runs.facts import read_facts, suggest_chat
 from codex_tui.runs.follower import RunFollower
 from codex_tui.runs.outcome import describe_newer_events, describe_silence
 from codex_tui.runs.pace import estimate_time_left
-from codex_tui.runs.result import describe_losses
+from codex_tui.runs.pass_rates import describe_passes
+from codex_tui.runs.result import describe_evaluations
 from codex_tui.runs.watched import WatchedRun
 from training.contract import events as ev
 from training.contract.run_directory import RunDirectory
@@ -39,8 +40,8 @@ def follow(run: RunDirectory) -> int:
         print(f"\nDetached. {name} continues. Come back with: codex-tui attach {name}", flush=True)
         return DETACHED
     if watched.status == "done":
-        if losses := describe_losses(watched.state):
-            print(losses, flush=True)
+        if evaluations := describe_evaluations(watched.state):
+            print(evaluations, flush=True)
         if run.has_adapter():
             print(f"Adapter: {clean(run.adapter)}", flush=True)
         if not newer:
@@ -132,6 +133,8 @@ def describe(event: ev.Event, state: RunState, phase_before: ev.Phase | None) ->
             return _metrics(event, state)
         case ev.Eval():
             return f"eval  step {event.step}  eval_loss {_number(event.eval_loss)}"
+        case ev.PassRate():
+            return f"passes  step {event.step}  {describe_passes(event)}"
         case ev.Sample():
             cut = f" (cut at {pluralize(event.cut_at, 'token')})" if event.cut_at else ""
             at = f"step {event.step}" if event.step else "base model"

@@ -10,7 +10,7 @@ import psutil
 from codex_tui.base.text import clean, shorten
 from codex_tui.runs.announced import claim
 from codex_tui.runs.outcome import find_last_write
-from codex_tui.runs.result import describe_losses, describe_time
+from codex_tui.runs.result import describe_evaluations, describe_time
 from codex_tui.runs.watched import WatchedRun
 from training.contract.run_directory import RunDirectory
 
@@ -85,7 +85,7 @@ def _find_event(watched: WatchedRun) -> EventName | None:
 
 def _describe(event: EventName, watched: WatchedRun) -> str:
     if event == "done":
-        return f"{describe_time(watched.state)} {describe_losses(watched.state)}".strip()
+        return f"{describe_time(watched.state)} {describe_evaluations(watched.state)}".strip()
     if event == "paused":
         detail = watched.phase.detail if watched.phase else ""
         return f"The GPU is too hot ({detail})." if detail else "The GPU is too hot."

@@ -21,8 +21,10 @@ from codex_tui.runs.compared_settings import (
     format_setting,
     read_settings,
 )
+from codex_tui.runs.pass_rates import make_json
 from codex_tui.runs.summary import find_best_evaluation, measure_folder
 from codex_tui.runs.watched import ShownStatus, WatchedRun
+from training.contract import events as ev
 from training.contract.run_directory import RunDirectory
 from training.history.state import RunState, compute_elapsed
 
@@ -53,6 +55,7 @@ class Results:
     trainable_parameters: int | None = None
     adapter_bytes: int | None = None
     judgements: tuple[BookResult, ...] = ()
+    pass_rate: ev.PassRate | None = None  # the last one
 
     @property
     def unfinished_total(self) -> int | None:
@@ -75,6 +78,7 @@ class ComparedRun(NamedTuple):
 
     def as_json(self) -> dict[str, Any]:
         values = asdict(self.results)
+        values["pass_rate"] = make_json(self.results.pass_rate) if self.results.pass_rate else None
         values = {key: round(value, 3) if key in _TIMES and value else value for key, value in values.items()}
         return {"name": self.name, "state": values.pop("status"), "trouble": self.settings.trouble, **values}
 
@@ -143,6 +147,7 @@ def find_results(run: RunDirectory, watched: WatchedRun) -> Results:
         trainable_parameters=_find_parameters(state),
         adapter_bytes=measure_folder(run.adapter) if run.has_adapter() else None,
         judgements=read_book_results(run),
+        pass_rate=state.pass_rates[-1] if state.pass_rates else None,
     )
 
 
@@ -171,6 +176,7 @@ def _list_results(results: Sequence[Results], *, comparable: bool) -> Iterator[R
     yield Row("state", tuple(one.status for one in results))
     for title, name, write, best in _LOSSES:
         yield from _list_values(title, [getattr(one, name) for one in results], write, best if comparable else None)
+    yield from _list_pass_rates([one.pass_rate for one in results])
     yield from _list_judgements(results, comparable=comparable)
     for title, name, write, best in _COSTS:
         values = [getattr(one, name) for one in results]
@@ -190,6 +196,21 @@ def _list_values(
     if any(value is not None for value in values):
         texts = tuple(UNKNOWN if value is None else write(value) for value in values)
         yield Row(title, texts, _find_best(values if ranked is None else ranked, best))
+
+
+def _list_pass_rates(rates: Sequence[ev.PassRate | None]) -> Iterator[Row]:
+    """Yield the last pass rates, of all questions and of those that were not trained. Only the rates of the same book
+    can be compared."""
+    books = len({rate.book for rate in rates if rate})
+    best: Best | None = "highest" if books == 1 else None
+    several = f" ({books} books)" if books > 1 else ""
+    ranked = [rate.rate if rate else None for rate in rates]
+    yield from _list_values(f"pass rate{several}", rates, lambda one: f"{one.passes} of {one.questions}", best, ranked)
+    unseen = [rate if rate and 0 < rate.unseen_questions < rate.questions else None for rate in rates]
+    ranked = [rate.unseen_passes / rate.unseen_questions if rate else None for rate in unseen]
+    yield from _list_values(
+        "of unseen questions", unseen, lambda one: f"{one.unseen_passes} of {one.unseen_questions}", best, ranked
+    )
 
 
 def _list_judgements(results: Sequence[Results], *, comparable: bool) -> Iterator[Row]:

@@ -37,6 +37,7 @@ def estimate_time_left(state: RunState) -> float | None:
         0.0,
         step_seconds * (resolved.total_steps - state.step)
         + _estimate_eval_seconds(state, resolved, step_seconds) * _count_evals_left(state, resolved)
+        + _estimate_book_seconds(state, resolved)
         + (saves or 0.0) * _count_left(state.step, resolved.total_steps, resolved.save_steps),
     )
 
@@ -90,3 +91,15 @@ def _estimate_eval_seconds(state: RunState, resolved: ev.Resolved, step_seconds:
         return seconds
     rows_per_step = max(1.0, resolved.train_rows / max(1, resolved.steps_per_epoch))
     return FORWARD_SHARE * step_seconds * resolved.eval_rows / rows_per_step
+
+
+def _estimate_book_seconds(state: RunState, resolved: ev.Resolved) -> float:
+    """Estimate the seconds that the questions of the book still take. 0 before they were asked for the first time."""
+    rates = state.pass_rates[-RECENT:]
+    seconds = average_uninterrupted(rate.seconds for rate in rates if rate.seconds is not None)
+    if seconds is None:
+        return 0.0
+    phase, share_left = state.phase, 0.0
+    if phase and phase.unit == "questions" and phase.total and rates[-1].step < state.step:
+        share_left = 1 - min(1.0, phase.done / phase.total)
+    return seconds * (_count_left(state.step, resolved.total_steps, resolved.book_steps) + share_left)

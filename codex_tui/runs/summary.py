@@ -15,6 +15,7 @@ from codex_tui.runs.facts import read_facts, read_note
 from codex_tui.runs.judged import JudgedSummary, summarise_judgements
 from codex_tui.runs.library import read_created
 from codex_tui.runs.outcome import describe_newer_events, describe_resume
+from codex_tui.runs.pass_rates import make_json
 from codex_tui.runs.watched import ENDED, ShownStatus, WatchedRun
 from training.contract import events as ev
 from training.contract.run_directory import RunDirectory
@@ -50,6 +51,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     resume_step: int | None = None
     broken: str = ""
     judgements: tuple[JudgedSummary, ...] = ()
+    pass_rate: ev.PassRate | None = None  # the last one
 
     @property
     def path(self) -> Path:
@@ -89,6 +91,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
             "adapter": str(RunDirectory(self.directory).adapter) if self.has_adapter else None,
             "reason": self.reason,
             "resume_step": self.resume_step,
+            "pass_rate": make_json(self.pass_rate) if self.pass_rate else None,
             "judgements": [one.as_json() for one in self.judgements],
         }
 
@@ -123,6 +126,7 @@ def summarise(run: RunDirectory) -> RunSummary:
         resume_step=watched.leftovers.resume_step,
         broken=watched.leftovers.broken,
         judgements=tuple(summarise_judgements(run)),
+        pass_rate=state.pass_rates[-1] if state.pass_rates else None,
     )
 
 
@@ -133,11 +137,11 @@ def find_best_evaluation(state: RunState) -> ev.Eval | None:
 
 
 def complete_evaluations(run: RunDirectory, watched: WatchedRun) -> RunState:
-    """Return the sampled state with every evaluation and every break, which a sample may have missed."""
+    """Return the sampled state with every evaluation, pass rate and break, which a sample may have missed."""
     from training.history.tailer import find_landmarks
 
     landmarks = reduce_all(RunState(), find_landmarks(run.events))
-    return replace(watched.state, evals=landmarks.evals, paused=landmarks.paused)
+    return replace(watched.state, evals=landmarks.evals, pass_rates=landmarks.pass_rates, paused=landmarks.paused)
 
 
 def measure_folder(path: Path) -> int:

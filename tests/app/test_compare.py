@@ -140,7 +140,10 @@ async def test_the_keys_change_the_chart_and_the_layout(make_run: Any) -> None:
             assert key in hints.keys
             await pilot.press(key)
             await until(pilot, lambda title=title: title in screen_text(pilot.app))
-        await pilot.press("g")
+        await pilot.press("y")
+        await until(pilot, lambda: "Pass rate over tokens" in screen_text(pilot.app))
+        assert "No run has a pass rate yet." in screen_text(pilot.app)
+        await pilot.press("y", "g")
         await until(pilot, lambda: "logarithmic" in screen_text(pilot.app))
         await pilot.press("z")
         await until(pilot, lambda: "lora.r" not in screen_text(pilot.app))

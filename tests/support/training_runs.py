@@ -72,12 +72,12 @@ class Trainer:
         with run.log.open("a") as log:
             return self.start(str(run.path), stdout=log, stderr=log).wait(10 * MINUTES)
 
-    def stop_after_a_step(self, run: RunDirectory) -> int:
-        """Trains until one step more is logged, and asks to stop; the exit code."""
-        before = len(events(run, "metrics"))
+    def stop_after_a_step(self, run: RunDirectory, kind: str = "metrics") -> int:
+        """Trains until one step more is logged, or another event of `kind`, and asks to stop; the exit code."""
+        before = len(events(run, kind))
         with run.log.open("a") as log:
             process = self.start(str(run.path), stdout=log, stderr=log)
-        while process.poll() is None and len(events(run, "metrics")) == before:
+        while process.poll() is None and len(events(run, kind)) == before:
             time.sleep(0.02)
         run.request_stop("save")
         return process.wait(10 * MINUTES)

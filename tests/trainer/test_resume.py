@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from pathlib import Path
 
 import pytest
 from support.config_file import read_config, write_config
@@ -60,9 +62,31 @@ ASKED = {
         "per_device_eval_batch_size": 2,
         "sample_prompt": "What is a Scattergun?",
         "sample_max_new_tokens": 5,
+        "book": "book.jsonl",
     },
     "checkpoints": {"save_steps": 16, "save_total_limit": 3},
 }
+
+
+BOOK = (
+    {"id": "easy", "question": "What is a Scattergun?", "must": {"re": "."}},
+    {"id": "hard", "question": "What is a Scattergun good for?", "must": "no model says this"},
+    {"id": "without marks", "question": "Is a Scattergun good?", "reference": "Yes."},
+    {"id": "trained", "question": "Which weapon should a new player upgrade first?", "must_not": "nor this"},
+    {"id": "longer than the context", "question": "Why? " * 200, "must": {"re": "."}},
+)
+
+LEFT_OUT = (
+    "A question of the book is left out of the pass rate. Question longer than the context: The question has 837 "
+    "tokens; the model's context has 160."
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def book(trainer: Trainer) -> Path:
+    path = trainer.folder / "book.jsonl"
+    path.write_text("".join(json.dumps(question) + "\n" for question in BOOK))
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +121,14 @@ def test_every_field_reaches_the_trainer(whole: RunDirectory) -> None:
     assert {e["prompt"] for e in events(whole, "sample")} == {"What is a Scattergun?"}
 
 
+def test_the_book_has_a_pass_rate_at_each_evaluation(whole: RunDirectory, book: Path) -> None:
+    [resolved] = events(whole, "resolved")
+    assert resolved["book_steps"] == 20
+    assert _pass_rates(whole) == [(step, 2, 3, 1, 1) for step in (20, 40, 60)]
+    assert {event["book"] for event in events(whole, "pass_rate")} == {hashlib.sha256(book.read_bytes()).hexdigest()}
+    assert [event["message"] for event in events(whole, "warning")] == [LEFT_OUT]
+
+
 def test_stop_saves_a_checkpoint_and_the_adapter(stopped: RunDirectory) -> None:
     told = events(stopped)
     assert told[-1]["type"] == "stopped"
@@ -125,24 +157,26 @@ def test_resume_goes_on_as_if_never_interrupted(stopped: RunDirectory, whole: Ru
     assert tokenising["done"] == tokenising["total"]
     assert told[-1]["type"] == "done"
     assert not broken.exists()
-    [warned] = events(stopped, "warning")
-    assert warned["message"] == (
+    damaged = (
         f"The checkpoint of step {STEPS - 1} is damaged (trainer_state.json). It is now called broken-{broken.name}. "
         f"The run resumes from step {step}."
     )
+    assert [event["message"] for event in events(stopped, "warning")] == [LEFT_OUT, damaged, LEFT_OUT]
     # Two steps a line: of a pair that the stop fell into, only the second is averaged after the resume.
     torn = step + 1 if step % 2 else None
     assert _without(torn, losses(stopped)) == _without(torn, losses(whole))
     assert events(stopped, "metrics")[-1]["tokens"] == events(whole, "metrics")[-1]["tokens"]
     assert _eval_losses(stopped) == _eval_losses(whole)
+    assert _pass_rates(stopped) == _pass_rates(whole)
     adapters = [(run.adapter / "adapter_model.safetensors").read_bytes() for run in (stopped, whole)]
     assert adapters[0] == adapters[1]
 
 
 def test_in_4_bit_it_goes_on_as_if_never_interrupted_too(demo: RunDirectory, trainer: Trainer) -> None:
-    run = trainer.run("stopped-4-bit", demo_profile())
+    # It is asked a book after each step, unlike the other: this disturbs nothing.
+    run = trainer.run("stopped-4-bit", demo_profile(evaluation={"eval_steps": 1, "book": "book.jsonl"}))
     for _ in range(2):  # the second attempt is a resume, and is stopped as well
-        assert trainer.stop_after_a_step(run) == 0, run.log.read_text()
+        assert trainer.stop_after_a_step(run, "pass_rate") == 0, run.log.read_text()
     first, second = (event["step"] for event in events(run, "stopped"))
     assert 0 < first < second
     whole = losses(demo)
@@ -175,6 +209,11 @@ def test_a_run_from_before_dataset_learn_keeps_its_mask(trainer: Trainer) -> Non
 
 def _without(step: int | None, values: dict[int, tuple[float, ...]]) -> dict[int, tuple[float, ...]]:
     return {at: value for at, value in values.items() if at != step}
+
+
+def _pass_rates(run: RunDirectory) -> list[tuple[int, ...]]:
+    names = ("step", "passes", "questions", "trained_passes", "trained_questions")
+    return [tuple(event[name] for name in names) for event in events(run, "pass_rate")]
 
 
 def _eval_losses(run: RunDirectory) -> dict[int, float]:

@@ -140,3 +140,22 @@ def test_a_name_that_was_taken_meanwhile_is_refused(tmp_path: Path, profile: Pat
         launcher.launch(plan, python)
     with pytest.raises(BadInput, match="a run called mine already"):
         changes.check_name("mine")
+
+
+def test_the_faults_of_the_book_are_said_all_at_once(tmp_path: Path, profile: Path) -> None:
+    profile.write_text(profile.read_text() + '[evaluation]\nbook = "book.jsonl"\n')
+    book = tmp_path / "book.jsonl"
+    with pytest.raises(BadInput, match=r"^evaluation.book: .*book.jsonl can't be read: No such file"):
+        make_plan(profile)
+    book.write_text('{"id": "x", "question": "Hi?", "mast": "y"}\n{"question": "Hi?", "must": {"re": "("}}\n')
+    with pytest.raises(BadInput) as caught:
+        make_plan(profile)
+    first, *faults = caught.value.message.splitlines()
+    assert first == f"evaluation.book: {book} has 3 faults:"
+    assert [fault.split(":")[0] for fault in faults] == ["  line 1, mast", "  line 1, must", "  line 2, must"]
+    book.write_text('{"question": "Hi?", "reference": "Hello."}\n')
+    with pytest.raises(BadInput, match=r"no question of book.jsonl has must or must_not, so no answer can pass"):
+        make_plan(profile)
+    book.write_text('{"question": "Hi?", "must": "Hello"}\n')
+    plan = make_plan(profile)
+    assert plan.book is not None and plan.book.content == book.read_bytes()

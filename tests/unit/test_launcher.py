@@ -21,6 +21,8 @@ from codex_tui.base import locations, settings
 from codex_tui.base.errors import BadInput, EnvironmentMissing
 from codex_tui.launch_plan import make_plan
 from training.contract.run_directory import RunDirectory
+from training.dataset.book import DEMO_BOOK_FILE
+from training.dataset.source import DEMO_BOOK
 
 
 @pytest.fixture
@@ -269,3 +271,23 @@ def test_a_process_that_has_the_pid_of_a_trainer_is_never_signalled(home: Path, 
             with pytest.raises(BadInput, match="is not training"):
                 launcher.stop(run)
         assert other.poll() is None
+
+
+def test_a_run_keeps_the_book_that_was_checked(
+    home: Path, python: Path, profile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = tmp_path / "book.jsonl"
+    book.write_text('{"question": "Hi?", "must": "Hello"}\n')
+    profile.write_text(profile.read_text() + '[evaluation]\nbook = "./book.jsonl"\n')
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    plan = make_plan(profile)
+    content = book.read_bytes()
+    book.write_text("")  # edited meanwhile
+    run = launcher.launch(plan, python)
+    assert run.book.read_bytes() == content
+    assert read_config(run)["profile"]["evaluation"]["book"] == str(book)
+    shipped = launch(profile, python, overrides={"evaluation.book": DEMO_BOOK})
+    assert shipped.book.read_bytes() == DEMO_BOOK_FILE.read_bytes()
+    assert read_config(shipped)["profile"]["evaluation"]["book"] == DEMO_BOOK
+    assert not launch(profile, python, overrides={"evaluation.book": None}).book.exists()

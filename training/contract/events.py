@@ -89,8 +89,8 @@ class Resolved(Event, tag="resolved"):
     """The settings that really run, since Unsloth may change some. `changed` maps a profile field, such as
     `training.optim`, to (requested value, actual value, reason). `train_sequences` are more than the training rows if
     the chat template changes earlier answers. `eval_steps` and `save_steps` are the steps between two evaluations and
-    two checkpoints, 0 if there are none. `longest_row` is the tokens of the longest row before the cut. Earlier
-    trainers did not write these four."""
+    two checkpoints, `book_steps` those between two pass rates, 0 if there are none. `longest_row` is the tokens of the
+    longest row before the cut. Earlier trainers did not write these five."""
 
     total_steps: Count
     steps_per_epoch: Count
@@ -102,6 +102,7 @@ class Resolved(Event, tag="resolved"):
     longest_row: Count = 0
     eval_steps: Count = 0
     save_steps: Count = 0
+    book_steps: Count = 0
     trainable_parameters: int = 0
     total_parameters: int = 0
     device: str = "cpu"
@@ -157,6 +158,14 @@ class PassRate(Event, tag="pass_rate"):
     @property
     def rate(self) -> float:
         return self.passes / self.questions if self.questions else 0.0
+
+    @property
+    def unseen_passes(self) -> int:
+        return max(0, self.passes - self.trained_passes)
+
+    @property
+    def unseen_questions(self) -> int:
+        return max(0, self.questions - self.trained_questions)
 
 
 class Memory(Event, tag="memory"):

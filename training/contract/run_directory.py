@@ -70,4 +70,74 @@ class RunDirectory:
     checkpoints = _Inside("checkpoints")
     adapter = _Inside("adapter")
     judgements = _Inside("judgements")
+    exports = _Inside("exports")
     book = _Inside("book.jsonl")
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.name = self.path.name
+
+    def __repr__(self) -> str:
+        return f"RunDirectory({str(self.path)!r})"
+
+    def create(self) -> None:
+        """Creates the directory. Raises FileExistsError if it exists."""
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.path.mkdir(mode=0o700)
+
+    @classmethod
+    def locate(cls, folder: int) -> RunDirectory | None:
+        """Return the run whose open folder is `folder`, by its present name, since someone may have renamed it. Returns
+        None if it was deleted. A deletion may be partial: the run's process may have written new files since."""
+        run = cls(Path(f"/proc/self/fd/{folder}").readlink())
+        return run if run.is_open_as(folder) else None
+
+    def is_open_as(self, folder: int) -> bool:
+        """Return whether the folder with the descriptor `folder` is this run's."""
+        try:
+            same = os.path.samestat(os.fstat(folder), self.path.stat())
+        except FileNotFoundError:
+            return False
+        return same and (self.config.exists() or self.lock.exists())
+
+    def read_process(self) -> ProcessIdentity | None:
+        try:
+            return msgspec.json.decode(files.read(self.process), type=ProcessIdentity)
+        except (OSError, ValueError, RecursionError):
+            return None
+
+    def write_process(self, identity: ProcessIdentity) -> None:
+        files.write_atomically(self.process, msgspec.json.encode(identity).decode() + "\n")
+
+    def read_exit(self) -> Exit | None:
+        """Returns how the trainer of process.json ended, or None if that is not known."""
+        try:
+            exit_ = msgspec.json.decode(files.read(self.exit), type=Exit)
+        except (OSError, ValueError, RecursionError):
+            return None
+        process = self.read_process()
+        return exit_ if process and process.pid in (exit_.pid, exit_.parent) else None
+
+    def write_exit(self, exit_: Exit) -> None:
+        files.write_atomically(self.exit, msgspec.json.encode(exit_).decode() + "\n")
+
+    def is_trainer_alive(self) -> bool:
+        identity = self.read_process()
+        return identity is not None and identity.is_alive()
+
+    def request_stop(self, level: StopLevel = "save") -> None:
+        """Ask the trainer to stop. `save`: finish the step, save checkpoint and adapter. `terminate`: save nothing."""
+        files.write_atomically(self.control, level + "\n")
+
+    def read_stop_request(self) -> StopLevel | None:
+        try:
+            text = files.read(self.control).decode(errors="replace").strip()
+        except OSError:
+            return None
+        return "terminate" if text == "terminate" else "save" if text else None
+
+    def clear_stop(self) -> None:
+        self.control.unlink(missing_ok=True)
+
+    def has_adapter(self) -> bool:
+        return (self.adapter / ADAPTER_CONFIG).is_file()

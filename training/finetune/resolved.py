@@ -52,10 +52,12 @@ def record(
     row_form: RowForm,
     steps: Steps,
     offloaded: int | str,
+    *,
+    asks_book: bool,
 ) -> tuple[RunConfig, ev.Resolved]:
     """Add the settings that really run to the run's config.json. Returns the new config, and its event.
 
-    `offloaded` is the number of layers kept in host memory.
+    `offloaded` is the number of layers kept in host memory, and `asks_book` whether the run has a pass rate.
     """
     asked = job.profile.model_dump(mode="json")
     actual = _actual_tables(asked, trainer)
@@ -92,6 +94,7 @@ def record(
         longest_row=examples.longest,
         eval_steps=int(trainer.args.eval_steps) if examples.eval else 0,
         save_steps=int(trainer.args.save_steps),
+        book_steps=int(trainer.args.eval_steps) if asks_book else 0,
         trainable_parameters=sum(p.numel() for p in parameters if p.requires_grad),
         total_parameters=_count_parameters(trainer.model),
         device=actual["hardware"]["device"],

@@ -122,7 +122,9 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
 
     # Train
     run, offloaded = attempt.locate_run(), profile.model.offload_layers
-    run_config, actual = resolved.record(job, run, trainer, examples, rows, form, steps, offloaded)
+    run_config, actual = resolved.record(
+        job, run, trainer, examples, rows, form, steps, offloaded, asks_book=book_judge is not None
+    )
     emit(actual)
     attempt.stop.can_save = True
     with limit.explain_out_of_memory("The run can't go on", profile, shape):

@@ -7,7 +7,7 @@ from textual.geometry import Size
 from textual.strip import Strip
 
 from codex_tui.base.text import clean
-from codex_tui.runs.result import describe_losses, describe_time
+from codex_tui.runs.result import describe_evaluations, describe_time
 from codex_tui.runs.watched import Leftovers, WatchedRun
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, line, to_strips
 from codex_tui.ui.kit.painted import Painted
@@ -65,7 +65,7 @@ def explain_outcome(run: RunDirectory, watched: WatchedRun, newer: str = "") -> 
         stopped = f"{sign} Stopped at step {state.step:,}"
         lines.append(line((stopped, f"bold {style}"), f" on request.{_describe_saved(leftovers)}"))
     elif watched.status == "done":
-        lines.append(line((f"{sign} {describe_time(state)}", f"bold {style}"), f" {describe_losses(state)}"))
+        lines.append(line((f"{sign} {describe_time(state)}", f"bold {style}"), f" {describe_evaluations(state)}"))
         if leftovers.judged:
             lines.append(line(("Judged ", MUTED), clean(leftovers.judged)))
         if leftovers.has_adapter:

@@ -11,6 +11,7 @@ from rich.style import Style
 from textual.strip import Strip
 
 from codex_tui.base.text import format_duration
+from codex_tui.runs.pass_rates import describe_passes
 from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.painted import make_strip
 from training.contract import events as ev
@@ -24,24 +25,33 @@ SMOOTHED = ("loss", "gradient norm", "tokens/s")
 
 @dataclass(frozen=True)
 class CurveShown:
-    """The curve that the chart shows. Its values are in `series.losses`. `evals` and `last` belong to the losses."""
+    """The curve that the chart shows. Its values are in `series.losses`. `evals` and `last` belong to the losses,
+    `pass_rates` to the pass rate."""
 
     name: str
     series: Series
     evals: Sequence[ev.Eval] = ()
     last: ev.Metrics | None = None
+    pass_rates: Sequence[ev.PassRate] = ()
 
     @property
     def smooth(self) -> bool:
         return self.name in SMOOTHED
 
     @property
-    def best(self) -> ev.Eval | None:
-        """The first evaluation with the lowest loss. None if the newest one is as good."""
-        finite = [(event.eval_loss, event.step, event) for event in self.evals if event.eval_loss is not None]
-        if not finite or finite[-1][0] == min(finite)[0]:
+    def marks(self) -> list[tuple[int, float]]:
+        """The evaluations, which have signs of their own: their steps and values."""
+        rates = [(event.step, 100 * event.rate) for event in self.pass_rates]
+        return rates or [(event.step, event.eval_loss) for event in self.evals if event.eval_loss is not None]
+
+    @property
+    def best(self) -> tuple[int, float] | None:
+        """The first evaluation with the lowest loss or the highest pass rate. None if the newest one is as good."""
+        values = [value for _, value in self.marks]
+        if not values:
             return None
-        return min(finite)[2]
+        best = max(values) if self.pass_rates else min(values)
+        return None if values[-1] == best else self.marks[values.index(best)]
 
 
 def describe_values(shown: CurveShown, eval_sign: str, best_sign: str) -> list[Part]:
@@ -58,8 +68,10 @@ def describe_values(shown: CurveShown, eval_sign: str, best_sign: str) -> list[P
         parts.append((SMOOTH, "smooth", f" smoothed {format_value(shown.name, smooth[-1])}"))
     if shown.evals and (eval_loss := shown.evals[-1].eval_loss) is not None:
         parts.append((eval_sign, "eval", f" eval {eval_loss:.4f}"))
-    if (best := shown.best) and best.eval_loss is not None:
-        parts.append((best_sign, "eval", f" best {best.eval_loss:.4f} at {best.step:,}"))
+    if shown.pass_rates:
+        parts.append(("", "label", describe_passes(shown.pass_rates[-1])))
+    if best := shown.best:
+        parts.append((best_sign, "eval", f" best {format_value(shown.name, best[1])} at {best[0]:,}"))
     return parts
 
 
@@ -94,6 +106,8 @@ def format_value(name: str, value: float) -> str:
             return figures.format_count(value)
         case "VRAM":
             return f"{figures.format_gib(value)} GiB"
+        case "pass rate":
+            return figures.format_percent(value)
         case "temperature":
             return f"{value:.0f} °C"
     return f"{value:.4f}"

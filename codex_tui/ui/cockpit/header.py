@@ -93,6 +93,9 @@ class RunHeader(Painted):
             numbers.append(_format_number("eval", figures.format_loss(state.evals[-1].eval_loss)))
         if not watched.ended:
             numbers.append(_format_number("ETA", format_duration(estimate_time_left(state))))
+        if state.pass_rates:
+            rate = state.pass_rates[-1]
+            numbers.append(_format_number("passes", f"{rate.passes} / {rate.questions}"))
         if last.epoch is not None:
             total = f" / {self._facts.epochs:g}" if self._facts.epochs else ""
             numbers.append(_format_number("epoch", f"{last.epoch:.2f}{total}"))

@@ -9,7 +9,8 @@ from rich.style import Style
 from textual.binding import Binding, BindingType
 from textual.strip import Strip
 
-from codex_tui.runs.curves import CURVE_NAMES, Curves
+from codex_tui.runs.curves import Curves
+from codex_tui.runs.evaluation_curves import build_pass_curve
 from codex_tui.runs.watched import WatchedRun
 from codex_tui.ui.cockpit.chart_legend import CurveShown, describe_cursor, describe_values, fit_legend
 from codex_tui.ui.cockpit.chart_window import ChartWindow
@@ -19,7 +20,9 @@ from codex_tui.ui.kit.curve_chart import CurveChart
 from codex_tui.ui.kit.hints import Hint
 from codex_tui.ui.messages import HintsChanged
 from training.contract.run_directory import RunDirectory
+from training.history.series import Series
 
+LOSS, PASS_RATE = "loss", "pass rate"
 EVAL, BEST = "◆", "★"
 """The signs of evaluations. They differ from those of the curves, so that nobody needs to tell colours apart."""
 MIN_EVAL_DISTANCE = 3
@@ -62,21 +65,20 @@ class LossChart(CurveChart, can_focus=True):
         super().__init__()
         self._watched = watched or WatchedRun()
         self._curves = Curves(run) if run else None
-        self._curve = 0  # 0 for the losses, else 1 + the number of another curve
+        self._curve = LOSS  # the name of the shown curve
         self._window = ChartWindow()
         self._drawn: tuple[float, float, int] = (0.0, 1.0, 1)  # the x axis as painted: low, high, columns
         self._is_reading = False  # whether a timer will read more of the other curves
 
     def show(self, watched: WatchedRun) -> None:
         self._watched = watched
-        if self._curve or has_room(*self.content_size):
+        if self._curve not in (LOSS, PASS_RATE) or has_room(*self.content_size):
             self._read_curves()
         self.repaint()
 
     @property
     def title(self) -> str:
-        name = CURVE_NAMES[self._curve - 1] if self._curve else "loss"
-        return name[0].upper() + name[1:]
+        return self._curve[0].upper() + self._curve[1:]
 
     def cycle_curve(self) -> None:
         """Show the next curve that the events of the run have."""
@@ -84,11 +86,18 @@ class LossChart(CurveChart, can_focus=True):
         self._curve = self._next_curve()
         self.repaint()
 
-    def _next_curve(self) -> int:
-        if self._curves is None:
-            return 0
-        having = [number for number, name in enumerate(CURVE_NAMES, 1) if self._curves.series[name]]
-        return next((number for number in having if number > self._curve), 0)
+    def _next_curve(self) -> str:
+        names = [LOSS, *self._find_others()]
+        return names[(names.index(self._curve) + 1) % len(names)] if self._curve in names else LOSS
+
+    def _find_others(self) -> dict[str, Series]:
+        """Find the curves beside the loss, as far as they are read. The pass rates are always known."""
+        others: dict[str, Series] = {}
+        if self._watched.state.pass_rates:
+            others[PASS_RATE] = build_pass_curve(self._watched.state)
+        if self._curves:
+            others |= {name: series for name, series in self._curves.series.items() if series}
+        return others
 
     def _read_curves(self) -> None:
         """Read new events of the other curves. A long history is read in parts, between which the screen is free."""
@@ -128,8 +137,7 @@ class LossChart(CurveChart, can_focus=True):
         own: list[Hint] = [self._hint_at_scale(), self._hint_at_x_axis()]
         if self._curves:
             following = self._next_curve()
-            back = "loss" if self._curve else "other curves"
-            own.append(("y", CURVE_NAMES[following - 1] if following else back))
+            own.append(("y", "other curves" if following == self._curve else following))
         if self._window.cursor is not None or self._window.is_zoomed:
             return [("← →", "read values"), ("+ -", "zoom"), ("escape", "whole chart"), *own]
         return [*own, ("← →", "read values"), ("+ -", "zoom")]
@@ -139,7 +147,7 @@ class LossChart(CurveChart, can_focus=True):
         low, high = self._window.find_range(shown.series, self._axis, plot.find_axis_end(self._watched, self._axis))
         below: list[Strip] = []
         if self._curves and has_room(width, height):
-            below = draw_small_charts(self._curves, self._axis, low, high, width, self._style)
+            below = draw_small_charts(self._find_others(), self._axis, low, high, width, self._style)
         return self._paint_curve(shown, low, high, width, height - len(below)) + below
 
     def _paint_curve(self, shown: CurveShown, low: float, high: float, width: int, height: int) -> list[Strip]:
@@ -164,34 +172,34 @@ class LossChart(CurveChart, can_focus=True):
 
     def _shown(self) -> CurveShown:
         state = self._watched.state
-        if self._curve and self._curves:
-            name = CURVE_NAMES[self._curve - 1]
-            return CurveShown(name, self._curves.series[name])
-        return CurveShown("loss", state.losses, state.evals, state.last)
+        if self._curve == LOSS:
+            return CurveShown(LOSS, state.losses, state.evals, state.last)
+        series = self._find_others().get(self._curve, Series())
+        return CurveShown(self._curve, series, pass_rates=state.pass_rates if self._curve == PASS_RATE else ())
 
     def _style(self, part: str) -> Style:
         return self.get_component_rich_style(f"loss-chart--{part}")
 
     def _find_evals(self, shown: CurveShown, low: float, high: float) -> Iterator[tuple[float, float, int]]:
-        """The evaluations in the window, the newest first: x value, loss and step."""
-        for event in reversed(shown.evals):
-            x = shown.series.x_of_step(event.step, self._axis)
-            if event.eval_loss is not None and x is not None and low <= x <= high:
-                yield float(x), event.eval_loss, event.step
+        """The evaluations in the window, the newest first: x value, loss or pass rate, and step."""
+        for step, value in reversed(shown.marks):
+            x = shown.series.x_of_step(step, self._axis)
+            if x is not None and low <= x <= high:
+                yield float(x), value, step
 
     def _place_marks(
         self, shown: CurveShown, evals: list[tuple[float, float, int]], frame: plot.Frame
     ) -> dict[tuple[int, int], str]:
         """The best evaluation, which has a sign of its own, and the newest one always have a place."""
         low, high, columns = self._drawn
-        best = shown.best.step if shown.best else None
+        best = shown.best[0] if shown.best else None
         always = (best, evals[0][2]) if evals else ()
         marks: dict[tuple[int, int], str] = {}
-        for x, loss, step in sorted(evals, key=lambda mark: (mark[2] != best, mark[2] not in always)):
+        for x, value, step in sorted(evals, key=lambda mark: (mark[2] != best, mark[2] not in always)):
             column = plot.place_column(x, low, high, columns)
             is_free = all(abs(column - other) >= MIN_EVAL_DISTANCE for _, other in marks)
-            if 0 <= frame.y.place(loss) < frame.y.dots and (is_free or step in always):
-                marks.setdefault((frame.find_row(loss), column), BEST if step == best else EVAL)
+            if 0 <= frame.y.place(value) < frame.y.dots and (is_free or step in always):
+                marks.setdefault((frame.find_row(value), column), BEST if step == best else EVAL)
         return marks
 
     def _find_cursor_column(self, shown: CurveShown) -> int | None:
@@ -206,7 +214,7 @@ class LossChart(CurveChart, can_focus=True):
         notes = self._scale.describe(bounds)
         if self._window.is_zoomed:
             notes.append("zoomed")
-        if self._curve and self._curves and not self._curves.complete:
+        if self._curve not in (LOSS, PASS_RATE) and self._curves and not self._curves.complete:
             notes.append("reading …")
         parts = (
             describe_values(shown, EVAL, BEST)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from rich.style import Style
 from textual.strip import Strip
 
 from codex_tui.base import bandwidth
-from codex_tui.runs.curves import Curves
 from codex_tui.ui.cockpit.chart_legend import SMOOTHED, format_value
 from codex_tui.ui.kit import chart, plot
 from codex_tui.ui.kit.painted import make_strip
@@ -26,11 +25,11 @@ def has_room(width: int, height: int) -> bool:
 
 
 def draw_small_charts(
-    curves: Curves, axis: Axis, low: float, high: float, width: int, style: Callable[[str], Style]
+    curves: Mapping[str, Series], axis: Axis, low: float, high: float, width: int, style: Callable[[str], Style]
 ) -> list[Strip]:
     """Draw the curves that have points, side by side, over the same x values as the chart above. Returns `HEIGHT` rows,
     or none if there is no curve."""
-    having = [(name, series) for name, series in curves.series.items() if series]
+    having = [(name, series) for name, series in curves.items() if series]
     if not having:
         return []
     having = having[: width // MIN_WIDTH]

@@ -14,7 +14,7 @@ from textual.strip import Strip
 
 from codex_tui.base.text import shorten_start
 from codex_tui.runs.watched import WatchedRun
-from codex_tui.ui.compare.curves import CURVE_NAMES, CurveName, build_eval_curve, reduce_to_line
+from codex_tui.ui.compare.curves import CURVE_NAMES, CurveName, build_curve, reduce_to_line
 from codex_tui.ui.kit import figures, plot
 from codex_tui.ui.kit.chart import Raster
 from codex_tui.ui.kit.curve_chart import CurveChart
@@ -36,7 +36,7 @@ class ShownRun:
     watched: WatchedRun = field(default_factory=WatchedRun)
 
     def get_curve(self, name: CurveName) -> Series:
-        return self.watched.state.losses if name == "loss" else build_eval_curve(self.watched.state)
+        return build_curve(name, self.watched.state)
 
 
 class RunsChart(CurveChart):
@@ -86,7 +86,8 @@ class RunsChart(CurveChart):
         room = max(1, width - plot.MIN_NAMED_MARGIN - 1)
         lines = [self._reduce(curve, high, room) for curve in curves]
         bounds = self._scale.find_range([column for line in lines for column in line], [])
-        legend = [*self._paint_legend(curves, [] if bounds is None else self._scale.describe(bounds), width)]
+        notes = [] if bounds is None else [*self._list_notes(), *self._scale.describe(bounds)]
+        legend = [*self._paint_legend(curves, notes, width)]
         if bounds is None:
             return [*legend, *self._paint_empty(width, height - len(legend))]
         if height - len(legend) < 3 or width < 16:
@@ -98,6 +99,13 @@ class RunsChart(CurveChart):
         styles = {name: self._style(name) for name in ("label", "axis")}
         plotted = self._draw_plot(rasters, self._place_letters(lines, frame))
         return [*legend, *frame.draw(plotted, self._axis, 0.0, high, styles)]
+
+    def _list_notes(self) -> list[str]:
+        """What a person must know to compare the curves."""
+        if self._curve == "pass rate":
+            books = len({event.book for run in self._runs for event in run.watched.state.pass_rates})
+            return [f"not comparable: the runs have {books} books"] if books > 1 else []
+        return []
 
     def _reduce(self, curve: Series, high: float, columns: int) -> list[ChartColumn | None]:
         return reduce_to_line(curve, self._axis, 0.0, high, columns * 2, smooth=self._curve == "loss")
@@ -168,11 +176,17 @@ class RunsChart(CurveChart):
     def _describe(self, run: ShownRun, curve: Series, room: int) -> tuple[str, str]:
         """The letter and the name of a run, and its newest value. A long name keeps its end, which differs most."""
         values = curve.smooth if self._curve == "loss" else curve.losses
-        text = figures.format_loss(next((value for value in reversed(values) if isfinite(value)), None))
+        last = next((value for value in reversed(values) if isfinite(value)), None)
+        text = figures.format_percent(last) if self._curve == "pass rate" else figures.format_loss(last)
         return f"{run.letter} {shorten_start(run.name, max(1, room - len(run.letter) - len(text) - 2))}", text
 
     def _paint_empty(self, width: int, height: int) -> list[Strip]:
-        text = "No loss was logged yet." if self._curve == "loss" else "No run has been evaluated yet."
+        texts: dict[CurveName, str] = {
+            "loss": "No loss was logged yet.",
+            "eval loss": "No run has been evaluated yet.",
+            "pass rate": "No run has a pass rate yet. It needs a profile with evaluation.book.",
+        }
+        text = texts[self._curve]
         return self._draw_text(text, self._style("label"), width, height)
 
     def _style(self, part: str) -> Style:

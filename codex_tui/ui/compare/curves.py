@@ -1,30 +1,25 @@
-"""The curves that the comparison draws: the losses of a run, and its evaluations as a curve of their own."""
+"""The curves that the comparison draws: the losses of a run, its evaluation losses and its pass rates."""
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from math import nan
 from typing import Literal, get_args
 
+from codex_tui.runs.evaluation_curves import build_eval_curve, build_pass_curve
 from training.history.series import Axis, ChartColumn, Series
 from training.history.state import RunState
 
-CurveName = Literal["loss", "eval loss"]
+CurveName = Literal["loss", "eval loss", "pass rate"]
 CURVE_NAMES: tuple[CurveName, ...] = get_args(CurveName)
 
 
-def build_eval_curve(state: RunState) -> Series:
-    """Build the curve of the evaluation losses, with its values in `losses`. The time and tokens of an evaluation are
-    those of the last logged step before it."""
-    losses, curve = state.losses, Series()
-    points: dict[int, tuple[float, float, int]] = {}
-    for event in state.evals:
-        index = bisect_right(losses.steps, event.step) - 1
-        value = nan if event.eval_loss is None else event.eval_loss
-        points[event.step] = (value, losses.times[index], losses.tokens[index]) if index >= 0 else (value, 0.0, 0)
-    for step in sorted(points):
-        curve.append(step, *points[step])
-    return curve
+def build_curve(name: CurveName, state: RunState) -> Series:
+    """Return the curve `name` of a run, with its values in `losses`."""
+    match name:
+        case "eval loss":
+            return build_eval_curve(state)
+        case "pass rate":
+            return build_pass_curve(state)
+    return state.losses
 
 
 def reduce_to_line(

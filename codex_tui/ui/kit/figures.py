@@ -31,6 +31,10 @@ def format_rate(value: float | None) -> str:
     return f"{value / 10**exponent:.2f}e{exponent}"
 
 
+def format_percent(value: float | None) -> str:
+    return "–" if value is None else f"{value:.0f} %"
+
+
 def format_count(value: float | None) -> str:
     """Formats 12345 as "12,345" and 1234567 as "1.23 M"."""
     if value is None:

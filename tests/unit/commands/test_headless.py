@@ -50,14 +50,17 @@ def test_the_last_line_counts_the_time_of_all_attempts(capsys: pytest.CaptureFix
 
 def test_a_good_end_says_what_was_reached_and_where_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     run = make_run("a", ev.Started(attempt=1, pid=1), ev.Eval(step=1, eval_loss=0.5), ev.Eval(step=2, eval_loss=0.25),
-                   ev.Sample(step=0, prompt="Hi", text="Hi hi", cut_at=2), ev.Done(step=2))  # fmt: skip
+                   ev.Sample(step=0, prompt="Hi", text="Hi hi", cut_at=2),
+                   ev.PassRate(step=2, passes=26, questions=40, trained_passes=24, trained_questions=24),
+                   ev.Done(step=2))  # fmt: skip
     run.adapter.mkdir()
     (run.adapter / "adapter_config.json").write_text("{}")
     assert main(["attach", "a", "--headless"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "sample  base model  Hi → Hi hi (cut at 2 tokens)" in lines
+    assert "passes  step 2  26 of 40 (trained 24 of 24, unseen 2 of 16)" in lines
     assert lines[-3:] == [
-        "Eval loss 0.5000 → 0.2500, the best.",
+        "Eval loss 0.5000 → 0.2500, the best. Passes 26 of 40 questions.",
         f"Adapter: {run.adapter}",
         "Chat with it: codex-tui chat a",
     ]

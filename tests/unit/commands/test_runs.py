@@ -27,7 +27,9 @@ def test_runs_tell_the_truth(capsys: pytest.CaptureFixture[str]) -> None:
     started = ev.Started(attempt=1, pid=1)
     resolved = ev.Resolved(total_steps=20, steps_per_epoch=10, train_rows=40, eval_rows=4)
     step = ev.Metrics(step=20, loss=0.5)
-    done = make_run("demo-1", started, resolved, step, ev.Eval(step=20, eval_loss=0.75), ev.Done(step=20))
+    done = make_run("demo-1", started, resolved, step, ev.Eval(step=20, eval_loss=0.75),
+                    ev.PassRate(step=10, passes=1, questions=4), ev.PassRate(step=20, passes=3, questions=4),
+                    ev.Done(step=20))  # fmt: skip
     done.adapter.mkdir()
     (done.adapter / "adapter_config.json").write_text("{}")
     make_run("demo-2", started, resolved, ev.Phase(name="training"), ev.Metrics(step=3, loss=2.0))
@@ -54,8 +56,18 @@ def test_runs_tell_the_truth(capsys: pytest.CaptureFixture[str]) -> None:
         "adapter": str(done.adapter),
         "reason": "",
         "resume_step": None,
+        "pass_rate": {
+            "step": 20,
+            "passes": 3,
+            "questions": 4,
+            "trained_passes": 0,
+            "trained_questions": 0,
+            "book": "",
+            "rate": 0.75,
+        },
         "judgements": [],
     }
+    assert by_name["demo-2"]["pass_rate"] is None
     assert by_name["demo-2"]["state"] == "lost"
     assert "at step 3" in by_name["demo-2"]["reason"]
     assert by_name["demo-2"]["resume_step"] == 0

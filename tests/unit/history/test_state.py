@@ -166,6 +166,7 @@ EVENTS = st.one_of(
     st.builds(ev.Started, attempt=st.integers(1, 5), pid=st.just(1), resume_step=st.integers(0, 40)),
     st.builds(ev.Phase, name=st.sampled_from(["loading", "tokenising", "training", "evaluating", "saving"])),
     st.builds(ev.Eval, step=st.integers(0, 40), eval_loss=st.floats(0, 5)),
+    st.builds(ev.PassRate, step=st.integers(0, 40), passes=st.integers(0, 4), questions=st.just(4)),
     st.builds(ev.Memory, step=st.integers(0, 40)),
     st.builds(ev.Gpu, temperature=st.floats(20, 90)),
     st.builds(ev.Sample, step=st.integers(0, 40), prompt=st.just("p"), text=st.just("t")),
@@ -226,3 +227,12 @@ def test_a_clock_that_was_set_back_between_attempts_takes_no_work_away() -> None
         assert compute_elapsed(state) == 5 * (len(first) + len(second) - 2)
         times = list(state.losses.times)
         assert times == sorted(times) and times[0] >= 0
+
+
+def test_a_resume_forgets_the_pass_rates_after_its_checkpoint() -> None:
+    rates = [ev.PassRate(step=step, passes=step // 10, questions=40) for step in (10, 20, 30)]
+    state = after(ev.Started(attempt=1, pid=1), *rates, ev.Started(attempt=2, pid=2, resume_step=20))
+    assert [(rate.step, rate.passes) for rate in state.pass_rates] == [(10, 1), (20, 2)]
+    assert [rate.rate for rate in state.pass_rates] == [1 / 40, 2 / 40]
+    empty = ev.PassRate(step=1, passes=3, questions=0, trained_passes=4)  # of a damaged file
+    assert (empty.rate, empty.unseen_passes, empty.unseen_questions) == (0.0, 0, 0)

@@ -119,3 +119,23 @@ def test_a_damaged_run_does_not_break_the_rest() -> None:
     assert comparison.troubles == [(1, "config.json is damaged. The settings of this run are not known.")]
     assert row(comparison, "steps").texts == ("1", "0")
     assert comparison.as_json()["runs"][1]["name"] == "damaged\x1b[2J"
+
+
+def test_pass_rates_of_one_book_can_be_compared_whatever_was_learned() -> None:
+    rates = [
+        ev.PassRate(step=9, passes=passes, questions=40, trained_passes=trained, trained_questions=24, book="one")
+        for passes, trained in ((26, 24), (24, 20))
+    ]
+    runs = [replace(DONE, pass_rate=rate) for rate in rates]
+    other = replace(SETTINGS, fingerprint=Fingerprint(sha256="2" * 64, train_rows=1, eval_rows=1))
+    compared = compare([ComparedRun("a", SETTINGS, runs[0]), ComparedRun("b", other, runs[1])])
+    assert compared.reasons
+    assert row(compared, "pass rate") == Row("pass rate", ("26 of 40", "24 of 40"), frozenset({0}))
+    assert row(compared, "of unseen questions") == Row("of unseen questions", ("2 of 16", "4 of 16"), frozenset({1}))
+    books = make(runs[0], replace(DONE, pass_rate=ev.PassRate(step=9, passes=1, questions=2, book="two")))
+    assert row(books, "pass rate (2 books)") == Row("pass rate (2 books)", ("26 of 40", "1 of 2"))
+    assert not any(line.title.startswith("pass rate") for line in make(DONE, DONE).results)
+    assert compared.as_json()["runs"][0]["pass_rate"] == {
+        "step": 9, "passes": 26, "questions": 40, "trained_passes": 24, "trained_questions": 24, "book": "one",
+        "rate": 0.65,
+    }  # fmt: skip

@@ -14,11 +14,11 @@ from training.history.state import RunState, reduce
 class Clock:
     """Feeds events to a state at times that the test chooses."""
 
-    def __init__(self, total: int = 100, eval_steps: int = 0, save_steps: int = 0) -> None:
+    def __init__(self, total: int = 100, eval_steps: int = 0, save_steps: int = 0, book_steps: int = 0) -> None:
         self.time, self.state, self._seq = 1e9, RunState(), count()
         resolved = ev.Resolved(
             total_steps=total, steps_per_epoch=25, train_rows=100, eval_rows=12 if eval_steps else 0,
-            eval_steps=eval_steps, save_steps=save_steps,
+            eval_steps=eval_steps, save_steps=save_steps, book_steps=book_steps,
         )  # fmt: skip
         self.after(0, ev.Started(attempt=1, pid=1))
         self.after(9, resolved, ev.Phase(name="training"))
@@ -155,3 +155,16 @@ def test_a_run_of_an_earlier_version_has_no_evaluations_to_come() -> None:
     evaluate(run, 20)
     run.after(0, ev.Phase(name="training"))
     assert run.left == 160
+
+
+def test_the_questions_of_the_book_take_time_too() -> None:
+    run = Clock(book_steps=40)
+    run.steps(1, 40)
+    assert run.left == 120  # how long they take is not known before the first time
+    run.after(30, ev.PassRate(step=40, passes=1, questions=20, seconds=30.0), ev.Phase(name="training"))
+    assert run.left == 120 + 2 * 30  # at step 80 and at the end
+    run.steps(41, 80)
+    run.after(0, ev.Phase(name="evaluating", done=5, total=20, unit="questions"))
+    assert run.left == 40 + 30 + 0.75 * 30
+    run.after(30, ev.PassRate(step=80, passes=1, questions=20, seconds=30.0), ev.Phase(name="training"))
+    assert run.left == 40 + 30

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from codex_tui.runs.result import describe_losses, describe_time
+from codex_tui.runs.result import describe_evaluations, describe_losses, describe_time
 from training.contract import events as ev
 from training.history.state import RunState, reduce
 
@@ -43,3 +43,19 @@ def test_a_run_without_a_loss_has_no_sentence_about_losses() -> None:
 
 def test_the_time_is_that_of_the_whole_run() -> None:
     assert describe_time(make_state(0.5)) == "Done in 9:28."
+
+
+@pytest.mark.parametrize(
+    ("passes", "sentence"),
+    [
+        ([0, 17, 26], "Passes 0 → 26 of 40 questions, the most."),
+        ([0, 28, 26], "Passes 0 → 26 of 40 questions, most 28 at step 20."),
+        ([26], "Passes 26 of 40 questions."),
+    ],
+)
+def test_the_pass_rate_is_told_after_the_losses(passes: list[int], sentence: str) -> None:
+    state = make_state(0.2836)
+    for number, count in enumerate(passes, 1):
+        reduce(state, ev.PassRate(step=10 * number, passes=count, questions=40))
+    assert describe_evaluations(state) == f"Eval loss 0.2836. {sentence}"
+    assert describe_evaluations(make_state(0.2836)) == "Eval loss 0.2836."

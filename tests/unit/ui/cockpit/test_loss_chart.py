@@ -298,3 +298,18 @@ PICTURE = """\
     0 ┤
       └┴─────────────────────┴─────────────────────┴────────
 steps  0                    50                    100"""
+
+
+async def test_the_pass_rate_is_a_curve_with_a_sign_for_each_evaluation() -> None:
+    rates = [
+        ev.PassRate(step=step, passes=passes, questions=40, trained_passes=passes // 2, trained_questions=24)
+        for step, passes in ((20, 0), (40, 30), (60, 26))
+    ]
+    counts = "26 of 40 (trained 13 of 24, unseen 13 of 16)"
+    lines = (await draw(make_state(60, 120, *rates), 78, 14, "cycle_curve")).split("\n")
+    assert lines[0] == f"━ pass rate 65 %  {counts}"
+    wide = await draw(make_state(60, 120, *rates), 118, 14, "cycle_curve")
+    assert wide.split("\n")[0] == f"━ pass rate 65 %  ★ best 75 % at 40  {counts}"
+    body = "".join(lines[1:])
+    assert (body.count(EVAL), body.count(BEST)) == (2, 1)
+    assert "loss 0." in (await draw(make_state(60, 120, *rates), 78, 14, "cycle_curve", "cycle_curve"))
