@@ -40,7 +40,10 @@ def add(subparsers: Any) -> None:
         "Modelfile",
     )
     parser.add_argument(
-        "--quant", metavar="Q", default="", help="number types of the GGUF files: q4_k_m,q8_0,f16 (default: q4_k_m)"
+        "--quant",
+        metavar="Q",
+        default="",
+        help="types of the GGUF files, such as q4_k_m,q8_0,f16 (default: q4_k_m)",
     )
     parser.add_argument(
         "--base", choices=CHOICES, default="trained", help="which base weights get the adapter (default: trained)"
@@ -57,6 +60,7 @@ def run_export(args: argparse.Namespace) -> int:
 
     from codex_tui.base.text import clean
     from codex_tui.commands.progress import print_progress
+    from codex_tui.environment.llama_cpp import ensure_llama_cpp
     from codex_tui.export.exporting import export
     from codex_tui.export.plan import make_plan
     from codex_tui.judge.card_guard import require_idle
@@ -66,6 +70,8 @@ def run_export(args: argparse.Namespace) -> int:
     plan = make_plan(find_run(args.target), args.to, out=args.out, quants=quants, choice=args.base)
     try:
         with print_progress() as report:
+            if plan.kind in ("gguf", "ollama"):
+                ensure_llama_cpp(report)
             require_idle(report, wait=args.wait)
             record = asyncio.run(export(plan, report))
     except KeyboardInterrupt:

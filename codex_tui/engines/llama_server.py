@@ -122,8 +122,17 @@ class LlamaServer:
 
     async def encode_chat(self, turns: Sequence[ChatTurn]) -> list[int]:
         """Return the tokens of a conversation up to the answer, as the server's own chat template makes them."""
-        reply = await self._post("/apply-template", {"messages": list(turns)})
-        return await self.tokenize(reply["prompt"], add_special=True)
+        return await self.tokenize(await self.render_chat(turns), add_special=True)
+
+    async def render_chat(self, turns: Sequence[ChatTurn]) -> str:
+        """Return the text of a conversation up to the answer, without a begin token that the tokenizer adds itself."""
+        prompt: str = (await self._post("/apply-template", {"messages": list(turns)}))["prompt"]
+        return prompt
+
+    async def find_end_token(self) -> str:
+        """Return the text of the model's end token, "" if it has none."""
+        end: str = (await self._call("GET", "/props")).get("eos_token") or ""
+        return end
 
     async def tokenize(self, text: str, *, add_special: bool = False) -> list[int]:
         """Return the tokens of a text. Special tokens in it are read as such."""
@@ -187,10 +196,11 @@ class LlamaServer:
             await asyncio.sleep(POLL_SECONDS)
 
     async def _post(self, path: str, body: Mapping[str, Any]) -> Any:
+        return await self._call("POST", path, json.dumps(body).encode())
+
+    async def _call(self, method: str, path: str, body: bytes | None = None) -> Any:
         try:
-            status, content = await asyncio.to_thread(
-                self._request, "POST", path, json.dumps(body).encode(), REQUEST_SECONDS
-            )
+            status, content = await asyncio.to_thread(self._request, method, path, body, REQUEST_SECONDS)
         except (OSError, HTTPException) as error:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._process.wait(), 1.0)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from codex_tui.base.errors import BadInput
+from codex_tui.base.errors import BadInput, EnvironmentMissing
 from codex_tui.base.progress import OnProgress
-from codex_tui.export import merge
+from codex_tui.environment.llama_cpp import find_llama_cpp
+from codex_tui.export import gguf, merge, ollama
+from codex_tui.export.gguf_types import name_file
 from codex_tui.export.merge import BaseModel
 from codex_tui.export.plan import ExportPlan
 from codex_tui.export.records import ExportRecord
@@ -22,5 +24,23 @@ def list_steps(plan: ExportPlan, base: BaseModel) -> list[Step]:
     match plan.kind:
         case "merged":
             return [merge.make_step(plan, base, intermediate=False)]
+        case "gguf" | "ollama":
+            return list_gguf_steps(plan, base)
         case _:
             raise BadInput(f"--to {plan.kind} is not possible yet.", "Use: --to merged")
+
+
+def list_gguf_steps(plan: ExportPlan, base: BaseModel) -> list[Step]:
+    llama_cpp = find_llama_cpp()
+    if llama_cpp.missing:
+        raise EnvironmentMissing(
+            f"GGUF files need {', '.join(llama_cpp.missing)} of llama.cpp", "Install it: codex-tui setup --export"
+        )
+    merged = merge.make_step(plan, base, intermediate=True)
+    described = base.described
+    steps = [merged, *gguf.make_steps(plan, merged, described.dtype, described.parameters, llama_cpp)]
+    if plan.kind == "ollama":
+        quant = plan.quants[0]
+        written = next(step for step in steps if step.name == gguf.name_step(quant))
+        steps.append(ollama.make_step(plan, written, name_file(plan.run.name, quant), llama_cpp))
+    return steps

@@ -12,17 +12,19 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from codex_tui.base.errors import BadInput, CodexError
+from codex_tui.base.errors import CodexError
 from codex_tui.base.progress import OnProgress, Progress
 from codex_tui.base.text import pluralize, shorten
 from codex_tui.engines.llama_server import ServerOptions, start_server
 from codex_tui.environment import build
 from codex_tui.environment.llama_cpp import LlamaCpp, Tool, read_version
+from codex_tui.export.gguf_types import estimate_bytes, name_file
+from codex_tui.export.plan import ExportPlan
+from codex_tui.export.steps import Facts, Step
 from codex_tui.workers.process import Worker
 from training.contract.gguf_messages import (
     FLOAT_TYPES,
     GGUF,
-    QUANTS,
     AdapterConverted,
     ConvertAdapter,
     Converted,
@@ -36,8 +38,9 @@ from training.contract.gguf_messages import (
     Writing,
 )
 from training.contract.messages import Loading, WorkerError
+from training.contract.run_directory import RunDirectory
 
-DEFAULT_QUANT = "q4_k_m"
+FLOAT_OF_DTYPE: dict[str, FloatType] = {"float16": "f16", "bfloat16": "bf16", "float32": "f32"}
 T = TypeVar("T", bound=GgufAnswer)
 
 DIFFICULT_TEXTS = (
@@ -54,62 +57,34 @@ DIFFICULT_TEXTS = (
 )
 """Texts in which tokenizers differ: spaces, numbers, contractions, scripts, emoji."""
 
-_BITS_PER_WEIGHT = {
-    "f32": 32.0, "f16": 16.0, "bf16": 16.0, "q8_0": 8.5, "q6_k": 6.6, "q5_k_m": 5.7, "q5_k_s": 5.6, "q5_0": 5.6,
-    "q4_k_m": 4.9, "q4_k_s": 4.7, "q4_0": 4.6, "iq4_nl": 4.6, "iq4_xs": 4.4, "q3_k_l": 4.4, "q3_k_m": 4.0,
-    "q3_k_s": 3.6, "q2_k": 3.4,
-}  # fmt: skip
-_VOCABULARY_BYTES = 16 * 2**20  # and other metadata, at most
-_SPARE = 1.1  # small models have larger embeddings, which keep more bits
-
-
-def parse_quants(text: str) -> list[str]:
-    """Return the types in a list such as "q4_k_m,f16", each once. Raises BadInput."""
-    names = [name.strip().lower() for name in text.split(",") if name.strip()]
-    for name in names:
-        if name not in _BITS_PER_WEIGHT:
-            raise BadInput(f"There is no type {name!r}.", f"Choose among: {', '.join((*FLOAT_TYPES, *QUANTS))}")
-    if not names:
-        raise BadInput("No type is named.", f"For example: --quant {DEFAULT_QUANT}")
-    return list(dict.fromkeys(names))
-
-
-def estimate_bytes(quant: str, parameters: int) -> int:
-    """Estimate the size of a file, rather too large."""
-    return int(parameters * _BITS_PER_WEIGHT[quant] / 8 * _SPARE) + _VOCABULARY_BYTES
-
-
-def name_file(name: str, quant: str) -> str:
-    """Return the name of a model's file in the way of llama.cpp, such as guide-Q4_K_M.gguf."""
-    return f"{name}-{quant.upper()}.gguf"
-
 
 async def convert_model(
     llama_cpp: LlamaCpp,
     model: Path,
+    run: RunDirectory,
     tokenizer: Path,
     float_type: FloatType,
-    texts: Sequence[str],
     out: Path,
     report: OnProgress,
 ) -> dict[str, Any]:
-    """Write the merged `model` to `out`. `tokenizer` is the folder with the run's tokenizer.
+    """Write the merged `model` to `out`. `tokenizer` is the folder with the tokenizer of `run`.
 
     The vocabulary, the special tokens and the chat template in the file are compared with it, and llama-server must
-    read `texts` as the same tokens. Difficult texts are tried too: where the converter does not know the tokenizer,
-    they must be the same as well. Raises CodexError if anything differs.
+    read texts of the run's dataset as the same tokens. Difficult texts are tried too: where the converter does not know
+    the tokenizer, they must be the same as well. Raises CodexError if anything differs.
     """
     request = ConvertModel(
         converter=str(_require(llama_cpp.converter)),
         model=str(model),
+        run=str(run.path),
         tokenizer=str(tokenizer),
         out=str(out),
         float_type=float_type,
-        texts=[*texts, *DIFFICULT_TEXTS],
+        texts=list(DIFFICULT_TEXTS),
     )
     converted = await _ask(request, Converted, out.parent, f"writing {out.name}", report)
-    different = await _find_different_tokens(llama_cpp, out, converted.samples, report)
-    own = [text for text in different if text in texts]
+    different = await _find_different(llama_cpp, out, converted.samples, report)
+    own = [sample for sample in different if sample.own]
     if own or (different and not converted.known):
         raise _refuse_tokens(own or different, len(converted.samples), converted.known)
     return {
@@ -117,29 +92,29 @@ async def convert_model(
         "pre_tokenizer": converted.pre_tokenizer,
         "pre_tokenizer_known": converted.known,
         "compared_texts": len(converted.samples),
-        "different_texts": different,
+        "different_texts": [sample.text for sample in different],
         **_describe_tools(llama_cpp),
     }
 
 
-async def _find_different_tokens(
+async def _find_different(
     llama_cpp: LlamaCpp, model: Path, samples: Sequence[TokenSample], report: OnProgress
-) -> list[str]:
-    """Return the texts that llama-server reads as other tokens than the run's tokenizer."""
-    different: list[str] = []
+) -> list[TokenSample]:
+    """Return the samples that llama-server reads as other tokens."""
+    different: list[TokenSample] = []
     async with start_server(_require(llama_cpp.server), ServerOptions(model, context=512), report) as server:
         for done, sample in enumerate(samples):
             report(Progress("comparing the tokens of texts", done, len(samples), "texts"))
             if await server.tokenize(sample.text) != sample.ids:
-                different.append(sample.text)
+                different.append(sample)
     return different
 
 
-def _refuse_tokens(different: Sequence[str], compared: int, known: bool) -> CodexError:
+def _refuse_tokens(different: Sequence[TokenSample], compared: int, known: bool) -> CodexError:
     reason = "" if known else " Its converter does not know this tokenizer."
     return CodexError(
         f"llama.cpp reads {pluralize(len(different), 'text')} of {compared} as other tokens than the run, such as "
-        f"{shorten(different[0], 60)!r}.{reason}",
+        f"{shorten(different[0].text, 60)!r}.{reason}",
         "The file was not kept, because the model would not understand its prompts. "
         "A newer llama.cpp may: codex-tui config llama_cpp.path FOLDER",
     )
@@ -153,16 +128,6 @@ async def quantize_model(
     request = QuantizeModel(quantizer=quantizer, source=str(source), out=str(out), quant=quant)
     quantized = await _ask(request, Quantized, out.parent, f"quantising to {quant}", report)
     return {"quant": quant, "fallbacks": quantized.fallbacks, "tensors": quantized.tensors}
-
-
-def describe_fallbacks(facts: dict[str, Any]) -> str:
-    """Say that tensors have another type than the one that was asked for; "" if none has."""
-    if not facts.get("fallbacks"):
-        return ""
-    return (
-        f"{facts['fallbacks']} of {facts['tensors']} tensors keep more bits than {facts['quant']}, because their rows "
-        "can't be divided by 256. The file is larger, and no worse."
-    )
 
 
 async def convert_adapter(
@@ -180,6 +145,41 @@ async def convert_adapter(
     )
     await _ask(request, AdapterConverted, out.parent, f"writing {out.name}", report)
     return {"quant": "f16"}
+
+
+def make_steps(plan: ExportPlan, merge: Step, dtype: str, parameters: int, llama_cpp: LlamaCpp) -> list[Step]:
+    """Make the steps that write the GGUF files of `plan` from the merged model. They are quantised from a file with
+    the number type of the merged model, which stays only if it was asked for."""
+    version = read_version(_require(llama_cpp.server))
+    source_type = FLOAT_OF_DTYPE.get(dtype, "f16")
+    floats = [quant for quant in plan.quants if quant in FLOAT_TYPES]
+    quants = [quant for quant in plan.quants if quant not in FLOAT_TYPES]
+    if quants and source_type not in floats:
+        floats.append(source_type)
+
+    def make(quant: str, needed: Step, intermediate: bool) -> Step:
+        async def work(folder: Path, report: OnProgress) -> Facts:
+            out, source = folder / name_file(plan.run.name, quant), needed.find_folder(plan.out)
+            if quant in FLOAT_TYPES:
+                return await convert_model(llama_cpp, source, plan.run, plan.adapter, quant, out, report)
+            file = source / name_file(plan.run.name, source_type)
+            return await quantize_model(llama_cpp, file, quant, out, report)
+
+        return Step(
+            name=name_step(quant),
+            depends_on=[quant, version],
+            work=work,
+            bytes_needed=estimate_bytes(quant, parameters),
+            needs=(needed.name,),
+            intermediate=intermediate,
+        )
+
+    steps = {quant: make(quant, merge, quant not in plan.quants) for quant in floats}
+    return [*steps.values(), *(make(quant, steps[source_type], False) for quant in quants)]
+
+
+def name_step(quant: str) -> str:
+    return f"gguf-{quant}"
 
 
 def _require(tool: Tool | None) -> Path:

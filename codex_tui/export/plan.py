@@ -11,14 +11,15 @@ from codex_tui.base.errors import BadInput
 from codex_tui.base.locations import expand_home
 from codex_tui.export.records import check_folder
 from codex_tui.judge.plan import Side, read_side
-from training.contract import checkpoints
+from training.contract import checkpoints, gguf_messages
 from training.contract.export_messages import BaseChoice
 from training.contract.run_directory import RunDirectory
 
 Kind = Literal["adapter", "merged", "gguf", "ollama"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-QUANTS = ("q4_k_m", "q8_0", "f16")
-"""The number types of a GGUF file that an export offers, the default first."""
+DEFAULT_QUANT = "q4_k_m"
+QUANTS = (*gguf_messages.FLOAT_TYPES, *gguf_messages.QUANTS)
+"""The number types of a GGUF file."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def make_plan(
     assert folder is not None  # read_side has found one
     place = expand_home(out).absolute() if out else run.exports / kind
     check_folder(place)
-    return ExportPlan(side, folder, kind, place, parse_quants(quants) if quants else QUANTS[:1], choice)
+    return ExportPlan(side, folder, kind, place, parse_quants(quants) if quants else (DEFAULT_QUANT,), choice)
 
 
 def parse_quants(names: Sequence[str]) -> tuple[str, ...]:
@@ -63,4 +64,4 @@ def parse_quants(names: Sequence[str]) -> tuple[str, ...]:
     for name in wanted:
         if name not in QUANTS:
             raise BadInput(f"--quant {name} is not known.", f"Use one or more of {', '.join(QUANTS)}.")
-    return tuple(wanted) or QUANTS[:1]
+    return tuple(wanted) or (DEFAULT_QUANT,)

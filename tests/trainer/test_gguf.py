@@ -21,7 +21,7 @@ from codex_tui.base.errors import CodexError
 from codex_tui.base.progress import Progress, ignore_progress
 from codex_tui.engines.llama_server import LlamaServer, ServerAnswer, ServerOptions, start_server
 from codex_tui.environment.llama_cpp import LlamaCpp
-from codex_tui.export import gguf
+from codex_tui.export import gguf, gguf_types
 from training import demo as demo_package
 from training.contract.process import ProcessIdentity
 from training.contract.run_directory import RunDirectory
@@ -62,11 +62,10 @@ def expected(trainer: Trainer, merged: Path, pairs: list[list[str]]) -> list[dic
 
 
 @pytest.fixture(scope="module")
-def files(llama_cpp: LlamaCpp, demo: RunDirectory, merged: Path, pairs: list[list[str]]) -> dict[str, Any]:
+def files(llama_cpp: LlamaCpp, demo: RunDirectory, merged: Path) -> dict[str, Any]:
     """The path and the facts of each file, by its type."""
-    paths = {quant: merged.parent / gguf.name_file("demo", quant) for quant in QUANTS}
-    questions = [question for question, _ in pairs]
-    convert = gguf.convert_model(llama_cpp, merged, demo.adapter, "f16", questions, paths["f16"], ignore_progress)
+    paths = {quant: merged.parent / gguf_types.name_file("demo", quant) for quant in QUANTS}
+    convert = gguf.convert_model(llama_cpp, merged, demo, demo.adapter, "f16", paths["f16"], ignore_progress)
     facts = {"f16": asyncio.run(convert)}
     for quant in QUANTS[1:]:
         steps: list[Progress] = []
@@ -92,14 +91,14 @@ def test_the_facts_of_a_file_say_how_it_was_written(files: dict[str, Any]) -> No
     _, facts = files["f16"]
     # The converter does not know the demo's tokenizer. That "gpt-2" is right was shown by the texts.
     assert (facts["pre_tokenizer"], facts["pre_tokenizer_known"]) == ("gpt-2", False)
-    assert facts["compared_texts"] == 30 + len(gguf.DIFFICULT_TEXTS)
+    assert facts["compared_texts"] == 100 + len(gguf.DIFFICULT_TEXTS)
     assert facts["different_texts"] == []
     assert facts["llama_cpp"]
-    assert gguf.describe_fallbacks(files["q8_0"][1]) == ""
-    assert gguf.describe_fallbacks(files["q4_k_m"][1]).startswith("15 of 21 tensors keep more bits than q4_k_m")
+    assert gguf_types.describe_fallbacks(files["q8_0"][1]) == ""
+    assert gguf_types.describe_fallbacks(files["q4_k_m"][1]).startswith("15 of 21 tensors keep more bits than q4_k_m")
     sizes = [files[quant][0].stat().st_size for quant in QUANTS]
     assert sizes == sorted(sizes, reverse=True)
-    assert all(files[quant][0].stat().st_size < gguf.estimate_bytes(quant, 656_000) for quant in QUANTS)
+    assert all(files[quant][0].stat().st_size < gguf_types.estimate_bytes(quant, 656_000) for quant in QUANTS)
 
 
 @pytest.mark.parametrize(("quant", "at_least"), [("f16", 30), ("q8_0", 30), ("q4_k_m", 28)])
@@ -159,13 +158,13 @@ def test_another_template_is_refused(llama_cpp: LlamaCpp, demo: RunDirectory, me
     other = copy_tokenizer(demo, tmp_path / "tokenizer", lambda description: None)
     template = other / "chat_template.jinja"
     template.write_text(template.read_text() + " ")
-    convert = gguf.convert_model(llama_cpp, merged, other, "f16", [], tmp_path / "a.gguf", ignore_progress)
+    convert = gguf.convert_model(llama_cpp, merged, demo, other, "f16", tmp_path / "a.gguf", ignore_progress)
     with pytest.raises(CodexError, match="not have the tokenizer of the run: its chat template is another text"):
         asyncio.run(convert)
 
 
 def test_an_unknown_tokenizer_is_refused_unless_the_tokens_are_the_same(
-    llama_cpp: LlamaCpp, demo: RunDirectory, merged: Path, tmp_path: Path
+    llama_cpp: LlamaCpp, demo: RunDirectory, merged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def split_digits(description: dict[str, Any]) -> None:
         digits = {"type": "Digits", "individual_digits": True}
@@ -174,19 +173,18 @@ def test_an_unknown_tokenizer_is_refused_unless_the_tokens_are_the_same(
     def normalize(description: dict[str, Any]) -> None:
         description["normalizer"] = {"type": "NFC"}
 
-    def convert(name: str, change: Callable[[dict[str, Any]], None], texts: list[str]) -> str:
+    def convert(name: str, change: Callable[[dict[str, Any]], None]) -> str:
         folder = copy_tokenizer(demo, tmp_path / name, change)
         model = shutil.copytree(merged, tmp_path / f"{name}-model")
         shutil.copy(folder / "tokenizer.json", model)
         with pytest.raises(CodexError) as caught:
-            asyncio.run(
-                gguf.convert_model(llama_cpp, model, folder, "f16", texts, tmp_path / "b.gguf", ignore_progress)
-            )
+            asyncio.run(gguf.convert_model(llama_cpp, model, demo, folder, "f16", tmp_path / "b.gguf", ignore_progress))
         return caught.value.message
 
-    assert convert("digits", split_digits, []).startswith("The converter of llama.cpp does not know this tokenizer")
-    message = convert("nfc", normalize, ["a cafe\u0301"])
-    assert message.startswith("llama.cpp reads 1 text of 11 as other tokens than the run, such as 'a cafe")
+    assert convert("digits", split_digits).startswith("The converter of llama.cpp does not know this tokenizer")
+    monkeypatch.setattr(gguf, "DIFFICULT_TEXTS", ("an apple", "a cafe\u0301"))
+    message = convert("nfc", normalize)
+    assert message.startswith("llama.cpp reads 1 text of 102 as other tokens than the run, such as 'a cafe")
     assert message.endswith("Its converter does not know this tokenizer.")
 
 

@@ -26,18 +26,21 @@ QUANTS = {
 
 
 class TokenSample(msgspec.Struct):
-    """A text and its tokens, without those that a tokenizer adds by itself."""
+    """A text and its tokens, without those that a tokenizer adds by itself. `own`: it is of the run's dataset."""
 
     text: str
     ids: list[int]
+    own: bool = False
 
 
 class ConvertModel(Message, tag="convert"):
-    """Asks to write the model in the folder `model` as GGUF to `out`. `tokenizer` is the folder with the run's
-    tokenizer, against which the vocabulary in the file is checked. `texts` are tokenised for the answer."""
+    """Asks to write the model in the folder `model` as GGUF to `out`. `tokenizer` is the folder with the tokenizer of
+    `run`, against which the vocabulary in the file is checked. `texts` are tokenised for the answer, and some of the
+    run's dataset."""
 
     converter: str
     model: str
+    run: str
     tokenizer: str
     out: str
     float_type: FloatType

@@ -14,14 +14,18 @@ import runpy
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from training.contract.failures import TrainingFailure
 from training.contract.gguf_messages import ConvertAdapter, Converted, ConvertModel, TokenSample
+from training.job.job import read_job
+from training.judge.questions import read_split_rows
 
 OnBytes = Callable[[int, int], None]
+MAX_OWN_TEXTS = 100
 UNKNOWN_TOKENIZER = "BPE pre-tokenizer was not recognized"
 
 
@@ -55,11 +59,22 @@ def convert_model(request: ConvertModel, report: OnBytes) -> Converted:
     ):
         _run(request.converter, arguments, report, module.main)
     pre_tokenizer = check_vocabulary(module.gguf, out, tokenizer, ends)
+    texts = [*((text, True) for text in _list_own_texts(Path(request.run))), *((text, False) for text in request.texts)]
     samples = [
-        TokenSample(text=text, ids=list(tokenizer(text, add_special_tokens=False)["input_ids"]))
-        for text in request.texts
+        TokenSample(text=text, ids=list(tokenizer(text, add_special_tokens=False)["input_ids"]), own=own)
+        for text, own in texts
     ]
     return Converted(pre_tokenizer=pre_tokenizer, known=not rule, samples=samples)
+
+
+def _list_own_texts(run: Path) -> list[str]:
+    """Return texts of the dataset of `run`, those that it held out first; [] if the dataset is gone or has changed."""
+    try:
+        split = read_split_rows(read_job(run))
+    except TrainingFailure:
+        return []
+    rows = islice(chain(split.held_out, split.train), MAX_OWN_TEXTS)
+    return [row.text or "\n".join(turn["content"] or "" for turn in row.messages) for row in rows]
 
 
 def convert_adapter(request: ConvertAdapter, report: OnBytes) -> None:

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
-
-from codex_tui.base.errors import BadInput
-from codex_tui.export.gguf import describe_fallbacks, estimate_bytes, name_file, parse_quants
+from codex_tui.export.gguf_types import describe_fallbacks, estimate_bytes, name_file
 from training.contract.gguf_messages import FLOAT_TYPES, QUANTS
 
 
-def test_types_are_read_from_a_list() -> None:
-    assert parse_quants("q4_k_m, Q8_0,f16,q8_0,") == ["q4_k_m", "q8_0", "f16"]
-    assert parse_quants(",".join([*FLOAT_TYPES, *QUANTS])) == [*FLOAT_TYPES, *QUANTS]
-    with pytest.raises(BadInput, match="There is no type 'q4'") as caught:
-        parse_quants("f16,q4")
-    assert "q4_k_m" in caught.value.hint
-    with pytest.raises(BadInput, match="No type is named"):
-        parse_quants(" ,")
+def test_every_type_has_a_size() -> None:
+    sizes = [estimate_bytes(quant, 10**9) for quant in (*FLOAT_TYPES, *QUANTS)]
+    assert sizes[0] > sizes[1] == sizes[2] > max(sizes[3:])
 
 
 def test_sizes_are_those_of_published_files() -> None:
