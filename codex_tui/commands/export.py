@@ -12,6 +12,7 @@ from codex_tui.commands.options import add_python_option
 from codex_tui.commands.train import RUN_HELP
 
 if TYPE_CHECKING:
+    from codex_tui.export.ollama import OllamaCommand
     from codex_tui.export.plan import ExportPlan
     from codex_tui.export.records import ExportRecord
 
@@ -62,6 +63,7 @@ def run_export(args: argparse.Namespace) -> int:
     from codex_tui.commands.progress import print_progress
     from codex_tui.environment.llama_cpp import ensure_llama_cpp
     from codex_tui.export.exporting import export
+    from codex_tui.export.ollama import make_command
     from codex_tui.export.plan import make_plan
     from codex_tui.judge.card_guard import require_idle
     from codex_tui.runs.library import find_run
@@ -77,15 +79,18 @@ def run_export(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("\nFinished steps are kept: the same command goes on from here.", file=sys.stderr)
         raise
+    ollama = make_command(plan.run.name, plan.out) if plan.kind == "ollama" else None
+    if ollama and ollama.program:
+        ollama.run()
     if args.json:
-        print(json.dumps(format_json(plan, record), indent=2))
+        print(json.dumps(format_json(plan, record, ollama), indent=2))
         return DONE
-    for line in format_report(plan, record):
+    for line in format_report(plan, record, ollama):
         print(clean(line))
     return DONE
 
 
-def format_json(plan: ExportPlan, record: ExportRecord) -> dict[str, Any]:
+def format_json(plan: ExportPlan, record: ExportRecord, ollama: OllamaCommand | None) -> dict[str, Any]:
     files = {name: file for step in record.steps.values() for name, file in step.files.items()}
     return {
         "run": record.run,
@@ -93,12 +98,22 @@ def format_json(plan: ExportPlan, record: ExportRecord) -> dict[str, Any]:
         "folder": str(plan.out),
         "files": {name: {"bytes": file.size, "sha256": file.sha256} for name, file in files.items()},
         "steps": {name: step.facts for name, step in record.steps.items()},
+        **({"ollama": {"command": str(ollama), "created": ollama.program is not None}} if ollama else {}),
     }
 
 
-def format_report(plan: ExportPlan, record: ExportRecord) -> list[str]:
+def format_report(plan: ExportPlan, record: ExportRecord, ollama: OllamaCommand | None) -> list[str]:
     from codex_tui.base.text import format_size, pluralize
+    from codex_tui.export.gguf_types import describe_fallbacks
+    from codex_tui.export.ollama import describe_modelfile
 
     files = [file for step in record.steps.values() for file in step.files.values()]
     size = format_size(sum(file.size for file in files))
-    return [f"{plan.run.name} as {plan.kind}: {pluralize(len(files), 'file')}, {size}", str(plan.out)]
+    remarks = [describe_fallbacks(step.facts) for step in record.steps.values()]
+    if ollama:
+        remarks += describe_modelfile(record, ollama)
+    return [
+        f"{plan.run.name} as {plan.kind}: {pluralize(len(files), 'file')}, {size}",
+        str(plan.out),
+        *filter(None, remarks),
+    ]

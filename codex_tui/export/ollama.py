@@ -17,6 +17,7 @@ from codex_tui.engines.llama_server import ServerOptions, start_server
 from codex_tui.environment.llama_cpp import LlamaCpp
 from codex_tui.export.go_template import Wrapping, find_wrapping, make_sample_chats
 from codex_tui.export.plan import ExportPlan
+from codex_tui.export.records import ExportRecord
 from codex_tui.export.steps import Facts, Step
 from training.contract.config import RowForm
 
@@ -41,7 +42,12 @@ async def write_modelfile(llama_cpp: LlamaCpp, model: Path, form: RowForm, folde
     stops = list_stops(end, wrapping)
     text = format_modelfile(model.name, form, wrapping, stops)
     (folder / MODELFILE).write_text(text, encoding="utf-8")
-    return {"template": wrapping is not None, "compared_chats": len(chats) if wrapping else 0, "stop": stops}
+    return {
+        "template": wrapping is not None,
+        "is_text": form.text,
+        "compared_chats": len(chats) if wrapping else 0,
+        "stop": stops,
+    }
 
 
 def list_stops(end: str, wrapping: Wrapping | None) -> list[str]:
@@ -121,3 +127,15 @@ def make_command(run_name: str, folder: Path) -> OllamaCommand:
     """Make the command for the export in `folder`. Ollama's names have few characters."""
     name = re.sub(r"[^a-z0-9._-]+", "-", run_name.lower()).strip("-._") or "model"
     return OllamaCommand(shutil.which("ollama"), name, folder / MODELFILE)
+
+
+def describe_modelfile(record: ExportRecord, command: OllamaCommand) -> list[str]:
+    """Say what the Modelfile has, and how the model gets into Ollama."""
+    facts = record.steps[NAME].facts
+    if facts["template"]:
+        told = f"The TEMPLATE for Ollama renders {facts['compared_chats']} sample chats as the model's own template."
+    else:
+        told = "" if facts["is_text"] else NO_TEMPLATE
+    if command.program:
+        return [told, f"Ollama has it: ollama run {command.name}"]
+    return [told, f"Ollama is not on PATH. Where it is: {command}"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -17,8 +18,10 @@ from typing import Any
 import pytest
 from support.training_runs import Trainer
 
+from codex_tui.base import locations
 from codex_tui.base.errors import CodexError
 from codex_tui.base.progress import Progress, ignore_progress
+from codex_tui.cli import main
 from codex_tui.engines.llama_server import LlamaServer, ServerAnswer, ServerOptions, start_server
 from codex_tui.environment.llama_cpp import LlamaCpp
 from codex_tui.export import gguf, gguf_types
@@ -32,13 +35,17 @@ NEW_TOKENS = 64
 
 
 @pytest.fixture(scope="module")
-def home(trainer: Trainer, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A home whose settings name the shared interpreter."""
+def home(trainer: Trainer, llama_cpp: LlamaCpp, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A home whose settings name the shared interpreter, with the shared llama.cpp."""
     root = tmp_path_factory.mktemp("gguf")
     (root / "config").mkdir()
     (root / "config" / "settings.toml").write_text(f"[trainer]\npython = {json.dumps(str(trainer.python))}\n")
     with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("CODEX_TUI_HOME", raising=False)
+        shared = locations.managed_llama_cpp()
         patch.setenv("CODEX_TUI_HOME", str(root))
+        locations.managed_llama_cpp().parent.mkdir(parents=True)
+        locations.managed_llama_cpp().symlink_to(shared)
         yield root
 
 
@@ -218,6 +225,31 @@ def test_an_adapter_on_its_base_is_the_adapter_of_peft(
     for ours, one, base in zip(measured, with_adapter, without, strict=True):
         assert ours == pytest.approx(one["log_probabilities"], abs=0.05)
         assert sum(ours) != pytest.approx(sum(base["log_probabilities"]), rel=0.05)
+
+
+def test_an_export_for_ollama_has_the_file_and_a_proven_template(
+    llama_cpp: LlamaCpp,
+    demo: RunDirectory,
+    home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    program = tmp_path / "bin" / "ollama"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/called\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    shutil.copytree(demo.path, home / "data" / "runs" / "taken")
+    out = tmp_path / "out"
+    assert main(["export", "taken", "--to", "ollama", "--out", str(out), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert sorted(path.name for path in out.iterdir()) == ["Modelfile", "export.json", "taken-Q4_K_M.gguf"]
+    facts = told["steps"]["modelfile"]
+    assert (facts["template"], facts["compared_chats"], facts["stop"]) == (True, 6, ["<|eot_id|>"])
+    assert told["ollama"]["created"]
+    assert (tmp_path / "called").read_text().strip() == f"create taken -f {out}/Modelfile"
+    assert (out / "Modelfile").read_text().startswith("FROM ./taken-Q4_K_M.gguf\nTEMPLATE")
 
 
 def test_the_server_says_why_it_can_not_start(llama_cpp: LlamaCpp, tmp_path: Path) -> None:
