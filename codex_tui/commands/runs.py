@@ -82,7 +82,8 @@ def _print_table(names: list[str], summaries: Iterable[RunSummary]) -> None:
     print(_format_row(all_columns, header) + ("" if room else "  REASON"))
     for summary in summaries:
         row = _format_row(all_columns, [clean(summary.name), *_list_cells(summary)])
-        remark = clean(" ".join(filter(None, (summary.note, summary.remark))))
+        judged = f"Judged {summary.judgements[0].summary}." if summary.judgements else ""
+        remark = clean(" ".join(filter(None, (summary.note, summary.remark, judged))))
         if room is None:
             print(f"{row}  {remark}".rstrip(), flush=True)
             continue

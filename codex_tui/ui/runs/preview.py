@@ -12,6 +12,7 @@ from textual.strip import Strip
 from textual.timer import Timer
 
 from codex_tui.base.text import clean, format_duration, format_size, pluralize, shorten, shorten_start
+from codex_tui.runs.pass_rates import describe_passes
 from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.chart import Raster, Scale
 from codex_tui.ui.kit.drawing import MUTED, line, to_strips
@@ -106,7 +107,7 @@ class Preview(ReportsWorkerErrors, Painted):
     def paint(self, width: int, height: int) -> list[Strip]:
         if self._run is None:
             return to_strips(self, [], width, height)
-        rows = _draw_end(self._run, width)
+        rows = draw_end(self._run, width)
         below = height - len(rows)
         left = min(MAX_FACTS_WIDTH, max(MIN_FACTS_WIDTH, width // 2))
         room = width - left - GAP
@@ -121,11 +122,14 @@ class Preview(ReportsWorkerErrors, Painted):
         return to_strips(self, rows, width, height)
 
 
-def _draw_end(run: RunSummary, width: int) -> list[Content]:
-    """How the run ended, and what can be done about it: a line for each, over the whole width."""
+def draw_end(run: RunSummary, width: int) -> list[Content]:
+    """How the run ended, what can be done about it, and its last judgement: a line for each, over the whole width."""
     rows = [line((f"{'state':<{LABEL}}", MUTED), format_status(run.status))]
     for text, style in ((run.reason, ""), (run.remedy, MUTED)):
         rows += [line((row, style)) for row in textwrap.wrap(clean(text), max(20, width))]
+    for judgement in run.judgements[:1]:
+        text = clean(judgement.summary)
+        rows.append(line((f"{'judged':<{LABEL}}", MUTED), text).truncate(width, ellipsis=True))
     return rows
 
 
@@ -149,6 +153,7 @@ def draw_facts(run: RunSummary, details: Details | None, width: int) -> list[Con
         ("profile", run.profile_name),
         ("steps", f"{steps} in {format_duration(run.seconds)}"),
         ("loss", f"{figures.format_loss(run.loss)}{best}"),
+        ("passes", describe_passes(run.pass_rate) if run.pass_rate else ""),
         ("disk", sizes),
     )
     rows: list[Content] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,15 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
     (run.adapter / "adapter_model.safetensors").write_bytes(WEIGHTS)
     write_config(run, {"profile": {"model": {"name": "org/model"}}, "dataset": "rows.jsonl"})
     return run
+
+
+def test_the_list_of_runs_shows_the_last_judgement(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
+    save(run, "older", against="base")
+    os.utime(run.judgements / "older.json", (1.0, 1.0))
+    save(run, "newer", against="run-2\x1b[2J")
+    assert main(["runs"]) == 0
+    row = capsys.readouterr().out.splitlines()[1]
+    assert row.endswith("  Judged against run-2␛[2J: passes 0 → 8 of 8, chrF 0 → 100, loss 3.07 → 0.54.")
 
 
 def save(
