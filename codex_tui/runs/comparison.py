@@ -123,8 +123,22 @@ class Comparison:
         }
 
 
-def find_results(run: RunDirectory, watched: WatchedRun) -> Results:
-    """Find the results of `run` in its state. `watched` must not be a sample."""
+class RunFiles(NamedTuple):
+    """What the files of a run say, apart from its events."""
+
+    settings: ComparedSettings
+    adapter_bytes: int | None = None
+    judgements: tuple[BookResult, ...] = ()
+
+
+def read_files(run: RunDirectory) -> RunFiles:
+    """Read the files of `run`. The app calls this in a thread."""
+    adapter_bytes = measure_folder(run.adapter) if run.has_adapter() else None
+    return RunFiles(read_settings(run), adapter_bytes, read_book_results(run))
+
+
+def find_results(watched: WatchedRun, files: RunFiles) -> Results:
+    """Find the results of a run in its state and its files. `watched` must not be a sample."""
     state = watched.state
     best, memory, probe = find_best_evaluation(state), state.memory, state.probe
     peaks = [part.peak_reserved_mib for part in (memory, probe) if part and part.peak_reserved_mib is not None]
@@ -145,14 +159,15 @@ def find_results(run: RunDirectory, watched: WatchedRun) -> Results:
         peak_gpu_mib=max(peaks, default=None),
         host_mib=memory.host_mib if memory else None,
         trainable_parameters=_find_parameters(state),
-        adapter_bytes=measure_folder(run.adapter) if run.has_adapter() else None,
-        judgements=read_book_results(run),
+        adapter_bytes=files.adapter_bytes,
+        judgements=files.judgements,
         pass_rate=state.pass_rates[-1] if state.pass_rates else None,
     )
 
 
 def read_run(run: RunDirectory, watched: WatchedRun) -> ComparedRun:
-    return ComparedRun(run.name, read_settings(run), find_results(run, watched))
+    files = read_files(run)
+    return ComparedRun(run.name, files.settings, find_results(watched, files))
 
 
 def compare(runs: Sequence[ComparedRun]) -> Comparison:

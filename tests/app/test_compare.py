@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from threading import current_thread
 from typing import Any
 
 import msgspec
 import pytest
 from support.config_file import read_config, write_config
+from support.fake_runs import append_events
 from support.pilot import screen_text, settled, until
 from support.screens import NOW
 from textual.pilot import Pilot
@@ -180,10 +182,14 @@ async def test_runs_on_other_data_are_not_comparable(make_run: Any) -> None:
 
 async def test_a_live_run_goes_on(make_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("codex_tui.ui.compare.screen.REFRESH_TICKS", 0.05)
+    threads: list[str] = []
+    monkeypatch.setattr(
+        "codex_tui.runs.comparison.read_book_results", lambda run: threads.append(current_thread().name) or ()
+    )
     make_runs(make_run, 1)
     run = make_run(name="live", end="training", steps=80)
     write_config(run, read_config(run) | {"dataset_fingerprint": FOUND})
-    async with CodexApp().run_test(size=(120, 36)) as pilot:
+    async with CodexApp().run_test(size=(120, 60)) as pilot:
         await open_list(pilot, 2)
         await pilot.press("space", "space", "v")
         await until(pilot, lambda: "training" in screen_text(pilot.app) and "lora.r" in screen_text(pilot.app))
@@ -195,6 +201,12 @@ async def test_a_live_run_goes_on(make_run: Any, monkeypatch: pytest.MonkeyPatch
                 event.time = NOW
                 file.write(msgspec.json.encode(event) + b"\n")
         await until(pilot, lambda: any("0.1250★" in row for row in rows_of(screen_text(pilot.app))))
+        run.adapter.mkdir()
+        (run.adapter / "adapter_config.json").write_text("{}")
+        append_events(run, ev.Done(step=200))
+        await until(pilot, lambda: "adapter 2 B 2 B" in words_of(screen_text(pilot.app)))
+    assert len(threads) > 2
+    assert current_thread().name not in threads  # no file is read where the keys are handled
 
 
 async def test_a_damaged_run_is_named_and_the_others_are_shown(make_run: Any) -> None:
@@ -218,9 +230,7 @@ async def test_settings_of_an_ended_run_are_not_read_at_each_key(
         write_config(run, config)
     async with CodexApp().run_test(size=(80, 24)) as pilot:
         await open_comparison(pilot, 2)
-        monkeypatch.setattr(
-            "codex_tui.ui.compare.screen.read_settings", lambda run: pytest.fail(f"{run} is read again")
-        )
+        monkeypatch.setattr("codex_tui.ui.compare.screen.read_files", lambda run: pytest.fail(f"{run} is read again"))
         await pilot.press("y")
         await until(pilot, lambda: "Eval loss over steps" in screen_text(pilot.app))
 

@@ -15,8 +15,7 @@ from textual.screen import Screen
 from codex_tui.base import bandwidth
 from codex_tui.base.text import clean, pluralize
 from codex_tui.runs.comparability import name_by_letter
-from codex_tui.runs.compared_settings import ComparedSettings, read_settings
-from codex_tui.runs.comparison import ComparedRun, Results, compare, find_results
+from codex_tui.runs.comparison import ComparedRun, Results, RunFiles, compare, find_results, read_files
 from codex_tui.runs.follower import HISTORY_BUDGET, RunFollower
 from codex_tui.ui.compare.chart import RunsChart, ShownRun
 from codex_tui.ui.compare.table import ComparisonTable
@@ -52,7 +51,9 @@ class ComparisonScreen(ReportsWorkerErrors, Screen[None]):
         self._followers = [RunFollower(run) for run in runs]
         letters = name_by_letter(len(runs))
         self._shown = [ShownRun(letter, clean(run.name)) for letter, run in zip(letters, runs, strict=True)]
-        self._settings: list[ComparedSettings] | None = None  # None until they are read
+        self._files: dict[int, RunFiles] = {}  # those that are read
+        self._changed = set(range(len(runs)))  # the runs whose files are read next
+        self._is_reading = False
         self._results: list[Results | None] = [None] * len(runs)  # None: to be found again
         self._layout = 0
 
@@ -68,13 +69,24 @@ class ComparisonScreen(ReportsWorkerErrors, Screen[None]):
     def on_mount(self) -> None:
         self.query_one(ComparisonTable).focus()
         self._show()
-        self.run_worker(self._read_settings(), exit_on_error=False)
+        self._read_files()
         self.call_after_refresh(self._read_history)
         self.set_interval(REFRESH_TICKS * bandwidth.pace.tick, self._tick)
 
-    async def _read_settings(self) -> None:
-        runs = [follower.run for follower in self._followers]
-        self._settings = await asyncio.to_thread(lambda: [read_settings(run) for run in runs])
+    def _read_files(self) -> None:
+        if self._changed and not self._is_reading:
+            self._is_reading = True
+            self.run_worker(self._read_changed(), exit_on_error=False)
+
+    async def _read_changed(self) -> None:
+        """Read the files of the changed runs in a thread, since judgements and adapters are large."""
+        try:
+            while self._changed and self.is_attached:
+                number = self._changed.pop()
+                self._files[number] = await asyncio.to_thread(read_files, self._followers[number].run)
+                self._results[number] = None
+        finally:
+            self._is_reading = False
         if self.is_attached:
             self._show()
 
@@ -92,9 +104,11 @@ class ComparisonScreen(ReportsWorkerErrors, Screen[None]):
     def _tick(self) -> None:
         if not self.is_current or not all(follower.complete for follower in self._followers):
             return
-        changed = [self._poll(number) for number in range(len(self._followers))]
-        if any(changed):
+        changed = [number for number in range(len(self._followers)) if self._poll(number)]
+        if changed:
+            self._changed.update(changed)
             self._show()
+            self._read_files()
 
     def _poll(self, number: int, budget: float = HISTORY_BUDGET) -> bool:
         follower = self._followers[number]
@@ -114,17 +128,15 @@ class ComparisonScreen(ReportsWorkerErrors, Screen[None]):
 
     def _compare(self) -> None:
         """Fill the table. The results of a run stay unknown until all its events are read."""
-        if self._settings is None:
+        if len(self._files) < len(self._followers):
             return
         compared = []
         for number, follower in enumerate(self._followers):
-            watched, run = follower.watched, follower.run
+            watched, files = follower.watched, self._files[number]
             if self._results[number] is None and follower.complete:
-                self._results[number] = find_results(run, watched)
-                if self._settings[number].fingerprint is None and watched.state.resolved:
-                    self._settings[number] = read_settings(run)  # the trainer has added what really runs
+                self._results[number] = find_results(watched, files)
             results = self._results[number] or Results(watched.status)
-            compared.append(ComparedRun(run.name, self._settings[number], results))
+            compared.append(ComparedRun(follower.run.name, files.settings, results))
         comparison = compare(compared)
         self.query_one(ComparisonTable).show(comparison)
         self._divide_height()
