@@ -11,7 +11,7 @@ import msgspec
 from codex_tui.judge.conclusions import describe_proof
 from codex_tui.judge.results import list_main_groups
 from codex_tui.judge.table import GAP, UNKNOWN, align, format_pair, format_right, format_wins
-from training.contract.judge_messages import RowMeasured
+from training.contract.judge_messages import RowLosses
 from training.contract.judgement import BASE, Difference, Group, Judgement
 
 HEADINGS = ("", "N", "PASS", "DIFFERENCE", "WIN/LOSS/TIE", "CHRF", "LOSS")
@@ -103,7 +103,7 @@ def _format_difference(group: Group) -> str:
     return f"{estimate:+} ({low:+} to {high:+})".replace("-", "−")
 
 
-def format_rows_json(run: str, rows: Sequence[RowMeasured], path: Path) -> dict[str, Any]:
+def format_rows_json(run: str, rows: Sequence[RowLosses], path: Path) -> dict[str, Any]:
     return {
         "run": run,
         "file": str(path),
@@ -123,7 +123,7 @@ def format_rows_json(run: str, rows: Sequence[RowMeasured], path: Path) -> dict[
     }
 
 
-def format_rows(run: str, rows: Sequence[RowMeasured], path: Path, limit: int | None) -> Iterator[str]:
+def format_rows(run: str, rows: Sequence[RowLosses], path: Path, limit: int | None) -> Iterator[str]:
     """The lines for a person. Clean each before you print it: it may hold any text."""
     from codex_tui.base.text import pluralize, shorten
 

@@ -10,10 +10,12 @@ from typing import Literal
 from training.dataset.lengths import Lengths
 from training.dataset.scan import BAD, EXACT, HELD_OUT, NEAR, Scan
 
-Kind = Literal["all", "bad", "cut", "longest", "duplicates"]
+Kind = Literal["all", "bad", "cut", "longest", "duplicates", "worst"]
 KINDS: tuple[Kind, ...] = ("all", "bad", "cut", "longest", "duplicates")
+RUN_KINDS: tuple[Kind, ...] = (*KINDS, "worst")
+"""The filters of a run. `worst` lists the rows by what its adapter made of them."""
 NEEDS_TOKENS = ("cut", "longest")
-OWN_ORDER = ("longest", "duplicates")  # the other filters keep the order of the files
+OWN_ORDER = ("longest", "duplicates", "worst")  # the other filters keep the order of the files
 
 # Each sign of a row and its meaning.
 MEANINGS = {

@@ -20,6 +20,7 @@ from codex_tui.data.background import Background
 from codex_tui.data.filter import OWN_ORDER, Kind, RowStates
 from codex_tui.data.row_text import find_first_words
 from codex_tui.data.target import Target
+from codex_tui.data.xray import Xray
 from training.dataset.formats import Unreadable
 from training.dataset.index import RowIndex
 from training.dataset.records import BadRow, Record
@@ -51,6 +52,8 @@ class DataRows:
         self.index: RowIndex | None = None
         self.error: tuple[str, str] | None = None  # why the dataset can't be read, and a hint
         self.states: RowStates | None = None
+        self.xray: Xray | None = None  # of a run whose rows were measured
+        self.xray_known = target.run is None  # whether it has been read, so that None means that there is none
         self.kind: Kind = "all"
         self.needle = ""
         self.current = 0
@@ -65,6 +68,7 @@ class DataRows:
         self._previews: dict[int, RowPreview] = {}
         self._stop_search = Event()
         self._filterings = 0  # the number of the newest filtering: the result of an older one is dropped
+        self._goes_to_top = False  # when the rows of the filter are known
 
     @property
     def count(self) -> int:
@@ -160,7 +164,7 @@ class DataRows:
             await self.go_to(listed[self._place])
 
     def filter(self, kind: Kind) -> None:
-        self.kind = kind
+        self.kind, self._goes_to_top = kind, kind == "worst"
         self._filtered = None if kind == "all" else NOT_FILTERED_YET
         self._background.run(self._refilter())
         self._background.notify()
@@ -192,6 +196,10 @@ class DataRows:
         self._previews.clear()
         self._background.run(self._refilter())
 
+    def set_xray(self, xray: Xray | None) -> None:
+        self.xray, self.xray_known = xray, True
+        self._background.run(self._refilter())
+
     async def build(self) -> None:
         """Finds the rows of all files."""
         report = self._background.begin_in_thread("indexing", "finding the rows", "bytes")
@@ -219,14 +227,23 @@ class DataRows:
         """Selects the rows of the filter again, and searches them again."""
         self._filterings += 1
         number, states, kind, limit = self._filterings, self.states, self.kind, self._limit
-        if kind != "all" and states is None:
-            return
-        rows = await asyncio.to_thread(states.select, kind, limit) if states and kind != "all" else None
+        rows: Sequence[int] | None = None
+        if kind == "worst":
+            if not self.xray_known:
+                return
+            rows = self.xray.worst if self.xray else array("I")
+        elif kind != "all":
+            if states is None:
+                return
+            rows = await asyncio.to_thread(states.select, kind, limit)
         if number != self._filterings:
             return
         self._filtered = rows
         if self.needle:
             self.search(self.needle)
+        if self._goes_to_top:
+            self._goes_to_top = False
+            await self.go_to_place(0)
         await self._move_into_list()
 
     async def _move_into_list(self) -> None:

@@ -13,9 +13,10 @@ from codex_tui.base import locations
 from codex_tui.base.errors import hint_for_failed_write
 from codex_tui.base.progress import Progress, ProgressTracker
 from codex_tui.data.background import Background
-from codex_tui.data.filter import RowStates
+from codex_tui.data.filter import KINDS, RUN_KINDS, Kind, RowStates
 from codex_tui.data.rows import DataRows
 from codex_tui.data.target import Target
+from codex_tui.data.xray import read_xray
 from codex_tui.workers.inspect import RowReader
 from training.contract.messages import Cancelled, InspectAnswer, InspectProgress, InspectReady, StatsReady
 from training.dataset.formats import Unreadable
@@ -75,6 +76,7 @@ class DataView:
     async def start(self) -> None:
         """Finds the rows, and starts the inspect worker."""
         self.background.run(self.rows.build())
+        self.background.run(self.read_xray())
         place = None
         try:
             place = await asyncio.to_thread(self.target.prepare_worker_target)
@@ -92,6 +94,28 @@ class DataView:
             await self.reader.start()
         if self.reader is None or self.reader.status == "failed":
             self.background.run(self._scan_here())
+
+    async def read_xray(self) -> None:
+        """Reads what was measured of the rows of the run."""
+        run, xray = self.target.run, None
+        if run is None:
+            return
+        await self.rows.built.wait()
+        if self.rows.index and not self.rows.error:
+            index, stop = self.rows.index, self.background.closed.is_set
+            xray = await asyncio.to_thread(read_xray, run, self.target.source, index, stop)
+        self.rows.set_xray(xray)
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The filters that the rows have."""
+        return RUN_KINDS if self.target.run else KINDS
+
+    @property
+    def can_measure(self) -> bool:
+        """Whether a measurement of the rows would find something new."""
+        rows = self.rows
+        return self.target.run is not None and rows.xray_known and not (rows.xray and rows.xray.is_current)
 
     async def close(self) -> None:
         """Ends everything; the worker's memory is free when this returns."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from codex_tui.base.errors import CodexError
+from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.base.progress import OnProgress, Progress
 from codex_tui.runs.live import find_live_run
 
@@ -21,10 +21,10 @@ def require_idle(report: OnProgress, *, wait: bool) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def explain_busy() -> str:
-    """Say in a sentence why nothing can be judged now; "" if no run trains."""
-    run = find_live_run()
-    return _explain(run.name) if run else ""
+def refuse_if_busy() -> None:
+    """Raises BadInput while a run trains."""
+    if run := find_live_run():
+        raise BadInput(_explain(run.name), "Wait until it has ended, or stop it: s in its cockpit.")
 
 
 def _explain(run: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from codex_tui.base.errors import BadInput
 from codex_tui.judge.books import load_book
 from codex_tui.runs.follower import snapshot
 from codex_tui.runs.outcome import read_config
-from training.contract import checkpoints, files
+from training.contract import checkpoints
 from training.contract.config import RowForm, RunConfig, get_table
 from training.contract.judgement import BASE, Book, Model, Question, choose_max_new_tokens
 from training.contract.run_directory import RunDirectory
@@ -97,8 +96,7 @@ def read_side(run: RunDirectory) -> Side:
     identity = {key: values.get(key) for key in ("name", "load_in_4bit", "dtype")}
     identity |= {key: own.get(key) for key in ("revision", "chat_template")}
     try:
-        with files.open_file(folder / checkpoints.ADAPTER) as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        sha256 = checkpoints.compute_adapter_checksum(folder)
     except OSError as error:
         raise BadInput(f"{folder / checkpoints.ADAPTER} can't be read: {error.strerror}.") from None
     return Side(run, config, Model(name=run.name, step=step, sha256=sha256), identity, config.find_row_form())

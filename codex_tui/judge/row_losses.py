@@ -1,55 +1,49 @@
 """What the adapter made of each row: its loss per token, beside that of the base model.
 
-RUN/judgements/rows.jsonl keeps the losses as they come, so a measurement that is killed goes on where it was. The first
-line names the adapter and the dataset; for others, all rows are measured again.
+`codex_tui.runs.measured_rows` reads the file with the losses. They are kept as they come, so a measurement that is
+killed goes on where it was. For another adapter or dataset, all rows are measured again.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from pathlib import Path
+import time
+from collections.abc import Iterable
 
 import msgspec
 
 from codex_tui.base.progress import OnProgress, Progress
 from codex_tui.judge.plan import Side
 from codex_tui.judge.worker_talk import start_worker
+from codex_tui.runs.measured_rows import NAME, VERSION, MeasuredRows, RowsHeader
 from training.contract import files
-from training.contract.judge_messages import RowMeasured
+from training.contract.judge_messages import JudgeEnd, Message, RowLosses
 from training.contract.judgement import make_folder
 
-NAME = "rows.jsonl"
-VERSION = 1
-MAX_LINE_BYTES = 64 * 1024
-MAX_BYTES = 2 * 2**30
 
-
-class RowsHeader(msgspec.Struct, frozen=True, kw_only=True):
-    version: int = VERSION
-    adapter: str
-    dataset: str
-
-
-async def measure_rows(side: Side, report: OnProgress) -> list[RowMeasured]:
+async def measure_rows(side: Side, report: OnProgress) -> list[RowLosses]:
     """Measure every row of the run, and return the rows, worst-learned first. Raises CodexError, OSError."""
-    path, header = side.run.judgements / NAME, _make_header(side)
-    rows = list(_read_rows(path, header))
-    with _Recorder(path, header, rows) as recorder:
-        async with start_worker(side.run, report) as talk:
-            async for row in talk.measure_rows(rows[-1].position + 1 if rows else 0):
-                recorder.add(row)
-                rows.append(row)
+    rows, header = MeasuredRows(side.run), _make_header(side)
+    known = [row for _, row in rows] if rows.header and rows.header.is_of(header) else []
+    if not rows.complete or not known:
+        with _Recorder(side, header, rows.end if known else 0) as recorder:
+            async with start_worker(side.run, report) as talk:
+                async for row in talk.measure_rows(known[-1].position + 1 if known else 0):
+                    recorder.add(row)
+            recorder.add(JudgeEnd())
     report(Progress("sorting the rows"))
-    return sort_rows(rows)
+    return read_measured(side)
 
 
-def read_measured(side: Side) -> list[RowMeasured]:
+def read_measured(side: Side) -> list[RowLosses]:
     """Return the rows that were measured for the run's adapter as it is, worst-learned first; [] if there are none."""
-    return sort_rows(list(_read_rows(side.run.judgements / NAME, _make_header(side))))
+    rows = MeasuredRows(side.run)
+    if rows.header is None or not rows.header.is_of(_make_header(side)):
+        return []
+    return sort_rows(row for _, row in rows)
 
 
-def sort_rows(rows: list[RowMeasured]) -> list[RowMeasured]:
+def sort_rows(rows: Iterable[RowLosses]) -> list[RowLosses]:
     """Sort by the adapter's loss per token: a wrong answer is learned last, because the other rows contradict it.
 
     What the adapter gained on base finds fewer of them: of 10 wrong answers in 400 rows 9 among the worst 20, and the
@@ -60,37 +54,26 @@ def sort_rows(rows: list[RowMeasured]) -> list[RowMeasured]:
 
 def _make_header(side: Side) -> RowsHeader:
     fingerprint = side.config.dataset_fingerprint
-    return RowsHeader(adapter=side.model.sha256, dataset=fingerprint.sha256 if fingerprint else "")
-
-
-def _read_rows(path: Path, header: RowsHeader) -> Iterator[RowMeasured]:
-    """Yield the whole lines of the file, up to the first that is damaged; nothing if it has another header."""
-    decoder = msgspec.json.Decoder(RowMeasured)
-    try:
-        with files.open_file(path) as file:
-            first = file.readline(MAX_LINE_BYTES)
-            if os.fstat(file.fileno()).st_size > MAX_BYTES or msgspec.json.decode(first, type=RowsHeader) != header:
-                return
-            position = -1
-            while (line := file.readline(MAX_LINE_BYTES)).endswith(b"\n"):
-                row = decoder.decode(line)
-                if row.position <= position:
-                    return
-                position = row.position
-                yield row
-    except (OSError, ValueError, RecursionError):
-        return
+    return RowsHeader(
+        version=VERSION,
+        adapter=side.model.sha256,
+        dataset=fingerprint.sha256 if fingerprint else "",
+        step=side.model.step,
+        created=time.time(),
+    )
 
 
 class _Recorder:
-    """Appends rows to the file. It begins a new file unless `rows` are the ones in it."""
+    """Appends rows to the file, after its first `size` bytes. Begins a new file if `size` is 0."""
 
-    def __init__(self, path: Path, header: RowsHeader, rows: list[RowMeasured]) -> None:
-        make_folder(path.parent)
-        lines = [msgspec.json.encode(value) + b"\n" for value in (header, *rows)]
-        files.write_atomically(path, b"".join(lines))  # without what may follow the last good line
-        self._descriptor = files.open_to_append(path)
-        self._path = path
+    def __init__(self, side: Side, header: RowsHeader, size: int) -> None:
+        self._path = side.run.judgements / NAME
+        make_folder(self._path.parent)
+        if not size:
+            files.write_atomically(self._path, msgspec.json.encode(header) + b"\n")
+        self._descriptor = files.open_to_append(self._path)
+        if size:  # removes what may follow the last good line
+            os.ftruncate(self._descriptor, size)
 
     def __enter__(self) -> _Recorder:
         return self
@@ -98,6 +81,6 @@ class _Recorder:
     def __exit__(self, *_: object) -> None:
         os.close(self._descriptor)
 
-    def add(self, row: RowMeasured) -> None:
+    def add(self, message: Message) -> None:
         with files.name_path_in_errors(self._path):
-            os.write(self._descriptor, msgspec.json.encode(row) + b"\n")
+            os.write(self._descriptor, msgspec.json.encode(message) + b"\n")

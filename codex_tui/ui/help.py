@@ -55,13 +55,14 @@ SECTIONS: tuple[Section, ...] = (
     (
         "Data",
         (
-            ("1 … 4", "the model's view, raw, tokens, overview"),
-            ("i", "token ids on or off"),
+            ("1 … 5", "model's view, raw, tokens, overview, X-ray"),
+            ("i", "a line for each token, on or off"),
             ("← →", "previous, next row; Enter opens it"),
             ("/", "search; Esc ends the search"),
             ("g", "go to a row number"),
             ("f", "next filter: a all, b bad, c cut,"),
             ("", "l longest first, d duplicates"),
+            ("w x", "X-ray: worst-learned first; measure"),
             ("[ ] =", "try another max_seq_length"),
             ("Bksp", "return to the profile's max_seq_length"),
             ("m", "compare every max_seq_length"),

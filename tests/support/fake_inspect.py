@@ -54,7 +54,7 @@ class WordWorker(InProcessWorker):
         assert found is not None
         counted = lengths.Lengths()
         for row in found.good():
-            given, learned = _words(read_row(self._index.record(row), self._columns))
+            given, learned = split_words(read_row(self._index.record(row), self._columns))
             counted.add([(len(given) + len(learned), [(len(given), len(given) + len(learned))])])
         places = [kept.cache_path(self._cache, kind, str(self._index.source.files)) for kind in ("scan", "lengths")]
         scan.save(places[0], found)
@@ -66,7 +66,7 @@ class WordWorker(InProcessWorker):
         limit = request.max_seq_length or self.profile.model.max_seq_length
         rendered = RenderedRow(index=request.index, line=record.line, raw=record.raw, max_seq_length=limit)
         try:
-            given, learned = _words(read_row(record, self._columns))
+            given, learned = split_words(read_row(record, self._columns))
         except BadRow as problem:
             rendered.problem, rendered.split = str(problem), "bad"
             return rendered
@@ -90,7 +90,7 @@ class WordWorker(InProcessWorker):
         return rendered
 
 
-def _words(row: Row) -> tuple[list[str], list[str]]:
+def split_words(row: Row) -> tuple[list[str], list[str]]:
     """What is given and what is learned, each word with the space after it."""
     if row.text is not None:
         return [], [f"{word} " for word in row.text.split(" ")] + ["<|eot_id|>"]

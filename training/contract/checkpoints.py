@@ -84,11 +84,17 @@ def find_damaged_file(checkpoint: Path, *, thorough: bool = True) -> str:
 
 def compute_checksums(checkpoint: Path) -> dict[str, str]:
     """Compute the SHA-256 of each file that a resume reads. Raises OSError."""
-    checksums = {}
-    for name in RESUME_FILES:
-        with files.open_file(checkpoint / name) as file:
-            checksums[name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return checksums
+    return {name: _compute_checksum(checkpoint / name) for name in RESUME_FILES}
+
+
+def compute_adapter_checksum(folder: Path) -> str:
+    """Compute the SHA-256 of the adapter's weights in `folder`. Raises OSError."""
+    return _compute_checksum(folder / ADAPTER)
+
+
+def _compute_checksum(path: Path) -> str:
+    with files.open_file(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class _Logged(msgspec.Struct):

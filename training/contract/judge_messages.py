@@ -79,9 +79,10 @@ class Measured(Message, tag="measured"):
     loss: Loss
 
 
-class RowMeasured(Message, tag="row"):
+class RowLosses(Message, tag="row"):
     """The losses of a row. `position` counts the rows: first those of the training, then the held-out ones. `question`
-    and `answer` are its last ones, cut to a few hundred characters. `total` counts all rows."""
+    and `answer` are its last ones, cut to a few hundred characters. `total` counts all rows. `file` is a name for a
+    person, `file_number` counts the files of the dataset."""
 
     more_follows = True
     position: Count
@@ -93,6 +94,15 @@ class RowMeasured(Message, tag="row"):
     answer: str
     adapter: Loss
     base: Loss
+    file_number: Count = 0
+
+
+class RowMeasured(RowLosses, tag="row"):
+    """A row with the loss of each learned token, in hundredths: one list for each sequence of tokens that the row
+    becomes. The list is empty for a sequence that is not learned, because it is too long."""
+
+    adapter_tokens: list[list[Count]] = []
+    base_tokens: list[list[Count]] = []
 
 
 class Proved(Message, tag="proof"):

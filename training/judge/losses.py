@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import isfinite
 from typing import Any
 
@@ -17,6 +17,9 @@ from training.judge.models import JudgeModels, Speaker
 MAX_LOGITS_BYTES = 256 * 2**20  # of one batch; a vocabulary of 128,000 needs 0.5 MB a token in full precision
 MAX_BATCH = 32
 POSITIONS = 256  # that are converted to full precision at once
+
+TokenLosses = list[float]
+"""The loss of each learned token of a sequence."""
 
 
 def encode_references(
@@ -53,9 +56,9 @@ def _make_row(form: RowForm, question: Question, text: str) -> Row:
 
 def measure_losses(
     models: JudgeModels, model: Any, speaker: Speaker, sequences: Sequence[Encoded]
-) -> Iterator[tuple[int, Loss]]:
-    """Yield the place of each sequence and its loss, those of a batch together. A loss that is no number is left out.
-    Raises TrainingFailure."""
+) -> Iterator[tuple[int, TokenLosses]]:
+    """Yield the place of each sequence and its losses, those of a batch together. A sequence with a loss that is no
+    number is left out. Raises TrainingFailure."""
     import torch
 
     token_bytes = 6 * int(model.config.get_text_config().vocab_size)
@@ -76,7 +79,7 @@ def measure_losses(
             size = len(batch) // 2
             continue
         pairs = zip(waiting[: len(batch)], losses, strict=True)
-        yield from ((place, loss) for place, loss in pairs if isfinite(loss.total))
+        yield from ((place, tokens) for place, tokens in pairs if isfinite(sum(tokens)))
         del waiting[: len(batch)]
 
 
@@ -94,7 +97,7 @@ def _count_kept(sequence: Encoded) -> int:
     return len(sequence.input_ids) - start + 1
 
 
-def _measure(models: JudgeModels, model: Any, speaker: Speaker, batch: list[Encoded]) -> list[Loss]:
+def _measure(models: JudgeModels, model: Any, speaker: Speaker, batch: list[Encoded]) -> list[TokenLosses]:
     import torch
 
     pad = speaker.tokenizer.pad_token_id or 0
@@ -109,16 +112,17 @@ def _measure(models: JudgeModels, model: Any, speaker: Speaker, batch: list[Enco
         for row, sequence in zip(logits, batch, strict=True):
             length = len(sequence.input_ids)
             learned = [place for start, end in sequence.spans for place in range(max(1, start), end)]
-            total = 0.0
+            tokens: TokenLosses = []
             for begin in range(0, len(learned), POSITIONS):
                 places = learned[begin : begin + POSITIONS]
                 # The token before a place predicts it. The last of the kept positions is the last token.
                 rows = row[[kept - length + place - 1 for place in places]].float()
                 labels = torch.tensor([sequence.input_ids[place] for place in places], device=row.device)
-                total += float(torch.nn.functional.cross_entropy(rows, labels, reduction="sum"))
-            losses.append(Loss(total=total, tokens=len(learned)))
+                tokens += torch.nn.functional.cross_entropy(rows, labels, reduction="none").tolist()
+            losses.append(tokens)
     return losses
 
 
-def add_losses(losses: Sequence[Loss]) -> Loss:
-    return Loss(total=sum(loss.total for loss in losses), tokens=sum(loss.tokens for loss in losses))
+def add_losses(sequences: Iterable[TokenLosses]) -> Loss:
+    tokens = [loss for sequence in sequences for loss in sequence]
+    return Loss(total=sum(tokens), tokens=len(tokens))

@@ -6,8 +6,6 @@ The messages are in `training.contract.judge_messages`.
 from __future__ import annotations
 
 import os
-from collections import defaultdict
-from collections.abc import Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -28,7 +26,7 @@ from training.contract.judge_messages import (
     Side,
     Work,
 )
-from training.contract.judgement import Loss, Question
+from training.contract.judgement import Question
 from training.contract.messages import Loading
 from training.contract.run_directory import RunDirectory
 from training.dataset.messages import format_answer
@@ -36,8 +34,8 @@ from training.dataset.shapes import Row
 from training.job import environ
 from training.job.answers import Answerer, count_fitting, encode_prompts, generate_answers
 from training.job.job import Job, read_job
-from training.job.tokens import Encoded, RowEncoder
-from training.judge.losses import add_losses, encode_references, measure_losses
+from training.job.tokens import Encoded, EncodedRow, RowEncoder
+from training.judge.losses import TokenLosses, add_losses, encode_references, measure_losses
 from training.judge.models import STEPS, JudgeModels
 from training.judge.questions import check_book, iterate_rows, list_held_out, read_split_rows
 from training.workers.pipe import Pipe
@@ -112,8 +110,8 @@ def _ask(
         for index, answer in generate_answers(answerer, prompts, max_new_tokens):
             pipe.send(Answered(side=side, index=index, answer=answer))
         encoded = list(encode_references(questions, work.losses, speaker, models.context))
-        for number, loss in measure_losses(models, model, speaker, [sequence for _, sequence in encoded]):
-            pipe.send(Measured(side=side, index=encoded[number][0], loss=loss))
+        for number, tokens in measure_losses(models, model, speaker, [sequence for _, sequence in encoded]):
+            pipe.send(Measured(side=side, index=encoded[number][0], loss=add_losses([tokens])))
 
 
 def _measure_rows(pipe: JudgePipe, run: RunDirectory, job: Job, first: int) -> None:
@@ -129,36 +127,43 @@ def _measure_rows(pipe: JudgePipe, run: RunDirectory, job: Job, first: int) -> N
     encoder = RowEncoder(models.speakers["adapter"].tokenizer, job.profile.dataset)
     while chunk := list(islice(rows, CHUNK)):
         encoded = encoder.encode([row for _, (row, _) in chunk])
-        sequences = [(place, cut) for place, row in enumerate(encoded) for cut in _cut(row.sequences, job)]
-        losses = {side: _measure_chunk(models, side, sequences) for side in SIDES}
+        base, adapter = (_measure_chunk(models, side, encoded, job) for side in SIDES)
         for place, (position, (row, held_out)) in enumerate(chunk):
-            if place in losses["adapter"]:
-                pair = losses["adapter"][place], losses["other"][place]
-                pipe.send(_describe_row(job, row, position, total, held_out, *pair))
+            if any(adapter[place]) and any(base[place]):
+                pipe.send(_describe_row(job, row, position, total, held_out, adapter[place], base[place]))
     pipe.send(Proved(proof=models.prove()))
     pipe.send(JudgeEnd())
 
 
-def _cut(sequences: list[Encoded], job: Job) -> Iterator[Encoded]:
-    limit, long_rows = job.profile.model.max_seq_length, job.profile.dataset.long_rows
-    for sequence in sequences:
-        cut = sequence.cut(limit)
-        if cut.spans and (long_rows == "cut" or len(sequence.input_ids) <= limit):
-            yield cut
-
-
-def _measure_chunk(models: JudgeModels, side: Side, sequences: list[tuple[int, Encoded]]) -> dict[int, Loss]:
-    """Return the loss of each row by its place in the chunk. A row may be several sequences."""
-    losses: defaultdict[int, list[Loss]] = defaultdict(list)
+def _measure_chunk(models: JudgeModels, side: Side, rows: list[EncodedRow], job: Job) -> list[list[TokenLosses]]:
+    """Return the losses of each row: a list for each of its sequences, which is empty where nothing is learned."""
+    places = [(place, number) for place, row in enumerate(rows) for number in range(len(row.sequences))]
+    cut = {(place, number): _cut(rows[place].sequences[number], job) for place, number in places}
+    learned = [(key, sequence) for key, sequence in cut.items() if sequence]
+    losses: list[list[TokenLosses]] = [[[] for _ in row.sequences] for row in rows]
     speaker = models.speakers["adapter"]
     with models.switch_to(side) as model:
-        for number, loss in measure_losses(models, model, speaker, [sequence for _, sequence in sequences]):
-            losses[sequences[number][0]].append(loss)
-    return {place: add_losses(parts) for place, parts in losses.items()}
+        for at, tokens in measure_losses(models, model, speaker, [sequence for _, sequence in learned]):
+            place, number = learned[at][0]
+            losses[place][number] = tokens
+    return losses
+
+
+def _cut(sequence: Encoded, job: Job) -> Encoded | None:
+    """Cut a sequence as the training does. Returns None if nothing of it is learned."""
+    limit, long_rows = job.profile.model.max_seq_length, job.profile.dataset.long_rows
+    cut = sequence.cut(limit)
+    return cut if cut.spans and (long_rows == "cut" or len(sequence.input_ids) <= limit) else None
 
 
 def _describe_row(
-    job: Job, row: Row, position: int, total: int, held_out: bool, adapter: Loss, base: Loss
+    job: Job,
+    row: Row,
+    position: int,
+    total: int,
+    held_out: bool,
+    adapter: list[TokenLosses],
+    base: list[TokenLosses],
 ) -> RowMeasured:
     answer = row.messages[row.answers[-1]] if row.answers else None
     question = next((turn["content"] for turn in reversed(row.messages) if turn["role"] == "user"), "")
@@ -170,6 +175,14 @@ def _describe_row(
         held_out=held_out,
         question=question[:MAX_EXCERPT],
         answer=(format_answer(answer) if answer else row.text or "")[:MAX_EXCERPT],
-        adapter=adapter,
-        base=base,
+        adapter=add_losses(adapter),
+        base=add_losses(base),
+        file_number=row.file,
+        adapter_tokens=[_in_hundredths(tokens) for tokens in adapter],
+        base_tokens=[_in_hundredths(tokens) for tokens in base],
     )
+
+
+def _in_hundredths(losses: TokenLosses) -> list[int]:
+    """Return the losses as whole numbers, which need less room in the file. A loss is never below 0."""
+    return [max(0, round(100 * loss)) for loss in losses]

@@ -20,9 +20,13 @@ def list_hints(view: DataView, pane: str, question: str, on_row: bool, alone: bo
     if not view.rows.count and view.rows.complete:
         return [("Esc", "back")] if leads_back else []
     keys: list[Hint] = [("Esc", "list"), ("← →", "rows"), ("↑ ↓", "scroll")] if on_row else [("Enter", "read")]
+    if view.target.run and view.rows.kind != "worst":
+        keys += [("w", "X-ray")]
+    elif view.can_measure:
+        keys += [("x", "measure")]
     if on_row or not alone:
-        keys += [("1-4", "views")]
-        keys += [("i", "ids")] if pane == "tokens" else []
+        keys += [("1-5" if view.target.run else "1-4", "views")]
+        keys += [("i", "ids")] if pane == "tokens" else [("i", "losses")] if pane == "xray" else []
         keys += [("[ ]", "length")] if view.target.profile else []
         keys += [("Bksp", "profile's length")] if view.limit != view.own_limit else []
     keys += [("m", "lengths")] if view.target.profile else []

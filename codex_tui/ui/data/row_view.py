@@ -74,7 +74,7 @@ def draw_model_view(row: RenderedRow, name: str = "") -> Iterator[Content]:
     """Draws the row with the chat template applied, its special tokens in a faint colour, and the cut at its place."""
     yield _draw_legend(row, name)
     for number, sequence in enumerate(row.sequences, 1):
-        yield from _draw_sequence_heading(row, number)
+        yield from draw_sequence_heading(row, number)
         learnable = [_draw_segment(segment) for segment in sequence.segments if not segment.cut]
         cut = [_draw_segment(segment) for segment in sequence.segments if segment.cut]
         yield from Content("").join(learnable).split("\n", allow_blank=True) if learnable else []
@@ -83,7 +83,7 @@ def draw_model_view(row: RenderedRow, name: str = "") -> Iterator[Content]:
             yield from Content("").join(cut).split("\n", allow_blank=True)
 
 
-def _draw_sequence_heading(row: RenderedRow, number: int) -> Iterator[Content]:
+def draw_sequence_heading(row: RenderedRow, number: int) -> Iterator[Content]:
     yield Content("")
     if (count := len(row.sequences)) > 1:
         if number == 1:
@@ -113,7 +113,7 @@ def draw_tokens(row: RenderedRow, numbered: bool) -> Iterator[Content]:
     """Draws the tokens, separated by lines. If `numbered`, draws one row per token, with its place, id and text."""
     yield _draw_legend(row)
     for number, sequence in enumerate(row.sequences, 1):
-        yield from _draw_sequence_heading(row, number)
+        yield from draw_sequence_heading(row, number)
         yield from _draw_sequence_tokens(row, sequence, numbered)
 
 
@@ -121,9 +121,9 @@ def _draw_sequence_tokens(row: RenderedRow, sequence: RenderedSequence, numbered
     tokens, limit = sequence.ids or [], row.max_seq_length
     learned = {place for start, end in sequence.spans for place in range(start, min(end, len(tokens)))}
     shown_to = 0
-    for first, last in _select_tokens(len(tokens), limit):
+    for first, last in select_tokens(len(tokens), limit):
         if first > shown_to:
-            yield _draw_omission(first - shown_to)
+            yield draw_omission(first - shown_to)
         if first == limit and first:
             yield _draw_cut(row, sequence)
         words = []
@@ -133,7 +133,7 @@ def _draw_sequence_tokens(row: RenderedRow, sequence: RenderedSequence, numbered
         yield from words if numbered else Content("").join(words).split("\n", allow_blank=True)
         shown_to = last
     if (more := sequence.tokens - shown_to) > 0:
-        yield _draw_omission(more)
+        yield draw_omission(more)
 
 
 def _draw_token(place: int, token: tuple[int, str], style: str, numbered: bool) -> Content:
@@ -145,7 +145,7 @@ def _draw_token(place: int, token: tuple[int, str], style: str, numbered: bool) 
     return line((word.replace("↵", "↵\n"), style), ("│", "$rule"))
 
 
-def _select_tokens(tokens: int, limit: int) -> list[tuple[int, int]]:
+def select_tokens(tokens: int, limit: int) -> list[tuple[int, int]]:
     """Selects the ranges of tokens to show, split at the cut.
 
     Selects all tokens, or, if they are too many, those at the beginning, at the end and around the cut.
@@ -167,7 +167,7 @@ def _select_tokens(tokens: int, limit: int) -> list[tuple[int, int]]:
     return ranges
 
 
-def _draw_omission(tokens: int) -> Content:
+def draw_omission(tokens: int) -> Content:
     return line((f"… {tokens:,} tokens are not shown …", MUTED))
 
 

@@ -6,50 +6,41 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal
 from textual.content import Content
 from textual.screen import Screen
 
+from codex_tui.base import bandwidth
 from codex_tui.base.text import clean
-from codex_tui.data.filter import KINDS, Kind
+from codex_tui.data.filter import Kind
 from codex_tui.data.target import Target
 from codex_tui.data.view import DataView
 from codex_tui.ui.data.edit import Changes, edit_profile, reload_target, save_changes
 from codex_tui.ui.data.hints import list_hints
 from codex_tui.ui.data.lengths import describe_count, name_purpose
-from codex_tui.ui.data.overview import draw_overview, draw_summary
 from codex_tui.ui.data.prompt_bar import PromptBar, Question
+from codex_tui.ui.data.row_pane import PANES, TOKEN_PANES, RowPane
 from codex_tui.ui.data.row_view import RowView
-from codex_tui.ui.data.text import (
-    FILTERS,
-    PANES,
-    draw_heading,
-    draw_limit,
-    draw_pane,
-    draw_row,
-    draw_title,
-    explain_empty_list,
-)
+from codex_tui.ui.data.text import FILTERS, draw_row, draw_title, explain_empty_list
+from codex_tui.ui.data.xray import describe_measurement
 from codex_tui.ui.kit.heading import Heading
 from codex_tui.ui.kit.hints import ALWAYS, TYPING, HintBar
 from codex_tui.ui.kit.row_list import RowList
+from codex_tui.ui.kit.stoppable import StoppableWork
 from codex_tui.ui.kit.tabs import TabStrip
 from codex_tui.ui.kit.title_bar import TitleBar
 from codex_tui.ui.kit.work import draw_work
 from codex_tui.ui.lengths.screen import LengthsScreen
-from codex_tui.ui.messages import ReportsWorkerErrors
+from codex_tui.ui.messages import HoldsModels, ReportsWorkerErrors
 
 MIN_WIDTH_BESIDE = 100  # columns; a narrower terminal shows either the list or the row
 
 
 class DataScreen(ReportsWorkerErrors, Screen[None]):
     DEFAULT_CSS = """
-    DataScreen #rows, DataScreen #right { border: round $rule; border-title-color: $text-muted; }
-    DataScreen #rows:focus, DataScreen #right:focus-within { border: round $primary; border-title-color: $primary; }
-    DataScreen #rows { width: 2fr; max-width: 70; border-subtitle-color: $text-muted; }
-    DataScreen #right { width: 3fr; margin-left: 1; padding: 0 1; }
-    DataScreen TabStrip { display: block; padding: 0; margin-bottom: 1; }
-    DataScreen #about { margin-bottom: 1; }
+    DataScreen #rows { border: round $rule; border-title-color: $text-muted; border-subtitle-color: $text-muted; }
+    DataScreen #rows:focus { border: round $primary; border-title-color: $primary; }
+    DataScreen #rows { width: 2fr; max-width: 70; }
     DataScreen.one #right { display: none; margin: 0; }
     DataScreen.one #rows { max-width: 100%; width: 1fr; }
     DataScreen.one.reading #rows { display: none; }
@@ -68,6 +59,8 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
         Binding("c", "filter('cut')", "Cut rows"),
         Binding("l", "filter('longest')", "The longest rows first"),
         Binding("d", "filter('duplicates')", "Duplicates"),
+        Binding("w", "filter('worst')", "X-ray: the worst-learned rows first"),
+        Binding("x", "measure", "X-ray: measure the rows"),
         Binding("left_square_bracket", "limit(-1)", "Try a shorter max_seq_length"),
         Binding("right_square_bracket", "limit(1)", "Try a longer max_seq_length"),
         Binding("equals_sign", "ask('limit')", "Try another max_seq_length"),
@@ -83,9 +76,7 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
     def __init__(self, target: Target) -> None:
         super().__init__()
         self.view = DataView(target, self._changed)
-        self.pane = "seen"
-        self.numbered = False
-        self._shown: tuple[object, ...] = ()  # the pane and the row on the screen, and the state of its text
+        self.measurement = StoppableWork(self._changed)
         self._update_pending = False  # the next paint shows all changes since the last one
         self._lengths: LengthsScreen | None = None  # is above this screen
 
@@ -93,10 +84,7 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
         yield TitleBar("Data", "")
         with Horizontal():
             yield RowList(lambda place: draw_row(self.view, place), self._moved, id="rows")
-            with Vertical(id="right"):
-                yield TabStrip(PANES)
-                yield Heading(id="about")
-                yield RowView(id="row")
+            yield RowPane(is_of_run=self.view.target.run is not None)
         yield Heading(id="work")
         yield PromptBar(self._prompt_closed)
         yield HintBar()
@@ -106,6 +94,7 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
         self._arrange()
         self._show()
         self.run_worker(self.view.start(), group="data", exit_on_error=False)
+        self.set_interval(bandwidth.pace.tick, self._show_work)  # a measurement does not say when it goes on
 
     async def on_unmount(self) -> None:
         await self.view.close()
@@ -116,6 +105,10 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
 
     def _arrange(self) -> None:
         self.set_class(self.app.size.width < MIN_WIDTH_BESIDE, "one")
+
+    @property
+    def row_pane(self) -> RowPane:
+        return self.query_one(RowPane)
 
     @property
     def reading(self) -> bool:
@@ -143,44 +136,18 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
         )
         rows.border_subtitle = Content(f"{place + 1:,} of {count:,}" if count else "")
         self.query_one(TitleBar).show("Data", draw_title(view))
-        self._show_row()
+        self.row_pane.show(view)
         self._show_bottom()
-
-    def _show_row(self) -> None:
-        view, text, about = self.view, self.query_one(RowView), self.query_one("#about", Heading)
-        self.query_one(TabStrip).show(self.pane)
-        right = self.query_one("#right")
-        right.border_subtitle = draw_limit(view)
-        if self.pane == "overview":
-            right.border_title = "All rows"
-            about.show(draw_summary(view.overview), Content(""))
-            lines = draw_overview(view, max(20, text.content_size.width))
-            text.set_text(lines, keep_place=self._shown[:1] == ("overview",))
-            self._shown = ("overview",)
-            return
-        right.border_title = f"Row {view.rows.current + 1:,} of {view.rows.count:,}" if view.rows.count else "Row"
-        about.show(draw_heading(view), Content(""))
-        place, state = (self.pane, view.rows.current, self.numbered), self._text_state()
-        if (*place, *state) != self._shown:  # a huge row is laid out only once
-            paragraphs = draw_pane(view, self.pane, self.numbered)
-            if paragraphs is not None:
-                text.set_text(paragraphs, keep_place=self._shown[:3] == place)
-                self._shown = (*place, *state)
-
-    def _text_state(self) -> tuple[object, ...]:
-        """Returns the state that the text of the row depends on, without the pane and the number of the row."""
-        view, reader = self.view, self.view.reader
-        of_row = (reader.row and id(reader.row), reader.error, reader.status) if reader else ()
-        has_row = view.rows.count > view.rows.current
-        return (id(view), view.rows.error, has_row, id(view.rows.states), view.no_tokens, *of_row)
 
     def _show_work(self) -> None:
         work, works = self.query_one("#work", Heading), self.view.works
         name = next((name for name in ("searching", "indexing", "tokenising", "scanning") if name in works), None)
-        work.display = name is not None and not self.prompt.kind
-        if name:
-            keys = {"searching": "Esc stops", "tokenising": "t stops"}.get(name, "")
-            work.show(draw_work(works[name], keys, self.size.width), Content(""))
+        tracker = self.measurement.tracker or (works[name] if name else None)
+        work.display = tracker is not None and not self.prompt.kind
+        if tracker:
+            keys = {"searching": "Esc stops", "tokenising": "t stops"}.get(name or "", "")
+            keys = "Esc stops" if self.measurement.tracker else keys
+            work.show(draw_work(tracker, keys, self.size.width), Content(""))
 
     def _show_bottom(self) -> None:
         """Updates the rows below the panes: the work in progress, and the key hints."""
@@ -202,7 +169,7 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
     def _show_hints(self) -> None:
         focused_row = self.query_one(RowView).has_focus
         alone, leads_back = self.has_class("one"), len(self.app.screen_stack) > 1
-        keys = list_hints(self.view, self.pane, self.prompt.kind, focused_row, alone, leads_back)
+        keys = list_hints(self.view, self.row_pane.pane, self.prompt.kind, focused_row, alone, leads_back)
         self.query_one(HintBar).show(keys, TYPING if self.prompt.kind else ALWAYS)
 
     def on_descendant_focus(self) -> None:
@@ -225,26 +192,55 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
         self.run_worker(self.action_pane(message.pane), exit_on_error=False)
 
     async def action_pane(self, pane: str) -> None:
-        self.pane = pane
+        self.row_pane.pane = pane
         if self.has_class("one") and not self.has_class("reading"):
             self.on_row_list_chosen()
-        await self.view.set_ids(pane == "tokens")
+        await self.view.set_ids(pane in TOKEN_PANES)
         self._show()
 
     async def action_next_view(self) -> None:
-        views = [pane for pane, _ in PANES[:3]]
-        index = views.index(self.pane) if self.pane in views else -1
-        await self.action_pane(views[(index + 1) % len(views)])
+        await self.action_pane(self.row_pane.find_next_pane())
 
     async def action_numbers(self) -> None:
-        self.numbered = not self.numbered if self.pane == "tokens" else True
-        await self.action_pane("tokens")
+        pane = self.row_pane
+        has_tokens = pane.pane in TOKEN_PANES
+        pane.numbered = not pane.numbered if has_tokens else True
+        await self.action_pane(pane.pane if has_tokens else "tokens")
 
-    def action_filter(self, kind: Kind) -> None:
+    async def action_filter(self, kind: Kind) -> None:
         self.view.rows.filter(kind)
+        if kind == "worst":
+            self.row_pane.pane = "xray"
+            await self.view.set_ids(True)
 
-    def action_next_filter(self) -> None:
-        self.view.rows.filter(KINDS[(KINDS.index(self.view.rows.kind) + 1) % len(KINDS)])
+    async def action_next_filter(self) -> None:
+        kinds = self.view.kinds
+        await self.action_filter(kinds[(kinds.index(self.view.rows.kind) + 1) % len(kinds)])
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only the rows of a run can be measured."""
+        is_of_run = self.view.target.run is not None
+        return is_of_run or (action != "measure" and parameters not in (("worst",), ("xray",)))
+
+    def action_measure(self) -> None:
+        xray = self.view.rows.xray
+        if xray and xray.is_current:
+            self.notify(f"Nothing is left to measure: {describe_measurement(xray)}.", markup=False)
+        elif not self.measurement.tracker:
+            self.run_worker(self._measure(), group="measure", exclusive=True, exit_on_error=False)
+
+    async def _measure(self) -> None:
+        from codex_tui.ui.data.measuring import measure
+
+        if run := self.view.target.run:
+            for screen in self.app.screen_stack:
+                if isinstance(screen, HoldsModels):  # the measurement's models need their memory
+                    await screen.free_workers()
+            try:
+                await measure(self.measurement, run)
+            finally:  # what was measured before it was stopped is shown, too
+                if self.is_attached:
+                    await self.view.read_xray()
 
     async def action_limit(self, steps: int) -> None:
         if self.view.target.profile:
@@ -287,6 +283,8 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
             self.prompt.cancel()
         elif "searching" in self.view.works:
             await self.view.cancel()
+        elif self.measurement.tracker:
+            self.measurement.stop()
         elif self.reading or self.query_one(RowView).has_focus:
             self.remove_class("reading")
             self.query_one(RowList).focus()

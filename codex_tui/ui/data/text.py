@@ -11,13 +11,16 @@ from codex_tui.data.filter import NEEDS_TOKENS
 from codex_tui.data.rows import RowPreview
 from codex_tui.data.view import DataView
 from codex_tui.ui.data.row_view import draw_lines, draw_model_view, draw_raw, draw_tokens
+from codex_tui.ui.data.xray import draw_losses, draw_xray, explain_unmeasured
 from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, line
 from training.dataset.formats import Unreadable
 
 SPLIT_NAMES = {"train": "training", "eval": "evaluation", "dropped": "skipped"}
-PANES = (("seen", "Model"), ("raw", "Raw"), ("tokens", "Tokens"), ("overview", "Overview"))
-FILTERS = {"all": "all", "bad": "bad", "cut": "cut", "longest": "longest first", "duplicates": "duplicates"}
+FILTERS = {
+    "all": "all", "bad": "bad", "cut": "cut", "longest": "longest first", "duplicates": "duplicates",
+    "worst": "worst-learned first (loss: base → adapter)",
+}  # fmt: skip
 SIGN_STYLES = {"✗": "bold $error", "!": "bold $error", ">": "bold $warning", "=": "$secondary", "~": "$secondary"}
 MAX_UNREADABLE_BYTES = 200_000  # shown of a row that is not JSON
 
@@ -27,17 +30,29 @@ def draw_row(view: DataView, place: int) -> Content:
     if place >= len(view.rows.listed):  # a search has just begun, and the list is drawn again soon
         return Content("")
     preview = view.rows.preview(place)
+    if view.rows.kind == "worst" and view.rows.xray and (losses := view.rows.xray.find_losses(preview.row)):
+        where = locate(view, preview.row)
+        return _draw_measured(preview, losses, f"{where:<{len('line ') + len(f'{view.rows.count:,}')}}")
     where = f"{locate(view, preview.row)}  " if view.rows.kind == "bad" else ""
     return draw_preview(preview, len(f"{view.rows.count:,}"), where)
 
 
 def draw_preview(preview: RowPreview, number_width: int, where: str = "") -> Content:
     """Draws the row's number, its signs and its first words. A bad row has its place (`where`) and its problem."""
-    signs = [line((sign, SIGN_STYLES.get(sign, MUTED))) for sign in preview.signs[:3]]
-    gap = " " * (4 - len(signs))
     problem = line((where, MUTED), (clean(preview.problem), "$error"))
     words = problem if preview.problem else line(clean(preview.words))
-    return line((f"{preview.row + 1:>{number_width},} ", MUTED), *signs, gap, words)
+    return line((f"{preview.row + 1:>{number_width},} ", MUTED), *_draw_signs(preview, 3), words)
+
+
+def _draw_measured(preview: RowPreview, losses: tuple[float, float], where: str) -> Content:
+    """Draws the losses per token of base and adapter, the row's place, and its signs and first words."""
+    return line(draw_losses(*losses), (f"  {where}  ", MUTED), *_draw_signs(preview, 2), clean(preview.words))
+
+
+def _draw_signs(preview: RowPreview, width: int) -> list[Content]:
+    """Draws the row's signs, and spaces up to `width` columns and one more."""
+    signs = [line((sign, SIGN_STYLES.get(sign, MUTED))) for sign in preview.signs[:3]]
+    return [*signs, Content(" " * (max(width, len(signs)) - len(signs) + 1))]
 
 
 def explain_empty_list(view: DataView) -> list[Content]:
@@ -46,6 +61,8 @@ def explain_empty_list(view: DataView) -> list[Content]:
     if rows.error:
         message, hint = rows.error
         return [line((f"✗ {clean(message, newlines=True)}", "$error")), *([line((clean(hint), MUTED))] if hint else [])]
+    if rows.kind == "worst" and rows.xray is None:
+        return [*explain_unmeasured(view), Content(""), line(("Press a to show all.", MUTED))]
     if rows.filtering and rows.states is None:
         return [
             line(("Not known yet: still reading the rows.", MUTED)),
@@ -101,6 +118,8 @@ def draw_heading(view: DataView) -> Content:
     """Draws the heading above the row: its length, its split and its place in the file."""
     rows, row = view.rows, view.reader.row if view.reader else None
     parts: list[str] = []
+    if rows.xray and (losses := rows.xray.find_losses(rows.current)):
+        parts.append(f"loss {losses[0]:.2f} → {losses[1]:.2f}")
     if row and row.sequences:
         parts.append(f"{figures.format_count(row.tokens)} tokens, {figures.format_count(row.learned_tokens)} learned")
     if row and row.split:
@@ -143,6 +162,8 @@ def draw_pane(view: DataView, pane: str, numbered: bool) -> list[Content] | None
     try:
         if pane != "raw" and row and not row.problem and row.sequences:
             rows.read_text(1)  # raises an error if the file has changed since the worker read the row
+            if pane == "xray":
+                return list(draw_xray(view, row, numbered))
             return list(draw_tokens(row, numbered) if pane == "tokens" else draw_model_view(row))
         return _draw_file_row(view, pane)
     except (OSError, Unreadable) as error:

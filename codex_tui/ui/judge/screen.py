@@ -246,7 +246,7 @@ class JudgeScreen(ReportsWorkerErrors, Screen[None]):
         for screen in self.app.screen_stack:
             if isinstance(screen, HoldsModels):  # the judge's models need their memory
                 await screen.free_workers()
-        await self.work.run(request)
+        await self.work.judge(request)
         if not self.work.stopped:
             self._reload(self.work.result)
 
