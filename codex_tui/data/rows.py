@@ -198,6 +198,7 @@ class DataRows:
 
     def set_xray(self, xray: Xray | None) -> None:
         self.xray, self.xray_known = xray, True
+        self._goes_to_top = self.kind == "worst"
         self._background.run(self._refilter())
 
     async def build(self) -> None:

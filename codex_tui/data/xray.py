@@ -141,14 +141,14 @@ class _Places:
         self._index = index
         files = range(len(source.files))
         self._starts = [bisect_left(range(len(index)), file, key=index.file) for file in [*files, len(files)]]
-        self._labels = {source.label(file): file for file in reversed(files)}
+        self._labels = [source.label(file) for file in files]
 
-    def find_file(self, label: str) -> int:
-        """Return the first file with this name: older measurements have no numbers of files."""
-        return self._labels.get(label, 0)
+    def find_file(self, label: str) -> int | None:
+        """Return the only file with this name, for older measurements, which have no numbers of files."""
+        return self._labels.index(label) if self._labels.count(label) == 1 else None
 
-    def find_row(self, file: int, line: int) -> int | None:
-        if file + 1 >= len(self._starts):
+    def find_row(self, file: int | None, line: int) -> int | None:
+        if file is None or file + 1 >= len(self._starts):
             return None
         start, end = self._starts[file], self._starts[file + 1]
         number = start + bisect_left(range(start, end), line, key=self._index.line)

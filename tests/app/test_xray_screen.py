@@ -61,7 +61,8 @@ async def measure(pilot: Pilot[Any], then: str) -> None:
 
 def styles_of(pilot: Pilot[Any], word: str) -> set[str]:
     """The attributes and the colours in which `word` is painted."""
-    return {str(segment.style) for strip in screen_strips(pilot.app) for segment in strip if word == segment.text}
+    segments = (segment for strip in screen_strips(pilot.app) for segment in strip)
+    return {str(segment.style) for segment in segments if word == segment.text}
 
 
 @pytest.mark.parametrize("size", [(80, 24), SIZE])
@@ -87,12 +88,13 @@ async def test_each_token_shows_its_probability_and_i_lists_all_losses(run: RunD
         await measure(pilot, f"1 of {MEASURED}")
         await see(pilot, "probability under the adapter ≥ 90 % ≥ 50 % ≥ 10 % ≥ 1 % < 1 %")
         least = styles_of(pilot, "< 1 %")
-        assert styles_of(pilot, "Hold cellar 30. <|eot_id|>") == least  # no other token of the answer is likelier
-        assert "bold reverse" in next(iter(least))
+        assert least
+        assert all("bold reverse" in style for style in least)
+        assert all(styles_of(pilot, word) == least for word in ("Hold ", "tower ", "30. ", "<|eot_id|>"))
         await pilot.press("i")
-        await see(pilot, "9 6.90 → 5.30 0.5 % Hold", "11 6.90 → 5.32 0.5 % 30.")
+        await see(pilot, "7 6.90 → 5.30 0.5 % Hold", "9 6.90 → 5.32 0.5 % 30.")
         await pilot.press("down", "i")
-        await see(pilot, f"1 of {MEASURED}".replace("1", "2", 1), "6.90 → 0.22")
+        await see(pilot, f"2 of {MEASURED}", "loss 6.90 → 0.17")
         assert styles_of(pilot, "Hold ") == styles_of(pilot, "≥ 90 %")
         await pilot.press("3", "5", "v")
         await see(pilot, "learned not learned")

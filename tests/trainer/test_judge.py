@@ -149,7 +149,7 @@ def test_two_adapters_are_compared_with_a_book_of_the_held_out_rows(
 
 
 def test_the_losses_of_the_rows_are_those_of_the_evaluation(
-    runs: Path, demo: RunDirectory, ask: Callable[..., Any]
+    runs: Path, demo: RunDirectory, ask: Callable[..., Any], talk: Callable[..., Talk]
 ) -> None:
     told = ask("demo", "--rows")
     rows = told["rows"]
@@ -161,6 +161,7 @@ def test_the_losses_of_the_rows_are_those_of_the_evaluation(
     assert mean == pytest.approx(events(demo, "eval")[-1]["eval_loss"], rel=0.02)
     assert min(row["base_loss"] for row in rows) > 4
     file = Path(told["file"])
+    check_token_losses(file, talk("inspect", str(runs / "demo")))
     lines = file.read_bytes().splitlines(keepends=True)
     file.write_bytes(b"".join(lines[:300]) + lines[300][:20])  # killed while it wrote
     again = ask("demo", "--rows")["rows"]
@@ -168,6 +169,22 @@ def test_the_losses_of_the_rows_are_those_of_the_evaluation(
     by_line = {row["line"]: row["adapter_loss"] for row in rows}  # other batches round differently
     assert all(row["adapter_loss"] == pytest.approx(by_line[row["line"]], rel=0.01, abs=0.01) for row in again)
     assert ask("demo", "--rows")["rows"] == again  # nothing is left to measure
+
+
+def check_token_losses(file: Path, inspect: Talk) -> None:
+    """The losses of a row's tokens add up to its own, and there is one for each token that the data screen shows as
+    learned."""
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert lines[-1] == {"type": "end"}
+    for side in ("adapter", "base"):
+        for row in lines[1:-1]:
+            assert sum(map(sum, row[f"{side}_tokens"])) / 100 == pytest.approx(row[side]["total"], abs=0.3)
+    inspect.until("ready")
+    for row in lines[1:4]:
+        inspect.say(type="row", index=row["line"] - 1)
+        shown = inspect.until("row", "error")[-1]
+        assert len(row["adapter_tokens"]) == len(shown["sequences"]) == 1
+        assert len(row["adapter_tokens"][0]) == shown["sequences"][0]["learned_tokens"]
 
 
 def test_planted_wrong_answers_are_among_the_worst_rows(

@@ -16,6 +16,7 @@ from codex_tui.ui.data.row_view import CUT, MAX_TOKEN_CHARACTERS, draw_omission,
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, Part, line
 from training.contract.messages import RenderedRow, RenderedSequence
 
+HEADINGS = line((f"{'place':>7} {'base':>6} → {'adapter':<7} {'likely':>7}  token", MUTED))
 MAX_LISTED = 8
 LISTED_BELOW = 0.5
 
@@ -53,7 +54,8 @@ def draw_losses(base: float, adapter: float) -> Content:
 
 
 def draw_xray(view: DataView, row: RenderedRow, numbered: bool) -> Iterator[Content]:
-    """Draw the row's tokens with the legend, or say why their losses are not known."""
+    """Draw the row's tokens with the legend, or say why their losses are not known. `numbered`: only the learned tokens,
+    each with its losses."""
     xray, profile = view.rows.xray, view.target.profile
     if xray is None:
         yield from explain_unmeasured(view)
@@ -146,17 +148,16 @@ def _draw_sequence(
 ) -> Iterator[Content]:
     tokens, by_place = sequence.ids or [], {loss.place: loss for loss in losses}
     if numbered:
-        yield line((f"{'place':>7} {'base':>6} → {'adapter':<7} {'likely':>7}  token", MUTED))
+        yield HEADINGS
+        yield from (_draw_numbered(tokens[loss.place][1], loss) for loss in losses if loss.place < len(tokens))
+        return
     shown_to = 0
     for first, last in select_tokens(len(tokens), limit):
         if first > shown_to:
             yield draw_omission(first - shown_to)
         places = range(first, last)
-        if numbered:
-            yield from (_draw_numbered(place, tokens[place][1], by_place.get(place)) for place in places)
-        else:
-            words = [_draw_token(tokens[place][1], by_place.get(place), cut=place >= limit) for place in places]
-            yield from Content("").join(words).split("\n", allow_blank=True)
+        words = [_draw_token(tokens[place][1], by_place.get(place), cut=place >= limit) for place in places]
+        yield from Content("").join(words).split("\n", allow_blank=True)
         shown_to = last
     if (more := sequence.tokens - shown_to) > 0:
         yield draw_omission(more)
@@ -168,11 +169,9 @@ def _draw_token(text: str, loss: TokenLoss | None, *, cut: bool) -> Content:
     return line((word.replace("↵", "↵\n") if loss else word, style))
 
 
-def _draw_numbered(place: int, text: str, loss: TokenLoss | None) -> Content:
+def _draw_numbered(text: str, loss: TokenLoss) -> Content:
     word = clean(text[:MAX_TOKEN_CHARACTERS]) or "(empty)"
-    if loss is None:
-        return line((f"{place:>7,} {'':>6}   {'':<7} {'':>7}  {word}", MUTED))
-    figures = f"{place:>7,} {loss.base:>6.2f} → {loss.adapter:<7.2f} {format_probability(loss.probability):>7}  "
+    figures = f"{loss.place:>7,} {loss.base:>6.2f} → {loss.adapter:<7.2f} {format_probability(loss.probability):>7}  "
     return line((figures, MUTED), (word, find_level(loss.probability).style))
 
 
@@ -187,8 +186,8 @@ def _draw_least_likely(sequence: RenderedSequence, losses: Sequence[TokenLoss]) 
     yield Content("")
     more = f", the worst {len(listed)} of {len(unlikely)}; i lists all" if rest else ""
     yield line(("Below 50 %", STRONG), (more, MUTED))
-    yield line((f"{'place':>7} {'base':>6} → {'adapter':<7} {'likely':>7}  token", MUTED))
-    yield from (_draw_numbered(loss.place, tokens[loss.place][1], loss) for loss in listed)
+    yield HEADINGS
+    yield from (_draw_numbered(tokens[loss.place][1], loss) for loss in listed)
 
 
 def format_probability(probability: float) -> str:

@@ -6,12 +6,15 @@ import json
 
 import msgspec
 
+from codex_tui.data.target import Target
+from codex_tui.data.xray import read_xray
 from codex_tui.hub.adapter import make_card
 from codex_tui.judge.journal import NAME, Entry, Journal
 from codex_tui.judge.plan import read_side
-from codex_tui.judge.row_losses import NAME as ROWS
-from codex_tui.judge.row_losses import RowsHeader, read_measured
+from codex_tui.judge.row_losses import read_measured
 from codex_tui.runs.follower import snapshot
+from codex_tui.runs.measured_rows import NAME as ROWS
+from codex_tui.runs.measured_rows import VERSION, RowsHeader
 from codex_tui.ui.cockpit.banner import explain_outcome
 from support.fuzz.checks import CONTROL, NOWHERE, FuzzSession, TryInput
 from support.fuzz.mutate import Mutator
@@ -19,7 +22,9 @@ from support.fuzz.runs import make_run
 from support.judged import judge_pairs, make_judgement
 from training.contract.judge_messages import RowMeasured
 from training.contract.judgement import Answer, JudgementError, Loss, read
+from training.contract.messages import RenderedRow, RenderedSequence
 from training.dataset.book import DEMO_BOOK_FILE
+from training.dataset.index import RowIndex
 
 
 def fuzz_judge(session: FuzzSession) -> TryInput:
@@ -32,14 +37,18 @@ def fuzz_judge(session: FuzzSession) -> TryInput:
     judged.adapter, judged.conclusions = side.model, ["40 questions: better."]
     valid = msgspec.to_builtins(judged)
     entries = [Entry(key=str(n), answer=Answer(text="Yes.", tokens=2, ended="eos")) for n in range(4)]
-    header = RowsHeader(adapter=side.model.sha256, dataset="0" * 64)
+    header = RowsHeader(version=VERSION, adapter=side.model.sha256, dataset="0" * 64)
     loss = Loss(total=1.5, tokens=3)
     rows = [
         RowMeasured(position=n, total=4, file="", line=n + 1, held_out=False, question="?", answer="!", adapter=loss,
-                    base=loss)
+                    base=loss, adapter_tokens=[[50, 50, 50]], base_tokens=[[50, 50, 50]])
         for n in range(4)
     ]  # fmt: skip
     lines = [msgspec.to_builtins(value) for value in (header, *rows)]
+    target = Target.from_run(run)
+    index = RowIndex.open(target.source, session.home / "cache")
+    sequence = RenderedSequence(segments=[], tokens=9, spans=[(6, 9)], learned_tokens=3)
+    rendered = RenderedRow(index=0, line=1, max_seq_length=128, sequences=[sequence])
 
     def try_one(mutate: Mutator) -> None:
         file = session.home / "book.jsonl"
@@ -60,5 +69,10 @@ def fuzz_judge(session: FuzzSession) -> TryInput:
                 Journal(run)
             with session.expect_no_crash("the rows"):
                 read_measured(side)
+                xray = read_xray(run, target.source, index, lambda: False)
+                for row in xray.worst if xray else ():
+                    assert xray
+                    for tokens in xray.read_tokens(row, rendered, target.settings) or ():
+                        assert all(0 <= token.probability <= 1 for token in tokens)
 
     return try_one
