@@ -54,8 +54,8 @@ def draw_losses(base: float, adapter: float) -> Content:
 
 
 def draw_xray(view: DataView, row: RenderedRow, numbered: bool) -> Iterator[Content]:
-    """Draw the row's tokens with the legend, or say why their losses are not known. `numbered`: only the learned tokens,
-    each with its losses."""
+    """Draw the row's tokens with the legend, or say why their losses are not known. `numbered`: only the learned
+    tokens, each with its losses."""
     xray, profile = view.rows.xray, view.target.profile
     if xray is None:
         yield from explain_unmeasured(view)
