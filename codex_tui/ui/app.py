@@ -22,8 +22,8 @@ from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.base.text import clean
 from codex_tui.ui.kit.spans import TerminalCells
 from codex_tui.ui.messages import (
+    CanLoseWork,
     CockpitClosed,
-    HasUnsavedChanges,
     OpenProfile,
     OpenRun,
     RunChanged,
@@ -135,7 +135,7 @@ class CodexApp(App[None]):
 
     async def on_open_run(self, message: OpenRun) -> None:
         """Opens the run above the first screen, so that Escape returns to the first screen."""
-        if self._has_unsaved_changes():
+        if self._would_lose_work():
             return
         while len(self.screen_stack) > 1:
             await self.pop_screen()
@@ -143,7 +143,7 @@ class CodexApp(App[None]):
         await self.push_screen(self._cockpit(message.run))
 
     async def on_open_profile(self, message: OpenProfile) -> None:
-        if self._has_unsaved_changes():
+        if self._would_lose_work():
             return
         from codex_tui.ui.profiles.screen import ProfilesScreen
 
@@ -162,12 +162,13 @@ class CodexApp(App[None]):
         values = ", ".join([schema.type, *schema.limits])
         self.push_screen(Notice(message.path, f"{schema.text}\nValues: {values}."))
 
-    def _has_unsaved_changes(self) -> bool:
-        """Whether a screen has unsaved changes, which another screen would discard. Says so if it has."""
-        if any(isinstance(screen, HasUnsavedChanges) and screen.unsaved for screen in self.screen_stack):
-            self.notify("The profile has unsaved changes. Save it (s) or leave it (Esc) first.", markup=False)
-            return True
-        return False
+    def _would_lose_work(self) -> bool:
+        """Whether a screen would lose something if another one took its place. Says what it is."""
+        screens = [screen for screen in self.screen_stack if isinstance(screen, CanLoseWork)]
+        reason = next((screen.reason_to_stay for screen in screens if screen.reason_to_stay), "")
+        if reason:
+            self.notify(reason, markup=False)
+        return bool(reason)
 
     async def _free_workers(self, screen: Screen[Any]) -> None:
         """Unloads the models of a cockpit that is no longer visible. The next model needs their memory."""
@@ -198,9 +199,9 @@ class CodexApp(App[None]):
         self.push_screen(Notice(message.message, message.hint))
 
     async def action_quit(self) -> None:
-        """Quits. A screen with unsaved changes first asks what to do with them."""
+        """Quits. A screen that would lose something first asks what to do."""
         for screen in reversed(self.screen_stack):
-            if isinstance(screen, HasUnsavedChanges) and screen.unsaved:
+            if isinstance(screen, CanLoseWork) and screen.reason_to_stay:
                 screen.ask_and_quit()
                 return
         self.exit()
@@ -243,7 +244,7 @@ class CodexApp(App[None]):
         if self.screen.is_modal or isinstance(self.screen, screen):
             return
         if any(isinstance(open_screen, screen) for open_screen in self.screen_stack):
-            if self._has_unsaved_changes():  # of an editor below a screen that has no question about them
+            if self._would_lose_work():  # of a screen below one that has no question about it
                 return
             while not isinstance(self.screen, screen):
                 await self.pop_screen()

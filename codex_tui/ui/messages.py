@@ -70,11 +70,13 @@ class Trouble(Message):
 
 
 @runtime_checkable
-class HasUnsavedChanges(Protocol):
-    """A screen that can have unsaved changes. Before the app quits, this screen asks what to do with them."""
+class CanLoseWork(Protocol):
+    """A screen that would lose something if it closed, such as unsaved changes. Before the app quits, this screen asks
+    what to do."""
 
     @property
-    def unsaved(self) -> bool: ...
+    def reason_to_stay(self) -> str:
+        """What would be lost now, and what to do first, as clean sentences; "" if nothing would be."""
 
     def ask_and_quit(self) -> None: ...
 

@@ -18,6 +18,7 @@ from codex_tui.ui.cockpit.screen import CockpitScreen
 from codex_tui.ui.judge.question import QuestionScreen
 from codex_tui.ui.judge.screen import JudgeScreen
 from codex_tui.ui.kit.hints import HintBar
+from codex_tui.ui.messages import OpenRun
 from training.contract import judgement
 from training.contract.run_directory import RunDirectory
 
@@ -87,6 +88,11 @@ async def test_a_judgement_runs_with_progress_is_stopped_and_goes_on(run: Any, w
         await pilot.press("enter")
         await see(pilot, "Base answers", "62 %", "Esc stops")  # 5 of 8 questions
         await pilot.press("escape")
+        await see(pilot, "Stop the judgement?", "Its answers so far are kept", "Enter stop", "Esc go on")
+        await pilot.press("escape")
+        await hide(pilot, "Stop the judgement?")
+        assert screen.work.tracker and not worker.started[0].closed
+        await pilot.press("escape", "enter")
         await see(pilot, "The judgement was stopped. Its answers are kept: r goes on.")
         assert worker.started[0].closed and not screen.judgement
         worker.pauses_after = None
@@ -95,6 +101,42 @@ async def test_a_judgement_runs_with_progress_is_stopped_and_goes_on(run: Any, w
         first, second = worker.started
         assert (count_asked(first), count_asked(second)) == (16, 11)
         assert "r" not in hints_of(pilot)
+
+
+async def test_no_way_out_of_the_screen_stops_a_judgement_without_a_question(
+    run: Any, worker: Any, make_run: Any
+) -> None:
+    make_run("zombies-7")
+    worker.pauses_after = 5
+    async with CodexApp(run).run_test(size=(80, 24)) as pilot:
+        screen = await open_judgement(pilot, "has not been judged yet.")
+        await pilot.press("n", "enter")
+        await see(pilot, "62 %")
+        pilot.app.post_message(OpenRun(RunDirectory(run.path.parent / "zombies-7")))  # as the palette does
+        await until(pilot, lambda: "A judgement runs." in str([note.message for note in pilot.app._notifications]))
+        await pilot.press("q")
+        await see(pilot, "A judgement runs. Quit?", "Enter stop and quit", "Esc stay")
+        await pilot.press("escape")
+        await until(pilot, lambda: pilot.app.screen is screen)
+        assert screen.work.tracker and not worker.started[0].closed
+        await pilot.press("q", "enter")
+        await until(pilot, lambda: not pilot.app.is_running)
+    assert worker.started[0].closed
+
+
+async def test_a_judgement_that_ends_while_the_question_is_open_is_kept(run: Any, worker: Any) -> None:
+    worker.pauses_after = 5
+    async with CodexApp(run).run_test(size=(80, 24)) as pilot:
+        screen = await open_judgement(pilot, "has not been judged yet.")
+        await pilot.press("n", "enter")
+        await see(pilot, "62 %")
+        await pilot.press("escape")
+        await see(pilot, "Stop the judgement?")
+        worker.started[0].go_on()
+        await until(pilot, lambda: screen.judgement)
+        await pilot.press("enter")
+        await see(pilot, "8 questions: base passes none, the adapter 8")
+        assert not screen.work.stopped
 
 
 async def test_a_judgement_needs_the_memory_of_the_cockpits_models(

@@ -111,6 +111,11 @@ class JudgeWorker(InProcessWorker):
         for message in first:
             self.say(message)
 
+    def go_on(self) -> None:
+        """Give the answers after the pause."""
+        while self._left:
+            self.say(self._left.pop(0))
+
     def _answer(self, request: AskModels, side: Side, place: int) -> Message:
         text = request.questions[place].reference if side == "adapter" else BASE_ANSWER
         return Answered(side=side, index=place, answer=Answer(text=text, tokens=12, ended="eos"))

@@ -259,6 +259,10 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
     def unsaved(self) -> bool:
         return self.files.unsaved
 
+    @property
+    def reason_to_stay(self) -> str:
+        return "The profile has unsaved changes. Save it (s) or leave it (Esc) first." if self.unsaved else ""
+
     def _run(self, work: Coroutine[Any, Any, Any]) -> None:
         self.run_worker(work, group="files", exclusive=True, exit_on_error=False)
 

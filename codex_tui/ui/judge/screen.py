@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -18,6 +19,7 @@ from codex_tui.ui.judge.questions import QuestionList, QuestionsPane
 from codex_tui.ui.judge.result import describe_title, draw_empty, draw_problems, draw_result
 from codex_tui.ui.judge.start import JudgeDialog
 from codex_tui.ui.judge.work import JudgeWork, Request
+from codex_tui.ui.kit.dialogs import Confirm
 from codex_tui.ui.kit.drawing import line
 from codex_tui.ui.kit.heading import Heading
 from codex_tui.ui.kit.hints import ALWAYS, TYPING, Hint, HintBar
@@ -251,13 +253,32 @@ class JudgeScreen(ReportsWorkerErrors, Screen[None]):
             self._reload(self.work.result)
 
     def action_back(self) -> None:
-        """Escape first ends the search, then stops the judgement, then removes the filters, then closes the screen."""
+        """Escape first ends the search, then asks whether to stop the judgement, then removes the filters, then closes
+        the screen."""
         if self.questions.is_searching:
             self.questions.show_all()
             self.questions.end_search()
         elif self.work.tracker:
-            self.work.stop()
+            self._ask_to_stop("Stop the judgement?", "stop", "go on")
         elif self.judgement and self.questions.is_filtered:
             self.action_show("all")
         elif len(self.app.screen_stack) > 1:
             self.dismiss()
+
+    @property
+    def reason_to_stay(self) -> str:
+        return "A judgement runs. Stop it (Esc) or let it end first." if self.work.tracker else ""
+
+    def ask_and_quit(self) -> None:
+        self._ask_to_stop("A judgement runs. Quit?", "stop and quit", "stay", then=self.app.exit)
+
+    def _ask_to_stop(self, title: str, action: str, cancel: str, then: Callable[[], object] = lambda: None) -> None:
+        """Ask before a judgement is stopped. `then` is called after that."""
+
+        def stop(is_wanted: bool | None) -> None:
+            if is_wanted:
+                self.work.stop()
+                then()
+
+        text = "Its answers so far are kept: it can go on from there later."
+        self.app.push_screen(Confirm(title, text, action, cancel), stop)
