@@ -50,7 +50,8 @@ class ServerAnswer:
 
 @dataclass(frozen=True)
 class ServerOptions:
-    """How a server is started. `api_key` is "" where everybody may ask; `context` 0 means the model's own."""
+    """How a server is started. `api_key` is "" where everybody may ask. `context` is not the model's own, whose memory
+    may be many times that of the model."""
 
     model: Path
     lora: Path | None = None
@@ -58,14 +59,16 @@ class ServerOptions:
     port: int = 0  # 0: any that is free
     alias: str = ""
     api_key: str = ""
-    context: int = 0
-    parallel: int = 1
+    context: int = 4096
+    use_gpu: bool = False
     web_page: bool = False
 
     def make_arguments(self, port: int) -> list[str]:
         """Make the arguments of llama-server. The key is not among them, because every user can read them."""
         arguments = ["--model", str(self.model), "--host", self.host, "--port", str(port), "--jinja", "--offline"]
-        arguments += ["--parallel", str(self.parallel), "--ctx-size", str(self.context)]
+        arguments += ["--parallel", "1", "--ctx-size", str(self.context)]
+        if not self.use_gpu:
+            arguments += ["--device", "none"]
         arguments += ["--reasoning-format", "none"]  # an answer is what the model wrote
         if self.lora:
             arguments += ["--lora", str(self.lora)]
@@ -86,7 +89,8 @@ class LlamaServer:
 
     @property
     def url(self) -> str:
-        return f"http://{self._options.host}:{self.port}"
+        host = self._options.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     async def wait(self) -> int:
         """Wait until the server ends. Return its exit code."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 _BITS_PER_WEIGHT = {
@@ -21,6 +22,11 @@ def estimate_bytes(quant: str, parameters: int) -> int:
 def name_file(name: str, quant: str) -> str:
     """Return the name of a model's file in the way of llama.cpp, such as guide-Q4_K_M.gguf."""
     return f"{name}-{quant.upper()}.gguf"
+
+
+def name_quant(file: Path) -> str:
+    """Return the type of a file that `name_file` has named."""
+    return file.stem.rpartition("-")[2].lower()
 
 
 def describe_fallbacks(facts: dict[str, Any]) -> str:

@@ -10,6 +10,8 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Awaitable, Callable
 from itertools import islice
 from pathlib import Path
@@ -22,9 +24,10 @@ from codex_tui.base import locations
 from codex_tui.base.errors import CodexError
 from codex_tui.base.progress import Progress, ignore_progress
 from codex_tui.cli import main
-from codex_tui.engines.llama_server import LlamaServer, ServerAnswer, ServerOptions, start_server
+from codex_tui.engines.llama_server import LlamaServer, ServerAnswer, ServerOptions, find_free_port, start_server
 from codex_tui.environment.llama_cpp import LlamaCpp
 from codex_tui.export import gguf, gguf_types
+from codex_tui.export.records import ExportRecord, FileRecord, StepRecord
 from training import demo as demo_package
 from training.contract.process import ProcessIdentity
 from training.contract.run_directory import RunDirectory
@@ -258,6 +261,46 @@ def test_the_server_says_why_it_can_not_start(llama_cpp: LlamaCpp, tmp_path: Pat
     with pytest.raises(CodexError, match=r"llama-server ended with exit code \d+") as caught:
         with_server(llama_cpp, ServerOptions(damaged), lambda server: server.tokenize("a"))
     assert "damaged.gguf" in caught.value.hint
+
+
+def ask(url: str, key: str = "") -> dict[str, Any]:
+    body = json.dumps({"messages": turns("Which weapon should a new player upgrade first?"), "temperature": 0})
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+    request = urllib.request.Request(f"{url}/chat/completions", body.encode(), headers)
+    with urllib.request.urlopen(request) as reply:
+        return json.load(reply)
+
+
+def test_serve_answers_until_ctrl_c(
+    demo: RunDirectory, home: Path, files: dict[str, Any], expected: list[dict[str, Any]]
+) -> None:
+    run = RunDirectory(shutil.copytree(demo.path, home / "data" / "runs" / "served"))
+    record = ExportRecord(run=run.name, to="gguf")
+    (run.exports / "gguf").mkdir(parents=True)
+    target = Path(shutil.copy(files["f16"][0], run.exports / "gguf"))
+    file = FileRecord(size=target.stat().st_size, mtime_ns=target.stat().st_mtime_ns, sha256="")
+    record.steps["gguf-f16"] = StepRecord(key="", files={target.name: file}, facts={"quant": "f16"})
+    record.write(run.exports / "gguf")
+    # 127.0.0.2 is loopback, 0.0.0.0 is not.
+    for host, has_key in (("127.0.0.2", False), ("0.0.0.0", True)):
+        command = ["serve", "served", "--json", "--host", host, "--port", str(find_free_port())]
+        with subprocess.Popen(
+            [sys.executable, "-m", "codex_tui", *command], stdout=subprocess.PIPE, text=True
+        ) as served:
+            assert served.stdout is not None
+            told = json.loads(served.stdout.readline())
+            url, key = told["url"].replace("0.0.0.0", "127.0.0.1"), told["api_key"]
+            assert bool(key) is has_key
+            if has_key:
+                with pytest.raises(urllib.error.HTTPError, match="401"):
+                    ask(url)
+            reply = ask(url, key or "")
+            assert reply["choices"][0]["message"]["content"] == expected[0]["text"]
+            assert reply["model"] == "served"
+            served.send_signal(signal.SIGINT)
+            assert served.wait() == 0
+        with pytest.raises(urllib.error.URLError, match="refused"):
+            ask(url, key or "")
 
 
 HOLD = """
