@@ -5,16 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from codex_tui.base.errors import DONE
+from codex_tui.base.errors import DONE, FAILED
 from codex_tui.commands.options import add_python_option
 from codex_tui.commands.train import RUN_HELP
-
-if TYPE_CHECKING:
-    from codex_tui.export.ollama import OllamaCommand
-    from codex_tui.export.plan import ExportPlan
-    from codex_tui.export.records import ExportRecord
 
 KINDS = ("adapter", "merged", "gguf", "ollama")
 CHOICES = ("trained", "original")
@@ -50,6 +45,7 @@ def add(subparsers: Any) -> None:
         "--base", choices=CHOICES, default="trained", help="which base weights get the adapter (default: trained)"
     )
     parser.add_argument("--out", metavar="FOLDER", help="write here (default: exports/KIND in the run's folder)")
+    parser.add_argument("--no-proof", action="store_true", help="do not ask the exported model any questions")
     parser.add_argument("--wait", action="store_true", help="wait while a run trains (default: refuse)")
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     add_python_option(parser, "export with")
@@ -60,6 +56,7 @@ def run_export(args: argparse.Namespace) -> int:
     import asyncio
 
     from codex_tui.base.text import clean
+    from codex_tui.commands.export_report import format_json, format_report, list_problems
     from codex_tui.commands.progress import print_progress
     from codex_tui.environment.llama_cpp import ensure_llama_cpp
     from codex_tui.export.exporting import export
@@ -69,7 +66,8 @@ def run_export(args: argparse.Namespace) -> int:
     from codex_tui.runs.library import find_run
 
     quants = args.quant.split(",") if args.quant else ()
-    plan = make_plan(find_run(args.target), args.to, out=args.out, quants=quants, choice=args.base)
+    run = find_run(args.target)
+    plan = make_plan(run, args.to, out=args.out, quants=quants, choice=args.base, proves=not args.no_proof)
     try:
         with print_progress() as report:
             if plan.kind in ("gguf", "ollama"):
@@ -84,36 +82,10 @@ def run_export(args: argparse.Namespace) -> int:
         ollama.run()
     if args.json:
         print(json.dumps(format_json(plan, record, ollama), indent=2))
-        return DONE
-    for line in format_report(plan, record, ollama):
-        print(clean(line))
-    return DONE
-
-
-def format_json(plan: ExportPlan, record: ExportRecord, ollama: OllamaCommand | None) -> dict[str, Any]:
-    files = {name: file for step in record.steps.values() for name, file in step.files.items()}
-    return {
-        "run": record.run,
-        "to": record.to,
-        "folder": str(plan.out),
-        "files": {name: {"bytes": file.size, "sha256": file.sha256} for name, file in files.items()},
-        "steps": {name: step.facts for name, step in record.steps.items()},
-        **({"ollama": {"command": str(ollama), "created": ollama.program is not None}} if ollama else {}),
-    }
-
-
-def format_report(plan: ExportPlan, record: ExportRecord, ollama: OllamaCommand | None) -> list[str]:
-    from codex_tui.base.text import format_size, pluralize
-    from codex_tui.export.gguf_types import describe_fallbacks
-    from codex_tui.export.ollama import describe_modelfile
-
-    files = [file for step in record.steps.values() for file in step.files.values()]
-    size = format_size(sum(file.size for file in files))
-    remarks = [describe_fallbacks(step.facts) for step in record.steps.values()]
-    if ollama:
-        remarks += describe_modelfile(record, ollama)
-    return [
-        f"{plan.run.name} as {plan.kind}: {pluralize(len(files), 'file')}, {size}",
-        str(plan.out),
-        *filter(None, remarks),
-    ]
+    else:
+        for line in format_report(plan, record, ollama):
+            print(clean(line))
+    problems = list_problems(record)
+    for problem in problems:
+        print(clean(f"! {problem}"), file=sys.stderr)
+    return FAILED if problems else DONE

@@ -5,7 +5,7 @@ from __future__ import annotations
 from codex_tui.base.errors import BadInput, EnvironmentMissing
 from codex_tui.base.progress import OnProgress
 from codex_tui.environment.llama_cpp import find_llama_cpp
-from codex_tui.export import gguf, merge, ollama
+from codex_tui.export import gguf, merge, ollama, proof
 from codex_tui.export.gguf_types import name_file
 from codex_tui.export.merge import BaseModel
 from codex_tui.export.plan import ExportPlan
@@ -23,7 +23,10 @@ def list_steps(plan: ExportPlan, base: BaseModel) -> list[Step]:
     """List all steps of the export in their order. Raises BadInput."""
     match plan.kind:
         case "merged":
-            return [merge.make_step(plan, base, intermediate=False)]
+            merged = merge.make_step(plan, base, intermediate=False)
+            ask = proof.make_merged_ask(plan, merged.find_folder(plan.out))
+            proven = proof.make_step(plan, base.described.dtype, ask, needs=(merged.name,))
+            return [merged, proven] if plan.proves else [merged]
         case "gguf" | "ollama":
             return list_gguf_steps(plan, base)
         case _:

@@ -29,7 +29,7 @@ async def find_base(plan: ExportPlan, report: OnProgress) -> BaseModel:
     """Find the base model, and ask the worker whether the adapter can be merged into it. Raises CodexError."""
     place = plan.side.base_name
     async with start_worker(plan.run, report) as talk:
-        described = await talk.describe_base(place, plan.choice)
+        described = await talk.describe_base(place, plan.choice, plan.dtype)
     return BaseModel(plan.side.base_name, place, described)
 
 
@@ -38,7 +38,7 @@ def make_step(plan: ExportPlan, base: BaseModel, *, intermediate: bool) -> Step:
 
     async def merge(folder: Path, report: OnProgress) -> Facts:
         async with start_worker(plan.run, report) as talk:
-            merged = await talk.merge(base.place, plan.choice, folder)
+            merged = await talk.merge(base.place, plan.choice, folder, plan.dtype)
         return {
             "base": base.name,
             "choice": plan.choice,
@@ -49,7 +49,7 @@ def make_step(plan: ExportPlan, base: BaseModel, *, intermediate: bool) -> Step:
 
     return Step(
         name=NAME,
-        depends_on=[plan.side.model.sha256, base.described.fingerprint, plan.choice],
+        depends_on=[plan.side.model.sha256, base.described.fingerprint, plan.choice, base.described.dtype],
         work=merge,
         bytes_needed=base.described.size + SMALL_FILES_BYTES,
         intermediate=intermediate,

@@ -12,7 +12,7 @@ from codex_tui.base.locations import expand_home
 from codex_tui.export.records import check_folder
 from codex_tui.judge.plan import Side, read_side
 from training.contract import checkpoints, gguf_messages
-from training.contract.export_messages import BaseChoice
+from training.contract.export_messages import BaseChoice, Dtype
 from training.contract.run_directory import RunDirectory
 
 Kind = Literal["adapter", "merged", "gguf", "ollama"]
@@ -24,8 +24,9 @@ QUANTS = (*gguf_messages.FLOAT_TYPES, *gguf_messages.QUANTS)
 
 @dataclass(frozen=True)
 class ExportPlan:
-    """An export that can begin. `side` is the run with its adapter, `adapter` the folder of that, `out`
-    the folder of the result. `quants` are number types of GGUF files, in the order in which the person gave them."""
+    """An export that can begin. `side` is the run with its adapter, `adapter` the folder of that, `out` the folder of
+    the result. `quants` are number types of GGUF files, in the order in which the person gave them. `proves`: the
+    exported model is asked questions, and its answers are compared with those of the run."""
 
     side: Side
     adapter: Path
@@ -33,10 +34,17 @@ class ExportPlan:
     out: Path
     quants: tuple[str, ...]
     choice: BaseChoice
+    proves: bool
 
     @property
     def run(self) -> RunDirectory:
         return self.side.run
+
+    @property
+    def dtype(self) -> Dtype | None:
+        """The number type of the merged weights; None: that of the run. float16 is more exact than bfloat16, and the
+        converter makes it anyway; in a merged model, numbers above its range could occur."""
+        return "float16" if self.kind in ("gguf", "ollama") else None
 
 
 def make_plan(
@@ -46,6 +54,7 @@ def make_plan(
     out: str | None = None,
     quants: Sequence[str] = (),
     choice: BaseChoice = "trained",
+    proves: bool = True,
 ) -> ExportPlan:
     """Check everything that can be checked without a model. Raises BadInput."""
     if quants and kind not in ("gguf", "ollama"):
@@ -55,7 +64,7 @@ def make_plan(
     assert folder is not None  # read_side has found one
     place = expand_home(out).absolute() if out else run.exports / kind
     check_folder(place)
-    return ExportPlan(side, folder, kind, place, parse_quants(quants) if quants else (DEFAULT_QUANT,), choice)
+    return ExportPlan(side, folder, kind, place, parse_quants(quants) if quants else (DEFAULT_QUANT,), choice, proves)
 
 
 def parse_quants(names: Sequence[str]) -> tuple[str, ...]:

@@ -40,10 +40,24 @@ async def judge(plan: JudgePlan, report: OnProgress) -> Judgement:
         return await asyncio.to_thread(_write_judgement, checklist, listed)
 
 
-async def _ask(talk: Talk, checklist: Checklist, report: OnProgress) -> None:
-    """Ask what the journal does not have, and keep each answer there."""
+async def answer_with_adapter(
+    plan: JudgePlan, questions: list[Question], report: OnProgress
+) -> list[tuple[Answer, Loss | None]]:
+    """Let the adapter of `plan` answer `questions`. What it has answered before is not asked again. Raises CodexError,
+    OSError."""
+    with await asyncio.to_thread(Journal, plan.run) as journal:
+        checklist = Checklist(plan, questions, journal)
+        work = checklist.find_work("adapter")
+        if work.answers or work.losses:
+            async with start_worker(plan.run, report) as talk:
+                await _ask(talk, checklist, report, ("adapter",))
+        return list(zip(checklist.list_answers("adapter"), checklist.list_losses("adapter"), strict=True))
+
+
+async def _ask(talk: Talk, checklist: Checklist, report: OnProgress, sides: tuple[SideName, ...] = SIDES) -> None:
+    """Ask `sides` what the journal does not have, and keep each answer there."""
     plan, journal = checklist.plan, checklist.journal
-    works = {side: checklist.find_work(side) for side in SIDES}
+    works = {side: checklist.find_work(side) if side in sides else Work() for side in SIDES}
     names: dict[SideName, str] = {"adapter": "the adapter answers", "other": f"{plan.against.name} answers"}
     done, device = dict.fromkeys(SIDES, 0), ""
     request = AskModels(
@@ -67,7 +81,7 @@ async def _ask(talk: Talk, checklist: Checklist, report: OnProgress) -> None:
                 journal.add(Entry(key=checklist.loss_keys[answer.side][answer.index], loss=answer.loss))
             case Proved():
                 journal.add(Entry(key=checklist.proof_key, proof=answer.proof, device=device))
-    for side in SIDES:
+    for side in sides:
         for place in checklist.find_work(side).losses:
             journal.add(Entry(key=checklist.loss_keys[side][place], loss=UNMEASURED))
 

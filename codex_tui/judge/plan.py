@@ -69,7 +69,7 @@ def make_plan(
     other = read_side(against) if against else None
     if other:
         _check_comparable(adapter, other)
-    found, questions = _find_book(adapter, book)
+    found, questions = find_book(adapter, book)
     stem = Path(found.name).name.removesuffix(".jsonl") if questions is not None else HELD_OUT
     if found.name == DEMO_BOOK:
         stem = DEMO_BOOK
@@ -129,7 +129,9 @@ def choose_default_book(dataset: str) -> str:
     return DEMO_BOOK if dataset == DEMO_DATASET else HELD_OUT
 
 
-def _find_book(side: Side, book: str | None) -> tuple[Book, list[Question] | None]:
+def find_book(side: Side, book: str | None) -> tuple[Book, list[Question] | None]:
+    """Read the book `book`; None chooses the default one of the run. The questions are None if they are to be made from
+    the held-out rows. Raises BadInput."""
     book = choose_default_book(side.config.dataset) if book is None else book
     if book == HELD_OUT:
         return Book(name=HELD_OUT), None

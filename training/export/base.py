@@ -27,8 +27,9 @@ STATE = ".quant_state.bitsandbytes__"
 
 @dataclass(frozen=True)
 class Base:
-    """The model in `folder`. `dtype` is the number type of the result. `packed` has the tensors that are stored in 4
-    bits, each with what describes it; `quantised` names those that the run quantised when it loaded them."""
+    """The model in `folder`. `dtype` is the number type in which the run loaded it. `packed` has the tensors that
+    are stored in 4 bits, each with what describes it; `quantised` names those that the run quantised when it loaded
+    them."""
 
     folder: Path
     config: dict[str, Any]
@@ -68,8 +69,8 @@ class Base:
         return self.tensors[name].shape
 
     def find_dtype(self, name: str) -> str:
-        """Return the number type of the tensor in the result. A tensor that is kept in another type than most others,
-        such as a router in float32, stays in its type."""
+        """Return the number type in which the run loaded the tensor. A tensor that is kept in another type than most
+        others, such as a router in float32, stays in its type."""
         tensor = self.tensors[name]
         return self.dtype if name in self.packed or tensor.dtype == self._usual else tensor.dtype
 

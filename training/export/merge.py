@@ -42,11 +42,13 @@ class Merge:
     base: Base
     adapter: Adapter
     tensors: dict[str, tuple[str, Change | None]]
+    dtype: str
     untied: bool
 
     @classmethod
-    def plan(cls, base: Base, adapter: Adapter) -> Merge:
-        """Find the tensor for each change. Raises TrainingFailure if the base lacks one, or if the sizes differ."""
+    def plan(cls, base: Base, adapter: Adapter, dtype: str | None = None) -> Merge:
+        """Find the tensor for each change. The result has the number type `dtype`; None: that of the base. Raises
+        TrainingFailure if the base lacks a tensor, or if the sizes differ."""
         changes = {_find_name(base, name): change for name, change in adapter.changes.items()}
         embedding = _find_embedding(base)
         untied = HEAD not in base.tensors and bool(embedding) and bool({HEAD, embedding} & changes.keys())
@@ -61,7 +63,7 @@ class Merge:
                 "It was trained on another model, or on one whose files have other names. Export the adapter itself: "
                 "--to adapter",
             )
-        merge = cls(base, adapter, tensors, untied)
+        merge = cls(base, adapter, tensors, dtype or base.dtype, untied)
         for name, (source, change) in tensors.items():
             if change:
                 merge._check_shape(name, source, change)
@@ -84,11 +86,16 @@ class Merge:
         return [
             NewTensor(
                 name,
-                self.base.find_dtype(source),
+                self._find_dtype(source),
                 change.replacement.shape if change and change.replacement else self.base.find_shape(source),
             )
             for name, (source, change) in self.tensors.items()
         ]
+
+    def _find_dtype(self, source: str) -> str:
+        """Return the number type of a tensor in the result. One that the base has in a type of its own keeps it."""
+        loaded = self.base.find_dtype(source)
+        return self.dtype if loaded == self.base.dtype else loaded
 
     def find_vocabulary(self) -> int | None:
         """Return the number of tokens if the adapter has an embedding with another number of them than the base."""
@@ -139,18 +146,18 @@ class Merge:
         import torch
 
         source, change = self.tensors[name]
-        dtype = getattr(torch, self.base.find_dtype(source))
+        loaded, dtype = (getattr(torch, name) for name in (self.base.find_dtype(source), self._find_dtype(source)))
         whole = bool(change and self.adapter.needs_whole(change))
         delta = self.adapter.compute_delta(change) if change and change.parts else None
         blocks: Iterable[tuple[int, Tensor]]
         if change and change.replacement is not None:
-            blocks = ((first, block.to(dtype)) for first, block in change.replacement.iterate_blocks(whole=whole))
+            blocks = ((first, block.to(loaded)) for first, block in change.replacement.iterate_blocks(whole=whole))
         else:
             blocks = self.base.iterate_blocks(source, whole=whole)
         for first, block in blocks:
             if change and delta is not None:
-                block = self.adapter.apply(change, delta, block.float(), first).to(dtype)
-            yield from iterate_bytes(block)
+                block = self.adapter.apply(change, delta, block.float(), first)
+            yield from iterate_bytes(block.to(dtype))
 
     def _check_disk(self, folder: Path, total: int) -> None:
         free = shutil.disk_usage(folder).free

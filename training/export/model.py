@@ -17,5 +17,5 @@ def write_model(merge: Merge, template: str, folder: Path, report: Callable[[int
     copy_licences(base.folder, folder)
     write_generation_config(folder, base.folder, base.config)
     names = merge.write(folder, report)
-    write_config(folder, base.config, base.dtype, untied=merge.untied, vocabulary=merge.find_vocabulary())
+    write_config(folder, base.config, merge.dtype, untied=merge.untied, vocabulary=merge.find_vocabulary())
     return names

@@ -1,4 +1,4 @@
-"""`python -m training export RUN`: merges the run's adapter into its base model.
+"""`python -m training export RUN`: merges the run's adapter into its base model, and asks the merged model.
 
 The messages are in `training.contract.export_messages`.
 """
@@ -12,10 +12,14 @@ from pathlib import Path
 
 from training.contract.export_messages import (
     EXPORT,
+    Asked,
+    AskEnd,
+    AskMerged,
     BaseDescribed,
     DescribeBase,
     ExportAnswer,
     ExportRequest,
+    ListProofQuestions,
     Merged,
     Merging,
 )
@@ -26,6 +30,7 @@ from training.export.adapter import Adapter
 from training.export.base import Base
 from training.export.merge import Merge
 from training.export.model import write_model
+from training.export.prove import MergedModel, list_questions
 from training.job import environ
 from training.job.job import Job, read_job
 from training.job.model import resolve_source
@@ -59,10 +64,9 @@ def serve(path: Path) -> int:
 
 
 def _answer(pipe: ExportPipe, run: RunDirectory, job: Job, request: ExportRequest) -> None:
-    pipe.send(Loading(detail="reading the base model", done=1, total=STEPS))
-    merge = _plan(run, job, request)
     match request:
         case DescribeBase():
+            merge = _plan(pipe, run, job, request)
             pipe.send(
                 BaseDescribed(
                     fingerprint=merge.base.compute_fingerprint(),
@@ -70,19 +74,33 @@ def _answer(pipe: ExportPipe, run: RunDirectory, job: Job, request: ExportReques
                     tensors=len(merge.tensors),
                     adapted=merge.adapted,
                     parameters=merge.parameters,
-                    dtype=job.dtype,
+                    dtype=merge.dtype,
                     quantised=merge.base.has_four_bits,
                 )
             )
         case MergeRequest():
+            merge = _plan(pipe, run, job, request)
             files = write_model(merge, job.config.chat_template, Path(request.folder), _make_report(pipe))
             pipe.send(Merged(files=files, untied=merge.untied))
+        case ListProofQuestions():
+            pipe.send(Loading(detail="reading the rows", done=0, total=STEPS))
+            pipe.send(list_questions(run, job, request.book, request.max_questions))
+        case AskMerged():
+            model = MergedModel.load(
+                Path(request.folder),
+                job,
+                lambda detail, done: pipe.send(Loading(detail=detail, done=done, total=STEPS)),
+            )
+            for place, exported in model.ask(request.questions, request.max_new_tokens):
+                pipe.send(Asked(index=place, exported=exported))
+            pipe.send(AskEnd())
 
 
-def _plan(run: RunDirectory, job: Job, request: ExportRequest) -> Merge:
+def _plan(pipe: ExportPipe, run: RunDirectory, job: Job, request: DescribeBase | MergeRequest) -> Merge:
+    pipe.send(Loading(detail="reading the base model", done=1, total=STEPS))
     folder = Path(resolve_source(request.base, job.cache))
     base = Base.open(folder, job.dtype, request.choice, load_in_4bit=job.load_in_4bit)
-    return Merge.plan(base, Adapter.read(find_adapter(run)))
+    return Merge.plan(base, Adapter.read(find_adapter(run)), request.dtype)
 
 
 def _make_report(pipe: ExportPipe) -> Callable[[int, int], None]:

@@ -33,7 +33,7 @@ class Answerer:
 
     `count_fitting` returns how many answers fit into memory together, if each has so many tokens with its question.
     Without `use_cache`, each token is computed from the whole text before it: slower, and never different from what the
-    model itself says.
+    model itself says. `end_tokens` end an answer; None: those of the model and those of the tokenizer.
     """
 
     model: Any
@@ -41,6 +41,7 @@ class Answerer:
     autocast: Callable[[], AbstractContextManager[Any]]
     count_fitting: Callable[[int], int]
     use_cache: bool = True
+    end_tokens: list[int] | None = None
 
 
 def encode_prompts(
@@ -107,8 +108,8 @@ def _generate(answerer: Answerer, batch: list[Prompt], max_new_tokens: int) -> l
     import torch
 
     model, tokenizer = answerer.model, answerer.tokenizer
-    end_tokens = list_end_tokens(model, tokenizer)
-    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else end_tokens[0]
+    end_tokens = list_end_tokens(model, tokenizer) if answerer.end_tokens is None else answerer.end_tokens
+    pad = next((token for token in (tokenizer.pad_token_id, *end_tokens) if token is not None), 0)
     ids, mask = pad_left([prompt.ids for prompt in batch], pad, model.device)
     with torch.inference_mode(), answerer.autocast():
         output = model.generate(
@@ -116,7 +117,7 @@ def _generate(answerer: Answerer, batch: list[Prompt], max_new_tokens: int) -> l
             attention_mask=mask,
             max_new_tokens=batch[0].max_new_tokens,
             do_sample=False,
-            eos_token_id=end_tokens,
+            eos_token_id=end_tokens or None,
             pad_token_id=pad,
             use_cache=answerer.use_cache,
         )

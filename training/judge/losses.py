@@ -12,7 +12,7 @@ from training.contract.judgement import Loss, Question
 from training.dataset.shapes import Row
 from training.job.answers import pad_left
 from training.job.tokens import Encoded, RowEncoder, with_system_prompt
-from training.judge.models import JudgeModels, Speaker
+from training.judge.models import Computes, Speaker
 
 MAX_LOGITS_BYTES = 256 * 2**20  # of one batch; a vocabulary of 128,000 needs 0.5 MB a token in full precision
 MAX_BATCH = 32
@@ -55,7 +55,7 @@ def _make_row(form: RowForm, question: Question, text: str) -> Row:
 
 
 def measure_losses(
-    models: JudgeModels, model: Any, speaker: Speaker, sequences: Sequence[Encoded]
+    models: Computes, model: Any, speaker: Speaker, sequences: Sequence[Encoded]
 ) -> Iterator[tuple[int, TokenLosses]]:
     """Yield the place of each sequence and its losses, those of a batch together. A sequence with a loss that is no
     number is left out. Raises TrainingFailure."""
@@ -97,7 +97,7 @@ def _count_kept(sequence: Encoded) -> int:
     return len(sequence.input_ids) - start + 1
 
 
-def _measure(models: JudgeModels, model: Any, speaker: Speaker, batch: list[Encoded]) -> list[TokenLosses]:
+def _measure(models: Computes, model: Any, speaker: Speaker, batch: list[Encoded]) -> list[TokenLosses]:
     import torch
 
     pad = speaker.tokenizer.pad_token_id or 0

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from training.contract import checkpoints
 from training.contract.config import RowForm
@@ -23,6 +23,12 @@ MIN_CONTRAST = 20.0
 """How much nearer the switched-off model must be to the base model than the adapter is."""
 ADAPTER, OTHER = "default", "other"  # peft's names
 STEPS = 3
+
+
+class Computes(Protocol):
+    """Something with models, which compute inside the context that `autocast` returns."""
+
+    def autocast(self) -> Any: ...
 
 
 @dataclass
