@@ -161,7 +161,7 @@ def _find_problems(pairs: Sequence[Comparison], loss: Sides | None) -> Iterator[
 def format_text(report: ProofReport) -> Iterator[str]:
     """The lines of the report for a person. Clean each before you print it: it may hold any text."""
     yield f"{report.headline}."
-    yield f"Asked: {pluralize(report.questions, 'question')}, {SOURCES[report.source]}, the likeliest answer each."
+    yield f"Asked: {report.questions} {SOURCES[report.source]}, the likeliest answer to each."
     yield (
         f"Prompts: {report.same_prompts} of {report.questions} are the run's, token by token; {report.as_trained} are "
         "prompts of the training."

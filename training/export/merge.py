@@ -3,7 +3,6 @@ rows; the whole tensor if it has 4 bits."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from math import prod
@@ -126,7 +125,6 @@ class Merge:
         all. Raises TrainingFailure, OSError."""
         shards = divide_into_shards(self.list_new())
         total, done = self.size, 0
-        self._check_disk(folder, total)
         names = name_shards(len(shards))
         for name, shard in zip(names, shards, strict=True):
             path = folder / name
@@ -158,15 +156,6 @@ class Merge:
             if change and delta is not None:
                 block = self.adapter.apply(change, delta, block.float(), first)
             yield from iterate_bytes(block.to(dtype))
-
-    def _check_disk(self, folder: Path, total: int) -> None:
-        free = shutil.disk_usage(folder).free
-        if free < total:
-            raise TrainingFailure(
-                "disk_full",
-                f"The merged model needs {total / 1e9:.2f} GB in {folder}, and {free / 1e9:.2f} GB is free.",
-                "Free some space there, or use a folder on another disk.",
-            )
 
     def _write_index(self, folder: Path, shards: dict[str, list[NewTensor]], total: int) -> None:
         weights = {tensor.name: name for name, shard in shards.items() for tensor in shard}
