@@ -23,7 +23,6 @@ from codex_tui.base.errors import CodexError
 from codex_tui.base.progress import OnProgress, Progress
 from codex_tui.base.secrets import redact
 from codex_tui.base.text import format_duration
-from training.contract.messages import ChatTurn
 from training.contract.process import format_signal
 
 LOOPBACK = "127.0.0.1"
@@ -33,6 +32,9 @@ GRACE_SECONDS = 5.0
 REQUEST_SECONDS = 600.0
 MAX_LINES, MAX_LINE = 40, 500  # of the server's output, for an error
 FORCING_BIAS = 1e9  # added to the logit of a token so that it is certainly the next one
+
+Turn = Mapping[str, Any]
+"""A message of the OpenAI API."""
 
 EXEC_CHILD = Path(__file__).with_name("exec_child.py")
 
@@ -96,7 +98,7 @@ class LlamaServer:
         """Wait until the server ends. Return its exit code."""
         return await self._process.wait()
 
-    async def answer(self, turns: Sequence[ChatTurn], max_new_tokens: int) -> ServerAnswer:
+    async def answer(self, turns: Sequence[Turn], max_new_tokens: int) -> ServerAnswer:
         """Ask for the greedy answer to a conversation, in the way of every client of the OpenAI API."""
         started = time.monotonic()
         reply = await self._post(
@@ -124,13 +126,14 @@ class LlamaServer:
             reply["content"], ended, reply["tokens_predicted"], reply["tokens_evaluated"], time.monotonic() - started
         )
 
-    async def encode_chat(self, turns: Sequence[ChatTurn]) -> list[int]:
-        """Return the tokens of a conversation up to the answer, as the server's own chat template makes them."""
-        return await self.tokenize(await self.render_chat(turns), add_special=True)
+    async def encode_chat(self, turns: Sequence[Turn], tools: Sequence[Mapping[str, Any]] | None = None) -> list[int]:
+        """Return the tokens of a conversation up to the answer, as the file's own chat template makes them."""
+        return await self.tokenize(await self.render_chat(turns, tools), add_special=True)
 
-    async def render_chat(self, turns: Sequence[ChatTurn]) -> str:
+    async def render_chat(self, turns: Sequence[Turn], tools: Sequence[Mapping[str, Any]] | None = None) -> str:
         """Return the text of a conversation up to the answer, without a begin token that the tokenizer adds itself."""
-        prompt: str = (await self._post("/apply-template", {"messages": list(turns)}))["prompt"]
+        body = {"messages": list(turns), **({"tools": list(tools)} if tools else {})}
+        prompt: str = (await self._post("/apply-template", body))["prompt"]
         return prompt
 
     async def find_end_token(self) -> str:

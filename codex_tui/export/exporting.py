@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from codex_tui.base.errors import BadInput, EnvironmentMissing
 from codex_tui.base.progress import OnProgress
-from codex_tui.environment.llama_cpp import find_llama_cpp
+from codex_tui.environment.llama_cpp import LlamaCpp, find_llama_cpp
 from codex_tui.export import gguf, merge, ollama, proof
+from codex_tui.export.gguf_proof import make_gguf_ask
 from codex_tui.export.gguf_types import name_file
 from codex_tui.export.merge import BaseModel
 from codex_tui.export.plan import ExportPlan
@@ -42,8 +43,16 @@ def list_gguf_steps(plan: ExportPlan, base: BaseModel) -> list[Step]:
     merged = merge.make_step(plan, base, intermediate=True)
     described = base.described
     steps = [merged, *gguf.make_steps(plan, merged, described.dtype, described.parameters, llama_cpp)]
+    by_name = {step.name: step for step in steps}
+    written = [(quant, by_name[gguf.name_step(quant)]) for quant in plan.quants]
     if plan.kind == "ollama":
-        quant = plan.quants[0]
-        written = next(step for step in steps if step.name == gguf.name_step(quant))
-        steps.append(ollama.make_step(plan, written, name_file(plan.run.name, quant), llama_cpp))
+        quant, step = written[0]
+        steps.append(ollama.make_step(plan, step, name_file(plan.run.name, quant), llama_cpp))
+    if plan.proves:
+        steps += [_make_proof(plan, quant, step, llama_cpp) for quant, step in written]
     return steps
+
+
+def _make_proof(plan: ExportPlan, quant: str, written: Step, llama_cpp: LlamaCpp) -> Step:
+    ask = make_gguf_ask(llama_cpp, written.find_folder(plan.out) / name_file(plan.run.name, quant))
+    return proof.make_step(plan, quant.upper(), ask, needs=(written.name,), name=f"proof-{quant}")

@@ -27,8 +27,11 @@ from codex_tui.cli import main
 from codex_tui.engines.llama_server import LlamaServer, ServerAnswer, ServerOptions, find_free_port, start_server
 from codex_tui.environment.llama_cpp import LlamaCpp
 from codex_tui.export import gguf, gguf_types
+from codex_tui.export.gguf_proof import make_gguf_ask
 from codex_tui.export.records import ExportRecord, FileRecord, StepRecord
 from training import demo as demo_package
+from training.contract.export_messages import Exported, ProofQuestion
+from training.contract.judgement import Answer, Question
 from training.contract.process import ProcessIdentity
 from training.contract.run_directory import RunDirectory
 
@@ -173,6 +176,44 @@ def test_another_template_is_refused(llama_cpp: LlamaCpp, demo: RunDirectory, me
         asyncio.run(convert)
 
 
+def test_the_proof_of_a_file_finds_another_template(
+    llama_cpp: LlamaCpp,
+    demo: RunDirectory,
+    files: dict[str, Any],
+    merged: Path,
+    expected: list[dict[str, Any]],
+    tmp_path: Path,
+) -> None:
+    other = shutil.copytree(merged, tmp_path / "other")
+    template = other / "chat_template.jinja"
+    template.write_text(template.read_text().replace("| trim", "| trim ~ ' '"))
+    convert = gguf.convert_model(llama_cpp, other, demo, other, "f16", tmp_path / "demo-F16.gguf", ignore_progress)
+    asyncio.run(convert)
+    questions = [
+        ProofQuestion(
+            question=Question(id=str(place), messages=turns(one["question"])),
+            messages=turns(one["question"]),
+            prompt_ids=one["prompt"],
+            reference_ids=one["given"],
+        )
+        for place, one in enumerate(expected[:3])
+    ]
+
+    def ask(file: Path) -> list[Exported]:
+        return asyncio.run(make_gguf_ask(llama_cpp, file)(questions, NEW_TOKENS, ignore_progress))
+
+    for answered, one in zip(ask(files["f16"][0]), expected, strict=False):
+        assert answered.prompt_ids == one["prompt"]
+        assert answered.answer == Answer(text=one["text"], tokens=one["tokens"], ended=one["ended"])
+        assert answered.loss is not None
+        assert answered.loss.tokens == len(one["given"])
+        assert answered.loss.total == pytest.approx(-sum(one["log_probabilities"]), abs=0.05)
+    assert all(
+        answered.prompt_ids != one["prompt"]
+        for answered, one in zip(ask(tmp_path / "demo-F16.gguf"), expected, strict=False)
+    )
+
+
 def test_an_unknown_tokenizer_is_refused_unless_the_tokens_are_the_same(
     llama_cpp: LlamaCpp, demo: RunDirectory, merged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,7 +288,12 @@ def test_an_export_for_ollama_has_the_file_and_a_proven_template(
     out = tmp_path / "out"
     assert main(["export", "taken", "--to", "ollama", "--out", str(out), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert sorted(path.name for path in out.iterdir()) == ["Modelfile", "export.json", "taken-Q4_K_M.gguf"]
+    proofs = {"proof-q4_k_m.json", "proof-q4_k_m.txt"}
+    assert {path.name for path in out.iterdir()} == {"Modelfile", "export.json", "taken-Q4_K_M.gguf", *proofs}
+    proof = told["steps"]["proof-q4_k_m"]
+    assert (proof["of"], proof["source"], proof["questions"], proof["same_prompts"]) == ("Q4_K_M", "held-out", 30, 30)
+    assert proof["problems"] == []
+    assert proof["loss"]["exported"] == pytest.approx(proof["loss"]["run"], abs=0.1)
     facts = told["steps"]["modelfile"]
     assert (facts["template"], facts["compared_chats"], facts["stop"]) == (True, 6, ["<|eot_id|>"])
     assert told["ollama"]["created"]
