@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from codex_tui.data.overview import Overview
 from codex_tui.machine.forecast import ResourceForecast
 from codex_tui.machine.speed import Speed, estimate_speed
+from codex_tui.runs.pace import FORWARD_SHARE
+from training.contract.profile import Profile
+from training.dataset.split import choose_eval_steps
 
 
 @dataclass(frozen=True)
@@ -42,3 +45,26 @@ def find_speed(resources: ResourceForecast, row_tokens: float, measured_speed: f
         return None
     profile = resources.profile.with_value("model.offload_layers", resources.memory.offload_layers)
     return estimate_speed(profile, resources.shape, resources.card.name, row_tokens)
+
+
+@dataclass(frozen=True)
+class BookDuration:
+    """How often a run asks the questions of its book, and the seconds that the answers take in the whole run."""
+
+    rounds: int
+    shortest: float
+    longest: float
+
+
+def forecast_book(profile: Profile, overview: Overview, duration: Duration, questions: int) -> BookDuration:
+    """Forecast the time of a book's `questions` in a run of `profile` that takes `duration` for its steps. Assumes that
+    questions and answers are as long as those of the rows of `overview`.
+
+    The trainer answers without a key-value cache: each token is a forward pass over the whole text before it.
+    """
+    rounds = -(-duration.steps // choose_eval_steps(profile, duration.steps))
+    sequences = max(1, overview.train_sequences)
+    answer, row = (overview.learned_tokens or 0) / sequences, (overview.train_tokens or 0) / sequences
+    tokens = rounds * questions * answer * (row - answer / 2)
+    slow, fast = (speed / FORWARD_SHARE for speed in (duration.speed.slow, duration.speed.fast))
+    return BookDuration(rounds, tokens / fast, tokens / slow)

@@ -158,6 +158,20 @@ async def test_the_time_is_estimated_until_a_run_has_measured_the_speed(
         await see(pilot, "for 72 steps, at the last run's 250 tokens/s")
 
 
+async def test_the_book_is_checked_and_its_time_is_forecast(
+    mine: Path, folder: Path, worker: type[WordWorker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = mine.parent / "book.jsonl"
+    mine.write_text(mine.read_text() + '[evaluation]\neval_steps = 30\nbook = "book.jsonl"\n')
+    async with launching() as pilot:
+        await see(pilot, "✗ evaluation.book: ", "book.jsonl can't be read: No such file or directory.")
+    marked, unmarked = '{"question": "Hi?", "must": "Hello"}\n', '{"question": "Why?", "reference": "Because."}\n'
+    book.write_text(marked * 4 + unmarked)
+    monkeypatch.setattr(speed, "find_last_speed_on", lambda card, profile, path: 250.0)
+    async with launching() as pilot:
+        await see(pilot, "Book 4 questions, asked 3 times: about ", " more")
+
+
 async def test_the_dialog_names_the_run_as_the_launch_will(mine: Path, worker: Any) -> None:
     stem = mine.stem
     for number in (1, 2, 4):

@@ -53,6 +53,11 @@ def count_steps(profile: Profile, rows: int) -> Steps:
     return Steps(per_epoch, training.max_steps or ceil(per_epoch * training.num_train_epochs))
 
 
+def choose_eval_steps(profile: Profile, total_steps: int) -> int:
+    """Return the number of steps between two evaluations: those of the profile, else a tenth of the run."""
+    return profile.evaluation.eval_steps or max(1, total_steps // 10)
+
+
 def find_sparse_logging(profile: Profile, total_steps: int) -> SparseLogging | None:
     """Find out whether a run of `total_steps` is over before its loss is logged for the first time."""
     every = profile.training.logging_steps

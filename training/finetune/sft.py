@@ -19,7 +19,7 @@ from training.contract.failures import TrainingFailure, name_full_disk
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 from training.dataset.rows import Rows
-from training.dataset.split import Steps, choose_eval_rows, count_steps, find_sparse_logging
+from training.dataset.split import Steps, choose_eval_rows, choose_eval_steps, count_steps, find_sparse_logging
 from training.finetune import adapter, checkpoints, packing, resolved
 from training.finetune.attempt import Attempt
 from training.finetune.book_judge import BookJudge, prepare_book_judge
@@ -232,7 +232,7 @@ def build_trainer(
         logging_nan_inf_filter=False,  # a NaN must show in the log, not be replaced
         include_num_input_tokens_seen="all" if packed else "non_padding",  # packed rows have no padding
         eval_strategy="steps" if examples.eval else "no",
-        eval_steps=evaluation.eval_steps or max(1, steps.total // 10),
+        eval_steps=choose_eval_steps(profile, steps.total),
         per_device_eval_batch_size=eval_batch_size,
         prediction_loss_only=True,
         save_strategy="steps",

@@ -17,6 +17,7 @@ from codex_tui.ui.kit.drawing import MUTED, STRONG, line
 if TYPE_CHECKING:
     from codex_tui.base.progress import Progress
     from codex_tui.data.advice import Advice
+    from codex_tui.data.duration import Duration
     from codex_tui.data.overview import Overview
     from codex_tui.hub.model import MissingModel
     from codex_tui.machine.forecast import ResourceForecast
@@ -47,7 +48,8 @@ class Checks:
     """The results so far. None: not known yet. `model_checked` says that `missing` is final, where None means that the
     model is here. `rows` can be an error or the progress of the check. `changes` are the fields of the profile that
     have other values for this run, and `own_length` is the profile's max_seq_length. `measured_speed` is that of the
-    last run with this model here, in tokens a second."""
+    last run with this model here, in tokens a second. `book` is the number of questions that the run is asked again and
+    again, or what is wrong with its book."""
 
     own_length: int
     forecast: ResourceForecast | None = None
@@ -56,6 +58,7 @@ class Checks:
     rows: RowsChecked | CodexError | Progress | str | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
     measured_speed: float | None = None
+    book: int | CodexError | None = None
 
     def change(self, **values: object) -> Checks:
         return replace(self, **values)  # type: ignore[arg-type]
@@ -79,6 +82,7 @@ def describe_checks(checks: Checks) -> Content:
     lines = [
         *_describe_rows(checks),
         *_describe_time(checks),
+        *_describe_book(checks),
         *_describe_forecast(checks.forecast, checks.missing),
         *_describe_model(checks),
         *_list_advice(checks),
@@ -134,13 +138,35 @@ def _describe_left_out(files: int) -> str:
     return f" {pluralize(files, 'file')} of the dataset {'is' if files == 1 else 'are'} left out: Esc, d, 4 says why."
 
 
-def _describe_time(checks: Checks) -> Iterator[Content]:
-    """How long the run will take; nothing until the rows are counted, or if no speed is known."""
+def _forecast_duration(checks: Checks) -> Duration | None:
+    """Returns None until the rows are counted, and if no speed is known."""
     if checks.forecast is None or not isinstance(checks.rows, RowsChecked):
-        return
+        return None
     from codex_tui.data.duration import forecast_duration
 
-    duration = forecast_duration(checks.forecast, checks.rows.overview, checks.measured_speed)
+    return forecast_duration(checks.forecast, checks.rows.overview, checks.measured_speed)
+
+
+def _describe_book(checks: Checks) -> Iterator[Content]:
+    """What the run is asked at its evaluations, and how long the answers take, if that is known."""
+    if isinstance(checks.book, CodexError):
+        yield line((f"✗ {clean(checks.book.message, newlines=True)}", "$error"), (f" {clean(checks.book.hint)}", MUTED))
+    elif checks.book:
+        questions, duration = pluralize(checks.book, "question"), _forecast_duration(checks)
+        if duration is None or checks.forecast is None or not isinstance(checks.rows, RowsChecked):
+            yield _label("Book", line(f"{questions} at each evaluation"))
+            return
+        from codex_tui.data.duration import forecast_book
+
+        book = forecast_book(checks.forecast.profile, checks.rows.overview, duration, checks.book)
+        times = dict.fromkeys(map(format_duration, (book.shortest, book.longest)))
+        asked = f"{questions}, asked {pluralize(book.rounds, 'time')}: "
+        yield _label("Book", line(asked, (f"about {' to '.join(times)} more", STRONG)))
+
+
+def _describe_time(checks: Checks) -> Iterator[Content]:
+    """How long the run will take; nothing until the rows are counted, or if no speed is known."""
+    duration = _forecast_duration(checks)
     if duration is None:
         return
     steps, longest = pluralize(duration.steps, "step"), format_duration(duration.longest)

@@ -15,15 +15,15 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from codex_tui.base.errors import CodexError, convert_os_error
-from codex_tui.base.text import clean, format_duration
+from codex_tui.base.text import clean
 from codex_tui.ui.forecast.in_thread import forecast_profile
-from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.dialogs import DIALOG_CSS, format_keys
 from codex_tui.ui.kit.drawing import MUTED, line
 from codex_tui.ui.kit.line_input import LineInput
 from codex_tui.ui.kit.suggesting_input import Suggestions
 from codex_tui.ui.launch.checks import APPLY_KEY, COMPARE_KEY, LENGTH, Checks, RowsChecked, describe_checks
 from codex_tui.ui.launch.dataset_input import DatasetInput
+from codex_tui.ui.launch.work import format_fetch, format_setup
 from codex_tui.ui.messages import OpenRun, ReportsWorkerErrors
 
 if TYPE_CHECKING:
@@ -98,6 +98,8 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
             self._start_worker("forecast", self._forecast(self._entry.profile))
             self._start_worker("model", self._find_model(self._entry.profile))
             self._start_worker("rows", self._check_rows(self._entry.profile, None))
+            if self._entry.profile.evaluation.book:
+                self._start_worker("book", self._check_book(self._entry.profile))
 
     def on_resize(self) -> None:
         """Leaves room for the fields and the keys in a small terminal."""
@@ -139,6 +141,17 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
 
         missing = await asyncio.to_thread(find_missing_model, profile, self._entry.path)
         self._show_checks(self.checks.change(missing=missing, model_checked=True))
+
+    async def _check_book(self, profile: Profile) -> None:
+        from codex_tui.judge.books import load_profile_book
+
+        try:
+            book = await asyncio.to_thread(load_profile_book, profile, self._entry.path.parent)
+        except CodexError as error:
+            self._show_checks(self.checks.change(book=error))
+            return
+        questions = sum(question.has_marks for question in book.questions) if book else None
+        self._show_checks(self.checks.change(book=questions))
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
@@ -244,10 +257,10 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         return launcher.launch(plan, build.ensure(self._report_setup))
 
     def _report_setup(self, progress: Progress) -> None:
-        self._show_progress(progress, _format_setup)
+        self._show_progress(progress, format_setup)
 
     def _report_fetch(self, progress: Progress) -> None:
-        self._show_progress(progress, _format_fetch)
+        self._show_progress(progress, format_fetch)
 
     def _show_progress(self, progress: Progress, text: Callable[[Progress], Content]) -> None:
         """Show progress from the thread: at most two updates a second, and always the end of a step."""
@@ -286,17 +299,3 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
             status.display = True
             status.update(text)
             self.query_one(VerticalScroll).display = self.size.height >= MIN_HEIGHT_FOR_BOTH
-
-
-def _format_fetch(progress: Progress) -> Content:
-    return line((f"{clean(progress.step)}{figures.format_share(progress)}", MUTED))
-
-
-def _format_setup(progress: Progress) -> Content:
-    left = f", {format_duration(progress.seconds_left)} left" if progress.seconds_left is not None else ""
-    bar = figures.draw_progress(progress.fraction, 40)
-    return line(
-        ("Setting up the training environment (only once).\n", MUTED),
-        f"{clean(progress.step)}  ", (clean(progress.detail), MUTED), "\n",
-        bar, f"  {progress.done} / {progress.total}{left}",
-    )  # fmt: skip
