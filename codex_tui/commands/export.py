@@ -39,7 +39,8 @@ def add(subparsers: Any) -> None:
         "--quant",
         metavar="Q",
         default="",
-        help="types of the GGUF files, such as q4_k_m,q8_0,f16 (default: q4_k_m)",
+        help="types of the GGUF files, such as q4_k_m,q8_0,f16 (default: q4_k_m); adapter: the adapter alone, for a "
+        "base model in GGUF",
     )
     parser.add_argument(
         "--base", choices=CHOICES, default="trained", help="which base weights get the adapter (default: trained)"

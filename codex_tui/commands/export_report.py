@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from codex_tui.base.text import format_size, pluralize
 from codex_tui.export.gguf_types import describe_fallbacks
 from codex_tui.export.ollama import describe_modelfile
+from codex_tui.export.plan import ADAPTER
 from codex_tui.export.proof_report import SOURCES
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ def format_report(plan: ExportPlan, record: ExportRecord, ollama: OllamaCommand 
             yield f"Proof: {headline} ({SOURCES.get(step.facts.get('source', ''), 'questions')})"
     if not plan.proves:
         yield "Not proven: nobody has asked the exported model anything (--no-proof)."
+    elif any(step.facts.get("quant") == ADAPTER for step in record.steps.values()):
+        yield "The adapter alone is not proven, because it answers only with a base model in GGUF."
     remarks = [describe_fallbacks(step.facts) for step in record.steps.values()]
     if ollama:
         remarks += describe_modelfile(record, ollama)

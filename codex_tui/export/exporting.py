@@ -9,7 +9,7 @@ from codex_tui.export import gguf, merge, ollama, proof
 from codex_tui.export.gguf_proof import make_gguf_ask
 from codex_tui.export.gguf_types import name_file
 from codex_tui.export.merge import BaseModel
-from codex_tui.export.plan import ExportPlan
+from codex_tui.export.plan import ADAPTER, ExportPlan
 from codex_tui.export.records import ExportRecord
 from codex_tui.export.steps import Step, run_steps
 
@@ -44,7 +44,9 @@ def list_gguf_steps(plan: ExportPlan, base: BaseModel) -> list[Step]:
     described = base.described
     steps = [merged, *gguf.make_steps(plan, merged, described.dtype, described.parameters, llama_cpp)]
     by_name = {step.name: step for step in steps}
-    written = [(quant, by_name[gguf.name_step(quant)]) for quant in plan.quants]
+    written = [(quant, by_name[gguf.name_step(quant)]) for quant in plan.quants if quant != ADAPTER]
+    if ADAPTER in plan.quants:
+        steps.append(gguf.make_adapter_step(plan, base.place, llama_cpp))
     if plan.kind == "ollama":
         quant, step = written[0]
         steps.append(ollama.make_step(plan, step, name_file(plan.run.name, quant), llama_cpp))

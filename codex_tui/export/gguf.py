@@ -19,12 +19,14 @@ from codex_tui.engines.llama_server import ServerOptions, start_server
 from codex_tui.environment import build
 from codex_tui.environment.llama_cpp import LlamaCpp, Tool, read_version
 from codex_tui.export.gguf_types import estimate_bytes, name_file
-from codex_tui.export.plan import ExportPlan
+from codex_tui.export.plan import ADAPTER, ExportPlan
 from codex_tui.export.steps import Facts, Step
 from codex_tui.workers.process import Worker
+from training.contract import checkpoints
 from training.contract.gguf_messages import (
     FLOAT_TYPES,
     GGUF,
+    QUANTS,
     AdapterConverted,
     ConvertAdapter,
     Converted,
@@ -131,20 +133,20 @@ async def quantize_model(
 
 
 async def convert_adapter(
-    llama_cpp: LlamaCpp, base: Path, adapter: Path, out: Path, report: OnProgress
+    llama_cpp: LlamaCpp, base: str, adapter: Path, out: Path, report: OnProgress
 ) -> dict[str, Any]:
-    """Write the adapter in the folder `adapter` to `out`. `base` is the folder of its base model. Raises CodexError if
-    the format has no place for such an adapter."""
+    """Write the adapter in the folder `adapter` to `out`. `base` names its base model. Raises CodexError if the format
+    has no place for such an adapter."""
     if llama_cpp.lora_converter is None:
         raise CodexError(
             "The converter for adapters, convert_lora_to_gguf.py, is missing.",
             "It is in a checkout of llama.cpp: codex-tui config llama_cpp.path FOLDER",
         )
     request = ConvertAdapter(
-        converter=str(llama_cpp.lora_converter.path), base=str(base), adapter=str(adapter), out=str(out)
+        converter=str(llama_cpp.lora_converter.path), base=base, adapter=str(adapter), out=str(out)
     )
     await _ask(request, AdapterConverted, out.parent, f"writing {out.name}", report)
-    return {"quant": "f16"}
+    return {"quant": ADAPTER}
 
 
 def make_steps(plan: ExportPlan, merge: Step, dtype: str, parameters: int, llama_cpp: LlamaCpp) -> list[Step]:
@@ -153,7 +155,7 @@ def make_steps(plan: ExportPlan, merge: Step, dtype: str, parameters: int, llama
     version = read_version(_require(llama_cpp.server))
     source_type = FLOAT_OF_DTYPE.get(dtype, "f16")
     floats = [quant for quant in plan.quants if quant in FLOAT_TYPES]
-    quants = [quant for quant in plan.quants if quant not in FLOAT_TYPES]
+    quants = [quant for quant in plan.quants if quant in QUANTS]
     if quants and source_type not in floats:
         floats.append(source_type)
 
@@ -176,6 +178,16 @@ def make_steps(plan: ExportPlan, merge: Step, dtype: str, parameters: int, llama
 
     steps = {quant: make(quant, merge, quant not in plan.quants) for quant in floats}
     return [*steps.values(), *(make(quant, steps[source_type], False) for quant in quants)]
+
+
+def make_adapter_step(plan: ExportPlan, base: str, llama_cpp: LlamaCpp) -> Step:
+    """Make the step that writes the adapter alone. It needs no merged model."""
+
+    async def work(folder: Path, report: OnProgress) -> Facts:
+        return await convert_adapter(llama_cpp, base, plan.adapter, folder / name_file(plan.run.name, ADAPTER), report)
+
+    size = (plan.adapter / checkpoints.ADAPTER).stat().st_size
+    return Step(name_step(ADAPTER), [plan.side.model.sha256], work, bytes_needed=size)
 
 
 def name_step(quant: str) -> str:

@@ -18,7 +18,9 @@ from training.contract.run_directory import RunDirectory
 Kind = Literal["adapter", "merged", "gguf", "ollama"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 DEFAULT_QUANT = "q4_k_m"
-QUANTS = (*gguf_messages.FLOAT_TYPES, *gguf_messages.QUANTS)
+ADAPTER = "adapter"
+"""In the place of a number type: the adapter alone as a GGUF file, for a base model in GGUF."""
+QUANTS = (*gguf_messages.FLOAT_TYPES, *gguf_messages.QUANTS, ADAPTER)
 """The number types of a GGUF file."""
 
 
@@ -59,6 +61,8 @@ def make_plan(
     """Check everything that can be checked without a model. Raises BadInput."""
     if quants and kind not in ("gguf", "ollama"):
         raise BadInput(f"--quant does not go with --to {kind}.", "Use: --to gguf --quant q4_k_m")
+    if kind == "ollama" and ADAPTER in parse_quants(quants):
+        raise BadInput("Ollama gets the merged model, and --quant adapter is the adapter alone.", "Use: --to gguf")
     side = read_side(run)
     folder = checkpoints.find_chat_adapter(run)
     assert folder is not None  # read_side has found one

@@ -18,7 +18,7 @@ from codex_tui.base.locations import expand_home
 from codex_tui.engines.llama_server import LOOPBACK, ServerOptions
 from codex_tui.environment.llama_cpp import find_llama_cpp
 from codex_tui.export.gguf_types import name_quant
-from codex_tui.export.plan import DEFAULT_QUANT
+from codex_tui.export.plan import ADAPTER, DEFAULT_QUANT, QUANTS
 from codex_tui.export.records import has_files, read_record
 from codex_tui.runs.live import find_live_run
 from codex_tui.runs.outcome import read_config
@@ -56,8 +56,9 @@ def list_exported(run: RunDirectory, out: str | None = None) -> dict[str, Path]:
             continue
         for step in record.steps.values():
             names = [name for name in step.files if name.endswith(".gguf")]
-            if names and has_files(folder, step):
-                found.setdefault(step.facts.get("quant", ""), folder / names[0])
+            quant = step.facts.get("quant")
+            if names and quant in QUANTS and quant != ADAPTER and has_files(folder, step):
+                found.setdefault(quant, folder / names[0])
     return dict(sorted(found.items(), key=lambda item: item[0] != DEFAULT_QUANT))
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.disks import fill, mounted
 from support.training_runs import Trainer
 
 from codex_tui.base import locations
@@ -214,6 +215,20 @@ def test_the_proof_of_a_file_finds_another_template(
     )
 
 
+def test_a_full_disk_is_named(
+    llama_cpp: LlamaCpp, demo: RunDirectory, files: dict[str, Any], merged: Path, tmp_path: Path
+) -> None:
+    with mounted(tmp_path / "disk", "size=2m") as disk:
+        fill(disk, but=600_000)
+        for work in (
+            gguf.convert_model(llama_cpp, merged, demo, demo.adapter, "f16", disk / "a.gguf", ignore_progress),
+            gguf.quantize_model(llama_cpp, files["f16"][0], "q8_0", disk / "b.gguf", ignore_progress),
+        ):
+            (disk / "a.gguf").unlink(missing_ok=True)
+            with pytest.raises(CodexError, match=f"{disk}/[ab].gguf can't be written: the disk is full"):
+                asyncio.run(work)
+
+
 def test_an_unknown_tokenizer_is_refused_unless_the_tokens_are_the_same(
     llama_cpp: LlamaCpp, demo: RunDirectory, merged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -240,10 +255,9 @@ def test_an_unknown_tokenizer_is_refused_unless_the_tokens_are_the_same(
 
 
 def test_an_adapter_with_whole_modules_is_refused(llama_cpp: LlamaCpp, demo: RunDirectory, home: Path) -> None:
-    base = Path(json.loads((demo.adapter / "adapter_config.json").read_text())["base_model_name_or_path"])
     with pytest.raises(CodexError, match=r"it has whole modules \(embed_tokens, lm_head\)") as caught:
-        asyncio.run(gguf.convert_adapter(llama_cpp, base, demo.adapter, home / "a.gguf", ignore_progress))
-    assert caught.value.hint == "Merge it instead."
+        asyncio.run(gguf.convert_adapter(llama_cpp, "demo:llama", demo.adapter, home / "a.gguf", ignore_progress))
+    assert "--to gguf --quant q4_k_m" in caught.value.hint
 
 
 @pytest.mark.parametrize("rslora", ["", "yes"])
@@ -260,7 +274,7 @@ def test_an_adapter_on_its_base_is_the_adapter_of_peft(
     without, with_adapter = trainer.run_program(
         "llama", "make_adapter", str(merged), str(adapter), json.dumps(pairs[:2]), rslora
     )
-    asyncio.run(gguf.convert_adapter(llama_cpp, merged, adapter, out, ignore_progress))
+    asyncio.run(gguf.convert_adapter(llama_cpp, str(merged), adapter, out, ignore_progress))
 
     async def ask(server: LlamaServer) -> list[list[float]]:
         return [await server.measure(one["prompt"], one["given"]) for one in with_adapter]

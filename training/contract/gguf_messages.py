@@ -48,7 +48,8 @@ class ConvertModel(Message, tag="convert"):
 
 
 class ConvertAdapter(Message, tag="adapter"):
-    """Asks to write the adapter in the folder `adapter` as GGUF to `out`. `base` is the folder of its base model."""
+    """Asks to write the adapter in the folder `adapter` as GGUF to `out`. `base` is its base model: a folder, a name on
+    the Hub, or the name of the demo model. Only the base's configuration is read."""
 
     converter: str
     base: str

@@ -11,6 +11,7 @@ import json
 import logging
 import math
 import runpy
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,13 +20,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from training.contract.cache import cache_home
 from training.contract.failures import TrainingFailure
 from training.contract.gguf_messages import ConvertAdapter, Converted, ConvertModel, TokenSample
+from training.export.quantization import explain_full_disk
 from training.job.job import read_job
+from training.job.model import resolve_source
 from training.judge.questions import read_split_rows
 
 OnBytes = Callable[[int, int], None]
 MAX_OWN_TEXTS = 100
+WEIGHTS = "adapter_model.safetensors"
+MERGE = "Export the merged model instead: --to gguf --quant q4_k_m"
 UNKNOWN_TOKENIZER = "BPE pre-tokenizer was not recognized"
 
 
@@ -82,19 +88,43 @@ def convert_adapter(request: ConvertAdapter, report: OnBytes) -> None:
     adapter = Path(request.adapter)
     config = json.loads((adapter / "adapter_config.json").read_bytes())
     if problem := explain_unsupported(config):
-        raise TrainingFailure("bad_config", f"The adapter can't be a GGUF of its own: {problem}.", "Merge it instead.")
-    if config.get("use_rslora"):  # llama.cpp divides lora_alpha by the rank, and rsLoRA by the root of the rank
-        scaled = config | {"lora_alpha": config["lora_alpha"] * math.sqrt(config["r"]), "use_rslora": False}
-        copy = Path(request.out).with_suffix(".adapter")
-        copy.mkdir(exist_ok=True)
-        (copy / "adapter_config.json").write_text(json.dumps(scaled))
-        weights = copy / "adapter_model.safetensors"
-        weights.unlink(missing_ok=True)
-        weights.symlink_to((adapter / "adapter_model.safetensors").absolute())
-        adapter = copy
+        raise TrainingFailure("bad_config", f"The adapter can't be a GGUF of its own: {problem}.", MERGE)
+    work = Path(request.out).with_suffix(".work")
+    work.mkdir(exist_ok=True)
+    try:
+        base = _write_base_config(request.base, work / "base")
+        if config.get("use_rslora"):
+            adapter = _copy_scaled(adapter, config, work / "adapter")
+        _run_adapter_converter(request, base, adapter, report)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _write_base_config(base: str, folder: Path) -> Path:
+    """Write the configuration of the base model, as if its weights were not quantised: the adapter's are not."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(resolve_source(base, cache_home()), trust_remote_code=False)
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    config.save_pretrained(folder)
+    return folder
+
+
+def _copy_scaled(adapter: Path, config: dict[str, Any], folder: Path) -> Path:
+    """Copy a rank-stabilised adapter with the lora_alpha that gives the same scale in llama.cpp, which divides by the
+    rank, and not by its root."""
+    folder.mkdir()
+    scaled = config | {"lora_alpha": config["lora_alpha"] * math.sqrt(config["r"]), "use_rslora": False}
+    (folder / "adapter_config.json").write_text(json.dumps(scaled))
+    (folder / WEIGHTS).symlink_to((adapter / WEIGHTS).absolute())
+    return folder
+
+
+def _run_adapter_converter(request: ConvertAdapter, base: Path, adapter: Path, report: OnBytes) -> None:
     script = Path(request.converter)
     sys.path.insert(0, str(script.parent))  # the package `conversion` beside it
-    arguments = ["--base", request.base, "--outfile", request.out, "--outtype", "f16", str(adapter)]
+    arguments = ["--base", str(base), "--outfile", request.out, "--outtype", "f16", str(adapter)]
     try:
         _run(request.converter, arguments, report, lambda: runpy.run_path(str(script), run_name="__main__"))
     finally:
@@ -154,6 +184,10 @@ def _run(script: str, arguments: list[str], report: OnBytes, main: Callable[[], 
         if error.code:
             last = errors[-1] if errors else f"it ended with code {error.code}"
             raise TrainingFailure("unknown", f"The converter of llama.cpp failed: {last}") from error
+    except OSError as error:
+        if error.errno is None and "written" in str(error):  # NumPy's words for a failed write
+            raise explain_full_disk(arguments[arguments.index("--outfile") + 1]) from error
+        raise
     finally:
         sys.argv = before
         logging.getLogger().removeHandler(handler)

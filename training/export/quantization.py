@@ -64,15 +64,20 @@ def quantize(request: QuantizeModel, report: OnBytes) -> Quantized:
 def _explain(request: QuantizeModel, code: int, log: _Log) -> TrainingFailure:
     reason = next((line for line in reversed(log.last) if re.search("fail|error", line, re.IGNORECASE)), "")
     if "iostream error" in reason:  # llama.cpp has no other words for a failed write
-        return TrainingFailure(
-            "disk_full",
-            f"{request.out} can't be written: the disk is full, or a file may not be so large.",
-            "Free some space there, then export again.",
-        )
+        return explain_full_disk(request.out)
     return TrainingFailure(
         "unknown",
         f"llama.cpp could not write {request.quant}: {reason or f'it ended with code {code}'}.",
         f"Its last lines: {' / '.join(list(log.last)[-3:])}",
+    )
+
+
+def explain_full_disk(out: str) -> TrainingFailure:
+    """Return the failure of a write whose reason is not reported."""
+    return TrainingFailure(
+        "disk_full",
+        f"{out} can't be written: the disk is full, or a file may not be so large.",
+        "Free some space there, then export again.",
     )
 
 
