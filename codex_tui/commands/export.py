@@ -12,7 +12,6 @@ from codex_tui.commands.options import add_python_option
 from codex_tui.commands.train import RUN_HELP
 
 KINDS = ("adapter", "merged", "gguf", "ollama")
-CHOICES = ("trained", "original")
 
 
 def add(subparsers: Any) -> None:
@@ -43,7 +42,11 @@ def add(subparsers: Any) -> None:
         "base model in GGUF",
     )
     parser.add_argument(
-        "--base", choices=CHOICES, default="trained", help="which base weights get the adapter (default: trained)"
+        "--base",
+        metavar="B",
+        default="trained",
+        help="which base weights get the adapter: trained, original, or a folder or repository that you name "
+        "(default: trained)",
     )
     parser.add_argument("--out", metavar="FOLDER", help="write here (default: exports/KIND in the run's folder)")
     parser.add_argument("--no-proof", action="store_true", help="do not ask the exported model any questions")
@@ -68,7 +71,7 @@ def run_export(args: argparse.Namespace) -> int:
 
     quants = args.quant.split(",") if args.quant else ()
     run = find_run(args.target)
-    plan = make_plan(run, args.to, out=args.out, quants=quants, choice=args.base, proves=not args.no_proof)
+    plan = make_plan(run, args.to, out=args.out, quants=quants, base=args.base, proves=not args.no_proof)
     try:
         with print_progress() as report:
             if plan.kind in ("gguf", "ollama"):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from codex_tui.base.text import format_size, pluralize
+from codex_tui.export.card import BASE_WEIGHTS, find_made
 from codex_tui.export.gguf_types import describe_fallbacks
 from codex_tui.export.ollama import describe_modelfile
 from codex_tui.export.plan import ADAPTER
@@ -35,6 +36,9 @@ def format_report(plan: ExportPlan, record: ExportRecord, ollama: OllamaCommand 
     size = format_size(sum(file.size for file in files))
     yield f"{plan.run.name} as {plan.kind}: {pluralize(len(files), 'file')}, {size}"
     yield str(plan.out)
+    for fact, value in find_made(record).items():
+        if fact == BASE_WEIGHTS:
+            yield f"Base weights: {value}."
     for step in record.steps.values():
         if headline := step.facts.get("headline"):
             yield f"Proof: {headline} ({SOURCES.get(step.facts.get('source', ''), 'questions')})"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from codex_tui.base.errors import BadInput, EnvironmentMissing
+from codex_tui.base.errors import EnvironmentMissing
 from codex_tui.base.progress import OnProgress
 from codex_tui.environment.llama_cpp import LlamaCpp, find_llama_cpp
-from codex_tui.export import gguf, merge, ollama, proof
+from codex_tui.export import adapter, card, gguf, merge, ollama, proof
 from codex_tui.export.gguf_proof import make_gguf_ask
 from codex_tui.export.gguf_types import name_file
 from codex_tui.export.merge import BaseModel
@@ -16,22 +16,26 @@ from codex_tui.export.steps import Step, run_steps
 
 async def export(plan: ExportPlan, report: OnProgress) -> ExportRecord:
     """Make the export in the folder of `plan`. Raises CodexError, OSError."""
-    base = await merge.find_base(plan, report)
+    base = None if plan.kind == "adapter" else await merge.find_base(plan, report)
     return await run_steps(plan.out, plan.run.name, plan.kind, list_steps(plan, base), report)
 
 
-def list_steps(plan: ExportPlan, base: BaseModel) -> list[Step]:
-    """List all steps of the export in their order. Raises BadInput."""
-    match plan.kind:
-        case "merged":
-            merged = merge.make_step(plan, base, intermediate=False)
-            ask = proof.make_merged_ask(plan, merged.find_folder(plan.out))
-            proven = proof.make_step(plan, base.described.dtype, ask, needs=(merged.name,))
-            return [merged, proven] if plan.proves else [merged]
-        case "gguf" | "ollama":
-            return list_gguf_steps(plan, base)
-        case _:
-            raise BadInput(f"--to {plan.kind} is not possible yet.", "Use: --to merged")
+def list_steps(plan: ExportPlan, base: BaseModel | None) -> list[Step]:
+    """List all steps of the export in their order. Only an adapter needs no base. Raises EnvironmentMissing."""
+    if plan.kind == "adapter" or base is None:
+        steps = [adapter.make_step(plan)]
+    elif plan.kind == "merged":
+        steps = _list_merged_steps(plan, base)
+    else:
+        steps = list_gguf_steps(plan, base)
+    return [*steps, card.make_step(plan, tuple(step.name for step in steps if not step.intermediate))]
+
+
+def _list_merged_steps(plan: ExportPlan, base: BaseModel) -> list[Step]:
+    merged = merge.make_step(plan, base, intermediate=False)
+    ask = proof.make_merged_ask(plan, merged.find_folder(plan.out))
+    proven = proof.make_step(plan, base.described.dtype, ask, needs=(merged.name,))
+    return [merged, proven] if plan.proves else [merged]
 
 
 def list_gguf_steps(plan: ExportPlan, base: BaseModel) -> list[Step]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
 from codex_tui.base.progress import OnProgress
-from codex_tui.export.plan import ExportPlan
+from codex_tui.export.plan import BaseWeights, ExportPlan
 from codex_tui.export.steps import Facts, Step
 from codex_tui.export.worker_talk import start_worker
+from codex_tui.hub.base_model import fetch_model
+from codex_tui.hub.model import DEMO
 from training.contract.export_messages import BaseDescribed
+from training.contract.model_path import find_model_folder
 
 SMALL_FILES_BYTES = 32 * 2**20  # of tokenizer and configuration
 NAME = "merge"
@@ -26,11 +30,20 @@ class BaseModel:
 
 
 async def find_base(plan: ExportPlan, report: OnProgress) -> BaseModel:
-    """Find the base model, and ask the worker whether the adapter can be merged into it. Raises CodexError."""
-    place = plan.side.base_name
+    """Find the base model, download it if it is missing, and ask the worker whether the adapter can be merged into it.
+    Raises CodexError."""
+    name = plan.base.name
+    place = await asyncio.to_thread(_find_place, plan.base, report)
     async with start_worker(plan.run, report) as talk:
-        described = await talk.describe_base(place, plan.choice, plan.dtype)
-    return BaseModel(plan.side.base_name, place, described)
+        described = await talk.describe_base(place, plan.base.choice, plan.dtype)
+    return BaseModel(name, place, described)
+
+
+def _find_place(base: BaseWeights, report: OnProgress) -> str:
+    if base.name.startswith(DEMO):
+        return base.name
+    folder = find_model_folder(base.name)
+    return str(folder or fetch_model(base.name, base.revision, report))
 
 
 def make_step(plan: ExportPlan, base: BaseModel, *, intermediate: bool) -> Step:
@@ -38,10 +51,11 @@ def make_step(plan: ExportPlan, base: BaseModel, *, intermediate: bool) -> Step:
 
     async def merge(folder: Path, report: OnProgress) -> Facts:
         async with start_worker(plan.run, report) as talk:
-            merged = await talk.merge(base.place, plan.choice, folder, plan.dtype)
+            merged = await talk.merge(base.place, plan.base.choice, folder, plan.dtype)
         return {
             "base": base.name,
-            "choice": plan.choice,
+            "choice": plan.base.choice,
+            "quantised": bool(plan.side.identity["load_in_4bit"]),
             "dtype": base.described.dtype,
             "parameters": base.described.parameters,
             "untied": merged.untied,
@@ -49,7 +63,7 @@ def make_step(plan: ExportPlan, base: BaseModel, *, intermediate: bool) -> Step:
 
     return Step(
         name=NAME,
-        depends_on=[plan.side.model.sha256, base.described.fingerprint, plan.choice, base.described.dtype],
+        depends_on=[plan.side.model.sha256, base.described.fingerprint, plan.base.choice, base.described.dtype],
         work=merge,
         bytes_needed=base.described.size + SMALL_FILES_BYTES,
         intermediate=intermediate,

@@ -10,18 +10,31 @@ from typing import Literal, get_args
 from codex_tui.base.errors import BadInput
 from codex_tui.base.locations import expand_home
 from codex_tui.export.records import check_folder
+from codex_tui.hub.base_model import name_original
 from codex_tui.judge.plan import Side, read_side
 from training.contract import checkpoints, gguf_messages
+from training.contract.config import get_table
 from training.contract.export_messages import BaseChoice, Dtype
+from training.contract.model_path import is_path
 from training.contract.run_directory import RunDirectory
 
 Kind = Literal["adapter", "merged", "gguf", "ollama"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+TRAINED, ORIGINAL = "trained", "original"
 DEFAULT_QUANT = "q4_k_m"
 ADAPTER = "adapter"
 """In the place of a number type: the adapter alone as a GGUF file, for a base model in GGUF."""
 QUANTS = (*gguf_messages.FLOAT_TYPES, *gguf_messages.QUANTS, ADAPTER)
 """The number types of a GGUF file."""
+
+
+@dataclass(frozen=True)
+class BaseWeights:
+    """Which weights get the adapter: those of the model `name`, a folder or a repository of the Hub."""
+
+    choice: BaseChoice
+    name: str
+    revision: str | None = None
 
 
 @dataclass(frozen=True)
@@ -35,7 +48,7 @@ class ExportPlan:
     kind: Kind
     out: Path
     quants: tuple[str, ...]
-    choice: BaseChoice
+    base: BaseWeights
     proves: bool
 
     @property
@@ -55,7 +68,7 @@ def make_plan(
     *,
     out: str | None = None,
     quants: Sequence[str] = (),
-    choice: BaseChoice = "trained",
+    base: str = TRAINED,
     proves: bool = True,
 ) -> ExportPlan:
     """Check everything that can be checked without a model. Raises BadInput."""
@@ -68,7 +81,22 @@ def make_plan(
     assert folder is not None  # read_side has found one
     place = expand_home(out).absolute() if out else run.exports / kind
     check_folder(place)
-    return ExportPlan(side, folder, kind, place, parse_quants(quants) if quants else (DEFAULT_QUANT,), choice, proves)
+    return ExportPlan(
+        side, folder, kind, place, parse_quants(quants) if quants else (DEFAULT_QUANT,), choose_base(side, base), proves
+    )
+
+
+def choose_base(side: Side, base: str) -> BaseWeights:
+    """Find the base weights for `--base`: "trained", "original", a folder, or a repository of the Hub."""
+    actual, revision = side.base_name, side.identity["revision"]
+    if base == TRAINED:
+        return BaseWeights("trained", actual, revision)
+    if base != ORIGINAL:
+        folder = expand_home(base)
+        return BaseWeights("original", str(folder.absolute()) if is_path(base) or folder.is_dir() else base)
+    named = str(get_table(side.config.profile, "model").get("name") or actual)
+    original = actual if is_path(actual) else name_original(named)
+    return BaseWeights("original", original, revision if original == named else None)
 
 
 def parse_quants(names: Sequence[str]) -> tuple[str, ...]:

@@ -182,6 +182,18 @@ def format_text(report: ProofReport) -> Iterator[str]:
         yield f"{len(differing) - 5} more answers differ: see the JSON file."
 
 
+def format_summary(facts: dict[str, Any]) -> str:
+    """Format the figures of a proof, as `ProofReport.summarise` returns them, for a card. They have no text of the
+    dataset."""
+    try:
+        report = msgspec.convert(
+            {"answers": [], **{key: facts[key] for key in facts if key != "headline"}}, ProofReport
+        )
+    except msgspec.ValidationError:
+        return ""
+    return "\n".join(f"- {line}" for line in format_text(report))
+
+
 def _describe(pair: Comparison) -> ProvenAnswer:
     return ProvenAnswer(
         id=pair.question.question.id,

@@ -16,7 +16,7 @@ from training.contract import files, judgement
 from training.contract.card_text import CARD, END
 from training.contract.checkpoints import ADAPTER
 from training.contract.judgement import JudgementHead
-from training.contract.model_card import Results, make_model_card
+from training.contract.model_card import ExportedModel, Results, make_model_card
 from training.contract.run_directory import RunDirectory
 from training.history.state import compute_elapsed
 
@@ -38,23 +38,29 @@ def list_adapter_files(run: RunDirectory) -> list[Path]:
     )
 
 
-def make_card(run: RunDirectory) -> Callable[[str, str], str]:
-    """Return a function that makes the model card: it takes the present card and the title of a new one.
+def make_card(run: RunDirectory, exported: ExportedModel | None = None) -> Callable[[str, str, str], str]:
+    """Return a function that makes the card of the adapter, or of the model `exported`. It takes the present card, the
+    title of a new one, and the folder or repository of the model.
 
-    An empty present card stands for the card in the adapter's folder, if the trainer wrote it. Raises BadInput if
+    An empty present card of an adapter stands for the card in its folder, if the trainer wrote it. Raises BadInput if
     config.json can't be read.
     """
     config = read_config(run)
     results = replace(collect_results(snapshot(run)), judgements=_list_judgements(run))
-    local = _read_local_card(run)
-    return lambda old, title: make_model_card(old if old.strip() else local, title, run.name, config, results)
+    local = "" if exported else _read_local_card(run)
+
+    def make(old: str, title: str, place: str) -> str:
+        old = old if old.strip() else local
+        return make_model_card(old, title, run.name, config, results, place=place, exported=exported)
+
+    return make
 
 
 def update_local_card(run: RunDirectory) -> None:
     """Write the newest facts into the card in the adapter's folder, unless someone else wrote that card. Raises
     BadInput, OSError."""
     if _read_local_card(run):
-        files.write_atomically(run.adapter / CARD, make_card(run)("", run.name))
+        files.write_atomically(run.adapter / CARD, make_card(run)("", run.name, "."))
 
 
 def _list_judgements(run: RunDirectory) -> list[JudgementHead]:

@@ -73,7 +73,7 @@ def _download(hub: Connection, info: DatasetInfo, revision: str | None) -> Fetch
     hub.limits.max_file_bytes = max((siblings[name] for name in names), default=0) or None
     for name in names:
         if siblings[name] > MIN_RESUMED_BYTES:
-            _resume_large_file(hub, name, commit)
+            resume_large_file(hub, name, commit)
     hub.start_step(f"fetching {hub.repo}")
     folder = snapshot_download(
         hub.repo,
@@ -86,19 +86,19 @@ def _download(hub: Connection, info: DatasetInfo, revision: str | None) -> Fetch
     return _list_snapshot(hub.repo, Path(folder))
 
 
-def _resume_large_file(hub: Connection, name: str, commit: str) -> None:
+def resume_large_file(hub: Connection, name: str, commit: str) -> None:
     """Download a large file into the blobs of the cache. Continues where an earlier download broke off."""
     from huggingface_hub import hf_hub_url
     from huggingface_hub.file_download import http_get
     from huggingface_hub.utils import build_hf_headers
 
     file_info = hub.find_file(name, commit)
-    blobs = hub.cache / f"datasets--{hub.repo.replace('/', '--')}" / "blobs"
+    blobs = hub.cache / f"{hub.kind}s--{hub.repo.replace('/', '--')}" / "blobs"
     if file_info is None or not _SHA256.fullmatch(file_info.etag) or (blobs / file_info.etag).exists():
         return  # without a checksum, two parts of a file can't be checked
     partial = blobs / f"{file_info.etag}.codex-tui"
     blobs.mkdir(parents=True, exist_ok=True)
-    url = hf_hub_url(hub.repo, name, repo_type="dataset", revision=commit, endpoint=hub.api.endpoint)
+    url = hf_hub_url(hub.repo, name, repo_type=hub.kind, revision=commit, endpoint=hub.api.endpoint)
     hub.start_step(f"fetching {name}", total=file_info.size)
     with os.fdopen(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b") as file:
         try:

@@ -66,11 +66,11 @@ def find_missing_model(profile: Profile, profile_file: Path) -> MissingModel | N
             return None
         problem = "The folder has no config.json." if folder.is_dir() else "There is no such folder."
         return MissingModel(name, problem=problem, hint="Check model.name in the profile.")
-    from huggingface_hub import HfApi, constants  # noqa: F401  before the clock starts
+    from huggingface_hub import HfApi  # noqa: F401  before the clock starts
 
     copied = profile.model.load_in_4bit and FOUR_BIT not in name
     names = [name, *_list_four_bit_copies(name)] if copied else [name]
-    if any(_is_cached(Path(constants.HF_HUB_CACHE), each, revision) for each in names):
+    if any(find_cached_model(each, revision) for each in names):
         return None
     return _ask_hub(name, revision, at_most=copied)
 
@@ -115,15 +115,18 @@ def _choose_weights(names: Iterable[str]) -> list[str]:
     return next((files for pattern in WEIGHTS if (files := [n for n in names if fnmatch(n, pattern)])), [])
 
 
-def _is_cached(cache: Path, name: str, revision: str | None) -> bool:
-    """Whether the cache has the weights of the model, all of them. Unsloth writes the names of its copies in lower
-    case, so the case does not matter."""
+def find_cached_model(name: str, revision: str | None) -> Path | None:
+    """Return the folder with the weights of the model in the Hub's cache, if it has all of them. Unsloth writes the
+    names of its copies in lower case, so the case does not matter."""
+    from huggingface_hub import constants
+
     folder_name = f"models--{name.replace('/', '--')}".lower()
     try:
-        folders = [folder for folder in cache.iterdir() if folder.name.lower() == folder_name]
+        folders = [each for each in Path(constants.HF_HUB_CACHE).iterdir() if each.name.lower() == folder_name]
     except OSError:
-        return False
-    return any(_has_weights(_find_snapshot(folder, revision)) for folder in folders)
+        return None
+    snapshots = (_find_snapshot(folder, revision) for folder in folders)
+    return next((snapshot for snapshot in snapshots if _has_weights(snapshot)), None)
 
 
 def _find_snapshot(folder: Path, revision: str | None) -> Path:

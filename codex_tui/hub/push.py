@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 BLOCK_BYTES = 1 << 20
 MAX_CARD_BYTES = 2**20
+MAX_READ_BACK_BYTES = 512 * 2**20
+DIFFERS, PUSH_AGAIN = "{} in {} differs from the file that was sent.", "Push it again. Your own file is unchanged."
 CONFIRM_PUBLIC = "If everyone may read it, add: --public --yes-public"
 
 
@@ -196,13 +198,17 @@ def _make_operations(files: list[LocalFile], hub: Connection) -> list[CommitOper
 
 
 def _read_back(hub: Connection, file: LocalFile, revision: str, scratch: Path) -> None:
-    """Download `file` again. Raises CodexError if its content differs from the local file."""
+    """Download `file` again. Raises CodexError if its content differs from the local file. Of a very large file, only
+    the checksum that the Hub has computed is compared: a download of it could take hours, and fill the disk."""
     hub.start_step(f"reading back {file.name}", 0, file.size)
+    if file.size > MAX_READ_BACK_BYTES:
+        if not _is_uploaded(hub, file):
+            raise CodexError(DIFFERS.format(file.name, hub.repo), PUSH_AGAIN)
+        return
     path = _download(hub, file.name, revision, scratch / "read-back", file.size)
     with path.open("rb") as copy:
         if hashlib.file_digest(copy, "sha256").hexdigest() != file.sha256:
-            message = f"{file.name} in {hub.repo} differs from the file that was sent."
-            raise CodexError(message, "Push it again. Your own file is unchanged.")
+            raise CodexError(DIFFERS.format(file.name, hub.repo), PUSH_AGAIN)
     path.unlink()
 
 

@@ -81,7 +81,7 @@ def test_a_killed_export_is_finished_by_the_same_command(
     merged: Path, run: RunDirectory, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert list_names(merged) == {
-        "chat_template.jinja", "config.json", "export.json", "generation_config.json", "model.safetensors",
+        "README.md", "chat_template.jinja", "config.json", "export.json", "generation_config.json", "model.safetensors",
         "proof.json", "proof.txt", "tokenizer.json", "tokenizer_config.json",
     }  # fmt: skip
     before = {path.name: path.stat().st_mtime_ns for path in merged.iterdir()}
@@ -101,6 +101,17 @@ def test_a_killed_export_is_finished_by_the_same_command(
         assert (merged / name).read_bytes() == (run.adapter / name).read_bytes()
 
 
+def test_the_adapter_has_a_card(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "demo", "--to", "adapter"]) == 0
+    assert "demo as adapter: 6 files" in capsys.readouterr().out
+    out = run.exports / "adapter"
+    for name in ("adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "chat_template.jinja"):
+        assert (out / name).read_bytes() == (run.adapter / name).read_bytes()
+    card = (out / "README.md").read_text()
+    assert "A LoRA adapter for `demo:llama`" in card
+    assert 'AutoPeftModelForCausalLM.from_pretrained(".", device_map="auto")' in card
+
+
 def test_the_proof_holds(merged: Path) -> None:
     proof: dict[str, Any] = json.loads((merged / "proof.json").read_text())
     assert proof["problems"] == []
@@ -112,6 +123,9 @@ def test_the_proof_holds(merged: Path) -> None:
     assert proof["chrf"]["exported"] == pytest.approx(proof["chrf"]["run"], abs=5)
     text = (merged / "proof.txt").read_text().splitlines()
     assert text[0].startswith(f"{proof['identical']} of 30 answers identical at bfloat16, loss per token ")
+    card = (merged / "README.md").read_text()
+    assert f"- {text[0]}\n" in card
+    assert "| base weights | the 4-bit weights that the adapter was trained on, unpacked |" in card
     assert text[1] == "Asked: 30 held-out questions, the likeliest answer to each."
 
 

@@ -1,22 +1,31 @@
-"""Writes the card (README.md) of an adapter. The trainer saves it with the adapter, and a push sends it to the Hub."""
+"""Writes the card (README.md) of an adapter or of an exported model. The trainer saves it with the adapter, an export
+with its files, and a push sends it to the Hub."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from training.contract.card_text import escape_text, format_part, format_table, make_printable, put_part
+from training.contract.card_usage import CardKind, format_usage
 from training.contract.config import RunConfig, get_table
 from training.contract.judgement import JudgementHead, describe_levels
 from training.contract.model_path import is_path
 from training.contract.secrets import redact_secrets
 
-TAGS = ("lora", "sft", "trl", "unsloth", "codex-tui")
+TAGS = ("sft", "trl", "unsloth", "codex-tui")
+MAX_SYSTEM_PROMPT = 2000
+_KINDS: dict[CardKind, str] = {
+    "adapter": "A LoRA adapter for `{}`, trained with Codex TUI.",
+    "merged": "`{}` with a LoRA adapter merged into it, trained and merged with Codex TUI.",
+    "gguf": "`{}` with a LoRA adapter merged into it, as GGUF for llama.cpp. Trained and exported with Codex TUI.",
+}
+_LIBRARIES: dict[CardKind, str] = {"adapter": "peft", "merged": "transformers", "gguf": "gguf"}
 _DATASET_LABELS = {
     "sha256": "sha256",
     "revision": "revision",
@@ -51,6 +60,16 @@ class Results:
         return min(self.evals, key=lambda pair: pair[1], default=None)
 
 
+@dataclass(frozen=True)
+class ExportedModel:
+    """What a card says about an exported model: how it was made, its files, and a text for each proof (Markdown)."""
+
+    kind: CardKind
+    facts: Mapping[str, str]
+    files: Mapping[str, str]
+    proofs: Sequence[str] = ()
+
+
 def find_base_model(config: RunConfig) -> tuple[str, bool]:
     """Return the name of the base model, and whether it is a repository of the Hub. A path has no folders in the name,
     because they may contain a person's name."""
@@ -59,25 +78,77 @@ def find_base_model(config: RunConfig) -> tuple[str, bool]:
     return (name if is_repo else Path(name).name or "unknown"), is_repo
 
 
-def make_model_card(old: str, title: str, run: str, config: RunConfig, results: Results) -> str:
-    """Return the card `old` with the part about the adapter added or replaced. An empty `old` makes a new card."""
+def make_model_card(
+    old: str,
+    title: str,
+    run: str,
+    config: RunConfig,
+    results: Results,
+    *,
+    place: str = ".",
+    exported: ExportedModel | None = None,
+) -> str:
+    """Return the card `old` with the part about the model added or replaced. An empty `old` makes a new card. `place`
+    is the folder or the repository of the model. Without `exported`, it is the adapter."""
     base, is_repo = find_base_model(config)
+    kind: CardKind = exported.kind if exported else "adapter"
     profile = _format_profile(config.profile)
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", profile)), default=0))
-    part = format_part(
-        "adapter",
-        {"run": run},
-        f"A LoRA adapter for `{escape_text(base)}`, trained with Codex TUI.\n\n"
-        f"## Result\n\n{format_table(_list_results(results))}\n\n{_format_judgements(results.judgements)}"
-        f"## Dataset\n\n{format_table(_list_dataset_facts(config))}\n\n"
-        f"## Profile\n\n{fence}toml\n{profile}\n{fence}\n\n"
-        f"## Trained with\n\n{format_table({name: version for name, version in config.stack.items() if version})}",
-    )
+    sections = {
+        "Use": _format_use(kind, place, config, exported),
+        "How it was made": format_table(exported.facts) if exported else "",
+        "Proof": "\n\n".join(exported.proofs) if exported else "",
+        "Result": format_table(_list_results(results)),
+        "Judged": _format_judgements(results.judgements),
+        "Prompts": format_table(_list_prompt_facts(config)),
+        "Dataset": format_table(_list_dataset_facts(config)),
+        "Files": format_table(exported.files) if exported else "",
+        "Profile": f"{fence}toml\n{profile}\n{fence}",
+        "Trained with": format_table({name: version for name, version in config.stack.items() if version}),
+    }
+    text = "\n\n".join(f"## {heading}\n\n{section}" for heading, section in sections.items() if section)
+    part = format_part(kind, {"run": run}, f"{_KINDS[kind].format(escape_text(base))}\n\n{text}")
     if not old.strip():
-        front = [f"base_model: {json.dumps(base)}"] if is_repo else []
-        front += ["library_name: peft", "pipeline_tag: text-generation", "tags:", *(f"- {tag}" for tag in TAGS)]
-        old = "\n".join(("---", *front, "---", "", f"# {escape_text(title)}", "", part, ""))
-    return put_part(old, part, "adapter", None)
+        old = "\n".join(("---", *_list_front(kind, base, is_repo), "---", "", f"# {escape_text(title)}", "", part, ""))
+    return put_part(old, part, kind, None)
+
+
+def _list_front(kind: CardKind, base: str, is_repo: bool) -> list[str]:
+    """List the lines that the Hub reads."""
+    front = [f"base_model: {json.dumps(base)}"] if is_repo else []
+    if is_repo and kind == "gguf":
+        front.append("base_model_relation: quantized")
+    front += [f"library_name: {_LIBRARIES[kind]}", "pipeline_tag: text-generation", "tags:"]
+    return [*front, *(f"- {tag}" for tag in ((kind,) if kind != "adapter" else ("lora",)) + TAGS)]
+
+
+def _format_use(kind: CardKind, place: str, config: RunConfig, exported: ExportedModel | None) -> str:
+    """Format the lines that load the model. A text of the run can't end their fence."""
+    form = config.find_row_form()
+    file = next((name for name in exported.files if name.endswith(".gguf")), "") if exported else ""
+    lines = format_usage(kind, place, form.system_prompt, is_text=form.text, file=file)
+    lines = redact_secrets(hide_home(make_printable_lines(lines)))
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", lines)), default=0))
+    return f"{fence}{'sh' if kind == 'gguf' else 'python'}\n{lines}\n{fence}"
+
+
+def _list_prompt_facts(config: RunConfig) -> dict[str, str]:
+    """List how the model must be asked."""
+    form = config.find_row_form()
+    if form.text:
+        return {"form": "plain text, which the model continues: no chat template"}
+    chosen = get_table(config.profile, "model").get("chat_template")
+    name = "that of the base model" if not isinstance(chosen, str) else Path(chosen).name if is_path(chosen) else chosen
+    facts = {"chat template": f"{name}, in the tokenizer's files"}
+    if form.system_prompt:
+        facts["system message"] = redact_secrets(hide_home(form.system_prompt[:MAX_SYSTEM_PROMPT]))
+    if form.max_tokens:
+        facts["longest row"] = f"{form.max_tokens:,} tokens"
+    return facts
+
+
+def make_printable_lines(text: str) -> str:
+    return "\n".join(map(make_printable, text.split("\n")))
 
 
 def hide_home(text: str) -> str:
@@ -112,7 +183,7 @@ def _format_judgements(judgements: Sequence[JudgementHead]) -> str:
     lines = {f"{Path(one.book.name).name}, against {one.against.name}": describe_levels(one.overall)
              for one in judgements}  # fmt: skip
     sentences = "\n".join(f"- {escape_text(sentence)}" for sentence in judgements[0].conclusions)
-    return f"## Judged\n\n{format_table(lines)}\n\n{sentences}\n\n"
+    return f"{format_table(lines)}\n\n{sentences}"
 
 
 def _format_loss(pair: tuple[int, float]) -> str:
@@ -136,8 +207,7 @@ def _format_profile(profile: dict[str, Any]) -> str:
     for name, table in tables.items():
         if values := _format_values(table):
             lines += ["", f"[{name}]", *values]
-    text = redact_secrets(hide_home("\n".join(lines).strip()))
-    return "\n".join(map(make_printable, text.split("\n")))
+    return make_printable_lines(redact_secrets(hide_home("\n".join(lines).strip())))
 
 
 def _format_values(table: dict[str, Any]) -> list[str]:

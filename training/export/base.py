@@ -49,7 +49,11 @@ class Base:
         tensors = {name: tensor for name, tensor in stored.items() if name not in details}
         _check_quantisation(config, folder, bool(packed))
         if packed and choice == "original":
-            raise TrainingFailure("bad_config", f"{folder} has the model in 4 bits, and not the original in 16 bits.")
+            raise TrainingFailure(
+                "bad_config",
+                f"{folder} has the model in 4 bits, and not the original in 16 bits.",
+                "Name the folder or the repository of the original: --base OWNER/NAME",
+            )
         counts: Counter[str] = Counter()
         for tensor in tensors.values():
             if tensor.dtype in FLOATS:

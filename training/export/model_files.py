@@ -11,14 +11,10 @@ from typing import Any
 
 from training.contract import files
 from training.contract.failures import TrainingFailure
+from training.contract.model_files import LICENCE_FILES, TOKENIZER_FILES
 
 CONFIG, GENERATION, TOKENIZER = "config.json", "generation_config.json", "tokenizer_config.json"
 FAST, TEMPLATE = "tokenizer.json", "chat_template.jinja"
-TOKENIZER_FILES = (
-    "tokenizer*.json", "tokenizer.model*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt",
-    "*.tiktoken", "spiece.model", "sentencepiece*.model", "chat_template.jinja", "additional_chat_templates/*.jinja",
-)  # fmt: skip
-LICENCES = ("LICENSE*", "LICENCE*", "NOTICE*", "COPYING*", "USE_POLICY*")
 MAX_JSON_BYTES = 128 * 2**20  # of tokenizer.json, with a large vocabulary
 
 
@@ -104,7 +100,7 @@ def _list_added_tokens(folder: Path) -> Iterator[tuple[int, Any]]:
 
 
 def copy_licences(base: Path, folder: Path) -> None:
-    for path in _find_files(base, LICENCES):
+    for path in _find_files(base, LICENCE_FILES):
         shutil.copyfile(path, folder / path.name)
 
 

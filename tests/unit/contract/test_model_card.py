@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from training.contract.config import Fingerprint, Hub, RunConfig
-from training.contract.model_card import Results, hide_home, make_model_card
+from training.contract.config import Fingerprint, Hub, RowForm, RunConfig
+from training.contract.model_card import ExportedModel, Results, hide_home, make_model_card
 from training.contract.profile import Profile
 
 EVIL = "\x1b]0;owned\x07 | <b> ``` \u202e"
@@ -101,3 +101,35 @@ def test_a_home_is_hidden_and_another_that_begins_like_it_is_not_changed(monkeyp
     assert hide_home("/home/alice/rows.jsonl") == "/home/alice/rows.jsonl"
     monkeypatch.setenv("HOME", "/")
     assert hide_home("/rows.jsonl") == "/rows.jsonl"
+
+
+def test_it_loads_the_model_in_six_lines() -> None:
+    form = {"row_form": RowForm(system_prompt='Say "yes".\n```', max_tokens=80)}
+    card = make_model_card("", "waves", "waves-1", make_config(**form), Results("done", 1), place="me/waves")
+    lines = card.split("````python\n")[1].split("\n````")[0].splitlines()
+    assert len(lines) == 6
+    compile("\n".join(lines), "card", "exec")
+    assert 'AutoPeftModelForCausalLM.from_pretrained("me/waves", device_map="auto")' in lines[2]
+    assert r'{"role": "system", "content": "Say \"yes\".\n```"}' in lines[4]
+    assert "| chat template | that of the base model, in the tokenizer's files |" in card
+    assert "| longest row | 80 tokens |" in card
+    text = make_model_card("", "waves", "waves-1", make_config(row_form=RowForm(text=True)), Results("done", 1))
+    assert 'tokenizer("The beginning of a text", return_tensors="pt")' in text
+    assert "no chat template" in text
+
+
+def test_the_cards_of_exported_models() -> None:
+    merged = ExportedModel("merged", {"base weights": EVIL}, {"model.safetensors": "2.0 GB"}, ["- 30 of 30 identical"])
+    gguf = ExportedModel("gguf", {}, {"waves-Q8_0.gguf": "1.0 GB"})
+    card = make_model_card("", "waves", "waves-1", make_config(), Results("done", 1), exported=merged)
+    assert "library_name: transformers\n" in card
+    assert "AutoModelForCausalLM.from_pretrained" in card
+    assert "## Proof\n\n- 30 of 30 identical\n" in card
+    assert "| model.safetensors | 2.0 GB |" in card
+    assert "\x1b" not in card
+    both = make_model_card(card, "waves", "waves-1", make_config(), Results("done", 1), exported=gguf)
+    assert "llama-server --model waves-Q8_0.gguf" in both
+    assert both.count("codex-tui:merged") == both.count("codex-tui:gguf") == 1
+    front = make_model_card("", "waves", "waves-1", make_config(), Results("done", 1), exported=gguf).split("---\n")[1]
+    assert "base_model_relation: quantized\n" in front
+    assert "- gguf\n" in front
