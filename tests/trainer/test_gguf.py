@@ -303,7 +303,13 @@ def test_an_export_for_ollama_has_the_file_and_a_proven_template(
     assert main(["export", "taken", "--to", "ollama", "--out", str(out), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     proofs = {"proof-q4_k_m.json", "proof-q4_k_m.txt"}
-    assert {path.name for path in out.iterdir()} == {"Modelfile", "export.json", "taken-Q4_K_M.gguf", *proofs}
+    assert {path.name for path in out.iterdir()} == {
+        "Modelfile",
+        "README.md",
+        "export.json",
+        "taken-Q4_K_M.gguf",
+        *proofs,
+    }
     proof = told["steps"]["proof-q4_k_m"]
     assert (proof["of"], proof["source"], proof["questions"], proof["same_prompts"]) == ("Q4_K_M", "held-out", 30, 30)
     assert proof["problems"] == []
