@@ -10,6 +10,10 @@ command = ["notify-send", "{title}", "{message}"]
 terminal = false
 [llama_cpp]
 path = "~/llama.cpp"
+[judge_model]
+url = "https://api.example.com/v1"
+model = "large-1"
+key_env = "EXAMPLE_API_KEY"
 """
 
 from __future__ import annotations
@@ -26,8 +30,19 @@ from training.contract import files
 if TYPE_CHECKING:
     from codex_tui.base.settings_schema import File, Theme
 
+HIDDEN = "…"
 HINT = "List the settings: codex-tui config"
 MAX_BYTES = 2**20  # of the file
+
+
+class JudgeModelSettings(NamedTuple):
+    """The model that compares answers, behind an OpenAI-compatible endpoint. `key` is in the file, or `key_env` names
+    the environment variable that has it."""
+
+    url: str = ""
+    model: str = ""
+    key_env: str = ""
+    key: str = ""
 
 
 class Settings(NamedTuple):
@@ -37,6 +52,7 @@ class Settings(NamedTuple):
     notify_terminal: bool = True  # ring the bell and show a notification
     theme: Theme | None = None  # None: dark
     llama_cpp: Path | None = None  # the folder of the person's llama.cpp; None: look for it
+    judge_model: JudgeModelSettings = JudgeModelSettings()
 
 
 _python_option: Path | None = None
@@ -63,6 +79,7 @@ def load() -> Settings:
     if not (text := read_text()):  # the schema and TOML take milliseconds to import
         return Settings()
     file = _parse(text)
+    chosen = file.judge_model
     return Settings(
         locations.expand_home(file.trainer.python) if file.trainer.python else None,
         file.app.low_bandwidth,
@@ -70,15 +87,20 @@ def load() -> Settings:
         file.notify.terminal,
         file.app.theme,
         locations.expand_home(file.llama_cpp.path) if file.llama_cpp.path else None,
+        JudgeModelSettings(*(value or "" for value in (chosen.url, chosen.model, chosen.key_env, chosen.key))),
     )
 
 
 def read_values() -> dict[str, Any]:
-    """Return the value of each setting by its dotted name, None for one that is not set. Raises BadInput."""
+    """Return the value of each setting by its dotted name, None for one that is not set, and HIDDEN for a secret.
+    Raises BadInput."""
     import msgspec
 
+    from codex_tui.base.settings_schema import SECRETS
+
     tables = msgspec.to_builtins(_parse(read_text()))
-    return {f"{table}.{name}": value for table, values in tables.items() for name, value in values.items()}
+    values = {f"{table}.{name}": value for table, names in tables.items() for name, value in names.items()}
+    return values | {name: HIDDEN for name in SECRETS if values[name] is not None}
 
 
 def read_text() -> str:

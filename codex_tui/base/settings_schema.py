@@ -13,6 +13,7 @@ import msgspec
 from codex_tui.base import locations
 from codex_tui.base.close_match import find_close_match
 from codex_tui.base.toml import parse_toml
+from training.contract.secrets import has_secret
 
 Theme = Literal["dark", "light"]
 
@@ -42,11 +43,22 @@ class _LlamaCpp(_Table):
     path: Annotated[str, msgspec.Meta(pattern=r"^[^\0]+$")] | None = None
 
 
+_Name = Annotated[str, msgspec.Meta(pattern=r"^[^\0]+$")]
+
+
+class _JudgeModel(_Table):
+    url: Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s/]")] | None = None
+    model: _Name | None = None
+    key_env: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    key: Annotated[str, msgspec.Meta(pattern=r"^[!-~]+$")] | None = None
+
+
 class File(_Table):
     trainer: _Trainer = msgspec.field(default_factory=_Trainer)
     app: _App = msgspec.field(default_factory=_App)
     notify: _Notify = msgspec.field(default_factory=_Notify)
     llama_cpp: _LlamaCpp = msgspec.field(default_factory=_LlamaCpp)
+    judge_model: _JudgeModel = msgspec.field(default_factory=_JudgeModel)
 
 
 EXPECTED = {
@@ -60,7 +72,15 @@ EXPECTED = {
     "notify.terminal": "'terminal' is true or false",
     "llama_cpp": "'llama_cpp' is a table",
     "llama_cpp.path": "'path' is the folder of your llama.cpp, in quotes",
+    "judge_model": "'judge_model' is a table",
+    "judge_model.url": "'url' is an address that begins with https:// or http://, in quotes",
+    "judge_model.model": "'model' is the name of a model, in quotes",
+    "judge_model.key_env": "'key_env' is the name of an environment variable, not the key itself",
+    "judge_model.key": "'key' is a text in quotes, without spaces",
 }
+
+SECRETS = ("judge_model.key",)
+"""The settings whose values are never shown."""
 
 HELP = {
     "trainer.python": "the Python that trains and chats, or its environment folder (unset: the managed environment)",
@@ -69,6 +89,10 @@ HELP = {
     "notify.command": "the program that tells you how a run ends, with its arguments (unset: none)",
     "notify.terminal": "ring the bell and show a notification when a run ends",
     "llama_cpp.path": "the folder of your own llama.cpp (unset: PATH, then what codex-tui setup --export installs)",
+    "judge_model.url": "a server that judge --judge-model sends questions and answers to, such as https://HOST/v1",
+    "judge_model.model": "the model there that compares the answers",
+    "judge_model.key_env": "the environment variable that has the server's key (unset: no key)",
+    "judge_model.key": "the key itself, if no variable has it; settings.toml must then be yours alone (chmod 600)",
 }
 """The meaning of each setting, by its dotted name."""
 
@@ -90,6 +114,8 @@ def parse(text: str) -> File:
     for name, path in (("trainer.python", file.trainer.python), ("llama_cpp.path", file.llama_cpp.path)):
         if path and not locations.expand_home(path).is_absolute():  # it would name another program in each folder
             raise BadSetting(name, f"{EXPECTED[name]}, and begins with / or ~")
+    if has_secret(file.judge_model.url or ""):
+        raise BadSetting("judge_model.url", "'url' has a secret in it; a key belongs in the variable of 'key_env'")
     program = file.notify.command[0] if file.notify.command else ""
     if "/" in program and not locations.expand_home(program).is_absolute():
         raise BadSetting("notify.command", "the program in 'command' must begin with / or ~, or be only a name")

@@ -27,6 +27,7 @@ def add(subparsers: Any) -> None:
 
 def run_config(args: argparse.Namespace) -> int:
     from codex_tui.base import settings
+    from codex_tui.base.settings_schema import SECRETS
     from codex_tui.base.text import clean
 
     if args.key is None and args.unset:
@@ -39,6 +40,11 @@ def run_config(args: argparse.Namespace) -> int:
         return DONE
     if args.key not in values:
         raise BadInput(f"There is no setting {args.key!r}.", _suggest_setting(args.key) or settings.HINT)
+    if args.value is not None and args.key in SECRETS:
+        raise BadInput(
+            f"{args.key} can't be set here: the shell would keep it in its history.",
+            f"Name the environment variable that has it: codex-tui config {args.key}_env NAME",
+        )
     if args.value is not None or args.unset:
         from codex_tui.base.settings_change import change_setting
 

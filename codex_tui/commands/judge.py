@@ -52,6 +52,11 @@ def add(subparsers: Any) -> None:
         help="length limit of an answer (default: the run's longest row, 256 at most)",
     )
     parser.add_argument("--name", metavar="NAME", help="keep the result under this name (default: the book's)")
+    parser.add_argument(
+        "--judge-model",
+        action="store_true",
+        help="also let the model of the settings judge_model compare the answers: they are sent to its server",
+    )
     parser.add_argument("--wait", action="store_true", help="wait while a run trains (default: refuse)")
     parser.add_argument(
         "--rows", action="store_true", help="measure the rows of the dataset instead, and list the worst-learned first"
@@ -92,13 +97,17 @@ def run_judge(args: argparse.Namespace) -> int:
 def _judge(run: RunDirectory, against: RunDirectory | None, args: argparse.Namespace) -> int:
     from codex_tui.base.text import clean
     from codex_tui.commands.judge_report import format_json, format_report
+    from codex_tui.judge.judge_model import describe_sending, find_endpoint
     from codex_tui.judge.judging import find_file, judge
     from codex_tui.judge.plan import make_plan
 
     plan = make_plan(run, against, args.book, args.max_new_tokens, args.name)
     if args.export_lm_eval:
         return _export(plan, args.export_lm_eval)
-    result = _run_worker(lambda report: judge(plan, report), wait=args.wait)
+    endpoint = find_endpoint() if args.judge_model else None
+    if endpoint:
+        print(clean(describe_sending(endpoint)), file=sys.stderr)
+    result = _run_worker(lambda report: judge(plan, report, endpoint), wait=args.wait)
     if args.json:
         print(json.dumps(format_json(result, find_file(plan)), indent=2))
         return DONE

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from codex_tui.judge.conclusions import describe_proof
+from codex_tui.judge.conclusions import describe_proof, describe_verdicts
 from codex_tui.judge.results import list_main_groups
 from codex_tui.judge.table import GAP, UNKNOWN, align, format_pair, format_right, format_wins
 from training.contract.judge_messages import RowLosses
@@ -31,6 +31,7 @@ def format_json(judgement: Judgement, path: Path) -> dict[str, Any]:
         "known": judgement.known and _group_as_json(judgement.known, other),
         "unseen": judgement.unseen and _group_as_json(judgement.unseen, other),
         "tags": {tag: _group_as_json(group, other) for tag, group in judgement.tags.items()},
+        "judge_model": judgement.judge_model and msgspec.to_builtins(judgement.judge_model),
         "proof": msgspec.to_builtins(judgement.proof),
         "conclusions": judgement.conclusions,
         "notes": judgement.notes,
@@ -70,6 +71,8 @@ def format_report(judgement: Judgement, path: Path) -> Iterator[str]:
         yield ""
         yield from judgement.notes
     yield ""
+    if judgement.judge_model:
+        yield from describe_verdicts(judgement.judge_model)
     yield describe_proof(judgement.proof)
     yield f"All answers: {path}"
 

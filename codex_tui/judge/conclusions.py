@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from codex_tui.base.text import format_percent, pluralize
 from codex_tui.judge.table import format_signed
 from training.contract.judgement import BASE, Difference, Group, Judgement, Proof
+from training.contract.verdicts import JudgeModelResult
 
 MIN_QUESTIONS = 6
 """With fewer, even a win at every question can be chance (a sign test gives 6 % for five of five)."""
@@ -41,6 +42,7 @@ def draw_conclusions(judgement: Judgement) -> list[str]:
         sentences.append("Nothing can be said about questions that were not trained: the book has none.")
     sentences += _conclude_tags(judgement.tags, names)
     sentences += _conclude_loss(judgement.overall.loss, names)
+    sentences += _conclude_verdicts(judgement.judge_model, names)
     if judgement.proof.on < SMALL_ON and judgement.against.name == BASE:
         sentences.append("The adapter changes nothing: the model gives the same logits with it and without it.")
     return sentences
@@ -155,3 +157,36 @@ def _conclude_loss(difference: Difference | None, names: _Names) -> Iterator[str
         )
     else:
         yield "The loss on the right answers is not shown to differ."
+
+
+def _conclude_verdicts(result: JudgeModelResult | None, names: _Names) -> Iterator[str]:
+    """`The judge model large-1 prefers the adapter at 29 questions, base at 6 (5 ties): the adapter is better.`"""
+    if result is None:
+        return
+    ties = pluralize(result.ties, "tie")
+    counts = f"prefers {names.adapter} at {result.wins:,} questions, {names.other} at {result.losses:,} ({ties})"
+    sentence = f"The judge model {result.model} {counts}"
+    if result.wins + result.losses + result.ties < MIN_QUESTIONS:
+        yield f"{sentence}. So few show nothing."
+    elif result.p > MAX_P:
+        yield f"{sentence}. This can be chance."
+    else:
+        better = names.adapter if result.wins > result.losses else names.other
+        yield f"{sentence}: {better} is better."
+
+
+def describe_verdicts(result: JudgeModelResult) -> Iterator[str]:
+    """Describe what the verdicts of the judge model are worth."""
+    counted = f"Sign test of the judge model {result.model} at {result.endpoint}: p = {result.p:.2g}."
+    if result.disagreed:
+        share = f"{result.disagreed:,} of {pluralize(result.ties, 'tie')}"
+        counted += f" At {share}, only the order of the answers decided."
+    if result.no_verdict:
+        counted += f" {pluralize(result.no_verdict, 'question')} got no verdict."
+    yield counted
+    if result.compared:
+        agrees = (
+            f"It agrees with the book's conditions at {result.agreed:,} of {pluralize(result.compared, 'question')}"
+        )
+        passes = f"; where exactly one answer passes, at {result.decided_agreed:,} of {result.decided:,}"
+        yield f"{agrees}{passes if result.decided else ''}."

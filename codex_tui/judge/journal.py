@@ -10,13 +10,14 @@ import hashlib
 import json
 import os
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from training.contract import files
 from training.contract.judgement import Answer, Loss, Proof, make_folder
 from training.contract.run_directory import RunDirectory
+from training.contract.verdicts import Choice
 
 NAME = "answers.jsonl"
 MAX_BYTES = 64 * 2**20
@@ -28,6 +29,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     loss: Loss | None = None
     proof: Proof | None = None
     device: str = ""
+    choice: Choice | Literal["none"] | None = None  # of the judge model, for one order of the answers
 
 
 class Journal:

@@ -13,8 +13,10 @@ from codex_tui.base.progress import OnProgress, Progress
 from codex_tui.base.text import pluralize
 from codex_tui.hub.adapter import update_local_card
 from codex_tui.judge.conclusions import draw_conclusions
+from codex_tui.judge.endpoint import Endpoint
 from codex_tui.judge.groups import judge_answers, make_group, make_tag_groups
 from codex_tui.judge.journal import Entry, Journal, make_key
+from codex_tui.judge.judge_model import ask_judge_model, keep_verdicts
 from codex_tui.judge.plan import JudgePlan, Side
 from codex_tui.judge.worker_talk import Talk, start_worker
 from training.contract import judgement as contract
@@ -28,8 +30,9 @@ UNMEASURED = Loss(total=0.0, tokens=0)
 """In the journal: the reference can't be measured, since the template refuses it or it is too long."""
 
 
-async def judge(plan: JudgePlan, report: OnProgress) -> Judgement:
-    """Make the judgement and write it to the run's directory. Raises CodexError, OSError."""
+async def judge(plan: JudgePlan, report: OnProgress, endpoint: Endpoint | None = None) -> Judgement:
+    """Make the judgement and write it to the run's directory. Asks the judge model at `endpoint`, if there is one.
+    Raises CodexError, OSError."""
     with await asyncio.to_thread(Journal, plan.run) as journal:
         async with start_worker(plan.run, report) as talk:
             listed = await talk.list_questions(plan.questions, _find_path(plan))
@@ -37,7 +40,12 @@ async def judge(plan: JudgePlan, report: OnProgress) -> Judgement:
             if checklist.count_missing():
                 await _ask(talk, checklist, report)
         report(Progress("computing the intervals"))
-        return await asyncio.to_thread(_write_judgement, checklist, listed)
+        judgement = await asyncio.to_thread(_make_judgement, checklist, listed)
+        await asyncio.to_thread(_write_judgement, plan, judgement)
+        if endpoint:  # the judgement is written already, since a server may take long or fail
+            await ask_judge_model(judgement, journal, endpoint, report)
+            await asyncio.to_thread(_write_judgement, plan, judgement)
+        return judgement
 
 
 async def answer_with_adapter(
@@ -160,16 +168,15 @@ class Checklist:
         return entry.proof, entry.device
 
 
-def _write_judgement(checklist: Checklist, listed: QuestionList) -> Judgement:
-    """Make the judgement, and write it to the run's directory and to the card of its adapter."""
-    result = _make_judgement(checklist, listed)
+def _write_judgement(plan: JudgePlan, judgement: Judgement) -> None:
+    """Draw the conclusions, and write the judgement to the run's directory and to the card of its adapter."""
+    judgement.conclusions = draw_conclusions(judgement)
     try:
-        contract.write(find_file(checklist.plan), result)
+        contract.write(find_file(plan), judgement)
     except contract.JudgementError as error:
         raise CodexError(error.message, error.hint) from None
     with suppress(BadInput):  # the card is about the run's own adapter; a checkpoint has none
-        update_local_card(checklist.plan.run)
-    return result
+        update_local_card(plan.run)
 
 
 def _make_judgement(checklist: Checklist, listed: QuestionList) -> Judgement:
@@ -202,7 +209,8 @@ def _make_judgement(checklist: Checklist, listed: QuestionList) -> Judgement:
         tags=make_tag_groups(judged),
         answers=judged,
     )
-    result.conclusions = draw_conclusions(result)
+    with suppress(contract.JudgementError):
+        keep_verdicts(result, contract.read(find_file(plan)))
     result.notes = _list_notes(checklist, listed, dict.fromkeys([*slow, *slow_too]))
     return result
 

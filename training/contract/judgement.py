@@ -18,6 +18,7 @@ import msgspec
 from training.contract import files
 from training.contract.config import UPDATE, RowForm
 from training.contract.events import Count, Finite
+from training.contract.verdicts import JudgeModelResult, Verdict
 
 VERSION = 1
 BASE = "base"
@@ -96,12 +97,13 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     loss: Loss | None = None
 
 
-class JudgedQuestion(msgspec.Struct, frozen=True, kw_only=True):
-    """A question, and what both models made of it."""
+class JudgedQuestion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A question, what both models made of it, and which answer the judge model prefers, if it was asked."""
 
     question: Question
     adapter: Judged
     other: Judged
+    verdict: Verdict | None = None
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -195,6 +197,7 @@ class JudgementHead(msgspec.Struct, kw_only=True):
     known: Group | None = None
     unseen: Group | None = None
     tags: dict[str, Group] = {}
+    judge_model: JudgeModelResult | None = None
     conclusions: list[str] = []
     notes: list[str] = []
 
