@@ -30,7 +30,7 @@ from training.contract import files
 if TYPE_CHECKING:
     from codex_tui.base.settings_schema import File, Theme
 
-HIDDEN = "…"
+HIDDEN = "(hidden)"
 HINT = "List the settings: codex-tui config"
 MAX_BYTES = 2**20  # of the file
 

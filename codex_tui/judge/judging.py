@@ -41,10 +41,10 @@ async def judge(plan: JudgePlan, report: OnProgress, endpoint: Endpoint | None =
                 await _ask(talk, checklist, report)
         report(Progress("computing the intervals"))
         judgement = await asyncio.to_thread(_make_judgement, checklist, listed)
-        await asyncio.to_thread(_write_judgement, plan, judgement)
+        await asyncio.to_thread(_write_judgement, plan.run, find_file(plan), judgement)
         if endpoint:  # the judgement is written already, since a server may take long or fail
             await ask_judge_model(judgement, journal, endpoint, report)
-            await asyncio.to_thread(_write_judgement, plan, judgement)
+            await asyncio.to_thread(_write_judgement, plan.run, find_file(plan), judgement)
         return judgement
 
 
@@ -60,6 +60,18 @@ async def answer_with_adapter(
             async with start_worker(plan.run, report) as talk:
                 await _ask(talk, checklist, report, ("adapter",))
         return list(zip(checklist.list_answers("adapter"), checklist.list_losses("adapter"), strict=True))
+
+
+async def add_verdicts(run: RunDirectory, path: Path, endpoint: Endpoint, report: OnProgress) -> None:
+    """Let the judge model at `endpoint` compare the answers of the judgement at `path`, and write the result there.
+    Raises CodexError, OSError."""
+    try:
+        judgement = await asyncio.to_thread(contract.read, path)
+    except contract.JudgementError as error:
+        raise CodexError(error.message, error.hint) from None
+    with await asyncio.to_thread(Journal, run) as journal:
+        await ask_judge_model(judgement, journal, endpoint, report)
+    await asyncio.to_thread(_write_judgement, run, path, judgement)
 
 
 async def _ask(talk: Talk, checklist: Checklist, report: OnProgress, sides: tuple[SideName, ...] = SIDES) -> None:
@@ -168,15 +180,15 @@ class Checklist:
         return entry.proof, entry.device
 
 
-def _write_judgement(plan: JudgePlan, judgement: Judgement) -> None:
+def _write_judgement(run: RunDirectory, path: Path, judgement: Judgement) -> None:
     """Draw the conclusions, and write the judgement to the run's directory and to the card of its adapter."""
     judgement.conclusions = draw_conclusions(judgement)
     try:
-        contract.write(find_file(plan), judgement)
+        contract.write(path, judgement)
     except contract.JudgementError as error:
         raise CodexError(error.message, error.hint) from None
     with suppress(BadInput):  # the card is about the run's own adapter; a checkpoint has none
-        update_local_card(plan.run)
+        update_local_card(run)
 
 
 def _make_judgement(checklist: Checklist, listed: QuestionList) -> Judgement:

@@ -131,6 +131,7 @@ SECTIONS: tuple[Section, ...] = (
         "Judgement",
         (
             ("n, r", "judge the run; go on after a stop"),
+            ("m", "send the answers to the judge model"),
             ("Enter", "read a question; ← → other ones"),
             ("w, b, f", "worse, better, failed; a all"),
             ("t, T", "next tag, the tag before"),

@@ -98,6 +98,7 @@ DESCRIPTIONS = {
     "filter('duplicates')": "Shows the rows that are there more than once.",
     "filter('worst')": "Shows the rows by how badly the adapter learned them.",
     "pane('xray')": "Shows how likely the adapter makes each learned token.",
+    "judge_model": "Lets the model of the settings compare the answers. It sends them to its server, after a question.",
     "measure": "Measures the loss of each row and token, under the base model and under the adapter.",
     "limit(-1)": "Shows where rows would be cut at a shorter max_seq_length.",
     "limit(1)": "Shows where rows would be cut at a longer max_seq_length.",

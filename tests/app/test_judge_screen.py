@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 from support.config_file import read_config, write_config
 from support.judge_screen import JudgeWorker, count_asked, damage, judge_questions, judge_side, write_judgement
+from support.judge_server import KEY, Reply, prefer, serve
 from support.pilot import screen_text, settled, until
 from support.screens import EVIL
 from textual.pilot import Pilot
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
+from codex_tui.base import locations
 from codex_tui.ui.app import CodexApp
 from codex_tui.ui.cockpit.screen import CockpitScreen
 from codex_tui.ui.judge.question import QuestionScreen
@@ -335,3 +337,44 @@ async def test_the_palette_has_the_keys(run: Any) -> None:
         wanted = {"Judge the run", "Copy the question with both answers", "Older judgement"}
         assert wanted <= {command.title for command in commands}
         assert all(command.help.partition("Key:")[0] for command in commands)
+
+
+async def test_m_asks_before_it_sends_and_shows_the_verdicts(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_judgement(run)
+    settings = locations.settings_file()
+    settings.parent.mkdir(exist_ok=True)
+    monkeypatch.setenv("JUDGE_KEY", KEY)
+    with serve(prefer("loading dock")) as server:
+        async with CodexApp(run).run_test(size=(120, 36)) as pilot:
+            await open_judgement(pilot)
+            await pilot.press("m")
+            await see(pilot, "No judge model is set: judge_model.url is missing.", "codex-tui config judge_model.url")
+            settings.write_text(f'[judge_model]\nurl = "{server.url}"\nmodel = "large-1"\nkey_env = "JUDGE_KEY"\n')
+            await pilot.press("escape", "m")
+            await see(pilot, "Ask the judge model?")
+            asked = " ".join(str(part.render()) for part in pilot.app.screen.query(Static))
+            assert f"are sent to {server.url[7:-3]}, where large-1 compares them. That is 24 questions" in asked
+            await pilot.press("escape")
+            await hide(pilot, "Ask the judge model?")
+            assert not server.requests
+            held = server.answer
+            server.answer = lambda body, number: Reply(hangs=True) if number == 7 else held(body, number)
+            await pilot.press("m")
+            await see(pilot, "Ask the judge model?")
+            await pilot.press("enter")
+            await see(pilot, "Large-1 compares the answers", "Esc stops")
+            await until(pilot, lambda: len(server.requests) == 8)
+            await pilot.press("escape")
+            await see(pilot, "was stopped", "r goes on")
+            server.answer = held
+            await pilot.press("r")
+            await see(pilot, "The judge model large-1 prefers the adapter at 18 questions, base at 1 (5 ties)")
+            assert len(server.requests) == 8 + 2 * 24 - 7
+            await pilot.press("2", "enter")
+            await see(pilot, "large-1 prefers adapter, in both orders")
+            assert KEY not in screen_text(pilot.app)
+    judge_model = judgement.read(run.judgements / "guide.json").judge_model
+    assert judge_model
+    assert judge_model.wins + judge_model.losses + judge_model.ties == 24

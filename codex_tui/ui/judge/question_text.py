@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from textual.content import Content
 
@@ -12,6 +12,7 @@ from codex_tui.ui.judge.entry import draw_mark, draw_verdict, name_sides
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, line
 from codex_tui.ui.kit.side_by_side import MIN_SIDE_BY_SIDE, lay_side_by_side, mark_differences
 from training.contract.judgement import Judged, JudgedQuestion, Judgement, Question
+from training.contract.verdicts import Verdict
 from training.dataset.marks import Checked
 
 Checks = tuple[Sequence[Checked], Sequence[Checked]]
@@ -56,6 +57,20 @@ def draw_question(judgement: Judgement, judged: JudgedQuestion, checks: Checks |
     if sentence:
         yield Content("")
         yield line((sentence, MUTED))
+    if judgement.judge_model and judged.verdict:
+        yield Content("")
+        model = clean(judgement.judge_model.model)
+        yield line((f"{model}  ", ACCENT), _describe_verdict(judged.verdict, {"adapter": adapter, "other": other}))
+
+
+def _describe_verdict(verdict: Verdict, names: Mapping[str, str]) -> str:
+    """Say which answer the judge model prefers. `names` has the names of both sides."""
+    choice = verdict.choice
+    if choice is None:
+        return "gave no verdict"
+    if verdict.disagrees:
+        return "a tie: it prefers another answer when their order is swapped"
+    return "a tie" if choice == "tie" else f"prefers {names[choice]}, in both orders"
 
 
 def _draw_messages(judgement: Judgement, question: Question) -> Iterator[Content]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from textual.content import Content
 
 from codex_tui.base.text import clean
-from codex_tui.judge.conclusions import describe_proof
+from codex_tui.judge.conclusions import describe_proof, describe_verdicts
 from codex_tui.judge.results import Shelf
 from codex_tui.judge.table import GAP, make_table
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, Part, line
@@ -41,7 +41,8 @@ def draw_result(judgement: Judgement, problems: tuple[str, ...], width: int) -> 
         yield _draw_conclusion(sentence, STRONG if not place else "")
     yield Content("")
     yield from _draw_table(judgement, width)
-    notes = [*judgement.notes, describe_proof(judgement.proof)]
+    verdicts = describe_verdicts(judgement.judge_model) if judgement.judge_model else ()
+    notes = [*judgement.notes, *verdicts, describe_proof(judgement.proof)]
     yield Content("")
     yield from (line((clean(note), MUTED)) for note in notes)
     yield from draw_problems(problems)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import ClassVar
+from collections.abc import Callable, Coroutine
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -30,6 +32,9 @@ from codex_tui.ui.kit.work import draw_work
 from codex_tui.ui.messages import HoldsModels, ReportsWorkerErrors
 from training.contract.judgement import Judgement
 from training.contract.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from codex_tui.judge.endpoint import Endpoint
 
 PANES = (("result", "Result"), ("questions", "Questions"))
 MIN_SIZE_FOR_BOTH = (100, 30)  # a smaller screen shows one pane and tabs
@@ -62,6 +67,7 @@ class JudgeScreen(ReportsWorkerErrors, Screen[None]):
         Binding("left,h", "file(-1)", "Newer judgement"),
         Binding("right", "file(1)", "Older judgement"),
         Binding("n", "judge", "Judge the run"),
+        Binding("m", "judge_model", "Ask the judge model"),
         Binding("r", "go_on", "Go on with the judgement that was stopped"),
         Binding("escape", "back", "Back", show=False),
     ]
@@ -74,6 +80,7 @@ class JudgeScreen(ReportsWorkerErrors, Screen[None]):
         self._place = 0  # of the shown judgement
         self._drawn: Judgement | None = None  # the one in the text
         self._pane = "result"
+        self._last_work: Callable[[], Coroutine[Any, Any, None]] | None = None  # which can go on if it was stopped
 
     def compose(self) -> ComposeResult:
         yield TitleBar("Judgement", clean(self.run_directory.name))
@@ -180,7 +187,7 @@ class JudgeScreen(ReportsWorkerErrors, Screen[None]):
             keys += [("w", "worse"), ("b", "better"), ("f", "fails"), ("t", "tag"), ("/", "search")]
             keys += [("y Y", "copy")] if in_list else []
             keys += [("← →", "other judgement")] if self._shelf and len(self._shelf.paths) > 1 else []
-            keys += [("n", "judge again")]
+            keys += [("m", "judge model"), ("n", "judge again")]
         bar.show([*keys, ("Esc", "stop" if tracker else "back")], ALWAYS)
 
     def on_descendant_focus(self) -> None:
@@ -237,12 +244,37 @@ class JudgeScreen(ReportsWorkerErrors, Screen[None]):
         return Request.make_default(self.run_directory)
 
     def action_go_on(self) -> None:
-        if self.work.stopped and not self.work.tracker:
-            self._start(self.work.request)
+        if self.work.stopped and self._last_work:
+            self._begin(self._last_work)
 
     def _start(self, request: Request | None) -> None:
         if request:
-            self.run_worker(self._judge(request), group="judge", exclusive=True, exit_on_error=False)
+            self._begin(partial(self._judge, request))
+
+    def _begin(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        if not self.work.tracker:
+            self._last_work = work
+            self.run_worker(work(), group="judge", exclusive=True, exit_on_error=False)
+
+    def action_judge_model(self) -> None:
+        if self.judgement and not self.work.tracker:
+            self.run_worker(self._ask_to_send(self.judgement), group="send", exclusive=True, exit_on_error=False)
+
+    async def _ask_to_send(self, judgement: Judgement) -> None:
+        """Ask whether the answers may leave this machine, then let the judge model compare them."""
+        from codex_tui.judge.judge_model import describe_sending, find_endpoint
+
+        path = self._shelf.paths[self._place] if self._shelf else None
+        endpoint = await asyncio.to_thread(find_endpoint)
+        text = f"{describe_sending(endpoint)} That is {pluralize(len(judgement.answers), 'question')}, in both orders."
+        agreed = await self.app.push_screen_wait(Confirm("Ask the judge model?", text, "send them"))
+        if path and agreed:
+            self._begin(partial(self._ask_judge_model, path, endpoint))
+
+    async def _ask_judge_model(self, path: Path, endpoint: Endpoint) -> None:
+        await self.work.ask_judge_model(path, endpoint)
+        if not self.work.stopped:
+            self._reload(self.work.result)
 
     async def _judge(self, request: Request) -> None:
         for screen in self.app.screen_stack:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from codex_tui.base.progress import OnProgress
 from codex_tui.judge.card_guard import refuse_if_busy
-from codex_tui.judge.judging import find_file, judge
+from codex_tui.judge.endpoint import Endpoint
+from codex_tui.judge.judging import add_verdicts, find_file, judge
 from codex_tui.judge.plan import JudgePlan, choose_default_book, make_plan
 from codex_tui.runs.facts import read_facts
 from codex_tui.runs.library import find_run
@@ -56,3 +58,8 @@ class JudgeWork(StoppableWork):
             self.result = find_file(plan).name
 
         await self.run(work, "checking the adapter")
+
+    async def ask_judge_model(self, path: Path, endpoint: Endpoint) -> None:
+        """Let the judge model compare the answers of the judgement at `path`. Raises CodexError, OSError."""
+        self.result = path.name
+        await self.run(lambda report: add_verdicts(self._run, path, endpoint, report), "reading the answers")

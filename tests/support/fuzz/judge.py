@@ -9,7 +9,9 @@ import msgspec
 from codex_tui.data.target import Target
 from codex_tui.data.xray import read_xray
 from codex_tui.hub.adapter import make_card
+from codex_tui.judge.endpoint import Endpoint
 from codex_tui.judge.journal import NAME, Entry, Journal
+from codex_tui.judge.judge_model import add_up
 from codex_tui.judge.plan import read_side
 from codex_tui.judge.row_losses import read_measured
 from codex_tui.runs.follower import snapshot
@@ -23,6 +25,7 @@ from support.judged import judge_pairs, make_judgement
 from training.contract.judge_messages import RowMeasured
 from training.contract.judgement import Answer, JudgementError, Loss, read
 from training.contract.messages import RenderedRow, RenderedSequence
+from training.contract.verdicts import Verdict
 from training.dataset.book import DEMO_BOOK_FILE
 from training.dataset.index import RowIndex
 
@@ -35,6 +38,9 @@ def fuzz_judge(session: FuzzSession) -> TryInput:
     book = [json.loads(line) for line in DEMO_BOOK_FILE.read_text().splitlines()[::6]]
     judged = make_judgement(judge_pairs([(True, False)] * 8, tag="boss", known="near"))
     judged.adapter, judged.conclusions = side.model, ["40 questions: better."]
+    verdict = Verdict(adapter_first="adapter", adapter_second="other")
+    judged.answers = [msgspec.structs.replace(one, verdict=verdict) for one in judged.answers]
+    judged.judge_model = add_up(judged.answers, Endpoint("https://judge.example.com/v1", "large-1"))
     valid = msgspec.to_builtins(judged)
     entries = [Entry(key=str(n), answer=Answer(text="Yes.", tokens=2, ended="eos")) for n in range(4)]
     header = RowsHeader(version=VERSION, adapter=side.model.sha256, dataset="0" * 64)

@@ -80,6 +80,24 @@ def test_mistakes_are_named_with_file_and_line(file: Path, text: str, said: str)
     assert str(file) in error.value.message and said in error.value.message
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('url = "api.example.com"', "'url' is an address that begins with https://"),
+        ('url = "file:///etc/passwd"', "'url' is an address"),
+        ('url = "https://me:pass@api.example.com/v1"', "'url' has a secret in it"),
+        ('key_env = "sk-abc"', "'key_env' is the name of an environment variable, not the key itself"),
+        ('key = "two words"', "'key' is a text in quotes, without spaces"),
+        ("model = 3", "'model' is the name of a model"),
+    ],
+)
+def test_a_judge_model_with_a_mistake(file: Path, line: str, said: str) -> None:
+    file.write_text(f"[judge_model]\n{line}\n")
+    with pytest.raises(BadInput, match=f"line 2: {said}") as raised:
+        settings.load()
+    assert "pass@" not in raised.value.message
+
+
 def test_a_pipe_in_its_place_holds_nobody_up(file: Path) -> None:
     os.mkfifo(file)
     with pytest.raises(BadInput, match="cannot be read: it is not a file"):

@@ -104,3 +104,18 @@ def test_a_link_to_a_file_of_settings_stays_a_link(tmp_path: Path) -> None:
     path.symlink_to(target)
     assert main(["config", "app.theme", "dark"]) == 0
     assert path.is_symlink() and 'theme = "dark"' in target.read_text()
+
+
+def test_a_key_is_never_shown_and_never_taken_from_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    locations.settings_file().parent.mkdir(parents=True, exist_ok=True)
+    locations.settings_file().write_text('[judge_model]\nkey = "sk-0123456789"\n')
+    for arguments in ([], ["--json"], ["judge_model.key"], ["judge_model.key", "--json"]):
+        assert main(["config", *arguments]) == 0
+    assert main(["config", "judge_model.key", "sk-9876543210"]) == 2
+    shown = capsys.readouterr()
+    assert "the shell would keep it in its history" in shown.err
+    assert "codex-tui config judge_model.key_env NAME" in shown.err
+    assert "sk-" not in shown.out + shown.err
+    assert '"judge_model.key": "(hidden)"' in shown.out
+    assert main(["config", "judge_model.key", "--unset"]) == 0
+    assert "sk-" not in locations.settings_file().read_text()
