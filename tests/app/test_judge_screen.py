@@ -367,6 +367,8 @@ async def test_m_asks_before_it_sends_and_shows_the_verdicts(
             await see(pilot, "Large-1 compares the answers", "Esc stops")
             await until(pilot, lambda: len(server.requests) == 8)
             await pilot.press("escape")
+            await see(pilot, "Stop the judgement?")
+            await pilot.press("enter")
             await see(pilot, "was stopped", "r goes on")
             server.answer = held
             await pilot.press("r")

@@ -107,7 +107,11 @@ async def test_stopped_and_resumed(run: RunDirectory, measuring: Any) -> None:
         await pilot.press("w", "x")
         await see(pilot, "Measuring the rows", "Esc stops")
         await until(pilot, lambda: len((run.judgements / NAME).read_bytes().splitlines()) == 21)
-        await pilot.press("escape")
+        await pilot.press("q")
+        await see(pilot, "A measurement runs. Quit?", "Its losses so far are kept")
+        await pilot.press("escape", "escape")
+        await see(pilot, "Stop the measurement?")
+        await pilot.press("enter")
         await see(
             pilot, "1 of 20", "The measurement was stopped: 20 rows of 40 are not measured.", "x measures the rest"
         )

@@ -8,7 +8,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.content import Content
-from textual.screen import Screen
 
 from codex_tui.base import bandwidth
 from codex_tui.base.text import clean
@@ -26,7 +25,7 @@ from codex_tui.ui.data.xray import describe_measurement
 from codex_tui.ui.kit.heading import Heading
 from codex_tui.ui.kit.hints import ALWAYS, TYPING, HintBar
 from codex_tui.ui.kit.row_list import RowList
-from codex_tui.ui.kit.stoppable import StoppableWork
+from codex_tui.ui.kit.stoppable import HoldsWork, StoppableWork
 from codex_tui.ui.kit.tabs import TabStrip
 from codex_tui.ui.kit.title_bar import TitleBar
 from codex_tui.ui.kit.work import draw_work
@@ -36,7 +35,8 @@ from codex_tui.ui.messages import HoldsModels, ReportsWorkerErrors
 MIN_WIDTH_BESIDE = 100  # columns; a narrower terminal shows either the list or the row
 
 
-class DataScreen(ReportsWorkerErrors, Screen[None]):
+class DataScreen(ReportsWorkerErrors, HoldsWork):
+    WORK, RESULTS = "measurement", "losses"
     DEFAULT_CSS = """
     DataScreen #rows { border: round $rule; border-title-color: $text-muted; border-subtitle-color: $text-muted; }
     DataScreen #rows:focus { border: round $primary; border-title-color: $primary; }
@@ -76,7 +76,7 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
     def __init__(self, target: Target) -> None:
         super().__init__()
         self.view = DataView(target, self._changed)
-        self.measurement = StoppableWork(self._changed)
+        self.work = StoppableWork(self._changed)
         self._update_pending = False  # the next paint shows all changes since the last one
         self._lengths: LengthsScreen | None = None  # is above this screen
 
@@ -142,11 +142,11 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
     def _show_work(self) -> None:
         work, works = self.query_one("#work", Heading), self.view.works
         name = next((name for name in ("searching", "indexing", "tokenising", "scanning") if name in works), None)
-        tracker = self.measurement.tracker or (works[name] if name else None)
+        tracker = self.work.tracker or (works[name] if name else None)
         work.display = tracker is not None and not self.prompt.kind
         if tracker:
             keys = {"searching": "Esc stops", "tokenising": "t stops"}.get(name or "", "")
-            keys = "Esc stops" if self.measurement.tracker else keys
+            keys = "Esc stops" if self.work.tracker else keys
             work.show(draw_work(tracker, keys, self.size.width), Content(""))
 
     def _show_bottom(self) -> None:
@@ -226,7 +226,7 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
         xray = self.view.rows.xray
         if xray and xray.is_current:
             self.notify(f"Nothing is left to measure: {describe_measurement(xray)}.", markup=False)
-        elif not self.measurement.tracker:
+        elif not self.work.tracker:
             self.run_worker(self._measure(), group="measure", exclusive=True, exit_on_error=False)
 
     async def _measure(self) -> None:
@@ -237,7 +237,7 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
                 if isinstance(screen, HoldsModels):  # the measurement's models need their memory
                     await screen.free_workers()
             try:
-                await measure(self.measurement, run)
+                await measure(self.work, run)
             finally:  # what was measured before it was stopped is shown, too
                 if self.is_attached:
                     await self.view.read_xray()
@@ -283,8 +283,8 @@ class DataScreen(ReportsWorkerErrors, Screen[None]):
             self.prompt.cancel()
         elif "searching" in self.view.works:
             await self.view.cancel()
-        elif self.measurement.tracker:
-            self.measurement.stop()
+        elif self.work.tracker:
+            self.ask_to_stop()
         elif self.reading or self.query_one(RowView).has_focus:
             self.remove_class("reading")
             self.query_one(RowList).focus()

@@ -12,19 +12,19 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import Screen
 
 from codex_tui.base import bandwidth
 from codex_tui.base.text import clean, pluralize
 from codex_tui.judge.results import Shelf, Show, read_shelf
 from codex_tui.ui.judge.questions import QuestionList, QuestionsPane
 from codex_tui.ui.judge.result import describe_title, draw_empty, draw_problems, draw_result
+from codex_tui.ui.judge.sending import ask_to_send
 from codex_tui.ui.judge.start import JudgeDialog
 from codex_tui.ui.judge.work import JudgeWork, Request
-from codex_tui.ui.kit.dialogs import Confirm
 from codex_tui.ui.kit.drawing import line
 from codex_tui.ui.kit.heading import Heading
 from codex_tui.ui.kit.hints import ALWAYS, TYPING, Hint, HintBar
+from codex_tui.ui.kit.stoppable import HoldsWork
 from codex_tui.ui.kit.tabs import TabStrip
 from codex_tui.ui.kit.text_view import TextView
 from codex_tui.ui.kit.title_bar import TitleBar
@@ -42,7 +42,9 @@ MAX_RESULT_SHARE = 0.58  # of the height; the questions have the rest
 FRAME_WIDTH, FRAME_HEIGHT = 4, 2  # cells of a box around its content
 
 
-class JudgeScreen(ReportsWorkerErrors, Screen[None]):
+class JudgeScreen(ReportsWorkerErrors, HoldsWork):
+    WORK, RESULTS = "judgement", "answers"
+    work: JudgeWork
     DEFAULT_CSS = """
     JudgeScreen > Vertical { border: round $rule; border-title-color: $text-muted; padding: 0 1; height: 1fr; }
     JudgeScreen > Vertical { border-subtitle-color: $text-muted; }
@@ -257,18 +259,12 @@ class JudgeScreen(ReportsWorkerErrors, Screen[None]):
             self.run_worker(work(), group="judge", exclusive=True, exit_on_error=False)
 
     def action_judge_model(self) -> None:
-        if self.judgement and not self.work.tracker:
-            self.run_worker(self._ask_to_send(self.judgement), group="send", exclusive=True, exit_on_error=False)
+        if self._shelf and self.judgement and not self.work.tracker:
+            work = self._ask_to_send(self.judgement, self._shelf.paths[self._place])
+            self.run_worker(work, group="send", exclusive=True, exit_on_error=False)
 
-    async def _ask_to_send(self, judgement: Judgement) -> None:
-        """Ask whether the answers may leave this machine, then let the judge model compare them."""
-        from codex_tui.judge.judge_model import describe_sending, find_endpoint
-
-        path = self._shelf.paths[self._place] if self._shelf else None
-        endpoint = await asyncio.to_thread(find_endpoint)
-        text = f"{describe_sending(endpoint)} That is {pluralize(len(judgement.answers), 'question')}, in both orders."
-        agreed = await self.app.push_screen_wait(Confirm("Ask the judge model?", text, "send them"))
-        if path and agreed:
+    async def _ask_to_send(self, judgement: Judgement, path: Path) -> None:
+        if endpoint := await ask_to_send(self.app, judgement):
             self._begin(partial(self._ask_judge_model, path, endpoint))
 
     async def _ask_judge_model(self, path: Path, endpoint: Endpoint) -> None:
@@ -291,26 +287,8 @@ class JudgeScreen(ReportsWorkerErrors, Screen[None]):
             self.questions.show_all()
             self.questions.end_search()
         elif self.work.tracker:
-            self._ask_to_stop("Stop the judgement?", "stop", "go on")
+            self.ask_to_stop()
         elif self.judgement and self.questions.is_filtered:
             self.action_show("all")
         elif len(self.app.screen_stack) > 1:
             self.dismiss()
-
-    @property
-    def reason_to_stay(self) -> str:
-        return "A judgement runs. Stop it (Esc) or let it end first." if self.work.tracker else ""
-
-    def ask_and_quit(self) -> None:
-        self._ask_to_stop("A judgement runs. Quit?", "stop and quit", "stay", then=self.app.exit)
-
-    def _ask_to_stop(self, title: str, action: str, cancel: str, then: Callable[[], object] = lambda: None) -> None:
-        """Ask before a judgement is stopped. `then` is called after that."""
-
-        def stop(is_wanted: bool | None) -> None:
-            if is_wanted:
-                self.work.stop()
-                then()
-
-        text = "Its answers so far are kept: it can go on from there later."
-        self.app.push_screen(Confirm(title, text, action, cancel), stop)

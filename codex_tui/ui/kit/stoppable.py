@@ -4,9 +4,44 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, ClassVar
+
+from textual.screen import Screen
 
 from codex_tui.base.progress import OnProgress, Progress, ProgressTracker
+from codex_tui.ui.kit.dialogs import Confirm
+
+
+class HoldsWork(Screen[Any]):
+    """The base of a screen with a work that a person stops only after a question, also when the app quits.
+
+    `WORK` is what a person calls the work, `RESULTS` what is kept of it.
+    """
+
+    WORK: ClassVar[str]
+    RESULTS: ClassVar[str]
+    work: StoppableWork
+
+    @property
+    def reason_to_stay(self) -> str:
+        return f"A {self.WORK} runs. Stop it (Esc) or let it end first." if self.work.tracker else ""
+
+    def ask_and_quit(self) -> None:
+        self._ask_to_stop(f"A {self.WORK} runs. Quit?", "stop and quit", "stay", then=self.app.exit)
+
+    def ask_to_stop(self) -> None:
+        self._ask_to_stop(f"Stop the {self.WORK}?", "stop", "go on")
+
+    def _ask_to_stop(self, title: str, action: str, cancel: str, then: Callable[[], object] = lambda: None) -> None:
+        """Ask before the work is stopped. `then` is called after that."""
+
+        def stop(is_wanted: bool | None) -> None:
+            if is_wanted:
+                self.work.stop()
+                then()
+
+        text = f"Its {self.RESULTS} so far are kept: it can go on from there later."
+        self.app.push_screen(Confirm(title, text, action, cancel), stop)
 
 
 class StoppableWork:
