@@ -12,8 +12,9 @@ from codex_tui.commands.options import add_card_option, add_set_option, check_ca
 
 if TYPE_CHECKING:
     from codex_tui.machine.forecast import ResourceForecast
-    from codex_tui.machine.speed import Speed
-    from training.memory.forecast import Forecast, Remedy
+    from training.memory.forecast import Forecast
+    from training.memory.remedies import Remedy
+    from training.memory.speed import Speed
 
 NAMES = {"weights": "weights", "lora": "LoRA", "optimizer": "optimizer", "activations": "activations",
          "loss_head": "loss head", "context": "CUDA context"}  # fmt: skip
@@ -78,7 +79,14 @@ def _memory_json(memory: Forecast, remedies: list[Remedy]) -> dict[str, Any]:
         "offload_layers": memory.offload_layers,
         "measured_here": memory.measured,
         "remedies": [
-            {"field": r.field, "value": r.value, "frees_mib": r.frees_mib, "fits": r.fits, "cost": r.cost}
+            {
+                "field": r.field,
+                "value": r.value,
+                "frees_mib": r.frees_mib,
+                "fits": r.fits,
+                "cost": r.cost,
+                "longer": r.longer and {"low": round(r.longer[0], 3), "high": round(r.longer[1], 3)},
+            }
             for r in remedies
         ],
     }
@@ -139,9 +147,10 @@ def _memory_lines(memory: Forecast, remedies: list[Remedy]) -> list[str]:
     left = (memory.limit_mib or 0) - memory.device_mib
     lines.append(f"{VERDICTS[memory.verdict]}: {abs(left):,.0f} MiB {'free' if left >= 0 else 'too much'}.")
     if remedies:
-        lines.append("Any one of these reduces it:")
+        timed = any(remedy.longer for remedy in remedies)
+        lines.append(f"Any one of these reduces it{' (times are estimates for rows of full length)' if timed else ''}:")
     for remedy in remedies:
         enough = "✓" if remedy.fits else " "
         option = shlex.quote(f"{remedy.field}={format_literal(remedy.value)}")
-        lines.append(f"  {enough} {remedy.frees_mib:>6,.0f} MiB  --set {option}  (costs {remedy.cost})")
+        lines.append(f"  {enough} {remedy.frees_mib:>6,.0f} MiB  --set {option}  ({remedy.price})")
     return lines

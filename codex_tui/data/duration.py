@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from codex_tui.data.overview import Overview
 from codex_tui.machine.forecast import ResourceForecast
-from codex_tui.machine.speed import Speed, estimate_speed
 from codex_tui.runs.pace import FORWARD_SHARE
 from training.contract.profile import Profile
 from training.dataset.split import choose_eval_steps
+from training.memory.speed import Speed, estimate_speed
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,10 @@ from training.contract.profile import Profile
 from training.contract.units import MIB
 from training.memory import probes, remedies
 from training.memory.disk import DiskNeed, disk_need
-from training.memory.forecast import Forecast, Machine, Remedy, check_modules, forecast
+from training.memory.forecast import Forecast, Machine, check_modules, forecast
 from training.memory.model_shape import ModelShape, NoShape
 from training.memory.module_names import UnknownModules
+from training.memory.remedies import Remedy
 from training.memory.visible_gpu import first_visible_gpu
 from training.memory.wsl import wsl
 
@@ -211,6 +212,7 @@ def _describe_machine(profile: Profile, path: Path, card: Card | None, card_mib:
     machine = Machine(card_mib, expandable_segments=not wsl())
     if card is None or card_mib is None or round(card.total_mib) != round(card_mib):
         return machine
+    machine = replace(machine, card=card.name)
     cache = locations.cache_home()
     if last := probes.latest(cache, card.name):
         machine = replace(machine, context_mib=last.context_mib)

@@ -16,12 +16,13 @@ from support.measured import Run, runs
 
 import training.memory.forecast as forecast
 from training.contract.units import MIB
+from training.memory.activations import compute_pass_bytes
 
 
 def parts(run: Run) -> tuple[float, float, float, float]:
     """What is known of a run in MiB: everything but the fitted terms, its rows, largest weight and layer's adapter."""
     trainable = list(forecast.trainable_tensors(run.profile, run.shape))
-    rows, loss = forecast._step(run.profile, run.shape)
+    rows, loss = compute_pass_bytes(run.profile, run.shape)
     weights = forecast._weights(run.profile, run.shape, int(run.profile.model.offload_layers))
     tables = 4 * max(forecast.ROPE_ROWS, run.profile.model.max_seq_length) * run.shape.head_dim
     state = 8 * sum(trainable) + forecast.optimizer_bytes(trainable, run.profile.training.optim)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from codex_tui.machine.forecast import Card, ResourceForecast
 from training.contract.profile import Profile
-from training.memory.forecast import Forecast, Remedy
+from training.memory.forecast import Forecast
 from training.memory.model_shape import ModelShape, shipped_configs
+from training.memory.remedies import Remedy
 
 LLAMA_3B = "unsloth/Llama-3.2-3B-Instruct-bnb-4bit"
 CARD = Card("NVIDIA GeForce RTX 3050 Laptop GPU", 4096, 3790, 306)
@@ -51,6 +52,6 @@ def _remedies(profile: Profile) -> list[Remedy]:
     length, r = profile.model.max_seq_length, profile.lora.r
     return [
         Remedy("model.max_seq_length", 1024, 0.11 * (length - 1024), "longer rows are cut", True),
-        Remedy("training.loss_tile_mib", 64, 154.0, "slower steps"),
+        Remedy("training.loss_tile_mib", 64, 154.0, "", longer=(0.004, 0.061)),
         Remedy("lora.r", r // 2, 5.8 * r, "the adapter learns less"),
     ]

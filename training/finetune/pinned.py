@@ -6,7 +6,8 @@ import os
 
 from training.contract.profile import Profile
 from training.contract.units import MIB
-from training.memory.forecast import INPUTS_ON_GPU, MIN_PARKED_BYTES, MIN_PARKED_TOKENS, streamed_bytes
+from training.memory.activations import INPUTS_ON_GPU, MIN_PARKED_BYTES, MIN_PARKED_TOKENS
+from training.memory.forecast import streamed_bytes
 from training.memory.model_shape import ModelShape
 from training.memory.pinned_memory import PinnedUnknown, lockable_mib
 

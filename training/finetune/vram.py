@@ -19,7 +19,7 @@ from training.finetune.gpu import Card
 from training.memory import probes
 from training.memory.forecast import CONTEXT_MIB, Machine
 from training.memory.model_shape import ModelShape
-from training.memory.remedies import remedies
+from training.memory.remedies import Remedy, describe_longer, remedies
 
 CONTEXT_GROWTH_MIB = 64.0  # the CUDA context may grow by this while a model is loaded
 MIN_CONTEXT_MIB, MAX_CONTEXT_MIB = 64.0, 1200.0
@@ -56,6 +56,7 @@ class VramLimit:
             self._probed_context or CONTEXT_MIB,
             expandable_segments="expandable_segments:True" in os.environ.get("PYTORCH_ALLOC_CONF", ""),
             measured=probed.measured if probed else None,
+            card=card.name if card else "",
         )
 
     @property
@@ -95,5 +96,11 @@ class VramLimit:
             return ""
         machine = replace(self.machine, card_mib=self.mib + profile.hardware.display_reserve_mib)
         best = remedies(profile, shape, machine)[:MAX_REMEDIES]
-        text = "; ".join(f"{r.field} = {json.dumps(r.value)} frees {r.frees_mib:,.0f} MiB" for r in best)
+        text = "; ".join(_describe(remedy) for remedy in best)
         return f"Set one of: {text}." if text else ""
+
+
+def _describe(remedy: Remedy) -> str:
+    """Describe a remedy as "lora.r = 8 frees 310 MiB and takes about 12 % longer"."""
+    time = f" and {describe_longer(*remedy.longer)}" if remedy.longer else ""
+    return f"{remedy.field} = {json.dumps(remedy.value)} frees {remedy.frees_mib:,.0f} MiB{time}"

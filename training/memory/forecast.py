@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from training.contract.profile import Profile
 from training.contract.units import MIB
+from training.memory.activations import compute_pass_bytes
 from training.memory.model_shape import ModelShape, NoShape
 
 Verdict = Literal["fits", "tight", "no"]
@@ -21,10 +22,6 @@ NF4_BYTES = 0.515869
 """Bytes of one 4-bit weight, with an 8-bit scale for every 64 weights and a 32-bit scale for every 256 of those."""
 STREAMED_LAYERS = 3  # offloaded layers that are on the GPU at one time: one in use, two on their way
 ROPE_ROWS = 32768  # initial length of Unsloth's tables of cosines and sines
-LOSS_COLUMNS = 16384  # vocabulary entries in one tile of the loss
-INPUTS_ON_GPU = 4  # layer inputs that "unsloth" checkpointing keeps on the GPU at the peak
-MIN_PARKED_BYTES = 2 * MIB  # inputs up to this size stay on the GPU
-MIN_PARKED_TOKENS = 512  # for shorter sequences, Unsloth uses plain checkpointing
 
 WORKSPACE = 32 * MIB  # cuBLAS' workspace
 SCRATCH = 2.12  # times the largest linear weight in 16 bits: one dequantised, one kept for the next use
@@ -58,13 +55,15 @@ class Machine:
     """What a forecast depends on besides the profile and the model.
 
     `card_mib` is the GPU's size, or None without a GPU. `context_mib` is the size of the CUDA context.
-    `expandable_segments` says whether the allocator's segments can grow; under WSL2 they can't.
+    `expandable_segments` says whether the allocator's segments can grow; under WSL2 they can't. `card` is the driver's
+    name of the GPU, which tells how fast it is.
     """
 
     card_mib: float | None = None
     context_mib: float = CONTEXT_MIB
     expandable_segments: bool = True
     measured: Measured | None = None
+    card: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,18 +99,6 @@ class Forecast:
         if not self.fits:
             return "no"
         return "tight" if self.device_mib > self.tight_from * self.limit_mib else "fits"
-
-
-@dataclass(frozen=True)
-class Remedy:
-    """A change that reduces memory: set `field` to `value`. `cost` says in words what it costs, and `fits` whether the
-    run fits with this change alone. `training.memory.remedies` finds them."""
-
-    field: str
-    value: Any
-    frees_mib: float
-    cost: str
-    fits: bool = False
 
 
 def forecast(profile: Profile, shape: ModelShape, machine: Machine = Machine()) -> Forecast:
@@ -192,7 +179,7 @@ def _parts(
     weights = _weights(profile, shape, offloaded)
     lora = 8 * adapter  # weights and gradients in float32
     optimizer = optimizer_bytes(trainable, profile.training.optim)
-    rows, loss = _step(profile, shape)
+    rows, loss = compute_pass_bytes(profile, shape)
     tables = 4 * max(ROPE_ROWS, profile.model.max_seq_length) * shape.head_dim
     scratch = SCRATCH * 2 * shape.hidden_size * shape.intermediate_size
     activations = rows + scratch + LORA_COPIES * 4 * adapter / shape.num_hidden_layers + tables + OTHER
@@ -252,29 +239,6 @@ def _unquantised_bytes(profile: Profile) -> float:
 
 def _embedding_offloaded(profile: Profile, shape: ModelShape) -> bool:
     return profile.model.offload_embedding and not shape.tie_word_embeddings
-
-
-def _step(profile: Profile, shape: ModelShape) -> tuple[float, float]:
-    """Compute two numbers of bytes: what the rows need at the peak of forward and backward, and how much more than that
-    the loss needs.
-
-    One layer keeps its input, both norms' outputs, queries, keys, values, the attention's output and the three inner
-    activations. The kind of checkpointing decides whether the layers' inputs are on the GPU or in host memory.
-    """
-    tokens = profile.model.max_seq_length * profile.training.per_device_train_batch_size
-    hidden, inner = 2 * tokens * shape.hidden_size, 2 * tokens * shape.intermediate_size
-    attention = 4 * tokens * (shape.num_attention_heads + shape.num_key_value_heads) * shape.head_dim
-    checkpointing = profile.training.gradient_checkpointing
-    if checkpointing is False:
-        layers = shape.num_hidden_layers * (4.25 * hidden + attention + 2.5 * inner)
-    else:
-        parks = checkpointing == "unsloth" and profile.model.max_seq_length >= MIN_PARKED_TOKENS
-        on_gpu = INPUTS_ON_GPU if parks and hidden > MIN_PARKED_BYTES else shape.num_hidden_layers
-        layers = (6 + on_gpu) * hidden + attention + 3 * inner
-    layers += 4 * tokens * (shape.num_attention_heads + 2)  # the statistics of attention and norms
-    tile = min(4096, tokens, max(1, profile.training.loss_tile_mib * MIB // (4 * LOSS_COLUMNS)))
-    loss = 6 * hidden + tile * (4 * LOSS_COLUMNS + 6 * shape.hidden_size)
-    return layers, max(0.0, loss - layers)
 
 
 def optimizer_bytes(sizes: Iterable[int], optim: str) -> int:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from training.contract.profile import Profile
-from training.memory.forecast import STREAMED_LAYERS, Machine, Remedy, forecast
+from training.memory.forecast import STREAMED_LAYERS, Machine, forecast
 from training.memory.model_shape import ModelShape
+from training.memory.speed import estimate_slowdown
 
 MIN_FREED_MIB = 8
 MIN_SEQ_LENGTH = 256
@@ -16,8 +17,50 @@ MIN_RANK = 8
 ATTENTION_MODULES = ["q_proj", "k_proj", "v_proj", "o_proj"]
 
 
+@dataclass(frozen=True)
+class Remedy:
+    """A change that reduces memory: set `field` to `value`. `cost` says in words what it costs, and `fits` whether the
+    run fits with this change alone. `longer` is the share by which the same rows take longer, from and to; None if it
+    is not known, and `cost` then says in words that the run is slower."""
+
+    field: str
+    value: Any
+    frees_mib: float
+    cost: str
+    fits: bool = False
+    longer: tuple[float, float] | None = None
+
+    @property
+    def price(self) -> str:
+        """What the change costs in time and otherwise, as "takes about 12 % longer; costs host memory"."""
+        time = describe_longer(*self.longer) if self.longer else ""
+        return "; ".join(filter(None, (time, self.cost and f"costs {self.cost}")))
+
+
+def describe_longer(low: float, high: float) -> str:
+    """Say how much longer a run takes: "takes about 12 % longer". The shares are not exact."""
+    first, last = (round(100 * share) for share in (low, high))
+    if last < 1:
+        return "takes hardly longer" if first > -1 else f"takes about {-first} % less time"
+    if first < 1:
+        return f"takes up to {last} % longer"
+    return f"takes about {last} % longer" if last - first <= 2 else f"takes {first} to {last} % longer"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Set `field` to `value`. `slower` says in words that the run is slower, and `cost` what else it costs; either can
+    be "". With "", `slower` says that the time hardly changes, or that it depends on the rows."""
+
+    field: str
+    value: Any
+    slower: str = ""
+    cost: str = ""
+
+
 def remedies(profile: Profile, shape: ModelShape, machine: Machine) -> list[Remedy]:
-    """Find the changes that help: first those that are enough alone, and among them the cheapest first.
+    """Find the changes that help: first those that are enough alone, and among them the cheapest first. Their time is
+    that of rows with max_seq_length tokens.
 
     A change is enough if the run then fits, or fits tightly if it doesn't fit at all now.
     """
@@ -31,45 +74,51 @@ def remedies(profile: Profile, shape: ModelShape, machine: Machine) -> list[Reme
         return forecast(candidate, shape, machine).verdict in enough
 
     helpful = []
-    for field, value, cost in _candidates(profile, shape, fits):
-        candidate = profile.with_value(field, value)
-        freed = before.device_mib - forecast(candidate, shape, machine).device_mib
-        if freed >= MIN_FREED_MIB:
-            helpful.append(Remedy(field, value, round(freed), cost, fits(candidate)))
+    for candidate in _candidates(profile, shape, fits):
+        changed = profile.with_value(candidate.field, candidate.value)
+        freed = before.device_mib - forecast(changed, shape, machine).device_mib
+        if freed < MIN_FREED_MIB:
+            continue
+        longer = None
+        if candidate.slower:
+            longer = estimate_slowdown(profile, changed, shape, machine.card, profile.model.max_seq_length)
+        costs = (candidate.cost,) if longer else (candidate.slower, candidate.cost)
+        cost = " and ".join(filter(None, costs))
+        helpful.append(Remedy(candidate.field, candidate.value, round(freed), cost, fits(changed), longer))
     return sorted(helpful, key=lambda remedy: not remedy.fits)
 
 
-def _candidates(profile: Profile, shape: ModelShape, fits: Callable[[Profile], bool]) -> Iterator[tuple[str, Any, str]]:
-    """Yield (field, value, cost in words), the cheapest first."""
+def _candidates(profile: Profile, shape: ModelShape, fits: Callable[[Profile], bool]) -> Iterator[Candidate]:
+    """Yield changes, the cheapest first."""
     training, model, lora = profile.training, profile.model, profile.lora
+    rows, eval_rows = training.per_device_train_batch_size, profile.evaluation.per_device_eval_batch_size
+    if eval_rows > rows:
+        yield Candidate("evaluation.per_device_eval_batch_size", rows, cost="slower evaluations")
     if not training.optim.endswith("8bit"):
-        yield "training.optim", "adamw_8bit", "almost no quality"
+        yield Candidate("training.optim", "adamw_8bit", cost="almost no quality")
     if training.gradient_checkpointing != "unsloth":
-        yield "training.gradient_checkpointing", "unsloth", "slightly slower steps and page-locked host memory"
+        yield Candidate(
+            "training.gradient_checkpointing", "unsloth", "slightly slower steps", "page-locked host memory"
+        )
     if model.offload_embedding is False and not shape.tie_word_embeddings:
-        yield "model.offload_embedding", True, "slightly slower steps"
+        yield Candidate("model.offload_embedding", True, "slightly slower steps", "host memory")
     for tile in (64, 16):
         if training.loss_tile_mib > tile:
-            yield "training.loss_tile_mib", tile, "slower steps"
+            yield Candidate("training.loss_tile_mib", tile, "slower steps")
             break
-    if training.per_device_train_batch_size > 1:
-        yield (
-            "training.per_device_train_batch_size",
-            training.per_device_train_batch_size // 2,
-            "slower epochs; double gradient_accumulation_steps to keep the effective batch size",
-        )
+    if rows > 1:
+        cost = "half of the rows a step, unless you double gradient_accumulation_steps"
+        yield Candidate("training.per_device_train_batch_size", rows // 2, "slower epochs", cost)
     if training.gradient_checkpointing and (layers := _offload_enough_layers(profile, shape, fits)):
-        yield "model.offload_layers", layers, "slower steps and host memory"
+        yield Candidate("model.offload_layers", layers, "slower steps", "host memory")
     if lora.r > MIN_RANK:
-        yield "lora.r", max(MIN_RANK, lora.r // 2), "some capacity of the adapter"
+        yield Candidate("lora.r", max(MIN_RANK, lora.r // 2), cost="some capacity of the adapter")
     if model.max_seq_length > MIN_SEQ_LENGTH:
-        yield "model.max_seq_length", _shorten_enough(profile, fits), "the end of longer rows, which is cut off"
+        length = _shorten_enough(profile, fits)
+        yield Candidate("model.max_seq_length", length, cost="the end of longer rows, which is cut off")
     if not {*lora.target_modules} <= {*ATTENTION_MODULES}:
-        yield (
-            "lora.target_modules",
-            [name for name in lora.target_modules if name in ATTENTION_MODULES] or ATTENTION_MODULES,
-            "some capacity of the adapter",
-        )
+        modules = [name for name in lora.target_modules if name in ATTENTION_MODULES] or ATTENTION_MODULES
+        yield Candidate("lora.target_modules", modules, cost="some capacity of the adapter")
 
 
 def _offload_enough_layers(profile: Profile, shape: ModelShape, fits: Callable[[Profile], bool]) -> int | None:

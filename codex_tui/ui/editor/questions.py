@@ -18,7 +18,7 @@ from codex_tui.ui.messages import Trouble
 if TYPE_CHECKING:
     from codex_tui.data.target import Target
     from codex_tui.ui.lengths.screen import Changes, LengthsScreen
-    from training.memory.forecast import Remedy
+    from training.memory.remedies import Remedy
 
 
 async def ask_field(screen: Screen[Any], names: Sequence[str], index: int) -> int | None:

@@ -14,7 +14,8 @@ from codex_tui.ui.kit.painted import Painted
 
 if TYPE_CHECKING:  # pydantic is imported after the first paint
     from codex_tui.machine.forecast import Card
-    from training.memory.forecast import Forecast, Remedy
+    from training.memory.forecast import Forecast
+    from training.memory.remedies import Remedy
 
 # The name, the glyph and the colour of each component of a forecast.
 PARTS = {

@@ -19,7 +19,7 @@ from codex_tui.ui.kit.drawing import MUTED, STRONG, line, spread
 
 if TYPE_CHECKING:
     from codex_tui.machine.forecast import ResourceForecast
-    from training.memory.forecast import Remedy
+    from training.memory.remedies import Remedy
 
 
 class RemediesScreen(ModalScreen["Remedy | None"]):
@@ -64,11 +64,11 @@ class RemediesScreen(ModalScreen["Remedy | None"]):
 def _make_row(remedy: Remedy) -> DrawEntry:
     def row(width: int) -> list[Content]:
         frees = line(("frees ", MUTED), format_gb(remedy.frees_mib))
-        enough = line(("✓ enough by itself", "$success"), "; " if remedy.cost else "") if remedy.fits else Content("")
+        enough = line(("✓ enough by itself", "$success"), "; " if remedy.price else "") if remedy.fits else Content("")
         name = shorten(format_change(remedy), width - frees.cell_length - 2)
         return [
             spread(line((name, STRONG)), frees, width),
-            line(enough, (f"costs {clean(remedy.cost)}" if remedy.cost else "", MUTED)),
+            line(enough, (clean(remedy.price), MUTED)),
         ]
 
     return row

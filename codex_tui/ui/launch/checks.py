@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from codex_tui.data.overview import Overview
     from codex_tui.hub.model import MissingModel
     from codex_tui.machine.forecast import ResourceForecast
+    from training.memory.remedies import Remedy
 
 APPLY_KEY, COMPARE_KEY = "ctrl+l", "ctrl+g"
 LENGTH = "model.max_seq_length"
@@ -98,13 +99,20 @@ def _describe_forecast(forecast: ResourceForecast | None, missing: MissingModel 
         yield _label("Memory", summarize(forecast.memory, forecast.card))
         if forecast.memory_warning:
             remedy = forecast.remedies[0] if forecast.remedies else None
-            help = f" {format_change(remedy)} frees {format_gb(remedy.frees_mib)}." if remedy else ""
+            help = f" {_describe_remedy(remedy)}." if remedy else ""
             yield _warn(f"It will probably run out of memory.{help} To edit the profile: Esc, then e.")
     elif missing is None:  # else the model's own line says why there is no forecast
         yield _label("Memory", line((clean(forecast.reason), MUTED)))
     for warning in (forecast.cpu_warning, forecast.disk_warning and f"{forecast.disk_warning} The run starts anyway."):
         if warning:
             yield _warn(clean(warning))
+
+
+def _describe_remedy(remedy: Remedy) -> str:
+    from training.memory.remedies import describe_longer
+
+    time = f" and {describe_longer(*remedy.longer)}" if remedy.longer else ""
+    return f"{format_change(remedy)} frees {format_gb(remedy.frees_mib)}{time}"
 
 
 def _describe_model(checks: Checks) -> Iterator[Content]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -48,7 +49,7 @@ def test_what_does_not_fit_is_told_with_remedies_and_by_the_exit_code(capsys: py
     assert main([*longer, "--json"]) == 1
     told = json.loads(capsys.readouterr().out)
     assert told["fits"] is False
-    assert {"field", "value", "frees_mib", "fits", "cost"} == set(told["remedies"][0])
+    assert {"field", "value", "frees_mib", "fits", "cost", "longer"} == set(told["remedies"][0])
     assert main(longer) == 1
     text = capsys.readouterr().out
     assert "✗ does not fit: " in text
@@ -93,6 +94,19 @@ def test_the_speed_is_estimated_or_that_of_the_last_run(
     monkeypatch.setattr(speed, "find_last_speed_on", lambda card, profile, path: 321.0)
     assert main(["forecast", "rtx3050-4gb"]) == 0
     assert "Speed: 321 tokens/s in the last run with this model here." in capsys.readouterr().out
+
+
+def test_remedies_say_what_they_cost_in_time(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    too_small = ["forecast", "rtx3050-4gb", "--set", "hardware.vram_limit_mib=3000"]
+    assert main(too_small) == 1  # no card: no time
+    assert "costs slower steps and host memory" in capsys.readouterr().out
+    monkeypatch.setattr(forecast, "read_card", lambda device="auto": LAPTOP)
+    assert main(too_small) == 1
+    out = capsys.readouterr().out
+    assert "Any one of these reduces it (times are estimates for rows of full length):" in out
+    assert re.search(r"MiB +--set model.offload_layers=\d+ +\(takes up to \d+ % longer; costs host memory\)", out)
 
 
 @pytest.mark.parametrize(

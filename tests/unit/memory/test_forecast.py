@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from codex_tui.profiles.resolve import load_profile
 from training.contract.profile import Profile
 from training.memory.forecast import CONTEXT_MIB, Forecast, Machine, Measured, forecast, optimizer_bytes
 from training.memory.model_shape import ModelShape, NoShape, shipped_configs
-from training.memory.remedies import remedies
+from training.memory.remedies import describe_longer, remedies
+from training.memory.speed import estimate_slowdown
 
 WITHIN = 0.05
 SEED_TABLE = load_profile(shipped_profiles() / "rtx3050-4gb.toml")
@@ -148,6 +150,72 @@ def test_remedies_say_what_they_give_back_and_applied_they_do() -> None:
         assert before.device_mib - after.device_mib == pytest.approx(remedy.frees_mib, abs=1)
         assert remedy.fits == (after.verdict != "no")
         Profile.model_validate(profile.with_value(remedy.field, remedy.value).model_dump())
+
+
+def test_an_evaluation_counts_where_its_passes_are_larger_than_those_of_training() -> None:
+    none = told(dataset={"eval_fraction": 0.0}).device_mib
+    assert told(evaluation={"per_device_eval_batch_size": 1}).device_mib == none
+    eight = {"per_device_eval_batch_size": 8}
+    packed = told(evaluation=eight).device_mib
+    assert packed > none + 500
+    assert packed < told(training={"per_device_train_batch_size": 8}).device_mib  # it keeps less than a training pass
+    assert told(evaluation=eight, training={"packing": "off"}).device_mib > packed + 100  # the mask of padded rows
+    assert told(evaluation=eight, dataset={"eval_fraction": 0.0}).device_mib == none
+    book = {"book": "demo:zombie-waves"}
+    assert told(evaluation=eight | book, dataset={"eval_fraction": 0.0}).device_mib == packed
+    long = {"model": {"max_seq_length": 16384}, "training": {"packing": "off", "per_device_train_batch_size": 2}}
+    without = told(**long, dataset={"eval_fraction": 0.0}).device_mib
+    two = told(**long, evaluation={"per_device_eval_batch_size": 2}).device_mib
+    assert two > without + 500  # an equal batch, but with a mask
+
+
+def test_a_smaller_evaluation_batch_is_the_first_remedy_where_evaluations_need_the_most() -> None:
+    found = remedies(with_(evaluation={"per_device_eval_batch_size": 8}), LLAMA_3B, LAPTOP)
+    assert (found[0].field, found[0].value, found[0].fits) == ("evaluation.per_device_eval_batch_size", 1, True)
+
+
+def test_remedies_name_the_time_where_the_card_is_known_and_only_then() -> None:
+    profile = with_(
+        model={"max_seq_length": 4096},
+        training={"per_device_train_batch_size": 2, "gradient_checkpointing": False, "loss_tile_mib": 512},
+        hardware={"vram_limit_mib": 3000},
+    )
+    laptop = replace(LAPTOP, card="NVIDIA GeForce RTX 3050 Laptop GPU")
+    found = {remedy.field: remedy for remedy in remedies(profile, LLAMA_3B, laptop)}
+    timed = {"training.gradient_checkpointing", "training.per_device_train_batch_size"}
+    assert {field for field, remedy in found.items() if remedy.longer} == timed
+    low, high = found["training.gradient_checkpointing"].longer or (0, 0)
+    assert 0.2 < low <= high < 0.6  # it repeats the forward pass, and parks the inputs of layers
+    assert re.fullmatch(
+        r"takes \d+ to \d+ % longer; costs page-locked host memory", found["training.gradient_checkpointing"].price
+    )
+    unknown = {remedy.field: remedy for remedy in remedies(profile, LLAMA_3B, replace(LAPTOP, card="A card of 2031"))}
+    assert {*unknown} == {*found} and not any(remedy.longer for remedy in unknown.values())
+    price = unknown["training.gradient_checkpointing"].price
+    assert price == "costs slightly slower steps and page-locked host memory"
+
+
+def test_more_layers_in_host_memory_take_longer_only_where_rows_are_short() -> None:
+    card = "NVIDIA GeForce RTX 3050 Laptop GPU"
+    changed = with_(model={"offload_layers": 20})
+    full, short = (estimate_slowdown(SEED_TABLE, changed, LLAMA_3B, card, tokens) for tokens in (2048, 32))
+    assert full and short
+    assert full[0] == 0 and full[1] < 0.1  # the arithmetic may hide the move
+    assert short[1] > 2 * full[1]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (0.0, 0.004, "takes hardly longer"),
+        (0.0, 0.061, "takes up to 6 % longer"),
+        (0.11, 0.12, "takes about 12 % longer"),
+        (0.11, 0.32, "takes 11 to 32 % longer"),
+        (-0.2, -0.1, "takes about 20 % less time"),
+    ],
+)
+def test_times_are_said_as_exactly_as_they_are_known(low: float, high: float, text: str) -> None:
+    assert describe_longer(low, high) == text
 
 
 def test_small_and_paged_optimizer_states() -> None:

@@ -2,7 +2,7 @@
 
 A pass takes the time of its arithmetic, of the weights that are read and unpacked, and of its many small kernels; or
 the time that the CPU needs to launch the kernels, if that is longer. docs/measurements.md compares the estimate with
-measurements.
+measurements. What moves between the card and host memory may be hidden behind the arithmetic or come on top of it.
 """
 
 from __future__ import annotations
@@ -14,12 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.contract.profile import Profile
+from training.memory.activations import LOSS_COLUMNS, MIN_PARKED_TOKENS, count_tile_tokens
+from training.memory.forecast import STREAMED_LAYERS, streamed_bytes
 from training.memory.model_shape import ModelShape
 
 CARDS = Path(__file__).with_name("cards.toml")
 FORWARD, BACKWARD = 2, 2  # floating point operations for each weight and token; frozen weights have no gradient
 NF4_BYTES, HALF_BYTES = 0.52, 2  # of one weight
 KERNELS_PER_LAYER = 250  # of a pass with one row, forward and backward
+KERNELS_PER_TILE = 6  # of one tile of the loss
+SLOW_LINK, FAST_LINK = 5e9, 24e9  # bytes a second between the card and host memory, in laptops and in desktops
 
 
 @dataclass(frozen=True)
@@ -82,9 +86,55 @@ def estimate_speed(profile: Profile, shape: ModelShape, card: str, row_tokens: f
     rates = find_rates(card)
     if rates is None or profile.model.offload_layers or row_tokens <= 0:
         return None
-    tokens = _count_pass_tokens(profile, row_tokens)
-    slow, fast = (tokens / _estimate_pass(profile, shape, rates, reach, tokens, row_tokens) for reach in (SLOW, FAST))
+    slow, fast = (1 / _estimate_token(profile, shape, rates, reach, row_tokens) for reach in (SLOW, FAST))
     return Speed(slow, fast)
+
+
+def estimate_slowdown(
+    profile: Profile, changed: Profile, shape: ModelShape, card: str, row_tokens: float
+) -> tuple[float, float] | None:
+    """Estimate by which share the same rows take longer with `changed` than with `profile`: the lowest and the highest
+    that are probable, where 0.1 is 10 % longer. Both have a number of offloaded layers. Returns None if the rates of
+    `card` are not known."""
+    rates = find_rates(card)
+    if rates is None or row_tokens <= 0:
+        return None
+    ratios = []
+    for reach in (SLOW, FAST):
+        hidden, added = (
+            [_estimate_with_moves(each, shape, rates, reach, row_tokens, is_hidden) for each in (profile, changed)]
+            for is_hidden in (True, False)
+        )
+        ratios += [after / before for before, after in (hidden, added)]
+    return min(ratios) - 1, max(ratios) - 1
+
+
+def _estimate_with_moves(
+    profile: Profile, shape: ModelShape, rates: Rates, reach: Reach, row_tokens: float, is_hidden: bool
+) -> float:
+    """The seconds for each token. What moves between the card and host memory is hidden behind the arithmetic, on a
+    fast link, or comes on top of it, on a slow one."""
+    seconds = _estimate_token(profile, shape, rates, reach, row_tokens)
+    tokens = _count_pass_tokens(profile, row_tokens)
+    moved = _count_moved_bytes(profile, shape, tokens) / tokens
+    return max(seconds, moved / FAST_LINK) if is_hidden else seconds + moved / SLOW_LINK
+
+
+def _count_moved_bytes(profile: Profile, shape: ModelShape, tokens: float) -> float:
+    """The bytes that a pass moves between the card and host memory: layers twice, the inputs of layers there and back,
+    and the rows of the embedding."""
+    model = profile.model
+    layers = max(0, int(model.offload_layers) - STREAMED_LAYERS)
+    moved = 2 * layers * streamed_bytes(profile, shape)
+    inputs = 2 * tokens * shape.hidden_size
+    if profile.training.gradient_checkpointing == "unsloth" and model.max_seq_length >= MIN_PARKED_TOKENS:
+        moved += 2 * shape.num_hidden_layers * inputs
+    return moved + (inputs if model.offload_embedding and not shape.tie_word_embeddings else 0)
+
+
+def _estimate_token(profile: Profile, shape: ModelShape, rates: Rates, reach: Reach, row_tokens: float) -> float:
+    tokens = _count_pass_tokens(profile, row_tokens)
+    return _estimate_pass(profile, shape, rates, reach, tokens, row_tokens) / tokens
 
 
 def _count_pass_tokens(profile: Profile, row_tokens: float) -> float:
@@ -109,9 +159,11 @@ def _estimate_pass(
     attention = 2 * row_tokens * shape.num_attention_heads * shape.head_dim  # causal: half of the scores
     operations += tokens * layers * attention * (forwards + 2)
     weight_bytes = NF4_BYTES + 2 * HALF_BYTES if profile.model.load_in_4bit else HALF_BYTES  # unpacked, then read
-    moved = (forwards + 1) * linear * weight_bytes + 2 * shape.embedding_parameters * HALF_BYTES
+    tiles = max(1.0, tokens / count_tile_tokens(profile.training.loss_tile_mib))  # each reads the output head
+    moved = (forwards + 1) * linear * weight_bytes + tiles * 2 * shape.embedding_parameters * HALF_BYTES
     more_rows = max(0.0, tokens / row_tokens - 1) if profile.training.packing != "off" else 0.0
     kernels = layers * (KERNELS_PER_LAYER + more_rows * reach.row_kernels)
+    kernels += (tiles - 1) * KERNELS_PER_TILE * shape.embedding_parameters / shape.hidden_size / LOSS_COLUMNS
     busy = (
         operations / (rates.operations * reach.operations)
         + moved / (rates.bandwidth * reach.bandwidth)

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from codex_tui.base import locations
-from codex_tui.machine.speed import Speed, estimate_speed, find_rates
 from codex_tui.profiles.resolve import load_profile
 from training.contract.profile import Profile
 from training.memory.model_shape import ModelShape, shipped_configs
+from training.memory.speed import Speed, estimate_speed, find_rates
 
 H100, H200 = "NVIDIA H100 80GB HBM3", "NVIDIA H200"
 LAPTOP = "NVIDIA GeForce RTX 3050 Laptop GPU"

@@ -1,0 +1,62 @@
+"""Computes the memory that a pass through the model needs for its rows and for its loss, in training and evaluation."""
+
+from __future__ import annotations
+
+from training.contract.profile import Profile
+from training.contract.units import MIB
+from training.memory.model_shape import ModelShape
+
+LOSS_COLUMNS = 16384  # vocabulary entries in one tile of the loss
+INPUTS_ON_GPU = 4  # layer inputs that "unsloth" checkpointing keeps on the GPU at the peak
+MIN_PARKED_BYTES = 2 * MIB  # inputs up to this size stay on the GPU
+MIN_PARKED_TOKENS = 512  # for shorter sequences, Unsloth uses plain checkpointing
+
+
+def compute_pass_bytes(profile: Profile, shape: ModelShape) -> tuple[float, float]:
+    """Compute two numbers of bytes: what the rows of the largest pass need at its peak, and how much more than that the
+    loss needs.
+
+    One layer keeps its input, both norms' outputs, queries, keys, values, the attention's output and the three inner
+    activations. The kind of checkpointing decides whether the layers' inputs are on the GPU or in host memory.
+    """
+    tokens = profile.model.max_seq_length * profile.training.per_device_train_batch_size
+    hidden, inner = 2 * tokens * shape.hidden_size, 2 * tokens * shape.intermediate_size
+    attention = 4 * tokens * (shape.num_attention_heads + shape.num_key_value_heads) * shape.head_dim
+    checkpointing = profile.training.gradient_checkpointing
+    if checkpointing is False:
+        layers = shape.num_hidden_layers * (4.25 * hidden + attention + 2.5 * inner)
+    else:
+        parks = checkpointing == "unsloth" and profile.model.max_seq_length >= MIN_PARKED_TOKENS
+        on_gpu = INPUTS_ON_GPU if parks and hidden > MIN_PARKED_BYTES else shape.num_hidden_layers
+        layers = (6 + on_gpu) * hidden + attention + 3 * inner
+    layers += 4 * tokens * (shape.num_attention_heads + 2)  # the statistics of attention and norms
+    tile = min(tokens, count_tile_tokens(profile.training.loss_tile_mib))
+    loss = 6 * hidden + tile * (4 * LOSS_COLUMNS + 6 * shape.hidden_size)
+    layers = max(layers, _compute_evaluation_bytes(profile, shape))
+    return layers, max(0.0, loss - layers)
+
+
+def count_tile_tokens(tile_mib: int) -> int:
+    """Count the tokens of one tile of the loss."""
+    return min(4096, max(1, tile_mib * MIB // (4 * LOSS_COLUMNS)))
+
+
+def _compute_evaluation_bytes(profile: Profile, shape: ModelShape) -> float:
+    """Compute the bytes that the largest pass of an evaluation needs at its peak. It needs more than training where
+    per_device_eval_batch_size is larger, or where long rows are padded. No layer keeps anything, and the loss computes
+    no gradients.
+
+    Padded rows have a mask with two bytes for each pair of tokens, and a copy of it while it is made. Packed rows, and
+    a batch of one row, have none.
+    """
+    if not profile.dataset.eval_fraction and profile.evaluation.book is None:
+        return 0.0
+    length, batch = profile.model.max_seq_length, profile.evaluation.per_device_eval_batch_size
+    tokens = length * batch
+    hidden, inner = 2 * tokens * shape.hidden_size, 2 * tokens * shape.intermediate_size
+    attention = 4 * tokens * (shape.num_attention_heads + shape.num_key_value_heads) * shape.head_dim
+    mask = 4 * tokens * length if batch > 1 and profile.training.packing == "off" else 0
+    tile = min(tokens, count_tile_tokens(profile.training.loss_tile_mib))
+    return max(
+        6 * hidden + attention + 3 * inner + mask, 2 * hidden + tile * (4 * LOSS_COLUMNS + 6 * shape.hidden_size)
+    )
