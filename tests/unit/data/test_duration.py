@@ -9,10 +9,10 @@ import pytest
 
 from codex_tui.data.duration import Duration, forecast_book
 from codex_tui.data.overview import compute_overview
-from codex_tui.machine.speed import Speed
 from training.contract.profile import Profile
 from training.dataset.lengths import Lengths
 from training.dataset.scan import Scan
+from training.memory.speed import Speed
 
 PROFILE = Profile.model_validate(
     {"model": {"name": "demo:llama"}, "evaluation": {"eval_steps": 75}, "dataset": {"eval_fraction": 0.0}}
