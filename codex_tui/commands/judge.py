@@ -40,7 +40,7 @@ def add(subparsers: Any) -> None:
         "--book",
         metavar="FILE",
         help="JSONL with id, question or messages, must, must_not, reference and tags; or demo:zombie-waves, or "
-        "held-out (default: held-out; for a run on the sample, its own book)",
+        "held-out (default: the book of the run's evaluation.book; without one held-out, and on the sample its book)",
     )
     parser.add_argument(
         "--against", metavar="RUN", default="base", help="compare with the adapter of this run (default: base)"

@@ -123,16 +123,19 @@ def _check_comparable(one: Side, two: Side) -> None:
             )
 
 
-def choose_default_book(dataset: str) -> str:
-    """Return the name of the book for a run on `dataset`: the shipped sample has its own, other runs have their
-    held-out rows."""
-    return DEMO_BOOK if dataset == DEMO_DATASET else HELD_OUT
+def choose_default_book(run: RunDirectory, config: RunConfig | None) -> str:
+    """Return the name of the book that a judgement of `run` asks by default: the one that the run's own evaluations
+    asked, else that of the shipped sample if it learned this, else its held-out rows."""
+    own = get_table(config.profile, "evaluation").get("book") if config else None
+    if own and own != DEMO_BOOK and run.book.is_file():
+        return str(run.book)
+    return DEMO_BOOK if own == DEMO_BOOK or (config and config.dataset == DEMO_DATASET) else HELD_OUT
 
 
 def find_book(side: Side, book: str | None) -> tuple[Book, list[Question] | None]:
     """Read the book `book`; None chooses the default one of the run. The questions are None if they are to be made from
     the held-out rows. Raises BadInput."""
-    book = choose_default_book(side.config.dataset) if book is None else book
+    book = choose_default_book(side.run, side.config) if book is None else book
     if book == HELD_OUT:
         return Book(name=HELD_OUT), None
     found = load_book(book)

@@ -200,6 +200,21 @@ async def test_the_dialog_begins_with_the_book_that_the_command_uses(run: Any, w
     assert judgement.read(run.judgements / "demo-zombie-waves.json").book.name == "demo:zombie-waves"
 
 
+async def test_the_dialog_begins_with_the_book_of_the_runs_own_evaluations(run: Any, worker: Any) -> None:
+    config = read_config(run)
+    config["profile"]["evaluation"]["book"] = "/home/me/book-that-was-edited.jsonl"
+    write_config(run, config | {"dataset": "demo:zombie-waves"})
+    run.book.write_text('{"question": "Where do two players hold?", "must": "dock"}\n')
+    async with CodexApp(run).run_test(size=(120, 36)) as pilot:
+        await open_judgement(pilot, "has not been judged yet.")
+        await pilot.press("n")
+        await see(pilot, "Judge zombies-1", "Enter judge")
+        assert pilot.app.screen.query_one("#book", Input).value == str(run.book)
+        await pilot.press("enter")
+        await see(pilot, "1 question: ")
+    assert judgement.read(run.judgements / "book.json").overall.questions == 1
+
+
 async def test_a_failure_keeps_the_answers_and_offers_to_go_on(run: Any, worker: Any) -> None:
     from codex_tui.base.errors import CodexError
 

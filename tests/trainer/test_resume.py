@@ -202,8 +202,11 @@ def test_a_run_from_before_dataset_learn_keeps_its_mask(trainer: Trainer) -> Non
     assert losses(stopped) == losses(whole)
     assert events(stopped, "warning") == []
     assert read_config(stopped)["actual"]["dataset"]["learn"] == "last_answer"
-    newer = trainer.run("newer", demo_profile(**tables | {"dataset": {"eval_fraction": 0.0}}), str(rows))
+    asked = {"dataset": {"eval_fraction": 0.0}, "evaluation": {"eval_steps": 5, "book": "book.jsonl"}}
+    newer = trainer.run("newer", demo_profile(**tables | asked), str(rows))
     assert trainer.train(newer) == 0, newer.log.read_text()
+    assert [event["step"] for event in events(newer, "pass_rate")] == [5, 10, 12]  # there are no evaluation rows
+    assert events(newer, "eval") == []
     assert losses(newer)[1] != losses(whole)[1]
 
 

@@ -29,7 +29,7 @@ class Request:
     @classmethod
     def make_default(cls, run: RunDirectory) -> Request:
         """Make the request that the command makes without options."""
-        return cls(choose_default_book(read_facts(run).dataset), BASE)
+        return cls(choose_default_book(run, read_facts(run).config), BASE)
 
     def make_plan(self, run: RunDirectory) -> JudgePlan:
         """Check the request. Raises CodexError, also while a run trains. Call it in a thread."""
