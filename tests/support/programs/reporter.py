@@ -17,6 +17,7 @@ from training.contract.run_directory import RunDirectory
 from training.finetune import callbacks, checkpoints, guards
 
 TOKENS, STEP_SECONDS, SAVE_SECONDS, STEPS = 1000, 2.0, 20.0, 6
+BOOK_AT, BOOK_SECONDS = (3, 6), 15.0  # the steps after which the questions of a book are asked
 HOT_AFTER = 2  # the step after which the card is too hot; it cools while the run waits
 
 
@@ -45,7 +46,10 @@ def report_speed(logging_steps: str) -> list[list[Any]]:
     )
     profile = Profile.model_validate({"model": {"name": "demo:llama"}, "hardware": {"pause_above_celsius": 85}})
     question: Any = None  # no evaluation asks it
-    handlers = sft.build_callbacks(attempt, profile, question, card)
+    book: Any = SimpleNamespace(
+        is_due=lambda args, state: state.global_step in BOOK_AT, report=lambda *_: sleep(BOOK_SECONDS)
+    )
+    handlers = sft.build_callbacks(attempt, profile, question, book, card)
     state, control, args = TrainerState(max_steps=STEPS), TrainerControl(), SimpleNamespace(eval_strategy="no")
     state.num_input_tokens_seen = 0
 
@@ -63,7 +67,7 @@ def report_speed(logging_steps: str) -> list[list[Any]]:
         hot = step == HOT_AFTER
         control.should_log = step % int(logging_steps) == 0
         control.should_save = False
-        call("on_step_end")
+        call("on_step_end", model=None, processing_class=None)
         if control.should_log:
             call("on_log", logs={"loss": 1.0})
         if control.should_save:
