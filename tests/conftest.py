@@ -18,6 +18,11 @@ from codex_tui.environment import build
 # All models here are tiny: threads would wait for each other longer than they work. The trainer does this for the demo.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+# What the app draws depends on the terminal that pytest is started in. The snapshots are those of TERM=xterm.
+for name in ("COLORTERM", "COLUMNS", "LINES", "NO_COLOR", "SSH_CONNECTION", "SSH_TTY", "TERM_PROGRAM", "TMUX"):
+    os.environ.pop(name, None)
+os.environ["TERM"] = "xterm"
+
 # The same examples every time, on however slow a machine; `pytest --hypothesis-profile=search` looks for new ones.
 settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("suite", settings.get_profile("search"), derandomize=True)
