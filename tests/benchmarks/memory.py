@@ -32,10 +32,14 @@ ROOT = Path(__file__).resolve().parents[2]
 TABLE = ROOT / "docs" / "memory.csv"
 WORK = Path(os.environ.get("MEMORY_WORK", "/dev/shm/memory"))
 STEPS = 2
+FINISHED = 3  # the exit code of a worker that found no row
 LEFT_OVER_MIB = 40  # a worker that holds more between two runs ends, and another takes its place
+FAMILIES = [shape for shape in SHAPES if shape not in ("1b", "3b", "8b", "14b")]
+MAKERS = 4  # models that are written at the same time
 KIND = ("loss_tile_mib", "segments")  # what a process is bound to
 ASKED = ("shape", "load_in_4bit", "seq", "batch", "r", "checkpointing", "offload_layers", "offload_embedding",
-         "loss_tile_mib", "optim", "segments")  # fmt: skip
+         "loss_tile_mib", "optim", "segments", "rows_in_pass", "evaluated")  # fmt: skip
+DEFAULTS = {"rows_in_pass": 1, "evaluated": False}  # of columns that the first rows of the table did not have
 FOUND = ("loading_mib", "loaded_mib", "adapter_mib", "probe_reserved_mib", "peak_allocated_mib", "peak_reserved_mib",
          "context_mib")  # fmt: skip
 
@@ -57,7 +61,7 @@ def plan() -> list[dict[str, Any]]:
     """The settings to measure, most telling first; those that docs/memory.csv has already are left out."""
     base = {"load_in_4bit": True, "batch": 1, "r": 16, "checkpointing": "unsloth", "offload_layers": 0,
             "offload_embedding": False, "loss_tile_mib": 256, "optim": "adamw_8bit",
-            "segments": "expandable"}  # fmt: skip
+            "segments": "expandable", **DEFAULTS}  # fmt: skip
     offloads = {"1b": 8, "3b": 14, "8b": 20}
     grid = [
         base | {"shape": shape, "seq": seq, "batch": batch, "r": r, "checkpointing": checkpointing,
@@ -69,7 +73,17 @@ def plan() -> list[dict[str, Any]]:
     seed_table = base | {"shape": "3b", "seq": 2048}
     tight = base | {"shape": "8b", "seq": 1024, "offload_layers": 24, "offload_embedding": True}
     qwen = base | {"shape": "14b", "r": 32}
+    families = [
+        base | {"shape": shape} | changed
+        for shape in FAMILIES
+        for changed in ({"seq": 2048}, {"seq": 1024, "checkpointing": True}, {"seq": 1024, "batch": 2, "r": 32})
+    ]
+    packed = [base | {"shape": shape, "seq": seq, "rows_in_pass": count, "evaluated": evaluated}
+              for shape, seq, count, evaluated in (
+                  ("3b", 2048, 1, True), ("3b", 2048, 4, True), ("3b", 2048, 16, False), ("3b", 1024, 4, True),
+                  ("1b", 2048, 8, True), ("qwen3-4b", 2048, 8, True))]  # fmt: skip
     rows = [
+        *families, *packed,
         *(row | {"segments": "fixed"} for row in (seed_table, tight, *grid[:24])),
         *(base | {"shape": shape, "seq": seq, "checkpointing": False, "r": r}
           for shape, r in (("1b", 16), ("3b", 16)) for seq in (512, 1024, 2048)),
@@ -82,7 +96,7 @@ def plan() -> list[dict[str, Any]]:
         *grid,
     ]  # fmt: skip
     done = list(csv.DictReader(TABLE.read_text().splitlines())) if TABLE.exists() else []
-    known = {tuple(row[name] for name in ASKED) for row in done}
+    known = {tuple(str((DEFAULTS | row)[name]) for name in ASKED) for row in done}
     return [row for row in rows if tuple(str(row[name]) for name in ASKED) not in known]
 
 
@@ -103,8 +117,10 @@ def measure(row: dict[str, Any]) -> dict[str, Any]:
                   "load_in_4bit": row["load_in_4bit"], "max_seq_length": row["seq"],
                   "offload_layers": row["offload_layers"], "offload_embedding": row["offload_embedding"]},
         "lora": {"r": row["r"]},
-        "training": {"per_device_train_batch_size": row["batch"], "gradient_accumulation_steps": 2,
-                     "max_steps": STEPS, "gradient_checkpointing": row["checkpointing"], "optim": row["optim"]},
+        "training": {"per_device_train_batch_size": row["batch"],
+                     "gradient_accumulation_steps": 2 * row["rows_in_pass"], "max_steps": STEPS,
+                     "gradient_checkpointing": row["checkpointing"], "optim": row["optim"]},
+        "evaluation": {"eval_steps": 1000},
         "checkpoints": {"save_steps": 1000},
     })  # fmt: skip
     told: list[Any] = []
@@ -117,12 +133,15 @@ def measure(row: dict[str, Any]) -> dict[str, Any]:
                "load_s": round(time.monotonic() - began, 1)}  # fmt: skip
     model = sft.add_adapter(model, profile)
     result["adapter_mib"] = mib(torch.cuda.memory_allocated())
-    examples = Examples(train=[filled(row["seq"], seed) for seed in range(2 * STEPS * row["batch"])])
+    count = row["rows_in_pass"]
+    # A packed pass is never longer than max_seq_length for each row of the batch.
+    rows = [filled(row["seq"] // count, seed) for seed in range(2 * STEPS * row["batch"] * count)]
+    examples = Examples(train=rows, eval=rows if row["evaluated"] else [])
     limit = VramLimit(profile, None, WORK)
     limit.mib = None  # several workers share the card
-    run, steps = RunDirectory(WORK / "run"), Steps(STEPS, STEPS)
+    run, steps = RunDirectory(WORK / f"run-{os.getpid()}"), Steps(STEPS, STEPS)
     trainer = sft.build_trainer(profile, run, model, tokenizer, examples, steps, print)
-    trainer.add_callback(Probe(trainer, examples.train, attempt, Any, profile, None, limit))
+    trainer.add_callback(Probe(trainer, examples, attempt, Any, profile, None, limit))
     trainer.train()
     torch.cuda.synchronize()
     event = told[-1]
@@ -179,6 +198,8 @@ def work(arguments: argparse.Namespace) -> None:
             kind = [row[key] for key in KIND]
             settle(row)
         while not folder_of(row["shape"]).exists():
+            if time.time() > arguments.until:
+                return
             time.sleep(0.5)
         try:
             result = measure(row)
@@ -188,6 +209,8 @@ def work(arguments: argparse.Namespace) -> None:
             file.write(json.dumps(result) + "\n")
         if left_over_mib() > LEFT_OVER_MIB:
             return
+    if not kind:
+        sys.exit(FINISHED)  # no row is left to take
 
 
 def settle(row: dict[str, Any]) -> None:
@@ -220,16 +243,20 @@ def sweep(arguments: argparse.Namespace) -> None:
         claim.rmdir()
     me = [sys.executable, str(Path(__file__).resolve())]
     until = time.time() + arguments.seconds
-    makers = [subprocess.Popen([*me, "make", shape]) for shape in SHAPES if shape != "14b"]
+    shapes = list(dict.fromkeys(row["shape"] for row in plan()))
+    makers: list[subprocess.Popen[bytes]] = []
 
     def start() -> subprocess.Popen[bytes]:
         return subprocess.Popen([*me, "work", arguments.out, "--until", str(until), "--device", arguments.device])
 
     workers = [start() for _ in range(arguments.workers)]
     while time.time() < until:
-        if makers and all(process.poll() is not None for process in makers):  # the big one last: /dev/shm is small
-            makers = [] if makers[0].args[-1] == "14b" else [subprocess.Popen([*me, "make", "14b"])]
-        workers = [start() if worker.poll() is not None else worker for worker in workers]
+        makers = [process for process in makers if process.poll() is None]
+        if shapes and len(makers) < MAKERS:
+            makers.append(subprocess.Popen([*me, "make", shapes.pop(0)]))
+        workers = [start() if worker.poll() not in (None, FINISHED) else worker for worker in workers]
+        if all(worker.poll() == FINISHED for worker in workers):
+            break
         time.sleep(0.5)
     for worker in workers:
         worker.wait()
@@ -241,7 +268,7 @@ def table(arguments: argparse.Namespace) -> None:
     writer.writeheader()
     for path in arguments.files:
         rows = map(json.loads, Path(path).read_text().splitlines())
-        writer.writerows({"load_in_4bit": True} | row for row in rows if "error" not in row)
+        writer.writerows({"load_in_4bit": True} | DEFAULTS | row for row in rows if "error" not in row)
 
 
 def main() -> None:

@@ -16,25 +16,51 @@ SHAPES: dict[str, dict[str, Any]] = {
            "num_attention_heads": 24, "head_dim": 128, "tie_word_embeddings": True},
     "8b": {**LLAMA, "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32,
            "num_attention_heads": 32, "head_dim": 128, "tie_word_embeddings": False},
-    "14b": {"vocab_size": 152064, "hidden_size": 5120, "intermediate_size": 13824, "num_hidden_layers": 48,
-            "num_attention_heads": 40, "num_key_value_heads": 8, "max_position_embeddings": 32768,
-            "rms_norm_eps": 1e-6, "rope_theta": 1000000.0, "tie_word_embeddings": False},
+    "14b": {"model_type": "qwen2", "vocab_size": 152064, "hidden_size": 5120, "intermediate_size": 13824,
+            "num_hidden_layers": 48, "num_attention_heads": 40, "num_key_value_heads": 8,
+            "max_position_embeddings": 32768, "rms_norm_eps": 1e-6, "rope_theta": 1000000.0,
+            "tie_word_embeddings": False},
+    "gemma2-2b": {"model_type": "gemma2", "vocab_size": 256000, "hidden_size": 2304, "intermediate_size": 9216,
+                  "num_hidden_layers": 26, "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256,
+                  "tie_word_embeddings": True},
+    "gemma3-1b": {"model_type": "gemma3_text", "vocab_size": 262144, "hidden_size": 1152, "intermediate_size": 6912,
+                  "num_hidden_layers": 26, "num_attention_heads": 4, "num_key_value_heads": 1, "head_dim": 256,
+                  "sliding_window": 512, "tie_word_embeddings": True},
+    "qwen3-1.7b": {"model_type": "qwen3", "vocab_size": 151936, "hidden_size": 2048, "intermediate_size": 6144,
+                   "num_hidden_layers": 28, "num_attention_heads": 16, "num_key_value_heads": 8, "head_dim": 128,
+                   "max_position_embeddings": 40960, "tie_word_embeddings": True},
+    "qwen3-4b": {"model_type": "qwen3", "vocab_size": 151936, "hidden_size": 2560, "intermediate_size": 9728,
+                 "num_hidden_layers": 36, "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 128,
+                 "max_position_embeddings": 40960, "tie_word_embeddings": True},
+    "mistral-7b": {"model_type": "mistral", "vocab_size": 32768, "hidden_size": 4096, "intermediate_size": 14336,
+                   "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 128,
+                   "max_position_embeddings": 32768, "sliding_window": None, "tie_word_embeddings": False},
+    # Unsloth publishes Phi 3 in the form of a Mistral.
+    "phi3-mini": {"model_type": "mistral", "vocab_size": 32064, "hidden_size": 3072, "intermediate_size": 8192,
+                  "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 32, "head_dim": 96,
+                  "max_position_embeddings": 4096, "sliding_window": None, "tie_word_embeddings": False},
+    "smollm2-1.7b": {**LLAMA, "vocab_size": 49152, "hidden_size": 2048, "intermediate_size": 8192,
+                     "num_hidden_layers": 24, "num_attention_heads": 32, "num_key_value_heads": 32, "head_dim": 64,
+                     "max_position_embeddings": 8192, "tie_word_embeddings": True},
+    "smollm2-360m": {**LLAMA, "vocab_size": 49152, "hidden_size": 960, "intermediate_size": 2560,
+                     "num_hidden_layers": 32, "num_attention_heads": 15, "num_key_value_heads": 5, "head_dim": 64,
+                     "max_position_embeddings": 8192, "tie_word_embeddings": True},
 }  # fmt: skip
 
 
 def write(shape: str, folder: Path) -> None:
     """Writes a model of `shape` with random bfloat16 weights, and the demo's tokenizer, to `folder`."""
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     from training.demo.llama import build_tokenizer
 
     tokenizer = build_tokenizer()
     ids = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
-    config, kind = (Qwen2Config, Qwen2ForCausalLM) if shape == "14b" else (LlamaConfig, LlamaForCausalLM)
+    config = AutoConfig.for_model(**{"model_type": "llama", **SHAPES[shape]}, **ids)
     torch.set_default_dtype(torch.bfloat16)
     with torch.device("cuda"):
-        model = kind(config(**SHAPES[shape], **ids))
+        model = AutoModelForCausalLM.from_config(config)
     model.save_pretrained(folder, max_shard_size="2GB")
     tokenizer.save_pretrained(folder)
 

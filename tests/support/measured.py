@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.random_models import SHAPES
+
 from training.contract.profile import Profile
 from training.memory.forecast import Forecast, Machine, forecast
 from training.memory.model_shape import ModelShape, shipped_configs
@@ -20,6 +22,8 @@ MODELS = {
     "8b": "unsloth/Meta-Llama-3.1-8B-Instruct-bnb-4bit",
     "14b": "unsloth/Qwen2.5-14B-Instruct-bnb-4bit",
 }
+
+COMMON = (("rows_in_pass", "1"), ("evaluated", "False"))  # of nearly all rows, so not in their names
 
 
 @dataclass(frozen=True)
@@ -54,18 +58,24 @@ def runs() -> list[Run]:
 
 def _run(row: dict[str, str]) -> Run:
     value = {name: _parsed(text) for name, text in row.items()}
+    model = MODELS.get(row["shape"])
+    config = shipped_configs()[model] if model else SHAPES[row["shape"]]
     profile = Profile.model_validate({
-        "model": {"name": MODELS[row["shape"]], "load_in_4bit": value["load_in_4bit"], "max_seq_length": value["seq"],
+        "model": {"name": model or row["shape"], "load_in_4bit": value["load_in_4bit"], "max_seq_length": value["seq"],
                   "offload_layers": value["offload_layers"], "offload_embedding": value["offload_embedding"]},
         "lora": {"r": value["r"]},
         "training": {"per_device_train_batch_size": value["batch"], "optim": value["optim"],
                      "gradient_checkpointing": value["checkpointing"], "loss_tile_mib": value["loss_tile_mib"]},
     })  # fmt: skip
-    asked = [text for name, text in row.items() if not name.endswith("_mib") or name == "loss_tile_mib"]
+    asked = [
+        text
+        for name, text in row.items()
+        if (not name.endswith("_mib") or name == "loss_tile_mib") and (name, text) not in COMMON
+    ]
     return Run(
         name=" ".join(asked),
         profile=profile,
-        shape=ModelShape.from_config(shipped_configs()[MODELS[row["shape"]]]),
+        shape=ModelShape.from_config(config),
         machine=Machine(context_mib=value["context_mib"], expandable_segments=row["segments"] == "expandable"),
         allocated_mib=value["peak_allocated_mib"],
         reserved_mib=max(value["peak_reserved_mib"], value["loading_mib"]),

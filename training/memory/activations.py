@@ -10,6 +10,7 @@ LOSS_COLUMNS = 16384  # vocabulary entries in one tile of the loss
 INPUTS_ON_GPU = 4  # layer inputs that "unsloth" checkpointing keeps on the GPU at the peak
 MIN_PARKED_BYTES = 2 * MIB  # inputs up to this size stay on the GPU
 MIN_PARKED_TOKENS = 512  # for shorter sequences, Unsloth uses plain checkpointing
+SCORE_BYTES = 6  # of one attention score that is capped and therefore kept, in 16 and in 32 bits
 
 
 def compute_pass_bytes(profile: Profile, shape: ModelShape) -> tuple[float, float]:
@@ -21,7 +22,7 @@ def compute_pass_bytes(profile: Profile, shape: ModelShape) -> tuple[float, floa
     """
     tokens = profile.model.max_seq_length * profile.training.per_device_train_batch_size
     hidden, inner = 2 * tokens * shape.hidden_size, 2 * tokens * shape.intermediate_size
-    attention = 4 * tokens * (shape.num_attention_heads + shape.num_key_value_heads) * shape.head_dim
+    attention = _compute_attention_bytes(shape, tokens, profile.model.max_seq_length)
     checkpointing = profile.training.gradient_checkpointing
     if checkpointing is False:
         layers = shape.num_hidden_layers * (4.25 * hidden + attention + 2.5 * inner)
@@ -34,6 +35,13 @@ def compute_pass_bytes(profile: Profile, shape: ModelShape) -> tuple[float, floa
     loss = 6 * hidden + tile * (4 * LOSS_COLUMNS + 6 * shape.hidden_size)
     layers = max(layers, _compute_evaluation_bytes(profile, shape))
     return layers, max(0.0, loss - layers)
+
+
+def _compute_attention_bytes(shape: ModelShape, tokens: int, length: int) -> float:
+    """Compute the bytes of queries, keys, values and the attention's output of `tokens` tokens in rows of `length`, and
+    of the scores where the model caps them, which Gemma 2 does."""
+    scores = SCORE_BYTES * tokens * length * shape.num_attention_heads if shape.model_type == "gemma2" else 0
+    return 4 * tokens * (shape.num_attention_heads + shape.num_key_value_heads) * shape.head_dim + scores
 
 
 def count_tile_tokens(tile_mib: int) -> int:
@@ -54,7 +62,7 @@ def _compute_evaluation_bytes(profile: Profile, shape: ModelShape) -> float:
     length, batch = profile.model.max_seq_length, profile.evaluation.per_device_eval_batch_size
     tokens = length * batch
     hidden, inner = 2 * tokens * shape.hidden_size, 2 * tokens * shape.intermediate_size
-    attention = 4 * tokens * (shape.num_attention_heads + shape.num_key_value_heads) * shape.head_dim
+    attention = _compute_attention_bytes(shape, tokens, length)
     mask = 4 * tokens * length if batch > 1 and profile.training.packing == "off" else 0
     tile = min(tokens, count_tile_tokens(profile.training.loss_tile_mib))
     return max(
