@@ -37,6 +37,7 @@ class ChatModel:
     _model: Any
     _tokenizer: Any
     _dtype: Any
+    _decoder: Any = None  # a GraphDecoder, where the model can be decoded with one
     _stopped: set[int] = field(default_factory=set)
 
     @classmethod
@@ -49,6 +50,7 @@ class ChatModel:
         import torch
 
         from training.job import model
+        from training.workers.decoding import GraphDecoder
 
         adapter = checkpoints.find_chat_adapter(run)
         report(f"loading {job.profile.model.name}" + (" and the adapter" if adapter else ""), 1)
@@ -67,7 +69,8 @@ class ChatModel:
         step = None if adapter in (None, run.adapter) else checkpoints.parse_step(adapter)
         context = getattr(loaded.config.get_text_config(), "max_position_embeddings", None)
         dtype = getattr(torch, job.dtype)
-        return cls(device, adapter is not None, step, find_row_form(job), context, loaded, tokenizer, dtype)
+        decoder = GraphDecoder() if GraphDecoder.supports(loaded) else None
+        return cls(device, adapter is not None, step, find_row_form(job), context, loaded, tokenizer, dtype, decoder)
 
     def stop(self, request_id: int) -> None:
         """Ends the answer to the request after its next token, or before its first token."""
@@ -87,6 +90,7 @@ class ChatModel:
         prompt = fit_prompt(self._tokenizer, turns, form, context=self.context, max_new_tokens=request.max_new_tokens)
         send(AnswerBegin(id=request.id, tokens=prompt.tokens, left_out=prompt.left_out))
         end_tokens = list_end_tokens(self._model, self._tokenizer)
+        streamer = self._streamer(lambda text: send(Token(id=request.id, text=text)))
         began = time.monotonic()
         # A model that was loaded without an adapter has no method to switch it off.
         base = self._model.disable_adapter() if self.has_adapter and not with_adapter else contextlib.nullcontext()
@@ -97,9 +101,10 @@ class ChatModel:
                     max_new_tokens=prompt.max_new_tokens,
                     eos_token_id=end_tokens,
                     pad_token_id=self._tokenizer.pad_token_id,
-                    streamer=self._streamer(lambda text: send(Token(id=request.id, text=text))),
+                    streamer=streamer,
                     stopping_criteria=self._stopping_criteria(request.id),
                     **_sampling(request),
+                    **({"custom_generate": self._decoder.decode_with(with_adapter, streamer)} if self._decoder else {}),
                 )
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
