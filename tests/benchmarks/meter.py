@@ -3,8 +3,9 @@
     meter.py ours RUN_DIRECTORY
     meter.py bare CONFIG.json OUTPUT_DIR [options of bare_unsloth.py]
 
-Commands come on stdin, one a line: `steps N` runs N steps, `profile N` runs N steps under torch's profiler, `end` ends
-the process. Each answer is one line of JSON on the descriptor METER_FD.
+Commands come on stdin, one a line: `steps N` runs N steps, `profile N` runs N steps under torch's profiler, `evaluate`
+evaluates once, `end` ends the process. Each answer is one line of JSON on the descriptor METER_FD. The variables
+METER_VARLEN and METER_TOGGLE change one thing, see toggles.py.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import toggles
+from kernels import measure_kernels
+
 answers = os.fdopen(int(os.environ["METER_FD"]), "w", buffering=1)
 commands = os.fdopen(os.dup(0), "r", buffering=1)
 
@@ -25,6 +29,15 @@ def install() -> None:
     import torch
     import transformers.trainer
     from transformers import TrainerCallback
+
+    trainers: list[Any] = []
+    train = transformers.trainer.Trainer.train
+
+    def remember(trainer: Any, *arguments: Any, **options: Any) -> Any:
+        trainers.append(trainer)
+        return train(trainer, *arguments, **options)
+
+    transformers.trainer.Trainer.train = remember
 
     class Meter(TrainerCallback):
         """Waits for a command whenever the steps of the last one are done."""
@@ -66,6 +79,10 @@ def install() -> None:
             command, _, count = commands.readline().strip().partition(" ")
             if command in ("", "end"):
                 os._exit(0)
+            if command == "evaluate":
+                print(json.dumps(self.evaluate()), file=answers)
+                self.wait()
+                return
             self.left = int(count)
             self.tokens = 0
             if command == "profile":
@@ -75,27 +92,33 @@ def install() -> None:
             synchronize()
             self.begun = time.perf_counter()
 
+        def evaluate(self) -> dict[str, Any]:
+            """Evaluate once for the time and the memory, and once more under the profiler."""
+            trainer = trainers[-1]
+
+            def run() -> float:
+                begun = time.perf_counter()
+                trainer.evaluation_loop(trainer.get_eval_dataloader(), "Evaluation", prediction_loss_only=True)
+                synchronize()
+                return time.perf_counter() - begun
+
+            on_gpu = torch.cuda.is_available()
+            if on_gpu:
+                torch.cuda.reset_peak_memory_stats()
+            figures: dict[str, Any] = {"rows": len(trainer.eval_dataset), "first_seconds": run(), "seconds": run()}
+            if on_gpu:
+                figures["allocated_mib"] = round(torch.cuda.max_memory_allocated() / 2**20)
+                with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profiler:
+                    run()
+                figures |= measure_kernels(profiler)
+            trainer.model.train()
+            return figures
+
     def synchronize() -> None:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
 
     transformers.trainer.DEFAULT_CALLBACKS.append(Meter)
-
-
-def measure_kernels(profiler: Any) -> dict[str, Any]:
-    """The number of kernels, and the seconds in which at least one ran."""
-    from torch.autograd import DeviceType
-
-    spans = sorted(
-        (event.time_range.start, event.time_range.end)
-        for event in profiler.events()
-        if event.device_type == DeviceType.CUDA and "Memcpy" not in event.name and "Memset" not in event.name
-    )
-    busy, reached = 0.0, float("-inf")
-    for start, end in spans:
-        busy += max(0.0, end - max(start, reached))
-        reached = max(reached, end)
-    return {"kernels": len(spans), "busy_seconds": busy / 1e6}
 
 
 def main(kind: str, target: str, *options: str) -> None:
@@ -107,14 +130,17 @@ def main(kind: str, target: str, *options: str) -> None:
 
         job = read_job(Path(target))
         environ.prepare(job.profile, job.cache)  # before the first import of Unsloth, as the trainer does
+        toggles.prepare()
         import unsloth
 
         install()
+        toggles.apply()
         entry.train(RunDirectory(Path(target)).path)
     else:
         import bare_unsloth
 
         bare_unsloth.prepare(Path(target))
+        toggles.prepare()
         import unsloth  # noqa: F401
 
         install()

@@ -28,9 +28,12 @@ from codex_tui.profiles.resolve import load_profile
 from training.contract.run_directory import RunDirectory
 
 HERE = Path(__file__).resolve().parent
+SHORT_ROWS = (18, 33)  # words of the answers: about 163 tokens a row with the demo's tokenizer
+EVAL_ROWS = 64
 WARM_UP = 3  # steps
 PROFILED = 2  # steps
 PACKED_ROWS = 48  # rows a step of the comparison with bare packing, whose step is 4 packs of about 12 rows
+VARLEN = {"METER_VARLEN": "1"}  # see toggles.py
 
 
 @dataclass
@@ -56,12 +59,13 @@ class Script:
         return json.loads(line)
 
 
-def start(name: str, arguments: list[str], work: Path, environ: dict[str, str]) -> Script:
+def start_program(program: str, name: str, arguments: list[str], work: Path, environ: dict[str, str]) -> Script:
+    """Start a program beside this one, which answers on the descriptor METER_FD."""
     read, write = os.pipe()
     log = work / f"{name}.log"
     with log.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, str(HERE / "meter.py"), *arguments],
+            [sys.executable, str(HERE / program), *arguments],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
@@ -88,10 +92,11 @@ def make_config(model: str, rows: Path, work: Path, *, accumulation: int, packin
     profile = load_profile(PROFILE)
     tables = {
         "model": profile.model.model_copy(update={"name": model, "max_seq_length": 2048}),
-        "dataset": profile.dataset.model_copy(update={"eval_fraction": 0.0}),
+        "dataset": profile.dataset.model_copy(update={"eval_fraction": EVAL_ROWS / 4000, "max_eval_rows": EVAL_ROWS}),
         "training": profile.training.model_copy(
             update={"max_steps": 10_000, "gradient_accumulation_steps": accumulation, "packing": packing}
         ),
+        "evaluation": profile.evaluation.model_copy(update={"eval_steps": 10_000}),
         "checkpoints": profile.checkpoints.model_copy(update={"save_steps": 10_000}),
     }
     return config_of(profile.model_copy(update=tables), str(rows), work / "cache")
@@ -101,7 +106,7 @@ def compare(table: str, model: str, work: Path, args: argparse.Namespace) -> Non
     work = work / table
     work.mkdir()
     rows = work / "rows.jsonl"
-    write_rows(rows, 4000, (6, 17) if table == "short" else (2048, 2048))
+    write_rows(rows, 4000, SHORT_ROWS if table == "short" else (2048, 2048))
     scripts = []
 
     def add(name: str, *options: str, accumulation: int = 4, packing: str = "off", **env: str) -> None:
@@ -111,13 +116,15 @@ def compare(table: str, model: str, work: Path, args: argparse.Namespace) -> Non
         run.config.write_text(json.dumps(config))
         ours = name.startswith("ours")
         arguments = ["ours", str(run.path)] if ours else ["bare", str(run.config), str(run.path / "bare"), *options]
-        scripts.append(start(name, arguments, work, env))
+        scripts.append(start_program("meter.py", name, arguments, work, env))
 
     add("bare")
     if table == "short":
         add("bare-packing", "--packing")
         add("ours-4-rows", packing="auto")
         add(f"ours-{PACKED_ROWS}-rows", packing="auto", accumulation=PACKED_ROWS)
+        add("bare-packing-varlen", "--packing", **VARLEN)
+        add(f"ours-{PACKED_ROWS}-rows-varlen", packing="auto", accumulation=PACKED_ROWS, **VARLEN)
     else:
         add("ours-off")
         add("ours-auto", packing="auto")
@@ -133,6 +140,12 @@ def compare(table: str, model: str, work: Path, args: argparse.Namespace) -> Non
             script.turns.append(script.ask(f"steps {args.steps}"))
     for script in scripts:
         report(table, script, script.ask(f"profile {PROFILED}"))
+    for script in scripts:
+        if not script.name.startswith("ours-METER"):
+            print(
+                json.dumps({"table": f"{table}, evaluation", "script": script.name, **script.ask("evaluate")}),
+                flush=True,
+            )
     for script in scripts:
         script.process.kill()
 
