@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.contract.profile import Profile
-from training.memory.activations import LOSS_COLUMNS, MIN_PARKED_TOKENS, count_tile_tokens
+from training.memory.activations import MIN_PARKED_TOKENS, count_tile_tokens
 from training.memory.forecast import STREAMED_LAYERS, streamed_bytes
 from training.memory.model_shape import ModelShape
 
 CARDS = Path(__file__).with_name("cards.toml")
 FORWARD, BACKWARD = 2, 2  # floating point operations for each weight and token; frozen weights have no gradient
 NF4_BYTES, HALF_BYTES = 0.52, 2  # of one weight
-KERNELS_PER_LAYER = 250  # of a pass with one row, forward and backward
+KERNELS_PER_LAYER = 250  # of a pass, forward and backward; torch before 2.12 needs more for packed rows
 KERNELS_PER_TILE = 6  # of one tile of the loss
 SLOW_LINK, FAST_LINK = 5e9, 24e9  # bytes a second between the card and host memory, in laptops and in desktops
 
@@ -36,18 +36,16 @@ class Rates:
 
 @dataclass(frozen=True)
 class Reach:
-    """The share of the rates that a run reaches, the seconds that a small kernel takes and those that its launch takes,
-    and the kernels that each further row of a packed pass adds to a layer."""
+    """The share of the rates that a run reaches, and the seconds that a small kernel and its launch take."""
 
     operations: float
     bandwidth: float
     kernel_seconds: float
     launch_seconds: float
-    row_kernels: int
 
 
-SLOW = Reach(0.5, 0.7, 2.5e-6, 55e-6, 30)  # torch before 2.12 runs the attention for each row of a pass
-FAST = Reach(0.8, 0.9, 1.5e-6, 35e-6, 0)
+SLOW = Reach(0.5, 0.7, 2.5e-6, 55e-6)
+FAST = Reach(0.8, 0.9, 1.5e-6, 35e-6)
 
 
 @dataclass(frozen=True)
@@ -161,9 +159,7 @@ def _estimate_pass(
     weight_bytes = NF4_BYTES + 2 * HALF_BYTES if profile.model.load_in_4bit else HALF_BYTES  # unpacked, then read
     tiles = max(1.0, tokens / count_tile_tokens(profile.training.loss_tile_mib))  # each reads the output head
     moved = (forwards + 1) * linear * weight_bytes + tiles * 2 * shape.embedding_parameters * HALF_BYTES
-    more_rows = max(0.0, tokens / row_tokens - 1) if profile.training.packing != "off" else 0.0
-    kernels = layers * (KERNELS_PER_LAYER + more_rows * reach.row_kernels)
-    kernels += (tiles - 1) * KERNELS_PER_TILE * shape.embedding_parameters / shape.hidden_size / LOSS_COLUMNS
+    kernels = layers * KERNELS_PER_LAYER
     busy = (
         operations / (rates.operations * reach.operations)
         + moved / (rates.bandwidth * reach.bandwidth)

@@ -32,8 +32,8 @@ def estimate(card: str, model: str, row_tokens: int, **training: Any) -> Speed |
     [
         (H200, "3B", 2048, {}, 6464),
         (H200, "3B", 89, {}, 279),
-        (H200, "3B", 89, {"packing": "auto"}, 744),
-        (H200, "3B", 89, {"packing": "auto", "gradient_accumulation_steps": 48}, 2451),
+        (H200, "3B", 163, {}, 477),
+        (H200, "3B", 163, {"packing": "auto", "gradient_accumulation_steps": 48}, 5889),
         (H100, "3B", 2048, {}, 6064),
         (H100, "8B", 512, {}, 1393),
         (H100, "8B", 1024, {}, 2621),
