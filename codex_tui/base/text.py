@@ -90,6 +90,15 @@ def format_duration(seconds: float | None) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def format_duration_range(shortest: float, longest: float) -> str:
+    """Format 5900 and 9400 seconds as "1.6–2.6 h", and an exact duration as `format_duration` does."""
+    if shortest == longest:
+        return format_duration(longest)
+    divisor, unit = (3600, "h") if longest >= 3600 else (60, "min") if longest >= 60 else (1, "s")
+    ends = [f"{seconds / divisor:.{0 if longest >= 10 * divisor else 1}f}" for seconds in (shortest, longest)]
+    return f"{'–'.join(dict.fromkeys(ends))} {unit}"
+
+
 def format_percent(share: float) -> str:
     """Format a share of 0.39 as "39 %"."""
     return f"{100 * share:.0f} %"

@@ -25,8 +25,9 @@ def add(actions: Any) -> None:
         "lengths",
         help="compare every max_seq_length: rows, answers, memory and time",
         description="Shows for each max_seq_length how many rows stay whole, how many answers are cut or lost, how many"
-        " tokens an epoch learns, how much GPU memory the run needs, and how long an epoch takes at the speed of the "
-        "last run with this model on this card. Marks the profile's own length and the longest that fits.",
+        " tokens an epoch learns, how much GPU memory the run needs, and how long an epoch takes: at the speed of the "
+        "last run with this model on this card, else as an estimated range. Marks the profile's own length and the "
+        "longest that fits.",
     )
     add_dataset(parser)
     parser.add_argument(
@@ -102,7 +103,15 @@ def _option_as_json(option: LengthOption) -> dict[str, Any]:
         "forecast_mib": memory and round(memory.device_mib, 1),
         "fits": option.fits,
         "seconds_per_epoch": overview.seconds_per_epoch and round(overview.seconds_per_epoch, 1),
+        "estimated_seconds_per_epoch": _range_as_json(option),
     }
+
+
+def _range_as_json(option: LengthOption) -> dict[str, float] | None:
+    if option.epoch_seconds is None or option.overview.seconds_per_epoch is not None:
+        return None
+    shortest, longest = option.epoch_seconds
+    return {"low": round(shortest, 1), "high": round(longest, 1)}
 
 
 def _lines(choice: LengthOptions, target: Target) -> Iterator[str]:
@@ -124,7 +133,9 @@ def _lines(choice: LengthOptions, target: Target) -> Iterator[str]:
     yield _explain_fit(choice)
     if choice.first_whole:
         yield f"Every row is whole from {choice.first_whole:,} on."
-    if speed is None:
+    if choice.has_estimated_time:
+        yield "The time of an epoch is estimated for this card. The first run with this model here measures it."
+    elif speed is None:
         yield "The time of an epoch is not known: no run with this model on this device has logged a few steps yet."
     else:
         yield f"Epochs are at {speed:,.0f} tokens/s, the speed of the last run with this model here."
@@ -141,15 +152,14 @@ def _explain_fit(choice: LengthOptions) -> str:
 
 
 def _cells(option: LengthOption) -> tuple[str, ...]:
-    from codex_tui.base.text import format_duration
+    from codex_tui.base.text import format_duration_range
 
     overview, memory = option.overview, option.memory
     gpu = f"{memory.device_mib:,.0f} {VERDICTS.get(memory.verdict or '', '')}".strip() if memory else "?"
     counts = (option.whole_rows, overview.answers_cut or 0, overview.answers_lost or 0, overview.learned_tokens or 0)
-    seconds = overview.seconds_per_epoch
     return (
         f"{option.max_seq_length:,}",
         *(f"{count:,}" for count in counts),
         gpu,
-        "?" if seconds is None else format_duration(seconds),
+        format_duration_range(*option.epoch_seconds) if option.epoch_seconds else "?",
     )

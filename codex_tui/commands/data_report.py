@@ -12,6 +12,7 @@ from codex_tui.base.text import format_percent, pluralize
 
 if TYPE_CHECKING:
     from codex_tui.data.check import CheckResult
+    from codex_tui.data.duration import Duration
     from codex_tui.data.overview import Overview
 
 PROBLEMS_SHOWN = 10
@@ -53,6 +54,7 @@ def as_json(result: CheckResult, out: TextIO) -> None:
         "steps_per_epoch": overview.steps_per_epoch if judged else None,
         "passes": overview.passes and {name: round(value, 3) for name, value in overview.passes._asdict().items()},
         "seconds_per_epoch": overview.seconds_per_epoch and round(overview.seconds_per_epoch, 1),
+        "duration": _duration_as_json(result.duration),
         "warnings": [{"message": warned.message, "remedy": warned.remedy} for warned in _warnings(result)],
         "skipped": _skipped(overview),
     }
@@ -138,9 +140,17 @@ def _figures(result: CheckResult) -> Iterator[tuple[str, str]]:
             yield "sequences", f"{overview.train_sequences:,}, because the chat template changes earlier answers"
     yield "split", f"{pluralize(overview.train_rows, 'row')} for training, {overview.eval_rows:,} for evaluation"
     most = "" if overview.tokens else "at most "
-    yield "steps", f"{most}{overview.steps_per_epoch:,} an epoch, {overview.total_steps:,} in total{_time(result)}"
+    yield "steps", f"{most}{overview.steps_per_epoch:,} an epoch, {overview.total_steps:,} in total"
+    yield "time", _time(result)
     if passes := overview.passes:
         yield "packing", f"{passes.per_step:.1f} passes a step, {format_percent(passes.fill)} of each filled with rows"
+
+
+def _duration_as_json(duration: Duration | None) -> dict[str, Any] | None:
+    if duration is None:
+        return None
+    low, high = round(duration.shortest, 1), round(duration.longest, 1)
+    return {"low_seconds": low, "high_seconds": high, "measured_here": duration.speed.measured}
 
 
 def _duplicates(result: CheckResult) -> str:
@@ -153,14 +163,17 @@ def _duplicates(result: CheckResult) -> str:
 
 
 def _time(result: CheckResult) -> str:
-    from codex_tui.base.text import format_duration
+    """How long the run will take; "" if no speed is known."""
+    from codex_tui.base.text import format_duration_range
 
-    if result.overview.seconds_per_epoch is None or result.speed is None:
+    duration = result.duration
+    if duration is None:
         return ""
-    return (
-        f"; {format_duration(result.overview.seconds_per_epoch)} an epoch at the {result.speed:,.0f} tokens/s of the "
-        "last run with this model here"
-    )
+    epoch = f"{format_duration_range(*duration.epoch)} an epoch"
+    if duration.speed.measured:
+        return f"{epoch} at the {duration.speed.fast:,.0f} tokens/s of the last run with this model here"
+    total = format_duration_range(duration.shortest, duration.longest)
+    return f"{total} in total, {epoch}: estimated for this card"
 
 
 def _some(names: Any) -> str:

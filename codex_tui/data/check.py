@@ -13,6 +13,7 @@ from codex_tui.base.progress import OnProgress, Progress, ProgressTracker
 from codex_tui.base.text import pluralize
 from codex_tui.data import sources
 from codex_tui.data.advice import Advice, give_advice
+from codex_tui.data.duration import Duration, forecast_duration_here
 from codex_tui.data.overview import Overview, compute_overview
 from codex_tui.data.speed import find_last_speed
 from codex_tui.data.target import Target
@@ -35,8 +36,8 @@ CHANGED = ("The rows changed during the check.", "Check them again.")
 @dataclass
 class CheckResult:
     """The result of a check. `token_error` is a message and a hint if the tokens could not be counted although a
-    profile names a model; `lengths` is then None. `speed` is in tokens a second. Clean the texts before they are
-    shown."""
+    profile names a model; `lengths` is then None. `speed` is in tokens a second. `duration` is None if no speed is
+    known. Clean the texts before they are shown."""
 
     target: Target
     scan: Scan
@@ -45,6 +46,7 @@ class CheckResult:
     warnings: tuple[Advice, ...]
     speed: float | None
     token_error: tuple[str, str] | None
+    duration: Duration | None
     _index: RowIndex
     _columns: Columns
 
@@ -90,7 +92,10 @@ def check_dataset(target: Target, report: OnProgress) -> CheckResult:
         speed = find_last_speed(target.profile, target.path)
     figures = compute_overview(scan, lengths, profile, speed)
     warnings = tuple(give_advice(figures, scan, lengths, profile))
-    return CheckResult(target, scan, lengths, figures, warnings, speed, token_error, index, columns)
+    duration = None
+    if target.profile:
+        duration = forecast_duration_here(target.profile, target.path or Path(), figures, speed)
+    return CheckResult(target, scan, lengths, figures, warnings, speed, token_error, duration, index, columns)
 
 
 def _scan(index: RowIndex, columns: Columns, profile: Profile, report: OnProgress) -> Scan:

@@ -11,6 +11,7 @@ from training.contract.profile import Profile
 from training.dataset.lengths import Lengths
 from training.dataset.scan import Scan
 from training.memory.forecast import Forecast
+from training.memory.speed import Speed, estimate_speed
 
 MIN_LENGTH = 128  # the shortest usual length
 MAX_POWER = 20  # the contract allows lengths up to 2**20
@@ -19,11 +20,24 @@ SHORTEST = 16  # that the contract allows
 
 @dataclass(frozen=True)
 class LengthOption:
-    """A max_seq_length. `memory` is None where it can't be forecast."""
+    """A max_seq_length. `memory` is None where it can't be forecast, and `estimated_speed` where the card or the model
+    is not known."""
 
     max_seq_length: int
     overview: Overview
     memory: Forecast | None = None
+    estimated_speed: Speed | None = None
+
+    @property
+    def epoch_seconds(self) -> tuple[float, float] | None:
+        """The shortest and the longest time of an epoch, which are equal if the speed was measured; None if no speed is
+        known."""
+        overview, speed = self.overview, self.estimated_speed
+        if overview.seconds_per_epoch is not None:
+            return overview.seconds_per_epoch, overview.seconds_per_epoch
+        if speed is None or overview.train_tokens is None:
+            return None
+        return overview.train_tokens / speed.fast, overview.train_tokens / speed.slow
 
     @property
     def whole_rows(self) -> int:
@@ -73,9 +87,24 @@ class LengthOptions:
         """Return these lengths with the forecast of each of them."""
         if not forecasts.memory:
             return replace(self, no_memory=forecasts.reason, card=forecasts.card)
-        pairs = zip(self.options, forecasts.memory, strict=True)
-        options = [replace(option, memory=memory) for option, memory in pairs]
+        options = [
+            replace(option, memory=memory, estimated_speed=self._estimate_speed(option, memory, forecasts))
+            for option, memory in zip(self.options, forecasts.memory, strict=True)
+        ]
         return replace(self, options=options, no_memory="", card=forecasts.card)
+
+    def _estimate_speed(self, option: LengthOption, memory: Forecast, forecasts: LengthForecasts) -> Speed | None:
+        overview, shape, card = option.overview, forecasts.shape, forecasts.card
+        if shape is None or card is None or not overview.train_tokens or not overview.train_sequences:
+            return None
+        profile = self.profile.with_max_seq_length(option.max_seq_length)
+        profile = profile.with_value("model.offload_layers", memory.offload_layers)
+        return estimate_speed(profile, shape, card.name, overview.train_tokens / overview.train_sequences)
+
+    @property
+    def has_estimated_time(self) -> bool:
+        """Whether the time of an epoch is an estimate for this card."""
+        return self.tokens_per_second is None and any(option.estimated_speed for option in self.options)
 
     def starts(self, option: LengthOption) -> bool:
         """Whether a run with the length of `option` starts."""

@@ -23,6 +23,7 @@ from training.dataset.formats import Unreadable
 
 if TYPE_CHECKING:
     from codex_tui.data.advice import Advice
+    from codex_tui.data.duration import Duration
     from codex_tui.data.overview import Overview
     from training.contract.profile import Profile
 
@@ -38,6 +39,7 @@ class DataView:
         self.background = Background(on_change)
         self.rows = DataRows(target, self.background, self._move_reader)
         self.overview: Overview | None = None
+        self.duration: Duration | None = None
         self.warnings: tuple[Advice, ...] = ()
         self.reader: RowReader | None = None
         self.ids = False  # whether the reader asks for the id of every token
@@ -242,16 +244,18 @@ class DataView:
         number, states, profile = self._overviews, self.rows.states, self.profile
         if states and profile:
             from codex_tui.data.advice import give_advice
+            from codex_tui.data.duration import forecast_duration_here
             from codex_tui.data.overview import compute_overview
             from codex_tui.data.speed import find_last_speed
 
-            def compute() -> tuple[Overview, tuple[Advice, ...]]:
+            def compute() -> tuple[Overview, tuple[Advice, ...], Duration | None]:
                 if self._speed is None:
                     self._speed = find_last_speed(profile, self.target.path) or 0.0
                 figures = compute_overview(states.scan, states.lengths, profile, self._speed or None)
-                return figures, tuple(give_advice(figures, states.scan, states.lengths, profile))
+                duration = forecast_duration_here(profile, self.target.path or Path(), figures, self._speed or None)
+                return figures, tuple(give_advice(figures, states.scan, states.lengths, profile)), duration
 
             result = await asyncio.to_thread(compute)
             if number == self._overviews:
-                self.overview, self.warnings = result
+                self.overview, self.warnings, self.duration = result
         self.background.notify()

@@ -94,11 +94,13 @@ class ResourceForecast:
 
 @dataclass(frozen=True)
 class LengthForecasts:
-    """The forecast of each max_seq_length, in `memory`; it is empty where none can be made, and `reason` says why."""
+    """The forecast of each max_seq_length, in `memory`; it is empty where none can be made, and `reason` says why.
+    `shape` is None where the model's shape is not known."""
 
     memory: list[Forecast]
     card: Card | None
     reason: str = ""
+    shape: ModelShape | None = None
 
 
 def forecast_resources(
@@ -146,7 +148,7 @@ def forecast_lengths(
     for length in lengths:
         at_length = profile.with_max_seq_length(length)
         forecasts.append(forecast(at_length, shape, _describe_machine(at_length, path, card, card_mib)))
-    return LengthForecasts(forecasts, card)
+    return LengthForecasts(forecasts, card, shape=shape)
 
 
 def _find_card_size(profile: Profile, card: Card | None, use_title: bool) -> float | None:

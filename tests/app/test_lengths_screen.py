@@ -12,6 +12,7 @@ from support.lengths_screen import LENGTHS, compared, opened, picked, write_rows
 from support.pilot import screen_text, until
 from textual.pilot import Pilot
 
+from codex_tui.base.text import format_duration_range
 from codex_tui.machine import forecast
 from codex_tui.machine.forecast import LengthForecasts, forecast_lengths
 from codex_tui.profiles.library import require_profile
@@ -63,10 +64,12 @@ async def test_each_length_has_its_rows_answers_tokens_and_memory(dataset: Path,
             overview, memory = option.overview, option.memory
             assert memory
             cells = (option.max_seq_length, option.whole_rows, overview.answers_cut, overview.answers_lost)
-            figures = f"{' '.join(map(str, cells))} {overview.learned_tokens:,} {memory.device_mib:,.0f} ✓ –"
+            assert option.epoch_seconds and option.epoch_seconds[0] < option.epoch_seconds[1]
+            time = format_duration_range(*option.epoch_seconds)
+            figures = f"{' '.join(map(str, cells))} {overview.learned_tokens:,} {memory.device_mib:,.0f} ✓ {time}"
             assert any(figures in row for row in table), figures
         assert "The run may use 3,796 MiB of this card." in text
-        assert "The time of an epoch is not known before a run with this model here." in text
+        assert "Times are estimates for this card. The first run here measures them." in text
 
 
 def rows_of(text: str) -> list[str]:

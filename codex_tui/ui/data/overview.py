@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from codex_tui.base.text import clean, format_duration, format_percent, pluralize
+from codex_tui.base.text import clean, format_duration_range, format_percent, pluralize
 from codex_tui.data.filter import MEANINGS
 from codex_tui.data.view import DataView
 from codex_tui.ui.data.histogram import draw_histogram
@@ -124,9 +124,11 @@ def _draw_facts(view: DataView, overview: Overview) -> Iterator[Content]:
         yield _draw_fact(
             "packing", format_percent(passes.fill), f"of each pass filled, {passes.per_step:.1f} passes a step"
         )
-    if overview.seconds_per_epoch:
-        time = format_duration(overview.seconds_per_epoch)
-        yield _draw_fact("time", time, "per epoch, as fast as the last run here")
+    if duration := view.duration:
+        source = "as fast as the last run here" if duration.speed.measured else "estimated for this card"
+        yield _draw_fact("time", format_duration_range(*duration.epoch), f"per epoch, {source}")
+        if duration.epochs != 1:
+            yield _draw_fact("", format_duration_range(duration.shortest, duration.longest), "in total")
     elif overview.tokens:
         yield _draw_fact("time", "–", "per epoch: known after a run on this machine")
     yield from _draw_duplicates(overview)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from textual.content import Content
 
 from codex_tui.base.errors import BadInput, CodexError
-from codex_tui.base.text import clean, format_duration, format_gb, pluralize
+from codex_tui.base.text import clean, format_duration, format_duration_range, format_gb, pluralize
 from codex_tui.ui.forecast.bar import format_change, summarize
 from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.drawing import MUTED, STRONG, line
@@ -177,13 +177,12 @@ def _describe_time(checks: Checks) -> Iterator[Content]:
     duration = _forecast_duration(checks)
     if duration is None:
         return
-    steps, longest = pluralize(duration.steps, "step"), format_duration(duration.longest)
+    steps, time = pluralize(duration.steps, "step"), format_duration_range(duration.shortest, duration.longest)
     if duration.speed.measured:
         source = f"at the last run's {duration.speed.fast:,.0f} tokens/s"
-        yield _label("Time", line((longest, STRONG), f" for {steps}", (f", {source}", MUTED)))
+        yield _label("Time", line((time, STRONG), f" for {steps}", (f", {source}", MUTED)))
     else:
-        times = f"{format_duration(duration.shortest)} to {longest}"
-        yield _label("Time", line((times, STRONG), f" for {steps}", (", estimated for this card", MUTED)))
+        yield _label("Time", line((time, STRONG), f" for {steps}", (", estimated for this card", MUTED)))
 
 
 def _describe_cut(rows: RowsChecked, checks: Checks) -> Content:

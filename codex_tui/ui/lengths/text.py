@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from codex_tui.base.text import clean, format_duration, pluralize
+from codex_tui.base.text import clean, format_duration_range, pluralize
 from codex_tui.ui.forecast.bar import VERDICTS
 from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.drawing import MUTED, STRONG, Part, line
@@ -71,7 +71,7 @@ def _draw_cells(option: LengthOption, choice: LengthOptions) -> list[Content]:
             (f"{lost:,}", "bold $error" if lost else ""),
             figures.format_count(overview.learned_tokens),
         ]
-        seconds = format_duration(overview.seconds_per_epoch)
+        seconds = format_duration_range(*option.epoch_seconds) if option.epoch_seconds else UNKNOWN
     length: Part = (f"{option.max_seq_length:,}", STRONG)
     return [*map(line, [length, f"{option.whole_rows:,}", *counts]), _draw_memory(option, choice), line(seconds)]
 
@@ -135,10 +135,11 @@ def _draw_learned(option: LengthOption) -> Iterator[Content]:
     yield _draw_fact("learned", figures.format_count(overview.learned_tokens), f"of {tokens} tokens")
     yield _draw_fact("steps", f"{overview.steps_per_epoch:,}", "an epoch")
     yield _draw_fact("", f"{overview.total_steps:,}", "in all epochs")
-    if (seconds := overview.seconds_per_epoch) and overview.steps_per_epoch:
-        total = format_duration(seconds * overview.total_steps / overview.steps_per_epoch)
-        yield _draw_fact("time", format_duration(seconds), "an epoch")
-        yield _draw_fact("", total, "in all epochs")
+    if option.epoch_seconds and overview.steps_per_epoch:
+        epochs = overview.total_steps / overview.steps_per_epoch
+        shortest, longest = option.epoch_seconds
+        yield _draw_fact("time", format_duration_range(shortest, longest), "an epoch")
+        yield _draw_fact("", format_duration_range(shortest * epochs, longest * epochs), "in all epochs")
 
 
 def _draw_fact(name: str, value: str, words: str) -> Content:
@@ -157,7 +158,9 @@ def draw_notes(choice: LengthOptions) -> Iterator[Content]:
     if choice.long_rows == "refuse":
         yield line(("A run starts only with a length that leaves every row whole.", MUTED))
     yield from _explain_memory(choice)
-    if choice.tokens_per_second is None:
+    if choice.has_estimated_time:
+        yield line(("Times are estimates for this card. The first run here measures them.", MUTED))
+    elif choice.tokens_per_second is None:
         yield line(("The time of an epoch is not known before a run with this model here.", MUTED))
     else:
         speed = f"{choice.tokens_per_second:,.0f} tokens/s"

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codex_tui.base.text import MAX_COMBINING, clean, format_duration, pluralize, shorten, shorten_start
+from codex_tui.base.text import (
+    MAX_COMBINING,
+    clean,
+    format_duration,
+    format_duration_range,
+    pluralize,
+    shorten,
+    shorten_start,
+)
 
 anything = st.text(st.characters(), max_size=200)  # surrogates, controls and marks included
 
@@ -56,3 +64,7 @@ def test_lengths_and_durations() -> None:
     assert [shorten_start("abcdef", width) for width in (6, 4, 1, 0)] == ["abcdef", "…def", "…", "…"]
     assert [pluralize(n, "row") for n in (0, 1, 1234)] == ["0 rows", "1 row", "1,234 rows"]
     assert [format_duration(s) for s in (None, 0, 75, 4000)] == ["–", "0:00", "1:15", "1:06:40"]
+    ranges = [(75, 75), (0.4, 0.9), (22, 45), (55, 130), (900, 1900), (5900, 9400), (40_000, 70_000), (5000, 5050)]
+    assert [format_duration_range(*ends) for ends in ranges] == [
+        "1:15", "0.4–0.9 s", "22–45 s", "0.9–2.2 min", "15–32 min", "1.6–2.6 h", "11–19 h", "1.4 h"
+    ]  # fmt: skip

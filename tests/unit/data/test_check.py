@@ -18,7 +18,7 @@ from training.dataset import scan as scans
 KEYS = {"files", "eval_files", "left_out", "rows", "kept", "bad",
         "columns", "shape", "tokens", "truncated", "answers", "answers_cut", "answers_lost",
         "train_sequences", "learned_tokens",
-        "duplicates", "steps_per_epoch", "passes", "seconds_per_epoch", "warnings", "skipped"}  # fmt: skip
+        "duplicates", "steps_per_epoch", "passes", "seconds_per_epoch", "duration", "warnings", "skipped"}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)

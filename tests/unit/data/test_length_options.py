@@ -90,3 +90,20 @@ def test_memory_that_cannot_be_forecast_is_explained() -> None:
     choice = choice.with_memory(forecast.forecast_lengths(settings, SHIPPED, choice.lengths))
     assert choice.no_memory == "It runs on the CPU and takes nothing of a card."
     assert choice.longest_fitting is None
+
+
+def test_each_length_has_the_estimated_time_of_an_epoch_until_one_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forecast, "read_card", lambda device="auto": LAPTOP)
+    shipped = load_profile(SHIPPED)
+    choice = compare_lengths(*three_rows(), shipped)
+    assert not choice.has_estimated_time
+    choice = choice.with_memory(forecast.forecast_lengths(shipped, SHIPPED, choice.lengths))
+    assert choice.has_estimated_time
+    times = {option.max_seq_length: option.epoch_seconds for option in choice.options}
+    short, long = times[128], times[2048]
+    assert short and long
+    assert short[0] < short[1] < long[1]  # a cut row has fewer tokens
+    measured = compare_lengths(*three_rows(), shipped, tokens_per_second=10.0)
+    measured = measured.with_memory(forecast.forecast_lengths(shipped, SHIPPED, measured.lengths))
+    assert not measured.has_estimated_time
+    assert all(option.epoch_seconds and len({*option.epoch_seconds}) == 1 for option in measured.options)
