@@ -7,11 +7,14 @@ from codex_tui.data.view import DataView
 from codex_tui.ui.kit.hints import Hint
 
 
-def list_hints(view: DataView, pane: str, question: str, on_row: bool, alone: bool, leads_back: bool) -> list[Hint]:
+def list_hints(
+    view: DataView, pane: str, question: str, on_row: bool, alone: bool, leads_back: bool, measures: bool
+) -> list[Hint]:
     """Lists the keys that work now.
 
     `question` is the question of the prompt bar, or "". `on_row` says that the row has the focus, `alone` that the
-    screen has room for only the row or only the list, and `leads_back` that Escape leads to another screen.
+    screen has room for only the row or only the list, `leads_back` that Escape leads to another screen, and `measures`
+    that the rows are measured now.
     """
     if question == "search":
         return [("Enter", "keep filter"), ("Esc", "all rows")]
@@ -22,7 +25,7 @@ def list_hints(view: DataView, pane: str, question: str, on_row: bool, alone: bo
     keys: list[Hint] = [("Esc", "list"), ("← →", "rows"), ("↑ ↓", "scroll")] if on_row else [("Enter", "read")]
     if view.target.run and view.rows.kind != "worst":
         keys += [("w", "X-ray")]
-    elif view.can_measure:
+    elif view.can_measure and not measures:
         keys += [("x", "measure")]
     if on_row or not alone:
         keys += [("1-5" if view.target.run else "1-4", "views")]

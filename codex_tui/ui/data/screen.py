@@ -30,7 +30,7 @@ from codex_tui.ui.kit.tabs import TabStrip
 from codex_tui.ui.kit.title_bar import TitleBar
 from codex_tui.ui.kit.work import draw_work
 from codex_tui.ui.lengths.screen import LengthsScreen
-from codex_tui.ui.messages import HoldsModels, ReportsWorkerErrors
+from codex_tui.ui.messages import ReportsWorkerErrors
 
 MIN_WIDTH_BESIDE = 100  # columns; a narrower terminal shows either the list or the row
 
@@ -169,7 +169,8 @@ class DataScreen(ReportsWorkerErrors, HoldsWork):
     def _show_hints(self) -> None:
         focused_row = self.query_one(RowView).has_focus
         alone, leads_back = self.has_class("one"), len(self.app.screen_stack) > 1
-        keys = list_hints(self.view, self.row_pane.pane, self.prompt.kind, focused_row, alone, leads_back)
+        measures, pane = self.work.tracker is not None, self.row_pane.pane
+        keys = list_hints(self.view, pane, self.prompt.kind, focused_row, alone, leads_back, measures)
         self.query_one(HintBar).show(keys, TYPING if self.prompt.kind else ALWAYS)
 
     def on_descendant_focus(self) -> None:
@@ -210,6 +211,11 @@ class DataScreen(ReportsWorkerErrors, HoldsWork):
     async def action_filter(self, kind: Kind) -> None:
         self.view.rows.filter(kind)
         if kind == "worst":
+            await self._show_xray()
+
+    async def _show_xray(self) -> None:
+        """Shows the X-ray of the row, once there is one."""
+        if self.view.rows.xray or not self.view.rows.xray_known:
             self.row_pane.pane = "xray"
             await self.view.set_ids(True)
 
@@ -233,14 +239,13 @@ class DataScreen(ReportsWorkerErrors, HoldsWork):
         from codex_tui.ui.data.measuring import measure
 
         if run := self.view.target.run:
-            for screen in self.app.screen_stack:
-                if isinstance(screen, HoldsModels):  # the measurement's models need their memory
-                    await screen.free_workers()
+            await self.free_workers_of_screens()
             try:
                 await measure(self.work, run)
             finally:  # what was measured before it was stopped is shown, too
                 if self.is_attached:
                     await self.view.read_xray()
+                    await self._show_xray()
 
     async def action_limit(self, steps: int) -> None:
         if self.view.target.profile:

@@ -29,7 +29,7 @@ from codex_tui.ui.kit.tabs import TabStrip
 from codex_tui.ui.kit.text_view import TextView
 from codex_tui.ui.kit.title_bar import TitleBar
 from codex_tui.ui.kit.work import draw_work
-from codex_tui.ui.messages import HoldsModels, ReportsWorkerErrors
+from codex_tui.ui.messages import ReportsWorkerErrors
 from training.contract.judgement import Judgement
 from training.contract.run_directory import RunDirectory
 
@@ -273,9 +273,7 @@ class JudgeScreen(ReportsWorkerErrors, HoldsWork):
             self._reload(self.work.result)
 
     async def _judge(self, request: Request) -> None:
-        for screen in self.app.screen_stack:
-            if isinstance(screen, HoldsModels):  # the judge's models need their memory
-                await screen.free_workers()
+        await self.free_workers_of_screens()
         await self.work.judge(request)
         if not self.work.stopped:
             self._reload(self.work.result)

@@ -10,6 +10,7 @@ from textual.screen import Screen
 
 from codex_tui.base.progress import OnProgress, Progress, ProgressTracker
 from codex_tui.ui.kit.dialogs import Confirm
+from codex_tui.ui.messages import HoldsModels
 
 
 class HoldsWork(Screen[Any]):
@@ -21,6 +22,12 @@ class HoldsWork(Screen[Any]):
     WORK: ClassVar[str]
     RESULTS: ClassVar[str]
     work: StoppableWork
+
+    async def free_workers_of_screens(self) -> None:
+        """End the workers of all screens that hold a model: this work needs their memory."""
+        for screen in self.app.screen_stack:
+            if isinstance(screen, HoldsModels):
+                await screen.free_workers()
 
     @property
     def reason_to_stay(self) -> str:

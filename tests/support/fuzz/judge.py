@@ -70,7 +70,7 @@ def fuzz_judge(session: FuzzSession) -> TryInput:
             with session.expect_no_crash("the banner and the card"):
                 for line in explain_outcome(run, snapshot(run)):
                     assert not CONTROL.search(line.plain)
-                assert "\x1b" not in make_card(run)("", run.name)
+                assert "\x1b" not in make_card(run)("", run.name, ".")
             with session.expect_no_crash("the journal"):
                 Journal(run)
             with session.expect_no_crash("the rows"):
