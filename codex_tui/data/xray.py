@@ -138,7 +138,7 @@ class _Places:
     """Finds the number of a row by its file and its line. The rows of a file stand in the order of its lines."""
 
     def __init__(self, source: Source, index: RowIndex) -> None:
-        self._index = index
+        self._index, self._last = index, -1
         files = range(len(source.files))
         self._starts = [bisect_left(range(len(index)), file, key=index.file) for file in [*files, len(files)]]
         self._labels = [source.label(file) for file in files]
@@ -151,5 +151,10 @@ class _Places:
         if file is None or file + 1 >= len(self._starts):
             return None
         start, end = self._starts[file], self._starts[file + 1]
-        number = start + bisect_left(range(start, end), line, key=self._index.line)
-        return number if number < end and self._index.line(number) == line else None
+        number = self._last + 1  # measured rows mostly follow each other
+        if not (start <= number < end and self._index.line(number) == line):
+            number = start + bisect_left(range(start, end), line, key=self._index.line)
+        if number >= end or self._index.line(number) != line:
+            return None
+        self._last = number
+        return number
