@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from support.data_screen import app_on, counted, screen_of
 from support.pilot import screen_strips, screen_text, until
+from support.screens import EVIL
 from support.xray import WRONG_LINE, MeasuringWorker, write_measurable_run
 from textual.pilot import Pilot
 
@@ -185,3 +186,16 @@ async def test_while_a_run_trains_nothing_is_measured(run: RunDirectory, make_ru
         await pilot.press("w", "x")
         await see(pilot, "busy-1 is training, and a judgement would take memory")
     assert not any(isinstance(request, MeasureRows) for worker in measuring.started for request in worker.sent)
+
+
+async def test_tokens_that_attack_the_terminal_are_only_shown(run: RunDirectory, dataset: Path, measuring: Any) -> None:
+    lines = dataset.read_text().splitlines()
+    lines[WRONG_LINE - 1] = json.dumps({"instruction": f"What? {EVIL}", "response": f"Hold {EVIL}"})
+    dataset.write_text("\n".join(lines) + "\n")
+    write_measurable_run(run, dataset)
+    async with app_of(run).run_test(size=(200, 60)) as pilot:
+        await measure(pilot, "[/INST] [/] [@click=app.quit]x[/]")
+        await see(pilot, "Below 50 %")
+        await pilot.press("i")
+        await see(pilot, "0.5 % ␛]0;owned␇␛[2J")
+        assert not {*"\x1b\x07\x9b"} & {*screen_text(pilot.app)}

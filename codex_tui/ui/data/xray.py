@@ -87,7 +87,7 @@ def explain_unmeasured(view: DataView) -> Iterator[Content]:
     )
     yield line((words, MUTED))
     yield Content("")
-    yield _offer(view, "measures all rows")
+    yield from _offer(view, "measures all rows")
 
 
 def describe_measurement(xray: Xray) -> str:
@@ -114,13 +114,14 @@ def _draw_measurement(view: DataView, xray: Xray) -> Iterator[Content]:
     changes = list_changes(xray)
     yield from (line(("! ", "bold $warning"), (text, "$warning")) for text in changes)
     if changes and not xray.data_changed:
-        yield _offer(view, "measures again" if xray.adapter_changed else "measures the rest")
+        yield from _offer(view, "measures again" if xray.adapter_changed else "measures the rest")
 
 
-def _offer(view: DataView, words: str) -> Content:
-    run = view.target.run
-    command = f"codex-tui judge {clean(shlex.quote(run.name))} --rows" if run else ""
-    return line(("x", f"bold {ACCENT}"), (f" {words}", MUTED), ("   or: ", MUTED), (command, ACCENT))
+def _offer(view: DataView, words: str) -> Iterator[Content]:
+    """Say which key measures, and which command does the same."""
+    yield line(("x", f"bold {ACCENT}"), (f" {words}, or:", MUTED))
+    if run := view.target.run:
+        yield line((f"codex-tui judge {clean(shlex.quote(run.name))} --rows", ACCENT))
 
 
 def _explain_missing_losses(view: DataView, xray: Xray, row: RenderedRow) -> Iterator[Content]:
@@ -131,7 +132,7 @@ def _explain_missing_losses(view: DataView, xray: Xray, row: RenderedRow) -> Ite
         yield line((words, STRONG))
     elif not xray.has_tokens:
         yield line(("The tokens were not measured: an older version measured each row as a whole.", STRONG))
-        yield _offer(view, "measures all tokens")
+        yield from _offer(view, "measures all tokens")
     else:
         yield line(("This row has other tokens now than when it was measured.", STRONG))
 
