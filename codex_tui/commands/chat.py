@@ -75,7 +75,7 @@ def run_chat(args: argparse.Namespace) -> int:
     if args.timeout < 1:
         raise BadInput(f"--timeout {args.timeout} is too small: it must be at least 1.")
     if not args.base:
-        from codex_tui.workers.chat import adapter_of
+        from codex_tui.workers.chat_models import adapter_of
 
         adapter = adapter_of(run, thorough=True)
         if adapter is None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import math
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -14,8 +14,8 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
+from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,14 +23,15 @@ from codex_tui.base.errors import CodexError
 from codex_tui.base.progress import OnProgress, Progress
 from codex_tui.base.secrets import redact
 from codex_tui.base.text import format_duration
+from codex_tui.engines.json_client import JsonClient, Refused
 from training.contract.process import format_signal
 
 LOOPBACK = "127.0.0.1"
 START_SECONDS = 600.0  # a large file on a slow disk
 POLL_SECONDS = 0.1
 GRACE_SECONDS = 5.0
-REQUEST_SECONDS = 600.0
-MAX_LINES, MAX_LINE = 40, 500  # of the server's output, for an error
+HEALTH_SECONDS = 5.0
+MAX_LINES, MAX_LINE = 10, 500  # of the server's output, for an error
 FORCING_BIAS = 1e9  # added to the logit of a token so that it is certainly the next one
 
 Turn = Mapping[str, Any]
@@ -52,15 +53,15 @@ class ServerAnswer:
 
 @dataclass(frozen=True)
 class ServerOptions:
-    """How a server is started. `api_key` is "" where everybody may ask. `context` is not the model's own, whose memory
-    may be many times that of the model."""
+    """How a server is started. Nobody else knows its `api_key`; "" lets everybody ask, also a page in a browser.
+    `context` is not the model's own, whose memory may be many times that of the model."""
 
     model: Path
     lora: Path | None = None
     host: str = LOOPBACK
     port: int = 0  # 0: any that is free
     alias: str = ""
-    api_key: str = ""
+    api_key: str = field(default_factory=secrets.token_urlsafe)
     context: int = 4096
     use_gpu: bool = False
     web_page: bool = False
@@ -86,6 +87,8 @@ class LlamaServer:
         self.port = port
         self._options = options
         self._process = process
+        host = options.host if options.host not in ("0.0.0.0", "::") else LOOPBACK
+        self._client = JsonClient(host, port, options.api_key)
         self._lines = deque[str](maxlen=MAX_LINES)
         self._drain = asyncio.create_task(self._read_output())
 
@@ -194,47 +197,42 @@ class LlamaServer:
             if self._process.returncode is not None:
                 await self._drain
                 raise self._explain_end()
-            with contextlib.suppress(OSError, HTTPException):
-                if (await asyncio.to_thread(self._request, "GET", "/health", None, 5.0))[0] == 200:
-                    return
+            with contextlib.suppress(OSError, HTTPException, ValueError, Refused):
+                await self._client.call("GET", "/health", seconds=HEALTH_SECONDS)
+                return
             if time.monotonic() - started > START_SECONDS:
                 waited = format_duration(START_SECONDS)
                 raise CodexError(f"llama-server did not load {self._options.model} within {waited}.", self.last_lines())
             await asyncio.sleep(POLL_SECONDS)
 
-    async def _post(self, path: str, body: Mapping[str, Any]) -> Any:
-        return await self._call("POST", path, json.dumps(body).encode())
+    async def stream(self, path: str, body: Mapping[str, Any]) -> AsyncIterator[Any]:
+        """Yield the pieces of an answer as they come. The server stops writing when the iteration ends."""
+        async with self._explained():
+            async for piece in self._client.stream(path, body):
+                yield piece
 
-    async def _call(self, method: str, path: str, body: bytes | None = None) -> Any:
+    async def _post(self, path: str, body: Mapping[str, Any]) -> Any:
+        return await self._call("POST", path, body)
+
+    async def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        async with self._explained():
+            return await self._client.call(method, path, body)
+
+    @asynccontextmanager
+    async def _explained(self) -> AsyncIterator[None]:
+        """Turn the failure of a request into a CodexError."""
         try:
-            status, content = await asyncio.to_thread(self._request, method, path, body, REQUEST_SECONDS)
-        except (OSError, HTTPException) as error:
+            yield
+        except Refused as error:
+            reason = error.reason or error.status
+            message = f"llama-server refused the request {error.path}: {reason}."
+            raise CodexError(message) from error
+        except (OSError, HTTPException, ValueError) as error:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._process.wait(), 1.0)
             if self._process.returncode is not None:
                 raise self._explain_end() from error
             raise CodexError(f"llama-server did not answer: {error}.", self.last_lines()) from error
-        try:
-            reply = json.loads(content)
-        except ValueError as error:
-            raise CodexError(f"llama-server sent no JSON for {path}.", self.last_lines()) from error
-        if status != 200:
-            reason = reply.get("error", {}).get("message", "") if isinstance(reply, dict) else ""
-            raise CodexError(f"llama-server refused the request {path}: {reason or status}.", self.last_lines())
-        return reply
-
-    def _request(self, method: str, path: str, body: bytes | None, timeout: float) -> tuple[int, bytes]:
-        headers = {"Content-Type": "application/json"}
-        if self._options.api_key:
-            headers["Authorization"] = f"Bearer {self._options.api_key}"
-        host = self._options.host if self._options.host not in ("0.0.0.0", "::") else LOOPBACK
-        connection = HTTPConnection(host, self.port, timeout=timeout)
-        try:
-            connection.request(method, path, body, headers)
-            answer = connection.getresponse()
-            return answer.status, answer.read()
-        finally:
-            connection.close()
 
     def last_lines(self) -> str:
         """The last lines that the server wrote."""
@@ -262,6 +260,7 @@ async def start_server(program: Path, options: ServerOptions, report: OnProgress
     """
     port = options.port or find_free_port()
     environ = {name: value for name, value in os.environ.items() if not name.startswith("LLAMA_")}
+    environ["LLAMA_ARG_CORS_ORIGINS"] = "localhost"  # no other page in a browser of this machine may ask
     if options.api_key:
         environ["LLAMA_API_KEY"] = options.api_key
     process = await asyncio.create_subprocess_exec(

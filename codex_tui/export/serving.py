@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import secrets
@@ -15,6 +16,7 @@ from typing import Any
 
 from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.base.locations import expand_home
+from codex_tui.engines.chat_server import ChatServer
 from codex_tui.engines.llama_server import LOOPBACK, ServerOptions
 from codex_tui.environment.llama_cpp import find_llama_cpp
 from codex_tui.export.gguf_types import name_quant
@@ -22,8 +24,9 @@ from codex_tui.export.plan import ADAPTER, DEFAULT_QUANT, QUANTS
 from codex_tui.export.records import has_files, read_record
 from codex_tui.runs.live import find_live_run
 from codex_tui.runs.outcome import read_config
+from codex_tui.workers.chat_models import FastModel
 from training.contract import checkpoints
-from training.contract.config import get_table
+from training.contract.config import RunConfig, get_table
 from training.contract.run_directory import RunDirectory
 
 DEFAULT_PORT = 8080
@@ -82,19 +85,40 @@ def plan_serving(
     if program is None:
         raise CodexError("llama-server is missing.", "Install it: codex-tui setup --export")
     config = read_config(run)
-    longest = get_table(config.profile, "model").get("max_seq_length")
     options = ServerOptions(
         exported[wanted],
         host=host,
         port=port,
         alias=run.name,
         api_key="" if is_local else os.environ.get(KEY_VARIABLE) or secrets.token_urlsafe(24),
-        context=context or max(MIN_CONTEXT, longest if isinstance(longest, int) else 0),
+        context=context or _choose_context(config),
         use_gpu=find_live_run() is None,
         web_page=True,
     )
     form = config.find_row_form()
     return Serving(run, program.path, options, None if form.text else form.system_prompt)
+
+
+def find_fast_model(run: RunDirectory) -> FastModel | None:
+    """Find what can answer faster than the chat worker: the preferred exported file, where llama-server is there.
+
+    Call this in a thread: it may read a large file. Raises CodexError.
+    """
+    exported, program = list_exported(run), find_llama_cpp().server
+    if not exported or program is None:
+        return None
+    quant, model = next(iter(exported.items()))
+    config = read_config(run)
+    options = ServerOptions(model, context=_choose_context(config), use_gpu=find_live_run() is None)
+    adapter = checkpoints.find_chat_adapter(run)
+    is_older = adapter is not None and model.stat().st_mtime < (adapter / checkpoints.ADAPTER).stat().st_mtime
+    start = functools.partial(ChatServer.start, program.path, options, config.find_row_form())
+    return FastModel(quant.upper(), start, is_older)
+
+
+def _choose_context(config: RunConfig) -> int:
+    longest = get_table(config.profile, "model").get("max_seq_length")
+    return max(MIN_CONTEXT, longest if isinstance(longest, int) else 0)
 
 
 def _explain_missing(run: RunDirectory, wanted: str, exported: list[str]) -> BadInput:

@@ -70,6 +70,7 @@ DESCRIPTIONS = {
     "leave": "Returns to the screen before; asks first about unsaved changes.",
     "toggle_adapter": "Lets the base model answer, or the adapter again.",
     "ask_both": "Asks base and adapter the typed question, or the other model the last one, side by side.",
+    "toggle_fast": "Lets llama-server answer with the exported GGUF file, or the trainer's libraries again.",
     "clear": "Starts a new conversation. Nothing of the old one is kept.",
     "settings": "Changes how the model answers, for this session.",
     "copy": "Copies an answer to the clipboard.",

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 from msgspec import UnsetType
 
 from codex_tui.base.errors import CodexError
 from codex_tui.runs.facts import read_row_form
+from codex_tui.workers.chat_models import Adapter, FastModel, adapter_of
 from codex_tui.workers.chat_settings import ChatSettings
-from codex_tui.workers.client import WorkerClient
+from codex_tui.workers.client import AnyWorker, WorkerClient
 from codex_tui.workers.turns import Turn, WaitingQuestion
 from training.contract import checkpoints
 from training.contract.config import RowForm
@@ -30,24 +30,6 @@ from training.contract.messages import (
     WorkerError,
 )
 from training.contract.run_directory import RunDirectory
-
-
-class Adapter(NamedTuple):
-    """The adapter that answers: the run's own, or the one of the checkpoint at `step`."""
-
-    step: int | None = None
-
-    @property
-    def name(self) -> str:
-        return "adapter" if self.step is None else f"checkpoint {self.step:,}"
-
-
-def adapter_of(run: RunDirectory, *, thorough: bool) -> Adapter | None:
-    """The adapter that the chat worker loads, or None if the base model answers. `thorough`: see `is_whole`."""
-    folder = checkpoints.find_chat_adapter(run, thorough=thorough)
-    if folder is None:
-        return None
-    return Adapter() if folder == run.adapter else Adapter(checkpoints.parse_step(folder))
 
 
 class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
@@ -69,6 +51,8 @@ class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
         self.device = ""
         self.adapter: Adapter | None = None  # loaded, or to be loaded by the first question
         self.use_adapter = True
+        self.fast: FastModel | None = None  # what can answer faster, if there is anything
+        self.use_fast = False
         self._run = run
         self._files: object = None  # when `look` looked last
         self._loaded_adapter: object = None  # the run's own adapter when the worker was started
@@ -96,11 +80,18 @@ class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
         return self.use_adapter and self.adapter is not None
 
     @property
+    def fast_model(self) -> FastModel | None:
+        """The exported file that answers; None if the worker does."""
+        return self.fast if self.use_fast else None
+
+    @property
     def by(self) -> str:
         """The name of the model that answers: "base", "adapter", "checkpoint 200"."""
         return self._name_model(with_adapter=self.use_adapter)
 
     def _name_model(self, *, with_adapter: bool) -> str:
+        if self.fast_model:
+            return self.fast_model.name
         return self.adapter.name if with_adapter and self.adapter else "base"
 
     @property
@@ -113,7 +104,7 @@ class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
     def outdated(self) -> bool:
         """Whether the run has saved its adapter since the worker loaded a checkpoint, an older adapter or none."""
         own = self._own_adapter()
-        return own is not None and own != self._loaded_adapter
+        return not self.use_fast and own is not None and own != self._loaded_adapter
 
     @property
     def busy(self) -> bool:
@@ -128,7 +119,8 @@ class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
     @property
     def can_ask_other(self) -> bool:
         """Whether the last question can be asked of the other model too."""
-        return self.adapter is not None and bool(self.turns) and not self.busy and self.turns[-1].other is None
+        has_both = self.adapter is not None and self.fast_model is None
+        return has_both and bool(self.turns) and not self.busy and self.turns[-1].other is None
 
     async def ask(self, text: str, *, of_both: bool = False) -> None:
         """Asks `text` when the model is loaded and all earlier questions are answered. `of_both`: asks base and
@@ -161,6 +153,16 @@ class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
         self.use_adapter = not self.use_adapter
         self._on_change()
 
+    async def toggle_fast(self) -> None:
+        """Lets the exported file answer, or the worker again. Frees the memory of the other; nothing is loaded before
+        the next question. Does nothing while an answer is written."""
+        if self.fast and not self.busy:
+            await self.close()
+            self.use_fast = not self.use_fast
+            self.use_adapter = self.use_adapter or self.use_fast
+            self.device, self.error = "", None
+            self._on_change()
+
     async def clear(self) -> None:
         await self.stop()
         self.turns.clear()
@@ -185,6 +187,12 @@ class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
     def _is_outdated(self) -> bool:
         return self.outdated
 
+    async def _start_worker(self) -> AnyWorker[ChatRequest, ChatAnswer]:
+        if self.fast_model:
+            self.phase = "loading the model into llama-server"
+            return await self.fast_model.start()
+        return await super()._start_worker()
+
     def _prepare(self) -> None:
         self.phase, self.progress = "starting", None
         self.look()
@@ -198,7 +206,7 @@ class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
     async def _add_answer(self, *, of_both: bool = False) -> None:
         """Adds an empty answer; the worker fills it once it is ready."""
         self.turns.append(Turn("assistant", "", by=self.by, with_adapter=self.answers_with_adapter))
-        if of_both and self.adapter:
+        if of_both and self.adapter and self.fast_model is None:
             self._add_other()
         await self._answer_when_ready()
 

@@ -4,18 +4,35 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, Literal
+from typing import Generic, Literal, Protocol, TypeVar
 
 from codex_tui.base.errors import CodexError
 from training.contract.messages import Answer, Request, WorkerProtocol
 from training.contract.run_directory import RunDirectory
 
-if TYPE_CHECKING:
-    from codex_tui.workers.process import Worker
-
 WorkerStatus = Literal["off", "loading", "ready", "answering", "failed"]
+
+
+Sent = TypeVar("Sent", contravariant=True)
+Received = TypeVar("Received", covariant=True)
+
+
+class AnyWorker(Protocol[Sent, Received]):
+    """A `Worker`, or another process that takes the same requests and sends the same answers."""
+
+    async def send(self, request: Sent) -> None:
+        """Raises CodexError if it has ended."""
+
+    def __aiter__(self) -> AsyncIterator[Received]:
+        """The answers until it ends. Raises CodexError if it fails."""
+
+    def last_lines(self) -> str:
+        """The last lines of its output."""
+
+    async def close(self) -> None:
+        """Ends it and waits until its memory is free."""
 
 
 class WorkerClient(ABC, Generic[Request, Answer]):
@@ -34,14 +51,12 @@ class WorkerClient(ABC, Generic[Request, Answer]):
         self._protocol = protocol
         self._target = target
         self._on_change = on_change
-        self._worker: Worker[Request, Answer] | None = None
+        self._worker: AnyWorker[Request, Answer] | None = None
         self._reading: asyncio.Task[None] | None = None
         self._life = asyncio.Lock()  # a start and a close never overlap
 
     async def start(self) -> None:
         """Starts the worker, unless it runs already."""
-        from codex_tui.workers.process import Worker
-
         async with self._life:
             if self.status not in ("off", "failed") and not self._is_outdated():
                 return
@@ -50,13 +65,19 @@ class WorkerClient(ABC, Generic[Request, Answer]):
             self._prepare()
             self._on_change()
             try:
-                python, self.notice = await asyncio.to_thread(_find_interpreter, self._target)
-                place = self._target.path if isinstance(self._target, RunDirectory) else self._target
-                self._worker = await Worker.start(python, self._protocol, place)
+                self._worker = await self._start_worker()
             except CodexError as error:
                 self._fail(error)
                 return
             self._reading = asyncio.create_task(self._read(self._worker))
+
+    async def _start_worker(self) -> AnyWorker[Request, Answer]:
+        """Raises CodexError."""
+        from codex_tui.workers.process import Worker
+
+        python, self.notice = await asyncio.to_thread(_find_interpreter, self._target)
+        place = self._target.path if isinstance(self._target, RunDirectory) else self._target
+        return await Worker.start(python, self._protocol, place)
 
     async def close(self) -> None:
         """Ends the worker. Its memory is free when this returns."""
@@ -92,7 +113,7 @@ class WorkerClient(ABC, Generic[Request, Answer]):
         self.status, self.error = "failed" if fatal else "ready", error
         self._on_change()
 
-    async def _read(self, worker: Worker[Request, Answer]) -> None:
+    async def _read(self, worker: AnyWorker[Request, Answer]) -> None:
         try:
             async for answer in worker:
                 await self._receive(answer)

@@ -25,14 +25,17 @@ from codex_tui.base import locations
 from codex_tui.base.errors import CodexError
 from codex_tui.base.progress import Progress, ignore_progress
 from codex_tui.cli import main
+from codex_tui.engines.chat_server import ChatServer
 from codex_tui.engines.llama_server import LlamaServer, ServerAnswer, ServerOptions, find_free_port, start_server
 from codex_tui.environment.llama_cpp import LlamaCpp
 from codex_tui.export import gguf, gguf_types
 from codex_tui.export.gguf_proof import make_gguf_ask
 from codex_tui.export.records import ExportRecord, FileRecord, StepRecord
 from training import demo as demo_package
+from training.contract.config import RowForm
 from training.contract.export_messages import Exported, ProofQuestion
 from training.contract.judgement import Answer, Question
+from training.contract.messages import ChatReady, Generate, Token
 from training.contract.process import ProcessIdentity
 from training.contract.run_directory import RunDirectory
 
@@ -329,6 +332,40 @@ def test_the_server_says_why_it_can_not_start(llama_cpp: LlamaCpp, tmp_path: Pat
     assert "damaged.gguf" in caught.value.hint
 
 
+def test_the_chat_by_the_server_is_that_of_the_worker(
+    llama_cpp: LlamaCpp, files: dict[str, Any], expected: list[dict[str, Any]]
+) -> None:
+    async def talk() -> tuple[dict[int, str], list[Any]]:
+        options, texts, others = ServerOptions(files["f16"][0], context=512), dict[int, str](), []
+        server = await ChatServer.start(llama_cpp.server.path, options, RowForm())
+        requests = [
+            Generate(id=0, messages=turns(expected[0]["question"])),
+            Generate(id=1, messages=turns("Hi"), max_new_tokens=3, temperature=0.7, seed=1),
+            Generate(id=2, messages=turns("word " * 600)),
+            Generate(id=3, messages=turns(expected[0]["question"]), system_prompt="Be brief."),
+        ]
+        async for answer in server:
+            if isinstance(answer, Token):
+                texts[answer.id] = texts.get(answer.id, "") + answer.text
+            else:
+                others.append(answer)
+            if not answer.more_follows:
+                if not requests:
+                    break
+                await server.send(requests.pop(0))
+        await server.close()
+        return texts, others
+
+    texts, others = asyncio.run(talk())
+    assert texts[0] == expected[0]["text"]
+    ready, begin, end, _, short, _, refused, with_system, _ = others
+    assert (type(ready), ready.context, begin.tokens) == (ChatReady, 512, len(expected[0]["prompt"]))
+    assert (end.reason, end.tokens) == ("eos", expected[0]["tokens"])
+    assert (short.reason, short.tokens) == ("length", 3)
+    assert (refused.id, "exceeds the available context size" in refused.message) == (2, True)
+    assert with_system.tokens > begin.tokens
+
+
 def ask(url: str, key: str = "") -> dict[str, Any]:
     body = json.dumps({"messages": turns("Which weapon should a new player upgrade first?"), "temperature": 0})
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
@@ -373,6 +410,7 @@ HOLD = """
 import asyncio, sys
 from pathlib import Path
 from codex_tui.base.progress import ignore_progress
+from codex_tui.engines.chat_server import ChatServer
 from codex_tui.engines.llama_server import ServerOptions, start_server
 
 async def hold():

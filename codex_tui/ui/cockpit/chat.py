@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import ClassVar
 
 from textual.actions import SkipAction
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.content import Content
 from textual.events import DescendantFocus
 
 from codex_tui.base import bandwidth
-from codex_tui.base.text import clean
+from codex_tui.base.errors import CodexError
 from codex_tui.runs.watched import WatchedRun
+from codex_tui.ui.cockpit.chat_heading import draw_heading, list_hints
 from codex_tui.ui.cockpit.question import Question
 from codex_tui.ui.cockpit.transcript import Paragraph, draw_conversation, draw_state
 from codex_tui.ui.kit.clipboard import copy_answer
-from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, line
+from codex_tui.ui.kit.drawing import line
 from codex_tui.ui.kit.heading import Heading
 from codex_tui.ui.kit.hints import Hint
 from codex_tui.ui.kit.search_field import SearchField
 from codex_tui.ui.kit.text_search import SearchableText
 from codex_tui.ui.messages import HintsChanged, ReportsWorkerErrors
 from codex_tui.workers.chat import Conversation
+from codex_tui.workers.chat_models import FastModel
 from codex_tui.workers.chat_settings import ChatSettings
 from codex_tui.workers.turns import Turn
 from training.contract.run_directory import RunDirectory
@@ -39,6 +41,7 @@ class ChatPane(ReportsWorkerErrors, Vertical):
         Binding("escape", "stop", "Stop the answer, or leave chat"),
         Binding("ctrl+o", "toggle_adapter", "Base or adapter", priority=True),
         Binding("ctrl+r", "ask_both", "Ask base and adapter the same question", priority=True),
+        Binding("ctrl+g", "toggle_fast", "Exported GGUF file by llama-server, or the adapter", priority=True),
         Binding("ctrl+l", "clear", "Clear the conversation", priority=True),
         Binding("ctrl+s", "settings", "System message, temperature and other settings of the chat", priority=True),
         Binding("pageup", "page(-1)", "Page up", show=False, priority=True),
@@ -73,6 +76,13 @@ class ChatPane(ReportsWorkerErrors, Vertical):
 
     def on_mount(self) -> None:
         self._draw()
+        self.run_worker(self._find_fast_model(), exit_on_error=False, group="fast")
+
+    async def _find_fast_model(self) -> None:
+        with suppress(CodexError, OSError):  # the export or its tools are damaged: the worker answers
+            if fast := await asyncio.to_thread(_find_fast_model, self._run):
+                self.conversation.fast = fast
+                self._draw_soon()
 
     async def on_unmount(self) -> None:
         await self.conversation.close()
@@ -118,27 +128,11 @@ class ChatPane(ReportsWorkerErrors, Vertical):
             await self.conversation.start()
 
     def hints(self) -> list[Hint]:
-        chat = self.conversation
-        keys: list[Hint] = [("ctrl+s", "settings")]
-        if chat.adapter:
-            keys.append(("ctrl+o", "base" if chat.answers_with_adapter else "adapter"))
-            keys.append(("ctrl+r", "ask both"))
-        if chat.turns:
-            keys.append(("ctrl+l", "clear"))
         if self._search.is_open:
             return [("Enter", "keep the matches"), ("Esc", "end the search")]
         typing = self.query_one(Question).has_focus
-        if chat.status == "answering":
-            return [("Esc", "stop the answer"), *keys]
-        verb = "continue" if chat.form.text else "ask"
-        if typing:
-            return [("Enter", verb), ("ctrl+j", "new line"), keys[0], ("Esc", "leave chat"), *keys[1:]]
-        if self.text.needle:
-            return [("n N", "next, previous match"), ("/", "search"), ("Esc", "end the search")]
-        own: list[Hint] = [("c", verb)]
-        if self._find_answers():
-            own += [("y", "copy"), ("← →", "pick an answer"), ("/", "search")]
-        return [*own, *keys]
+        searched = bool(self.text.needle)
+        return list_hints(self.conversation, typing=typing, searched=searched, has_answers=bool(self._find_answers()))
 
     async def on_question_asked(self, message: Question.Asked) -> None:
         message.stop()
@@ -155,7 +149,9 @@ class ChatPane(ReportsWorkerErrors, Vertical):
     def action_ask_both(self) -> None:
         """Ask base and adapter the typed question. If nothing is typed, ask the other model the last question too."""
         chat, text = self.conversation, self.query_one(Question).text
-        if not chat.adapter:
+        if chat.fast_model:
+            self.notify("The exported file has the adapter merged. ctrl+g goes back to both models.", markup=False)
+        elif not chat.adapter:
             self.notify("There is no adapter yet: only the base model can answer.", markup=False)
         elif not text.strip() and not chat.can_ask_other:
             self.notify("Type a question for both models first.", markup=False)
@@ -191,8 +187,19 @@ class ChatPane(ReportsWorkerErrors, Vertical):
             raise SkipAction  # the screen handles Escape
 
     async def action_toggle_adapter(self) -> None:
-        if self.conversation.adapter:
+        if self.conversation.fast_model:
+            self.notify("The exported file has the adapter merged. ctrl+g goes back to both models.", markup=False)
+        elif self.conversation.adapter:
             await self.conversation.toggle_adapter()
+
+    async def action_toggle_fast(self) -> None:
+        if self.conversation.busy:
+            self.notify("Wait for the end of the answer, or stop it with Esc.", markup=False)
+        elif self.conversation.fast:
+            await self.conversation.toggle_fast()
+        else:
+            command = f"codex-tui export {self._run.name} --to gguf"
+            self.notify(f"There is no exported GGUF file, or no llama.cpp. Export one: {command}", markup=False)
 
     async def action_clear(self) -> None:
         self._picked = None
@@ -269,23 +276,10 @@ class ChatPane(ReportsWorkerErrors, Vertical):
         paragraphs = list(self._paragraphs())
         self._places = [place for place, _ in paragraphs]
         self.text.set_text((text for _, text in paragraphs), keep_place=True)
-        self.query_one(Heading).show(*self._draw_heading())
+        self.query_one(Heading).show(*draw_heading(self.conversation, self.text))
         is_text = self.conversation.form.text
         self.query_one(Question).placeholder = "Begin a text" if is_text else "Ask the model"
         self.post_message(HintsChanged())
-
-    def _draw_heading(self) -> tuple[Content, Content]:
-        chat = self.conversation
-        if self.text.needle:
-            count = self.text.matches
-            matches = f"{count:,} match{'' if count == 1 else 'es'}"
-            return line((matches, STRONG), (f" of “{clean(self.text.needle)}”", MUTED)), Content("")
-        does = " continues the text" if chat.form.text else " answers"
-        device = f" on {clean(chat.device)}" if chat.device else ""
-        sampling = f" · {chat.settings.sampling}" if chat.settings.sampling else ""
-        left = line((chat.by.capitalize(), STRONG), (f"{does}{device}{sampling}", MUTED))
-        switch = line(("ctrl+o", f"bold {ACCENT}"), (" base ⇄ adapter", MUTED)) if chat.adapter else Content("")
-        return left, switch
 
     def _paragraphs(self) -> Iterator[Paragraph]:
         chat = self.conversation
@@ -296,3 +290,10 @@ class ChatPane(ReportsWorkerErrors, Vertical):
         if self._warned and chat.status == "off" and not chat.turns:
             warning = "The run is training. A second copy of the model may not fit on the GPU."
             yield (), line((f"{warning} Enter loads it anyway.", "$warning"))
+
+
+def _find_fast_model(run: RunDirectory) -> FastModel | None:
+    """Import and look in a thread, so that the first paint does not wait for either."""
+    from codex_tui.export.serving import find_fast_model
+
+    return find_fast_model(run)

@@ -150,6 +150,8 @@ def draw_state(chat: Conversation, *, run_ended: bool) -> Iterator[Content]:
             yield line((clean(chat.error.hint, newlines=True), MUTED))
         if chat.status == "failed":
             yield line(("The next question loads the model again.", MUTED))
+    if chat.fast_model and chat.fast_model.is_older:
+        yield line(("The file was exported before the run saved its adapter again. Export it again.", "$warning"))
     if chat.status == "ready" and chat.outdated:
         yield line(("The run has saved its adapter. The next question loads it.", MUTED))
 
