@@ -172,7 +172,8 @@ def _list_quantised(folder: Path, tensors: dict[str, StoredTensor]) -> Iterator[
     from transformers.quantizers.quantizers_utils import should_convert_module
 
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder), trust_remote_code=False)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     model.tie_weights()
     left_out = get_keys_to_not_convert(model)
     for name, module in model.named_modules():

@@ -43,7 +43,7 @@ def convert_model(request: ConvertModel, report: OnBytes) -> Converted:
     from training.export.vocabulary import check_vocabulary, complete_end_tokens, list_configured_ends
 
     model, out = Path(request.model), Path(request.out)
-    tokenizer = AutoTokenizer.from_pretrained(request.tokenizer)
+    tokenizer = AutoTokenizer.from_pretrained(request.tokenizer, trust_remote_code=False)
     module = _load_converter(Path(request.converter))
     rule: list[str] = []  # the pre-tokenizer, if the converter does not know it
 
