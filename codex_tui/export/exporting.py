@@ -17,7 +17,8 @@ from codex_tui.export.steps import Step, run_steps
 async def export(plan: ExportPlan, report: OnProgress) -> ExportRecord:
     """Make the export in the folder of `plan`. Raises CodexError, OSError."""
     base = None if plan.kind == "adapter" else await merge.find_base(plan, report)
-    return await run_steps(plan.out, plan.run.name, plan.kind, list_steps(plan, base), report)
+    steps, sha256 = list_steps(plan, base), plan.side.model.sha256
+    return await run_steps(plan.out, plan.run.name, plan.kind, steps, report, adapter=sha256)
 
 
 def list_steps(plan: ExportPlan, base: BaseModel | None) -> list[Step]:

@@ -38,10 +38,12 @@ class StepRecord(msgspec.Struct):
 
 
 class ExportRecord(msgspec.Struct):
-    """The finished steps of an export by their names, and the run whose model it is."""
+    """The finished steps of an export by their names, and the run whose model it is. `adapter` is the SHA-256 of its
+    weights."""
 
     run: str
     to: str
+    adapter: str = ""
     version: int = VERSION
     steps: dict[str, StepRecord] = {}
 

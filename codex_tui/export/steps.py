@@ -65,8 +65,11 @@ class Step:
         return out / WORK / self.name if self.intermediate else out
 
 
-async def run_steps(out: Path, run: str, to: str, steps: Sequence[Step], report: OnProgress) -> ExportRecord:
-    """Run the steps that are not finished, in their order, and return the record of all. Raises CodexError, OSError."""
+async def run_steps(
+    out: Path, run: str, to: str, steps: Sequence[Step], report: OnProgress, *, adapter: str = ""
+) -> ExportRecord:
+    """Run the steps that are not finished, in their order, and return the record of all. `adapter` is the SHA-256 of
+    the run's weights. Raises CodexError, OSError."""
     check_folder(out)
     out.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _hold(out):
@@ -75,7 +78,7 @@ async def run_steps(out: Path, run: str, to: str, steps: Sequence[Step], report:
         keys = _make_keys(steps)
         missing = await asyncio.to_thread(_find_missing, out, steps, record, keys)
         _check_disk(out, missing)
-        record.run, record.to = run, to
+        record.run, record.to, record.adapter = run, to, adapter
         for number, step in enumerate(missing, 1):
             prefix = f"{number} of {len(missing)}: " if len(missing) > 1 else ""
             _check_disk(out, [step])

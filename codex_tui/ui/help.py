@@ -42,6 +42,7 @@ SECTIONS: tuple[Section, ...] = (
             ("l", "log"),
             ("D", "the run's dataset, all rows"),
             ("J", "judge the run, or see its judgement"),
+            ("E", "export its model: merged, GGUF, Ollama"),
         ),
     ),
     (
@@ -114,6 +115,7 @@ SECTIONS: tuple[Section, ...] = (
             ("s, S", "next order, the order before"),
             ("Space, v", "mark runs; compare the marked ones"),
             ("J", "judge the run, or see its judgement"),
+            ("E", "export its model: merged, GGUF, Ollama"),
             ("n, R", "write a note, rename"),
             ("d, Del", "delete the run"),
             ("c", "delete checkpoints that no one needs"),
@@ -140,6 +142,13 @@ SECTIONS: tuple[Section, ...] = (
             ("y, Y", "copy the answer, the question with both"),
             ("← →", "newer, older judgement"),
             ("1, 2", "the result, the questions"),
+        ),
+    ),
+    (
+        "Export",
+        (
+            ("Enter", "export this kind; r goes on after a stop"),
+            ("y", "copy the lines that use it"),
         ),
     ),
     (

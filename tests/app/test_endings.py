@@ -53,10 +53,10 @@ async def test_a_run_that_is_done_says_what_was_reached_and_what_comes_next(
         text = " ".join(screen_text(pilot.app).split())
         assert "Eval loss 1.5433 → 0.9000, best 0.4658 at step 200 (worse since)." in text
         assert "Adapter of step 160: ~/data/runs/zombies-1/adapter" in text
-        assert "c chat with it J judge it 3 its answers i details p train another" in text
+        assert "c chat J judge E export 3 answers i details p train another" in text
         assert "To share it: codex-tui push zombies-1 OWNER/NAME" in text
         shutil.rmtree(run.adapter)
-        await until(pilot, lambda: "chat with it" not in screen_text(pilot.app))
+        await until(pilot, lambda: "p train another" not in screen_text(pilot.app))
         assert "codex-tui push" not in screen_text(pilot.app)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from support.config_file import read_config, write_config
+from support.exports import PROOF, write_export
 from support.judge_screen import write_judgement
 from support.pilot import screen_text, settled, until
 from support.screens import NOW
@@ -137,6 +138,18 @@ def test_judgement(
         await until(pilot, lambda: shown in screen_text(pilot.app))
 
     assert snap_compare(CodexApp(run), terminal_size=size, run_before=act)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)], ids=lambda size: f"{size[0]}x{size[1]}")
+def test_exports(snap_compare: Any, make_run: Any, size: tuple[int, int]) -> None:
+    """A merged model with its proof, and a GGUF file whose proof failed."""
+    run = make_run()
+    (run.adapter / "adapter_model.safetensors").write_bytes(b"weights")
+    write_export(run, "merged", {"model.safetensors": bytes(1_500_000)}, adapter=b"weights")
+    failed = PROOF | {"problems": ["30 of 30 prompts differ from those of the run."]}
+    write_export(run, "gguf", {"zombies-1-Q4_K_M.gguf": bytes(400_000)}, failed, adapter=b"weights")
+    keys = pressing("E", "down", then="from transformers import")
+    assert snap_compare(CodexApp(run), terminal_size=size, run_before=keys)
 
 
 @SIZES

@@ -8,43 +8,16 @@ import struct
 import subprocess
 from math import prod
 from pathlib import Path
-from typing import Any
 
 import pytest
+from support.exports import PROOF, write_export
 from support.hub.adapter_run import make_run, read_card
 from support.hub.user import HubUser
 
-from codex_tui.export.records import ExportRecord, FileRecord, StepRecord
 from codex_tui.workers.process import trainer_environment
-from training.contract.run_directory import RunDirectory
 
 REPO = "me/waves-lora"
 BUILD = "import sys; from pathlib import Path; from training.demo import llama; print(llama.build(Path(sys.argv[1])))"
-PROOF: dict[str, Any] = {
-    "version": 1, "created": 1.0, "run": "waves-1", "of": "bfloat16", "source": "held-out", "max_new_tokens": 64,
-    "questions": 30, "as_trained": 30, "same_prompts": 30, "ended": {"run": 30, "exported": 30}, "identical": 29,
-    "chrf": {"run": 80.0, "exported": 79.0}, "loss": {"run": 1.0, "exported": 1.02}, "problems": [],
-    "headline": "29 of 30 answers identical at bfloat16, loss per token +0.02",
-}  # fmt: skip
-
-
-def write_export(run: RunDirectory, kind: str, files: dict[str, bytes], proof: dict[str, Any]) -> Path:
-    """An export as a finished `codex-tui export` leaves it."""
-    folder = run.exports / kind
-    folder.mkdir(parents=True)
-    records = {}
-    for name, content in {**files, "proof.json": b"{}", "README.md": b"card", "notes.txt": b"mine"}.items():
-        (folder / name).write_bytes(content)
-        mtime_ns = (folder / name).stat().st_mtime_ns
-        records[name] = FileRecord(len(content), mtime_ns, hashlib.sha256(content).hexdigest())
-    made = {"made": {"base weights": "the 4-bit weights", "number type of the merge": "bfloat16"}}
-    steps = {
-        "merge": StepRecord(key="1", files={name: records[name] for name in files}),
-        "proof": StepRecord(key="2", files={"proof.json": records["proof.json"]}, facts=proof),
-        "card": StepRecord(key="3", files={"README.md": records["README.md"]}, facts=made),
-    }
-    ExportRecord(run=run.name, to=kind, steps=steps).write(folder)
-    return folder
 
 
 def test_a_merged_model_goes_with_its_card(user: HubUser) -> None:

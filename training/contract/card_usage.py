@@ -8,8 +8,7 @@ from typing import Literal
 CardKind = Literal["adapter", "merged", "gguf"]
 
 _PYTHON = """\
-from transformers import AutoTokenizer
-from {library} import {model_class}
+{imports}
 model = {model_class}.from_pretrained({place}, device_map="auto")
 tokenizer = AutoTokenizer.from_pretrained({place})
 prompt = {prompt}
@@ -19,15 +18,16 @@ _TEXT = 'tokenizer("The beginning of a text", return_tensors="pt")'
 
 
 def format_usage(kind: CardKind, place: str, system_prompt: str | None, *, is_text: bool, file: str = "") -> str:
-    """Return six lines of Python that load the model and ask it, or the command that serves a GGUF `file`. `place` is a
-    folder or a repository of the Hub. `is_text`: the model continues a text, and has no chat template."""
+    """Return at most six lines of Python that load the model and ask it, or the command that serves a GGUF `file`.
+    `place` is a folder or a repository of the Hub. `is_text`: the model continues a text without a chat template."""
     if kind == "gguf":
         return f"llama-server --model {file}"
-    library, model_class = (
-        ("peft", "AutoPeftModelForCausalLM") if kind == "adapter" else ("transformers", "AutoModelForCausalLM")
-    )
+    model_class = "AutoPeftModelForCausalLM" if kind == "adapter" else "AutoModelForCausalLM"
+    imports = f"from peft import {model_class}\nfrom transformers import AutoTokenizer"
+    if kind == "merged":
+        imports = f"from transformers import {model_class}, AutoTokenizer"
     messages = [{"role": "user", "content": "Your question"}]
     if system_prompt:
         messages.insert(0, {"role": "system", "content": system_prompt})
     prompt = _TEXT if is_text else _CHAT.format(messages=json.dumps(messages, ensure_ascii=False))
-    return _PYTHON.format(library=library, model_class=model_class, place=json.dumps(place), prompt=prompt)
+    return _PYTHON.format(imports=imports, model_class=model_class, place=json.dumps(place), prompt=prompt)

@@ -17,7 +17,7 @@ from training.contract.failures import TrainingFailure
 if TYPE_CHECKING:
     from torch import Tensor
 
-BLOCK_ELEMENTS = 16 * 2**20  # in a block of rows; a merge has it in float32
+BLOCK_ELEMENTS = 2**20  # in a block of rows, about; with larger ones, malloc keeps more memory than they need
 MAX_HEADER_BYTES = 64 * 2**20
 MAX_SHARD_BYTES = 4_000_000_000  # FAT and many programs end at 4 GiB
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"

@@ -92,10 +92,11 @@ def _describe_saved(leftovers: Leftovers) -> str:
 def _list_keys(watched: WatchedRun) -> Content:
     step = watched.leftovers.resume_step
     if watched.status == "done":
-        pairs = [("3", "its answers"), ("i", "details"), ("p", "train another")]
+        pairs = [("3", "answers"), ("i", "details"), ("p", "train another")]
         if watched.leftovers.has_adapter and not watched.leftovers.broken:
-            pairs.insert(0, ("c", "chat with it"))
-            pairs.insert(1, ("J", "its judgement" if watched.leftovers.judged else "judge it"))
+            pairs.insert(0, ("c", "chat"))
+            pairs.insert(1, ("J", "judgement" if watched.leftovers.judged else "judge"))
+            pairs.insert(2, ("E", "export"))
     else:
         resume = [] if step is None else [("r", f"resume from step {step:,}" if step else "start over")]
         pairs = [*resume, ("l", "log"), ("p", "profiles")]

@@ -29,6 +29,7 @@ def choose_hints(own: Sequence[Hint], pane: str, status: str, broken: str, typin
         ("z", "back" if zoomed else "zoom"),
         ("1-5", "panes"),
         ("J", "judge"),
+        ("E", "export"),
         ("i", "details"),
         ("p", "profiles"),
         ("o", "runs"),

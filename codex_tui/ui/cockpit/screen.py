@@ -72,6 +72,7 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         Binding("d", "rows", "Dataset rows or answers", show=False),
         Binding("D", "data", "Show the run's dataset"),
         Binding("J", "judge", "Judgement of the run"),
+        Binding("E", "export", "Export the run's model"),
         Binding("z", "zoom", "Zoom, and back"),
         Binding("g", "log_scale", "Scale of the chart"),
         Binding("x", "x_axis", "Loss over steps, time or tokens"),
@@ -258,6 +259,11 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         from codex_tui.ui.judge.screen import JudgeScreen
 
         self.app.push_screen(JudgeScreen(self.run_directory))
+
+    def action_export(self) -> None:
+        from codex_tui.ui.export.screen import ExportScreen
+
+        self.app.push_screen(ExportScreen(self.run_directory))
 
     def action_zoom(self) -> None:
         self.toggle_class("zoomed")

@@ -35,6 +35,7 @@ HINTS = (
     ("s", "sort"),
     ("Space", "mark"),
     ("J", "judge"),
+    ("E", "export"),
     ("n", "note"),
     ("R", "rename"),
     ("d", "delete"),
@@ -68,6 +69,7 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
         Binding("space", "mark", "Mark the run for a comparison"),
         Binding("v", "compare", "Compare the marked runs"),
         Binding("J", "judge", "Judgement of the run"),
+        Binding("E", "export", "Export the run's model"),
         Binding("n", "change('annotate')", "Write a note to the run"),
         Binding("R", "change('rename')", "Rename the run"),
         Binding("d,delete", "change('delete')", "Delete the run"),
@@ -271,6 +273,12 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
 
         if run := self._picked_run:
             self.app.push_screen(JudgeScreen(RunDirectory(run.path)), lambda _: self.action_reload())
+
+    def action_export(self) -> None:
+        from codex_tui.ui.export.screen import ExportScreen
+
+        if run := self._picked_run:
+            self.app.push_screen(ExportScreen(RunDirectory(run.path)))
 
     def action_resume(self) -> None:
         from codex_tui.runs.outcome import explain_no_resume
