@@ -56,7 +56,7 @@ async def test_a_run_that_is_done_says_what_was_reached_and_what_comes_next(
         assert "c chat J judge E export 3 answers i details p train another" in text
         assert "To share it: codex-tui push zombies-1 OWNER/NAME" in text
         shutil.rmtree(run.adapter)
-        await until(pilot, lambda: "p train another" not in screen_text(pilot.app))
+        await until(pilot, lambda: "E export" not in screen_text(pilot.app))
         assert "codex-tui push" not in screen_text(pilot.app)
 
 
