@@ -17,6 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from support.disks import fill, mounted
 from support.training_runs import Trainer
@@ -288,6 +289,19 @@ def test_an_adapter_on_its_base_is_the_adapter_of_peft(
         assert sum(ours) != pytest.approx(sum(base["log_probabilities"]), rel=0.05)
 
 
+def kill_while_it_converts(command: list[str], out: Path) -> None:
+    """Kill an export when its converter has started, and wait until none of its processes is left."""
+    with subprocess.Popen([sys.executable, "-m", "codex_tui", *command], stderr=subprocess.DEVNULL) as process:
+        workers: list[psutil.Process] = []
+        while not workers:
+            assert process.poll() is None
+            time.sleep(0.05)
+            if (out / ".partial-gguf-f16").exists():
+                workers = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+    assert psutil.wait_procs(workers, timeout=60)[1] == []
+
+
 def test_an_export_for_ollama_has_the_file_and_a_proven_template(
     llama_cpp: LlamaCpp,
     demo: RunDirectory,
@@ -303,7 +317,10 @@ def test_an_export_for_ollama_has_the_file_and_a_proven_template(
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     shutil.copytree(demo.path, home / "data" / "runs" / "taken")
     out = tmp_path / "out"
-    assert main(["export", "taken", "--to", "ollama", "--out", str(out), "--json"]) == 0
+    command = ["export", "taken", "--to", "ollama", "--out", str(out)]
+    kill_while_it_converts(command, out)
+    assert not list(out.glob("*.gguf"))
+    assert main([*command, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     proofs = {"proof-q4_k_m.json", "proof-q4_k_m.txt"}
     assert {path.name for path in out.iterdir()} == {
