@@ -76,7 +76,7 @@ def run_export(args: argparse.Namespace) -> int:
         with print_progress() as report:
             if plan.kind in ("gguf", "ollama"):
                 ensure_llama_cpp(report)
-            require_idle(report, wait=args.wait)
+            require_idle(report, wait=args.wait, work="an export")
             record = asyncio.run(export(plan, report))
     except KeyboardInterrupt:
         print("\nFinished steps are kept: the same command goes on from here.", file=sys.stderr)

@@ -10,6 +10,7 @@ from codex_tui.base.locations import expand_home
 from codex_tui.export.card import list_model_steps
 from codex_tui.export.plan import Kind
 from codex_tui.export.records import ExportRecord, has_files, read_record
+from codex_tui.export.results import hash_adapter
 from training.contract.card_text import CARD
 from training.contract.run_directory import RunDirectory
 
@@ -26,7 +27,7 @@ class FinishedExport:
 
 def find_export(run: RunDirectory, kind: Kind, folder: str | None) -> FinishedExport:
     """Find the export of `run` of this kind, in `folder` or in the run's directory. Raises BadInput if there is none,
-    if a file has changed, or if its proof failed."""
+    if a file or the adapter has changed, or if its proof failed."""
     place = expand_home(folder).absolute() if folder else run.exports / kind
     again = f"Export it: codex-tui export {run.name} --to {kind}"
     record = read_record(place)
@@ -34,6 +35,8 @@ def find_export(run: RunDirectory, kind: Kind, folder: str | None) -> FinishedEx
         raise BadInput(f"There is no export in {place}.", again)
     if (record.run, record.to) != (run.name, kind):
         raise BadInput(f"{place} has an export of {record.run} to {record.to}.", again)
+    if record.adapter not in ("", hash_adapter(run)):
+        raise BadInput(f"The adapter of {run.name} has changed since this export.", again)
     for step in record.steps.values():
         if problems := step.facts.get("problems"):
             raise BadInput(f"The proof of this export failed. {problems[0]}", f"Nothing was sent. {again}")

@@ -53,7 +53,7 @@ class Exports:
 
 def read_exports(run: RunDirectory) -> Exports:
     """Read the records of the exports of `run`. Reads the adapter, so call it in a thread."""
-    sha256 = _hash_adapter(run)
+    sha256 = hash_adapter(run)
     results = tuple(_read_export(run, kind, sha256) for kind in KINDS)
     try:
         config = RunConfig.read(run.config)
@@ -64,7 +64,8 @@ def read_exports(run: RunDirectory) -> Exports:
     return Exports(results, config.find_row_form(), bool(values and values[0]))
 
 
-def _hash_adapter(run: RunDirectory) -> str:
+def hash_adapter(run: RunDirectory) -> str:
+    """Compute the SHA-256 of the weights that an export of `run` would have now; "" if they can't be read."""
     folder = checkpoints.find_chat_adapter(run, thorough=False)
     try:
         return hash_file(folder / checkpoints.ADAPTER) if folder else ""

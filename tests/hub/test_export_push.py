@@ -80,6 +80,13 @@ def test_what_is_not_whole_or_not_proven_is_not_sent(user: HubUser) -> None:
     other = user.run_command("push", run.name, REPO, "--export", "merged", "--folder", str(run.exports / "gguf"))
     assert "has an export of waves-1 to gguf" in other.stderr
     assert user.run_command("push", run.name, REPO, "--folder", "x").returncode == 2
+    write_export(run, "ollama", {"a.gguf": b"GGUF"}, adapter=b"earlier weights")
+    (run.exports / "gguf").rename(run.exports / "failed")
+    (run.exports / "ollama").rename(run.exports / "gguf")
+    record = run.exports / "gguf" / "export.json"
+    record.write_text(record.read_text().replace('"to": "ollama"', '"to": "gguf"'))
+    earlier = user.run_command("push", run.name, REPO, "--export", "gguf")
+    assert "The adapter of waves-1 has changed since this export." in earlier.stderr
     assert user.hub.writes() == []
 
 

@@ -26,8 +26,10 @@ def write_config(folder: Path, base: dict[str, Any], dtype: str, *, untied: bool
     """Write the base's config.json for weights in `dtype`. `vocabulary` is the new number of rows of the embedding."""
     config = {key: value for key, value in base.items() if key not in ("quantization_config", "dtype", "_name_or_path")}
     config["torch_dtype"] = dtype  # each version of transformers, vLLM and llama.cpp knows this name
-    inner = config.get("text_config")
-    tables = [config, inner] if isinstance(inner, dict) else [config]
+    tables = [config]
+    if isinstance(inner := config.get("text_config"), dict):
+        config["text_config"] = {key: value for key, value in inner.items() if key not in ("dtype", "torch_dtype")}
+        tables.append(config["text_config"])
     for table in tables:
         if untied:
             table["tie_word_embeddings"] = False

@@ -90,7 +90,7 @@ def _read_entry(path: Path, name: str, entry: dict[str, Any], start: int) -> Sto
         raise TrainingFailure(
             "bad_config", f"The tensor {name} in {path} has the number type {entry['dtype']}, which can't be merged."
         )
-    if begin < 0 or end - begin != prod(shape) * _count_bytes(dtype):
+    if begin < 0 or min(shape, default=0) < 0 or end - begin != prod(shape) * _count_bytes(dtype):
         raise ValueError("wrong offsets")
     return StoredTensor(path, name, dtype, shape, start + begin, end - begin)
 
@@ -105,7 +105,9 @@ def list_weight_files(folder: Path) -> list[Path]:
     try:
         if index.is_file():
             names = json.loads(files.read(index, MAX_HEADER_BYTES))["weight_map"].values()
-            return [folder / name for name in sorted(set(names)) if Path(name).name == name]
+            if any(Path(name).name != name for name in names):
+                raise ValueError("a file outside of the folder")
+            return [folder / name for name in sorted(set(names))]
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise TrainingFailure("model_not_found", f"{index} is damaged.") from error
     if (folder / SINGLE).is_file():

@@ -25,7 +25,7 @@ class Request:
 
     def make_plan(self, run: RunDirectory) -> ExportPlan:
         """Check the request. Raises CodexError, also while a run trains. Call it in a thread."""
-        refuse_if_busy()
+        refuse_if_busy("an export")
         return make_plan(run, self.kind, quants=self.quants, base=self.base)
 
 
