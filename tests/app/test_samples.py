@@ -48,6 +48,29 @@ async def test_the_base_models_answer_stays_on_the_screen(make_run: Any) -> None
         assert "before, base model" not in text
 
 
+async def test_each_of_many_questions_has_its_own_earlier_answers(make_run: Any) -> None:
+    run = make_run(end="training", steps=80)
+    lines = run.events.read_bytes().splitlines(keepends=True)
+    base = [ev.Sample(step=0, prompt=f"Who is {name}?", text=f"{name} {name}") for name in ("Rook", "Vale")]
+    run.events.write_bytes(b"".join([*lines[:3], *(msgspec.json.encode(each) + b"\n" for each in base), *lines[3:]]))
+    for step, word in ((81, "old"), (82, "new")):
+        for name in ("Rook", "Vale"):
+            append_events(run, ev.Sample(step=step, prompt=f"Who is {name}?", text=f"{word} {name}"))
+    async with CodexApp(run).run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: "step 82, question 2 of 2" in screen_text(pilot.app))
+        text = screen_text(pilot.app)
+        assert "Who is Vale?" in text
+        assert "before, base model  Vale Vale" in text
+        assert "old Vale" in text[text.index("earlier answers") :]
+        assert "Rook" not in text
+        await pilot.press("3", "left")
+        await until(pilot, lambda: "step 82, question 1 of 2" in screen_text(pilot.app))
+        text = screen_text(pilot.app)
+        assert "before, base model  Rook Rook" in text
+        assert "old Rook" in text
+        assert "Vale" not in text
+
+
 async def test_an_answer_that_was_cut_says_so(make_run: Any) -> None:
     run = make_run(end="training", steps=80)
     append_events(run, ev.Sample(step=80, prompt="Where?", text="Hold the", cut_at=2_048))

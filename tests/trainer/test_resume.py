@@ -61,6 +61,7 @@ ASKED = {
         "eval_steps": 20,
         "per_device_eval_batch_size": 2,
         "sample_prompt": "What is a Scattergun?",
+        "samples": 3,
         "sample_max_new_tokens": 5,
         "book": "book.jsonl",
     },
@@ -118,7 +119,10 @@ def test_every_field_reaches_the_trainer(whole: RunDirectory) -> None:
     assert [e["step"] for e in events(whole, "metrics")] == list(range(2, STEPS + 1, 2))
     assert [e["step"] for e in events(whole, "eval")] == [20, 40, 60]
     assert [e["step"] for e in events(whole, "checkpoint")] == [16, 32, 48, 60]
-    assert {e["prompt"] for e in events(whole, "sample")} == {"What is a Scattergun?"}
+    samples = [(e["step"], e["prompt"]) for e in events(whole, "sample")]
+    prompts = [prompt for step, prompt in samples if step == 0]
+    assert prompts[0] == "What is a Scattergun?" and len({*prompts}) == 3
+    assert samples == [(step, prompt) for step in (0, 20, 40, 60) for prompt in prompts]
 
 
 def test_the_book_has_a_pass_rate_at_each_evaluation(whole: RunDirectory, book: Path) -> None:

@@ -130,7 +130,7 @@ class Eval(Event, tag="eval"):
 
 
 class Sample(Event, tag="sample"):
-    """The model's greedy answer to the profile's fixed question, at an evaluation. At step 0 it is the base model's.
+    """The model's greedy answer to one of the run's questions, at an evaluation. At step 0 it is the base model's.
 
     `cut_at` is the number of tokens at which the answer was cut. None: the model ended its answer itself.
     """

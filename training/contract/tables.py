@@ -328,8 +328,14 @@ class Evaluation(Table):
         "A fixed question that the model answers after each evaluation; costs one short answer. Unset: the "
         "question of the first evaluation row.",
     )
+    samples: Annotated[int, Field(ge=1, le=16)] = field(
+        1,
+        "How many questions the model answers after each evaluation: sample_prompt, then the first evaluation rows. "
+        "Costs one short answer each; as many as fit into one forward pass are answered together.",
+        unit="questions",
+    )
     sample_max_new_tokens: Annotated[int, Field(ge=1, le=4096)] = field(
-        96, "Length limit for that answer, in tokens. Costs time, and a little memory for each token.", unit="tokens"
+        96, "Length limit for each answer, in tokens. Costs time, and a little memory for each token.", unit="tokens"
     )
     book: Annotated[str, Field(min_length=1)] | None = field(
         None,

@@ -6,81 +6,21 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psutil
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from training.contract import events as ev
-from training.contract.config import RowForm
-from training.contract.profile import Profile
 from training.contract.units import MIB
-from training.dataset.messages import Message, format_answer
-from training.dataset.shapes import Row
 from training.finetune import checkpoints
 from training.finetune.attempt import Attempt
 from training.finetune.book_judge import BookJudge
 from training.finetune.gpu import Card
-from training.finetune.inference import USE_CACHE, let_answer
-from training.job.prompt import describe_rows, encode_prompt, list_end_tokens
-from training.job.tokens import with_system_prompt
-
-if TYPE_CHECKING:
-    from peft import PeftModel
-    from transformers import PreTrainedTokenizerBase
+from training.finetune.samples import Sampler
 
 MIN_SECONDS_BETWEEN_REPORTS = 1.0  # for memory, and for the progress of an evaluation
-
-
-@dataclass(frozen=True)
-class Question:
-    """The question for the model at each evaluation, and the dataset's answer to it ("" if there is none).
-
-    For a dataset of plain text, `turns` has one turn: the beginning of a text that the model continues.
-    """
-
-    turns: list[Message]
-    form: RowForm
-    reference: str
-    max_new_tokens: int
-    tools: list[dict[str, Any]] | None = None
-
-    @property
-    def prompt(self) -> str:
-        return self.turns[-1]["content"]
-
-    @classmethod
-    def from_profile(
-        cls, profile: Profile, rows: list[Row], refused: Collection[int] = (), eval_rows: Collection[int] = ()
-    ) -> Question:
-        """Take the profile's sample_prompt if it is set, else the first evaluation row, else the first row.
-
-        `refused` are the positions of the rows that the chat template refuses: they are not asked. `eval_rows` are the
-        positions of the evaluation rows.
-        """
-        settings, system_prompt = profile.evaluation, profile.dataset.system_prompt
-        candidates = (*sorted(eval_rows), *range(len(rows)))
-        row = rows[next((position for position in candidates if position not in refused), 0)]
-        tools = None
-        if settings.sample_prompt:
-            form = describe_rows(rows, system_prompt, ())
-            turns: list[Message] = [{"role": "user", "content": settings.sample_prompt}]
-            asked = with_system_prompt(turns, form.system_prompt)
-            chats = (with_system_prompt(row.messages, system_prompt) for row in rows if row.text is None)
-            reference = next((messages[-1]["content"] for messages in chats if messages[:-1] == asked), "")
-        elif row.text is not None:
-            form = RowForm(text=True)
-            words = row.text.split()
-            half = len(words) // 2
-            turns = [{"role": "user", "content": " ".join(words[:half]) or row.text}]
-            reference = " ".join(words[half:])
-        else:
-            form = RowForm(system_prompt=system_prompt)
-            turns, reference, tools = row.messages[:-1], format_answer(row.messages[-1]), row.tools
-        return cls(turns, form, reference, settings.sample_max_new_tokens, tools)
 
 
 class Reporter(TrainerCallback):
@@ -91,11 +31,11 @@ class Reporter(TrainerCallback):
     """
 
     def __init__(
-        self, attempt: Attempt, question: Question, card: Card | None, book_judge: BookJudge | None = None
+        self, attempt: Attempt, sampler: Sampler, card: Card | None, book_judge: BookJudge | None = None
     ) -> None:
         self._attempt = attempt
         self._emit = attempt.events.emit
-        self._question = question
+        self._sampler = sampler
         self._card = card
         self._book_judge = book_judge
         self._memory_reported_at = self._batch_reported_at = 0.0
@@ -112,8 +52,10 @@ class Reporter(TrainerCallback):
         self._attempt.step = state.global_step
         self._tokens_logged = int(state.num_input_tokens_seen)
         if state.global_step == 0 and args.eval_strategy != "no":
-            self._report_phase("sampling", detail="the base model's answer")
-            self._report_sample(args, state, kwargs)  # a new adapter changes nothing yet
+            self._report_phase("sampling", detail=f"the base model's answer{'s' * (self._sampler.count > 1)}")
+            self._sampler.report(
+                kwargs["model"], kwargs["processing_class"], args, state
+            )  # a new adapter changes nothing yet
 
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if self._phase != "training":
@@ -178,7 +120,7 @@ class Reporter(TrainerCallback):
                 seconds=metrics.get("eval_runtime"),
             )
         )
-        self._report_sample(args, state, kwargs)
+        self._sampler.report(kwargs["model"], kwargs["processing_class"], args, state)
         self._report_pass_rate(args, state, kwargs)
         if control.should_save:
             self._report_saving()
@@ -192,19 +134,6 @@ class Reporter(TrainerCallback):
             self._emit(ev.Checkpoint(step=state.global_step, path=path, seconds=seconds))
         else:
             self._emit(ev.Warned(message=f"The checkpoint of step {state.global_step} is incomplete on disk."))
-
-    def _report_sample(self, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]) -> None:
-        model, tokenizer, question = kwargs["model"], kwargs["processing_class"], self._question
-        text, cut_at = generate_answer(model, tokenizer, question, bf16=args.bf16, fp16=args.fp16)
-        self._emit(
-            ev.Sample(
-                step=state.global_step,
-                prompt=question.prompt,
-                text=text,
-                reference=question.reference,
-                cut_at=cut_at,
-            )
-        )
 
     def _report_pass_rate(self, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]) -> None:
         if self._book_judge:
@@ -254,19 +183,3 @@ class StopOnRequest(TrainerCallback):
             self._attempt.events.emit(ev.Stopping(step=state.global_step))
             control.should_evaluate = False
             control.should_save = control.should_training_stop = True
-
-
-def generate_answer(
-    model: PeftModel, tokenizer: PreTrainedTokenizerBase, question: Question, *, bf16: bool, fp16: bool
-) -> tuple[str, int | None]:
-    """Generate the greedy answer.
-
-    Also returns the number of tokens at which the answer was cut, or None if the model ended it itself.
-    """
-    inputs = encode_prompt(tokenizer, question.turns, question.form, question.tools).to(model.device)
-    limit = question.max_new_tokens
-    with let_answer(model, bf16=bf16, fp16=fp16) as autocast, torch.inference_mode(), autocast():
-        output = model.generate(**inputs, max_new_tokens=limit, do_sample=False, use_cache=USE_CACHE)
-    tokens = output[0, inputs["input_ids"].shape[1] :]
-    is_cut = len(tokens) >= limit and int(tokens[-1]) not in list_end_tokens(model, tokenizer)
-    return tokenizer.decode(tokens, skip_special_tokens=True), len(tokens) if is_cut else None

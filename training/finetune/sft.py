@@ -23,7 +23,7 @@ from training.dataset.split import Steps, choose_eval_rows, choose_eval_steps, c
 from training.finetune import adapter, checkpoints, packing, resolved
 from training.finetune.attempt import Attempt
 from training.finetune.book_judge import BookJudge, prepare_book_judge
-from training.finetune.callbacks import Question, Reporter, StopOnRequest
+from training.finetune.callbacks import Reporter, StopOnRequest
 from training.finetune.card import make_card
 from training.finetune.gpu import Card
 from training.finetune.guards import CoolDown, LossWatch, StopEarly
@@ -31,6 +31,7 @@ from training.finetune.modules import list_module_names, require_modules
 from training.finetune.offload import resolve_offload_layers
 from training.finetune.pinned import limit_pinned_memory
 from training.finetune.probe import Probe
+from training.finetune.samples import Sampler, make_sampler
 from training.finetune.trainer import Trainer
 from training.finetune.vram import VramLimit
 from training.job.chosen_template import keep_template, set_chat_template
@@ -114,10 +115,10 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
     trainer.find_home = lambda: attempt.locate_run().checkpoints
     if profile.launch.probe:
         trainer.add_callback(Probe(trainer, examples, attempt, job, profile, shape, limit))
-    question = Question.from_profile(profile, rows.rows, examples.refused, eval_rows)
+    sampler = make_sampler(attempt, profile, rows.rows, examples.refused, eval_rows)
     form = describe_rows(rows.rows, profile.dataset.system_prompt, examples.lengths)
     book_judge = prepare_book_judge(attempt, profile, rows.rows, eval_rows, form, model, tokenizer)
-    for callback in build_callbacks(attempt, profile, question, book_judge, card):
+    for callback in build_callbacks(attempt, profile, sampler, book_judge, card):
         trainer.add_callback(callback)
 
     # Train
@@ -266,7 +267,7 @@ def build_trainer(
 
 
 def build_callbacks(
-    attempt: Attempt, profile: Profile, question: Question, book_judge: BookJudge | None, card: Card | None
+    attempt: Attempt, profile: Profile, sampler: Sampler, book_judge: BookJudge | None, card: Card | None
 ) -> list[TrainerCallback]:
     """Create the callbacks in the order in which they are called. Those before Reporter may request a checkpoint, which
     it reports, or pause the run before a step, which is then no part of the step."""
@@ -275,7 +276,7 @@ def build_callbacks(
         callbacks.append(StopEarly(attempt, profile.evaluation.patience))
     if card and profile.hardware.pause_above_celsius:
         callbacks.append(CoolDown(attempt, card, profile.hardware.pause_above_celsius))
-    return [*callbacks, Reporter(attempt, question, card, book_judge), LossWatch(profile.training.stop_after_bad_steps)]
+    return [*callbacks, Reporter(attempt, sampler, card, book_judge), LossWatch(profile.training.stop_after_bad_steps)]
 
 
 def choose_precision(profile: Profile) -> dict[str, Any]:

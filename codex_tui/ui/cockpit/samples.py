@@ -110,6 +110,9 @@ class SamplesPane(Vertical):
         index = len(self._samples) - 1 if self._picked is None else min(self._picked, len(self._samples) - 1)
         sample = self._samples[index]
         at = f"  step {sample.step:,}" if sample.step else "  the base model, before training"
+        together = [other.prompt for other in self._samples if other.step == sample.step]
+        if len(together) > 1:
+            at += f", question {together.index(sample.prompt) + 1} of {len(together)}"
         heading = line(("Answer", STRONG), f" {index + 1} / {len(self._samples)}", (at, MUTED))
         prompt, answer = line((_shorten(sample.prompt), MUTED)), _format_text(sample)
         before, reference = self._format_before(sample), _format_reference(sample)
@@ -125,16 +128,15 @@ class SamplesPane(Vertical):
 
     def _format_before(self, sample: Sample) -> Content | None:
         """The base model's answer, to compare `sample` with. The events of older runs have none."""
-        before = self._samples[0]
-        return (
-            line(("before, base model  ", MUTED), _format_text(before, MUTED))
-            if sample.step > before.step == 0
-            else None
-        )
+        same = (past for past in self._samples if past.step == 0 < sample.step and past.prompt == sample.prompt)
+        before = next(same, None)
+        return line(("before, base model  ", MUTED), _format_text(before, MUTED)) if before else None
 
     def _list_earlier(self, index: int, room: int) -> Iterator[Content]:
-        """The answers before number `index`, the newest first, one in each of `room` rows."""
-        earlier = [past for past in self._samples[:index] if past.step]  # the base model's answer has its own place
+        """The answers to the same question before number `index`, the newest first, one in each of `room` rows."""
+        prompt = self._samples[index].prompt
+        # The base model's answer has its own place.
+        earlier = [past for past in self._samples[:index] if past.step and past.prompt == prompt]
         if earlier and room > 0:
             width = self.query_one(RowView).content_size.width
             yield Content("")

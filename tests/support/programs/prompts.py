@@ -21,12 +21,12 @@ from training.workers.pipe import Pipe
 
 def encode_sample_with_tools() -> str:
     """The prompt of the sample for a row that describes tools."""
-    from training.finetune.callbacks import Question
+    from training.finetune.samples import choose_questions
 
     messages = [{"role": "user", "content": "Refill?"}, {"role": "assistant", "content": "In an hour."}]
     tools = [{"type": "function", "function": {"name": "refill", "parameters": {}}}]
     row = read_row(Record(0, 1, {"messages": messages, "tools": tools}))
-    question = Question.from_profile(Profile.model_validate({"model": {"name": "x"}}), [row])
+    [question] = choose_questions(Profile.model_validate({"model": {"name": "x"}}), [row])
     tokenizer = build_tokenizer(STYLES["qwen-3"])
     inputs = encode_prompt(tokenizer, question.turns, question.form, question.tools)
     return str(tokenizer.decode(inputs["input_ids"][0]))

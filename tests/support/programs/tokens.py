@@ -61,7 +61,7 @@ def refuse_system_messages() -> list[Any]:
 
 def choose_question() -> list[Any]:
     """[the question, its tools, the reference] that is asked at an evaluation if the first row is refused."""
-    from training.finetune.callbacks import Question
+    from training.finetune.samples import choose_questions
 
     call = {"function": {"name": "find", "arguments": '{"who": "Rook"}'}}
     raws: list[dict[str, Any]] = [
@@ -73,7 +73,7 @@ def choose_question() -> list[Any]:
     ]
     rows = [read_row(Record(0, line, raw)) for line, raw in enumerate(raws, 1)]
     profile = Profile.model_validate({"model": {"name": "-"}, "dataset": {"eval_fraction": 0.0}})
-    question = Question.from_profile(profile, rows, {0: "no system role"})
+    [question] = choose_questions(profile, rows, {0: "no system role"})
     return [question.prompt, question.tools, question.reference]
 
 
