@@ -383,6 +383,11 @@ def test_the_chat_by_the_server_is_that_of_the_worker(
     assert with_system.tokens > begin.tokens
 
 
+def take_interrupts() -> None:
+    """Let SIGINT end a child. A shell that starts the tests with & has it ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def ask(url: str, key: str = "") -> dict[str, Any]:
     body = json.dumps({"messages": turns("Which weapon should a new player upgrade first?"), "temperature": 0})
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
@@ -442,7 +447,9 @@ asyncio.run(hold())
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_the_server_never_outlives_us(llama_cpp: LlamaCpp, files: dict[str, Any], number: int) -> None:
     command = [sys.executable, "-c", HOLD, str(llama_cpp.server.path), str(files["f16"][0])]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as holder:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, preexec_fn=take_interrupts
+    ) as holder:
         assert holder.stdout is not None
         server = ProcessIdentity.from_pid(int(holder.stdout.readline()))
         assert server is not None
