@@ -43,6 +43,7 @@ SECTIONS: tuple[Section, ...] = (
             ("D", "the run's dataset, all rows"),
             ("J", "judge the run, or see its judgement"),
             ("E", "export its model: merged, GGUF, Ollama"),
+            ("Y", "copy the Python that loads it"),
         ),
     ),
     (
@@ -116,6 +117,7 @@ SECTIONS: tuple[Section, ...] = (
             ("Space, v", "mark runs; compare the marked ones"),
             ("J", "judge the run, or see its judgement"),
             ("E", "export its model: merged, GGUF, Ollama"),
+            ("Y", "copy the Python that loads it"),
             ("n, R", "write a note, rename"),
             ("d, Del", "delete the run"),
             ("c", "delete checkpoints that no one needs"),

@@ -55,6 +55,7 @@ DESCRIPTIONS = {
     "judge": "Asks the adapter and its base the same questions, and shows what can be concluded.",
     "go_on": "Goes on with the judgement or the export that was stopped. Nothing is done twice.",
     "export": "Writes the model for other programs, and proves that it answers as the run does.",
+    "copy_python": "Copies the Python lines that load the adapter with transformers and PEFT.",
     "copy_lines": "Copies the lines that load or start the exported model.",
     "pane('result')": "Shows the conclusions and the figures of the judgement.",
     "pane('questions')": "Shows the questions of the judgement with both answers.",

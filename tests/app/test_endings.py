@@ -37,6 +37,10 @@ async def test_the_app_opens_a_run_that_ended_since_the_last_look_and_one_that_w
     assert opened[1:] == [run.name if opens else None]
 
 
+def messages(app: CodexApp) -> str:
+    return str([note.message for note in app._notifications])
+
+
 @pytest.mark.parametrize("size", [NARROW, WIDE])
 async def test_a_run_that_is_done_says_what_was_reached_and_what_comes_next(
     make_run: Any, home: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
@@ -53,11 +57,19 @@ async def test_a_run_that_is_done_says_what_was_reached_and_what_comes_next(
         text = " ".join(screen_text(pilot.app).split())
         assert "Eval loss 1.5433 → 0.9000, best 0.4658 at step 200 (worse since)." in text
         assert "Adapter of step 160: ~/data/runs/zombies-1/adapter" in text
-        assert "c chat J judge E export 3 answers i details p train another" in text
+        assert "c chat J judge E export Y Python 3 answers i details p train another" in text
         assert "To share it: codex-tui push zombies-1 OWNER/NAME" in text
+        await pilot.press("Y")
+        await until(pilot, lambda: "The Python lines are copied" in messages(pilot.app))
+        lines = pilot.app.clipboard
+        assert len(lines.splitlines()) == 6
+        assert f'AutoPeftModelForCausalLM.from_pretrained("{run.adapter}"' in lines
         shutil.rmtree(run.adapter)
         await until(pilot, lambda: "E export" not in screen_text(pilot.app))
         assert "codex-tui push" not in screen_text(pilot.app)
+        await pilot.press("Y")
+        await until(pilot, lambda: "has no adapter" in messages(pilot.app))
+        assert pilot.app.clipboard == lines
 
 
 async def test_p_opens_the_picker_from_a_lost_run(make_run: Any) -> None:

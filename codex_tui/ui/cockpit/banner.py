@@ -97,6 +97,7 @@ def _list_keys(watched: WatchedRun) -> Content:
             pairs.insert(0, ("c", "chat"))
             pairs.insert(1, ("J", "judgement" if watched.leftovers.judged else "judge"))
             pairs.insert(2, ("E", "export"))
+            pairs.insert(3, ("Y", "Python"))
     else:
         resume = [] if step is None else [("r", f"resume from step {step:,}" if step else "start over")]
         pairs = [*resume, ("l", "log"), ("p", "profiles")]

@@ -73,6 +73,7 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         Binding("D", "data", "Show the run's dataset"),
         Binding("J", "judge", "Judgement of the run"),
         Binding("E", "export", "Export the run's model"),
+        Binding("Y", "copy_python", "Copy the Python that loads the adapter"),
         Binding("z", "zoom", "Zoom, and back"),
         Binding("g", "log_scale", "Scale of the chart"),
         Binding("x", "x_axis", "Loss over steps, time or tokens"),
@@ -264,6 +265,11 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         from codex_tui.ui.export.screen import ExportScreen
 
         self.app.push_screen(ExportScreen(self.run_directory))
+
+    def action_copy_python(self) -> None:
+        from codex_tui.ui.runs.copy_python import copy_python
+
+        copy_python(self, self.run_directory)
 
     def action_zoom(self) -> None:
         self.toggle_class("zoomed")
