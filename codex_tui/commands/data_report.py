@@ -158,7 +158,7 @@ def _duplicates(result: CheckResult) -> str:
     near = "near-duplicates" if duplicates.near_counted else "with the same words (too many rows for a closer search)"
     text = f"{duplicates.exact:,} identical, {duplicates.near:,} {near}"
     if result.target.profile is not None:
-        text += f"; {duplicates.overlap:,} evaluation rows also occur in training"
+        text += f"; {pluralize(duplicates.overlap, 'evaluation row')} also in training"
     return text
 
 

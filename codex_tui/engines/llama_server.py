@@ -72,6 +72,7 @@ class ServerOptions:
         arguments += ["--parallel", "1", "--ctx-size", str(self.context)]
         if not self.use_gpu:
             arguments += ["--device", "none"]
+        arguments += ["--temp", "0"]  # of a request that names none: the answers that were judged and proven
         arguments += ["--reasoning-format", "none"]  # an answer is what the model wrote
         if self.lora:
             arguments += ["--lora", str(self.lora)]

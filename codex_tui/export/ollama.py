@@ -70,6 +70,7 @@ def format_modelfile(model: str, form: RowForm, wrapping: Wrapping | None, stops
                 "Export with --to gguf, and write the Modelfile by hand.",
             )
         lines.append(f'SYSTEM """{form.system_prompt}"""')
+    lines.append("PARAMETER temperature 0")  # the answers that were judged and proven
     lines += [f"PARAMETER stop {json.dumps(stop, ensure_ascii=False)}" for stop in stops]
     return "\n".join(lines) + "\n"
 

@@ -43,7 +43,7 @@ SECTIONS: tuple[Section, ...] = (
             ("D", "the run's dataset, all rows"),
             ("J", "judge the run, or see its judgement"),
             ("E", "export its model: merged, GGUF, Ollama"),
-            ("Y", "copy the Python that loads it"),
+            ("Y, P", "copy Python that loads it, copy its push"),
         ),
     ),
     (
@@ -117,7 +117,7 @@ SECTIONS: tuple[Section, ...] = (
             ("Space, v", "mark runs; compare the marked ones"),
             ("J", "judge the run, or see its judgement"),
             ("E", "export its model: merged, GGUF, Ollama"),
-            ("Y", "copy the Python that loads it"),
+            ("Y, P", "copy Python that loads it, copy its push"),
             ("n, R", "write a note, rename"),
             ("d, Del", "delete the run"),
             ("c", "delete checkpoints that no one needs"),

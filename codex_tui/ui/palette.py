@@ -56,6 +56,7 @@ DESCRIPTIONS = {
     "go_on": "Goes on with the judgement or the export that was stopped. Nothing is done twice.",
     "export": "Writes the model for other programs, and proves that it answers as the run does.",
     "copy_python": "Copies the Python lines that load the adapter with transformers and PEFT.",
+    "copy_push": "Copies the command that sends the adapter to the Hugging Face Hub.",
     "copy_lines": "Copies the lines that load or start the exported model.",
     "pane('result')": "Shows the conclusions and the figures of the judgement.",
     "pane('questions')": "Shows the questions of the judgement with both answers.",

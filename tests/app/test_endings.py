@@ -64,6 +64,10 @@ async def test_a_run_that_is_done_says_what_was_reached_and_what_comes_next(
         lines = pilot.app.clipboard
         assert len(lines.splitlines()) == 6
         assert f'AutoPeftModelForCausalLM.from_pretrained("{run.adapter}"' in lines
+        await pilot.press("P")
+        await until(pilot, lambda: pilot.app.clipboard == "codex-tui push zombies-1 OWNER/NAME")
+        await pilot.press("Y")
+        await until(pilot, lambda: pilot.app.clipboard == lines)
         shutil.rmtree(run.adapter)
         await until(pilot, lambda: "E export" not in screen_text(pilot.app))
         assert "codex-tui push" not in screen_text(pilot.app)

@@ -74,6 +74,7 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         Binding("J", "judge", "Judgement of the run"),
         Binding("E", "export", "Export the run's model"),
         Binding("Y", "copy_python", "Copy the Python that loads the adapter"),
+        Binding("P", "copy_push", "Copy the command that pushes the adapter"),
         Binding("z", "zoom", "Zoom, and back"),
         Binding("g", "log_scale", "Scale of the chart"),
         Binding("x", "x_axis", "Loss over steps, time or tokens"),
@@ -267,9 +268,14 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         self.app.push_screen(ExportScreen(self.run_directory))
 
     def action_copy_python(self) -> None:
-        from codex_tui.ui.runs.copy_python import copy_python
+        from codex_tui.ui.runs.copying import copy_python
 
         copy_python(self, self.run_directory)
+
+    def action_copy_push(self) -> None:
+        from codex_tui.ui.runs.copying import copy_push
+
+        copy_push(self, self.run_directory)
 
     def action_zoom(self) -> None:
         self.toggle_class("zoomed")

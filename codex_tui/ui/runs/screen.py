@@ -71,6 +71,7 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
         Binding("J", "judge", "Judgement of the run"),
         Binding("E", "export", "Export the run's model"),
         Binding("Y", "copy_python", "Copy the Python that loads the adapter"),
+        Binding("P", "copy_push", "Copy the command that pushes the adapter"),
         Binding("n", "change('annotate')", "Write a note to the run"),
         Binding("R", "change('rename')", "Rename the run"),
         Binding("d,delete", "change('delete')", "Delete the run"),
@@ -282,10 +283,16 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
             self.app.push_screen(ExportScreen(RunDirectory(run.path)))
 
     def action_copy_python(self) -> None:
-        from codex_tui.ui.runs.copy_python import copy_python
+        from codex_tui.ui.runs.copying import copy_python
 
         if run := self._picked_run:
             copy_python(self, RunDirectory(run.path))
+
+    def action_copy_push(self) -> None:
+        from codex_tui.ui.runs.copying import copy_push
+
+        if run := self._picked_run:
+            copy_push(self, RunDirectory(run.path))
 
     def action_resume(self) -> None:
         from codex_tui.runs.outcome import explain_no_resume

@@ -28,17 +28,20 @@ def test_a_modelfile_has_the_runs_system_message_and_end_tokens() -> None:
     assert text.startswith('FROM ./a-Q8_0.gguf\nTEMPLATE """{{- range $i, $m := .Messages }}\n')
     assert text.endswith(
         '{{- end }}"""\nSYSTEM """Say "hi".\nBe brief."""\n'
-        'PARAMETER stop "<|endoftext|>"\nPARAMETER stop "<|im_end|>"\n'
+        'PARAMETER temperature 0\nPARAMETER stop "<|endoftext|>"\nPARAMETER stop "<|im_end|>"\n'
     )
 
 
 def test_without_a_proven_template_there_is_none() -> None:
-    assert format_modelfile("a.gguf", RowForm(), None, ["</s>"]) == 'FROM ./a.gguf\nPARAMETER stop "</s>"\n'
+    assert (
+        format_modelfile("a.gguf", RowForm(), None, ["</s>"])
+        == 'FROM ./a.gguf\nPARAMETER temperature 0\nPARAMETER stop "</s>"\n'
+    )
 
 
 def test_a_model_of_plain_text_continues_the_prompt() -> None:
     text = format_modelfile("a.gguf", RowForm(text=True, system_prompt="unused"), None, [])
-    assert text == 'FROM ./a.gguf\nTEMPLATE "{{ .Prompt }}"\n'
+    assert text == 'FROM ./a.gguf\nTEMPLATE "{{ .Prompt }}"\nPARAMETER temperature 0\n'
 
 
 @pytest.mark.parametrize("system", ['Three """ marks', 'It ends with "'])

@@ -96,7 +96,9 @@ def test_a_server_for_the_network_has_a_key_that_is_no_argument(
     one, two = (plan_serving(run, host="0.0.0.0", port=free_port()) for _ in range(2))
     assert len(one.options.api_key) >= 32
     assert one.options.api_key != two.options.api_key
-    assert one.options.api_key not in one.options.make_arguments(1)
+    arguments = one.options.make_arguments(1)
+    assert one.options.api_key not in arguments
+    assert arguments[arguments.index("--temp") + 1] == "0"
     assert f"Authorization: Bearer {one.options.api_key}" in shlex.split(format_curl(one, "http://a"))
     monkeypatch.setenv(serving.KEY_VARIABLE, "mine")
     assert plan_serving(run, host="0.0.0.0", port=free_port()).options.api_key == "mine"
