@@ -97,13 +97,13 @@ def test_the_banner_shows_the_newest_without_control_characters(run: RunDirector
     save(run, against="\x1b[2Jevil")
     lines = [entry.plain for entry in explain_outcome(run, snapshot(run))]
     assert "Judged against ␛[2Jevil: passes 0 → 8 of 8, chrF 0 → 100, loss 3.07 → 0.54" in lines
-    rest = [text.replace("J its judgement", "J judge it") for text in lines if not text.startswith("Judged")]
+    rest = [text.replace("J judgement", "J judge") for text in lines if not text.startswith("Judged")]
     assert rest == before
 
 
 def test_the_card_has_those_of_the_adapter_as_it_is(run: RunDirectory) -> None:
     save(run, conclusion="It passes <b>all</b>.")
-    card = make_card(run)("", "a")
+    card = make_card(run)("", "a", ".")
     assert "## Judged" in card
     assert "| book.jsonl, against base | passes 0 → 8 of 8, chrF 0 → 100, loss 3.07 → 0.54 |" in card
     assert "- It passes &lt;b&gt;all&lt;/b&gt;." in card
@@ -115,7 +115,7 @@ def test_the_card_has_those_of_the_adapter_as_it_is(run: RunDirectory) -> None:
     update_local_card(run)
     assert "## Judged" in (run.adapter / CARD).read_text()
     (run.adapter / "adapter_model.safetensors").write_bytes(b"trained again")
-    assert "## Judged" not in make_card(run)("", "a")
+    assert "## Judged" not in make_card(run)("", "a", ".")
 
 
 def test_a_summary_is_read_again_when_a_judgement_is_made(run: RunDirectory) -> None:
