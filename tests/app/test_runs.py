@@ -56,7 +56,7 @@ async def test_an_empty_list_says_what_to_do(home: Path) -> None:
 async def test_the_list_is_refreshed_while_a_run_trains(
     home: Path, make_run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("codex_tui.ui.runs.screen.REFRESH_SECONDS", 0.05)
+    monkeypatch.setattr("codex_tui.ui.runs.screen.REFRESH_SECONDS", 0.5)
     run = make_run(end="training", steps=80)
     async with CodexApp().run_test(size=(120, 36)) as pilot:
         await settled(pilot)
