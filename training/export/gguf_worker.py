@@ -6,6 +6,7 @@ The messages are in `training.contract.gguf_messages`. FOLDER is where the worke
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 
 from training.contract.gguf_messages import (
@@ -28,16 +29,7 @@ def serve(folder: Path) -> int:
     os.environ |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
     os.chdir(folder)
     pipe: GgufPipe = Pipe(GGUF)
-    for request in pipe.requests():
-        try:
-            with pipe.repeat_loading():
-                _answer(pipe, request)
-        except BrokenPipeError:
-            os._exit(0)
-        except Exception as error:  # noqa: BLE001  the app shows any error
-            pipe.send_error(error)
-            return 1
-    return 0
+    return pipe.answer_requests(partial(_answer, pipe))
 
 
 def _answer(pipe: GgufPipe, request: GgufRequest) -> None:

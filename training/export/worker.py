@@ -5,9 +5,9 @@ The messages are in `training.contract.export_messages`.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from training.contract.export_messages import (
@@ -31,11 +31,11 @@ from training.export.base import Base
 from training.export.merge import Merge
 from training.export.model import write_model
 from training.export.prove import MergedModel, list_questions
-from training.job import environ
-from training.job.job import Job, read_job
+from training.job.job import Job
 from training.job.model import resolve_source
 from training.judge.models import find_adapter
 from training.workers.pipe import Pipe
+from training.workers.run_worker import serve_run
 
 ExportPipe = Pipe[ExportRequest, ExportAnswer]
 STEPS = 2
@@ -44,23 +44,7 @@ REPORT_SECONDS = 0.2
 
 def serve(path: Path) -> int:
     pipe: ExportPipe = Pipe(EXPORT)
-    try:
-        pipe.send(Loading(detail="reading the run", done=0, total=STEPS))
-        job = read_job(path)
-        environ.prepare(job.profile, job.cache)
-    except Exception as error:  # noqa: BLE001  the app shows any error
-        pipe.send_error(error)
-        return 1
-    for request in pipe.requests():
-        try:
-            with pipe.repeat_loading():
-                _answer(pipe, RunDirectory(path), job, request)
-        except BrokenPipeError:
-            os._exit(0)
-        except Exception as error:  # noqa: BLE001  the app shows any error
-            pipe.send_error(error)
-            return 1
-    return 0
+    return serve_run(pipe, path, STEPS, partial(_answer, pipe))
 
 
 def _answer(pipe: ExportPipe, run: RunDirectory, job: Job, request: ExportRequest) -> None:

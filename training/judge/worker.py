@@ -5,7 +5,6 @@ The messages are in `training.contract.judge_messages`.
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -31,14 +30,14 @@ from training.contract.messages import Loading
 from training.contract.run_directory import RunDirectory
 from training.dataset.messages import format_answer
 from training.dataset.shapes import Row
-from training.job import environ
 from training.job.answers import Answerer, count_fitting, encode_prompts, generate_answers
-from training.job.job import Job, read_job
+from training.job.job import Job
 from training.job.tokens import Encoded, EncodedRow, RowEncoder
 from training.judge.losses import TokenLosses, add_losses, encode_references, measure_losses
 from training.judge.models import STEPS, JudgeModels
 from training.judge.questions import check_book, iterate_rows, list_held_out, read_split_rows
 from training.workers.pipe import Pipe
+from training.workers.run_worker import serve_run
 
 JudgePipe = Pipe[JudgeRequest, JudgeAnswer]
 SIDES: tuple[Side, ...] = ("other", "adapter")  # the base model first: it takes longer, since it rarely stops by itself
@@ -49,23 +48,7 @@ PROBE = "What should I do first?"
 
 def serve(path: Path) -> int:
     pipe: JudgePipe = Pipe(JUDGE)
-    try:
-        pipe.send(Loading(detail="reading the run", done=0, total=STEPS))
-        job = read_job(path)
-        environ.prepare(job.profile, job.cache)
-    except Exception as error:  # noqa: BLE001  the app shows any error
-        pipe.send_error(error)
-        return 1
-    for request in pipe.requests():
-        try:
-            with pipe.repeat_loading():
-                _answer(pipe, RunDirectory(path), job, request)
-        except BrokenPipeError:
-            os._exit(0)
-        except Exception as error:  # noqa: BLE001  the app shows any error
-            pipe.send_error(error)
-            return 1
-    return 0
+    return serve_run(pipe, path, STEPS, partial(_answer, pipe))
 
 
 def _answer(pipe: JudgePipe, run: RunDirectory, job: Job, request: JudgeRequest) -> None:

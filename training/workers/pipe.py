@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Generic
 
@@ -78,3 +78,17 @@ class Pipe(Generic[Request, Answer]):
                 self.send_error(failures.TrainingFailure("unknown", f"Not a message: {error}."))
             else:
                 yield request
+
+    def answer_requests(self, answer: Callable[[Request], None]) -> int:
+        """Call `answer` with each request until the app closes its end, or until one fails, which is sent. Returns the
+        exit code of the process."""
+        for request in self.requests():
+            try:
+                with self.repeat_loading():
+                    answer(request)
+            except BrokenPipeError:
+                os._exit(0)  # the app has ended
+            except Exception as error:  # noqa: BLE001  the app shows any error
+                self.send_error(error)
+                return 1
+        return 0
