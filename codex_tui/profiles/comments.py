@@ -32,12 +32,18 @@ EXAMPLES: dict[str, Any] = {
     "dataset.text_column": "text",
     "dataset.system_prompt": "You are a helpful assistant.",
     "training.max_steps": 60,
+    "training.max_hours": 8.0,
     "evaluation.eval_steps": 50,
     "evaluation.patience": 3,
     "evaluation.sample_prompt": "What should I do first?",
     "evaluation.book": "my_questions.jsonl",
     "checkpoints.save_steps": 100,
     "launch.name": "first-try",
+    "keeper.park_above_others_mib": 1500,
+    "keeper.park_above_celsius": 87,
+    "keeper.hours": "23:00-07:00",
+    "tracking.to": ["tensorboard"],
+    "tracking.project": "zombie-waves",
 }
 
 

@@ -1,4 +1,4 @@
-"""The profile: a TOML file with the tables of `training.contract.tables`. No secret belongs in it."""
+"""The profile: a TOML file with the tables of `tables.py` and `run_tables.py` beside this. No secret belongs in it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from training.contract import chat_templates
+from training.contract.run_tables import Keeper, Launch, Tracking
 from training.contract.tables import (
     Checkpoints,
     Dataset,
     Evaluation,
     Hardware,
-    Launch,
     Lora,
     Model,
     Table,
@@ -39,6 +39,8 @@ class Profile(Table):
     evaluation: Evaluation = Evaluation()
     checkpoints: Checkpoints = Checkpoints()
     launch: Launch = Launch()
+    keeper: Keeper = Keeper()
+    tracking: Tracking = Tracking()
 
     def with_value(self, field: str, value: Any) -> Profile:
         """Return a copy with another value in `field`, such as "model.name". The value is not validated."""

@@ -1,4 +1,5 @@
-"""The tables of a profile: every field of a fine-tune, in the terms of transformers, TRL and PEFT.
+"""The tables of a profile: every field of a fine-tune, in the terms of transformers, TRL and PEFT. How a run is started
+and kept is in `run_tables.py` beside this.
 
 Every field has a default, so that a profile says only what matters to it. Each field's text says what it costs and
 buys; it is the help in the app, what `codex-tui profile explain` prints and the comment in the shipped profiles, all
@@ -238,6 +239,13 @@ class Training(Table):
     max_steps: Annotated[int, Field(ge=1)] | None = field(
         None, "End after this many steps, whatever num_train_epochs says. For a quick trial.", unit="steps"
     )
+    max_hours: Annotated[float, Field(gt=0, le=10_000)] | None = field(
+        None,
+        "End after this many hours of training. Steps and the fall of the learning rate are fitted to the measured "
+        "speed, so that the last step is an end and no break; hours in which the run is parked do not count. Fewer "
+        "rows may be learned. Unset: the run takes as long as it takes.",
+        unit="hours",
+    )
     per_device_train_batch_size: Rows = field(
         1,
         "Rows in one forward pass. More rows use the card better, but activation memory grows with each.",
@@ -358,19 +366,3 @@ class Checkpoints(Table):
         " one.",
         unit="checkpoints",
     )  # fmt: skip
-
-
-class Launch(Table):
-    """What happens before the first step."""
-
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,47}$")] | None = field(
-        None, "The name of the runs, followed by a number. Unset: the profile's name."
-    )
-    probe: bool = field(
-        True,
-        "Tries the longest row, forward and backward, before step 1: an out-of-memory error comes at once instead "
-        "of after an hour, and the forecast learns what this card really uses. Costs seconds.",
-    )
-    on_no_fit: Literal["warn", "refuse"] = field(
-        "warn", 'What to do when the forecast says that the run does not fit: "warn" tries it, "refuse" does not start.'
-    )
