@@ -428,5 +428,5 @@ async def test_every_field_is_reached(mine: Path, size: tuple[int, int]) -> None
             await pilot.press("down")
             if screen.picked.schema.path == seen[-1]:
                 break
-        assert seen[0] == "extends" and seen[-1] == "launch.on_no_fit"
+        assert seen[0] == "extends" and seen[-1] == "tracking.project"
         assert len(seen) == len(set(seen)) > 45
