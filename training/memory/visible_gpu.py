@@ -3,9 +3,40 @@
 from __future__ import annotations
 
 import os
+import re
+
+_SIGNS_OF_A_GPU = ("/dev/nvidia0", "/proc/driver/nvidia/version", "/usr/lib/wsl/lib/libnvidia-ml.so.1")
 
 
 def first_visible_gpu() -> str:
     """Read the first entry of CUDA_VISIBLE_DEVICES: a number or a UUID. Returns "0" if the variable is unset, and "" if
     it hides every GPU."""
     return os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+
+
+def name_card(device: int | str) -> str:
+    """Return one name for the card that hardware.device picks: "cpu", "gpu-0", or the UUID of a GPU that NVML does not
+    number. The name stays the same while the driver is gone for a while."""
+    visible = str(device) if isinstance(device, int) else first_visible_gpu()
+    if device == "cpu" or not visible or (device == "auto" and not any(map(os.path.exists, _SIGNS_OF_A_GPU))):  # noqa: PTH110
+        return "cpu"
+    if visible.isdigit():
+        return f"gpu-{visible}"
+    number = _find_number(visible)
+    return re.sub(r"[^A-Za-z0-9-]", "-", visible)[:64] if number is None else f"gpu-{number}"
+
+
+def describe_card(name: str) -> str:
+    """Return the words for a card that `name_card` named."""
+    return "the CPU" if name == "cpu" else f"GPU {name.removeprefix('gpu-')}" if name.startswith("gpu-") else name
+
+
+def _find_number(uuid: str) -> int | None:
+    """Ask the driver for the number of the GPU with this UUID; None if it does not tell."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        return int(pynvml.nvmlDeviceGetIndex(pynvml.nvmlDeviceGetHandleByUUID(uuid)))
+    except Exception:  # noqa: BLE001  there may be no driver, no such GPU, or a part of one
+        return None
