@@ -24,16 +24,22 @@ def parse_overrides(options: list[str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for option in options:
         field, equals, given = option.partition("=")
-        field = field.strip()
-        try:
-            values[field] = _parse_override(field, given.strip() if equals else None)
-        except ValueError as error:
-            reason = str(error)
-            raise BadInput(f"--set {field}: {reason}{'' if reason.endswith('?') else '.'}", HINT) from None
-    return values | make_paths_absolute(values, Path.cwd())
+        values |= parse_override(field.strip(), given.strip() if equals else None, "--set", HINT)
+    return values
 
 
-def _parse_override(field: str, given: str | None) -> Any:
+def parse_override(field: str, given: str | None, option: str, hint: str) -> dict[str, Any]:
+    """Return the value that `option` gives to one field, with the path of the field as the key. `given` is None where
+    the option has no equals sign. Raises BadInput."""
+    try:
+        value = {field: _parse_value(field, given)}
+    except ValueError as error:
+        reason = str(error)
+        raise BadInput(f"{option} {field}: {reason}{'' if reason.endswith('?') else '.'}", hint) from None
+    return value | make_paths_absolute(value, Path.cwd())
+
+
+def _parse_value(field: str, given: str | None) -> Any:
     table, _, name = field.rpartition(".")
     if given is None:
         raise ValueError("has no value; should be TABLE.FIELD=VALUE")

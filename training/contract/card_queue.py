@@ -1,9 +1,9 @@
 """The queue of a card: the run that trains on it, and the runs that wait for it.
 
-It is a folder beside the runs, RUNS/.queue/CARD. Each run there has one file, its ticket, whose name says everything:
-`000012-queued-demo-3`. The run's keeper and its trainer hold the ticket open under an flock, so the kernel frees it when
-both are gone. A ticket that nobody holds belongs to a dead run, and the next one who looks deletes it. Every look and
-every change happens while the folder itself is locked, which takes less than a millisecond.
+It is a folder beside the runs, RUNS/.queue/CARD. Each run has one file there, its ticket, whose name says everything:
+`000012-queued-demo-3`. The run's keeper and its trainer hold the ticket open under an flock, so the kernel frees it as
+soon as both are gone. A ticket that nobody holds belongs to a dead run, and the next one who looks deletes it. Every
+look and every change happens while the folder itself is locked, which takes less than a millisecond.
 """
 
 from __future__ import annotations

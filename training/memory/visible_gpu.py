@@ -18,7 +18,7 @@ def name_card(device: int | str) -> str:
     """Return one name for the card that hardware.device picks: "cpu", "gpu-0", or the UUID of a GPU that NVML does not
     number. The name stays the same while the driver is gone for a while."""
     visible = str(device) if isinstance(device, int) else first_visible_gpu()
-    if device == "cpu" or not visible or (device == "auto" and not any(map(os.path.exists, _SIGNS_OF_A_GPU))):  # noqa: PTH110
+    if device == "cpu" or not visible or (device == "auto" and not any(map(os.path.exists, _SIGNS_OF_A_GPU))):
         return "cpu"
     if visible.isdigit():
         return f"gpu-{visible}"

@@ -116,7 +116,7 @@ def test_a_process_inherits_the_ticket_that_its_parent_names(queue: CardQueue, m
     inherited = Lease.inherit()
     assert inherited is not None and inherited.queue.folder == queue.folder
     assert not os.get_inheritable(lease.descriptor)
-    with open(os.devnull) as other:
+    with Path(os.devnull).open() as other:
         for wrong in (str(other.fileno()), "999", "x", "-1"):
             monkeypatch.setenv(VARIABLE, wrong)
             assert Lease.inherit() is None
@@ -164,8 +164,8 @@ home, name, turns = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 queue = CardQueue.of_card(home, "gpu-0")
 for turn in range(turns):
     run = f"{{name}}-{{turn}}"
-    lease = queue.take(run, )
-    while lease.look(run) or queue.read() and next(t for t in queue.read() if t.run == run).state != "training":
+    lease = queue.take(run)
+    while lease.look(run):
         time.sleep(0.001)
     descriptor = os.open(home / "on-the-card", os.O_CREAT | os.O_EXCL)  # fails if another run has the card
     (home / "on-the-card").unlink()
