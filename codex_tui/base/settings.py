@@ -8,6 +8,10 @@ theme = "light"
 [notify]
 command = ["notify-send", "{title}", "{message}"]
 terminal = false
+events = ["done", "failed"]
+[webhook.phone]
+kind = "ntfy"
+url = "https://ntfy.sh/TOPIC"
 [llama_cpp]
 path = "~/llama.cpp"
 [judge_model]
@@ -18,6 +22,9 @@ key_env = "EXAMPLE_API_KEY"
 
 from __future__ import annotations
 
+import os
+import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +35,7 @@ from codex_tui.base.errors import BadInput
 from training.contract import files
 
 if TYPE_CHECKING:
-    from codex_tui.base.settings_schema import File, Theme
+    from codex_tui.base.settings_schema import File, NoticeEvent, Theme, WebhookKind
 
 HIDDEN = "(hidden)"
 HINT = "List the settings: codex-tui config"
@@ -45,11 +52,26 @@ class JudgeModelSettings(NamedTuple):
     key: str = ""
 
 
+class WebhookSettings(NamedTuple):
+    """Where notices are sent over the network. `url` and `token` are secrets, in the file or in the environment
+    variables `url_env` and `token_env`. `lan`: the server is in the person's own network."""
+
+    name: str
+    kind: WebhookKind | None = None
+    url: str = ""
+    url_env: str = ""
+    token: str = ""
+    token_env: str = ""
+    lan: bool = False
+
+
 class Settings(NamedTuple):
     trainer_python: Path | None = None  # None: use the managed environment
     low_bandwidth: bool | None = None  # None: low over SSH, else normal
     notify_command: tuple[str, ...] = ()  # the program and its arguments; see `notify.run_command`
     notify_terminal: bool = True  # ring the bell and show a notification
+    notify_events: tuple[NoticeEvent, ...] | None = None  # what the command and the webhooks tell; None: the default
+    webhooks: tuple[WebhookSettings, ...] = ()
     theme: Theme | None = None  # None: dark
     llama_cpp: Path | None = None  # the folder of the person's llama.cpp; None: look for it
     judge_model: JudgeModelSettings = JudgeModelSettings()
@@ -85,6 +107,13 @@ def load() -> Settings:
         file.app.low_bandwidth,
         tuple(file.notify.command or ()),
         file.notify.terminal,
+        None if file.notify.events is None else tuple(file.notify.events),
+        tuple(
+            WebhookSettings(
+                name, hook.kind, hook.url or "", hook.url_env or "", hook.token or "", hook.token_env or "", hook.lan
+            )
+            for name, hook in file.webhook.items()
+        ),
         file.app.theme,
         locations.expand_home(file.llama_cpp.path) if file.llama_cpp.path else None,
         JudgeModelSettings(*(value or "" for value in (chosen.url, chosen.model, chosen.key_env, chosen.key))),
@@ -96,11 +125,31 @@ def read_values() -> dict[str, Any]:
     Raises BadInput."""
     import msgspec
 
-    from codex_tui.base.settings_schema import SECRETS
+    from codex_tui.base.settings_schema import SECRETS, generalize
 
     tables = msgspec.to_builtins(_parse(read_text()))
+    tables |= {f"webhook.{name}": table for name, table in tables.pop("webhook").items()}
     values = {f"{table}.{name}": value for table, names in tables.items() for name, value in names.items()}
-    return values | {name: HIDDEN for name in SECRETS if values[name] is not None}
+    hidden = (name for name, value in values.items() if value is not None and generalize(name) in SECRETS)
+    return values | dict.fromkeys(hidden, HIDDEN)
+
+
+def find_secret(variable: str, secret: str, setting: str) -> str:
+    """Return the secret in the environment variable `variable`, or `secret` from the file if no variable is named.
+    `setting` is the dotted name of the secret. Raises BadInput, whose message never has the secret."""
+    if variable:
+        value = os.environ.get(variable, "").strip()
+        if not value:
+            raise BadInput(f"The environment variable {variable} is empty.", f"{setting}_env names it.")
+        if not re.fullmatch(r"[!-~]+", value):
+            noun = setting.rpartition(".")[2]
+            raise BadInput(f"The {noun} in {variable} has a space or a letter that no {noun} has.", "Set it again.")
+        return value
+    path = locations.settings_file()
+    if secret and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        noun = setting.rpartition(".")[2]
+        raise BadInput(f"{path} has a {noun}, and other users may read it.", f"Run: chmod 600 {path}")
+    return secret
 
 
 def read_text() -> str:

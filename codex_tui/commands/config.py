@@ -27,7 +27,7 @@ def add(subparsers: Any) -> None:
 
 def run_config(args: argparse.Namespace) -> int:
     from codex_tui.base import settings
-    from codex_tui.base.settings_schema import SECRETS
+    from codex_tui.base.settings_schema import SECRETS, find_help, generalize
     from codex_tui.base.text import clean
 
     if args.key is None and args.unset:
@@ -38,9 +38,9 @@ def run_config(args: argparse.Namespace) -> int:
     if args.key is None:
         _print_all(values, args.json)
         return DONE
-    if args.key not in values:
+    if args.key not in values and not find_help(args.key):
         raise BadInput(f"There is no setting {args.key!r}.", _suggest_setting(args.key) or settings.HINT)
-    if args.value is not None and args.key in SECRETS:
+    if args.value is not None and generalize(args.key) in SECRETS:
         raise BadInput(
             f"{args.key} can't be set here: the shell would keep it in its history.",
             f"Name the environment variable that has it: codex-tui config {args.key}_env NAME",
@@ -51,9 +51,9 @@ def run_config(args: argparse.Namespace) -> int:
         change_setting(args.key, None if args.unset else _interpret(args.key, args.value))
         values = settings.read_values()
     if args.json:
-        print(json.dumps({args.key: values[args.key]}))
+        print(json.dumps({args.key: values.get(args.key)}))
     elif args.value is None and not args.unset:
-        print(clean(_format(values[args.key])))
+        print(clean(_format(values.get(args.key))))
     return DONE
 
 
@@ -67,7 +67,9 @@ def _print_all(values: dict[str, Any], as_json: bool) -> None:
     shown = {name: clean(_format(value)) for name, value in values.items()}
     name_width, value_width = max(map(len, shown)), max(map(len, shown.values()))
     for name, value in shown.items():
-        print(f"{name:<{name_width}}  {value:<{value_width}}  {settings_schema.HELP[name]}")
+        print(f"{name:<{name_width}}  {value:<{value_width}}  {settings_schema.find_help(name)}")
+    if not any(name.startswith("webhook.") for name in values):
+        print("\nNo webhook is set. The first: codex-tui config webhook.phone.kind ntfy")
     print(f"\nThe file: {clean(locations.settings_file())}")
 
 

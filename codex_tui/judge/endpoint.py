@@ -4,10 +4,8 @@ failure. The key is sent in a header and is in no message."""
 from __future__ import annotations
 
 import asyncio
-import email.utils
 import json
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -18,6 +16,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from codex_tui.base.errors import CodexError
+from codex_tui.base.http import NoRedirect, read_retry_after
 from codex_tui.base.text import shorten
 from training.contract.secrets import redact_secrets
 
@@ -46,13 +45,6 @@ class _Busy(Exception):
 
 class _TemperatureRefused(Exception):
     """The model accepts no temperature."""
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Follows no redirect: it would send the key to another server."""
-
-    def redirect_request(self, *_: Any) -> None:
-        return None
 
 
 @dataclass(frozen=True)
@@ -96,7 +88,7 @@ class Endpoint:
         url = f"{self.url.rstrip('/')}/chat/completions"
         request = urllib.request.Request(url, json.dumps(body).encode(), headers, method="POST")
         try:
-            with urllib.request.build_opener(_NoRedirect).open(request, timeout=TIMEOUT_SECONDS) as answer:
+            with urllib.request.build_opener(NoRedirect).open(request, timeout=TIMEOUT_SECONDS) as answer:
                 return _read_reply(answer.read(MAX_ANSWER_BYTES + 1))
         except urllib.error.HTTPError as error:
             with error:
@@ -114,9 +106,9 @@ class Endpoint:
         status, detail = error.code, self._clean(_read_detail(error))
         said = f" It says: {detail}" if detail else ""
         if status == 429:
-            return _Busy("too many requests (429)", _read_retry_after(error.headers.get("Retry-After")))
+            return _Busy("too many requests (429)", read_retry_after(error.headers.get("Retry-After")))
         if status >= 500:
-            return _Busy(f"its own error ({status})", _read_retry_after(error.headers.get("Retry-After")))
+            return _Busy(f"its own error ({status})", read_retry_after(error.headers.get("Retry-After")))
         if status == 400 and has_temperature and "temperature" in detail.lower():
             return _TemperatureRefused()
         if status in (401, 403):
@@ -155,20 +147,6 @@ def _read_detail(error: urllib.error.HTTPError) -> str:
         return str(found.get("message", "") if isinstance(found, dict) else found)
     except (OSError, HTTPException, ValueError, AttributeError, RecursionError):
         return ""
-
-
-def _read_retry_after(value: str | None) -> float:
-    """Return the seconds of a header Retry-After, which has a number or a date; 0 if it has neither."""
-    if not value:
-        return 0.0
-    try:
-        return max(0.0, float(value)) if value.strip().replace(".", "", 1).isdecimal() else _read_date(value)
-    except (ValueError, TypeError, OverflowError):
-        return 0.0
-
-
-def _read_date(value: str) -> float:
-    return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
 
 
 async def _run_in_daemon(work: Callable[[], T]) -> T:

@@ -6,16 +6,14 @@ the person name it. Each reply is kept in the run's journal, so nothing is asked
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 import time
 from collections.abc import Sequence
 from dataclasses import replace as replace_fields
 
 from msgspec.structs import replace
 
-from codex_tui.base import locations, settings
+from codex_tui.base import settings
 from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.base.progress import OnProgress, Progress
 from codex_tui.judge.endpoint import KEPT, Endpoint, NoReply
@@ -46,21 +44,7 @@ def find_endpoint() -> Endpoint:
     if not chosen.url or not chosen.model:
         missing = "judge_model.url" if not chosen.url else "judge_model.model"
         raise BadInput(f"No judge model is set: {missing} is missing.", SET_URL)
-    return Endpoint(chosen.url, chosen.model, _find_key(chosen))
-
-
-def _find_key(chosen: settings.JudgeModelSettings) -> str:
-    if chosen.key_env:
-        key = os.environ.get(chosen.key_env, "").strip()
-        if not key:
-            raise BadInput(f"The environment variable {chosen.key_env} is empty.", "judge_model.key_env names it.")
-        if not re.fullmatch(r"[!-~]+", key):
-            raise BadInput(f"The key in {chosen.key_env} has a space or a letter that no key has.", "Set it again.")
-        return key
-    path = locations.settings_file()
-    if chosen.key and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise BadInput(f"{path} has a key, and other users may read it.", f"Run: chmod 600 {path}")
-    return chosen.key
+    return Endpoint(chosen.url, chosen.model, settings.find_secret(chosen.key_env, chosen.key, "judge_model.key"))
 
 
 def describe_sending(endpoint: Endpoint) -> str:
