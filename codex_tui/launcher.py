@@ -24,7 +24,9 @@ from codex_tui.runs.facts import suggest_chat
 from codex_tui.runs.follower import snapshot
 from codex_tui.runs.outcome import explain_config_error
 from codex_tui.runs.resume_point import ResumePoint, find_resume_point
+from codex_tui.runs.tell_command import make_tell_command
 from codex_tui.workers.process import find_python_for, trainer_environment
+from training.contract import tell
 from training.contract.config import ConfigError, RunConfig
 from training.contract.files import open_to_append, write_atomically
 from training.contract.model_path import resolve_model_paths
@@ -183,7 +185,7 @@ def _start(run: RunDirectory, python: Path, attempt: int) -> None:
             stdout=descriptor,
             stderr=descriptor,
             cwd=run.path,
-            env=trainer_environment(),
+            env=trainer_environment() | {tell.VARIABLE: make_tell_command()},
             start_new_session=True,
         )
     except OSError as error:

@@ -1,6 +1,6 @@
 """Sends a notice to a webhook: a topic of ntfy, or an address that takes Slack's JSON.
 
-A message about a webhook names its server alone: the address and the token are secrets, and servers like to repeat them.
+A message about a webhook names its server alone: the address and the token are secrets, which servers like to repeat.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from http.client import HTTPException
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from codex_tui.base import settings
+from codex_tui.base import locations, settings
 from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.base.http import NoRedirect, read_retry_after
 from codex_tui.base.text import clean, shorten
@@ -76,9 +76,10 @@ class Webhook:
             )
         if problem := find_url_problem(url, chosen.lan):
             raise BadInput(
-                f"The address of the webhook {chosen.name} {problem}.", f"Edit it: {settings.locations.settings_file()}"
+                f"The address of the webhook {chosen.name} {problem}.", f"Edit it: {locations.settings_file()}"
             )
-        return cls(chosen.name, chosen.kind, url, settings.find_secret(chosen.token_env, chosen.token, f"{prefix}.token"))
+        token = settings.find_secret(chosen.token_env, chosen.token, f"{prefix}.token")
+        return cls(chosen.name, chosen.kind, url, token)
 
     def __str__(self) -> str:
         parts = urlsplit(self.url)
@@ -130,7 +131,7 @@ class Webhook:
                 f"The webhook {self} redirects the notice ({error.code}).",
                 "Set the address that it leads to: a notice is never sent to another one.",
             )
-        hint = f"Check webhook.{self.name} in {settings.locations.settings_file()}, then: codex-tui tell --test"
+        hint = f"Check webhook.{self.name} in {locations.settings_file()}, then: codex-tui tell --test"
         return NotSent(f"The webhook {self} refused the notice ({said}).", hint)
 
     def _describe(self, status: int, words: bytes) -> str:

@@ -9,6 +9,7 @@ import time
 from codex_tui.base import notify, settings
 from codex_tui.base.errors import DONE, FAILED, BadInput, CodexError
 from codex_tui.base.text import clean, format_duration, pluralize, shorten
+from codex_tui.runs import notices
 from codex_tui.runs.announcements import Announcement, Announcer
 from codex_tui.runs.facts import read_facts, suggest_chat
 from codex_tui.runs.follower import RunFollower
@@ -87,7 +88,7 @@ def _print_until_end(run: RunDirectory, newer: str) -> WatchedRun:
 
 
 def _announce(announcement: Announcement) -> None:
-    """Ring the terminal, if there is one, and run the person's command."""
+    """Ring the terminal, if there is one, and send the notices that the settings ask for."""
     try:
         asked = settings.load()
     except BadInput as error:
@@ -95,9 +96,8 @@ def _announce(announcement: Announcement) -> None:
         return
     if asked.notify_terminal and sys.stdout.isatty():
         print(notify.format_notification(announcement.title, announcement.message), end="", flush=True)
-    if asked.notify_command and announcement.first:
-        problem = notify.run_command(asked.notify_command, announcement.facts)
-        if problem:
+    if announcement.first:
+        for problem in notices.send(announcement, asked):
             print(f"! {problem}", file=sys.stderr, flush=True)
 
 

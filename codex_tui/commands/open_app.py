@@ -56,6 +56,7 @@ def open_app(
     finally:
         if app.alerts.has_title:
             print(notify.RESTORE_TITLE, end="", flush=True)
+        app.alerts.finish()
     for watched in app.find_live_runs():
         print(f"{watched.name} continues. Come back with: codex-tui attach {watched.name}")
     return DONE if app.return_code in (0, None) else FAILED

@@ -6,6 +6,7 @@ A run that still trains when its cockpit closes is followed on, so that its end 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from codex_tui.runs.watched import WatchedRun
     from training.contract.run_directory import RunDirectory
 
+QUIT_SECONDS = 3.0  # that a quit waits for notices that are being sent
 MAX_NAME = 40  # characters of a run's name in the title
 
 
@@ -33,6 +35,7 @@ class Alerts:
         self._announcers: dict[str, Announcer] = {}
         self._unwatched: dict[str, RunFollower] = {}  # of runs that train and have no cockpit now
         self._title = ""
+        self._sending: list[threading.Thread] = []
 
     @property
     def has_title(self) -> bool:
@@ -90,14 +93,23 @@ class Alerts:
             return
         if asked.notify_terminal:
             self._write(notify.format_notification(announcement.title, announcement.message))
-        if asked.notify_command and announcement.first:
-            # A daemon thread: the app can quit before the command ends.
-            arguments = (asked.notify_command, announcement.facts)
-            threading.Thread(target=self._run_command, args=arguments, daemon=True).start()
+        if announcement.first:
+            # A daemon thread: the app can quit before the notices are sent.
+            sending = threading.Thread(target=self._send, args=(announcement, asked), daemon=True)
+            self._sending.append(sending)
+            sending.start()
 
-    def _run_command(self, command: tuple[str, ...], facts: dict[str, str]) -> None:
-        if problem := notify.run_command(command, facts):
+    def _send(self, announcement: Announcement, asked: settings.Settings) -> None:
+        from codex_tui.runs import notices
+
+        for problem in notices.send(announcement, asked):
             self._complain(problem)
+
+    def finish(self) -> None:
+        """Wait a short while for the notices that are being sent. The app calls it before it quits."""
+        deadline = time.monotonic() + QUIT_SECONDS
+        for sending in self._sending:
+            sending.join(max(0.0, deadline - time.monotonic()))
 
 
 def format_title(name: str, watched: WatchedRun) -> str:

@@ -117,3 +117,41 @@ def test_file_that_is_not_text(file: Path) -> None:
     file.write_bytes(b"\xff\xfe")
     with pytest.raises(BadInput, match="cannot be read"):
         settings.load()
+
+
+def test_webhooks_have_names_and_events_are_chosen(file: Path) -> None:
+    assert (settings.load().webhooks, settings.load().notify_events) == ((), None)
+    file.write_text(
+        '[notify]\nevents = ["failed"]\n[webhook.phone]\nkind = "ntfy"\nurl_env = "NTFY"\n'
+        '[webhook.team]\nkind = "slack"\nurl = "http://10.0.0.7/hook"\nlan = true\n'
+    )
+    assert settings.load().notify_events == ("failed",)
+    assert settings.load().webhooks == (
+        settings.WebhookSettings("phone", "ntfy", url_env="NTFY"),
+        settings.WebhookSettings("team", "slack", "http://10.0.0.7/hook", lan=True),
+    )
+    assert settings.read_values()["webhook.team.url"] == settings.HIDDEN
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[notify]\nevents = ["end"]\n', "line 2: 'events' is a list of some of these words in quotes: done"),
+        ('[webhook.a]\nkind = "mail"\n', 'line 2: \'kind\' is "ntfy" or "slack"'),
+        ('[webhook.a]\nurl = "http://ntfy.sh/secret1"\n', "line 2: 'url' begins with http://"),
+        ('[webhook.a]\nkind = "ntfy"\nurl = "ntfy.sh/secret1"\n', "line 3: 'url' is an address that begins with"),
+        ('[webhook.a]\nurl = "https://me:secret1@ntfy.sh/a"\n', "line 2: 'url' has a name or a password in it"),
+        ('[webhook.a]\nurl = "https://[secret1/a"\n', "line 2: 'url' is no address"),
+        ('[webhook.a]\ntoken = "secret1 b"\n', "line 2: 'token' is a text in quotes, without spaces"),
+        ('[webhook.a]\nuri = "https://x"\n', "line 2: there is no setting 'uri' in [webhook.a]; did you mean url?"),
+        ('[[webhook]]\nkind = "ntfy"\n', "line 1: 'webhook' has a table for each webhook"),
+        ('[webhook]\nkind = "ntfy"\n', "line 2: a webhook is a table with a name"),
+        ('[webhook."my phone"]\nkind = "ntfy"\n', "line 1: the name of a webhook has letters"),
+    ],
+)
+def test_a_webhook_with_a_mistake(file: Path, text: str, said: str) -> None:
+    file.write_text(text)
+    with pytest.raises(BadInput) as raised:
+        settings.load()
+    assert said in raised.value.message
+    assert "secret1" not in str(raised.value)

@@ -119,3 +119,21 @@ def test_a_key_is_never_shown_and_never_taken_from_the_command_line(capsys: pyte
     assert '"judge_model.key": "(hidden)"' in shown.out
     assert main(["config", "judge_model.key", "--unset"]) == 0
     assert "sk-" not in locations.settings_file().read_text()
+
+
+def test_a_webhook_is_set_by_its_name_and_its_secrets_are_hidden(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "webhook.phone.kind", "ntfy"]) == 0
+    assert main(["config", "webhook.phone.url", "https://ntfy.sh/my-topic"]) == 2
+    assert "codex-tui config webhook.phone.url_env NAME" in capsys.readouterr().err
+    assert main(["config", "webhook.phone.url_env", "NTFY_URL"]) == 0
+    assert settings.load().webhooks == (settings.WebhookSettings("phone", "ntfy", url_env="NTFY_URL"),)
+    path = locations.settings_file()
+    path.write_text(f'{path.read_text()}url = "https://ntfy.sh/my-topic"\ntoken = "tk_0123"\n')
+    capsys.readouterr()
+    for arguments in ([], ["--json"], ["webhook.phone.url"], ["webhook.phone.token", "--json"]):
+        assert main(["config", *arguments]) == 0
+        printed = capsys.readouterr().out
+        assert settings.HIDDEN in printed and "my-topic" not in printed and "tk_0123" not in printed
+    assert main(["config", "webhook.phone.nothing"]) == 2
+    assert main(["config", "webhook.phone.url", "--unset"]) == 0
+    assert "my-topic" not in path.read_text()

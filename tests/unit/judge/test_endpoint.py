@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
-import time
-from typing import Any
 
 import pytest
 from support.judge_server import KEY, JudgeServer, Reply, serve
@@ -69,15 +67,6 @@ def test_too_many_requests_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> No
     error, server = fail(Reply(status=429, headers={"Retry-After": "9" * 400}))
     assert "refused 6 times: too many requests (429)" in str(error)
     assert len(server.requests) == module.MAX_TRIES
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"), [("7", 7), ("1.5", 1.5), ("", 0), (None, 0), ("soon", 0), ("-3", 0), ("Mon, 99 Foo", 0)]
-)
-def test_the_header_retry_after(value: Any, seconds: float) -> None:
-    assert module._read_retry_after(value) == seconds
-    in_a_minute = email.utils.formatdate(time.time() + 60, usegmt=True)
-    assert 50 < module._read_retry_after(in_a_minute) <= 60
 
 
 @pytest.mark.parametrize(

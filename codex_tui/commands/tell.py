@@ -1,0 +1,120 @@
+"""The command `tell`: sends the notices of a run that nobody has sent yet. The keeper of a run starts it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from codex_tui.base.errors import DONE, FAILED, BadInput, CodexError
+
+if TYPE_CHECKING:
+    from codex_tui.base.settings import Settings
+
+GRACE_SECONDS = 15  # after the time limit of the notices; then the kernel ends this process
+
+
+def add(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "tell",
+        help="send a test notice to your command and your webhooks",
+        description="With --test, sends a test notice with the notify command and to each webhook of the settings, "
+        "and prints what became of it. With RUN, sends what is new of a run and has not been sent yet: the run itself "
+        "starts this, so that you are told when no app is open.",
+        epilog="Example: codex-tui tell --test",
+    )
+    parser.add_argument("target", metavar="RUN", nargs="?", help="a run: its name, the start of its name, or its path")
+    parser.add_argument("--test", action="store_true", help="send a test notice")
+    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
+    parser.set_defaults(run=run_tell)
+
+
+def run_tell(args: argparse.Namespace) -> int:
+    from codex_tui.base import settings
+    from codex_tui.runs import notices
+
+    if bool(args.target) == args.test:
+        raise BadInput("tell needs either RUN or --test.", "Send a test notice: codex-tui tell --test")
+    if args.test:
+        return _test(settings.load(), args.json)
+    signal.alarm(int(notices.MAX_SECONDS) + GRACE_SECONDS)  # nobody waits for this process
+    try:
+        return _tell(args.target, args.json)
+    finally:
+        signal.alarm(0)
+
+
+def _tell(target: str, as_json: bool) -> int:
+    from codex_tui.base import notice_log, settings
+    from codex_tui.base.text import clean
+    from codex_tui.runs import notices
+    from codex_tui.runs.announcements import find_current
+    from codex_tui.runs.follower import snapshot
+    from codex_tui.runs.library import find_run
+    from training.contract.run_directory import RunDirectory
+
+    run = RunDirectory(Path(target).absolute()) if "/" in target else find_run(target)
+    announcement = find_current(run, snapshot(run))
+    problems: list[str] = []
+    if announcement and announcement.first:
+        try:
+            problems = notices.send(announcement, settings.load())
+        except BadInput as error:
+            notice_log.append(clean(error.message))
+            raise
+    told = announcement.event if announcement and announcement.first else None
+    if as_json:
+        print(json.dumps({"ok": not problems, "event": told, "problems": problems}, indent=2))
+    elif problems:
+        raise CodexError(" ".join(problems))
+    return FAILED if problems else DONE
+
+
+def _test(asked: Settings, as_json: bool) -> int:
+    from codex_tui.base import notify
+    from codex_tui.base.text import clean
+    from codex_tui.base.webhooks import Notice, Webhook
+
+    if not asked.webhooks and not asked.notify_command:
+        raise BadInput(
+            "Nothing is set that could tell you: there is no notify command and no webhook.",
+            "Name one: codex-tui config webhook.phone.kind ntfy, then codex-tui config webhook.phone.url_env VARIABLE",
+        )
+    title, message = "Codex TUI", "This is a test. Notices of your runs will look like this."
+    answers: list[dict[str, Any]] = []
+
+    def report(name: str, ok: bool, said: str) -> None:
+        answers.append({"name": name, "ok": ok, "said": said})
+        if not as_json:
+            print(clean(f"{'✓' if ok else '✗'} {said}"), flush=True)
+
+    for chosen in asked.webhooks:
+        try:
+            webhook = Webhook.from_settings(chosen)
+            said = webhook.send(Notice(title, message), _make_wait(str(webhook), as_json))
+            report(chosen.name, True, f"{webhook} took the notice. It said {said}")
+        except CodexError as error:
+            report(chosen.name, False, " ".join(filter(None, (error.message, error.hint))))
+    if asked.notify_command:
+        facts = {"event": "test", "run": "test", "directory": "", "title": title, "message": message}
+        facts |= {"step": "0", "total_steps": "", "eval_loss": "", "adapter": ""}
+        problem = notify.run_command(asked.notify_command, facts)
+        report("command", not problem, problem or f"The notify command ran: {asked.notify_command[0]}")
+    ok = all(answer["ok"] for answer in answers)
+    if as_json:
+        print(json.dumps({"ok": ok, "sent": answers}, indent=2))
+    return DONE if ok else FAILED
+
+
+def _make_wait(label: str, quiet: bool) -> Callable[[float], None]:
+    def wait(seconds: float) -> None:
+        if not quiet:
+            print(f"  {label} can't take it now; tried again in {seconds:.0f} s", file=sys.stderr, flush=True)
+        time.sleep(seconds)
+
+    return wait

@@ -1,0 +1,81 @@
+"""Sends an announcement to the person: with their own command, and through their webhooks.
+
+A webhook is on another machine, so its notice has no path of this one and nothing of a dataset.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from codex_tui.base import notice_log, notify
+from codex_tui.base.errors import CodexError
+from codex_tui.base.settings import Settings, WebhookSettings
+from codex_tui.runs.announcements import Announcement
+
+MAX_SECONDS = 75.0  # for all: three tries of a webhook with their waits, and the command
+_PATH = re.compile(r"(?<![\w:/])(?:~|\.{1,2})?/[^\s,;:'\"()\[\]<>]+")
+
+
+def send(announcement: Announcement, asked: Settings) -> list[str]:
+    """Send `announcement` as the settings ask. Returns a sentence for each failure, which is in the log too."""
+    if not is_wanted(announcement, asked):
+        return []
+    works = [_make_webhook_work(hook, announcement) for hook in asked.webhooks]
+    if asked.notify_command:
+        command, facts = asked.notify_command, announcement.facts
+        works.append(("The notify command", lambda: notify.run_command(command, facts)))
+    problems = _run_all(works)
+    for problem in problems:
+        notice_log.append(f"{announcement.facts['run']} {announcement.event}: {problem}")
+    return problems
+
+
+def is_wanted(announcement: Announcement, asked: Settings) -> bool:
+    """Return whether the command and the webhooks tell the person about `announcement`."""
+    if not asked.webhooks and not asked.notify_command:
+        return False
+    from codex_tui.base.settings_schema import DEFAULT_EVENTS  # which takes milliseconds to import
+
+    return announcement.event in (DEFAULT_EVENTS if asked.notify_events is None else asked.notify_events)
+
+
+def remove_paths(text: str) -> str:
+    """Leave only the last part of each path in `text`: a program is still named, a folder of the person is not."""
+    return _PATH.sub(lambda path: path[0].rstrip("/.").rpartition("/")[2], text)
+
+
+def _make_webhook_work(chosen: WebhookSettings, announcement: Announcement) -> tuple[str, Callable[[], str]]:
+    def work() -> str:
+        from codex_tui.base.webhooks import Notice, Webhook  # only a person with a webhook waits for its import
+
+        try:
+            notice = Notice(announcement.title, remove_paths(announcement.summary), announcement.is_urgent)
+            Webhook.from_settings(chosen).send(notice)
+        except CodexError as error:
+            return error.message
+        return ""
+
+    return f"The webhook {chosen.name}", work
+
+
+def _run_all(works: Sequence[tuple[str, Callable[[], str]]]) -> list[str]:
+    """Do all `works` at once. Each returns a sentence if it failed. One that does not end in time is left behind."""
+    answers: dict[int, str] = {}
+
+    def run(place: int, work: Callable[[], str]) -> None:
+        try:
+            answers[place] = work()
+        except Exception as error:  # noqa: BLE001  a notice never disturbs the person's work
+            answers[place] = f"{works[place][0]} failed: {type(error).__name__}."
+
+    threads = [threading.Thread(target=run, args=(at, work), daemon=True) for at, (_, work) in enumerate(works)]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + MAX_SECONDS
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    late = (f"{label} took longer than {MAX_SECONDS:.0f} seconds." for label, _ in works)
+    return [problem for at, text in enumerate(late) if (problem := answers.get(at, text))]

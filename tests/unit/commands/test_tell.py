@@ -1,0 +1,119 @@
+"""The command `tell`: test notices, and the notices of a run when no viewer is open."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from support.fake_runs import as_json, make_run
+from support.webhook_server import Answer, serve
+
+from codex_tui.base import locations, notice_log, webhooks
+from codex_tui.cli import main
+from codex_tui.runs.tell_command import make_tell_command
+from codex_tui.workers.process import trainer_environment
+from training.contract import events as ev
+from training.contract import tell
+from training.contract.tell import Teller
+
+pytestmark = pytest.mark.usefixtures("empty_home")
+
+
+def write(text: str) -> Path:
+    path = locations.settings_file()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o600)
+    return path
+
+
+def test_without_anything_set_it_says_what_to_set(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tell", "--test"]) == 2
+    assert "codex-tui config webhook.phone.kind ntfy" in capsys.readouterr().err
+    assert main(["tell"]) == 2
+    assert main(["tell", "a", "--test"]) == 2
+    assert main(["tell", "a"]) == 2
+
+
+def test_a_test_notice_goes_everywhere_and_says_what_each_server_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "WAITS", (0.0, 0.0))
+    with serve(Answer(words=b'{"id":"1","topic":"my-topic"}')) as phone, serve(Answer(502, b"bad gateway")) as team:
+        write(
+            f'[webhook.phone]\nkind = "ntfy"\nurl = "{phone.url}/my-topic"\ntoken = "tk_secret1"\n'
+            f'[webhook.team]\nkind = "slack"\nurl = "{team.url}/T0/B0/SECRET"\n'
+            '[notify]\ncommand = ["/bin/true"]\n'
+        )
+        assert main(["tell", "--test"]) == 1
+        printed = capsys.readouterr()
+        assert "✓ phone (ntfy at 127.0.0.1:" in printed.out
+        assert 'took the notice. It said 200: {"id":"1","topic":"…"}' in printed.out
+        assert "✗ The webhook team (slack at 127.0.0.1:" in printed.out and "(502: bad gateway), 3 times" in printed.out
+        assert "✓ The notify command ran: /bin/true" in printed.out
+        assert printed.err.count("tried again in") == 2
+        assert phone.requests[0].headers["Authorization"] == "Bearer tk_secret1"
+        assert main(["tell", "--test", "--json"]) == 1
+        answer = as_json(capsys)
+        assert [(one["name"], one["ok"]) for one in answer["sent"]] == [
+            ("phone", True), ("team", False), ("command", True),
+        ]  # fmt: skip
+        for text in (printed.out, printed.err, json.dumps(answer)):
+            assert "SECRET" not in text and "my-topic" not in text and "tk_secret1" not in text
+
+
+def test_a_run_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    failed = ev.Failed(kind="gpu_memory", message="No memory for /home/me/model.", step=2)
+    run = make_run("a", ev.Started(attempt=1, pid=1), ev.Metrics(step=2, loss=1.0), failed)
+    with serve() as server:
+        write(f'[webhook.phone]\nkind = "ntfy"\nurl = "{server.url}/topic"\n')
+        assert main(["tell", str(run.path)]) == 0
+        assert main(["tell", "a", "--json"]) == 0
+        assert as_json(capsys) == {"ok": True, "event": None, "problems": []}
+    [request] = server.requests
+    assert (request.headers["Title"], request.body) == ("a failed", "The GPU ran out of memory, at step 2.")
+    assert not notice_log.find_file().exists()
+
+
+def test_a_run_that_trains_is_nothing_to_tell(capsys: pytest.CaptureFixture[str]) -> None:
+    make_run("a", ev.Started(attempt=1, pid=1), ev.Metrics(step=2, loss=1.0), alive=True)
+    with serve() as server:
+        write(f'[webhook.phone]\nkind = "ntfy"\nurl = "{server.url}/topic"\n')
+        assert main(["tell", "a"]) == 0
+    assert server.requests == []
+
+
+def test_broken_settings_are_in_the_log() -> None:
+    make_run("a", ev.Started(attempt=1, pid=1), ev.Done(step=1))
+    write("[notify]\nevents = 3\n")
+    assert main(["tell", "a"]) == 2
+    assert "'events' is a list of some of these words" in notice_log.read_recent(time.time())[0]
+
+
+def test_the_command_works_in_the_environment_of_a_trainer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No viewer is open, and a file in the run directory has the name of a module."""
+    run = make_run("a", ev.Started(attempt=1, pid=1), ev.Metrics(step=2, loss=1.0), ev.Done(step=2))
+    (run.path / "json.py").write_text("raise SystemExit('executed')")
+    with serve() as server:
+        write(f'[webhook.phone]\nkind = "ntfy"\nurl = "{server.url}/topic"\n')
+        command = make_tell_command()
+        assert json.loads(command)[-5:] == [sys.executable, "-P", "-m", "codex_tui", "tell"]
+        environ = trainer_environment() | {tell.VARIABLE: command}
+        assert environ["PYTHONPATH"] != os.environ.get("PYTHONPATH")
+        with monkeypatch.context() as trainer:
+            for name, value in environ.items():
+                trainer.setenv(name, value)
+            trainer.chdir(run.path)
+            teller = Teller()
+            teller.tell(run.path)
+            deadline = time.monotonic() + 60
+            while teller._is_running():
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+    [request] = server.requests
+    assert request.headers["Title"] == "a is done"
+    assert run.announced.read_text().split()[1:] == ["done"]
