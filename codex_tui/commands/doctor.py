@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from codex_tui.base.errors import DONE, FAILED, NO_ENVIRONMENT, CodexError
+from codex_tui.commands.doctor_finding import Finding
 from codex_tui.commands.options import add_python_option
 
 if TYPE_CHECKING:
@@ -19,14 +20,6 @@ if TYPE_CHECKING:
 PINNED_TRIED_MIB, PINNED_BLOCK_MIB = 2048, 16
 PINNED_WANTED_MIB = 512  # "unsloth" checkpointing of a 3B model with rows of 2,048 tokens needs this much
 SIGNS = {"ok": "✓", "warning": "!", "bad": "✗"}
-
-
-@dataclass(frozen=True)
-class Finding:
-    topic: str
-    state: Literal["ok", "warning", "bad"]
-    found: str
-    advice: str = ""
 
 
 def add(subparsers: Any) -> None:

@@ -9,7 +9,7 @@ from codex_tui.base import notice_log, settings
 from codex_tui.base.errors import CodexError
 from codex_tui.base.text import pluralize
 from codex_tui.base.webhooks import Webhook
-from codex_tui.commands.doctor import Finding
+from codex_tui.commands.doctor_finding import Finding
 
 
 def notice_findings() -> Iterator[Finding]:
