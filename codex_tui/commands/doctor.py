@@ -219,7 +219,7 @@ def _capability(capability: tuple[int, int]) -> Finding:
 
 
 def wsl_findings(version: int, timeouts: dict[str, str]) -> Iterator[Finding]:
-    from codex_tui.machine.gpu import WSL_NVML
+    from training.memory.nvml import WSL_NVML
 
     if not version:
         yield Finding("WSL2", "ok", "no: native Linux")

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codex_tui.base import locations
-from codex_tui.machine import gpu
 from training.contract import files
+from training.memory.nvml import NvmlUnavailable, load_nvml
 
 LOGIND = ("org.freedesktop.login1", "/org/freedesktop/login1", "org.freedesktop.login1.Manager", "KillUserProcesses")
 
@@ -36,8 +36,8 @@ class GpuFacts:
 def gpu_facts() -> GpuFacts | str:
     """The facts, or why there are none, in words."""
     try:
-        nvml = gpu.load_nvml()
-    except gpu.NvmlUnavailable as unavailable:
+        nvml = load_nvml()
+    except NvmlUnavailable as unavailable:
         return str(unavailable)
 
     def ask(function: str, *arguments: object) -> object | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from codex_tui.base import locations
 from codex_tui.base.text import format_gb, pluralize
-from codex_tui.machine import facts, gpu
+from codex_tui.machine import facts
 from codex_tui.machine.model_config import find_config, find_unknown_modules
 from training.contract.model_path import is_path, resolve_model_name
 from training.contract.profile import Profile
@@ -20,6 +20,7 @@ from training.memory.disk import DiskNeed, disk_need
 from training.memory.forecast import Forecast, Machine, check_modules, forecast
 from training.memory.model_shape import ModelShape, NoShape
 from training.memory.module_names import UnknownModules
+from training.memory.nvml import NvmlUnavailable, load_nvml
 from training.memory.remedies import Remedy
 from training.memory.visible_gpu import first_visible_gpu
 from training.memory.wsl import wsl
@@ -168,10 +169,10 @@ def read_card(device: int | str = "auto") -> Card | None:
     if index is None:
         return None
     try:
-        nvml = gpu.load_nvml()
+        nvml = load_nvml()
         handle = nvml.nvmlDeviceGetHandleByIndex(index)
         memory, name = nvml.nvmlDeviceGetMemoryInfo(handle), nvml.nvmlDeviceGetName(handle)
-    except gpu.NvmlUnavailable:
+    except NvmlUnavailable:
         return None
     except nvml.NVMLError:
         return None
@@ -187,8 +188,8 @@ def explain_no_card(device: int | str) -> str:
     if device == "auto" and not first:
         return "CUDA_VISIBLE_DEVICES hides every GPU"
     try:
-        return "" if gpu.load_nvml().nvmlDeviceGetCount() else "the NVIDIA driver knows no GPU"
-    except gpu.NvmlUnavailable as unavailable:
+        return "" if load_nvml().nvmlDeviceGetCount() else "the NVIDIA driver knows no GPU"
+    except NvmlUnavailable as unavailable:
         return str(unavailable)
     except Exception:  # noqa: BLE001  a driver fails in many ways
         return "the NVIDIA driver does not answer"

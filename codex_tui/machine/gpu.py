@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,10 +14,10 @@ import psutil
 
 from training.contract import events as ev
 from training.contract.units import MIB
+from training.memory.nvml import WSL_NVML, NvmlUnavailable, describe_error, is_error, load_nvml
 
 _RETRY_SECONDS = 30.0
 GONE = ("NVMLError_GpuIsLost", "NVMLError_Uninitialized", "NVMLError_DriverNotLoaded")
-WSL_NVML = Path("/usr/lib/wsl/lib/libnvidia-ml.so.1")
 
 
 @dataclass(frozen=True)
@@ -88,47 +87,6 @@ def nvidia_present() -> bool:
         return False
 
 
-class NvmlUnavailable(Exception):
-    """Why NVML cannot be used, in words."""
-
-
-def load_nvml() -> ModuleType:
-    """pynvml, initialised."""
-    try:
-        import pynvml
-    except ImportError:
-        raise NvmlUnavailable("the package nvidia-ml-py is not installed") from None
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError as error:
-        if _is(pynvml, error, "NVMLError_LibraryNotFound") and WSL_NVML.exists():
-            # WSL2 puts the library where the loader does not look; once it is loaded, its name is enough.
-            with suppress(OSError, pynvml.NVMLError):
-                ctypes.CDLL(str(WSL_NVML))
-                pynvml.nvmlInit()
-                return pynvml
-        raise NvmlUnavailable(_in_words(pynvml, error)) from None
-    return pynvml
-
-
-def _is(nvml: ModuleType, error: Exception, *names: str) -> bool:
-    return any(isinstance(error, getattr(nvml, name, ())) for name in names)
-
-
-def _in_words(nvml: ModuleType, error: Exception) -> str:
-    if _is(nvml, error, "NVMLError_LibraryNotFound"):
-        return "no NVIDIA driver on this machine"
-    if _is(nvml, error, "NVMLError_DriverNotLoaded"):
-        return "the NVIDIA driver is not loaded"
-    if _is(nvml, error, "NVMLError_LibRmVersionMismatch"):
-        return "the NVIDIA driver was updated: restart the machine"
-    if _is(nvml, error, "NVMLError_GpuIsLost"):
-        return "the GPU has fallen off the bus: restart the machine"
-    if _is(nvml, error, "NVMLError_NoPermission"):
-        return "no permission to ask the NVIDIA driver"
-    return f"the NVIDIA driver does not answer: {str(error) or type(error).__name__}"
-
-
 # NVML's names of the reasons, and ours. Idle and "applications clocks" are no throttling.
 _THROTTLES = (
     ("SwPowerCap", "power cap"),
@@ -181,7 +139,7 @@ class Sampler:
             self._handle = nvml.nvmlDeviceGetHandleByIndex(self._device)
             self._name = str(nvml.nvmlDeviceGetName(self._handle))
         except nvml.NVMLError as error:
-            self._fail(_in_words(nvml, error))
+            self._fail(describe_error(nvml, error))
 
     def _fail(self, reason: str) -> None:
         self.close()
@@ -211,15 +169,15 @@ class Sampler:
             return answer
 
         memory = ask("nvmlDeviceGetMemoryInfo")
-        if errors and memory is None and _is(nvml, errors[0], *GONE):
-            self._fail(_in_words(nvml, errors[0]))
+        if errors and memory is None and is_error(nvml, errors[0], *GONE):
+            self._fail(describe_error(nvml, errors[0]))
             return None
         rates = ask("nvmlDeviceGetUtilizationRates")
         temperature = ask("nvmlDeviceGetTemperature", nvml.NVML_TEMPERATURE_GPU)
         power, limit = ask("nvmlDeviceGetPowerUsage"), ask("nvmlDeviceGetEnforcedPowerLimit")
         clock, top = (ask(f"nvmlDeviceGet{which}ClockInfo", nvml.NVML_CLOCK_SM) for which in ("", "Max"))
         if not answers:  # a driver that tells nothing at all is as good as gone
-            self._fail(_in_words(nvml, errors[0]))
+            self._fail(describe_error(nvml, errors[0]))
             return None
         return GpuReading(
             name=self._name,

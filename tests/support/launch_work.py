@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from codex_tui.data import sources
-from codex_tui.machine import gpu
+from codex_tui.machine import forecast
 from codex_tui.profiles import resolve
 from training.contract.units import MIB
 from training.dataset.rows import Rows
@@ -70,7 +70,7 @@ def count_launch_work(profile: Path, monkeypatch: pytest.MonkeyPatch) -> Counter
         return real_read(*arguments)
 
     monkeypatch.setattr(sources, "read", count_read)
-    monkeypatch.setattr(gpu, "load_nvml", lambda: nvml)
+    monkeypatch.setattr(forecast, "load_nvml", lambda: nvml)
     monkeypatch.setattr(resolve, "resolve", count_resolved)
     monkeypatch.setitem(_shape_files, str(profile.parent / "model" / "config.json"), counts)
     return counts

@@ -9,6 +9,7 @@ from typing import Any
 
 from training.contract import events as ev
 from training.contract.units import MIB
+from training.memory.nvml import load_nvml
 from training.memory.visible_gpu import first_visible_gpu
 
 METRICS = ("used_mib", "total_mib", "temperature", "utilisation", "power", "sm_clock")
@@ -22,17 +23,14 @@ class Card:
     """
 
     def __init__(self, visible: str) -> None:
-        """`visible` is a number or a UUID. Raises an error if there is no NVML or no such GPU."""
-        import pynvml
-
-        pynvml.nvmlInit()
-        self._nvml = pynvml
+        """`visible` is a number or a UUID. Raises NvmlUnavailable or NVML's error for a GPU that does not exist."""
+        self._nvml = nvml = load_nvml()
         self._error = ""
         if visible.isdigit():  # NVML counts by PCI bus, as CUDA does with CUDA_DEVICE_ORDER=PCI_BUS_ID
-            self._handle = pynvml.nvmlDeviceGetHandleByIndex(int(visible))
+            self._handle = nvml.nvmlDeviceGetHandleByIndex(int(visible))
         else:
-            self._handle = pynvml.nvmlDeviceGetHandleByUUID(visible)
-        self.name = str(self._ask(lambda: pynvml.nvmlDeviceGetName(self._handle)) or "NVIDIA GPU")
+            self._handle = nvml.nvmlDeviceGetHandleByUUID(visible)
+        self.name = str(self._ask(lambda: nvml.nvmlDeviceGetName(self._handle)) or "NVIDIA GPU")
         reading = self.read()
         self.total_mib, self.others_mib = reading.total_mib, reading.used_mib
         self._answers = True
