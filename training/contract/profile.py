@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from training.contract import chat_templates
+from training.contract import chat_templates, hours
 from training.contract.run_tables import Keeper, Launch, Tracking
 from training.contract.tables import (
     Checkpoints,
@@ -70,6 +70,8 @@ def find_conflicts(profile: Profile) -> Iterator[tuple[str, str]]:
         yield "model.name", "a URL is no model; name it as on the Hub, owner/name, or give the path of its folder"
     if model.chat_template and (problem := chat_templates.find_problem(model.chat_template)):
         yield "model.chat_template", problem
+    if profile.keeper.hours and (problem := hours.find_problem(profile.keeper.hours)):
+        yield "keeper.hours", problem
     if model.load_in_4bit and model.dtype == "float32":
         yield "model.dtype", "float32 is not possible with load_in_4bit = true; use auto or bfloat16"
     if model.offload_layers and not training.gradient_checkpointing:
