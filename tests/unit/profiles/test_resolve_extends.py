@@ -138,3 +138,9 @@ def test_overrides_hold_over_the_file(mine: Path) -> None:
     broken = resolve(path.read_text(), path, {"lora.r": "4", "model.dtype": "float32"})
     assert [(problem.field, problem.line) for problem in broken.problems] == [("lora.r", None), ("model.dtype", None)]
     assert resolve("", path, {"model.name": "x"}).problems == []
+
+
+def test_hours_of_another_form_name_their_line_and_the_right_form(mine: Path) -> None:
+    path = write(mine / "mine.toml", '[model]\nname = "a"\n[keeper]\nhours = "11pm-7am"\n')
+    assert told(path) == ['line 4: keeper.hours: write two times of the day as "23:00-07:00"']
+    assert told(write(path, '[model]\nname = "a"\n[keeper]\nhours = "23:00-07:00"\n')) == []
