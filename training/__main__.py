@@ -1,14 +1,16 @@
-"""`python -m training RUN | chat RUN | judge RUN | export RUN | gguf FOLDER | inspect RUN_OR_CONFIG | jsonl FILE COPY |
-template CONFIG FOLDER`. Each command imports only what it needs."""
+"""`python -m training RUN | heal RUN | chat RUN | judge RUN | export RUN | gguf FOLDER | inspect RUN_OR_CONFIG |
+jsonl FILE COPY | template CONFIG FOLDER`. Each command imports only what it needs."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
+from training.contract.run_directory import RunDirectory
+
 USAGE = (
-    "usage: python -m training RUN | chat RUN | judge RUN | export RUN | gguf FOLDER | inspect RUN_OR_CONFIG | "
-    "jsonl FILE COPY | template CONFIG FOLDER"
+    "usage: python -m training RUN | heal RUN | chat RUN | judge RUN | export RUN | gguf FOLDER | "
+    "inspect RUN_OR_CONFIG | jsonl FILE COPY | template CONFIG FOLDER"
 )
 
 
@@ -42,8 +44,11 @@ def main(arguments: list[str]) -> int:
             from training.workers import tokenizer
 
             return tokenizer.write(Path(config).absolute(), Path(folder).absolute())
+        case ["heal", run]:
+            from training.keeper import heal
+
+            return heal.print_decision(RunDirectory(Path(run).absolute()))
         case [run] if not run.startswith("-"):
-            from training.contract.run_directory import RunDirectory
             from training.keeper import supervisor
 
             directory = RunDirectory(Path(run).absolute())

@@ -31,6 +31,31 @@ def test_memory_that_runs_out_is_told_from_page_locked_memory_that_does(trainer:
     ]
 
 
+def test_the_row_that_found_no_memory_is_named(trainer: Trainer) -> None:
+    [padded, packed, evaluation, optimizer] = trainer.run_program("vram", "rows_that_found_no_memory")
+    place = "its longest row is line 3 of a.jsonl, with 7; the probe had tried 6."
+    assert padded[0] == f"The pass had 21 tokens; {place}"
+    assert packed[0] == f"The pass had 15 tokens; {place}"
+    assert evaluation[0] == "It was a row, with 4 tokens."
+    assert optimizer[0] == ""
+    memory = {
+        "requested_mib": 1536.0,
+        "allocated_mib": 2048.0,
+        "limit_mib": 3596.0,
+        "expandable_segments": False,
+        "card": "Card",
+    }
+    row = {"file": "a.jsonl", "line": 3, "row_tokens": 7, "longest_tokens": 7}
+    for told, facts in (
+        (padded, {"task": "training", "tokens": 21, "largest_tokens": 21, **row}),
+        (packed, {"task": "training", "tokens": 15, "largest_tokens": 15, **row}),
+        (evaluation, {"task": "evaluating", "tokens": 4, "row_tokens": 4}),
+        (optimizer, {"task": "training"}),
+    ):
+        assert {name: told[1][name] for name in facts} == facts
+        assert {name: told[1].get(name) for name in memory} == memory
+
+
 def test_what_is_locked_follows_from_the_machine_and_the_profile(trainer: Trainer) -> None:
     assert trainer.run_program("pinned", "parked") == [27 * 16, 16]
     assert trainer.run_program("pinned", "settings") == [

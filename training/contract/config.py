@@ -121,6 +121,7 @@ class RunConfig(msgspec.Struct, kw_only=True, omit_defaults=True):
     chat_template: str = ""  # the text of the file that the profile's model.chat_template names; see `keep_template`
     dataset_fingerprint: Fingerprint | None = None
     row_form: RowForm | None = None
+    healed: dict[str, Any] = {}  # what the keeper changed after a failure, by dotted field name; `profile` stays
     unknown: dict[str, Any] = {}  # the file's other keys, which are written back unchanged
 
     @classmethod
@@ -142,14 +143,15 @@ class RunConfig(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     @classmethod
     def read_with_profile(cls, path: Path) -> tuple[RunConfig, Profile]:
-        """Read the config.json at `path` and validate its profile. Raises ConfigError."""
+        """Read the config.json at `path` and validate its profile, with the values that the keeper changed after a
+        failure. Raises ConfigError."""
         from pydantic import ValidationError
 
         from training.contract.profile import Profile
 
         config = cls.read(path)
         try:
-            return config, Profile.model_validate(_keep_old_defaults(config.profile))
+            return config, Profile.model_validate(_apply(config.healed, _keep_old_defaults(config.profile)))
         except ValidationError as error:
             raise ConfigDamaged.from_validation(path, "profile", error) from None
 
@@ -186,6 +188,15 @@ def _keep_old_defaults(profile: dict[str, Any]) -> dict[str, Any]:
     return profile | {
         name: _BEFORE_THE_FIELD[name] | table for name, table in tables.items() if isinstance(table, dict)
     }
+
+
+def _apply(changes: dict[str, Any], profile: dict[str, Any]) -> dict[str, Any]:
+    """Return `profile` with the values of `changes`, which are by dotted field name."""
+    changed = dict(profile)
+    for field, value in changes.items():
+        table, _, name = field.rpartition(".")
+        changed[table] = get_table(changed, table) | {name: value}
+    return changed
 
 
 def get_table(owner: dict[str, Any], key: str) -> dict[str, Any]:

@@ -55,6 +55,9 @@ FailureKind = Literal[
 ]
 
 
+MemoryTask = Literal["loading", "probing", "training", "evaluating"]
+
+
 class Event(msgspec.Struct, kw_only=True, tag_field="type", gc=False):
     """The base of every event. `seq` counts from 0 over all attempts of a run; a gap means lost lines."""
 
@@ -246,14 +249,61 @@ class Done(Event, tag="done"):
     adapter_step: Count | None = None
 
 
+class OutOfMemory(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
+    """What is known where the GPU's memory ran out, in MiB; the keeper chooses a remedy by it.
+
+    `requested_mib` is the block that found no room, `allocated_mib` what the allocator had given out then. `limit_mib`
+    and `context_mib` are those of `Probe`. `tokens` are those of the pass that failed. Its longest row is `line` of
+    `file` with `row_tokens`; line 0 if that is not known. `largest_tokens` are those of the largest pass of the run,
+    `longest_tokens` of its longest row, 0 before the rows were read. `offload_layers` layers were in host memory, and
+    `expandable_segments` says whether the allocator's segments could grow.
+    """
+
+    task: MemoryTask
+    requested_mib: Finite = 0.0
+    allocated_mib: Finite = 0.0
+    limit_mib: Finite | None = None
+    context_mib: Finite = 0.0
+    tokens: Count = 0
+    file: str = ""
+    line: Count = 0
+    row_tokens: Count = 0
+    largest_tokens: Count = 0
+    longest_tokens: Count = 0
+    offload_layers: Count = 0
+    expandable_segments: bool = True
+    card: str = ""
+
+
 class Failed(Event, tag="failed"):
-    """`message` is one sentence for a person, `hint` says what to do, `traceback` is for developers."""
+    """`message` is one sentence for a person, `hint` says what to do, `traceback` is for developers. `memory` is known
+    where the GPU's memory ran out."""
 
     kind: FailureKind
     message: str
     hint: str = ""
     traceback: str = ""
     step: int = 0
+    memory: OutOfMemory | None = None
+
+
+class Healed(Event, tag="healed"):
+    """The attempt before failed or hung, and the next one goes on from `step` without the cause.
+
+    `reason` says in one sentence what went wrong. `failed_step` is the step that did not end, or after which an
+    evaluation failed. `changes` maps the profile fields that changed, such as `model.offload_layers`, to (value before,
+    value now); a hang changes none. `frees_mib` is how much less memory the run is forecast to need. `file`, `line` and
+    `tokens` are those of the row that found no memory; line 0 if that is not known."""
+
+    kind: Literal["gpu_memory", "hang"]
+    reason: str
+    step: Count = 0
+    failed_step: Count = 0
+    changes: dict[str, tuple[Any, Any]] = {}
+    frees_mib: Finite = 0.0
+    file: str = ""
+    line: Count = 0
+    tokens: Count = 0
 
 
 AnyEvent = (
@@ -274,6 +324,7 @@ AnyEvent = (
     | Stopped
     | Done
     | Failed
+    | Healed
 )
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.contract.events import FailureKind
+from training.contract.events import FailureKind, OutOfMemory
 from training.contract.files import describe_size_limit, reaches_size_limit
 from training.contract.secrets import redact_secrets
 
@@ -21,6 +21,7 @@ class Failure:
     kind: FailureKind
     message: str
     hint: str
+    memory: OutOfMemory | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "message", redact_secrets(self.message))
@@ -28,12 +29,13 @@ class Failure:
 
 
 class TrainingFailure(Exception):
-    """A failure that the trainer itself detected, so its kind is known."""
+    """A failure that the trainer itself detected, so its kind is known. `memory`: where the GPU's memory ran out."""
 
-    def __init__(self, kind: FailureKind, message: str, hint: str = "") -> None:
+    def __init__(self, kind: FailureKind, message: str, hint: str = "", memory: OutOfMemory | None = None) -> None:
         self.kind = kind
         self.message = message
         self.hint = hint
+        self.memory = memory
         super().__init__(message)
 
 
@@ -117,7 +119,7 @@ def classify(error: BaseException) -> Failure:
     chain = _list_causes(error)
     for link in chain:
         if isinstance(link, TrainingFailure):
-            return Failure(link.kind, link.message, link.hint or _HINTS.get(link.kind, ""))
+            return Failure(link.kind, link.message, link.hint or _HINTS.get(link.kind, ""), link.memory)
     for link in chain:
         if isinstance(link, MemoryError):
             return Failure("host_memory", "The machine ran out of memory.", _HINTS["host_memory"])

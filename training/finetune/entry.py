@@ -59,7 +59,12 @@ def train(path: Path) -> int:
         print_error(text)
         failure = failures.classify(error)
         failed = ev.Failed(
-            kind=failure.kind, message=failure.message, hint=failure.hint, traceback=text, step=attempt.step
+            kind=failure.kind,
+            message=failure.message,
+            hint=failure.hint,
+            traceback=text,
+            step=attempt.step,
+            memory=failure.memory,
         )
         with suppress(OSError):  # the log has the failure already
             attempt.end(failed)

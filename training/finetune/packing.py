@@ -46,10 +46,31 @@ def enable(trainer: SFTTrainer) -> bool:
     return True
 
 
+def find_largest_pass(rows: list[Row], batch_size: int, pass_tokens: int | None) -> list[Row]:
+    """Return the rows of the pass that needs the most memory. `rows` are tokenised. `batch_size` is the trainer's,
+    which for packed rows counts all rows of a step; `pass_tokens` is the limit of a packed pass, or None if rows are
+    padded."""
+    by_length = sorted(rows, key=lambda row: len(row["input_ids"]), reverse=True)
+    if pass_tokens is None:
+        return [by_length[0]] * batch_size
+    largest, room = [by_length[0]], pass_tokens - len(by_length[0]["input_ids"])
+    for row in by_length[1:batch_size]:
+        if room <= 0:
+            break
+        largest.append({name: values[:room] for name, values in row.items()})
+        room -= len(row["input_ids"])
+    return largest
+
+
+def find_starts(batch: Batch) -> list[int]:
+    """Find the positions at which the rows of a batch of packed rows begin."""
+    return (batch["position_ids"][0] == 0).nonzero().flatten().tolist()
+
+
 def split_into_passes(batch: Batch, pass_tokens: int) -> Iterator[Batch]:
     """Split a batch of packed rows into passes of at most `pass_tokens` tokens. Rows stay whole; a row longer than a
     pass has one of its own."""
-    starts = (batch["position_ids"][0] == 0).nonzero().flatten().tolist()
+    starts = find_starts(batch)
     ends = [*starts[1:], batch["input_ids"].shape[1]]
     for rows in group_rows([end - start for start, end in zip(starts, ends, strict=True)], pass_tokens):
         part = {

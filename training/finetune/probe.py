@@ -20,7 +20,7 @@ from training.contract import events as ev
 from training.contract.profile import Profile
 from training.contract.units import MIB
 from training.finetune.attempt import Attempt
-from training.finetune.packing import Row
+from training.finetune.packing import Row, find_largest_pass
 from training.finetune.vram import VramLimit
 from training.job.examples import Examples
 from training.job.job import Job
@@ -77,6 +77,7 @@ class Probe(TrainerCallback):
                 with self._explain(self._describe(self._eval_rows)[0], "evaluated"):
                     self._evaluate()
             event = self._measure(tokens)
+        self._limit.probed_tokens = max(len(row["input_ids"]) for row in self._rows)
         self._limit.apply(loaded=True)
         self._emit(event)
 
@@ -90,7 +91,7 @@ class Probe(TrainerCallback):
 
     def _explain(self, largest: str, verb: str) -> AbstractContextManager[None]:
         task = f"{largest[0].upper()}{largest[1:]}, can't be {verb}"
-        return self._limit.explain_out_of_memory(task, self._profile, self._shape)
+        return self._limit.explain_out_of_memory("probing", task, self._profile, self._shape)
 
     def _evaluate(self) -> None:
         """Run the largest pass of an evaluation."""
@@ -129,22 +130,6 @@ class Probe(TrainerCallback):
             with suppress(OSError):  # a full disk costs the next forecast, and must not cost the run
                 probes.write(self._job.cache, self._limit.card.name, self._job.profile, probed)
         return event
-
-
-def find_largest_pass(rows: list[Row], batch_size: int, pass_tokens: int | None) -> list[Row]:
-    """Return the rows of the pass that needs the most memory. `rows` are tokenised. `batch_size` is the trainer's,
-    which for packed rows counts all rows of a step; `pass_tokens` is the limit of a packed pass, or None if rows are
-    padded."""
-    by_length = sorted(rows, key=lambda row: len(row["input_ids"]), reverse=True)
-    if pass_tokens is None:
-        return [by_length[0]] * batch_size
-    largest, room = [by_length[0]], pass_tokens - len(by_length[0]["input_ids"])
-    for row in by_length[1:batch_size]:
-        if room <= 0:
-            break
-        largest.append({name: values[:room] for name, values in row.items()})
-        room -= len(row["input_ids"])
-    return largest
 
 
 def reset_peaks() -> None:

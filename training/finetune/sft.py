@@ -25,6 +25,7 @@ from training.finetune.attempt import Attempt
 from training.finetune.book_judge import BookJudge, prepare_book_judge
 from training.finetune.callbacks import Reporter, StopOnRequest
 from training.finetune.card import make_card
+from training.finetune.failed_pass import PassFinder
 from training.finetune.gpu import Card
 from training.finetune.guards import CoolDown, LossWatch, StopEarly
 from training.finetune.modules import list_module_names, require_modules
@@ -71,7 +72,10 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
     profile = resolve_offload_layers(profile, shape, limit)
     if on_gpu and shape and (warning := limit_pinned_memory(profile, shape)):
         attempt.warn(warning)
-    with limit.explain_out_of_memory("The model can't be loaded", profile, shape), name_full_disk(hub_cache()):
+    with (
+        limit.explain_out_of_memory("loading", "The model can't be loaded", profile, shape),
+        name_full_disk(hub_cache()),
+    ):
         model, tokenizer = load_model(profile, source, job.config.chat_template)
         limit.apply(loaded=False)  # the CUDA context has grown while the model was loaded
         require_modules(attempt, profile, list_module_names(model))
@@ -113,6 +117,7 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
         attempt.warn(f"{sparse.message} {sparse.remedy}")
     trainer = build_trainer(profile, attempt.locate_run(), model, tokenizer, examples, steps, attempt.warn)
     trainer.find_home = lambda: attempt.locate_run().checkpoints
+    limit.find_failed_pass = PassFinder(trainer, examples, rows, job.source)
     if profile.launch.probe:
         trainer.add_callback(Probe(trainer, examples, attempt, job, profile, shape, limit))
     sampler = make_sampler(attempt, profile, rows.rows, examples.refused, eval_rows)
@@ -128,7 +133,7 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
     )
     emit(actual)
     attempt.stop.can_save = True
-    with limit.explain_out_of_memory("The run can't go on", profile, shape):
+    with limit.explain_out_of_memory("training", "The run can't go on", profile, shape):
         trainer.train(resume_from_checkpoint=str(attempt.resume_from) if attempt.resume_from else None)
 
     # Save

@@ -20,7 +20,7 @@ from training.contract.card_text import CARD
 from training.contract.checkpoints import ADAPTER
 from training.contract.failures import name_full_disk, name_large_file
 from training.finetune import checkpoints
-from training.finetune.packing import split_into_passes
+from training.finetune.packing import Batch, split_into_passes
 from training.job.tokens import IGNORED
 
 if TYPE_CHECKING:
@@ -30,10 +30,13 @@ if TYPE_CHECKING:
 class Trainer(SFTTrainer):
     """Calls `warn` with a sentence when it leaves out a checkpoint. `keep_best`: never delete the checkpoint with the
     lowest evaluation loss. `pass_tokens` and `eval_pass_tokens`: the most tokens of packed rows in one pass of training
-    and of an evaluation; None if rows are not packed."""
+    and of an evaluation; None if rows are not packed. `running_pass` is the batch that goes through the model now, or
+    that failed there; None between passes. `is_evaluating` says whether it belongs to an evaluation."""
 
     pass_tokens: int | None = None
     eval_pass_tokens: int | None = None
+    running_pass: Batch | None = None
+    is_evaluating = False
 
     def __init__(self, *args: Any, warn: Callable[[str], None], keep_best: bool, **kwargs: Any) -> None:
         self._unfinished: Path | None = None  # the folder that a checkpoint is being written to
@@ -46,11 +49,15 @@ class Trainer(SFTTrainer):
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
         """Run the batch in passes of at most `pass_tokens` tokens, each of whole rows, and add up their gradients."""
         if self.pass_tokens is None:
-            return super().training_step(model, inputs, num_items_in_batch)
+            return self._train_pass(model, inputs, num_items_in_batch)
         passes = split_into_passes(inputs, self.pass_tokens)
-        return torch.stack(
-            [super(Trainer, self).training_step(model, part, num_items_in_batch) for part in passes]
-        ).sum()
+        return torch.stack([self._train_pass(model, part, num_items_in_batch) for part in passes]).sum()
+
+    def _train_pass(self, model: Any, inputs: Batch, num_items_in_batch: Any) -> torch.Tensor:
+        self.running_pass, self.is_evaluating = dict(inputs), False
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        self.running_pass = None
+        return loss
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
         """Evaluate, with the mean loss of all learned tokens, as in training. transformers takes the mean of the
@@ -70,11 +77,13 @@ class Trainer(SFTTrainer):
         return [self._evaluate_pass(model, part, *args, **kwargs) for part in passes][-1]
 
     def _evaluate_pass(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        self.running_pass, self.is_evaluating = dict(inputs), True
         tokens = int((inputs["labels"][..., 1:] != IGNORED).sum())  # no token predicts the first one
         loss, *rest = super().prediction_step(model, inputs, *args, **kwargs)
         if tokens:  # the mean of no tokens may be NaN
             self._eval_loss_sum += tokens * loss.item()
             self._eval_tokens += tokens
+        self.running_pass = None
         return loss, *rest
 
     def _get_output_dir(self, trial: Any) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,14 +12,16 @@ from pathlib import Path
 import torch
 
 from training.contract import failures
+from training.contract.events import MemoryTask, OutOfMemory
 from training.contract.failures import TrainingFailure
 from training.contract.profile import Profile
 from training.contract.units import MIB
+from training.finetune.failed_pass import FailedPass
 from training.finetune.gpu import Card
 from training.memory import probes
 from training.memory.forecast import CONTEXT_MIB, Machine
 from training.memory.model_shape import ModelShape
-from training.memory.remedies import Remedy, describe_longer, remedies
+from training.memory.remedies import remedies
 
 CONTEXT_GROWTH_MIB = 64.0  # the CUDA context may grow by this while a model is loaded
 MIN_CONTEXT_MIB, MAX_CONTEXT_MIB = 64.0, 1200.0
@@ -33,10 +35,15 @@ class VramLimit:
     The limit is the GPU's size, less the display reserve or less the memory that other programs hold now, whichever is
     more. hardware.vram_limit_mib may lower it. The allocator is given what the context leaves, so call `apply` again
     once all kernels are loaded.
+
+    `find_failed_pass` returns the pass that was running when memory ran out, None if there was none. `probed_tokens`
+    are those of the longest row that the probe sent through, 0 without a probe.
     """
 
     def __init__(self, profile: Profile, card: Card | None, cache: Path) -> None:
         self.mib: float | None = None
+        self.find_failed_pass: Callable[[], FailedPass | None] = lambda: None
+        self.probed_tokens = 0
         self.card = card
         self.others_mib = (card.others_mib if card else None) or 0.0
         self._probed_context = 0.0
@@ -76,31 +83,69 @@ class VramLimit:
         torch.cuda.set_per_process_memory_fraction(min(1.0, max(1.0, self.mib - context) / self._total))
 
     @contextmanager
-    def explain_out_of_memory(self, task: str, profile: Profile, shape: ModelShape | None) -> Iterator[None]:
-        """When the GPU's memory runs out inside, raise a TrainingFailure that says what failed, what the limit is and
-        which settings would help. `task` is a sentence such as "The model can't be loaded".
+    def explain_out_of_memory(
+        self, task: MemoryTask, sentence: str, profile: Profile, shape: ModelShape | None
+    ) -> Iterator[None]:
+        """When the GPU's memory runs out inside, raise a TrainingFailure that says what failed, at which row, what the
+        limit is and which settings would help. `sentence` is such as "The model can't be loaded".
 
         `profile` has a number of offloaded layers; `shape` is None if no forecast can be made for the model.
         """
         try:
             yield
-        except torch.OutOfMemoryError as error:
+        except RuntimeError as error:  # torch.OutOfMemoryError is one, and cuBLAS raises a plain one
             if failures.classify(error).kind != "gpu_memory":
                 raise
+            failed = self.find_failed_pass()
+            if task == "training" and failed and failed.is_evaluation:
+                task = "evaluating"
             limit = f" (the limit is {self.mib:,.0f} MiB)" if self.mib else ""
-            message = f"{task}: GPU memory ran out{limit}."
-            raise TrainingFailure("gpu_memory", message, self._remedies(profile, shape)) from error
+            message = f"{sentence}: GPU memory ran out{limit}."
+            if failed:
+                message += _describe_row(failed, self.probed_tokens)
+            memory = self._measure_failure(task, profile, failed, str(error))
+            raise TrainingFailure("gpu_memory", message, self._remedies(profile, shape), memory) from error
+
+    def _measure_failure(self, task: MemoryTask, profile: Profile, failed: FailedPass | None, text: str) -> OutOfMemory:
+        """`text` is torch's message."""
+        layers = profile.model.offload_layers
+        memory = OutOfMemory(
+            task=task,
+            requested_mib=_read_size("Tried to allocate", text),
+            allocated_mib=_read_size("Of the allocated memory", text),
+            limit_mib=self.mib,
+            context_mib=round(self.context_mib, 1) if self.mib else 0.0,
+            offload_layers=0 if layers == "auto" else layers,
+            expandable_segments=self.machine.expandable_segments,
+            card=self.machine.card,
+        )
+        if failed:
+            memory.tokens, memory.row_tokens = failed.tokens, failed.row_tokens
+            memory.largest_tokens, memory.longest_tokens = failed.largest_tokens, failed.longest_tokens
+            memory.file, memory.line = failed.file, failed.line
+        return memory
 
     def _remedies(self, profile: Profile, shape: ModelShape | None) -> str:
         if shape is None or self.mib is None:
             return ""
         machine = replace(self.machine, card_mib=self.mib + profile.hardware.display_reserve_mib)
         best = remedies(profile, shape, machine)[:MAX_REMEDIES]
-        text = "; ".join(_describe(remedy) for remedy in best)
+        text = "; ".join(map(str, best))
         return f"Set one of: {text}." if text else ""
 
 
-def _describe(remedy: Remedy) -> str:
-    """Describe a remedy as "lora.r = 8 frees 310 MiB and takes about 12 % longer"."""
-    time = f" and {describe_longer(*remedy.longer)}" if remedy.longer else ""
-    return f"{remedy.field} = {json.dumps(remedy.value)} frees {remedy.frees_mib:,.0f} MiB{time}"
+def _describe_row(failed: FailedPass, probed_tokens: int) -> str:
+    """Return a sentence about the rows of the pass."""
+    row = f"line {failed.line:,} of {failed.file}" if failed.line else "a row"
+    longer = f"; the probe had tried {probed_tokens:,}" if 0 < probed_tokens < failed.row_tokens else ""
+    if failed.tokens == failed.row_tokens:
+        return f" It was {row}, with {failed.row_tokens:,} tokens{longer}."
+    return f" The pass had {failed.tokens:,} tokens; its longest row is {row}, with {failed.row_tokens:,}{longer}."
+
+
+def _read_size(label: str, text: str) -> float:
+    """Read the size in MiB that follows `label` in torch's message; 0 if there is none."""
+    match = re.search(rf"{label} (\d+(?:\.\d+)?) (bytes|KiB|MiB|GiB)", text)
+    if match is None:
+        return 0.0
+    return round(float(match[1]) * {"bytes": 1 / MIB, "KiB": 1 / 1024, "MiB": 1, "GiB": 1024}[match[2]], 2)

@@ -58,6 +58,7 @@ class RunState:
     checkpoints: list[ev.Checkpoint] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     failure: ev.Failed | None = None
+    healed: list[ev.Healed] = field(default_factory=list)  # what the keeper changed after failures, and after hangs
     adapter_step: int | None = None  # of a run that is done: the step of the adapter, if it is not the last step
     started_at: ev.Seconds | None = None  # the start of the first attempt
     last_event_at: ev.Seconds | None = None
@@ -258,6 +259,10 @@ def _on_failed(state: RunState, event: ev.Failed) -> None:
     state.status, state.failure, state.reason, state.ended_at = "failed", event, event.message, event.time
 
 
+def _on_healed(state: RunState, event: ev.Healed) -> None:
+    state.healed.append(event)
+
+
 _STATUS_IN: dict[str, Status] = {
     "probing": "probing",
     "training": "training",
@@ -284,6 +289,7 @@ _HANDLERS: dict[type, Callable[[RunState, Any], None]] = {
     ev.Stopped: _on_stopped,
     ev.Done: _on_done,
     ev.Failed: _on_failed,
+    ev.Healed: _on_healed,
 }
 # No handler of a frequent event reads a field that another one writes, so their order does not matter.
 _LOGGED = frozenset({ev.Metrics, Point})

@@ -36,8 +36,8 @@ _kinds = ev.AnyEvent.__args__
 _decoder = msgspec.json.Decoder(ev.AnyEvent)
 _point_kinds = tuple(Point if kind is ev.Metrics else kind for kind in _kinds)
 _point_decoder = msgspec.json.Decoder(Union[_point_kinds])  # noqa: UP007  the union is made from a list
-_METRICS, _EVAL, _PASS_RATE, _STARTED = (
-    b'{"type":"%s"' % kind for kind in (b"metrics", b"eval", b"pass_rate", b"started")
+_METRICS, _EVAL, _PASS_RATE, _HEALED, _STARTED = (
+    b'{"type":"%s"' % kind for kind in (b"metrics", b"eval", b"pass_rate", b"healed", b"started")
 )
 """How the trainer begins these lines. They never occur inside a JSON string, where quotes are escaped."""
 _any_type = msgspec.json.Decoder(_AnyType)
@@ -156,7 +156,7 @@ def sample_events(path: Path, spots: int = 512, length: int = 2048, ends: int = 
 
 
 def find_landmarks(path: Path) -> list[ev.Event]:
-    """Read all evaluations and pass rates, and the start of each attempt with the event before it.
+    """Read all evaluations, pass rates and heals, and the start of each attempt with the event before it.
 
     A sample may miss them.     Searching takes a tenth of the time of decoding. Returns [] if the file can't be read.
     """
@@ -165,7 +165,7 @@ def find_landmarks(path: Path) -> list[ev.Event]:
     try:
         for data in _read_lines(path):
             data = line + data
-            starts = {*_find_all(data, _EVAL, len(line)), *_find_all(data, _PASS_RATE, len(line))}
+            starts = {start for kind in (_EVAL, _PASS_RATE, _HEALED) for start in _find_all(data, kind, len(line))}
             for start in _find_all(data, _STARTED, len(line)):
                 starts |= {start, data.rfind(b"\n", 0, max(0, start - 1)) + 1}
             for start in sorted(starts):

@@ -4,9 +4,10 @@ into training and evaluation."""
 from __future__ import annotations
 
 import time
+from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,10 +30,13 @@ FROM_CACHE = "from the cache"
 
 @dataclass
 class Examples:
-    """Tokenised rows. `train` and `eval` hold {"input_ids": [...], "labels": [...]}, ready for SFTTrainer."""
+    """Tokenised rows. `train` and `eval` hold {"input_ids": [...], "labels": [...]}, ready for SFTTrainer.
+    `train_places` and `eval_places` are the positions of the rows that these were made of."""
 
     train: list[dict[str, list[int]]] = field(default_factory=list)
     eval: list[dict[str, list[int]]] = field(default_factory=list)
+    train_places: array[int] = field(default_factory=lambda: array("q"))
+    eval_places: array[int] = field(default_factory=lambda: array("q"))
     train_rows: int = 0  # that `train` is made of: a row may be several sequences
     eval_rows: int = 0
     dropped: int = 0  # rows with nothing left to learn after the cut
@@ -46,6 +50,11 @@ class Examples:
     def lengths(self) -> list[int]:
         """The number of tokens of each sequence."""
         return [len(example["input_ids"]) for example in (*self.train, *self.eval)]
+
+    def find_row(self, input_ids: list[int]) -> int | None:
+        """Find the position of the row that became this sequence; the first of equal ones. None if there is none."""
+        pairs = chain(zip(self.train, self.train_places, strict=False), zip(self.eval, self.eval_places, strict=False))
+        return next((place for example, place in pairs if example["input_ids"] == input_ids), None)
 
 
 def tokenise(
@@ -76,7 +85,7 @@ def tokenise(
             examples.refused[position] = describe_refusal(row, encoded.refusal)
             if profile.dataset.on_bad_rows == "refuse":
                 raise TrainingFailure("bad_data", examples.refused[position])
-        _add(examples, row, encoded, profile, is_eval=position in eval_rows)
+        _add(examples, position, row, encoded, profile, is_eval=position in eval_rows)
     if examples.too_long and profile.dataset.long_rows == "refuse":
         count = len(examples.too_long)
         raise TrainingFailure(
@@ -114,20 +123,23 @@ def _batches(rows: list[Row]) -> Iterator[list[Row]]:
         yield batch
 
 
-def _add(examples: Examples, row: Row, encoded: EncodedRow, profile: Profile, *, is_eval: bool) -> None:
-    """Add the sequences of `row`, cut or dropped if they are too long."""
+def _add(examples: Examples, position: int, row: Row, encoded: EncodedRow, profile: Profile, *, is_eval: bool) -> None:
+    """Add the sequences of `row`, which is at `position`, cut or dropped if they are too long."""
     limit, long_rows = profile.model.max_seq_length, profile.dataset.long_rows
     examples.faults.add(encoded.faults)
     longest = max((len(sequence.input_ids) for sequence in encoded.sequences), default=0)
     examples.longest = max(examples.longest, longest)
     if longest > limit:
         examples.too_long.append(f"line {row.line} has {longest} tokens")
-    split, added = examples.eval if is_eval else examples.train, 0
+    split, places, added = examples.train, examples.train_places, 0
+    if is_eval:
+        split, places = examples.eval, examples.eval_places
     for sequence in encoded.sequences:
         cut = sequence.cut(limit)
         if cut.spans and (long_rows == "cut" or len(sequence.input_ids) <= limit):
             added += 1
             split.append({"input_ids": cut.input_ids, "labels": cut.labels})
+            places.append(position)
     if not added:
         examples.dropped += 1
         return

@@ -10,8 +10,11 @@ import training.finetune.probe as probe  # before torch reports a GPU: bitsandby
 
 import torch  # isort: skip
 
+import msgspec
+
 from training.contract.failures import TrainingFailure, classify
 from training.contract.profile import Profile
+from training.finetune.failed_pass import PassFinder
 from training.finetune.vram import VramLimit
 from training.job.examples import Examples
 from training.memory import probes
@@ -87,7 +90,7 @@ def failures() -> list[list[str]]:
 
     def failure_of(text: str) -> list[str]:
         try:
-            with limit().explain_out_of_memory("The run can't go on", profile(), None):
+            with limit().explain_out_of_memory("training", "The run can't go on", profile(), None):
                 raise torch.OutOfMemoryError(text)
         except Exception as error:  # noqa: BLE001  the test looks at what it is
             failure = classify(error)
@@ -140,3 +143,50 @@ def fail_in(method: str) -> list[str]:
         failure = classify(error)
         return [failure.kind, failure.message, failure.hint]
     raise AssertionError("the probe did not fail")
+
+
+def rows_that_found_no_memory() -> list[list[Any]]:
+    """[message, what the failure says of the memory] for a padded batch, a packed pass, an evaluation whose only row is
+    in no file any more, and an optimizer step, which runs no pass."""
+    lengths = (3, 7, 5)
+    examples = Examples(
+        train=[{"input_ids": [*range(10 * length, 11 * length)], "labels": []} for length in lengths],
+        eval=[{"input_ids": [9, 9], "labels": []}],
+    )
+    examples.train_places.extend([0, 2, 1])
+    rows: Any = SimpleNamespace(rows=[SimpleNamespace(file=number % 2, line=number + 1) for number in range(3)])
+    source: Any = SimpleNamespace(files=[Path("a.jsonl"), Path("b.jsonl")])
+    ids = [example["input_ids"] for example in examples.train]
+    padded = torch.tensor([row + [0] * (7 - len(row)) for row in ids])
+    packed = torch.tensor([[token for row in ids for token in row]])
+    batches: list[tuple[Any, int | None, bool]] = [
+        ({"input_ids": padded, "attention_mask": (padded > 0).int()}, None, False),
+        (
+            {"input_ids": packed, "position_ids": torch.tensor([[*range(3), *range(7), *range(5)]])},
+            15,
+            False,
+        ),
+        ({"input_ids": torch.tensor([[8, 8, 8, 8]])}, None, True),
+        (None, None, False),
+    ]
+    told = []
+    for batch, pass_tokens, is_evaluating in batches:
+        trainer: Any = SimpleNamespace(
+            running_pass=batch,
+            pass_tokens=pass_tokens,
+            is_evaluating=is_evaluating,
+            args=SimpleNamespace(per_device_train_batch_size=3),
+        )
+        subject = limit()
+        subject.probed_tokens = 6
+        subject.find_failed_pass = PassFinder(trainer, examples, rows, source)
+        try:
+            with subject.explain_out_of_memory("training", "It stopped", profile(), None):
+                raise torch.OutOfMemoryError(
+                    "CUDA out of memory. Tried to allocate 1.50 GiB. GPU 0 has a total capacity of 4.00 GiB of which "
+                    "8.00 MiB is free. 3.00 GiB allowed; Of the allocated memory 2.00 GiB is allocated by PyTorch, and "
+                    "32.86 MiB is reserved by PyTorch but unallocated."
+                )
+        except TrainingFailure as error:
+            told.append([error.message.partition("). ")[2], msgspec.to_builtins(error.memory)])
+    return told

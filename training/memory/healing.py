@@ -1,0 +1,181 @@
+"""Chooses the smallest changes with which a run that found no GPU memory continues and learns the same.
+
+The rows of a step, their order, the sequence length and the adapter stay as they are, so that only sums may be rounded
+otherwise. The optimizer stays too: a checkpoint holds its state in one form, and state that was loaded is not paged.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from training.contract.events import OutOfMemory, Probe
+from training.contract.profile import Profile, find_conflicts
+from training.memory import remedies
+from training.memory.forecast import STREAMED_LAYERS, TIGHT_SHARE, Machine, forecast
+from training.memory.model_shape import ModelShape
+from training.memory.remedies import LOSS_TILES, MIN_FREED_MIB
+from training.memory.speed import estimate_slowdown
+
+Changes = dict[str, Any]  # new values, by the field's dotted name
+
+GOALS = (TIGHT_SHARE, 1.0, 1 / TIGHT_SHARE)
+"""The shares of the limit that the healed run may be forecast to need. The first that can be reached counts. Forecasts
+are right within 5 %, so a run that is forecast to need a little too much is still worth an attempt."""
+BATCH_FIELDS = ("training.per_device_train_batch_size", "training.gradient_accumulation_steps")
+"""They change together, so that a step keeps its rows."""
+LEARNING_FIELDS = ("training.optim", "lora.r", "lora.target_modules", "model.max_seq_length")
+"""Changes of these fields change what the run learns, so only a person makes them."""
+
+
+@dataclass(frozen=True)
+class Healing:
+    """New values of the profile, and how much less memory the run is forecast to need with them."""
+
+    changes: Changes
+    frees_mib: float
+
+
+@dataclass(frozen=True)
+class Shortage:
+    """A run that found no memory: its profile with a number of offloaded layers, the shape of its model, what the
+    trainer reported of the failure, and the measurement of the probe before it, if there was one."""
+
+    profile: Profile
+    shape: ModelShape
+    failure: OutOfMemory
+    probe: Probe | None = None
+
+    @property
+    def machine(self) -> Machine:
+        failure = self.failure
+        reserve = self.profile.hardware.display_reserve_mib
+        card_mib = None if failure.limit_mib is None else failure.limit_mib + reserve
+        return Machine(card_mib, failure.context_mib, failure.expandable_segments, card=failure.card)
+
+    @cached_property
+    def correction_mib(self) -> float:
+        """By how much the run needs more memory than it is forecast to need, as far as that is known."""
+        failure, profile = self.failure, self.profile
+        correction = 0.0
+        if self.probe and self.probe.peak_reserved_mib:
+            tokens = self.probe.tokens * profile.training.per_device_train_batch_size
+            needed = self.probe.peak_reserved_mib + failure.context_mib
+            correction = needed - self._forecast(profile, tokens, self.probe.tokens)
+        if failure.allocated_mib:
+            needed = failure.allocated_mib + failure.requested_mib + failure.context_mib  # at least
+            correction = max(correction, needed - self._forecast(profile, failure.tokens, failure.row_tokens))
+        return correction
+
+    @cached_property
+    def needed_mib(self) -> float:
+        return self.forecast_mib(self.profile)
+
+    def forecast_mib(self, profile: Profile) -> float:
+        """Forecast the memory that the largest pass of the run needs with `profile`."""
+        return self.correction_mib + self._forecast(profile, self.failure.largest_tokens, self.failure.longest_tokens)
+
+    def _forecast(self, profile: Profile, tokens: int, longest: int) -> float:
+        """Forecast for passes of at most `tokens` tokens, in rows of at most `longest`; 0 for as many as possible."""
+        limit, rows = profile.model.max_seq_length, profile.training.per_device_train_batch_size
+        length = min(limit, longest or limit)
+        if profile.training.packing != "off" and tokens:  # a pass has other rows beside the longest one
+            length = min(limit, max(length, math.ceil(tokens / rows)))
+        return forecast(profile.with_max_seq_length(length), self.shape, self.machine).device_mib
+
+
+def find_healing(shortage: Shortage) -> Healing | None:
+    """Find the changes that are enough and slow the run least. None if no changes are enough."""
+    failure = shortage.failure
+    if failure.limit_mib is None:
+        return _find(shortage, shortage.needed_mib - max(MIN_FREED_MIB, failure.requested_mib))
+    # A base that does not fit is worth minutes of loading only where it is forecast to fit.
+    for share in GOALS[:2] if failure.task == "loading" else GOALS:
+        goal = min(share * failure.limit_mib, shortage.needed_mib - MIN_FREED_MIB)
+        if healing := _find(shortage, goal):
+            return healing
+    return None
+
+
+def list_learning_remedies(shortage: Shortage) -> list[remedies.Remedy]:
+    """List the remedies of the forecast that change what the run learns."""
+    found = remedies.remedies(shortage.profile, shortage.shape, shortage.machine)
+    return [remedy for remedy in found if remedy.field in LEARNING_FIELDS]
+
+
+def _find(shortage: Shortage, goal_mib: float) -> Healing | None:
+    """Find the fastest changes with which the run needs at most `goal_mib`: those of one kind, or else of several."""
+    profile, changes = shortage.profile, Changes()
+    while kinds := list(_list_kinds(profile, shortage)):
+        enough: list[Changes] = []
+        for kind in kinds:
+            enough += [one for one in kind if shortage.forecast_mib(apply(profile, one)) <= goal_mib][:1]
+        if enough:
+            fastest: Changes = min(enough, key=lambda one: _estimate_slowdown(shortage, profile, one))
+            changes = _drop_needless(shortage, changes | fastest, goal_mib)
+            needed = shortage.forecast_mib(apply(shortage.profile, changes))
+            return Healing(changes, round(shortage.needed_mib - needed, 1))
+        # Take the whole of one kind, and see what the others must add.
+        before = shortage.forecast_mib(profile)
+        strongest = [kind[-1] for kind in kinds]
+        helpful = [one for one in strongest if before - shortage.forecast_mib(apply(profile, one)) >= MIN_FREED_MIB]
+        if not helpful:
+            return None
+        step = min(helpful, key=lambda one: _estimate_slowdown(shortage, profile, one))
+        profile, changes = apply(profile, step), changes | step
+    return None
+
+
+def _drop_needless(shortage: Shortage, changes: Changes, goal_mib: float) -> Changes:
+    """Leave out each change without which the others are enough."""
+    for field in list(changes):
+        left_out = BATCH_FIELDS if field in BATCH_FIELDS else (field,)
+        fewer = {name: value for name, value in changes.items() if name not in left_out}
+        changed = apply(shortage.profile, fewer)
+        if fewer and not any(find_conflicts(changed)) and shortage.forecast_mib(changed) <= goal_mib:
+            changes = fewer
+    return changes
+
+
+def apply(profile: Profile, changes: Changes) -> Profile:
+    """Return `profile` with other values. They are not validated."""
+    for field, value in changes.items():
+        profile = profile.with_value(field, value)
+    return profile
+
+
+def _list_kinds(profile: Profile, shortage: Shortage) -> Iterator[list[Changes]]:
+    """Yield the changes of each kind, the mildest first. The kinds are in the order of their usual cost."""
+    training, model, shape = profile.training, profile.model, shortage.shape
+    rows, eval_rows = training.per_device_train_batch_size, profile.evaluation.per_device_eval_batch_size
+    if eval_rows > 1 and (eval_rows > rows or shortage.failure.task == "evaluating"):
+        yield [{"evaluation.per_device_eval_batch_size": count} for count in _halve(eval_rows)]
+    if training.gradient_checkpointing != "unsloth":
+        yield [{"training.gradient_checkpointing": "unsloth"}]
+    if not model.offload_embedding and not shape.tie_word_embeddings and not profile.lora.modules_to_save:
+        yield [{"model.offload_embedding": True}]
+    if tiles := [{"training.loss_tile_mib": tile} for tile in LOSS_TILES if tile < training.loss_tile_mib]:
+        yield tiles
+    step_rows = rows * training.gradient_accumulation_steps
+    if fewer := [count for count in _halve(rows) if step_rows % count == 0]:
+        yield [dict(zip(BATCH_FIELDS, (count, step_rows // count), strict=True)) for count in fewer]
+    first = max(STREAMED_LAYERS, int(model.offload_layers)) + 1
+    if training.gradient_checkpointing and (counts := range(first, shape.num_hidden_layers)):
+        yield [{"model.offload_layers": count} for count in counts]
+
+
+def _halve(count: int) -> Iterator[int]:
+    while count > 1:
+        count //= 2
+        yield count
+
+
+def _estimate_slowdown(shortage: Shortage, profile: Profile, changes: Changes) -> float:
+    """The share by which the run takes longer at most. It is 0 if the rates of the card are not known, so that the
+    order of the kinds decides."""
+    row_tokens = shortage.failure.longest_tokens or profile.model.max_seq_length
+    longer = estimate_slowdown(profile, apply(profile, changes), shortage.shape, shortage.failure.card, row_tokens)
+    return longer[1] if longer else 0.0
