@@ -13,6 +13,7 @@ from codex_tui.runs import notices
 from codex_tui.runs.announcements import Announcement, Announcer
 from codex_tui.runs.facts import read_facts, suggest_chat
 from codex_tui.runs.follower import RunFollower
+from codex_tui.runs.healed import describe_heal
 from codex_tui.runs.outcome import describe_newer_events, describe_silence
 from codex_tui.runs.pace import estimate_time_left
 from codex_tui.runs.pass_rates import describe_passes
@@ -149,6 +150,8 @@ def describe(event: ev.Event, state: RunState, phase_before: ev.Phase | None) ->
             return f"stopped  step {event.step}"
         case ev.Done():
             return f"done  {pluralize(event.step, 'step')}  {format_duration(compute_elapsed(state))}"
+        case ev.Healed():
+            return clean(f"healed  step {event.failed_step}  {describe_heal(event)}")
         case ev.Failed():
             hint = f"\n  {clean(event.hint)}" if event.hint else ""
             return f"failed: {clean(event.message)}{hint}"

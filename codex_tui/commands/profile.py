@@ -124,10 +124,11 @@ def run_check(args: argparse.Namespace) -> int:
 def _compare_with_model(profile: Profile, path: Path, overrides: Mapping[str, Any]) -> list[ProfileProblem]:
     """Find what does not fit the profile's model, if the model's config.json is on this machine."""
     from codex_tui.base.toml_positions import find_lines
-    from codex_tui.machine.model_config import find_config, find_unknown_modules
+    from codex_tui.machine.model_config import find_unknown_modules
     from codex_tui.profiles.problems import ProfileProblem
+    from training.memory.model_config import find_config
 
-    config = find_config(profile.model.name, profile.model.revision, path)
+    config = find_config(profile.model.name, profile.model.revision, path.parent)
     unknown = find_unknown_modules(profile, config)
     if unknown is None:
         return []

@@ -11,13 +11,14 @@ from typing import Any
 from codex_tui.base import locations
 from codex_tui.base.text import format_gb, pluralize
 from codex_tui.machine import facts
-from codex_tui.machine.model_config import find_config, find_unknown_modules
+from codex_tui.machine.model_config import find_unknown_modules
 from training.contract.model_path import is_path, resolve_model_name
 from training.contract.profile import Profile
 from training.contract.units import MIB
 from training.memory import probes, remedies
 from training.memory.disk import DiskNeed, disk_need
 from training.memory.forecast import Forecast, Machine, check_modules, forecast
+from training.memory.model_config import find_config
 from training.memory.model_shape import ModelShape, NoShape
 from training.memory.module_names import UnknownModules
 from training.memory.nvml import NvmlUnavailable, load_nvml
@@ -115,7 +116,7 @@ def forecast_resources(
     """
     card = read_card(profile.hardware.device)
     card_mib = card_mib or _find_card_size(profile, card, use_title)
-    config = find_config(profile.model.name, profile.model.revision, path)
+    config = find_config(profile.model.name, profile.model.revision, path.parent)
     unknown_modules = find_unknown_modules(profile, config)
     shape, reason = (None, str(unknown_modules)) if unknown_modules else _find_shape(profile, config)
     memory, changes = None, []
@@ -141,7 +142,7 @@ def forecast_lengths(
     card = read_card(profile.hardware.device)
     if profile.hardware.device == "cpu":
         return LengthForecasts([], card, CPU_REASON)
-    shape, reason = _find_shape(profile, find_config(profile.model.name, profile.model.revision, path))
+    shape, reason = _find_shape(profile, find_config(profile.model.name, profile.model.revision, path.parent))
     if shape is None:
         return LengthForecasts([], card, reason)
     card_mib = card_mib or _find_card_size(profile, card, use_title)

@@ -12,6 +12,8 @@ from typing import Any
 import msgspec
 
 from codex_tui.runs.facts import read_facts, read_note
+from codex_tui.runs.healed import make_json as make_heal_json
+from codex_tui.runs.healed import summarise_heals
 from codex_tui.runs.judged import JudgedSummary, summarise_judgements
 from codex_tui.runs.library import read_created
 from codex_tui.runs.outcome import describe_newer_events, describe_resume
@@ -52,6 +54,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     broken: str = ""
     judgements: tuple[JudgedSummary, ...] = ()
     pass_rate: ev.PassRate | None = None  # the last one
+    healed: tuple[ev.Healed, ...] = ()
 
     @property
     def path(self) -> Path:
@@ -69,8 +72,8 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def remark(self) -> str:
-        """The reason why the run ended, and the remedy."""
-        return f"{self.reason} {self.remedy}".strip()
+        """The reason why the run ended, the remedy, and what the keeper changed."""
+        return " ".join(filter(None, (self.reason, self.remedy, summarise_heals(self.healed))))
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -92,6 +95,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
             "reason": self.reason,
             "resume_step": self.resume_step,
             "pass_rate": make_json(self.pass_rate) if self.pass_rate else None,
+            "healed": [make_heal_json(event) for event in self.healed],
             "judgements": [one.as_json() for one in self.judgements],
         }
 
@@ -127,6 +131,7 @@ def summarise(run: RunDirectory) -> RunSummary:
         broken=watched.leftovers.broken,
         judgements=tuple(summarise_judgements(run)),
         pass_rate=state.pass_rates[-1] if state.pass_rates else None,
+        healed=tuple(state.healed),
     )
 
 
@@ -137,11 +142,17 @@ def find_best_evaluation(state: RunState) -> ev.Eval | None:
 
 
 def complete_evaluations(run: RunDirectory, watched: WatchedRun) -> RunState:
-    """Return the sampled state with every evaluation, pass rate and break, which a sample may have missed."""
+    """Return the sampled state with every evaluation, pass rate, heal and break, which a sample may have missed."""
     from training.history.tailer import find_landmarks
 
     landmarks = reduce_all(RunState(), find_landmarks(run.events))
-    return replace(watched.state, evals=landmarks.evals, pass_rates=landmarks.pass_rates, paused=landmarks.paused)
+    return replace(
+        watched.state,
+        evals=landmarks.evals,
+        pass_rates=landmarks.pass_rates,
+        healed=landmarks.healed,
+        paused=landmarks.paused,
+    )
 
 
 def measure_folder(path: Path) -> int:

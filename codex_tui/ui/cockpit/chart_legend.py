@@ -10,14 +10,15 @@ from math import isfinite
 from rich.style import Style
 from textual.strip import Strip
 
-from codex_tui.base.text import format_duration
+from codex_tui.base.text import clean, format_duration
+from codex_tui.runs.healed import describe_briefly
 from codex_tui.runs.pass_rates import describe_passes
 from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.painted import make_strip
 from training.contract import events as ev
 from training.history.series import Axis, Series
 
-RAW, SMOOTH, CURSOR = "⠒", "━", "│"
+RAW, SMOOTH, CURSOR, HEALED = "⠒", "━", "│", "✚"
 Part = tuple[str, str, str]  # a sign, the name of its style, and a text
 SMOOTHED = ("loss", "gradient norm", "tokens/s")
 """The curves whose values jump so much that a smoothed curve is drawn too."""
@@ -26,13 +27,14 @@ SMOOTHED = ("loss", "gradient norm", "tokens/s")
 @dataclass(frozen=True)
 class CurveShown:
     """The curve that the chart shows. Its values are in `series.losses`. `evals` and `last` belong to the losses,
-    `pass_rates` to the pass rate."""
+    `pass_rates` to the pass rate, and `healed` to every curve."""
 
     name: str
     series: Series
     evals: Sequence[ev.Eval] = ()
     last: ev.Metrics | None = None
     pass_rates: Sequence[ev.PassRate] = ()
+    healed: Sequence[ev.Healed] = ()
 
     @property
     def smooth(self) -> bool:
@@ -72,6 +74,8 @@ def describe_values(shown: CurveShown, eval_sign: str, best_sign: str) -> list[P
         parts.append(("", "label", describe_passes(shown.pass_rates[-1])))
     if best := shown.best:
         parts.append((best_sign, "eval", f" best {format_value(shown.name, best[1])} at {best[0]:,}"))
+    if shown.healed:
+        parts.append((HEALED, "eval", f" healed at {shown.healed[-1].failed_step:,}"))
     return parts
 
 
@@ -89,6 +93,8 @@ def describe_cursor(shown: CurveShown, step: int, axis: Axis, eval_sign: str) ->
     value, level = series.losses[index], series.smooth[index]
     text = format_value(shown.name, value) if isfinite(value) else "NaN/inf"
     parts: list[Part] = [(CURSOR, "cursor", f" step {series.steps[index]:,}{at}  {shown.name} {text}")]
+    heals = [event for event in shown.healed if event.failed_step == step]
+    parts += [(HEALED, "eval", f" healed {clean(describe_briefly(event))}") for event in heals]
     if shown.smooth and isfinite(level):
         parts.append((SMOOTH, "smooth", f" smoothed {format_value(shown.name, level)}"))
     earlier = [event for event in shown.evals if event.step <= step and event.eval_loss is not None]

@@ -14,6 +14,7 @@ from textual.screen import ModalScreen
 
 from codex_tui.base.text import clean
 from codex_tui.runs.facts import RunFacts
+from codex_tui.runs.healed import describe_heal
 from codex_tui.runs.watched import WatchedRun
 from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.drawing import MUTED, STRONG, line
@@ -107,6 +108,10 @@ def _describe_outcome(watched: WatchedRun) -> Iterator[Content]:
         yield line(("Outcome", STRONG))
         yield Content(clean(watched.reason, newlines=True))
         yield from (line((clean(text), MUTED)) for text in watched.log_tail)
+        yield Content("")
+    if state.healed:
+        yield line(("Healed", STRONG))
+        yield from (Content(clean(describe_heal(event))) for event in state.healed)
         yield Content("")
     if state.warnings or watched.missing_events or watched.damaged_lines:
         yield line(("Warnings", STRONG))

@@ -7,6 +7,7 @@ from textual.strip import Strip
 
 from codex_tui.base.text import clean, format_duration, pluralize
 from codex_tui.runs.facts import RunFacts
+from codex_tui.runs.healed import describe_briefly
 from codex_tui.runs.outcome import describe_silence
 from codex_tui.runs.pace import estimate_time_left, estimate_tokens_per_second
 from codex_tui.runs.watched import WatchedRun
@@ -93,6 +94,10 @@ class RunHeader(Painted):
             numbers.append(_format_number("eval", figures.format_loss(state.evals[-1].eval_loss)))
         if not watched.ended:
             numbers.append(_format_number("ETA", format_duration(estimate_time_left(state))))
+        if state.healed:
+            heal = state.healed[-1]
+            text = f"{clean(describe_briefly(heal))} at {heal.failed_step:,}"
+            numbers.append(line(("healed ", MUTED), (text, "bold $warning")))
         if state.pass_rates:
             rate = state.pass_rates[-1]
             numbers.append(_format_number("passes", f"{rate.passes} / {rate.questions}"))

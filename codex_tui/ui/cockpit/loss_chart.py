@@ -12,7 +12,7 @@ from textual.strip import Strip
 from codex_tui.runs.curves import Curves
 from codex_tui.runs.evaluation_curves import build_pass_curve
 from codex_tui.runs.watched import WatchedRun
-from codex_tui.ui.cockpit.chart_legend import CurveShown, describe_cursor, describe_values, fit_legend
+from codex_tui.ui.cockpit.chart_legend import HEALED, CurveShown, describe_cursor, describe_values, fit_legend
 from codex_tui.ui.cockpit.chart_window import ChartWindow
 from codex_tui.ui.cockpit.small_charts import draw_small_charts, has_room
 from codex_tui.ui.kit import plot
@@ -166,16 +166,17 @@ class LossChart(CurveChart, can_focus=True):
             columns = shown.series.downsample(self._axis, low, high, frame.columns * 2)
         styles = {name: self._style(name) for name in ("raw", "smooth", "eval", "cursor", "label", "axis")}
         raw, line = plot.draw_curve(columns, frame.rows, frame.y, smooth=shown.smooth)
-        marks = self._place_marks(shown, evals, frame)
+        marks = self._place_heals(shown, frame) | self._place_marks(shown, evals, frame)
         plotted = plot.compose_rows(raw, line, marks, self._find_cursor_column(shown), styles)
         return [legend, *frame.draw(plotted, self._axis, low, high, styles)]
 
     def _shown(self) -> CurveShown:
         state = self._watched.state
         if self._curve == LOSS:
-            return CurveShown(LOSS, state.losses, state.evals, state.last)
+            return CurveShown(LOSS, state.losses, state.evals, state.last, healed=state.healed)
         series = self._find_others().get(self._curve, Series())
-        return CurveShown(self._curve, series, pass_rates=state.pass_rates if self._curve == PASS_RATE else ())
+        pass_rates = state.pass_rates if self._curve == PASS_RATE else ()
+        return CurveShown(self._curve, series, pass_rates=pass_rates, healed=state.healed)
 
     def _style(self, part: str) -> Style:
         return self.get_component_rich_style(f"loss-chart--{part}")
@@ -200,6 +201,17 @@ class LossChart(CurveChart, can_focus=True):
             is_free = all(abs(column - other) >= MIN_EVAL_DISTANCE for _, other in marks)
             if 0 <= frame.y.place(value) < frame.y.dots and (is_free or step in always):
                 marks.setdefault((frame.find_row(value), column), BEST if step == best else EVAL)
+        return marks
+
+    def _place_heals(self, shown: CurveShown, frame: plot.Frame) -> dict[tuple[int, int], str]:
+        """A heal is marked at the lower end of the plot, because its step has no value yet."""
+        low, high, columns = self._drawn
+        marks: dict[tuple[int, int], str] = {}
+        for event in shown.healed:
+            x = shown.series.x_of_step(event.failed_step, self._axis)
+            column = -1 if x is None else plot.place_column(x, low, high, columns)
+            if 0 <= column < columns:
+                marks[frame.rows - 1, column] = HEALED
         return marks
 
     def _find_cursor_column(self, shown: CurveShown) -> int | None:

@@ -65,6 +65,7 @@ def test_runs_tell_the_truth(capsys: pytest.CaptureFixture[str]) -> None:
             "book": "",
             "rate": 0.75,
         },
+        "healed": [],
         "judgements": [],
     }
     assert by_name["demo-2"]["pass_rate"] is None
@@ -76,6 +77,38 @@ def test_runs_tell_the_truth(capsys: pytest.CaptureFixture[str]) -> None:
     assert (by_name["demo-4"]["state"], by_name["demo-4"]["step"]) == ("training", 7)
     assert by_name["demo-4"]["adapter"] is None
     assert by_name["demo-4"]["resume_step"] is None
+
+
+def test_a_healed_run_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    heal = ev.Healed(
+        kind="gpu_memory",
+        reason="GPU memory ran out in step 5, at line 8 of rows.jsonl with 512 tokens.",
+        step=3,
+        failed_step=5,
+        changes={"model.offload_layers": (0, 6)},
+        frees_mib=120.5,
+        file="rows.jsonl",
+        line=8,
+        tokens=512,
+    )
+    make_run("demo-1", ev.Started(attempt=1, pid=1), heal, ev.Started(attempt=2, pid=2, resume_step=3), ev.Done(step=9))
+    assert main(["runs", "--json"]) == 0
+    [run] = as_json(capsys)  # type: ignore[misc]
+    assert run["healed"] == [
+        {
+            "kind": "gpu_memory",
+            "step": 3,
+            "failed_step": 5,
+            "reason": heal.reason,
+            "frees_mib": 120.5,
+            "file": "rows.jsonl",
+            "line": 8,
+            "tokens": 512,
+            "changes": {"model.offload_layers": [0, 6]},
+        }
+    ]
+    assert main(["runs"]) == 0
+    assert "Healed 1 time: model.offload_layers 0 → 6." in capsys.readouterr().out
 
 
 def test_an_ended_run_says_from_which_step_it_goes_on(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ from textual.app import App, ComposeResult
 
 from codex_tui.runs.follower import RunFollower
 from codex_tui.runs.watched import WatchedRun
+from codex_tui.ui.cockpit.chart_legend import HEALED
 from codex_tui.ui.cockpit.loss_chart import BEST, EVAL, LossChart
 from codex_tui.ui.kit.painted import changed_spans
 from training.contract import events as ev
@@ -313,3 +314,26 @@ async def test_the_pass_rate_is_a_curve_with_a_sign_for_each_evaluation() -> Non
     body = "".join(lines[1:])
     assert (body.count(EVAL), body.count(BEST)) == (2, 1)
     assert "loss 0." in (await draw(make_state(60, 120, *rates), 78, 14, "cycle_curve", "cycle_curve"))
+
+
+async def test_a_heal_is_marked_at_its_step_with_what_changed() -> None:
+    heal = ev.Healed(
+        kind="gpu_memory", reason="r", step=20, failed_step=30, changes={"model.offload_layers": (0, 6)}, frees_mib=99
+    )
+    more = [ev.Started(attempt=2, pid=2, resume_step=20), ev.Phase(name="training")]
+    more += [ev.Metrics(step=step, loss=1.5, tokens=step) for step in range(21, 51)]
+    state = make_state(29, 50, heal, *more)
+    drawn = (await draw(state, 100, 18)).splitlines()
+    assert f"{HEALED} healed at 30" in drawn[0]
+    [row] = [line for line in drawn[1:] if HEALED in line]
+    assert drawn.index(row) == 15  # right above the axis
+    left = row.index("┤")
+    assert abs(row.index(HEALED) - left - 0.6 * (100 - left)) < 3
+    chart = LossChart(watched=WatchedRun(state))
+    app = Host(chart)
+    async with app.run_test(size=(100, 18)) as pilot:
+        chart.action_move(1_000_000)
+        while chart._window.cursor != 30:
+            chart.action_move(-1)
+        await pilot.pause()
+        assert f"{HEALED} healed offload_layers 0 → 6" in read_lines(chart)
