@@ -118,7 +118,7 @@ def main() -> None:
         for script in scripts:
             script.process.kill()
         command = [sys.executable, str(HERE / "chat_meter.py"), "batches", str(run.path)]
-        if args.shape != "demo":
+        if args.shape != "demo" or args.only_batches:
             subprocess.run([*command, str(args.answers), str(args.tokens)], check=True)
 
 

@@ -15,10 +15,11 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-ALONE = 5  # answers that are generated one by one
+ALONE = 3  # answers that are generated one by one
 Answer = Callable[[str, bool, int], tuple[int, float, str]]  # tokens, time of the first one, text
 
 
@@ -89,21 +90,24 @@ def measure_batches(run: Path, answers: int, tokens: int) -> None:
 
     from training.contract.judgement import Question
     from training.contract.run_directory import RunDirectory
+    from training.job import answers as batches
     from training.job.job import read_job
-    from training.judge import generation
     from training.judge.models import JudgeModels
 
     models = JudgeModels.load(RunDirectory(run), read_job(run), None, "Hello.", lambda *_: None)
     speaker = models.speakers["adapter"]
     questions = [Question(id=str(n), messages=[{"role": "user", "content": f"Say {n}." * 10}]) for n in range(answers)]
-    prompts = generation.encode_prompts(questions, range(answers), speaker, models.context, tokens)
+    tokenizer, form = speaker.tokenizer, speaker.form
+    prompts = batches.encode_prompts(questions, range(answers), tokenizer, form, models.context, tokens)
     rates = {}
-    for largest, count in ((generation.MAX_BATCH, 2), (1, 2), (generation.MAX_BATCH, answers), (1, ALONE)):
-        generation.MAX_BATCH = largest
-        torch.cuda.synchronize()
+    for largest, count in ((batches.MAX_BATCH, 2), (1, 2), (batches.MAX_BATCH, answers), (1, ALONE)):
+        batches.MAX_BATCH = largest
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
         begun = time.perf_counter()
         with models.switch_to("adapter") as model:
-            done = list(generation.generate_answers(models, model, speaker, prompts[:count], tokens))
+            answerer = batches.Answerer(model, tokenizer, models.autocast, partial(batches.count_fitting, model))
+            done = list(batches.generate_answers(answerer, prompts[:count], tokens))
         rates[largest] = sum(answer.tokens for _, answer in done) / (time.perf_counter() - begun)
     batched, alone = rates.values()
     figures = {"batched_tokens_per_second": round(batched, 1), "one_by_one": round(alone, 1)}
@@ -112,7 +116,7 @@ def measure_batches(run: Path, answers: int, tokens: int) -> None:
 
 def serve(answer: Answer) -> None:
     import torch
-    from kernels import measure_kernels
+    from kernel_counts import measure_kernels
 
     answers = os.fdopen(int(os.environ["METER_FD"]), "w", buffering=1)
     loaded = {"reserved_mib": round(torch.cuda.memory_reserved() / 2**20)} if torch.cuda.is_available() else {}
