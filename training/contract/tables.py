@@ -257,7 +257,7 @@ class Training(Table):
     )  # fmt: skip
     packing: Literal["auto", "off"] = field(
         "auto",
-        "Put the rows of a step end to end instead of padding them, in passes of at most max_seq_length tokens for each"
+        "Put the rows of a step end to end instead of padding them, in passes of about max_seq_length tokens for each"
         " row of a batch. The step has the same rows and the same gradient, and short rows train several times faster."
         ' "auto" packs wherever the model keeps packed rows apart. Costs no memory beyond that of the longest pass.',
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from datasets import Dataset
 
-from training.dataset.passes import group_rows
+from training.dataset.passes import group_rows, stretch
 
 if TYPE_CHECKING:
     from trl import SFTTrainer
@@ -49,11 +49,13 @@ def enable(trainer: SFTTrainer) -> bool:
 def find_largest_pass(rows: list[Row], batch_size: int, pass_tokens: int | None) -> list[Row]:
     """Return the rows of the pass that needs the most memory. `rows` are tokenised. `batch_size` is the trainer's,
     which for packed rows counts all rows of a step; `pass_tokens` is the limit of a packed pass, or None if rows are
-    padded."""
+    padded. A pass of full rows is not stretched."""
     by_length = sorted(rows, key=lambda row: len(row["input_ids"]), reverse=True)
     if pass_tokens is None:
         return [by_length[0]] * batch_size
-    largest, room = [by_length[0]], pass_tokens - len(by_length[0]["input_ids"])
+    longest, shortest = (len(by_length[place]["input_ids"]) for place in (0, -1))
+    largest = [by_length[0]]
+    room = (stretch(pass_tokens) if longest + shortest <= stretch(pass_tokens) else pass_tokens) - longest
     for row in by_length[1:batch_size]:
         if room <= 0:
             break
@@ -68,8 +70,7 @@ def find_starts(batch: Batch) -> list[int]:
 
 
 def split_into_passes(batch: Batch, pass_tokens: int) -> Iterator[Batch]:
-    """Split a batch of packed rows into passes of at most `pass_tokens` tokens. Rows stay whole; a row longer than a
-    pass has one of its own."""
+    """Split a batch of packed rows into passes of about `pass_tokens` tokens, as `group_rows` says. Rows stay whole."""
     starts = find_starts(batch)
     ends = [*starts[1:], batch["input_ids"].shape[1]]
     for rows in group_rows([end - start for start, end in zip(starts, ends, strict=True)], pass_tokens):

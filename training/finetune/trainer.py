@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 class Trainer(SFTTrainer):
     """Calls `warn` with a sentence when it leaves out a checkpoint. `keep_best`: never delete the checkpoint with the
-    lowest evaluation loss. `pass_tokens` and `eval_pass_tokens`: the most tokens of packed rows in one pass of training
-    and of an evaluation; None if rows are not packed. `running_pass` is the batch that goes through the model now, or
+    lowest evaluation loss. `pass_tokens` and `eval_pass_tokens`: the tokens of packed rows in one full pass of
+    training and of an evaluation; None if rows are not packed. `running_pass` is the batch that goes through the model now, or
     that failed there; None between passes. `is_evaluating` says whether it belongs to an evaluation."""
 
     pass_tokens: int | None = None
@@ -47,7 +47,7 @@ class Trainer(SFTTrainer):
         super().__init__(*args, **kwargs)
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
-        """Run the batch in passes of at most `pass_tokens` tokens, each of whole rows, and add up their gradients."""
+        """Run the batch in passes of about `pass_tokens` tokens, each of whole rows, and add up their gradients."""
         if self.pass_tokens is None:
             return self._train_pass(model, inputs, num_items_in_batch)
         passes = split_into_passes(inputs, self.pass_tokens)
@@ -69,7 +69,7 @@ class Trainer(SFTTrainer):
         return output
 
     def prediction_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """Evaluate the batch, in passes of at most `eval_pass_tokens` tokens. Returns the outcome of the last pass: the
+        """Evaluate the batch, in passes of about `eval_pass_tokens` tokens. Returns the outcome of the last pass: the
         loss of the evaluation comes from the sums."""
         if self.eval_pass_tokens is None:
             return self._evaluate_pass(model, inputs, *args, **kwargs)
