@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 class Trainer(SFTTrainer):
     """Calls `warn` with a sentence when it leaves out a checkpoint. `keep_best`: never delete the checkpoint with the
     lowest evaluation loss. `pass_tokens` and `eval_pass_tokens`: the tokens of packed rows in one full pass of
-    training and of an evaluation; None if rows are not packed. `running_pass` is the batch that goes through the model now, or
-    that failed there; None between passes. `is_evaluating` says whether it belongs to an evaluation."""
+    training and of an evaluation; None if rows are not packed. `running_pass` is the batch that goes through the model
+    now, or that failed there; None between passes. `is_evaluating` says whether it belongs to an evaluation."""
 
     pass_tokens: int | None = None
     eval_pass_tokens: int | None = None
