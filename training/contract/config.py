@@ -110,6 +110,7 @@ class RunConfig(msgspec.Struct, kw_only=True, omit_defaults=True):
     profile_name: str = ""
     profile: dict[str, Any]  # the resolved profile with every default; see `read_with_profile`
     overrides: dict[str, Any] = {}  # from --set, by dotted field name; they are part of `profile` already
+    until: float | None = None  # Unix seconds: the adapter must be saved by then
     dataset: str
     files: list[str] | None = None  # of the dataset; None for the shipped sample and for runs of the first versions
     eval_files: list[str] = []  # of the dataset's validation split; [] where evaluation rows are held out of `files`

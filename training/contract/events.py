@@ -112,6 +112,23 @@ class Resolved(Event, tag="resolved"):
     changed: dict[str, tuple[Any, Any, str]] = msgspec.field(default_factory=dict)
 
 
+class Fitted(Event, tag="fitted"):
+    """The run was fitted to its time limit: it ends after `total_steps`, of `planned_steps` that the profile asks for.
+
+    It is written again each time that the measured speed changes the number. `deadline` is the time at which the
+    adapter must be saved; None if the limit was lifted. `rows` counts the rows that these steps learn from, each as
+    often as it is learned. `eval_steps`, `save_steps` and `book_steps` replace those of `Resolved`.
+    """
+
+    total_steps: Count
+    planned_steps: Count
+    deadline: Seconds | None = None
+    rows: Count = 0
+    eval_steps: Count = 0
+    save_steps: Count = 0
+    book_steps: Count = 0
+
+
 class Metrics(Event, tag="metrics"):
     """One logging step. `tokens` counts the trained-on input tokens since step 0, over all attempts."""
 
@@ -242,11 +259,13 @@ class Done(Event, tag="done"):
     """All steps are done and the adapter is saved. `seconds` counts this attempt alone, from loading the model on.
 
     `adapter_step` is the step of the saved weights if it is not `step`, because an earlier evaluation was better.
+    `reason` is one sentence if a time limit ended the run before all planned steps were done.
     """
 
     step: int
     seconds: Finite | None = None
     adapter_step: Count | None = None
+    reason: str = ""
 
 
 class OutOfMemory(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
@@ -310,6 +329,7 @@ AnyEvent = (
     Started
     | Phase
     | Resolved
+    | Fitted
     | Metrics
     | Eval
     | Sample
@@ -355,7 +375,7 @@ class EventWriter:
                 ):
                     self._append(event_again)
             self._append(event)
-            if isinstance(event, Started | Resolved):
+            if isinstance(event, Started | Resolved | Fitted):
                 self._repeated[type(event)] = event
 
     def close(self) -> None:

@@ -58,6 +58,11 @@ def choose_eval_steps(profile: Profile, total_steps: int) -> int:
     return profile.evaluation.eval_steps or max(1, total_steps // 10)
 
 
+def choose_save_steps(profile: Profile, total_steps: int) -> int:
+    """Return the number of steps between two checkpoints: those of the profile, else a fifth of the run."""
+    return profile.checkpoints.save_steps or max(1, total_steps // 5)
+
+
 def find_sparse_logging(profile: Profile, total_steps: int) -> SparseLogging | None:
     """Find out whether a run of `total_steps` is over before its loss is logged for the first time."""
     every = profile.training.logging_steps

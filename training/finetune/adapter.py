@@ -5,11 +5,13 @@ from __future__ import annotations
 import ctypes
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from training.contract.card_text import CARD
-from training.contract.checkpoints import ADAPTER
+from training.contract.checkpoints import ADAPTER, ARCHIVES, CHECKSUMS, STATE
 from training.contract.failures import name_full_disk, name_large_file
 from training.contract.run_directory import ADAPTER_CONFIG
 from training.finetune import checkpoints
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 UNFINISHED = ".adapter-"
+_TRAINING_FILES = frozenset({STATE, *ARCHIVES, CHECKSUMS, "training_args.bin", "scaler.pt"})
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # arguments of the system call renameat2
 
 
@@ -27,17 +30,32 @@ def save(
 ) -> None:
     """Save the adapter, the tokenizer and the model card in `folder`, and delete what was there. If `best` is given,
     its adapter is saved and not the model's; `best` is the folder of a checkpoint."""
+    with _replace(folder, card) as temporary:
+        with name_large_file(temporary, folder, ADAPTER):
+            model.save_pretrained(temporary)
+            tokenizer.save_pretrained(temporary)
+        if best:
+            for name in (ADAPTER, ADAPTER_CONFIG):
+                shutil.copyfile(best / name, temporary / name)
+
+
+def copy(checkpoint: Path, folder: Path, card: str) -> None:
+    """Save the adapter and the tokenizer of `checkpoint` in `folder`, as `save` does, but without a model."""
+    with _replace(folder, card) as temporary:
+        for path in checkpoint.iterdir():
+            if path.name not in _TRAINING_FILES and path.is_file():
+                shutil.copyfile(path, temporary / path.name)
+
+
+@contextmanager
+def _replace(folder: Path, card: str) -> Iterator[Path]:
+    """Yield an empty folder to fill. With the model card, it then replaces `folder` in one step."""
     for unfinished in folder.parent.glob(f"{UNFINISHED}*"):  # left by a save that was killed
         shutil.rmtree(unfinished)
     with name_full_disk(folder):
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=UNFINISHED))
         try:
-            with name_large_file(temporary, folder, ADAPTER):
-                model.save_pretrained(temporary)
-                tokenizer.save_pretrained(temporary)
-            if best:
-                for name in (ADAPTER, ADAPTER_CONFIG):
-                    shutil.copyfile(best / name, temporary / name)
+            yield temporary
             (temporary / CARD).write_text(card, encoding="utf-8")  # instead of PEFT's template without facts
             checkpoints.flush(temporary)
             if folder.exists():

@@ -25,7 +25,8 @@ LOADING_PARTS = 3  # Unsloth, the model, the adapter
 class Attempt:
     """What sft.py needs from the process around it: the run, its events and the stop requests.
 
-    `step` is the last finished step. `resume_from` is the whole checkpoint to resume from, or None.
+    `step` is the last finished step. `resume_from` is the whole checkpoint to resume from, or None. `out_of_time`: the
+    time limit is so near that only the adapter and a checkpoint are saved.
     """
 
     def __init__(self, run: RunDirectory) -> None:
@@ -36,6 +37,7 @@ class Attempt:
         self.resume_from = next(reversed(checkpoints.list_checkpoints(run.checkpoints)), None)
         self.step = checkpoints.parse_step(self.resume_from) if self.resume_from else 0
         self.stop = StopRequests(run, self._terminate)
+        self.out_of_time = False
         self._parent = os.getppid()
         self._locating = threading.Lock()
         self._folder = os.open(run.path, os.O_RDONLY | os.O_CLOEXEC)

@@ -46,11 +46,11 @@ class BookJudge:
         self._max_new_tokens, self._pass_tokens, self._sha256 = max_new_tokens, pass_tokens, sha256
         self._has_warned = False
 
-    def is_due(self, args: TrainingArguments, state: TrainerState) -> bool:
-        """Whether to ask after this step, in a run without evaluation rows too. After a stop request, nothing is asked:
-        the run shall end soon."""
-        is_evaluated = state.global_step % int(args.eval_steps) == 0 or state.global_step >= state.max_steps
-        return is_evaluated and not self._attempt.stop.level
+    def is_due(self, state: TrainerState) -> bool:
+        """Whether to ask after this step, in a run without evaluation rows too. After a stop request, or when
+        the time limit is near, nothing is asked: the run shall end soon."""
+        is_evaluated = state.global_step % int(state.eval_steps) == 0 or state.global_step >= state.max_steps
+        return is_evaluated and not self._attempt.stop.level and not self._attempt.out_of_time
 
     def report(
         self, model: PeftModel, tokenizer: PreTrainedTokenizerBase, args: TrainingArguments, state: TrainerState

@@ -15,6 +15,8 @@ from training.contract.run_directory import RunDirectory
 from training.contract.secrets import redact_secrets
 from training.finetune.attempt import Attempt, print_error
 from training.finetune.gpu import open_card
+from training.finetune.no_time import end_without_step
+from training.finetune.time_limit import TimeLimit
 from training.job import environ
 from training.job.job import check_dataset_unchanged, check_rows, describe_dataset_change, read_all_rows, read_job
 from training.job.model import local_folder
@@ -39,6 +41,7 @@ def train(path: Path) -> int:
     attempt.begin()
     try:
         job = read_job(path)
+        limit = TimeLimit.read(job, run)
         environ.prepare(job.profile, job.cache)
         card = open_card()  # before CUDA starts, to know how much memory other programs hold
         # Check the rows and the model's folder before the slow imports, to report errors in them at once.
@@ -49,10 +52,12 @@ def train(path: Path) -> int:
             attempt.warn(f"{changed} The run starts over with the new data.")
         check_rows(job, rows, run)
         local_folder(job.profile.model.name)
-        attempt.report_loading("Unsloth", 0)
-        from training.finetune import sft
+        if (done := end_without_step(attempt, job, limit)) is None:
+            attempt.report_loading("Unsloth", 0)
+            from training.finetune import sft
 
-        attempt.end(sft.train(attempt, job, rows, card))
+            done = sft.train(attempt, job, rows, card, limit)
+        attempt.end(done)
         code = 0
     except (Exception, SystemExit) as error:  # noqa: BLE001  every failure gets a name, an event and a traceback
         text = redact_secrets(traceback.format_exc())

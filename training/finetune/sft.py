@@ -18,21 +18,24 @@ from training.contract import events as ev
 from training.contract.failures import TrainingFailure, name_full_disk
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
+from training.dataset import split
 from training.dataset.rows import Rows
-from training.dataset.split import Steps, choose_eval_rows, choose_eval_steps, count_steps, find_sparse_logging
-from training.finetune import adapter, checkpoints, packing, resolved
+from training.finetune import packing, resolved
+from training.finetune.adapter_saver import AdapterSaver
 from training.finetune.attempt import Attempt
 from training.finetune.book_judge import BookJudge, prepare_book_judge
 from training.finetune.callbacks import Reporter, StopOnRequest
-from training.finetune.card import make_card
+from training.finetune.deadline import Deadline, make_fit
 from training.finetune.failed_pass import PassFinder
 from training.finetune.gpu import Card
 from training.finetune.guards import CoolDown, LossWatch, StopEarly
 from training.finetune.modules import list_module_names, require_modules
+from training.finetune.no_time import describe_end, end_without_step
 from training.finetune.offload import resolve_offload_layers
 from training.finetune.pinned import limit_pinned_memory
 from training.finetune.probe import Probe
 from training.finetune.samples import Sampler, make_sampler
+from training.finetune.time_limit import TimeLimit
 from training.finetune.trainer import Trainer
 from training.finetune.vram import VramLimit
 from training.job.chosen_template import keep_template, set_chat_template
@@ -47,8 +50,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
-def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event:
-    """Fine-tune the model as `job` asks, and return the attempt's last event. Every error is raised to the caller."""
+def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None, time_limit: TimeLimit) -> ev.Event:
+    """Fine-tune the model as `job` asks and within its time limit, and return the attempt's last event. Every error is
+    raised to the caller."""
     profile, emit = job.profile, attempt.events.emit
     started = time.monotonic()
     on_gpu = torch.cuda.is_available()
@@ -83,7 +87,7 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
         model = add_adapter(model, profile)
 
     # Data
-    eval_rows = choose_eval_rows(len(rows.rows), profile, rows.validation)
+    eval_rows = split.choose_eval_rows(len(rows.rows), profile, rows.validation)
     examples = tokenise(
         rows.rows,
         tokenizer,
@@ -112,8 +116,8 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
         )
 
     # Trainer
-    steps = count_steps(profile, len(examples.train))
-    if sparse := find_sparse_logging(profile, steps.total):
+    steps = split.count_steps(profile, len(examples.train))
+    if sparse := split.find_sparse_logging(profile, steps.total):
         attempt.warn(f"{sparse.message} {sparse.remedy}")
     trainer = build_trainer(profile, attempt.locate_run(), model, tokenizer, examples, steps, attempt.warn)
     trainer.find_home = lambda: attempt.locate_run().checkpoints
@@ -123,8 +127,6 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
     sampler = make_sampler(attempt, profile, rows.rows, examples.refused, eval_rows)
     form = describe_rows(rows.rows, profile.dataset.system_prompt, examples.lengths)
     book_judge = prepare_book_judge(attempt, profile, rows.rows, eval_rows, form, model, tokenizer)
-    for callback in build_callbacks(attempt, profile, sampler, book_judge, card):
-        trainer.add_callback(callback)
 
     # Train
     run, offloaded = attempt.locate_run(), profile.model.offload_layers
@@ -132,24 +134,26 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None) -> ev.Event
         job, run, trainer, examples, rows, form, steps, offloaded, asks_book=book_judge is not None
     )
     emit(actual)
+
+    save_adapter = AdapterSaver(attempt, profile, trainer, model, tokenizer, run_config, actual)
+    trainer.fit = make_fit(profile, steps, actual)
+    deadline = Deadline(attempt, profile, time_limit, trainer, actual, save_adapter)
+    for callback in build_callbacks(attempt, profile, sampler, book_judge, card, deadline):
+        trainer.add_callback(callback)
+    if done := end_without_step(attempt, job, time_limit):  # loading took the rest of the time
+        return done
     attempt.stop.can_save = True
     with limit.explain_out_of_memory("training", "The run can't go on", profile, shape):
         trainer.train(resume_from_checkpoint=str(attempt.resume_from) if attempt.resume_from else None)
 
     # Save
-    emit(ev.Phase(name="saving", detail="adapter"))
-    best_step = checkpoints.find_best_step(trainer.state.log_history) if profile.evaluation.patience else None
-    run = attempt.locate_run()
-    best = run.checkpoints / f"{checkpoints.PREFIX}{best_step}"
-    use_best = best_step and not attempt.stop.level and checkpoints.is_whole(best)
-    adapter_step = best_step if use_best and best_step != attempt.step else None
-    stopped = bool(attempt.stop.level) and attempt.step < trainer.state.max_steps
-    model_card = make_card(run.name, run_config, trainer.state, actual, stopped=stopped, adapter_step=adapter_step)
-    adapter.save(model, tokenizer, run.adapter, model_card, best if use_best else None)
-    if stopped:
+    adapter_step = save_adapter()
+    if save_adapter.is_stopped:
         return ev.Stopped(step=attempt.step)
     seconds = round(time.monotonic() - started, 1)
-    return ev.Done(step=attempt.step, seconds=seconds, adapter_step=adapter_step)
+    is_short = attempt.step < steps.total and trainer.fit.schedule.is_fitted
+    reason = describe_end(time_limit, attempt.step, steps.total) if is_short else ""
+    return ev.Done(step=attempt.step, seconds=seconds, adapter_step=adapter_step, reason=reason)
 
 
 def load_model(
@@ -198,7 +202,7 @@ def build_trainer(
     model: PeftModel,
     tokenizer: PreTrainedTokenizerBase,
     examples: Examples,
-    steps: Steps,
+    steps: split.Steps,
     warn: Callable[[str], None],
 ) -> Trainer:
     """Set up TRL's trainer. `examples` are tokenised, cut and masked already, so TRL prepares nothing itself.
@@ -238,11 +242,11 @@ def build_trainer(
         logging_nan_inf_filter=False,  # a NaN must show in the log, not be replaced
         include_num_input_tokens_seen="all" if packed else "non_padding",  # packed rows have no padding
         eval_strategy="steps" if examples.eval else "no",
-        eval_steps=choose_eval_steps(profile, steps.total),
+        eval_steps=split.choose_eval_steps(profile, steps.total),
         per_device_eval_batch_size=eval_batch_size,
         prediction_loss_only=True,
         save_strategy="steps",
-        save_steps=profile.checkpoints.save_steps or max(1, steps.total // 5),
+        save_steps=split.choose_save_steps(profile, steps.total),
         save_total_limit=profile.checkpoints.save_total_limit,
         report_to="none",
         disable_tqdm=True,
@@ -272,7 +276,12 @@ def build_trainer(
 
 
 def build_callbacks(
-    attempt: Attempt, profile: Profile, sampler: Sampler, book_judge: BookJudge | None, card: Card | None
+    attempt: Attempt,
+    profile: Profile,
+    sampler: Sampler,
+    book_judge: BookJudge | None,
+    card: Card | None,
+    deadline: Deadline,
 ) -> list[TrainerCallback]:
     """Create the callbacks in the order in which they are called. Those before Reporter may request a checkpoint, which
     it reports, or pause the run before a step, which is then no part of the step."""
@@ -281,7 +290,12 @@ def build_callbacks(
         callbacks.append(StopEarly(attempt, profile.evaluation.patience))
     if card and profile.hardware.pause_above_celsius:
         callbacks.append(CoolDown(attempt, card, profile.hardware.pause_above_celsius))
-    return [*callbacks, Reporter(attempt, sampler, card, book_judge), LossWatch(profile.training.stop_after_bad_steps)]
+    return [
+        *callbacks,
+        deadline,
+        Reporter(attempt, sampler, card, book_judge),
+        LossWatch(profile.training.stop_after_bad_steps),
+    ]
 
 
 def choose_precision(profile: Profile) -> dict[str, Any]:

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 from training.contract.card_text import CARD
 from training.contract.checkpoints import ADAPTER
 from training.contract.failures import name_full_disk, name_large_file
-from training.finetune import checkpoints
+from training.finetune import checkpoints, clock
+from training.finetune.fit import Fit
 from training.finetune.packing import Batch, split_into_passes
 from training.job.tokens import IGNORED
 
@@ -31,12 +32,15 @@ class Trainer(SFTTrainer):
     """Calls `warn` with a sentence when it leaves out a checkpoint. `keep_best`: never delete the checkpoint with the
     lowest evaluation loss. `pass_tokens` and `eval_pass_tokens`: the tokens of packed rows in one full pass of
     training and of an evaluation; None if rows are not packed. `running_pass` is the batch that goes through the model
-    now, or that failed there; None between passes. `is_evaluating` says whether it belongs to an evaluation."""
+    now, or that failed there; None between passes. `is_evaluating` says whether it belongs to an evaluation. `fit` fits
+    the learning rate to the run's time. `save_seconds` is how long the last checkpoint took."""
 
     pass_tokens: int | None = None
     eval_pass_tokens: int | None = None
     running_pass: Batch | None = None
     is_evaluating = False
+    fit: Fit | None = None
+    save_seconds: float | None = None
 
     def __init__(self, *args: Any, warn: Callable[[str], None], keep_best: bool, **kwargs: Any) -> None:
         self._unfinished: Path | None = None  # the folder that a checkpoint is being written to
@@ -45,6 +49,14 @@ class Trainer(SFTTrainer):
         self.find_home: Callable[[], Path] = lambda: Path(self.args.output_dir)  # asked before each save
         self._eval_loss_sum, self._eval_tokens = 0.0, 0  # of the current evaluation
         super().__init__(*args, **kwargs)
+
+    def create_scheduler(self, *args: Any, **kwargs: Any) -> Any:
+        """Create the scheduler with the curve that the profile names, passed as fast as `fit` says."""
+        scheduler = super().create_scheduler(*args, **kwargs)
+        if fit := self.fit:
+            # Functions, whose state torch does not save in scheduler.pt: the Deadline keeps it in trainer_state.json.
+            scheduler.lr_lambdas = [_fit_curve(fit, curve) for curve in scheduler.lr_lambdas]
+        return scheduler
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
         """Run the batch in passes of about `pass_tokens` tokens, each of whole rows, and add up their gradients."""
@@ -90,6 +102,11 @@ class Trainer(SFTTrainer):
         return str(self._unfinished or super()._get_output_dir(trial))
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        started = clock.read_awake()
+        self._save_whole_checkpoint(model, trial)
+        self.save_seconds = clock.read_awake() - started
+
+    def _save_whole_checkpoint(self, model: Any, trial: Any) -> None:
         if not all(bool(torch.isfinite(p).all()) for p in self.model.parameters() if p.requires_grad):
             self._warn("The adapter has NaN or infinite values. This checkpoint is not saved.")
             return
@@ -126,3 +143,7 @@ class Trainer(SFTTrainer):
     def _rotate(self, home: Path, limit: int | None) -> bool:
         best = checkpoints.find_best_step(self.state.log_history) if self._keep_best else None
         return checkpoints.rotate(home, limit, f"{checkpoints.PREFIX}{best}" if best else "")
+
+
+def _fit_curve(fit: Fit, curve: Callable[[float], float]) -> Callable[[int], float]:
+    return lambda step: fit.schedule.scale(step, curve)

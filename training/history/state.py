@@ -15,6 +15,8 @@ from itertools import compress, count, groupby, repeat
 from operator import attrgetter, eq, not_, sub
 from typing import Any, Literal
 
+from msgspec.structs import replace
+
 from training.contract import events as ev
 from training.history.points import Point, Unknown
 from training.history.series import Series
@@ -39,12 +41,13 @@ class RunState:
     """Times are Unix seconds of the trainer's clock. The texts are raw: pass them through `clean` to show them."""
 
     status: Status = "preparing"
-    reason: str = ""  # one sentence: why the run failed or stopped
+    reason: str = ""  # one sentence: why the run failed, stopped, or was done before all planned steps
     version: int = ev.VERSION  # highest version of the events of all attempts
     pid: int = 0  # the process of the last attempt
     attempt: int = 0  # the number of the last attempt, 0 before the first
     phase: ev.Phase | None = None
-    resolved: ev.Resolved | None = None
+    resolved: ev.Resolved | None = None  # with the numbers of steps of `fitted`
+    fitted: ev.Fitted | None = None  # how the last attempt is fitted to its time limit; None without a limit
     step: int = 0
     last: ev.Metrics | None = None
     losses: Series = field(default_factory=Series)  # its times are seconds of training, nothing else
@@ -205,7 +208,14 @@ def _on_phase(state: RunState, event: ev.Phase) -> None:
 
 
 def _on_resolved(state: RunState, event: ev.Resolved) -> None:
-    state.resolved = event
+    state.resolved, state.fitted = event, None
+
+
+def _on_fitted(state: RunState, event: ev.Fitted) -> None:
+    state.fitted = event
+    if state.resolved is not None:
+        names = ("total_steps", "eval_steps", "save_steps", "book_steps")
+        state.resolved = replace(state.resolved, **{name: getattr(event, name) for name in names})
 
 
 def _on_eval(state: RunState, event: ev.Eval) -> None:
@@ -252,7 +262,7 @@ def _on_stopped(state: RunState, event: ev.Stopped) -> None:
 
 def _on_done(state: RunState, event: ev.Done) -> None:
     state.status, state.step, state.ended_at = "done", event.step, event.time
-    state.adapter_step = event.adapter_step
+    state.adapter_step, state.reason = event.adapter_step, event.reason
 
 
 def _on_failed(state: RunState, event: ev.Failed) -> None:
@@ -274,6 +284,7 @@ _HANDLERS: dict[type, Callable[[RunState, Any], None]] = {
     ev.Started: _on_started,
     ev.Phase: _on_phase,
     ev.Resolved: _on_resolved,
+    ev.Fitted: _on_fitted,
     ev.Metrics: lambda state, event: _on_metrics(state, [event]),
     Unknown: _on_version,
     Point: lambda state, event: _on_metrics(state, [event]),

@@ -47,7 +47,7 @@ def report_speed(logging_steps: str) -> list[list[Any]]:
     profile = Profile.model_validate({"model": {"name": "demo:llama"}, "hardware": {"pause_above_celsius": 85}})
     question: Any = None  # no evaluation asks it
     book: Any = SimpleNamespace(
-        is_due=lambda args, state: state.global_step in BOOK_AT, report=lambda *_: sleep(BOOK_SECONDS)
+        is_due=lambda state: state.global_step in BOOK_AT, report=lambda *_: sleep(BOOK_SECONDS)
     )
     handlers = sft.build_callbacks(attempt, profile, question, book, card)
     state, control, args = TrainerState(max_steps=STEPS), TrainerControl(), SimpleNamespace(eval_strategy="no")

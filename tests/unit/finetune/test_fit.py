@@ -1,0 +1,202 @@
+"""A run is fitted to its time: simulated runs whose speed drifts, that stall, evaluate and save."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from training.finetune.fit import KEY, Fit
+from training.finetune.schedule import Schedule
+
+PLANNED, WARMUP = 4_000, 10
+STEP, EVALUATION, CHECKPOINT = 1.0, 12.0, 2.0
+RUNS = 40  # a thousand were tried by hand: none was late, and the last rates were at most 0.07
+
+
+def fall_linearly(step: float) -> float:
+    return step / WARMUP if step < WARMUP else (PLANNED - step) / (PLANNED - WARMUP)
+
+
+def fall_as_a_cosine(step: float) -> float:
+    return step / WARMUP if step < WARMUP else 0.5 * (1 + math.cos(math.pi * (step - WARMUP) / (PLANNED - WARMUP)))
+
+
+CURVES = [fall_linearly, fall_as_a_cosine]
+
+
+@dataclass
+class Run:
+    """A simulated run: the factor of the learning rate of each step, and the seconds at which things happened."""
+
+    rates: list[float] = field(default_factory=list)
+    totals: list[int] = field(default_factory=list)
+    saved_at: float = 0.0
+    ended_at: float = 0.0
+
+
+def simulate(
+    seconds: float, take_step: Callable[[int], float], curve: Callable[[float], float], eval_steps: int = 100
+) -> Run:
+    """Run as the trainer does, for at most `seconds`. `take_step` returns the duration of the step with a number."""
+    run, now = Run(), 0.0
+    fit = Fit(Schedule.plan(PLANNED, WARMUP), evaluation_steps=8.0)
+    for step in range(1, PLANNED + 1):
+        run.rates.append(fit.schedule.scale(step - 1, curve))
+        now += (took := take_step(step))
+        fit.timing.add_step(took)
+        if fit.refit(step, seconds - now, eval_steps, 200):
+            run.totals.append(fit.schedule.total)
+        if step >= fit.schedule.total:
+            run.saved_at = now + CHECKPOINT
+            run.ended_at = run.saved_at + EVALUATION * fit.has_time_to_evaluate(step, seconds - now) + 2 * CHECKPOINT
+            break
+        if step % eval_steps == 0:
+            now += EVALUATION
+            fit.timing.add_evaluation(EVALUATION)
+        if step % 200 == 0:
+            now += CHECKPOINT
+            fit.timing.add_checkpoint(CHECKPOINT)
+    return run
+
+
+def largest_change(rates: list[float]) -> float:
+    return max(abs(later - earlier) for earlier, later in pairwise(rates[WARMUP:]))
+
+
+@pytest.mark.parametrize("curve", CURVES)
+def test_a_run_that_fits_is_the_planned_run_to_the_last_bit(curve: Callable[[float], float]) -> None:
+    run = simulate(1.2 * PLANNED * STEP + 40 * EVALUATION, lambda _: STEP, curve)
+    assert run.rates == [curve(step) for step in range(PLANNED)]
+    assert run.totals == []
+
+
+@pytest.mark.parametrize("curve", CURVES)
+def test_a_run_that_does_not_fit_uses_its_time_and_passes_the_whole_curve(curve: Callable[[float], float]) -> None:
+    run = simulate(1_000.0, lambda _: STEP, curve)
+    assert len(run.rates) == run.totals[-1]
+    assert 830 <= len(run.rates) <= 880  # 1,000 s less 8 evaluations, 4 checkpoints and the end
+    assert 970 <= run.ended_at <= 1_000
+    assert run.rates[WARMUP] == 1.0
+    assert run.rates[-1] <= 0.002
+    assert largest_change(run.rates) < 0.005
+
+
+def test_random_runs_end_in_time_with_the_rate_at_its_end_and_without_a_jump() -> None:
+    """The speed drifts from half to twice the usual one, steps vary, and one in 300 stalls."""
+    late = unfinished = 0
+    wasted: list[float] = []
+    for seed in range(RUNS):
+        dice = random.Random(seed)
+        drift, period, phase = dice.uniform(1, 2), dice.uniform(150, 1_500), dice.uniform(0, math.tau)
+
+        def take_step(step: int, dice: random.Random = dice, drift: float = drift, period: float = period,
+                      phase: float = phase) -> float:  # fmt: skip
+            speed = drift ** math.sin(phase + step * math.tau / period)
+            stall = dice.uniform(2, 15) if dice.random() < 1 / 300 else 1.0
+            return STEP / speed * dice.lognormvariate(0, 0.3) * stall
+
+        curve, seconds = CURVES[seed % 2], dice.uniform(200, 2_500)
+        run = simulate(seconds, take_step, curve)
+        late += run.saved_at > seconds
+        unfinished += run.rates[-1] > 0.07
+        wasted.append((seconds - run.ended_at) / seconds)
+        assert largest_change(run.rates) < 0.08, seed
+    assert late == 0
+    assert unfinished == 0
+    assert sum(wasted) / RUNS < 0.06
+
+
+def test_a_step_of_three_times_the_usual_at_the_end_is_in_time() -> None:
+    for slow in range(825, 876, 3):
+        run = simulate(1_000.0, lambda step, slow=slow: 3 * STEP if step == slow else STEP, fall_linearly)  # type: ignore[misc]
+        assert run.saved_at <= 1_000
+
+
+def test_a_run_that_slept_past_its_deadline_ends_with_the_step_that_it_was_in() -> None:
+    run = simulate(1_000.0, lambda step: 7_200.0 if step == 300 else STEP, fall_linearly)
+    assert len(run.rates) == 300
+
+
+def test_after_a_sleep_the_rate_falls_faster_but_does_not_jump() -> None:
+    run = simulate(1_000.0, lambda step: 400.0 if step == 300 else STEP, fall_linearly)
+    assert 440 <= len(run.rates) <= 520
+    assert largest_change(run.rates) < 0.01
+    assert run.rates[-1] < 0.01
+
+
+def test_a_run_that_becomes_faster_takes_more_steps() -> None:
+    run = simulate(1_000.0, lambda step: STEP if step < 200 else STEP / 2, fall_linearly, eval_steps=10_000)
+    assert len(run.rates) > 1_500
+    assert run.ended_at > 950
+    assert run.rates[-1] < 0.01
+
+
+def test_a_run_shorter_than_its_warmup_rises_to_its_half_and_falls() -> None:
+    schedule = Schedule.plan(1_000, 100)
+
+    def curve(step: float) -> float:
+        return step / 100 if step < 100 else (1_000 - step) / 900
+
+    schedule.refit(12, 60)
+    rates = [schedule.scale(step, curve) for step in range(61)]
+    assert rates[:31] == [step / 100 for step in range(31)]
+    assert max(rates) == 0.3
+    assert rates[60] == pytest.approx(0)
+    assert max(abs(b - a) for a, b in pairwise(rates)) <= 0.0101
+    schedule.refit(20, 1_000)  # all steps fit again: the planned rates, bit for bit
+    assert [schedule.scale(step, curve) for step in range(1_000)] == [curve(step) for step in range(1_000)]
+
+
+def test_a_constant_rate_stays_constant() -> None:
+    schedule = Schedule.plan(1_000, 0)
+    schedule.refit(12, 60)
+    assert {schedule.scale(step, lambda _: 1.0) for step in range(61)} == {1.0}
+
+
+def test_a_resume_continues_the_fitted_run() -> None:
+    """What the checkpoint keeps passes through JSON."""
+    whole = Fit(Schedule.plan(PLANNED, WARMUP))
+    kept: dict[str, Any] = {}
+    rates = []
+    for step in range(1, 301):
+        whole.timing.add_step(STEP + 0.1 * math.sin(step))
+        whole.refit(step, 500.0 - step, 100, 200)
+        rates.append(whole.schedule.scale(step, fall_as_a_cosine))
+        if step == 150:
+            whole.keep(kept)
+            kept = json.loads(json.dumps(kept))
+    resumed = Fit(Schedule.plan(PLANNED, WARMUP))
+    resumed.restore(kept)
+    resumed.timing.add_step(30.0)  # the first step of an attempt is slow, and does not count
+    for step in range(151, 301):
+        resumed.timing.add_step(STEP + 0.1 * math.sin(step))
+        resumed.refit(step, 500.0 - step, 100, 200)
+        assert resumed.schedule.scale(step, fall_as_a_cosine) == rates[step - 1]
+    assert resumed.schedule.total == whole.schedule.total < PLANNED
+
+
+@pytest.mark.parametrize(
+    "damaged", [{}, {"schedule": 3, "timing": {}}, {"schedule": {"planned": 7, "warmup": 1, "total": 7}, "timing": {}}]
+)
+def test_a_damaged_or_foreign_schedule_is_ignored(damaged: dict[str, object]) -> None:
+    fit = Fit(Schedule.plan(PLANNED, WARMUP))
+    fit.restore({KEY: {"attributes": damaged}})
+    assert fit.schedule == Schedule.plan(PLANNED, WARMUP)
+
+
+def test_before_the_first_step_nothing_is_known() -> None:
+    fit = Fit(Schedule.plan(PLANNED, WARMUP))
+    assert not fit.refit(0, 1.0)
+    assert fit.has_time_for_a_step(0, 1.0)
+    assert not fit.has_time_for_a_step(0, 0.0)
+    fit.timing.add_step(100.0)
+    assert not fit.has_time_for_a_step(1, 250.0)
+    assert fit.refit(1, 250.0)
+    assert fit.schedule.total == 1
