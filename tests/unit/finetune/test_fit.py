@@ -191,6 +191,21 @@ def test_a_damaged_or_foreign_schedule_is_ignored(damaged: dict[str, object]) ->
     assert fit.schedule == Schedule.plan(PLANNED, WARMUP)
 
 
+def test_a_lifted_limit_brings_the_planned_steps_back() -> None:
+    fit = Fit(Schedule.plan(PLANNED, WARMUP))
+    for step in range(1, 21):
+        fit.timing.add_step(STEP)
+        fit.refit(step, 500.0 - step)
+    before = fit.schedule.scale(21, fall_linearly)
+    assert fit.schedule.total < 500
+    assert fit.refit(21, math.inf)
+    assert fit.schedule.total == PLANNED
+    rates = [fit.schedule.scale(step, fall_linearly) for step in range(21, PLANNED + 1)]
+    assert rates[0] == pytest.approx(before)
+    assert rates[-1] == 0
+    assert rates == sorted(rates, reverse=True)
+
+
 def test_before_the_first_step_nothing_is_known() -> None:
     fit = Fit(Schedule.plan(PLANNED, WARMUP))
     assert not fit.refit(0, 1.0)

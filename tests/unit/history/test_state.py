@@ -166,6 +166,7 @@ EVENTS = st.one_of(
     st.builds(ev.Started, attempt=st.integers(1, 5), pid=st.just(1), resume_step=st.integers(0, 40)),
     st.builds(ev.Phase, name=st.sampled_from(["loading", "tokenising", "training", "evaluating", "saving"])),
     st.builds(ev.Eval, step=st.integers(0, 40), eval_loss=st.floats(0, 5)),
+    st.builds(ev.Fitted, total_steps=st.integers(0, 40), planned_steps=st.just(40)),
     st.builds(ev.PassRate, step=st.integers(0, 40), passes=st.integers(0, 4), questions=st.just(4)),
     st.builds(ev.Memory, step=st.integers(0, 40)),
     st.builds(ev.Gpu, temperature=st.floats(20, 90)),
@@ -236,3 +237,20 @@ def test_a_resume_forgets_the_pass_rates_after_its_checkpoint() -> None:
     assert [rate.rate for rate in state.pass_rates] == [1 / 40, 2 / 40]
     empty = ev.PassRate(step=1, passes=3, questions=0, trained_passes=4)  # of a damaged file
     assert (empty.rate, empty.unseen_passes, empty.unseen_questions) == (0.0, 0, 0)
+
+
+def test_a_fitted_run_has_the_steps_that_fit_until_its_next_attempt_is_resolved() -> None:
+    resolved = ev.Resolved(total_steps=400, steps_per_epoch=200, train_rows=1_600, eval_rows=2, eval_steps=40)
+    fitted = ev.Fitted(
+        total_steps=90, planned_steps=400, deadline=5_000.0, rows=720, eval_steps=9, save_steps=18, book_steps=9
+    )
+    events = [ev.Started(attempt=1, pid=7), resolved, *steps(1, 20), fitted, *steps(21, 30)]
+    state = after(*events)
+    assert (state.total_steps, state.fitted) == (90, fitted)
+    assert state.resolved is not None
+    assert (state.resolved.eval_steps, state.resolved.save_steps, state.resolved.book_steps) == (9, 18, 9)
+    assert (state.resolved.train_rows, resolved.total_steps) == (1_600, 400)
+    done = reduce_all(state, [ev.Done(step=90, reason="It reached the deadline.")])
+    assert (done.status, done.reason) == ("done", "It reached the deadline.")
+    again = after(*events, ev.Started(attempt=2, pid=8), resolved)
+    assert (again.total_steps, again.fitted, again.reason) == (400, None, "")
