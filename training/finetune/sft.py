@@ -281,7 +281,7 @@ def build_callbacks(
     sampler: Sampler,
     book_judge: BookJudge | None,
     card: Card | None,
-    deadline: Deadline,
+    deadline: TrainerCallback,
 ) -> list[TrainerCallback]:
     """Create the callbacks in the order in which they are called. Those before Reporter may request a checkpoint, which
     it reports, or pause the run before a step, which is then no part of the step."""

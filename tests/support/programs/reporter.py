@@ -10,7 +10,7 @@ from training.contract.profile import Profile
 from training.finetune import sft  # first: it imports Unsloth
 
 # isort: split
-from transformers import TrainerControl, TrainerState
+from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from training.contract import events as ev
 from training.contract.run_directory import RunDirectory
@@ -49,7 +49,7 @@ def report_speed(logging_steps: str) -> list[list[Any]]:
     book: Any = SimpleNamespace(
         is_due=lambda state: state.global_step in BOOK_AT, report=lambda *_: sleep(BOOK_SECONDS)
     )
-    handlers = sft.build_callbacks(attempt, profile, question, book, card)
+    handlers = sft.build_callbacks(attempt, profile, question, book, card, TrainerCallback())
     state, control, args = TrainerState(max_steps=STEPS), TrainerControl(), SimpleNamespace(eval_strategy="no")
     state.num_input_tokens_seen = 0
 
