@@ -11,7 +11,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from training.contract import events as ev
 from training.contract.profile import Profile
-from training.dataset.split import Steps, choose_eval_steps, choose_save_steps
+from training.dataset.split import choose_eval_steps, choose_save_steps
 from training.finetune import clock
 from training.finetune.attempt import Attempt
 from training.finetune.fit import Fit
@@ -45,12 +45,17 @@ class Deadline(TrainerCallback):
         resolved: ev.Resolved,
         save_adapter: Callable[[], object],
     ) -> None:
-        assert trainer.fit is not None
-        self._attempt, self._profile, self._limit, self._fit = attempt, profile, limit, trainer.fit
+        self._attempt, self._profile, self._limit = attempt, profile, limit
+        self._fit = trainer.fit = _make_fit(profile, resolved)
         self._trainer, self._resolved, self._save_adapter = trainer, resolved, save_adapter
         self._evaluates = bool(resolved.eval_steps or resolved.book_steps)
         self._step_ended_at: float | None = None
         self._has_evaluated = self._is_plain = False  # whether the time since the last step is a step's alone
+
+    @property
+    def has_shortened_run(self) -> bool:
+        """Whether the run has fewer steps than planned."""
+        return self._fit.schedule.total < self._fit.schedule.planned
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._fit.restore(state.stateful_callbacks)
@@ -124,11 +129,11 @@ class Deadline(TrainerCallback):
         )
 
 
-def make_fit(profile: Profile, steps: Steps, resolved: ev.Resolved) -> Fit:
+def _make_fit(profile: Profile, resolved: ev.Resolved) -> Fit:
     """Create the fit of a run to its time, with estimates for what is not measured before it happens."""
-    rows_per_step = max(1.0, resolved.train_rows / max(1, steps.per_epoch))
+    rows_per_step = max(1.0, resolved.train_rows / max(1, resolved.steps_per_epoch))
     return Fit(
-        Schedule.plan(steps.total, profile.training.warmup_steps),
+        Schedule.plan(resolved.total_steps, profile.training.warmup_steps),
         evaluation_steps=FORWARD_SHARE * resolved.eval_rows / rows_per_step,
         checkpoint_seconds=1.0 + BYTES_PER_PARAMETER * resolved.trainable_parameters / SLOW_DISK,
     )

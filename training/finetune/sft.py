@@ -25,7 +25,7 @@ from training.finetune.adapter_saver import AdapterSaver
 from training.finetune.attempt import Attempt
 from training.finetune.book_judge import BookJudge, prepare_book_judge
 from training.finetune.callbacks import Reporter, StopOnRequest
-from training.finetune.deadline import Deadline, make_fit
+from training.finetune.deadline import Deadline
 from training.finetune.failed_pass import PassFinder
 from training.finetune.gpu import Card
 from training.finetune.guards import CoolDown, LossWatch, StopEarly
@@ -51,8 +51,7 @@ if TYPE_CHECKING:
 
 
 def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None, time_limit: TimeLimit) -> ev.Event:
-    """Fine-tune the model as `job` asks and within its time limit, and return the attempt's last event. Every error is
-    raised to the caller."""
+    """Fine-tune the model as `job` asks, within its time limit. Returns the attempt's last event; raises every error."""
     profile, emit = job.profile, attempt.events.emit
     started = time.monotonic()
     on_gpu = torch.cuda.is_available()
@@ -129,14 +128,10 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None, time_limit:
     book_judge = prepare_book_judge(attempt, profile, rows.rows, eval_rows, form, model, tokenizer)
 
     # Train
-    run, offloaded = attempt.locate_run(), profile.model.offload_layers
-    run_config, actual = resolved.record(
-        job, run, trainer, examples, rows, form, steps, offloaded, asks_book=book_judge is not None
-    )
+    run, offloaded, asks_book = attempt.locate_run(), profile.model.offload_layers, book_judge is not None
+    run_config, actual = resolved.record(job, run, trainer, examples, rows, form, steps, offloaded, asks_book=asks_book)
     emit(actual)
-
     save_adapter = AdapterSaver(attempt, profile, trainer, model, tokenizer, run_config, actual)
-    trainer.fit = make_fit(profile, steps, actual)
     deadline = Deadline(attempt, profile, time_limit, trainer, actual, save_adapter)
     for callback in build_callbacks(attempt, profile, sampler, book_judge, card, deadline):
         trainer.add_callback(callback)
@@ -151,8 +146,7 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None, time_limit:
     if save_adapter.is_stopped:
         return ev.Stopped(step=attempt.step)
     seconds = round(time.monotonic() - started, 1)
-    is_short = attempt.step < steps.total and trainer.fit.schedule.is_fitted
-    reason = describe_end(time_limit, attempt.step, steps.total) if is_short else ""
+    reason = describe_end(time_limit, attempt.step, steps.total) if deadline.has_shortened_run else ""
     return ev.Done(step=attempt.step, seconds=seconds, adapter_step=adapter_step, reason=reason)
 
 
