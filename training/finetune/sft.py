@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 
 def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None, time_limit: TimeLimit) -> ev.Event:
-    """Fine-tune the model as `job` asks, within its time limit. Returns the attempt's last event; raises every error."""
+    """Fine-tune the model as `job` asks, within its time. Returns the attempt's last event. Raises every error."""
     profile, emit = job.profile, attempt.events.emit
     started = time.monotonic()
     on_gpu = torch.cuda.is_available()
