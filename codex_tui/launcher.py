@@ -110,7 +110,7 @@ def resume(run: RunDirectory, *, from_start: bool = False) -> ResumePoint:
 
 
 def _refuse_if_training(run: RunDirectory) -> None:
-    if run.is_trainer_alive():
+    if run.is_live():
         raise BadInput(f"{run.name} is training already.", f"Watch it with: codex-tui attach {run.name}")
 
 
@@ -193,13 +193,13 @@ def _start(run: RunDirectory, python: Path, attempt: int) -> None:
     finally:
         os.close(descriptor)
     _children.append(child)
-    # The trainer writes its identity itself once Python is up. Until then the app would take it for lost. If two
-    # trainers were started at once, the one that holds the run's lock may have written its own identity already.
+    # The keeper writes its identity itself once Python is up. Until then the app would take the run for lost. If two
+    # keepers were started at once, the one that holds the run's lock may have written its own identity already.
     identity = ProcessIdentity.from_pid(child.pid, attempt)
-    if identity and not run.is_trainer_alive():
+    if identity and not run.is_live():
         try:
-            run.write_process(identity)
-        except OSError:  # a full disk: a trainer that nobody can find must not run
+            run.write_keeper(identity)
+        except OSError:  # a full disk: a keeper that nobody can find must not run
             child.kill()
             child.wait()
             raise

@@ -1,5 +1,5 @@
-"""`python -m training RUN | heal RUN | chat RUN | judge RUN | export RUN | gguf FOLDER | inspect RUN_OR_CONFIG |
-jsonl FILE COPY | template CONFIG FOLDER`. Each command imports only what it needs."""
+"""`python -m training RUN | attempt RUN | heal RUN | chat RUN | judge RUN | export RUN | gguf FOLDER |
+inspect RUN_OR_CONFIG | jsonl FILE COPY | template CONFIG FOLDER`. Each command imports only what it needs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from training.contract.run_directory import RunDirectory
 
 USAGE = (
-    "usage: python -m training RUN | heal RUN | chat RUN | judge RUN | export RUN | gguf FOLDER | "
+    "usage: python -m training RUN | attempt RUN | heal RUN | chat RUN | judge RUN | export RUN | gguf FOLDER | "
     "inspect RUN_OR_CONFIG | jsonl FILE COPY | template CONFIG FOLDER"
 )
 
@@ -48,15 +48,18 @@ def main(arguments: list[str]) -> int:
             from training.keeper import heal
 
             return heal.print_decision(RunDirectory(Path(run).absolute()))
-        case [run] if not run.startswith("-"):
-            from training.keeper import supervisor
-
-            directory = RunDirectory(Path(run).absolute())
-            if directory.config.is_file() and (code := supervisor.fork(directory)) is not None:
-                return code
+        case ["attempt", run]:
             from training.finetune.entry import train
 
-            return train(directory.path)
+            return train(Path(run).absolute())
+        case [run] if not run.startswith("-"):
+            from training.keeper.keeper import keep
+
+            directory = Path(run).absolute()
+            if not (directory / "config.json").is_file():
+                print(f"{directory} is not a run directory: it has no config.json.", file=sys.stderr)  # noqa: T201
+                return 1
+            return keep(directory)
     print(USAGE, file=sys.stderr)  # noqa: T201
     return 2
 

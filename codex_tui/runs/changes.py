@@ -58,8 +58,10 @@ def hold(run: RunDirectory) -> Iterator[None]:
 
 def refuse_if_live(run: RunDirectory) -> None:
     """Raises BadInput if `run` is training or just starting."""
-    if liveness.find_process(run).lives:
-        raise BadInput(f"{run.name} is training.", f"Stop it first: codex-tui stop {run.name}")
+    process = liveness.find_process(run)
+    if process.lives or process.is_kept:
+        state = "is training" if process.lives else "has not ended"
+        raise BadInput(f"{run.name} {state}.", f"Stop it first: codex-tui stop {run.name}")
 
 
 @contextmanager

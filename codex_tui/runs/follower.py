@@ -141,6 +141,9 @@ class RunFollower:
         self._heard_at = time.monotonic()
         self._next_check = self._heard_at + self._check_every
         self.watched = WatchedRun(self._state, leftovers=self.watched.leftovers, damaged_lines=self._damaged_lines)
+        if self._state.held or self._state.failure:  # the keeper decides what comes next, so look at it at once
+            self._next_check = 0.0
+            self.watched = replace(self.watched, liveness="ending")
 
     def _check(self, process: liveness.TrainerProcess) -> None:
         """Decide whether the run is alive, ended or lost. `process` must be older than the last read of events."""

@@ -97,7 +97,7 @@ def _look_at_runs(cache: _DeadTrainers) -> tuple[dict[str, _Look], RunDirectory 
                 looks[name] = look
             elif is_run(directory):
                 looks[name] = look = _Look(folder, _find_last_write(directory))
-                if RunDirectory(directory).is_trainer_alive():
+                if RunDirectory(directory).is_live():
                     live.append(name)
                 else:
                     cache.add(name, look)

@@ -17,11 +17,14 @@ LAUNCH_GRACE_SECONDS = 30.0
 
 
 class TrainerProcess(NamedTuple):
-    """The process of a run's newest attempt, as process.json and the kernel show it."""
+    """The process of a run's newest attempt, as process.json and the kernel show it, and the run's keeper.
+
+    `lives` is about the trainer. Until the keeper has started one, `attempt` is the one that it starts next."""
 
     lives: bool
     attempt: int = 0  # 0: there is no process.json
-    newer_than_events: bool = False  # process.json was written after the last event
+    newer_than_events: bool = False  # process.json or keeper.json was written after the last event
+    is_kept: bool = False  # the keeper lives
 
     def has_no_event_in(self, state: RunState) -> bool:
         """Whether this attempt has no event in `state` yet."""
@@ -31,18 +34,26 @@ class TrainerProcess(NamedTuple):
 def find_process(run: RunDirectory) -> TrainerProcess:
     """Look for the process of `run`. Call this before you read the events: if the process is gone, no event can come
     after them."""
-    identity = run.read_process()
-    if identity is None:
+    # The keeper first: it starts a trainer before it ends, so one of the two is seen.
+    keeper, trainer = run.read_keeper(), run.read_process()
+    if trainer is None and keeper is None:
         return TrainerProcess(_is_just_launched(run))
-    newer = _read_mtime_ns(run.process) > _read_mtime_ns(run.events)
-    return TrainerProcess(identity.is_alive(), identity.attempt, newer)
+    attempt = max(identity.attempt for identity in (trainer, keeper) if identity)
+    newer = max(_read_mtime_ns(run.process), _read_mtime_ns(run.keeper)) > _read_mtime_ns(run.events)
+    is_kept = keeper is not None and keeper.is_alive()
+    return TrainerProcess(trainer is not None and trainer.is_alive(), attempt, newer, is_kept)
 
 
 def decide_liveness(process: TrainerProcess, state: RunState, *, sampled: bool = False) -> Liveness:
-    """Decide from the process and the events. In a `sampled` state the start of the newest attempt may be missing."""
-    if process.lives:
-        resumed = state.ended and process.attempt > state.attempt
-        return "starting" if resumed or process.has_no_event_in(state) else "alive"
+    """Decide from the processes and the events. In a `sampled` state the start of the newest attempt may be missing."""
+    has_ended = state.ended or state.held is not None
+    if process.lives or process.is_kept:
+        resumed = process.lives and has_ended and process.attempt > state.attempt
+        if resumed or process.has_no_event_in(state):
+            return "starting"
+        if has_ended and process.is_kept:
+            return "held" if state.held and not process.lives else "ending"
+        return "alive"
     if not state.ended:
         return "lost"
     return "lost" if process.has_no_event_in(state) and not sampled else "ended"

@@ -38,6 +38,9 @@ def explain_lost(run: RunDirectory, state: RunState, *, no_event: bool = False) 
     if not run.path.is_dir():
         return FOLDER_GONE, ()
     lines = read_log_tail(run)
+    if state.held and not no_event:
+        where = f" at step {state.held.step:,}" if state.held.step else ""
+        return f"It was {state.held.state}{where}, and its keeper is gone.", lines
     if not state.attempt and not run.events.is_file() and _has_trained(run):
         return "events.jsonl is missing, so it is not known how the run ended.", lines
     phase = None if no_event else state.phase
@@ -45,7 +48,7 @@ def explain_lost(run: RunDirectory, state: RunState, *, no_event: bool = False) 
         return _explain_exit(
             exit_, _describe_place(state, phase), on_request=run.read_stop_request() == "terminate"
         ), lines
-    identity = run.read_process()
+    identity = run.read_process() or run.read_keeper()
     if identity and identity.boot and not identity.is_of_this_boot():
         return f"The machine was restarted (or WSL2 shut down) {_describe_place(state, phase, 'after')}.", lines
     if state.attempt and phase:

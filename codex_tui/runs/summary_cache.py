@@ -76,7 +76,7 @@ class SummaryCache:
         """Keep the summary of an ended run. `began` is the Unix time at which the reading of its files began: a run
         that has changed since, or just before, is not kept."""
         identity, changed_at = _identify_files(str(run.path), summary)
-        if not summary.ended or changed_at > began - MIN_AGE_SECONDS or run.is_trainer_alive():
+        if not summary.ended or changed_at > began - MIN_AGE_SECONDS or run.is_live():
             return
         with suppress(ValueError, TypeError, OverflowError):  # a damaged file may give a value that can't be kept
             run.name.encode()  # nor can a name that is not UTF-8

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from training.contract import events as ev
 from training.history.state import RunState, Status
 
-Liveness = Literal["starting", "alive", "ended", "lost"]
+Liveness = Literal["starting", "alive", "ending", "held", "ended", "lost"]
 """starting: the process of a new attempt runs and has written no event yet. alive: the process of the last attempt
-runs. ended: the process is gone and has written its last event. lost: the process is gone without a last event."""
+runs. ending: it has written its last event; it or the run's keeper still lives, and the keeper decides what is next.
+held: no trainer runs, and the keeper waits to start the next attempt. ended: the processes are gone, and the trainer
+has written its last event. lost: the processes are gone without a last event."""
 
 ShownStatus = Literal[Status, "lost"]
 """The status that people and JSON see."""
 
+HELD: frozenset[ShownStatus] = frozenset(get_args(ev.HeldState))
 ENDED: frozenset[ShownStatus] = frozenset({"stopped", "done", "failed", "lost"})
 
 
@@ -47,25 +50,32 @@ class WatchedRun:
 
     @property
     def status(self) -> ShownStatus:
-        if self.liveness == "lost":
-            return "lost"
-        return "preparing" if self.liveness == "starting" else self.state.status
+        if self.liveness in ("starting", "lost"):
+            return "preparing" if self.liveness == "starting" else "lost"
+        if self.liveness == "ending" and (self.state.held or self.state.failure):
+            return "stopping"  # the process still holds its memory, or the keeper may start another one
+        return self.state.status
 
     @property
     def ended(self) -> bool:
         return self.status in ENDED
 
     @property
+    def held(self) -> ev.Held | None:
+        """Why no trainer runs, and what ends that. None unless the keeper waits to start the next attempt."""
+        return self.state.held if self.status in HELD else None
+
+    @property
     def phase(self) -> ev.Phase | None:
-        """The phase of the last attempt. None before its first event."""
-        return None if self.liveness == "starting" else self.state.phase
+        """The phase of the last attempt. None before its first event, and while the run is held."""
+        return None if self.liveness == "starting" or self.held else self.state.phase
 
     @property
     def reason(self) -> str:
-        """One sentence: why the run failed, stopped or was lost. "" while it runs and when it is done."""
+        """One sentence: why the run failed, stopped, was lost or is held. "" while it runs and when it is done."""
         if self.liveness == "lost":
             return self.lost_reason
-        return self.state.reason if self.ended else ""
+        return self.state.reason if self.ended or self.held else ""
 
     @property
     def missing_events(self) -> int:

@@ -28,6 +28,7 @@ from codex_tui.ui.kit.hints import HintBar
 from codex_tui.ui.profiles.screen import ProfilesScreen
 from codex_tui.ui.runs.screen import RunsScreen
 from training.contract import events as ev
+from training.contract.event_writer import EventWriter
 from training.contract.run_directory import RunDirectory
 
 WIDE, NARROW = (120, 36), (80, 24)
@@ -291,7 +292,7 @@ async def test_new_events_and_log_lines_appear(make_run: Any) -> None:
     run: RunDirectory = make_run(end="training", steps=50)
     async with CodexApp(run).run_test(size=WIDE) as pilot:
         await settled(pilot)
-        writer = ev.EventWriter(run.events)
+        writer = EventWriter(run.events)
         writer.emit(ev.Metrics(step=51, loss=0.1234, tokens=70_000))
         with run.log.open("a") as log:
             log.write("Saving the adapter\n")

@@ -17,6 +17,7 @@ import msgspec
 
 from training.contract import events as ev
 from training.contract.config import RunConfig
+from training.contract.event_writer import EventWriter
 from training.contract.process import ProcessIdentity
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
@@ -55,7 +56,7 @@ def record(run: RunDirectory) -> RunDirectory:
 def live(path: Path, steps: int, total: int) -> RunDirectory:
     """A run that is at `steps` of `total`; `write` goes on with it."""
     run = _new(path)
-    writer = ev.EventWriter(run.events)
+    writer = EventWriter(run.events)
     for event in _history(steps, total):
         writer.emit(event)
     writer.close()
@@ -64,7 +65,7 @@ def live(path: Path, steps: int, total: int) -> RunDirectory:
 
 def write(run: RunDirectory) -> None:
     run.write_process(ProcessIdentity.current())
-    writer = ev.EventWriter(run.events)
+    writer = EventWriter(run.events)
     at = run.events.read_bytes().count(b'"metrics"')
     began = time.monotonic()
     for step in range(at + 1, at + 100_000):

@@ -14,6 +14,7 @@ from codex_tui.runs.summaries import summarise_runs
 from codex_tui.runs.summary import RunSummary
 from support.config_file import write_config
 from training.contract import events as ev
+from training.contract.event_writer import EventWriter
 from training.contract.process import ProcessIdentity
 from training.contract.run_directory import RunDirectory
 
@@ -31,7 +32,7 @@ def make_run(name: str, *events: ev.Event, alive: bool = False) -> RunDirectory:
 
 def append_events(run: RunDirectory, *events: ev.Event) -> None:
     """Add `events` to those of `run`, as its trainer does."""
-    writer = ev.EventWriter(run.events)
+    writer = EventWriter(run.events)
     for event in events:
         writer.emit(event)
     writer.close()

@@ -15,6 +15,7 @@ from support.terminal import Terminal
 
 from codex_tui.base import locations
 from training.contract import events as ev
+from training.contract.event_writer import EventWriter
 from training.contract.process import ProcessIdentity
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
@@ -67,7 +68,7 @@ def folder(home: Path, tmp_path: Path) -> Path:
     run.log.write_text(f"{EVIL}\n{WORD}\n{STORM}\n", encoding="utf-8")
     run.adapter.mkdir()
     (run.adapter / "adapter_config.json").write_text("{}")
-    writer = ev.EventWriter(run.events)
+    writer = EventWriter(run.events)
     changed = {EVIL: [EVIL, STORM, EVIL]}
     for event in (
         ev.Started(attempt=1, pid=1), ev.Phase(name="training", detail=STORM, unit=EVIL),

@@ -9,6 +9,7 @@ from support.terminal import Terminal
 
 from codex_tui.base import locations
 from training.contract import events as ev
+from training.contract.event_writer import EventWriter
 from training.contract.process import ProcessIdentity
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
@@ -56,7 +57,7 @@ def run(home: Path) -> RunDirectory:
     )
     run.write_process(ProcessIdentity(1, 1.0))
     run.log.write_text(hostile("log") + "\n", encoding="utf-8")
-    writer = ev.EventWriter(run.events)
+    writer = EventWriter(run.events)
     writer.emit(ev.Started(attempt=1, pid=1))
     writer.emit(ev.Phase(name="training", detail=hostile("phase")))
     writer.emit(ev.Resolved(total_steps=2, steps_per_epoch=2, train_rows=18, eval_rows=2, device=hostile("device")))

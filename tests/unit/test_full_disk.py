@@ -18,6 +18,7 @@ from codex_tui.environment import build
 from codex_tui.profiles.draft import Draft
 from codex_tui.profiles.resolve import load_profile
 from training.contract import events as ev
+from training.contract.event_writer import EventWriter
 from training.contract.files import write_atomically
 from training.contract.process import ProcessIdentity
 from training.contract.run_directory import RunDirectory
@@ -50,7 +51,7 @@ def test_a_small_file_stays_as_it_was(disk: Path) -> None:
 def test_events_go_on_when_there_is_room_again(disk: Path) -> None:
     run = RunDirectory(disk / "run")
     run.create()
-    writer = ev.EventWriter(run.events)
+    writer = EventWriter(run.events)
     writer.emit(ev.Warned(message="first"))
     filler = fill(disk)
     with pytest.raises(OSError, match="No space left"):
@@ -113,7 +114,7 @@ def test_a_run_is_neither_gone_on_with_nor_stopped_half(
     build.make_trainer_path()
     filler = fill(disk)
     assert main(["resume", "kept", "--headless"]) == 1
-    assert capsys.readouterr().err == full(run.process)
+    assert capsys.readouterr().err == full(run.keeper)
     filler.unlink()
     run.write_process(ProcessIdentity.current())
     fill(disk)

@@ -22,6 +22,7 @@ from codex_tui.workers.chat import Conversation
 from codex_tui.workers.process import Worker
 from training.contract import checkpoints
 from training.contract import events as ev
+from training.contract.event_writer import EventWriter
 from training.contract.messages import CHAT, ChatAnswer, ChatRequest, Message, Token, encode
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
@@ -65,7 +66,7 @@ def test_small_files_that_nest_too_deeply_are_damaged_ones(home: Path) -> None:
 @pytest.mark.parametrize("line", [DEEP, b'{"seq": 1e400}', b'{"seq": 1' + b"0" * 400 + b"}", b'{"seq": -7}'])
 def test_the_trainer_numbers_on_from_the_last_line_that_can_be_read(home: Path, line: bytes) -> None:
     (home / "events.jsonl").write_bytes(b'{"seq": 8}\n' + line + b"\n")
-    writer = ev.EventWriter(home / "events.jsonl")
+    writer = EventWriter(home / "events.jsonl")
     writer.emit(ev.Heartbeat())
     writer.close()
     assert msgspec.json.decode((home / "events.jsonl").read_bytes().splitlines()[-1])["seq"] == 9

@@ -71,12 +71,12 @@ def log(run: RunDirectory) -> str:
 def test_a_launched_trainer_stands_on_its_own(home: Path, python: Path, profile: Path) -> None:
     run = launch(profile, python=python)
     assert run.path == home / "data" / "runs" / "small-1"
-    identity = run.read_process()
-    assert identity is not None and identity.is_alive()  # said by the launcher, before the trainer can
+    identity = run.read_keeper()
+    assert identity is not None and identity.is_alive()  # said by the launcher, before the keeper can
     assert identity.attempt == 1
     assert os.getsid(identity.pid) == identity.pid != os.getsid(0)
     until(lambda: "training" in log(run))
-    assert run.read_process() == identity
+    assert run.read_keeper() == identity
     assert log(run).split() == [
         "training",
         str(run.path),
@@ -182,13 +182,13 @@ def test_a_resumed_run_is_the_next_attempt_in_the_same_place(home: Path, python:
     run.request_stop("terminate")
     until(lambda: not run.is_trainer_alive())
     launcher.resume(run)
-    identity = run.read_process()
+    identity = run.read_keeper()
     assert identity is not None and identity.is_alive()
     assert identity.attempt == 2
     assert run.read_stop_request() is None
     until(lambda: log(run).count("training") == 2)
     assert log(run).count("\n\n── attempt 2 ──\n") == 1 and "attempt 1" not in log(run)
-    assert run.read_process() == identity
+    assert run.read_keeper() == identity
 
 
 def test_of_two_that_start_at_once_the_one_that_trains_is_known(home: Path, python: Path, profile: Path) -> None:

@@ -14,7 +14,8 @@ from support.fuzz.checks import CONTROL, fuzz
 from support.fuzz.kinds import KINDS, fuzz_in_training
 
 from codex_tui.base.text import clean
-from training.contract import checkpoints, events, judge_messages, messages
+from training.contract import checkpoints, judge_messages, messages
+from training.contract.event_writer import EventWriter
 from training.contract.run_directory import RunDirectory
 from training.history import tailer
 
@@ -54,7 +55,7 @@ def test_no_bytes_break_a_reader(tmp_path_factory: pytest.TempPathFactory, data:
     assert run.read_stop_request() in (None, "save", "terminate")
     assert not checkpoints.is_whole(checkpoint)
     assert tailer.decode(data + b"\n").damaged <= data.count(b"\n") + 1
-    events.EventWriter(run.events).close()
+    EventWriter(run.events).close()
     for protocol in (messages.CHAT, messages.INSPECT, judge_messages.JUDGE):
         try:
             answer = protocol.read_answer(data)

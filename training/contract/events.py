@@ -1,26 +1,18 @@
 """The events of a run: one JSON object a line in `RUN/events.jsonl`.
 
-The trainer appends, and any number of viewers read; none waits for another. A line is one `os.write` to an O_APPEND
-descriptor, so lines never interleave. A last line without a newline is incomplete and is not read yet. Readers ignore
-an unknown `type`, so that an older app can watch a newer trainer. Times are Unix seconds of the producer: each attempt
-reads the clock once and adds the time since then. The clock may be set later (WSL2 does so after every sleep).
-Memory is in MiB; a number that was not finite is `null` and named in `not_finite`.
+The trainer appends, and the keeper while no trainer lives; any number of viewers read, and none waits for another. A
+line is one `os.write` to an O_APPEND descriptor, so lines never interleave. A last line without a newline is incomplete
+and is not read yet. Readers ignore an unknown `type`, so that an older app can watch a newer trainer. Times are Unix
+seconds of the producer: each attempt reads the clock once and adds the time since then. The clock may be set later
+(WSL2 does so after every sleep). Memory is in MiB; a number that was not finite is `null` and named in `not_finite`.
 """
 
 from __future__ import annotations
 
-import errno
 import math
-import os
-import threading
-import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
-
-from training.contract.files import name_path_in_errors, open_file, open_to_append
 
 VERSION = 1
 
@@ -54,8 +46,14 @@ FailureKind = Literal[
     "unknown",
 ]
 
-
 MemoryTask = Literal["loading", "probing", "training", "evaluating"]
+
+HeldState = Literal["queued", "parked", "waiting", "healing"]
+"""queued: waits for its turn on the card. parked: the card is lent, by a person or by a rule. waiting: something that
+the run needs must come back first. healing: a remedy or a restart is being prepared."""
+
+BY_HAND = "Press L, or run: codex-tui resume"
+"""What ends a hold that a person asked for."""
 
 
 class Event(msgspec.Struct, kw_only=True, tag_field="type", gc=False):
@@ -325,6 +323,20 @@ class Healed(Event, tag="healed"):
     tokens: Count = 0
 
 
+class Held(Event, tag="held"):
+    """No trainer runs. The keeper starts the next attempt by itself, or when it is asked to; see `training.keeper`.
+
+    `reason` says in a sentence why, `ends` what ends it. `step` is the last saved step, `until` the time at which it
+    ends if that is known. A later one replaces it, and `Started` ends it.
+    """
+
+    state: HeldState
+    reason: str
+    ends: str = ""
+    step: Count = 0
+    until: Seconds | None = None
+
+
 AnyEvent = (
     Started
     | Phase
@@ -345,89 +357,10 @@ AnyEvent = (
     | Done
     | Failed
     | Healed
+    | Held
 )
-
-
-class EventWriter:
-    """Appends events to `path`. Several threads may use it. `seq` continues after the last event of earlier attempts.
-
-    Only the owner may read the file (0600). If it is deleted or replaced, later events go to the new file at `path`.
-    `find_path` returns where the file is now, if its folder was renamed.
-    """
-
-    def __init__(self, path: Path, find_path: Callable[[], Path | None] = lambda: None) -> None:
-        self._path, self._find_path, self._lock = path, find_path, threading.Lock()
-        self._encoder = msgspec.json.Encoder()
-        self._epoch = time.time() - time.monotonic()
-        self._seq, self._repeated = 0, dict[type, Event]()  # events that a new file must begin with
-        self._open()
-
-    def emit(self, event: Event) -> None:
-        """Stamps `event` with the next `seq` and the time, and appends it as one line. Raises OSError."""
-        with self._lock, name_path_in_errors(self._path):
-            if not self._in_place():
-                before = self._descriptor
-                self._open()
-                os.close(before)
-                for event_again in (
-                    *self._repeated.values(),
-                    Warned(message=f"{self._path.name} was deleted or replaced."),
-                ):
-                    self._append(event_again)
-            self._append(event)
-            if isinstance(event, Started | Resolved | Fitted):
-                self._repeated[type(event)] = event
-
-    def close(self) -> None:
-        os.close(self._descriptor)
-
-    def _open(self) -> None:
-        seq, self._torn = _read_end(self._path)
-        self._seq = max(self._seq, seq)
-        self._descriptor = open_to_append(self._path)
-
-    def _in_place(self) -> bool:
-        try:
-            return os.path.samestat(os.fstat(self._descriptor), os.stat(self._path))  # noqa: PTH116  half the time
-        except FileNotFoundError:
-            present = self._find_path()
-            if present is None or present == self._path:
-                return False
-            self._path = present
-            return self._in_place()
-
-    def _append(self, event: Event) -> None:
-        event.seq = self._seq
-        event.time = round(self._epoch + time.monotonic(), 3)
-        # A killed attempt or a full disk may have left an incomplete line. A newline keeps it apart from this event.
-        line = b"\n" * self._torn + self._encoder.encode(event) + b"\n"
-        self._torn = os.write(self._descriptor, line) < len(line)
-        if self._torn:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self._seq += 1
-
-
-class _Numbered(msgspec.Struct):
-    seq: Count
 
 
 def finite_or_none(value: float | None) -> float | None:
     """Return `value`, or None if it is NaN or infinite, which JSON can't express."""
     return value if value is not None and math.isfinite(value) else None
-
-
-def _read_end(path: Path, window: int = 1 << 20) -> tuple[int, bool]:
-    """Return the next `seq` of the file at `path`, and whether its last line is incomplete."""
-    if not path.exists():
-        return 0, False
-    with open_file(path) as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - window))
-        tail = file.read()
-    decoder = msgspec.json.Decoder(_Numbered)
-    for line in reversed(tail.split(b"\n")[:-1]):
-        try:
-            return decoder.decode(line).seq + 1, not tail.endswith(b"\n")
-        except (ValueError, RecursionError):
-            continue
-    return 0, bool(tail) and not tail.endswith(b"\n")

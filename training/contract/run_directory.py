@@ -3,14 +3,16 @@
     profile.toml    a copy of the chosen profile file
     config.json     the settings and what really ran; see `training.contract.config`
     book.jsonl      a copy of the questions that the profile's evaluation.book names; see `training.dataset.book`
+    keeper.json     the process that keeps the run: it starts each trainer, and decides what comes after its end
     process.json    the trainer: pid, create time and boot, so that no other process gets its signals
     history         state and curve from events.jsonl in columns; see `training.history.columns`. It can be deleted
     events.jsonl    see `training.contract.events`
     trainer.log     stdout and stderr of the trainer
-    control         a stop request
+    control         a request to the trainer or the keeper: save, terminate, park or resume; then a reason
     exit.json       how the last trainer process ended, if its parent was alive then
     note.txt        a line that the person wrote about the run
     lock            held by the trainer while it lives (flock)
+    keeper.lock     held by the keeper while it lives (flock)
     announced       what viewers have told the person, one line each; see `codex_tui.runs.announced`
     checkpoints/    checkpoint-N folders as `transformers.Trainer` writes them
     adapter/        the result, in plain PEFT layout
@@ -23,8 +25,9 @@ Folders are 0700 and files 0600. No token or secret is ever written here.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple, get_args
 
 import msgspec
 
@@ -33,7 +36,18 @@ from training.contract.process import Exit, ProcessIdentity
 
 ADAPTER_CONFIG = "adapter_config.json"  # PEFT writes it into the folder of an adapter
 
-StopLevel = Literal["save", "terminate"]
+Word = Literal["save", "terminate", "park", "resume"]
+StopLevel = Literal["save", "terminate", "park"]
+_WORDS: tuple[Word, ...] = get_args(Word)
+MAX_REASON = 300  # characters
+
+
+class Request(NamedTuple):
+    """What RUN/control asks for. save: finish the step, save checkpoint and adapter, and end the run. terminate: end it
+    at once. park: save, and end the trainer alone. resume: start the next trainer of a run that is held."""
+
+    word: Word
+    reason: str = ""
 
 
 class _Inside:
@@ -57,6 +71,8 @@ class RunDirectory:
 
     profile = _Inside("profile.toml")
     config = _Inside("config.json")
+    keeper = _Inside("keeper.json")
+    keeper_lock = _Inside("keeper.lock")
     process = _Inside("process.json")
     exit = _Inside("exit.json")
     reserve = _Inside(".reserve")
@@ -89,8 +105,13 @@ class RunDirectory:
     def locate(cls, folder: int) -> RunDirectory | None:
         """Return the run whose open folder is `folder`, by its present name, since someone may have renamed it. Returns
         None if it was deleted. A deletion may be partial: the run's process may have written new files since."""
-        run = cls(Path(f"/proc/self/fd/{folder}").readlink())
-        return run if run.is_open_as(folder) else None
+        link = Path(f"/proc/self/fd/{folder}")
+        while True:
+            run = cls(link.readlink())
+            if run.is_open_as(folder):
+                return run
+            if link.readlink() == run.path:  # else it was renamed just now
+                return None
 
     def is_open_as(self, folder: int) -> bool:
         """Return whether the folder with the descriptor `folder` is this run's."""
@@ -101,13 +122,16 @@ class RunDirectory:
         return same and (self.config.exists() or self.lock.exists())
 
     def read_process(self) -> ProcessIdentity | None:
-        try:
-            return msgspec.json.decode(files.read(self.process), type=ProcessIdentity)
-        except (OSError, ValueError, RecursionError):
-            return None
+        return _read_identity(self.process)
 
     def write_process(self, identity: ProcessIdentity) -> None:
         files.write_atomically(self.process, msgspec.json.encode(identity).decode() + "\n")
+
+    def read_keeper(self) -> ProcessIdentity | None:
+        return _read_identity(self.keeper)
+
+    def write_keeper(self, identity: ProcessIdentity) -> None:
+        files.write_atomically(self.keeper, msgspec.json.encode(identity).decode() + "\n")
 
     def read_exit(self) -> Exit | None:
         """Returns how the trainer of process.json ended, or None if that is not known."""
@@ -125,19 +149,63 @@ class RunDirectory:
         identity = self.read_process()
         return identity is not None and identity.is_alive()
 
-    def request_stop(self, level: StopLevel = "save") -> None:
-        """Ask the trainer to stop. `save`: finish the step, save checkpoint and adapter. `terminate`: save nothing."""
-        files.write_atomically(self.control, level + "\n")
+    def is_kept(self) -> bool:
+        """Whether a keeper lives, which may start the next trainer."""
+        identity = self.read_keeper()
+        return identity is not None and identity.is_alive()
 
-    def read_stop_request(self) -> StopLevel | None:
+    def is_live(self) -> bool:
+        """Whether a trainer or a keeper lives: the run has not ended."""
+        return self.is_kept() or self.is_trainer_alive()
+
+    def request_stop(self, level: StopLevel = "save", reason: str = "") -> None:
+        """Ask the trainer to stop; see `Request`. A keeper without a trainer understands it too."""
+        self.write_request(Request(level, reason))
+
+    def write_request(self, request: Request) -> None:
+        reason = " ".join(request.reason.split())[:MAX_REASON]
+        files.write_atomically(self.control, f"{request.word}\n" + (f"{reason}\n" if reason else ""))
+
+    def read_request(self) -> Request | None:
+        return _read_request(self.control)
+
+    def take_request(self) -> Request | None:
+        """Read the request and remove it, in one step: none that comes meanwhile is lost."""
+        taken = self.control.with_name(f".{self.control.name}.taken")
         try:
-            text = files.read(self.control).decode(errors="replace").strip()
+            self.control.rename(taken)
         except OSError:
             return None
-        return "terminate" if text == "terminate" else "save" if text else None
+        request = _read_request(taken)
+        with suppress(OSError):
+            taken.unlink()
+        return request
+
+    def read_stop_request(self) -> StopLevel | None:
+        request = self.read_request()
+        return None if request is None or request.word == "resume" else request.word
 
     def clear_stop(self) -> None:
         self.control.unlink(missing_ok=True)
 
     def has_adapter(self) -> bool:
         return (self.adapter / ADAPTER_CONFIG).is_file()
+
+
+def _read_identity(path: Path) -> ProcessIdentity | None:
+    try:
+        return msgspec.json.decode(files.read(path), type=ProcessIdentity)
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def _read_request(path: Path) -> Request | None:
+    """Read a request. Unknown words ask to save and end: that loses nothing."""
+    try:
+        lines = files.read(path).decode(errors="replace").strip().splitlines()
+    except OSError:
+        return None
+    if not lines:
+        return None
+    word: Word = next((word for word in _WORDS if word == lines[0].strip()), "save")
+    return Request(word, lines[1].strip()[:MAX_REASON] if len(lines) > 1 else "")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
 from contextlib import suppress
 from pathlib import Path
 
 from training.contract import events as ev
 from training.contract import files
+from training.contract.event_writer import EventWriter
 from training.contract.log import trim_log
 from training.contract.process import ProcessIdentity, die_with_parent
 from training.contract.run_directory import RunDirectory
@@ -41,7 +41,7 @@ class Attempt:
         self._parent = os.getppid()
         self._locating = threading.Lock()
         self._folder = os.open(run.path, os.O_RDONLY | os.O_CLOEXEC)
-        self.events = ev.EventWriter(run.events, self._find_events)
+        self.events = EventWriter(run.events, self._find_events)
         self._ended = threading.Event()
         self._ending = threading.Lock()
 
@@ -50,10 +50,6 @@ class Attempt:
         files.clear_unfinished(self.run.path)
         self._reserve_room()
         identity = ProcessIdentity.current(self.number)
-        # psutil's create time is up to a second early, because the kernel gives the boot time in whole seconds.
-        started_at = time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - identity.create_time)
-        if self.run.control.exists() and self.run.control.stat().st_mtime < started_at:
-            self.run.clear_stop()  # this request was for an earlier attempt
         self.run.write_process(identity)
         die_with_parent(False)
         self._identity = identity
@@ -93,6 +89,13 @@ class Attempt:
                 (RunDirectory.locate(self._folder) or self.run).reserve.unlink(missing_ok=True)
                 self.events.emit(event)
 
+    def make_stop_event(self, *, resumable: bool = True) -> ev.Stopped | ev.Held:
+        """Make the last event of an attempt that a request ends. Only a keeper can continue after a park."""
+        keeper = self.run.read_keeper()
+        if self.stop.level == "park" and keeper and keeper.pid == os.getppid():
+            return ev.Held(state="parked", reason=self.stop.reason, ends=ev.BY_HAND, step=self.step)
+        return ev.Stopped(step=self.step, resumable=resumable)
+
     def _reserve_room(self) -> None:
         """Reserve disk space in a file. `end` deletes it, so that the last event can be written on a full disk too."""
         with suppress(OSError):
@@ -107,9 +110,9 @@ class Attempt:
             self.locate_run()
             with suppress(OSError):  # on a full disk the training loop fails by itself, with a better message
                 self.events.emit(ev.Heartbeat())
-                if self.run.read_process() != self._identity:  # the launcher may have written its entry after ours
+                if self.run.read_process() != self._identity:  # the keeper may have written its entry after ours
                     self.run.write_process(self._identity)
-                if os.getppid() != self._parent:  # the supervisor was killed, so the log is ours to trim
+                if os.getppid() != self._parent:  # the keeper was killed, so the log is ours to trim
                     trim_log(self.run.log)
 
     def _find_events(self) -> Path | None:
@@ -125,17 +128,16 @@ class Attempt:
     def _terminate(self) -> None:
         # A quick check only: this request asks the process to end at once.
         resumable = checkpoints.find_last_whole(self.run.checkpoints, thorough=False) is not None
-        self.end(ev.Stopped(step=self.step, resumable=resumable))
+        self.end(self.make_stop_event(resumable=resumable))
         os._exit(0)
 
 
 def _choose_number(run: RunDirectory) -> int:
-    """Choose this attempt's number, from 1. The launcher may have recorded one for this very process already."""
+    """Choose this attempt's number, from 1. The keeper may have recorded one for this very process already."""
     recorded = run.read_process()
     if recorded is None:
         return 1
-    is_ours = recorded.pid in (os.getpid(), os.getppid())  # the launcher knows only the pid of our parent
-    return recorded.attempt if is_ours else recorded.attempt + 1
+    return recorded.attempt if recorded.pid == os.getpid() else recorded.attempt + 1
 
 
 def print_error(text: str) -> None:

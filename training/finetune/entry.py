@@ -1,4 +1,4 @@
-"""`python -m training RUN`: takes the run's lock, trains, and always records how the run ended."""
+"""`python -m training attempt RUN`: takes the run's lock, trains, and always records how the run ended."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None, time_limit:
     # Save
     adapter_step = save_adapter()
     if save_adapter.is_stopped:
-        return ev.Stopped(step=attempt.step)
+        return attempt.make_stop_event()
     seconds = round(time.monotonic() - started, 1)
     reason = describe_end(time_limit, attempt.step, steps.total) if deadline.has_shortened_run else ""
     return ev.Done(step=attempt.step, seconds=seconds, adapter_step=adapter_step, reason=reason)

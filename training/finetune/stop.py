@@ -1,7 +1,8 @@
 """Stop requests, by the file RUN/control or by SIGTERM.
 
-The first one ("save") ends training after the current step, with a checkpoint and the adapter. Before the first step
-there is nothing to save, so the process ends at once. The second one ("terminate") ends the process at once, whatever
+The first one ("save") ends training after the current step, with a checkpoint and the adapter. "park" does the same,
+and the run's keeper starts the next attempt later. Before the first step there is nothing to save, so the process ends
+at once. The second one ("terminate") ends the process at once, whatever
 it is doing. A checkpoint that was being written then stays unfinished, and `checkpoints.find_last_whole` ignores it.
 """
 
@@ -22,6 +23,7 @@ class StopRequests:
 
     def __init__(self, run: RunDirectory, terminate: Callable[[], None]) -> None:
         self.level: StopLevel | None = None
+        self.reason = ""  # why the run is parked
         self.can_save = False  # True while a training loop looks at `level` after each step
         self.run = run
         self._terminate = terminate
@@ -42,12 +44,15 @@ class StopRequests:
 
     def _poll(self) -> None:
         while not self._ended.wait(POLL_SECONDS):
-            requested = self.run.read_stop_request()
-            if requested == "terminate" or self._sigterm_count > 1:
+            request = self.run.read_request()
+            word = request.word if request else None
+            if word == "terminate" or self._sigterm_count > 1:
                 self.level = "terminate"
-            elif requested == "save" or self._sigterm_count == 1:
+            elif word == "save" or self._sigterm_count == 1:
                 self.level = "save"
-            if self.level == "terminate" or (self.level == "save" and not self.can_save):
+            elif request and word == "park":
+                self.level, self.reason = "park", request.reason
+            if self.level == "terminate" or (self.level and not self.can_save):
                 self._terminate()
 
     def _on_sigterm(self, _number: int, _frame: FrameType | None) -> None:

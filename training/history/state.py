@@ -32,6 +32,7 @@ Status = Literal[
     "stopped",
     "done",
     "failed",
+    ev.HeldState,
 ]
 _ENDED: frozenset[str] = frozenset({"stopped", "done", "failed"})
 
@@ -41,7 +42,7 @@ class RunState:
     """Times are Unix seconds of the trainer's clock. The texts are raw: pass them through `clean` to show them."""
 
     status: Status = "preparing"
-    reason: str = ""  # one sentence: why the run failed, stopped, or was done before all planned steps
+    reason: str = ""  # one sentence: why the run failed, stopped, is held, or was done before all planned steps
     version: int = ev.VERSION  # highest version of the events of all attempts
     pid: int = 0  # the process of the last attempt
     attempt: int = 0  # the number of the last attempt, 0 before the first
@@ -62,6 +63,7 @@ class RunState:
     warnings: list[str] = field(default_factory=list)
     failure: ev.Failed | None = None
     healed: list[ev.Healed] = field(default_factory=list)  # what the keeper changed after failures, and after hangs
+    held: ev.Held | None = None  # while no trainer runs and the keeper waits to start the next attempt
     adapter_step: int | None = None  # of a run that is done: the step of the adapter, if it is not the last step
     started_at: ev.Seconds | None = None  # the start of the first attempt
     last_event_at: ev.Seconds | None = None
@@ -167,12 +169,12 @@ def _on_started(state: RunState, event: ev.Started) -> None:
     _on_version(state, event)
     state.status, state.reason = "preparing", ""
     state.attempt, state.pid = event.attempt, event.pid
-    state.phase = state.failure = state.ended_at = state.adapter_step = None
+    state.phase = state.failure = state.held = state.ended_at = state.adapter_step = None
     state.memory = state.gpu = None  # of a process that has ended
     if state.started_at is None or state.last_event_at is None:
         state.started_at = event.time
     else:
-        state.paused += event.time - state.last_event_at  # negative if the clock was set back in between
+        _count_break(state, event)
     state.losses.cut_after(event.resume_step)
     state.evals = [earlier for earlier in state.evals if earlier.step <= event.resume_step]
     state.pass_rates = [earlier for earlier in state.pass_rates if earlier.step <= event.resume_step]
@@ -183,6 +185,12 @@ def _on_started(state: RunState, event: ev.Started) -> None:
         state.last = None
     _start_clock(state, event.time)
     state.idle_since = event.time
+
+
+def _count_break(state: RunState, event: ev.Event) -> None:
+    """Count the time since the last event as a break. It is negative if the clock was set back in between."""
+    if state.last_event_at is not None:
+        state.paused += event.time - state.last_event_at
 
 
 def _on_version(state: RunState, event: ev.Event) -> None:
@@ -203,7 +211,7 @@ def _on_phase(state: RunState, event: ev.Phase) -> None:
         _start_clock(state, event.time, state.idle_since - state.training_since)
         state.idle_since = None
     state.phase = event
-    if state.status not in _ENDED and state.status != "stopping":
+    if state.status not in _ENDED and state.status != "stopping" and not state.held:
         state.status = _STATUS_IN.get(event.name, "preparing")
 
 
@@ -256,6 +264,9 @@ def _on_stopping(state: RunState, _: ev.Stopping) -> None:
 
 
 def _on_stopped(state: RunState, event: ev.Stopped) -> None:
+    if state.held:  # the keeper wrote this event
+        _count_break(state, event)
+        state.held = None
     state.status, state.step, state.ended_at = "stopped", event.step, event.time
     state.reason = "Stopped on request."
 
@@ -270,7 +281,16 @@ def _on_failed(state: RunState, event: ev.Failed) -> None:
 
 
 def _on_healed(state: RunState, event: ev.Healed) -> None:
+    if state.held or state.ended:  # the trainer had ended before this event
+        _count_break(state, event)
     state.healed.append(event)
+
+
+def _on_held(state: RunState, event: ev.Held) -> None:
+    if state.held or state.ended:
+        _count_break(state, event)
+    state.status, state.reason, state.held = event.state, event.reason, event
+    state.failure = state.ended_at = None
 
 
 _STATUS_IN: dict[str, Status] = {
@@ -301,6 +321,7 @@ _HANDLERS: dict[type, Callable[[RunState, Any], None]] = {
     ev.Done: _on_done,
     ev.Failed: _on_failed,
     ev.Healed: _on_healed,
+    ev.Held: _on_held,
 }
 # No handler of a frequent event reads a field that another one writes, so their order does not matter.
 _LOGGED = frozenset({ev.Metrics, Point})

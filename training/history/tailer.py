@@ -36,8 +36,8 @@ _kinds = ev.AnyEvent.__args__
 _decoder = msgspec.json.Decoder(ev.AnyEvent)
 _point_kinds = tuple(Point if kind is ev.Metrics else kind for kind in _kinds)
 _point_decoder = msgspec.json.Decoder(Union[_point_kinds])  # noqa: UP007  the union is made from a list
-_METRICS, _EVAL, _PASS_RATE, _HEALED, _STARTED = (
-    b'{"type":"%s"' % kind for kind in (b"metrics", b"eval", b"pass_rate", b"healed", b"started")
+_METRICS, _EVAL, _PASS_RATE, _HEALED, _STARTED, _HELD, _STOPPED = (
+    b'{"type":"%s"' % kind for kind in (b"metrics", b"eval", b"pass_rate", b"healed", b"started", b"held", b"stopped")
 )
 """How the trainer begins these lines. They never occur inside a JSON string, where quotes are escaped."""
 _any_type = msgspec.json.Decoder(_AnyType)
@@ -156,18 +156,19 @@ def sample_events(path: Path, spots: int = 512, length: int = 2048, ends: int = 
 
 
 def find_landmarks(path: Path) -> list[ev.Event]:
-    """Read all evaluations, pass rates and heals, and the start of each attempt with the event before it.
+    """Read all evaluations and pass rates, and the events that begin or end a break, with the event before each.
 
-    A sample may miss them.     Searching takes a tenth of the time of decoding. Returns [] if the file can't be read.
+    A sample may miss them. Searching takes a tenth of the time of decoding. Returns [] if the file can't be read.
     """
     events: list[ev.Event] = []
     line = b""  # the last one so far
     try:
         for data in _read_lines(path):
             data = line + data
-            starts = {start for kind in (_EVAL, _PASS_RATE, _HEALED) for start in _find_all(data, kind, len(line))}
-            for start in _find_all(data, _STARTED, len(line)):
-                starts |= {start, data.rfind(b"\n", 0, max(0, start - 1)) + 1}
+            starts = {start for kind in (_EVAL, _PASS_RATE) for start in _find_all(data, kind, len(line))}
+            for kind in (_STARTED, _HEALED, _HELD, _STOPPED):
+                for start in _find_all(data, kind, len(line)):
+                    starts |= {start, data.rfind(b"\n", 0, max(0, start - 1)) + 1}
             for start in sorted(starts):
                 events += decode(data[start : data.index(b"\n", start)]).events
             line = data[data.rfind(b"\n", 0, -1) + 1 :]

@@ -1,1 +1,5 @@
-"""The process that outlives a trainer. It waits, and records how the trainer ended."""
+"""The keeper: the light process that owns a run's attempts. It starts each trainer, and decides what comes after it.
+
+Nothing here imports torch or pydantic. keeper.py has the loop, `decisions.py` what comes after an attempt, and
+`watchers.py` what the loop looks at every few seconds.
+"""

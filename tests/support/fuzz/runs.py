@@ -27,6 +27,7 @@ from support.fuzz.mutate import TEXTS, Mutator
 from support.history_file import join_chunk, split_chunks
 from support.pilot import screen_text
 from training.contract import events as ev
+from training.contract.event_writer import EventWriter
 from training.contract.failures import TrainingFailure
 from training.contract.process import Exit, ProcessIdentity
 from training.contract.run_directory import RunDirectory
@@ -50,7 +51,7 @@ def make_run(home: Path, steps: int = 12) -> RunDirectory:
     run.write_process(ProcessIdentity(os.getpid(), 1.0))
     run.write_exit(Exit(os.getpid(), None, "SIGKILL"))
     run.log.write_text("Unsloth: patched.\nRuntimeError: it broke\n")
-    writer = ev.EventWriter(run.events)
+    writer = EventWriter(run.events)
     for event in _make_events(steps):
         writer.emit(event)
     writer.close()

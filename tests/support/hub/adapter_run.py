@@ -8,6 +8,7 @@ from typing import Any
 from support.config_file import write_config
 from support.hub.user import HubUser
 from training.contract import events as ev
+from training.contract.event_writer import EventWriter
 from training.contract.process import ProcessIdentity
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
@@ -46,7 +47,7 @@ def make_run(user: HubUser, name: str = "waves-1", base: str = "meta/Tiny", **ch
         },
     )
     run.write_process(ProcessIdentity(os.getpid(), 1.0))
-    writer = ev.EventWriter(run.events)
+    writer = EventWriter(run.events)
     for event in (
         ev.Started(attempt=1, pid=1),
         ev.Resolved(total_steps=20, steps_per_epoch=10, train_rows=190, eval_rows=10, trainable_parameters=12_345),

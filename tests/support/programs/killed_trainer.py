@@ -6,10 +6,8 @@ import os
 import sys
 from pathlib import Path
 
-from training.contract.run_directory import RunDirectory
-from training.keeper import supervisor
+from training.keeper.keeper import keep
 
-code = supervisor.fork(RunDirectory(Path(sys.argv[1])))
-if code is not None:
-    sys.exit(code)
+if sys.argv[1] != "attempt":
+    sys.exit(keep(Path(sys.argv[1]), (sys.executable, __file__, "attempt", sys.argv[2])))
 os.kill(os.getpid(), int(sys.argv[2]))

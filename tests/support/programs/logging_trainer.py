@@ -12,22 +12,22 @@ import time
 from pathlib import Path
 
 from training.contract import events as ev
+from training.contract.event_writer import EventWriter
 from training.contract.run_directory import RunDirectory
 from training.history import recorder
 from training.history.state import RunState, reduce_all
 from training.history.tailer import decode
-from training.keeper import supervisor
+from training.keeper import keeper, recording
 
-supervisor.POLL_SECONDS, supervisor.MIN_RECORDED_BYTES, recorder.MIN_CHUNK_BYTES = 0.01, 1, 8192
-run = RunDirectory(Path(sys.argv[1]))
+keeper.POLL_SECONDS, recording.MIN_RECORDED_BYTES, recorder.MIN_CHUNK_BYTES = 0.01, 1, 8192
+if sys.argv[1] != "attempt":
+    sys.exit(keeper.keep(Path(sys.argv[1]), (sys.executable, __file__, "attempt", sys.argv[2])))
+run = RunDirectory(Path(sys.argv[3]))
 before = RunState()
 if run.events.exists():
     reduce_all(before, decode(run.events.read_bytes().rpartition(b"\n")[0] + b"\n").events)
-code = supervisor.fork(run)
-if code is not None:
-    sys.exit(code)
 folder = os.open(run.path, os.O_RDONLY)
-writer = ev.EventWriter(run.events, lambda: Path(f"/proc/self/fd/{folder}").readlink() / run.events.name)
+writer = EventWriter(run.events, lambda: Path(f"/proc/self/fd/{folder}").readlink() / run.events.name)
 first = before.step * 9 // 10
 writer.emit(ev.Started(attempt=before.attempt + 1, pid=os.getpid(), resume_step=first))
 writer.emit(ev.Phase(name="training"))

@@ -8,17 +8,18 @@ import time
 from pathlib import Path
 
 from training.contract import events as ev
+from training.contract.event_writer import EventWriter
 from training.contract.process import ProcessIdentity
 from training.contract.run_directory import RunDirectory
-from training.keeper import supervisor
+from training.keeper.keeper import keep
 
 TOTAL_STEPS = 5_000
 
-run = RunDirectory(Path(sys.argv[1]))
-if (code := supervisor.fork(run)) is not None:
-    sys.exit(code)
+if sys.argv[1] != "attempt":
+    sys.exit(keep(Path(sys.argv[1]), (sys.executable, __file__, "attempt")))
+run = RunDirectory(Path(sys.argv[2]))
 run.write_process(ProcessIdentity.current())
-writer, step = ev.EventWriter(run.events), 0
+writer, step = EventWriter(run.events), 0
 writer.emit(ev.Started(attempt=1, pid=os.getpid()))
 writer.emit(ev.Resolved(total_steps=TOTAL_STEPS, steps_per_epoch=100, train_rows=800, eval_rows=0, device="cpu"))
 writer.emit(ev.Phase(name="training", total=TOTAL_STEPS, unit="steps"))

@@ -17,6 +17,7 @@ from support.fake_runs import append_events, make_run
 from codex_tui.base import locations
 from codex_tui.cli import main
 from training.contract import events as ev
+from training.contract.event_writer import EventWriter
 from training.contract.process import ProcessIdentity
 
 pytestmark = pytest.mark.usefixtures("empty_home")
@@ -119,7 +120,7 @@ def test_an_old_end_does_not_end_the_viewer_of_a_resumed_run(capsys: pytest.Capt
 
     def go_on() -> None:
         time.sleep(0.5)
-        writer = ev.EventWriter(run.events)
+        writer = EventWriter(run.events)
         writer.emit(ev.Started(attempt=2, pid=1, resume_step=2))
         writer.emit(ev.Done(step=4))
         run.write_process(ProcessIdentity(os.getpid(), 1.0))
@@ -141,7 +142,7 @@ def test_a_headless_viewer_tells_a_silent_trainer_from_a_lost_one(capsys: pytest
         while "silent" not in "".join(said):
             said.append(capsys.readouterr().out)
             time.sleep(0.05)
-        writer = ev.EventWriter(run.events)
+        writer = EventWriter(run.events)
         writer.emit(ev.Metrics(step=3, loss=1.0))
         writer.emit(ev.Done(step=3))
         run.write_process(ProcessIdentity(os.getpid(), 1.0))

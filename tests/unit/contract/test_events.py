@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from training.contract import events as ev
+from training.contract.event_writer import EventWriter
 
 
 def lines(path: Path) -> list[dict]:
@@ -16,7 +17,7 @@ def lines(path: Path) -> list[dict]:
 
 
 def test_an_event_is_a_line_of_plain_json(tmp_path: Path) -> None:
-    writer = ev.EventWriter(tmp_path / "events.jsonl")
+    writer = EventWriter(tmp_path / "events.jsonl")
     writer.emit(ev.Metrics(step=1, loss=float("nan"), not_finite=("loss",)))
     [event] = lines(tmp_path / "events.jsonl")
     assert event["type"] == "metrics"
@@ -29,13 +30,13 @@ def test_an_event_is_a_line_of_plain_json(tmp_path: Path) -> None:
 
 def test_the_next_attempt_goes_on_counting_behind_a_torn_line(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
-    first = ev.EventWriter(path)
+    first = EventWriter(path)
     for _ in range(3):
         first.emit(ev.Heartbeat())
     first.close()
     with path.open("ab") as file:
         file.write(b'{"type":"metrics","seq":3,"st')
-    second = ev.EventWriter(path)
+    second = EventWriter(path)
     second.emit(ev.Started(attempt=2, pid=os.getpid(), resume_step=5))
     whole = path.read_bytes().splitlines()
     assert json.loads(whole[-1])["seq"] == 3
@@ -44,7 +45,7 @@ def test_the_next_attempt_goes_on_counting_behind_a_torn_line(tmp_path: Path) ->
 
 def test_a_full_disk_spoils_no_later_line(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
-    writer = ev.EventWriter(path)
+    writer = EventWriter(path)
     writer.emit(ev.Heartbeat())
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 10, before[1]))
@@ -61,7 +62,7 @@ def test_a_full_disk_spoils_no_later_line(tmp_path: Path) -> None:
 
 def test_a_clock_that_is_set_back_moves_no_event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "events.jsonl"
-    writer = ev.EventWriter(path)
+    writer = EventWriter(path)
     writer.emit(ev.Heartbeat())
     monkeypatch.setattr(time, "time", lambda: 1e9)
     writer.emit(ev.Heartbeat())
@@ -72,7 +73,7 @@ def test_a_clock_that_is_set_back_moves_no_event(tmp_path: Path, monkeypatch: py
 @pytest.mark.parametrize("how", ["deleted", "moved", "replaced"])
 def test_a_file_that_is_taken_away_is_begun_anew(tmp_path: Path, how: str) -> None:
     path = tmp_path / "events.jsonl"
-    writer = ev.EventWriter(path)
+    writer = EventWriter(path)
     writer.emit(ev.Started(attempt=1, pid=5))
     if how == "deleted":
         path.unlink()
@@ -93,7 +94,7 @@ def test_a_file_that_is_taken_away_is_begun_anew(tmp_path: Path, how: str) -> No
 def test_a_folder_that_is_gone_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "run" / "events.jsonl"
     path.parent.mkdir()
-    writer = ev.EventWriter(path)
+    writer = EventWriter(path)
     path.parent.rename(tmp_path / "moved")
     for _ in range(2):
         with pytest.raises(FileNotFoundError, match=r"events\.jsonl"):
@@ -106,7 +107,7 @@ def test_a_folder_that_is_gone_is_an_error(tmp_path: Path) -> None:
 def test_a_pipe_in_its_place_is_an_error(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "events.jsonl")
     with pytest.raises(OSError, match="not a file"):
-        ev.EventWriter(tmp_path / "events.jsonl")
+        EventWriter(tmp_path / "events.jsonl")
 
 
 def test_what_is_not_finite_has_no_value() -> None:
@@ -115,7 +116,7 @@ def test_what_is_not_finite_has_no_value() -> None:
 
 def test_events_of_a_run_that_was_renamed_go_on_in_their_file(tmp_path: Path) -> None:
     (tmp_path / "car").mkdir()
-    writer = ev.EventWriter(tmp_path / "car" / "events.jsonl", lambda: tmp_path / "van" / "events.jsonl")
+    writer = EventWriter(tmp_path / "car" / "events.jsonl", lambda: tmp_path / "van" / "events.jsonl")
     writer.emit(ev.Heartbeat())
     (tmp_path / "car").rename(tmp_path / "van")
     (tmp_path / "car").mkdir()  # someone else's

@@ -13,6 +13,7 @@ from codex_tui.base import locations
 from codex_tui.data.speed import find_last_speed
 from codex_tui.machine import forecast
 from training.contract import events as ev
+from training.contract.event_writer import EventWriter
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 
@@ -36,7 +37,7 @@ def run(name: str, model: Any, *rates: float | None, device: str = f"cuda:0 ({CA
     run.create()
     run.profile.touch()
     write_config(run, {"profile": {"model": {"name": model}}})
-    writer = ev.EventWriter(run.events)
+    writer = EventWriter(run.events)
     writer.emit(ev.Started(attempt=1, pid=1))
     writer.emit(ev.Resolved(total_steps=9, steps_per_epoch=9, train_rows=9, eval_rows=0, device=device))
     for step, rate in enumerate(rates, 1):

@@ -14,6 +14,7 @@ from support.fake_checkpoint import write_checkpoint
 
 from training.contract import events as ev
 from training.contract.config import RunConfig
+from training.contract.event_writer import EventWriter
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 from training.keeper.heal import CHANGES_LEARNING, decide
@@ -41,7 +42,7 @@ def make_run(
     run.create()
     profile = Profile.model_validate({"model": {"name": model}, **tables})
     write_config(run, {"profile": profile.model_dump(mode="json"), "healed": healed or {}})
-    writer = ev.EventWriter(run.events)
+    writer = EventWriter(run.events)
     for event in (ev.Started(attempt=1, pid=1), *events):
         writer.emit(event)
     writer.close()

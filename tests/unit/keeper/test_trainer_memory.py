@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from training.contract import events as ev
+from training.contract.event_writer import EventWriter
 from training.keeper.trainer_memory import TrainerMemory
 
 
@@ -13,7 +14,7 @@ def test_follows_the_peaks_of_the_newest_attempt(tmp_path: Path) -> None:
     memory = TrainerMemory(path)
     memory.poll()
     assert (memory.held_mib, memory.needed_mib) == (None, None)
-    events = ev.EventWriter(path)
+    events = EventWriter(path)
     events.emit(ev.Started(attempt=1, pid=1))
     events.emit(ev.Memory(step=0, host_mib=900.0))  # on a CPU there is none
     memory.poll()

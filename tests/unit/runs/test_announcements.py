@@ -16,6 +16,7 @@ from codex_tui.runs.announced import claim, has_seen_end
 from codex_tui.runs.announcements import Announcement, Announcer
 from codex_tui.runs.follower import RunFollower
 from training.contract import events as ev
+from training.contract.event_writer import EventWriter
 from training.contract.process import ProcessIdentity
 from training.contract.run_directory import RunDirectory
 
@@ -35,7 +36,7 @@ class Viewer:
 
 
 def append(run: RunDirectory, *events: ev.Event) -> None:
-    writer = ev.EventWriter(run.events)
+    writer = EventWriter(run.events)
     for event in events:
         writer.emit(event)
     writer.close()

@@ -15,6 +15,7 @@ from support.fake_checkpoint import write_checkpoint
 from codex_tui.runs import follower, liveness
 from codex_tui.runs.follower import RunFollower, snapshot
 from training.contract import events as ev
+from training.contract.event_writer import EventWriter
 from training.contract.process import ProcessIdentity
 from training.contract.run_directory import RunDirectory
 from training.history import tailer
@@ -41,7 +42,7 @@ def gone() -> ProcessIdentity:
 
 
 def write(run: RunDirectory, *events: ev.Event) -> None:
-    writer = ev.EventWriter(run.events)
+    writer = EventWriter(run.events)
     for event in events:
         writer.emit(event)
     writer.close()

@@ -1,0 +1,218 @@
+"""The keeper holds a run: it parks, waits, resumes and ends, and no request is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support.config_file import write_config
+from support.programs import PROGRAMS
+
+from codex_tui.runs.follower import snapshot
+from training.contract import events as ev
+from training.contract.process import Exit
+from training.contract.run_directory import Request, RunDirectory
+from training.keeper.decisions import AttemptEnd, Finish, Next, decide, read_end_event
+from training.keeper.watchers import Hold, Moment, Restart, Watchers
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDirectory:
+    run = RunDirectory(tmp_path / "run")
+    run.create()
+    write_config(run, {"version": 1, "profile": {}, "dataset": "demo:zombie_waves"})
+    run.log.touch()
+    return run
+
+
+@pytest.fixture
+def keeper(run: RunDirectory) -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen([sys.executable, PROGRAMS / "parking_trainer.py", run.path]) as process:
+        try:
+            until(lambda: snapshot(run).status == "training")
+            yield process
+        finally:
+            if process.poll() is None:
+                run.request_stop("terminate")
+            process.wait()
+
+
+def until(reached: Callable[[], object]) -> None:
+    while not reached():  # pytest-timeout ends a wait in vain
+        time.sleep(0.01)
+
+
+def park(run: RunDirectory, reason: str = "Asked with L.") -> None:
+    run.request_stop("park", reason)
+    until(lambda: snapshot(run).status == "parked")
+
+
+def test_a_parked_run_has_no_trainer_and_resumes_where_it_was(
+    run: RunDirectory, keeper: subprocess.Popen[bytes]
+) -> None:
+    for attempt in range(1, 4):
+        trainer = run.read_process()
+        assert trainer and trainer.attempt == attempt
+        park(run)
+        assert not trainer.is_alive()
+        watched = snapshot(run)
+        assert watched.held is not None and not watched.ended
+        assert (watched.held.reason, watched.held.ends) == ("Asked with L.", ev.BY_HAND)
+        assert watched.held.step == watched.state.step > 0
+        until(lambda: run.read_request() is None)
+        run.write_request(Request("resume"))
+        until(lambda: snapshot(run).status == "training")
+        assert snapshot(run).state.resume_step == watched.held.step
+    assert snapshot(run).state.missing_events == 0
+    assert run.log.read_text() == ""  # the keeper's own output goes where the launcher leads it
+
+
+def test_a_resume_that_comes_before_the_park_has_finished_is_not_lost(
+    run: RunDirectory, keeper: subprocess.Popen[bytes]
+) -> None:
+    trainer = run.read_process()
+    assert trainer is not None
+    os.kill(keeper.pid, signal.SIGSTOP)
+    run.request_stop("park")
+    until(lambda: not run.is_trainer_alive())
+    run.write_request(Request("resume"))
+    os.kill(keeper.pid, signal.SIGCONT)
+    until(lambda: (process := run.read_process()) and process.attempt == 2)
+    until(lambda: snapshot(run).status == "training")
+
+
+@pytest.mark.parametrize("word", ["save", "terminate", "SIGTERM"])
+def test_a_stop_ends_a_parked_run_at_once(run: RunDirectory, keeper: subprocess.Popen[bytes], word: str) -> None:
+    park(run)
+    step = snapshot(run).state.step
+    if word == "SIGTERM":
+        keeper.terminate()
+    else:
+        run.request_stop("save" if word == "save" else "terminate")
+    assert keeper.wait() == 0
+    watched = snapshot(run)
+    assert (watched.status, watched.liveness, watched.state.step) == ("stopped", "ended", step)
+    assert not run.keeper.exists()
+
+
+def test_a_parked_run_whose_keeper_was_killed_is_lost(run: RunDirectory, keeper: subprocess.Popen[bytes]) -> None:
+    park(run)
+    keeper.kill()
+    keeper.wait()
+    watched = snapshot(run)
+    assert watched.status == "lost"
+    assert watched.reason == f"It was parked at step {watched.state.step}, and its keeper is gone."
+    assert watched.leftovers.resume_step is not None
+
+
+def test_the_keeper_of_a_killed_trainer_ends_the_run_as_lost(
+    run: RunDirectory, keeper: subprocess.Popen[bytes]
+) -> None:
+    trainer = run.read_process()
+    assert trainer is not None
+    os.kill(trainer.pid, signal.SIGKILL)
+    assert keeper.wait() == 128 + signal.SIGKILL
+    watched = snapshot(run)
+    assert watched.status == "lost"
+    assert "by SIGKILL" in watched.reason
+
+
+def test_a_run_that_is_renamed_while_it_is_parked_goes_on(run: RunDirectory, keeper: subprocess.Popen[bytes]) -> None:
+    park(run)
+    renamed = RunDirectory(run.path.rename(run.path.with_name("renamed")))
+    renamed.write_request(Request("resume"))
+    until(lambda: snapshot(renamed).status == "training")
+    assert not run.path.exists()
+    renamed.request_stop("terminate")
+    assert keeper.wait() == 0
+
+
+def test_the_keeper_of_a_deleted_run_ends(run: RunDirectory, keeper: subprocess.Popen[bytes]) -> None:
+    park(run)
+    subprocess.run(["rm", "-r", run.path], check=True)
+    assert keeper.wait() == 0
+    assert not run.path.exists()
+
+
+def test_a_second_keeper_is_refused(run: RunDirectory, keeper: subprocess.Popen[bytes]) -> None:
+    second = [sys.executable, PROGRAMS / "parking_trainer.py", run.path]
+    for parked in (False, True):
+        if parked:
+            park(run)
+        refused = subprocess.run(second, capture_output=True, text=True, check=False)
+        assert refused.returncode == 1
+        assert "another process is training this run" in refused.stderr
+        identity = run.read_keeper()
+        assert identity is not None and identity.pid == keeper.pid
+
+
+PARKED = ev.Held(state="parked", reason="Asked with L.", step=7)
+RULE = Hold("parked", "blender uses the card.", "blender ends")
+
+
+@pytest.mark.parametrize(
+    ("event", "request_", "ruled", "decision"),
+    [
+        (ev.Done(step=9), None, None, Finish()),
+        (ev.Done(step=9), Request("park"), None, Finish()),
+        (ev.Failed(kind="unknown", message="m"), Request("park"), None, Finish()),
+        (None, None, None, Finish()),
+        (PARKED, Request("park", "Asked with L."), None, Next(Hold("parked", "Asked with L.", ev.BY_HAND))),
+        (PARKED, None, None, Next(Hold("parked", "Asked with L.", ev.BY_HAND))),
+        (PARKED, Request("resume"), None, Next()),
+        (PARKED, Request("park", RULE.reason), RULE, Next()),
+        (PARKED, Request("park", "Asked with L."), RULE, Next(Hold("parked", "Asked with L.", ev.BY_HAND))),
+    ],
+)
+def test_what_comes_after_an_attempt(
+    event: ev.Done | ev.Failed | ev.Held | None, request_: Request | None, ruled: Hold | None, decision: object
+) -> None:
+    assert decide(AttemptEnd(1, event, Exit(1), ruled), request_) == decision
+
+
+def test_a_stop_that_comes_after_the_park_ends_the_run() -> None:
+    decision = decide(AttemptEnd(1, PARKED, Exit(1)), Request("save"))
+    assert isinstance(decision, Finish) and isinstance(decision.event, ev.Stopped)
+    assert (decision.event.step, decision.event.resumable) == (7, True)
+
+
+def test_a_trainer_that_a_watcher_ended_starts_again_unless_a_stop_was_asked_for() -> None:
+    end = AttemptEnd(1, None, Exit(1, None, "SIGKILL"), None, Restart("It hangs."))
+    assert decide(end, None) == Next()
+    assert decide(end, Request("save")) == Finish()
+
+
+def test_the_last_event_of_an_earlier_attempt_is_not_of_this_one(run: RunDirectory) -> None:
+    lines = ['{"type":"done","step":3}', '{"type":"heartbeat"}', '{"type":"new kind"}']
+    run.events.write_text("\n".join(lines) + "\n")
+    event = read_end_event(run)
+    assert isinstance(event, ev.Done) and event.step == 3
+    with run.events.open("a") as file:
+        file.write('{"type":"started","attempt":2,"pid":1}\n{"type":"metr')
+    assert read_end_event(run) is None
+
+
+class CountingWatcher:
+    def __init__(self, seconds: float, hold: Hold | None) -> None:
+        self.seconds, self.hold, self.looks = seconds, hold, 0
+
+    def look(self, moment: Moment) -> Hold | None:
+        self.looks += 1
+        return self.hold
+
+
+def test_each_watcher_is_asked_when_its_time_has_come_and_its_answer_stays(run: RunDirectory) -> None:
+    quick, slow = CountingWatcher(1.0, None), CountingWatcher(10.0, RULE)
+    watchers = Watchers([quick, slow])
+    for now in range(20):
+        assert watchers.look(Moment(run, float(now), 0.0, None, 1)) == [RULE]
+    assert (quick.looks, slow.looks) == (20, 2)
+    watchers.ask_all_again()
+    watchers.look(Moment(run, 20.0, 0.0, None, 1))
+    assert slow.looks == 3

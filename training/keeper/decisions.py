@@ -1,0 +1,93 @@
+"""Decides what comes after the end of an attempt: the run is finished, it is held, or the next attempt starts."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from training.contract import events as ev
+from training.contract.files import open_file
+from training.contract.process import Exit
+from training.contract.run_directory import Request, RunDirectory
+from training.keeper.watchers import Hold, Restart
+
+WINDOW = 1 << 20  # bytes at the end of events.jsonl in which the last event of an attempt is searched
+
+EndEvent = ev.Done | ev.Stopped | ev.Failed | ev.Held
+
+
+class AttemptEnd(NamedTuple):
+    """How an attempt ended. `event` is its last one, None if it was killed before it could write one.
+
+    `ruled` is the hold for which a watcher asked the trainer to park, `restart` why a watcher killed it.
+    """
+
+    attempt: int
+    event: EndEvent | None
+    exit: Exit
+    ruled: Hold | None = None
+    restart: Restart | None = None
+
+
+class Finish(NamedTuple):
+    """The run is finished. `event` is written as its last one, if the trainer's own event is not the last."""
+
+    event: ev.Stopped | None = None
+
+
+class Next(NamedTuple):
+    """The next attempt starts, as soon as each watcher allows it, and a person has ended the `hold` that they asked
+    for."""
+
+    hold: Hold | None = None
+
+
+Decision = Finish | Next
+
+
+def decide(end: AttemptEnd, request: Request | None) -> Decision:
+    """Decide what comes after `end`. `request` is what RUN/control asks for now."""
+    wants_end = request is not None and request.word in ("save", "terminate")
+    match end.event:
+        case ev.Held(step=step):
+            if wants_end:  # it was asked for while the trainer parked
+                return Finish(ev.Stopped(step=step, resumable=step > 0))
+            if request is not None and request.word == "resume":
+                return Next()
+            if end.ruled and (request is None or request.reason == end.ruled.reason):
+                return Next()  # the watcher that parked it holds it now
+            return Next(Hold("parked", end.event.reason, ev.BY_HAND))
+        case None if end.restart and not wants_end:
+            return Next()
+    return Finish()
+
+
+class _Tagged(msgspec.Struct):
+    type: str
+
+
+def read_end_event(run: RunDirectory) -> EndEvent | None:
+    """Read the last event of the newest attempt, or None if it wrote none."""
+    try:
+        with open_file(run.events) as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - WINDOW))
+            tail = file.read()
+    except OSError:
+        return None
+    for line in reversed(tail.split(b"\n")[:-1]):
+        try:
+            kind = msgspec.json.decode(line, type=_Tagged).type
+            if kind == "started":
+                return None
+            if kind in _END_KINDS:
+                event: EndEvent = _decoder.decode(line)
+                return event
+        except (ValueError, RecursionError):
+            continue
+    return None
+
+
+_decoder = msgspec.json.Decoder(EndEvent)
+_END_KINDS = {kind.__struct_config__.tag for kind in EndEvent.__args__}

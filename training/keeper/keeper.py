@@ -1,0 +1,251 @@
+"""`python -m training RUN`: keeps the run until it ends. It starts each trainer as its child, and decides what is next.
+
+The keeper is detached and light. RUN/keeper.json says who it is, and a run has not ended while its keeper lives. If it
+is killed, its trainer goes on to the end of the attempt, and nobody continues after that.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+
+from training.contract import events as ev
+from training.contract import files
+from training.contract.event_writer import EventWriter
+from training.contract.log import trim_log
+from training.contract.process import ProcessIdentity
+from training.contract.run_directory import Request, RunDirectory
+from training.keeper.decisions import AttemptEnd, Decision, Finish, Next, decide, read_end_event
+from training.keeper.recording import HistoryKeeper
+from training.keeper.telling import tell
+from training.keeper.trainer_process import COMMAND, TrainerProcess
+from training.keeper.watchers import Hold, Moment, Release, Restart, Watcher, Watchers, make_watchers
+
+POLL_SECONDS = 0.5  # between two looks at the control file, the log's size, and the watchers whose time has come
+BUSY = "another process is training this run."
+
+
+def keep(
+    path: Path,
+    command: Sequence[str] = COMMAND,
+    make: Callable[[RunDirectory], list[Watcher]] = make_watchers,
+) -> int:
+    """Keep the run at `path` until it ends. Returns the exit code of its last trainer. `command` starts a trainer, with
+    the path of the run as its last argument."""
+    run = RunDirectory(path)
+    os.umask(0o077)
+    # A closed terminal or Ctrl-C in it is no stop request.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    try:
+        lock = _lock(run)
+        if lock is None:
+            _print_error(f"{run.path}: {BUSY}")
+            return 1
+        keeper = Keeper(run, command, make(run))
+    except OSError as error:  # one of the run's files may be a pipe, for example
+        _print_error(f"{error.filename or run.path}: {error.strerror}")
+        return 1
+    code = keeper.keep()
+    os.close(lock)  # before keeper.json, so that whoever sees no keeper can start one
+    keeper.leave()
+    return code
+
+
+class Keeper:
+    """One run and what its keeper knows beside the run's files."""
+
+    def __init__(self, run: RunDirectory, command: Sequence[str], watchers: list[Watcher]) -> None:
+        self._folder = os.open(run.path, os.O_RDONLY | os.O_CLOEXEC)
+        self._run = RunDirectory(f"/proc/self/fd/{self._folder}")  # which leads there whoever renames it
+        self._command, self._watchers = command, Watchers(watchers)
+        self._history = HistoryKeeper(self._folder)
+        self._held: Hold | None = None  # the one that events.jsonl has; None while a trainer runs
+        self._since = time.monotonic()
+        self._resumed_at: float | None = None
+        self._trainer: TrainerProcess | None = None  # the one that runs
+        self._attempts = 0  # that this keeper has started
+        self._sigterms = 0
+        self._code = 0
+        self._identity = ProcessIdentity.current(self._count_attempts() + 1)
+        self._begin()
+
+    def _begin(self) -> None:
+        if self._run.read_keeper() != self._identity:  # the launcher may have written it
+            with suppress(OSError):
+                self._run.write_keeper(self._identity)
+        # psutil's create time is up to a second early, because the kernel gives the boot time in whole seconds.
+        age = time.clock_gettime(time.CLOCK_BOOTTIME) - self._identity.create_time
+        with suppress(OSError):
+            if self._run.control.stat().st_mtime < time.time() - age:
+                self._run.clear_stop()  # this request was for an earlier keeper
+        signal.signal(signal.SIGTERM, self._on_sigterm)
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])  # sigtimedwait needs it blocked, to miss none
+
+    def keep(self) -> int:
+        """Start attempts until one ends the run. Returns the exit code of the last one."""
+        decision: Decision = Next()
+        while isinstance(decision, Next):
+            decision = self._hold(decision.hold) or self._train()
+        if decision.event:
+            self._emit(decision.event)
+        return self._code
+
+    def leave(self) -> None:
+        """Take keeper.json away, tell the person, and record the history."""
+        if self._run.read_keeper() == self._identity:
+            with suppress(OSError):
+                self._run.keeper.unlink()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # there is no trainer to pass it on to
+        if named := self._locate():
+            tell(named)
+        self._history.poll(at_end=True)  # after keeper.json, which viewers wait for
+
+    def _hold(self, by_hand: Hold | None) -> Finish | None:
+        """Hold the run while a person or a watcher wants it. Returns None if the next attempt may start.
+
+        `by_hand` is the hold that a person asked for.
+        """
+        self._watchers.ask_all_again()
+        self._since = time.monotonic()
+        if by_hand:
+            self._resumed_at = None
+        run, shown = self._run, None
+        while (named := self._locate()) is not None:
+            request = Request("save") if self._sigterms else run.take_request()
+            match request:
+                case Request("save" | "terminate"):
+                    step = find_saved_step(run)
+                    return Finish(ev.Stopped(step=step, resumable=step > 0))
+                case Request("resume"):
+                    by_hand, self._resumed_at = None, time.monotonic()
+                    self._watchers.ask_all_again()
+                case Request("park", reason):
+                    by_hand, self._resumed_at = Hold("parked", reason, ev.BY_HAND), None
+            answers = self._watchers.look(self._make_moment(named))
+            if any(isinstance(answer, Release) for answer in answers):
+                by_hand = None
+            holds = [by_hand, *(answer for answer in answers if isinstance(answer, Hold))]
+            hold = next((hold for hold in holds if hold), None)
+            if hold is None:
+                return None
+            if hold != self._held:
+                self._emit(ev.Held(**hold._asdict(), step=find_saved_step(run)))
+                self._held = hold
+            if hold != shown:  # the trainer may have written the event
+                shown = hold
+                tell(named)
+                self._history.close()
+            self._sleep()
+        return Finish()
+
+    def _train(self) -> Decision:
+        """Run one attempt, from the start of its trainer to the decision about what comes after it."""
+        run, named, attempt = self._run, self._locate(), self._count_attempts() + 1
+        if named is None:
+            return Finish()
+        if self._attempts:  # the launcher wrote this line for the first one
+            _print_error(f"\n── attempt {attempt} ──")
+        self._attempts += 1
+        self._held, self._since = None, time.monotonic()
+        self._watchers.ask_all_again()
+        ruled: Hold | None = None
+        restart: Restart | None = None
+        self._trainer = trainer = TrainerProcess(named, self._command, attempt)
+        while (exit_ := trainer.poll()) is None:
+            with suppress(OSError):
+                trim_log(run.log)
+            self._history.poll()
+            named = self._locate() or named
+            for answer in self._watchers.look(self._make_moment(named)):
+                if isinstance(answer, Hold) and ruled is None and run.read_stop_request() is None:
+                    with suppress(OSError):
+                        run.request_stop("park", answer.reason)
+                        ruled = answer
+                elif isinstance(answer, Restart) and restart is None:
+                    restart = answer
+                    trainer.send(signal.SIGKILL)
+            self._sleep()
+        self._trainer = None
+        self._code = trainer.code
+        with suppress(OSError):  # if the disk is full, nothing records the end, and the run shows as lost
+            trim_log(run.log)
+            run.write_exit(exit_)
+        return self._decide(AttemptEnd(attempt, read_end_event(run), exit_, ruled, restart))
+
+    def _decide(self, end: AttemptEnd) -> Decision:
+        decision = decide(end, request := self._run.read_request())
+        # The request stays where the run ends, so that viewers can say that the end was asked for.
+        if isinstance(decision, Next) and (taken := self._run.take_request()) != request:
+            decision = decide(end, taken)
+        if isinstance(end.event, ev.Held):
+            self._held = Hold(end.event.state, end.event.reason, end.event.ends, end.event.until)
+        return decision
+
+    def _make_moment(self, named: RunDirectory) -> Moment:
+        trainer = self._trainer
+        attempt = trainer.attempt if trainer else self._count_attempts() + 1
+        pid = trainer.pid if trainer else None
+        return Moment(named, time.monotonic(), self._since, pid, attempt, self._held, self._resumed_at)
+
+    def _emit(self, event: ev.Event) -> None:
+        """Append `event`. No trainer lives, so that nobody else writes."""
+        with suppress(OSError):  # a full disk
+            writer = EventWriter(self._run.events)
+            try:
+                writer.emit(event)
+            finally:
+                writer.close()
+
+    def _locate(self) -> RunDirectory | None:
+        """Return the run by its present name. None if it was deleted: then nothing is left to keep."""
+        return RunDirectory.locate(self._folder)
+
+    def _count_attempts(self) -> int:
+        process = self._run.read_process()
+        return process.attempt if process else 0
+
+    def _sleep(self) -> None:
+        signal.sigtimedwait([signal.SIGCHLD], POLL_SECONDS)
+
+    def _on_sigterm(self, _number: int, _frame: FrameType | None) -> None:
+        self._sigterms += 1
+        if self._trainer:
+            self._trainer.send(signal.SIGTERM)
+
+
+def _lock(run: RunDirectory) -> int | None:
+    """Lock the run until this process ends. Returns None if another process keeps or trains it. Raises OSError."""
+    keeper, trainer = files.open_to_append(run.keeper_lock), files.open_to_append(run.lock)
+    try:
+        for lock in (keeper, trainer):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(keeper)
+        return None
+    finally:
+        os.close(trainer)  # the trainer itself takes this one
+    return keeper
+
+
+def find_saved_step(run: RunDirectory) -> int:
+    """Find the step of the last checkpoint by its name; 0 if there is none. Checkpoints get their names when they are
+    whole."""
+    try:
+        names = os.listdir(run.checkpoints)  # noqa: PTH208  pathlib would make an object of each name
+    except OSError:
+        return 0
+    steps = (name.removeprefix("checkpoint-") for name in names if name.startswith("checkpoint-"))
+    return max((int(step) for step in steps if step.isdecimal()), default=0)
+
+
+def _print_error(text: str) -> None:
+    with suppress(OSError):  # a full disk: the trainer itself reports that
+        print(text, file=sys.stderr, flush=True)  # noqa: T201
