@@ -26,7 +26,7 @@ EXIT_WAIT_SECONDS = 0.25
 RECENT_SECONDS = 9.0
 """If the trainer wrote within this time, it may have just died, so exit.json may still come."""
 CRASHES = {"SIGSEGV", "SIGBUS", "SIGABRT", "SIGILL", "SIGFPE"}
-STEP_PHASES = {"training", "cooling", "evaluating", "saving"}
+STEP_PHASES = {"training", "answering", "cooling", "evaluating", "saving"}
 FOLDER_GONE = "The run's folder is gone."
 
 

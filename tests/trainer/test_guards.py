@@ -34,11 +34,12 @@ def test_a_hot_card_is_saved_for_and_waited_for(trainer: Trainer) -> None:
     assert slow[4] == 302
 
 
-def test_the_time_of_a_pause_a_checkpoint_or_a_book_is_no_part_of_a_step(trainer: Trainer) -> None:
+def test_the_time_of_a_pause_a_checkpoint_a_book_or_an_answer_is_no_part_of_a_step(trainer: Trainer) -> None:
     figures, saved, phases = trainer.run_program("reporter", "report_speed", "1")
     assert figures == [[step, 500] for step in range(1, 7)]
     assert saved == [[2, 20]]
-    assert phases == ["training", "saving", "cooling", "training", "evaluating", "training", "evaluating"]
+    paused = ["saving", "cooling", "training", "evaluating", "training", "answering", "training", "evaluating"]
+    assert phases == ["training", *paused]
     figures, saved, phases = trainer.run_program("reporter", "report_speed", "4")
     assert figures == [[4, 500], [6, 500]]  # the last step is logged too
     assert saved == [[2, 20]]

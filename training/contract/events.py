@@ -25,7 +25,10 @@ Finite = Annotated[float, msgspec.Meta(ge=-1e300, le=1e300)]
 Seconds = Annotated[float, msgspec.Meta(ge=-1e11, le=1e11)]
 """Unix seconds up to the year 5138, or a part of them: finite, and so is the difference of any two."""
 
-PhaseName = Literal["loading", "tokenising", "probing", "sampling", "training", "cooling", "evaluating", "saving"]
+PhaseName = Literal[
+    "loading", "tokenising", "probing", "sampling", "training", "answering", "cooling", "evaluating", "saving"
+]
+"""answering: the trainer is paused between two steps and answers the questions of viewers."""
 
 FailureKind = Literal[
     "gpu_memory",

@@ -109,12 +109,14 @@ class ChatReady(Message, tag="ready"):
 
 class AnswerBegin(Message, tag="begin"):
     """The answer to the request `id` begins. The prompt has `tokens` tokens. `left_out` counts the oldest messages that
-    do not fit into the model's context and are left out; of a plain text, the tokens at its start."""
+    do not fit into the model's context and are left out; of a plain text, the tokens at its start. `step` is the step
+    of an adapter that is still trained."""
 
     more_follows = True
     id: Count
     tokens: Count
     left_out: Count = 0
+    step: Count | None = None
 
 
 class Token(Message, tag="token"):

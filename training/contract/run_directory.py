@@ -17,6 +17,7 @@
     checkpoints/    checkpoint-N folders as `transformers.Trainer` writes them
     adapter/        the result, in plain PEFT layout
     judgements/     how the adapter answers the questions of a book; see `training.contract.judgement`
+    questions/      what viewers ask the trainer, and its answers; see `training.contract.questions`
     exports/        exported models, a folder for each kind of export; see `codex_tui.export.steps`
 
 Folders are 0700 and files 0600. No token or secret is ever written here.
@@ -86,6 +87,7 @@ class RunDirectory:
     checkpoints = _Inside("checkpoints")
     adapter = _Inside("adapter")
     judgements = _Inside("judgements")
+    questions = _Inside("questions")
     exports = _Inside("exports")
     book = _Inside("book.jsonl")
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from training.contract import events as ev
-from training.contract import files
+from training.contract import files, questions
 from training.contract.event_writer import EventWriter
 from training.contract.log import trim_log
 from training.contract.process import ProcessIdentity, die_with_parent
@@ -48,6 +48,7 @@ class Attempt:
     def begin(self) -> None:
         """Record this process as the run's trainer, and start the heartbeat and the watch for stop requests."""
         files.clear_unfinished(self.run.path)
+        questions.forget_unread(self.run)
         self._reserve_room()
         identity = ProcessIdentity.current(self.number)
         self.run.write_process(identity)
@@ -86,7 +87,9 @@ class Attempt:
             if not self._ended.is_set():
                 self._ended.set()
                 self.stop.end()
-                (RunDirectory.locate(self._folder) or self.run).reserve.unlink(missing_ok=True)
+                run = RunDirectory.locate(self._folder) or self.run
+                questions.delete_all(run)
+                run.reserve.unlink(missing_ok=True)
                 self.events.emit(event)
 
     def make_stop_event(self, *, resumable: bool = True) -> ev.Stopped | ev.Held:

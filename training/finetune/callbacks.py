@@ -26,8 +26,8 @@ MIN_SECONDS_BETWEEN_REPORTS = 1.0  # for memory, and for the progress of an eval
 class Reporter(TrainerCallback):
     """Writes an event for everything that `transformers.Trainer` reports.
 
-    Its clock runs only while steps are taken: not during an evaluation, a save, or a pause before a step by a callback
-    that was added earlier.
+    Its clock runs only while steps are taken: not during an evaluation, a save, a pause before a step by a callback
+    that was added earlier, or between `report_pause` and the next step.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Reporter(TrainerCallback):
 
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if self._phase != "training":
-            self._report_phase("training", done=state.global_step, total=state.max_steps, unit="steps")
+            self.report_training(state)
         if self._clock_started_at is None:
             self._clock_started_at = time.monotonic()
 
@@ -134,6 +134,14 @@ class Reporter(TrainerCallback):
             self._emit(ev.Checkpoint(step=state.global_step, path=path, seconds=seconds))
         else:
             self._emit(ev.Warned(message=f"The checkpoint of step {state.global_step} is incomplete on disk."))
+
+    def report_pause(self, name: ev.PhaseName, state: TrainerState) -> None:
+        """Report that the run does something else between two steps, and stop the clock."""
+        self._stop_clock()
+        self._report_phase(name, done=state.global_step, total=state.max_steps, unit="steps")
+
+    def report_training(self, state: TrainerState) -> None:
+        self._report_phase("training", done=state.global_step, total=state.max_steps, unit="steps")
 
     def _report_pass_rate(self, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]) -> None:
         if self._book_judge:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -29,3 +30,28 @@ def let_answer(model: PeftModel, *, bf16: bool, fp16: bool) -> Iterator[Callable
         yield lambda: torch.autocast(model.device.type, dtype, enabled=bf16 or fp16)
     finally:
         FastLanguageModel.for_training(model)
+
+
+@contextmanager
+def without_adapter(model: PeftModel) -> Iterator[None]:
+    """Let `model` compute as its base model does. Restores which weights are trained, as PEFT changes that."""
+    trained = [(weight, weight.requires_grad) for weight in model.parameters()]
+    try:
+        with model.disable_adapter():
+            yield
+    finally:
+        for weight, is_trained in trained:
+            weight.requires_grad_(is_trained)
+
+
+@contextmanager
+def keep_random_states() -> Iterator[None]:
+    """Restore the random states of Python and torch at the end, so that training continues as if nobody had used
+    them."""
+    python_state, torch_state, cuda_states = random.getstate(), torch.get_rng_state(), torch.cuda.get_rng_state_all()
+    try:
+        yield
+    finally:
+        random.setstate(python_state)
+        torch.set_rng_state(torch_state)
+        torch.cuda.set_rng_state_all(cuda_states)

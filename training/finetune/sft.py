@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from training.contract import events as ev
+from training.contract.config import RowForm
 from training.contract.failures import TrainingFailure, name_full_disk
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
@@ -34,6 +35,7 @@ from training.finetune.no_time import describe_end, end_without_step
 from training.finetune.offload import resolve_offload_layers
 from training.finetune.pinned import limit_pinned_memory
 from training.finetune.probe import Probe
+from training.finetune.questions import AnswerQuestions
 from training.finetune.samples import Sampler, make_sampler
 from training.finetune.time_limit import TimeLimit
 from training.finetune.trainer import Trainer
@@ -133,7 +135,7 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None, time_limit:
     emit(actual)
     save_adapter = AdapterSaver(attempt, profile, trainer, model, tokenizer, run_config, actual)
     deadline = Deadline(attempt, profile, time_limit, trainer, actual, save_adapter)
-    for callback in build_callbacks(attempt, profile, sampler, book_judge, card, deadline):
+    for callback in build_callbacks(attempt, profile, sampler, book_judge, card, deadline, form, limit):
         trainer.add_callback(callback)
     if done := end_without_step(attempt, job, time_limit):  # loading took the rest of the time
         return done
@@ -276,20 +278,22 @@ def build_callbacks(
     book_judge: BookJudge | None,
     card: Card | None,
     deadline: TrainerCallback,
+    form: RowForm,
+    limit: VramLimit | None = None,
 ) -> list[TrainerCallback]:
     """Create the callbacks in the order in which they are called. Those before Reporter may request a checkpoint, which
-    it reports, or pause the run before a step, which is then no part of the step."""
-    callbacks: list[TrainerCallback] = [StopOnRequest(attempt)]
+    it reports, or pause the run before a step, which is then no part of the step. A stop request ends an answer to a
+    viewer, so AnswerQuestions comes before StopOnRequest."""
+    reporter = Reporter(attempt, sampler, card, book_judge)
+    callbacks: list[TrainerCallback] = [
+        AnswerQuestions(attempt, reporter, profile, form, limit),
+        StopOnRequest(attempt),
+    ]
     if profile.evaluation.patience:
         callbacks.append(StopEarly(attempt, profile.evaluation.patience))
     if card and profile.hardware.pause_above_celsius:
         callbacks.append(CoolDown(attempt, card, profile.hardware.pause_above_celsius))
-    return [
-        *callbacks,
-        deadline,
-        Reporter(attempt, sampler, card, book_judge),
-        LossWatch(profile.training.stop_after_bad_steps),
-    ]
+    return [*callbacks, deadline, reporter, LossWatch(profile.training.stop_after_bad_steps)]
 
 
 def choose_precision(profile: Profile) -> dict[str, Any]:

@@ -82,6 +82,15 @@ class VramLimit:
         context = self.context_mib if loaded else max(self.context_mib + CONTEXT_GROWTH_MIB, self._probed_context)
         torch.cuda.set_per_process_memory_fraction(min(1.0, max(1.0, self.mib - context) / self._total))
 
+    def count_free_bytes(self) -> int | None:
+        """Count the bytes that tensors may still take; None on a CPU."""
+        if self.mib is None:
+            return None
+        allowed = int(torch.cuda.get_per_process_memory_fraction() * self._total * MIB)
+        free, _ = torch.cuda.mem_get_info()
+        allocated = torch.cuda.memory_allocated()
+        return max(0, min(allowed, free + torch.cuda.memory_reserved()) - allocated)
+
     @contextmanager
     def explain_out_of_memory(
         self, task: MemoryTask, sentence: str, profile: Profile, shape: ModelShape | None

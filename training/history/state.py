@@ -25,6 +25,7 @@ Status = Literal[
     "preparing",
     "probing",
     "training",
+    "answering",
     "cooling",
     "evaluating",
     "saving",
@@ -161,7 +162,7 @@ def _on_metrics(state: RunState, metrics: Sequence[ev.Metrics | Point]) -> None:
     state.step = last.step
     if isinstance(last, ev.Metrics):
         state.last = last
-    if state.status in ("preparing", "probing", "cooling", "evaluating", "saving"):
+    if state.status in ("preparing", "probing", "answering", "cooling", "evaluating", "saving"):
         state.status = "training"
 
 
@@ -296,6 +297,7 @@ def _on_held(state: RunState, event: ev.Held) -> None:
 _STATUS_IN: dict[str, Status] = {
     "probing": "probing",
     "training": "training",
+    "answering": "answering",
     "cooling": "cooling",
     "evaluating": "evaluating",
     "saving": "saving",

@@ -95,13 +95,17 @@ def count_fitting(model: Any, tokens: int) -> int:
 
     if model.device.type != "cuda":
         return MAX_BATCH
+    free, _ = torch.cuda.mem_get_info()
+    return max(1, min(MAX_BATCH, int(free * MAX_CACHE_SHARE / count_cache_bytes(model, tokens))))
+
+
+def count_cache_bytes(model: Any, tokens: int) -> int:
+    """Count the bytes of the keys and values of `tokens` tokens, two bytes a number."""
     config = model.config.get_text_config()
     heads = config.num_attention_heads
     width = getattr(config, "head_dim", None) or config.hidden_size // heads
     kept_heads = getattr(config, "num_key_value_heads", None) or heads
-    token_bytes = 2 * config.num_hidden_layers * kept_heads * width * 2  # keys and values, two bytes each
-    free, _ = torch.cuda.mem_get_info()
-    return max(1, min(MAX_BATCH, int(free * MAX_CACHE_SHARE / (token_bytes * tokens))))
+    return int(2 * config.num_hidden_layers * kept_heads * width * 2) * tokens
 
 
 def _generate(answerer: Answerer, batch: list[Prompt], max_new_tokens: int) -> list[Answer]:

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-from msgspec import UNSET
-
 from training.contract import checkpoints
 from training.contract.config import RowForm
-from training.contract.failures import TrainingFailure, name_full_disk
-from training.contract.messages import AnswerBegin, AnswerEnd, AnswerReason, ChatAnswer, Generate, Token
+from training.contract.failures import name_full_disk
+from training.contract.messages import ChatAnswer, Generate
 from training.contract.run_directory import RunDirectory
+from training.job.chat_answer import answer_request
 from training.job.job import Job
-from training.job.prompt import find_row_form, fit_prompt, list_end_tokens
+from training.job.prompt import find_row_form
 from training.workers.adapter import name_damaged_file
 from training.workers.tokenizer import load_tokenizer
-
-TOO_LONG = "The answer to {:,} tokens needs more GPU memory than is free."
-TOO_LONG_HINT = "Clear the conversation, ask a shorter question, or lower max_new_tokens."
 
 
 @dataclass
@@ -78,78 +72,27 @@ class ChatModel:
 
     def answer(self, request: Generate, send: Callable[[ChatAnswer], None]) -> None:
         """Sends the beginning of the answer, each token as soon as it exists, and the end. Raises TrainingFailure."""
-        import torch
+        with_adapter, decoder = request.adapter and self.has_adapter, self._decoder
+        try:
+            answer_request(
+                request,
+                self._model,
+                self._tokenizer,
+                self.form,
+                context=self.context,
+                computing=lambda: self._compute(with_adapter=with_adapter),
+                is_stopped=lambda: request.id in self._stopped,
+                send=send,
+                choose_decoder=lambda _, streamer: decoder.decode_with(with_adapter, streamer) if decoder else None,
+            )
+        finally:
+            self._stopped.discard(request.id)
 
+    @contextlib.contextmanager
+    def _compute(self, *, with_adapter: bool) -> Iterator[None]:
         from training.job.model import autocast
 
-        with_adapter = request.adapter and self.has_adapter
-        form = self.form
-        if request.system_prompt is not UNSET:
-            form = msgspec.structs.replace(form, system_prompt=request.system_prompt)
-        turns = [{"role": turn["role"], "content": turn["content"]} for turn in request.messages]
-        prompt = fit_prompt(self._tokenizer, turns, form, context=self.context, max_new_tokens=request.max_new_tokens)
-        send(AnswerBegin(id=request.id, tokens=prompt.tokens, left_out=prompt.left_out))
-        end_tokens = list_end_tokens(self._model, self._tokenizer)
-        streamer = self._streamer(lambda text: send(Token(id=request.id, text=text)))
-        began = time.monotonic()
         # A model that was loaded without an adapter has no method to switch it off.
         base = self._model.disable_adapter() if self.has_adapter and not with_adapter else contextlib.nullcontext()
-        try:
-            with torch.inference_mode(), autocast(self._model, self._dtype), base:
-                output = self._model.generate(
-                    **prompt.inputs.to(self._model.device),
-                    max_new_tokens=prompt.max_new_tokens,
-                    eos_token_id=end_tokens,
-                    pad_token_id=self._tokenizer.pad_token_id,
-                    streamer=streamer,
-                    stopping_criteria=self._stopping_criteria(request.id),
-                    **_sampling(request),
-                    **({"custom_generate": self._decoder.decode_with(with_adapter, streamer)} if self._decoder else {}),
-                )
-        except torch.OutOfMemoryError as error:
-            torch.cuda.empty_cache()
-            raise TrainingFailure("gpu_memory", TOO_LONG.format(prompt.tokens), TOO_LONG_HINT) from error
-        tokens = output.shape[1] - prompt.tokens
-        if int(output[0, -1]) in end_tokens:
-            reason: AnswerReason = "eos"
-        elif request.id in self._stopped:
-            reason = "stopped"
-        else:
-            reason = "length" if prompt.max_new_tokens == request.max_new_tokens else "context"
-        send(AnswerEnd(id=request.id, reason=reason, tokens=tokens, seconds=round(time.monotonic() - began, 3)))
-        self._stopped.discard(request.id)
-
-    def _streamer(self, receive: Callable[[str], None]) -> Any:
-        from transformers import TextStreamer
-
-        class Streamer(TextStreamer):
-            def on_finalized_text(self, text: str, stream_end: bool = False) -> None:  # noqa: ARG002
-                if text:
-                    receive(text)
-
-        return Streamer(self._tokenizer, skip_prompt=True, skip_special_tokens=True)
-
-    def _stopping_criteria(self, request_id: int) -> Any:
-        import torch
-        from transformers import StoppingCriteria, StoppingCriteriaList
-
-        stopped = self._stopped
-
-        class Stopping(StoppingCriteria):
-            def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:  # noqa: ARG002
-                return torch.full((input_ids.shape[0],), request_id in stopped, device=input_ids.device)
-
-        return StoppingCriteriaList([Stopping()])
-
-
-def _sampling(request: Generate) -> dict[str, Any]:
-    """The arguments of `generate` that choose each token."""
-    import torch
-
-    if not request.temperature:
-        return {"do_sample": False}
-    if request.seed is not None:
-        torch.manual_seed(request.seed)
-    else:
-        torch.seed()
-    return {"do_sample": True, "temperature": request.temperature, "top_p": request.top_p, "top_k": 0}
+        with autocast(self._model, self._dtype), base:
+            yield

@@ -11,6 +11,7 @@ SIGNS: dict[str, tuple[str, str]] = {
     "preparing": ("○", ACCENT),
     "probing": ("◔", ACCENT),
     "training": ("●", "$success"),
+    "answering": ("◑", ACCENT),
     "cooling": ("◍", "$warning"),
     "evaluating": ("◐", "$success"),
     "saving": ("◒", ACCENT),

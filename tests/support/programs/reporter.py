@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,11 +14,13 @@ from training.finetune import sft  # first: it imports Unsloth
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from training.contract import events as ev
+from training.contract.config import RowForm
 from training.contract.run_directory import RunDirectory
-from training.finetune import callbacks, checkpoints, guards
+from training.finetune import callbacks, checkpoints, guards, questions
 
 TOKENS, STEP_SECONDS, SAVE_SECONDS, STEPS = 1000, 2.0, 20.0, 6
 BOOK_AT, BOOK_SECONDS = (3, 6), 15.0  # the steps after which the questions of a book are asked
+ASKED_AT, ANSWER_SECONDS = 4, 30.0  # the step after which a viewer asks the model
 HOT_AFTER = 2  # the step after which the card is too hot; it cools while the run waits
 
 
@@ -49,8 +52,17 @@ def report_speed(logging_steps: str) -> list[list[Any]]:
     book: Any = SimpleNamespace(
         is_due=lambda state: state.global_step in BOOK_AT, report=lambda *_: sleep(BOOK_SECONDS)
     )
-    handlers = sft.build_callbacks(attempt, profile, question, book, card, TrainerCallback())
-    state, control, args = TrainerState(max_steps=STEPS), TrainerControl(), SimpleNamespace(eval_strategy="no")
+    handlers = sft.build_callbacks(attempt, profile, question, book, card, TrainerCallback(), RowForm())
+    asked = {ASKED_AT: ["a"]}
+    questions.box = SimpleNamespace(list_questions=lambda run: asked.get(state.global_step, []))
+    questions.let_answer = lambda model, **_: nullcontext()
+    questions.AnswerQuestions._answer = lambda *_: sleep(ANSWER_SECONDS)
+    questions.time = clock
+    state, control, args = (
+        TrainerState(max_steps=STEPS),
+        TrainerControl(),
+        SimpleNamespace(eval_strategy="no", bf16=False, fp16=False),
+    )
     state.num_input_tokens_seen = 0
 
     def call(moment: str, **details: Any) -> None:

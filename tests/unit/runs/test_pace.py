@@ -81,6 +81,17 @@ def test_a_cooling_pause_changes_neither() -> None:
     assert run.state.losses.times[-1] == 42
 
 
+def test_answers_to_a_chat_change_neither() -> None:
+    run = Clock()
+    run.steps(1, 20)
+    run.after(0, ev.Phase(name="answering"))
+    run.after(60, ev.Phase(name="training"))
+    assert run.state.status == "training"
+    run.steps(21, 21)
+    assert (run.left, run.speed) == (158, 50)
+    assert run.state.losses.times[-1] == 42
+
+
 def evaluate(run: Clock, step: int, seconds: float = 30.0) -> None:
     run.after(0, ev.Phase(name="evaluating"))
     run.after(seconds - 10, ev.Eval(step=step, eval_loss=1.0, seconds=seconds - 10))
