@@ -66,6 +66,7 @@ def answer_questions(path: str) -> dict[str, Any]:
         limit: Any = SimpleNamespace(count_free_bytes=lambda: free)
         return questions.AnswerQuestions(attempt, reporter, job.profile, RowForm(), limit)
 
+    sft.FastLanguageModel.for_training(model)  # as trl's trainer does
     before = describe(model)
     with_cache = make()
     found: dict[str, Any] = {"with cache": ask(with_cache), "failure": with_cache._decoder.failure}
@@ -89,7 +90,9 @@ def answer_questions(path: str) -> dict[str, Any]:
     found["too long"] = tell(asked, name)
     stop.level = "save"
     found["after a stop request"] = ask(make())[:1]
-    return {**found, "undisturbed": before == describe(model), "warnings": warnings}
+    after = describe(model)
+    changed = [(name, value, after[name]) for name, value in before.items() if after[name] != value]
+    return {**found, "changed": changed, "warnings": warnings}
 
 
 def tell(run: RunDirectory, name: str) -> Any:
@@ -104,11 +107,11 @@ def tell(run: RunDirectory, name: str) -> Any:
     return None
 
 
-def describe(model: Any) -> list[Any]:
+def describe(model: Any) -> dict[str, Any]:
     """What training depends on and an answer changes for a while."""
-    modules = [
-        (name, module.training, getattr(module, "gradient_checkpointing", None))
+    modules = {
+        f"module {name}": (module.training, getattr(module, "gradient_checkpointing", None))
         for name, module in model.named_modules()
-    ]
-    weights = [(name, weight.requires_grad) for name, weight in model.named_parameters()]
-    return [modules, weights, torch.get_rng_state().tolist(), model.config.use_cache]
+    }
+    weights = {f"weight {name}": weight.requires_grad for name, weight in model.named_parameters()}
+    return modules | weights | {"random": torch.get_rng_state().tolist(), "cache": model.config.use_cache}
