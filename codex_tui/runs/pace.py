@@ -29,7 +29,7 @@ def average_uninterrupted(durations: Iterable[float]) -> float | None:
 def estimate_time_left(state: RunState) -> float | None:
     """Return the seconds to the end: of the remaining steps, and of the evaluations and checkpoints still to come. None
     before the current attempt has logged two steps."""
-    step_seconds, resolved = _estimate_step_seconds(state), state.resolved
+    step_seconds, resolved = estimate_step_seconds(state), state.resolved
     if resolved is None or step_seconds is None:
         return None
     saves = average_uninterrupted(event.seconds for event in state.checkpoints[-RECENT:] if event.seconds is not None)
@@ -44,7 +44,7 @@ def estimate_time_left(state: RunState) -> float | None:
 
 def estimate_tokens_per_second(state: RunState) -> float | None:
     """Return the speed of the last steps. None before the current attempt has logged a step."""
-    if seconds := _estimate_step_seconds(state):
+    if seconds := estimate_step_seconds(state):
         steps, tokens, first = state.losses.steps, state.losses.tokens, _find_first_point(state)
         return (tokens[-1] - tokens[first]) / (steps[-1] - steps[first]) / seconds
     return state.last.tokens_per_second if state.last and state.last.step > state.resume_step else None
@@ -56,7 +56,8 @@ def _find_first_point(state: RunState) -> int:
     return max(bisect_right(steps, state.resume_step), len(steps) - 1 - PACE_POINTS)
 
 
-def _estimate_step_seconds(state: RunState) -> float | None:
+def estimate_step_seconds(state: RunState) -> float | None:
+    """Return the seconds of a step, without pauses. None before the current attempt has logged two steps."""
     first = _find_first_point(state)
     points = zip(state.losses.steps[first:], state.losses.times[first:], strict=True)
     return average_uninterrupted((end - start) / (later - step) for (step, start), (later, end) in pairwise(points))

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 
 from msgspec import UnsetType
 
 from codex_tui.base.errors import CodexError
-from codex_tui.runs.facts import read_row_form
-from codex_tui.workers.chat_models import Adapter, FastModel, adapter_of
+from codex_tui.workers.chat_client import ChatClient
+from codex_tui.workers.chat_models import Adapter
 from codex_tui.workers.chat_settings import ChatSettings
-from codex_tui.workers.client import AnyWorker, WorkerClient
 from codex_tui.workers.turns import Turn, WaitingQuestion
-from training.contract import checkpoints
-from training.contract.config import RowForm
 from training.contract.messages import (
-    CHAT,
     AnswerBegin,
     AnswerEnd,
     ChatAnswer,
     ChatReady,
-    ChatRequest,
     ChatTurn,
     Loading,
     StopAnswer,
@@ -32,7 +26,7 @@ from training.contract.messages import (
 from training.contract.run_directory import RunDirectory
 
 
-class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
+class Conversation(ChatClient):
     """The turns with one run's model. It is loaded by `start`, or by the first question.
 
     A run that learned plain text continues a text: the user's turn is its beginning, and each answer that follows
@@ -40,71 +34,20 @@ class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
     """
 
     def __init__(self, run: RunDirectory, on_change: Callable[[], None]) -> None:
-        super().__init__(CHAT, run, on_change)
+        super().__init__(run, on_change)
         self.turns: list[Turn] = []
         self.waiting: list[WaitingQuestion] = []
         self.settings = ChatSettings()
-        self.form = RowForm()
-        self.context: int | None = None
-        self.phase = ""  # what the worker loads now
-        self.progress: tuple[int, int] | None = None
-        self.device = ""
-        self.adapter: Adapter | None = None  # loaded, or to be loaded by the first question
-        self.use_adapter = True
-        self.fast: FastModel | None = None  # what can answer faster, if there is anything
-        self.use_fast = False
-        self._run = run
-        self._files: object = None  # when `look` looked last
-        self._loaded_adapter: object = None  # the run's own adapter when the worker was started
         self._answered_adapter: object = None  # the run's own adapter that gave the last answer
         self._request_id = 0
         self._answer = Turn("assistant", "")  # of the last request; after `clear` it is no longer among the turns
         self._asking: asyncio.Task[None] | None = None
-        self.look()
-
-    def look(self) -> bool:
-        """Finds the adapter that the worker would load now, and the form of the rows. Returns whether one changed."""
-        files = (
-            self._own_adapter(),
-            checkpoints.list_checkpoints(self._run.checkpoints)[-1:],
-            _stamp(self._run.config),
-        )
-        if files == self._files:
-            return False
-        self._files, before = files, (self.adapter, self.form)
-        self.adapter, self.form = adapter_of(self._run, thorough=False), read_row_form(self._run)
-        return (self.adapter, self.form) != before
-
-    @property
-    def answers_with_adapter(self) -> bool:
-        return self.use_adapter and self.adapter is not None
-
-    @property
-    def fast_model(self) -> FastModel | None:
-        """The exported file that answers; None if the worker does."""
-        return self.fast if self.use_fast else None
-
-    @property
-    def by(self) -> str:
-        """The name of the model that answers: "base", "adapter", "checkpoint 200"."""
-        return self._name_model(with_adapter=self.use_adapter)
-
-    def _name_model(self, *, with_adapter: bool) -> str:
-        if self.fast_model:
-            return self.fast_model.name
-        return self.adapter.name if with_adapter and self.adapter else "base"
 
     @property
     def system_prompt(self) -> str | None:
         """The system message of the next answers."""
         edited = self.settings.system_prompt
         return self.form.system_prompt if isinstance(edited, UnsetType) else edited
-
-    @property
-    def outdated(self) -> bool:
-        """Whether the run has saved its adapter since the worker loaded a checkpoint, an older adapter or none."""
-        own = self._own_adapter()
-        return not self.use_fast and own is not None and own != self._loaded_adapter
 
     @property
     def busy(self) -> bool:
@@ -149,10 +92,6 @@ class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
             self._forget_unasked()
             await self._send(StopAnswer(id=self._request_id))
 
-    async def toggle_adapter(self) -> None:
-        self.use_adapter = not self.use_adapter
-        self._on_change()
-
     async def toggle_fast(self) -> None:
         """Lets the exported file answer, or the worker again. Frees the memory of the other; nothing is loaded before
         the next question. Does nothing while an answer is written."""
@@ -161,6 +100,17 @@ class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
             self.use_fast = not self.use_fast
             self.use_adapter = self.use_adapter or self.use_fast
             self.device, self.error = "", None
+            self._on_change()
+
+    async def ask_in_trainer(self, in_trainer: bool) -> None:
+        """Let the trainer answer, or a worker again. Frees the memory of the other one. An open answer fails."""
+        if in_trainer != self.in_trainer:
+            await self.close()
+            if self.busy:
+                self._fail(CodexError("The answer was given up, because another process answers now."))
+                self.status = "off"
+            self.in_trainer, self._files = in_trainer, None
+            self.look()
             self._on_change()
 
     async def clear(self) -> None:
@@ -180,24 +130,6 @@ class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
             turns = [turn for question, answer in pairs if answer.text for turn in (question, answer)] + turns[-1:]
         return [{"role": turn.role, "content": turn.text} for turn in turns]
 
-    def _own_adapter(self) -> object:
-        """Identifies the adapter that the run has saved; None before that."""
-        return _stamp(self._run.adapter) if self._run.has_adapter() else None
-
-    def _is_outdated(self) -> bool:
-        return self.outdated
-
-    async def _start_worker(self) -> AnyWorker[ChatRequest, ChatAnswer]:
-        if self.fast_model:
-            self.phase = "loading the model into llama-server"
-            return await self.fast_model.start()
-        return await super()._start_worker()
-
-    def _prepare(self) -> None:
-        self.phase, self.progress = "starting", None
-        self.look()
-        self._loaded_adapter = self._own_adapter()
-
     async def _ask_next(self) -> None:
         question = self.waiting.pop(0)
         self.turns.append(Turn("user", question.text, ended="said"))
@@ -213,7 +145,7 @@ class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
     def _add_other(self) -> None:
         answer = self.turns[-1]
         with_adapter = not answer.with_adapter
-        answer.other = Turn("assistant", "", by=self._name_model(with_adapter=with_adapter), with_adapter=with_adapter)
+        answer.other = Turn("assistant", "", by=self.name_model(with_adapter=with_adapter), with_adapter=with_adapter)
 
     def _forget_unasked(self) -> None:
         """Take the other model's answer away if it has not been asked yet."""
@@ -228,14 +160,14 @@ class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
 
     async def _generate(self) -> None:
         self._request_id += 1
-        self.error = None
+        self.error, self.phase = None, ""
         turn = self.turns[-1]
         answer = self._answer = turn.open_answer or turn
         if answer is turn:
             answer.with_adapter = self.answers_with_adapter  # only the worker knows which adapter it has
             if turn.other:
                 turn.other.with_adapter = not answer.with_adapter
-        answer.by, answer.sampling = self._name_model(with_adapter=answer.with_adapter), self.settings.sampling
+        answer.by, answer.sampling = self.name_model(with_adapter=answer.with_adapter), self.settings.sampling
         if answer.with_adapter:
             before, self._answered_adapter = self._answered_adapter, self._loaded_adapter
             answer.of_newer_adapter = before not in (None, self._loaded_adapter)
@@ -258,6 +190,9 @@ class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
                     await self._generate()
             case AnswerBegin() if self._is_expected(answer.id):
                 self._answer.prompt_tokens, self._answer.left_out = answer.tokens, answer.left_out
+                self.phase = ""
+                if answer.step is not None:
+                    self._answer.by = f"adapter at step {answer.step:,}"
             case Token() if self._is_expected(answer.id):
                 self._answer.text += answer.text
             case AnswerEnd() if self._is_expected(answer.id):
@@ -291,12 +226,3 @@ class Conversation(WorkerClient[ChatRequest, ChatAnswer]):
             for answer in self.turns[-1].answers:
                 answer.ended = answer.ended or "failed"
         super()._fail(error, fatal=fatal)
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    """Identifies the file or folder at `path`: another one has another stamp. None if there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns

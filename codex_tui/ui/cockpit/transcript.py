@@ -144,6 +144,8 @@ def draw_state(chat: Conversation, *, run_ended: bool) -> Iterator[Content]:
         progress = f" {chat.progress[0]:,} / {chat.progress[1]:,}" if chat.progress else ""
         phase = clean(chat.phase)
         yield line((f"{phase[:1].upper()}{phase[1:]}{progress} …", MUTED))
+    if chat.wait:
+        yield line((f"The answer {clean(chat.wait)} …", MUTED))
     if chat.error:
         yield line((f"✗ {clean(chat.error.message, newlines=True)}", "bold $error"))
         if chat.error.hint:
