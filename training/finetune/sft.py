@@ -285,10 +285,8 @@ def build_callbacks(
     it reports, or pause the run before a step, which is then no part of the step. A stop request ends an answer to a
     viewer, so AnswerQuestions comes before StopOnRequest."""
     reporter = Reporter(attempt, sampler, card, book_judge)
-    callbacks: list[TrainerCallback] = [
-        AnswerQuestions(attempt, reporter, profile, form, limit),
-        StopOnRequest(attempt),
-    ]
+    answering = AnswerQuestions(attempt, reporter, profile, form, limit)
+    callbacks: list[TrainerCallback] = [answering, StopOnRequest(attempt)]
     if profile.evaluation.patience:
         callbacks.append(StopEarly(attempt, profile.evaluation.patience))
     if card and profile.hardware.pause_above_celsius:
