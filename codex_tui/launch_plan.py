@@ -33,6 +33,7 @@ class LaunchPlan:
     the evaluation. It is None if only the training environment can read the rows and there is none yet; the launch
     checks them then. `name` is None if the launcher chooses the run's name. `missing_model` is None if the model is on
     this machine, or if nobody has looked for it. `book` has the questions that the profile's evaluation.book names.
+    `until` is the run's deadline in Unix seconds.
     """
 
     profile_file: Path
@@ -46,6 +47,7 @@ class LaunchPlan:
     missing_model: MissingModel | None = None
     validation_rows: int = 0
     book: QuestionBook | None = None
+    until: float | None = None
 
     @property
     def warnings(self) -> list[str]:
@@ -83,6 +85,7 @@ def make_plan(
     overrides: Mapping[str, Any] = {},
     resources: ResourceForecast | None = None,
     find_model: bool = True,
+    until: float | None = None,
     report: OnProgress = ignore_progress,
 ) -> LaunchPlan:
     """Plan a fine-tune of the profile in `profile_file`. Nothing is written.
@@ -114,5 +117,5 @@ def make_plan(
     missing = find_missing_model(profile, profile_file) if find_model else None
     return LaunchPlan(
         profile_file, profile_bytes, profile, overrides, source, good_rows, resources, name, missing, validation_rows,
-        book,
+        book, until,
     )  # fmt: skip

@@ -20,6 +20,7 @@ from codex_tui.data import sources
 from codex_tui.environment import build
 from codex_tui.launch_plan import LaunchPlan
 from codex_tui.runs.changes import hold, name_taken
+from codex_tui.runs.deadline import change_deadline
 from codex_tui.runs.facts import suggest_chat
 from codex_tui.runs.follower import snapshot
 from codex_tui.runs.outcome import explain_config_error
@@ -70,6 +71,7 @@ def launch(plan: LaunchPlan, python: Path | None = None) -> RunDirectory:
             profile_name=plan.profile_file.stem,
             profile=resolved,
             overrides=dict(plan.overrides),
+            until=plan.until,
             **sources.to_config_fields(plan.source),
             python=str(interpreter),
             cache=str(locations.cache_home()),
@@ -82,10 +84,12 @@ def launch(plan: LaunchPlan, python: Path | None = None) -> RunDirectory:
     return run
 
 
-def resume(run: RunDirectory, *, from_start: bool = False) -> ResumePoint:
-    """Resume a run in its directory, from its last whole checkpoint. Returns the checkpoint.
+def resume(run: RunDirectory, *, from_start: bool = False, until: float | None = None) -> ResumePoint:
+    """Resume a run in its directory, from its last whole checkpoint. Returns the checkpoint. `until` is another
+    deadline, `math.inf` for none.
 
-    Raises BadInput if the run is training or done already, or if its config.json is damaged. Raises NoWholeCheckpoint
+    Raises BadInput if the run is training or done already, if its config.json is damaged, or if its deadline is past.
+    Raises NoWholeCheckpoint
     if all checkpoints are damaged and `from_start` is not set.
     """
     _refuse_if_training(run)
@@ -103,6 +107,7 @@ def resume(run: RunDirectory, *, from_start: bool = False) -> ResumePoint:
     with hold(run):
         _refuse_if_training(run)
         point = find_resume_point(run, from_start=from_start)
+        change_deadline(run, until, point.step)
         before = run.read_process()
         run.clear_stop()
         _start(run, interpreter, attempt=before.attempt + 1 if before else 1)

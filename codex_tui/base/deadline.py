@@ -6,6 +6,7 @@ still to come. A time that a change of the clocks skips is refused.
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from datetime import datetime, timedelta
@@ -41,6 +42,11 @@ def parse_deadline(text: str, now: float | None = None) -> float:
     if deadline > now + MAX_YEARS * 366 * 86400:
         raise BadInput(f"{shorten(clean(given), 40)} is more than {MAX_YEARS} years away.", HINT)
     return deadline
+
+
+def parse_deadline_change(text: str, now: float | None = None) -> float:
+    """Return what `parse_deadline` returns, and infinity for `NEVER`."""
+    return math.inf if text.strip().lower() == NEVER else parse_deadline(text, now)
 
 
 def format_deadline(deadline: float, now: float | None = None, *, with_date: bool = False) -> str:

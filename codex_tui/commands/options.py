@@ -72,3 +72,8 @@ def add_set_option(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="set a field of the profile for this run: --set lora.r=8; can be repeated",
     )
+
+
+def add_until_option(parser: argparse.ArgumentParser, help: str) -> None:
+    """Add `--until`. `codex_tui.base.deadline` reads `args.until`."""
+    parser.add_argument("--until", metavar="TIME", help=help)

@@ -6,9 +6,18 @@ import argparse
 import sys
 from typing import Any
 
-from codex_tui.commands.options import add_low_bandwidth_option, add_python_option, add_set_option
+from codex_tui.commands.options import (
+    add_low_bandwidth_option,
+    add_python_option,
+    add_set_option,
+    add_until_option,
+)
 from training.contract.run_directory import RunDirectory
 
+UNTIL_HELP = (
+    "have the adapter saved by 07:00 (the next one), '2026-11-29 07:00' or +6h: steps and the fall of the learning "
+    "rate are fitted to the measured speed"
+)
 RUN_HELP = "a run's name, the beginning of a name if only one run has it, or 'last'"
 
 
@@ -63,8 +72,10 @@ def add(subparsers: Any) -> None:
         help="start over when every checkpoint is damaged; the damaged ones are kept",
     )
     resume.set_defaults(run=run_resume)
+    add_until_option(resume, "another time by which the adapter must be saved, or 'never' (default: the run's own)")
 
     for command in (demo, train):
+        add_until_option(command, UNTIL_HELP)
         command.add_argument("--name", metavar="NAME", help="the run's name (default: the profile's name and a number)")
         add_set_option(command)
     for command in (demo, train, attach, resume):
@@ -83,6 +94,7 @@ def run_demo(args: argparse.Namespace) -> int:
 
 def run_train(args: argparse.Namespace) -> int:
     from codex_tui import launcher
+    from codex_tui.base.deadline import parse_deadline
     from codex_tui.base.text import clean
     from codex_tui.commands.progress import print_progress
     from codex_tui.commands.setup import ensure_with_progress
@@ -92,8 +104,9 @@ def run_train(args: argparse.Namespace) -> int:
 
     path = find_profile(args.profile)
     overrides = parse_overrides(args.set)
+    until = parse_deadline(args.until) if args.until is not None else None
     with print_progress() as report:
-        plan = make_plan(path, dataset=args.dataset, name=args.name, overrides=overrides, report=report)
+        plan = make_plan(path, dataset=args.dataset, name=args.name, overrides=overrides, until=until, report=report)
     for warning in plan.warnings:
         print(f"{clean(warning)} The run starts anyway.", file=sys.stderr)
     if plan.download_note:
@@ -111,12 +124,14 @@ def run_attach(args: argparse.Namespace) -> int:
 
 def run_resume(args: argparse.Namespace) -> int:
     from codex_tui import launcher
+    from codex_tui.base.deadline import parse_deadline_change
     from codex_tui.base.text import clean
     from codex_tui.runs.library import find_run
     from codex_tui.workers.process import describe_unused_python
 
     run = find_run(args.target)
-    point = launcher.resume(run, from_start=args.from_start)
+    until = parse_deadline_change(args.until) if args.until is not None else None
+    point = launcher.resume(run, from_start=args.from_start, until=until)
     if point.damaged:
         print(clean(f"{point.damaged} {run.name} continues {point.start}."), file=sys.stderr)
     if notice := describe_unused_python(run):

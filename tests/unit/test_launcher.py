@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -143,6 +144,34 @@ def test_a_run_keeps_what_it_came_to_and_what_was_set_for_it(home: Path, python:
     assert config["dataset"] == str(profile.with_name("rows.jsonl"))  # relative to the file that names it
     assert config["overrides"] == {"lora.lora_alpha": 4}
     assert "overrides" not in read_config(launch(child, python=python))
+
+
+def test_a_run_keeps_its_deadline_as_a_moment(home: Path, python: Path, profile: Path) -> None:
+    run = launch(profile, python=python, until=2e9)
+    assert read_config(run)["until"] == 2e9
+    assert "until" not in read_config(launch(profile, python=python))
+
+
+def test_a_resume_changes_the_deadline_and_refuses_one_that_is_past(
+    home: Path, python: Path, profile: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = launch(profile, python=python, until=2e9)
+    started: list[int] = []
+    monkeypatch.setattr(launcher, "_refuse_if_training", lambda run: None)
+    monkeypatch.setattr(launcher, "_start", lambda run, python, attempt: started.append(attempt))
+    launcher.resume(run)
+    assert read_config(run)["until"] == 2e9
+    launcher.resume(run, until=2.1e9)
+    assert read_config(run)["until"] == 2.1e9
+    launcher.resume(run, until=math.inf)
+    assert "until" not in read_config(run)
+    launcher.resume(run, until=1_000.0)
+    with pytest.raises(BadInput, match="The deadline of small-1, 1970-01-01 ") as refused:
+        launcher.resume(run)
+    assert refused.value.hint == (
+        "Train on with a later one: codex-tui resume small-1 --until +2h. Or with none: --until never"
+    )
+    assert len(started) == 4
 
 
 def test_a_profile_can_name_its_runs(home: Path, python: Path, profile: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
 
-from codex_tui.base.deadline import format_deadline, parse_deadline
+from codex_tui.base.deadline import format_deadline, parse_deadline, parse_deadline_change
 from codex_tui.base.errors import BadInput
 
 
@@ -94,3 +95,8 @@ def test_the_date_is_shown_if_the_deadline_is_more_than_a_day_away() -> None:
     assert format_deadline(at("2026-11-29 06:00"), now) == "07:00"
     assert format_deadline(at("2026-11-30 06:00"), now) == "2026-11-30 07:00"
     assert format_deadline(1e11, now) in ("5138-11-16 10:46", "an unknown time")
+
+
+def test_a_deadline_can_be_lifted() -> None:
+    assert parse_deadline_change(" Never", at(EVENING)) == math.inf
+    assert parse_deadline_change("07:00", at(EVENING)) == at("2026-11-29 06:00")
