@@ -19,7 +19,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-ALONE = 3  # answers that are generated one by one
+ALONE = 2  # answers that are generated one by one
+WARM_UP = 8  # tokens
 Answer = Callable[[str, bool, int], tuple[int, float, str]]  # tokens, time of the first one, text
 
 
@@ -97,17 +98,20 @@ def measure_batches(run: Path, answers: int, tokens: int) -> None:
     models = JudgeModels.load(RunDirectory(run), read_job(run), None, "Hello.", lambda *_: None)
     speaker = models.speakers["adapter"]
     questions = [Question(id=str(n), messages=[{"role": "user", "content": f"Say {n}." * 10}]) for n in range(answers)]
-    tokenizer, form = speaker.tokenizer, speaker.form
-    prompts = batches.encode_prompts(questions, range(answers), tokenizer, form, models.context, tokens)
     rates = {}
-    for largest, count in ((batches.MAX_BATCH, 2), (1, 2), (batches.MAX_BATCH, answers), (1, ALONE)):
+    for largest, count, length in ((batches.MAX_BATCH, 2, WARM_UP), (1, 1, WARM_UP),
+                                   (batches.MAX_BATCH, answers, tokens), (1, ALONE, tokens)):  # fmt: skip
         batches.MAX_BATCH = largest
+        prompts = batches.encode_prompts(
+            questions, range(count), speaker.tokenizer, speaker.form, models.context, length
+        )
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         begun = time.perf_counter()
         with models.switch_to("adapter") as model:
-            answerer = batches.Answerer(model, tokenizer, models.autocast, partial(batches.count_fitting, model))
-            done = list(batches.generate_answers(answerer, prompts[:count], tokens))
+            fitting = partial(batches.count_fitting, model)
+            answerer = batches.Answerer(model, speaker.tokenizer, models.autocast, fitting)
+            done = list(batches.generate_answers(answerer, prompts, length))
         rates[largest] = sum(answer.tokens for _, answer in done) / (time.perf_counter() - begun)
     batched, alone = rates.values()
     figures = {"batched_tokens_per_second": round(batched, 1), "one_by_one": round(alone, 1)}

@@ -32,7 +32,7 @@ SHORT_ROWS = (18, 33)  # words of the answers: about 163 tokens a row with the d
 EVAL_ROWS = 64
 WARM_UP = 3  # steps
 PROFILED = 2  # steps of long rows; the passes of a step of short rows vary, so more of these
-PROFILED_SHORT = 10
+PROFILED_SHORT = 4
 PACKED_ROWS = 48  # rows a step of the comparison with bare packing, whose step is 4 packs of about 12 rows
 VARLEN = {"METER_VARLEN": "1"}  # see toggles.py
 
