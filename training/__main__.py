@@ -48,6 +48,10 @@ def main(arguments: list[str]) -> int:
             from training.keeper import heal
 
             return heal.print_decision(RunDirectory(Path(run).absolute()))
+        case ["rank", run]:  # torchrun starts it; see training.finetune.torchrun
+            from training.finetune.entry import train_rank
+
+            return train_rank(Path(run).absolute())
         case ["attempt", run]:
             from training.finetune.entry import train
 

@@ -22,14 +22,15 @@ MIN_LOGGED_STEPS = 3  # without the first step of an attempt, which is slower
 def find_last_speed(profile: Profile, profile_file: Path | None = None) -> float | None:
     """Return the tokens a second of the newest run with the model of `profile` on the device that it picks, without the
     time of evaluations, checkpoints and pauses. Returns None if no such run has logged a few steps."""
-    return find_last_speed_on(forecast.read_card(profile.hardware.device), profile, profile_file)
+    return find_last_speed_on(forecast.read_card(profile.hardware.first_device), profile, profile_file)
 
 
 def find_last_speed_on(card: forecast.Card | None, profile: Profile, profile_file: Path | None = None) -> float | None:
     """Return the same as `find_last_speed` for a device that is known: `card`, or None for the CPU."""
     name = resolve_model_name(profile.model.name, profile_file.parent if profile_file else Path())
+    count = profile.processes
     for run in _list_newest_runs():
-        if _read_model_name(run) == name and (speed := _compute_speed(run, card.name if card else None)):
+        if _read_model_name(run) == name and (speed := _compute_speed(run, card.name if card else None, count)):
             return speed
     return None
 
@@ -51,7 +52,7 @@ def _list_newest_runs() -> list[RunDirectory]:
         return []
 
 
-def _compute_speed(run: RunDirectory, card: str | None) -> float | None:
+def _compute_speed(run: RunDirectory, card: str | None, processes: int) -> float | None:
     token_seconds: list[float] = []
     device, first = "", True
     for event in tailer.sample_events(run.events):
@@ -63,6 +64,7 @@ def _compute_speed(run: RunDirectory, card: str | None) -> float | None:
             if not first:
                 token_seconds.append(1 / event.tokens_per_second)
             first = False
-    same_device = device.endswith(f"({card})") if card else device == "cpu"
+    count, _, device = device.rpartition(" x ")  # "2 x cuda:0 (...)" of several processes
+    same_device = (count or "1") == str(processes) and (device.endswith(f"({card})") if card else device == "cpu")
     seconds = average_uninterrupted(token_seconds)
     return 1 / seconds if same_device and seconds and len(token_seconds) >= MIN_LOGGED_STEPS else None

@@ -114,20 +114,20 @@ def forecast_resources(
     without a card compares it with the card in the profile's title. Call this in a thread: the driver may be slow to
     answer. It is asked once, and the model's config.json is read once.
     """
-    card = read_card(profile.hardware.device)
+    card = read_card(profile.hardware.first_device)
     card_mib = card_mib or _find_card_size(profile, card, use_title)
     config = find_config(profile.model.name, profile.model.revision, path.parent)
     unknown_modules = find_unknown_modules(profile, config)
     shape, reason = (None, str(unknown_modules)) if unknown_modules else _find_shape(profile, config)
     memory, changes = None, []
-    if profile.hardware.device == "cpu":
+    if profile.hardware.first_device == "cpu":
         reason = CPU_REASON
     elif shape:
         machine = _describe_machine(profile, path, card, card_mib)
         memory = forecast(profile, shape, machine)
         changes = remedies.remedies(profile, shape, machine) if memory.verdict in ("tight", "no") else []
     disk = disk_need(profile, shape, on_cpu=card is None) if shape else None
-    no_card = "" if card else explain_no_card(profile.hardware.device)
+    no_card = "" if card else explain_no_card(profile.hardware.first_device)
     disk_free = facts.disk_free_gib() * 1024
     return ResourceForecast(
         path.stem, profile, card, memory, reason, changes, disk, disk_free, no_card, unknown_modules, shape
@@ -139,8 +139,8 @@ def forecast_lengths(
 ) -> LengthForecasts:
     """Forecast the GPU memory of `profile`, loaded from the file at `path`, for each max_seq_length of `lengths`. The
     other arguments are those of `forecast_resources`. Call this in a thread too."""
-    card = read_card(profile.hardware.device)
-    if profile.hardware.device == "cpu":
+    card = read_card(profile.hardware.first_device)
+    if profile.hardware.first_device == "cpu":
         return LengthForecasts([], card, CPU_REASON)
     shape, reason = _find_shape(profile, find_config(profile.model.name, profile.model.revision, path.parent))
     if shape is None:

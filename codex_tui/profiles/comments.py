@@ -39,6 +39,7 @@ EXAMPLES: dict[str, Any] = {
     "evaluation.book": "my_questions.jsonl",
     "checkpoints.save_steps": 100,
     "launch.name": "first-try",
+    "launch.processes": 1,
     "keeper.park_above_others_mib": 1500,
     "keeper.park_above_celsius": 87,
     "keeper.hours": "23:00-07:00",

@@ -50,7 +50,11 @@ def parse_input(schema: FieldSchema, text: str) -> str | None:
     if "array" in schema.kinds:
         if isinstance(_parse_or_none(text), list):
             return text
-        return format_literal([part for each in text.split(",") if (part := each.strip())])
+        parts = [part for each in text.split(",") if (part := each.strip())]
+        if schema.items != "integer":
+            return format_literal(parts)
+        if all(part.isdecimal() for part in parts):
+            return format_literal([int(part) for part in parts])
     return text if text[0] in "\"'" and isinstance(_parse_or_none(text), str) else format_literal(text)
 
 

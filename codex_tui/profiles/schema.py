@@ -20,7 +20,8 @@ COMMENT_WIDTH = 118
 @dataclass(frozen=True)
 class FieldSchema:
     """One field. `choices` are the values that it names ("auto", true, ...), `kinds` the JSON types beside them
-    ("integer", "number", "string", "array", "boolean"); `optional` fields may be left unset."""
+    ("integer", "number", "string", "array", "boolean"); `items` is the type of an array's values. `optional` fields
+    may be left unset."""
 
     path: str
     text: str
@@ -30,6 +31,7 @@ class FieldSchema:
     optional: bool
     choices: tuple[Any, ...]
     kinds: tuple[str, ...]
+    items: str
     limits: tuple[str, ...]
 
     @property
@@ -43,7 +45,8 @@ class FieldSchema:
     @property
     def type(self) -> str:
         """The type in words: `"auto", "cpu" or a whole number`."""
-        names = {"integer": "a whole number", "number": "a number", "string": "text", "array": "a list of names",
+        values = "whole numbers" if self.items == "integer" else "names"
+        names = {"integer": "a whole number", "number": "a number", "string": "text", "array": f"a list of {values}",
                  "boolean": "true or false"}  # fmt: skip
         return _join_alternatives(
             [json.dumps(choice) for choice in self.choices] + [names[kind] for kind in self.kinds]
@@ -110,6 +113,7 @@ def _read_field(path: str, details: dict[str, Any], required: bool) -> FieldSche
     choices: list[Any] = []
     kinds: list[str] = []
     limits: list[str] = []
+    items = ""
     optional = False
     for part in details.get("anyOf", [details]):
         if "const" in part or "enum" in part:
@@ -118,6 +122,7 @@ def _read_field(path: str, details: dict[str, Any], required: bool) -> FieldSche
             optional = True
         else:
             kinds.append(part["type"])
+            items = items or part.get("items", {}).get("type", "")
             limits += [words.format(f"{part[key]:,}") if "{}" in words else words
                        for key, words in _LIMITS.items() if key in part]  # fmt: skip
     if "boolean" in kinds:  # true and false are choices too
@@ -132,5 +137,6 @@ def _read_field(path: str, details: dict[str, Any], required: bool) -> FieldSche
         optional=optional,
         choices=tuple(choices),
         kinds=tuple(kinds),
+        items=items,
         limits=tuple(limits),
     )

@@ -109,6 +109,7 @@ def measure(row: dict[str, Any]) -> dict[str, Any]:
     from training.dataset.split import Steps
     from training.finetune import sft
     from training.finetune.probe import Probe
+    from training.finetune.ranks import Ranks
     from training.finetune.vram import VramLimit
     from training.job.examples import Examples
 
@@ -124,7 +125,8 @@ def measure(row: dict[str, Any]) -> dict[str, Any]:
         "checkpoints": {"save_steps": 1000},
     })  # fmt: skip
     told: list[Any] = []
-    attempt: Any = type("Told", (), {"events": type("Events", (), {"emit": staticmethod(told.append)})})
+    events = type("Events", (), {"emit": staticmethod(told.append)})
+    attempt: Any = type("Told", (), {"events": events, "ranks": Ranks()})
     began = time.monotonic()
     torch.cuda.reset_peak_memory_stats()
     result = dict(row, before_mib=mib(torch.cuda.memory_allocated()))

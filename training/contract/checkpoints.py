@@ -22,11 +22,15 @@ from training.contract.run_directory import RunDirectory
 PREFIX = "checkpoint-"
 UNFINISHED = ".unfinished"
 """The folder in which a checkpoint is written before it is published."""
-ARCHIVES = ("optimizer.pt", "rng_state.pth", "scheduler.pt")
 STATE, ADAPTER = "trainer_state.json", "adapter_model.safetensors"
-RESUME_FILES = (STATE, ADAPTER, *ARCHIVES)  # the files that a resume reads
+RANDOM_STATE, RANDOM_STATES = "rng_state.pth", "rng_state_*.pth"
+"""The file with the random state of the trainer, and those of several processes that trained together."""
+ARCHIVES = ("optimizer.pt", RANDOM_STATE, "scheduler.pt")
+RESUME_FILES = (STATE, ADAPTER, *ARCHIVES)
+"""The files that a resume of one process reads."""
 CHECKSUMS = "checksums.json"
-"""The file with the SHA-256 of each of RESUME_FILES by name. Checkpoints of other trainers have no such file."""
+"""The file with the SHA-256 of each file that a resume reads, by its name. Checkpoints of other trainers have no such
+file."""
 MAX_STATE_BYTES = 2**30  # of trainer_state.json, which grows by each logged step
 MAX_HEADER_BYTES = 16 * 2**20  # of an adapter; one of 100,000 tensors has less
 
@@ -76,15 +80,21 @@ def find_damaged_file(checkpoint: Path, *, thorough: bool = True) -> str:
         return STATE
     if not is_adapter_whole(checkpoint / ADAPTER):
         return ADAPTER
-    for name in ARCHIVES:
+    for name in _list_archives(checkpoint):
         if not _is_zip_whole(checkpoint / name, thorough):
             return name
     return _find_changed_file(checkpoint) if thorough else ""
 
 
+def _list_archives(checkpoint: Path) -> list[str]:
+    """List the names of the files that `torch.save` has written and a resume reads."""
+    random_states = sorted(path.name for path in checkpoint.glob(RANDOM_STATES)) or [RANDOM_STATE]
+    return ["optimizer.pt", *random_states, "scheduler.pt"]
+
+
 def compute_checksums(checkpoint: Path) -> dict[str, str]:
     """Compute the SHA-256 of each file that a resume reads. Raises OSError."""
-    return {name: _compute_checksum(checkpoint / name) for name in RESUME_FILES}
+    return {name: _compute_checksum(checkpoint / name) for name in (STATE, ADAPTER, *_list_archives(checkpoint))}
 
 
 def compute_adapter_checksum(folder: Path) -> str:
@@ -141,11 +151,10 @@ def _find_changed_file(checkpoint: Path) -> str:
     """Return the first file that differs from its checksum, or CHECKSUMS if the checksums can't be read."""
     try:
         written, computed = json.loads(files.read(checkpoint / CHECKSUMS)), compute_checksums(checkpoint)
-        return (
-            ""
-            if written == computed
-            else next((name for name in RESUME_FILES if written[name] != computed[name]), CHECKSUMS)
-        )
+        if written == computed:
+            return ""
+        missing = next((name for name in written if name not in computed), "")  # such as the state of one process
+        return missing or next((name for name in computed if written[name] != computed[name]), CHECKSUMS)
     except FileNotFoundError:
         return ""  # another trainer wrote the checkpoint
     except (OSError, ValueError, TypeError, KeyError, RecursionError):

@@ -42,6 +42,18 @@ class Profile(Table):
     keeper: Keeper = Keeper()
     tracking: Tracking = Tracking()
 
+    @property
+    def processes(self) -> int:
+        """How many processes train together, each on a device of its own."""
+        devices = self.hardware.device
+        return len(devices) if isinstance(devices, list) else self.launch.processes or 1
+
+    @property
+    def process_accumulation_steps(self) -> int:
+        """The batches that each process adds up before an optimizer step."""
+        steps = self.training.gradient_accumulation_steps
+        return steps // self.processes if self.launch.keep_batch else steps
+
     def with_value(self, field: str, value: Any) -> Profile:
         """Return a copy with another value in `field`, such as "model.name". The value is not validated."""
         table, _, name = field.rpartition(".")
@@ -79,6 +91,7 @@ def find_conflicts(profile: Profile) -> Iterator[tuple[str, str]]:
             "training.gradient_checkpointing",
             'offload_layers needs it: without, every layer stays on the card; use "unsloth" or true',
         )
+    yield from _find_process_conflicts(profile)
     columns = profile.dataset
     pairs = [columns.instruction_column, columns.response_column, columns.context_column]
     if len([kind for kind in (any(pairs), columns.messages_column, columns.text_column) if kind]) > 1:
@@ -90,3 +103,27 @@ def find_conflicts(profile: Profile) -> Iterator[tuple[str, str]]:
         yield "lora.modules_to_save", f"{both[0]} is one of target_modules as well; it can have only one of the two"
     if model.offload_embedding and "embed_tokens" in lora.modules_to_save:
         yield "model.offload_embedding", "an embedding that is trained (modules_to_save) has to stay on the card"
+
+
+def _find_process_conflicts(profile: Profile) -> Iterator[tuple[str, str]]:
+    """Yield the fields that contradict the number of processes."""
+    device, asked, processes = profile.hardware.device, profile.launch.processes, profile.processes
+    if isinstance(device, list) and len({*device}) < len(device):
+        yield "hardware.device", "a GPU is listed twice; each process needs a card of its own"
+    elif isinstance(device, list) and asked not in (None, len(device)):
+        yield "launch.processes", f"hardware.device lists {len(device)} cards; leave processes unset, or list {asked}"
+    if processes == 1:
+        return
+    if isinstance(device, int):
+        yield "hardware.device", f"launch.processes needs {processes} cards; list them, as {[*range(processes)]}"
+    if profile.model.offload_layers or profile.model.offload_embedding:
+        field = "offload_layers" if profile.model.offload_layers else "offload_embedding"
+        yield f"model.{field}", f"each of the {processes} processes keeps the whole model on its card; offload nothing"
+    accumulated = profile.training.gradient_accumulation_steps
+    if profile.launch.keep_batch and accumulated % processes:
+        multiple = processes * -(-accumulated // processes)
+        yield (
+            "training.gradient_accumulation_steps",
+            f"{accumulated} can't be divided by the {processes} processes; use {multiple}, or set launch.keep_batch = "
+            "false",
+        )

@@ -8,6 +8,7 @@
     history         state and curve from events.jsonl in columns; see `training.history.columns`. It can be deleted
     events.jsonl    see `training.contract.events`
     trainer.log     stdout and stderr of the trainer
+    rank-N.log      the same of each further process, where several train together
     control         a request to the trainer or the keeper: save, terminate, park or resume; then a reason
     exit.json       how the last trainer process ended, if its parent was alive then
     note.txt        a line that the person wrote about the run
@@ -94,6 +95,10 @@ class RunDirectory:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self.name = self.path.name
+
+    def rank_log(self, rank: int) -> Path:
+        """The file with the output of one of the processes that train together."""
+        return self.log if rank == 0 else self.path / f"rank-{rank}.log"
 
     def __repr__(self) -> str:
         return f"RunDirectory({str(self.path)!r})"

@@ -12,7 +12,7 @@ Tracker = Literal["tensorboard", "trackio", "wandb", "mlflow"]
 
 
 class Launch(Table):
-    """What happens before the first step."""
+    """How a run is started, and what happens before its first step."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,47}$")] | None = field(
         None, "The name of the runs, followed by a number. Unset: the profile's name."
@@ -24,6 +24,24 @@ class Launch(Table):
     )
     on_no_fit: Literal["warn", "refuse"] = field(
         "warn", 'What to do when the forecast says that the run does not fit: "warn" tries it, "refuse" does not start.'
+    )
+    processes: Annotated[int, Field(ge=1, le=64)] | None = field(
+        None,
+        "How many processes train together, each on a card of its own in this machine (torchrun starts them). Two are "
+        "nearly twice as fast as one, and each card needs the memory of the whole run. Unset: one for each card that "
+        "hardware.device lists.",
+        unit="processes",
+    )
+    strategy: Literal["ddp"] = field(
+        "ddp",
+        'How several processes share a step: with "ddp" each has the whole model and learns other rows of the step, '
+        "then they average their gradients. Costs a copy of the adapter's gradients on each card.",
+    )
+    keep_batch: bool = field(
+        True,
+        "Divide gradient_accumulation_steps by the number of processes, so that a step has the same rows and the run "
+        "learns the same. It must be a multiple of them. false multiplies the rows of a step instead: fewer, larger "
+        "steps, which may need another learning rate.",
     )
 
 

@@ -23,6 +23,7 @@ def field(default: Any, text: str, *, unit: str = "", **limits: Any) -> Any:
 
 Steps = Annotated[int, Field(ge=1)]
 Rows = Annotated[int, Field(ge=1, le=4096)]
+GpuNumber = Annotated[int, Field(ge=0, le=255)]
 
 
 class Table(BaseModel):
@@ -34,10 +35,11 @@ class Table(BaseModel):
 class Hardware(Table):
     """The card, and how much of it the run may take."""
 
-    device: Literal["auto", "cpu"] | Annotated[int, Field(ge=0, le=255)] = field(
+    device: Literal["auto", "cpu"] | GpuNumber | Annotated[list[GpuNumber], Field(min_length=1)] = field(
         "auto",
         'Which device trains: "auto" takes the first GPU, or the CPU where there is none; a number takes that GPU '
-        '(as nvidia-smi counts them) and leaves the others free; "cpu" forces the CPU.',
+        "(as nvidia-smi counts them) and leaves the others free; a list, as [0, 1], trains on these GPUs together, "
+        'with one process each; "cpu" forces the CPU.',
     )
     vram_limit_mib: Annotated[int, Field(ge=256, le=MAX_MIB)] | None = field(
         None,
@@ -65,6 +67,11 @@ class Hardware(Table):
         "when memory is in fact free.",
         unit="MiB",
     )
+
+    @property
+    def first_device(self) -> int | str:
+        """The device, or the first one of several. The forecast is for this card: the others take the same memory."""
+        return self.device[0] if isinstance(self.device, list) else self.device
 
 
 class Model(Table):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from training.contract.card_text import CARD
-from training.contract.checkpoints import ADAPTER, ARCHIVES, CHECKSUMS, STATE
+from training.contract.checkpoints import ADAPTER, ARCHIVES, CHECKSUMS, RANDOM_STATES, STATE
 from training.contract.failures import name_full_disk, name_large_file
 from training.contract.run_directory import ADAPTER_CONFIG
 from training.finetune import checkpoints
@@ -43,7 +43,7 @@ def copy(checkpoint: Path, folder: Path, card: str) -> None:
     """Save the adapter and the tokenizer of `checkpoint` in `folder`, as `save` does, but without a model."""
     with _replace(folder, card) as temporary:
         for path in checkpoint.iterdir():
-            if path.name not in _TRAINING_FILES and path.is_file():
+            if path.name not in _TRAINING_FILES and not path.match(RANDOM_STATES) and path.is_file():
                 shutil.copyfile(path, temporary / path.name)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,10 +16,12 @@ from training.contract.log import trim_log
 from training.contract.process import ProcessIdentity, die_with_parent
 from training.contract.run_directory import RunDirectory
 from training.finetune import checkpoints
+from training.finetune.ranks import LOST_ANOTHER, Ranks
 from training.finetune.stop import StopRequests
 
 HEARTBEAT_SECONDS = 5.0
 RESERVED_BYTES = 256 * 1024
+SECONDS_FOR_MAIN = 1.0  # in which rank 0 reports a failure that all ranks have
 LOADING_PARTS = 3  # Unsloth, the model, the adapter
 
 
@@ -26,12 +29,14 @@ class Attempt:
     """What sft.py needs from the process around it: the run, its events and the stop requests.
 
     `step` is the last finished step. `resume_from` is the whole checkpoint to resume from, or None. `out_of_time`: the
-    time limit is so near that only the adapter and a checkpoint are saved.
+    time limit is so near that only the adapter and a checkpoint are saved. `ranks` are the processes that train
+    together; see `FollowingAttempt` for the others than rank 0.
     """
 
-    def __init__(self, run: RunDirectory) -> None:
+    def __init__(self, run: RunDirectory, ranks: Ranks | None = None) -> None:
         self.run = run
-        self.number = _choose_number(run)
+        self.ranks = ranks or Ranks()
+        self.number = choose_number(run)
         # This reads every checkpoint once, and renames the damaged ones: those left are whole.
         self._set_aside = checkpoints.set_aside_broken(run.checkpoints)
         self.resume_from = next(reversed(checkpoints.list_checkpoints(run.checkpoints)), None)
@@ -50,9 +55,12 @@ class Attempt:
         files.clear_unfinished(self.run.path)
         questions.forget_unread(self.run)
         self._reserve_room()
-        identity = ProcessIdentity.current(self.number)
+        # Of several ranks, torchrun's process is the trainer: it ends when they have ended, and they end with it.
+        pid = os.getpid() if self.ranks.count == 1 else os.getppid()
+        if (identity := ProcessIdentity.from_pid(pid, self.number)) is None:
+            os._exit(1)
         self.run.write_process(identity)
-        die_with_parent(False)
+        die_with_parent(self.ranks.count > 1)
         self._identity = identity
         self.events.emit(ev.Started(attempt=self.number, pid=identity.pid, resume_step=self.step))
         outcome = f"The run resumes from step {self.step:,}." if self.step else "The run starts over."
@@ -135,7 +143,41 @@ class Attempt:
         os._exit(0)
 
 
-def _choose_number(run: RunDirectory) -> int:
+class FollowingAttempt(Attempt):
+    """The attempt as the ranks after rank 0 see it. They write no file of the run, and tell what happens to nobody. A
+    failure goes to torchrun's process, which records it if rank 0 has not failed as well."""
+
+    def __init__(self, run: RunDirectory, ranks: Ranks) -> None:
+        self.run, self.ranks = run, ranks
+        self.number, self.step, self.resume_from = 0, 0, None
+        self.out_of_time = False
+        self.stop = StopRequests(run, self._terminate, reads_file=False)
+        self.events = _NoEvents()
+
+    def begin(self) -> None:
+        self.stop.watch()
+
+    def locate_run(self) -> RunDirectory:
+        return self.run
+
+    def end(self, event: ev.Event) -> None:
+        if isinstance(event, ev.Failed):
+            time.sleep(SECONDS_FOR_MAIN)
+            self.ranks.record_failure(event)
+
+    def _terminate(self) -> None:
+        os._exit(LOST_ANOTHER)
+
+
+class _NoEvents(EventWriter):
+    def __init__(self) -> None:
+        pass
+
+    def emit(self, event: ev.Event) -> None:
+        pass
+
+
+def choose_number(run: RunDirectory) -> int:
     """Choose this attempt's number, from 1. The keeper may have recorded one for this very process already."""
     recorded = run.read_process()
     if recorded is None:

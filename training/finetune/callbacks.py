@@ -65,7 +65,6 @@ class Reporter(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self._attempt.step = state.global_step
-        control.should_log |= state.global_step >= state.max_steps  # whatever logging_steps is
         asks = self._book_judge is not None and self._book_judge.is_due(state)
         if control.should_log or control.should_evaluate or control.should_save or asks:
             self._stop_clock()

@@ -76,6 +76,14 @@ class Deadline(TrainerCallback):
             self._step_ended_at, self._is_plain = clock.read_awake(), True
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        ranks, is_fitted = self._attempt.ranks, self._limit.is_set or self._fit.schedule.is_fitted
+        if ranks.is_main:  # whose clock decides
+            self._decide(args, state, control)
+        if is_fitted:
+            fit = self._fit.schedule, state.max_steps, state.eval_steps, state.save_steps
+            self._fit.schedule, state.max_steps, state.eval_steps, state.save_steps = ranks.share(fit)
+
+    def _decide(self, args: TrainingArguments, state: TrainerState, control: TrainerControl) -> None:
         now, step = clock.read_awake(), state.global_step
         if self._step_ended_at is not None:
             self._fit.timing.add_step(now - self._step_ended_at)

@@ -13,9 +13,11 @@ from training.contract import events as ev
 from training.contract import failures, files
 from training.contract.run_directory import RunDirectory
 from training.contract.secrets import redact_secrets
-from training.finetune.attempt import Attempt, print_error
+from training.finetune import torchrun
+from training.finetune.attempt import Attempt, FollowingAttempt, print_error
 from training.finetune.gpu import open_card
 from training.finetune.no_time import end_without_step
+from training.finetune.ranks import LOST_ANOTHER, Ranks
 from training.finetune.time_limit import TimeLimit
 from training.job import environ
 from training.job.job import check_dataset_unchanged, check_rows, describe_dataset_change, read_all_rows, read_job
@@ -34,34 +36,65 @@ def train(path: Path) -> int:
         if not _lock(run):
             print_error(f"{path}: another process is training this run.")
             return 1
-        attempt = Attempt(run)
+        if (processes := torchrun.count_processes(run)) > 1:
+            return torchrun.train(run, processes)
+        return _train(Attempt(run))
     except OSError as error:  # one of the run's files may be a pipe, for example
         print_error(f"{error.filename or path}: {error.strerror}")
         return 1
+
+
+def train_rank(path: Path) -> int:
+    """Train the run at `path` as one of several ranks, which torchrun's process has started."""
+    torchrun.end_with_torchrun()
+    os.umask(0o077)
+    run, ranks = RunDirectory(path), Ranks.from_environ()
+    try:
+        if ranks.is_main:
+            return _train(Attempt(run, ranks))
+        log = files.open_to_append(run.rank_log(ranks.number))
+        for descriptor in (sys.stdout.fileno(), sys.stderr.fileno()):
+            os.dup2(log, descriptor)
+        return _train(FollowingAttempt(run, ranks))
+    except OSError as error:
+        print_error(f"{error.filename or path}: {error.strerror}")
+        return 1
+
+
+def _train(attempt: Attempt) -> int:
+    run, ranks = attempt.run, attempt.ranks
     attempt.begin()
     try:
-        job = read_job(path)
+        job = read_job(run.path)
         limit = TimeLimit.read(job, run)
-        environ.prepare(job.profile, job.cache)
+        environ.prepare(job.profile, job.cache, ranks.number)
         card = open_card()  # before CUDA starts, to know how much memory other programs hold
         # Check the rows and the model's folder before the slow imports, to report errors in them at once.
         rows = read_all_rows(job)
         if attempt.resume_from:
             check_dataset_unchanged(job, rows, run)
-        elif changed := describe_dataset_change(job, rows):
+        elif ranks.is_main and (changed := describe_dataset_change(job, rows)):
             attempt.warn(f"{changed} The run starts over with the new data.")
         check_rows(job, rows, run)
         local_folder(job.profile.model.name)
-        if (done := end_without_step(attempt, job, limit)) is None:
+        done = end_without_step(attempt, job, limit) if ranks.is_main else None
+        if done is None:
             attempt.report_loading("Unsloth", 0)
             from training.finetune import sft
 
             done = sft.train(attempt, job, rows, card, limit)
+        elif ranks.count > 1:  # the others do not know it
+            attempt.end(done)
+            os._exit(LOST_ANOTHER)
         attempt.end(done)
+        with suppress(Exception):  # the run's end is recorded
+            ranks.leave()
         code = 0
     except (Exception, SystemExit) as error:  # noqa: BLE001  every failure gets a name, an event and a traceback
         text = redact_secrets(traceback.format_exc())
         print_error(text)
+        if ranks.has_lost():  # the error is a broken connection to a rank that has ended, whose failure counts
+            os._exit(LOST_ANOTHER)
         failure = failures.classify(error)
         failed = ev.Failed(
             kind=failure.kind,

@@ -26,7 +26,7 @@ from training.job.examples import Examples
 from training.job.job import Job
 from training.job.tokens import IGNORED
 from training.memory import probes
-from training.memory.forecast import forecast, optimizer_bytes
+from training.memory.forecast import compute_nccl_mib, forecast, optimizer_bytes
 from training.memory.model_shape import ModelShape
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Probe(TrainerCallback):
         self._eval_rows = examples.eval and find_largest_pass(
             examples.eval, args.per_device_eval_batch_size, trainer.eval_pass_tokens
         )
-        self._emit = attempt.events.emit
+        self._emit, self._ranks = attempt.events.emit, attempt.ranks
         self._job, self._profile, self._shape, self._limit = job, profile, shape, limit
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -76,7 +76,7 @@ class Probe(TrainerCallback):
             if self._eval_rows:
                 with self._explain(self._describe(self._eval_rows)[0], "evaluated"):
                     self._evaluate()
-            event = self._measure(tokens)
+            event = max(self._ranks.gather(self._measure(tokens)), key=lambda each: each.peak_reserved_mib or 0)
         self._limit.probed_tokens = max(len(row["input_ids"]) for row in self._rows)
         self._limit.apply(loaded=True)
         self._emit(event)
@@ -120,13 +120,14 @@ class Probe(TrainerCallback):
         event.peak_reserved_mib = round(torch.cuda.max_memory_reserved() / MIB, 1)
         event.context_mib = round(self._limit.context_mib, 1)
         event.limit_mib = self._limit.mib
+        context_mib = event.context_mib - compute_nccl_mib(self._profile)
         if self._shape:
             profile = self._profile.with_max_seq_length(tokens)
-            machine = replace(self._limit.machine, context_mib=event.context_mib)
+            machine = replace(self._limit.machine, context_mib=context_mib)
             event.forecast_mib = round(forecast(profile, self._shape, machine).device_mib, 1)
-        if self._limit.card and self._profile.model.offload_layers != "auto":
+        if self._ranks.is_main and self._limit.card and self._profile.model.offload_layers != "auto":
             layers = int(self._profile.model.offload_layers)
-            probed = probes.Probed(tokens, event.peak_reserved_mib, event.context_mib, layers)
+            probed = probes.Probed(tokens, event.peak_reserved_mib, context_mib, layers)
             with suppress(OSError):  # a full disk costs the next forecast, and must not cost the run
                 probes.write(self._job.cache, self._limit.card.name, self._job.profile, probed)
         return event

@@ -55,7 +55,8 @@ def record(
     *,
     asks_book: bool,
 ) -> tuple[RunConfig, ev.Resolved]:
-    """Add the settings that really run to the run's config.json. Returns the new config, and its event.
+    """Add the settings that really run to the run's config.json, of several ranks on rank 0. Returns the new config,
+    and its event.
 
     `offloaded` is the number of layers kept in host memory, and `asks_book` whether the run has a pass rate.
     """
@@ -82,7 +83,8 @@ def record(
         ),
         row_form=row_form,
     )
-    config.write(run.config)
+    if trainer.ranks.is_main:
+        config.write(run.config)
     return config, ev.Resolved(
         total_steps=steps.total,
         steps_per_epoch=steps.per_epoch,
@@ -108,7 +110,8 @@ def _actual_tables(asked: dict[str, Any], trainer: Trainer) -> dict[str, Any]:
     on_gpu = torch.cuda.is_available()
     lora = model.peft_config["default"]
     actual = {name: dict(table) if isinstance(table, dict) else table for name, table in asked.items()}
-    actual["hardware"]["device"] = f"cuda:0 ({torch.cuda.get_device_name(0)})" if on_gpu else "cpu"
+    device = f"cuda:0 ({torch.cuda.get_device_name(0)})" if on_gpu else "cpu"
+    actual["hardware"]["device"] = device if trainer.ranks.count == 1 else f"{trainer.ranks.count} x {device}"
     actual["model"].update(
         load_in_4bit=getattr(model.config, "quantization_config", None) is not None,
         dtype="bfloat16" if args.bf16 else "float16" if args.fp16 else "float32",
@@ -132,8 +135,9 @@ def _actual_tables(asked: dict[str, Any], trainer: Trainer) -> dict[str, Any]:
     used["max_steps"] = used["max_steps"] if used["max_steps"] > 0 else None
     used["packing"] = asked["training"]["packing"] if trainer.pass_tokens else "off"
     if trainer.pass_tokens:  # the arguments count all rows of a step as one batch, which runs in passes
-        for name in ("per_device_train_batch_size", "gradient_accumulation_steps"):
-            used[name] = asked["training"][name]
+        used["per_device_train_batch_size"] = asked["training"]["per_device_train_batch_size"]
+    if trainer.pass_tokens or trainer.ranks.count > 1:  # each rank has its share of the batches
+        used["gradient_accumulation_steps"] = asked["training"]["gradient_accumulation_steps"]
     actual["training"].update({name: getattr(value, "value", value) for name, value in used.items()})
     actual["training"]["gradient_checkpointing"] = _actual_checkpointing(asked, args, on_gpu)
     actual["evaluation"]["eval_steps"] = int(args.eval_steps)

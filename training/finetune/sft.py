@@ -6,7 +6,7 @@ from __future__ import annotations
 from unsloth import FastLanguageModel, is_bfloat16_supported  # first: it patches the libraries below
 
 import torch
-from transformers import PrinterCallback, TrainerCallback
+from transformers import PrinterCallback
 from trl import SFTConfig
 # isort: on
 
@@ -15,7 +15,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from training.contract import events as ev
-from training.contract.config import RowForm
 from training.contract.failures import TrainingFailure, name_full_disk
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
@@ -23,20 +22,19 @@ from training.dataset import split
 from training.dataset.rows import Rows
 from training.finetune import packing, resolved
 from training.finetune.adapter_saver import AdapterSaver
+from training.finetune.all_callbacks import build_callbacks
 from training.finetune.attempt import Attempt
-from training.finetune.book_judge import BookJudge, prepare_book_judge
-from training.finetune.callbacks import Reporter, StopOnRequest
+from training.finetune.book_judge import prepare_book_judge
 from training.finetune.deadline import Deadline
 from training.finetune.failed_pass import PassFinder
 from training.finetune.gpu import Card
-from training.finetune.guards import CoolDown, LossWatch, StopEarly
 from training.finetune.modules import list_module_names, require_modules
 from training.finetune.no_time import describe_end, end_without_step
 from training.finetune.offload import resolve_offload_layers
 from training.finetune.pinned import limit_pinned_memory
 from training.finetune.probe import Probe
-from training.finetune.questions import AnswerQuestions
-from training.finetune.samples import Sampler, make_sampler
+from training.finetune.ranks import Ranks, require_gpu
+from training.finetune.samples import make_sampler
 from training.finetune.time_limit import TimeLimit
 from training.finetune.trainer import Trainer
 from training.finetune.vram import VramLimit
@@ -54,22 +52,20 @@ if TYPE_CHECKING:
 
 def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None, time_limit: TimeLimit) -> ev.Event:
     """Fine-tune the model as `job` asks, within its time. Returns the attempt's last event. Raises every error."""
-    profile, emit = job.profile, attempt.events.emit
+    profile, emit, ranks = job.profile, attempt.events.emit, attempt.ranks
     started = time.monotonic()
     on_gpu = torch.cuda.is_available()
-    if isinstance(profile.hardware.device, int) and not on_gpu:
-        raise TrainingFailure(
-            "bad_config",
-            f"CUDA can't use GPU number {profile.hardware.device}.",
-            'Set hardware.device to a number that `nvidia-smi -L` lists, to "auto" (the first GPU) or to "cpu".',
-        )
+    ranks.join()
+    require_gpu(profile, ranks)
+    attempt.resume_from = ranks.share(attempt.resume_from)
     limit = VramLimit(profile, card, job.cache)
     limit.apply(loaded=False)
 
     # Model
     job = keep_template(job)
     attempt.report_loading(profile.model.name, 1)
-    source = resolve_source(profile.model.name, job.cache)
+    with ranks.main_first():  # it makes the demo's model
+        source = resolve_source(profile.model.name, job.cache)
     config = read_config(source, profile.model.revision)
     if not attempt.resume_from and (names := ModuleNames.from_config(config)):
         require_modules(attempt, profile, names)
@@ -89,21 +85,20 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None, time_limit:
 
     # Data
     eval_rows = split.choose_eval_rows(len(rows.rows), profile, rows.validation)
-    examples = tokenise(
-        rows.rows,
-        tokenizer,
-        profile,
-        eval_rows=eval_rows,
-        progress=lambda done, detail: emit(
-            ev.Phase(name="tokenising", detail=detail, done=done, total=len(rows.rows), unit="rows")
-        ),
-        cache=job.cache,
-    )
-    if examples.refused:
-        count = len(examples.refused)
-        attempt.warn(
-            f"{count} row{'s are' if count > 1 else ' is'} left out. The first: {next(iter(examples.refused.values()))}"
+    with ranks.main_first():
+        examples = tokenise(
+            rows.rows,
+            tokenizer,
+            profile,
+            eval_rows=eval_rows,
+            progress=lambda done, detail: emit(
+                ev.Phase(name="tokenising", detail=detail, done=done, total=len(rows.rows), unit="rows")
+            ),
+            cache=job.cache,
         )
+    if count := len(examples.refused):
+        first = next(iter(examples.refused.values()))
+        attempt.warn(f"{count} row{'s are' if count > 1 else ' is'} left out. The first: {first}")
     for message, _ in examples.faults.explain():
         attempt.warn(message)
     if attempt.resume_from and (changed := describe_other_reading(job, examples)):
@@ -120,7 +115,7 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None, time_limit:
     steps = split.count_steps(profile, len(examples.train))
     if sparse := split.find_sparse_logging(profile, steps.total):
         attempt.warn(f"{sparse.message} {sparse.remedy}")
-    trainer = build_trainer(profile, attempt.locate_run(), model, tokenizer, examples, steps, attempt.warn)
+    trainer = build_trainer(profile, attempt.locate_run(), model, tokenizer, examples, steps, attempt.warn, ranks)
     trainer.find_home = lambda: attempt.locate_run().checkpoints
     limit.find_failed_pass = PassFinder(trainer, examples, rows, job.source)
     if profile.launch.probe:
@@ -137,11 +132,13 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None, time_limit:
     deadline = Deadline(attempt, profile, time_limit, trainer, actual, save_adapter)
     for callback in build_callbacks(attempt, profile, sampler, book_judge, card, deadline, form, limit):
         trainer.add_callback(callback)
-    if done := end_without_step(attempt, job, time_limit):  # loading took the rest of the time
-        return done
+    if done := ranks.share(end_without_step(attempt, job, time_limit) if ranks.is_main else None):
+        return done  # loading took the rest of the time
     attempt.stop.can_save = True
     with limit.explain_out_of_memory("training", "The run can't go on", profile, shape):
         trainer.train(resume_from_checkpoint=str(attempt.resume_from) if attempt.resume_from else None)
+    if not ranks.is_main:
+        return ev.Done(step=trainer.state.global_step)  # rank 0 saves the adapter, and says how the run ended
 
     # Save
     adapter_step = save_adapter()
@@ -200,6 +197,7 @@ def build_trainer(
     examples: Examples,
     steps: split.Steps,
     warn: Callable[[str], None],
+    ranks: Ranks | None = None,
 ) -> Trainer:
     """Set up TRL's trainer. `examples` are tokenised, cut and masked already, so TRL prepares nothing itself.
 
@@ -207,7 +205,7 @@ def build_trainer(
     sentence when it leaves out a checkpoint.
     """
     training, evaluation = profile.training, profile.evaluation
-    batch_size, accumulation_steps = training.per_device_train_batch_size, training.gradient_accumulation_steps
+    batch_size, accumulation_steps = training.per_device_train_batch_size, profile.process_accumulation_steps
     eval_batch_size = evaluation.per_device_eval_batch_size
     # The forecast's memory is for passes of this size.
     pass_tokens, eval_pass_tokens = (rows * profile.model.max_seq_length for rows in (batch_size, eval_batch_size))
@@ -246,10 +244,12 @@ def build_trainer(
         save_total_limit=profile.checkpoints.save_total_limit,
         report_to="none",
         disable_tqdm=True,
+        ddp_broadcast_buffers=False,  # they are the same on all ranks
     )
     trainer = Trainer(
         warn=warn,
         keep_best=bool(evaluation.patience),
+        ranks=ranks or Ranks(),
         model=model,
         processing_class=tokenizer,
         args=args,
@@ -262,36 +262,13 @@ def build_trainer(
         kind = model.config.model_type
         warn(f"Rows of a model of type {kind} can't be packed, because Unsloth can't keep them apart. They are padded.")
         unpacked = profile.with_value("training.packing", "off")
-        return build_trainer(unpacked, run, model, tokenizer, examples, steps, warn)
+        return build_trainer(unpacked, run, model, tokenizer, examples, steps, warn, ranks)
     trainer.remove_callback(PrinterCallback)
     # A resume loads the adapter in float32. Start in float32 too, or a resumed run differs from an uninterrupted one.
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
     return trainer
-
-
-def build_callbacks(
-    attempt: Attempt,
-    profile: Profile,
-    sampler: Sampler,
-    book_judge: BookJudge | None,
-    card: Card | None,
-    deadline: TrainerCallback,
-    form: RowForm,
-    limit: VramLimit | None = None,
-) -> list[TrainerCallback]:
-    """Create the callbacks in the order in which they are called. Those before Reporter may request a checkpoint, which
-    it reports, or pause the run before a step, which is then no part of the step. A stop request ends an answer to a
-    viewer, so AnswerQuestions comes before StopOnRequest."""
-    reporter = Reporter(attempt, sampler, card, book_judge)
-    answering = AnswerQuestions(attempt, reporter, profile, form, limit)
-    callbacks: list[TrainerCallback] = [answering, StopOnRequest(attempt)]
-    if profile.evaluation.patience:
-        callbacks.append(StopEarly(attempt, profile.evaluation.patience))
-    if card and profile.hardware.pause_above_celsius:
-        callbacks.append(CoolDown(attempt, card, profile.hardware.pause_above_celsius))
-    return [*callbacks, deadline, reporter, LossWatch(profile.training.stop_after_bad_steps)]
 
 
 def choose_precision(profile: Profile) -> dict[str, Any]:

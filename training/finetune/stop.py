@@ -8,10 +8,11 @@ it is doing. A checkpoint that was being written then stays unfinished, and `che
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable
-from types import FrameType
+from contextlib import suppress
 
 from training.contract.run_directory import RunDirectory, StopLevel
 
@@ -19,20 +20,26 @@ POLL_SECONDS = 0.25
 
 
 class StopRequests:
-    """Watches for stop requests. `level` is the strongest one so far. Calls `terminate()` for one that can't wait."""
+    """Watches for stop requests. `level` is the strongest one so far. Calls `terminate()` for one that can't wait.
 
-    def __init__(self, run: RunDirectory, terminate: Callable[[], None]) -> None:
+    Of several ranks, only the main one reads the file; see `training.finetune.ranks`.
+    """
+
+    def __init__(self, run: RunDirectory, terminate: Callable[[], None], *, reads_file: bool = True) -> None:
         self.level: StopLevel | None = None
         self.reason = ""  # why the run is parked
         self.can_save = False  # True while a training loop looks at `level` after each step
         self.run = run
-        self._terminate = terminate
+        self._terminate, self._reads_file = terminate, reads_file
         self._sigterm_count = 0
         self._ended = threading.Event()
 
     def watch(self) -> None:
         """Start watching. Call it in the main thread, because Python delivers signals there."""
-        signal.signal(signal.SIGTERM, self._on_sigterm)
+        # The thread below counts the signals by this pipe: the main thread may wait in a library, and handle none.
+        self._signals, wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+        signal.signal(signal.SIGTERM, lambda *_: None)
         # A closed terminal or Ctrl-C in it is no stop request: the run doesn't depend on its viewers.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -44,7 +51,9 @@ class StopRequests:
 
     def _poll(self) -> None:
         while not self._ended.wait(POLL_SECONDS):
-            request = self.run.read_request()
+            with suppress(BlockingIOError):
+                self._sigterm_count += os.read(self._signals, 64).count(signal.SIGTERM)
+            request = self.run.read_request() if self._reads_file else None
             word = request.word if request else None
             if word == "terminate" or self._sigterm_count > 1:
                 self.level = "terminate"
@@ -54,6 +63,3 @@ class StopRequests:
                 self.level, self.reason = "park", request.reason
             if self.level == "terminate" or (self.level and not self.can_save):
                 self._terminate()
-
-    def _on_sigterm(self, _number: int, _frame: FrameType | None) -> None:
-        self._sigterm_count += 1  # do no more here: the main thread may hold a lock that more would need

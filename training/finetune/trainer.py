@@ -1,5 +1,5 @@
-"""TRL's trainer, with an evaluation loss that does not depend on the batch size, and with checkpoints that become whole
-in one step: written aside, flushed to the disk, then renamed."""
+"""TRL's trainer, with an evaluation loss that does not depend on the batch size, with checkpoints that become whole in
+one step (written aside, flushed to the disk, then renamed), and with several ranks that learn what one would."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from trl import SFTTrainer
 # isort: on
 
 import errno
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -22,9 +23,12 @@ from training.contract.failures import name_full_disk, name_large_file
 from training.finetune import checkpoints, clock
 from training.finetune.fit import Fit
 from training.finetune.packing import Batch, split_into_passes
+from training.finetune.ranks import Ranks
+from training.finetune.shares import deal_out, is_blank
 from training.job.tokens import IGNORED
 
 if TYPE_CHECKING:
+    from torch.utils.data import DataLoader
     from transformers.trainer_utils import EvalLoopOutput
 
 
@@ -42,13 +46,32 @@ class Trainer(SFTTrainer):
     fit: Fit | None = None
     save_seconds: float | None = None
 
-    def __init__(self, *args: Any, warn: Callable[[str], None], keep_best: bool, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, warn: Callable[[str], None], keep_best: bool, ranks: Ranks, **kwargs: Any) -> None:
+        self.ranks = ranks
         self._unfinished: Path | None = None  # the folder that a checkpoint is being written to
         self._warn = warn
         self._keep_best = keep_best
         self.find_home: Callable[[], Path] = lambda: Path(self.args.output_dir)  # asked before each save
-        self._eval_loss_sum, self._eval_tokens = 0.0, 0  # of the current evaluation
+        self._eval_losses: list[tuple[float, int]] = []  # loss and tokens of each pass of the current evaluation
         super().__init__(*args, **kwargs)
+        if ranks.count > 1:
+            # TRL gathers figures in each pass that nobody reads here, and ranks may have different numbers of passes.
+            self.accelerator.gather_for_metrics = self.gather_function = lambda values, *_, **__: values
+
+    def _get_dataloader(self, *args: Any, **kwargs: Any) -> DataLoader[Any]:
+        loader: DataLoader[Any] = super()._get_dataloader(*args, **kwargs)
+        if self.ranks.count > 1:
+            deal_out(loader, self.ranks.count)
+        return loader
+
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
+        self.ranks.barrier()  # a rank may come from an evaluation
+        return super().get_batch_samples(*args, **kwargs)
+
+    def _track_num_input_tokens(self, inputs: dict[str, Any]) -> None:
+        if self.ranks.count > 1 and is_blank(inputs):
+            inputs = {name: values[..., :0] for name, values in inputs.items() if isinstance(values, torch.Tensor)}
+        super()._track_num_input_tokens(inputs)
 
     def create_scheduler(self, *args: Any, **kwargs: Any) -> Any:
         """Create the scheduler with the curve that the profile names, passed as fast as `fit` says."""
@@ -59,11 +82,16 @@ class Trainer(SFTTrainer):
         return scheduler
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
-        """Run the batch in passes of about `pass_tokens` tokens, each of whole rows, and add up their gradients."""
+        """Run the batch in passes of about `pass_tokens` tokens, each of whole rows, and add up their gradients. Of
+        several ranks, each adds up its own; they share them in the last pass."""
         if self.pass_tokens is None:
             return self._train_pass(model, inputs, num_items_in_batch)
-        passes = split_into_passes(inputs, self.pass_tokens)
-        return torch.stack([self._train_pass(model, part, num_items_in_batch) for part in passes]).sum()
+        *passes, last = split_into_passes(inputs, self.pass_tokens)
+        losses = []
+        for part in passes:
+            with self.accelerator.no_sync(model):
+                losses.append(self._train_pass(model, part, num_items_in_batch))
+        return torch.stack([*losses, self._train_pass(model, last, num_items_in_batch)]).sum()
 
     def _train_pass(self, model: Any, inputs: Batch, num_items_in_batch: Any) -> torch.Tensor:
         self.running_pass, self.is_evaluating = dict(inputs), False
@@ -74,10 +102,12 @@ class Trainer(SFTTrainer):
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
         """Evaluate, with the mean loss of all learned tokens, as in training. transformers takes the mean of the
         batches, which depends on which rows are in a batch."""
-        self._eval_loss_sum, self._eval_tokens = 0.0, 0
+        self._eval_losses = []
         output = super().evaluation_loop(*args, **kwargs)
-        if self._eval_tokens:
-            output.metrics["eval_loss"] = self._eval_loss_sum / self._eval_tokens
+        losses = [loss for share in self.ranks.gather(self._eval_losses) for loss in share]
+        if losses:
+            total = math.fsum(loss * tokens for loss, tokens in losses)  # exact, so their order does not count
+            output.metrics["eval_loss"] = total / sum(tokens for _, tokens in losses)
         return output
 
     def prediction_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
@@ -93,8 +123,7 @@ class Trainer(SFTTrainer):
         tokens = int((inputs["labels"][..., 1:] != IGNORED).sum())  # no token predicts the first one
         loss, *rest = super().prediction_step(model, inputs, *args, **kwargs)
         if tokens:  # the mean of no tokens may be NaN
-            self._eval_loss_sum += tokens * loss.item()
-            self._eval_tokens += tokens
+            self._eval_losses.append((loss.item(), tokens))
         self.running_pass = None
         return loss, *rest
 
@@ -107,10 +136,11 @@ class Trainer(SFTTrainer):
         self.save_seconds = clock.read_awake() - started
 
     def _save_whole_checkpoint(self, model: Any, trial: Any) -> None:
-        if not all(bool(torch.isfinite(p).all()) for p in self.model.parameters() if p.requires_grad):
+        is_finite = all(bool(torch.isfinite(p).all()) for p in self.model.parameters() if p.requires_grad)
+        if any(self.ranks.agree(not is_finite)):
             self._warn("The adapter has NaN or infinite values. This checkpoint is not saved.")
             return
-        home = self.find_home()
+        home = self.ranks.share(self.find_home())
         limit = self.args.save_total_limit
         try:
             self._write(model, trial, home)
@@ -122,27 +152,41 @@ class Trainer(SFTTrainer):
         self._rotate(home, limit)
 
     def _write(self, model: Any, trial: Any, home: Path) -> None:
-        self._unfinished = home / checkpoints.UNFINISHED
-        shutil.rmtree(self._unfinished, ignore_errors=True)  # it may be left from a save that was killed
+        """Write a checkpoint. Rank 0 makes the folder and publishes it; the others add their random states."""
+        unfinished = self._unfinished = home / checkpoints.UNFINISHED
         name = f"{checkpoints.PREFIX}{self.state.global_step}"
+
+        def prepare() -> None:
+            shutil.rmtree(unfinished, ignore_errors=True)  # it may be left from a save that was killed
+            home.mkdir(exist_ok=True)  # but not the run's folder, which someone may be renaming now
+            unfinished.mkdir()
+
+        def save() -> None:
+            with name_large_file(unfinished / name, home / name, ADAPTER):
+                super(Trainer, self)._save_checkpoint(model, trial)
+
+        def publish() -> None:
+            (unfinished / name / CARD).unlink(missing_ok=True)  # PEFT's template without facts
+            checkpoints.publish(unfinished / name, home)
+
         try:
             with name_full_disk(home / name):
-                home.mkdir(exist_ok=True)  # but not the run's folder, which someone may be renaming now
-                self._unfinished.mkdir()
-                with name_large_file(self._unfinished / name, home / name, ADAPTER):
-                    super()._save_checkpoint(model, trial)
-                (self._unfinished / name / CARD).unlink(missing_ok=True)  # PEFT's template without facts
-                checkpoints.publish(self._unfinished / name, home)
+                self.ranks.main(prepare)
+                self.ranks.each(save)
+                self.ranks.main(publish)
         finally:
-            shutil.rmtree(self._unfinished, ignore_errors=True)
+            if self.ranks.is_main:
+                shutil.rmtree(unfinished, ignore_errors=True)
             self._unfinished = None
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """Write no card of TRL's: `adapter.save` writes ours."""
 
     def _rotate(self, home: Path, limit: int | None) -> bool:
+        if not self.ranks.is_main:
+            return self.ranks.share(False)
         best = checkpoints.find_best_step(self.state.log_history) if self._keep_best else None
-        return checkpoints.rotate(home, limit, f"{checkpoints.PREFIX}{best}" if best else "")
+        return self.ranks.share(checkpoints.rotate(home, limit, f"{checkpoints.PREFIX}{best}" if best else ""))
 
 
 def _fit_curve(fit: Fit, curve: Callable[[float], float]) -> Callable[[int], float]:

@@ -19,7 +19,7 @@ from training.contract.units import MIB
 from training.finetune.failed_pass import FailedPass
 from training.finetune.gpu import Card
 from training.memory import probes
-from training.memory.forecast import CONTEXT_MIB, Machine
+from training.memory.forecast import CONTEXT_MIB, Machine, compute_nccl_mib
 from training.memory.model_shape import ModelShape
 from training.memory.remedies import remedies
 
@@ -46,6 +46,7 @@ class VramLimit:
         self.probed_tokens = 0
         self.card = card
         self.others_mib = (card.others_mib if card else None) or 0.0
+        self._nccl_mib = compute_nccl_mib(profile)
         self._probed_context = 0.0
         self.machine = Machine()
         if not torch.cuda.is_available():
@@ -57,10 +58,10 @@ class VramLimit:
         self.mib = min(left, self._total, profile.hardware.vram_limit_mib or left)
         last = probes.latest(cache, card.name) if card else None
         probed = probes.read(cache, card.name, profile) if card else None
-        self._probed_context = last.context_mib if last else 0.0
+        self._probed_context = last.context_mib + self._nccl_mib if last else 0.0
         self.machine = Machine(
             total,
-            self._probed_context or CONTEXT_MIB,
+            last.context_mib if last else CONTEXT_MIB,
             expandable_segments="expandable_segments:True" in os.environ.get("PYTORCH_ALLOC_CONF", ""),
             measured=probed.measured if probed else None,
             card=card.name if card else "",
@@ -71,9 +72,9 @@ class VramLimit:
         """The memory that this process holds now outside the allocator."""
         held = self.card.held_mib() if self.card else None
         if held is None:
-            return self.machine.context_mib
+            return self.machine.context_mib + self._nccl_mib
         outside = held - torch.cuda.memory_reserved() / MIB
-        return min(max(outside, MIN_CONTEXT_MIB), MAX_CONTEXT_MIB)
+        return min(max(outside, MIN_CONTEXT_MIB), MAX_CONTEXT_MIB + 2 * self._nccl_mib)
 
     def apply(self, *, loaded: bool) -> None:
         """Cap the allocator. `loaded` means that every kernel was used once, so that the context no longer grows."""

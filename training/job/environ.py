@@ -10,7 +10,7 @@ from training.contract import telemetry
 from training.contract.profile import Profile
 from training.demo import llama
 from training.job.model import go_offline_if_needed
-from training.memory.visible_gpu import first_visible_gpu
+from training.memory.visible_gpu import visible_gpu
 from training.memory.wsl import wsl
 
 QUIET = {
@@ -35,8 +35,19 @@ SAME_MEMORY_EVERYWHERE = {
 FIXED_SEGMENTS = "expandable_segments:False,max_split_size_mb:256"
 
 
-def prepare(profile: Profile, cache: Path) -> None:
-    """Silence the libraries, show them only the device that `profile` asks for, and keep their files under `cache`."""
+def choose_cards(profile: Profile) -> list[str]:
+    """Return the card of each process that trains, as CUDA_VISIBLE_DEVICES names it; "" is the CPU. Ask before
+    `prepare`, which changes what is visible."""
+    device = profile.hardware.device
+    if isinstance(device, list):
+        return [str(number) for number in device]
+    cards = [visible_gpu(position) for position in range(profile.processes)]
+    return [str(device)] if isinstance(device, int) else [""] * len(cards) if device == "cpu" else cards
+
+
+def prepare(profile: Profile, cache: Path, rank: int = 0) -> None:
+    """Silence the libraries, show them only the device that `profile` asks for, and keep their files under `cache`.
+    `rank` is the number of this process among those that train."""
     telemetry.opt_out()
     for name, value in (QUIET | SAME_MEMORY_EVERYWHERE).items():
         os.environ.setdefault(name, value)
@@ -44,7 +55,9 @@ def prepare(profile: Profile, cache: Path) -> None:
     # Unsloth writes the modules that it generates here; by default it writes them to the working directory.
     os.environ["UNSLOTH_COMPILE_LOCATION"] = str(cache / "unsloth_compiled_cache")
     go_offline_if_needed(profile.model.name)
-    _select_device(profile.hardware.device)
+    # Each process sees at most one GPU, as cuda:0.
+    os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # the order of nvidia-smi and NVML
+    os.environ["CUDA_VISIBLE_DEVICES"] = choose_cards(profile)[rank]
     _fix_segments_under_wsl()
     os.environ["UNSLOTH_FUSED_LINEAR_BWD_TILE_MB"] = str(profile.training.loss_tile_mib)
     if profile.model.dtype == "float32":
@@ -61,14 +74,3 @@ def _fix_segments_under_wsl() -> None:
     """
     if wsl():
         os.environ.setdefault("PYTORCH_ALLOC_CONF", FIXED_SEGMENTS)
-
-
-def _select_device(device: str | int) -> None:
-    """Make at most one GPU visible, as cuda:0."""
-    os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # the order of nvidia-smi and NVML
-    if device == "cpu":
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    elif device == "auto":
-        os.environ["CUDA_VISIBLE_DEVICES"] = first_visible_gpu()
-    else:
-        os.environ["CUDA_VISIBLE_DEVICES"] = str(device)

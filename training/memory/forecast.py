@@ -35,6 +35,8 @@ SLACK_SHARE_UNDER_LIMIT = (
 )
 CONTEXT_MIB = 828.0
 """The CUDA context and the libraries' kernels, measured on an H100. Smaller GPUs need less; the probe measures it."""
+NCCL_MIB = 400.0
+"""What NCCL takes for its buffers and kernels on each card, where several processes train together."""
 
 TIGHT_SHARE = 0.95  # a run is tight from this share of the limit on, because forecasts are right within 5 %
 MEASURED_SHARE = 0.99  # "auto" uses this share of the limit if rows of full length were measured
@@ -114,11 +116,12 @@ def forecast(profile: Profile, shape: ModelShape, machine: Machine = Machine()) 
     parts = _parts(profile, shape, machine, layers, limit)
     parts["activations"] += _correction(profile, shape, machine, limit)
     reserved = sum(parts.values())
+    context = machine.context_mib + compute_nccl_mib(profile)
     measured = machine.measured
     return Forecast(
-        components={**parts, "context": machine.context_mib},
+        components={**parts, "context": context},
         reserved_mib=reserved,
-        device_mib=reserved + machine.context_mib,
+        device_mib=reserved + context,
         display_mib=float(profile.hardware.display_reserve_mib),
         limit_mib=limit,
         card_mib=machine.card_mib,
@@ -127,6 +130,11 @@ def forecast(profile: Profile, shape: ModelShape, machine: Machine = Machine()) 
         # A measurement with rows of nearly full length needs no margin for errors.
         tight_from=1.0 if measured and measured.tokens >= TIGHT_SHARE * profile.model.max_seq_length else TIGHT_SHARE,
     )
+
+
+def compute_nccl_mib(profile: Profile) -> float:
+    """Compute how much more than the CUDA context a process takes outside the allocator if it trains with others."""
+    return NCCL_MIB if profile.processes > 1 else 0.0
 
 
 def limit_mib(profile: Profile, card_mib: float | None) -> float | None:
@@ -177,7 +185,8 @@ def _parts(
     trainable = list(trainable_tensors(profile, shape))
     adapter = sum(trainable)
     weights = _weights(profile, shape, offloaded)
-    lora = 8 * adapter  # weights and gradients in float32
+    copies = 1 if profile.processes == 1 else 2  # of the gradients: processes send each other theirs from buckets
+    lora = 4 * adapter * (1 + copies)  # weights and gradients in float32
     optimizer = optimizer_bytes(trainable, profile.training.optim)
     rows, loss = compute_pass_bytes(profile, shape)
     tables = 4 * max(ROPE_ROWS, profile.model.max_seq_length) * shape.head_dim
@@ -223,8 +232,8 @@ def _weights(profile: Profile, shape: ModelShape, offloaded: int) -> float:
     norms = plain * (2 * shape.num_hidden_layers + 1) * shape.hidden_size
     in_host_memory = max(0, offloaded - STREAMED_LAYERS) * streamed_bytes(profile, shape)
     layers = per_weight * shape.layer_parameters * shape.num_hidden_layers + norms - in_host_memory
-    copies = 1 if shape.tie_word_embeddings or _embedding_offloaded(profile, shape) else 2
-    return layers + plain * shape.embedding_parameters * copies
+    embeddings = 1 if shape.tie_word_embeddings or _embedding_offloaded(profile, shape) else 2
+    return layers + plain * shape.embedding_parameters * embeddings
 
 
 def streamed_bytes(profile: Profile, shape: ModelShape) -> float:

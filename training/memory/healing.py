@@ -155,7 +155,9 @@ def _list_kinds(profile: Profile, shortage: Shortage) -> Iterator[list[Changes]]
         yield [{"evaluation.per_device_eval_batch_size": count} for count in _halve(eval_rows)]
     if training.gradient_checkpointing != "unsloth":
         yield [{"training.gradient_checkpointing": "unsloth"}]
-    if not model.offload_embedding and not shape.tie_word_embeddings and not profile.lora.modules_to_save:
+    can_offload = profile.processes == 1  # several processes keep the whole model on their cards
+    can_move = can_offload and not shape.tie_word_embeddings and not profile.lora.modules_to_save
+    if can_move and not model.offload_embedding:
         yield [{"model.offload_embedding": True}]
     if tiles := [{"training.loss_tile_mib": tile} for tile in LOSS_TILES if tile < training.loss_tile_mib]:
         yield tiles
@@ -163,7 +165,7 @@ def _list_kinds(profile: Profile, shortage: Shortage) -> Iterator[list[Changes]]
     if fewer := [count for count in _halve(rows) if step_rows % count == 0]:
         yield [dict(zip(BATCH_FIELDS, (count, step_rows // count), strict=True)) for count in fewer]
     first = max(STREAMED_LAYERS, int(model.offload_layers)) + 1
-    if training.gradient_checkpointing and (counts := range(first, shape.num_hidden_layers)):
+    if can_offload and training.gradient_checkpointing and (counts := range(first, shape.num_hidden_layers)):
         yield [{"model.offload_layers": count} for count in counts]
 
 

@@ -107,7 +107,8 @@ def _candidates(profile: Profile, shape: ModelShape, fits: Callable[[Profile], b
         yield Candidate(
             "training.gradient_checkpointing", "unsloth", "slightly slower steps", "page-locked host memory"
         )
-    if model.offload_embedding is False and not shape.tie_word_embeddings:
+    can_offload = profile.processes == 1  # several processes keep the whole model on their cards
+    if can_offload and model.offload_embedding is False and not shape.tie_word_embeddings:
         yield Candidate("model.offload_embedding", True, "slightly slower steps", "host memory")
     for tile in LOSS_TILES:
         if training.loss_tile_mib > tile:
@@ -116,7 +117,7 @@ def _candidates(profile: Profile, shape: ModelShape, fits: Callable[[Profile], b
     if rows > 1:
         cost = "half of the rows a step, unless you double gradient_accumulation_steps"
         yield Candidate("training.per_device_train_batch_size", rows // 2, "slower epochs", cost)
-    if training.gradient_checkpointing and (layers := _offload_enough_layers(profile, shape, fits)):
+    if can_offload and training.gradient_checkpointing and (layers := _offload_enough_layers(profile, shape, fits)):
         yield Candidate("model.offload_layers", layers, "slower steps", "host memory")
     if lora.r > MIN_RANK:
         yield Candidate("lora.r", max(MIN_RANK, lora.r // 2), cost="some capacity of the adapter")

@@ -84,7 +84,8 @@ def estimate_speed(profile: Profile, shape: ModelShape, card: str, row_tokens: f
     rates = find_rates(card)
     if rates is None or profile.model.offload_layers or row_tokens <= 0:
         return None
-    slow, fast = (1 / _estimate_token(profile, shape, rates, reach, row_tokens) for reach in (SLOW, FAST))
+    seconds = (_estimate_token(profile, shape, rates, reach, row_tokens) for reach in (SLOW, FAST))
+    slow, fast = (profile.processes / each for each in seconds)  # processes wait for each other for a few ms a step
     return Speed(slow, fast)
 
 
@@ -142,7 +143,7 @@ def _count_pass_tokens(profile: Profile, row_tokens: float) -> float:
     if training.packing == "off":
         return batch * row_tokens
     largest = batch * profile.model.max_seq_length
-    return min(batch * training.gradient_accumulation_steps * row_tokens, max(largest, row_tokens))
+    return min(batch * profile.process_accumulation_steps * row_tokens, max(largest, row_tokens))
 
 
 def _estimate_pass(

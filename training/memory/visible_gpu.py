@@ -11,7 +11,15 @@ _SIGNS_OF_A_GPU = ("/dev/nvidia0", "/proc/driver/nvidia/version", "/usr/lib/wsl/
 def first_visible_gpu() -> str:
     """Read the first entry of CUDA_VISIBLE_DEVICES: a number or a UUID. Returns "0" if the variable is unset, and "" if
     it hides every GPU."""
-    return os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    return visible_gpu(0)
+
+
+def visible_gpu(position: int) -> str:
+    """Read the entry of CUDA_VISIBLE_DEVICES at `position`. Returns the position itself if the variable is unset, and
+    "" if there is no such entry."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = visible.split(",") if visible is not None else []
+    return str(position) if visible is None else names[position] if position < len(names) else ""
 
 
 def name_card(device: int | str) -> str:

@@ -17,6 +17,7 @@ from training.contract import events as ev
 from training.contract.config import RowForm
 from training.contract.run_directory import RunDirectory
 from training.finetune import callbacks, checkpoints, guards, questions
+from training.finetune.ranks import Ranks
 
 TOKENS, STEP_SECONDS, SAVE_SECONDS, STEPS = 1000, 2.0, 20.0, 6
 BOOK_AT, BOOK_SECONDS = (3, 6), 15.0  # the steps after which the questions of a book are asked
@@ -46,6 +47,7 @@ def report_speed(logging_steps: str) -> list[list[Any]]:
         stop=SimpleNamespace(level=None),
         run=RunDirectory(Path("/run")),
         step=0,
+        ranks=Ranks(),
     )
     profile = Profile.model_validate({"model": {"name": "demo:llama"}, "hardware": {"pause_above_celsius": 85}})
     question: Any = None  # no evaluation asks it

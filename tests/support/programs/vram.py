@@ -15,6 +15,7 @@ import msgspec
 from training.contract.failures import TrainingFailure, classify
 from training.contract.profile import Profile
 from training.finetune.failed_pass import PassFinder
+from training.finetune.ranks import Ranks
 from training.finetune.vram import VramLimit
 from training.job.examples import Examples
 from training.memory import probes
@@ -130,7 +131,7 @@ def fail_in(method: str) -> list[str]:
         prediction_step=lambda *arguments, **options: None,
     )
     setattr(trainer, method, run_out_of_memory)
-    attempt: Any = SimpleNamespace(events=SimpleNamespace(emit=lambda event: None))
+    attempt: Any = SimpleNamespace(events=SimpleNamespace(emit=lambda event: None), ranks=Ranks())
     job: Any = None
     train, held_out = (
         [{"input_ids": [1] * length, "labels": [1] * length} for length in lengths] for lengths in ((8, 40, 8), (3, 30))

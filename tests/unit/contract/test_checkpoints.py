@@ -96,6 +96,24 @@ def test_a_published_one_is_held_to_its_checksums(tmp_path: Path, name: str) -> 
         assert find_damaged_file(folder) == CHECKSUMS
 
 
+def test_a_checkpoint_of_two_processes_needs_the_random_state_of_both(tmp_path: Path) -> None:
+    unfinished = write_checkpoint(tmp_path / "aside", 20)
+    state = unfinished / "rng_state.pth"
+    (unfinished / "rng_state_1.pth").write_bytes(state.read_bytes())
+    state.rename(unfinished / "rng_state_0.pth")
+    checkpoints.publish(unfinished, tmp_path)
+    folder = tmp_path / "checkpoint-20"
+    assert checkpoints.is_whole(folder) and checkpoints.is_whole(folder, thorough=False)
+    for name in ("rng_state_0.pth", "rng_state_1.pth"):
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content[:-10])
+        assert find_damaged_file(folder, thorough=False) == name
+        (folder / name).unlink()
+        assert find_damaged_file(folder) == name
+        (folder / name).write_bytes(content)
+    assert checkpoints.is_whole(folder)
+
+
 def test_a_history_with_a_loss_that_is_no_number_is_whole(tmp_path: Path) -> None:
     folder = write_checkpoint(tmp_path, 20)
     state = {"global_step": 20, "log_history": [{"loss": float("nan"), "step": 20}]}

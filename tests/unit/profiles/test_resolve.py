@@ -41,7 +41,12 @@ def test_all_problems_come_at_once_in_the_order_of_the_file() -> None:
         (MODEL + "[training]\nlearning_rate = nan\n", "training.learning_rate", 4, "finite"),
         ("model = 3\n", "model", 1, "should be a table"),
         ("[model]\n", "model.name", 1, "required"),
-        (MODEL + '[hardware]\ndevice = "gpu"\n', "hardware.device", 4, 'should be "auto", "cpu" or a whole number'),
+        (
+            MODEL + '[hardware]\ndevice = "gpu"\n',
+            "hardware.device",
+            4,
+            'should be "auto", "cpu", a whole number or a list of whole numbers',
+        ),
         (MODEL + 'extends = "demo"\n', "model.extends", 3, "at the top of the file"),
         (MODEL + "[[lora]]\nr = 1\n", "lora", 3, "should be a table: write [lora]"),
         (MODEL + '[lora]\nr = "16"\n', "lora.r", 4, "should be a whole number, not text in quotes (given: '16')"),

@@ -1,0 +1,184 @@
+"""Two ranks on the real trainer: they learn what one process learns to the last bit, through a killed rank, an agreed
+stop and two resumes. The runs follow each other, because each start of two trainers takes many seconds."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from support.training_runs import Trainer, demo_profile, events, losses
+
+from training.contract import checkpoints
+from training.contract.profile import Profile
+from training.contract.run_directory import RunDirectory
+
+STEPS, SAVE_STEPS, ROWS = 40, 8, 12
+
+
+def make_profile(processes: int) -> Profile:
+    """A run whose epochs end in a step with fewer rows than others, so that one rank has nothing to learn in it."""
+    return demo_profile(
+        hardware={"device": "cpu"},
+        model={"load_in_4bit": False, "dtype": "float32"},
+        dataset={"eval_fraction": 0.25, "max_eval_rows": 3},
+        training={
+            "max_steps": STEPS,
+            "per_device_train_batch_size": 3,
+            "gradient_accumulation_steps": 2,
+            "packing": "off",
+        },
+        evaluation={"eval_steps": 16, "per_device_eval_batch_size": 1, "sample_max_new_tokens": 4},
+        checkpoints={"save_steps": SAVE_STEPS, "save_total_limit": 2},
+        launch={"processes": processes},
+    )
+
+
+@pytest.fixture(scope="module")
+def rows(trainer: Trainer) -> str:
+    path = trainer.folder / "twelve.jsonl"
+    path.write_text(
+        "".join(
+            json.dumps({"instruction": f"Say {'more ' * row}.", "response": f"It is {'so ' * (ROWS - row)}."}) + "\n"
+            for row in range(ROWS)
+        )
+    )
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def one(trainer: Trainer, rows: str) -> RunDirectory:
+    run = trainer.run("one", make_profile(1), rows)
+    assert trainer.train(run) == 0, run.log.read_text()
+    return run
+
+
+@pytest.fixture(scope="module")
+def two(trainer: Trainer, rows: str) -> RunDirectory:
+    return trainer.run("two", make_profile(2), rows)
+
+
+@pytest.fixture
+def start(trainer: Trainer, two: RunDirectory) -> Iterator[Callable[[], subprocess.Popen[str]]]:
+    started: list[subprocess.Popen[str]] = []
+
+    def begin() -> subprocess.Popen[str]:
+        with two.log.open("a") as log:
+            started.append(trainer.start(str(two.path), stdout=log, stderr=log))
+        return started[-1]
+
+    yield begin
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def find_ranks(run: RunDirectory) -> dict[int, psutil.Process]:
+    """The ranks of `run` by their numbers."""
+    identity = run.read_process()
+    if identity is None or not identity.is_alive():
+        return {}
+    ranks = {}
+    for child in psutil.Process(identity.pid).children():
+        if "rank" in child.cmdline():
+            ranks[int(child.environ()["RANK"])] = child
+    return ranks
+
+
+def wait_until(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    while not condition():
+        assert process.poll() is None, "the trainer has ended"
+        time.sleep(0.02)
+
+
+def test_no_rank_outlives_torchrun(two: RunDirectory, start: Callable[[], subprocess.Popen[str]]) -> None:
+    process = start()
+    wait_until(lambda: len(find_ranks(two)) == 2, process)
+    ranks = [*find_ranks(two).values()]
+    identity = two.read_process()
+    assert identity is not None
+    os.kill(identity.pid, signal.SIGKILL)
+    process.wait()
+    assert psutil.wait_procs(ranks, timeout=30)[1] == []
+    ended = two.read_exit()
+    assert ended is not None and ended.signal == "SIGKILL"
+
+
+def test_a_killed_rank_is_named(two: RunDirectory, start: Callable[[], subprocess.Popen[str]]) -> None:
+    process = start()
+    wait_until(lambda: events(two, "checkpoint"), process)
+    ranks = find_ranks(two)
+    ranks[1].kill()
+    assert process.wait(60) == 1
+    assert psutil.wait_procs([*ranks.values()], timeout=0)[1] == []
+    (failed,) = events(two, "failed")
+    assert failed["message"] == "Rank 1 (CPU) was killed (SIGKILL)."
+    assert "Unsloth" in failed["traceback"] and "Unsloth" in two.rank_log(1).read_text()
+    assert events(two)[-1] == failed
+
+
+def test_all_ranks_agree_to_stop(two: RunDirectory, start: Callable[[], subprocess.Popen[str]]) -> None:
+    before = len(events(two, "metrics"))
+    process = start()
+    wait_until(lambda: len(events(two, "metrics")) > before, process)
+    two.request_stop("save")
+    assert process.wait(60) == 0, two.log.read_text()
+    assert events(two)[-1]["type"] == "stopped"
+    step = events(two)[-1]["step"]
+    assert events(two, "started")[-1]["resume_step"] < step < STEPS
+    last = checkpoints.find_last_whole(two.checkpoints)
+    assert last is not None and last.name == f"checkpoint-{step}"
+    assert sorted(path.name for path in last.glob("rng_state*")) == ["rng_state_0.pth", "rng_state_1.pth"]
+    (last / "rng_state_1.pth").rename(last / "away")
+    assert checkpoints.find_damaged_file(last) == "rng_state_1.pth"
+    (last / "away").rename(last / "rng_state_1.pth")
+
+
+def test_two_ranks_equal_one_process(
+    one: RunDirectory, two: RunDirectory, start: Callable[[], subprocess.Popen[str]]
+) -> None:
+    stopped_at = events(two)[-1]["step"]
+    assert start().wait(120) == 0, two.log.read_text()
+    assert events(two)[-1]["type"] == "done"
+    assert events(two, "started")[-1]["resume_step"] == stopped_at
+    assert losses(two) == losses(one)
+    assert read_evals(two) == read_evals(one)
+    assert count_tokens(two) == count_tokens(one)
+    (resolved,) = {json.dumps(each["changed"]) for each in events(two, "resolved")}
+    assert "gradient_accumulation_steps" not in resolved
+    assert (two.adapter / checkpoints.ADAPTER).read_bytes() == (one.adapter / checkpoints.ADAPTER).read_bytes()
+
+
+def read_evals(run: RunDirectory) -> dict[int, float]:
+    return {event["step"]: event["eval_loss"] for event in events(run, "eval")}
+
+
+def count_tokens(run: RunDirectory) -> dict[int, int]:
+    return {event["step"]: event["tokens"] for event in events(run, "metrics")}
+
+
+def test_packed_rows_have_the_gradient_of_one_process(trainer: Trainer, rows: str) -> None:
+    """Ranks pack other rows together than one process does, so the last bits differ."""
+    runs = []
+    for processes in (1, 2):
+        values = make_profile(processes).model_dump()
+        values["training"] |= {"packing": "auto", "max_steps": 4}
+        values["launch"]["probe"] = False
+        runs.append(trainer.run(f"packed-{processes}", Profile.model_validate(values), rows))
+        assert trainer.train(runs[-1]) == 0, runs[-1].log.read_text()
+    for mine, theirs in zip(losses(runs[0]).values(), losses(runs[1]).values(), strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-4)
+    assert count_tokens(runs[0]) == count_tokens(runs[1])
+
+
+def test_the_lock_and_the_adapter_are_of_one_process(two: RunDirectory) -> None:
+    names = {path.name for path in two.path.iterdir()}
+    assert "rank-1.log" in names and not {"rank-0.log", "rank-2.log"} & names
+    assert Path(two.checkpoints / checkpoints.UNFINISHED).exists() is False

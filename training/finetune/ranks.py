@@ -1,0 +1,204 @@
+"""Ranks: the processes that train one run together, each on a card of its own. torchrun starts them.
+
+Rank 0 is the main one: it alone writes the run's files. The ranks talk in two ways. Gradients go over the default
+process group, on the cards. Everything else goes over a group of its own on the CPU, which may wait for hours: so a
+rank can wait for another one that asks the model questions, and costs nothing meanwhile.
+
+Here are no imports of torch at the top, because a trainer checks the dataset before it loads the libraries.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from training.contract import events as ev
+from training.contract.failures import TrainingFailure
+from training.contract.process import ProcessIdentity
+from training.contract.profile import Profile
+
+T = TypeVar("T")
+
+LOST_ANOTHER = 75
+"""The exit code of a rank that ends because another one has ended."""
+POLL_SECONDS = 0.25
+GRADIENTS_TIMEOUT = timedelta(minutes=30)
+CONTROL_TIMEOUT = timedelta(days=30)
+
+
+class Ranks:
+    """This process, `number`, among the `count` processes that train together. With one process, all methods do
+    nothing and return at once, so that no caller needs to ask."""
+
+    def __init__(self, number: int = 0, count: int = 1) -> None:
+        self.number, self.count = number, count
+        self._group: Any = None
+        self._identities: list[ProcessIdentity] = []
+        self._has_left = False
+
+    @classmethod
+    def from_environ(cls) -> Ranks:
+        """Return the rank that torchrun's variables describe. Each rank sees one card alone, so libraries must take
+        the first one."""
+        ranks = cls(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
+        os.environ["LOCAL_RANK"] = "0"
+        return ranks
+
+    @property
+    def is_main(self) -> bool:
+        return self.number == 0
+
+    def join(self) -> None:
+        """Wait for the other ranks, and watch from now on that all of them live."""
+        if self.count == 1:
+            return
+        import torch
+        from torch import distributed
+
+        if torch.cuda.is_available():
+            from accelerate.utils import check_cuda_p2p_ib_support
+
+            if not check_cuda_p2p_ib_support():  # such as two RTX 4090: accelerate then demands both
+                os.environ.update(NCCL_P2P_DISABLE="1", NCCL_IB_DISABLE="1")
+            torch.cuda.set_device(0)
+        else:  # transformers loads an optimizer's state to "cpu:0", which torch alone can't do
+            torch.serialization.register_package(5, lambda _: None, _restore_on_cpu)
+        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=GRADIENTS_TIMEOUT)
+        self._group = distributed.new_group(backend="gloo", timeout=CONTROL_TIMEOUT)
+        self._identities = self.gather(ProcessIdentity.current())
+        threading.Thread(target=self._watch, name="ranks", daemon=True).start()
+
+    def agree(self, *flags: bool) -> tuple[bool, ...]:
+        """Return for each flag whether it is set on any rank. All ranks must call this, and all get the same."""
+        if self.count == 1:
+            return flags
+        import torch
+        from torch import distributed
+
+        values = torch.tensor(flags, dtype=torch.uint8)
+        distributed.all_reduce(values, distributed.ReduceOp.MAX, group=self._group)
+        return tuple(map(bool, values.tolist()))
+
+    def barrier(self) -> None:
+        """Wait until all ranks are here."""
+        self.agree(False)
+
+    def gather(self, value: T) -> list[T]:
+        """Return the values of all ranks, in their order."""
+        if self.count == 1:
+            return [value]
+        from torch import distributed
+
+        values: list[Any] = [None] * self.count
+        distributed.all_gather_object(values, value, group=self._group)
+        return values
+
+    def share(self, value: T) -> T:
+        """Return rank 0's value."""
+        return self.gather(value if self.is_main else None)[0]  # type: ignore[return-value]
+
+    @contextmanager
+    def main_first(self) -> Iterator[None]:
+        """Run the block on rank 0, then on the others, which find in the cache what rank 0 has put there."""
+        if not self.is_main:
+            self.barrier()
+        yield
+        if self.is_main:
+            self.barrier()
+
+    def each(self, work: Callable[[], None]) -> None:
+        """Do `work` on every rank. If it raises an error on any rank, every rank raises one."""
+        error: Exception | None = None
+        try:
+            work()
+        except Exception as raised:  # noqa: BLE001  it is raised again below
+            error = raised
+        others = self.gather(_make_portable(error)) if self.count > 1 else []
+        if failed := error or next(filter(None, others), None):
+            raise failed
+
+    def main(self, work: Callable[[], None]) -> None:
+        """Do `work` on rank 0 while the others wait. If it raises an error, every rank raises it."""
+        self.each(work if self.is_main else lambda: None)
+
+    def find_lost(self) -> int | None:
+        """Return the number of a rank that has ended; None while all live."""
+        if self._has_left:
+            return None
+        return next((number for number, each in enumerate(self._identities) if not each.is_alive()), None)
+
+    def has_lost(self, seconds: float = 1.0) -> bool:
+        """Return whether another rank has ended. Waits some time for it: a connection breaks a little earlier."""
+        deadline = time.monotonic() + seconds
+        while self._identities and time.monotonic() < deadline:
+            if self.find_lost() is not None:
+                return True
+            time.sleep(POLL_SECONDS / 5)
+        return False
+
+    def record_failure(self, failed: ev.Failed) -> None:
+        """Leave the failure for torchrun's process, as `torch.distributed.elastic` wants it."""
+        details = {"timestamp": str(int(time.time())), "py_callstack": failed.traceback}
+        message = {"message": msgspec.json.encode(failed).decode(), "extraInfo": details}
+        with suppress(OSError, KeyError):
+            Path(os.environ["TORCHELASTIC_ERROR_FILE"]).write_text(json.dumps({"message": message}), encoding="utf-8")
+
+    def leave(self) -> None:
+        """Wait until all ranks have finished. After this, they may end one by one."""
+        if self.count > 1:
+            self.barrier()
+            self._has_left = True
+
+    def _watch(self) -> None:
+        """End this process when another rank has ended: the main thread may wait for it in a library, for ever."""
+        stopped = threading.Event()
+        while not self._has_left:
+            if (lost := self.find_lost()) is not None:
+                print(f"Rank {lost} has ended, so rank {self.number} ends too.", file=sys.stderr, flush=True)  # noqa: T201
+                os._exit(LOST_ANOTHER)
+            stopped.wait(POLL_SECONDS)
+
+
+def require_gpu(profile: Profile, ranks: Ranks) -> None:
+    """Raise TrainingFailure if a GPU that the profile asks for is not there, or not for each of several processes."""
+    import torch
+
+    on_gpu, device = torch.cuda.is_available(), profile.hardware.device
+    others_on_gpu = any(ranks.agree(on_gpu))
+    if on_gpu or (isinstance(device, str) and not others_on_gpu):
+        return
+    if isinstance(device, str):
+        raise TrainingFailure(
+            "bad_config",
+            f"launch.processes asks for {ranks.count} GPUs, and CUDA has none for process {ranks.number + 1}.",
+            "Set launch.processes to the number of GPUs that `nvidia-smi -L` lists, or name them in hardware.device.",
+        )
+    raise TrainingFailure(
+        "bad_config",
+        f"CUDA can't use GPU number {device if isinstance(device, int) else device[ranks.number]}.",
+        'Set hardware.device to a number that `nvidia-smi -L` lists, to "auto" (the first GPU) or to "cpu".',
+    )
+
+
+def _restore_on_cpu(storage: Any, location: str) -> Any:
+    return storage if location.startswith("cpu") else None
+
+
+def _make_portable(error: Exception | None) -> Exception | None:
+    """Return `error`, or one with the same text if it can't be sent to another process."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # noqa: BLE001  an error may hold anything
+        return RuntimeError(str(error))
+    return error
