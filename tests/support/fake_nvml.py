@@ -14,7 +14,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 MIB = 1 << 20
-CARD: dict[str, Any] = {"used": 10, "total": 4096, "celsius": 50, "programs": [], "error": ""}
+CARD: dict[str, Any] = {"used": 10, "total": 4096, "celsius": 50, "utilisation": None, "programs": [], "error": ""}
 """A card that nobody uses. `programs` are lists of pid, name and MiB (None: not told). `error` is the name of the error
 that every question ends with, such as "GpuIsLost"."""
 
@@ -73,6 +73,11 @@ class FakeNvml(ModuleType):
         card = self._ask()
         used, total = card["used"] * MIB, card["total"] * MIB
         return SimpleNamespace(used=used, total=total, free=total - used)
+
+    def nvmlDeviceGetUtilizationRates(self, _handle: int) -> SimpleNamespace:
+        if (percent := self._ask()["utilisation"]) is None:
+            raise self.NVMLError_NotSupported
+        return SimpleNamespace(gpu=int(percent))
 
     def nvmlDeviceGetTemperature(self, _handle: int, _sensor: int) -> int:
         if (celsius := self._ask()["celsius"]) is None:

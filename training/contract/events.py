@@ -242,7 +242,10 @@ class Warned(Event, tag="warning"):
 
 
 class Heartbeat(Event, tag="heartbeat"):
-    """A thread writes it every few seconds to show that the process is alive, even during a long step."""
+    """A thread writes it every few seconds to show that the process is alive, even during a long step. `step` is the
+    last finished one."""
+
+    step: Count = 0
 
 
 class Stopping(Event, tag="stopping"):

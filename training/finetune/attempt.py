@@ -120,7 +120,7 @@ class Attempt:
         while not self._ended.wait(HEARTBEAT_SECONDS):
             self.locate_run()
             with suppress(OSError):  # on a full disk the training loop fails by itself, with a better message
-                self.events.emit(ev.Heartbeat())
+                self.events.emit(ev.Heartbeat(step=self.step))
                 if self.run.read_process() != self._identity:  # the keeper may have written its entry after ours
                     self.run.write_process(self._identity)
                 if os.getppid() != self._parent:  # the keeper was killed, so the log is ours to trim

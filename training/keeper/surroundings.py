@@ -46,6 +46,7 @@ class CardFacts:
     programs: tuple[Program, ...] = ()
     lists_memory: bool = False
     problem: str = ""
+    utilisation: int | None = None  # percent
 
     @property
     def free_mib(self) -> float | None:
@@ -130,11 +131,14 @@ class Surroundings:
 def _read_card(nvml: ModuleType, handle: Any) -> CardFacts:
     """Raises NVML's error if the driver does not even tell how much memory is in use."""
     memory = nvml.nvmlDeviceGetMemoryInfo(handle)
-    celsius = None
+    celsius = utilisation = None
     with suppress(nvml.NVMLError, AttributeError):
         celsius = int(nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU))
+    with suppress(nvml.NVMLError, AttributeError):
+        utilisation = int(nvml.nvmlDeviceGetUtilizationRates(handle).gpu)
     programs, lists_memory = _read_programs(nvml, handle)
-    return CardFacts(memory.used / MIB, memory.total / MIB, celsius, programs, lists_memory and not wsl())
+    used, total, lists_memory = memory.used / MIB, memory.total / MIB, lists_memory and not wsl()
+    return CardFacts(used, total, celsius, programs, lists_memory, utilisation=utilisation)
 
 
 def _read_programs(nvml: ModuleType, handle: Any) -> tuple[tuple[Program, ...], bool]:
