@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
 
 import msgspec
@@ -33,7 +34,13 @@ class AttemptEnd(NamedTuple):
 class Finish(NamedTuple):
     """The run is finished. `event` is written as its last one, if the trainer's own event is not the last."""
 
-    event: ev.Stopped | None = None
+    event: ev.Stopped | ev.Failed | None = None
+
+
+class Heal(NamedTuple):
+    """The attempt found no GPU memory, or it hung: the run continues if it can be healed. See `healing.py`."""
+
+    reason: str
 
 
 class Next(NamedTuple):
@@ -43,7 +50,7 @@ class Next(NamedTuple):
     hold: Hold | None = None
 
 
-Decision = Finish | Next
+Decision = Finish | Heal | Next
 
 
 def decide(end: AttemptEnd, request: Request | None) -> Decision:
@@ -58,9 +65,22 @@ def decide(end: AttemptEnd, request: Request | None) -> Decision:
             if end.ruled and (request is None or request.reason == end.ruled.reason):
                 return Next()  # the watcher that parked it holds it now
             return Next(Hold("parked", end.event.reason, ev.BY_HAND))
+        case ev.Failed(kind="gpu_memory", message=message) if not wants_end:
+            return Heal(message)
         case None if end.restart and not wants_end:
-            return Next()
+            return Heal(end.restart.reason)
     return Finish()
+
+
+def find_saved_step(run: RunDirectory) -> int:
+    """Find the step of the last checkpoint by its name; 0 if there is none. Checkpoints get their names when they are
+    whole."""
+    try:
+        names = os.listdir(run.checkpoints)  # noqa: PTH208  pathlib would make an object of each name
+    except OSError:
+        return 0
+    steps = (name.removeprefix("checkpoint-") for name in names if name.startswith("checkpoint-"))
+    return max((int(step) for step in steps if step.isdecimal()), default=0)
 
 
 class _Tagged(msgspec.Struct):

@@ -15,11 +15,11 @@ from pathlib import Path
 import msgspec
 
 from training.contract import events as ev
-from training.contract.checkpoints import find_last_whole, parse_step
 from training.contract.config import ConfigError, RunConfig
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 from training.history.tailer import Tailer
+from training.keeper.decisions import find_saved_step
 from training.memory.forecast import check_modules
 from training.memory.healing import Healing, Shortage, find_healing, list_learning_remedies
 from training.memory.model_config import find_config
@@ -111,11 +111,10 @@ def _heal(
     for name, value in healing.changes.items():
         table, _, key = name.rpartition(".")
         changes[name] = (before[table][key], value)
-    checkpoint = find_last_whole(run.checkpoints, thorough=False)
     return ev.Healed(
         kind="gpu_memory",
         reason=describe_failure(failure, memory),
-        step=parse_step(checkpoint) if checkpoint else 0,
+        step=find_saved_step(run),
         failed_step=failure.step + (memory.task == "training"),
         changes=changes,
         frees_mib=healing.frees_mib,

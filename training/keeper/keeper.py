@@ -7,6 +7,7 @@ is killed, its trainer goes on to the end of the attempt, and nobody continues a
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import signal
 import sys
@@ -22,11 +23,13 @@ from training.contract.event_writer import EventWriter
 from training.contract.log import trim_log
 from training.contract.process import ProcessIdentity
 from training.contract.run_directory import Request, RunDirectory
-from training.keeper.decisions import AttemptEnd, Decision, Finish, Next, decide, read_end_event
+from training.keeper.decisions import AttemptEnd, Finish, Heal, Next, decide, find_saved_step, read_end_event
+from training.keeper.healing import Healer, HealRules
 from training.keeper.recording import HistoryKeeper
 from training.keeper.telling import tell
 from training.keeper.trainer_process import COMMAND, TrainerProcess
-from training.keeper.watchers import Hold, Moment, Release, Restart, Watcher, Watchers, make_watchers
+from training.keeper.watcher_list import make_watchers
+from training.keeper.watchers import Hold, Moment, Release, Restart, Watcher, Watchers
 
 POLL_SECONDS = 0.5  # between two looks at the control file, the log's size, and the watchers whose time has come
 BUSY = "another process is training this run."
@@ -66,6 +69,7 @@ class Keeper:
         self._folder = os.open(run.path, os.O_RDONLY | os.O_CLOEXEC)
         self._run = RunDirectory(f"/proc/self/fd/{self._folder}")  # which leads there whoever renames it
         self._command, self._watchers = command, Watchers(watchers)
+        self._healer = Healer(HealRules.read(run))
         self._history = HistoryKeeper(self._folder)
         self._held: Hold | None = None  # the one that events.jsonl has; None while a trainer runs
         self._since = time.monotonic()
@@ -91,7 +95,7 @@ class Keeper:
 
     def keep(self) -> int:
         """Start attempts until one ends the run. Returns the exit code of the last one."""
-        decision: Decision = Next()
+        decision: Next | Finish = Next()
         while isinstance(decision, Next):
             decision = self._hold(decision.hold) or self._train()
         if decision.event:
@@ -146,7 +150,7 @@ class Keeper:
             self._sleep()
         return Finish()
 
-    def _train(self) -> Decision:
+    def _train(self) -> Next | Finish:
         """Run one attempt, from the start of its trainer to the decision about what comes after it."""
         run, named, attempt = self._run, self._locate(), self._count_attempts() + 1
         if named is None:
@@ -180,14 +184,31 @@ class Keeper:
             run.write_exit(exit_)
         return self._decide(AttemptEnd(attempt, read_end_event(run), exit_, ruled, restart))
 
-    def _decide(self, end: AttemptEnd) -> Decision:
+    def _decide(self, end: AttemptEnd) -> Next | Finish:
         decision = decide(end, request := self._run.read_request())
         # The request stays where the run ends, so that viewers can say that the end was asked for.
         if isinstance(decision, Next) and (taken := self._run.take_request()) != request:
             decision = decide(end, taken)
         if isinstance(end.event, ev.Held):
             self._held = Hold(end.event.state, end.event.reason, end.event.ends, end.event.until)
-        return decision
+        return self._heal(end, decision.reason) if isinstance(decision, Heal) else decision
+
+    def _heal(self, end: AttemptEnd, reason: str) -> Next | Finish:
+        """Prepare the next attempt after one that failed or hung, if the run can be healed."""
+        named = self._locate()
+        if named is None or not self._healer.can_heal(end):
+            return Finish()
+        step = find_saved_step(named)
+        self._held = Hold("healing", reason, f"The run continues from step {step:,}.")
+        self._emit(ev.Held(**self._held._asdict(), step=step))
+        tell(named)
+        event = self._healer.heal(named, end)
+        if isinstance(event, ev.Failed):
+            return Finish(event)
+        self._emit(event)
+        changes = ", ".join(f"{field} = {json.dumps(value)}" for field, (_, value) in event.changes.items())
+        _print_error(f"\n── {event.reason} {changes} ──")
+        return Next()
 
     def _make_moment(self, named: RunDirectory) -> Moment:
         trainer = self._trainer
@@ -233,17 +254,6 @@ def _lock(run: RunDirectory) -> int | None:
     finally:
         os.close(trainer)  # the trainer itself takes this one
     return keeper
-
-
-def find_saved_step(run: RunDirectory) -> int:
-    """Find the step of the last checkpoint by its name; 0 if there is none. Checkpoints get their names when they are
-    whole."""
-    try:
-        names = os.listdir(run.checkpoints)  # noqa: PTH208  pathlib would make an object of each name
-    except OSError:
-        return 0
-    steps = (name.removeprefix("checkpoint-") for name in names if name.startswith("checkpoint-"))
-    return max((int(step) for step in steps if step.isdecimal()), default=0)
 
 
 def _print_error(text: str) -> None:

@@ -1,6 +1,6 @@
 """What the keeper looks at every few seconds: each watcher may hold the run, or end a trainer that hangs.
 
-To add a rule, write a class with `seconds` and `look`, and add it to `make_watchers`.
+To add a rule, write a class with `seconds` and `look`, and add it to `make_watchers` in `watcher_list.py`.
 """
 
 from __future__ import annotations
@@ -79,8 +79,3 @@ class Watchers:
                 self._next[index] = moment.now + watcher.seconds
                 self._answers[index] = watcher.look(moment)
         return [answer for answer in self._answers if answer is not None]
-
-
-def make_watchers(run: RunDirectory) -> list[Watcher]:  # noqa: ARG001  rules, lease and hangs come here
-    """Create the watchers of `run`. The answer of an earlier one has precedence."""
-    return []

@@ -18,7 +18,7 @@ from codex_tui.runs.follower import snapshot
 from training.contract import events as ev
 from training.contract.process import Exit
 from training.contract.run_directory import Request, RunDirectory
-from training.keeper.decisions import AttemptEnd, Finish, Next, decide, read_end_event
+from training.keeper.decisions import AttemptEnd, Finish, Heal, Next, decide, read_end_event
 from training.keeper.watchers import Hold, Moment, Restart, Watchers
 
 
@@ -184,8 +184,14 @@ def test_a_stop_that_comes_after_the_park_ends_the_run() -> None:
 
 def test_a_trainer_that_a_watcher_ended_starts_again_unless_a_stop_was_asked_for() -> None:
     end = AttemptEnd(1, None, Exit(1, None, "SIGKILL"), None, Restart("It hangs."))
-    assert decide(end, None) == Next()
+    assert decide(end, None) == Heal("It hangs.")
     assert decide(end, Request("save")) == Finish()
+
+
+def test_a_trainer_that_found_no_memory_may_be_healed_unless_a_stop_was_asked_for() -> None:
+    end = AttemptEnd(1, ev.Failed(kind="gpu_memory", message="No memory."), Exit(1))
+    assert decide(end, None) == decide(end, Request("park")) == Heal("No memory.")
+    assert decide(end, Request("terminate")) == Finish()
 
 
 def test_the_last_event_of_an_earlier_attempt_is_not_of_this_one(run: RunDirectory) -> None:

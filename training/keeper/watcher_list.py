@@ -1,0 +1,12 @@
+"""The watchers of a run."""
+
+from __future__ import annotations
+
+from training.contract.run_directory import RunDirectory
+from training.keeper.hangs import HangWatcher
+from training.keeper.watchers import Watcher
+
+
+def make_watchers(run: RunDirectory) -> list[Watcher]:
+    """Create the watchers of `run`. The answer of an earlier one has precedence."""
+    return [HangWatcher(run)]
