@@ -75,6 +75,7 @@ def launch(plan: LaunchPlan, python: Path | None = None) -> RunDirectory:
             **sources.to_config_fields(plan.source),
             python=str(interpreter),
             cache=str(locations.cache_home()),
+            forecast_mib=round(plan.resources.memory.device_mib, 1) if plan.resources.memory else None,
         )
         config.write(run.config)
     except OSError:  # a full disk: half a run directory is no run

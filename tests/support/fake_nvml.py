@@ -1,15 +1,14 @@
 """A made-up NVML: the module pynvml, as far as the app and the trainer ask it, over a card that a test describes.
 
-The description may be a file, so that a test can change the card of a keeper that runs in another process.
+A function may give the description, so that a test can change the card of a keeper that runs in another process.
 """
 
 # ruff: noqa: N802, N815  the names are those of NVML
 
 from __future__ import annotations
 
-import json
 import sys
-from pathlib import Path
+from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -35,11 +34,11 @@ class FakeNvml(ModuleType):
     class NVMLError_NotSupported(NVMLError):  # noqa: N801
         pass
 
-    def __init__(self, file: Path | None = None, **card: Any) -> None:
+    def __init__(self, describe: Callable[[], dict[str, Any]] = lambda: {}) -> None:
         super().__init__("pynvml")
-        self.card = CARD | card
+        self.card = dict(CARD)
         self.opened = 0
-        self._file = file
+        self._describe = describe
 
     def install(self) -> FakeNvml:
         """Let this process import it as pynvml."""
@@ -47,7 +46,7 @@ class FakeNvml(ModuleType):
         return self
 
     def _ask(self) -> dict[str, Any]:
-        card = CARD | json.loads(self._file.read_text()) if self._file else self.card
+        card = self.card | self._describe()
         if card["error"]:
             raise getattr(self, f"NVMLError_{card['error']}")(card["error"])
         return card

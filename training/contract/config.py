@@ -116,6 +116,7 @@ class RunConfig(msgspec.Struct, kw_only=True, omit_defaults=True):
     eval_files: list[str] = []  # of the dataset's validation split; [] where evaluation rows are held out of `files`
     hub: Hub | None = None
     python: str = ""  # the interpreter of the trainer; only information, since a copied run must not start a program
+    forecast_mib: float | None = None  # of the card at launch, which a parked run needs free to come back
     cache: str = ""  # the cache folder of the launch; only information, see `training.contract.cache`
     stack: dict[str, str | None] = {}  # package versions; None: not installed
     actual: dict[str, Any] = {}  # the profile's tables with the values that ran

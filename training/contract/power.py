@@ -5,7 +5,6 @@ The keeper uses both while a run trains; `codex-tui doctor` and a launch tell th
 
 from __future__ import annotations
 
-import base64
 import os
 import shutil
 from contextlib import suppress
@@ -78,6 +77,8 @@ def find_sleep_inhibitor(why: str, wsl: int) -> SleepInhibitor | None:
         powershell = shutil.which("powershell.exe") or POWERSHELL
         if not (any(WSL_INTEROP.glob("WSLInterop*")) and os.access(powershell, os.X_OK)):
             return None
+        import base64  # here, because it is for WSL alone
+
         script = base64.b64encode(WINDOWS_SCRIPT.encode("utf-16-le")).decode()
         command = (powershell, "-NoLogo", "-NoProfile", "-NonInteractive", "-EncodedCommand", script)
         return SleepInhibitor("Windows", (command,))

@@ -188,7 +188,9 @@ class Keeper:
         decision = decide(end, request := self._run.read_request())
         # The request stays where the run ends, so that viewers can say that the end was asked for.
         if isinstance(decision, Next) and (taken := self._run.take_request()) != request:
-            decision = decide(end, taken)
+            decision, request = decide(end, taken), taken
+        if request and request.word == "resume":
+            self._resumed_at = time.monotonic()
         if isinstance(end.event, ev.Held):
             self._held = Hold(end.event.state, end.event.reason, end.event.ends, end.event.until)
         return self._heal(end, decision.reason) if isinstance(decision, Heal) else decision

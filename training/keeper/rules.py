@@ -7,15 +7,17 @@ back only if nothing has spoken against it for `resume_after_minutes`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from training.contract.config import get_table
+from training.contract.events import HeldState
 from training.contract.hours import Hours, format_minutes, read_minute
 from training.keeper.surroundings import CardFacts, Facts
+from training.keeper.watchers import Hold
 
 COOLER = 8  # a run parked for heat comes back at this many °C below the limit
 HOLD_SECONDS = 20.0  # a rule parks the run if it has held for so long
@@ -49,6 +51,11 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
         return self.park_above_others_mib is not None or self.park_above_celsius is not None
 
     @property
+    def can_park(self) -> bool:
+        """Whether the run has any rule."""
+        return self.need_card or self.park_on_battery or self.hours is not None
+
+    @property
     def resume_after_seconds(self) -> float:
         return 60 * self.resume_after_minutes
 
@@ -63,15 +70,16 @@ class Obstacle(NamedTuple):
     until: float | None = None
 
     @property
-    def state(self) -> Literal["parked", "waiting"]:
-        return "waiting" if self.rule in ("hours", "driver") else "parked"
+    def hold(self) -> Hold:
+        state: HeldState = "waiting" if self.rule in ("hours", "driver") else "parked"
+        return Hold(state, self.reason, self.ends, self.until)
 
 
 class TrainerFacts(NamedTuple):
-    """The run's own trainer: its process (0: none runs), the memory that it holds, the memory that the run needs to
-    come back (None: not known), and whether it trains on a GPU."""
+    """The run's own trainer: whether it runs, the memory that it holds, the memory that the run needs to come back
+    (None: not known), and whether it trains on a GPU."""
 
-    pid: int = 0
+    runs: bool = False
     held_mib: float | None = None
     needed_mib: float | None = None
     on_gpu: bool = False
@@ -108,7 +116,7 @@ def _find_at_card(
     rules: Rules, card: CardFacts, trainer: TrainerFacts, for_minutes: str, *, to_resume: bool
 ) -> Iterator[Obstacle]:
     if card.problem:
-        if to_resume and trainer.on_gpu:
+        if trainer.on_gpu and not trainer.runs:  # without it, the next trainer would take the CPU
             yield Obstacle(
                 "driver", f"The card can't be used: {card.problem}.", "It continues when the driver answers."
             )
@@ -158,12 +166,12 @@ class Others(NamedTuple):
 def find_others(card: CardFacts, trainer: TrainerFacts) -> Others | None:
     """Find out how much of the card other programs hold. Returns None if that can't be known, as while the trainer
     loads."""
-    others = [program for program in card.programs if program.pid != trainer.pid]
+    others = [program for program in card.programs if not program.is_ours]
     # In a container the driver's pids may be others than ours, and our own trainer must not count as another program.
-    if card.lists_memory and (trainer.pid == 0 or len(others) < len(card.programs)):
+    if card.lists_memory and (not trainer.runs or len(others) < len(card.programs)):
         largest = max(others, key=lambda program: program.mib or 0.0, default=None)
         return Others(sum(program.mib or 0.0 for program in others), largest.name if largest else "", len(others))
-    own = trainer.held_mib if trainer.pid else 0.0
+    own = trainer.held_mib if trainer.runs else 0.0
     if own is None or card.used_mib is None:
         return None
     only_name = others[0].name if len(others) == 1 else ""
@@ -184,7 +192,8 @@ class ParkWatch:
 
     def override(self, facts: Facts, trainer: TrainerFacts) -> None:
         """Let the run train although some rules hold: a person has resumed it by hand."""
-        self.overrides = {obstacle.rule for obstacle in find_obstacles(self.rules, facts, trainer, to_resume=True)}
+        found = find_obstacles(self.rules, facts, trainer, to_resume=True)
+        self.overrides = {obstacle.rule for obstacle in found if obstacle.rule != "driver"}
 
     def look(self, facts: Facts, trainer: TrainerFacts, now: float) -> Obstacle | None:
         """Return why to park the run now, or None. `now` is a clock that stands still while the machine sleeps."""
@@ -212,18 +221,19 @@ class Standing(NamedTuple):
 
 @dataclass
 class ResumeWatch:
-    """Decides at each look whether a held run comes back."""
+    """Decides at each look whether a held run comes back. Rules in `overrides` don't count."""
 
     rules: Rules
+    overrides: Collection[RuleName] = ()
     _clear_since: float | None = None
 
     def needs_card(self, facts: Facts) -> bool:
         """Whether to look at the card: not while something else speaks against the run, so that the card can sleep."""
-        return self._is_clear(list(find_obstacles(self.rules, facts, TrainerFacts(), to_resume=True)), facts)
+        return self._is_clear(self._find(facts, TrainerFacts()), facts)
 
     def look(self, facts: Facts, trainer: TrainerFacts, now: float) -> Standing:
         """`now` is a clock that stands still while the machine sleeps."""
-        obstacles = list(find_obstacles(self.rules, facts, trainer, to_resume=True))
+        obstacles = self._find(facts, trainer)
         if not self._is_clear(obstacles, facts):
             self._clear_since = None
         elif self._clear_since is None:
@@ -231,6 +241,10 @@ class ResumeWatch:
         if obstacles or self._clear_since is None:
             return Standing(obstacles[0])
         return Standing(None, max(0.0, self._clear_since + self.rules.resume_after_seconds - now))
+
+    def _find(self, facts: Facts, trainer: TrainerFacts) -> list[Obstacle]:
+        found = find_obstacles(self.rules, facts, trainer, to_resume=True)
+        return [obstacle for obstacle in found if obstacle.rule not in self.overrides]
 
     def _is_clear(self, obstacles: list[Obstacle], facts: Facts) -> bool:
         """Whether nothing speaks against the run, or only hours that begin soon: the run comes back when they begin."""

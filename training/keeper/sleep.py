@@ -12,8 +12,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from training.contract.power import SleepInhibitor
+from training.contract.config import ConfigError, RunConfig, get_table
+from training.contract.power import SleepInhibitor, find_sleep_inhibitor
 from training.contract.process import die_with_parent
+from training.contract.run_directory import RunDirectory
+from training.keeper.watchers import Moment
+from training.memory.wsl import wsl
 
 REFUSED_WITHIN_SECONDS = 60.0  # a program that ends sooner could not hold off sleep; later, someone has ended it
 
@@ -95,3 +99,21 @@ def _become(command: tuple[str, ...], stdin: int) -> None:
     if not os.path.exists(environ.get("WSL_INTEROP", "")):  # noqa: PTH110
         environ.pop("WSL_INTEROP", None)  # of a terminal that was closed; without it, WSL finds another way
     os.execve(command[0], command, environ)
+
+
+class SleepWatcher:
+    """Holds off sleep while a trainer runs, and never while the run is held."""
+
+    seconds = 10.0
+
+    def __init__(self, run: RunDirectory) -> None:
+        inhibits = True
+        with suppress(ConfigError):  # the trainer says what is wrong with it
+            inhibits = get_table(RunConfig.read(run.config).profile, "keeper").get("inhibit_sleep", True) is True
+        self._guard = SleepGuard(find_sleep_inhibitor(f"{run.name} trains", wsl()) if inhibits else None)
+
+    def look(self, moment: Moment) -> None:
+        if moment.trainer is None:
+            self._guard.release()
+        else:
+            self._guard.hold()

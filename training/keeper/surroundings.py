@@ -5,6 +5,7 @@ Everything that comes from outside is read through the functions of this module,
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from contextlib import suppress
@@ -25,11 +26,12 @@ HANGS = "the NVIDIA driver hangs: it does not answer"
 
 
 class Program(NamedTuple):
-    """A program that uses the card. `mib` is None where the driver does not tell how much (WSL2)."""
+    """A program that uses the card. `mib` is None where the driver does not tell how much (WSL2). `is_ours` says
+    whether it belongs to the trainer."""
 
-    pid: int
     name: str
     mib: float | None
+    is_ours: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,8 @@ class CardFacts:
 
 @dataclass(frozen=True)
 class Facts:
-    """What was read at one look. `time` is in Unix seconds; `card` is None if nobody asked for it, or if the run uses
-    no card."""
+    """What was read at one look. `time` is in Unix seconds; `battery` and `card` are None if nobody asked for
+    them, or if there is none."""
 
     time: float
     battery: Battery | None = None
@@ -87,9 +89,10 @@ class Surroundings:
         """Whether the run uses a card, as far as its profile and the environment tell."""
         return self.device != "cpu" and (isinstance(self.device, int) or bool(first_visible_gpu()))
 
-    def read(self, *, with_card: bool) -> Facts:
+    def read(self, *, with_battery: bool, with_card: bool) -> Facts:
+        battery = read_battery() if with_battery else None
         card = self.read_card() if with_card and self.has_card else None
-        return Facts(read_time(), read_battery(), card)
+        return Facts(read_time(), battery, card)
 
     def read_card(self) -> CardFacts:
         """Read the card. A driver that hangs stops a thread, and never the keeper."""
@@ -148,9 +151,17 @@ def _read_programs(nvml: ModuleType, handle: Any) -> tuple[tuple[Program, ...], 
         with suppress(nvml.NVMLError, AttributeError):
             for process in getattr(nvml, f"nvmlDeviceGet{kind}RunningProcesses")(handle):
                 mib = process.usedGpuMemory / MIB if process.usedGpuMemory else None
-                programs[process.pid] = Program(process.pid, _read_name(nvml, process.pid), mib)
+                programs[process.pid] = Program(_read_name(nvml, process.pid), mib, _is_ours(process.pid))
             answers = True
     return tuple(programs.values()), answers
+
+
+def _is_ours(pid: int) -> bool:
+    """Whether the process belongs to the session of the keeper, as the trainer and its children do."""
+    try:
+        return os.getsid(pid) == os.getsid(0)
+    except OSError:
+        return False
 
 
 def _read_name(nvml: ModuleType, pid: int) -> str:

@@ -21,22 +21,21 @@ _decoder = msgspec.json.Decoder(ev.Started | ev.Probe | ev.Memory)
 
 
 class TrainerMemory:
-    """Follows the events at `path` from their present end.
+    """Follows the events of a run from their present end.
 
     `held_mib` is the memory of the trainer that runs now, and `needed_mib` the most that the newest attempt with a
     measurement has held, both with the CUDA context. They are None until a trainer has measured on a GPU.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         self._offset = _read_size(path)
         self._context_mib = 0.0
         self.held_mib: float | None = None
         self.needed_mib: float | None = None
 
-    def poll(self) -> None:
-        """Read the events that are new since the last call."""
-        with suppress(OSError), files.open_file(self._path) as file:
+    def poll(self, path: Path) -> None:
+        """Read the events that are new since the last call. `path` is where they are now, if the run was renamed."""
+        with suppress(OSError), files.open_file(path) as file:
             file.seek(self._offset)
             for line in file:
                 if not line.endswith(b"\n"):

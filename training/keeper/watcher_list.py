@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from training.contract.run_directory import RunDirectory
 from training.keeper.hangs import HangWatcher
+from training.keeper.rule_watcher import RuleWatcher
+from training.keeper.sleep import SleepWatcher
 from training.keeper.watchers import Watcher
 
 
 def make_watchers(run: RunDirectory) -> list[Watcher]:
     """Create the watchers of `run`. The answer of an earlier one has precedence."""
-    return [HangWatcher(run)]
+    return [HangWatcher(run), RuleWatcher(run), SleepWatcher(run)]

@@ -11,12 +11,13 @@ import pytest
 from training.contract.power import Battery
 from training.keeper.rules import HOLD_SECONDS, ParkWatch, ResumeWatch, Rules, TrainerFacts, find_obstacles
 from training.keeper.surroundings import CardFacts, Facts, Program
+from training.keeper.watchers import Hold
 
-GAME = Program(7, "blender", 2100.0)
-OURS = Program(42, "python3", 2300.0)
+GAME = Program("blender", 2100.0)
+OURS = Program("python3", 2300.0, is_ours=True)
 QUIET = CardFacts(used_mib=2500.0, total_mib=4096.0, celsius=60, programs=(OURS,), lists_memory=True)
 FREE = CardFacts(used_mib=10.0, total_mib=4096.0, celsius=50, lists_memory=True)
-TRAINING = TrainerFacts(pid=42, held_mib=2300.0, needed_mib=2600.0, on_gpu=True)
+TRAINING = TrainerFacts(runs=True, held_mib=2300.0, needed_mib=2600.0, on_gpu=True)
 HELD = TrainerFacts(needed_mib=2600.0, on_gpu=True)
 NOON = 12 * 3600.0
 LOOK = 10.0
@@ -34,7 +35,7 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def find(facts: Facts, trainer: TrainerFacts, **rules: Any) -> list[str]:
-    found = find_obstacles(Rules(**rules), facts, trainer, to_resume=trainer.pid == 0)
+    found = find_obstacles(Rules(**rules), facts, trainer, to_resume=not trainer.runs)
     return [obstacle.reason for obstacle in found]
 
 
@@ -60,7 +61,7 @@ def test_each_rule_says_its_figures() -> None:
     ]
     (hours,) = find_obstacles(Rules(hours="23:00-07:00"), Facts(NOON), TRAINING, to_resume=False)
     assert hours.reason == "It is 12:00, and the run trains from 23:00 to 07:00 (keeper.hours)."
-    assert (hours.ends, hours.until, hours.state) == ("It continues at 23:00.", 23 * 3600.0, "waiting")
+    assert hours.hold == Hold("waiting", hours.reason, "It continues at 23:00.", 23 * 3600.0)
 
 
 def test_below_its_limit_no_rule_holds() -> None:
@@ -75,7 +76,7 @@ def replace_mib(program: Program, mib: float | None) -> Program:
 
 
 def test_several_programs_are_added_and_the_largest_is_named() -> None:
-    card = on_card(QUIET, programs=(Program(3, "Xorg", 300.0), OURS, GAME, Program(9, "firefox", 600.0)))
+    card = on_card(QUIET, programs=(Program("Xorg", 300.0), OURS, GAME, Program("firefox", 600.0)))
     assert find(card, TRAINING, park_above_others_mib=2999)[0].startswith(
         "blender and 2 other programs hold 3,000 MiB of the card"
     )
@@ -94,8 +95,9 @@ def test_under_wsl2_the_rest_of_the_used_memory_belongs_to_others() -> None:
 def test_the_runs_own_trainer_is_never_another_program() -> None:
     """While it loads nobody knows how much it holds, and in a container the driver gives it another pid."""
     loading = TRAINING._replace(held_mib=None)
-    elsewhere = on_card(QUIET, programs=(Program(4711, "python3", 2300.0),))
+    elsewhere = on_card(QUIET, programs=(Program("python3", 2300.0),))
     assert find(elsewhere, loading, park_above_others_mib=1) == []
+    assert find(on_card(QUIET, programs=()), TRAINING, park_above_others_mib=300) == []
     assert find(elsewhere, TRAINING, park_above_others_mib=800) == []
     # A parked run has no trainer, so that every program is another one. What the driver itself uses is none.
     assert find(elsewhere, HELD, park_above_others_mib=800) != []
@@ -114,7 +116,7 @@ def test_a_held_run_needs_its_memory_and_a_cool_card() -> None:
 def test_only_a_run_on_a_gpu_waits_for_the_driver() -> None:
     lost = Facts(NOON, card=CardFacts(problem="the GPU has fallen off the bus: restart the machine"))
     (driver,) = find_obstacles(Rules(), lost, HELD, to_resume=True)
-    assert (driver.rule, driver.state) == ("driver", "waiting")
+    assert (driver.rule, driver.hold.state) == ("driver", "waiting")
     assert driver.reason == "The card can't be used: the GPU has fallen off the bus: restart the machine."
     assert find(lost, HELD._replace(on_gpu=False)) == []
     assert find(lost, TRAINING, park_above_others_mib=1) == []  # a trainer that runs is not ended for that

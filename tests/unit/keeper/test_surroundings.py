@@ -27,7 +27,7 @@ def nvml(monkeypatch: pytest.MonkeyPatch) -> FakeNvml:
 def test_reads_the_card_and_its_programs(nvml: FakeNvml) -> None:
     nvml.card |= {"used": 2110, "celsius": 71, "programs": [[NO_PID, "C:\\Games\\blen\x1b[2Jder.exe", 2100]]}
     card = Surroundings().read_card()
-    assert card == CardFacts(2110.0, 4096.0, 71, (Program(NO_PID, "blen[2Jder.exe", 2100.0),), lists_memory=True)
+    assert card == CardFacts(2110.0, 4096.0, 71, (Program("blen[2Jder.exe", 2100.0),), lists_memory=True)
     assert card.free_mib == 1986.0
 
 
@@ -35,7 +35,7 @@ def test_what_the_driver_does_not_tell_is_not_known(nvml: FakeNvml, monkeypatch:
     monkeypatch.setattr(surroundings, "wsl", lambda: 2)
     nvml.card |= {"celsius": None, "programs": [[NO_PID, "game.exe", None]]}
     card = Surroundings().read_card()
-    assert (card.celsius, card.lists_memory, card.programs) == (None, False, (Program(NO_PID, "game.exe", None),))
+    assert (card.celsius, card.lists_memory, card.programs) == (None, False, (Program("game.exe", None),))
 
 
 def test_a_driver_that_is_gone_says_why_and_may_come_back(nvml: FakeNvml) -> None:
@@ -87,7 +87,7 @@ def test_a_run_on_the_cpu_has_no_card(
 
 def test_the_card_is_read_only_when_it_is_asked_for(nvml: FakeNvml) -> None:
     around = Surroundings()
-    assert around.read(with_card=False).card is None
+    assert around.read(with_battery=False, with_card=False).card is None
     assert nvml.opened == 0
-    assert around.read(with_card=True).card is not None
-    assert Surroundings("cpu").read(with_card=True).card is None
+    assert around.read(with_battery=False, with_card=True).card is not None
+    assert Surroundings("cpu").read(with_battery=False, with_card=True).card is None

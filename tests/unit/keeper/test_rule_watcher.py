@@ -1,0 +1,186 @@
+"""A keeper parks its run by the rules and brings it back, over a made-up card, battery and clock."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.config_file import write_config
+from support.programs import PROGRAMS
+
+from codex_tui.runs.follower import snapshot
+from training.contract import events as ev
+from training.contract.run_directory import Request, RunDirectory
+
+BLENDER = [1 << 22, "blender", 2100]
+TRAINER = [0, "python3", 300]  # of the keeper's session
+NO_CARD = {"error": "GpuIsLost"}
+
+
+@pytest.fixture(autouse=True)
+def utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+
+
+class World:
+    """What the keeper's rules see; each change replaces the file in one step."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self._values = path, dict[str, Any]()
+        self.change()
+
+    def change(self, **values: Any) -> None:
+        self._values |= values
+        new = self.path.with_suffix(".new")
+        new.write_text(json.dumps(self._values))
+        new.replace(self.path)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path / "world.json")
+
+
+def make_run(folder: Path, *, actual: str = "cpu", **rules: Any) -> RunDirectory:
+    run = RunDirectory(folder / "run")
+    run.create()
+    config = {"version": 1, "profile": {"keeper": {"resume_after_minutes": 0.01} | rules}, "dataset": "demo"}
+    write_config(run, config | {"actual": {"hardware": {"device": actual}}, "forecast_mib": 2600.0})
+    run.log.touch()
+    return run
+
+
+@contextmanager
+def keep(run: RunDirectory, world: World) -> Iterator[subprocess.Popen[bytes]]:
+    trainer = (sys.executable, PROGRAMS / "parking_trainer.py", "attempt", "100000")
+    command = [sys.executable, PROGRAMS / "lending_keeper.py", run.path, world.path, *trainer]
+    with subprocess.Popen(command, start_new_session=True) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                run.request_stop("terminate")
+            process.wait()
+
+
+def until(reached: Callable[[], object]) -> None:
+    while not reached():  # pytest-timeout ends a wait in vain
+        time.sleep(0.01)
+
+
+def until_status(run: RunDirectory, status: str) -> ev.Held | None:
+    until(lambda: snapshot(run).status == status)
+    return snapshot(run).held
+
+
+def count_attempts(run: RunDirectory) -> int:
+    process = run.read_process()
+    return process.attempt if process else 0
+
+
+def test_each_rule_parks_the_run_with_its_figures_and_lets_it_come_back(tmp_path: Path, world: World) -> None:
+    run = make_run(tmp_path, park_above_others_mib=800, park_on_battery=True, park_above_celsius=80)
+    calm = {"card": {"used": 10, "celsius": 60, "programs": []}, "battery": [False, 80]}
+    troubles: list[tuple[dict[str, Any], str]] = [
+        ({"card": {"programs": [TRAINER, BLENDER]}}, "blender holds 2,100 MiB of the card, more than 800 MiB"),
+        ({"battery": [True, 74]}, "The machine runs on battery, at 74 %"),
+        ({"card": {"celsius": 84}}, "The card has 84 °C, and the limit is 80 °C"),
+    ]
+    world.change(**calm)
+    with keep(run, world):
+        for attempt, (trouble, reason) in enumerate(troubles, 1):
+            until_status(run, "training")
+            assert count_attempts(run) == attempt
+            world.change(**trouble)
+            held = until_status(run, "parked")
+            assert held is not None and held.reason.startswith(reason)
+            until(lambda: (found := snapshot(run).held) and found.ends.startswith("It continues when"))
+            world.change(**calm)
+        until_status(run, "training")
+
+
+def test_a_run_that_is_launched_outside_of_its_hours_waits_for_them(tmp_path: Path, world: World) -> None:
+    start = datetime.fromisoformat("2026-11-28T22:30+00:00").timestamp()
+    run = make_run(tmp_path, hours="23:00-07:00")
+    world.change(time=start)
+    with keep(run, world):
+        held = until_status(run, "waiting")
+        assert held == ev.Held(
+            state="waiting", reason="It is 22:30, and the run trains from 23:00 to 07:00 (keeper.hours).",
+            ends="It continues at 23:00.", until=start + 1800, seq=held.seq, time=held.time,
+        )  # fmt: skip
+        assert count_attempts(run) == 0
+        world.change(time=start + 1801)
+        until_status(run, "training")
+        world.change(time=start + 8.5 * 3600)
+        held = until_status(run, "waiting")
+        assert held is not None and held.reason.startswith("It is 07:00")
+
+
+def test_a_person_overrides_a_rule_and_no_rule_undoes_what_a_person_parked(tmp_path: Path, world: World) -> None:
+    run = make_run(tmp_path, park_on_battery=True, resume_after_minutes=0)
+    world.change(battery=[False, 80])
+    with keep(run, world):
+        until_status(run, "training")
+        world.change(battery=[True, 74])
+        until_status(run, "parked")
+        run.write_request(Request("resume"))
+        until(lambda: count_attempts(run) == 2)
+        until_status(run, "training")
+        before = snapshot(run).state.step
+        until(lambda: snapshot(run).state.step > before + 60)  # twice as long as the rule needs to park it
+        assert count_attempts(run) == 2
+        world.change(battery=[False, 74])
+        before = snapshot(run).state.step
+        until(lambda: snapshot(run).state.step > before + 60)
+        world.change(battery=[True, 73])
+        until_status(run, "parked")  # the override ended when the laptop was plugged in
+        world.change(battery=[False, 73])
+        until_status(run, "training")
+        run.request_stop("park", "Asked with L.")
+        held = until_status(run, "parked")
+        assert held is not None and held.ends == ev.BY_HAND
+        for battery in ([True, 73], [False, 73]):
+            world.change(battery=battery)
+            size = run.events.stat().st_size
+            time.sleep(0.5)  # nothing happens, for which nothing can be waited
+            assert snapshot(run).status == "parked" and run.events.stat().st_size == size
+        run.write_request(Request("resume"))
+        until_status(run, "training")
+
+
+def test_a_run_comes_back_only_to_the_memory_that_it_needs(tmp_path: Path, world: World) -> None:
+    run = make_run(tmp_path, park_above_others_mib=2000)
+    world.change(card={"used": 2500, "programs": [BLENDER]})
+    with keep(run, world):
+        until_status(run, "parked")  # before the first attempt
+        world.change(card={"used": 1700, "programs": [[1 << 22, "blender", 1700]]})
+        until(lambda: (snapshot(run).held or ev.Held(state="parked", reason="")).reason.startswith("The run needs"))
+        held = snapshot(run).held
+        assert held is not None and held.reason == "The run needs 2,600 MiB of the card, and 2,396 MiB are free."
+        world.change(card={"used": 1400, "programs": [[1 << 22, "blender", 1400]]})
+        until_status(run, "training")
+
+
+def test_a_resumed_run_waits_for_the_driver_and_comes_back_by_itself(tmp_path: Path, world: World) -> None:
+    """Even a person can't override that: the trainer would take the CPU, without a word."""
+    run = make_run(tmp_path, actual="cuda:0 (Made-up RTX 3050)")
+    world.change(card=NO_CARD)
+    with keep(run, world):
+        held = until_status(run, "waiting")
+        assert held is not None
+        assert held.reason == "The card can't be used: the GPU has fallen off the bus: restart the machine."
+        assert held.ends == "It continues when the driver answers."
+        run.write_request(Request("resume"))
+        until(lambda: run.read_request() is None)
+        world.change(card={})
+        until_status(run, "training")
+        assert count_attempts(run) == 1

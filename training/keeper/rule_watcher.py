@@ -1,0 +1,129 @@
+"""Parks the run by the rules of its profile, and brings it back; see `rules.py`."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from training.contract.config import ConfigError, RunConfig, get_table
+from training.contract.events import BY_HAND
+from training.contract.run_directory import RunDirectory
+from training.keeper.rules import Obstacle, ParkWatch, ResumeWatch, RuleName, Rules, TrainerFacts, find_obstacles
+from training.keeper.surroundings import Facts, Surroundings
+from training.keeper.trainer_memory import TrainerMemory
+from training.keeper.watchers import Hold, Moment
+
+LOOK_SECONDS = 10.0
+SHOWN_SECONDS = 60.0  # a reason is shown for so long at least, so that a restless card writes few events
+
+
+@dataclass
+class RuleWatcher:
+    """Holds the run while a rule speaks against it.
+
+    A person who resumes the run overrides the rules that hold then, each until it has been clear once.
+    """
+
+    run: RunDirectory
+    seconds: float = field(default_factory=lambda: LOOK_SECONDS)
+
+    def __post_init__(self) -> None:
+        try:
+            config = RunConfig.read(self.run.config)
+        except ConfigError:  # the trainer says what is wrong with it
+            config = RunConfig(profile={}, dataset="")
+        device = get_table(config.profile, "hardware").get("device", "auto")
+        self._rules = Rules.read(config.profile)
+        self._surroundings = Surroundings(device)
+        self._memory = TrainerMemory(self.run.events)
+        self._forecast_mib = config.forecast_mib
+        self._trained_on_gpu = str(get_table(config.actual, "hardware").get("device", "")).startswith("cuda")
+        self._park = ParkWatch(self._rules)
+        self._resume: ResumeWatch | None = None  # while this watcher holds the run
+        self._shown: tuple[RuleName | None, float, Hold] | None = None
+        self._resumed_at: float | None = None
+        self._has_looked = False
+
+    def look(self, moment: Moment) -> Hold | None:
+        by_hand = self._is_resumed_by_hand(moment)
+        if moment.trainer is not None:
+            return self._look_at_trainer(moment)
+        if by_hand:
+            self._resume = None
+            self._park.override(self._read_facts(), self._describe_trainer())
+        is_parked_by_hand = self._resume is None and moment.held is not None and moment.held.ends == BY_HAND
+        hold = None if is_parked_by_hand else self._look_at_held(moment)
+        if self._resume is None:
+            self._surroundings.close_card()
+        return hold
+
+    def _is_resumed_by_hand(self, moment: Moment) -> bool:
+        """Whether a person has resumed the run since the last look. A keeper that begins with a later attempt than the
+        first was started by `codex-tui resume`."""
+        by_hand = moment.resumed_at != self._resumed_at and moment.resumed_at is not None
+        by_hand = by_hand or (not self._has_looked and moment.attempt > 1)
+        self._has_looked, self._resumed_at = True, moment.resumed_at
+        return by_hand
+
+    def _look_at_trainer(self, moment: Moment) -> Hold | None:
+        self._memory.poll(moment.run.events)
+        if not self._rules.can_park:
+            return None
+        obstacle = self._park.look(self._read_facts(), self._describe_trainer(runs=True), moment.now)
+        if obstacle is None:
+            return None
+        self._resume = self._resume or ResumeWatch(self._rules, self._park.overrides)
+        return self._show(obstacle.rule, obstacle.hold, moment)
+
+    def _look_at_held(self, moment: Moment) -> Hold | None:
+        if self._resume is None:
+            if (obstacle := self._find_obstacle_to_start()) is None:
+                return None
+            self._resume = ResumeWatch(self._rules, self._park.overrides)
+        facts = self._read_facts(with_card=False)
+        if self._resume.needs_card(facts):
+            facts = self._read_facts(with_card=True)
+        else:
+            self._surroundings.close_card()
+        standing = self._resume.look(facts, self._describe_trainer(), moment.now)
+        if standing.may_resume:
+            self._resume = self._shown = None
+            return None
+        if (obstacle := standing.obstacle) is not None:
+            return self._show(obstacle.rule, obstacle.hold, moment)
+        until = facts.time + standing.resumes_in
+        reason = f"Nothing has spoken against the run since {_format_clock(until - self._rules.resume_after_seconds)}."
+        ends = f"It continues at {_format_clock(until)} if that stays so."
+        return self._show(None, Hold("parked", reason, ends, round(until)), moment)
+
+    def _find_obstacle_to_start(self) -> Obstacle | None:
+        """Find what speaks against the start of an attempt that no rule has held yet."""
+        trainer = self._describe_trainer()
+        facts = self._read_facts(with_card=self._rules.need_card or trainer.on_gpu)
+        found = find_obstacles(self._rules, facts, trainer, to_resume=False)
+        return next((obstacle for obstacle in found if obstacle.rule not in self._park.overrides), None)
+
+    def _read_facts(self, *, with_card: bool | None = None) -> Facts:
+        """Read what the rules need, or more of it."""
+        with_card = self._rules.need_card if with_card is None else with_card
+        return self._surroundings.read(with_battery=self._rules.park_on_battery, with_card=with_card)
+
+    def _describe_trainer(self, *, runs: bool = False) -> TrainerFacts:
+        measured = self._memory.needed_mib
+        on_gpu = self._trained_on_gpu or measured is not None
+        return TrainerFacts(runs, self._memory.held_mib, self._forecast_mib if measured is None else measured, on_gpu)
+
+    def _show(self, rule: RuleName | None, hold: Hold, moment: Moment) -> Hold:
+        """Return `hold`, or the one that is shown already: its figures change all the time, and each change would be
+        written as an event."""
+        if self._shown is not None:
+            shown_rule, since, shown = self._shown
+            is_same = shown_rule == rule and abs((hold.until or 0.0) - (shown.until or 0.0)) < LOOK_SECONDS
+            if is_same or moment.now - since < SHOWN_SECONDS:
+                return shown
+        self._shown = (rule, moment.now, hold)
+        return hold
+
+
+def _format_clock(moment: float) -> str:
+    return time.strftime("%H:%M", time.localtime(moment))
