@@ -12,16 +12,20 @@ from codex_tui.base.errors import BadInput, EnvironmentMissing
 from codex_tui.base.progress import OnProgress, ignore_progress
 from codex_tui.base.toml import format_literal
 from codex_tui.data import sources
+from codex_tui.data.run_time import estimate_tokens
 from codex_tui.hub.model import MissingModel, find_missing_model
 from codex_tui.judge.books import load_profile_book
 from codex_tui.machine import forecast
 from codex_tui.machine.forecast import ResourceForecast
 from codex_tui.profiles import library
-from codex_tui.runs.changes import check_name
+from codex_tui.runs.changes import check_name, clean_name
 from training.contract.profile import Profile
 from training.dataset.book import QuestionBook
 from training.dataset.source import Source
 from training.dataset.split import count_steps, count_train_rows, find_sparse_logging
+
+RowCounts = dict[tuple[Source, str], tuple[int, int]]
+"""The good rows of a source under a profile's table dataset, and how many of them are its validation split."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,19 @@ class LaunchPlan:
         return f"{sparse.message} {sparse.remedy}" if sparse else ""
 
     @property
+    def base_name(self) -> str:
+        """What the run's name begins with, unless a person chooses the name."""
+        return clean_name(self.profile.launch.name or self.profile_file.stem)
+
+    @property
+    def tokens(self) -> int | None:
+        """About how many tokens the run trains on; None if its rows can't be counted yet."""
+        if self.good_rows is None:
+            return None
+        train_rows = count_train_rows(self.good_rows, self.profile, self.validation_rows)
+        return estimate_tokens(self.profile, self.source, self.good_rows, train_rows)
+
+    @property
     def download_note(self) -> str:
         """One sentence where the run first downloads its model, else ""."""
         return self.missing_model.note if self.missing_model and not self.missing_model.problem else ""
@@ -86,13 +103,15 @@ def make_plan(
     resources: ResourceForecast | None = None,
     find_model: bool = True,
     until: float | None = None,
+    counts: RowCounts | None = None,
     report: OnProgress = ignore_progress,
 ) -> LaunchPlan:
     """Plan a fine-tune of the profile in `profile_file`. Nothing is written.
 
     `dataset` replaces the profile's own; `report` receives the progress of a download from the Hub. `resources` is a
     forecast that the caller has already; it is used if it was made of this very profile. With `find_model`, the plan
-    says whether the model must be downloaded; without a network, that takes a few seconds.
+    says whether the model must be downloaded; without a network, that takes a few seconds. `counts` remembers the rows
+    that earlier plans have checked.
 
     Raises BadInput where the name, the profile, the dataset or the book can't be used, where the model lacks modules of
     the table lora, or where the run does not fit and launch.on_no_fit refuses it; CodexError where the Hub fails.
@@ -102,8 +121,10 @@ def make_plan(
     profile_bytes = profile_file.read_bytes()
     source = sources.find_profile_source(profile, profile_file, dataset, report)
     book = load_profile_book(profile, profile_file.parent)
+    counts = {} if counts is None else counts
+    key = source, profile.dataset.model_dump_json()
     try:
-        good_rows, validation_rows = sources.check_rows(source, profile.dataset)
+        good_rows, validation_rows = counts[key] = counts.get(key) or sources.check_rows(source, profile.dataset)
     except EnvironmentMissing:
         good_rows, validation_rows = None, 0
     if resources is None or resources.profile != profile:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -19,19 +18,22 @@ from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.data import sources
 from codex_tui.environment import build
 from codex_tui.launch_plan import LaunchPlan
-from codex_tui.runs.changes import hold, name_taken
+from codex_tui.runs.changes import clean_name, hold, name_taken
 from codex_tui.runs.deadline import change_deadline
 from codex_tui.runs.facts import suggest_chat
 from codex_tui.runs.follower import snapshot
 from codex_tui.runs.outcome import explain_config_error
+from codex_tui.runs.queue import find_queue
 from codex_tui.runs.resume_point import ResumePoint, find_resume_point
 from codex_tui.runs.tell_command import make_tell_command
 from codex_tui.workers.process import find_python_for, trainer_environment
-from training.contract import tell
+from training.contract import card_queue, tell
+from training.contract.card_queue import HasTicket, Lease
 from training.contract.config import ConfigError, RunConfig
 from training.contract.files import open_to_append, write_atomically
 from training.contract.model_path import resolve_model_paths
 from training.contract.process import ProcessIdentity
+from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 from training.dataset.source import DEMO_BOOK
 
@@ -41,9 +43,9 @@ StopRequest = Literal["save", "terminate", "kill"]
 _children: list[subprocess.Popen[bytes]] = []
 
 
-def launch(plan: LaunchPlan, python: Path | None = None) -> RunDirectory:
+def launch(plan: LaunchPlan, python: Path | None = None, *, wait: bool = False) -> RunDirectory:
     """Start the fine-tune that `plan` describes and return its run directory at once. `python` is the interpreter that
-    `build.ensure` returned, if the caller has called it.
+    `build.ensure` returned, if the caller has called it. With `wait`, the run is queued if other runs have its card.
 
     Raises EnvironmentMissing where there is nothing to train with, BadInput where the run's name was taken meanwhile
     or the rows turn out to be bad, CodexError where the run directory can't be made.
@@ -59,7 +61,7 @@ def launch(plan: LaunchPlan, python: Path | None = None) -> RunDirectory:
     homes = (str(locations.data_home()), str(locations.cache_home()))
     files = (plan.profile_file.name, plan.source.name, *map(str, plan.source.files))
     _require_utf8(*files, resolved["model"]["name"], book or "", str(interpreter), *homes)
-    run = _create(plan.name, plan.profile.launch.name or plan.profile_file.stem)
+    run = _create(plan.name, plan.base_name)
     try:
         write_atomically(run.profile, plan.profile_bytes)
         if plan.book:
@@ -74,20 +76,24 @@ def launch(plan: LaunchPlan, python: Path | None = None) -> RunDirectory:
             until=plan.until,
             **sources.to_config_fields(plan.source),
             python=str(interpreter),
+            planned_tokens=plan.tokens,
             cache=str(locations.cache_home()),
             forecast_mib=round(plan.resources.memory.device_mib, 1) if plan.resources.memory else None,
         )
         config.write(run.config)
-    except OSError:  # a full disk: half a run directory is no run
+        lease = _take_ticket(run, plan.profile, wait=wait)
+    except (OSError, CodexError):  # a full disk: half a run directory is no run
         shutil.rmtree(run.path, ignore_errors=True)
         raise
-    _start(run, interpreter, attempt=1)
+    _start(run, interpreter, lease, attempt=1)
     return run
 
 
-def resume(run: RunDirectory, *, from_start: bool = False, until: float | None = None) -> ResumePoint:
+def resume(
+    run: RunDirectory, *, from_start: bool = False, until: float | None = None, wait: bool = False
+) -> ResumePoint:
     """Resume a run in its directory, from its last whole checkpoint. Returns the checkpoint. `until` is another
-    deadline, `math.inf` for none.
+    deadline, `math.inf` for none. With `wait`, the run is queued if other runs have its card.
 
     Raises BadInput if the run is training or done already, if its config.json is damaged, or if its deadline is past.
     Raises NoWholeCheckpoint
@@ -97,7 +103,7 @@ def resume(run: RunDirectory, *, from_start: bool = False, until: float | None =
     if run.has_adapter() and snapshot(run).status == "done":
         raise BadInput(f"{run.name} is done: nothing is left to train.", suggest_chat(run))
     try:
-        RunConfig.read_with_profile(run.config)
+        profile = RunConfig.read_with_profile(run.config)[1]
     except ConfigError as error:
         raise explain_config_error(run, error) from None
     for path in (run.lock, run.log, run.events):
@@ -111,7 +117,8 @@ def resume(run: RunDirectory, *, from_start: bool = False, until: float | None =
         change_deadline(run, until, point.step)
         before = run.read_process()
         run.clear_stop()
-        _start(run, interpreter, attempt=before.attempt + 1 if before else 1)
+        lease = _take_ticket(run, profile, wait=wait)
+        _start(run, interpreter, lease, attempt=before.attempt + 1 if before else 1)
     return point
 
 
@@ -157,7 +164,7 @@ def propose_name(base: str) -> str:
 
     It reads the folder of the runs, which can be slow: call it in a thread.
     """
-    base = re.sub(r"[^A-Za-z0-9._-]+", "-", base).strip("-.")[:48] or "run"
+    base = clean_name(base)[:48]
     home = str(locations.runs_home())
     return next(name for number in count(1) if not os.path.lexists(f"{home}/{(name := f'{base}-{number}')}"))
 
@@ -178,7 +185,16 @@ def _create(name: str | None, base: str) -> RunDirectory:
             ) from error
 
 
-def _start(run: RunDirectory, python: Path, attempt: int) -> None:
+def _take_ticket(run: RunDirectory, profile: Profile, *, wait: bool) -> Lease:
+    """Give `run` its place in the queue of its card. Without `wait`, it has the card at once."""
+    try:
+        return find_queue(profile.hardware.device).take(run.name, start_now=not wait)
+    except HasTicket:
+        raise BadInput(f"{run.name} is queued or training already.", "See: codex-tui queue") from None
+
+
+def _start(run: RunDirectory, python: Path, lease: Lease, attempt: int) -> None:
+    """Start the keeper, which inherits the lease from here on."""
     _children[:] = [child for child in _children if child.poll() is None]
     descriptor = open_to_append(run.log)
     try:
@@ -191,13 +207,16 @@ def _start(run: RunDirectory, python: Path, attempt: int) -> None:
             stdout=descriptor,
             stderr=descriptor,
             cwd=run.path,
-            env=trainer_environment() | {tell.VARIABLE: make_tell_command()},
+            env=trainer_environment()
+            | {tell.VARIABLE: make_tell_command(), card_queue.VARIABLE: str(lease.descriptor)},
+            pass_fds=(lease.descriptor,),
             start_new_session=True,
         )
     except OSError as error:
         raise CodexError(f"{python} can't be started: {error.strerror}.", "Run: codex-tui doctor") from error
     finally:
         os.close(descriptor)
+        lease.close()
     _children.append(child)
     # The keeper writes its identity itself once Python is up. Until then the app would take the run for lost. If two
     # keepers were started at once, the one that holds the run's lock may have written its own identity already.

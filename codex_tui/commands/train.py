@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from codex_tui.base.errors import FAILED, BadInput
 from codex_tui.commands.options import (
     add_low_bandwidth_option,
     add_python_option,
     add_set_option,
     add_until_option,
 )
+from codex_tui.commands.turn import add_turn_options
 from training.contract.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from codex_tui.profiles.sweep import Variant
 
 UNTIL_HELP = (
     "have the adapter saved by 07:00 (the next one), '2026-11-29 07:00' or +6h: steps and the fall of the learning "
@@ -35,7 +40,9 @@ def add(subparsers: Any) -> None:
         help="fine-tune with a profile",
         description="Starts a fine-tune in its own process and watches it. The run continues when you leave.",
     )
-    train.add_argument("profile", metavar="PROFILE", help="a profile's name or file; see: codex-tui profile list")
+    train.add_argument(
+        "profiles", metavar="PROFILE", nargs="+", help="a profile's name or file; several train one after the other"
+    )
     train.add_argument(
         "--dataset", metavar="DATA", help="a file, folder, pattern or Hub id; replaces the profile's dataset"
     )
@@ -78,6 +85,16 @@ def add(subparsers: Any) -> None:
         add_until_option(command, UNTIL_HELP)
         command.add_argument("--name", metavar="NAME", help="the run's name (default: the profile's name and a number)")
         add_set_option(command)
+        command.add_argument(
+            "--sweep",
+            metavar="TABLE.FIELD=VALUE,VALUE",
+            action="append",
+            default=[],
+            help="train a run for each value: --sweep lora.r=8,16; repeated, for each combination",
+        )
+        command.add_argument("-y", "--yes", action="store_true", help="start a large number of runs without asking")
+    for command in (demo, train, resume):
+        add_turn_options(command)
     for command in (demo, train, attach, resume):
         add_python_option(command, "train and chat with")
     for command in (demo, train, attach, resume):
@@ -88,7 +105,7 @@ def add(subparsers: Any) -> None:
 
 
 def run_demo(args: argparse.Namespace) -> int:
-    args.profile, args.dataset = "demo", None
+    args.profiles, args.dataset = ["demo"], None
     return run_train(args)
 
 
@@ -98,22 +115,42 @@ def run_train(args: argparse.Namespace) -> int:
     from codex_tui.base.text import clean
     from codex_tui.commands.progress import print_progress
     from codex_tui.commands.setup import ensure_with_progress
-    from codex_tui.launch_plan import make_plan
-    from codex_tui.profiles.library import find_profile
+    from codex_tui.commands.turn import choose_turn, start_series
+    from codex_tui.launch_series import plan_series
     from codex_tui.profiles.overrides import parse_overrides
+    from codex_tui.profiles.sweep import parse_sweep
 
-    path = find_profile(args.profile)
-    overrides = parse_overrides(args.set)
+    overrides, variants = parse_overrides(args.set), parse_sweep(args.sweep)
     until = parse_deadline(args.until) if args.until is not None else None
+    _refuse_ambiguous(args, overrides, variants)
     with print_progress() as report:
-        plan = make_plan(path, dataset=args.dataset, name=args.name, overrides=overrides, until=until, report=report)
+        series = plan_series(
+            args.profiles, variants, dataset=args.dataset, name=args.name, overrides=overrides, until=until,
+            report=report,
+        )  # fmt: skip
+    if len(series.plans) > 1:
+        return start_series(series, args)
+    [plan] = series.plans
     for warning in plan.warnings:
         print(f"{clean(warning)} The run starts anyway.", file=sys.stderr)
     if plan.download_note:
         print(clean(plan.download_note), file=sys.stderr)
+    wait = choose_turn(args, plan.profile.hardware.device)
+    if wait is None:
+        return FAILED
     python = ensure_with_progress()  # may build the environment for minutes: after all that can be refused
-    run = launcher.launch(plan, python)
+    run = launcher.launch(plan, python, wait=wait)
     return _watch(run, args)
+
+
+def _refuse_ambiguous(args: argparse.Namespace, overrides: dict[str, Any], variants: list[Variant]) -> None:
+    """Raise BadInput if an option has two meanings: a name for several profiles, two values for one field."""
+    if args.name and len(args.profiles) > 1:
+        raise BadInput("--name names a single run.", "Leave it out, and each run gets the name of its profile.")
+    if args.until and len(args.profiles) * len(variants) > 1:
+        raise BadInput("--until is for a single run.", "Give each profile its time with training.max_hours.")
+    if both := next((field for field in variants[0].overrides if field in overrides), None):
+        raise BadInput(f"--set and --sweep both give {both}.", f"Leave out --set {both}.")
 
 
 def run_attach(args: argparse.Namespace) -> int:

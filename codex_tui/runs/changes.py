@@ -21,6 +21,11 @@ from training.contract.run_directory import RunDirectory
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
+def clean_name(text: str) -> str:
+    """Replace what can't be in a run's name, such as the blanks in the name of a profile."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.") or "run"
+
+
 def check_name(name: str | None) -> None:
     """Raises BadInput if a new run can't get this name. With None, the launcher chooses the name."""
     if name is None:

@@ -21,6 +21,7 @@ from codex_tui import launcher
 from codex_tui.base import locations, settings
 from codex_tui.base.errors import BadInput, EnvironmentMissing
 from codex_tui.launch_plan import make_plan
+from training.contract.card_queue import CardQueue
 from training.contract.run_directory import RunDirectory
 from training.dataset.book import DEMO_BOOK_FILE
 from training.dataset.source import DEMO_BOOK
@@ -224,7 +225,8 @@ def test_of_two_that_start_at_once_the_one_that_trains_is_known(home: Path, pyth
     run = launch(profile, python=python)
     until(lambda: "training" in log(run))
     holder = run.read_process()
-    launcher._start(run, python, attempt=2)  # another viewer's, which looked before the first had said who it is
+    lease = CardQueue.of_card(locations.runs_home(), "cpu").take("another viewer's")
+    launcher._start(run, python, lease, attempt=2)  # another viewer's, which looked before the first had said who it is
     until(lambda: "another process is training this run" in log(run))
     assert run.read_process() == holder
     assert run.is_trainer_alive()

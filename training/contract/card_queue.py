@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, NamedTuple, cast, get_args
 
+CPU = "cpu"  # the name of the processor as a card; see `training.memory.visible_gpu`
 FOLDER = ".queue"  # in the folder of the runs
 VARIABLE = "CODEX_TUI_TICKET"  # the number of the open ticket that a process inherits from the one that started it
 
@@ -94,9 +95,9 @@ class CardQueue:
                 raise
         return Lease(self, descriptor)
 
-    def move(self, run: str, position: int) -> None:
-        """Give a queued run the place `position`, from 1, among the queued ones. A place beyond the last is the last.
-        Raises KeyError if the run is not queued."""
+    def move(self, run: str, position: int) -> int:
+        """Give a queued run the place `position`, from 1, among the queued ones. Returns its new place, because a place
+        beyond the last is the last. Raises KeyError if the run is not queued."""
         with self._lock():
             before = [held.ticket for held in self._list() if held.ticket.state == "queued"]
             moved = next((ticket for ticket in before if ticket.run == run), None)
@@ -106,6 +107,7 @@ class CardQueue:
             after.insert(max(1, position) - 1, moved)
             for ticket, place in zip(after, before, strict=True):
                 self._rename(ticket, ticket._replace(number=place.number))
+            return after.index(moved) + 1
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
@@ -135,6 +137,8 @@ class Lease:
     def __init__(self, queue: CardQueue, descriptor: int) -> None:
         self.queue = queue
         self.descriptor = descriptor
+        self._seen = 0  # when the folder last changed, in nanoseconds
+        self._blocker = ""  # the path of the first ticket that this run waits for
 
     @classmethod
     def inherit(cls) -> Lease | None:
@@ -159,9 +163,24 @@ class Lease:
             if own.state != "queued":
                 return []
             before = [one for one in others if one.state == "training" or (one.state == "queued" and one < own)]
-            if not before:
+            before.sort(key=lambda ticket: (ticket.state != "training", ticket))
+            if before:
+                self._blocker = f"{self.queue.folder}/{before[0].file_name}"
+            else:
                 self.queue._rename(own, own._replace(state="training"))
-            return sorted(before, key=lambda ticket: (ticket.state != "training", ticket))
+            self._seen = self.queue.folder.stat().st_mtime_ns
+            return before
+
+    def must_wait(self) -> bool:
+        """Return whether nothing has changed since the last look. This is cheap: it looks at one ticket alone."""
+        try:
+            return self.queue.folder.stat().st_mtime_ns == self._seen and _find_holder(self._blocker, clear=False) != 0
+        except OSError:
+            return False
+
+    def start_anyway(self, run: str) -> None:
+        """Share the card with the run that has it."""
+        self._change_state(run, "training")
 
     def park(self, run: str) -> None:
         """Let others have the card. The run keeps its number."""
@@ -197,21 +216,38 @@ class Lease:
         return own, [held.ticket for held in tickets if held.inode != inode]
 
 
+def describe_wait(before: Sequence[Ticket], card: str) -> str:
+    """Say in a sentence, without its full stop, which runs come before one that waits for `card`, or would wait."""
+    training = [ticket.run for ticket in before if ticket.state == "training"]
+    queued = [ticket.run for ticket in before if ticket.state == "queued"]
+    parts = []
+    if training:
+        verb = "trains" if len(training) == 1 else "train"
+        parts.append(f"{' and '.join(training)} {verb} on {'the CPU' if card == CPU else 'this card'}")
+    if queued:
+        parts.append(
+            f"{queued[0]} is before this one" if len(queued) == 1 else f"{len(queued)} runs are before this one"
+        )
+    return "; ".join(parts)
+
+
 def is_busy(tickets: list[Ticket]) -> bool:
     """Return whether a run trains on the card, or waits to."""
     return any(ticket.state != "parked" for ticket in tickets)
 
 
-def _find_holder(path: str) -> int:
-    """Return the inode of the ticket at `path` if a process holds it. Delete it and return 0 if none does."""
+def _find_holder(path: str, *, clear: bool = True) -> int:
+    """Return the inode of the ticket at `path` if a process holds it. If none does, delete it with `clear`, and return
+    0. Without the queue's lock, ask only about a ticket that is held or has been held, and clear nothing."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return 0
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        with suppress(OSError):
-            os.unlink(path)  # noqa: PTH108  see `_list`
+        if clear:
+            with suppress(OSError):
+                os.unlink(path)  # noqa: PTH108  see `_list`
         return 0
     except BlockingIOError:
         return os.fstat(descriptor).st_ino

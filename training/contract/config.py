@@ -117,6 +117,7 @@ class RunConfig(msgspec.Struct, kw_only=True, omit_defaults=True):
     hub: Hub | None = None
     python: str = ""  # the interpreter of the trainer; only information, since a copied run must not start a program
     forecast_mib: float | None = None  # of the card at launch, which a parked run needs free to come back
+    planned_tokens: int | None = None  # that the launcher expects it to train on, which tells about how long it takes
     cache: str = ""  # the cache folder of the launch; only information, see `training.contract.cache`
     stack: dict[str, str | None] = {}  # package versions; None: not installed
     actual: dict[str, Any] = {}  # the profile's tables with the values that ran

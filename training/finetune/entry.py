@@ -11,6 +11,7 @@ from pathlib import Path
 
 from training.contract import events as ev
 from training.contract import failures, files
+from training.contract.card_queue import Lease
 from training.contract.run_directory import RunDirectory
 from training.contract.secrets import redact_secrets
 from training.finetune import torchrun
@@ -32,6 +33,7 @@ def train(path: Path) -> int:
         print_error(f"{path} is not a run directory: it has no config.json.")
         return 1
     os.umask(0o077)
+    Lease.inherit()  # none of the programs that the trainer starts may hold the card when the trainer has ended
     try:
         if not _lock(run):
             print_error(f"{path}: another process is training this run.")

@@ -25,6 +25,7 @@ from training.contract.process import ProcessIdentity
 from training.contract.run_directory import Request, RunDirectory
 from training.keeper.decisions import AttemptEnd, Finish, Heal, Next, decide, find_saved_step, read_end_event
 from training.keeper.healing import Healer, HealRules
+from training.keeper.lease import CardLease
 from training.keeper.recording import HistoryKeeper
 from training.keeper.telling import tell
 from training.keeper.trainer_process import COMMAND, TrainerProcess
@@ -71,6 +72,7 @@ class Keeper:
         self._command, self._watchers = command, Watchers(watchers)
         self._healer = Healer(HealRules.read(run))
         self._history = HistoryKeeper(self._folder)
+        self._card = CardLease(run)
         self._held: Hold | None = None  # the one that events.jsonl has; None while a trainer runs
         self._since = time.monotonic()
         self._resumed_at: float | None = None
@@ -100,6 +102,7 @@ class Keeper:
             decision = self._hold(decision.hold) or self._train()
         if decision.event:
             self._emit(decision.event)
+        self._card.release()
         return self._code
 
     def leave(self) -> None:
@@ -113,7 +116,8 @@ class Keeper:
         self._history.poll(at_end=True)  # after keeper.json, which viewers wait for
 
     def _hold(self, by_hand: Hold | None) -> Finish | None:
-        """Hold the run while a person or a watcher wants it. Returns None if the next attempt may start.
+        """Hold the run while a person or a watcher wants it, and until it has its card. Returns None if the next
+        attempt may start.
 
         `by_hand` is the hold that a person asked for.
         """
@@ -138,7 +142,9 @@ class Keeper:
                 by_hand = None
             holds = [by_hand, *(answer for answer in answers if isinstance(answer, Hold))]
             hold = next((hold for hold in holds if hold), None)
-            if hold is None:
+            if hold and hold.state != "healing":
+                self._card.lend(named)
+            elif hold is None and (hold := self._card.wait(named, time.monotonic(), self._resumed_at)) is None:
                 return None
             if hold != self._held:
                 self._emit(ev.Held(**hold._asdict(), step=find_saved_step(run)))
@@ -162,7 +168,7 @@ class Keeper:
         self._watchers.ask_all_again()
         ruled: Hold | None = None
         restart: Restart | None = None
-        self._trainer = trainer = TrainerProcess(named, self._command, attempt)
+        self._trainer = trainer = TrainerProcess(named, self._command, attempt, self._card.descriptor)
         while (exit_ := trainer.poll()) is None:
             with suppress(OSError):
                 trim_log(run.log)

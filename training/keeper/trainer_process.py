@@ -22,12 +22,13 @@ VMSTAT = Path("/proc/vmstat")
 
 class TrainerProcess:
     """A running trainer. `poll` returns how it ended, and None until then. `code` is its exit code then, or 128 and the
-    number of the signal that killed it, as in a shell."""
+    number of the signal that killed it, as in a shell. The trainer inherits the descriptor `lease`, so that its card
+    stays taken if the keeper is killed."""
 
-    def __init__(self, run: RunDirectory, command: Sequence[str], attempt: int) -> None:
+    def __init__(self, run: RunDirectory, command: Sequence[str], attempt: int, lease: int | None = None) -> None:
         self._oom_kills_before = count_oom_kills()
         self.attempt, self.code = attempt, 0
-        self.pid = _start([*command, str(run.path)])
+        self.pid = _start([*command, str(run.path)], lease)
         # The trainer writes it again. Until then, viewers must not take the one before for it.
         if identity := ProcessIdentity.from_pid(self.pid, attempt):
             with suppress(OSError):
@@ -48,7 +49,7 @@ class TrainerProcess:
             os.kill(self.pid, number)  # no other process can have this pid before `poll` has seen the end
 
 
-def _start(command: list[str]) -> int:
+def _start(command: list[str], lease: int | None) -> int:
     parent = os.getpid()
     child = os.fork()
     if child:
@@ -59,6 +60,8 @@ def _start(command: list[str]) -> int:
             os._exit(1)
         # SIGINT and SIGHUP stay ignored in the new program: a closed terminal is no stop request.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+        if lease is not None:
+            os.set_inheritable(lease, True)
         os.execv(command[0], command)
     except BaseException as error:  # noqa: BLE001  nothing of the keeper may run in the child
         os.write(2, f"{command[0]} can't be started: {error}\n".encode(errors="replace"))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 
+from training.contract.card_queue import CPU
+
 _SIGNS_OF_A_GPU = ("/dev/nvidia0", "/proc/driver/nvidia/version", "/usr/lib/wsl/lib/libnvidia-ml.so.1")
 
 
@@ -27,7 +29,7 @@ def name_card(device: int | str) -> str:
     number. The name stays the same while the driver is gone for a while."""
     visible = str(device) if isinstance(device, int) else first_visible_gpu()
     if device == "cpu" or not visible or (device == "auto" and not any(map(os.path.exists, _SIGNS_OF_A_GPU))):
-        return "cpu"
+        return CPU
     if visible.isdigit():
         return f"gpu-{visible}"
     number = _find_number(visible)
@@ -36,7 +38,7 @@ def name_card(device: int | str) -> str:
 
 def describe_card(name: str) -> str:
     """Return the words for a card that `name_card` named."""
-    return "the CPU" if name == "cpu" else f"GPU {name.removeprefix('gpu-')}" if name.startswith("gpu-") else name
+    return "the CPU" if name == CPU else f"GPU {name.removeprefix('gpu-')}" if name.startswith("gpu-") else name
 
 
 def _find_number(uuid: str) -> int | None:

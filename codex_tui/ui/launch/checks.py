@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from codex_tui.machine.forecast import ResourceForecast
     from training.memory.remedies import Remedy
 
-APPLY_KEY, COMPARE_KEY = "ctrl+l", "ctrl+g"
+APPLY_KEY, COMPARE_KEY, NOW_KEY = "ctrl+l", "ctrl+g", "ctrl+n"
 LENGTH = "model.max_seq_length"
 MAX_ADVICE = 3  # pieces of advice that are shown; `data check` and the data screen show all, with all remedies
 LABEL_WIDTH = 8
@@ -50,7 +50,7 @@ class Checks:
     model is here. `rows` can be an error or the progress of the check. `changes` are the fields of the profile that
     have other values for this run, and `own_length` is the profile's max_seq_length. `measured_speed` is that of the
     last run with this model here, in tokens a second. `book` is the number of questions that the run is asked again and
-    again, or what is wrong with its book."""
+    again, or what is wrong with its book. `busy` says which runs have the card or wait for it; "" if it is free."""
 
     own_length: int
     forecast: ResourceForecast | None = None
@@ -60,6 +60,7 @@ class Checks:
     changes: Mapping[str, Any] = field(default_factory=dict)
     measured_speed: float | None = None
     book: int | CodexError | None = None
+    busy: str = ""
 
     def change(self, **values: object) -> Checks:
         return replace(self, **values)  # type: ignore[arg-type]
@@ -81,6 +82,7 @@ class Checks:
 def describe_checks(checks: Checks) -> Content:
     """All lines of the checks."""
     lines = [
+        *([_warn(f"{checks.busy} Enter queues this one.")] if checks.busy else []),
         *_describe_rows(checks),
         *_describe_time(checks),
         *_describe_book(checks),

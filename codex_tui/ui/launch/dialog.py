@@ -21,7 +21,7 @@ from codex_tui.ui.kit.dialogs import DIALOG_CSS, format_keys
 from codex_tui.ui.kit.drawing import MUTED, line
 from codex_tui.ui.kit.line_input import LineInput
 from codex_tui.ui.kit.suggesting_input import Suggestions
-from codex_tui.ui.launch.checks import APPLY_KEY, COMPARE_KEY, LENGTH, Checks, RowsChecked, describe_checks
+from codex_tui.ui.launch.checks import APPLY_KEY, COMPARE_KEY, LENGTH, NOW_KEY, Checks, RowsChecked, describe_checks
 from codex_tui.ui.launch.dataset_input import DatasetInput
 from codex_tui.ui.launch.work import format_fetch, format_setup
 from codex_tui.ui.messages import OpenRun, ReportsWorkerErrors
@@ -38,6 +38,7 @@ REPORT_SECONDS = 0.5  # time between two reports of progress
 OTHER_ROWS = 14  # rows of the dialog without the checks
 MIN_CHECK_ROWS = 3
 MIN_HEIGHT_FOR_BOTH = 36  # rows of a terminal with room for the checks and an error
+QUEUE_SECONDS = 3.0  # between two looks at the queue of the card
 TYPING_SECONDS = 0.6  # the rows are checked when a person has not typed for so long
 
 
@@ -64,6 +65,7 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         Binding("down", "app.focus_next", show=False),
         Binding(APPLY_KEY, "apply_length", "Use the advised max_seq_length for this run"),
         Binding(COMPARE_KEY, "lengths", "Compare every max_seq_length"),
+        Binding(NOW_KEY, "launch_now", "Start although another run has the card"),
     ]
 
     def __init__(self, entry: ProfileEntry) -> None:
@@ -98,6 +100,7 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
             self._start_worker("forecast", self._forecast(self._entry.profile))
             self._start_worker("model", self._find_model(self._entry.profile))
             self._start_worker("rows", self._check_rows(self._entry.profile, None))
+            self._start_worker("queue", self._look_at_queue(self._entry.profile.hardware.device))
             if self._entry.profile.evaluation.book:
                 self._start_worker("book", self._check_book(self._entry.profile))
 
@@ -135,6 +138,16 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         self._show_checks(self.checks.change(forecast=forecast))
         speed = await asyncio.to_thread(find_last_speed_on, forecast.card, profile, self._entry.path)
         self._show_checks(self.checks.change(measured_speed=speed))
+
+    async def _look_at_queue(self, device: int | str) -> None:
+        """Shows which runs have the card, or wait for it, as long as the dialog is open."""
+        from codex_tui.runs.queue import describe_busy
+
+        while True:
+            busy = await asyncio.to_thread(describe_busy, device)
+            if busy != self.checks.busy:
+                self._show_checks(self.checks.change(busy=busy))
+            await asyncio.sleep(QUEUE_SECONDS)
 
     async def _find_model(self, profile: Profile) -> None:
         from codex_tui.hub.model import find_missing_model
@@ -220,15 +233,23 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
+        self._begin_launch(wait=True)
+
+    def action_launch_now(self) -> None:
+        if self.checks.busy:
+            self._begin_launch(wait=False)
+
+    def _begin_launch(self, *, wait: bool) -> None:
+        """Starts the run. With `wait`, it is queued if other runs have the card."""
         if not self._busy:
             self._busy = True
-            self.run_worker(self._launch(), exit_on_error=False)
+            self.run_worker(self._launch(wait), exit_on_error=False)
 
-    async def _launch(self) -> None:
+    async def _launch(self, wait: bool) -> None:
         name = self.query_one("#name", Input).value.strip()
         self._show_status(line(("Starting …", MUTED)))
         try:
-            run = await asyncio.to_thread(self._start, self._dataset, name or None)
+            run = await asyncio.to_thread(self._start, self._dataset, name or None, wait)
         except (CodexError, OSError) as trouble:
             error = convert_os_error(trouble) if isinstance(trouble, OSError) else trouble
             hint = f"\n{clean(error.hint, newlines=True)}" if error.hint else ""
@@ -239,7 +260,7 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         finally:
             self._busy = False
 
-    def _start(self, dataset: str | None, name: str | None) -> RunDirectory:
+    def _start(self, dataset: str | None, name: str | None, wait: bool) -> RunDirectory:
         """Start the run. Call it in a thread: it may build an environment or fetch a dataset. Raises CodexError."""
         from codex_tui import launcher
         from codex_tui.environment import build
@@ -254,7 +275,7 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
             find_model=False,  # the dialog has said what it knows
             report=self._report_fetch,
         )
-        return launcher.launch(plan, build.ensure(self._report_setup))
+        return launcher.launch(plan, build.ensure(self._report_setup), wait=wait)
 
     def _report_setup(self, progress: Progress) -> None:
         self._show_progress(progress, format_setup)
@@ -286,7 +307,7 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         if self.query_one(DatasetInput).is_suggesting:
             keys = [("↓ ↑", "choose"), ("Tab", "complete"), ("Enter", "take"), ("Esc", "cancel")]
         else:
-            keys = [("Enter", "launch")]
+            keys = [("Enter", "queue"), (NOW_KEY, "start anyway")] if self.checks.busy else [("Enter", "launch")]
             if length := self.checks.advised_length:
                 keys += [(APPLY_KEY, f"use {length:,}" if length != self.checks.length else "as in the profile")]
             keys += [(COMPARE_KEY, "lengths")] if self._counted else [("Tab", "next field")]

@@ -9,7 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from training.contract.card_queue import FOLDER, VARIABLE, CardQueue, HasTicket, Lease, Ticket, is_busy
+from training.contract.card_queue import (
+    FOLDER,
+    VARIABLE,
+    CardQueue,
+    HasTicket,
+    Lease,
+    Ticket,
+    TicketState,
+    describe_wait,
+    is_busy,
+)
 
 
 @pytest.fixture
@@ -132,6 +142,43 @@ def test_a_renamed_run_keeps_its_place(queue: CardQueue) -> None:
     first.release()
     assert lease.look("newer") == []
     assert names(queue) == ["newer training", "last queued"]
+
+
+def test_a_cheap_look_tells_when_to_look_again(queue: CardQueue) -> None:
+    first, second, third = (queue.take(name) for name in ("a", "b", "c"))
+    assert not third.must_wait()  # it has not looked yet
+    third.look("c")
+    assert third.must_wait()
+    queue.move("c", 1)
+    assert not third.must_wait()
+    third.look("c")
+    assert third.must_wait()
+    second.release()
+    first.close()  # its process dies: nothing in the folder changes
+    assert not third.must_wait()
+    assert third.look("c") == []
+
+
+def test_a_queued_run_can_be_started_anyway(queue: CardQueue) -> None:
+    first, second = queue.take("a"), queue.take("b")
+    second.start_anyway("b")
+    assert names(queue) == ["a training", "b training"]
+    assert first.look("a") == second.look("b") == []
+
+
+@pytest.mark.parametrize(
+    ("states", "card", "sentence"),
+    [
+        (["training"], "gpu-0", "a trains on this card"),
+        (["training", "training", "queued"], "gpu-1", "a and b train on this card; c is before this one"),
+        (["training", "queued", "queued"], "cpu", "a trains on the CPU; 2 runs are before this one"),
+        (["queued"], "gpu-0", "a is before this one"),
+        (["parked"], "gpu-0", ""),
+    ],
+)
+def test_the_sentence_that_says_why_a_run_waits(states: list[TicketState], card: str, sentence: str) -> None:
+    tickets = [Ticket(number, state, "abc"[number]) for number, state in enumerate(states)]
+    assert describe_wait(tickets, card) == sentence
 
 
 def test_files_of_others_in_the_folder_are_left_alone(queue: CardQueue) -> None:

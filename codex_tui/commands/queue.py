@@ -1,0 +1,159 @@
+"""The command `queue`: lists the runs that wait for a card, and changes their order."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from codex_tui.base.errors import DONE
+
+if TYPE_CHECKING:
+    from codex_tui.runs.queue import Move, Place
+
+RUN_HELP = "a run's name, or the beginning of a name if only one run has it"
+INDENT = "    "  # before the reason why a run waits
+MOVES = ("up", "down", "first", "last")
+
+
+def add(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "queue",
+        help="list the runs that wait for a card; move or remove one",
+        description="Lists the runs of each card: those that train, then those that wait, in the order in which they "
+        "start. Each starts by itself when its turn comes. Queue a run with: codex-tui train PROFILE --queue",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
+    parser.set_defaults(run=run_queue)
+    actions = parser.add_subparsers(title="commands that change the queue", metavar="COMMAND")
+    move = actions.add_parser("move", help="move a queued run to another position")
+    move.add_argument("target", metavar="RUN", help=RUN_HELP)
+    move.add_argument("to", metavar="WHERE", type=_parse_move, help="up, down, first, last, or a position from 1")
+    move.set_defaults(run=run_move)
+    remove = actions.add_parser(
+        "remove",
+        help="remove a queued run",
+        description="Removes a run from the queue. Its directory stays, and `resume` queues or starts it again.",
+    )
+    remove.add_argument("target", metavar="RUN", help=RUN_HELP)
+    remove.set_defaults(run=run_remove)
+
+
+def _parse_move(text: str) -> Move:
+    if text.isascii() and text.isdigit() and int(text[:9]) >= 1:
+        return int(text[:9])
+    if text not in MOVES:
+        raise argparse.ArgumentTypeError(f"should be {', '.join(MOVES)} or a position from 1 (given: {text!r})")
+    return text  # type: ignore[return-value]
+
+
+def run_queue(args: argparse.Namespace) -> int:
+    entries = list_entries()
+    if args.json:
+        print(json.dumps([entry.as_json() for entry in entries], indent=2))
+    elif entries:
+        print("\n".join(draw_queue(entries)))
+    else:
+        print("No run trains or waits. Queue one with: codex-tui train PROFILE --queue")
+    return DONE
+
+
+def run_move(args: argparse.Namespace) -> int:
+    from codex_tui.base.text import clean
+    from codex_tui.runs.library import find_run
+    from codex_tui.runs.queue import move_queued
+
+    run = find_run(args.target)
+    print(f"{clean(run.name)} is number {move_queued(run, args.to)} in the queue now.")
+    return DONE
+
+
+def run_remove(args: argparse.Namespace) -> int:
+    from codex_tui import launcher
+    from codex_tui.base.text import clean
+    from codex_tui.runs.library import find_run
+    from codex_tui.runs.queue import find_queued
+
+    run = find_run(args.target)
+    find_queued(run)
+    launcher.stop(run)
+    print(f"{clean(run.name)} leaves the queue. Queue it again with: codex-tui resume {clean(run.name)} --queue")
+    return DONE
+
+
+class Entry(NamedTuple):
+    """One run of a queue, and about when it starts and how long it then takes, in seconds; None where not known."""
+
+    place: Place
+    state: str
+    reason: str
+    ends: str
+    starts_in: float | None
+    takes: float | None
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "name": self.place.ticket.run,
+            "directory": str(self.place.run.path),
+            "card": self.place.queue.card,
+            "position": self.place.position,
+            "state": self.state,
+            "reason": self.reason,
+            "ends": self.ends,
+            "starts_in_seconds": None if self.starts_in is None else round(self.starts_in),
+            "seconds_left": None if self.takes is None else round(self.takes),
+        }
+
+
+def list_entries() -> list[Entry]:
+    """List all places with their estimates. Each run starts when the one before it has ended."""
+    from codex_tui.data.run_time import TimeEstimates
+    from codex_tui.runs.follower import snapshot
+    from codex_tui.runs.queue import list_places
+
+    estimates, entries = TimeEstimates(), list[Entry]()
+    free_in: dict[str, float | None] = {}  # of each card: the seconds until the runs so far have ended
+    for place in list_places():
+        watched, card = snapshot(place.run), place.queue.card
+        takes = estimates.estimate_left(place.run, watched.state)
+        starts_in, before = None, free_in.get(card, 0.0)
+        if place.ticket.state == "training":
+            free_in[card] = None if before is None or takes is None else max(before, takes)
+        elif place.ticket.state == "queued":
+            starts_in = before
+            free_in[card] = None if before is None or takes is None else before + takes
+        held = watched.held
+        state = held.state if held else place.ticket.state if watched.ended else watched.status
+        reason, ends = (held.reason, held.ends) if held else ("", "")
+        entries.append(Entry(place, state, reason, ends, starts_in, takes))
+    return entries
+
+
+def draw_queue(entries: list[Entry]) -> Iterator[str]:
+    from codex_tui.base.text import clean
+
+    width = max(4, *(len(clean(entry.place.ticket.run)) for entry in entries))
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
+    cards = list(dict.fromkeys(entry.place.card for entry in entries))
+    for card in cards:
+        yield f"{card[:1].upper()}{card[1:]}"
+        for entry in (entry for entry in entries if entry.place.card == card):
+            position = f"{entry.place.position:>3}" if entry.place.position else "  ·"
+            row = f"{position}  {clean(entry.place.ticket.run):<{width}}  {entry.state:<10}  {_describe_time(entry)}"
+            yield row.rstrip()
+            remark = clean(" ".join(filter(None, (entry.reason and f"{entry.reason.rstrip('.')}.", entry.ends))))
+            yield from textwrap.wrap(remark, max(20, room), initial_indent=INDENT, subsequent_indent=INDENT)
+
+
+def _describe_time(entry: Entry) -> str:
+    from codex_tui.base.text import format_duration
+
+    takes = "" if entry.takes is None else format_duration(entry.takes)
+    if entry.place.ticket.state != "queued":
+        return f"{takes} left" if takes else ""
+    start = "" if entry.starts_in is None else f"starts in about {format_duration(entry.starts_in)}"
+    return ", ".join(filter(None, (start, takes and f"takes about {takes}"))) or "no speed of its model is known yet"

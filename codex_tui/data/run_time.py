@@ -1,0 +1,66 @@
+"""Estimates how long a run takes before anybody has counted its tokens: for the queue, and for a sweep."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from math import sqrt
+from pathlib import Path
+
+from codex_tui.data.duration import find_speed
+from codex_tui.data.speed import find_last_speed_on
+from codex_tui.machine.forecast import ResourceForecast, forecast_resources
+from codex_tui.runs.pace import estimate_time_left
+from training.contract.config import ConfigError, RunConfig
+from training.contract.profile import Profile
+from training.contract.run_directory import RunDirectory
+from training.dataset.source import Source
+from training.dataset.split import count_steps
+from training.history.state import RunState, compute_elapsed
+
+BYTES_PER_TOKEN = 4  # of a row in its file, about
+
+
+def estimate_tokens(profile: Profile, source: Source, rows: int, train_rows: int) -> int:
+    """Estimate the tokens that a run of `profile` trains on. `rows` are the good ones of `source`, of which
+    `train_rows` are not held out."""
+    size = 0
+    for file in source.files:
+        with suppress(OSError):
+            size += file.stat().st_size
+    row_tokens = min(profile.model.max_seq_length, size / BYTES_PER_TOKEN / max(1, rows))
+    steps = count_steps(profile, train_rows)
+    return round(row_tokens * train_rows * steps.total / max(1, steps.per_epoch))
+
+
+class TimeEstimates:
+    """Estimates the seconds of runs. It looks for the speed of each model once."""
+
+    def __init__(self) -> None:
+        self._speeds: dict[tuple[str, int | str], float | None] = {}
+
+    def estimate_left(self, run: RunDirectory, state: RunState) -> float | None:
+        """Estimate the seconds that `run` still trains, from its own steps or from the tokens that its launcher
+        expected. Returns None if no speed is known."""
+        if (left := estimate_time_left(state)) is not None:
+            return left
+        if state.step and state.total_steps and (seconds := compute_elapsed(state)):
+            return seconds / state.step * (state.total_steps - state.step)
+        try:
+            config, profile = RunConfig.read_with_profile(run.config)
+        except ConfigError:
+            return None
+        tokens = config.planned_tokens
+        return None if tokens is None else self.estimate(profile, tokens, run.profile)
+
+    def estimate(
+        self, profile: Profile, tokens: int, path: Path, resources: ResourceForecast | None = None
+    ) -> float | None:
+        """Estimate the seconds of a run of `profile`, loaded from the file at `path`, that trains on `tokens`."""
+        key = profile.model.name, profile.hardware.device
+        if key not in self._speeds:
+            resources = resources or forecast_resources(profile, path)
+            last = find_last_speed_on(resources.card, profile, path)
+            speed = find_speed(resources, profile.model.max_seq_length, last)
+            self._speeds[key] = sqrt(speed.slow * speed.fast) if speed else None
+        speed_found = self._speeds[key]
+        return tokens / speed_found if speed_found else None

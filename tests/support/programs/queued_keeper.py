@@ -1,0 +1,52 @@
+"""A keeper as `python -m training RUN` starts it, whose trainers only log: `queued_keeper.py STEPS SECONDS RUN`.
+
+The keeper is the real one. Each trainer takes SECONDS for a step, and fails if another trainer is at work: they all
+lock one file beside the runs.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+import time
+from pathlib import Path
+
+from training.contract import events as ev
+from training.contract.card_queue import Lease
+from training.contract.event_writer import EventWriter
+from training.contract.process import ProcessIdentity, die_with_parent
+from training.contract.run_directory import RunDirectory
+
+ON_CARD = ".on-the-card"
+
+
+def train(steps: int, seconds: float, run: RunDirectory) -> None:
+    Lease.inherit()
+    card = (run.path.parent / ON_CARD).open("w")
+    fcntl.flock(card, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    lock = run.lock.open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    process = run.read_process()
+    attempt = process.attempt if process else 1
+    run.write_process(ProcessIdentity.current(attempt))
+    die_with_parent(False)
+    writer = EventWriter(run.events)
+    writer.emit(ev.Started(attempt=attempt, pid=os.getpid()))
+    writer.emit(ev.Resolved(total_steps=steps, steps_per_epoch=steps, train_rows=8, eval_rows=0, device="cpu"))
+    for step in range(1, steps + 1):
+        time.sleep(seconds)
+        writer.emit(ev.Metrics(step=step, loss=1 / step, tokens=step * 100, tokens_per_second=100 / seconds))
+        if run.read_stop_request():
+            writer.emit(ev.Stopped(step=step))
+            return
+    writer.emit(ev.Done(step=steps))
+
+
+match sys.argv[1:]:
+    case ["attempt", steps, seconds, run]:
+        train(int(steps), float(seconds), RunDirectory(run))
+    case [steps, seconds, run]:
+        from training.keeper.keeper import keep
+
+        sys.exit(keep(Path(run), [sys.executable, __file__, "attempt", steps, seconds]))

@@ -1,0 +1,96 @@
+"""The run's lease of its card: the keeper waits for it, and lends the card to others while the run is held."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+
+from training.contract.card_queue import VARIABLE, CardQueue, HasTicket, Lease, describe_wait
+from training.contract.config import ConfigError, RunConfig, get_table
+from training.contract.run_directory import RunDirectory
+from training.keeper.watchers import Hold
+from training.memory.visible_gpu import name_card
+
+ENDS = "It starts by itself when its turn comes."
+
+
+class CardLease:
+    """The ticket of a run in the queue of its card. Without a queue that works, the run just starts."""
+
+    def __init__(self, run: RunDirectory) -> None:
+        self._lease = Lease.inherit() or _take_card(run)
+        self._hold: Hold | None = None  # while the run waits for its turn
+        self._waits_since = 0.0  # monotonic seconds
+        self._is_lent = False
+        self._pass_on()
+
+    @property
+    def descriptor(self) -> int | None:
+        """What a trainer inherits, so that the card stays taken when the keeper is killed."""
+        return self._lease.descriptor if self._lease else None
+
+    def wait(self, run: RunDirectory, now: float, resumed_at: float | None) -> Hold | None:
+        """Return why the run can't start yet, or None when it has its card. A person who resumes a run that waits for
+        its turn lets it start at once. `now` and `resumed_at` are monotonic seconds."""
+        if self._lease is None:
+            return None
+        try:
+            if self._is_lent:
+                self._lease.queue_again(run.name)
+                self._is_lent = False
+            if self._hold and resumed_at is not None and resumed_at > self._waits_since:
+                self._lease.start_anyway(run.name)
+            elif self._hold and self._lease.must_wait():
+                return self._hold
+            before = self._lease.look(run.name)
+        except OSError:  # someone has deleted the ticket
+            self._take_again(run)
+            return self._hold
+        if not before:
+            self._hold = None
+            return None
+        if self._hold and not any(ticket.state == "training" for ticket in before):
+            return self._hold  # the one before this run starts in a moment
+        if self._hold is None:
+            self._waits_since = now
+        self._hold = Hold("queued", f"{describe_wait(before, self._lease.queue.card)}.", ENDS)
+        return self._hold
+
+    def lend(self, run: RunDirectory) -> None:
+        """Let others have the card, since this run is held for another reason. It keeps its number."""
+        self._hold = None
+        if self._lease and not self._is_lent:
+            with suppress(OSError):
+                self._lease.park(run.name)
+                self._is_lent = True
+
+    def release(self) -> None:
+        if self._lease:
+            self._lease.release()
+            self._lease = None
+
+    def _take_again(self, run: RunDirectory) -> None:
+        assert self._lease is not None
+        self._lease.close()
+        try:
+            self._lease = self._lease.queue.take(run.name)
+        except (OSError, HasTicket):
+            self._lease, self._hold = None, None
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        """Name the ticket for the programs that inherit it."""
+        if self._lease:
+            os.environ[VARIABLE] = str(self._lease.descriptor)
+        else:
+            os.environ.pop(VARIABLE, None)
+
+
+def _take_card(run: RunDirectory) -> Lease | None:
+    """Take the card at once, for a run that nobody has given a ticket: it was started by hand."""
+    try:
+        device = get_table(RunConfig.read(run.config).profile, "hardware").get("device", "auto")
+        card = name_card(device if isinstance(device, int) else str(device))
+        return CardQueue.of_card(run.path.parent, card).take(run.name, start_now=True)
+    except (ConfigError, OSError, HasTicket):
+        return None
