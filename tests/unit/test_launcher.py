@@ -159,7 +159,8 @@ def test_a_resume_changes_the_deadline_and_refuses_one_that_is_past(
     run = launch(profile, python=python, until=2e9)
     started: list[int] = []
     monkeypatch.setattr(launcher, "_refuse_if_training", lambda run: None)
-    monkeypatch.setattr(launcher, "_start", lambda run, python, attempt: started.append(attempt))
+    monkeypatch.setattr(launcher, "_take_ticket", lambda *_, wait: None)
+    monkeypatch.setattr(launcher, "_start", lambda run, python, lease, attempt: started.append(attempt))
     launcher.resume(run)
     assert read_config(run)["until"] == 2e9
     launcher.resume(run, until=2.1e9)
