@@ -188,7 +188,7 @@ def _create(name: str | None, base: str) -> RunDirectory:
 def _take_ticket(run: RunDirectory, profile: Profile, *, wait: bool) -> Lease:
     """Give `run` its place in the queue of its card. Without `wait`, it has the card at once."""
     try:
-        return find_queue(profile.hardware.device).take(run.name, start_now=not wait)
+        return find_queue(profile.hardware.first_device).take(run.name, start_now=not wait)
     except HasTicket:
         raise BadInput(f"{run.name} is queued or training already.", "See: codex-tui queue") from None
 

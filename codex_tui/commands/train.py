@@ -135,7 +135,7 @@ def run_train(args: argparse.Namespace) -> int:
         print(f"{clean(warning)} The run starts anyway.", file=sys.stderr)
     if plan.download_note:
         print(clean(plan.download_note), file=sys.stderr)
-    wait = choose_turn(args, plan.profile.hardware.device)
+    wait = choose_turn(args, plan.profile.hardware.first_device)
     if wait is None:
         return FAILED
     python = ensure_with_progress()  # may build the environment for minutes: after all that can be refused

@@ -56,7 +56,7 @@ class TimeEstimates:
         self, profile: Profile, tokens: int, path: Path, resources: ResourceForecast | None = None
     ) -> float | None:
         """Estimate the seconds of a run of `profile`, loaded from the file at `path`, that trains on `tokens`."""
-        key = profile.model.name, profile.hardware.device
+        key = profile.model.name, profile.hardware.first_device
         if key not in self._speeds:
             resources = resources or forecast_resources(profile, path)
             last = find_last_speed_on(resources.card, profile, path)

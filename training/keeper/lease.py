@@ -90,7 +90,8 @@ def _take_card(run: RunDirectory) -> Lease | None:
     """Take the card at once, for a run that nobody has given a ticket: it was started by hand."""
     try:
         device = get_table(RunConfig.read(run.config).profile, "hardware").get("device", "auto")
-        card = name_card(device if isinstance(device, int) else str(device))
+        first = device[0] if isinstance(device, list) and device else device
+        card = name_card(first if isinstance(first, int) else str(first))
         return CardQueue.of_card(run.path.parent, card).take(run.name, start_now=True)
     except (ConfigError, OSError, HasTicket):
         return None

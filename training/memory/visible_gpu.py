@@ -6,6 +6,7 @@ import os
 import re
 
 from training.contract.card_queue import CPU
+from training.memory.nvml import load_nvml
 
 _SIGNS_OF_A_GPU = ("/dev/nvidia0", "/proc/driver/nvidia/version", "/usr/lib/wsl/lib/libnvidia-ml.so.1")
 
@@ -44,9 +45,7 @@ def describe_card(name: str) -> str:
 def _find_number(uuid: str) -> int | None:
     """Ask the driver for the number of the GPU with this UUID; None if it does not tell."""
     try:
-        import pynvml
-
-        pynvml.nvmlInit()
-        return int(pynvml.nvmlDeviceGetIndex(pynvml.nvmlDeviceGetHandleByUUID(uuid)))
+        nvml = load_nvml()
+        return int(nvml.nvmlDeviceGetIndex(nvml.nvmlDeviceGetHandleByUUID(uuid)))
     except Exception:  # noqa: BLE001  there may be no driver, no such GPU, or a part of one
         return None

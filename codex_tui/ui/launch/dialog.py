@@ -100,7 +100,7 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
             self._start_worker("forecast", self._forecast(self._entry.profile))
             self._start_worker("model", self._find_model(self._entry.profile))
             self._start_worker("rows", self._check_rows(self._entry.profile, None))
-            self._start_worker("queue", self._look_at_queue(self._entry.profile.hardware.device))
+            self._start_worker("queue", self._look_at_queue(self._entry.profile.hardware.first_device))
             if self._entry.profile.evaluation.book:
                 self._start_worker("book", self._check_book(self._entry.profile))
 
