@@ -12,6 +12,7 @@ from codex_tui.base.text import clean, format_duration, pluralize, shorten
 from codex_tui.runs import notices
 from codex_tui.runs.announcements import Announcement, Announcer
 from codex_tui.runs.facts import read_facts, suggest_chat
+from codex_tui.runs.fitted import describe_fit
 from codex_tui.runs.follower import RunFollower
 from codex_tui.runs.healed import describe_heal
 from codex_tui.runs.outcome import describe_newer_events, describe_silence
@@ -128,6 +129,8 @@ def describe(event: ev.Event, state: RunState, phase_before: ev.Phase | None) ->
             return _phase(event)
         case ev.Resolved():
             return "\n".join(_resolved(event))
+        case ev.Fitted():
+            return f"fitted  {describe_fit(event, event.time)}"
         case ev.Probe() if event.peak_reserved_mib is not None:
             return _probe(event)
         case ev.Metrics():
@@ -149,7 +152,8 @@ def describe(event: ev.Event, state: RunState, phase_before: ev.Phase | None) ->
         case ev.Stopped():
             return f"stopped  step {event.step}"
         case ev.Done():
-            return f"done  {pluralize(event.step, 'step')}  {format_duration(compute_elapsed(state))}"
+            done = f"done  {pluralize(event.step, 'step')}  {format_duration(compute_elapsed(state))}"
+            return f"{done}\n{clean(event.reason)}" if event.reason else done
         case ev.Healed():
             return clean(f"healed  step {event.failed_step}  {describe_heal(event)}")
         case ev.Failed():

@@ -80,7 +80,7 @@ def collect_results(watched: WatchedRun) -> Results:
     return Results(
         watched.status,
         state.step,
-        state.total_steps,
+        state.fitted.planned_steps if state.fitted else state.total_steps,
         loss=(state.last.step, loss) if state.last and loss is not None else None,
         evals=[(event.step, event.eval_loss) for event in state.evals if event.eval_loss is not None],
         adapter_step=state.adapter_step,

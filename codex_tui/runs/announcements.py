@@ -121,7 +121,8 @@ def _find_event(watched: WatchedRun) -> EventName | None:
 
 def _describe(event: EventName, watched: WatchedRun) -> str:
     if event == "done":
-        return f"{describe_time(watched.state)} {describe_evaluations(watched.state)}".strip()
+        state = watched.state
+        return " ".join(filter(None, (describe_time(state), describe_evaluations(state), state.reason)))
     if event == "paused":
         detail = watched.phase.detail if watched.phase else ""
         return f"The GPU is too hot ({detail})." if detail else "The GPU is too hot."

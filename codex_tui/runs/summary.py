@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from codex_tui.runs.facts import read_facts, read_note
+from codex_tui.runs.fitted import make_fit_json
 from codex_tui.runs.healed import make_json as make_heal_json
 from codex_tui.runs.healed import summarise_heals
 from codex_tui.runs.judged import JudgedSummary, summarise_judgements
@@ -21,7 +22,7 @@ from codex_tui.runs.pass_rates import make_json
 from codex_tui.runs.watched import ENDED, ShownStatus, WatchedRun
 from training.contract import events as ev
 from training.contract.run_directory import RunDirectory
-from training.history.state import RunState, compute_elapsed, reduce_all
+from training.history.state import RunState, apply_fit, compute_elapsed, reduce_all
 
 
 class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +56,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     judgements: tuple[JudgedSummary, ...] = ()
     pass_rate: ev.PassRate | None = None  # the last one
     healed: tuple[ev.Healed, ...] = ()
+    fitted: ev.Fitted | None = None
 
     @property
     def path(self) -> Path:
@@ -96,6 +98,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
             "resume_step": self.resume_step,
             "pass_rate": make_json(self.pass_rate) if self.pass_rate else None,
             "healed": [make_heal_json(event) for event in self.healed],
+            "fitted": make_fit_json(self.fitted) if self.fitted else None,
             "judgements": [one.as_json() for one in self.judgements],
         }
 
@@ -132,6 +135,7 @@ def summarise(run: RunDirectory) -> RunSummary:
         judgements=tuple(summarise_judgements(run)),
         pass_rate=state.pass_rates[-1] if state.pass_rates else None,
         healed=tuple(state.healed),
+        fitted=state.fitted,
     )
 
 
@@ -142,10 +146,13 @@ def find_best_evaluation(state: RunState) -> ev.Eval | None:
 
 
 def complete_evaluations(run: RunDirectory, watched: WatchedRun) -> RunState:
-    """Return the sampled state with every evaluation, pass rate, heal and break, which a sample may have missed."""
+    """Return the sampled state with every evaluation, pass rate, heal, break and the last fit, which a sample may have
+    missed."""
     from training.history.tailer import find_landmarks
 
     landmarks = reduce_all(RunState(), find_landmarks(run.events))
+    if landmarks.fitted:
+        apply_fit(watched.state, landmarks.fitted)
     return replace(
         watched.state,
         evals=landmarks.evals,

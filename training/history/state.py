@@ -171,7 +171,7 @@ def _on_started(state: RunState, event: ev.Started) -> None:
     state.status, state.reason = "preparing", ""
     state.attempt, state.pid = event.attempt, event.pid
     state.phase = state.failure = state.held = state.ended_at = state.adapter_step = None
-    state.memory = state.gpu = None  # of a process that has ended
+    state.memory = state.gpu = state.fitted = None  # of a process that has ended
     if state.started_at is None or state.last_event_at is None:
         state.started_at = event.time
     else:
@@ -220,7 +220,8 @@ def _on_resolved(state: RunState, event: ev.Resolved) -> None:
     state.resolved, state.fitted = event, None
 
 
-def _on_fitted(state: RunState, event: ev.Fitted) -> None:
+def apply_fit(state: RunState, event: ev.Fitted) -> None:
+    """Take over the numbers of steps of `event`."""
     state.fitted = event
     if state.resolved is not None:
         names = ("total_steps", "eval_steps", "save_steps", "book_steps")
@@ -306,7 +307,7 @@ _HANDLERS: dict[type, Callable[[RunState, Any], None]] = {
     ev.Started: _on_started,
     ev.Phase: _on_phase,
     ev.Resolved: _on_resolved,
-    ev.Fitted: _on_fitted,
+    ev.Fitted: apply_fit,
     ev.Metrics: lambda state, event: _on_metrics(state, [event]),
     Unknown: _on_version,
     Point: lambda state, event: _on_metrics(state, [event]),

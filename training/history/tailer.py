@@ -36,8 +36,9 @@ _kinds = ev.AnyEvent.__args__
 _decoder = msgspec.json.Decoder(ev.AnyEvent)
 _point_kinds = tuple(Point if kind is ev.Metrics else kind for kind in _kinds)
 _point_decoder = msgspec.json.Decoder(Union[_point_kinds])  # noqa: UP007  the union is made from a list
-_METRICS, _EVAL, _PASS_RATE, _HEALED, _STARTED, _HELD, _STOPPED = (
-    b'{"type":"%s"' % kind for kind in (b"metrics", b"eval", b"pass_rate", b"healed", b"started", b"held", b"stopped")
+_METRICS, _EVAL, _PASS_RATE, _FITTED, _HEALED, _STARTED, _HELD, _STOPPED = (
+    b'{"type":"%s"' % kind
+    for kind in (b"metrics", b"eval", b"pass_rate", b"fitted", b"healed", b"started", b"held", b"stopped")
 )
 """How the trainer begins these lines. They never occur inside a JSON string, where quotes are escaped."""
 _any_type = msgspec.json.Decoder(_AnyType)
@@ -156,7 +157,7 @@ def sample_events(path: Path, spots: int = 512, length: int = 2048, ends: int = 
 
 
 def find_landmarks(path: Path) -> list[ev.Event]:
-    """Read all evaluations and pass rates, and the events that begin or end a break, with the event before each.
+    """Read all evaluations, pass rates and fits, and the events that begin or end a break, with the event before each.
 
     A sample may miss them. Searching takes a tenth of the time of decoding. Returns [] if the file can't be read.
     """
@@ -165,7 +166,7 @@ def find_landmarks(path: Path) -> list[ev.Event]:
     try:
         for data in _read_lines(path):
             data = line + data
-            starts = {start for kind in (_EVAL, _PASS_RATE) for start in _find_all(data, kind, len(line))}
+            starts = {start for kind in (_EVAL, _PASS_RATE, _FITTED) for start in _find_all(data, kind, len(line))}
             for kind in (_STARTED, _HEALED, _HELD, _STOPPED):
                 for start in _find_all(data, kind, len(line)):
                     starts |= {start, data.rfind(b"\n", 0, max(0, start - 1)) + 1}

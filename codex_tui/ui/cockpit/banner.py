@@ -66,6 +66,8 @@ def explain_outcome(run: RunDirectory, watched: WatchedRun, newer: str = "") -> 
         lines.append(line((stopped, f"bold {style}"), f" on request.{_describe_saved(leftovers)}"))
     elif watched.status == "done":
         lines.append(line((f"{sign} {describe_time(state)}", f"bold {style}"), f" {describe_evaluations(state)}"))
+        if state.reason:
+            lines.append(Content(clean(state.reason)))
         if leftovers.judged:
             lines.append(line(("Judged ", MUTED), clean(leftovers.judged)))
         if leftovers.has_adapter:

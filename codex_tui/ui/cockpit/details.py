@@ -14,6 +14,7 @@ from textual.screen import ModalScreen
 
 from codex_tui.base.text import clean
 from codex_tui.runs.facts import RunFacts
+from codex_tui.runs.fitted import describe_fit
 from codex_tui.runs.healed import describe_heal
 from codex_tui.runs.watched import WatchedRun
 from codex_tui.ui.kit import figures
@@ -72,6 +73,8 @@ def describe_run(facts: RunFacts, watched: WatchedRun) -> Iterator[Content]:
             else ""
         )
         yield _pair("rows", f"{resolved.train_rows:,} training rows, {resolved.eval_rows:,} for evaluation{lost}")
+        if state.fitted:
+            yield _pair("time limit", describe_fit(state.fitted, state.fitted.time))
         if resolved.train_sequences > resolved.train_rows:
             yield _pair("sequences", f"{resolved.train_sequences:,}, because the chat template changes earlier answers")
         for field, (requested, used, why) in resolved.changed.items():

@@ -5,8 +5,10 @@ from __future__ import annotations
 from textual.content import Content
 from textual.strip import Strip
 
+from codex_tui.base.deadline import format_deadline
 from codex_tui.base.text import clean, format_duration, pluralize
 from codex_tui.runs.facts import RunFacts
+from codex_tui.runs.fitted import count_epochs
 from codex_tui.runs.healed import describe_briefly
 from codex_tui.runs.outcome import describe_silence
 from codex_tui.runs.pace import estimate_time_left, estimate_tokens_per_second
@@ -98,11 +100,14 @@ class RunHeader(Painted):
             heal = state.healed[-1]
             text = f"{clean(describe_briefly(heal))} at {heal.failed_step:,}"
             numbers.append(line(("healed ", MUTED), (text, "bold $warning")))
+        if state.fitted and state.fitted.deadline is not None and not watched.ended:
+            numbers.append(_format_number("until", format_deadline(state.fitted.deadline, state.last_event_at)))
         if state.pass_rates:
             rate = state.pass_rates[-1]
             numbers.append(_format_number("passes", f"{rate.passes} / {rate.questions}"))
         if last.epoch is not None:
-            total = f" / {self._facts.epochs:g}" if self._facts.epochs else ""
+            epochs = count_epochs(state)
+            total = f" / {epochs:.2f}" if epochs else f" / {self._facts.epochs:g}" if self._facts.epochs else ""
             numbers.append(_format_number("epoch", f"{last.epoch:.2f}{total}"))
         numbers.append(_format_number("tokens/s", figures.format_count(estimate_tokens_per_second(state))))
         numbers.append(_format_number("lr", figures.format_rate(last.learning_rate)))

@@ -42,6 +42,25 @@ def test_the_summary_of_a_long_run_is_exact(monkeypatch: pytest.MonkeyPatch) -> 
     assert summarise(run) == short
 
 
+def test_a_fitted_run_says_so_in_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolved = ev.Resolved(total_steps=4_017, steps_per_epoch=4_017, train_rows=32_136, eval_rows=0)
+    fits = [
+        ev.Fitted(total_steps=total, planned_steps=4_017, deadline=9_000.0, rows=8 * total) for total in (2_950, 2_900)
+    ]
+    started, *steps = make_history()[:2_000]
+    run = make_run("night", started, resolved, *steps[:200], fits[0], *steps[200:400], fits[1], *steps[400:])
+    summary = summarise(run)
+    assert summary.total_steps == 2_900
+    assert summary.as_json()["fitted"] == {
+        "total_steps": 2_900, "planned_steps": 4_017, "deadline": 9_000.0, "rows": 23_200
+    }  # fmt: skip
+    monkeypatch.setattr(follower, "PREVIEW_FROM", 1)
+    monkeypatch.setattr("training.history.tailer.sample_events.__defaults__", (4, 256, 1024))
+    assert follower.snapshot(run).sampled
+    assert summarise(run).fitted == summary.fitted
+    assert summarise(run).total_steps == 2_900
+
+
 def test_a_break_is_not_time_of_training() -> None:
     run = make_run("a")
     times = {"started": 0.0, "stopped": 60.0, "again": 10_000.0, "done": 10_030.0}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from codex_tui.runs.facts import RunFacts
 from codex_tui.runs.watched import WatchedRun
 from codex_tui.ui.cockpit.header import RunHeader
 from training.contract import events as ev
-from training.history.state import RunState
+from training.history.state import RunState, reduce_all
 
 
 def title(width: int, cut: int, limit: int | None = 128, longest: int = 182) -> str:
@@ -40,3 +42,17 @@ def test_a_narrow_header_is_shorter_and_keeps_the_remedy() -> None:
     assert at_80.startswith("zombies-20261128-112810   148 of 300 rows cut; 192 cuts none")
     narrow = title(40, 148)
     assert "zombies-20261128-112810" in narrow and "cut" not in narrow
+
+
+def test_a_fitted_run_shows_its_steps_its_epochs_and_until_when() -> None:
+    resolved = ev.Resolved(total_steps=4_000, steps_per_epoch=1_000, train_rows=8_000, eval_rows=0)
+    fitted = ev.Fitted(total_steps=2_900, planned_steps=4_000, deadline=time.mktime((2026, 11, 29, 7, 0, 0, 0, 0, -1)))
+    metrics = [ev.Metrics(step=step, epoch=step / 1_000, loss=1.0) for step in range(1, 30)]
+    state = reduce_all(RunState(), [ev.Started(attempt=1, pid=1), resolved, fitted, *metrics])
+    state.last_event_at = fitted.deadline and fitted.deadline - 3_600
+    watched = WatchedRun(state)
+    header = RunHeader(RunFacts("night", epochs=4.0), watched)
+    assert "step 29 / 2,900" in header._format_progress(80, watched).plain
+    numbers = header._format_numbers(100, watched).plain
+    assert "until 07:00" in numbers
+    assert "epoch 0.03 / 2.90" in numbers
