@@ -27,6 +27,7 @@ from training.history.state import RunState, compute_elapsed
 LOOK_EVERY = 0.2
 DETACHED = 130
 LONGEST_ANSWER = 160
+MIN_FIT_CHANGE = 0.02  # of the planned steps, for another line
 
 
 def follow(run: RunDirectory) -> int:
@@ -110,14 +111,24 @@ class _EventPrinter:
         self._name = name
         self._newer = newer  # the sentence about a newer version, once it is printed
         self._phase: ev.Phase | None = None
+        self._fitted_steps = 0  # of the last printed fit
 
     def __call__(self, event: ev.Event, state: RunState) -> None:
         if not self._newer and (newer := describe_newer_events(self._name, state)):
             self._newer = newer
             print(newer, flush=True)
+        if isinstance(event, ev.Fitted) and not self._is_new_fit(event):
+            return
         if line := describe(event, state, self._phase):
             print(line, flush=True)
         self._phase = state.phase
+
+    def _is_new_fit(self, event: ev.Fitted) -> bool:
+        """Whether the fit differs from the last printed one by more than what each line of metrics shows anyway."""
+        is_new = abs(event.total_steps - self._fitted_steps) > MIN_FIT_CHANGE * event.planned_steps
+        if is_new:
+            self._fitted_steps = event.total_steps
+        return is_new
 
 
 def describe(event: ev.Event, state: RunState, phase_before: ev.Phase | None) -> str | None:

@@ -62,8 +62,8 @@ def test_the_run_is_fitted_and_its_rate_reaches_the_end(fitted: RunDirectory, un
     assert (last["planned_steps"], last["deadline"], last["rows"]) == (STEPS, UNTIL, 8 * total)
     done = events(fitted)[-1]
     assert (done["type"], done["step"]) == ("done", total)
-    assert done["reason"].startswith("It reached the deadline, 19")
-    assert done["reason"].endswith(f", with {total} of the 60 planned steps.")
+    assert done["reason"].startswith("The deadline, 19")
+    assert done["reason"].endswith(f", ended the run after {total} of the 60 planned steps.")
     rates = [rate for _, _, rate in losses(fitted).values()]
     planned = [rate for _, _, rate in losses(unlimited).values()]
     assert len(rates) == total
@@ -108,7 +108,7 @@ def test_a_run_that_was_interrupted_past_its_deadline_is_done_without_the_model(
     *_, phase, done = events(run)
     assert (phase["name"], phase["detail"]) == ("saving", "adapter")
     assert (done["type"], done["step"]) == ("done", 6)
-    assert done["reason"].endswith(", with 6 of the 60 planned steps.")
+    assert done["reason"].endswith(", ended the run after 6 of the 60 planned steps.")
     assert [event["name"] for event in events(run, "phase")].count("training") == 1
     assert read_adapter(run) == weights
     assert "tokenizer.json" in {path.name for path in run.adapter.iterdir()}
@@ -121,7 +121,7 @@ def test_a_deadline_before_the_first_step_is_said_with_what_to_do(trainer: Train
     assert train(trainer, run) == 1
     failed = events(run)[-1]
     assert failed["kind"] == "bad_config"
-    assert failed["message"].startswith("The run reached the deadline, 19")
+    assert failed["message"].endswith(", came before the first step of the run.")
     assert failed["hint"] == "Give it more time, as in: codex-tui resume never --until +8h"
 
 

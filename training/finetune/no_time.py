@@ -32,7 +32,7 @@ def end_without_step(attempt: Attempt, job: Job, limit: TimeLimit) -> ev.Event |
             return None
         raise TrainingFailure(
             "bad_config",
-            f"The run reached {limit.describe()} before its first step.",
+            f"{limit.describe()} came before the first step of the run.",
             f"Give it more time, as in: codex-tui resume {attempt.run.name} --until +8h",
         )
     state = _read_state(checkpoint)
@@ -53,7 +53,7 @@ def end_without_step(attempt: Attempt, job: Job, limit: TimeLimit) -> ev.Event |
 
 def describe_end(limit: TimeLimit, step: int, planned: int) -> str:
     """Say in a sentence that the limit ended the run."""
-    return f"It reached {limit.describe()}, with {step:,} of the {planned:,} planned steps."
+    return f"{limit.describe()} ended the run after {step:,} of the {planned:,} planned steps."
 
 
 def _read_state(checkpoint: Path) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class TimeLimit:
         return math.isfinite(self.until) or math.isfinite(self.awake_until)
 
     def describe(self) -> str:
-        """Name the limit that rules, as in "the deadline, 2026-11-29 07:00"."""
+        """Name the limit that rules, as the subject of a sentence."""
         if self.until - clock.read_unix() <= self.awake_until - clock.read_awake():
-            return f"the deadline, {time.strftime('%Y-%m-%d %H:%M', time.localtime(self.until))}"
-        return "the limit of training.max_hours"
+            return f"The deadline, {time.strftime('%Y-%m-%d %H:%M', time.localtime(self.until))},"
+        return "The limit training.max_hours"

@@ -70,13 +70,15 @@ def test_a_good_end_says_what_was_reached_and_where_it_is(capsys: pytest.Capture
 def test_a_run_with_a_deadline_says_what_fits_and_why_it_ended(capsys: pytest.CaptureFixture[str]) -> None:
     resolved = ev.Resolved(total_steps=400, steps_per_epoch=400, train_rows=400, eval_rows=0)
     fitted = ev.Fitted(total_steps=90, planned_steps=400, deadline=time.time() + 60)
+    near = ev.Fitted(total_steps=91, planned_steps=400, deadline=fitted.deadline)  # too near for a line of its own
     metrics = ev.Metrics(step=90, loss=1.0)
-    reason = "It reached the deadline, 2026-11-29 07:00, with 90 of the 400 planned steps."
-    make_run("a", ev.Started(attempt=1, pid=1), resolved, fitted, metrics, ev.Done(step=90, reason=reason))
+    reason = "The deadline, 2026-11-29 07:00, ended the run after 90 of the 400 planned steps."
+    make_run("a", ev.Started(attempt=1, pid=1), resolved, fitted, near, metrics, ev.Done(step=90, reason=reason))
     assert main(["attach", "a", "--headless"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert next(line for line in lines if line.startswith("fitted  90 of 400 steps fit until ")).endswith(" (22 %)")
-    assert any(line.startswith("step 90/90  loss 1.0000") for line in lines)
+    assert sum(line.startswith("fitted ") for line in lines) == 1
+    assert any(line.startswith("step 90/91  loss 1.0000") for line in lines)
     assert lines[lines.index("done  90 steps  0:00") + 1] == reason
 
 

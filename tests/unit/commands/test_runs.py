@@ -66,6 +66,7 @@ def test_runs_tell_the_truth(capsys: pytest.CaptureFixture[str]) -> None:
             "rate": 0.75,
         },
         "healed": [],
+        "fitted": None,
         "judgements": [],
     }
     assert by_name["demo-2"]["pass_rate"] is None
