@@ -422,7 +422,7 @@ async def test_every_field_is_reached(mine: Path, size: tuple[int, int]) -> None
     async with editing(size=size) as pilot:
         screen = editor(pilot)
         seen = []
-        for _ in range(80):
+        for _ in range(120):
             seen.append(screen.picked.schema.path)
             assert screen.picked.schema.name in screen_text(pilot.app)
             await pilot.press("down")
