@@ -76,6 +76,27 @@ async def test_the_memory_of_the_probe_is_shown_beside_its_forecast(make_run: An
         assert "forecast 3.0" in text
 
 
+@pytest.mark.usefixtures("without_gpu")
+@pytest.mark.parametrize("size", [(80, 24), (120, 36), (200, 60)])
+async def test_all_cards_of_the_run_are_shown(make_run: Any, size: tuple[int, int]) -> None:
+    run = make_run(end="training", steps=50)
+    record(run, 60.0)
+    first = sum(1 for _ in run.events.open("rb"))
+    with run.events.open("ab") as file:
+        for card, celsius in ((1, 70.0), (2, 72.0), (1, 71.0)):
+            event = ev.Gpu(card=card, used_mib=2048.0, total_mib=6144.0, temperature=celsius, utilisation=96.0)
+            event.seq, event.time = first, NOW
+            first += 1
+            file.write(msgspec.json.encode(event) + b"\n")
+    async with CodexApp(run).run_test(size=size) as pilot:
+        await settled(pilot)
+        text = screen_text(pilot.app)
+        assert "60 °C" in text
+        for words in ("Card 2 2.0 / 6.0 GiB", "71 °C", "Card 3 2.0 / 6.0 GiB", "72 °C"):
+            assert words in text
+        assert "70 °C" not in text
+
+
 async def test_the_panel_reads_the_card_that_the_run_trains_on(
     make_run: Any, without_gpu: Reading, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -219,8 +219,12 @@ class Probe(Event, tag="probe"):
 
 
 class Gpu(Event, tag="gpu"):
-    """NVML readings by the trainer, so that the history survives a detach: MiB, °C, %, W, MHz; None: unsupported."""
+    """NVML readings by the trainer, so that the history survives a detach: MiB, °C, %, W, MHz; None: unsupported.
 
+    `card` is the place of the GPU among those that the run trains on, from 0.
+    """
+
+    card: Count = 0
     used_mib: Finite | None = None
     total_mib: Finite | None = None
     temperature: Finite | None = None

@@ -69,8 +69,10 @@ def _train(attempt: Attempt) -> int:
     try:
         job = read_job(run.path)
         limit = TimeLimit.read(job, run)
+        cards = environ.choose_cards(job.profile)
         environ.prepare(job.profile, job.cache, ranks.number)
-        card = open_card()  # before CUDA starts, to know how much memory other programs hold
+        # Before CUDA starts, to know how much memory other programs hold. Rank 0 reads the cards of all.
+        card = open_card(cards if ranks.is_main else [cards[ranks.number]])
         # Check the rows and the model's folder before the slow imports, to report errors in them at once.
         rows = read_all_rows(job)
         if attempt.resume_from:

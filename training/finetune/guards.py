@@ -110,7 +110,7 @@ class CoolDown(TrainerCallback):
         if time.monotonic() - self._polled_at < POLL_SECONDS:
             return
         self._polled_at = time.monotonic()
-        temperature = self._card.read().temperature
+        temperature = self._card.read_hottest().temperature
         if temperature is not None and temperature >= self._limit and state.global_step < state.max_steps:
             self._too_hot = temperature
             control.should_save = True
@@ -133,7 +133,7 @@ class CoolDown(TrainerCallback):
         lowest, lowest_at = math.inf, time.monotonic()
         warm_at = time.monotonic()  # when the temperature was last above `goal`
         while not self._attempt.stop.level:
-            reading, now = self._card.read(), time.monotonic()
+            reading, now = self._card.read_hottest(), time.monotonic()
             temperature = reading.temperature
             if temperature is None:  # don't wait for a temperature that NVML no longer gives
                 return

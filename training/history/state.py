@@ -58,7 +58,8 @@ class RunState:
     pass_rates: list[ev.PassRate] = field(default_factory=list)
     memory: ev.Memory | None = None
     probe: ev.Probe | None = None  # the last probe
-    gpu: ev.Gpu | None = None
+    gpu: ev.Gpu | None = None  # the first card of the run
+    other_gpus: list[ev.Gpu] = field(default_factory=list)  # the last reading of each further card of the run
     gpu_history: deque[ev.Gpu] = field(default_factory=lambda: deque(maxlen=600))
     checkpoints: list[ev.Checkpoint] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -172,6 +173,7 @@ def _on_started(state: RunState, event: ev.Started) -> None:
     state.attempt, state.pid = event.attempt, event.pid
     state.phase = state.failure = state.held = state.ended_at = state.adapter_step = None
     state.memory = state.gpu = state.fitted = None  # of a process that has ended
+    state.other_gpus = []
     if state.started_at is None or state.last_event_at is None:
         state.started_at = event.time
     else:
@@ -249,6 +251,10 @@ def _on_probe(state: RunState, event: ev.Probe) -> None:
 
 
 def _on_gpu(state: RunState, event: ev.Gpu) -> None:
+    if event.card:
+        others = [other for other in state.other_gpus if other.card != event.card]
+        state.other_gpus = sorted([*others, event], key=attrgetter("card"))
+        return
     state.gpu = event
     state.gpu_history.append(event)
 

@@ -31,7 +31,7 @@ class Values:
                 self.cut(points)
             case ev.Memory():
                 self._set_last("VRAM", event.device_mib or event.reserved_mib)
-            case ev.Gpu():
+            case ev.Gpu(card=0):
                 self._set_last("VRAM", event.used_mib)
                 self._set_last("temperature", event.temperature)
 

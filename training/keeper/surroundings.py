@@ -73,7 +73,7 @@ def read_time() -> float:
 
 @dataclass
 class Surroundings:
-    """Reads the facts. `device` is the profile's hardware.device.
+    """Reads the facts. `device` is the profile's hardware.device; of several cards, the first one is read.
 
     NVML stays open while it is needed, because opening it may wake up the card and take a second. `close_card` lets the
     card sleep.

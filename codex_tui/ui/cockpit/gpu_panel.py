@@ -151,6 +151,7 @@ class GpuPanel(Painted, can_focus=True):
                 line(f"{value}") for value in (_format_temperature(gpu), _format_use(gpu), _format_power(gpu)) if value
             ]
             parts += [line((f"throttled: {reason}", "bold $warning")) for reason in gpu.throttle]
+            parts += [line((f"{name} ", MUTED), *numbers[1:2]) for name, *numbers in self._list_others()]
             parts.append(line((clean(gpu.name), MUTED)))
             parts = [*([line((gone, "bold $warning"))] if (gone := self._explain_gone()) else []), *parts]
         else:
@@ -164,6 +165,8 @@ class GpuPanel(Painted, can_focus=True):
             yield from line((f"Recorded by the run; {gone}.", "bold $warning")).wrap(width)
         yield from _memory_rows(gpu, self._find_peak(), width)
         yield from self._probe_rows(width)
+        for name, *numbers in self._list_others():
+            yield fit_parts([line((f"{name} ", MUTED), numbers[0]), *map(line, numbers[1:])], width)
         tall = max(1, min(MAX_CURVE_ROWS, (height - 5) // len(CURVES)))
         for name, figure, top in (
             ("temperature", _format_temperature(gpu), 100.0),
@@ -181,6 +184,16 @@ class GpuPanel(Painted, can_focus=True):
             yield fit_parts(self._format_machine(), width)
         elif not gone:
             yield line(("Recorded by the run. No GPU found.", MUTED))
+
+    def _list_others(self) -> Iterator[list[str]]:
+        """Yield the name of each further card of the run, and what the trainer recorded of it last."""
+        from codex_tui.machine.gpu import as_reading
+
+        for other in self._state.other_gpus if self._state else ():
+            gpu = as_reading(other)
+            memory = f"{figures.format_gib(gpu.used_mib)} / {figures.format_gib(gpu.total_mib)} GiB"
+            values = (_format_temperature(gpu), _format_use(gpu), _format_power(gpu))
+            yield [f"Card {other.card + 1}", memory, *filter(None, values)]
 
     def _format_machine(self) -> list[Content]:
         reading = self._reading

@@ -59,7 +59,7 @@ def _pause(degrees: list[float | None], stop: str | None = None) -> list[Any]:
         seconds += duration
 
     guards.time = SimpleNamespace(monotonic=lambda: seconds, sleep=sleep)
-    card: Any = SimpleNamespace(read=lambda: ev.Gpu(temperature=left.pop(0) if len(left) > 1 else left[0]))
+    card: Any = SimpleNamespace(read_hottest=lambda: ev.Gpu(temperature=left.pop(0) if len(left) > 1 else left[0]))
     attempt: Any = SimpleNamespace(
         events=SimpleNamespace(emit=events.append),
         warn=lambda message: events.append(ev.Warned(message=message)),

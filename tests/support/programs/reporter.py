@@ -38,7 +38,7 @@ def report_speed(logging_steps: str) -> list[list[Any]]:
     callbacks.time = guards.time = clock
     checkpoints.is_whole = lambda folder: True
     card: Any = SimpleNamespace(
-        read=lambda: ev.Gpu(temperature=99.0 if hot else 40.0),
+        read_hottest=lambda: ev.Gpu(temperature=99.0 if hot else 40.0),
         record=lambda emit: ev.Gpu(),
     )
     attempt: Any = SimpleNamespace(

@@ -26,6 +26,16 @@ def steps(first: int, last: int, loss: float = 1.0) -> list[ev.Event]:
     return [ev.Metrics(step=step, loss=loss, tokens=step * 8) for step in range(first, last + 1)]
 
 
+def test_each_card_has_its_last_reading_and_the_first_its_history() -> None:
+    readings = [
+        ev.Gpu(card=card, temperature=celsius) for card, celsius in ((0, 50), (2, 52), (1, 51), (0, 60), (2, 62))
+    ]
+    state = after(ev.Started(attempt=1, pid=1), *readings)
+    assert state.gpu == readings[3] and list(state.gpu_history) == [readings[0], readings[3]]
+    assert state.other_gpus == [readings[2], readings[4]]
+    assert reduce(state, numbered(ev.Started(attempt=2, pid=2), first=6)[0]).other_gpus == []
+
+
 def after(*events: ev.Event) -> RunState:
     return reduce_all(RunState(), numbered(*events))
 
