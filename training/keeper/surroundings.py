@@ -79,10 +79,14 @@ class Surroundings:
     card sleep.
     """
 
-    device: int | str = "auto"
+    device: int | str | list[int] = "auto"
     _nvml: ModuleType | None = None
     _handle: Any = None
     _reader: threading.Thread | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.device, list):
+            self.device = self.device[0] if self.device else "auto"
 
     @property
     def has_card(self) -> bool:
