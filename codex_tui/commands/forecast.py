@@ -137,6 +137,8 @@ def _memory_lines(memory: Forecast, remedies: list[Remedy]) -> list[str]:
     if memory.limit_mib is not None:
         rows += [("limit", memory.limit_mib)]
     lines = [f"{name:<24}{mib:>8,.0f} MiB" for name, mib in rows]
+    if memory.cards > 1:
+        lines.append(f"Each of the {memory.cards} cards needs this.")
     if memory.offload_layers:
         lines.append(f"Kept in host memory: {pluralize(memory.offload_layers, 'layer')}.")
     if memory.measured:

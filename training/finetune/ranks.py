@@ -155,10 +155,10 @@ class Ranks:
             Path(os.environ["TORCHELASTIC_ERROR_FILE"]).write_text(json.dumps({"message": message}), encoding="utf-8")
 
     def leave(self) -> None:
-        """Wait until all ranks have finished. After this, they may end one by one."""
+        """Wait until all ranks have finished, and may end one by one."""
         if self.count > 1:
-            self.barrier()
             self._has_left = True
+            self.barrier()
 
     def _watch(self) -> None:
         """End this process when another rank has ended: the main thread may wait for it in a library, for ever."""

@@ -28,7 +28,7 @@ from training.job.environ import choose_cards
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
-SHUTDOWN_SECONDS = 600  # in which the ranks may save a checkpoint after a SIGTERM
+SHUTDOWN_SECONDS = 600  # in which the ranks may save a checkpoint after a SIGTERM; torch before 2.13 gives them 30
 LOG_LINES = 30
 PARENT = "CODEX_TUI_TORCHRUN"
 """The variable with the pid of this process, in the environment of the ranks."""
@@ -80,8 +80,10 @@ def _run_ranks(run: RunDirectory, processes: int) -> dict[int, ProcessFailure]:
     """Start the ranks and wait until all have ended. Returns those that failed, by their numbers."""
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.run import parse_args
+    from torch.distributed.run import get_args_parser
     from torch.distributed.run import run as run_torchrun
+
+    parser = get_args_parser()
 
     with tempfile.TemporaryDirectory(prefix="codex-tui-ranks-") as logs:
         options = [
@@ -93,8 +95,9 @@ def _run_ranks(run: RunDirectory, processes: int) -> dict[int, ProcessFailure]:
             "--signals-to-handle=SIGTERM",
             f"--log-dir={logs}",
         ]
+        known = [option for option in options if option.partition("=")[0] in parser._option_string_actions]
         try:
-            run_torchrun(parse_args([*options, "-m", "training", "rank", str(run.path)]))
+            run_torchrun(parser.parse_args([*known, "-m", "training", "rank", str(run.path)]))
         except ChildFailedError as error:
             return error.failures
         except SignalException:  # the ranks were asked to end, and did

@@ -75,7 +75,7 @@ class Forecast:
     The components are weights, lora (with its gradients), optimizer, activations (with the scratch memory of kernels
     and allocator), loss_head (what the loss needs beyond the layers' peak) and context. `limit_mib` is what the run may
     use: hardware.vram_limit_mib, or the GPU's size less the display reserve; None if neither is known. `measured` says
-    whether a probe on this GPU corrected the forecast.
+    whether a probe on this GPU corrected the forecast. Each of `cards` cards needs all of it.
     """
 
     components: dict[str, float]
@@ -87,6 +87,7 @@ class Forecast:
     offload_layers: int
     measured: bool = False
     tight_from: float = TIGHT_SHARE
+    cards: int = 1
 
     @property
     def fits(self) -> bool | None:
@@ -127,6 +128,7 @@ def forecast(profile: Profile, shape: ModelShape, machine: Machine = Machine()) 
         card_mib=machine.card_mib,
         offload_layers=layers,
         measured=measured is not None,
+        cards=profile.processes,
         # A measurement with rows of nearly full length needs no margin for errors.
         tight_from=1.0 if measured and measured.tokens >= TIGHT_SHARE * profile.model.max_seq_length else TIGHT_SHARE,
     )

@@ -89,7 +89,8 @@ def summarize(forecast: Forecast, card: Card | None) -> Content:
         return line("needs ", (need, STRONG), ("; no GPU found", MUTED))
     limit = f" of {format_gb(forecast.limit_mib)}" if forecast.limit_mib else ""
     need = _format_number(forecast.device_mib) if limit else need
-    parts = line((f"{need}{limit}", STRONG), ": ", format_verdict(forecast))
+    each = (f" on each of {forecast.cards} cards", MUTED) if forecast.cards > 1 else ""
+    parts = line((f"{need}{limit}", STRONG), each, ": ", format_verdict(forecast))
     if card is None and forecast.card_mib:
         return line(parts, (f" on a {forecast.card_mib / 1024:.3g} GB card; no GPU found here", MUTED))
     if forecast.verdict != "no" and card is not None and card.free_mib < forecast.device_mib:
