@@ -12,6 +12,8 @@ events = ["done", "failed"]
 [webhook.phone]
 kind = "ntfy"
 url = "https://ntfy.sh/TOPIC"
+[chat]
+during_training = "trainer"
 [llama_cpp]
 path = "~/llama.cpp"
 [judge_model]
@@ -35,7 +37,7 @@ from codex_tui.base.errors import BadInput
 from training.contract import files
 
 if TYPE_CHECKING:
-    from codex_tui.base.settings_schema import File, NoticeEvent, Theme, WebhookKind
+    from codex_tui.base.settings_schema import DuringTraining, File, NoticeEvent, Theme, WebhookKind
 
 HIDDEN = "(hidden)"
 HINT = "List the settings: codex-tui config"
@@ -75,6 +77,7 @@ class Settings(NamedTuple):
     theme: Theme | None = None  # None: dark
     llama_cpp: Path | None = None  # the folder of the person's llama.cpp; None: look for it
     judge_model: JudgeModelSettings = JudgeModelSettings()
+    chat_during_training: DuringTraining = "auto"
 
 
 _python_option: Path | None = None
@@ -117,6 +120,7 @@ def load() -> Settings:
         file.app.theme,
         locations.expand_home(file.llama_cpp.path) if file.llama_cpp.path else None,
         JudgeModelSettings(*(value or "" for value in (chosen.url, chosen.model, chosen.key_env, chosen.key))),
+        file.chat.during_training or "auto",
     )
 
 

@@ -18,6 +18,7 @@ from codex_tui.base.toml import parse_toml
 from training.contract.secrets import has_secret
 
 Theme = Literal["dark", "light"]
+DuringTraining = Literal["auto", "ask", "trainer", "park"]
 WebhookKind = Literal["ntfy", "slack"]
 NoticeEvent = Literal[
     "done", "failed", "lost", "paused", "parked", "waiting", "healed", "stopped", "queued", "started", "resumed"
@@ -52,6 +53,10 @@ class _Notify(_Table):
     events: list[NoticeEvent] | None = None
 
 
+class _Chat(_Table):
+    during_training: DuringTraining | None = None
+
+
 class _LlamaCpp(_Table):
     path: Annotated[str, msgspec.Meta(pattern=r"^[^\0]+$")] | None = None
 
@@ -80,6 +85,7 @@ class File(_Table):
     trainer: _Trainer = msgspec.field(default_factory=_Trainer)
     app: _App = msgspec.field(default_factory=_App)
     notify: _Notify = msgspec.field(default_factory=_Notify)
+    chat: _Chat = msgspec.field(default_factory=_Chat)
     llama_cpp: _LlamaCpp = msgspec.field(default_factory=_LlamaCpp)
     judge_model: _JudgeModel = msgspec.field(default_factory=_JudgeModel)
     webhook: dict[str, _Webhook] = {}
@@ -103,6 +109,8 @@ EXPECTED = {
     "webhook.NAME.token": "'token' is a text in quotes, without spaces",
     "webhook.NAME.token_env": "'token_env' is the name of an environment variable, not the token itself",
     "webhook.NAME.lan": "'lan' is true or false",
+    "chat": "'chat' is a table",
+    "chat.during_training": '\'during_training\' is "auto", "ask", "trainer" or "park"',
     "llama_cpp": "'llama_cpp' is a table",
     "llama_cpp.path": "'path' is the folder of your llama.cpp, in quotes",
     "judge_model": "'judge_model' is a table",
@@ -122,6 +130,8 @@ HELP = {
     "notify.command": "the program that tells you how a run ends, with its arguments (unset: none)",
     "notify.terminal": "ring the bell and show a notification when a run ends",
     "notify.events": f"what the command and the webhooks tell you (unset: {', '.join(DEFAULT_EVENTS)})",
+    "chat.during_training": "who answers while a run trains: auto asks where the card holds one model, ask always; "
+    "trainer, or park and a worker (unset: auto)",
     "llama_cpp.path": "the folder of your own llama.cpp (unset: PATH, then what codex-tui setup --export installs)",
     "judge_model.url": "a server that judge --judge-model sends questions and answers to, such as https://HOST/v1",
     "judge_model.model": "the model there that compares the answers",

@@ -229,15 +229,6 @@ async def test_the_base_model_learned_from_no_rows(make_run: Any, workers: Any) 
         assert "longer than the rows" not in pane.query_one(SearchableText).plain
 
 
-async def test_a_warning_before_a_second_copy_of_the_model_on_the_gpu(make_run: Any, workers: Any) -> None:
-    async with CodexApp(make_run(end="training", steps=50)).run_test(size=SIZE) as pilot:
-        pane = await ask(pilot, "hi")
-        await until(pilot, lambda: "may not fit on the GPU" in pane.query_one(SearchableText).plain)
-        assert workers.started == []
-        await pilot.press("enter")
-        await until(pilot, lambda: len(workers.started) == 1)
-
-
 async def test_a_chat_can_start_with_the_base(make_run: Any, workers: Any) -> None:
     async with CodexApp(make_run(), pane="chat", base=True).run_test(size=SIZE) as pilot:
         pane = await ask(pilot, "hi")
@@ -322,7 +313,10 @@ async def test_stop_ends_the_answer_and_asks_the_other_model_no_more(make_run: A
         assert [request.adapter for request in workers.started[0].sent if hasattr(request, "adapter")] == [True]
 
 
-async def test_without_an_adapter_there_is_only_one_model_to_ask(make_run: Any, workers: Any) -> None:
+async def test_without_an_adapter_there_is_only_one_model_to_ask(
+    make_run: Any, workers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "has_room_beside", lambda run: True)
     async with CodexApp(make_run(end="training", steps=20)).run_test(size=SIZE) as pilot:
         await ask_both(pilot, "one")
         await until(pilot, lambda: "only the base model can" in str([n.message for n in pilot.app._notifications]))

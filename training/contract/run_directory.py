@@ -19,6 +19,7 @@
     adapter/        the result, in plain PEFT layout
     judgements/     how the adapter answers the questions of a book; see `training.contract.judgement`
     questions/      what viewers ask the trainer, and its answers; see `training.contract.questions`
+    loans/          the chats for which the keeper parks the run; see `training.contract.loan`
     exports/        exported models, a folder for each kind of export; see `codex_tui.export.steps`
 
 Folders are 0700 and files 0600. No token or secret is ever written here.
@@ -89,6 +90,7 @@ class RunDirectory:
     adapter = _Inside("adapter")
     judgements = _Inside("judgements")
     questions = _Inside("questions")
+    loans = _Inside("loans")
     exports = _Inside("exports")
     book = _Inside("book.jsonl")
 

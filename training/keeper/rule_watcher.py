@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from training.contract.config import ConfigError, RunConfig, get_table
 from training.contract.events import BY_HAND
+from training.contract.loan import list_loans
 from training.contract.run_directory import RunDirectory
 from training.keeper.rules import Obstacle, ParkWatch, ResumeWatch, RuleName, Rules, TrainerFacts, find_obstacles
 from training.keeper.surroundings import Facts, Surroundings
@@ -52,7 +53,8 @@ class RuleWatcher:
             self._resume = None
             self._park.override(self._read_facts(), self._describe_trainer())
         is_parked_by_hand = self._resume is None and moment.held is not None and moment.held.ends == BY_HAND
-        hold = None if is_parked_by_hand else self._look_at_held(moment)
+        # The memory that a chat takes with the run's leave is no reason to wait after it.
+        hold = None if is_parked_by_hand or list_loans(moment.run) else self._look_at_held(moment)
         if self._resume is None:
             self._surroundings.close_card()
         return hold

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from training.contract.run_directory import RunDirectory
 from training.keeper.hangs import HangWatcher
+from training.keeper.loans import LoanWatcher
 from training.keeper.rule_watcher import RuleWatcher
 from training.keeper.sleep import SleepWatcher
 from training.keeper.watchers import Watcher
@@ -11,4 +12,4 @@ from training.keeper.watchers import Watcher
 
 def make_watchers(run: RunDirectory) -> list[Watcher]:
     """Create the watchers of `run`. The answer of an earlier one has precedence."""
-    return [HangWatcher(run), RuleWatcher(run), SleepWatcher(run)]
+    return [HangWatcher(run), LoanWatcher(), RuleWatcher(run), SleepWatcher(run)]

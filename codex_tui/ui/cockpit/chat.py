@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual.actions import SkipAction
 from textual.app import ComposeResult
@@ -16,6 +16,7 @@ from textual.events import DescendantFocus
 from codex_tui.base import bandwidth
 from codex_tui.base.errors import CodexError
 from codex_tui.runs.watched import WatchedRun
+from codex_tui.ui.cockpit.chat_gap import ChatGap
 from codex_tui.ui.cockpit.chat_heading import draw_heading, list_hints
 from codex_tui.ui.cockpit.question import Question
 from codex_tui.ui.cockpit.transcript import Paragraph, draw_conversation, draw_state
@@ -42,6 +43,7 @@ class ChatPane(ReportsWorkerErrors, Vertical):
         Binding("ctrl+o", "toggle_adapter", "Base or adapter", priority=True),
         Binding("ctrl+r", "ask_both", "Ask base and adapter the same question", priority=True),
         Binding("ctrl+g", "toggle_fast", "Exported GGUF file by llama-server, or the adapter", priority=True),
+        Binding("ctrl+b", "choose_way", "Answer in the trainer, or park the run", priority=True),
         Binding("ctrl+l", "clear", "Clear the conversation", priority=True),
         Binding("ctrl+s", "settings", "System message, temperature and other settings of the chat", priority=True),
         Binding("pageup", "page(-1)", "Page up", show=False, priority=True),
@@ -60,8 +62,8 @@ class ChatPane(ReportsWorkerErrors, Vertical):
         self.conversation.use_adapter = not base
         self._run = run
         self._watched: WatchedRun | None = None
+        self.gap = ChatGap(self, run, self.conversation, self._draw_soon)
         self._draw_scheduled = False
-        self._warned = False
         self._ended = False
         self._loads_early = True  # until it has tried once
         self._picked: Turn | None = None  # the picked answer; None for the last one
@@ -86,6 +88,7 @@ class ChatPane(ReportsWorkerErrors, Vertical):
 
     async def on_unmount(self) -> None:
         await self.conversation.close()
+        self.gap.give_back()
 
     @property
     def text(self) -> SearchableText:
@@ -106,6 +109,7 @@ class ChatPane(ReportsWorkerErrors, Vertical):
     def show(self, watched: WatchedRun) -> None:
         ends_in_view = watched.ended and self._watched is not None
         self._watched = watched
+        self.gap.follow(watched)
         if watched.ended != self._ended:
             self._ended = watched.ended
             self._draw_soon()
@@ -132,33 +136,26 @@ class ChatPane(ReportsWorkerErrors, Vertical):
             return [("Enter", "keep the matches"), ("Esc", "end the search")]
         typing = self.query_one(Question).has_focus
         searched = bool(self.text.needle)
-        return list_hints(self.conversation, typing=typing, searched=searched, has_answers=bool(self._find_answers()))
+        has_answers, trains = bool(self._find_answers()), bool(self._watched and not self._watched.ended)
+        return list_hints(self.conversation, typing=typing, searched=searched, has_answers=has_answers, trains=trains)
 
     async def on_question_asked(self, message: Question.Asked) -> None:
         message.stop()
         chat, text = self.conversation, message.text
         continues = not text.strip() and chat.can_continue
-        if not text.strip() and not continues:
-            return
-        if self._warn_first():
-            return
-        self._take_text()
-        asking = chat.continue_text() if continues else chat.ask(self._trim(text))
-        self.run_worker(asking, exit_on_error=False, group="chat")
+        if text.strip() or continues:
+            self._ask(lambda: chat.continue_text() if continues else chat.ask(self._trim(text)))
 
     def action_ask_both(self) -> None:
         """Ask base and adapter the typed question. If nothing is typed, ask the other model the last question too."""
         chat, text = self.conversation, self.query_one(Question).text
         if chat.fast_model:
             self.notify("The exported file has the adapter merged. ctrl+g goes back to both models.", markup=False)
-        elif not chat.adapter:
-            self.notify("There is no adapter yet: only the base model can answer.", markup=False)
         elif not text.strip() and not chat.can_ask_other:
             self.notify("Type a question for both models first.", markup=False)
-        elif not self._warn_first():
-            self._take_text()
-            asking = chat.ask(self._trim(text), of_both=True) if text.strip() else chat.ask_other()
-            self.run_worker(asking, exit_on_error=False, group="chat")
+        else:
+            ask_both = (lambda: chat.ask(self._trim(text), of_both=True)) if text.strip() else chat.ask_other
+            self._ask(ask_both, of_both=True)
 
     def _trim(self, text: str) -> str:
         """The spaces at the ends of a text belong to it; those of a question do not."""
@@ -168,13 +165,22 @@ class ChatPane(ReportsWorkerErrors, Vertical):
         self.query_one(Question).take_text()
         self._picked = None
 
-    def _warn_first(self) -> bool:
-        """Warn, once, that the next question loads a second copy of the model. Returns whether it did."""
-        if not self._must_warn():
-            return False
-        self._warned = True
-        self._draw()
-        return True
+    def _ask(self, ask: Callable[[], Coroutine[Any, Any, None]], *, of_both: bool = False) -> None:
+        """Ask with `ask`, as soon as it is decided who answers. The text stays in the field until then."""
+
+        async def prepare_and_ask() -> None:
+            if not await self.gap.prepare():
+                return
+            if of_both and not self.conversation.adapter:
+                self.notify("There is no adapter yet: only the base model can answer.", markup=False)
+                return
+            self._take_text()
+            await ask()
+
+        self.run_worker(prepare_and_ask(), exit_on_error=False, group="chat")
+
+    def action_choose_way(self) -> None:
+        self.run_worker(self.gap.choose_again(), exit_on_error=False, group="chat")
 
     async def action_stop(self) -> None:
         if self._search.is_open or (self.text.needle and not self.query_one(Question).has_focus):
@@ -256,13 +262,6 @@ class ChatPane(ReportsWorkerErrors, Vertical):
             raise SkipAction
         self.text.find(step)
 
-    def _must_warn(self) -> bool:
-        """Whether to warn, once, that the next question loads a second copy of the model on a GPU that trains."""
-        watched = self._watched
-        resolved = watched.state.resolved if watched and not watched.ended else None
-        on_gpu = resolved is not None and resolved.device != "cpu"
-        return on_gpu and not self._warned and self.conversation.status == "off"
-
     def _draw_soon(self) -> None:
         """Draw at the next frame, so that all tokens of a frame are drawn at once."""
         if not self._draw_scheduled and self.is_attached:
@@ -287,9 +286,8 @@ class ChatPane(ReportsWorkerErrors, Vertical):
         in_lines = self.text.needle or self._search.is_open
         yield from draw_conversation(chat, self._picked, 0 if in_lines else self.text.content_size.width)
         yield from (((), text) for text in draw_state(chat, run_ended=self._ended))
-        if self._warned and chat.status == "off" and not chat.turns:
-            warning = "The run is training. A second copy of the model may not fit on the GPU."
-            yield (), line((f"{warning} Enter loads it anyway.", "$warning"))
+        if self.gap.state:
+            yield (), line((self.gap.state, "$warning"))
 
 
 def _find_fast_model(run: RunDirectory) -> FastModel | None:

@@ -18,7 +18,7 @@ def draw_heading(chat: Conversation, text: SearchableText) -> tuple[Content, Con
         matches = f"{count:,} match{'' if count == 1 else 'es'}"
         return line((matches, STRONG), (f" of “{clean(text.needle)}”", MUTED)), Content("")
     does = " continues the text" if chat.form.text else " answers"
-    device = f" on {clean(chat.device)}" if chat.device else ""
+    device = " in the trainer" if chat.in_trainer else f" on {clean(chat.device)}" if chat.device else ""
     sampling = f" · {chat.settings.sampling}" if chat.settings.sampling else ""
     name = chat.by if chat.fast_model else chat.by.capitalize()
     return line((name, STRONG), (f"{does}{device}{sampling}", MUTED)), _draw_switches(chat)
@@ -33,9 +33,14 @@ def _draw_switches(chat: Conversation) -> Content:
     return line(*(part for key, text in switches for part in ((key, f"bold {ACCENT}"), (text, MUTED))))
 
 
-def list_hints(chat: Conversation, *, typing: bool, searched: bool, has_answers: bool) -> list[Hint]:
-    """List the keys. `typing`: the question has the focus. `searched`: matches of a search are marked."""
+def list_hints(
+    chat: Conversation, *, typing: bool, searched: bool, has_answers: bool, trains: bool = False
+) -> list[Hint]:
+    """List the keys. `typing`: the question has the focus. `searched`: matches of a search are marked. `trains`: the
+    run has not ended."""
     keys: list[Hint] = [("ctrl+s", "settings")]
+    if trains and not chat.fast_model:
+        keys.append(("ctrl+b", "who answers"))
     if chat.adapter and not chat.fast_model:
         keys.append(("ctrl+o", "base" if chat.answers_with_adapter else "adapter"))
         keys.append(("ctrl+r", "ask both"))

@@ -6,6 +6,7 @@ The screen must open quickly, so it first paints the header, the loss chart and 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
@@ -196,6 +197,33 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
             samples, chat, _ = self._later_panes
             await samples.reader.close()
             await chat.conversation.close()
+            chat.gap.give_back()
+
+    @property
+    def reason_to_stay(self) -> str:
+        """Why the app should not go to another screen: the run is parked for the chat. "" if it is not."""
+        parked = self._later_panes is not None and self._later_panes[1].gap.has_card
+        return (
+            f"{clean(self.run_directory.name)} is parked for the chat. Leave the chat first, with Esc."
+            if parked
+            else ""
+        )
+
+    def ask_and_quit(self) -> None:
+        self._leave_chat("quit, and resume the run", self.app.exit)
+
+    def _leave_chat(
+        self, action: str, then: Callable[[], object], otherwise: Callable[[], object] | None = None
+    ) -> None:
+        """Ask whether the run may resume, if it is parked for the chat. Then call `then`, or else `otherwise`."""
+
+        async def ask() -> None:
+            if not self._later_panes or await self._later_panes[1].gap.ask_to_leave(action):
+                then()
+            elif otherwise:
+                otherwise()
+
+        self.run_worker(ask(), group="leave", exclusive=True, exit_on_error=False)
 
     def on_resize(self) -> None:
         self._arrange()
@@ -203,9 +231,15 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
     def on_descendant_focus(self, event: DescendantFocus) -> None:
         pane = next((node.id for node in event.widget.ancestors_with_self if node.id in dict(PANES)), None)
         if pane:
+            self._watch_chat(pane)
             self._current = pane
             self._arrange()
         self._show_hints()
+
+    def _watch_chat(self, pane: str) -> None:
+        """Ask whether the run may resume when the focus goes from the chat to `pane`."""
+        if self._current == "chat" and pane != "chat" and self.reason_to_stay:
+            self._leave_chat("resume the run", self._show_hints, lambda: self.action_pane("chat"))
 
     def on_descendant_blur(self) -> None:
         self._show_hints()
@@ -239,6 +273,7 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         self.query_one(HintBar).show(keys, TYPING if typing else ALWAYS)
 
     def action_pane(self, name: str) -> None:
+        self._watch_chat(name)
         self._current = name
         self._arrange()
         for pane in self.query(f"#{name}"):
@@ -285,6 +320,9 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
     def action_back(self) -> None:
         if self.has_class("zoomed"):
             self.action_zoom()
+        elif self.reason_to_stay:
+            leave = self.dismiss if len(self.app.screen_stack) > 1 else lambda: self.action_pane("chart")
+            self._leave_chat("resume the run", leave)
         elif len(self.app.screen_stack) > 1:
             self.dismiss()
 

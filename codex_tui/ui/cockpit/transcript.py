@@ -165,9 +165,11 @@ def _draw_welcome(chat: Conversation, run_ended: bool) -> Iterator[Content]:
         loads = " The first text loads the model." if chat.status == "off" else ""
         yield line((f"Enter in the empty field continues it further.{loads}", MUTED))
     elif adapter:
-        loads = " The first one loads the model." if chat.status == "off" else ""
+        loads = " The first one loads the model." if chat.status == "off" and not chat.in_trainer else ""
         yield line((f"Ask a question.{loads}", MUTED))
-    if adapter and adapter.step is not None:
+    if chat.in_trainer:
+        yield line(("The trainer answers at the end of a step, with the adapter as it is then.", MUTED))
+    elif adapter and adapter.step is not None:
         why = "the run saved no adapter" if run_ended else "the run saves its adapter when it ends"
         yield line((f"{adapter.name.capitalize()} answers: {why}.", MUTED))
     elif not adapter and run_ended:

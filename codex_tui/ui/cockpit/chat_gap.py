@@ -1,0 +1,178 @@
+"""How the chat pane answers while its run trains: beside it, in its trainer, or with the card of the parked run."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from textual.widget import Widget
+
+from codex_tui.base.errors import CodexError
+from codex_tui.base.text import clean, format_duration
+from codex_tui.runs.answer_wait import describe_wait, estimate_wait
+from codex_tui.runs.watched import WatchedRun
+from codex_tui.ui.kit.dialogs import Confirm, Options
+from codex_tui.ui.messages import Trouble
+from codex_tui.workers.chat import Conversation
+from codex_tui.workers.room import ChatWay, choose_way
+from training.contract import loan
+from training.contract.run_directory import RunDirectory
+
+LOOK_SECONDS = 0.2
+REASON = "A chat uses the card."
+ENDS = "It resumes when the chat is left."
+
+
+class ChatGap:
+    """Chooses the way for `conversation`, keeps it, and gives the card back. `draw` shows a new `state`."""
+
+    def __init__(self, pane: Widget, run: RunDirectory, conversation: Conversation, draw: Callable[[], None]) -> None:
+        self._pane, self._run, self._conversation, self._draw = pane, run, conversation, draw
+        self._watched: WatchedRun | None = None
+        self._loan: str | None = None  # the name of our loan, while the run is parked for us
+        self._was_parked = False  # since the loan
+        self._is_asking = False
+        self.way: ChatWay | None = None
+        """The chosen way; None before the first question, and while the run does not train."""
+        self.state = ""
+        """What happens to the run now, for the line below the conversation."""
+        conversation.describe_wait = self._describe_wait
+
+    @property
+    def has_card(self) -> bool:
+        """Whether the run is parked for this chat, or will be."""
+        return self._loan is not None
+
+    def follow(self, watched: WatchedRun) -> None:
+        """Look at the run: it may have ended, or someone may have resumed it."""
+        self._watched = watched
+        if watched.ended:
+            self.way = None
+            if self.has_card or self._conversation.in_trainer:
+                self._pane.run_worker(self._end(), exit_on_error=False, group="gap")
+        elif self.has_card and not self.state:
+            if watched.held:
+                self._was_parked = True
+            elif self._was_parked:
+                self._pane.notify("The run was resumed, so its model is no longer loaded here.", markup=False)
+                self._pane.run_worker(self.leave(), exit_on_error=False, group="gap")
+
+    async def prepare(self) -> bool:
+        """Make it possible to ask. Returns False if the person has cancelled it, or if it failed.
+
+        Asks how, once, where the card holds one model.
+        """
+        watched = self._watched
+        if self._is_asking:
+            return False
+        if watched is None or watched.ended or self._conversation.fast_model:
+            return True
+        self._is_asking = True
+        try:
+            if self.way is None:
+                self.way = await self._choose(watched)
+            match self.way:
+                case None:
+                    return False
+                case "park":
+                    await self._borrow()
+                case way:
+                    await self._conversation.ask_in_trainer(way == "trainer")
+        except CodexError as error:
+            self._pane.post_message(Trouble(error.message, error.hint))
+            return False
+        finally:
+            self._is_asking = False
+        return True
+
+    async def choose_again(self) -> None:
+        """Ask again how to answer, from the next question on."""
+        if (watched := self._watched) and not watched.ended and not self._conversation.busy:
+            way = await self._ask(watched)
+            if way and way != self.way:
+                await self.leave()
+                self.way = way
+                await self._conversation.ask_in_trainer(way == "trainer")
+
+    async def ask_to_leave(self, action: str) -> bool:
+        """Say that the run resumes when the chat is left. Returns whether the person agrees; True if the run is not
+        parked for this chat."""
+        if not self.has_card:
+            return True
+        name = clean(self._run.name)
+        text = f"{name} is parked for this chat. It resumes as soon as you leave."
+        if not await self._pane.app.push_screen_wait(Confirm("Leave the chat?", text, action, "go on chatting")):
+            return False
+        await self.leave()
+        self._pane.app.notify(f"{name} resumes.", markup=False)
+        return True
+
+    async def leave(self) -> None:
+        """End the worker, then let the run resume."""
+        if self.has_card:
+            await self._conversation.close()
+            self.give_back()
+
+    def give_back(self) -> None:
+        """Let the run resume. Call it when the worker has ended."""
+        name, self._loan = self._loan, None
+        self.way, self.state, self._was_parked = None, "", False
+        if name:
+            loan.give_back(self._run, name)
+
+    async def _end(self) -> None:
+        await self._conversation.ask_in_trainer(False)
+        self.give_back()
+
+    async def _choose(self, watched: WatchedRun) -> ChatWay | None:
+        if watched.held:  # no trainer runs; the loan keeps the next one away
+            return "park"
+        way = await asyncio.to_thread(choose_way, self._run)
+        return way or await self._ask(watched)
+
+    async def _ask(self, watched: WatchedRun) -> ChatWay | None:
+        from codex_tui.runs.loading_time import measure_loading_time
+
+        wait, loading = estimate_wait(watched, time.time()), await asyncio.to_thread(measure_loading_time, self._run)
+        within = "" if wait is None else f", in about {format_duration(max(1.0, wait))}"
+        again = "" if loading is None else f" It trains again about {format_duration(loading)} later."
+        text = (
+            f"In the trainer: it answers at the end of the step{within}, with the adapter as it is then, or with the "
+            "base model. Training pauses for the answer.\n\n"
+            "Parked: the run saves, and its process ends. You chat with the whole card, and the run resumes when "
+            f"you leave this pane.{again}"
+        )
+        options = [("t", "in the trainer"), ("p", "park the run")] if self._run.is_kept() else [("t", "in the trainer")]
+        title = f"{clean(self._run.name)} trains, and there is room for one model."
+        answer = await self._pane.app.push_screen_wait(Options(title, text, options, "cancel"))
+        ways: dict[str | None, ChatWay] = {"t": "trainer", "p": "park"}
+        return ways.get(answer)
+
+    async def _borrow(self) -> None:
+        """Park the run, and wait until its process has ended. Raises CodexError."""
+        if self._loan is None:
+            try:
+                self._loan = await asyncio.to_thread(loan.borrow, self._run, REASON, ENDS)
+            except OSError as error:
+                self.way = None
+                raise CodexError(f"The run can't be parked: {error.strerror}.", "Free some space.") from None
+        since = time.monotonic()
+        while self._run.is_trainer_alive() and self._loan:
+            waited = format_duration(time.monotonic() - since)
+            self._show(f"The run saves, and its process ends ({waited}) …")
+            await asyncio.sleep(LOOK_SECONDS)
+        self._show("")
+        if self._loan is None:  # given back meanwhile
+            raise CodexError("The run was resumed before the chat began.", "Ask again.")
+        await self._conversation.ask_in_trainer(False)
+
+    def _show(self, state: str) -> None:
+        if state != self.state:
+            self.state = state
+            with suppress(RuntimeError):
+                self._draw()
+
+    def _describe_wait(self) -> str:
+        return describe_wait(self._watched, time.time()) if self._watched else "waits for the trainer"

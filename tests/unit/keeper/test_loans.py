@@ -1,0 +1,99 @@
+"""A chat borrows the card of a run: the keeper parks it, and resumes it when the chat is over, however it ended."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from support.config_file import write_config
+from support.programs import PROGRAMS
+
+from codex_tui.runs.follower import snapshot
+from training.contract.loan import Loan, borrow, give_back, list_loans
+from training.contract.process import ProcessIdentity
+from training.contract.run_directory import Request, RunDirectory
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDirectory:
+    run = RunDirectory(tmp_path / "run")
+    run.create()
+    write_config(run, {"version": 1, "profile": {}, "dataset": "demo:zombie_waves"})
+    run.log.touch()
+    return run
+
+
+@pytest.fixture
+def keeper(run: RunDirectory) -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen([sys.executable, PROGRAMS / "parking_trainer.py", run.path]) as process:
+        try:
+            until(lambda: snapshot(run).status == "training")
+            yield process
+        finally:
+            if process.poll() is None:
+                run.request_stop("terminate")
+            process.wait()
+
+
+def until(reached: Callable[[], object]) -> None:
+    while not reached():  # pytest-timeout ends a wait in vain
+        time.sleep(0.02)
+
+
+def park_for(run: RunDirectory, borrower: ProcessIdentity) -> None:
+    """Let another process borrow the card, as a chat does."""
+    run.loans.mkdir(exist_ok=True)
+    (run.loans / "chat.json").write_bytes(msgspec.json.encode(Loan(borrower, "A chat uses the card.", "It is left.")))
+
+
+def test_the_run_is_parked_for_the_time_of_a_loan(run: RunDirectory, keeper: subprocess.Popen[bytes]) -> None:
+    name = borrow(run, "A chat uses the card.", "It resumes when the chat is left.")
+    until(lambda: (held := snapshot(run).held) and held.ends == "It resumes when the chat is left.")
+    held = snapshot(run).held
+    assert held and held.reason == "A chat uses the card."
+    assert not run.is_trainer_alive()
+    give_back(run, name)
+    assert not run.loans.exists()
+    until(lambda: snapshot(run).status == "training")
+    assert snapshot(run).state.resume_step == held.step
+
+
+def test_a_chat_that_is_killed_leaves_no_run_parked(run: RunDirectory, keeper: subprocess.Popen[bytes]) -> None:
+    with subprocess.Popen(["sleep", "1000"]) as chat:
+        identity = ProcessIdentity.from_pid(chat.pid)
+        assert identity
+        park_for(run, identity)
+        until(lambda: snapshot(run).status == "parked")
+        chat.kill()
+    until(lambda: snapshot(run).status == "training")
+    assert not run.loans.exists()
+
+
+def test_a_person_who_resumes_the_run_ends_the_loan(run: RunDirectory, keeper: subprocess.Popen[bytes]) -> None:
+    borrow(run, "A chat uses the card.", "It resumes when the chat is left.")
+    until(lambda: snapshot(run).status == "parked")
+    run.write_request(Request("resume"))
+    until(lambda: snapshot(run).status == "training")
+    step = snapshot(run).state.step
+    until(lambda: snapshot(run).state.step > step + 150)  # the watcher has looked again meanwhile
+    assert snapshot(run).status == "training"
+    borrow(run, "Another chat uses the card.", "It is left.")
+    until(lambda: (held := snapshot(run).held) and held.reason == "Another chat uses the card.")
+
+
+def test_a_loan_of_a_link_or_a_damaged_file_counts_for_nothing(run: RunDirectory, tmp_path: Path) -> None:
+    assert list_loans(run) == {}
+    name = borrow(run, "A chat uses the card.", "")
+    (run.loans / "damaged.json").write_text("[" * 100_000)
+    assert list(list_loans(run)) == [name]
+    park_for(run, ProcessIdentity(os.getpid(), 1.0))
+    assert list(list_loans(run)) == [name]
+    run.loans.rename(tmp_path / "elsewhere")
+    run.loans.symlink_to(tmp_path / "elsewhere")
+    assert list_loans(run) == {}
