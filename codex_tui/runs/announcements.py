@@ -30,6 +30,7 @@ FAILURES: dict[ev.FailureKind, str] = {
     "bad_data": "The dataset can't be used",
     "bad_config": "The settings of the run can't be used",
     "driver_mismatch": "The driver does not fit",
+    "driver_lost": "The GPU or its driver stopped answering",
     "missing_library": "A library is missing",
     "nan_loss": "The loss was NaN, infinite or exploded",
     "terminated": "The trainer was ended from outside",

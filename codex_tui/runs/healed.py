@@ -4,11 +4,14 @@ clean them before they are shown."""
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from codex_tui.base.text import pluralize
 from training.contract import events as ev
+
+_WORDS = {"hang": "hang", "driver": "lost driver"}
 
 
 def describe_heal(event: ev.Healed) -> str:
@@ -20,9 +23,9 @@ def describe_heal(event: ev.Healed) -> str:
 
 
 def describe_briefly(event: ev.Healed) -> str:
-    """Describe a heal in a few words: "offload_layers 0 → 6", or "hang"."""
+    """Describe a heal in a few words: "offload_layers 0 → 6", "hang" or "lost driver"."""
     changes = {field.rpartition(".")[2]: change for field, change in event.changes.items()}
-    return _format_changes(changes) or event.kind
+    return _format_changes(changes) or _WORDS.get(event.kind, event.kind)
 
 
 def summarise_heals(events: Sequence[ev.Healed]) -> str:
@@ -33,8 +36,8 @@ def summarise_heals(events: Sequence[ev.Healed]) -> str:
     for event in events:
         for field, (before, after) in event.changes.items():
             values[field] = (values.get(field, (before,))[0], after)  # of a field that changed twice
-    hangs = sum(event.kind == "hang" for event in events)
-    parts = filter(None, (_format_changes(values), pluralize(hangs, "hang") if hangs else ""))
+    counts = Counter(_WORDS[event.kind] for event in events if event.kind in _WORDS)
+    parts = filter(None, (_format_changes(values), *(pluralize(count, word) for word, count in counts.items())))
     return f"Healed {pluralize(len(events), 'time')}: {', '.join(parts)}."
 
 

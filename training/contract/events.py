@@ -43,6 +43,7 @@ FailureKind = Literal[
     "bad_data",
     "bad_config",
     "driver_mismatch",
+    "driver_lost",
     "missing_library",
     "nan_loss",
     "terminated",
@@ -319,10 +320,10 @@ class Healed(Event, tag="healed"):
 
     `reason` says in one sentence what went wrong. `failed_step` is the step that did not end, or after which an
     evaluation failed. `changes` maps the profile fields that changed, such as `model.offload_layers`, to (value before,
-    value now); a hang changes none. `frees_mib` is how much less memory the run is forecast to need. `file`, `line` and
-    `tokens` are those of the row that found no memory; line 0 if that is not known."""
+    value now); a hang and a lost driver change none. `frees_mib` is how much less memory the run is forecast to need.
+    `file`, `line` and `tokens` are those of the row that found no memory; line 0 if that is not known."""
 
-    kind: Literal["gpu_memory", "hang"]
+    kind: Literal["gpu_memory", "hang", "driver"]
     reason: str
     step: Count = 0
     failed_step: Count = 0

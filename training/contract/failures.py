@@ -54,6 +54,8 @@ _HINTS: dict[FailureKind, str] = {
     "offline": "Check the network, or name a local folder in model.name.",
     "bad_token": "Log in again; the Hub refuses the token that is set now.",
     "driver_mismatch": "Update the NVIDIA driver, or set the trainer up again; `codex-tui doctor` says which.",
+    "driver_lost": "Resume the run when `nvidia-smi` lists the GPU again. If it does not, restart the machine; under "
+    "WSL2: `wsl --shutdown` in Windows.",
     "missing_library": "Set the trainer up again: codex-tui setup. `codex-tui doctor` lists what is missing.",
     "nan_loss": 'Lower training.learning_rate, or set model.dtype = "bfloat16" where the card has it.',
     "bad_config": "`codex-tui profile check` says what is wrong with a profile.",
@@ -64,6 +66,14 @@ _HINTS: dict[FailureKind, str] = {
 _PINNING = r"pin_memory|cudaHostAlloc|cudaHostRegister|cudaMallocHost|pinned|page-locked"
 _CUDA_OUT_OF_MEMORY = r"CUDA out of memory|CUBLAS_STATUS_ALLOC_FAILED|CUDA error: out of memory|OutOfMemoryError"
 _TOO_LARGE = r"File too large|os error 27\b"
+# CUDA's words for a card that is gone, reset or switched off. A fault of a program, such as "illegal memory access", is
+# none of them: it would come again.
+_DRIVER_LOST = (
+    r"CUDA (?:driver )?error: [^\n]*?(?:unknown error|unspecified launch failure|the launch timed out|"
+    r"initialization error|driver shutting down|no CUDA-capable device|busy or unavailable|uncorrectable|"
+    r"system not yet initialized|OS call failed)|CUDA unknown error|No CUDA GPUs are available|"
+    r"Found no NVIDIA driver on your system|Unexpected error from cudaGetDeviceCount"
+)
 _MAX_FRAMES = 3
 
 _PATTERNS: list[tuple[str, FailureKind, str]] = [
@@ -91,6 +101,7 @@ _PATTERNS: list[tuple[str, FailureKind, str]] = [
     (r"driver.*(?:too old|insufficient|mismatch)|CUDA driver version|no kernel image is available|"
      r"libcuda\.so|libnvidia|NVML_ERROR_LIB|Error 80[34]",
      "driver_mismatch", "The GPU's driver and the installed CUDA libraries don't fit."),
+    (_DRIVER_LOST, "driver_lost", "The GPU or its driver stopped answering."),
     (r"Target modules .* not found in the base model|Target module .* is not supported",
      "bad_config", "lora.target_modules names layers that can't have an adapter in this model."),
     (r"Module = .* is not allowed\. Only",

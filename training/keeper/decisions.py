@@ -38,7 +38,7 @@ class Finish(NamedTuple):
 
 
 class Heal(NamedTuple):
-    """The attempt found no GPU memory, or it hung: the run continues if it can be healed. See `healing.py`."""
+    """The attempt found no GPU memory, lost the driver, or hung. The run continues if `healing.py` can heal it."""
 
     reason: str
 
@@ -65,7 +65,7 @@ def decide(end: AttemptEnd, request: Request | None) -> Decision:
             if end.ruled and (request is None or request.reason == end.ruled.reason):
                 return Next()  # the watcher that parked it holds it now
             return Next(Hold("parked", end.event.reason, ev.BY_HAND))
-        case ev.Failed(kind="gpu_memory", message=message) if not wants_end:
+        case ev.Failed(kind="gpu_memory" | "driver_lost", message=message) if not wants_end:
             return Heal(message)
         case None if end.restart and not wants_end:
             return Heal(end.restart.reason)

@@ -1,4 +1,4 @@
-"""Heals a run after an attempt that found no GPU memory, or that hung, so that the next attempt can go on.
+"""Heals a run after an attempt that found no GPU memory, lost the driver, or hung, so that the next one can go on.
 
 The profile stays as the person chose it: what changes is in config.json under `healed`.
 """
@@ -41,24 +41,30 @@ class HealRules(msgspec.Struct, frozen=True):
 
 @dataclass
 class Healer:
-    """Heals one run. It remembers the hangs in a row: those between which no further step ended."""
+    """Heals one run. It counts its tries in a row to continue without a change: those without a step in between."""
 
     rules: HealRules
     command: Sequence[str] = COMMAND
-    _hangs: int = 0
-    _hung_after: int = -1  # the last step before the last hang
+    _tries: int = 0
+    _failed_after: int = -1  # the last step before the last of them
 
     def can_heal(self, end: AttemptEnd) -> bool:
         """Whether it is worth a try to heal the run after an attempt that ended so."""
+        if isinstance(end.event, ev.Failed) and end.event.kind == "driver_lost":
+            return self.rules.max_heals > 0
         if isinstance(end.event, ev.Failed):
             return self.rules.on_gpu_memory == "heal" and end.event.memory is not None
         return end.restart is not None
 
     def heal(self, run: RunDirectory, end: AttemptEnd) -> ev.Healed | ev.Failed:
         """Prepare the next attempt. Returns the event that says how, or the failure of the run if it can't be."""
-        if isinstance(end.event, ev.Failed):
-            return self._heal_memory(run, end.event)
-        return self._heal_hang(run, end.restart.reason if end.restart else "")
+        match end.event:
+            case ev.Failed(kind="driver_lost") as failure:
+                return self._try_again(run, "driver", failure)
+            case ev.Failed() as failure:
+                return self._heal_memory(run, failure)
+        reason = end.restart.reason if end.restart else ""
+        return self._try_again(run, "hang", ev.Failed(kind="unknown", message=reason, hint=HANGS_AGAIN))
 
     def _heal_memory(self, run: RunDirectory, failure: ev.Failed) -> ev.Healed | ev.Failed:
         """Choose a remedy, and write it to config.json for the next attempt."""
@@ -72,15 +78,18 @@ class Healer:
                 return msgspec.structs.replace(failure, hint=f"config.json can't be changed: {error}.")
         return event
 
-    def _heal_hang(self, run: RunDirectory, reason: str) -> ev.Healed | ev.Failed:
-        """Let the run continue, unless it has hung too often without a further step."""
-        last_step = EventsTail().read(run).step or 0
-        self._hangs = 1 if last_step > self._hung_after else self._hangs + 1
-        self._hung_after = last_step
-        if self._hangs > self.rules.max_heals:
-            message = f"{reason} It hung {self._hangs} times in a row after step {last_step:,}."
-            return ev.Failed(kind="unknown", message=message, hint=HANGS_AGAIN, step=last_step)
-        return ev.Healed(kind="hang", reason=reason, step=find_saved_step(run), failed_step=last_step + 1)
+    def _try_again(
+        self, run: RunDirectory, kind: Literal["hang", "driver"], failure: ev.Failed
+    ) -> ev.Healed | ev.Failed:
+        """Let the run continue without a change, unless that was tried too often without a further step."""
+        last_step = max(EventsTail().read(run).step or 0, failure.step)
+        self._tries = 1 if last_step > self._failed_after else self._tries + 1
+        self._failed_after = last_step
+        if self._tries > self.rules.max_heals:
+            what = "It hung" if kind == "hang" else "That happened"
+            message = f"{failure.message} {what} {self._tries} times in a row after step {last_step:,}."
+            return msgspec.structs.replace(failure, message=message, step=last_step)
+        return ev.Healed(kind=kind, reason=failure.message, step=find_saved_step(run), failed_step=last_step + 1)
 
     def _choose_remedy(self, run: RunDirectory) -> ev.Healed | ev.Failed | None:
         import subprocess  # here, because few keepers need it

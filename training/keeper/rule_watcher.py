@@ -29,16 +29,13 @@ class RuleWatcher:
     seconds: float = field(default_factory=lambda: LOOK_SECONDS)
 
     def __post_init__(self) -> None:
-        try:
-            config = RunConfig.read(self.run.config)
-        except ConfigError:  # the trainer says what is wrong with it
-            config = RunConfig(profile={}, dataset="")
+        config = _read_config(self.run)
         device = get_table(config.profile, "hardware").get("device", "auto")
         self._rules = Rules.read(config.profile)
         self._surroundings = Surroundings(device)
         self._memory = TrainerMemory(self.run.events)
         self._forecast_mib = config.forecast_mib
-        self._trained_on_gpu = str(get_table(config.actual, "hardware").get("device", "")).startswith("cuda")
+        self._trained_on_gpu = _is_on_gpu(config)
         self._park = ParkWatch(self._rules)
         self._resume: ResumeWatch | None = None  # while this watcher holds the run
         self._shown: tuple[RuleName | None, float, Hold] | None = None
@@ -79,6 +76,7 @@ class RuleWatcher:
 
     def _look_at_held(self, moment: Moment) -> Hold | None:
         if self._resume is None:
+            self._trained_on_gpu = self._trained_on_gpu or _is_on_gpu(_read_config(moment.run))
             if (obstacle := self._find_obstacle_to_start()) is None:
                 return None
             self._resume = ResumeWatch(self._rules, self._park.overrides)
@@ -125,6 +123,18 @@ class RuleWatcher:
                 return shown
         self._shown = (rule, moment.now, hold)
         return hold
+
+
+def _read_config(run: RunDirectory) -> RunConfig:
+    try:
+        return RunConfig.read(run.config)
+    except ConfigError:  # the trainer says what is wrong with it
+        return RunConfig(profile={}, dataset="")
+
+
+def _is_on_gpu(config: RunConfig) -> bool:
+    """Whether the last trainer of the run used a GPU."""
+    return str(get_table(config.actual, "hardware").get("device", "")).startswith("cuda")
 
 
 def _format_clock(moment: float) -> str:

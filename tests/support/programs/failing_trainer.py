@@ -1,5 +1,5 @@
-"""A trainer whose attempts end as the run's profile.toml lists them, a word each: memory, hang, done. The keeper, the
-choice of a remedy and the search for hangs are the real ones, on a clock that is a hundred times faster.
+"""A trainer whose attempts end as the run's profile.toml lists them, a word each: memory, hang, lost, done. The keeper,
+the choice of a remedy and the search for hangs are the real ones, on a clock that is a hundred times faster.
 
 `failing_trainer.py RUN` keeps the run; the keeper starts it again as an attempt.
 """
@@ -64,6 +64,9 @@ if word == "memory":
         line=812,
     )
     writer.emit(ev.Failed(kind="gpu_memory", message="GPU memory ran out.", hint="h", step=step, memory=memory))
+    os._exit(1)
+if word == "lost":
+    writer.emit(ev.Failed(kind="driver_lost", message="The GPU or its driver stopped answering.", step=step))
     os._exit(1)
 writer.emit(ev.Done(step=step))
 os._exit(0)

@@ -119,6 +119,26 @@ def test_hangs_in_a_row_at_one_step_end_the_run(tmp_path: Path) -> None:
     assert failed.message == "No step for 6 min. It hung 3 times in a row after step 9."
 
 
+def test_a_run_whose_driver_was_lost_continues_as_often_as_the_profile_allows(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "lost done")
+    code, _ = keep(run)
+    assert code == 0
+    [healed] = read_events(run, ev.Healed)
+    assert (healed.kind, healed.step, healed.failed_step, healed.changes) == ("driver", 10, 13, {})
+    assert healed.reason == "The GPU or its driver stopped answering."
+    never = make_run(tmp_path / "never", "lost done", max_heals=0)
+    assert keep(never)[0] == 1
+    assert snapshot(never).status == "failed" and not read_events(never, ev.Healed)
+    healer = Healer(HealRules(max_heals=1))
+    end = AttemptEnd(
+        1, ev.Failed(kind="driver_lost", message="It stopped answering.", hint="Restart it.", step=12), Exit(1, 1)
+    )
+    assert isinstance(healer.heal(never, end), ev.Healed)
+    last = healer.heal(never, end)
+    assert isinstance(last, ev.Failed) and (last.kind, last.hint) == ("driver_lost", "Restart it.")
+    assert last.message == "It stopped answering. That happened 2 times in a row after step 12."
+
+
 def test_a_choice_that_fails_leaves_the_failure_as_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = make_run(tmp_path)
     failure = ev.Failed(kind="gpu_memory", message="m", hint="h", memory=ev.OutOfMemory(task="training"))

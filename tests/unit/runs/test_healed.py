@@ -41,5 +41,8 @@ def test_a_hang_changes_no_setting() -> None:
 def test_a_field_that_changed_twice_shows_its_first_and_its_last_value() -> None:
     heals = [heal("model.offload_layers", 0, 5), HANG, heal("model.offload_layers", 5, 9)]
     assert summarise_heals(heals) == "Healed 3 times: model.offload_layers 0 → 9, 1 hang."
+    lost = ev.Healed(kind="driver", reason="The GPU or its driver stopped answering.")
+    assert describe_briefly(lost) == "lost driver"
+    assert summarise_heals([HANG, lost, lost, HANG]) == "Healed 4 times: 2 hangs, 2 lost drivers."
     assert summarise_heals([]) == ""
     assert describe_briefly(heals[0]) == "offload_layers 0 → 5"
