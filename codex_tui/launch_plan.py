@@ -12,7 +12,8 @@ from codex_tui.base.errors import BadInput, EnvironmentMissing
 from codex_tui.base.progress import OnProgress, ignore_progress
 from codex_tui.base.toml import format_literal
 from codex_tui.data import sources
-from codex_tui.data.run_time import estimate_tokens
+from codex_tui.data.run_time import estimate_time_fit, estimate_tokens
+from codex_tui.data.time_fit import TimeFit, find_deadline
 from codex_tui.hub.model import MissingModel, find_missing_model
 from codex_tui.judge.books import load_profile_book
 from codex_tui.machine import forecast
@@ -37,7 +38,8 @@ class LaunchPlan:
     the evaluation. It is None if only the training environment can read the rows and there is none yet; the launch
     checks them then. `name` is None if the launcher chooses the run's name. `missing_model` is None if the model is on
     this machine, or if nobody has looked for it. `book` has the questions that the profile's evaluation.book names.
-    `until` is the run's deadline in Unix seconds.
+    `until` is the run's deadline in Unix seconds. `fit` says what fits until then, or into the profile's hours; None if
+    there is no limit, or if the speed or the rows are not known.
     """
 
     profile_file: Path
@@ -52,6 +54,7 @@ class LaunchPlan:
     validation_rows: int = 0
     book: QuestionBook | None = None
     until: float | None = None
+    fit: TimeFit | None = None
 
     @property
     def warnings(self) -> list[str]:
@@ -64,6 +67,7 @@ class LaunchPlan:
             resources.cpu_warning,
             problem,
             self._logging_warning,
+            self.fit.describe() if self.fit and self.fit.is_short else "",
         )
         return [text for text in texts if text]
 
@@ -87,6 +91,11 @@ class LaunchPlan:
             return None
         train_rows = count_train_rows(self.good_rows, self.profile, self.validation_rows)
         return estimate_tokens(self.profile, self.source, self.good_rows, train_rows)
+
+    @property
+    def fit_note(self) -> str:
+        """One sentence that says how many steps fit into the time limit; "" without one, or if a warning says it."""
+        return self.fit.describe() if self.fit and not self.fit.is_short else ""
 
     @property
     def download_note(self) -> str:
@@ -136,7 +145,10 @@ def make_plan(
         command = shlex.join(["codex-tui", "forecast", library.format_profile_argument(profile_file), *sets])
         raise BadInput(resources.memory_warning, f"To see which changes make it fit, run: {command}")
     missing = find_missing_model(profile, profile_file) if find_model else None
+    fit = None
+    if good_rows is not None and (deadline := find_deadline(profile, until)) is not None:
+        fit = estimate_time_fit(profile, profile_file, source, good_rows, validation_rows, resources, deadline)
     return LaunchPlan(
         profile_file, profile_bytes, profile, overrides, source, good_rows, resources, name, missing, validation_rows,
-        book, until,
+        book, until, fit,
     )  # fmt: skip

@@ -8,14 +8,20 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from codex_tui.base.errors import DONE, FAILED, BadInput
-from codex_tui.commands.options import add_card_option, add_set_option, check_card
+from codex_tui.commands.options import add_card_option, add_set_option, add_until_option, check_card
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from codex_tui.data.time_fit import TimeFit
     from codex_tui.machine.forecast import ResourceForecast
+    from training.contract.profile import Profile
     from training.memory.forecast import Forecast
     from training.memory.remedies import Remedy
     from training.memory.speed import Speed
 
+MAX_HOURS = 10_000
+UNKNOWN_FIT = "how many steps fit is not known before the first run with this model here."
 NAMES = {"weights": "weights", "lora": "LoRA", "optimizer": "optimizer", "activations": "activations",
          "loss_head": "loss head", "context": "CUDA context"}  # fmt: skip
 VERDICTS = {"fits": "✓ fits", "tight": "~ tight", "no": "✗ does not fit"}
@@ -32,11 +38,15 @@ def add(subparsers: Any) -> None:
     parser.add_argument("profile", metavar="PROFILE", help="a profile's name or file")
     add_card_option(parser)
     add_set_option(parser)
+    add_until_option(parser, "say how many steps fit until 07:00 (the next one), '2026-11-29 07:00' or +6h")
+    parser.add_argument("--hours", metavar="N", type=float, help="say how many steps fit into N hours")
+    parser.add_argument("--dataset", metavar="DATA", help="the rows for --until and --hours (default: the profile's)")
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     parser.set_defaults(run=run_forecast)
 
 
 def run_forecast(args: argparse.Namespace) -> int:
+    from codex_tui.base.text import clean
     from codex_tui.data.duration import find_speed
     from codex_tui.data.speed import find_last_speed_on
     from codex_tui.machine.forecast import forecast_resources
@@ -47,23 +57,54 @@ def run_forecast(args: argparse.Namespace) -> int:
     path = find_profile(args.profile)
     profile = require_profile(path, parse_overrides(args.set))
     resources = forecast_resources(profile, path, args.card)
-    memory = resources.memory
-    if memory is None:
+    deadline, memory = _find_deadline(args, profile), resources.memory
+    if memory is None and deadline is None:
         raise BadInput(resources.reason, resources.unknown_modules.hint if resources.unknown_modules else "")
     last_speed = find_last_speed_on(resources.card, profile, path)
     speed = find_speed(resources, profile.model.max_seq_length, last_speed)
+    fit = None if deadline is None else _forecast_fit(args, profile, path, resources, deadline)
     if args.json:
-        print(
-            json.dumps(_memory_json(memory, resources.remedies) | _disk_json(resources) | _speed_json(speed), indent=2)
-        )
+        values = _memory_json(memory, resources.remedies) if memory else {}
+        fit_values = {} if deadline is None else {"time": fit and fit.as_json()}
+        print(json.dumps(values | _disk_json(resources) | _speed_json(speed) | fit_values, indent=2))
     else:
         for line in [
-            *_memory_lines(memory, resources.remedies),
+            *(_memory_lines(memory, resources.remedies) if memory else [clean(resources.reason)]),
             *_disk_lines(resources),
             _speed_line(resources, speed),
+            *([] if deadline is None else [f"Time: {fit.describe() if fit else UNKNOWN_FIT}"]),
         ]:
             print(line)
-    return FAILED if memory.fits is False else DONE
+    return FAILED if memory and memory.fits is False else DONE
+
+
+def _find_deadline(args: argparse.Namespace, profile: Profile) -> float | None:
+    """Return the time until which steps are counted: by the options, or by the profile's hours if its rows are known.
+    Raises BadInput for a wrong time."""
+    import time
+
+    from codex_tui.base.deadline import parse_deadline
+    from codex_tui.data.time_fit import find_deadline
+
+    if args.hours is not None and not 0 < args.hours <= MAX_HOURS:
+        raise BadInput(f"--hours takes a number above 0 and up to {MAX_HOURS:,}.", "Use --hours 8 for a night.")
+    limits = [parse_deadline(args.until)] if args.until is not None else []
+    limits += [time.time() + 3600 * args.hours] if args.hours is not None else []
+    if not limits and not args.dataset and not profile.dataset.path:
+        return None
+    return find_deadline(profile, min(limits, default=None))
+
+
+def _forecast_fit(
+    args: argparse.Namespace, profile: Profile, path: Path, resources: ResourceForecast, deadline: float
+) -> TimeFit | None:
+    """Forecast what fits until `deadline`. Returns None if no speed is known, raises BadInput if the rows are not."""
+    from codex_tui.data import sources
+    from codex_tui.data.run_time import estimate_time_fit
+
+    source = sources.find_profile_source(profile, path, args.dataset)
+    rows, validation_rows = sources.check_rows(source, profile.dataset)
+    return estimate_time_fit(profile, path, source, rows, validation_rows, resources, deadline)
 
 
 def _memory_json(memory: Forecast, remedies: list[Remedy]) -> dict[str, Any]:

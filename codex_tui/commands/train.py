@@ -133,8 +133,8 @@ def run_train(args: argparse.Namespace) -> int:
     [plan] = series.plans
     for warning in plan.warnings:
         print(f"{clean(warning)} The run starts anyway.", file=sys.stderr)
-    if plan.download_note:
-        print(clean(plan.download_note), file=sys.stderr)
+    for note in filter(None, (plan.fit_note, plan.download_note)):
+        print(clean(note), file=sys.stderr)
     wait = choose_turn(args, plan.profile.hardware.first_device)
     if wait is None:
         return FAILED

@@ -7,14 +7,15 @@ from math import sqrt
 from pathlib import Path
 
 from codex_tui.data.duration import find_speed
-from codex_tui.data.speed import find_last_speed_on
+from codex_tui.data.speed import find_last_loading_time, find_last_speed_on
+from codex_tui.data.time_fit import TimeFit, forecast_time_fit
 from codex_tui.machine.forecast import ResourceForecast, forecast_resources
 from codex_tui.runs.pace import estimate_time_left
 from training.contract.config import ConfigError, RunConfig
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 from training.dataset.source import Source
-from training.dataset.split import count_steps
+from training.dataset.split import choose_eval_rows, count_steps, count_train_rows
 from training.history.state import RunState, compute_elapsed
 
 BYTES_PER_TOKEN = 4  # of a row in its file, about
@@ -30,6 +31,30 @@ def estimate_tokens(profile: Profile, source: Source, rows: int, train_rows: int
     row_tokens = min(profile.model.max_seq_length, size / BYTES_PER_TOKEN / max(1, rows))
     steps = count_steps(profile, train_rows)
     return round(row_tokens * train_rows * steps.total / max(1, steps.per_epoch))
+
+
+def estimate_time_fit(
+    profile: Profile,
+    path: Path,
+    source: Source,
+    rows: int,
+    validation_rows: int,
+    resources: ResourceForecast,
+    deadline: float,
+) -> TimeFit | None:
+    """Estimate how many steps of a run of `profile`, loaded from the file at `path`, fit until `deadline`. `rows` are
+    the good ones of `source`, and the last `validation_rows` of them are only for the evaluation. Returns None if no
+    speed is known."""
+    train_rows = count_train_rows(rows, profile, validation_rows)
+    steps, tokens = count_steps(profile, train_rows), estimate_tokens(profile, source, rows, train_rows)
+    epochs = max(1.0, steps.total / max(1, steps.per_epoch))
+    last = find_last_speed_on(resources.card, profile, path)
+    speed = find_speed(resources, tokens / epochs / max(1, train_rows), last)
+    if speed is None:
+        return None
+    eval_share = len(choose_eval_rows(rows, profile, validation_rows)) / max(1, train_rows)
+    loading = find_last_loading_time(profile, path)
+    return forecast_time_fit(profile, steps, tokens, speed, deadline, eval_share=eval_share, loading=loading)
 
 
 class TimeEstimates:

@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -202,3 +203,57 @@ def test_a_refusal_names_a_command_that_asks_the_same(
         with pytest.raises(BadInput) as refused:
             make_plan(path, dataset=DEMO_DATASET, overrides=parse_overrides(options[1::2]))
         assert refused.value.hint == hint
+
+
+def test_what_fits_into_a_time_is_forecast_from_the_last_speed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("codex_tui.data.run_time.find_last_speed_on", lambda *_: 2_000.0)
+    monkeypatch.setattr("codex_tui.data.run_time.find_last_loading_time", lambda *_: 20.0)
+    assert main(["forecast", "demo", "--until", "+1m"]) == 0
+    assert re.search(
+        r"^Time: About [12]\d\d of 600 steps \([23]\d % of the rows\) fit until ", capsys.readouterr().out, re.M
+    )
+    assert main(["forecast", "demo", "--hours", "2", "--until", "+1m", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["time"]
+    assert told["planned_steps"] == 600
+    assert 0 < told["steps"]["low"] < told["steps"]["about"] < told["steps"]["high"] < 600
+    assert main(["forecast", "demo", "--set", "training.max_hours=2"]) == 0
+    assert "Time: All 600 steps fit until " in capsys.readouterr().out
+    assert main(["forecast", "demo"]) == 0
+    assert "Time: " not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["demo", "--hours", "0"], "--hours takes a number above 0 and up to 10,000."),
+        (["demo", "--hours", "nan"], "--hours takes a number above 0 and up to 10,000."),
+        (["demo", "--until", "soon"], "soon is not a time."),
+        (["rtx3050-4gb", "--card", "4096", "--hours", "8"], "names no dataset."),
+    ],
+)
+def test_a_wrong_time_and_missing_rows_are_refused(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["forecast", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_without_a_speed_what_fits_is_not_known(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = ["--hours", "8", "--dataset", "demo:zombie-waves"]
+    assert main(["forecast", "rtx3050-4gb", "--card", "4096", *rows]) == 0
+    assert "Time: how many steps fit is not known before the first run with this model here." in capsys.readouterr().out
+    assert main(["forecast", "rtx3050-4gb", "--card", "4096", *rows, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["time"] is None
+
+
+def test_a_launch_warns_of_a_time_into_which_nearly_nothing_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("codex_tui.data.run_time.find_last_speed_on", lambda *_: 2_000.0)
+    demo = locations.shipped_profiles() / "demo.toml"
+    short, long = (make_plan(demo, until=time.time() + seconds, find_model=False) for seconds in (61, 7_200))
+    assert any(warning.startswith("No step fits until ") for warning in short.warnings)
+    assert short.fit_note == ""
+    assert long.warnings == []
+    assert long.fit_note.startswith("All 600 steps fit until ")
+    assert make_plan(demo, find_model=False).fit is None
