@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import time
@@ -14,34 +13,19 @@ from typing import Any
 
 import pytest
 from support.config_file import write_config
+from support.lending import BLENDER, TRAINER, World
 from support.programs import PROGRAMS
 
 from codex_tui.runs.follower import snapshot
 from training.contract import events as ev
 from training.contract.run_directory import Request, RunDirectory
 
-BLENDER = [1 << 22, "blender", 2100]
-TRAINER = [0, "python3", 300]  # of the keeper's session
 NO_CARD = {"error": "GpuIsLost"}
 
 
 @pytest.fixture(autouse=True)
 def utc(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "UTC")
-
-
-class World:
-    """What the keeper's rules see; each change replaces the file in one step."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self._values = path, dict[str, Any]()
-        self.change()
-
-    def change(self, **values: Any) -> None:
-        self._values |= values
-        new = self.path.with_suffix(".new")
-        new.write_text(json.dumps(self._values))
-        new.replace(self.path)
 
 
 @pytest.fixture
