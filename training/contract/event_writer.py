@@ -27,6 +27,7 @@ class EventWriter:
         self._encoder = msgspec.json.Encoder()
         self._epoch = time.time() - time.monotonic()
         self._seq, self._repeated = 0, dict[type, Event]()  # events that a new file must begin with
+        self.listeners: list[Callable[[Event], None]] = []  # called with each event after it is written
         self._open()
 
     def emit(self, event: Event) -> None:
@@ -44,6 +45,8 @@ class EventWriter:
             self._append(event)
             if isinstance(event, Started | Resolved | Fitted):
                 self._repeated[type(event)] = event
+        for listener in self.listeners:
+            listener(event)
 
     def close(self) -> None:
         os.close(self._descriptor)

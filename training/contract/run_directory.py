@@ -93,6 +93,7 @@ class RunDirectory:
     loans = _Inside("loans")
     exports = _Inside("exports")
     book = _Inside("book.jsonl")
+    trackers = _Inside("trackers")
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)

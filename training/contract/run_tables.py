@@ -7,8 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from training.contract.tables import MAX_MIB, Table, field
-
-Tracker = Literal["tensorboard", "trackio", "wandb", "mlflow"]
+from training.contract.trackers import Tracker
 
 
 class Launch(Table):

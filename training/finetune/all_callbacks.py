@@ -14,6 +14,7 @@ from training.finetune.gpu import Card
 from training.finetune.guards import CoolDown, LossWatch, StopEarly
 from training.finetune.questions import AnswerQuestions
 from training.finetune.samples import Sampler
+from training.finetune.trackers import Trackers
 from training.finetune.vram import VramLimit
 
 
@@ -26,6 +27,7 @@ def build_callbacks(
     deadline: TrainerCallback,
     form: RowForm,
     limit: VramLimit | None = None,
+    trackers: Trackers | None = None,
 ) -> list[TrainerCallback]:
     """Create the callbacks in the order in which they are called. Those before Reporter may request a checkpoint, which
     it reports, or pause the run before a step, which is then no part of the step. A stop request ends an answer to a
@@ -49,5 +51,6 @@ def build_callbacks(
         deadline,
         agreement,
         reporter,
+        *([trackers] if trackers else []),
         *last,
     ]

@@ -36,6 +36,7 @@ from training.finetune.probe import Probe
 from training.finetune.ranks import Ranks, require_gpu
 from training.finetune.samples import make_sampler
 from training.finetune.time_limit import TimeLimit
+from training.finetune.trackers import finish_at_end, make_trackers
 from training.finetune.trainer import Trainer
 from training.finetune.vram import VramLimit
 from training.job.chosen_template import keep_template, set_chat_template
@@ -130,12 +131,13 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None, time_limit:
     emit(actual)
     save_adapter = AdapterSaver(attempt, profile, trainer, model, tokenizer, run_config, actual)
     deadline = Deadline(attempt, profile, time_limit, trainer, actual, save_adapter)
-    for callback in build_callbacks(attempt, profile, sampler, book_judge, card, deadline, form, limit):
+    trackers = make_trackers(attempt, profile, job.config)
+    for callback in build_callbacks(attempt, profile, sampler, book_judge, card, deadline, form, limit, trackers):
         trainer.add_callback(callback)
     if done := ranks.share(end_without_step(attempt, job, time_limit) if ranks.is_main else None):
         return done  # loading took the rest of the time
     attempt.stop.can_save = True
-    with limit.explain_out_of_memory("training", "The run can't go on", profile, shape):
+    with limit.explain_out_of_memory("training", "The run can't go on", profile, shape), finish_at_end(trackers):
         trainer.train(resume_from_checkpoint=str(attempt.resume_from) if attempt.resume_from else None)
     if not ranks.is_main:
         return ev.Done(step=trainer.state.global_step)  # rank 0 saves the adapter, and says how the run ended
