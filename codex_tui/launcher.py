@@ -17,6 +17,7 @@ from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.data import sources
 from codex_tui.environment import build
+from codex_tui.environment.trackers import require_trackers
 from codex_tui.launch_plan import LaunchPlan
 from codex_tui.runs.changes import clean_name, hold, name_taken
 from codex_tui.runs.deadline import change_deadline
@@ -27,7 +28,7 @@ from codex_tui.runs.queue import find_queue
 from codex_tui.runs.resume_point import ResumePoint, find_resume_point
 from codex_tui.runs.tell_command import make_tell_command
 from codex_tui.workers.process import find_python_for, trainer_environment
-from training.contract import card_queue, tell
+from training.contract import card_queue, tell, trackers
 from training.contract.card_queue import HasTicket, Lease
 from training.contract.config import ConfigError, RunConfig
 from training.contract.files import open_to_append, write_atomically
@@ -53,6 +54,7 @@ def launch(plan: LaunchPlan, python: Path | None = None, *, wait: bool = False) 
     if plan.good_rows is None:
         sources.check_rows(plan.source, plan.profile.dataset)
     interpreter = python or build.find_python()
+    require_trackers(interpreter, plan.profile.tracking.to)
     resolved = plan.profile.model_dump(mode="json")
     folder = plan.profile_file.parent
     resolved["model"] = resolve_model_paths(resolved["model"], folder)
@@ -208,7 +210,11 @@ def _start(run: RunDirectory, python: Path, lease: Lease, attempt: int) -> None:
             stderr=descriptor,
             cwd=run.path,
             env=trainer_environment()
-            | {tell.VARIABLE: make_tell_command(), card_queue.VARIABLE: str(lease.descriptor)},
+            | {
+                tell.VARIABLE: make_tell_command(),
+                trackers.VARIABLE: str(locations.data_home() / "trackers"),
+                card_queue.VARIABLE: str(lease.descriptor),
+            },
             pass_fds=(lease.descriptor,),
             start_new_session=True,
         )

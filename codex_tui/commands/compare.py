@@ -7,6 +7,7 @@ import json
 import shutil
 import textwrap
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from codex_tui.base.errors import DONE, BadInput
@@ -38,6 +39,7 @@ def add(subparsers: Any) -> None:
 
 def run_compare(args: argparse.Namespace) -> int:
     from codex_tui.commands.progress import print_progress
+    from codex_tui.environment.tracker_commands import describe_trackers
     from codex_tui.runs.comparison import compare
     from codex_tui.runs.library import find_run
 
@@ -47,9 +49,12 @@ def run_compare(args: argparse.Namespace) -> int:
         compared = [_read(run, number, len(runs), report) for number, run in enumerate(runs)]
     comparison = compare(compared)
     if args.json:
-        print(json.dumps(comparison.as_json(), indent=2))
+        views = [asdict(view) for view in describe_trackers(runs)]
+        print(json.dumps(comparison.as_json() | {"trackers": views}, indent=2))
     else:
         print("\n".join(_draw(comparison, shutil.get_terminal_size().columns)))
+        for view in describe_trackers(runs):
+            print(f"\n{view.label}: {view.command or view.place}")
     return DONE
 
 

@@ -37,6 +37,7 @@ def add(subparsers: Any) -> None:
 def run_doctor(args: argparse.Namespace) -> int:
     from codex_tui.base.text import clean
     from codex_tui.commands.doctor_notices import notice_findings
+    from codex_tui.commands.doctor_trackers import tracker_findings
     from codex_tui.environment.llama_cpp import describe_tools, find_llama_cpp
     from codex_tui.machine import facts
     from training.memory.wsl import wsl
@@ -54,6 +55,7 @@ def run_doctor(args: argparse.Namespace) -> int:
         *wsl_findings(kind, facts.wsl_idle_timeouts() if kind else {}),
         *trainer,
         *llama_cpp_findings(),
+        *tracker_findings(report),
         *notice_findings(),
         *home_findings(unwritable),
         *other_findings(free, token, terminal, facts.killed_at_logout()),

@@ -1,5 +1,5 @@
-"""The command `setup`: builds the training environment, or checks one that you name, and installs llama.cpp.
-Other commands use it, too."""
+"""The command `setup`: builds the training environment, or checks one that you name, and installs llama.cpp and
+trackers. Other commands use it, too."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from codex_tui.commands.options import add_python_option
 
 if TYPE_CHECKING:
     from codex_tui.environment.build import Build
+    from training.contract.trackers import Tracker
 
 _VERIFY = "import unsloth, torch; from trl import SFTTrainer; print(torch.__version__, torch.cuda.is_available())"
 
@@ -35,6 +36,12 @@ def add(subparsers: Any) -> None:
         "--export",
         action="store_true",
         help="also install llama.cpp, for GGUF files and the server (100 MB to download), unless you have your own",
+    )
+    parser.add_argument(
+        "--with",
+        dest="trackers",
+        metavar="TRACKER,TRACKER",
+        help="also install these trackers, for a profile's [tracking]: tensorboard, trackio, wandb, mlflow",
     )
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     parser.set_defaults(run=run_setup)
@@ -62,13 +69,17 @@ def run_setup(args: argparse.Namespace) -> int:
                 print(f"! {name} is {clean(package['installed'])}; the tested version is {package['pinned']}")
         for name, tool in answer.get("llama_cpp", {}).items():
             print(f"{name}: {clean(tool['path'])} (from {tool['origin']})" if tool else f"{name}: none")
+        for name, version in answer.get("trackers", {}).items():
+            print(f"{name}: {clean(version) if version else 'none'}")
     return DONE
 
 
 def _set_up(args: argparse.Namespace) -> dict[str, Any]:
     from codex_tui.environment import build as environment_build
     from codex_tui.environment import stack
+    from codex_tui.environment.trackers import parse_trackers
 
+    wanted = parse_trackers(args.trackers) if args.trackers is not None else []
     build: Build = "cpu" if args.cpu else "cuda" if args.cuda else "auto"
     python = ensure_with_progress(build)
     managed = environment_build.find_named_python() is None
@@ -76,6 +87,8 @@ def _set_up(args: argparse.Namespace) -> dict[str, Any]:
     if args.verify:
         _verify(python)
     more = {"llama_cpp": _set_up_llama_cpp()} if args.export else {}
+    if wanted:
+        more["trackers"] = _set_up_trackers(python, wanted)
     return {
         "ok": True,
         "python": str(python),
@@ -93,6 +106,14 @@ def _set_up_llama_cpp() -> dict[str, Any]:
 
     with print_progress("llama.cpp: ") as report:
         return describe_tools(ensure_llama_cpp(report))
+
+
+def _set_up_trackers(python: Path, wanted: list[Tracker]) -> dict[str, Any]:
+    from codex_tui.commands.progress import print_progress
+    from codex_tui.environment.trackers import ensure_trackers
+
+    with print_progress("trackers: ") as report:
+        return {str(name): version for name, version in ensure_trackers(python, wanted, report).items()}
 
 
 def ensure_with_progress(build: Build = "auto") -> Path:

@@ -25,7 +25,7 @@ import psutil
 from codex_tui.base import locations, settings
 from codex_tui.base.errors import BadInput, EnvironmentMissing, convert_os_error
 from codex_tui.base.progress import OnProgress, Progress
-from codex_tui.environment import stack
+from codex_tui.environment import stack, tracker_pins
 from codex_tui.environment.uv import Activity, Uv
 from codex_tui.machine import gpu
 from training.contract.files import name_path_in_errors
@@ -186,6 +186,9 @@ def _build_in(fresh: Path, root: Path, torch_build: str, forced: bool, report: O
     uv.install(python, ["--constraint", str(stack.PINS_FILE), torch], report_step("installing torch"))
     others = [str(pin) for pin in pins if pin.group in ("stack", "needs")]
     uv.install(python, ["--no-deps", *others], report_step("installing the stack"))
+    if kept := tracker_pins.find_installed(root):
+        with suppress(EnvironmentMissing):  # training does without them; a launch that wants them says what to install
+            tracker_pins.install(uv, python, kept, lambda one: report(packages(one.step, len(pins), one.detail)))
     if missing := [package.name for package in stack.describe(python).packages if package.state != "ok"]:
         raise EnvironmentMissing(f"The setup did not install: {', '.join(missing)}", "Run codex-tui setup again.")
 

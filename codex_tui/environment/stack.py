@@ -8,9 +8,10 @@ import json
 import os
 import re
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from codex_tui.base.errors import EnvironmentMissing
 from codex_tui.base.text import shorten
@@ -111,13 +112,31 @@ class EnvironmentReport:
         return tuple(p for p in self.packages if p.needed)
 
 
+class Versions(NamedTuple):
+    """What the program _PROBE answers. A package that is not installed has the version None."""
+
+    python: str
+    cuda: str | None
+    packages: dict[str, str | None]
+
+
 def describe(python: Path) -> EnvironmentReport:
     """Find out which packages of the list `python` has. Takes 0.2 s. Raises EnvironmentMissing if it is no Python 3."""
     listed = [pin for pin in load_pins() if pin.group != "cuda"]
+    versions = read_versions(python, [pin.name for pin in listed])
+    packages = tuple(
+        Package(pin.name, pin.version, versions.packages[pin.name], pin.group in ("torch", "stack")) for pin in listed
+    )
+    return EnvironmentReport(python, versions.python, versions.cuda, packages)
+
+
+def read_versions(python: Path, names: Sequence[str]) -> Versions:
+    """Ask `python` for the versions of the packages `names`. Takes 0.2 s. Raises EnvironmentMissing if it is no Python
+    3."""
     try:
         done = subprocess.run(
             [str(python), "-c", _PROBE],
-            input=json.dumps([pin.name for pin in listed]),
+            input=json.dumps(list(names)),
             capture_output=True,
             text=True,
             timeout=60,
@@ -132,7 +151,7 @@ def describe(python: Path) -> EnvironmentReport:
         raise EnvironmentMissing(f"{python} did not answer as Python 3 within a minute", "Check the path.") from None
     try:
         answer = json.loads(done.stdout)
-        installed = answer["packages"]
+        return Versions(answer["python"], answer["cuda"], {name: answer["packages"][name] for name in names})
     except (ValueError, KeyError, TypeError):
         program = [line for line in _PROBE.splitlines() if line]  # another program may print parts of it
         lines = [line for line in done.stderr.strip().splitlines() if not any(part in line for part in program)]
@@ -140,8 +159,6 @@ def describe(python: Path) -> EnvironmentReport:
         raise EnvironmentMissing(
             f"{python} did not answer as Python 3: {shorten(last, 120)}", "Check the path."
         ) from None
-    packages = (Package(pin.name, pin.version, installed[pin.name], pin.group in ("torch", "stack")) for pin in listed)
-    return EnvironmentReport(python, answer["python"], answer["cuda"], tuple(packages))
 
 
 def is_complete(root: Path) -> bool:

@@ -13,6 +13,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 
 from codex_tui.base.text import clean
+from codex_tui.environment.tracker_commands import describe_trackers
 from codex_tui.runs.facts import RunFacts
 from codex_tui.runs.fitted import describe_fit
 from codex_tui.runs.healed import describe_heal
@@ -21,6 +22,7 @@ from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.drawing import MUTED, STRONG, line
 from codex_tui.ui.kit.text_view import TextView
 from training.contract.config import RunConfig
+from training.contract.run_directory import RunDirectory
 
 
 class DetailsScreen(ModalScreen[None]):
@@ -35,9 +37,9 @@ class DetailsScreen(ModalScreen[None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,i", "dismiss", "Close")]
 
-    def __init__(self, facts: RunFacts, watched: WatchedRun) -> None:
+    def __init__(self, run: RunDirectory, facts: RunFacts, watched: WatchedRun) -> None:
         super().__init__()
-        self._facts, self._watched = facts, watched
+        self._run, self._facts, self._watched = run, facts, watched
 
     def compose(self) -> ComposeResult:
         with Vertical() as box:
@@ -47,11 +49,11 @@ class DetailsScreen(ModalScreen[None]):
 
     def on_mount(self) -> None:
         view = self.query_one(TextView)
-        view.set_text(describe_run(self._facts, self._watched))
+        view.set_text(describe_run(self._run, self._facts, self._watched))
         view.focus()
 
 
-def describe_run(facts: RunFacts, watched: WatchedRun) -> Iterator[Content]:
+def describe_run(run: RunDirectory, facts: RunFacts, watched: WatchedRun) -> Iterator[Content]:
     """All details of a run, a paragraph at a time. Text from files is cleaned, so it is safe to show."""
     state = watched.state
     yield from _describe_outcome(watched)
@@ -87,6 +89,13 @@ def describe_run(facts: RunFacts, watched: WatchedRun) -> Iterator[Content]:
         yield line(("Checkpoints", STRONG))
         for checkpoint in state.checkpoints[-5:]:
             yield _pair(f"step {checkpoint.step:,}", checkpoint.path)
+        yield Content("")
+    if views := describe_trackers([run]):
+        yield line(("Trackers", STRONG))
+        for view in views:
+            yield _pair(view.label, view.place)
+            if view.command:
+                yield _pair("  open it", view.command)
         yield Content("")
     if facts.config:
         yield from _describe_settings(facts.config)
