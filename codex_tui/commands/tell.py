@@ -15,7 +15,10 @@ from codex_tui.base.errors import DONE, FAILED, BadInput, CodexError
 
 if TYPE_CHECKING:
     from codex_tui.base.settings import Settings
+    from codex_tui.runs.announcements import Announcement
+    from training.contract.run_directory import RunDirectory
 
+LOOK_EVERY, SETTLE_SECONDS = 0.25, 5.0
 GRACE_SECONDS = 15  # after the time limit of the notices; then the kernel ends this process
 
 
@@ -53,26 +56,41 @@ def _tell(target: str, as_json: bool) -> int:
     from codex_tui.base import notice_log, settings
     from codex_tui.base.text import clean
     from codex_tui.runs import notices
-    from codex_tui.runs.announcements import find_current
-    from codex_tui.runs.follower import snapshot
     from codex_tui.runs.library import find_run
-    from training.contract.run_directory import RunDirectory
+    from training.contract import run_directory
 
-    run = RunDirectory(Path(target).absolute()) if "/" in target else find_run(target)
-    announcement = find_current(run, snapshot(run))
-    problems: list[str] = []
-    if announcement and announcement.first:
-        try:
-            problems = notices.send(announcement, settings.load())
-        except BadInput as error:
+    run = run_directory.RunDirectory(Path(target).absolute()) if "/" in target else find_run(target)
+    announcements = _find_untold(run)
+    signal.alarm(len(announcements) * int(notices.MAX_SECONDS) + GRACE_SECONDS)
+    try:
+        asked = settings.load()
+    except BadInput as error:
+        if announcements:
             notice_log.append(clean(error.message))
-            raise
-    told = announcement.event if announcement and announcement.first else None
+        raise
+    wanted = [announcement for announcement in announcements if notices.is_wanted(announcement, asked)]
+    problems = [problem for announcement in wanted for problem in notices.send(announcement, asked)]
     if as_json:
-        print(json.dumps({"ok": not problems, "event": told, "problems": problems}, indent=2))
+        events = [announcement.event for announcement in wanted]
+        print(json.dumps({"ok": not problems, "events": events, "problems": problems}, indent=2))
     elif problems:
         raise CodexError(" ".join(problems))
     return FAILED if problems else DONE
+
+
+def _find_untold(run: RunDirectory) -> list[Announcement]:
+    """Look at the run. The keeper starts this command right before a change is in the files: if there is nothing new,
+    look again for a few seconds."""
+    from codex_tui.runs.announcements import find_untold
+    from codex_tui.runs.follower import RunFollower
+
+    deadline = time.monotonic() + SETTLE_SECONDS
+    follower = RunFollower(run, check_every=0.0)
+    while True:
+        untold = find_untold(run, follower.snapshot())
+        if untold or follower.watched.ended or time.monotonic() > deadline:
+            return untold
+        time.sleep(LOOK_EVERY)
 
 
 def _test(asked: Settings, as_json: bool) -> int:

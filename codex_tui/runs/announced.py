@@ -15,12 +15,12 @@ from training.contract.run_directory import RunDirectory
 MAX_BYTES = 1 << 20
 
 
-def claim(run: RunDirectory, word: str) -> bool:
-    """Note that the person is told `word` about the last attempt.
+def claim(run: RunDirectory, word: str, attempt: int | None = None) -> bool:
+    """Note that the person is told `word` about an attempt, which is the last one if `attempt` is None.
 
     Returns True only for the first caller among all viewers, and False if the run directory can't be written.
     """
-    key = _make_key(run, word)
+    key = _make_key(run, word) if attempt is None else f"{attempt} {word}"
     try:
         descriptor = open_to_append(run.announced)
     except OSError:

@@ -1,21 +1,31 @@
-"""Finds the events of a run that a person wants to know at once: it is done, failed, lost or paused."""
+"""Finds the changes of a run that a person wants to know at once: it is done, failed, lost, paused, parked or healed.
+
+What the person did themselves, such as a park by hand, is none of them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import psutil
 
 from codex_tui.base.text import clean, shorten
 from codex_tui.runs.announced import claim
+from codex_tui.runs.healed import describe_briefly, describe_heal
 from codex_tui.runs.outcome import find_last_write
 from codex_tui.runs.result import describe_evaluations, describe_time
 from codex_tui.runs.watched import WatchedRun
 from training.contract import events as ev
 from training.contract.run_directory import RunDirectory
 
-EventName = Literal["done", "failed", "lost", "paused"]
+EventName = Literal[
+    "done", "failed", "lost", "paused", "parked", "waiting", "healed", "stopped", "queued", "started", "resumed"
+]
+QUIET: frozenset[EventName] = frozenset({"stopped", "queued", "started", "resumed"})
+"""Those that no viewer announces. Only `codex-tui tell` does, if the person has chosen them in the settings."""
+VERBS: dict[EventName, str] = {
+    "failed": "", "lost": "was", "healed": "was", "stopped": "was", "started": "has", "resumed": "has"
+}  # fmt: skip
 MAX_TITLE, MAX_MESSAGE = 100, 300  # characters
 FAILURES: dict[ev.FailureKind, str] = {
     "gpu_memory": "The GPU ran out of memory",
@@ -39,6 +49,13 @@ FAILURES: dict[ev.FailureKind, str] = {
 """What a webhook is told of a failure. The message of a failure may have paths and rows, and stays on this machine."""
 
 
+class Change(NamedTuple):
+    """`word` tells two changes of the same kind apart."""
+
+    event: EventName
+    word: str
+
+
 @dataclass(frozen=True)
 class Announcement:
     """An event of a run. All texts are clean. `facts` has them and more by name, for a command of the person.
@@ -60,38 +77,39 @@ class Announcement:
 
 
 class Announcer:
-    """Watches one run for one viewer. An event that came before the viewer started is not announced."""
+    """Watches one run for one viewer. A change that came before the viewer started is not announced."""
 
     def __init__(self, run: RunDirectory) -> None:
         self._run = run
-        self._event: EventName | None = None
+        self._known: list[Change] = []
         self._has_looked = False
 
     def find_new(self, watched: WatchedRun) -> Announcement | None:
-        """Return an announcement if `watched` has a new event. Call this only with the whole history of the run."""
-        before, self._event = self._event, _find_event(watched)
-        is_first_look, self._has_looked = not self._has_looked, True
-        if self._event is None or self._event == before:
-            return None
-        if is_first_look and (self._event == "paused" or not self._is_newer_than_viewer()):
-            return None
-        return _announce(self._run, self._event, watched)
+        """Return an announcement if `watched` has a new change, one at a time. Call this only with the whole history of
+        the run."""
+        changes = [change for change in _find_changes(self._run, watched) if change.event not in QUIET]
+        new = [change for change in changes if change not in self._known]
+        if not self._has_looked:
+            self._has_looked = True
+            self._known = changes
+            ends = [change for change in new if change.event in ("done", "failed", "lost")]
+            return _announce(self._run, ends[0], watched) if ends and self._is_newer_than_viewer() else None
+        self._known = [change for change in changes if change not in new[1:]]
+        return _announce(self._run, new[0], watched) if new else None
 
     def _is_newer_than_viewer(self) -> bool:
         return find_last_write(self._run) >= psutil.Process().create_time()
 
 
-def find_current(run: RunDirectory, watched: WatchedRun) -> Announcement | None:
-    """Return the announcement of what has become of `run`, for a program that looks at it once. None if there is
-    nothing to tell."""
-    event = _find_event(watched)
-    return _announce(run, event, watched) if event else None
+def find_untold(run: RunDirectory, watched: WatchedRun) -> list[Announcement]:
+    """Return the changes of `run` that nobody has told the person yet, for a program that looks at it once."""
+    announcements = (_announce(run, change, watched) for change in _find_changes(run, watched))
+    return [announcement for announcement in announcements if announcement.first]
 
 
-def _announce(run: RunDirectory, event: EventName, watched: WatchedRun) -> Announcement:
-    state = watched.state
-    verb = "was" if event == "lost" else "" if event == "failed" else "is"
-    title = shorten(clean(" ".join(filter(None, (run.name, verb, event)))), MAX_TITLE)
+def _announce(run: RunDirectory, change: Change, watched: WatchedRun) -> Announcement:
+    state, event = watched.state, change.event
+    title = shorten(clean(" ".join(filter(None, (run.name, VERBS.get(event, "is"), event)))), MAX_TITLE)
     message, summary = (
         shorten(clean(text), MAX_MESSAGE) for text in (_describe(event, watched), _summarise(event, watched))
     )
@@ -107,36 +125,61 @@ def _announce(run: RunDirectory, event: EventName, watched: WatchedRun) -> Annou
         "eval_loss": f"{evals[-1]:.4f}" if evals else "",
         "adapter": clean(run.adapter) if run.has_adapter() else "",
     }
-    word = f"paused at {state.step}" if event == "paused" else event
-    return Announcement(event, title, message, summary, facts, first=claim(run, word))
+    word = f"paused at {state.step}" if event == "paused" else change.word
+    first = claim(run, word, attempt=0 if event == "healed" else None)
+    return Announcement(event, title, message, summary, facts, first)
 
 
-def _find_event(watched: WatchedRun) -> EventName | None:
+def _find_changes(run: RunDirectory, watched: WatchedRun) -> list[Change]:
+    """Return what can be told of the run as it is now."""
+    changes = [Change("healed", f"healed {event.seq}") for event in watched.state.healed[-1:]]
+    if event := _find_event(run, watched):
+        changes.append(Change(event, event))
+    return changes
+
+
+def _find_event(run: RunDirectory, watched: WatchedRun) -> EventName | None:
     match watched.status:
-        case "done" | "failed" | "lost" as event:
+        case "done" | "failed" | "lost" | "stopped" | "queued" | "waiting" as event:
             return event
+        case "parked":
+            return None if watched.held is None or watched.held.ends == ev.BY_HAND else "parked"
         case "cooling":
             return "paused"
-    return None
+        case "healing" | "stopping":
+            return None
+    process = run.read_process()
+    return "resumed" if process and process.attempt > 1 else "started"
 
 
 def _describe(event: EventName, watched: WatchedRun) -> str:
-    if event == "done":
-        state = watched.state
-        return " ".join(filter(None, (describe_time(state), describe_evaluations(state), state.reason)))
-    if event == "paused":
-        detail = watched.phase.detail if watched.phase else ""
-        return f"The GPU is too hot ({detail})." if detail else "The GPU is too hot."
+    match event:
+        case "done":
+            state = watched.state
+            return " ".join(filter(None, (describe_time(state), describe_evaluations(state), state.reason)))
+        case "paused":
+            detail = watched.phase.detail if watched.phase else ""
+            return f"The GPU is too hot ({detail})." if detail else "The GPU is too hot."
+        case "parked" | "waiting" | "queued":
+            return f"{watched.held.reason} {watched.held.ends}".strip() if watched.held else ""
+        case "healed":
+            return describe_heal(watched.state.healed[-1])
+        case "started" | "resumed":
+            return f"It trains from step {watched.state.step:,}."
     return watched.reason
 
 
 def _summarise(event: EventName, watched: WatchedRun) -> str:
     """Describe `event` in the words of this program alone. The reason of a failure may have paths and rows, and that of
-    a lost run the last line of its log."""
+    a lost run the last line of its log. What parks a run is named by its own name."""
     state = watched.state
     place = f"at step {state.step:,}" + (f" of {state.total_steps:,}" if state.total_steps else "")
     if event == "failed":
         return f"{FAILURES[state.failure.kind] if state.failure else FAILURES['unknown']}, {place}."
     if event == "lost":
         return f"The trainer ended without a message, {place}."
+    if event == "healed":
+        healed = watched.state.healed[-1]
+        cause = FAILURES["gpu_memory"] if healed.kind == "gpu_memory" else "It hung"
+        return f"{cause}, {place}. It goes on from step {healed.step:,}: {describe_briefly(healed)}."
     return _describe(event, watched)

@@ -323,3 +323,14 @@ def test_a_run_keeps_the_book_that_was_checked(
     assert shipped.book.read_bytes() == DEMO_BOOK_FILE.read_bytes()
     assert read_config(shipped)["profile"]["evaluation"]["book"] == DEMO_BOOK
     assert not launch(profile, python, overrides={"evaluation.book": None}).book.exists()
+
+
+def test_a_tracker_that_is_not_installed_is_named_with_the_command_to_type(
+    profile: Path, python: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = python.read_text()
+    python.write_text(text.replace('dict.fromkeys(names, "1.0")', '{**dict.fromkeys(names, "1.0"), "trackio": None}'))
+    with pytest.raises(BadInput, match="names Trackio, which is not installed") as raised:
+        launch(profile, python, overrides={"tracking.to": ["tensorboard", "trackio"]})
+    assert f"{python} -m pip install trackio==" in raised.value.hint
+    assert not list(locations.runs_home().glob("*"))

@@ -15,6 +15,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from training.contract import events as ev
 from training.contract.failures import TrainingFailure
+from training.contract.tell import tell
 from training.finetune import checkpoints
 from training.finetune.attempt import Attempt
 from training.finetune.gpu import Card
@@ -104,6 +105,7 @@ class CoolDown(TrainerCallback):
     def __init__(self, attempt: Attempt, card: Card, limit: float) -> None:
         self._attempt, self._card, self._limit = attempt, card, limit
         self._polled_at = 0.0
+        self._is_told = False  # whether the person is told of this pause
         self._too_hot: float | None = None  # the temperature that asks for a pause before the next step
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -123,6 +125,7 @@ class CoolDown(TrainerCallback):
             f"The GPU reached {self._too_hot:.0f} °C at step {state.global_step}. The run is saved, and paused until "
             f"the GPU stays at {goal:.0f} °C (hardware.pause_above_celsius)."
         )
+        self._is_told = False
         self._wait(goal, state)
         self._too_hot = None
         self._attempt.events.emit(
@@ -148,4 +151,7 @@ class CoolDown(TrainerCallback):
             self._attempt.events.emit(
                 ev.Phase(name="cooling", done=state.global_step, total=state.max_steps, unit="steps", detail=detail)
             )
+            if not self._is_told:
+                self._is_told = True
+                tell(self._attempt.run)
             time.sleep(POLL_SECONDS)

@@ -23,11 +23,11 @@ from training.contract.event_writer import EventWriter
 from training.contract.log import trim_log
 from training.contract.process import ProcessIdentity
 from training.contract.run_directory import Request, RunDirectory
+from training.contract.tell import tell
 from training.keeper.decisions import AttemptEnd, Finish, Heal, Next, decide, find_saved_step, read_end_event
 from training.keeper.healing import Healer, HealRules
 from training.keeper.lease import CardLease
 from training.keeper.recording import HistoryKeeper
-from training.keeper.telling import tell
 from training.keeper.trainer_process import COMMAND, TrainerProcess
 from training.keeper.watcher_list import make_watchers
 from training.keeper.watchers import Hold, Moment, Release, Restart, Watcher, Watchers
@@ -163,12 +163,15 @@ class Keeper:
             return Finish()
         if self._attempts:  # the launcher wrote this line for the first one
             _print_error(f"\n── attempt {attempt} ──")
+        is_change = self._attempts > 0 or self._held is not None
         self._attempts += 1
         self._held, self._since = None, time.monotonic()
         self._watchers.ask_all_again()
         ruled: Hold | None = None
         restart: Restart | None = None
         self._trainer = trainer = TrainerProcess(named, self._command, attempt, self._card.descriptor)
+        if is_change:
+            tell(named)
         while (exit_ := trainer.poll()) is None:
             with suppress(OSError):
                 trim_log(run.log)

@@ -342,7 +342,7 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
     def action_details(self) -> None:
         from codex_tui.ui.cockpit.details import DetailsScreen
 
-        self.app.push_screen(DetailsScreen(self._follower.run, self._facts, self.watched))
+        self.app.push_screen(DetailsScreen(self.run_directory, self._facts, self.watched))
 
     def action_stop(self) -> None:
         from codex_tui.ui.runs.stop import ask_to_stop

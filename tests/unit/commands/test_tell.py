@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sys
@@ -18,9 +19,14 @@ from codex_tui.runs.tell_command import make_tell_command
 from codex_tui.workers.process import trainer_environment
 from training.contract import events as ev
 from training.contract import tell
-from training.contract.tell import Teller
+from training.contract.process import ProcessIdentity
 
 pytestmark = pytest.mark.usefixtures("empty_home")
+
+
+@pytest.fixture(autouse=True)
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("codex_tui.commands.tell.SETTLE_SECONDS", 0.0)
 
 
 def write(text: str) -> Path:
@@ -73,7 +79,7 @@ def test_a_run_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
         write(f'[webhook.phone]\nkind = "ntfy"\nurl = "{server.url}/topic"\n')
         assert main(["tell", str(run.path)]) == 0
         assert main(["tell", "a", "--json"]) == 0
-        assert as_json(capsys) == {"ok": True, "event": None, "problems": []}
+        assert as_json(capsys) == {"ok": True, "events": [], "problems": []}
     [request] = server.requests
     assert (request.headers["Title"], request.body) == ("a failed", "The GPU ran out of memory, at step 2.")
     assert not notice_log.find_file().exists()
@@ -85,6 +91,43 @@ def test_a_run_that_trains_is_nothing_to_tell(capsys: pytest.CaptureFixture[str]
         write(f'[webhook.phone]\nkind = "ntfy"\nurl = "{server.url}/topic"\n')
         assert main(["tell", "a"]) == 0
     assert server.requests == []
+
+
+def test_what_the_keeper_does_is_told_and_what_a_person_did_is_not(capsys: pytest.CaptureFixture[str]) -> None:
+    def told(*events: ev.Event, chosen: str = "") -> list[tuple[str, str]]:
+        run = make_run(f"run-{next(numbers)}", ev.Started(attempt=1, pid=1), ev.Metrics(step=2, loss=1.0), *events)
+        if isinstance(events[-1], ev.Held):
+            run.write_keeper(ProcessIdentity.current())
+        with serve() as server:
+            write(f'[notify]\n{chosen}\n[webhook.phone]\nkind = "ntfy"\nurl = "{server.url}/topic"\n')
+            assert main(["tell", run.name]) == 0
+            return [
+                (request.headers["Title"].removeprefix(f"{run.name} "), request.body) for request in server.requests
+            ]
+
+    numbers = itertools.count(1)
+    uses = "/opt/blender/blender uses 2,100 MiB of the card."
+    parked = ev.Held(state="parked", reason=uses, ends="It goes on when the card is free.", step=2)
+    assert told(parked) == [("is parked", "blender uses 2,100 MiB of the card. It goes on when the card is free.")]
+    assert told(ev.Held(state="parked", reason="asked with L", ends=ev.BY_HAND, step=2)) == []
+    waiting = ev.Held(state="waiting", reason="The driver is gone.", ends="It goes on when it is back.")
+    assert told(waiting) == [("is waiting", "The driver is gone. It goes on when it is back.")]
+    assert told(ev.Held(state="queued", reason="The card is busy.")) == []
+    every = 'events = ["queued", "stopped", "healed"]'
+    assert told(ev.Held(state="queued", reason="It is busy."), chosen=every) == [("is queued", "It is busy.")]
+    assert told(ev.Stopped(step=2)) == []
+    assert told(ev.Stopped(step=2), chosen=every) == [("was stopped", "Stopped on request.")]
+    healed = ev.Healed(
+        kind="gpu_memory",
+        reason="Row 7 of /data/x.jsonl.",
+        step=1,
+        failed_step=2,
+        changes={"model.offload_layers": (0, 6)},
+    )
+    text = "The GPU ran out of memory, at step 2. It goes on from step 1: offload_layers 0 → 6."
+    assert told(healed, ev.Started(attempt=2, pid=1, resume_step=2), ev.Done(step=2)) == [
+        ("was healed", text), ("is done", "Done in 0:00. Loss 1.0000 → 1.0000, without an evaluation."),
+    ]  # fmt: skip
 
 
 def test_broken_settings_are_in_the_log() -> None:
@@ -108,10 +151,9 @@ def test_the_command_works_in_the_environment_of_a_trainer(monkeypatch: pytest.M
             for name, value in environ.items():
                 trainer.setenv(name, value)
             trainer.chdir(run.path)
-            teller = Teller()
-            teller.tell(run.path)
+            tell.tell(run)
             deadline = time.monotonic() + 60
-            while teller._is_running():
+            while not server.requests:
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
     [request] = server.requests

@@ -14,7 +14,7 @@ from support.webhook_server import Answer, serve
 from codex_tui.base import notice_log, webhooks
 from codex_tui.base.settings import Settings, WebhookSettings
 from codex_tui.runs import notices
-from codex_tui.runs.announcements import Announcement, find_current
+from codex_tui.runs.announcements import Announcement, find_untold
 from codex_tui.runs.follower import snapshot
 from training.contract import events as ev
 
@@ -29,8 +29,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def announce(event: ev.Event) -> Announcement:
     run = make_run("a", ev.Started(attempt=1, pid=1), ev.Metrics(step=2, loss=1.0), event)
-    announcement = find_current(run, snapshot(run))
-    assert announcement is not None
+    [announcement] = find_untold(run, snapshot(run))
     return announcement
 
 
