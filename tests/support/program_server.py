@@ -17,7 +17,10 @@ TESTS = Path(__file__).parents[1]
 PLAIN = ("training.finetune.probe", "training.finetune.guards", "training.job.tokens")  # torch and transformers
 UNSLOTH = ("training.finetune.sft",)
 # The modules that the server of a program has imported. Unsloth changes transformers, so other programs run without it.
-PRELOADED = {"judging": ()} | dict.fromkeys(("batches", "packing", "questions", "reporter", "time_limits"), UNSLOTH)
+PRELOADED = {
+    "judging": (),
+    **dict.fromkeys(("batches", "packing", "questions", "reporter", "time_limits", "trackers"), UNSLOTH),
+}
 
 
 class ProgramServer:

@@ -84,7 +84,6 @@ def test_an_environment_of_the_person_is_not_changed(tmp_path: Path) -> None:
         "cuda": None,
         "packages": dict.fromkeys(("tensorboard", "trackio", "wandb", "mlflow")),
     }
-    answer["packages"]["mlflow-skinny"] = "3.0"
     python.write_text(f"#!{sys.executable}\nprint({json.dumps(json.dumps(answer))})\n")
     python.chmod(0o700)
     trackers.require_trackers(python, ["mlflow"])
