@@ -79,11 +79,8 @@ def test_they_are_installed_and_stay_when_the_environment_is_built_again(managed
 
 def test_an_environment_of_the_person_is_not_changed(tmp_path: Path) -> None:
     python = tmp_path / "python"
-    answer = {
-        "python": "3.11.0",
-        "cuda": None,
-        "packages": dict.fromkeys(("tensorboard", "trackio", "wandb", "mlflow")),
-    }
+    packages = {"mlflow-skinny": "3.0", **dict.fromkeys(("tensorboard", "trackio", "wandb", "mlflow"))}
+    answer = {"python": "3.11.0", "cuda": None, "packages": packages}
     python.write_text(f"#!{sys.executable}\nprint({json.dumps(json.dumps(answer))})\n")
     python.chmod(0o700)
     trackers.require_trackers(python, ["mlflow"])
