@@ -33,15 +33,18 @@ print(json.dumps({name: SQLiteStorage.get_logs(sys.argv[1], name) for name in ru
 
 def test_a_tracker_that_fails_is_left_out_and_changes_nothing(trainer: Trainer) -> None:
     seen = trainer.run_program("trackers", "fail", str(trainer.folder / "failing-trackers"))
-    missing, broken, quits = seen["warnings"]
+    missing, broken, quits, missing_again = seen["warnings"]
+    assert missing_again == missing
     assert missing == (
         "MLflow gets no more of this run, which goes on (it is not installed; codex-tui setup --with mlflow)."
     )
     assert broken == "Trackio gets no more of this run, which goes on (ValueError: disk hf_… is full)."
     assert quits == "Weights & Biases gets no more of this run, which goes on (SystemExit: no login)."
     assert [log["step"] for log in seen["good"]] == [1, 2, 3, 3]
+    name, name_of_the_resume = seen["names"]
+    assert name == name_of_the_resume and name.startswith("failing-trackers-20")
     assert seen["good"][1] == {
-        "step": 2, "run": "a-1", "project": "p", "loss": 0.5, "tokens_per_second": 20.0, "host_mib": 5.0,
+        "step": 2, "run": name, "project": "p", "loss": 0.5, "tokens_per_second": 20.0, "host_mib": 5.0,
     }  # fmt: skip
     assert seen["good"][3]["eval_pass_rate"] == 0.25
     assert (seen["broken"], seen["quits"], seen["ended"]) == ([1], [1, 2], [True, False, False])

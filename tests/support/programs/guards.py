@@ -64,12 +64,16 @@ def _pause(degrees: list[float | None], stop: str | None = None) -> list[Any]:
         events=SimpleNamespace(emit=events.append),
         warn=lambda message: events.append(ev.Warned(message=message)),
         stop=SimpleNamespace(level=stop),
+        run="the run",
     )
+    told: list[str] = []
+    guards.tell = told.append
     cool_down = guards.CoolDown(attempt, card, 85)
     state, control = SimpleNamespace(global_step=7, max_steps=9), SimpleNamespace(should_save=False)
     cool_down.on_step_end(None, state, control)
     cool_down.on_step_begin(None, state, control)
     warnings = [event.message for event in events if isinstance(event, ev.Warned)]
     phases = [event.name for event in events if isinstance(event, ev.Phase)]
+    assert told == ["the run"] * ("cooling" in phases)  # once for each pause
     temperatures = [event.temperature for event in events if isinstance(event, ev.Gpu)]
     return [control.should_save, warnings, phases[-2:], temperatures[:4], seconds - 1000]

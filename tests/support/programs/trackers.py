@@ -48,11 +48,11 @@ def fail(folder: str) -> dict[str, Any]:
     quits, good = Recording(SystemExit("no login"), fails_at=3), Recording()
     made = {"trackio": broken, "wandb": quits, "tensorboard": good}
 
-    def make(tracker: str, *_: Any) -> Any:
+    def make(tracker: str, run: Any, before: TrackedRun | None, project: str, name: str, step: int) -> Any:
         random.random()
         if tracker == "mlflow":
             raise RuntimeError("MLflowCallback requires mlflow to be installed.")
-        return made[tracker], TrackedRun(place="/x", name="a-1")
+        return made[tracker], TrackedRun(place="/x", name=name)
 
     tracker_setup.make_callback = make
     tracker_setup.finish = lambda tracker: None
@@ -77,6 +77,8 @@ def fail(folder: str) -> dict[str, Any]:
         listeners[0](ev.PassRate(step=3, passes=1, questions=4))
         callback.on_evaluate(args, state, control)
         callback.on_train_end(args, state, control)
+    again = trackers.make_trackers(attempt, profile, RunConfig(profile={}, dataset=""))
+    assert again is not None
     after = random.getstate(), numpy.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
     return {
         "warnings": warnings,
@@ -86,6 +88,7 @@ def fail(folder: str) -> dict[str, Any]:
         "ended": [one.ended for one in (good, broken, quits)],
         "same_random_state": before == after,
         "args": [args.run_name, args.project],
+        "names": [callback._name, again._name],
         "tracked": sorted(read_tracked_runs(run)),
         "no_trackers": trackers.make_trackers(attempt, profile.with_value("tracking.to", []), None) is None,  # type: ignore[arg-type]
         "sft": sft.__name__,
