@@ -27,12 +27,23 @@ def tell(run: RunDirectory) -> None:
         command = msgspec.json.decode(os.environ.get(VARIABLE, ""), type=list[str])
     except ValueError:  # as for a trainer that was started by hand
         return
-    null = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3)]
+    opened = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3)]
+    closed = [(os.POSIX_SPAWN_CLOSE, number) for number in _list_inherited()]  # such as the run's place in a queue
     # The keeper blocks and ignores signals that the command needs.
     signals = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
     shell = ["sh", "-c", DETACH, "sh", *command, str(run.path)]
     with suppress(OSError, ValueError):
         pid = os.posix_spawnp(
-            shell[0], shell, os.environ, file_actions=null, setsid=True, setsigmask=[], setsigdef=signals
+            shell[0], shell, os.environ, file_actions=[*opened, *closed], setsid=True, setsigmask=[], setsigdef=signals
         )
         os.waitpid(pid, 0)
+
+
+def _list_inherited() -> list[int]:
+    """List the open files, beside the standard ones, that a new program would have too."""
+    inherited = []
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208  pathlib would make an object of each name
+        with suppress(OSError):  # that of the list itself
+            if int(name) > 2 and os.get_inheritable(int(name)):
+                inherited.append(int(name))
+    return inherited

@@ -18,7 +18,7 @@ from training.contract.run_directory import RunDirectory
 WRITE = """
 import os, signal, sys
 mask, ignored = signal.pthread_sigmask(signal.SIG_BLOCK, []), signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-facts = [sys.argv[2], os.getcwd(), os.getsid(0) != int(sys.argv[1]), bool(mask), ignored]
+facts = [sys.argv[2], os.listdir("/proc/self/fd"), os.getcwd(), os.getsid(0) != int(sys.argv[1]), bool(mask), ignored]
 open(sys.argv[3], "w").write(" ".join(map(str, facts)))
 """
 
@@ -28,6 +28,8 @@ def test_the_program_is_nobodys_child_and_has_its_own_signals(tmp_path: Path, mo
     program = f"{WRITE}\nos.rename(sys.argv[3], {str(written)!r})"
     command = [sys.executable, "-c", program, str(os.getsid(0)), "a b", str(part)]
     monkeypatch.setenv(tell.VARIABLE, json.dumps(command))
+    place, _ = os.pipe()
+    os.set_inheritable(place, True)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
     hangup = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
@@ -39,7 +41,7 @@ def test_the_program_is_nobodys_child_and_has_its_own_signals(tmp_path: Path, mo
     while not written.exists():
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    assert written.read_text() == "a b / True False False"
+    assert written.read_text() == "a b ['0', '1', '2', '3'] / True False False"  # the list itself is 3
     assert not [child for child in psutil.Process().children() if child.status() == psutil.STATUS_ZOMBIE]
 
 
