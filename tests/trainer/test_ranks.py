@@ -147,6 +147,8 @@ def test_two_ranks_equal_one_process(
     stopped_at = events(two)[-1]["step"]
     assert start().wait(120) == 0, two.log.read_text()
     assert events(two)[-1]["type"] == "done"
+    numbers = [event["attempt"] for event in events(two, "started")]
+    assert numbers == [*range(numbers[0], numbers[0] + 3)] and numbers[0] <= 2  # torchrun was killed before the first
     assert events(two, "started")[-1]["resume_step"] == stopped_at
     assert losses(two) == losses(one)
     assert read_evals(two) == read_evals(one)

@@ -36,7 +36,9 @@ class Attempt:
     def __init__(self, run: RunDirectory, ranks: Ranks | None = None) -> None:
         self.run = run
         self.ranks = ranks or Ranks()
-        self.number = choose_number(run)
+        # Of several ranks, torchrun's process is the trainer: it ends when they have ended, and they end with it.
+        self._pid = os.getpid() if self.ranks.count == 1 else os.getppid()
+        self.number = choose_number(run, self._pid)
         # This reads every checkpoint once, and renames the damaged ones: those left are whole.
         self._set_aside = checkpoints.set_aside_broken(run.checkpoints)
         self.resume_from = next(reversed(checkpoints.list_checkpoints(run.checkpoints)), None)
@@ -55,9 +57,7 @@ class Attempt:
         files.clear_unfinished(self.run.path)
         questions.forget_unread(self.run)
         self._reserve_room()
-        # Of several ranks, torchrun's process is the trainer: it ends when they have ended, and they end with it.
-        pid = os.getpid() if self.ranks.count == 1 else os.getppid()
-        if (identity := ProcessIdentity.from_pid(pid, self.number)) is None:
+        if (identity := ProcessIdentity.from_pid(self._pid, self.number)) is None:
             os._exit(1)
         self.run.write_process(identity)
         die_with_parent(self.ranks.count > 1)
@@ -177,12 +177,12 @@ class _NoEvents(EventWriter):
         pass
 
 
-def choose_number(run: RunDirectory) -> int:
-    """Choose this attempt's number, from 1. The keeper may have recorded one for this very process already."""
+def choose_number(run: RunDirectory, pid: int) -> int:
+    """Choose the number, from 1, of the attempt whose trainer has `pid`. The keeper may have recorded one for it."""
     recorded = run.read_process()
     if recorded is None:
         return 1
-    return recorded.attempt if recorded.pid == os.getpid() else recorded.attempt + 1
+    return recorded.attempt if recorded.pid == pid else recorded.attempt + 1
 
 
 def print_error(text: str) -> None:

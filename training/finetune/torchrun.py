@@ -60,7 +60,7 @@ def count_processes(run: RunDirectory) -> int:
 def train(run: RunDirectory, processes: int) -> int:
     """Train `run` with that many ranks. The caller holds the run's lock. Returns 0 if it was finished or stopped."""
     folder = os.open(run.path, os.O_RDONLY | os.O_CLOEXEC)  # by which it is found again if someone renames it
-    run.write_process(ProcessIdentity.current(choose_number(run)))
+    run.write_process(ProcessIdentity.current(choose_number(run, os.getpid())))
     die_with_parent(False)
     start = run.events.stat().st_size if run.events.exists() else 0
     for number in (signal.SIGINT, signal.SIGHUP):  # a closed terminal is no stop request
@@ -102,6 +102,8 @@ def _run_ranks(run: RunDirectory, processes: int) -> dict[int, ProcessFailure]:
             return error.failures
         except SignalException:  # the ranks were asked to end, and did
             pass
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the end is recorded at once
     return {}
 
 

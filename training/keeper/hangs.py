@@ -203,12 +203,15 @@ def _read_profile(run: RunDirectory) -> dict[str, Any]:
 
 
 def read_cpu_seconds(pid: int) -> float | None:
-    """Read how many seconds of the CPU a process has used; None if it is gone."""
+    """Read how many seconds of the CPU a process and its children have used; None if it is gone. The trainer of several
+    cards does nothing itself, its children train."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
     except OSError:
         return None
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    own = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return own + sum(read_cpu_seconds(int(child)) or 0.0 for child in children)
 
 
 def format_seconds(seconds: float) -> str:
