@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from codex_tui.base.text import pluralize
@@ -28,17 +28,25 @@ def describe_briefly(event: ev.Healed) -> str:
     return _format_changes(changes) or _WORDS.get(event.kind, event.kind)
 
 
+def describe_all_briefly(events: Sequence[ev.Healed]) -> str:
+    """Describe all heals of a run in a few words: "offload_layers 0 → 9, 1 hang"."""
+    return _join(events, lambda field: field.rpartition(".")[2])
+
+
 def summarise_heals(events: Sequence[ev.Healed]) -> str:
     """Summarise all heals of a run in a sentence: "Healed 2 times: training.loss_tile_mib 256 → 64, …". "" for none."""
-    if not events:
-        return ""
+    return f"Healed {pluralize(len(events), 'time')}: {_join(events, str)}." if events else ""
+
+
+def _join(events: Sequence[ev.Healed], name: Callable[[str], str]) -> str:
     values: dict[str, tuple[Any, Any]] = {}
     for event in events:
         for field, (before, after) in event.changes.items():
-            values[field] = (values.get(field, (before,))[0], after)  # of a field that changed twice
+            values[name(field)] = (values.get(name(field), (before,))[0], after)  # of a field that changed twice
     counts = Counter(_WORDS[event.kind] for event in events if event.kind in _WORDS)
-    parts = filter(None, (_format_changes(values), *(pluralize(count, word) for word, count in counts.items())))
-    return f"Healed {pluralize(len(events), 'time')}: {', '.join(parts)}."
+    return ", ".join(
+        filter(None, (_format_changes(values), *(pluralize(count, word) for word, count in counts.items())))
+    )
 
 
 def make_json(event: ev.Healed) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from training.history.state import RunState
 PACE_POINTS = 50  # the logged steps that the pace is estimated from
 RECENT = 10  # the evaluations and checkpoints whose duration is expected again
 INTERRUPTED = 5.0  # a step that took this many times the median was interrupted, for example by a suspended laptop
+MIN_LATE_SECONDS, LATE_TIMES = 300.0, 10  # a step is late after this time, and after this many times the usual
 FORWARD_SHARE = 1 / 3  # of the time of a training step, which also goes backward
 
 
@@ -61,6 +62,18 @@ def estimate_step_seconds(state: RunState) -> float | None:
     first = _find_first_point(state)
     points = zip(state.losses.steps[first:], state.losses.times[first:], strict=True)
     return average_uninterrupted((end - start) / (later - step) for (step, start), (later, end) in pairwise(points))
+
+
+def describe_late_step(state: RunState) -> str:
+    """Return a text such as "no step for 12 min" when the next logged step is long overdue, else ""."""
+    usual = estimate_step_seconds(state)
+    if state.status != "training" or usual is None or state.last_event_at is None or state.idle_since is not None:
+        return ""
+    steps, times = state.losses.steps, state.losses.times
+    waited = state.last_event_at - state.training_since - times[-1]
+    if waited < max(MIN_LATE_SECONDS, LATE_TIMES * usual * (steps[-1] - steps[-2])):
+        return ""
+    return f"no step for {waited / 60:.0f} min"
 
 
 def _count_left(step: int, total: int, every: int) -> int:

@@ -137,7 +137,7 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None, time_limit:
     if done := ranks.share(end_without_step(attempt, job, time_limit) if ranks.is_main else None):
         return done  # loading took the rest of the time
     attempt.stop.can_save = True
-    with limit.explain_out_of_memory("training", "The run can't go on", profile, shape), finish_at_end(trackers):
+    with limit.explain_out_of_memory("training", "Training stopped", profile, shape), finish_at_end(trackers):
         trainer.train(resume_from_checkpoint=str(attempt.resume_from) if attempt.resume_from else None)
     if not ranks.is_main:
         return ev.Done(step=trainer.state.global_step)  # rank 0 saves the adapter, and says how the run ended

@@ -9,9 +9,9 @@ from codex_tui.base.deadline import format_deadline
 from codex_tui.base.text import clean, format_duration, pluralize
 from codex_tui.runs.facts import RunFacts
 from codex_tui.runs.fitted import count_epochs
-from codex_tui.runs.healed import describe_briefly
+from codex_tui.runs.healed import describe_all_briefly
 from codex_tui.runs.outcome import describe_silence
-from codex_tui.runs.pace import estimate_time_left, estimate_tokens_per_second
+from codex_tui.runs.pace import describe_late_step, estimate_time_left, estimate_tokens_per_second
 from codex_tui.runs.watched import WatchedRun
 from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, fit_parts, line, spread, to_strips
@@ -56,6 +56,8 @@ class RunHeader(Painted):
         status = format_status(watched.status) if watched else Content("")
         if watched and watched.silent_seconds and not watched.ended:
             status = line(status, (f", {describe_silence(watched.silent_seconds)}", "bold $warning"))
+        elif watched and not watched.ended and (late := describe_late_step(watched.state)):
+            status = line(status, (f", {late}", "bold $warning"))
         room = width - status.cell_length - 2
         name, others = line((facts.name, STRONG)), []
         if facts.profile_name:
@@ -97,9 +99,7 @@ class RunHeader(Painted):
         if not watched.ended:
             numbers.append(_format_number("ETA", format_duration(estimate_time_left(state))))
         if state.healed:
-            heal = state.healed[-1]
-            text = f"{clean(describe_briefly(heal))} at {heal.failed_step:,}"
-            numbers.append(line(("healed ", MUTED), (text, "bold $warning")))
+            numbers.append(line(("healed ", MUTED), (clean(describe_all_briefly(state.healed)), "bold $warning")))
         if state.fitted and state.fitted.deadline is not None and not watched.ended:
             numbers.append(_format_number("until", format_deadline(state.fitted.deadline, state.last_event_at)))
         if state.pass_rates:

@@ -12,6 +12,7 @@ from textual.strip import Strip
 from textual.timer import Timer
 
 from codex_tui.base.text import clean, format_duration, format_size, pluralize, shorten, shorten_start
+from codex_tui.runs.healed import summarise_heals
 from codex_tui.runs.pass_rates import describe_passes
 from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.chart import Raster, Scale
@@ -69,6 +70,8 @@ def read_details(run: RunSummary) -> Details:
 def explain_end(run: RunSummary) -> Content:
     """Why the run ended, and what the user can do about it."""
     rows = [Content(clean(run.reason)), line((clean(run.remedy), MUTED))]
+    if run.healed:
+        rows.append(Content(clean(summarise_heals(run.healed))))
     return Content("\n").join([*([Content(run.note)] if run.note else []), *rows])
 
 
@@ -125,7 +128,7 @@ class Preview(ReportsWorkerErrors, Painted):
 def draw_end(run: RunSummary, width: int) -> list[Content]:
     """How the run ended, what can be done about it, and its last judgement: a line for each, over the whole width."""
     rows = [line((f"{'state':<{LABEL}}", MUTED), format_status(run.status))]
-    for text, style in ((run.reason, ""), (run.remedy, MUTED)):
+    for text, style in ((run.reason, ""), (run.remedy, MUTED), (summarise_heals(run.healed), "")):
         rows += [line((row, style)) for row in textwrap.wrap(clean(text), max(20, width))]
     for judgement in run.judgements[:1]:
         text = clean(judgement.summary)

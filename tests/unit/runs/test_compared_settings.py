@@ -42,6 +42,13 @@ def test_defaults_are_resolved_and_what_ran_counts() -> None:
     assert settings.versions == {"torch": "2.13"}
 
 
+def test_a_healed_setting_counts_as_it_ran() -> None:
+    healed = {"model.offload_layers": 9}
+    assert read_settings(make("a", healed=healed)).values["model.offload_layers"] == 9
+    actual = {"model": {"offload_layers": 11}}
+    assert read_settings(make("b", healed=healed, actual=actual)).values["model.offload_layers"] == 11
+
+
 def test_a_run_from_before_a_field_did_what_its_program_did() -> None:
     old, new = make("old"), make("new", profile={**PROFILE, "dataset": {"learn": "all_answers"}})
     differences = find_differences([read_settings(run).values for run in (old, new)])

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from codex_tui.runs.healed import describe_briefly, describe_heal, summarise_heals
+from codex_tui.runs.healed import describe_all_briefly, describe_briefly, describe_heal, summarise_heals
 from training.contract import events as ev
 
 REASON = "GPU memory ran out in step 5, at line 812 of rows.jsonl with 2,048 tokens."
@@ -45,4 +45,5 @@ def test_a_field_that_changed_twice_shows_its_first_and_its_last_value() -> None
     assert describe_briefly(lost) == "lost driver"
     assert summarise_heals([HANG, lost, lost, HANG]) == "Healed 4 times: 2 hangs, 2 lost drivers."
     assert summarise_heals([]) == ""
+    assert describe_all_briefly(heals) == "offload_layers 0 → 9, 1 hang"
     assert describe_briefly(heals[0]) == "offload_layers 0 → 5"

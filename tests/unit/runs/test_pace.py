@@ -6,7 +6,12 @@ from itertools import count
 
 import pytest
 
-from codex_tui.runs.pace import average_uninterrupted, estimate_time_left, estimate_tokens_per_second
+from codex_tui.runs.pace import (
+    average_uninterrupted,
+    describe_late_step,
+    estimate_time_left,
+    estimate_tokens_per_second,
+)
 from training.contract import events as ev
 from training.history.state import RunState, reduce
 
@@ -179,3 +184,28 @@ def test_the_questions_of_the_book_take_time_too() -> None:
     assert run.left == 40 + 30 + 0.75 * 30
     run.after(30, ev.PassRate(step=80, passes=1, questions=20, seconds=30.0), ev.Phase(name="training"))
     assert run.left == 40 + 30
+
+
+def test_a_step_is_late_after_ten_times_the_usual_and_never_before_five_minutes() -> None:
+    clock = Clock()
+    clock.after(1000, ev.Heartbeat())
+    assert describe_late_step(clock.state) == ""  # the first step
+    clock.steps(1, 20, seconds=4)
+    clock.after(299, ev.Heartbeat())
+    assert describe_late_step(clock.state) == ""
+    clock.after(421, ev.Heartbeat())
+    assert describe_late_step(clock.state) == "no step for 12 min"
+    clock.steps(21, 21)
+    assert describe_late_step(clock.state) == ""
+    clock.after(1, ev.Phase(name="evaluating"))
+    clock.after(900, ev.Heartbeat())
+    assert describe_late_step(clock.state) == ""
+
+
+def test_a_step_that_is_not_logged_is_not_late() -> None:
+    clock = Clock(total=10_000)
+    clock.steps(100, 1000, seconds=4, every=100)
+    clock.after(3900, ev.Heartbeat())
+    assert describe_late_step(clock.state) == ""
+    clock.after(200, ev.Heartbeat())
+    assert describe_late_step(clock.state) == "no step for 68 min"
