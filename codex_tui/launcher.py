@@ -35,10 +35,12 @@ from training.contract.files import open_to_append, write_atomically
 from training.contract.model_path import resolve_model_paths
 from training.contract.process import ProcessIdentity
 from training.contract.profile import Profile
-from training.contract.run_directory import RunDirectory
+from training.contract.run_directory import Request, RunDirectory
 from training.dataset.source import DEMO_BOOK
 
-StopRequest = Literal["save", "terminate", "kill"]
+StopRequest = Literal["save", "terminate", "kill", "end"]
+"""What a stop came to. end: the run was held, so it ends at once and nothing is lost."""
+PARK_REASON = "You lent the card."
 
 # The app polls its trainers here, so that those that ended do not stay zombies while it runs.
 _children: list[subprocess.Popen[bytes]] = []
@@ -95,12 +97,14 @@ def resume(
     run: RunDirectory, *, from_start: bool = False, until: float | None = None, wait: bool = False
 ) -> ResumePoint:
     """Resume a run in its directory, from its last whole checkpoint. Returns the checkpoint. `until` is another
-    deadline, `math.inf` for none. With `wait`, the run is queued if other runs have its card.
+    deadline, `math.inf` for none. With `wait`, the run is queued if other runs have its card. If the run's keeper holds
+    it, the keeper starts the next attempt.
 
     Raises BadInput if the run is training or done already, if its config.json is damaged, or if its deadline is past.
-    Raises NoWholeCheckpoint
-    if all checkpoints are damaged and `from_start` is not set.
+    Raises NoWholeCheckpoint if all checkpoints are damaged and `from_start` is not set.
     """
+    if run.is_kept() and (point := _bring_back(run, until)):
+        return point
     _refuse_if_training(run)
     if run.has_adapter() and snapshot(run).status == "done":
         raise BadInput(f"{run.name} is done: nothing is left to train.", suggest_chat(run))
@@ -124,24 +128,56 @@ def resume(
     return point
 
 
+def _bring_back(run: RunDirectory, until: float | None) -> ResumePoint | None:
+    """Ask the keeper of `run` to start the next attempt. Returns None if the run trains."""
+    watched = snapshot(run)
+    if not watched.held and run.read_stop_request() != "park":
+        return None
+    point = ResumePoint(watched.held.step if watched.held else watched.state.step)
+    change_deadline(run, until, point.step)
+    run.write_request(Request("resume"))
+    return point
+
+
+def park(run: RunDirectory, reason: str = PARK_REASON) -> None:
+    """Ask the run to save, end its trainer, and wait until it is resumed. Does nothing if it is parked.
+
+    Raises BadInput if nobody could resume it: it does not train, or it ends already, or its keeper is gone.
+    """
+    watched = snapshot(run)
+    if not run.is_live() or watched.ended:
+        raise BadInput(f"{run.name} is not training.", "See what there is with: codex-tui runs")
+    if run.read_stop_request() in ("save", "terminate"):
+        raise BadInput(f"{run.name} is stopping already.", f"Continue it later with: codex-tui resume {run.name}")
+    if not run.is_kept():
+        raise BadInput(
+            f"The keeper of {run.name} is gone, so nobody would resume it.",
+            f"Stop it, and resume it later: codex-tui stop {run.name}",
+        )
+    if watched.status != "parked":
+        run.request_stop("park", reason)
+
+
 def _refuse_if_training(run: RunDirectory) -> None:
     if run.is_live():
         raise BadInput(f"{run.name} is training already.", f"Watch it with: codex-tui attach {run.name}")
 
 
 def stop(run: RunDirectory) -> StopRequest:
-    """Ask the trainer to end. The first request lets it save, the second ends it at once, the third kills it.
+    """Ask the run to end. The first request lets it save, the second ends it at once, the third kills the trainer, or
+    the keeper if there is no trainer.
 
-    Returns the request that was made. Raises BadInput where no trainer runs.
+    Returns what the request comes to. Raises BadInput where no trainer or keeper runs.
     """
-    identity = run.read_process()
-    if identity is None or not identity.is_alive():
+    processes = [identity for identity in (run.read_process(), run.read_keeper()) if identity and identity.is_alive()]
+    if not processes:
         raise BadInput(f"{run.name} is not training.", "See what there is with: codex-tui runs")
-    last_request = run.read_stop_request()
+    identity, last_request = processes[0], run.read_stop_request()
     try:
-        if last_request is None:
+        if last_request in (None, "park"):
+            held = snapshot(run).held
             run.request_stop("save")
-            return "save"
+            return "end" if held else "save"
         if last_request == "save":
             run.request_stop("terminate")
             os.kill(identity.pid, signal.SIGTERM)

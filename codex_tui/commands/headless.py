@@ -7,7 +7,7 @@ import sys
 import time
 
 from codex_tui.base import notify, settings
-from codex_tui.base.errors import DONE, FAILED, BadInput, CodexError
+from codex_tui.base.errors import DETACHED, DONE, FAILED, BadInput, CodexError
 from codex_tui.base.text import clean, format_duration, pluralize, shorten
 from codex_tui.runs import notices
 from codex_tui.runs.announcements import Announcement, Announcer
@@ -25,7 +25,6 @@ from training.contract.run_directory import RunDirectory
 from training.history.state import RunState, compute_elapsed
 
 LOOK_EVERY = 0.2
-DETACHED = 130
 LONGEST_ANSWER = 160
 MIN_FIT_CHANGE = 0.02  # of the planned steps, for another line
 
@@ -162,6 +161,9 @@ def describe(event: ev.Event, state: RunState, phase_before: ev.Phase | None) ->
             return f"stopping  step {event.step}"
         case ev.Stopped():
             return f"stopped  step {event.step}"
+        case ev.Held():
+            at = f"step {event.step}  " if event.step else ""
+            return clean(f"{event.state}  {at}{event.reason} {event.ends}").rstrip()
         case ev.Done():
             done = f"done  {pluralize(event.step, 'step')}  {format_duration(compute_elapsed(state))}"
             return f"{done}\n{clean(event.reason)}" if event.reason else done

@@ -58,5 +58,6 @@ def open_app(
             print(notify.RESTORE_TITLE, end="", flush=True)
         app.alerts.finish()
     for watched in app.find_live_runs():
-        print(f"{watched.name} continues. Come back with: codex-tui attach {watched.name}")
+        goes_on = "continues" if watched.is_trainer_alive() else "waits, and continues by itself or with L"
+        print(f"{watched.name} {goes_on}. Come back with: codex-tui attach {watched.name}")
     return DONE if app.return_code in (0, None) else FAILED

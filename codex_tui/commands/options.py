@@ -11,6 +11,8 @@ from codex_tui.base.errors import BAD_INPUT, BadInput
 
 MIN_CARD_MIB, MAX_CARD_MIB = 256, 10_000_000
 
+RUN_HELP = "a run's name, the beginning of a name if only one run has it, or 'last'"
+
 
 def add_group(parser: argparse.ArgumentParser) -> Any:
     """Return where to add the commands below `parser`. Without one of them, the help of `parser` is printed."""

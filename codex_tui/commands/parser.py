@@ -12,8 +12,8 @@ from codex_tui.commands.options import add_low_bandwidth_option
 
 # In the order of `--help`. Each module has add(subparsers), which sets `run` on its parsers.
 COMMANDS = (
-    "train", "runs", "queue", "compare", "chat", "judge", "export", "profile", "forecast", "data", "push", "serve",
-    "setup", "doctor", "config", "tell", "completion",
+    "train", "park", "runs", "queue", "compare", "chat", "judge", "export", "profile", "forecast", "data", "push",
+    "serve", "setup", "doctor", "config", "tell", "completion",
 )  # fmt: skip
 # The commands that have no module of their own.
 _MODULES = dict.fromkeys(("demo", "attach", "stop", "resume"), "train")

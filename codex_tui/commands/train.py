@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from codex_tui.base.errors import FAILED, BadInput
 from codex_tui.commands.options import (
+    RUN_HELP,
     add_low_bandwidth_option,
     add_python_option,
     add_set_option,
@@ -23,7 +24,6 @@ UNTIL_HELP = (
     "have the adapter saved by 07:00 (the next one), '2026-11-29 07:00' or +6h: steps and the fall of the learning "
     "rate are fitted to the measured speed"
 )
-RUN_HELP = "a run's name, the beginning of a name if only one run has it, or 'last'"
 
 
 def add(subparsers: Any) -> None:
@@ -69,8 +69,9 @@ def add(subparsers: Any) -> None:
     resume = subparsers.add_parser(
         "resume",
         help="continue a run from its last whole checkpoint",
-        description="Continues a run that was stopped, failed or lost, in the same directory, from its last whole "
-        "checkpoint, or from the start if it has none.",
+        description="Brings a parked run back, and starts a queued or waiting one at once. Continues a run that was "
+        "stopped, failed or lost, in the same directory, from its last whole checkpoint, or from the start if it has "
+        "none.",
     )
     resume.add_argument("target", metavar="RUN", help=RUN_HELP)
     resume.add_argument(
@@ -186,6 +187,7 @@ def run_stop(args: argparse.Namespace) -> int:
         "save": "finishes its step, saves a checkpoint and the adapter, and stops. A second stop ends it at once.",
         "terminate": "ends at once, without saving more. A third stop kills it.",
         "kill": "was killed. Its checkpoints are safe.",
+        "end": "ends now. It had no trainer, so nothing is lost.",
     }
     print(f"{clean(run.name)} {said[launcher.stop(run)]}")
     return 0

@@ -13,6 +13,7 @@ from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.runs import liveness
 from codex_tui.runs.facts import MAX_NOTE, tidy_note
+from codex_tui.runs.follower import snapshot
 from codex_tui.runs.library import is_run
 from codex_tui.runs.summary import measure_folder
 from training.contract.files import write_atomically
@@ -64,9 +65,10 @@ def hold(run: RunDirectory) -> Iterator[None]:
 def refuse_if_live(run: RunDirectory) -> None:
     """Raises BadInput if `run` is training or just starting."""
     process = liveness.find_process(run)
-    if process.lives or process.is_kept:
-        state = "is training" if process.lives else "has not ended"
-        raise BadInput(f"{run.name} {state}.", f"Stop it first: codex-tui stop {run.name}")
+    if process.lives:
+        raise BadInput(f"{run.name} is training.", f"Stop it first: codex-tui stop {run.name}")
+    if process.is_kept:
+        raise BadInput(f"{run.name} is {snapshot(run).status}.", f"End it first: codex-tui stop {run.name}")
 
 
 @contextmanager

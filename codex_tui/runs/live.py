@@ -12,6 +12,7 @@ import os
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -43,21 +44,25 @@ class _Content(msgspec.Struct, array_like=True):
 
 
 def find_live_run() -> RunDirectory | None:
-    """Find the newest run that is training now. Returns None if there is none, or if the runs can't be read."""
+    """Find the newest run that is training now: a run that is held has no trainer, and leaves the card to others.
+
+    Returns None if there is none, or if the runs can't be read.
+    """
     cache = _DeadTrainers(locations.runs_home())
-    _, live = _look_at_runs(cache)
+    live = _look_at_runs(cache).training
     cache.save()
     return live
 
 
 def find_run_to_open() -> RunDirectory | None:
-    """Find the run that the app shows at its start: the one that trains, else the last one if it needs a person.
+    """Find the run that the app shows at its start: the one that trains, else the one that is held, else the last one
+    if it needs a person.
 
     The last run needs one if it was lost or failed, and if no screen has shown yet how it ended.
     """
     cache = _DeadTrainers(locations.runs_home())
-    looks, live = _look_at_runs(cache)
-    run = live or _find_unsettled(cache, looks)
+    runs = _look_at_runs(cache)
+    run = runs.training or runs.held or _find_unsettled(cache, runs.looks)
     cache.save()
     return run
 
@@ -82,9 +87,18 @@ def _find_unsettled(cache: _DeadTrainers, looks: dict[str, _Look]) -> RunDirecto
     return None
 
 
-def _look_at_runs(cache: _DeadTrainers) -> tuple[dict[str, _Look], RunDirectory | None]:
-    """Look at each run with as few calls of the kernel as possible. Returns all runs, and the newest that trains."""
-    home, looks, live = str(cache.home), dict[str, _Look](), list[str]()
+class _Runs(NamedTuple):
+    """All runs, the newest that trains, and the newest that only its keeper holds."""
+
+    looks: dict[str, _Look]
+    training: RunDirectory | None
+    held: RunDirectory | None
+
+
+def _look_at_runs(cache: _DeadTrainers) -> _Runs:
+    """Look at each run with as few calls of the kernel as possible."""
+    home, looks = str(cache.home), dict[str, _Look]()
+    training, held = list[str](), list[str]()
     with suppress(CodexError):
         for name in list_folder():
             directory = f"{home}/{name}"
@@ -97,12 +111,19 @@ def _look_at_runs(cache: _DeadTrainers) -> tuple[dict[str, _Look], RunDirectory 
                 looks[name] = look
             elif is_run(directory):
                 looks[name] = look = _Look(folder, _find_last_write(directory))
-                if RunDirectory(directory).is_live():
-                    live.append(name)
+                run = RunDirectory(directory)
+                if run.is_trainer_alive():
+                    training.append(name)
+                elif run.is_kept():
+                    held.append(name)
                 else:
                     cache.add(name, look)
-    newest = max(live, key=lambda name: (read_created(f"{home}/{name}"), name), default=None)
-    return looks, RunDirectory(cache.home / newest) if newest else None
+    return _Runs(looks, _find_newest(cache.home, training), _find_newest(cache.home, held))
+
+
+def _find_newest(home: Path, names: list[str]) -> RunDirectory | None:
+    newest = max(names, key=lambda name: (read_created(f"{home}/{name}"), name), default=None)
+    return RunDirectory(home / newest) if newest else None
 
 
 def _find_last_write(directory: str) -> int:

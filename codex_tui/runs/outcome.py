@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from codex_tui.base.errors import BadInput
 from codex_tui.runs.judged import summarise_judgements
-from codex_tui.runs.watched import ENDED, Leftovers
+from codex_tui.runs.watched import ENDED, HELD, Leftovers
 from training.contract import checkpoints
 from training.contract import events as ev
 from training.contract.config import UPDATE, ConfigError, ConfigTooNew, RunConfig, describe_newer
@@ -141,7 +141,7 @@ def explain_no_resume(status: str, broken: str) -> str:
     """Explain why a run with this `status` can't be resumed. Returns "" if it can."""
     if status == "done":
         return "The run is done; there is nothing to resume."
-    return broken if status in ENDED else "The run is training; there is nothing to resume."
+    return broken if status in ENDED | HELD else "The run is training; there is nothing to resume."
 
 
 def describe_resume(step: int) -> str:

@@ -29,8 +29,8 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the list of runs. `model`, `dataset`, `profile_name` and `note` are clean; the other texts are raw.
 
     `created` is in Unix seconds. `seconds` is the time of training, None before it began. `reason` is a sentence that
-    says why the run ended. `resume_step` is the step that a resume would continue from, 0 for the start. It is None if
-    the run is training or done, or if no resume is possible; `broken` then gives the reason.
+    says why the run ended or is held. `resume_step` is the step that a resume would continue from, 0 for the start. It
+    is None if the run is training or done, or if no resume is possible; `broken` then gives the reason.
     """
 
     name: str
@@ -55,6 +55,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     broken: str = ""
     judgements: tuple[JudgedSummary, ...] = ()
     pass_rate: ev.PassRate | None = None  # the last one
+    held: ev.Held | None = None  # while the keeper waits to start the next attempt
     healed: tuple[ev.Healed, ...] = ()
     fitted: ev.Fitted | None = None
 
@@ -68,7 +69,10 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def remedy(self) -> str:
-        """One sentence: from which step a resume would continue, or why none is possible. "" if `reason` has it."""
+        """One sentence: what ends a hold, from which step a resume would continue, or why none is possible. "" if
+        `reason` has it."""
+        if self.held:
+            return self.held.ends
         remedy = self.broken or ("" if self.resume_step is None else describe_resume(self.resume_step))
         return "" if remedy in self.reason else remedy
 
@@ -95,6 +99,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
             "note": self.note,
             "adapter": str(RunDirectory(self.directory).adapter) if self.has_adapter else None,
             "reason": self.reason,
+            "held": _make_held_json(self.held) if self.held else None,
             "resume_step": self.resume_step,
             "pass_rate": make_json(self.pass_rate) if self.pass_rate else None,
             "healed": [make_heal_json(event) for event in self.healed],
@@ -134,9 +139,14 @@ def summarise(run: RunDirectory) -> RunSummary:
         broken=watched.leftovers.broken,
         judgements=tuple(summarise_judgements(run)),
         pass_rate=state.pass_rates[-1] if state.pass_rates else None,
+        held=watched.held,
         healed=tuple(state.healed),
         fitted=state.fitted,
     )
+
+
+def _make_held_json(held: ev.Held) -> dict[str, Any]:
+    return {"reason": held.reason, "ends": held.ends, "step": held.step, "since": held.time, "until": held.until}
 
 
 def find_best_evaluation(state: RunState) -> ev.Eval | None:

@@ -123,8 +123,8 @@ class CodexApp(App[None]):
         return ProfilesScreen()
 
     def find_live_runs(self) -> list[RunDirectory]:
-        """Finds the runs that this app has shown and that still train. They continue without the app."""
-        return [run for run in self._opened_runs.values() if run.is_trainer_alive()]
+        """Finds the runs that this app has shown and that have not ended. They continue without the app."""
+        return [run for run in self._opened_runs.values() if run.is_live()]
 
     def _cockpit(self, run: RunDirectory, pane: str | None = None, *, base: bool = False) -> Screen[Any]:
         from codex_tui.ui.cockpit.screen import CockpitScreen

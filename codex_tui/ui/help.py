@@ -38,6 +38,7 @@ SECTIONS: tuple[Section, ...] = (
             ("← → + -", "chart: read a value; zoom in and out"),
             ("s", "stop and save; again: end now, kill"),
             ("r", "resume a stopped, failed or lost run"),
+            ("L", "lend the card: save, wait; L again: go on"),
             ("i", "settings in use, warnings, checkpoints"),
             ("l", "log"),
             ("D", "the run's dataset, all rows"),
@@ -112,6 +113,7 @@ SECTIONS: tuple[Section, ...] = (
         "Runs",
         (
             ("Enter", "open; r resumes it"),
+            ("L", "lend the card, or bring the run back"),
             ("/", "filter by words; Esc shows all"),
             ("s, S", "next order, the order before"),
             ("Space, v", "mark runs; compare the marked ones"),

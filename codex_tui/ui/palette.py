@@ -52,6 +52,7 @@ DESCRIPTIONS = {
     "x_axis": "Draws the losses over steps, over time or over tokens.",
     "stop": "Saves a checkpoint and the adapter, then ends the run. In the chat: stops the answer.",
     "resume": "Continues the run from its last whole checkpoint.",
+    "park": "Saves and ends the trainer, so that the card is free; the same key brings the run back.",
     "judge": "Asks the adapter and its base the same questions, and shows what can be concluded.",
     "go_on": "Goes on with the judgement or the export that was stopped. Nothing is done twice.",
     "export": "Writes the model for other programs, and proves that it answers as the run does.",

@@ -19,13 +19,16 @@ from training.contract.process import ProcessIdentity
 from training.contract.run_directory import RunDirectory
 
 
-def make_run(name: str, *events: ev.Event, alive: bool = False) -> RunDirectory:
-    """As a trainer that told of `events` leaves it; of one that is `alive`, this process is the trainer."""
+def make_run(name: str, *events: ev.Event, alive: bool = False, kept: bool = False) -> RunDirectory:
+    """As a trainer that told of `events` leaves it; of one that is `alive`, this process is the trainer, of one that is
+    `kept` the keeper."""
     run = RunDirectory(locations.runs_home() / name)
     run.create()
     run.profile.write_text("")
     write_config(run, {"name": name, "profile_name": "demo", "profile": {}, "created": time.time() - 3600})
     run.write_process(ProcessIdentity.current() if alive else ProcessIdentity(os.getpid(), 1.0))
+    if kept:
+        run.write_keeper(ProcessIdentity.current())
     append_events(run, *events)
     return run
 

@@ -21,6 +21,8 @@ from codex_tui import launcher
 from codex_tui.base import locations, settings
 from codex_tui.base.errors import BadInput, EnvironmentMissing
 from codex_tui.launch_plan import make_plan
+from codex_tui.runs.changes import delete_run, rename_run
+from codex_tui.runs.follower import snapshot
 from training.contract.card_queue import CardQueue
 from training.contract.run_directory import RunDirectory
 from training.dataset.book import DEMO_BOOK_FILE
@@ -334,3 +336,99 @@ def test_a_tracker_that_is_not_installed_is_named_with_the_command_to_type(
         launch(profile, python, overrides={"tracking.to": ["tensorboard", "trackio"]})
     assert f"{python} -m pip install trackio==" in raised.value.hint
     assert not list(locations.runs_home().glob("*"))
+
+
+@pytest.fixture
+def parking(home: Path, tmp_path: Path, profile: Path) -> Iterator[RunDirectory]:
+    """A run that trains under the real keeper."""
+    python = fake_interpreter(tmp_path, "parking_trainer")
+    name_in_settings(python)
+    run = launch(profile, python=python)
+    until(lambda: snapshot(run).status == "training")
+    yield run
+    if run.is_live():
+        run.request_stop("terminate")
+        until(lambda: not run.is_live())
+
+
+def park(run: RunDirectory) -> None:
+    launcher.park(run)
+    until(lambda: snapshot(run).status == "parked" and run.read_request() is None)
+
+
+def test_a_parked_run_is_brought_back_by_its_own_keeper(parking: RunDirectory) -> None:
+    keeper = parking.read_keeper()
+    park(parking)
+    held = snapshot(parking).held
+    assert held is not None and held.reason == launcher.PARK_REASON
+    launcher.park(parking)  # it is parked already
+    assert parking.read_request() is None
+    assert launcher.resume(parking).step == held.step > 0
+    until(lambda: snapshot(parking).status == "training")
+    assert parking.read_keeper() == keeper
+    with pytest.raises(BadInput, match="is training already"):
+        launcher.resume(parking)
+
+
+def test_a_resume_takes_a_park_back(parking: RunDirectory) -> None:
+    launcher.park(parking)
+    launcher.resume(parking)
+    until(lambda: parking.read_request() is None or snapshot(parking).status == "training")
+    until(lambda: snapshot(parking).status == "training")
+
+
+def test_a_stop_ends_a_parked_run_and_a_new_keeper_resumes_it(parking: RunDirectory) -> None:
+    park(parking)
+    step = snapshot(parking).state.step
+    with pytest.raises(BadInput, match=f"{parking.name} is parked"):
+        rename_run(parking, "other")
+    with pytest.raises(BadInput, match=f"{parking.name} is parked"):
+        delete_run(parking)
+    assert launcher.stop(parking) == "end"
+    until(lambda: not parking.is_live())
+    assert (snapshot(parking).status, snapshot(parking).state.step) == ("stopped", step)
+    with pytest.raises(BadInput, match="is not training"):
+        launcher.park(parking)
+    launcher.resume(parking, from_start=True)  # its checkpoints are empty folders
+    until(lambda: snapshot(parking).state.attempt == 2)
+
+
+def test_a_run_that_nobody_could_resume_is_not_parked(parking: RunDirectory) -> None:
+    keeper = parking.read_keeper()
+    assert keeper is not None
+    os.kill(keeper.pid, signal.SIGKILL)
+    until(lambda: not parking.is_kept())
+    with pytest.raises(BadInput, match=r"The keeper of .* is gone"):
+        launcher.park(parking)
+    assert launcher.stop(parking) == "save"
+    until(lambda: not parking.is_live())
+    assert snapshot(parking).status == "stopped"
+
+
+def test_a_run_that_stops_is_not_parked(parking: RunDirectory) -> None:
+    keeper = parking.read_keeper()
+    assert keeper is not None
+    trainer = parking.read_process()
+    assert trainer is not None
+    os.kill(trainer.pid, signal.SIGSTOP)
+    launcher.stop(parking)
+    with pytest.raises(BadInput, match="is stopping already"):
+        launcher.park(parking)
+    os.kill(trainer.pid, signal.SIGCONT)
+
+
+def test_a_park_that_was_asked_for_becomes_a_stop(parking: RunDirectory) -> None:
+    launcher.park(parking)
+    launcher.stop(parking)
+    until(lambda: not parking.is_live())
+    assert snapshot(parking).status == "stopped"
+
+
+def test_three_stops_kill_the_keeper_of_a_held_run_that_does_not_answer(parking: RunDirectory) -> None:
+    park(parking)
+    keeper = parking.read_keeper()
+    assert keeper is not None
+    os.kill(keeper.pid, signal.SIGSTOP)
+    assert [launcher.stop(parking) for _ in range(3)] == ["end", "terminate", "kill"]
+    until(lambda: not parking.is_live())
+    assert snapshot(parking).status == "lost"

@@ -56,7 +56,7 @@ HeldState = Literal["queued", "parked", "waiting", "healing"]
 """queued: waits for its turn on the card. parked: the card is lent, by a person or by a rule. waiting: something that
 the run needs must come back first. healing: a remedy or a restart is being prepared."""
 
-BY_HAND = "Press L, or run: codex-tui resume"
+BY_HAND = "It waits until you bring it back: L, or codex-tui resume."
 """What ends a hold that a person asked for."""
 
 

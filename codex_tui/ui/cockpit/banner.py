@@ -1,4 +1,4 @@
-"""The banner of a run that has ended: what happened, what to do next, and the keys for it."""
+"""The banner of a run that has ended or is held: what happened, what to do next, and the keys for it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from training.contract.run_directory import RunDirectory
 
 
 class Banner(Painted):
-    """Hidden until the run ends."""
+    """Hidden while a trainer runs."""
 
     DEFAULT_CSS = """
     Banner { display: none; height: auto; max-height: 6; padding: 0 1; background: $panel; }
@@ -47,11 +47,16 @@ class Banner(Painted):
 
 
 def explain_outcome(run: RunDirectory, watched: WatchedRun, newer: str = "") -> list[Content]:
-    """The lines of the banner; an empty list until the run ends. `newer`: see `Banner.show`."""
+    """The lines of the banner; an empty list while a trainer runs. `newer`: see `Banner.show`."""
     state, leftovers = watched.state, watched.leftovers
     sign, style = SIGNS.get(watched.status, ("", ""))
     lines: list[Content] = []
-    if watched.status == "failed" and state.failure:
+    if held := watched.held:
+        where = f" at step {held.step:,}" if held.step else ""
+        lines.append(line((f"{sign} {held.state.capitalize()}{where}.", f"bold {style}"), f" {clean(held.reason)}"))
+        if held.ends:
+            lines.append(line((clean(held.ends), MUTED)))
+    elif watched.status == "failed" and state.failure:
         lines.append(line((f"{sign} {clean(state.failure.message, newlines=True)}", f"bold {style}")))
         if state.failure.hint and not leftovers.broken:
             lines.append(Content(clean(state.failure.hint, newlines=True)))
@@ -93,7 +98,11 @@ def _describe_saved(leftovers: Leftovers) -> str:
 
 def _list_keys(watched: WatchedRun) -> Content:
     step = watched.leftovers.resume_step
-    if watched.status == "done":
+    if watched.held:
+        pairs = [("L", "start now" if watched.status == "queued" else "bring it back"), ("s", "end it"), ("l", "log")]
+        if watched.held.step:
+            pairs.insert(1, ("c", "chat"))
+    elif watched.status == "done":
         pairs = [("3", "answers"), ("i", "details"), ("p", "train another")]
         if watched.leftovers.has_adapter and not watched.leftovers.broken:
             pairs.insert(0, ("c", "chat"))

@@ -92,11 +92,12 @@ class RunHeader(Painted):
         state = watched.state
         last = state.last
         if last is None:  # a running clock shows that the trainer is alive
-            return Content("") if watched.ended else self._describe_launch(width, compute_elapsed(state))
+            rests = watched.ended or watched.held
+            return Content("") if rests else self._describe_launch(width, compute_elapsed(state))
         numbers = [_format_number("loss", figures.format_loss(last.loss) if not last.not_finite else "NaN/inf")]
         if state.evals:
             numbers.append(_format_number("eval", figures.format_loss(state.evals[-1].eval_loss)))
-        if not watched.ended:
+        if not watched.ended and not watched.held:
             numbers.append(_format_number("ETA", format_duration(estimate_time_left(state))))
         if state.healed:
             numbers.append(line(("healed ", MUTED), (clean(describe_all_briefly(state.healed)), "bold $warning")))
@@ -147,7 +148,7 @@ def count_progress(watched: WatchedRun) -> tuple[int, int | None, str, str]:
         return min(state.step, total), total, "step", ""
     if state.step:
         return 0, None, f"step {state.step:,}", ""
-    return 0, None, "no step trained" if watched.ended else "starting the trainer", ""
+    return 0, None, "no step trained" if watched.ended or watched.held else "starting the trainer", ""
 
 
 def _format_number(name: str, value: str) -> Content:

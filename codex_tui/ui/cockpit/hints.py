@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from codex_tui.runs.watched import HELD
 from codex_tui.ui.kit.hints import Hint
 
 
@@ -15,8 +16,10 @@ def choose_hints(own: Sequence[Hint], pane: str, status: str, broken: str, typin
     if typing:
         return [*own, ("Tab", "next pane")]
     run_keys: list[Hint] = []
-    if status in ("preparing", "probing", "training", "evaluating", "saving", "stopping"):
-        run_keys.append(("s", "stop"))
+    if status in ("preparing", "probing", "training", "cooling", "evaluating", "saving", "stopping"):
+        run_keys += [("s", "stop"), ("L", "lend the card")]
+    elif status in HELD:
+        run_keys += [("L", "start now" if status == "queued" else "bring it back"), ("s", "end it")]
     elif broken:
         pass
     elif status in ("stopped", "failed", "lost"):

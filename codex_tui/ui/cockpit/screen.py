@@ -81,6 +81,7 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         Binding("x", "x_axis", "Loss over steps, time or tokens"),
         Binding("y", "curve", "Loss, learning rate, gradient norm, speed, memory"),
         Binding("s", "stop", "Stop the run"),
+        Binding("L", "park", "Lend the card, and bring the run back"),
         Binding("r", "resume", "Resume the run"),
         Binding("i", "details", "Details of the run"),
         Binding("escape", "back", "Back", show=False),
@@ -348,6 +349,11 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         from codex_tui.ui.runs.stop import ask_to_stop
 
         self.run_worker(ask_to_stop(self, self.run_directory, self.watched), exit_on_error=False)
+
+    def action_park(self) -> None:
+        from codex_tui.ui.runs.park import park_or_bring_back
+
+        self.run_worker(park_or_bring_back(self, self.run_directory), exit_on_error=False)
 
     def action_resume(self) -> None:
         from codex_tui.ui.runs.resume import resume

@@ -63,6 +63,7 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "resume", "Resume the run"),
+        Binding("L", "park", "Lend the card, and bring the run back"),
         Binding("slash", "filter", "Filter the runs"),
         Binding("s", "sort(1)", "Sort the runs in another order"),
         Binding("S", "sort(-1)", "Sort the runs in the order before", show=False),
@@ -212,7 +213,9 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
         run = self._picked_run
         resume = (("r", "resume"),) if run and run.resume_step is not None else ()
         comparison = (("v", f"compare {len(self._marks)}"),) if len(self._marks) > 1 else ()
-        bar.show((("Enter", "open"), *comparison, *resume, *HINTS))
+        live = run is not None and not run.ended
+        park = (("L", "bring it back" if run.held else "lend the card"),) if run and live else ()
+        bar.show((("Enter", "open"), *comparison, *resume, *park, *HINTS))
 
     def on_choices_chosen(self) -> None:
         if run := self._picked_run:
@@ -303,6 +306,16 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
             self.notify(clean(reason), markup=False)
         else:
             self.run_worker(self._resume(RunDirectory(run.path)), exit_on_error=False)
+
+    def action_park(self) -> None:
+        if run := self._picked_run:
+            self.run_worker(self._park(RunDirectory(run.path)), exit_on_error=False)
+
+    async def _park(self, run: RunDirectory) -> None:
+        from codex_tui.ui.runs.park import park_or_bring_back
+
+        await park_or_bring_back(self, run)
+        self.action_reload()
 
     async def _resume(self, run: RunDirectory) -> None:
         from codex_tui.ui.runs.resume import resume

@@ -16,13 +16,18 @@ SIGNS: dict[str, tuple[str, str]] = {
     "evaluating": ("◐", "$success"),
     "saving": ("◒", ACCENT),
     "stopping": ("◌", "$warning"),
+    "queued": ("⋯", ACCENT),
+    "parked": ("‖", "$warning"),
+    "waiting": ("◷", "$warning"),
+    "healing": ("✚", "$warning"),
     "stopped": ("■", "$warning"),
     "done": ("✓", "$success"),
     "failed": ("✗", "$error"),
     "lost": ("?", "$error"),
 }
 
-END_STYLES = {"failed": "$error", "lost": "$error", "stopped": "$warning", "done": "$success"}
+END_STYLES = {"failed": "$error", "lost": "$error", "stopped": "$warning", "done": "$success", "parked": "$warning",
+              "waiting": "$warning", "healing": "$warning"}  # fmt: skip
 
 
 def format_status(status: str) -> Content:

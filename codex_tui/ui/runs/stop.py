@@ -34,17 +34,22 @@ async def ask_to_stop(screen: Screen[None], run: RunDirectory, watched: WatchedR
         "save": "Stopping: the run finishes its step, saves and stops.",
         "terminate": "Ending the run now.",
         "kill": "Killed the run.",
+        "end": "The run ends. It can be resumed later.",
     }
     screen.notify(texts[request], markup=False)
 
 
 def _make_question(run: RunDirectory, watched: WatchedRun) -> Confirm:
+    if held := watched.held:
+        kept = f"It is saved at step {held.step:,}" if held.step else "It has trained no step"
+        text = f"The run is {held.state} and has no trainer. {kept}: nothing is lost, and you can resume it later."
+        return Confirm("End the run?", text, "end it", f"leave it {held.state}")
     last_request = run.read_stop_request()
     checkpoints = watched.state.checkpoints
     saved = f"You keep the checkpoint at step {checkpoints[-1].step:,}." if checkpoints else (
         "No checkpoint is saved yet: you would lose all progress."
     )  # fmt: skip
-    if last_request is None:
+    if last_request in (None, "park"):
         return Confirm(
             "Stop and save?",
             "Finishes this step, saves a checkpoint and the adapter, and stops. You can resume later.",

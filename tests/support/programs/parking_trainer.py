@@ -12,7 +12,7 @@ from pathlib import Path
 
 from training.contract import events as ev
 from training.contract.event_writer import EventWriter
-from training.contract.process import ProcessIdentity
+from training.contract.process import ProcessIdentity, die_with_parent
 from training.contract.run_directory import RunDirectory
 from training.keeper import keeper
 
@@ -23,6 +23,7 @@ total, run = int(sys.argv[2]), RunDirectory(Path(sys.argv[3]))
 recorded = run.read_process()
 attempt = recorded.attempt if recorded and recorded.pid == os.getpid() else 1
 run.write_process(ProcessIdentity.current(attempt))
+die_with_parent(False)
 step = keeper.find_saved_step(run)
 writer = EventWriter(run.events)
 writer.emit(ev.Started(attempt=attempt, pid=os.getpid(), resume_step=step))
