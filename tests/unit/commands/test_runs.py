@@ -67,6 +67,7 @@ def test_runs_tell_the_truth(capsys: pytest.CaptureFixture[str]) -> None:
         },
         "healed": [],
         "fitted": None,
+        "held": None,
         "judgements": [],
     }
     assert by_name["demo-2"]["pass_rate"] is None
