@@ -35,7 +35,7 @@ SLACK_SHARE_UNDER_LIMIT = (
 )
 CONTEXT_MIB = 828.0
 """The CUDA context and the libraries' kernels, measured on an H100. Smaller GPUs need less; the probe measures it."""
-NCCL_MIB = 400.0
+NCCL_MIB = 780.0
 """What NCCL takes for its buffers and kernels on each card, where several processes train together."""
 
 TIGHT_SHARE = 0.95  # a run is tight from this share of the limit on, because forecasts are right within 5 %
