@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -156,6 +157,39 @@ async def test_the_time_is_estimated_until_a_run_has_measured_the_speed(
     monkeypatch.setattr(speed, "find_last_speed_on", lambda card, profile, path: 250.0)
     async with launching() as pilot:
         await see(pilot, "for 72 steps, at the last run's 250 tokens/s")
+
+
+async def test_a_deadline_says_what_fits_and_is_given_to_the_run(
+    mine: Path, worker: type[WordWorker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans: list[LaunchPlan] = []
+
+    def keep(plan: LaunchPlan, python: Path | None = None, *, wait: bool = False) -> None:
+        plans.append(plan)
+        raise EnvironmentMissing("Enough is known.", "")
+
+    monkeypatch.setattr(speed, "find_last_speed_on", lambda card, profile, path: 50.0)
+    monkeypatch.setattr("codex_tui.launcher.launch", keep)
+    monkeypatch.setattr(build, "ensure", lambda report: Path("python"))
+    async with launching((80, 24)) as pilot:
+        await see(pilot, "for 72 steps, at the last run's 50 tokens/s")
+        await pilot.press("tab", "tab", *"soon")
+        await see(pilot, "✗ soon is not a time.")
+        await pilot.press("enter")
+        await see(pilot, "soon is not a time.", "Give a time such as 07:00")
+        assert plans == []
+        await pilot.press(*["backspace"] * 4, *"+4m")
+        before = time.time()
+        await pilot.press("enter")
+        await see(pilot, "Enough is known.")
+        [plan] = plans
+        assert plan.until is not None and before + 240 <= plan.until <= time.time() + 240
+    async with launching() as pilot:
+        await see(pilot, "for 72 steps, at the last run's 50 tokens/s")
+        await pilot.press("tab", "tab", *"+8m")
+        await see(pilot, "Limit About ", " of 72 steps (", " % of the rows) fit until ")
+        await pilot.press(*["backspace"] * 3, *"+1m")
+        await see(pilot, "! No step fits until ")
 
 
 async def test_the_book_is_checked_and_its_time_is_forecast(

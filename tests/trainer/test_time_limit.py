@@ -63,7 +63,7 @@ def test_the_run_is_fitted_and_its_rate_reaches_the_end(fitted: RunDirectory, un
     done = events(fitted)[-1]
     assert (done["type"], done["step"]) == ("done", total)
     assert done["reason"].startswith("The deadline, 19")
-    assert done["reason"].endswith(f", ended the run after {total} of the 60 planned steps.")
+    assert done["reason"].endswith(f", ended it after {total} of 60 planned steps.")
     rates = [rate for _, _, rate in losses(fitted).values()]
     planned = [rate for _, _, rate in losses(unlimited).values()]
     assert len(rates) == total
@@ -108,7 +108,7 @@ def test_a_run_that_was_interrupted_past_its_deadline_is_done_without_the_model(
     *_, phase, done = events(run)
     assert (phase["name"], phase["detail"]) == ("saving", "adapter")
     assert (done["type"], done["step"]) == ("done", 6)
-    assert done["reason"].endswith(", ended the run after 6 of the 60 planned steps.")
+    assert done["reason"].endswith(", ended it after 6 of 60 planned steps.")
     assert [event["name"] for event in events(run, "phase")].count("training") == 1
     assert read_adapter(run) == weights
     assert "tokenizer.json" in {path.name for path in run.adapter.iterdir()}

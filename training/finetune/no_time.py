@@ -53,7 +53,7 @@ def end_without_step(attempt: Attempt, job: Job, limit: TimeLimit) -> ev.Event |
 
 def describe_end(limit: TimeLimit, step: int, planned: int) -> str:
     """Say in a sentence that the limit ended the run."""
-    return f"{limit.describe()} ended the run after {step:,} of the {planned:,} planned steps."
+    return f"{limit.describe()} ended it after {step:,} of {planned:,} planned steps."
 
 
 def _read_state(checkpoint: Path) -> dict[str, Any]:

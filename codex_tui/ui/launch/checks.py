@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from codex_tui.machine.forecast import ResourceForecast
     from training.memory.remedies import Remedy
 
-APPLY_KEY, COMPARE_KEY, NOW_KEY = "ctrl+l", "ctrl+g", "ctrl+n"
 LENGTH = "model.max_seq_length"
 MAX_ADVICE = 3  # pieces of advice that are shown; `data check` and the data screen show all, with all remedies
 LABEL_WIDTH = 8
@@ -50,7 +49,9 @@ class Checks:
     model is here. `rows` can be an error or the progress of the check. `changes` are the fields of the profile that
     have other values for this run, and `own_length` is the profile's max_seq_length. `measured_speed` is that of the
     last run with this model here, in tokens a second. `book` is the number of questions that the run is asked again and
-    again, or what is wrong with its book. `busy` says which runs have the card or wait for it; "" if it is free."""
+    again, or what is wrong with its book. `busy` says which runs have the card or wait for it; "" if it is free.
+    `until` is the run's deadline, or what is wrong with it, and `loading` the seconds to the first step of the last
+    run."""
 
     own_length: int
     forecast: ResourceForecast | None = None
@@ -61,6 +62,8 @@ class Checks:
     measured_speed: float | None = None
     book: int | CodexError | None = None
     busy: str = ""
+    until: float | BadInput | None = None
+    loading: float | None = None
 
     def change(self, **values: object) -> Checks:
         return replace(self, **values)  # type: ignore[arg-type]
@@ -85,6 +88,7 @@ def describe_checks(checks: Checks) -> Content:
         *([_warn(f"{checks.busy} Enter queues this one.")] if checks.busy else []),
         *_describe_rows(checks),
         *_describe_time(checks),
+        *_describe_fit(checks),
         *_describe_book(checks),
         *_describe_forecast(checks.forecast, checks.missing),
         *_describe_model(checks),
@@ -185,6 +189,30 @@ def _describe_time(checks: Checks) -> Iterator[Content]:
         yield _label("Time", line((time, STRONG), f" for {steps}", (f", {source}", MUTED)))
     else:
         yield _label("Time", line((time, STRONG), f" for {steps}", (", estimated for this card", MUTED)))
+
+
+def _describe_fit(checks: Checks) -> Iterator[Content]:
+    """What fits into the time limit of the run, if it has one."""
+    if isinstance(checks.until, BadInput):
+        yield line((f"✗ {clean(checks.until.message)}", "$error"), (f" {clean(checks.until.hint)}", MUTED))
+        return
+    if checks.forecast is None:
+        return
+    from codex_tui.data.time_fit import find_deadline, forecast_time_fit
+    from training.dataset.split import Steps
+
+    profile = checks.forecast.profile
+    deadline, duration = find_deadline(profile, checks.until), _forecast_duration(checks)
+    if deadline is None:
+        return
+    if duration is None or not isinstance(checks.rows, RowsChecked):
+        yield _label("Limit", line(("what fits is known when the rows are counted and a speed is known", MUTED)))
+        return
+    rows = checks.rows.overview
+    steps, tokens = Steps(rows.steps_per_epoch, duration.steps), (rows.train_tokens or 0) * duration.epochs
+    share = rows.eval_rows / max(1, rows.train_rows)
+    fit = forecast_time_fit(profile, steps, tokens, duration.speed, deadline, eval_share=share, loading=checks.loading)
+    yield _warn(fit.describe()) if fit.is_short else _label("Limit", line(fit.describe()))
 
 
 def _describe_cut(rows: RowsChecked, checks: Checks) -> Content:

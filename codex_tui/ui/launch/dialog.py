@@ -19,10 +19,11 @@ from codex_tui.base.text import clean
 from codex_tui.ui.forecast.in_thread import forecast_profile
 from codex_tui.ui.kit.dialogs import DIALOG_CSS, format_keys
 from codex_tui.ui.kit.drawing import MUTED, line
-from codex_tui.ui.kit.line_input import LineInput
 from codex_tui.ui.kit.suggesting_input import Suggestions
-from codex_tui.ui.launch.checks import APPLY_KEY, COMPARE_KEY, LENGTH, NOW_KEY, Checks, RowsChecked, describe_checks
+from codex_tui.ui.launch.checks import LENGTH, Checks, RowsChecked, describe_checks
 from codex_tui.ui.launch.dataset_input import DatasetInput
+from codex_tui.ui.launch.keys import APPLY_KEY, COMPARE_KEY, NOW_KEY, list_keys
+from codex_tui.ui.launch.name_and_time import NameAndTime, read_deadline
 from codex_tui.ui.launch.work import format_fetch, format_setup
 from codex_tui.ui.messages import OpenRun, ReportsWorkerErrors
 
@@ -85,8 +86,7 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
             kinds = "JSONL, JSON, CSV or Parquet; or demo:zombie-waves"
             yield DatasetInput(self._given, suggestions, kinds)
             yield suggestions
-            yield Static("Run name", classes="label", markup=False)
-            yield LineInput(id="name", placeholder="automatic", select_on_focus=True)
+            yield NameAndTime()
             with VerticalScroll(can_focus=False):
                 yield Static(id="checks", markup=False)
             yield Static(id="status", markup=False)
@@ -129,15 +129,16 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         profile = self._entry.profile
         base = (profile.launch.name if profile else None) or self._entry.name
         name = await asyncio.to_thread(launcher.propose_name, base)
-        self.query_one("#name", Input).placeholder = f"{clean(name)} (automatic)"
+        self.query_one(NameAndTime).propose_name(clean(name))
 
     async def _forecast(self, profile: Profile) -> None:
-        from codex_tui.data.speed import find_last_speed_on
+        from codex_tui.data.speed import find_last_loading_time, find_last_speed_on
 
         forecast = await asyncio.to_thread(forecast_profile, profile, self._entry.path)
         self._show_checks(self.checks.change(forecast=forecast))
         speed = await asyncio.to_thread(find_last_speed_on, forecast.card, profile, self._entry.path)
-        self._show_checks(self.checks.change(measured_speed=speed))
+        loading = await asyncio.to_thread(find_last_loading_time, profile, self._entry.path)
+        self._show_checks(self.checks.change(measured_speed=speed, loading=loading))
 
     async def _look_at_queue(self, device: int | str) -> None:
         """Shows which runs have the card, or wait for it, as long as the dialog is open."""
@@ -171,6 +172,8 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         if event.input.id == "dataset" and (profile := self._entry.profile):
             self._counted = None
             self._start_worker("rows", self._check_rows(profile, self._dataset, TYPING_SECONDS))
+        if event.input.id == "until":
+            self._show_checks(self.checks.change(until=read_deadline(event.value.strip())))
 
     async def _check_rows(self, profile: Profile, dataset: str | None, delay: float = 0.0) -> None:
         """Counts the tokens of the rows in the inspect worker, which ends when the dialog is left."""
@@ -246,10 +249,10 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
             self.run_worker(self._launch(wait), exit_on_error=False)
 
     async def _launch(self, wait: bool) -> None:
-        name = self.query_one("#name", Input).value.strip()
+        fields = self.query_one(NameAndTime)
         self._show_status(line(("Starting …", MUTED)))
         try:
-            run = await asyncio.to_thread(self._start, self._dataset, name or None, wait)
+            run = await asyncio.to_thread(self._start, self._dataset, fields.run_name, fields.time, wait)
         except (CodexError, OSError) as trouble:
             error = convert_os_error(trouble) if isinstance(trouble, OSError) else trouble
             hint = f"\n{clean(error.hint, newlines=True)}" if error.hint else ""
@@ -260,9 +263,10 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         finally:
             self._busy = False
 
-    def _start(self, dataset: str | None, name: str | None, wait: bool) -> RunDirectory:
+    def _start(self, dataset: str | None, name: str | None, time: str, wait: bool) -> RunDirectory:
         """Start the run. Call it in a thread: it may build an environment or fetch a dataset. Raises CodexError."""
         from codex_tui import launcher
+        from codex_tui.base.deadline import parse_deadline
         from codex_tui.environment import build
         from codex_tui.launch_plan import make_plan
 
@@ -272,6 +276,7 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
             name=name,
             overrides=dict(self.checks.changes),
             resources=self.checks.forecast,
+            until=parse_deadline(time) if time else None,
             find_model=False,  # the dialog has said what it knows
             report=self._report_fetch,
         )
@@ -304,14 +309,8 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         self._show_keys()
 
     def _show_keys(self) -> None:
-        if self.query_one(DatasetInput).is_suggesting:
-            keys = [("↓ ↑", "choose"), ("Tab", "complete"), ("Enter", "take"), ("Esc", "cancel")]
-        else:
-            keys = [("Enter", "queue"), (NOW_KEY, "start anyway")] if self.checks.busy else [("Enter", "launch")]
-            if length := self.checks.advised_length:
-                keys += [(APPLY_KEY, f"use {length:,}" if length != self.checks.length else "as in the profile")]
-            keys += [(COMPARE_KEY, "lengths")] if self._counted else [("Tab", "next field")]
-            keys += [("Esc", "cancel")]
+        is_suggesting = self.query_one(DatasetInput).is_suggesting
+        keys = list_keys(self.checks, is_suggesting=is_suggesting, is_counted=self._counted is not None)
         self.query_one("#keys", Static).update(format_keys(*keys))
 
     def _show_status(self, text: Content) -> None:

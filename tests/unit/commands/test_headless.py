@@ -72,7 +72,7 @@ def test_a_run_with_a_deadline_says_what_fits_and_why_it_ended(capsys: pytest.Ca
     fitted = ev.Fitted(total_steps=90, planned_steps=400, deadline=time.time() + 60)
     near = ev.Fitted(total_steps=91, planned_steps=400, deadline=fitted.deadline)  # too near for a line of its own
     metrics = ev.Metrics(step=90, loss=1.0)
-    reason = "The deadline, 2026-11-29 07:00, ended the run after 90 of the 400 planned steps."
+    reason = "The deadline, 2026-11-29 07:00, ended it after 90 of 400 planned steps."
     make_run("a", ev.Started(attempt=1, pid=1), resolved, fitted, near, metrics, ev.Done(step=90, reason=reason))
     assert main(["attach", "a", "--headless"]) == 0
     lines = capsys.readouterr().out.splitlines()
