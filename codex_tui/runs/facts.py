@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from codex_tui.base.text import clean
 from training.contract.config import ConfigError, ConfigTooNew, RowForm, RunConfig, get_table
@@ -28,7 +29,7 @@ class RunFacts:
     dataset: str = ""
     max_seq_length: int | None = None
     epochs: float | None = None
-    device: int = 0  # index of the GPU that it trains on, as nvidia-smi counts
+    device: int = 0  # index of the GPU that it trains on, of several the first, as nvidia-smi counts
     config: RunConfig | None = field(default=None, compare=False)
     newer: str = ""
 
@@ -59,9 +60,15 @@ def read_facts(run: RunDirectory) -> RunFacts:
         dataset=clean(config.dataset),
         max_seq_length=length if isinstance(length := get_table(profile, "model").get("max_seq_length"), int) else None,
         epochs=epochs if isinstance(epochs, int | float) and not training.get("max_steps") else None,
-        device=device if isinstance(device := get_table(profile, "hardware").get("device"), int) else 0,
+        device=_find_first_device(profile),
         config=config,
     )
+
+
+def _find_first_device(profile: dict[str, Any]) -> int:
+    device = get_table(profile, "hardware").get("device")
+    first = device[0] if isinstance(device, list) and device else device
+    return first if isinstance(first, int) else 0
 
 
 def read_row_form(run: RunDirectory) -> RowForm:

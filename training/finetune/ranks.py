@@ -15,6 +15,7 @@ import pickle
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -74,6 +75,7 @@ class Ranks:
             torch.cuda.set_device(0)
         else:  # transformers loads an optimizer's state to "cpu:0", which torch alone can't do
             torch.serialization.register_package(5, lambda _: None, _restore_on_cpu)
+        warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated")  # transformers has no other name yet
         distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=GRADIENTS_TIMEOUT)
         self._group = distributed.new_group(backend="gloo", timeout=CONTROL_TIMEOUT)
         self._identities = self.gather(ProcessIdentity.current())

@@ -66,6 +66,7 @@ def train(run: RunDirectory, processes: int) -> int:
     for number in (signal.SIGINT, signal.SIGHUP):  # a closed terminal is no stop request
         signal.signal(number, signal.SIG_IGN)
     os.environ[PARENT] = str(os.getpid())
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
     for name, value in ENVIRON.items():
         os.environ.setdefault(name, value)
     failures = _run_ranks(run, processes)

@@ -100,3 +100,12 @@ def test_whatever_is_typed_is_one_value(path: str, text: str) -> None:
 )
 def test_typing(path: str, text: str, value: str | None) -> None:
     assert parse_input(read_schema()[path], text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1", "1"), ("0, 1", "[0, 1]"), ("[2, 3]", "[2, 3]"), ("cpu", '"cpu"'), ("gpu", '"gpu"')]
+)
+def test_a_list_of_cards_is_typed_with_commas(text: str, value: str) -> None:
+    schema = read_schema()["hardware.device"]
+    assert parse_input(schema, text) == value
+    assert schema.type == '"auto", "cpu", a whole number or a list of whole numbers'

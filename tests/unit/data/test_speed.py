@@ -57,6 +57,11 @@ def test_the_newest_run_with_the_model_on_the_card() -> None:
     assert find_last_speed(profile()) == pytest.approx(80)
     assert find_last_speed(profile(device="cpu")) == pytest.approx(900)
     assert find_last_speed(profile("owner/unknown")) is None
+    two = profile().with_value("launch.processes", 2)
+    assert find_last_speed(two) is None
+    run("g", "owner/model", 1, 700, 700, 700, device=f"2 x cuda:0 ({CARD})")
+    assert find_last_speed(two) == pytest.approx(700)
+    assert find_last_speed(profile()) == pytest.approx(80)
 
 
 def test_a_pause_in_one_step_does_not_change_the_speed() -> None:

@@ -13,7 +13,16 @@ from support.measured import MODELS, Run, runs
 from codex_tui.base.locations import shipped_profiles
 from codex_tui.profiles.resolve import load_profile
 from training.contract.profile import Profile
-from training.memory.forecast import CONTEXT_MIB, Forecast, Machine, Measured, forecast, optimizer_bytes
+from training.memory.forecast import (
+    CONTEXT_MIB,
+    NCCL_MIB,
+    Forecast,
+    Machine,
+    Measured,
+    forecast,
+    optimizer_bytes,
+    trainable_tensors,
+)
 from training.memory.model_shape import ModelShape, NoShape, shipped_configs
 from training.memory.remedies import describe_longer, remedies
 from training.memory.speed import estimate_slowdown
@@ -271,3 +280,16 @@ def test_where_segments_cannot_grow_a_limit_makes_the_allocator_give_back() -> N
     assert held.device_mib == pytest.approx(limit, abs=1)
     assert held.verdict == "tight"
     assert told(fixed, hardware={"vram_limit_mib": limit - 400}).verdict == "no"
+
+
+def test_several_processes_need_buckets_for_their_gradients_and_nccl() -> None:
+    machine = Machine(24_576)
+    one, two, four = (told(machine, launch={"processes": count}) for count in (1, 2, 4))
+    adapter = sum(trainable_tensors(with_(), LLAMA_3B)) * 4 / 2**20
+    assert two.components["lora"] - one.components["lora"] == pytest.approx(adapter)
+    assert two.components["context"] - one.components["context"] == NCCL_MIB
+    assert (one.cards, two.cards, four.cards) == (1, 2, 4)
+    assert four.device_mib == two.device_mib  # each of them
+
+    tight = remedies(with_(launch={"processes": 2}), LLAMA_3B, Machine(3000))
+    assert tight and not any("offload" in remedy.field for remedy in tight)

@@ -181,3 +181,14 @@ def test_a_base_that_does_not_load_is_healed_only_where_it_is_forecast_to_fit() 
 def test_a_trained_embedding_stays_on_the_card() -> None:
     shortage = make_shortage("8b", memory={"limit_mib": 6500.0}, lora={"modules_to_save": ["embed_tokens"]})
     assert "model.offload_embedding" not in heal(shortage)
+
+
+def test_several_processes_move_nothing_to_host_memory_and_divide_their_batches() -> None:
+    training = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
+    healings = [
+        heal(make_shortage(memory={"limit_mib": float(limit)}, launch={"processes": 2}, training=training))
+        for limit in range(3000, 6000, 250)
+    ]
+    assert not any("offload" in field for changes in healings for field in changes)
+    accumulated = {changes.get("training.gradient_accumulation_steps", 2) for changes in healings}
+    assert len(accumulated) > 1 and all(steps % 2 == 0 for steps in accumulated)

@@ -43,6 +43,7 @@ def test_it_holds_for_what_does_not_touch_memory_and_no_further(tmp_path: Path) 
     assert probes.read(tmp_path, CARD, with_(training={"learning_rate": 1e-4}, dataset={"path": "x.jsonl"})) == TAKEN
     assert probes.read(tmp_path, CARD, with_(lora={"r": 8})) is None
     assert probes.read(tmp_path, CARD, with_(model={"max_seq_length": 1024})) is None
+    assert probes.read(tmp_path, CARD, with_(launch={"processes": 2})) is None
     assert probes.read(tmp_path, "H100", PROFILE) is None
     assert probes.latest(tmp_path, CARD) == TAKEN
     assert probes.latest(tmp_path, "H100") is None

@@ -83,3 +83,13 @@ def test_nothing_is_estimated_for_an_unknown_card_or_layers_in_host_memory() -> 
     profile = load_profile(locations.shipped_profiles() / "rtx3050-4gb.toml").with_value("model.offload_layers", 8)
     shape = ModelShape.from_config(shipped_configs()[MODELS["3B"]])
     assert estimate_speed(profile, shape, LAPTOP, 89) is None
+
+
+def test_processes_multiply_the_speed_and_divide_the_rows_of_a_pass() -> None:
+    profile = load_profile(locations.shipped_profiles() / "rtx3050-4gb.toml")
+    shape = ModelShape.from_config(shipped_configs()[MODELS["3B"]])
+    two = profile.with_value("launch.processes", 2)
+    one_card, two_cards = (estimate_speed(each, shape, H100, 2048) for each in (profile, two))
+    assert one_card and two_cards and two_cards.slow == pytest.approx(2 * one_card.slow)
+    short = [estimate_speed(each, shape, H100, 163) for each in (profile, two)]
+    assert short[0] and short[1] and short[1].fast < 2 * short[0].fast  # a pass has the rows of half a step

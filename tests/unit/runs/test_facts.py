@@ -67,3 +67,11 @@ def test_every_text_is_safe_to_show(run: RunDirectory) -> None:
     facts = read_facts(run)
     shown = [facts.profile_name, facts.title, facts.model, facts.short_model, facts.dataset]
     assert all("owned" in text and "\x1b" not in text and "\x07" not in text for text in shown)
+
+
+@pytest.mark.parametrize(
+    ("device", "first"), [("auto", 0), ("cpu", 0), (1, 1), ([2, 3], 2), ([], 0), (["x"], 0), (None, 0)]
+)
+def test_the_first_card_of_the_run_is_known(run: RunDirectory, device: Any, first: int) -> None:
+    write_config(run, {"profile": {"hardware": {"device": device}}})
+    assert read_facts(run).device == first
