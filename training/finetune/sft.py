@@ -116,7 +116,8 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None, time_limit:
     steps = split.count_steps(profile, len(examples.train))
     if sparse := split.find_sparse_logging(profile, steps.total):
         attempt.warn(f"{sparse.message} {sparse.remedy}")
-    trainer = build_trainer(profile, attempt.locate_run(), model, tokenizer, examples, steps, attempt.warn, ranks)
+    with limit.explain_out_of_memory("loading", "Training can't be prepared", profile, shape):
+        trainer = build_trainer(profile, attempt.locate_run(), model, tokenizer, examples, steps, attempt.warn, ranks)
     trainer.find_home = lambda: attempt.locate_run().checkpoints
     limit.find_failed_pass = PassFinder(trainer, examples, rows, job.source)
     if profile.launch.probe:

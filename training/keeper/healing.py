@@ -50,10 +50,11 @@ class Healer:
 
     def can_heal(self, end: AttemptEnd) -> bool:
         """Whether it is worth a try to heal the run after an attempt that ended so."""
-        if isinstance(end.event, ev.Failed) and end.event.kind == "driver_lost":
-            return self.rules.max_heals > 0
-        if isinstance(end.event, ev.Failed):
-            return self.rules.on_gpu_memory == "heal" and end.event.memory is not None
+        match end.event:
+            case ev.Failed(kind="driver_lost"):
+                return self.rules.max_heals > 0
+            case ev.Failed(memory=memory):
+                return self.rules.on_gpu_memory == "heal" and self.rules.max_heals > 0 and memory is not None
         return end.restart is not None
 
     def heal(self, run: RunDirectory, end: AttemptEnd) -> ev.Healed | ev.Failed:
@@ -87,8 +88,8 @@ class Healer:
         self._failed_after = last_step
         if self._tries > self.rules.max_heals:
             what = "It hung" if kind == "hang" else "That happened"
-            message = f"{failure.message} {what} {self._tries} times in a row after step {last_step:,}."
-            return msgspec.structs.replace(failure, message=message, step=last_step)
+            again = f" {what} {self._tries} times in a row after step {last_step:,}." if self._tries > 1 else ""
+            return msgspec.structs.replace(failure, message=f"{failure.message}{again}", step=last_step)
         return ev.Healed(kind=kind, reason=failure.message, step=find_saved_step(run), failed_step=last_step + 1)
 
     def _choose_remedy(self, run: RunDirectory) -> ev.Healed | ev.Failed | None:

@@ -82,6 +82,18 @@ def test_a_run_with_a_deadline_says_what_fits_and_why_it_ended(capsys: pytest.Ca
     assert lines[lines.index("done  90 steps  0:00") + 1] == reason
 
 
+def test_a_heal_has_a_line_with_the_row_and_the_change(capsys: pytest.CaptureFixture[str]) -> None:
+    reason = "GPU memory ran out in step 5, at line 8 of \x1b]0;rows.jsonl with 512 tokens."
+    changes = {"model.offload_layers": (0, 6)}
+    heal = ev.Healed(kind="gpu_memory", reason=reason, step=3, failed_step=5, changes=changes, frees_mib=120.4)
+    make_run("a", ev.Started(attempt=1, pid=1), heal, ev.Started(attempt=2, pid=2, resume_step=3), ev.Done(step=9))
+    assert main(["attach", "a", "--headless"]) == 0
+    out = capsys.readouterr().out
+    [line] = [line for line in out.splitlines() if line.startswith("healed  step 5  GPU memory ran out in step 5, at")]
+    assert line.endswith("The run continues from step 3 with model.offload_layers 0 → 6, which frees 120 MiB.")
+    assert "\x1b" not in out
+
+
 def test_the_notify_command_runs_at_the_end_of_a_run_and_not_for_an_old_end(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

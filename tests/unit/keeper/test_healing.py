@@ -81,8 +81,9 @@ def test_at_most_so_many_heals_then_the_remedies_that_change_learning_are_named(
     assert watched.state.failure.hint.startswith("The run was healed 2 times already (keeper.max_heals). Set one of: ")
 
 
-def test_where_the_profile_asks_for_it_the_run_fails_at_once(tmp_path: Path) -> None:
-    run = make_run(tmp_path, "memory done", on_gpu_memory="fail")
+@pytest.mark.parametrize("keeper", [{"on_gpu_memory": "fail"}, {"max_heals": 0}])
+def test_where_the_profile_asks_for_it_the_run_fails_at_once(tmp_path: Path, keeper: dict[str, Any]) -> None:
+    run = make_run(tmp_path, "memory done", **keeper)
     code, _ = keep(run)
     assert code == 1
     assert [type(event) for event in read_events(run, ev.Started, ev.Failed, ev.Held, ev.Healed)] == [
