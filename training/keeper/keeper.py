@@ -224,8 +224,9 @@ class Keeper:
     def _make_moment(self, named: RunDirectory) -> Moment:
         trainer = self._trainer
         attempt = trainer.attempt if trainer else self._count_attempts() + 1
-        pid = trainer.pid if trainer else None
-        return Moment(named, time.monotonic(), self._since, pid, attempt, self._held, self._resumed_at)
+        pid, now = trainer.pid if trainer else None, time.monotonic()
+        card_is_taken = trainer is None and self._card.is_taken(named, now)
+        return Moment(named, now, self._since, pid, attempt, self._held, card_is_taken, self._resumed_at)
 
     def _emit(self, event: ev.Event) -> None:
         """Append `event`. No trainer lives, so that nobody else writes."""

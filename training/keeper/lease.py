@@ -11,6 +11,7 @@ from training.contract.run_directory import RunDirectory
 from training.keeper.watchers import Hold
 from training.memory.visible_gpu import name_card
 
+LOOK_SECONDS = 5.0  # between two looks at who has the card, while the run is held for another reason
 ENDS = "It starts by itself when its turn comes."
 
 
@@ -22,6 +23,7 @@ class CardLease:
         self._hold: Hold | None = None  # while the run waits for its turn
         self._waits_since = 0.0  # monotonic seconds
         self._is_lent = False
+        self._is_taken, self._next_look = False, 0.0
         self._pass_on()
 
     @property
@@ -55,6 +57,15 @@ class CardLease:
             self._waits_since = now
         self._hold = Hold("queued", f"{describe_wait(before, self._lease.queue.card)}.", ENDS)
         return self._hold
+
+    def is_taken(self, run: RunDirectory, now: float) -> bool:
+        """Return whether another run trains on the card. It looks every few seconds."""
+        if self._lease and now >= self._next_look:
+            self._next_look = now + LOOK_SECONDS
+            with suppress(OSError):
+                tickets = self._lease.queue.read()
+                self._is_taken = any(one.state == "training" and one.run != run.name for one in tickets)
+        return self._is_taken
 
     def lend(self, run: RunDirectory) -> None:
         """Let others have the card, since this run is held for another reason. It keeps its number."""

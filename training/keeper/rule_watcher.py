@@ -41,9 +41,11 @@ class RuleWatcher:
         self._shown: tuple[RuleName | None, float, Hold] | None = None
         self._resumed_at: float | None = None
         self._has_looked = False
+        self._is_queued = False
 
     def look(self, moment: Moment) -> Hold | None:
         by_hand = self._is_resumed_by_hand(moment)
+        self._is_queued = moment.card_is_taken
         if moment.trainer is not None:
             return self._look_at_trainer(moment)
         if by_hand:
@@ -111,7 +113,8 @@ class RuleWatcher:
     def _describe_trainer(self, *, runs: bool = False) -> TrainerFacts:
         measured = self._memory.needed_mib
         on_gpu = self._trained_on_gpu or measured is not None
-        return TrainerFacts(runs, self._memory.held_mib, self._forecast_mib if measured is None else measured, on_gpu)
+        needed = self._forecast_mib if measured is None else measured
+        return TrainerFacts(runs, self._memory.held_mib, needed, on_gpu, self._is_queued and not runs)
 
     def _show(self, rule: RuleName | None, hold: Hold, moment: Moment) -> Hold:
         """Return `hold`, or the one that is shown already: its figures change all the time, and each change would be

@@ -77,12 +77,14 @@ class Obstacle(NamedTuple):
 
 class TrainerFacts(NamedTuple):
     """The run's own trainer: whether it runs, the memory that it holds, the memory that the run needs to come back
-    (None: not known), and whether it trains on a GPU."""
+    (None: not known), and whether it trains on a GPU. `is_queued`: another run has the card, so the run waits for its
+    turn, and what that run holds speaks against nothing."""
 
     runs: bool = False
     held_mib: float | None = None
     needed_mib: float | None = None
     on_gpu: bool = False
+    is_queued: bool = False
 
 
 def find_obstacles(rules: Rules, facts: Facts, trainer: TrainerFacts, *, to_resume: bool) -> Iterator[Obstacle]:
@@ -129,6 +131,8 @@ def _find_at_card(
                 f"The card has {card.celsius} °C, and the limit is {limit} °C (keeper.park_above_celsius).",
                 f"It continues when the card has been at {goal} °C or less{for_minutes}.",
             )
+    if trainer.is_queued:
+        return
     needed = trainer.needed_mib if to_resume else None
     most, others = rules.park_above_others_mib, find_others(card, trainer)
     if most is not None and others is not None and others.mib > most:

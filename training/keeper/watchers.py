@@ -47,6 +47,7 @@ class Moment(NamedTuple):
     trainer: int | None  # pid of the trainer; None: the run is held, or its next attempt is about to start
     attempt: int  # number of the attempt that runs, or of the next one
     held: Hold | None = None  # the hold that is shown
+    card_is_taken: bool = False  # another run of the queue trains on the card, while this one is held
     resumed_at: float | None = None  # monotonic time at which a person last asked to resume; None: since then, to park
 
 

@@ -113,6 +113,15 @@ def test_a_held_run_needs_its_memory_and_a_cool_card() -> None:
     assert find(on_card(FREE, celsius=72), HELD, park_above_celsius=80) == []
 
 
+def test_what_another_run_of_the_queue_holds_speaks_against_nothing() -> None:
+    taken = on_card(QUIET, programs=(Program("python3", 2300.0),), celsius=79)
+    rules = {"park_above_others_mib": 500, "park_above_celsius": 80}
+    assert len(find(taken, HELD, **rules)) == 3
+    assert find(taken, HELD._replace(is_queued=True), **rules) == [
+        "The card has 79 °C, and the limit is 80 °C (keeper.park_above_celsius)."
+    ]
+
+
 def test_only_a_run_on_a_gpu_waits_for_the_driver() -> None:
     lost = Facts(NOON, card=CardFacts(problem="the GPU has fallen off the bus: restart the machine"))
     (driver,) = find_obstacles(Rules(), lost, HELD, to_resume=True)
