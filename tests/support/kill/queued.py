@@ -17,6 +17,7 @@ from codex_tui import launcher
 from codex_tui.base import locations
 from codex_tui.runs.follower import snapshot
 from codex_tui.runs.queue import list_places
+from support.programs.queued_keeper import ON_CARD
 from support.training_runs import events
 from training.contract.card_queue import CardQueue
 from training.contract.process import ProcessIdentity
@@ -53,6 +54,7 @@ class _Attempt(NamedTuple):
 def kill_owners(trial: Trial, rng: random.Random, kills: int, pause: float) -> None:
     """Kill keepers and trainers of the runs, about `pause` seconds after each other, and resume what was lost, until
     `kills` were tried and all runs are done."""
+    (locations.runs_home() / ON_CARD).touch()
     trial.starts.update(run.name for run in trial.runs)
     deadline = time.monotonic() + PATIENCE
     done: set[str] = set()

@@ -1,7 +1,7 @@
 """A keeper as `python -m training RUN` starts it, whose trainers only log: `queued_keeper.py STEPS SECONDS RUN`.
 
-The keeper is the real one. Each trainer takes SECONDS for a step, and fails if another trainer is at work: they all
-lock one file beside the runs.
+The keeper is the real one. Each trainer takes SECONDS for a step. If there is a file `.on-the-card` beside the runs, it
+fails if another trainer is at work: they all lock that file.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import fcntl
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from training.contract import events as ev
@@ -23,8 +24,9 @@ ON_CARD = ".on-the-card"
 
 def train(steps: int, seconds: float, run: RunDirectory) -> None:
     Lease.inherit()
-    card = (run.path.parent / ON_CARD).open("w")
-    fcntl.flock(card, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with suppress(FileNotFoundError):
+        card = (run.path.parent / ON_CARD).open("r+")
+        fcntl.flock(card, fcntl.LOCK_EX | fcntl.LOCK_NB)
     lock = run.lock.open("w")
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     process = run.read_process()
@@ -37,16 +39,24 @@ def train(steps: int, seconds: float, run: RunDirectory) -> None:
     for step in range(1, steps + 1):
         time.sleep(seconds)
         writer.emit(ev.Metrics(step=step, loss=1 / step, tokens=step * 100, tokens_per_second=100 / seconds))
-        if run.read_stop_request():
-            writer.emit(ev.Stopped(step=step))
+        if request := run.read_request():
+            is_park = request.word == "park"
+            held = ev.Held(state="parked", reason=request.reason, ends=ev.BY_HAND)
+            writer.emit(held if is_park else ev.Stopped(step=step))
             return
     writer.emit(ev.Done(step=steps))
 
 
-match sys.argv[1:]:
-    case ["attempt", steps, seconds, run]:
+def main(arguments: list[str]) -> int:
+    if arguments[0] == "attempt":
+        _, steps, seconds, run = arguments
         train(int(steps), float(seconds), RunDirectory(run))
-    case [steps, seconds, run]:
-        from training.keeper.keeper import keep
+        return 0
+    from training.keeper.keeper import keep
 
-        sys.exit(keep(Path(run), [sys.executable, __file__, "attempt", steps, seconds]))
+    steps, seconds, run = arguments
+    return keep(Path(run), [sys.executable, __file__, "attempt", steps, seconds])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
