@@ -73,14 +73,12 @@ def run_move(args: argparse.Namespace) -> int:
 
 
 def run_remove(args: argparse.Namespace) -> int:
-    from codex_tui import launcher
     from codex_tui.base.text import clean
     from codex_tui.runs.library import find_run
-    from codex_tui.runs.queue import find_queued
+    from codex_tui.runs.queue import remove_queued
 
     run = find_run(args.target)
-    find_queued(run)
-    launcher.stop(run)
+    remove_queued(run)
     print(f"{clean(run.name)} leaves the queue. Queue it again with: codex-tui resume {clean(run.name)} --queue")
     return DONE
 

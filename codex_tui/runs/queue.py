@@ -91,3 +91,9 @@ def move_queued(run: RunDirectory, to: Move) -> int:
         raise
     except OSError as error:
         raise convert_os_error(error) from None
+
+
+def remove_queued(run: RunDirectory) -> None:
+    """Ask the keeper of a queued run to end. Raises BadInput if the run is not queued."""
+    find_queued(run)
+    run.request_stop()
