@@ -41,6 +41,9 @@ from training.dataset.source import DEMO_BOOK
 StopRequest = Literal["save", "terminate", "kill", "end"]
 """What a stop came to. end: the run was held, so it ends at once and nothing is lost."""
 PARK_REASON = "You lent the card."
+TICKET_SECONDS = 2.0
+"""A run whose keeper was killed may have a trainer that just starts. The kernel ends it, and frees the ticket then."""
+
 
 # The app polls its trainers here, so that those that ended do not stay zombies while it runs.
 _children: list[subprocess.Popen[bytes]] = []
@@ -225,10 +228,14 @@ def _create(name: str | None, base: str) -> RunDirectory:
 
 def _take_ticket(run: RunDirectory, profile: Profile, *, wait: bool) -> Lease:
     """Give `run` its place in the queue of its card. Without `wait`, it has the card at once."""
-    try:
-        return find_queue(profile.hardware.first_device).take(run.name, start_now=not wait)
-    except HasTicket:
-        raise BadInput(f"{run.name} is queued or training already.", "See: codex-tui queue") from None
+    queue, deadline = find_queue(profile.hardware.first_device), time.monotonic() + TICKET_SECONDS
+    while True:
+        try:
+            return queue.take(run.name, start_now=not wait)
+        except HasTicket:
+            if time.monotonic() > deadline:
+                raise BadInput(f"{run.name} is queued or training already.", "See: codex-tui queue") from None
+            time.sleep(0.02)
 
 
 def _start(run: RunDirectory, python: Path, lease: Lease, attempt: int) -> None:
