@@ -121,6 +121,8 @@ def list_entries() -> list[Entry]:
         starts_in, before = None, free_in.get(card, 0.0)
         if place.ticket.state == "training":
             free_in[card] = None if before is None or takes is None else max(before, takes)
+        elif place.ticket.state == "lent":
+            free_in[card] = None  # nobody knows when the person gives the card back
         elif place.ticket.state == "queued":
             starts_in = before
             free_in[card] = None if before is None or takes is None else before + takes

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, convert_os_error
 from codex_tui.base.text import clean
-from training.contract.card_queue import CardQueue, Ticket, describe_wait
+from training.contract.card_queue import HAS_CARD, CardQueue, Ticket, describe_wait
 from training.contract.run_directory import RunDirectory
 from training.memory.visible_gpu import describe_card, name_card
 
@@ -47,7 +47,7 @@ def describe_busy(device: int | str) -> str:
 
 
 def list_places() -> list[Place]:
-    """List the places in all queues: for each card those that train, then those that wait in their order, then those
+    """List the places in all queues: for each card those that have it, then those that wait in their order, then those
     that are parked. Raises CodexError if a queue can't be read."""
     places = []
     for queue in CardQueue.list_all(locations.runs_home()):
@@ -55,7 +55,7 @@ def list_places() -> list[Place]:
             tickets = queue.read()
         except OSError as error:
             raise convert_os_error(error) from None
-        places += [Place(queue, ticket, None) for ticket in tickets if ticket.state == "training"]
+        places += [Place(queue, ticket, None) for ticket in tickets if ticket.state in HAS_CARD]
         queued = (ticket for ticket in tickets if ticket.state == "queued")
         places += [Place(queue, ticket, position) for position, ticket in enumerate(queued, 1)]
         places += [Place(queue, ticket, None) for ticket in tickets if ticket.state == "parked"]
@@ -71,7 +71,7 @@ def find_queued(run: RunDirectory) -> Place:
     """Return the place of `run`. Raises BadInput if it is not queued."""
     place = find_place(run)
     if place is None or place.position is None:
-        why = {"training": " It trains already.", "parked": " It is parked."}
+        why = {"training": " It trains already.", "lent": " It is parked.", "parked": " It is parked."}
         state = why.get(place.ticket.state, "") if place else ""
         raise BadInput(f"{run.name} is not queued.{state}", "See what is queued with: codex-tui queue")
     return place

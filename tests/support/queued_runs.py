@@ -35,10 +35,10 @@ def queue_home(folder: Path, steps: int = ENDLESS, seconds: float = 0.02) -> Ite
     until(lambda: not list_places())
 
 
-def launch(profile: Path, *names: str) -> list[RunDirectory]:
-    """Launch runs of these names: the first trains, the others are queued. Waits until all of them say so."""
+def launch(profile: Path, *names: str, state: str = "training") -> list[RunDirectory]:
+    """Launch runs of these names: the first trains, or is in `state`; the others are queued. Waits until all say so."""
     runs = [launcher.launch(make_plan(profile, name=name), wait=True) for name in names]
-    until(lambda: [status(run) for run in runs] == ["training", *["queued"] * (len(runs) - 1)])
+    until(lambda: [status(run) for run in runs] == [state, *["queued"] * (len(runs) - 1)])
     return runs
 
 

@@ -19,8 +19,10 @@ CPU = "cpu"  # the name of the processor as a card; see `training.memory.visible
 FOLDER = ".queue"  # in the folder of the runs
 VARIABLE = "CODEX_TUI_TICKET"  # the number of the open ticket that a process inherits from the one that started it
 
-TicketState = Literal["queued", "training", "parked"]
-"""queued: waits for its turn. training: has the card. parked: lends the card, and keeps its number for later."""
+TicketState = Literal["queued", "training", "lent", "parked"]
+"""queued: waits for its turn. training: has the card. lent: has lent the card to a person, so that the others wait.
+parked: has given its turn up, and keeps its number for later."""
+HAS_CARD = ("training", "lent")
 
 
 class Ticket(NamedTuple):
@@ -162,8 +164,8 @@ class Lease:
             own, others = self._find_own(run)
             if own.state != "queued":
                 return []
-            before = [one for one in others if one.state == "training" or (one.state == "queued" and one < own)]
-            before.sort(key=lambda ticket: (ticket.state != "training", ticket))
+            before = [one for one in others if one.state in HAS_CARD or (one.state == "queued" and one < own)]
+            before.sort(key=lambda ticket: (ticket.state not in HAS_CARD, ticket))
             if before:
                 self._blocker = f"{self.queue.folder}/{before[0].file_name}"
             else:
@@ -182,9 +184,15 @@ class Lease:
         """Share the card with the run that has it."""
         self._change_state(run, "training")
 
-    def park(self, run: str) -> None:
+    def give_up(self, run: str) -> None:
         """Let others have the card. The run keeps its number."""
         self._change_state(run, "parked")
+
+    def lend(self, run: str) -> None:
+        """Keep the card for a person. A run that waits for its turn gives it up: it has no card to lend."""
+        with self.queue._lock():
+            own, _ = self._find_own(run)
+            self.queue._rename(own, own._replace(state="lent" if own.state in HAS_CARD else "parked"))
 
     def queue_again(self, run: str) -> None:
         """Wait for the card again, at the old place."""
@@ -219,11 +227,13 @@ class Lease:
 def describe_wait(before: Sequence[Ticket], card: str) -> str:
     """Say in a sentence, without its full stop, which runs come before one that waits for `card`, or would wait."""
     training = [ticket.run for ticket in before if ticket.state == "training"]
+    lent = [ticket.run for ticket in before if ticket.state == "lent"]
     queued = [ticket.run for ticket in before if ticket.state == "queued"]
     parts = []
     if training:
         verb = "trains" if len(training) == 1 else "train"
         parts.append(f"{' and '.join(training)} {verb} on {'the CPU' if card == CPU else 'this card'}")
+    parts += [f"{run} is parked, and its card is lent" for run in lent]
     if queued:
         parts.append(
             f"{queued[0]} is before this one" if len(queued) == 1 else f"{len(queued)} runs are before this one"

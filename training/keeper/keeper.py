@@ -20,6 +20,7 @@ from types import FrameType
 from training.contract import events as ev
 from training.contract import files
 from training.contract.event_writer import EventWriter
+from training.contract.loan import list_loans
 from training.contract.log import trim_log
 from training.contract.process import ProcessIdentity
 from training.contract.run_directory import Request, RunDirectory
@@ -143,7 +144,7 @@ class Keeper:
             holds = [by_hand, *(answer for answer in answers if isinstance(answer, Hold))]
             hold = next((hold for hold in holds if hold), None)
             if hold and hold.state != "healing":
-                self._card.lend(named)
+                self._card.give_up(named, is_lent=hold is by_hand or bool(list_loans(run)))
             elif hold is None and (hold := self._card.wait(named, time.monotonic(), self._resumed_at)) is None:
                 return None
             if hold != self._held:

@@ -1,11 +1,11 @@
-"""The run's lease of its card: the keeper waits for it, and lends the card to others while the run is held."""
+"""The run's lease of its card: the keeper waits for it, and gives its turn up while the run is held."""
 
 from __future__ import annotations
 
 import os
 from contextlib import suppress
 
-from training.contract.card_queue import VARIABLE, CardQueue, HasTicket, Lease, describe_wait
+from training.contract.card_queue import HAS_CARD, VARIABLE, CardQueue, HasTicket, Lease, describe_wait
 from training.contract.config import ConfigError, RunConfig, get_table
 from training.contract.run_directory import RunDirectory
 from training.keeper.watchers import Hold
@@ -22,7 +22,7 @@ class CardLease:
         self._lease = Lease.inherit() or _take_card(run)
         self._hold: Hold | None = None  # while the run waits for its turn
         self._waits_since = 0.0  # monotonic seconds
-        self._is_lent = False
+        self._is_lent: bool | None = None  # None: this run has the card, or waits for it
         self._is_taken, self._next_look = False, 0.0
         self._pass_on()
 
@@ -37,9 +37,9 @@ class CardLease:
         if self._lease is None:
             return None
         try:
-            if self._is_lent:
+            if self._is_lent is not None:
                 self._lease.queue_again(run.name)
-                self._is_lent = False
+                self._is_lent = None
             if self._hold and resumed_at is not None and resumed_at > self._waits_since:
                 self._lease.start_anyway(run.name)
             elif self._hold and self._lease.must_wait():
@@ -51,7 +51,7 @@ class CardLease:
         if not before:
             self._hold = None
             return None
-        if self._hold and not any(ticket.state == "training" for ticket in before):
+        if self._hold and not any(ticket.state in HAS_CARD for ticket in before):
             return self._hold  # the one before this run starts in a moment
         if self._hold is None:
             self._waits_since = now
@@ -67,13 +67,14 @@ class CardLease:
                 self._is_taken = any(one.state == "training" and one.run != run.name for one in tickets)
         return self._is_taken
 
-    def lend(self, run: RunDirectory) -> None:
-        """Let others have the card, since this run is held for another reason. It keeps its number."""
+    def give_up(self, run: RunDirectory, *, is_lent: bool) -> None:
+        """Let the other runs have the card, since this one is held for another reason. It keeps its number. With
+        `is_lent`, a person has borrowed the card, so that the others wait too."""
         self._hold = None
-        if self._lease and not self._is_lent:
+        if self._lease and self._is_lent is not is_lent:
             with suppress(OSError):
-                self._lease.park(run.name)
-                self._is_lent = True
+                (self._lease.lend if is_lent else self._lease.give_up)(run.name)
+                self._is_lent = is_lent
 
     def release(self) -> None:
         if self._lease:

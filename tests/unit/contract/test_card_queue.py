@@ -53,9 +53,9 @@ def test_a_run_that_is_started_anyway_is_waited_for(queue: CardQueue) -> None:
     assert waiting.look("c") == []
 
 
-def test_a_parked_run_lends_the_card_and_takes_its_old_place_again(queue: CardQueue) -> None:
+def test_a_parked_run_gives_its_turn_up_and_takes_its_old_place_again(queue: CardQueue) -> None:
     parked, second, third = (queue.take(name) for name in ("a", "b", "c"))
-    parked.park("a")
+    parked.give_up("a")
     assert parked.look("a") == []  # it asks for nothing
     assert second.look("b") == []
     parked.queue_again("a")
@@ -66,11 +66,24 @@ def test_a_parked_run_lends_the_card_and_takes_its_old_place_again(queue: CardQu
     assert [ticket.run for ticket in third.look("c")] == ["a"]
     assert parked.look("a") == []
     assert names(queue) == ["a training", "c queued"]
-    parked.park("a")
+    parked.give_up("a")
     assert is_busy(queue.read())
     third.release()
     assert not is_busy(queue.read())
     assert names(queue) == ["a parked"]
+
+
+def test_a_card_that_is_lent_to_a_person_is_not_free(queue: CardQueue) -> None:
+    lent, second, third = (queue.take(name) for name in ("a", "b", "c"))
+    lent.lend("a")
+    third.lend("c")  # it has no card to lend
+    assert names(queue) == ["a lent", "b queued", "c parked"]
+    assert describe_wait(second.look("b"), "gpu-0") == "a is parked, and its card is lent"
+    second.start_anyway("b")
+    lent.queue_again("a")
+    assert [ticket.run for ticket in lent.look("a")] == ["b"]
+    second.release()
+    assert lent.look("a") == []
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from pathlib import Path
 
 import pytest
@@ -49,20 +50,35 @@ def test_a_queued_run_says_why_it_waits_and_can_be_moved_stopped_and_resumed(tmp
         assert places() == ["d training", "c queued", "b queued"]
 
 
-def test_a_parked_run_lends_its_card_and_a_queued_one_can_be_started_anyway(tmp_path: Path) -> None:
+def test_a_card_that_a_person_borrows_stays_free_and_a_queued_run_can_be_started_anyway(tmp_path: Path) -> None:
     with queue_home(tmp_path) as profile:
         first, second, third = launch(profile, *"abc")
         first.write_request(Request("park", "asked with L"))
+        until(lambda: snapshot(second).reason == "a is parked, and its card is lent.")
+        assert places() == ["a lent", "b queued", "c queued"]
+        second.write_request(Request("resume"))
         until(lambda: status(second) == "training")
-        assert places() == ["b training", "c queued", "a parked"]
         first.write_request(Request("resume"))
         until(lambda: status(first) == "queued")
         assert places() == ["b training", "a queued", "c queued"]  # its old place
         assert snapshot(first).reason == "b trains on the CPU."
-        third.write_request(Request("resume"))
-        until(lambda: status(third) == "training")
-        assert status(second) == "training"
-        until(lambda: snapshot(first).reason == "b and c train on the CPU.")
+        second.request_stop()
+        until(lambda: status(first) == "training")
+        assert status(third) == "queued"
+
+
+def test_a_run_that_a_rule_parks_gives_its_turn_up(tmp_path: Path) -> None:
+    with queue_home(tmp_path) as profile:
+        hour = (time.localtime().tm_hour + 6) % 24
+        profile.write_text(f'{profile.read_text()}[keeper]\nhours = "{hour:02}:00-{hour:02}:30"\n')
+        [first] = launch(profile, "a", state="waiting")
+        [second] = launch(profile, "b", state="waiting")
+        assert places() == ["a parked", "b parked"]
+        first.write_request(Request("resume"))
+        until(lambda: status(first) == "training")
+        second.write_request(Request("resume"))
+        until(lambda: status(second) == "queued")
+        assert places() == ["a training", "b queued"]
 
 
 def test_a_run_whose_ticket_was_deleted_takes_another(tmp_path: Path) -> None:
