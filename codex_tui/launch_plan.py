@@ -65,6 +65,7 @@ class LaunchPlan:
             resources.memory_warning,
             resources.disk_warning,
             resources.cpu_warning,
+            resources.cards_warning,
             problem,
             self._logging_warning,
             self.fit.describe() if self.fit and self.fit.is_short else "",

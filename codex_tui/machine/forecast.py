@@ -48,7 +48,7 @@ class ResourceForecast:
     the run smaller; the list is empty where the run fits well. `disk` is None where the model's shape is not known.
     `name` is the profile's name in messages. `no_card` says why the run would train on the CPU, although the profile
     does not ask for it; else it is "". `unknown_modules` says which modules of the table lora the model lacks. `shape`
-    is None where the model's shape is not known.
+    is None where the model's shape is not known. `missing_cards` says which of several cards are not in this machine.
     """
 
     name: str
@@ -62,6 +62,12 @@ class ResourceForecast:
     no_card: str = ""
     unknown_modules: UnknownModules | None = None
     shape: ModelShape | None = None
+    missing_cards: str = ""
+
+    @property
+    def cards_warning(self) -> str:
+        """One sentence where the profile asks for several cards and some are not there, else ""."""
+        return f"{self.name} can't train here: {self.missing_cards}." if self.missing_cards else ""
 
     @property
     def cpu_warning(self) -> str:
@@ -129,9 +135,11 @@ def forecast_resources(
     disk = disk_need(profile, shape, on_cpu=card is None) if shape else None
     no_card = "" if card else explain_no_card(profile.hardware.first_device)
     disk_free = facts.disk_free_gib() * 1024
+    missing_cards = explain_missing_cards(profile)
     return ResourceForecast(
-        path.stem, profile, card, memory, reason, changes, disk, disk_free, no_card, unknown_modules, shape
-    )
+        path.stem, profile, card, memory, reason, changes, disk, disk_free, no_card, unknown_modules, shape,
+        missing_cards,
+    )  # fmt: skip
 
 
 def forecast_lengths(
@@ -194,6 +202,23 @@ def explain_no_card(device: int | str) -> str:
         return str(unavailable)
     except Exception:  # noqa: BLE001  a driver fails in many ways
         return "the NVIDIA driver does not answer"
+
+
+def explain_missing_cards(profile: Profile) -> str:
+    """Say which of the several cards that the profile asks for are not in this machine; "" if all are, if it asks for
+    one, or if the driver does not tell."""
+    device, processes = profile.hardware.device, profile.processes
+    if processes == 1 or device == "cpu":
+        return ""
+    try:
+        count = int(load_nvml().nvmlDeviceGetCount())
+    except Exception:  # noqa: BLE001  a driver fails in many ways
+        return ""
+    has = f"this machine has {pluralize(count, 'GPU')}"
+    if isinstance(device, list):
+        missing = [str(number) for number in device if number >= count]
+        return f"hardware.device names GPU {' and '.join(missing)}, and {has}" if missing else ""
+    return f"launch.processes asks for {processes} GPUs, and {has}" if count and processes > count else ""
 
 
 def _find_shape(profile: Profile, config: dict[str, Any] | None) -> tuple[ModelShape | None, str]:

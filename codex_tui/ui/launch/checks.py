@@ -109,7 +109,8 @@ def _describe_forecast(forecast: ResourceForecast | None, missing: MissingModel 
             yield _warn(f"It will probably run out of memory.{help} To edit the profile: Esc, then e.")
     elif missing is None:  # else the model's own line says why there is no forecast
         yield _label("Memory", line((clean(forecast.reason), MUTED)))
-    for warning in (forecast.cpu_warning, forecast.disk_warning and f"{forecast.disk_warning} The run starts anyway."):
+    disk_warning = forecast.disk_warning and f"{forecast.disk_warning} The run starts anyway."
+    for warning in (forecast.cpu_warning, forecast.cards_warning, disk_warning):
         if warning:
             yield _warn(clean(warning))
 
