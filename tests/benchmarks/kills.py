@@ -3,9 +3,10 @@
 Runs of the demo model on the CPU are killed ten times each, and their parents, apps and second viewers too (SIGKILL),
 at random points and in the middle of checkpoints, JSON files and events, then compared with one that nobody disturbed:
 losses, gradient norms, learning rates, evaluations and the adapter must be the same to the last bit. Chat workers,
-set-ups and pushes to a Hub on the loopback are killed as well, and a trainer that only logs, with the process that
-records its history. It needs the environment `codex-train`; for 200 kills it
-takes about half an hour on two cores.
+set-ups and pushes to a Hub on the loopback are killed as well, and a trainer that only logs, with the keeper that
+records its history. Keepers and trainers of runs that park, are parked or are brought back are killed in each state
+(`--held` runs of five kills each). It needs the environment `codex-train`; for 200 kills it takes about half an hour on
+two cores. `--kills 0` leaves only the held ones.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE.parents[1])]
 
 from support.hub.server import Hub  # noqa: E402
 from support.hub.user import HubUser  # noqa: E402
-from support.kill import history, kills, points  # noqa: E402
+from support.kill import held, history, kills, points  # noqa: E402
 
 from codex_tui.environment import build  # noqa: E402
 from training.contract.run_directory import RunDirectory  # noqa: E402
@@ -41,6 +42,7 @@ SET_UPS, PUSHES, HISTORIES = 0.02, 0.05, 0.2  # of the kills
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--held", type=int, default=4, help="runs whose keeper or trainer is killed in each held state")
     parser.add_argument("--seed", type=int, default=random.randrange(10_000))
     args = parser.parse_args()
     print(f"seed {args.seed}", flush=True)
@@ -51,7 +53,9 @@ def main() -> int:
         pushes(home / "hub", tally, round(PUSHES * args.kills), args.seed)
         set_ups(home / "set-up", tally, round(SET_UPS * args.kills), args.seed)
         user = kills.LocalUser(home / "user", build.find_python(), tally, args.seed)
-        runs(user, args.kills)
+        undisturbed = kills.train_to_the_end(user, "undisturbed")
+        held_runs(user, args.held, undisturbed)
+        runs(user, args.kills, undisturbed)
     minutes = (time.monotonic() - began) / 60
     print(f"\nkills tried              {sum(tally.kills.values()):6}   {dict(tally.kills)}")
     print(f"in the middle of a write {sum(tally.during_write.values()):6}   {dict(tally.during_write)}")
@@ -64,9 +68,18 @@ def main() -> int:
     return 1 if tally.problems or tally.identical < tally.runs else 0
 
 
-def runs(user: kills.LocalUser, count: int) -> None:
+def held_runs(user: kills.LocalUser, count: int, undisturbed: RunDirectory) -> None:
+    for number in range(1, count + 1):
+        name = f"held-{number}"
+        held.kill_in_each_state(user, name)
+        kills.train_to_the_end(user, name)
+        kills.compare_with(user, name, undisturbed)
+        print(f"{name}: {dict(user.tally.kills)}, identical {user.tally.identical}", flush=True)
+
+
+def runs(user: kills.LocalUser, count: int, undisturbed: RunDirectory) -> None:
     """Runs that are killed ten times each, until `count` kills have been tried."""
-    undisturbed, number = kills.train_to_the_end(user, "undisturbed"), 0
+    number = 0
     while sum(user.tally.kills.values()) < count:
         number += 1
         name, before = f"killed-{number}", user.tally.kills["trainer"]

@@ -7,7 +7,6 @@ chat that is killed leaves no run parked for ever.
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 from contextlib import suppress
 
@@ -32,7 +31,7 @@ def borrow(run: RunDirectory, reason: str, ends: str) -> str:
     """Borrow the card for this process. Returns the name of the loan, to give it back. Raises OSError."""
     with suppress(FileExistsError):
         run.loans.mkdir(mode=0o700)
-    name = secrets.token_hex(4)
+    name = os.urandom(4).hex()
     loan = Loan(ProcessIdentity.current(), reason, ends)
     files.write_atomically(run.loans / f"{name}{SUFFIX}", msgspec.json.encode(loan))
     return name

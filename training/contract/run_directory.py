@@ -42,6 +42,7 @@ ADAPTER_CONFIG = "adapter_config.json"  # PEFT writes it into the folder of an a
 Word = Literal["save", "terminate", "park", "resume"]
 StopLevel = Literal["save", "terminate", "park"]
 _WORDS: tuple[Word, ...] = get_args(Word)
+RESERVED_BYTES = 256 * 1024
 MAX_REASON = 300  # characters
 
 
@@ -154,6 +155,16 @@ class RunDirectory:
 
     def write_exit(self, exit_: Exit) -> None:
         files.write_atomically(self.exit, msgspec.json.encode(exit_).decode() + "\n")
+
+    def reserve_room(self) -> None:
+        """Reserve disk space in a file. Whoever writes the last event of an attempt deletes it before, so that there
+        is room for the event on a full disk."""
+        with suppress(OSError):
+            descriptor = files.open_to_append(self.reserve)
+            try:
+                os.posix_fallocate(descriptor, 0, RESERVED_BYTES)
+            finally:
+                os.close(descriptor)
 
     def is_trainer_alive(self) -> bool:
         identity = self.read_process()

@@ -20,7 +20,6 @@ from training.finetune.ranks import LOST_ANOTHER, Ranks
 from training.finetune.stop import StopRequests
 
 HEARTBEAT_SECONDS = 5.0
-RESERVED_BYTES = 256 * 1024
 SECONDS_FOR_MAIN = 1.0  # in which rank 0 reports a failure that all ranks have
 LOADING_PARTS = 3  # Unsloth, the model, the adapter
 
@@ -56,7 +55,7 @@ class Attempt:
         """Record this process as the run's trainer, and start the heartbeat and the watch for stop requests."""
         files.clear_unfinished(self.run.path)
         questions.forget_unread(self.run)
-        self._reserve_room()
+        self.run.reserve_room()
         if (identity := ProcessIdentity.from_pid(self._pid, self.number)) is None:
             os._exit(1)
         self.run.write_process(identity)
@@ -106,15 +105,6 @@ class Attempt:
         if self.stop.level == "park" and keeper and keeper.pid == os.getppid():
             return ev.Held(state="parked", reason=self.stop.reason, ends=ev.BY_HAND, step=self.step)
         return ev.Stopped(step=self.step, resumable=resumable)
-
-    def _reserve_room(self) -> None:
-        """Reserve disk space in a file. `end` deletes it, so that the last event can be written on a full disk too."""
-        with suppress(OSError):
-            descriptor = files.open_to_append(self.run.reserve)
-            try:
-                os.posix_fallocate(descriptor, 0, RESERVED_BYTES)
-            finally:
-                os.close(descriptor)
 
     def _beat(self) -> None:
         while not self._ended.wait(HEARTBEAT_SECONDS):

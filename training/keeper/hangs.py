@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import median
 from typing import Any, NamedTuple
 
 import msgspec
@@ -129,7 +128,7 @@ class HangWatcher:
     def _is_late(self) -> bool:
         if self._phase != "training" or self._steps < MIN_STEPS or self._without_sign > ALIVE_SECONDS:
             return False
-        return self._without_step >= max(MIN_SECONDS, TIMES_USUAL * median(self._step_seconds))
+        return self._without_step >= max(MIN_SECONDS, TIMES_USUAL * _find_median(self._step_seconds))
 
     def _is_idle(self, pid: int, seconds: float) -> bool:
         """Whether nothing happened since the last look: on the card, or in the process if the card does not tell."""
@@ -149,7 +148,7 @@ class HangWatcher:
         return self._surroundings.read_card().utilisation
 
     def _describe(self) -> str:
-        usual = format_seconds(median(self._step_seconds))
+        usual = format_seconds(_find_median(self._step_seconds))
         return (
             f"No step for {format_seconds(self._without_step)} where {usual} is usual; the {self._idle_thing} was idle."
         )
@@ -222,3 +221,9 @@ def format_seconds(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds:.0f} s"
+
+
+def _find_median(seconds: Sequence[float]) -> float:
+    """`statistics` would do it too, but takes 2 MB of the keeper's memory."""
+    ordered = sorted(seconds)
+    return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2

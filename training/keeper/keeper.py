@@ -7,7 +7,6 @@ is killed, its trainer goes on to the end of the attempt, and nobody continues a
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import signal
 import sys
@@ -16,6 +15,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
+
+import msgspec
 
 from training.contract import events as ev
 from training.contract import files
@@ -152,6 +153,7 @@ class Keeper:
                 self._held = hold
             if hold != shown:  # the trainer may have written the event
                 shown = hold
+                run.reserve_room()
                 tell(named)
                 self._history.close()
             self._sleep()
@@ -218,7 +220,8 @@ class Keeper:
         if isinstance(event, ev.Failed):
             return Finish(event)
         self._emit(event)
-        changes = ", ".join(f"{field} = {json.dumps(value)}" for field, (_, value) in event.changes.items())
+        values = {field: msgspec.json.encode(value).decode() for field, (_, value) in event.changes.items()}
+        changes = ", ".join(f"{field} = {value}" for field, value in values.items())
         _print_error(f"\n── {event.reason} {changes} ──")
         return Next()
 
@@ -231,7 +234,8 @@ class Keeper:
 
     def _emit(self, event: ev.Event) -> None:
         """Append `event`. No trainer lives, so that nobody else writes."""
-        with suppress(OSError):  # a full disk
+        with suppress(OSError):
+            self._run.reserve.unlink(missing_ok=True)
             writer = EventWriter(self._run.events)
             try:
                 writer.emit(event)

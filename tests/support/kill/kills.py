@@ -103,14 +103,21 @@ class LocalUser:
 
 
 def find_trainer(run: RunDirectory) -> psutil.Process | None:
-    """The process that trains. Before it has written process.json, it is a child of the one that the launcher knows."""
+    """The process that trains, if there is one."""
     identity = run.read_process()
     if identity is None or not identity.is_alive():
         return None
     with contextlib.suppress(psutil.Error):
-        process = psutil.Process(identity.pid)
-        children = [child for child in process.children() if "training" in child.cmdline()]
-        return children[0] if children else process
+        return psutil.Process(identity.pid)
+    return None
+
+
+def find_keeper(run: RunDirectory) -> psutil.Process | None:
+    identity = run.read_keeper()
+    if identity is None or not identity.is_alive():
+        return None
+    with contextlib.suppress(psutil.Error):
+        return psutil.Process(identity.pid)
     return None
 
 
@@ -147,7 +154,7 @@ def kill_trainer(user: LocalUser, name: str, kill_point: KillPoint, *, parent_fi
         time.sleep(user.rng.uniform(0, 0.6 * STARTUP_SECONDS))
         if (trainer := find_trainer(run)) and (parent := find_parent(trainer)):
             kill(parent)
-            tally.kills["supervisor"] += 1
+            tally.kills["keeper"] += 1
             tally.expect(trainer.is_running(), f"{name}: the trainer died with its parent")
     write = kill_point(run, user.rng)
     trainer = find_trainer(run)
@@ -179,7 +186,7 @@ def check_what_is_left(user: LocalUser, name: str, output: str, *, killed: bool,
             json.loads(line)
         except ValueError:
             tally.problems.append(f"{name}: a damaged event: {line[:80]!r}")
-    for path in (run.config, run.process, run.exit):
+    for path in (run.config, run.process, run.keeper, run.exit):
         if path.exists():
             try:
                 json.loads(path.read_text())

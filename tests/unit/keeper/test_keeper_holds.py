@@ -135,6 +135,7 @@ def test_a_run_that_is_renamed_while_it_is_parked_goes_on(run: RunDirectory, kee
 
 def test_the_keeper_of_a_deleted_run_ends(run: RunDirectory, keeper: subprocess.Popen[bytes]) -> None:
     park(run)
+    until(run.reserve.exists)  # the keeper writes no more
     subprocess.run(["rm", "-r", run.path], check=True)
     assert keeper.wait() == 0
     assert not run.path.exists()
