@@ -43,7 +43,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="codex-tui-parks-") as folder:
         tally = kills.Tally()
         user = kills.LocalUser(Path(folder) / "user", build.find_python(), tally, args.seed)
-        user.profile = {**kills.PROFILE, "checkpoints.save_steps": 50, "training.max_steps": max(60, 4 * args.times)}
+        user.profile = {**kills.PROFILE, "checkpoints.save_steps": 50, "training.max_steps": max(60, 8 * args.times)}
         os.environ["CODEX_TUI_HOME"] = str(user.home)
         undisturbed = kills.train_to_the_end(user, "undisturbed")
         parked = Parked(user, args.times)
@@ -101,7 +101,8 @@ class Parked:
         else:
             self.wait_for_steps(self.user.rng.randint(1, 3), time.monotonic())
         trainer, began = self.run.read_process(), time.monotonic()
-        self.user.run_command("park", NAME)
+        launcher.park(self.run)  # at once: the command takes some steps to start
+        self.user.run_command("park", NAME)  # it waits until the card is free
         self.park_seconds.append(time.monotonic() - began)
         alive = trainer is not None and trainer.is_alive()
         self.tally.expect(not alive, f"park {number}: the trainer lives")

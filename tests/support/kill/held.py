@@ -26,7 +26,7 @@ def kill_in_each_state(user: kills.LocalUser, name: str) -> None:
     run = user.run_directory(name)
     for scene in user.rng.sample(SCENES, len(SCENES)):
         viewer = user.train(name)
-        wait_until(lambda: has_trained(run) or viewer.poll() is not None)
+        wait_until(lambda: has_trained(run) or viewer.poll() is not None)  # noqa: B023  it is called at once
         scene(user, run)
         check_trainers(user, run, scene.__name__)
         if run.is_live():  # the kill came too late, or the trainer went on without its keeper
