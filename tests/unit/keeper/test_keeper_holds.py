@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.config_file import write_config
+from support.disks import fill, mounted
 from support.programs import PROGRAMS
 
 from codex_tui.runs.follower import snapshot
@@ -24,7 +25,11 @@ from training.keeper.watchers import Hold, Moment, Restart, Watchers
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunDirectory:
-    run = RunDirectory(tmp_path / "run")
+    return make_run(tmp_path / "run")
+
+
+def make_run(folder: Path) -> RunDirectory:
+    run = RunDirectory(folder)
     run.create()
     write_config(run, {"version": 1, "profile": {}, "dataset": "demo:zombie_waves"})
     run.log.touch()
@@ -139,6 +144,19 @@ def test_the_keeper_of_a_deleted_run_ends(run: RunDirectory, keeper: subprocess.
     subprocess.run(["rm", "-r", run.path], check=True)
     assert keeper.wait() == 0
     assert not run.path.exists()
+
+
+def test_a_parked_run_on_a_full_disk_still_records_its_end(tmp_path: Path) -> None:
+    with mounted(tmp_path / "disk", "size=2m") as disk:
+        run = make_run(disk / "run")
+        with subprocess.Popen([sys.executable, PROGRAMS / "parking_trainer.py", run.path]) as keeper:
+            until(lambda: snapshot(run).status == "training")
+            park(run)
+            until(run.reserve.exists)
+            fill(disk)
+            keeper.terminate()  # as at a shutdown
+        assert (keeper.returncode, snapshot(run).status) == (0, "stopped")
+        assert not run.reserve.exists() and not run.keeper.exists()
 
 
 def test_a_second_keeper_is_refused(run: RunDirectory, keeper: subprocess.Popen[bytes]) -> None:
