@@ -102,6 +102,39 @@ def test_a_stop_on_request_is_not_announced() -> None:
     assert viewer.look() is None
 
 
+def test_what_the_keeper_does_is_announced_once_and_what_a_person_did_is_not() -> None:
+    run = make_run("a", STARTED, METRICS, alive=True)
+    run.write_keeper(ProcessIdentity.current())
+    viewer = Viewer(run)
+    viewer.look()
+
+    def hold(reason: str, ends: str = "When it is free.", state: ev.HeldState = "parked") -> Announcement | None:
+        run.write_process(ProcessIdentity(999_999, 1.0))
+        append(run, ev.Held(state=state, reason=reason, ends=ends, step=2))
+        return viewer.look()
+
+    def resume(*events: ev.Event) -> Announcement | None:
+        run.write_process(ProcessIdentity.current(attempt=2))
+        append(run, *events, ev.Started(attempt=2, pid=1, resume_step=2), ev.Metrics(step=3, loss=1.0))
+        return viewer.look()
+
+    assert hold("Asked with L.", ev.BY_HAND) is None
+    parked = hold("blender uses 2,100 MiB.")
+    assert parked is not None and parked.first
+    assert (parked.title, parked.message) == ("a is parked", "blender uses 2,100 MiB. When it is free.")
+    assert hold("blender uses 2,200 MiB.") is None  # the same park
+    waiting = hold("The driver is gone.", state="waiting")
+    assert waiting is not None and waiting.title == "a is waiting"
+    changes = {"training.loss_tile_mib": (256, 64)}
+    healed = resume(ev.Healed(kind="gpu_memory", reason="No memory for row 7.", step=2, failed_step=3, changes=changes))
+    assert healed is not None and healed.first
+    assert healed.title == "a was healed"
+    assert healed.message.startswith("No memory for row 7. The run continues from step 2 with training.loss_tile_mib")
+    assert healed.summary == "The GPU ran out of memory, at step 3. It goes on from step 2: loss_tile_mib 256 → 64."
+    assert viewer.look() is None
+    assert Viewer(run).look() is None  # a viewer that comes later has nothing to announce
+
+
 def test_an_old_end_is_not_announced_and_one_since_the_viewer_started_is() -> None:
     old = make_run("old", STARTED, ev.Done(step=1))
     for path in (old.events, old.process):
