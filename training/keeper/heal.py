@@ -43,11 +43,13 @@ def print_decision(run: RunDirectory) -> int:
 
 @dataclass
 class LastAttempt:
-    """What the events say of the last attempt: its failure and its probe. `heals` counts those of all attempts."""
+    """What the events say of the last attempt: its failure and its probe. `heals` counts those of all attempts, and
+    `freed_mib` is what the last of them has freed."""
 
     failure: ev.Failed | None = None
     probe: ev.Probe | None = None
     heals: int = 0
+    freed_mib: float = 0.0
 
 
 def decide(run: RunDirectory) -> ev.Healed | ev.Failed | None:
@@ -64,7 +66,7 @@ def decide(run: RunDirectory) -> ev.Healed | ev.Failed | None:
     if attempt.heals >= profile.keeper.max_heals:
         times = f"{attempt.heals} time{'s' if attempt.heals > 1 else ''}"
         return _fail(failure, f"The run was healed {times} already (keeper.max_heals).", shortage)
-    if healing := find_healing(shortage):
+    if healing := find_healing(shortage, attempt.freed_mib):
         return _heal(run, shortage.profile, failure, failure.memory, healing)
     return _fail(failure, CHANGES_LEARNING, shortage)
 
@@ -81,6 +83,7 @@ def _read_last_attempt(path: Path) -> LastAttempt:
                 last.failure = event
             case ev.Healed(kind="gpu_memory"):
                 last.heals += 1
+                last.freed_mib = event.frees_mib
     return last
 
 

@@ -65,10 +65,10 @@ class Shortage:
             tokens = self.probe.tokens * profile.training.per_device_train_batch_size
             needed = self.probe.peak_reserved_mib + failure.context_mib
             correction = needed - self._forecast(profile, tokens, self.probe.tokens)
+        needed = failure.limit_mib or 0.0  # at least, because the pass did not fit
         if failure.allocated_mib:
-            needed = failure.allocated_mib + failure.requested_mib + failure.context_mib  # at least
-            correction = max(correction, needed - self._forecast(profile, failure.tokens, failure.row_tokens))
-        return correction
+            needed = max(needed, failure.allocated_mib + failure.requested_mib + failure.context_mib)
+        return max(correction, needed - self._forecast(profile, failure.tokens, failure.row_tokens))
 
     @cached_property
     def needed_mib(self) -> float:
@@ -87,17 +87,20 @@ class Shortage:
         return forecast(profile.with_max_seq_length(length), self.shape, self.machine).device_mib
 
 
-def find_healing(shortage: Shortage) -> Healing | None:
-    """Find the changes that are enough and slow the run least. None if no changes are enough."""
+def find_healing(shortage: Shortage, freed_before: float = 0.0) -> Healing | None:
+    """Find the changes that are enough and slow the run least. They free more than `freed_before`, which the heal
+    before has freed in vain, or else all that is left to free. None if no changes are enough."""
     failure = shortage.failure
-    if failure.limit_mib is None:
-        return _find(shortage, shortage.needed_mib - max(MIN_FREED_MIB, failure.requested_mib))
-    # A base that does not fit is worth minutes of loading only where it is forecast to fit.
-    for share in GOALS[:2] if failure.task == "loading" else GOALS:
-        goal = min(share * failure.limit_mib, shortage.needed_mib - MIN_FREED_MIB)
-        if healing := _find(shortage, goal):
+    goals = [math.inf]
+    if failure.limit_mib is not None:
+        # A base that does not fit is worth minutes of loading only where it is forecast to fit.
+        shares = GOALS[:2] if failure.task == "loading" else GOALS
+        goals = [share * failure.limit_mib for share in shares]
+    least = max(MIN_FREED_MIB, freed_before + 1, failure.requested_mib if failure.limit_mib is None else 0.0)
+    for goal in goals:
+        if healing := _find(shortage, min(goal, shortage.needed_mib - least)):
             return healing
-    return None
+    return _take_all(shortage, goals[-1]) if freed_before else None
 
 
 def list_learning_remedies(shortage: Shortage) -> list[remedies.Remedy]:
@@ -127,6 +130,16 @@ def _find(shortage: Shortage, goal_mib: float) -> Healing | None:
         step = min(helpful, key=lambda one: _estimate_slowdown(shortage, profile, one))
         profile, changes = apply(profile, step), changes | step
     return None
+
+
+def _take_all(shortage: Shortage, goal_mib: float) -> Healing | None:
+    """Take all changes that are left, if they are enough together."""
+    profile, changes = shortage.profile, Changes()
+    while kinds := list(_list_kinds(profile, shortage)):
+        changes |= kinds[0][-1]
+        profile = apply(shortage.profile, changes)
+    frees = round(shortage.needed_mib - shortage.forecast_mib(profile), 1)
+    return Healing(changes, frees) if frees >= MIN_FREED_MIB and shortage.needed_mib - frees <= goal_mib else None
 
 
 def _drop_needless(shortage: Shortage, changes: Changes, goal_mib: float) -> Changes:

@@ -137,14 +137,25 @@ def test_what_is_learned_never_changes() -> None:
 
 def test_each_heal_frees_more_than_the_one_before() -> None:
     """The same row fails again and again, each time a little above what the forecast promised."""
-    first = shortage = make_shortage(memory={"limit_mib": 3000.0, "allocated_mib": 2500.0, "requested_mib": 60.0})
-    needed = first.needed_mib
+    memory = {"limit_mib": 7200.0, "allocated_mib": 6700.0, "requested_mib": 60.0}
+    shortage, freed = make_shortage("8b", memory=memory), 0.0
     for _ in range(3):
-        healing = find_healing(shortage)
-        assert healing is not None
-        shortage = replace(shortage, profile=apply(shortage.profile, healing.changes))
-        assert first.forecast_mib(shortage.profile) < needed
-        needed = first.forecast_mib(shortage.profile)
+        healing = find_healing(shortage, freed)
+        assert healing is not None and healing.frees_mib > freed
+        shortage, freed = replace(shortage, profile=apply(shortage.profile, healing.changes)), healing.frees_mib
+
+
+def test_the_last_heal_takes_all_that_is_left() -> None:
+    tables = {"training": {"per_device_train_batch_size": 2, "packing": "off", "loss_tile_mib": 64}}
+    shortage = make_shortage("1b", memory={"limit_mib": 1900.0, "allocated_mib": 1300.0}, **tables)
+    healing = find_healing(shortage, freed_before=5000.0)
+    assert healing is not None
+    assert healing.changes == {
+        "training.loss_tile_mib": 16,
+        "training.per_device_train_batch_size": 1,
+        "training.gradient_accumulation_steps": 8,
+        "model.offload_layers": 15,
+    }
 
 
 def test_the_measured_failure_counts_where_the_forecast_said_that_it_fits() -> None:
@@ -155,7 +166,7 @@ def test_the_measured_failure_counts_where_the_forecast_said_that_it_fits() -> N
 
 
 def test_the_probe_before_counts_too() -> None:
-    shortage = make_shortage(memory={"limit_mib": 3796.0})
+    shortage = make_shortage(memory={"limit_mib": 3500.0})
     probe = Probe(tokens=2048, rows=1, peak_reserved_mib=3100.0)
     assert replace(shortage, probe=probe).needed_mib == pytest.approx(3600.0)
 
