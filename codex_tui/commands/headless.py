@@ -37,11 +37,20 @@ def follow(run: RunDirectory) -> int:
     name = clean(run.name)
     newer = read_facts(run).newer
     print(f"{name}: {clean(run.path)}", *filter(None, [newer]), sep="\n", flush=True)
+    sender = notices.NoticeSender(_complain)
     try:
-        watched = _print_until_end(run, newer)
+        watched = _print_until_end(run, newer, sender)
     except KeyboardInterrupt:
         print(f"\nDetached. {name} continues. Come back with: codex-tui attach {name}", flush=True)
         return DETACHED
+    code = _print_end(run, watched, newer)
+    sender.finish(notify.COMMAND_SECONDS)
+    return code
+
+
+def _print_end(run: RunDirectory, watched: WatchedRun, newer: str) -> int:
+    """Print what the run has left, and what to type next. Returns the exit code."""
+    name = clean(run.name)
     if watched.status == "done":
         if evaluations := describe_evaluations(watched.state):
             print(evaluations, flush=True)
@@ -61,7 +70,7 @@ def follow(run: RunDirectory) -> int:
     return FAILED
 
 
-def _print_until_end(run: RunDirectory, newer: str) -> WatchedRun:
+def _print_until_end(run: RunDirectory, newer: str, sender: notices.NoticeSender) -> WatchedRun:
     """`newer` is what was printed about a newer version of config.json."""
     follower = RunFollower(run, on_event=_EventPrinter(clean(run.name), newer), check_every=0.0)
     announcer = Announcer(run)
@@ -77,7 +86,7 @@ def _print_until_end(run: RunDirectory, newer: str) -> WatchedRun:
             log_tail = (f"  {clean(line)}" for line in watched.log_tail)
             print(clean(f"lost: {watched.reason}"), *log_tail, sep="\n", flush=True)
         if announcement:
-            _announce(announcement)
+            _announce(announcement, sender)
         if watched.liveness in ("ended", "lost"):
             return watched
         silent = watched.silent_seconds
@@ -89,18 +98,20 @@ def _print_until_end(run: RunDirectory, newer: str) -> WatchedRun:
         time.sleep(LOOK_EVERY)
 
 
-def _announce(announcement: Announcement) -> None:
+def _announce(announcement: Announcement, sender: notices.NoticeSender) -> None:
     """Ring the terminal, if there is one, and send the notices that the settings ask for."""
     try:
         asked = settings.load()
     except BadInput as error:
-        print(f"! {error}", file=sys.stderr, flush=True)
+        _complain(str(error))
         return
     if asked.notify_terminal and sys.stdout.isatty():
         print(notify.format_notification(announcement.title, announcement.message), end="", flush=True)
-    if announcement.first:
-        for problem in notices.send(announcement, asked):
-            print(f"! {problem}", file=sys.stderr, flush=True)
+    sender.send(announcement, asked)
+
+
+def _complain(problem: str) -> None:
+    print(f"! {problem}", file=sys.stderr, flush=True)
 
 
 class _EventPrinter:

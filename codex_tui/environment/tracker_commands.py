@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +33,8 @@ def describe_trackers(runs: Sequence[RunDirectory]) -> list[TrackerView]:
     for tracker, label in LABELS.items():
         ours = [one[tracker] for one in tracked if tracker in one]
         if tracker == "tensorboard" and len(ours) > 1:
-            ours = [TrackedRun(place=os.path.commonpath([one.place for one in ours]))]
+            with suppress(ValueError):  # a run that was edited may name a folder without its root
+                ours = [TrackedRun(place=os.path.commonpath([one.place for one in ours]))]
         for one in ours:
             view = TrackerView(tracker, label, clean(one.place), "" if one.sent else clean(_make_command(tracker, one)))
             if view not in views:

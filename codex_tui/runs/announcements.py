@@ -14,15 +14,13 @@ from codex_tui.runs.announced import claim
 from codex_tui.runs.healed import describe_briefly, describe_heal
 from codex_tui.runs.outcome import find_last_write
 from codex_tui.runs.result import describe_evaluations, describe_time
-from codex_tui.runs.watched import WatchedRun
+from codex_tui.runs.watched import ENDED, HELD, WatchedRun
 from training.contract import events as ev
 from training.contract.run_directory import RunDirectory
 
 EventName = Literal[
     "done", "failed", "lost", "paused", "parked", "waiting", "healed", "stopped", "queued", "started", "resumed"
 ]
-QUIET: frozenset[EventName] = frozenset({"stopped", "queued", "started", "resumed"})
-"""Those that no viewer announces. Only `codex-tui tell` does, if the person has chosen them in the settings."""
 VERBS: dict[EventName, str] = {
     "failed": "", "lost": "was", "healed": "was", "stopped": "was", "started": "has", "resumed": "has"
 }  # fmt: skip
@@ -87,7 +85,7 @@ class Announcer:
     def find_new(self, watched: WatchedRun) -> Announcement | None:
         """Return an announcement if `watched` has a new change, one at a time. Call this only with the whole history of
         the run."""
-        changes = [change for change in _find_changes(self._run, watched) if change.event not in QUIET]
+        changes = _find_changes(watched)
         new = [change for change in changes if change not in self._known]
         if not self._has_looked:
             self._has_looked = True
@@ -102,8 +100,12 @@ class Announcer:
 
 
 def find_untold(run: RunDirectory, watched: WatchedRun) -> list[Announcement]:
-    """Return the changes of `run` that nobody has told the person yet, for a program that looks at it once."""
-    announcements = (_announce(run, change, watched) for change in _find_changes(run, watched))
+    """Return the changes of `run` that nobody has told the person yet, for a program that looks at it once. They
+    include some that no viewer announces, because few people want to know them."""
+    changes = _find_changes(watched)
+    if event := _find_quiet_event(run, watched):
+        changes.append(Change(event, event))
+    announcements = (_announce(run, change, watched) for change in changes)
     return [announcement for announcement in announcements if announcement.first]
 
 
@@ -130,23 +132,30 @@ def _announce(run: RunDirectory, change: Change, watched: WatchedRun) -> Announc
     return Announcement(event, title, message, summary, facts, first)
 
 
-def _find_changes(run: RunDirectory, watched: WatchedRun) -> list[Change]:
-    """Return what can be told of the run as it is now."""
+def _find_changes(watched: WatchedRun) -> list[Change]:
+    """Return what every viewer announces of the run as it is now."""
     changes = [Change("healed", f"healed {event.seq}") for event in watched.state.healed[-1:]]
-    if event := _find_event(run, watched):
+    if event := _find_event(watched):
         changes.append(Change(event, event))
     return changes
 
 
-def _find_event(run: RunDirectory, watched: WatchedRun) -> EventName | None:
+def _find_event(watched: WatchedRun) -> EventName | None:
     match watched.status:
-        case "done" | "failed" | "lost" | "stopped" | "queued" | "waiting" as event:
+        case "done" | "failed" | "lost" | "waiting" as event:
             return event
         case "parked":
             return None if watched.held is None or watched.held.ends == ev.BY_HAND else "parked"
         case "cooling":
             return "paused"
-        case "healing" | "stopping":
+    return None
+
+
+def _find_quiet_event(run: RunDirectory, watched: WatchedRun) -> EventName | None:
+    match watched.status:
+        case "stopped" | "queued" as event:
+            return event
+        case status if status in ENDED or status in HELD or status in ("cooling", "stopping"):
             return None
     process = run.read_process()
     return "resumed" if process and process.attempt > 1 else "started"

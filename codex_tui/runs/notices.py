@@ -19,6 +19,32 @@ MAX_SECONDS = 75.0  # for all: three tries of a webhook with their waits, and th
 _PATH = re.compile(r"(?<![\w:/])(?:~|\.{1,2})?/[^\s,;:'\"()\[\]<>]+")
 
 
+class NoticeSender:
+    """Sends notices in threads, so that no viewer waits for a server. `complain` gets a sentence for each failure, from
+    one of these threads."""
+
+    def __init__(self, complain: Callable[[str], None]) -> None:
+        self._complain = complain
+        self._threads: list[threading.Thread] = []
+
+    def send(self, announcement: Announcement, asked: Settings) -> None:
+        """Send `announcement` as the settings ask, unless another viewer has it."""
+        if announcement.first:
+            # A daemon thread: the viewer can quit before the notice is sent.
+            self._threads.append(threading.Thread(target=self._send, args=(announcement, asked), daemon=True))
+            self._threads[-1].start()
+
+    def finish(self, seconds: float) -> None:
+        """Wait for the notices that are being sent, but not longer than `seconds`. Call it before the viewer quits."""
+        deadline = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _send(self, announcement: Announcement, asked: Settings) -> None:
+        for problem in send(announcement, asked):
+            self._complain(problem)
+
+
 def send(announcement: Announcement, asked: Settings) -> list[str]:
     """Send `announcement` as the settings ask. Returns a sentence for each failure, which is in the log too."""
     if not is_wanted(announcement, asked):

@@ -5,8 +5,6 @@ A run that still trains when its cockpit closes is followed on, so that its end 
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -19,6 +17,7 @@ from codex_tui.ui.runs.status import SIGNS
 if TYPE_CHECKING:
     from codex_tui.runs.announcements import Announcement, Announcer
     from codex_tui.runs.follower import RunFollower
+    from codex_tui.runs.notices import NoticeSender
     from codex_tui.runs.watched import WatchedRun
     from training.contract.run_directory import RunDirectory
 
@@ -35,7 +34,7 @@ class Alerts:
         self._announcers: dict[str, Announcer] = {}
         self._unwatched: dict[str, RunFollower] = {}  # of runs that train and have no cockpit now
         self._title = ""
-        self._sending: list[threading.Thread] = []
+        self._sender: NoticeSender | None = None
 
     @property
     def has_title(self) -> bool:
@@ -86,6 +85,8 @@ class Alerts:
             self._title = title
 
     def _announce(self, announcement: Announcement) -> None:
+        from codex_tui.runs import notices
+
         try:
             asked = settings.load()
         except BadInput as error:
@@ -93,23 +94,13 @@ class Alerts:
             return
         if asked.notify_terminal:
             self._write(notify.format_notification(announcement.title, announcement.message))
-        if announcement.first:
-            # A daemon thread: the app can quit before the notices are sent.
-            sending = threading.Thread(target=self._send, args=(announcement, asked), daemon=True)
-            self._sending.append(sending)
-            sending.start()
-
-    def _send(self, announcement: Announcement, asked: settings.Settings) -> None:
-        from codex_tui.runs import notices
-
-        for problem in notices.send(announcement, asked):
-            self._complain(problem)
+        self._sender = self._sender or notices.NoticeSender(self._complain)
+        self._sender.send(announcement, asked)
 
     def finish(self) -> None:
         """Wait a short while for the notices that are being sent. The app calls it before it quits."""
-        deadline = time.monotonic() + QUIT_SECONDS
-        for sending in self._sending:
-            sending.join(max(0.0, deadline - time.monotonic()))
+        if self._sender:
+            self._sender.finish(QUIT_SECONDS)
 
 
 def format_title(name: str, watched: WatchedRun) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from transformers import TrainerCallback, integrations
 
 from training.contract.run_directory import RunDirectory
+from training.contract.secrets import redact_secrets
 from training.contract.trackers import VARIABLE, TrackedRun, Tracker
 
 DEFAULTS = {
@@ -27,14 +28,6 @@ DEFAULTS = {
 person's own values count more."""
 
 
-class LocalTrackio(integrations.TrackioCallback):
-    """Trackio asks the Hub for the person's name when a run begins. Without a Space or a server, it must ask nobody."""
-
-    def setup(self, *args: Any, **kwargs: Any) -> None:
-        with _offline(not _sends("TRACKIO_SPACE_ID", "TRACKIO_SERVER_URL")):
-            super().setup(*args, **kwargs)
-
-
 def make_callback(
     tracker: Tracker, run: RunDirectory, before: TrackedRun | None, project: str, name: str, step: int
 ) -> tuple[TrainerCallback, TrackedRun]:
@@ -47,9 +40,7 @@ def make_callback(
         case "tensorboard":
             return _make_tensorboard(run, step)
         case "trackio":
-            place = os.environ.setdefault("TRACKIO_DIR", str(_find_home(run) / "trackio"))
-            sent = _sends("TRACKIO_SPACE_ID", "TRACKIO_SERVER_URL")
-            return LocalTrackio(), TrackedRun(place=place, project=project, name=name, sent=sent)
+            return _make_trackio(run, project, name)
         case "wandb":
             return _make_wandb(run, before, project, name)
         case "mlflow":
@@ -63,6 +54,20 @@ def _make_tensorboard(run: RunDirectory, step: int) -> tuple[TrainerCallback, Tr
     # TensorBoard then forgets the steps that an earlier attempt took after its last checkpoint.
     writer = SummaryWriter(log_dir=str(folder), purge_step=step + 1 if step or folder.exists() else None)
     return integrations.TensorBoardCallback(writer), TrackedRun(place=str(folder))
+
+
+def _make_trackio(run: RunDirectory, project: str, name: str) -> tuple[TrainerCallback, TrackedRun]:
+    place = os.environ.setdefault("TRACKIO_DIR", str(_find_home(run) / "trackio"))
+    sent = any(os.environ.get(variable) for variable in ("TRACKIO_SPACE_ID", "TRACKIO_SERVER_URL"))
+
+    class Callback(integrations.TrackioCallback):
+        """Asks the Hub for nothing: Trackio wants to know the person's name there when a run begins."""
+
+        def setup(self, *args: Any, **kwargs: Any) -> None:
+            with _offline(not sent):
+                super().setup(*args, **kwargs)
+
+    return Callback(), TrackedRun(place=place, project=project, name=name, sent=sent)
 
 
 def _make_wandb(
@@ -87,11 +92,12 @@ def _make_mlflow(
     store = _find_home(run) / "mlflow"
     place = os.environ.setdefault("MLFLOW_TRACKING_URI", store.as_uri())
     project = os.environ.setdefault("MLFLOW_EXPERIMENT_NAME", project)
-    if before and before.id and before.place == place:
+    shown = redact_secrets(place)  # it may have a password
+    if before and before.id and before.place == shown:
         os.environ["MLFLOW_RUN_ID"] = before.id
         os.environ["MLFLOW_MAX_LOG_PARAMS"] = "0"  # those of the first attempt can't be changed
     sent = not place.startswith(("file:", "/", "sqlite:"))
-    return integrations.MLflowCallback(), TrackedRun(place=place, project=project, name=name, sent=sent)
+    return integrations.MLflowCallback(), TrackedRun(place=shown, project=project, name=name, sent=sent)
 
 
 def find_run_id(tracker: Tracker) -> str:
@@ -121,10 +127,6 @@ def finish(tracker: Tracker) -> None:
 def _find_home(run: RunDirectory) -> Path:
     """Return the folder of the trackers that compare many runs."""
     return Path(os.environ.get(VARIABLE) or run.trackers)
-
-
-def _sends(*variables: str) -> bool:
-    return any(os.environ.get(variable) for variable in variables)
 
 
 @contextmanager

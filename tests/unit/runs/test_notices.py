@@ -107,3 +107,18 @@ def test_the_log_stays_small() -> None:
 )
 def test_paths_are_shortened_to_their_last_part(text: str, left: str) -> None:
     assert notices.remove_paths(text) == left
+
+
+def test_a_viewer_does_not_wait_for_a_server_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = announce(ev.Done(step=2))
+    complaints: list[str] = []
+    with serve(Answer(hangs=True)) as server:
+        asked = Settings(webhooks=(hook(monkeypatch, server.url),))
+        sender = notices.NoticeSender(complaints.append)
+        sender.send(done, asked)
+        sender.finish(0.0)
+        assert complaints == []
+        while not server.requests:
+            time.sleep(0.01)
+    sender.finish(60.0)  # the server is gone: the connection breaks, and no other answers
+    assert len(complaints) == 1 and "can't be reached" in complaints[0]
