@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-from codex_tui.base.errors import DONE, BadInput, CodexError
+from codex_tui.base.errors import DONE, FAILED, BadInput, CodexError
 from codex_tui.commands.options import add_low_bandwidth_option, add_python_option
 from codex_tui.commands.train import RUN_HELP
 from training.contract.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     from codex_tui.workers.chat_settings import ChatSettings
+    from codex_tui.workers.room import ChatWay
 
 WAITING = "waiting for the answer to begin"
 
@@ -30,6 +32,13 @@ def add(subparsers: Any) -> None:
         "--prompt", metavar="TEXT", help="ask this and print only the answer; '-' reads the question from stdin"
     )
     parser.add_argument("--base", action="store_true", help="ask the base model, without the adapter")
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument(
+        "--in-trainer", action="store_true", help="while the run trains: its trainer answers between two steps"
+    )
+    way.add_argument(
+        "--park", action="store_true", help="while the run trains: park it, and let it resume after the chat"
+    )
     one = parser.add_argument_group("with --prompt")
     one.add_argument(
         "--system", metavar="TEXT", help="use this system message, not the run's own; '' for no system message"
@@ -68,12 +77,28 @@ def run_chat(args: argparse.Namespace) -> int:
         from codex_tui.commands.open_app import open_app
 
         otherwise = f"codex-tui chat {run.name} --prompt TEXT"
-        return open_app(run, "chat", base=args.base, low_bandwidth=args.low_bandwidth, otherwise=otherwise)
+        way: ChatWay | None = "trainer" if args.in_trainer else "park" if args.park else None
+        options = {"base": args.base, "low_bandwidth": args.low_bandwidth, "otherwise": otherwise}
+        return open_app(run, "chat", chat_way=way, **options)
     prompt = _text(sys.stdin.buffer.read().rstrip(b"\r\n") if args.prompt == "-" else os.fsencode(args.prompt))
     if not prompt.strip():
         raise BadInput("The prompt is empty.", 'Ask something: --prompt "Which weapon first?"')
     if args.timeout < 1:
         raise BadInput(f"--timeout {args.timeout} is too small: it must be at least 1.")
+    from codex_tui.commands.chat_way import borrow_card, choose_way
+
+    way = choose_way(run, args)
+    if way is None:
+        return FAILED
+    if way == "trainer":
+        return asyncio.run(_ask(run, prompt, settings, adapter=not args.base, timeout=args.timeout, in_trainer=True))
+    with borrow_card(run) if way == "park" else nullcontext():
+        return _ask_worker(run, prompt, settings, args)
+
+
+def _ask_worker(run: RunDirectory, prompt: str, settings: ChatSettings, args: argparse.Namespace) -> int:
+    import asyncio
+
     if not args.base:
         from codex_tui.workers.chat_models import adapter_of
 
@@ -115,8 +140,17 @@ def _text(prompt: bytes) -> str:
         raise BadInput("The prompt is not UTF-8 text.") from None
 
 
-async def _ask(run: RunDirectory, prompt: str, settings: ChatSettings, *, adapter: bool, timeout: float) -> int:
-    """Print the answer on stdout as it comes. Until it begins, stderr shows what the worker does."""
+async def _ask(
+    run: RunDirectory,
+    prompt: str,
+    settings: ChatSettings,
+    *,
+    adapter: bool,
+    timeout: float,
+    in_trainer: bool = False,
+) -> int:
+    """Print the answer on stdout as it comes. Until it begins, stderr shows what the worker does, or what the answer of
+    the trainer waits for."""
     import asyncio
     from contextlib import ExitStack
 
@@ -124,13 +158,17 @@ async def _ask(run: RunDirectory, prompt: str, settings: ChatSettings, *, adapte
 
     from codex_tui.base.progress import Progress
     from codex_tui.base.text import clean
+    from codex_tui.commands.chat_way import talk_to_trainer
     from codex_tui.commands.progress import print_progress
+    from codex_tui.workers.client import AnyWorker
     from codex_tui.workers.process import Worker, describe_unused_python, find_python_for
     from training.contract.messages import (
         CHAT,
         AnswerBegin,
         AnswerEnd,
+        ChatAnswer,
         ChatReady,
+        ChatRequest,
         ChatTurn,
         Loading,
         Token,
@@ -139,12 +177,12 @@ async def _ask(run: RunDirectory, prompt: str, settings: ChatSettings, *, adapte
 
     # A pipe gets the answer unchanged; control characters must not reach a terminal.
     shown = (lambda text: clean(text, newlines=True)) if sys.stdout.isatty() else str
-    if notice := describe_unused_python(run):
+    if not in_trainer and (notice := describe_unused_python(run)):
         print(clean(notice), file=sys.stderr)
     until_answer = ExitStack()
     report = until_answer.enter_context(print_progress())
-    report(Progress("starting the worker that answers"))
-    worker = None
+    report(Progress("asking the trainer" if in_trainer else "starting the worker that answers"))
+    worker: AnyWorker[ChatRequest, ChatAnswer] | None = None
 
     def notify(text: str) -> None:
         nonlocal report
@@ -154,8 +192,11 @@ async def _ask(run: RunDirectory, prompt: str, settings: ChatSettings, *, adapte
         report(Progress(WAITING))
 
     try:
-        python = await asyncio.to_thread(find_python_for, run)
-        worker = await Worker.start(python, CHAT, run.path, silence_limit=timeout)
+        if in_trainer:
+            worker = talk_to_trainer(run)
+        else:
+            python = await asyncio.to_thread(find_python_for, run)
+            worker = await Worker.start(python, CHAT, run.path, silence_limit=timeout)
         async for answer in worker:
             match answer:
                 case Loading():

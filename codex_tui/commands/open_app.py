@@ -13,6 +13,7 @@ from training.contract.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     from codex_tui.data.target import Target
+    from codex_tui.workers.room import ChatWay
 
 
 def open_live_run(low_bandwidth: bool | None = None) -> int:
@@ -27,13 +28,15 @@ def open_app(
     pane: str | None = None,
     *,
     base: bool = False,
+    chat_way: ChatWay | None = None,
     data: Target | None = None,
     low_bandwidth: bool | None = None,
     otherwise: str = "codex-tui runs, or --headless",
 ) -> int:
     """Open the app on a pane of `run`, on the rows `data`, or on the list of profiles, until the person quits.
 
-    `base`: the chat asks the base model. `low_bandwidth` None: settings.toml decides, else it is on over SSH.
+    `base`: the chat asks the base model. `chat_way`: how it answers while the run trains. `low_bandwidth` None:
+    settings.toml decides, else it is on over SSH.
     Prints how to come back to each run that continues.
 
     Raises BadInput if there is no terminal; its hint is `otherwise`.
@@ -50,7 +53,7 @@ def open_app(
         os.environ.pop(name, None)
     from codex_tui.ui.app import CodexApp
 
-    app = CodexApp(run, pane=pane, base=base, data=data)
+    app = CodexApp(run, pane=pane, base=base, chat_way=chat_way, data=data)
     try:
         app.run()
     finally:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from codex_tui.data.target import Target
     from codex_tui.ui.alerts import Alerts
+    from codex_tui.workers.room import ChatWay
 
 
 COLLECT_GARBAGE_AFTER = 1.0  # seconds after the start, when the first screen is complete
@@ -59,7 +60,8 @@ def _get_finder() -> type[Provider]:
 class CodexApp(App[None]):
     """Opens the cockpit of `run`, the rows of `data`, or, without both, the list of profiles.
 
-    `pane` is the first pane of the cockpit, for example "chat". With `base`, the chat starts with the base model.
+    `pane` is the first pane of the cockpit, for example "chat". With `base`, the chat starts with the base model;
+    `chat_way` says how it answers while the run trains.
     """
 
     TITLE = "Codex TUI"
@@ -81,13 +83,14 @@ class CodexApp(App[None]):
         *,
         pane: str | None = None,
         base: bool = False,
+        chat_way: ChatWay | None = None,
         data: Target | None = None,
     ) -> None:
         super().__init__()
         self._data = data
         self._first_run = run
         self._first_pane = pane
-        self._base = base
+        self._base, self._chat_way = base, chat_way
         self._terminal = TerminalCells()
         self._opened_runs: dict[str, RunDirectory] = {}
         self._is_light = False
@@ -113,7 +116,7 @@ class CodexApp(App[None]):
 
     def get_default_screen(self) -> Screen[Any]:
         if self._first_run is not None:
-            return self._cockpit(self._first_run, self._first_pane, base=self._base)
+            return self._cockpit(self._first_run, self._first_pane, base=self._base, chat_way=self._chat_way)
         if self._data is not None:
             from codex_tui.ui.data.screen import DataScreen
 
@@ -126,12 +129,14 @@ class CodexApp(App[None]):
         """Finds the runs that this app has shown and that have not ended. They continue without the app."""
         return [run for run in self._opened_runs.values() if run.is_live()]
 
-    def _cockpit(self, run: RunDirectory, pane: str | None = None, *, base: bool = False) -> Screen[Any]:
+    def _cockpit(
+        self, run: RunDirectory, pane: str | None = None, *, base: bool = False, chat_way: ChatWay | None = None
+    ) -> Screen[Any]:
         from codex_tui.ui.cockpit.screen import CockpitScreen
 
         self._opened_runs[run.name] = run
         self.alerts.stop_following(run)
-        return CockpitScreen(run, pane, base=base)
+        return CockpitScreen(run, pane, base=base, chat_way=chat_way)
 
     async def on_open_run(self, message: OpenRun) -> None:
         """Opens the run above the first screen, so that Escape returns to the first screen."""

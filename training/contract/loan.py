@@ -17,6 +17,8 @@ from training.contract.process import ProcessIdentity
 from training.contract.run_directory import RunDirectory
 
 SUFFIX = ".json"
+CHAT_REASON = "A chat uses the card."
+CHAT_ENDS = "It resumes when the chat is left."
 
 
 class Loan(msgspec.Struct):

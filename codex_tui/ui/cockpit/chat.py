@@ -30,6 +30,7 @@ from codex_tui.ui.messages import HintsChanged, ReportsWorkerErrors
 from codex_tui.workers.chat import Conversation
 from codex_tui.workers.chat_models import FastModel
 from codex_tui.workers.chat_settings import ChatSettings
+from codex_tui.workers.room import ChatWay
 from codex_tui.workers.turns import Turn
 from training.contract.run_directory import RunDirectory
 
@@ -56,13 +57,13 @@ class ChatPane(ReportsWorkerErrors, Vertical):
         Binding("N", "find(-1)", "Previous match", show=False),
     ]
 
-    def __init__(self, run: RunDirectory, *, base: bool = False) -> None:
+    def __init__(self, run: RunDirectory, *, base: bool = False, way: ChatWay | None = None) -> None:
         super().__init__(id="chat", classes="pane")
         self.conversation = Conversation(run, self._draw_soon)
         self.conversation.use_adapter = not base
         self._run = run
         self._watched: WatchedRun | None = None
-        self.gap = ChatGap(self, run, self.conversation, self._draw_soon)
+        self.gap = ChatGap(self, run, self.conversation, self._draw_soon, way)
         self._draw_scheduled = False
         self._ended = False
         self._loads_early = True  # until it has tried once
@@ -185,6 +186,9 @@ class ChatPane(ReportsWorkerErrors, Vertical):
     async def action_stop(self) -> None:
         if self._search.is_open or (self.text.needle and not self.query_one(Question).has_focus):
             self._search.end_search("")
+        elif self.gap.state:  # the run is being parked
+            self.gap.give_back()
+            self._draw()
         elif self.conversation.status == "answering":
             await self.conversation.stop()
         elif self.query_one(Question).has_focus:

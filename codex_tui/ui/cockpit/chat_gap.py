@@ -21,20 +21,25 @@ from training.contract import loan
 from training.contract.run_directory import RunDirectory
 
 LOOK_SECONDS = 0.2
-REASON = "A chat uses the card."
-ENDS = "It resumes when the chat is left."
 
 
 class ChatGap:
     """Chooses the way for `conversation`, keeps it, and gives the card back. `draw` shows a new `state`."""
 
-    def __init__(self, pane: Widget, run: RunDirectory, conversation: Conversation, draw: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        pane: Widget,
+        run: RunDirectory,
+        conversation: Conversation,
+        draw: Callable[[], None],
+        way: ChatWay | None = None,
+    ) -> None:
         self._pane, self._run, self._conversation, self._draw = pane, run, conversation, draw
         self._watched: WatchedRun | None = None
         self._loan: str | None = None  # the name of our loan, while the run is parked for us
         self._was_parked = False  # since the loan
         self._is_asking = False
-        self.way: ChatWay | None = None
+        self.way = way
         """The chosen way; None before the first question, and while the run does not train."""
         self.state = ""
         """What happens to the run now, for the line below the conversation."""
@@ -77,7 +82,7 @@ class ChatGap:
                 case None:
                     return False
                 case "park":
-                    await self._borrow()
+                    return await self._borrow()
                 case way:
                     await self._conversation.ask_in_trainer(way == "trainer")
         except CodexError as error:
@@ -150,11 +155,15 @@ class ChatGap:
         ways: dict[str | None, ChatWay] = {"t": "trainer", "p": "park"}
         return ways.get(answer)
 
-    async def _borrow(self) -> None:
-        """Park the run, and wait until its process has ended. Raises CodexError."""
+    async def _borrow(self) -> bool:
+        """Park the run, and wait until its process has ended. Returns False if the person gives up meanwhile. Raises
+        CodexError."""
+        if not self._run.is_kept():
+            self.way = None
+            raise CodexError("The run can't be parked: its keeper is gone.", "ctrl+b: ask its trainer.")
         if self._loan is None:
             try:
-                self._loan = await asyncio.to_thread(loan.borrow, self._run, REASON, ENDS)
+                self._loan = await asyncio.to_thread(loan.borrow, self._run, loan.CHAT_REASON, loan.CHAT_ENDS)
             except OSError as error:
                 self.way = None
                 raise CodexError(f"The run can't be parked: {error.strerror}.", "Free some space.") from None
@@ -164,9 +173,10 @@ class ChatGap:
             self._show(f"The run saves, and its process ends ({waited}) …")
             await asyncio.sleep(LOOK_SECONDS)
         self._show("")
-        if self._loan is None:  # given back meanwhile
-            raise CodexError("The run was resumed before the chat began.", "Ask again.")
+        if self._loan is None:
+            return False
         await self._conversation.ask_in_trainer(False)
+        return True
 
     def _show(self, state: str) -> None:
         if state != self.state:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from codex_tui.ui.cockpit.chat import ChatPane
     from codex_tui.ui.cockpit.log import LogPane
     from codex_tui.ui.cockpit.samples import SamplesPane
+    from codex_tui.workers.room import ChatWay
 
 PANES = (("chart", "Loss"), ("gpu", "GPU"), ("samples", "Samples"), ("chat", "Chat"), ("log", "Log"))
 FIRST_READ_BUDGET = 0.02  # seconds to read events before the first paint, so that it has a curve
@@ -44,7 +45,8 @@ MIN_SIZE_FOR_LONG_LOG = (160, 48)
 
 
 class CockpitScreen(ReportsWorkerErrors, Screen[None]):
-    """Shows one run, live or ended. `pane` is focused first; `base` starts the chat with the base model."""
+    """Shows one run, live or ended. `pane` is focused first. `base` starts the chat with the base model; `chat_way`
+    says how it answers while the run trains."""
 
     DEFAULT_CSS = """
     CockpitScreen { background: $background; }
@@ -87,13 +89,15 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         Binding("escape", "back", "Back", show=False),
     ]
 
-    def __init__(self, run: RunDirectory, pane: str | None = None, *, base: bool = False) -> None:
+    def __init__(
+        self, run: RunDirectory, pane: str | None = None, *, base: bool = False, chat_way: ChatWay | None = None
+    ) -> None:
         super().__init__()
         self.run_directory = run
         self.follower = RunFollower(run)
         self.follower.poll(FIRST_READ_BUDGET)
         self._current = pane or "chart"
-        self._base = base
+        self._base, self._chat_way = base, chat_way
         self._facts = read_facts(run)
         self._ticks = 0
         self._first_panes = (LossChart(run, self.watched), GpuPanel(self._facts.device))
@@ -123,7 +127,7 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         if not self.is_attached:
             return
         run = self.run_directory
-        rest = (SamplesPane(run), ChatPane(run, base=self._base), LogPane(run.log))
+        rest = (SamplesPane(run), ChatPane(run, base=self._base, way=self._chat_way), LogPane(run.log))
         await self.query_one("#panes").mount(*rest)
         self._later_panes = rest
         self._show()

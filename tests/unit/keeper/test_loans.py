@@ -15,6 +15,7 @@ from support.config_file import write_config
 from support.programs import PROGRAMS
 
 from codex_tui.runs.follower import snapshot
+from training.contract.card_queue import CardQueue
 from training.contract.loan import Loan, borrow, give_back, list_loans
 from training.contract.process import ProcessIdentity
 from training.contract.run_directory import Request, RunDirectory
@@ -58,6 +59,8 @@ def test_the_run_is_parked_for_the_time_of_a_loan(run: RunDirectory, keeper: sub
     held = snapshot(run).held
     assert held and held.reason == "A chat uses the card."
     assert not run.is_trainer_alive()
+    [queue] = CardQueue.list_all(run.path.parent)
+    assert [ticket.state for ticket in queue.read()] == ["training"]  # no queued run takes the card from the chat
     give_back(run, name)
     assert not run.loans.exists()
     until(lambda: snapshot(run).status == "training")
