@@ -40,7 +40,7 @@ def choose_way(run: RunDirectory, args: argparse.Namespace) -> ChatWay | None:
 
 
 def _ask(run: RunDirectory) -> ChatWay | None:
-    sentence = f"{run.name} trains, and there is room for one model."
+    sentence = f"{run.name} trains, and no second model is loaded beside it."
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         hint = "Add --in-trainer: the trainer answers at the end of a step. Or --park: the run resumes after the chat."
         raise BadInput(sentence, hint)

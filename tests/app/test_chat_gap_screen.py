@@ -79,7 +79,9 @@ async def test_the_first_question_asks_how_and_the_trainer_answers(
     async with CodexApp(run).run_test(size=SIZE) as pilot:
         pane = await type_question(pilot, "who")
         await until(pilot, lambda: isinstance(pilot.app.screen, Options))
-        await until(pilot, lambda: "zombies-1 trains, and there is room for one model." in screen_text(pilot.app))
+        await until(
+            pilot, lambda: "zombies-1 trains, and no second model is loaded beside it." in screen_text(pilot.app)
+        )
         await pilot.press("escape")
         await until(pilot, lambda: not isinstance(pilot.app.screen, Options))
         assert pane.query_one(Question).text == "who"  # nothing is lost
@@ -118,6 +120,7 @@ async def test_the_run_is_parked_for_a_chat_and_resumes_when_the_pane_is_left(ru
         pane = await park(pilot, run)
         [worker] = workers.started
         assert pane.conversation.turns[-1].text == "Hold the dock."
+        await until(pilot, lambda: "It resumes when you leave this pane." in pane.text.plain)
         [borrowed] = list_loans(run).values()
         assert borrowed.borrower == ProcessIdentity.current()
         await pilot.press("escape", "1")

@@ -21,7 +21,7 @@ from codex_tui.ui.cockpit.chat_heading import draw_heading, list_hints
 from codex_tui.ui.cockpit.question import Question
 from codex_tui.ui.cockpit.transcript import Paragraph, draw_conversation, draw_state
 from codex_tui.ui.kit.clipboard import copy_answer
-from codex_tui.ui.kit.drawing import line
+from codex_tui.ui.kit.drawing import MUTED, line
 from codex_tui.ui.kit.heading import Heading
 from codex_tui.ui.kit.hints import Hint
 from codex_tui.ui.kit.search_field import SearchField
@@ -292,6 +292,8 @@ class ChatPane(ReportsWorkerErrors, Vertical):
         yield from (((), text) for text in draw_state(chat, run_ended=self._ended))
         if self.gap.state:
             yield (), line((self.gap.state, "$warning"))
+        elif self.gap.has_card:
+            yield (), line(("The run is parked for this chat. It resumes when you leave this pane.", MUTED))
 
 
 def _find_fast_model(run: RunDirectory) -> FastModel | None:

@@ -150,7 +150,7 @@ class ChatGap:
             f"you leave this pane.{again}"
         )
         options = [("t", "in the trainer"), ("p", "park the run")] if self._run.is_kept() else [("t", "in the trainer")]
-        title = f"{clean(self._run.name)} trains, and there is room for one model."
+        title = f"{clean(self._run.name)} trains, and no second model is loaded beside it."
         answer = await self._pane.app.push_screen_wait(Options(title, text, options, "cancel"))
         ways: dict[str | None, ChatWay] = {"t": "trainer", "p": "park"}
         return ways.get(answer)

@@ -56,7 +56,7 @@ def test_an_answer_without_memory_fails(
 
 def test_without_a_terminal_the_way_must_be_given(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["chat", "a", "--prompt", "who?"]) == 2
-    assert "a trains, and there is room for one model." in (error := capsys.readouterr().err)
+    assert "a trains, and no second model is loaded beside it." in (error := capsys.readouterr().err)
     assert "--in-trainer" in error and "--park" in error
 
 
