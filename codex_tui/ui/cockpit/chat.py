@@ -21,7 +21,6 @@ from codex_tui.ui.cockpit.chat_heading import draw_heading, list_hints
 from codex_tui.ui.cockpit.question import Question
 from codex_tui.ui.cockpit.transcript import Paragraph, draw_conversation, draw_state
 from codex_tui.ui.kit.clipboard import copy_answer
-from codex_tui.ui.kit.drawing import MUTED, line
 from codex_tui.ui.kit.heading import Heading
 from codex_tui.ui.kit.hints import Hint
 from codex_tui.ui.kit.search_field import SearchField
@@ -290,10 +289,7 @@ class ChatPane(ReportsWorkerErrors, Vertical):
         in_lines = self.text.needle or self._search.is_open
         yield from draw_conversation(chat, self._picked, 0 if in_lines else self.text.content_size.width)
         yield from (((), text) for text in draw_state(chat, run_ended=self._ended))
-        if self.gap.state:
-            yield (), line((self.gap.state, "$warning"))
-        elif self.gap.has_card:
-            yield (), line(("The run is parked for this chat. It resumes when you leave this pane.", MUTED))
+        yield from (((), text) for text in self.gap.draw())
 
 
 def _find_fast_model(run: RunDirectory) -> FastModel | None:

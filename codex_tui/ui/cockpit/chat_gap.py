@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
+from textual.content import Content
 from textual.widget import Widget
 
 from codex_tui.base.errors import CodexError
@@ -14,6 +15,7 @@ from codex_tui.base.text import clean, format_duration
 from codex_tui.runs.answer_wait import describe_wait, estimate_wait
 from codex_tui.runs.watched import WatchedRun
 from codex_tui.ui.kit.dialogs import Confirm, Options
+from codex_tui.ui.kit.drawing import MUTED, line
 from codex_tui.ui.messages import Trouble
 from codex_tui.workers.chat import Conversation
 from codex_tui.workers.room import ChatWay, choose_way
@@ -24,17 +26,18 @@ LOOK_SECONDS = 0.2
 
 
 class ChatGap:
-    """Chooses the way for `conversation`, keeps it, and gives the card back. `draw` shows a new `state`."""
+    """Chooses the way for `conversation`, keeps it, and gives the card back. Calls `on_change` when there is something
+    new to draw."""
 
     def __init__(
         self,
         pane: Widget,
         run: RunDirectory,
         conversation: Conversation,
-        draw: Callable[[], None],
+        on_change: Callable[[], None],
         way: ChatWay | None = None,
     ) -> None:
-        self._pane, self._run, self._conversation, self._draw = pane, run, conversation, draw
+        self._pane, self._run, self._conversation, self._on_change = pane, run, conversation, on_change
         self._watched: WatchedRun | None = None
         self._loan: str | None = None  # the name of our loan, while the run is parked for us
         self._was_parked = False  # since the loan
@@ -42,13 +45,20 @@ class ChatGap:
         self.way = way
         """The chosen way; None before the first question, and while the run does not train."""
         self.state = ""
-        """What happens to the run now, for the line below the conversation."""
+        """What happens to the run now; "" if nothing does."""
         conversation.describe_wait = self._describe_wait
 
     @property
     def has_card(self) -> bool:
         """Whether the run is parked for this chat, or will be."""
         return self._loan is not None
+
+    def draw(self) -> Iterator[Content]:
+        """Draw what is to be said below the conversation."""
+        if self.state:
+            yield line((self.state, "$warning"))
+        elif self.has_card:
+            yield line(("The run is parked for this chat. It resumes when you leave this pane.", MUTED))
 
     def follow(self, watched: WatchedRun) -> None:
         """Look at the run: it may have ended, or someone may have resumed it."""
@@ -182,7 +192,7 @@ class ChatGap:
         if state != self.state:
             self.state = state
             with suppress(RuntimeError):
-                self._draw()
+                self._on_change()
 
     def _describe_wait(self) -> str:
         return describe_wait(self._watched, time.time()) if self._watched else "waits for the trainer"
