@@ -92,6 +92,7 @@ SECTIONS: tuple[Section, ...] = (
             ("Esc", "stop the answer, or leave chat"),
             ("ctrl+o", "switch between base model and adapter"),
             ("ctrl+r", "ask both, and see the differences"),
+            ("ctrl+b", "who answers while the run trains"),
             ("ctrl+g", "let an exported GGUF file answer, faster"),
             ("ctrl+s", "system message, temperature, seed, …"),
             ("ctrl+l", "clear the conversation"),

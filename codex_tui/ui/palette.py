@@ -37,6 +37,7 @@ DESCRIPTIONS = {
     "pane('samples')": "Shows what the model answers, and the rows of the dataset.",
     "pane('chat')": "Asks the adapter or the base model.",
     "pane('log')": "Shows the trainer's log.",
+    "choose_way": "Lets the trainer of the run answer, or parks the run so that the chat has the whole card.",
     "pane('seen')": "Shows the row as the model sees it.",
     "pane('raw')": "Shows the row as it is in the file.",
     "pane('tokens')": "Shows the row token by token.",
