@@ -40,7 +40,6 @@ class ChatGap:
         self._pane, self._run, self._conversation, self._on_change = pane, run, conversation, on_change
         self._watched: WatchedRun | None = None
         self._loan: str | None = None  # the name of our loan, while the run is parked for us
-        self._was_parked = False  # since the loan
         self._is_asking = False
         self.way = way
         """The chosen way; None before the first question, and while the run does not train."""
@@ -68,9 +67,7 @@ class ChatGap:
             if self.has_card or self._conversation.in_trainer:
                 self._pane.run_worker(self._end(), exit_on_error=False, group="gap")
         elif self.has_card and not self.state:
-            if watched.held:
-                self._was_parked = True
-            elif self._was_parked:
+            if self._run.is_trainer_alive():  # someone else has resumed it
                 self._pane.notify("The run was resumed, so its model is no longer loaded here.", markup=False)
                 self._pane.run_worker(self.leave(), exit_on_error=False, group="gap")
 
@@ -133,7 +130,7 @@ class ChatGap:
     def give_back(self) -> None:
         """Let the run resume. Call it when the worker has ended."""
         name, self._loan = self._loan, None
-        self.way, self.state, self._was_parked = None, "", False
+        self.way, self.state = None, ""
         if name:
             loan.give_back(self._run, name)
 
