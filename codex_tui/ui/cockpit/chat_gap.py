@@ -66,10 +66,9 @@ class ChatGap:
             self.way = None
             if self.has_card or self._conversation.in_trainer:
                 self._pane.run_worker(self._end(), exit_on_error=False, group="gap")
-        elif self.has_card and not self.state:
-            if self._run.is_trainer_alive():  # someone else has resumed it
-                self._pane.notify("The run was resumed, so its model is no longer loaded here.", markup=False)
-                self._pane.run_worker(self.leave(), exit_on_error=False, group="gap")
+        elif self.has_card and not self.state and self._run.is_trainer_alive():  # someone else has resumed it
+            self._pane.notify("The run was resumed, so its model is no longer loaded here.", markup=False)
+            self._pane.run_worker(self.leave(), exit_on_error=False, group="gap")
 
     async def prepare(self) -> bool:
         """Make it possible to ask. Returns False if the person has cancelled it, or if it failed.

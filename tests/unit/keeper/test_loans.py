@@ -60,7 +60,7 @@ def test_the_run_is_parked_for_the_time_of_a_loan(run: RunDirectory, keeper: sub
     assert held and held.reason == "A chat uses the card."
     assert not run.is_trainer_alive()
     [queue] = CardQueue.list_all(run.path.parent)
-    assert [ticket.state for ticket in queue.read()] == ["training"]  # no queued run takes the card from the chat
+    assert [ticket.state for ticket in queue.read()] == ["lent"]  # no queued run takes the card from the chat
     give_back(run, name)
     assert not run.loans.exists()
     until(lambda: snapshot(run).status == "training")
