@@ -16,6 +16,7 @@ from codex_tui.runs.outcome import find_last_write
 from codex_tui.runs.result import describe_evaluations, describe_time
 from codex_tui.runs.watched import ENDED, HELD, WatchedRun
 from training.contract import events as ev
+from training.contract.loan import CHAT_ENDS
 from training.contract.run_directory import RunDirectory
 
 EventName = Literal[
@@ -24,6 +25,7 @@ EventName = Literal[
 VERBS: dict[EventName, str] = {
     "failed": "", "lost": "was", "healed": "was", "stopped": "was", "started": "has", "resumed": "has"
 }  # fmt: skip
+BY_PERSON = (ev.BY_HAND, CHAT_ENDS)  # how a hold ends that the person asked for
 MAX_TITLE, MAX_MESSAGE = 100, 300  # characters
 FAILURES: dict[ev.FailureKind, str] = {
     "gpu_memory": "The GPU ran out of memory",
@@ -145,7 +147,7 @@ def _find_event(watched: WatchedRun) -> EventName | None:
         case "done" | "failed" | "lost" | "waiting" as event:
             return event
         case "parked":
-            return None if watched.held is None or watched.held.ends == ev.BY_HAND else "parked"
+            return None if watched.held is None or watched.held.ends in BY_PERSON else "parked"
         case "cooling":
             return "paused"
     return None

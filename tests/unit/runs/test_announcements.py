@@ -17,6 +17,7 @@ from codex_tui.runs.announcements import Announcement, Announcer
 from codex_tui.runs.follower import RunFollower
 from training.contract import events as ev
 from training.contract.event_writer import EventWriter
+from training.contract.loan import CHAT_ENDS, CHAT_REASON
 from training.contract.process import ProcessIdentity
 from training.contract.run_directory import RunDirectory
 
@@ -119,6 +120,7 @@ def test_what_the_keeper_does_is_announced_once_and_what_a_person_did_is_not() -
         return viewer.look()
 
     assert hold("Asked with L.", ev.BY_HAND) is None
+    assert hold(CHAT_REASON, CHAT_ENDS) is None
     parked = hold("blender uses 2,100 MiB.")
     assert parked is not None and parked.first
     assert (parked.title, parked.message) == ("a is parked", "blender uses 2,100 MiB. When it is free.")
