@@ -69,6 +69,7 @@ class LaunchPlan:
             problem,
             self._logging_warning,
             self.fit.describe() if self.fit and self.fit.is_short else "",
+            *resources.power_warnings,
         )
         return [text for text in texts if text]
 

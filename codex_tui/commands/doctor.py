@@ -37,6 +37,7 @@ def add(subparsers: Any) -> None:
 def run_doctor(args: argparse.Namespace) -> int:
     from codex_tui.base.text import clean
     from codex_tui.commands.doctor_notices import notice_findings
+    from codex_tui.commands.doctor_power import power_findings
     from codex_tui.commands.doctor_trackers import tracker_findings
     from codex_tui.environment.llama_cpp import describe_tools, find_llama_cpp
     from codex_tui.machine import facts
@@ -53,6 +54,7 @@ def run_doctor(args: argparse.Namespace) -> int:
         *gpu_findings(gpu, report),
         *pinned_findings(gpu),
         *wsl_findings(kind, facts.wsl_idle_timeouts() if kind else {}),
+        *power_findings(kind),
         *trainer,
         *llama_cpp_findings(),
         *tracker_findings(report),
@@ -221,6 +223,7 @@ def _capability(capability: tuple[int, int]) -> Finding:
 
 
 def wsl_findings(version: int, timeouts: dict[str, str]) -> Iterator[Finding]:
+    from codex_tui.machine.facts import stays_up_without_terminal
     from training.memory.nvml import WSL_NVML
 
     if not version:
@@ -248,7 +251,7 @@ def wsl_findings(version: int, timeouts: dict[str, str]) -> Iterator[Finding]:
         "a full card silently spills into shared memory, which is many times slower",
         "NVIDIA Control Panel, CUDA Sysmem Fallback Policy: Prefer No Sysmem Fallback",
     )
-    forever = timeouts.get("vmIdleTimeout") == "-1" and timeouts.get("instanceIdleTimeout") == "-1"
+    forever = stays_up_without_terminal(timeouts)
     yield Finding(
         "WSL2 shutdown",
         "ok" if forever else "warning",

@@ -81,6 +81,11 @@ def wsl_idle_timeouts(users: Path = Path("/mnt/c/Users")) -> dict[str, str]:
     return timeouts
 
 
+def stays_up_without_terminal(timeouts: dict[str, str]) -> bool:
+    """Whether WSL2 goes on after its last terminal has closed, by what .wslconfig says."""
+    return timeouts.get("vmIdleTimeout") == "-1" and timeouts.get("instanceIdleTimeout") == "-1"
+
+
 def killed_at_logout(
     etc: Path = Path("/etc/systemd"),
     linger: Path = Path("/var/lib/systemd/linger"),

@@ -12,6 +12,7 @@ from codex_tui.base import locations
 from codex_tui.base.text import format_gb, pluralize
 from codex_tui.machine import facts
 from codex_tui.machine.model_config import find_unknown_modules
+from codex_tui.machine.power import find_power_warnings
 from training.contract.model_path import is_path, resolve_model_name
 from training.contract.profile import Profile
 from training.contract.units import MIB
@@ -48,7 +49,8 @@ class ResourceForecast:
     the run smaller; the list is empty where the run fits well. `disk` is None where the model's shape is not known.
     `name` is the profile's name in messages. `no_card` says why the run would train on the CPU, although the profile
     does not ask for it; else it is "". `unknown_modules` says which modules of the table lora the model lacks. `shape`
-    is None where the model's shape is not known. `missing_cards` says which of several cards are not in this machine.
+    is None where the model's shape is not known. `missing_cards` says which of several cards are not in this machine,
+    and `power_warnings` in a sentence each what may suspend or end the run here.
     """
 
     name: str
@@ -63,6 +65,7 @@ class ResourceForecast:
     unknown_modules: UnknownModules | None = None
     shape: ModelShape | None = None
     missing_cards: str = ""
+    power_warnings: tuple[str, ...] = ()
 
     @property
     def cards_warning(self) -> str:
@@ -139,6 +142,7 @@ def forecast_resources(
     return ResourceForecast(
         path.stem, profile, card, memory, reason, changes, disk, disk_free, no_card, unknown_modules, shape,
         missing_cards,
+        find_power_warnings(profile.keeper.inhibit_sleep),
     )  # fmt: skip
 
 

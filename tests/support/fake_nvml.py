@@ -7,6 +7,7 @@ A function may give the description, so that a test can change the card of a kee
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
@@ -14,8 +15,8 @@ from typing import Any
 
 MIB = 1 << 20
 CARD: dict[str, Any] = {"used": 10, "total": 4096, "celsius": 50, "utilisation": None, "programs": [], "error": ""}
-"""A card that nobody uses. `programs` are lists of pid, name and MiB (None: not told). `error` is the name of the error
-that every question ends with, such as "GpuIsLost"."""
+"""A card that nobody uses. `programs` are lists of pid (0: this process), name and MiB (None: not told). `error` is
+the name of the error that every question ends with, such as "GpuIsLost"."""
 
 
 class FakeNvml(ModuleType):
@@ -85,7 +86,7 @@ class FakeNvml(ModuleType):
 
     def nvmlDeviceGetComputeRunningProcesses(self, _handle: int) -> list[SimpleNamespace]:
         return [
-            SimpleNamespace(pid=pid, usedGpuMemory=None if mib is None else mib * MIB)
+            SimpleNamespace(pid=pid or os.getpid(), usedGpuMemory=None if mib is None else mib * MIB)
             for pid, _name, mib in self._ask()["programs"]
         ]
 

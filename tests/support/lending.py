@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 BLENDER = [1 << 22, "blender", 2100]  # a pid that no process has
-TRAINER = [0, "python3", 300]  # the keeper's own session
+TRAINER = [0, "python3", 300]  # the keeper itself counts as the trainer
 
 
 class World:

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 
 POWER_SUPPLIES = Path("/sys/class/power_supply")
 LOGIND = Path("/run/systemd/seats")  # logind makes this folder when it starts, and so does elogind
+SYSTEM_BUS = Path("/run/dbus/system_bus_socket")  # by which one talks to it
 POWERSHELL = "/mnt/c/Windows/System32/WindowsPowerShell/v1.0/powershell.exe"
 WSL_INTEROP = Path(
     "/proc/sys/fs/binfmt_misc"
@@ -84,7 +85,7 @@ def find_sleep_inhibitor(why: str, wsl: int) -> SleepInhibitor | None:
         return SleepInhibitor("Windows", (command,))
     program = shutil.which("systemd-inhibit") or shutil.which("elogind-inhibit")
     wait = shutil.which("cat")
-    if not (LOGIND.is_dir() and program and wait):
+    if not (LOGIND.is_dir() and SYSTEM_BUS.exists() and program and wait):
         return None
     # By default, a person who is logged in over SSH alone may hold off idleness, but no sleep that someone asks for.
     commands = (

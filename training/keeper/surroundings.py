@@ -161,11 +161,15 @@ def _read_programs(nvml: ModuleType, handle: Any) -> tuple[tuple[Program, ...], 
 
 
 def _is_ours(pid: int) -> bool:
-    """Whether the process belongs to the session of the keeper, as the trainer and its children do."""
-    try:
-        return os.getsid(pid) == os.getsid(0)
-    except OSError:
-        return False
+    """Whether the process is the trainer or one of its children: whether it descends from the keeper."""
+    keeper = os.getpid()
+    while pid > 1 and pid != keeper:
+        try:
+            stat = (PROC / str(pid) / "stat").read_bytes()
+        except OSError:
+            return False
+        pid = int(stat.rpartition(b")")[2].split()[1])
+    return pid == keeper
 
 
 def _read_name(nvml: ModuleType, pid: int) -> str:

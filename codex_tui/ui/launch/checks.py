@@ -110,7 +110,7 @@ def _describe_forecast(forecast: ResourceForecast | None, missing: MissingModel 
     elif missing is None:  # else the model's own line says why there is no forecast
         yield _label("Memory", line((clean(forecast.reason), MUTED)))
     disk_warning = forecast.disk_warning and f"{forecast.disk_warning} The run starts anyway."
-    for warning in (forecast.cpu_warning, forecast.cards_warning, disk_warning):
+    for warning in (forecast.cpu_warning, forecast.cards_warning, disk_warning, *forecast.power_warnings):
         if warning:
             yield _warn(clean(warning))
 

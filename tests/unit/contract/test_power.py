@@ -59,6 +59,7 @@ def test_logind_holds_off_sleep_and_over_ssh_idleness_alone(tmp_path: Path, monk
     inhibit, cat = (make_program(tmp_path / "bin", name) for name in ("systemd-inhibit", "cat"))
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setattr(power, "LOGIND", tmp_path / "seats")
+    monkeypatch.setattr(power, "SYSTEM_BUS", tmp_path)
     assert find_sleep_inhibitor("zombie-1 trains", wsl=0) is None  # systemd is installed, as in a container, and idle
     (tmp_path / "seats").mkdir()
     inhibitor = find_sleep_inhibitor("zombie-1 trains", wsl=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import threading
 from typing import Any
@@ -29,6 +30,13 @@ def test_reads_the_card_and_its_programs(nvml: FakeNvml) -> None:
     card = Surroundings().read_card()
     assert card == CardFacts(2110.0, 4096.0, 71, (Program("blen[2Jder.exe", 2100.0),), lists_memory=True)
     assert card.free_mib == 1986.0
+
+
+def test_the_trainer_and_its_children_are_no_other_programs(nvml: FakeNvml) -> None:
+    with subprocess.Popen(["sleep", "600"], start_new_session=True) as rank:
+        nvml.card["programs"] = [[rank.pid, "", 100], [0, "", 200], [1, "", 300], [NO_PID, "game", 400]]
+        assert [program.is_ours for program in Surroundings([0, 1]).read_card().programs] == [True, True, False, False]
+        rank.kill()
 
 
 def test_what_the_driver_does_not_tell_is_not_known(nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch) -> None:
