@@ -69,9 +69,9 @@ def add(subparsers: Any) -> None:
     resume = subparsers.add_parser(
         "resume",
         help="continue a run from its last whole checkpoint",
-        description="Brings a parked run back, and starts a queued or waiting one at once. Continues a run that was "
-        "stopped, failed or lost, in the same directory, from its last whole checkpoint, or from the start if it has "
-        "none.",
+        description="Brings a parked run back, and starts a queued or waiting one at once; a rule of [keeper] that "
+        "holds then parks it again only after it was clear once. Continues a run that was stopped, failed or lost, in "
+        "the same directory, from its last whole checkpoint, or from the start if it has none.",
     )
     resume.add_argument("target", metavar="RUN", help=RUN_HELP)
     resume.add_argument(

@@ -40,10 +40,12 @@ class RuleWatcher:
         self._resume: ResumeWatch | None = None  # while this watcher holds the run
         self._shown: tuple[RuleName | None, float, Hold] | None = None
         self._resumed_at: float | None = None
-        self._has_looked = False
         self._is_queued = False
+        self._looked_at: float | None = None
+        self._now = 0.0
 
     def look(self, moment: Moment) -> Hold | None:
+        self._now += self._count_seconds(moment)
         by_hand = self._is_resumed_by_hand(moment)
         self._is_queued = moment.card_is_taken
         if moment.trainer is not None:
@@ -58,23 +60,28 @@ class RuleWatcher:
             self._surroundings.close_card()
         return hold
 
+    def _count_seconds(self, moment: Moment) -> float:
+        """Count the seconds since the last look. Nobody looked while the machine slept, so that does not count."""
+        last = moment.now if self._looked_at is None else self._looked_at
+        return min(moment.now - last, 2 * self.seconds)
+
     def _is_resumed_by_hand(self, moment: Moment) -> bool:
         """Whether a person has resumed the run since the last look. A keeper that begins with a later attempt than the
         first was started by `codex-tui resume`."""
         by_hand = moment.resumed_at != self._resumed_at and moment.resumed_at is not None
-        by_hand = by_hand or (not self._has_looked and moment.attempt > 1)
-        self._has_looked, self._resumed_at = True, moment.resumed_at
+        by_hand = by_hand or (self._looked_at is None and moment.attempt > 1)
+        self._looked_at, self._resumed_at = moment.now, moment.resumed_at
         return by_hand
 
     def _look_at_trainer(self, moment: Moment) -> Hold | None:
         self._memory.poll(moment.run.events)
         if not self._rules.can_park:
             return None
-        obstacle = self._park.look(self._read_facts(), self._describe_trainer(runs=True), moment.now)
+        obstacle = self._park.look(self._read_facts(), self._describe_trainer(runs=True), self._now)
         if obstacle is None:
             return None
         self._resume = self._resume or ResumeWatch(self._rules, self._park.overrides)
-        return self._show(obstacle.rule, obstacle.hold, moment)
+        return self._show(obstacle.rule, obstacle.hold)
 
     def _look_at_held(self, moment: Moment) -> Hold | None:
         if self._resume is None:
@@ -87,16 +94,16 @@ class RuleWatcher:
             facts = self._read_facts(with_card=True)
         else:
             self._surroundings.close_card()
-        standing = self._resume.look(facts, self._describe_trainer(), moment.now)
+        standing = self._resume.look(facts, self._describe_trainer(), self._now)
         if standing.may_resume:
             self._resume = self._shown = None
             return None
         if (obstacle := standing.obstacle) is not None:
-            return self._show(obstacle.rule, obstacle.hold, moment)
+            return self._show(obstacle.rule, obstacle.hold)
         until = facts.time + standing.resumes_in
         reason = f"Nothing has spoken against the run since {_format_clock(until - self._rules.resume_after_seconds)}."
         ends = f"It continues at {_format_clock(until)} if that stays so."
-        return self._show(None, Hold("parked", reason, ends, round(until)), moment)
+        return self._show(None, Hold("parked", reason, ends, round(until)))
 
     def _find_obstacle_to_start(self) -> Obstacle | None:
         """Find what speaks against the start of an attempt that no rule has held yet."""
@@ -116,15 +123,15 @@ class RuleWatcher:
         needed = self._forecast_mib if measured is None else measured
         return TrainerFacts(runs, self._memory.held_mib, needed, on_gpu, self._is_queued and not runs)
 
-    def _show(self, rule: RuleName | None, hold: Hold, moment: Moment) -> Hold:
+    def _show(self, rule: RuleName | None, hold: Hold) -> Hold:
         """Return `hold`, or the one that is shown already: its figures change all the time, and each change would be
         written as an event."""
         if self._shown is not None:
             shown_rule, since, shown = self._shown
             is_same = shown_rule == rule and abs((hold.until or 0.0) - (shown.until or 0.0)) < LOOK_SECONDS
-            if is_same or moment.now - since < SHOWN_SECONDS:
+            if is_same or self._now - since < SHOWN_SECONDS:
                 return shown
-        self._shown = (rule, moment.now, hold)
+        self._shown = (rule, self._now, hold)
         return hold
 
 

@@ -19,6 +19,9 @@ from support.programs import PROGRAMS
 from codex_tui.runs.follower import snapshot
 from training.contract import events as ev
 from training.contract.run_directory import Request, RunDirectory
+from training.keeper import surroundings
+from training.keeper.rule_watcher import LOOK_SECONDS, RuleWatcher
+from training.keeper.watchers import Moment
 
 NO_CARD = {"error": "GpuIsLost"}
 
@@ -168,3 +171,27 @@ def test_a_resumed_run_waits_for_the_driver_and_comes_back_by_itself(tmp_path: P
         world.change(card={})
         until_status(run, "training")
         assert count_attempts(run) == 1
+
+
+def test_a_laptop_that_slept_has_not_watched_its_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock of the keeper may stand still meanwhile, as on Linux, or go on: the run comes back after the minutes in
+    which the keeper looked."""
+    run = make_run(tmp_path, resume_after_minutes=5, hours="23:00-07:00")
+    clock = {"time": datetime.fromisoformat("2026-11-28T21:00+00:00").timestamp()}
+    monkeypatch.setattr(surroundings, "read_time", lambda: clock["time"])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    time.tzset()
+    watcher, now = RuleWatcher(run), 1000.0
+
+    def look(seconds: float, slept: float = 0.0, counted: float = 0.0) -> ev.HeldState | None:
+        nonlocal now
+        clock["time"] += seconds + slept
+        now += seconds + counted
+        hold = watcher.look(Moment(run, now, 0.0, None, 1))
+        return hold.state if hold else None
+
+    assert [look(LOOK_SECONDS) for _ in range(7)] == ["waiting"] * 7
+    assert look(LOOK_SECONDS, slept=2.5 * 3600) == "parked"  # the hours have begun, and the minutes now begin
+    assert {look(LOOK_SECONDS) for _ in range(20)} == {"parked"}
+    assert look(LOOK_SECONDS, slept=3600, counted=3600) == "parked"  # of these ten seconds twenty count at most
+    assert [look(LOOK_SECONDS) for _ in range(8)] == [*["parked"] * 7, None]
