@@ -7,7 +7,8 @@ import time
 
 from codex_tui.base.deadline import format_deadline
 from codex_tui.base.errors import BadInput
-from training.contract.config import RunConfig
+from codex_tui.runs.outcome import explain_config_error
+from training.contract.config import ConfigError, RunConfig
 from training.contract.run_directory import RunDirectory
 
 
@@ -16,9 +17,13 @@ def change_deadline(run: RunDirectory, until: float | None, step: int) -> None:
     deadline, and None leaves it as it is.
 
     Raises BadInput if it is past and the run could only end. Then the person decides what to do: a run that is done
-    can't be resumed. A run without an adapter gets that of its last checkpoint. Raises ConfigError too.
+    can't be resumed. A run without an adapter gets that of its last checkpoint. Raises BadInput for a damaged
+    config.json too.
     """
-    config = RunConfig.read(run.config)
+    try:
+        config = RunConfig.read(run.config)
+    except ConfigError as error:
+        raise explain_config_error(run, error) from None
     if until is not None:
         config.until = None if math.isinf(until) else until
         config.write(run.config)

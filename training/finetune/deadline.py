@@ -33,7 +33,8 @@ class Deadline(TrainerCallback):
 
     It must be called before Reporter, which reports the last step. The adapter is saved before the last evaluation,
     whose duration may be unknown, and again after it. Without a limit it changes nothing; but a run that was fitted in
-    an earlier attempt, whose limit was lifted, takes all of its planned steps again.
+    an earlier attempt, whose limit was lifted, takes all of its planned steps again. Of several ranks, rank 0 measures
+    and decides for all.
     """
 
     def __init__(
