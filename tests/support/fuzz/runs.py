@@ -74,7 +74,11 @@ def _make_events(steps: int) -> list[ev.Event]:
     last: list[ev.Event] = [
         ev.Eval(step=steps, eval_loss=1.0), ev.Sample(step=steps, prompt="Who?", text="Me."), ev.Warned(message="Hot."),
         ev.Checkpoint(step=steps, path="checkpoints/checkpoint-12"), ev.Started(attempt=2, pid=1, resume_step=10),
-        ev.Metrics(step=11, loss=0.1), ev.Failed(kind="unknown", message="It broke.", hint="Mend it.", step=steps),
+        ev.Metrics(step=11, loss=0.1), ev.Held(state="healing", reason="No memory.", ends="Soon.", step=10, until=9.0),
+        ev.Healed(kind="gpu_memory", reason="No memory.", step=10, failed_step=11, file="a.jsonl", line=3, tokens=9,
+                  changes={"model.offload_layers": (0, 6)}, frees_mib=99.0),
+        ev.Failed(kind="unknown", message="It broke.", hint="Mend it.", step=steps,
+                  memory=ev.OutOfMemory(task="training", limit_mib=99.0, tokens=9, file="a.jsonl", line=3)),
     ]  # fmt: skip
     return found + last
 

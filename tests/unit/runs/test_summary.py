@@ -27,7 +27,8 @@ def make_history() -> list[ev.Event]:
                 history.append(ev.Eval(step=step, eval_loss=0.5 if step == 750 else 0.6 + step / 1e5))
                 history.append(ev.PassRate(step=step, passes=step // 50, questions=40, book="0" * 64))
         if attempt == 1:
-            history += [ev.Stopped(step=1000), ev.Started(attempt=2, pid=1, resume_step=1000)]
+            heal = ev.Healed(kind="hang", reason="No step for 9 min.", step=1000, failed_step=1001)
+            history += [ev.Stopped(step=1000), heal, ev.Heartbeat(), ev.Started(attempt=2, pid=1, resume_step=1000)]
     return [*history, ev.Eval(step=2000, eval_loss=math.nan), ev.Done(step=2000)]
 
 
@@ -36,6 +37,7 @@ def test_the_summary_of_a_long_run_is_exact(monkeypatch: pytest.MonkeyPatch) -> 
     short = summarise(run)
     assert (short.best_eval_loss, short.best_eval_step, short.step) == (0.5, 750, 2000)
     assert short.pass_rate and (short.pass_rate.step, short.pass_rate.passes) == (2000, 40)
+    assert [event.failed_step for event in short.healed] == [1001]
     monkeypatch.setattr(follower, "PREVIEW_FROM", 1)
     monkeypatch.setattr("training.history.tailer.sample_events.__defaults__", (4, 256, 1024))
     assert follower.snapshot(run).sampled
