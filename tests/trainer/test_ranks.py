@@ -111,6 +111,19 @@ def test_no_rank_outlives_torchrun(two: RunDirectory, start: Callable[[], subpro
     assert ended is not None and ended.signal == "SIGKILL"
 
 
+def test_a_stop_while_the_ranks_load_ends_them_all(
+    two: RunDirectory, start: Callable[[], subprocess.Popen[str]]
+) -> None:
+    before = len(events(two, "phase"))
+    process = start()
+    wait_until(lambda: len(events(two, "phase")) > before, process)  # rank 0 loads Unsloth now
+    ranks = [*find_ranks(two).values()]
+    two.request_stop("save")
+    assert process.wait(60) == 0
+    assert psutil.wait_procs(ranks, timeout=0)[1] == []
+    assert events(two)[-1]["type"] == "stopped"
+
+
 def test_a_killed_rank_is_named(two: RunDirectory, start: Callable[[], subprocess.Popen[str]]) -> None:
     process = start()
     wait_until(lambda: events(two, "checkpoint"), process)
@@ -119,6 +132,7 @@ def test_a_killed_rank_is_named(two: RunDirectory, start: Callable[[], subproces
     assert process.wait(60) == 1
     assert psutil.wait_procs([*ranks.values()], timeout=0)[1] == []
     (failed,) = events(two, "failed")
+    assert failed["kind"] == "unknown"
     assert failed["message"] == "Rank 1 (CPU) was killed (SIGKILL)."
     assert "Unsloth" in failed["traceback"] and "Unsloth" in two.rank_log(1).read_text()
     assert events(two)[-1] == failed
@@ -148,7 +162,7 @@ def test_two_ranks_equal_one_process(
     assert start().wait(120) == 0, two.log.read_text()
     assert events(two)[-1]["type"] == "done"
     numbers = [event["attempt"] for event in events(two, "started")]
-    assert numbers == [*range(numbers[0], numbers[0] + 3)] and numbers[0] <= 2  # torchrun was killed before the first
+    assert numbers == [*range(numbers[0], numbers[0] + 4)] and numbers[0] <= 2  # torchrun was killed before the first
     assert events(two, "started")[-1]["resume_step"] == stopped_at
     assert losses(two) == losses(one)
     assert read_evals(two) == read_evals(one)
@@ -166,18 +180,19 @@ def count_tokens(run: RunDirectory) -> dict[int, int]:
     return {event["step"]: event["tokens"] for event in events(run, "metrics")}
 
 
-def test_packed_rows_have_the_gradient_of_one_process(trainer: Trainer, rows: str) -> None:
-    """Ranks pack other rows together than one process does, so the last bits differ."""
-    runs = []
-    for processes in (1, 2):
-        values = make_profile(processes).model_dump()
-        values["training"] |= {"packing": "auto", "max_steps": 4}
-        values["launch"]["probe"] = False
-        runs.append(trainer.run(f"packed-{processes}", Profile.model_validate(values), rows))
-        assert trainer.train(runs[-1]) == 0, runs[-1].log.read_text()
-    for mine, theirs in zip(losses(runs[0]).values(), losses(runs[1]).values(), strict=True):
-        assert mine == pytest.approx(theirs, rel=1e-4)
-    assert count_tokens(runs[0]) == count_tokens(runs[1])
+def test_packed_rows_have_the_gradient_of_one_process(trainer: Trainer, one: RunDirectory, rows: str) -> None:
+    """Ranks pack other rows together than one process does, so the last bits differ, and more with each step."""
+    values = make_profile(2).model_dump()
+    values["training"]["packing"] = "auto"
+    values["checkpoints"]["save_steps"] = STEPS
+    packed = trainer.run("packed", Profile.model_validate(values), rows)
+    assert trainer.train(packed) == 0, packed.log.read_text()
+    (resolved,) = events(packed, "resolved")
+    assert "training.packing" not in resolved["changed"]
+    mine, theirs = losses(packed), losses(one)
+    for step in (1, 2, 3, 4):
+        assert mine[step] == pytest.approx(theirs[step], rel=1e-4)
+    assert mine.keys() == theirs.keys() and count_tokens(packed) == count_tokens(one)
 
 
 def test_the_lock_and_the_adapter_are_of_one_process(two: RunDirectory) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -81,6 +82,7 @@ def _read_boot_id() -> str:
 
 
 PR_SET_PDEATHSIG = 1  # of prctl(2)
+VMSTAT = Path("/proc/vmstat")
 
 
 def die_with_parent(yes: bool) -> None:
@@ -92,3 +94,12 @@ def die_with_parent(yes: bool) -> None:
     import ctypes  # here, because the app imports this module before its first paint
 
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL if yes else 0)
+
+
+def count_oom_kills() -> int:
+    """Read how many processes the kernel has killed for lack of memory since boot; 0 if the kernel doesn't tell."""
+    with suppress(OSError, ValueError):
+        for line in VMSTAT.read_text(encoding="ascii").splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return 0

@@ -130,7 +130,7 @@ class Attempt:
         # A quick check only: this request asks the process to end at once.
         resumable = checkpoints.find_last_whole(self.run.checkpoints, thorough=False) is not None
         self.end(self.make_stop_event(resumable=resumable))
-        os._exit(0)
+        os._exit(LOST_ANOTHER if self.ranks.count > 1 else 0)  # torchrun then ends the others
 
 
 class FollowingAttempt(Attempt):

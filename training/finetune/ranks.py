@@ -32,7 +32,7 @@ from training.contract.profile import Profile
 T = TypeVar("T")
 
 LOST_ANOTHER = 75
-"""The exit code of a rank that ends because another one has ended."""
+"""The exit code of a rank that ends because another one has ended, or after whose end the others have nothing to do."""
 POLL_SECONDS = 0.25
 GRADIENTS_TIMEOUT = timedelta(minutes=30)
 CONTROL_TIMEOUT = timedelta(days=30)

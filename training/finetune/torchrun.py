@@ -19,7 +19,7 @@ from training.contract import events as ev
 from training.contract.config import ConfigError, RunConfig
 from training.contract.event_writer import EventWriter
 from training.contract.log import read_last_lines
-from training.contract.process import ProcessIdentity, die_with_parent, format_signal
+from training.contract.process import ProcessIdentity, count_oom_kills, die_with_parent, format_signal
 from training.contract.run_directory import RunDirectory
 from training.finetune.attempt import choose_number
 from training.finetune.ranks import LOST_ANOTHER
@@ -69,11 +69,12 @@ def train(run: RunDirectory, processes: int) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
     for name, value in ENVIRON.items():
         os.environ.setdefault(name, value)
+    oom_kills_before = count_oom_kills()
     failures = _run_ranks(run, processes)
     run = RunDirectory.locate(folder) or run
     end = _read_end(run.events, start)
     if not end:
-        EventWriter(run.events).emit(_explain(run, failures))
+        EventWriter(run.events).emit(_explain(run, failures, ran_out=count_oom_kills() > oom_kills_before))
     return 0 if end and end != "failed" else 1
 
 
@@ -123,8 +124,9 @@ def _read_end(events: Path, start: int) -> str:
     return ""
 
 
-def _explain(run: RunDirectory, failures: dict[int, ProcessFailure]) -> ev.Failed:
-    """Return the failure of the rank that failed first."""
+def _explain(run: RunDirectory, failures: dict[int, ProcessFailure], *, ran_out: bool) -> ev.Failed:
+    """Return the failure of the rank that failed first. `ran_out`: the kernel has killed a process for lack of memory
+    meanwhile."""
     if not failures:
         return ev.Failed(kind="unknown", message="torchrun has ended without its ranks.", hint="See the log.")
     causes = {number: each for number, each in failures.items() if each.exitcode != LOST_ANOTHER} or failures
@@ -135,8 +137,10 @@ def _explain(run: RunDirectory, failures: dict[int, ProcessFailure]) -> ev.Faile
         return failed
     ended = f"was killed ({format_signal(-failure.exitcode)})" if failure.exitcode < 0 else "has ended"
     log = run.rank_log(number)
+    if failure.exitcode == -signal.SIGKILL and ran_out:
+        ended = "was killed because the memory of the machine ran out"
     return ev.Failed(
-        kind="unknown",
+        kind="host_memory" if ran_out else "unknown",
         message=f"{name} {ended}.",
         hint=f"The last lines of {log.name} tell more. Resume the run to go on from its last checkpoint.",
         traceback="\n".join(read_last_lines(log, LOG_LINES)),

@@ -10,14 +10,12 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 
-from training.contract.process import Exit, ProcessIdentity, die_with_parent, format_signal
+from training.contract.process import Exit, ProcessIdentity, count_oom_kills, die_with_parent, format_signal
 from training.contract.run_directory import RunDirectory
 
 COMMAND = (sys.executable, "-m", "training", "attempt")
 """A trainer is a new program and no mere fork, so that an update of the app between two attempts does no harm."""
-VMSTAT = Path("/proc/vmstat")
 
 
 class TrainerProcess:
@@ -67,12 +65,3 @@ def _start(command: list[str], lease: int | None) -> int:
         os.write(2, f"{command[0]} can't be started: {error}\n".encode(errors="replace"))
     finally:
         os._exit(1)
-
-
-def count_oom_kills() -> int:
-    """Read how many processes the kernel has killed for lack of memory since boot; 0 if the kernel doesn't tell."""
-    with suppress(OSError, ValueError):
-        for line in VMSTAT.read_text(encoding="ascii").splitlines():
-            if line.startswith("oom_kill "):
-                return int(line.split()[1])
-    return 0
