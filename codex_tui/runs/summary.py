@@ -30,7 +30,8 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     `created` is in Unix seconds. `seconds` is the time of training, None before it began. `reason` is a sentence that
     says why the run ended or is held. `resume_step` is the step that a resume would continue from, 0 for the start. It
-    is None if the run is training or done, or if no resume is possible; `broken` then gives the reason.
+    is None if the run is training or done, or if no resume is possible; `broken` then gives the reason. `position` is
+    the run's place among the queued runs of its card, from 1; None if it is not queued.
     """
 
     name: str
@@ -58,6 +59,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     held: ev.Held | None = None  # while the keeper waits to start the next attempt
     healed: tuple[ev.Healed, ...] = ()
     fitted: ev.Fitted | None = None
+    position: int | None = None
 
     @property
     def path(self) -> Path:
@@ -100,6 +102,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
             "adapter": str(RunDirectory(self.directory).adapter) if self.has_adapter else None,
             "reason": self.reason,
             "held": _make_held_json(self.held) if self.held else None,
+            "queue_position": self.position,
             "resume_step": self.resume_step,
             "pass_rate": make_json(self.pass_rate) if self.pass_rate else None,
             "healed": [make_heal_json(event) for event in self.healed],

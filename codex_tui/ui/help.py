@@ -115,6 +115,7 @@ SECTIONS: tuple[Section, ...] = (
         (
             ("Enter", "open; r resumes it"),
             ("L", "lend the card, or bring the run back"),
+            ("[ ], x", "queued: start earlier, later; leave"),
             ("/", "filter by words; Esc shows all"),
             ("s, S", "next order, the order before"),
             ("Space, v", "mark runs; compare the marked ones"),

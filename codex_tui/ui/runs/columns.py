@@ -43,8 +43,13 @@ def _draw_steps(run: RunSummary, _: float) -> Content:
     return Content(f"{run.step:,} / {run.total_steps:,}" if run.total_steps else f"{run.step:,}")
 
 
+def _draw_state(run: RunSummary, _: float) -> Content:
+    """The state, and the position of a queued run."""
+    return line(format_status(run.status), (f" {run.position}" if run.position else "", MUTED))
+
+
 COLUMNS = (
-    Column("state", 12, 0, lambda run, _: format_status(run.status)),
+    Column("state", 12, 0, _draw_state),
     Column("step", 13, 4, _draw_steps, right=True),
     Column("loss", 7, 8, lambda run, _: Content(figures.format_loss(run.loss)), right=True),
     Column("best eval", 9, 1, lambda run, _: Content(figures.format_loss(run.best_eval_loss)), right=True),
@@ -122,8 +127,9 @@ def _last_if_none(value: float | None) -> tuple[bool, float]:
     return value is None, value or 0.0
 
 
+# Queued runs come first in the usual order, as they start.
 ORDERS = (
-    Order("newest first", lambda run: -run.created),
+    Order("newest first", lambda run: (run.position is None, run.position or 0, -run.created)),
     Order("best eval first", lambda run: _last_if_none(run.best_eval_loss)),
     Order("largest first", lambda run: -run.disk_bytes),
     Order("longest first", lambda run: -(run.seconds or 0.0)),

@@ -14,16 +14,19 @@ from training.contract.run_directory import RunDirectory
 
 
 async def resume(screen: Screen[None], run: RunDirectory, *, from_start: bool = False) -> None:
-    """Resume `run` and show the step that it resumes from. If no checkpoint is whole, ask before it starts over.
+    """Resume `run` and show the step that it resumes from, or that it is queued because other runs have its card. If no
+    checkpoint is whole, ask before it starts over.
 
     Call it in a Textual worker, since it may wait for the answer to a dialog. Errors are shown as a notice.
     """
     from codex_tui import launcher
+    from codex_tui.runs.queue import find_place
     from codex_tui.runs.resume_point import NoWholeCheckpoint
     from codex_tui.workers.process import describe_unused_python
 
     try:
-        point = await asyncio.to_thread(launcher.resume, run, from_start=from_start)
+        point = await asyncio.to_thread(launcher.resume, run, from_start=from_start, wait=True)
+        place = await asyncio.to_thread(find_place, run)
     except NoWholeCheckpoint as error:
         text = f"{error.message} The damaged checkpoints are kept."
         if await screen.app.push_screen_wait(Confirm("Start over?", text, "train from the start")):
@@ -32,5 +35,7 @@ async def resume(screen: Screen[None], run: RunDirectory, *, from_start: bool = 
         screen.post_message(Trouble(error.message, error.hint))
     else:
         notice = await asyncio.to_thread(describe_unused_python, run)
-        text = f"{point.damaged} Resuming {point.start}. {notice}".strip()
+        is_queued = place is not None and place.position is not None
+        does = f"Queued: it continues {point.start} when its turn comes." if is_queued else f"Resuming {point.start}."
+        text = f"{point.damaged} {does} {notice}".strip()
         screen.notify(clean(text), severity="warning" if point.damaged or notice else "information", markup=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -17,7 +17,7 @@ from codex_tui.base.errors import CodexError
 from codex_tui.base.text import clean, pluralize
 from codex_tui.ui.kit.choices import Choices
 from codex_tui.ui.kit.drawing import MUTED, line
-from codex_tui.ui.kit.hints import TYPING, HintBar
+from codex_tui.ui.kit.hints import TYPING, Hint, HintBar
 from codex_tui.ui.kit.line_input import LineInput
 from codex_tui.ui.kit.title_bar import TitleBar
 from codex_tui.ui.messages import OpenRun, ReportsWorkerErrors, Trouble
@@ -64,6 +64,9 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "resume", "Resume the run"),
         Binding("L", "park", "Lend the card, and bring the run back"),
+        Binding("left_square_bracket", "queue('up')", "Start the queued run earlier"),
+        Binding("right_square_bracket", "queue('down')", "Start the queued run later"),
+        Binding("x", "queue('remove')", "Take the run out of the queue"),
         Binding("slash", "filter", "Filter the runs"),
         Binding("s", "sort(1)", "Sort the runs in another order"),
         Binding("S", "sort(-1)", "Sort the runs in the order before", show=False),
@@ -213,9 +216,12 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
         run = self._picked_run
         resume = (("r", "resume"),) if run and run.resume_step is not None else ()
         comparison = (("v", f"compare {len(self._marks)}"),) if len(self._marks) > 1 else ()
-        live = run is not None and not run.ended
-        park = (("L", "bring it back" if run.held else "lend the card"),) if run and live else ()
-        bar.show((("Enter", "open"), *comparison, *resume, *park, *HINTS))
+        keys: tuple[Hint, ...] = ()
+        if run and run.position:
+            keys = (("[ ]", "earlier, later"), ("x", "leave the queue"), ("L", "start now"))
+        elif run and not run.ended:
+            keys = (("L", "bring it back" if run.held else "lend the card"),)
+        bar.show((("Enter", "open"), *comparison, *resume, *keys, *HINTS))
 
     def on_choices_chosen(self) -> None:
         if run := self._picked_run:
@@ -316,6 +322,18 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
 
         await park_or_bring_back(self, run)
         self.action_reload()
+
+    def action_queue(self, to: Literal["up", "down", "remove"]) -> None:
+        if (run := self._picked_run) and run.position:
+            self.run_worker(self._queue(RunDirectory(run.path), to), group="queue", exit_on_error=False)
+        elif run:
+            self.notify(f"{clean(run.name)} is not queued.", markup=False)
+
+    async def _queue(self, run: RunDirectory, to: Literal["up", "down", "remove"]) -> None:
+        from codex_tui.ui.runs import queued
+
+        await (queued.remove(self, run) if to == "remove" else queued.move(self, run, to))
+        self.action_reload(run.name)
 
     async def _resume(self, run: RunDirectory) -> None:
         from codex_tui.ui.runs.resume import resume

@@ -55,6 +55,7 @@ def test_runs_tell_the_truth(capsys: pytest.CaptureFixture[str]) -> None:
         "note": "",
         "adapter": str(done.adapter),
         "reason": "",
+        "queue_position": None,
         "resume_step": None,
         "pass_rate": {
             "step": 20,
