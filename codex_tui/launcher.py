@@ -106,7 +106,7 @@ def resume(
     Raises BadInput if the run is training or done already, if its config.json is damaged, or if its deadline is past.
     Raises NoWholeCheckpoint if all checkpoints are damaged and `from_start` is not set.
     """
-    if run.is_kept() and (point := _bring_back(run, until)):
+    if run.is_kept() and (point := _bring_back(run, until, wait=wait)):
         return point
     _refuse_if_training(run)
     if run.has_adapter() and snapshot(run).status == "done":
@@ -131,14 +131,16 @@ def resume(
     return point
 
 
-def _bring_back(run: RunDirectory, until: float | None) -> ResumePoint | None:
-    """Ask the keeper of `run` to start the next attempt. Returns None if the run trains."""
+def _bring_back(run: RunDirectory, until: float | None, *, wait: bool) -> ResumePoint | None:
+    """Ask the keeper of `run` to start the next attempt. Returns None if the run trains. A run that waits for its turn
+    starts at once, unless `wait` is set."""
     watched = snapshot(run)
     if not watched.held and run.read_stop_request() != "park":
         return None
     point = ResumePoint(watched.held.step if watched.held else watched.state.step)
     change_deadline(run, until, point.step)
-    run.write_request(Request("resume"))
+    if not (wait and watched.status == "queued"):
+        run.write_request(Request("resume"))
     return point
 
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from codex_tui.base.errors import FAILED, BadInput
+from codex_tui.base.errors import DONE, FAILED, BadInput
 from codex_tui.commands.options import (
     RUN_HELP,
     add_low_bandwidth_option,
@@ -73,7 +73,7 @@ def add(subparsers: Any) -> None:
         "holds then parks it again only after it was clear once. Continues a run that was stopped, failed or lost, in "
         "the same directory, from its last whole checkpoint, or from the start if it has none.",
     )
-    resume.add_argument("target", metavar="RUN", help=RUN_HELP)
+    resume.add_argument("targets", metavar="RUN", nargs="+", help=f"{RUN_HELP}; several train one after the other")
     resume.add_argument(
         "--from-start",
         action="store_true",
@@ -120,6 +120,7 @@ def run_train(args: argparse.Namespace) -> int:
     from codex_tui.launch_series import plan_series
     from codex_tui.profiles.overrides import parse_overrides
     from codex_tui.profiles.sweep import parse_sweep
+    from codex_tui.runs.queue import describe_busy
 
     overrides, variants = parse_overrides(args.set), parse_sweep(args.sweep)
     until = parse_deadline(args.until) if args.until is not None else None
@@ -136,7 +137,7 @@ def run_train(args: argparse.Namespace) -> int:
         print(f"{clean(warning)} The run starts anyway.", file=sys.stderr)
     for note in filter(None, (plan.fit_note, plan.download_note)):
         print(clean(note), file=sys.stderr)
-    wait = choose_turn(args, plan.profile.hardware.first_device)
+    wait = choose_turn(args, describe_busy(plan.profile.hardware.first_device))
     if wait is None:
         return FAILED
     python = ensure_with_progress()  # may build the environment for minutes: after all that can be refused
@@ -164,17 +165,40 @@ def run_resume(args: argparse.Namespace) -> int:
     from codex_tui import launcher
     from codex_tui.base.deadline import parse_deadline_change
     from codex_tui.base.text import clean
+    from codex_tui.commands.turn import print_places
     from codex_tui.runs.library import find_run
     from codex_tui.workers.process import describe_unused_python
 
-    run = find_run(args.target)
+    runs = list({run.path: run for run in map(find_run, args.targets)}.values())
+    if args.now and len(runs) > 1:
+        raise BadInput("--now starts a single run.", "Leave it out: several runs train one after the other.")
     until = parse_deadline_change(args.until) if args.until is not None else None
-    point = launcher.resume(run, from_start=args.from_start, until=until)
-    if point.damaged:
-        print(clean(f"{point.damaged} {run.name} continues {point.start}."), file=sys.stderr)
-    if notice := describe_unused_python(run):
-        print(clean(notice), file=sys.stderr)
-    return _watch(run, args)
+    for run in runs:
+        wait = True if len(runs) > 1 else _choose_turn_to_resume(args, run)
+        if wait is None:
+            return FAILED
+        point = launcher.resume(run, from_start=args.from_start, until=until, wait=wait)
+        if point.damaged:
+            print(clean(f"{point.damaged} {run.name} continues {point.start}."), file=sys.stderr)
+        if notice := describe_unused_python(run):
+            print(clean(notice), file=sys.stderr)
+    if len(runs) > 1:
+        print_places(runs)
+        return DONE
+    return _watch(runs[0], args)
+
+
+def _choose_turn_to_resume(args: argparse.Namespace, run: RunDirectory) -> bool | None:
+    """Return whether the run waits for its card, or None if the person wants neither. A keeper that holds the run for
+    another reason than the queue takes it to its old place."""
+    from codex_tui.commands.turn import choose_turn
+    from codex_tui.runs.follower import snapshot
+    from codex_tui.runs.queue import describe_busy_for
+
+    if not run.is_kept():
+        return choose_turn(args, describe_busy_for(run))
+    held = snapshot(run).held
+    return choose_turn(args, held.reason) if held and held.state == "queued" else not args.now
 
 
 def run_stop(args: argparse.Namespace) -> int:

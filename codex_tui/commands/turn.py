@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from codex_tui.base.errors import DONE, FAILED, BadInput
 
 if TYPE_CHECKING:
     from codex_tui.launch_series import Series
+    from training.contract.run_directory import RunDirectory
 
 MAX_UNASKED = 8  # runs that start without a question
 ANSWERS = {"": True, "q": True, "queue": True, "n": False, "now": False}
@@ -25,14 +27,13 @@ def add_turn_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--now", action="store_true", help="start even where another run has the card")
 
 
-def choose_turn(args: argparse.Namespace, device: int | str) -> bool | None:
-    """Return whether a run waits for the card that hardware.device picks. Asks if the card is busy and neither option
-    says it. Returns None if the person wants neither. Raises BadInput if there is no terminal to ask on."""
-    from codex_tui.runs.queue import describe_busy
-
+def choose_turn(args: argparse.Namespace, sentence: str) -> bool | None:
+    """Return whether a run waits for its card. `sentence` says which runs have the card, "" if it is free. Asks if the
+    card is busy and neither option answers it. Returns None if the person wants neither. Raises BadInput if there is no
+    terminal to ask on."""
     if args.queue or args.now:
         return bool(args.queue)
-    if not (sentence := describe_busy(device)):
+    if not sentence:
         return True  # should another run be faster, this one waits for it
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise BadInput(sentence, "Add --queue to wait for the card, or --now to start at once.")
@@ -52,7 +53,6 @@ def start_series(series: Series, args: argparse.Namespace) -> int:
     """Queue all runs of `series`, in their order. The first starts at once if its card is free."""
     from codex_tui import launcher
     from codex_tui.base.text import clean, format_duration, pluralize
-    from codex_tui.commands.queue import draw_queue, list_entries
     from codex_tui.commands.setup import ensure_with_progress
 
     if args.now:
@@ -70,11 +70,19 @@ def start_series(series: Series, args: argparse.Namespace) -> int:
     runs = []
     for plan in plans:
         runs.append(launcher.launch(plan, python, wait=True))
+    print_places(runs)
     names = [run.name for run in runs]
-    entries = [entry for entry in list_entries() if entry.place.ticket.run in names]
-    print("\n".join(draw_queue(entries)))
     print(f"Compare them with: codex-tui compare {' '.join(names)}")
     return DONE
+
+
+def print_places(runs: Sequence[RunDirectory]) -> None:
+    """Print the places of `runs` in the queue."""
+    from codex_tui.commands.queue import draw_queue, list_entries
+
+    names = {run.name for run in runs}
+    if entries := [entry for entry in list_entries() if entry.place.ticket.run in names]:
+        print("\n".join(draw_queue(entries)))
 
 
 def _confirm(args: argparse.Namespace, count: int) -> bool:

@@ -8,8 +8,9 @@ from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, convert_os_error
 from codex_tui.base.text import clean
 from training.contract.card_queue import HAS_CARD, CardQueue, Ticket, describe_wait
+from training.contract.config import ConfigError, RunConfig
 from training.contract.run_directory import RunDirectory
-from training.memory.visible_gpu import describe_card, name_card
+from training.memory.visible_gpu import describe_card, name_card, read_device
 
 Move = Literal["up", "down", "first", "last"] | int
 
@@ -44,6 +45,15 @@ def describe_busy(device: int | str) -> str:
     except OSError:
         return ""
     return clean(f"{sentence}.") if sentence else ""
+
+
+def describe_busy_for(run: RunDirectory) -> str:
+    """Say in a sentence which runs come before `run`; "" if its card is free, or if its config.json can't be read."""
+    try:
+        device = read_device(RunConfig.read(run.config).profile)
+    except ConfigError:
+        return ""
+    return describe_busy(device)
 
 
 def list_places() -> list[Place]:

@@ -6,10 +6,10 @@ import os
 from contextlib import suppress
 
 from training.contract.card_queue import HAS_CARD, VARIABLE, CardQueue, HasTicket, Lease, describe_wait
-from training.contract.config import ConfigError, RunConfig, get_table
+from training.contract.config import ConfigError, RunConfig
 from training.contract.run_directory import RunDirectory
 from training.keeper.watchers import Hold
-from training.memory.visible_gpu import name_card
+from training.memory.visible_gpu import name_card, read_device
 
 LOOK_SECONDS = 5.0  # between two looks at who has the card, while the run is held for another reason
 ENDS = "It starts by itself when its turn comes."
@@ -101,9 +101,7 @@ class CardLease:
 def _take_card(run: RunDirectory) -> Lease | None:
     """Take the card at once, for a run that nobody has given a ticket: it was started by hand."""
     try:
-        device = get_table(RunConfig.read(run.config).profile, "hardware").get("device", "auto")
-        first = device[0] if isinstance(device, list) and device else device
-        card = name_card(first if isinstance(first, int) else str(first))
+        card = name_card(read_device(RunConfig.read(run.config).profile))
         return CardQueue.of_card(run.path.parent, card).take(run.name, start_now=True)
     except (ConfigError, OSError, HasTicket):
         return None

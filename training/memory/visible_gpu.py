@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+from typing import Any
 
 from training.contract.card_queue import CPU
+from training.contract.config import get_table
 from training.memory.nvml import load_nvml
 
 _SIGNS_OF_A_GPU = ("/dev/nvidia0", "/proc/driver/nvidia/version", "/usr/lib/wsl/lib/libnvidia-ml.so.1")
@@ -35,6 +37,13 @@ def name_card(device: int | str) -> str:
         return f"gpu-{visible}"
     number = _find_number(visible)
     return re.sub(r"[^A-Za-z0-9-]", "-", visible)[:64] if number is None else f"gpu-{number}"
+
+
+def read_device(profile: dict[str, Any]) -> int | str:
+    """Read hardware.device from a resolved profile: the first one if the run trains on several."""
+    device = get_table(profile, "hardware").get("device", "auto")
+    first = device[0] if isinstance(device, list) and device else device
+    return first if isinstance(first, int) else str(first)
 
 
 def describe_card(name: str) -> str:

@@ -171,3 +171,27 @@ def test_a_removed_run_is_stopped(profile: Path, capsys: pytest.CaptureFixture[s
     assert "b leaves the queue." in capsys.readouterr().out
     until(lambda: status(run("b")) == "stopped")
     assert places() == ["a training"]
+
+
+def test_runs_are_resumed_in_their_turn(profile: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, third = launch(profile, *"abc")
+    for stopped in (second, third):
+        stopped.request_stop()
+        until(lambda stopped=stopped: status(stopped) == "stopped")
+    assert main(["resume", "b"]) == 2
+    assert "a trains on the CPU." in capsys.readouterr().err
+    assert main(["resume", "c", "b", "c", "--now"]) == 2
+    assert "--now starts a single run" in capsys.readouterr().err
+    assert main(["resume", "c", "b", "c"]) == 0
+    rows = [line.split()[:2] for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
+    assert rows[0] == ["1", "c"] and ["2", "b"] in rows
+    assert places() == ["a training", "c queued", "b queued"]
+    until(lambda: status(second) == "queued")
+    assert main(["resume", "b", "--queue"]) == 0  # it stays where it is
+    answer(monkeypatch, "c\n")
+    assert main(["resume", "b"]) == 1
+    assert "a trains on the CPU; c is before this one." in capsys.readouterr().err
+    assert places() == ["a training", "c queued", "b queued"]
+    assert main(["resume", "b", "--now"]) == 0
+    until(lambda: status(second) == "training")
+    assert status(first) == "training" and status(third) == "queued"
