@@ -96,8 +96,9 @@ def _become(command: tuple[str, ...], stdin: int) -> None:
     os.dup2(nowhere, 2)
     os.chdir("/")  # so that it keeps no folder of a run in use
     environ = dict(os.environ)
-    if not os.path.exists(environ.get("WSL_INTEROP", "")):  # noqa: PTH110
-        environ.pop("WSL_INTEROP", None)  # of a terminal that was closed; without it, WSL finds another way
+    terminal = os.path.basename(environ.get("WSL_INTEROP", "")).partition("_")[0]  # noqa: PTH119
+    if not os.path.exists(f"/proc/{terminal}"):  # noqa: PTH110
+        del environ["WSL_INTEROP"]  # the way to Windows of a terminal that was closed; without it, WSL finds another
     os.execve(command[0], command, environ)
 
 
@@ -110,10 +111,10 @@ class SleepWatcher:
         inhibits = True
         with suppress(ConfigError):  # the trainer says what is wrong with it
             inhibits = get_table(RunConfig.read(run.config).profile, "keeper").get("inhibit_sleep", True) is True
-        self._guard = SleepGuard(find_sleep_inhibitor(f"{run.name} trains", wsl()) if inhibits else None)
+        self.guard = SleepGuard(find_sleep_inhibitor(f"{run.name} trains", wsl()) if inhibits else None)
 
     def look(self, moment: Moment) -> None:
         if moment.trainer is None:
-            self._guard.release()
+            self.guard.release()
         else:
-            self._guard.hold()
+            self.guard.hold()

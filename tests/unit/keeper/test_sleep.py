@@ -11,10 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.config_file import write_config
 
 from training.contract.power import SleepInhibitor
 from training.contract.process import ProcessIdentity
+from training.contract.run_directory import RunDirectory
+from training.keeper import sleep
 from training.keeper.sleep import REFUSED_WITHIN_SECONDS, SleepGuard
+from training.keeper.watchers import Moment
 
 # It writes its pid as soon as it runs, and ends when its stdin closes, as systemd-inhibit with cat does.
 HOLDER = "import os, sys; open(sys.argv[1], 'a').write(f'{os.getpid()}\\n'); sys.stdin.read()"
@@ -103,6 +107,36 @@ def test_a_program_that_someone_ended_later_is_started_again(log: Path, holder: 
     wait_until(lambda: (guard.hold(), len(read_pids(log)) == 2)[1])
     assert guard.holds
     guard.release()
+
+
+@pytest.mark.parametrize("inhibits", [True, False])
+def test_the_machine_may_sleep_while_the_run_is_held(
+    inhibits: bool, tmp_path: Path, log: Path, holder: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunDirectory(tmp_path / "zombie-1")
+    run.create()
+    write_config(run, {"profile": {"keeper": {"inhibit_sleep": inhibits}}})
+    monkeypatch.setattr(sleep, "find_sleep_inhibitor", lambda why, wsl: SleepInhibitor("systemd-logind", (holder,)))
+    watcher = sleep.SleepWatcher(run)
+    training, held = Moment(run, 0.0, 0.0, 4711, 1), Moment(run, 0.0, 0.0, None, 1)
+    for moment in (held, training):
+        watcher.look(moment)
+        assert watcher.guard.holds is (inhibits and moment is training)
+    watcher.look(held)
+    assert not watcher.guard.holds
+
+
+def test_a_way_to_windows_that_is_gone_is_not_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """WSL_INTEROP leads to the socket of a terminal's process; the socket may stay when the terminal is closed."""
+    shows = ("/bin/sh", "-c", 'echo "way $WSL_INTEROP" >> "$0"; read line', str(tmp_path / "ways"))
+    gone, present = f"/run/WSL/{1 << 22}_interop", f"/run/WSL/{os.getpid()}_interop"
+    for number, way in enumerate((gone, present), 1):
+        monkeypatch.setenv("WSL_INTEROP", way)
+        guard = SleepGuard(SleepInhibitor("Windows", (shows,)))
+        guard.hold()
+        wait_until(lambda: (tmp_path / "ways").exists() and (tmp_path / "ways").read_text().count("\n") == number)  # noqa: B023
+        guard.release()
+    assert (tmp_path / "ways").read_text() == f"way \nway {present}\n"
 
 
 def test_nothing_is_held_where_the_system_has_no_such_program() -> None:
