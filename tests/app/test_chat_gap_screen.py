@@ -136,6 +136,18 @@ async def test_the_run_is_parked_for_a_chat_and_resumes_when_the_pane_is_left(ru
         assert not run.loans.exists()
 
 
+async def test_a_run_that_is_parked_already_stays_so(run: RunDirectory, workers: Any) -> None:
+    append_events(run, ev.Held(state="parked", reason="Asked with L.", ends=ev.BY_HAND, step=50))
+    run.write_process(GONE)
+    async with CodexApp(run).run_test(size=SIZE) as pilot:
+        pane = await type_question(pilot, "who")
+        await until(pilot, lambda: pane.conversation.turns and pane.conversation.turns[-1].ended == "eos")
+        assert list_loans(run)  # no rule brings it back meanwhile
+        assert "It resumes" not in pane.text.plain
+        await pilot.press("escape", "1")
+        await until(pilot, lambda: not list_loans(run) and workers.started[0].closed)
+
+
 async def test_quitting_asks_first_and_gives_the_card_back(run: RunDirectory, workers: Any) -> None:
     async with CodexApp(run).run_test(size=SIZE) as pilot:
         await park(pilot, run)

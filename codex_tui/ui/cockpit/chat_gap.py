@@ -40,6 +40,7 @@ class ChatGap:
         self._pane, self._run, self._conversation, self._on_change = pane, run, conversation, on_change
         self._watched: WatchedRun | None = None
         self._loan: str | None = None  # the name of our loan, while the run is parked for us
+        self._parks = False  # whether the run trained when it was borrowed
         self._is_asking = False
         self.way = way
         """The chosen way; None before the first question, and while the run does not train."""
@@ -49,14 +50,19 @@ class ChatGap:
 
     @property
     def has_card(self) -> bool:
-        """Whether the run is parked for this chat, or will be."""
+        """Whether no trainer starts while this chat goes on."""
         return self._loan is not None
+
+    @property
+    def parks_run(self) -> bool:
+        """Whether the run is parked for this chat, and resumes after it. Another run was held already."""
+        return self._loan is not None and self._parks
 
     def draw(self) -> Iterator[Content]:
         """Draw what is to be said below the conversation."""
         if self.state:
             yield line((self.state, "$warning"))
-        elif self.has_card:
+        elif self.parks_run:
             yield line(("The run is parked for this chat. It resumes when you leave this pane.", MUTED))
 
     def follow(self, watched: WatchedRun) -> None:
@@ -82,8 +88,9 @@ class ChatGap:
             return True
         self._is_asking = True
         try:
-            if self.way is None:
-                self.way = await self._choose(watched)
+            if watched.held:  # no trainer runs, and the loan keeps the next one away
+                self.way = "park"
+            self.way = self.way or await self._choose(watched)
             match self.way:
                 case None:
                     return False
@@ -100,17 +107,22 @@ class ChatGap:
 
     async def choose_again(self) -> None:
         """Ask again how to answer, from the next question on."""
-        if (watched := self._watched) and not watched.ended and not self._conversation.busy:
-            way = await self._ask(watched)
-            if way and way != self.way:
-                await self.leave()
-                self.way = way
-                await self._conversation.ask_in_trainer(way == "trainer")
+        watched = self._watched
+        if watched is None or watched.ended or watched.held:
+            text = "The run does not train now, so that its model is loaded for the chat."
+            self._pane.notify(text, markup=False)
+        elif self._conversation.busy:
+            self._pane.notify("Wait for the end of the answer, or stop it with Esc.", markup=False)
+        elif (way := await self._ask(watched)) and way != self.way:
+            await self.leave()
+            self.way = way
+            await self._conversation.ask_in_trainer(way == "trainer")
 
     async def ask_to_leave(self, action: str) -> bool:
         """Say that the run resumes when the chat is left. Returns whether the person agrees; True if the run is not
         parked for this chat."""
-        if not self.has_card:
+        if not self.parks_run:
+            await self.leave()
             return True
         name = clean(self._run.name)
         text = f"{name} is parked for this chat. It resumes as soon as you leave."
@@ -138,8 +150,6 @@ class ChatGap:
         self.give_back()
 
     async def _choose(self, watched: WatchedRun) -> ChatWay | None:
-        if watched.held:  # no trainer runs; the loan keeps the next one away
-            return "park"
         way = await asyncio.to_thread(choose_way, self._run)
         return way or await self._ask(watched)
 
@@ -168,6 +178,7 @@ class ChatGap:
             self.way = None
             raise CodexError("The run can't be parked: its keeper is gone.", "ctrl+b: ask its trainer.")
         if self._loan is None:
+            self._parks = self._run.is_trainer_alive()
             try:
                 self._loan = await asyncio.to_thread(loan.borrow, self._run, loan.CHAT_REASON, loan.CHAT_ENDS)
             except OSError as error:

@@ -16,7 +16,7 @@ def choose_hints(own: Sequence[Hint], pane: str, status: str, broken: str, typin
     if typing:
         return [*own, ("Tab", "next pane")]
     run_keys: list[Hint] = []
-    if status in ("preparing", "probing", "training", "cooling", "evaluating", "saving", "stopping"):
+    if status in ("preparing", "probing", "training", "answering", "cooling", "evaluating", "saving", "stopping"):
         run_keys += [("s", "stop"), ("L", "lend the card")]
     elif status in HELD:
         run_keys += [("L", "start now" if status == "queued" else "bring it back"), ("s", "end it")]

@@ -207,7 +207,7 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
     @property
     def reason_to_stay(self) -> str:
         """Why the app should not go to another screen: the run is parked for the chat. "" if it is not."""
-        parked = self._later_panes is not None and self._later_panes[1].gap.has_card
+        parked = self._later_panes is not None and self._later_panes[1].gap.parks_run
         return (
             f"{clean(self.run_directory.name)} is parked for the chat. Leave the chat first, with Esc."
             if parked
@@ -243,7 +243,8 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
 
     def _watch_chat(self, pane: str) -> None:
         """Ask whether the run may resume when the focus goes from the chat to `pane`."""
-        if self._current == "chat" and pane != "chat" and self.reason_to_stay:
+        has_card = self._later_panes is not None and self._later_panes[1].gap.has_card
+        if self._current == "chat" and pane != "chat" and has_card:
             self._leave_chat("resume the run", self._show_hints, lambda: self.action_pane("chat"))
 
     def on_descendant_blur(self) -> None:
