@@ -36,6 +36,7 @@ KILL_POINTS = (
     points.during_event, points.at_random, points.during_checkpoint, points.during_json_file, points.at_random,
 )  # fmt: skip
 TIMES = 10  # that a run's trainer is killed
+HELD_STEPS = 800  # of a run whose keeper or trainer is killed in each held state: it must last
 SET_UPS, PUSHES, HISTORIES = 0.02, 0.05, 0.2  # of the kills
 
 
@@ -53,22 +54,27 @@ def main() -> int:
         pushes(home / "hub", tally, round(PUSHES * args.kills), args.seed)
         set_ups(home / "set-up", tally, round(SET_UPS * args.kills), args.seed)
         user = kills.LocalUser(home / "user", build.find_python(), tally, args.seed)
-        undisturbed = kills.train_to_the_end(user, "undisturbed")
-        held_runs(user, args.held, undisturbed)
-        runs(user, args.kills, undisturbed)
+        runs(user, args.kills)
+        patient = kills.LocalUser(home / "held", build.find_python(), tally, args.seed)
+        patient.profile = {**kills.PROFILE, "training.max_steps": HELD_STEPS, "evaluation.eval_steps": 200}
+        held_runs(patient, args.held)
     minutes = (time.monotonic() - began) / 60
     print(f"\nkills tried              {sum(tally.kills.values()):6}   {dict(tally.kills)}")
     print(f"in the middle of a write {sum(tally.during_write.values()):6}   {dict(tally.during_write)}")
     print(f"resumes                  {tally.resumes:6}")
-    each = f"each killed {tally.min_kills} times or more"
-    print(f"runs identical           {tally.identical:6}   of {tally.runs}, {each}")
+    each = f", each killed {tally.min_kills} times or more" if args.kills and not args.held else ""
+    print(f"runs identical           {tally.identical:6}   of {tally.runs}{each}")
     print(f"problems                 {len(tally.problems):6}   in {minutes:.0f} minutes")
     for problem in tally.problems:
         print(f"  {problem}")
     return 1 if tally.problems or tally.identical < tally.runs else 0
 
 
-def held_runs(user: kills.LocalUser, count: int, undisturbed: RunDirectory) -> None:
+def held_runs(user: kills.LocalUser, count: int) -> None:
+    """Runs whose keeper or trainer is killed while they park, are parked or are brought back."""
+    if not count:
+        return
+    undisturbed = kills.train_to_the_end(user, "held-undisturbed")
     for number in range(1, count + 1):
         name = f"held-{number}"
         held.kill_in_each_state(user, name)
@@ -77,9 +83,11 @@ def held_runs(user: kills.LocalUser, count: int, undisturbed: RunDirectory) -> N
         print(f"{name}: {dict(user.tally.kills)}, identical {user.tally.identical}", flush=True)
 
 
-def runs(user: kills.LocalUser, count: int, undisturbed: RunDirectory) -> None:
+def runs(user: kills.LocalUser, count: int) -> None:
     """Runs that are killed ten times each, until `count` kills have been tried."""
-    number = 0
+    if not count:
+        return
+    undisturbed, number = kills.train_to_the_end(user, "undisturbed"), 0
     while sum(user.tally.kills.values()) < count:
         number += 1
         name, before = f"killed-{number}", user.tally.kills["trainer"]

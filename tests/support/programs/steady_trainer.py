@@ -1,4 +1,4 @@
-"""A trainer that logs 20 steps a second until it is stopped. Its parent and its writer of events are the real ones."""
+"""A trainer that logs 20 steps a second until it is stopped or parked. Its parent and its writer of events are the real ones."""
 
 from __future__ import annotations
 
@@ -28,4 +28,7 @@ while step < TOTAL_STEPS and not run.read_stop_request():
     writer.emit(ev.Metrics(step=step, loss=1 + 10 / (step + 10), tokens=step * 100, tokens_per_second=2000.0))
     print(f"step {step}", flush=True)
     time.sleep(0.05)
-writer.emit(ev.Stopped(step=step))
+if run.read_stop_request() == "park":
+    writer.emit(ev.Held(state="parked", reason="You lent the card.", ends=ev.BY_HAND, step=step))
+else:
+    writer.emit(ev.Stopped(step=step))
