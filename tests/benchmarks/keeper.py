@@ -38,16 +38,14 @@ def main() -> int:
         profile = load_profile(HERE.parents[1] / "profiles" / "demo.toml").model_dump(mode="json")
         write_config(run, {"version": 1, "profile": profile, "dataset": "demo:zombie_waves"})
         command = [str(build.find_python()), PROGRAMS / "steady_trainer.py", run.path]
-        with (
-            run.log.open("ab") as log,
-            subprocess.Popen(command, env=trainer_environment(), stderr=log, stdout=log) as it,
-        ):
+        log = run.log.open("ab")
+        with subprocess.Popen(command, env=trainer_environment(), stderr=log, stdout=log) as keeper:
             try:
                 wait_for(run, "training")
-                measure(it.pid, "training", args.seconds)
+                measure(keeper.pid, "training", args.seconds)
                 run.request_stop("park", "You lent the card.")
                 wait_for(run, "parked")
-                measure(it.pid, "parked", args.seconds)
+                measure(keeper.pid, "parked", args.seconds)
             finally:
                 run.request_stop("save")
     return 0

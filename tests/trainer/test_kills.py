@@ -25,6 +25,7 @@ def test_a_run_that_was_killed_again_and_again_is_the_same_to_the_last_bit(user:
         viewer = kills.start_viewer_to_kill(user, "killed")
         assert kills.kill_trainer(user, "killed", kill_point, parent_first=number == 2)
         viewer.join()
+    park_and_kill_the_keeper(user, "killed")
     # Of two that go on with it at once, one does.
     both = [user.start("resume", "killed", "--headless") for _ in range(2)]
     outputs = [process.communicate(timeout=points.PATIENCE)[0] for process in both]
@@ -36,6 +37,23 @@ def test_a_run_that_was_killed_again_and_again_is_the_same_to_the_last_bit(user:
     assert tally.kills["trainer"] == len(KILL_POINTS)
     assert tally.during_write["checkpoint"] >= 1
     assert tally.during_write["event"] == 1
+
+
+def park_and_kill_the_keeper(user: kills.LocalUser, name: str) -> None:
+    """Park the run while its model loads, and kill the keeper that would bring it back."""
+    run, viewer = user.run_directory(name), user.train(name)
+    while not run.is_trainer_alive():
+        assert viewer.poll() is None
+        time.sleep(0.002)
+    assert f"{name} is parked at step" in user.run_command("park", name)
+    assert kills.find_trainer(run) is None
+    entry = user.list_run(name)
+    assert (entry["state"], entry["reason"]) == ("parked", "You lent the card.")
+    keeper = kills.find_keeper(run)
+    assert keeper is not None
+    kills.kill(keeper)
+    output = viewer.communicate(timeout=points.PATIENCE)[0]
+    assert "\nparked  step " in output and "its keeper is gone." in output
 
 
 def test_a_killed_chat_worker_says_so_and_the_next_answers(user: kills.LocalUser) -> None:

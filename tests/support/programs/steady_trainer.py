@@ -1,4 +1,4 @@
-"""A trainer that logs 20 steps a second until it is stopped or parked. Its parent and its writer of events are the real ones."""
+"""A trainer that logs 20 steps a second until it is stopped or parked. Its keeper and its writer are the real ones."""
 
 from __future__ import annotations
 

@@ -52,6 +52,17 @@ def make_done_and_lost() -> tuple[RunDirectory, RunDirectory]:
     return done, lost
 
 
+def test_a_held_run_leaves_the_card_to_others_and_the_app_opens_on_it() -> None:
+    held = ev.Held(state="parked", reason="You lent the card.", step=1)
+    make_run("held", STARTED, held, kept=True)
+    make_done_and_lost()
+    assert live.find_live_run() is None  # a judgement or an export may have the card
+    assert find_name() == "held"
+    make_run("alive", STARTED, alive=True)
+    live_run = live.find_live_run()
+    assert live_run is not None and live_run.name == find_name() == "alive"
+
+
 def test_the_app_opens_with_the_run_that_matters() -> None:
     assert find_name() is None
     done, lost = make_done_and_lost()
