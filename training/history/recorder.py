@@ -1,4 +1,4 @@
-"""Writes RUN/history while the run trains. The trainer's parent process does it, so that no step waits for it."""
+"""Writes RUN/history while the run trains. The run's keeper does it, so that no step waits for it."""
 
 from __future__ import annotations
 
