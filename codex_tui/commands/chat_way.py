@@ -58,11 +58,13 @@ def _ask(run: RunDirectory) -> ChatWay | None:
 
 @contextmanager
 def borrow_card(run: RunDirectory) -> Iterator[None]:
-    """Park the run, and let it resume at the end. It also resumes if this process is killed. Raises CodexError."""
+    """Park the run, and let it resume at the end, also if this process is killed. A run that was held already stays so.
+    Raises CodexError."""
     from codex_tui.base.progress import Progress
     from codex_tui.commands.progress import print_progress
     from training.contract import loan
 
+    trained = run.is_trainer_alive()
     try:
         name = loan.borrow(run, loan.CHAT_REASON, loan.CHAT_ENDS)
     except OSError as error:
@@ -77,7 +79,8 @@ def borrow_card(run: RunDirectory) -> Iterator[None]:
         yield
     finally:
         loan.give_back(run, name)
-        print(f"{run.name} resumes.", file=sys.stderr)
+        if trained:
+            print(f"{run.name} resumes.", file=sys.stderr)
 
 
 def talk_to_trainer(run: RunDirectory) -> TrainerChat:

@@ -89,6 +89,14 @@ def test_the_run_is_parked_for_the_answer(run: RunDirectory, capsys: pytest.Capt
     assert not run.loans.exists()
 
 
+def test_a_run_that_is_parked_already_stays_so(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
+    run.write_process(ProcessIdentity(os.getpid(), 1.0))
+    assert main(["chat", "a", "--prompt", "who?", "--base"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.endswith("WHO? 1 False\n") and "resumes" not in printed.err
+    assert not run.loans.exists()
+
+
 def test_a_run_without_a_trainer_or_a_keeper_says_so(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
     run.keeper.unlink()
     assert main(["chat", "a", "--prompt", "who?", "--park"]) == 2
