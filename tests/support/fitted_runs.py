@@ -62,7 +62,7 @@ def simulate(
 
 
 def largest_change(rates: list[float]) -> float:
-    return max(abs(later - earlier) for earlier, later in pairwise(rates[WARMUP:]))
+    return max((abs(later - earlier) for earlier, later in pairwise(rates[WARMUP:])), default=0.0)
 
 
 def simulate_at_random(seed: int) -> tuple[float, Run]:

@@ -14,7 +14,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from codex_tui.base.errors import CodexError, convert_os_error
+from codex_tui.base.errors import BadInput, CodexError, convert_os_error
 from codex_tui.base.text import clean
 from codex_tui.ui.forecast.in_thread import forecast_profile
 from codex_tui.ui.kit.dialogs import DIALOG_CSS, format_keys
@@ -173,7 +173,14 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
             self._counted = None
             self._start_worker("rows", self._check_rows(profile, self._dataset, TYPING_SECONDS))
         if event.input.id == "until":
-            self._show_checks(self.checks.change(until=read_deadline(event.value.strip())))
+            self._start_worker("until", self._check_deadline(event.value.strip()))
+
+    async def _check_deadline(self, text: str) -> None:
+        """Shows what fits until the typed time. What is no time yet may become one with the next key."""
+        deadline = read_deadline(text)
+        if isinstance(deadline, BadInput):
+            await asyncio.sleep(TYPING_SECONDS)
+        self._show_checks(self.checks.change(until=deadline))
 
     async def _check_rows(self, profile: Profile, dataset: str | None, delay: float = 0.0) -> None:
         """Counts the tokens of the rows in the inspect worker, which ends when the dialog is left."""
