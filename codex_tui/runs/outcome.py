@@ -39,8 +39,11 @@ def explain_lost(run: RunDirectory, state: RunState, *, no_event: bool = False) 
         return FOLDER_GONE, ()
     lines = read_log_tail(run)
     if state.held and not no_event:
-        where = f" at step {state.held.step:,}" if state.held.step else ""
-        return f"It was {state.held.state}{where}, and its keeper is gone.", lines
+        where = f"{state.held.state} at step {state.held.step:,}" if state.held.step else state.held.state
+        keeper = run.read_keeper()
+        if keeper and keeper.boot and not keeper.is_of_this_boot():
+            return f"The machine was restarted (or WSL2 shut down) while the run was {where}.", lines
+        return f"It was {where}, and its keeper is gone.", lines
     if not state.attempt and not run.events.is_file() and _has_trained(run):
         return "events.jsonl is missing, so it is not known how the run ended.", lines
     phase = None if no_event else state.phase

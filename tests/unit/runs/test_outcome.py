@@ -39,6 +39,16 @@ def test_the_three_files_make_a_run() -> None:
     assert library.list_run_directories() == []
 
 
+def test_a_held_run_was_lost_with_its_keeper_or_with_the_machine() -> None:
+    held = ev.Held(state="parked", reason="You lent the card.", step=1_200)
+    run = make_run("a", STARTED, held)
+    assert snapshot(run).reason == "It was parked at step 1,200, and its keeper is gone."
+    run.write_keeper(ProcessIdentity(os.getpid(), 1.0, boot="another"))
+    os.utime(run.events)  # later than keeper.json
+    restarted = "The machine was restarted (or WSL2 shut down) while the run was parked at step 1,200."
+    assert snapshot(run).reason == restarted
+
+
 def test_a_name_is_taken_by_any_folder() -> None:
     run = trained()
     run.config.unlink()
