@@ -41,7 +41,8 @@ async def test_the_cockpit_says_why_a_run_is_held_and_what_ends_it(
         for expected in (f"{state.capitalize()} at step 120. {HELD.reason}", HELD.ends, "60 %", "s end it"):
             assert expected in text
         assert "ETA" not in text and "silent" not in text and "resume" not in text
-        assert ("L start now" if state == "queued" else "L bring it back") in text
+        does = {"queued": "L start now", "parked": "L bring it back", "waiting": "L go on now"}
+        assert does[state] in text if state in does else "L " not in text.replace("Lend", "")
         screen = pilot.app.screen
         assert isinstance(screen, CockpitScreen)
         assert format_title("zombies-1", screen.watched).endswith(f" zombies-1 {state}")

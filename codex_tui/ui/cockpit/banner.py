@@ -11,7 +11,7 @@ from codex_tui.runs.result import describe_evaluations, describe_time
 from codex_tui.runs.watched import Leftovers, WatchedRun
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, line, to_strips
 from codex_tui.ui.kit.painted import Painted
-from codex_tui.ui.runs.status import SIGNS
+from codex_tui.ui.runs.status import PARK_KEY, SIGNS
 from training.contract.model_card import hide_home
 from training.contract.run_directory import RunDirectory
 
@@ -99,9 +99,9 @@ def _describe_saved(leftovers: Leftovers) -> str:
 def _list_keys(watched: WatchedRun) -> Content:
     step = watched.leftovers.resume_step
     if watched.held:
-        pairs = [("L", "start now" if watched.status == "queued" else "bring it back"), ("s", "end it"), ("l", "log")]
-        if watched.held.step:
-            pairs.insert(1, ("c", "chat"))
+        pairs = [("L", PARK_KEY[watched.status])] if watched.status in PARK_KEY else []
+        pairs += [("c", "chat")] if watched.held.step else []
+        pairs += [("s", "end it"), ("l", "log")]
     elif watched.status == "done":
         pairs = [("3", "answers"), ("i", "details"), ("p", "train another")]
         if watched.leftovers.has_adapter and not watched.leftovers.broken:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from codex_tui.runs.watched import HELD
 from codex_tui.ui.kit.hints import Hint
+from codex_tui.ui.runs.status import PARK_KEY
 
 
 def choose_hints(own: Sequence[Hint], pane: str, status: str, broken: str, typing: bool, zoomed: bool) -> list[Hint]:
@@ -19,7 +20,8 @@ def choose_hints(own: Sequence[Hint], pane: str, status: str, broken: str, typin
     if status in ("preparing", "probing", "training", "answering", "cooling", "evaluating", "saving", "stopping"):
         run_keys += [("s", "stop"), ("L", "lend the card")]
     elif status in HELD:
-        run_keys += [("L", "start now" if status == "queued" else "bring it back"), ("s", "end it")]
+        run_keys += [("L", PARK_KEY[status])] if status in PARK_KEY else []
+        run_keys.append(("s", "end it"))
     elif broken:
         pass
     elif status in ("stopped", "failed", "lost"):

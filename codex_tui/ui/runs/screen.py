@@ -24,6 +24,7 @@ from codex_tui.ui.messages import OpenRun, ReportsWorkerErrors, Trouble
 from codex_tui.ui.runs.columns import ORDERS, ColumnTitles, make_row, select
 from codex_tui.ui.runs.marks import Marks
 from codex_tui.ui.runs.preview import Preview, explain_end
+from codex_tui.ui.runs.status import PARK_KEY
 from codex_tui.ui.themes import MAX_CURVES
 from training.contract.run_directory import RunDirectory
 
@@ -220,7 +221,7 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
         if run and run.position:
             keys = (("[ ]", "earlier, later"), ("x", "leave the queue"), ("L", "start now"))
         elif run and not run.ended:
-            keys = (("L", "bring it back" if run.held else "lend the card"),)
+            keys = (("L", PARK_KEY.get(run.status, "lend the card")),)
         bar.show((("Enter", "open"), *comparison, *resume, *keys, *HINTS))
 
     def on_choices_chosen(self) -> None:

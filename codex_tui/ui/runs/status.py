@@ -30,6 +30,10 @@ END_STYLES = {"failed": "$error", "lost": "$error", "stopped": "$warning", "done
               "waiting": "$warning", "healing": "$warning"}  # fmt: skip
 
 
+PARK_KEY = {"queued": "start now", "parked": "bring it back", "waiting": "go on now"}
+"""What the key L does to a held run. A run that is healing goes on in a moment."""
+
+
 def format_status(status: str) -> Content:
     """Format `status` as its sign and word, in its colour: "● training"."""
     sign, style = SIGNS.get(status, ("·", MUTED))
