@@ -206,7 +206,7 @@ def test_a_chat_waits_for_no_checkpoint_that_will_never_come(
 def test_a_chat_with_a_run_that_trains_waits(capsys: pytest.CaptureFixture[str]) -> None:
     make_run("a", STARTED, TRAINING, alive=True)
     assert main(["chat", "a", "--prompt", "hi"]) == 2
-    assert "a has no adapter yet.\nWait for its first checkpoint" in capsys.readouterr().err
+    assert "a trains, and no second model is loaded beside it.\nAdd --in-trainer" in capsys.readouterr().err
 
 
 def test_a_viewer_of_a_run_without_its_config_does_not_offer_to_resume(capsys: pytest.CaptureFixture[str]) -> None:
