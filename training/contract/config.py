@@ -158,6 +158,11 @@ class RunConfig(msgspec.Struct, kw_only=True, omit_defaults=True):
         except ValidationError as error:
             raise ConfigDamaged.from_validation(path, "profile", error) from None
 
+    @property
+    def trained_on_gpu(self) -> bool:
+        """Whether the last trainer of the run used a GPU. False before it has begun to train."""
+        return str(get_table(self.actual, "hardware").get("device", "")).startswith("cuda")
+
     def find_row_form(self) -> RowForm:
         """Return the form that the trainer recorded. Before that, and for a run of an older trainer, return what the
         profile tells."""

@@ -125,6 +125,11 @@ _FILE_PATTERNS: list[tuple[str, str, str]] = [
 ]  # fmt: skip
 
 
+def get_hint(kind: FailureKind) -> str:
+    """Return what to do about a failure of this kind; "" if nothing is known."""
+    return _HINTS.get(kind, "")
+
+
 def classify(error: BaseException) -> Failure:
     """Classify `error` by its type and text, and by those of its causes."""
     chain = _list_causes(error)

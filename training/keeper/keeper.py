@@ -29,6 +29,7 @@ from training.contract.tell import tell
 from training.keeper.decisions import AttemptEnd, Finish, Heal, Next, decide, find_saved_step, read_end_event
 from training.keeper.healing import Healer, HealRules
 from training.keeper.lease import CardLease
+from training.keeper.lost_driver import blame_driver
 from training.keeper.recording import HistoryKeeper
 from training.keeper.trainer_process import COMMAND, TrainerProcess
 from training.keeper.watcher_list import make_watchers
@@ -194,7 +195,7 @@ class Keeper:
         with suppress(OSError):  # if the disk is full, nothing records the end, and the run shows as lost
             trim_log(run.log)
             run.write_exit(exit_)
-        return self._decide(AttemptEnd(attempt, read_end_event(run), exit_, ruled, restart))
+        return self._decide(blame_driver(run, AttemptEnd(attempt, read_end_event(run), exit_, ruled, restart)))
 
     def _decide(self, end: AttemptEnd) -> Next | Finish:
         decision = decide(end, request := self._run.read_request())

@@ -35,7 +35,7 @@ class RuleWatcher:
         self._surroundings = Surroundings(device)
         self._memory = TrainerMemory(self.run.events)
         self._forecast_mib = config.forecast_mib
-        self._trained_on_gpu = _is_on_gpu(config)
+        self._trained_on_gpu = config.trained_on_gpu
         self._park = ParkWatch(self._rules)
         self._resume: ResumeWatch | None = None  # while this watcher holds the run
         self._shown: tuple[RuleName | None, float, Hold] | None = None
@@ -85,7 +85,7 @@ class RuleWatcher:
 
     def _look_at_held(self, moment: Moment) -> Hold | None:
         if self._resume is None:
-            self._trained_on_gpu = self._trained_on_gpu or _is_on_gpu(_read_config(moment.run))
+            self._trained_on_gpu = self._trained_on_gpu or _read_config(moment.run).trained_on_gpu
             if (obstacle := self._find_obstacle_to_start()) is None:
                 return None
             self._resume = ResumeWatch(self._rules, self._park.overrides)
@@ -140,11 +140,6 @@ def _read_config(run: RunDirectory) -> RunConfig:
         return RunConfig.read(run.config)
     except ConfigError:  # the trainer says what is wrong with it
         return RunConfig(profile={}, dataset="")
-
-
-def _is_on_gpu(config: RunConfig) -> bool:
-    """Whether the last trainer of the run used a GPU."""
-    return str(get_table(config.actual, "hardware").get("device", "")).startswith("cuda")
 
 
 def _format_clock(moment: float) -> str:
