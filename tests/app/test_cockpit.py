@@ -28,6 +28,7 @@ from codex_tui.ui.kit.hints import HintBar
 from codex_tui.ui.profiles.screen import ProfilesScreen
 from codex_tui.ui.runs.screen import RunsScreen
 from training.contract import events as ev
+from training.contract.card_queue import Lease
 from training.contract.event_writer import EventWriter
 from training.contract.run_directory import RunDirectory
 
@@ -258,7 +259,12 @@ async def test_a_resume_shows_the_step_it_resumes_from(make_run: Any, monkeypatc
     run: RunDirectory = make_run(end="failed", steps=60)  # with a checkpoint of step 40
     (write_checkpoint(run.checkpoints, 60) / "optimizer.pt").write_bytes(b"")
     started: list[RunDirectory] = []
-    monkeypatch.setattr(launcher, "_start", lambda run, *_, **__: started.append(run))
+
+    def start(run: RunDirectory, python: Path, lease: Lease, attempt: int) -> None:
+        lease.close()  # as the real one, whose keeper has it then
+        started.append(run)
+
+    monkeypatch.setattr(launcher, "_start", start)
     monkeypatch.setattr("codex_tui.environment.build.find_python", lambda: Path(sys.executable))
     async with CodexApp(run).run_test(size=WIDE) as pilot:
         await settled(pilot)
