@@ -127,7 +127,8 @@ def list_entries() -> list[Entry]:
             starts_in = before
             free_in[card] = None if before is None or takes is None else before + takes
         held = watched.held
-        state = held.state if held else place.ticket.state if watched.ended else watched.status
+        has_no_event = place.ticket.state == "queued" or watched.ended  # of its present keeper
+        state = held.state if held else place.ticket.state if has_no_event else watched.status
         reason, ends = (held.reason, held.ends) if held else ("", "")
         entries.append(Entry(place, state, reason, ends, starts_in, takes))
     return entries
