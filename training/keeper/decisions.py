@@ -87,12 +87,16 @@ class _Tagged(msgspec.Struct):
     type: str
 
 
-def read_end_event(run: RunDirectory) -> EndEvent | None:
-    """Read the last event of the newest attempt, or None if it wrote none."""
+def read_end_event(run: RunDirectory, since: int) -> EndEvent | None:
+    """Read the last event of the newest attempt, or None if it wrote none.
+
+    `since` is the size that events.jsonl had when its trainer was started: one that was killed at once has written
+    nothing, not even that it has started.
+    """
     try:
         with open_file(run.events) as file:
             size = file.seek(0, 2)
-            file.seek(max(0, size - WINDOW))
+            file.seek(max(0, size - WINDOW, since if since <= size else 0))  # a shorter file has replaced the old one
             tail = file.read()
     except OSError:
         return None

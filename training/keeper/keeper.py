@@ -173,6 +173,7 @@ class Keeper:
         self._watchers.ask_all_again()
         ruled: Hold | None = None
         restart: Restart | None = None
+        since = self._count_event_bytes()
         self._trainer = trainer = TrainerProcess(named, self._command, attempt, self._card.descriptor)
         if is_change:
             tell(named)
@@ -195,7 +196,7 @@ class Keeper:
         with suppress(OSError):  # if the disk is full, nothing records the end, and the run shows as lost
             trim_log(run.log)
             run.write_exit(exit_)
-        return self._decide(blame_driver(run, AttemptEnd(attempt, read_end_event(run), exit_, ruled, restart)))
+        return self._decide(blame_driver(run, AttemptEnd(attempt, read_end_event(run, since), exit_, ruled, restart)))
 
     def _decide(self, end: AttemptEnd) -> Next | Finish:
         decision = decide(end, request := self._run.read_request())
@@ -246,6 +247,12 @@ class Keeper:
     def _locate(self) -> RunDirectory | None:
         """Return the run by its present name. None if it was deleted: then nothing is left to keep."""
         return RunDirectory.locate(self._folder)
+
+    def _count_event_bytes(self) -> int:
+        try:
+            return self._run.events.stat().st_size
+        except OSError:
+            return 0
 
     def _count_attempts(self) -> int:
         process = self._run.read_process()

@@ -31,12 +31,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def run(home: None) -> Iterator[RunDirectory]:
-    """A run of 300 steps that trains under the real keeper."""
+    """A run of 200 steps that trains under the real keeper."""
     run = RunDirectory(locations.runs_home() / "a")
     run.create()
     write_config(run, {"version": 1, "profile": {}, "dataset": "demo:zombie_waves"})
     run.log.touch()
-    with subprocess.Popen([sys.executable, PROGRAMS / "parking_trainer.py", run.path, "300"]) as keeper:
+    with subprocess.Popen([sys.executable, PROGRAMS / "parking_trainer.py", run.path, "200"]) as keeper:
         until(lambda: snapshot(run).status == "training")
         yield run
         if keeper.poll() is None:
@@ -60,7 +60,7 @@ def test_park_waits_until_the_card_is_free_and_resume_brings_the_run_back(
     assert main(["resume", "a", "--headless"]) == 0
     out = capsys.readouterr().out
     assert f"\nparked  step {step}  You lent the card. {ev.BY_HAND}\nattempt 2, from step {step}\n" in out
-    assert "done  300 steps" in out
+    assert "done  200 steps" in out
 
 
 def test_park_says_so_when_the_run_has_ended_meanwhile(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
@@ -85,7 +85,7 @@ def test_a_headless_viewer_follows_a_parked_run_to_its_end(run: RunDirectory) ->
     until(lambda: snapshot(run).status == "parked" and run.read_request() is None)
     run.write_request(Request("resume"))
     out, _ = viewer.communicate()
-    assert "blender uses the card." in out and "attempt 2, from step" in out and "done  300 steps" in out
+    assert "blender uses the card." in out and "attempt 2, from step" in out and "done  200 steps" in out
     assert out.index("parked") < out.index("attempt 2") < out.index("done")
 
 
