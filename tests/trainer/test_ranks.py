@@ -1,5 +1,5 @@
-"""Two ranks on the real trainer: they learn what one process learns to the last bit, through a killed rank, an agreed
-stop and two resumes. The runs follow each other, because each start of two trainers takes many seconds."""
+"""Two ranks on the real trainer: they learn what one process learns to the last bit, through a killed rank, a stop,
+a park and the resumes. The runs follow each other, because each start of two trainers takes many seconds."""
 
 from __future__ import annotations
 
@@ -138,38 +138,40 @@ def test_a_killed_rank_is_named(two: RunDirectory, start: Callable[[], subproces
     assert events(two)[-1] == failed
 
 
-def test_all_ranks_agree_to_stop(two: RunDirectory, start: Callable[[], subprocess.Popen[str]]) -> None:
+def test_ranks_agree_to_park_and_equal_one_process_after_it(
+    one: RunDirectory, two: RunDirectory, start: Callable[[], subprocess.Popen[str]]
+) -> None:
     before = len(events(two, "metrics"))
     process = start()
     wait_until(lambda: len(events(two, "metrics")) > before, process)
-    two.request_stop("save")
-    assert process.wait(60) == 0, two.log.read_text()
-    assert events(two)[-1]["type"] == "stopped"
-    step = events(two)[-1]["step"]
-    assert events(two, "started")[-1]["resume_step"] < step < STEPS
-    last = checkpoints.find_last_whole(two.checkpoints)
-    assert last is not None and last.name == f"checkpoint-{step}"
-    assert sorted(path.name for path in last.glob("rng_state*")) == ["rng_state_0.pth", "rng_state_1.pth"]
-    (last / "rng_state_1.pth").rename(last / "away")
-    assert checkpoints.find_damaged_file(last) == "rng_state_1.pth"
-    (last / "away").rename(last / "rng_state_1.pth")
+    two.request_stop("park")
+    wait_until(lambda: events(two, "held"), process)
+    (held,) = events(two, "held")
+    assert (held["state"], events(two, "started")[-1]["resume_step"] < held["step"] < STEPS) == ("parked", True)
+    check_random_states(two, held["step"])
 
-
-def test_two_ranks_equal_one_process(
-    one: RunDirectory, two: RunDirectory, start: Callable[[], subprocess.Popen[str]]
-) -> None:
-    stopped_at = events(two)[-1]["step"]
-    assert start().wait(120) == 0, two.log.read_text()
+    two.request_stop("resume")
+    assert process.wait(120) == 0, two.log.read_text()
     assert events(two)[-1]["type"] == "done"
     numbers = [event["attempt"] for event in events(two, "started")]
     assert numbers == [*range(numbers[0], numbers[0] + 4)] and numbers[0] <= 2  # torchrun was killed before the first
-    assert events(two, "started")[-1]["resume_step"] == stopped_at
+    assert events(two, "started")[-1]["resume_step"] == held["step"]
     assert losses(two) == losses(one)
     assert read_evals(two) == read_evals(one)
     assert count_tokens(two) == count_tokens(one)
     (resolved,) = {json.dumps(each["changed"]) for each in events(two, "resolved")}
     assert "gradient_accumulation_steps" not in resolved
     assert (two.adapter / checkpoints.ADAPTER).read_bytes() == (one.adapter / checkpoints.ADAPTER).read_bytes()
+
+
+def check_random_states(run: RunDirectory, step: int) -> None:
+    """The last checkpoint has the random state of both ranks, and is damaged without one of them."""
+    last = checkpoints.find_last_whole(run.checkpoints)
+    assert last is not None and last.name == f"checkpoint-{step}"
+    assert sorted(path.name for path in last.glob("rng_state*")) == ["rng_state_0.pth", "rng_state_1.pth"]
+    (last / "rng_state_1.pth").rename(last / "away")
+    assert checkpoints.find_damaged_file(last) == "rng_state_1.pth"
+    (last / "away").rename(last / "rng_state_1.pth")
 
 
 def read_evals(run: RunDirectory) -> dict[int, float]:

@@ -67,6 +67,15 @@ def format_signal(number: int) -> str:
         return str(number)
 
 
+def read_parent(pid: int) -> int:
+    """Read the pid of the parent of `pid`; 0 if there is no such process."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return 0
+    return int(stat.rpartition(b")")[2].split()[1])
+
+
 def _read_stat(pid: int) -> tuple[str, float] | None:
     """The state letter of `pid` and the seconds from the boot to its start, as proc(5) has them."""
     try:

@@ -13,7 +13,7 @@ from training.contract import events as ev
 from training.contract import files, questions
 from training.contract.event_writer import EventWriter
 from training.contract.log import trim_log
-from training.contract.process import ProcessIdentity, die_with_parent
+from training.contract.process import ProcessIdentity, die_with_parent, read_parent
 from training.contract.run_directory import RunDirectory
 from training.finetune import checkpoints
 from training.finetune.ranks import LOST_ANOTHER, Ranks
@@ -102,7 +102,7 @@ class Attempt:
     def make_stop_event(self, *, resumable: bool = True) -> ev.Stopped | ev.Held:
         """Make the last event of an attempt that a request ends. Only a keeper can continue after a park."""
         keeper = self.run.read_keeper()
-        if self.stop.level == "park" and keeper and keeper.pid == os.getppid():
+        if self.stop.level == "park" and keeper and keeper.pid == read_parent(self._pid):
             return ev.Held(state="parked", reason=self.stop.reason, ends=ev.BY_HAND, step=self.step)
         return ev.Stopped(step=self.step, resumable=resumable)
 
