@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from training.dataset.time_limit import Durations, count_fitting_steps
+from training.finetune import timing
 from training.finetune.schedule import Schedule
 from training.finetune.timing import Timing
 
 KEY = "Fit"
 """The name of the fit in trainer_state.json. Other programs that resume the run ignore it."""
-MIN_MEASURED_STEPS = 10  # before the first refit, so that a slow start changes nothing
+MIN_STEPS_TO_REFIT = 10  # before the first refit, so that a slow start changes nothing
 FEW_STEPS = 40  # if no more steps than these are left, the run is fitted at once
 
 
@@ -39,7 +40,9 @@ class Fit:
         fitting = count_fitting_steps(
             seconds, durations, schedule.planned, done=step, eval_steps=eval_steps, save_steps=save_steps
         )
-        is_early = len(self.timing.steps) < MIN_MEASURED_STEPS and fitting - step > FEW_STEPS
+        measured = len(self.timing.steps)
+        is_rough = measured < timing.MIN_MEASURED_STEPS and fitting > step
+        is_early = is_rough or (measured < MIN_STEPS_TO_REFIT and fitting - step > FEW_STEPS)
         if is_early or not schedule.is_due(step, fitting):
             return False
         schedule.refit(step, fitting)

@@ -10,6 +10,7 @@ import msgspec
 SHRINK = 0.02  # the run is made shorter if it would last longer by this share of its remaining steps
 GROW = 0.05  # it is made longer if there is room for more steps than this share
 MIN_GROWTH = 5  # steps
+MANY_STEPS = 80  # near the end, a run is made longer only if so many more fit, because its first steps were slow
 MIN_STEPS_TO_GROW = 20  # remaining steps. Near the end the learning rate is so low that more steps teach little
 
 
@@ -63,7 +64,8 @@ class Schedule(msgspec.Struct):
         remaining = self.total - step
         if fitting < self.total:
             return self.total - fitting > SHRINK * remaining
-        return fitting - self.total > max(GROW * remaining, MIN_GROWTH) and remaining >= MIN_STEPS_TO_GROW
+        has_room = remaining >= MIN_STEPS_TO_GROW or fitting - step >= MANY_STEPS
+        return fitting - self.total > max(GROW * remaining, MIN_GROWTH) and has_room
 
     def refit(self, step: int, total: int) -> None:
         """Reach the end of the curve at step `total`. The run has taken `step` steps."""

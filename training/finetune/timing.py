@@ -12,6 +12,7 @@ from training.dataset.time_limit import Durations
 
 MAX_KEPT_STEPS = 200  # the steps that the speed is computed from; fewer near the end, where a drift must show at once
 MIN_KEPT_STEPS = 10
+MIN_MEASURED_STEPS = 3  # besides the first one. With fewer, the usual step is not known
 MAX_KEPT_OTHERS = 5  # evaluations, checkpoints
 INTERRUPTED = 5.0  # a step counts as at most this many times the median: a suspended laptop is no slow one
 MIN_MARGIN_SECONDS = 2.0
@@ -46,16 +47,25 @@ class Timing(msgspec.Struct):
         `checkpoint_seconds`. The end has room for an evaluation, a checkpoint, the adapter (saved before the evaluation
         and again after it), and a last step that takes much longer than usual.
         """
-        recent = self.steps[-max(MIN_KEPT_STEPS, remaining // 2) :] or [self.first_step or 0.0]
-        if not recent[-1]:
-            return None
+        if len(self.steps) < MIN_MEASURED_STEPS:
+            return self._estimate_at_start(checkpoint_seconds)
+        recent = self.steps[-max(MIN_KEPT_STEPS, remaining // 2) :]
         limit = INTERRUPTED * median(recent)
         step = fmean(min(seconds, limit) for seconds in recent)
-        longest = min(max(self.steps or recent), limit)
+        longest = min(max(self.steps), limit)
         evaluation = max(self.evaluations) if self.evaluations else evaluation_steps * step
         checkpoint = max(self.checkpoints) if self.checkpoints else checkpoint_seconds
         margin = max(longest - step, (UNUSUAL - 1) * step, MIN_MARGIN_SECONDS)
         return Durations(step, evaluation, checkpoint, evaluation + 3 * checkpoint + margin)
+
+    def _estimate_at_start(self, checkpoint: float) -> Durations | None:
+        """Estimate by the fastest step so far: the others may have compiled kernels or waited for the disk. There is no
+        time for an evaluation then, because its estimate would be as wrong; at the end it is left out if need be."""
+        measured = [*self.steps, *([self.first_step] if self.first_step is not None else [])]
+        if not measured:
+            return None
+        step = min(measured)
+        return Durations(step, 0.0, checkpoint, 3 * checkpoint + max((UNUSUAL - 1) * step, MIN_MARGIN_SECONDS))
 
     def to_builtins(self) -> dict[str, Any]:
         """Return the values that the checkpoint keeps. The next attempt has a first step of its own."""

@@ -64,6 +64,14 @@ def test_a_step_of_three_times_the_usual_at_the_end_is_in_time() -> None:
         assert run.saved_at <= 1_000
 
 
+@pytest.mark.parametrize("slow_step", [1, 2, 3])
+def test_a_slow_step_at_the_start_does_not_end_the_run(slow_step: int) -> None:
+    """On a GPU the first step compiles kernels, and takes many times the usual one."""
+    run = simulate(400.0, lambda step: 60.0 if step == slow_step else STEP, fall_linearly)
+    assert len(run.rates) > 250
+    assert run.rates[-1] < 0.02
+
+
 def test_a_run_that_slept_past_its_deadline_ends_with_the_step_that_it_was_in() -> None:
     run = simulate(1_000.0, lambda step: 7_200.0 if step == 300 else STEP, fall_linearly)
     assert len(run.rates) == 300
