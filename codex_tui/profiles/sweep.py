@@ -11,7 +11,7 @@ from typing import Any
 from codex_tui.base.errors import BadInput
 from codex_tui.profiles.overrides import parse_override
 
-MAX_RUNS = 1000
+MAX_RUNS = 100  # each run that waits has a process of 10 MB
 MAX_VALUE_LENGTH = 24  # of a value in a run's name
 HINT = "Write it as --sweep training.learning_rate=1e-4,2e-4. The fields: codex-tui profile explain"
 _SHORT_NAMES = {
