@@ -17,7 +17,7 @@ from support.training_runs import Trainer, demo_profile, events, losses
 
 from training.contract import checkpoints
 from training.contract.profile import Profile
-from training.contract.run_directory import RunDirectory
+from training.contract.run_directory import Request, RunDirectory
 
 STEPS, SAVE_STEPS, ROWS = 40, 8, 12
 
@@ -150,7 +150,7 @@ def test_ranks_agree_to_park_and_equal_one_process_after_it(
     assert (held["state"], events(two, "started")[-1]["resume_step"] < held["step"] < STEPS) == ("parked", True)
     check_random_states(two, held["step"])
 
-    two.request_stop("resume")
+    two.write_request(Request("resume"))
     assert process.wait(120) == 0, two.log.read_text()
     assert events(two)[-1]["type"] == "done"
     numbers = [event["attempt"] for event in events(two, "started")]
