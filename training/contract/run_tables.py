@@ -56,6 +56,11 @@ class Keeper(Table):
         "long. A short time wastes fewer minutes; a long one does not disturb a game that only loads.",
         unit="minutes",
     )
+    resume_lent: bool = field(
+        False,
+        "Bring back by itself also a run that you parked (L): once another program has taken the memory that the run "
+        "needs, and has left it free for resume_after_minutes. Off: what you parked waits for you.",
+    )
     park_above_others_mib: Annotated[int, Field(ge=1, le=MAX_MIB)] | None = field(
         None,
         "Park the run while other programs hold more than this much of the card, such as a game. Set it above what "

@@ -12,7 +12,7 @@ from training.contract.run_directory import RunDirectory
 from training.keeper.rules import Obstacle, ParkWatch, ResumeWatch, RuleName, Rules, TrainerFacts, find_obstacles
 from training.keeper.surroundings import Facts, Surroundings
 from training.keeper.trainer_memory import TrainerMemory
-from training.keeper.watchers import Hold, Moment
+from training.keeper.watchers import Hold, Moment, Release
 
 LOOK_SECONDS = 10.0
 SHOWN_SECONDS = 60.0  # a reason is shown for so long at least, so that a restless card writes few events
@@ -38,13 +38,15 @@ class RuleWatcher:
         self._trained_on_gpu = config.trained_on_gpu
         self._park = ParkWatch(self._rules)
         self._resume: ResumeWatch | None = None  # while this watcher holds the run
+        self._lent: ResumeWatch | None = None  # while a person has parked the run, if a rule may bring it back
+        self._was_borrowed = False  # another program has had the card's memory since then
         self._shown: tuple[RuleName | None, float, Hold] | None = None
         self._resumed_at: float | None = None
         self._is_queued = False
         self._looked_at: float | None = None
         self._now = 0.0
 
-    def look(self, moment: Moment) -> Hold | None:
+    def look(self, moment: Moment) -> Hold | Release | None:
         self._now += self._count_seconds(moment)
         by_hand = self._is_resumed_by_hand(moment)
         self._is_queued = moment.card_is_taken
@@ -54,11 +56,16 @@ class RuleWatcher:
             self._resume = None
             self._park.override(self._read_facts(), self._describe_trainer())
         is_parked_by_hand = self._resume is None and moment.held is not None and moment.held.ends == BY_HAND
-        # The memory that a chat takes with the run's leave is no reason to wait after it.
-        hold = None if is_parked_by_hand or list_loans(moment.run) else self._look_at_held(moment)
-        if self._resume is None:
+        answer: Hold | Release | None = None
+        if is_parked_by_hand:
+            answer = self._look_at_lent() if self._rules.resume_lent else None
+        else:
+            self._lent, self._was_borrowed = None, False
+            # The memory that a chat takes with the run's leave is no reason to wait after it.
+            answer = None if list_loans(moment.run) else self._look_at_held(moment)
+        if self._resume is None and self._lent is None:
             self._surroundings.close_card()
-        return hold
+        return answer
 
     def _count_seconds(self, moment: Moment) -> float:
         """Count the seconds since the last look. Nobody looked while the machine slept, so that does not count."""
@@ -104,6 +111,15 @@ class RuleWatcher:
         reason = f"Nothing has spoken against the run since {_format_clock(until - self._rules.resume_after_seconds)}."
         ends = f"It continues at {_format_clock(until)} if that stays so."
         return self._show(None, Hold("parked", reason, ends, round(until)))
+
+    def _look_at_lent(self) -> Release | None:
+        """Bring back a run that a person has parked, once another program has had its memory and has left it free."""
+        self._lent = self._lent or ResumeWatch(self._rules, self._park.overrides)
+        facts, trainer = self._read_facts(with_card=True), self._describe_trainer()
+        found = find_obstacles(self._rules, facts, trainer, to_resume=True)
+        self._was_borrowed = self._was_borrowed or any(obstacle.rule in ("memory", "others") for obstacle in found)
+        standing = self._lent.look(facts, trainer, self._now)
+        return Release() if self._was_borrowed and standing.may_resume else None
 
     def _find_obstacle_to_start(self) -> Obstacle | None:
         """Find what speaks against the start of an attempt that no rule has held yet."""

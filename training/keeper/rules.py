@@ -29,6 +29,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """The rules of a run, as its profile has them."""
 
     resume_after_minutes: float = 5.0
+    resume_lent: bool = False
     park_above_others_mib: int | None = None
     park_on_battery: bool = False
     park_above_celsius: int | None = None

@@ -144,6 +144,23 @@ def test_a_person_overrides_a_rule_and_no_rule_undoes_what_a_person_parked(tmp_p
         until_status(run, "training")
 
 
+def test_a_lent_card_comes_back_when_another_program_has_used_it(tmp_path: Path, world: World) -> None:
+    run = make_run(tmp_path, resume_lent=True)
+    world.change(card={"used": 10, "programs": []})
+    with keep(run, world):
+        until_status(run, "training")
+        run.request_stop("park", "Asked with L.")
+        until_status(run, "parked")
+        time.sleep(0.5)  # nobody has used the card yet, so nothing happens, for which nothing can be waited
+        assert snapshot(run).status == "parked" and count_attempts(run) == 1
+        world.change(card={"used": 2500, "programs": [BLENDER]})
+        time.sleep(0.5)
+        assert snapshot(run).status == "parked"
+        world.change(card={"used": 10, "programs": []})
+        until(lambda: count_attempts(run) == 2)
+        until_status(run, "training")
+
+
 def test_a_run_comes_back_only_to_the_memory_that_it_needs(tmp_path: Path, world: World) -> None:
     run = make_run(tmp_path, park_above_others_mib=2000)
     world.change(card={"used": 2500, "programs": [BLENDER]})
