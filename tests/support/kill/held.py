@@ -27,7 +27,8 @@ def kill_in_each_state(user: kills.LocalUser, name: str) -> None:
     for scene in user.rng.sample(SCENES, len(SCENES)):
         viewer = user.train(name)
         wait_until(lambda: has_trained(run) or viewer.poll() is not None)  # noqa: B023  it is called at once
-        scene(user, run)
+        if viewer.poll() is None:
+            scene(user, run)
         check_trainers(user, run, scene.__name__)
         if run.is_live():  # the kill came too late, or the trainer went on without its keeper
             with suppress(CodexError):
@@ -36,15 +37,20 @@ def kill_in_each_state(user: kills.LocalUser, name: str) -> None:
         output, _ = viewer.communicate(timeout=PATIENCE)
         user.tally.expect("Traceback" not in output, f"{name}: the viewer shows a traceback: {output[-600:]}")
         status = user.list_run(name)["state"]
+        told = status == "done" or viewer.returncode == 1
+        user.tally.expect(told, f"{scene.__name__}: the viewer ended with {viewer.returncode}: {output[-300:]}")
         user.tally.expect(status in kills.END_STATES, f"{scene.__name__}: {name} is {status}, and nothing lives")
         if status == "done":
             return
 
 
 def has_trained(run: RunDirectory) -> bool:
-    """Whether the newest attempt has trained a step."""
-    process, state = run.read_process(), snapshot(run).state
-    return process is not None and state.attempt == process.attempt and state.step > state.resume_step
+    """Whether the attempt that runs has trained a step."""
+    process = run.read_process()
+    if process is None or not process.is_alive():
+        return False
+    state = snapshot(run).state
+    return state.attempt == process.attempt and state.step > state.resume_step
 
 
 def the_keeper_of_a_parked_run(user: kills.LocalUser, run: RunDirectory) -> None:
