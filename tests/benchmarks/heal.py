@@ -1,8 +1,8 @@
 """The heal on a real GPU: one long row at step 5 breaks a limit that the short rows before it keep.
 
-    PYTHONPATH=. python tests/benchmarks/heal.py [--shape 1b] [--tokens 8192] [--work DIR]
+    PYTHONPATH=. python tests/benchmarks/heal.py [--shape 3b] [--tokens 8192] [--work DIR]
 
-Run it with an interpreter that has the training stack. It takes about two minutes on an H100. The model has random
+Run it with an interpreter that has the training stack. It takes about four minutes on an H100. The model has random
 weights and the shape of a real one. First a run without a limit measures what the long row needs; the limit of the
 second run is lower than that, and higher than what the short rows need. The second run must find no memory in step 5,
 continue by itself with less, and end with the losses of the first one. Prints one JSON line, and exits with 1 if it
@@ -22,7 +22,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from capped import MAKE
 from gpu import PROFILE, ROOT, config_of, ev_of
+from memory import folder_of
 from random_models import SHAPES
 
 from codex_tui.profiles.resolve import load_profile
@@ -33,7 +35,6 @@ from training.contract.run_directory import RunDirectory
 from training.memory.forecast import Machine, forecast
 from training.memory.model_shape import ModelShape
 
-HERE = Path(__file__).resolve().parent
 STEPS, STEP_ROWS, LONG_STEP = 8, 4, 5
 SHORT_WORDS = (18, 33)  # about 160 tokens a row with the demo's tokenizer
 CUT = 0.27  # of what the long row needs beyond the short ones is missing in the second run
@@ -89,15 +90,15 @@ def train(name: str, profile: Profile, rows: Path, work: Path) -> tuple[list[ev.
 
 
 def choose_limit(events: list[ev.Event], profile: Profile, shape: str) -> int:
-    """Choose a limit below what the long row needs, and above what the short ones need."""
+    """Choose a limit below what the long row needs, and above what the short ones need, by the forecast: the peak that
+    the allocator counts is that of loading."""
     memory = [event for event in events if isinstance(event, ev.Memory)]
-    reserved = max(event.peak_reserved_mib or 0 for event in memory)
     context = max((event.device_mib or 0) - (event.reserved_mib or 0) for event in memory)
     long, short = (
         forecast(profile.with_max_seq_length(tokens), ModelShape.from_config(SHAPES[shape]), Machine()).reserved_mib
         for tokens in (profile.model.max_seq_length, STEP_ROWS * 160)
     )
-    return round(reserved + context - CUT * (long - short))
+    return round(context + long - CUT * (long - short))
 
 
 def read_losses(events: list[ev.Event]) -> dict[int, float | None]:
@@ -106,15 +107,16 @@ def read_losses(events: list[ev.Event]) -> dict[int, float | None]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shape", default="1b", choices=[*SHAPES])
+    parser.add_argument("--shape", default="3b", choices=[*SHAPES])
     parser.add_argument("--tokens", type=int, default=8192, help="of the long row")
     parser.add_argument("--work", type=Path, default=None, help="a folder with room for the model")
     args = parser.parse_args()
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     with tempfile.TemporaryDirectory(dir=args.work) as temporary:
         work = Path(temporary)
-        model = work / args.shape
-        subprocess.run([sys.executable, str(HERE / "random_models.py"), args.shape, str(model)], check=True)
+        model = folder_of(args.shape)
+        if not model.exists():
+            subprocess.run([sys.executable, str(MAKE), "make", args.shape], check=True)
         unlimited = make_profile(model, args.tokens, None)
         line = write_rows(work / "rows.jsonl", args.tokens, unlimited.training.seed)
         events, seconds = train("unlimited", unlimited, work / "rows.jsonl", work)
