@@ -174,6 +174,8 @@ def stop(run: RunDirectory) -> StopRequest:
 
     Returns what the request comes to. Raises BadInput where no trainer or keeper runs.
     """
+    if elsewhere := run.find_host():
+        return _stop_elsewhere(run, elsewhere)
     processes = [identity for identity in (run.read_process(), run.read_keeper()) if identity and identity.is_alive()]
     if not processes:
         raise BadInput(f"{run.name} is not training.", "See what there is with: codex-tui runs")
@@ -191,6 +193,19 @@ def stop(run: RunDirectory) -> StopRequest:
         return "kill"
     except ProcessLookupError:  # the trainer has ended in the meantime
         return "terminate"
+
+
+def _stop_elsewhere(run: RunDirectory, host: str) -> StopRequest:
+    """Ask a run that another machine trains to end, through the folder that both share."""
+    last_request = run.read_stop_request()
+    if last_request == "terminate":
+        raise BadInput(f"{run.name} runs on {host}, and only that machine can kill it.", f"Stop it there: ssh {host}")
+    if last_request == "save":
+        run.request_stop("terminate")
+        return "terminate"
+    held = snapshot(run).held
+    run.request_stop("save")
+    return "end" if held else "save"
 
 
 def _require_utf8(*paths: str) -> None:

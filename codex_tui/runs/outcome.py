@@ -41,6 +41,8 @@ def explain_lost(run: RunDirectory, state: RunState, *, no_event: bool = False) 
     if state.held and not no_event:
         where = f"{state.held.state} at step {state.held.step:,}" if state.held.step else state.held.state
         keeper = run.read_keeper()
+        if keeper and keeper.is_elsewhere():
+            return f"It was {where} on {keeper.host}, which has given no sign for a while.", lines
         if keeper and keeper.boot and not keeper.is_of_this_boot():
             return f"The machine was restarted (or WSL2 shut down) while the run was {where}.", lines
         return f"It was {where}, and its keeper is gone.", lines
@@ -52,6 +54,9 @@ def explain_lost(run: RunDirectory, state: RunState, *, no_event: bool = False) 
             exit_, _describe_place(state, phase), on_request=run.read_stop_request() == "terminate"
         ), lines
     identity = run.read_process() or run.read_keeper()
+    if identity and identity.is_elsewhere():
+        place = _describe_place(state, phase, "after")
+        return f"{identity.host}, on which it trained, has given no sign for a while, {place}.", lines
     if identity and identity.boot and not identity.is_of_this_boot():
         return f"The machine was restarted (or WSL2 shut down) {_describe_place(state, phase, 'after')}.", lines
     if state.attempt and phase:

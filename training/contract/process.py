@@ -13,21 +13,22 @@ import msgspec
 class ProcessIdentity(msgspec.Struct):
     """A process that can't be mistaken for a later one with the same pid.
 
-    `create_time` is seconds from the boot to its start, `boot` the id of that boot. The time of day is
-    not used, because it changes when the clock is set, and WSL2 sets it after every sleep of the laptop.
+    `create_time` is seconds from the boot to its start, `boot` the id of that boot, and `host` the machine's name. The
+    time of day is not used, because it changes when the clock is set, and WSL2 sets it after every sleep of the laptop.
     """
 
     pid: int
     create_time: float
     attempt: int = 1
     boot: str = ""
+    host: str = ""
 
     @classmethod
     def from_pid(cls, pid: int, attempt: int = 1) -> ProcessIdentity | None:
         """Return the process that has `pid` now, or None if there is none."""
         if (stat := _read_stat(pid)) is None:
             return None
-        return cls(pid, stat[1], attempt, _read_boot_id())
+        return cls(pid, stat[1], attempt, _read_boot_id(), os.uname().nodename)
 
     @classmethod
     def current(cls, attempt: int = 1) -> ProcessIdentity:
@@ -45,6 +46,10 @@ class ProcessIdentity(msgspec.Struct):
     def is_of_this_boot(self) -> bool:
         """Return False if the machine was restarted after the process began."""
         return self.boot == _read_boot_id()
+
+    def is_elsewhere(self) -> bool:
+        """Return True for a process of another machine, which shares the run's folder with this one."""
+        return bool(self.host) and self.host != os.uname().nodename and not self.is_of_this_boot()
 
 
 class Exit(msgspec.Struct):

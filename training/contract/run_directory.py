@@ -28,6 +28,7 @@ Folders are 0700 and files 0600. No token or secret is ever written here.
 from __future__ import annotations
 
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
@@ -44,6 +45,9 @@ StopLevel = Literal["save", "terminate", "park"]
 _WORDS: tuple[Word, ...] = get_args(Word)
 RESERVED_BYTES = 256 * 1024
 MAX_REASON = 300  # characters
+SIGN_SECONDS = 20.0  # between two signs of a keeper; a trainer writes a heartbeat every 5 seconds
+SILENT_SECONDS = 60.0
+"""A keeper or trainer of another machine counts as gone after this time without a sign."""
 
 
 class Request(NamedTuple):
@@ -167,13 +171,31 @@ class RunDirectory:
                 os.close(descriptor)
 
     def is_trainer_alive(self) -> bool:
+        """Whether a trainer lives. One of another machine lives as long as its keeper has not ended, and it writes."""
         identity = self.read_process()
+        if identity is not None and identity.is_elsewhere():
+            return self.keeper.exists() and _is_fresh(self.events)
         return identity is not None and identity.is_alive()
 
     def is_kept(self) -> bool:
-        """Whether a keeper lives, which may start the next trainer."""
+        """Whether a keeper lives, which may start the next trainer. One of another machine lives as long as it gives
+        signs, or its trainer does."""
         identity = self.read_keeper()
+        if identity is not None and identity.is_elsewhere():
+            return _is_fresh(self.keeper_lock) or _is_fresh(self.events)
         return identity is not None and identity.is_alive()
+
+    def find_host(self) -> str:
+        """Return the name of the other machine that trains or keeps this run now; "" if none does."""
+        for identity in (self.read_keeper(), self.read_process()):
+            if identity is not None and identity.is_elsewhere() and self.is_live():
+                return identity.host
+        return ""
+
+    def give_sign(self) -> None:
+        """Show other machines that share this folder that the keeper lives. Call it every SIGN_SECONDS."""
+        with suppress(OSError):
+            os.utime(self.keeper_lock)
 
     def is_live(self) -> bool:
         """Whether a trainer or a keeper lives: the run has not ended."""
@@ -211,6 +233,14 @@ class RunDirectory:
 
     def has_adapter(self) -> bool:
         return (self.adapter / ADAPTER_CONFIG).is_file()
+
+
+def _is_fresh(path: Path) -> bool:
+    """Whether the file at `path` was changed a moment ago. The clocks of two machines may differ a little."""
+    try:
+        return abs(time.time() - path.stat().st_mtime) < SILENT_SECONDS
+    except OSError:
+        return False
 
 
 def _read_identity(path: Path) -> ProcessIdentity | None:

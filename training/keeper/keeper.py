@@ -24,7 +24,7 @@ from training.contract.event_writer import EventWriter
 from training.contract.loan import list_loans
 from training.contract.log import trim_log
 from training.contract.process import ProcessIdentity
-from training.contract.run_directory import Request, RunDirectory
+from training.contract.run_directory import SIGN_SECONDS, Request, RunDirectory
 from training.contract.tell import tell
 from training.keeper.decisions import AttemptEnd, Finish, Heal, Next, decide, find_saved_step, read_end_event
 from training.keeper.healing import Healer, HealRules
@@ -82,6 +82,7 @@ class Keeper:
         self._trainer: TrainerProcess | None = None  # the one that runs
         self._attempts = 0  # that this keeper has started
         self._sigterms = 0
+        self._next_sign = 0.0
         self._code = 0
         self._identity = ProcessIdentity.current(self._count_attempts() + 1)
         self._begin()
@@ -259,6 +260,9 @@ class Keeper:
         return process.attempt if process else 0
 
     def _sleep(self) -> None:
+        if (now := time.monotonic()) >= self._next_sign:
+            self._next_sign = now + SIGN_SECONDS
+            self._run.give_sign()
         signal.sigtimedwait([signal.SIGCHLD], POLL_SECONDS)
 
     def _on_sigterm(self, _number: int, _frame: FrameType | None) -> None:

@@ -78,6 +78,16 @@ def test_a_parked_run_has_no_trainer_and_resumes_where_it_was(
     assert run.log.read_text() == ""  # the keeper's own output goes where the launcher leads it
 
 
+def test_a_keeper_gives_signs_for_other_machines(run: RunDirectory) -> None:
+    run.keeper_lock.touch()
+    os.utime(run.keeper_lock, (1.0, 1.0))
+    with subprocess.Popen([sys.executable, PROGRAMS / "parking_trainer.py", run.path]) as process:
+        until(lambda: run.keeper_lock.stat().st_mtime > 1.0)
+        until(lambda: snapshot(run).status == "training")
+        run.request_stop("terminate")
+        process.wait()
+
+
 def test_a_resume_that_comes_before_the_park_has_finished_is_not_lost(
     run: RunDirectory, keeper: subprocess.Popen[bytes]
 ) -> None:
