@@ -40,8 +40,8 @@ def find_process(run: RunDirectory) -> TrainerProcess:
         return TrainerProcess(_is_just_launched(run))
     attempt = max(identity.attempt for identity in (trainer, keeper) if identity)
     newer = max(_read_mtime_ns(run.process), _read_mtime_ns(run.keeper)) > _read_mtime_ns(run.events)
-    is_kept = run.is_kept()
-    return TrainerProcess(run.is_trainer_alive(), attempt, newer, is_kept)
+    is_kept = keeper is not None and run.keeps(keeper)
+    return TrainerProcess(trainer is not None and run.trains(trainer), attempt, newer, is_kept)
 
 
 def decide_liveness(process: TrainerProcess, state: RunState, *, sampled: bool = False) -> Liveness:

@@ -171,19 +171,31 @@ class RunDirectory:
                 os.close(descriptor)
 
     def is_trainer_alive(self) -> bool:
-        """Whether a trainer lives. One of another machine lives as long as its keeper has not ended, and it writes."""
         identity = self.read_process()
-        if identity is not None and identity.is_elsewhere():
+        return identity is not None and self.trains(identity)
+
+    def trains(self, trainer: ProcessIdentity) -> bool:
+        """Whether `trainer`, from process.json, lives. One of another machine lives as long as its keeper has not ended
+        and it writes."""
+        if trainer.is_elsewhere():
             return self.keeper.exists() and _is_fresh(self.events)
-        return identity is not None and identity.is_alive()
+        return trainer.is_alive()
 
     def is_kept(self) -> bool:
-        """Whether a keeper lives, which may start the next trainer. One of another machine lives as long as it gives
-        signs, or its trainer does."""
+        """Whether a keeper lives, which may start the next trainer."""
         identity = self.read_keeper()
-        if identity is not None and identity.is_elsewhere():
+        return identity is not None and self.keeps(identity)
+
+    def keeps(self, keeper: ProcessIdentity) -> bool:
+        """Whether `keeper`, from keeper.json, lives. One of another machine lives as long as it gives signs, or its
+        trainer does."""
+        if keeper.is_elsewhere():
             return _is_fresh(self.keeper_lock) or _is_fresh(self.events)
-        return identity is not None and identity.is_alive()
+        return keeper.is_alive()
+
+    def is_live(self) -> bool:
+        """Whether a trainer or a keeper lives: the run has not ended."""
+        return self.is_kept() or self.is_trainer_alive()
 
     def find_host(self) -> str:
         """Return the name of the other machine that trains or keeps this run now; "" if none does."""
@@ -196,10 +208,6 @@ class RunDirectory:
         """Show other machines that share this folder that the keeper lives. Call it every SIGN_SECONDS."""
         with suppress(OSError):
             os.utime(self.keeper_lock)
-
-    def is_live(self) -> bool:
-        """Whether a trainer or a keeper lives: the run has not ended."""
-        return self.is_kept() or self.is_trainer_alive()
 
     def request_stop(self, level: StopLevel = "save", reason: str = "") -> None:
         """Ask the trainer to stop; see `Request`. A keeper without a trainer understands it too."""

@@ -17,6 +17,8 @@ from training.contract import events as ev
 from training.contract.process import ProcessIdentity
 from training.contract.run_directory import SILENT_SECONDS, RunDirectory
 
+pytestmark = pytest.mark.usefixtures("empty_home")
+
 BOX = ProcessIdentity(os.getpid(), 1.0, 1, "another-boot", "gpu-box")
 STARTED = (ev.Started(attempt=1, pid=7), ev.Phase(name="training", done=40, total=100), ev.Metrics(step=40, loss=1.0))
 
