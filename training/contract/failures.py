@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from training.contract.events import FailureKind, OutOfMemory
 from training.contract.files import describe_size_limit, reaches_size_limit
@@ -37,6 +38,9 @@ class TrainingFailure(Exception):
         self.hint = hint
         self.memory = memory
         super().__init__(message)
+
+    def __reduce__(self) -> tuple[Any, ...]:  # with all arguments, so that it can be sent to another process
+        return type(self), (self.kind, self.message, self.hint, self.memory)
 
 
 _HINTS: dict[FailureKind, str] = {

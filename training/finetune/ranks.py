@@ -9,6 +9,7 @@ Here are no imports of torch at the top, because a trainer checks the dataset be
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import pickle
@@ -200,7 +201,7 @@ def _restore_on_cpu(storage: Any, location: str) -> Any:
 def _make_portable(error: Exception | None) -> Exception | None:
     """Return `error`, or one with the same text if it can't be sent to another process."""
     try:
-        pickle.loads(pickle.dumps(error))
+        pickle.dumps(copy.deepcopy(error))  # which makes the error anew from its arguments, as the other process will
     except Exception:  # noqa: BLE001  an error may hold anything
         return RuntimeError(str(error))
     return error

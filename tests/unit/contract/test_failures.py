@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import errno
+import pickle
 from pathlib import Path
 
 import pytest
@@ -144,3 +146,14 @@ def test_page_locked_memory_that_poses_as_a_full_card() -> None:
 def test_an_unknown_failure_says_what_it_was() -> None:
     assert classify(ValueError("first line\nsecond line")).message == "ValueError: first line"
     assert classify(ValueError()).message == "ValueError"
+
+
+def test_a_failure_of_one_rank_is_the_same_in_another() -> None:
+    failure = TrainingFailure("gpu_memory", "No memory.", "Use less.")
+    for other in (copy.deepcopy(failure), pickle.loads(pickle.dumps(failure))):
+        assert (other.kind, other.message, other.hint, str(other)) == (
+            "gpu_memory",
+            "No memory.",
+            "Use less.",
+            "No memory.",
+        )
