@@ -109,8 +109,7 @@ def resume(
     if run.is_kept() and (point := _bring_back(run, until, wait=wait)):
         return point
     _refuse_if_training(run)
-    if run.has_adapter() and snapshot(run).status == "done":
-        raise BadInput(f"{run.name} is done: nothing is left to train.", suggest_chat(run))
+    _refuse_if_done(run)
     try:
         profile = RunConfig.read_with_profile(run.config)[1]
     except ConfigError as error:
@@ -129,6 +128,18 @@ def resume(
         lease = _take_ticket(run, profile, wait=wait)
         _start(run, interpreter, lease, attempt=before.attempt + 1 if before else 1)
     return point
+
+
+def can_bring_back(run: RunDirectory) -> bool:
+    """Whether the keeper of `run` holds it, or parks it at its next step."""
+    return run.is_kept() and (snapshot(run).held is not None or run.read_stop_request() == "park")
+
+
+def check_resumable(run: RunDirectory) -> None:
+    """Raise BadInput if `run` is training or done already."""
+    if not can_bring_back(run):
+        _refuse_if_training(run)
+        _refuse_if_done(run)
 
 
 def _bring_back(run: RunDirectory, until: float | None, *, wait: bool) -> ResumePoint | None:
@@ -166,6 +177,11 @@ def park(run: RunDirectory, reason: str = PARK_REASON) -> None:
 def _refuse_if_training(run: RunDirectory) -> None:
     if run.is_live():
         raise BadInput(f"{run.name} is training already.", f"Watch it with: codex-tui attach {run.name}")
+
+
+def _refuse_if_done(run: RunDirectory) -> None:
+    if run.has_adapter() and snapshot(run).status == "done":
+        raise BadInput(f"{run.name} is done: nothing is left to train.", suggest_chat(run))
 
 
 def stop(run: RunDirectory) -> StopRequest:

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from codex_tui.base.errors import DONE
+from codex_tui.commands.options import RUN_HELP
 
 if TYPE_CHECKING:
     from codex_tui.runs.queue import Move, Place
 
-RUN_HELP = "a run's name, or the beginning of a name if only one run has it"
 INDENT = "    "  # before the reason why a run waits
 MOVES = ("up", "down", "first", "last")
 
@@ -154,7 +154,9 @@ def _describe_time(entry: Entry) -> str:
     from codex_tui.base.text import format_duration
 
     takes = "" if entry.takes is None else format_duration(entry.takes)
-    if entry.place.ticket.state != "queued":
+    if entry.place.ticket.state == "training":
         return f"{takes} left" if takes else ""
+    if entry.place.ticket.state != "queued":  # no clock runs down while it is parked
+        return f"takes about {takes} more" if takes else ""
     start = "" if entry.starts_in is None else f"starts in about {format_duration(entry.starts_in)}"
     return ", ".join(filter(None, (start, takes and f"takes about {takes}"))) or "no speed of its model is known yet"

@@ -173,6 +173,8 @@ def run_resume(args: argparse.Namespace) -> int:
     if args.now and len(runs) > 1:
         raise BadInput("--now starts a single run.", "Leave it out: several runs train one after the other.")
     until = parse_deadline_change(args.until) if args.until is not None else None
+    for run in runs:  # before the first of them starts, and before anybody is asked about the card
+        launcher.check_resumable(run)
     for run in runs:
         wait = True if len(runs) > 1 else _choose_turn_to_resume(args, run)
         if wait is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from math import sqrt
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 from training.dataset.source import Source
 from training.dataset.split import choose_eval_rows, count_steps, count_train_rows
-from training.history.state import RunState, compute_elapsed
+from training.history.state import RunState
 
 BYTES_PER_TOKEN = 4  # of a row in its file, about
 
@@ -66,16 +67,16 @@ class TimeEstimates:
     def estimate_left(self, run: RunDirectory, state: RunState) -> float | None:
         """Estimate the seconds that `run` still trains, from its own steps or from the tokens that its launcher
         expected. Returns None if no speed is known."""
-        if (left := estimate_time_left(state)) is not None:
-            return left
-        if state.step and state.total_steps and (seconds := compute_elapsed(state)):
-            return seconds / state.step * (state.total_steps - state.step)
+        for known in (state, replace(state, resume_step=0)):  # the second one has the steps of earlier attempts too
+            if (left := estimate_time_left(known)) is not None:
+                return left
         try:
             config, profile = RunConfig.read_with_profile(run.config)
         except ConfigError:
             return None
         tokens = config.planned_tokens
-        return None if tokens is None else self.estimate(profile, tokens, run.profile)
+        share_left = 1 - state.step / state.total_steps if state.total_steps else 1.0
+        return None if tokens is None else self.estimate(profile, round(share_left * tokens), run.profile)
 
     def estimate(
         self, profile: Profile, tokens: int, path: Path, resources: ResourceForecast | None = None

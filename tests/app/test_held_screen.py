@@ -29,6 +29,10 @@ def hold(run: RunDirectory, held: ev.Held = HELD) -> RunDirectory:
     return run
 
 
+def list_notices(app: Any) -> str:
+    return " ".join(notice.message for notice in app._notifications)
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("state", ["queued", "parked", "waiting", "healing"])
 async def test_the_cockpit_says_why_a_run_is_held_and_what_ends_it(
@@ -56,16 +60,16 @@ async def test_l_lends_the_card_and_takes_it_back(make_run: Any) -> None:
         await settled(pilot)
         await pilot.press("L")
         await until(pilot, lambda: run.read_request() == Request("park", "You lent the card."))
-        await until(
-            pilot, lambda: "L brings it back" in " ".join(notice.message for notice in pilot.app._notifications)
-        )
+        await until(pilot, lambda: "L brings it back" in list_notices(pilot.app))
         await pilot.press("L")  # before the run has saved
         await until(pilot, lambda: run.read_request() == Request("resume"))
+        await until(pilot, lambda: "The run goes on: it is not parked." in list_notices(pilot.app))
         run.take_request()
         hold(run)
         await until(pilot, lambda: "Parked at step 120" in screen_text(pilot.app))
         await pilot.press("L")
         await until(pilot, lambda: run.read_request() == Request("resume"))
+        await until(pilot, lambda: "The run goes on as soon as it has the card." in list_notices(pilot.app))
         run.take_request()
         run.write_process(ProcessIdentity.current(2))
         append_events(run, ev.Started(attempt=2, pid=1, resume_step=120))
@@ -102,6 +106,14 @@ async def test_the_list_of_runs_shows_a_held_run_and_l_brings_it_back(make_run: 
         assert "‖ parked" in text and HELD.reason in text and "bring it back" in text
         await pilot.press("L")
         await until(pilot, lambda: run.read_request() == Request("resume"))
+
+
+async def test_a_run_that_heals_offers_no_key_in_the_list_of_runs(make_run: Any) -> None:
+    hold(make_run(end="lost", steps=120), ev.Held(state="healing", reason="It ran out of memory.", step=120))
+    async with CodexApp().run_test(size=SIZES[1]) as pilot:
+        await pilot.press("o")
+        await until(pilot, lambda: "✚ healing" in screen_text(pilot.app))
+        assert "L lend the card" not in screen_text(pilot.app)
 
 
 async def test_a_failure_is_not_shown_while_the_keeper_decides(make_run: Any) -> None:

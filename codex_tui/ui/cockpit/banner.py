@@ -99,7 +99,7 @@ def _describe_saved(leftovers: Leftovers) -> str:
 def _list_keys(watched: WatchedRun) -> Content:
     step = watched.leftovers.resume_step
     if watched.held:
-        pairs = [("L", PARK_KEY[watched.status])] if watched.status in PARK_KEY else []
+        pairs = [("L", does)] if (does := PARK_KEY[watched.held.state]) else []
         pairs += [("c", "chat")] if watched.held.step else []
         pairs += [("s", "end it"), ("l", "log")]
     elif watched.status == "done":

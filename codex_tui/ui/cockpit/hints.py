@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from codex_tui.runs.watched import HELD
 from codex_tui.ui.kit.hints import Hint
 from codex_tui.ui.runs.status import PARK_KEY
 
@@ -19,8 +18,8 @@ def choose_hints(own: Sequence[Hint], pane: str, status: str, broken: str, typin
     run_keys: list[Hint] = []
     if status in ("preparing", "probing", "training", "answering", "cooling", "evaluating", "saving", "stopping"):
         run_keys += [("s", "stop"), ("L", "lend the card")]
-    elif status in HELD:
-        run_keys += [("L", PARK_KEY[status])] if status in PARK_KEY else []
+    elif status in PARK_KEY:
+        run_keys += [("L", does)] if (does := PARK_KEY[status]) else []
         run_keys.append(("s", "end it"))
     elif broken:
         pass

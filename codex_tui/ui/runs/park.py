@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Literal
 
 from textual.screen import Screen
 
@@ -18,23 +17,23 @@ async def park_or_bring_back(screen: Screen[None], run: RunDirectory) -> None:
     Call it in a Textual worker. Errors are shown as a notice.
     """
     try:
-        done = await asyncio.to_thread(_park_or_bring_back, run)
+        text = await asyncio.to_thread(_park_or_bring_back, run)
     except CodexError as error:
         screen.post_message(Trouble(error.message, error.hint))
         return
-    texts = {
-        "park": "The run saves at the next step. Then its process ends, and the card is free. L brings it back.",
-        "resume": "The run starts again.",
-    }
-    screen.notify(texts[done], markup=False)
+    screen.notify(text, markup=False)
 
 
-def _park_or_bring_back(run: RunDirectory) -> Literal["park", "resume"]:
+def _park_or_bring_back(run: RunDirectory) -> str:
+    """Park `run` or bring it back. Returns a text that says what happens to it next."""
     from codex_tui import launcher
     from codex_tui.runs.follower import snapshot
 
-    if run.is_kept() and (snapshot(run).held or run.read_stop_request() == "park"):
-        launcher.resume(run)
-        return "resume"
-    launcher.park(run)
-    return "park"
+    if not launcher.can_bring_back(run):
+        launcher.park(run)
+        return "The run saves at the next step. Then its process ends, and the card is free. L brings it back."
+    held = snapshot(run).held
+    launcher.resume(run)
+    if held is None:
+        return "The run goes on: it is not parked."
+    return "The run starts now." if held.state == "queued" else "The run goes on as soon as it has the card."

@@ -219,9 +219,9 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
         comparison = (("v", f"compare {len(self._marks)}"),) if len(self._marks) > 1 else ()
         keys: tuple[Hint, ...] = ()
         if run and run.position:
-            keys = (("[ ]", "earlier, later"), ("x", "leave the queue"), ("L", "start now"))
-        elif run and not run.ended:
-            keys = (("L", PARK_KEY.get(run.status, "lend the card")),)
+            keys = (("[ ]", "earlier, later"), ("x", "leave the queue"), ("L", PARK_KEY["queued"]))
+        elif run and not run.ended and (does := PARK_KEY.get(run.status, "lend the card")):
+            keys = (("L", does),)
         bar.show((("Enter", "open"), *comparison, *resume, *keys, *HINTS))
 
     def on_choices_chosen(self) -> None:

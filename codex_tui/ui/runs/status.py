@@ -30,8 +30,8 @@ END_STYLES = {"failed": "$error", "lost": "$error", "stopped": "$warning", "done
               "waiting": "$warning", "healing": "$warning"}  # fmt: skip
 
 
-PARK_KEY = {"queued": "start now", "parked": "bring it back", "waiting": "go on now"}
-"""What the key L does to a held run. A run that is healing goes on in a moment."""
+PARK_KEY = {"queued": "start now", "parked": "bring it back", "waiting": "go on now", "healing": ""}
+"""What the key L does to a held run; "" if it has no use, because a run that is healing goes on in a moment."""
 
 
 def format_status(status: str) -> Content:

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.fake_runs import make_run
 from support.queued_runs import launch, places, queue_home, status, until
 
 from codex_tui.base import locations
 from codex_tui.cli import main
 from codex_tui.commands import train
 from codex_tui.data import run_time
+from codex_tui.runs.follower import snapshot
+from training.contract import events as ev
 from training.contract.run_directory import RunDirectory
 
 
@@ -137,7 +140,8 @@ def test_options_that_contradict_each_other(
 def test_the_queue_is_listed_moved_and_shortened(profile: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["queue"]) == 0 and "No run trains or waits." in capsys.readouterr().out
     assert main(["queue", "--json"]) == 0 and json.loads(capsys.readouterr().out) == []
-    launch(profile, *"abcd")
+    first, *_ = launch(profile, *"abcd")
+    until(lambda: snapshot(first).state.step > 1)  # one step is no pace
     assert main(["queue"]) == 0
     rows = capsys.readouterr().out.splitlines()
     assert rows[0] == "The CPU"
@@ -171,6 +175,32 @@ def test_a_removed_run_is_stopped(profile: Path, capsys: pytest.CaptureFixture[s
     assert "b leaves the queue." in capsys.readouterr().out
     until(lambda: status(run("b")) == "stopped")
     assert places() == ["a training"]
+
+
+def test_the_time_of_a_parked_run_does_not_run_down(profile: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    [parked] = launch(profile, "a")
+    until(lambda: snapshot(parked).state.step > 1)
+    assert main(["park", "a"]) == 0
+    capsys.readouterr()
+    assert main(["queue"]) == 0
+    row = capsys.readouterr().out.splitlines()[1]
+    assert row.split()[1:4] == ["a", "parked", "takes"] and row.endswith(" more") and "left" not in row
+
+
+def test_what_can_not_be_resumed_is_said_before_the_card_is(profile: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, second = launch(profile, *"ab")
+    second.request_stop()
+    until(lambda: status(second) == "stopped")
+    make_run("c", ev.Started(attempt=1, pid=1), ev.Done(step=9))
+    run("c").adapter.mkdir()
+    (run("c").adapter / "adapter_config.json").write_text("{}")
+    assert main(["resume", "c"]) == 2
+    assert capsys.readouterr().err.startswith("codex-tui: c is done: nothing is left to train.")
+    assert main(["resume", "a"]) == 2
+    assert capsys.readouterr().err.startswith("codex-tui: a is training already.")
+    assert main(["resume", "b", "c"]) == 2
+    assert "c is done" in capsys.readouterr().err
+    assert places() == ["a training"]  # b was not started either
 
 
 def test_runs_are_resumed_in_their_turn(profile: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
