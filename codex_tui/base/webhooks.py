@@ -62,24 +62,22 @@ class Webhook:
     token: str = field(default="", repr=False)
 
     @classmethod
-    def from_settings(cls, chosen: settings.WebhookSettings) -> Webhook:
+    def from_settings(cls, hook: settings.WebhookSettings) -> Webhook:
         """Raises BadInput if the settings name no kind or no address, or one that must not be used."""
         from codex_tui.base.settings_schema import find_url_problem  # which takes milliseconds to import
 
-        prefix = f"webhook.{chosen.name}"
-        url = settings.find_secret(chosen.url_env, chosen.url, f"{prefix}.url")
-        if not url or not chosen.kind:
+        prefix = f"webhook.{hook.name}"
+        url = settings.find_secret(hook.url_env, hook.url, f"{prefix}.url")
+        if not url or not hook.kind:
             missing = "kind" if url else "url"
             example = "kind ntfy" if url else "url_env VARIABLE"
+            raise BadInput(f"The webhook {hook.name} has no {missing}.", f"Set it: codex-tui config {prefix}.{example}")
+        if problem := find_url_problem(url, hook.lan):
             raise BadInput(
-                f"The webhook {chosen.name} has no {missing}.", f"Set it: codex-tui config {prefix}.{example}"
+                f"The address of the webhook {hook.name} {problem}.", f"Edit it: {locations.settings_file()}"
             )
-        if problem := find_url_problem(url, chosen.lan):
-            raise BadInput(
-                f"The address of the webhook {chosen.name} {problem}.", f"Edit it: {locations.settings_file()}"
-            )
-        token = settings.find_secret(chosen.token_env, chosen.token, f"{prefix}.token")
-        return cls(chosen.name, chosen.kind, url, token)
+        token = settings.find_secret(hook.token_env, hook.token, f"{prefix}.token")
+        return cls(hook.name, hook.kind, url, token)
 
     def __str__(self) -> str:
         parts = urlsplit(self.url)
@@ -123,16 +121,16 @@ class Webhook:
         words = b""
         with suppress(OSError, HTTPException):
             words = error.read(MAX_ANSWER_BYTES)
-        said = self._describe(error.code, words)
+        answer = self._describe(error.code, words)
         if error.code == 429 or error.code >= 500:
-            return _Busy(f"refused the notice ({said})", read_retry_after(error.headers.get("Retry-After")))
+            return _Busy(f"refused the notice ({answer})", read_retry_after(error.headers.get("Retry-After")))
         if 300 <= error.code < 400:
             return NotSent(
                 f"The webhook {self} redirects the notice ({error.code}).",
                 "Set the address that it leads to: a notice is never sent to another one.",
             )
         hint = f"Check webhook.{self.name} in {locations.settings_file()}, then: codex-tui tell --test"
-        return NotSent(f"The webhook {self} refused the notice ({said}).", hint)
+        return NotSent(f"The webhook {self} refused the notice ({answer}).", hint)
 
     def _describe(self, status: int, words: bytes) -> str:
         text = self._clean(words.decode(errors="replace"))

@@ -16,18 +16,20 @@ def notice_findings() -> Iterator[Finding]:
     """Examine what tells the person of a run, and whether it failed in the last days."""
     topic = "notices"
     try:
-        asked = settings.load()
+        preferences = settings.load()
     except CodexError as error:
         yield Finding(topic, "warning", error.message, error.hint)
         return
-    for chosen in asked.webhooks:
+    for hook in preferences.webhooks:
         try:
-            yield Finding(topic, "ok", f"webhook {Webhook.from_settings(chosen)}")
+            yield Finding(topic, "ok", f"webhook {Webhook.from_settings(hook)}")
         except CodexError as error:
             yield Finding(topic, "warning", error.message, error.hint)
     if failures := notice_log.read_recent(time.time()):
         text = f"{pluralize(len(failures), 'notice')} not sent in 7 days; the last: {failures[-1]}"
         yield Finding(topic, "warning", text, "codex-tui tell --test")
-    elif not asked.webhooks:
-        text = "the terminal" + (" and your notify command" if asked.notify_command else "")
-        yield Finding(topic, "ok", text, "" if asked.notify_command else "README says how a webhook reaches your phone")
+    elif not preferences.webhooks:
+        text = "the terminal" + (" and your notify command" if preferences.notify_command else "")
+        yield Finding(
+            topic, "ok", text, "" if preferences.notify_command else "README says how a webhook reaches your phone"
+        )

@@ -101,13 +101,13 @@ def _print_until_end(run: RunDirectory, newer: str, sender: notices.NoticeSender
 def _announce(announcement: Announcement, sender: notices.NoticeSender) -> None:
     """Ring the terminal, if there is one, and send the notices that the settings ask for."""
     try:
-        asked = settings.load()
+        preferences = settings.load()
     except BadInput as error:
         _complain(str(error))
         return
-    if asked.notify_terminal and sys.stdout.isatty():
+    if preferences.notify_terminal and sys.stdout.isatty():
         print(notify.format_notification(announcement.title, announcement.message), end="", flush=True)
-    sender.send(announcement, asked)
+    sender.send(announcement, preferences)
 
 
 def _complain(problem: str) -> None:

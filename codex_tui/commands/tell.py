@@ -63,13 +63,13 @@ def _tell(target: str, as_json: bool) -> int:
     announcements = _find_untold(run)
     signal.alarm(len(announcements) * int(notices.MAX_SECONDS) + GRACE_SECONDS)
     try:
-        asked = settings.load()
+        preferences = settings.load()
     except BadInput as error:
         if announcements:
             notice_log.append(clean(error.message))
         raise
-    wanted = [announcement for announcement in announcements if notices.is_wanted(announcement, asked)]
-    problems = [problem for announcement in wanted for problem in notices.send(announcement, asked)]
+    wanted = [announcement for announcement in announcements if notices.is_wanted(announcement, preferences)]
+    problems = [problem for announcement in wanted for problem in notices.send(announcement, preferences)]
     if as_json:
         events = [announcement.event for announcement in wanted]
         print(json.dumps({"ok": not problems, "events": events, "problems": problems}, indent=2))
@@ -93,12 +93,12 @@ def _find_untold(run: RunDirectory) -> list[Announcement]:
         time.sleep(LOOK_EVERY)
 
 
-def _test(asked: Settings, as_json: bool) -> int:
+def _test(preferences: Settings, as_json: bool) -> int:
     from codex_tui.base import notify
     from codex_tui.base.text import clean
     from codex_tui.base.webhooks import Notice, Webhook
 
-    if not asked.webhooks and not asked.notify_command:
+    if not preferences.webhooks and not preferences.notify_command:
         raise BadInput(
             "Nothing is set that could tell you: there is no notify command and no webhook.",
             "Name one: codex-tui config webhook.phone.kind ntfy, then codex-tui config webhook.phone.url_env VARIABLE",
@@ -106,23 +106,23 @@ def _test(asked: Settings, as_json: bool) -> int:
     title, message = "Codex TUI", "This is a test. Notices of your runs will look like this."
     answers: list[dict[str, Any]] = []
 
-    def report(name: str, ok: bool, said: str) -> None:
-        answers.append({"name": name, "ok": ok, "said": said})
+    def report(name: str, ok: bool, text: str) -> None:
+        answers.append({"name": name, "ok": ok, "said": text})
         if not as_json:
-            print(clean(f"{'✓' if ok else '✗'} {said}"), flush=True)
+            print(clean(f"{'✓' if ok else '✗'} {text}"), flush=True)
 
-    for chosen in asked.webhooks:
+    for hook in preferences.webhooks:
         try:
-            webhook = Webhook.from_settings(chosen)
-            said = webhook.send(Notice(title, message), _make_wait(str(webhook), as_json))
-            report(chosen.name, True, f"{webhook} took the notice. It said {said}")
+            webhook = Webhook.from_settings(hook)
+            reply = webhook.send(Notice(title, message), _make_wait(str(webhook), as_json))
+            report(hook.name, True, f"{webhook} took the notice. It said {reply}")
         except CodexError as error:
-            report(chosen.name, False, " ".join(filter(None, (error.message, error.hint))))
-    if asked.notify_command:
+            report(hook.name, False, " ".join(filter(None, (error.message, error.hint))))
+    if preferences.notify_command:
         facts = {"event": "test", "run": "test", "directory": "", "title": title, "message": message}
         facts |= {"step": "0", "total_steps": "", "eval_loss": "", "adapter": ""}
-        problem = notify.run_command(asked.notify_command, facts)
-        report("command", not problem, problem or f"The notify command ran: {asked.notify_command[0]}")
+        problem = notify.run_command(preferences.notify_command, facts)
+        report("command", not problem, problem or f"The notify command ran: {preferences.notify_command[0]}")
     ok = all(answer["ok"] for answer in answers)
     if as_json:
         print(json.dumps({"ok": ok, "sent": answers}, indent=2))

@@ -5,7 +5,7 @@ What the person did themselves, such as a park by hand, is none of them."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import psutil
 
@@ -19,10 +19,10 @@ from training.contract import events as ev
 from training.contract.loan import CHAT_ENDS
 from training.contract.run_directory import RunDirectory
 
-EventName = Literal[
-    "done", "failed", "lost", "paused", "parked", "waiting", "healed", "stopped", "queued", "started", "resumed"
-]
-VERBS: dict[EventName, str] = {
+if TYPE_CHECKING:
+    from codex_tui.base.settings_schema import NoticeEvent
+
+VERBS: dict[NoticeEvent, str] = {
     "failed": "", "lost": "was", "healed": "was", "stopped": "was", "started": "has", "resumed": "has"
 }  # fmt: skip
 BY_PERSON = (ev.BY_HAND, CHAT_ENDS)  # how a hold ends that the person asked for
@@ -52,7 +52,7 @@ FAILURES: dict[ev.FailureKind, str] = {
 class Change(NamedTuple):
     """`word` tells two changes of the same kind apart."""
 
-    event: EventName
+    event: NoticeEvent
     word: str
 
 
@@ -64,7 +64,7 @@ class Announcement:
     True in only one of all viewers of the run: a command must run once, while each terminal may ring.
     """
 
-    event: EventName
+    event: NoticeEvent
     title: str
     message: str
     summary: str
@@ -142,7 +142,7 @@ def _find_changes(watched: WatchedRun) -> list[Change]:
     return changes
 
 
-def _find_event(watched: WatchedRun) -> EventName | None:
+def _find_event(watched: WatchedRun) -> NoticeEvent | None:
     match watched.status:
         case "done" | "failed" | "lost" | "waiting" as event:
             return event
@@ -153,7 +153,7 @@ def _find_event(watched: WatchedRun) -> EventName | None:
     return None
 
 
-def _find_quiet_event(run: RunDirectory, watched: WatchedRun) -> EventName | None:
+def _find_quiet_event(run: RunDirectory, watched: WatchedRun) -> NoticeEvent | None:
     match watched.status:
         case "stopped" | "queued" as event:
             return event
@@ -163,7 +163,7 @@ def _find_quiet_event(run: RunDirectory, watched: WatchedRun) -> EventName | Non
     return "resumed" if process and process.attempt > 1 else "started"
 
 
-def _describe(event: EventName, watched: WatchedRun) -> str:
+def _describe(event: NoticeEvent, watched: WatchedRun) -> str:
     match event:
         case "done":
             state = watched.state
@@ -180,7 +180,7 @@ def _describe(event: EventName, watched: WatchedRun) -> str:
     return watched.reason
 
 
-def _summarise(event: EventName, watched: WatchedRun) -> str:
+def _summarise(event: NoticeEvent, watched: WatchedRun) -> str:
     """Describe `event` in the words of this program alone. The reason of a failure may have paths and rows, and that of
     a lost run the last line of its log. What parks a run is named by its own name."""
     state = watched.state

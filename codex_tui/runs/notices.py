@@ -27,11 +27,11 @@ class NoticeSender:
         self._complain = complain
         self._threads: list[threading.Thread] = []
 
-    def send(self, announcement: Announcement, asked: Settings) -> None:
+    def send(self, announcement: Announcement, preferences: Settings) -> None:
         """Send `announcement` as the settings ask, unless another viewer has it."""
         if announcement.first:
             # A daemon thread: the viewer can quit before the notice is sent.
-            self._threads.append(threading.Thread(target=self._send, args=(announcement, asked), daemon=True))
+            self._threads.append(threading.Thread(target=self._send, args=(announcement, preferences), daemon=True))
             self._threads[-1].start()
 
     def finish(self, seconds: float) -> None:
@@ -40,18 +40,18 @@ class NoticeSender:
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
 
-    def _send(self, announcement: Announcement, asked: Settings) -> None:
-        for problem in send(announcement, asked):
+    def _send(self, announcement: Announcement, preferences: Settings) -> None:
+        for problem in send(announcement, preferences):
             self._complain(problem)
 
 
-def send(announcement: Announcement, asked: Settings) -> list[str]:
+def send(announcement: Announcement, preferences: Settings) -> list[str]:
     """Send `announcement` as the settings ask. Returns a sentence for each failure, which is in the log too."""
-    if not is_wanted(announcement, asked):
+    if not is_wanted(announcement, preferences):
         return []
-    works = [_make_webhook_work(hook, announcement) for hook in asked.webhooks]
-    if asked.notify_command:
-        command, facts = asked.notify_command, announcement.facts
+    works = [_make_webhook_work(hook, announcement) for hook in preferences.webhooks]
+    if preferences.notify_command:
+        command, facts = preferences.notify_command, announcement.facts
         works.append(("The notify command", lambda: notify.run_command(command, facts)))
     problems = _run_all(works)
     for problem in problems:
@@ -59,13 +59,13 @@ def send(announcement: Announcement, asked: Settings) -> list[str]:
     return problems
 
 
-def is_wanted(announcement: Announcement, asked: Settings) -> bool:
+def is_wanted(announcement: Announcement, preferences: Settings) -> bool:
     """Return whether the command and the webhooks tell the person about `announcement`."""
-    if not asked.webhooks and not asked.notify_command:
+    if not preferences.webhooks and not preferences.notify_command:
         return False
     from codex_tui.base.settings_schema import DEFAULT_EVENTS  # which takes milliseconds to import
 
-    return announcement.event in (DEFAULT_EVENTS if asked.notify_events is None else asked.notify_events)
+    return announcement.event in (DEFAULT_EVENTS if preferences.notify_events is None else preferences.notify_events)
 
 
 def remove_paths(text: str) -> str:
@@ -73,18 +73,18 @@ def remove_paths(text: str) -> str:
     return _PATH.sub(lambda path: path[0].rstrip("/.").rpartition("/")[2], text)
 
 
-def _make_webhook_work(chosen: WebhookSettings, announcement: Announcement) -> tuple[str, Callable[[], str]]:
+def _make_webhook_work(hook: WebhookSettings, announcement: Announcement) -> tuple[str, Callable[[], str]]:
     def work() -> str:
         from codex_tui.base.webhooks import Notice, Webhook  # only a person with a webhook waits for its import
 
         try:
             notice = Notice(announcement.title, remove_paths(announcement.summary), announcement.is_urgent)
-            Webhook.from_settings(chosen).send(notice)
+            Webhook.from_settings(hook).send(notice)
         except CodexError as error:
             return error.message
         return ""
 
-    return f"The webhook {chosen.name}", work
+    return f"The webhook {hook.name}", work
 
 
 def _run_all(works: Sequence[tuple[str, Callable[[], str]]]) -> list[str]:

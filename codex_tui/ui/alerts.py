@@ -88,14 +88,14 @@ class Alerts:
         from codex_tui.runs import notices
 
         try:
-            asked = settings.load()
+            preferences = settings.load()
         except BadInput as error:
             self._complain(error.message)
             return
-        if asked.notify_terminal:
+        if preferences.notify_terminal:
             self._write(notify.format_notification(announcement.title, announcement.message))
         self._sender = self._sender or notices.NoticeSender(self._complain)
-        self._sender.send(announcement, asked)
+        self._sender.send(announcement, preferences)
 
     def finish(self) -> None:
         """Wait a short while for the notices that are being sent. The app calls it before it quits."""

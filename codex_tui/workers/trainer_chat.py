@@ -33,7 +33,7 @@ HINT = "Ask again: then the answer comes from the saved adapter."
 
 
 @dataclass
-class _Asked:
+class _Question:
     """The question that waits for its answer. `offset` is the part of the answer that was read."""
 
     id: int
@@ -50,7 +50,7 @@ class TrainerChat:
 
     def __init__(self, run: RunDirectory, describe_wait: Callable[[], str]) -> None:
         self._run, self._describe_wait = run, describe_wait
-        self._asked: _Asked | None = None
+        self._question: _Question | None = None
         self._looked_at = 0.0
         self._own = list[ChatAnswer]([_make_ready(run)])  # answers that do not come from the trainer
 
@@ -59,18 +59,20 @@ class TrainerChat:
         match request:
             case Generate():
                 await asyncio.to_thread(self._ask, request)
-            case StopAnswer() if (asked := self._asked) and asked.id == request.id:
+            case StopAnswer() if (question := self._question) and question.id == request.id:
                 self._read()
-                if self._asked:  # it has not ended meanwhile
+                if self._question:  # it has not ended meanwhile
                     self._forget()
-                    seconds = round(time.monotonic() - asked.asked_at, 3)
-                    self._own.append(AnswerEnd(id=asked.id, reason="stopped", tokens=asked.tokens, seconds=seconds))
+                    seconds = round(time.monotonic() - question.asked_at, 3)
+                    self._own.append(
+                        AnswerEnd(id=question.id, reason="stopped", tokens=question.tokens, seconds=seconds)
+                    )
 
     def _ask(self, request: Generate) -> None:
         if not self._run.is_trainer_alive():
             raise CodexError(NO_TRAINER, HINT)
         try:
-            self._asked = _Asked(request.id, questions.ask(self._run, request))
+            self._question = _Question(request.id, questions.ask(self._run, request))
         except questions.QuestionTooLong:
             raise CodexError("The conversation is too long for the trainer.", "ctrl+l starts a new one.") from None
         except OSError as error:
@@ -87,34 +89,34 @@ class TrainerChat:
 
     def _read(self) -> None:
         """Take over what the trainer has written. Raises CodexError if it is gone."""
-        if (asked := self._asked) is None:
+        if (question := self._question) is None:
             return
-        is_open = questions.question_path(self._run, asked.name).exists()  # look before the last read
-        answers, asked.offset = questions.read_answer(self._run, asked.name, asked.offset)
+        is_open = questions.question_path(self._run, question.name).exists()  # look before the last read
+        answers, question.offset = questions.read_answer(self._run, question.name, question.offset)
         for answer in answers:
-            self._own.append(replace(answer, id=asked.id) if hasattr(answer, "id") else answer)
-            asked.has_begun = True
-            asked.tokens += isinstance(answer, Token)
+            self._own.append(replace(answer, id=question.id) if hasattr(answer, "id") else answer)
+            question.has_begun = True
+            question.tokens += isinstance(answer, Token)
             if isinstance(answer, AnswerEnd | WorkerError):
                 self._forget()
                 return
-        if not is_open or not self._looks_alive(asked):
+        if not is_open or not self._looks_alive(question):
             self._forget()
             raise CodexError(GONE, HINT)
 
-    def _looks_alive(self, asked: _Asked) -> bool:
+    def _looks_alive(self, question: _Question) -> bool:
         if time.monotonic() - self._looked_at < LOOK_SECONDS:
             return True
         self._looked_at = time.monotonic()
-        if not asked.has_begun and (waits := self._describe_wait()) != asked.waits:
-            asked.waits = waits
+        if not question.has_begun and (waits := self._describe_wait()) != question.waits:
+            question.waits = waits
             self._own.append(Loading(detail=waits, done=0, total=0))
         return self._run.is_trainer_alive()
 
     def _forget(self) -> None:
-        asked, self._asked = self._asked, None
-        if asked:
-            questions.withdraw(self._run, asked.name)
+        question, self._question = self._question, None
+        if question:
+            questions.withdraw(self._run, question.name)
 
     def last_lines(self) -> str:
         return ""
