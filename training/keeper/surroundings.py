@@ -117,10 +117,15 @@ class Surroundings:
             problem = str(unavailable)
         except Exception as error:  # noqa: BLE001  a driver fails in many ways
             problem = describe_error(self._nvml, error) if self._nvml else str(error)
-        self.close_card()
+        self._shut_down()
         return CardFacts(problem=problem)
 
     def close_card(self) -> None:
+        """Let the card sleep. While the driver hangs, NVML stays open: to close it would stop the keeper too."""
+        if self._reader is None or not self._reader.is_alive():
+            self._shut_down()
+
+    def _shut_down(self) -> None:
         if self._nvml is not None:
             with suppress(Exception):
                 self._nvml.nvmlShutdown()

@@ -73,11 +73,15 @@ def test_a_driver_that_hangs_does_not_stop_the_keeper(nvml: FakeNvml, monkeypatc
     assert around.read_card().problem == surroundings.HANGS
     assert around.read_card().problem == surroundings.HANGS  # and no second thread asks it
     assert threading.active_count() == 2
+    around.close_card()
+    assert nvml.opened == 1  # the driver would stop the keeper here too
     answers.set()
     assert around._reader is not None
     around._reader.join()
     monkeypatch.setattr(surroundings, "ANSWER_SECONDS", 10.0)
     assert around.read_card().used_mib == 10.0
+    around.close_card()
+    assert nvml.opened == 0
 
 
 @pytest.mark.parametrize(
