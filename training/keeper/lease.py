@@ -13,6 +13,7 @@ from training.memory.visible_gpu import name_card, read_device
 
 LOOK_SECONDS = 5.0  # between two looks at who has the card, while the run is held for another reason
 ENDS = "It starts by itself when its turn comes."
+QUEUES_AGAIN = "Its place in the queue was deleted, so it takes another one."
 
 
 class CardLease:
@@ -46,8 +47,7 @@ class CardLease:
                 return self._hold
             before = self._lease.look(run.name)
         except OSError:  # someone has deleted the ticket
-            self._take_again(run)
-            return self._hold
+            return self._take_again(run, now)
         if not before:
             self._hold = None
             return None
@@ -81,14 +81,20 @@ class CardLease:
             self._lease.release()
             self._lease = None
 
-    def _take_again(self, run: RunDirectory) -> None:
+    def _take_again(self, run: RunDirectory, now: float) -> Hold | None:
+        """Take another ticket. Returns the hold until the next look at the queue, or None if there is no queue."""
         assert self._lease is not None
         self._lease.close()
+        self._is_lent = None
         try:
             self._lease = self._lease.queue.take(run.name)
         except (OSError, HasTicket):
             self._lease, self._hold = None, None
+        else:
+            if self._hold is None:
+                self._hold, self._waits_since = Hold("queued", QUEUES_AGAIN, ENDS), now
         self._pass_on()
+        return self._hold
 
     def _pass_on(self) -> None:
         """Name the ticket for the programs that inherit it."""

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.config_file import write_config
 from support.kill.queued import Trial, kill_owners
 from support.queued_runs import launch, places, queue_home, status, until
 
@@ -15,7 +16,9 @@ from codex_tui.launch_series import plan_series
 from codex_tui.profiles.sweep import parse_sweep
 from codex_tui.runs.follower import snapshot
 from codex_tui.runs.queue import list_places, move_queued
-from training.contract.run_directory import Request
+from training.contract.card_queue import CPU, VARIABLE, CardQueue
+from training.contract.run_directory import Request, RunDirectory
+from training.keeper.lease import CardLease
 
 
 @pytest.fixture(autouse=True)
@@ -90,3 +93,23 @@ def test_a_run_whose_ticket_was_deleted_takes_another(tmp_path: Path) -> None:
         assert status(second) == "queued"
         first.request_stop()
         until(lambda: status(second) == "training")
+
+
+def test_a_held_run_whose_ticket_was_deleted_waits_for_its_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, "")  # so that the test leaves the variable as it was
+    run = RunDirectory(tmp_path / "a")
+    run.create()
+    write_config(run, {"version": 1, "profile": {"hardware": {"device": "cpu"}}, "dataset": "demo:zombie_waves"})
+    card, queue = CardLease(run), CardQueue.of_card(tmp_path, CPU)
+    card.give_up(run, is_lent=False)
+    other = queue.take("b")
+    (queue.folder / queue.read()[0].file_name).unlink()
+    hold = card.wait(run, now=10.0, resumed_at=9.0)
+    assert hold is not None and hold.state == "queued"
+    hold = card.wait(run, now=11.0, resumed_at=9.0)
+    assert hold is not None and hold.reason == "b trains on the CPU."
+    other.release()
+    assert card.wait(run, now=12.0, resumed_at=9.0) is None
+    card.release()
