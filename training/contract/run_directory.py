@@ -19,6 +19,7 @@
     adapter/        the result, in plain PEFT layout
     judgements/     how the adapter answers the questions of a book; see `training.contract.judgement`
     questions/      what viewers ask the trainer, and its answers; see `training.contract.questions`
+    trackers/       where trackers keep the run's curves; see `training.contract.trackers`
     loans/          the chats for which the keeper parks the run; see `training.contract.loan`
     exports/        exported models, a folder for each kind of export; see `codex_tui.export.steps`
 
@@ -214,7 +215,7 @@ class RunDirectory:
         self.write_request(Request(level, reason))
 
     def write_request(self, request: Request) -> None:
-        reason = " ".join(request.reason.split())[:MAX_REASON]
+        reason = clean_reason(request.reason)
         files.write_atomically(self.control, f"{request.word}\n" + (f"{reason}\n" if reason else ""))
 
     def read_request(self) -> Request | None:
@@ -249,6 +250,11 @@ def _is_fresh(path: Path) -> bool:
         return abs(time.time() - path.stat().st_mtime) < SILENT_SECONDS
     except OSError:
         return False
+
+
+def clean_reason(reason: str) -> str:
+    """Return `reason` as RUN/control has it: on one line, and not too long."""
+    return " ".join(reason.split())[:MAX_REASON].strip()
 
 
 def _read_identity(path: Path) -> ProcessIdentity | None:

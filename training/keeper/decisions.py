@@ -10,7 +10,7 @@ import msgspec
 from training.contract import events as ev
 from training.contract.files import open_file
 from training.contract.process import Exit
-from training.contract.run_directory import Request, RunDirectory
+from training.contract.run_directory import Request, RunDirectory, clean_reason
 from training.keeper.watchers import Hold, Restart
 
 WINDOW = 1 << 20  # bytes at the end of events.jsonl in which the last event of an attempt is searched
@@ -62,7 +62,7 @@ def decide(end: AttemptEnd, request: Request | None) -> Decision:
                 return Finish(ev.Stopped(step=step, resumable=step > 0))
             if request is not None and request.word == "resume":
                 return Next()
-            if end.ruled and (request is None or request.reason == end.ruled.reason):
+            if end.ruled and (request is None or request.reason == clean_reason(end.ruled.reason)):
                 return Next()  # the watcher that parked it holds it now
             return Next(Hold("parked", end.event.reason, ev.BY_HAND))
         case ev.Failed(kind="gpu_memory" | "driver_lost", message=message) if not wants_end:

@@ -174,11 +174,14 @@ class Keeper:
         self._watchers.ask_all_again()
         ruled: Hold | None = None
         restart: Restart | None = None
-        since = self._count_event_bytes()
+        since, sigterms = self._count_event_bytes(), 0
         self._trainer = trainer = TrainerProcess(named, self._command, attempt, self._card.descriptor)
         if is_change:
             tell(named)
         while (exit_ := trainer.poll()) is None:
+            if sigterms < self._sigterms:  # one may have come before there was a trainer
+                sigterms += 1
+                trainer.send(signal.SIGTERM)
             with suppress(OSError):
                 trim_log(run.log)
             self._history.poll()
@@ -266,9 +269,7 @@ class Keeper:
         signal.sigtimedwait([signal.SIGCHLD], POLL_SECONDS)
 
     def _on_sigterm(self, _number: int, _frame: FrameType | None) -> None:
-        self._sigterms += 1
-        if self._trainer:
-            self._trainer.send(signal.SIGTERM)
+        self._sigterms += 1  # `_train` passes it on, and `_hold` ends the run
 
 
 def _lock(run: RunDirectory) -> int | None:

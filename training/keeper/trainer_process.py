@@ -49,15 +49,18 @@ class TrainerProcess:
 
 def _start(command: list[str], lease: int | None) -> int:
     parent = os.getpid()
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # the keeper's handler must not take the trainer's
     child = os.fork()
     if child:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
         return child
     try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         die_with_parent(True)
         if os.getppid() != parent:  # the keeper died before this, so its death would bring no signal
             os._exit(1)
         # SIGINT and SIGHUP stay ignored in the new program: a closed terminal is no stop request.
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD, signal.SIGTERM])
         if lease is not None:
             os.set_inheritable(lease, True)
         os.execv(command[0], command)

@@ -116,6 +116,26 @@ def test_a_stop_ends_a_parked_run_at_once(run: RunDirectory, keeper: subprocess.
     assert not run.keeper.exists()
 
 
+STOPPED_AT_ITS_START = """
+import os, signal, sys
+from pathlib import Path
+from training.keeper.keeper import keep
+
+class Ender:
+    seconds = 1.0
+    def look(self, moment):
+        if moment.trainer is None:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+sys.exit(keep(Path(sys.argv[1]), (sys.executable, "-c", "import time; time.sleep(600)"), lambda run: [Ender()]))
+"""
+
+
+def test_a_sigterm_right_before_the_start_of_a_trainer_is_not_lost(run: RunDirectory) -> None:
+    done = subprocess.run([sys.executable, "-c", STOPPED_AT_ITS_START, run.path], check=False, timeout=100)
+    assert done.returncode == 128 + signal.SIGTERM
+
+
 def test_a_parked_run_whose_keeper_was_killed_is_lost(run: RunDirectory, keeper: subprocess.Popen[bytes]) -> None:
     park(run)
     keeper.kill()
@@ -222,6 +242,12 @@ def test_a_stop_that_comes_after_the_park_ends_the_run() -> None:
     decision = decide(AttemptEnd(1, PARKED, Exit(1)), Request("save"))
     assert isinstance(decision, Finish) and isinstance(decision.event, ev.Stopped)
     assert (decision.event.step, decision.event.resumable) == (7, True)
+
+
+def test_a_rule_whose_reason_names_a_strange_program_still_brings_the_run_back(run: RunDirectory) -> None:
+    ruled = Hold("parked", f"My  Game {'x' * 400} holds 2,000 MiB of the card.")
+    run.request_stop("park", ruled.reason)
+    assert decide(AttemptEnd(1, PARKED, Exit(1), ruled), run.read_request()) == Next()
 
 
 def test_a_trainer_that_a_watcher_ended_starts_again_unless_a_stop_was_asked_for() -> None:
