@@ -105,7 +105,7 @@ def finish(run: RunDirectory, name: str) -> None:
     too."""
     try:
         question_path(run, name).unlink()
-    except FileNotFoundError:
+    except OSError:  # no trouble with the folder is worth the end of a run
         withdraw(run, name)
 
 

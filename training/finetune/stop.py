@@ -2,8 +2,8 @@
 
 The first one ("save") ends training after the current step, with a checkpoint and the adapter. "park" does the same,
 and the run's keeper starts the next attempt later. Before the first step there is nothing to save, so the process ends
-at once. The second one ("terminate") ends the process at once, whatever
-it is doing. A checkpoint that was being written then stays unfinished, and `checkpoints.find_last_whole` ignores it.
+at once. The second one ("terminate") ends the process at once, whatever it is doing. A checkpoint that was being
+written then stays unfinished, and `checkpoints.find_last_whole` ignores it.
 """
 
 from __future__ import annotations
