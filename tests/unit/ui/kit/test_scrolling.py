@@ -89,7 +89,7 @@ EXPECTED = {  # first, and after each of the keys
     "field list": [
         "0 extends unset", "1 title unset", "2 description unset", "1 title unset", "0 extends unset", "5 device ‹",
         "5 device ‹", "5 device ‹", "5 vram_limit_mib unset", "4 device ‹", "4 device ‹", "2 description unset",
-        "7 on_no_fit ‹", "6 probe ‹", "0 extends unset", "7 on_no_fit ‹",
+        "7 project unset", "6 to []", "0 extends unset", "7 project unset",
     ],
     "text view": [
         "row 0", "row 1", "row 2", "row 1", "row 0", "row 7", "row 14", "row 21", "row 24", "row 17", "row 10",
