@@ -116,7 +116,8 @@ def _no_adapter(run: RunDirectory) -> BadInput:
     base = f"codex-tui chat {run.name} --base"
     watched = snapshot(run)
     if not watched.ended:
-        return BadInput(f"{run.name} has no adapter yet.", f"Wait for its first checkpoint, or: {base}")
+        now = "Ask its trainer: add --in-trainer." if run.is_trainer_alive() else "Wait for its first checkpoint."
+        return BadInput(f"{run.name} has no adapter yet.", f"{now} Or ask the base model: {base}")
     ended = {"lost": "was lost", "stopped": "was stopped", "failed": "failed", "done": "is done"}[watched.status]
     return BadInput(
         f"{run.name} has no adapter and no whole checkpoint, and will get none: it {ended}.",

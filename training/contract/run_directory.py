@@ -53,10 +53,13 @@ SILENT_SECONDS = 60.0
 
 class Request(NamedTuple):
     """What RUN/control asks for. save: finish the step, save checkpoint and adapter, and end the run. terminate: end it
-    at once. park: save, and end the trainer alone. resume: start the next trainer of a run that is held."""
+    at once. park: save, and end the trainer alone. resume: start the next trainer of a run that is held.
+
+    `reason` and `ends` belong to a park: one sentence each, why, and what ends it if no person does."""
 
     word: Word
     reason: str = ""
+    ends: str = ""
 
 
 class _Inside:
@@ -210,13 +213,13 @@ class RunDirectory:
         with suppress(OSError):
             os.utime(self.keeper_lock)
 
-    def request_stop(self, level: StopLevel = "save", reason: str = "") -> None:
+    def request_stop(self, level: StopLevel = "save", reason: str = "", ends: str = "") -> None:
         """Ask the trainer to stop; see `Request`. A keeper without a trainer understands it too."""
-        self.write_request(Request(level, reason))
+        self.write_request(Request(level, reason, ends))
 
     def write_request(self, request: Request) -> None:
-        reason = clean_reason(request.reason)
-        files.write_atomically(self.control, f"{request.word}\n" + (f"{reason}\n" if reason else ""))
+        reason, ends = clean_reason(request.reason), clean_reason(request.ends)
+        files.write_atomically(self.control, f"{request.word}\n{reason}\n{ends}".rstrip("\n") + "\n")
 
     def read_request(self) -> Request | None:
         return _read_request(self.control)
@@ -273,4 +276,5 @@ def _read_request(path: Path) -> Request | None:
     if not lines:
         return None
     word: Word = next((word for word in _WORDS if word == lines[0].strip()), "save")
-    return Request(word, lines[1].strip()[:MAX_REASON] if len(lines) > 1 else "")
+    reason, ends = (line.strip()[:MAX_REASON] for line in (*lines[1:3], "", "")[:2])
+    return Request(word, reason, ends)

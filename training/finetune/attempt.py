@@ -103,7 +103,7 @@ class Attempt:
         """Make the last event of an attempt that a request ends. Only a keeper can continue after a park."""
         keeper = self.run.read_keeper()
         if self.stop.level == "park" and keeper and keeper.pid == read_parent(self._pid):
-            return ev.Held(state="parked", reason=self.stop.reason, ends=ev.BY_HAND, step=self.step)
+            return ev.Held(state="parked", reason=self.stop.reason, ends=self.stop.ends or ev.BY_HAND, step=self.step)
         return ev.Stopped(step=self.step, resumable=resumable)
 
     def _beat(self) -> None:

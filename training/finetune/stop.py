@@ -27,7 +27,7 @@ class StopRequests:
 
     def __init__(self, run: RunDirectory, terminate: Callable[[], None], *, reads_file: bool = True) -> None:
         self.level: StopLevel | None = None
-        self.reason = ""  # why the run is parked
+        self.reason = self.ends = ""  # why the run is parked, and what ends that
         self.can_save = False  # True while a training loop looks at `level` after each step
         self.run = run
         self._terminate, self._reads_file = terminate, reads_file
@@ -60,6 +60,6 @@ class StopRequests:
             elif word == "save" or self._sigterm_count == 1:
                 self.level = "save"
             elif request and word == "park":
-                self.level, self.reason = "park", request.reason
+                self.level, self.reason, self.ends = "park", request.reason, request.ends
             if self.level == "terminate" or (self.level and not self.can_save):
                 self._terminate()

@@ -189,7 +189,7 @@ class Keeper:
             for answer in self._watchers.look(self._make_moment(named)):
                 if isinstance(answer, Hold) and ruled is None and run.read_stop_request() is None:
                     with suppress(OSError):
-                        run.request_stop("park", answer.reason)
+                        run.request_stop("park", answer.reason, answer.ends)
                         ruled = answer
                 elif isinstance(answer, Restart) and restart is None:
                     restart = answer

@@ -43,7 +43,7 @@ while step < total:
     if request and request.word in ("save", "park"):
         (run.checkpoints / f"checkpoint-{step}").mkdir(parents=True, exist_ok=True)
         if request.word == "park":
-            end(ev.Held(state="parked", reason=request.reason, ends=ev.BY_HAND, step=step))
+            end(ev.Held(state="parked", reason=request.reason, ends=request.ends or ev.BY_HAND, step=step))
         end(ev.Stopped(step=step))
     step += 1
     writer.emit(ev.Metrics(step=step, loss=1.0, tokens=step))

@@ -54,6 +54,15 @@ def test_an_answer_without_memory_fails(
     assert "No memory.\nAsk less." in capsys.readouterr().err
 
 
+def test_before_the_first_checkpoint_it_offers_the_trainer(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(room, "has_room_beside", lambda run: True)
+    assert main(["chat", "a", "--prompt", "who?"]) == 2
+    error = capsys.readouterr().err
+    assert "a has no adapter yet.\nAsk its trainer: add --in-trainer. Or ask the base model: codex-tui chat a" in error
+
+
 def test_without_a_terminal_the_way_must_be_given(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["chat", "a", "--prompt", "who?"]) == 2
     assert "a trains, and no second model is loaded beside it." in (error := capsys.readouterr().err)

@@ -14,7 +14,7 @@ from codex_tui.runs.outcome import read_log_tail
 from training.contract.config import ConfigMissing, RunConfig
 from training.contract.files import clear_unfinished, open_file, write_atomically
 from training.contract.process import ProcessIdentity
-from training.contract.run_directory import RunDirectory
+from training.contract.run_directory import Request, RunDirectory
 from training.history.tailer import Tailer, sample_events
 
 
@@ -29,6 +29,16 @@ def test_a_run_is_private_and_made_once(run: RunDirectory) -> None:
     assert run.path.stat().st_mode & 0o777 == 0o700
     with pytest.raises(FileExistsError):
         run.create()
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [Request("save"), Request("park", "Why."), Request("park", "Why.", "What ends it."), Request("park", "", "End.")],
+)
+def test_a_request_is_read_as_it_was_written(run: RunDirectory, request_: Request) -> None:
+    run.write_request(request_)
+    assert run.read_request() == run.take_request() == request_
+    assert run.read_request() is None
 
 
 def test_a_stop_request_escalates_and_clears(run: RunDirectory) -> None:

@@ -58,6 +58,7 @@ def test_the_run_is_parked_for_the_time_of_a_loan(run: RunDirectory, keeper: sub
     until(lambda: (held := snapshot(run).held) and held.ends == "It resumes when the chat is left.")
     held = snapshot(run).held
     assert held and held.reason == "A chat uses the card."
+    assert run.events.read_text().count('"held"') == 1  # the trainer said it itself, and never that L ends it
     assert not run.is_trainer_alive()
     [queue] = CardQueue.list_all(run.path.parent)
     assert [ticket.state for ticket in queue.read()] == ["lent"]  # no queued run takes the card from the chat
