@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from training.contract import events as ev
 from training.contract.config import ConfigError, RunConfig, get_table
-from training.contract.failures import get_hint
 from training.contract.run_directory import RunDirectory
 from training.keeper.decisions import AttemptEnd
 from training.keeper.hangs import EventsTail
@@ -37,5 +36,7 @@ def blame_driver(run: RunDirectory, end: AttemptEnd) -> AttemptEnd:
     card.close_card()
     if not problem:
         return end
+    from training.contract.failures import get_hint  # here, because few keepers need it
+
     message = f"The GPU or its driver stopped answering: {problem}."
     return end._replace(event=ev.Failed(kind="driver_lost", message=message, hint=get_hint("driver_lost"), step=step))
