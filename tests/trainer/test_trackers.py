@@ -34,6 +34,9 @@ print(json.dumps({name: SQLiteStorage.get_logs(sys.argv[1], name) for name in ru
 def test_a_tracker_that_fails_is_left_out_and_changes_nothing(trainer: Trainer) -> None:
     seen = trainer.run_program("trackers", "fail", str(trainer.folder / "failing-trackers"))
     missing, broken, quits, missing_again = seen["warnings"]
+    folder = trainer.folder / "failing-trackers" / "trackers"
+    problem = f"A resume will begin new curves in the trackers, because {folder} can't be written: File exists."
+    assert seen["unwritten"] == [True, problem]
     assert missing_again == missing
     assert missing == (
         "MLflow gets no more of this run, which goes on (it is not installed; codex-tui setup --with mlflow)."

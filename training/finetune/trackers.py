@@ -135,7 +135,12 @@ def make_trackers(attempt: Attempt, profile: Profile, config: RunConfig) -> Trac
             warn(attempt, tracker, error)
     if not callbacks:
         return None
-    write_tracked_runs(run, tracked)
+    try:
+        write_tracked_runs(run, tracked)
+    except OSError as error:
+        attempt.warn(
+            f"A resume will begin new curves in the trackers, because {run.trackers} can't be written: {error.strerror}."
+        )
     return Trackers(attempt, callbacks, project, name)
 
 

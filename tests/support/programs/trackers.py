@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -79,9 +80,14 @@ def fail(folder: str) -> dict[str, Any]:
         callback.on_train_end(args, state, control)
     again = trackers.make_trackers(attempt, profile, RunConfig(profile={}, dataset=""))
     assert again is not None
+    tracked = sorted(read_tracked_runs(run))
+    shutil.rmtree(run.trackers)
+    run.trackers.touch()  # so that no folder can be there
+    unwritten = trackers.make_trackers(attempt, profile, RunConfig(profile={}, dataset=""))
     after = random.getstate(), numpy.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
     return {
-        "warnings": warnings,
+        "warnings": warnings[:4],
+        "unwritten": [unwritten is not None, warnings[-1]],
         "good": good.logs,
         "broken": [log["step"] for log in broken.logs],
         "quits": [log["step"] for log in quits.logs],
@@ -89,7 +95,7 @@ def fail(folder: str) -> dict[str, Any]:
         "same_random_state": before == after,
         "args": [args.run_name, args.project],
         "names": [callback._name, again._name],
-        "tracked": sorted(read_tracked_runs(run)),
+        "tracked": tracked,
         "no_trackers": trackers.make_trackers(attempt, profile.with_value("tracking.to", []), None) is None,  # type: ignore[arg-type]
         "sft": sft.__name__,
     }
