@@ -27,8 +27,8 @@ from training.contract.messages import CHAT, ChatAnswer, Generate, NotUnderstood
 from training.contract.process import ProcessIdentity
 from training.contract.run_directory import RunDirectory
 
-MAX_BYTES = 2**20  # of a question with its conversation
-MAX_QUESTIONS = 64  # that wait at once; later ones are not looked at before
+MAX_BYTES = 2**20  # a question with its conversation has at most so many bytes
+MAX_QUESTIONS = 64  # the trainer looks at so many questions at once; the others wait
 _NAME = re.compile(r"(\d{20}-[0-9a-f]{8})\.json")
 
 

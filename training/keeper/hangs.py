@@ -23,19 +23,19 @@ from training.keeper.watchers import Moment, Restart
 
 LOOK_SECONDS = 15.0
 TIMES_USUAL = 10  # a hang takes at least this many times the usual step
-MIN_SECONDS = 300.0  # and at least so long
-IDLE_LOOKS = 4  # in a row show that nothing happens, once a step has taken so long
-ALIVE_SECONDS = 20.0  # without a heartbeat, which comes every five seconds, the process is not alive but stopped
-MIN_STEPS = 5  # of this attempt, before their time counts as usual
-RECENT_LOOKS = 40  # whose steps give the usual time
-MAX_CARD_PERCENT = 5  # that a desktop may use of a card which is idle otherwise
-MAX_CPU_SHARE = 0.05  # of one core that a process takes which only shows that it lives
-READ_BYTES = 1 << 20  # of the newest events at one look
+MIN_SECONDS = 300.0  # a hang takes at least this long
+IDLE_LOOKS = 4  # a late step is a hang if so many looks in a row see an idle card
+ALIVE_SECONDS = 20.0  # a trainer without a heartbeat for so long is stopped; one comes every five seconds
+MIN_STEPS = 5  # the usual time is known after so many steps of the attempt
+RECENT_LOOKS = 40  # the usual time is the median of the steps of so many looks
+MAX_CARD_PERCENT = 5  # an idle card may be used by the desktop up to this percentage
+MAX_CPU_SHARE = 0.05  # an idle process uses at most this share of one core, for its heartbeat
+READ_BYTES = 1 << 20  # one look reads at most this many of the newest bytes of events.jsonl
 
 
 class Progress(NamedTuple):
-    """What a trainer has told since the last look: its last phase, "" if it began none, its last step, None if it told
-    none, and whether it gave a sign of life."""
+    """What a trainer has written since the last look: its last phase ("" if it began none), its last step (None if it
+    wrote none), and whether it gave a sign of life."""
 
     phase: str = ""
     step: int | None = None
@@ -48,7 +48,7 @@ class HangWatcher:
 
     _looked_at: float | None  # None: not in this attempt
     _tail: EventsTail
-    _has_told: bool  # that the trainer may hang, in its log
+    _has_warned: bool  # whether the log says that the trainer may hang
 
     def __init__(
         self,
@@ -87,9 +87,9 @@ class HangWatcher:
         self._close()
         if not self._ignores:
             return answer
-        if not self._has_told:
+        if not self._has_warned:
             print(f"{answer.reason} It may hang (keeper.on_hang).", file=sys.stderr, flush=True)  # noqa: T201
-        self._has_told = True
+        self._has_warned = True
         return None
 
     def _begin(self, attempt: int) -> None:
@@ -97,7 +97,7 @@ class HangWatcher:
         self._looked_at = None
         self._tail = EventsTail()
         self._phase, self._step = "", 0
-        self._has_told = False
+        self._has_warned = False
         self._without_step = self._without_sign = 0.0  # seconds since the last step, and since the last sign of life
         self._steps = 0  # that ended in this attempt while the keeper looked
         self._step_seconds: deque[float] = deque(maxlen=RECENT_LOOKS)
@@ -111,7 +111,7 @@ class HangWatcher:
         self._surroundings.close_card()
 
     def _follow(self, progress: Progress, seconds: float) -> None:
-        """Take in what the trainer has told in the last `seconds`."""
+        """Count what the trainer has written in the last `seconds`."""
         self._without_sign = 0.0 if progress.lives else self._without_sign + seconds
         self._without_step += seconds
         self._phase = progress.phase or self._phase
@@ -159,7 +159,7 @@ class EventsTail:
 
     def __init__(self) -> None:
         self._offset: int | None = None  # None: begin with the end of the file
-        self._events = msgspec.json.Decoder(_Told)
+        self._events = msgspec.json.Decoder(_Sign)
 
     def read(self, run: RunDirectory) -> Progress:
         try:
@@ -177,7 +177,7 @@ class EventsTail:
         phase, beat = self._find_last(data, b"phase"), self._find_last(data, b"heartbeat")
         return Progress(phase.name if phase else "", beat.step if beat else None, lives=end > 0)
 
-    def _find_last(self, data: bytes, kind: bytes) -> _Told | None:
+    def _find_last(self, data: bytes, kind: bytes) -> _Sign | None:
         start = data.rfind(b'{"type":"%s"' % kind)
         if start < 0:
             return None
@@ -187,8 +187,8 @@ class EventsTail:
             return None
 
 
-class _Told(msgspec.Struct):
-    """What a phase or a heartbeat tells. Heartbeats of earlier trainers tell no step."""
+class _Sign(msgspec.Struct):
+    """The fields of a phase or a heartbeat. Heartbeats of earlier trainers have no step."""
 
     name: str = ""
     step: int | None = None
@@ -224,6 +224,6 @@ def format_seconds(seconds: float) -> str:
 
 
 def _find_median(seconds: Sequence[float]) -> float:
-    """`statistics` would do it too, but takes 2 MB of the keeper's memory."""
+    """Find the median. The module `statistics` would do it too, but takes 2 MB of the keeper's memory."""
     ordered = sorted(seconds)
     return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2

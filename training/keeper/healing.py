@@ -20,7 +20,7 @@ from training.keeper.hangs import EventsTail
 
 COMMAND = (sys.executable, "-m", "training", "heal")
 """Chooses a remedy. It is a process of its own, because a forecast needs pydantic; see `heal.py`."""
-DECIDE_SECONDS = 300.0  # after that, the choice of a remedy has failed; it takes about a second
+DECIDE_SECONDS = 300.0  # the choice of a remedy has failed after this time; it takes about a second
 HANGS_AGAIN = "Restart the machine, or Windows' part of it with wsl --shutdown. Then resume the run."
 
 
@@ -87,8 +87,8 @@ class Healer:
         self._tries = 1 if last_step > self._failed_after else self._tries + 1
         self._failed_after = last_step
         if self._tries > self.rules.max_heals:
-            what = "It hung" if kind == "hang" else "That happened"
-            again = f" {what} {self._tries} times in a row after step {last_step:,}." if self._tries > 1 else ""
+            fault = "It hung" if kind == "hang" else "That happened"
+            again = f" {fault} {self._tries} times in a row after step {last_step:,}." if self._tries > 1 else ""
             return msgspec.structs.replace(failure, message=f"{failure.message}{again}", step=last_step)
         return ev.Healed(kind=kind, reason=failure.message, step=find_saved_step(run), failed_step=last_step + 1)
 
@@ -96,10 +96,10 @@ class Healer:
         import subprocess  # here, because few keepers need it
 
         try:
-            chosen = subprocess.run(
+            process = subprocess.run(
                 [*self.command, str(run.path)], stdout=subprocess.PIPE, timeout=DECIDE_SECONDS, check=False
             )
-            return _decoder.decode(chosen.stdout) if chosen.stdout else None
+            return _decoder.decode(process.stdout) if process.stdout else None
         except (OSError, ValueError, subprocess.TimeoutExpired) as error:
             print(f"No remedy was chosen: {error}", file=sys.stderr, flush=True)  # noqa: T201
             return None

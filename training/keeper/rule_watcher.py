@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 
 from training.contract.config import ConfigError, RunConfig, get_table
 from training.contract.events import BY_HAND
+from training.contract.hours import format_minutes, read_minute
 from training.contract.loan import list_loans
 from training.contract.run_directory import RunDirectory
 from training.keeper.rules import Obstacle, ParkWatch, ResumeWatch, RuleName, Rules, TrainerFacts, find_obstacles
@@ -108,16 +108,17 @@ class RuleWatcher:
         if (obstacle := standing.obstacle) is not None:
             return self._show(obstacle.rule, obstacle.hold)
         until = facts.time + standing.resumes_in
-        reason = f"Nothing has spoken against the run since {_format_clock(until - self._rules.resume_after_seconds)}."
-        ends = f"It continues at {_format_clock(until)} if that stays so."
+        since = until - self._rules.resume_after_seconds
+        reason = f"Nothing has spoken against the run since {format_minutes(read_minute(since))}."
+        ends = f"It continues at {format_minutes(read_minute(until))} if that stays so."
         return self._show(None, Hold("parked", reason, ends, round(until)))
 
     def _look_at_lent(self) -> Release | None:
         """Bring back a run that a person has parked, once another program has had its memory and has left it free."""
         self._lent = self._lent or ResumeWatch(self._rules, self._park.overrides)
         facts, trainer = self._read_facts(with_card=True), self._describe_trainer()
-        found = find_obstacles(self._rules, facts, trainer, to_resume=True)
-        self._was_borrowed = self._was_borrowed or any(obstacle.rule in ("memory", "others") for obstacle in found)
+        obstacles = find_obstacles(self._rules, facts, trainer, to_resume=True)
+        self._was_borrowed = self._was_borrowed or any(obstacle.rule in ("memory", "others") for obstacle in obstacles)
         standing = self._lent.look(facts, trainer, self._now)
         return Release() if self._was_borrowed and standing.may_resume else None
 
@@ -125,8 +126,8 @@ class RuleWatcher:
         """Find what speaks against the start of an attempt that no rule has held yet."""
         trainer = self._describe_trainer()
         facts = self._read_facts(with_card=self._rules.need_card or trainer.on_gpu)
-        found = find_obstacles(self._rules, facts, trainer, to_resume=False)
-        return next((obstacle for obstacle in found if obstacle.rule not in self._park.overrides), None)
+        obstacles = find_obstacles(self._rules, facts, trainer, to_resume=False)
+        return next((obstacle for obstacle in obstacles if obstacle.rule not in self._park.overrides), None)
 
     def _read_facts(self, *, with_card: bool | None = None) -> Facts:
         """Read what the rules need, or more of it."""
@@ -156,7 +157,3 @@ def _read_config(run: RunDirectory) -> RunConfig:
         return RunConfig.read(run.config)
     except ConfigError:  # the trainer says what is wrong with it
         return RunConfig(profile={}, dataset="")
-
-
-def _format_clock(moment: float) -> str:
-    return time.strftime("%H:%M", time.localtime(moment))

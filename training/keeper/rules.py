@@ -135,12 +135,12 @@ def _find_at_card(
     if trainer.is_queued:
         return
     needed = trainer.needed_mib if to_resume else None
-    most, others = rules.park_above_others_mib, find_others(card, trainer)
-    if most is not None and others is not None and others.mib > most:
+    max_others, others = rules.park_above_others_mib, find_others(card, trainer)
+    if max_others is not None and others is not None and others.mib > max_others:
         yield Obstacle(
             "others",
-            f"{others} of the card, more than {most:,} MiB (keeper.park_above_others_mib).",
-            f"It continues when that has been {most:,} MiB or less{for_minutes}.",
+            f"{others} of the card, more than {max_others:,} MiB (keeper.park_above_others_mib).",
+            f"It continues when that has been {max_others:,} MiB or less{for_minutes}.",
         )
     if needed is not None and card.free_mib is not None and card.free_mib < needed:
         yield Obstacle(
@@ -197,19 +197,20 @@ class ParkWatch:
 
     def override(self, facts: Facts, trainer: TrainerFacts) -> None:
         """Let the run train although some rules hold: a person has resumed it by hand."""
-        found = find_obstacles(self.rules, facts, trainer, to_resume=True)
-        self.overrides = {obstacle.rule for obstacle in found if obstacle.rule != "driver"}
+        obstacles = find_obstacles(self.rules, facts, trainer, to_resume=True)
+        self.overrides = {obstacle.rule for obstacle in obstacles if obstacle.rule != "driver"}
 
     def look(self, facts: Facts, trainer: TrainerFacts, now: float) -> Obstacle | None:
         """Return why to park the run now, or None. `now` is a clock that stands still while the machine sleeps."""
         if self.overrides:
-            self.overrides &= {found.rule for found in find_obstacles(self.rules, facts, trainer, to_resume=True)}
+            still_hold = find_obstacles(self.rules, facts, trainer, to_resume=True)
+            self.overrides &= {obstacle.rule for obstacle in still_hold}
         obstacles = list(find_obstacles(self.rules, facts, trainer, to_resume=False))
-        self._since = {found.rule: self._since.get(found.rule, now) for found in obstacles}
-        for found in obstacles:
-            waits = 0.0 if found.rule == "hours" else HOLD_SECONDS
-            if found.rule not in self.overrides and now - self._since[found.rule] >= waits:
-                return found
+        self._since = {obstacle.rule: self._since.get(obstacle.rule, now) for obstacle in obstacles}
+        for obstacle in obstacles:
+            waits = 0.0 if obstacle.rule == "hours" else HOLD_SECONDS
+            if obstacle.rule not in self.overrides and now - self._since[obstacle.rule] >= waits:
+                return obstacle
         return None
 
 
@@ -248,10 +249,11 @@ class ResumeWatch:
         return Standing(None, max(0.0, self._clear_since + self.rules.resume_after_seconds - now))
 
     def _find(self, facts: Facts, trainer: TrainerFacts) -> list[Obstacle]:
-        found = find_obstacles(self.rules, facts, trainer, to_resume=True)
-        return [obstacle for obstacle in found if obstacle.rule not in self.overrides]
+        obstacles = find_obstacles(self.rules, facts, trainer, to_resume=True)
+        return [obstacle for obstacle in obstacles if obstacle.rule not in self.overrides]
 
     def _is_clear(self, obstacles: list[Obstacle], facts: Facts) -> bool:
         """Whether nothing speaks against the run, or only hours that begin soon: the run comes back when they begin."""
         delay = self.rules.resume_after_seconds
-        return all(found.until is not None and found.until <= facts.time + delay for found in obstacles)
+        latest = facts.time + delay
+        return all(obstacle.until is not None and obstacle.until <= latest for obstacle in obstacles)
