@@ -138,9 +138,8 @@ def make_trackers(attempt: Attempt, profile: Profile, config: RunConfig) -> Trac
     try:
         write_tracked_runs(run, tracked)
     except OSError as error:
-        attempt.warn(
-            f"A resume will begin new curves in the trackers, because {run.trackers} can't be written: {error.strerror}."
-        )
+        problem = f"{run.trackers} can't be written: {error.strerror}"
+        attempt.warn(f"A resume will begin new curves in the trackers, because {problem}.")
     return Trackers(attempt, callbacks, project, name)
 
 
