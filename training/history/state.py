@@ -300,6 +300,7 @@ def _on_held(state: RunState, event: ev.Held) -> None:
     state.status, state.reason, state.held = event.state, event.reason, event
     state.failure = state.ended_at = None
     state.memory = state.gpu = None  # of a process that has ended
+    state.other_gpus = []
 
 
 _STATUS_IN: dict[str, Status] = {

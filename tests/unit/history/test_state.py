@@ -33,7 +33,9 @@ def test_each_card_has_its_last_reading_and_the_first_its_history() -> None:
     state = after(ev.Started(attempt=1, pid=1), *readings)
     assert state.gpu == readings[3] and list(state.gpu_history) == [readings[0], readings[3]]
     assert state.other_gpus == [readings[2], readings[4]]
-    assert reduce(state, numbered(ev.Started(attempt=2, pid=2), first=6)[0]).other_gpus == []
+    for next_event in (ev.Held(state="parked", reason="You lent the cards."), ev.Started(attempt=2, pid=2)):
+        later = after(ev.Started(attempt=1, pid=1), *readings, next_event)
+        assert (later.gpu, later.other_gpus) == (None, [])
 
 
 def after(*events: ev.Event) -> RunState:
