@@ -9,8 +9,6 @@ import msgspec
 from training.contract import events as ev
 from training.contract.files import open_file
 
-KEEPER_EVENTS = frozenset({"held", "healed"})  # written while no trainer runs
-
 
 class _Stamp(msgspec.Struct):
     type: str
@@ -19,9 +17,10 @@ class _Stamp(msgspec.Struct):
 
 def count_worked_seconds(path: Path) -> float:
     """Count the seconds from the start of each attempt to its last event, in the events.jsonl at `path`. The time
-    between two attempts, as of a parked run, does not count. Returns 0 if there are no events."""
+    between two attempts, as of a parked run, does not count, nor does what the keeper writes then: a run may be stopped
+    after it was parked for hours. Returns 0 if there are no events."""
     decoder = msgspec.json.Decoder(_Stamp)
-    total, started, last = 0.0, None, 0.0
+    total, started, last, is_held = 0.0, None, 0.0, False
     try:
         with open_file(path) as file:
             for line in file:
@@ -31,8 +30,10 @@ def count_worked_seconds(path: Path) -> float:
                     continue
                 if stamp.type == "started":
                     total += max(0.0, last - started) if started is not None else 0.0
-                    started = last = stamp.time
-                elif stamp.type not in KEEPER_EVENTS:
+                    started, last, is_held = stamp.time, stamp.time, False
+                elif stamp.type in ("held", "healed"):
+                    is_held = True
+                elif not is_held:
                     last = stamp.time
     except FileNotFoundError:
         return 0.0
