@@ -118,4 +118,8 @@ def require_profile(path: Path, overrides: Mapping[str, Any] = {}) -> Profile:
         return load_profile(path, overrides)
     except ProfileError as error:
         lines = "\n".join(f"  {problem}" for problem in error.problems)
+        if all(problem.field in overrides for problem in error.problems):  # the file itself is good
+            fields = ", ".join(dict.fromkeys(problem.field for problem in error.problems))
+            message = f"{path} can't be used with another value of {fields}:\n{lines}"
+            raise BadInput(message, "Correct the option --set or --sweep that gives it.") from error
         raise BadInput(f"{path} can't be used:\n{lines}", f"Edit it, then: codex-tui profile check {path}") from error

@@ -137,6 +137,18 @@ def test_options_that_contradict_each_other(
     assert not locations.runs_home().exists()
 
 
+def test_a_value_that_only_the_whole_profile_refuses_is_blamed_on_its_option(
+    profile: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", str(profile), "--set", "keeper.hours=25:00-7"]) == 2
+    error = capsys.readouterr().err
+    assert "small.toml can't be used with another value of keeper.hours:" in error
+    assert "Correct the option --set or --sweep that gives it." in error and "Edit it" not in error
+    profile.write_text(profile.read_text() + '[keeper]\nhours = "25:00-7"\n')
+    assert main(["train", str(profile)]) == 2
+    assert "Edit it" in capsys.readouterr().err
+
+
 def test_the_queue_is_listed_moved_and_shortened(profile: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["queue"]) == 0 and "No run trains or waits." in capsys.readouterr().out
     assert main(["queue", "--json"]) == 0 and json.loads(capsys.readouterr().out) == []
