@@ -52,6 +52,7 @@ class RuleWatcher:
         self._is_queued = moment.card_is_taken
         if moment.trainer is not None:
             return self._look_at_trainer(moment)
+        self._park.rest()
         if by_hand:
             self._resume = None
             self._park.override(self._read_facts(), self._describe_trainer())

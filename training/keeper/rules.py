@@ -200,6 +200,10 @@ class ParkWatch:
         obstacles = find_obstacles(self.rules, facts, trainer, to_resume=True)
         self.overrides = {obstacle.rule for obstacle in obstacles if obstacle.rule != "driver"}
 
+    def rest(self) -> None:
+        """Forget since when the rules have held, because there is no trainer to park."""
+        self._since = {}
+
     def look(self, facts: Facts, trainer: TrainerFacts, now: float) -> Obstacle | None:
         """Return why to park the run now, or None. `now` is a clock that stands still while the machine sleeps."""
         if self.overrides:

@@ -18,6 +18,7 @@ from support.programs import PROGRAMS
 
 from codex_tui.runs.follower import snapshot
 from training.contract import events as ev
+from training.contract.power import Battery
 from training.contract.run_directory import Request, RunDirectory
 from training.keeper import surroundings
 from training.keeper.rule_watcher import LOOK_SECONDS, RuleWatcher
@@ -212,3 +213,25 @@ def test_a_laptop_that_slept_has_not_watched_its_card(tmp_path: Path, monkeypatc
     assert {look(LOOK_SECONDS) for _ in range(20)} == {"parked"}
     assert look(LOOK_SECONDS, slept=3600, counted=3600) == "parked"  # of these ten seconds twenty count at most
     assert [look(LOOK_SECONDS) for _ in range(8)] == [*["parked"] * 7, None]
+
+
+def test_a_rule_that_holds_again_after_a_park_must_hold_as_long_as_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path, park_on_battery=True)
+    in_use = True
+    monkeypatch.setattr(surroundings, "read_battery", lambda: Battery(in_use))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    watcher, now = RuleWatcher(run), 1000.0
+
+    def holds(trainer: int | None) -> bool:
+        nonlocal now
+        now += LOOK_SECONDS
+        return watcher.look(Moment(run, now, 0.0, trainer, 1)) is not None
+
+    assert [holds(1) for _ in range(3)] == [False, False, True]
+    assert holds(None)
+    in_use = False
+    assert [holds(None) for _ in range(2)] == [True, False]
+    in_use = True
+    assert [holds(1) for _ in range(3)] == [False, False, True]
