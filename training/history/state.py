@@ -191,8 +191,9 @@ def _on_started(state: RunState, event: ev.Started) -> None:
 
 
 def _count_break(state: RunState, event: ev.Event) -> None:
-    """Count the time since the last event as a break. It is negative if the clock was set back in between."""
-    if state.last_event_at is not None:
+    """Count the time since the last event as a break. It is negative if the clock was set back in between. What comes
+    before the first attempt, such as the wait in the queue, is none: `started_at` is later."""
+    if state.last_event_at is not None and state.started_at is not None:
         state.paused += event.time - state.last_event_at
 
 

@@ -175,4 +175,5 @@ def _draw_welcome(chat: Conversation, run_ended: bool) -> Iterator[Content]:
     elif not adapter and run_ended:
         yield line(("The run saved no adapter. You talk to the base model.", MUTED))
     elif not adapter:
-        yield line(("No adapter yet. Until the run ends or is stopped, you talk to the base model.", MUTED))
+        yield line(("No adapter yet. You talk to the base model.", MUTED))
+        yield line(("While it trains, ctrl+b lets the trainer answer, with the adapter as it is then.", MUTED))

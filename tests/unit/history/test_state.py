@@ -108,6 +108,15 @@ def test_after_a_resume_what_came_past_the_checkpoint_is_superseded() -> None:
     assert state.missing_events == 0
 
 
+def test_the_wait_in_the_queue_before_the_first_attempt_is_no_break() -> None:
+    queued = [ev.Held(state="queued", reason="a trains.") for _ in range(5)]
+    attempt = [ev.Started(attempt=1, pid=1), *steps(1, 3)]
+    assert compute_elapsed(after(*queued, *attempt)) == compute_elapsed(after(*attempt)) == 3
+    parked = [ev.Held(state="parked", reason=reason) for reason in ("You lent the card.", "blender uses it.")]
+    resumed = after(*queued, *attempt, *parked, ev.Started(attempt=2, pid=2, resume_step=3), *steps(4, 4))
+    assert compute_elapsed(resumed) == 5  # the wait between the attempts is one
+
+
 def test_a_resume_starts_at_the_step_of_its_checkpoint() -> None:
     state = after(ev.Started(attempt=1, pid=1), *steps(1, 9), ev.Started(attempt=2, pid=2, resume_step=4))
     assert (state.step, state.last, len(state.losses), state.status) == (4, None, 4, "preparing")
