@@ -127,7 +127,8 @@ def test_config_records_what_ran(demo: RunDirectory) -> None:
 def test_nothing_is_left_beside_the_run(demo: RunDirectory, trainer: Trainer) -> None:
     assert not (trainer.folder / "unsloth_compiled_cache").exists()
     assert {path.name for path in demo.path.iterdir()} == {
-        "adapter", "checkpoints", "config.json", "events.jsonl", "exit.json", "lock", "process.json", "trainer.log"
+        "adapter", "checkpoints", "config.json", "events.jsonl", "exit.json", "keeper.lock", "lock", "process.json",
+        "trainer.log",
     }  # fmt: skip
     for path in [demo.path, *demo.path.rglob("*")]:
         assert path.stat().st_mode & 0o077 == 0, path
