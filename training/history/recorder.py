@@ -53,14 +53,18 @@ class Recorder:
             self._tailer.skip(history.offset, events)
         os.ftruncate(self._descriptor, self._size)
 
+    @property
+    def next_bytes(self) -> int:
+        """The number of bytes of events from which on the next chunk is made."""
+        return self._recorded + max(MIN_CHUNK_BYTES, self._recorded // GROWTH)
+
     def poll(self, *, at_end: bool = False) -> None:
         """Append a chunk if there are enough new events, or `at_end` if there are any. Raises OSError.
 
         Keeps the file as it was if it can't be written, for example because the disk is full.
         """
-        min_bytes = 1 if at_end else max(MIN_CHUNK_BYTES, self._recorded // GROWTH)
         with suppress(FileNotFoundError):
-            if 0 <= self._events.stat().st_size - self._recorded < min_bytes:
+            if self._recorded <= self._events.stat().st_size < (self._recorded + 1 if at_end else self.next_bytes):
                 return
             self._read()
             with open_file(self._events) as file:

@@ -117,7 +117,7 @@ class Keeper:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # there is no trainer to pass it on to
         if named := self._locate():
             tell(named)
-        self._history.poll(at_end=True)  # after keeper.json, which viewers wait for
+        self._history.finish()  # after keeper.json, which viewers wait for
 
     def _hold(self, by_hand: Hold | None) -> Finish | None:
         """Hold the run while a person or a watcher wants it, and until it has its card. Returns None if the next
@@ -157,7 +157,7 @@ class Keeper:
                 shown = hold
                 run.reserve_room()
                 tell(named)
-                self._history.close()
+                self._history.finish()
             self._sleep()
         return Finish()
 

@@ -2,51 +2,55 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from training.history.recorder import Recorder
 
 MIN_RECORDED_BYTES = 1 << 20  # a viewer reads fewer bytes of events in 10 ms
+RETRY_BYTES = 1 << 18  # if the file can't be written, the next try comes after so many bytes of events
 
 
 class HistoryKeeper:
-    """Records the history of the run whose open folder is `folder`, once its events are long enough to need it."""
+    """Records the history of the run whose open folder is `folder`, once its events are long enough to need it.
+
+    Between two chunks nothing of the curve stays in memory: a keeper lives as long as its run.
+    """
 
     def __init__(self, folder: int) -> None:
         self._folder = Path(f"/proc/self/fd/{folder}")  # which leads there even after someone renames it
-        self._recorder: Recorder | None = None
+        self._next_bytes = MIN_RECORDED_BYTES  # of events, from which on the next chunk is made
         self._has_failed = False
 
-    def poll(self, *, at_end: bool = False) -> None:
-        try:
-            if self._has_failed or (self._recorder is None and not self._is_long()):
-                return
-            if self._recorder is None:
-                from training.history.recorder import Recorder  # seldom needed, and large
+    def poll(self) -> None:
+        """Record a chunk, if there are enough new events."""
+        if (size := self._find_size()) >= self._next_bytes:
+            self._record(size, at_end=False)
 
-                self._recorder = Recorder(self._folder)
-            self._recorder.poll(at_end=at_end)
+    def finish(self) -> None:
+        """Record all events so far."""
+        if (size := self._find_size()) >= MIN_RECORDED_BYTES:
+            self._record(size, at_end=True)
+
+    def _record(self, size: int, *, at_end: bool) -> None:
+        if self._has_failed:
+            return
+        from training.history.recorder import Recorder  # seldom needed, and large
+
+        try:
+            with closing(Recorder(self._folder)) as recorder:
+                recorder.poll(at_end=at_end)
+                self._next_bytes = max(recorder.next_bytes, size + RETRY_BYTES)
+            del recorder
         except BlockingIOError:  # another keeper is still recording its end
             pass
         except Exception:  # noqa: BLE001  viewers do without the history, but not without exit.json
             self._has_failed = True
+        _return_free_memory()
 
-    def close(self) -> None:
-        """Record what is left, and free the memory that the curve takes. A later `poll` begins again."""
-        self.poll(at_end=True)
-        if self._recorder:
-            self._recorder.close()
-            self._recorder = None
-            _return_free_memory()
-
-    def _is_long(self) -> bool:
+    def _find_size(self) -> int:
         try:
-            return (self._folder / "events.jsonl").stat().st_size >= MIN_RECORDED_BYTES
+            return (self._folder / "events.jsonl").stat().st_size
         except OSError:
-            return False
+            return 0
 
 
 def _return_free_memory() -> None:

@@ -19,7 +19,7 @@ from training.history.state import RunState, reduce_all
 from training.history.tailer import decode
 from training.keeper import keeper, recording
 
-keeper.POLL_SECONDS, recording.MIN_RECORDED_BYTES, recorder.MIN_CHUNK_BYTES = 0.01, 1, 8192
+keeper.POLL_SECONDS, recording.MIN_RECORDED_BYTES, recording.RETRY_BYTES, recorder.MIN_CHUNK_BYTES = 0.01, 1, 1, 8192
 if sys.argv[1] != "attempt":
     sys.exit(keeper.keep(Path(sys.argv[1]), (sys.executable, __file__, "attempt", sys.argv[2])))
 run = RunDirectory(Path(sys.argv[3]))
