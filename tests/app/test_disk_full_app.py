@@ -163,5 +163,5 @@ async def test_a_run_that_can_be_neither_stopped_nor_resumed(
     async with CodexApp(run).run_test(size=SIZE) as pilot:
         await settled(pilot)
         await pilot.press("r")
-        await expect_one_notice(pilot, "waves-2/process.json")
+        await expect_one_notice(pilot, "waves-2/keeper.json")
     assert not [name for name in files(disk) if name.endswith(".tmp")]
