@@ -9,14 +9,13 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
-from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from training.contract import events as ev
 from training.contract.config import ConfigError, RunConfig
+from training.contract.end_event import read_end_event
 from training.contract.event_writer import EventWriter
 from training.contract.log import read_last_lines
 from training.contract.process import ProcessIdentity, count_oom_kills, die_with_parent, format_signal
@@ -32,7 +31,6 @@ SHUTDOWN_SECONDS = 600  # in which the ranks may save a checkpoint after a SIGTE
 LOG_LINES = 30
 PARENT = "CODEX_TUI_TORCHRUN"
 """The variable with the pid of this process, in the environment of the ranks."""
-END_EVENTS = ("done", "stopped", "failed", "held")
 
 ENVIRON = {
     "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",  # the shared one keeps what an earlier start has left in it
@@ -72,10 +70,10 @@ def train(run: RunDirectory, processes: int) -> int:
     oom_kills_before = count_oom_kills()
     failures = _run_ranks(run, processes)
     run = RunDirectory.locate(folder) or run
-    end = _read_end(run.events, start)
+    end = read_end_event(run, start)
     if not end:
         EventWriter(run.events).emit(_explain(run, failures, ran_out=count_oom_kills() > oom_kills_before))
-    return 0 if end and end != "failed" else 1
+    return 1 if end is None or isinstance(end, ev.Failed) else 0
 
 
 def _run_ranks(run: RunDirectory, processes: int) -> dict[int, ProcessFailure]:
@@ -107,21 +105,6 @@ def _run_ranks(run: RunDirectory, processes: int) -> dict[int, ProcessFailure]:
         finally:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the end is recorded at once
     return {}
-
-
-class _Typed(msgspec.Struct):
-    type: str
-
-
-def _read_end(events: Path, start: int) -> str:
-    """Return the type of the event that ends this attempt, whose events begin at `start`; "" if there is none."""
-    with suppress(OSError), events.open("rb") as file:
-        file.seek(start)
-        for line in reversed(file.read().splitlines()):
-            with suppress(msgspec.MsgspecError):
-                if (kind := msgspec.json.decode(line, type=_Typed).type) in END_EVENTS:
-                    return kind
-    return ""
 
 
 def _explain(run: RunDirectory, failures: dict[int, ProcessFailure], *, ran_out: bool) -> ev.Failed:

@@ -5,17 +5,11 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-import msgspec
-
 from training.contract import events as ev
-from training.contract.files import open_file
+from training.contract.end_event import EndEvent
 from training.contract.process import Exit
 from training.contract.run_directory import Request, RunDirectory, clean_reason
 from training.keeper.watchers import Hold, Restart
-
-WINDOW = 1 << 20  # bytes at the end of events.jsonl in which the last event of an attempt is searched
-
-EndEvent = ev.Done | ev.Stopped | ev.Failed | ev.Held
 
 
 class AttemptEnd(NamedTuple):
@@ -81,37 +75,3 @@ def find_saved_step(run: RunDirectory) -> int:
         return 0
     steps = (name.removeprefix("checkpoint-") for name in names if name.startswith("checkpoint-"))
     return max((int(step) for step in steps if step.isdecimal()), default=0)
-
-
-class _Tagged(msgspec.Struct):
-    type: str
-
-
-def read_end_event(run: RunDirectory, since: int) -> EndEvent | None:
-    """Read the last event of the newest attempt, or None if it wrote none.
-
-    `since` is the size that events.jsonl had when its trainer was started: one that was killed at once has written
-    nothing, not even that it has started.
-    """
-    try:
-        with open_file(run.events) as file:
-            size = file.seek(0, 2)
-            file.seek(max(0, size - WINDOW, since if since <= size else 0))  # a shorter file has replaced the old one
-            tail = file.read()
-    except OSError:
-        return None
-    for line in reversed(tail.split(b"\n")[:-1]):
-        try:
-            kind = msgspec.json.decode(line, type=_Tagged).type
-            if kind == "started":
-                return None
-            if kind in _END_KINDS:
-                event: EndEvent = _decoder.decode(line)
-                return event
-        except (ValueError, RecursionError):
-            continue
-    return None
-
-
-_decoder = msgspec.json.Decoder(EndEvent)
-_END_KINDS = {kind.__struct_config__.tag for kind in EndEvent.__args__}

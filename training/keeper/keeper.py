@@ -20,13 +20,14 @@ import msgspec
 
 from training.contract import events as ev
 from training.contract import files
+from training.contract.end_event import read_end_event
 from training.contract.event_writer import EventWriter
 from training.contract.loan import list_loans
 from training.contract.log import trim_log
 from training.contract.process import ProcessIdentity
 from training.contract.run_directory import SIGN_SECONDS, Request, RunDirectory
 from training.contract.tell import tell
-from training.keeper.decisions import AttemptEnd, Finish, Heal, Next, decide, find_saved_step, read_end_event
+from training.keeper.decisions import AttemptEnd, Finish, Heal, Next, decide, find_saved_step
 from training.keeper.healing import Healer, HealRules
 from training.keeper.lease import CardLease
 from training.keeper.lost_driver import blame_driver

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from training.contract.power import Battery, read_battery
+from training.contract.process import read_parent
 from training.contract.units import MIB
 from training.memory.nvml import NvmlUnavailable, describe_error, load_nvml
 from training.memory.visible_gpu import first_visible_gpu
@@ -169,11 +170,7 @@ def _is_ours(pid: int) -> bool:
     """Whether the process is the trainer or one of its children: whether it descends from the keeper."""
     keeper = os.getpid()
     while pid > 1 and pid != keeper:
-        try:
-            stat = (PROC / str(pid) / "stat").read_bytes()
-        except OSError:
-            return False
-        pid = int(stat.rpartition(b")")[2].split()[1])
+        pid = read_parent(pid)
     return pid == keeper
 
 
