@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import msgspec
 import pytest
 from support.config_file import read_config
 from support.fake_interpreter import fake_interpreter, name_in_settings
+from support.kept_runs import until
 
 from codex_tui import launcher
 from codex_tui.base import locations, settings
@@ -61,11 +62,6 @@ def no_trainer_stays(home: Path) -> Iterator[None]:
 
 def launch(profile: Path, python: Path, **choices: Any) -> RunDirectory:
     return launcher.launch(make_plan(profile, **choices), python)
-
-
-def until(reached: Callable[[], object]) -> None:
-    while not reached():  # pytest-timeout ends a wait in vain
-        time.sleep(0.01)
 
 
 def log(run: RunDirectory) -> str:

@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.config_file import write_config
 from support.fake_runs import as_json, make_run
+from support.kept_runs import until
 from support.programs import PROGRAMS
 
 from codex_tui.base import locations
@@ -41,11 +42,6 @@ def run(home: None) -> Iterator[RunDirectory]:
         yield run
         if keeper.poll() is None:
             run.request_stop("terminate")
-
-
-def until(reached: Callable[[], object]) -> None:
-    while not reached():  # pytest-timeout ends a wait in vain
-        time.sleep(0.01)
 
 
 def test_park_waits_until_the_card_is_free_and_resume_brings_the_run_back(

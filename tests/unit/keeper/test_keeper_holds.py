@@ -6,13 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.config_file import write_config
 from support.disks import fill, mounted
+from support.kept_runs import keep, make_run, until
 from support.programs import PROGRAMS
 
 from codex_tui.runs.follower import snapshot
@@ -29,29 +28,11 @@ def run(tmp_path: Path) -> RunDirectory:
     return make_run(tmp_path / "run")
 
 
-def make_run(folder: Path) -> RunDirectory:
-    run = RunDirectory(folder)
-    run.create()
-    write_config(run, {"version": 1, "profile": {}, "dataset": "demo:zombie_waves"})
-    run.log.touch()
-    return run
-
-
 @pytest.fixture
 def keeper(run: RunDirectory) -> Iterator[subprocess.Popen[bytes]]:
-    with subprocess.Popen([sys.executable, PROGRAMS / "parking_trainer.py", run.path]) as process:
-        try:
-            until(lambda: snapshot(run).status == "training")
-            yield process
-        finally:
-            if process.poll() is None:
-                run.request_stop("terminate")
-            process.wait()
-
-
-def until(reached: Callable[[], object]) -> None:
-    while not reached():  # pytest-timeout ends a wait in vain
-        time.sleep(0.01)
+    with keep(run, sys.executable, PROGRAMS / "parking_trainer.py", run.path) as process:
+        until(lambda: snapshot(run).status == "training")
+        yield process
 
 
 def park(run: RunDirectory, reason: str = "Asked with L.") -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support.config_file import write_config
+from support.kept_runs import until
 from support.programs import PROGRAMS
 from support.webhook_server import Answer, serve
 
@@ -18,11 +18,6 @@ from codex_tui.runs.follower import snapshot
 from codex_tui.runs.tell_command import make_tell_command
 from training.contract import tell
 from training.contract.run_directory import Request, RunDirectory
-
-
-def until(reached: Callable[[], object]) -> None:
-    while not reached():  # pytest-timeout ends a wait in vain
-        time.sleep(0.01)
 
 
 @pytest.mark.usefixtures("empty_home")

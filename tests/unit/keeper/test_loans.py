@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
-from support.config_file import write_config
+from support.kept_runs import keep, make_run, until
 from support.programs import PROGRAMS
 
 from codex_tui.runs.follower import snapshot
@@ -23,28 +22,14 @@ from training.contract.run_directory import Request, RunDirectory
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunDirectory:
-    run = RunDirectory(tmp_path / "run")
-    run.create()
-    write_config(run, {"version": 1, "profile": {}, "dataset": "demo:zombie_waves"})
-    run.log.touch()
-    return run
+    return make_run(tmp_path / "run")
 
 
 @pytest.fixture
 def keeper(run: RunDirectory) -> Iterator[subprocess.Popen[bytes]]:
-    with subprocess.Popen([sys.executable, PROGRAMS / "parking_trainer.py", run.path]) as process:
-        try:
-            until(lambda: snapshot(run).status == "training")
-            yield process
-        finally:
-            if process.poll() is None:
-                run.request_stop("terminate")
-            process.wait()
-
-
-def until(reached: Callable[[], object]) -> None:
-    while not reached():  # pytest-timeout ends a wait in vain
-        time.sleep(0.02)
+    with keep(run, sys.executable, PROGRAMS / "parking_trainer.py", run.path) as process:
+        until(lambda: snapshot(run).status == "training")
+        yield process
 
 
 def park_for(run: RunDirectory, borrower: ProcessIdentity) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.config_file import write_config
+from support import kept_runs
+from support.kept_runs import until
 from support.lending import BLENDER, TRAINER, World
 from support.programs import PROGRAMS
 
@@ -38,30 +38,15 @@ def world(tmp_path: Path) -> World:
 
 
 def make_run(folder: Path, *, actual: str = "cpu", **rules: Any) -> RunDirectory:
-    run = RunDirectory(folder / "run")
-    run.create()
-    config = {"version": 1, "profile": {"keeper": {"resume_after_minutes": 0.01} | rules}, "dataset": "demo"}
-    write_config(run, config | {"actual": {"hardware": {"device": actual}}, "forecast_mib": 2600.0})
-    run.log.touch()
-    return run
+    profile = {"keeper": {"resume_after_minutes": 0.01} | rules}
+    device = {"hardware": {"device": actual}}
+    return kept_runs.make_run(folder / "run", profile=profile, actual=device, forecast_mib=2600.0)
 
 
-@contextmanager
-def keep(run: RunDirectory, world: World) -> Iterator[subprocess.Popen[bytes]]:
+def keep(run: RunDirectory, world: World) -> AbstractContextManager[subprocess.Popen[bytes]]:
     trainer = (sys.executable, PROGRAMS / "parking_trainer.py", "attempt", "100000")
-    command = [sys.executable, PROGRAMS / "lending_keeper.py", run.path, world.path, *trainer]
-    with subprocess.Popen(command, start_new_session=True) as process:
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                run.request_stop("terminate")
-            process.wait()
-
-
-def until(reached: Callable[[], object]) -> None:
-    while not reached():  # pytest-timeout ends a wait in vain
-        time.sleep(0.01)
+    keeper = (sys.executable, PROGRAMS / "lending_keeper.py", run.path, world.path)
+    return kept_runs.keep(run, *keeper, *trainer, start_new_session=True)
 
 
 def until_status(run: RunDirectory, status: str) -> ev.Held | None:
