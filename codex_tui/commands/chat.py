@@ -163,7 +163,7 @@ async def _ask(
     from codex_tui.commands.progress import print_progress
     from codex_tui.workers.client import AnyWorker
     from codex_tui.workers.process import Worker, describe_unused_python, find_python_for
-    from training.contract.messages import (
+    from training.contract.chat_messages import (
         CHAT,
         AnswerBegin,
         AnswerEnd,
@@ -171,10 +171,9 @@ async def _ask(
         ChatReady,
         ChatRequest,
         ChatTurn,
-        Loading,
         Token,
-        WorkerError,
     )
+    from training.contract.messages import Loading, WorkerError
 
     # A pipe gets the answer unchanged; control characters must not reach a terminal.
     shown = (lambda text: clean(text, newlines=True)) if sys.stdout.isatty() else str

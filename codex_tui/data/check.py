@@ -19,7 +19,8 @@ from codex_tui.data.speed import find_last_speed
 from codex_tui.data.target import Target
 from codex_tui.environment import build
 from training.contract.failures import NO_CHAT_TEMPLATE
-from training.contract.messages import INSPECT, InspectProgress, InspectReady, StatsReady, Tokenise, WorkerError
+from training.contract.inspect_messages import INSPECT, InspectProgress, InspectReady, StatsReady, Tokenise
+from training.contract.messages import WorkerError
 from training.contract.profile import Profile
 from training.dataset import lengths as token_lengths
 from training.dataset import scan as scans

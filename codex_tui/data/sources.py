@@ -18,8 +18,8 @@ from codex_tui.data import suggest
 from codex_tui.environment import build
 from codex_tui.workers.process import trainer_environment
 from training.contract.config import Hub
+from training.contract.dataset_table import Dataset
 from training.contract.profile import Profile
-from training.contract.tables import Dataset
 from training.dataset.formats import Unreadable, find_compression, format_of
 from training.dataset.rows import Rows, read
 from training.dataset.shapes import USUAL, Columns

@@ -14,11 +14,11 @@ from codex_tui.data import sources
 from codex_tui.profiles import library
 from codex_tui.runs.outcome import explain_config_error
 from training.contract.config import ConfigError, RunConfig
+from training.contract.dataset_table import Dataset
 from training.contract.files import delete_oldest, write_atomically
 from training.contract.model_path import resolve_model_paths
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
-from training.contract.tables import Dataset
 from training.dataset import kept
 from training.dataset.source import Source, SourceProblem, hub_id, source_from_config
 

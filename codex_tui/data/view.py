@@ -18,7 +18,7 @@ from codex_tui.data.rows import DataRows
 from codex_tui.data.target import Target
 from codex_tui.data.xray import read_xray
 from codex_tui.workers.inspect import RowReader
-from training.contract.messages import Cancelled, InspectAnswer, InspectProgress, InspectReady, StatsReady
+from training.contract.inspect_messages import Cancelled, InspectAnswer, InspectProgress, InspectReady, StatsReady
 from training.dataset.formats import Unreadable
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from codex_tui.runs.measured_rows import VERSION_WITHOUT_TOKENS, MeasuredRows, RowsHeader, read_row
 from training.contract import checkpoints
-from training.contract.messages import RenderedRow
+from training.contract.inspect_messages import RenderedRow
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 from training.dataset.formats import Unreadable

@@ -14,8 +14,7 @@ from msgspec import UNSET
 from codex_tui.base.errors import CodexError
 from codex_tui.base.progress import ignore_progress
 from codex_tui.engines.llama_server import LlamaServer, ServerOptions, start_server
-from training.contract.config import RowForm
-from training.contract.messages import (
+from training.contract.chat_messages import (
     AnswerBegin,
     AnswerEnd,
     AnswerReason,
@@ -25,8 +24,9 @@ from training.contract.messages import (
     Generate,
     StopAnswer,
     Token,
-    WorkerError,
 )
+from training.contract.config import RowForm
+from training.contract.messages import WorkerError
 
 
 class ChatServer:

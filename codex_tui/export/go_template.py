@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from codex_tui.base.errors import CodexError
-from training.contract.messages import ChatTurn
+from training.contract.chat_messages import ChatTurn
 
 Render = Callable[[Sequence[ChatTurn]], Awaitable[str]]
 

@@ -19,7 +19,7 @@ from codex_tui.export.steps import Facts, Step
 from codex_tui.export.worker_talk import start_worker
 from codex_tui.judge.judging import answer_with_adapter
 from codex_tui.judge.plan import HELD_OUT, JudgePlan, choose_max_new_tokens, find_book
-from training.contract import judgement
+from training.contract import judgement_file
 from training.contract.export_messages import Exported, ProofQuestion
 from training.contract.judgement import Book, Question
 
@@ -67,7 +67,7 @@ async def _prove(plan: ExportPlan, of: str, ask: Ask, report: OnProgress) -> Pro
 
 def _find_book(plan: ExportPlan) -> list[Question] | None:
     """Find the questions of the book with which the run was judged last; None if there is none."""
-    names = [head.book.name for _, head in judgement.read_heads(plan.run.judgements)]
+    names = [head.book.name for _, head in judgement_file.read_heads(plan.run.judgements)]
     name = next((name for name in names if name != HELD_OUT), None)
     try:
         return find_book(plan.side, name)[1]

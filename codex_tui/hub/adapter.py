@@ -12,7 +12,7 @@ from codex_tui.base.text import format_duration
 from codex_tui.runs.follower import snapshot
 from codex_tui.runs.outcome import read_config
 from codex_tui.runs.watched import WatchedRun
-from training.contract import files, judgement
+from training.contract import files, judgement_file
 from training.contract.card_text import CARD, END
 from training.contract.checkpoints import ADAPTER
 from training.contract.judgement import JudgementHead
@@ -70,7 +70,7 @@ def _list_judgements(run: RunDirectory) -> list[JudgementHead]:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return []
-    return [head for _, head in judgement.read_heads(run.judgements) if head.adapter.sha256 == sha256]
+    return [head for _, head in judgement_file.read_heads(run.judgements) if head.adapter.sha256 == sha256]
 
 
 def collect_results(watched: WatchedRun) -> Results:

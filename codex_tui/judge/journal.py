@@ -15,7 +15,8 @@ from typing import Any, Literal
 import msgspec
 
 from training.contract import files
-from training.contract.judgement import Answer, Loss, Proof, make_folder
+from training.contract.judgement import Answer, Loss, Proof
+from training.contract.judgement_file import make_folder
 from training.contract.run_directory import RunDirectory
 from training.contract.verdicts import Choice
 

@@ -19,10 +19,10 @@ from codex_tui.judge.journal import Entry, Journal, make_key
 from codex_tui.judge.judge_model import ask_judge_model, keep_verdicts
 from codex_tui.judge.plan import JudgePlan, Side
 from codex_tui.judge.worker_talk import Talk, start_worker
-from training.contract import judgement as contract
+from training.contract import judgement_file
 from training.contract.judge_messages import Answered, AskModels, Measured, ModelsReady, Proved, QuestionList, Work
 from training.contract.judge_messages import Side as SideName
-from training.contract.judgement import Answer, JudgedQuestion, Judgement, Loss, Proof, Question
+from training.contract.judgement import BASE, Answer, JudgedQuestion, Judgement, Loss, Proof, Question
 from training.contract.run_directory import RunDirectory
 
 SIDES: tuple[SideName, ...] = ("other", "adapter")
@@ -66,8 +66,8 @@ async def add_verdicts(run: RunDirectory, path: Path, endpoint: Endpoint, report
     """Let the judge model at `endpoint` compare the answers of the judgement at `path`, and write the result there.
     Raises CodexError, OSError."""
     try:
-        judgement = await asyncio.to_thread(contract.read, path)
-    except contract.JudgementError as error:
+        judgement = await asyncio.to_thread(judgement_file.read, path)
+    except judgement_file.JudgementError as error:
         raise CodexError(error.message, error.hint) from None
     with await asyncio.to_thread(Journal, run) as journal:
         await ask_judge_model(judgement, journal, endpoint, report)
@@ -136,7 +136,7 @@ class Checklist:
         for name in SIDES:
             # The base model is asked in the form of the run, too.
             side = plan.other if name == "other" and plan.other else plan.adapter
-            weights = side.model.sha256 if name == "adapter" or plan.other else contract.BASE
+            weights = side.model.sha256 if name == "adapter" or plan.other else BASE
             self.answer_keys[name] = [self._make_answer_key(side, weights, question) for question in self.questions]
             self.loss_keys[name] = [self._make_loss_key(side, weights, question) for question in self.questions]
         self.proof_key = make_key("proof", plan.adapter.identity, plan.adapter.model.sha256, plan.against.sha256)
@@ -184,8 +184,8 @@ def _write_judgement(run: RunDirectory, path: Path, judgement: Judgement) -> Non
     """Draw the conclusions, and write the judgement to the run's directory and to the card of its adapter."""
     judgement.conclusions = draw_conclusions(judgement)
     try:
-        contract.write(path, judgement)
-    except contract.JudgementError as error:
+        judgement_file.write(path, judgement)
+    except judgement_file.JudgementError as error:
         raise CodexError(error.message, error.hint) from None
     with suppress(BadInput):  # the card is about the run's own adapter; a checkpoint has none
         update_local_card(run)
@@ -221,8 +221,8 @@ def _make_judgement(checklist: Checklist, listed: QuestionList) -> Judgement:
         tags=make_tag_groups(judged),
         answers=judged,
     )
-    with suppress(contract.JudgementError):
-        keep_verdicts(result, contract.read(find_file(plan)))
+    with suppress(judgement_file.JudgementError):
+        keep_verdicts(result, judgement_file.read(find_file(plan)))
     result.notes = _list_notes(checklist, listed, dict.fromkeys([*slow, *slow_too]))
     return result
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from codex_tui.judge.groups import EQUAL_CHRF
-from training.contract.judgement import Group, JudgedQuestion, Judgement, JudgementError, list_files, read
+from training.contract.judgement import Group, JudgedQuestion, Judgement
+from training.contract.judgement_file import JudgementError, list_files, read
 from training.contract.run_directory import RunDirectory
 
 Verdict = Literal["better", "worse", "same"]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from codex_tui.base.text import clean, shorten
-from training.contract.judgement import read_heads
+from training.contract.judgement_file import read_heads
 from training.contract.run_directory import RunDirectory
 
 MAX_BOOKS = 20  # of one run

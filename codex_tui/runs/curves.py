@@ -10,8 +10,9 @@ import time
 
 from training.contract.run_directory import RunDirectory
 from training.history.columns import HistoryCheck, read_history
+from training.history.reduce import reduce
 from training.history.series import Series
-from training.history.state import RunState, reduce
+from training.history.state import RunState
 from training.history.tailer import Tailer
 from training.history.values import CURVE_NAMES, CurveName, Values
 

@@ -13,7 +13,8 @@ from training.contract import events as ev
 from training.contract.run_directory import RunDirectory
 from training.history import tailer
 from training.history.columns import HistoryCheck, read_history
-from training.history.state import RunState, reduce, reduce_all
+from training.history.reduce import reduce, reduce_all
+from training.history.state import RunState
 
 LIVE_BUDGET, HISTORY_BUDGET = 0.05, 0.1
 """Seconds that one poll may read before the screen handles the keyboard again."""

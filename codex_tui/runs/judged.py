@@ -41,7 +41,8 @@ class JudgedSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 def summarise_judgements(run: RunDirectory) -> Iterator[JudgedSummary]:
     """Yield the newest judgements of `run`, the newest first. A file that can't be read is left out."""
-    from training.contract.judgement import describe_levels, read_heads  # not at a start
+    from training.contract.judgement import describe_levels
+    from training.contract.judgement_file import read_heads
 
     for path, head in read_heads(run.judgements, MAX_LISTED):
         yield JudgedSummary(

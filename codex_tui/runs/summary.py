@@ -22,7 +22,8 @@ from codex_tui.runs.pass_rates import make_json
 from codex_tui.runs.watched import ENDED, ShownStatus, WatchedRun
 from training.contract import events as ev
 from training.contract.run_directory import RunDirectory
-from training.history.state import RunState, apply_fit, compute_elapsed, reduce_all
+from training.history.reduce import apply_fit, reduce_all
+from training.history.state import RunState, compute_elapsed
 
 
 class RunSummary(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,17 +12,8 @@ from codex_tui.workers.chat_client import ChatClient
 from codex_tui.workers.chat_models import Adapter
 from codex_tui.workers.chat_settings import ChatSettings
 from codex_tui.workers.turns import Turn, WaitingQuestion
-from training.contract.messages import (
-    AnswerBegin,
-    AnswerEnd,
-    ChatAnswer,
-    ChatReady,
-    ChatTurn,
-    Loading,
-    StopAnswer,
-    Token,
-    WorkerError,
-)
+from training.contract.chat_messages import AnswerBegin, AnswerEnd, ChatAnswer, ChatReady, ChatTurn, StopAnswer, Token
+from training.contract.messages import Loading, WorkerError
 from training.contract.run_directory import RunDirectory
 
 

@@ -9,8 +9,8 @@ from codex_tui.runs.facts import read_row_form
 from codex_tui.workers.chat_models import Adapter, FastModel, adapter_of
 from codex_tui.workers.client import AnyWorker, WorkerClient
 from training.contract import checkpoints
+from training.contract.chat_messages import CHAT, ChatAnswer, ChatRequest
 from training.contract.config import RowForm
-from training.contract.messages import CHAT, ChatAnswer, ChatRequest
 from training.contract.run_directory import RunDirectory
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from codex_tui.workers.client import AnyWorker
 from training.contract import checkpoints
-from training.contract.messages import ChatAnswer, ChatRequest
+from training.contract.chat_messages import ChatAnswer, ChatRequest
 from training.contract.run_directory import RunDirectory
 
 

@@ -9,8 +9,8 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from codex_tui.base.errors import BadInput
+from training.contract.chat_messages import ChatTurn, Generate
 from training.contract.events import Count
-from training.contract.messages import ChatTurn, Generate
 
 EXPECTED = {
     "temperature": "a number from 0 (always the likeliest token) to 100",

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from codex_tui.base.errors import CodexError
 from codex_tui.workers.client import WorkerClient
-from training.contract.messages import (
+from training.contract.inspect_messages import (
     INSPECT,
     Cancel,
     InspectAnswer,
@@ -17,8 +17,8 @@ from training.contract.messages import (
     RenderedRow,
     ShowRow,
     Tokenise,
-    WorkerError,
 )
+from training.contract.messages import WorkerError
 from training.contract.run_directory import RunDirectory
 
 MAX_KEPT_ROWS = 64  # rows that can be shown again without a request

@@ -11,18 +11,9 @@ from msgspec.structs import replace
 
 from codex_tui.base.errors import CodexError
 from training.contract import questions
+from training.contract.chat_messages import AnswerEnd, ChatAnswer, ChatReady, ChatRequest, Generate, StopAnswer, Token
 from training.contract.config import ConfigError, RowForm, RunConfig, get_table
-from training.contract.messages import (
-    AnswerEnd,
-    ChatAnswer,
-    ChatReady,
-    ChatRequest,
-    Generate,
-    Loading,
-    StopAnswer,
-    Token,
-    WorkerError,
-)
+from training.contract.messages import Loading, WorkerError
 from training.contract.run_directory import RunDirectory
 
 POLL_SECONDS = 0.1

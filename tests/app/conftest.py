@@ -23,23 +23,10 @@ from codex_tui.environment import build
 from codex_tui.launch_plan import LaunchPlan
 from codex_tui.machine import forecast
 from training.contract import events as ev
+from training.contract.chat_messages import AnswerBegin, AnswerEnd, ChatReady, Generate, StopAnswer, Token
 from training.contract.config import RowForm
-from training.contract.messages import (
-    INSPECT,
-    AnswerBegin,
-    AnswerEnd,
-    ChatReady,
-    Generate,
-    InspectReady,
-    Loading,
-    Message,
-    RenderedRow,
-    RenderedSequence,
-    Segment,
-    ShowRow,
-    StopAnswer,
-    Token,
-)
+from training.contract.inspect_messages import INSPECT, InspectReady, RenderedRow, RenderedSequence, Segment, ShowRow
+from training.contract.messages import Loading, Message
 from training.contract.process import ProcessIdentity
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory

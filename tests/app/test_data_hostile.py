@@ -15,7 +15,7 @@ from codex_tui.base.text import clean
 from codex_tui.data.rows import RowPreview
 from codex_tui.ui.data.row_view import draw_model_view, draw_raw, draw_tokens
 from codex_tui.ui.data.text import draw_preview
-from training.contract.messages import RenderedRow, RenderedSequence, Segment
+from training.contract.inspect_messages import RenderedRow, RenderedSequence, Segment
 
 # Any Unicode, control characters, markup
 HOSTILE = st.text(

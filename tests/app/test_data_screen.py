@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 
 from codex_tui.ui.data.screen import DataScreen
 from codex_tui.ui.editor.screen import EditorScreen
-from training.contract.messages import ShowRow
+from training.contract.inspect_messages import ShowRow
 
 NARROW = (80, 24)
 SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 36), (200, 60)], ids=lambda size: f"{size[0]}x{size[1]}")

@@ -12,7 +12,7 @@ from support.pilot import screen_text, until
 
 from codex_tui.base.errors import CodexError, EnvironmentMissing
 from codex_tui.ui.kit.hints import HintBar
-from training.contract.messages import Cancel
+from training.contract.inspect_messages import Cancel
 
 
 async def test_rows_are_shown_while_tokens_are_counted(dataset: Path, profile: Path, worker: Any) -> None:

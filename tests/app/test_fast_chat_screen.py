@@ -13,7 +13,7 @@ from codex_tui.export import serving
 from codex_tui.ui.app import CodexApp
 from codex_tui.ui.cockpit.chat import ChatPane
 from codex_tui.workers.chat_models import FastModel
-from training.contract.messages import CHAT
+from training.contract.chat_messages import CHAT
 
 SIZE = (120, 36)
 

@@ -21,7 +21,7 @@ from codex_tui.ui.judge.question import QuestionScreen
 from codex_tui.ui.judge.screen import JudgeScreen
 from codex_tui.ui.kit.hints import HintBar
 from codex_tui.ui.messages import OpenRun
-from training.contract import judgement
+from training.contract import judgement_file
 from training.contract.run_directory import RunDirectory
 
 
@@ -197,7 +197,7 @@ async def test_the_dialog_begins_with_the_book_that_the_command_uses(run: Any, w
         assert field.value == "demo:zombie-waves"
         await pilot.press("ctrl+u", "enter")  # an empty field is the same book
         await see(pilot, "40 questions: base passes")
-    assert judgement.read(run.judgements / "demo-zombie-waves.json").book.name == "demo:zombie-waves"
+    assert judgement_file.read(run.judgements / "demo-zombie-waves.json").book.name == "demo:zombie-waves"
 
 
 async def test_the_dialog_begins_with_the_book_of_the_runs_own_evaluations(run: Any, worker: Any) -> None:
@@ -212,7 +212,7 @@ async def test_the_dialog_begins_with_the_book_of_the_runs_own_evaluations(run: 
         assert pilot.app.screen.query_one("#book", Input).value == str(run.book)
         await pilot.press("enter")
         await see(pilot, "1 question: ")
-    assert judgement.read(run.judgements / "book.json").overall.questions == 1
+    assert judgement_file.read(run.judgements / "book.json").overall.questions == 1
 
 
 async def test_a_failure_keeps_the_answers_and_offers_to_go_on(run: Any, worker: Any) -> None:
@@ -392,6 +392,6 @@ async def test_m_asks_before_it_sends_and_shows_the_verdicts(
             await pilot.press("2", "enter")
             await see(pilot, "large-1 prefers adapter, in both orders")
             assert KEY not in screen_text(pilot.app)
-    judge_model = judgement.read(run.judgements / "guide.json").judge_model
+    judge_model = judgement_file.read(run.judgements / "guide.json").judge_model
     assert judge_model
     assert judge_model.wins + judge_model.losses + judge_model.ties == 24

@@ -18,7 +18,7 @@ from codex_tui.machine.forecast import LengthForecasts, forecast_lengths
 from codex_tui.profiles.library import require_profile
 from codex_tui.ui.data.screen import DataScreen
 from codex_tui.ui.lengths.screen import LengthsScreen
-from training.contract.messages import InspectReady
+from training.contract.inspect_messages import InspectReady
 
 SIZE = (120, 36)
 SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 36), (200, 60)], ids=lambda size: f"{size[0]}x{size[1]}")

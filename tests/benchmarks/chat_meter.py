@@ -25,7 +25,7 @@ Answer = Callable[[str, bool, int], tuple[int, float, str]]  # tokens, time of t
 
 
 def load_ours(run: Path, graphs: bool) -> Answer:
-    from training.contract.messages import AnswerEnd, Generate, Token
+    from training.contract.chat_messages import AnswerEnd, Generate, Token
     from training.contract.run_directory import RunDirectory
     from training.job.job import read_job
     from training.workers.chat_model import ChatModel

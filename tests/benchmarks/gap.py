@@ -33,17 +33,8 @@ from gpu import ROOT, config_of, ev_of, train, write_rows
 from codex_tui.profiles.resolve import load_profile
 from training.contract import cache, loan, questions
 from training.contract import events as ev
-from training.contract.messages import (
-    CHAT,
-    AnswerBegin,
-    AnswerEnd,
-    ChatAnswer,
-    ChatReady,
-    Generate,
-    Token,
-    WorkerError,
-    encode,
-)
+from training.contract.chat_messages import CHAT, AnswerBegin, AnswerEnd, ChatAnswer, ChatReady, Generate, Token
+from training.contract.messages import WorkerError, encode
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 from training.job.environ import FIXED_SEGMENTS

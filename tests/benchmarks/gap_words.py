@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from training.contract.messages import AnswerEnd, Generate, Token
+from training.contract.chat_messages import AnswerEnd, Generate, Token
 from training.contract.run_directory import RunDirectory
 from training.dataset.rows import read
 from training.dataset.source import local

@@ -16,7 +16,8 @@ from codex_tui.runs.pace import estimate_time_left
 from training.contract import events as ev
 from training.contract.run_directory import RunDirectory
 from training.history import tailer
-from training.history.state import RunState, reduce
+from training.history.reduce import reduce
+from training.history.state import RunState
 
 SHARES = (0.02, 0.05, 0.1, 0.25, 0.5)  # of all steps, at which the estimate is looked at
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from codex_tui.base import locations
 from support.fake_worker import InProcessWorker
 from training.contract.config import RunConfig
-from training.contract.messages import (
+from training.contract.inspect_messages import (
     Cancel,
     Cancelled,
     InspectProgress,
     InspectReady,
-    Message,
     RenderedRow,
     RenderedSequence,
     Segment,
@@ -18,6 +17,7 @@ from training.contract.messages import (
     StatsReady,
     Tokenise,
 )
+from training.contract.messages import Message
 from training.dataset import kept, lengths, scan
 from training.dataset.index import RowIndex
 from training.dataset.records import BadRow

@@ -6,16 +6,8 @@ import threading
 import time
 
 from training.contract import questions
-from training.contract.messages import (
-    AnswerBegin,
-    AnswerEnd,
-    AnswerReason,
-    ChatAnswer,
-    Generate,
-    Token,
-    WorkerError,
-    encode,
-)
+from training.contract.chat_messages import AnswerBegin, AnswerEnd, AnswerReason, ChatAnswer, Generate, Token
+from training.contract.messages import WorkerError, encode
 from training.contract.run_directory import RunDirectory
 
 

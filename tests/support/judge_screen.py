@@ -9,7 +9,7 @@ from codex_tui.judge.groups import make_group, make_tag_groups
 from support.fake_worker import InProcessWorker
 from support.judged import make_judgement
 from support.screens import NOW
-from training.contract import judgement as contract
+from training.contract import judgement_file
 from training.contract.judge_messages import (
     Answered,
     AskModels,
@@ -22,7 +22,7 @@ from training.contract.judge_messages import (
     Side,
     Work,
 )
-from training.contract.judgement import Answer, Condition, Judged, JudgedQuestion, Known, Loss, Proof, Question
+from training.contract.judgement import Answer, Book, Condition, Judged, JudgedQuestion, Known, Loss, Proof, Question
 from training.contract.messages import Message
 from training.contract.run_directory import RunDirectory
 
@@ -74,12 +74,12 @@ def write_judgement(run: RunDirectory, name: str = "guide", age: float = 0.0, co
     judged = changes.pop("judged", None) or judge_questions(count)
     result = make_judgement(judged)
     result.name, result.run, result.created = name, run.name, NOW - age
-    result.book = contract.Book(name=f"/data/{name}.jsonl")
+    result.book = Book(name=f"/data/{name}.jsonl")
     result.overall, result.tags = make_group(judged), make_tag_groups(judged)
     for key, value in changes.items():
         setattr(result, key, value)
     result.conclusions = draw_conclusions(result)
-    contract.write(run.judgements / f"{name}.json", result)
+    judgement_file.write(run.judgements / f"{name}.json", result)
 
 
 class JudgeWorker(InProcessWorker):

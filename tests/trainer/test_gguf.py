@@ -33,10 +33,10 @@ from codex_tui.export import gguf, gguf_types
 from codex_tui.export.gguf_proof import make_gguf_ask
 from codex_tui.export.records import ExportRecord, FileRecord, StepRecord
 from training import demo as demo_package
+from training.contract.chat_messages import ChatReady, Generate, Token
 from training.contract.config import RowForm
 from training.contract.export_messages import Exported, ProofQuestion
 from training.contract.judgement import Answer, Question
-from training.contract.messages import ChatReady, Generate, Token
 from training.contract.process import ProcessIdentity
 from training.contract.run_directory import RunDirectory
 

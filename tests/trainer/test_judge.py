@@ -14,7 +14,8 @@ from support.training_runs import Talk, Trainer, demo_profile, events
 
 from codex_tui.cli import main
 from codex_tui.judge.journal import NAME
-from training.contract import judgement
+from training.contract import judgement_file
+from training.contract.judgement import Judgement
 from training.contract.run_directory import RunDirectory
 from training.dataset.book import read_book
 
@@ -47,15 +48,13 @@ def ask(runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
 
 
 @pytest.fixture(scope="module")
-def first(runs: Path) -> judgement.Judgement:
+def first(runs: Path) -> Judgement:
     """The judgement of the demo with the shipped book, made once for the tests of this module."""
     assert main(["judge", "demo"]) == 0
-    return judgement.read(runs / "demo" / "judgements" / "demo-zombie-waves.json")
+    return judgement_file.read(runs / "demo" / "judgements" / "demo-zombie-waves.json")
 
 
-def test_the_adapter_passes_what_it_learned_and_little_else(
-    first: judgement.Judgement, ask: Callable[..., Any]
-) -> None:
+def test_the_adapter_passes_what_it_learned_and_little_else(first: Judgement, ask: Callable[..., Any]) -> None:
     told = ask("demo")
     assert (told["run"], told["against"], told["book"], told["questions"]) == ("demo", "base", "demo:zombie-waves", 40)
     assert (told["base"]["passes"], told["known"]["questions"], told["unseen"]["questions"]) == (0, 24, 16)
@@ -87,7 +86,7 @@ def test_the_adapter_passes_what_it_learned_and_little_else(
     assert shares in told["conclusions"][3]
 
 
-def test_base_answered_without_the_adapter(first: judgement.Judgement, runs: Path, trainer: Trainer) -> None:
+def test_base_answered_without_the_adapter(first: Judgement, runs: Path, trainer: Trainer) -> None:
     assert first.proof.off == 0
     assert first.proof.on > 0.5
     off, on, refused, fitting = trainer.run_program("judging", "sabotage", str(runs / "demo"))
@@ -98,7 +97,7 @@ def test_base_answered_without_the_adapter(first: judgement.Judgement, runs: Pat
 
 
 def test_batched_answers_of_the_adapter_are_those_of_the_chat(
-    first: judgement.Judgement, runs: Path, talk: Callable[..., Talk]
+    first: Judgement, runs: Path, talk: Callable[..., Talk]
 ) -> None:
     worker = talk("chat", str(runs / "demo"))
     worker.until("ready", "error")
@@ -109,7 +108,7 @@ def test_batched_answers_of_the_adapter_are_those_of_the_chat(
 
 
 def test_nothing_is_asked_twice_and_a_killed_judgement_goes_on(
-    first: judgement.Judgement, runs: Path, ask: Callable[..., Any]
+    first: Judgement, runs: Path, ask: Callable[..., Any]
 ) -> None:
     journal = runs / "demo" / "judgements" / NAME
     whole = journal.read_bytes()
@@ -126,7 +125,7 @@ def test_nothing_is_asked_twice_and_a_killed_judgement_goes_on(
 
 
 def test_two_adapters_are_compared_with_a_book_of_the_held_out_rows(
-    first: judgement.Judgement, runs: Path, ask: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    first: Judgement, runs: Path, ask: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     early = RunDirectory(runs / "early")
     shutil.copytree(runs / "demo", early.path, ignore=shutil.ignore_patterns("judgements"))

@@ -7,7 +7,7 @@ import time
 from support.training_runs import Trainer, demo_profile, events, losses
 
 from training.contract import questions
-from training.contract.messages import AnswerBegin, AnswerEnd, ChatAnswer, Generate, Token
+from training.contract.chat_messages import AnswerBegin, AnswerEnd, ChatAnswer, Generate, Token
 from training.contract.run_directory import RunDirectory
 
 QUESTION = "Which weapon should a new player upgrade first?"

@@ -22,8 +22,9 @@ from codex_tui.workers.chat import Conversation
 from codex_tui.workers.process import Worker
 from training.contract import checkpoints
 from training.contract import events as ev
+from training.contract.chat_messages import CHAT, ChatAnswer, ChatRequest, Token
 from training.contract.event_writer import EventWriter
-from training.contract.messages import CHAT, ChatAnswer, ChatRequest, Message, Token, encode
+from training.contract.messages import Message, encode
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 from training.history.columns import read_history

@@ -14,7 +14,7 @@ from support.fuzz.checks import CONTROL, fuzz
 from support.fuzz.kinds import KINDS, fuzz_in_training
 
 from codex_tui.base.text import clean
-from training.contract import checkpoints, judge_messages, messages
+from training.contract import chat_messages, checkpoints, inspect_messages, judge_messages, messages
 from training.contract.event_writer import EventWriter
 from training.contract.run_directory import RunDirectory
 from training.history import tailer
@@ -56,7 +56,7 @@ def test_no_bytes_break_a_reader(tmp_path_factory: pytest.TempPathFactory, data:
     assert not checkpoints.is_whole(checkpoint)
     assert tailer.decode(data + b"\n").damaged <= data.count(b"\n") + 1
     EventWriter(run.events).close()
-    for protocol in (messages.CHAT, messages.INSPECT, judge_messages.JUDGE):
+    for protocol in (chat_messages.CHAT, inspect_messages.INSPECT, judge_messages.JUDGE):
         try:
             answer = protocol.read_answer(data)
         except messages.NotUnderstood:
@@ -75,8 +75,8 @@ def test_nothing_that_a_terminal_obeys_is_left(text: str) -> None:
 ANSWERS = {
     (protocol, kind.__struct_config__.tag): kind
     for protocol, union in (
-        (messages.CHAT, messages.ChatAnswer),
-        (messages.INSPECT, messages.InspectAnswer),
+        (chat_messages.CHAT, chat_messages.ChatAnswer),
+        (inspect_messages.INSPECT, inspect_messages.InspectAnswer),
         (judge_messages.JUDGE, judge_messages.JudgeAnswer),
     )
     for kind in get_args(union)

@@ -15,7 +15,8 @@ from codex_tui.data.target import Target
 from codex_tui.runs.follower import snapshot
 from training.contract import events as ev
 from training.contract.run_directory import RunDirectory
-from training.history.state import RunState, reduce, reduce_all
+from training.history.reduce import reduce, reduce_all
+from training.history.state import RunState
 from training.history.tailer import Tailer, decode
 
 pytestmark = pytest.mark.usefixtures("empty_home")

@@ -9,21 +9,15 @@ seconds of the producer: each attempt reads the clock once and adds the time sin
 
 from __future__ import annotations
 
-import math
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 
-VERSION = 1
-
-Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
-"""The integers that a float holds exactly, so that a reader can keep them in any column of numbers."""
-
-Finite = Annotated[float, msgspec.Meta(ge=-1e300, le=1e300)]
-"""Numbers that can be added, compared and drawn: no result of that is infinite."""
-
-Seconds = Annotated[float, msgspec.Meta(ge=-1e11, le=1e11)]
-"""Unix seconds up to the year 5138, or a part of them: finite, and so is the difference of any two."""
+# Others import these from here too.
+from training.contract.event_base import VERSION as VERSION
+from training.contract.event_base import Count, Event, Finite, Seconds
+from training.contract.event_base import finite_or_none as finite_or_none
+from training.contract.measurements import Eval, Gpu, Memory, Metrics, PassRate, Probe, Sample
 
 PhaseName = Literal[
     "loading", "tokenising", "probing", "sampling", "training", "answering", "cooling", "evaluating", "saving"
@@ -58,14 +52,6 @@ the run needs must come back first. healing: a remedy or a restart is being prep
 
 BY_HAND = "It waits until you bring it back: L, or codex-tui resume."
 """What ends a hold that a person asked for."""
-
-
-class Event(msgspec.Struct, kw_only=True, tag_field="type", gc=False):
-    """The base of every event. `seq` counts from 0 over all attempts of a run; a gap means lost lines."""
-
-    v: int = VERSION
-    seq: int = 0
-    time: Seconds = 0.0
 
 
 class Started(Event, tag="started"):
@@ -129,109 +115,6 @@ class Fitted(Event, tag="fitted"):
     eval_steps: Count = 0
     save_steps: Count = 0
     book_steps: Count = 0
-
-
-class Metrics(Event, tag="metrics"):
-    """One logging step. `tokens` counts the trained-on input tokens since step 0, over all attempts."""
-
-    step: Count
-    epoch: Finite | None = None
-    loss: Finite | None = None
-    learning_rate: Finite | None = None
-    grad_norm: Finite | None = None
-    tokens: Count = 0
-    tokens_per_second: Finite | None = None
-    not_finite: tuple[str, ...] = ()
-
-
-class Eval(Event, tag="eval"):
-    step: Count
-    eval_loss: Finite | None = None
-    epoch: Finite | None = None
-    seconds: Finite | None = None
-
-
-class Sample(Event, tag="sample"):
-    """The model's greedy answer to one of the run's questions, at an evaluation. At step 0 it is the base model's.
-
-    `cut_at` is the number of tokens at which the answer was cut. None: the model ended its answer itself.
-    """
-
-    step: int
-    prompt: str
-    text: str
-    reference: str = ""
-    cut_at: Count | None = None
-
-
-class PassRate(Event, tag="pass_rate"):
-    """How many of the questions of the profile's book the adapter answered so that they pass, at an evaluation and at
-    the end. `trained_questions` of the questions stand in the training rows; their answers may be learned by heart.
-    `book` is the SHA-256 of the book."""
-
-    step: Count
-    passes: Count
-    questions: Count
-    trained_passes: Count = 0
-    trained_questions: Count = 0
-    seconds: Finite | None = None
-    book: str = ""
-
-    @property
-    def rate(self) -> float:
-        return self.passes / self.questions if self.questions else 0.0
-
-    @property
-    def unseen_passes(self) -> int:
-        return max(0, self.passes - self.trained_passes)
-
-    @property
-    def unseen_questions(self) -> int:
-        return max(0, self.questions - self.trained_questions)
-
-
-class Memory(Event, tag="memory"):
-    """torch.cuda's figures in MiB; on CPU `host_mib` (resident set) alone. `device_mib` is NVML's, all processes."""
-
-    step: int
-    allocated_mib: Finite | None = None
-    reserved_mib: Finite | None = None
-    peak_allocated_mib: Finite | None = None
-    peak_reserved_mib: Finite | None = None
-    device_mib: Finite | None = None
-    total_mib: Finite | None = None
-    host_mib: Finite | None = None
-
-
-class Probe(Event, tag="probe"):
-    """The longest row went forward and backward before step 1: `rows` of `tokens` tokens each at once.
-
-    MiB; None on a CPU. `context_mib` is the memory of the process outside the allocator, `limit_mib` the limit for the
-    process, `forecast_mib` the forecast for the device.
-    """
-
-    tokens: Count
-    rows: Count
-    peak_allocated_mib: Finite | None = None
-    peak_reserved_mib: Finite | None = None
-    context_mib: Finite | None = None
-    limit_mib: Finite | None = None
-    forecast_mib: Finite | None = None
-
-
-class Gpu(Event, tag="gpu"):
-    """NVML readings by the trainer, so that the history survives a detach: MiB, °C, %, W, MHz; None: unsupported.
-
-    `card` is the place of the GPU among those that the run trains on, from 0.
-    """
-
-    card: Count = 0
-    used_mib: Finite | None = None
-    total_mib: Finite | None = None
-    temperature: Finite | None = None
-    utilisation: Finite | None = None
-    power: Finite | None = None
-    sm_clock: Finite | None = None
 
 
 class Checkpoint(Event, tag="checkpoint"):
@@ -370,8 +253,3 @@ AnyEvent = (
     | Healed
     | Held
 )
-
-
-def finite_or_none(value: float | None) -> float | None:
-    """Return `value`, or None if it is NaN or infinite, which JSON can't express."""
-    return value if value is not None and math.isfinite(value) else None

@@ -9,18 +9,10 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from training.contract import chat_templates, hours
+from training.contract.dataset_table import Dataset
 from training.contract.run_tables import Keeper, Launch, Tracking
-from training.contract.tables import (
-    Checkpoints,
-    Dataset,
-    Evaluation,
-    Hardware,
-    Lora,
-    Model,
-    Table,
-    Training,
-    field,
-)
+from training.contract.tables import Hardware, Lora, Model, Table, field
+from training.contract.training_tables import Checkpoints, Evaluation, Training
 
 
 class Profile(Table):

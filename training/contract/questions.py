@@ -23,7 +23,8 @@ from pathlib import Path
 import msgspec
 
 from training.contract import files
-from training.contract.messages import CHAT, ChatAnswer, Generate, NotUnderstood
+from training.contract.chat_messages import CHAT, ChatAnswer, Generate
+from training.contract.messages import NotUnderstood
 from training.contract.process import ProcessIdentity
 from training.contract.run_directory import RunDirectory
 

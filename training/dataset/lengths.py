@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from training.contract.tables import Dataset
+from training.contract.dataset_table import Dataset
 from training.dataset import kept
 from training.dataset.shapes import Columns
 from training.dataset.template_faults import TemplateFaults

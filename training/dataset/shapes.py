@@ -17,7 +17,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from training.contract.tables import Dataset
+from training.contract.dataset_table import Dataset
 from training.dataset.messages import Message, Turn, check_text, is_empty, parse_messages, parse_tools
 from training.dataset.records import BadRow, Record
 

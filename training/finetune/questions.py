@@ -18,9 +18,10 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from training.contract import failures, files
 from training.contract import questions as box
+from training.contract.chat_messages import ChatAnswer
 from training.contract.config import RowForm
 from training.contract.failures import TrainingFailure
-from training.contract.messages import ChatAnswer, WorkerError, encode
+from training.contract.messages import WorkerError, encode
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 from training.contract.secrets import redact_secrets

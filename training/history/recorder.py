@@ -9,7 +9,8 @@ from pathlib import Path
 
 from training.contract.files import open_file, open_to_append
 from training.history.columns import encode_chunk, find_events, read_history
-from training.history.state import RunState, reduce
+from training.history.reduce import reduce
+from training.history.state import RunState
 from training.history.tailer import Tailer
 from training.history.values import Values
 

@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
+from training.contract.chat_messages import AnswerBegin, AnswerEnd, AnswerReason, ChatAnswer, Generate, Token
 from training.contract.config import RowForm
 from training.contract.failures import TrainingFailure
-from training.contract.messages import AnswerBegin, AnswerEnd, AnswerReason, ChatAnswer, Generate, Token
 from training.job.prompt import FittedPrompt, fit_prompt, list_end_tokens
 
 TOO_LONG = "The answer to {:,} tokens needs more GPU memory than is free."

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from training.contract.tables import Dataset
+from training.contract.dataset_table import Dataset
 from training.dataset import kept
 from training.dataset.shapes import Row
 from training.dataset.template_faults import TemplateFaults

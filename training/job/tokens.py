@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from training.contract.tables import Dataset
+from training.contract.dataset_table import Dataset
 from training.dataset.lengths import Span
 from training.dataset.messages import Message
 from training.dataset.shapes import Row

@@ -11,7 +11,8 @@ import queue
 import threading
 from pathlib import Path
 
-from training.contract.messages import CHAT, ChatAnswer, ChatReady, ChatRequest, Generate, Loading, StopAnswer
+from training.contract.chat_messages import CHAT, ChatAnswer, ChatReady, ChatRequest, Generate, StopAnswer
+from training.contract.messages import Loading
 from training.contract.run_directory import RunDirectory
 from training.job import environ
 from training.job.job import read_job

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from training.contract import checkpoints
+from training.contract.chat_messages import ChatAnswer, Generate
 from training.contract.config import RowForm
 from training.contract.failures import name_full_disk
-from training.contract.messages import ChatAnswer, Generate
 from training.contract.run_directory import RunDirectory
 from training.job.chat_answer import answer_request
 from training.job.job import Job

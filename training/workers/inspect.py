@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from training.contract import failures
 from training.contract.failures import TrainingFailure
-from training.contract.messages import (
+from training.contract.inspect_messages import (
     INSPECT,
     Cancel,
     Cancelled,
@@ -27,7 +27,6 @@ from training.contract.messages import (
     InspectProgress,
     InspectReady,
     InspectRequest,
-    Loading,
     RenderedRow,
     RenderedSequence,
     RowSplit,
@@ -36,6 +35,7 @@ from training.contract.messages import (
     StatsReady,
     Tokenise,
 )
+from training.contract.messages import Loading
 from training.dataset.index import RowIndex
 from training.dataset.records import BadRow
 from training.dataset.scan import BAD, HELD_OUT

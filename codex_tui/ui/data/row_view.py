@@ -14,7 +14,7 @@ from codex_tui.data.row_text import format_plain, split_special_tokens, truncate
 from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.drawing import MUTED, STRONG, Part, line
 from codex_tui.ui.kit.text_view import TextView
-from training.contract.messages import RenderedRow, RenderedSequence, Segment
+from training.contract.inspect_messages import RenderedRow, RenderedSequence, Segment
 
 LEARNED = "underline $success"
 CUT = "strike $text-muted"

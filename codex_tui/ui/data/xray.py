@@ -14,7 +14,7 @@ from codex_tui.data.view import DataView
 from codex_tui.data.xray import TokenLoss, Xray
 from codex_tui.ui.data.row_view import CUT, MAX_TOKEN_CHARACTERS, draw_omission, draw_sequence_heading, select_tokens
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, Part, line
-from training.contract.messages import RenderedRow, RenderedSequence
+from training.contract.inspect_messages import RenderedRow, RenderedSequence
 
 HEADINGS = line((f"{'place':>7} {'base':>6} → {'adapter':<7} {'likely':>7}  token", MUTED))
 MAX_LISTED = 8

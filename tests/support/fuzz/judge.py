@@ -22,9 +22,10 @@ from support.fuzz.checks import CONTROL, NOWHERE, FuzzSession, TryInput
 from support.fuzz.mutate import Mutator
 from support.fuzz.runs import make_run
 from support.judged import judge_pairs, make_judgement
+from training.contract.inspect_messages import RenderedRow, RenderedSequence
 from training.contract.judge_messages import RowMeasured
-from training.contract.judgement import Answer, JudgementError, Loss, read
-from training.contract.messages import RenderedRow, RenderedSequence
+from training.contract.judgement import Answer, Loss
+from training.contract.judgement_file import JudgementError, read
 from training.contract.verdicts import Verdict
 from training.dataset.book import DEMO_BOOK_FILE
 from training.dataset.index import RowIndex

@@ -19,28 +19,20 @@ from codex_tui.workers.process import Worker
 from support.fuzz.checks import CONTROL, NOWHERE, FuzzSession, TryInput
 from support.fuzz.mutate import Mutator
 from support.fuzz.runs import make_run
+from training.contract.chat_messages import AnswerBegin, AnswerEnd, ChatReady, Generate, StopAnswer, Token
 from training.contract.config import RowForm
-from training.contract.messages import (
-    AnswerBegin,
-    AnswerEnd,
+from training.contract.inspect_messages import (
     Cancel,
-    ChatReady,
-    Generate,
     InspectProgress,
     InspectReady,
-    Loading,
-    Message,
     RenderedRow,
     RenderedSequence,
     Segment,
     ShowRow,
     StatsReady,
-    StopAnswer,
-    Token,
     Tokenise,
-    WorkerError,
-    WorkerProtocol,
 )
+from training.contract.messages import Loading, Message, WorkerError, WorkerProtocol
 from training.workers import chat as chat_worker
 from training.workers import inspect as inspect_worker
 

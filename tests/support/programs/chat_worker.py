@@ -9,8 +9,9 @@ import sys
 import threading
 from pathlib import Path
 
+from training.contract.chat_messages import CHAT, AnswerEnd, ChatReady, StopAnswer, Token
 from training.contract.failures import TrainingFailure
-from training.contract.messages import CHAT, AnswerEnd, ChatReady, Loading, StopAnswer, Token, encode
+from training.contract.messages import Loading, encode
 from training.workers.pipe import Pipe
 
 run = Path(sys.argv[2])

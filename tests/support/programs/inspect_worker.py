@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 
 from training.contract.failures import TrainingFailure
-from training.contract.messages import INSPECT, InspectReady, RenderedRow
+from training.contract.inspect_messages import INSPECT, InspectReady, RenderedRow
 from training.workers.pipe import Pipe
 
 pipe = Pipe(INSPECT)

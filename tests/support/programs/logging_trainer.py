@@ -15,7 +15,8 @@ from training.contract import events as ev
 from training.contract.event_writer import EventWriter
 from training.contract.run_directory import RunDirectory
 from training.history import recorder
-from training.history.state import RunState, reduce_all
+from training.history.reduce import reduce_all
+from training.history.state import RunState
 from training.history.tailer import decode
 from training.keeper import keeper, recording
 

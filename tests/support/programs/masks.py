@@ -12,8 +12,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from support.programs.chat_templates import BUILDERS, STYLES, build_tokenizer
-from training.contract.messages import ShowRow, StatsReady
-from training.contract.tables import Dataset
+from training.contract.dataset_table import Dataset
+from training.contract.inspect_messages import ShowRow, StatsReady
 from training.dataset import lengths
 from training.dataset.records import Record
 from training.dataset.shapes import Row, read_row

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from support.programs.chat_templates import STYLES, build_tokenizer
+from training.contract.chat_messages import Generate
 from training.contract.config import RowForm
-from training.contract.messages import Generate
 from training.contract.profile import Profile
 from training.dataset.records import Record
 from training.dataset.shapes import read_row

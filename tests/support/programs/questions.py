@@ -15,8 +15,9 @@ from peft import load_peft_weights, set_peft_model_state_dict
 from transformers import TrainerControl, TrainerState
 
 from training.contract import questions as box
+from training.contract.chat_messages import AnswerEnd, Generate, Token
 from training.contract.config import RowForm
-from training.contract.messages import AnswerEnd, Generate, Token, WorkerError
+from training.contract.messages import WorkerError
 from training.contract.run_directory import RunDirectory
 from training.dataset.rows import read
 from training.dataset.source import local

@@ -9,7 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-from training.contract.messages import CHAT, ChatReady, encode
+from training.contract.chat_messages import CHAT, ChatReady
+from training.contract.messages import encode
 from training.workers.pipe import Pipe
 
 signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from training.contract.dataset_table import Dataset
 from training.contract.failures import TrainingFailure
 from training.contract.profile import Profile
-from training.contract.tables import Dataset
 from training.dataset.records import Record
 from training.dataset.rows import read
 from training.dataset.shapes import Row, read_row

@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from training.contract.messages import INSPECT, InspectProgress, InspectReady, StatsReady, Tokenise
+from training.contract.inspect_messages import INSPECT, InspectProgress, InspectReady, StatsReady, Tokenise
 from training.dataset import lengths
 from training.dataset.rows import read
 from training.dataset.source import local

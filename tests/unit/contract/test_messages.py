@@ -7,32 +7,22 @@ from typing import Any
 
 import pytest
 
+from training.contract.chat_messages import CHAT, AnswerBegin, AnswerEnd, ChatReady, Generate, StopAnswer, Token
 from training.contract.config import RowForm
-from training.contract.messages import (
-    CHAT,
+from training.contract.inspect_messages import (
     INSPECT,
-    AnswerBegin,
-    AnswerEnd,
     Cancel,
     Cancelled,
-    ChatReady,
-    Generate,
     InspectProgress,
     InspectReady,
-    Loading,
-    Message,
-    NotUnderstood,
     RenderedRow,
     RenderedSequence,
     Segment,
     ShowRow,
     StatsReady,
-    StopAnswer,
-    Token,
     Tokenise,
-    WorkerError,
-    encode,
 )
+from training.contract.messages import Loading, Message, NotUnderstood, WorkerError, encode
 
 HI = {"role": "user", "content": "Hi"}
 REQUESTS: list[tuple[Any, Message, dict[str, Any]]] = [

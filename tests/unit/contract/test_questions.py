@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from training.contract import questions
-from training.contract.messages import AnswerBegin, AnswerEnd, Generate, Token, encode
+from training.contract.chat_messages import AnswerBegin, AnswerEnd, Generate, Token
+from training.contract.messages import encode
 from training.contract.process import ProcessIdentity
 from training.contract.questions import Question
 from training.contract.run_directory import RunDirectory

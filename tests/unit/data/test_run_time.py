@@ -9,7 +9,8 @@ from support.config_file import write_config
 from codex_tui.data.run_time import TimeEstimates
 from training.contract import events as ev
 from training.contract.run_directory import RunDirectory
-from training.history.state import RunState, reduce
+from training.history.reduce import reduce
+from training.history.state import RunState
 
 LOADING, STEP = 60.0, 2.0  # seconds
 

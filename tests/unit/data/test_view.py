@@ -18,7 +18,7 @@ from codex_tui.base.errors import BadInput, EnvironmentMissing
 from codex_tui.data.row_text import MAX_TEXT_LENGTH, MAX_WORDS_LENGTH, find_first_words, format_plain, truncate_middle
 from codex_tui.data.target import Target
 from codex_tui.data.view import DataView
-from training.contract.messages import StatsReady
+from training.contract.inspect_messages import StatsReady
 from training.contract.run_directory import RunDirectory
 from training.dataset import kept, scan
 from training.dataset.index import RowIndex

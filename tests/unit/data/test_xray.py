@@ -12,9 +12,9 @@ import pytest
 
 from codex_tui.data.xray import Xray, read_xray
 from codex_tui.runs.measured_rows import NAME, RowsHeader
+from training.contract.inspect_messages import RenderedRow, RenderedSequence
 from training.contract.judge_messages import JudgeEnd, RowMeasured
 from training.contract.judgement import Loss
-from training.contract.messages import RenderedRow, RenderedSequence
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 from training.dataset.index import RowIndex

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from training.contract.tables import Dataset
+from training.contract.dataset_table import Dataset
 from training.dataset import lengths as token_lengths
 from training.dataset.lengths import Lengths
 from training.dataset.template_faults import TemplateFaults

@@ -9,7 +9,7 @@ import pytest
 
 from codex_tui.base.errors import CodexError
 from codex_tui.export.go_template import Wrapping, find_wrapping, make_sample_chats
-from training.contract.messages import ChatTurn
+from training.contract.chat_messages import ChatTurn
 
 Template = Callable[[Sequence[ChatTurn]], str]
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from math import inf, nan
 from pathlib import Path
 from struct import pack
@@ -14,9 +13,9 @@ import msgspec
 import pytest
 from support.fake_runs import append_events
 from support.history_file import Chunk, join_chunk, split_chunks
+from support.recorded_runs import count_chunks, list_values, read_all, read_curves, read_without, record, start, train
 
 from codex_tui.runs import follower
-from codex_tui.runs.curves import Curves
 from codex_tui.runs.follower import RunFollower, snapshot
 from training.contract import events as ev
 from training.contract.run_directory import RunDirectory
@@ -31,38 +30,6 @@ def _short_runs_count_as_long_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follower, "PREVIEW_FROM", 1)
     monkeypatch.setattr(recorder, "MIN_CHUNK_BYTES", 1)
     monkeypatch.setattr(recorder, "GROWTH", 10**9)
-
-
-def train(first: int, last: int) -> Iterator[ev.Event]:
-    noise = random.Random(first)
-    for step in range(first, last + 1):
-        loss, rate = None if step % 97 == 7 else noise.random(), None if step % 10 == 3 else 1 / step
-        yield ev.Metrics(step=step, loss=loss, tokens=step, learning_rate=rate)
-        yield ev.Memory(step=step, host_mib=1.5 + step, reserved_mib=float(step))
-        if step % 50 == 0:
-            yield ev.Gpu(temperature=60.0 + step / 1000)
-            yield ev.Phase(name="evaluating")
-            yield ev.Eval(step=step, eval_loss=noise.random())
-            yield ev.Sample(step=step, prompt="a", text="b\u2028c")
-            yield ev.Checkpoint(step=step, path="c")
-            yield ev.Phase(name="training")
-            yield ev.Heartbeat()
-
-
-def start(path: Path) -> RunDirectory:
-    run = RunDirectory(path)
-    run.create()
-    append_events(run, ev.Started(attempt=1, pid=1), ev.Phase(name="training"))
-    resolved = ev.Resolved(total_steps=900, steps_per_epoch=9, train_rows=9, eval_rows=3, changed={"a": (1, 2, "")})
-    append_events(run, resolved)
-    return run
-
-
-def record(run: RunDirectory, *, at_end: bool = False) -> None:
-    """Record as the trainer's parent does in one attempt."""
-    recording = Recorder(run.path)
-    recording.poll(at_end=at_end)
-    recording.close()
 
 
 @pytest.fixture
@@ -81,52 +48,6 @@ def run(tmp_path: Path) -> RunDirectory:
     recording.poll(at_end=True)
     recording.close()
     return run
-
-
-def read_all(run: RunDirectory) -> RunFollower:
-    reader = RunFollower(run)
-    while not reader.complete:
-        reader.poll()
-    return reader
-
-
-def list_values(reader: RunFollower) -> dict[str, object]:
-    """All values of a run and its state, in a form in which NaN equals NaN."""
-    losses = reader.watched.state.losses
-    assert losses.smooth is not None  # makes the smoothed curve and the summaries
-    shown = {name: repr(value) for name, value in vars(losses).items() if name != "kept"}
-    return {**vars(reader.watched), **vars(reader.watched.state), "state": None, "losses": shown}
-
-
-def read_without(run: RunDirectory) -> dict[str, object]:
-    """All values of `run` by its events alone."""
-    away = run.history.rename(run.history.with_name("away")) if run.history.exists() else None
-    try:
-        return list_values(read_all(run))
-    finally:
-        if away:
-            away.rename(run.history)
-
-
-def count_chunks(run: RunDirectory) -> int:
-    history = read_history(run.history, run.events, values=True)
-    return len(history.parts) if history else 0
-
-
-def read_curves(run: RunDirectory, *, with_history: bool = True) -> dict[str, object]:
-    """The curves beside the loss, read in several polls."""
-    away = run.path / "away"
-    if not with_history:
-        run.history.rename(away)
-    curves = Curves(run)
-    while not curves.complete:
-        curves.poll(0.0)
-    if not with_history:
-        away.rename(run.history)
-    return {
-        name: {column: repr(value) for column, value in vars(series).items() if column != "kept"}
-        for name, series in curves.series.items()
-    }
 
 
 def test_a_recorded_run_is_the_same_and_its_events_are_not_parsed(

@@ -9,7 +9,8 @@ from support.judged import judge_pairs, make_judgement
 
 from codex_tui.judge import journal
 from codex_tui.judge.journal import NAME, Entry, Journal, make_key
-from training.contract.judgement import Answer, write
+from training.contract.judgement import Answer
+from training.contract.judgement_file import write
 from training.contract.run_directory import RunDirectory
 
 ANSWER = Answer(text="Yes.\x1b[2J", tokens=2, ended="eos")

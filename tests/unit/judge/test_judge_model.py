@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from support.config_file import write_config
 from support.fake_runs import make_run
@@ -23,7 +24,7 @@ from codex_tui.judge.endpoint import Endpoint
 from codex_tui.judge.journal import NAME
 from codex_tui.judge.judge_model import add_up, keep_verdicts, make_prompt, read_choice
 from training.contract import events as ev
-from training.contract import judgement as contract
+from training.contract import judgement_file
 from training.contract.run_directory import RunDirectory
 from training.contract.verdicts import Verdict
 
@@ -71,7 +72,7 @@ def test_verdicts_are_added_up_and_compared_with_the_conditions() -> None:
         Verdict(adapter_first="adapter", adapter_second="adapter"),  # there are no conditions
         Verdict(adapter_first="adapter"),
     ]
-    marked = [contract.msgspec.structs.replace(one, verdict=v) for one, v in zip(judged, verdicts, strict=True)]
+    marked = [msgspec.structs.replace(one, verdict=v) for one, v in zip(judged, verdicts, strict=True)]
     result = add_up(marked, ENDPOINT)
     assert (result.wins, result.losses, result.ties, result.disagreed, result.no_verdict) == (7, 0, 2, 1, 1)
     assert result.p == pytest.approx(2 / 2**7)
@@ -190,7 +191,7 @@ def test_a_failure_keeps_the_verdicts_and_the_same_command_goes_on(
     server.answer = lambda body, number: Reply(f"Key {KEY} expired.", 401) if number == 5 else good(body, number)
     shown = judge(capsys, "--judge-model", code=1)
     assert "refused the key (401). It says: Key … expired." in shown
-    assert contract.read(run.judgements / "held-out.json").judge_model is None  # the judgement itself is there
+    assert judgement_file.read(run.judgements / "held-out.json").judge_model is None  # the judgement itself is there
     server.answer = lambda body, number: Reply(body=b"<html>") if number == 8 else good(body, number)
     told = judge(capsys, "--judge-model", "--json")["judge_model"]
     assert (told["wins"], told["no_verdict"]) == (7, 1)  # one malformed reply is no reason to stop

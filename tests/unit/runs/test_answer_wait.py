@@ -7,7 +7,8 @@ import pytest
 from codex_tui.runs.answer_wait import describe_wait
 from codex_tui.runs.watched import WatchedRun
 from training.contract import events as ev
-from training.history.state import RunState, reduce
+from training.history.reduce import reduce
+from training.history.state import RunState
 
 START = 1e9
 

@@ -12,8 +12,9 @@ from support.judged import judge_pairs, make_judgement
 from codex_tui.runs.compared_judgements import BookResult, group_by_book, read_book_results
 from codex_tui.runs.compared_settings import ComparedSettings
 from codex_tui.runs.comparison import ComparedRun, Results, Row, compare
-from training.contract import judgement
+from training.contract import judgement_file
 from training.contract.config import Fingerprint
+from training.contract.judgement import Book
 from training.contract.run_directory import RunDirectory
 
 SHA = "1a" * 32
@@ -22,9 +23,9 @@ GUIDE = BookResult("/books/guide.jsonl", SHA, 40, 26, 40, 68.2)
 
 def save(run: RunDirectory, name: str, passes: int, sha256: str = SHA, age: float = 0.0) -> None:
     result = make_judgement(judge_pairs([(place < passes, False) for place in range(4)]))
-    result.book = judgement.Book(name=f"/books/{name}.jsonl", sha256=sha256)
+    result.book = Book(name=f"/books/{name}.jsonl", sha256=sha256)
     path = run.judgements / f"{name}-{age:g}.json"
-    judgement.write(path, result)
+    judgement_file.write(path, result)
     os.utime(path, (1e9 - age, 1e9 - age))
 
 

@@ -6,7 +6,8 @@ import math
 
 from codex_tui.runs.evaluation_curves import build_eval_curve, build_pass_curve
 from training.contract import events as ev
-from training.history.state import RunState, reduce_all
+from training.history.reduce import reduce_all
+from training.history.state import RunState
 
 
 def make_state(*more: ev.Event) -> RunState:

@@ -19,7 +19,8 @@ from training.contract.event_writer import EventWriter
 from training.contract.process import ProcessIdentity
 from training.contract.run_directory import RunDirectory
 from training.history import tailer
-from training.history.state import RunState, reduce_all
+from training.history.reduce import reduce_all
+from training.history.state import RunState
 from training.history.tailer import decode
 
 

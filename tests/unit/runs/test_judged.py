@@ -17,7 +17,7 @@ from codex_tui.hub.adapter import make_card, update_local_card
 from codex_tui.runs.follower import snapshot
 from codex_tui.ui.cockpit.banner import explain_outcome
 from training.contract import events as ev
-from training.contract import judgement
+from training.contract import judgement, judgement_file
 from training.contract.card_text import CARD
 from training.contract.run_directory import RunDirectory
 
@@ -51,7 +51,7 @@ def save(
     result.adapter = judgement.Model(name="a", sha256=hashlib.sha256(WEIGHTS).hexdigest())
     result.conclusions = [conclusion]
     path = run.judgements / f"{name}.json"
-    judgement.write(path, result)
+    judgement_file.write(path, result)
     return path
 
 

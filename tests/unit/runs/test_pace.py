@@ -13,7 +13,8 @@ from codex_tui.runs.pace import (
     estimate_tokens_per_second,
 )
 from training.contract import events as ev
-from training.history.state import RunState, reduce
+from training.history.reduce import reduce
+from training.history.state import RunState
 
 
 class Clock:

@@ -6,7 +6,8 @@ import pytest
 
 from codex_tui.runs.result import describe_evaluations, describe_losses, describe_time
 from training.contract import events as ev
-from training.history.state import RunState, reduce
+from training.history.reduce import reduce
+from training.history.state import RunState
 
 
 def make_state(*losses: float | None) -> RunState:

@@ -12,7 +12,7 @@ from support.fake_interpreter import fake_interpreter, name_in_settings
 
 from codex_tui.workers import inspect
 from codex_tui.workers.inspect import RowReader
-from training.contract.messages import RenderedRow
+from training.contract.inspect_messages import RenderedRow
 from training.contract.run_directory import RunDirectory
 
 

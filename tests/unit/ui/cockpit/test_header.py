@@ -10,7 +10,8 @@ from codex_tui.runs.facts import RunFacts
 from codex_tui.runs.watched import WatchedRun
 from codex_tui.ui.cockpit.header import RunHeader
 from training.contract import events as ev
-from training.history.state import RunState, reduce_all
+from training.history.reduce import reduce_all
+from training.history.state import RunState
 
 
 def title(width: int, cut: int, limit: int | None = 128, longest: int = 182) -> str:

@@ -14,7 +14,8 @@ from codex_tui.ui.cockpit.chart_legend import HEALED
 from codex_tui.ui.cockpit.loss_chart import BEST, EVAL, LossChart
 from codex_tui.ui.kit.painted import changed_spans
 from training.contract import events as ev
-from training.history.state import RunState, reduce_all
+from training.history.reduce import reduce_all
+from training.history.state import RunState
 
 
 class Host(App[None]):

@@ -13,7 +13,8 @@ from codex_tui.runs.watched import WatchedRun
 from codex_tui.ui.compare.chart import RunsChart, ShownRun
 from codex_tui.ui.themes import DARK, LIGHT, MAX_CURVES, for_16_colours
 from training.contract import events as ev
-from training.history.state import RunState, reduce_all
+from training.history.reduce import reduce_all
+from training.history.state import RunState
 
 
 def make_run(letter: str, height: float, steps: int = 100, name: str = "", pause: float = 1.0) -> ShownRun:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from codex_tui.ui.compare.curves import build_curve, reduce_to_line
 from training.contract import events as ev
-from training.history.state import RunState, reduce_all
+from training.history.reduce import reduce_all
+from training.history.state import RunState
 
 
 def make_state(*more: ev.Event) -> RunState:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from codex_tui.ui.data.row_view import CUT, LEARNED, draw_model_view, draw_tokens
-from training.contract.messages import RenderedRow, RenderedSequence, Segment
+from training.contract.inspect_messages import RenderedRow, RenderedSequence, Segment
 
 FIRST = RenderedSequence(
     segments=[Segment("Which? "), Segment("The dock.", learned=True)],

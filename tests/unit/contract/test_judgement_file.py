@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from support.judged import judge_pairs, make_judgement
 
-from training.contract import judgement
-from training.contract.judgement import JudgementError, list_files, read, write
+from training.contract import judgement_file
+from training.contract.judgement_file import JudgementError, list_files, read, write
 
 
 def test_a_judgement_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_a_damaged_file_is_one_error(
     path = tmp_path / "book.json"
     path.write_bytes(content)
     if content.isspace():
-        monkeypatch.setattr(judgement, "MAX_BYTES", 100)
+        monkeypatch.setattr(judgement_file, "MAX_BYTES", 100)
     with pytest.raises(JudgementError) as caught:
         read(path)
     assert caught.value.message.startswith(f"{path} {message}")

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from training.contract import events as ev
 from training.history.points import Unknown
-from training.history.state import RunState, compute_elapsed, reduce, reduce_all
+from training.history.reduce import reduce, reduce_all
+from training.history.state import RunState, compute_elapsed
 from training.history.tailer import decode
 
 
