@@ -1,0 +1,255 @@
+"""Runs commands on another machine, by the system's `ssh` and the person's own ~/.ssh/config.
+
+One connection for all commands: a master process of ssh keeps it open for a few minutes after the last command, and its
+socket is in a folder that only this user may open. Nothing asks for a password: a login that needs one fails, and
+`codex-tui remote add` says what to do.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import select
+import shlex
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from codex_tui.base.errors import CodexError, convert_os_error
+from codex_tui.base.progress import OnProgress, ignore_progress
+from codex_tui.base.text import clean, shorten
+from codex_tui.engines.ssh.archive import pack, unpack
+from codex_tui.engines.ssh.explain import CUT, explain_failure
+from codex_tui.engines.ssh.master import OPTIONS, Deadline, TooLate, ensure_master, make_environ
+
+TIMEOUT_SECONDS = 30.0
+SSH_FAILED = 255  # the exit code by which ssh says that it failed itself
+FOLDER_EXISTS = 73
+
+# The login shell over there reads one line, and this program in it runs the command. The startup files of that shell
+# may print text, so that only what follows the marker belongs to the command. A command that ends with 255 ends with
+# 254, because 255 means that ssh failed.
+_BEGIN = 'echo "$0"; echo "$0" >&2; '
+_END = "[ $code = 255 ] && code=254; exit $code"
+_RUN = f'{_BEGIN} "$@"; code=$?; {_END}'
+# The same for a command that prints for a long time. It ends when the connection does, because its stdin ends then.
+_STREAM = (
+    f'{_BEGIN} exec 3<&0; "$@" </dev/null 3<&- & command=$!; '
+    "{ read -r line <&3; kill $command; } >/dev/null 2>&1 & watcher=$!; "
+    f"exec 3<&-; wait $command; code=$?; kill $watcher 2>/dev/null; {_END}"
+)
+# Unpacks stdin beside the folder $1 and renames the result, so that a folder of this name is always whole.
+_RECEIVE = (
+    f'umask 077; [ -e "$1" ] && exit {FOLDER_EXISTS}; '
+    'mkdir -p "$(dirname "$1")" && part=$(mktemp -d "$1.XXXXXX") || exit 1; '
+    "trap 'rm -rf \"$part\"' EXIT; "
+    f'tar -xzof - -C "$part" || exit 1; [ -e "$1" ] && exit {FOLDER_EXISTS}; mv "$part" "$1"'
+)
+
+
+class Unreachable(CodexError):
+    """The other machine can't be reached, or the connection was cut. What runs over there may still run.
+
+    `reason` is a few words, such as "it refuses the login".
+    """
+
+    def __init__(self, host: str, reason: str, hint: str = "") -> None:
+        self.reason = reason
+        super().__init__(f"{host} can't be reached: {reason}.", hint)
+
+
+class RemoteFailed(CodexError):
+    """A command ran over there and failed with `code`. `stderr` is what it printed, which may be any text."""
+
+    def __init__(self, host: str, program: str, code: int, stderr: str) -> None:
+        self.code, self.stderr = code, stderr
+        lines = [line for line in stderr.splitlines() if line.strip()]
+        last = shorten(clean(lines[-1].strip()), 300) if lines else "it printed nothing"
+        super().__init__(f"{program} failed on {host} (exit code {code}): {last}")
+
+
+class Connection:
+    """The connection to `host`: a name of ~/.ssh/config, `user@host`, or `ssh://user@host:port`.
+
+    It connects at the first command. Every method raises Unreachable if ssh fails, and RemoteFailed if the command
+    does.
+    """
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        self._marker = f"codex-tui-{secrets.token_hex(8)}"
+
+    def run(self, argv: Sequence[str], input: bytes | None = None, timeout: float = TIMEOUT_SECONDS) -> bytes:
+        """Run `argv` in the home folder over there, and return what it prints."""
+        deadline = Deadline(timeout)
+        with tempfile.TemporaryFile() as errors:
+            process = self._start(_RUN, argv, errors, deadline, subprocess.DEVNULL if input is None else None)
+            try:
+                output = process.communicate(input, deadline.seconds_left)[0]
+            except subprocess.TimeoutExpired:
+                raise self._no_answer(deadline) from None
+            finally:
+                _kill(process)
+            before, marker, answer = output.partition(self._marker_line)
+            self._check(argv[0], process.returncode, errors, begun=bool(marker), before=before)
+            return answer
+
+    def stream(self, argv: Sequence[str], timeout: float = TIMEOUT_SECONDS) -> Stream:
+        """Start `argv` over there and return its output, which begins within `timeout`. The command ends with the
+        stream and with the connection."""
+        deadline = Deadline(timeout)
+        errors = tempfile.TemporaryFile()  # noqa: SIM115  the stream closes it
+        process = self._start(_STREAM, argv, errors, deadline, None)
+        stream = Stream(self, argv[0], process, errors)
+        try:
+            stream.skip_to_marker(deadline)
+        except BaseException:
+            stream.close()
+            raise
+        return stream
+
+    def send(self, files: Mapping[str, Path | bytes], folder: str, report: OnProgress = ignore_progress) -> bool:
+        """Make `folder` over there with `files`: the content, the file or the folder for each relative name. The folder
+        appears when it is whole. Returns False if it was there already; then it stays as it is."""
+        argv = ["sh", "-c", _RECEIVE, "sh", folder]
+        with tempfile.TemporaryFile() as errors:
+            process = self._start(_RUN, argv, errors, Deadline(TIMEOUT_SECONDS), None)
+            assert process.stdin is not None and process.stdout is not None
+            try:
+                with suppress(BrokenPipeError), process.stdin as stdin:  # the exit code says why it reads no more
+                    pack(files, stdin, f"sending to {self.host}", report)
+                output = process.stdout.read()
+                code = process.wait()
+            finally:
+                _kill(process)
+            if code == FOLDER_EXISTS:
+                return False
+            before, marker, _ = output.partition(self._marker_line)
+            self._check("tar", code, errors, begun=bool(marker), before=before)
+            return True
+
+    def fetch(self, folder: str, target: Path, report: OnProgress = ignore_progress, total: int = 0) -> None:
+        """Copy `folder` from over there to `target`, which takes the place of an older one when it is whole. `total` is
+        the number of bytes, if the caller knows it. Raises CodexError too if `target` can't be written."""
+        with self.stream(["tar", "-cf", "-", "-C", folder, "."]) as stream:
+            try:
+                with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as place:
+                    fresh, old = Path(place, "new"), Path(place, "old")
+                    unpack(stream.read, fresh, f"fetching from {self.host}", report, total)
+                    stream.finish()
+                    if target.exists():
+                        target.rename(old)
+                    fresh.rename(target)
+            except tarfile.TarError as error:
+                stream.finish()  # a cut connection leaves a damaged archive
+                raise CodexError(f"{folder} on {self.host} can't be fetched: {error}.") from None
+            except OSError as error:
+                raise convert_os_error(error) from None
+
+    @property
+    def _marker_line(self) -> bytes:
+        return f"{self._marker}\n".encode()
+
+    def _start(
+        self, program: str, argv: Sequence[str], errors: IO[bytes], deadline: Deadline, stdin: int | None
+    ) -> subprocess.Popen[bytes]:
+        ssh = shutil.which("ssh")
+        if ssh is None:
+            raise CodexError("There is no program ssh on this machine.", "Install it: apt install openssh-client")
+        try:
+            master = ensure_master(ssh, self.host, deadline)
+        except TooLate:
+            raise self._no_answer(deadline) from None
+        if master.failure is not None:
+            raise self._explain(master.failure)
+        command = f"exec sh -c {shlex.quote(program)} {self._marker} {shlex.join(argv)}"
+        return subprocess.Popen(
+            [ssh, *OPTIONS, "-o", f"ControlPath={master.socket}", "-o", "ControlMaster=no", "--", self.host, command],
+            stdin=subprocess.PIPE if stdin is None else stdin,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=make_environ(),
+            start_new_session=True,  # Ctrl-C is the app's, and nothing can ask on its terminal
+        )
+
+    def _check(self, program: str, code: int, errors: IO[bytes], *, begun: bool, before: bytes = b"") -> None:
+        """Raise what `code` and stderr say. `begun`: the shell over there has started the command."""
+        errors.seek(0)
+        text = errors.read().decode(errors="replace")
+        if code == SSH_FAILED and begun:
+            raise Unreachable(self.host, *CUT)
+        if code == SSH_FAILED:
+            raise self._explain(text)
+        if not begun:
+            raise self._explain(f"{before.decode(errors='replace')}\n{text}", answered=True)
+        if code:
+            raise RemoteFailed(self.host, program, code, text.partition(f"{self._marker}\n")[2] or text)
+
+    def _explain(self, text: str, *, answered: bool = False) -> Unreachable:
+        return Unreachable(self.host, *explain_failure(text, self.host, answered=answered))
+
+    def _no_answer(self, deadline: Deadline) -> Unreachable:
+        reason = f"no answer within {deadline.seconds:.0f} s"
+        return Unreachable(self.host, reason, "Check the network, then try it again.")
+
+
+class Stream:
+    """The output of a command that runs over there. `close` ends the command, unless it has ended."""
+
+    def __init__(
+        self, connection: Connection, program: str, process: subprocess.Popen[bytes], errors: IO[bytes]
+    ) -> None:
+        assert process.stdout is not None
+        self._connection, self._program, self._process, self._errors = connection, program, process, errors
+        self._output = process.stdout
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def fileno(self) -> int:
+        """The descriptor to wait for, with `select`."""
+        return self._output.fileno()
+
+    def read(self, size: int = 65536) -> bytes:
+        """Wait for output and return it; b"" when there is no more. Then `finish` says why."""
+        return os.read(self.fileno(), size)
+
+    def finish(self) -> None:
+        """Wait for the command's end. Raises Unreachable if the connection was cut, RemoteFailed if it failed."""
+        while self.read():
+            pass
+        self._connection._check(self._program, self._process.wait(), self._errors, begun=True)
+
+    def close(self) -> None:
+        _kill(self._process)
+        for file in (self._process.stdin, self._output, self._errors):
+            if file is not None:
+                file.close()
+
+    def skip_to_marker(self, deadline: Deadline) -> None:
+        """Skip what the startup files of the shell print."""
+        seen = bytearray()
+        while not seen.endswith(self._connection._marker_line):
+            if not select.select([self.fileno()], [], [], deadline.seconds_left)[0]:
+                raise self._connection._no_answer(deadline)
+            if not (byte := self.read(1)):
+                code = self._process.wait()
+                self._connection._check(self._program, code, self._errors, begun=False, before=bytes(seen))
+            seen += byte
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.kill()
+        process.wait()

@@ -1,0 +1,92 @@
+"""Says in plain words why ssh failed, from what it prints."""
+
+from __future__ import annotations
+
+import re
+
+from codex_tui.base.text import clean, shorten
+
+CUT = ("the connection was cut", "It is made again at the next try.")
+# A pattern, the reason in a few words, and what to do. {} is the host.
+_REASONS: tuple[tuple[str, str, str], ...] = (
+    (
+        r"REMOTE HOST IDENTIFICATION HAS CHANGED",
+        "its host key is not the one that you accepted",
+        "If you know why, remove the old key as `ssh {}` says, then connect once by hand: ssh {}",
+    ),
+    (
+        r"Host key verification failed|host key is known for",
+        "its host key is unknown here",
+        "Connect once by hand, compare the key and accept it: ssh {}",
+    ),
+    (
+        r"Too many authentication failures",
+        "it refuses the login after too many keys",
+        "Name the right key in ~/.ssh/config: IdentityFile, and IdentitiesOnly yes.",
+    ),
+    (
+        r"UNPROTECTED PRIVATE KEY FILE|bad permissions",
+        "ssh does not use your key, because others may read it",
+        "Make it yours alone: chmod 600 ~/.ssh/KEY",
+    ),
+    (
+        r"Permission denied \([^)]*password[^)]*\)|Permission denied \([^)]*keyboard",
+        "it refuses the login without a password",
+        "Codex TUI never asks for one. Copy your key there once: ssh-copy-id {}. If your key has a passphrase: ssh-add",
+    ),
+    (
+        r"Permission denied \(",
+        "it refuses the login",
+        "Try it by hand: ssh {}. If your key has a passphrase: ssh-add",
+    ),
+    (
+        r"Temporary failure in name resolution",
+        "host names can't be looked up now",
+        "Check the network of this machine, then try it again.",
+    ),
+    (
+        r"Could not resolve hostname",
+        "there is no such host name",
+        "Check the name, or give it a HostName in ~/.ssh/config.",
+    ),
+    (r"Connection refused", "it refuses connections at its ssh port", "Check the port, and that sshd runs there."),
+    (
+        r"timed out|No route to host|Network is unreachable|Host is down",
+        "it does not answer",
+        "Check that it is on, and the network in between.",
+    ),
+    (
+        r"Timeout, server|mux_client|[Cc]ontrol socket|Broken pipe|Connection to \S+ closed|Shared connection",
+        *CUT,
+    ),
+    (
+        r"kex_exchange_identification|Connection closed|Connection reset|closed by remote host",
+        "it closed the connection",
+        "Try it by hand: ssh {}",
+    ),
+    (
+        r"Bad configuration option|Bad owner or permissions|bad configuration options|Bad port|Bad host",
+        "ssh does not accept its configuration",
+        "Correct ~/.ssh/config; see what it says: ssh {}",
+    ),
+)
+_ANSWERED: tuple[tuple[str, str, str], ...] = (
+    (
+        r"is not recognized|CommandNotFoundException|Microsoft Windows",
+        "it runs Windows, where training is not supported",
+        "Let sshd run inside of WSL2 there, and use that.",
+    ),
+    (r"", "its login shell does not run commands", "This must print its kernel's name: ssh {} uname"),
+)
+
+
+def explain_failure(printed: str, host: str, *, answered: bool) -> tuple[str, str]:
+    """Return the reason in a few words, and what to do. `answered`: ssh has connected, but the shell over there has not
+    started the command."""
+    for pattern, reason, hint in _ANSWERED if answered else _REASONS:
+        if re.search(pattern, printed):
+            return reason, hint.replace("{}", host)
+    lines = [line.strip() for line in printed.splitlines() if line.strip()]
+    if not lines:
+        return CUT
+    return f"ssh says: {shorten(clean(lines[-1]), 200)}", f"Try it by hand: ssh {host}"
