@@ -1,21 +1,21 @@
-"""Starts, stops and resumes trainers. Each runs in a session of its own, so that it outlives the app."""
+"""Starts and resumes runs. An engine runs them; see `codex_tui.engines`."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import signal
-import subprocess
 import time
-from contextlib import suppress
 from itertools import count
 from pathlib import Path
-from typing import Literal
 
 from codex_tui import __version__
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, CodexError
+from codex_tui.base.text import clean
 from codex_tui.data import sources
+from codex_tui.engines.engine import Start
+from codex_tui.engines.registry import find_engine, get_engine
+from codex_tui.engines.watch import refresh
 from codex_tui.environment import build
 from codex_tui.environment.trackers import require_trackers
 from codex_tui.launch_plan import LaunchPlan
@@ -24,29 +24,13 @@ from codex_tui.runs.deadline import change_deadline
 from codex_tui.runs.facts import suggest_chat
 from codex_tui.runs.follower import snapshot
 from codex_tui.runs.outcome import explain_config_error
-from codex_tui.runs.queue import find_queue
-from codex_tui.runs.resume_point import ResumePoint, find_resume_point
-from codex_tui.runs.tell_command import make_tell_command
-from codex_tui.workers.process import find_python_for, trainer_environment
-from training.contract import card_queue, tell, trackers
-from training.contract.card_queue import HasTicket, Lease
+from codex_tui.runs.resume_point import ResumePoint
+from codex_tui.workers.process import find_python_for
 from training.contract.config import ConfigError, RunConfig
-from training.contract.files import open_to_append, write_atomically
+from training.contract.files import write_atomically
 from training.contract.model_path import resolve_model_paths
-from training.contract.process import ProcessIdentity
-from training.contract.profile import Profile
 from training.contract.run_directory import Request, RunDirectory
 from training.dataset.source import DEMO_BOOK
-
-StopRequest = Literal["save", "terminate", "kill", "end"]
-"""What a stop came to. end: the run was held, so it ends at once and nothing is lost."""
-PARK_REASON = "You lent the card."
-TICKET_SECONDS = 2.0
-"""A run whose keeper was killed may have a trainer that just starts. The kernel ends it, and frees the ticket then."""
-
-
-# The app polls its trainers here, so that those that ended do not stay zombies while it runs.
-_children: list[subprocess.Popen[bytes]] = []
 
 
 def launch(plan: LaunchPlan, python: Path | None = None, *, wait: bool = False) -> RunDirectory:
@@ -58,8 +42,11 @@ def launch(plan: LaunchPlan, python: Path | None = None, *, wait: bool = False) 
     """
     if plan.good_rows is None:
         sources.check_rows(plan.source, plan.profile.dataset)
-    interpreter = python or build.find_python()
-    require_trackers(interpreter, plan.profile.tracking.to)
+    engine = get_engine("local")
+    engine.check(plan.profile)
+    interpreter = (python or build.find_python()) if engine.shares_folder else None
+    if interpreter:
+        require_trackers(interpreter, plan.profile.tracking.to)
     resolved = plan.profile.model_dump(mode="json")
     folder = plan.profile_file.parent
     resolved["model"] = resolve_model_paths(resolved["model"], folder)
@@ -67,7 +54,7 @@ def launch(plan: LaunchPlan, python: Path | None = None, *, wait: bool = False) 
         resolved["evaluation"]["book"] = str((folder / locations.expand_home(book)).resolve())
     homes = (str(locations.data_home()), str(locations.cache_home()))
     files = (plan.profile_file.name, plan.source.name, *map(str, plan.source.files))
-    _require_utf8(*files, resolved["model"]["name"], book or "", str(interpreter), *homes)
+    _require_utf8(*files, resolved["model"]["name"], book or "", str(interpreter or ""), *homes)
     run = _create(plan.name, plan.base_name)
     try:
         write_atomically(run.profile, plan.profile_bytes)
@@ -82,17 +69,17 @@ def launch(plan: LaunchPlan, python: Path | None = None, *, wait: bool = False) 
             overrides=dict(plan.overrides),
             until=plan.until,
             **sources.to_config_fields(plan.source),
-            python=str(interpreter),
+            python=str(interpreter or ""),
             planned_tokens=plan.tokens,
             cache=str(locations.cache_home()),
             forecast_mib=round(plan.resources.memory.device_mib, 1) if plan.resources.memory else None,
         )
         config.write(run.config)
-        lease = _take_ticket(run, plan.profile, wait=wait)
-    except (OSError, CodexError):  # a full disk: half a run directory is no run
-        shutil.rmtree(run.path, ignore_errors=True)
+        engine.start(run, Start(1, plan.profile, interpreter, wait=wait, until=plan.until))
+    except (OSError, CodexError):  # such as a full disk: half a run directory is no run
+        if not run.engine.exists():  # else it may have begun there
+            shutil.rmtree(run.path, ignore_errors=True)
         raise
-    _start(run, interpreter, lease, attempt=1)
     return run
 
 
@@ -106,6 +93,7 @@ def resume(
     Raises BadInput if the run is training or done already, if its config.json is damaged, or if its deadline is past.
     Raises NoWholeCheckpoint if all checkpoints are damaged and `from_start` is not set.
     """
+    refresh(run)
     if run.is_kept() and (point := _bring_back(run, until, wait=wait)):
         return point
     _refuse_if_training(run)
@@ -118,15 +106,15 @@ def resume(
         if path.is_symlink() or (path.exists() and not path.is_file()):
             problem = "a link, and nothing is written through it" if path.is_symlink() else "not a file"
             raise CodexError(f"{path} is {problem}.", f"Move it away, then: codex-tui resume {run.name}")
-    interpreter = find_python_for(run)
+    engine = find_engine(run)
+    interpreter = find_python_for(run) if engine.shares_folder else None
     with hold(run):
         _refuse_if_training(run)
-        point = find_resume_point(run, from_start=from_start)
+        point = engine.find_resume_point(run, from_start=from_start)
         change_deadline(run, until, point.step)
-        before = run.read_process()
+        attempt = _count_attempts(run) + 1
         run.clear_stop()
-        lease = _take_ticket(run, profile, wait=wait)
-        _start(run, interpreter, lease, attempt=before.attempt + 1 if before else 1)
+        engine.start(run, Start(attempt, profile, interpreter, wait=wait, until=until, from_start=from_start))
     return point
 
 
@@ -146,82 +134,32 @@ def _bring_back(run: RunDirectory, until: float | None, *, wait: bool) -> Resume
     """Ask the keeper of `run` to start the next attempt. Returns None if the run trains. A run that waits for its turn
     starts at once, unless `wait` is set."""
     watched = snapshot(run)
-    if not watched.held and run.read_stop_request() != "park":
+    if watched.liveness in ("waiting", "unreachable") or (not watched.held and run.read_stop_request() != "park"):
         return None
     point = ResumePoint(watched.held.step if watched.held else watched.state.step)
     change_deadline(run, until, point.step)
     if not (wait and watched.status == "queued"):
-        run.write_request(Request("resume"))
+        find_engine(run).ask(run, Request("resume"))
     return point
 
 
-def park(run: RunDirectory, reason: str = PARK_REASON) -> None:
-    """Ask the run to save, end its trainer, and wait until it is resumed. Does nothing if it is parked.
-
-    Raises BadInput if nobody could resume it: it does not train, or it ends already, or its keeper is gone.
-    """
-    watched = snapshot(run)
-    if not run.is_live() or watched.ended:
-        raise BadInput(f"{run.name} is not training.", "See what there is with: codex-tui runs")
-    if run.read_stop_request() in ("save", "terminate"):
-        raise BadInput(f"{run.name} is stopping already.", f"Continue it later with: codex-tui resume {run.name}")
-    if not run.is_kept():
-        raise BadInput(
-            f"The keeper of {run.name} is gone, so nobody would resume it.",
-            f"Stop it, and resume it later: codex-tui stop {run.name}",
-        )
-    if watched.status != "parked":
-        run.request_stop("park", reason)
-
-
 def _refuse_if_training(run: RunDirectory) -> None:
-    if run.is_live():
-        raise BadInput(f"{run.name} is training already.", f"Watch it with: codex-tui attach {run.name}")
+    if not run.is_live():
+        return
+    watched = snapshot(run)
+    state = {"unreachable": "may be training", "waiting": "waits already"}.get(watched.liveness, "is training already")
+    reason = f": {clean(watched.reason)}" if watched.liveness in ("unreachable", "waiting") else "."
+    raise BadInput(f"{run.name} {state}{reason}", f"Watch it with: codex-tui attach {run.name}")
+
+
+def _count_attempts(run: RunDirectory) -> int:
+    """The number of the newest attempt, 0 if there was none."""
+    return max((before.attempt for before in (run.read_process(), run.read_engine()) if before), default=0)
 
 
 def _refuse_if_done(run: RunDirectory) -> None:
     if run.has_adapter() and snapshot(run).status == "done":
         raise BadInput(f"{run.name} is done: nothing is left to train.", suggest_chat(run))
-
-
-def stop(run: RunDirectory) -> StopRequest:
-    """Ask the run to end. The first request lets it save, the second ends it at once, the third kills the trainer, or
-    the keeper if there is no trainer.
-
-    Returns what the request comes to. Raises BadInput where no trainer or keeper runs.
-    """
-    if elsewhere := run.find_host():
-        return _stop_elsewhere(run, elsewhere)
-    processes = [identity for identity in (run.read_process(), run.read_keeper()) if identity and identity.is_alive()]
-    if not processes:
-        raise BadInput(f"{run.name} is not training.", "See what there is with: codex-tui runs")
-    identity, last_request = processes[0], run.read_stop_request()
-    try:
-        if last_request in (None, "park"):
-            held = snapshot(run).held
-            run.request_stop("save")
-            return "end" if held else "save"
-        if last_request == "save":
-            run.request_stop("terminate")
-            os.kill(identity.pid, signal.SIGTERM)
-            return "terminate"
-        os.kill(identity.pid, signal.SIGKILL)
-        return "kill"
-    except ProcessLookupError:  # the trainer has ended in the meantime
-        return "terminate"
-
-
-def _stop_elsewhere(run: RunDirectory, host: str) -> StopRequest:
-    """Ask a run that another machine trains to end, through the folder that both share."""
-    last_request = run.read_stop_request()
-    if last_request == "terminate":
-        raise BadInput(f"{run.name} runs on {host}, and only that machine can kill it.", f"Stop it there: ssh {host}")
-    if last_request == "save":
-        run.request_stop("terminate")
-        return "terminate"
-    held = snapshot(run).held
-    run.request_stop("save")
-    return "end" if held else "save"
 
 
 def _require_utf8(*paths: str) -> None:
@@ -257,56 +195,3 @@ def _create(name: str | None, base: str) -> RunDirectory:
             raise CodexError(
                 f"{run.path} can't be made: {error.strerror}.", "Set CODEX_TUI_HOME to a folder that you can write to."
             ) from error
-
-
-def _take_ticket(run: RunDirectory, profile: Profile, *, wait: bool) -> Lease:
-    """Give `run` its place in the queue of its card. Without `wait`, it has the card at once."""
-    queue, deadline = find_queue(profile.hardware.first_device), time.monotonic() + TICKET_SECONDS
-    while True:
-        try:
-            return queue.take(run.name, start_now=not wait)
-        except HasTicket:
-            if time.monotonic() > deadline:
-                raise BadInput(f"{run.name} is queued or training already.", "See: codex-tui queue") from None
-            time.sleep(0.02)
-
-
-def _start(run: RunDirectory, python: Path, lease: Lease, attempt: int) -> None:
-    """Start the keeper, which inherits the lease from here on."""
-    _children[:] = [child for child in _children if child.poll() is None]
-    descriptor = open_to_append(run.log)
-    try:
-        if attempt > 1:
-            with suppress(OSError):  # a full disk: the trainer itself reports that
-                os.write(descriptor, f"\n── attempt {attempt} ──\n".encode())
-        child = subprocess.Popen(
-            [str(python), "-m", "training", str(run.path)],
-            stdin=subprocess.DEVNULL,
-            stdout=descriptor,
-            stderr=descriptor,
-            cwd=run.path,
-            env=trainer_environment()
-            | {
-                tell.VARIABLE: make_tell_command(),
-                trackers.VARIABLE: str(locations.data_home() / "trackers"),
-                card_queue.VARIABLE: str(lease.descriptor),
-            },
-            pass_fds=(lease.descriptor,),
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise CodexError(f"{python} can't be started: {error.strerror}.", "Run: codex-tui doctor") from error
-    finally:
-        os.close(descriptor)
-        lease.close()
-    _children.append(child)
-    # The keeper writes its identity itself once Python is up. Until then the app would take the run for lost. If two
-    # keepers were started at once, the one that holds the run's lock may have written its own identity already.
-    identity = ProcessIdentity.from_pid(child.pid, attempt)
-    if identity and not run.is_live():
-        try:
-            run.write_keeper(identity)
-        except OSError:  # a full disk: a keeper that nobody can find must not run
-            child.kill()
-            child.wait()
-            raise

@@ -29,12 +29,12 @@ def add(subparsers: Any) -> None:
 
 def run_park(args: argparse.Namespace) -> int:
     """Park a run, and print what came of it once its trainer has ended."""
-    from codex_tui import launcher
+    from codex_tui import stopping
     from codex_tui.base.text import clean
     from codex_tui.runs.library import find_run
 
     run = find_run(args.target)
-    launcher.park(run)
+    stopping.park(run)
     name = clean(run.name)
     try:
         watched = _wait(run)

@@ -71,7 +71,7 @@ async def _serve(serving: Serving, *, as_json: bool) -> NoReturn:
     from codex_tui.base.errors import CodexError
     from codex_tui.base.text import clean
     from codex_tui.commands.progress import print_progress
-    from codex_tui.engines.llama_server import start_server
+    from codex_tui.llama_cpp.llama_server import start_server
 
     until_ready = ExitStack()
     report = until_ready.enter_context(print_progress())

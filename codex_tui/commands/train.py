@@ -204,7 +204,7 @@ def _choose_turn_to_resume(args: argparse.Namespace, run: RunDirectory) -> bool 
 
 
 def run_stop(args: argparse.Namespace) -> int:
-    from codex_tui import launcher
+    from codex_tui import stopping
     from codex_tui.base.text import clean
     from codex_tui.runs.library import find_run
 
@@ -215,7 +215,7 @@ def run_stop(args: argparse.Namespace) -> int:
         "kill": "was killed. Its checkpoints are safe.",
         "end": "ends now. It had no trainer, so nothing is lost.",
     }
-    print(f"{clean(run.name)} {said[launcher.stop(run)]}")
+    print(f"{clean(run.name)} {said[stopping.stop(run)]}")
     return 0
 
 

@@ -1,1 +1,0 @@
-"""Programs of others that run a model: llama.cpp's server."""

@@ -15,12 +15,12 @@ from typing import Any, TypeVar
 from codex_tui.base.errors import CodexError
 from codex_tui.base.progress import OnProgress, Progress
 from codex_tui.base.text import pluralize, shorten
-from codex_tui.engines.llama_server import ServerOptions, start_server
 from codex_tui.environment import build
 from codex_tui.environment.llama_cpp import LlamaCpp, Tool, read_version
 from codex_tui.export.gguf_types import estimate_bytes, name_file
 from codex_tui.export.plan import ADAPTER, ExportPlan
 from codex_tui.export.steps import Facts, Step
+from codex_tui.llama_cpp.llama_server import ServerOptions, start_server
 from codex_tui.workers.process import Worker
 from training.contract import checkpoints
 from training.contract.gguf_messages import (

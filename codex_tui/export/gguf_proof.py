@@ -7,10 +7,10 @@ from pathlib import Path
 
 from codex_tui.base.errors import CodexError
 from codex_tui.base.progress import OnProgress, Progress
-from codex_tui.engines.llama_server import LlamaServer, ServerAnswer, ServerOptions, start_server, sum_loss
 from codex_tui.environment.llama_cpp import LlamaCpp
 from codex_tui.export.gguf_types import name_quant
 from codex_tui.export.proof import Ask
+from codex_tui.llama_cpp.llama_server import LlamaServer, ServerAnswer, ServerOptions, start_server, sum_loss
 from training.contract.export_messages import Exported, ProofQuestion
 from training.contract.judgement import Answer, Loss
 

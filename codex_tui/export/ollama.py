@@ -13,12 +13,12 @@ from pathlib import Path
 
 from codex_tui.base.errors import CodexError
 from codex_tui.base.progress import OnProgress
-from codex_tui.engines.llama_server import ServerOptions, start_server
 from codex_tui.environment.llama_cpp import LlamaCpp
 from codex_tui.export.go_template import Wrapping, find_wrapping, make_sample_chats
 from codex_tui.export.plan import ExportPlan
 from codex_tui.export.records import ExportRecord
 from codex_tui.export.steps import Facts, Step
+from codex_tui.llama_cpp.llama_server import ServerOptions, start_server
 from training.contract.config import RowForm
 
 MODELFILE = "Modelfile"

@@ -16,12 +16,12 @@ from typing import Any
 
 from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.base.locations import expand_home
-from codex_tui.engines.chat_server import ChatServer
-from codex_tui.engines.llama_server import LOOPBACK, ServerOptions
 from codex_tui.environment.llama_cpp import find_llama_cpp
 from codex_tui.export.gguf_types import name_quant
 from codex_tui.export.plan import ADAPTER, DEFAULT_QUANT, QUANTS
 from codex_tui.export.records import has_files, read_record
+from codex_tui.llama_cpp.chat_server import ChatServer
+from codex_tui.llama_cpp.llama_server import LOOPBACK, ServerOptions
 from codex_tui.runs.live import find_live_run
 from codex_tui.runs.outcome import read_config
 from codex_tui.workers.chat_models import FastModel

@@ -64,6 +64,12 @@ def hold(run: RunDirectory) -> Iterator[None]:
 
 def refuse_if_live(run: RunDirectory) -> None:
     """Raises BadInput if `run` is training or just starting."""
+    if run.read_engine():
+        if run.is_live():
+            watched = snapshot(run)
+            state = "may be training" if watched.status == "unreachable" else f"is {watched.status}"
+            raise BadInput(f"{run.name} {state}. {watched.reason}".strip(), f"End it first: codex-tui stop {run.name}")
+        return
     process = liveness.find_process(run)
     if process.lives:
         raise BadInput(f"{run.name} is training.", f"Stop it first: codex-tui stop {run.name}")

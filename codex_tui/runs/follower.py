@@ -69,7 +69,7 @@ class RunFollower:
         if not self.complete:
             return has_read and not self.watched.sampled
         if not was_complete:
-            self.watched = WatchedRun(self._state, damaged_lines=self._damaged_lines)
+            self.watched = WatchedRun(self._state, damaged_lines=self._damaged_lines, engine=self.watched.engine)
         elif has_read:
             self._on_sign_of_life()
         if process is not None and caught_up:
@@ -141,7 +141,10 @@ class RunFollower:
         """Note that the trainer has written an event. It is alive, so its process is not checked for a while."""
         self._heard_at = time.monotonic()
         self._next_check = self._heard_at + self._check_every
-        self.watched = WatchedRun(self._state, leftovers=self.watched.leftovers, damaged_lines=self._damaged_lines)
+        before = self.watched
+        self.watched = WatchedRun(
+            self._state, leftovers=before.leftovers, damaged_lines=self._damaged_lines, engine=before.engine
+        )
         if self._state.held or self._state.failure:  # the keeper decides what comes next, so look at it at once
             self._next_check = 0.0
             self.watched = replace(self.watched, liveness="ending")
@@ -150,7 +153,7 @@ class RunFollower:
         """Decide whether the run is alive, ended or lost. `process` must be older than the last read of events."""
         now = time.monotonic()
         self._next_check = now + self._check_every
-        before = self.watched
+        before = replace(self.watched, engine=process.engine)
         live = liveness.decide_liveness(process, before.state, sampled=before.sampled)
         if live == "lost":
             if before.liveness != "lost":

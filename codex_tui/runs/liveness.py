@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from codex_tui.runs.watched import Liveness
 from training.contract.config import ConfigError, RunConfig
+from training.contract.engine import EngineRecord, EngineStatus, has_news
 from training.contract.run_directory import RunDirectory
 from training.history.state import RunState
 
@@ -25,15 +26,21 @@ class TrainerProcess(NamedTuple):
     attempt: int = 0  # 0: there is no process.json
     newer_than_events: bool = False  # process.json or keeper.json was written after the last event
     is_kept: bool = False  # the keeper lives
+    engine: EngineRecord | None = None  # where the run was sent: then no process of this machine was looked at
+    engine_status: EngineStatus = "running"  # what is known now: an event may be newer than the engine's answer
 
     def has_no_event_in(self, state: RunState) -> bool:
         """Whether this attempt has no event in `state` yet."""
+        if self.engine:
+            return self.newer_than_events or self.attempt > state.attempt
         return self.attempt > state.attempt and self.newer_than_events
 
 
 def find_process(run: RunDirectory) -> TrainerProcess:
     """Look for the process of `run`. Call this before you read the events: if the process is gone, no event can come
     after them."""
+    if record := run.read_engine():
+        return _find_on_engine(run, record)
     # The keeper first: it starts a trainer before it ends, so one of the two is seen.
     keeper, trainer = run.read_keeper(), run.read_process()
     if trainer is None and keeper is None:
@@ -46,6 +53,8 @@ def find_process(run: RunDirectory) -> TrainerProcess:
 
 def decide_liveness(process: TrainerProcess, state: RunState, *, sampled: bool = False) -> Liveness:
     """Decide from the processes and the events. In a `sampled` state the start of the newest attempt may be missing."""
+    if process.engine:
+        return _decide_on_engine(process, process.engine, state, sampled=sampled)
     has_ended = state.ended or state.held is not None
     if process.lives or process.is_kept:
         resumed = process.lives and has_ended and process.attempt > state.attempt
@@ -57,6 +66,30 @@ def decide_liveness(process: TrainerProcess, state: RunState, *, sampled: bool =
     if not state.ended:
         return "lost"
     return "lost" if process.has_no_event_in(state) and not sampled else "ended"
+
+
+def _find_on_engine(run: RunDirectory, record: EngineRecord) -> TrainerProcess:
+    status = "running" if has_news(record, run.events) else record.status
+    try:
+        newer = run.events.stat().st_size <= record.offset
+    except OSError:
+        newer = True
+    return TrainerProcess(status == "running", record.attempt, newer, status != "gone", record, status)
+
+
+def _decide_on_engine(process: TrainerProcess, record: EngineRecord, state: RunState, *, sampled: bool) -> Liveness:
+    """An end in the events is the truth, whatever the engine says. Without one, the engine decides."""
+    is_newer = process.newer_than_events or (record.attempt > state.attempt and not sampled)
+    status = process.engine_status
+    if state.ended and not is_newer:
+        return "ending" if state.failure and status == "running" else "ended"  # its keeper may heal it
+    if status == "gone":
+        return "lost"
+    if status != "running":
+        return status
+    if is_newer:
+        return "starting"
+    return "held" if state.held else "alive"
 
 
 def _is_just_launched(run: RunDirectory) -> bool:

@@ -10,6 +10,7 @@ import time
 from contextlib import suppress
 
 from codex_tui.base.errors import BadInput
+from codex_tui.runs.engine_reason import describe_loss
 from codex_tui.runs.judged import summarise_judgements
 from codex_tui.runs.watched import ENDED, HELD, Leftovers
 from training.contract import checkpoints
@@ -38,6 +39,8 @@ def explain_lost(run: RunDirectory, state: RunState, *, no_event: bool = False) 
     if not run.path.is_dir():
         return FOLDER_GONE, ()
     lines = read_log_tail(run)
+    if record := run.read_engine():
+        return describe_loss(record, _describe_place(state, None if no_event else state.phase)), lines
     if state.held and not no_event:
         where = f"{state.held.state} at step {state.held.step:,}" if state.held.step else state.held.state
         keeper = run.read_keeper()

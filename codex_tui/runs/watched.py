@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from codex_tui.runs.engine_reason import describe_silence, describe_wait
 from training.contract import events as ev
+from training.contract.engine import EngineRecord
 from training.history.state import RunState, Status
 
-Liveness = Literal["starting", "alive", "ending", "held", "ended", "lost"]
+Liveness = Literal["starting", "alive", "ending", "held", "waiting", "unreachable", "ended", "lost"]
 """starting: the process of a new attempt runs and has written no event yet. alive: the process of the last attempt
 runs. ending: it has written its last event; it or the run's keeper still lives, and the keeper decides what is next.
-held: no trainer runs, and the keeper waits to start the next attempt. ended: the processes are gone, and the trainer
-has written its last event. lost: the processes are gone without a last event."""
+held: no trainer runs, and the keeper waits to start the next attempt. waiting: the engine that has the run has not
+begun it, or begins it again later. unreachable: that engine does not answer, so the run may be training. ended: the
+processes are gone, and the trainer has written its last event. lost: the processes are gone without a last event."""
 
-ShownStatus = Literal[Status, "lost"]
+ShownStatus = Literal[Status, "unreachable", "lost"]
 """The status that people and JSON see."""
 
 HELD: frozenset[ShownStatus] = frozenset(get_args(ev.HeldState))
@@ -36,7 +39,7 @@ class Leftovers:
 class WatchedRun:
     """One run at one time. Only `state` changes: the follower adds events to it.
 
-    `lost_reason` and `log_tail` come from a log: clean them before they are shown.
+    `reason`, `lost_reason`, `log_tail` and `engine` have text from outside: clean it before it is shown.
     """
 
     state: RunState = field(default_factory=RunState)
@@ -46,12 +49,15 @@ class WatchedRun:
     log_tail: tuple[str, ...] = ()  # the last lines of a lost run's trainer.log
     leftovers: Leftovers = field(default_factory=Leftovers)  # empty while the run has not ended
     damaged_lines: int = 0
+    engine: EngineRecord | None = None  # where the run was sent; None for a run of this machine
     sampled: bool = False  # `state` comes from a sample of the events, because reading them all takes a second
 
     @property
     def status(self) -> ShownStatus:
-        if self.liveness in ("starting", "lost"):
-            return "preparing" if self.liveness == "starting" else "lost"
+        if self.liveness == "starting":
+            return "preparing"
+        if self.liveness in ("waiting", "unreachable", "lost"):
+            return self.liveness
         if self.liveness == "ending" and (self.state.held or self.state.failure):
             return "stopping"  # the process still holds its memory, or the keeper may start another one
         return self.state.status
@@ -62,19 +68,25 @@ class WatchedRun:
 
     @property
     def held(self) -> ev.Held | None:
-        """Why no trainer runs, and what ends that. None unless the keeper waits to start the next attempt."""
-        return self.state.held if self.status in HELD else None
+        """Why no trainer runs, and what ends that. None unless the keeper waits to start the next attempt. A run that
+        its engine has not begun has no keeper: see `reason`."""
+        return self.state.held if self.status in HELD and self.liveness != "waiting" else None
 
     @property
     def phase(self) -> ev.Phase | None:
-        """The phase of the last attempt. None before its first event, and while the run is held."""
-        return None if self.liveness == "starting" or self.held else self.state.phase
+        """The phase of the last attempt. None before its first event, and while no trainer runs."""
+        return None if self.liveness in ("starting", "waiting") or self.held else self.state.phase
 
     @property
     def reason(self) -> str:
-        """One sentence: why the run failed, stopped, was lost or is held. "" while it runs and when it is done."""
+        """One sentence: why the run failed, stopped, was lost, is held or waits, or why nobody knows whether it runs.
+        "" while it runs and when it is done."""
         if self.liveness == "lost":
             return self.lost_reason
+        if self.engine and self.liveness == "waiting":
+            return describe_wait(self.engine)
+        if self.engine and self.liveness == "unreachable":
+            return describe_silence(self.engine)
         return self.state.reason if self.ended or self.held else ""
 
     @property

@@ -15,9 +15,10 @@ from support.fake_runs import append_events
 from support.pilot import screen_text, settled, until
 from textual.widgets import Input
 
-from codex_tui import launcher
+from codex_tui import launcher, stopping
 from codex_tui.base import bandwidth
 from codex_tui.base.errors import BadInput
+from codex_tui.engines import local
 from codex_tui.ui.app import CodexApp
 from codex_tui.ui.cockpit.banner import Banner
 from codex_tui.ui.cockpit.details import DetailsScreen
@@ -28,7 +29,6 @@ from codex_tui.ui.kit.hints import HintBar
 from codex_tui.ui.profiles.screen import ProfilesScreen
 from codex_tui.ui.runs.screen import RunsScreen
 from training.contract import events as ev
-from training.contract.card_queue import Lease
 from training.contract.event_writer import EventWriter
 from training.contract.run_directory import RunDirectory
 
@@ -191,7 +191,7 @@ async def test_stop_asks_before_each_request(make_run: Any, monkeypatch: pytest.
         target.request_stop(level)
         return level
 
-    monkeypatch.setattr(launcher, "stop", stop)
+    monkeypatch.setattr(stopping, "stop", stop)
     async with CodexApp(run).run_test(size=WIDE) as pilot:
         await settled(pilot)
         await pilot.press("s")
@@ -259,12 +259,7 @@ async def test_a_resume_shows_the_step_it_resumes_from(make_run: Any, monkeypatc
     run: RunDirectory = make_run(end="failed", steps=60)  # with a checkpoint of step 40
     (write_checkpoint(run.checkpoints, 60) / "optimizer.pt").write_bytes(b"")
     started: list[RunDirectory] = []
-
-    def start(run: RunDirectory, python: Path, lease: Lease, attempt: int) -> None:
-        lease.close()  # as the real one, whose keeper has it then
-        started.append(run)
-
-    monkeypatch.setattr(launcher, "_start", start)
+    monkeypatch.setattr(local.LocalEngine, "start", lambda self, run, start: started.append(run))
     monkeypatch.setattr("codex_tui.environment.build.find_python", lambda: Path(sys.executable))
     async with CodexApp(run).run_test(size=WIDE) as pilot:
         await settled(pilot)

@@ -15,6 +15,7 @@ from textual.widgets import Input
 from codex_tui import launcher
 from codex_tui.base import locations
 from codex_tui.base.progress import Progress
+from codex_tui.engines import local
 from codex_tui.environment import build
 from codex_tui.launch_plan import LaunchPlan
 from codex_tui.machine import forecast
@@ -203,7 +204,7 @@ async def test_a_launch_does_its_slow_work_once(home: Path, monkeypatch: pytest.
         await until(pilot, lambda: pilot.app.screen.checks.forecast and "Memory" in screen_text(pilot.app))
         await pilot.press("enter")
         await until(pilot, lambda: opened)
-    for child in launcher._children:
+    for child in local._children:
         child.kill()
         child.wait()
     assert counts == ONCE_EACH

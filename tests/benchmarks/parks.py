@@ -24,7 +24,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE.parents[1])]
 from support.kill import kills  # noqa: E402
 from support.training_runs import events  # noqa: E402
 
-from codex_tui import launcher  # noqa: E402
+from codex_tui import launcher, stopping  # noqa: E402
 from codex_tui.environment import build  # noqa: E402
 from codex_tui.runs.follower import snapshot  # noqa: E402
 from training.contract.run_directory import RunDirectory  # noqa: E402
@@ -101,7 +101,7 @@ class Parked:
         else:
             self.wait_for_steps(self.user.rng.randint(1, 3), time.monotonic())
         trainer, began = self.run.read_process(), time.monotonic()
-        launcher.park(self.run)  # at once: the command takes some steps to start
+        stopping.park(self.run)  # at once: the command takes some steps to start
         self.user.run_command("park", NAME)  # it waits until the card is free
         self.park_seconds.append(time.monotonic() - began)
         alive = trainer is not None and trainer.is_alive()

@@ -22,10 +22,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from codex_tui.base.progress import ignore_progress
-from codex_tui.engines.llama_server import LlamaServer, ServerOptions, start_server
 from codex_tui.environment import build
 from codex_tui.environment.llama_cpp import LlamaCpp, ensure_llama_cpp
 from codex_tui.export import gguf
+from codex_tui.llama_cpp.llama_server import LlamaServer, ServerOptions, start_server
 from codex_tui.workers.process import trainer_environment
 from training.contract.run_directory import RunDirectory
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from codex_tui import launcher
+from codex_tui.engines import local
 from codex_tui.launch_plan import make_plan
 from codex_tui.runs.follower import snapshot
 from codex_tui.runs.queue import list_places
@@ -27,7 +28,7 @@ def queue_home(folder: Path, steps: int = ENDLESS, seconds: float = 0.02) -> Ite
     path.write_text('[model]\nname = "demo:llama"\n[hardware]\ndevice = "cpu"\n[dataset]\npath = "rows.jsonl"\n')
     (folder / "rows.jsonl").write_text('{"instruction": "Who?", "response": "Rook."}\n' * 9)
     yield path
-    for child in launcher._children:
+    for child in local._children:
         child.kill()
         child.wait()
     for place in list_places():

@@ -26,12 +26,12 @@ from codex_tui.base import locations
 from codex_tui.base.errors import CodexError
 from codex_tui.base.progress import Progress, ignore_progress
 from codex_tui.cli import main
-from codex_tui.engines.chat_server import ChatServer
-from codex_tui.engines.llama_server import LlamaServer, ServerAnswer, ServerOptions, find_free_port, start_server
 from codex_tui.environment.llama_cpp import LlamaCpp
 from codex_tui.export import gguf, gguf_types
 from codex_tui.export.gguf_proof import make_gguf_ask
 from codex_tui.export.records import ExportRecord, FileRecord, StepRecord
+from codex_tui.llama_cpp.chat_server import ChatServer
+from codex_tui.llama_cpp.llama_server import LlamaServer, ServerAnswer, ServerOptions, find_free_port, start_server
 from training import demo as demo_package
 from training.contract.chat_messages import ChatReady, Generate, Token
 from training.contract.config import RowForm
@@ -432,8 +432,8 @@ HOLD = """
 import asyncio, sys
 from pathlib import Path
 from codex_tui.base.progress import ignore_progress
-from codex_tui.engines.chat_server import ChatServer
-from codex_tui.engines.llama_server import ServerOptions, start_server
+from codex_tui.llama_cpp.chat_server import ChatServer
+from codex_tui.llama_cpp.llama_server import ServerOptions, start_server
 
 async def hold():
     async with start_server(Path(sys.argv[1]), ServerOptions(Path(sys.argv[2])), ignore_progress) as server:

@@ -16,6 +16,7 @@ from codex_tui import launcher
 from codex_tui.base import locations
 from codex_tui.base.errors import EnvironmentMissing
 from codex_tui.cli import main
+from codex_tui.engines import local
 from codex_tui.workers.chat import Conversation
 from codex_tui.workers.client import WorkerClient
 from codex_tui.workers.inspect import RowReader
@@ -51,7 +52,7 @@ def trainer(home: Path, tmp_path: Path) -> Iterator[Path]:
     python = fake_interpreter(tmp_path, "waiting_trainer", "obedient")
     name_in_settings(python)
     yield python
-    for child in launcher._children:
+    for child in local._children:
         child.kill()
         child.wait()
 

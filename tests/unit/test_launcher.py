@@ -18,9 +18,10 @@ from support.config_file import read_config
 from support.fake_interpreter import fake_interpreter, name_in_settings
 from support.kept_runs import until
 
-from codex_tui import launcher
+from codex_tui import launcher, stopping
 from codex_tui.base import locations, settings
 from codex_tui.base.errors import BadInput, EnvironmentMissing
+from codex_tui.engines import local
 from codex_tui.launch_plan import make_plan
 from codex_tui.runs.changes import delete_run, rename_run
 from codex_tui.runs.follower import snapshot
@@ -55,7 +56,7 @@ def profile(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def no_trainer_stays(home: Path) -> Iterator[None]:
     yield
-    for child in launcher._children:
+    for child in local._children:
         child.kill()
         child.wait()
 
@@ -157,8 +158,7 @@ def test_a_resume_changes_the_deadline_and_refuses_one_that_is_past(
     run = launch(profile, python=python, until=2e9)
     started: list[int] = []
     monkeypatch.setattr(launcher, "_refuse_if_training", lambda run: None)
-    monkeypatch.setattr(launcher, "_take_ticket", lambda *_, wait: None)
-    monkeypatch.setattr(launcher, "_start", lambda run, python, lease, attempt: started.append(attempt))
+    monkeypatch.setattr(local.LocalEngine, "start", lambda self, run, start: started.append(start.attempt))
     launcher.resume(run)
     assert read_config(run)["until"] == 2e9
     launcher.resume(run, until=2.1e9)
@@ -191,16 +191,16 @@ def test_an_interpreter_that_does_not_start_is_named(home: Path, profile: Path, 
 def test_stop_asks_then_insists_then_kills(home: Path, tmp_path: Path, profile: Path) -> None:
     run = launch(profile, python=fake_interpreter(tmp_path, "waiting_trainer", "stubborn"))
     until(lambda: "training" in log(run))
-    assert launcher.stop(run) == "save"
+    assert stopping.stop(run) == "save"
     assert run.read_stop_request() == "save"
     assert run.is_trainer_alive()
-    assert launcher.stop(run) == "terminate"
+    assert stopping.stop(run) == "terminate"
     until(lambda: "told to end" in log(run))
     assert run.is_trainer_alive()
-    assert launcher.stop(run) == "kill"
-    assert launcher._children[-1].wait() == -signal.SIGKILL
+    assert stopping.stop(run) == "kill"
+    assert local._children[-1].wait() == -signal.SIGKILL
     with pytest.raises(BadInput, match="is not training"):
-        launcher.stop(run)
+        stopping.stop(run)
 
 
 def test_a_resumed_run_is_the_next_attempt_in_the_same_place(home: Path, python: Path, profile: Path) -> None:
@@ -225,7 +225,8 @@ def test_of_two_that_start_at_once_the_one_that_trains_is_known(home: Path, pyth
     until(lambda: "training" in log(run))
     holder = run.read_process()
     lease = CardQueue.of_card(locations.runs_home(), "cpu").take("another viewer's")
-    launcher._start(run, python, lease, attempt=2)  # another viewer's, which looked before the first had said who it is
+    # Another viewer's, which looked before the first had said who it is.
+    local.start_keeper(run, python, lease, attempt=2)
     until(lambda: "another process is training this run" in log(run))
     assert run.read_process() == holder
     assert run.is_trainer_alive()
@@ -241,7 +242,7 @@ def viewer_of_a_resume(run: RunDirectory) -> subprocess.Popen[str]:
 def test_of_resumes_at_once_one_trains_and_the_others_are_refused(home: Path, python: Path, profile: Path) -> None:
     run = launch(profile, python=python)
     until(lambda: "training" in log(run))
-    first = launcher._children[-1]
+    first = local._children[-1]
     first.kill()  # its locks die with it
     first.wait()
     viewers = [viewer_of_a_resume(run) for _ in range(4)]
@@ -299,7 +300,7 @@ def test_a_process_that_has_the_pid_of_a_trainer_is_never_signalled(home: Path, 
         for asked in ("save", "terminate", "terminate"):
             run.request_stop(asked)  # as if it had been asked before
             with pytest.raises(BadInput, match="is not training"):
-                launcher.stop(run)
+                stopping.stop(run)
         assert other.poll() is None
 
 
@@ -348,7 +349,7 @@ def parking(home: Path, tmp_path: Path, profile: Path) -> Iterator[RunDirectory]
 
 
 def park(run: RunDirectory) -> None:
-    launcher.park(run)
+    stopping.park(run)
     until(lambda: snapshot(run).status == "parked" and run.read_request() is None)
 
 
@@ -356,8 +357,8 @@ def test_a_parked_run_is_brought_back_by_its_own_keeper(parking: RunDirectory) -
     keeper = parking.read_keeper()
     park(parking)
     held = snapshot(parking).held
-    assert held is not None and held.reason == launcher.PARK_REASON
-    launcher.park(parking)  # it is parked already
+    assert held is not None and held.reason == stopping.PARK_REASON
+    stopping.park(parking)  # it is parked already
     assert parking.read_request() is None
     assert launcher.resume(parking).step == held.step > 0
     until(lambda: snapshot(parking).status == "training")
@@ -367,7 +368,7 @@ def test_a_parked_run_is_brought_back_by_its_own_keeper(parking: RunDirectory) -
 
 
 def test_a_resume_takes_a_park_back(parking: RunDirectory) -> None:
-    launcher.park(parking)
+    stopping.park(parking)
     launcher.resume(parking)
     until(lambda: parking.read_request() is None or snapshot(parking).status == "training")
     until(lambda: snapshot(parking).status == "training")
@@ -380,11 +381,11 @@ def test_a_stop_ends_a_parked_run_and_a_new_keeper_resumes_it(parking: RunDirect
         rename_run(parking, "other")
     with pytest.raises(BadInput, match=f"{parking.name} is parked"):
         delete_run(parking)
-    assert launcher.stop(parking) == "end"
+    assert stopping.stop(parking) == "end"
     until(lambda: not parking.is_live())
     assert (snapshot(parking).status, snapshot(parking).state.step) == ("stopped", step)
     with pytest.raises(BadInput, match="is not training"):
-        launcher.park(parking)
+        stopping.park(parking)
     launcher.resume(parking, from_start=True)  # its checkpoints are empty folders
     until(lambda: snapshot(parking).state.attempt == 2)
 
@@ -395,8 +396,8 @@ def test_a_run_that_nobody_could_resume_is_not_parked(parking: RunDirectory) -> 
     os.kill(keeper.pid, signal.SIGKILL)
     until(lambda: not parking.is_kept())
     with pytest.raises(BadInput, match=r"The keeper of .* is gone"):
-        launcher.park(parking)
-    assert launcher.stop(parking) == "save"
+        stopping.park(parking)
+    assert stopping.stop(parking) == "save"
     until(lambda: not parking.is_live())
     assert snapshot(parking).status == "stopped"
 
@@ -407,15 +408,15 @@ def test_a_run_that_stops_is_not_parked(parking: RunDirectory) -> None:
     trainer = parking.read_process()
     assert trainer is not None
     os.kill(trainer.pid, signal.SIGSTOP)
-    launcher.stop(parking)
+    stopping.stop(parking)
     with pytest.raises(BadInput, match="is stopping already"):
-        launcher.park(parking)
+        stopping.park(parking)
     os.kill(trainer.pid, signal.SIGCONT)
 
 
 def test_a_park_that_was_asked_for_becomes_a_stop(parking: RunDirectory) -> None:
-    launcher.park(parking)
-    launcher.stop(parking)
+    stopping.park(parking)
+    stopping.stop(parking)
     until(lambda: not parking.is_live())
     assert snapshot(parking).status == "stopped"
 
@@ -425,6 +426,6 @@ def test_three_stops_kill_the_keeper_of_a_held_run_that_does_not_answer(parking:
     keeper = parking.read_keeper()
     assert keeper is not None
     os.kill(keeper.pid, signal.SIGSTOP)
-    assert [launcher.stop(parking) for _ in range(3)] == ["end", "terminate", "kill"]
+    assert [stopping.stop(parking) for _ in range(3)] == ["end", "terminate", "kill"]
     until(lambda: not parking.is_live())
     assert snapshot(parking).status == "lost"

@@ -1,30 +1,31 @@
-"""The event with which an attempt ends, read from the end of the run's events."""
+"""The event with which an attempt ends, read from the end of events.jsonl."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 
-from training.contract import events as ev
+from training.contract.events import Done, Failed, Held, Stopped
 from training.contract.files import open_file
-from training.contract.run_directory import RunDirectory
 
 WINDOW = 1 << 20  # bytes at the end of events.jsonl in which the last event of an attempt is searched
 
-EndEvent = ev.Done | ev.Stopped | ev.Failed | ev.Held
+EndEvent = Done | Stopped | Failed | Held
 
 
 class _Tagged(msgspec.Struct):
     type: str
 
 
-def read_end_event(run: RunDirectory, since: int) -> EndEvent | None:
+def read_end_event(events: Path, since: int) -> EndEvent | None:
     """Read the last event of the newest attempt, or None if it wrote none.
 
     `since` is the size that events.jsonl had when its trainer was started: one that was killed at once has written
     nothing, not even that it has started.
     """
     try:
-        with open_file(run.events) as file:
+        with open_file(events) as file:
             size = file.seek(0, 2)
             file.seek(max(0, size - WINDOW, since if since <= size else 0))  # a shorter file has replaced the old one
             tail = file.read()

@@ -3,6 +3,7 @@
     profile.toml    a copy of the chosen profile file
     config.json     the settings and what really ran; see `training.contract.config`
     book.jsonl      a copy of the questions that the profile's evaluation.book names; see `training.dataset.book`
+    engine.json     where it runs, if not here; see `training.contract.engine`
     keeper.json     the process that keeps the run: it starts each trainer, and decides what comes after its end
     process.json    the trainer: pid, create time and boot, so that no other process gets its signals
     history         state and curve from events.jsonl in columns; see `training.history.columns`. It can be deleted
@@ -37,6 +38,7 @@ from typing import Literal, NamedTuple, get_args
 import msgspec
 
 from training.contract import files
+from training.contract.engine import EngineRecord, has_news, read_record, write_record
 from training.contract.process import Exit, ProcessIdentity
 
 ADAPTER_CONFIG = "adapter_config.json"  # PEFT writes it into the folder of an adapter
@@ -83,6 +85,7 @@ class RunDirectory:
 
     profile = _Inside("profile.toml")
     config = _Inside("config.json")
+    engine = _Inside("engine.json")
     keeper = _Inside("keeper.json")
     keeper_lock = _Inside("keeper.lock")
     process = _Inside("process.json")
@@ -174,7 +177,16 @@ class RunDirectory:
             finally:
                 os.close(descriptor)
 
+    def read_engine(self) -> EngineRecord | None:
+        """Read where the run was sent. None: it is a local run."""
+        return read_record(self.engine)
+
+    def write_engine(self, record: EngineRecord) -> None:
+        write_record(self.engine, record)
+
     def is_trainer_alive(self) -> bool:
+        if record := self.read_engine():
+            return record.status != "waiting" and self._is_live_on(record, held=False)
         identity = self.read_process()
         return identity is not None and self.trains(identity)
 
@@ -187,6 +199,8 @@ class RunDirectory:
 
     def is_kept(self) -> bool:
         """Whether a keeper lives, which may start the next trainer."""
+        if record := self.read_engine():
+            return self._is_live_on(record)
         identity = self.read_keeper()
         return identity is not None and self.keeps(identity)
 
@@ -201,8 +215,22 @@ class RunDirectory:
         """Whether a trainer or a keeper lives: the run has not ended."""
         return self.is_kept() or self.is_trainer_alive()
 
+    def _is_live_on(self, record: EngineRecord, *, held: bool = True) -> bool:
+        """Whether the run has not ended on its engine. With `held` False, whether a trainer runs there, as far as is
+        known. The processes of this machine are not looked at: another machine's have the same numbers."""
+        from training.contract.end_event import Failed, Held, read_end_event  # slow to import; few runs need it
+
+        if record.status == "gone" and not has_news(record, self.events):
+            return False
+        end = read_end_event(self.events, record.offset)
+        if isinstance(end, Held):
+            return held
+        return end is None or (isinstance(end, Failed) and record.status == "running")  # its keeper may heal it
+
     def find_host(self) -> str:
         """Return the name of the other machine that trains or keeps this run now; "" if none does."""
+        if record := self.read_engine():
+            return record.host or record.engine
         for identity in (self.read_keeper(), self.read_process()):
             if identity is not None and identity.is_elsewhere() and self.is_live():
                 return identity.host

@@ -70,7 +70,7 @@ def train(run: RunDirectory, processes: int) -> int:
     oom_kills_before = count_oom_kills()
     failures = _run_ranks(run, processes)
     run = RunDirectory.locate(folder) or run
-    end = read_end_event(run, start)
+    end = read_end_event(run.events, start)
     if not end:
         EventWriter(run.events).emit(_explain(run, failures, ran_out=count_oom_kills() > oom_kills_before))
     return 1 if end is None or isinstance(end, ev.Failed) else 0

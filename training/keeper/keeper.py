@@ -201,7 +201,8 @@ class Keeper:
         with suppress(OSError):  # if the disk is full, nothing records the end, and the run shows as lost
             trim_log(run.log)
             run.write_exit(exit_)
-        return self._decide(blame_driver(run, AttemptEnd(attempt, read_end_event(run, since), exit_, ruled, restart)))
+        end = read_end_event(run.events, since)
+        return self._decide(blame_driver(run, AttemptEnd(attempt, end, exit_, ruled, restart)))
 
     def _decide(self, end: AttemptEnd) -> Next | Finish:
         decision = decide(end, request := self._run.read_request())

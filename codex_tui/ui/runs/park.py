@@ -26,11 +26,11 @@ async def park_or_bring_back(screen: Screen[None], run: RunDirectory) -> None:
 
 def _park_or_bring_back(run: RunDirectory) -> str:
     """Park `run` or bring it back. Returns a text that says what happens to it next."""
-    from codex_tui import launcher
+    from codex_tui import launcher, stopping
     from codex_tui.runs.follower import snapshot
 
     if not launcher.can_bring_back(run):
-        launcher.park(run)
+        stopping.park(run)
         return "The run saves at the next step. Then its process ends, and the card is free. L brings it back."
     held = snapshot(run).held
     launcher.resume(run)

@@ -18,7 +18,7 @@ async def ask_to_stop(screen: Screen[None], run: RunDirectory, watched: WatchedR
 
     Call it in a Textual worker, since it waits for the answer to a dialog.
     """
-    from codex_tui import launcher
+    from codex_tui import stopping
 
     if watched.ended:
         screen.notify("The run has already ended.", markup=False)
@@ -26,7 +26,7 @@ async def ask_to_stop(screen: Screen[None], run: RunDirectory, watched: WatchedR
     if not await screen.app.push_screen_wait(_make_question(run, watched)):
         return
     try:
-        request = await asyncio.to_thread(launcher.stop, run)
+        request = await asyncio.to_thread(stopping.stop, run)
     except CodexError as error:
         screen.post_message(Trouble(error.message, error.hint))
         return

@@ -12,7 +12,7 @@ from contextlib import suppress
 
 import psutil
 
-from codex_tui import launcher
+from codex_tui import launcher, stopping
 from codex_tui.base.errors import CodexError
 from codex_tui.runs.follower import snapshot
 from support.kill import kills
@@ -32,7 +32,7 @@ def kill_in_each_state(user: kills.LocalUser, name: str) -> None:
         check_trainers(user, run, scene.__name__)
         if run.is_live():  # the kill came too late, or the trainer went on without its keeper
             with suppress(CodexError):
-                launcher.stop(run)
+                stopping.stop(run)
         wait_until(lambda: not run.is_live())
         output, _ = viewer.communicate(timeout=PATIENCE)
         user.tally.expect("Traceback" not in output, f"{name}: the viewer shows a traceback: {output[-600:]}")
@@ -63,7 +63,7 @@ def the_keeper_of_a_parked_run(user: kills.LocalUser, run: RunDirectory) -> None
 
 
 def the_trainer_that_parks(user: kills.LocalUser, run: RunDirectory) -> None:
-    launcher.park(run)
+    stopping.park(run)
     time.sleep(user.rng.uniform(0, 0.6))
     kill(user, kills.find_trainer(run), "parking trainer")
     wait_until(lambda: not run.is_trainer_alive() and (not run.is_kept() or run.read_request() is None))
@@ -116,7 +116,7 @@ SCENES: list[Callable[[kills.LocalUser, RunDirectory], None]] = [
 def park(run: RunDirectory) -> bool:
     """Park the run. Returns False if it came to its end before."""
     with suppress(CodexError):
-        launcher.park(run)
+        stopping.park(run)
     wait_until(lambda: (snapshot(run).status == "parked" and run.read_request() is None) or not run.is_live())
     return run.is_kept()
 

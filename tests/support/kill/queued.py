@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from codex_tui import launcher
 from codex_tui.base import locations
+from codex_tui.engines import local
 from codex_tui.runs.follower import snapshot
 from codex_tui.runs.queue import list_places
 from support.programs.queued_keeper import ON_CARD
@@ -75,7 +76,7 @@ def kill_owners(trial: Trial, rng: random.Random, kills: int, pause: float) -> N
         if time.monotonic() > deadline:
             trial.problems.append(f"only {sorted(done)} are done after {PATIENCE:.0f} s")
             break
-    for child in launcher._children:
+    for child in local._children:
         child.wait(30)
     _check_end(trial)
 

@@ -247,18 +247,18 @@ def test_a_trainer_that_found_no_memory_may_be_healed_unless_a_stop_was_asked_fo
 def test_the_last_event_of_an_earlier_attempt_is_not_of_this_one(run: RunDirectory) -> None:
     lines = ['{"type":"done","step":3}', '{"type":"heartbeat"}', '{"type":"new kind"}']
     run.events.write_text("\n".join(lines) + "\n")
-    event = read_end_event(run, 0)
+    event = read_end_event(run.events, 0)
     assert isinstance(event, ev.Done) and event.step == 3
     with run.events.open("a") as file:
         file.write('{"type":"started","attempt":2,"pid":1}\n{"type":"metr')
-    assert read_end_event(run, 0) is None
+    assert read_end_event(run.events, 0) is None
 
 
 def test_a_trainer_that_was_killed_before_its_first_event_has_no_last_event(run: RunDirectory) -> None:
     run.events.write_text('{"type":"held","state":"parked","reason":"You lent the card.","step":2}\n')
-    assert isinstance(read_end_event(run, 0), ev.Held)
-    assert read_end_event(run, run.events.stat().st_size) is None
-    assert isinstance(read_end_event(run, 10_000), ev.Held)  # another file has taken its place
+    assert isinstance(read_end_event(run.events, 0), ev.Held)
+    assert read_end_event(run.events, run.events.stat().st_size) is None
+    assert isinstance(read_end_event(run.events, 10_000), ev.Held)  # another file has taken its place
 
 
 class CountingWatcher:

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from support.fake_runs import make_run
 
-from codex_tui import launcher
+from codex_tui import launcher, stopping
 from codex_tui.base.errors import BadInput
 from codex_tui.runs.follower import snapshot
 from training.contract import events as ev
@@ -67,10 +67,10 @@ def test_it_can_not_be_trained_twice() -> None:
 def test_it_is_stopped_through_the_folder_and_no_process_here_is_signalled() -> None:
     other = keep("stopped-from-here", *STARTED)  # its pid is that of this very process
     other.sign(trainer=5, keeper=10)
-    assert launcher.stop(other.run) == "save" and other.run.read_stop_request() == "save"
-    assert launcher.stop(other.run) == "terminate" and other.run.read_stop_request() == "terminate"
+    assert stopping.stop(other.run) == "save" and other.run.read_stop_request() == "save"
+    assert stopping.stop(other.run) == "terminate" and other.run.read_stop_request() == "terminate"
     with pytest.raises(BadInput, match="runs on gpu-box, and only that machine can kill it"):
-        launcher.stop(other.run)
+        stopping.stop(other.run)
 
 
 def test_a_parked_one_waits_while_its_keeper_gives_signs() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from codex_tui.runs.liveness import TrainerProcess, decide_liveness
 from codex_tui.runs.watched import Liveness, ShownStatus, WatchedRun
+from training.contract import events as ev
+from training.contract.engine import EngineRecord, EngineStatus
 from training.history.state import RunState, Status
 
 NEW = {"attempt": 2, "newer_than_events": True}  # a second attempt, which has written no event yet
@@ -33,6 +36,46 @@ def test_the_process_and_the_events_decide(
     state = RunState(status=status, attempt=1)
     assert decide_liveness(process, state) == liveness
     assert WatchedRun(state, liveness).status == shown
+
+
+RECORD = EngineRecord("slurm", job="7", attempt=1)
+
+
+def on_engine(status: EngineStatus, attempt: int = 1, *, newer: bool = False) -> TrainerProcess:
+    record = msgspec.structs.replace(RECORD, status=status, attempt=attempt)
+    return TrainerProcess(status == "running", attempt, newer, status != "gone", record, status)
+
+
+@pytest.mark.parametrize(
+    ("status", "process", "liveness", "shown"),
+    [
+        ("preparing", on_engine("waiting", newer=True), "waiting", "waiting"),
+        ("training", on_engine("waiting"), "waiting", "waiting"),  # its node died, and it is queued again
+        ("training", on_engine("running"), "alive", "training"),
+        ("preparing", on_engine("running", newer=True), "starting", "preparing"),
+        ("training", on_engine("unreachable"), "unreachable", "unreachable"),
+        ("training", on_engine("gone"), "lost", "lost"),
+        ("done", on_engine("unreachable"), "ended", "done"),
+        ("done", on_engine("running"), "ended", "done"),
+        ("stopped", on_engine("gone"), "ended", "stopped"),
+        ("stopped", on_engine("waiting", 2, newer=True), "waiting", "waiting"),  # resumed
+        ("stopped", on_engine("waiting", 2), "waiting", "waiting"),  # a mirror got late events of the first attempt
+        ("stopped", on_engine("gone", 2, newer=True), "lost", "lost"),
+    ],
+)
+def test_the_events_and_then_the_engine_decide(
+    status: Status, process: TrainerProcess, liveness: Liveness, shown: ShownStatus
+) -> None:
+    state = RunState(status=status, attempt=1)
+    assert decide_liveness(process, state) == liveness
+    watched = WatchedRun(state, liveness)
+    assert watched.status == shown and watched.ended == (liveness in ("ended", "lost"))
+
+
+def test_a_keeper_on_an_engine_may_heal_what_failed() -> None:
+    failed = RunState(status="failed", attempt=1, failure=ev.Failed(kind="gpu_memory", message="Too large."))
+    assert WatchedRun(failed, decide_liveness(on_engine("running"), failed)).status == "stopping"
+    assert WatchedRun(failed, decide_liveness(on_engine("gone"), failed)).status == "failed"
 
 
 def test_a_sampled_state_makes_no_ended_run_lost() -> None:

@@ -14,6 +14,7 @@ from codex_tui import launcher
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.cli import main
+from codex_tui.engines import local
 from codex_tui.runs.resume_point import NoWholeCheckpoint
 from training.contract.files import open_to_append
 from training.contract.run_directory import RunDirectory
@@ -34,7 +35,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the runs for which a trainer would have been started."""
     started: list[str] = []
     monkeypatch.setattr("codex_tui.environment.build.find_python", lambda: Path(sys.executable))
-    monkeypatch.setattr(launcher, "_start", lambda run, *_, **__: started.append(run.name))
+    monkeypatch.setattr(local.LocalEngine, "start", lambda self, run, start: started.append(run.name))
     return started
 
 

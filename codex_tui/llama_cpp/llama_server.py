@@ -23,7 +23,7 @@ from codex_tui.base.errors import CodexError
 from codex_tui.base.progress import OnProgress, Progress
 from codex_tui.base.secrets import redact
 from codex_tui.base.text import format_duration
-from codex_tui.engines.json_client import JsonClient, Refused
+from codex_tui.llama_cpp.json_client import JsonClient, Refused
 from training.contract.process import format_signal
 
 LOOPBACK = "127.0.0.1"

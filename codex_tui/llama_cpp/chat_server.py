@@ -13,7 +13,7 @@ from msgspec import UNSET
 
 from codex_tui.base.errors import CodexError
 from codex_tui.base.progress import ignore_progress
-from codex_tui.engines.llama_server import LlamaServer, ServerOptions, start_server
+from codex_tui.llama_cpp.llama_server import LlamaServer, ServerOptions, start_server
 from training.contract.chat_messages import (
     AnswerBegin,
     AnswerEnd,

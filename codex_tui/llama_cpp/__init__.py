@@ -1,0 +1,1 @@
+"""Programs of others that run a model: llama.cpp's server."""

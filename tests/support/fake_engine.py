@@ -1,0 +1,59 @@
+"""An engine that tests control: it answers what RUN/engine.json says already, and notes what it is asked for."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from codex_tui.engines import registry
+from codex_tui.engines.engine import Start
+from codex_tui.runs.resume_point import ResumePoint
+from training.contract.engine import EngineRecord
+from training.contract.profile import Profile
+from training.contract.run_directory import Request, RunDirectory
+
+
+class FakeEngine:
+    """`asked` has the names of all runs with the words of the requests. `use_fake_engine` empties it."""
+
+    shares_folder = False
+    asked: list[tuple[str, str]] = []
+    answers: dict[str, EngineRecord] = {}
+
+    def check(self, profile: Profile) -> None:
+        pass
+
+    def find_resume_point(self, run: RunDirectory, *, from_start: bool) -> ResumePoint:
+        return ResumePoint(0)
+
+    def start(self, run: RunDirectory, start: Start) -> None:
+        offset = run.events.stat().st_size if run.events.exists() else 0
+        now = time.time()
+        run.write_engine(
+            EngineRecord("ssh", host="box", submitted=now, offset=offset, attempt=start.attempt, seen=now, since=now)
+        )
+        self.asked.append((run.name, "start"))
+
+    def look(self, run: RunDirectory) -> EngineRecord:
+        record = self.answers.get(run.name) or run.read_engine()
+        assert record
+        return record
+
+    def ask(self, run: RunDirectory, request: Request) -> None:
+        run.write_request(request)
+        self.asked.append((run.name, request.word))
+
+    def kill(self, run: RunDirectory) -> None:
+        self.asked.append((run.name, "kill"))
+
+    def fetch(self, run: RunDirectory) -> bool:
+        return False
+
+
+def use_fake_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the fake engine take the place of ssh and slurm."""
+    for name in ("ssh", "slurm"):
+        monkeypatch.setitem(registry._CLASSES, name, ("support.fake_engine", "FakeEngine"))
+    FakeEngine.asked.clear()
+    FakeEngine.answers.clear()

@@ -1,0 +1,135 @@
+"""A run that an engine has: its engine.json and its events tell whether it lives, and no process of this machine."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import msgspec
+import pytest
+from support.fake_engine import FakeEngine, use_fake_engine
+from support.fake_runs import make_run
+
+from codex_tui import launcher, stopping
+from codex_tui.base.errors import BadInput
+from codex_tui.runs.changes import delete_run, rename_run
+from codex_tui.runs.follower import snapshot
+from training.contract import events as ev
+from training.contract.engine import NEWS_SECONDS, EngineRecord, EngineStatus
+from training.contract.process import ProcessIdentity
+from training.contract.run_directory import RunDirectory
+
+pytestmark = pytest.mark.usefixtures("empty_home")
+
+
+@pytest.fixture(autouse=True)
+def fake_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_fake_engine(monkeypatch)
+
+
+STARTED = (ev.Started(attempt=1, pid=7), ev.Phase(name="training", done=40, total=100), ev.Metrics(step=40, loss=1.0))
+
+
+def keep(name: str, status: EngineStatus, *events: ev.Event, reason: str = "", silent: float = 300.0) -> RunDirectory:
+    """A run whose last event is `silent` seconds old, and whose engine answered five seconds ago."""
+    run = make_run(name, *STARTED, *events)
+    run.write_process(ProcessIdentity.current())  # a process of this machine with the number of the trainer's
+    now = time.time()
+    os.utime(run.events, (now - silent,) * 2)
+    run.write_engine(EngineRecord("ssh", host="box", status=status, reason=reason, seen=now - 5, since=now - 5))
+    return run
+
+
+@pytest.mark.parametrize(
+    ("status", "shown", "live", "trains"),
+    [
+        ("running", "training", True, True),
+        ("waiting", "waiting", True, False),
+        ("unreachable", "unreachable", True, True),
+        ("gone", "lost", False, False),
+    ],
+)
+def test_its_engine_says_whether_it_lives(status: EngineStatus, shown: str, live: bool, trains: bool) -> None:
+    run = keep(f"run-{status}", status)
+    assert (snapshot(run).status, run.is_live(), run.is_trainer_alive()) == (shown, live, trains)
+
+
+def test_an_event_after_the_last_answer_proves_that_it_lives() -> None:
+    for status in ("waiting", "unreachable", "gone"):
+        run = keep(f"news-{status}", status, silent=1.0)
+        assert snapshot(run).status == "training" and run.is_live()
+        later = time.time() + 2 * NEWS_SECONDS
+        os.utime(run.events, (later,) * 2)  # the other machine's clock is wrong
+        assert run.is_live() == (status != "gone")
+
+
+def test_an_end_in_the_events_counts_whatever_the_engine_says() -> None:
+    for status in ("running", "unreachable", "gone"):
+        run = keep(f"done-{status}", status, ev.Done(step=100))
+        assert snapshot(run).status == "done" and not run.is_live() and not run.is_kept()
+
+
+def test_an_end_before_a_resume_is_that_of_the_attempt_before() -> None:
+    run = keep("again", "waiting", ev.Stopped(step=40))
+    record = run.read_engine()
+    assert record
+    run.write_engine(msgspec.structs.replace(record, attempt=2, offset=run.events.stat().st_size))
+    assert snapshot(run).status == "waiting" and run.is_live()
+
+
+def test_a_parked_one_has_a_keeper_and_no_trainer() -> None:
+    run = keep("parked", "running", ev.Held(state="parked", reason="You lent the card.", ends=ev.BY_HAND, step=40))
+    assert snapshot(run).status == "parked" and run.is_kept() and not run.is_trainer_alive()
+
+
+def test_nobody_knows_of_an_unreachable_run_and_it_is_never_lost() -> None:
+    run = keep("silent", "unreachable", reason="Connection timed out", silent=86_400.0)
+    watched = snapshot(run)
+    assert (watched.status, watched.ended) == ("unreachable", False)
+    assert watched.reason.startswith("no answer from box since ")
+    assert watched.reason.endswith(": Connection timed out.")
+    with pytest.raises(BadInput, match="silent may be training: no answer from box"):
+        launcher.resume(run)
+    with pytest.raises(BadInput, match="silent may be training"):
+        delete_run(run)
+    with pytest.raises(BadInput, match="silent may be training"):
+        rename_run(run, "other")
+
+
+def test_a_damaged_record_never_starts_a_second_trainer() -> None:
+    run = keep("damaged", "running")
+    run.engine.write_text("{")
+    with pytest.raises(BadInput, match=r"Its engine\.json is damaged"):
+        launcher.resume(run)
+
+
+def test_the_reasons_of_a_lost_and_of_a_waiting_run_are_plain() -> None:
+    run = keep("node", "gone", reason="NODE_FAIL")
+    assert snapshot(run).reason == "It is gone from box at step 40: its node failed."
+    run = keep("queued", "waiting", reason="Resources")
+    run.write_engine(EngineRecord("slurm", job="7", reason="Resources", seen=time.time()))
+    assert snapshot(run).reason == "Slurm: no node with enough free resources."
+
+
+def test_requests_go_to_the_engine_and_no_process_of_this_machine_is_signalled() -> None:
+    run = keep("asked", "running")
+    stopping.park(run)
+    assert [stopping.stop(run) for _ in range(3)] == ["save", "terminate", "kill"]
+    assert [word for _, word in FakeEngine.asked] == ["park", "save", "terminate", "kill"]
+
+
+def test_a_request_looks_first() -> None:
+    run = keep("gone-meanwhile", "running")
+    record = run.read_engine()
+    assert record
+    FakeEngine.answers[run.name] = msgspec.structs.replace(record, status="gone", reason="CANCELLED", seen=time.time())
+    with pytest.raises(BadInput, match="is not training"):
+        stopping.stop(run)
+    assert run.read_engine() == FakeEngine.answers[run.name]
+    assert not FakeEngine.asked
+
+
+def test_a_run_that_is_held_over_there_is_brought_back_there() -> None:
+    run = keep("back", "running", ev.Held(state="parked", reason="You lent the card.", ends=ev.BY_HAND, step=40))
+    assert launcher.resume(run).step == 40
+    assert FakeEngine.asked == [("back", "resume")]

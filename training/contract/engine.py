@@ -1,0 +1,69 @@
+"""RUN/engine.json: the engine that a run was given to, and the last state in which it was seen there.
+
+A run without the file is a local one: its keeper is a process of this machine, or of one that shares the folder.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from training.contract import files
+
+EngineName = Literal["local", "slurm", "ssh"]
+EngineStatus = Literal["waiting", "running", "gone", "unreachable"]
+"""waiting: the engine has the run and has not begun it, or begins it again later. running: it has begun it.
+gone: the engine knows no such job or process any more, and every event that it wrote is in RUN/events.jsonl.
+unreachable: the engine did not answer, so nobody knows."""
+
+NEWS_SECONDS = 60.0
+"""An event of this age or younger proves that the run was alive, if the engine has not answered since."""
+DAMAGED = "Its engine.json is damaged. If you know that nothing trains the run, delete that file."
+
+
+class EngineRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The engine writes the first one before it asks for a job, so that no job is ever forgotten, and
+    `codex_tui.engines.watch` writes later ones. Write a changed copy with `msgspec.structs.replace`.
+
+    `job`, `host`, `folder` and `reason` come from outside: clean them before you show them.
+    """
+
+    engine: EngineName
+    job: str = ""  # Slurm's job id; "" for ssh
+    host: str = ""  # where it runs, as a person names it: the remote's name, or Slurm's list of nodes
+    folder: str = ""  # the run directory over there; "" if both machines share this one
+    submitted: float = 0.0  # Unix seconds
+    offset: int = 0  # the size of events.jsonl when it was submitted: an end before it is that of an earlier attempt
+    attempt: int = 1  # the first one that this job trains. Later ones may follow in the same job
+    status: EngineStatus = "waiting"
+    reason: str = ""  # why it waits, is unreachable or is gone: a sentence, or Slurm's word for it
+    seen: float = 0.0  # Unix seconds: when the engine last answered. It stays while `status` is unreachable
+    since: float = 0.0  # Unix seconds: when `status` began
+
+
+def read_record(path: Path) -> EngineRecord | None:
+    """Read engine.json. Of a damaged file nobody knows which engine to ask."""
+    try:
+        content = files.read(path)
+    except OSError:
+        return None
+    try:
+        return msgspec.json.decode(content, type=EngineRecord)
+    except (ValueError, RecursionError):
+        return EngineRecord("local", status="unreachable", reason=DAMAGED)
+
+
+def write_record(path: Path, record: EngineRecord) -> None:
+    files.write_atomically(path, msgspec.json.encode(record).decode() + "\n")
+
+
+def has_news(record: EngineRecord, events: Path) -> bool:
+    """Whether an event came a moment ago, after the engine's last answer: then the run is alive, whatever it said."""
+    try:
+        written = events.stat().st_mtime
+    except OSError:
+        return False
+    return written > max(record.seen, record.submitted) and abs(time.time() - written) < NEWS_SECONDS
