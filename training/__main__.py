@@ -52,6 +52,10 @@ def main(arguments: list[str]) -> int:
             from training.finetune.entry import train_rank
 
             return train_rank(Path(run).absolute())
+        case ["node", run]:  # srun starts it; see training.finetune.other_nodes
+            from training.finetune.other_node import join
+
+            return join(Path(run).absolute())
         case ["attempt", run]:
             from training.finetune.entry import train
 

@@ -14,12 +14,14 @@ from training.contract import failures, files
 from training.contract.card_queue import Lease
 from training.contract.run_directory import RunDirectory
 from training.contract.secrets import redact_secrets
-from training.finetune import torchrun
+from training.finetune import first_node
 from training.finetune.attempt import Attempt, FollowingAttempt, print_error
 from training.finetune.gpu import open_card
 from training.finetune.no_time import end_without_step
+from training.finetune.nodes import count_nodes
 from training.finetune.ranks import LOST_ANOTHER, Ranks
 from training.finetune.time_limit import TimeLimit
+from training.finetune.torchrun import end_with_torchrun
 from training.job import environ
 from training.job.job import check_dataset_unchanged, check_rows, describe_dataset_change, read_all_rows, read_job
 from training.job.model import local_folder
@@ -38,8 +40,8 @@ def train(path: Path) -> int:
         if not _lock(run):
             print_error(f"{path}: another process is training this run.")
             return 1
-        if (processes := torchrun.count_processes(run)) > 1:
-            return torchrun.train(run, processes)
+        if (profile := first_node.read_profile(run)) and profile.processes * count_nodes(profile) > 1:
+            return first_node.train(run, profile)
         return _train(Attempt(run))
     except OSError as error:  # one of the run's files may be a pipe, for example
         print_error(f"{error.filename or path}: {error.strerror}")
@@ -48,7 +50,7 @@ def train(path: Path) -> int:
 
 def train_rank(path: Path) -> int:
     """Train the run at `path` as one of several ranks, which torchrun's process has started."""
-    torchrun.end_with_torchrun()
+    end_with_torchrun()
     os.umask(0o077)
     run, ranks = RunDirectory(path), Ranks.from_environ()
     try:
@@ -70,9 +72,9 @@ def _train(attempt: Attempt) -> int:
         job = read_job(run.path)
         limit = TimeLimit.read(job, run)
         cards = environ.choose_cards(job.profile)
-        environ.prepare(job.profile, job.cache, ranks.number)
-        # Before CUDA starts, to know how much memory other programs hold. Rank 0 reads the cards of all.
-        card = open_card(cards if ranks.is_main else [cards[ranks.number]])
+        environ.prepare(job.profile, job.cache, ranks.local)
+        # Before CUDA starts, to know how much memory other programs hold. Rank 0 reads the cards of its whole node.
+        card = open_card(cards if ranks.is_main else [cards[ranks.local]])
         # Check the rows and the model's folder before the slow imports, to report errors in them at once.
         rows = read_all_rows(job)
         if attempt.resume_from:

@@ -35,25 +35,30 @@ T = TypeVar("T")
 LOST_ANOTHER = 75
 """The exit code of a rank that ends because another one has ended, or after whose end the others have nothing to do."""
 POLL_SECONDS = 0.25
+LOSS_SECONDS = 1.0  # in which the ranks of a node see that another one has ended
+NODE_LOSS_SECONDS = 15.0  # in which they are ended because one of another node has ended
 GRADIENTS_TIMEOUT = timedelta(minutes=30)
 CONTROL_TIMEOUT = timedelta(days=30)
 
 
 class Ranks:
-    """This process, `number`, among the `count` processes that train together. With one process, all methods do
-    nothing and return at once, so that no caller needs to ask."""
+    """This process, `number`, among the `count` processes that train together. `local` is its number among those on
+    this machine, which is node `node` of the run. With one process, all methods do nothing and return at once, so that
+    no caller needs to ask."""
 
-    def __init__(self, number: int = 0, count: int = 1) -> None:
-        self.number, self.count = number, count
+    def __init__(self, number: int = 0, count: int = 1, local: int = 0, node: int = 0, nodes: int = 1) -> None:
+        self.number, self.count, self.local = number, count, local
+        self._node, self._nodes = node, nodes
         self._group: Any = None
-        self._identities: list[ProcessIdentity] = []
+        self._identities: dict[int, ProcessIdentity] = {}  # of the ranks on this node
         self._has_left = False
 
     @classmethod
     def from_environ(cls) -> Ranks:
         """Return the rank that torchrun's variables describe. Each rank sees one card alone, so libraries must take
         the first one."""
-        ranks = cls(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
+        names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "GROUP_RANK", "GROUP_WORLD_SIZE")
+        ranks = cls(*(int(os.environ[name]) for name in names))
         os.environ["LOCAL_RANK"] = "0"
         return ranks
 
@@ -62,7 +67,8 @@ class Ranks:
         return self.number == 0
 
     def join(self) -> None:
-        """Wait for the other ranks, and watch from now on that all of them live."""
+        """Wait for the other ranks, and watch from now on that those of this node live. torchrun's processes watch the
+        other nodes."""
         if self.count == 1:
             return
         import torch
@@ -79,7 +85,8 @@ class Ranks:
         warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated")  # transformers has no other name yet
         distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=GRADIENTS_TIMEOUT)
         self._group = distributed.new_group(backend="gloo", timeout=CONTROL_TIMEOUT)
-        self._identities = self.gather(ProcessIdentity.current())
+        everyone = enumerate(self.gather((self._node, ProcessIdentity.current())))
+        self._identities = {number: identity for number, (node, identity) in everyone if node == self._node}
         threading.Thread(target=self._watch, name="ranks", daemon=True).start()
 
     def agree(self, *flags: bool) -> tuple[bool, ...]:
@@ -136,14 +143,15 @@ class Ranks:
         self.each(work if self.is_main else lambda: None)
 
     def find_lost(self) -> int | None:
-        """Return the number of a rank that has ended; None while all live."""
+        """Return the number of a rank of this node that has ended; None while all live."""
         if self._has_left:
             return None
-        return next((number for number, each in enumerate(self._identities) if not each.is_alive()), None)
+        return next((number for number, each in self._identities.items() if not each.is_alive()), None)
 
-    def has_lost(self, seconds: float = 1.0) -> bool:
-        """Return whether another rank has ended. Waits some time for it: a connection breaks a little earlier."""
-        deadline = time.monotonic() + seconds
+    def has_lost(self) -> bool:
+        """Return whether another rank has ended. Waits some time for it: a connection breaks a little earlier. If one
+        of another node has ended, this process is killed meanwhile."""
+        deadline = time.monotonic() + (LOSS_SECONDS if self._nodes == 1 else NODE_LOSS_SECONDS)
         while self._identities and time.monotonic() < deadline:
             if self.find_lost() is not None:
                 return True
@@ -184,12 +192,13 @@ def require_gpu(profile: Profile, ranks: Ranks) -> None:
     if isinstance(device, str):
         raise TrainingFailure(
             "bad_config",
-            f"launch.processes asks for {ranks.count} GPUs, and CUDA has none for process {ranks.number + 1}.",
+            f"The run needs a GPU for each of its {ranks.count} processes, and CUDA has none for process "
+            f"{ranks.number + 1}.",
             "Set launch.processes to the number of GPUs that `nvidia-smi -L` lists, or name them in hardware.device.",
         )
     raise TrainingFailure(
         "bad_config",
-        f"CUDA can't use GPU number {device if isinstance(device, int) else device[ranks.number]}.",
+        f"CUDA can't use GPU number {device if isinstance(device, int) else device[ranks.local]}.",
         'Set hardware.device to a number that `nvidia-smi -L` lists, to "auto" (the first GPU) or to "cpu".',
     )
 

@@ -1,7 +1,6 @@
-"""Trains a run with several ranks: starts them by torchrun, waits, and records how they ended.
+"""Runs the ranks of one machine by torchrun, inside of this process, and explains how they ended.
 
-This process is the run's trainer to everyone outside. It trains nothing itself. The ranks end with it, even if it is
-killed. torchrun never starts a rank again: continuing a run is the business of the keeper.
+torchrun never starts a rank again: continuing a run is the business of the keeper.
 """
 
 from __future__ import annotations
@@ -15,17 +14,17 @@ import msgspec
 
 from training.contract import events as ev
 from training.contract.config import ConfigError, RunConfig
-from training.contract.end_event import read_end_event
-from training.contract.event_writer import EventWriter
 from training.contract.log import read_last_lines
-from training.contract.process import ProcessIdentity, count_oom_kills, die_with_parent, format_signal
+from training.contract.process import die_with_parent, format_signal
 from training.contract.run_directory import RunDirectory
-from training.finetune.attempt import choose_number
+from training.finetune.nodes import Rendezvous
 from training.finetune.ranks import LOST_ANOTHER
 from training.job.environ import choose_cards
 
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
+
+    Failures = dict[int, ProcessFailure]  # by the numbers of the ranks
 
 SHUTDOWN_SECONDS = 600  # in which the ranks may save a checkpoint after a SIGTERM; torch before 2.13 gives them 30
 LOG_LINES = 30
@@ -34,8 +33,6 @@ PARENT = "CODEX_TUI_TORCHRUN"
 
 ENVIRON = {
     "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",  # the shared one keeps what an earlier start has left in it
-    "GLOO_SOCKET_IFNAME": "lo",  # all ranks are on this machine, whose name may lead nowhere
-    "NCCL_SOCKET_IFNAME": "lo",
     "TORCH_CPP_LOG_LEVEL": "ERROR",
 }
 
@@ -47,52 +44,26 @@ def end_with_torchrun() -> None:
         os._exit(LOST_ANOTHER)
 
 
-def count_processes(run: RunDirectory) -> int:
-    """Return how many processes the profile of `run` asks for; 1 if it can't be read, which the trainer reports."""
-    try:
-        return RunConfig.read_with_profile(run.config)[1].processes
-    except ConfigError:
-        return 1
-
-
-def train(run: RunDirectory, processes: int) -> int:
-    """Train `run` with that many ranks. The caller holds the run's lock. Returns 0 if it was finished or stopped."""
-    folder = os.open(run.path, os.O_RDONLY | os.O_CLOEXEC)  # by which it is found again if someone renames it
-    run.write_process(ProcessIdentity.current(choose_number(run, os.getpid())))
-    die_with_parent(False)
-    start = run.events.stat().st_size if run.events.exists() else 0
-    for number in (signal.SIGINT, signal.SIGHUP):  # a closed terminal is no stop request
-        signal.signal(number, signal.SIG_IGN)
-    os.environ[PARENT] = str(os.getpid())
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
-    for name, value in ENVIRON.items():
-        os.environ.setdefault(name, value)
-    oom_kills_before = count_oom_kills()
-    failures = _run_ranks(run, processes)
-    run = RunDirectory.locate(folder) or run
-    end = read_end_event(run.events, start)
-    if not end:
-        EventWriter(run.events).emit(_explain(run, failures, ran_out=count_oom_kills() > oom_kills_before))
-    return 1 if end is None or isinstance(end, ev.Failed) else 0
-
-
-def _run_ranks(run: RunDirectory, processes: int) -> dict[int, ProcessFailure]:
-    """Start the ranks and wait until all have ended. Returns those that failed, by their numbers."""
+def run_ranks(run: RunDirectory, processes: int, rendezvous: Rendezvous) -> Failures:
+    """Start the ranks of this machine and wait until all have ended. Returns those that failed. Raises
+    TrainingFailure if the nodes don't find each other."""
+    from torch import distributed
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import get_args_parser
     from torch.distributed.run import run as run_torchrun
 
     parser = get_args_parser()
-
+    os.environ[PARENT] = str(os.getpid())
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // processes)))
+    for name, value in (ENVIRON | rendezvous.make_environ()).items():
+        os.environ.setdefault(name, value)
     with tempfile.TemporaryDirectory(prefix="codex-tui-ranks-") as logs:
         options = [
-            "--standalone",
-            "--local-addr=127.0.0.1",
+            *rendezvous.make_options(),
             f"--nproc-per-node={processes}",
             "--max-restarts=0",
             f"--shutdown-timeout={SHUTDOWN_SECONDS}",
-            "--signals-to-handle=SIGTERM",
             f"--log-dir={logs}",
         ]
         known = [option for option in options if option.partition("=")[0] in parser._option_string_actions]
@@ -102,19 +73,21 @@ def _run_ranks(run: RunDirectory, processes: int) -> dict[int, ProcessFailure]:
             return error.failures
         except SignalException:  # the ranks were asked to end, and did
             pass
+        except (distributed.DistNetworkError, distributed.DistStoreError) as error:
+            raise rendezvous.explain(str(error)) from error
         finally:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the end is recorded at once
     return {}
 
 
-def _explain(run: RunDirectory, failures: dict[int, ProcessFailure], *, ran_out: bool) -> ev.Failed:
-    """Return the failure of the rank that failed first. `ran_out`: the kernel has killed a process for lack of memory
-    meanwhile."""
+def explain(run: RunDirectory, failures: Failures, rendezvous: Rendezvous, *, ran_out: bool) -> ev.Failed | None:
+    """Return the failure of the rank that failed first; None if none failed. `ran_out`: the kernel has killed a process
+    for lack of memory meanwhile."""
     if not failures:
-        return ev.Failed(kind="unknown", message="torchrun has ended without its ranks.", hint="See the log.")
+        return None
     causes = {number: each for number, each in failures.items() if each.exitcode != LOST_ANOTHER} or failures
     number = min(causes, key=lambda number: (causes[number].timestamp, number))
-    failure, name = causes[number], _name_rank(run, number)
+    failure, name = causes[number], _name_rank(run, number, rendezvous.name)
     if failed := _read_failure(failure.message):
         failed.message = f"{name}: {failed.message}"
         return failed
@@ -138,10 +111,12 @@ def _read_failure(message: Any) -> ev.Failed | None:
         return None
 
 
-def _name_rank(run: RunDirectory, number: int) -> str:
-    """Return the rank with its card: "Rank 1 (GPU 1)"."""
+def _name_rank(run: RunDirectory, number: int, node: str) -> str:
+    """Return the rank with its card: "Rank 1 (GPU 1)" or, with several nodes, "Rank 5 (node n2, GPU 1)"."""
     try:
-        card = choose_cards(RunConfig.read_with_profile(run.config)[1])[number]
+        cards = choose_cards(RunConfig.read_with_profile(run.config)[1])
+        card = cards[number % len(cards)]
     except (ConfigError, IndexError):
         card = ""
-    return f"Rank {number} ({f'GPU {card}' if card else 'CPU'})"
+    places = [f"node {node}"] if node else []
+    return f"Rank {number} ({', '.join([*places, f'GPU {card}' if card else 'CPU'])})"

@@ -36,8 +36,8 @@ FIXED_SEGMENTS = "expandable_segments:False,max_split_size_mb:256"
 
 
 def choose_cards(profile: Profile) -> list[str]:
-    """Return the card of each process that trains, as CUDA_VISIBLE_DEVICES names it; "" is the CPU. Ask before
-    `prepare`, which changes what is visible."""
+    """Return the card of each process that trains on this machine, as CUDA_VISIBLE_DEVICES names it; "" is the CPU.
+    Ask before `prepare`, which changes what is visible."""
     device = profile.hardware.device
     if isinstance(device, list):
         return [str(number) for number in device]
@@ -47,7 +47,7 @@ def choose_cards(profile: Profile) -> list[str]:
 
 def prepare(profile: Profile, cache: Path, rank: int = 0) -> None:
     """Silence the libraries, show them only the device that `profile` asks for, and keep their files under `cache`.
-    `rank` is the number of this process among those that train."""
+    `rank` is the number of this process among those that train on this machine."""
     telemetry.opt_out()
     for name, value in (QUIET | SAME_MEMORY_EVERYWHERE).items():
         os.environ.setdefault(name, value)

@@ -1,0 +1,103 @@
+"""Trains a run with several ranks: runs those of this machine, starts the other nodes, and records how all ended.
+
+This process is the run's trainer to everyone outside. It trains nothing itself. The ranks end with it on all nodes,
+even if it is killed: the kernel ends those of this machine, and the others read the end of their stdin; see
+`other_node`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from contextlib import suppress
+
+import psutil
+
+from training.contract import events as ev
+from training.contract.config import ConfigError, RunConfig
+from training.contract.end_event import read_end_event
+from training.contract.event_writer import EventWriter
+from training.contract.failures import TrainingFailure
+from training.contract.process import ProcessIdentity, count_oom_kills, die_with_parent
+from training.contract.profile import Profile
+from training.contract.run_directory import RunDirectory
+from training.finetune.attempt import choose_number
+from training.finetune.nodes import Rendezvous, count_nodes, find_nodes, make_rendezvous
+from training.finetune.other_nodes import OtherNodes
+from training.finetune.torchrun import explain, run_ranks
+
+END_SECONDS = 30.0  # in which killed ranks must have ended
+NO_RANKS = ev.Failed(kind="unknown", message="torchrun has ended without its ranks.", hint="See the log.")
+
+
+def read_profile(run: RunDirectory) -> Profile | None:
+    """Read the profile of `run`; None if it can't be read, which the trainer reports."""
+    try:
+        return RunConfig.read_with_profile(run.config)[1]
+    except ConfigError:
+        return None
+
+
+def train(run: RunDirectory, profile: Profile) -> int:
+    """Train `run` with the ranks that its profile asks for. The caller holds the run's lock. Returns 0 if it was
+    finished or stopped."""
+    run.write_process(ProcessIdentity.current(choose_number(run, os.getpid())))
+    die_with_parent(False)
+    for number in (signal.SIGINT, signal.SIGHUP):  # a closed terminal is no stop request
+        signal.signal(number, signal.SIG_IGN)
+    end = _End(run)
+    try:
+        rendezvous = Rendezvous()
+        if (count := count_nodes(profile)) > 1:
+            nodes = find_nodes(count)
+            rendezvous = make_rendezvous(nodes)
+            end.others.start(run, nodes, rendezvous, profile.processes, end.record_loss)
+        failures = run_ranks(run, profile.processes, rendezvous)
+    except TrainingFailure as failure:
+        return end.record(ev.Failed(kind=failure.kind, message=failure.message, hint=failure.hint))
+    return end.record(explain(run, failures, rendezvous, ran_out=end.ran_out()))
+
+
+class _End:
+    """Ends everything that is left of an attempt, and records how it ended, once. `others` are its other nodes."""
+
+    def __init__(self, run: RunDirectory) -> None:
+        self._run = run
+        self._folder = os.open(run.path, os.O_RDONLY | os.O_CLOEXEC)  # by which it is found again if someone renames it
+        self._start = run.events.stat().st_size if run.events.exists() else 0
+        self._oom_kills_before = count_oom_kills()
+        self._ending = threading.Lock()
+        self.others = OtherNodes()
+
+    def ran_out(self) -> bool:
+        """Return whether the kernel has killed a process of this machine for lack of memory meanwhile."""
+        return count_oom_kills() > self._oom_kills_before
+
+    def record(self, failed: ev.Failed | None) -> int:
+        """Record the end, with `failed` if no rank has recorded one. Returns the exit code of the attempt."""
+        self._ending.acquire()  # for good: who comes later waits for the end of this process
+        self.others.is_ending = True
+        self._kill_ranks()
+        self.others.end()
+        run = RunDirectory.locate(self._folder) or self._run
+        end = read_end_event(run.events, self._start)
+        if not end:
+            EventWriter(run.events).emit(failed or NO_RANKS)
+        return 1 if end is None or isinstance(end, ev.Failed) else 0
+
+    def record_loss(self, failed: ev.Failed) -> None:
+        """Record that another node has failed, and end this process. Another thread may wait in a library, for ever."""
+        code = 1
+        with suppress(OSError):
+            code = self.record(failed)
+        os._exit(code)
+
+    def _kill_ranks(self) -> None:
+        """Kill the ranks of this machine that are left. They must write no event after the last one."""
+        with suppress(psutil.Error):
+            ranks = [each for each in psutil.Process().children() if each.pid not in self.others.pids]
+            for rank in ranks:
+                with suppress(psutil.Error):
+                    rank.kill()
+            psutil.wait_procs(ranks, END_SECONDS)

@@ -1,0 +1,118 @@
+"""Starts the processes of a run on the other nodes of its Slurm job, and watches that all of them live.
+
+Each one has an srun of its own, so that its end names the node. Its stdin has the order for the node, and then stays
+open while the run trains; the process ends when its stdin ends. Its output goes to the run's log; a line with a failure
+in JSON says why the node ended.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+
+import msgspec
+
+from training.contract import events as ev
+from training.contract.failures import TrainingFailure
+from training.contract.process import die_with_parent, format_signal
+from training.contract.run_directory import RunDirectory
+from training.finetune.nodes import Node, Rendezvous
+
+END_SECONDS = 20.0  # in which a node must have ended after its stdin has
+LOG_LINES = 30
+SRUN = ("srun", "--nodes=1", "--ntasks=1", "--export=ALL", "--mpi=none", "--kill-on-bad-exit=1", "--unbuffered")
+
+
+class OtherNodes:
+    """The processes of a run on the nodes after the first one. `is_ending`: their ends say nothing any more."""
+
+    def __init__(self) -> None:
+        self._sruns: list[subprocess.Popen[bytes]] = []
+        self.is_ending = False
+
+    @property
+    def pids(self) -> set[int]:
+        return {each.pid for each in self._sruns}
+
+    def start(
+        self,
+        run: RunDirectory,
+        nodes: list[Node],
+        rendezvous: Rendezvous,
+        processes: int,
+        on_loss: Callable[[ev.Failed], None],
+    ) -> None:
+        """Start the process of each node after the first one. Calls `on_loss` in a thread when one has failed. Call
+        this in the main thread: the kernel ends the sruns with the thread that started them."""
+        for number, node in enumerate(nodes[1:], 1):
+            order = msgspec.structs.replace(rendezvous, number=number, name=node.name)
+            command = [*SRUN, f"--nodelist={node.name}", sys.executable, "-m", "training", "node", str(run.path)]
+            try:
+                srun = subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    preexec_fn=lambda: die_with_parent(True),
+                )
+            except OSError as error:
+                message = f"srun can't be started: {error.strerror}."
+                raise TrainingFailure("unknown", message, "Start the run in a Slurm job.") from error
+            self._sruns.append(srun)
+            assert srun.stdin is not None
+            with suppress(OSError):  # its end is seen below
+                srun.stdin.write(msgspec.json.encode(order) + b"\n")
+                srun.stdin.flush()
+            name = _name_node(node, number, processes)
+            threading.Thread(target=self._watch, args=(srun, name, on_loss), name=node.name, daemon=True).start()
+
+    def end(self) -> None:
+        """End the processes that are left."""
+        self.is_ending = True
+        for srun in self._sruns:
+            assert srun.stdin is not None
+            with suppress(OSError):
+                srun.stdin.close()
+        for srun in self._sruns:
+            for stop in (srun.terminate, srun.kill):
+                try:
+                    srun.wait(END_SECONDS)
+                except subprocess.TimeoutExpired:
+                    stop()
+
+    def _watch(self, srun: subprocess.Popen[bytes], name: str, on_loss: Callable[[ev.Failed], None]) -> None:
+        failed: ev.Failed | None = None
+        lines: deque[str] = deque(maxlen=LOG_LINES)
+        assert srun.stdout is not None
+        for line in srun.stdout:
+            if line.startswith(b"{"):
+                with suppress(msgspec.MsgspecError):
+                    failed = msgspec.json.decode(line, type=ev.Failed)
+                    continue
+            lines.append(line.decode(errors="replace").rstrip())
+            if not self.is_ending:
+                print(lines[-1], file=sys.stderr, flush=True)  # noqa: T201
+        if (code := srun.wait()) and not self.is_ending:
+            on_loss(failed or _explain(name, code, lines))
+
+
+def _name_node(node: Node, number: int, processes: int) -> str:
+    """Return the node with its ranks: "node n2 with rank 1"."""
+    first, last = number * processes, (number + 1) * processes - 1
+    return f"node {node.name} with {f'rank {first}' if first == last else f'ranks {first} to {last}'}"
+
+
+def _explain(name: str, code: int, lines: deque[str]) -> ev.Failed:
+    """Return the failure of a node that could not say how it ended. `code` is that of srun."""
+    number = -code if code < 0 else code - 128
+    ended = f"was killed ({format_signal(number)})" if number > 0 else f"has ended with code {code}"
+    return ev.Failed(
+        kind="unknown",
+        message=f"The trainer's process on {name} {ended}.",
+        hint="The log tells more. Resume the run to go on from its last checkpoint.",
+        traceback="\n".join(lines),
+    )
