@@ -50,7 +50,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (shipped / "small-card.toml").write_text(PROFILE.format(title="Llama 3.2 3B on 6 GB"))
     (shipped / "broken.toml").write_text('[model]\nname = "x"\n[lora]\nrank = 3\n[training]\nlearning_rate = "fast"\n')
     monkeypatch.setattr(locations, "shipped_profiles", lambda: shipped)
-    monkeypatch.setattr("codex_tui.ui.cockpit.gpu_panel._make_sampler", lambda device: SimpleNamespace(read=machine))
+    monkeypatch.setattr("codex_tui.ui.cockpit.gpu_reader.make_sampler", lambda device: SimpleNamespace(read=machine))
     for name in ("LIVE_SAMPLE_TICKS", "IDLE_SAMPLE_TICKS"):  # one reading, or a slow machine would draw more of them
         monkeypatch.setattr(f"codex_tui.ui.cockpit.screen.{name}", 10**9)
     for name in ("read_card", "forecast_resources"):

@@ -22,7 +22,8 @@ from codex_tui.engines import local
 from codex_tui.ui.app import CodexApp
 from codex_tui.ui.cockpit.banner import Banner
 from codex_tui.ui.cockpit.details import DetailsScreen
-from codex_tui.ui.cockpit.screen import PANES, CockpitScreen
+from codex_tui.ui.cockpit.panes import PANES
+from codex_tui.ui.cockpit.screen import CockpitScreen
 from codex_tui.ui.help import HelpScreen
 from codex_tui.ui.kit.dialogs import Confirm, Notice
 from codex_tui.ui.kit.hints import HintBar

@@ -25,7 +25,7 @@ from training.contract.run_directory import RunDirectory
 def without_gpu(monkeypatch: pytest.MonkeyPatch) -> Reading:
     reading = replace(machine(), gpu=None, gpu_reason="no NVIDIA driver on this machine")
     monkeypatch.setattr(
-        "codex_tui.ui.cockpit.gpu_panel._make_sampler", lambda device: SimpleNamespace(read=lambda: reading)
+        "codex_tui.ui.cockpit.gpu_reader.make_sampler", lambda device: SimpleNamespace(read=lambda: reading)
     )
     return reading
 
@@ -107,7 +107,7 @@ async def test_the_panel_reads_the_card_that_the_run_trains_on(
         devices.append(device)
         return SimpleNamespace(read=lambda: without_gpu)
 
-    monkeypatch.setattr("codex_tui.ui.cockpit.gpu_panel._make_sampler", sampler)
+    monkeypatch.setattr("codex_tui.ui.cockpit.gpu_reader.make_sampler", sampler)
     run = make_run(end="training", steps=50)
     config = read_config(run)
     config["profile"].setdefault("hardware", {})["device"] = 1
@@ -163,8 +163,8 @@ async def test_a_driver_that_hangs_does_not_block_the_screen(make_run: Any, monk
         answers.wait()
         return machine()
 
-    monkeypatch.setattr("codex_tui.ui.cockpit.gpu_panel.DRIVER_TIMEOUT", 0.05)
-    monkeypatch.setattr("codex_tui.ui.cockpit.gpu_panel._make_sampler", lambda device: SimpleNamespace(read=read))
+    monkeypatch.setattr("codex_tui.ui.cockpit.gpu_reader.DRIVER_TIMEOUT", 0.05)
+    monkeypatch.setattr("codex_tui.ui.cockpit.gpu_reader.make_sampler", lambda device: SimpleNamespace(read=read))
     async with CodexApp(make_run(end="training", steps=50)).run_test(size=(120, 36)) as pilot:
         await settled(pilot)  # the chart, the log and the keys work
         panel = pilot.app.screen.query_one(GpuPanel)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections import deque
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from textual.content import Content
@@ -14,6 +11,16 @@ from textual.strip import Strip
 
 from codex_tui.base.text import clean
 from codex_tui.runs.watched import WatchedRun
+from codex_tui.ui.cockpit.gpu_reader import GpuReader
+from codex_tui.ui.cockpit.gpu_text import (
+    differs_enough,
+    draw_memory,
+    format_power,
+    format_temperature,
+    format_use,
+    list_values,
+    round_percent,
+)
 from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.drawing import MUTED, STRONG, fit_parts, line, to_strips
 from codex_tui.ui.kit.hints import Hint
@@ -21,14 +28,12 @@ from codex_tui.ui.kit.painted import Painted
 from training.history.state import RunState
 
 if TYPE_CHECKING:  # importing it loads psutil and NVML, which the first paint does not need
-    from codex_tui.machine.gpu import GpuReading, Reading, Sampler
+    from codex_tui.machine.gpu import GpuReading, Reading
 
 MAX_READINGS = 120  # readings that the small curves show
 CURVES = ("temperature", "utilisation", "power", "sm_clock")
 MAX_CURVE_ROWS = 4
 MIN_CURVE_CELSIUS = 30.0  # the lower end of the temperature curve
-DRIVER_TIMEOUT = 5.0  # seconds after which the panel reports that the driver does not answer
-NO_ANSWER = "the NVIDIA driver does not answer"
 HOT_CELSIUS = 83  # most cards begin to slow down here
 
 
@@ -41,14 +46,11 @@ class GpuPanel(Painted, can_focus=True):
 
     def __init__(self, device: int = 0) -> None:
         super().__init__(id="gpu")
-        self._device = device
+        self._reader = GpuReader(device)
         self._reading: Reading | None = None
         self._state: RunState | None = None
         self._ended = False
-        self._sampler: Sampler | None = None
         self._live = False
-        self._pending: asyncio.Future[Reading] | None = None  # a reading that the driver has not returned yet
-        self._waiting = False
         self._had_gpu = False
         self._history: dict[str, deque[float | None]] = {
             name: deque(maxlen=MAX_READINGS) for name in (*CURVES, "cpu", "ram")
@@ -75,39 +77,14 @@ class GpuPanel(Painted, can_focus=True):
         self.repaint()
 
     async def sample(self, live: bool) -> None:
-        """Read the machine in a thread, because a driver can be slow or hang. `live`: see `feed`.
-
-        If the driver has not answered after DRIVER_TIMEOUT, shows that instead and waits again at the next call.
-        """
-        if self._waiting:
-            return
-        self._waiting = True
-        try:
-            if self._pending is None:
-                loop = asyncio.get_running_loop()
-                self._pending = loop.create_future()
-                threading.Thread(target=self._read, args=(self._pending, loop), daemon=True).start()
-            if (await asyncio.wait([self._pending], timeout=DRIVER_TIMEOUT))[0]:
-                reading, self._pending = self._pending.result(), None
-            else:
-                from codex_tui.machine.gpu import without_gpu
-
-                reading = without_gpu(NO_ANSWER)
-        finally:
-            self._waiting = False
-        if self.is_attached:
+        """Read the machine, and show the reading. `live`: see `feed`."""
+        reading = await self._reader.read()
+        if reading and self.is_attached:
             self.feed(reading, live)
-
-    def _read(self, answer: asyncio.Future[Reading], loop: asyncio.AbstractEventLoop) -> None:
-        if self._sampler is None:
-            self._sampler = _make_sampler(self._device)
-        reading = self._sampler.read()
-        with suppress(RuntimeError):  # the app has ended
-            loop.call_soon_threadsafe(answer.set_result, reading)
 
     def feed(self, reading: Reading, live: bool) -> None:
         """Show a reading of this machine. `live` means that a run is training, so every change is drawn."""
-        if not live and not self._live and self._reading is not None and not _differs_enough(self._reading, reading):
+        if not live and not self._live and self._reading is not None and not differs_enough(self._reading, reading):
             return
         self._reading, self._live = reading, live
         self._had_gpu = self._had_gpu or reading.gpu is not None
@@ -147,9 +124,7 @@ class GpuPanel(Painted, can_focus=True):
             parts = [
                 line(("VRAM ", MUTED), f"{figures.format_gib(gpu.used_mib)} / {figures.format_gib(gpu.total_mib)} GiB")
             ]
-            parts += [
-                line(f"{value}") for value in (_format_temperature(gpu), _format_use(gpu), _format_power(gpu)) if value
-            ]
+            parts += map(line, list_values(gpu))
             parts += [line((f"throttled: {reason}", "bold $warning")) for reason in gpu.throttle]
             parts += [line((f"{name} ", MUTED), *numbers[1:2]) for name, *numbers in self._list_others()]
             parts.append(line((clean(gpu.name), MUTED)))
@@ -163,15 +138,15 @@ class GpuPanel(Painted, can_focus=True):
         gone = self._explain_gone()
         if gone:  # the readings below are old
             yield from line((f"Recorded by the run; {gone}.", "bold $warning")).wrap(width)
-        yield from _memory_rows(gpu, self._find_peak(), width)
+        yield from draw_memory(gpu, self._find_peak(), width)
         yield from self._probe_rows(width)
         for name, *numbers in self._list_others():
             yield fit_parts([line((f"{name} ", MUTED), numbers[0]), *map(line, numbers[1:])], width)
         tall = max(1, min(MAX_CURVE_ROWS, (height - 5) // len(CURVES)))
         for name, figure, top in (
-            ("temperature", _format_temperature(gpu), 100.0),
-            ("utilisation", _format_use(gpu), 100.0),
-            ("power", _format_power(gpu), gpu.power_limit),
+            ("temperature", format_temperature(gpu), 100.0),
+            ("utilisation", format_use(gpu), 100.0),
+            ("power", format_power(gpu), gpu.power_limit),
             ("sm_clock", f"{gpu.sm_clock:,} MHz" if gpu.sm_clock is not None else "", gpu.max_sm_clock),
         ):
             if figure:
@@ -192,14 +167,13 @@ class GpuPanel(Painted, can_focus=True):
         for other in self._state.other_gpus if self._state else ():
             gpu = as_reading(other)
             memory = f"{figures.format_gib(gpu.used_mib)} / {figures.format_gib(gpu.total_mib)} GiB"
-            values = (_format_temperature(gpu), _format_use(gpu), _format_power(gpu))
-            yield [f"Card {other.card + 1}", memory, *filter(None, values)]
+            yield [f"Card {other.card + 1}", memory, *list_values(gpu)]
 
     def _format_machine(self) -> list[Content]:
         reading = self._reading
         assert reading is not None
         memory = f"{figures.format_gib(reading.ram_used_mib)} / {figures.format_gib(reading.ram_total_mib)} GiB"
-        busy = [line(("CPU ", MUTED), f"{_round_percent(reading.cpu_percent)} %")] if self._live else []
+        busy = [line(("CPU ", MUTED), f"{round_percent(reading.cpu_percent)} %")] if self._live else []
         return [*busy, line(("RAM ", MUTED), memory)]
 
     def _machine_rows(self, width: int, height: int) -> Iterator[Content]:
@@ -213,7 +187,7 @@ class GpuPanel(Painted, can_focus=True):
         used, total = reading.ram_used_mib, reading.ram_total_mib
         room = max(4, min(40, width - 24))
         if self._live:
-            cpu = _round_percent(reading.cpu_percent)
+            cpu = round_percent(reading.cpu_percent)
             yield line(("CPU  ", MUTED), figures.draw_bar(cpu / 100, room), f"  {cpu:3} %")
             yield from _indent(figures.draw_history(self._history["cpu"], room, 100.0, height=tall))
         level = figures.draw_bar(used / total if total else 0, room)
@@ -256,58 +230,3 @@ class GpuPanel(Painted, can_focus=True):
 
 def _indent(rows: list[Content]) -> Iterator[Content]:
     return (line("     ", row) for row in rows)
-
-
-def _make_sampler(device: int) -> Sampler:
-    from codex_tui.machine.gpu import Sampler
-
-    return Sampler(device)
-
-
-def _memory_rows(gpu: GpuReading, peak: float | None, width: int) -> Iterator[Content]:
-    if gpu.used_mib is None or not gpu.total_mib:
-        yield line(("VRAM  not reported by the driver", MUTED))
-        return
-    figure = f"  {figures.format_gib(gpu.used_mib)} / {figures.format_gib(gpu.total_mib)} GiB"
-    fraction = gpu.used_mib / gpu.total_mib
-    full = fraction > 0.95
-    room = max(4, min(60, width - 5 - len(figure)))
-    cells = figures.draw_bar(fraction, room, "$warning" if full else "$primary", peak / gpu.total_mib if peak else None)
-    yield line(("VRAM ", MUTED), cells, figure)
-    if peak or full:
-        words = f"     the run's peak {figures.format_gib(peak)} GiB" if peak else "     "
-        yield line((words, MUTED), ("  nearly full" if full else "", "bold $warning"))
-
-
-def _format_temperature(gpu: GpuReading) -> str:
-    return f"{gpu.temperature} °C" if gpu.temperature is not None else ""
-
-
-def _format_use(gpu: GpuReading) -> str:
-    return f"{gpu.utilisation} % busy" if gpu.utilisation is not None else ""
-
-
-def _format_power(gpu: GpuReading) -> str:
-    if gpu.power is None:
-        return ""
-    return f"{gpu.power:.0f} / {gpu.power_limit:.0f} W" if gpu.power_limit else f"{gpu.power:.0f} W"
-
-
-def _round_percent(percent: float) -> int:
-    """Round to a multiple of 5. The load changes all the time, and each redrawn digit is sent to the terminal."""
-    return round(percent / 5) * 5
-
-
-def _differs_enough(before: Reading, now: Reading) -> bool:
-    """Whether an idle panel should be drawn again."""
-    if (before.gpu is None) != (now.gpu is None) or before.gpu_reason != now.gpu_reason:
-        return True
-    if abs(before.ram_used_mib - now.ram_used_mib) > 0.05 * now.ram_total_mib:
-        return True
-    if before.gpu is None or now.gpu is None:
-        return False
-    return (
-        abs((before.gpu.temperature or 0) - (now.gpu.temperature or 0)) >= 5
-        or abs((before.gpu.utilisation or 0) - (now.gpu.utilisation or 0)) >= 40
-        or abs((before.gpu.used_mib or 0) - (now.gpu.used_mib or 0)) > 0.05 * (now.gpu.total_mib or 1)
-    )

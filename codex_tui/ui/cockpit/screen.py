@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container
 from textual.events import DescendantFocus
-from textual.screen import Screen
 
 from codex_tui.base import bandwidth
 from codex_tui.base.text import clean
@@ -25,47 +23,28 @@ from codex_tui.ui.cockpit.gpu_panel import GpuPanel
 from codex_tui.ui.cockpit.header import RunHeader
 from codex_tui.ui.cockpit.hints import choose_hints
 from codex_tui.ui.cockpit.loss_chart import LossChart
-from codex_tui.ui.kit.hints import ALWAYS, TYPING, Hint, HintBar
+from codex_tui.ui.cockpit.panes import PANES, Panes
+from codex_tui.ui.kit.hints import ALWAYS, TYPING, HintBar
 from codex_tui.ui.kit.tabs import TabStrip
-from codex_tui.ui.messages import CockpitClosed, ReportsWorkerErrors, RunChanged
+from codex_tui.ui.messages import CockpitClosed, RunChanged
+from codex_tui.ui.runs.run_keys import RunKeysScreen
 from training.contract.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     from codex_tui.runs.watched import WatchedRun
-    from codex_tui.ui.cockpit.chat import ChatPane
-    from codex_tui.ui.cockpit.log import LogPane
-    from codex_tui.ui.cockpit.samples import SamplesPane
     from codex_tui.workers.room import ChatWay
 
-PANES = (("chart", "Loss"), ("gpu", "GPU"), ("samples", "Samples"), ("chat", "Chat"), ("log", "Log"))
 FIRST_READ_BUDGET = 0.02  # seconds to read events before the first paint, so that it has a curve
 LIVE_SAMPLE_TICKS, IDLE_SAMPLE_TICKS = 2, 10  # ticks between two readings of the GPU
-MIN_SIZE_FOR_ALL = (100, 30)  # a smaller screen shows one pane and tabs
-MIN_SIZE_FOR_LONG_LOG = (160, 48)
 
 
-class CockpitScreen(ReportsWorkerErrors, Screen[None]):
+class CockpitScreen(RunKeysScreen):
     """Shows one run, live or ended. `pane` is focused first. `base` starts the chat with the base model; `chat_way`
     says how it answers while the run trains."""
 
     DEFAULT_CSS = """
     CockpitScreen { background: $background; }
-    #panes { layout: grid; grid-size: 12; grid-rows: 5fr 4fr 7; grid-gutter: 0 1; height: 1fr; }
-    #panes > * { border: round $rule; border-title-color: $text-muted; padding: 0 1; }
-    #panes > *:focus, #panes > *:focus-within { border: round $primary; border-title-color: $primary; }
-    #chart { column-span: 8; }
-    #gpu { column-span: 4; }
-    #samples, #chat { column-span: 6; }
-    #log { column-span: 12; }
-    CockpitScreen.long-log #panes { grid-rows: 5fr 4fr 14; }
     CockpitScreen.tabs TabStrip { display: block; }
-    CockpitScreen.one #panes { layout: vertical; }
-    CockpitScreen.one #panes > * { display: none; height: 1fr; width: 1fr; }
-    CockpitScreen.one #panes > .current { display: block; }
-    CockpitScreen.tabs #panes > * { border: none; margin-top: 1; }
-    CockpitScreen.tabs #panes > #gpu { display: block; }
-    CockpitScreen.tabs #panes > #gpu.line { dock: bottom; height: 1; margin: 0; }
-    CockpitScreen.tabs.zoomed #panes > #gpu.line { display: none; }
     """
     AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -74,17 +53,11 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         Binding("l", "pane('log')", "Log"),
         Binding("d", "rows", "Dataset rows or answers", show=False),
         Binding("D", "data", "Show the run's dataset"),
-        Binding("J", "judge", "Judgement of the run"),
-        Binding("E", "export", "Export the run's model"),
-        Binding("Y", "copy_python", "Copy the Python that loads the adapter"),
-        Binding("P", "copy_push", "Copy the command that pushes the adapter"),
         Binding("z", "zoom", "Zoom, and back"),
         Binding("g", "log_scale", "Scale of the chart"),
         Binding("x", "x_axis", "Loss over steps, time or tokens"),
         Binding("y", "curve", "Loss, learning rate, gradient norm, speed, memory"),
         Binding("s", "stop", "Stop the run"),
-        Binding("L", "park", "Lend the card, and bring the run back"),
-        Binding("r", "resume", "Resume the run"),
         Binding("i", "details", "Details of the run"),
         Binding("escape", "back", "Back", show=False),
     ]
@@ -96,18 +69,16 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         self.run_directory = run
         self.follower = RunFollower(run)
         self.follower.poll(FIRST_READ_BUDGET)
-        self._current = pane or "chart"
         self._base, self._chat_way = base, chat_way
         self._facts = read_facts(run)
         self._ticks = 0
-        self._first_panes = (LossChart(run, self.watched), GpuPanel(self._facts.device))
-        self._later_panes: tuple[SamplesPane, ChatPane, LogPane] | None = None
+        self._panes = Panes(LossChart(run, self.watched), GpuPanel(self._facts.device), pane or "chart")
 
     def compose(self) -> ComposeResult:
         yield RunHeader(self._facts)
         yield Banner(self.run_directory)
         yield TabStrip(PANES)
-        yield Container(*self._first_panes, id="panes")
+        yield self._panes
         yield HintBar()
 
     def on_mount(self) -> None:
@@ -120,18 +91,11 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         self.call_after_refresh(self._mount_rest)
 
     async def _mount_rest(self) -> None:
-        from codex_tui.ui.cockpit.chat import ChatPane
-        from codex_tui.ui.cockpit.log import LogPane
-        from codex_tui.ui.cockpit.samples import SamplesPane
-
         if not self.is_attached:
             return
-        run = self.run_directory
-        rest = (SamplesPane(run), ChatPane(run, base=self._base, way=self._chat_way), LogPane(run.log))
-        await self.query_one("#panes").mount(*rest)
-        self._later_panes = rest
+        await self._panes.mount_rest(self.run_directory, base=self._base, way=self._chat_way)
         self._show()
-        self.action_pane(self._current)
+        self.action_pane(self._panes.current)
         self.set_interval(bandwidth.pace.tick, self._tick)
         self._sample_gpu()
         if self.live and self.watched.state.last is None:
@@ -147,6 +111,12 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
     @property
     def watched(self) -> WatchedRun:
         return self.follower.watched
+
+    def find_run(self) -> RunDirectory:
+        return self.run_directory
+
+    def explain_no_resume(self) -> str:
+        return explain_no_resume(self.watched.status, self.watched.leftovers.broken)
 
     @property
     def live(self) -> bool:
@@ -164,14 +134,14 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         self._ticks += 1
         if self.follower.complete and self.follower.poll():
             self._show()
-        if self._later_panes:
-            self._later_panes[2].poll()
+        if self._panes.log_pane:
+            self._panes.log_pane.poll()
         if self._ticks % (LIVE_SAMPLE_TICKS if self.live else IDLE_SAMPLE_TICKS) == 0:
             self._sample_gpu()
 
     def _sample_gpu(self) -> None:
         """Read the GPU in a worker, so that a driver that hangs does not block the screen."""
-        self.run_worker(self._first_panes[1].sample(self.live), group="gpu", exit_on_error=False)
+        self.run_worker(self._panes.gpu.sample(self.live), group="gpu", exit_on_error=False)
 
     def _show(self) -> None:
         watched = self.watched
@@ -181,13 +151,7 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         self.query_one(Banner).show(
             watched, self._facts.newer or describe_newer_events(self._facts.name, watched.state)
         )
-        for panel in self._first_panes:
-            panel.show(watched)
-        if self._later_panes:
-            samples, chat, log = self._later_panes
-            samples.show(watched.state)
-            chat.show(watched)
-            log.poll()
+        self._panes.show(watched)
         self._show_hints()
         if self.follower.complete:
             self.post_message(RunChanged(self.run_directory, watched))
@@ -198,16 +162,16 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
 
     async def free_workers(self) -> None:
         """End the processes that hold a tokenizer or a model; returns once their memory is free."""
-        if self._later_panes:
-            samples, chat, _ = self._later_panes
-            await samples.reader.close()
-            await chat.conversation.close()
-            chat.gap.give_back()
+        if self._panes.samples:
+            await self._panes.samples.reader.close()
+        if self._panes.chat:
+            await self._panes.chat.conversation.close()
+            self._panes.chat.gap.give_back()
 
     @property
     def reason_to_stay(self) -> str:
         """Why the app should not go to another screen: the run is parked for the chat. "" if it is not."""
-        parked = self._later_panes is not None and self._later_panes[1].gap.parks_run
+        parked = self._panes.chat is not None and self._panes.chat.gap.parks_run
         return (
             f"{clean(self.run_directory.name)} is parked for the chat. Leave the chat first, with Esc."
             if parked
@@ -223,7 +187,7 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         """Ask whether the run may resume, if it is parked for the chat. Then call `then`, or else `otherwise`."""
 
         async def ask() -> None:
-            if not self._later_panes or await self._later_panes[1].gap.ask_to_leave(action):
+            if not self._panes.chat or await self._panes.chat.gap.ask_to_leave(action):
                 then()
             elif otherwise:
                 otherwise()
@@ -237,14 +201,14 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         pane = next((node.id for node in event.widget.ancestors_with_self if node.id in dict(PANES)), None)
         if pane:
             self._watch_chat(pane)
-            self._current = pane
+            self._panes.current = pane
             self._arrange()
         self._show_hints()
 
     def _watch_chat(self, pane: str) -> None:
         """Ask whether the run may resume when the focus goes from the chat to `pane`."""
-        has_card = self._later_panes is not None and self._later_panes[1].gap.has_card
-        if self._current == "chat" and pane != "chat" and has_card:
+        has_card = self._panes.chat is not None and self._panes.chat.gap.has_card
+        if self._panes.current == "chat" and pane != "chat" and has_card:
             self._leave_chat("resume the run", self._show_hints, lambda: self.action_pane("chat"))
 
     def on_descendant_blur(self) -> None:
@@ -257,66 +221,35 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         self.action_pane(message.pane)
 
     def _arrange(self) -> None:
-        """Show all panes if they fit, else only the current one. A zoomed screen shows only the current one."""
-        width, height = self.size
-        tabs = width < MIN_SIZE_FOR_ALL[0] or height < MIN_SIZE_FOR_ALL[1]
+        tabs = self._panes.fit(*self.size, zoomed=self.has_class("zoomed"))
         self.set_class(tabs, "tabs")
-        self.set_class(tabs or self.has_class("zoomed"), "one")
-        self.set_class(width >= MIN_SIZE_FOR_LONG_LOG[0] and height >= MIN_SIZE_FOR_LONG_LOG[1], "long-log")
-        for number, (name, title) in enumerate(PANES, 1):
-            for pane in self.query(f"#{name}"):
-                pane.border_title = f"{number} {self._first_panes[0].title if name == 'chart' else title}"
-                pane.set_class(name == self._current, "current")
-                pane.set_class(tabs and name == "gpu" and self._current != "gpu", "line")
-        self.query_one(TabStrip).show(self._current)
+        self.query_one(TabStrip).show(self._panes.current)
 
     def _show_hints(self) -> None:
         typing = self.focused is not None and self.focused.check_consume_key("a", "a")
-        panes = (*self._first_panes, *(self._later_panes or ()))
-        own: list[Hint] = next((pane.hints() for pane in panes if pane.id == self._current), [])
+        own, current = self._panes.list_hints(), self._panes.current
         status, broken = self.watched.status, self.watched.leftovers.broken
-        keys = choose_hints(own, self._current, status, broken, typing, self.has_class("zoomed"))
+        keys = choose_hints(own, current, status, broken, typing, self.has_class("zoomed"))
         self.query_one(HintBar).show(keys, TYPING if typing else ALWAYS)
 
     def action_pane(self, name: str) -> None:
         self._watch_chat(name)
-        self._current = name
+        self._panes.current = name
         self._arrange()
-        for pane in self.query(f"#{name}"):
-            inside = [] if pane.can_focus else [node for node in pane.query("*") if node.can_focus]
-            self.set_focus(inside[-1] if inside else pane)
+        if focusable := self._panes.find_focusable(name):
+            self.set_focus(focusable)
         self._show_hints()
 
     async def action_rows(self) -> None:
         """Show dataset rows in the samples pane. That pane binds the same key while it has the focus."""
-        if self._later_panes:
+        if self._panes.samples:
             self.action_pane("samples")
-            await self._later_panes[0].action_toggle_rows()
+            await self._panes.samples.action_toggle_rows()
 
     def action_data(self) -> None:
         from codex_tui.ui.data.open import open_run
 
         self.run_worker(open_run(self, self.run_directory), group="data", exclusive=True, exit_on_error=False)
-
-    def action_judge(self) -> None:
-        from codex_tui.ui.judge.screen import JudgeScreen
-
-        self.app.push_screen(JudgeScreen(self.run_directory))
-
-    def action_export(self) -> None:
-        from codex_tui.ui.export.screen import ExportScreen
-
-        self.app.push_screen(ExportScreen(self.run_directory))
-
-    def action_copy_python(self) -> None:
-        from codex_tui.ui.runs.copying import copy_python
-
-        copy_python(self, self.run_directory)
-
-    def action_copy_push(self) -> None:
-        from codex_tui.ui.runs.copying import copy_push
-
-        copy_push(self, self.run_directory)
 
     def action_zoom(self) -> None:
         self.toggle_class("zoomed")
@@ -333,15 +266,15 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
             self.dismiss()
 
     def action_log_scale(self) -> None:
-        self._first_panes[0].cycle_scale()
+        self._panes.chart.cycle_scale()
         self._show_hints()
 
     def action_x_axis(self) -> None:
-        self._first_panes[0].cycle_x_axis()
+        self._panes.chart.cycle_x_axis()
         self._show_hints()
 
     def action_curve(self) -> None:
-        self._first_panes[0].cycle_curve()
+        self._panes.chart.cycle_curve()
         self._arrange()
         self._show_hints()
 
@@ -354,16 +287,3 @@ class CockpitScreen(ReportsWorkerErrors, Screen[None]):
         from codex_tui.ui.runs.stop import ask_to_stop
 
         self.run_worker(ask_to_stop(self, self.run_directory, self.watched), exit_on_error=False)
-
-    def action_park(self) -> None:
-        from codex_tui.ui.runs.park import park_or_bring_back
-
-        self.run_worker(park_or_bring_back(self, self.run_directory), exit_on_error=False)
-
-    def action_resume(self) -> None:
-        from codex_tui.ui.runs.resume import resume
-
-        if reason := explain_no_resume(self.watched.status, self.watched.leftovers.broken):
-            self.notify(clean(reason), markup=False)
-        else:
-            self.run_worker(resume(self, self.run_directory), exit_on_error=False)

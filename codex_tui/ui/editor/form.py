@@ -9,9 +9,10 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.message import Message
 
-from codex_tui.profiles.literals import insert_pasted
+from codex_tui.profiles.literals import format_value, insert_pasted
 from codex_tui.ui.editor.field_list import VALUE_COLUMN, FieldList
 from codex_tui.ui.kit.line_input import LineInput
+from codex_tui.ui.messages import HintsChanged
 
 
 class ValueInput(LineInput):
@@ -83,6 +84,28 @@ class Form(Container):
     @property
     def typed(self) -> str:
         return self.text_line.value
+
+    def on_field_list_edit(self, message: FieldList.Edit) -> None:
+        """Opens the text line for the picked field. A digit replaces the value of a field that takes numbers.
+
+        Over a slow connection several keys arrive at once, so a later key can come here after the text line has opened.
+        """
+        message.stop()
+        field = self.rows.field
+        assert field is not None  # a profile has fields
+        kinds = field.schema.kinds
+        if self.typing and not message.digit:
+            self.text_line.action_done(0)
+        elif message.digit and not {*kinds} & {"integer", "number"}:
+            self.app.bell()
+        elif not kinds:
+            self.rows.post_message(FieldList.Cycle(1))
+        else:
+            if not self.typing:
+                self.open_line(format_value(field.value), kinds)
+            if message.digit:
+                self.type(message.digit)
+            self.post_message(HintsChanged())
 
     def open_line(self, text: str, kinds: tuple[str, ...]) -> None:
         """Opens the text line over the picked value, with `text` in it. The text is selected: typing replaces it.

@@ -18,7 +18,6 @@ from codex_tui.ui.messages import Trouble
 if TYPE_CHECKING:
     from codex_tui.data.target import Target
     from codex_tui.ui.lengths.screen import Changes, LengthsScreen
-    from training.memory.remedies import Remedy
 
 
 async def ask_field(screen: Screen[Any], names: Sequence[str], index: int) -> int | None:
@@ -75,7 +74,7 @@ async def _count_tokens(lengths: LengthsScreen, target: Target, work: ProgressTr
         lengths.show(TokenCount(reason=error.message, hint=error.hint))
 
 
-async def ask_remedy(screen: Screen[Any], draft: Draft) -> Remedy | None:
+async def ask_remedy(screen: Screen[Any], draft: Draft) -> Changes | None:
     """Shows the changes that make the draft smaller. Returns the chosen one; None on Escape, or if there is none."""
     from codex_tui.ui.forecast.remedies import RemediesScreen
 
@@ -83,7 +82,8 @@ async def ask_remedy(screen: Screen[Any], draft: Draft) -> Remedy | None:
     # The forecast on the screen may be of an earlier text, so this makes a new one.
     forecast = await asyncio.to_thread(forecast_profile, profile, draft.path) if profile else None
     if forecast and forecast.remedies:
-        return await screen.app.push_screen_wait(RemediesScreen(forecast))
+        remedy = await screen.app.push_screen_wait(RemediesScreen(forecast))
+        return {remedy.field: remedy.value} if remedy else None
     fits = forecast and forecast.memory and forecast.memory.verdict == "fits"
     screen.notify("It fits. Nothing to change." if fits else "No suggestions.", markup=False)
     return None

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
@@ -26,15 +24,15 @@ from codex_tui.profiles.fields import (
     list_fields,
     resolve_input,
 )
-from codex_tui.profiles.literals import format_value, parse_input
+from codex_tui.profiles.literals import parse_input
 from codex_tui.ui.editor.draft_files import DraftFiles
+from codex_tui.ui.editor.draft_forecast import DraftForecast
 from codex_tui.ui.editor.field_help import describe_field
 from codex_tui.ui.editor.field_list import FieldList
 from codex_tui.ui.editor.form import Form
 from codex_tui.ui.editor.questions import ask_field, ask_length, ask_remedy
 from codex_tui.ui.editor.text import WHILE_TYPING, draw_title, list_hints
 from codex_tui.ui.forecast.bar import ForecastBar
-from codex_tui.ui.forecast.in_thread import forecast_profile
 from codex_tui.ui.kit.drawing import line
 from codex_tui.ui.kit.hints import ALWAYS, TYPING, HintBar
 from codex_tui.ui.kit.text_view import TextView
@@ -43,8 +41,7 @@ from codex_tui.ui.messages import ReportsWorkerErrors, Trouble
 
 if TYPE_CHECKING:
     from codex_tui.machine.forecast import ResourceForecast
-    from codex_tui.profiles.resolve import Resolved
-    from training.contract.profile import Profile
+    from codex_tui.ui.lengths.screen import Changes
 
 CHECK_SECONDS = 5.0  # between two checks of the files and of the GPU's free memory
 MIN_SIZE_BESIDE = (100, 30)  # columns and rows; a smaller terminal shows the help below the form
@@ -92,7 +89,7 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
         super().__init__()
         self.draft = draft
         self.files = DraftFiles(self, draft, self.show_draft)
-        self.forecast: ResourceForecast | None = None
+        self._forecast = DraftForecast(self, draft, self._update_hints)
 
     def compose(self) -> ComposeResult:
         yield TitleBar("Edit", "")
@@ -110,6 +107,10 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
         self.form.rows.focus()
         self.show_draft()
         self.set_interval(CHECK_SECONDS, self._check_for_changes)
+
+    @property
+    def forecast(self) -> ResourceForecast | None:
+        return self._forecast.forecast
 
     @property
     def form(self) -> Form:
@@ -139,7 +140,7 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
         state = draw_title(self.draft, self.files.conflict)
         self.query_one(TitleBar).show(f"Edit {clean(self.draft.path.stem)}", state)
         self._update_help()
-        self._update_forecast(resolved)
+        self._forecast.update(resolved)
 
     def _update_help(self) -> None:
         help_lines = describe_field(self.picked, self.draft.resolved, roomy=self.has_class("beside"))
@@ -151,7 +152,7 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
         if self.form.typing:
             bar.show(WHILE_TYPING, TYPING)
         else:
-            bar.show(list_hints(self.picked, self.draft, bool(self.forecast and self.forecast.remedies)), ALWAYS)
+            bar.show(list_hints(self.picked, self.draft, self._forecast.has_remedies), ALWAYS)
 
     def on_field_list_moved(self) -> None:
         self._update_help()
@@ -163,24 +164,8 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
     def on_field_list_unset(self) -> None:
         self.set_field(None)
 
-    def on_field_list_edit(self, message: FieldList.Edit) -> None:
-        """Opens the text line for the picked field. A digit replaces the value of a field that takes numbers.
-
-        Over a slow connection several keys arrive at once, so a later key can come here after the text line has opened.
-        """
-        kinds = {*self.picked.schema.kinds}
-        if self.form.typing and not message.digit:
-            self.form.text_line.action_done(0)
-        elif message.digit and not kinds & {"integer", "number"}:
-            self.app.bell()
-        elif not kinds:
-            self.set_field(format_literal(find_next_choice(self.picked, 1)))
-        else:
-            if not self.form.typing:
-                self.form.open_line(format_value(self.picked.value), self.picked.schema.kinds)
-            if message.digit:
-                self.form.type(message.digit)
-            self._update_hints()
+    def on_hints_changed(self) -> None:
+        self._update_hints()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Checks the value while a person types, and forecasts the memory that it would need."""
@@ -189,7 +174,7 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
         problem = explain_invalid_input(self.picked.schema, event.value)
         self.form.show_complaint(problem)
         if not problem:
-            self._update_forecast(resolve_input(self.draft, self.picked, event.value))
+            self._forecast.update(resolve_input(self.draft, self.picked, event.value))
 
     def on_form_entered(self, message: Form.Entered) -> None:
         if self._accept(message.text):
@@ -211,7 +196,7 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
 
     def on_form_cancelled(self) -> None:
         self.form.close_line()
-        self._update_forecast(self.draft.resolved)
+        self._forecast.update(self.draft.resolved)
         self._update_hints()
 
     def set_field(self, value: str | None, path: str | None = None) -> None:
@@ -230,30 +215,10 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
         self.draft.redo()
         self.show_draft()
 
-    def _update_forecast(self, resolved: Resolved) -> None:
-        if resolved.profile is None:
-            self.forecast = None
-            self.query_one(ForecastBar).show_reason("No forecast: the profile has problems. Fix them first.")
-            self._update_hints()
-        else:
-            self._make_forecast(resolved.profile)
-
-    @work(group="forecast", exclusive=True, exit_on_error=False)
-    async def _make_forecast(self, profile: Profile) -> None:
-        forecast = await asyncio.to_thread(forecast_profile, profile, self.draft.path)
-        if not self.is_attached:
-            return
-        self.forecast = forecast
-        if forecast.memory:
-            self.query_one(ForecastBar).show(forecast.memory, forecast.card)
-        else:
-            self.query_one(ForecastBar).show_reason(forecast.reason)
-        self._update_hints()
-
     def _check_for_changes(self) -> None:
         if self.is_current and not self.form.typing:
             self.files.check_disk()
-            self._update_forecast(self.draft.resolved)
+            self._forecast.update(self.draft.resolved)
 
     @property
     def unsaved(self) -> bool:
@@ -302,17 +267,14 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
         self.app.push_screen(CompareScreen(self.draft))
 
     def action_remedies(self) -> None:
-        self.run_worker(self._remedies(), group="remedies", exclusive=True, exit_on_error=False)
-
-    async def _remedies(self) -> None:
-        if remedy := await ask_remedy(self, self.draft):
-            self.set_field(format_literal(remedy.value), remedy.field)
+        self.run_worker(self._change(ask_remedy), group="remedies", exclusive=True, exit_on_error=False)
 
     def action_lengths(self) -> None:
-        self.run_worker(self._compare_lengths(), group="lengths", exclusive=True, exit_on_error=False)
+        self.run_worker(self._change(ask_length), group="lengths", exclusive=True, exit_on_error=False)
 
-    async def _compare_lengths(self) -> None:
-        for path, value in (await ask_length(self, self.draft) or {}).items():
+    async def _change(self, ask: Callable[[Screen[Any], Draft], Awaitable[Changes | None]]) -> None:
+        """Sets the fields that `ask` returns."""
+        for path, value in (await ask(self, self.draft) or {}).items():
             self.set_field(format_literal(value), path)
 
     def show_field(self, path: str) -> None:

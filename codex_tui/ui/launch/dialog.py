@@ -14,33 +14,28 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from codex_tui.base.errors import BadInput, CodexError, convert_os_error
+from codex_tui.base.errors import CodexError, convert_os_error
 from codex_tui.base.text import clean
-from codex_tui.ui.forecast.in_thread import forecast_profile
 from codex_tui.ui.kit.dialogs import DIALOG_CSS, format_keys
 from codex_tui.ui.kit.drawing import MUTED, line
 from codex_tui.ui.kit.suggesting_input import Suggestions
-from codex_tui.ui.launch.checks import LENGTH, Checks, RowsChecked, describe_checks
+from codex_tui.ui.launch.check_runner import CheckRunner
+from codex_tui.ui.launch.checks import Checks, describe_checks
 from codex_tui.ui.launch.dataset_input import DatasetInput
 from codex_tui.ui.launch.keys import APPLY_KEY, COMPARE_KEY, NOW_KEY, list_keys
-from codex_tui.ui.launch.name_and_time import NameAndTime, read_deadline
+from codex_tui.ui.launch.name_and_time import NameAndTime
 from codex_tui.ui.launch.work import format_fetch, format_setup
 from codex_tui.ui.messages import OpenRun, ReportsWorkerErrors
 
 if TYPE_CHECKING:
     from codex_tui.base.progress import Progress
-    from codex_tui.data.check import CountedRows
-    from codex_tui.data.target import Target
     from codex_tui.profiles.library import ProfileEntry
-    from training.contract.profile import Profile
     from training.contract.run_directory import RunDirectory
 
 REPORT_SECONDS = 0.5  # time between two reports of progress
 OTHER_ROWS = 14  # rows of the dialog without the checks
 MIN_CHECK_ROWS = 3
 MIN_HEIGHT_FOR_BOTH = 36  # rows of a terminal with room for the checks and an error
-QUEUE_SECONDS = 3.0  # between two looks at the queue of the card
-TYPING_SECONDS = 0.6  # the rows are checked when a person has not typed for so long
 
 
 class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
@@ -74,9 +69,11 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         self._entry = entry
         self._busy = False
         self._reported_at = 0.0
-        self._counted: CountedRows | None = None  # of `_target`
-        self._target: Target | None = None
-        self.checks = Checks(entry.profile.model.max_seq_length if entry.profile else 0)
+        self._runner = CheckRunner(self, entry, self._show_checks)
+
+    @property
+    def checks(self) -> Checks:
+        return self._runner.checks
 
     def compose(self) -> ComposeResult:
         suggestions = Suggestions()
@@ -94,15 +91,9 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
 
     def on_mount(self) -> None:
         self.query_one("#status").display = False
-        self._show_checks(self.checks)
-        self._start_worker("name", self._propose_name())
-        if self._entry.profile:
-            self._start_worker("forecast", self._forecast(self._entry.profile))
-            self._start_worker("model", self._find_model(self._entry.profile))
-            self._start_worker("rows", self._check_rows(self._entry.profile, None))
-            self._start_worker("queue", self._look_at_queue(self._entry.profile.hardware.first_device))
-            if self._entry.profile.evaluation.book:
-                self._start_worker("book", self._check_book(self._entry.profile))
+        self._show_checks()
+        self.run_worker(self._propose_name(), group="name", exit_on_error=False)
+        self._runner.start()
 
     def on_resize(self) -> None:
         """Leaves room for the fields and the keys in a small terminal."""
@@ -120,9 +111,6 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         typed = self.query_one(DatasetInput).value.strip()
         return typed if typed and typed != self._given else None
 
-    def _start_worker(self, group: str, work: Any) -> None:
-        self.run_worker(work, group=group, exclusive=True, exit_on_error=False)
-
     async def _propose_name(self) -> None:
         from codex_tui import launcher
 
@@ -131,115 +119,31 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         name = await asyncio.to_thread(launcher.propose_name, base)
         self.query_one(NameAndTime).propose_name(clean(name))
 
-    async def _forecast(self, profile: Profile) -> None:
-        from codex_tui.data.speed import find_last_loading_time, find_last_speed_on
-
-        forecast = await asyncio.to_thread(forecast_profile, profile, self._entry.path)
-        self._show_checks(self.checks.change(forecast=forecast))
-        speed = await asyncio.to_thread(find_last_speed_on, forecast.card, profile, self._entry.path)
-        loading = await asyncio.to_thread(find_last_loading_time, profile, self._entry.path)
-        self._show_checks(self.checks.change(measured_speed=speed, loading=loading))
-
-    async def _look_at_queue(self, device: int | str) -> None:
-        """Shows which runs have the card, or wait for it, as long as the dialog is open."""
-        from codex_tui.runs.queue import describe_busy
-
-        while True:
-            busy = await asyncio.to_thread(describe_busy, device)
-            if busy != self.checks.busy:
-                self._show_checks(self.checks.change(busy=busy))
-            await asyncio.sleep(QUEUE_SECONDS)
-
-    async def _find_model(self, profile: Profile) -> None:
-        from codex_tui.hub.model import find_missing_model
-
-        missing = await asyncio.to_thread(find_missing_model, profile, self._entry.path)
-        self._show_checks(self.checks.change(missing=missing, model_checked=True))
-
-    async def _check_book(self, profile: Profile) -> None:
-        from codex_tui.judge.books import load_profile_book
-
-        try:
-            book = await asyncio.to_thread(load_profile_book, profile, self._entry.path.parent)
-        except CodexError as error:
-            self._show_checks(self.checks.change(book=error))
-            return
-        questions = sum(question.has_marks for question in book.questions) if book else None
-        self._show_checks(self.checks.change(book=questions))
-
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
-        if event.input.id == "dataset" and (profile := self._entry.profile):
-            self._counted = None
-            self._start_worker("rows", self._check_rows(profile, self._dataset, TYPING_SECONDS))
+        if event.input.id == "dataset":
+            self._runner.check_dataset(self._dataset)
         if event.input.id == "until":
-            self._start_worker("until", self._check_deadline(event.value.strip()))
-
-    async def _check_deadline(self, text: str) -> None:
-        """Shows what fits until the typed time. What is no time yet may become one with the next key."""
-        deadline = read_deadline(text)
-        if isinstance(deadline, BadInput):
-            await asyncio.sleep(TYPING_SECONDS)
-        self._show_checks(self.checks.change(until=deadline))
-
-    async def _check_rows(self, profile: Profile, dataset: str | None, delay: float = 0.0) -> None:
-        """Counts the tokens of the rows in the inspect worker, which ends when the dialog is left."""
-        from codex_tui.data.check import count_rows
-        from codex_tui.data.target import find_local_target
-
-        await asyncio.sleep(delay)
-        if not dataset and not self._given:
-            self._show_checks(self.checks.change(rows="choose a dataset"))
-            return
-        self._show_checks(self.checks.change(rows="reading the files …"))
-        try:
-            target = await asyncio.to_thread(find_local_target, profile, self._entry.path, dataset)
-            if target is None:
-                self._show_checks(self.checks.change(rows="checked after the download from the Hub"))
-                return
-            self._counted, self._target = await count_rows(target, self._report_rows), target
-            await self._advise()
-        except CodexError as error:
-            self._show_checks(self.checks.change(rows=error))
-
-    async def _advise(self) -> None:
-        """Shows the figures of the counted rows under the max_seq_length of this run."""
-        if (counted := self._counted) and (target := self._target) and (profile := self._run_profile()):
-            overview, advice = await asyncio.to_thread(counted.advise, profile)
-            if counted is not self._counted or profile != self._run_profile():
-                return  # other rows or other values have been chosen meanwhile
-            checked = RowsChecked(overview, advice, profile.dataset.long_rows, len(target.source.left_out))
-            self._show_checks(self.checks.change(rows=checked))
-
-    def _run_profile(self) -> Profile | None:
-        """The profile with the changes of this run."""
-        if profile := self._entry.profile:
-            for field, value in self.checks.changes.items():
-                profile = profile.with_value(field, value)
-        return profile
+            self._runner.check_deadline(event.value.strip())
 
     def action_apply_length(self) -> None:
-        """Uses the advised max_seq_length for this run, or, when it is used already, the profile's again."""
-        if length := self.checks.advised_length:
-            self._change_profile({} if self.checks.changes else {LENGTH: length})
+        if not self._busy:
+            self._runner.apply_length()
 
     def action_lengths(self) -> None:
         """Compares every max_seq_length. The picked one is used for this run."""
         from codex_tui.data.check import TokenCount
         from codex_tui.ui.lengths.screen import LengthsScreen
 
-        if self._counted and self._target and not self._busy:
-            count, changes = TokenCount(self._counted), dict(self.checks.changes)
-            self.app.push_screen(LengthsScreen(self._target, count, "use for this run", changes), self._change_profile)
+        counted, target = self._runner.counted, self._runner.target
+        if counted and target and not self._busy:
+            changes = dict(self.checks.changes)
+            screen = LengthsScreen(target, TokenCount(counted), "use for this run", changes)
+            self.app.push_screen(screen, self._use_lengths)
 
-    def _change_profile(self, changes: Mapping[str, Any] | None) -> None:
-        """Uses other values for this run; None changes nothing."""
-        if changes is None or self._busy:
-            return
-        self._show_checks(self.checks.change(changes=changes))
-        if profile := self._run_profile():
-            self._start_worker("forecast", self._forecast(profile))
-            self._start_worker("advice", self._advise())
+    def _use_lengths(self, changes: Mapping[str, Any] | None) -> None:
+        if changes is not None and not self._busy:
+            self._runner.change_profile(changes)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
@@ -302,14 +206,10 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
             self._reported_at = now
             self.app.call_from_thread(self._show_status, text(progress))
 
-    def _report_rows(self, progress: Progress) -> None:
-        self._show_checks(self.checks.change(rows=progress))
-
-    def _show_checks(self, checks: Checks) -> None:
-        self.checks = checks
+    def _show_checks(self) -> None:
         if not self.is_attached:
             return
-        self.query_one("#checks", Static).update(describe_checks(checks))
+        self.query_one("#checks", Static).update(describe_checks(self.checks))
         self._show_keys()
 
     def on_suggesting_input_suggested(self) -> None:
@@ -317,7 +217,7 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
 
     def _show_keys(self) -> None:
         is_suggesting = self.query_one(DatasetInput).is_suggesting
-        keys = list_keys(self.checks, is_suggesting=is_suggesting, is_counted=self._counted is not None)
+        keys = list_keys(self.checks, is_suggesting=is_suggesting, is_counted=self._runner.counted is not None)
         self.query_one("#keys", Static).update(format_keys(*keys))
 
     def _show_status(self, text: Content) -> None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import Screen
 from textual.widgets import Input, Static
 
 from codex_tui.base import locations
@@ -17,42 +16,28 @@ from codex_tui.base.errors import CodexError
 from codex_tui.base.text import clean, pluralize
 from codex_tui.ui.kit.choices import Choices
 from codex_tui.ui.kit.drawing import MUTED, line
-from codex_tui.ui.kit.hints import TYPING, Hint, HintBar
+from codex_tui.ui.kit.hints import TYPING, HintBar
 from codex_tui.ui.kit.line_input import LineInput
 from codex_tui.ui.kit.title_bar import TitleBar
-from codex_tui.ui.messages import OpenRun, ReportsWorkerErrors, Trouble
+from codex_tui.ui.messages import OpenRun, Trouble
 from codex_tui.ui.runs.columns import ORDERS, ColumnTitles, make_row, select
+from codex_tui.ui.runs.hints import FILTER_HINTS, choose_hints
 from codex_tui.ui.runs.marks import Marks
 from codex_tui.ui.runs.preview import Preview, explain_end
-from codex_tui.ui.runs.status import PARK_KEY
+from codex_tui.ui.runs.run_keys import RunKeysScreen
 from codex_tui.ui.themes import MAX_CURVES
 from training.contract.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     from codex_tui.runs.summary import RunSummary
 
-HINTS = (
-    ("/", "filter"),
-    ("s", "sort"),
-    ("Space", "mark"),
-    ("J", "judge"),
-    ("E", "export"),
-    ("n", "note"),
-    ("R", "rename"),
-    ("d", "delete"),
-    ("c", "clean up"),
-    ("Esc", "back"),
-    ("p", "profiles"),
-    ("ctrl+r", "refresh"),
-)
-FILTER_HINTS = (("Enter", "keep the filter"), ("Esc", "show all"))
 REFRESH_SECONDS = 3.0  # how often the list is read again while a run trains
 BATCH_SECONDS = 1.0  # a list that takes longer to read is shown in parts
 MIN_PREVIEW_HEIGHT = 10  # rows; a lower terminal shows only why the run ended
 MIN_DIVIDED_HEIGHT = 30  # rows; a lower terminal shows a preview only if it takes no row from the list
 
 
-class RunsScreen(ReportsWorkerErrors, Screen[None]):
+class RunsScreen(RunKeysScreen):
     """The list of runs. Enter opens one in the cockpit, r resumes it."""
 
     DEFAULT_CSS = """
@@ -63,8 +48,6 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
     RunsScreen #filter { padding: 0 2; display: none; background-tint: $primary 20%; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("r", "resume", "Resume the run"),
-        Binding("L", "park", "Lend the card, and bring the run back"),
         Binding("left_square_bracket", "queue('up')", "Start the queued run earlier"),
         Binding("right_square_bracket", "queue('down')", "Start the queued run later"),
         Binding("x", "queue('remove')", "Take the run out of the queue"),
@@ -73,10 +56,6 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
         Binding("S", "sort(-1)", "Sort the runs in the order before", show=False),
         Binding("space", "mark", "Mark the run for a comparison"),
         Binding("v", "compare", "Compare the marked runs"),
-        Binding("J", "judge", "Judgement of the run"),
-        Binding("E", "export", "Export the run's model"),
-        Binding("Y", "copy_python", "Copy the Python that loads the adapter"),
-        Binding("P", "copy_push", "Copy the command that pushes the adapter"),
         Binding("n", "change('annotate')", "Write a note to the run"),
         Binding("R", "change('rename')", "Rename the run"),
         Binding("d,delete", "change('delete')", "Delete the run"),
@@ -108,7 +87,7 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
             yield LineInput(id="filter", placeholder="words of a name, state, model, dataset or note")
             yield Static(id="why")
         yield Preview()
-        yield HintBar((("Enter", "open"), *HINTS))
+        yield HintBar(choose_hints(None, 0))
 
     def on_mount(self) -> None:
         self.call_after_refresh(self.action_reload)
@@ -197,6 +176,17 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
         index = self.query_one(Choices).index
         return None if index is None else self._runs[index]
 
+    def find_run(self) -> RunDirectory | None:
+        return RunDirectory(run.path) if (run := self._picked_run) else None
+
+    def explain_no_resume(self) -> str:
+        from codex_tui.runs.outcome import explain_no_resume
+
+        return explain_no_resume(run.status, run.broken) if (run := self._picked_run) else ""
+
+    def show_changes(self) -> None:
+        self.action_reload()
+
     def _find_neighbour(self) -> str | None:
         """Return the name of the run to select when the selected one is gone."""
         index = self.query_one(Choices).index or 0
@@ -214,19 +204,11 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
         if self._filter.has_focus:
             bar.show(FILTER_HINTS, TYPING)
             return
-        run = self._picked_run
-        resume = (("r", "resume"),) if run and run.resume_step is not None else ()
-        comparison = (("v", f"compare {len(self._marks)}"),) if len(self._marks) > 1 else ()
-        keys: tuple[Hint, ...] = ()
-        if run and run.position:
-            keys = (("[ ]", "earlier, later"), ("x", "leave the queue"), ("L", PARK_KEY["queued"]))
-        elif run and not run.ended and (does := PARK_KEY.get(run.status, "lend the card")):
-            keys = (("L", does),)
-        bar.show((("Enter", "open"), *comparison, *resume, *keys, *HINTS))
+        bar.show(choose_hints(self._picked_run, len(self._marks)))
 
     def on_choices_chosen(self) -> None:
-        if run := self._picked_run:
-            self.post_message(OpenRun(RunDirectory(run.path)))
+        if run := self.find_run():
+            self.post_message(OpenRun(run))
 
     def action_sort(self, steps: int) -> None:
         self._order = ORDERS[(ORDERS.index(self._order) + steps) % len(ORDERS)]
@@ -280,50 +262,6 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
         runs = [RunDirectory(locations.runs_home() / name) for name in self._marks.names]
         self.app.push_screen(ComparisonScreen(runs))
 
-    def action_judge(self) -> None:
-        from codex_tui.ui.judge.screen import JudgeScreen
-
-        if run := self._picked_run:
-            self.app.push_screen(JudgeScreen(RunDirectory(run.path)), lambda _: self.action_reload())
-
-    def action_export(self) -> None:
-        from codex_tui.ui.export.screen import ExportScreen
-
-        if run := self._picked_run:
-            self.app.push_screen(ExportScreen(RunDirectory(run.path)))
-
-    def action_copy_python(self) -> None:
-        from codex_tui.ui.runs.copying import copy_python
-
-        if run := self._picked_run:
-            copy_python(self, RunDirectory(run.path))
-
-    def action_copy_push(self) -> None:
-        from codex_tui.ui.runs.copying import copy_push
-
-        if run := self._picked_run:
-            copy_push(self, RunDirectory(run.path))
-
-    def action_resume(self) -> None:
-        from codex_tui.runs.outcome import explain_no_resume
-
-        if (run := self._picked_run) is None:
-            return
-        if reason := explain_no_resume(run.status, run.broken):
-            self.notify(clean(reason), markup=False)
-        else:
-            self.run_worker(self._resume(RunDirectory(run.path)), exit_on_error=False)
-
-    def action_park(self) -> None:
-        if run := self._picked_run:
-            self.run_worker(self._park(RunDirectory(run.path)), exit_on_error=False)
-
-    async def _park(self, run: RunDirectory) -> None:
-        from codex_tui.ui.runs.park import park_or_bring_back
-
-        await park_or_bring_back(self, run)
-        self.action_reload()
-
     def action_queue(self, to: Literal["up", "down", "remove"]) -> None:
         if (run := self._picked_run) and run.position:
             self.run_worker(self._queue(RunDirectory(run.path), to), group="queue", exit_on_error=False)
@@ -335,12 +273,6 @@ class RunsScreen(ReportsWorkerErrors, Screen[None]):
 
         await (queued.remove(self, run) if to == "remove" else queued.move(self, run, to))
         self.action_reload(run.name)
-
-    async def _resume(self, run: RunDirectory) -> None:
-        from codex_tui.ui.runs.resume import resume
-
-        await resume(self, run)
-        self.action_reload()
 
     def action_change(self, kind: str) -> None:
         if run := self._picked_run:

@@ -1,0 +1,39 @@
+"""The key hints in the last row of the list of runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from codex_tui.ui.kit.hints import Hint
+from codex_tui.ui.runs.status import PARK_KEY
+
+if TYPE_CHECKING:
+    from codex_tui.runs.summary import RunSummary
+
+HINTS = (
+    ("/", "filter"),
+    ("s", "sort"),
+    ("Space", "mark"),
+    ("J", "judge"),
+    ("E", "export"),
+    ("n", "note"),
+    ("R", "rename"),
+    ("d", "delete"),
+    ("c", "clean up"),
+    ("Esc", "back"),
+    ("p", "profiles"),
+    ("ctrl+r", "refresh"),
+)
+FILTER_HINTS = (("Enter", "keep the filter"), ("Esc", "show all"))
+
+
+def choose_hints(run: RunSummary | None, marks: int) -> list[Hint]:
+    """First the keys for the picked `run` and for the number of marked runs, then those that always work."""
+    resume = [("r", "resume")] if run and run.resume_step is not None else []
+    comparison = [("v", f"compare {marks}")] if marks > 1 else []
+    keys: list[Hint] = []
+    if run and run.position:
+        keys = [("[ ]", "earlier, later"), ("x", "leave the queue"), ("L", PARK_KEY["queued"])]
+    elif run and not run.ended and (does := PARK_KEY.get(run.status, "lend the card")):
+        keys = [("L", does)]
+    return [("Enter", "open"), *comparison, *resume, *keys, *HINTS]
