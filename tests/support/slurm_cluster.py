@@ -141,7 +141,10 @@ class SlurmCluster:
         self._start(node, "slurmd", "-D", "-N", node, **{NODE_VARIABLE: node})
 
     def wait_for_nodes(self) -> None:
-        self._wait(lambda: self._answers("sinfo", "--noheader", "--states=idle", "--format=%D", says="2"), "slurmd")
+        self._wait(
+            lambda: self._answers("sinfo", "--noheader", "--states=idle,mixed,allocated", "--format=%D", says="2"),
+            "slurmd",
+        )
 
     def kill_node(self, node: str) -> None:
         """Kill a node with all that runs on it, as a loss of power does."""

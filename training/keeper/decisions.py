@@ -26,9 +26,10 @@ class AttemptEnd(NamedTuple):
 
 
 class Finish(NamedTuple):
-    """The run is finished. `event` is written as its last one, if the trainer's own event is not the last."""
+    """The keeper ends. `event` is written as its last one, if the trainer's own event is not the last. It is Held if
+    another keeper goes on."""
 
-    event: ev.Stopped | ev.Failed | None = None
+    event: ev.Stopped | ev.Failed | ev.Held | None = None
 
 
 class Heal(NamedTuple):

@@ -6,7 +6,6 @@ is killed, its trainer goes on to the end of the attempt, and nobody continues a
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import sys
@@ -19,7 +18,6 @@ from types import FrameType
 import msgspec
 
 from training.contract import events as ev
-from training.contract import files
 from training.contract.end_event import read_end_event
 from training.contract.event_writer import EventWriter
 from training.contract.loan import list_loans
@@ -27,9 +25,11 @@ from training.contract.log import trim_log
 from training.contract.process import ProcessIdentity
 from training.contract.run_directory import SIGN_SECONDS, Request, RunDirectory
 from training.contract.tell import tell
+from training.keeper.batch_job import BatchJob
 from training.keeper.decisions import AttemptEnd, Finish, Heal, Next, decide, find_saved_step
 from training.keeper.healing import Healer, HealRules
 from training.keeper.lease import CardLease
+from training.keeper.lock import lock_run
 from training.keeper.lost_driver import blame_driver
 from training.keeper.recording import HistoryKeeper
 from training.keeper.trainer_process import COMMAND, TrainerProcess
@@ -53,7 +53,7 @@ def keep(
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     try:
-        lock = _lock(run)
+        lock = lock_run(run)
         if lock is None:
             _print_error(f"{run.path}: {BUSY}")
             return 1
@@ -73,10 +73,11 @@ class Keeper:
     def __init__(self, run: RunDirectory, command: Sequence[str], watchers: list[Watcher]) -> None:
         self._folder = os.open(run.path, os.O_RDONLY | os.O_CLOEXEC)
         self._run = RunDirectory(f"/proc/self/fd/{self._folder}")  # which leads there whoever renames it
-        self._command, self._watchers = command, Watchers(watchers)
+        self._job = BatchJob.find(self._run)
+        self._command, self._watchers = command, Watchers([self._job, *watchers] if self._job else watchers)
         self._healer = Healer(HealRules.read(run))
         self._history = HistoryKeeper(self._folder)
-        self._card = CardLease(run)
+        self._card = CardLease(run, is_queued=self._job is None)
         self._held: Hold | None = None  # the one that events.jsonl has; None while a trainer runs
         self._since = time.monotonic()
         self._resumed_at: float | None = None
@@ -95,14 +96,14 @@ class Keeper:
         # psutil's create time is up to a second early, because the kernel gives the boot time in whole seconds.
         age = time.clock_gettime(time.CLOCK_BOOTTIME) - self._identity.create_time
         with suppress(OSError):
-            if self._run.control.stat().st_mtime < time.time() - age:
+            if self._job is None and self._run.control.stat().st_mtime < time.time() - age:
                 self._run.clear_stop()  # this request was for an earlier keeper
         signal.signal(signal.SIGTERM, self._on_sigterm)
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])  # sigtimedwait needs it blocked, to miss none
 
     def keep(self) -> int:
         """Start attempts until one ends the run. Returns the exit code of the last one."""
-        decision: Next | Finish = Next()
+        decision: Next | Finish = Finish() if self._job and self._job.has_nothing_to_do(self._run) else Next()
         while isinstance(decision, Next):
             decision = self._hold(decision.hold) or self._train()
         if decision.event:
@@ -115,7 +116,8 @@ class Keeper:
         if self._run.read_keeper() == self._identity:
             with suppress(OSError):
                 self._run.keeper.unlink()
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # there is no trainer to pass it on to
+        if self._job is None:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # there is no trainer to pass it on to
         if named := self._locate():
             tell(named)
         self._history.finish()  # after keeper.json, which viewers wait for
@@ -136,7 +138,7 @@ class Keeper:
             match request:
                 case Request("save" | "terminate"):
                     step = find_saved_step(run)
-                    return Finish(ev.Stopped(step=step, resumable=step > 0))
+                    return self._find_loss() or Finish(ev.Stopped(step=step, resumable=step > 0))
                 case Request("resume"):
                     by_hand, self._resumed_at = None, time.monotonic()
                     self._watchers.ask_all_again()
@@ -159,6 +161,8 @@ class Keeper:
                 run.reserve_room()
                 tell(named)
                 self._history.finish()
+            if self._job and (left := self._job.leave(run, is_by_hand=hold is by_hand)):
+                return left
             self._sleep()
         return Finish()
 
@@ -167,9 +171,10 @@ class Keeper:
         run, named, attempt = self._run, self._locate(), self._count_attempts() + 1
         if named is None:
             return Finish()
-        if self._attempts:  # the launcher wrote this line for the first one
+        is_next = self._attempts > 0 or (self._job is not None and self._job.restarts > 0)
+        if is_next:  # the launcher wrote this line for the first one
             _print_error(f"\n── attempt {attempt} ──")
-        is_change = self._attempts > 0 or self._held is not None
+        is_change = is_next or self._held is not None
         self._attempts += 1
         self._held, self._since = None, time.monotonic()
         self._watchers.ask_all_again()
@@ -182,7 +187,7 @@ class Keeper:
         while (exit_ := trainer.poll()) is None:
             if sigterms < self._sigterms:  # one may have come before there was a trainer
                 sigterms += 1
-                trainer.send(signal.SIGTERM)
+                self._job.ask_to_stop(run, sigterms) if self._job else trainer.send(signal.SIGTERM)
             with suppress(OSError):
                 trim_log(run.log)
             self._history.poll()
@@ -211,6 +216,8 @@ class Keeper:
             decision, request = decide(end, taken), taken
         if request and request.word == "resume":
             self._resumed_at = time.monotonic()
+        if not isinstance(end.event, ev.Done | ev.Failed) and (loss := self._find_loss()):
+            return loss
         if isinstance(end.event, ev.Held):
             self._held = Hold(end.event.state, end.event.reason, end.event.ends, end.event.until)
         return self._heal(end, decision.reason) if isinstance(decision, Heal) else decision
@@ -232,6 +239,10 @@ class Keeper:
         changes = ", ".join(f"{field} = {value}" for field, value in values.items())
         _print_error(f"\n── {event.reason} {changes} ──")
         return Next()
+
+    def _find_loss(self) -> Finish | None:
+        """Return the end of a run from which Slurm takes the nodes, after it has sent SIGTERM."""
+        return self._job.find_loss(self._run) if self._job and self._sigterms else None
 
     def _make_moment(self, named: RunDirectory) -> Moment:
         trainer = self._trainer
@@ -272,20 +283,6 @@ class Keeper:
 
     def _on_sigterm(self, _number: int, _frame: FrameType | None) -> None:
         self._sigterms += 1  # `_train` passes it on, and `_hold` ends the run
-
-
-def _lock(run: RunDirectory) -> int | None:
-    """Lock the run until this process ends. Returns None if another process keeps or trains it. Raises OSError."""
-    keeper, trainer = files.open_to_append(run.keeper_lock), files.open_to_append(run.lock)
-    try:
-        for lock in (keeper, trainer):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(keeper)
-        return None
-    finally:
-        os.close(trainer)  # the trainer itself takes this one
-    return keeper
 
 
 def _print_error(text: str) -> None:

@@ -17,10 +17,11 @@ QUEUES_AGAIN = "Its place in the queue was deleted, so it takes another one."
 
 
 class CardLease:
-    """The ticket of a run in the queue of its card. Without a queue that works, the run just starts."""
+    """The ticket of a run in the queue of its card. Without a queue that works, the run just starts, and so does one
+    that is not `is_queued`, because the queue of a cluster has given it its card."""
 
-    def __init__(self, run: RunDirectory) -> None:
-        self._lease = Lease.inherit() or _take_card(run)
+    def __init__(self, run: RunDirectory, *, is_queued: bool = True) -> None:
+        self._lease = (Lease.inherit() or _take_card(run)) if is_queued else None
         self._hold: Hold | None = None  # while the run waits for its turn
         self._waits_since = 0.0  # monotonic seconds
         self._is_lent: bool | None = None  # None: this run has the card, or waits for it

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 from training.contract import events as ev
 from training.contract.event_writer import EventWriter
 from training.contract.process import ProcessIdentity, die_with_parent
-from training.contract.run_directory import RunDirectory
+from training.contract.run_directory import Request, RunDirectory
 from training.keeper import keeper
 
 keeper.POLL_SECONDS = 0.01
@@ -24,6 +25,8 @@ recorded = run.read_process()
 attempt = recorded.attempt if recorded and recorded.pid == os.getpid() else 1
 run.write_process(ProcessIdentity.current(attempt))
 die_with_parent(False)
+sigterms: list[int] = []
+signal.signal(signal.SIGTERM, lambda number, _: sigterms.append(number))
 step = keeper.find_saved_step(run)
 writer = EventWriter(run.events)
 writer.emit(ev.Started(attempt=attempt, pid=os.getpid(), resume_step=step))
@@ -37,7 +40,7 @@ def end(event: ev.Event) -> None:
 
 
 while step < total:
-    request = run.read_request()
+    request = Request("save" if len(sigterms) == 1 else "terminate") if sigterms else run.read_request()
     if request and request.word == "terminate":
         end(ev.Stopped(step=step))
     if request and request.word in ("save", "park"):
