@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+JSON_VARIABLE = "CODEX_TUI_PROGRESS"  # with the value "json", progress is printed for a program that reads it
 MIN_PACE_SECONDS = 2.0  # an estimate from fewer seconds of a step is a guess
 
 Unit = Literal["bytes", "rows", "packages", "runs", "questions", "texts"]

@@ -13,7 +13,7 @@ from codex_tui.commands.options import add_low_bandwidth_option
 # In the order of `--help`. Each module has add(subparsers), which sets `run` on its parsers.
 COMMANDS = (
     "train", "park", "runs", "queue", "compare", "chat", "judge", "export", "profile", "forecast", "data", "push",
-    "serve", "setup", "doctor", "config", "tell", "completion",
+    "serve", "remote", "setup", "doctor", "config", "tell", "completion",
 )  # fmt: skip
 # The commands that have no module of their own.
 _MODULES = dict.fromkeys(("demo", "attach", "stop", "resume"), "train")

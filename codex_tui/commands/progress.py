@@ -1,15 +1,22 @@
-"""Prints the progress of long work on stderr: one line that moves on a terminal, plain lines elsewhere."""
+"""Prints the progress of long work on stderr: one line that moves on a terminal, plain lines elsewhere.
+
+With the variable CODEX_TUI_PROGRESS=json, each line is a `Progress` as JSON, which `codex-tui remote` on another
+machine reads over ssh.
+"""
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, replace
 
-from codex_tui.base.progress import OnProgress, Progress, ProgressTracker
+from codex_tui.base.progress import JSON_VARIABLE, OnProgress, Progress, ProgressTracker
 
 QUIET_SECONDS = 1.0  # work that ends sooner prints nothing
 REDRAW_SECONDS, PLAIN_LINE_SECONDS = 0.5, 5.0
@@ -30,7 +37,8 @@ class _Printer:
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
-        self._is_terminal = sys.stderr.isatty()
+        self._as_json = os.environ.get(JSON_VARIABLE) == "json"
+        self._is_terminal = sys.stderr.isatty() and not self._as_json
         self._tracker: ProgressTracker | None = None
         self._started = self._printed_at = time.monotonic()
         self._printed_step = ""
@@ -57,11 +65,19 @@ class _Printer:
             now = time.monotonic()
             if self._tracker is None or now - self._started < QUIET_SECONDS:
                 continue
+            if self._as_json:
+                self._print(self._format_json(self._tracker))
+                continue
             step = self._tracker.progress.step
             is_due = step != self._printed_step or now - self._printed_at >= PLAIN_LINE_SECONDS
             if self._is_terminal or is_due:
                 self._print(self._prefix + format_progress(self._tracker))
                 self._printed_step, self._printed_at = step, now
+
+    def _format_json(self, tracker: ProgressTracker) -> str:
+        progress = tracker.progress
+        step = self._prefix + progress.step
+        return json.dumps(asdict(replace(progress, step=step, seconds_left=tracker.seconds_left)))
 
     def _print(self, line: str) -> None:
         from codex_tui.base.text import shorten

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,11 +35,18 @@ _REMOVED_VARIABLES = ("VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH", "PYTHONHOME",
 
 
 def read_pip_options() -> dict[str, str]:
-    """Read the options that pip would use for `install`, from its files and from the environment."""
-    listed = subprocess.run(
-        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False, cwd="/"
-    )
-    return parse_pip_config(listed.stdout, os.environ)
+    """Read the options that pip would use for `install`, from its files and from the environment.
+
+    An environment that uv made has no pip. Then the system's pip says what the machine's pip.conf has.
+    """
+    for python in (sys.executable, "python3"):
+        with suppress(OSError):
+            listed = subprocess.run(
+                [python, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False, cwd="/"
+            )
+            if listed.returncode == 0:
+                return parse_pip_config(listed.stdout, os.environ)
+    return parse_pip_config("", os.environ)
 
 
 def parse_pip_config(listed: str, environ: Mapping[str, str]) -> dict[str, str]:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 from support.slurm_cluster import SlurmCluster, find_obstacle, running_cluster
-from support.sshd import box, shared_box
+from support.sshd import box, box_root, remote, shared_box
 
-__all__ = ["box", "cluster", "shared_box"]
+__all__ = ["box", "box_root", "cluster", "remote", "shared_box"]
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -144,3 +145,11 @@ def test_all_commands_share_one_connection_whose_socket_is_private(box: Box) -> 
     (master,) = [path for path in folder.iterdir() if path.is_socket()]
     check = ["ssh", "-o", f"ControlPath={master}", "-O", "check", "box"]
     assert subprocess.run(check, capture_output=True).returncode == 0
+
+
+def test_the_connection_ends_by_itself(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("codex_tui.engines.ssh.master.KEEP_SECONDS", 1)
+    Connection("box").run(["true"])
+    (master,) = Path(os.environ["XDG_RUNTIME_DIR"], "codex-tui").glob("*[!k]")
+    while master.exists():  # its process removes it at its end
+        time.sleep(0.05)

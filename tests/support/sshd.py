@@ -23,6 +23,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from codex_tui.base.progress import ignore_progress
+from codex_tui.engines.ssh import remotes
+from codex_tui.engines.ssh.remotes import Remote
+from codex_tui.engines.ssh.setup import set_up
+
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 SSH = shutil.which("ssh")
 PRIVILEGE_FOLDER = Path("/run/sshd")  # sshd wants it when root starts it
@@ -212,6 +217,22 @@ def shared_box() -> Iterator[Box]:
         pytest.skip(obstacle)
     with tempfile.TemporaryDirectory(prefix="box-") as folder, start_box(Path(folder)) as box:
         yield box
+
+
+@pytest.fixture(scope="session")
+def box_root(shared_box: Box) -> Path:
+    """The folder of the app over there. It is the same for all tests, so that the app is installed once."""
+    return shared_box.folder / "root"
+
+
+@pytest.fixture
+def remote(box: Box, box_root: Path, trainer_python: Path) -> Remote:
+    """The remote "box", added and set up: it trains with the shared environment, and it has no runs."""
+    added = Remote("box", "box", str(box_root), str(trainer_python))
+    remotes.add_remote(added)
+    set_up(added, ignore_progress)
+    shutil.rmtree(box_root / "data", ignore_errors=True)
+    return added
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from codex_tui.base.errors import CodexError, convert_os_error
 from codex_tui.base.progress import OnProgress, ignore_progress
 from codex_tui.base.text import clean, shorten
 from codex_tui.engines.ssh.archive import pack, unpack
-from codex_tui.engines.ssh.explain import CUT, explain_failure
+from codex_tui.engines.ssh.explain import CUT, explain_failure, find_remedy
 from codex_tui.engines.ssh.master import OPTIONS, Deadline, TooLate, ensure_master, make_environ
 
 TIMEOUT_SECONDS = 30.0
@@ -59,30 +59,31 @@ class Unreachable(CodexError):
     `reason` is a few words, such as "it refuses the login".
     """
 
-    def __init__(self, host: str, reason: str, hint: str = "") -> None:
+    def __init__(self, name: str, reason: str, hint: str = "") -> None:
         self.reason = reason
-        super().__init__(f"{host} can't be reached: {reason}.", hint)
+        super().__init__(f"{name} can't be reached: {reason}.", hint)
 
 
 class RemoteFailed(CodexError):
     """A command ran over there and failed with `code`. `stderr` is what it printed, which may be any text."""
 
-    def __init__(self, host: str, program: str, code: int, stderr: str) -> None:
+    def __init__(self, name: str, program: str, code: int, stderr: str) -> None:
         self.code, self.stderr = code, stderr
-        lines = [line for line in stderr.splitlines() if line.strip()]
-        last = shorten(clean(lines[-1].strip()), 300) if lines else "it printed nothing"
-        super().__init__(f"{program} failed on {host} (exit code {code}): {last}")
+        lines = [line.strip() for line in stderr.splitlines() if line.strip()] or ["it printed nothing"]
+        line = next(filter(find_remedy, lines), lines[-1])
+        message = f"{program} failed on {name} (exit code {code}): {shorten(clean(line), 300)}"
+        super().__init__(message, find_remedy(line))
 
 
 class Connection:
-    """The connection to `host`: a name of ~/.ssh/config, `user@host`, or `ssh://user@host:port`.
+    """The connection to `host`: a name of ~/.ssh/config, `user@host`, or `ssh://user@host:port`. Errors call it `name`.
 
     It connects at the first command. Every method raises Unreachable if ssh fails, and RemoteFailed if the command
     does.
     """
 
-    def __init__(self, host: str) -> None:
-        self.host = host
+    def __init__(self, host: str, name: str = "") -> None:
+        self.host, self.name = host, name or host
         self._marker = f"codex-tui-{secrets.token_hex(8)}"
 
     def run(self, argv: Sequence[str], input: bytes | None = None, timeout: float = TIMEOUT_SECONDS) -> bytes:
@@ -123,7 +124,7 @@ class Connection:
             assert process.stdin is not None and process.stdout is not None
             try:
                 with suppress(BrokenPipeError), process.stdin as stdin:  # the exit code says why it reads no more
-                    pack(files, stdin, f"sending to {self.host}", report)
+                    pack(files, stdin, f"sending to {self.name}", report)
                 output = process.stdout.read()
                 code = process.wait()
             finally:
@@ -141,14 +142,14 @@ class Connection:
             try:
                 with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as place:
                     fresh, old = Path(place, "new"), Path(place, "old")
-                    unpack(stream.read, fresh, f"fetching from {self.host}", report, total)
+                    unpack(stream.read, fresh, f"fetching from {self.name}", report, total)
                     stream.finish()
                     if target.exists():
                         target.rename(old)
                     fresh.rename(target)
             except tarfile.TarError as error:
                 stream.finish()  # a cut connection leaves a damaged archive
-                raise CodexError(f"{folder} on {self.host} can't be fetched: {error}.") from None
+                raise CodexError(f"{folder} on {self.name} can't be fetched: {error}.") from None
             except OSError as error:
                 raise convert_os_error(error) from None
 
@@ -183,20 +184,20 @@ class Connection:
         errors.seek(0)
         text = errors.read().decode(errors="replace")
         if code == SSH_FAILED and begun:
-            raise Unreachable(self.host, *CUT)
+            raise Unreachable(self.name, *CUT)
         if code == SSH_FAILED:
             raise self._explain(text)
         if not begun:
             raise self._explain(f"{before.decode(errors='replace')}\n{text}", answered=True)
         if code:
-            raise RemoteFailed(self.host, program, code, text.partition(f"{self._marker}\n")[2] or text)
+            raise RemoteFailed(self.name, program, code, text.partition(f"{self._marker}\n")[2] or text)
 
     def _explain(self, text: str, *, answered: bool = False) -> Unreachable:
-        return Unreachable(self.host, *explain_failure(text, self.host, answered=answered))
+        return Unreachable(self.name, *explain_failure(text, self.host, answered=answered))
 
     def _no_answer(self, deadline: Deadline) -> Unreachable:
         reason = f"no answer within {deadline.seconds:.0f} s"
-        return Unreachable(self.host, reason, "Check the network, then try it again.")
+        return Unreachable(self.name, reason, "Check the network, then try it again.")
 
 
 class Stream:
@@ -224,6 +225,10 @@ class Stream:
     def read(self, size: int = 65536) -> bytes:
         """Wait for output and return it; b"" when there is no more. Then `finish` says why."""
         return os.read(self.fileno(), size)
+
+    def read_errors(self, offset: int) -> bytes:
+        """What the command has printed on stderr so far, from `offset` on. The first line is not the command's."""
+        return os.pread(self._errors.fileno(), 2**20, offset)
 
     def finish(self) -> None:
         """Wait for the command's end. Raises Unreachable if the connection was cut, RemoteFailed if it failed."""

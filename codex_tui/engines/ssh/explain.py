@@ -37,7 +37,8 @@ _REASONS: tuple[tuple[str, str, str], ...] = (
     (
         r"Permission denied \(",
         "it refuses the login",
-        "Try it by hand: ssh {}. If your key has a passphrase: ssh-add",
+        "Your public key must be in ~/.ssh/authorized_keys there. Try it by hand: ssh {}. For a key with a passphrase: "
+        "ssh-add",
     ),
     (
         r"Temporary failure in name resolution",
@@ -78,6 +79,10 @@ _ANSWERED: tuple[tuple[str, str, str], ...] = (
     ),
     (r"", "its login shell does not run commands", "This must print its kernel's name: ssh {} uname"),
 )
+_REMEDIES = (
+    (r"No space left on device|Disk quota exceeded", "Free some space there, then try it again."),
+    (r"Read-only file system|Permission denied", "Check the owner and the permissions of the folder there."),
+)
 
 
 def explain_failure(printed: str, host: str, *, answered: bool) -> tuple[str, str]:
@@ -90,3 +95,8 @@ def explain_failure(printed: str, host: str, *, answered: bool) -> tuple[str, st
     if not lines:
         return CUT
     return f"ssh says: {shorten(clean(lines[-1]), 200)}", f"Try it by hand: ssh {host}"
+
+
+def find_remedy(printed: str) -> str:
+    """What to do about a command that failed over there, if it printed a reason that many commands have; else ""."""
+    return next((remedy for pattern, remedy in _REMEDIES if re.search(pattern, printed)), "")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from codex_tui.environment.uv import Activity, explain_failure, make_uv_environ, parse_pip_config
+from codex_tui.environment.uv import Activity, explain_failure, make_uv_environ, parse_pip_config, read_pip_options
 
 LISTED = r"""
 global.index-url='https://global.example/simple'
@@ -31,6 +31,17 @@ def test_variables_count_if_pip_is_not_installed() -> None:
     assert parse_pip_config("", {"PIP_EXTRA_INDEX_URL": "https://a.example", "PIP_PROXY": ""}) == {
         "extra-index-url": "https://a.example"
     }
+
+
+def test_without_a_pip_of_its_own_the_app_asks_that_of_the_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, script in (("none", "exit 1"), ("python3", "echo \"global.index-url='https://machine.example'\"")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o700)
+    monkeypatch.setattr("sys.executable", str(tmp_path / "none"))
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert read_pip_options()["index-url"] == "https://machine.example"
 
 
 def test_options_become_variables_of_uv() -> None:

@@ -1,0 +1,144 @@
+"""The remotes: machines that a person has added under a name, in remotes.toml of the config folder.
+
+[box]
+host = "me@203.0.113.7"
+root = "/home/me/codex-tui"
+python = "/opt/conda/bin/python"
+"""
+
+from __future__ import annotations
+
+import fcntl
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+
+from codex_tui.base import locations
+from codex_tui.base.close_match import suggest
+from codex_tui.base.errors import BadInput, convert_os_error
+from codex_tui.base.toml import TomlError, parse_toml
+from training.contract import files
+
+MAX_BYTES = 2**20
+ENGINES = ("local", "slurm", "ssh")  # `--on NAME` takes these words too
+NAME = r"[A-Za-z0-9_][A-Za-z0-9_-]{0,39}"
+# Nothing that ssh could take for an option or a shell for a command.
+HOST = r"(ssh://)?[A-Za-z0-9_][A-Za-z0-9_.+@:%\[\]-]{0,254}"
+PATH = r"/[^\x00-\x1f\x7f]*"
+HINTS = {
+    "name": "A name has letters, digits, - and _: codex-tui remote add box me@203.0.113.7",
+    "host": "Use me@203.0.113.7, ssh://203.0.113.7:2222, or a Host of ~/.ssh/config.",
+    "root": "'root' is a path over there that begins with /.",
+    "python": "'python' is a path over there that begins with /.",
+}
+
+
+class Remote(NamedTuple):
+    """A machine to train on. `root` is the folder of the app over there, its CODEX_TUI_HOME: everything is in it.
+    `python` is the Python that trains over there; "" means that the remote's `codex-tui setup` builds one."""
+
+    name: str
+    host: str
+    root: str
+    python: str = ""
+
+
+class _Table(msgspec.Struct, forbid_unknown_fields=True):
+    host: Annotated[str, msgspec.Meta(pattern=f"^{HOST}$")]
+    root: Annotated[str, msgspec.Meta(pattern=f"^{PATH}$")]
+    python: Annotated[str, msgspec.Meta(pattern=f"^({PATH})?$")] = ""
+
+
+def remotes_file() -> Path:
+    return locations.config_home() / "remotes.toml"
+
+
+def read_remotes() -> dict[str, Remote]:
+    """Return the remotes by their names, in the order of the file. Raises BadInput for a damaged file."""
+    path = remotes_file()
+    try:
+        tables = parse_toml(files.read(path, MAX_BYTES).decode())
+    except FileNotFoundError:
+        return {}
+    except TomlError as error:
+        raise BadInput(f"{path}: {error.message} (at line {error.line}).", "Correct the line.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(
+            f"{path} cannot be read: {getattr(error, 'strerror', error)}.", "Correct or remove it."
+        ) from None
+    return {name: _read_table(path, name, table) for name, table in tables.items()}
+
+
+def is_path(text: str) -> bool:
+    """Whether `text` can be a path over there. It is never looked up here."""
+    return bool(re.fullmatch(PATH, text))
+
+
+def find_remote(name: str) -> Remote:
+    """Return the remote `name`. Raises BadInput, with the names that there are, if there is none."""
+    remotes = read_remotes()
+    if name in remotes:
+        return remotes[name]
+    hint = suggest(name, remotes) if remotes else ""
+    raise BadInput(f"There is no remote {name!r}.", hint or f"Add it: codex-tui remote add {_propose(name)} me@HOST")
+
+
+def check_new(name: str, host: str) -> None:
+    """Raise BadInput unless a remote `name` at `host` can be added."""
+    if not re.fullmatch(NAME, name):
+        raise BadInput(f"{name!r} can't be the name of a remote.", HINTS["name"])
+    if name in ENGINES:
+        raise BadInput(f"A remote can't be called {name}: `--on {name}` means something else.", HINTS["name"])
+    if not re.fullmatch(HOST, host):
+        raise BadInput(f"{host!r} is no host that ssh knows.", HINTS["host"])
+
+
+def add_remote(remote: Remote) -> None:
+    """Write `remote` into the file. It takes the place of one with the same name."""
+    with _change_file() as tables:
+        fields = remote._asdict()
+        del fields["name"]
+        tables[remote.name] = {field: value for field, value in fields.items() if value}
+
+
+def remove_remote(name: str) -> None:
+    with _change_file() as tables:
+        tables.pop(name, None)
+
+
+def _read_table(path: Path, name: str, table: Any) -> Remote:
+    if not re.fullmatch(NAME, name) or name in ENGINES:
+        raise BadInput(f"{path}: {name!r} can't be the name of a remote.", HINTS["name"])
+    try:
+        return Remote(name, *msgspec.structs.astuple(msgspec.convert(table, _Table)))
+    except msgspec.ValidationError as error:
+        field = (re.search(r"\$\.(\w+)|field `(\w+)`", str(error)) or [""])[0].strip("$.`").removeprefix("field `")
+        raise BadInput(
+            f"{path}: {field or 'the table'} of [{name}] is wrong or missing.", HINTS.get(field, "")
+        ) from None
+
+
+@contextmanager
+def _change_file() -> Iterator[dict[str, Any]]:
+    """Yield the tables of the file, and write what the caller makes of them. One process at a time changes them."""
+    import tomli_w
+
+    path = remotes_file()
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with path.with_name(".remotes.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            read_remotes()  # raises for a damaged file, which stays as it is
+            tables = parse_toml(files.read(path, MAX_BYTES).decode()) if path.exists() else {}
+            yield tables
+            files.write_atomically(path, tomli_w.dumps(tables))
+    except OSError as error:
+        raise convert_os_error(error) from None
+
+
+def _propose(name: str) -> str:
+    return name if re.fullmatch(NAME, name) and name not in ENGINES else "box"
