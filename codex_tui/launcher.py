@@ -42,7 +42,7 @@ def launch(plan: LaunchPlan, python: Path | None = None, *, wait: bool = False) 
     """
     if plan.good_rows is None:
         sources.check_rows(plan.source, plan.profile.dataset)
-    engine = get_engine("local")
+    engine = get_engine(plan.profile.launch.engine)
     engine.check(plan.profile)
     interpreter = (python or build.find_python()) if engine.shares_folder else None
     if interpreter:

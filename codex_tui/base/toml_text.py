@@ -33,7 +33,7 @@ def put(text: str, path: str, literal: str, comment: Sequence[str], order: Seque
     earlier = [key for key in siblings if order.index(key) < order.index(path)]
     if earlier or (siblings and table and table not in positions.headers):
         sibling = positions.entries[(earlier or siblings)[-1]]
-        relative = path if sibling.table != table else name
+        relative = path.removeprefix(f"{sibling.table}.")
         return _put_line(text, sibling.end, [*comment, f"{relative} = {literal}"], _indent(text, sibling.start))
     if table in positions.headers:
         return _put_line(text, positions.headers[table][1], [*comment, f"{name} = {literal}"])
@@ -99,9 +99,12 @@ def _example(text: str, positions: Positions, table: str, name: str) -> int | No
 
 
 def _inside(positions: Positions, braces: Entry) -> Iterator[Entry]:
-    """Return the entries inside these braces, in the order of the text."""
-    inside = (entry for entry in positions.entries.values() if braces.value < entry.start and entry.end < braces.end)
-    return iter(sorted(inside, key=lambda entry: entry.start))
+    """Yield the entries of these braces in the order of the text, without those of a table inside them."""
+    end = braces.value
+    for entry in sorted(positions.entries.values(), key=lambda entry: entry.start):
+        if end < entry.start and entry.end < braces.end:
+            yield entry
+            end = entry.end
 
 
 def _put_in_braces(text: str, positions: Positions, braces: Entry, new: str) -> str:

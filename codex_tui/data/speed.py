@@ -30,7 +30,7 @@ def find_last_speed(profile: Profile, profile_file: Path | None = None) -> float
 def find_last_speed_on(card: forecast.Card | None, profile: Profile, profile_file: Path | None = None) -> float | None:
     """Return the same as `find_last_speed` for a device that is known: `card`, or None for the CPU."""
     name = resolve_model_name(profile.model.name, profile_file.parent if profile_file else Path())
-    count = profile.processes
+    count = profile.ranks
     for run in _list_newest_runs():
         if _read_model_name(run) == name and (speed := _compute_speed(run, card.name if card else None, count)):
             return speed

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from codex_tui.base import locations, toml_text
 from codex_tui.base.errors import BadInput, CodexError, hint_for_failed_write
 from codex_tui.base.toml import MAX_BYTES, format_literal, parse_toml, parse_value
 from codex_tui.base.toml_positions import BOM
+from codex_tui.profiles.problems import find_table
 from codex_tui.profiles.resolve import Resolved, make_paths_absolute, resolve
 from codex_tui.profiles.schema import read_schema
 from training.contract import files
@@ -277,13 +279,14 @@ def _decode(path: Path, disk: bytes) -> str:
 def _read_fields(text: str) -> dict[str, Any]:
     """Return each field that the text sets, by its path; nothing if the text is not TOML."""
     try:
-        tables = parse_toml(text.removeprefix(BOM))
+        return dict(_iterate_fields(parse_toml(text.removeprefix(BOM))))
     except ValueError:
         return {}
-    fields: dict[str, Any] = {}
-    for name, value in tables.items():
-        if isinstance(value, dict):
-            fields |= {f"{name}.{inner}": inside for inner, inside in value.items()}
+
+
+def _iterate_fields(table: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    for name, value in table.items():
+        if isinstance(value, dict) and (not path or find_table((*path, name))):
+            yield from _iterate_fields(value, (*path, name))
         else:
-            fields[name] = value
-    return fields
+            yield ".".join((*path, name)), value

@@ -10,7 +10,7 @@ from typing import Any
 from codex_tui.base.secrets import NO_SECRETS, is_secret
 from codex_tui.base.toml import MAX_BYTES, TomlError, parse_toml
 from codex_tui.base.toml_positions import find_lines
-from codex_tui.profiles.problems import ProfileError, ProfileProblem, explain_unknown_field, is_table, validate_field
+from codex_tui.profiles.problems import ProfileError, ProfileProblem, explain_unknown_field, find_table, validate_field
 from codex_tui.profiles.schema import read_schema
 from training.contract import files
 from training.contract.secrets import has_secret
@@ -85,19 +85,19 @@ def _parse(text: str) -> tuple[dict[str, Any], list[ProfileProblem]]:
     return table, []
 
 
-def _iterate_fields(table: dict[str, Any]) -> Iterator[tuple[FieldPath, Any]]:
-    """Yield each field of the two levels of a profile, and every other key at these levels."""
+def _iterate_fields(table: dict[str, Any], path: FieldPath = ()) -> Iterator[tuple[FieldPath, Any]]:
+    """Yield each field of the tables of a profile, and every other key in them."""
     for name, value in table.items():
-        if is_table(name) and isinstance(value, dict):
-            yield from (((name, inner), given) for inner, given in value.items())
+        if isinstance(value, dict) and find_table((*path, name)):
+            yield from _iterate_fields(value, (*path, name))
         else:
-            yield (name,), value
+            yield (*path, name), value
 
 
 def _explain_unknown(field: FieldPath) -> str:
-    if len(field) == 1 and is_table(field[0]):
-        return f"should be a table: write [{field[0]}] on a line of its own, and its fields below it"
-    return explain_unknown_field("" if len(field) == 1 else field[0], field[-1])
+    if find_table(field):
+        return f"should be a table: write [{'.'.join(field)}] on a line of its own, and its fields below it"
+    return explain_unknown_field(".".join(field[:-1]), field[-1])
 
 
 def _find_secrets(table: dict[str, Any]) -> Iterator[FieldPath]:

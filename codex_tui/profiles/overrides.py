@@ -8,7 +8,7 @@ from typing import Any
 from codex_tui.base.errors import BadInput
 from codex_tui.base.toml import TomlError, parse_value
 from codex_tui.profiles.comments import format_example
-from codex_tui.profiles.problems import explain_unknown_field, is_table, validate_field
+from codex_tui.profiles.problems import explain_unknown_field, find_table, validate_field
 from codex_tui.profiles.resolve import make_paths_absolute
 from codex_tui.profiles.schema import FieldSchema, read_schema
 
@@ -43,7 +43,7 @@ def _parse_value(field: str, given: str | None) -> Any:
     table, _, name = field.rpartition(".")
     if given is None:
         raise ValueError("has no value; should be TABLE.FIELD=VALUE")
-    if is_table(field):
+    if find_table(field.split(".")):
         first = next(schema for schema in read_schema().values() if schema.table == field)
         raise ValueError(
             f"is a table; set one of its fields, such as {field}.{format_example(first).replace(' = ', '=', 1)}"

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import reprlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from codex_tui.base.close_match import find_close_match
 from codex_tui.base.secrets import NO_SECRETS, is_secret, redact
 from codex_tui.base.text import shorten
-from codex_tui.profiles.schema import FieldSchema, read_schema
+from codex_tui.profiles.schema import FieldSchema, read_schema, read_tables
 from training.contract.profile import Profile
 
 MAX_FIELD_LENGTH = 80
@@ -74,7 +75,8 @@ def validate_field(field: str, value: Any) -> Any:
         if re.search("[\ud800-\udfff]", text):  # bytes that are not UTF-8, from the command line or a path
             raise ValueError("should be text in UTF-8")
     table, _, name = field.rpartition(".")
-    model: Any = Profile.model_fields[table].annotation if table else Profile
+    model = find_table(field.split(".")[:-1])
+    assert model
     others = {"model": {"name": "-"}} if not table else {"name": "-"} if table == "model" else {}
     try:
         return getattr(model.model_validate({**others, name: value}), name)
@@ -107,9 +109,10 @@ def explain_unknown_field(table: str, name: str) -> str:
         return "unknown field; it belongs at the top of the file, above the tables"
     if homes := [schema.table for schema in read_schema().values() if schema.name == name and schema.table]:
         return "unknown field; it belongs in " + " or ".join(f"[{home}]" for home in homes)
-    names = [schema.name for schema in read_schema().values() if schema.table == table] + (
-        [] if table else list_tables()
-    )
+    if inner := [path for path in read_tables() if path.rpartition(".")[2] == name]:
+        return f"unknown field; did you mean [{inner[0]}]?"
+    names = [schema.name for schema in read_schema().values() if schema.table == table]
+    names += [inner.rpartition(".")[2] for inner in read_tables() if inner.rpartition(".")[0] == table]
     if close := find_close_match(name, names):
         return f"unknown field; did you mean {close}?"
     close = find_close_match(name, [schema.name for schema in read_schema().values()])
@@ -122,10 +125,12 @@ def describe_location(name: str) -> str:
     return f"{name} in {' or '.join(homes)}" if homes else name
 
 
-def list_tables() -> list[str]:
-    return list(dict.fromkeys(schema.table for schema in read_schema().values() if schema.table))
-
-
-def is_table(name: str) -> bool:
-    field = Profile.model_fields.get(name)
-    return field is not None and isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+def find_table(path: Sequence[str]) -> type[BaseModel] | None:
+    """Find the table with this path of names, such as launch, slurm. The profile itself has the empty path."""
+    table: type[BaseModel] = Profile
+    for name in path:
+        field = table.model_fields.get(name)
+        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, BaseModel):
+            return None
+        table = field.annotation
+    return table

@@ -216,8 +216,11 @@ def _merge(layers: list[Layer]) -> dict[str, Any]:
 def _nest(values: dict[str, Any]) -> dict[str, Any]:
     nested: dict[str, Any] = {}
     for field, value in values.items():
-        table, _, name = field.rpartition(".")
-        (nested.setdefault(table, {}) if table else nested)[name] = value
+        *tables, name = field.split(".")
+        owner = nested
+        for table in tables:
+            owner = owner.setdefault(table, {})
+        owner[name] = value
     return nested
 
 

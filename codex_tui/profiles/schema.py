@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import textwrap
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,25 +70,29 @@ def _join_alternatives(parts: list[str]) -> str:
 def read_schema() -> dict[str, FieldSchema]:
     """Return every field by its dotted path, in the schema's order."""
     schema = Profile.model_json_schema()
-    fields: dict[str, FieldSchema] = {}
-    for name, field in schema["properties"].items():
-        if "$ref" in field:
-            table = schema["$defs"][field["$ref"].rpartition("/")[2]]
-            for inner, details in table["properties"].items():
-                fields[f"{name}.{inner}"] = _read_field(f"{name}.{inner}", details, inner in table.get("required", ()))
-        else:
-            fields[name] = _read_field(name, field, False)
-    return fields
-
-
-def read_tables() -> dict[str, str]:
-    """Return the tables of a profile in order, each with its description."""
-    schema = Profile.model_json_schema()
     return {
-        name: schema["$defs"][field["$ref"].rpartition("/")[2]]["description"]
-        for name, field in schema["properties"].items()
-        if "$ref" in field
+        path: _read_field(path, details, bool(table) and name in owner.get("required", ()))
+        for table, owner in _iterate_tables(schema, schema)
+        for name, details in owner["properties"].items()
+        if "$ref" not in details
+        for path in [f"{table}.{name}" if table else name]
     }
+
+
+@functools.cache
+def read_tables() -> dict[str, str]:
+    """Return the tables of a profile by their dotted paths, in order, each with its description."""
+    schema = Profile.model_json_schema()
+    return {table: owner["description"] for table, owner in _iterate_tables(schema, schema) if table}
+
+
+def _iterate_tables(schema: dict[str, Any], owner: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield `owner` and the tables inside it, each with its dotted path. A table follows all fields of its owner."""
+    yield path, owner
+    for name, details in owner["properties"].items():
+        if "$ref" in details:
+            inner = schema["$defs"][details["$ref"].rpartition("/")[2]]
+            yield from _iterate_tables(schema, inner, f"{path}.{name}" if path else name)
 
 
 def build_json_schema() -> dict[str, Any]:
@@ -105,7 +110,6 @@ _LIMITS = {
     "exclusiveMaximum": "less than {}",
     "minLength": "not empty",
     "minItems": "at least {} of them",
-    "pattern": "letters, digits, dots, dashes and underscores, the first a letter or digit, at most 48",
 }
 
 
@@ -128,6 +132,7 @@ def _read_field(path: str, details: dict[str, Any], required: bool) -> FieldSche
     if "boolean" in kinds:  # true and false are choices too
         kinds.remove("boolean")
         choices += [True, False]
+    limits += [details["form"]] if "form" in details else []
     return FieldSchema(
         path=path,
         text=details["description"],

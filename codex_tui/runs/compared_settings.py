@@ -11,7 +11,7 @@ from typing import Any
 
 from codex_tui.base.secrets import redact
 from codex_tui.base.text import clean, shorten
-from training.contract.config import ConfigError, ConfigTooNew, Fingerprint, RunConfig
+from training.contract.config import ConfigError, ConfigTooNew, Fingerprint, RunConfig, list_tables
 from training.contract.run_directory import RunDirectory
 
 UNKNOWN = "–"
@@ -109,8 +109,7 @@ def _flatten(profile: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of all tables by their dotted names."""
     return {
         name: value
-        for table, fields in profile.items()
-        if isinstance(fields, dict)
+        for table, fields in list_tables(profile)
         for key, value in fields.items()
         if (name := f"{table}.{key}") not in _LEFT_OUT
     }

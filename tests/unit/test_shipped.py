@@ -31,7 +31,7 @@ def test_card_profile_has_every_field_below_its_help_text(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
     table, found, comment = "", [], list[str]()
     for line in lines:
-        if header := re.fullmatch(r"\[(\w+)\]", line):
+        if header := re.fullmatch(r"\[([\w.]+)\]", line):
             table, comment = header[1], []
         elif table and (name := KNOB.match(line)):
             found.append(f"{table}.{name[1]}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -186,6 +187,9 @@ class RunConfig(msgspec.Struct, kw_only=True, omit_defaults=True):
 _KEYS = frozenset(RunConfig.__struct_encode_fields__) - {"unknown"}
 
 
+INNER_TABLES = frozenset({"launch.slurm", "launch.ssh"})
+"""The tables of a profile that are inside another one."""
+
 # What a run did before its profile had the field. A resume must go on as the run began.
 _BEFORE_THE_FIELD = {"dataset": {"learn": "last_answer"}, "training": {"packing": "off"}}
 
@@ -202,8 +206,9 @@ def _apply(changes: dict[str, Any], profile: dict[str, Any]) -> dict[str, Any]:
     """Return `profile` with the values of `changes`, which are by dotted field name."""
     changed = dict(profile)
     for field, value in changes.items():
-        table, _, name = field.rpartition(".")
-        changed[table] = get_table(changed, table) | {name: value}
+        table, _, rest = field.partition(".")
+        inner = get_table(changed, table)
+        changed[table] = _apply({rest: value}, inner) if "." in rest else inner | {rest: value}
     return changed
 
 
@@ -211,6 +216,15 @@ def get_table(owner: dict[str, Any], key: str) -> dict[str, Any]:
     """Return the table `key` of `owner`, such as a profile; {} if there is none or it is not a table."""
     value = owner.get(key)
     return value if isinstance(value, dict) else {}
+
+
+def list_tables(profile: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """List the tables of a resolved profile by their dotted names, each without the tables inside it."""
+    for name, table in profile.items():
+        if isinstance(table, dict):
+            inner = {key: get_table(table, key) for key in table if f"{name}.{key}" in INNER_TABLES}
+            yield name, {key: value for key, value in table.items() if key not in inner}
+            yield from ((f"{name}.{key}", fields) for key, fields in inner.items())
 
 
 def describe_newer(run: str, part: str, version: int, known: int) -> str:

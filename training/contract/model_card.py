@@ -13,7 +13,7 @@ from typing import Any
 
 from training.contract.card_text import escape_text, format_part, format_table, make_printable, put_part
 from training.contract.card_usage import CardKind, format_usage
-from training.contract.config import RunConfig, get_table
+from training.contract.config import RunConfig, get_table, list_tables
 from training.contract.judgement import JudgementHead, describe_levels
 from training.contract.model_path import is_path
 from training.contract.secrets import redact_secrets
@@ -202,9 +202,8 @@ def _list_dataset_facts(config: RunConfig) -> dict[str, str]:
 
 def _format_profile(profile: dict[str, Any]) -> str:
     """Format the profile as TOML, without values that are not set, and with file names instead of paths."""
-    tables = {name: table for name, table in profile.items() if isinstance(table, dict)}
-    lines = _format_values({name: value for name, value in profile.items() if name not in tables})
-    for name, table in tables.items():
+    lines = _format_values(profile)
+    for name, table in list_tables(profile):
         if values := _format_values(table):
             lines += ["", f"[{name}]", *values]
     return make_printable_lines(redact_secrets(hide_home("\n".join(lines).strip())))
@@ -214,7 +213,7 @@ def _format_values(table: dict[str, Any]) -> list[str]:
     """Format each value as JSON. A text, a number, true or false, and a list of these look the same in TOML."""
     lines = []
     for key, value in table.items():
-        if value is not None:
+        if value is not None and not isinstance(value, dict):
             name = Path(value).name if isinstance(value, str) and is_path(value) else value
             lines.append(f"{key} = {json.dumps(name, ensure_ascii=False)}")
     return lines

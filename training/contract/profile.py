@@ -1,18 +1,21 @@
-"""The profile: a TOML file with the tables of `tables.py` and `run_tables.py` beside this. No secret belongs in it."""
+"""The profile: a TOML file with the tables of `tables.py` and of the files beside it. No secret belongs in it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from training.contract import chat_templates, hours
 from training.contract.dataset_table import Dataset
-from training.contract.run_tables import Keeper, Launch, Tracking
+from training.contract.launch_tables import Launch
+from training.contract.run_tables import Keeper, Tracking
 from training.contract.tables import Hardware, Lora, Model, Table, field
 from training.contract.training_tables import Checkpoints, Evaluation, Training
+
+AnyTable = TypeVar("AnyTable", bound=Table)
 
 
 class Profile(Table):
@@ -36,20 +39,24 @@ class Profile(Table):
 
     @property
     def processes(self) -> int:
-        """How many processes train together, each on a device of its own."""
+        """How many processes train together on each node, each on a device of its own."""
         devices = self.hardware.device
         return len(devices) if isinstance(devices, list) else self.launch.processes or 1
+
+    @property
+    def ranks(self) -> int:
+        """How many processes train together on all nodes."""
+        return self.processes * self.launch.nodes
 
     @property
     def process_accumulation_steps(self) -> int:
         """The batches that each process adds up before an optimizer step."""
         steps = self.training.gradient_accumulation_steps
-        return steps // self.processes if self.launch.keep_batch else steps
+        return steps // self.ranks if self.launch.keep_batch else steps
 
     def with_value(self, field: str, value: Any) -> Profile:
         """Return a copy with another value in `field`, such as "model.name". The value is not validated."""
-        table, _, name = field.rpartition(".")
-        return self.model_copy(update={table: getattr(self, table).model_copy(update={name: value})})
+        return _replace(self, field.split("."), value)
 
     def with_max_seq_length(self, length: int) -> Profile:
         return self.with_value("model.max_seq_length", length)
@@ -65,6 +72,11 @@ class Profile(Table):
             message = "; ".join(f"{field}: {reason}" for field, reason in conflicts.items())
             raise PydanticCustomError("impossible", "{message}", {"message": message, "fields": conflicts})
         return self
+
+
+def _replace(table: AnyTable, path: list[str], value: Any) -> AnyTable:
+    name, *rest = path
+    return table.model_copy(update={name: _replace(getattr(table, name), rest, value) if rest else value})
 
 
 def find_conflicts(profile: Profile) -> Iterator[tuple[str, str]]:
@@ -83,6 +95,7 @@ def find_conflicts(profile: Profile) -> Iterator[tuple[str, str]]:
             "training.gradient_checkpointing",
             'offload_layers needs it: without, every layer stays on the card; use "unsloth" or true',
         )
+    yield from _find_engine_conflicts(profile.launch)
     yield from _find_process_conflicts(profile)
     columns = profile.dataset
     pairs = [columns.instruction_column, columns.response_column, columns.context_column]
@@ -97,6 +110,14 @@ def find_conflicts(profile: Profile) -> Iterator[tuple[str, str]]:
         yield "model.offload_embedding", "an embedding that is trained (modules_to_save) has to stay on the card"
 
 
+def _find_engine_conflicts(launch: Launch) -> Iterator[tuple[str, str]]:
+    """Yield the fields that the engine needs, or that it can't obey."""
+    if launch.engine == "ssh" and launch.ssh.remote is None:
+        yield "launch.ssh.remote", 'engine = "ssh" needs the name of a machine; list them with: codex-tui remote list'
+    if launch.nodes > 1 and launch.engine != "slurm":
+        yield "launch.nodes", f'{launch.nodes} machines need engine = "slurm"; for several cards of one, use processes'
+
+
 def _find_process_conflicts(profile: Profile) -> Iterator[tuple[str, str]]:
     """Yield the fields that contradict the number of processes."""
     device, asked, processes = profile.hardware.device, profile.launch.processes, profile.processes
@@ -104,18 +125,18 @@ def _find_process_conflicts(profile: Profile) -> Iterator[tuple[str, str]]:
         yield "hardware.device", "a GPU is listed twice; each process needs a card of its own"
     elif isinstance(device, list) and asked not in (None, len(device)):
         yield "launch.processes", f"hardware.device lists {len(device)} cards; leave processes unset, or list {asked}"
-    if processes == 1:
-        return
-    if isinstance(device, int):
+    if isinstance(device, int) and processes > 1:
         yield "hardware.device", f"launch.processes needs {processes} cards; list them, as {[*range(processes)]}"
+    if (ranks := profile.ranks) == 1:
+        return
     if profile.model.offload_layers or profile.model.offload_embedding:
         field = "offload_layers" if profile.model.offload_layers else "offload_embedding"
-        yield f"model.{field}", f"each of the {processes} processes keeps the whole model on its card; offload nothing"
+        yield f"model.{field}", f"each of the {ranks} processes keeps the whole model on its card; offload nothing"
     accumulated = profile.training.gradient_accumulation_steps
-    if profile.launch.keep_batch and accumulated % processes:
-        multiple = processes * -(-accumulated // processes)
+    if profile.launch.keep_batch and accumulated % ranks:
+        multiple = ranks * -(-accumulated // ranks)
         yield (
             "training.gradient_accumulation_steps",
-            f"{accumulated} can't be divided by the {processes} processes; use {multiple}, or set launch.keep_batch = "
+            f"{accumulated} can't be divided by the {ranks} processes; use {multiple}, or set launch.keep_batch = "
             "false",
         )

@@ -1,4 +1,4 @@
-"""The tables of a profile that say how a run is started, kept and recorded. They change nothing that is learned."""
+"""The tables of a profile that say how a run is kept and recorded. They change nothing that is learned."""
 
 from __future__ import annotations
 
@@ -6,42 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from training.contract.launch_tables import Name, name_field
 from training.contract.tables import MAX_MIB, Table, field
 from training.contract.trackers import Tracker
-
-
-class Launch(Table):
-    """How a run is started, and what happens before its first step."""
-
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,47}$")] | None = field(
-        None, "The name of the runs, followed by a number. Unset: the profile's name."
-    )
-    probe: bool = field(
-        True,
-        "Tries the longest row, forward and backward, before step 1: an out-of-memory error comes at once instead "
-        "of after an hour, and the forecast learns what this card really uses. Costs seconds.",
-    )
-    on_no_fit: Literal["warn", "refuse"] = field(
-        "warn", 'What to do when the forecast says that the run does not fit: "warn" tries it, "refuse" does not start.'
-    )
-    processes: Annotated[int, Field(ge=1, le=64)] | None = field(
-        None,
-        "How many processes train together, each on a card of its own in this machine (torchrun starts them). Two are "
-        "nearly twice as fast as one, and each card needs the memory of the whole run. Unset: one for each card that "
-        "hardware.device lists.",
-        unit="processes",
-    )
-    strategy: Literal["ddp"] = field(
-        "ddp",
-        'How several processes share a step: with "ddp" each has the whole model and learns other rows of the step, '
-        "then they average their gradients. Costs a copy of the adapter's gradients on each card.",
-    )
-    keep_batch: bool = field(
-        True,
-        "Divide gradient_accumulation_steps by the number of processes, so that a step has the same rows and the run "
-        "learns the same. It must be a multiple of them. false multiplies the rows of a step instead: fewer, larger "
-        "steps, which may need another learning rate.",
-    )
 
 
 class Keeper(Table):
@@ -109,6 +76,6 @@ class Tracking(Table):
         "Trackers that get the curves too. Install them first: codex-tui setup --with tensorboard,trackio. Everything "
         "stays on this machine, unless you have set one of them up to send it elsewhere. Costs next to nothing.",
     )
-    project: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,47}$")] | None = field(
-        None, "The project under which trackers list the run. Unset: the name of the profile's runs."
+    project: Name | None = name_field(
+        "The project under which trackers list the run. Unset: the name of the profile's runs."
     )

@@ -1,6 +1,6 @@
 """The tables of a profile: every field of a fine-tune, in the terms of transformers, TRL and PEFT. This
 file has the card, the model and the adapter. The other tables are beside it: `dataset_table.py`, `training_tables.py`,
-and `run_tables.py`, how a run is started and kept.
+`launch_tables.py`, how and where a run is started, and `run_tables.py`, how it is kept.
 
 Every field has a default, so that a profile says only what matters to it. Each field's text says what it costs and
 buys; it is the help in the app, what `codex-tui profile explain` prints and the comment in the shipped profiles, all
@@ -17,9 +17,11 @@ MAX_MIB = 10_000_000
 ATTENTION_AND_MLP = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
-def field(default: Any, text: str, *, unit: str = "", **limits: Any) -> Any:
-    """A field: what it costs and buys, the unit of its number, and pydantic's limits on it."""
-    return Field(default, description=text, json_schema_extra={"unit": unit} if unit else None, **limits)
+def field(default: Any, text: str, *, unit: str = "", form: str = "", **limits: Any) -> Any:
+    """A field: what it costs and buys, the unit of its number, the form of its text in words if that has a pattern, and
+    pydantic's limits on it."""
+    extra: dict[str, Any] = {name: words for name, words in (("unit", unit), ("form", form)) if words}
+    return Field(default, description=text, json_schema_extra=extra or None, **limits)
 
 
 GpuNumber = Annotated[int, Field(ge=0, le=255)]

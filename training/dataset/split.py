@@ -49,7 +49,7 @@ def count_steps(profile: Profile, rows: int) -> Steps:
     """Count the optimizer steps for `rows` training rows, as `transformers.Trainer` counts them."""
     training = profile.training
     batches = ceil(rows / training.per_device_train_batch_size)
-    per_epoch = ceil(batches / (profile.process_accumulation_steps * profile.processes))
+    per_epoch = ceil(batches / (profile.process_accumulation_steps * profile.ranks))
     return Steps(per_epoch, training.max_steps or ceil(per_epoch * training.num_train_epochs))
 
 

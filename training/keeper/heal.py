@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from training.contract import events as ev
-from training.contract.config import ConfigError, RunConfig
+from training.contract.config import ConfigError, RunConfig, list_tables
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 from training.history.tailer import Tailer
@@ -109,7 +109,7 @@ def _find_shortage(profile: Profile, memory: ev.OutOfMemory, probe: ev.Probe | N
 def _heal(
     run: RunDirectory, profile: Profile, failure: ev.Failed, memory: ev.OutOfMemory, healing: Healing
 ) -> ev.Healed:
-    before = profile.model_dump(mode="json")
+    before = dict(list_tables(profile.model_dump(mode="json")))
     changes = {}
     for name, value in healing.changes.items():
         table, _, key = name.rpartition(".")

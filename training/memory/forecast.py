@@ -136,7 +136,7 @@ def forecast(profile: Profile, shape: ModelShape, machine: Machine = Machine()) 
 
 def compute_nccl_mib(profile: Profile) -> float:
     """Compute how much more than the CUDA context a process takes outside the allocator if it trains with others."""
-    return NCCL_MIB if profile.processes > 1 else 0.0
+    return NCCL_MIB if profile.ranks > 1 else 0.0
 
 
 def limit_mib(profile: Profile, card_mib: float | None) -> float | None:
@@ -187,7 +187,7 @@ def _parts(
     trainable = list(trainable_tensors(profile, shape))
     adapter = sum(trainable)
     weights = _weights(profile, shape, offloaded)
-    copies = 1 if profile.processes == 1 else 2  # of the gradients: processes send each other theirs from buckets
+    copies = 1 if profile.ranks == 1 else 2  # of the gradients: processes send each other theirs from buckets
     lora = 4 * adapter * (1 + copies)  # weights and gradients in float32
     optimizer = optimizer_bytes(trainable, profile.training.optim)
     rows, loss = compute_pass_bytes(profile, shape)

@@ -168,7 +168,7 @@ def _list_kinds(profile: Profile, shortage: Shortage) -> Iterator[list[Changes]]
         yield [{"evaluation.per_device_eval_batch_size": count} for count in _halve(eval_rows)]
     if training.gradient_checkpointing != "unsloth":
         yield [{"training.gradient_checkpointing": "unsloth"}]
-    can_offload = profile.processes == 1  # several processes keep the whole model on their cards
+    can_offload = profile.ranks == 1  # several processes keep the whole model on their cards
     can_move = can_offload and not shape.tie_word_embeddings and not profile.lora.modules_to_save
     if can_move and not model.offload_embedding:
         yield [{"model.offload_embedding": True}]

@@ -78,8 +78,8 @@ def _path(cache: Path, card: str, profile: Profile) -> Path:
              for table, names in (("model", _MODEL), ("lora", _LORA), ("training", _TRAINING))]  # fmt: skip
     if (rows := profile.evaluation.per_device_eval_batch_size) > profile.training.per_device_train_batch_size:
         facts.append({"per_device_eval_batch_size": rows})  # an evaluation then needs the most memory
-    if profile.processes > 1:
-        facts.append({"processes": profile.processes})
+    if profile.ranks > 1:
+        facts.append({"processes": profile.ranks})
     if profile.model.offload_layers == "auto":  # the limit then decides the number of layers
         facts.append({name: tables["hardware"][name] for name in ("vram_limit_mib", "display_reserve_mib")})
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]

@@ -107,7 +107,7 @@ def _candidates(profile: Profile, shape: ModelShape, fits: Callable[[Profile], b
         yield Candidate(
             "training.gradient_checkpointing", "unsloth", "slightly slower steps", "page-locked host memory"
         )
-    can_offload = profile.processes == 1  # several processes keep the whole model on their cards
+    can_offload = profile.ranks == 1  # several processes keep the whole model on their cards
     if can_offload and model.offload_embedding is False and not shape.tie_word_embeddings:
         yield Candidate("model.offload_embedding", True, "slightly slower steps", "host memory")
     for tile in LOSS_TILES:

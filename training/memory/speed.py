@@ -85,7 +85,7 @@ def estimate_speed(profile: Profile, shape: ModelShape, card: str, row_tokens: f
     if rates is None or profile.model.offload_layers or row_tokens <= 0:
         return None
     seconds = (_estimate_token(profile, shape, rates, reach, row_tokens) for reach in (SLOW, FAST))
-    slow, fast = (profile.processes / each for each in seconds)  # processes wait for each other for a few ms a step
+    slow, fast = (profile.ranks / each for each in seconds)  # processes wait for each other for a few ms a step
     return Speed(slow, fast)
 
 

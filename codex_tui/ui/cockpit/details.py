@@ -21,7 +21,7 @@ from codex_tui.runs.watched import WatchedRun
 from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.drawing import MUTED, STRONG, line
 from codex_tui.ui.kit.text_view import TextView
-from training.contract.config import RunConfig
+from training.contract.config import RunConfig, list_tables
 from training.contract.run_directory import RunDirectory
 
 
@@ -103,7 +103,7 @@ def describe_run(run: RunDirectory, facts: RunFacts, watched: WatchedRun) -> Ite
 
 def _describe_settings(config: RunConfig) -> Iterator[Content]:
     profile = config.actual or config.profile
-    tables = {f"[{clean(name)}]": values for name, values in profile.items() if isinstance(values, dict)}
+    tables = {f"[{clean(name)}]": values for name, values in list_tables(profile)}
     tables["Dataset"] = msgspec.to_builtins(config.dataset_fingerprint) or {}
     tables["Versions"] = config.stack
     for title, values in tables.items():

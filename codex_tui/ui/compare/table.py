@@ -182,7 +182,7 @@ def _wrap(text: str, width: int) -> list[str]:
     content = Content(text)
     if content.cell_length <= width:
         return [text]
-    table, dot, name = text.partition(".")
+    table, dot, name = text.rpartition(".")
     if dot and " " not in text and len(name) <= width:
         return [table + dot, name]
     lines = [row.plain.rstrip() for row in content.wrap(max(1, width))]

@@ -143,7 +143,7 @@ def _format_file(entry: ProfileEntry) -> Iterator[Content]:
 def _format_settings(profile: Profile) -> Iterator[Content]:
     training, model = profile.training, profile.model
     batch, accumulated = training.per_device_train_batch_size, profile.process_accumulation_steps
-    cards = f" x {profile.processes} processes" if profile.processes > 1 else ""
+    cards = f" x {profile.ranks} processes" if profile.ranks > 1 else ""
     epochs = training.num_train_epochs
     epochs_text = f"{epochs:g} epoch{'s' if epochs != 1 else ''}"
     length = pluralize(training.max_steps, "step") if training.max_steps else epochs_text
@@ -155,7 +155,7 @@ def _format_settings(profile: Profile) -> Iterator[Content]:
         ),
         ("sequence", f"{model.max_seq_length:,} tokens"),
         ("LoRA", f"r {profile.lora.r}, alpha {profile.lora.lora_alpha}, dropout {profile.lora.lora_dropout:g}"),
-        ("batch", f"{batch} x {accumulated} accumulated{cards} = {batch * accumulated * profile.processes}"),
+        ("batch", f"{batch} x {accumulated} accumulated{cards} = {batch * accumulated * profile.ranks}"),
         ("rate", f"{training.learning_rate:g}, {training.lr_scheduler_type}, {training.warmup_steps} warm-up steps"),
         ("length", length),
         ("optimizer", training.optim),

@@ -159,7 +159,7 @@ def test_the_schema_is_one_and_knows_every_field(capsys: pytest.CaptureFixture[s
     def walk(node: Any, table: str) -> None:
         for name, field in node["properties"].items():
             if "$ref" in field:
-                walk(schema["$defs"][field["$ref"].removeprefix("#/$defs/")], name)
+                walk(schema["$defs"][field["$ref"].removeprefix("#/$defs/")], f"{table}.{name}" if table else name)
                 continue
             path = f"{table}.{name}" if table else name
             found.add(path)
