@@ -61,10 +61,17 @@ def _list_settings() -> list[str]:
     return list(HELP)
 
 
+def _list_remotes() -> list[str]:
+    from codex_tui.engines.ssh.remotes import read_remotes
+
+    return list(read_remotes())
+
+
 _VALUES: dict[str, Callable[[], list[str]]] = {
     "PROFILE": _list_profiles,
     "P": _list_profiles,
     "RUN": _list_runs,
+    "REMOTE": _list_remotes,
     "FIELD": lambda: [*_list_fields(), *(field.rpartition(".")[2] for field in _list_fields())],
     "TABLE.FIELD=VALUE": lambda: [f"{field}=" for field in _list_fields() if "." in field],
     "KEY": _list_settings,

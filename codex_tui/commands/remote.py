@@ -81,11 +81,15 @@ def _add_action(actions: Any, name: str, run: Any, help: str) -> argparse.Argume
 
 
 def _run_add(args: argparse.Namespace) -> int:
+    from codex_tui.base.progress import Progress
     from codex_tui.base.text import clean
+    from codex_tui.commands.progress import print_progress
     from codex_tui.engines.ssh import setup
 
     _check_path(args.remote_python)
-    remote, machine = setup.add(args.name, args.host, args.root, args.remote_python)
+    with print_progress() as report:
+        report(Progress(f"connecting to {args.name}"))
+        remote, machine = setup.add(args.name, args.host, args.root, args.remote_python)
     if args.json:
         print(json.dumps({"ok": True, **remote._asdict(), "machine": machine._asdict()}, indent=2))
     else:
@@ -178,12 +182,16 @@ def _run_setup(args: argparse.Namespace) -> int:
 
 
 def _run_doctor(args: argparse.Namespace) -> int:
+    from codex_tui.base.progress import Progress
     from codex_tui.base.text import clean
     from codex_tui.commands.doctor import SIGNS
+    from codex_tui.commands.progress import print_progress
     from codex_tui.engines.ssh.remotes import find_remote
 
     remote = find_remote(args.name)
-    code, findings, there = _examine(remote)
+    with print_progress() as report:
+        report(Progress(f"looking at {remote.name}"))
+        code, findings, there = _examine(remote)
     if args.json:
         answer = {"ok": code == DONE, "findings": [asdict(finding) for finding in findings], "machine": there}
         print(json.dumps(answer, indent=2))

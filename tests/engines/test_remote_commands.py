@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import subprocess
 from pathlib import Path
@@ -168,9 +169,37 @@ def test_setup_makes_the_box_ready_and_its_own_app_answers(
     assert version.stdout.startswith("codex-tui ")
 
 
-def test_progress_over_there_is_progress_here(remote: Remote, box_root: Path) -> None:
-    (box_root / "config" / "settings.toml").unlink()
-    package = Path(RemoteApp(remote).folder, "codex_tui", "environment", "build.py")
+def test_old_versions_that_nothing_uses_are_deleted(remote: Remote, box_root: Path) -> None:
+    app = RemoteApp(remote)
+    trainer_path = box_root / "cache" / "trainer-path" / "123456abcdef"
+    trainer_path.mkdir(parents=True)
+    for name in ("0.0.1-old", "0.0.2-command", "0.0.3-trainer", "0.0.4-new"):
+        (box_root / "app" / name / "training").mkdir(parents=True)
+    (trainer_path / "training").symlink_to(box_root / "app" / "0.0.3-trainer" / "training")
+    for folder in (box_root / "app").iterdir():
+        if not folder.name.startswith("0.0.4"):
+            os.utime(folder, (0, 0))
+    command = ["sleep", "600"]
+    users = [
+        subprocess.Popen(command, env={"PYTHONPATH": str(trainer_path), "PATH": os.environ["PATH"]}),
+        subprocess.Popen(
+            ["sh", "-c", "read -r x", str(box_root / "app" / "0.0.2-command" / "x")], stdin=subprocess.PIPE
+        ),
+    ]
+    try:
+        app.delete_old_versions()
+    finally:
+        for user in users:
+            user.kill()
+            user.wait()
+    names = {folder.name for folder in (box_root / "app").iterdir()}
+    assert {name for name in names if name.startswith("0.0.")} == {"0.0.2-command", "0.0.3-trainer", "0.0.4-new"}
+    assert app.is_installed()
+    app.delete_old_versions()
+    assert not (box_root / "app" / "0.0.3-trainer").exists()
+
+
+def test_progress_over_there_is_progress_here(remote: Remote) -> None:
     reports: list[Progress] = []
     slow = (
         "import time; from codex_tui.commands.progress import print_progress; from codex_tui.base.progress import *\n"
@@ -178,7 +207,6 @@ def test_progress_over_there_is_progress_here(remote: Remote, box_root: Path) ->
         "    report(Progress('installing', 3, 80, 'packages', seconds_left=70)); time.sleep(1.2)\n"
         "print('[1]')"
     )
-    assert package.exists()
     app = RemoteApp(remote)
     app.make_command = lambda *arguments: [app.python, "-P", "-c", slow]  # type: ignore[method-assign]
 

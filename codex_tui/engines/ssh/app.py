@@ -7,6 +7,7 @@ import platform
 import re
 import select
 import shlex
+import time
 from collections import deque
 from collections.abc import Callable
 from importlib.metadata import version
@@ -44,6 +45,19 @@ fi
 for place in $new/lib/python3*/site-packages; do echo "$1" >$place/codex_tui.pth || exit 1; done
 [ -e venv ] || mv $new venv
 """
+# Deletes other versions than $2 in the folder $1, two weeks after they were installed. A version that a process still
+# uses stays; the link in the PYTHONPATH of a trainer leads to the version of its run.
+_CLEAN = """
+cd "$1" || exit 0
+find "$PWD" -mindepth 1 -maxdepth 1 -mtime +14 ! -name "$2" ! -name 'uv-*' | while IFS= read -r old; do
+  grep -qsF "$old/" /proc/[0-9]*/cmdline && continue
+  for link in ../cache/trainer-path/*/training; do
+    [ "$(readlink "$link")" = "$old/training" ] || continue
+    grep -qsF "/trainer-path/$(basename "$(dirname "$link")")" /proc/[0-9]*/environ && continue 2
+  done
+  rm -rf "$old"
+done
+"""
 # Writes the program that a person over there types: $1, with the content on stdin.
 _WRITE_PROGRAM = 'mkdir -p "$(dirname "$1")" && cat >"$1.$$" && chmod 700 "$1.$$" && mv "$1.$$" "$1"'
 
@@ -68,9 +82,10 @@ class RemoteApp:
         return f"{self.folder}/venv/bin/python"
 
     def make_command(self, *arguments: str) -> list[str]:
-        """Return the command over there that runs `codex-tui ARGUMENTS`."""
+        """Return the command over there that runs `codex-tui ARGUMENTS`. Neither the folder where it runs nor a
+        PYTHONPATH of the person can put other modules in the place of ours."""
         variables = [f"CODEX_TUI_HOME={self.remote.root}", *self._list_uv_folders()]
-        return ["env", *variables, self.python, "-P", "-m", "codex_tui", *arguments]
+        return ["env", *variables, self.python, "-E", "-P", "-m", "codex_tui", *arguments]
 
     def call(self, *arguments: str, report: OnProgress = ignore_progress, reports_failure: bool = False) -> Any:
         """Run `codex-tui ARGUMENTS` over there and return the JSON that it prints. `report` gets its progress.
@@ -98,6 +113,10 @@ class RemoteApp:
             report(Progress(f"looking at {self.remote.name}"))
             self._install(examine(self.connection, self.remote.root), report)
 
+    def delete_old_versions(self) -> None:
+        """Delete versions of the app over there that are older than two weeks and that no process uses."""
+        self.connection.run(["sh", "-c", _CLEAN, "sh", f"{self.remote.root}/app", make_package().name])
+
     def _install(self, machine: Machine, report: OnProgress) -> None:
         require(machine, self.remote.name)
         self.connection.send(make_package().files, self.folder, report)
@@ -110,12 +129,13 @@ class RemoteApp:
         self._write_uv_environ()
         step = f"installing the app on {self.remote.name}"
         report(Progress(step))
-        lines, activity = deque[str](maxlen=60), Activity({})
+        lines, activity, started = deque[str](maxlen=60), Activity({}), time.monotonic()
 
         def read_line(line: str) -> None:
             lines.append(line)
             activity.read(line)
-            report(Progress(step, detail=str(activity)))
+            seconds_left = activity.estimate_seconds_left(time.monotonic() - started)
+            report(Progress(step, detail=str(activity), seconds_left=seconds_left))
 
         with self.connection.stream(
             ["sh", "-c", f"{{ {_INSTALL}\n}} 2>&1", "sh", self.folder, uv, machine.python]
@@ -128,6 +148,7 @@ class RemoteApp:
                 raise EnvironmentMissing(f"{self.remote.name}: {error.message}", error.hint) from None
         program = f'#!/bin/sh\nexec {shlex.join(self.make_command())} "$@"\n'.encode()
         self.connection.run(["sh", "-c", _WRITE_PROGRAM, "sh", f"{self.remote.root}/bin/codex-tui"], program)
+        self.delete_old_versions()
 
     def _send_uv(self, machine: Machine, report: OnProgress) -> str:
         """Send this machine's own uv, if it runs over there, and return its path; else return ""."""
