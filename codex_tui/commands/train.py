@@ -137,7 +137,7 @@ def run_train(args: argparse.Namespace) -> int:
         print(f"{clean(warning)} The run starts anyway.", file=sys.stderr)
     for note in filter(None, (plan.fit_note, plan.download_note)):
         print(clean(note), file=sys.stderr)
-    wait = choose_turn(args, describe_busy(plan.profile.hardware.first_device))
+    wait = choose_turn(args, describe_busy(plan.profile))
     if wait is None:
         return FAILED
     python = ensure_with_progress()  # may build the environment for minutes: after all that can be refused

@@ -111,8 +111,8 @@ def start_keeper(run: RunDirectory, python: Path, lease: Lease, attempt: int) ->
 
 
 def _take_ticket(run: RunDirectory, profile: Profile, *, wait: bool) -> Lease:
-    """Give `run` its place in the queue of its card. Without `wait`, it has the card at once."""
-    queue, deadline = find_queue(profile.hardware.first_device), time.monotonic() + TICKET_SECONDS
+    """Give `run` its place in the queue of its cards. Without `wait`, it has them at once."""
+    queue, deadline = find_queue(profile), time.monotonic() + TICKET_SECONDS
     while True:
         try:
             return queue.take(run.name, start_now=not wait)

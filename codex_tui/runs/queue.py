@@ -7,16 +7,19 @@ from typing import Literal, NamedTuple
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, convert_os_error
 from codex_tui.base.text import clean
-from training.contract.card_queue import HAS_CARD, CardQueue, Ticket, describe_wait
+from training.contract.card_queue import CardQueue
 from training.contract.config import ConfigError, RunConfig
+from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
-from training.memory.visible_gpu import describe_card, name_card, read_device
+from training.contract.ticket import HAS_CARD, Ticket, describe_cards, describe_runs_before
+from training.memory.visible_gpu import name_cards, read_devices
 
 Move = Literal["up", "down", "first", "last"] | int
 
 
 class Place(NamedTuple):
-    """The place of a run in the queue of a card. `position` counts the queued runs from 1; others have None."""
+    """The place of a run in the queue of a card. `position` counts the queued runs of the card from 1; others have
+    None. The ticket has all cards of the run."""
 
     queue: CardQueue
     ticket: Ticket
@@ -28,43 +31,53 @@ class Place(NamedTuple):
 
     @property
     def card(self) -> str:
-        return describe_card(self.queue.card)
+        return describe_cards(self.queue.cards)
+
+    @property
+    def other_cards(self) -> str:
+        """The words for the other cards of a run that trains on several; "" if there is none."""
+        return describe_cards([card for card in self.ticket.cards if card not in self.queue.cards])
 
 
-def find_queue(device: int | str) -> CardQueue:
-    """Return the queue of the card that hardware.device picks."""
-    return CardQueue.of_card(locations.runs_home(), name_card(device))
+def find_queue(profile: Profile) -> CardQueue:
+    """Return the queue of the cards that a run with this profile trains on."""
+    return CardQueue(locations.runs_home(), name_cards(profile.hardware.device, profile.processes))
 
 
-def describe_busy(device: int | str) -> str:
-    """Say in a sentence which runs come before a new one on the card that hardware.device picks; "" if it is free, or
-    if the queue can't be read: then a launch says why."""
-    queue = find_queue(device)
+def describe_busy(profile: Profile) -> str:
+    """Say in a sentence which runs come before a new one with this profile; "" if its cards are free, or if the queue
+    can't be read: then a launch says why."""
+    return _describe_busy(find_queue(profile))
+
+
+def describe_busy_for(run: RunDirectory) -> str:
+    """Say in a sentence which runs come before `run`; "" if its cards are free, or if its config.json can't be read."""
     try:
-        sentence = describe_wait(queue.read(), queue.card)
+        profile = RunConfig.read(run.config).profile
+    except ConfigError:
+        return ""
+    return _describe_busy(CardQueue(locations.runs_home(), name_cards(*read_devices(profile))))
+
+
+def _describe_busy(queue: CardQueue) -> str:
+    try:
+        sentence = describe_runs_before(queue.read(), queue.cards)
     except OSError:
         return ""
     return clean(f"{sentence}.") if sentence else ""
 
 
-def describe_busy_for(run: RunDirectory) -> str:
-    """Say in a sentence which runs come before `run`; "" if its card is free, or if its config.json can't be read."""
-    try:
-        device = read_device(RunConfig.read(run.config).profile)
-    except ConfigError:
-        return ""
-    return describe_busy(device)
-
-
 def list_places() -> list[Place]:
     """List the places in all queues: for each card those that have it, then those that wait in their order, then those
-    that are parked. Raises CodexError if a queue can't be read."""
-    places = []
-    for queue in CardQueue.list_all(locations.runs_home()):
-        try:
-            tickets = queue.read()
-        except OSError as error:
-            raise convert_os_error(error) from None
+    that are parked. A run on several cards has a place in the queue of each. Raises CodexError if a queue can't be
+    read."""
+    places, queues = list[Place](), CardQueue.list_all(locations.runs_home())
+    try:
+        every = CardQueue(locations.runs_home(), [card for queue in queues for card in queue.cards]).read()
+    except OSError as error:
+        raise convert_os_error(error) from None
+    for queue in queues:
+        tickets = [ticket for ticket in every if {*ticket.cards} & {*queue.cards}]
         places += [Place(queue, ticket, None) for ticket in tickets if ticket.state in HAS_CARD]
         queued = (ticket for ticket in tickets if ticket.state == "queued")
         places += [Place(queue, ticket, position) for position, ticket in enumerate(queued, 1)]
@@ -73,8 +86,10 @@ def list_places() -> list[Place]:
 
 
 def find_place(run: RunDirectory) -> Place | None:
-    """Return the place of `run`, or None if it waits for no card and has none. Raises CodexError."""
-    return next((place for place in list_places() if place.ticket.run == run.name), None)
+    """Return the place of `run`, or None if it waits for no card and has none. Of several cards, return the one for
+    which it waits longest. Raises CodexError."""
+    own = [place for place in list_places() if place.ticket.run == run.name]
+    return max(own, key=lambda place: place.position or 0, default=None)
 
 
 def find_queued(run: RunDirectory) -> Place:
@@ -88,14 +103,13 @@ def find_queued(run: RunDirectory) -> Place:
 
 
 def move_queued(run: RunDirectory, to: Move) -> int:
-    """Move a queued run among the queued ones of its card, and return its new position. Raises BadInput if it is not
-    queued, or if there is no position below 1."""
-    place = find_queued(run)
-    assert place.position is not None
-    steps = {"up": place.position - 1, "down": place.position + 1, "first": 1, "last": 10**9}
-    position = to if isinstance(to, int) else steps[to]
+    """Move a queued run among the queued ones that share a card with it, and return its new position. Raises BadInput
+    if it is not queued."""
+    queue = find_queued(run).queue
     try:
-        return place.queue.move(run.name, position)
+        if to in ("up", "down"):
+            return queue.move(run.name, by=-1 if to == "up" else 1)
+        return queue.move(run.name, to if isinstance(to, int) else 1 if to == "first" else 10**9)
     except KeyError:  # its turn has come meanwhile
         find_queued(run)
         raise

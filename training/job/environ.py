@@ -10,7 +10,7 @@ from training.contract import telemetry
 from training.contract.profile import Profile
 from training.demo import llama
 from training.job.model import go_offline_if_needed
-from training.memory.visible_gpu import visible_gpu
+from training.memory.visible_gpu import list_visible
 from training.memory.wsl import wsl
 
 QUIET = {
@@ -38,11 +38,7 @@ FIXED_SEGMENTS = "expandable_segments:False,max_split_size_mb:256"
 def choose_cards(profile: Profile) -> list[str]:
     """Return the card of each process that trains on this machine, as CUDA_VISIBLE_DEVICES names it; "" is the CPU.
     Ask before `prepare`, which changes what is visible."""
-    device = profile.hardware.device
-    if isinstance(device, list):
-        return [str(number) for number in device]
-    cards = [visible_gpu(position) for position in range(profile.processes)]
-    return [str(device)] if isinstance(device, int) else [""] * len(cards) if device == "cpu" else cards
+    return list_visible(profile.hardware.device, profile.processes)
 
 
 def prepare(profile: Profile, cache: Path, rank: int = 0) -> None:

@@ -6,8 +6,8 @@ import os
 import re
 from typing import Any
 
-from training.contract.card_queue import CPU
 from training.contract.config import get_table
+from training.contract.ticket import CPU
 from training.memory.nvml import load_nvml
 
 _SIGNS_OF_A_GPU = ("/dev/nvidia0", "/proc/driver/nvidia/version", "/usr/lib/wsl/lib/libnvidia-ml.so.1")
@@ -27,28 +27,40 @@ def visible_gpu(position: int) -> str:
     return str(position) if visible is None else names[position] if position < len(names) else ""
 
 
-def name_card(device: int | str) -> str:
-    """Return one name for the card that hardware.device picks: "cpu", "gpu-0", or the UUID of a GPU that NVML does not
-    number. The name stays the same while the driver is gone for a while."""
-    visible = str(device) if isinstance(device, int) else first_visible_gpu()
-    if device == "cpu" or not visible or (device == "auto" and not any(map(os.path.exists, _SIGNS_OF_A_GPU))):
+def list_visible(device: int | str | list[int], processes: int = 1) -> list[str]:
+    """List the GPU of each process that trains, as CUDA_VISIBLE_DEVICES names it; "" is the CPU. `device` is the
+    profile's hardware.device."""
+    if isinstance(device, list):
+        return [str(number) for number in device]
+    if isinstance(device, int):
+        return [str(device)]
+    return ["" if device == "cpu" else visible_gpu(position) for position in range(processes)]
+
+
+def name_cards(device: int | str | list[int], processes: int = 1) -> list[str]:
+    """Return one name for each card that the processes of a run train on: "cpu", "gpu-0", or the UUID of a GPU that
+    NVML does not number. A name stays the same while the driver is gone for a while."""
+    if device == "auto" and not any(map(os.path.exists, _SIGNS_OF_A_GPU)):
+        return [CPU]
+    return sorted({_name_card(visible) for visible in list_visible(device, processes)})
+
+
+def read_devices(profile: dict[str, Any]) -> tuple[int | str | list[int], int]:
+    """Read hardware.device from a resolved profile, and the number of processes that train together."""
+    device = get_table(profile, "hardware").get("device", "auto")
+    processes = get_table(profile, "launch").get("processes")
+    if isinstance(device, list) and device and all(isinstance(number, int) for number in device):
+        return device, len(device)
+    return device if isinstance(device, int) else str(device), processes if isinstance(processes, int) else 1
+
+
+def _name_card(visible: str) -> str:
+    if not visible:
         return CPU
     if visible.isdigit():
         return f"gpu-{visible}"
     number = _find_number(visible)
     return re.sub(r"[^A-Za-z0-9-]", "-", visible)[:64] if number is None else f"gpu-{number}"
-
-
-def read_device(profile: dict[str, Any]) -> int | str:
-    """Read hardware.device from a resolved profile: the first one if the run trains on several."""
-    device = get_table(profile, "hardware").get("device", "auto")
-    first = device[0] if isinstance(device, list) and device else device
-    return first if isinstance(first, int) else str(first)
-
-
-def describe_card(name: str) -> str:
-    """Return the words for a card that `name_card` named."""
-    return "the CPU" if name == CPU else f"GPU {name.removeprefix('gpu-')}" if name.startswith("gpu-") else name
 
 
 def _find_number(uuid: str) -> int | None:

@@ -39,7 +39,7 @@ class CheckRunner:
             self._start_worker("forecast", self._forecast(profile))
             self._start_worker("model", self._find_model(profile))
             self._start_worker("rows", self._check_rows(profile, None))
-            self._start_worker("queue", self._look_at_queue(profile.hardware.first_device))
+            self._start_worker("queue", self._look_at_queue(profile))
             if profile.evaluation.book:
                 self._start_worker("book", self._check_book(profile))
 
@@ -80,12 +80,12 @@ class CheckRunner:
         loading = await asyncio.to_thread(find_last_loading_time, profile, self._entry.path)
         self._change(measured_speed=speed, loading=loading)
 
-    async def _look_at_queue(self, device: int | str) -> None:
-        """Shows which runs have the card, or wait for it, as long as the dialog is open."""
+    async def _look_at_queue(self, profile: Profile) -> None:
+        """Shows which runs have the cards, or wait for them, as long as the dialog is open."""
         from codex_tui.runs.queue import describe_busy
 
         while True:
-            busy = await asyncio.to_thread(describe_busy, device)
+            busy = await asyncio.to_thread(describe_busy, profile)
             if busy != self.checks.busy:
                 self._change(busy=busy)
             await asyncio.sleep(QUEUE_SECONDS)
