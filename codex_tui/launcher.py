@@ -26,6 +26,7 @@ from codex_tui.runs.follower import snapshot
 from codex_tui.runs.outcome import explain_config_error
 from codex_tui.runs.resume_point import ResumePoint
 from codex_tui.workers.process import find_python_for
+from training.contract.card_queue import NOW
 from training.contract.config import ConfigError, RunConfig
 from training.contract.files import write_atomically
 from training.contract.model_path import resolve_model_paths
@@ -131,15 +132,16 @@ def check_resumable(run: RunDirectory) -> None:
 
 
 def _bring_back(run: RunDirectory, until: float | None, *, wait: bool) -> ResumePoint | None:
-    """Ask the keeper of `run` to start the next attempt. Returns None if the run trains. A run that waits for its turn
-    starts at once, unless `wait` is set."""
+    """Ask the keeper of `run` to start the next attempt. Returns None if the run trains. The run starts at once even
+    where others have its cards, unless `wait` is set."""
     watched = snapshot(run)
     if watched.liveness in ("waiting", "unreachable") or (not watched.held and run.read_stop_request() != "park"):
         return None
     point = ResumePoint(watched.held.step if watched.held else watched.state.step)
     change_deadline(run, until, point.step)
     if not (wait and watched.status == "queued"):
-        find_engine(run).ask(run, Request("resume"))
+        # A run that waits for nothing but its turn starts at once at any request, also with keepers that know no NOW.
+        find_engine(run).ask(run, Request("resume", "" if wait or watched.status == "queued" else NOW))
     return point
 
 

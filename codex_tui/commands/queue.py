@@ -97,7 +97,8 @@ class Entry(NamedTuple):
         return {
             "name": self.place.ticket.run,
             "directory": str(self.place.run.path),
-            "card": self.place.queue.card,
+            "card": self.place.queue.cards[0],
+            "cards": list(self.place.ticket.cards),
             "position": self.place.position,
             "state": self.state,
             "reason": self.reason,
@@ -108,24 +109,33 @@ class Entry(NamedTuple):
 
 
 def list_entries() -> list[Entry]:
-    """List all places with their estimates. Each run starts when the one before it has ended."""
+    """List all places with their estimates. Each run starts when those before it on its cards have ended."""
     from codex_tui.data.run_time import TimeEstimates
     from codex_tui.runs.follower import snapshot
     from codex_tui.runs.queue import list_places
+    from training.contract.ticket import HAS_CARD
 
-    estimates, entries = TimeEstimates(), list[Entry]()
+    estimates, entries, places = TimeEstimates(), list[Entry](), list_places()
+    runs = {place.ticket.run: place.run for place in places}
+    watched_runs = {name: snapshot(run) for name, run in runs.items()}
+    left = {name: estimates.estimate_left(run, watched_runs[name].state) for name, run in runs.items()}
+    starts: dict[str, float | None] = {}  # by run: in so many seconds
     free_in: dict[str, float | None] = {}  # of each card: the seconds until the runs so far have ended
-    for place in list_places():
-        watched, card = snapshot(place.run), place.queue.card
-        takes = estimates.estimate_left(place.run, watched.state)
-        starts_in, before = None, free_in.get(card, 0.0)
-        if place.ticket.state == "training":
-            free_in[card] = None if before is None or takes is None else max(before, takes)
-        elif place.ticket.state == "lent":
-            free_in[card] = None  # nobody knows when the person gives the card back
-        elif place.ticket.state == "queued":
-            starts_in = before
-            free_in[card] = None if before is None or takes is None else before + takes
+    for ticket in sorted({place.ticket for place in places}, key=lambda one: (one.state not in HAS_CARD, one.number)):
+        before, takes = [free_in.get(card, 0.0) for card in ticket.cards], left[ticket.run]
+        known = [seconds for seconds in before if seconds is not None]
+        start = max(known) if len(known) == len(before) else None
+        if ticket.state == "training":
+            end = None if start is None or takes is None else max(start, takes)
+        elif ticket.state == "queued":
+            starts[ticket.run], end = start, None if start is None or takes is None else start + takes
+        elif ticket.state == "lent":
+            end = None  # nobody knows when the person gives the card back
+        else:
+            continue
+        free_in |= dict.fromkeys(ticket.cards, end)
+    for place in places:
+        watched, takes, starts_in = watched_runs[place.ticket.run], left[place.ticket.run], starts.get(place.ticket.run)
         held = watched.held
         has_no_event = place.ticket.state == "queued" or watched.ended  # of its present keeper
         state = held.state if held else place.ticket.state if has_no_event else watched.status
@@ -144,7 +154,9 @@ def draw_queue(entries: list[Entry]) -> Iterator[str]:
         yield f"{card[:1].upper()}{card[1:]}"
         for entry in (entry for entry in entries if entry.place.card == card):
             position = f"{entry.place.position:>3}" if entry.place.position else "  ·"
-            row = f"{position}  {clean(entry.place.ticket.run):<{width}}  {entry.state:<10}  {_describe_time(entry)}"
+            others = entry.place.other_cards
+            time = ", ".join(filter(None, (others and f"with {others}", _describe_time(entry))))
+            row = f"{position}  {clean(entry.place.ticket.run):<{width}}  {entry.state:<10}  {time}"
             yield row.rstrip()
             remark = clean(" ".join(filter(None, (entry.reason and f"{entry.reason.rstrip('.')}.", entry.ends))))
             yield from textwrap.wrap(remark, max(20, room), initial_indent=INDENT, subsequent_indent=INDENT)

@@ -21,7 +21,7 @@ from training.contract import events as ev
 from training.contract.card_queue import CardQueue
 from training.contract.process import ProcessIdentity
 from training.contract.run_directory import Request, RunDirectory
-from training.memory.visible_gpu import name_card
+from training.memory.visible_gpu import name_cards
 
 SMALL, LARGE = (80, 24), (200, 60)
 
@@ -35,7 +35,7 @@ def queue() -> Iterator[CardQueue]:
             def take(self, run: str, *, start_now: bool = False) -> Any:
                 return leases.enter_context(closing(super().take(run, start_now=start_now)))
 
-        yield Queue.of_card(locations.runs_home(), name_card("auto"))
+        yield Queue(locations.runs_home(), name_cards("auto"))
 
 
 def names(queue: CardQueue) -> list[str]:

@@ -38,6 +38,7 @@ class FakeNvml(ModuleType):
     def __init__(self, describe: Callable[[], dict[str, Any]] = lambda: {}) -> None:
         super().__init__("pynvml")
         self.card = dict(CARD)
+        self.cards: dict[int, dict[str, Any]] = {}  # by number: what is different about one of several
         self.opened = 0
         self._describe = describe
 
@@ -46,8 +47,8 @@ class FakeNvml(ModuleType):
         sys.modules["pynvml"] = self
         return self
 
-    def _ask(self) -> dict[str, Any]:
-        card = self.card | self._describe()
+    def _ask(self, number: int = -1) -> dict[str, Any]:
+        card = self.card | self._describe() | self.cards.get(number, {})
         if card["error"]:
             raise getattr(self, f"NVMLError_{card['error']}")(card["error"])
         return card
@@ -69,25 +70,25 @@ class FakeNvml(ModuleType):
     def nvmlDeviceGetName(self, _handle: int) -> str:
         return "Made-up RTX 3050"
 
-    def nvmlDeviceGetMemoryInfo(self, _handle: int) -> SimpleNamespace:
-        card = self._ask()
+    def nvmlDeviceGetMemoryInfo(self, handle: int) -> SimpleNamespace:
+        card = self._ask(handle)
         used, total = card["used"] * MIB, card["total"] * MIB
         return SimpleNamespace(used=used, total=total, free=total - used)
 
-    def nvmlDeviceGetUtilizationRates(self, _handle: int) -> SimpleNamespace:
-        if (percent := self._ask()["utilisation"]) is None:
+    def nvmlDeviceGetUtilizationRates(self, handle: int) -> SimpleNamespace:
+        if (percent := self._ask(handle)["utilisation"]) is None:
             raise self.NVMLError_NotSupported
         return SimpleNamespace(gpu=int(percent))
 
-    def nvmlDeviceGetTemperature(self, _handle: int, _sensor: int) -> int:
-        if (celsius := self._ask()["celsius"]) is None:
+    def nvmlDeviceGetTemperature(self, handle: int, _sensor: int) -> int:
+        if (celsius := self._ask(handle)["celsius"]) is None:
             raise self.NVMLError_NotSupported
         return int(celsius)
 
-    def nvmlDeviceGetComputeRunningProcesses(self, _handle: int) -> list[SimpleNamespace]:
+    def nvmlDeviceGetComputeRunningProcesses(self, handle: int) -> list[SimpleNamespace]:
         return [
             SimpleNamespace(pid=pid or os.getpid(), usedGpuMemory=None if mib is None else mib * MIB)
-            for pid, _name, mib in self._ask()["programs"]
+            for pid, _name, mib in self._ask(handle)["programs"]
         ]
 
     nvmlDeviceGetGraphicsRunningProcesses = nvmlDeviceGetComputeRunningProcesses

@@ -30,6 +30,7 @@ from training.contract.ticket import (
 )
 
 FOLDER = ".queue"  # in the folder of the runs
+NOW = "now"  # the reason of a resume request: start the run even where other runs have its cards
 VARIABLE = "CODEX_TUI_TICKET"  # the number of the open ticket that a process inherits from the one that started it
 
 

@@ -11,15 +11,16 @@ import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
-from training.contract.config import ConfigError, RunConfig, get_table
+from training.contract.config import RunConfig, get_table
 from training.contract.files import open_file
 from training.contract.run_directory import RunDirectory
 from training.keeper.surroundings import Surroundings
 from training.keeper.watchers import Moment, Restart
+from training.memory.visible_gpu import read_devices
 
 LOOK_SECONDS = 15.0
 TIMES_USUAL = 10  # a hang takes at least this many times the usual step
@@ -52,14 +53,13 @@ class HangWatcher:
 
     def __init__(
         self,
-        run: RunDirectory,
+        config: RunConfig,
         read_load: Callable[[], float | None] | None = None,
         read_cpu: Callable[[int], float | None] | None = None,
     ) -> None:
-        profile = _read_profile(run)
         self.seconds = LOOK_SECONDS
-        self._ignores = get_table(profile, "keeper").get("on_hang") == "ignore"
-        self._surroundings = Surroundings(get_table(profile, "hardware").get("device", "auto"))
+        self._ignores = get_table(config.profile, "keeper").get("on_hang") == "ignore"
+        self._surroundings = Surroundings(*read_devices(config.profile))
         self._read_load = read_load or self._ask_card
         self._read_cpu = read_cpu or read_cpu_seconds
         self._begin(0)
@@ -108,7 +108,7 @@ class HangWatcher:
         self._idle_looks = 0
         self._cpu_before: float | None = None
         self._idle_thing = ""
-        self._surroundings.close_card()
+        self._surroundings.close_cards()
 
     def _follow(self, progress: Progress, seconds: float) -> None:
         """Count what the trainer has written in the last `seconds`."""
@@ -143,9 +143,12 @@ class HangWatcher:
         return self._cpu_before - before <= MAX_CPU_SHARE * seconds
 
     def _ask_card(self) -> float | None:
+        """Read how busy the run's card is. Of several, the least busy one counts: while one hangs, the others wait for
+        it with all their power."""
         if not self._surroundings.has_card:
             return None
-        return self._surroundings.read_card().utilisation
+        loads = [card.utilisation for card in self._surroundings.read_cards() if card.utilisation is not None]
+        return min(loads, default=None)
 
     def _describe(self) -> str:
         usual = format_seconds(_find_median(self._step_seconds))
@@ -192,13 +195,6 @@ class _Sign(msgspec.Struct):
 
     name: str = ""
     step: int | None = None
-
-
-def _read_profile(run: RunDirectory) -> dict[str, Any]:
-    try:
-        return RunConfig.read(run.config).profile
-    except ConfigError:  # someone has edited it
-        return {}
 
 
 def read_cpu_seconds(pid: int) -> float | None:

@@ -32,10 +32,10 @@ class HealRules(msgspec.Struct, frozen=True):
     on_hang: Literal["resume", "ignore"] = "resume"
 
     @classmethod
-    def read(cls, run: RunDirectory) -> HealRules:
+    def read(cls, config: RunConfig) -> HealRules:
         try:
-            return msgspec.convert(get_table(RunConfig.read(run.config).profile, "keeper"), cls)
-        except (ConfigError, ValueError):  # someone has edited the file
+            return msgspec.convert(get_table(config.profile, "keeper"), cls)
+        except ValueError:  # someone has edited the file
             return cls()
 
 

@@ -18,6 +18,8 @@ from types import FrameType
 import msgspec
 
 from training.contract import events as ev
+from training.contract.card_queue import NOW
+from training.contract.config import RunConfig
 from training.contract.end_event import read_end_event
 from training.contract.event_writer import EventWriter
 from training.contract.loan import list_loans
@@ -32,6 +34,7 @@ from training.keeper.lease import CardLease
 from training.keeper.lock import lock_run
 from training.keeper.lost_driver import blame_driver
 from training.keeper.recording import HistoryKeeper
+from training.keeper.run_config import read_config
 from training.keeper.trainer_process import COMMAND, TrainerProcess
 from training.keeper.watcher_list import make_watchers
 from training.keeper.watchers import Hold, Moment, Release, Restart, Watcher, Watchers
@@ -43,7 +46,7 @@ BUSY = "another process is training this run."
 def keep(
     path: Path,
     command: Sequence[str] = COMMAND,
-    make: Callable[[RunDirectory], list[Watcher]] = make_watchers,
+    make: Callable[[RunDirectory, RunConfig], list[Watcher]] = make_watchers,
 ) -> int:
     """Keep the run at `path` until it ends. Returns the exit code of its last trainer. `command` starts a trainer, with
     the path of the run as its last argument."""
@@ -57,7 +60,8 @@ def keep(
         if lock is None:
             _print_error(f"{run.path}: {BUSY}")
             return 1
-        keeper = Keeper(run, command, make(run))
+        config = read_config(run)
+        keeper = Keeper(run, command, make(run, config), config)
     except OSError as error:  # one of the run's files may be a pipe, for example
         _print_error(f"{error.filename or run.path}: {error.strerror}")
         return 1
@@ -70,14 +74,14 @@ def keep(
 class Keeper:
     """One run and what its keeper knows beside the run's files."""
 
-    def __init__(self, run: RunDirectory, command: Sequence[str], watchers: list[Watcher]) -> None:
+    def __init__(self, run: RunDirectory, command: Sequence[str], watchers: list[Watcher], config: RunConfig) -> None:
         self._folder = os.open(run.path, os.O_RDONLY | os.O_CLOEXEC)
         self._run = RunDirectory(f"/proc/self/fd/{self._folder}")  # which leads there whoever renames it
         self._job = BatchJob.find(self._run)
         self._command, self._watchers = command, Watchers([self._job, *watchers] if self._job else watchers)
-        self._healer = Healer(HealRules.read(run))
+        self._healer = Healer(HealRules.read(config))
         self._history = HistoryKeeper(self._folder)
-        self._card = CardLease(run, is_queued=self._job is None)
+        self._card = CardLease(run, config, is_queued=self._job is None)
         self._held: Hold | None = None  # the one that events.jsonl has; None while a trainer runs
         self._since = time.monotonic()
         self._resumed_at: float | None = None
@@ -139,9 +143,11 @@ class Keeper:
                 case Request("save" | "terminate"):
                     step = find_saved_step(run)
                     return self._find_loss() or Finish(ev.Stopped(step=step, resumable=step > 0))
-                case Request("resume"):
+                case Request("resume", reason):
                     by_hand, self._resumed_at = None, time.monotonic()
                     self._watchers.ask_all_again()
+                    if reason == NOW or self._card.waits:
+                        self._card.start_now()
                 case Request("park", reason):
                     by_hand, self._resumed_at = Hold("parked", reason, ev.BY_HAND), None
             answers = self._watchers.look(self._make_moment(named))
@@ -151,7 +157,7 @@ class Keeper:
             hold = next((hold for hold in holds if hold), None)
             if hold and hold.state != "healing":
                 self._card.give_up(named, is_lent=hold is by_hand or bool(list_loans(run)))
-            elif hold is None and (hold := self._card.wait(named, time.monotonic(), self._resumed_at)) is None:
+            elif hold is None and (hold := self._card.wait(named)) is None:
                 return None
             if hold != self._held:
                 self._emit(ev.Held(**hold._asdict(), step=find_saved_step(run)))

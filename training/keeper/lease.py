@@ -79,6 +79,7 @@ class CardLease:
         """Let the other runs have the cards, since this one is held for another reason. It keeps its number. With
         `is_lent`, a person has borrowed the cards, so that the others wait too."""
         self._hold = None
+        self._starts_now = self._starts_now and not is_lent
         if self._lease and self._is_lent is not is_lent:
             with suppress(OSError):
                 (self._lease.lend if is_lent else self._lease.give_up)(run.name)

@@ -6,11 +6,12 @@ A trainer can't always tell: it crashes inside the driver, or the error is a fol
 from __future__ import annotations
 
 from training.contract import events as ev
-from training.contract.config import ConfigError, RunConfig, get_table
 from training.contract.run_directory import RunDirectory
 from training.keeper.decisions import AttemptEnd
 from training.keeper.hangs import EventsTail
+from training.keeper.run_config import read_config
 from training.keeper.surroundings import Surroundings
+from training.memory.visible_gpu import read_devices
 
 CRASHES = ("SIGSEGV", "SIGBUS", "SIGABRT", "SIGILL", "SIGFPE")
 
@@ -25,15 +26,12 @@ def blame_driver(run: RunDirectory, end: AttemptEnd) -> AttemptEnd:
             step = EventsTail().read(run).step or 0
         case _:
             return end
-    try:
-        config = RunConfig.read(run.config)
-    except ConfigError:
-        return end
+    config = read_config(run)
     if not config.trained_on_gpu:
         return end
-    card = Surroundings(get_table(config.profile, "hardware").get("device", "auto"))
-    problem = card.read_card().problem
-    card.close_card()
+    surroundings = Surroundings(*read_devices(config.profile))
+    problem = next((card.problem for card in surroundings.read_cards() if card.problem), "")
+    surroundings.close_cards()
     if not problem:
         return end
     from training.contract.failures import get_hint  # here, because few keepers need it

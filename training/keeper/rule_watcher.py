@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from training.contract.config import ConfigError, RunConfig, get_table
+from training.contract.config import RunConfig
 from training.contract.events import BY_HAND
 from training.contract.hours import format_minutes, read_minute
 from training.contract.loan import list_loans
 from training.contract.run_directory import RunDirectory
 from training.keeper.rules import Obstacle, ParkWatch, ResumeWatch, RuleName, Rules, TrainerFacts, find_obstacles
+from training.keeper.run_config import read_config
 from training.keeper.surroundings import Facts, Surroundings
 from training.keeper.trainer_memory import TrainerMemory
 from training.keeper.watchers import Hold, Moment, Release
+from training.memory.visible_gpu import read_devices
 
 LOOK_SECONDS = 10.0
 SHOWN_SECONDS = 60.0  # a reason is shown for so long at least, so that a restless card writes few events
@@ -26,16 +28,14 @@ class RuleWatcher:
     """
 
     run: RunDirectory
+    config: RunConfig
     seconds: float = field(default_factory=lambda: LOOK_SECONDS)
 
     def __post_init__(self) -> None:
-        config = _read_config(self.run)
-        device = get_table(config.profile, "hardware").get("device", "auto")
-        self._rules = Rules.read(config.profile)
-        self._surroundings = Surroundings(device)
+        self._rules = Rules.read(self.config.profile)
+        self._surroundings = Surroundings(*read_devices(self.config.profile))
         self._memory = TrainerMemory(self.run.events)
-        self._forecast_mib = config.forecast_mib
-        self._trained_on_gpu = config.trained_on_gpu
+        self._trained_on_gpu = self.config.trained_on_gpu
         self._park = ParkWatch(self._rules)
         self._resume: ResumeWatch | None = None  # while this watcher holds the run
         self._lent: ResumeWatch | None = None  # while a person has parked the run, if a rule may bring it back
@@ -65,7 +65,7 @@ class RuleWatcher:
             # The memory that a chat takes with the run's leave is no reason to wait after it.
             answer = None if list_loans(moment.run) else self._look_at_held(moment)
         if self._resume is None and self._lent is None:
-            self._surroundings.close_card()
+            self._surroundings.close_cards()
         return answer
 
     def _count_seconds(self, moment: Moment) -> float:
@@ -93,15 +93,15 @@ class RuleWatcher:
 
     def _look_at_held(self, moment: Moment) -> Hold | None:
         if self._resume is None:
-            self._trained_on_gpu = self._trained_on_gpu or _read_config(moment.run).trained_on_gpu
+            self._trained_on_gpu = self._trained_on_gpu or read_config(moment.run).trained_on_gpu
             if (obstacle := self._find_obstacle_to_start()) is None:
                 return None
             self._resume = ResumeWatch(self._rules, self._park.overrides)
-        facts = self._read_facts(with_card=False)
-        if self._resume.needs_card(facts):
-            facts = self._read_facts(with_card=True)
+        facts = self._read_facts(with_cards=False)
+        if self._resume.needs_cards(facts):
+            facts = self._read_facts(with_cards=True)
         else:
-            self._surroundings.close_card()
+            self._surroundings.close_cards()
         standing = self._resume.look(facts, self._describe_trainer(), self._now)
         if standing.may_resume:
             self._resume = self._shown = None
@@ -117,7 +117,7 @@ class RuleWatcher:
     def _look_at_lent(self) -> Release | None:
         """Bring back a run that a person has parked, once another program has had its memory and has left it free."""
         self._lent = self._lent or ResumeWatch(self._rules, self._park.overrides)
-        facts, trainer = self._read_facts(with_card=True), self._describe_trainer()
+        facts, trainer = self._read_facts(with_cards=True), self._describe_trainer()
         obstacles = find_obstacles(self._rules, facts, trainer, to_resume=True)
         self._was_borrowed = self._was_borrowed or any(obstacle.rule in ("memory", "others") for obstacle in obstacles)
         standing = self._lent.look(facts, trainer, self._now)
@@ -126,19 +126,19 @@ class RuleWatcher:
     def _find_obstacle_to_start(self) -> Obstacle | None:
         """Find what speaks against the start of an attempt that no rule has held yet."""
         trainer = self._describe_trainer()
-        facts = self._read_facts(with_card=self._rules.need_card or trainer.on_gpu)
+        facts = self._read_facts(with_cards=self._rules.need_cards or trainer.on_gpu)
         obstacles = find_obstacles(self._rules, facts, trainer, to_resume=False)
         return next((obstacle for obstacle in obstacles if obstacle.rule not in self._park.overrides), None)
 
-    def _read_facts(self, *, with_card: bool | None = None) -> Facts:
+    def _read_facts(self, *, with_cards: bool | None = None) -> Facts:
         """Read what the rules need, or more of it."""
-        with_card = self._rules.need_card if with_card is None else with_card
-        return self._surroundings.read(with_battery=self._rules.park_on_battery, with_card=with_card)
+        with_cards = self._rules.need_cards if with_cards is None else with_cards
+        return self._surroundings.read(with_battery=self._rules.park_on_battery, with_cards=with_cards)
 
     def _describe_trainer(self, *, runs: bool = False) -> TrainerFacts:
         measured = self._memory.needed_mib
         on_gpu = self._trained_on_gpu or measured is not None
-        needed = self._forecast_mib if measured is None else measured
+        needed = self.config.forecast_mib if measured is None else measured
         return TrainerFacts(runs, self._memory.held_mib, needed, on_gpu, self._is_queued and not runs)
 
     def _show(self, rule: RuleName | None, hold: Hold) -> Hold:
@@ -151,10 +151,3 @@ class RuleWatcher:
                 return shown
         self._shown = (rule, self._now, hold)
         return hold
-
-
-def _read_config(run: RunDirectory) -> RunConfig:
-    try:
-        return RunConfig.read(run.config)
-    except ConfigError:  # the trainer says what is wrong with it
-        return RunConfig(profile={}, dataset="")

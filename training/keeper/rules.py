@@ -7,7 +7,7 @@ back only if nothing has spoken against it for `resume_after_minutes`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -47,14 +47,14 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
             return cls()
 
     @property
-    def need_card(self) -> bool:
-        """Whether a rule looks at the card while the run trains."""
+    def need_cards(self) -> bool:
+        """Whether a rule looks at the cards while the run trains."""
         return self.park_above_others_mib is not None or self.park_above_celsius is not None
 
     @property
     def can_park(self) -> bool:
         """Whether the run has any rule."""
-        return self.need_card or self.park_on_battery or self.hours is not None
+        return self.need_cards or self.park_on_battery or self.hours is not None
 
     @property
     def resume_after_seconds(self) -> float:
@@ -91,8 +91,8 @@ class TrainerFacts(NamedTuple):
 def find_obstacles(rules: Rules, facts: Facts, trainer: TrainerFacts, *, to_resume: bool) -> Iterator[Obstacle]:
     """Yield what speaks against training now, the clearest reason first.
 
-    With `to_resume`, the run is held: the card must be cool again, its driver must answer, and it must have the memory
-    free that the run needs.
+    With `to_resume`, the run is held: each of its cards must be cool again, its driver must answer, and it must have
+    the memory free that the run needs.
     """
     minutes = f"{rules.resume_after_minutes:g} {'minute' if rules.resume_after_minutes == 1 else 'minutes'}"
     for_minutes = f" for {minutes}" if rules.resume_after_minutes else ""
@@ -111,43 +111,51 @@ def find_obstacles(rules: Rules, facts: Facts, trainer: TrainerFacts, *, to_resu
             f"The machine runs on battery{level} (keeper.park_on_battery).",
             f"It continues when the machine has been plugged in{for_minutes}.",
         )
-    if facts.card is not None:
-        yield from _find_at_card(rules, facts.card, trainer, for_minutes, to_resume=to_resume)
+    yield from _find_at_cards(rules, facts.cards, trainer, for_minutes, to_resume=to_resume)
 
 
-def _find_at_card(
-    rules: Rules, card: CardFacts, trainer: TrainerFacts, for_minutes: str, *, to_resume: bool
+def _find_at_cards(
+    rules: Rules, cards: Sequence[CardFacts], trainer: TrainerFacts, for_minutes: str, *, to_resume: bool
 ) -> Iterator[Obstacle]:
-    if card.problem:
-        if trainer.on_gpu and not trainer.runs:  # without it, the next trainer would take the CPU
-            yield Obstacle(
-                "driver", f"The card can't be used: {card.problem}.", "It continues when the driver answers."
-            )
+    """Yield what speaks against training on these cards: on the hottest, the fullest, and that with the largest program
+    of others."""
+    broken = next((card for card in cards if card.problem), None)
+    if broken and trainer.on_gpu and not trainer.runs:  # without it, the next trainer would take the CPU
+        reason = f"{_capitalise(broken.name)} can't be used: {broken.problem}."
+        yield Obstacle("driver", reason, "It continues when the driver answers.")
         return
-    if (limit := rules.park_above_celsius) is not None and card.celsius is not None:
+    limit, hottest = rules.park_above_celsius, max(cards, key=lambda card: card.celsius or 0, default=None)
+    if limit is not None and hottest and hottest.celsius is not None:
         goal = limit - COOLER
-        if card.celsius > goal if to_resume else card.celsius >= limit:
+        if hottest.celsius > goal if to_resume else hottest.celsius >= limit:
             yield Obstacle(
                 "celsius",
-                f"The card has {card.celsius} °C, and the limit is {limit} °C (keeper.park_above_celsius).",
-                f"It continues when the card has been at {goal} °C or less{for_minutes}.",
+                f"{_capitalise(hottest.name)} has {hottest.celsius} °C, and the limit is {limit} °C "
+                "(keeper.park_above_celsius).",
+                f"It continues when {hottest.name} has been at {goal} °C or less{for_minutes}.",
             )
     if trainer.is_queued:
         return
-    needed = trainer.needed_mib if to_resume else None
-    max_others, others = rules.park_above_others_mib, find_others(card, trainer)
-    if max_others is not None and others is not None and others.mib > max_others:
+    max_others, others_of = rules.park_above_others_mib, [(find_others(card, trainer), card.name) for card in cards]
+    most, name = max(((others, name) for others, name in others_of if others), default=(None, ""))
+    if max_others is not None and most is not None and most.mib > max_others:
         yield Obstacle(
             "others",
-            f"{others} of the card, more than {max_others:,} MiB (keeper.park_above_others_mib).",
+            f"{most} of {name}, more than {max_others:,} MiB (keeper.park_above_others_mib).",
             f"It continues when that has been {max_others:,} MiB or less{for_minutes}.",
         )
-    if needed is not None and card.free_mib is not None and card.free_mib < needed:
+    needed = trainer.needed_mib if to_resume else None
+    free, name = min(((card.free_mib, card.name) for card in cards if card.free_mib is not None), default=(0.0, ""))
+    if needed is not None and name and free < needed:
         yield Obstacle(
             "memory",
-            f"The run needs {needed:,.0f} MiB of the card, and {card.free_mib:,.0f} MiB are free.",
+            f"The run needs {needed:,.0f} MiB of {name}, and {free:,.0f} MiB are free.",
             f"It continues when they have been free{for_minutes}.",
         )
+
+
+def _capitalise(name: str) -> str:
+    return name[:1].upper() + name[1:]
 
 
 class Others(NamedTuple):
@@ -237,8 +245,8 @@ class ResumeWatch:
     overrides: Collection[RuleName] = ()
     _clear_since: float | None = None
 
-    def needs_card(self, facts: Facts) -> bool:
-        """Whether to look at the card: not while something else speaks against the run, so that the card can sleep."""
+    def needs_cards(self, facts: Facts) -> bool:
+        """Whether to look at the cards: not while something else speaks against the run, so that they can sleep."""
         return self._is_clear(self._find(facts, TrainerFacts()), facts)
 
     def look(self, facts: Facts, trainer: TrainerFacts, now: float) -> Standing:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from training.contract.config import ConfigError, RunConfig, get_table
+from training.contract.config import RunConfig, get_table
 from training.contract.power import SleepInhibitor, find_sleep_inhibitor
 from training.contract.process import die_with_parent
 from training.contract.run_directory import RunDirectory
@@ -107,10 +107,8 @@ class SleepWatcher:
 
     seconds = 10.0
 
-    def __init__(self, run: RunDirectory) -> None:
-        inhibits = True
-        with suppress(ConfigError):  # the trainer says what is wrong with it
-            inhibits = get_table(RunConfig.read(run.config).profile, "keeper").get("inhibit_sleep", True) is True
+    def __init__(self, run: RunDirectory, config: RunConfig) -> None:
+        inhibits = get_table(config.profile, "keeper").get("inhibit_sleep", True) is True
         self.guard = SleepGuard(find_sleep_inhibitor(f"{run.name} trains", wsl()) if inhibits else None)
 
     def look(self, moment: Moment) -> None:

@@ -1,4 +1,5 @@
-"""Reads what the rules of the keeper are about: the clock, the battery, and the run's own card with the programs on it.
+"""Reads what the rules of the keeper are about: the clock, the battery, and the run's own cards with the programs on
+them.
 
 Everything that comes from outside is read through the functions of this module, so that a test can replace them.
 """
@@ -16,9 +17,10 @@ from typing import Any, NamedTuple
 
 from training.contract.power import Battery, read_battery
 from training.contract.process import read_parent
+from training.contract.ticket import describe_cards
 from training.contract.units import MIB
 from training.memory.nvml import NvmlUnavailable, describe_error, load_nvml
-from training.memory.visible_gpu import first_visible_gpu
+from training.memory.visible_gpu import list_visible
 from training.memory.wsl import wsl
 
 PROC = Path("/proc")
@@ -37,7 +39,8 @@ class Program(NamedTuple):
 
 @dataclass(frozen=True)
 class CardFacts:
-    """The run's card. `problem` says why the driver does not answer; the other values are then unknown.
+    """A card of the run. `problem` says why the driver does not answer; the other values are then unknown. `name` is
+    for sentences: "the card", or "GPU 1" where the run trains on several.
 
     With `lists_memory`, `programs` are all programs on the card, each with its memory. Under WSL2 the driver shows few
     of them, and without their memory.
@@ -50,6 +53,7 @@ class CardFacts:
     lists_memory: bool = False
     problem: str = ""
     utilisation: int | None = None  # percent
+    name: str = "the card"
 
     @property
     def free_mib(self) -> float | None:
@@ -58,12 +62,12 @@ class CardFacts:
 
 @dataclass(frozen=True)
 class Facts:
-    """What was read at one look. `time` is in Unix seconds; `battery` and `card` are None if nobody asked for
-    them, or if there is none."""
+    """What was read at one look. `time` is in Unix seconds; `battery` is None, and `cards` is empty, if nobody asked
+    for them, or if there is none."""
 
     time: float
     battery: Battery | None = None
-    card: CardFacts | None = None
+    cards: tuple[CardFacts, ...] = ()
 
 
 def read_time() -> float:
@@ -74,55 +78,62 @@ def read_time() -> float:
 
 @dataclass
 class Surroundings:
-    """Reads the facts. `device` is the profile's hardware.device; of several cards, the first one is read.
+    """Reads the facts. `device` is the profile's hardware.device, and `processes` the number of cards that "auto"
+    takes.
 
-    NVML stays open while it is needed, because opening it may wake up the card and take a second. `close_card` lets the
-    card sleep.
+    NVML stays open while it is needed, because opening it may wake up a card and take a second. `close_cards` lets the
+    cards sleep.
     """
 
     device: int | str | list[int] = "auto"
+    processes: int = 1
     _nvml: ModuleType | None = None
-    _handle: Any = None
     _reader: threading.Thread | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.device, list):
-            self.device = self.device[0] if self.device else "auto"
+        self._gpus = [gpu for gpu in list_visible(self.device, self.processes) if gpu]
+        self._handles: dict[str, Any] = {}
 
     @property
     def has_card(self) -> bool:
         """Whether the run uses a card, as far as its profile and the environment tell."""
-        return self.device != "cpu" and (isinstance(self.device, int) or bool(first_visible_gpu()))
+        return bool(self._gpus)
 
-    def read(self, *, with_battery: bool, with_card: bool) -> Facts:
+    def read(self, *, with_battery: bool, with_cards: bool) -> Facts:
         battery = read_battery() if with_battery else None
-        card = self.read_card() if with_card and self.has_card else None
-        return Facts(read_time(), battery, card)
+        return Facts(read_time(), battery, self.read_cards() if with_cards and self.has_card else ())
 
-    def read_card(self) -> CardFacts:
-        """Read the card. A driver that hangs stops a thread, and never the keeper."""
-        answers: list[CardFacts] = []
+    def read_cards(self) -> tuple[CardFacts, ...]:
+        """Read each card of the run. A driver that hangs stops a thread, and never the keeper."""
+        answers: list[tuple[CardFacts, ...]] = []
         if self._reader is None or not self._reader.is_alive():
             self._reader = threading.Thread(target=lambda: answers.append(self._ask_driver()), daemon=True)
             self._reader.start()
             self._reader.join(ANSWER_SECONDS)
-        return answers[0] if answers else CardFacts(problem=HANGS)
+        return answers[0] if answers else (CardFacts(problem=HANGS),)
 
-    def _ask_driver(self) -> CardFacts:
+    def _ask_driver(self) -> tuple[CardFacts, ...]:
+        cards = tuple(self._ask_about(gpu) for gpu in self._gpus)
+        if any(card.problem for card in cards):
+            self._shut_down()
+        return cards
+
+    def _ask_about(self, gpu: str) -> CardFacts:
+        name = describe_cards([f"gpu-{gpu}"]) if len(self._gpus) > 1 else CardFacts.name
         try:
             if self._nvml is None:
-                self._open_card()
-            assert self._nvml is not None
-            return _read_card(self._nvml, self._handle)
+                self._nvml = load_nvml()
+            if gpu not in self._handles:
+                self._handles[gpu] = _find_handle(self._nvml, gpu)
+            return _read_card(self._nvml, self._handles[gpu], name)
         except NvmlUnavailable as unavailable:
             problem = str(unavailable)
         except Exception as error:  # noqa: BLE001  a driver fails in many ways
             problem = describe_error(self._nvml, error) if self._nvml else str(error)
-        self._shut_down()
-        return CardFacts(problem=problem)
+        return CardFacts(problem=problem, name=name)
 
-    def close_card(self) -> None:
-        """Let the card sleep. While the driver hangs, NVML stays open: to close it would stop the keeper too."""
+    def close_cards(self) -> None:
+        """Let the cards sleep. While the driver hangs, NVML stays open: to close it would stop the keeper too."""
         if self._reader is None or not self._reader.is_alive():
             self._shut_down()
 
@@ -130,18 +141,16 @@ class Surroundings:
         if self._nvml is not None:
             with suppress(Exception):
                 self._nvml.nvmlShutdown()
-        self._nvml = self._handle = None
-
-    def _open_card(self) -> None:
-        self._nvml = nvml = load_nvml()
-        visible = str(self.device) if isinstance(self.device, int) else first_visible_gpu()
-        if visible.isdigit():  # NVML counts as CUDA does with CUDA_DEVICE_ORDER=PCI_BUS_ID
-            self._handle = nvml.nvmlDeviceGetHandleByIndex(int(visible))
-        else:
-            self._handle = nvml.nvmlDeviceGetHandleByUUID(visible)
+        self._nvml, self._handles = None, {}
 
 
-def _read_card(nvml: ModuleType, handle: Any) -> CardFacts:
+def _find_handle(nvml: ModuleType, gpu: str) -> Any:
+    if gpu.isdigit():  # NVML counts as CUDA does with CUDA_DEVICE_ORDER=PCI_BUS_ID
+        return nvml.nvmlDeviceGetHandleByIndex(int(gpu))
+    return nvml.nvmlDeviceGetHandleByUUID(gpu)
+
+
+def _read_card(nvml: ModuleType, handle: Any, name: str) -> CardFacts:
     """Raises NVML's error if the driver does not even tell how much memory is in use."""
     memory = nvml.nvmlDeviceGetMemoryInfo(handle)
     celsius = utilisation = None
@@ -151,7 +160,7 @@ def _read_card(nvml: ModuleType, handle: Any) -> CardFacts:
         utilisation = int(nvml.nvmlDeviceGetUtilizationRates(handle).gpu)
     programs, lists_memory = _read_programs(nvml, handle)
     used, total, lists_memory = memory.used / MIB, memory.total / MIB, lists_memory and not wsl()
-    return CardFacts(used, total, celsius, programs, lists_memory, utilisation=utilisation)
+    return CardFacts(used, total, celsius, programs, lists_memory, utilisation=utilisation, name=name)
 
 
 def _read_programs(nvml: ModuleType, handle: Any) -> tuple[tuple[Program, ...], bool]:

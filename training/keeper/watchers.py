@@ -5,10 +5,14 @@ To add a rule, write a class with `seconds` and `look`, and add it to `make_watc
 
 from __future__ import annotations
 
+import sys
+from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 from training.contract.events import HeldState
 from training.contract.run_directory import RunDirectory
+
+MAX_REPORTS = 20  # errors that one keeper writes into the log
 
 
 class Hold(NamedTuple):
@@ -52,7 +56,7 @@ class Moment(NamedTuple):
 
 
 class Watcher(Protocol):
-    """Looks at the world for one reason. It must be quick, and it must not raise."""
+    """Looks at the world for one reason. It must be quick. One that raises has no say until its next look."""
 
     seconds: float
     """Seconds between two looks. Each watcher is also asked right before an attempt, so it can hold the run then."""
@@ -67,6 +71,7 @@ class Watchers:
         self._watchers = watchers
         self._next: list[float] = [0.0] * len(watchers)
         self._answers: list[Answer] = [None] * len(watchers)
+        self._reported: set[str] = set()
 
     def ask_all_again(self) -> None:
         """Forget all answers: the run is in another state, so each watcher must look again."""
@@ -78,5 +83,19 @@ class Watchers:
         for index, watcher in enumerate(self._watchers):
             if moment.now >= self._next[index]:
                 self._next[index] = moment.now + watcher.seconds
-                self._answers[index] = watcher.look(moment)
+                try:
+                    self._answers[index] = watcher.look(moment)
+                except Exception:  # noqa: BLE001  training is worth more than any rule
+                    self._answers[index] = None
+                    self._report(type(watcher).__name__)
         return [answer for answer in self._answers if answer is not None]
+
+    def _report(self, watcher: str) -> None:
+        """Write the present error into trainer.log, the first time of each."""
+        import traceback  # here, because few keepers need it
+
+        text = f"{watcher} failed. The run goes on without it, and it is asked again.\n{traceback.format_exc()}"
+        if text not in self._reported and len(self._reported) < MAX_REPORTS:
+            self._reported.add(text)
+            with suppress(OSError):  # a full disk
+                print(text, file=sys.stderr, flush=True)  # noqa: T201

@@ -33,7 +33,7 @@ def _park_or_bring_back(run: RunDirectory) -> str:
         stopping.park(run)
         return "The run saves at the next step. Then its process ends, and the card is free. L brings it back."
     held = snapshot(run).held
-    launcher.resume(run)
+    launcher.resume(run, wait=held is None or held.state != "queued")
     if held is None:
         return "The run goes on: it is not parked."
     return "The run starts now." if held.state == "queued" else "The run goes on as soon as it has the card."

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import combinations
 from typing import NamedTuple
 
 from codex_tui import launcher
@@ -23,6 +23,8 @@ from support.training_runs import events
 from training.contract.card_queue import CardQueue
 from training.contract.process import ProcessIdentity
 from training.contract.run_directory import RunDirectory
+from training.keeper.run_config import read_config
+from training.memory.visible_gpu import name_cards, read_devices
 
 PATIENCE = 900.0  # seconds that nothing may change
 
@@ -35,6 +37,12 @@ class Trial:
     kills: Counter[str] = field(default_factory=Counter)
     starts: Counter[str] = field(default_factory=Counter)  # by launch and resume
     problems: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.cards = {run.name: {*name_cards(*read_devices(read_config(run).profile))} for run in self.runs}
+
+    def shares_card(self, one: str, other: str) -> bool:
+        return bool(self.cards[one] & self.cards[other])
 
     def describe(self) -> str:
         resumes = sum(self.starts.values()) - len(self.runs)
@@ -55,7 +63,7 @@ class _Attempt(NamedTuple):
 def kill_owners(trial: Trial, rng: random.Random, kills: int, pause: float) -> None:
     """Kill keepers and trainers of the runs, about `pause` seconds after each other, and resume what was lost, until
     `kills` were tried and all runs are done."""
-    (locations.runs_home() / ON_CARD).touch()
+    (locations.runs_home() / ON_CARD).mkdir(exist_ok=True)
     trial.starts.update(run.name for run in trial.runs)
     deadline = time.monotonic() + PATIENCE
     done: set[str] = set()
@@ -83,8 +91,9 @@ def kill_owners(trial: Trial, rng: random.Random, kills: int, pause: float) -> N
 
 def _watch(trial: Trial) -> None:
     training = [run.name for run in trial.runs if (identity := run.read_process()) and identity.is_alive()]
-    if len(training) > 1:
-        trial.problems.append(f"{training} train at once")
+    for one, other in combinations(training, 2):
+        if trial.shares_card(one, other):
+            trial.problems.append(f"{one} and {other} train at once")
 
 
 def _kill_one(trial: Trial, rng: random.Random) -> None:
@@ -124,13 +133,13 @@ def _check_end(trial: Trial) -> None:
         state = snapshot(run).state
         if state.step != state.total_steps or state.missing_events:
             trial.problems.append(f"{run.name} ended at {state.step} of {state.total_steps}")
-    for before, after in pairwise(sorted(attempts)):
-        if after.begin < before.end:
+    for before, after in combinations(sorted(attempts), 2):
+        if after.begin < before.end and trial.shares_card(before.run, after.run):
             trial.problems.append(f"{after.run} began while {before.run} trained")
     if places := list_places():
         trial.problems.append(f"the queue is not empty: {places}")
     for queue in CardQueue.list_all(locations.runs_home()):
-        if left := os.listdir(queue.folder):  # noqa: PTH208
+        if left := os.listdir(queue.folders[0]):  # noqa: PTH208
             trial.problems.append(f"tickets are left: {left}")
 
 

@@ -1,7 +1,7 @@
 """A keeper as `python -m training RUN` starts it, whose trainers only log: `queued_keeper.py STEPS SECONDS RUN`.
 
-The keeper is the real one. Each trainer takes SECONDS for a step. If there is a file `.on-the-card` beside the runs, it
-fails if another trainer is at work: they all lock that file.
+The keeper is the real one. Each trainer takes SECONDS for a step. If there is a folder `.on-the-card` beside the runs,
+it fails if another trainer is at work on one of its cards: each locks a file there for each card.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import fcntl
 import os
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 from training.contract import events as ev
@@ -18,15 +17,19 @@ from training.contract.card_queue import Lease
 from training.contract.event_writer import EventWriter
 from training.contract.process import ProcessIdentity, die_with_parent
 from training.contract.run_directory import RunDirectory
+from training.keeper.run_config import read_config
+from training.memory.visible_gpu import name_cards, read_devices
 
 ON_CARD = ".on-the-card"
 
 
 def train(steps: int, seconds: float, run: RunDirectory) -> None:
     Lease.inherit()
-    with suppress(FileNotFoundError):
-        card = (run.path.parent / ON_CARD).open("r+")
-        fcntl.flock(card, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    cards = []
+    if (folder := run.path.parent / ON_CARD).is_dir():
+        for name in name_cards(*read_devices(read_config(run).profile)):
+            cards.append((folder / name).open("w"))
+            fcntl.flock(cards[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
     lock = run.lock.open("w")
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     process = run.read_process()

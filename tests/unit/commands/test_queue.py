@@ -179,6 +179,34 @@ def test_the_queue_is_listed_moved_and_shortened(profile: Path, capsys: pytest.C
     assert "should be up, down, first, last or a position from 1" in capsys.readouterr().err
 
 
+def test_a_run_on_two_cards_is_in_the_queue_of_both(
+    profile: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_time, "find_last_speed_on", lambda *_: 0.05)
+    text = profile.read_text()
+    for name, device in (("a", "[1]"), ("wide", "[0, 1]"), ("c", "0")):
+        profile.write_text(text.replace('"cpu"', device))
+        assert main(["train", str(profile), "--name", name, "--queue"]) == 0
+    until(lambda: snapshot(run("a")).state.step > 1 and snapshot(run("c")).reason)
+    assert snapshot(run("wide")).reason == "a trains on GPU 1."
+    assert snapshot(run("c")).reason == "wide is before this one."
+    assert main(["train", str(profile), "--set", "hardware.device=[0,1]"]) == 2
+    assert "a trains on GPU 1; 2 runs are before this one." in capsys.readouterr().err
+    assert main(["queue"]) == 0
+    rows = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("    ")]
+    assert [" ".join(row.split()[:3]) for row in rows] == [
+        "GPU 0", "1 wide queued", "2 c queued", "GPU 1", "· a training", "1 wide queued",
+    ]  # fmt: skip
+    assert "with GPU 1, starts in about" in rows[1] and "starts in about" in rows[2] and "with GPU 0" in rows[5]
+    assert main(["queue", "--json"]) == 0
+    by_name = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
+    assert by_name["wide"]["cards"] == ["gpu-0", "gpu-1"]
+    assert by_name["c"]["starts_in_seconds"] > by_name["wide"]["starts_in_seconds"] > 0
+    assert main(["queue", "move", "wide", "down"]) == 0
+    until(lambda: status(run("c")) == "training")
+    until(lambda: snapshot(run("wide")).reason == "a trains on GPU 1; c trains on GPU 0.")
+
+
 def test_a_removed_run_is_stopped(profile: Path, capsys: pytest.CaptureFixture[str]) -> None:
     launch(profile, *"ab")
     assert main(["queue", "remove", "a"]) == 2

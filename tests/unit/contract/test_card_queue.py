@@ -15,11 +15,8 @@ from training.contract.card_queue import (
     CardQueue,
     HasTicket,
     Lease,
-    Ticket,
-    TicketState,
-    describe_wait,
-    is_busy,
 )
+from training.contract.ticket import Ticket, describe_runs_before, is_busy
 
 
 @pytest.fixture
@@ -32,7 +29,7 @@ def names(queue: CardQueue) -> list[str]:
 
 
 def test_the_first_run_has_the_card_and_the_others_wait_in_order(queue: CardQueue) -> None:
-    assert queue.read() == [] and not queue.folder.exists()
+    assert queue.read() == [] and not queue.folders[0].exists()
     first, second, third = (queue.take(name) for name in ("a", "b", "c"))
     assert names(queue) == ["a training", "b queued", "c queued"]
     assert [ticket.run for ticket in second.look("b")] == ["a"]
@@ -78,7 +75,7 @@ def test_a_card_that_is_lent_to_a_person_is_not_free(queue: CardQueue) -> None:
     lent.lend("a")
     third.lend("c")  # it has no card to lend
     assert names(queue) == ["a lent", "b queued", "c parked"]
-    assert describe_wait(second.look("b"), "gpu-0") == "a is parked, and its card is lent"
+    assert describe_runs_before(second.look("b"), ["gpu-0"]) == "a is parked, and its card is lent"
     second.start_anyway("b")
     lent.queue_again("a")
     assert [ticket.run for ticket in lent.look("a")] == ["b"]
@@ -128,7 +125,7 @@ def test_the_lease_dies_with_the_last_process_that_holds_it(queue: CardQueue) ->
         child.kill()
         child.wait()
     assert names(queue) == ["first training"]
-    assert [path.name for path in queue.folder.iterdir()] == ["000001-training-first"]
+    assert [path.name for path in queue.folders[0].iterdir()] == ["000001-training-first"]
     waiting.release()
 
 
@@ -137,7 +134,7 @@ def test_a_process_inherits_the_ticket_that_its_parent_names(queue: CardQueue, m
     monkeypatch.setenv(VARIABLE, str(lease.descriptor))
     os.set_inheritable(lease.descriptor, True)
     inherited = Lease.inherit()
-    assert inherited is not None and inherited.queue.folder == queue.folder
+    assert inherited is not None and inherited.queue.cards == queue.cards
     assert not os.get_inheritable(lease.descriptor)
     with Path(os.devnull).open() as other:
         for wrong in (str(other.fileno()), "999", "x", "-1"):
@@ -179,38 +176,23 @@ def test_a_queued_run_can_be_started_anyway(queue: CardQueue) -> None:
     assert first.look("a") == second.look("b") == []
 
 
-@pytest.mark.parametrize(
-    ("states", "card", "sentence"),
-    [
-        (["training"], "gpu-0", "a trains on this card"),
-        (["training", "training", "queued"], "gpu-1", "a and b train on this card; c is before this one"),
-        (["training", "queued", "queued"], "cpu", "a trains on the CPU; 2 runs are before this one"),
-        (["queued"], "gpu-0", "a is before this one"),
-        (["parked"], "gpu-0", ""),
-    ],
-)
-def test_the_sentence_that_says_why_a_run_waits(states: list[TicketState], card: str, sentence: str) -> None:
-    tickets = [Ticket(number, state, "abc"[number]) for number, state in enumerate(states)]
-    assert describe_wait(tickets, card) == sentence
-
-
 def test_files_of_others_in_the_folder_are_left_alone(queue: CardQueue) -> None:
     lease = queue.take("a-b-c")
     for name in ("notes.txt", "000001-lost-x", "x-queued-y", "000009-queued-"):
-        (queue.folder / name).write_text("mine")
-    (queue.folder / "000005-queued-folder").mkdir()
-    (queue.folder / "000006-queued-gone").touch()
-    (queue.folder / "000007-queued-link").symlink_to("/etc/passwd")
-    assert queue.read() == [Ticket(1, "training", "a-b-c")]
-    assert not (queue.folder / "000006-queued-gone").exists()
-    assert len(list(queue.folder.iterdir())) == 7
+        (queue.folders[0] / name).write_text("mine")
+    (queue.folders[0] / "000005-queued-folder").mkdir()
+    (queue.folders[0] / "000006-queued-gone").touch()
+    (queue.folders[0] / "000007-queued-link").symlink_to("/etc/passwd")
+    assert queue.read() == [Ticket(1, "training", "a-b-c", ("gpu-0",))]
+    assert not (queue.folders[0] / "000006-queued-gone").exists()
+    assert len(list(queue.folders[0].iterdir())) == 7
     lease.release()
-    assert [one.folder for one in CardQueue.list_all(queue.folder.parents[1])] == [queue.folder]
+    assert [one.folders[0] for one in CardQueue.list_all(queue.home.parent)] == [queue.folders[0]]
 
 
 def test_a_deleted_ticket_is_reported(queue: CardQueue) -> None:
     lease = queue.take("a")
-    next(queue.folder.iterdir()).unlink()
+    next(queue.folders[0].iterdir()).unlink()
     with pytest.raises(FileNotFoundError, match="ticket of a"):
         lease.look("a")
     lease.release()

@@ -16,6 +16,7 @@ from training.contract.event_writer import EventWriter
 from training.contract.run_directory import RunDirectory
 from training.keeper import surroundings
 from training.keeper.hangs import LOOK_SECONDS, HangWatcher, format_seconds, read_cpu_seconds
+from training.keeper.run_config import read_config
 from training.keeper.watchers import Moment, Restart
 
 MINUTE = 60.0
@@ -33,7 +34,9 @@ class Scene:
         self.load: float | None = 0.0
         self.cpu, self.cpu_seconds = 0.0, 0.0
         self.beats = True
-        self.watch = HangWatcher(self.run, read_load=lambda: self.load, read_cpu=lambda pid: self.cpu_seconds)
+        self.watch = HangWatcher(
+            read_config(self.run), read_load=lambda: self.load, read_cpu=lambda pid: self.cpu_seconds
+        )
 
     def emit(self, *events: ev.Event) -> None:
         for event in events:
@@ -155,7 +158,7 @@ def test_a_trainer_that_tells_no_step_is_never_taken_for_one_that_hangs(scene: S
     scene.train()
     for _ in range(200):
         scene.run.events.open("a").write('{"type":"heartbeat","v":1}\n')
-    scene.watch = HangWatcher(scene.run, read_load=lambda: 0.0)
+    scene.watch = HangWatcher(read_config(scene.run), read_load=lambda: 0.0)
     scene.beats = False
     assert scene.pass_time(60 * MINUTE) is None
 
@@ -164,7 +167,7 @@ def test_a_hang_that_the_profile_ignores_is_only_told_once_in_the_log(
     scene: Scene, capfd: pytest.CaptureFixture[str]
 ) -> None:
     write_config(scene.run, {"profile": {"keeper": {"on_hang": "ignore"}}})
-    scene.watch = HangWatcher(scene.run, read_load=lambda: 0.0)
+    scene.watch = HangWatcher(read_config(scene.run), read_load=lambda: 0.0)
     scene.train()
     assert scene.pass_time(60 * MINUTE) is None
     assert capfd.readouterr().err == (
@@ -196,7 +199,7 @@ def test_the_card_is_asked_only_when_a_step_is_late(
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(surroundings, "wsl", lambda: 0)
     nvml.card["utilisation"] = 0
-    scene.watch = HangWatcher(scene.run)
+    scene.watch = HangWatcher(read_config(scene.run))
     scene.train()
     assert nvml.opened == 0
     answer = scene.pass_time(10 * MINUTE)

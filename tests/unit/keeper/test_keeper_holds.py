@@ -109,7 +109,7 @@ class Ender:
         if moment.trainer is None:
             os.kill(os.getpid(), signal.SIGTERM)
 
-sys.exit(keep(Path(sys.argv[1]), (sys.executable, "-c", "import time; time.sleep(600)"), lambda run: [Ender()]))
+sys.exit(keep(Path(sys.argv[1]), (sys.executable, "-c", "import time; time.sleep(600)"), lambda run, config: [Ender()]))
 """
 
 
@@ -268,6 +268,26 @@ class CountingWatcher:
     def look(self, moment: Moment) -> Hold | None:
         self.looks += 1
         return self.hold
+
+
+class FailingWatcher(CountingWatcher):
+    def look(self, moment: Moment) -> Hold | None:
+        super().look(moment)
+        if self.looks < 4:
+            raise KeyError("hardware")
+        return self.hold
+
+
+def test_a_watcher_that_raises_is_told_once_and_asked_again(
+    run: RunDirectory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failing, slow = FailingWatcher(1.0, RULE), CountingWatcher(10.0, None)
+    watchers = Watchers([failing, slow])
+    answers = [watchers.look(Moment(run, float(now), 0.0, None, 1)) for now in range(5)]
+    assert answers == [[], [], [], [RULE], [RULE]] and slow.looks == 1
+    log = capsys.readouterr().err
+    assert log.count("FailingWatcher failed. The run goes on without it, and it is asked again.") == 1
+    assert log.count("KeyError: 'hardware'") == 1
 
 
 def test_each_watcher_is_asked_when_its_time_has_come_and_its_answer_stays(run: RunDirectory) -> None:

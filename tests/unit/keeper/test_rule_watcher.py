@@ -22,6 +22,7 @@ from training.contract.power import Battery
 from training.contract.run_directory import Request, RunDirectory
 from training.keeper import surroundings
 from training.keeper.rule_watcher import LOOK_SECONDS, RuleWatcher
+from training.keeper.run_config import read_config
 from training.keeper.watchers import Moment
 
 NO_CARD = {"error": "GpuIsLost"}
@@ -184,7 +185,7 @@ def test_a_laptop_that_slept_has_not_watched_its_card(tmp_path: Path, monkeypatc
     monkeypatch.setattr(surroundings, "read_time", lambda: clock["time"])
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     time.tzset()
-    watcher, now = RuleWatcher(run), 1000.0
+    watcher, now = RuleWatcher(run, read_config(run)), 1000.0
 
     def look(seconds: float, slept: float = 0.0, counted: float = 0.0) -> ev.HeldState | None:
         nonlocal now
@@ -207,7 +208,7 @@ def test_a_rule_that_holds_again_after_a_park_must_hold_as_long_as_before(
     in_use = True
     monkeypatch.setattr(surroundings, "read_battery", lambda: Battery(in_use))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    watcher, now = RuleWatcher(run), 1000.0
+    watcher, now = RuleWatcher(run, read_config(run)), 1000.0
 
     def holds(trainer: int | None) -> bool:
         nonlocal now

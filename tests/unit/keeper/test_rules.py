@@ -40,7 +40,24 @@ def find(facts: Facts, trainer: TrainerFacts, **rules: Any) -> list[str]:
 
 
 def on_card(card: CardFacts, **changes: Any) -> Facts:
-    return Facts(NOON, card=replace(card, **changes))
+    return Facts(NOON, cards=(replace(card, **changes),))
+
+
+def test_of_several_cards_the_worst_one_counts() -> None:
+    calm, other = replace(QUIET, name="GPU 0"), replace(QUIET, name="GPU 1")
+    game = replace(QUIET, name="GPU 1", celsius=85, programs=(OURS, GAME), used_mib=4000.0)
+    assert find(Facts(NOON, cards=(calm, game)), TRAINING, park_above_celsius=80, park_above_others_mib=800) == [
+        "GPU 1 has 85 °C, and the limit is 80 °C (keeper.park_above_celsius).",
+        "blender holds 2,100 MiB of GPU 1, more than 800 MiB (keeper.park_above_others_mib).",
+    ]
+    assert find(Facts(NOON, cards=(replace(FREE, name="GPU 0"), game)), HELD) == [
+        "The run needs 2,600 MiB of GPU 1, and 96 MiB are free."
+    ]
+    broken = CardFacts(problem="the NVIDIA driver is not loaded", name="GPU 0")
+    assert find(Facts(NOON, cards=(broken, other)), HELD) == ["GPU 0 can't be used: the NVIDIA driver is not loaded."]
+    assert find(Facts(NOON, cards=(broken, game)), TRAINING, park_above_celsius=80) == [
+        "GPU 1 has 85 °C, and the limit is 80 °C (keeper.park_above_celsius)."
+    ]
 
 
 def test_without_rules_nothing_parks_a_run() -> None:
@@ -123,7 +140,7 @@ def test_what_another_run_of_the_queue_holds_speaks_against_nothing() -> None:
 
 
 def test_only_a_run_on_a_gpu_waits_for_the_driver() -> None:
-    lost = Facts(NOON, card=CardFacts(problem="the GPU has fallen off the bus: restart the machine"))
+    lost = Facts(NOON, cards=(CardFacts(problem="the GPU has fallen off the bus: restart the machine"),))
     (driver,) = find_obstacles(Rules(), lost, HELD, to_resume=True)
     assert (driver.rule, driver.hold.state) == ("driver", "waiting")
     assert driver.reason == "The card can't be used: the GPU has fallen off the bus: restart the machine."
@@ -138,10 +155,10 @@ def park_at(watch: ParkWatch, looks: list[Facts]) -> list[int]:
 
 def test_what_lasts_a_moment_parks_nothing() -> None:
     rules = Rules(park_above_others_mib=800, park_on_battery=True, park_above_celsius=80)
-    calm = Facts(NOON, Battery(False, 74), QUIET)
-    game = replace(calm, card=replace(QUIET, programs=(OURS, GAME)))
+    calm = Facts(NOON, Battery(False, 74), (QUIET,))
+    game = replace(calm, cards=(replace(QUIET, programs=(OURS, GAME)),))
     unplugged = replace(calm, battery=Battery(True, 74))
-    hot = replace(calm, card=replace(QUIET, celsius=81))
+    hot = replace(calm, cards=(replace(QUIET, celsius=81),))
     assert park_at(ParkWatch(rules), [calm, game, calm, unplugged, calm, hot, game, unplugged, calm]) == []
     lasting = int(HOLD_SECONDS / LOOK)
     assert park_at(ParkWatch(rules), [calm, *[game] * 4]) == [1 + lasting, 2 + lasting]
@@ -159,8 +176,8 @@ def test_a_person_overrides_a_rule_until_it_has_been_clear_once() -> None:
     watch = ParkWatch(rules)
     watch.override(unplugged, TRAINING)
     assert park_at(watch, [unplugged] * 50) == []
-    assert watch.look(replace(unplugged, card=replace(QUIET, celsius=90)), TRAINING, 1000.0) is None
-    parked = watch.look(replace(unplugged, card=replace(QUIET, celsius=90)), TRAINING, 1030.0)
+    assert watch.look(replace(unplugged, cards=(replace(QUIET, celsius=90),)), TRAINING, 1000.0) is None
+    parked = watch.look(replace(unplugged, cards=(replace(QUIET, celsius=90),)), TRAINING, 1030.0)
     assert parked is not None and parked.rule == "celsius"  # the person has overridden the battery alone
     watch = ParkWatch(rules)
     watch.override(unplugged, TRAINING)
@@ -187,7 +204,7 @@ def test_a_run_comes_back_when_nothing_has_stood_against_it_for_the_minutes() ->
 
 def test_a_run_does_not_come_back_between_two_battery_states() -> None:
     rules = Rules(park_on_battery=True)
-    plugged, unplugged = Facts(NOON, Battery(False, 74), FREE), Facts(NOON, Battery(True, 74), FREE)
+    plugged, unplugged = Facts(NOON, Battery(False, 74), (FREE,)), Facts(NOON, Battery(True, 74), (FREE,))
     assert come_back(ResumeWatch(rules), [unplugged, plugged, unplugged, plugged, plugged, unplugged]) == []
 
 
@@ -200,21 +217,21 @@ def test_a_waiting_run_says_when_it_comes_back() -> None:
 def test_hours_begin_on_time() -> None:
     """The card is watched before they begin, so that `resume_after_minutes` does not come on top."""
     watch, rules = ResumeWatch(Rules(hours="13:00-14:00")), Rules(hours="13:00-14:00")
-    looks = [Facts(NOON + minute * 60.0, card=FREE) for minute in range(62)]
+    looks = [Facts(NOON + minute * 60.0, cards=(FREE,)) for minute in range(62)]
     assert come_back(watch, looks)[0] == 60
-    assert [minute for minute in range(62) if ResumeWatch(rules).needs_card(looks[minute])] == list(range(55, 62))
+    assert [minute for minute in range(62) if ResumeWatch(rules).needs_cards(looks[minute])] == list(range(55, 62))
 
 
 def test_the_card_sleeps_while_the_battery_speaks_against_the_run() -> None:
     watch = ResumeWatch(Rules(park_on_battery=True))
-    assert not watch.needs_card(Facts(NOON, Battery(True, 40)))
-    assert watch.needs_card(Facts(NOON, Battery(False, 40)))
+    assert not watch.needs_cards(Facts(NOON, Battery(True, 40)))
+    assert watch.needs_cards(Facts(NOON, Battery(False, 40)))
 
 
 def test_rules_are_read_from_the_profile_of_any_version() -> None:
     profile = {"keeper": {"hours": "23:00-07:00", "park_above_celsius": 80, "a_later_field": 1}}
     rules = Rules.read(profile)
-    assert (rules.hours, rules.park_above_celsius, rules.resume_after_minutes, rules.need_card) == (
+    assert (rules.hours, rules.park_above_celsius, rules.resume_after_minutes, rules.need_cards) == (
         "23:00-07:00", 80, 5.0, True
     )  # fmt: skip
     assert Rules.read({}) == Rules.read({"keeper": {"hours": "whenever"}}) == Rules.read({"keeper": 3}) == Rules()

@@ -17,6 +17,7 @@ from training.contract.power import SleepInhibitor
 from training.contract.process import ProcessIdentity
 from training.contract.run_directory import RunDirectory
 from training.keeper import sleep
+from training.keeper.run_config import read_config
 from training.keeper.sleep import REFUSED_WITHIN_SECONDS, SleepGuard
 from training.keeper.watchers import Moment
 
@@ -117,7 +118,7 @@ def test_the_machine_may_sleep_while_the_run_is_held(
     run.create()
     write_config(run, {"profile": {"keeper": {"inhibit_sleep": inhibits}}})
     monkeypatch.setattr(sleep, "find_sleep_inhibitor", lambda why, wsl: SleepInhibitor("systemd-logind", (holder,)))
-    watcher = sleep.SleepWatcher(run)
+    watcher = sleep.SleepWatcher(run, read_config(run))
     training, held = Moment(run, 0.0, 0.0, 4711, 1), Moment(run, 0.0, 0.0, None, 1)
     for moment in (held, training):
         watcher.look(moment)
