@@ -9,6 +9,7 @@ import time
 from codex_tui.base import notify, settings
 from codex_tui.base.errors import DETACHED, DONE, FAILED, BadInput, CodexError
 from codex_tui.base.text import clean, format_duration, pluralize, shorten
+from codex_tui.engines.watch import watching
 from codex_tui.runs import notices
 from codex_tui.runs.announcements import Announcement, Announcer
 from codex_tui.runs.facts import read_facts, suggest_chat
@@ -39,7 +40,8 @@ def follow(run: RunDirectory) -> int:
     print(f"{name}: {clean(run.path)}", *filter(None, [newer]), sep="\n", flush=True)
     sender = notices.NoticeSender(_complain)
     try:
-        watched = _print_until_end(run, newer, sender)
+        with watching(run):
+            watched = _print_until_end(run, newer, sender)
     except KeyboardInterrupt:
         print(f"\nDetached. {name} continues. Come back with: codex-tui attach {name}", flush=True)
         return DETACHED

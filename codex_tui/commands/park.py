@@ -31,13 +31,15 @@ def run_park(args: argparse.Namespace) -> int:
     """Park a run, and print what came of it once its trainer has ended."""
     from codex_tui import stopping
     from codex_tui.base.text import clean
+    from codex_tui.engines.watch import watching
     from codex_tui.runs.library import find_run
 
     run = find_run(args.target)
     stopping.park(run)
     name = clean(run.name)
     try:
-        watched = _wait(run)
+        with watching(run):
+            watched = _wait(run)
     except KeyboardInterrupt:
         print(f"\n{name} is parked as soon as it has saved. See it with: codex-tui attach {name}")
         return DETACHED

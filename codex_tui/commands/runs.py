@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from codex_tui.runs.summary import RunSummary
 
 MAX_NAME_WIDTH, MIN_NAME_WIDTH = 40, 24
+MAX_ASKING_SECONDS = 5.0  # for all runs of clusters and remotes; what has not answered is listed as it was
 INDENT = "    "  # before the remark on a run, which has lines of its own on a terminal
 
 
@@ -28,9 +29,18 @@ def add(subparsers: Any) -> None:
 
 
 def run_runs(args: argparse.Namespace) -> int:
-    from codex_tui.runs.library import list_names
+    from codex_tui.runs.library import list_engine_runs, list_names
     from codex_tui.runs.summaries import summarise_runs
 
+    if elsewhere := list_engine_runs():
+        from codex_tui.base.progress import Progress
+        from codex_tui.base.text import pluralize
+        from codex_tui.commands.progress import print_progress
+        from codex_tui.engines.watch import refresh_all
+
+        with print_progress() as report:
+            report(Progress(f"asking for {pluralize(len(elsewhere), 'run')} elsewhere"))
+            refresh_all(elsewhere, MAX_ASKING_SECONDS)
     names = list_names()
     summaries = summarise_runs(names)
     if args.json:

@@ -6,14 +6,16 @@ read RUN/engine.json.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from codex_tui.runs.resume_point import ResumePoint
-from training.contract.engine import EngineRecord
-from training.contract.profile import Profile
-from training.contract.run_directory import Request, RunDirectory
+if TYPE_CHECKING:  # the app starts to watch its runs before it needs any of these
+    from codex_tui.runs.resume_point import ResumePoint
+    from training.contract.engine import EngineRecord
+    from training.contract.profile import Profile
+    from training.contract.run_directory import Request, RunDirectory
 
 
 @dataclass(frozen=True)
@@ -79,3 +81,7 @@ class Engine(Protocol):
     def fetch(self, run: RunDirectory) -> bool:
         """Bring new files of the run into RUN, if RUN is a mirror. Returns whether any came. Never raises for a cut
         link. Only one process at a time does it for one run; another returns False at once."""
+
+    def follow(self, run: RunDirectory, is_wanted: Callable[[], bool]) -> None:
+        """Bring new files as they are written, if RUN is a mirror. Returns when the run has ended, when the link is
+        cut, when `is_wanted` says no, or at once if another process does it. It is called again a moment later."""

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -67,6 +67,9 @@ class LocalEngine:
 
     def fetch(self, run: RunDirectory) -> bool:  # noqa: ARG002  everything is here
         return False
+
+    def follow(self, run: RunDirectory, is_wanted: Callable[[], bool]) -> None:
+        pass
 
 
 def start_keeper(run: RunDirectory, python: Path, lease: Lease, attempt: int) -> None:

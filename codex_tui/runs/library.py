@@ -25,6 +25,14 @@ def list_names() -> list[str]:
     return sorted(names, key=lambda name: (read_created(f"{home}/{name}"), name), reverse=True)
 
 
+def list_engine_runs() -> list[RunDirectory]:
+    """List the runs of which another engine than this machine may have more to say. Raises CodexError if the folder of
+    the runs can't be read."""
+    home = str(locations.runs_home())
+    runs = [RunDirectory(f"{home}/{name}") for name in list_folder() if stat_file(f"{home}/{name}/engine.json")]
+    return [run for run in runs if (record := run.read_engine()) and record.has_more]
+
+
 def find_run(text: str) -> RunDirectory:
     """Find the run named `text`, or the only one whose name begins so. Raises BadInput if none or several match."""
     home = locations.runs_home()

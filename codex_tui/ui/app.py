@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -38,17 +37,12 @@ if TYPE_CHECKING:
     from textual.command import Provider
 
     from codex_tui.data.target import Target
+    from codex_tui.engines.watch import EngineWatch
     from codex_tui.ui.alerts import Alerts
     from codex_tui.workers.room import ChatWay
 
 
-COLLECT_GARBAGE_AFTER = 1.0  # seconds after the start, when the first screen is complete
-
-
-def _collect_garbage() -> None:
-    """Let Python look for garbage from now on, but not among the thousands of objects of the imports."""
-    gc.freeze()
-    gc.enable()
+REST_AFTER = 1.0  # seconds after the start, when the first screen is complete
 
 
 def _get_finder() -> type[Provider]:
@@ -109,6 +103,12 @@ class CodexApp(App[None]):
         from codex_tui.ui.alerts import Alerts  # the first paint of most screens does without it
 
         return Alerts(self._write_to_terminal, self._complain)
+
+    @cached_property
+    def engine_watch(self) -> EngineWatch:
+        from codex_tui.ui.after_start import watch_engines
+
+        return watch_engines(self)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Returns the variables of themes other than DARK and LIGHT."""
@@ -227,6 +227,7 @@ class CodexApp(App[None]):
     async def action_runs(self) -> None:
         from codex_tui.ui.runs.screen import RunsScreen
 
+        self.engine_watch.look_at_all()
         await self._go_to(RunsScreen)
 
     def action_help(self) -> None:
@@ -266,8 +267,13 @@ class CodexApp(App[None]):
         self.app_resume_signal.subscribe(self, self._redraw_all)
         self.app_suspend_signal.subscribe(self, lambda _: self.alerts.suspend_title())
         self.set_interval(bandwidth.pace.tick, lambda: self.alerts.poll())
-        if not gc.isenabled():
-            self.set_timer(COLLECT_GARBAGE_AFTER, _collect_garbage)
+        self.set_timer(REST_AFTER, self._begin_rest)
+
+    def _begin_rest(self) -> None:
+        from codex_tui.ui.after_start import collect_garbage
+
+        collect_garbage()
+        self.engine_watch.look_at_all()
 
     def _redraw_all(self, _: object) -> None:
         """Redraws the screen after another program (an editor, the shell) has used the terminal."""

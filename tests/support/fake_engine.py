@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -49,6 +50,9 @@ class FakeEngine:
 
     def fetch(self, run: RunDirectory) -> bool:
         return False
+
+    def follow(self, run: RunDirectory, is_wanted: Callable[[], bool]) -> None:
+        self.asked.append((run.name, "follow"))
 
 
 def use_fake_engine(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,6 +43,11 @@ class EngineRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     seen: float = 0.0  # Unix seconds: when the engine last answered. It stays while `status` is unreachable
     since: float = 0.0  # Unix seconds: when `status` began
 
+    @property
+    def has_more(self) -> bool:
+        """Whether its engine has more to say about the run. An ended run counts until the engine has let it go."""
+        return self.status != "gone" and self.engine != "local"
+
 
 def read_record(path: Path) -> EngineRecord | None:
     """Read engine.json. Of a damaged file nobody knows which engine to ask."""
