@@ -111,7 +111,7 @@ def _describe(machine: Machine) -> str:
 
 
 def _describe_room(machine: Machine) -> str:
-    return f"{machine.free_mib / 1024:,.1f} GiB free" if machine.free_mib != float("inf") else ""
+    return "" if machine.free_mib is None else f"{machine.free_mib / 1024:,.1f} GiB free"
 
 
 def _run_list(args: argparse.Namespace) -> int:
@@ -246,4 +246,4 @@ def _machine_findings(remote: Remote, machine: Machine, seconds: float) -> Itera
         yield Finding("machine", "bad", problem, hint)
         return
     yield Finding("machine", "ok", f"{machine.system} {machine.architecture}, {machine.libc}")
-    yield Finding("its folder", "ok", f"{machine.root}, {_describe_room(machine)}")
+    yield Finding("its folder", "ok", ", ".join(filter(None, (machine.root, _describe_room(machine)))))

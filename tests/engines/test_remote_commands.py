@@ -21,6 +21,10 @@ from codex_tui.engines.ssh.app import RemoteApp
 from codex_tui.engines.ssh.remotes import Remote, find_remote, read_remotes
 
 NO_NETWORK = "export UV_DEFAULT_INDEX=http://127.0.0.1:9 UV_INDEX= UV_FIND_LINKS= UV_HTTP_RETRIES=0\n"
+NO_PYTHON = (
+    "export UV_PYTHON_PREFERENCE=only-managed UV_HTTP_RETRIES=0\n"
+    "export UV_PYTHON_INSTALL_MIRROR=http://127.0.0.1:9/python-build-standalone\n"
+)
 
 
 def run_json(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, Any]:
@@ -229,6 +233,9 @@ def test_setup_without_a_network_says_so(box: Box) -> None:
     remote, _ = setup.add("lab", "box", "~/codex-tui", "")
     (box.home / ".bashrc").write_text(NO_NETWORK)
     with pytest.raises(EnvironmentMissing, match="lab: The package registry cannot be reached"):
+        setup.set_up(remote, ignore_progress)
+    (box.home / ".bashrc").write_text(NO_PYTHON)
+    with pytest.raises(EnvironmentMissing, match=r"lab has no Python 3\.11 to 3\.13, and can't download one"):
         setup.set_up(remote, ignore_progress)
     assert not Path(RemoteApp(remote).python).exists()
 

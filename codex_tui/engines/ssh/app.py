@@ -9,7 +9,7 @@ import select
 import shlex
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -144,11 +144,20 @@ class RemoteApp:
             try:
                 output.finish()
             except RemoteFailed:
-                error = explain_failure(lines)
-                raise EnvironmentMissing(f"{self.remote.name}: {error.message}", error.hint) from None
+                raise self._explain_installer(lines) from None
         program = f'#!/bin/sh\nexec {shlex.join(self.make_command())} "$@"\n'.encode()
         self.connection.run(["sh", "-c", _WRITE_PROGRAM, "sh", f"{self.remote.root}/bin/codex-tui"], program)
         self.delete_old_versions()
+
+    def _explain_installer(self, lines: Sequence[str]) -> EnvironmentMissing:
+        name = self.remote.name
+        if any("python-build-standalone" in line for line in lines):  # where uv finds a Python
+            return EnvironmentMissing(
+                f"{name} has no Python 3.11 to 3.13, and can't download one.",
+                f"Install one there (apt install python3), or let it reach github.com. It printed: {lines[-1]}",
+            )
+        error = explain_failure(lines)
+        return EnvironmentMissing(f"{name}: {error.message}", error.hint)
 
     def _send_uv(self, machine: Machine, report: OnProgress) -> str:
         """Send this machine's own uv, if it runs over there, and return its path; else return ""."""

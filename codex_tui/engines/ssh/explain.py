@@ -77,7 +77,8 @@ _ANSWERED: tuple[tuple[str, str, str], ...] = (
         "it runs Windows, where training is not supported",
         "Let sshd run inside of WSL2 there, and use that.",
     ),
-    (r"", "its login shell does not run commands", "This must print its kernel's name: ssh {} uname"),
+    (r"password has expired", "your password there has expired", "Log in by hand and change it: ssh {}"),
+    (r"", "its login shell does not run commands", "This must print Linux: ssh {} uname"),
 )
 _REMEDIES = (
     (r"No space left on device|Disk quota exceeded", "Free some space there, then try it again."),
@@ -88,13 +89,13 @@ _REMEDIES = (
 def explain_failure(printed: str, host: str, *, answered: bool) -> tuple[str, str]:
     """Return the reason in a few words, and what to do. `answered`: ssh has connected, but the shell over there has not
     started the command."""
+    lines = [line.strip() for line in printed.splitlines() if line.strip()]
+    last = shorten(clean(lines[-1]), 200) if lines else ""
     for pattern, reason, hint in _ANSWERED if answered else _REASONS:
         if re.search(pattern, printed):
-            return reason, hint.replace("{}", host)
-    lines = [line.strip() for line in printed.splitlines() if line.strip()]
-    if not lines:
-        return CUT
-    return f"ssh says: {shorten(clean(lines[-1]), 200)}", f"Try it by hand: ssh {host}"
+            said = f" It printed: {last}" if answered and last else ""
+            return reason, hint.replace("{}", host) + said
+    return (f"ssh says: {last}", f"Try it by hand: ssh {host}") if last else CUT
 
 
 def find_remedy(printed: str) -> str:

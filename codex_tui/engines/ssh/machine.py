@@ -12,6 +12,7 @@ from codex_tui.engines.ssh.connection import Connection
 ARCHITECTURES = ("x86_64", "aarch64")  # those that torch and uv are built for
 MIN_GLIBC = (2, 28)
 MIB_FOR_THE_APP = 500
+TIMEOUT_SECONDS = 60.0  # nvidia-smi may take half a minute on a machine with many cards
 # Prints a line `name=value` for each fact. $1 is the remote's folder, which is made; ~ at its beginning is the home.
 _PROBE = r"""
 case $1 in "~") root=$HOME;; "~/"*) root=$HOME/${1#"~/"};; /*) root=$1;; *) root=$HOME/$1;; esac
@@ -22,7 +23,7 @@ echo "libc=$(getconf GNU_LIBC_VERSION 2>/dev/null || ldd --version 2>&1 | head -
 echo "gpu=$(nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null | head -n 1)"
 for tool in tar gzip mktemp; do command -v $tool >/dev/null || echo "missing=$tool"; done
 for uv in uv "$HOME/.local/bin/uv" "$HOME/.cargo/bin/uv"; do
-  command -v "$uv" >/dev/null && { echo "uv=$(command -v "$uv")"; break; }
+  "$uv" venv --help 2>/dev/null | grep -q -e --no-project && { echo "uv=$(command -v "$uv")"; break; }
 done
 for python in python3.13 python3.12 python3.11 python3; do
   "$python" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null &&
@@ -35,8 +36,8 @@ set -- $(df -Pk "$root" 2>/dev/null | tail -n 1); echo "free=$4"
 
 
 class Machine(NamedTuple):
-    """The facts. `python` is a Python 3.11 to 3.13 that can make environments, `uv` the program; "" if there is none.
-    `problem` says why the folder `root` can't be written."""
+    """The facts. `python` is a Python 3.11 to 3.13 that can make environments, and `uv` a uv that is new enough; "" if
+    there is none. `problem` says why the folder `root` can't be written."""
 
     root: str
     system: str
@@ -47,7 +48,7 @@ class Machine(NamedTuple):
     python: str
     missing: tuple[str, ...]
     problem: str
-    free_mib: float
+    free_mib: float | None  # None: df does not say
 
     def find_problem(self) -> tuple[str, str]:
         """Why nothing can train there, and what to do; two empty texts if nothing is wrong."""
@@ -63,7 +64,7 @@ class Machine(NamedTuple):
             return f"it has no {self.missing[0]}", f"Install {', '.join(self.missing)} there."
         if self.problem:
             return f"{self.root} can't be written: {self.problem}", "Name another folder: --root FOLDER"
-        if self.free_mib < MIB_FOR_THE_APP:
+        if self.free_mib is not None and self.free_mib < MIB_FOR_THE_APP:
             return (
                 f"{self.root} has {self.free_mib:.0f} MiB free; the app needs {MIB_FOR_THE_APP}",
                 "Free some space there, or name a folder on another disk: --root FOLDER",
@@ -73,7 +74,7 @@ class Machine(NamedTuple):
 
 def examine(connection: Connection, root: str) -> Machine:
     """Ask the machine for its facts, and make the folder `root`. Raises Unreachable."""
-    printed = connection.run(["sh", "-c", _PROBE, "sh", root]).decode(errors="replace")
+    printed = connection.run(["sh", "-c", _PROBE, "sh", root], timeout=TIMEOUT_SECONDS).decode(errors="replace")
     pairs = [line.partition("=")[::2] for line in printed.splitlines()]
     facts = dict(pairs)
     free = facts.get("free", "")
@@ -87,7 +88,7 @@ def examine(connection: Connection, root: str) -> Machine:
         facts.get("python", ""),
         tuple(value for name, value in pairs if name == "missing"),
         facts.get("problem", "").rpartition(": ")[2],
-        int(free) / 1024 if free.isdigit() else float("inf"),
+        int(free) / 1024 if free.isdigit() else None,
     )
 
 

@@ -44,8 +44,11 @@ def test_what_ssh_prints_becomes_a_reason_with_a_hint(printed: str, reason: str)
     [
         ("'exec' is not recognized as an internal or external command,", "it runs Windows"),
         ("exec : The term 'exec' is not recognized as the name of a cmdlet", "it runs Windows"),
+        ("WARNING: Your password has expired.\nPassword change required but no TTY available.", "your password there"),
         ("This service allows sftp connections only.", "its login shell does not run commands"),
     ],
 )
 def test_a_shell_that_is_none_is_named(printed: str, reason: str) -> None:
-    assert explain_failure(printed, "box", answered=True)[0].startswith(reason)
+    told, hint = explain_failure(printed, "box", answered=True)
+    assert told.startswith(reason)
+    assert hint.endswith(f" It printed: {printed.splitlines()[-1]}")
