@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ def add(subparsers: Any) -> None:
         "is free. The run waits, and `resume` brings it back, as if there had been no break.",
     )
     parser.add_argument("target", metavar="RUN", help=RUN_HELP)
+    parser.add_argument("--json", action="store_true", help="print JSON and leave, before the run has saved")
     parser.set_defaults(run=run_park)
 
 
@@ -37,6 +39,9 @@ def run_park(args: argparse.Namespace) -> int:
     run = find_run(args.target)
     stopping.park(run)
     name = clean(run.name)
+    if args.json:
+        print(json.dumps({"name": run.name, "request": "park"}, indent=2))
+        return DONE
     try:
         with watching(run):
             watched = _wait(run)

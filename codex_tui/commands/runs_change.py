@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 def add(subparsers: Any) -> None:
     rm = subparsers.add_parser("rm", help="delete runs with all their files")
     rm.add_argument("names", metavar="RUN", nargs="+", help="the whole name of a run")
+    places = rm.add_mutually_exclusive_group()
+    places.add_argument(
+        "--everywhere", action="store_true", help="of a run that a remote trained, delete the files over there too"
+    )
+    places.add_argument(
+        "--here",
+        action="store_true",
+        help="of a run that a remote trained, delete the files here alone, even if the remote does not answer",
+    )
     _add_yes(rm)
     rm.set_defaults(run=run_rm)
     rename = subparsers.add_parser("rename", help="give a run that has ended another name")
@@ -39,27 +48,49 @@ def _add_yes(parser: argparse.ArgumentParser) -> None:
 
 def run_rm(args: argparse.Namespace) -> int:
     from codex_tui.base.text import clean, format_size, pluralize
+    from codex_tui.engines.registry import find_engine
     from codex_tui.runs.changes import delete_run, refuse_if_live
     from codex_tui.runs.library import find_exact_run
     from codex_tui.runs.summary import measure_folder
 
     runs = _unique([find_exact_run(name) for name in args.names])
     for run in runs:
-        refuse_if_live(run)
+        refuse_if_live(run, or_unreachable=not args.here)
     sizes = [measure_folder(run.path) for run in runs]
     if not args.json:
         for run, size in zip(runs, sizes, strict=True):
             print(f"{clean(run.name)}  {format_size(size)}", file=sys.stderr)
     if not _confirm(args, f"Delete {pluralize(len(runs), 'run')} and free {format_size(sum(sizes))}?"):
         return FAILED
+    mirrors = [run for run in runs if _is_mirror(run)]
+    everywhere = _choose_everywhere(args, mirrors)
     freed = {}
     for run in runs:
-        freed[run.name] = delete_run(run)
+        if everywhere and run in mirrors:  # first, because nothing is deleted here if that fails
+            find_engine(run).delete(run)
+        freed[run.name] = delete_run(run, or_unreachable=args.here)
         if not args.json:
             print(f"Deleted {clean(run.name)}: {format_size(freed[run.name])} freed.", flush=True)
     if args.json:
         print(json.dumps({"deleted": list(freed), "freed_bytes": sum(freed.values())}, indent=2))
     return DONE
+
+
+def _is_mirror(run: RunDirectory) -> bool:
+    record = run.read_engine()
+    return record is not None and bool(record.folder)
+
+
+def _choose_everywhere(args: argparse.Namespace, mirrors: list[RunDirectory]) -> bool:
+    """Return whether the files on remotes are deleted too. Asks if no option says it."""
+    from codex_tui.base.text import clean
+
+    if not mirrors or args.here or args.everywhere or args.yes:
+        return bool(args.everywhere)
+    hosts = sorted({record.host for run in mirrors if (record := run.read_engine())})
+    print(f"Delete their files and checkpoints on {clean(' and '.join(hosts))} too? [y/N] ", end="", file=sys.stderr)
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def run_rename(args: argparse.Namespace) -> int:

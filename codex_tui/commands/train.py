@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,7 @@ def add(subparsers: Any) -> None:
         "second ends it at once, the third kills it. `resume` continues from the last whole checkpoint.",
     )
     stop.add_argument("target", metavar="RUN", help=RUN_HELP)
+    stop.add_argument("--json", action="store_true", help="print JSON, for scripts")
     stop.set_defaults(run=run_stop)
 
     resume = subparsers.add_parser(
@@ -79,6 +81,7 @@ def add(subparsers: Any) -> None:
         action="store_true",
         help="start over when every checkpoint is damaged; the damaged ones are kept",
     )
+    resume.add_argument("--json", action="store_true", help="print JSON and leave, instead of watching the run")
     resume.set_defaults(run=run_resume)
     add_until_option(resume, "another time by which the adapter must be saved, or 'never' (default: the run's own)")
 
@@ -175,15 +178,21 @@ def run_resume(args: argparse.Namespace) -> int:
     until = parse_deadline_change(args.until) if args.until is not None else None
     for run in runs:  # before the first of them starts, and before anybody is asked about the card
         launcher.check_resumable(run)
+    begun = []
     for run in runs:
         wait = True if len(runs) > 1 else _choose_turn_to_resume(args, run)
         if wait is None:
             return FAILED
+        before = run.read_process()
         point = launcher.resume(run, from_start=args.from_start, until=until, wait=wait)
+        begun.append({"name": run.name, "step": point.step, "attempt": before.attempt + 1 if before else 1})
         if point.damaged:
             print(clean(f"{point.damaged} {run.name} continues {point.start}."), file=sys.stderr)
         if notice := describe_unused_python(run):
             print(clean(notice), file=sys.stderr)
+    if args.json:
+        print(json.dumps(begun, indent=2))
+        return DONE
     if len(runs) > 1:
         print_places(runs)
         return DONE
@@ -215,8 +224,12 @@ def run_stop(args: argparse.Namespace) -> int:
         "kill": "was killed. Its checkpoints are safe.",
         "end": "ends now. It had no trainer, so nothing is lost.",
     }
-    print(f"{clean(run.name)} {said[stopping.stop(run)]}")
-    return 0
+    request = stopping.stop(run)
+    if args.json:
+        print(json.dumps({"name": run.name, "request": request}, indent=2))
+    else:
+        print(f"{clean(run.name)} {said[request]}")
+    return DONE
 
 
 def _watch(run: RunDirectory, args: argparse.Namespace) -> int:

@@ -78,6 +78,9 @@ class Engine(Protocol):
     def kill(self, run: RunDirectory) -> None:
         """End all processes of the run at once. Nothing is saved. Raises as `ask` does."""
 
+    def delete(self, run: RunDirectory) -> None:
+        """Delete the files of an ended run over there, if RUN is a mirror. Raises as `ask` does."""
+
     def fetch(self, run: RunDirectory) -> bool:
         """Bring new files of the run into RUN, if RUN is a mirror. Returns whether any came. Never raises for a cut
         link. Only one process at a time does it for one run; another returns False at once."""

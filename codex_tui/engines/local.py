@@ -65,6 +65,9 @@ class LocalEngine:
             raise BadInput(problem, f"Stop it there: ssh {host}")
         _signal(run, signal.SIGKILL)
 
+    def delete(self, run: RunDirectory) -> None:
+        pass
+
     def fetch(self, run: RunDirectory) -> bool:  # noqa: ARG002  everything is here
         return False
 

@@ -62,13 +62,12 @@ def hold(run: RunDirectory) -> Iterator[None]:
         os.close(descriptor)
 
 
-def refuse_if_live(run: RunDirectory) -> None:
-    """Raises BadInput if `run` is training or just starting."""
+def refuse_if_live(run: RunDirectory, *, or_unreachable: bool = True) -> None:
+    """Raises BadInput if `run` is training or just starting, or if it may be training on a machine that does not
+    answer."""
     if run.read_engine():
         if run.is_live():
-            watched = snapshot(run)
-            state = "may be training" if watched.status == "unreachable" else f"is {watched.status}"
-            raise BadInput(f"{run.name} {state}. {watched.reason}".strip(), f"End it first: codex-tui stop {run.name}")
+            _refuse_on_engine(run, or_unreachable=or_unreachable)
         return
     process = liveness.find_process(run)
     if process.lives:
@@ -77,16 +76,30 @@ def refuse_if_live(run: RunDirectory) -> None:
         raise BadInput(f"{run.name} is {snapshot(run).status}.", f"End it first: codex-tui stop {run.name}")
 
 
+def _refuse_on_engine(run: RunDirectory, *, or_unreachable: bool) -> None:
+    watched = snapshot(run)
+    if watched.status != "unreachable":
+        raise BadInput(
+            f"{run.name} is {watched.status}. {watched.reason}".strip(), f"End it first: codex-tui stop {run.name}"
+        )
+    if or_unreachable:
+        raise BadInput(
+            f"{run.name} may be training. {watched.reason}".strip(),
+            f"Try it again later. If that machine is gone for good: codex-tui runs rm {run.name} --here",
+        )
+
+
 @contextmanager
-def hold_ended(run: RunDirectory) -> Iterator[None]:
-    """Hold the lock of a run that is not training. Raises BadInput if it is, or if its folder is only a link."""
+def hold_ended(run: RunDirectory, *, or_unreachable: bool = False) -> Iterator[None]:
+    """Hold the lock of a run that is not training. Raises BadInput if it is, or if its folder is only a link. With
+    `or_unreachable`, it may be training on a machine that does not answer."""
     if run.path.is_symlink():
         raise BadInput(
             f"{run.path} is a link to another folder, which Codex TUI does not change.", "Change that folder by hand."
         )
     try:
         with hold(run):
-            refuse_if_live(run)
+            refuse_if_live(run, or_unreachable=not or_unreachable)
             yield
     except FileNotFoundError as error:
         if run.path.is_dir():
@@ -101,9 +114,10 @@ def rename_run(run: RunDirectory, name: str) -> RunDirectory:
         return RunDirectory(run.path.rename(run.path.with_name(name)))
 
 
-def delete_run(run: RunDirectory) -> int:
-    """Delete an ended run with all its files. Returns the bytes that this freed. Links are deleted, not followed."""
-    with hold_ended(run):
+def delete_run(run: RunDirectory, *, or_unreachable: bool = False) -> int:
+    """Delete an ended run with all its files. Returns the bytes that this freed. Links are deleted, not followed. With
+    `or_unreachable`, it may be training on a machine that does not answer."""
+    with hold_ended(run, or_unreachable=or_unreachable):
         size = measure_folder(run.path)
         delete_folder(run.path)
         return size

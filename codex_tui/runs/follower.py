@@ -174,7 +174,7 @@ class RunFollower:
             seen = (watched.status, *outcome.stat_leftovers(self.run, watched.leftovers))
             if seen == self._leftovers_seen:
                 return
-            leftovers = outcome.find_leftovers(self.run, watched.status)
+            leftovers = outcome.find_leftovers(self.run, watched)
             self._leftovers_seen = (watched.status, *outcome.stat_leftovers(self.run, leftovers))
         else:
             self._leftovers_seen = ()

@@ -12,7 +12,7 @@ from contextlib import suppress
 from codex_tui.base.errors import BadInput
 from codex_tui.runs.engine_reason import describe_loss
 from codex_tui.runs.judged import summarise_judgements
-from codex_tui.runs.watched import ENDED, HELD, Leftovers
+from codex_tui.runs.watched import ENDED, HELD, Leftovers, WatchedRun
 from training.contract import checkpoints
 from training.contract import events as ev
 from training.contract.config import UPDATE, ConfigError, ConfigTooNew, RunConfig, describe_newer
@@ -119,8 +119,9 @@ def find_resume_step(run: RunDirectory) -> int:
     return checkpoints.parse_step(checkpoint) if checkpoint else 0
 
 
-def find_leftovers(run: RunDirectory, status: str) -> Leftovers:
-    """Find the checkpoint and the adapter of a run that ended with `status`."""
+def find_leftovers(run: RunDirectory, watched: WatchedRun) -> Leftovers:
+    """Find the checkpoint and the adapter of the ended run `watched`. If it is a mirror, its checkpoints are on its
+    remote, and its events name them."""
     broken = ""
     if not run.path.is_dir():
         broken = FOLDER_GONE
@@ -131,9 +132,19 @@ def find_leftovers(run: RunDirectory, status: str) -> Leftovers:
             broken = f"{error.message} {error.hint}"
         except ConfigError as error:
             broken = f"config.json is {error.trouble}, so resume and chat are not possible; {_list_saved(run)}."
-    step = None if broken or status == "done" else find_resume_step(run)
+    if broken or watched.status == "done":
+        step = None
+    elif watched.engine and watched.engine.folder:
+        step = find_last_checkpoint(watched.state)
+    else:
+        step = find_resume_step(run)
     judged = next((one.summary for one in summarise_judgements(run)), "")
     return Leftovers(step, run.has_adapter(), broken, judged)
+
+
+def find_last_checkpoint(state: RunState) -> int:
+    """Return the step of the last checkpoint that the events tell of; 0 for none."""
+    return state.checkpoints[-1].step if state.checkpoints else 0
 
 
 def stat_leftovers(run: RunDirectory, leftovers: Leftovers) -> tuple[int, ...]:

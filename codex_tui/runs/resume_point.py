@@ -20,6 +20,9 @@ class ResumePoint(NamedTuple):
         return f"from step {self.step:,}" if self.step else "from the start"
 
 
+NO_CHECKPOINT = "No whole checkpoint is left."
+
+
 class NoWholeCheckpoint(CodexError):
     """All checkpoints are damaged. The person must decide whether to start over."""
 
@@ -44,7 +47,7 @@ def find_resume_point(run: RunDirectory, *, from_start: bool = False) -> ResumeP
     damaged = " ".join(problems)
     if damaged and not from_start:
         raise NoWholeCheckpoint(
-            f"{damaged} No whole checkpoint is left.",
+            f"{damaged} {NO_CHECKPOINT}",
             f"Start over and keep the damaged ones: codex-tui resume {run.name} --from-start",
         )
     return ResumePoint(0, damaged)

@@ -150,6 +150,15 @@ class Growing:
         return tail == known if known is not None else not length or hashlib.sha256(tail).hexdigest() == self.tail_hash
 
 
+def find(request: Request) -> None:
+    """Send where the run is, and whether it is live."""
+    found = find_run(request)
+    if found:
+        send("state", live=is_live(found), folder=found)
+    else:
+        send("missing")
+
+
 def watch(request: Request) -> None:
     """Send what the mirror does not have of the run. Unless `once` is set, go on while the run lives."""
     found = find_run(request)
@@ -214,7 +223,7 @@ def results(request: Request) -> None:
     send("listing", json.dumps(listed).encode())
 
 
-COMMANDS = {command.__name__: command for command in (watch, results)}
+COMMANDS = {command.__name__: command for command in (find, watch, results)}
 
 
 def main() -> None:

@@ -40,11 +40,18 @@ class Frame(msgspec.Struct):
     data: bytes = b""
 
 
-def ask(connection: Connection, python: str, command: str, seconds: float, **values: Any) -> Iterator[Frame]:
-    """Run the far end, which answers within `seconds`, and yield its frames as they come. Raises Unreachable, also if
-    it gives no sign for a while, and RemoteFailed."""
+# Any Python that the app over there has runs the far end, whatever its version: a run may outlive an update.
+_START = (
+    'for python in "$0"/app/*/venv/bin/python "$(command -v python3)"; do '
+    '[ -x "$python" ] && exec "$python" -c "$1" "$2"; done; echo "There is no Python." >&2; exit 127'
+)
+
+
+def ask(connection: Connection, root: str, command: str, seconds: float, **values: Any) -> Iterator[Frame]:
+    """Run the far end, which answers within `seconds`, and yield its frames as they come. `root` is the folder of the
+    app over there. Raises Unreachable, also if it gives no sign for a while, and RemoteFailed."""
     request = base64.b64encode(json.dumps({"command": command, **values}).encode()).decode()
-    with connection.stream([python, "-c", _make_program(), request], seconds) as stream:
+    with connection.stream(["sh", "-c", _START, root, _make_program(), request], seconds) as stream:
         yield from _read_frames(connection.host, stream)
 
 

@@ -48,12 +48,10 @@ class Mirror:
         self._copies: dict[str, _Copy] = {}
 
     def make_request(self) -> dict[str, object]:
-        """Return what the far end must know: the run, and which of its files are here already."""
-        config = RunConfig.read(self._run.config)
+        """Return what the far end must know: the run, and which of its files are here already. Raises ConfigError."""
         names = (path.name for path in (self._run.path / ".").iterdir() if GROWING_FILE.fullmatch(path.name))
         return {
-            "name": config.name,
-            "created": config.created,
+            **identify(self._run),
             "files": {name: _read_tail(self._run.path / name) for name in names},
             "hashes": {name: _hash(self._find_small(name)) for name in SMALL_FILES},
         }
@@ -135,6 +133,13 @@ class _Copy:
 
     def close(self) -> None:
         os.close(self._descriptor)
+
+
+def identify(run: RunDirectory) -> dict[str, object]:
+    """Return the values of config.json by which the far end knows a run, whatever its folder is called. Raises
+    ConfigError."""
+    config = RunConfig.read(run.config)
+    return {"name": config.name, "created": config.created}
 
 
 @contextmanager

@@ -44,6 +44,15 @@ def make_run(folder: Path, **values: Any) -> RunDirectory:
     return run
 
 
+def make_root(place: Path) -> str:
+    """The folder of the app over there, with its Python."""
+    python = place.parents[1] / "app" / "0.1.0" / "venv" / "bin" / "python"
+    if not python.exists():
+        python.parent.mkdir(parents=True)
+        python.symlink_to(sys.executable)
+    return str(place.parents[1])
+
+
 def catch_up(here: RunDirectory, there: Path) -> mirror.Seen:
     seen: list[mirror.Seen] = []
     with mirror.hold(here) as held:
@@ -54,7 +63,7 @@ def catch_up(here: RunDirectory, there: Path) -> mirror.Seen:
 
 def ask(held: mirror.Mirror, there: Path) -> Iterator[frames.Frame]:
     return frames.ask(
-        cast(Connection, NearConnection()), sys.executable, "watch", 30.0, folder=str(there), once=True,
+        cast(Connection, NearConnection()), make_root(there), "watch", 30.0, folder=str(there), once=True,
         **held.make_request(),
     )  # fmt: skip
 
@@ -237,8 +246,8 @@ class Watch:
             with mirror.hold(self._here) as held:
                 assert held
                 stream = frames.ask(
-                    cast(Connection, self.connection), sys.executable, "watch", 30.0, folder=str(self._there.path),
-                    once=False, **held.make_request(),
+                    cast(Connection, self.connection), make_root(self._there.path), "watch", 30.0,
+                    folder=str(self._there.path), once=False, **held.make_request(),
                 )  # fmt: skip
                 held.apply(stream, self._on_seen)
         except Unreachable as error:
@@ -344,13 +353,13 @@ def test_a_full_disk_here_loses_nothing(
 
 PROGRAM = """
 import sys
-sys.path[:0] = sys.argv[3:]
+sys.path[:0] = sys.argv[4:]
 from codex_tui.engines.ssh import frames, mirror
 from support.near_remote import NearConnection
 from training.contract.run_directory import RunDirectory
 with mirror.hold(RunDirectory(sys.argv[1])) as held:
     request = {"folder": sys.argv[2], "once": False, **held.make_request()}
-    answer = frames.ask(NearConnection(), sys.executable, "watch", 30.0, **request)
+    answer = frames.ask(NearConnection(), sys.argv[3], "watch", 30.0, **request)
     held.apply(answer, lambda seen: True)
 """
 
@@ -360,7 +369,7 @@ def test_a_viewer_that_is_killed_leaves_a_beginning(here: RunDirectory, there: R
     there.write_keeper(ProcessIdentity.current())
     first = 1
     for _ in range(6):
-        command = [sys.executable, "-c", PROGRAM, str(here.path), str(there.path), *sys.path]
+        command = [sys.executable, "-c", PROGRAM, str(here.path), str(there.path), make_root(there.path), *sys.path]
         with subprocess.Popen(command) as viewer:
             size = here.events.stat().st_size if here.events.exists() else 0
             wanted = size + dice.randrange(1, 40_000)

@@ -1,0 +1,198 @@
+"""The engine ssh: a remote's own Codex TUI trains the run, and RUN here is a mirror of the directory over there.
+
+Nothing of ours listens or stays on the remote: each request is a command of its own `codex-tui`, run over ssh.
+"""
+
+from __future__ import annotations
+
+import math
+import posixpath
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
+
+import msgspec
+
+from codex_tui.base.errors import CodexError
+from codex_tui.engines.engine import Start
+from codex_tui.engines.ssh import mirror
+from codex_tui.engines.ssh.app import RemoteApp
+from codex_tui.engines.ssh.connection import Unreachable
+from codex_tui.engines.ssh.remotes import find_remote
+from codex_tui.engines.ssh.sending import find_run, send_run
+from codex_tui.engines.ssh.watching import find_note, forget_note, look_over
+from codex_tui.runs.follower import snapshot
+from codex_tui.runs.outcome import find_last_checkpoint
+from codex_tui.runs.resume_point import NO_CHECKPOINT, NoWholeCheckpoint, ResumePoint
+from training.contract.engine import EngineRecord
+from training.contract.profile import Profile
+from training.contract.run_directory import Request, RunDirectory
+
+LOCK_SECONDS = 15.0  # that another process may need for one look
+COMMANDS = {"save": ["stop"], "terminate": ["stop"], "park": ["park"], "resume": ["resume", "--now"]}
+
+
+class SshEngine:
+    """Starts, mirrors and stops runs on remotes that the person has added."""
+
+    shares_folder = False
+
+    def check(self, profile: Profile) -> None:
+        find_remote(_name_remote(profile))
+
+    def find_resume_point(self, run: RunDirectory, *, from_start: bool) -> ResumePoint:  # noqa: ARG002
+        """Return the last checkpoint that the events tell of. If it is damaged, the remote says so at the start."""
+        return ResumePoint(find_last_checkpoint(snapshot(run).state))
+
+    def start(self, run: RunDirectory, start: Start) -> None:
+        app = RemoteApp(find_remote(_name_remote(start.profile)))
+        name = app.remote.name
+        before = run.read_engine()
+        record = EngineRecord(
+            "ssh",
+            host=name,
+            folder=before.folder if before and before.host == name else "",
+            submitted=time.time(),
+            offset=run.events.stat().st_size if run.events.exists() else 0,
+            attempt=start.attempt,
+            reason=f"It is being sent to {name}.",
+            since=time.time(),
+        )
+        with _hold(run), _restoring(run, before):
+            forget_note(run)
+            run.write_engine(record)
+            app.ensure()
+            found = record.folder and find_run(app.connection, app.remote.root, record.folder, run)
+            folder = found or send_run(app.connection, app.remote.root, run)
+            run.write_engine(record := msgspec.structs.replace(record, folder=folder))
+            attempt = _begin(run, _Place(app, folder), record, _list_options(start))
+            now = time.time()
+            run.write_engine(
+                msgspec.structs.replace(record, status="running", reason="", attempt=attempt, seen=now, since=now)
+            )
+
+    def look(self, run: RunDirectory) -> EngineRecord:
+        before = run.read_engine() or EngineRecord("ssh", status="gone")
+        if not find_note(run):
+            self.fetch(run)
+        if not (note := find_note(run)):  # another process watches the run, and writes what it sees
+            return before
+        return msgspec.structs.replace(
+            before,
+            status=note.status,
+            reason=note.reason,
+            folder=note.folder or before.folder,
+            seen=max(before.seen, note.answered),
+            since=before.since if note.status == before.status else time.time(),
+        )
+
+    def ask(self, run: RunDirectory, request: Request) -> None:
+        command, *options = COMMANDS[request.word]
+        _Place.of(run).call(command, *options)
+        if request.word != "resume":
+            run.write_request(request)  # until the next look brings what is over there
+
+    def kill(self, run: RunDirectory) -> None:
+        _Place.of(run).call("stop")
+
+    def delete(self, run: RunDirectory) -> None:
+        place = _Place.of(run)
+        if folder := find_run(place.app.connection, place.app.remote.root, place.folder, run):
+            _Place(place.app, folder).call("runs rm", "--yes")
+
+    def fetch(self, run: RunDirectory) -> bool:
+        return look_over(run, once=True)
+
+    def follow(self, run: RunDirectory, is_wanted: Callable[[], bool]) -> None:
+        """Bring events as they are written, until the run ends, the link is cut, or nobody wants them any more. Returns
+        at once if another process does it."""
+        look_over(run, once=False, is_wanted=is_wanted)
+
+
+class _Place(NamedTuple):
+    """Where a run is on its remote."""
+
+    app: RemoteApp
+    folder: str
+
+    @classmethod
+    def of(cls, run: RunDirectory) -> _Place:
+        record = run.read_engine()
+        assert record
+        return cls(RemoteApp(find_remote(record.host)), record.folder)
+
+    def call(self, command: str, *options: str) -> Any:
+        """Run a command of the remote's own app for the run. Installs the app of this version before, if need be."""
+        self.app.ensure()
+        return self.app.call(*command.split(), posixpath.basename(self.folder), "--json", *options)
+
+
+def _begin(run: RunDirectory, place: _Place, record: EngineRecord, options: list[str]) -> int:
+    """Start the next attempt over there, and return its number."""
+    try:
+        return int(place.call("resume", *options)[0]["attempt"])
+    except Unreachable as error:
+        reason = f"{error.message} The run may have begun there."
+        raise _MayHaveBegun(record, reason, f"See what came of it: codex-tui attach {run.name}") from None
+    except CodexError as error:
+        if NO_CHECKPOINT in error.message:
+            raise NoWholeCheckpoint(error.message, error.hint) from None
+        if record.attempt == 1:
+            with suppress(CodexError):
+                place.app.connection.run(["rm", "-rf", "--", place.folder])  # a run that never began is none
+        raise
+
+
+class _MayHaveBegun(CodexError):
+    """The link was cut while the remote started the run."""
+
+    def __init__(self, record: EngineRecord, message: str, hint: str) -> None:
+        self.record = msgspec.structs.replace(record, status="unreachable", reason=message)
+        super().__init__(message, hint)
+
+
+def _name_remote(profile: Profile) -> str:
+    return profile.launch.ssh.remote or ""  # the profile was refused without one
+
+
+@contextmanager
+def _restoring(run: RunDirectory, before: EngineRecord | None) -> Iterator[None]:
+    """Put engine.json back if the block fails, unless the run may have begun."""
+    try:
+        yield
+    except _MayHaveBegun as error:
+        run.write_engine(error.record)
+        raise
+    except BaseException:
+        with suppress(OSError):
+            if before:
+                run.write_engine(before)
+            else:
+                run.engine.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _hold(run: RunDirectory) -> Iterator[None]:
+    """Hold the mirror's lock, so that no viewer takes a run that is being sent for one that has ended."""
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        with mirror.hold(run) as held:
+            if held:
+                yield
+                return
+        if time.monotonic() > deadline:
+            raise CodexError(f"Another program is fetching {run.name}.", "Try it again in a moment.")
+        time.sleep(0.1)
+
+
+def _list_options(start: Start) -> list[str]:
+    options = ["--queue" if start.wait else "--now"]
+    if start.from_start:
+        options.append("--from-start")
+    if start.until is not None and start.attempt > 1:  # the first start has it in config.json
+        # As a span, because the clock over there may be another one.
+        hours = max(0.0, (start.until - time.time()) / 3600)
+        options.append("--until=never" if math.isinf(start.until) else f"--until=+{hours:.4f}h")
+    return options
