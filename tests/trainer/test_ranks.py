@@ -1,5 +1,6 @@
 """Two ranks on the real trainer: they learn what one process learns to the last bit, through a killed rank, a stop,
-a park and the resumes. The runs follow each other, because each start of two trainers takes many seconds."""
+a park and the resumes. They are on one machine, or on two nodes of a job. The runs follow each other, because each
+start of two trainers takes many seconds."""
 
 from __future__ import annotations
 
@@ -10,9 +11,11 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+from support.standin_slurm import make_job
 from support.training_runs import Trainer, demo_profile, events, losses
 
 from training.contract import checkpoints
@@ -22,7 +25,7 @@ from training.contract.run_directory import Request, RunDirectory
 STEPS, SAVE_STEPS, ROWS = 40, 8, 12
 
 
-def make_profile(processes: int) -> Profile:
+def make_profile(**launch: Any) -> Profile:
     """A run whose epochs end in a step with fewer rows than others, so that one rank has nothing to learn in it."""
     return demo_profile(
         hardware={"device": "cpu"},
@@ -36,7 +39,7 @@ def make_profile(processes: int) -> Profile:
         },
         evaluation={"eval_steps": 16, "per_device_eval_batch_size": 1, "sample_max_new_tokens": 4},
         checkpoints={"save_steps": SAVE_STEPS, "save_total_limit": 2},
-        launch={"processes": processes},
+        launch=launch,
     )
 
 
@@ -54,23 +57,32 @@ def rows(trainer: Trainer) -> str:
 
 @pytest.fixture(scope="module")
 def one(trainer: Trainer, rows: str) -> RunDirectory:
-    run = trainer.run("one", make_profile(1), rows)
+    run = trainer.run("one", make_profile(), rows)
     assert trainer.train(run) == 0, run.log.read_text()
     return run
 
 
 @pytest.fixture(scope="module")
 def two(trainer: Trainer, rows: str) -> RunDirectory:
-    return trainer.run("two", make_profile(2), rows)
+    return trainer.run("two", make_profile(processes=2), rows)
+
+
+@pytest.fixture(scope="module")
+def nodes(trainer: Trainer, rows: str) -> Iterator[RunDirectory]:
+    """A run on two nodes, each with one rank."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in make_job(trainer.folder / "job").items():
+            patch.setenv(name, value)
+        yield trainer.run("nodes", make_profile(nodes=2, engine="slurm"), rows)
 
 
 @pytest.fixture
-def start(trainer: Trainer, two: RunDirectory) -> Iterator[Callable[[], subprocess.Popen[str]]]:
+def start(trainer: Trainer, two: RunDirectory) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     started: list[subprocess.Popen[str]] = []
 
-    def begin() -> subprocess.Popen[str]:
-        with two.log.open("a") as log:
-            started.append(trainer.start(str(two.path), stdout=log, stderr=log))
+    def begin(run: RunDirectory = two) -> subprocess.Popen[str]:
+        with run.log.open("a") as log:
+            started.append(trainer.start(str(run.path), stdout=log, stderr=log))
         return started[-1]
 
     yield begin
@@ -81,12 +93,12 @@ def start(trainer: Trainer, two: RunDirectory) -> Iterator[Callable[[], subproce
 
 
 def find_ranks(run: RunDirectory) -> dict[int, psutil.Process]:
-    """The ranks of `run` by their numbers."""
+    """The ranks of `run`, on all its nodes, by their numbers."""
     identity = run.read_process()
     if identity is None or not identity.is_alive():
         return {}
     ranks = {}
-    for child in psutil.Process(identity.pid).children():
+    for child in psutil.Process(identity.pid).children(recursive=True):
         if "rank" in child.cmdline():
             ranks[int(child.environ()["RANK"])] = child
     return ranks
@@ -184,7 +196,7 @@ def count_tokens(run: RunDirectory) -> dict[int, int]:
 
 def test_packed_rows_have_the_gradient_of_one_process(trainer: Trainer, one: RunDirectory, rows: str) -> None:
     """Ranks pack other rows together than one process does, so the last bits differ, and more with each step."""
-    values = make_profile(2).model_dump()
+    values = make_profile(processes=2).model_dump()
     values["training"]["packing"] = "auto"
     values["checkpoints"]["save_steps"] = STEPS
     packed = trainer.run("packed", Profile.model_validate(values), rows)
@@ -201,3 +213,47 @@ def test_the_lock_and_the_adapter_are_of_one_process(two: RunDirectory) -> None:
     names = {path.name for path in two.path.iterdir()}
     assert "rank-1.log" in names and not {"rank-0.log", "rank-2.log"} & names
     assert Path(two.checkpoints / checkpoints.UNFINISHED).exists() is False
+
+
+def test_no_rank_of_another_node_outlives_the_trainer(
+    nodes: RunDirectory, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    process = start(nodes)
+    wait_until(lambda: len(find_ranks(nodes)) == 2, process)
+    identity = nodes.read_process()
+    assert identity is not None
+    left = psutil.Process(identity.pid).children(recursive=True)
+    os.kill(identity.pid, signal.SIGKILL)
+    process.wait()
+    assert psutil.wait_procs(left, timeout=30)[1] == []
+
+
+def test_a_killed_process_of_a_node_is_named(nodes: RunDirectory, start: Callable[..., subprocess.Popen[str]]) -> None:
+    process = start(nodes)
+    wait_until(lambda: len(find_ranks(nodes)) == 2, process)
+    ranks = find_ranks(nodes)
+    ranks[1].parent().kill()
+    assert process.wait(60) == 1
+    assert psutil.wait_procs([*ranks.values()], timeout=30)[1] == []
+    failed = events(nodes)[-1]
+    assert failed["message"] == "The trainer's process on node n2 with rank 1 was killed (SIGKILL)."
+
+
+def test_a_killed_rank_is_named_with_its_node_and_the_resumed_run_equals_one_process(
+    one: RunDirectory, nodes: RunDirectory, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    process = start(nodes)
+    wait_until(lambda: events(nodes, "checkpoint"), process)
+    ranks = find_ranks(nodes)
+    ranks[1].kill()
+    assert process.wait(60) == 1
+    assert psutil.wait_procs([*ranks.values()], timeout=30)[1] == []
+    failed = events(nodes)[-1]
+    assert failed["message"] == "Rank 1 (node n2, CPU) was killed (SIGKILL)."
+    assert "Unsloth" in failed["traceback"]
+
+    assert start(nodes).wait(120) == 0, nodes.log.read_text()
+    assert events(nodes, "started")[-1]["resume_step"] > 0
+    assert losses(nodes) == losses(one)
+    assert read_evals(nodes) == read_evals(one)
+    assert (nodes.adapter / checkpoints.ADAPTER).read_bytes() == (one.adapter / checkpoints.ADAPTER).read_bytes()

@@ -99,15 +99,15 @@ PR_SET_PDEATHSIG = 1  # of prctl(2)
 VMSTAT = Path("/proc/vmstat")
 
 
-def die_with_parent(yes: bool) -> None:
-    """Set whether the kernel kills this process when its parent dies.
+def die_with_parent(yes: bool, number: int = signal.SIGKILL) -> None:
+    """Set whether the kernel ends this process, by signal `number`, when its parent dies.
 
     Until the trainer has written process.json, viewers know only its parent. If the parent dies, they show the run as
     lost, so the trainer must not continue unseen.
     """
     import ctypes  # here, because the app imports this module before its first paint
 
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL if yes else 0)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number if yes else 0)
 
 
 def count_oom_kills() -> int:

@@ -97,7 +97,10 @@ class Attempt:
                 run = RunDirectory.locate(self._folder) or self.run
                 questions.delete_all(run)
                 run.reserve.unlink(missing_ok=True)
-                self.events.emit(event)
+                if isinstance(event, ev.Failed) and self.ranks.nodes > 1:
+                    self.ranks.record_failure(event)  # the first node's process knows whether another one is lost
+                else:
+                    self.events.emit(event)
 
     def make_stop_event(self, *, resumable: bool = True) -> ev.Stopped | ev.Held:
         """Make the last event of an attempt that a request ends. Only a keeper can continue after a park."""

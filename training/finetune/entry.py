@@ -18,7 +18,6 @@ from training.finetune import first_node
 from training.finetune.attempt import Attempt, FollowingAttempt, print_error
 from training.finetune.gpu import open_card
 from training.finetune.no_time import end_without_step
-from training.finetune.nodes import count_nodes
 from training.finetune.ranks import LOST_ANOTHER, Ranks
 from training.finetune.time_limit import TimeLimit
 from training.finetune.torchrun import end_with_torchrun
@@ -40,7 +39,7 @@ def train(path: Path) -> int:
         if not _lock(run):
             print_error(f"{path}: another process is training this run.")
             return 1
-        if (profile := first_node.read_profile(run)) and profile.processes * count_nodes(profile) > 1:
+        if (profile := first_node.read_profile(run)) and profile.ranks > 1:
             return first_node.train(run, profile)
         return _train(Attempt(run))
     except OSError as error:  # one of the run's files may be a pipe, for example

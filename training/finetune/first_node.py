@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from contextlib import suppress
 
 import psutil
@@ -23,10 +24,14 @@ from training.contract.process import ProcessIdentity, count_oom_kills, die_with
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 from training.finetune.attempt import choose_number
-from training.finetune.nodes import Rendezvous, count_nodes, find_nodes, make_rendezvous
+from training.finetune.nodes import Rendezvous, find_nodes, make_rendezvous
 from training.finetune.other_nodes import OtherNodes
 from training.finetune.torchrun import explain, run_ranks
 
+POLL_SECONDS = 1.0
+BROKEN_SECONDS = 10.0
+"""A node that has been silent for so long explains why a rank of another node has failed."""
+SLURM_SECONDS = 600.0  # in which Slurm notices that a node is down; by default it takes 300
 END_SECONDS = 30.0  # in which killed ranks must have ended
 NO_RANKS = ev.Failed(kind="unknown", message="torchrun has ended without its ranks.", hint="See the log.")
 
@@ -49,10 +54,10 @@ def train(run: RunDirectory, profile: Profile) -> int:
     end = _End(run)
     try:
         rendezvous = Rendezvous()
-        if (count := count_nodes(profile)) > 1:
-            nodes = find_nodes(count)
+        if profile.launch.nodes > 1:
+            nodes = find_nodes(profile.launch.nodes)
             rendezvous = make_rendezvous(nodes)
-            end.others.start(run, nodes, rendezvous, profile.processes, end.record_loss)
+            end.others.start(run, nodes, rendezvous, profile.processes)
         failures = run_ranks(run, profile.processes, rendezvous)
     except TrainingFailure as failure:
         return end.record(ev.Failed(kind=failure.kind, message=failure.message, hint=failure.hint))
@@ -68,7 +73,7 @@ class _End:
         self._start = run.events.stat().st_size if run.events.exists() else 0
         self._oom_kills_before = count_oom_kills()
         self._ending = threading.Lock()
-        self.others = OtherNodes()
+        self.others = OtherNodes(self.record_loss)
 
     def ran_out(self) -> bool:
         """Return whether the kernel has killed a process of this machine for lack of memory meanwhile."""
@@ -79,19 +84,38 @@ class _End:
         self._ending.acquire()  # for good: who comes later waits for the end of this process
         self.others.is_ending = True
         self._kill_ranks()
+        end = read_end_event(self._locate_run().events, self._start)
+        if not end and (silent := self.others.find_silent(BROKEN_SECONDS)):
+            failed = self._wait_for_slurm(silent)
         self.others.end()
-        run = RunDirectory.locate(self._folder) or self._run
-        end = read_end_event(run.events, self._start)
         if not end:
-            EventWriter(run.events).emit(failed or NO_RANKS)
+            EventWriter(self._locate_run().events).emit(failed or NO_RANKS)
         return 1 if end is None or isinstance(end, ev.Failed) else 0
 
-    def record_loss(self, failed: ev.Failed) -> None:
+    def record_loss(self, failed: ev.Failed | None) -> None:
         """Record that another node has failed, and end this process. Another thread may wait in a library, for ever."""
         code = 1
         with suppress(OSError):
             code = self.record(failed)
         os._exit(code)
+
+    def _locate_run(self) -> RunDirectory:
+        return RunDirectory.locate(self._folder) or self._run
+
+    def _wait_for_slurm(self, node: str) -> ev.Failed:
+        """Wait until Slurm has noticed that `node` is down. It then ends this process, and starts the job again if it
+        may. Returns the failure to record if it does not, or if someone stops the run."""
+        with suppress(OSError):
+            message = f"Node {node} does not answer. The run has ended its processes, and waits for Slurm to notice it."
+            EventWriter(self._locate_run().events).emit(ev.Warned(message=message))
+        deadline = time.monotonic() + SLURM_SECONDS
+        while time.monotonic() < deadline and not self._locate_run().read_stop_request():
+            time.sleep(POLL_SECONDS)
+        return ev.Failed(
+            kind="unknown",
+            message=f"Node {node} does not answer.",
+            hint="Resume the run to go on from its last checkpoint.",
+        )
 
     def _kill_ranks(self) -> None:
         """Kill the ranks of this machine that are left. They must write no event after the last one."""

@@ -13,9 +13,10 @@ import msgspec
 import psutil
 
 from training.contract.failures import TrainingFailure
-from training.contract.profile import Profile
 
 SCONTROL_SECONDS = 60.0
+SILENT_SECONDS = 60.0
+"""The first node and another one that hear nothing of each other for so long have lost each other."""
 RENDEZVOUS_SECONDS = 600  # in which all nodes must have started
 
 
@@ -67,11 +68,6 @@ class Rendezvous(msgspec.Struct):
             f"The processes of the run did not meet at {place}: {error}",
             "Check that the nodes reach each other, and resume the run.",
         )
-
-
-def count_nodes(profile: Profile) -> int:
-    """Return how many machines the profile asks for."""
-    return getattr(profile.launch, "nodes", 1)
 
 
 def make_rendezvous(nodes: list[Node]) -> Rendezvous:

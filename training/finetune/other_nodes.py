@@ -1,15 +1,19 @@
 """Starts the processes of a run on the other nodes of its Slurm job, and watches that all of them live.
 
-Each one has an srun of its own, so that its end names the node. Its stdin has the order for the node, and then stays
-open while the run trains; the process ends when its stdin ends. Its output goes to the run's log; a line with a failure
-in JSON says why the node ended.
+Each one has an srun of its own, so that its end names the node. Its stdin has the order for the node, and then an empty
+line every few seconds, as a sign that this node lives. The process answers each with an empty line. Its other output
+goes to the run's log; a line with a failure in JSON says why the node ended.
 """
 
 from __future__ import annotations
 
+import io
+import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,34 +24,32 @@ from training.contract import events as ev
 from training.contract.failures import TrainingFailure
 from training.contract.process import die_with_parent, format_signal
 from training.contract.run_directory import RunDirectory
-from training.finetune.nodes import Node, Rendezvous
+from training.finetune.nodes import SILENT_SECONDS, Node, Rendezvous
 
+SIGN_SECONDS = 3.0
 END_SECONDS = 20.0  # in which a node must have ended after its stdin has
 LOG_LINES = 30
 SRUN = ("srun", "--nodes=1", "--ntasks=1", "--export=ALL", "--mpi=none", "--kill-on-bad-exit=1", "--unbuffered")
 
 
 class OtherNodes:
-    """The processes of a run on the nodes after the first one. `is_ending`: their ends say nothing any more."""
+    """The processes of a run on the nodes after the first one. `is_ending`: their ends say nothing any more.
 
-    def __init__(self) -> None:
+    `on_loss` is called in a thread when a node has failed, with the failure, or None if the node is silent."""
+
+    def __init__(self, on_loss: Callable[[ev.Failed | None], None]) -> None:
+        self._on_loss = on_loss
         self._sruns: list[subprocess.Popen[bytes]] = []
+        self._heard: dict[str, float] = {}  # when each node gave its last sign, by the monotonic clock
         self.is_ending = False
 
     @property
     def pids(self) -> set[int]:
         return {each.pid for each in self._sruns}
 
-    def start(
-        self,
-        run: RunDirectory,
-        nodes: list[Node],
-        rendezvous: Rendezvous,
-        processes: int,
-        on_loss: Callable[[ev.Failed], None],
-    ) -> None:
-        """Start the process of each node after the first one. Calls `on_loss` in a thread when one has failed. Call
-        this in the main thread: the kernel ends the sruns with the thread that started them."""
+    def start(self, run: RunDirectory, nodes: list[Node], rendezvous: Rendezvous, processes: int) -> None:
+        """Start the process of each node after the first one. Call this in the main thread: the kernel ends the sruns
+        with the thread that started them."""
         for number, node in enumerate(nodes[1:], 1):
             order = msgspec.structs.replace(rendezvous, number=number, name=node.name)
             command = [*SRUN, f"--nodelist={node.name}", sys.executable, "-m", "training", "node", str(run.path)]
@@ -57,7 +59,8 @@ class OtherNodes:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT,
-                    preexec_fn=lambda: die_with_parent(True),
+                    bufsize=0,
+                    preexec_fn=lambda: die_with_parent(True, signal.SIGTERM),  # at which srun kills its process there
                 )
             except OSError as error:
                 message = f"srun can't be started: {error.strerror}."
@@ -66,9 +69,15 @@ class OtherNodes:
             assert srun.stdin is not None
             with suppress(OSError):  # its end is seen below
                 srun.stdin.write(msgspec.json.encode(order) + b"\n")
-                srun.stdin.flush()
-            name = _name_node(node, number, processes)
-            threading.Thread(target=self._watch, args=(srun, name, on_loss), name=node.name, daemon=True).start()
+            os.set_blocking(srun.stdin.fileno(), False)  # a node that reads nothing must not stop the signs for others
+            ranks = _list_ranks(number, processes)
+            threading.Thread(target=self._watch, args=(srun, node.name, ranks), name=node.name, daemon=True).start()
+        threading.Thread(target=self._give_signs, name="signs", daemon=True).start()
+
+    def find_silent(self, seconds: float) -> str:
+        """Return the name of a node that has given no sign for so long; "" if there is none."""
+        now = time.monotonic()
+        return next((name for name, heard in [*self._heard.items()] if now - heard > seconds), "")
 
     def end(self) -> None:
         """End the processes that are left."""
@@ -84,11 +93,24 @@ class OtherNodes:
                 except subprocess.TimeoutExpired:
                     stop()
 
-    def _watch(self, srun: subprocess.Popen[bytes], name: str, on_loss: Callable[[ev.Failed], None]) -> None:
+    def _give_signs(self) -> None:
+        while not self.is_ending:
+            for srun in self._sruns:
+                assert srun.stdin is not None
+                with suppress(OSError, ValueError):  # it has ended, and `_watch` tells
+                    srun.stdin.write(b"\n")
+            if self.find_silent(SILENT_SECONDS):
+                self._on_loss(None)
+            time.sleep(SIGN_SECONDS)
+
+    def _watch(self, srun: subprocess.Popen[bytes], node: str, ranks: str) -> None:
         failed: ev.Failed | None = None
         lines: deque[str] = deque(maxlen=LOG_LINES)
-        assert srun.stdout is not None
-        for line in srun.stdout:
+        assert isinstance(srun.stdout, io.RawIOBase)
+        for line in io.BufferedReader(srun.stdout):
+            self._heard[node] = time.monotonic()
+            if line == b"\n":
+                continue
             if line.startswith(b"{"):
                 with suppress(msgspec.MsgspecError):
                     failed = msgspec.json.decode(line, type=ev.Failed)
@@ -97,13 +119,13 @@ class OtherNodes:
             if not self.is_ending:
                 print(lines[-1], file=sys.stderr, flush=True)  # noqa: T201
         if (code := srun.wait()) and not self.is_ending:
-            on_loss(failed or _explain(name, code, lines))
+            self._on_loss(failed or _explain(f"node {node} with {ranks}", code, lines))
 
 
-def _name_node(node: Node, number: int, processes: int) -> str:
-    """Return the node with its ranks: "node n2 with rank 1"."""
+def _list_ranks(number: int, processes: int) -> str:
+    """Return the ranks of node `number`: "rank 1" or "ranks 4 to 7"."""
     first, last = number * processes, (number + 1) * processes - 1
-    return f"node {node.name} with {f'rank {first}' if first == last else f'ranks {first} to {last}'}"
+    return f"rank {first}" if first == last else f"ranks {first} to {last}"
 
 
 def _explain(name: str, code: int, lines: deque[str]) -> ev.Failed:

@@ -48,7 +48,7 @@ class Ranks:
 
     def __init__(self, number: int = 0, count: int = 1, local: int = 0, node: int = 0, nodes: int = 1) -> None:
         self.number, self.count, self.local = number, count, local
-        self._node, self._nodes = node, nodes
+        self._node, self.nodes = node, nodes
         self._group: Any = None
         self._identities: dict[int, ProcessIdentity] = {}  # of the ranks on this node
         self._has_left = False
@@ -151,7 +151,7 @@ class Ranks:
     def has_lost(self) -> bool:
         """Return whether another rank has ended. Waits some time for it: a connection breaks a little earlier. If one
         of another node has ended, this process is killed meanwhile."""
-        deadline = time.monotonic() + (LOSS_SECONDS if self._nodes == 1 else NODE_LOSS_SECONDS)
+        deadline = time.monotonic() + (LOSS_SECONDS if self.nodes == 1 else NODE_LOSS_SECONDS)
         while self._identities and time.monotonic() < deadline:
             if self.find_lost() is not None:
                 return True

@@ -89,7 +89,8 @@ def explain(run: RunDirectory, failures: Failures, rendezvous: Rendezvous, *, ra
     number = min(causes, key=lambda number: (causes[number].timestamp, number))
     failure, name = causes[number], _name_rank(run, number, rendezvous.name)
     if failed := _read_failure(failure.message):
-        failed.message = f"{name}: {failed.message}"
+        if number:
+            failed.message = f"{name}: {failed.message}"
         return failed
     ended = f"was killed ({format_signal(-failure.exitcode)})" if failure.exitcode < 0 else "has ended"
     log = run.rank_log(number)
