@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,12 @@ from support.sshd import Box
 from codex_tui.base.errors import BadInput, CodexError, EnvironmentMissing
 from codex_tui.base.progress import Progress, ignore_progress
 from codex_tui.cli import main
-from codex_tui.engines.ssh import setup
+from codex_tui.engines.ssh import remotes, setup
 from codex_tui.engines.ssh.app import RemoteApp
+from codex_tui.engines.ssh.installer import Installer
 from codex_tui.engines.ssh.remotes import Remote, find_remote, read_remotes
+from training.contract.engine import EngineRecord
+from training.contract.run_directory import RunDirectory
 
 NO_NETWORK = "export UV_DEFAULT_INDEX=http://127.0.0.1:9 UV_INDEX= UV_FIND_LINKS= UV_HTTP_RETRIES=0\n"
 NO_PYTHON = (
@@ -155,6 +159,9 @@ def test_setup_makes_the_box_ready_and_its_own_app_answers(
     (box.home / ".bashrc").write_text("echo Welcome to the box; echo and mind the step >&2\n")
     code, answer = run_json(capsys, "remote", "setup", "box")
     assert (code, answer["ok"], answer["python"], answer["managed"]) == (0, True, remote.python, False)
+    python = Path(RemoteApp(remote).python)
+    python.unlink()
+    python.symlink_to("/usr/bin/python-that-was-removed")  # by an update of the system
     assert main(["remote", "setup", "box"]) == 0
     assert "codex-tui train PROFILE --on box" in capsys.readouterr().out
 
@@ -175,6 +182,7 @@ def test_setup_makes_the_box_ready_and_its_own_app_answers(
 
 def test_old_versions_that_nothing_uses_are_deleted(remote: Remote, box_root: Path) -> None:
     app = RemoteApp(remote)
+    installer = Installer(app.connection, remote, app.make_command())
     trainer_path = box_root / "cache" / "trainer-path" / "123456abcdef"
     trainer_path.mkdir(parents=True)
     for name in ("0.0.1-old", "0.0.2-command", "0.0.3-trainer", "0.0.4-new"):
@@ -191,7 +199,7 @@ def test_old_versions_that_nothing_uses_are_deleted(remote: Remote, box_root: Pa
         ),
     ]
     try:
-        app.delete_old_versions()
+        installer.delete_old_versions()
     finally:
         for user in users:
             user.kill()
@@ -199,7 +207,7 @@ def test_old_versions_that_nothing_uses_are_deleted(remote: Remote, box_root: Pa
     names = {folder.name for folder in (box_root / "app").iterdir()}
     assert {name for name in names if name.startswith("0.0.")} == {"0.0.2-command", "0.0.3-trainer", "0.0.4-new"}
     assert app.is_installed()
-    app.delete_old_versions()
+    installer.delete_old_versions()
     assert not (box_root / "app" / "0.0.3-trainer").exists()
 
 
@@ -216,6 +224,19 @@ def test_progress_over_there_is_progress_here(remote: Remote) -> None:
 
     assert app.call("slow", report=reports.append) == [1]
     assert Progress("codex-train: installing", 3, 80, "packages", seconds_left=70) in reports
+
+
+def test_a_remote_whose_run_may_train_is_kept(box: Box, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    remotes.add_remote(Remote("lab", "box", "/lab"))
+    run = RunDirectory(tmp_path / "here" / "data" / "runs" / "novel-1")
+    run.path.mkdir(parents=True)
+    run.events.touch()
+    run.write_engine(EngineRecord("ssh", host="lab", status="unreachable", submitted=time.time()))
+
+    assert main(["remote", "remove", "lab"]) == 2
+    assert "The run novel-1 may still train on lab" in capsys.readouterr().err
+    assert run_json(capsys, "remote", "remove", "lab", "--force")[1]["root"] == "/lab"
+    assert not read_remotes()
 
 
 def test_doctor_names_what_is_missing(box: Box, capsys: pytest.CaptureFixture[str]) -> None:

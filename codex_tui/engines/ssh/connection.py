@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -225,6 +225,13 @@ class Stream:
     def read(self, size: int = 65536) -> bytes:
         """Wait for output and return it; b"" when there is no more. Then `finish` says why."""
         return os.read(self.fileno(), size)
+
+    def __iter__(self) -> Iterator[str]:
+        """The lines of text as they come."""
+        rest = b""
+        while data := self.read():
+            *lines, rest = (rest + data).split(b"\n")
+            yield from (line.decode(errors="replace").rstrip() for line in lines)
 
     def read_errors(self, offset: int) -> bytes:
         """What the command has printed on stderr so far, from `offset` on. The first line is not the command's."""

@@ -46,6 +46,11 @@ class Remote(NamedTuple):
     root: str
     python: str = ""
 
+    @property
+    def uv_folders(self) -> dict[str, str]:
+        """The variables that keep what uv downloads in `root`, because a home folder may be small."""
+        return {"UV_CACHE_DIR": f"{self.root}/cache/uv", "UV_PYTHON_INSTALL_DIR": f"{self.root}/python"}
+
 
 class _Table(msgspec.Struct, forbid_unknown_fields=True):
     host: Annotated[str, msgspec.Meta(pattern=f"^{HOST}$")]
