@@ -16,6 +16,8 @@ url = "https://ntfy.sh/TOPIC"
 during_training = "trainer"
 [llama_cpp]
 path = "~/llama.cpp"
+[slurm]
+setup = ["module load cuda"]
 [judge_model]
 url = "https://api.example.com/v1"
 model = "large-1"
@@ -78,6 +80,7 @@ class Settings(NamedTuple):
     llama_cpp: Path | None = None  # the folder of the person's llama.cpp; None: look for it
     judge_model: JudgeModelSettings = JudgeModelSettings()
     chat_during_training: DuringTraining = "auto"
+    slurm_setup: tuple[str, ...] = ()  # commands that a job of Slurm runs first, a line each
 
 
 _python_option: Path | None = None
@@ -121,6 +124,7 @@ def load() -> Settings:
         locations.expand_home(file.llama_cpp.path) if file.llama_cpp.path else None,
         JudgeModelSettings(*(value or "" for value in (chosen.url, chosen.model, chosen.key_env, chosen.key))),
         file.chat.during_training or "auto",
+        tuple(file.slurm.setup or ()),
     )
 
 

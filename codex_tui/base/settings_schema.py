@@ -61,6 +61,13 @@ class _LlamaCpp(_Table):
     path: Annotated[str, msgspec.Meta(pattern=r"^[^\0]+$")] | None = None
 
 
+_Line = Annotated[str, msgspec.Meta(pattern=r"^[^\0\n\r]*$")]
+
+
+class _Slurm(_Table):
+    setup: list[_Line] | None = None
+
+
 _Name = Annotated[str, msgspec.Meta(pattern=r"^[^\0]+$")]
 _Variable = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
@@ -88,6 +95,7 @@ class File(_Table):
     chat: _Chat = msgspec.field(default_factory=_Chat)
     llama_cpp: _LlamaCpp = msgspec.field(default_factory=_LlamaCpp)
     judge_model: _JudgeModel = msgspec.field(default_factory=_JudgeModel)
+    slurm: _Slurm = msgspec.field(default_factory=_Slurm)
     webhook: dict[str, _Webhook] = {}
 
 
@@ -113,6 +121,8 @@ EXPECTED = {
     "chat.during_training": '\'during_training\' is "auto", "ask", "trainer" or "park"',
     "llama_cpp": "'llama_cpp' is a table",
     "llama_cpp.path": "'path' is the folder of your llama.cpp, in quotes",
+    "slurm": "'slurm' is a table",
+    "slurm.setup": "'setup' is a list of commands in quotes, each on one line",
     "judge_model": "'judge_model' is a table",
     "judge_model.url": "'url' is an address that begins with https:// or http://, in quotes",
     "judge_model.model": "'model' is the name of a model, in quotes",
@@ -133,6 +143,7 @@ HELP = {
     "chat.during_training": "who answers while a run trains: auto asks where the card holds one model, ask always; "
     "trainer, or park and a worker (unset: auto)",
     "llama_cpp.path": "the folder of your own llama.cpp (unset: PATH, then what codex-tui setup --export installs)",
+    "slurm.setup": 'what each job of Slurm runs first in a login shell, such as ["module load cuda"] (unset: nothing)',
     "judge_model.url": "a server that judge --judge-model sends questions and answers to, such as https://HOST/v1",
     "judge_model.model": "the model there that compares the answers",
     "judge_model.key_env": "the environment variable that has the server's key (unset: no key)",

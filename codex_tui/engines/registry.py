@@ -11,7 +11,7 @@ from training.contract.run_directory import RunDirectory
 
 _CLASSES = {
     "local": ("codex_tui.engines.local", "LocalEngine"),
-    "slurm": ("codex_tui.engines.slurm", "SlurmEngine"),
+    "slurm": ("codex_tui.engines.slurm.engine", "SlurmEngine"),
     "ssh": ("codex_tui.engines.ssh.engine", "SshEngine"),
 }
 

@@ -7,27 +7,12 @@ import time
 
 from training.contract.engine import EngineRecord
 
-_WAITS = {
-    "Priority": "other jobs come first",
-    "Resources": "no node with enough free resources",
-    "BeginTime": "its begin time has not come",
-    "Dependency": "another job must end first",
-}
-"""Slurm's words for why a job waits, in plain words. Others are shown as they are."""
-_ENDS = {
-    "NODE_FAIL": "its node failed",
-    "CANCELLED": "the job was cancelled",
-    "TIMEOUT": "the job's time limit came",
-    "OUT_OF_MEMORY": "the job had used up its memory",
-    "PREEMPTED": "another job took its place",
-    "FAILED": "the job failed",
-}
 _NAMES = {"slurm": "Slurm", "ssh": "SSH", "local": "this machine"}
 
 
 def describe_wait(record: EngineRecord) -> str:
     """Say why a run waits, such as "Slurm: other jobs come first."."""
-    reason = _WAITS.get(record.reason, record.reason) or "it has not begun"
+    reason = record.reason or "it has not begun"
     return f"{name_place(record)}: {reason.rstrip('.')}."
 
 
@@ -40,8 +25,8 @@ def describe_silence(record: EngineRecord) -> str:
 
 def describe_loss(record: EngineRecord, place: str) -> str:
     """Say how a run ended that wrote no last event. `place` says how far it had come, such as "at step 40"."""
-    reason = _ENDS.get(record.reason, record.reason)
-    return f"It is gone from {name_place(record)} {place}" + (f": {reason.rstrip('.')}." if reason else ".")
+    reason = f": {record.reason.rstrip('.')}." if record.reason else "."
+    return f"It is gone from {name_place(record)} {place}{reason}"
 
 
 def name_place(record: EngineRecord) -> str:

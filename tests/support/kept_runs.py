@@ -22,9 +22,9 @@ def make_run(folder: Path, **values: Any) -> RunDirectory:
     return run
 
 
-def until(reached: Callable[[], object]) -> None:
+def until(reached: Callable[[], object], pause: float = 0.01) -> None:
     while not reached():  # pytest-timeout ends a wait in vain
-        time.sleep(0.01)
+        time.sleep(pause)
 
 
 @contextmanager

@@ -134,8 +134,10 @@ class SlurmCluster:
         self._start("slurmctld", "slurmctld", "-D")
         self._wait(lambda: self._answers("scontrol", "ping"), "slurmctld")
 
-    def kill_controller(self) -> None:
-        self._kill("slurmctld")
+    def stop_controller(self) -> None:
+        """End the controller, which saves its state. Nobody answers Slurm's programs then; the jobs go on."""
+        self._daemons["slurmctld"].terminate()
+        self._daemons.pop("slurmctld").wait()
 
     def start_node(self, node: str) -> None:
         self._start(node, "slurmd", "-D", "-N", node, **{NODE_VARIABLE: node})

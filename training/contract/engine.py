@@ -21,6 +21,8 @@ unreachable: the engine did not answer, so nobody knows."""
 
 NEWS_SECONDS = 60.0
 """An event of this age or younger proves that the run was alive, if the engine has not answered since."""
+HELD_BY_HAND = "it is held until a person releases it"
+"""Why a job waits that was parked while it had no keeper. The events say who parked the run, and why."""
 DAMAGED = "Its engine.json is damaged. If you know that nothing trains the run, delete that file."
 
 

@@ -12,6 +12,7 @@ from training.contract import chat_templates, hours
 from training.contract.dataset_table import Dataset
 from training.contract.launch_tables import Launch
 from training.contract.run_tables import Keeper, Tracking
+from training.contract.slurm import EARLY_SIGNAL_SECONDS, parse_time
 from training.contract.tables import Hardware, Lora, Model, Table, field
 from training.contract.training_tables import Checkpoints, Evaluation, Training
 
@@ -114,6 +115,13 @@ def _find_engine_conflicts(launch: Launch) -> Iterator[tuple[str, str]]:
     """Yield the fields that the engine needs, or that it can't obey."""
     if launch.engine == "ssh" and launch.ssh.remote is None:
         yield "launch.ssh.remote", 'engine = "ssh" needs the name of a machine; list them with: codex-tui remote list'
+    slurm = launch.slurm
+    if launch.engine == "slurm" and slurm.signal_seconds + EARLY_SIGNAL_SECONDS >= parse_time(slurm.time):
+        yield (
+            "launch.slurm.signal_seconds",
+            f"a job of {slurm.time} would save {slurm.signal_seconds} seconds before its end, so before its first "
+            "step; use less, or a longer launch.slurm.time",
+        )
     if launch.nodes > 1 and launch.engine != "slurm":
         yield "launch.nodes", f'{launch.nodes} machines need engine = "slurm"; for several cards of one, use processes'
 

@@ -104,10 +104,10 @@ def test_a_damaged_record_never_starts_a_second_trainer() -> None:
 
 
 def test_the_reasons_of_a_lost_and_of_a_waiting_run_are_plain() -> None:
-    run = keep("node", "gone", reason="NODE_FAIL")
+    run = keep("node", "gone", reason="its node failed")
     assert snapshot(run).reason == "It is gone from box at step 40: its node failed."
-    run = keep("queued", "waiting", reason="Resources")
-    run.write_engine(EngineRecord("slurm", job="7", reason="Resources", seen=time.time()))
+    run = keep("queued", "waiting")
+    run.write_engine(EngineRecord("slurm", job="7", reason="no node with enough free resources", seen=time.time()))
     assert snapshot(run).reason == "Slurm: no node with enough free resources."
 
 

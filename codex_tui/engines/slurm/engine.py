@@ -1,0 +1,176 @@
+"""The Slurm engine: a run is a job, and its keeper is the batch shell. See `training.keeper.batch_job`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from contextlib import suppress
+
+import msgspec
+
+from codex_tui.base import settings
+from codex_tui.base.errors import BadInput, CodexError
+from codex_tui.base.text import clean
+from codex_tui.engines.engine import Start
+from codex_tui.engines.slurm.job_state import JobState, read_job_state
+from codex_tui.engines.slurm.programs import Refused, Unreachable, ask
+from codex_tui.engines.slurm.submission import SUBMIT_SECONDS, submit
+from codex_tui.runs.outcome import find_resume_step
+from codex_tui.runs.resume_point import ResumePoint, find_resume_point
+from training.contract import events as ev
+from training.contract.engine import EngineRecord
+from training.contract.event_writer import EventWriter
+from training.contract.files import open_to_append
+from training.contract.profile import Profile
+from training.contract.run_directory import Request, RunDirectory
+
+LEAVE_SECONDS = 10.0  # how long a resume waits for the job to leave its nodes
+
+
+class SlurmEngine:
+    """The login node and the nodes of the cluster share the run directory, the cache and the training environment."""
+
+    shares_folder = True
+
+    def check(self, profile: Profile) -> None:  # noqa: ARG002  sbatch itself knows what the cluster has
+        if shutil.which("sbatch") is None:
+            raise BadInput(
+                "Slurm is not installed here: there is no program sbatch.",
+                "Run this on a login node of the cluster, or train on this machine: --on local",
+            )
+
+    def find_resume_point(self, run: RunDirectory, *, from_start: bool) -> ResumePoint:
+        return find_resume_point(run, from_start=from_start)
+
+    def start(self, run: RunDirectory, start: Start) -> None:
+        assert start.interpreter
+        before, now = run.read_engine(), time.time()
+        size = run.events.stat().st_size if run.events.exists() else 0
+        record = EngineRecord("slurm", submitted=now, offset=size, attempt=start.attempt, seen=now, since=now)
+        if start.attempt > 1:
+            _write_heading(run, start.attempt)
+        run.write_engine(record)
+        try:
+            job = submit(run, start.profile, start.interpreter, settings.load().slurm_setup)
+        except (BadInput, Unreachable) as error:
+            if before is None:
+                run.engine.unlink()
+            else:
+                run.write_engine(before)
+            if isinstance(error, BadInput):
+                raise
+            raise _no_answer(error) from None
+        run.write_engine(msgspec.structs.replace(record, job=job))
+
+    def look(self, run: RunDirectory) -> EngineRecord:
+        record, now = run.read_engine(), time.time()
+        assert record
+        try:
+            state, job = _read_state(run, record)
+        except (Unreachable, Refused) as error:
+            since = record.since if record.status == "unreachable" else now
+            return msgspec.structs.replace(record, status="unreachable", reason=str(error), since=since)
+        if state.status == "gone" == record.status:
+            state = state._replace(reason=record.reason)  # Slurm forgets why, a few minutes after the end
+        since = record.since if record.status == state.status else now
+        host = state.nodes or (record.host if state.status == "gone" else "")
+        return msgspec.structs.replace(
+            record, job=job, host=host, status=state.status, reason=state.reason, seen=now, since=since
+        )
+
+    def ask(self, run: RunDirectory, request: Request) -> None:
+        state, job = self._look_closely(run, wait=request.word == "resume")
+        if state.status != "waiting":
+            run.write_request(request)
+            return
+        # The job has no keeper that could read RUN/control.
+        if request.word == "resume":
+            _command("scontrol", "release", job)
+            run.clear_stop()
+            run.write_engine(self.look(run))
+        elif request.word == "park":
+            _command("scontrol", "uhold", job)
+            self._record(run, request, ev.Held(state="parked", reason=request.reason, ends=request.ends or ev.BY_HAND))
+        else:
+            _command("scancel", "--state=PENDING", job)
+            self._record(run, request, ev.Stopped(step=0))
+
+    def kill(self, run: RunDirectory) -> None:
+        state, job = self._look_closely(run)
+        if state.status == "waiting":
+            self.ask(run, Request("terminate"))
+        else:
+            _command("scancel", job)  # SIGTERM, and SIGKILL after the cluster's KillWait
+
+    def fetch(self, run: RunDirectory) -> bool:  # noqa: ARG002  everything is here
+        return False
+
+    def _look_closely(self, run: RunDirectory, *, wait: bool = False) -> tuple[JobState, str]:
+        """Ask for the state of the job. With `wait`, wait until it has left the nodes that it is just leaving."""
+        record, deadline = run.read_engine(), time.monotonic() + LEAVE_SECONDS
+        assert record
+        try:
+            state, job = _read_state(run, record)
+            while wait and state.is_ending and time.monotonic() < deadline:
+                time.sleep(0.5)
+                state, job = _read_state(run, record)
+        except (Unreachable, Refused) as error:
+            raise _no_answer(error) from None
+        return state, job
+
+    def _record(self, run: RunDirectory, request: Request, event: ev.Stopped | ev.Held) -> None:
+        """Write down how a waiting job was stopped or held. If it has begun meanwhile, its keeper gets the request.
+        Nobody else writes events while a job waits."""
+        if self._look_closely(run)[0].status == "running":
+            run.write_request(request)
+            return
+        event.step = find_resume_step(run)
+        if isinstance(event, ev.Stopped):
+            event.resumable = event.step > 0
+        writer = EventWriter(run.events)
+        try:
+            writer.emit(event)
+        finally:
+            writer.close()
+        record, trained = self.look(run), run.read_process()
+        if isinstance(event, ev.Stopped):  # the job trained no attempt if it had never begun
+            attempt = min(record.attempt, trained.attempt if trained else 0)
+            record = msgspec.structs.replace(record, attempt=attempt)
+        run.write_engine(record)
+
+
+def _read_state(run: RunDirectory, record: EngineRecord) -> tuple[JobState, str]:
+    """Read the state of the job, and its id. Raises Unreachable and Refused."""
+    if record.job:
+        return read_job_state(record.job), record.job
+    # The program that submitted it was killed, or did not hear Slurm's answer. Its name is that of the run.
+    found = ask("squeue", "--noheader", f"--user={os.getuid()}", f"--name={run.name}", "--format=%i").split()
+    if found:
+        job = max(found, key=int)
+        return read_job_state(job), job
+    is_new = time.time() < record.submitted + SUBMIT_SECONDS
+    return (JobState("waiting", "it is being submitted") if is_new else JobState("gone", "it was never submitted")), ""
+
+
+def _command(*command: str) -> None:
+    try:
+        ask(*command)
+    except Refused as error:
+        raise CodexError(f"Slurm refuses it: {clean(str(error)).rstrip('.')}.", "See its job with: squeue") from None
+    except Unreachable as error:
+        raise _no_answer(error) from None
+
+
+def _no_answer(error: Exception) -> CodexError:
+    hint = "Try it again when `sinfo` answers."
+    return CodexError(f"Slurm does not answer: {clean(str(error)).rstrip('.')}.", hint)
+
+
+def _write_heading(run: RunDirectory, attempt: int) -> None:
+    descriptor = open_to_append(run.log)
+    try:
+        with suppress(OSError):  # a full disk: the trainer itself reports that
+            os.write(descriptor, f"\n── attempt {attempt} ──\n".encode())
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,94 @@
+"""Submits a run as a job: the options of sbatch, and the script."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from codex_tui.base import locations
+from codex_tui.base.errors import BadInput, CodexError
+from codex_tui.base.text import clean
+from codex_tui.engines.slurm.programs import Refused, ask
+from codex_tui.runs.tell_command import make_tell_command
+from codex_tui.workers.process import trainer_environment
+from training.contract import tell, trackers
+from training.contract.profile import Profile
+from training.contract.run_directory import RunDirectory
+from training.contract.slurm import JOB_VARIABLE
+
+SUBMIT_SECONDS = 60.0
+_OF_THE_CLUSTER = ("SLURM_CONF", "SLURM_CLUSTERS")
+
+
+def submit(run: RunDirectory, profile: Profile, python: Path, setup: Sequence[str]) -> str:
+    """Submit a job that keeps `run` with the interpreter `python`. Returns its id.
+
+    Raises BadInput if Slurm refuses the job, and Unreachable if it does not answer.
+    """
+    try:
+        answer = ask(
+            *("sbatch", "--parsable", *make_options(run, profile)),
+            seconds=SUBMIT_SECONDS,
+            text=make_script(run, python, setup),
+            environ=_make_environ(),
+        )
+    except Refused as error:
+        raise BadInput(
+            f"Slurm refuses the job: {clean(str(error)).rstrip('.')}.",
+            "Change the profile's table launch.slurm, as in: --set launch.slurm.partition=NAME. "
+            "See what the cluster has with: sinfo",
+        ) from None
+    # A plugin of the cluster may print lines of its own before.
+    ids = re.findall(r"^(\d+)(?:;.*)?$", answer, re.MULTILINE)
+    if not ids:
+        raise CodexError(f"sbatch printed no job id, but: {clean(answer.strip())[:200]!r}.", "Look for it with: squeue")
+    return str(ids[-1])
+
+
+def make_options(run: RunDirectory, profile: Profile) -> list[str]:
+    """Make the options of sbatch. They are on the command line, because variables such as SBATCH_PARTITION would win
+    over lines in the script, and because nothing in them needs quotes there."""
+    slurm = profile.launch.slurm
+    wanted = {
+        "job-name": run.name,
+        "chdir": str(run.path),
+        "output": run.log.name,  # below --chdir; a whole path may have a % in it, which sbatch replaces
+        "open-mode": "append",
+        "export": "ALL",
+        "nodes": profile.launch.nodes,
+        "ntasks-per-node": 1,
+        "time": slurm.time,
+        "signal": f"B:USR1@{slurm.signal_seconds}",
+        "partition": slurm.partition,
+        "gres": slurm.gres or (None if profile.hardware.device == "cpu" else f"gpu:{profile.processes}"),
+        "cpus-per-task": slurm.cpus,
+        "mem": slurm.memory,
+        "account": slurm.account,
+        "qos": slurm.qos,
+    }
+    options = [f"--{name}={value}" for name, value in wanted.items() if value is not None]
+    return [*options, "--requeue" if slurm.requeue else "--no-requeue"]
+
+
+def make_script(run: RunDirectory, python: Path, setup: Sequence[str]) -> str:
+    """Make the batch script. The keeper takes the place of its shell, so that it gets the job's signals."""
+    # Commands such as `module` exist in a login shell only. One that fails ends the job, with its error in the log.
+    head = ["#!/bin/bash -l", "set -e", *setup] if setup else ["#!/bin/sh"]
+    keep = shlex.join([str(python), "-m", "training", str(run.path)])
+    return "\n".join([*head, f'export {JOB_VARIABLE}="$SLURM_JOB_ID"', f"exec {keep}", ""])
+
+
+def _make_environ() -> dict[str, str]:
+    """The environment of the job. It is inherited, so that no secret is on a command line. Nothing remains of a job in
+    which a person submits this one, such as its number of restarts."""
+    environ = trainer_environment() | {
+        tell.VARIABLE: make_tell_command(),
+        trackers.VARIABLE: str(locations.data_home() / "trackers"),
+    }
+    return {name: value for name, value in environ.items() if not _is_of_a_job(name)}
+
+
+def _is_of_a_job(variable: str) -> bool:
+    return variable == JOB_VARIABLE or (variable.startswith("SLURM_") and variable not in _OF_THE_CLUSTER)

@@ -1,0 +1,106 @@
+"""What squeue prints, in plain words; and what sbatch is asked for."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from support.training_runs import demo_profile
+
+from codex_tui.base.errors import BadInput
+from codex_tui.engines.slurm.engine import SlurmEngine
+from codex_tui.engines.slurm.job_state import JobState, parse_job_state, read_job_state
+from codex_tui.engines.slurm.programs import Refused, Unreachable, ask
+from codex_tui.engines.slurm.submission import make_options, make_script
+from training.contract.engine import HELD_BY_HAND
+from training.contract.run_directory import RunDirectory
+
+
+@pytest.mark.parametrize(
+    ("line", "state"),
+    [
+        ("PENDING|Resources||N/A|7", JobState("waiting", "no node with enough free resources")),
+        (
+            "PENDING|QOSMaxGRESPerUser||N/A|7",
+            JobState("waiting", "a limit of your account is reached (QOSMaxGRESPerUser)"),
+        ),
+        ("PENDING|SomethingNew||N/A|7", JobState("waiting", "SomethingNew")),
+        ("PENDING|job requeued in held state||N/A|0", JobState("waiting", HELD_BY_HAND)),
+        ("PENDING|job requeued in held state||N/A|7", JobState("waiting", "it was released just now")),
+        ("CONFIGURING|None|n1|N/A|7", JobState("waiting", "its nodes are being prepared")),
+        ("RUNNING|None|n[1-2]|2026-11-28T22:00:00|7", JobState("running", "", "n[1-2]")),
+        ("COMPLETING|None|n1|N/A|7", JobState("running", "its processes are ending", "n1", is_ending=True)),
+        ("SUSPENDED|None|n1|N/A|7", JobState("running", "an administrator has suspended it", "n1")),
+        ("A_LATER_STATE|None|n1|N/A|7", JobState("running", "A_LATER_STATE", "n1")),
+        ("NODE_FAIL|None|n1|N/A|7", JobState("gone", "its node failed", "n1")),
+        ("CANCELLED|None|n1|N/A|7", JobState("gone", "the job was cancelled", "n1")),
+        ("TIMEOUT|TimeLimit|n1|N/A|7", JobState("gone", "the job's time limit came (launch.slurm.time)", "n1")),
+        ("FAILED|BadConstraints||N/A|7", JobState("gone", "the job failed (BadConstraints)")),
+        ("", JobState("running")),
+    ],
+)
+def test_each_state_is_told_in_plain_words(line: str, state: JobState) -> None:
+    assert parse_job_state(line) == state
+
+
+def test_a_job_that_waits_says_when_slurm_expects_to_start_it() -> None:
+    begin = time.strftime("%Y-%m-%dT23:59:00")
+    state = parse_job_state(f"PENDING|BeginTime||{begin}|7")
+    assert state.reason == "its begin time has not come; it starts at about 23:59"
+    assert parse_job_state("PENDING|Priority||2020-02-03T04:05:00|7").reason.endswith("at about 03 Feb 04:05")
+
+
+def write_program(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, script: str) -> None:
+    (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+    (folder / name).chmod(0o700)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+
+
+def test_a_job_that_slurm_has_forgotten_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_program(tmp_path, monkeypatch, "squeue", "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1")
+    assert read_job_state("7") == JobState("gone", "Slurm does not know job 7 any more")
+
+
+def test_an_error_is_one_line_and_no_answer_is_no_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = "sbatch: error: invalid partition specified: nope\nsbatch: error: Batch job submission failed"
+    write_program(tmp_path, monkeypatch, "sbatch", f"echo '{lines}' >&2; exit 1")
+    with pytest.raises(Refused, match=r"^invalid partition specified: nope; Batch job submission failed$"):
+        ask("sbatch")
+    down = "slurm_load_jobs error: Unable to contact slurm controller (connect failure)"
+    write_program(tmp_path, monkeypatch, "squeue", f"echo '{down}' >&2; exit 1")
+    with pytest.raises(Unreachable, match=r"^Unable to contact slurm controller"):
+        ask("squeue")
+    write_program(tmp_path, monkeypatch, "squeue", "exec sleep 60")
+    with pytest.raises(Unreachable, match=r"did not answer within 0\.1 seconds"):
+        ask("squeue", seconds=0.1)
+    with pytest.raises(Unreachable, match="there is no program scontrol-of-nobody on this machine"):
+        ask("scontrol-of-nobody")
+
+
+def test_without_slurm_a_run_is_refused_before_anything_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(BadInput, match="no program sbatch") as raised:
+        SlurmEngine().check(demo_profile())
+    assert "login node" in raised.value.hint
+
+
+def test_a_profile_becomes_the_options_of_sbatch_and_the_script_has_nothing_of_it() -> None:
+    run = RunDirectory("/scratch/my runs/100%/zombies-1")
+    slurm = {"partition": "gpu,long", "account": "lab", "qos": "low", "memory": "32G", "cpus": 4, "requeue": False}
+    profile = demo_profile(launch={"engine": "slurm", "slurm": slurm}, hardware={"device": 0})
+    options = make_options(run, profile)
+    for option in (
+        *("--job-name=zombies-1", "--chdir=/scratch/my runs/100%/zombies-1", "--output=trainer.log", "--export=ALL"),
+        *("--time=04:00:00", "--signal=B:USR1@300", "--partition=gpu,long", "--gres=gpu:1", "--cpus-per-task=4"),
+        *("--mem=32G", "--account=lab", "--qos=low", "--no-requeue", "--nodes=1", "--ntasks-per-node=1"),
+    ):
+        assert option in options
+    plain = make_options(run, demo_profile(launch={"engine": "slurm"}, hardware={"device": "cpu"}))
+    assert "--requeue" in plain and not any(o.startswith(("--gres", "--partition", "--mem", "--qos")) for o in plain)
+    script = make_script(run, Path("/envs/my env/bin/python"), ["module load cuda"])
+    assert script == (
+        '#!/bin/bash -l\nset -e\nmodule load cuda\nexport CODEX_TUI_JOB="$SLURM_JOB_ID"\n'
+        "exec '/envs/my env/bin/python' -m training '/scratch/my runs/100%/zombies-1'\n"
+    )
+    assert make_script(run, Path("/python"), []).startswith("#!/bin/sh\nexport ")
