@@ -14,6 +14,7 @@ from codex_tui.base.toml import format_literal
 from codex_tui.data import sources
 from codex_tui.data.run_time import estimate_time_fit, estimate_tokens
 from codex_tui.data.time_fit import TimeFit, find_deadline
+from codex_tui.engines.registry import get_engine
 from codex_tui.hub.model import MissingModel, find_missing_model
 from codex_tui.judge.books import load_profile_book
 from codex_tui.machine import forecast
@@ -61,17 +62,26 @@ class LaunchPlan:
         """One sentence each: why the run may fail or take very long, although it is allowed to start."""
         resources, model = self.resources, self.missing_model
         problem = model.note if model and model.problem else ""
+        here = (resources.memory_warning, resources.disk_warning, resources.cpu_warning, resources.cards_warning)
+        fit = self.fit.describe() if self.fit and self.fit.is_short else ""
         texts = (
-            resources.memory_warning,
-            resources.disk_warning,
-            resources.cpu_warning,
-            resources.cards_warning,
+            *(here if self.is_local else ()),
             problem,
             self._logging_warning,
-            self.fit.describe() if self.fit and self.fit.is_short else "",
-            *resources.power_warnings,
+            fit,
+            *(resources.power_warnings if self.is_local else ()),
         )
         return [text for text in texts if text]
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this machine trains. Otherwise nothing is known about the card and the disk."""
+        return self.profile.launch.engine == "local"
+
+    @property
+    def needs_environment(self) -> bool:
+        """Whether the run uses the training environment of this machine. A cluster shares it, a remote has its own."""
+        return self.profile.launch.engine != "ssh"
 
     @property
     def _logging_warning(self) -> str:
@@ -125,10 +135,14 @@ def make_plan(
     that earlier plans have checked.
 
     Raises BadInput where the name, the profile, the dataset or the book can't be used, where the model lacks modules of
-    the table lora, or where the run does not fit and launch.on_no_fit refuses it; CodexError where the Hub fails.
+    the table lora, where the run does not fit and launch.on_no_fit refuses it, or where its engine can't be used here;
+    CodexError where the Hub fails.
     """
     check_name(name)
     profile = library.require_profile(profile_file, overrides)
+    is_local = profile.launch.engine == "local"
+    if not is_local:
+        get_engine(profile.launch.engine).check(profile)
     profile_bytes = profile_file.read_bytes()
     source = sources.find_profile_source(profile, profile_file, dataset, report)
     book = load_profile_book(profile, profile_file.parent)
@@ -142,13 +156,13 @@ def make_plan(
         resources = forecast.forecast_resources(profile, profile_file)
     if unknown := resources.unknown_modules:
         raise BadInput(unknown.message, unknown.hint)
-    if resources.memory_warning and profile.launch.on_no_fit == "refuse":
+    if is_local and resources.memory_warning and profile.launch.on_no_fit == "refuse":
         sets = [part for field, value in overrides.items() for part in ("--set", f"{field}={format_literal(value)}")]
         command = shlex.join(["codex-tui", "forecast", library.format_profile_argument(profile_file), *sets])
         raise BadInput(resources.memory_warning, f"To see which changes make it fit, run: {command}")
-    missing = find_missing_model(profile, profile_file) if find_model else None
+    missing = find_missing_model(profile, profile_file) if find_model and profile.launch.engine != "ssh" else None
     fit = None
-    if good_rows is not None and (deadline := find_deadline(profile, until)) is not None:
+    if is_local and good_rows is not None and (deadline := find_deadline(profile, until)) is not None:
         fit = estimate_time_fit(profile, profile_file, source, good_rows, validation_rows, resources, deadline)
     return LaunchPlan(
         profile_file, profile_bytes, profile, overrides, source, good_rows, resources, name, missing, validation_rows,

@@ -11,6 +11,7 @@ from pathlib import Path
 from codex_tui import __version__
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, CodexError
+from codex_tui.base.progress import OnProgress, ignore_progress
 from codex_tui.base.text import clean
 from codex_tui.data import sources
 from codex_tui.engines.engine import Start
@@ -34,18 +35,20 @@ from training.contract.run_directory import Request, RunDirectory
 from training.dataset.source import DEMO_BOOK
 
 
-def launch(plan: LaunchPlan, python: Path | None = None, *, wait: bool = False) -> RunDirectory:
-    """Start the fine-tune that `plan` describes and return its run directory at once. `python` is the interpreter that
-    `build.ensure` returned, if the caller has called it. With `wait`, the run is queued if other runs have its card.
+def launch(
+    plan: LaunchPlan, python: Path | None = None, *, wait: bool = False, report: OnProgress = ignore_progress
+) -> RunDirectory:
+    """Start the fine-tune that `plan` describes and return its run directory, for a run of this machine at once.
+    `python` is the interpreter that `build.ensure` returned, if the caller has called it. With `wait`, the run is
+    queued if other runs have its card. `report` gets the progress of an engine that first sends files.
 
     Raises EnvironmentMissing where there is nothing to train with, BadInput where the run's name was taken meanwhile
-    or the rows turn out to be bad, CodexError where the run directory can't be made.
+    or the rows turn out to be bad, CodexError where the run directory can't be made or the engine can't start the run.
     """
-    if plan.good_rows is None:
+    if plan.good_rows is None and plan.needs_environment:
         sources.check_rows(plan.source, plan.profile.dataset)
     engine = get_engine(plan.profile.launch.engine)
-    engine.check(plan.profile)
-    interpreter = (python or build.find_python()) if engine.shares_folder else None
+    interpreter = (python or build.find_python()) if plan.needs_environment else None
     if interpreter:
         require_trackers(interpreter, plan.profile.tracking.to)
     resolved = plan.profile.model_dump(mode="json")
@@ -76,7 +79,7 @@ def launch(plan: LaunchPlan, python: Path | None = None, *, wait: bool = False) 
             forecast_mib=round(plan.resources.memory.device_mib, 1) if plan.resources.memory else None,
         )
         config.write(run.config)
-        engine.start(run, Start(1, plan.profile, interpreter, wait=wait, until=plan.until))
+        engine.start(run, Start(1, plan.profile, interpreter, wait=wait, until=plan.until, report=report))
     except (OSError, CodexError):  # such as a full disk: half a run directory is no run
         if not run.engine.exists():  # else it may have begun there
             shutil.rmtree(run.path, ignore_errors=True)
@@ -85,7 +88,12 @@ def launch(plan: LaunchPlan, python: Path | None = None, *, wait: bool = False) 
 
 
 def resume(
-    run: RunDirectory, *, from_start: bool = False, until: float | None = None, wait: bool = False
+    run: RunDirectory,
+    *,
+    from_start: bool = False,
+    until: float | None = None,
+    wait: bool = False,
+    report: OnProgress = ignore_progress,
 ) -> ResumePoint:
     """Resume a run in its directory, from its last whole checkpoint. Returns the checkpoint. `until` is another
     deadline, `math.inf` for none. With `wait`, the run is queued if other runs have its card. If the run's keeper holds
@@ -115,7 +123,8 @@ def resume(
         change_deadline(run, until, point.step)
         attempt = _count_attempts(run) + 1
         run.clear_stop()
-        engine.start(run, Start(attempt, profile, interpreter, wait=wait, until=until, from_start=from_start))
+        start = Start(attempt, profile, interpreter, wait, until, from_start, report)
+        engine.start(run, start)
     return point
 
 

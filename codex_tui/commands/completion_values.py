@@ -72,6 +72,7 @@ _VALUES: dict[str, Callable[[], list[str]]] = {
     "P": _list_profiles,
     "RUN": _list_runs,
     "REMOTE": _list_remotes,
+    "PLACE": lambda: ["local", "slurm", *_list_remotes()],
     "FIELD": lambda: [*_list_fields(), *(field.rpartition(".")[2] for field in _list_fields())],
     "TABLE.FIELD=VALUE": lambda: [f"{field}=" for field in _list_fields() if "." in field],
     "KEY": _list_settings,

@@ -88,6 +88,11 @@ def add(subparsers: Any) -> None:
     for command in (demo, train):
         add_until_option(command, UNTIL_HELP)
         command.add_argument("--name", metavar="NAME", help="the run's name (default: the profile's name and a number)")
+        command.add_argument(
+            "--on",
+            metavar="PLACE",
+            help="where to train: local, slurm, or a remote (codex-tui remote list); replaces the profile's engine",
+        )
         add_set_option(command)
         command.add_argument(
             "--sweep",
@@ -121,16 +126,17 @@ def run_train(args: argparse.Namespace) -> int:
     from codex_tui.commands.setup import ensure_with_progress
     from codex_tui.commands.turn import choose_turn, start_series
     from codex_tui.launch_series import plan_series
-    from codex_tui.profiles.overrides import parse_overrides
+    from codex_tui.profiles.overrides import parse_overrides, parse_place
     from codex_tui.profiles.sweep import parse_sweep
     from codex_tui.runs.queue import describe_busy
 
     overrides, variants = parse_overrides(args.set), parse_sweep(args.sweep)
+    place = parse_place(args.on) if args.on is not None else {}
     until = parse_deadline(args.until) if args.until is not None else None
-    _refuse_ambiguous(args, overrides, variants)
+    _refuse_ambiguous(args, overrides, variants, place)
     with print_progress() as report:
         series = plan_series(
-            args.profiles, variants, dataset=args.dataset, name=args.name, overrides=overrides, until=until,
+            args.profiles, variants, dataset=args.dataset, name=args.name, overrides=overrides | place, until=until,
             report=report,
         )  # fmt: skip
     if len(series.plans) > 1:
@@ -143,12 +149,16 @@ def run_train(args: argparse.Namespace) -> int:
     wait = choose_turn(args, describe_busy(plan.profile))
     if wait is None:
         return FAILED
-    python = ensure_with_progress()  # may build the environment for minutes: after all that can be refused
-    run = launcher.launch(plan, python, wait=wait)
+    # It may build the environment for minutes, so it comes after all that can be refused.
+    python = ensure_with_progress() if plan.needs_environment else None
+    with print_progress() as report:
+        run = launcher.launch(plan, python, wait=wait, report=report)
     return _watch(run, args)
 
 
-def _refuse_ambiguous(args: argparse.Namespace, overrides: dict[str, Any], variants: list[Variant]) -> None:
+def _refuse_ambiguous(
+    args: argparse.Namespace, overrides: dict[str, Any], variants: list[Variant], place: dict[str, Any]
+) -> None:
     """Raise BadInput if an option has two meanings: a name for several profiles, two values for one field."""
     if args.name and len(args.profiles) > 1:
         raise BadInput("--name names a single run.", "Leave it out, and each run gets the name of its profile.")
@@ -156,6 +166,8 @@ def _refuse_ambiguous(args: argparse.Namespace, overrides: dict[str, Any], varia
         raise BadInput("--until is for a single run.", "Give each profile its time with training.max_hours.")
     if both := next((field for field in variants[0].overrides if field in overrides), None):
         raise BadInput(f"--set and --sweep both give {both}.", f"Leave out --set {both}.")
+    if both := next((field for field in place if field in overrides or field in variants[0].overrides), None):
+        raise BadInput(f"--on and another option both give {both}.", "Leave out one of them.")
 
 
 def run_attach(args: argparse.Namespace) -> int:
@@ -168,6 +180,7 @@ def run_resume(args: argparse.Namespace) -> int:
     from codex_tui import launcher
     from codex_tui.base.deadline import parse_deadline_change
     from codex_tui.base.text import clean
+    from codex_tui.commands.progress import print_progress
     from codex_tui.commands.turn import print_places
     from codex_tui.runs.library import find_run
     from codex_tui.workers.process import describe_unused_python
@@ -184,7 +197,8 @@ def run_resume(args: argparse.Namespace) -> int:
         if wait is None:
             return FAILED
         before = run.read_process()
-        point = launcher.resume(run, from_start=args.from_start, until=until, wait=wait)
+        with print_progress() as report:
+            point = launcher.resume(run, from_start=args.from_start, until=until, wait=wait, report=report)
         begun.append({"name": run.name, "step": point.step, "attempt": before.attempt + 1 if before else 1})
         if point.damaged:
             print(clean(f"{point.damaged} {run.name} continues {point.start}."), file=sys.stderr)

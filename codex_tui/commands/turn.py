@@ -53,23 +53,24 @@ def start_series(series: Series, args: argparse.Namespace) -> int:
     """Queue all runs of `series`, in their order. The first starts at once if its card is free."""
     from codex_tui import launcher
     from codex_tui.base.text import clean, format_duration, pluralize
+    from codex_tui.commands.progress import print_progress
     from codex_tui.commands.setup import ensure_with_progress
 
     if args.now:
         raise BadInput("--now starts a single run.", "Leave it out: several runs train one after the other.")
     plans = series.plans
     seconds = "" if series.seconds is None else f", about {format_duration(series.seconds)} in all"
-    print(f"{pluralize(len(plans), 'run')}{seconds}, one after the other.", file=sys.stderr)
+    order = "one after the other" if all(plan.is_local for plan in plans) else "each queued where it is trained"
+    print(f"{pluralize(len(plans), 'run')}{seconds}, {order}.", file=sys.stderr)
     for warning in dict.fromkeys(warning for plan in plans for warning in plan.warnings):
         print(f"{clean(warning)} The runs start anyway.", file=sys.stderr)
     for note in dict.fromkeys(plan.download_note for plan in plans if plan.download_note):
         print(clean(note), file=sys.stderr)
     if not _confirm(args, len(plans)):
         return FAILED
-    python: Path = ensure_with_progress()
-    runs = []
-    for plan in plans:
-        runs.append(launcher.launch(plan, python, wait=True))
+    python: Path | None = ensure_with_progress() if any(plan.needs_environment for plan in plans) else None
+    with print_progress() as report:
+        runs = [launcher.launch(plan, python, wait=True, report=report) for plan in plans]
     print_places(runs)
     names = [run.name for run in runs]
     print(f"Compare them with: codex-tui compare {' '.join(names)}")
@@ -77,12 +78,18 @@ def start_series(series: Series, args: argparse.Namespace) -> int:
 
 
 def print_places(runs: Sequence[RunDirectory]) -> None:
-    """Print the places of `runs` in the queue."""
+    """Print the places of `runs` in the queue of this machine, and the states of those that are trained elsewhere."""
+    from codex_tui.base.text import clean
     from codex_tui.commands.queue import draw_queue, list_entries
+    from codex_tui.runs.follower import snapshot
 
     names = {run.name for run in runs}
     if entries := [entry for entry in list_entries() if entry.place.ticket.run in names]:
         print("\n".join(draw_queue(entries)))
+    for run in runs:
+        if run.read_engine():
+            watched = snapshot(run)
+            print(clean(f"{run.name}  {watched.status}  {watched.reason}").rstrip())
 
 
 def _confirm(args: argparse.Namespace, count: int) -> bool:

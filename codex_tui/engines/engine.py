@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from codex_tui.base.progress import OnProgress, ignore_progress
+
 if TYPE_CHECKING:  # the app starts to watch its runs before it needs any of these
     from codex_tui.runs.resume_point import ResumePoint
     from training.contract.engine import EngineRecord
@@ -26,6 +28,7 @@ class Start:
     `interpreter` is None for an engine that shares no folder with this machine. `until` is a new deadline in Unix
     seconds, `math.inf` to lift the old one, None to leave it; config.json has it already. `wait`: take a place in the
     queue of the card instead of the card itself. `from_start`: the person accepts that all checkpoints are damaged.
+    `report` gets the progress of what takes longer than a second, such as sending the dataset.
     """
 
     attempt: int
@@ -34,6 +37,7 @@ class Start:
     wait: bool = False
     until: float | None = None
     from_start: bool = False
+    report: OnProgress = ignore_progress
 
 
 class Engine(Protocol):

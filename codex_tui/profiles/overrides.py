@@ -28,6 +28,17 @@ def parse_overrides(options: list[str]) -> dict[str, Any]:
     return values
 
 
+def parse_place(name: str) -> dict[str, Any]:
+    """Return the values for which `--on PLACE` is short: "local", "slurm", or the name of a remote. Raises BadInput."""
+    if name in ("local", "slurm"):
+        return {"launch.engine": name}
+    try:
+        return {"launch.engine": "ssh", "launch.ssh.remote": validate_field("launch.ssh.remote", name)}
+    except ValueError as error:
+        hint = "Name local, slurm, or a machine that this lists: codex-tui remote list"
+        raise BadInput(f"--on: {error}.", hint) from None
+
+
 def parse_override(field: str, given: str | None, option: str, hint: str) -> dict[str, Any]:
     """Return the value that `option` gives to one field, with the path of the field as the key. `given` is None where
     the option has no equals sign. Raises BadInput."""

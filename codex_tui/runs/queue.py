@@ -45,13 +45,16 @@ def find_queue(profile: Profile) -> CardQueue:
 
 
 def describe_busy(profile: Profile) -> str:
-    """Say in a sentence which runs come before a new one with this profile; "" if its cards are free, or if the queue
-    can't be read: then a launch says why."""
-    return _describe_busy(find_queue(profile))
+    """Say in a sentence which runs come before a new one with this profile; "" if its cards are free, if it is trained
+    elsewhere, or if the queue can't be read: then a launch says why."""
+    return _describe_busy(find_queue(profile)) if profile.launch.engine == "local" else ""
 
 
 def describe_busy_for(run: RunDirectory) -> str:
-    """Say in a sentence which runs come before `run`; "" if its cards are free, or if its config.json can't be read."""
+    """Say in a sentence which runs come before `run`; "" if its cards are free, if it is trained elsewhere, or if its
+    config.json can't be read."""
+    if run.read_engine():
+        return ""
     try:
         profile = RunConfig.read(run.config).profile
     except ConfigError:

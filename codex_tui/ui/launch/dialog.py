@@ -191,7 +191,8 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
             find_model=False,  # the dialog has said what it knows
             report=self._report_fetch,
         )
-        return launcher.launch(plan, build.ensure(self._report_setup), wait=wait)
+        python = build.ensure(self._report_setup) if plan.needs_environment else None
+        return launcher.launch(plan, python, wait=wait, report=self._report_fetch)
 
     def _report_setup(self, progress: Progress) -> None:
         self._show_progress(progress, format_setup)
