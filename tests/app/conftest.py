@@ -197,7 +197,7 @@ def plans(monkeypatch: pytest.MonkeyPatch, make_run: MakeRun) -> list[LaunchPlan
     """The plans of the runs that the dialog starts."""
     plans: list[LaunchPlan] = []
 
-    def launch(plan: LaunchPlan, python: Path, *, wait: bool) -> RunDirectory:
+    def launch(plan: LaunchPlan, python: Path, **_: object) -> RunDirectory:
         plans.append(plan)
         return make_run(name=plan.name or "mine-1", end="training", steps=10)
 

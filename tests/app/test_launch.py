@@ -121,7 +121,7 @@ async def test_a_deadline_says_what_fits_and_is_given_to_the_run(
 ) -> None:
     plans: list[LaunchPlan] = []
 
-    def keep(plan: LaunchPlan, python: Path | None = None, *, wait: bool = False) -> None:
+    def keep(plan: LaunchPlan, python: Path | None = None, **_: object) -> None:
         plans.append(plan)
         raise EnvironmentMissing("Enough is known.", "")
 

@@ -89,7 +89,7 @@ async def test_on_a_busy_card_the_dialog_queues_the_run_or_starts_it_anyway(
 ) -> None:
     waits: list[bool] = []
 
-    def launch(plan: Any, python: Path, *, wait: bool) -> RunDirectory:
+    def launch(plan: Any, python: Path, *, wait: bool, **_: object) -> RunDirectory:
         waits.append(wait)
         return make_run(name=f"made-{len(waits)}", end="training", steps=10)  # type: ignore[no-any-return]
 
