@@ -62,9 +62,9 @@ class SshEngine:
         with _hold(run), _restoring(run, before):
             forget_note(run)
             run.write_engine(record)
-            app.ensure()
+            app.ensure(start.report)
             found = record.folder and find_run(app.connection, app.remote.root, record.folder, run)
-            folder = found or send_run(app.connection, app.remote.root, run)
+            folder = found or send_run(app.connection, app.remote.root, run, start.report)
             run.write_engine(record := msgspec.structs.replace(record, folder=folder))
             attempt = _begin(run, _Place(app, folder), record, _list_options(start))
             now = time.time()
