@@ -104,10 +104,11 @@ class Launch(Table):
         "average their gradients over the network, so a slow network makes it slower than one machine.",
         unit="machines",
     )
-    strategy: Literal["ddp"] = field(
+    strategy: Literal["ddp", "fsdp"] = field(
         "ddp",
-        'How several processes share a step: with "ddp" each has the whole model and learns other rows of the step, '
-        "then they average their gradients. Costs a copy of the adapter's gradients on each card.",
+        'How several processes share a step: each learns other rows of it, then they average their gradients. "ddp": '
+        'each card keeps the whole model, which is faster. "fsdp": each keeps a share of it, which leaves room for '
+        "longer rows; but loading still needs room for the whole model, and the model answers nothing while it trains.",
     )
     keep_batch: bool = field(
         True,

@@ -50,6 +50,11 @@ class Profile(Table):
         return self.processes * self.launch.nodes
 
     @property
+    def is_sharded(self) -> bool:
+        """Whether each process keeps only a share of the model, so that all of them must run each pass together."""
+        return self.launch.strategy == "fsdp"
+
+    @property
     def process_accumulation_steps(self) -> int:
         """The batches that each process adds up before an optimizer step."""
         steps = self.training.gradient_accumulation_steps
@@ -136,6 +141,8 @@ def _find_process_conflicts(profile: Profile) -> Iterator[tuple[str, str]]:
     if isinstance(device, int) and processes > 1:
         yield "hardware.device", f"launch.processes needs {processes} cards; list them, as {[*range(processes)]}"
     if (ranks := profile.ranks) == 1:
+        if profile.is_sharded:
+            yield "launch.strategy", "one process has nobody to share the model with; list several in hardware.device"
         return
     if profile.model.offload_layers or profile.model.offload_embedding:
         field = "offload_layers" if profile.model.offload_layers else "offload_embedding"

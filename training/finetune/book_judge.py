@@ -121,11 +121,11 @@ def prepare_book_judge(
     model: PeftModel,
     tokenizer: PreTrainedTokenizerBase,
 ) -> BookJudge | None:
-    """Read the run's copy of the book that the profile names. Returns None if it names none.
+    """Read the run's copy of the book that the profile names. Returns None if it names none, or with FSDP.
 
     Warns and returns None if the copy is gone, and warns and leaves out a question that the model can't be asked.
     """
-    if profile.evaluation.book is None:
+    if profile.evaluation.book is None or profile.is_sharded:
         return None
     try:
         book = read_book(attempt.locate_run().book)

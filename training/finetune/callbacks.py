@@ -51,7 +51,7 @@ class Reporter(TrainerCallback):
     ) -> None:
         self._attempt.step = state.global_step
         self._tokens_logged = int(state.num_input_tokens_seen)
-        if state.global_step == 0 and args.eval_strategy != "no":
+        if state.global_step == 0 and args.eval_strategy != "no" and self._sampler.count:
             self._report_phase("sampling", detail=f"the base model's answer{'s' * (self._sampler.count > 1)}")
             self._sampler.report(
                 kwargs["model"], kwargs["processing_class"], args, state

@@ -108,6 +108,9 @@ class Deadline(TrainerCallback):
         control.should_training_stop = control.should_save = True
         control.should_evaluate = args.eval_strategy != "no"
         self._attempt.step = state.global_step
+        if self._trainer.is_sharded:  # rank 0 can't save the adapter alone: it is saved after this step
+            control.should_evaluate, self._attempt.out_of_time = False, True
+            return
         if not self._fit.has_time_to_evaluate(state.global_step, seconds_left):
             control.should_evaluate = False
             self._attempt.out_of_time = True

@@ -14,7 +14,7 @@ from training.contract import failures, files
 from training.contract.card_queue import Lease
 from training.contract.run_directory import RunDirectory
 from training.contract.secrets import redact_secrets
-from training.finetune import first_node
+from training.finetune import first_node, sharding
 from training.finetune.attempt import Attempt, FollowingAttempt, print_error
 from training.finetune.gpu import open_card
 from training.finetune.no_time import end_without_step
@@ -72,6 +72,7 @@ def _train(attempt: Attempt) -> int:
         limit = TimeLimit.read(job, run)
         cards = environ.choose_cards(job.profile)
         environ.prepare(job.profile, job.cache, ranks.local)
+        sharding.prepare(job.profile)
         # Before CUDA starts, to know how much memory other programs hold. Rank 0 reads the cards of its whole node.
         card = open_card(cards if ranks.is_main else [cards[ranks.local]])
         # Check the rows and the model's folder before the slow imports, to report errors in them at once.

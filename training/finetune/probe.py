@@ -21,6 +21,7 @@ from training.contract.profile import Profile
 from training.contract.units import MIB
 from training.finetune.attempt import Attempt
 from training.finetune.packing import Row, find_largest_pass
+from training.finetune.sharding import find_local
 from training.finetune.vram import VramLimit
 from training.job.examples import Examples
 from training.job.job import Job
@@ -152,7 +153,7 @@ def leave_undisturbed(trainer: Trainer) -> Iterator[None]:
     trainer.current_gradient_accumulation_steps = trainer.args.gradient_accumulation_steps
     placeholder: Any = None
     if torch.cuda.is_available() and not trainer.optimizer.state:
-        sizes = [p.numel() for p in trainer.model.parameters() if p.requires_grad]
+        sizes = [find_local(p).numel() for p in trainer.model.parameters() if p.requires_grad]
         placeholder = [
             torch.empty(optimizer_bytes([size], trainer.args.optim), dtype=torch.uint8, device="cuda") for size in sizes
         ]

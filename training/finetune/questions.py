@@ -29,6 +29,7 @@ from training.finetune.attempt import Attempt
 from training.finetune.callbacks import Reporter
 from training.finetune.decoding import CheckedDecoder
 from training.finetune.inference import keep_random_states, let_answer, without_adapter
+from training.finetune.sharding import NO_ANSWERS
 from training.finetune.vram import VramLimit
 from training.job.answers import count_cache_bytes
 from training.job.chat_answer import answer_request
@@ -125,6 +126,8 @@ class AnswerQuestions(TrainerCallback):
 
         with open_answer(run, name) as send:
             try:
+                if self._profile.is_sharded:
+                    raise TrainingFailure("bad_config", f"{NO_ANSWERS}.", "Park the run and chat then.")
                 if self._profile.lora.bias != "none" and not request.adapter:
                     message = "The run trains biases, so its base model can't answer while it trains."
                     raise TrainingFailure("bad_config", message, "Ask the adapter, or park the run and chat then.")

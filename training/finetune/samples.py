@@ -113,6 +113,8 @@ class Sampler:
     ) -> None:
         """Ask all questions and emit the answers, in the order of the questions. If even one answer alone finds no
         memory, warns instead: no sample is worth the end of a run."""
+        if not self._questions:
+            return
         prompts = [
             Prompt(place, _encode(tokenizer, question), self._max_new_tokens)
             for place, question in enumerate(self._questions)
@@ -149,7 +151,7 @@ def make_sampler(
     evaluation = profile.evaluation
     return Sampler(
         attempt,
-        choose_questions(profile, rows, refused, eval_rows),
+        [] if profile.is_sharded else choose_questions(profile, rows, refused, eval_rows),
         evaluation.sample_max_new_tokens,
         evaluation.per_device_eval_batch_size * profile.model.max_seq_length,
     )

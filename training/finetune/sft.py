@@ -35,6 +35,7 @@ from training.finetune.pinned import limit_pinned_memory
 from training.finetune.probe import Probe
 from training.finetune.ranks import Ranks, require_gpu
 from training.finetune.samples import make_sampler
+from training.finetune.sharding import NO_ANSWERS, gather_adapter
 from training.finetune.time_limit import TimeLimit
 from training.finetune.trackers import finish_at_end, make_trackers
 from training.finetune.trainer import Trainer
@@ -122,6 +123,8 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None, time_limit:
     limit.find_failed_pass = PassFinder(trainer, examples, rows, job.source)
     if profile.launch.probe:
         trainer.add_callback(Probe(trainer, examples, attempt, job, profile, shape, limit))
+    if profile.is_sharded:
+        attempt.warn(f"{NO_ANSWERS}: there are no samples and no pass rates.")
     sampler = make_sampler(attempt, profile, rows.rows, examples.refused, eval_rows)
     form = describe_rows(rows.rows, profile.dataset.system_prompt, examples.lengths)
     book_judge = prepare_book_judge(attempt, profile, rows.rows, eval_rows, form, model, tokenizer)
@@ -140,11 +143,15 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None, time_limit:
     attempt.stop.can_save = True
     with limit.explain_out_of_memory("training", "Training stopped", profile, shape), finish_at_end(trackers):
         trainer.train(resume_from_checkpoint=str(attempt.resume_from) if attempt.resume_from else None)
-    if not ranks.is_main:
-        return ev.Done(step=trainer.state.global_step)  # rank 0 saves the adapter, and says how the run ended
 
     # Save
-    adapter_step = save_adapter()
+    if profile.is_sharded:
+        with gather_adapter(model):
+            adapter_step = save_adapter() if ranks.is_main else None
+    elif ranks.is_main:
+        adapter_step = save_adapter()
+    if not ranks.is_main:
+        return ev.Done(step=trainer.state.global_step)  # rank 0 says how the run ended
     if save_adapter.is_stopped:
         return attempt.make_stop_event()
     seconds = round(time.monotonic() - started, 1)
@@ -261,6 +268,7 @@ def build_trainer(
     )
     if packed and packing.enable(trainer):
         trainer.pass_tokens, trainer.eval_pass_tokens = pass_tokens, eval_pass_tokens
+        trainer.is_sharded = profile.is_sharded
     elif packed:
         kind = model.config.model_type
         warn(f"Rows of a model of type {kind} can't be packed, because Unsloth can't keep them apart. They are padded.")

@@ -24,7 +24,8 @@ from training.finetune import checkpoints, clock
 from training.finetune.fit import Fit
 from training.finetune.packing import Batch, split_into_passes
 from training.finetune.ranks import Ranks
-from training.finetune.shares import deal_out, is_blank
+from training.finetune.sharding import find_local
+from training.finetune.shares import BLANK, deal_out, is_blank
 from training.job.tokens import IGNORED
 
 if TYPE_CHECKING:
@@ -37,12 +38,14 @@ class Trainer(SFTTrainer):
     lowest evaluation loss. `pass_tokens` and `eval_pass_tokens`: the tokens of packed rows in one full pass of
     training and of an evaluation; None if rows are not packed. `running_pass` is the batch that goes through the model
     now, or that failed there; None between passes. `is_evaluating` says whether it belongs to an evaluation. `fit` fits
-    the learning rate to the run's time. `save_seconds` is how long the last checkpoint took."""
+    the learning rate to the run's time. `is_sharded` says whether each rank has only a share of the model.
+    `save_seconds` is how long the last checkpoint took."""
 
     pass_tokens: int | None = None
     eval_pass_tokens: int | None = None
     running_pass: Batch | None = None
     is_evaluating = False
+    is_sharded = False
     fit: Fit | None = None
     save_seconds: float | None = None
 
@@ -86,7 +89,7 @@ class Trainer(SFTTrainer):
         several ranks, each adds up its own; they share them in the last pass."""
         if self.pass_tokens is None:
             return self._train_pass(model, inputs, num_items_in_batch)
-        *passes, last = split_into_passes(inputs, self.pass_tokens)
+        *passes, last = self._split(inputs, self.pass_tokens)
         losses = []
         for part in passes:
             with self.accelerator.no_sync(model):
@@ -115,8 +118,17 @@ class Trainer(SFTTrainer):
         loss of the evaluation comes from the sums."""
         if self.eval_pass_tokens is None:
             return self._evaluate_pass(model, inputs, *args, **kwargs)
-        passes = split_into_passes(inputs, self.eval_pass_tokens)
+        passes = self._split(inputs, self.eval_pass_tokens)
         return [self._evaluate_pass(model, part, *args, **kwargs) for part in passes][-1]
+
+    def _split(self, inputs: Batch, pass_tokens: int) -> list[Batch]:
+        """Split a batch of packed rows into passes. Where the ranks share the model, each has as many as the others:
+        the passes that it lacks learn nothing."""
+        passes = list(split_into_passes(inputs, pass_tokens))
+        if self.is_sharded:
+            missing = max(self.ranks.gather(len(passes))) - len(passes)
+            passes += [dict(self.data_collator([BLANK])) for _ in range(missing)]
+        return passes
 
     def _evaluate_pass(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         self.running_pass, self.is_evaluating = dict(inputs), True
@@ -136,7 +148,8 @@ class Trainer(SFTTrainer):
         self.save_seconds = clock.read_awake() - started
 
     def _save_whole_checkpoint(self, model: Any, trial: Any) -> None:
-        is_finite = all(bool(torch.isfinite(p).all()) for p in self.model.parameters() if p.requires_grad)
+        trained = (find_local(each) for each in self.model.parameters() if each.requires_grad)
+        is_finite = all(bool(torch.isfinite(part).all()) for part in trained)
         if any(self.ranks.agree(not is_finite)):
             self._warn("The adapter has NaN or infinite values. This checkpoint is not saved.")
             return

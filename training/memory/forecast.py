@@ -21,6 +21,7 @@ Verdict = Literal["fits", "tight", "no"]
 NF4_BYTES = 0.515869
 """Bytes of one 4-bit weight, with an 8-bit scale for every 64 weights and a 32-bit scale for every 256 of those."""
 STREAMED_LAYERS = 3  # offloaded layers that are on the GPU at one time: one in use, two on their way
+GATHERED_LAYERS = 2  # of a model of which each card keeps a share: one in use, one on its way
 ROPE_ROWS = 32768  # initial length of Unsloth's tables of cosines and sines
 
 WORKSPACE = 32 * MIB  # cuBLAS' workspace
@@ -186,10 +187,14 @@ def _parts(
     """Compute the allocator's memory by component, in MiB. If loading needs more than training, loading counts."""
     trainable = list(trainable_tensors(profile, shape))
     adapter = sum(trainable)
-    weights = _weights(profile, shape, offloaded)
+    weights = whole = _weights(profile, shape, offloaded)
     copies = 1 if profile.ranks == 1 else 2  # of the gradients: processes send each other theirs from buckets
-    lora = 4 * adapter * (1 + copies)  # weights and gradients in float32
-    optimizer = optimizer_bytes(trainable, profile.training.optim)
+    lora = 4.0 * adapter * (1 + copies)  # weights and gradients in float32
+    optimizer: float = optimizer_bytes(trainable, profile.training.optim)
+    if profile.is_sharded:
+        share = 1 / profile.ranks
+        lora, optimizer = 8 * adapter * share, optimizer * share
+        weights -= (1 - share) * max(0, shape.num_hidden_layers - GATHERED_LAYERS) * _layer_bytes(profile, shape)
     rows, loss = compute_pass_bytes(profile, shape)
     tables = 4 * max(ROPE_ROWS, profile.model.max_seq_length) * shape.head_dim
     scratch = SCRATCH * 2 * shape.hidden_size * shape.intermediate_size
@@ -204,8 +209,9 @@ def _parts(
         if limit is not None:
             used = weights + lora + optimizer + activations + loss + WORKSPACE
             slack = max(SLACK_SHARE_UNDER_LIMIT * slack, min(slack, (limit - machine.context_mib) * MIB - used))
-    # An offloaded embedding moves to host memory only when everything is loaded.
-    loading = max(0.0, embedding - (lora + optimizer + activations + loss))
+    # An offloaded embedding moves to host memory, and the other shares of a model to other cards, only when everything
+    # is loaded.
+    loading = max(0.0, whole + embedding - (weights + lora + optimizer + activations + loss))
     parts = {
         "weights": weights + loading,
         "lora": lora,
@@ -230,12 +236,16 @@ def trainable_tensors(profile: Profile, shape: ModelShape) -> Iterator[int]:
 def _weights(profile: Profile, shape: ModelShape, offloaded: int) -> float:
     """Compute the bytes of the layers on the GPU, of the embedding and of the head."""
     plain = _unquantised_bytes(profile)
-    per_weight = NF4_BYTES if profile.model.load_in_4bit else plain
     norms = plain * (2 * shape.num_hidden_layers + 1) * shape.hidden_size
     in_host_memory = max(0, offloaded - STREAMED_LAYERS) * streamed_bytes(profile, shape)
-    layers = per_weight * shape.layer_parameters * shape.num_hidden_layers + norms - in_host_memory
+    layers = _layer_bytes(profile, shape) * shape.num_hidden_layers + norms - in_host_memory
     embeddings = 1 if shape.tie_word_embeddings or _embedding_offloaded(profile, shape) else 2
     return layers + plain * shape.embedding_parameters * embeddings
+
+
+def _layer_bytes(profile: Profile, shape: ModelShape) -> float:
+    """Compute the bytes of the large weights of one layer, with their scales."""
+    return (NF4_BYTES if profile.model.load_in_4bit else _unquantised_bytes(profile)) * shape.layer_parameters
 
 
 def streamed_bytes(profile: Profile, shape: ModelShape) -> float:
