@@ -32,12 +32,10 @@ from training.contract import cache
 from training.contract import events as ev
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
-from training.memory.forecast import Machine, forecast
-from training.memory.model_shape import ModelShape
 
 STEPS, STEP_ROWS, LONG_STEP = 8, 4, 5
 SHORT_WORDS = (18, 33)  # about 160 tokens a row with the demo's tokenizer
-CUT = 0.27  # of what the long row needs beyond the short ones is missing in the second run
+CUT = 0.3  # of what the long row needs beyond the short ones is missing in the second run
 MAX_DIFFERENCE = 0.02  # of the loss of a step: sums of bfloat16 are rounded otherwise in other tiles
 
 
@@ -89,15 +87,14 @@ def train(name: str, profile: Profile, rows: Path, work: Path) -> tuple[list[ev.
     return events, time.monotonic() - started
 
 
-def choose_limit(events: list[ev.Event], profile: Profile, shape: str) -> int:
-    """Choose a limit below what the long row needs, and above what the short ones need, by the forecast: the peak that
-    the allocator counts is that of loading."""
+def choose_limit(events: list[ev.Event]) -> int:
+    """Choose a limit between what the short rows and what the long row had in use."""
     memory = [event for event in events if isinstance(event, ev.Memory)]
     context = max((event.device_mib or 0) - (event.reserved_mib or 0) for event in memory)
     long, short = (
-        forecast(profile.with_max_seq_length(tokens), ModelShape.from_config(SHAPES[shape]), Machine()).reserved_mib
-        for tokens in (profile.model.max_seq_length, STEP_ROWS * 160)
+        max(event.peak_allocated_mib or 0 for event in memory if event.step < end) for end in (STEPS + 1, LONG_STEP)
     )
+    print(json.dumps({"context_mib": context, "long_mib": long, "short_mib": short}), flush=True)
     return round(context + long - CUT * (long - short))
 
 
@@ -120,7 +117,7 @@ def main() -> int:
         unlimited = make_profile(model, args.tokens, None)
         line = write_rows(work / "rows.jsonl", args.tokens, unlimited.training.seed)
         events, seconds = train("unlimited", unlimited, work / "rows.jsonl", work)
-        limit = choose_limit(events, unlimited, args.shape)
+        limit = choose_limit(events)
         healed, healed_seconds = train("healed", make_profile(model, args.tokens, limit), work / "rows.jsonl", work)
     result = compare(events, healed, line)
     result |= {"limit_mib": limit, "seconds": round(seconds, 1), "healed_seconds": round(healed_seconds, 1)}

@@ -11,7 +11,8 @@ loaded in 4 bits, and all rows have 2,048 tokens. Prints a JSON line for each fi
   killed, and the run is resumed, stopped and resumed again.
 - "killed": how long it takes until the run tells of a killed rank, and until no rank is left.
 
-With `--fsdp`, trains the shape with DDP and with Unsloth's own FSDP2, and prints the losses and the memory of both.
+With `--fsdp`, trains the shape on two cards with DDP and with FSDP, which is stopped and resumed, and prints the losses
+and the memory of both.
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ from gpu import PROFILE, ROOT, config_of, ev_of, write_rows
 from codex_tui.profiles.resolve import load_profile
 from training.contract import cache
 from training.contract import events as ev
+from training.contract.checkpoints import ADAPTER
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 from training.memory.forecast import Machine, forecast
@@ -192,25 +193,41 @@ def write_model(shape: str, model: Path) -> None:
     print(f"{shape} written in {time.monotonic() - began:.0f} s", flush=True)
 
 
-def try_fsdp(work: Path, steps: int) -> None:
-    run, _ = make_run("fsdp", work, [0, 1], steps)
-    ports = count(29510)
+def compare_fsdp(work: Path, steps: int) -> None:
+    """Train on two cards with DDP, and with FSDP through a stop and a resume."""
+    runs = {}
+    shape = ModelShape.from_config(json.loads((work / "model" / "config.json").read_text()))
     for strategy in ("ddp", "fsdp"):
-        environ = os.environ | {"PYTHONUNBUFFERED": "1", cache.VARIABLE: str(work / "cache")}
+        run, profile = make_run(strategy, work, [0, 1], steps, strategy=strategy)
+        memory, process = CardMemory(), start(run)
         if strategy == "fsdp":
-            environ["UNSLOTH_FSDP2"] = "1"
-        memory, out = CardMemory(), work / strategy
-        command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={next(ports)}",
-                   str(HERE / "ranks_fsdp.py"), str(run.path), str(out)]  # fmt: skip
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, env=environ, check=False, timeout=240)
-            code, output = done.returncode, done.stdout + done.stderr
-        except subprocess.TimeoutExpired as error:
-            code, output = -1, str((error.stdout or b"")[-3000:]) + str((error.stderr or b"")[-3000:])
-        answers = [json.loads(line) for line in output.splitlines() if line.startswith('{"rank"')]
-        say("fsdp", strategy=strategy, code=code, device_mib=[round(peak) for peak in memory.peaks], ranks=answers)
-        if code:
-            print(output[-5000:], flush=True)
+            wait_for_step(run, process, SAVE_STEPS + 2)
+            run.request_stop("save")
+            finish(run, process, ev.Stopped)
+            run.clear_stop()
+            process = start(run)
+        finish(run, process)
+        seen, runs[strategy] = events(run), run
+        rates = [e.tokens_per_second for e in seen if isinstance(e, ev.Metrics) and e.step > WARM_UP]
+        probes = [e for e in seen if isinstance(e, ev.Probe)]
+        peaks = [e for e in seen if isinstance(e, ev.Memory)]
+        parts = forecast(profile, shape, Machine(expandable_segments=True))
+        say(
+            "fsdp",
+            strategy=strategy,
+            tokens_per_second=statistics.median(rates),
+            device_mib=[round(peak) for peak in memory.peaks],
+            probe_allocated_mib=[e.peak_allocated_mib for e in probes],
+            probe_reserved_mib=[e.peak_reserved_mib for e in probes],
+            peak_reserved_mib=max((e.peak_reserved_mib or 0 for e in peaks), default=None),
+            allocated_mib=peaks[-1].allocated_mib,
+            forecast_reserved_mib=round(parts.reserved_mib),
+            forecast={name: round(mib) for name, mib in parts.components.items()},
+            resumed_from=[e.resume_step for e in seen if isinstance(e, ev.Started)],
+            adapter_bytes=(run.adapter / ADAPTER).stat().st_size,
+        )
+    evaluations = [[e.eval_loss for e in events(run) if isinstance(e, ev.Eval)] for run in runs.values()]
+    say("fsdp losses", **{name: losses(run) for name, run in runs.items()}, eval_losses=evaluations)
 
 
 def main() -> None:
@@ -227,7 +244,7 @@ def main() -> None:
         write_model(args.shape or ("8b" if args.fsdp else "3b"), work / "model")
         write_rows(work / "rows.jsonl", max(args.cards) * ACCUMULATED * args.steps + 2 * EVAL_ROWS, LENGTH)
         if args.fsdp:
-            try_fsdp(work, 8)
+            compare_fsdp(work, args.steps)
             return
         memory = CardMemory()
         *small, largest = sorted(args.cards)
