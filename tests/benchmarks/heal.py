@@ -32,6 +32,7 @@ from training.contract import cache
 from training.contract import events as ev
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
+from training.memory.forecast import CONTEXT_MIB
 
 STEPS, STEP_ROWS, LONG_STEP = 8, 4, 5
 SHORT_WORDS = (18, 33)  # about 160 tokens a row with the demo's tokenizer
@@ -88,14 +89,13 @@ def train(name: str, profile: Profile, rows: Path, work: Path) -> tuple[list[ev.
 
 
 def choose_limit(events: list[ev.Event]) -> int:
-    """Choose a limit between what the short rows and what the long row had in use."""
+    """Choose a limit between what the short rows and what the long row had in use. The CUDA context comes on top."""
     memory = [event for event in events if isinstance(event, ev.Memory)]
-    context = max((event.device_mib or 0) - (event.reserved_mib or 0) for event in memory)
     long, short = (
         max(event.peak_allocated_mib or 0 for event in memory if event.step < end) for end in (STEPS + 1, LONG_STEP)
     )
-    print(json.dumps({"context_mib": context, "long_mib": long, "short_mib": short}), flush=True)
-    return round(context + long - CUT * (long - short))
+    print(json.dumps({"long_mib": long, "short_mib": short}), flush=True)
+    return round(CONTEXT_MIB + long - CUT * (long - short))
 
 
 def read_losses(events: list[ev.Event]) -> dict[int, float | None]:
