@@ -1,4 +1,5 @@
 """FSDP: each rank keeps a share of the model, and gathers a layer when it computes it. Unsloth's own FSDP2 does that.
+Where the whole model takes little of the card, it stays whole, and only what is trained is shared.
 
 All ranks run each pass together, and each gathering of the adapter. A rank that did something with the model alone
 would wait for the others for ever: so nothing is asked during training, neither samples nor questions.
@@ -18,10 +19,6 @@ from training.contract.profile import Profile
 if TYPE_CHECKING:
     import torch
 
-ENVIRON = {
-    "UNSLOTH_FSDP2": "1",
-    "UNSLOTH_FSDP2_LAYOUT": "sharded",  # by default a model that fits stays whole on each card
-}
 NO_ANSWERS = 'With launch.strategy = "fsdp", the model answers nothing while it trains'
 
 
@@ -35,7 +32,7 @@ def prepare(profile: Profile) -> None:
             'launch.strategy = "fsdp" needs GPUs: torch for CPUs comes without Triton.',
             'Set launch.strategy = "ddp".',
         )
-    os.environ.update(ENVIRON)
+    os.environ["UNSLOTH_FSDP2"] = "1"
 
 
 def find_local(parameter: torch.Tensor) -> torch.Tensor:

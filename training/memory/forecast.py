@@ -21,6 +21,7 @@ Verdict = Literal["fits", "tight", "no"]
 NF4_BYTES = 0.515869
 """Bytes of one 4-bit weight, with an 8-bit scale for every 64 weights and a 32-bit scale for every 256 of those."""
 STREAMED_LAYERS = 3  # offloaded layers that are on the GPU at one time: one in use, two on their way
+WHOLE_SHARE = 0.4  # of a card: Unsloth's FSDP2 leaves a model whole that takes no more
 GATHERED_LAYERS = 2  # of a model of which each card keeps a share: one in use, one on its way
 ROPE_ROWS = 32768  # initial length of Unsloth's tables of cosines and sines
 
@@ -30,7 +31,7 @@ LORA_COPIES = 1.09  # 16-bit copies of one layer's adapter, as a share of its 32
 OTHER = 28 * MIB  # small tensors that have no term of their own
 SLACK, SLACK_SHARE = 28.0 * MIB, 0.031  # memory that the allocator reserves and can't use; the share is of activations
 # The same where the allocator's segments can't grow, as under WSL2:
-FIXED_SLACK_SHARE, MAX_FIXED_SLACK = 0.55, 440 * MIB
+FIXED_SLACK_SHARE, MAX_FIXED_SLACK = 0.9, 540 * MIB
 SLACK_SHARE_UNDER_LIMIT = (
     0.5  # share of that slack that remains when a limit forces the allocator to free unused blocks
 )
@@ -194,7 +195,8 @@ def _parts(
     if profile.is_sharded:
         share = 1 / profile.ranks
         lora, optimizer = 8 * adapter * share, optimizer * share
-        weights -= (1 - share) * max(0, shape.num_hidden_layers - GATHERED_LAYERS) * _layer_bytes(profile, shape)
+        if not machine.card_mib or whole > WHOLE_SHARE * machine.card_mib * MIB:
+            weights -= (1 - share) * max(0, shape.num_hidden_layers - GATHERED_LAYERS) * _layer_bytes(profile, shape)
     rows, loss = compute_pass_bytes(profile, shape)
     tables = 4 * max(ROPE_ROWS, profile.model.max_seq_length) * shape.head_dim
     scratch = SCRATCH * 2 * shape.hidden_size * shape.intermediate_size

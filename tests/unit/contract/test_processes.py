@@ -60,6 +60,11 @@ def test_accumulated_batches_are_divided_by_the_processes(
             "each of the 2 processes keeps the whole model on its card",
         ),
         (
+            {"launch": {"strategy": "fsdp"}},
+            "launch.strategy",
+            "one process has nobody to share the model with; list several in hardware.device",
+        ),
+        (
             {"hardware": {"device": [1, 2]}, "model": {"name": "demo:llama", "offload_embedding": True}},
             "model.offload_embedding",
             "each of the 2 processes keeps the whole model on its card",
