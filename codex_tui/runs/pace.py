@@ -94,7 +94,8 @@ def _count_evals_left(state: RunState, resolved: ev.Resolved) -> float:
 
 
 def _estimate_eval_seconds(state: RunState, resolved: ev.Resolved, step_seconds: float) -> float:
-    """Estimate the seconds of an evaluation and its sample. Before the first one, from the speed of training."""
+    """Estimate the seconds of an evaluation and its sample. Before the first one, from the speed of training, and from
+    the time of the base model's sample."""
     sampled_at = {sample.step: sample.time for sample in state.samples[-RECENT:]}
     seconds = average_uninterrupted(
         event.seconds + max(0.0, sampled_at.get(event.step, event.time) - event.time)
@@ -104,7 +105,8 @@ def _estimate_eval_seconds(state: RunState, resolved: ev.Resolved, step_seconds:
     if seconds is not None:
         return seconds
     rows_per_step = max(1.0, resolved.train_rows / max(1, resolved.steps_per_epoch))
-    return FORWARD_SHARE * step_seconds * resolved.eval_rows / rows_per_step
+    sampling = next((sample.seconds for sample in reversed(state.samples) if sample.seconds is not None), 0.0)
+    return FORWARD_SHARE * step_seconds * resolved.eval_rows / rows_per_step + sampling
 
 
 def _estimate_book_seconds(state: RunState, resolved: ev.Resolved) -> float:

@@ -28,7 +28,8 @@ class Eval(Event, tag="eval"):
 class Sample(Event, tag="sample"):
     """The model's greedy answer to one of the run's questions, at an evaluation. At step 0 it is the base model's.
 
-    `cut_at` is the number of tokens at which the answer was cut. None: the model ended its answer itself.
+    `cut_at` is the number of tokens at which the answer was cut. None: the model ended its answer itself. `seconds` is
+    the time that all answers at this step took together.
     """
 
     step: int
@@ -36,6 +37,7 @@ class Sample(Event, tag="sample"):
     text: str
     reference: str = ""
     cut_at: Count | None = None
+    seconds: Finite | None = None
 
 
 class PassRate(Event, tag="pass_rate"):

@@ -3,6 +3,7 @@ batches, as those to the questions of a book."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -119,6 +120,7 @@ class Sampler:
             Prompt(place, _encode(tokenizer, question), self._max_new_tokens)
             for place, question in enumerate(self._questions)
         ]
+        started = time.monotonic()
         try:
             with let_answer(model, bf16=args.bf16, fp16=args.fp16) as autocast:
                 answerer = Answerer(
@@ -132,6 +134,7 @@ class Sampler:
                     f"There is no sample at step {state.global_step:,}. {failure.message} Later evaluations try again."
                 )
             return
+        seconds = round(time.monotonic() - started, 3)
         for place, question in enumerate(self._questions):
             answer = answers[place]
             self._attempt.events.emit(
@@ -141,6 +144,7 @@ class Sampler:
                     text=answer.text,
                     reference=question.reference,
                     cut_at=None if answer.ended == "eos" else answer.tokens,
+                    seconds=seconds,
                 )
             )
 

@@ -131,6 +131,18 @@ def test_evaluations_and_checkpoints_to_come_are_added() -> None:
     assert run.left == 0
 
 
+def test_before_the_first_evaluation_its_sample_takes_as_long_as_the_base_models() -> None:
+    """A run of minutes spends a tenth of its time on samples, and would seem to end that much earlier."""
+    run = Clock(total=100, eval_steps=50)
+    run.steps(1, 10)
+    without = run.left
+    assert without is not None
+    other = Clock(total=100, eval_steps=50)
+    other.after(8, ev.Sample(step=0, prompt="Who?", text="Me", seconds=8.0))
+    other.steps(1, 10)
+    assert other.left == pytest.approx(without + 2 * 8)
+
+
 def test_the_time_left_falls_during_an_evaluation() -> None:
     run = Clock(eval_steps=20)
     run.steps(1, 20)
