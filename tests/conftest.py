@@ -15,6 +15,8 @@ from support.pilot import wait_for_idle
 from codex_tui.base.progress import Progress
 from codex_tui.environment import build
 
+TESTS = Path(__file__).parent
+
 # All models here are tiny: threads would wait for each other longer than they work. The trainer does this for the demo.
 os.environ["OMP_NUM_THREADS"] = "1"
 
@@ -27,6 +29,22 @@ os.environ["TERM"] = "xterm"
 settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("suite", settings.get_profile("search"), derandomize=True)
 settings.load_profile("suite")
+
+
+# Long files come first, so that no worker of pytest-xdist has one left when the others are done. While one worker
+# trains the demo for test_demo.py, the other has the next two files, which do not need it.
+FIRST_FILES = ("trainer/test_demo.py", "terminal/test_life_of_a_run.py", "trainer/test_kills.py")
+FOLDERS = ("trainer", "engines", "hub", "terminal", "app", "unit")  # those with the longest files first
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> tuple[int, int]:
+    file = item.path.relative_to(TESTS)
+    first = FIRST_FILES.index(str(file)) if str(file) in FIRST_FILES else len(FIRST_FILES)
+    return first, FOLDERS.index(file.parts[0]) if file.parts[0] in FOLDERS else len(FOLDERS)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -14,7 +14,7 @@ from codex_tui.judge.books import load_profile_book
 from codex_tui.profiles.resolve import load_profile
 from codex_tui.workers.process import trainer_environment
 from support.config_file import write_config
-from support.program_server import PLAIN, PRELOADED, start_server
+from support.program_server import FORKED_WORKERS, PLAIN, PRELOADED, UNSLOTH, start_server
 from training.contract import cache
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
@@ -24,11 +24,16 @@ MINUTES = 60.0
 
 @dataclass
 class Trainer:
-    """Makes run directories as the launcher does and trains them. The runs share `cache`, by default in `folder`."""
+    """Makes run directories as the launcher does and trains them. The runs share `cache`, by default in `folder`.
+
+    To save the import of Unsloth, a trainer or a chat worker is a fork of a process that has imported the libraries. If
+    `is_new_program` is set, it is a new program, as for a person.
+    """
 
     python: Path
     folder: Path
     cache: Path | None = None
+    is_new_program: bool = False
 
     def run(self, name: str, profile: Profile, dataset: str | None = None) -> RunDirectory:
         run = RunDirectory(self.folder / name)
@@ -58,6 +63,10 @@ class Trainer:
         return trainer_environment() | {"CUDA_VISIBLE_DEVICES": "", cache.VARIABLE: str(folder)}
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+        """Start `python -m training ARGUMENTS`."""
+        modules = UNSLOTH if len(arguments) == 1 else FORKED_WORKERS.get(arguments[0]) if arguments else None
+        if modules and not self.is_new_program:
+            return start_server(self.python, modules).start(self.folder, self.environ, arguments, **options)
         return subprocess.Popen(
             [str(self.python), "-m", "training", *arguments],
             env=self.environ,

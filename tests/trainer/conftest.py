@@ -1,8 +1,11 @@
-"""Real runs: the training environment, and the demo trained once for all tests."""
+"""Real runs: the training environment, and the demo."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -23,12 +26,28 @@ def trainer(trainer_python: Path, tmp_path_factory: pytest.TempPathFactory) -> T
 
 
 @pytest.fixture(scope="session")
-def demo(trainer: Trainer) -> RunDirectory:
-    """The demo, trained once for all tests."""
-    run = trainer.run("demo", demo_profile())
-    code = trainer.train(run)
-    assert code == 0, run.log.read_text()
-    return run
+def program_trainer(trainer: Trainer) -> Trainer:
+    """Starts each trainer and each worker as a new program, as the app does."""
+    return replace(trainer, is_new_program=True)
+
+
+@pytest.fixture(scope="session")
+def demo(program_trainer: Trainer, tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    """The demo. It is trained once for all workers of pytest-xdist. Each has a copy, with what else the trainer left in
+    its working directory."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    with (folder / "demo.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        shared = Trainer(program_trainer.python, folder / "demo", is_new_program=True)
+        run = RunDirectory(shared.folder / "demo")
+        if not run.path.exists():
+            shared.folder.mkdir()
+            run = shared.run("demo", demo_profile())
+            shared.train(run)
+    assert run.has_adapter(), run.log.read_text()
+    return RunDirectory(shutil.copytree(shared.folder, program_trainer.folder / "demo") / run.name)
 
 
 @pytest.fixture(scope="session")

@@ -18,11 +18,11 @@ from training.contract.run_directory import RunDirectory
 GOOD = json.dumps({"instruction": "Who are you?", "response": "A sample."})
 
 
-def test_bad_rows_are_refused_with_their_lines(trainer: Trainer, tmp_path: Path) -> None:
+def test_bad_rows_are_refused_with_their_lines(program_trainer: Trainer, tmp_path: Path) -> None:
     rows = tmp_path / "rows.jsonl"
     rows.write_text("\n".join([GOOD, "{", *["[]"] * 12, GOOD]))
-    run = trainer.run("bad-rows", demo_profile(), str(rows))
-    assert trainer.train(run) == 1
+    run = program_trainer.run("bad-rows", demo_profile(), str(rows))
+    assert program_trainer.train(run) == 1
     failed = events(run)[-1]
     assert (failed["type"], failed["kind"]) == ("failed", "bad_data")
     assert "13 bad rows" in failed["message"]
@@ -34,41 +34,41 @@ def test_bad_rows_are_refused_with_their_lines(trainer: Trainer, tmp_path: Path)
     assert failed["traceback"] in run.log.read_text()
 
 
-def test_a_model_that_is_not_there_is_named(trainer: Trainer) -> None:
-    run = trainer.run("no-model", demo_profile(model={"name": "/nowhere/a-model"}))
-    assert trainer.train(run) == 1
+def test_a_model_that_is_not_there_is_named(program_trainer: Trainer) -> None:
+    run = program_trainer.run("no-model", demo_profile(model={"name": "/nowhere/a-model"}))
+    assert program_trainer.train(run) == 1
     failed = events(run)[-1]
     assert failed["kind"] == "model_not_found"
     assert "/nowhere/a-model" in failed["message"]
 
 
-def test_a_config_that_makes_no_sense_is_named(trainer: Trainer) -> None:
-    run = trainer.run("no-sense", demo_profile())
+def test_a_config_that_makes_no_sense_is_named(program_trainer: Trainer) -> None:
+    run = program_trainer.run("no-sense", demo_profile())
     write_config(run, {**read_config(run), "profile": {"model": {"name": "demo:llama", "colour": "red"}}})
-    assert trainer.train(run) == 1
+    assert program_trainer.train(run) == 1
     failed = events(run)[-1]
     assert failed["kind"] == "bad_config"
     assert "model.colour" in failed["message"]
 
 
-def test_a_run_is_trained_by_one_process_only(trainer: Trainer) -> None:
-    run = trainer.run("locked", demo_profile())
+def test_a_run_is_trained_by_one_process_only(program_trainer: Trainer) -> None:
+    run = program_trainer.run("locked", demo_profile())
     with run.lock.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        assert trainer.train(run) == 1
+        assert program_trainer.train(run) == 1
     assert "another process is training this run" in run.log.read_text()
     assert not run.events.exists()
     assert run.read_process() is None
 
 
 @pytest.mark.parametrize("how", ["control", "signal"])
-def test_a_stop_before_the_first_step_ends_at_once(trainer: Trainer, how: str) -> None:
-    run = trainer.run(f"early-{how}", demo_profile())
+def test_a_stop_before_the_first_step_ends_at_once(program_trainer: Trainer, how: str) -> None:
+    run = program_trainer.run(f"early-{how}", demo_profile())
     run.request_stop("save")
     stale = run.control.stat().st_mtime - 3600  # meant for an earlier attempt: it must not stop this one
     os.utime(run.control, (stale, stale))
     with run.log.open("a") as log:
-        process = trainer.start(str(run.path), stdout=log, stderr=log)
+        process = program_trainer.start(str(run.path), stdout=log, stderr=log)
         _wait_for(run, '"Unsloth"')
         assert run.read_stop_request() is None
         process.send_signal(signal.SIGHUP)  # a closed terminal is no request
@@ -87,6 +87,6 @@ def _wait_for(run: RunDirectory, text: str) -> None:
         time.sleep(0.02)
 
 
-def test_what_is_no_run_is_refused(trainer: Trainer, tmp_path: Path) -> None:
-    assert trainer.start(str(tmp_path)).wait(300) == 1
-    assert trainer.start().wait(300) == 2
+def test_what_is_no_run_is_refused(program_trainer: Trainer, tmp_path: Path) -> None:
+    assert program_trainer.start(str(tmp_path)).wait(300) == 1
+    assert program_trainer.start().wait(300) == 2

@@ -79,10 +79,10 @@ def test_a_run_that_gets_no_better_ends_with_its_best_adapter(trainer: Trainer) 
     assert f"| weights of step | {best} |" in (run.adapter / "README.md").read_text()
 
 
-def test_how_a_killed_trainer_ended_is_known(trainer: Trainer) -> None:
-    run = trainer.run("killed", demo_profile())
+def test_how_a_killed_trainer_ended_is_known(program_trainer: Trainer) -> None:
+    run = program_trainer.run("killed", demo_profile())
     with run.log.open("a") as log:
-        parent = trainer.start(str(run.path), stdout=log, stderr=log)
+        parent = program_trainer.start(str(run.path), stdout=log, stderr=log)
     while not events(run, "metrics") and parent.poll() is None:
         time.sleep(0.05)
     identity = run.read_process()

@@ -41,7 +41,7 @@ def whole(trainer: Trainer) -> RunDirectory:
 
 @pytest.fixture(scope="module")
 def healed(trainer: Trainer) -> RunDirectory:
-    breaking = BreakingTrainer(trainer.python, trainer.folder, trainer.cache)
+    breaking = BreakingTrainer(trainer.python, trainer.folder, trainer.cache, is_new_program=True)
     run = breaking.run("heal-broken", demo_profile(**PROFILE))
     assert breaking.train(run) == 0, run.log.read_text()
     return run

@@ -56,7 +56,7 @@ def test_a_model_that_can_not_be_packed_is_padded_and_says_so(trainer: Trainer) 
 
 def accumulating(**training: Any) -> Profile:
     return demo_profile(
-        training={"max_steps": 6, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 4, **training}
+        training={"max_steps": 12, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 4, **training}
     )
 
 

@@ -77,12 +77,12 @@ def nodes(trainer: Trainer, rows: str) -> Iterator[RunDirectory]:
 
 
 @pytest.fixture
-def start(trainer: Trainer, two: RunDirectory) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def start(program_trainer: Trainer, two: RunDirectory) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     started: list[subprocess.Popen[str]] = []
 
     def begin(run: RunDirectory = two) -> subprocess.Popen[str]:
         with run.log.open("a") as log:
-            started.append(trainer.start(str(run.path), stdout=log, stderr=log))
+            started.append(program_trainer.start(str(run.path), stdout=log, stderr=log))
         return started[-1]
 
     yield begin
@@ -194,13 +194,13 @@ def count_tokens(run: RunDirectory) -> dict[int, int]:
     return {event["step"]: event["tokens"] for event in events(run, "metrics")}
 
 
-def test_packed_rows_have_the_gradient_of_one_process(trainer: Trainer, one: RunDirectory, rows: str) -> None:
+def test_packed_rows_have_the_gradient_of_one_process(program_trainer: Trainer, one: RunDirectory, rows: str) -> None:
     """Ranks pack other rows together than one process does, so the last bits differ, and more with each step."""
     values = make_profile(processes=2).model_dump()
     values["training"]["packing"] = "auto"
     values["checkpoints"]["save_steps"] = STEPS
-    packed = trainer.run("packed", Profile.model_validate(values), rows)
-    assert trainer.train(packed) == 0, packed.log.read_text()
+    packed = program_trainer.run("packed", Profile.model_validate(values), rows)
+    assert program_trainer.train(packed) == 0, packed.log.read_text()
     (resolved,) = events(packed, "resolved")
     assert "training.packing" not in resolved["changed"]
     mine, theirs = losses(packed), losses(one)

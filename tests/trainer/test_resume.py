@@ -91,10 +91,10 @@ def book(trainer: Trainer) -> Path:
 
 
 @pytest.fixture(scope="module")
-def whole(trainer: Trainer) -> RunDirectory:
+def whole(program_trainer: Trainer) -> RunDirectory:
     """The run that nobody interrupted."""
-    run = trainer.run("whole", Profile.model_validate(ASKED))
-    assert trainer.train(run) == 0, run.log.read_text()
+    run = program_trainer.run("whole", Profile.model_validate(ASKED))
+    assert program_trainer.train(run) == 0, run.log.read_text()
     return run
 
 
@@ -144,13 +144,15 @@ def test_stop_saves_a_checkpoint_and_the_adapter(stopped: RunDirectory) -> None:
     assert stopped.has_adapter()
 
 
-def test_resume_goes_on_as_if_never_interrupted(stopped: RunDirectory, whole: RunDirectory, trainer: Trainer) -> None:
+def test_resume_goes_on_as_if_never_interrupted(
+    stopped: RunDirectory, whole: RunDirectory, program_trainer: Trainer
+) -> None:
     step = events(stopped)[-1]["step"]
     broken = stopped.checkpoints / f"checkpoint-{STEPS - 1}"  # what a crash in the middle of a save leaves
     broken.mkdir()
     (broken / "adapter_model.safetensors").write_bytes(b"\0" * 8)
 
-    assert trainer.train(stopped) == 0, stopped.log.read_text()
+    assert program_trainer.train(stopped) == 0, stopped.log.read_text()
 
     told = events(stopped)
     assert [event["seq"] for event in told] == list(range(len(told)))

@@ -74,18 +74,18 @@ def test_from_the_start_it_says_that_the_rows_are_others(trainer: Trainer, begun
 
 
 @pytest.mark.parametrize("name", ["lock", "events.jsonl"])
-def test_a_pipe_holds_nobody_up(trainer: Trainer, name: str) -> None:
-    run = trainer.run(f"pipe-{name}", demo_profile())
+def test_a_pipe_holds_nobody_up(program_trainer: Trainer, name: str) -> None:
+    run = program_trainer.run(f"pipe-{name}", demo_profile())
     os.mkfifo(run.path / name)
     with run.log.open("w") as log:
-        assert trainer.start(str(run.path), stdout=log, stderr=log).wait(300) == 1
+        assert program_trainer.start(str(run.path), stdout=log, stderr=log).wait(300) == 1
     assert run.log.read_text() == f"{run.path / name}: it is not a file\n"
 
 
 @pytest.mark.parametrize("how", ["moved", "emptied"])
-def test_a_run_whose_folder_is_gone_is_not_trained_unseen(trainer: Trainer, how: str) -> None:
-    run = trainer.run(how, demo_profile())
-    process = trainer.start(str(run.path), stderr=subprocess.PIPE)
+def test_a_run_whose_folder_is_gone_is_not_trained_unseen(program_trainer: Trainer, how: str) -> None:
+    run = program_trainer.run(how, demo_profile())
+    process = program_trainer.start(str(run.path), stderr=subprocess.PIPE)
     while not events(run, "phase"):
         time.sleep(0.02)
     if how == "moved":

@@ -64,22 +64,22 @@ def read(python: Path, program: str, *arguments: str, **environ: str) -> dict[st
 
 
 def test_a_killed_run_continues_its_curves_and_learns_the_same(
-    trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+    program_trainer: Trainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted: list[Tracker] = ["tensorboard", "trackio"]
-    if lacking := [name for name in wanted if find_versions(trainer.python)[name] is None]:
+    if lacking := [name for name in wanted if find_versions(program_trainer.python)[name] is None]:
         pytest.skip(f"{', '.join(lacking)} not installed: codex-tui setup --with {','.join(lacking)}")
-    store = trainer.folder / "tracker-store"
+    store = program_trainer.folder / "tracker-store"
     monkeypatch.setenv(VARIABLE, str(store))
     training = {"max_steps": 8, "logging_steps": 1}
     runs: list[RunDirectory] = []
     for name, to in (("plain", []), ("tracked", wanted)):
         profile = demo_profile(training=training, checkpoints={"save_steps": 4}, tracking={"to": to, "project": "demo"})
-        run = trainer.run(f"trackers-{name}", profile)
+        run = program_trainer.run(f"trackers-{name}", profile)
         runs.append(run)
         if to:
             with run.log.open("a") as log:
-                process = trainer.start(str(run.path), stdout=log, stderr=log)
+                process = program_trainer.start(str(run.path), stdout=log, stderr=log)
             while not any(event["step"] >= 6 for event in events(run, "metrics")):
                 assert process.poll() is None, run.log.read_text()
                 time.sleep(0.01)
@@ -87,7 +87,7 @@ def test_a_killed_run_continues_its_curves_and_learns_the_same(
             assert identity is not None
             os.kill(identity.pid, signal.SIGKILL)
             process.wait()
-        assert trainer.train(run) == 0, run.log.read_text()
+        assert program_trainer.train(run) == 0, run.log.read_text()
         assert not events(run, "warning")
     plain, tracked = runs
     weights = [(run.adapter / "adapter_model.safetensors").read_bytes() for run in runs]
@@ -95,11 +95,11 @@ def test_a_killed_run_continues_its_curves_and_learns_the_same(
     losses = {event["step"]: event["loss"] for event in events(plain, "metrics")}
     where = read_tracked_runs(tracked)
     assert where["tensorboard"].place == str(tracked.trackers / "tensorboard")
-    curves = read(trainer.python, READ_TENSORBOARD, where["tensorboard"].place)
+    curves = read(program_trainer.python, READ_TENSORBOARD, where["tensorboard"].place)
     assert curves["train/loss"] == [[step, round(loss, 4)] for step, loss in losses.items()]
     assert [step for step, _ in curves["train/tokens_per_second"]] == list(losses)  # type: ignore[misc]
     assert curves["eval/loss"] and curves["train/host_mib"]
-    logs = read(trainer.python, READ_TRACKIO, "demo", TRACKIO_DIR=where["trackio"].place)
+    logs = read(program_trainer.python, READ_TRACKIO, "demo", TRACKIO_DIR=where["trackio"].place)
     assert list(logs) == [where["trackio"].name] and where["trackio"].name.startswith("trackers-tracked-")
     rows = [row for row in logs[where["trackio"].name] if isinstance(row, dict) and "train/loss" in row]
     assert {row["train/global_step"]: row["train/loss"] for row in rows if row["train/global_step"] > 4} == {

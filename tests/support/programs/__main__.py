@@ -1,7 +1,8 @@
 """`python -m support.programs [MODULE ...]` imports the modules once, then runs programs in processes that it forks.
 
-Each line of stdin is a call as JSON; support/program_server.py writes it. The answer is a line with the exit code. The
-last line of the program's output is its result as JSON.
+Each line of stdin is a call as JSON; support/program_server.py writes it. The answer to a call of a program is a line
+with its exit code, and the last line of its output is its result as JSON. The answer to a call of `python -m training`
+is its pid.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import signal
 import sys
 import traceback
 from typing import Any
+
+from support.programs import forked_training
 
 TIMEOUT_SECONDS = 600
 
@@ -45,7 +48,7 @@ def run_forked(call: dict[str, Any]) -> int:
 
 answers = os.fdopen(os.dup(1), "w", buffering=1)
 os.dup2(2, 1)  # what the modules print when they are imported is no answer
-for name in sys.argv[1:]:
-    importlib.import_module(name)
+forked_training.import_libraries(sys.argv[1:])
 for line in sys.stdin:
-    print(run_forked(json.loads(line)), file=answers)
+    call = json.loads(line)
+    print(run_forked(call) if "program" in call else forked_training.start(call), file=answers)
