@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from training.contract import events as ev
 from training.contract.end_event import read_end_event
-from training.contract.run_directory import RunDirectory, StopLevel
+from training.contract.run_directory import Request, RunDirectory, StopLevel
 from training.contract.slurm import JOB_VARIABLE
 from training.keeper.decisions import Finish, find_saved_step
 from training.keeper.watchers import Answer, Hold, Moment
@@ -95,8 +95,10 @@ class BatchJob:
         step = find_saved_step(run)
         if self._limit_comes and self._has_trained and step <= self._first_step:
             return Finish(TOO_SHORT)
-        answer = _ask_slurm("requeue" if self._limit_comes else "requeuehold", self._job)
+        answer = _ask_slurm("requeuehold" if is_by_hand else "requeue", self._job)
         if answer.is_yes:
+            if is_by_hand and run.read_request() == Request("resume"):  # it came meanwhile, and nobody else obeys it
+                _ask_slurm("release", self._job)
             signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Slurm sends it to what the job has left
             return Finish()
         print(f"scontrol: {answer.text}", file=sys.stderr, flush=True)  # noqa: T201

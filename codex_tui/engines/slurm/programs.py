@@ -8,7 +8,10 @@ from collections.abc import Mapping
 
 SECONDS = 10.0  # to wait for an answer; Slurm's programs try for 18 seconds to reach a controller that is down
 _PREFIX = re.compile(r"^\w+: (error: )?|^slurm_load_jobs error: ")
-_NO_ANSWER = ("Unable to contact", "timed out", "Connection refused", "communication", "Zero Bytes", "configuration source")
+_NO_ANSWER = (
+    *("Unable to contact", "timed out", "Connection refused", "communication", "Zero Bytes"),
+    "configuration source",  # this machine does not know its cluster
+)
 
 
 class Unreachable(Exception):

@@ -12,7 +12,7 @@ from support.kept_runs import make_run
 
 from training.contract import events as ev
 from training.contract.event_writer import EventWriter
-from training.contract.run_directory import RunDirectory
+from training.contract.run_directory import Request, RunDirectory
 from training.contract.slurm import JOB_VARIABLE
 from training.keeper import batch_job
 from training.keeper.batch_job import BatchJob
@@ -134,6 +134,21 @@ def test_a_job_that_may_not_return_ends_at_the_limit_and_keeps_a_parked_run_unti
     assert read_questions(tmp_path) == ["requeuehold 7"]  # once
     warn(job, run)
     assert job.leave(run, is_by_hand=True) == Finish(ev.Stopped(step=3))
+
+
+@pytest.mark.parametrize("limit_comes", [False, True])
+def test_a_parked_run_waits_for_its_person_in_the_queue_too(
+    run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit_comes: bool
+) -> None:
+    job = find_job(run, monkeypatch)
+    answer(tmp_path, "exit 0")
+    if limit_comes:
+        warn(job, run)
+        save(run, 3)
+    assert job.leave(run, is_by_hand=True) == Finish()
+    run.write_request(Request("resume"))
+    assert job.leave(run, is_by_hand=True) == Finish()
+    assert read_questions(tmp_path) == ["requeuehold 7", "requeuehold 7", "release 7"]
 
 
 @pytest.mark.parametrize(("restarts", "goes_on"), [(2, True), (1, False)])
