@@ -76,7 +76,7 @@ def run_ranks(run: RunDirectory, processes: int, rendezvous: Rendezvous) -> Fail
         except (distributed.DistNetworkError, distributed.DistStoreError) as error:
             raise rendezvous.explain(str(error)) from error
         finally:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the end is recorded at once
+            signal.signal(signal.SIGTERM, lambda *_: None)  # the end is recorded at once
     return {}
 
 
