@@ -62,11 +62,13 @@ def add(subparsers: Any) -> None:
 def run_chat(args: argparse.Namespace) -> int:
     import asyncio  # slow to import, and only this command needs it
 
+    from codex_tui.commands.results import fetch_results
     from codex_tui.runs.library import find_run
     from codex_tui.runs.outcome import read_config
     from codex_tui.workers.chat_settings import ChatSettings
 
     run = find_run(args.target)
+    fetch_results(run)
     read_config(run)
     settings = _read_settings(args)
     if args.prompt is None:
@@ -117,6 +119,8 @@ def _no_adapter(run: RunDirectory) -> BadInput:
     watched = snapshot(run)
     if not watched.ended:
         now = "Ask its trainer: add --in-trainer." if run.is_trainer_alive() else "Wait for its first checkpoint."
+        if run.is_mirror():
+            now = "It comes here from the other machine at the end of the run."
         return BadInput(f"{run.name} has no adapter yet.", f"{now} Or ask the base model: {base}")
     ended = {"lost": "was lost", "stopped": "was stopped", "failed": "failed", "done": "is done"}[watched.status]
     return BadInput(

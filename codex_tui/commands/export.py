@@ -62,6 +62,7 @@ def run_export(args: argparse.Namespace) -> int:
     from codex_tui.base.text import clean
     from codex_tui.commands.export_report import format_json, format_report, list_problems
     from codex_tui.commands.progress import print_progress
+    from codex_tui.commands.results import fetch_results
     from codex_tui.environment.llama_cpp import ensure_llama_cpp
     from codex_tui.export.exporting import export
     from codex_tui.export.ollama import make_command
@@ -71,6 +72,7 @@ def run_export(args: argparse.Namespace) -> int:
 
     quants = args.quant.split(",") if args.quant else ()
     run = find_run(args.target)
+    fetch_results(run)
     plan = make_plan(run, args.to, out=args.out, quants=quants, base=args.base, proves=not args.no_proof)
     try:
         with print_progress() as report:

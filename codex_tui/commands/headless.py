@@ -9,6 +9,7 @@ import time
 from codex_tui.base import notify, settings
 from codex_tui.base.errors import DETACHED, DONE, FAILED, BadInput, CodexError
 from codex_tui.base.text import clean, format_duration, pluralize, shorten
+from codex_tui.commands.results import fetch_results
 from codex_tui.engines.watch import watching
 from codex_tui.runs import notices
 from codex_tui.runs.announcements import Announcement, Announcer
@@ -42,6 +43,7 @@ def follow(run: RunDirectory) -> int:
     try:
         with watching(run):
             watched = _print_until_end(run, newer, sender)
+        fetch_results(run)
     except KeyboardInterrupt:
         print(f"\nDetached. {name} continues. Come back with: codex-tui attach {name}", flush=True)
         return DETACHED

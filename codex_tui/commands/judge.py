@@ -75,6 +75,7 @@ def add(subparsers: Any) -> None:
 
 
 def run_judge(args: argparse.Namespace) -> int:
+    from codex_tui.commands.results import fetch_results
     from codex_tui.runs.library import find_run
 
     draft = len(args.words) > 1 and args.words[0] == "draft"
@@ -86,6 +87,7 @@ def run_judge(args: argparse.Namespace) -> int:
     if args.max_new_tokens is not None and not 1 <= args.max_new_tokens <= MAX_NEW_TOKENS:
         raise BadInput(f"--max-new-tokens {args.max_new_tokens}: give 1 to {MAX_NEW_TOKENS:,}.")
     run = find_run(names[0])
+    fetch_results(run)
     if draft:
         return _draft(run, args.out)
     if args.rows:

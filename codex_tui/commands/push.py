@@ -36,6 +36,7 @@ def add(subparsers: Any) -> None:
 def run_push(args: argparse.Namespace) -> int:
     from codex_tui.base.text import clean
     from codex_tui.commands.progress import print_progress
+    from codex_tui.commands.results import fetch_results
     from codex_tui.hub import push as hub_push
     from codex_tui.hub.cards import set_licence
     from codex_tui.hub.client import parse_repo_id
@@ -47,6 +48,7 @@ def run_push(args: argparse.Namespace) -> int:
     if args.folder and not args.export:
         raise BadInput("--folder works only with --export.", "Use: --export gguf --folder FOLDER")
     repo, run = parse_repo_id(args.repo), find_run(args.target)
+    fetch_results(run)
     files, make_model_card = _collect(run, args)
     base, base_is_repo = find_base_model(read_config(run))
 

@@ -62,7 +62,7 @@ def run_rm(args: argparse.Namespace) -> int:
             print(f"{clean(run.name)}  {format_size(size)}", file=sys.stderr)
     if not _confirm(args, f"Delete {pluralize(len(runs), 'run')} and free {format_size(sum(sizes))}?"):
         return FAILED
-    mirrors = [run for run in runs if _is_mirror(run)]
+    mirrors = [run for run in runs if run.is_mirror()]
     everywhere = _choose_everywhere(args, mirrors)
     freed = {}
     for run in runs:
@@ -74,11 +74,6 @@ def run_rm(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({"deleted": list(freed), "freed_bytes": sum(freed.values())}, indent=2))
     return DONE
-
-
-def _is_mirror(run: RunDirectory) -> bool:
-    record = run.read_engine()
-    return record is not None and bool(record.folder)
 
 
 def _choose_everywhere(args: argparse.Namespace, mirrors: list[RunDirectory]) -> bool:

@@ -45,11 +45,14 @@ def add(subparsers: Any) -> None:
 def run_serve(args: argparse.Namespace) -> int:
     import asyncio
 
+    from codex_tui.commands.results import fetch_results
     from codex_tui.export.serving import plan_serving
     from codex_tui.runs.library import find_run
 
+    run = find_run(args.target)
+    fetch_results(run)
     serving = plan_serving(
-        find_run(args.target),
+        run,
         host=args.host,
         port=args.port,
         quant=args.quant,

@@ -41,6 +41,15 @@ def refresh(run: RunDirectory) -> EngineRecord | None:
     return after
 
 
+def bring_rest(run: RunDirectory) -> EngineRecord | None:
+    """If `run` is a mirror that has ended, wait until all of its files are here, or its machine does not answer."""
+    from codex_tui.runs.follower import snapshot  # the app watches its runs before it needs this
+
+    while (record := refresh(run)) and record.has_more and record.status != "unreachable" and snapshot(run).ended:
+        time.sleep(TICK_SECONDS / 5)
+    return record
+
+
 def refresh_all(runs: Sequence[RunDirectory], seconds: float) -> None:
     """Refresh all `runs` at the same time, and return after `seconds` at the latest. The others stay as they are."""
     deadline = time.monotonic() + seconds

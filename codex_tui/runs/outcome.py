@@ -134,7 +134,7 @@ def find_leftovers(run: RunDirectory, watched: WatchedRun) -> Leftovers:
             broken = f"config.json is {error.trouble}, so resume and chat are not possible; {_list_saved(run)}."
     if broken or watched.status == "done":
         step = None
-    elif watched.engine and watched.engine.folder:
+    elif run.is_mirror():
         step = find_last_checkpoint(watched.state)
     else:
         step = find_resume_step(run)

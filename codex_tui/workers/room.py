@@ -38,6 +38,8 @@ def choose_way(run: RunDirectory) -> ChatWay | None:
 
     chat.during_training in settings.toml may choose otherwise. Call this in a thread too. Raises BadInput.
     """
+    if run.is_mirror():  # its trainer is on another machine
+        return "beside"
     choice = settings.load().chat_during_training
     if choice in ("trainer", "park"):
         return choice

@@ -170,6 +170,14 @@ def test_a_cut_link_is_unreachable_and_never_lost(
     assert run.events.read_bytes() == there.events.read_bytes()
 
 
+def test_a_chat_waits_for_the_adapter(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
+    until(lambda: status_of(run) == "training")
+    assert main(["chat", run.name, "--prompt", "Who?", "--in-trainer"]) == 2
+    assert "is on box, where nobody can ask it from here" in capsys.readouterr().err
+    assert main(["chat", run.name, "--prompt", "Who?"]) == 2
+    assert "It comes here from the other machine at the end of the run." in capsys.readouterr().err
+
+
 def test_park_and_resume_go_over_the_link(run: RunDirectory) -> None:
     there = find_there(run)
     until(lambda: status_of(run) == "training")

@@ -181,6 +181,11 @@ class RunDirectory:
         """Read where the run was sent. None: it is a local run."""
         return read_record(self.engine)
 
+    def is_mirror(self) -> bool:
+        """Whether another machine has the run, and this folder only its files that were fetched."""
+        record = self.read_engine()
+        return record is not None and bool(record.folder)
+
     def write_engine(self, record: EngineRecord) -> None:
         write_record(self.engine, record)
 

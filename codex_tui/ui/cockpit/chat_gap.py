@@ -84,8 +84,8 @@ class ChatGap:
         watched = self._watched
         if self._is_asking:
             return False
-        if watched is None or watched.ended or self._conversation.fast_model:
-            return True
+        if watched is None or watched.ended or self._conversation.fast_model or self._run.is_mirror():
+            return True  # nothing of this run is on the card here
         self._is_asking = True
         try:
             if watched.held:  # no trainer runs, and the loan keeps the next one away
@@ -108,7 +108,9 @@ class ChatGap:
     async def choose_again(self) -> None:
         """Ask again how to answer, from the next question on."""
         watched = self._watched
-        if watched is None or watched.ended or watched.held:
+        if self._run.is_mirror():
+            self._pane.notify("The run is on another machine. Its adapter comes here at its end.", markup=False)
+        elif watched is None or watched.ended or watched.held:
             text = "The run does not train now, so that its model is loaded for the chat."
             self._pane.notify(text, markup=False)
         elif self._conversation.busy:

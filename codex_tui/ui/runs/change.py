@@ -7,7 +7,7 @@ import asyncio
 from textual.screen import Screen
 
 from codex_tui.base.errors import BadInput, CodexError
-from codex_tui.base.text import format_size
+from codex_tui.base.text import clean, format_size
 from codex_tui.runs import changes, cleanup
 from codex_tui.runs.facts import MAX_NOTE, tidy_note
 from codex_tui.runs.summary import RunSummary, measure_folder, summarise
@@ -61,6 +61,9 @@ async def delete(screen: Screen[None], run: RunDirectory) -> bool:
         changes.refuse_if_live(run)
         size = format_size(await asyncio.to_thread(measure_folder, run.path))
         text = f"{run.name}: its adapter, checkpoints, events and log. This frees {size} and can't be undone."
+        if run.is_mirror():
+            everywhere = f"codex-tui runs rm {run.name} --everywhere"
+            text += f"\n\nIts files on {clean(run.find_host())} stay. To delete both: {everywhere}"
         if await screen.app.push_screen_wait(Confirm("Delete the run?", text, "delete", "keep it")):
             freed = await asyncio.to_thread(changes.delete_run, run)
             screen.notify(f"Deleted {run.name}: {format_size(freed)} freed.", markup=False)

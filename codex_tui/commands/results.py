@@ -1,0 +1,24 @@
+"""Fetches what a run has left on another machine, before a command needs it."""
+
+from __future__ import annotations
+
+import sys
+
+from training.contract.run_directory import RunDirectory
+
+
+def fetch_results(run: RunDirectory) -> None:
+    """If `run` is a mirror that has ended, wait until its adapter is here. Say it if the other machine is silent."""
+    if not run.is_mirror():
+        return
+    from codex_tui.base.progress import Progress
+    from codex_tui.base.text import clean
+    from codex_tui.commands.progress import print_progress
+    from codex_tui.engines.watch import bring_rest
+
+    with print_progress() as report:
+        report(Progress(f"fetching the results of {clean(run.name)} from {clean(run.find_host())}"))
+        record = bring_rest(run)
+    if record and record.status == "unreachable":
+        reason = f"{clean(record.reason)} What {clean(run.name)} has left there is not here yet."
+        print(reason, file=sys.stderr)
