@@ -135,6 +135,7 @@ def can_bring_back(run: RunDirectory) -> bool:
 
 def check_resumable(run: RunDirectory) -> None:
     """Raise BadInput if `run` is training or done already."""
+    refresh(run)
     if not can_bring_back(run):
         _refuse_if_training(run)
         _refuse_if_done(run)

@@ -92,3 +92,24 @@ class Engine(Protocol):
     def follow(self, run: RunDirectory, is_wanted: Callable[[], bool]) -> None:
         """Bring new files as they are written, if RUN is a mirror. Returns when the run has ended, when the link is
         cut, when `is_wanted` says no, or at once if another process does it. It is called again a moment later."""
+
+
+class SharedFolder:
+    """The part of an engine whose machines share the run directory, the cache and the training environment with this
+    one."""
+
+    shares_folder = True
+
+    def find_resume_point(self, run: RunDirectory, *, from_start: bool) -> ResumePoint:
+        from codex_tui.runs.resume_point import find_resume_point
+
+        return find_resume_point(run, from_start=from_start)
+
+    def delete(self, run: RunDirectory) -> None:
+        pass
+
+    def fetch(self, run: RunDirectory) -> bool:  # noqa: ARG002  everything is here
+        return False
+
+    def follow(self, run: RunDirectory, is_wanted: Callable[[], bool]) -> None:
+        pass

@@ -6,15 +6,14 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, CodexError
-from codex_tui.engines.engine import Start
+from codex_tui.engines.engine import SharedFolder, Start
 from codex_tui.runs.queue import find_queue
-from codex_tui.runs.resume_point import ResumePoint, find_resume_point
 from codex_tui.runs.tell_command import make_tell_command
 from codex_tui.workers.process import trainer_environment
 from training.contract import card_queue, tell, trackers
@@ -32,19 +31,14 @@ TICKET_SECONDS = 2.0
 _children: list[subprocess.Popen[bytes]] = []
 
 
-class LocalEngine:
+class LocalEngine(SharedFolder):
     """Runs keep and train as processes of this machine, and take their turns on its cards by `card_queue`.
 
     A run of a machine that shares the folder is a local one too: requests reach it through RUN/control.
     """
 
-    shares_folder = True
-
     def check(self, profile: Profile) -> None:
         pass
-
-    def find_resume_point(self, run: RunDirectory, *, from_start: bool) -> ResumePoint:
-        return find_resume_point(run, from_start=from_start)
 
     def start(self, run: RunDirectory, start: Start) -> None:
         assert start.interpreter
@@ -64,15 +58,6 @@ class LocalEngine:
             problem = f"{run.name} runs on {host}, and only that machine can kill it."
             raise BadInput(problem, f"Stop it there: ssh {host}")
         _signal(run, signal.SIGKILL)
-
-    def delete(self, run: RunDirectory) -> None:
-        pass
-
-    def fetch(self, run: RunDirectory) -> bool:  # noqa: ARG002  everything is here
-        return False
-
-    def follow(self, run: RunDirectory, is_wanted: Callable[[], bool]) -> None:
-        pass
 
 
 def start_keeper(run: RunDirectory, python: Path, lease: Lease, attempt: int) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import pytest
 
-from codex_tui.engines import registry
 from codex_tui.engines.engine import Start
 from codex_tui.runs.resume_point import ResumePoint
 from training.contract.engine import EngineRecord
@@ -48,6 +47,9 @@ class FakeEngine:
     def kill(self, run: RunDirectory) -> None:
         self.asked.append((run.name, "kill"))
 
+    def delete(self, run: RunDirectory) -> None:
+        self.asked.append((run.name, "delete"))
+
     def fetch(self, run: RunDirectory) -> bool:
         return False
 
@@ -57,7 +59,7 @@ class FakeEngine:
 
 def use_fake_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the fake engine take the place of ssh and slurm."""
-    for name in ("ssh", "slurm"):
-        monkeypatch.setitem(registry._CLASSES, name, ("support.fake_engine", "FakeEngine"))
+    monkeypatch.setattr("codex_tui.engines.ssh.engine.SshEngine", FakeEngine)
+    monkeypatch.setattr("codex_tui.engines.slurm.engine.SlurmEngine", FakeEngine)
     FakeEngine.asked.clear()
     FakeEngine.answers.clear()

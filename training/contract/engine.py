@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -25,6 +25,9 @@ HELD_BY_HAND = "it is held until a person releases it"
 """Why a job waits that was parked while it had no keeper. The events say who parked the run, and why."""
 DAMAGED = "Its engine.json is damaged. If you know that nothing trains the run, delete that file."
 
+JobId = Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{0,12}\Z")]
+"""Only digits: a copied run must not name an option of the command that cancels a job."""
+
 
 class EngineRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """The engine writes the first one before it asks for a job, so that no job is ever forgotten, and
@@ -34,7 +37,7 @@ class EngineRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     engine: EngineName
-    job: str = ""  # Slurm's job id; "" for ssh
+    job: JobId = ""  # Slurm's job id; "" for ssh
     host: str = ""  # where it runs, as a person names it: the remote's name, or Slurm's list of nodes
     folder: str = ""  # the run directory over there; "" if both machines share this one
     submitted: float = 0.0  # Unix seconds

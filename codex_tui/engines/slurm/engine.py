@@ -12,12 +12,11 @@ import msgspec
 from codex_tui.base import settings
 from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.base.text import clean
-from codex_tui.engines.engine import Start
+from codex_tui.engines.engine import SharedFolder, Start
 from codex_tui.engines.slurm.job_state import JobState, read_job_state
 from codex_tui.engines.slurm.programs import Refused, Unreachable, ask
 from codex_tui.engines.slurm.submission import SUBMIT_SECONDS, submit
 from codex_tui.runs.outcome import find_resume_step
-from codex_tui.runs.resume_point import ResumePoint, find_resume_point
 from training.contract import events as ev
 from training.contract.engine import EngineRecord
 from training.contract.event_writer import EventWriter
@@ -28,10 +27,8 @@ from training.contract.run_directory import Request, RunDirectory
 LEAVE_SECONDS = 10.0  # how long a resume waits for the job to leave its nodes
 
 
-class SlurmEngine:
+class SlurmEngine(SharedFolder):
     """The login node and the nodes of the cluster share the run directory, the cache and the training environment."""
-
-    shares_folder = True
 
     def check(self, profile: Profile) -> None:  # noqa: ARG002  sbatch itself knows what the cluster has
         if shutil.which("sbatch") is None:
@@ -39,9 +36,6 @@ class SlurmEngine:
                 "Slurm is not installed here: there is no program sbatch.",
                 "Run this on a login node of the cluster, or train on this machine: --on local",
             )
-
-    def find_resume_point(self, run: RunDirectory, *, from_start: bool) -> ResumePoint:
-        return find_resume_point(run, from_start=from_start)
 
     def start(self, run: RunDirectory, start: Start) -> None:
         assert start.interpreter
@@ -102,9 +96,6 @@ class SlurmEngine:
             self.ask(run, Request("terminate"))
         else:
             _command("scancel", job)  # SIGTERM, and SIGKILL after the cluster's KillWait
-
-    def fetch(self, run: RunDirectory) -> bool:  # noqa: ARG002  everything is here
-        return False
 
     def _look_closely(self, run: RunDirectory, *, wait: bool = False) -> tuple[JobState, str]:
         """Ask for the state of the job. With `wait`, wait until it has left the nodes that it is just leaving."""

@@ -12,6 +12,7 @@ from support.fake_runs import make_run
 
 from codex_tui import launcher, stopping
 from codex_tui.base.errors import BadInput
+from codex_tui.cli import main
 from codex_tui.runs.changes import delete_run, rename_run
 from codex_tui.runs.follower import snapshot
 from training.contract import events as ev
@@ -96,9 +97,10 @@ def test_nobody_knows_of_an_unreachable_run_and_it_is_never_lost() -> None:
         rename_run(run, "other")
 
 
-def test_a_damaged_record_never_starts_a_second_trainer() -> None:
+@pytest.mark.parametrize("text", ["{", "[]", '{"engine": "slurm", "job": "--user=me"}', '{"engine": "a cloud"}'])
+def test_a_damaged_record_never_starts_a_second_trainer(text: str) -> None:
     run = keep("damaged", "running")
-    run.engine.write_text("{")
+    run.engine.write_text(text)
     with pytest.raises(BadInput, match=r"Its engine\.json is damaged"):
         launcher.resume(run)
 
@@ -127,6 +129,21 @@ def test_a_request_looks_first() -> None:
         stopping.stop(run)
     assert run.read_engine() == FakeEngine.answers[run.name]
     assert not FakeEngine.asked
+
+
+def test_the_commands_look_first_whether_a_run_has_ended(capsys: pytest.CaptureFixture[str]) -> None:
+    run = keep("ended-unseen", "running")
+    record = run.read_engine()
+    assert record
+    FakeEngine.answers[run.name] = msgspec.structs.replace(record, status="gone", reason="CANCELLED", seen=time.time())
+    launcher.check_resumable(run)
+    run.write_engine(record)
+    assert main(["runs", "rename", run.name, "renamed"]) == 0
+    renamed = RunDirectory(run.path.with_name("renamed"))
+    renamed.write_engine(record)
+    FakeEngine.answers["renamed"] = FakeEngine.answers[run.name]
+    assert main(["runs", "rm", "renamed", "--yes"]) == 0 and not renamed.path.exists()
+    capsys.readouterr()
 
 
 def test_a_run_that_is_held_over_there_is_brought_back_there() -> None:
