@@ -27,9 +27,9 @@ def stop(run: RunDirectory) -> StopRequest:
         raise BadInput(f"{run.name} is not training.", "See what there is with: codex-tui runs")
     engine, last_request = find_engine(run), run.read_stop_request()
     if last_request in (None, "park"):
-        held = snapshot(run).held
+        watched = snapshot(run)
         engine.ask(run, Request("save"))
-        return "end" if held else "save"
+        return "end" if watched.held or watched.status == "waiting" else "save"
     if last_request == "save":
         engine.ask(run, Request("terminate"))
         return "terminate"

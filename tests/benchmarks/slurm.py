@@ -143,7 +143,11 @@ def prove_forgotten(cluster: SlurmCluster) -> None:
     say("squeue knows none of the jobs any more")
     time.sleep(1)
     say(tell(cluster, "runs"))
-    say(tell(cluster, "resume", "lost", "--from-start", "--headless"))
+    start(cluster, "resume", "lost", "--headless")
+    wait(lambda: len(read(runs[1], "started")) == 2)
+    say(f"lost goes on in job {find_job(runs[1])} after {jobs[1]}")
+    say(tell(cluster, "stop", "lost"))
+    wait(lambda: read(runs[1], "stopped"))
 
 
 if __name__ == "__main__":

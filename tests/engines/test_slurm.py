@@ -119,7 +119,7 @@ def test_a_run_waits_and_says_why_and_can_be_parked_and_stopped_before_it_begins
         assert watched.status == "waiting" and run.is_live() and not run.is_trainer_alive()
         assert watched.reason.startswith(("Slurm: no node with enough free resources", "Slurm: other jobs come first"))
 
-    stopping.stop(stopped)
+    assert stopping.stop(stopped) == "end"
     assert snapshot(stopped).status == "stopped" and not stopped.is_live()
     assert cluster.read_state(look(stopped).job) == "CANCELLED" and snapshot(stopped).status == "stopped"
     stopping.park(parked)

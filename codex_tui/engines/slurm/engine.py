@@ -94,7 +94,7 @@ class SlurmEngine(SharedFolder):
         state, job = self._look_closely(run)
         if state.status == "waiting":
             self.ask(run, Request("terminate"))
-        else:
+        elif state.status == "running":
             _command("scancel", job)  # SIGTERM, and SIGKILL after the cluster's KillWait
 
     def _look_closely(self, run: RunDirectory, *, wait: bool = False) -> tuple[JobState, str]:
@@ -134,12 +134,12 @@ class SlurmEngine(SharedFolder):
 def _read_state(run: RunDirectory, record: EngineRecord) -> tuple[JobState, str]:
     """Read the state of the job, and its id. Raises Unreachable and Refused."""
     if record.job:
-        return read_job_state(record.job), record.job
+        return read_job_state(record.job, run.name), record.job
     # The program that submitted it was killed, or did not hear Slurm's answer. Its name is that of the run.
     found = ask("squeue", "--noheader", f"--user={os.getuid()}", f"--name={run.name}", "--format=%i").split()
     if found:
         job = max(found, key=int)
-        return read_job_state(job), job
+        return read_job_state(job, run.name), job
     is_new = time.time() < record.submitted + SUBMIT_SECONDS
     return (JobState("waiting", "it is being submitted") if is_new else JobState("gone", "it was never submitted")), ""
 

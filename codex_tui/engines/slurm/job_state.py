@@ -9,7 +9,7 @@ from typing import NamedTuple
 from codex_tui.engines.slurm.programs import Refused, ask
 from training.contract.engine import HELD_BY_HAND, EngineStatus
 
-FORMAT = "%T|%r|%N|%S|%Q"  # state, reason, nodes, begin, priority: every version since 2.6 prints these alike
+FORMAT = "%T|%r|%N|%S|%Q|%j"  # state, reason, nodes, begin, priority, name: every version since 2.6 prints these
 _WAITING = {"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD", "CONFIGURING"}
 _RUNNING = {"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING"}
 _HOLDS = {"JobHeldUser", "job requeued in held state"}
@@ -60,8 +60,10 @@ class JobState(NamedTuple):
     is_ending: bool = False
 
 
-def read_job_state(job: str) -> JobState:
-    """Ask Slurm for the state of a job. Raises Unreachable and Refused."""
+def read_job_state(job: str, name: str) -> JobState:
+    """Ask Slurm for the state of the job with the id `job` and the name `name`. Raises Unreachable and Refused."""
+    if not job.isdecimal():  # of a run that somebody else made: it could be an option
+        return forgotten(job)
     try:
         answer = ask("squeue", "--noheader", "--states=all", f"--jobs={job}", f"--format={FORMAT}")
     except Refused as error:
@@ -69,7 +71,8 @@ def read_job_state(job: str) -> JobState:
             return forgotten(job)
         raise
     line = answer.strip().partition("\n")[0]
-    return parse_job_state(line) if line else forgotten(job)
+    # The number may belong to another job: the run was copied, or Slurm has lost its state and counts from 1 again.
+    return parse_job_state(line) if line.split("|")[5:] == [name] else forgotten(job)
 
 
 def forgotten(job: str) -> JobState:

@@ -59,7 +59,16 @@ def write_program(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, scri
 
 def test_a_job_that_slurm_has_forgotten_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_program(tmp_path, monkeypatch, "squeue", "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1")
-    assert read_job_state("7") == JobState("gone", "Slurm does not know job 7 any more")
+    assert read_job_state("7", "demo-1") == JobState("gone", "Slurm does not know job 7 any more")
+
+
+def test_only_the_job_of_the_run_is_asked_and_signalled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_program(tmp_path, monkeypatch, "squeue", "echo 'RUNNING|None|n1|N/A|7|demo-1'")
+    assert read_job_state("7", "demo-1").status == "running"
+    assert read_job_state("7", "demo-2") == JobState("gone", "Slurm does not know job 7 any more")
+    write_program(tmp_path, monkeypatch, "squeue", f"touch {tmp_path}/asked")
+    assert read_job_state("--user=me", "demo-1").status == "gone"  # engine.json of a run that somebody else made
+    assert not (tmp_path / "asked").exists()
 
 
 def test_an_error_is_one_line_and_no_answer_is_no_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
