@@ -78,6 +78,7 @@ def test_the_adapter_at_the_end(trainer: Trainer, run: RunDirectory, disk: Path)
     filler.unlink()
     assert trainer.train(run) == 0, run.log.read_text()
     assert events(run, "started")[-1]["resume_step"] == 3
+    assert (events(run)[-1]["type"], events(run)[-1]["step"]) == ("done", 3)  # the run has all its steps already
     assert digests(run.adapter).keys() == old.keys()
 
 

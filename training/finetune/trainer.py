@@ -84,6 +84,13 @@ class Trainer(SFTTrainer):
             scheduler.lr_lambdas = [_fit_curve(fit, curve) for curve in scheduler.lr_lambdas]
         return scheduler
 
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        """Run one epoch, unless a resumed run has all its steps: transformers would take one more."""
+        if self.state.global_step >= self.state.max_steps:
+            self.control.should_training_stop = True
+            return
+        super()._run_epoch(*args, **kwargs)
+
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
         """Run the batch in passes of about `pass_tokens` tokens, each of whole rows, and add up their gradients. Of
         several ranks, each adds up its own; they share them in the last pass."""
