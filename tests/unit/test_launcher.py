@@ -1,30 +1,27 @@
-"""Starting, stopping and resuming trainers: real processes, with a stand-in for the interpreter that trains."""
+"""Starting and resuming trainers: real processes, with a stand-in for the interpreter that trains."""
 
 from __future__ import annotations
 
 import math
 import os
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
 from support.config_file import read_config
 from support.fake_interpreter import fake_interpreter, name_in_settings
 from support.kept_runs import until
+from support.launched_runs import kill_trainers, launch, start_resume, write_profile
 
 from codex_tui import launcher, stopping
 from codex_tui.base import locations, settings
 from codex_tui.base.errors import BadInput, EnvironmentMissing
 from codex_tui.engines import local
 from codex_tui.launch_plan import make_plan
-from codex_tui.runs.changes import delete_run, rename_run
-from codex_tui.runs.follower import snapshot
 from training.contract.card_queue import CardQueue
 from training.contract.run_directory import RunDirectory
 from training.dataset.book import DEMO_BOOK_FILE
@@ -32,9 +29,10 @@ from training.dataset.source import DEMO_BOOK
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
+    yield tmp_path / "home"
+    kill_trainers()
 
 
 @pytest.fixture
@@ -47,22 +45,7 @@ def python(home: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def profile(tmp_path: Path) -> Path:
-    path = tmp_path / "small.toml"
-    path.write_text('[model]\nname = "demo:llama"\n[dataset]\npath = "rows.jsonl"\n')
-    (tmp_path / "rows.jsonl").write_text('{"instruction": "Who?", "response": "Rook."}\n')
-    return path
-
-
-@pytest.fixture(autouse=True)
-def no_trainer_stays(home: Path) -> Iterator[None]:
-    yield
-    for child in local._children:
-        child.kill()
-        child.wait()
-
-
-def launch(profile: Path, python: Path, **choices: Any) -> RunDirectory:
-    return launcher.launch(make_plan(profile, **choices), python)
+    return write_profile(tmp_path)
 
 
 def log(run: RunDirectory) -> str:
@@ -188,21 +171,6 @@ def test_an_interpreter_that_does_not_start_is_named(home: Path, profile: Path, 
     assert not locations.runs_home().exists()
 
 
-def test_stop_asks_then_insists_then_kills(home: Path, tmp_path: Path, profile: Path) -> None:
-    run = launch(profile, python=fake_interpreter(tmp_path, "waiting_trainer", "stubborn"))
-    until(lambda: "training" in log(run))
-    assert stopping.stop(run) == "save"
-    assert run.read_stop_request() == "save"
-    assert run.is_trainer_alive()
-    assert stopping.stop(run) == "terminate"
-    until(lambda: "told to end" in log(run))
-    assert run.is_trainer_alive()
-    assert stopping.stop(run) == "kill"
-    assert local._children[-1].wait() == -signal.SIGKILL
-    with pytest.raises(BadInput, match="is not training"):
-        stopping.stop(run)
-
-
 def test_a_resumed_run_is_the_next_attempt_in_the_same_place(home: Path, python: Path, profile: Path) -> None:
     run = launch(profile, python=python)
     with pytest.raises(BadInput, match="is training already"):
@@ -232,20 +200,13 @@ def test_of_two_that_start_at_once_the_one_that_trains_is_known(home: Path, pyth
     assert run.is_trainer_alive()
 
 
-def viewer_of_a_resume(run: RunDirectory) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "codex_tui", "resume", run.name, "--headless"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-
-
 def test_of_resumes_at_once_one_trains_and_the_others_are_refused(home: Path, python: Path, profile: Path) -> None:
     run = launch(profile, python=python)
     until(lambda: "training" in log(run))
     first = local._children[-1]
     first.kill()  # its locks die with it
     first.wait()
-    viewers = [viewer_of_a_resume(run) for _ in range(4)]
+    viewers = [start_resume(run) for _ in range(4)]
     try:
         until(lambda: sum(viewer.poll() is not None for viewer in viewers) == 3)
         until(lambda: log(run).count("training") == 2)
@@ -276,7 +237,7 @@ def test_a_launcher_that_is_killed_while_it_starts_locks_nobody_out(home: Path, 
         [sys.executable, "-c", script, str(run.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     assert holder.stdout is not None and holder.stdout.readline()
-    viewer = viewer_of_a_resume(run)
+    viewer = start_resume(run)
     time.sleep(0.5)
     assert log(run).count("training") == 1  # it waits
     holder.kill()
@@ -333,99 +294,3 @@ def test_a_tracker_that_is_not_installed_is_named_with_the_command_to_type(
         launch(profile, python, overrides={"tracking.to": ["tensorboard", "trackio"]})
     assert f"{python} -m pip install trackio==" in raised.value.hint
     assert not list(locations.runs_home().glob("*"))
-
-
-@pytest.fixture
-def parking(home: Path, tmp_path: Path, profile: Path) -> Iterator[RunDirectory]:
-    """A run that trains under the real keeper."""
-    python = fake_interpreter(tmp_path, "parking_trainer")
-    name_in_settings(python)
-    run = launch(profile, python=python)
-    until(lambda: snapshot(run).status == "training")
-    yield run
-    if run.is_live():
-        run.request_stop("terminate")
-        until(lambda: not run.is_live())
-
-
-def park(run: RunDirectory) -> None:
-    stopping.park(run)
-    until(lambda: snapshot(run).status == "parked" and run.read_request() is None)
-
-
-def test_a_parked_run_is_brought_back_by_its_own_keeper(parking: RunDirectory) -> None:
-    keeper = parking.read_keeper()
-    park(parking)
-    held = snapshot(parking).held
-    assert held is not None and held.reason == stopping.PARK_REASON
-    stopping.park(parking)  # it is parked already
-    assert parking.read_request() is None
-    assert launcher.resume(parking).step == held.step > 0
-    until(lambda: snapshot(parking).status == "training")
-    assert parking.read_keeper() == keeper
-    with pytest.raises(BadInput, match="is training already"):
-        launcher.resume(parking)
-
-
-def test_a_resume_takes_a_park_back(parking: RunDirectory) -> None:
-    stopping.park(parking)
-    launcher.resume(parking)
-    until(lambda: parking.read_request() is None or snapshot(parking).status == "training")
-    until(lambda: snapshot(parking).status == "training")
-
-
-def test_a_stop_ends_a_parked_run_and_a_new_keeper_resumes_it(parking: RunDirectory) -> None:
-    park(parking)
-    step = snapshot(parking).state.step
-    with pytest.raises(BadInput, match=f"{parking.name} is parked"):
-        rename_run(parking, "other")
-    with pytest.raises(BadInput, match=f"{parking.name} is parked"):
-        delete_run(parking)
-    assert stopping.stop(parking) == "end"
-    until(lambda: not parking.is_live())
-    assert (snapshot(parking).status, snapshot(parking).state.step) == ("stopped", step)
-    with pytest.raises(BadInput, match="is not training"):
-        stopping.park(parking)
-    launcher.resume(parking, from_start=True)  # its checkpoints are empty folders
-    until(lambda: snapshot(parking).state.attempt == 2)
-
-
-def test_a_run_that_nobody_could_resume_is_not_parked(parking: RunDirectory) -> None:
-    keeper = parking.read_keeper()
-    assert keeper is not None
-    os.kill(keeper.pid, signal.SIGKILL)
-    until(lambda: not parking.is_kept())
-    with pytest.raises(BadInput, match=r"The keeper of .* is gone"):
-        stopping.park(parking)
-    assert stopping.stop(parking) == "save"
-    until(lambda: not parking.is_live())
-    assert snapshot(parking).status == "stopped"
-
-
-def test_a_run_that_stops_is_not_parked(parking: RunDirectory) -> None:
-    keeper = parking.read_keeper()
-    assert keeper is not None
-    trainer = parking.read_process()
-    assert trainer is not None
-    os.kill(trainer.pid, signal.SIGSTOP)
-    stopping.stop(parking)
-    with pytest.raises(BadInput, match="is stopping already"):
-        stopping.park(parking)
-    os.kill(trainer.pid, signal.SIGCONT)
-
-
-def test_a_park_that_was_asked_for_becomes_a_stop(parking: RunDirectory) -> None:
-    stopping.park(parking)
-    stopping.stop(parking)
-    until(lambda: not parking.is_live())
-    assert snapshot(parking).status == "stopped"
-
-
-def test_three_stops_kill_the_keeper_of_a_held_run_that_does_not_answer(parking: RunDirectory) -> None:
-    park(parking)
-    keeper = parking.read_keeper()
-    assert keeper is not None
-    os.kill(keeper.pid, signal.SIGSTOP)
-    assert [stopping.stop(parking) for _ in range(3)] == ["end", "terminate", "kill"]
-    until(lambda: not parking.is_live())
-    assert snapshot(parking).status == "lost"
