@@ -15,9 +15,10 @@ from typing import NamedTuple
 
 from codex_tui import launcher
 from codex_tui.base import locations
+from codex_tui.base.errors import BadInput
 from codex_tui.engines import local
 from codex_tui.runs.follower import snapshot
-from codex_tui.runs.queue import list_places
+from codex_tui.runs.queue import list_places, move_queued
 from support.programs.queued_keeper import ON_CARD
 from support.training_runs import events
 from training.contract.card_queue import CardQueue
@@ -27,6 +28,7 @@ from training.keeper.run_config import read_config
 from training.memory.visible_gpu import name_cards, read_devices
 
 PATIENCE = 900.0  # seconds that nothing may change
+MOVES = 0.2  # how often a queued run is moved, for each look at the runs
 
 
 @dataclass
@@ -36,6 +38,7 @@ class Trial:
     runs: list[RunDirectory]
     kills: Counter[str] = field(default_factory=Counter)
     starts: Counter[str] = field(default_factory=Counter)  # by launch and resume
+    moves: int = 0
     problems: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -49,7 +52,7 @@ class Trial:
         attempts = sum(len(events(run, "started")) for run in self.runs)
         return (
             f"{len(self.runs)} runs, {sum(self.kills.values())} kills {dict(self.kills)}, {resumes} resumes, "
-            f"{attempts} attempts, {len(self.problems)} problems"
+            f"{self.moves} moves, {attempts} attempts, {len(self.problems)} problems"
         )
 
 
@@ -72,6 +75,8 @@ def kill_owners(trial: Trial, rng: random.Random, kills: int, pause: float) -> N
         _watch(trial)
         if sum(trial.kills.values()) < kills:
             _kill_one(trial, rng)
+        if rng.random() < MOVES:
+            _move_one(trial, rng)
         for run in trial.runs:
             if run.name in done or run.is_live():
                 continue
@@ -107,6 +112,12 @@ def _kill_one(trial: Trial, rng: random.Random) -> None:
     while any(identity.is_alive() for identity in identities):
         time.sleep(0.001)
     trial.kills[kind] += 1
+
+
+def _move_one(trial: Trial, rng: random.Random) -> None:
+    with suppress(BadInput):  # it is not queued
+        move_queued(rng.choice(trial.runs), rng.choice(["up", "down", "first", "last"]))
+        trial.moves += 1
 
 
 def _list_owners(run: RunDirectory) -> Iterator[tuple[str, list[ProcessIdentity]]]:
