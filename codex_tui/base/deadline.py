@@ -36,6 +36,8 @@ def parse_deadline(text: str, now: float | None = None) -> float:
         deadline = None
     if deadline is None:
         raise BadInput(f"{shorten(clean(given), 40) or 'An empty text'} is not a time.", HINT)
+    if deadline <= now and _SPAN.fullmatch(given):
+        raise BadInput(f"{given} gives the run no time.", HINT)
     if deadline <= now:
         current = format_deadline(now, now, with_date=True)
         raise BadInput(f"{format_deadline(deadline, now, with_date=True)} is past: it is {current} now.", HINT)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 VERBS: dict[NoticeEvent, str] = {
     "failed": "", "lost": "was", "healed": "was", "stopped": "was", "started": "has", "resumed": "has"
 }  # fmt: skip
-BY_PERSON = (ev.BY_HAND, CHAT_ENDS)  # how a hold ends that the person asked for
+BY_PERSON = (*ev.ENDS_BY_HAND, CHAT_ENDS)  # how a hold ends that the person asked for
 MAX_TITLE, MAX_MESSAGE = 100, 300  # characters
 FAILURES: dict[ev.FailureKind, str] = {
     "gpu_memory": "The GPU ran out of memory",

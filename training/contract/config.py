@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
+from training.contract import events as ev
 from training.contract import files
 
 if TYPE_CHECKING:  # the app's first screen does not load pydantic
@@ -163,6 +164,11 @@ class RunConfig(msgspec.Struct, kw_only=True, omit_defaults=True):
     def trained_on_gpu(self) -> bool:
         """Whether the last trainer of the run used a GPU. False before it has begun to train."""
         return str(get_table(self.actual, "hardware").get("device", "")).startswith("cuda")
+
+    @property
+    def park_ends(self) -> str:
+        """What ends a hold that a person asks for, in a sentence."""
+        return ev.BY_HAND_OR_LEFT if get_table(self.profile, "keeper").get("resume_lent") is True else ev.BY_HAND
 
     def find_row_form(self) -> RowForm:
         """Return the form that the trainer recorded. Before that, and for a run of an older trainer, return what the

@@ -51,7 +51,12 @@ HeldState = Literal["queued", "parked", "waiting", "healing"]
 the run needs must come back first. healing: a remedy or a restart is being prepared."""
 
 BY_HAND = "It waits until you bring it back: L, or codex-tui resume."
-"""What ends a hold that a person asked for."""
+BY_HAND_OR_LEFT = (
+    "It comes back when another program has used the card and left it (keeper.resume_lent), or when you bring it back: "
+    "L, or codex-tui resume."
+)
+ENDS_BY_HAND = (BY_HAND, BY_HAND_OR_LEFT)
+"""What ends a hold that a person asked for; see `RunConfig.park_ends`."""
 
 
 class Started(Event, tag="started"):

@@ -15,6 +15,7 @@ import msgspec
 from training.contract import files
 from training.contract.process import ProcessIdentity
 from training.contract.run_directory import RunDirectory
+from training.contract.signs import keep_fresh, lives
 
 SUFFIX = ".json"
 CHAT_REASON = "A chat uses the card."
@@ -36,6 +37,7 @@ def borrow(run: RunDirectory, reason: str, ends: str) -> str:
     name = os.urandom(4).hex()
     loan = Loan(ProcessIdentity.current(), reason, ends)
     files.write_atomically(run.loans / f"{name}{SUFFIX}", msgspec.json.encode(loan))
+    keep_fresh(run.loans / f"{name}{SUFFIX}")
     return name
 
 
@@ -61,7 +63,7 @@ def list_loans(run: RunDirectory) -> dict[str, Loan]:
             loan = msgspec.json.decode(files.read(run.loans / f"{name}{SUFFIX}"), type=Loan)
         except (OSError, ValueError, RecursionError):
             continue
-        if loan.borrower.is_alive():
+        if lives(loan.borrower, run.loans / f"{name}{SUFFIX}"):
             loans[name] = loan
         else:
             give_back(run, name)

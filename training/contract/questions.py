@@ -27,6 +27,7 @@ from training.contract.chat_messages import CHAT, ChatAnswer, Generate
 from training.contract.messages import NotUnderstood
 from training.contract.process import ProcessIdentity
 from training.contract.run_directory import RunDirectory
+from training.contract.signs import keep_fresh, lives
 
 MAX_BYTES = 2**20  # a question with its conversation has at most so many bytes
 MAX_QUESTIONS = 64  # the trainer looks at so many questions at once; the others wait
@@ -53,6 +54,7 @@ def ask(run: RunDirectory, request: Generate) -> str:
         run.questions.mkdir(mode=0o700)
     name = f"{time.time_ns():020d}-{secrets.token_hex(4)}"
     files.write_atomically(question_path(run, name), content, sync=False)
+    keep_fresh(question_path(run, name))
     return name
 
 
@@ -81,7 +83,7 @@ def read_question(run: RunDirectory, name: str) -> Question | None:
         question = msgspec.json.decode(files.read(question_path(run, name), MAX_BYTES), type=Question)
     except (OSError, ValueError, RecursionError):
         return None
-    return question if question.asker.is_alive() else None
+    return question if lives(question.asker, question_path(run, name)) else None
 
 
 def read_answer(run: RunDirectory, name: str, offset: int) -> tuple[list[ChatAnswer], int]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from training.contract import events as ev
 from training.contract import files, questions
+from training.contract.config import ConfigError, RunConfig
 from training.contract.event_writer import EventWriter
 from training.contract.log import trim_log
 from training.contract.process import ProcessIdentity, die_with_parent, read_parent
@@ -106,8 +107,15 @@ class Attempt:
         """Make the last event of an attempt that a request ends. Only a keeper can continue after a park."""
         keeper = self.run.read_keeper()
         if self.stop.level == "park" and keeper and keeper.pid == read_parent(self._pid):
-            return ev.Held(state="parked", reason=self.stop.reason, ends=self.stop.ends or ev.BY_HAND, step=self.step)
+            ends = self.stop.ends or self._find_park_ends()
+            return ev.Held(state="parked", reason=self.stop.reason, ends=ends, step=self.step)
         return ev.Stopped(step=self.step, resumable=resumable)
+
+    def _find_park_ends(self) -> str:
+        try:
+            return RunConfig.read(self.run.config).park_ends
+        except ConfigError:  # someone has changed it
+            return ev.BY_HAND
 
     def _beat(self) -> None:
         while not self._ended.wait(HEARTBEAT_SECONDS):

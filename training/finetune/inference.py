@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -42,16 +41,3 @@ def without_adapter(model: PeftModel) -> Iterator[None]:
     finally:
         for weight, is_trained in trained:
             weight.requires_grad_(is_trained)
-
-
-@contextmanager
-def keep_random_states() -> Iterator[None]:
-    """Restore the random states of Python and torch at the end, so that training continues as if nobody had used
-    them."""
-    python_state, torch_state, cuda_states = random.getstate(), torch.get_rng_state(), torch.cuda.get_rng_state_all()
-    try:
-        yield
-    finally:
-        random.setstate(python_state)
-        torch.set_rng_state(torch_state)
-        torch.cuda.set_rng_state_all(cuda_states)

@@ -7,7 +7,6 @@ first evaluation, and the forecast learns what the run really takes on this GPU.
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
@@ -21,6 +20,7 @@ from training.contract.profile import Profile
 from training.contract.units import MIB
 from training.finetune.attempt import Attempt
 from training.finetune.packing import Row, find_largest_pass
+from training.finetune.random_states import keep_random_states
 from training.finetune.sharding import find_local
 from training.finetune.vram import VramLimit
 from training.job.examples import Examples
@@ -142,12 +142,11 @@ def reset_peaks() -> None:
 
 @contextmanager
 def leave_undisturbed(trainer: Trainer) -> Iterator[None]:
-    """Restore everything that a pass changes, so that training runs as if there had been none: the random states of
-    Python and torch, the gradients and TRL's counters.
+    """Restore everything that a pass changes, so that training runs as if there had been none: the random states, the
+    gradients and TRL's counters.
 
     The optimizer's state exists only after its first step, so a placeholder of the same size takes its memory.
     """
-    python_state, torch_state, cuda_states = random.getstate(), torch.get_rng_state(), torch.cuda.get_rng_state_all()
     token_count = getattr(trainer, "_total_train_tokens", None)
     # The training loop sets this number only later.
     trainer.current_gradient_accumulation_steps = trainer.args.gradient_accumulation_steps
@@ -158,13 +157,11 @@ def leave_undisturbed(trainer: Trainer) -> Iterator[None]:
             torch.empty(optimizer_bytes([size], trainer.args.optim), dtype=torch.uint8, device="cuda") for size in sizes
         ]
     try:
-        yield
+        with keep_random_states(of_gpus=True):
+            yield
     finally:
         del placeholder
         trainer.model.zero_grad(set_to_none=True)
-        random.setstate(python_state)
-        torch.set_rng_state(torch_state)
-        torch.cuda.set_rng_state_all(cuda_states)
         if token_count is not None:
             trainer._total_train_tokens = token_count
             trainer._metrics["train"].clear()

@@ -25,10 +25,12 @@ from training.contract.messages import WorkerError, encode
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 from training.contract.secrets import redact_secrets
+from training.contract.signs import lives
 from training.finetune.attempt import Attempt
 from training.finetune.callbacks import Reporter
 from training.finetune.decoding import CheckedDecoder
-from training.finetune.inference import keep_random_states, let_answer, without_adapter
+from training.finetune.inference import let_answer, without_adapter
+from training.finetune.random_states import keep_random_states
 from training.finetune.sharding import NO_ANSWERS
 from training.finetune.vram import VramLimit
 from training.job.answers import count_cache_bytes
@@ -68,7 +70,7 @@ class AnswerQuestions(TrainerCallback):
         model, tokenizer = kwargs["model"], kwargs["processing_class"]
         self._reporter.report_pause("answering", state)
         try:
-            with keep_random_states(), let_answer(model, bf16=args.bf16, fp16=args.fp16) as autocast:
+            with keep_random_states(of_gpus=True), let_answer(model, bf16=args.bf16, fp16=args.fp16) as autocast:
                 for name in self._take_names(state):
                     self._answer(name, model, tokenizer, autocast, state.global_step)
         finally:
@@ -117,7 +119,7 @@ class AnswerQuestions(TrainerCallback):
                 return True
             if time.monotonic() - checked_at > CHECK_SECONDS:
                 checked_at = time.monotonic()
-                return not question.asker.is_alive()
+                return not lives(question.asker, path)
             return False
 
         def choose_decoder(prompt: FittedPrompt, streamer: Any) -> Callable[..., torch.Tensor]:

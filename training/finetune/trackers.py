@@ -4,7 +4,6 @@ learned: one that fails is a warning, and the random numbers stay as they were."
 from __future__ import annotations
 
 import copy
-import random
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -12,8 +11,6 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-import numpy
-import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from training.contract import events as ev
@@ -23,6 +20,7 @@ from training.contract.secrets import redact_secrets
 from training.contract.trackers import LABELS, Tracker, read_tracked_runs, write_tracked_runs
 from training.finetune import tracker_setup
 from training.finetune.attempt import Attempt
+from training.finetune.random_states import keep_random_states
 
 MAX_REASON = 200  # characters of a tracker's own error
 
@@ -98,7 +96,7 @@ class Trackers(TrainerCallback):
 
     def _try(self, tracker: Tracker, work: Callable[[], Any]) -> None:
         try:
-            with keep_random_state():
+            with keep_random_states(of_gpus=False):
                 work()
         except (Exception, SystemExit) as error:  # noqa: BLE001  a tracker never ends a run
             self._callbacks.pop(tracker, None)
@@ -127,7 +125,7 @@ def make_trackers(attempt: Attempt, profile: Profile, config: RunConfig) -> Trac
     callbacks: dict[Tracker, TrainerCallback] = {}
     for tracker in dict.fromkeys(profile.tracking.to):
         try:
-            with keep_random_state():
+            with keep_random_states(of_gpus=False):
                 callbacks[tracker], tracked[tracker] = tracker_setup.make_callback(
                     tracker, run, tracked.get(tracker), project, name, attempt.step
                 )
@@ -161,15 +159,3 @@ def warn(attempt: Attempt, tracker: Tracker, error: BaseException) -> None:
         reason = f"{type(error).__name__}: {lines[0] if lines else ''}".removesuffix(": ")
         reason = redact_secrets(reason)[:MAX_REASON]
     attempt.warn(f"{LABELS[tracker]} gets no more of this run, which goes on ({reason}).")
-
-
-@contextmanager
-def keep_random_state() -> Iterator[None]:
-    """Restore the random numbers at the end: a tracker that draws a name must not change what is learned."""
-    states = random.getstate(), numpy.random.get_state(), torch.get_rng_state()
-    try:
-        yield
-    finally:
-        random.setstate(states[0])
-        numpy.random.set_state(states[1])
-        torch.set_rng_state(states[2])

@@ -80,6 +80,7 @@ class Keeper:
         self._job = BatchJob.find(self._run)
         self._command, self._watchers = command, Watchers([self._job, *watchers] if self._job else watchers)
         self._healer = Healer(HealRules.read(config))
+        self._park_ends = config.park_ends
         self._history = HistoryKeeper(self._folder)
         self._card = CardLease(run, config, is_queued=self._job is None)
         self._held: Hold | None = None  # the one that events.jsonl has; None while a trainer runs
@@ -135,7 +136,7 @@ class Keeper:
         self._watchers.ask_all_again()
         self._since = time.monotonic()
         if by_hand:
-            self._resumed_at = None
+            by_hand, self._resumed_at = by_hand._replace(ends=self._park_ends), None
         run, shown = self._run, None
         while (named := self._locate()) is not None:
             request = Request("save") if self._sigterms else run.take_request()
@@ -149,7 +150,7 @@ class Keeper:
                     if reason == NOW or self._card.waits:
                         self._card.start_now()
                 case Request("park", reason):
-                    by_hand, self._resumed_at = Hold("parked", reason, ev.BY_HAND), None
+                    by_hand, self._resumed_at = Hold("parked", reason, self._park_ends), None
             answers = self._watchers.look(self._make_moment(named))
             if any(isinstance(answer, Release) for answer in answers):
                 by_hand = None

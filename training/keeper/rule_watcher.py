@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from training.contract.config import RunConfig
-from training.contract.events import BY_HAND
+from training.contract.events import ENDS_BY_HAND
 from training.contract.hours import format_minutes, read_minute
 from training.contract.loan import list_loans
 from training.contract.run_directory import RunDirectory
@@ -56,7 +56,7 @@ class RuleWatcher:
         if by_hand:
             self._resume = None
             self._park.override(self._read_facts(), self._describe_trainer())
-        is_parked_by_hand = self._resume is None and moment.held is not None and moment.held.ends == BY_HAND
+        is_parked_by_hand = self._resume is None and moment.held is not None and moment.held.ends in ENDS_BY_HAND
         answer: Hold | Release | None = None
         if is_parked_by_hand:
             answer = self._look_at_lent() if self._rules.resume_lent else None

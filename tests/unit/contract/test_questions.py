@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from training.contract import questions
+from training.contract import questions, signs
 from training.contract.chat_messages import AnswerBegin, AnswerEnd, Generate, Token
 from training.contract.messages import encode
 from training.contract.process import ProcessIdentity
@@ -74,6 +75,21 @@ def test_nobody_answers_a_viewer_that_is_gone(run: RunDirectory) -> None:
     assert list_files(run) == [f"{alive}.json"]  # it still waits
     questions.delete_all(run)
     assert not run.questions.exists()
+
+
+def test_a_viewer_of_another_machine_waits_as_long_as_it_touches_its_question(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = questions.ask(run, REQUEST)
+    path, far = questions.question_path(run, name), ProcessIdentity(1, 1.0, boot="another", host="another")
+    path.write_bytes(msgspec.json.encode(Question(REQUEST, far)))
+    assert questions.read_question(run, name) == Question(REQUEST, far)
+    os.utime(path, (1.0, 1.0))
+    assert questions.read_question(run, name) is None
+    monkeypatch.setattr(signs, "SIGN_SECONDS", 0.01)
+    signs.keep_fresh(path)
+    while questions.read_question(run, name) is None:
+        time.sleep(0.01)
 
 
 def test_a_conversation_that_is_too_long_is_not_written(run: RunDirectory) -> None:

@@ -65,6 +65,16 @@ def test_a_chat_that_is_killed_leaves_no_run_parked(run: RunDirectory, keeper: s
     assert not run.loans.exists()
 
 
+def test_a_chat_of_another_machine_has_the_card_as_long_as_it_touches_its_loan(
+    run: RunDirectory, keeper: subprocess.Popen[bytes]
+) -> None:
+    park_for(run, ProcessIdentity(1, 1.0, boot="another", host="another"))
+    until(lambda: snapshot(run).status == "parked")
+    os.utime(run.loans / "chat.json", (1.0, 1.0))
+    until(lambda: snapshot(run).status == "training")
+    assert not run.loans.exists()
+
+
 def test_a_person_who_resumes_the_run_ends_the_loan(run: RunDirectory, keeper: subprocess.Popen[bytes]) -> None:
     borrow(run, "A chat uses the card.", "It resumes when the chat is left.")
     until(lambda: snapshot(run).status == "parked")

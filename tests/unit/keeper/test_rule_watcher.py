@@ -138,6 +138,7 @@ def test_a_lent_card_comes_back_when_another_program_has_used_it(tmp_path: Path,
         until_status(run, "training")
         run.request_stop("park", "Asked with L.")
         until_status(run, "parked")
+        until(lambda: (held := snapshot(run).held) and held.ends == ev.BY_HAND_OR_LEFT)
         time.sleep(0.5)  # nobody has used the card yet, so nothing happens, for which nothing can be waited
         assert snapshot(run).status == "parked" and count_attempts(run) == 1
         world.change(card={"used": 2500, "programs": [BLENDER]})
