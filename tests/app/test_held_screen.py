@@ -58,9 +58,11 @@ async def test_l_lends_the_card_and_takes_it_back(make_run: Any) -> None:
     append_events(run, ev.Heartbeat())
     async with CodexApp(run).run_test(size=SIZES[1]) as pilot:
         await settled(pilot)
+        assert "L lend the card" in screen_text(pilot.app)
         await pilot.press("L")
         await until(pilot, lambda: run.read_request() == Request("park", "You lent the card."))
         await until(pilot, lambda: "L brings it back" in list_notices(pilot.app))
+        await until(pilot, lambda: "L keep training" in screen_text(pilot.app))
         await pilot.press("L")  # before the run has saved
         await until(pilot, lambda: run.read_request() == Request("resume"))
         await until(pilot, lambda: "The run goes on: it is not parked." in list_notices(pilot.app))

@@ -115,6 +115,9 @@ class CockpitScreen(RunKeysScreen):
     def find_run(self) -> RunDirectory:
         return self.run_directory
 
+    def show_changes(self) -> None:
+        self._show_hints()
+
     def explain_no_resume(self) -> str:
         return explain_no_resume(self.watched.status, self.watched.leftovers.broken)
 
@@ -229,7 +232,8 @@ class CockpitScreen(RunKeysScreen):
         typing = self.focused is not None and self.focused.check_consume_key("a", "a")
         own, current = self._panes.list_hints(), self._panes.current
         status, broken = self.watched.status, self.watched.leftovers.broken
-        keys = choose_hints(own, current, status, broken, typing, self.has_class("zoomed"))
+        request = self.run_directory.read_stop_request() if self.live else None
+        keys = choose_hints(own, current, status, broken, typing, self.has_class("zoomed"), request)
         self.query_one(HintBar).show(keys, TYPING if typing else ALWAYS)
 
     def action_pane(self, name: str) -> None:

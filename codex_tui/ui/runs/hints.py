@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from codex_tui.ui.kit.hints import Hint
-from codex_tui.ui.runs.status import PARK_KEY
+from codex_tui.ui.runs.status import PARK_KEY, describe_lending
 
 if TYPE_CHECKING:
     from codex_tui.runs.summary import RunSummary
+    from training.contract.run_directory import StopLevel
 
 HINTS = (
     ("/", "filter"),
@@ -27,13 +28,14 @@ HINTS = (
 FILTER_HINTS = (("Enter", "keep the filter"), ("Esc", "show all"))
 
 
-def choose_hints(run: RunSummary | None, marks: int) -> list[Hint]:
-    """First the keys for the picked `run` and for the number of marked runs, then those that always work."""
+def choose_hints(run: RunSummary | None, marks: int, request: StopLevel | None = None) -> list[Hint]:
+    """First the keys for the picked `run` and for the number of marked runs, then those that always work. `request` is
+    what its trainer does at its next step."""
     resume = [("r", "resume")] if run and run.resume_step is not None else []
     comparison = [("v", f"compare {marks}")] if marks > 1 else []
     keys: list[Hint] = []
     if run and run.position:
         keys = [("[ ]", "earlier, later"), ("x", "leave the queue"), ("L", PARK_KEY["queued"])]
-    elif run and not run.ended and (does := PARK_KEY.get(run.status, "lend the card")):
+    elif run and not run.ended and (does := PARK_KEY.get(run.status, describe_lending(request))):
         keys = [("L", does)]
     return [("Enter", "open"), *comparison, *resume, *keys, *HINTS]

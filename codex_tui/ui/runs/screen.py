@@ -204,7 +204,9 @@ class RunsScreen(RunKeysScreen):
         if self._filter.has_focus:
             bar.show(FILTER_HINTS, TYPING)
             return
-        bar.show(choose_hints(self._picked_run, len(self._marks)))
+        run = self._picked_run
+        request = RunDirectory(run.path).read_stop_request() if run and not run.ended else None
+        bar.show(choose_hints(run, len(self._marks), request))
 
     def on_choices_chosen(self) -> None:
         if run := self.find_run():

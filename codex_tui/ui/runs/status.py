@@ -5,6 +5,7 @@ from __future__ import annotations
 from textual.content import Content
 
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, line
+from training.contract.run_directory import StopLevel
 
 # Each status has a sign as well as a colour, so that nobody needs to tell colours apart.
 SIGNS: dict[str, tuple[str, str]] = {
@@ -32,6 +33,11 @@ END_STYLES = {"failed": "$error", "lost": "$error", "stopped": "$warning", "done
 
 PARK_KEY = {"queued": "start now", "parked": "bring it back", "waiting": "go on now", "healing": ""}
 """What the key L does to a held run; "" if it has no use, because a run that is healing goes on in a moment."""
+
+
+def describe_lending(request: StopLevel | None) -> str:
+    """Say what the key L does to a run that trains, while `request` waits for its next step; "" if it has no use."""
+    return {None: "lend the card", "park": "keep training"}.get(request, "")
 
 
 def format_status(status: str) -> Content:
