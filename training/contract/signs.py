@@ -6,23 +6,34 @@ from __future__ import annotations
 import os
 import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 
 from training.contract.process import ProcessIdentity
 from training.contract.run_directory import SIGN_SECONDS, SILENT_SECONDS
 
+_files: set[Path] = set()  # that this process touches, all from one thread
+_changing = threading.Lock()
+
 
 def keep_fresh(path: Path) -> None:
     """Touch the file at `path` now and then, until it is deleted or this process ends."""
-    threading.Thread(target=_touch, args=(path,), name="signs", daemon=True).start()
+    with _changing:
+        if not _files:
+            threading.Thread(target=_touch_files, name="signs", daemon=True).start()
+        _files.add(path)
 
 
-def _touch(path: Path) -> None:
-    with suppress(OSError):  # the file is gone
-        while True:
-            time.sleep(SIGN_SECONDS)
-            os.utime(path)
+def _touch_files() -> None:
+    while True:
+        time.sleep(SIGN_SECONDS)
+        with _changing:
+            for path in list(_files):
+                try:
+                    os.utime(path)
+                except OSError:  # it was deleted
+                    _files.remove(path)
+            if not _files:
+                return
 
 
 def lives(process: ProcessIdentity, file: Path) -> bool:

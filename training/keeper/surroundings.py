@@ -25,6 +25,7 @@ from training.memory.wsl import wsl
 
 PROC = Path("/proc")
 ANSWER_SECONDS = 10.0  # a card that sleeps takes a few seconds to answer
+READER = "driver"  # the thread that asks it
 HANGS = "the NVIDIA driver hangs: it does not answer"
 
 
@@ -107,7 +108,7 @@ class Surroundings:
         """Read each card of the run. A driver that hangs stops a thread, and never the keeper."""
         answers: list[tuple[CardFacts, ...]] = []
         if self._reader is None or not self._reader.is_alive():
-            self._reader = threading.Thread(target=lambda: answers.append(self._ask_driver()), daemon=True)
+            self._reader = threading.Thread(target=lambda: answers.append(self._ask_driver()), name=READER, daemon=True)
             self._reader.start()
             self._reader.join(ANSWER_SECONDS)
         return answers[0] if answers else (CardFacts(problem=HANGS),)
