@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import sys
 import sysconfig
 import threading
@@ -12,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from support.fake_checkpoint import write_checkpoint
 from support.fake_interpreter import fake_interpreter
@@ -38,13 +40,22 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def remote(box: Box) -> Remote:
-    """The remote "box" with this very app, and a trainer that logs a step each 10 ms."""
+def remote(box: Box) -> Iterator[Remote]:
+    """The remote "box" with this very app, and a trainer that logs a step each 10 ms. Its runs end with the test."""
     remote = Remote("box", "box", str(box.home / "codex-tui"))
     add_remote(remote)
     install_here(Path(RemoteApp(remote).folder))
     train_with(remote, fake_interpreter(box.home, "parking_trainer"))
-    return remote
+    yield remote
+    for there in list_there(remote):
+        there.request_stop("terminate")
+    until(lambda: not has_processes(remote))  # a keeper works on after it has left keeper.json
+
+
+def has_processes(remote: Remote) -> bool:
+    runs = f"{remote.root}/data/runs/"
+    commands = (process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"], []))
+    return any(argument.startswith(runs) for command in commands for argument in command)
 
 
 def install_here(folder: Path) -> None:
@@ -76,13 +87,9 @@ def profile(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(remote: Remote, profile: Path) -> Iterator[RunDirectory]:
+def run(remote: Remote, profile: Path) -> RunDirectory:
     """A run that trains on the box."""
-    run = launcher.launch(make_plan(profile))
-    yield run
-    for there in list_there(remote):
-        there.request_stop("terminate")
-        until(lambda there=there: not there.is_live())
+    return launcher.launch(make_plan(profile))
 
 
 def list_there(remote: Remote) -> list[RunDirectory]:
@@ -343,3 +350,16 @@ def test_a_run_is_deleted_here_or_everywhere(
     assert main(["runs", "rm", other.name, "--yes", "--here"]) == 0
     assert not other.path.exists() and list_there(remote)
     box.link.restore()
+
+
+def test_the_command_follows_a_run_to_its_end_and_its_adapter(remote: Remote, profile: Path, box: Box) -> None:
+    train_with(remote, fake_interpreter(box.home, "short_trainer", "150"))
+    profile.write_text(profile.read_text().partition("[launch]")[0])
+    done = subprocess.run(
+        [sys.executable, "-m", "codex_tui", "train", str(profile), "--on", "box", "--headless"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    [run] = map(RunDirectory, locations.runs_home().glob("[!.]*"))
+    assert "done  150 steps" in done.stdout and f"Adapter: {run.adapter}" in done.stdout
+    assert run.events.read_bytes() == find_there(run).events.read_bytes()

@@ -22,8 +22,8 @@ def test_the_demo_is_trained_over_there_and_answers_here(
     remote: Remote, box: Box, trainer_python: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name_in_settings(trainer_python)
-    command = [sys.executable, "-m", "codex_tui", "demo", "--name", "far", "--headless"]
-    sets = ("launch.engine=ssh", "launch.ssh.remote=box", "training.max_steps=30", "checkpoints.save_steps=10")
+    command = [sys.executable, "-m", "codex_tui", "train", "demo", "--on", "box", "--name", "far", "--headless"]
+    sets = ("training.max_steps=30", "checkpoints.save_steps=10")
     command += [part for value in sets for part in ("--set", value)]
     run = RunDirectory(locations.runs_home() / "far")
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as viewer:

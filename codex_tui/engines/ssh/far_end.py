@@ -196,11 +196,14 @@ def watch(request: Request) -> None:
 
 
 def hash_file(path: str) -> tuple[int, str]:
-    digest, size = hashlib.sha256(), 0
+    digest, size, next_beat = hashlib.sha256(), 0, time.monotonic() + BEAT_SECONDS
     with open(path, "rb", opener=open_plain) as file:
         while data := file.read(2**20):
             digest.update(data)
             size += len(data)
+            if time.monotonic() >= next_beat:
+                next_beat = time.monotonic() + BEAT_SECONDS
+                send("beat")
     return size, digest.hexdigest()
 
 

@@ -24,12 +24,15 @@ MAX_FRAME_BYTES = 64 * 2**20
 
 
 class Frame(msgspec.Struct):
-    """What the far end sends. data: bytes of a growing file, from `offset` on; `end`: the file has no more now.
-    restart: the file is another one than the mirror's, and is sent from its start. file: a small file as it is now, or
-    that it is `gone`. state: whether the run is live, and its folder. missing: there is no such run. listing: what the
-    command `results` found."""
+    """What the far end sends.
 
-    kind: Literal["data", "restart", "file", "state", "missing", "listing"]
+    data: bytes of a growing file, from `offset` on; `end`: the file has no more now. restart: the file is another one
+    than the mirror's, and is sent from its start. file: a small file as it is now, or that it is `gone`. beat: a sign
+    of life. state: whether the run is live, and its folder. missing: there is no such run. listing: what the command
+    `results` found.
+    """
+
+    kind: Literal["data", "restart", "file", "beat", "state", "missing", "listing"]
     size: int
     name: str = ""
     offset: int = 0

@@ -51,6 +51,8 @@ def fetch_results(
         if hash_files(folder) == files or (name == "judgements" and folder.exists()):
             continue
         fresh = run.path / FETCHED.format(name)
+        for unfinished in run.path.glob(f".{fresh.name}.*"):  # of a process that was killed
+            shutil.rmtree(unfinished, ignore_errors=True)
         total = sum(size for size, _ in files.values())
         connection.fetch(f"{place}/{name}", fresh, report, total)
         if hash_files(fresh) != files:
