@@ -33,35 +33,20 @@ import os
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
 
 import msgspec
 
 from training.contract import files
+from training.contract.control import Request, StopLevel, format_request, read_request
 from training.contract.engine import EngineRecord, has_news, read_record, write_record
 from training.contract.process import Exit, ProcessIdentity
 
 ADAPTER_CONFIG = "adapter_config.json"  # PEFT writes it into the folder of an adapter
 
-Word = Literal["save", "terminate", "park", "resume"]
-StopLevel = Literal["save", "terminate", "park"]
-_WORDS: tuple[Word, ...] = get_args(Word)
 RESERVED_BYTES = 256 * 1024
-MAX_REASON = 300  # characters
 SIGN_SECONDS = 20.0  # between two signs of a keeper; a trainer writes a heartbeat every 5 seconds
 SILENT_SECONDS = 60.0
 """A keeper or trainer of another machine counts as gone after this time without a sign."""
-
-
-class Request(NamedTuple):
-    """What RUN/control asks for. save: finish the step, save checkpoint and adapter, and end the run. terminate: end it
-    at once. park: save, and end the trainer alone. resume: start the next trainer of a run that is held.
-
-    `reason` and `ends` belong to a park: one sentence each, why, and what ends it if no person does."""
-
-    word: Word
-    reason: str = ""
-    ends: str = ""
 
 
 class _Inside:
@@ -251,11 +236,10 @@ class RunDirectory:
         self.write_request(Request(level, reason, ends))
 
     def write_request(self, request: Request) -> None:
-        reason, ends = clean_reason(request.reason), clean_reason(request.ends)
-        files.write_atomically(self.control, f"{request.word}\n{reason}\n{ends}".rstrip("\n") + "\n")
+        files.write_atomically(self.control, format_request(request))
 
     def read_request(self) -> Request | None:
-        return _read_request(self.control)
+        return read_request(self.control)
 
     def take_request(self) -> Request | None:
         """Read the request and remove it, in one step: none that comes meanwhile is lost."""
@@ -264,7 +248,7 @@ class RunDirectory:
             self.control.rename(taken)
         except OSError:
             return None
-        request = _read_request(taken)
+        request = read_request(taken)
         with suppress(OSError):
             taken.unlink()
         return request
@@ -288,26 +272,8 @@ def _is_fresh(path: Path) -> bool:
         return False
 
 
-def clean_reason(reason: str) -> str:
-    """Return `reason` as RUN/control has it: on one line, and not too long."""
-    return " ".join(reason.split())[:MAX_REASON].strip()
-
-
 def _read_identity(path: Path) -> ProcessIdentity | None:
     try:
         return msgspec.json.decode(files.read(path), type=ProcessIdentity)
     except (OSError, ValueError, RecursionError):
         return None
-
-
-def _read_request(path: Path) -> Request | None:
-    """Read a request. Unknown words ask to save and end: that loses nothing."""
-    try:
-        lines = files.read(path).decode(errors="replace").strip().splitlines()
-    except OSError:
-        return None
-    if not lines:
-        return None
-    word: Word = next((word for word in _WORDS if word == lines[0].strip()), "save")
-    reason, ends = (line.strip()[:MAX_REASON] for line in (*lines[1:3], "", "")[:2])
-    return Request(word, reason, ends)

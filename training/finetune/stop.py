@@ -14,7 +14,8 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
-from training.contract.run_directory import RunDirectory, StopLevel
+from training.contract.control import StopLevel
+from training.contract.run_directory import RunDirectory
 
 POLL_SECONDS = 0.25
 

@@ -6,9 +6,10 @@ import os
 from typing import NamedTuple
 
 from training.contract import events as ev
+from training.contract.control import Request, clean_reason
 from training.contract.end_event import EndEvent
 from training.contract.process import Exit
-from training.contract.run_directory import Request, RunDirectory, clean_reason
+from training.contract.run_directory import RunDirectory
 from training.keeper.watchers import Hold, Restart
 
 
