@@ -7,6 +7,7 @@ socket is in a folder that only this user may open. Nothing asks for a password:
 
 from __future__ import annotations
 
+import base64
 import os
 import secrets
 import select
@@ -169,7 +170,7 @@ class Connection:
             raise self._no_answer(deadline) from None
         if master.failure is not None:
             raise self._explain(master.failure)
-        command = f"exec sh -c {shlex.quote(program)} {self._marker} {shlex.join(argv)}"
+        command = make_command_line(["sh", "-c", program, self._marker, *argv])
         return subprocess.Popen(
             [ssh, *OPTIONS, "-o", f"ControlPath={master.socket}", "-o", "ControlMaster=no", "--", self.host, command],
             stdin=subprocess.PIPE if stdin is None else stdin,
@@ -259,6 +260,13 @@ class Stream:
                 code = self._process.wait()
                 self._connection._check(self._program, code, self._errors, begun=False, before=bytes(seen))
             seen += byte
+
+
+def make_command_line(argv: Sequence[str]) -> str:
+    """Return the line that lets a login shell become the command `argv`. Shells quote in different ways: a csh has no
+    line breaks in quotes, and a fish knows backslashes there. So the line has only what means the same to all."""
+    encoded = base64.b64encode(f"exec {shlex.join(argv)}".encode()).decode()
+    return f"exec sh -c 'eval \"$(echo {encoded} | base64 -d)\"'"
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
