@@ -36,8 +36,8 @@ def summarise_runs(names: list[str]) -> Iterator[RunSummary]:
 def _find_positions() -> dict[str, int | None]:
     from codex_tui.runs.queue import list_places
 
-    try:
-        return {place.ticket.run: place.position for place in list_places()}
+    try:  # of a run on several cards, the last of its places
+        return {place.ticket.run: place.position for place in sorted(list_places(), key=lambda one: one.position or 0)}
     except CodexError:  # the list shows the runs without their order
         return {}
 

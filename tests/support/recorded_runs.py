@@ -47,6 +47,23 @@ def record(run: RunDirectory, *, at_end: bool = False) -> None:
     recording.close()
 
 
+def make_recorded_run(path: Path) -> RunDirectory:
+    """A run of two attempts that is done, with a history of several chunks. The resume took back recorded points."""
+    run = start(path)
+    recording = Recorder(run.path)
+    for first in (1, 201, 401):
+        append_events(run, *train(first, first + 199))
+        recording.poll()
+    recording.close()
+    append_events(run, ev.Started(attempt=2, pid=1, resume_step=450), ev.Phase(name="training"), *train(451, 500))
+    recording = Recorder(run.path)
+    recording.poll()
+    append_events(run, *train(501, 900), ev.Warned(message="d"), ev.Done(step=900, seconds=3.0))
+    recording.poll(at_end=True)
+    recording.close()
+    return run
+
+
 def read_all(run: RunDirectory) -> RunFollower:
     reader = RunFollower(run)
     while not reader.complete:

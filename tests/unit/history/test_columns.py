@@ -13,7 +13,17 @@ import msgspec
 import pytest
 from support.fake_runs import append_events
 from support.history_file import Chunk, join_chunk, split_chunks
-from support.recorded_runs import count_chunks, list_values, read_all, read_curves, read_without, record, start, train
+from support.recorded_runs import (
+    count_chunks,
+    list_values,
+    make_recorded_run,
+    read_all,
+    read_curves,
+    read_without,
+    record,
+    start,
+    train,
+)
 
 from codex_tui.runs import follower
 from codex_tui.runs.follower import RunFollower, snapshot
@@ -34,20 +44,7 @@ def _short_runs_count_as_long_ones(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunDirectory:
-    """A run of two attempts that is done, with a history of several chunks. The resume took back recorded points."""
-    run = start(tmp_path / "long-1")
-    recording = Recorder(run.path)
-    for first in (1, 201, 401):
-        append_events(run, *train(first, first + 199))
-        recording.poll()
-    recording.close()
-    append_events(run, ev.Started(attempt=2, pid=1, resume_step=450), ev.Phase(name="training"), *train(451, 500))
-    recording = Recorder(run.path)
-    recording.poll()
-    append_events(run, *train(501, 900), ev.Warned(message="d"), ev.Done(step=900, seconds=3.0))
-    recording.poll(at_end=True)
-    recording.close()
-    return run
+    return make_recorded_run(tmp_path / "long-1")
 
 
 def test_a_recorded_run_is_the_same_and_its_events_are_not_parsed(

@@ -20,7 +20,7 @@ from training.contract.end_event import read_end_event
 from training.contract.process import Exit
 from training.contract.run_directory import Request, RunDirectory
 from training.keeper.decisions import AttemptEnd, Finish, Heal, Next, decide
-from training.keeper.watchers import Hold, Moment, Restart, Watchers
+from training.keeper.watchers import Hold, Restart
 
 
 @pytest.fixture
@@ -259,43 +259,3 @@ def test_a_trainer_that_was_killed_before_its_first_event_has_no_last_event(run:
     assert isinstance(read_end_event(run.events, 0), ev.Held)
     assert read_end_event(run.events, run.events.stat().st_size) is None
     assert isinstance(read_end_event(run.events, 10_000), ev.Held)  # another file has taken its place
-
-
-class CountingWatcher:
-    def __init__(self, seconds: float, hold: Hold | None) -> None:
-        self.seconds, self.hold, self.looks = seconds, hold, 0
-
-    def look(self, moment: Moment) -> Hold | None:
-        self.looks += 1
-        return self.hold
-
-
-class FailingWatcher(CountingWatcher):
-    def look(self, moment: Moment) -> Hold | None:
-        super().look(moment)
-        if self.looks < 4:
-            raise KeyError("hardware")
-        return self.hold
-
-
-def test_a_watcher_that_raises_is_told_once_and_asked_again(
-    run: RunDirectory, capsys: pytest.CaptureFixture[str]
-) -> None:
-    failing, slow = FailingWatcher(1.0, RULE), CountingWatcher(10.0, None)
-    watchers = Watchers([failing, slow])
-    answers = [watchers.look(Moment(run, float(now), 0.0, None, 1)) for now in range(5)]
-    assert answers == [[], [], [], [RULE], [RULE]] and slow.looks == 1
-    log = capsys.readouterr().err
-    assert log.count("FailingWatcher failed. The run goes on without it, and it is asked again.") == 1
-    assert log.count("KeyError: 'hardware'") == 1
-
-
-def test_each_watcher_is_asked_when_its_time_has_come_and_its_answer_stays(run: RunDirectory) -> None:
-    quick, slow = CountingWatcher(1.0, None), CountingWatcher(10.0, RULE)
-    watchers = Watchers([quick, slow])
-    for now in range(20):
-        assert watchers.look(Moment(run, float(now), 0.0, None, 1)) == [RULE]
-    assert (quick.looks, slow.looks) == (20, 2)
-    watchers.ask_all_again()
-    watchers.look(Moment(run, 20.0, 0.0, None, 1))
-    assert slow.looks == 3
