@@ -160,8 +160,8 @@ def _refuse_if_training(run: RunDirectory) -> None:
         return
     watched = snapshot(run)
     state = {"unreachable": "may be training", "waiting": "waits already"}.get(watched.liveness, "is training already")
-    reason = f": {clean(watched.reason)}" if watched.liveness in ("unreachable", "waiting") else "."
-    raise BadInput(f"{run.name} {state}{reason}", f"Watch it with: codex-tui attach {run.name}")
+    reason = f" {clean(watched.reason)}" if watched.liveness in ("unreachable", "waiting") else ""
+    raise BadInput(f"{run.name} {state}.{reason}", f"Watch it with: codex-tui attach {run.name}")
 
 
 def _count_attempts(run: RunDirectory) -> int:

@@ -21,11 +21,24 @@ Theme = Literal["dark", "light"]
 DuringTraining = Literal["auto", "ask", "trainer", "park"]
 WebhookKind = Literal["ntfy", "slack"]
 NoticeEvent = Literal[
-    "done", "failed", "lost", "paused", "parked", "waiting", "healed", "stopped", "queued", "started", "resumed"
+    "done",
+    "failed",
+    "lost",
+    "unreachable",
+    "paused",
+    "parked",
+    "waiting",
+    "healed",
+    "stopped",
+    "queued",
+    "started",
+    "resumed",
 ]
 """What may become of a run. The settings choose of which of these the command and the webhooks tell the person."""
 
-DEFAULT_EVENTS: tuple[NoticeEvent, ...] = ("done", "failed", "lost", "paused", "parked", "waiting", "healed")
+DEFAULT_EVENTS: tuple[NoticeEvent, ...] = (
+    "done", "failed", "lost", "unreachable", "paused", "parked", "waiting", "healed"
+)  # fmt: skip
 
 
 _T = TypeVar("_T")

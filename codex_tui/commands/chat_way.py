@@ -28,12 +28,15 @@ def choose_way(run: RunDirectory, args: argparse.Namespace) -> ChatWay | None:
             hint = f"Its adapter comes here at its end. Ask the base model: codex-tui chat {run.name} --base"
             raise BadInput(f"{run.name} is on {run.find_host()}, where nobody can ask it from here.", hint)
         return "beside"
-    trains = run.is_trainer_alive()
+    trains, place = run.is_trainer_alive(), run.find_host() if run.is_live() else ""
+    if place and (args.in_trainer or args.park):
+        option = "--in-trainer" if args.in_trainer else "--park"
+        raise BadInput(f"{run.name} is on {place}, and a chat needs its model here.", f"Leave out {option}.")
     if args.in_trainer:
         if not trains:
             raise BadInput(f"{run.name} does not train now, so no trainer can answer.", "Leave out --in-trainer.")
         return "trainer"
-    if not run.is_live():
+    if place or not run.is_live():
         return "beside"
     if args.park or not trains:  # a run that is held: it stays so until the answer is there
         if not run.is_kept():

@@ -78,7 +78,7 @@ def _print_until_end(run: RunDirectory, newer: str, sender: notices.NoticeSender
     """`newer` is what was printed about a newer version of config.json."""
     follower = RunFollower(run, on_event=_EventPrinter(clean(run.name), newer), check_every=0.0)
     announcer = Announcer(run)
-    printed_silence = 0
+    printed_silence, printed_wait = 0, ""
     while True:
         follower.poll(math.inf)
         watched = follower.watched
@@ -93,13 +93,23 @@ def _print_until_end(run: RunDirectory, newer: str, sender: notices.NoticeSender
             _announce(announcement, sender)
         if watched.liveness in ("ended", "lost"):
             return watched
+        if (wait := _describe_wait(watched)) != printed_wait:
+            printed_wait = wait
+            print(wait or f"running  {clean(watched.place)}", flush=True)
         silent = watched.silent_seconds
         if not silent:
             printed_silence = 0
         elif silent >= 2 * printed_silence:  # 30 s, 1 min, 2 min, 4 min
             printed_silence = silent
-            print(describe_silence(silent), flush=True)
+            print(clean(describe_silence(silent, watched.place)), flush=True)
         time.sleep(LOOK_EVERY)
+
+
+def _describe_wait(watched: WatchedRun) -> str:
+    """The line for a run that its engine has not begun, or whose engine does not answer; "" for others."""
+    if watched.liveness not in ("waiting", "unreachable"):
+        return ""
+    return clean(f"{watched.liveness}  {watched.reason} {watched.ends}")
 
 
 def _announce(announcement: Announcement, sender: notices.NoticeSender) -> None:

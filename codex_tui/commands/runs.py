@@ -70,7 +70,7 @@ class _Column(NamedTuple):
 
 # The first columns have precedence where the terminal has no room for all.
 _COLUMNS = (
-    _Column("STATE", 10, "<"), _Column("STEP", 13), _Column("BEST EVAL", 9), _Column("DISK", 8), _Column("TIME", 8),
+    _Column("STATE", 11, "<"), _Column("STEP", 13), _Column("BEST EVAL", 9), _Column("DISK", 8), _Column("TIME", 8),
     _Column("LOSS", 7), _Column("MODEL", 24, "<"),
 )  # fmt: skip
 

@@ -4,6 +4,7 @@ What the person did themselves, such as a park by hand, is none of them."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -26,6 +27,7 @@ VERBS: dict[NoticeEvent, str] = {
     "failed": "", "lost": "was", "healed": "was", "stopped": "was", "started": "has", "resumed": "has"
 }  # fmt: skip
 BY_PERSON = (*ev.ENDS_BY_HAND, CHAT_ENDS)  # how a hold ends that the person asked for
+CUT_SECONDS = 300.0  # an engine that does not answer for so long is announced: a short cut of a link is nothing
 MAX_TITLE, MAX_MESSAGE = 100, 300  # characters
 FAILURES: dict[ev.FailureKind, str] = {
     "gpu_memory": "The GPU ran out of memory",
@@ -138,7 +140,8 @@ def _find_changes(watched: WatchedRun) -> list[Change]:
     """Return what every viewer announces of the run as it is now."""
     changes = [Change("healed", f"healed {event.seq}") for event in watched.state.healed[-1:]]
     if event := _find_event(watched):
-        changes.append(Change(event, event))
+        since = f" since {watched.engine.since:.0f}" if watched.engine and event in ("waiting", "unreachable") else ""
+        changes.append(Change(event, f"{event}{since}"))
     return changes
 
 
@@ -146,6 +149,8 @@ def _find_event(watched: WatchedRun) -> NoticeEvent | None:
     match watched.status:
         case "done" | "failed" | "lost" | "waiting" as event:
             return event
+        case "unreachable":
+            return "unreachable" if _is_cut_for_long(watched) else None
         case "parked":
             return None if watched.held is None or watched.held.ends in BY_PERSON else "parked"
         case "cooling":
@@ -153,11 +158,15 @@ def _find_event(watched: WatchedRun) -> NoticeEvent | None:
     return None
 
 
+def _is_cut_for_long(watched: WatchedRun) -> bool:
+    return watched.engine is not None and time.time() - watched.engine.since > CUT_SECONDS
+
+
 def _find_quiet_event(run: RunDirectory, watched: WatchedRun) -> NoticeEvent | None:
     match watched.status:
         case "stopped" | "queued" as event:
             return event
-        case status if status in ENDED or status in HELD or status in ("cooling", "stopping"):
+        case status if status in ENDED or status in HELD or status in ("cooling", "stopping", "unreachable"):
             return None
     process = run.read_process()
     return "resumed" if process and process.attempt > 1 else "started"
@@ -172,7 +181,9 @@ def _describe(event: NoticeEvent, watched: WatchedRun) -> str:
             detail = watched.phase.detail if watched.phase else ""
             return f"The GPU is too hot ({detail})." if detail else "The GPU is too hot."
         case "parked" | "waiting" | "queued":
-            return f"{watched.held.reason} {watched.held.ends}".strip() if watched.held else ""
+            return f"{watched.reason} {watched.ends}".strip()
+        case "unreachable":
+            return f"{watched.reason} {watched.ends}"
         case "healed":
             return describe_heal(watched.state.healed[-1])
         case "started" | "resumed":

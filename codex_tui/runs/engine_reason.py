@@ -17,10 +17,10 @@ def describe_wait(record: EngineRecord) -> str:
 
 
 def describe_silence(record: EngineRecord) -> str:
-    """Say since when an engine does not answer, and why."""
-    since = f" since {_format_time(record.since)}" if record.since else ""
+    """Say since when an engine does not answer, and why, such as "No answer from box since 14:02: timed out."."""
+    since = f" since {format_moment(record.since)}" if record.since else ""
     reason = f": {record.reason.rstrip('.')}" if record.reason else ""
-    return f"no answer from {name_place(record)}{since}{reason}."
+    return f"No answer from {name_place(record)}{since}{reason}."
 
 
 def describe_loss(record: EngineRecord, place: str) -> str:
@@ -29,12 +29,27 @@ def describe_loss(record: EngineRecord, place: str) -> str:
     return f"It is gone from {name_place(record)} {place}{reason}"
 
 
+def describe_next(record: EngineRecord) -> str:
+    """Say what becomes of a run that waits or whose engine does not answer, and how old the figures are."""
+    if record.status == "waiting":
+        return f"{_NAMES[record.engine]} starts it by itself." if record.engine == "slurm" else "It starts by itself."
+    figures = f" The figures are from {format_moment(record.seen)}." if record.seen else ""
+    return f"It may be training.{figures}"
+
+
+def describe_place(record: EngineRecord) -> str:
+    """Say where a run is or was, such as "box" or "Slurm (n1)"; "" if the record names no other place."""
+    if record.engine == "slurm":
+        return f"Slurm ({record.host})" if record.host else "Slurm"
+    return "" if record.engine == "local" else name_place(record)
+
+
 def name_place(record: EngineRecord) -> str:
     """Name where a run was sent, for a sentence."""
     return record.host if record.engine == "ssh" and record.host else _NAMES[record.engine]
 
 
-def _format_time(moment: float) -> str:
-    """The time of the day, with the date if that was another day."""
-    then, now = time.localtime(moment), time.localtime()
+def format_moment(moment: float) -> str:
+    """Format Unix seconds as the time of the day, with the date if that was another day."""
+    then, now = time.localtime(max(0.0, min(moment, 4e9))), time.localtime()
     return time.strftime("%H:%M" if then[:3] == now[:3] else "%d %b %H:%M", then)

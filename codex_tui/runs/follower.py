@@ -143,7 +143,11 @@ class RunFollower:
         self._next_check = self._heard_at + self._check_every
         before = self.watched
         self.watched = WatchedRun(
-            self._state, leftovers=before.leftovers, damaged_lines=self._damaged_lines, engine=before.engine
+            self._state,
+            leftovers=before.leftovers,
+            damaged_lines=self._damaged_lines,
+            engine=before.engine,
+            place=before.place,
         )
         if self._state.held or self._state.failure:  # the keeper decides what comes next, so look at it at once
             self._next_check = 0.0
@@ -153,7 +157,7 @@ class RunFollower:
         """Decide whether the run is alive, ended or lost. `process` must be older than the last read of events."""
         now = time.monotonic()
         self._next_check = now + self._check_every
-        before = replace(self.watched, engine=process.engine)
+        before = replace(self.watched, engine=process.engine, place=process.place)
         live = liveness.decide_liveness(process, before.state, sampled=before.sampled)
         if live == "lost":
             if before.liveness != "lost":

@@ -44,14 +44,15 @@ class _Content(msgspec.Struct, array_like=True):
 
 
 def find_live_run() -> RunDirectory | None:
-    """Find the newest run that is training now: a run that is held has no trainer, and leaves the card to others.
+    """Find the newest run that is training now on this machine. A run that is held has no trainer, and leaves the card
+    to others.
 
     Returns None if there is none, or if the runs can't be read.
     """
     cache = _DeadTrainers(locations.runs_home())
-    live = _look_at_runs(cache).training
+    training = _look_at_runs(cache).training
     cache.save()
-    return live
+    return next((run for run in training if not run.find_host()), None)
 
 
 def find_run_to_open() -> RunDirectory | None:
@@ -62,7 +63,7 @@ def find_run_to_open() -> RunDirectory | None:
     """
     cache = _DeadTrainers(locations.runs_home())
     runs = _look_at_runs(cache)
-    run = runs.training or runs.held or _find_unsettled(cache, runs.looks)
+    run = next(iter([*runs.training, *runs.held]), None) or _find_unsettled(cache, runs.looks)
     cache.save()
     return run
 
@@ -88,11 +89,11 @@ def _find_unsettled(cache: _DeadTrainers, looks: dict[str, _Look]) -> RunDirecto
 
 
 class _Runs(NamedTuple):
-    """All runs, the newest that trains, and the newest that only its keeper holds."""
+    """All runs, those that train, and those that only a keeper or an engine holds. The newest come first."""
 
     looks: dict[str, _Look]
-    training: RunDirectory | None
-    held: RunDirectory | None
+    training: list[RunDirectory]
+    held: list[RunDirectory]
 
 
 def _look_at_runs(cache: _DeadTrainers) -> _Runs:
@@ -118,12 +119,12 @@ def _look_at_runs(cache: _DeadTrainers) -> _Runs:
                     held.append(name)
                 else:
                     cache.add(name, look)
-    return _Runs(looks, _find_newest(cache.home, training), _find_newest(cache.home, held))
+    return _Runs(looks, _sort_newest(cache.home, training), _sort_newest(cache.home, held))
 
 
-def _find_newest(home: Path, names: list[str]) -> RunDirectory | None:
-    newest = max(names, key=lambda name: (read_created(f"{home}/{name}"), name), default=None)
-    return RunDirectory(home / newest) if newest else None
+def _sort_newest(home: Path, names: list[str]) -> list[RunDirectory]:
+    newest = sorted(names, key=lambda name: (read_created(f"{home}/{name}"), name), reverse=True)
+    return [RunDirectory(home / name) for name in newest]
 
 
 def _find_last_write(directory: str) -> int:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from codex_tui.runs.engine_reason import describe_place
 from codex_tui.runs.watched import Liveness
 from training.contract.config import ConfigError, RunConfig
 from training.contract.engine import HELD_BY_HAND, EngineRecord, EngineStatus, has_news
@@ -27,6 +28,7 @@ class TrainerProcess(NamedTuple):
     newer_than_events: bool = False  # process.json or keeper.json was written after the last event
     is_kept: bool = False  # the keeper lives
     engine: EngineRecord | None = None  # where the run was sent: then no process of this machine was looked at
+    place: str = ""  # the other machine or cluster that has or had the run; "" for this machine
     engine_status: EngineStatus = "running"  # what is known now: an event may be newer than the engine's answer
 
     def has_no_event_in(self, state: RunState) -> bool:
@@ -48,7 +50,8 @@ def find_process(run: RunDirectory) -> TrainerProcess:
     attempt = max(identity.attempt for identity in (trainer, keeper) if identity)
     newer = max(_read_mtime_ns(run.process), _read_mtime_ns(run.keeper)) > _read_mtime_ns(run.events)
     is_kept = keeper is not None and run.keeps(keeper)
-    return TrainerProcess(trainer is not None and run.trains(trainer), attempt, newer, is_kept)
+    place = next((identity.host for identity in (keeper, trainer) if identity and identity.is_elsewhere()), "")
+    return TrainerProcess(trainer is not None and run.trains(trainer), attempt, newer, is_kept, place=place)
 
 
 def decide_liveness(process: TrainerProcess, state: RunState, *, sampled: bool = False) -> Liveness:
@@ -74,7 +77,8 @@ def _find_on_engine(run: RunDirectory, record: EngineRecord) -> TrainerProcess:
         newer = run.events.stat().st_size <= record.offset
     except OSError:
         newer = True
-    return TrainerProcess(status == "running", record.attempt, newer, status != "gone", record, status)
+    place = describe_place(record)
+    return TrainerProcess(status == "running", record.attempt, newer, status != "gone", record, place, status)
 
 
 def _decide_on_engine(process: TrainerProcess, record: EngineRecord, state: RunState, *, sampled: bool) -> Liveness:

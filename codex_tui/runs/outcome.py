@@ -171,11 +171,12 @@ def describe_resume(step: int) -> str:
     return f"Resume continues from step {step:,}." if step else "No checkpoint: resume starts from step 0."
 
 
-def describe_silence(seconds: int) -> str:
-    """Return a text such as "silent for 2 min, process is alive", or "" for 0 seconds."""
+def describe_silence(seconds: int, place: str) -> str:
+    """Return a text such as "silent for 2 min, process is alive", or "" for 0 seconds. `place` is the other machine
+    that has the run, "" for this one."""
     for size, unit in ((3600, "h"), (60, "min"), (1, "s")):
         if seconds >= size:
-            return f"silent for {seconds // size} {unit}, process is alive"
+            return f"silent for {seconds // size} {unit}" + (f" on {place}" if place else ", process is alive")
     return ""
 
 

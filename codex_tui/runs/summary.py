@@ -21,6 +21,7 @@ from codex_tui.runs.outcome import describe_newer_events, describe_resume
 from codex_tui.runs.pass_rates import make_json
 from codex_tui.runs.watched import ENDED, ShownStatus, WatchedRun
 from training.contract import events as ev
+from training.contract.engine import EngineRecord
 from training.contract.run_directory import RunDirectory
 from training.history.reduce import apply_fit, reduce_all
 from training.history.state import RunState, compute_elapsed
@@ -30,9 +31,10 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the list of runs. `model`, `dataset`, `profile_name` and `note` are clean; the other texts are raw.
 
     `created` is in Unix seconds. `seconds` is the time of training, None before it began. `reason` is a sentence that
-    says why the run ended or is held. `resume_step` is the step that a resume would continue from, 0 for the start. It
-    is None if the run is training or done, or if no resume is possible; `broken` then gives the reason. `position` is
-    the run's place among the queued runs of its card, from 1; None if it is not queued.
+    says why the run ended, is held or waits, and `ends` what ends that. `resume_step` is the step that a resume would
+    continue from, 0 for the start. It is None if the run is training or done, or if no resume is possible: `broken`
+    then gives the reason. `position` is the run's place among the queued runs of its card, from 1; None if it is not
+    queued.
     """
 
     name: str
@@ -58,6 +60,9 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     judgements: tuple[JudgedSummary, ...] = ()
     pass_rate: ev.PassRate | None = None  # the last one
     held: ev.Held | None = None  # while the keeper waits to start the next attempt
+    ends: str = ""
+    engine: EngineRecord | None = None  # where the run was sent; None for a run that was started on its machine
+    place: str = ""  # the other machine or cluster that has or had it; "" for this one
     healed: tuple[ev.Healed, ...] = ()
     fitted: ev.Fitted | None = None
     position: int | None = None
@@ -74,8 +79,8 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     def remedy(self) -> str:
         """One sentence: what ends a hold, from which step a resume would continue, or why none is possible. "" if
         `reason` has it."""
-        if self.held:
-            return self.held.ends
+        if self.ends:
+            return self.ends
         remedy = self.broken or ("" if self.resume_step is None else describe_resume(self.resume_step))
         return "" if remedy in self.reason else remedy
 
@@ -103,6 +108,8 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
             "adapter": str(RunDirectory(self.directory).adapter) if self.has_adapter else None,
             "reason": self.reason,
             "held": _make_held_json(self.held) if self.held else None,
+            "place": self.place,
+            "engine": msgspec.to_builtins(self.engine) if self.engine else None,
             "queue_position": self.position,
             "resume_step": self.resume_step,
             "pass_rate": make_json(self.pass_rate) if self.pass_rate else None,
@@ -144,6 +151,9 @@ def summarise(run: RunDirectory) -> RunSummary:
         judgements=tuple(summarise_judgements(run)),
         pass_rate=state.pass_rates[-1] if state.pass_rates else None,
         held=watched.held,
+        ends=watched.ends,
+        engine=watched.engine,
+        place=watched.place,
         healed=tuple(state.healed),
         fitted=state.fitted,
     )

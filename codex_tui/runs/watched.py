@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from codex_tui.runs.engine_reason import describe_silence, describe_wait
+from codex_tui.runs.engine_reason import describe_next, describe_silence, describe_wait
 from training.contract import events as ev
 from training.contract.engine import EngineRecord
 from training.history.state import RunState, Status
@@ -39,7 +39,7 @@ class Leftovers:
 class WatchedRun:
     """One run at one time. Only `state` changes: the follower adds events to it.
 
-    `reason`, `lost_reason`, `log_tail` and `engine` have text from outside: clean it before it is shown.
+    The sentences, `log_tail`, `engine` and `place` have text from outside: clean it before it is shown.
     """
 
     state: RunState = field(default_factory=RunState)
@@ -49,7 +49,8 @@ class WatchedRun:
     log_tail: tuple[str, ...] = ()  # the last lines of a lost run's trainer.log
     leftovers: Leftovers = field(default_factory=Leftovers)  # empty while the run has not ended
     damaged_lines: int = 0
-    engine: EngineRecord | None = None  # where the run was sent; None for a run of this machine
+    engine: EngineRecord | None = None  # where the run was sent; None for a run that was started on its machine
+    place: str = ""  # the other machine or cluster that trains or trained it; "" for this machine
     sampled: bool = False  # `state` comes from a sample of the events, because reading them all takes a second
 
     @property
@@ -65,6 +66,11 @@ class WatchedRun:
     @property
     def ended(self) -> bool:
         return self.status in ENDED
+
+    @property
+    def works(self) -> bool:
+        """Whether a trainer is known to work now. Otherwise figures such as the ETA are old or mean nothing."""
+        return not (self.ended or self.held or self.liveness in ("waiting", "unreachable"))
 
     @property
     def held(self) -> ev.Held | None:
@@ -84,10 +90,18 @@ class WatchedRun:
         if self.liveness == "lost":
             return self.lost_reason
         if self.engine and self.liveness == "waiting":
-            return describe_wait(self.engine)
+            cause = f"{self.state.held.reason} " if self.state.held else ""
+            return f"{cause}{describe_wait(self.engine)}"
         if self.engine and self.liveness == "unreachable":
             return describe_silence(self.engine)
         return self.state.reason if self.ended or self.held else ""
+
+    @property
+    def ends(self) -> str:
+        """One sentence: what ends a hold or a wait, or what is known while the engine does not answer; "" otherwise."""
+        if self.engine and self.liveness in ("waiting", "unreachable"):
+            return describe_next(self.engine)
+        return self.held.ends if self.held else ""
 
     @property
     def missing_events(self) -> int:

@@ -107,6 +107,6 @@ def format_title(name: str, watched: WatchedRun) -> str:
     """Return a title such as "● 45 % zombies-1" or "✓ zombies-1 done"."""
     sign, _ = SIGNS.get(watched.status, ("", ""))
     run, state = shorten(clean(name), MAX_NAME), watched.state
-    if watched.ended or watched.held or not state.total_steps:
+    if not watched.works or not state.total_steps:
         return f"{sign} {run} {watched.status}"
     return f"{sign} {compute_percent(min(state.step, state.total_steps), state.total_steps)} % {run}"

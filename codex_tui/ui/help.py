@@ -171,16 +171,27 @@ SECTIONS: tuple[Section, ...] = (
             ("/", "find a field"),
         ),
     ),
+    (
+        "States of a run",
+        (
+            ("⋯", "queued: another run has the card"),
+            ("‖", "parked: the card is lent, by you or a rule"),
+            ("◷", "waiting: for Slurm, its hours or its driver"),
+            ("✚", "healing: goes on in a moment"),
+            ("⊘", "unreachable: no answer; it may be training"),
+            ("?", "lost: gone without a last event"),
+        ),
+    ),
     ("Texts", (("↑ ↓", "scroll; PgUp, PgDn: one page"), ("Home End", "start, end; at its end the log follows"))),
 )
 
 SCREEN_SECTIONS = {
-    "CockpitScreen": ("Cockpit", "Chat", "Samples"),
+    "CockpitScreen": ("Cockpit", "Chat", "Samples", "States of a run"),
     "DataScreen": ("Data", "Texts"),
     "LengthsScreen": ("Lengths",),
     "ProfilesScreen": ("Profiles",),
     "EditorScreen": ("Editor",),
-    "RunsScreen": ("Runs",),
+    "RunsScreen": ("Runs", "States of a run"),
     "ComparisonScreen": ("Comparison",),
     "JudgeScreen": ("Judgement",),
     "QuestionScreen": ("Judgement", "Texts"),

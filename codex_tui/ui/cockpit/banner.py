@@ -1,4 +1,4 @@
-"""The banner of a run that has ended or is held: what happened, what to do next, and the keys for it."""
+"""The banner of a run of which no trainer works: what happened, what to do next, and the keys for it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from codex_tui.runs.result import describe_evaluations, describe_time
 from codex_tui.runs.watched import Leftovers, WatchedRun
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, line, to_strips
 from codex_tui.ui.kit.painted import Painted
-from codex_tui.ui.runs.status import PARK_KEY, SIGNS
+from codex_tui.ui.runs.status import SIGNS, name_park_key
 from training.contract.model_card import hide_home
 from training.contract.run_directory import RunDirectory
 
 
 class Banner(Painted):
-    """Hidden while a trainer runs."""
+    """Hidden while a trainer is known to work."""
 
     DEFAULT_CSS = """
     Banner { display: none; height: auto; max-height: 6; padding: 0 1; background: $panel; }
@@ -47,7 +47,7 @@ class Banner(Painted):
 
 
 def explain_outcome(run: RunDirectory, watched: WatchedRun, newer: str = "") -> list[Content]:
-    """The lines of the banner; an empty list while a trainer runs. `newer`: see `Banner.show`."""
+    """The lines of the banner; an empty list while a trainer works. `newer`: see `Banner.show`."""
     state, leftovers = watched.state, watched.leftovers
     sign, style = SIGNS.get(watched.status, ("", ""))
     lines: list[Content] = []
@@ -56,6 +56,11 @@ def explain_outcome(run: RunDirectory, watched: WatchedRun, newer: str = "") -> 
         lines.append(line((f"{sign} {held.state.capitalize()}{where}.", f"bold {style}"), f" {clean(held.reason)}"))
         if held.ends:
             lines.append(line((clean(held.ends), MUTED)))
+    elif watched.liveness in ("waiting", "unreachable"):
+        where = f" at step {state.step:,}" if state.step else ""
+        title = f"{sign} {watched.liveness.capitalize()}{where}."
+        lines.append(line((title, f"bold {style}"), f" {clean(watched.reason)}"))
+        lines.append(line((clean(watched.ends), MUTED)))
     elif watched.status == "failed" and state.failure:
         lines.append(line((f"{sign} {clean(state.failure.message, newlines=True)}", f"bold {style}")))
         if state.failure.hint and not leftovers.broken:
@@ -99,9 +104,13 @@ def _describe_saved(leftovers: Leftovers) -> str:
 def _list_keys(watched: WatchedRun) -> Content:
     step = watched.leftovers.resume_step
     if watched.held:
-        pairs = [("L", does)] if (does := PARK_KEY[watched.held.state]) else []
+        pairs = [("L", does)] if (does := name_park_key(watched.status, is_held=True)) else []
         pairs += [("c", "chat")] if watched.held.step else []
         pairs += [("s", "end it"), ("l", "log")]
+    elif watched.liveness == "waiting":
+        pairs = [("s", "end it"), ("l", "log"), ("i", "details")]
+    elif watched.liveness == "unreachable":
+        pairs = [("l", "log"), ("i", "details"), ("o", "runs")]
     elif watched.status == "done":
         pairs = [("3", "answers"), ("i", "details"), ("p", "train another")]
         if watched.leftovers.has_adapter and not watched.leftovers.broken:

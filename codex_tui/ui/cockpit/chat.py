@@ -108,6 +108,8 @@ class ChatPane(ReportsWorkerErrors, Vertical):
 
     def show(self, watched: WatchedRun) -> None:
         ends_in_view = watched.ended and self._watched is not None
+        if watched.place != self.gap.place:
+            self._draw_soon()
         self._watched = watched
         self.gap.follow(watched)
         if watched.ended != self._ended:
@@ -134,9 +136,8 @@ class ChatPane(ReportsWorkerErrors, Vertical):
     def hints(self) -> list[Hint]:
         if self._search.is_open:
             return [("Enter", "keep the matches"), ("Esc", "end the search")]
-        typing = self.query_one(Question).has_focus
-        searched = bool(self.text.needle)
-        has_answers, trains = bool(self._find_answers()), bool(self._watched and not self._watched.ended)
+        typing, searched = self.query_one(Question).has_focus, bool(self.text.needle)
+        trains, has_answers = self.gap.can_choose, bool(self._find_answers())
         return list_hints(self.conversation, typing=typing, searched=searched, has_answers=has_answers, trains=trains)
 
     async def on_question_asked(self, message: Question.Asked) -> None:
@@ -288,7 +289,7 @@ class ChatPane(ReportsWorkerErrors, Vertical):
         # A search looks for a text in whole lines, so that answers are not in columns meanwhile.
         in_lines = self.text.needle or self._search.is_open
         yield from draw_conversation(chat, self._picked, 0 if in_lines else self.text.content_size.width)
-        yield from (((), text) for text in draw_state(chat, run_ended=self._ended))
+        yield from (((), text) for text in draw_state(chat, run_ended=self._ended, place=self.gap.place))
         yield from (((), text) for text in self.gap.draw())
 
 

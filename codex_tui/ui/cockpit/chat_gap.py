@@ -49,6 +49,16 @@ class ChatGap:
         conversation.describe_wait = self._describe_wait
 
     @property
+    def place(self) -> str:
+        """The other machine that has the run; "" for this one. Its trainer and its card are out of reach of a chat."""
+        return self._watched.place if self._watched else ""
+
+    @property
+    def can_choose(self) -> bool:
+        """Whether a person can choose who answers: the run has not ended, and is on this machine."""
+        return self._watched is not None and not self._watched.ended and not self.place
+
+    @property
     def has_card(self) -> bool:
         """Whether no trainer starts while this chat goes on."""
         return self._loan is not None
@@ -84,8 +94,11 @@ class ChatGap:
         watched = self._watched
         if self._is_asking:
             return False
-        if watched is None or watched.ended or self._conversation.fast_model or self._run.is_mirror():
-            return True  # nothing of this run is on the card here
+        if watched is None or watched.ended or self._conversation.fast_model:
+            return True
+        if watched.place:  # the card of this machine has no trainer
+            self.way = "beside"
+            return True
         self._is_asking = True
         try:
             if watched.held:  # no trainer runs, and the loan keeps the next one away
@@ -110,8 +123,11 @@ class ChatGap:
         watched = self._watched
         if self._run.is_mirror():
             self._pane.notify("The run is on another machine. Its adapter comes here at its end.", markup=False)
-        elif watched is None or watched.ended or watched.held:
+        elif watched is None or watched.ended or (watched.held and not watched.place):
             text = "The run does not train now, so that its model is loaded for the chat."
+            self._pane.notify(text, markup=False)
+        elif watched.place:
+            text = f"The run is on {clean(watched.place)}, so that its model is loaded here for the chat."
             self._pane.notify(text, markup=False)
         elif self._conversation.busy:
             self._pane.notify("Wait for the end of the answer, or stop it with Esc.", markup=False)

@@ -14,6 +14,7 @@ from textual.screen import ModalScreen
 
 from codex_tui.base.text import clean
 from codex_tui.environment.tracker_commands import describe_trackers
+from codex_tui.runs.engine_reason import format_moment
 from codex_tui.runs.facts import RunFacts
 from codex_tui.runs.fitted import describe_fit
 from codex_tui.runs.healed import describe_heal
@@ -22,6 +23,7 @@ from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.drawing import MUTED, STRONG, line
 from codex_tui.ui.kit.text_view import TextView
 from training.contract.config import RunConfig, list_tables
+from training.contract.engine import EngineRecord
 from training.contract.run_directory import RunDirectory
 
 
@@ -59,6 +61,10 @@ def describe_run(run: RunDirectory, facts: RunFacts, watched: WatchedRun) -> Ite
     yield from _describe_outcome(watched)
     yield line(("Run", STRONG))
     yield _pair("directory", facts.directory)
+    if watched.engine:
+        yield from _describe_engine(watched.engine)
+    elif watched.place:
+        yield _pair("machine", watched.place)
     if state.pid:
         yield _pair("process", str(state.pid))
     if resolved := state.resolved:
@@ -99,6 +105,22 @@ def describe_run(run: RunDirectory, facts: RunFacts, watched: WatchedRun) -> Ite
         yield Content("")
     if facts.config:
         yield from _describe_settings(facts.config)
+
+
+def _describe_engine(record: EngineRecord) -> Iterator[Content]:
+    since = f" since {format_moment(record.since)}" if record.since else ""
+    pairs = (
+        ("engine", record.engine),
+        ("host", record.host),
+        ("job", record.job),
+        ("directory over there", record.folder),
+        ("submitted", format_moment(record.submitted) if record.submitted else ""),
+        ("attempts in this job", f"from attempt {record.attempt} on" if record.attempt > 1 else ""),
+        ("state over there", f"{record.status}{since}"),
+        ("last answer", format_moment(record.seen) if record.seen else "none yet"),
+        ("engine's reason", record.reason),
+    )
+    yield from (_pair(name, value) for name, value in pairs if value)
 
 
 def _describe_settings(config: RunConfig) -> Iterator[Content]:

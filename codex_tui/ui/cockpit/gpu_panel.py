@@ -10,6 +10,7 @@ from textual.content import Content
 from textual.strip import Strip
 
 from codex_tui.base.text import clean
+from codex_tui.runs.engine_reason import format_moment
 from codex_tui.runs.watched import WatchedRun
 from codex_tui.ui.cockpit.gpu_reader import GpuReader
 from codex_tui.ui.cockpit.gpu_text import (
@@ -29,6 +30,7 @@ from training.history.state import RunState
 
 if TYPE_CHECKING:  # importing it loads psutil and NVML, which the first paint does not need
     from codex_tui.machine.gpu import GpuReading, Reading
+    from training.contract.events import Gpu
 
 MAX_READINGS = 120  # readings that the small curves show
 CURVES = ("temperature", "utilisation", "power", "sm_clock")
@@ -40,7 +42,8 @@ HOT_CELSIUS = 83  # most cards begin to slow down here
 class GpuPanel(Painted, can_focus=True):
     """Readings of the GPU: one line if the panel is one row high, else all of them with curves.
 
-    `feed` passes a reading of this machine, `show` the readings that the run recorded. While nothing trains, small
+    `feed` passes a reading of this machine, `show` the readings that the run recorded. Of a run elsewhere only those
+    are shown, because no card of this machine is its. While nothing trains, small
     changes are not drawn, so that an idle panel sends nothing over a slow connection.
     """
 
@@ -52,13 +55,16 @@ class GpuPanel(Painted, can_focus=True):
         self._ended = False
         self._live = False
         self._had_gpu = False
+        self._place = ""  # the other machine that has the run; "" for this one
+        self._is_reachable = True
+        self._last_recorded: Gpu | None = None  # the reading of a run elsewhere that the curves have
         self._history: dict[str, deque[float | None]] = {
             name: deque(maxlen=MAX_READINGS) for name in (*CURVES, "cpu", "ram")
         }
 
     @property
     def has_reading(self) -> bool:
-        return self._reading is not None
+        return self._reading is not None or bool(self._place)
 
     def hints(self) -> list[Hint]:
         return []
@@ -70,14 +76,24 @@ class GpuPanel(Painted, can_focus=True):
         """
         first = self._state is None
         self._state, self._ended = watched.state, watched.ended
+        self._place, self._is_reachable = watched.place, watched.liveness != "unreachable"
         if first:
             for event in list(self._state.gpu_history)[-MAX_READINGS:]:
-                for name in CURVES:
-                    self._history[name].append(getattr(event, name))
+                self._append(event)
+        elif self._place and self._state.gpu and self._state.gpu is not self._last_recorded:
+            self._append(self._state.gpu)
+        self._last_recorded = self._state.gpu
         self.repaint()
 
+    def _append(self, source: Gpu | GpuReading | None) -> None:
+        """Append a reading to the curves. None leaves a gap."""
+        for name in CURVES:
+            self._history[name].append(getattr(source, name) if source else None)
+
     async def sample(self, live: bool) -> None:
-        """Read the machine, and show the reading. `live`: see `feed`."""
+        """Read the machine, and show the reading. `live`: see `feed`. Does nothing for a run elsewhere."""
+        if self._place:
+            return
         reading = await self._reader.read()
         if reading and self.is_attached:
             self.feed(reading, live)
@@ -91,25 +107,25 @@ class GpuPanel(Painted, can_focus=True):
         if live:
             self._history["cpu"].append(reading.cpu_percent)
             self._history["ram"].append(reading.ram_used_mib)
-            source = reading.gpu or (self._state.gpu if self._state else None)
-            for name in CURVES:
-                self._history[name].append(getattr(source, name) if source else None)
+            self._append(reading.gpu or (self._state.gpu if self._state else None))
         self.repaint()
 
     def paint(self, width: int, height: int) -> list[Strip]:
-        if self._reading is None:
+        if not self.has_reading:
             return to_strips(self, [line(("Looking for a GPU …", MUTED))], width, height)
         if height == 1:
             return to_strips(self, [self._format_line(width)], width, 1)
-        gpu = self._find_gpu()
-        rows = self._gpu_rows(gpu, width, height) if gpu else self._machine_rows(width, height)
+        if gpu := self._find_gpu():
+            rows = self._gpu_rows(gpu, width, height)
+        else:
+            rows = self._elsewhere_rows(width) if self._place else self._machine_rows(width, height)
         return to_strips(self, rows, width, height)
 
     def _find_gpu(self) -> GpuReading | None:
         """The reading of this machine's GPU, else the last one that the run recorded, else None."""
-        assert self._reading is not None
-        if self._reading.gpu or not (self._state and self._state.gpu):
-            return self._reading.gpu
+        here = None if self._place or self._reading is None else self._reading.gpu
+        if here or not (self._state and self._state.gpu):
+            return here
         from codex_tui.machine.gpu import as_reading
 
         return as_reading(self._state.gpu)
@@ -118,6 +134,11 @@ class GpuPanel(Painted, can_focus=True):
         """Why a GPU that this machine had can no longer be read, "" if it can or there was none."""
         reading = self._reading
         return clean(reading.gpu_reason).rstrip(".") if self._had_gpu and reading and not reading.gpu else ""
+
+    def _explain_age(self) -> str:
+        """From when the readings are, if the run can't be reached now; else ""."""
+        gpu = self._state.gpu if self._state else None
+        return "" if self._is_reachable or gpu is None else f"From {format_moment(gpu.time)}"
 
     def _format_line(self, width: int) -> Content:
         if gpu := self._find_gpu():
@@ -128,13 +149,19 @@ class GpuPanel(Painted, can_focus=True):
             parts += [line((f"throttled: {reason}", "bold $warning")) for reason in gpu.throttle]
             parts += [line((f"{name} ", MUTED), *numbers[1:2]) for name, *numbers in self._list_others()]
             parts.append(line((clean(gpu.name), MUTED)))
-            parts = [*([line((gone, "bold $warning"))] if (gone := self._explain_gone()) else []), *parts]
+            warning = self._explain_gone() or self._explain_age()
+            parts = [*([line((warning, "bold $warning"))] if warning else []), *parts]
+            parts += [line((f"on {clean(self._place)}", MUTED))] if self._place else []
+        elif self._place:
+            parts = list(self._elsewhere_rows(width))
         else:
             parts = [line(("no GPU", MUTED)), *self._format_machine()]
         return fit_parts(parts, width)
 
     def _gpu_rows(self, gpu: GpuReading, width: int, height: int) -> Iterator[Content]:
-        yield line((clean(gpu.name), STRONG))
+        yield line((clean(gpu.name), STRONG), (f" on {clean(self._place)}" if self._place else "", MUTED))
+        if age := self._explain_age():
+            yield line((age, "bold $warning"))
         gone = self._explain_gone()
         if gone:  # the readings below are old
             yield from line((f"Recorded by the run; {gone}.", "bold $warning")).wrap(width)
@@ -155,7 +182,9 @@ class GpuPanel(Painted, can_focus=True):
                 yield from self._curve_rows(line(label), name, top, width, tall)
         if gpu.throttle:
             yield line((f"Throttled: {', '.join(gpu.throttle)}", "bold $warning"))
-        if self._reading and self._reading.gpu:
+        if self._place:
+            yield line(("It is no card of this machine.", MUTED))
+        elif self._reading and self._reading.gpu:
             yield fit_parts(self._format_machine(), width)
         elif not gone:
             yield line(("Recorded by the run. No GPU found.", MUTED))
@@ -176,6 +205,10 @@ class GpuPanel(Painted, can_focus=True):
         busy = [line(("CPU ", MUTED), f"{round_percent(reading.cpu_percent)} %")] if self._live else []
         return [*busy, line(("RAM ", MUTED), memory)]
 
+    def _elsewhere_rows(self, width: int) -> Iterator[Content]:
+        yield from line((f"The run is on {clean(self._place)} and has recorded no GPU yet.", MUTED)).wrap(width)
+        yield from self._trainer_rows()
+
     def _machine_rows(self, width: int, height: int) -> Iterator[Content]:
         reading = self._reading
         assert reading is not None
@@ -194,6 +227,9 @@ class GpuPanel(Painted, can_focus=True):
         yield line(("RAM  ", MUTED), level, f"  {figures.format_gib(used)} / {figures.format_gib(total)} GiB")
         if self._live and tall > 1:
             yield from _indent(figures.draw_history(self._history["ram"], room, total, height=tall))
+        yield from self._trainer_rows()
+
+    def _trainer_rows(self) -> Iterator[Content]:
         memory = self._state.memory if self._state else None
         if memory and memory.host_mib:
             label = "Trainer RAM at the end: " if self._ended else "Trainer RAM: "

@@ -55,8 +55,10 @@ class RunHeader(Painted):
         facts, watched = self._facts, self._watched
         status = format_status(watched.status) if watched else Content("")
         if watched and watched.silent_seconds and not watched.ended:
-            status = line(status, (f", {describe_silence(watched.silent_seconds)}", "bold $warning"))
-        elif watched and not watched.ended and (late := describe_late_step(watched.state)):
+            status = line(
+                status, (f", {clean(describe_silence(watched.silent_seconds, watched.place))}", "bold $warning")
+            )
+        elif watched and watched.works and (late := describe_late_step(watched.state)):
             status = line(status, (f", {late}", "bold $warning"))
         room = width - status.cell_length - 2
         name, others = line((facts.name, STRONG)), []
@@ -64,6 +66,8 @@ class RunHeader(Painted):
             others.append(line(("profile ", MUTED), facts.profile_name))
         if facts.model:
             others.append(line(("model ", MUTED), facts.short_model))
+        if watched and watched.place:
+            others.insert(0, line(("on ", MUTED), clean(watched.place)))
         names = [name, *others]
         if watched and (resolved := watched.state.resolved) and resolved.truncated_rows:
             sentence, short = (line((text, "$warning")) for text in _describe_cut(resolved, facts.max_seq_length))
@@ -92,12 +96,13 @@ class RunHeader(Painted):
         state = watched.state
         last = state.last
         if last is None:  # a running clock shows that the trainer is alive
-            rests = watched.ended or watched.held
-            return Content("") if rests else self._describe_launch(width, compute_elapsed(state))
+            if watched.ended or watched.held:
+                return Content("")
+            return self._describe_launch(width, compute_elapsed(state) if watched.works else None)
         numbers = [_format_number("loss", figures.format_loss(last.loss) if not last.not_finite else "NaN/inf")]
         if state.evals:
             numbers.append(_format_number("eval", figures.format_loss(state.evals[-1].eval_loss)))
-        if not watched.ended and not watched.held:
+        if watched.works:
             numbers.append(_format_number("ETA", format_duration(estimate_time_left(state))))
         if state.healed:
             numbers.append(line(("healed ", MUTED), (clean(describe_all_briefly(state.healed)), "bold $warning")))
@@ -148,7 +153,7 @@ def count_progress(watched: WatchedRun) -> tuple[int, int | None, str, str]:
         return min(state.step, total), total, "step", ""
     if state.step:
         return 0, None, f"step {state.step:,}", ""
-    return 0, None, "no step trained" if watched.ended or watched.held else "starting the trainer", ""
+    return 0, None, "starting the trainer" if watched.works else "no step trained", ""
 
 
 def _format_number(name: str, value: str) -> Content:

@@ -230,10 +230,9 @@ class CockpitScreen(RunKeysScreen):
 
     def _show_hints(self) -> None:
         typing = self.focused is not None and self.focused.check_consume_key("a", "a")
-        own, current = self._panes.list_hints(), self._panes.current
-        status, broken = self.watched.status, self.watched.leftovers.broken
+        own, current, zoomed = self._panes.list_hints(), self._panes.current, self.has_class("zoomed")
         request = self.run_directory.read_stop_request() if self.live else None
-        keys = choose_hints(own, current, status, broken, typing, self.has_class("zoomed"), request)
+        keys = choose_hints(own, current, self.watched, typing=typing, zoomed=zoomed, request=request)
         self.query_one(HintBar).show(keys, TYPING if typing else ALWAYS)
 
     def action_pane(self, name: str) -> None:

@@ -136,10 +136,11 @@ def _draw_waiting(chat: Conversation) -> Iterator[Content]:
         yield line(("  waits for the model" if chat.status == "loading" else "  waits for its turn", MUTED))
 
 
-def draw_state(chat: Conversation, *, run_ended: bool) -> Iterator[Content]:
-    """Draws what is to be said below the conversation: who will answer, what is loaded, and what went wrong."""
+def draw_state(chat: Conversation, *, run_ended: bool, place: str) -> Iterator[Content]:
+    """Draws what is to be said below the conversation: who will answer, what is loaded, and what went wrong. `place` is
+    the other machine that has the run, "" for this one."""
     if not chat.turns:
-        yield from _draw_welcome(chat, run_ended)
+        yield from _draw_welcome(chat, run_ended, place)
     if chat.status == "loading":
         progress = f" {chat.progress[0]:,} / {chat.progress[1]:,}" if chat.progress else ""
         phase = clean(chat.phase)
@@ -158,7 +159,7 @@ def draw_state(chat: Conversation, *, run_ended: bool) -> Iterator[Content]:
         yield line(("The run has saved its adapter. The next question loads it.", MUTED))
 
 
-def _draw_welcome(chat: Conversation, run_ended: bool) -> Iterator[Content]:
+def _draw_welcome(chat: Conversation, run_ended: bool, place: str) -> Iterator[Content]:
     adapter = chat.adapter
     if chat.form.text:
         yield line(("This run learned plain text. Begin a text, and the model continues it.", MUTED))
@@ -176,4 +177,7 @@ def _draw_welcome(chat: Conversation, run_ended: bool) -> Iterator[Content]:
         yield line(("The run saved no adapter. You talk to the base model.", MUTED))
     elif not adapter:
         yield line(("No adapter yet. You talk to the base model.", MUTED))
+        if place:
+            yield line((f"The run is on {clean(place)}: its trainer can't answer here.", MUTED))
+            return
         yield line(("While it trains, ctrl+b lets the trainer answer, with the adapter as it is then.", MUTED))

@@ -36,7 +36,11 @@ class DraftForecast:
             self._bar.show_reason("No forecast: the profile has problems. Fix them first.")
             self._show()
         else:
-            work = self._make(resolved.profile)
+            profile = resolved.profile
+
+            def work() -> object:  # not a coroutine: a worker that never starts would leave it
+                return self._make(profile)
+
             self._screen.run_worker(work, group="forecast", exclusive=True, exit_on_error=False)
 
     @property

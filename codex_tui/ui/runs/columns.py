@@ -49,7 +49,7 @@ def _draw_state(run: RunSummary, _: float) -> Content:
 
 
 COLUMNS = (
-    Column("state", 12, 0, _draw_state),
+    Column("state", 13, 0, _draw_state),
     Column("step", 13, 4, _draw_steps, right=True),
     Column("loss", 7, 8, lambda run, _: Content(figures.format_loss(run.loss)), right=True),
     Column("best eval", 9, 1, lambda run, _: Content(figures.format_loss(run.best_eval_loss)), right=True),
@@ -148,7 +148,7 @@ def select(runs: Sequence[RunSummary], order: Order, text: str) -> list[RunSumma
 
 
 def _list_text(run: RunSummary) -> str:
-    return "\n".join((run.name, run.status, run.model, run.dataset, run.profile_name, run.note)).casefold()
+    return "\n".join((run.name, run.status, run.model, run.dataset, run.profile_name, run.note, run.place)).casefold()
 
 
 def format_age(seconds: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from codex_tui.ui.kit.hints import Hint
-from codex_tui.ui.runs.status import PARK_KEY, describe_lending
+from codex_tui.ui.runs.status import name_park_key
 
 if TYPE_CHECKING:
     from codex_tui.runs.summary import RunSummary
@@ -35,7 +35,7 @@ def choose_hints(run: RunSummary | None, marks: int, request: StopLevel | None =
     comparison = [("v", f"compare {marks}")] if marks > 1 else []
     keys: list[Hint] = []
     if run and run.position:
-        keys = [("[ ]", "earlier, later"), ("x", "leave the queue"), ("L", PARK_KEY["queued"])]
-    elif run and not run.ended and (does := PARK_KEY.get(run.status, describe_lending(request))):
+        keys = [("[ ]", "earlier, later"), ("x", "leave the queue"), ("L", name_park_key("queued", is_held=True))]
+    elif run and not run.ended and (does := name_park_key(run.status, is_held=run.held is not None, request=request)):
         keys = [("L", does)]
     return [("Enter", "open"), *comparison, *resume, *keys, *HINTS]

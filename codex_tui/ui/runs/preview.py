@@ -154,6 +154,7 @@ def draw_facts(run: RunSummary, details: Details | None, width: int) -> list[Con
         ("model", run.model),
         ("dataset", run.dataset),
         ("profile", run.profile_name),
+        ("on", clean(run.place)),
         ("steps", f"{steps} in {format_duration(run.seconds)}"),
         ("loss", f"{figures.format_loss(run.loss)}{best}"),
         ("passes", describe_passes(run.pass_rate) if run.pass_rate else ""),

@@ -21,6 +21,7 @@ SIGNS: dict[str, tuple[str, str]] = {
     "parked": ("‖", "$warning"),
     "waiting": ("◷", "$warning"),
     "healing": ("✚", "$warning"),
+    "unreachable": ("⊘", "$warning"),
     "stopped": ("■", "$warning"),
     "done": ("✓", "$success"),
     "failed": ("✗", "$error"),
@@ -28,15 +29,20 @@ SIGNS: dict[str, tuple[str, str]] = {
 }
 
 END_STYLES = {"failed": "$error", "lost": "$error", "stopped": "$warning", "done": "$success", "parked": "$warning",
-              "waiting": "$warning", "healing": "$warning"}  # fmt: skip
+              "waiting": "$warning", "healing": "$warning", "unreachable": "$warning"}  # fmt: skip
 
 
-PARK_KEY = {"queued": "start now", "parked": "bring it back", "waiting": "go on now", "healing": ""}
+_PARK_KEY = {"queued": "start now", "parked": "bring it back", "waiting": "go on now", "healing": ""}
 """What the key L does to a held run; "" if it has no use, because a run that is healing goes on in a moment."""
 
 
-def describe_lending(request: StopLevel | None) -> str:
-    """Say what the key L does to a run that trains, while `request` waits for its next step; "" if it has no use."""
+def name_park_key(status: str, *, is_held: bool, request: StopLevel | None = None) -> str:
+    """Name what the key L does to a run that has not ended, "" if nothing. `is_held`: its keeper holds it; a run that
+    waits for its engine has no keeper. `request` is what a trainer does at its next step."""
+    if is_held:
+        return _PARK_KEY[status]
+    if status in ("waiting", "unreachable"):
+        return ""
     return {None: "lend the card", "park": "keep training"}.get(request, "")
 
 

@@ -7,6 +7,7 @@ import asyncio
 from textual.screen import Screen
 
 from codex_tui.base.errors import CodexError
+from codex_tui.base.text import clean
 from codex_tui.runs.watched import WatchedRun
 from codex_tui.ui.kit.dialogs import Confirm
 from codex_tui.ui.messages import Trouble
@@ -40,12 +41,16 @@ async def ask_to_stop(screen: Screen[None], run: RunDirectory, watched: WatchedR
 
 
 def _make_question(run: RunDirectory, watched: WatchedRun) -> Confirm:
-    if held := watched.held:
-        kept = f"It is saved at step {held.step:,}" if held.step else "It has trained no step"
-        text = f"The run is {held.state} and has no trainer. {kept}: nothing is lost, and you can resume it later."
-        return Confirm("End the run?", text, "end it", f"leave it {held.state}")
-    last_request = run.read_stop_request()
     checkpoints = watched.state.checkpoints
+    if watched.held or watched.liveness == "waiting":
+        step = watched.held.step if watched.held else checkpoints[-1].step if checkpoints else 0
+        kept = f"It is saved at step {step:,}" if step else "It has trained no step"
+        text = f"The run is {watched.status} and has no trainer. {kept}: nothing is lost, and you can resume it later."
+        return Confirm("End the run?", text, "end it", f"leave it {watched.status}")
+    if watched.liveness == "unreachable":
+        text = f"{clean(watched.reason)} The request arrives only if it answers now."
+        return Confirm("Try to stop the run?", text, "try it", "wait")
+    last_request = run.read_stop_request()
     saved = f"You keep the checkpoint at step {checkpoints[-1].step:,}." if checkpoints else (
         "No checkpoint is saved yet: you would lose all progress."
     )  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from support.config_file import write_config
+from support.engine_runs import put_on_box, put_on_slurm
 from support.fake_interpreter import fake_interpreter, name_in_settings
 from support.fake_runs import make_run
 
@@ -47,6 +48,22 @@ def test_the_settings_reach_the_worker(
     assert request["messages"] == [{"role": "user", "content": "your request?"}]
     assert request == request | expected
     assert ("system_prompt" in request) == ("--system" in options)  # else the worker takes the run's own
+
+
+@pytest.mark.parametrize("option", ["--in-trainer", "--park"])
+def test_the_trainer_of_another_machine_is_not_asked(
+    run: RunDirectory, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run.events.write_bytes(run.events.read_bytes().splitlines(keepends=True)[0])
+    put_on_slurm(run, "running", host="n1")
+    assert main(["chat", "a", "--prompt", "your request?", option]) == 2
+    err = " ".join(capsys.readouterr().err.split())
+    assert f"a is on n1, and a chat needs its model here. Leave out {option}." in err
+    assert main(["chat", "a", "--prompt", "your request?"]) == 0
+    put_on_box(run, "running")
+    assert main(["chat", "a", "--prompt", "your request?", option]) == 2
+    assert "a is on box, where nobody can ask it from here." in capsys.readouterr().err
+    assert not run.questions.exists() and not run.loans.exists()
 
 
 def test_a_run_on_plain_text_is_offered_for_a_text(run: RunDirectory) -> None:

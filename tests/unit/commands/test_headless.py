@@ -12,6 +12,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from support.engine_runs import put_on_slurm
+from support.fake_engine import use_fake_engine
 from support.fake_runs import append_events, make_run
 
 from codex_tui.base import locations
@@ -180,6 +182,35 @@ def test_a_headless_viewer_tells_a_silent_trainer_from_a_lost_one(capsys: pytest
     trainer.join()
     assert "".join(said).splitlines()[-1] == "silent for 2 min, process is alive"
     assert "silent" not in capsys.readouterr().out  # it is told once
+
+
+def test_a_headless_viewer_says_why_a_run_waits_or_is_unreachable_and_that_it_is_back(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_fake_engine(monkeypatch)
+    run = make_run("a", ev.Started(attempt=1, pid=1), ev.Metrics(step=2, loss=1.0))
+    put_on_slurm(run, "waiting", reason="no node with enough free resources")
+    said: list[str] = []
+
+    def wait_for(text: str) -> None:
+        while text not in "".join(said):
+            said.append(capsys.readouterr().out)
+            time.sleep(0.05)
+
+    def go_on() -> None:
+        wait_for("waiting  Slurm: no node with enough free resources. Slurm starts it by itself.\n")
+        put_on_slurm(run, "running", host="n1")
+        wait_for("\nrunning  Slurm (n1)\n")
+        put_on_slurm(run, "unreachable", host="n1", reason="Unable to contact slurm controller")
+        wait_for("\nunreachable  No answer from Slurm since ")
+        append_events(run, ev.Metrics(step=3, loss=1.0), ev.Done(step=3))
+        put_on_slurm(run, "gone", host="n1")
+
+    engine = threading.Thread(target=go_on)
+    engine.start()
+    assert main(["attach", "a", "--headless"]) == 0
+    engine.join()
+    assert "".join(said).count("waiting  ") == 1
 
 
 def test_a_headless_viewer_tells_how_far_a_long_phase_is(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 
+import msgspec
 import pytest
+from support.engine_runs import put_on_box, put_on_slurm
 from support.fake_checkpoint import write_checkpoint
+from support.fake_engine import use_fake_engine
 from support.fake_runs import as_json, make_run
 
 from codex_tui.base import locations
@@ -55,6 +58,8 @@ def test_runs_tell_the_truth(capsys: pytest.CaptureFixture[str]) -> None:
         "note": "",
         "adapter": str(done.adapter),
         "reason": "",
+        "place": "",
+        "engine": None,
         "queue_position": None,
         "resume_step": None,
         "pass_rate": {
@@ -112,6 +117,27 @@ def test_a_healed_run_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     ]
     assert main(["runs"]) == 0
     assert "Healed 1 time: model.offload_layers 0 → 6." in capsys.readouterr().out
+
+
+def test_a_run_elsewhere_says_where_it_is_and_why_it_waits(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_fake_engine(monkeypatch)
+    started = ev.Started(attempt=1, pid=1)
+    put_on_slurm(make_run("waits", started), "waiting", reason="no node with enough free resources")
+    record = put_on_box(make_run("cut", started), "unreachable", reason="timed out")
+    assert main(["runs"]) == 0
+    out = capsys.readouterr().out
+    assert "  waiting  " in out and "Slurm: no node with enough free resources. Slurm starts it by itself." in out
+    assert "  unreachable  " in out and "No answer from box since " in out and "It may be training. The figures" in out
+    assert main(["runs", "--json"]) == 0
+    listed = as_json(capsys)
+    assert isinstance(listed, list)
+    runs = {run["name"]: run for run in listed}
+    assert (runs["cut"]["state"], runs["cut"]["place"], runs["cut"]["engine"]) == (
+        "unreachable", "box", msgspec.to_builtins(record),
+    )  # fmt: skip
+    assert (runs["waits"]["state"], runs["waits"]["held"], runs["waits"]["engine"]["job"]) == ("waiting", None, "4711")
 
 
 def test_an_ended_run_says_from_which_step_it_goes_on(capsys: pytest.CaptureFixture[str]) -> None:

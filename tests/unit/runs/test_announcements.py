@@ -9,11 +9,12 @@ import time
 from subprocess import PIPE, Popen
 
 import pytest
+from support.engine_runs import put_on_box, put_on_slurm
 from support.fake_runs import make_run
 from support.programs import PROGRAMS
 
 from codex_tui.runs.announced import claim, has_seen_end
-from codex_tui.runs.announcements import Announcement, Announcer
+from codex_tui.runs.announcements import CUT_SECONDS, Announcement, Announcer
 from codex_tui.runs.follower import RunFollower
 from training.contract import events as ev
 from training.contract.event_writer import EventWriter
@@ -93,6 +94,46 @@ def test_a_pause_is_announced_once_for_each_pause() -> None:
     append(run, ev.Phase(name="cooling"))
     again = viewer.look()
     assert again is not None and again.first
+
+
+def test_a_cut_link_is_announced_when_it_lasts_and_again_for_each_cut() -> None:
+    run = make_run("a", STARTED, RESOLVED, METRICS)
+    put_on_box(run, "running")
+    viewer = Viewer(run)
+    viewer.look()
+    record = put_on_box(run, "unreachable", reason="Connection timed out")
+    assert viewer.look() is None  # it may be back in a moment
+    put_on_box(run, "unreachable", reason=record.reason, seen=record.seen, since=record.since - CUT_SECONDS)
+    announcement = viewer.look()
+    assert announcement is not None and announcement.first
+    assert (announcement.title, announcement.event, announcement.is_urgent) == (
+        "a is unreachable",
+        "unreachable",
+        False,
+    )
+    assert announcement.message.startswith("No answer from box since ")
+    assert viewer.look() is None
+    put_on_box(run, "running")
+    assert viewer.look() is None
+    put_on_box(run, "unreachable", since=record.since - 9 * CUT_SECONDS)
+    again = viewer.look()
+    assert again is not None and again.first
+
+
+def test_a_run_that_waits_for_its_engine_again_is_announced_with_the_reason() -> None:
+    run = make_run("a", STARTED, RESOLVED, METRICS)
+    put_on_slurm(run, "waiting", reason="no node with enough free resources")
+    viewer = Viewer(run)
+    assert viewer.look() is None  # the person has just sent it there
+    put_on_slurm(run, "running")
+    assert viewer.look() is None
+    put_on_slurm(run, "waiting", reason="other jobs come first", since=time.time() + 1)
+    waiting = viewer.look()
+    assert waiting is not None
+    assert (waiting.title, waiting.message) == (
+        "a is waiting",
+        "Slurm: other jobs come first. Slurm starts it by itself.",
+    )
 
 
 def test_a_stop_on_request_is_not_announced() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from support.engine_runs import put_on_box
 from support.fake_runs import append_events, make_run
 
 from codex_tui.base import locations
@@ -50,6 +51,17 @@ def make_done_and_lost() -> tuple[RunDirectory, RunDirectory]:
     set_last_write(done, 1)
     set_last_write(lost, 2)
     return done, lost
+
+
+def test_a_run_of_another_machine_takes_no_card_here_and_the_app_opens_on_it() -> None:
+    put_on_box(make_run("there", STARTED), "running")
+    make_done_and_lost()
+    assert live.find_live_run() is None  # a judgement or an export may have the card
+    assert find_name() == "there"
+    make_run("here", STARTED, alive=True)
+    put_on_box(make_run("newer", STARTED), "running")
+    here = live.find_live_run()
+    assert here is not None and here.name == "here"
 
 
 def test_a_held_run_leaves_the_card_to_others_and_the_app_opens_on_it() -> None:

@@ -87,9 +87,9 @@ def test_nobody_knows_of_an_unreachable_run_and_it_is_never_lost() -> None:
     run = keep("silent", "unreachable", reason="Connection timed out", silent=86_400.0)
     watched = snapshot(run)
     assert (watched.status, watched.ended) == ("unreachable", False)
-    assert watched.reason.startswith("no answer from box since ")
+    assert watched.reason.startswith("No answer from box since ")
     assert watched.reason.endswith(": Connection timed out.")
-    with pytest.raises(BadInput, match="silent may be training: no answer from box"):
+    with pytest.raises(BadInput, match=r"silent may be training\. No answer from box"):
         launcher.resume(run)
     with pytest.raises(BadInput, match="silent may be training"):
         delete_run(run)
