@@ -66,9 +66,11 @@ def run_forecast(args: argparse.Namespace) -> int:
     if args.json:
         values = _memory_json(memory, resources.remedies) if memory else {}
         fit_values = {} if deadline is None else {"time": fit and fit.as_json()}
+        values |= {"place": resources.place}
         print(json.dumps(values | _disk_json(resources) | _speed_json(speed) | fit_values, indent=2))
     else:
         for line in [
+            *([_describe_place(resources, args.card)] if resources.place else []),
             *(_memory_lines(memory, resources.remedies) if memory else [clean(resources.reason)]),
             *_disk_lines(resources),
             _speed_line(resources, speed),
@@ -76,6 +78,13 @@ def run_forecast(args: argparse.Namespace) -> int:
         ]:
             print(line)
     return FAILED if memory and memory.fits is False else DONE
+
+
+def _describe_place(resources: ResourceForecast, card_mib: float | None) -> str:
+    from codex_tui.base.text import clean
+
+    cards = "" if card_mib else " Its cards are not known here: --card 24576 compares with one of 24 GB."
+    return f"Trains on: {clean(resources.place)}.{cards}"
 
 
 def _find_deadline(args: argparse.Namespace, profile: Profile) -> float | None:
@@ -161,10 +170,11 @@ def _speed_json(speed: Speed | None) -> dict[str, Any]:
 def _speed_line(resources: ResourceForecast, speed: Speed | None) -> str:
     from codex_tui.base.text import clean
 
+    where = "there" if resources.place else "here"
     if speed is None:
-        return "Speed: not known before the first run with this model here."
+        return f"Speed: not known before the first run with this model {where}."
     if speed.measured:
-        return f"Speed: {speed.fast:,.0f} tokens/s in the last run with this model here."
+        return f"Speed: {speed.fast:,.0f} tokens/s in the last run with this model {where}."
     card = clean(resources.card.name) if resources.card else ""
     return f"Speed: {speed.slow:,.0f} to {speed.fast:,.0f} tokens/s in rows of full length, estimated for {card}."
 

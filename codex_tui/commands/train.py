@@ -146,6 +146,8 @@ def run_train(args: argparse.Namespace) -> int:
         print(f"{clean(warning)} The run starts anyway.", file=sys.stderr)
     for note in filter(None, (plan.fit_note, plan.download_note)):
         print(clean(note), file=sys.stderr)
+    if where := plan.profile.launch.place:
+        print(f"It trains on {clean(where)}.", file=sys.stderr)
     wait = choose_turn(args, describe_busy(plan.profile))
     if wait is None:
         return FAILED

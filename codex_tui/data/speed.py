@@ -28,11 +28,14 @@ def find_last_speed(profile: Profile, profile_file: Path | None = None) -> float
 
 
 def find_last_speed_on(card: forecast.Card | None, profile: Profile, profile_file: Path | None = None) -> float | None:
-    """Return the same as `find_last_speed` for a device that is known: `card`, or None for the CPU."""
+    """Return the same as `find_last_speed` for a device that is known: `card`, or None for the CPU. For a profile that
+    is trained elsewhere, the device is whatever the last run of that place had."""
     name = resolve_model_name(profile.model.name, profile_file.parent if profile_file else Path())
     count = profile.ranks
     for run in _list_newest_runs():
-        if _read_model_name(run) == name and (speed := _compute_speed(run, card.name if card else None, count)):
+        if _read_model_name(run) != name or not _is_of_place(run, profile):
+            continue
+        if speed := _compute_speed(run, card.name if card else None, count, profile.launch.engine != "local"):
             return speed
     return None
 
@@ -62,7 +65,15 @@ def _list_newest_runs() -> list[RunDirectory]:
         return []
 
 
-def _compute_speed(run: RunDirectory, card: str | None, processes: int) -> float | None:
+def _is_of_place(run: RunDirectory, profile: Profile) -> bool:
+    """Whether `run` was trained where `profile` is."""
+    record, engine = run.read_engine(), profile.launch.engine
+    if record is None or engine == "local":
+        return record is None and engine == "local"
+    return record.engine == engine and (engine != "ssh" or record.host == profile.launch.ssh.remote)
+
+
+def _compute_speed(run: RunDirectory, card: str | None, processes: int, any_device: bool) -> float | None:
     token_seconds: list[float] = []
     device, first = "", True
     for event in tailer.sample_events(run.events):
@@ -75,6 +86,7 @@ def _compute_speed(run: RunDirectory, card: str | None, processes: int) -> float
                 token_seconds.append(1 / event.tokens_per_second)
             first = False
     count, _, device = device.rpartition(" x ")  # "2 x cuda:0 (...)" of several processes
-    same_device = (count or "1") == str(processes) and (device.endswith(f"({card})") if card else device == "cpu")
+    same_device = any_device or (device.endswith(f"({card})") if card else device == "cpu")
+    same_device = same_device and (count or "1") == str(processes)
     seconds = average_uninterrupted(token_seconds)
     return 1 / seconds if same_device and seconds and len(token_seconds) >= MIN_LOGGED_STEPS else None

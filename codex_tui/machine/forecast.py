@@ -68,6 +68,11 @@ class ResourceForecast:
     power_warnings: tuple[str, ...] = ()
 
     @property
+    def place(self) -> str:
+        """The other machine or cluster that trains the run, "" for this one. Nothing is known of its cards here."""
+        return self.profile.launch.place
+
+    @property
     def cards_warning(self) -> str:
         """One sentence where the profile asks for several cards and some are not there, else ""."""
         return f"{self.name} can't train here: {self.missing_cards}." if self.missing_cards else ""
@@ -117,13 +122,15 @@ class LengthForecasts:
 def forecast_resources(
     profile: Profile, path: Path, card_mib: float | None = None, *, use_title: bool = False
 ) -> ResourceForecast:
-    """Forecast what a run of `profile`, loaded from the file at `path`, will take here.
+    """Forecast what a run of `profile`, loaded from the file at `path`, will take here, or on the machine that the
+    profile names: nothing is known of that one's cards, so that they fit only if `card_mib` says how large they are.
 
     `card_mib` compares it with a card of that size instead of the card of this machine. With `use_title`, a machine
     without a card compares it with the card in the profile's title. Call this in a thread: the driver may be slow to
     answer. It is asked once, and the model's config.json is read once.
     """
-    card = read_card(profile.hardware.first_device)
+    is_local = profile.launch.engine == "local"
+    card = read_card(profile.hardware.first_device) if is_local else None
     card_mib = card_mib or _find_card_size(profile, card, use_title)
     config = find_config(profile.model.name, profile.model.revision, path.parent)
     unknown_modules = find_unknown_modules(profile, config)
@@ -135,14 +142,16 @@ def forecast_resources(
         machine = _describe_machine(profile, path, card, card_mib)
         memory = forecast(profile, shape, machine)
         changes = remedies.remedies(profile, shape, machine) if memory.verdict in ("tight", "no") else []
-    disk = disk_need(profile, shape, on_cpu=card is None) if shape else None
-    no_card = "" if card else explain_no_card(profile.hardware.first_device)
+    # Slurm's nodes share the folder of the runs with this machine; one that is reached by ssh has a disk of its own.
+    has_disk = profile.launch.engine != "ssh"
+    disk = disk_need(profile, shape, on_cpu=is_local and card is None) if shape and has_disk else None
+    no_card = explain_no_card(profile.hardware.first_device) if is_local and card is None else ""
     disk_free = facts.disk_free_gib() * 1024
-    missing_cards = explain_missing_cards(profile)
+    missing_cards = explain_missing_cards(profile) if is_local else ""
     return ResourceForecast(
         path.stem, profile, card, memory, reason, changes, disk, disk_free, no_card, unknown_modules, shape,
         missing_cards,
-        find_power_warnings(profile.keeper.inhibit_sleep),
+        find_power_warnings(profile.keeper.inhibit_sleep) if is_local else (),
     )  # fmt: skip
 
 
@@ -151,7 +160,7 @@ def forecast_lengths(
 ) -> LengthForecasts:
     """Forecast the GPU memory of `profile`, loaded from the file at `path`, for each max_seq_length of `lengths`. The
     other arguments are those of `forecast_resources`. Call this in a thread too."""
-    card = read_card(profile.hardware.first_device)
+    card = read_card(profile.hardware.first_device) if profile.launch.engine == "local" else None
     if profile.hardware.first_device == "cpu":
         return LengthForecasts([], card, CPU_REASON)
     shape, reason = _find_shape(profile, find_config(profile.model.name, profile.model.revision, path.parent))

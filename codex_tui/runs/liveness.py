@@ -28,8 +28,8 @@ class TrainerProcess(NamedTuple):
     newer_than_events: bool = False  # process.json or keeper.json was written after the last event
     is_kept: bool = False  # the keeper lives
     engine: EngineRecord | None = None  # where the run was sent: then no process of this machine was looked at
-    place: str = ""  # the other machine or cluster that has or had the run; "" for this machine
     engine_status: EngineStatus = "running"  # what is known now: an event may be newer than the engine's answer
+    place: str = ""  # the other machine or cluster that has or had the run; "" for this machine
 
     def has_no_event_in(self, state: RunState) -> bool:
         """Whether this attempt has no event in `state` yet."""
@@ -78,7 +78,7 @@ def _find_on_engine(run: RunDirectory, record: EngineRecord) -> TrainerProcess:
     except OSError:
         newer = True
     place = describe_place(record)
-    return TrainerProcess(status == "running", record.attempt, newer, status != "gone", record, place, status)
+    return TrainerProcess(status == "running", record.attempt, newer, status != "gone", record, status, place)
 
 
 def _decide_on_engine(process: TrainerProcess, record: EngineRecord, state: RunState, *, sampled: bool) -> Liveness:

@@ -8,6 +8,7 @@ from threading import Event
 from typing import Any
 
 import pytest
+from support.fake_engine import use_fake_engine
 from support.fake_inspect import WordWorker
 from support.launching import MODEL, SIZE, launching, see, write_rows
 from support.pilot import screen_text, until
@@ -161,6 +162,32 @@ async def test_the_book_is_checked_and_its_time_is_forecast(
     monkeypatch.setattr(speed, "find_last_speed_on", lambda card, profile, path: 250.0)
     async with launching() as pilot:
         await see(pilot, "Book 4 questions, asked 3 times: about ", " more")
+
+
+async def test_the_dialog_says_where_the_run_is_trained_and_asks_nothing_of_this_machine(
+    mine: Path, worker: Any, plans: list[LaunchPlan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_fake_engine(monkeypatch)
+    monkeypatch.setattr(forecast, "forecast_resources", forecast_resources)
+    monkeypatch.setattr("codex_tui.runs.queue._describe_busy", lambda queue: "a-1 has the card.")
+    monkeypatch.setattr(
+        "codex_tui.hub.model.find_missing_model", lambda profile, path: pytest.fail("looked for it here")
+    )
+    monkeypatch.setattr(build, "ensure", lambda progress: pytest.fail("builds an environment here"))
+    slurm = '[launch]\nengine = "slurm"\n[launch.slurm]\npartition = "gpu"\n'
+    ssh = '[launch]\nengine = "ssh"\n[launch.ssh]\nremote = "box"\n'
+    text = mine.read_text().replace(MODEL, f"{MODEL}-bnb-4bit")  # its shape is shipped
+    mine.write_text(text + ssh)
+    async with launching((80, 24)) as pilot:
+        await see(pilot, "Where box", "Memory", "the cards of box are not known here", "Enter launch")
+        assert "a-1 has the card" not in screen_text(pilot.app) and "No GPU can be used" not in screen_text(pilot.app)
+        await pilot.press("enter")
+        await until(pilot, lambda: plans)
+    assert plans[0].profile.launch.place == "box" and plans[0].warnings == []
+    mine.write_text(text + slurm)
+    monkeypatch.setattr("codex_tui.hub.model.find_missing_model", lambda profile, path: None)
+    async with launching((120, 36)) as pilot:
+        await see(pilot, "Where Slurm, partition gpu", "the cards of Slurm are not known here")
 
 
 async def test_the_dialog_names_the_run_as_the_launch_will(mine: Path, worker: Any) -> None:

@@ -119,3 +119,13 @@ class Launch(Table):
     )
     slurm: Slurm = Slurm()
     ssh: Ssh = Ssh()
+
+    @property
+    def place(self) -> str:
+        """Where a run is sent, as "box" or "Slurm, partition gpu, 2 nodes"; "" if it is trained on this machine."""
+        if self.engine == "ssh":
+            return self.ssh.remote or "another machine"
+        if self.engine == "local":
+            return ""
+        partition = f", partition {self.slurm.partition}" if self.slurm.partition else ""
+        return f"Slurm{partition}{f', {self.nodes} nodes' if self.nodes > 1 else ''}"

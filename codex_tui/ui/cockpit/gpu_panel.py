@@ -206,7 +206,7 @@ class GpuPanel(Painted, can_focus=True):
         return [*busy, line(("RAM ", MUTED), memory)]
 
     def _elsewhere_rows(self, width: int) -> Iterator[Content]:
-        yield from line((f"The run is on {clean(self._place)} and has recorded no GPU yet.", MUTED)).wrap(width)
+        yield from line((f"The run is on {clean(self._place)} and records no GPU now.", MUTED)).wrap(width)
         yield from self._trainer_rows()
 
     def _machine_rows(self, width: int, height: int) -> Iterator[Content]:

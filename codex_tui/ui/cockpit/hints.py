@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from codex_tui.runs.watched import WatchedRun
 from codex_tui.ui.kit.hints import Hint
 from codex_tui.ui.runs.status import name_park_key
-from training.contract.run_directory import StopLevel
+from training.contract.control import StopLevel
 
 
 def choose_hints(

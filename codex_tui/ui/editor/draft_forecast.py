@@ -53,7 +53,7 @@ class DraftForecast:
             return
         self.forecast = forecast
         if forecast.memory:
-            self._bar.show(forecast.memory, forecast.card)
+            self._bar.show(forecast.memory, forecast.card, forecast.place)
         else:
             self._bar.show_reason(forecast.reason)
         self._show()

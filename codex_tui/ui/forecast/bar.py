@@ -46,10 +46,12 @@ class ForecastBar(Painted):
         super().__init__(id=id)
         self._forecast: Forecast | None = None
         self._card: Card | None = None
+        self._place = ""
         self._reason = "Estimating memory …"
 
-    def show(self, forecast: Forecast, card: Card | None) -> None:
-        self._forecast, self._card = forecast, card
+    def show(self, forecast: Forecast, card: Card | None, place: str = "") -> None:
+        """`place` is the other machine that trains the run; "" for this one."""
+        self._forecast, self._card, self._place = forecast, card, place
         self.repaint()
 
     def show_reason(self, reason: str) -> None:
@@ -62,7 +64,7 @@ class ForecastBar(Painted):
         if forecast is None:
             return to_strips(self, line((clean(self._reason), MUTED)).wrap(max(1, width)), width, height)
         rows = [
-            _format_headline(forecast, self._card, width),
+            _format_headline(forecast, self._card, self._place, width),
             *_draw_bar(forecast, self._card, width),
             *_format_legend(forecast, width),
         ]
@@ -81,18 +83,20 @@ def _format_number(mib: float) -> str:
     return f"{mib / 1024:.2f}"
 
 
-def summarize(forecast: Forecast, card: Card | None) -> Content:
+def summarize(forecast: Forecast, card: Card | None, place: str) -> Content:
     """One line: the needed memory, the limit, and whether the run fits, also in the memory that is free now. Without a
-    card, it says with which card the forecast compares."""
+    card, it says with which card the forecast compares. `place` is the other machine that trains the run, whose cards
+    are not known; "" for this one."""
+    why = f"the cards of {clean(place.partition(',')[0])} are not known here" if place else "no GPU found"
     need = format_gb(forecast.device_mib)
     if forecast.verdict is None:
-        return line("needs ", (need, STRONG), ("; no GPU found", MUTED))
+        return line("needs ", (need, STRONG), (f"; {why}", MUTED))
     limit = f" of {format_gb(forecast.limit_mib)}" if forecast.limit_mib else ""
     need = _format_number(forecast.device_mib) if limit else need
     each = (f" on each of {forecast.cards} cards", MUTED) if forecast.cards > 1 else ""
     parts = line((f"{need}{limit}", STRONG), each, ": ", format_verdict(forecast))
     if card is None and forecast.card_mib:
-        return line(parts, (f" on a {forecast.card_mib / 1024:.3g} GB card; no GPU found here", MUTED))
+        return line(parts, (f" on a {forecast.card_mib / 1024:.3g} GB card; {why}{'' if place else ' here'}", MUTED))
     if forecast.verdict != "no" and card is not None and card.free_mib < forecast.device_mib:
         parts = line(parts, (f", but only {format_gb(card.free_mib)} is free now", "bold $warning"))
     return line(parts, (", measured on this card", MUTED)) if forecast.measured else parts
@@ -112,10 +116,10 @@ def format_change(remedy: Remedy) -> str:
     return clean(f"{remedy.field.rpartition('.')[2]} = {format_value(remedy.value)}")
 
 
-def _format_headline(forecast: Forecast, card: Card | None, width: int) -> Content:
+def _format_headline(forecast: Forecast, card: Card | None, place: str, width: int) -> Content:
     marks = [f"{LIMIT} limit {format_gb(forecast.limit_mib)}"] if forecast.limit_mib else []
     marks += [f"{NOW} free now {_format_number(card.free_mib)} of {format_gb(card.total_mib)}"] if card else []
-    return spread(summarize(forecast, card), line(("   ".join(marks), MUTED)), width)
+    return spread(summarize(forecast, card, place), line(("   ".join(marks), MUTED)), width)
 
 
 def _draw_bar(forecast: Forecast, card: Card | None, width: int) -> Iterator[Content]:

@@ -42,7 +42,7 @@ class RemediesScreen(ModalScreen["Remedy | None"]):
         with Vertical():
             yield Static(line(("Any one of these reduces the memory:", STRONG)))
             if self._forecast.memory:
-                yield Static(summarize(self._forecast.memory, self._forecast.card))
+                yield Static(summarize(self._forecast.memory, self._forecast.card, self._forecast.place))
             yield Choices(lines=2)
             yield make_key_row(("Enter", "apply"), ("↑ ↓", "choose"), ("Esc", "cancel"))
 

@@ -29,7 +29,10 @@ class CheckRunner:
     """Finds out what a run of the profile `entry` needs. `show` is called whenever `checks` has something new."""
 
     def __init__(self, screen: Screen[Any], entry: ProfileEntry, show: Callable[[], None]) -> None:
-        self.checks = Checks(entry.profile.model.max_seq_length if entry.profile else 0)
+        profile = entry.profile
+        self.checks = Checks(
+            profile.model.max_seq_length if profile else 0, place=profile.launch.place if profile else ""
+        )
         self.counted: CountedRows | None = None  # the rows of `target`, when their tokens have been counted
         self.target: Target | None = None
         self._screen, self._entry, self._show = screen, entry, show
@@ -37,7 +40,10 @@ class CheckRunner:
     def start(self) -> None:
         if profile := self._entry.profile:
             self._start_worker("forecast", self._forecast(profile))
-            self._start_worker("model", self._find_model(profile))
+            if profile.launch.engine == "ssh":  # that machine has models of its own
+                self._change(model_checked=True)
+            else:
+                self._start_worker("model", self._find_model(profile))
             self._start_worker("rows", self._check_rows(profile, None))
             self._start_worker("queue", self._look_at_queue(profile))
             if profile.evaluation.book:

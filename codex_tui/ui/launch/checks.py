@@ -50,8 +50,8 @@ class Checks:
     have other values for this run, and `own_length` is the profile's max_seq_length. `measured_speed` is that of the
     last run with this model here, in tokens a second. `book` is the number of questions that the run is asked again and
     again, or what is wrong with its book. `busy` says which runs have the card or wait for it; "" if it is free.
-    `until` is the run's deadline, or what is wrong with it, and `loading` the seconds to the first step of the last
-    run."""
+    `until` is the run's deadline, or what is wrong with it, `loading` the seconds to the first step of the last
+    run, and `place` the other machine that trains this one."""
 
     own_length: int
     forecast: ResourceForecast | None = None
@@ -64,6 +64,7 @@ class Checks:
     busy: str = ""
     until: float | BadInput | None = None
     loading: float | None = None
+    place: str = ""
 
     def change(self, **values: object) -> Checks:
         return replace(self, **values)  # type: ignore[arg-type]
@@ -85,6 +86,7 @@ class Checks:
 def describe_checks(checks: Checks) -> Content:
     """All lines of the checks."""
     lines = [
+        *([_label("Where", line((clean(checks.place), STRONG)))] if checks.place else []),
         *([_warn(f"{checks.busy} Enter queues this one.")] if checks.busy else []),
         *_describe_rows(checks),
         *_describe_time(checks),
@@ -102,7 +104,7 @@ def _describe_forecast(forecast: ResourceForecast | None, missing: MissingModel 
         yield _label("Memory", line(("computing the forecast …", MUTED)))
         return
     if forecast.memory:
-        yield _label("Memory", summarize(forecast.memory, forecast.card))
+        yield _label("Memory", summarize(forecast.memory, forecast.card, forecast.place))
         if forecast.memory_warning:
             remedy = forecast.remedies[0] if forecast.remedies else None
             help = f" {_describe_remedy(remedy)}." if remedy else ""

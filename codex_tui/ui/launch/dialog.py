@@ -161,7 +161,8 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
 
     async def _launch(self, wait: bool) -> None:
         fields = self.query_one(NameAndTime)
-        self._show_status(line(("Starting …", MUTED)))
+        where = f" on {clean(self.checks.place)}" if self.checks.place else ""
+        self._show_status(line((f"Starting{where} …", MUTED)))
         try:
             run = await asyncio.to_thread(self._start, self._dataset, fields.run_name, fields.time, wait)
         except (CodexError, OSError) as trouble:

@@ -78,6 +78,8 @@ def describe_profile(entry: ProfileEntry, forecast: ResourceForecast | None) -> 
         if entry.description:
             yield line((clean(entry.description, newlines=True), ""))
         yield Content("")
+        if place := entry.profile.launch.place:
+            yield _format_pair("trains on", line(clean(place)))
         yield from _format_memory(forecast)
         yield from _format_settings(entry.profile)
         if forecast and forecast.memory:
@@ -99,7 +101,7 @@ def _format_memory(forecast: ResourceForecast | None) -> Iterator[Content]:
     elif forecast.memory is None:
         yield _format_pair("memory", line((clean(forecast.reason), MUTED)))
     else:
-        yield _format_pair("memory", summarize(forecast.memory, forecast.card))
+        yield _format_pair("memory", summarize(forecast.memory, forecast.card, forecast.place))
         for remedy in forecast.remedies[:MAX_REMEDIES]:
             frees = f"{f'−{format_gb(remedy.frees_mib)}':>9} {'✓' if remedy.fits else ' '} "
             yield line((frees, MUTED), format_change(remedy))

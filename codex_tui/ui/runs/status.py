@@ -39,10 +39,10 @@ _PARK_KEY = {"queued": "start now", "parked": "bring it back", "waiting": "go on
 def name_park_key(status: str, *, is_held: bool, request: StopLevel | None = None) -> str:
     """Name what the key L does to a run that has not ended, "" if nothing. `is_held`: its keeper holds it; a run that
     waits for its engine has no keeper. `request` is what a trainer does at its next step."""
-    if is_held:
-        return _PARK_KEY[status]
-    if status in ("waiting", "unreachable"):
+    if status == "unreachable" or (status == "waiting" and not is_held):
         return ""
+    if status in _PARK_KEY:
+        return _PARK_KEY[status]
     return {None: "lend the card", "park": "keep training"}.get(request, "")
 
 

@@ -45,6 +45,35 @@ def test_a_script_gets_every_part(capsys: pytest.CaptureFixture[str]) -> None:
     assert told["measured_here"] is False
 
 
+@pytest.mark.parametrize(
+    ("sets", "place", "has_disk"),
+    [
+        (
+            ["launch.engine=slurm", "launch.slurm.partition=gpu", "launch.nodes=2"],
+            "Slurm, partition gpu, 2 nodes",
+            True,
+        ),
+        (["launch.engine=ssh", "launch.ssh.remote=box"], "box", False),
+    ],
+)
+def test_a_run_elsewhere_is_not_compared_with_this_machine(
+    sets: list[str], place: str, has_disk: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forecast, "read_card", lambda device="auto": LAPTOP)
+    longer = ["forecast", "rtx3050-4gb", "--set", "model.max_seq_length=8192"]
+    assert main(longer) == 1  # here it does not fit
+    capsys.readouterr()
+    elsewhere = [*longer, *(part for one in sets for part in ("--set", one))]
+    assert main(elsewhere) == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"Trains on: {place}. Its cards are not known here: --card 24576 compares")
+    assert "RTX 3050" not in text and "does not fit" not in text and ("Disk: " in text) == has_disk
+    assert "Speed: not known before the first run with this model there." in text
+    assert main([*elsewhere, "--json", "--card", "4096"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert (told["place"], told["fits"], told["disk_mib"] is not None) == (place, False, has_disk)
+
+
 def test_what_does_not_fit_is_told_with_remedies_and_by_the_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
     longer = ["forecast", "rtx3050-4gb", "--card", "4096", "--set", "model.max_seq_length=8192"]
     assert main([*longer, "--json"]) == 1

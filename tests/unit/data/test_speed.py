@@ -13,6 +13,7 @@ from codex_tui.base import locations
 from codex_tui.data.speed import find_last_speed
 from codex_tui.machine import forecast
 from training.contract import events as ev
+from training.contract.engine import EngineRecord
 from training.contract.event_writer import EventWriter
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
@@ -62,6 +63,17 @@ def test_the_newest_run_with_the_model_on_the_card() -> None:
     run("g", "owner/model", 1, 700, 700, 700, device=f"2 x cuda:0 ({CARD})")
     assert find_last_speed(two) == pytest.approx(700)
     assert find_last_speed(profile()) == pytest.approx(80)
+
+
+def test_a_run_elsewhere_counts_for_profiles_of_that_place_alone() -> None:
+    for name, record in (("a", EngineRecord("ssh", host="box")), ("b", EngineRecord("slurm", job="7"))):
+        run(name, "owner/model", 1, *[500 if name == "a" else 800] * 3)
+        RunDirectory(locations.runs_home() / name).write_engine(record)
+    assert find_last_speed(profile()) is None
+    for engine, remote, rate in (("ssh", "box", 500), ("ssh", "other", None), ("slurm", None, 800)):
+        there = {"model": {"name": "owner/model"}, "launch": {"engine": engine, "ssh": {"remote": remote}}}
+        found = find_last_speed(Profile.model_validate(there))
+        assert found == (rate and pytest.approx(rate))
 
 
 def test_a_pause_in_one_step_does_not_change_the_speed() -> None:

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from codex_tui.runs.summary import RunSummary
+from codex_tui.runs.watched import HELD, WatchedRun
 from codex_tui.ui.cockpit import hints as cockpit
 from codex_tui.ui.runs import hints as runs
-from training.contract.run_directory import StopLevel
+from training.contract import events as ev
+from training.contract.control import StopLevel
+from training.history.state import RunState
 
 
 @pytest.mark.parametrize(
-    ("status", "request_", "does"),
+    ("status", "request_", "is_held", "does"),
     [
-        ("training", None, "lend the card"), ("training", "park", "keep training"), ("training", "save", None),
-        ("stopping", "terminate", None), ("parked", None, "bring it back"), ("queued", None, "start now"),
-        ("healing", None, None), ("done", None, None),
+        ("training", None, False, "lend the card"), ("training", "park", False, "keep training"),
+        ("training", "save", False, None), ("stopping", "terminate", False, None),
+        ("parked", None, True, "bring it back"), ("queued", None, True, "start now"), ("healing", None, True, None),
+        ("done", None, False, None), ("waiting", None, True, "go on now"), ("waiting", None, False, None),
+        ("unreachable", None, False, None),
     ],
 )  # fmt: skip
-def test_the_key_l_says_what_it_does(status: str, request_: StopLevel | None, does: str | None) -> None:
-    hints = cockpit.choose_hints((), "chart", status, "", typing=False, zoomed=False, request=request_)
+def test_the_key_l_says_what_it_does(status: str, request_: StopLevel | None, is_held: bool, does: str | None) -> None:
+    held = ev.Held(state="parked", reason="You lent the card.") if status in HELD and is_held else None
+    liveness: Any = {"unreachable": "unreachable", "done": "ended", "waiting": "held" if held else "waiting"}.get(
+        status
+    )
+    state = RunState(status=status, held=held)  # type: ignore[arg-type]
+    watched = WatchedRun(state, liveness or ("held" if held else "alive"))
+    hints = cockpit.choose_hints((), "chart", watched, typing=False, zoomed=False, request=request_)
     assert dict(hints).get("L") == does
-    run = RunSummary(name="a", directory="/a", created=0.0, status=status, position=1 if status == "queued" else None)  # type: ignore[arg-type]
+    position = 1 if status == "queued" else None
+    run = RunSummary(name="a", directory="/a", created=0.0, status=watched.status, position=position, held=watched.held)
     assert dict(runs.choose_hints(run, 0, request_)).get("L") == does
