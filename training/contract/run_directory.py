@@ -218,7 +218,8 @@ class RunDirectory:
         return end is None or (isinstance(end, Failed) and record.status == "running")  # its keeper may heal it
 
     def find_host(self) -> str:
-        """Return the name of the other machine that trains or keeps this run now; "" if none does."""
+        """Return the name of the other machine that trains or keeps this run now, or that it was sent to; "" if there
+        is none."""
         if record := self.read_engine():
             return record.host or record.engine
         for identity in (self.read_keeper(), self.read_process()):

@@ -20,10 +20,13 @@ async def resume(screen: Screen[None], run: RunDirectory, *, from_start: bool = 
     Call it in a Textual worker, since it may wait for the answer to a dialog. Errors are shown as a notice.
     """
     from codex_tui import launcher
+    from codex_tui.runs.engine_reason import name_place
     from codex_tui.runs.queue import find_place
     from codex_tui.runs.resume_point import NoWholeCheckpoint
     from codex_tui.workers.process import describe_unused_python
 
+    if record := run.read_engine():  # it may have to send files, or to wait for an answer
+        screen.notify(clean(f"Asking {name_place(record)} to resume the run …"), markup=False)
     try:
         point = await asyncio.to_thread(launcher.resume, run, from_start=from_start, wait=True)
         place = await asyncio.to_thread(find_place, run)

@@ -144,3 +144,15 @@ async def test_the_app_asks_too() -> None:
     async with CodexApp(run).run_test() as pilot:
         await until_shown(pilot, lambda: run.read_engine() == FakeEngine.answers[run.name])
         await until_shown(pilot, lambda: "unreachable" in screen_text(pilot.app))
+
+
+async def test_a_resume_in_the_app_says_who_is_asked() -> None:
+    run = send("resumed-from-the-app")
+    run.write_engine(answer(run, status="gone", seen=time.time()))
+    FakeEngine.answers.clear()
+    async with CodexApp(run).run_test() as pilot:
+        await until_shown(pilot, lambda: "lost" in screen_text(pilot.app))
+        await pilot.press("r")
+        await until_shown(pilot, lambda: list(pilot.app._notifications))
+        [first, *_] = pilot.app._notifications
+        assert first.message == "Asking box to resume the run …"
