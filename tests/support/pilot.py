@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
-from asyncio import sleep
+from asyncio import get_running_loop, sleep
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from rich.segment import Segment
@@ -18,19 +20,46 @@ from codex_tui.ui.kit.choices import Choices
 from codex_tui.ui.profiles.screen import ProfilesScreen
 from codex_tui.ui.runs.screen import RunsScreen
 
+THREADS = Path("/proc/self/task")
 PATIENCE = 60.0  # seconds that an app may take for one step; only a test that fails waits that long
-LOOK_EVERY = 0.02  # seconds
+LOOK_EVERY = 0.005  # seconds
 BUSY_SHARE = 0.05  # of a look's time: an app that uses less of the processor waits for something
+QUIET_LOOKS, QUIET_LOOKS_WITH_TIMER = 2, 8  # of an app that has nothing left to do, or waits for a timer that repeats
+SOON = QUIET_LOOKS_WITH_TIMER * LOOK_EVERY
 
 
 async def wait_for_idle(min_sleep: float = 0.0, max_sleep: float = PATIENCE) -> None:
     """Wait until the app has nothing left to do. Stands in for Textual's function of that name, which gives up after
     one second, and which takes an app that gets no time on a busy machine for one that needs none."""
-    end, idle = time.monotonic() + max_sleep, 0
-    while idle < 2 and time.monotonic() < end:
+    end, quiet = time.monotonic() + max_sleep, 0
+    while time.monotonic() < end:
         used = time.process_time()
         await sleep(LOOK_EVERY)
-        idle = idle + 1 if time.process_time() - used < BUSY_SHARE * LOOK_EVERY else 0
+        is_quiet = time.process_time() - used < BUSY_SHARE * LOOK_EVERY and not has_runnable_thread()
+        quiet = quiet + 1 if is_quiet else 0
+        if quiet >= (QUIET_LOOKS_WITH_TIMER if waits_for_timer() else QUIET_LOOKS):
+            return
+
+
+def waits_for_timer() -> bool:
+    """Whether a callback of the app is to run soon."""
+    loop: Any = get_running_loop()
+    soon = loop.time() + SOON
+    return bool(loop._ready) or any(not timer.cancelled() and timer.when() < soon for timer in loop._scheduled)
+
+
+def has_runnable_thread() -> bool:
+    """Whether another thread is to run. It may have got no time yet."""
+    return any(is_runnable(thread) for thread in THREADS.iterdir() if thread.name != str(os.getpid()))
+
+
+def is_runnable(thread: Path) -> bool:
+    """Whether `thread`, a folder of /proc, runs, waits for a processor or waits for a disk."""
+    try:
+        stat = (thread / "stat").read_text()
+    except OSError:  # it has ended
+        return False
+    return stat.rpartition(")")[2].split()[0] in "RD"
 
 
 async def until(pilot: Pilot[Any], reached: Callable[[], object], seconds: float = PATIENCE) -> None:
