@@ -12,12 +12,14 @@ from support.hub.user import SECONDS, HubUser
 from support.programs import PROGRAMS
 
 REPO = "me/waves"
+QUICK_RETRIES = (str(PROGRAMS / "quick_retries.py"),)
 
 
 def test_a_server_that_dies_in_the_middle_of_an_upload(user: HubUser) -> None:
     first, second = user.write_rows("first.jsonl", 300), user.write_rows("train.jsonl", 20_000)
     user.run_json("data", "push", first, REPO)
     user.hub.dies_after = 100_000
+    user.program = QUICK_RETRIES
     died = user.run_command("data", "push", second, REPO)
     assert died.returncode == 1
     assert "stopped answering while sending train.jsonl" in died.stderr

@@ -22,6 +22,7 @@ class HubUser:
     hub: Hub
     home: Path
     token: str
+    program: tuple[str, ...] = ("-m", "codex_tui")  # what Python runs for a command
 
     def environment(self, **changes: str | None) -> dict[str, str]:
         ignored = ("HF_", "HUGGING", "XDG_", "DO_NOT_TRACK")
@@ -39,7 +40,7 @@ class HubUser:
 
     def run_command(self, *arguments: str | Path, **environment: str | None) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [sys.executable, "-m", "codex_tui", *map(str, arguments)],
+            [sys.executable, *self.program, *map(str, arguments)],
             env=self.environment(**environment),
             cwd=self.home,
             capture_output=True,
