@@ -17,6 +17,7 @@ from training.contract.run_directory import RunDirectory
 SHOWN_SECONDS, OTHER_SECONDS = 5.0, 30.0
 """The time between two looks at a run that a screen shows, and at one that only is in a list."""
 TICK_SECONDS = 1.0
+PATIENCE_SECONDS = 15.0  # with a machine that has files of an ended run: a link that comes back may fail once more
 WRITE_SECONDS = 20.0
 """An unchanged answer is written again after this time only, which spares the disk."""
 MAX_LOOKS = 8  # at the same time; each is a process or a connection
@@ -42,10 +43,16 @@ def refresh(run: RunDirectory) -> EngineRecord | None:
 
 
 def bring_rest(run: RunDirectory) -> EngineRecord | None:
-    """If `run` is a mirror that has ended, wait until all of its files are here, or its machine does not answer."""
+    """If `run` is a mirror that has ended, wait until all of its files are here, or its machine does not answer for a
+    while."""
     from codex_tui.runs.follower import snapshot  # the app watches its runs before it needs this
 
-    while (record := refresh(run)) and record.has_more and record.status != "unreachable" and snapshot(run).ended:
+    answered = time.monotonic()
+    while (record := refresh(run)) and record.has_more and snapshot(run).ended:
+        if record.status != "unreachable":
+            answered = time.monotonic()
+        elif time.monotonic() - answered > PATIENCE_SECONDS:
+            break
         time.sleep(TICK_SECONDS / 5)
     return record
 

@@ -91,6 +91,8 @@ class _Look:
         for frame in answer:
             self._came = self._came or frame.kind not in ("state", "missing")
             yield frame
+            if note := _notes.get(self._run.path):  # no event here may look newer than the last answer
+                _notes[self._run.path] = note._replace(answered=time.time())
 
     def _on_seen(self, seen: mirror.Seen) -> bool:
         self._seen = seen
