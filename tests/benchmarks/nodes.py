@@ -90,9 +90,10 @@ def list_processes(run: RunDirectory) -> dict[str, psutil.Process]:
         kind = next((word for word in ("srun", "rank", "node", "attempt") if word in words), "")
         try:
             name = process.environ()["RANK"] if kind == "rank" else kind
-        except (psutil.Error, KeyError):
+            is_helper = kind == "srun" and "srun" in process.parent().cmdline()
+        except (psutil.Error, KeyError, AttributeError):
             continue
-        if name:
+        if name and not is_helper:
             found[name] = process
     return found
 
@@ -160,6 +161,7 @@ def try_case(case: str, cluster: SlurmCluster, trainer: Trainer, rows: str, one:
     else:
         wait_until(job.is_over)
         end = describe_end(run)
+        run.clear_stop()
         job.submit()
         wait_until(job.is_over)
     starts = [event["resume_step"] for event in events(run, "started")]

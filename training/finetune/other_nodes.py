@@ -52,7 +52,8 @@ class OtherNodes:
         with the thread that started them."""
         for number, node in enumerate(nodes[1:], 1):
             order = msgspec.structs.replace(rendezvous, number=number, name=node.name)
-            command = [*SRUN, f"--nodelist={node.name}", sys.executable, "-m", "training", "node", str(run.path)]
+            command = [*SRUN, f"--nodelist={node.name}", *_ask_for_cores()]
+            command += [sys.executable, "-m", "training", "node", str(run.path)]
             try:
                 srun = subprocess.Popen(
                     command,
@@ -120,6 +121,12 @@ class OtherNodes:
                 print(lines[-1], file=sys.stderr, flush=True)  # noqa: T201
         if (code := srun.wait()) and not self.is_ending:
             self._on_loss(failed or _explain(f"node {node} with {ranks}", code, lines))
+
+
+def _ask_for_cores() -> list[str]:
+    """Make the option for all cores that the job has on a node: since Slurm 22.05 srun takes one by default."""
+    cores = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    return [f"--cpus-per-task={cores}"] if cores.isdecimal() else []
 
 
 def _list_ranks(number: int, processes: int) -> str:

@@ -84,6 +84,16 @@ def test_a_silent_node_is_noticed_and_one_that_answers_is_not(
     assert nodes.find_silent(0.4) == "n2"
 
 
+def test_the_process_gets_all_cores_of_the_job(start: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "4")
+    script = f'#!/bin/sh\necho "$@" > {tmp_path}/command; exit 1\n'
+    monkeypatch.setattr("support.standin_slurm.SRUN", script)
+    _, losses = start("")
+    losses.get(timeout=SECONDS)
+    words = (tmp_path / "command").read_text().split()
+    assert {"--nodes=1", "--ntasks=1", "--nodelist=n2", "--cpus-per-task=4"} <= {*words}
+
+
 def test_an_end_that_was_asked_for_is_no_loss(start: Start) -> None:
     nodes, losses = start("read order; cat > /dev/null; exit 3")
     nodes.end()
