@@ -52,6 +52,7 @@ def test_a_model_that_can_not_be_packed_is_padded_and_says_so(trainer: Trainer) 
     ]
     assert (figures["batch_size"], figures["accumulation_steps"], figures["pass_tokens"]) == (3, 4, None)
     assert "attention_mask" in figures["keys"]
+    assert figures["is_sharded"]  # padded rows don't change how the ranks share the model
 
 
 def accumulating(**training: Any) -> Profile:

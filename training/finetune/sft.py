@@ -266,9 +266,9 @@ def build_trainer(
         train_dataset=packing.make_dataset(examples.train, profile.model.max_seq_length),
         eval_dataset=packing.make_dataset(examples.eval, profile.model.max_seq_length) if examples.eval else None,
     )
+    trainer.is_sharded = profile.is_sharded
     if packed and packing.enable(trainer):
         trainer.pass_tokens, trainer.eval_pass_tokens = pass_tokens, eval_pass_tokens
-        trainer.is_sharded = profile.is_sharded
     elif packed:
         kind = model.config.model_type
         warn(f"Rows of a model of type {kind} can't be packed, because Unsloth can't keep them apart. They are padded.")

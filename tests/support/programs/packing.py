@@ -125,8 +125,8 @@ def split(batch: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def blocked() -> dict[str, Any]:
-    """What happens with a model that Unsloth does not pack."""
-    profile = make_profile("auto")
+    """What happens with a model that Unsloth does not pack, whose ranks share it."""
+    profile = make_profile("auto").with_value("launch.strategy", "fsdp")
     model, tokenizer = sft.load_model(profile, resolve_source("demo:llama", Path("cache")))
     model = sft.add_adapter(model, profile)
     model.config.model_type = "gemma2"
@@ -137,6 +137,7 @@ def blocked() -> dict[str, Any]:
     )
     return {
         "warnings": warnings,
+        "is_sharded": trainer.is_sharded,
         "batch_size": trainer.args.per_device_train_batch_size,
         "accumulation_steps": trainer.args.gradient_accumulation_steps,
         "pass_tokens": trainer.pass_tokens,
