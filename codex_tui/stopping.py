@@ -47,10 +47,6 @@ def park(run: RunDirectory, reason: str = PARK_REASON) -> None:
     watched = snapshot(run)
     if not run.is_live() or watched.ended:
         raise BadInput(f"{run.name} is not training.", "See what there is with: codex-tui runs")
-    if watched.liveness == "waiting":
-        raise BadInput(
-            f"{run.name} has no card to lend: it waits. {watched.reason}", f"End it with: codex-tui stop {run.name}"
-        )
     if run.read_stop_request() in ("save", "terminate"):
         raise BadInput(f"{run.name} is stopping already.", f"Continue it later with: codex-tui resume {run.name}")
     if not run.is_kept():

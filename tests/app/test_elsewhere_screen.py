@@ -63,8 +63,10 @@ async def test_a_run_that_waits_for_slurm_says_why_and_can_be_ended(make_run: An
         assert "ETA" not in text and "elapsed" not in text and "lend the card" not in text and "go on now" not in text
         assert format_title("zombies-1", pilot.app.screen.watched) == "◷ zombies-1 waiting"
         await pilot.press("L")
-        await see_dialog(pilot, "zombies-1 has no card to lend: it waits.")
-        await pilot.press("escape", "s")
+        text = "The run keeps its place in the queue, and does not start until you press L again."
+        await until(pilot, lambda: text in list_notices(pilot))
+        assert ("zombies-1", "park") in FakeEngine.asked
+        await pilot.press("s")
         await until(pilot, lambda: isinstance(pilot.app.screen, Confirm))
         await see_dialog(pilot, "It has trained no step: nothing is lost", "leave it waiting")
         await pilot.press("enter")

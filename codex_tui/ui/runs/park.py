@@ -30,7 +30,10 @@ def _park_or_bring_back(run: RunDirectory) -> str:
     from codex_tui.runs.follower import snapshot
 
     if not launcher.can_bring_back(run):
+        waits = snapshot(run).liveness == "waiting"
         stopping.park(run)
+        if waits:
+            return "The run keeps its place in the queue, and does not start until you press L again."
         return "The run saves at the next step. Then its process ends, and the card is free. L brings it back."
     held = snapshot(run).held
     launcher.resume(run, wait=held is None or held.state != "queued")
