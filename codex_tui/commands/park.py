@@ -65,6 +65,7 @@ def run_park(args: argparse.Namespace) -> int:
 
 def _wait(run: RunDirectory) -> WatchedRun:
     from codex_tui.base.progress import Progress
+    from codex_tui.base.text import clean
     from codex_tui.commands.progress import print_progress
     from codex_tui.runs.follower import RunFollower
 
@@ -77,6 +78,8 @@ def _wait(run: RunDirectory) -> WatchedRun:
             if follower.complete and (watched.ended or (watched.liveness != "ending" and not is_asked)):
                 return watched
             phase = watched.phase
-            detail = "" if phase is None or phase.name == "training" else phase.name
+            detail = "" if phase is None or phase.name == "training" else str(phase.name)
+            if watched.liveness == "unreachable":
+                detail = clean(watched.reason)
             report(Progress("waiting for the end of the step", detail=detail))
             time.sleep(LOOK_EVERY)

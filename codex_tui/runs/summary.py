@@ -86,8 +86,9 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def remark(self) -> str:
-        """The reason why the run ended, the remedy, and what the keeper changed."""
-        return " ".join(filter(None, (self.reason, self.remedy, summarise_heals(self.healed))))
+        """The reason why the run ended, the remedy, and what the keeper changed. A run elsewhere says where it is."""
+        reason = self.reason or (f"On {self.place}." if self.place and not self.ended else "")
+        return " ".join(filter(None, (reason, self.remedy, summarise_heals(self.healed))))
 
     def as_json(self) -> dict[str, Any]:
         return {

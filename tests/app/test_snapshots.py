@@ -8,9 +8,12 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from support.config_file import read_config, write_config
+from support.engine_runs import put_on_box, put_on_slurm
 from support.exports import PROOF, write_export
+from support.fake_engine import use_fake_engine
 from support.judge_screen import write_judgement
 from support.pilot import screen_text, settled, until
 from support.screens import NOW
@@ -18,6 +21,7 @@ from textual.pilot import Pilot
 
 from codex_tui.ui.app import CodexApp
 from codex_tui.ui.cockpit.banner import Banner
+from training.contract import events as ev
 
 SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 36), (200, 60)], ids=lambda size: f"{size[0]}x{size[1]}")
 Act = Callable[[Pilot[Any]], Awaitable[None]]
@@ -51,6 +55,29 @@ def test_cockpit_of_a_lost_run(snap_compare: Any, make_run: Any, size: tuple[int
         await until(pilot, lambda: pilot.app.screen.query_one(Banner).display)
 
     assert snap_compare(CodexApp(make_run(end="lost", steps=120)), terminal_size=size, run_before=act)
+
+
+@SIZES
+@pytest.mark.parametrize("state", ["waiting", "unreachable"])
+def test_cockpit_of_a_run_elsewhere(
+    snap_compare: Any, make_run: Any, monkeypatch: pytest.MonkeyPatch, state: str, size: tuple[int, int]
+) -> None:
+    use_fake_engine(monkeypatch)
+    for module in ("runs.engine_reason", "ui.cockpit.gpu_panel"):
+        monkeypatch.setattr(f"codex_tui.{module}.format_moment", lambda moment: "14:02")
+    run = make_run(end="lost", steps=120)
+    gpu = ev.Gpu(used_mib=15_072.0, total_mib=24_564.0, temperature=61.0, utilisation=97.0, power=310.0)
+    held = ev.Held(state="waiting", reason="The job's time limit comes.", step=120)
+    with run.events.open("ab") as file:  # at a fixed time, so that the picture is always the same
+        for seq, event in enumerate([gpu, held] if state == "waiting" else [gpu], 9_000):
+            event.seq, event.time = seq, NOW - 3400
+            file.write(msgspec.json.encode(event) + b"\n")
+    if state == "waiting":
+        put_on_slurm(run, "waiting", reason="other jobs come first", host="n[1-2]")
+    else:
+        put_on_box(run, "unreachable", reason="Connection timed out")
+    keys = pressing(then=f"{state.capitalize()} at step 120.")
+    assert snap_compare(CodexApp(run), terminal_size=size, run_before=keys)
 
 
 @SIZES

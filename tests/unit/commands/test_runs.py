@@ -125,10 +125,12 @@ def test_a_run_elsewhere_says_where_it_is_and_why_it_waits(
     use_fake_engine(monkeypatch)
     started = ev.Started(attempt=1, pid=1)
     put_on_slurm(make_run("waits", started), "waiting", reason="no node with enough free resources")
+    put_on_slurm(make_run("trains", started), "running", host="n1")
     record = put_on_box(make_run("cut", started), "unreachable", reason="timed out")
     assert main(["runs"]) == 0
     out = capsys.readouterr().out
     assert "  waiting  " in out and "Slurm: no node with enough free resources. Slurm starts it by itself." in out
+    assert "On Slurm (n1)." in next(line for line in out.splitlines() if line.startswith("trains "))
     assert "  unreachable  " in out and "No answer from box since " in out and "It may be training. The figures" in out
     assert main(["runs", "--json"]) == 0
     listed = as_json(capsys)
