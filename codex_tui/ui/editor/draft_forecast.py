@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from textual.screen import Screen
@@ -36,12 +37,9 @@ class DraftForecast:
             self._bar.show_reason("No forecast: the profile has problems. Fix them first.")
             self._show()
         else:
-            profile = resolved.profile
-
-            def work() -> object:  # not a coroutine: a worker that never starts would leave it
-                return self._make(profile)
-
-            self._screen.run_worker(work, group="forecast", exclusive=True, exit_on_error=False)
+            # A coroutine function and no coroutine: a worker that never starts would leave the coroutine unawaited.
+            work = partial(self._make, resolved.profile)
+            self._screen.run_worker(work, group="forecast", exclusive=True, exit_on_error=False)  # type: ignore[arg-type]
 
     @property
     def _bar(self) -> ForecastBar:
