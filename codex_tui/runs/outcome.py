@@ -160,9 +160,11 @@ def stat_leftovers(run: RunDirectory, leftovers: Leftovers) -> tuple[int, ...]:
 
 
 def explain_no_resume(status: str, broken: str) -> str:
-    """Explain why a run with this `status` can't be resumed. Returns "" if it can."""
+    """Explain why a run with this `status` can't be resumed. Returns "" if it can, or if only its engine knows that."""
     if status == "done":
         return "The run is done; there is nothing to resume."
+    if status == "unreachable":
+        return ""
     return broken if status in ENDED | HELD else "The run is training; there is nothing to resume."
 
 

@@ -102,6 +102,8 @@ async def test_a_cut_link_is_unreachable_and_its_figures_have_their_time(make_ru
         assert "ETA" not in text and "lost" not in text and "resume" not in text and "s stop" not in text
         assert format_title("zombies-1", pilot.app.screen.watched) == "⊘ zombies-1 unreachable"
         await pilot.press("r")
+        await see_dialog(pilot, "zombies-1 may be training. No answer from box")
+        await pilot.press("escape")
         assert FakeEngine.asked == []
         await pilot.press("s")
         await until(pilot, lambda: isinstance(pilot.app.screen, Confirm))
