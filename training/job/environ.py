@@ -53,6 +53,9 @@ def prepare(profile: Profile, cache: Path, rank: int = 0) -> None:
     go_offline_if_needed(profile.model.name)
     # Each process sees at most one GPU, as cuda:0.
     os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # the order of nvidia-smi and NVML
+    if "CUDA_VISIBLE_DEVICES" in os.environ:
+        # Slurm sets this too, whatever card it gives, and Unsloth takes it for the sign of a card of AMD.
+        os.environ.pop("ROCR_VISIBLE_DEVICES", None)
     os.environ["CUDA_VISIBLE_DEVICES"] = choose_cards(profile)[rank]
     _fix_segments_under_wsl()
     os.environ["UNSLOTH_FUSED_LINEAR_BWD_TILE_MB"] = str(profile.training.loss_tile_mib)

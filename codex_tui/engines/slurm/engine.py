@@ -48,13 +48,16 @@ class SlurmEngine(SharedFolder):
         try:
             job = submit(run, start.profile, start.interpreter, settings.load().slurm_setup)
         except (BadInput, Unreachable) as error:
+            if isinstance(error, Unreachable) and error.may_have_arrived:
+                # The next looks find the job by its name, also if Slurm takes it only now.
+                run.write_engine(msgspec.structs.replace(record, submitted=time.time()))
+                hint = f"See what came of it: codex-tui attach {run.name}"
+                raise CodexError(f"{_describe_silence(error)} It may have the job.", hint) from None
             if before is None:
                 run.engine.unlink()
             else:
                 run.write_engine(before)
-            if isinstance(error, BadInput):
-                raise
-            raise _no_answer(error) from None
+            raise _no_answer(error) if isinstance(error, Unreachable) else error from None
         run.write_engine(msgspec.structs.replace(record, job=job))
 
     def look(self, run: RunDirectory) -> EngineRecord:
@@ -154,8 +157,11 @@ def _command(*command: str) -> None:
 
 
 def _no_answer(error: Exception) -> CodexError:
-    hint = "Try it again when `sinfo` answers."
-    return CodexError(f"Slurm does not answer: {clean(str(error)).rstrip('.')}.", hint)
+    return CodexError(_describe_silence(error), "Try it again when `sinfo` answers.")
+
+
+def _describe_silence(error: Exception) -> str:
+    return f"Slurm does not answer: {clean(str(error)).rstrip('.')}."
 
 
 def _write_heading(run: RunDirectory, attempt: int) -> None:

@@ -8,14 +8,19 @@ from collections.abc import Mapping
 
 SECONDS = 10.0  # to wait for an answer; Slurm's programs try for 18 seconds to reach a controller that is down
 _PREFIX = re.compile(r"^\w+: (error: )?|^slurm_load_jobs error: ")
-_NO_ANSWER = (
-    *("Unable to contact", "timed out", "Connection refused", "communication", "Zero Bytes"),
+_NOT_ASKED = (
+    *("Unable to contact", "Connection refused"),
     "configuration source",  # this machine does not know its cluster
 )
+_NO_ANSWER = ("timed out", "communication", "Zero Bytes")  # the request may have arrived
 
 
 class Unreachable(Exception):
-    """Slurm did not answer. The text says why in a few words."""
+    """Slurm did not answer. The text says why in a few words. `may_have_arrived`: Slurm may do what it was asked."""
+
+    def __init__(self, reason: str, *, may_have_arrived: bool = False) -> None:
+        self.may_have_arrived = may_have_arrived
+        super().__init__(reason)
 
 
 class Refused(Exception):
@@ -43,11 +48,16 @@ def ask(
     except OSError as error:
         raise Unreachable(f"{command[0]} can't be started: {error.strerror}") from None
     except subprocess.TimeoutExpired:
-        raise Unreachable(f"its controller did not answer within {seconds:g} seconds") from None
+        reason = f"its controller did not answer within {seconds:g} seconds"
+        raise Unreachable(reason, may_have_arrived=True) from None
     if done.returncode == 0:
         return done.stdout
     problem = _tidy(done.stderr) or _tidy(done.stdout) or f"{command[0]} ended with exit code {done.returncode}"
-    raise (Unreachable if any(word in problem for word in _NO_ANSWER) else Refused)(problem)
+    if any(word in problem for word in _NOT_ASKED):
+        raise Unreachable(problem)
+    if any(word in problem for word in _NO_ANSWER):
+        raise Unreachable(problem, may_have_arrived=True)
+    raise Refused(problem)
 
 
 def _tidy(text: str) -> str:

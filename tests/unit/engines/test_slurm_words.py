@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from support.training_runs import demo_profile
 
-from codex_tui.base.errors import BadInput
+from codex_tui.base.errors import BadInput, CodexError
+from codex_tui.engines.engine import Start
 from codex_tui.engines.slurm.engine import SlurmEngine
 from codex_tui.engines.slurm.job_state import JobState, parse_job_state, read_job_state
 from codex_tui.engines.slurm.programs import Refused, Unreachable, ask
@@ -113,3 +114,30 @@ def test_a_profile_becomes_the_options_of_sbatch_and_the_script_has_nothing_of_i
         "exec '/envs/my env/bin/python' -m training '/scratch/my runs/100%/zombies-1'\n"
     )
     assert make_script(run, Path("/python"), []).startswith("#!/bin/sh\nexport ")
+
+
+@pytest.mark.parametrize(
+    ("printed", "may_have_job"),
+    [
+        ("Batch job submission failed: Unable to contact slurm controller (connect failure)", False),
+        ("Batch job submission failed: Socket timed out on send/recv operation", True),
+        ("Batch job submission failed: Zero Bytes were transmitted or received", True),
+    ],
+)
+def test_a_job_that_slurm_may_have_got_is_not_forgotten(
+    printed: str, may_have_job: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_home: Path
+) -> None:
+    write_program(tmp_path, monkeypatch, "sbatch", f"echo 'sbatch: error: {printed}' >&2; exit 1")
+    run = RunDirectory(empty_home / "data" / "runs" / "demo-1")
+    run.path.mkdir(parents=True)
+    with pytest.raises(CodexError, match="Slurm does not answer") as raised:
+        SlurmEngine().start(run, Start(1, demo_profile(launch={"engine": "slurm"}), tmp_path / "python"))
+    assert run.engine.exists() == may_have_job == ("attach demo-1" in raised.value.hint)
+    write_program(
+        tmp_path,
+        monkeypatch,
+        "squeue",
+        'case "$*" in *--name=demo-1*) echo 7;; *) echo "PENDING|Priority||N/A|7|demo-1";; esac',
+    )
+    if may_have_job:
+        assert (record := SlurmEngine().look(run)).job == "7" and record.status == "waiting"

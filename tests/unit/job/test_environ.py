@@ -32,3 +32,10 @@ def test_what_the_person_set_for_the_allocator_stays(monkeypatch: pytest.MonkeyP
     environ.os.environ[ALLOCATOR] = "max_split_size_mb:64"
     environ.prepare(PROFILE, tmp_path)
     assert environ.os.environ[ALLOCATOR] == "max_split_size_mb:64"
+
+
+@pytest.mark.parametrize(("given", "stays"), [({"CUDA_VISIBLE_DEVICES": "0"}, False), ({}, True)])
+def test_a_job_of_slurm_says_nothing_about_cards_of_amd(given: dict[str, str], stays: bool, tmp_path: Path) -> None:
+    environ.os.environ.update({"ROCR_VISIBLE_DEVICES": "0"} | given)
+    environ.prepare(PROFILE, tmp_path)
+    assert ("ROCR_VISIBLE_DEVICES" in environ.os.environ) == stays
