@@ -35,7 +35,7 @@ def refresh(run: RunDirectory) -> EngineRecord | None:
     if unchanged and after.seen < before.seen + WRITE_SECONDS:
         return before
     current = run.read_engine()
-    if current is None or current.submitted != before.submitted:  # it was started again meanwhile
+    if current != before:  # another program has written meanwhile, and may know more: a new job, or a park
         return current
     with suppress(OSError):  # a full disk: the answer counts nevertheless
         run.write_engine(after)

@@ -57,13 +57,14 @@ class EngineRecord(msgspec.Struct, frozen=True, omit_defaults=True):
 def read_record(path: Path) -> EngineRecord | None:
     """Read engine.json. Of a damaged file nobody knows which engine to ask."""
     try:
-        content = files.read(path)
-    except OSError:
+        return msgspec.json.decode(files.read(path), type=EngineRecord)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return None
-    try:
-        return msgspec.json.decode(content, type=EngineRecord)
+    except OSError as error:  # a shared disk that fails now
+        reason = f"Its engine.json can't be read: {error.strerror}."
     except (ValueError, RecursionError):
-        return EngineRecord("local", status="unreachable", reason=DAMAGED)
+        reason = DAMAGED
+    return EngineRecord("local", status="unreachable", reason=reason)
 
 
 def write_record(path: Path, record: EngineRecord) -> None:

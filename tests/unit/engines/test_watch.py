@@ -76,6 +76,20 @@ def test_an_answer_about_an_earlier_job_is_forgotten(monkeypatch: pytest.MonkeyP
     assert refresh(run) == again == run.read_engine()
 
 
+def test_an_answer_never_replaces_what_another_program_wrote_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = send("submitting")
+    before = run.read_engine()
+    assert before
+    with_job = msgspec.structs.replace(before, job="7")
+
+    def look(self: FakeEngine, run: RunDirectory) -> EngineRecord:
+        run.write_engine(with_job)  # by the program that submits it, which has its job now
+        return msgspec.structs.replace(before, status="waiting")
+
+    monkeypatch.setattr(FakeEngine, "look", look)
+    assert refresh(run) == with_job == run.read_engine()
+
+
 def test_only_runs_that_an_engine_has_are_asked_for() -> None:
     make_run("local")
     send("gone", status="gone")

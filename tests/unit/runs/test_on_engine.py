@@ -105,6 +105,14 @@ def test_a_damaged_record_never_starts_a_second_trainer(text: str) -> None:
         launcher.resume(run)
 
 
+def test_a_record_that_cant_be_read_never_starts_a_second_trainer() -> None:
+    run = keep("stale", "running")
+    run.engine.unlink()
+    run.engine.symlink_to(run.engine)
+    with pytest.raises(BadInput, match=r"Its engine\.json can't be read: Too many levels of symbolic links"):
+        launcher.resume(run)
+
+
 def test_the_reasons_of_a_lost_and_of_a_waiting_run_are_plain() -> None:
     run = keep("node", "gone", reason="its node failed")
     assert snapshot(run).reason == "It is gone from box at step 40: its node failed."
