@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -26,6 +27,7 @@ from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.cli import main
 from codex_tui.engines.ssh import engine, sending, watching
 from codex_tui.engines.ssh.app import RemoteApp
+from codex_tui.engines.ssh.connection import RemoteFailed
 from codex_tui.engines.ssh.remotes import Remote, add_remote, remove_remote
 from codex_tui.engines.watch import refresh
 from codex_tui.launch_plan import LaunchPlan, make_plan
@@ -299,6 +301,44 @@ def plan_with_model_of_this_machine(profile: Path) -> LaunchPlan:
     plan = make_plan(profile, overrides={"model.name": str(model)}, find_model=False)
     model.rmdir()  # both machines are one
     return plan
+
+
+def test_a_run_that_is_being_sent_cant_be_stopped_yet(
+    remote: Remote, profile: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = sending.send_run
+
+    def stop_and_send(connection: Any, root: str, run: RunDirectory, *rest: Any) -> str:
+        with pytest.raises(BadInput, match=f"{run.name} is not on box yet: a program sends it"):
+            stopping.stop(run)
+        assert run.read_request() is None
+        return send(connection, root, run, *rest)
+
+    monkeypatch.setattr(engine, "send_run", stop_and_send)
+    run = launcher.launch(make_plan(profile))
+    until(lambda: status_of(run) == "training")
+    stopping.stop(run)
+    until(lambda: status_of(run) == "stopped")
+
+
+def test_a_run_whose_start_was_killed_over_there_is_not_deleted(
+    remote: Remote, profile: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = RemoteApp.call
+
+    def call_and_die(self: RemoteApp, *arguments: str, **options: Any) -> Any:
+        answer = call(self, *arguments, **options)
+        if arguments[0] == "resume":
+            raise RemoteFailed("box", "env", 137, "Killed")
+        return answer
+
+    monkeypatch.setattr(RemoteApp, "call", call_and_die)
+    with pytest.raises(CodexError, match="The run may have begun there"):
+        launcher.launch(make_plan(profile))
+    [run] = map(RunDirectory, locations.runs_home().glob("[!.]*"))
+    until(lambda: status_of(run) == "training")
+    stopping.stop(run)
+    until(lambda: status_of(run) == "stopped")
 
 
 def test_a_link_that_is_cut_while_the_run_begins_leaves_it_unreachable(

@@ -22,6 +22,10 @@ _ERROR = re.compile(r"^codex-tui(?: [a-z]+)*: (?:error: )?(.+)\n((?:.|\n)*)\Z", 
 LOOK_SECONDS = 0.3
 
 
+class NoJson(CodexError):
+    """A command of the app over there ended without an answer."""
+
+
 class RemoteApp:
     """The app of `remote`. Its folder is named after the version and the content, so that a run over there never sees
     another version than the one that it was started with."""
@@ -90,7 +94,7 @@ class RemoteApp:
         try:
             return json.loads(output)
         except (ValueError, RecursionError):
-            raise CodexError(
+            raise NoJson(
                 f"`codex-tui {command}` on {self.remote.name} printed no JSON.", "Run it there by hand."
             ) from None
 

@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from codex_tui.base.errors import CodexError
+from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.engines.engine import Start
 from codex_tui.engines.ssh import mirror
-from codex_tui.engines.ssh.app import RemoteApp
-from codex_tui.engines.ssh.connection import Unreachable
+from codex_tui.engines.ssh.app import NoJson, RemoteApp
+from codex_tui.engines.ssh.connection import RemoteFailed, Unreachable
 from codex_tui.engines.ssh.remotes import find_remote
 from codex_tui.engines.ssh.sending import find_run, send_run
 from codex_tui.engines.ssh.watching import find_note, forget_note, look_over
@@ -120,6 +120,11 @@ class _Place(NamedTuple):
     def of(cls, run: RunDirectory) -> _Place:
         record = run.read_engine()
         assert record
+        if not record.folder:
+            raise BadInput(
+                f"{run.name} is not on {record.host} yet: a program sends it.",
+                "Wait until it is there, or end that program: Ctrl-C.",
+            )
         return cls(RemoteApp(find_remote(record.host)), record.folder)
 
     def call(self, command: str, *options: str) -> Any:
@@ -129,10 +134,11 @@ class _Place(NamedTuple):
 
 
 def _begin(run: RunDirectory, place: _Place, record: EngineRecord, options: list[str]) -> int:
-    """Start the next attempt over there, and return its number."""
+    """Start the next attempt over there, and return its number. Only what the app over there says about a mistake
+    proves that nothing has begun: it may also be killed after it has started the run."""
     try:
         return int(place.call("resume", *options)[0]["attempt"])
-    except Unreachable as error:
+    except (Unreachable, RemoteFailed, NoJson) as error:
         reason = f"{error.message} The run may have begun there."
         raise _MayHaveBegun(record, reason, f"See what came of it: codex-tui attach {run.name}") from None
     except CodexError as error:
@@ -145,7 +151,7 @@ def _begin(run: RunDirectory, place: _Place, record: EngineRecord, options: list
 
 
 class _MayHaveBegun(CodexError):
-    """The link was cut while the remote started the run."""
+    """The link was cut, or the app over there was killed, while it started the run."""
 
     def __init__(self, record: EngineRecord, message: str, hint: str) -> None:
         self.record = msgspec.structs.replace(record, status="unreachable", reason=message)
