@@ -18,7 +18,7 @@ import pytest
 from support.standin_slurm import make_job
 from support.training_runs import Trainer, demo_profile, events, losses
 
-from training.contract import checkpoints
+from training.contract import cache, checkpoints
 from training.contract.profile import Profile
 from training.contract.run_directory import Request, RunDirectory
 
@@ -124,8 +124,10 @@ def test_no_rank_outlives_torchrun(two: RunDirectory, start: Callable[[], subpro
 
 
 def test_a_stop_while_the_ranks_load_ends_them_all(
-    two: RunDirectory, start: Callable[[], subprocess.Popen[str]]
+    two: RunDirectory, start: Callable[[], subprocess.Popen[str]], trainer: Trainer
 ) -> None:
+    left = Path(trainer.environ[cache.VARIABLE], "ranks")
+    assert len([*left.iterdir()]) == 1  # of the torchrun that was killed
     before = len(events(two, "phase"))
     process = start()
     wait_until(lambda: len(events(two, "phase")) > before, process)  # rank 0 loads Unsloth now
@@ -134,6 +136,7 @@ def test_a_stop_while_the_ranks_load_ends_them_all(
     assert process.wait(60) == 0
     assert psutil.wait_procs(ranks, timeout=0)[1] == []
     assert events(two)[-1]["type"] == "stopped"
+    assert [*left.iterdir()] == []
 
 
 def test_a_killed_rank_is_named(two: RunDirectory, start: Callable[[], subprocess.Popen[str]]) -> None:

@@ -5,14 +5,19 @@ torchrun never starts a rank again: continuing a run is the business of the keep
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
 import signal
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from training.contract import events as ev
+from training.contract.cache import cache_home
 from training.contract.config import ConfigError, RunConfig
 from training.contract.log import read_last_lines
 from training.contract.process import die_with_parent, format_signal
@@ -58,7 +63,7 @@ def run_ranks(run: RunDirectory, processes: int, rendezvous: Rendezvous) -> Fail
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // processes)))
     for name, value in (ENVIRON | rendezvous.make_environ()).items():
         os.environ.setdefault(name, value)
-    with tempfile.TemporaryDirectory(prefix="codex-tui-ranks-") as logs:
+    with _own_folder(run, rendezvous.number) as logs:
         options = [
             *rendezvous.make_options(),
             f"--nproc-per-node={processes}",
@@ -78,6 +83,19 @@ def run_ranks(run: RunDirectory, processes: int, rendezvous: Rendezvous) -> Fail
         finally:
             signal.signal(signal.SIGTERM, lambda *_: None)  # the end is recorded at once
     return {}
+
+
+@contextmanager
+def _own_folder(run: RunDirectory, node: int) -> Iterator[Path]:
+    """Make a folder for torchrun's files. One that an earlier attempt left, because it was killed, is deleted first."""
+    key = hashlib.sha256(os.fsencode(run.path)).hexdigest()[:16]
+    folder = cache_home() / "ranks" / f"{key}-{node}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def explain(run: RunDirectory, failures: Failures, rendezvous: Rendezvous, *, ran_out: bool) -> ev.Failed | None:
