@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from codex_tui.base.errors import CodexError, convert_os_error
 from codex_tui.engines.ssh import frames, mirror
-from codex_tui.engines.ssh.connection import Connection
+from codex_tui.engines.ssh.connection import Connection, Unreachable
 from codex_tui.engines.ssh.remotes import Remote, find_remote
 from codex_tui.engines.ssh.results import fetch_results, list_results
 from training.contract.config import ConfigError
@@ -56,6 +56,8 @@ def look_over(run: RunDirectory, *, once: bool, is_wanted: Callable[[], bool] = 
     try:
         with mirror.hold(run) as held:
             return held is not None and _Look(run, record, held, is_wanted).bring(once=once)
+    except Unreachable as error:
+        _write_note(run, "unreachable", error.reason)
     except (CodexError, ConfigError) as error:
         _write_note(run, "unreachable", error.message)
     except OSError as error:  # a full disk here
