@@ -130,7 +130,7 @@ class EngineWatch:
 
     def _begin(self, name: str, run: RunDirectory, work: Callable[[RunDirectory], None], due: float | None) -> None:
         """Do `work` in a thread, unless a thread does it, or too many are at work."""
-        looks = sum(each.startswith("look") for each in self._busy)
+        looks = sum(each.startswith("look") for each in tuple(self._busy))  # threads leave it meanwhile
         if name in self._busy or (due is not None and looks >= MAX_LOOKS):
             return
         if due is not None:

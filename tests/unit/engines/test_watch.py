@@ -145,6 +145,20 @@ def test_shown_runs_are_looked_at_often_and_followed_and_others_seldom() -> None
     engine_watch.stop()
 
 
+def test_the_watch_survives_a_look_that_ends_while_it_counts_them() -> None:
+    watched = EngineWatch(lambda: [run], lambda: [])
+    run = send("counted")
+
+    class Ending(str):
+        def startswith(self, *_: object) -> bool:
+            watched._busy.discard("look another")
+            return False
+
+    watched._busy |= {Ending("follow"), "look another"}
+    watched.tick(0.0)
+    assert "counted" in watched._next
+
+
 def test_the_list_of_runs_asks_first(capsys: pytest.CaptureFixture[str]) -> None:
     run = send("cancelled")
     answer(run, status="gone", reason="somebody cancelled it", seen=time.time())
