@@ -29,12 +29,15 @@ def describe_loss(record: EngineRecord, place: str) -> str:
     return f"It is gone from {name_place(record)} {place}{reason}"
 
 
-def describe_next(record: EngineRecord) -> str:
-    """Say what becomes of a run that waits or whose engine does not answer, and how old the figures are."""
+def describe_next(record: EngineRecord, *, has_figures: bool) -> str:
+    """Say what becomes of a run that waits or whose engine does not answer, and how old is what is known of it.
+    `has_figures`: the run has trained a step."""
     if record.status == "waiting":
         return f"{_NAMES[record.engine]} starts it by itself." if record.engine == "slurm" else "It starts by itself."
-    figures = f" The figures are from {format_moment(record.seen)}." if record.seen else ""
-    return f"It may be training.{figures}"
+    if not record.seen:
+        return "It may be training."
+    known = "The figures are from" if has_figures else "The last answer came at"
+    return f"It may be training. {known} {format_moment(record.seen)}."
 
 
 def describe_place(record: EngineRecord) -> str:

@@ -100,7 +100,7 @@ class WatchedRun:
     def ends(self) -> str:
         """One sentence: what ends a hold or a wait, or what is known while the engine does not answer; "" otherwise."""
         if self.engine and self.liveness in ("waiting", "unreachable"):
-            return describe_next(self.engine)
+            return describe_next(self.engine, has_figures=bool(self.state.step))
         return self.held.ends if self.held else ""
 
     @property

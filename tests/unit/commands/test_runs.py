@@ -126,7 +126,7 @@ def test_a_run_elsewhere_says_where_it_is_and_why_it_waits(
     started = ev.Started(attempt=1, pid=1)
     put_on_slurm(make_run("waits", started), "waiting", reason="no node with enough free resources")
     put_on_slurm(make_run("trains", started), "running", host="n1")
-    record = put_on_box(make_run("cut", started), "unreachable", reason="timed out")
+    record = put_on_box(make_run("cut", started, ev.Metrics(step=5, loss=1.0)), "unreachable", reason="timed out")
     assert main(["runs"]) == 0
     out = capsys.readouterr().out
     assert "  waiting  " in out and "Slurm: no node with enough free resources. Slurm starts it by itself." in out

@@ -55,6 +55,13 @@ def test_its_engine_says_whether_it_lives(status: EngineStatus, shown: str, live
     assert (snapshot(run).status, run.is_live(), run.is_trainer_alive()) == (shown, live, trains)
 
 
+def test_only_a_run_with_a_step_has_figures_of_some_age() -> None:
+    run = keep("trained", "unreachable")
+    assert "It may be training. The figures are from " in snapshot(run).ends
+    run.events.unlink()
+    assert "It may be training. The last answer came at " in snapshot(run).ends
+
+
 def test_an_event_after_the_last_answer_proves_that_it_lives() -> None:
     for status in ("waiting", "unreachable", "gone"):
         run = keep(f"news-{status}", status, silent=1.0)
