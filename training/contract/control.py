@@ -17,7 +17,8 @@ class Request(NamedTuple):
     """What RUN/control asks for. save: finish the step, save checkpoint and adapter, and end the run. terminate: end it
     at once. park: save, and end the trainer alone. resume: start the next trainer of a run that is held.
 
-    `reason` and `ends` belong to a park: one sentence each, why, and what ends it if no person does."""
+    `reason` and `ends` belong to a park: one sentence each, why, and what ends it if no person does. The `reason` of a
+    resume is empty, or `card_queue.NOW`: start even where other runs have the cards."""
 
     word: Word
     reason: str = ""
