@@ -62,8 +62,11 @@ class BatchJob:
         return Hold("waiting", TIME_LIMIT, ENDS) if self._limit_comes else None
 
     def has_nothing_to_do(self, run: RunDirectory) -> bool:
-        """Whether the run had ended before Slurm started its job again, as when a node was lost at the last moment."""
-        return self.restarts > 0 and isinstance(read_end_event(run.events, 0), ev.Done | ev.Stopped | ev.Failed)
+        """Whether the run had ended before Slurm started its job again, as when a node was lost at the last moment. An
+        end that was there when the job was submitted is that of an attempt which this job continues."""
+        record = run.read_engine()
+        end = read_end_event(run.events, record.offset if record else 0)
+        return self.restarts > 0 and isinstance(end, ev.Done | ev.Stopped | ev.Failed)
 
     def ask_to_stop(self, run: RunDirectory, sigterms: int) -> None:
         """Ask the trainer to stop after this many SIGTERM. Slurm sends one to the trainer too, and a second one would

@@ -11,6 +11,7 @@ import pytest
 from support.kept_runs import make_run
 
 from training.contract import events as ev
+from training.contract.engine import EngineRecord
 from training.contract.event_writer import EventWriter
 from training.contract.run_directory import Request, RunDirectory
 from training.contract.slurm import JOB_VARIABLE
@@ -195,3 +196,5 @@ def test_a_job_that_is_started_after_the_end_of_the_run_has_nothing_to_do(
     writer.close()
     assert not find_job(run, monkeypatch).has_nothing_to_do(run)  # a resume is a new job
     assert find_job(run, monkeypatch, restarts="1").has_nothing_to_do(run) is ended
+    run.write_engine(EngineRecord("slurm", job="7", offset=run.events.stat().st_size, attempt=2))
+    assert not find_job(run, monkeypatch, restarts="1").has_nothing_to_do(run)  # its resume lost its node at once
