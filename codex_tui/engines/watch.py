@@ -114,10 +114,11 @@ class EngineWatch:
     def tick(self, now: float) -> None:
         """Begin the looks that are due at the monotonic time `now`."""
         for run in self._list_shown():
-            if _may_have_news(run):
+            if (record := run.read_engine()) and record.has_more:
                 if now >= self._next.get(run.name, 0.0):
                     self._begin(f"look {run.name}", run, _refresh_quietly, now + SHOWN_SECONDS)
-                self._begin(f"follow {run.name}", run, self._follow, None)
+                if record.status != "unreachable":  # the looks ask whether it answers again, which is often enough
+                    self._begin(f"follow {run.name}", run, self._follow, None)
         if now >= self._next_list and not self._stopped.is_set():
             self._next_list = now + OTHER_SECONDS
             for run in self._list_others():
@@ -155,11 +156,6 @@ class EngineWatch:
 
     def _is_shown(self, run: RunDirectory) -> bool:
         return not self._stopped.is_set() and any(shown.path == run.path for shown in self._list_shown())
-
-
-def _may_have_news(run: RunDirectory) -> bool:
-    record = run.read_engine()
-    return record is not None and record.has_more
 
 
 def _refresh_quietly(run: RunDirectory) -> None:

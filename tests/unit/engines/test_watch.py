@@ -145,6 +145,18 @@ def test_shown_runs_are_looked_at_often_and_followed_and_others_seldom() -> None
     engine_watch.stop()
 
 
+def test_a_machine_that_does_not_answer_is_only_looked_at() -> None:
+    run = send("silent", status="unreachable")
+    answer(run, status="running")
+    engine_watch = EngineWatch(lambda: [run], lambda: [])
+    engine_watch.tick(100.0)
+    until(lambda: not engine_watch._busy and (record := run.read_engine()) and record.status == "running")
+    assert ("silent", "follow") not in FakeEngine.asked
+    engine_watch.tick(101.0)
+    until(lambda: ("silent", "follow") in FakeEngine.asked)
+    engine_watch.stop()
+
+
 def test_the_watch_survives_a_look_that_ends_while_it_counts_them() -> None:
     watched = EngineWatch(lambda: [run], lambda: [])
     run = send("counted")
