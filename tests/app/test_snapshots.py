@@ -36,7 +36,9 @@ def short_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def pressing(*keys: str, then: str = "") -> Act:
     async def act(pilot: Pilot[Any]) -> None:
         await settled(pilot)
-        await pilot.press(*keys)
+        for key in keys:
+            await pilot.press(key)
+            await settled(pilot)  # a key may open a screen that must load before it takes the next one
         await until(pilot, lambda: then in screen_text(pilot.app))
 
     return act
