@@ -16,6 +16,7 @@ from training.contract.run_directory import RunDirectory
 
 SHOWN_SECONDS, OTHER_SECONDS = 5.0, 30.0
 """The time between two looks at a run that a screen shows, and at one that only is in a list."""
+SELDOM_SECONDS = 30.0  # the longest time between two looks at a run that a screen shows
 TICK_SECONDS = 1.0
 PATIENCE_SECONDS = 15.0  # with a machine that has files of an ended run: a link that comes back may fail once more
 WRITE_SECONDS = 20.0
@@ -116,7 +117,7 @@ class EngineWatch:
         for run in self._list_shown():
             if (record := run.read_engine()) and record.has_more:
                 if now >= self._next.get(run.name, 0.0):
-                    self._begin(f"look {run.name}", run, _refresh_quietly, now + SHOWN_SECONDS)
+                    self._begin(f"look {run.name}", run, _refresh_quietly, now + choose_pause(record))
                 if record.status != "unreachable":  # the looks ask whether it answers again, which is often enough
                     self._begin(f"follow {run.name}", run, self._follow, None)
         if now >= self._next_list and not self._stopped.is_set():
@@ -156,6 +157,14 @@ class EngineWatch:
 
     def _is_shown(self, run: RunDirectory) -> bool:
         return not self._stopped.is_set() and any(shown.path == run.path for shown in self._list_shown())
+
+
+def choose_pause(record: EngineRecord) -> float:
+    """Choose the seconds until the next look at a shown run. A machine that has not answered for long is asked seldom:
+    it may refuse the login, and bar who tries too often."""
+    if record.status != "unreachable":
+        return SHOWN_SECONDS
+    return min(SELDOM_SECONDS, max(SHOWN_SECONDS, (time.time() - record.since) / 10))
 
 
 def _refresh_quietly(run: RunDirectory) -> None:

@@ -15,7 +15,15 @@ from support.pilot import until as until_shown
 
 from codex_tui.cli import main
 from codex_tui.engines import watch
-from codex_tui.engines.watch import OTHER_SECONDS, SHOWN_SECONDS, EngineWatch, refresh, refresh_all
+from codex_tui.engines.watch import (
+    OTHER_SECONDS,
+    SELDOM_SECONDS,
+    SHOWN_SECONDS,
+    EngineWatch,
+    choose_pause,
+    refresh,
+    refresh_all,
+)
 from codex_tui.runs.library import list_engine_runs
 from codex_tui.ui.app import CodexApp
 from training.contract import events as ev
@@ -155,6 +163,15 @@ def test_a_machine_that_does_not_answer_is_only_looked_at() -> None:
     engine_watch.tick(101.0)
     until(lambda: ("silent", "follow") in FakeEngine.asked)
     engine_watch.stop()
+
+
+def test_a_machine_that_has_not_answered_for_long_is_asked_seldom() -> None:
+    running = EngineRecord("ssh", status="running", since=1.0)
+    assert choose_pause(running) == SHOWN_SECONDS
+    silent = msgspec.structs.replace(running, status="unreachable", since=time.time())
+    assert choose_pause(silent) == SHOWN_SECONDS
+    assert choose_pause(msgspec.structs.replace(silent, since=time.time() - 200)) == pytest.approx(20, abs=1)
+    assert choose_pause(msgspec.structs.replace(silent, since=1.0)) == SELDOM_SECONDS
 
 
 def test_the_watch_survives_a_look_that_ends_while_it_counts_them() -> None:
