@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from training.contract.profile import Profile
 from training.contract.run_directory import Request, RunDirectory
 
 STEPS, SAVE_STEPS, ROWS = 40, 8, 12
+GONE_SECONDS = 90  # a node that gets no sign any more gives up after 60
 
 
 def make_profile(**launch: Any) -> Profile:
@@ -99,8 +101,9 @@ def find_ranks(run: RunDirectory) -> dict[int, psutil.Process]:
         return {}
     ranks = {}
     for child in psutil.Process(identity.pid).children(recursive=True):
-        if "rank" in child.cmdline():
-            ranks[int(child.environ()["RANK"])] = child
+        with suppress(psutil.Error):  # a program that the libraries start ends at any moment
+            if "rank" in child.cmdline():
+                ranks[int(child.environ()["RANK"])] = child
     return ranks
 
 
@@ -118,7 +121,7 @@ def test_no_rank_outlives_torchrun(two: RunDirectory, start: Callable[[], subpro
     assert identity is not None
     os.kill(identity.pid, signal.SIGKILL)
     process.wait()
-    assert psutil.wait_procs(ranks, timeout=30)[1] == []
+    assert psutil.wait_procs(ranks, timeout=GONE_SECONDS)[1] == []
     ended = two.read_exit()
     assert ended is not None and ended.signal == "SIGKILL"
 
@@ -228,7 +231,7 @@ def test_no_rank_of_another_node_outlives_the_trainer(
     left = psutil.Process(identity.pid).children(recursive=True)
     os.kill(identity.pid, signal.SIGKILL)
     process.wait()
-    assert psutil.wait_procs(left, timeout=30)[1] == []
+    assert psutil.wait_procs(left, timeout=GONE_SECONDS)[1] == []
 
 
 def test_a_killed_process_of_a_node_is_named(nodes: RunDirectory, start: Callable[..., subprocess.Popen[str]]) -> None:
@@ -237,7 +240,7 @@ def test_a_killed_process_of_a_node_is_named(nodes: RunDirectory, start: Callabl
     ranks = find_ranks(nodes)
     ranks[1].parent().kill()
     assert process.wait(60) == 1
-    assert psutil.wait_procs([*ranks.values()], timeout=30)[1] == []
+    assert psutil.wait_procs([*ranks.values()], timeout=GONE_SECONDS)[1] == []
     failed = events(nodes)[-1]
     assert failed["message"] == "The trainer's process on node n2 with rank 1 was killed (SIGKILL)."
 
@@ -250,7 +253,7 @@ def test_a_killed_rank_is_named_with_its_node_and_the_resumed_run_equals_one_pro
     ranks = find_ranks(nodes)
     ranks[1].kill()
     assert process.wait(60) == 1
-    assert psutil.wait_procs([*ranks.values()], timeout=30)[1] == []
+    assert psutil.wait_procs([*ranks.values()], timeout=GONE_SECONDS)[1] == []
     failed = events(nodes)[-1]
     assert failed["message"] == "Rank 1 (node n2, CPU) was killed (SIGKILL)."
     assert "Unsloth" in failed["traceback"]

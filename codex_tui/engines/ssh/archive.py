@@ -7,7 +7,7 @@ import tarfile
 import time
 from collections.abc import Callable, Mapping
 from gzip import GzipFile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
 from codex_tui.base.progress import OnProgress, Progress
@@ -41,7 +41,18 @@ def unpack(read: Callable[[int], bytes], target: Path, step: str, report: OnProg
     target.mkdir(mode=0o700)
     counter = _Counter(step, total, report, read=read)
     with tarfile.open(fileobj=cast(IO[bytes], counter), mode="r|") as tar:
-        tar.extractall(target, filter="data")
+        # Python 3.11.0 to 3.11.3 have no filters, so that each member is checked here as well.
+        tar.extraction_filter = staticmethod(getattr(tarfile, "data_filter", lambda member, _: member))
+        for member in tar:
+            _refuse_unsafe(member)
+            tar.extract(_make_private(member), target)
+
+
+def _refuse_unsafe(member: tarfile.TarInfo) -> None:
+    """Raise TarError for a member that is no plain file or folder below the one that the archive is unpacked into."""
+    name = PurePosixPath(member.name)
+    if name.is_absolute() or ".." in name.parts or not (member.isfile() or member.isdir()):
+        raise tarfile.TarError(f"{member.name} is not a file or a folder in the archive")
 
 
 def _measure(content: Path | bytes) -> int:
