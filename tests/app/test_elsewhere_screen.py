@@ -15,6 +15,7 @@ from support.launching import see as see_dialog
 from support.pilot import screen_text, settled, until
 from support.screens import EVIL
 
+from codex_tui.runs.engine_reason import format_moment
 from codex_tui.ui.alerts import format_title
 from codex_tui.ui.app import CodexApp
 from codex_tui.ui.cockpit.gpu_panel import GpuPanel
@@ -92,7 +93,7 @@ async def test_a_cut_link_is_unreachable_and_its_figures_have_their_time(make_ru
     run: RunDirectory = make_run(end="lost", steps=120)
     append_events(run, ev.Gpu(used_mib=3072.0, total_mib=6144.0, temperature=61.0))
     moment = time.time() - 3600
-    clock = time.strftime("%H:%M", time.localtime(moment))
+    clock = format_moment(moment)  # with the day, if that was before midnight
     put_on_box(run, "unreachable", reason="Connection timed out", seen=moment, since=moment)
     async with CodexApp(run).run_test(size=size) as pilot:
         await settled(pilot)
