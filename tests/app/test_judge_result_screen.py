@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.config_file import read_config, write_config
-from support.judge_screen import damage, judge_questions, judge_side, write_judgement
+from support.judge_screen import damage, judge_questions, judge_side, make_judgeable_run, write_judgement
 from support.judge_server import KEY, Reply, prefer, serve
 from support.judgement_pilot import hide, hints_of, open_judgement, see, words_of
 from support.pilot import screen_text, settled, until
@@ -23,10 +22,7 @@ from training.contract.run_directory import RunDirectory
 
 @pytest.fixture
 def run(make_run: Any) -> RunDirectory:
-    run = make_run()
-    (run.adapter / "adapter_model.safetensors").write_bytes(b"weights")
-    write_config(run, read_config(run) | {"dataset": "rows.jsonl"})
-    return run
+    return make_judgeable_run(make_run)
 
 
 async def test_the_result_is_shown_at_once(run: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from support.config_file import read_config, write_config
-from support.judge_screen import JudgeWorker, count_asked
+from support.judge_screen import JudgeWorker, count_asked, make_judgeable_run
 from support.judgement_pilot import hide, hints_of, open_judgement, see
 from support.pilot import screen_text, settled, until
 from textual.widgets import Input
@@ -22,10 +22,7 @@ from training.contract.run_directory import RunDirectory
 
 @pytest.fixture
 def run(make_run: Any) -> RunDirectory:
-    run = make_run()
-    (run.adapter / "adapter_model.safetensors").write_bytes(b"weights")
-    write_config(run, read_config(run) | {"dataset": "rows.jsonl"})
-    return run
+    return make_judgeable_run(make_run)
 
 
 @pytest.fixture

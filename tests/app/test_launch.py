@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from support.fake_engine import use_fake_engine
 from support.fake_inspect import WordWorker
-from support.launching import MODEL, SIZE, launching, see, write_rows
+from support.launching import MODEL, SIZE, enter_folder, launching, see, write_profile
 from support.pilot import screen_text, until
 
 from codex_tui.base import locations
@@ -27,19 +27,12 @@ from training.contract.run_directory import RunDirectory
 
 @pytest.fixture
 def folder(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with a dataset of 300 rows of which 148 are longer than 128 words."""
-    folder = home / "work"
-    write_rows(folder)
-    monkeypatch.chdir(folder)
-    return folder
+    return enter_folder(home, monkeypatch)
 
 
 @pytest.fixture
 def mine(folder: Path) -> Path:
-    path = locations.user_profiles() / "mine.toml"
-    path.parent.mkdir(parents=True)
-    path.write_text(f'[model]\nname = "{MODEL}"\nmax_seq_length = 128\n[dataset]\npath = "{folder}/guide.jsonl"\n')
-    return path
+    return write_profile(folder)
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36), (200, 60)])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from support.config_file import write_config
 from support.fake_inspect import WordWorker
-from support.launching import MODEL, dataset, launching, see, write_rows
+from support.launching import dataset, enter_folder, launching, see, write_profile
 from support.pilot import until
 from support.screens import EVIL
 from textual.pilot import Pilot
@@ -24,19 +24,12 @@ from training.contract.run_directory import RunDirectory
 
 @pytest.fixture
 def folder(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with a dataset of 300 rows of which 148 are longer than 128 words."""
-    folder = home / "work"
-    write_rows(folder)
-    monkeypatch.chdir(folder)
-    return folder
+    return enter_folder(home, monkeypatch)
 
 
 @pytest.fixture
 def mine(folder: Path) -> Path:
-    path = locations.user_profiles() / "mine.toml"
-    path.parent.mkdir(parents=True)
-    path.write_text(f'[model]\nname = "{MODEL}"\nmax_seq_length = 128\n[dataset]\npath = "{folder}/guide.jsonl"\n')
-    return path
+    return write_profile(folder)
 
 
 async def test_files_that_are_left_out_are_counted(mine: Path, folder: Path, worker: type[WordWorker]) -> None:

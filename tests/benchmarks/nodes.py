@@ -32,41 +32,17 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from support.ranks import make_profile, write_rows
 from support.slurm_cluster import SlurmCluster, running_cluster
-from support.training_runs import Trainer, demo_profile, events, losses
+from support.training_runs import Trainer, events, losses
 
 from training.contract.checkpoints import ADAPTER
-from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 from training.contract.slurm import JOB_VARIABLE
 
-STEPS, ROWS = 40, 12
 RANK_VARIABLES = ("RANK", "SLURMD_NODENAME", "GLOO_SOCKET_IFNAME", "MASTER_ADDR")
 OVER = ("COMPLETED", "FAILED", "CANCELLED", "NODE_FAIL")
 CASES = ("stop", "limit", "requeue", "rank", "rank-0", "node", "srun", "trainer", "lost")
-
-
-def make_profile(nodes: int) -> Profile:
-    return demo_profile(
-        hardware={"device": "cpu"},
-        model={"load_in_4bit": False, "dtype": "float32"},
-        dataset={"eval_fraction": 0.25, "max_eval_rows": 3},
-        training={
-            "max_steps": STEPS,
-            "per_device_train_batch_size": 3,
-            "gradient_accumulation_steps": 2,
-            "packing": "off",
-        },
-        evaluation={"eval_steps": 16, "per_device_eval_batch_size": 1, "sample_max_new_tokens": 4},
-        checkpoints={"save_steps": 8, "save_total_limit": 2},
-        launch={"nodes": nodes, "engine": "slurm" if nodes > 1 else "local"},
-    )
-
-
-def write_rows(path: Path) -> str:
-    rows = ({"instruction": f"Say {'more ' * n}.", "response": f"It is {'so ' * (ROWS - n)}."} for n in range(ROWS))
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return str(path)
 
 
 def say(case: str, **figures: Any) -> None:
@@ -142,7 +118,7 @@ def kill(case: str, cluster: SlurmCluster, job: Job, run: RunDirectory) -> None:
 
 
 def try_case(case: str, cluster: SlurmCluster, trainer: Trainer, rows: str, one: RunDirectory) -> None:
-    run = trainer.run(case, make_profile(2), rows)
+    run = trainer.run(case, make_profile(nodes=2, engine="slurm"), rows)
     job = Job(cluster, trainer, run)
     job.submit()
     wait_until(lambda: events(run, "checkpoint"))
@@ -204,7 +180,7 @@ def two_namespaces(folder: Path) -> Iterator[dict[str, str]]:
 
 
 def try_namespaces(trainer: Trainer, rows: str, one: RunDirectory) -> None:
-    run = trainer.run("namespaces", make_profile(2), rows)
+    run = trainer.run("namespaces", make_profile(nodes=2, engine="slurm"), rows)
     with two_namespaces(trainer.folder / "job") as job, run.log.open("a") as log:
         command = ["ip", "netns", "exec", "codex-a", str(trainer.python), "-m", "training", str(run.path)]
         process = subprocess.Popen(command, env=trainer.environ | job, stdout=log, stderr=log)
@@ -226,7 +202,7 @@ def main() -> None:
     work = Path(tempfile.mkdtemp(prefix="codex-tui-nodes-"))
     try:
         trainer, rows = Trainer(args.python, work), write_rows(work / "rows.jsonl")
-        one = trainer.run("one", make_profile(1), rows)
+        one = trainer.run("one", make_profile(), rows)
         assert trainer.train(one) == 0, one.log.read_text()
         if args.namespaces:
             try_namespaces(trainer, rows, one)

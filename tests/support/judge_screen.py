@@ -6,9 +6,10 @@ from typing import Any
 
 from codex_tui.judge.conclusions import draw_conclusions
 from codex_tui.judge.groups import make_group, make_tag_groups
+from support.config_file import read_config, write_config
 from support.fake_worker import InProcessWorker
 from support.judged import make_judgement
-from support.screens import NOW
+from support.screens import NOW, MakeRun
 from training.contract import judgement_file
 from training.contract.judge_messages import (
     Answered,
@@ -29,6 +30,14 @@ from training.contract.run_directory import RunDirectory
 TOPICS = ("weapon priority", "stage bosses", "builds")
 BASE_ANSWER = "I like trains and the roof of the station."
 RIGHT = "Hold the loading dock until wave {}, then fall back to the roof."
+
+
+def make_judgeable_run(make_run: MakeRun) -> RunDirectory:
+    """Make a run with an adapter, whose dataset is a file."""
+    run = make_run()
+    (run.adapter / "adapter_model.safetensors").write_bytes(b"weights")
+    write_config(run, read_config(run) | {"dataset": "rows.jsonl"})
+    return run
 
 
 def make_question(place: int, known: Known = "") -> Question:

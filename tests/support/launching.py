@@ -8,8 +8,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from textual.pilot import Pilot
 
+from codex_tui.base import locations
 from codex_tui.ui.app import CodexApp
 from codex_tui.ui.launch.dataset_input import DatasetInput
 from codex_tui.ui.launch.dialog import LaunchDialog
@@ -26,6 +28,22 @@ def write_rows(folder: Path) -> None:
     rows = [{"instruction": f"Question {n}", "response": "word " * (size - 8)} for n, size in enumerate(lengths)]
     (folder / "guide.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "tips.jsonl").write_text(json.dumps(rows[0]) + "\n")
+
+
+def enter_folder(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a folder with the rows of `write_rows` the current one."""
+    folder = home / "work"
+    write_rows(folder)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def write_profile(folder: Path) -> Path:
+    """Write a profile of the person that cuts rows of the dataset in `folder` at 128 tokens."""
+    path = locations.user_profiles() / "mine.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text(f'[model]\nname = "{MODEL}"\nmax_seq_length = 128\n[dataset]\npath = "{folder}/guide.jsonl"\n')
+    return path
 
 
 @asynccontextmanager

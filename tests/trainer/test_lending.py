@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
+from support.kept_runs import keep
 from support.lending import BLENDER, TRAINER, World
 from support.programs import PROGRAMS
 from support.training_runs import MINUTES, Trainer, demo_profile, events, losses
@@ -30,19 +31,16 @@ CALM: dict[str, Any] = {"card": {"celsius": 60, "programs": []}, "battery": [Fal
 
 
 @contextmanager
-def keep(trainer: Trainer, run: RunDirectory, world: World) -> Iterator[subprocess.Popen[bytes]]:
+def keep_in(world: World, trainer: Trainer, run: RunDirectory) -> Iterator[subprocess.Popen[bytes]]:
     """The keeper sees the made-up card, its trainer none."""
     real = ("/usr/bin/env", "CUDA_VISIBLE_DEVICES=", trainer.python, "-m", "training", "attempt")
     command = [trainer.python, PROGRAMS / "lending_keeper.py", run.path, world.path, *real]
     environ = {**trainer.environ, "CUDA_VISIBLE_DEVICES": "0", "TZ": "UTC"}
-    with run.log.open("a") as log:
-        process = subprocess.Popen(command, env=environ, stdout=log, stderr=log, start_new_session=True)
-    try:
+    with (
+        run.log.open("a") as log,
+        keep(run, *command, env=environ, stdout=log, stderr=log, start_new_session=True) as process,
+    ):
         yield process
-    finally:
-        if process.poll() is None:
-            run.request_stop("terminate")
-        process.wait()
 
 
 def test_each_rule_parks_the_real_trainer_and_the_run_is_done_all_the_same(trainer: Trainer) -> None:
@@ -57,7 +55,7 @@ def test_each_rule_parks_the_real_trainer_and_the_run_is_done_all_the_same(train
     def until_held(state: str) -> None:
         until(lambda: snapshot(run).status == state)
 
-    with keep(trainer, run, world) as process:
+    with keep_in(world, trainer, run) as process:
         until_held("waiting")
         assert not events(run, "started")
         world.change(**CALM)

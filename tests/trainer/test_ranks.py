@@ -12,49 +12,23 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
+from support.ranks import STEPS, make_profile, write_rows
 from support.standin_slurm import make_job
-from support.training_runs import Trainer, demo_profile, events, losses
+from support.training_runs import Trainer, events, losses
 
 from training.contract import cache, checkpoints
 from training.contract.profile import Profile
 from training.contract.run_directory import Request, RunDirectory
 
-STEPS, SAVE_STEPS, ROWS = 40, 8, 12
 GONE_SECONDS = 90  # a node that gets no sign any more gives up after 60
-
-
-def make_profile(**launch: Any) -> Profile:
-    """A run whose epochs end in a step with fewer rows than others, so that one rank has nothing to learn in it."""
-    return demo_profile(
-        hardware={"device": "cpu"},
-        model={"load_in_4bit": False, "dtype": "float32"},
-        dataset={"eval_fraction": 0.25, "max_eval_rows": 3},
-        training={
-            "max_steps": STEPS,
-            "per_device_train_batch_size": 3,
-            "gradient_accumulation_steps": 2,
-            "packing": "off",
-        },
-        evaluation={"eval_steps": 16, "per_device_eval_batch_size": 1, "sample_max_new_tokens": 4},
-        checkpoints={"save_steps": SAVE_STEPS, "save_total_limit": 2},
-        launch=launch,
-    )
 
 
 @pytest.fixture(scope="module")
 def rows(trainer: Trainer) -> str:
-    path = trainer.folder / "twelve.jsonl"
-    path.write_text(
-        "".join(
-            json.dumps({"instruction": f"Say {'more ' * row}.", "response": f"It is {'so ' * (ROWS - row)}."}) + "\n"
-            for row in range(ROWS)
-        )
-    )
-    return str(path)
+    return write_rows(trainer.folder / "twelve.jsonl")
 
 
 @pytest.fixture(scope="module")
