@@ -30,7 +30,6 @@ Folders are 0700 and files 0600. No token or secret is ever written here.
 from __future__ import annotations
 
 import os
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -40,13 +39,11 @@ from training.contract import files
 from training.contract.control import Request, StopLevel, format_request, read_request
 from training.contract.engine import EngineRecord, has_news, read_record, write_record
 from training.contract.process import Exit, ProcessIdentity
+from training.contract.signs import lives
 
 ADAPTER_CONFIG = "adapter_config.json"  # PEFT writes it into the folder of an adapter
 
 RESERVED_BYTES = 256 * 1024
-SIGN_SECONDS = 20.0  # between two signs of a keeper; a trainer writes a heartbeat every 5 seconds
-SILENT_SECONDS = 60.0
-"""A keeper or trainer of another machine counts as gone after this time without a sign."""
 
 
 class _Inside:
@@ -183,9 +180,9 @@ class RunDirectory:
     def trains(self, trainer: ProcessIdentity) -> bool:
         """Whether `trainer`, from process.json, lives. One of another machine lives as long as its keeper has not ended
         and it writes."""
-        if trainer.is_elsewhere():
-            return self.keeper.exists() and _is_fresh(self.events)
-        return trainer.is_alive()
+        if trainer.is_elsewhere() and not self.keeper.exists():
+            return False
+        return lives(trainer, self.events)
 
     def is_kept(self) -> bool:
         """Whether a keeper lives, which may start the next trainer."""
@@ -197,9 +194,7 @@ class RunDirectory:
     def keeps(self, keeper: ProcessIdentity) -> bool:
         """Whether `keeper`, from keeper.json, lives. One of another machine lives as long as it gives signs, or its
         trainer does."""
-        if keeper.is_elsewhere():
-            return _is_fresh(self.keeper_lock) or _is_fresh(self.events)
-        return keeper.is_alive()
+        return lives(keeper, self.keeper_lock, self.events)
 
     def is_live(self) -> bool:
         """Whether a trainer or a keeper lives: the run has not ended."""
@@ -263,14 +258,6 @@ class RunDirectory:
 
     def has_adapter(self) -> bool:
         return (self.adapter / ADAPTER_CONFIG).is_file()
-
-
-def _is_fresh(path: Path) -> bool:
-    """Whether the file at `path` was changed a moment ago. The clocks of two machines may differ a little."""
-    try:
-        return abs(time.time() - path.stat().st_mtime) < SILENT_SECONDS
-    except OSError:
-        return False
 
 
 def _read_identity(path: Path) -> ProcessIdentity | None:

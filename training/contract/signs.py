@@ -9,7 +9,10 @@ import time
 from pathlib import Path
 
 from training.contract.process import ProcessIdentity
-from training.contract.run_directory import SIGN_SECONDS, SILENT_SECONDS
+
+SIGN_SECONDS = 20.0  # between two signs of a keeper; a trainer writes a heartbeat every 5 seconds
+SILENT_SECONDS = 60.0
+"""A process of another machine counts as gone after this time without a sign."""
 
 _files: set[Path] = set()  # that this process touches, all from one thread
 _changing = threading.Lock()
@@ -36,12 +39,14 @@ def _touch_files() -> None:
                 return
 
 
-def lives(process: ProcessIdentity, file: Path) -> bool:
-    """Whether `process` lives. One of another machine lives as long as it touches `file`; the clocks of two machines
-    may differ a little."""
-    if not process.is_elsewhere():
-        return process.is_alive()
+def lives(process: ProcessIdentity, *files: Path) -> bool:
+    """Whether `process` lives. One of another machine lives as long as one of its `files` is fresh."""
+    return any(map(_is_fresh, files)) if process.is_elsewhere() else process.is_alive()
+
+
+def _is_fresh(path: Path) -> bool:
+    """Whether the file at `path` was changed a moment ago. The clocks of two machines may differ a little."""
     try:
-        return abs(time.time() - file.stat().st_mtime) < SILENT_SECONDS
+        return abs(time.time() - path.stat().st_mtime) < SILENT_SECONDS
     except OSError:
         return False

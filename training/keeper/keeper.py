@@ -25,7 +25,8 @@ from training.contract.event_writer import EventWriter
 from training.contract.loan import list_loans
 from training.contract.log import trim_log
 from training.contract.process import ProcessIdentity
-from training.contract.run_directory import SIGN_SECONDS, Request, RunDirectory
+from training.contract.run_directory import Request, RunDirectory
+from training.contract.signs import SIGN_SECONDS
 from training.contract.tell import tell
 from training.keeper.batch_job import BatchJob
 from training.keeper.decisions import AttemptEnd, Finish, Heal, Next, decide, find_saved_step

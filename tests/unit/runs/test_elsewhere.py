@@ -15,7 +15,8 @@ from codex_tui.base.errors import BadInput
 from codex_tui.runs.follower import snapshot
 from training.contract import events as ev
 from training.contract.process import ProcessIdentity
-from training.contract.run_directory import SILENT_SECONDS, RunDirectory
+from training.contract.run_directory import RunDirectory
+from training.contract.signs import SILENT_SECONDS
 
 pytestmark = pytest.mark.usefixtures("empty_home")
 
