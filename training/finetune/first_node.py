@@ -62,7 +62,7 @@ def train(run: RunDirectory, profile: Profile) -> int:
         failures = run_ranks(run, profile.processes, rendezvous)
     except TrainingFailure as failure:
         return end.record(ev.Failed(kind=failure.kind, message=failure.message, hint=failure.hint))
-    return end.record(explain(run, failures, rendezvous, ran_out=end.ran_out()))
+    return end.record(explain(run, profile, failures, rendezvous, ran_out=end.ran_out()))
 
 
 class End:

@@ -42,7 +42,7 @@ def join(path: Path) -> int:
     before = count_oom_kills()
     try:
         failures = run_ranks(run, profile.processes, rendezvous)
-        failed = explain(run, failures, rendezvous, ran_out=count_oom_kills() > before)
+        failed = explain(run, profile, failures, rendezvous, ran_out=count_oom_kills() > before)
     except TrainingFailure as failure:
         failed = ev.Failed(kind=failure.kind, message=f"Node {rendezvous.name}: {failure.message}", hint=failure.hint)
     if failed:

@@ -18,9 +18,9 @@ import msgspec
 
 from training.contract import events as ev
 from training.contract.cache import cache_home
-from training.contract.config import ConfigError, RunConfig
 from training.contract.log import read_last_lines
 from training.contract.process import die_with_parent, format_signal
+from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 from training.finetune.nodes import Rendezvous
 from training.finetune.ranks import LOST_ANOTHER
@@ -98,14 +98,16 @@ def _own_folder(run: RunDirectory, node: int) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def explain(run: RunDirectory, failures: Failures, rendezvous: Rendezvous, *, ran_out: bool) -> ev.Failed | None:
+def explain(
+    run: RunDirectory, profile: Profile, failures: Failures, rendezvous: Rendezvous, *, ran_out: bool
+) -> ev.Failed | None:
     """Return the failure of the rank that failed first; None if none failed. `ran_out`: the kernel has killed a process
     for lack of memory meanwhile."""
     if not failures:
         return None
     causes = {number: each for number, each in failures.items() if each.exitcode != LOST_ANOTHER} or failures
     number = min(causes, key=lambda number: (causes[number].timestamp, number))
-    failure, name = causes[number], _name_rank(run, number, rendezvous.name)
+    failure, name = causes[number], _name_rank(profile, number, rendezvous.name)
     if failed := _read_failure(failure.message):
         if number:
             failed.message = f"{name}: {failed.message}"
@@ -130,12 +132,8 @@ def _read_failure(message: Any) -> ev.Failed | None:
         return None
 
 
-def _name_rank(run: RunDirectory, number: int, node: str) -> str:
+def _name_rank(profile: Profile, number: int, node: str) -> str:
     """Return the rank with its card: "Rank 1 (GPU 1)" or, with several nodes, "Rank 5 (node n2, GPU 1)"."""
-    try:
-        cards = choose_cards(RunConfig.read_with_profile(run.config)[1])
-        card = cards[number % len(cards)]
-    except (ConfigError, IndexError):
-        card = ""
+    card = choose_cards(profile)[number % profile.processes]
     places = [f"node {node}"] if node else []
     return f"Rank {number} ({', '.join([*places, f'GPU {card}' if card else 'CPU'])})"
