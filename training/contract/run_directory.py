@@ -149,6 +149,13 @@ class RunDirectory:
     def write_exit(self, exit_: Exit) -> None:
         files.write_atomically(self.exit, msgspec.json.encode(exit_).decode() + "\n")
 
+    def count_event_bytes(self) -> int:
+        """Return the size of events.jsonl; 0 if there is none."""
+        try:
+            return self.events.stat().st_size
+        except OSError:
+            return 0
+
     def reserve_room(self) -> None:
         """Reserve disk space in a file. Whoever writes the last event of an attempt deletes it before, so that there
         is room for the event on a full disk."""

@@ -71,7 +71,7 @@ class End:
     def __init__(self, run: RunDirectory) -> None:
         self._run = run
         self._folder = os.open(run.path, os.O_RDONLY | os.O_CLOEXEC)  # by which it is found again if someone renames it
-        self._start = run.events.stat().st_size if run.events.exists() else 0
+        self._start = run.count_event_bytes()
         self._oom_kills_before = count_oom_kills()
         self._ending = threading.Lock()
         self._is_asked = False

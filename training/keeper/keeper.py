@@ -82,7 +82,7 @@ class Keeper:
         self._command, self._watchers = command, Watchers([self._job, *watchers] if self._job else watchers)
         self._healer = Healer(HealRules.read(config))
         self._park_ends = config.park_ends
-        self._history = HistoryKeeper(self._folder)
+        self._history = HistoryKeeper(self._run)
         self._card = CardLease(run, config, is_queued=self._job is None)
         self._held: Hold | None = None  # the one that events.jsonl has; None while a trainer runs
         self._since = time.monotonic()
@@ -188,7 +188,7 @@ class Keeper:
         self._watchers.ask_all_again()
         ruled: Hold | None = None
         restart: Restart | None = None
-        since, sigterms = self._count_event_bytes(), 0
+        since, sigterms = run.count_event_bytes(), 0
         self._trainer = trainer = TrainerProcess(named, self._command, attempt, self._card.descriptor)
         if is_change:
             tell(named)
@@ -272,12 +272,6 @@ class Keeper:
     def _locate(self) -> RunDirectory | None:
         """Return the run by its present name. None if it was deleted: then nothing is left to keep."""
         return RunDirectory.locate(self._folder)
-
-    def _count_event_bytes(self) -> int:
-        try:
-            return self._run.events.stat().st_size
-        except OSError:
-            return 0
 
     def _count_attempts(self) -> int:
         process = self._run.read_process()

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 from contextlib import closing, suppress
-from pathlib import Path
+
+from training.contract.run_directory import RunDirectory
 
 MIN_RECORDED_BYTES = 1 << 20  # a viewer reads fewer bytes of events in 10 ms
 RETRY_BYTES = 1 << 18  # if the file can't be written, the next try comes after so many bytes of events
 
 
 class HistoryKeeper:
-    """Records the history of the run whose open folder is `folder`, once its events are long enough to need it.
+    """Records the history of `run`, whose path leads there even after someone renames it, once its events are long
+    enough to need it.
 
     Between two chunks nothing of the curve stays in memory: a keeper lives as long as its run.
     """
 
-    def __init__(self, folder: int) -> None:
-        self._folder = Path(f"/proc/self/fd/{folder}")  # which leads there even after someone renames it
+    def __init__(self, run: RunDirectory) -> None:
+        self._run = run
         self._next_bytes = MIN_RECORDED_BYTES  # of events, from which on the next chunk is made
         self._has_failed = False
 
     def poll(self) -> None:
         """Record a chunk, if there are enough new events."""
-        if (size := self._find_size()) >= self._next_bytes:
+        if (size := self._run.count_event_bytes()) >= self._next_bytes:
             self._record(size, at_end=False)
 
     def finish(self) -> None:
         """Record all events so far."""
-        if (size := self._find_size()) >= MIN_RECORDED_BYTES:
+        if (size := self._run.count_event_bytes()) >= MIN_RECORDED_BYTES:
             self._record(size, at_end=True)
 
     def _record(self, size: int, *, at_end: bool) -> None:
@@ -36,7 +38,7 @@ class HistoryKeeper:
         from training.history.recorder import Recorder  # seldom needed, and large
 
         try:
-            with closing(Recorder(self._folder)) as recorder:
+            with closing(Recorder(self._run.path)) as recorder:
                 recorder.poll(at_end=at_end)
                 self._next_bytes = max(recorder.next_bytes, size + RETRY_BYTES)
             del recorder
@@ -45,12 +47,6 @@ class HistoryKeeper:
         except Exception:  # noqa: BLE001  viewers do without the history, but not without exit.json
             self._has_failed = True
         _return_free_memory()
-
-    def _find_size(self) -> int:
-        try:
-            return (self._folder / "events.jsonl").stat().st_size
-        except OSError:
-            return 0
 
 
 def _return_free_memory() -> None:

@@ -40,7 +40,7 @@ class SlurmEngine(SharedFolder):
     def start(self, run: RunDirectory, start: Start) -> None:
         assert start.interpreter
         before, now = run.read_engine(), time.time()
-        size = run.events.stat().st_size if run.events.exists() else 0
+        size = run.count_event_bytes()
         record = EngineRecord("slurm", submitted=now, offset=size, attempt=start.attempt, seen=now, since=now)
         if start.attempt > 1:
             _write_heading(run, start.attempt)

@@ -54,7 +54,7 @@ class SshEngine:
             host=name,
             folder=before.folder if before and before.host == name else "",
             submitted=time.time(),
-            offset=run.events.stat().st_size if run.events.exists() else 0,
+            offset=run.count_event_bytes(),
             attempt=start.attempt,
             reason=f"It is being sent to {name}.",
             since=time.time(),
