@@ -22,7 +22,6 @@ CARDS = Path(__file__).with_name("cards.toml")
 FORWARD, BACKWARD = 2, 2  # floating point operations for each weight and token; frozen weights have no gradient
 NF4_BYTES, HALF_BYTES = 0.52, 2  # of one weight
 KERNELS_PER_LAYER = 250  # of a pass, forward and backward; torch before 2.12 needs more for packed rows
-KERNELS_PER_TILE = 6  # of one tile of the loss
 SLOW_LINK, FAST_LINK = 5e9, 24e9  # bytes a second between the card and host memory, in laptops and in desktops
 
 
