@@ -58,7 +58,7 @@ def run_rm(args: argparse.Namespace) -> int:
     for run in runs:
         if not args.here:
             refresh(run)
-        refuse_if_live(run, or_unreachable=not args.here)
+        refuse_if_live(run, allow_unreachable=args.here)
     sizes = [measure_folder(run.path) for run in runs]
     if not args.json:
         for run, size in zip(runs, sizes, strict=True):
@@ -71,7 +71,7 @@ def run_rm(args: argparse.Namespace) -> int:
     for run in runs:
         if everywhere and run in mirrors:  # first, because nothing is deleted here if that fails
             find_engine(run).delete(run)
-        freed[run.name] = delete_run(run, or_unreachable=args.here)
+        freed[run.name] = delete_run(run, allow_unreachable=args.here)
         if not args.json:
             print(f"Deleted {clean(run.name)}: {format_size(freed[run.name])} freed.", flush=True)
     if args.json:

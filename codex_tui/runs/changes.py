@@ -62,12 +62,12 @@ def hold(run: RunDirectory) -> Iterator[None]:
         os.close(descriptor)
 
 
-def refuse_if_live(run: RunDirectory, *, or_unreachable: bool = True) -> None:
+def refuse_if_live(run: RunDirectory, *, allow_unreachable: bool = False) -> None:
     """Raises BadInput if `run` is training or just starting, or if it may be training on a machine that does not
-    answer."""
+    answer. `allow_unreachable` allows the last."""
     if run.read_engine():
         if run.is_live():
-            _refuse_on_engine(run, or_unreachable=or_unreachable)
+            _refuse_on_engine(run, allow_unreachable=allow_unreachable)
         return
     process = liveness.find_process(run)
     if process.lives:
@@ -76,13 +76,13 @@ def refuse_if_live(run: RunDirectory, *, or_unreachable: bool = True) -> None:
         raise BadInput(f"{run.name} is {snapshot(run).status}.", f"End it first: codex-tui stop {run.name}")
 
 
-def _refuse_on_engine(run: RunDirectory, *, or_unreachable: bool) -> None:
+def _refuse_on_engine(run: RunDirectory, *, allow_unreachable: bool) -> None:
     watched = snapshot(run)
     if watched.status != "unreachable":
         raise BadInput(
             f"{run.name} is {watched.status}. {watched.reason}".strip(), f"End it first: codex-tui stop {run.name}"
         )
-    if or_unreachable:
+    if not allow_unreachable:
         raise BadInput(
             f"{run.name} may be training. {watched.reason}".strip(),
             f"Try it again later. If that machine is gone for good: codex-tui runs rm {run.name} --here",
@@ -90,16 +90,16 @@ def _refuse_on_engine(run: RunDirectory, *, or_unreachable: bool) -> None:
 
 
 @contextmanager
-def hold_ended(run: RunDirectory, *, or_unreachable: bool = False) -> Iterator[None]:
-    """Hold the lock of a run that is not training. Raises BadInput if it is, or if its folder is only a link. With
-    `or_unreachable`, it may be training on a machine that does not answer."""
+def hold_ended(run: RunDirectory, *, allow_unreachable: bool = False) -> Iterator[None]:
+    """Hold the lock of a run that is not training. Raises BadInput if it is, or if its folder is only a link.
+    `allow_unreachable`: see `refuse_if_live`."""
     if run.path.is_symlink():
         raise BadInput(
             f"{run.path} is a link to another folder, which Codex TUI does not change.", "Change that folder by hand."
         )
     try:
         with hold(run):
-            refuse_if_live(run, or_unreachable=not or_unreachable)
+            refuse_if_live(run, allow_unreachable=allow_unreachable)
             yield
     except FileNotFoundError as error:
         if run.path.is_dir():
@@ -114,10 +114,10 @@ def rename_run(run: RunDirectory, name: str) -> RunDirectory:
         return RunDirectory(run.path.rename(run.path.with_name(name)))
 
 
-def delete_run(run: RunDirectory, *, or_unreachable: bool = False) -> int:
-    """Delete an ended run with all its files. Returns the bytes that this freed. Links are deleted, not followed. With
-    `or_unreachable`, it may be training on a machine that does not answer."""
-    with hold_ended(run, or_unreachable=or_unreachable):
+def delete_run(run: RunDirectory, *, allow_unreachable: bool = False) -> int:
+    """Delete an ended run with all its files. Returns the bytes that this freed. Links are deleted, not followed.
+    `allow_unreachable`: see `refuse_if_live`."""
+    with hold_ended(run, allow_unreachable=allow_unreachable):
         size = measure_folder(run.path)
         delete_folder(run.path)
         return size
