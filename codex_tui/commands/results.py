@@ -20,6 +20,6 @@ def fetch_results(run: RunDirectory) -> None:
         report(Progress(f"fetching the results of {clean(run.name)} from {clean(run.find_host())}"))
         record = bring_rest(run)
     if record and record.status == "unreachable":
-        from codex_tui.runs.engine_reason import describe_silence
+        from codex_tui.runs.engine_reason import describe_no_answer
 
-        print(clean(f"{describe_silence(record)} What {run.name} has left there is not here yet."), file=sys.stderr)
+        print(clean(f"{describe_no_answer(record)} What {run.name} has left there is not here yet."), file=sys.stderr)

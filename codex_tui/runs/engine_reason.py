@@ -16,7 +16,7 @@ def describe_wait(record: EngineRecord) -> str:
     return f"{name_place(record)}: {reason.rstrip('.')}."
 
 
-def describe_silence(record: EngineRecord) -> str:
+def describe_no_answer(record: EngineRecord) -> str:
     """Say since when an engine does not answer, and why, such as "No answer from box since 14:02: timed out."."""
     since = f" since {format_moment(record.since)}" if record.since else ""
     reason = f": {record.reason.rstrip('.')}" if record.reason else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from codex_tui.runs.engine_reason import describe_next, describe_silence, describe_wait
+from codex_tui.runs.engine_reason import describe_next, describe_no_answer, describe_wait
 from training.contract import events as ev
 from training.contract.engine import EngineRecord
 from training.history.state import RunState, Status
@@ -93,7 +93,7 @@ class WatchedRun:
             cause = f"{self.state.held.reason} " if self.state.held else ""
             return f"{cause}{describe_wait(self.engine)}"
         if self.engine and self.liveness == "unreachable":
-            return describe_silence(self.engine)
+            return describe_no_answer(self.engine)
         return self.state.reason if self.ended or self.held else ""
 
     @property
