@@ -16,7 +16,7 @@ from codex_tui.runs.watched import WatchedRun
 from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, fit_parts, line, spread, to_strips
 from codex_tui.ui.kit.painted import Painted
-from codex_tui.ui.runs.status import END_STYLES, format_status
+from codex_tui.ui.runs.status import SIGNS, format_status
 from training.contract.events import Resolved
 from training.contract.units import round_up_length
 from training.history.state import compute_elapsed
@@ -82,7 +82,7 @@ class RunHeader(Painted):
             return line((label, MUTED), (f"  {done:,} {unit}".rstrip() if done else "", MUTED))
         figure = f"{label} {done:,} / {total:,} {unit}".rstrip() + f"  {figures.compute_percent(done, total):3} %"
         room = max(4, width - len(figure) - 2)
-        style = END_STYLES.get(watched.status, ACCENT)
+        style = ACCENT if watched.works else SIGNS[watched.status][1]
         return line(figures.draw_progress(done / total if total else 0, room, style), "  ", figure)
 
     def _describe_launch(self, width: int, elapsed: float | None) -> Content:

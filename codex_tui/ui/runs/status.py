@@ -28,10 +28,6 @@ SIGNS: dict[str, tuple[str, str]] = {
     "lost": ("?", "$error"),
 }
 
-END_STYLES = {"failed": "$error", "lost": "$error", "stopped": "$warning", "done": "$success", "parked": "$warning",
-              "waiting": "$warning", "healing": "$warning", "unreachable": "$warning"}  # fmt: skip
-
-
 _PARK_KEY = {"queued": "start now", "parked": "bring it back", "waiting": "go on now", "healing": ""}
 """What the key L does to a held run; "" if it has no use, because a run that is healing goes on in a moment."""
 
