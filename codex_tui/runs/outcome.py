@@ -143,7 +143,7 @@ def find_leftovers(run: RunDirectory, watched: WatchedRun) -> Leftovers:
 
 
 def find_last_checkpoint(state: RunState) -> int:
-    """Return the step of the last checkpoint that the events tell of; 0 for none."""
+    """Return the step of the last checkpoint in the events; 0 for none."""
     return state.checkpoints[-1].step if state.checkpoints else 0
 
 

@@ -8,6 +8,7 @@ from textual.screen import Screen
 
 from codex_tui.base.errors import CodexError
 from codex_tui.base.text import clean
+from codex_tui.runs.outcome import find_last_checkpoint
 from codex_tui.runs.watched import WatchedRun
 from codex_tui.ui.kit.dialogs import Confirm
 from codex_tui.ui.messages import Trouble
@@ -43,7 +44,7 @@ async def ask_to_stop(screen: Screen[None], run: RunDirectory, watched: WatchedR
 def _make_question(run: RunDirectory, watched: WatchedRun) -> Confirm:
     checkpoints = watched.state.checkpoints
     if watched.held or watched.liveness == "waiting":
-        step = watched.held.step if watched.held else checkpoints[-1].step if checkpoints else 0
+        step = watched.held.step if watched.held else find_last_checkpoint(watched.state)
         kept = f"It is saved at step {step:,}" if step else "It has trained no step"
         text = f"The run is {watched.status} and has no trainer. {kept}: nothing is lost, and you can resume it later."
         return Confirm("End the run?", text, "end it", f"leave it {watched.status}")
