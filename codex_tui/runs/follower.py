@@ -69,7 +69,7 @@ class RunFollower:
         if not self.complete:
             return has_read and not self.watched.sampled
         if not was_complete:
-            self.watched = WatchedRun(self._state, damaged_lines=self._damaged_lines, engine=self.watched.engine)
+            self.watched = WatchedRun(self._state, damaged_lines=self._damaged_lines)
         elif has_read:
             self._on_sign_of_life()
         if process is not None and caught_up:
