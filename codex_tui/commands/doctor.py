@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codex_tui.base.errors import DONE, FAILED, NO_ENVIRONMENT, CodexError
-from codex_tui.commands.doctor_finding import Finding
+from codex_tui.commands.doctor_finding import Finding, print_findings
 from codex_tui.commands.options import add_python_option
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 PINNED_TRIED_MIB, PINNED_BLOCK_MIB = 2048, 16
 PINNED_WANTED_MIB = 512  # "unsloth" checkpointing of a 3B model with rows of 2,048 tokens needs this much
-SIGNS = {"ok": "✓", "warning": "!", "bad": "✗"}
 
 
 def add(subparsers: Any) -> None:
@@ -35,7 +34,6 @@ def add(subparsers: Any) -> None:
 
 
 def run_doctor(args: argparse.Namespace) -> int:
-    from codex_tui.base.text import clean
     from codex_tui.commands.doctor_notices import notice_findings
     from codex_tui.commands.doctor_power import power_findings
     from codex_tui.commands.doctor_trackers import tracker_findings
@@ -81,10 +79,7 @@ def run_doctor(args: argparse.Namespace) -> int:
         }
         print(json.dumps(answer, indent=2))
     else:
-        width = max(len(finding.topic) for finding in findings)
-        for finding in findings:
-            advice = f" → {finding.advice}" if finding.advice else ""
-            print(clean(f"{SIGNS[finding.state]} {finding.topic:<{width}}  {finding.found}{advice}"))
+        print_findings(findings)
     return DONE if ok else FAILED if ready else NO_ENVIRONMENT
 
 

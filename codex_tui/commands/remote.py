@@ -183,8 +183,7 @@ def _run_setup(args: argparse.Namespace) -> int:
 
 def _run_doctor(args: argparse.Namespace) -> int:
     from codex_tui.base.progress import Progress
-    from codex_tui.base.text import clean
-    from codex_tui.commands.doctor import SIGNS
+    from codex_tui.commands.doctor_finding import print_findings
     from codex_tui.commands.progress import print_progress
     from codex_tui.engines.ssh.remotes import find_remote
 
@@ -195,11 +194,8 @@ def _run_doctor(args: argparse.Namespace) -> int:
     if args.json:
         answer = {"ok": code == DONE, "findings": [asdict(finding) for finding in findings], "machine": there}
         print(json.dumps(answer, indent=2))
-        return code
-    width = max(len(finding.topic) for finding in findings)
-    for finding in findings:
-        advice = f" → {finding.advice}" if finding.advice else ""
-        print(clean(f"{SIGNS[finding.state]} {finding.topic:<{width}}  {finding.found}{advice}"))
+    else:
+        print_findings(findings)
     return code
 
 

@@ -17,6 +17,7 @@ from codex_tui.base.progress import OnProgress, Progress
 from codex_tui.cli import main
 from codex_tui.commands import doctor, setup
 from codex_tui.commands import progress as progress_printer
+from codex_tui.commands.doctor_finding import SIGNS
 from codex_tui.environment import build as environment_build
 from codex_tui.environment import stack
 from codex_tui.machine import facts as machine_facts
@@ -51,7 +52,7 @@ def test_real_environment(home: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert main(["doctor"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(found["findings"])
-    assert all(line[0] in doctor.SIGNS.values() for line in lines)
+    assert all(line[0] in SIGNS.values() for line in lines)
     assert main(["setup", "--json"]) == 0
     ready = json.loads(capsys.readouterr().out)
     assert ready["ok"] is True and ready["python"] == found["python"] and ready["managed"] is False
