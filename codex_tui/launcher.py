@@ -145,7 +145,7 @@ def _bring_back(run: RunDirectory, until: float | None, *, wait: bool) -> Resume
     """Ask the keeper of `run` to start the next attempt. Returns None if the run trains. The run starts at once even
     where others have its cards, unless `wait` is set."""
     watched = snapshot(run)
-    if watched.liveness in ("waiting", "unreachable") or (not watched.held and run.read_stop_request() != "park"):
+    if watched.is_left_to_engine or (not watched.held and run.read_stop_request() != "park"):
         return None
     point = ResumePoint(watched.held.step if watched.held else watched.state.step)
     change_deadline(run, until, point.step)
@@ -160,7 +160,7 @@ def _refuse_if_training(run: RunDirectory) -> None:
         return
     watched = snapshot(run)
     state = {"unreachable": "may be training", "waiting": "waits already"}.get(watched.liveness, "is training already")
-    reason = f" {clean(watched.reason)}" if watched.liveness in ("unreachable", "waiting") else ""
+    reason = f" {clean(watched.reason)}" if watched.is_left_to_engine else ""
     raise BadInput(f"{run.name} {state}.{reason}", f"Watch it with: codex-tui attach {run.name}")
 
 

@@ -107,7 +107,7 @@ def _print_until_end(run: RunDirectory, newer: str, sender: notices.NoticeSender
 
 def _describe_wait(watched: WatchedRun) -> str:
     """The line for a run that its engine has not begun, or whose engine does not answer; "" for others."""
-    if watched.liveness not in ("waiting", "unreachable"):
+    if not watched.is_left_to_engine:
         return ""
     return clean(f"{watched.liveness}  {watched.reason} {watched.ends}")
 

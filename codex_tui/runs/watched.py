@@ -68,9 +68,14 @@ class WatchedRun:
         return self.status in ENDED
 
     @property
+    def is_left_to_engine(self) -> bool:
+        """Whether its engine has not begun the run, or does not answer: only the engine knows what comes next."""
+        return self.liveness in ("waiting", "unreachable")
+
+    @property
     def works(self) -> bool:
         """Whether a trainer is known to work now. Otherwise figures such as the ETA are old or mean nothing."""
-        return not (self.ended or self.held or self.liveness in ("waiting", "unreachable"))
+        return not (self.ended or self.held or self.is_left_to_engine)
 
     @property
     def held(self) -> ev.Held | None:
@@ -99,7 +104,7 @@ class WatchedRun:
     @property
     def ends(self) -> str:
         """One sentence: what ends a hold or a wait, or what is known while the engine does not answer; "" otherwise."""
-        if self.engine and self.liveness in ("waiting", "unreachable"):
+        if self.engine and self.is_left_to_engine:
             return describe_next(self.engine, has_figures=bool(self.state.step))
         return self.held.ends if self.held else ""
 

@@ -56,7 +56,7 @@ def explain_outcome(run: RunDirectory, watched: WatchedRun, newer: str = "") -> 
         lines.append(line((f"{sign} {held.state.capitalize()}{where}.", f"bold {style}"), f" {clean(held.reason)}"))
         if held.ends:
             lines.append(line((clean(held.ends), MUTED)))
-    elif watched.liveness in ("waiting", "unreachable"):
+    elif watched.is_left_to_engine:
         where = f" at step {state.step:,}" if state.step else ""
         title = f"{sign} {watched.liveness.capitalize()}{where}."
         lines.append(line((title, f"bold {style}"), f" {clean(watched.reason)}"))
