@@ -7,6 +7,7 @@ sending them. It works on any piece of a stream: no character it lets through is
 
 from __future__ import annotations
 
+import time
 import unicodedata
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -79,6 +80,12 @@ def pluralize(count: int, noun: str) -> str:
 def format_gb(mib: float, digits: int = 2) -> str:
     """Format 3701 MiB as "3.61 GB", and 93 MiB as "93 MB"."""
     return f"{mib / 1024:.{digits}f} GB" if mib >= MIN_GB_MIB else f"{mib:.0f} MB"
+
+
+def format_moment(moment: float) -> str:
+    """Format Unix seconds as the time of the day, with the date if that is another day."""
+    then, now = time.localtime(max(0.0, min(moment, 4e9))), time.localtime()
+    return time.strftime("%H:%M" if then[:3] == now[:3] else "%d %b %H:%M", then)
 
 
 def format_duration(seconds: float | None) -> str:

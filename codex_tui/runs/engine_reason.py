@@ -3,8 +3,7 @@ they are shown."""
 
 from __future__ import annotations
 
-import time
-
+from codex_tui.base.text import format_moment
 from training.contract.engine import EngineRecord
 
 _NAMES = {"slurm": "Slurm", "ssh": "SSH", "local": "this machine"}
@@ -50,9 +49,3 @@ def describe_place(record: EngineRecord) -> str:
 def name_place(record: EngineRecord) -> str:
     """Name where a run was sent, for a sentence."""
     return record.host if record.engine == "ssh" and record.host else _NAMES[record.engine]
-
-
-def format_moment(moment: float) -> str:
-    """Format Unix seconds as the time of the day, with the date if that was another day."""
-    then, now = time.localtime(max(0.0, min(moment, 4e9))), time.localtime()
-    return time.strftime("%H:%M" if then[:3] == now[:3] else "%d %b %H:%M", then)

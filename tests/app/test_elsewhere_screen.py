@@ -15,7 +15,7 @@ from support.launching import see as see_dialog
 from support.pilot import screen_text, settled, until
 from support.screens import EVIL
 
-from codex_tui.runs.engine_reason import format_moment
+from codex_tui.base.text import format_moment
 from codex_tui.ui.alerts import format_title
 from codex_tui.ui.app import CodexApp
 from codex_tui.ui.cockpit.gpu_panel import GpuPanel

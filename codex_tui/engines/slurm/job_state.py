@@ -6,6 +6,7 @@ import time
 from contextlib import suppress
 from typing import NamedTuple
 
+from codex_tui.base.text import format_moment
 from codex_tui.engines.slurm.programs import Refused, ask
 from training.contract.engine import HELD_BY_HAND, EngineStatus
 
@@ -98,10 +99,9 @@ def _describe_wait(reason: str, begin: str) -> str:
     if words is None:
         limit = reason.startswith(("QOS", "Assoc", "MaxCpu", "MaxMem", "MaxGRES"))
         words = f"a limit of your account is reached ({reason})" if limit else reason or "it has not begun"
-    with suppress(ValueError):
-        starts = time.strptime(begin, "%Y-%m-%dT%H:%M:%S")
-        same_day = starts[:3] == time.localtime()[:3]
-        words += f"; it starts at about {time.strftime('%H:%M' if same_day else '%d %b %H:%M', starts)}"
+    with suppress(ValueError, OverflowError):
+        starts = time.mktime(time.strptime(begin, "%Y-%m-%dT%H:%M:%S"))
+        words += f"; it starts at about {format_moment(starts)}"
     return words
 
 

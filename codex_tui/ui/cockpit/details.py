@@ -12,9 +12,8 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
 
-from codex_tui.base.text import clean
+from codex_tui.base.text import clean, format_moment
 from codex_tui.environment.tracker_commands import describe_trackers
-from codex_tui.runs.engine_reason import format_moment
 from codex_tui.runs.facts import RunFacts
 from codex_tui.runs.fitted import describe_fit
 from codex_tui.runs.healed import describe_heal

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 from textual.strip import Strip
 
-from codex_tui.base.text import clean
-from codex_tui.runs.engine_reason import format_moment
+from codex_tui.base.text import clean, format_moment
 from codex_tui.runs.watched import WatchedRun
 from codex_tui.ui.cockpit.gpu_reader import GpuReader
 from codex_tui.ui.cockpit.gpu_text import (
