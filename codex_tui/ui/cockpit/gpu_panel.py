@@ -42,8 +42,8 @@ class GpuPanel(Painted, can_focus=True):
     """Readings of the GPU: one line if the panel is one row high, else all of them with curves.
 
     `feed` passes a reading of this machine, `show` the readings that the run recorded. Of a run elsewhere only those
-    are shown, because no card of this machine is its. While nothing trains, small
-    changes are not drawn, so that an idle panel sends nothing over a slow connection.
+    are shown, because it trains on no card of this machine. While nothing trains, small changes are not drawn, so that
+    an idle panel sends nothing over a slow connection.
     """
 
     def __init__(self, device: int = 0) -> None:
