@@ -85,10 +85,8 @@ def _choose_everywhere(args: argparse.Namespace, mirrors: list[RunDirectory]) ->
 
     if not mirrors or args.here or args.everywhere or args.yes:
         return bool(args.everywhere)
-    hosts = sorted({record.host for run in mirrors if (record := run.read_engine())})
-    print(f"Delete their files and checkpoints on {clean(' and '.join(hosts))} too? [y/N] ", end="", file=sys.stderr)
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    hosts = sorted({run.find_host() for run in mirrors})
+    return _ask(f"Delete their files and checkpoints on {clean(' and '.join(hosts))} too?")
 
 
 def run_rename(args: argparse.Namespace) -> int:
@@ -169,8 +167,12 @@ def _confirm(args: argparse.Namespace, question: str) -> bool:
         return True
     if args.json or not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise BadInput(f"{question} This needs an answer.", "Add --yes to answer it.")
-    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() in ("y", "yes"):
+    if _ask(question):
         return True
     print("Nothing was deleted.", file=sys.stderr)
     return False
+
+
+def _ask(question: str) -> bool:
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
