@@ -6,7 +6,7 @@ JOB_VARIABLE = "CODEX_TUI_JOB"
 """The batch script that the app submits sets this variable to the job's id, so that the keeper knows its own job."""
 
 EARLY_SIGNAL_SECONDS = 60
-"""How much earlier than asked for Slurm may say that the time limit comes."""
+"""Slurm may warn of the time limit up to this many seconds earlier than it was asked to."""
 
 
 def parse_time(text: str) -> int:

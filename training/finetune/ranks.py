@@ -33,7 +33,7 @@ from training.contract.profile import Profile
 T = TypeVar("T")
 
 LOST_ANOTHER = 75
-"""The exit code of a rank that ends because another one has ended, or after whose end the others have nothing to do."""
+"""The exit code of a rank that ends because another one has ended, or because the run has nothing left to train."""
 POLL_SECONDS = 0.25
 LOSS_SECONDS = 1.0  # in which the ranks of a node see that another one has ended
 NODE_LOSS_SECONDS = 15.0  # in which they are ended because one of another node has ended

@@ -1,7 +1,7 @@
 """FSDP: each rank keeps a share of the model, and gathers a layer when it computes it. Unsloth's own FSDP2 does that.
 Where the whole model takes little of the card, it stays whole, and only what is trained is shared.
 
-All ranks run each pass together, and each gathering of the adapter. A rank that did something with the model alone
+All ranks take part in each pass and in each gathering of the adapter. A rank that did something with the model alone
 would wait for the others for ever: so nothing is asked during training, neither samples nor questions.
 """
 
