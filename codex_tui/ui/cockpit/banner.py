@@ -51,16 +51,13 @@ def explain_outcome(run: RunDirectory, watched: WatchedRun, newer: str = "") -> 
     state, leftovers = watched.state, watched.leftovers
     sign, style = SIGNS.get(watched.status, ("", ""))
     lines: list[Content] = []
-    if held := watched.held:
-        where = f" at step {held.step:,}" if held.step else ""
-        lines.append(line((f"{sign} {held.state.capitalize()}{where}.", f"bold {style}"), f" {clean(held.reason)}"))
-        if held.ends:
-            lines.append(line((clean(held.ends), MUTED)))
-    elif watched.is_left_to_engine:
-        where = f" at step {state.step:,}" if state.step else ""
-        title = f"{sign} {watched.liveness.capitalize()}{where}."
+    if watched.held or watched.is_left_to_engine:
+        step = watched.held.step if watched.held else state.step
+        where = f" at step {step:,}" if step else ""
+        title = f"{sign} {watched.status.capitalize()}{where}."
         lines.append(line((title, f"bold {style}"), f" {clean(watched.reason)}"))
-        lines.append(line((clean(watched.ends), MUTED)))
+        if watched.ends:
+            lines.append(line((clean(watched.ends), MUTED)))
     elif watched.status == "failed" and state.failure:
         lines.append(line((f"{sign} {clean(state.failure.message, newlines=True)}", f"bold {style}")))
         if state.failure.hint and not leftovers.broken:
