@@ -180,10 +180,8 @@ def _describe(event: NoticeEvent, watched: WatchedRun) -> str:
         case "paused":
             detail = watched.phase.detail if watched.phase else ""
             return f"The GPU is too hot ({detail})." if detail else "The GPU is too hot."
-        case "parked" | "waiting" | "queued":
+        case "parked" | "waiting" | "queued" | "unreachable":
             return f"{watched.reason} {watched.ends}".strip()
-        case "unreachable":
-            return f"{watched.reason} {watched.ends}"
         case "healed":
             return describe_heal(watched.state.healed[-1])
         case "started" | "resumed":

@@ -32,7 +32,7 @@ def describe_next(record: EngineRecord, *, has_figures: bool) -> str:
     """Say what becomes of a run that waits or whose engine does not answer, and how old is what is known of it.
     `has_figures`: the run has trained a step."""
     if record.status == "waiting":
-        return f"{_NAMES[record.engine]} starts it by itself." if record.engine == "slurm" else "It starts by itself."
+        return "Slurm starts it by itself." if record.engine == "slurm" else "It starts by itself."
     if not record.seen:
         return "It may be training."
     known = "The figures are from" if has_figures else "The last answer came at"
