@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from codex_tui.base.errors import DONE
@@ -15,6 +16,7 @@ from codex_tui.commands.options import RUN_HELP
 
 if TYPE_CHECKING:
     from codex_tui.runs.queue import Move, Place
+    from training.contract.ticket import Ticket
 
 INDENT = "    "  # before the reason why a run waits
 MOVES = ("up", "down", "first", "last")
@@ -113,27 +115,12 @@ def list_entries() -> list[Entry]:
     from codex_tui.data.run_time import TimeEstimates
     from codex_tui.runs.follower import snapshot
     from codex_tui.runs.queue import list_places
-    from training.contract.ticket import HAS_CARD
 
     estimates, entries, places = TimeEstimates(), list[Entry](), list_places()
     runs = {place.ticket.run: place.run for place in places}
     watched_runs = {name: snapshot(run) for name, run in runs.items()}
     left = {name: estimates.estimate_left(run, watched_runs[name].state) for name, run in runs.items()}
-    starts: dict[str, float | None] = {}  # by run: in so many seconds
-    free_in: dict[str, float | None] = {}  # of each card: the seconds until the runs so far have ended
-    for ticket in sorted({place.ticket for place in places}, key=lambda one: (one.state not in HAS_CARD, one.number)):
-        before, takes = [free_in.get(card, 0.0) for card in ticket.cards], left[ticket.run]
-        known = [seconds for seconds in before if seconds is not None]
-        start = max(known) if len(known) == len(before) else None
-        if ticket.state == "training":
-            end = None if start is None or takes is None else max(start, takes)
-        elif ticket.state == "queued":
-            starts[ticket.run], end = start, None if start is None or takes is None else start + takes
-        elif ticket.state == "lent":
-            end = None  # nobody knows when the person gives the card back
-        else:
-            continue
-        free_in |= dict.fromkeys(ticket.cards, end)
+    starts = _estimate_starts({place.ticket for place in places}, left)
     for place in places:
         watched, takes, starts_in = watched_runs[place.ticket.run], left[place.ticket.run], starts.get(place.ticket.run)
         held = watched.held
@@ -142,6 +129,29 @@ def list_entries() -> list[Entry]:
         reason, ends = (held.reason, held.ends) if held else ("", "")
         entries.append(Entry(place, state, reason, ends, starts_in, takes))
     return entries
+
+
+def _estimate_starts(tickets: Iterable[Ticket], left: Mapping[str, float | None]) -> dict[str, float]:
+    """Return in how many seconds each queued run starts, where that is known. `left` has the seconds that each run
+    still takes."""
+    from training.contract.ticket import HAS_CARD
+
+    starts: dict[str, float] = {}
+    free_in: dict[str, float] = {}  # of each card: the seconds until the runs so far have ended; inf if not known
+    for ticket in sorted(tickets, key=lambda one: (one.state not in HAS_CARD, one.number)):
+        start = max(free_in.get(card, 0.0) for card in ticket.cards)
+        takes = math.inf if (seconds := left[ticket.run]) is None else seconds
+        match ticket.state:
+            case "training":
+                end = max(start, takes)
+            case "queued":
+                starts[ticket.run], end = start, start + takes
+            case "lent":
+                end = math.inf  # nobody knows when the person gives the card back
+            case "parked":
+                continue
+        free_in |= dict.fromkeys(ticket.cards, end)
+    return {run: start for run, start in starts.items() if start < math.inf}
 
 
 def draw_queue(entries: list[Entry]) -> Iterator[str]:
