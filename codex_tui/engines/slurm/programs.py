@@ -8,10 +8,8 @@ from collections.abc import Mapping
 
 SECONDS = 10.0  # to wait for an answer; Slurm's programs try for 18 seconds to reach a controller that is down
 _PREFIX = re.compile(r"^\w+: (error: )?|^slurm_load_jobs error: ")
-_NOT_ASKED = (
-    *("Unable to contact", "Connection refused"),
-    "configuration source",  # this machine does not know its cluster
-)
+_NOT_ASKED = ("Unable to contact", "Connection refused")
+_NO_CONFIGURATION = "configuration source"  # after several lines about DNS
 _NO_ANSWER = ("timed out", "communication", "Zero Bytes")  # the request may have arrived
 
 
@@ -53,6 +51,8 @@ def ask(
     if done.returncode == 0:
         return done.stdout
     problem = _tidy(done.stderr) or _tidy(done.stdout) or f"{command[0]} ended with exit code {done.returncode}"
+    if _NO_CONFIGURATION in problem:
+        raise Unreachable("this machine knows no cluster, because it has no slurm.conf")
     if any(word in problem for word in _NOT_ASKED):
         raise Unreachable(problem)
     if any(word in problem for word in _NO_ANSWER):

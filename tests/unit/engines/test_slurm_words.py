@@ -81,6 +81,12 @@ def test_an_error_is_one_line_and_no_answer_is_no_refusal(tmp_path: Path, monkey
     write_program(tmp_path, monkeypatch, "squeue", f"echo '{down}' >&2; exit 1")
     with pytest.raises(Unreachable, match=r"^Unable to contact slurm controller"):
         ask("squeue")
+    unknown = (
+        "squeue: error: fetch_config: DNS SRV lookup failed\nsqueue: fatal: Could not establish a configuration source"
+    )
+    write_program(tmp_path, monkeypatch, "squeue", f"echo '{unknown}' >&2; exit 1")
+    with pytest.raises(Unreachable, match=r"^this machine knows no cluster, because it has no slurm\.conf$"):
+        ask("squeue")
     write_program(tmp_path, monkeypatch, "squeue", "exec sleep 60")
     with pytest.raises(Unreachable, match=r"did not answer within 0\.1 seconds"):
         ask("squeue", seconds=0.1)
