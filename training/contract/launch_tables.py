@@ -107,9 +107,9 @@ class Launch(Table):
     strategy: Literal["ddp", "fsdp"] = field(
         "ddp",
         'How several processes share a step: each learns other rows of it, then they average their gradients. "ddp": '
-        'each card keeps the whole model. "fsdp": each keeps a share of a model that takes more than 40 % of it, which '
-        "leaves room for longer rows and costs time; but loading still needs room for the whole model, and the model "
-        "answers nothing while it trains.",
+        'each card keeps the whole model. "fsdp": each card keeps a share of a model that takes more than 40 % of a '
+        "card. That leaves room for longer rows and costs time. Loading still needs room for the whole model, and the "
+        "model answers nothing while it trains.",
     )
     keep_batch: bool = field(
         True,
