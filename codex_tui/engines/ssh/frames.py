@@ -6,7 +6,6 @@ import base64
 import functools
 import json
 import select
-import time
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -91,8 +90,7 @@ def _read_header(host: str, stream: Stream, received: bytearray) -> Frame | None
 
 
 def _read_more(host: str, stream: Stream, received: bytearray) -> bool:
-    deadline = time.monotonic() + SILENT_SECONDS
-    if not select.select([stream], [], [], max(0.0, deadline - time.monotonic()))[0]:
+    if not select.select([stream], [], [], SILENT_SECONDS)[0]:
         raise Unreachable(host, f"no answer for {SILENT_SECONDS:.0f} s", "Check the network.")
     data = stream.read()
     received += data
