@@ -10,13 +10,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.engines.engine import SharedFolder, Start
+from codex_tui.engines.keeper import make_keeper_command, make_keeper_environ, write_heading
 from codex_tui.runs.queue import find_queue
-from codex_tui.runs.tell_command import make_tell_command
-from codex_tui.workers.process import trainer_environment
-from training.contract import card_queue, tell, trackers
+from training.contract import card_queue
 from training.contract.card_queue import HasTicket, Lease
 from training.contract.engine import EngineRecord
 from training.contract.files import open_to_append
@@ -63,23 +61,16 @@ class LocalEngine(SharedFolder):
 def start_keeper(run: RunDirectory, python: Path, lease: Lease, attempt: int) -> None:
     """Start the keeper, which inherits the lease from here on."""
     _children[:] = [child for child in _children if child.poll() is None]
+    write_heading(run, attempt)
     descriptor = open_to_append(run.log)
     try:
-        if attempt > 1:
-            with suppress(OSError):  # a full disk: the trainer itself reports that
-                os.write(descriptor, f"\n── attempt {attempt} ──\n".encode())
         child = subprocess.Popen(
-            [str(python), "-m", "training", str(run.path)],
+            make_keeper_command(run, python),
             stdin=subprocess.DEVNULL,
             stdout=descriptor,
             stderr=descriptor,
             cwd=run.path,
-            env=trainer_environment()
-            | {
-                tell.VARIABLE: make_tell_command(),
-                trackers.VARIABLE: str(locations.data_home() / "trackers"),
-                card_queue.VARIABLE: str(lease.descriptor),
-            },
+            env=make_keeper_environ() | {card_queue.VARIABLE: str(lease.descriptor)},
             pass_fds=(lease.descriptor,),
             start_new_session=True,
         )

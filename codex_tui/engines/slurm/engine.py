@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from contextlib import suppress
 
 import msgspec
 
@@ -13,6 +12,7 @@ from codex_tui.base import settings
 from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.base.text import clean
 from codex_tui.engines.engine import SharedFolder, Start
+from codex_tui.engines.keeper import write_heading
 from codex_tui.engines.slurm.job_state import JobState, read_job_state
 from codex_tui.engines.slurm.programs import Refused, Unreachable, ask
 from codex_tui.engines.slurm.submission import SUBMIT_SECONDS, submit
@@ -20,7 +20,6 @@ from codex_tui.runs.outcome import find_resume_step
 from training.contract import events as ev
 from training.contract.engine import EngineRecord
 from training.contract.event_writer import EventWriter
-from training.contract.files import open_to_append
 from training.contract.profile import Profile
 from training.contract.run_directory import Request, RunDirectory
 
@@ -42,8 +41,7 @@ class SlurmEngine(SharedFolder):
         before, now = run.read_engine(), time.time()
         size = run.count_event_bytes()
         record = EngineRecord("slurm", submitted=now, offset=size, attempt=start.attempt, seen=now, since=now)
-        if start.attempt > 1:
-            _write_heading(run, start.attempt)
+        write_heading(run, start.attempt)
         run.write_engine(record)
         try:
             job = submit(run, start.profile, start.interpreter, settings.load().slurm_setup)
@@ -162,12 +160,3 @@ def _no_answer(error: Exception) -> CodexError:
 
 def _describe_silence(error: Exception) -> str:
     return f"Slurm does not answer: {clean(str(error)).rstrip('.')}."
-
-
-def _write_heading(run: RunDirectory, attempt: int) -> None:
-    descriptor = open_to_append(run.log)
-    try:
-        with suppress(OSError):  # a full disk: the trainer itself reports that
-            os.write(descriptor, f"\n── attempt {attempt} ──\n".encode())
-    finally:
-        os.close(descriptor)

@@ -7,13 +7,10 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.base.text import clean
+from codex_tui.engines.keeper import make_keeper_command, make_keeper_environ
 from codex_tui.engines.slurm.programs import Refused, ask
-from codex_tui.runs.tell_command import make_tell_command
-from codex_tui.workers.process import trainer_environment
-from training.contract import tell, trackers
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 from training.contract.slurm import JOB_VARIABLE
@@ -76,18 +73,14 @@ def make_script(run: RunDirectory, python: Path, setup: Sequence[str]) -> str:
     """Make the batch script. The keeper takes the place of its shell, so that it gets the job's signals."""
     # Commands such as `module` exist in a login shell only. One that fails ends the job, with its error in the log.
     head = ["#!/bin/bash -l", "set -e", *setup] if setup else ["#!/bin/sh"]
-    keep = shlex.join([str(python), "-m", "training", str(run.path)])
+    keep = shlex.join(make_keeper_command(run, python))
     return "\n".join([*head, f'export {JOB_VARIABLE}="$SLURM_JOB_ID"', f"exec {keep}", ""])
 
 
 def _make_environ() -> dict[str, str]:
     """The environment of the job. It is inherited, so that no secret is on a command line. Nothing remains of a job in
     which a person submits this one, such as its number of restarts."""
-    environ = trainer_environment() | {
-        tell.VARIABLE: make_tell_command(),
-        trackers.VARIABLE: str(locations.data_home() / "trackers"),
-    }
-    return {name: value for name, value in environ.items() if not _is_of_a_job(name)}
+    return {name: value for name, value in make_keeper_environ().items() if not _is_of_a_job(name)}
 
 
 def _is_of_a_job(variable: str) -> bool:
