@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, get_args
 
 import msgspec
 
@@ -22,9 +22,10 @@ from codex_tui.base.close_match import suggest
 from codex_tui.base.errors import BadInput, convert_os_error
 from codex_tui.base.toml import TomlError, parse_toml
 from training.contract import files
+from training.contract.engine import EngineName
 
 MAX_BYTES = 2**20
-ENGINES = ("local", "slurm", "ssh")  # `--on NAME` takes these words too
+ENGINES: tuple[EngineName, ...] = get_args(EngineName)  # `--on NAME` takes these words too
 NAME = r"[A-Za-z0-9_][A-Za-z0-9_-]{0,39}"
 # Nothing that ssh could take for an option or a shell for a command.
 HOST = r"(ssh://)?[A-Za-z0-9_][A-Za-z0-9_.+@:%\[\]-]{0,254}"
@@ -104,15 +105,13 @@ def check_new(name: str, host: str) -> None:
 
 def add_remote(remote: Remote) -> None:
     """Write `remote` into the file. It takes the place of one with the same name."""
-    with _change_file() as tables:
-        fields = remote._asdict()
-        del fields["name"]
-        tables[remote.name] = {field: value for field, value in fields.items() if value}
+    with _change_file() as remotes:
+        remotes[remote.name] = remote
 
 
 def remove_remote(name: str) -> None:
-    with _change_file() as tables:
-        tables.pop(name, None)
+    with _change_file() as remotes:
+        remotes.pop(name, None)
 
 
 def _read_table(path: Path, name: str, table: Any) -> Remote:
@@ -128,8 +127,8 @@ def _read_table(path: Path, name: str, table: Any) -> Remote:
 
 
 @contextmanager
-def _change_file() -> Iterator[dict[str, Any]]:
-    """Yield the tables of the file, and write what the caller makes of them. One process at a time changes them."""
+def _change_file() -> Iterator[dict[str, Remote]]:
+    """Yield the remotes of the file, and write them as the caller has changed them. One process at a time does it."""
     import tomli_w
 
     path = remotes_file()
@@ -137,12 +136,16 @@ def _change_file() -> Iterator[dict[str, Any]]:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with path.with_name(".remotes.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            read_remotes()  # raises for a damaged file, which stays as it is
-            tables = parse_toml(files.read(path, MAX_BYTES).decode()) if path.exists() else {}
-            yield tables
+            remotes = read_remotes()  # raises for a damaged file, which stays as it is
+            yield remotes
+            tables = {name: _make_table(remote) for name, remote in remotes.items()}
             files.write_atomically(path, tomli_w.dumps(tables))
     except OSError as error:
         raise convert_os_error(error) from None
+
+
+def _make_table(remote: Remote) -> dict[str, str]:
+    return {field: value for field, value in remote._asdict().items() if value and field != "name"}
 
 
 def _propose(name: str) -> str:
