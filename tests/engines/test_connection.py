@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 from support.sshd import Box
 
+from codex_tui.base.errors import CodexError
 from codex_tui.base.progress import Progress
 from codex_tui.engines.ssh.connection import Connection, RemoteFailed, Unreachable
+from codex_tui.engines.ssh.results import fetch_results, hash_files
+from training.contract.run_directory import RunDirectory
 
 NOISY = "echo Welcome to the box; echo and mind the step >&2\n"
 
@@ -112,6 +115,22 @@ def test_a_fetch_that_is_cut_leaves_what_was_there(box: Box, tmp_path: Path) -> 
         Connection("box").fetch(str(box.home / "much"), tmp_path / "back", cut)
     assert [path.name for path in (tmp_path / "back").iterdir()] == ["older"]
     assert not list(tmp_path.glob(".back*"))
+
+
+def test_a_result_that_changes_while_it_is_fetched_leaves_the_older_one(box: Box, tmp_path: Path) -> None:
+    there, run = box.home / "run", RunDirectory(tmp_path / "run")
+    (there / "adapter").mkdir(parents=True)
+    (there / "adapter" / "model").write_bytes(b"newer")
+    run.adapter.mkdir(parents=True)
+    (run.adapter / "older").touch()
+    (run.path / ".adapter.killed").mkdir()  # what a fetch left that was killed
+
+    with pytest.raises(CodexError, match="adapter changed on box while it was fetched"):
+        fetch_results(Connection("box"), str(there), run, {"adapter": {"model": (5, "0" * 64)}})
+    assert [path.name for path in run.path.rglob("*")] == ["adapter", "older"]
+
+    assert fetch_results(Connection("box"), str(there), run, {"adapter": hash_files(there / "adapter")})
+    assert [path.name for path in run.path.rglob("*")] == ["adapter", "model"]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -136,15 +136,25 @@ class Connection:
             self._check("tar", code, errors, begun=bool(marker), before=before)
             return True
 
-    def fetch(self, folder: str, target: Path, report: OnProgress = ignore_progress, total: int = 0) -> None:
-        """Copy `folder` from over there to `target`, which takes the place of an older one when it is whole. `total` is
-        the number of bytes, if the caller knows it. Raises CodexError too if `target` can't be written."""
+    def fetch(
+        self,
+        folder: str,
+        target: Path,
+        report: OnProgress = ignore_progress,
+        total: int = 0,
+        check: Callable[[Path], None] | None = None,
+    ) -> None:
+        """Copy `folder` from over there to `target`. The copy takes the place of an older one when it is whole and
+        `check` does not raise. `total` is the number of bytes, if the caller knows it. Raises CodexError too if
+        `target` can't be written."""
         with self.stream(["tar", "-cf", "-", "-C", folder, "."]) as stream:
             try:
                 with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as place:
                     fresh, old = Path(place, "new"), Path(place, "old")
                     unpack(stream.read, fresh, f"fetching from {self.name}", report, total)
                     stream.finish()
+                    if check:
+                        check(fresh)
                     if target.exists():
                         target.rename(old)
                     fresh.rename(target)

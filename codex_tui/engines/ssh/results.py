@@ -23,7 +23,6 @@ Listing = dict[str, tuple[int, str]]
 """The size and the checksum of each file of a folder, by its path in the folder."""
 
 LIST_SECONDS = 120.0  # to read large files over there
-FETCHED = ".{}.fetched"  # the name of a folder until it is complete
 
 
 def list_results(connection: Connection, root: str, identity: Mapping[str, object]) -> dict[str, Listing]:
@@ -50,17 +49,21 @@ def fetch_results(
         folder = run.path / name
         if hash_files(folder) == files or (name == "judgements" and folder.exists()):
             continue
-        fresh = run.path / FETCHED.format(name)
-        for unfinished in run.path.glob(f".{fresh.name}.*"):  # of a process that was killed
-            shutil.rmtree(unfinished, ignore_errors=True)
-        total = sum(size for size, _ in files.values())
-        connection.fetch(f"{place}/{name}", fresh, report, total)
-        if hash_files(fresh) != files:
-            shutil.rmtree(fresh)
-            raise CodexError(f"{place}/{name} changed on {connection.host} while it was fetched.", "Try it again.")
-        _replace(folder, fresh)
+        _fetch_folder(connection, f"{place}/{name}", folder, files, report)
         fetched = True
     return fetched
+
+
+def _fetch_folder(connection: Connection, there: str, folder: Path, files: Listing, report: OnProgress) -> None:
+    """Fetch the folder `there`, which has `files`, in the place of `folder`. After a kill, the next fetch does it."""
+    for unfinished in folder.parent.glob(f".{folder.name}.*"):  # of a process that was killed
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+    def check(copy: Path) -> None:
+        if hash_files(copy) != files:
+            raise CodexError(f"{there} changed on {connection.host} while it was fetched.", "Try it again.")
+
+    connection.fetch(there, folder, report, sum(size for size, _ in files.values()), check)
 
 
 def hash_files(folder: Path) -> Listing:
@@ -73,13 +76,3 @@ def _hash(path: Path) -> tuple[int, str]:
     with open_file(path) as file:
         digest = hashlib.file_digest(file, "sha256")
         return file.tell(), digest.hexdigest()
-
-
-def _replace(folder: Path, fresh: Path) -> None:
-    """Put `fresh` in the place of `folder`. After a kill in between, the next fetch does it."""
-    old = fresh.with_name(f"{fresh.name}-old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
-    fresh.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
