@@ -62,10 +62,10 @@ class LaunchPlan:
         """One sentence each: why the run may fail or take very long, although it is allowed to start."""
         resources, model = self.resources, self.missing_model
         problem = model.note if model and model.problem else ""
-        here = (resources.memory_warning, resources.disk_warning, resources.cpu_warning, resources.cards_warning)
+        warnings = (resources.memory_warning, resources.disk_warning, resources.cpu_warning, resources.cards_warning)
         fit = self.fit.describe() if self.fit and self.fit.is_short else ""
         texts = (
-            *(here if self.is_local else ()),
+            *(warnings if self.is_local else ()),
             problem,
             self._logging_warning,
             fit,

@@ -55,7 +55,7 @@ class SlurmEngine(SharedFolder):
                 run.engine.unlink()
             else:
                 run.write_engine(before)
-            raise _no_answer(error) if isinstance(error, Unreachable) else error from None
+            raise _explain_silence(error) if isinstance(error, Unreachable) else error from None
         run.write_engine(msgspec.structs.replace(record, job=job))
 
     def look(self, run: RunDirectory) -> EngineRecord:
@@ -81,14 +81,14 @@ class SlurmEngine(SharedFolder):
             return
         # The job has no keeper that could read RUN/control.
         if request.word == "resume":
-            _command("scontrol", "release", job)
+            _run_command("scontrol", "release", job)
             run.clear_stop()
             run.write_engine(self.look(run))
         elif request.word == "park":
-            _command("scontrol", "uhold", job)
+            _run_command("scontrol", "uhold", job)
             self._record(run, request, ev.Held(state="parked", reason=request.reason, ends=request.ends or ev.BY_HAND))
         else:
-            _command("scancel", "--state=PENDING", job)
+            _run_command("scancel", "--state=PENDING", job)
             self._record(run, request, ev.Stopped(step=0))
 
     def kill(self, run: RunDirectory) -> None:
@@ -96,7 +96,7 @@ class SlurmEngine(SharedFolder):
         if state.status == "waiting":
             self.ask(run, Request("terminate"))
         elif state.status == "running":
-            _command("scancel", job)  # SIGTERM, and SIGKILL after the cluster's KillWait
+            _run_command("scancel", job)  # SIGTERM, and SIGKILL after the cluster's KillWait
 
     def _look_closely(self, run: RunDirectory, *, wait: bool = False) -> tuple[JobState, str]:
         """Ask for the state of the job. With `wait`, wait until it has left the nodes that it is just leaving."""
@@ -108,7 +108,7 @@ class SlurmEngine(SharedFolder):
                 time.sleep(0.5)
                 state, job = _read_state(run, record)
         except (Unreachable, Refused) as error:
-            raise _no_answer(error) from None
+            raise _explain_silence(error) from None
         return state, job
 
     def _record(self, run: RunDirectory, request: Request, event: ev.Stopped | ev.Held) -> None:
@@ -137,24 +137,24 @@ def _read_state(run: RunDirectory, record: EngineRecord) -> tuple[JobState, str]
     if record.job:
         return read_job_state(record.job, run.name), record.job
     # The program that submitted it was killed, or did not hear Slurm's answer. Its name is that of the run.
-    found = ask("squeue", "--noheader", f"--user={os.getuid()}", f"--name={run.name}", "--format=%i").split()
-    if found:
-        job = max(found, key=int)
+    jobs = ask("squeue", "--noheader", f"--user={os.getuid()}", f"--name={run.name}", "--format=%i").split()
+    if jobs:
+        job = max(jobs, key=int)
         return read_job_state(job, run.name), job
     is_new = time.time() < record.submitted + SUBMIT_SECONDS
     return (JobState("waiting", "it is being submitted") if is_new else JobState("gone", "it was never submitted")), ""
 
 
-def _command(*command: str) -> None:
+def _run_command(*command: str) -> None:
     try:
         ask(*command)
     except Refused as error:
         raise CodexError(f"Slurm refuses it: {clean(str(error)).rstrip('.')}.", "See its job with: squeue") from None
     except Unreachable as error:
-        raise _no_answer(error) from None
+        raise _explain_silence(error) from None
 
 
-def _no_answer(error: Exception) -> CodexError:
+def _explain_silence(error: Exception) -> CodexError:
     return CodexError(_describe_silence(error), "Try it again when `sinfo` answers.")
 
 

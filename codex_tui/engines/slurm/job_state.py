@@ -64,19 +64,19 @@ class JobState(NamedTuple):
 def read_job_state(job: str, name: str) -> JobState:
     """Ask Slurm for the state of the job with the id `job` and the name `name`. Raises Unreachable and Refused."""
     if not job.isdecimal():  # of a run that somebody else made: it could be an option
-        return forgotten(job)
+        return _make_forgotten_state(job)
     try:
         answer = ask("squeue", "--noheader", "--states=all", f"--jobs={job}", f"--format={FORMAT}")
     except Refused as error:
         if "Invalid job id" in str(error):
-            return forgotten(job)
+            return _make_forgotten_state(job)
         raise
     line = answer.strip().partition("\n")[0]
     # The number may belong to another job: the run was copied, or Slurm has lost its state and counts from 1 again.
-    return parse_job_state(line) if line.split("|")[5:] == [name] else forgotten(job)
+    return parse_job_state(line) if line.split("|")[5:] == [name] else _make_forgotten_state(job)
 
 
-def forgotten(job: str) -> JobState:
+def _make_forgotten_state(job: str) -> JobState:
     return JobState("gone", f"Slurm does not know job {job} any more")
 
 

@@ -80,8 +80,8 @@ def make_script(run: RunDirectory, python: Path, setup: Sequence[str]) -> str:
 def _make_environ() -> dict[str, str]:
     """The environment of the job. It is inherited, so that no secret is on a command line. Nothing remains of a job in
     which a person submits this one, such as its number of restarts."""
-    return {name: value for name, value in make_keeper_environ().items() if not _is_of_a_job(name)}
+    return {name: value for name, value in make_keeper_environ().items() if not _belongs_to_job(name)}
 
 
-def _is_of_a_job(variable: str) -> bool:
+def _belongs_to_job(variable: str) -> bool:
     return variable == JOB_VARIABLE or (variable.startswith("SLURM_") and variable not in _OF_THE_CLUSTER)

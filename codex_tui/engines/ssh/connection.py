@@ -95,7 +95,7 @@ class Connection:
             try:
                 output = process.communicate(input, deadline.seconds_left)[0]
             except subprocess.TimeoutExpired:
-                raise self._no_answer(deadline) from None
+                raise self._explain_silence(deadline) from None
             finally:
                 _kill(process)
             before, marker, answer = output.partition(self._marker_line)
@@ -177,7 +177,7 @@ class Connection:
         try:
             master = ensure_master(ssh, self.host, deadline)
         except TooLate:
-            raise self._no_answer(deadline) from None
+            raise self._explain_silence(deadline) from None
         if master.failure is not None:
             raise self._explain(master.failure)
         command = make_command_line(["sh", "-c", program, self._marker, *argv])
@@ -206,7 +206,7 @@ class Connection:
     def _explain(self, text: str, *, answered: bool = False) -> Unreachable:
         return Unreachable(self.name, *explain_failure(text, self.host, answered=answered))
 
-    def _no_answer(self, deadline: Deadline) -> Unreachable:
+    def _explain_silence(self, deadline: Deadline) -> Unreachable:
         reason = f"no answer within {deadline.seconds:.0f} s"
         return Unreachable(self.name, reason, "Check the network, then try it again.")
 
@@ -265,7 +265,7 @@ class Stream:
         seen = bytearray()
         while not seen.endswith(self._connection._marker_line):
             if not select.select([self.fileno()], [], [], deadline.seconds_left)[0]:
-                raise self._connection._no_answer(deadline)
+                raise self._connection._explain_silence(deadline)
             if not (byte := self.read(1)):
                 code = self._process.wait()
                 self._connection._check(self._program, code, self._errors, begun=False, before=bytes(seen))

@@ -152,20 +152,20 @@ class Growing:
 
 def find(request: Request) -> None:
     """Send where the run is, and whether it is live."""
-    found = find_run(request)
-    if found:
-        send("state", live=is_live(found), folder=found)
+    folder = find_run(request)
+    if folder:
+        send("state", live=is_live(folder), folder=folder)
     else:
         send("missing")
 
 
 def watch(request: Request) -> None:
     """Send what the mirror does not have of the run. Unless `once` is set, go on while the run lives."""
-    found = find_run(request)
-    if not found:
+    path = find_run(request)
+    if not path:
         send("missing")
         return
-    descriptor = os.open(found, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     folder = "/proc/self/fd/%d" % descriptor  # which leads there, whoever renames it
     growing: dict[str, Growing] = {}
     hashes, next_beat, shown = dict(request["hashes"]), 0.0, None
@@ -209,24 +209,24 @@ def hash_file(path: str) -> tuple[int, str]:
 
 def hash_files(folder: str) -> dict[str, tuple[int, str]]:
     """Return size and checksum of each regular file below `folder`, by its path in it."""
-    found = {}
+    hashes = {}
     for place, _, names in os.walk(folder):
         for path in (os.path.join(place, name) for name in names):
             try:
-                found[os.path.relpath(path, folder)] = hash_file(path)
+                hashes[os.path.relpath(path, folder)] = hash_file(path)
             except OSError:
                 continue  # a link, or it was deleted just now
-    return found
+    return hashes
 
 
-def results(request: Request) -> None:
+def list_results(request: Request) -> None:
     """List the files in the folders of the run that are fetched."""
-    found = find_run(request)
-    listed = {name: hash_files(os.path.join(found, name)) for name in request["folders"]} if found else {}
+    folder = find_run(request)
+    listed = {name: hash_files(os.path.join(folder, name)) for name in request["folders"]} if folder else {}
     send("listing", json.dumps(listed).encode())
 
 
-COMMANDS = {command.__name__: command for command in (find, watch, results)}
+COMMANDS = {command.__name__: command for command in (find, watch, list_results)}
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ class Frame(msgspec.Struct):
     data: bytes of a growing file, from `offset` on; `end`: the file has no more now. restart: the file is another one
     than the mirror's, and is sent from its start. file: a small file as it is now, or that it is `gone`. beat: a sign
     of life. state: whether the run is live, and its folder. missing: there is no such run. listing: what the command
-    `results` found.
+    `list_results` found.
     """
 
     kind: Literal["data", "restart", "file", "beat", "state", "missing", "listing"]

@@ -83,10 +83,10 @@ def make_runtime_folder() -> Path:
         folder = Path(f"/tmp/codex-tui-{user}")
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
+        status = folder.lstat()
     except OSError as error:
         raise convert_os_error(error) from None
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != user or found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != user or status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise CodexError(f"{folder} is not a folder of yours alone.", "Remove it, then try it again.")
     return folder
 

@@ -101,9 +101,9 @@ class Mirror:
 
     def _merge_config(self, path: Path) -> None:
         with suppress(ConfigError):  # a damaged one over there changes nothing here
-            there, here = RunConfig.read(path), RunConfig.read(self._run.config)
-            changed = msgspec.structs.replace(here, **{field: getattr(there, field) for field in FROM_THERE})
-            if changed != here:
+            remote, local = RunConfig.read(path), RunConfig.read(self._run.config)
+            changed = msgspec.structs.replace(local, **{field: getattr(remote, field) for field in FROM_THERE})
+            if changed != local:
                 changed.write(self._run.config)
 
     def _find_small(self, name: str) -> Path:

@@ -28,7 +28,7 @@ LIST_SECONDS = 120.0  # to read large files over there
 def list_results(connection: Connection, root: str, identity: Mapping[str, object]) -> dict[str, Listing]:
     """List the folders over there that have files. `identity` tells the run; see `mirror.identify`."""
     folders = ["adapter", "judgements"]
-    for frame in frames.ask(connection, root, "results", LIST_SECONDS, folders=folders, **identity):
+    for frame in frames.ask(connection, root, "list_results", LIST_SECONDS, folders=folders, **identity):
         if frame.kind == "listing":
             listed = msgspec.json.decode(frame.data, type=dict[str, Listing])
             return {name: files for name, files in listed.items() if name in folders and files}

@@ -33,7 +33,7 @@ def send_run(connection: Connection, root: str, run: RunDirectory, report: OnPro
     try:
         config = _move_dataset(connection, root, config, report)
         texts = {path.name: path.read_bytes() for path in (run.profile, run.book) if path.is_file()}
-        template, profile = _read_template(config), _stay_there(config)
+        template, profile = _read_template(config), _make_local_profile(config)
         changed = msgspec.structs.replace(
             config, python="", cache=f"{root}/{CACHE}", chat_template=template, profile=profile
         )
@@ -44,8 +44,8 @@ def send_run(connection: Connection, root: str, run: RunDirectory, report: OnPro
         folder = f"{root}/{RUNS}/{run.name}{f'-{number}' if number > 1 else ''}"
         if connection.send(texts, folder):
             return folder
-        if found := find_run(connection, root, folder, run):
-            return found
+        if known_folder := find_run(connection, root, folder, run):
+            return known_folder
     raise AssertionError
 
 
@@ -79,7 +79,7 @@ def _read_template(config: RunConfig) -> str:
         raise BadInput(f"The chat template {choice} is not a text in UTF-8.", "Change model.chat_template.") from None
 
 
-def _stay_there(config: RunConfig) -> dict[str, object]:
+def _make_local_profile(config: RunConfig) -> dict[str, object]:
     """Return the profile for over there, where this run is a local one."""
     launch = get_table(config.profile, "launch")
     return config.profile | {"launch": launch | {"engine": "local"}} if "engine" in launch else config.profile
@@ -96,8 +96,10 @@ def _move_dataset(connection: Connection, root: str, config: RunConfig, report: 
         connection.send(dict(zip(names, paths, strict=True)), folder, report)
     except FileNotFoundError as error:
         raise CodexError(f"{error.filename} is gone.", "Put it back, then try it again.") from None
-    there = [f"{folder}/{name}" for name in names]
-    return msgspec.structs.replace(config, files=there[: len(config.files)], eval_files=there[len(config.files) :])
+    remote_paths = [f"{folder}/{name}" for name in names]
+    return msgspec.structs.replace(
+        config, files=remote_paths[: len(config.files)], eval_files=remote_paths[len(config.files) :]
+    )
 
 
 def _hash_all(paths: Sequence[Path], names: Sequence[str], report: OnProgress) -> str:

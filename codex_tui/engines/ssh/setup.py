@@ -24,11 +24,11 @@ def add(name: str, host: str, root: str, python: str) -> tuple[Remote, Machine]:
             f"There is a remote {name} already: {known.host}.",
             f"Choose another name, or remove it first: codex-tui remote remove {name}",
         )
-    found = machine.examine(Connection(host, name), root)
-    machine.require(found, name)
-    remote = Remote(name, host, found.root, python)
+    facts = machine.examine(Connection(host, name), root)
+    machine.require(facts, name)
+    remote = Remote(name, host, facts.root, python)
     remotes.add_remote(remote)
-    return remote, found
+    return remote, facts
 
 
 def set_up(remote: Remote, report: OnProgress, options: Sequence[str] = ()) -> dict[str, Any]:
